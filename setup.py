@@ -1,0 +1,28 @@
+"""The list of compiled extensions; everything else is in pyproject.toml."""
+
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# Fused multiply-add would make a result depend on the CPU that computed it.
+FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
+
+EXTENSIONS = [
+    Extension(f"h5burst._ext.{source.stem}", [source.as_posix()], include_dirs=["ext"], extra_compile_args=FLAGS)
+    for source in sorted(Path("ext").glob("*.pyx"))
+]
+
+setup(
+    ext_modules=cythonize(
+        EXTENSIONS,
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+        },
+    )
+)

@@ -1,0 +1,1 @@
+"""Checked entry points to the compiled kernels: one module a kernel family."""

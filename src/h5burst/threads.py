@@ -1,0 +1,90 @@
+"""One small pool of threads for everything that releases the GIL."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_lock = threading.Lock()
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_inside = threading.local()
+
+
+def thread_count(threads: int | None = None) -> int:
+    """How many threads work may use.
+
+    threads: an explicit wish, at least 1. None: `H5BURST_NUM_THREADS`, else `SLURM_CPUS_PER_TASK` capped by the
+    CPUs that this process may run on, else those.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        return threads
+    own = _positive_int("H5BURST_NUM_THREADS")
+    if own is not None:
+        return own
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    slurm = _positive_int("SLURM_CPUS_PER_TASK")
+    return min(cpus, slurm) if slurm is not None else cpus
+
+
+def _positive_int(variable: str) -> int | None:
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{variable} must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def pool(threads: int | None = None) -> ThreadPoolExecutor:
+    """The shared executor of that many threads; made anew in a forked child."""
+    key = (os.getpid(), thread_count(threads))
+    with _lock:
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(key[1], thread_name_prefix="h5burst", initializer=_mark_inside)
+        return _pools[key]
+
+
+def _mark_inside() -> None:
+    _inside.value = True
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+) -> list[Result]:
+    """`[function(item) for item in items]`, spread over the pool; the first error is raised.
+
+    Runs in the calling thread when there is nothing to spread, or when the caller is itself a worker (a pool that
+    waits for itself would hang).
+    """
+    work: Sequence[Item] = list(items)
+    count = min(thread_count(threads), len(work))
+    if count <= 1 or getattr(_inside, "value", False):
+        return [function(item) for item in work]
+    return list(pool(threads).map(function, work))
+
+
+def split_evenly(length: int, parts: int) -> list[tuple[int, int]]:
+    """Half-open ranges that cover [0, length), at most `parts`, none empty."""
+    parts = max(1, min(parts, length))
+    edges = [length * part // parts for part in range(parts + 1)]
+    return [(edges[i], edges[i + 1]) for i in range(parts) if edges[i] < edges[i + 1]]
+
+
+def _after_fork_in_child() -> None:
+    """A lock held, and threads alive, at the moment of a fork are neither in the child."""
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+    _inside.value = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

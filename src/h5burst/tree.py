@@ -1,0 +1,135 @@
+"""The tree: everything that is saved is first groups, arrays and attributes in plain data classes.
+
+Names here are the logical ones; a name that HDF5 cannot hold as one link is escaped by whoever writes bytes
+(`escape_link`, `escape_attribute`) and unescaped by whoever reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+ESCAPE_PREFIX = "%~"
+
+
+@runtime_checkable
+class BlockSource(Protocol):
+    """Data that are read or made block by block along the first axis, never whole.
+
+    `shape` and `dtype` are known beforehand; `read(start, stop)` gives rows [start, stop) as a C-ordered array of
+    exactly that dtype. Writers ask for rows in ascending order, each row once.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How one array's bytes lie in the file.
+
+    codec: None (stored), "gzip", "lzf", "blosc" or "zstd"; level: 0-9, None for the codec's default; chunks: shape of
+    a chunk, None to let the writer choose; always: apply the codec however small the array is.
+    """
+
+    codec: str | None = None
+    level: int | None = None
+    chunks: tuple[int, ...] | None = None
+    always: bool = False
+
+
+@dataclass(slots=True)
+class Array:
+    """One dataset.
+
+    data: a numpy array (numeric, bool, complex, fixed bytes, structured, or object holding only `str` or only
+    `bytes`: variable-length text), a `BlockSource`, or None for a null dataspace. storage None: the writer's choice.
+    """
+
+    data: Any
+    attrs: dict[str, Any] = field(default_factory=dict)
+    storage: Storage | None = None
+
+
+@dataclass(slots=True)
+class Group:
+    """One group: children by logical name, in insertion order, and attributes.
+
+    Attribute values: str, bytes, bool, int, float, complex, numpy scalars and arrays (as in `Array.data`), None.
+    """
+
+    children: dict[str, Array | Group] = field(default_factory=dict)
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, path: str | tuple[str, ...]) -> Array | Group:
+        """The node at a path: a tuple of names, or text in which "/" parts names. KeyError where there is none."""
+        node: Array | Group = self
+        for name in path if isinstance(path, tuple) else [part for part in path.split("/") if part]:
+            if not isinstance(node, Group):
+                raise KeyError(path)
+            node = node.children[name]
+        return node
+
+    def __contains__(self, path: str | tuple[str, ...]) -> bool:
+        try:
+            self[path]
+        except KeyError:
+            return False
+        return True
+
+    def walk(self, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Array | Group]]:
+        """Every node below this one with its path, parents first."""
+        for name, node in self.children.items():
+            path = (*prefix, name)
+            yield path, node
+            if isinstance(node, Group):
+                yield from node.walk(path)
+
+
+Node: TypeAlias = Array | Group
+AttributeValues: TypeAlias = Mapping[str, Any]
+
+
+class UnsupportedValueError(TypeError):
+    """A value that HDF5 cannot hold exactly. `path` names the node (and attribute) it sits at."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(f"{message} (at {path})")
+        self.path = path
+
+
+def _escape(name: str) -> str:
+    return ESCAPE_PREFIX + quote(name, safe="", errors="surrogatepass")
+
+
+def _holds_text(name: str) -> bool:
+    return bool(name) and "\0" not in name and not any("\ud800" <= c <= "\udfff" for c in name)
+
+
+def escape_link(name: str) -> str:
+    """The link name under which `name` is stored: itself, unless HDF5 could not hold it as one link."""
+    if "/" in name or name == "." or name.startswith(ESCAPE_PREFIX) or not _holds_text(name):
+        return _escape(name)
+    return name
+
+
+def escape_attribute(name: str) -> str:
+    """As `escape_link`, for attribute names, in which "/" and "." mean nothing."""
+    return _escape(name) if name.startswith(ESCAPE_PREFIX) or not _holds_text(name) else name
+
+
+def unescape(stored: str) -> str:
+    """The logical name behind a stored one; a name that no escape made stays as it is."""
+    if not stored.startswith(ESCAPE_PREFIX):
+        return stored
+    name = unquote(stored[len(ESCAPE_PREFIX) :], errors="surrogatepass")
+    return name if _escape(name) == stored else stored
