@@ -1,0 +1,97 @@
+"""Every error of its own that hdmea raises. All take a message first; the rest is kept as attributes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PathLike = str | Path | None
+
+
+class HDMEAError(Exception):
+    """Base of every error in this package."""
+
+
+class ConfigurationError(HDMEAError):
+    """Arguments or configuration files that say something impossible, or lack something needed."""
+
+
+class DataLoadError(HDMEAError):
+    """A data file whose content cannot be read as what it should be."""
+
+    def __init__(self, message: str, file_path: PathLike = None, original_error: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.file_path = file_path
+        self.original_error = original_error
+
+
+class FeatureExtractionError(HDMEAError):
+    """A feature that could not be computed for one unit."""
+
+    def __init__(
+        self,
+        message: str,
+        feature_name: str | None = None,
+        unit_id: str | None = None,
+        original_error: BaseException | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.feature_name = feature_name
+        self.unit_id = unit_id
+        self.original_error = original_error
+
+
+class MissingInputError(HDMEAError):
+    """A step whose input is not there yet; the message names the step to run first."""
+
+    def __init__(self, message: str, feature_name: str | None = None, missing_input: str | None = None) -> None:
+        super().__init__(message)
+        self.feature_name = feature_name
+        self.missing_input = missing_input
+
+
+class CacheConflictError(HDMEAError):
+    """Stored results that do not belong to what is asked for now."""
+
+
+class ValidationError(HDMEAError):
+    """Data that break a rule of the data model."""
+
+    def __init__(
+        self, message: str, entity: str | None = None, entity_id: str | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.entity = entity
+        self.entity_id = entity_id
+        self.field = field
+
+
+class MismatchError(HDMEAError):
+    """Two files that are not of the same recording."""
+
+    def __init__(
+        self, message: str, cmcr_path: PathLike = None, cmtr_path: PathLike = None, reason: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.cmcr_path = cmcr_path
+        self.cmtr_path = cmtr_path
+        self.reason = reason
+
+
+class SessionError(HDMEAError):
+    """An operation that a session cannot do in its present state."""
+
+    def __init__(self, message: str, session_id: str | None = None, operation: str | None = None) -> None:
+        super().__init__(message)
+        self.session_id = session_id
+        self.operation = operation
+
+
+class CheckpointError(HDMEAError, ValueError):
+    """A file that cannot be read back as a session."""
+
+    def __init__(
+        self, message: str, checkpoint_path: PathLike = None, original_error: BaseException | None = None
+    ) -> None:
+        super().__init__(message)
+        self.checkpoint_path = checkpoint_path
+        self.original_error = original_error
