@@ -1,0 +1,22 @@
+"""What all tests share: the real data, where they are to be had, and hypothesis profiles."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real recordings and matrices (environment variable H5BURST_TEST_DATA)."""
+    folder = os.environ.get("H5BURST_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("H5BURST_TEST_DATA does not name the folder of real recordings (see docs/development.md)")
+    return Path(folder)
