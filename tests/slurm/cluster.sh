@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# A Slurm cluster of one node in a folder of its own: cluster.sh start FOLDER | cluster.sh stop FOLDER
+# `start` prints the SLURM_CONF to use. Needs root, munge and slurm-wlm (Debian names); nothing outside FOLDER changes
+# but munge's key, which is made when there is none.
+set -euo pipefail
+verb=$1
+folder=$(mkdir -p "$2" && cd "$2" && pwd)
+
+wait_for() { # wait_for SECONDS COMMAND...: until the command succeeds
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || { echo "gave up waiting for: $*" >&2; return 1; }
+        sleep 0.2
+    done
+}
+
+start() {
+    host=$(hostname -s)
+    mkdir -p "$folder"/{state,spool,log}
+    if [ ! -s /etc/munge/munge.key ]; then
+        (umask 077 && head -c 1024 /dev/urandom > /etc/munge/munge.key)
+    fi
+    chown munge: /etc/munge/munge.key && chmod 0400 /etc/munge/munge.key
+    if ! munge -n > /dev/null 2>&1; then
+        mkdir -p /run/munge && chown munge: /run/munge && chmod 0755 /run/munge
+        runuser -u munge -- /usr/sbin/munged --force
+        wait_for 10 munge -n
+    fi
+    cat > "$folder/slurm.conf" << CONF
+ClusterName=h5burst
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=16817
+SlurmdPort=16818
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/spool
+SlurmctldPidFile=$folder/slurmctld.pid
+SlurmdPidFile=$folder/slurmd.pid
+SlurmctldLogFile=$folder/log/slurmctld.log
+SlurmdLogFile=$folder/log/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
+MpiDefault=none
+ReturnToService=2
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(($(awk '/MemTotal/ {print $2}' /proc/meminfo) / 1024 - 256)) State=UNKNOWN
+PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
+CONF
+    export SLURM_CONF="$folder/slurm.conf"
+    slurmctld -f "$SLURM_CONF"
+    slurmd -f "$SLURM_CONF"
+    wait_for 20 sh -c "sinfo -h -o %t | grep -q idle"
+    echo "$SLURM_CONF"
+}
+
+stop() {
+    for daemon in slurmd slurmctld; do
+        if [ -s "$folder/$daemon.pid" ]; then
+            kill "$(cat "$folder/$daemon.pid")" 2> /dev/null || true
+        fi
+    done
+}
+
+"$verb"
