@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -56,9 +57,7 @@ def _mark_inside() -> None:
     _inside.value = True
 
 
-def parallel_map(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
-) -> list[Result]:
+def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> list[Result]:
     """`[function(item) for item in items]`, spread over the pool; the first error is raised.
 
     Runs in the calling thread when there is nothing to spread, or when the caller is itself a worker (a pool that
@@ -69,6 +68,33 @@ def parallel_map(
     if count <= 1 or getattr(_inside, "value", False):
         return [function(item) for item in work]
     return list(pool(threads).map(function, work))
+
+
+def bounded_map(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+) -> Iterator[Result]:
+    """The results of `function` in the order of `items`, computed in the pool a few ahead of the caller.
+
+    Items are drawn by the calling thread, at most one more than there are threads beyond the result it holds, so that
+    what is in flight stays bounded however many there are.
+    """
+    count = thread_count(threads)
+    if count <= 1 or getattr(_inside, "value", False):
+        yield from map(function, items)
+        return
+    executor = pool(threads)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(executor.submit(function, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
 
 
 def split_evenly(length: int, parts: int) -> list[tuple[int, int]]:

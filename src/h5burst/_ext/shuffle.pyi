@@ -1,0 +1,9 @@
+from typing import Any
+
+import numpy as np
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+def shuffle(source: Bytes, itemsize: int, out: Bytes) -> None: ...
+def unshuffle(source: Bytes, itemsize: int, out: Bytes) -> None: ...
+def fletcher32(data: Bytes) -> int: ...
