@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -10,7 +11,13 @@ from setuptools import Extension, setup
 FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 
 EXTENSIONS = [
-    Extension(f"h5burst._ext.{source.stem}", [source.as_posix()], include_dirs=["ext"], extra_compile_args=FLAGS)
+    Extension(
+        f"h5burst._ext.{source.stem}",
+        [source.as_posix()],
+        include_dirs=["ext", numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=FLAGS,
+    )
     for source in sorted(Path("ext").glob("*.pyx"))
 ]
 
