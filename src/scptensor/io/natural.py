@@ -1,0 +1,188 @@
+"""Every polars dtype as one of the plain ones that any reader of a file understands, and back exactly.
+
+Plain are integers of up to 64 bits, floats, booleans and text; nulls stay nulls. Dates and times become their integer
+counts, 128-bit integers, decimals, categories and bytes (base64) become text, nested values JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+_PLAIN = (pl.Boolean, pl.String)
+_AS_TEXT = tuple(getattr(pl, n) for n in ("Decimal", "Categorical", "Enum", "Int128", "UInt128") if hasattr(pl, n))
+_NESTED = tuple(getattr(pl, n) for n in ("List", "Array", "Struct", "Map") if hasattr(pl, n))
+_EXTENSION: Any = getattr(pl, "BaseExtension", ())
+_MAP: Any = getattr(pl, "Map", ())
+_DAY, _NANOSECOND = "days", "nanoseconds"
+_UNITS = {"ns": _NANOSECOND, "us": "microseconds", "ms": "milliseconds"}
+
+
+def is_plain(dtype: pl.DataType) -> bool:
+    """Whether a column of this dtype can be told from its dataset alone."""
+    return isinstance(dtype, _PLAIN) or dtype.is_float() or (dtype.is_integer() and not isinstance(dtype, _AS_TEXT))
+
+
+def natural_dtype(dtype: pl.DataType) -> pl.DataType:
+    """The dtype of `to_natural` of such a column."""
+    if isinstance(dtype, _EXTENSION):
+        return natural_dtype(dtype.ext_storage())  # type: ignore[attr-defined]
+    if is_plain(dtype):
+        return dtype
+    if dtype.is_temporal():
+        return pl.Int32() if isinstance(dtype, pl.Date) else pl.Int64()
+    return pl.Float64() if isinstance(dtype, pl.Null) else pl.String()
+
+
+def units(dtype: pl.DataType) -> str | None:
+    """What the integers of a temporal column count, in the words of the CF conventions; None for other dtypes."""
+    if isinstance(dtype, pl.Date):
+        return f"{_DAY} since 1970-01-01"
+    if isinstance(dtype, pl.Datetime):
+        zone = "" if dtype.time_zone is None else "Z"
+        return f"{_UNITS[dtype.time_unit]} since 1970-01-01T00:00:00{zone}"
+    if isinstance(dtype, pl.Duration):
+        return _UNITS[dtype.time_unit]
+    return f"{_NANOSECOND} since midnight" if isinstance(dtype, pl.Time) else None
+
+
+def to_natural(series: pl.Series) -> pl.Series:
+    """`series` in its natural dtype."""
+    dtype = series.dtype
+    if isinstance(dtype, _EXTENSION):
+        return to_natural(series.ext.storage())  # type: ignore[attr-defined]
+    if is_plain(dtype):
+        return series
+    if dtype.is_temporal():
+        return series.to_physical()
+    if isinstance(dtype, pl.Null):
+        return series.cast(pl.Float64)
+    if isinstance(dtype, pl.Binary):
+        return series.bin.encode("base64")
+    if isinstance(dtype, _NESTED):
+        texts = [None if row is None else json.dumps(row, ensure_ascii=False) for row in _rows(series)]
+        return pl.Series(series.name, texts, dtype=pl.String)
+    return series.cast(pl.String)
+
+
+def from_natural(plain: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """The series that `to_natural` was given. Raises ValueError or a polars error for values that do not fit."""
+    if isinstance(dtype, _EXTENSION):
+        stored = from_natural(plain, dtype.ext_storage())  # type: ignore[attr-defined]
+        return stored.ext.to(dtype)  # type: ignore[attr-defined]
+    if plain.dtype == dtype:
+        return plain
+    if isinstance(dtype, pl.Null):
+        if plain.null_count() != plain.len():
+            raise ValueError("values in a column that had none")
+        return pl.Series(plain.name, [None] * plain.len(), dtype=pl.Null)
+    if isinstance(dtype, pl.Binary):
+        return plain.str.decode("base64", strict=True)
+    if isinstance(dtype, _NESTED):
+        rows = [None if text is None else json.loads(text) for text in plain.to_list()]
+        return _from_rows(rows, dtype).alias(plain.name)
+    return plain.cast(dtype, strict=True)
+
+
+# ---------------------------------------------------------------- nested values, one level at a time
+
+
+def _entries_dtype(dtype: Any) -> pl.DataType:
+    """A map as the list of its pairs."""
+    return pl.List(pl.Struct({"key": dtype.key, "value": dtype.value}))
+
+
+def _rows(series: pl.Series) -> list[Any]:
+    """The values as what JSON has: lists, dicts, text, numbers, booleans, None."""
+    dtype = series.dtype
+    if isinstance(dtype, _MAP):
+        return _rows(series.cast(_entries_dtype(dtype)))
+    if isinstance(dtype, pl.Array):
+        return _rows(series.arr.to_list())
+    if isinstance(dtype, pl.List):
+        return _list_rows(series)
+    if isinstance(dtype, pl.Struct):
+        names = [field.name for field in dtype.fields]
+        columns = [_rows(series.struct.field(name)) for name in names]
+        values = zip(*columns, strict=True) if columns else [()] * series.len()
+        nulls = series.is_null().to_list()
+        return [None if null else dict(zip(names, row, strict=True)) for null, row in zip(nulls, values, strict=True)]
+    if dtype.is_float():
+        return _float_rows(series)
+    return to_natural(series).to_list()
+
+
+def _list_rows(series: pl.Series) -> list[Any]:
+    lengths = series.list.len().to_list()
+    items = iter(_rows(series.filter(series.list.len() > 0).explode()))
+    return [None if length is None else [next(items) for _ in range(length)] for length in lengths]
+
+
+def _float_rows(series: pl.Series) -> list[Any]:
+    values = series.to_list()
+    special = (series.is_nan() | series.is_infinite()).fill_null(False)
+    for row in special.arg_true().to_list():
+        values[row] = _special_float(series.gather([row]).to_numpy())
+    return values
+
+
+def _special_float(value: np.ndarray[Any, Any]) -> str:
+    """The JSON text of what JSON numbers are not: infinities, NaN, and the bits of a NaN that is not the usual one."""
+    if np.isinf(value[0]):
+        return "Infinity" if value[0] > 0 else "-Infinity"
+    usual = np.array([np.nan], dtype=value.dtype)
+    return "NaN" if usual.tobytes() == value.tobytes() else f"NaN:{_bits(value)[0]:x}"
+
+
+def _bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return values.view(f"u{values.dtype.itemsize}")
+
+
+def _from_rows(rows: list[Any], dtype: Any) -> pl.Series:
+    if isinstance(dtype, _MAP):
+        return _from_rows(rows, _entries_dtype(dtype)).cast(dtype)
+    if isinstance(dtype, pl.Array):
+        return _from_rows(rows, pl.List(dtype.inner)).list.to_array(dtype.size)
+    if isinstance(dtype, pl.List):
+        return _lists_from_rows(rows, dtype)
+    if isinstance(dtype, pl.Struct):
+        return _structs_from_rows(rows, dtype)
+    if dtype.is_float():
+        return _floats_from_rows(rows, dtype)
+    return from_natural(pl.Series(rows, dtype=natural_dtype(dtype), strict=True), dtype)
+
+
+def _lists_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
+    items = _from_rows([item for row in rows if row is not None for item in row], dtype.inner)
+    made: list[pl.Series | None] = []
+    start = 0
+    for row in rows:
+        made.append(None if row is None else items.slice(start, len(row)))
+        start += 0 if row is None else len(row)
+    return pl.Series(made, dtype=dtype)
+
+
+def _structs_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
+    missing = [row is None for row in rows]
+    if not dtype.fields:
+        return pl.Series([None if none else {} for none in missing], dtype=dtype)
+    fields = [_from_rows([None if row is None else row[f.name] for row in rows], f.dtype).alias(f.name) for f in dtype.fields]
+    structs = pl.DataFrame(fields).to_struct()
+    if not any(missing):
+        return structs
+    return pl.select(pl.when(pl.Series(missing, dtype=pl.Boolean).not_()).then(structs)).to_series()
+
+
+def _floats_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
+    numbers = pl.Series([float(row.partition(":")[0]) if isinstance(row, str) else row for row in rows], dtype=dtype)
+    odd = [(index, int(row[4:], 16)) for index, row in enumerate(rows) if isinstance(row, str) and row[:4] == "NaN:"]
+    if not odd:
+        return numbers
+    values = numbers.fill_null(float("nan")).to_numpy().copy()
+    for index, bits in odd:
+        _bits(values)[index] = bits
+    exact = pl.Series(values, dtype=dtype)
+    return pl.select(pl.when(numbers.is_not_null()).then(exact)).to_series()
