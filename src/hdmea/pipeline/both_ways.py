@@ -1,0 +1,191 @@
+"""One implementation of every step, run on a session in memory or on a file in place.
+
+A step is a function of a session: it computes first, then puts its results into the session's dicts and says which
+parts of the session it changed. In the immediate mode the file is opened as a lazily read session, the same function
+runs on it, and the changed parts are grafted into the open file. So the two modes cannot differ.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import h5py
+import numpy as np
+
+from h5burst import store
+from h5burst.tree import Array, BlockSource, Group, Node
+from hdmea.io import hdf5_store, layout, session_file
+from hdmea.pipeline.session import PipelineSession, SaveState
+from hdmea.utils.clock import utc_now
+from hdmea.utils.exceptions import HDMEAError
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Outcome(Generic[Result]):
+    """What a step did: which parts of the session changed, what to warn of, and what the immediate call returns."""
+
+    result: Result
+    changed: list[layout.SessionPath] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        """Log a warning and keep it with the results."""
+        logger.warning(message)
+        self.warnings.append(message)
+
+
+class AlreadyDoneError(HDMEAError):
+    """A step whose results are there already and that was not told to redo them."""
+
+
+Target = str | Path | PipelineSession | None
+
+
+def run_step(
+    name: str, step: Callable[[PipelineSession], Outcome[Result]], target: Target, session: PipelineSession | None
+) -> Result | PipelineSession:
+    """Run a step on `session`, or on the file at `target`.
+
+    target: a path, or a session in its place, which is made sure of being saved and then kept equal to its file.
+
+    Raises `FileExistsError` where the step was done already, in the immediate mode; with a session that is a warning.
+    """
+    if session is not None:
+        return _run_deferred(name, step, session)
+    if target is None:
+        raise TypeError(f"{name} needs hdf5_path or session")
+    try:
+        if isinstance(target, PipelineSession):
+            return _run_through(name, step, target)
+        return _run_on_file(name, step, Path(target))
+    except AlreadyDoneError as error:
+        raise FileExistsError(f"{error}; pass force=True to redo it") from error
+
+
+def _run_deferred(
+    name: str, step: Callable[[PipelineSession], Outcome[Any]], session: PipelineSession
+) -> PipelineSession:
+    try:
+        outcome = step(session)
+    except AlreadyDoneError as error:
+        logger.warning("%s; pass force=True to redo it. The session is unchanged", error)
+        return session
+    if outcome.changed:
+        _note(name, outcome, session)
+        session.save_state = SaveState.DEFERRED
+    return session
+
+
+def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
+    with hdf5_store.open_recording_hdf5(path, "r+") as file:
+        session = session_file.session_from_tree(store.read_tree(path, lazy=True), path)
+        session.hdf5_path = path
+        outcome = step(session)
+        if outcome.changed:
+            _note(name, outcome, session)
+            _write_changes(name, outcome, session, file)
+    return outcome.result
+
+
+def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
+    """On a session and its file at once."""
+    path = session.ensure_saved()
+    with hdf5_store.open_recording_hdf5(path, "r+") as file:
+        outcome = step(session)
+        if outcome.changed:
+            session.save_state = SaveState.DEFERRED  # should writing fail
+            _note(name, outcome, session)
+            session.saved_at = _write_changes(name, outcome, session, file)
+    session.note_saved()
+    return outcome.result
+
+
+def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
+    session.completed_steps.add(name)
+    session.warnings.extend(outcome.warnings)
+
+
+# ---------------------------------------------------------------- in place
+
+
+def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, file: h5py.File) -> str:
+    """Graft what changed into the open file; the time stamp that it then bears."""
+    nodes = [(layout.file_path(path), _node(session, path)) for path in outcome.changed]
+    now = utc_now()
+    info_attrs = {"saved_at": now, **session_file.checkpoint_marks(session)}
+    info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)
+    nodes.append((("pipeline", "session_info"), info))
+    with _reserved_space(file, _size_of(nodes)), _marked(file, name):
+        for path, node in nodes:
+            store.graft(file, path, node)
+            if path[0] == "units" and path[2:3] == ("features",):
+                hdf5_store.set_feature_mark(file, path[1])
+        file.attrs["updated_at"] = now
+        file.attrs["features_extracted"] = layout.features_extracted(session.units)
+    return now
+
+
+def _node(session: PipelineSession, path: layout.SessionPath) -> Node:
+    node = layout.node_at(session.units, session.metadata, session.stimulus, path)
+    below = [] if isinstance(node, Array) else [child for _, child in node.walk()]
+    for item in (node, *below):
+        # What is read lazily may lie where the graft is about to write.
+        if isinstance(item, Array) and isinstance(item.data, BlockSource) and not isinstance(item.data, np.ndarray):
+            item.data = np.asarray(item.data)
+    return node
+
+
+@contextmanager
+def _marked(file: h5py.File, step: str) -> Iterator[None]:
+    """While the block runs, and for good if it fails, the file says on disk which step is writing to it."""
+    attrs = file.require_group("pipeline").attrs
+    others = [name for name in hdf5_store.steps_in_progress(file) if name != step]
+    attrs[hdf5_store.STEPS_IN_PROGRESS] = json.dumps([*others, step])
+    file.flush()
+    yield
+    if others:
+        attrs[hdf5_store.STEPS_IN_PROGRESS] = json.dumps(others)
+    else:
+        del attrs[hdf5_store.STEPS_IN_PROGRESS]
+
+
+def _size_of(nodes: list[tuple[layout.SessionPath, Node]]) -> int:
+    """An upper estimate of the bytes that grafting takes: data, and a few KiB for every object's own structures."""
+    total = 1 << 16
+    for _, top in nodes:
+        below = [child for _, child in top.walk()] if isinstance(top, Group) else []
+        for node in (top, *below):
+            total += 2048 + (getattr(node.data, "nbytes", 64) if isinstance(node, Array) else 0)
+    return total
+
+
+@contextmanager
+def _reserved_space(file: h5py.File, size: int) -> Iterator[None]:
+    """Reserve disk space beyond the file's end, so that a full disk is an error before anything is touched."""
+    path = Path(file.filename)
+    if not hasattr(os, "posix_fallocate"):
+        yield
+        return
+    before = path.stat().st_size
+    try:
+        with open(path, "rb+") as stream:
+            os.posix_fallocate(stream.fileno(), before, size)
+    except OSError as error:
+        os.truncate(path, before)
+        raise OSError(error.errno, f"no room for {size} bytes more in {path}: {error.strerror}", str(path)) from error
+    yield
+    file.flush()
+    used = file.id.get_filesize()
+    if path.stat().st_size > used:
+        os.truncate(path, used)
