@@ -30,6 +30,7 @@ __all__ = [
     "EncodedChunk",
     "Filter",
     "can_decode",
+    "compact_limit",
     "decode",
     "encode",
     "plan",
@@ -90,6 +91,15 @@ class EncodedChunk(NamedTuple):
     payload: bytes | bytearray | memoryview
 
 
+def compact_limit(storage: Storage | None) -> int:
+    """Bytes of the largest array (with axes) that `plan` leaves in its object header."""
+    if storage is None:
+        return COMPACT_LIMIT
+    if storage.chunks is not None or (storage.always and storage.codec is not None):
+        return 0
+    return COMPACT_LIMIT if storage.codec is None else COMPACT_LIMIT_WITH_CODEC
+
+
 def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None = None) -> ChunkPlan | None:
     """How an array is stored: None for compact storage in its object header, else chunks and filters.
 
@@ -100,9 +110,7 @@ def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None =
     storage = storage or Storage()
     filters = codecs.filters_for(storage, dtype.itemsize)
     size = math.prod(shape) * dtype.itemsize
-    limit = COMPACT_LIMIT if storage.codec is None else COMPACT_LIMIT_WITH_CODEC
-    wanted = (storage.always and storage.codec is not None) or storage.chunks is not None
-    if not size or (not shape and size <= COMPACT_LIMIT) or (size <= limit and not wanted):
+    if not size or size <= compact_limit(storage) or (not shape and size <= COMPACT_LIMIT):
         return None
     if not shape:
         return ChunkPlan(shape, dtype, (), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,6 +81,12 @@ def filters_for(storage: Storage, itemsize: int) -> tuple[Filter, ...]:
 def with_chunk_size(filters: tuple[Filter, ...], itemsize: int, chunk_bytes: int) -> tuple[Filter, ...]:
     """The same pipeline with the client values that depend on the size of a chunk."""
     return filters
+
+
+def register(filters: Sequence[Filter]) -> None:
+    """Make sure that libhdf5 knows these filters."""
+    if any(step.id in (BLOSC, ZSTD) for step in filters):
+        importlib.import_module("hdf5plugin")
 
 
 def can_decode(filters: Sequence[Filter]) -> bool:

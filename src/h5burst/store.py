@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
+from h5py._objects import phil
 
-from h5burst import durable
-from h5burst.tree import (
-    Array,
-    BlockSource,
-    Group,
-    Node,
-    Storage,
-    UnsupportedValueError,
-    escape_attribute,
-    escape_link,
-    unescape,
-)
+from h5burst import durable, grafting
+from h5burst.tree import Array, Group, Node, Storage, escape_link, unescape
+from h5burst.validate import check_attributes, validate
 
 LIBVER = ("v110", "v110")  # version 2 object headers: every header and index carries a checksum
+_REPLACEMENT = "%~h5burst-new"  # no logical name is stored under it: "~" is never escaped to "%~…~"
 
 
 def write_tree(
@@ -37,68 +31,103 @@ def write_tree(
 
     storage: for arrays that name none themselves (None: uncompressed). Raises `UnsupportedValueError` before the
     first byte for what HDF5 cannot hold, `FileExistsError` for an existing file without `overwrite`, `OSError` with
-    the path when writing fails; the file that was there is then untouched.
+    the path when writing fails or another process has the file open; the file that was there is then untouched.
     """
-    with durable.replacing(Path(path), overwrite=overwrite) as temporary, h5py.File(temporary, "w", libver=LIBVER) as f:
-        for name, value in tree.attrs.items():
-            _write_attribute(f, name, value)
-        for name, node in tree.children.items():
-            graft(f, (name,), node, storage=storage)
+    validate(tree, storage=storage)
+    with durable.replacing(Path(path), overwrite=overwrite) as temporary, open_file(temporary, "w") as f:
+        grafting.fill(f, tree, storage=storage, threads=threads)
 
 
-def graft(parent: h5py.Group, path: tuple[str, ...], node: Node, *, storage: Storage | None = None) -> None:
-    """Create `node` below an open group, replacing what is there; missing groups on the way are made."""
-    for name in path[:-1]:
-        parent = parent.require_group(escape_link(name))
-    link = escape_link(path[-1])
-    if link in parent:
-        del parent[link]
-    if isinstance(node, Group):
-        made = parent.create_group(link)
-        for name, child in node.children.items():
-            graft(made, (name,), child, storage=storage)
-    else:
-        made = _write_array(parent, link, node, node.storage or storage or Storage())
-    for name, value in node.attrs.items():
-        _write_attribute(made, name, value)
+def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "x"] = "r") -> h5py.File:
+    """An open `h5py.File` that creates objects as this package does: format 1.10, checksums in every header.
+
+    Takes HDF5's lock: `OSError` at once when another process writes the file (or, for writing, reads it).
+    """
+    return h5py.File(os.fspath(path), mode, libver=None if mode == "r" else LIBVER)
 
 
-def _text_dtype(data: np.ndarray[Any, Any]) -> np.dtype[Any]:
-    if all(isinstance(item, str) for item in data.flat):
-        return h5py.string_dtype("utf-8")
-    if all(isinstance(item, bytes) for item in data.flat):
-        return h5py.string_dtype("ascii")
-    raise TypeError("an object array must hold only str or only bytes")
+def graft(
+    parent: h5py.Group,
+    path: tuple[str, ...],
+    node: Node,
+    *,
+    storage: Storage | None = None,
+    threads: int | None = None,
+) -> None:
+    """Create `node` below an open group, replacing what is there; missing groups on the way are made.
+
+    path: logical names, at least one. What is replaced disappears only when the new node is complete. Raises
+    `UnsupportedValueError` before anything is changed, `OSError` when a dataset is in the way.
+    """
+    if not path:
+        raise ValueError("graft needs the name of the node: the path is empty")
+    validate(node, storage=storage, path=(*_names(parent), *path))
+    with phil:
+        group = _group_at(parent, path[:-1])
+        link = escape_link(path[-1])
+        if not _linked(group, link):
+            grafting.create(group, link, node, storage=storage, threads=threads)
+            return
+        try:
+            grafting.create(group, _REPLACEMENT, node, storage=storage, threads=threads)
+        except BaseException:
+            _unlink(group, _REPLACEMENT)
+            raise
+        del group[link]
+        group.move(_REPLACEMENT, link)
 
 
-def _write_array(parent: h5py.Group, link: str, node: Array, storage: Storage) -> h5py.Dataset:
-    if node.data is None:
-        return parent.create_dataset(link, data=h5py.Empty("f8"))
-    if isinstance(node.data, BlockSource) and not isinstance(node.data, np.ndarray):
-        dataset = parent.create_dataset(link, node.data.shape, node.data.dtype)
-        for start in range(0, node.data.shape[0], 65536):
-            stop = min(start + 65536, node.data.shape[0])
-            dataset[start:stop] = node.data.read(start, stop)
-        return dataset
-    data = np.asarray(node.data)
-    options: dict[str, Any] = {}
-    if data.size and data.ndim and storage.codec == "gzip":
-        options = {"compression": "gzip", "compression_opts": storage.level, "shuffle": True}
-    try:
-        if data.dtype == object:
-            return parent.create_dataset(link, data=data, dtype=_text_dtype(data))
-        return parent.create_dataset(link, data=data, **options)
-    except TypeError as error:
-        raise UnsupportedValueError(str(error), f"{parent.name}/{link}") from error
+def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str, Any]) -> None:
+    """Create or replace attributes of the object at `path` (() for `parent` itself); others stay.
+
+    Raises `KeyError` where there is no such object, `UnsupportedValueError` before anything is changed.
+    """
+    check_attributes(attrs, (*_names(parent), *path))
+    with phil:
+        target = parent["/".join(map(escape_link, path))] if path else parent
+        grafting.write_attributes(target, attrs)
 
 
-def _write_attribute(target: h5py.HLObject, name: str, value: Any) -> None:
-    if value is None:
-        value = h5py.Empty("f8")
-    elif isinstance(value, np.ndarray) and value.dtype == object:
-        target.attrs.create(escape_attribute(name), value, dtype=_text_dtype(value))
-        return
-    target.attrs[escape_attribute(name)] = value
+def remove(parent: h5py.Group, path: tuple[str, ...]) -> bool:
+    """Remove the object at `path` with everything below it; False where there was none."""
+    if not path:
+        raise ValueError("remove needs the name of the node: the path is empty")
+    with phil:
+        group: Any = parent
+        for name in path[:-1]:
+            group = group.get(escape_link(name)) if _linked(group, escape_link(name)) else None
+            if not isinstance(group, h5py.Group):
+                return False
+        return _unlink(group, escape_link(path[-1]))
+
+
+def _names(group: h5py.Group) -> tuple[str, ...]:
+    return tuple(unescape(part) for part in (group.name or "").split("/") if part)
+
+
+def _linked(group: h5py.Group, link: str) -> bool:
+    return bool(group.id.links.exists(link.encode()))
+
+
+def _unlink(group: h5py.Group, link: str) -> bool:
+    found = _linked(group, link)
+    if found:
+        group.id.unlink(link.encode())
+    return found
+
+
+def _group_at(parent: h5py.Group, path: tuple[str, ...]) -> h5py.Group:
+    """The group at `path`, made where it is missing."""
+    for name in path:
+        link = escape_link(name)
+        if not _linked(parent, link):
+            parent = grafting.create_group(parent, link)
+            continue
+        child = parent[link]
+        if not isinstance(child, h5py.Group):
+            raise OSError(f"{child.name} in {parent.file.filename} is a dataset, not a group: remove it first")
+        parent = child
+    return parent
 
 
 def read_tree(path: str | os.PathLike[str], *, lazy: bool = False) -> Group:
@@ -125,11 +154,10 @@ def _read_array(dataset: h5py.Dataset) -> Array:
     elif h5py.check_string_dtype(dataset.dtype) is not None and dataset.dtype == object:
         data = np.asarray(dataset.asstr()[()], dtype=object)
     else:
-        data = np.asarray(dataset[()])
+        data = np.empty(dataset.shape, dataset.dtype)
+        dataset.read_direct(data) if data.size else None
     return Array(data, _read_attributes(dataset))
 
 
 def _read_attributes(target: h5py.HLObject) -> dict[str, Any]:
-    return {
-        unescape(name): None if isinstance(value, h5py.Empty) else value for name, value in target.attrs.items()
-    }
+    return {unescape(name): None if isinstance(value, h5py.Empty) else value for name, value in target.attrs.items()}

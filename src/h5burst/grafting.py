@@ -1,0 +1,191 @@
+"""Nodes into open HDF5 files through libhdf5: many small ones in a batch, large ones chunk by chunk.
+
+What comes here has passed `validate`. All functions hold h5py's lock while they work.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import h5py.defs
+import numpy as np
+from h5py import h5a, h5d, h5p, h5s, h5t
+from h5py._objects import phil
+
+from h5burst import chunks, codecs
+from h5burst._ext import h5batch
+from h5burst.chunks import ChunkPlan
+from h5burst.tree import Array, BlockSource, Group, Node, Storage, UnsupportedValueError, escape_attribute, escape_link
+
+COMPACT_LINKS = 1000  # links that still lie in a group's own header; above that libhdf5 indexes them
+COMPACT_ATTRIBUTES = 64  # as well, of attributes
+_OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
+_REFERENCE = np.dtype("V16")  # what a variable-length element is inside its dataset
+
+_batch_works = functools.cache(lambda: h5batch.load(h5py.defs.__pyx_capi__))
+
+
+def create(parent: h5py.Group, link: str, node: Node, *, storage: Storage | None, threads: int | None = None) -> None:
+    """Create `node` in an open group under a link (a stored name) that is still free."""
+    with phil:
+        if isinstance(node, Group):
+            made = create_group(parent, link)
+            fill(made, node, storage=storage, threads=threads)
+        else:
+            made = _create_array(parent, link, node, node.storage or storage or Storage(), threads)
+            write_attributes(made, node.attrs)
+
+
+def create_group(parent: h5py.Group, link: str) -> h5py.Group:
+    """An empty group whose first `COMPACT_LINKS` links lie in its header."""
+    return h5py.Group(h5py.h5g.create(parent.id, link.encode(), lcpl=_link_list(), gcpl=_group_list()))
+
+
+def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: int | None = None) -> None:
+    """Create everything that `node` holds in an open group that has nothing of it yet."""
+    with phil:
+        if not _batch_works():
+            _fill_plainly(group, node, storage, threads)
+            return
+        batch = _batch(storage)
+        batch.fill(group.id.id, node, ())
+        for path, child in batch.left_nodes:
+            create(_at(group, path[:-1]), escape_link(path[-1]), child, storage=storage, threads=threads)
+        for path, name, value in batch.left_attributes:
+            _create_attribute(_at(group, path), name, value)
+
+
+def _fill_plainly(group: h5py.Group, node: Group, storage: Storage | None, threads: int | None) -> None:
+    for name, value in node.attrs.items():
+        _create_attribute(group, name, value)
+    for name, child in node.children.items():
+        create(group, escape_link(name), child, storage=storage, threads=threads)
+
+
+def _at(group: h5py.Group, path: tuple[str, ...]) -> Any:
+    return group["/".join(map(escape_link, path))] if path else group
+
+
+def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
+    """Create or replace attributes of an open object."""
+    with phil:
+        for name in attrs:
+            stored = escape_attribute(name).encode()
+            if h5a.exists(target.id, stored):
+                h5a.delete(target.id, stored)
+        if not _batch_works():
+            for name, value in attrs.items():
+                _create_attribute(target, name, value)
+            return
+        batch = _batch(None)
+        batch.attributes(target.id.id, dict(attrs), ())
+        for _, name, value in batch.left_attributes:
+            _create_attribute(target, name, value)
+
+
+# ---------------------------------------------------------------- property lists
+
+
+def _object_list(kind: Any) -> Any:
+    made = h5p.create(kind)
+    made.set_obj_track_times(False)
+    made.set_attr_phase_change(COMPACT_ATTRIBUTES, COMPACT_ATTRIBUTES // 2)
+    return made
+
+
+def _group_list() -> Any:
+    made = _object_list(h5p.GROUP_CREATE)
+    if _batch_works():
+        h5batch.set_link_phase_change(made.id, COMPACT_LINKS, COMPACT_LINKS // 2)
+    return made
+
+
+def _link_list() -> Any:
+    made = h5p.create(h5p.LINK_CREATE)
+    made.set_char_encoding(h5t.CSET_UTF8)
+    return made
+
+
+def _dataset_list(plan: ChunkPlan | None) -> Any:
+    made = _object_list(h5p.DATASET_CREATE)
+    made.set_fill_time(h5d.FILL_TIME_NEVER)
+    if plan is None:
+        made.set_layout(h5d.COMPACT)
+    elif plan.chunks:
+        made.set_chunk(plan.chunks)
+        codecs.register(plan.filters)
+        for step in plan.filters:
+            made.set_filter(step.id, step.flags, step.values)
+    return made
+
+
+def _batch(storage: Storage | None) -> h5batch.Batch:
+    """A batch for arrays small enough to lie in their headers whatever the storage."""
+    return h5batch.Batch(
+        chunks.compact_limit(storage), _dataset_list(None), _group_list(), escape_link, escape_attribute
+    )
+
+
+# ---------------------------------------------------------------- one array
+
+
+def _create_array(parent: h5py.Group, link: str, node: Array, storage: Storage, threads: int | None) -> h5py.Dataset:
+    data = node.data
+    if data is None:
+        return _create_dataset(parent, link, h5t.py_create(np.dtype("f8")), h5s.create(h5s.NULL), h5p.DEFAULT)
+    if not isinstance(data, np.ndarray) and (isinstance(data, np.generic) or not isinstance(data, BlockSource)):
+        data = np.asarray(data)
+    shape = tuple(data.shape)
+    is_text = data.dtype.kind == "O"
+    plan = chunks.plan(shape, _REFERENCE if is_text else data.dtype, storage)
+    dtype = text_type(data) if is_text else h5t.py_create(data.dtype, logical=True)
+    made = _create_dataset(parent, link, dtype, _space(shape), _dataset_list(plan))
+    if 0 in shape:
+        return made
+    if is_text:
+        made.id.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(data), mtype=dtype)
+    elif plan is None or not plan.chunks:
+        whole = data if isinstance(data, np.ndarray) else data.read(0, shape[0])
+        made.id.write(h5s.ALL, h5s.ALL, np.asarray(whole, order="C"), mtype=dtype)
+    else:
+        for _, offset, mask, payload in chunks.encode(data, plan, threads):
+            made.id.write_direct_chunk(offset, payload, mask)
+    return made
+
+
+def _create_dataset(parent: h5py.Group, link: str, dtype: Any, space: Any, creation: Any) -> h5py.Dataset:
+    return h5py.Dataset(h5d.create(parent.id, link.encode(), dtype, space, creation, _link_list()))
+
+
+def _space(shape: tuple[int, ...]) -> Any:
+    return h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR)
+
+
+def text_type(data: np.ndarray[Any, Any]) -> Any:
+    """The type of an object array: variable-length UTF-8 for `str`, ASCII for `bytes`."""
+    is_bytes = bool(data.size) and isinstance(data.flat[0], bytes)
+    return h5t.py_create(h5py.string_dtype("ascii" if is_bytes else "utf-8"), logical=True)
+
+
+# ---------------------------------------------------------------- one attribute
+
+
+def _create_attribute(target: h5py.HLObject, name: str, value: Any) -> None:
+    stored = escape_attribute(name).encode()
+    if value is None:
+        h5a.create(target.id, stored, h5t.py_create(np.dtype("f8")), h5s.create(h5s.NULL))
+        return
+    data = np.asarray(value, dtype=object if isinstance(value, str) else None)
+    dtype = text_type(data) if data.dtype.kind == "O" else h5t.py_create(data.dtype, logical=True)
+    try:
+        made = h5a.create(target.id, stored, dtype, _space(data.shape))
+    except (OSError, RuntimeError, ValueError) as error:
+        if data.nbytes < _OLD_ATTRIBUTE_LIMIT:
+            raise
+        message = f"an attribute of {data.nbytes} bytes needs a file of the 1.8 format or later"
+        raise UnsupportedValueError(message, f"{target.name}@{name}") from error
+    if data.size:
+        made.write(np.asarray(data, order="C"), mtype=dtype)
