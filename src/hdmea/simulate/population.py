@@ -88,7 +88,7 @@ def receptive_fields(population: Population, grid: tuple[int, int]) -> Floats:
     x = (columns[None] - population.rf_center[:, 0, None, None]) / population.rf_sigma[:, 0, None, None]
     y = (rows[None] - population.rf_center[:, 1, None, None]) / population.rf_sigma[:, 1, None, None]
     weights = np.exp(-(x**2 + y**2) / 2)
-    return weights / np.sqrt((weights**2).sum(axis=(1, 2), keepdims=True))
+    return np.asarray(weights / np.sqrt((weights**2).sum(axis=(1, 2), keepdims=True)))
 
 
 def time_courses(population: Population) -> Floats:
@@ -117,7 +117,7 @@ def firing_rates(population: Population, timeline: Timeline, grid: tuple[int, in
     drive = np.asarray(signal.oaconvolve(drive, kernels.T, axes=0))[: len(drive)]
     for movie, start in timeline.shown:
         _drive_by_motion(drive[start : start + movie.length], population, movie, weights)
-    return MAX_RATE_HZ / (1 + np.exp(-SLOPE * (drive - THRESHOLD)))
+    return np.asarray(MAX_RATE_HZ / (1 + np.exp(-SLOPE * (drive - THRESHOLD))))
 
 
 def resting_rate_hz() -> float:
@@ -133,13 +133,13 @@ def _projected_light(population: Population, timeline: Timeline, weights: Floats
         part = drive[start : start + movie.length]
         part[:] = green * _weighted(movie.green, weights)
         part += blue * _weighted(movie.blue, weights)
-    return drive
+    return np.asarray(drive)
 
 
 def _weighted(frames: npt.NDArray[np.uint8], weights: Floats) -> Floats:
     contrast = (frames.reshape(len(frames), -1).astype(np.float64) - GREY) / GREY
     if contrast.shape[1] == 1:
-        return contrast * weights.sum(axis=(1, 2))
+        return np.asarray(contrast * weights.sum(axis=(1, 2)))
     return np.asarray(contrast @ weights.reshape(len(weights), -1).T)
 
 

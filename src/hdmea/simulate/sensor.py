@@ -54,8 +54,8 @@ class Footprint:
 def draw_somata(n_units: int, patch: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Electrodes (units, 2), 0-based row and column; no two units share one as long as there are enough."""
     count = patch[0] * patch[1]
-    order = np.concatenate([rng.permutation(count) for _ in range(-(-n_units // count))] or [[]])[:n_units]
-    return np.stack(np.divmod(order.astype(np.int64), patch[1]), axis=1)
+    order = np.array([rng.permutation(count) for _ in range(-(-n_units // count))], np.int64).ravel()[:n_units]
+    return np.stack(np.divmod(order, patch[1]), axis=1)
 
 
 def draw_footprint(

@@ -38,4 +38,4 @@ def _poisson(
     at = np.sort(rng.uniform(0, expected[-1], rng.poisson(expected[-1])))
     samples = np.interp(at, expected, edges).astype(np.int64)
     far_enough = np.diff(samples, prepend=-refractory) >= max(refractory, 1)
-    return samples[far_enough & (samples < edges[-1])]
+    return np.asarray(samples[far_enough & (samples < edges[-1])])

@@ -34,7 +34,7 @@ class Movie:
     @property
     def length(self) -> int:
         """Frames."""
-        return self.green.shape[0]
+        return len(self.green)
 
     def grey(self, grid: tuple[int, int]) -> Frames:
         """Mean luminance of both colours on the whole grid (frames, height, width), uint8; a view where it can be."""
@@ -43,7 +43,7 @@ class Movie:
 
     def mean_luminance(self) -> npt.NDArray[np.float64]:
         """What a photodiode sees of each frame (frames,)."""
-        return (self.green.mean(axis=(1, 2)) + self.blue.mean(axis=(1, 2))) / 2
+        return np.asarray((self.green.mean(axis=(1, 2)) + self.blue.mean(axis=(1, 2))) / 2)
 
 
 def grid_of(configs: list[StimulusConfig]) -> tuple[int, int]:
@@ -128,7 +128,7 @@ def bar_frames(
     reach = np.hypot(height, width_px) / 2 + width / 2
     position = np.linspace(-reach, reach, frames)[:, None, None]
     cover = np.clip(width / 2 + 0.5 - np.abs(along - position), 0, 1)
-    return np.rint(background + (luminance - background) * cover).astype(np.uint8)
+    return np.asarray(np.rint(background + (luminance - background) * cover), np.uint8)
 
 
 def _bars(config: StimulusConfig, grid: tuple[int, int]) -> Movie:

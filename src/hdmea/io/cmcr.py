@@ -1,0 +1,141 @@
+"""Reader of raw CMOS-MEA5000 recordings, `.cmcr`: sensor stream, light and frame-pulse channels, rates.
+
+Nothing is read before it is asked for, and of the sensor stream never more than the rows that are asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from hdmea.io import mcs_format
+from hdmea.utils.exceptions import DataLoadError
+
+KIND = ".cmcr"
+DURATION = "LB.RecordingDuration"
+
+logger = logging.getLogger(__name__)
+
+
+class Rows:
+    """Rows of an open dataset as a block source: one row of a two-dimensional one, or all of one of any shape."""
+
+    def __init__(self, dataset: h5py.Dataset, channel: int | None = None) -> None:
+        self._dataset = dataset
+        self._channel = channel
+        self.path = Path(dataset.file.filename)
+        self.name = str(dataset.name)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(samples,) of a channel, (frames, rows, columns) of the sensor."""
+        return tuple(self._dataset.shape if self._channel is None else self._dataset.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self._dataset.dtype
+        return dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop). `DataLoadError` where the file does not give them."""
+        with mcs_format.reading(self.path, KIND):
+            where = slice(start, stop) if self._channel is None else (self._channel, slice(start, stop))
+            return np.asarray(self._dataset[where])
+
+
+class CmcrRecording:
+    """An open `.cmcr` file; close it, or use it in a `with` block.
+
+    Attributes
+    ----------
+    acquisition_rate : float or None
+        Hz, by the streams' tick, else by the recording's duration; None where the file tells neither.
+    sample_count : int
+        Samples of the analog channels; of the sensor where there are no channels.
+    channels : dict of str to Rows
+        "ch1" (light) and "ch2" (frame pulses), as many as there are: block sources (samples,) int32, ADC counts.
+    sensor : Rows or None
+        Block source (frames, rows, columns) int16, ADC counts; None for a recording without a sensor stream.
+    meta : dict
+        The root's attributes and the first rows of the streams' meta tables, as Python values.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = mcs_format.open_file(self.path, KIND)
+        try:
+            with mcs_format.reading(self.path, KIND):
+                self._read_header()
+        except DataLoadError:
+            self._file.close()
+            raise
+
+    def _read_header(self) -> None:
+        acquisition = mcs_format.child_of(self._file, mcs_format.ACQUISITION)
+        if not isinstance(acquisition, h5py.Group):
+            raise DataLoadError(f"{self.path} is no {KIND} file: it has no group /Acquisition", self.path)
+        self.meta = mcs_format.attributes(self._file)
+        analog = mcs_format.find_group(acquisition, "Analog Data", "ChannelStream")
+        sensor = mcs_format.find_group(acquisition, "Sensor Data", "SensorStream")
+        data = None if analog is None else _first_data(analog, "ChannelData", 2)
+        self.channels = {} if data is None else {f"ch{n + 1}": Rows(data, n) for n in range(data.shape[0])}
+        frames = None if sensor is None else _first_data(sensor, "SensorData", 3)
+        self.sensor = None if frames is None else Rows(frames)
+        if not self.channels and self.sensor is None:
+            raise DataLoadError(f"{self.path} holds neither sensor nor analog data", self.path)
+        for stream, name in ((analog, "ChannelMeta"), (sensor, "SensorMeta")):
+            if stream is not None and (rows := mcs_format.meta_rows(stream, name)):
+                self.meta[name] = rows[0]
+        self.sample_count = len(self.channels["ch1"]) if self.channels else len(self.sensor or ())
+        self.acquisition_rate = mcs_format.stream_rate_hz(acquisition) or self._rate_by_duration()
+
+    def _rate_by_duration(self) -> float | None:
+        duration_us = self.meta.get(DURATION)
+        if not isinstance(duration_us, (int, float)) or duration_us <= 0:
+            return None
+        return self.sample_count * mcs_format.MICROSECONDS / duration_us
+
+    def close(self) -> None:
+        """Close the file; its block sources can no longer be read."""
+        self._file.close()
+
+    def __enter__(self) -> CmcrRecording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_recording(path: str | os.PathLike[str]) -> CmcrRecording:
+    """Open a `.cmcr` file for reading.
+
+    Raises `FileNotFoundError`, and `DataLoadError` (with `file_path` and `original_error`) for what is no such file.
+    """
+    return CmcrRecording(path)
+
+
+def _first_data(stream: h5py.Group, prefix: str, dimensions: int) -> h5py.Dataset | None:
+    """The first dataset of that kind in the order of its numbers; several regions or segments give a warning."""
+    found = []
+    for name in stream:
+        dataset = mcs_format.child_of(stream, name) if name.startswith(prefix) else None
+        if isinstance(dataset, h5py.Dataset) and dataset.ndim == dimensions:
+            found.append(([int(digits) for digits in re.findall(r"\d+", name)], dataset))
+    if not found:
+        return None
+    found.sort(key=lambda item: item[0])
+    if len(found) > 1:
+        logger.warning("%s: %d parts in %s, only the first is read", stream.file.filename, len(found), stream.name)
+    return found[0][1]

@@ -1,0 +1,178 @@
+"""Reader of spike-sorted CMOS-MEA5000 recordings, `.cmtr`: units, their spikes, waveforms and quality measures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.io import mcs_format
+from hdmea.utils.exceptions import DataLoadError
+
+KIND = ".cmtr"
+SORTER = "Spike Sorter"
+UNKNOWN_PLACE = -1
+_PLACE_FIELDS = ("UnitID", "SensorID", "Row", "Column")
+_UNIT_NAME = re.compile(r"Unit \d+")
+_EXACT = 1 << 62  # products of integers below this cannot overflow int64
+
+
+def read_meta(path: str | os.PathLike[str]) -> tuple[dict[str, Any], float | None]:
+    """The file's root attributes, and its acquisition rate in Hz where its link to the raw file leads to one.
+
+    Raises `FileNotFoundError`, and `DataLoadError` for what is no `.cmtr` file.
+    """
+    with mcs_format.open_file(path, KIND) as file, mcs_format.reading(Path(path), KIND):
+        _sorter(file, Path(path))
+        acquisition = mcs_format.child_of(file, mcs_format.ACQUISITION)
+        rate = mcs_format.stream_rate_hz(acquisition) if isinstance(acquisition, h5py.Group) else None
+        return mcs_format.attributes(file), rate
+
+
+def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[str, dict[str, Any]]:
+    """Every unit of a spike-sorted recording, in the order of their numbers.
+
+    Parameters
+    ----------
+    path
+        A `.cmtr` file.
+    acquisition_rate
+        Hz, to turn microseconds into samples.
+
+    Returns
+    -------
+    dict
+        "unit_001" -> `spike_times` (uint64 samples, sorted, duplicates kept), `waveform` (float32, the mean cut-out
+        over the included peaks in the file's unit; NaN where there is no such peak, empty where there are no
+        cut-outs), `row`, `col`, `global_id` (int, from 1; -1 where the file does not tell), `unit_meta` (dict: the
+        quality measures of `Unit Info`).
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataLoadError
+        The file is no `.cmtr` file, or its spikes cannot be read.
+    """
+    path = Path(path)
+    with mcs_format.open_file(path, KIND) as file, mcs_format.reading(path, KIND):
+        units: dict[int, dict[str, Any]] = {}
+        tables = mcs_format.TableReader()
+        for number, group, info in _unit_groups(_sorter(file, path), tables, path):
+            if number in units:
+                raise DataLoadError(f"{path}: two units have the number {number}", path)
+            units[number] = _place(info) | _spikes(group, tables, acquisition_rate, path)
+        return {f"unit_{number:03d}": units[number] for number in sorted(units)}
+
+
+def to_samples(timestamps_us: npt.NDArray[np.int64], rate_hz: float) -> npt.NDArray[np.uint64]:
+    """round(timestamps · rate / 10⁶), half to even, in integers wherever the rate is a ratio of small ones."""
+    ratio = Fraction(rate_hz) / mcs_format.MICROSECONDS
+    largest = int(timestamps_us.max(initial=1))
+    if largest * ratio.numerator >= _EXACT or ratio.denominator * 2 >= _EXACT:
+        return np.asarray(np.rint(timestamps_us * (rate_hz / mcs_format.MICROSECONDS)), np.uint64)
+    samples, rest = np.divmod(timestamps_us * ratio.numerator, ratio.denominator)
+    samples += (2 * rest + (samples & 1)) > ratio.denominator
+    return np.asarray(samples, np.uint64)
+
+
+def _sorter(file: h5py.File, path: Path) -> h5py.Group:
+    sorter = mcs_format.find_group(file, SORTER, "SpikeSorter")
+    if sorter is None:
+        raise DataLoadError(f"{path} is no {KIND} file: it has no group /{SORTER}", path)
+    return sorter
+
+
+def _unit_groups(
+    sorter: h5py.Group, tables: mcs_format.TableReader, path: Path
+) -> Iterator[tuple[int, h5py.Group, dict[str, Any]]]:
+    """Each unit's number, group and what is known of it: its own `Unit Info`, else its attributes and `Units`."""
+    overview: dict[Any, dict[str, Any]] | None = None
+    for name in sorter:
+        group = mcs_format.child_of(sorter, name)
+        if not isinstance(group, h5py.Group) or not _is_unit(name, group):
+            continue
+        rows = mcs_format.meta_rows(group, "Unit Info", tables)
+        info = rows[0] if rows else {}
+        if not {"UnitID", "SensorID"} <= info.keys():
+            if overview is None:
+                overview = {row.get("UnitID"): row for row in mcs_format.meta_rows(sorter, "Units", tables)}
+            info = _completed(info, name, group, overview, path)
+        yield int(info["UnitID"]), group, info
+
+
+def _completed(
+    info: dict[str, Any], name: str, group: h5py.Group, overview: dict[Any, dict[str, Any]], path: Path
+) -> dict[str, Any]:
+    known = mcs_format.attributes(group)
+    info = {field: known[field] for field in ("UnitID", "SensorID") if field in known} | info
+    if "UnitID" not in info:
+        digits = re.search(r"\d+", name)
+        if digits is None:
+            raise DataLoadError(f"{path}: unit {name!r} has no number", path)
+        info["UnitID"] = int(digits.group())
+    return overview.get(info["UnitID"], {}) | info
+
+
+def _is_unit(name: str, group: h5py.Group) -> bool:
+    return _UNIT_NAME.fullmatch(name) is not None or mcs_format.plain(group.attrs.get("ID.Type")) == "SingleUnit"
+
+
+def _place(info: dict[str, Any]) -> dict[str, Any]:
+    """Where a unit lies, and its quality measures."""
+    sensor = int(info.get("SensorID", UNKNOWN_PLACE))
+    row, column = mcs_format.row_and_column(sensor) if sensor > 0 else (UNKNOWN_PLACE, UNKNOWN_PLACE)
+    return {
+        "row": int(info.get("Row", row)),
+        "col": int(info.get("Column", column)),
+        "global_id": sensor,
+        "unit_meta": {name: value for name, value in info.items() if name not in _PLACE_FIELDS},
+    }
+
+
+def _spikes(group: h5py.Group, tables: mcs_format.TableReader, rate_hz: float, path: Path) -> dict[str, Any]:
+    """Spike samples and mean waveform of one unit's included peaks."""
+    table = tables.read(group, "Peaks")
+    names = () if table is None else table.dtype.names or ()
+    if table is None or "Timestamp" not in names:
+        raise DataLoadError(f"{path}: {group.name} has no table of peaks with time stamps", path)
+    included = table["IncludePeak"] == 1 if "IncludePeak" in names else np.ones(len(table), bool)
+    timestamps = table["Timestamp"][included].astype(np.int64)
+    if timestamps.size and timestamps.min() < 0:
+        raise DataLoadError(f"{path}: {group.name} has spikes before the recording's start", path)
+    spikes = to_samples(timestamps, rate_hz)
+    if np.any(spikes[1:] < spikes[:-1]):
+        spikes.sort()
+    return {"spike_times": spikes, "waveform": _mean_cutout(table, included)}
+
+
+def _mean_cutout(table: np.ndarray[Any, Any], included: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Mean over the included rows of the fields named 1, 2, …: (samples,) float32."""
+    names = sorted((name for name in table.dtype.names or () if name.isdecimal()), key=int)
+    if not names or not included.any():
+        return np.full(len(names), np.nan, np.float32)
+    cutouts = _side_by_side(table, names)
+    rows = cutouts if included.all() else cutouts[included]
+    return np.asarray(rows.mean(axis=0, dtype=np.float64), np.float32)
+
+
+def _side_by_side(table: np.ndarray[Any, Any], names: list[str]) -> np.ndarray[Any, Any]:
+    """Fields of a compound table as one array (rows, fields): a view where they lie evenly spaced, else a copy."""
+    offsets = np.array([table.dtype.fields[name][1] for name in names])
+    kinds = {table.dtype.fields[name][0] for name in names}
+    steps = set(np.diff(offsets).tolist())
+    if len(kinds) > 1 or len(steps) > 1:
+        return np.stack([table[name] for name in names], axis=1)
+    first = table[names[0]]
+    step = steps.pop() if steps else first.dtype.itemsize
+    view: np.ndarray[Any, Any] = np.ndarray(
+        (len(table), len(names)), first.dtype, table, int(offsets[0]), (table.strides[0], step)
+    )
+    return view

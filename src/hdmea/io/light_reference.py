@@ -1,0 +1,152 @@
+"""Light reference from the analog channels: reduced traces, and the frames that the pulses mark.
+
+Channels come as block sources (samples,), so that their length does not matter for memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from h5burst.tree import BlockSource
+
+BLOCK_SAMPLES = 1 << 18  # of a block that is worked on at once: stays in the processor's cache
+REDUCED_RATES = {"1khz": 1000.0, "10hz": 10.0}
+PULSE_PERCENTILE = 99.9
+PULSE_HEIGHT = 0.1
+DROPPED_PULSES = 4
+
+logger = logging.getLogger(__name__)
+
+Ints = npt.NDArray[np.integer[Any]]
+
+
+def light_reference(channels: Mapping[str, BlockSource], rate_hz: float) -> dict[str, npt.NDArray[np.float32]]:
+    """`raw_ch1`, `1khz_ch1`, `10hz_ch1` and the same for every other channel, float32 ADC counts."""
+    reference: dict[str, npt.NDArray[np.float32]] = {}
+    for name, channel in channels.items():
+        reference[f"raw_{name}"] = raw_trace(channel)
+        for label, reduced_hz in REDUCED_RATES.items():
+            reference[f"{label}_{name}"] = block_means(channel, samples_per_block(rate_hz, reduced_hz))
+    return reference
+
+
+def samples_per_block(rate_hz: float, reduced_hz: float) -> int:
+    """Samples of `rate_hz` that make one of `reduced_hz`, at least one."""
+    return max(1, round(rate_hz / reduced_hz))
+
+
+def raw_trace(channel: BlockSource) -> npt.NDArray[np.float32]:
+    """The whole channel as float32 (samples,)."""
+    trace = np.empty(channel.shape[0], np.float32)
+    for start, block in _blocks(channel, BLOCK_SAMPLES):
+        trace[start : start + len(block)] = block
+    return trace
+
+
+def block_means(channel: BlockSource, block: int) -> npt.NDArray[np.float32]:
+    """Means of consecutive blocks of samples (samples // block,), float32; an incomplete last block is left out.
+
+    Exact for integers: one sum in integers, one division.
+    """
+    count = channel.shape[0] // block
+    means = np.empty(count, np.float32)
+    step = max(1, BLOCK_SAMPLES // block) * block
+    for start, samples in _blocks(channel, step):
+        whole = samples[: len(samples) // block * block].reshape(-1, block)
+        first = start // block
+        wide = np.int64 if whole.dtype.kind in "iu" else np.float64
+        means[first : first + len(whole)] = whole.sum(axis=1, dtype=wide) / block
+    return means
+
+
+def frame_timestamps(channel: BlockSource) -> npt.NDArray[np.uint64]:
+    """Samples at which frames begin: peaks of the channel's difference that rise above a tenth of its pulses.
+
+    The difference is divided by its 99.9th percentile, or by its maximum where that is not positive; peaks (local
+    maxima, of a plateau its middle) higher than 0.1 count, but for the first four. A flat channel gives none, and a
+    warning on this module's logger.
+    """
+    top = _TopValues(max(channel.shape[0] - 1, 0), PULSE_PERCENTILE)
+    for _, steps in _differences(channel):
+        top.add(steps)
+    scale = top.percentile()
+    if scale <= 0:
+        scale = top.maximum()
+    if scale <= 0:
+        logger.warning("the frame-pulse channel is flat: no frame timestamps")
+        return np.empty(0, np.uint64)
+    return _peaks_above(channel, scale)[DROPPED_PULSES:].astype(np.uint64)
+
+
+class _TopValues:
+    """A percentile of values that come in blocks: keeps only as many of the largest as it depends on."""
+
+    def __init__(self, count: int, percent: float) -> None:
+        self._rank = (count - 1) * (percent / 100)
+        self._keep = max(1, count - int(np.floor(max(self._rank, 0))))
+        self._largest: npt.NDArray[Any] = np.empty(0, np.int64)
+
+    def add(self, values: Ints) -> None:
+        if len(self._largest) >= self._keep:
+            values = values[values > self._largest[0]]
+        if not len(values):
+            return
+        merged = np.concatenate([self._largest, values])
+        if len(merged) > self._keep:
+            merged = np.partition(merged, len(merged) - self._keep)[len(merged) - self._keep :]
+        self._largest = merged  # its first is its smallest once it is full
+
+    def percentile(self) -> float:
+        """By linear interpolation between the two nearest ranks, as `numpy.percentile`; 0 without values."""
+        if not len(self._largest):
+            return 0.0
+        ranked = np.sort(self._largest[np.argpartition(self._largest, min(1, len(self._largest) - 1))[:2]])
+        return float(ranked[0] + (ranked[-1] - ranked[0]) * (self._rank - np.floor(self._rank)))
+
+    def maximum(self) -> float:
+        return float(self._largest.max()) if len(self._largest) else 0.0
+
+
+def _peaks_above(channel: BlockSource, scale: float) -> npt.NDArray[np.int64]:
+    """Middles of the local maxima of the difference whose height over `scale` is above `PULSE_HEIGHT`.
+
+    A peak's samples all lie above the threshold, and so does a neighbour that is higher than they are: what lies
+    below needs not be kept.
+    """
+    indices, heights = [], []
+    for start, steps in _differences(channel):
+        high = np.flatnonzero(steps / scale > PULSE_HEIGHT)
+        indices.append(high + start)
+        heights.append(steps[high])
+    at, height = np.concatenate([*indices, np.empty(0, np.int64)]), np.concatenate([*heights, np.empty(0, np.int64)])
+    if not len(at):
+        return at
+    adjacent = np.diff(at) == 1
+    starts = np.concatenate([[True], ~adjacent | (np.diff(height) != 0)])
+    first = np.flatnonzero(starts)
+    last = np.concatenate([first[1:], [len(at)]]) - 1
+    # Equal neighbours are one plateau; it is a peak when the samples before and after it are lower.
+    rises = np.ones(len(first), bool)
+    rises[1:] = ~adjacent[first[1:] - 1] | (height[first[1:]] > height[first[1:] - 1])
+    falls = np.ones(len(first), bool)
+    falls[:-1] = ~adjacent[last[:-1]] | (height[last[:-1]] > height[last[:-1] + 1])
+    inside = (at[first] > 0) & (at[last] < channel.shape[0] - 2)
+    peak = rises & falls & inside
+    return (at[first][peak] + at[last][peak]) // 2
+
+
+def _blocks(channel: BlockSource, step: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    for start in range(0, channel.shape[0], step):
+        yield start, channel.read(start, min(start + step, channel.shape[0]))
+
+
+def _differences(channel: BlockSource) -> Iterator[tuple[int, Ints]]:
+    """`numpy.diff` of the channel block by block, wide enough not to overflow."""
+    for start in range(0, channel.shape[0] - 1, BLOCK_SAMPLES):
+        block = channel.read(start, min(start + BLOCK_SAMPLES + 1, channel.shape[0]))
+        yield start, np.diff(block.astype(np.int64 if block.dtype.kind in "iu" else np.float64))
