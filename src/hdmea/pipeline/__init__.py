@@ -1,0 +1,12 @@
+"""The pipeline: sessions, loading, sections, features, flows; and every public name of `hdmea.io`."""
+
+from typing import Any
+
+from hdmea.utils.lazy import find_name
+from hdmea.utils.public import PUBLIC_NAMES
+
+__all__ = [name for names in PUBLIC_NAMES.values() for name in names]
+
+
+def __getattr__(name: str) -> Any:
+    return find_name(__name__, name, PUBLIC_NAMES)
