@@ -6,6 +6,7 @@ import h5py
 import h5py.defs
 import numpy as np
 
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t
@@ -89,7 +90,7 @@ cdef class Batch:
     """
 
     cdef dict types, spaces, link_names, attribute_names  # bounded: the same few come again and again, or once
-    cdef hid_t text_type, scalar_space, null_space, float_type
+    cdef hid_t text_type, bytes_type, scalar_space, null_space, float_type
     cdef hid_t dataset_list, group_list, link_list, utf8_link_list
     cdef object keep, escape_link, escape_attribute
     cdef Py_ssize_t compact_limit
@@ -100,11 +101,13 @@ cdef class Batch:
         links, utf8_links = h5p.create(h5p.LINK_CREATE), h5p.create(h5p.LINK_CREATE)
         utf8_links.set_char_encoding(h5t.CSET_UTF8)
         text = h5t.py_create(h5py.string_dtype("utf-8"), logical=True)
+        ascii_text = h5t.py_create(h5py.string_dtype("ascii"), logical=True)
         scalar, null, double = h5s.create(h5s.SCALAR), h5s.create(h5s.NULL), h5t.py_create(np.dtype("f8"))
-        self.keep = (dataset_list, group_list, links, utf8_links, text, scalar, null, double)
+        self.keep = (dataset_list, group_list, links, utf8_links, text, ascii_text, scalar, null, double)
         self.dataset_list, self.group_list = dataset_list.id, group_list.id
         self.link_list, self.utf8_link_list = links.id, utf8_links.id
-        self.text_type, self.scalar_space, self.null_space, self.float_type = text.id, scalar.id, null.id, double.id
+        self.text_type, self.bytes_type = text.id, ascii_text.id
+        self.scalar_space, self.null_space, self.float_type = scalar.id, null.id, double.id
         self.types, self.spaces, self.link_names, self.attribute_names = {}, {}, {}, {}
         self.escape_link, self.escape_attribute = escape_link, escape_attribute
         self.compact_limit = compact_limit
@@ -164,9 +167,12 @@ cdef class Batch:
             if type(value) is str:
                 text = PyUnicode_AsUTF8AndSize(value, &size)
                 self._attribute(target, name, self.text_type, self.scalar_space, &text)
+            elif type(value) is bytes:
+                text = PyBytes_AS_STRING(value)
+                self._attribute(target, name, self.bytes_type, self.scalar_space, &text)
             elif value is None:
                 self._attribute(target, name, self.float_type, self.null_space, NULL)
-            elif type(value) is not np.ndarray and not isinstance(value, (bool, int, float, complex, np.generic, bytes)):
+            elif type(value) is not np.ndarray and not isinstance(value, (int, float, complex, np.generic)):
                 self.left_attributes.append((path, name, value))
             else:
                 data = np.asarray(value)

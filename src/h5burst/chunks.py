@@ -34,6 +34,7 @@ __all__ = [
     "decode",
     "encode",
     "plan",
+    "plan_text",
     "read_into",
 ]
 
@@ -51,7 +52,7 @@ Box: TypeAlias = "Sequence[tuple[int, int]]"
 class ChunkPlan:
     """Shape and dtype of the dataset, shape of a chunk, filters in the order of writing (fletcher32 last).
 
-    `chunks` is () only for a scalar too large for compact storage: such a one can only lie contiguous, unfiltered.
+    `chunks` is () for what HDF5 can hold only contiguous and unfiltered: large scalars, much variable-length text.
     """
 
     shape: tuple[int, ...]
@@ -103,8 +104,7 @@ def compact_limit(storage: Storage | None) -> int:
 def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None = None) -> ChunkPlan | None:
     """How an array is stored: None for compact storage in its object header, else chunks and filters.
 
-    dtype: of the bytes in the file; variable-length elements count as the 16 bytes of their reference (`V16`).
-    Everything that is not compact ends in HDF5's fletcher32 checksum. Raises ValueError for an unknown codec, a level
+    dtype: of the bytes in the file; for variable-length text there is `plan_text`. What is not compact ends in HDF5's fletcher32 checksum. Raises ValueError for an unknown codec, a level
     outside 0-9, and `storage.chunks` that do not fit the shape.
     """
     storage = storage or Storage()
@@ -119,6 +119,14 @@ def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None =
     if chunk_bytes > MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
     return ChunkPlan(shape, dtype, chunks, codecs.with_chunk_size(filters, dtype.itemsize, chunk_bytes))
+
+
+def plan_text(shape: tuple[int, ...]) -> ChunkPlan | None:
+    """As `plan`, for variable-length text, whose elements in the file are references of 16 bytes.
+
+    HDF5 refuses filters on them, the checksum as well as codecs.
+    """
+    return None if 16 * math.prod(shape) <= COMPACT_LIMIT else ChunkPlan(shape, np.dtype("V16"), (), ())
 
 
 def _given_chunks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -23,7 +23,6 @@ from h5burst.tree import Array, BlockSource, Group, Node, Storage, UnsupportedVa
 COMPACT_LINKS = 1000  # links that still lie in a group's own header; above that libhdf5 indexes them
 COMPACT_ATTRIBUTES = 64  # as well, of attributes
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
-_REFERENCE = np.dtype("V16")  # what a variable-length element is inside its dataset
 
 _batch_works = functools.cache(lambda: h5batch.load(h5py.defs.__pyx_capi__))
 
@@ -109,9 +108,10 @@ def _link_list() -> Any:
     return made
 
 
-def _dataset_list(plan: ChunkPlan | None) -> Any:
+def _dataset_list(plan: ChunkPlan | None, *, is_text: bool = False) -> Any:
     made = _object_list(h5p.DATASET_CREATE)
-    made.set_fill_time(h5d.FILL_TIME_NEVER)
+    if not is_text:  # HDF5 wants a fill value for references to text
+        made.set_fill_time(h5d.FILL_TIME_NEVER)
     if plan is None:
         made.set_layout(h5d.COMPACT)
     elif plan.chunks:
@@ -140,16 +140,16 @@ def _create_array(parent: h5py.Group, link: str, node: Array, storage: Storage, 
         data = np.asarray(data)
     shape = tuple(data.shape)
     is_text = data.dtype.kind == "O"
-    plan = chunks.plan(shape, _REFERENCE if is_text else data.dtype, storage)
-    dtype = text_type(data) if is_text else h5t.py_create(data.dtype, logical=True)
-    made = _create_dataset(parent, link, dtype, _space(shape), _dataset_list(plan))
+    plan = chunks.plan_text(shape) if is_text else chunks.plan(shape, data.dtype, storage)
+    dtype, memory = _types(data)
+    made = _create_dataset(parent, link, dtype, _space(shape), _dataset_list(plan, is_text=is_text))
     if 0 in shape:
         return made
     if is_text:
-        made.id.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(data), mtype=dtype)
+        made.id.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(data), mtype=memory)
     elif plan is None or not plan.chunks:
         whole = data if isinstance(data, np.ndarray) else data.read(0, shape[0])
-        made.id.write(h5s.ALL, h5s.ALL, np.asarray(whole, order="C"), mtype=dtype)
+        made.id.write(h5s.ALL, h5s.ALL, np.asarray(whole, order="C"), mtype=memory)
     else:
         for _, offset, mask, payload in chunks.encode(data, plan, threads):
             made.id.write_direct_chunk(offset, payload, mask)
@@ -164,10 +164,14 @@ def _space(shape: tuple[int, ...]) -> Any:
     return h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR)
 
 
-def text_type(data: np.ndarray[Any, Any]) -> Any:
-    """The type of an object array: variable-length UTF-8 for `str`, ASCII for `bytes`."""
+def _types(data: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+    """The datatype in the file and in memory; an object array is text, UTF-8 for `str`, ASCII for `bytes`."""
+    if data.dtype.kind != "O":
+        stored = h5t.py_create(data.dtype, logical=True)
+        return stored, stored
     is_bytes = bool(data.size) and isinstance(data.flat[0], bytes)
-    return h5t.py_create(h5py.string_dtype("ascii" if is_bytes else "utf-8"), logical=True)
+    dtype = h5py.string_dtype("ascii" if is_bytes else "utf-8")
+    return h5t.py_create(dtype, logical=True), h5t.py_create(dtype)
 
 
 # ---------------------------------------------------------------- one attribute
@@ -175,11 +179,13 @@ def text_type(data: np.ndarray[Any, Any]) -> Any:
 
 def _create_attribute(target: h5py.HLObject, name: str, value: Any) -> None:
     stored = escape_attribute(name).encode()
-    if value is None:
-        h5a.create(target.id, stored, h5t.py_create(np.dtype("f8")), h5s.create(h5s.NULL))
+    if value is None or isinstance(value, h5py.Empty):
+        empty = np.dtype("f8") if value is None else value.dtype
+        h5a.create(target.id, stored, h5t.py_create(empty, logical=True), h5s.create(h5s.NULL))
         return
-    data = np.asarray(value, dtype=object if isinstance(value, str) else None)
-    dtype = text_type(data) if data.dtype.kind == "O" else h5t.py_create(data.dtype, logical=True)
+    is_text = isinstance(value, str) or type(value) is bytes
+    data = np.asarray(value, dtype=object if is_text else None)
+    dtype, memory = _types(data)
     try:
         made = h5a.create(target.id, stored, dtype, _space(data.shape))
     except (OSError, RuntimeError, ValueError) as error:
@@ -188,4 +194,4 @@ def _create_attribute(target: h5py.HLObject, name: str, value: Any) -> None:
         message = f"an attribute of {data.nbytes} bytes needs a file of the 1.8 format or later"
         raise UnsupportedValueError(message, f"{target.name}@{name}") from error
     if data.size:
-        made.write(np.asarray(data, order="C"), mtype=dtype)
+        made.write(np.asarray(data, order="C"), mtype=memory)

@@ -133,7 +133,7 @@ def _group_at(parent: h5py.Group, path: tuple[str, ...]) -> h5py.Group:
 def read_tree(path: str | os.PathLike[str], *, lazy: bool = False) -> Group:
     """The whole file as a tree; with `lazy`, arrays read themselves on access.
 
-    Variable-length text comes as object arrays of `str`, scalar text attributes as `str`, other scalar attributes as
+    Variable-length text comes as object arrays of `str` (of `bytes` where the file calls it ASCII), scalar text attributes as `str`, other scalar attributes as
     numpy scalars, a null dataspace as None.
     """
     with h5py.File(path, "r") as f:
@@ -151,8 +151,9 @@ def _read_array(dataset: h5py.Dataset) -> Array:
     data: Any
     if dataset.shape is None:
         data = None
-    elif h5py.check_string_dtype(dataset.dtype) is not None and dataset.dtype == object:
-        data = np.asarray(dataset.asstr()[()], dtype=object)
+    elif (text := h5py.check_string_dtype(dataset.dtype)) is not None and text.length is None:
+        whole = dataset if text.encoding == "ascii" else dataset.asstr()
+        data = np.asarray(whole[()], dtype=object)
     else:
         data = np.empty(dataset.shape, dataset.dtype)
         dataset.read_direct(data) if data.size else None

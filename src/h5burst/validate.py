@@ -130,9 +130,10 @@ def _check_value(value: Any) -> None:
         return
     if isinstance(value, str):
         _check_text((value,), str)
-    elif isinstance(value, bytes):
-        if value[-1:] == b"\0":
-            raise _NotHeldError("bytes that end in NUL: HDF5's fixed-length strings are padded with NUL")
+    elif type(value) is bytes:
+        _check_text((value,), bytes)
+    elif isinstance(value, h5py.Empty):
+        check_dtype(value.dtype)
     elif isinstance(value, (int, np.integer)):
         if int(value) not in _INT_RANGE:
             raise _NotHeldError(f"the integer {value} does not fit 64 bits")
