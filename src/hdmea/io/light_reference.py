@@ -137,7 +137,7 @@ def _peaks_above(channel: BlockSource, scale: float) -> npt.NDArray[np.int64]:
     falls[:-1] = ~adjacent[last[:-1]] | (height[last[:-1]] > height[last[:-1] + 1])
     inside = (at[first] > 0) & (at[last] < channel.shape[0] - 2)
     peak = rises & falls & inside
-    return (at[first][peak] + at[last][peak]) // 2
+    return np.asarray((at[first][peak] + at[last][peak]) // 2)
 
 
 def _blocks(channel: BlockSource, step: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
