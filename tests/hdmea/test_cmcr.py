@@ -40,7 +40,7 @@ def test_values_are_those_of_the_vendors_reader(recording: SimulatedRecording) -
         channels = theirs.Analog_Data.Data[0]
         for n, name in enumerate(("ch1", "ch2")):
             assert ours.channels[name].dtype == np.int32
-            np.testing.assert_array_equal(ours.channels[name].read(0, len(ours.channels[name])), channels[n])
+            np.testing.assert_array_equal(ours.channels[name].read(0, ours.sample_count), channels[n])
         assert ours.acquisition_rate == 1e6 / theirs.Sensor_Data.SensorMeta.Tick[0]
         assert ours.acquisition_rate == 1e6 / theirs.Analog_Data.ChannelMeta.Tick[0]
         assert ours.sample_count == channels.shape[1]

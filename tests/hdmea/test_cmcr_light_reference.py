@@ -95,7 +95,10 @@ def test_flat_channel_gives_none_and_a_warning(caplog: pytest.LogCaptureFixture)
 def test_block_means_are_exact(channel: npt.NDArray[np.int32], block: int) -> None:
     count = len(channel) // block
     sums = channel[: count * block].astype(np.int64).reshape(count, block).sum(axis=1)
-    np.testing.assert_array_equal(light.block_means(Blocks(channel), block), (sums / block).astype(np.float32))
+    raw, (pairs, means) = light.reduced_traces(Blocks(channel), [2, block])
+    np.testing.assert_array_equal(means, (sums / block).astype(np.float32))
+    np.testing.assert_array_equal(raw, channel.astype(np.float32))
+    assert len(pairs) == len(channel) // 2
 
 
 def test_light_reference_names_and_lengths() -> None:

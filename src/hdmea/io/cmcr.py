@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from h5burst.blocks import DatasetBlocks
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
 
@@ -24,33 +25,26 @@ DURATION = "LB.RecordingDuration"
 logger = logging.getLogger(__name__)
 
 
-class Rows:
-    """Rows of an open dataset as a block source: one row of a two-dimensional one, or all of one of any shape."""
+class Channel:
+    """One row of an open two-dimensional dataset as a block source (samples,)."""
 
-    def __init__(self, dataset: h5py.Dataset, channel: int | None = None) -> None:
+    def __init__(self, dataset: h5py.Dataset, row: int) -> None:
         self._dataset = dataset
-        self._channel = channel
-        self.path = Path(dataset.file.filename)
-        self.name = str(dataset.name)
+        self._row = row
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(samples,) of a channel, (frames, rows, columns) of the sensor."""
-        return tuple(self._dataset.shape if self._channel is None else self._dataset.shape[1:])
+        return (int(self._dataset.shape[1]),)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         dtype: np.dtype[Any] = self._dataset.dtype
         return dtype
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Rows [start, stop). `DataLoadError` where the file does not give them."""
-        with mcs_format.reading(self.path, KIND):
-            where = slice(start, stop) if self._channel is None else (self._channel, slice(start, stop))
-            return np.asarray(self._dataset[where])
+        """Samples [start, stop). `DataLoadError` where the file does not give them."""
+        with mcs_format.reading(Path(self._dataset.file.filename), KIND):
+            return np.asarray(self._dataset[self._row, start:stop])
 
 
 class CmcrRecording:
@@ -62,9 +56,9 @@ class CmcrRecording:
         Hz, by the streams' tick, else by the recording's duration; None where the file tells neither.
     sample_count : int
         Samples of the analog channels; of the sensor where there are no channels.
-    channels : dict of str to Rows
+    channels : dict of str to Channel
         "ch1" (light) and "ch2" (frame pulses), as many as there are: block sources (samples,) int32, ADC counts.
-    sensor : Rows or None
+    sensor : DatasetBlocks or None
         Block source (frames, rows, columns) int16, ADC counts; None for a recording without a sensor stream.
     meta : dict
         The root's attributes and the first rows of the streams' meta tables, as Python values.
@@ -73,11 +67,12 @@ class CmcrRecording:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = mcs_format.open_file(self.path, KIND)
+        self.sensor: DatasetBlocks | None = None
         try:
             with mcs_format.reading(self.path, KIND):
                 self._read_header()
         except DataLoadError:
-            self._file.close()
+            self.close()
             raise
 
     def _read_header(self) -> None:
@@ -88,15 +83,19 @@ class CmcrRecording:
         analog = mcs_format.find_group(acquisition, "Analog Data", "ChannelStream")
         sensor = mcs_format.find_group(acquisition, "Sensor Data", "SensorStream")
         data = None if analog is None else _first_data(analog, "ChannelData", 2)
-        self.channels = {} if data is None else {f"ch{n + 1}": Rows(data, n) for n in range(data.shape[0])}
         frames = None if sensor is None else _first_data(sensor, "SensorData", 3)
-        self.sensor = None if frames is None else Rows(frames)
-        if not self.channels and self.sensor is None:
+        self.channels: dict[str, Channel] = {}
+        if frames is not None:
+            self.sensor = DatasetBlocks(self.path, frames.name)
+            self.sample_count = self.sensor.shape[0]
+        if data is not None:
+            self.channels = {f"ch{n + 1}": Channel(data, n) for n in range(data.shape[0])}
+            self.sample_count = int(data.shape[1])
+        elif frames is None:
             raise DataLoadError(f"{self.path} holds neither sensor nor analog data", self.path)
         for stream, name in ((analog, "ChannelMeta"), (sensor, "SensorMeta")):
             if stream is not None and (rows := mcs_format.meta_rows(stream, name)):
                 self.meta[name] = rows[0]
-        self.sample_count = len(self.channels["ch1"]) if self.channels else len(self.sensor or ())
         self.acquisition_rate = mcs_format.stream_rate_hz(acquisition) or self._rate_by_duration()
 
     def _rate_by_duration(self) -> float | None:
@@ -107,6 +106,8 @@ class CmcrRecording:
 
     def close(self) -> None:
         """Close the file; its block sources can no longer be read."""
+        if self.sensor is not None:
+            self.sensor.close()
         self._file.close()
 
     def __enter__(self) -> CmcrRecording:

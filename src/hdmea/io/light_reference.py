@@ -6,7 +6,8 @@ Channels come as block sources (samples,), so that their length does not matter 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,18 @@ DROPPED_PULSES = 4
 
 logger = logging.getLogger(__name__)
 
+Trace = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer[Any]]
 
 
-def light_reference(channels: Mapping[str, BlockSource], rate_hz: float) -> dict[str, npt.NDArray[np.float32]]:
+def light_reference(channels: Mapping[str, BlockSource], rate_hz: float) -> dict[str, Trace]:
     """`raw_ch1`, `1khz_ch1`, `10hz_ch1` and the same for every other channel, float32 ADC counts."""
-    reference: dict[str, npt.NDArray[np.float32]] = {}
+    reference: dict[str, Trace] = {}
     for name, channel in channels.items():
-        reference[f"raw_{name}"] = raw_trace(channel)
-        for label, reduced_hz in REDUCED_RATES.items():
-            reference[f"{label}_{name}"] = block_means(channel, samples_per_block(rate_hz, reduced_hz))
+        lengths = {label: samples_per_block(rate_hz, reduced_hz) for label, reduced_hz in REDUCED_RATES.items()}
+        raw, means = reduced_traces(channel, list(lengths.values()))
+        reference[f"raw_{name}"] = raw
+        reference |= {f"{label}_{name}": trace for label, trace in zip(lengths, means, strict=True)}
     return reference
 
 
@@ -40,28 +43,23 @@ def samples_per_block(rate_hz: float, reduced_hz: float) -> int:
     return max(1, round(rate_hz / reduced_hz))
 
 
-def raw_trace(channel: BlockSource) -> npt.NDArray[np.float32]:
-    """The whole channel as float32 (samples,)."""
-    trace = np.empty(channel.shape[0], np.float32)
-    for start, block in _blocks(channel, BLOCK_SAMPLES):
-        trace[start : start + len(block)] = block
-    return trace
+def reduced_traces(channel: BlockSource, lengths: Sequence[int]) -> tuple[Trace, list[Trace]]:
+    """The channel as float32 (samples,), and for each length the means of consecutive blocks of so many samples.
 
-
-def block_means(channel: BlockSource, block: int) -> npt.NDArray[np.float32]:
-    """Means of consecutive blocks of samples (samples // block,), float32; an incomplete last block is left out.
-
-    Exact for integers: one sum in integers, one division.
+    An incomplete last block is left out. Means are exact for integers: one sum in integers, one division. The channel
+    is read once.
     """
-    count = channel.shape[0] // block
-    means = np.empty(count, np.float32)
-    step = max(1, BLOCK_SAMPLES // block) * block
-    for start, samples in _blocks(channel, step):
-        whole = samples[: len(samples) // block * block].reshape(-1, block)
-        first = start // block
-        wide = np.int64 if whole.dtype.kind in "iu" else np.float64
-        means[first : first + len(whole)] = whole.sum(axis=1, dtype=wide) / block
-    return means
+    samples = channel.shape[0]
+    raw = np.empty(samples, np.float32)
+    means = [np.empty(samples // length, np.float32) for length in lengths]
+    common = math.lcm(*lengths)
+    for start, block in _blocks(channel, max(1, BLOCK_SAMPLES // common) * common):
+        raw[start : start + len(block)] = block
+        for length, trace in zip(lengths, means, strict=True):
+            whole = block[: len(block) // length * length].reshape(-1, length)
+            wide = np.int64 if whole.dtype.kind in "iu" else np.float64
+            trace[start // length : start // length + len(whole)] = whole.sum(axis=1, dtype=wide) / length
+    return raw, means
 
 
 def frame_timestamps(channel: BlockSource) -> npt.NDArray[np.uint64]:
