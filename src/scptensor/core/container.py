@@ -189,7 +189,9 @@ class ScpContainer:
                 ids = link.linkage.get_column(column).unique(maintain_order=True).to_list()
                 missing = [item for item in ids if item not in known]
                 if missing:
-                    message = f"Link {link.source_assay} -> {link.target_assay}: {column} not in '{name}': {missing[:5]}"
+                    message = (
+                        f"Link {link.source_assay} -> {link.target_assay}: {column} not in '{name}': {missing[:5]}"
+                    )
                     raise ValidationError(message, field=column)
 
     # ------------------------------------------------------------ files

@@ -44,6 +44,20 @@ class MatrixMetadata:
         """A copy that shares nothing with this one."""
         return deepcopy(self)
 
+    def subset(self, shape: tuple[int, ...], rows: Any, columns: Any, *, copy_data: bool = True) -> MatrixMetadata:
+        """What is known about these rows and columns (None: all) of a matrix of that shape."""
+
+        def part(values: Any) -> Any:
+            return _select_like(values, shape, rows, columns, copy_data=copy_data)
+
+        return MatrixMetadata(
+            part(self.confidence_scores),
+            part(self.detection_limits),
+            part(self.imputation_quality),
+            part(self.outlier_scores),
+            deepcopy(self.creation_info) if copy_data else self.creation_info,
+        )
+
     def __eq__(self, other: object) -> bool:
         return _equal(self, other)
 
@@ -88,27 +102,11 @@ class ScpMatrix:
 
         copy_data: False lets arrays that are taken whole be shared with this matrix.
         """
-        shape = self.shape
-
-        def part(values: Any) -> Any:
-            return select(values, rows, columns, copy_data=copy_data)
-
-        metadata = None
-        if self.metadata is not None:
-            known = self.metadata
-            metadata = MatrixMetadata(
-                *(
-                    _select_like(value, shape, rows, columns, copy_data=copy_data)
-                    for value in (
-                        known.confidence_scores,
-                        known.detection_limits,
-                        known.imputation_quality,
-                        known.outlier_scores,
-                    )
-                ),
-                creation_info=deepcopy(known.creation_info) if copy_data else known.creation_info,
-            )
-        return ScpMatrix(part(self.X), None if self.M is None else part(self.M), metadata)
+        values = select(self.X, rows, columns, copy_data=copy_data)
+        mask = None if self.M is None else select(self.M, rows, columns, copy_data=copy_data)
+        known = self.metadata
+        metadata = None if known is None else known.subset(self.shape, rows, columns, copy_data=copy_data)
+        return ScpMatrix(values, mask, metadata)
 
     def __eq__(self, other: object) -> bool:
         return _equal(self, other)

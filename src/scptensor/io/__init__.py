@@ -1,0 +1,32 @@
+"""Files of containers."""
+
+from scptensor.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
+from scptensor.io.exporters import FORMAT_VERSION, save_hdf5
+from scptensor.io.importers import SUPPORTED_VERSIONS, load_hdf5
+from scptensor.io.interchange import from_anndata, to_anndata
+from scptensor.io.serializers import (
+    deserialize_dataframe,
+    deserialize_provenance,
+    serialize_dataframe,
+    serialize_dense_matrix,
+    serialize_provenance,
+    serialize_sparse_matrix,
+)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "SUPPORTED_VERSIONS",
+    "IOFormatError",
+    "IOPasswordError",
+    "IOWriteError",
+    "deserialize_dataframe",
+    "deserialize_provenance",
+    "from_anndata",
+    "load_hdf5",
+    "save_hdf5",
+    "serialize_dataframe",
+    "serialize_dense_matrix",
+    "serialize_provenance",
+    "serialize_sparse_matrix",
+    "to_anndata",
+]

@@ -23,7 +23,7 @@ from h5burst.tree import Array
 from h5burst.values import decode_value, encode_value
 from scptensor.io.dtypes import UnknownDtypeError, dtype_from_json, dtype_to_json
 from scptensor.io.exceptions import IOFormatError
-from scptensor.io.natural import from_natural, is_plain, natural_dtype, to_natural, units
+from scptensor.io.natural import cast, from_natural, is_plain, natural_dtype, to_natural, units
 
 DTYPE, NULLS, UNITS = "polars_dtype", "nulls", "units"
 _LONG_TEXT = 4096  # a description beyond this is a dataset, not an attribute
@@ -70,39 +70,47 @@ def _filled(natural: pl.Series) -> np.ndarray[Any, Any]:
     """The values of a series of a natural dtype, with the fill value for null."""
     dtype = natural.dtype
     if isinstance(dtype, pl.String):
-        return np.array([*natural.fill_null("").to_list(), None], dtype=object)[:-1]
-    if not natural.null_count():
-        return natural.to_numpy()
-    if dtype.is_float():
-        return natural.fill_null(float("nan")).to_numpy()
-    if isinstance(dtype, pl.Boolean) or _fits_float64(natural):
-        return natural.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return natural.fill_null(int(_fill_value(natural.drop_nulls().to_numpy().dtype))).to_numpy()
+        return object_array(natural.fill_null("").to_list())
+    if natural.null_count():
+        if isinstance(dtype, pl.Boolean) or (dtype.is_integer() and _fits_float64(natural)):
+            natural = natural.cast(pl.Float64)
+        fill = float("nan") if natural.dtype.is_float() else _fill_value(natural.drop_nulls().to_numpy().dtype)
+        natural = natural.fill_null(fill)
+    return np.asarray(natural.to_numpy())
+
+
+def object_array(items: list[Any]) -> np.ndarray[Any, Any]:
+    """(n,) object array of exactly these items."""
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
 
 
 def _fits_float64(integers: pl.Series) -> bool:
-    low, high = integers.min(), integers.max()
-    return low is None or (low >= -_EXACT_IN_FLOAT64 and high <= _EXACT_IN_FLOAT64)  # type: ignore[operator]
+    values = integers.drop_nulls().to_numpy()
+    return not values.size or bool(values.min() >= -_EXACT_IN_FLOAT64 and values.max() <= _EXACT_IN_FLOAT64)
 
 
 def _fill_value(dtype: np.dtype[Any]) -> int:
     """The integer that stands for null: the lowest, for unsigned ones the highest."""
     limits = np.iinfo(dtype)
-    return limits.min if dtype.kind == "i" else limits.max
+    return int(limits.min if dtype.kind == "i" else limits.max)
 
 
 def _is_fill(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if values.dtype.kind == "f":
-        return np.isnan(values)
+        return np.asarray(np.isnan(values))
     if values.dtype.kind in "iu":
-        return values == _fill_value(values.dtype)
-    return values == "" if values.dtype == object else np.zeros(values.shape, dtype=bool)
+        return np.asarray(values == _fill_value(values.dtype))
+    return np.asarray(values == "") if values.dtype == object else np.zeros(values.shape, dtype=bool)
 
 
 # ---------------------------------------------------------------- reading
 
 
-def decode_column(name: str, node: Array, mask: Any = None, long_dtype: str | None = None, where: str = "") -> pl.Series:
+def decode_column(
+    name: str, node: Array, mask: Any = None, long_dtype: str | None = None, where: str = ""
+) -> pl.Series:
     """The column in a dataset, whoever wrote it.
 
     mask, long_dtype: from the extras. A value that no longer fits the dtype that the column had makes it a plain one,
@@ -137,7 +145,7 @@ def _column_values(node: Array, where: str) -> np.ndarray[Any, Any]:
             texts = [v if isinstance(v, str) else v.decode("utf-8") for v in values.tolist()]
         except UnicodeDecodeError as error:
             raise IOFormatError(f"{where} holds text that is not UTF-8 ({error})") from error
-        return np.array([*texts, None], dtype=object)[:-1]
+        return object_array(texts)
     if values.dtype.kind not in "biufO" or values.dtype.itemsize > 8:
         raise IOFormatError(f"{where} is no column: it has the dtype {values.dtype}")
     return values
@@ -157,7 +165,7 @@ def _nulls(values: np.ndarray[Any, Any], how: Any, mask: Any) -> np.ndarray[Any,
         return None
     fill = _is_fill(values)
     if how == "mask" and mask is not None and np.shape(mask) == fill.shape:
-        return fill & np.asarray(mask, dtype=bool)
+        return np.logical_and(fill, mask)
     return fill
 
 
@@ -167,7 +175,7 @@ def _as_natural(plain: pl.Series, natural: pl.DataType, nulls: np.ndarray[Any, A
         plain = pl.select(pl.when(kept).then(plain).alias(plain.name)).to_series()
     if plain.dtype == natural:
         return plain
-    converted = plain.cast(natural, strict=True)
-    if not converted.cast(plain.dtype).equals(plain, null_equal=True):
+    converted = cast(plain, natural)
+    if not cast(converted, plain.dtype).equals(plain, null_equal=True):
         raise ValueError(f"values that are no {natural}")
     return converted

@@ -28,7 +28,8 @@ def dtype_to_json(dtype: pl.DataType) -> str:
 def dtype_from_json(text: str) -> pl.DataType:
     """The dtype that `dtype_to_json` described. Raises `UnknownDtypeError` for anything else."""
     try:
-        return _build(json.loads(text))
+        dtype: pl.DataType = _build(json.loads(text))
+        return dtype
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnknownDtypeError(f"unknown polars dtype {text[:200]!r} (polars {pl.__version__})") from error
 

@@ -7,10 +7,12 @@ counts, 128-bit integers, decimals, categories and bytes (base64) become text, n
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
+
+Dtype: TypeAlias = Any  # an instance of a polars dtype
 
 _PLAIN = (pl.Boolean, pl.String)
 _AS_TEXT = tuple(getattr(pl, n) for n in ("Decimal", "Categorical", "Enum", "Int128", "UInt128") if hasattr(pl, n))
@@ -21,15 +23,15 @@ _DAY, _NANOSECOND = "days", "nanoseconds"
 _UNITS = {"ns": _NANOSECOND, "us": "microseconds", "ms": "milliseconds"}
 
 
-def is_plain(dtype: pl.DataType) -> bool:
+def is_plain(dtype: Dtype) -> bool:
     """Whether a column of this dtype can be told from its dataset alone."""
     return isinstance(dtype, _PLAIN) or dtype.is_float() or (dtype.is_integer() and not isinstance(dtype, _AS_TEXT))
 
 
-def natural_dtype(dtype: pl.DataType) -> pl.DataType:
+def natural_dtype(dtype: Dtype) -> Dtype:
     """The dtype of `to_natural` of such a column."""
     if isinstance(dtype, _EXTENSION):
-        return natural_dtype(dtype.ext_storage())  # type: ignore[attr-defined]
+        return natural_dtype(dtype.ext_storage())
     if is_plain(dtype):
         return dtype
     if dtype.is_temporal():
@@ -37,7 +39,7 @@ def natural_dtype(dtype: pl.DataType) -> pl.DataType:
     return pl.Float64() if isinstance(dtype, pl.Null) else pl.String()
 
 
-def units(dtype: pl.DataType) -> str | None:
+def units(dtype: Dtype) -> str | None:
     """What the integers of a temporal column count, in the words of the CF conventions; None for other dtypes."""
     if isinstance(dtype, pl.Date):
         return f"{_DAY} since 1970-01-01"
@@ -49,30 +51,38 @@ def units(dtype: pl.DataType) -> str | None:
     return f"{_NANOSECOND} since midnight" if isinstance(dtype, pl.Time) else None
 
 
+def cast(series: pl.Series, dtype: Dtype) -> pl.Series:
+    """`series` in another dtype; a polars error where a value has no place in it."""
+    made: pl.Series = series.cast(dtype, strict=True)
+    return made
+
+
 def to_natural(series: pl.Series) -> pl.Series:
     """`series` in its natural dtype."""
-    dtype = series.dtype
+    dtype: Dtype = series.dtype
     if isinstance(dtype, _EXTENSION):
-        return to_natural(series.ext.storage())  # type: ignore[attr-defined]
+        extended: Any = series
+        return to_natural(extended.ext.storage())
     if is_plain(dtype):
         return series
     if dtype.is_temporal():
         return series.to_physical()
     if isinstance(dtype, pl.Null):
-        return series.cast(pl.Float64)
+        return cast(series, pl.Float64())
     if isinstance(dtype, pl.Binary):
         return series.bin.encode("base64")
     if isinstance(dtype, _NESTED):
         texts = [None if row is None else json.dumps(row, ensure_ascii=False) for row in _rows(series)]
         return pl.Series(series.name, texts, dtype=pl.String)
-    return series.cast(pl.String)
+    return cast(series, pl.String())
 
 
-def from_natural(plain: pl.Series, dtype: pl.DataType) -> pl.Series:
+def from_natural(plain: pl.Series, dtype: Dtype) -> pl.Series:
     """The series that `to_natural` was given. Raises ValueError or a polars error for values that do not fit."""
     if isinstance(dtype, _EXTENSION):
-        stored = from_natural(plain, dtype.ext_storage())  # type: ignore[attr-defined]
-        return stored.ext.to(dtype)  # type: ignore[attr-defined]
+        stored: Any = from_natural(plain, dtype.ext_storage())
+        extended: pl.Series = stored.ext.to(dtype)
+        return extended
     if plain.dtype == dtype:
         return plain
     if isinstance(dtype, pl.Null):
@@ -84,22 +94,22 @@ def from_natural(plain: pl.Series, dtype: pl.DataType) -> pl.Series:
     if isinstance(dtype, _NESTED):
         rows = [None if text is None else json.loads(text) for text in plain.to_list()]
         return _from_rows(rows, dtype).alias(plain.name)
-    return plain.cast(dtype, strict=True)
+    return cast(plain, dtype)
 
 
 # ---------------------------------------------------------------- nested values, one level at a time
 
 
-def _entries_dtype(dtype: Any) -> pl.DataType:
+def _entries_dtype(dtype: Any) -> Dtype:
     """A map as the list of its pairs."""
     return pl.List(pl.Struct({"key": dtype.key, "value": dtype.value}))
 
 
 def _rows(series: pl.Series) -> list[Any]:
     """The values as what JSON has: lists, dicts, text, numbers, booleans, None."""
-    dtype = series.dtype
+    dtype: Dtype = series.dtype
     if isinstance(dtype, _MAP):
-        return _rows(series.cast(_entries_dtype(dtype)))
+        return _rows(cast(series, _entries_dtype(dtype)))
     if isinstance(dtype, pl.Array):
         return _rows(series.arr.to_list())
     if isinstance(dtype, pl.List):
@@ -138,12 +148,13 @@ def _special_float(value: np.ndarray[Any, Any]) -> str:
 
 
 def _bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return values.view(f"u{values.dtype.itemsize}")
+    bits: np.ndarray[Any, Any] = values.view(f"u{values.dtype.itemsize}")
+    return bits
 
 
 def _from_rows(rows: list[Any], dtype: Any) -> pl.Series:
     if isinstance(dtype, _MAP):
-        return _from_rows(rows, _entries_dtype(dtype)).cast(dtype)
+        return cast(_from_rows(rows, _entries_dtype(dtype)), dtype)
     if isinstance(dtype, pl.Array):
         return _from_rows(rows, pl.List(dtype.inner)).list.to_array(dtype.size)
     if isinstance(dtype, pl.List):
@@ -169,7 +180,7 @@ def _structs_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
     missing = [row is None for row in rows]
     if not dtype.fields:
         return pl.Series([None if none else {} for none in missing], dtype=dtype)
-    fields = [_from_rows([None if row is None else row[f.name] for row in rows], f.dtype).alias(f.name) for f in dtype.fields]
+    fields = {f.name: _from_rows([None if row is None else row[f.name] for row in rows], f.dtype) for f in dtype.fields}
     structs = pl.DataFrame(fields).to_struct()
     if not any(missing):
         return structs
