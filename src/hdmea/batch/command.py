@@ -1,0 +1,106 @@
+"""`hdmea batch`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hdmea.utils.exceptions import ConfigurationError
+
+EXAMPLES = """
+Run many recordings, one HDF5 file each. What is complete is skipped, what was checkpointed goes on.
+
+\b
+Examples:
+  hdmea batch recordings.csv --output-dir results
+  hdmea batch recordings.toml -o results --jobs 4 --memory-budget 4GiB --retries 1
+  hdmea batch recordings.csv -o results --set add_section_windows.length_s=60 --set 'extract_features.features=["frif"]'
+  hdmea batch recordings.csv -o results --engine dask --scheduler tcp://head:8786
+  hdmea batch recordings.csv -o results --print-slurm > job.sh && sbatch job.sh
+"""
+
+
+def batch(
+    manifest: Annotated[Path, typer.Argument(help="CSV, JSON Lines or TOML, one recording a row.")],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the output files.")],
+    flow: Annotated[Path | None, typer.Option(help="JSON file of steps and parameters.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Steps, comma-separated; default the usual ones.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="step.parameter=value (JSON, else text).")] = None,
+    engine: Annotated[str, typer.Option(help="local (a process a recording) or dask.")] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="Address of the dask scheduler.")] = None,
+    scheduler_file: Annotated[str | None, typer.Option(help="File that the dask scheduler wrote.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Recordings at once; default what fits.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each recording.")] = None,
+    memory_budget: Annotated[str | None, typer.Option(help="Memory of one recording's arrays, as 4GiB.")] = None,
+    array_task: Annotated[int | None, typer.Option(help="Number of this array task, from 0.")] = None,
+    array_count: Annotated[int | None, typer.Option(help="How many array tasks there are.")] = None,
+    print_slurm: Annotated[bool, typer.Option("--print-slurm", help="Print an sbatch script instead.")] = False,
+    slurm_tasks: Annotated[
+        int | None, typer.Option(min=1, help="Tasks of that script; default one a recording.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Redo what is complete.")] = False,
+    checkpoint_steps: Annotated[bool, typer.Option(help="Checkpoint after every step.")] = False,
+    compression: Annotated[str | None, typer.Option(help="gzip, lzf, blosc or zstd.")] = None,
+    retries: Annotated[int, typer.Option(min=0, help="More tries of a recording that fails.")] = 0,
+    max_failures: Annotated[int | None, typer.Option(min=0, help="Start no more after more failures.")] = None,
+) -> None:
+    from hdmea.batch.progress import summary_table
+    from hdmea.batch.run import plan, run_batch
+
+    names = [name.strip() for name in steps.split(",")] if steps else None
+    parameters = read_settings(set_ or [])
+    if print_slurm:
+        planned = plan(
+            manifest, output_dir, flow=flow, steps=names, parameters=parameters, force=force,
+            checkpoint_steps=checkpoint_steps, compression=compression,
+        )  # fmt: skip
+        typer.echo(_script(slurm_tasks or len(planned), threads, memory_budget), nl=False)
+        return
+    result = run_batch(
+        manifest, output_dir, flow=flow, steps=names, parameters=parameters, engine=engine, scheduler=scheduler,
+        scheduler_file=scheduler_file, jobs=jobs, threads=threads, memory_budget=memory_budget, array_task=array_task,
+        array_count=array_count, force=force, checkpoint_steps=checkpoint_steps, compression=compression,
+        retries=retries, max_failures=max_failures,
+    )  # fmt: skip
+    Console().print(summary_table(result.outcomes))
+    typer.echo(f"summary: {result.summary_path}")
+    raise typer.Exit(result.exit_code)
+
+
+batch.__doc__ = EXAMPLES
+
+
+def read_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
+    """`step.parameter=value` options as parameters. Raises `ConfigurationError` for text of another form."""
+    parameters: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        place, equals, text = setting.partition("=")
+        step, dot, parameter = place.partition(".")
+        if not (equals and dot and step and parameter):
+            raise ConfigurationError(f"--set takes step.parameter=value, not {setting!r}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        parameters.setdefault(step, {})[parameter] = value
+    return parameters
+
+
+def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
+    """The Slurm script for this very command line, less what the script itself decides."""
+    from hdmea.batch.cluster import slurm_script
+    from hdmea.batch.resources import work_out
+
+    words, skip = [], False
+    for word in sys.argv[1:]:
+        name = word.split("=", 1)[0]
+        if skip or name in ("--print-slurm", "--slurm-tasks"):
+            skip = not skip and name == "--slurm-tasks" and "=" not in word
+            continue
+        words.append(word)
+    return slurm_script([*words, "--jobs", "1"], tasks, work_out(1, 1, threads, memory_budget))

@@ -1,0 +1,232 @@
+"""One recording of a batch: locked, resumed, run step by step, saved, summed up."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from h5burst.verify import verify_file
+
+from h5burst.tree import Group
+from hdmea.batch.lock import RecordingLockedError, holding
+from hdmea.batch.recipe import Step, recipe_hash
+from hdmea.pipeline.session import PipelineSession, create_session
+from hdmea.utils.clock import utc_now
+from hdmea.utils.names import recording_path
+
+logger = logging.getLogger(__name__)
+
+BATCH_GROUP = "batch"  # of the output: its attributes say by which recipe the file came to be
+HASH, RECIPE = "params_hash", "recipe"
+
+Report = Callable[[str, str], None]  # dataset_id, what it is doing now
+
+
+class Status(str, Enum):
+    """What became of a recording."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    NOT_STARTED = "not started"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that a worker needs to know to run one recording."""
+
+    dataset_id: str
+    steps: tuple[Step, ...]
+    output_dir: Path
+    force: bool = False
+    checkpoint_steps: bool = False
+    compression: str | None = None
+    memory_budget: int | None = None
+
+    @property
+    def output_path(self) -> Path:
+        return recording_path(self.output_dir, self.dataset_id)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.output_path.with_suffix(".checkpoint.h5")
+
+    @property
+    def lock_path(self) -> Path:
+        return self.output_path.with_name(f".{self.output_path.stem}.lock")
+
+    @property
+    def log_path(self) -> Path:
+        return self.output_dir / "logs" / f"{self.output_path.stem}.log"
+
+    @property
+    def params_hash(self) -> str:
+        return recipe_hash(self.steps)
+
+
+@dataclass
+class Outcome:
+    """What became of one recording: status, why, where, and what it took."""
+
+    dataset_id: str
+    status: Status
+    reason: str = ""
+    output_path: str = ""
+    log_path: str = ""
+    seconds: float = 0.0
+    step_seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+    attempts: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "status": self.status.value}
+
+
+def run_job(job: Job, stop: threading.Event | None = None, report: Report = lambda dataset_id, what: None) -> Outcome:
+    """Run one recording to its file. Never raises for what is wrong with the recording: the outcome says it.
+
+    stop: when set, the step that is running is finished, the session checkpointed, and the outcome is INTERRUPTED.
+    """
+    outcome = Outcome(job.dataset_id, Status.FAILED, output_path=str(job.output_path), log_path=str(job.log_path))
+    started = time.perf_counter()
+    try:
+        with holding(job.lock_path), _logging_to(job.log_path):
+            _run_locked(job, outcome, stop or threading.Event(), report)
+    except RecordingLockedError as error:
+        outcome.status, outcome.reason = Status.SKIPPED, str(error)
+    except OSError as error:  # the lock or the log could not be written
+        outcome.reason = f"{type(error).__name__}: {error}"
+    outcome.seconds = time.perf_counter() - started
+    outcome.peak_memory_bytes = peak_memory_bytes()
+    return outcome
+
+
+def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Report) -> None:
+    try:
+        if not job.force and _is_finished(job):
+            outcome.status, outcome.reason = Status.SKIPPED, "already complete"
+            return
+        session = _start(job)
+        for step in job.steps:
+            if step.name in session.completed_steps:
+                logger.info("%s: %s was done before", job.dataset_id, step.name)
+                continue
+            if stop.is_set():
+                _interrupt(job, session, outcome)
+                return
+            session = _run_step(step, session, outcome, report)
+            if job.checkpoint_steps:
+                _checkpoint(job, session)
+        report(job.dataset_id, "save")
+        started = time.perf_counter()
+        session.save(job.output_path, overwrite=True, compression=job.compression)
+        outcome.step_seconds["save"] = time.perf_counter() - started
+        job.checkpoint_path.unlink(missing_ok=True)
+        outcome.status = Status.DONE
+        logger.info("%s: saved %s", job.dataset_id, job.output_path)
+    except Exception as error:  # noqa: BLE001 - one recording must not stop the rest; the outcome and the log say why
+        logger.error("%s failed\n%s", job.dataset_id, traceback.format_exc())
+        outcome.status, outcome.reason = Status.FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _run_step(step: Step, session: PipelineSession, outcome: Outcome, report: Report) -> PipelineSession:
+    report(session.dataset_id, step.name)
+    logger.info("%s: %s %s", session.dataset_id, step.name, json.dumps(dict(step.arguments), default=str))
+    started = time.perf_counter()
+    step.run(session)
+    outcome.step_seconds[step.name] = time.perf_counter() - started
+    logger.info("%s: %s took %.2f s", session.dataset_id, step.name, outcome.step_seconds[step.name])
+    return session
+
+
+def _is_finished(job: Job) -> bool:
+    """Whether the output is there, was made by the same recipe, and every byte of it checks."""
+    if not job.output_path.exists() or _recipe_of(job.output_path) != job.params_hash:
+        return False
+    problems = verify_file(job.output_path)
+    for problem in problems:
+        logger.warning("%s: %s is damaged and will be made anew: %s", job.dataset_id, job.output_path, problem)
+    return not problems
+
+
+def _recipe_of(path: Path) -> str | None:
+    """The recipe's hash in a file, None where it has none or cannot be read."""
+    from h5burst.store import read_tree
+
+    try:
+        node = read_tree(path, lazy=True).children.get(BATCH_GROUP)
+    except (OSError, ValueError, KeyError) as error:
+        logger.warning("cannot read %s: %s", path, error)
+        return None
+    return node.attrs.get(HASH) if isinstance(node, Group) else None
+
+
+def _start(job: Job) -> PipelineSession:
+    """The checkpointed session where there is one of the same recipe, else a new one."""
+    if not job.force and job.checkpoint_path.exists() and _recipe_of(job.checkpoint_path) == job.params_hash:
+        try:
+            session = PipelineSession.load(job.checkpoint_path)
+        except (OSError, ValueError) as error:
+            logger.warning("%s: starting anew, the checkpoint cannot be read: %s", job.dataset_id, error)
+        else:
+            logger.info("%s: goes on after %s", job.dataset_id, ", ".join(sorted(session.completed_steps)))
+            return session
+    session = create_session(job.dataset_id, output_dir=job.output_dir)
+    recipe = json.dumps([[step.name, dict(step.arguments)] for step in job.steps], default=str)
+    session.extra_nodes[BATCH_GROUP] = Group(attrs={HASH: job.params_hash, RECIPE: recipe})
+    return session
+
+
+def _interrupt(job: Job, session: PipelineSession, outcome: Outcome) -> None:
+    outcome.status, outcome.reason = Status.INTERRUPTED, "stopped before its first step"
+    if session.completed_steps:
+        _checkpoint(job, session)
+        outcome.reason = f"checkpointed after {', '.join(sorted(session.completed_steps))}"
+    logger.info("%s: %s", job.dataset_id, outcome.reason)
+
+
+def _checkpoint(job: Job, session: PipelineSession) -> None:
+    session.checkpoint(job.checkpoint_path, checkpoint_name=f"batch-{len(session.completed_steps)}")
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Send the records of `hdmea` and `h5burst`, and warnings, to a recording's own log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("hdmea", "h5burst", "py.warnings")]
+    levels = [own.level for own in loggers]
+    for own in loggers:
+        own.addHandler(handler)
+        own.setLevel(min(own.level or logging.INFO, logging.INFO))
+    logger.info("process %d on %s, %s", os.getpid(), sys.platform, utc_now())
+    try:
+        yield
+    finally:
+        for own, level in zip(loggers, levels, strict=True):
+            own.removeHandler(handler)
+            own.setLevel(level)
+        handler.close()
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held at once; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

@@ -1,0 +1,182 @@
+"""A batch from its manifest to its summary."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from h5burst import durable
+from hdmea.batch import cluster, local
+from hdmea.batch.job import Job, Outcome, Status
+from hdmea.batch.manifest import Recording, read_manifest
+from hdmea.batch.progress import BatchProgress
+from hdmea.batch.recipe import read_parameters, steps_for
+from hdmea.batch.resources import Resources, work_out
+from hdmea.utils.clock import utc_now
+from hdmea.utils.exceptions import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("local", "dask")
+
+
+@dataclass
+class BatchResult:
+    """What became of every recording, in the manifest's order; `exit_code` as the command's."""
+
+    outcomes: list[Outcome]
+    resources: Resources
+    summary_path: Path
+    stopped_by: int | None = None
+
+    def count(self, status: Status) -> int:
+        return sum(outcome.status is status for outcome in self.outcomes)
+
+    @property
+    def exit_code(self) -> int:
+        if self.stopped_by is not None:
+            return 128 + self.stopped_by
+        return int(self.count(Status.FAILED) > 0 or self.count(Status.NOT_STARTED) > 0)
+
+
+def run_batch(
+    manifest: str | Path | Sequence[Recording],
+    output_dir: str | Path,
+    *,
+    flow: str | Path | None = None,
+    steps: Sequence[str] | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
+    scheduler_file: str | None = None,
+    jobs: int | None = None,
+    threads: int | None = None,
+    memory_budget: int | str | None = None,
+    array_task: int | None = None,
+    array_count: int | None = None,
+    force: bool = False,
+    checkpoint_steps: bool = False,
+    compression: str | None = None,
+    retries: int = 0,
+    max_failures: int | None = None,
+    progress: bool | None = None,
+) -> BatchResult:
+    """Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
+
+    manifest: a path for `read_manifest`, or the recordings. flow: JSON file of steps and parameters; `steps` and
+    `parameters` come before it, a recording's own options before both. engine: "local" (a process a recording) or
+    "dask". jobs, threads, memory_budget: default what fits this machine. array_task, array_count: this task's share,
+    default from the scheduler's environment. A file that is complete, verified and made by the same recipe is skipped
+    unless `force`; a checkpointed recording goes on from there. retries: more tries of a recording that fails.
+    max_failures: how many recordings may fail before no more are started.
+
+    Raises `ConfigurationError` and `FileNotFoundError` for what is wrong with the request; a recording that fails does
+    not raise but is an outcome. SIGINT and SIGTERM checkpoint what is running and end the batch.
+    """
+    if engine not in ENGINES:
+        raise ConfigurationError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
+    output_dir = Path(output_dir)
+    all_jobs = plan(
+        manifest, output_dir, flow=flow, steps=steps, parameters=parameters, force=force,
+        checkpoint_steps=checkpoint_steps, compression=compression,
+    )  # fmt: skip
+    share = cluster.array_share(array_task, array_count)
+    mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
+    resources = work_out(len(mine), jobs, threads, memory_budget)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
+        bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
+        if engine == "dask":
+            outcomes = cluster.run_dask(
+                mine, stop.event, bars.report, bars.finished, scheduler=scheduler, scheduler_file=scheduler_file,
+                retries=retries, max_failures=max_failures,
+            )  # fmt: skip
+        else:
+            outcomes = local.run_local(
+                mine, resources, stop.event, bars.report, bars.finished, retries=retries, max_failures=max_failures
+            )
+    name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
+    result = BatchResult(outcomes, resources, output_dir / name, stop.signal)
+    _write_summary(result, engine)
+    return result
+
+
+def plan(
+    manifest: str | Path | Sequence[Recording],
+    output_dir: Path,
+    *,
+    flow: str | Path | None,
+    steps: Sequence[str] | None,
+    parameters: Mapping[str, Mapping[str, Any]] | None,
+    force: bool,
+    checkpoint_steps: bool,
+    compression: str | None,
+) -> list[Job]:
+    """The jobs of a batch, checked as far as can be without running them."""
+    recordings = read_manifest(manifest) if isinstance(manifest, (str, Path)) else list(manifest)
+    flow_steps, flow_parameters = read_parameters(flow) if flow is not None else (None, {})
+    merged = {name: dict(own) for name, own in flow_parameters.items()}
+    for name, own in (parameters or {}).items():
+        merged.setdefault(name, {}).update(own)
+    return [
+        Job(
+            recording.dataset_id,
+            tuple(steps_for(recording, steps if steps is not None else flow_steps, merged)),
+            output_dir,
+            force=force,
+            checkpoint_steps=checkpoint_steps,
+            compression=compression,
+        )
+        for recording in recordings
+    ]
+
+
+@dataclass
+class _Stop:
+    event: threading.Event
+    signal: int | None = None
+
+
+@contextmanager
+def _stopping() -> Iterator[_Stop]:
+    """Turn SIGINT and SIGTERM into an event for the block; the second signal acts as it does without us."""
+    stop = _Stop(threading.Event())
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread gets signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def told(number: int, frame: Any) -> None:
+        stop.signal = number
+        stop.event.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write_summary(result: BatchResult, engine: str) -> None:
+    content = {
+        "written_at": utc_now(),
+        "engine": engine,
+        "jobs": result.resources.jobs,
+        "threads": result.resources.threads,
+        "memory_budget": result.resources.memory_budget,
+        "counts": {status.value: result.count(status) for status in Status},
+        "exit_code": result.exit_code,
+        "recordings": [outcome.as_json() for outcome in result.outcomes],
+    }
+    with durable.replacing(result.summary_path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,47 @@
+"""Small spike-sorted recordings in the retinal-wave layout, for batches that run in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+
+def write_spikes(path: Path, seed: int, units: int = 4, duration_s: float = 30.0) -> Path:
+    rng = np.random.default_rng(seed)
+    trains = [np.sort(rng.uniform(0, duration_s, rng.integers(20, 60))) for _ in range(units)]
+    with h5py.File(path, "w") as file:
+        file["spikes"] = np.concatenate(trains)
+        file["sCount"] = np.array([len(train) for train in trains], np.int32)
+        file["names"] = np.array([f"ch_{index}" for index in range(units)], "S8")
+        file["epos"] = rng.uniform(0, 2000, (2, units))
+        file["array"] = np.array(["test array"], "S12")
+        file["summary/duration"] = np.array([duration_s])
+    return path
+
+
+@pytest.fixture
+def spikes_manifest(tmp_path: Path) -> Callable[..., Path]:
+    """Make a manifest of that many recordings, with extra rows of the caller's."""
+
+    def make(count: int = 3, extra: tuple[str, ...] = (), folder: str = "input") -> Path:
+        where = tmp_path / folder
+        where.mkdir(exist_ok=True)
+        rows = ["spikes,dataset_id"]
+        rows += [f"{write_spikes(where / f'rec{i}.h5', seed=i).name},rec{i}" for i in range(count)]
+        manifest = where / "manifest.csv"
+        manifest.write_text("\n".join([*rows, *extra]) + "\n", encoding="utf-8")
+        return manifest
+
+    return make
+
+
+@pytest.fixture
+def parameters() -> dict[str, dict[str, object]]:
+    return {
+        "add_section_windows": {"length_s": 10.0},
+        "extract_features": {"features": ["frif"], "config_overrides": {"movie_name": "window"}},
+    }

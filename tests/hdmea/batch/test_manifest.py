@@ -1,0 +1,109 @@
+"""What a manifest and a recipe may say, and how they say no."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hdmea.batch.command import read_settings
+from hdmea.batch.manifest import Recording, read_manifest
+from hdmea.batch.recipe import SPIKES_STEPS, STIMULUS_STEPS, read_parameters, recipe_hash, steps_for
+from hdmea.utils.exceptions import ConfigurationError
+
+
+def test_csv_rows_become_recordings(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(
+        'cmcr,cmtr,dataset_id,playlist,section_spike_times.pad_margin\na.cmcr,a.cmtr,x,full,"[0.1, 0]"\n'
+    )
+    (recording,) = read_manifest(manifest)
+    assert recording.cmcr == (tmp_path / "a.cmcr").resolve()
+    assert (recording.dataset_id, recording.playlist) == ("x", "full")
+    assert recording.options == {"section_spike_times": {"pad_margin": [0.1, 0]}}
+
+
+def test_json_lines_and_toml_say_the_same(tmp_path: Path) -> None:
+    lines = tmp_path / "m.jsonl"
+    lines.write_text('{"spikes": "a.h5", "add_section_windows": {"length_s": 5}}\n\n{"cmtr": "b-.cmtr"}\n')
+    table = tmp_path / "m.toml"
+    table.write_text(
+        '[[recording]]\nspikes = "a.h5"\nadd_section_windows.length_s = 5\n[[recording]]\ncmtr = "b-.cmtr"\n'
+    )
+    assert read_manifest(lines) == read_manifest(table)
+    assert [recording.dataset_id for recording in read_manifest(lines)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("m.csv", "spikes\n", "lists no recording"),
+        ("m.csv", "dataset_id\nx\n", "row 2: give at least one of"),
+        ("m.csv", "spikes,dataset_id\na.h5,x\nb.h5,x\n", "'x' stands there twice"),
+        ("m.csv", "spikes,colour\na.h5,red\n", "unknown column 'colour'"),
+        ("m.csv", "spikes,cmtr\na.h5,b.cmtr\n", "sorted elsewhere"),
+        ("m.csv", "spikes\na.h5,extra\n", "line 2: more fields"),
+        ("m.jsonl", "{\n", "line 1: not JSON"),
+        ("m.jsonl", "[1]\n", "line 1: a recording is a JSON object"),
+        ("m.toml", "recording = 1\n", r"\[\[recording\]\]"),
+        ("m.toml", "= 1\n", "not TOML"),
+        ("m.txt", "", "a manifest is one of"),
+    ],
+)
+def test_a_bad_manifest_is_refused_with_its_place(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        read_manifest(path)
+
+
+def test_a_missing_manifest_is_file_not_found(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"m\.csv"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_the_usual_steps_follow_from_the_kind_of_recording() -> None:
+    assert tuple(step.name for step in steps_for(Recording("x", spikes=Path("a.h5")))) == SPIKES_STEPS
+    assert tuple(step.name for step in steps_for(Recording("x", cmtr=Path("a.cmtr")))) == STIMULUS_STEPS
+
+
+def test_a_recordings_own_options_come_first() -> None:
+    recording = Recording("x", spikes=Path("a.h5"), options={"add_section_windows": {"length_s": 5}})
+    steps = steps_for(recording, ["add_section_windows"], {"add_section_windows": {"length_s": 60, "step_s": 30}})
+    assert dict(steps[0].arguments) == {"length_s": 5, "step_s": 30}
+
+
+@pytest.mark.parametrize(
+    ("names", "parameters", "message"),
+    [
+        (["dance"], {}, "unknown steps dance"),
+        (["compute_sta"], {"compute_sta": {"colour": 1}}, "compute_sta takes no colour"),
+        (["compute_sta"], {"compute_sta": {"session": 1}}, "compute_sta takes no session"),
+        (["compute_sta"], {"dance": {}}, "unknown steps dance"),
+    ],
+)
+def test_a_bad_recipe_is_refused(names: list[str], parameters: dict[str, dict[str, object]], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        steps_for(Recording("x", cmtr=Path("a.cmtr")), names, parameters)
+
+
+def test_the_recipe_hash_tells_parameters_apart() -> None:
+    recording = Recording("x", spikes=Path("a.h5"))
+    one = steps_for(recording, ["add_section_windows"], {"add_section_windows": {"length_s": 5}})
+    other = steps_for(recording, ["add_section_windows"], {"add_section_windows": {"length_s": 6}})
+    assert recipe_hash(one) == recipe_hash(list(one)) != recipe_hash(other)
+
+
+def test_a_flow_file_names_steps_and_parameters(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.json"
+    flow.write_text('{"steps": ["load_spikes", {"step": "add_section_windows", "length_s": 5}]}')
+    assert read_parameters(flow) == (
+        ["load_spikes", "add_section_windows"],
+        {"load_spikes": {}, "add_section_windows": {"length_s": 5}},
+    )
+
+
+def test_settings_are_json_or_text() -> None:
+    assert read_settings(["a.b=1", "a.c=[1]", "d.e=x"]) == {"a": {"b": 1, "c": [1]}, "d": {"e": "x"}}
+    with pytest.raises(ConfigurationError, match=r"step\.parameter=value"):
+        read_settings(["a=1"])
