@@ -15,6 +15,7 @@ import h5py
 from h5burst import store
 from h5burst.tree import escape_link, unescape
 from hdmea.io import layout
+from hdmea.io.interrupted import interrupted_steps, steps_in_progress
 from hdmea.utils.clock import utc_now
 from hdmea.utils.hashing import params_hash
 
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 PIPELINE_VERSION = "0.1.0"
 RECORDING_SUFFIXES = (".h5", ".hdf5")
-STEPS_IN_PROGRESS = "steps_in_progress"  # attribute of /pipeline: JSON list of steps that began to write
 
 _LOCKED = (
     "File is already open for writing: {path}. HDF5 supports single-writer access only. "
@@ -59,7 +59,7 @@ def create_recording_hdf5(
         logger.warning("Overwriting existing file: %s", path)
         path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = h5py.File(path, "w", libver=store.LIBVER)
+    file = store.open_file(path, "w")
     for group in ("units", "stimulus", "metadata"):
         file.create_group(group)
     file.attrs.update(root_attributes(dataset_id, utc_now(), config_hash))
@@ -93,19 +93,12 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
     try:
-        file = h5py.File(path, "r" if mode == "r" else "r+", libver=store.LIBVER)
+        file = store.open_file(path, "r" if mode == "r" else "r+")
     except OSError as error:
         raise _explained(error, path) from error
     for step in steps_in_progress(file):
         logger.warning("%s: %s was interrupted while it wrote; run it again with force=True", path, step)
     return file
-
-
-def steps_in_progress(root: h5py.Group) -> list[str]:
-    """The steps that began to write into the file and did not end."""
-    if "pipeline" not in root:
-        return []
-    return list(json.loads(root["pipeline"].attrs.get(STEPS_IN_PROGRESS, "[]")))
 
 
 def _explained(error: OSError, path: Path) -> OSError:
@@ -116,7 +109,7 @@ def _explained(error: OSError, path: Path) -> OSError:
         return PermissionError(error.errno, f"No permission to open HDF5 file: {path}")
     message = _UNREADABLE.format(path=path)
     if "h5clear" in reason:
-        message += _INTERRUPTED.format(path=path, step="an edit")
+        message += _INTERRUPTED.format(path=path, step=" and ".join(interrupted_steps(path)) or "an edit")
     return OSError(message)
 
 

@@ -18,7 +18,7 @@ SessionPath: TypeAlias = tuple[str, ...]
 UNIT_DTYPES = {"spike_times": np.uint64, "waveform": np.float32, "firing_rate_10hz": np.float32}
 UNIT_ATTRIBUTES = ("row", "col", "global_id")
 SECTION_DTYPES = {"full_spike_times": np.int64, "trials_start_end": np.int64}
-SECTION_ATTRIBUTES = ("n_trials", "trial_repeats", "pad_margin", "pre_samples", "post_samples", "created_at")
+SECTION_ATTRIBUTES = ("trial_repeats", "pad_margin", "pre_samples", "post_samples", "created_at")
 STIMULUS_DTYPES = {
     "light_reference": np.float32,
     "frame_time": np.uint64,
@@ -165,9 +165,9 @@ def section_node(section: Any, path: str) -> Node:
         return values.encode_value(section, path=path)
     trials = section.get("trials_spike_times")
     plain = {name: section[name] for name in SECTION_ATTRIBUTES if name in section}
-    if isinstance(trials, Mapping):
-        plain.setdefault("n_trials", len(trials))
     group = Group(attrs=values.encode_attributes(plain, path=path))
+    if isinstance(trials, Mapping):
+        group.attrs["n_trials"] = np.int64(len(trials))
     for field, value in section.items():
         if field == "trials_spike_times" and isinstance(value, Mapping):
             group.children[field] = _trials_node(value, f"{path}/{field}")
@@ -186,7 +186,7 @@ def _trials_node(trials: Mapping[int, Any], path: str) -> Group:
 def section_from_node(node: Node) -> Any:
     if not isinstance(node, Group):
         return values.decode_value(node)
-    section = values.decode_attributes(node.attrs)
+    section = values.decode_attributes({name: value for name, value in node.attrs.items() if name != "n_trials"})
     for field, child in node.children.items():
         if field == "trials_spike_times" and isinstance(child, Group):
             section[field] = {

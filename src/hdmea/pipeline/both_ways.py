@@ -22,6 +22,7 @@ import numpy as np
 from h5burst import store
 from h5burst.tree import Array, BlockSource, Group, Node
 from hdmea.io import hdf5_store, layout, session_file
+from hdmea.io.interrupted import STEPS_IN_PROGRESS, steps_in_progress
 from hdmea.pipeline.session import PipelineSession, SaveState
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import HDMEAError
@@ -150,14 +151,14 @@ def _node(session: PipelineSession, path: layout.SessionPath) -> Node:
 def _marked(file: h5py.File, step: str) -> Iterator[None]:
     """While the block runs, and for good if it fails, the file says on disk which step is writing to it."""
     attrs = file.require_group("pipeline").attrs
-    others = [name for name in hdf5_store.steps_in_progress(file) if name != step]
-    attrs[hdf5_store.STEPS_IN_PROGRESS] = json.dumps([*others, step])
+    others = [name for name in steps_in_progress(file) if name != step]
+    attrs[STEPS_IN_PROGRESS] = json.dumps([*others, step])
     file.flush()
     yield
     if others:
-        attrs[hdf5_store.STEPS_IN_PROGRESS] = json.dumps(others)
+        attrs[STEPS_IN_PROGRESS] = json.dumps(others)
     else:
-        del attrs[hdf5_store.STEPS_IN_PROGRESS]
+        del attrs[STEPS_IN_PROGRESS]
 
 
 def _size_of(nodes: list[tuple[layout.SessionPath, Node]]) -> int:
