@@ -1,0 +1,179 @@
+"""How the benchmarks measure: both sides in alternation on the same data, limits in the same run, memory apart."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROUNDS = int(os.environ.get("H5BURST_BENCH_ROUNDS", "5"))
+
+
+@dataclass
+class Versus:
+    """Seconds of every round of both sides, in the order in which they alternated."""
+
+    ours: list[float]
+    other: list[float]
+    other_name: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is: the median of the ratios round by round."""
+        return statistics.median(self.ratios)
+
+    @property
+    def ratios(self) -> list[float]:
+        return [other / ours for ours, other in zip(self.ours, self.other, strict=True)]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "other": self.other_name,
+            "ours_s": statistics.median(self.ours),
+            "other_s": statistics.median(self.other),
+            "ratio": self.ratio,
+            "ratio_min": min(self.ratios),
+            "ratio_max": max(self.ratios),
+            **self.extra,
+        }
+
+
+def versus(
+    benchmark: Any,
+    ours: Callable[[], Any],
+    other: Callable[[], Any],
+    *,
+    other_name: str,
+    same: Callable[[Any, Any], bool] | None,
+    rounds: int = ROUNDS,
+    before: Callable[[], Any] | None = None,
+    **extra: Any,
+) -> Versus:
+    """Time `ours` against `other`, a round of each in turn after one warm-up of both.
+
+    same: whether both gave the same result; None where the caller has checked. before: run ahead of each side of each
+    round, untimed (to remove an output file). extra: more figures for the table, such as bytes or a target ratio.
+    """
+    times: list[float] = []
+    results: dict[str, Any] = {}
+    prepare = before or (lambda: None)
+
+    def run_other() -> None:
+        prepare()
+        gc.collect()
+        started = time.perf_counter()
+        results["other"] = other()
+        times.append(time.perf_counter() - started)
+        prepare()
+        gc.collect()
+
+    def run_ours() -> None:
+        results["ours"] = ours()
+
+    benchmark.pedantic(run_ours, setup=run_other, rounds=rounds, iterations=1, warmup_rounds=1)
+    if same is not None:
+        assert same(results["ours"], results["other"]), "the two sides disagree"
+    ours_times = list(benchmark.stats.stats.data)
+    result = Versus(ours_times, times[-len(ours_times) :], other_name, extra)
+    benchmark.extra_info.update(result.as_json())
+    return result
+
+
+def alone(benchmark: Any, ours: Callable[[], Any], *, rounds: int = ROUNDS, **extra: Any) -> float:
+    """Time something that has no other side; its median in seconds."""
+    benchmark.pedantic(ours, rounds=rounds, iterations=1, warmup_rounds=1)
+    median = statistics.median(benchmark.stats.stats.data)
+    benchmark.extra_info.update(ours_s=median, **extra)
+    return median
+
+
+# ---------------------------------------------------------------- limits of the machine
+
+
+@lru_cache
+def memcpy_bandwidth(megabytes: int = 256) -> float:
+    """Bytes a second that one thread copies (each byte counted once), best of five."""
+    source = np.ones(megabytes << 20, np.uint8)
+    target = np.empty_like(source)
+    target[:] = source
+    return source.nbytes / min(_time(lambda: np.copyto(target, source)) for _ in range(5))
+
+
+@lru_cache
+def disk_write_bandwidth(folder: str, megabytes: int = 256) -> float:
+    """Bytes a second to a new file, fsync included, median of three."""
+    block = np.random.default_rng(0).integers(0, 256, 8 << 20, dtype=np.uint8).tobytes()
+    path = Path(folder) / "bandwidth.bin"
+
+    def write() -> None:
+        with open(path, "wb") as stream:
+            for _ in range(megabytes // 8):
+                stream.write(block)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    seconds = statistics.median(_time(write) for _ in range(3))
+    path.unlink()
+    return (megabytes << 20) / seconds
+
+
+@lru_cache
+def cached_read_bandwidth(folder: str, megabytes: int = 256) -> float:
+    """Bytes a second from the page cache into a buffer that is used again, best of five."""
+    path = Path(folder) / "bandwidth.bin"
+    path.write_bytes(bytes(megabytes << 20))
+    buffer = bytearray(8 << 20)
+
+    def read() -> None:
+        with open(path, "rb", buffering=0) as stream:
+            while stream.readinto(buffer):
+                pass
+
+    read()
+    seconds = min(_time(read) for _ in range(5))
+    path.unlink()
+    return (megabytes << 20) / seconds
+
+
+def _time(function: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+# ---------------------------------------------------------------- memory
+
+_MEASURE = """
+import json, resource, sys
+{setup}
+import gc; gc.collect()
+def high_water():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def now():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+before = now()
+{work}
+print(json.dumps({{"before": before, "peak": high_water()}}))
+"""
+
+
+def peak_memory(setup: str, work: str) -> dict[str, int]:
+    """Resident bytes before `work` and at most until after it, of both pieces of code in a process of their own."""
+    code = _MEASURE.format(setup=setup, work=work)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=900)
+    if done.returncode:
+        raise RuntimeError(f"the measured process failed:\n{done.stderr[-2000:]}")
+    result: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return result
