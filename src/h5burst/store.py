@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from h5py._objects import phil
 
-from h5burst import durable, grafting
+from h5burst import durable, emit, grafting
 from h5burst.tree import Array, Group, Node, Storage, escape_link, unescape
 from h5burst.validate import check_attributes, validate
 
@@ -34,16 +34,31 @@ def write_tree(
     the path when writing fails or another process has the file open; the file that was there is then untouched.
     """
     validate(tree, storage=storage)
-    with durable.replacing(Path(path), overwrite=overwrite) as temporary, open_file(temporary, "w") as f:
-        grafting.fill(f, tree, storage=storage, threads=threads)
+    with durable.replacing(Path(path), overwrite=overwrite) as temporary:
+        try:
+            emit.write(temporary, tree, storage=storage, threads=threads)
+        except emit.NotCovered:
+            with h5py.File(temporary, "w", libver=LIBVER, locking=False) as f:  # `replacing` holds the lock
+                grafting.fill(f, tree, storage=storage, threads=threads)
 
 
 def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "x"] = "r") -> h5py.File:
     """An open `h5py.File` that creates objects as this package does: format 1.10, checksums in every header.
 
-    Takes HDF5's lock: `OSError` at once when another process writes the file (or, for writing, reads it).
+    Takes HDF5's lock: `OSError` at once when someone else writes the file (or, for writing, reads it). A file that an
+    interrupted writer left open is refused, too. Every `OSError` names the path and what to do.
     """
-    return h5py.File(os.fspath(path), mode, libver=None if mode == "r" else LIBVER)
+    with durable.explaining(path, "open"):
+        try:
+            return h5py.File(os.fspath(path), mode, libver=None if mode == "r" else LIBVER)
+        except OSError as error:
+            if "consistency flags" not in str(error):
+                raise
+            raise OSError(
+                f"Cannot open {os.fspath(path)}: its last writer was interrupted, or is still at work. If none is, the "
+                "file may lack what was written last: go back to an older copy, or clear the mark with `h5clear -s` "
+                "and check what is there"
+            ) from error
 
 
 def graft(
