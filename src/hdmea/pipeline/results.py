@@ -47,6 +47,6 @@ class FlowResult:
     """What a flow's load and extraction returned; `success` when nothing that it asked for failed."""
 
     hdf5_path: Path
-    load_result: LoadResult
+    load_result: LoadResult | LoadWithEImageSTAResult
     extraction_result: ExtractionResult | None
     success: bool
