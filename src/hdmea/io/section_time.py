@@ -97,10 +97,9 @@ def read_movie_lengths(path: Path) -> dict[str, int]:
     table = _read_csv(path, ("movie_name", "movie_length"))
     lengths: dict[str, int] = {}
     for name, text in zip(table["movie_name"].to_list(), table["movie_length"].to_list(), strict=True):
-        try:
-            lengths[movie_name(str(name))] = int(str(text).strip())
-        except ValueError as error:
-            raise ConfigurationError(f"{path}: movie_length of {name!r} is no whole number: {text!r}") from error
+        if not str(text).strip().isdecimal():
+            raise ConfigurationError(f"{path}: movie_length of {name!r} is no number of frames: {text!r}")
+        lengths[movie_name(str(name).strip())] = int(str(text).strip())
     return lengths
 
 
