@@ -140,11 +140,12 @@ def as_mask(codes: Any, shape: tuple[int, ...]) -> Matrix:
         if codes.dtype != np.int8:
             raise TypeError(f"M is read block by block and must be int8, got {codes.dtype}")
         return codes
-    check_codes(_stored_values(codes))
+    check_codes(stored_values(codes))
     return codes if codes.dtype == np.int8 else codes.astype(np.int8)
 
 
-def _stored_values(values: Matrix) -> np.ndarray[Any, Any]:
+def stored_values(values: Matrix) -> np.ndarray[Any, Any]:
+    """The elements of a matrix that are there: all of a dense one."""
     if not sp.issparse(values):
         return np.asarray(values)
     return np.asarray(values.tocoo().data if values.format in ("lil", "dok") else values.data)

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from h5burst.tree import Array, Group, Node, Storage
 from scptensor.core.exceptions import MaskCodeError
-from scptensor.core.matrix import check_codes, is_source
+from scptensor.core.matrix import check_codes, is_source, stored_values
 from scptensor.io.csr import FORMATS, CsrParts, SparseKind, csr_parts, from_csr, kind_of
 from scptensor.io.exceptions import IOFormatError, IOWriteError
 
@@ -145,9 +145,8 @@ def _stored_kind(name: str, attrs: dict[str, Any], where: str) -> SparseKind:
 
 def whole_codes(mask: Any, where: str) -> Any:
     """A mask as int8, whatever number type it was stored in. Raises `IOFormatError` unless it holds mask codes."""
-    stored = mask.data if sp.issparse(mask) else mask
     try:
-        check_codes(stored)
+        check_codes(stored_values(mask))
     except MaskCodeError as error:
         raise IOFormatError(f"{where}: {error}") from error
     return mask if mask.dtype == np.int8 else mask.astype(np.int8)

@@ -166,14 +166,21 @@ def _from_rows(rows: list[Any], dtype: Any) -> pl.Series:
     return from_natural(pl.Series(rows, dtype=natural_dtype(dtype), strict=True), dtype)
 
 
+def lists_of(items: pl.Series, lengths: list[int | None]) -> pl.Series:
+    """`items` cut into lists of these lengths; None makes a null."""
+    filled = [length for length in lengths if length]
+    rows = pl.Series(np.repeat(np.arange(len(filled)), filled))
+    cut = pl.DataFrame({"row": rows, "item": items}).group_by("row", maintain_order=True).agg("item").get_column("item")
+    # Lists with items in their order, and one without items at the end; then each row picks its own.
+    distinct = pl.concat([cut, pl.Series([[]], dtype=pl.List(items.dtype))])
+    numbers = iter(range(len(filled)))
+    places = [None if length is None else next(numbers) if length else len(filled) for length in lengths]
+    return distinct.gather(pl.Series(places, dtype=pl.UInt32))
+
+
 def _lists_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
     items = _from_rows([item for row in rows if row is not None for item in row], dtype.inner)
-    made: list[pl.Series | None] = []
-    start = 0
-    for row in rows:
-        made.append(None if row is None else items.slice(start, len(row)))
-        start += 0 if row is None else len(row)
-    return pl.Series(made, dtype=dtype)
+    return lists_of(items, [None if row is None else len(row) for row in rows])
 
 
 def _structs_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
