@@ -19,7 +19,7 @@ from hdmea.simulate.timeline import Timeline
 MAX_RATE_HZ = 80.0
 THRESHOLD = 2.0  # drive at half the maximal rate, in standard deviations of a noise movie's drive
 SLOPE = 1.6
-ADAPTATION_S = 2.0
+ADAPTATION_S = 0.4
 KERNEL_FRAMES = 30
 SECOND_LOBE = 0.3  # height of the time course's second lobe against its first
 DIRECTION_DRIVE = 5.0
