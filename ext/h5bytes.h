@@ -98,6 +98,14 @@ static inline uint32_t h5_word(const uint8_t *k)
     return (uint32_t)k[0] | (uint32_t)k[1] << 8 | (uint32_t)k[2] << 16 | (uint32_t)k[3] << 24;
 }
 
+static inline int h5_log2(uint64_t n)
+{
+    int bits = 0;
+    while (n >>= 1)
+        bits++;
+    return bits;
+}
+
 /* Bob Jenkins' lookup3 hash (hashlittle, initial value 0): the checksum of every metadata structure, and the hash by
  * which dense links and attributes are indexed. */
 static inline uint32_t h5_lookup3(const uint8_t *k, size_t length)

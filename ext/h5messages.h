@@ -79,14 +79,14 @@ static inline uint8_t *h5_put_compact_layout(h5_bytes *b, size_t size)
     return h5_extend(b, size);
 }
 
-/* Data layout, version 4, contiguous, of nothing: no address, no size. */
-static inline void h5_put_empty_layout(h5_bytes *b)
+/* Data layout, version 4, contiguous. Of nothing: an undefined address, no size. */
+static inline void h5_put_contiguous_layout(h5_bytes *b, uint64_t address, uint64_t size)
 {
     h5_put_message(b, H5_DATA_LAYOUT, 18, 0);
     h5_put8(b, 4); /* version */
     h5_put8(b, 1); /* layout class: contiguous */
-    h5_put64(b, H5_UNDEFINED);
-    h5_put64(b, 0);
+    h5_put64(b, address);
+    h5_put64(b, size);
 }
 
 /* Link Info and Group Info: where the links are, and how many the header may hold. */

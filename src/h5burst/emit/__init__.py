@@ -18,13 +18,13 @@ the walk over a tree   `ext/h5emit.pyx`
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import h5py
 
-from h5burst import chunks
+from h5burst import chunks, codecs
 from h5burst._ext.h5emit import Emitter, NotCovered
 from h5burst.emit import datalayouts, superblock
 from h5burst.emit.datatypes import datatype_message
@@ -44,30 +44,23 @@ def write(
 
     target: a path, where the file is made or replaced in place, or a seekable binary stream at its beginning.
     storage: for arrays that name none themselves. threads: for the filters of large arrays. Raises `NotCovered`
-    before the first byte for a tree that only libhdf5 can write (or refuse); an interrupted write leaves a stream that
-    no reader takes for an HDF5 file, because the superblock comes last.
+    before the first byte for a tree that only libhdf5 can write (or refuse), ValueError for a wrong codec, level or
+    chunk shape. An interrupted write leaves what no reader takes for an HDF5 file, because the superblock comes last.
     """
-    if isinstance(target, (str, os.PathLike)):
-        with open(target, "wb", buffering=0) as stream:
-            _write(stream, tree, storage, threads)
-    else:
-        _write(target, tree, storage, threads)
+    with _Sink(target) as sink:
+        _write(sink, tree, storage, threads)
 
 
-def _write(stream: Any, tree: Group, storage: Storage | None, threads: int | None) -> None:
-    put = _writer(stream)
-
+def _write(sink: _Sink, tree: Group, storage: Storage | None, threads: int | None) -> None:
     def plan(data: Any, wish: Storage | None) -> chunks.ChunkPlan:
         found = chunks.plan(tuple(data.shape), data.dtype, wish or storage)
         if found is None or not found.chunks:
             raise NotCovered("an array that is neither compact nor chunked")
         return found
 
-    def check(data: Any, wish: Storage | None) -> None:
-        try:
-            plan(data, wish)
-        except ValueError as error:
-            raise NotCovered(str(error)) from error
+    def compact_limit(wish: Storage | None) -> int:
+        codecs.filters_for(wish or storage or Storage(), 1)  # an unknown codec is an error for small arrays, too
+        return chunks.compact_limit(wish or storage)
 
     def store(data: Any, wish: Storage | None) -> tuple[bytes, bytes]:
         return datalayouts.store(emitter, data, plan(data, wish), threads)
@@ -76,31 +69,50 @@ def _write(stream: Any, tree: Group, storage: Storage | None, threads: int | Non
         (Array, Group, h5py.Empty),
         (escape_link, escape_attribute),
         describe=datatype_message,
-        compact_limit=lambda wish: chunks.compact_limit(wish or storage),
+        compact_limit=compact_limit,
         scalar_limit=chunks.COMPACT_LIMIT,
-        check=check,
+        check=plan,
         store=store,
-        write=put,
-        base=superblock.SIZE,
+        write=sink.write,
     )
-    emitter.survey(tree)
-    put(memoryview(bytes(superblock.SIZE)))
+    emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
     root = emitter.emit(tree)
-    end = emitter.flush()
-    stream.seek(0)
-    put(memoryview(superblock.encode(root, end)))
-    stream.seek(end)
+    sink.write_at_start(superblock.encode(root, emitter.flush()))
 
 
-def _writer(stream: Any) -> Callable[[memoryview], None]:
-    """A function that writes all of a view: raw streams may take less than they are given."""
+class _Sink:
+    """Where the bytes go. A path is opened with the first of them: a tree that is not covered leaves it alone."""
 
-    def write_all(view: memoryview) -> None:
+    def __init__(self, target: BinaryIO | str | os.PathLike[str]) -> None:
+        self._target = target
+        self._stream: Any = None
+        self._opened = contextlib.ExitStack()
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+
+    def write(self, view: memoryview) -> None:
+        """Write all of a view: a raw stream may take less than it is given."""
+        if self._stream is None:
+            self._stream = self._open(self._target)
         view = view.cast("B")
         while view:
-            written = stream.write(view)
+            written = self._stream.write(view)
             if not written:
-                raise OSError(f"{getattr(stream, 'name', 'the stream')}: nothing more can be written")
+                raise OSError(f"{getattr(self._stream, 'name', 'the stream')}: nothing more can be written")
             view = view[written:]
 
-    return write_all
+    def _open(self, target: BinaryIO | str | os.PathLike[str]) -> Any:
+        if isinstance(target, (str, os.PathLike)):
+            return self._opened.enter_context(open(target, "wb", buffering=0))
+        return target
+
+    def write_at_start(self, data: bytes) -> None:
+        """Overwrite the first bytes and leave the stream at its end."""
+        end = self._stream.seek(0, os.SEEK_CUR)
+        self._stream.seek(0)
+        self.write(memoryview(data))
+        self._stream.seek(end)

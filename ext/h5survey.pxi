@@ -1,0 +1,225 @@
+# ext/h5survey.pxi — what the emitter covers: nodes, names, datatypes, and which arrays lie in their header.
+
+cdef enum:
+    LONGEST_NAME = 4000          # bytes: a dense link has to fit into the smallest block of its heap
+    LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it lies in one block of its heap
+    LARGEST_TEXT = 1 << 30       # bytes of one variable-length text
+    DEEPEST = 1000               # groups in groups
+    HIGHEST_RANK = 32            # of HDF5
+    REFERENCE_BYTES = 16         # of a variable-length value: length, address of its collection, index
+
+
+class NotCovered(Exception):
+    """The tree has something that only libhdf5 writes. Raised before the first byte."""
+
+
+@cython.final
+cdef class Datatype:
+    """A dtype's datatype message. `text`: the elements are Python text, kept in the global heap."""
+
+    cdef object dtype
+    cdef bytes message
+    cdef bint text
+
+    def __init__(self, dtype, bytes message, bint text):
+        self.dtype = dtype
+        self.message = message
+        self.text = text
+
+
+@cython.final
+cdef class Survey:
+    """Rules of what is covered, and the datatypes met. For the arguments see `Emitter`."""
+
+    cdef object array_type, group_type, null_type, escape_link, escape_attribute
+    cdef object describe, compact_limit, check
+    cdef Py_ssize_t scalar_limit, limit
+    cdef object limit_storage  # for which `limit` was asked last
+    cdef dict datatypes
+    cdef Datatype latest  # the one asked for last
+
+    def __init__(self, nodes, escapes, describe, compact_limit, scalar_limit, check):
+        self.array_type, self.group_type, self.null_type = nodes
+        self.escape_link, self.escape_attribute = escapes
+        self.describe, self.compact_limit, self.check = describe, compact_limit, check
+        self.scalar_limit = scalar_limit
+        self.limit_storage, self.limit = None, compact_limit(None)
+        self.datatypes = {}
+        self.latest = Datatype(None, b"", False)
+
+    cdef int survey_group(self, node, int depth) except -1:
+        if depth > DEEPEST:
+            raise NotCovered("groups nested too deep")
+        if type(node.children) is not dict:
+            raise NotCovered("children that are not a dict")
+        for name, child in (<dict>node.children).items():
+            survey_name(name, self.escape_link)
+            if type(child) is self.array_type:
+                self.survey_array(child)
+            elif type(child) is self.group_type:
+                self.survey_group(child, depth + 1)
+            else:
+                raise NotCovered(f"a node of type {type(child).__name__}")
+        return self.survey_attributes(node.attrs)
+
+    cdef int survey_array(self, node) except -1:
+        cdef Datatype datatype
+        data = node.data
+        if isinstance(data, cnp.ndarray):
+            datatype = self.datatype(dtype_of(<cnp.ndarray>data))
+            if datatype.text:
+                survey_text(<cnp.ndarray>data)
+            if cnp.PyArray_NDIM(<cnp.ndarray>data) > HIGHEST_RANK:
+                raise NotCovered("more axes than HDF5 has")
+            if not datatype.text and not self.is_compact(<cnp.ndarray>data, datatype, node.storage):
+                self.check(data, node.storage)
+        elif isinstance(data, self.null_type):
+            self.datatype(data.dtype)
+        elif data is not None:
+            survey_source(data)
+            self.datatype(data.dtype)
+            if not self.fits_header(source_bytes(data), node.storage):
+                self.check(data, node.storage)
+        return self.survey_attributes(node.attrs)
+
+    cdef int survey_attributes(self, attrs) except -1:
+        if type(attrs) is not dict:
+            raise NotCovered("attributes that are not a dict")
+        for name, value in (<dict>attrs).items():
+            survey_name(name, self.escape_attribute)
+            kind = type(value)
+            if kind is str or kind is bytes:
+                survey_string(value)
+            elif not (kind is float or kind is bool or kind is complex or value is None):
+                self.survey_value(value)
+        return 0
+
+    cdef int survey_value(self, value) except -1:
+        cdef Datatype datatype
+        cdef cnp.ndarray array
+        if isinstance(value, self.null_type):
+            self.datatype(value.dtype)
+            return 0
+        array = as_array(value)
+        datatype = self.datatype(dtype_of(array))
+        if datatype.text:
+            survey_text(array)
+        if stored_bytes(array, datatype) > LARGEST_ATTRIBUTE or cnp.PyArray_NDIM(array) > HIGHEST_RANK:
+            raise NotCovered("a very large attribute")
+        return 0
+
+    cdef Datatype datatype(self, dtype):
+        """The datatype of a dtype, known by identity: equal dtypes may differ in the metadata that h5py goes by."""
+        cdef object key, found
+        if dtype is self.latest.dtype:
+            return self.latest
+        key = <size_t><void *>dtype
+        found = self.datatypes.get(key)
+        if found is None:
+            if len(self.datatypes) >= 4096:
+                self.datatypes.clear()
+            text = dtype.kind == "O"
+            found = Datatype(dtype, b"" if text else self.describe(dtype), text)
+            self.datatypes[key] = found
+        self.latest = <Datatype>found
+        return self.latest
+
+    cdef bint is_compact(self, cnp.ndarray array, Datatype datatype, storage) except -1:
+        """Whether an array lies in its header; no storage wish moves a scalar or text out of it."""
+        if datatype.text or cnp.PyArray_NDIM(array) == 0:
+            return stored_bytes(array, datatype) <= self.scalar_limit
+        return self.fits_header(cnp.PyArray_NBYTES(array), storage)
+
+    cdef bint fits_header(self, Py_ssize_t size, storage) except -1:
+        if storage is not self.limit_storage:
+            self.limit = self.compact_limit(storage)
+            self.limit_storage = storage
+        return size == 0 or size <= self.limit
+
+
+cdef object dtype_of(cnp.ndarray array):
+    return <object><void *>cnp.PyArray_DESCR(array)
+
+
+cdef Py_ssize_t stored_bytes(cnp.ndarray array, Datatype datatype):
+    return cnp.PyArray_SIZE(array) * REFERENCE_BYTES if datatype.text else cnp.PyArray_NBYTES(array)
+
+
+cdef int survey_source(data) except -1:
+    if not hasattr(data, "read") or not hasattr(data, "dtype"):
+        raise NotCovered(f"data of type {type(data).__name__}")
+    if data.dtype.hasobject or not 0 < len(data.shape) <= HIGHEST_RANK:
+        raise NotCovered("a source of text, or without axes, or with too many")
+    return 0
+
+
+cdef Py_ssize_t source_bytes(source) except -1:
+    return math.prod(source.shape) * source.dtype.itemsize
+
+
+cdef cnp.ndarray whole_source(source):
+    cdef cnp.ndarray array = source.read(0, source.shape[0])
+    if array.dtype != source.dtype or (<object>array).shape != tuple(source.shape):
+        raise ValueError(f"a source of {source.shape} {source.dtype} gave {(<object>array).shape} {array.dtype}")
+    return array
+
+
+cdef cnp.ndarray as_array(value):
+    if isinstance(value, (cnp.ndarray, np.generic)) or type(value) is int:
+        return np.asarray(value)
+    raise NotCovered(f"an attribute of type {type(value).__name__}")
+
+
+cdef object stored_name(name, escape):
+    """`name`, or the escaped form of one that HDF5 might not hold."""
+    cdef Py_ssize_t length
+    cdef const char *text
+    try:
+        text = PyUnicode_AsUTF8AndSize(name, &length)
+    except UnicodeEncodeError:
+        return escape(name)
+    if length == 0 or text[0] == c"%" or text[0] == c"." or memchr(text, 0, length) != NULL or memchr(text, c"/", length) != NULL:
+        return escape(name)
+    return name
+
+
+cdef const char *text_pointer(value, Py_ssize_t *length) except NULL:
+    """The UTF-8 bytes of a str, or the bytes of bytes, as long as `value` lives."""
+    if isinstance(value, str):
+        return PyUnicode_AsUTF8AndSize(value, length)
+    length[0] = PyBytes_GET_SIZE(value)
+    return PyBytes_AS_STRING(value)
+
+
+cdef int survey_name(name, escape) except -1:
+    cdef Py_ssize_t length
+    if type(name) is not str:
+        raise NotCovered("a name that is not a str")
+    stored = stored_name(name, escape)
+    PyUnicode_AsUTF8AndSize(stored, &length)
+    if length > LONGEST_NAME:
+        raise NotCovered("a very long name")
+    return 0
+
+
+cdef int survey_string(value) except -1:
+    cdef Py_ssize_t length
+    cdef const char *text
+    try:
+        text = text_pointer(value, &length)
+    except UnicodeEncodeError as error:
+        raise NotCovered("text that is not Unicode") from error
+    if length > LARGEST_TEXT or memchr(text, 0, <size_t>length) != NULL:
+        raise NotCovered("text with NUL characters, or very long text")
+    return 0
+
+
+cdef int survey_text(cnp.ndarray array) except -1:
+    kind = None
+    for item in array.flat:
+        if kind is None:
+            kind = str if isinstance(item, str) else bytes
+        if not isinstance(item, kind):
+            raise NotCovered("an object array of more than str, or more than bytes")
+        survey_string(item)
+    return 0
