@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hdmea.io.session_file import stage1_completed
 from hdmea.pipeline import loading
+from hdmea.pipeline.both_ways import Outcome, Target, run_step
 from hdmea.pipeline.loading import LoadJob
-from hdmea.pipeline.results import LoadResult
+from hdmea.pipeline.results import ExtractionResult, LoadResult
 from hdmea.pipeline.session import PipelineSession
+from hdmea.utils.exceptions import MissingInputError
 from hdmea.utils.names import default_dataset_id
 
 
@@ -102,4 +105,53 @@ def load_spikes(
     return job.into_file(dataset_id or source.stem, output_dir)[0]
 
 
-Features = Sequence[str] | None
+def extract_features(
+    hdf5_path: Target = None,
+    features: Sequence[str] | None = None,
+    *,
+    force: bool = False,
+    config_overrides: Mapping[str, Any] | None = None,
+    session: PipelineSession | None = None,
+) -> ExtractionResult | PipelineSession:
+    """Extract features of every unit into `units[id]["features"][name]`.
+
+    Parameters
+    ----------
+    features
+        Names of registered features, or of movies whose stimulus config names a family; default every feature whose
+        input is there.
+    force
+        Extract again what is there; otherwise it is skipped.
+    config_overrides
+        Parameters that count before those of the stimulus configs; `movie_name` points a feature at the section of
+        another movie.
+
+    A unit that fails is a warning; a feature that no unit can have is listed as failed, with a warning.
+
+    Raises
+    ------
+    MissingInputError
+        No recording was loaded.
+    ConfigurationError
+        Overrides that JSON cannot hold.
+    """
+
+    def step(recording: PipelineSession) -> Outcome[ExtractionResult]:
+        from hdmea.features.extract import extract_for_units
+
+        if not stage1_completed(recording):
+            raise MissingInputError("extract_features needs units: run load_recording first", None, "units")
+        done = extract_for_units(
+            recording.units,
+            recording.stimulus,
+            recording.metadata,
+            features,
+            config_overrides=config_overrides,
+            force=force,
+        )
+        result = ExtractionResult(
+            recording.hdf5_path, list(done.extracted), list(done.skipped), list(done.failed), list(done.warnings)
+        )
+        return Outcome(result, list(done.changed), list(done.warnings))
+
+    return run_step("extract_features", step, hdf5_path, session)
