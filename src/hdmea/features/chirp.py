@@ -19,7 +19,7 @@ class Chirp(StimulusFeature):
     F1 is the Fourier component of the step's part of the mean PSTH at the step's own frequency: an amplitude of
     a sinusoidal modulation in spikes/s. Phases are against a sine that starts with the step. The bandwidth is the
     distance in octaves between the points where the amplitude, interpolated over log2 of the frequency, falls to half
-    its maximum; where it does not fall so far, the last frequency tested.
+    its maximum; NaN where it does not fall so far on both sides within the frequencies tested.
 
     Source: Enroth-Cugell & Robson 1966, J Physiol 187:517 (temporal harmonics of ganglion cells).
     """
@@ -37,7 +37,7 @@ class Chirp(StimulusFeature):
         "f1_amplitude": "float64 (frequencies,), spikes/s",
         "f1_phase": "float64 (frequencies,), radians against the stimulus",
         "preferred_frequency": "Hz, of the largest amplitude; NaN without a response",
-        "bandwidth": "octaves at half height",
+        "bandwidth": "octaves at half height; NaN where it is not reached on both sides",
         "response_quality": "Var_t(mean over trials) / mean over trials(Var_t)",
     }
     description: ClassVar[str] = "Tuning to the frequency of full-field flicker"
@@ -77,11 +77,11 @@ def _bandwidth(frequencies: Floats, amplitude: Floats) -> float:
 
 
 def _half_height(octaves: Floats, height: Floats) -> float:
-    """Where the height first falls to half of its first value, going outwards; the last point where it never does."""
+    """Where the height first falls to half of its first value, going outwards; NaN where it never does."""
     half = height[0] / 2
     below = np.flatnonzero(height <= half)
     if not len(below):
-        return float(octaves[-1])
+        return float("nan")
     n = int(below[0])
     share = (height[n - 1] - half) / (height[n - 1] - height[n])
     return float(octaves[n - 1] + share * (octaves[n] - octaves[n - 1]))
