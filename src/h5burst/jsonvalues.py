@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import struct
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -22,6 +23,7 @@ from numpy.lib import format as npy_format
 from h5burst.tree import UnsupportedValueError
 
 TAG = "__type__"
+_USUAL_NAN = struct.pack(">d", math.nan)
 
 
 def to_json(value: Any) -> str:
@@ -57,7 +59,7 @@ def _to_plain(value: Any, path: str) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _tagged("float", repr(float(value)))
+        return float(value) if math.isfinite(value) else _tagged("float", _float_text(float(value)))
     if isinstance(value, str):
         text = str.__str__(value)
         return text if _is_utf8(text) else _tagged("str", text.encode("utf-8", "surrogatepass").hex())
@@ -69,6 +71,16 @@ def _to_plain(value: Any, path: str) -> Any:
         if isinstance(value, kind):
             return _tagged(name, encode(value, path))
     raise UnsupportedValueError(f"{type(value).__name__} cannot be kept", path)
+
+
+def _float_text(value: float) -> str:
+    """`repr`, and for a NaN other than the usual one its bits as well."""
+    raw = struct.pack(">d", value)
+    return repr(value) if value == value or raw == _USUAL_NAN else f"nan:{raw.hex()}"
+
+
+def _float_from_text(text: str) -> float:
+    return float(struct.unpack(">d", bytes.fromhex(text[4:]))[0]) if text.startswith("nan:") else float(text)
 
 
 def _is_utf8(text: str) -> bool:
@@ -142,7 +154,11 @@ _CODECS: dict[type, _Codec] = {
     tuple: ("tuple", _items, lambda v: tuple(map(_from_plain, v))),
     frozenset: ("frozenset", lambda v, p: _items(sorted(v, key=repr), p), lambda v: frozenset(map(_from_plain, v))),
     set: ("set", lambda v, p: _items(sorted(v, key=repr), p), lambda v: set(map(_from_plain, v))),
-    complex: ("complex", lambda v, p: [repr(v.real), repr(v.imag)], lambda v: complex(float(v[0]), float(v[1]))),
+    complex: (
+        "complex",
+        lambda v, p: [_float_text(v.real), _float_text(v.imag)],
+        lambda v: complex(*map(_float_from_text, v)),
+    ),
     bytes: ("bytes", lambda v, p: base64.b64encode(v).decode("ascii"), base64.b64decode),
     bytearray: (
         "bytearray",
@@ -169,7 +185,7 @@ def _from_tagged(name: str, value: Any) -> Any:
     if name == "numpy.ndarray":
         return _array_from_parts(value)
     if name == "float":
-        return float(value)
+        return _float_from_text(value)
     if name == "str":
         return bytes.fromhex(value).decode("utf-8", "surrogatepass")
     if name == "dict":
