@@ -79,7 +79,7 @@ def save_hdf5(
     except FileExistsError as error:
         raise IOWriteError("File already exists (overwrite=True replaces it)", target) from error
     except OSError as error:
-        raise IOWriteError(f"Cannot write: {error.strerror or error}", target) from error
+        raise IOWriteError(error.strerror or str(error), target) from error
 
 
 def storage_for(compression: str | None, level: int) -> Storage:

@@ -101,7 +101,7 @@ def _graft(group: h5py.Group, children: dict[str, Node], attrs: dict[str, Any], 
     except UnsupportedValueError as error:
         raise IOWriteError(f"Cannot be stored: {error}", group.file.filename) from error
     except OSError as error:
-        raise IOWriteError(f"Cannot write: {error.strerror or error}", group.file.filename) from error
+        raise IOWriteError(error.strerror or str(error), group.file.filename) from error
 
 
 def _read(group: h5py.Group) -> Group:
