@@ -1,0 +1,147 @@
+# The bytes of an open file: bounds first, then a small cache of blocks.
+
+cdef extern from "positioned_read.h":
+    int READ_AT_END
+    int read_at(int descriptor, uint8_t* out, size_t length, uint64_t offset) nogil
+
+cdef extern from "h5bytes.h":
+    uint32_t h5_lookup3(const uint8_t* k, size_t length) nogil
+
+cdef extern from "shuffle.h":
+    uint32_t fletcher32_bytes(const uint8_t* data, size_t size) nogil
+
+
+def lookup3(const uint8_t[::1] data) -> int:
+    """The checksum of HDF5's metadata."""
+    return h5_lookup3(&data[0], data.shape[0]) if data.shape[0] else h5_lookup3(NULL, 0)
+
+
+@cython.final
+cdef class Source:
+    """A file's bytes by address: counted from `base`, never beyond the end.
+
+    descriptor: of a file open for reading, which the caller closes. block_bytes: a power of two; `slots` of them are
+    kept, so that parsing neighbours costs no system call. Not for several threads at once, but for `read_into`.
+    """
+
+    cdef readonly int descriptor
+    cdef readonly uint64_t size, base
+    cdef uint64_t block_bytes
+    cdef int shift, slots
+    cdef uint8_t* blocks
+    cdef uint64_t* held  # number of the block in each slot
+    cdef uint8_t* spill  # a run that crosses blocks
+    cdef size_t spill_room
+
+    def __cinit__(self, int descriptor, uint64_t file_size, uint64_t base=0, uint64_t block_bytes=1 << 16,
+                  int slots=16):
+        cdef int i
+        self.descriptor = descriptor
+        self.base = base
+        self.size = file_size - base if file_size > base else 0
+        self.block_bytes = block_bytes
+        self.shift = 0
+        while (<uint64_t>1 << self.shift) < block_bytes:
+            self.shift += 1
+        self.slots = slots
+        self.blocks = <uint8_t*>PyMem_Malloc(slots * block_bytes)
+        self.held = <uint64_t*>PyMem_Malloc(slots * sizeof(uint64_t))
+        if self.blocks == NULL or self.held == NULL:
+            raise MemoryError
+        for i in range(slots):
+            self.held[i] = UNDEFINED
+
+    def __dealloc__(self):
+        PyMem_Free(self.blocks)
+        PyMem_Free(self.held)
+        PyMem_Free(self.spill)
+
+    cdef int check(self, uint64_t address, uint64_t length) except -1:
+        if address > self.size or length > self.size - address:
+            raise Damage(f"{length} bytes at address {address} lie beyond the end of the file")
+        return 0
+
+    def check_range(self, uint64_t address, uint64_t length) -> None:
+        """Raises `Damage` unless the file has all these bytes."""
+        self.check(address, length)
+
+    cdef int fetch(self, uint8_t* out, uint64_t address, size_t length) except -1:
+        cdef int status
+        with nogil:
+            status = read_at(self.descriptor, out, length, self.base + address)
+        if status == READ_AT_END:
+            raise Damage("the file became shorter while it was read")
+        if status:
+            raise OSError(status, "reading the file failed")
+        return 0
+
+    cdef const uint8_t* block(self, uint64_t number) except NULL:
+        cdef int slot = <int>(number % <uint64_t>self.slots)
+        cdef uint8_t* place = self.blocks + slot * self.block_bytes
+        cdef uint64_t start = number << self.shift
+        if self.held[slot] != number:
+            self.held[slot] = UNDEFINED
+            self.fetch(place, start, <size_t>min(self.block_bytes, self.size - start))
+            self.held[slot] = number
+        return place
+
+    cdef const uint8_t* view(self, uint64_t address, uint64_t length) except NULL:
+        """`length` bytes at `address`, valid until the next call."""
+        cdef uint64_t first, last, done = 0, part, offset
+        cdef const uint8_t* block
+        self.check(address, length)
+        if length == 0:
+            return self.blocks
+        first = address >> self.shift
+        last = (address + length - 1) >> self.shift
+        offset = address & (self.block_bytes - 1)
+        if first == last:
+            return self.block(first) + offset
+        self.grow(length)
+        if last - first >= <uint64_t>self.slots:
+            self.fetch(self.spill, address, length)
+            return self.spill
+        while done < length:
+            block = self.block(first)
+            part = min(self.block_bytes - offset, length - done)
+            memcpy(self.spill + done, block + offset, part)
+            done += part
+            first += 1
+            offset = 0
+        return self.spill
+
+    cdef int grow(self, size_t length) except -1:
+        cdef uint8_t* room
+        if length > self.spill_room:
+            room = <uint8_t*>PyMem_Realloc(self.spill, length + (length >> 1))
+            if room == NULL:
+                raise MemoryError
+            self.spill = room
+            self.spill_room = length + (length >> 1)
+        return 0
+
+    cpdef bytes read(self, uint64_t address, uint64_t length):
+        """A copy of `length` bytes. Raises `Damage` where the file has none."""
+        cdef bytes out
+        self.check(address, length)
+        if length <= self.block_bytes:
+            return PyBytes_FromStringAndSize(<const char*>self.view(address, length), length)
+        out = PyBytes_FromStringAndSize(NULL, length)
+        self.fetch(<uint8_t*>PyBytes_AS_STRING(out), address, length)
+        return out
+
+    def read_checked(self, uint64_t address, uint64_t length, str what) -> bytes:
+        """`length` bytes that end in the checksum of those before it; `what` names the structure for the error."""
+        if length < 4:
+            raise Damage(f"{what} is too short")
+        cdef bytes data = self.read(address, length)
+        cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+        if h5_lookup3(p, length - 4) != u32(p + length - 4):
+            raise Damage(f"the checksum of {what} at address {address} is wrong")
+        return data
+
+    def read_into(self, uint64_t address, uint8_t[::1] out) -> None:
+        """Fill `out`; any number of threads may do so at once."""
+        self.check(address, out.shape[0])
+        if out.shape[0]:
+            self.fetch(&out[0], address, out.shape[0])

@@ -1,0 +1,333 @@
+# Objects to nodes: the whole tree at once, or the members of one group.
+
+cdef enum:
+    COMPACT = 0  # layout classes
+    CONTIGUOUS = 1
+    CHUNKED = 2
+    SINGLE_CHUNK = 1  # a chunk index type
+    SINGLE_CHUNK_FILTERED = 2  # a flag of the chunked layout
+    FLETCHER32 = 3  # a filter
+
+cdef uint64_t SMALL = 1 << 15  # bytes that are read at once; more is left to the threads
+
+
+cdef struct Read:
+    uint8_t* out
+    uint64_t address
+    uint64_t length
+    bint checked  # a fletcher32 checksum of 4 bytes follows
+
+
+@cython.final
+cdef class Frame:
+    """A group that is being filled."""
+
+    cdef dict children
+    cdef list links
+    cdef Py_ssize_t done
+    cdef object address
+
+    def __cinit__(self, dict children, list links, address):
+        self.children = children
+        self.links = links
+        self.address = address
+
+
+@cython.final
+cdef class Parser:
+    """Reads nodes from one open file.
+
+    owner: the reader of the file, which answers what is rare. lazy: arrays and the members of groups are made by
+    `owner.lazy_array` and `owner.lazy_children`, and read later.
+    """
+
+    cdef Messages messages
+    cdef Source source
+    cdef object owner
+    cdef bint lazy
+    cdef list names  # of the object at hand, from the root
+    cdef dict seen  # address to node: an object with two names is read once
+    cdef Read* reads
+    cdef size_t read_count, read_room
+    cdef list read_arrays, read_names
+    cdef uint64_t claimed  # bytes of the file that are some dataset's elements
+
+    def __cinit__(self, Source source, owner, bint lazy=False):
+        self.source = source
+        self.owner = owner
+        self.lazy = lazy
+        self.messages = Messages(source, owner)
+        self.names = []
+        self.seen = {}
+        self.read_arrays, self.read_names = [], []
+
+    def __dealloc__(self):
+        PyMem_Free(self.reads)
+
+    @property
+    def where(self) -> tuple:
+        """The names that lead to the object at hand."""
+        return tuple(self.names)
+
+    # ------------------------------------------------------------ one object
+
+    def inspect(self, address) -> tuple:
+        """Attributes, names of those that only libhdf5 reads, links (None: no group), `Dataset` (None: no dataset)."""
+        cdef Messages m = self.messages
+        m.read(address)
+        dataset = m.dataset() if m.layout.data != NULL and m.has_space else None
+        return m.attributes, m.strangers, m.links if m.is_group else None, dataset
+
+    def dataset(self, address) -> Dataset:
+        """The header of a dataset."""
+        self.messages.read(address)
+        if self.messages.layout.data == NULL or not self.messages.has_space:
+            raise Damage(f"the object at address {address} is no dataset")
+        return self.messages.dataset()
+
+    def links(self, address) -> list:
+        """(name, target, order) of a group's links; empty for another object."""
+        self.messages.read(address)
+        return self.messages.links
+
+    def datatype_message(self, address) -> bytes:
+        """The datatype of a committed datatype's own object header."""
+        self.messages.read(address)
+        return self.messages.datatype_message()
+
+    def text(self, bytes references, tuple shape, bint as_bytes):
+        """The text that references of 16 bytes stand for, as an object array of that shape."""
+        cdef Space space
+        cdef int i
+        space.rank = len(shape)
+        space.count = 1
+        for i in range(space.rank):
+            space.dims[i] = shape[i]
+            space.count *= space.dims[i]
+        if space.count * 16 != <uint64_t>len(references):
+            raise ValueError(f"{len(references)} bytes of references for the shape {shape}")
+        return self.messages.heap.array(byte_pointer(references), &space, as_bytes)
+
+    # ------------------------------------------------------------ trees
+
+    def load(self, address) -> Group:
+        """The tree below a group, large arrays still unread: `run_reads` fills those."""
+        cdef list frames = [], links
+        cdef Frame frame
+        cdef set above = {address}
+        tree = self.node(address)
+        if not self.messages.is_group:
+            raise Damage("the root is no group")
+        frames.append(Frame(tree.children, self.messages.links, address))
+        self.names.append(None)
+        while frames:
+            frame = frames[len(frames) - 1]
+            if frame.done == len(frame.links):
+                frames.pop()
+                self.names.pop()
+                above.discard(frame.address)
+                continue
+            name, target, _ = frame.links[frame.done]
+            frame.done += 1
+            self.names[len(self.names) - 1] = name
+            if type(target) is not int:
+                target = self.owner.follow(target, frame.address)
+                if type(target) is not int:
+                    if target is not None:
+                        frame.children[name] = target
+                    continue
+            if target in above:
+                raise Damage("links back to a group that holds it: a circle is no tree")
+            node = self.seen.get(target)
+            if node is None:
+                node = self.node_or_stranger(target)
+                if node is None:
+                    continue
+                self.seen[target] = node
+                if self.messages.is_group:
+                    frames.append(Frame(node.children, self.messages.links, target))
+                    self.names.append(None)
+                    above.add(target)
+            frame.children[name] = node
+        return tree
+
+    def children(self, address, tuple names, above) -> dict:
+        """The members of one group, themselves lazy. names: of the group; above: addresses of it and what holds it."""
+        cdef dict children = {}
+        self.messages.read(address)
+        for name, target, _ in self.messages.links:
+            self.names = [*names, name]
+            if type(target) is not int:
+                target = self.owner.follow(target, address)
+                if type(target) is not int:
+                    if target is not None:
+                        children[name] = target
+                    continue
+            if target in above:
+                raise Damage("links back to a group that holds it: a circle is no tree")
+            node = self.node_or_stranger(target)
+            if node is not None:
+                children[name] = node
+        self.names = list(names)
+        return children
+
+    cdef object node_or_stranger(self, address):
+        try:
+            return self.node(address)
+        except Uncovered:
+            self.messages.is_group = False
+            return self.owner.uncovered(self.names)
+
+    cpdef object node(self, address):
+        """The node of one object, a group's without its members; None for a committed datatype."""
+        cdef Messages m = self.messages
+        m.read(address)
+        if m.is_group:
+            node = Group(self.owner.lazy_children(address, self.names) if self.lazy else {}, m.attributes)
+        elif m.layout.data != NULL and m.has_space:
+            node = Array(self.lazy_data(address) if self.lazy else self.data(), m.attributes)
+        elif m.type.data != NULL or m.shared_type is not None:
+            return None
+        else:
+            raise Damage(f"the object at address {address} is neither a group nor a dataset")
+        if m.strangers:
+            for name in m.strangers:
+                m.attributes[name] = self.owner.uncovered_attribute(self.names, name)
+        return node
+
+    cdef object lazy_data(self, address):
+        if self.messages.space.rank == NULL_SPACE:
+            return None
+        type_ = self.messages.dataset_type()
+        return self.owner.lazy_array(address, self.names, space_shape(&self.messages.space) + type_.subshape, type_)
+
+    # ------------------------------------------------------------ elements
+
+    cdef object data(self):
+        """The elements of the dataset at hand; long ones are read later."""
+        cdef Messages m = self.messages
+        cdef const uint8_t* p = m.layout.data
+        cdef Type type_
+        cdef uint64_t length
+        if m.space.rank == NULL_SPACE:
+            return None
+        type_ = m.dataset_type()
+        if m.layout.size < 4 or not 3 <= p[0] <= 4 or m.external:
+            return self.owner.read_dataset(m.dataset())
+        if p[1] == COMPACT:
+            if u16(p + 2) > m.layout.size - 4:
+                raise Damage("compact data lie outside their message")
+            return m.array(type_, &m.space, p + 4, u16(p + 2))
+        if type_.kind == PLAIN:
+            length = byte_count(&m.space, type_)
+            if p[1] == CONTIGUOUS and m.layout.size >= 18 and u64(p + 2) != UNDEFINED:
+                if length > u64(p + 10):
+                    raise Damage("a dataset is longer than its storage")
+                return self.run_of_bytes(type_, u64(p + 2), length, False)
+            if p[0] == 4 and p[1] == CHUNKED and self.is_one_plain_chunk(type_, length):
+                return self.run_of_bytes(type_, u64(p + m.layout.size - 8), length, m.filters.data != NULL)
+        return self.owner.read_dataset(m.dataset())
+
+    cdef bint is_one_plain_chunk(self, Type type_, uint64_t length):
+        """Whether the elements lie in one allocated chunk of just their shape, unfiltered but for a checksum.
+
+        Layout version 4, chunked: flags, dimensionality, width of the dimensions, dimensions, index type; with
+        filters: size of the filtered chunk, filter mask; the chunk's address.
+        """
+        cdef Messages m = self.messages
+        cdef const uint8_t* p = m.layout.data
+        cdef int rank = m.space.rank, width = p[4], i
+        cdef size_t at = 5 + (rank + 1) * width
+        cdef bint filtered = p[2] & SINGLE_CHUNK_FILTERED
+        if m.layout.size != at + 1 + (12 if filtered else 0) + 8 or p[3] != rank + 1 or not 1 <= width <= 8:
+            return False
+        if p[at] != SINGLE_CHUNK or u64(p + m.layout.size - 8) == UNDEFINED or length == 0:
+            return False
+        for i in range(rank):
+            if little(p + 5 + i * width, width) != m.space.dims[i]:
+                return False
+        if little(p + 5 + rank * width, width) != type_.size:
+            return False
+        if not filtered:
+            return m.filters.data == NULL
+        # Filter pipeline version 2: one filter of a reserved ID, without values, and so without a name.
+        return (m.filters.size >= 8 and m.filters.data[0] == 2 and m.filters.data[1] == 1
+                and u16(m.filters.data + 2) == FLETCHER32 and u16(m.filters.data + 6) == 0
+                and u64(p + at + 1) == length + 4 and u32(p + at + 9) == 0)
+
+    cdef object run_of_bytes(self, Type type_, uint64_t address, uint64_t length, bint checked):
+        """An array whose elements lie in one run in the file."""
+        cdef Messages m = self.messages
+        cdef uint64_t stored = length + (4 if checked else 0)
+        cdef const uint8_t* p
+        self.source.check(address, stored)
+        self.claim(stored)
+        array = new_array(type_.dtype, m.space.rank, m.space.dims, type_.subshape)
+        if stored > SMALL:
+            self.read_later(array, address, length, checked)
+        elif length:
+            p = self.source.view(address, stored)
+            if checked and fletcher32_bytes(p, length) != u32(p + length):
+                raise Damage("the checksum of a chunk is wrong")
+            memcpy(cnp.PyArray_DATA(array), p, length)
+        return array
+
+    cpdef int claim(self, uint64_t length) except -1:
+        """Count bytes of the file as elements. No two datasets share storage: together they fit into the file."""
+        self.claimed += length
+        if self.claimed > self.source.size:
+            raise Damage("the datasets claim more storage than the file has: they overlap")
+        return 0
+
+    cdef int read_later(self, array, uint64_t address, uint64_t length, bint checked) except -1:
+        cdef Read* room
+        if self.read_count == self.read_room:
+            room = <Read*>PyMem_Realloc(self.reads, (2 * self.read_count + 64) * sizeof(Read))
+            if room == NULL:
+                raise MemoryError
+            self.reads = room
+            self.read_room = 2 * self.read_count + 64
+        self.reads[self.read_count] = Read(<uint8_t*>cnp.PyArray_DATA(array), address, length, checked)
+        self.read_count += 1
+        self.read_arrays.append(array)
+        self.read_names.append(tuple(self.names))
+        return 0
+
+    @property
+    def reads_left(self) -> int:
+        """How many arrays `load` left to `run_reads`."""
+        return self.read_count
+
+    def run_reads(self, size_t start, size_t stop):
+        """Fill the arrays [start, stop) that `load` left; several threads may share them.
+
+        Raises `Damage` with the names of the array as its second argument.
+        """
+        cdef size_t i
+        cdef int status = 0
+        with nogil:
+            for i in range(start, stop):
+                status = run_read(self.source, &self.reads[i])
+                if status:
+                    break
+        if status == WRONG_CHECKSUM:
+            raise Damage("the checksum of a chunk is wrong", self.read_names[i])
+        if status == READ_AT_END:
+            raise Damage("the file became shorter while it was read", self.read_names[i])
+        if status:
+            raise OSError(status, "reading the file failed")
+
+
+cdef enum:
+    WRONG_CHECKSUM = -2
+
+
+cdef int run_read(Source source, const Read* read) noexcept nogil:
+    cdef uint8_t[4] stored
+    cdef int status = read_at(source.descriptor, read.out, read.length, source.base + read.address)
+    if status or not read.checked:
+        return status
+    status = read_at(source.descriptor, stored, 4, source.base + read.address + read.length)
+    if status:
+        return status
+    return WRONG_CHECKSUM if fletcher32_bytes(read.out, read.length) != u32(stored) else 0

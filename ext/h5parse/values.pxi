@@ -1,0 +1,221 @@
+# Datatypes, dataspaces, values, and the text that they refer to in the global heap.
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyArray_Descr
+    PyTypeObject PyArray_Type
+    object PyArray_NewFromDescr(PyTypeObject* subtype, PyArray_Descr* descr, int nd, const cnp.npy_intp* dims,
+                                const cnp.npy_intp* strides, void* data, int flags, object obj)
+    object PyArray_Scalar(void* data, PyArray_Descr* descr, object base)
+
+cdef enum:
+    MAX_RANK = 32
+    NULL_SPACE = -1
+
+cdef uint64_t MAX_BYTES = <uint64_t>1 << 62  # of one array: far beyond any memory, and safe to add to
+
+
+cdef struct Space:
+    int rank  # NULL_SPACE: no elements at all
+    uint64_t count
+    uint64_t[32] dims
+    uint64_t[32] limits  # the maximum dimensions; all ones for no limit
+
+
+@cython.final
+cdef class Type:
+    """A datatype, decoded once however many objects have it."""
+
+    cdef readonly object dtype
+    cdef readonly uint64_t size  # bytes of an element in the file
+    cdef readonly int kind
+    cdef readonly tuple subshape
+    cdef bint numeric  # numpy makes its scalars from the bytes as they are
+
+    def __cinit__(self, decoded):
+        self.dtype, self.size, self.kind, self.subshape = decoded
+        self.numeric = self.kind == PLAIN and self.dtype.kind in "biufc" and not self.subshape
+
+
+cdef object new_array(object dtype, int rank, const uint64_t* dims, tuple subshape=()):
+    """An array with undefined content (objects: None)."""
+    cdef cnp.npy_intp[64] shape
+    cdef int i, nd = rank + len(subshape)
+    if nd > 64:
+        raise Damage("an array has more than 64 axes")
+    for i in range(rank):
+        shape[i] = <cnp.npy_intp>dims[i]
+    for i in range(rank, nd):
+        shape[i] = subshape[i - rank]
+    Py_INCREF(dtype)
+    try:
+        return PyArray_NewFromDescr(&PyArray_Type, <PyArray_Descr*>dtype, nd, shape, NULL, NULL, 0, None)
+    except (ValueError, MemoryError) as error:
+        raise Damage(f"an array claims the shape {tuple(shape[i] for i in range(nd))}, which no memory holds") from error
+
+
+cdef int parse_space(const uint8_t* p, size_t size, Space* space) except -1:
+    """The dataspace message, versions 1 and 2."""
+    cdef int version, rank, at, i
+    cdef const uint8_t* limits
+    if size < 4:
+        raise Damage("a dataspace message is too short")
+    version, rank = p[0], p[1]
+    at = 8 if version == 1 else 4
+    if version not in (1, 2):
+        raise Uncovered(f"dataspace version {version}")
+    if rank > MAX_RANK or size < <size_t>(at + 8 * rank):
+        raise Damage("a dataspace message is too short for its rank")
+    space.rank = rank
+    space.count = 1
+    if version == 2:
+        if p[3] == 2:
+            space.rank = NULL_SPACE
+            space.count = 0
+            return 0
+        if p[3] > 2 or (p[3] == 0) != (rank == 0):
+            raise Damage("a dataspace is neither scalar nor simple nor null")
+    limits = p + at
+    if p[2] & 1:
+        limits += 8 * rank
+        if size < <size_t>(at + 16 * rank):
+            raise Damage("a dataspace message is too short for its maximum dimensions")
+    for i in range(rank):
+        space.dims[i] = u64(p + at + 8 * i)
+        space.limits[i] = u64(limits + 8 * i)
+        if space.dims[i] == 0:
+            space.count = 0
+    for i in range(rank):
+        if space.count and space.dims[i] > MAX_BYTES // space.count:
+            raise Damage("a dataspace claims more elements than any memory holds")
+        if space.dims[i] > MAX_BYTES:
+            raise Damage("a dataspace claims more elements than any memory holds")
+        space.count *= space.dims[i]
+    return 0
+
+
+cdef uint64_t byte_count(const Space* space, Type type_) except? 0:
+    if space.count > MAX_BYTES // type_.size:
+        raise Damage("an array claims more bytes than any memory holds")
+    return space.count * type_.size
+
+
+@cython.final
+cdef class Collection:
+    """A global heap collection: objects by index."""
+
+    cdef uint8_t* data
+    cdef size_t size
+    cdef uint32_t* places  # where the object of each index begins, 0 for none
+    cdef uint32_t indices
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+        PyMem_Free(self.places)
+
+    cdef int fill(self, Source source, uint64_t address) except -1:
+        cdef const uint8_t* p = source.view(address, 16)
+        cdef uint64_t size = u64(p + 8)
+        if memcmp(p, b"GCOL", 4) or p[4] != 1:
+            raise Damage(f"there is no global heap collection at address {address}")
+        if size < 16 or size >= <uint64_t>1 << 32:
+            raise Damage(f"the global heap collection at address {address} claims {size} bytes")
+        source.check(address, size)
+        self.size = size
+        self.data = <uint8_t*>PyMem_Malloc(size)
+        if self.data == NULL:
+            raise MemoryError
+        source.fetch(self.data, address, size)
+        self.indices = 0
+        self.scan(address)  # counts
+        self.places = <uint32_t*>PyMem_Malloc((self.indices + 1) * sizeof(uint32_t))
+        if self.places == NULL:
+            raise MemoryError
+        for i in range(self.indices + 1):
+            self.places[i] = 0
+        self.scan(address)
+        return 0
+
+    cdef int scan(self, uint64_t address) except -1:
+        cdef size_t at = 16
+        cdef uint64_t length
+        cdef uint32_t index
+        while self.size - at >= 16:
+            index = u16(self.data + at)
+            length = u64(self.data + at + 8)
+            if index == 0:  # the free space, always last
+                break
+            if length > self.size - at - 16:
+                raise Damage(f"an object of the global heap collection at address {address} lies outside it")
+            if self.places != NULL:
+                self.places[index] = at
+            elif index > self.indices:
+                self.indices = index
+            at += 16 + ((length + 7) & ~<uint64_t>7)
+            if at > self.size:
+                break
+        return 0
+
+
+@cython.final
+cdef class Heap:
+    """The text that references of 16 bytes (length, collection, index) stand for."""
+
+    cdef Source source
+    cdef dict collections
+    cdef uint64_t held, given  # bytes of collections in memory, and of text handed out
+
+    def __cinit__(self, Source source):
+        self.source = source
+        self.collections = {}
+
+    cdef Collection collection(self, uint64_t address):
+        cdef Collection found = self.collections.get(address)
+        if found is None:
+            found = Collection.__new__(Collection)
+            found.fill(self.source, address)
+            if self.held > <uint64_t>64 << 20:
+                self.collections.clear()
+                self.held = 0
+            self.held += found.size
+            self.collections[address] = found
+        return found
+
+    cdef object text(self, const uint8_t* reference, bint as_bytes):
+        cdef uint64_t length = u32(reference), address = u64(reference + 4)
+        cdef uint32_t index = u32(reference + 12)
+        cdef Collection collection
+        cdef const uint8_t* object_
+        cdef const uint8_t* end
+        if length == 0:
+            return b"" if as_bytes else ""
+        collection = self.collection(address)
+        if index > collection.indices or collection.places[index] == 0:
+            raise Damage(f"text refers to object {index} of the global heap collection at {address}, which has none")
+        object_ = collection.data + collection.places[index]
+        if u64(object_ + 8) < length:
+            raise Damage("text is longer than what the global heap holds of it")
+        # No two elements share an object in an honest file: a small file cannot stand for endless text.
+        self.given += length
+        if self.given > 16 * self.source.size:
+            raise Damage("more text than the file can hold")
+        object_ += 16
+        end = <const uint8_t*>memchr(object_, 0, length)
+        if end != NULL:
+            length = end - object_
+        if as_bytes:
+            return PyBytes_FromStringAndSize(<const char*>object_, length)
+        return PyUnicode_DecodeUTF8(<const char*>object_, length, b"surrogateescape")
+
+    cdef object array(self, const uint8_t* references, const Space* space, bint as_bytes):
+        cdef object out = new_array(OBJECT, space.rank, space.dims)
+        cdef PyObject** items = <PyObject**>cnp.PyArray_DATA(out)
+        cdef uint64_t i
+        cdef object item
+        for i in range(space.count):
+            item = self.text(references + 16 * i, as_bytes)
+            Py_INCREF(item)
+            items[i] = <PyObject*>item  # a new object array holds no references yet
+        return out
+
+
+cdef object OBJECT = cnp.dtype("O")

@@ -1,0 +1,104 @@
+"""Version 2 B-trees: records of a fixed size, in order."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from h5burst._ext.h5parse import Damage, Source
+
+_HEADER = struct.Struct("<4sBBIHHBBQHQ")
+_PREFIX, _CHECKSUM = 6, 4
+_MAX_DEPTH = 16  # a tree of this depth holds more records than a file of any size
+
+
+class _Level(NamedTuple):
+    """Capacity of the nodes of one depth (0: leaves), and how a pointer to such a node is stored."""
+
+    most: int  # records in a node
+    most_below: int  # and in everything below it
+    total_width: int  # bytes of that number in a pointer; leaves need none
+
+
+class Records(NamedTuple):
+    """All records end to end, and the size of one."""
+
+    data: bytes
+    size: int
+
+
+def read_records(source: Source, address: int, kind: int) -> Records:
+    """Every record of the tree in its order. Raises `Damage`."""
+    header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a B-tree header")
+    signature, version, found, node_size, size, depth, _, _, root, root_count, total = _HEADER.unpack_from(header)
+    if signature != b"BTHD" or version != 0 or found != kind:
+        raise Damage(f"there is no B-tree of type {kind} at address {address}")
+    if total * size > source.size or depth > _MAX_DEPTH or not 0 < size <= node_size - _PREFIX - _CHECKSUM:
+        raise Damage("a B-tree header makes no sense")
+    if root_count == 0:
+        return Records(b"", size)
+    levels, width = _levels(node_size, size, depth)
+    out: list[bytes] = []
+    _read_node(source, root, root_count, depth, kind, size, levels, width, out, total)
+    data = b"".join(out)
+    if len(data) != total * size:
+        raise Damage("a B-tree holds another number of records than its header says")
+    return Records(data, size)
+
+
+def _width(limit: int) -> int:
+    """Bytes that hold numbers up to `limit`."""
+    return (limit.bit_length() - 1) // 8 + 1
+
+
+def _levels(node_size: int, record_size: int, depth: int) -> tuple[list[_Level], int]:
+    room = node_size - _PREFIX - _CHECKSUM
+    most = room // record_size
+    levels = [_Level(most, most, 0)]
+    width = _width(most)
+    for _ in range(depth):
+        below = levels[-1]
+        pointer = 8 + width + below.total_width
+        most = (room - pointer) // (record_size + pointer)
+        if most < 1:
+            raise Damage("the nodes of a B-tree are too small for it")
+        most_below = (most + 1) * below.most_below + most
+        levels.append(_Level(most, most_below, _width(most_below)))
+    return levels, width
+
+
+def _read_node(
+    source: Source,
+    address: int,
+    count: int,
+    depth: int,
+    kind: int,
+    size: int,
+    levels: list[_Level],
+    width: int,
+    out: list[bytes],
+    left: int,
+) -> int:
+    """Append the records below a node in order; how many of the `left` expected ones are then still missing."""
+    if count > levels[depth].most or count > left:
+        raise Damage("a B-tree node claims more records than fit")
+    pointer = 8 + width + levels[depth - 1].total_width if depth else 0
+    length = _PREFIX + count * size + (count + 1) * pointer + _CHECKSUM
+    node = source.read_checked(address, length, "a B-tree node")
+    if node[:4] != (b"BTIN" if depth else b"BTLF") or node[4] != 0 or node[5] != kind:
+        raise Damage(f"there is no B-tree node at address {address}")
+    if depth == 0:
+        out.append(node[_PREFIX : _PREFIX + count * size])
+        return left - count
+    at = _PREFIX + count * size
+    for child in range(count + 1):
+        own = int.from_bytes(node[at + 8 : at + 8 + width], "little")
+        child_address = int.from_bytes(node[at : at + 8], "little")
+        left = _read_node(source, child_address, own, depth - 1, kind, size, levels, width, out, left)
+        if child < count:
+            if left == 0:
+                raise Damage("a B-tree holds more records than its header says")
+            out.append(node[_PREFIX + child * size : _PREFIX + (child + 1) * size])
+            left -= 1
+        at += pointer
+    return left

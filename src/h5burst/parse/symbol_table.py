@@ -1,0 +1,76 @@
+"""Groups of the older format: names in a local heap, entries in the leaves of a version 1 B-tree."""
+
+from __future__ import annotations
+
+import struct
+
+from h5burst._ext.h5parse import Damage, Source
+
+_TREE_HEADER, _ENTRY = 24, 40
+_SOFT_LINK = 2  # cache type of an entry
+_GROUP_NODES = 0  # type of a B-tree
+
+
+def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
+    """Stored name and target (an address, or the path of a soft link) of every link, in order."""
+    names = _local_heap(source, heap)
+    links: list[tuple[bytes, int | bytes]] = []
+    for _, address in entries(source, tree, kind=_GROUP_NODES, key_size=8):
+        node = source.read(address, 8)
+        if node[:5] != b"SNOD\1":
+            raise Damage(f"there is no symbol table node at address {address}")
+        (count,) = struct.unpack_from("<H", node, 6)
+        if (len(links) + count) * _ENTRY > source.size:
+            raise Damage("the nodes of a group overlap")
+        body = source.read(address + 8, count * _ENTRY)
+        for at in range(0, len(body), _ENTRY):
+            name, target, cached = struct.unpack_from("<QQI", body, at)
+            if cached == _SOFT_LINK:
+                (value,) = struct.unpack_from("<I", body, at + 24)
+                links.append((_text(names, name), _text(names, value)))
+            else:
+                links.append((_text(names, name), target))
+    return links
+
+
+def _local_heap(source: Source, address: int) -> bytes:
+    header = source.read(address, 32)
+    if header[:5] != b"HEAP\0":
+        raise Damage(f"there is no local heap at address {address}")
+    size, _, data = struct.unpack_from("<QQQ", header, 8)
+    return source.read(data, size)
+
+
+def _text(heap: bytes, at: int) -> bytes:
+    end = heap.find(b"\0", at)
+    if at >= len(heap) or end < 0:
+        raise Damage("a name lies outside the local heap")
+    return heap[at:end]
+
+
+def entries(source: Source, address: int, kind: int, key_size: int) -> list[tuple[bytes, int]]:
+    """Key and child of each entry in the leaves, in order. kind: 0 for groups, 1 for chunks."""
+    found: list[tuple[bytes, int]] = []
+    waiting: list[tuple[int, int | None]] = [(address, None)]
+    seen: set[int] = set()
+    total = 0
+    while waiting:
+        place, expected = waiting.pop()
+        node = source.read(place, _TREE_HEADER)
+        level, (count,) = node[5], struct.unpack_from("<H", node, 6)
+        if node[:4] != b"TREE" or node[4] != kind or expected not in (None, level) or place in seen:
+            raise Damage(f"there is no B-tree node where one should be, at address {place}")
+        seen.add(place)
+        total += count
+        if total * (key_size + 8) > source.size:
+            raise Damage("the nodes of a B-tree overlap")
+        body = source.read(place + _TREE_HEADER, count * (key_size + 8))
+        pairs = [
+            (body[at : at + key_size], int.from_bytes(body[at + key_size : at + key_size + 8], "little"))
+            for at in range(0, len(body), key_size + 8)
+        ]
+        if level == 0:
+            found += pairs
+        else:
+            waiting += [(child, level - 1) for _, child in reversed(pairs)]
+    return found
