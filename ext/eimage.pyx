@@ -5,7 +5,7 @@
 # a unit's window sum of forward-filtered samples, and the sum of the backward filter's states just after each of its
 # windows, are all that this takes. A block is filtered backwards from rest, once, for those states; `carry` says how
 # the state at the block's end enters the sums, and the next block tells what that state was.
-from libc.stdint cimport int16_t, int32_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t
 from libc.string cimport memcpy, memset
 
 cdef extern from "eimage_impl.h" nogil:
@@ -20,7 +20,7 @@ cdef extern from "eimage_impl.h" nogil:
                                 const double *coefficients, double *state, const int64_t *ends, ptrdiff_t n_ends,
                                 double *sums, ptrdiff_t unit_step)
     void eimage_carry(int level, double *sums, const double *carry, const double *state, ptrdiff_t orders)
-    void eimage_add(int level, float *sums, const float *samples, ptrdiff_t rows)
+    void eimage_add(int level, float *sums, uint16_t *lost, const float *samples, ptrdiff_t rows)
     void eimage_add_short(int level, int32_t *sums, const int16_t *samples, ptrdiff_t step, ptrdiff_t rows)
     void eimage_add_wide(int level, int kind, double *sums, const void *samples, ptrdiff_t step, ptrdiff_t rows)
     void eimage_total(int level, int kind, double *total, const void *samples, ptrdiff_t step, ptrdiff_t rows)
@@ -64,7 +64,7 @@ def add_filtered(const sample[:, ::1] block, Py_ssize_t first_tile, Py_ssize_t l
                  const double[:, ::1] coefficients, double[:, :, ::1] forward,
                  const int64_t[:, ::1] windows, const int64_t[:, ::1] ends,
                  const int64_t[::1] carrying, const double[:, :, ::1] carry,
-                 float[:, :, :, ::1] sums, double[:, :, :, ::1] states,
+                 float[:, :, :, ::1] sums, uint16_t[:, :, :, ::1] lost, double[:, :, :, ::1] states,
                  float[::1] filtered, sample[::1] padded, double[::1] state, int level) -> None:
     """Filter a block's tiles [first_tile, last_tile) and add each unit's windows and backward states to its sums.
 
@@ -72,7 +72,8 @@ def add_filtered(const sample[:, ::1] block, Py_ssize_t first_tile, Py_ssize_t l
     carried from block to block; windows (n, 4) unit, first row in the block, first row in the window, rows;
     ends (m, 2) unit and row in the block at which the backward state is wanted, rows descending;
     carrying: the units whose carry (units, 2 · sections, 2 · sections) from earlier blocks is not zero;
-    sums (units, tiles, window, TILE) and states (units, tiles, 2 · sections, TILE) are added to.
+    sums (units, tiles, window, TILE), what rounding lost in them (as bfloat16), and states (units, tiles,
+    2 · sections, TILE) are added to.
     filtered, padded (frames · TILE) and state (2 · sections · TILE) are this thread's scratch.
     """
     cdef Py_ssize_t tile, i, step = 0, frames = block.shape[0]
@@ -96,7 +97,7 @@ def add_filtered(const sample[:, ::1] block, Py_ssize_t first_tile, Py_ssize_t l
                 eimage_carry(level, &states[carrying[i], tile, 0, 0], &carry[carrying[i], 0, 0], &state[0], orders)
             for i in range(windows.shape[0]):
                 eimage_add(level, &sums[windows[i, 0], tile, windows[i, 2], 0],
-                           &filtered[windows[i, 1] * EIMAGE_TILE], windows[i, 3])
+                           &lost[windows[i, 0], tile, windows[i, 2], 0], &filtered[windows[i, 1] * EIMAGE_TILE], windows[i, 3])
         eimage_restore_denormals(mode)
 
 

@@ -85,8 +85,8 @@ static void eimage_carry(int level, double *sums, const double *carry, const dou
     SIMD_CALL(level, eimage_add_carried, (sums, carry, state, orders));
 }
 
-static void eimage_add(int level, float *sums, const float *samples, ptrdiff_t rows) {
-    SIMD_CALL(level, eimage_add_filtered, (sums, samples, rows));
+static void eimage_add(int level, float *sums, uint16_t *lost, const float *samples, ptrdiff_t rows) {
+    SIMD_CALL(level, eimage_add_filtered, (sums, lost, samples, rows));
 }
 
 static void eimage_add_short(int level, int32_t *sums, const int16_t *samples, ptrdiff_t step, ptrdiff_t rows) {

@@ -18,6 +18,7 @@ def add_filtered(
     carrying: _Array,
     carry: _Array,
     sums: _Array,
+    lost: _Array | None,
     states: _Array,
     filtered: _Array,
     padded: _Array,

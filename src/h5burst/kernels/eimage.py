@@ -6,9 +6,11 @@ the window's end, summed over spikes as well; the backward filter then runs once
 start from rest at its end, and the state they missed, a linear function of the blocks to come, is added as those come
 (`carry`). So the result is exact for any block length, and nothing but one block and the sums is in memory.
 
-Sums are single precision, four bytes an element, so that they become the images in place: with n spikes they are off by
-some 2e-8 √n of the peak (2e-6 at 10 000 spikes), and states are double. Unfiltered int16 windows are summed exactly, in
-32 bits up to 65 535 spikes a unit and in double beyond.
+Sums are single precision, so that they become the images in place, with the rounding error of each kept in two bytes
+more: six bytes an element, against eight in double, and a third faster where memory is the limit. n spikes leave an
+error below 6e-11 n of the peak, however alike they are; the plain single precision sum was off by 1e-3 at 200 000 equal
+ones. States are double. Unfiltered int16 windows are summed exactly, in 32 bits up to 65 535 spikes a unit and in double
+beyond.
 """
 
 from __future__ import annotations
@@ -175,6 +177,7 @@ class FilteredSums:
         units, tiles, orders = len(spikes.used), tile_count(channels), self._cascade.orders
         self._window = high - low
         self._sums = np.zeros((units, tiles, self._window, _ext.TILE), np.float32)
+        self._lost: Samples | None = np.zeros(self._sums.shape, np.uint16)
         self._states = np.zeros((units, tiles, orders, _ext.TILE))
         self._carry = np.zeros((units, orders, orders))
         self._powers = self._cascade.transitions(min(BLOCK_FRAMES, frames))
@@ -215,7 +218,7 @@ class FilteredSums:
             state = self._scratch("state", self._cascade.orders * _ext.TILE, np.float64)
             _ext.add_filtered(
                 block, *tiles, self._cascade.coefficients, self._forward, windows, ends, carrying, self._carry,
-                self._sums, self._states, filtered, padded, state, self._level,
+                self._sums, self._lost, self._states, filtered, padded, state, self._level,
             )  # fmt: skip
 
         parallel_map(run, tile_ranges(self._channels, self._threads), self._threads)
@@ -228,6 +231,7 @@ class FilteredSums:
         if self._done != self._frames or self._forward is None:
             raise ValueError(f"{self._frames} frames were announced, {self._done} have come")
         np.add.at(self._carry, self._windows.ending(self._frames, self._frames + 1)[:, 0], self._powers[0])
+        self._lost = None  # less than half of a sum's last bit
         forward = from_tiles(self._forward, self._channels)
         end = to_tiles(self._cascade.state_at_end(forward, self._last))
         images = _in_place(self._sums, self._channels)
@@ -250,8 +254,8 @@ class FilteredSums:
 
 def _in_place(sums: Samples, channels: int) -> Floats:
     """Room for (window, channels) float32 of each unit, in the unit's own part of the sums."""
-    units, _, window, _ = sums.shape
-    room = sums.reshape(units, -1).view(np.float32)
+    units, tiles, window, width = sums.shape
+    room = sums.reshape(units, tiles * window * width).view(np.float32)
     return room[:, : window * channels].reshape(units, window, channels)
 
 
@@ -277,7 +281,10 @@ class RawSums:
         block = checked_block(block)
         if self._sums is None:
             fits = block.dtype == np.int16 and self._spikes.used.max(initial=0) <= EXACT_SPIKES
+            self._dtype = block.dtype
             self._sums = np.zeros(self._shape, np.int32 if fits else np.float64)
+        if block.dtype != self._dtype:
+            raise TypeError(f"block must be {self._dtype} as those before, got {block.dtype}")
         if not len(block):
             return
         windows = self._windows.inside(self._done, self._done + len(block))
@@ -385,7 +392,7 @@ def electrical_images(
 def unit_bytes(window: tuple[int, int], channels: int, sos: Any = None) -> int:
     """Bytes that the sums of one unit take while a recording streams by."""
     low, high = checked_window(window)
-    per_electrode = 4 * (high - low) if sos is not None else 8 * (high - low)
+    per_electrode = 6 * (high - low) if sos is not None else 8 * (high - low)
     orders = 0 if sos is None else Cascade.of(sos).orders
     return tile_count(channels) * _ext.TILE * (per_electrode + 8 * orders)
 
