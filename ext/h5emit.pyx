@@ -266,7 +266,7 @@ cdef class Emitter:
         cdef int64_t integer
         cdef int overflow = 0
         cdef double real
-        cdef double complex number
+        cdef double number[2]
         cdef uint8_t boolean
         kind = type(value)
         if kind is str or kind is bytes:
@@ -279,8 +279,8 @@ cdef class Emitter:
             boolean = value
             self.put_scalar(name, self.boolean, &boolean, 1)
         elif kind is complex:
-            number = value
-            self.put_scalar(name, self.complex_number, &number, 16)
+            number[0], number[1] = value.real, value.imag  # C's own complex type makes a NaN of 0 + inf j
+            self.put_scalar(name, self.complex_number, number, 16)
         elif value is None:
             self.begin_attribute(name, self.real, H5_NULL_SPACE, NULL)
         elif isinstance(value, self.null_type):

@@ -12,7 +12,7 @@ class Emitter:
         describe: Callable[[Any], bytes],
         compact_limit: Callable[[Any], int],
         scalar_limit: int,
-        check: Callable[[Any, Any], None],
+        check: Callable[[Any, Any], object],
         store: Callable[[Any, Any], tuple[bytes, bytes]],
         write: Callable[[memoryview], None],
     ) -> None: ...
