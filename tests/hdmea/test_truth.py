@@ -1,0 +1,150 @@
+"""The whole pipeline on a simulated recording finds what was put into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hdmea.io import cmcr
+from hdmea.pipeline import (
+    PipelineSession,
+    add_section_time,
+    compute_sta,
+    create_session,
+    extract_features,
+    section_spike_times,
+)
+from hdmea.pipeline import load_recording as load
+from hdmea.simulate import DEFAULT_PLAYLIST, SimulatedRecording, simulate_recording
+
+NOISE, GREY, STEP, BAR, COLOURS, CHIRP = DEFAULT_PLAYLIST
+N_UNITS = 40
+IMAGE_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
+    folder = tmp_path_factory.mktemp("truth")
+    return simulate_recording(folder, n_units=N_UNITS, patch=(8, 7), sensor_duration_s=IMAGE_S, cutout_samples=8)
+
+
+@pytest.fixture(scope="module")
+def session(recording: SimulatedRecording) -> PipelineSession:
+    session = create_session(cmcr_path=recording.cmcr_path, cmtr_path=recording.cmtr_path)
+    load(recording.cmcr_path, recording.cmtr_path, session=session)
+    add_section_time(
+        playlist_name=recording.playlist_name,
+        playlist_file_path=recording.playlist_path,
+        movie_length_file_path=recording.movie_length_path,
+        session=session,
+    )
+    section_spike_times(config_dir=recording.config_dir, session=session)
+    compute_sta(stimuli_dir=recording.stimuli_dir, session=session)
+    extract_features(session=session)
+    return session
+
+
+def values(session: PipelineSession, feature: str, name: str) -> npt.NDArray[Any]:
+    """One value of one feature for all units, in the order of the truth."""
+    return np.array([unit["features"][feature]["data"][name] for unit in session.units.values()])
+
+
+def test_spikes_places_and_frames_are_read_back(session: PipelineSession, recording: SimulatedRecording) -> None:
+    truth = recording.truth
+    assert list(session.units) == truth.unit_ids
+    for n, unit in enumerate(session.units.values()):
+        np.testing.assert_array_equal(unit["spike_times"], truth.spike_samples[n])
+        assert (unit["row"], unit["col"]) == (truth.soma_row[n], truth.soma_col[n])
+    found = session.metadata["frame_timestamps"].astype(np.int64)
+    assert np.abs(found - truth.frame_samples).max() <= 1
+
+
+def test_trials_lie_where_the_stimulus_was_shown(session: PipelineSession, recording: SimulatedRecording) -> None:
+    frames = recording.truth.frame_samples
+    ((start, _),) = recording.truth.section_frames[STEP]
+    windows = session.units["unit_001"]["spike_times_sectioned"][STEP]["trials_start_end"]
+    onsets = frames[start + 240 + 600 * np.arange(3)]
+    assert np.abs(windows[:, 0] - onsets).max() <= 1
+    light = session.stimulus["light_reference"]["raw_ch1"]
+    for onset in onsets:
+        assert light[onset + 10 : onset + 200].mean() > light[onset - 200 : onset - 10].mean() + 5000
+
+
+def test_every_feature_is_there_for_every_unit(session: PipelineSession) -> None:
+    for unit in session.units.values():
+        assert set(unit["features"]) == {"frif", *DEFAULT_PLAYLIST}
+
+
+def test_receptive_field_centres_within_half_a_pixel(session: PipelineSession, recording: SimulatedRecording) -> None:
+    found = np.stack([values(session, NOISE, "center_x"), values(session, NOISE, "center_y")], axis=1)
+    distance = np.hypot(*(found - recording.truth.population.rf_center).T)
+    assert (distance < 0.5).mean() >= 0.95
+
+
+def test_receptive_field_sizes(session: PipelineSession, recording: SimulatedRecording) -> None:
+    found = np.stack([values(session, NOISE, "sigma_x"), values(session, NOISE, "sigma_y")], axis=1)
+    assert np.median(np.abs(found / recording.truth.population.rf_sigma - 1)) < 0.15
+
+
+def test_polarity_of_all(session: PipelineSession, recording: SimulatedRecording) -> None:
+    np.testing.assert_array_equal(values(session, NOISE, "polarity"), recording.truth.population.polarity)
+    np.testing.assert_array_equal(np.sign(values(session, STEP, "on_off_index")), recording.truth.population.polarity)
+
+
+def test_peak_lag_is_the_time_courses(session: PipelineSession, recording: SimulatedRecording) -> None:
+    # A pattern is held for four frames, so that the STA's peak lies up to so many away from the filter's.
+    lag_s = values(session, NOISE, "peak_lag_frames") / 60
+    assert np.abs(lag_s - recording.truth.population.time_to_peak_s).max() < 4 / 60
+
+
+def test_direction_selective_units_and_their_directions(
+    session: PipelineSession, recording: SimulatedRecording
+) -> None:
+    population = recording.truth.population
+    selective = population.is_direction_selective
+    assert selective.sum() == 10
+    p_values = values(session, BAR, "dsi_p_value")
+    assert np.all(p_values[selective] < 0.05)
+    off = values(session, BAR, "preferred_direction") - population.preferred_direction_deg
+    assert np.abs((off[selective] + 180) % 360 - 180).max() < 22.5
+    assert (p_values[~selective] < 0.05).mean() <= 0.2
+    assert values(session, BAR, "dsi")[selective].min() > values(session, BAR, "dsi")[~selective].max()
+
+
+def test_preferred_colours(session: PipelineSession, recording: SimulatedRecording) -> None:
+    assert values(session, COLOURS, "preferred_color").tolist() == recording.truth.population.preferred_color
+
+
+def test_flicker_is_followed(session: PipelineSession) -> None:
+    amplitudes = values(session, CHIRP, "f1_amplitude")
+    assert np.all(amplitudes.max(axis=1) > 10)
+    assert np.all(values(session, CHIRP, "response_quality") > 0.4)
+
+
+def test_resting_rate(session: PipelineSession) -> None:
+    counts = values(session, GREY, "spike_count")
+    assert 1 < counts.mean() / 3 < 6
+    assert np.nanmax(values(session, GREY, "isi_violations_ratio")) == 0
+
+
+def test_electrical_images_peak_on_the_somas_electrode(
+    recording: SimulatedRecording, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from hdmea.pipeline import load_recording_with_eimage_sta
+
+    session = create_session(cmcr_path=recording.cmcr_path, cmtr_path=recording.cmtr_path)
+    load_recording_with_eimage_sta(recording.cmcr_path, recording.cmtr_path, duration_s=IMAGE_S, session=session)
+    assert session.unit_count == N_UNITS
+    for n, unit in enumerate(session.units.values()):
+        image = np.asarray(unit["features"]["eimage_sta"]["data"])
+        _, row, column = np.unravel_index(np.abs(image).argmax(), image.shape)
+        assert (row + 1, column + 1) == (recording.truth.soma_row[n], recording.truth.soma_col[n])
+
+
+def test_recording_holds_the_sensor_for_the_images(recording: SimulatedRecording) -> None:
+    with cmcr.open_recording(recording.cmcr_path) as file:
+        assert file.sensor is not None
+        assert file.sensor.shape == (round(IMAGE_S * 20000), 8, 7)
