@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from hdmea.batch.job import Job, Outcome, Report, Status, run_job
-from hdmea.batch.local import Finished, _not_started
+from hdmea.batch.local import Finished, not_started
 from hdmea.batch.resources import Resources
 from hdmea.utils.exceptions import ConfigurationError
 
@@ -144,7 +144,7 @@ def run_dask(
                 client.cancel([future for future in futures if not future.done()])
                 break
         client.cancel([future for future in futures if not future.done()])
-    return [outcomes.get(job.dataset_id) or _not_started(job) for job in jobs]
+    return [outcomes.get(job.dataset_id) or not_started(job) for job in jobs]
 
 
 def _next(queue: Any, stop: threading.Event) -> list[Any]:

@@ -21,6 +21,7 @@ from h5burst.verify import verify_file
 from h5burst.tree import Group
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
+from hdmea.io.hdf5_store import open_recording_hdf5
 from hdmea.pipeline.session import PipelineSession, create_session
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import recording_path
@@ -163,14 +164,14 @@ def _is_finished(job: Job) -> bool:
 
 def _recipe_of(path: Path) -> str | None:
     """The recipe's hash in a file, None where it has none or cannot be read."""
-    from h5burst.store import read_tree
-
     try:
-        node = read_tree(path, lazy=True).children.get(BATCH_GROUP)
-    except (OSError, ValueError, KeyError) as error:
+        with open_recording_hdf5(path, "r") as file:
+            return str(file[BATCH_GROUP].attrs[HASH])
+    except KeyError:
+        return None
+    except OSError as error:
         logger.warning("cannot read %s: %s", path, error)
         return None
-    return node.attrs.get(HASH) if isinstance(node, Group) else None
 
 
 def _start(job: Job) -> PipelineSession:

@@ -55,10 +55,10 @@ def run_local(
             failures += outcome.status is Status.FAILED
         if max_failures is not None and failures > max_failures:
             waiting.clear()
-    return [outcomes.get(job.dataset_id) or _not_started(job) for job in jobs]
+    return [outcomes.get(job.dataset_id) or not_started(job) for job in jobs]
 
 
-def _not_started(job: Job) -> Outcome:
+def not_started(job: Job) -> Outcome:
     return Outcome(job.dataset_id, Status.NOT_STARTED, "the batch ended before its turn", str(job.output_path))
 
 

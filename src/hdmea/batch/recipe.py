@@ -27,6 +27,11 @@ STEPS = {
 }
 STIMULUS_STEPS = ("load_recording", "add_section_time", "section_spike_times", "compute_sta", "extract_features")
 SPIKES_STEPS = ("load_spikes", "add_section_windows", "section_spike_times", "extract_features")
+# What the usual steps for spikes sorted elsewhere take where nobody says otherwise.
+SPIKES_PARAMETERS: dict[str, dict[str, Any]] = {
+    "add_section_windows": {"length_s": 60.0},
+    "extract_features": {"features": ["baseline_127"], "config_overrides": {"movie_name": "window"}},
+}
 # The batch itself decides on these.
 RESERVED = frozenset({"session", "hdf5_path", "output_dir", "dataset_id", "cmcr_path", "cmtr_path", "path", "force"})
 
@@ -55,9 +60,10 @@ def steps_for(
     """
     chosen = tuple(names) if names is not None else SPIKES_STEPS if recording.spikes else STIMULUS_STEPS
     _check_names([*chosen, *(parameters or {}), *recording.options], recording.dataset_id)
+    usual = SPIKES_PARAMETERS if recording.spikes else {}
     steps = []
     for name in chosen:
-        arguments = {**(parameters or {}).get(name, {}), **recording.options.get(name, {})}
+        arguments = {**usual.get(name, {}), **(parameters or {}).get(name, {}), **recording.options.get(name, {})}
         _check_arguments(name, arguments, recording.dataset_id)
         steps.append(Step(name, {**_own_arguments(name, recording), **arguments}))
     return steps

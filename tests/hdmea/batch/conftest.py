@@ -41,7 +41,5 @@ def spikes_manifest(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def parameters() -> dict[str, dict[str, object]]:
-    return {
-        "add_section_windows": {"length_s": 10.0},
-        "extract_features": {"features": ["frif"], "config_overrides": {"movie_name": "window"}},
-    }
+    """Windows short enough for the small recordings."""
+    return {"add_section_windows": {"length_s": 10.0}}

@@ -1,0 +1,284 @@
+"""Batches run for real, with recordings that fail, hang, are killed and are stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h5burst.store import read_tree
+from h5burst.tree import Array, Group
+from hdmea.batch.job import Status
+from hdmea.batch.run import BatchResult, run_batch
+from hdmea.pipeline import PipelineSession
+
+TIME_STAMPS = {"created_at", "updated_at", "saved_at", "extracted_at", "stage1_timestamp"}
+MakeManifest = Callable[..., Path]
+Parameters = dict[str, dict[str, object]]
+
+needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a worker that hangs is made with a FIFO")
+
+
+def same_trees(one: Path, other: Path) -> bool:
+    """Whether two files hold the same, time stamps aside."""
+    nodes = [dict(read_tree(path).walk()) for path in (one, other)]
+    return nodes[0].keys() == nodes[1].keys() and all(same_node(nodes[0][path], nodes[1][path]) for path in nodes[0])
+
+
+def same_node(one: Array | Group, other: Array | Group) -> bool:
+    attrs = [{k: v for k, v in node.attrs.items() if k not in TIME_STAMPS} for node in (one, other)]
+    if type(one) is not type(other) or attrs[0].keys() != attrs[1].keys():
+        return False
+    if not all(np.array_equal(attrs[0][name], attrs[1][name]) for name in attrs[0]):
+        return False
+    if isinstance(one, Array) and isinstance(other, Array):
+        if one.data is None or other.data is None:
+            return one.data is other.data
+        return one.data.dtype == other.data.dtype and bool(np.array_equal(one.data, other.data))
+    return True
+
+
+def statuses(result: BatchResult) -> list[str]:
+    return [outcome.status.value for outcome in result.outcomes]
+
+
+def command(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    code = "import sys; from hdmea.cli import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "batch", *map(str, arguments)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "gave up waiting"
+        time.sleep(0.05)
+
+
+def add_hanging(manifest: Path, name: str = "hangs") -> Path:
+    """A recording whose worker waits for ever to read its spikes."""
+    fifo = manifest.parent / f"{name}.h5"
+    os.mkfifo(fifo)
+    with open(manifest, "a", encoding="utf-8") as stream:
+        stream.write(f"{fifo.name},{name}\n")
+    return fifo
+
+
+def holder(output: Path, name: str) -> int | None:
+    """The process that works on a recording, as its lock says."""
+    try:
+        return int(json.loads((output / f".{name}.lock").read_text())["pid"])
+    except (OSError, ValueError):
+        return None
+
+
+def test_every_recording_becomes_a_file(spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters) -> None:
+    result = run_batch(spikes_manifest(3), tmp_path / "out", parameters=parameters, progress=False)
+    assert (statuses(result), result.exit_code) == (["done"] * 3, 0)
+    for outcome in result.outcomes:
+        session = PipelineSession.load(outcome.output_path)
+        assert session.unit_count == 4
+        assert len(session.units["unit_001"]["spike_times_sectioned"]["window"]["trials_spike_times"]) == 3
+        assert "baseline_127" in session.units["unit_001"]["features"]
+        assert outcome.step_seconds.keys() >= {"load_spikes", "section_spike_times", "save"}
+        assert Path(outcome.log_path).read_text().count("section_spike_times took") == 1
+    summary = json.loads(result.summary_path.read_text())
+    assert summary["counts"]["done"] == 3
+    assert summary["recordings"][0]["peak_memory_bytes"] is None or summary["recordings"][0]["peak_memory_bytes"] > 1e6
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_what_is_complete_is_skipped_and_the_rest_done(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    manifest, out = spikes_manifest(3), tmp_path / "out"
+    run_batch(manifest, out, parameters=parameters, progress=False)
+    (out / "rec1.h5").unlink()
+    before = (out / "rec0.h5").stat().st_mtime_ns
+    result = run_batch(manifest, out, parameters=parameters, progress=False)
+    assert statuses(result) == ["skipped", "done", "skipped"]
+    assert (out / "rec0.h5").stat().st_mtime_ns == before
+    assert statuses(run_batch(manifest, out, parameters=parameters, force=True, progress=False)) == ["done"] * 3
+
+
+def test_other_parameters_or_damage_do_a_recording_again(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    manifest, out = spikes_manifest(2), tmp_path / "out"
+    run_batch(manifest, out, parameters=parameters, progress=False)
+    content = bytearray((out / "rec1.h5").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (out / "rec1.h5").write_bytes(content)
+    assert statuses(run_batch(manifest, out, parameters=parameters, progress=False)) == ["skipped", "done"]
+    other = {"add_section_windows": {"length_s": 5.0}}
+    assert statuses(run_batch(manifest, out, parameters=other, progress=False)) == ["done", "done"]
+
+
+def test_a_failing_recording_does_not_stop_the_rest(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    manifest = spikes_manifest(2, extra=("missing.h5,gone", "junk.h5,junk"))
+    (manifest.parent / "junk.h5").write_bytes(b"no HDF5 at all")
+    result = run_batch(manifest, tmp_path / "out", parameters=parameters, retries=1, progress=False)
+    assert (statuses(result), result.exit_code) == (["done", "done", "failed", "failed"], 1)
+    assert "FileNotFoundError" in result.outcomes[2].reason
+    assert "missing.h5" in result.outcomes[2].reason
+    assert "DataLoadError" in result.outcomes[3].reason
+    assert "Traceback" in Path(result.outcomes[3].log_path).read_text()
+    assert [outcome.attempts for outcome in result.outcomes] == [1, 1, 2, 2]
+
+
+def test_too_many_failures_end_the_batch(spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters) -> None:
+    extra = tuple(f"missing{i}.h5,gone{i}" for i in range(5))
+    result = run_batch(
+        spikes_manifest(0, extra), tmp_path / "out", parameters=parameters, jobs=1, max_failures=1, progress=False
+    )
+    assert statuses(result) == ["failed", "failed", "not started", "not started", "not started"]
+    assert result.exit_code == 1
+
+
+@needs_fifo
+def test_a_killed_worker_is_one_failed_recording(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    manifest, out = spikes_manifest(1), tmp_path / "out"
+    add_hanging(manifest)
+    process = command(manifest, "-o", out, "--set", "add_section_windows.length_s=10")
+    wait_for(lambda: holder(out, "hangs") is not None)
+    os.kill(holder(out, "hangs") or 0, signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1, stderr
+    outcomes = {o["dataset_id"]: o for o in json.loads((out / "batch_summary.json").read_text())["recordings"]}
+    assert outcomes["rec0"]["status"] == "done"
+    assert outcomes["hangs"]["status"] == "failed"
+    assert "killed by SIGKILL" in outcomes["hangs"]["reason"]
+    assert "hangs" in stdout
+
+
+@needs_fifo
+def test_a_killed_worker_is_tried_again(spikes_manifest: MakeManifest, tmp_path: Path) -> None:
+    manifest, out = spikes_manifest(1), tmp_path / "out"
+    fifo = add_hanging(manifest)
+    process = command(manifest, "-o", out, "--retries", "1", "--set", "add_section_windows.length_s=10")
+    wait_for(lambda: holder(out, "hangs") is not None)
+    first = holder(out, "hangs") or 0
+    good = (manifest.parent / "rec0.h5").read_bytes()
+    fifo.unlink()
+    fifo.write_bytes(good)
+    os.kill(first, signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    outcomes = {o["dataset_id"]: o for o in json.loads((out / "batch_summary.json").read_text())["recordings"]}
+    assert (outcomes["hangs"]["status"], outcomes["hangs"]["attempts"]) == ("done", 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_batch_with_outputs_whole(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters, number: signal.Signals, code: int
+) -> None:
+    manifest, out = spikes_manifest(12), tmp_path / "out"
+    process = command(manifest, "-o", out, "--jobs", "1", "--set", "add_section_windows.length_s=10")
+    wait_for(lambda: (out / "rec1.h5").exists())
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    kinds = {o["status"] for o in json.loads((out / "batch_summary.json").read_text())["recordings"]}
+    assert kinds <= {"done", "interrupted", "not started"}
+    assert "not started" in kinds
+    assert not list(out.glob(".*"))
+    for path in out.glob("*.h5"):
+        PipelineSession.load(path)
+    result = run_batch(manifest, out, parameters=parameters, progress=False)
+    assert result.exit_code == 0
+    assert {"done", "skipped"} == set(statuses(result))
+    assert not list(out.glob("*.checkpoint.h5"))
+
+
+def test_a_stopped_recording_goes_on_from_its_checkpoint(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    import threading
+
+    from hdmea.batch.job import run_job
+    from hdmea.batch.run import plan
+
+    manifest = spikes_manifest(1)
+    options = {"flow": None, "steps": None, "parameters": parameters, "force": False, "compression": None}
+    (whole,) = plan(manifest, tmp_path / "whole", checkpoint_steps=False, **options)  # type: ignore[arg-type]
+    assert run_job(whole).status is Status.DONE
+    for stop_at in [step.name for step in whole.steps][1:]:
+        (job,) = plan(manifest, tmp_path / stop_at, checkpoint_steps=True, **options)  # type: ignore[arg-type]
+        stop = threading.Event()
+
+        def stop_before(dataset_id: str, step: str, stop: threading.Event = stop, stop_at: str = stop_at) -> None:
+            if step == stop_at:
+                stop.set()
+
+        assert run_job(job, stop, stop_before).status in (Status.INTERRUPTED, Status.DONE)
+        again = run_job(job)
+        assert again.status in (Status.DONE, Status.SKIPPED)
+        assert stop_at not in again.step_seconds
+        assert same_trees(whole.output_path, job.output_path)
+        assert not job.checkpoint_path.exists()
+
+
+def test_two_batches_on_one_recording(spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters) -> None:
+    from hdmea.batch.lock import holding
+
+    manifest, out = spikes_manifest(2), tmp_path / "out"
+    with holding(out / ".rec0.lock"):
+        result = run_batch(manifest, out, parameters=parameters, progress=False)
+    assert statuses(result) == ["skipped", "done"]
+    assert f"locked by process {os.getpid()}" in result.outcomes[0].reason
+
+
+def test_array_tasks_share_the_batch_and_give_the_same_files(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    manifest = spikes_manifest(5)
+    run_batch(manifest, tmp_path / "local", parameters=parameters, progress=False)
+    tasks = [
+        command(manifest, "-o", tmp_path / "array", "--set", "add_section_windows.length_s=10",
+                SLURM_ARRAY_TASK_ID=str(task), SLURM_ARRAY_TASK_MIN="0", SLURM_ARRAY_TASK_COUNT="2")
+        for task in range(2)
+    ]  # fmt: skip
+    for task in tasks:
+        _, stderr = task.communicate(timeout=120)
+        assert task.returncode == 0, stderr
+    for index in range(5):
+        assert same_trees(tmp_path / "local" / f"rec{index}.h5", tmp_path / "array" / f"rec{index}.h5")
+    assert len(list((tmp_path / "array").glob("batch_summary_*.json"))) == 2
+
+
+def test_all_real_recordings_through_array_and_local(tmp_path: Path, test_data: Path) -> None:
+    files = sorted((test_data / "retina_mea").glob("*.h5"))
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("spikes\n" + "".join(f"{path}\n" for path in files))
+    local = run_batch(manifest, tmp_path / "local", progress=False)
+    assert statuses(local) == ["done"] * 10
+    for task in range(2):
+        run_batch(manifest, tmp_path / "array", array_task=task, array_count=2, progress=False)
+    for path in files:
+        assert same_trees(tmp_path / "local" / path.name, tmp_path / "array" / path.name)
+
+
+def test_bad_requests_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    process = command(tmp_path / "none.csv", "-o", tmp_path)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "No such manifest" in stderr
+    assert "Traceback" not in stderr
