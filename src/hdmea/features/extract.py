@@ -113,8 +113,8 @@ def _prepared(name: str, overrides: dict[str, Any], result: Extraction) -> _Job 
 
 
 def _all_with_input(units: Units, stimulus: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
-    """Features whose section is there, in the order of the sections; those that need no section first."""
-    movies = dict.fromkeys(movie for unit in units.values() for movie in unit.get("spike_times_sectioned") or ())
+    """Features whose section is there, by name; those that need no section first."""
+    movies = sorted({movie for unit in units.values() for movie in unit.get("spike_times_sectioned") or ()})
     names = [name for name in FeatureRegistry.list_all() if not issubclass(FeatureRegistry.get(name), StimulusFeature)]
     if not _count(metadata.get("frame_timestamps")):
         names = [name for name in names if FeatureRegistry.get(name) is not Frif]
