@@ -1,0 +1,125 @@
+# ext/sections.pyx — trains of times × windows of time -> slices, and the union of each train's slices.
+#
+# Times are int64. A window [first, last] is inclusive, so that int64's largest value can be in one; last < first: empty.
+from libc.stdint cimport int64_t, uint8_t
+
+
+cdef inline Py_ssize_t lower_bound(const int64_t *times, Py_ssize_t low, Py_ssize_t high, int64_t value) noexcept nogil:
+    """The first place in [low, high) of ascending times whose time is not below `value`; high if there is none."""
+    cdef Py_ssize_t middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if times[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef inline Py_ssize_t upper_bound(const int64_t *times, Py_ssize_t low, Py_ssize_t high, int64_t value) noexcept nogil:
+    """The first place in [low, high) of ascending times whose time is above `value`; high if there is none."""
+    cdef Py_ssize_t middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if times[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef inline const int64_t *start_of(const int64_t[::1] times) noexcept nogil:
+    return &times[0] if times.shape[0] else NULL
+
+
+def ascending(const int64_t[::1] times, const int64_t[::1] offsets, uint8_t[::1] out) -> None:
+    """Write whether each train ascends (equal neighbours allowed). offsets (trains + 1,); out (trains,)."""
+    cdef const int64_t *t = start_of(times)
+    cdef Py_ssize_t train, k
+    cdef bint falls
+    with nogil:
+        for train in range(out.shape[0]):
+            falls = False
+            for k in range(offsets[train] + 1, offsets[train + 1]):
+                falls |= t[k - 1] > t[k]
+            out[train] = not falls
+
+
+def slices(
+    const int64_t[::1] times, const int64_t[::1] offsets, const int64_t[:, ::1] windows, int64_t[:, :, ::1] out
+) -> None:
+    """Write the half-open slice of each ascending train that falls in each window.
+
+    offsets (trains + 1,); windows (n, 2); out (trains, n, 2) places in `times`.
+    """
+    cdef const int64_t *t = start_of(times)
+    cdef Py_ssize_t train, window, end, place
+    with nogil:
+        for train in range(out.shape[0]):
+            end = offsets[train + 1]
+            for window in range(windows.shape[0]):
+                place = lower_bound(t, offsets[train], end, windows[window, 0])
+                out[train, window, 0] = place
+                out[train, window, 1] = upper_bound(t, place, end, windows[window, 1])
+
+
+def count_within(const int64_t[::1] train, const int64_t[:, ::1] windows, int64_t[::1] out) -> None:
+    """Write how many of a train's times, in any order, fall in each window."""
+    cdef Py_ssize_t window, k
+    cdef int64_t count
+    with nogil:
+        for window in range(windows.shape[0]):
+            count = 0
+            for k in range(train.shape[0]):
+                count += windows[window, 0] <= train[k] and train[k] <= windows[window, 1]
+            out[window] = count
+
+
+def take_within(const int64_t[::1] train, const int64_t[:, ::1] windows, int64_t[::1] out) -> None:
+    """Write a train's times that fall in each window, in the order in which they stand, window after window."""
+    cdef Py_ssize_t window, k, place = 0
+    with nogil:
+        for window in range(windows.shape[0]):
+            for k in range(train.shape[0]):
+                if windows[window, 0] <= train[k] and train[k] <= windows[window, 1]:
+                    out[place] = train[k]
+                    place += 1
+
+
+def count_union(
+    const int64_t[::1] times, const int64_t[::1] offsets, const int64_t[:, ::1] windows, int64_t[::1] out
+) -> None:
+    """Write how many different times of each ascending train fall in the windows, which are disjoint. out (trains,)."""
+    cdef const int64_t *t = start_of(times)
+    cdef Py_ssize_t train, window, k, first, last
+    cdef int64_t count
+    with nogil:
+        for train in range(out.shape[0]):
+            count = 0
+            for window in range(windows.shape[0]):
+                first = lower_bound(t, offsets[train], offsets[train + 1], windows[window, 0])
+                last = upper_bound(t, first, offsets[train + 1], windows[window, 1])
+                count += first < last
+                for k in range(first + 1, last):
+                    count += t[k - 1] != t[k]
+            out[train] = count
+
+
+def take_union(
+    const int64_t[::1] times, const int64_t[::1] offsets, const int64_t[:, ::1] windows, int64_t[::1] out
+) -> None:
+    """Write the different times of each ascending train that fall in the windows, ascending, train after train.
+
+    windows (n, 2) ascending and disjoint; out as long as `count_union` says in total.
+    """
+    cdef const int64_t *t = start_of(times)
+    cdef Py_ssize_t train, window, k, first, last, place = 0
+    with nogil:
+        for train in range(offsets.shape[0] - 1):
+            for window in range(windows.shape[0]):
+                first = lower_bound(t, offsets[train], offsets[train + 1], windows[window, 0])
+                last = upper_bound(t, first, offsets[train + 1], windows[window, 1])
+                for k in range(first, last):
+                    if k == first or t[k - 1] != t[k]:
+                        out[place] = t[k]
+                        place += 1

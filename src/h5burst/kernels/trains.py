@@ -1,0 +1,54 @@
+"""Many trains of integers laid end to end, as several kernels take them: the checks that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def end_to_end(trains: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The trains as one array, and the offsets (trains + 1,) int64 at which each begins and ends.
+
+    Trains of one integer dtype keep it; without any train it is int64.
+
+    Raises
+    ------
+    TypeError
+        A train is not an array of integers, or their dtypes differ in a way that no integer dtype covers.
+    ValueError
+        A train is not one-dimensional.
+    """
+    for train in trains:
+        checked_integers(train, "trains")
+    offsets = np.zeros(len(trains) + 1, np.int64)
+    np.cumsum([train.size for train in trains], out=offsets[1:])
+    joined = np.concatenate(trains) if trains else np.empty(0, np.int64)
+    return checked_integers(joined, "trains"), offsets
+
+
+def checked_integers(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """`values` if they are a one-dimensional array of integers; TypeError or ValueError that says `name` if not."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
+        what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise TypeError(f"{name} must be an array of integers, got {what}")
+    if values.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {values.shape}")
+    return values
+
+
+def checked_offsets(offsets: NDArray[Any], size: int) -> NDArray[np.int64]:
+    """Offsets as contiguous int64. TypeError or ValueError unless they ascend within [0, size]."""
+    offsets = checked_integers(offsets, "offsets")
+    if offsets.size < 1 or offsets[0] < 0 or offsets[-1] > size or np.any(offsets[1:] < offsets[:-1]):
+        raise ValueError(f"offsets must be trains + 1 ascending numbers from 0 to {size} at most")
+    return np.ascontiguousarray(offsets, np.int64)
+
+
+def as_int64(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Contiguous int64, without a copy of 64-bit integers: uint64 past int64's largest value turns negative."""
+    if values.dtype in (np.dtype(np.int64), np.dtype(np.uint64)):
+        return np.require(values, None, ["A", "C"]).view(np.int64)
+    return np.ascontiguousarray(values, np.int64)
