@@ -1,0 +1,107 @@
+"""The dask engine with a real scheduler and two real workers, one of which is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from batch_tools import add_hanging, holder, needs_fifo, same_trees, statuses, wait_for
+from hdmea.batch.run import run_batch
+from hdmea.utils.exceptions import ConfigurationError
+
+pytest.importorskip("distributed", reason='the dask engine is an extra: pip install "h5burst[hpc]"')
+
+Parameters = dict[str, dict[str, object]]
+
+
+@pytest.fixture
+def scheduler_file(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+             "--no-dashboard", "--scheduler-file", str(path)], **quiet,
+        )
+    ]  # fmt: skip
+    wait_for(path.exists)
+    processes += [
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(path), "--no-nanny",
+             "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path / "dask")], **quiet,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    yield path
+    for process in reversed(processes):
+        process.kill()
+        process.wait()
+
+
+def test_dask_gives_the_same_files(
+    spikes_manifest: Callable[..., Path], tmp_path: Path, parameters: Parameters, scheduler_file: Path
+) -> None:
+    manifest = spikes_manifest(4, extra=("missing.h5,gone",))
+    local = run_batch(manifest, tmp_path / "local", parameters=parameters, progress=False)
+    dask = run_batch(
+        manifest, tmp_path / "dask-out", parameters=parameters, engine="dask", scheduler_file=str(scheduler_file),
+        progress=False,
+    )  # fmt: skip
+    assert statuses(dask) == statuses(local) == ["done"] * 4 + ["failed"]
+    assert dask.outcomes[4].reason == local.outcomes[4].reason
+    for index in range(4):
+        assert same_trees(tmp_path / "local" / f"rec{index}.h5", tmp_path / "dask-out" / f"rec{index}.h5")
+
+
+@needs_fifo
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_killed_dask_worker_is_one_failed_recording(
+    spikes_manifest: Callable[..., Path],
+    tmp_path: Path,
+    parameters: Parameters,
+    scheduler_file: Path,
+    retries: int,
+) -> None:
+    manifest, out = spikes_manifest(3), tmp_path / "out"
+    fifo = add_hanging(manifest)
+
+    def kill() -> None:
+        wait_for(lambda: holder(out, "hangs") is not None)
+        time.sleep(0.2)
+        first = holder(out, "hangs") or 0
+        good = (manifest.parent / "rec0.h5").read_bytes()
+        fifo.unlink()
+        fifo.write_bytes(good)
+        os.kill(first, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = run_batch(
+        manifest, out, parameters=parameters, engine="dask", scheduler_file=str(scheduler_file), retries=retries,
+        progress=False,
+    )  # fmt: skip
+    killer.join()
+    assert statuses(result)[:3] == ["done"] * 3
+    if retries:
+        assert statuses(result)[3] == "done"
+    else:
+        assert statuses(result)[3] == "failed"
+        assert "dask worker died" in result.outcomes[3].reason
+
+
+def test_an_unknown_engine_is_refused(spikes_manifest: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="local, dask"):
+        run_batch(spikes_manifest(1), tmp_path, engine="spark")
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error(spikes_manifest: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="9"):
+        run_batch(spikes_manifest(1), tmp_path, engine="dask", scheduler="tcp://127.0.0.1:9", progress=False)
