@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst import codecs
+from h5burst.buffers import Bytes, scratch
 from h5burst.codecs import ChunkError, Filter
 from h5burst.threads import bounded_map, parallel_map
 from h5burst.tree import BlockSource, Storage
@@ -43,7 +44,6 @@ COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # who asks for a codec wants small files; b
 CHUNK_BYTES = 1 << 20
 MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
 
-Bytes: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 Fetch: TypeAlias = "Callable[[int], tuple[Buffer, int] | None]"
 Box: TypeAlias = "Sequence[tuple[int, int]]"
 
@@ -192,7 +192,7 @@ def _padded(part: np.ndarray[Any, Any], plan: ChunkPlan) -> Bytes:
     raw = np.dtype((np.void, plan.dtype.itemsize))  # bytes as they are, padding between fields included
     if part.shape == plan.chunks and part.flags.c_contiguous:
         return part.reshape(-1).view(np.uint8)
-    whole = codecs.scratch("padded", plan.chunk_bytes)
+    whole = scratch("padded", plan.chunk_bytes)
     target = whole.view(raw).reshape(plan.chunks)
     if part.shape != plan.chunks:
         whole[:] = 0
@@ -265,6 +265,6 @@ def _read_chunk(
     if part.shape == plan.chunks and part.flags.c_contiguous:
         decode(payload, plan, mask, part.reshape(-1).view(np.uint8))
         return
-    whole = codecs.scratch("chunk", plan.chunk_bytes)
+    whole = scratch("chunk", plan.chunk_bytes)
     decode(payload, plan, mask, whole)
     part[...] = whole.view(out.dtype).reshape(plan.chunks)[tuple(source)]

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import deflate
 import numpy as np
 
+from h5burst import deflating
 from h5burst._ext import shuffle as kernels
+from h5burst.buffers import Bytes, scratch
 from h5burst.tree import Storage
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-Bytes: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF, BLOSC, ZSTD = 1, 2, 3, 32000, 32001, 32015
 CODECS = (None, "gzip", "lzf", "blosc", "zstd")
@@ -37,24 +35,6 @@ class Filter:
 
 class ChunkError(OSError):
     """A chunk that does not decode: its checksum, its compressed stream or its length is wrong."""
-
-
-class _Scratch(threading.local):
-    """Buffers of this thread, kept because memory is slow when it is touched for the first time."""
-
-    def __init__(self) -> None:
-        self.buffers: dict[str, Bytes] = {}
-
-
-_scratch = _Scratch()
-
-
-def scratch(purpose: str, size: int) -> Bytes:
-    """This thread's buffer for one purpose, its content undefined; valid until asked for again."""
-    buffer = _scratch.buffers.get(purpose)
-    if buffer is None or buffer.size < size:
-        buffer = _scratch.buffers[purpose] = np.empty(size, np.uint8)
-    return buffer[:size]
 
 
 def filters_for(storage: Storage, itemsize: int) -> tuple[Filter, ...]:
@@ -96,16 +76,17 @@ def can_decode(filters: Sequence[Filter]) -> bool:
 
 def encode(data: Bytes, filters: Sequence[Filter], itemsize: int) -> tuple[int, bytes | bytearray]:
     """Filter mask and payload of one chunk."""
-    mask = 0
+    mask, planes = 0, 1
     current: Any = data
     for bit, step in enumerate(filters):
         if step.id == SHUFFLE:
             shuffled = scratch("shuffled", data.size)
             kernels.shuffle(data, step.values[0] if step.values else itemsize, shuffled)
-            current = shuffled
+            current, planes = shuffled, max(1, step.values[0] if step.values else itemsize)
         elif step.id == DEFLATE:
-            packed = deflate.zlib_compress(current, step.values[0])
-            if len(packed) < data.size:
+            # Level 0 means no compression, which HDF5's own filter, too, leaves out of the chunk.
+            packed = deflating.compress(current, step.values[0], planes) if step.values[0] else None
+            if packed is not None and len(packed) < data.size:
                 current = packed
             else:
                 mask |= 1 << bit
@@ -153,6 +134,6 @@ def _checked(payload: Bytes) -> Bytes:
 
 def _inflated(data: Bytes, size: int) -> Bytes:
     try:
-        return np.frombuffer(deflate.zlib_decompress(data, size), np.uint8)
-    except deflate.DeflateError as error:
-        raise ChunkError("a gzip chunk does not decompress: the file is damaged") from error
+        return np.frombuffer(deflating.decompress(data, size), np.uint8)
+    except ValueError as error:
+        raise ChunkError(f"a gzip chunk does not decompress ({error}): the file is damaged") from error

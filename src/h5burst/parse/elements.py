@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from h5burst import chunks, codecs
+from h5burst import buffers, chunks, codecs
 from h5burst._ext.h5parse import Damage, Dataset, Kind, Source, Uncovered
 from h5burst.parse.chunk_index import UNDEFINED, ChunkedLayout, ChunkIndex, parse_layout, read_index
 from h5burst.parse.filters import parse_fill, parse_filters
@@ -147,7 +147,7 @@ class Elements:
             if place is None:
                 return None
             address, size, mask = place
-            payload = codecs.scratch("stored chunk", size)
+            payload = buffers.scratch("stored chunk", size)
             source.read_into(address, payload)
             return payload, mask
 

@@ -1,0 +1,9 @@
+from typing import Any
+
+import numpy as np
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+def bound(size: int) -> int: ...
+def encode(data: Bytes, out: Bytes) -> int: ...
+def gain(data: Bytes) -> tuple[float, float]: ...
