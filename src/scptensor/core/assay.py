@@ -58,10 +58,9 @@ class Assay:
 
     def add_layer(self, name: str, matrix: ScpMatrix) -> None:
         """Add a layer, or put it in the place of the one of that name. Raises `DimensionError` for another width."""
-        width = matrix.X.shape[1]
-        if width != self.n_features:
-            shape = tuple(matrix.X.shape)
-            message = f"Layer '{name}' has {width} features, its assay has {self.n_features}"
+        shape = matrix.shape
+        if shape[1] != self.n_features:
+            message = f"Layer '{name}' has {shape[1]} features, its assay has {self.n_features}"
             raise DimensionError(message, (shape[0], self.n_features), shape)
         self.layers[name] = matrix
 

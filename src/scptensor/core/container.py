@@ -83,7 +83,7 @@ class ScpContainer:
         if name in self.assays:
             raise StructureError(f"Assay '{name}' already exists")
         for layer, matrix in assay.layers.items():
-            shape = tuple(matrix.X.shape)
+            shape = matrix.shape
             if shape[0] != self.n_samples:
                 message = f"Assay '{name}', layer '{layer}' has {shape[0]} samples, the container has {self.n_samples}"
                 raise DimensionError(message, (self.n_samples, shape[1]), shape)

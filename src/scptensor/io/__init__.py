@@ -4,6 +4,7 @@ from scptensor.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
 from scptensor.io.exporters import FORMAT_VERSION, save_hdf5
 from scptensor.io.importers import SUPPORTED_VERSIONS, load_hdf5
 from scptensor.io.interchange import from_anndata, to_anndata
+from scptensor.io.lazymatrix import LazyMatrix
 from scptensor.io.serializers import (
     deserialize_dataframe,
     deserialize_provenance,
@@ -19,6 +20,7 @@ __all__ = [
     "IOFormatError",
     "IOPasswordError",
     "IOWriteError",
+    "LazyMatrix",
     "deserialize_dataframe",
     "deserialize_provenance",
     "from_anndata",

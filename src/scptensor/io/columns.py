@@ -160,12 +160,13 @@ def _plain_series(name: str, values: np.ndarray[Any, Any]) -> pl.Series:
     return pl.Series(name, native)
 
 
-def _nulls(values: np.ndarray[Any, Any], how: Any, mask: Any) -> np.ndarray[Any, Any] | None:
+def _nulls(values: np.ndarray[Any, Any], how: Any, mask: Any) -> Any:
+    """Which cells are null (None: no one)."""
     if how is None:
         return None
     fill = _is_fill(values)
     if how == "mask" and mask is not None and np.shape(mask) == fill.shape:
-        return np.logical_and(fill, mask)
+        return fill & np.asarray(mask, dtype=bool)
     return fill
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,16 +18,31 @@ METADATA_MATRICES = ("confidence_scores", "detection_limits", "imputation_qualit
 CREATION_INFO = "creation_info"
 
 
+@runtime_checkable
+class _StoredLayer(Protocol):
+    """A layer whose nodes lie in a file and need not be read to be saved."""
+
+    def stored_nodes(self, name: str, storage: Storage) -> MatrixNodes | None: ...
+
+    def stored_metadata(self, storage: Storage) -> Group | None: ...
+
+
 def encode_layer(matrix: Any, storage: Storage, where: str) -> tuple[Group, Group]:
     """The group of a layer, and the extras. `matrix`: anything with X, and M and metadata if it has them."""
     group, extras = Group(), Group()
     for name in ("X", "M"):
-        values = getattr(matrix, name, None)
+        nodes = matrix.stored_nodes(name, storage) if isinstance(matrix, _StoredLayer) else None
+        values = getattr(matrix, name, None) if nodes is None else None
         if values is not None:
-            _add(encode_matrix(name, values, storage, where), group, extras)
-    metadata = getattr(matrix, "metadata", None)
+            nodes = encode_matrix(name, values, storage, where)
+        if nodes is not None:
+            _add(nodes, group, extras)
+    known = matrix.stored_metadata(storage) if isinstance(matrix, _StoredLayer) else None
+    metadata = getattr(matrix, "metadata", None) if known is None else None
     if metadata is not None:
-        extras.children[METADATA] = _encode_metadata(metadata, storage, f"{where}/{METADATA}")
+        known = _encode_metadata(metadata, storage, f"{where}/{METADATA}")
+    if known is not None:
+        extras.children[METADATA] = known
     return group, extras
 
 
@@ -37,17 +52,25 @@ def _add(nodes: MatrixNodes, group: Group, extras: Group) -> None:
     extras.children.update(nodes.extras)
 
 
-def decode_layer(group: Any, extras: Group | None, where: str, *, lazy: bool = False) -> ScpMatrix:
+def decode_layer(group: Group, extras: Group | None, where: str) -> ScpMatrix:
     """The layer in a group. Raises `IOFormatError` for datasets that are no matrix, and masks that hold no codes."""
-    mask = decode_matrix("M", group, extras, where) if has_matrix("M", group) else None
-    if mask is not None:
-        mask = whole_codes(mask, f"{where}/M")
+    values = decode_matrix("X", group, extras, where)
+    return ScpMatrix(values, decode_mask(group, extras, where), decode_metadata(extras, where))
+
+
+def decode_mask(group: Group, extras: Group | None, where: str) -> Any:
+    """The mask of the layer in a group, None where it has none."""
+    if not has_matrix("M", group):
+        return None
+    return whole_codes(decode_matrix("M", group, extras, where), f"{where}/M")
+
+
+def decode_metadata(extras: Group | None, where: str) -> MatrixMetadata | None:
+    """The metadata among the extras of a layer, None where there are none."""
     metadata = extras.children.get(METADATA) if extras is not None else None
-    return ScpMatrix(
-        decode_matrix("X", group, extras, where),
-        mask,
-        _decode_metadata(metadata, f"{where}/{METADATA}") if isinstance(metadata, Group) else None,
-    )
+    if not isinstance(metadata, Group):
+        return None
+    return _decode_metadata(metadata, f"{where}/{METADATA}")
 
 
 def _encode_metadata(metadata: Any, storage: Storage, where: str) -> Group:

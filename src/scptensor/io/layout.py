@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
+import numpy as np
 import polars as pl
 
 from h5burst import __version__
-from h5burst.tree import Array, Group, Storage
+from h5burst.tree import Array, Group, Node, Storage
 from h5burst.values import decode_attributes, decode_value, encode_attributes, encode_value
 from scptensor.core.exceptions import ScpTensorError
 from scptensor.core.structures import AggregationLink, Assay, ScpContainer, ScpMatrix
@@ -33,6 +34,7 @@ from scptensor.io.columns import object_array
 from scptensor.io.exceptions import IOFormatError, IOWriteError
 from scptensor.io.frames import decode_frame, encode_frame
 from scptensor.io.layers import decode_layer, encode_layer
+from scptensor.io.lazymatrix import LazyMatrix
 from scptensor.io.provenance import decode_history, encode_history
 
 FORMAT_VERSION = "1.0"
@@ -162,19 +164,34 @@ def decode_container(root: Group, *, lazy: bool = False) -> ScpContainer:
     """
     check_version(root)
     extras = child_group(root, EXTRAS) or Group()
-    obs_group, assays = root["obs"], root["assays"]
-    assert isinstance(obs_group, Group)
-    assert isinstance(assays, Group)
-    obs = decode_frame(obs_group, child_group(extras, "obs"), "obs")
+    assays = child_group(root, "assays") or Group()
+    obs = _decode_frame(child_group(root, "obs"), child_group(extras, "obs"), "obs")
     assay_extras = child_group(extras, "assays") or Group()
     made = {
-        name: _decode_assay(assays[(name,)], child_group(assay_extras, name), f"assays/{name}", lazy)
+        name: _decode_assay(child_group(assays, name), child_group(assay_extras, name), f"assays/{name}", lazy)
         for name in in_order(assays, extras, "assay_order")
     }
     history = _decode_provenance(root, extras)
     links = _decode_links(child_group(root, "links"), child_group(extras, "links"))
     sample_id_col = id_column(obs, decode_attributes(root.attrs).get("sample_id_col"), "obs")
     return _built(lambda: ScpContainer(obs, made, links, history, sample_id_col), "container")
+
+
+def in_memory(node: Group) -> Group:
+    """The same tree with every array read (one that is read already is not copied)."""
+    children: dict[str, Node] = {}
+    for name, child in node.children.items():
+        if isinstance(child, Group):
+            children[name] = in_memory(child)
+        else:
+            children[name] = Array(None if child.data is None else np.asarray(child.data), child.attrs)
+    return Group(children, node.attrs)
+
+
+def _decode_frame(group: Group | None, extras: Group | None, where: str) -> pl.DataFrame:
+    if group is None:
+        raise IOFormatError(f"Missing required group: {where}")
+    return decode_frame(in_memory(group), None if extras is None else in_memory(extras), where)
 
 
 def child_group(group: Group | None, *path: str) -> Group | None:
@@ -187,8 +204,10 @@ def in_order(group: Group, extras: Group | None, order: str) -> list[str]:
     """Names of the groups in `group`: those in the saved order first, then others."""
     present = [name for name, node in group.children.items() if isinstance(node, Group)]
     node = extras.children.get(order) if extras is not None else None
-    saved = decode_value(node, scalars="attributes").tolist() if isinstance(node, Array) else []
-    known = [name for name in saved if name in present]
+    saved = (
+        decode_value(Array(np.asarray(node.data), node.attrs), scalars="attributes") if isinstance(node, Array) else ()
+    )
+    known = [str(name) for name in saved if name in set(present)]
     return known + [name for name in present if name not in set(known)]
 
 
@@ -216,38 +235,40 @@ def _built(build: Callable[[], Made], where: str) -> Made:
         raise IOFormatError(f"{where}: {error}") from error
 
 
-def _decode_assay(group: Any, extras: Group | None, where: str, lazy: bool) -> Assay:
-    var_group = child_group(group, "var")
-    if var_group is None:
-        raise IOFormatError(f"Missing required group: {where}/var")
-    var = decode_frame(var_group, child_group(extras, "var"), f"{where}/var")
-    layers: dict[str, ScpMatrix] = {}
+def _decode_assay(group: Group | None, extras: Group | None, where: str, lazy: bool) -> Assay:
+    var = _decode_frame(child_group(group, "var"), child_group(extras, "var"), f"{where}/var")
+    assert group is not None  # it has var
     stored = child_group(group, "layers") or Group()
-    for name in in_order(stored, extras, "layer_order"):
-        place = f"{where}/layers/{name}"
-        node, layer_extras = stored[(name,)], child_group(extras, "layers", name)
-        layers[name] = _built(lambda n=node, e=layer_extras, p=place: decode_layer(n, e, p, lazy=lazy), place)  # type: ignore[misc]
+    layers = {
+        name: _decode_layer(stored, child_group(extras, "layers", name), name, f"{where}/layers/{name}", lazy)
+        for name in in_order(stored, extras, "layer_order")
+    }
     feature_id_col = id_column(var, decode_attributes(group.attrs).get("feature_id_col"), f"{where}/var")
     return _built(lambda: Assay(var, layers, feature_id_col), where)
+
+
+def _decode_layer(layers: Group, extras: Group | None, name: str, where: str, lazy: bool) -> ScpMatrix:
+    group = child_group(layers, name) or Group()
+    return _built(lambda: (LazyMatrix if lazy else decode_layer)(group, extras, where), where)
 
 
 def _decode_provenance(root: Group, extras: Group) -> list[Any]:
     history = child_group(root, "provenance", "history")
     if history is None or not history.children:
         return []
-    return decode_history(history, child_group(extras, "provenance", "history"), "provenance/history")
+    exact = child_group(extras, "provenance", "history")
+    return decode_history(in_memory(history), None if exact is None else in_memory(exact), "provenance/history")
 
 
 def _decode_links(links: Group | None, extras: Group | None) -> list[AggregationLink]:
     made = []
     for name in sorted(links.children if links is not None else (), key=lambda n: (len(n), n)):
         where = f"links/{name}/linkage"
-        group, linkage = child_group(links, name), child_group(links, name, "linkage")
-        if group is None or linkage is None:
-            raise IOFormatError(f"Missing required group: {where}")
+        frame = _decode_frame(child_group(links, name, "linkage"), child_group(extras, name, "linkage"), where)
+        group = child_group(links, name)
+        assert group is not None  # it has the linkage
         attrs = decode_attributes(group.attrs)
         if not all(isinstance(attrs.get(key), str) for key in ("source_assay", "target_assay")):
             raise IOFormatError(f"links/{name}: attributes source_assay and target_assay must be text")
-        frame = decode_frame(linkage, child_group(extras, name, "linkage"), where)
         made.append(_built(lambda a=attrs, f=frame: AggregationLink(a["source_assay"], a["target_assay"], f), where))  # type: ignore[misc]
     return made

@@ -87,8 +87,16 @@ def has_matrix(name: str, group: Group) -> bool:
 def stored_shape(name: str, group: Group, where: str) -> tuple[int, ...]:
     """The shape of a matrix, without reading it."""
     if name in group.children:
-        return tuple(int(n) for n in np.shape(_data(group, name, where)))
+        return tuple(int(n) for n in _data(group, name, where).shape)
+    if f"{name}_data" not in group.children:
+        raise IOFormatError(f"{where} has neither {name} nor {name}_data")
     return _sparse_shape(name, group, where)
+
+
+def stored_dtype(name: str, group: Group, where: str) -> np.dtype[Any]:
+    """The dtype of a matrix, without reading it."""
+    dtype: np.dtype[Any] = _data(group, name if name in group.children else f"{name}_data", where).dtype
+    return dtype
 
 
 def decode_matrix(name: str, group: Group, extras: Group | None, where: str) -> Any:
@@ -121,7 +129,7 @@ def _data(group: Group, name: str, where: str) -> Any:
 
 
 def _materialised(data: Any) -> Any:
-    return data if isinstance(data, np.ndarray) else np.asarray(data.read(0, data.shape[0]))
+    return np.asarray(data)
 
 
 def _sparse_shape(name: str, group: Group, where: str) -> tuple[int, int]:
