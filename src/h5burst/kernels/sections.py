@@ -18,6 +18,7 @@ from h5burst.kernels.trains import as_int64, checked_integers, checked_offsets
 from h5burst.threads import parallel_map, split_evenly, thread_count
 
 _INT64_MAX = np.iinfo(np.int64).max
+_TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doing it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Trains:
         self._times = as_int64(checked_integers(times, "times"))
         self._offsets = checked_offsets(offsets, self._times.size)
         self._threads = threads
-        self._pieces = split_evenly(self._offsets.size - 1, 4 * thread_count(threads))
+        worthwhile = min(thread_count(threads), 1 + self._times.size // _TIMES_A_THREAD)
+        self._pieces = split_evenly(self._offsets.size - 1, worthwhile)
         ascending = np.empty(self._offsets.size - 1, np.uint8)
         parallel_map(
             lambda piece: _ext.ascending(self._times, self._part(piece), ascending[slice(*piece)]),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from h5burst.kernels import sections as sections_module
 from h5burst.kernels.sections import Trains
 from h5burst.kernels.trains import end_to_end
 from reference import sections as reference
@@ -47,6 +48,13 @@ def assert_cut(sections, given_trains, given_windows, before=0, after=0):
             assert mine.dtype == np.int64
             assert mine.tolist() == theirs.tolist()
         assert sections.union(train).tolist() == union.tolist()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_work_is_spread_too():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sections_module, "_TIMES_A_THREAD", 10)
+        yield
 
 
 @given(trains(), windows(), st.sampled_from([0, 3, -2, 2**63]), st.sampled_from([0, 5, -1, 2**63]), st.integers(1, 3))
