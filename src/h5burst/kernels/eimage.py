@@ -24,7 +24,7 @@ import numpy as np
 
 from h5burst._ext import eimage as _ext
 from h5burst.blocks import read_ahead
-from h5burst.kernels import simd
+from h5burst.kernels import simd, trains
 from h5burst.kernels.highpass import (
     Cascade,
     Doubles,
@@ -41,6 +41,7 @@ from h5burst.threads import parallel_map, split_evenly, thread_count
 from h5burst.tree import BlockSource
 
 BLOCK_FRAMES = 4096  # a tile of so many filtered frames fills half a megabyte, and stays in the second-level cache
+MAX_SECTIONS: int = _ext.MAX_SECTIONS
 EXACT_SPIKES = 65_535  # of 16 bits that surely fit into 32
 FORGOTTEN = 1e-25  # of a state's weight: beyond double precision, whatever it is multiplied by
 
@@ -68,9 +69,9 @@ def select_spikes(
 
     Parameters
     ----------
-    spikes : (n,) int64
+    spikes : (n,) integers
         Samples of all units end to end, in any order within a unit; a repeated spike counts as often as it is there.
-    offsets : (units + 1,) int64
+    offsets : (units + 1,) integers
         Unit u's spikes are ``spikes[offsets[u]:offsets[u + 1]]``.
     window : (lo, hi)
         A spike at sample t stands for the frames [t + lo, t + hi).
@@ -79,7 +80,8 @@ def select_spikes(
     limit : int, optional
         All of them without it.
     """
-    spikes, offsets = _checked_spikes(spikes, offsets)
+    offsets = trains.checked_offsets(offsets, trains.checked_integers(spikes, "spikes").size)
+    spikes = trains.as_int64(spikes[offsets[0] : offsets[-1]])
     low, high = checked_window(window)
     if limit is not None and limit < 0:
         raise ValueError(f"limit must not be negative, got {limit}")
@@ -96,17 +98,6 @@ def select_spikes(
     used = np.bincount(units, minlength=len(offsets) - 1)
     order = np.argsort(times, kind="stable")
     return SelectedSpikes(times[order], units[order], used.astype(np.int64), excluded.astype(np.int64))
-
-
-def _checked_spikes(spikes: Any, offsets: Any) -> tuple[Integers, Integers]:
-    for name, values in (("spikes", spikes), ("offsets", offsets)):
-        if not isinstance(values, np.ndarray) or values.dtype != np.int64:
-            raise TypeError(f"{name} must be an int64 array")
-        if values.ndim != 1:
-            raise ValueError(f"{name} must have one dimension, got shape {values.shape}")
-    if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(spikes) or (np.diff(offsets) < 0).any():
-        raise ValueError(f"offsets must rise from 0 to the number of spikes ({len(spikes)})")
-    return spikes, offsets
 
 
 def checked_window(window: tuple[int, int]) -> tuple[int, int]:
