@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from hdmea.features.eimage_sta import compute_eimage_sta
 from hdmea.io import cmcr
 from hdmea.pipeline import (
     PipelineSession,
@@ -130,18 +131,17 @@ def test_resting_rate(session: PipelineSession) -> None:
     assert np.nanmax(values(session, GREY, "isi_violations_ratio")) == 0
 
 
-def test_electrical_images_peak_on_the_somas_electrode(
-    recording: SimulatedRecording, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    from hdmea.pipeline import load_recording_with_eimage_sta
-
-    session = create_session(cmcr_path=recording.cmcr_path, cmtr_path=recording.cmtr_path)
-    load_recording_with_eimage_sta(recording.cmcr_path, recording.cmtr_path, duration_s=IMAGE_S, session=session)
-    assert session.unit_count == N_UNITS
-    for n, unit in enumerate(session.units.values()):
-        image = np.asarray(unit["features"]["eimage_sta"]["data"])
-        _, row, column = np.unravel_index(np.abs(image).argmax(), image.shape)
-        assert (row + 1, column + 1) == (recording.truth.soma_row[n], recording.truth.soma_col[n])
+def test_electrical_images_peak_on_the_somas_electrode(session: PipelineSession, recording: SimulatedRecording) -> None:
+    spikes = {unit_id: unit["spike_times"] for unit_id, unit in session.units.items()}
+    with cmcr.open_recording(recording.cmcr_path) as file:
+        assert file.sensor is not None
+        made = compute_eimage_sta(file.sensor, spikes, sampling_rate=recording.sampling_rate, duration_s=IMAGE_S)
+    assert len(made.features) == N_UNITS
+    truth = recording.truth
+    for unit_id, row, column in zip(truth.unit_ids, truth.soma_row, truth.soma_col, strict=True):
+        image = np.asarray(made.features[unit_id]["data"])
+        _, peak_row, peak_column = np.unravel_index(np.abs(image).argmax(), image.shape)
+        assert (peak_row + 1, peak_column + 1) == (row, column)
 
 
 def test_recording_holds_the_sensor_for_the_images(recording: SimulatedRecording) -> None:
