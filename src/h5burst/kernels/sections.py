@@ -27,13 +27,14 @@ class Sections:
 
     times: int64, the buffer into which `bounds` (trains, windows, 2) int64 point; the trains' own buffer unless a train
     was not ascending. union_times: int64; train i's times in any window, ascending and without repeats, are
-    `union_times[union_offsets[i] : union_offsets[i + 1]]`.
+    `union_times[union_bounds[i, 0] : union_bounds[i, 1]]`; also the trains' own buffer where that holds them all as
+    they are.
     """
 
     times: NDArray[np.int64]
     bounds: NDArray[np.int64]
     union_times: NDArray[np.int64]
-    union_offsets: NDArray[np.int64]
+    union_bounds: NDArray[np.int64]
 
     def windows(self, train: int) -> list[NDArray[np.int64]]:
         """A train's part of each window: views of `times`."""
@@ -42,7 +43,8 @@ class Sections:
 
     def union(self, train: int) -> NDArray[np.int64]:
         """A train's times in any window, ascending, without repeats: a view of `union_times`."""
-        return self.union_times[self.union_offsets[train] : self.union_offsets[train + 1]]
+        start, stop = self.union_bounds[train].tolist()
+        return self.union_times[start:stop]
 
 
 class Trains:
@@ -102,13 +104,8 @@ class Trains:
             `windows` are not integers (n, 2), or a margin is not an integer.
         """
         reach = _reach(windows, before, after)
-        bounds = np.empty((len(self), len(reach), 2), np.int64)
-
-        def find(piece: tuple[int, int]) -> None:
-            _ext.slices(self._ordered, self._part(piece), reach, bounds[slice(*piece)])
-
-        parallel_map(find, self._pieces, self._threads)
-        return Sections(self._with_given_order(reach, bounds), bounds, *self._union(_disjoint(reach)))
+        bounds = self._find(reach)
+        return Sections(self._with_given_order(reach, bounds), bounds, *self._union(_apart(reach)))
 
     def _part(self, piece: tuple[int, int]) -> NDArray[np.int64]:
         return self._offsets[piece[0] : piece[1] + 1]
@@ -130,21 +127,36 @@ class Trains:
             end += taken.size
         return np.concatenate(pieces) if self._unsorted else self._times
 
+    def _find(self, reach: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The slice (trains, windows, 2) of each train, in ascending order, that falls in each window."""
+        bounds = np.empty((len(self), len(reach), 2), np.int64)
+
+        def find(piece: tuple[int, int]) -> None:
+            _ext.slices(self._ordered, self._part(piece), reach, bounds[slice(*piece)])
+
+        parallel_map(find, self._pieces, self._threads)
+        return bounds
+
     def _union(self, reach: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        offsets = np.zeros(len(self) + 1, np.int64)
+        """`union_times` and `union_bounds` for windows that ascend and lie apart."""
+        ends = np.zeros(len(self) + 1, np.int64)
 
         def count(piece: tuple[int, int]) -> None:
-            _ext.count_union(self._ordered, self._part(piece), reach, offsets[piece[0] + 1 : piece[1] + 1])
+            _ext.count_union(self._ordered, self._part(piece), reach, ends[piece[0] + 1 : piece[1] + 1])
 
         parallel_map(count, self._pieces, self._threads)
-        np.cumsum(offsets, out=offsets)
-        times = np.empty(offsets[-1], np.int64)
+        if len(reach) == 1:
+            bounds = self._find(reach)[:, 0]
+            if np.array_equal(bounds[:, 1] - bounds[:, 0], ends[1:]):
+                return self._ordered, bounds
+        np.cumsum(ends, out=ends)
+        times = np.empty(ends[-1], np.int64)
 
         def take(piece: tuple[int, int]) -> None:
-            _ext.take_union(self._ordered, self._part(piece), reach, times[offsets[piece[0]] : offsets[piece[1]]])
+            _ext.take_union(self._ordered, self._part(piece), reach, times[ends[piece[0]] : ends[piece[1]]])
 
         parallel_map(take, self._pieces, self._threads)
-        return times, offsets
+        return times, np.stack([ends[:-1], ends[1:]], axis=1)
 
 
 def _reach(windows: NDArray[Any], before: int, after: int) -> NDArray[np.int64]:
@@ -168,11 +180,11 @@ def _integer(value: int, name: str) -> int:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
 
 
-def _disjoint(reach: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same times as ascending windows that do not overlap."""
+def _apart(reach: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same times as ascending windows that neither overlap nor touch."""
     merged: list[list[int]] = []
     for first, last in sorted(reach[reach[:, 0] <= reach[:, 1]].tolist()):
-        if merged and first <= merged[-1][1]:
+        if merged and first <= merged[-1][1] + 1:
             merged[-1][1] = max(merged[-1][1], last)
         else:
             merged.append([first, last])

@@ -91,6 +91,14 @@ def test_ascending_trains_are_cut_into_views(dtype):
     times = np.arange(20).astype(dtype)
     sections = Trains(times, np.array([0, 10, 20])).cut(np.array([[2, 5]]))
     assert np.shares_memory(sections.windows(0)[0], times)
+    assert np.shares_memory(sections.union(0), times)
+
+
+def test_the_union_is_a_copy_where_times_repeat_or_windows_lie_apart():
+    times, offsets, touching = np.array([1, 2, 2, 5]), np.array([0, 4]), np.array([[0, 3], [3, 9]])
+    assert Trains(times, offsets).cut(touching).union(0).tolist() == [1, 2, 5]
+    apart = Trains(times[[0, 1, 3]], np.array([0, 3])).cut(np.array([[0, 2], [5, 9]]))
+    assert apart.union(0).tolist() == [1, 5]
 
 
 def test_trains_once_made_are_cut_again_and_again():
