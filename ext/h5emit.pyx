@@ -79,6 +79,10 @@ cdef class Emitter:
 
     # ---- the bytes of the file ----------------------------------------------------------------------------------
 
+    def start_at(self, uint64_t address):
+        """Go on behind what the file holds already; before anything else."""
+        self.base = address
+
     def emit(self, tree) -> int:
         """Write a tree. Returns the address of its root group. Raises `NotCovered` before anything is written."""
         self.rules.survey_group(tree, 0)

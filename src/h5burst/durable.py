@@ -78,6 +78,53 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         _flush_folder(target.parent)
 
 
+@contextlib.contextmanager
+def renaming(descriptor: int, current: Path, path: Path, *, overwrite: bool) -> Iterator[None]:
+    """As `replacing`, for a file that exists: the block completes `current`, open and locked as `descriptor`.
+
+    When the block ends well the file is on disk and called `path`, in the same file system; otherwise it keeps its
+    name and is the caller's to restore.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"File already exists: {path}")
+    with explaining(path, "save"), contextlib.ExitStack() as stack:
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = _replaceable_mode(target)
+        stack.enter_context(_shared_lock(target))
+        yield
+        if mode is not None and hasattr(os, "fchmod"):
+            os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+        _let_readers_in(descriptor if _locking() else None)
+        os.replace(current, target)
+        stack.close()
+        _flush_folder(target.parent)
+
+
+def lock_or_fail(descriptor: int, path: Path) -> None:
+    """Hold an open file for this process alone, as long as it is open. `BlockingIOError` where another holds it."""
+    if _locking():
+        _try_lock(descriptor, fcntl.LOCK_EX, path)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a file that its process held by `lock_or_fail` has lost that process."""
+    if not _locking():
+        return os.name == "nt"  # Windows refuses to remove what is open
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        _try_lock(descriptor, fcntl.LOCK_EX, path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def temporary_name(name: str) -> str:
     """The name under which a file is written that will be called `name`."""
     plain = f".{name}{TEMPORARY_SUFFIX}"

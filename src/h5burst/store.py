@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import h5py
-import numpy as np
 from h5py._objects import phil
 
 from h5burst import durable, emit, grafting
-from h5burst.tree import Array, Group, Node, Storage, escape_link, unescape
+from h5burst.errors import UnfinishedFileError
+from h5burst.lazy import open_tree
+from h5burst.parse import load_tree
+from h5burst.scratch import Scratch
+from h5burst.tree import Group, Node, Storage, escape_link, unescape
 from h5burst.validate import check_attributes, validate
 
 LIBVER = ("v110", "v110")  # version 2 object headers: every header and index carries a checksum
@@ -42,6 +45,22 @@ def write_tree(
                 grafting.fill(f, tree, storage=storage, threads=threads)
 
 
+def write_tree_into_scratch(
+    path: str | os.PathLike[str], tree: Group, scratch: Scratch, *, overwrite: bool = False, threads: int | None = None
+) -> None:
+    """As `write_tree` without compression, by completing the scratch file that already holds the large arrays.
+
+    They are not copied; the scratch file becomes the file at `path`, in the same file system. Raises as `write_tree`,
+    and `emit.NotCovered` for a tree that only libhdf5 can write; the scratch file is then what it was.
+    """
+    validate(tree)
+    with (
+        scratch.becoming(Path(path), overwrite=overwrite) as descriptor,
+        open(descriptor, "rb+", buffering=0, closefd=False) as stream,
+    ):
+        emit.complete(cast(BinaryIO, stream), scratch.size, tree, scratch.entries_of, threads=threads)
+
+
 def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "x"] = "r") -> h5py.File:
     """An open `h5py.File` that creates objects as this package does: format 1.10, checksums in every header.
 
@@ -54,11 +73,7 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "
         except OSError as error:
             if "consistency flags" not in str(error):
                 raise
-            raise OSError(
-                f"Cannot open {os.fspath(path)}: its last writer was interrupted, or is still at work. If none is, the "
-                "file may lack what was written last: go back to an older copy, or clear the mark with `h5clear -s` "
-                "and check what is there"
-            ) from error
+            raise UnfinishedFileError(path) from error
 
 
 def graft(
@@ -146,34 +161,10 @@ def _group_at(parent: h5py.Group, path: tuple[str, ...]) -> h5py.Group:
 
 
 def read_tree(path: str | os.PathLike[str], *, lazy: bool = False) -> Group:
-    """The whole file as a tree; with `lazy`, arrays read themselves on access.
+    """The whole file as a tree; with `lazy`, groups and arrays read themselves on access.
 
-    Variable-length text comes as object arrays of `str` (of `bytes` where the file calls it ASCII), scalar text attributes as `str`, other scalar attributes as
-    numpy scalars, a null dataspace as None.
+    Variable-length text comes as object arrays of `str` (of `bytes` where the file calls it ASCII), scalar text
+    attributes as `str`, other scalar attributes as numpy scalars, a null dataspace as None. Links that lead nowhere
+    are left out. Raises `CorruptFileError` for a file that is damaged, cut short, or whose links run in a circle.
     """
-    with h5py.File(path, "r") as f:
-        return _read_group(f)
-
-
-def _read_group(group: h5py.Group) -> Group:
-    children: dict[str, Node] = {}
-    for link, item in group.items():
-        children[unescape(link)] = _read_group(item) if isinstance(item, h5py.Group) else _read_array(item)
-    return Group(children, _read_attributes(group))
-
-
-def _read_array(dataset: h5py.Dataset) -> Array:
-    data: Any
-    if dataset.shape is None:
-        data = None
-    elif (text := h5py.check_string_dtype(dataset.dtype)) is not None and text.length is None:
-        whole = dataset if text.encoding == "ascii" else dataset.asstr()
-        data = np.asarray(whole[()], dtype=object)
-    else:
-        data = np.empty(dataset.shape, dataset.dtype)
-        dataset.read_direct(data) if data.size else None
-    return Array(data, _read_attributes(dataset))
-
-
-def _read_attributes(target: h5py.HLObject) -> dict[str, Any]:
-    return {unescape(name): None if isinstance(value, h5py.Empty) else value for name, value in target.attrs.items()}
+    return open_tree(path) if lazy else load_tree(path)

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO, TypeAlias
 
 import h5py
+import numpy as np
 
 from h5burst import chunks, codecs
 from h5burst._ext.h5emit import Emitter, NotCovered
@@ -30,7 +32,9 @@ from h5burst.emit import datalayouts, superblock
 from h5burst.emit.datatypes import datatype_message
 from h5burst.tree import Array, Group, Storage, escape_attribute, escape_link
 
-__all__ = ["NotCovered", "write"]
+__all__ = ["NotCovered", "complete", "write"]
+
+Placed: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
 
 def write(
@@ -51,7 +55,34 @@ def write(
         _write(sink, tree, storage, threads)
 
 
-def _write(sink: _Sink, tree: Group, storage: Storage | None, threads: int | None) -> None:
+def complete(
+    stream: BinaryIO,
+    start: int,
+    tree: Group,
+    placed: Placed,
+    *,
+    storage: Storage | None = None,
+    threads: int | None = None,
+) -> None:
+    """Make an HDF5 file of one that holds chunks already: everything else is written from byte `start` on.
+
+    stream: open for reading and writing, its first `superblock.SIZE` bytes free. placed: gives the chunk entries
+    (address, size, filter mask) of an array that lies in the stream by the plan it is asked about, None for any other
+    array. Raises as `write`.
+    """
+    stream.seek(start)
+    with _Sink(stream) as sink:
+        _write(sink, tree, storage, threads, start, placed)
+
+
+def _write(
+    sink: _Sink,
+    tree: Group,
+    storage: Storage | None,
+    threads: int | None,
+    start: int = 0,
+    placed: Placed = lambda data, plan: None,
+) -> None:
     def plan(data: Any, wish: Storage | None) -> chunks.ChunkPlan:
         found = chunks.plan(tuple(data.shape), data.dtype, wish or storage)
         if found is None or not found.chunks:
@@ -63,7 +94,13 @@ def _write(sink: _Sink, tree: Group, storage: Storage | None, threads: int | Non
         return chunks.compact_limit(wish or storage)
 
     def store(data: Any, wish: Storage | None) -> tuple[bytes, bytes]:
-        return datalayouts.store(emitter, data, plan(data, wish), threads)
+        found = plan(data, wish)
+        entries = placed(data, found)
+        return (
+            datalayouts.store(emitter, data, found, threads)
+            if entries is None
+            else datalayouts.index(emitter, found, entries)
+        )
 
     emitter = Emitter(
         (Array, Group, h5py.Empty),
@@ -75,7 +112,10 @@ def _write(sink: _Sink, tree: Group, storage: Storage | None, threads: int | Non
         store=store,
         write=sink.write,
     )
-    emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
+    if start:
+        emitter.start_at(start)
+    else:
+        emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
     root = emitter.emit(tree)
     sink.write_at_start(superblock.encode(root, emitter.flush()))
 

@@ -29,6 +29,13 @@ def store(emitter: Emitter, data: Any, plan: chunks.ChunkPlan, threads: int | No
     for chunk in chunks.encode(data, plan, threads):
         payload = memoryview(chunk.payload)
         entries[chunk.number] = emitter.payload(payload), payload.nbytes, chunk.filter_mask
+    return index(emitter, plan, entries)
+
+
+def index(
+    emitter: Emitter, plan: chunks.ChunkPlan, entries: np.ndarray[Any, np.dtype[np.uint64]]
+) -> tuple[bytes, bytes]:
+    """Write the index of chunks that lie in the file: address, size and filter mask of each. Returns as `store`."""
     if len(entries) == 1:
         address, size, mask = (int(value) for value in entries[0])
         layout = _layout(plan, FILTERED_SINGLE_CHUNK, SINGLE_CHUNK, struct.pack("<QI", size, mask), address)
