@@ -95,6 +95,8 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+        # Parsers and reader know each other: without this the arrays would outlive their last user until a collection.
+        del self.parser, self._helper, self._resolver, self._later
 
     # ------------------------------------------------------------ trees
 
@@ -171,7 +173,7 @@ class Reader:
             return (parser or self.helper).text(raw.tobytes(), raw.shape, type_.kind == Kind.ASCII)
         if type_.subshape:
             elements: np.ndarray[Any, Any] = raw.reshape(-1).view(type_.dtype)
-            return elements.reshape(raw.shape + type_.subshape)
+            return np.reshape(elements, raw.shape + type_.subshape)
         out: np.ndarray[Any, Any] = raw.view(type_.dtype)
         if type_.kind != Kind.PLAIN:
             datatype.normalise(out, type_.kind)
