@@ -32,17 +32,21 @@ cdef inline const int64_t *start_of(const int64_t[::1] times) noexcept nogil:
     return &times[0] if times.shape[0] else NULL
 
 
-def ascending(const int64_t[::1] times, const int64_t[::1] offsets, uint8_t[::1] out) -> None:
-    """Write whether each train ascends (equal neighbours allowed). offsets (trains + 1,); out (trains,)."""
+def order(const int64_t[::1] times, const int64_t[::1] offsets, uint8_t[::1] out) -> None:
+    """Write of each train: 0 if it falls anywhere, 1 if it ascends with equal neighbours, 2 if it ascends strictly.
+
+    offsets (trains + 1,); out (trains,).
+    """
     cdef const int64_t *t = start_of(times)
     cdef Py_ssize_t train, k
-    cdef bint falls
+    cdef bint falls, stands
     with nogil:
         for train in range(out.shape[0]):
-            falls = False
+            falls = stands = False
             for k in range(offsets[train] + 1, offsets[train + 1]):
                 falls |= t[k - 1] > t[k]
-            out[train] = not falls
+                stands |= t[k - 1] == t[k]
+            out[train] = 0 if falls else 1 if stands else 2
 
 
 def slices(

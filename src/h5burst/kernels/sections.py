@@ -27,8 +27,8 @@ class Sections:
 
     times: int64, the buffer into which `bounds` (trains, windows, 2) int64 point; the trains' own buffer unless a train
     was not ascending. union_times: int64; train i's times in any window, ascending and without repeats, are
-    `union_times[union_bounds[i, 0] : union_bounds[i, 1]]`; also the trains' own buffer where that holds them all as
-    they are.
+    `union_times[union_bounds[i, 0] : union_bounds[i, 1]]`; also the trains' own buffer where that holds them as
+    they are: ascending trains without repeats, windows without gaps.
     """
 
     times: NDArray[np.int64]
@@ -73,13 +73,12 @@ class Trains:
         self._threads = threads
         worthwhile = min(thread_count(threads), 1 + self._times.size // _TIMES_A_THREAD)
         self._pieces = split_evenly(self._offsets.size - 1, worthwhile)
-        ascending = np.empty(self._offsets.size - 1, np.uint8)
+        order = np.empty(self._offsets.size - 1, np.uint8)
         parallel_map(
-            lambda piece: _ext.ascending(self._times, self._part(piece), ascending[slice(*piece)]),
-            self._pieces,
-            threads,
+            lambda piece: _ext.order(self._times, self._part(piece), order[slice(*piece)]), self._pieces, threads
         )
-        self._unsorted = np.flatnonzero(ascending == 0).tolist()
+        self._unsorted = np.flatnonzero(order == 0).tolist()
+        self._without_repeats = bool((order == 2).all())
         self._ordered = self._times
         if self._unsorted:
             self._ordered = self._times.copy()
@@ -139,16 +138,14 @@ class Trains:
 
     def _union(self, reach: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """`union_times` and `union_bounds` for windows that ascend and lie apart."""
+        if len(reach) == 1 and self._without_repeats:
+            return self._ordered, self._find(reach)[:, 0]
         ends = np.zeros(len(self) + 1, np.int64)
 
         def count(piece: tuple[int, int]) -> None:
             _ext.count_union(self._ordered, self._part(piece), reach, ends[piece[0] + 1 : piece[1] + 1])
 
         parallel_map(count, self._pieces, self._threads)
-        if len(reach) == 1:
-            bounds = self._find(reach)[:, 0]
-            if np.array_equal(bounds[:, 1] - bounds[:, 0], ends[1:]):
-                return self._ordered, bounds
         np.cumsum(ends, out=ends)
         times = np.empty(ends[-1], np.int64)
 
