@@ -159,8 +159,8 @@ _MEASURE = """
 import json, resource, sys
 {setup}
 import gc; gc.collect()
-def high_water():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def high_water():  # not ru_maxrss, which a new process inherits from the one that started it
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
 def now():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 before = now()
