@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def test_block_sources_are_read_once_in_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["large"][()], large.data)
         assert file["empty"].shape == (0, 3)
     edges = [0, *(stop for _, stop in large.asked)]
-    assert large.asked == list(zip(edges, edges[1:], strict=False))
+    assert large.asked == list(itertools.pairwise(edges))
     assert edges[-1] == 3000
 
 
