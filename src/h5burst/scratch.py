@@ -198,20 +198,25 @@ class ScratchArray(LazyArray):
         if start == stop:
             return np.empty(0, self.dtype)
         part: np.ndarray[Any, Any] = self.scratch.decoded(self, first)[start - first * length : stop - first * length]
-        return part.copy()
+        return np.array(part)
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("an array in a scratch file belongs to this process: pass np.asarray(x) on")
 
 
 class ScratchView(LazyArray):
-    """Consecutive elements of a one-dimensional array in a scratch file, as an array of any shape."""
+    """Consecutive elements of a one-dimensional array in a scratch file, as an array of any shape.
+
+    dtype: of the same size as that array's, if not the same.
+    """
 
     __slots__ = ("first", "whole")
 
-    def __init__(self, whole: ScratchArray, first: int, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, whole: ScratchArray, first: int, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None
+    ) -> None:
         self.whole, self.first = whole, first
-        self.shape, self.dtype = shape, whole.dtype
+        self.shape, self.dtype = shape, whole.dtype if dtype is None else dtype
 
     @property
     def path(self) -> str:
@@ -222,10 +227,11 @@ class ScratchView(LazyArray):
 
     def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
         if not box:
-            return self.whole.elements(self.first, self.first + 1).reshape(())
+            return self.whole.elements(self.first, self.first + 1).reshape(()).view(self.dtype)
         (start, stop), rest = box[0], self.shape[1:]
         row = int(np.prod(rest, dtype=np.int64))
-        rows = self.whole.elements(self.first + start * row, self.first + stop * row).reshape(stop - start, *rest)
+        flat = self.whole.elements(self.first + start * row, self.first + stop * row).view(self.dtype)
+        rows = flat.reshape(stop - start, *rest)
         within = (slice(None), *(slice(*edge) for edge in box[1:]))
         found: np.ndarray[Any, Any] = rows[within]
         return found
