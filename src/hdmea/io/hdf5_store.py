@@ -6,7 +6,8 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from hdmea.io import layout
 from hdmea.io.interrupted import interrupted_steps, steps_in_progress
 from hdmea.utils.clock import utc_now
 from hdmea.utils.hashing import params_hash
+
+try:
+    import fcntl
+except ImportError:  # Windows, which itself refuses to replace a file that is open
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -115,20 +121,56 @@ def _explained(error: OSError, path: Path) -> OSError:
 
 def require_not_open(path: Path) -> None:
     """Raise the contract's `OSError` for a file that this or another process has open through HDF5."""
-    if os.name == "nt":  # Windows itself refuses to replace an open file
-        return
-    import fcntl
+    with _no_other_writer(path):
+        pass
 
+
+@contextmanager
+def _no_other_writer(path: Path) -> Iterator[None]:
+    """While the block runs, nobody else edits the file; it may be read. `OSError` where somebody has it open now.
+
+    The lock is the one that HDF5 takes; Windows and file systems without such locks do without.
+    """
+    if fcntl is None or os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+        yield
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        os.close(descriptor)
         raise OSError(_LOCKED.format(path=path)) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):  # a file system without locks
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            os.close(descriptor)
             raise
+    try:
+        yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def prepared_edit(path: Path) -> Iterator[Callable[[], h5py.File]]:
+    """The block reads the file and works out what to write; then it calls what it is given, and edits what that opens.
+
+    Until that call the file is only read, so that an interruption leaves it unmarked, and other editors are kept out.
+    Raises as `open_recording_hdf5` does.
+    """
+    open_recording_hdf5(path).close()
+    before = path.stat()
+
+    def open_now() -> h5py.File:
+        stack.close()
+        now = path.stat()
+        if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
+            raise OSError(f"{path} was changed by others in the meantime: run the step again")
+        return open_recording_hdf5(path, "r+")
+
+    with ExitStack() as stack:
+        stack.enter_context(_no_other_writer(path))
+        yield open_now
 
 
 # ---------------------------------------------------------------- write
@@ -178,8 +220,13 @@ def write_feature_to_unit(
     path = ("units", unit_id, "features", feature_name)
     store.graft(root, path, layout.feature_node(feature, "/".join(path)))
     set_feature_mark(root, unit_id)
-    names = set(json.loads(root.attrs.get("features_extracted", "[]"))) | {feature_name}
-    root.attrs["features_extracted"] = json.dumps(sorted(names))
+    note_features(root, {feature_name})
+
+
+def note_features(root: h5py.Group, names: set[str]) -> None:
+    """Add names to the root's `features_extracted`."""
+    known = set(json.loads(root.attrs.get("features_extracted", "[]")))
+    root.attrs["features_extracted"] = json.dumps(sorted(known | names))
 
 
 def set_feature_mark(root: h5py.Group, unit_id: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from h5burst import values
 from h5burst.tree import Array, BlockSource, Group, Node
 from hdmea.utils.exceptions import ValidationError
+from hdmea.utils.lazy_dict import LazyDict
 
 SessionPath: TypeAlias = tuple[str, ...]
 
@@ -136,17 +138,34 @@ def _unit_field_node(field: str, value: Any, path: str) -> Node:
     return values.encode_value(value, path=path)
 
 
-def unit_from_node(node: Group) -> dict[str, Any]:
+def units_from_node(node: Group, *, lazy: bool = False) -> dict[str, dict[str, Any]]:
+    def make() -> dict[str, dict[str, Any]]:
+        units = {name: unit for name, unit in node.children.items() if isinstance(unit, Group)}
+        return {name: made(partial(unit_from_node, unit, lazy=lazy), lazy) for name, unit in units.items()}
+
+    return made(make, lazy)
+
+
+def made(make: Callable[[], dict[Any, Any]], lazy: bool) -> dict[Any, Any]:
+    """A dict, made now or when it is first used."""
+    return LazyDict(make) if lazy else make()
+
+
+def unit_from_node(node: Group, *, lazy: bool = False) -> dict[str, Any]:
     unit = values.decode_attributes({name: value for name, value in node.attrs.items() if name != "spike_count"})
     for field, child in node.children.items():
         if field == "features" and isinstance(child, Group):
             if child.children or ABSENT not in child.attrs:
-                unit[field] = {name: feature_from_node(item) for name, item in child.children.items()}
+                unit[field] = made(partial(_each, child, feature_from_node), lazy)
         elif field == "spike_times_sectioned" and isinstance(child, Group):
-            unit[field] = {movie: section_from_node(item) for movie, item in child.children.items()}
+            unit[field] = made(partial(_each, child, partial(section_from_node, lazy=lazy)), lazy)
         else:
             unit[field] = _value_at(child, field in UNIT_DTYPES)
     return unit
+
+
+def _each(node: Group, from_node: Callable[[Node], Any]) -> dict[str, Any]:
+    return {name: from_node(child) for name, child in node.children.items()}
 
 
 def _value_at(node: Node, is_array: bool) -> Any:
@@ -183,18 +202,20 @@ def _trials_node(trials: Mapping[int, Any], path: str) -> Group:
     return Group({str(trial): Array(_cast(spikes, int64, path)) for trial, spikes in trials.items()})
 
 
-def section_from_node(node: Node) -> Any:
+def section_from_node(node: Node, *, lazy: bool = False) -> Any:
     if not isinstance(node, Group):
         return values.decode_value(node)
     section = values.decode_attributes({name: value for name, value in node.attrs.items() if name != "n_trials"})
     for field, child in node.children.items():
         if field == "trials_spike_times" and isinstance(child, Group):
-            section[field] = {
-                int(trial): _value_at(child.children[trial], True) for trial in sorted(child.children, key=int)
-            }
+            section[field] = made(partial(_trials, child), lazy)
         else:
             section[field] = _value_at(child, field in SECTION_DTYPES)
     return section
+
+
+def _trials(node: Group) -> dict[int, Any]:
+    return {int(trial): _value_at(node.children[trial], True) for trial in sorted(node.children, key=int)}
 
 
 # ---------------------------------------------------------------- features

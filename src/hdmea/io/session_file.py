@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def read(path: Path, *, lazy: bool) -> PipelineSession:
     try:
         open_recording_hdf5(path, "r").close()  # for its errors
         tree = store.read_tree(path, lazy=lazy)
-        return session_from_tree(tree, path)
+        return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -114,8 +115,8 @@ def read(path: Path, *, lazy: bool) -> PipelineSession:
         raise CheckpointError(f"{path} cannot be read as a session: {error}", path, error) from error
 
 
-def session_from_tree(tree: Group, path: Path) -> PipelineSession:
-    """The session that a file's tree holds, not bound to the file."""
+def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> PipelineSession:
+    """The session that a file's tree holds, not bound to the file; lazy: its dicts are made when they are used."""
     from hdmea.pipeline.session import PipelineSession
 
     units = tree.children.get("units")
@@ -123,9 +124,9 @@ def session_from_tree(tree: Group, path: Path) -> PipelineSession:
         raise CheckpointError(f"{path} is no session: it lacks the attribute dataset_id or the group /units", path)
     session = PipelineSession(
         dataset_id=str(tree.attrs["dataset_id"]),
-        units={name: layout.unit_from_node(node) for name, node in units.children.items() if isinstance(node, Group)},
-        stimulus=layout.stimulus_from_node(_group(tree, "stimulus")),
-        metadata=layout.metadata_from_node(_group(tree, "metadata")),
+        units=layout.units_from_node(units, lazy=lazy),
+        stimulus=layout.made(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy),
+        metadata=layout.made(partial(layout.metadata_from_node, _group(tree, "metadata")), lazy),
         source_files=_source_files(tree.attrs.get("source_files")),
         created_at=tree.attrs.get("created_at"),
         params_hash=tree.attrs.get("stage1_params_hash"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from h5burst.kernels.sections import Trains
+from h5burst.kernels.trains import as_int64, end_to_end
 from hdmea.io.section_time import (
     WINDOWS,
     acquisition_rate_of,
@@ -108,8 +110,7 @@ def section_spike_times(
         before, after = (round(seconds * rate) for seconds in margin)
         trials = trials_of(recording, movies, config_dir)
         outcome = Outcome(SectionResult(True, 0, len(movies), trial_repeats, margin, before, after))
-        cut = _cut(recording, trials, (before, after))
-        _store(recording, cut, trials, (margin, before, after), outcome)
+        _cut(recording, trials, (margin, before, after), outcome)
         return outcome
 
     return run_step(STEP, step, hdf5_path, session)
@@ -169,61 +170,53 @@ def _trial_samples(rows: Samples, kwargs: SectionKwargs, timestamps: Samples) ->
 # ---------------------------------------------------------------- cutting
 
 
+def _spike_trains(recording: PipelineSession, outcome: Outcome[SectionResult]) -> dict[str, npt.NDArray[Any]]:
+    trains = {}
+    for unit_id, unit in recording.units.items():
+        spikes = unit.get("spike_times")
+        if spikes is None:
+            outcome.warn(f"{unit_id} has no spike_times: not sectioned")
+            continue
+        train = np.asarray(spikes)
+        trains[unit_id] = as_int64(train if train.dtype.kind in "iu" else train.astype(np.int64))
+    return trains
+
+
 def _cut(
-    recording: PipelineSession, trials: dict[str, Trials], margin: tuple[int, int]
-) -> dict[str, dict[str, tuple[Samples, list[Samples]]]]:
-    """For each movie and unit: the union of its trials' spikes, and each trial's, views of one buffer."""
-    trains = {unit_id: _sorted_spikes(unit) for unit_id, unit in recording.units.items() if _has_spikes(unit)}
-    return {
-        movie: {unit_id: _cut_train(train, shown.start_end, margin) for unit_id, train in trains.items()}
-        for movie, shown in trials.items()
-    }
-
-
-def _has_spikes(unit: dict[str, Any]) -> bool:
-    return unit.get("spike_times") is not None
-
-
-def _sorted_spikes(unit: dict[str, Any]) -> Samples:
-    spikes = np.asarray(unit["spike_times"]).astype(np.int64)
-    return np.sort(spikes) if np.any(spikes[1:] < spikes[:-1]) else spikes
-
-
-def _cut_train(train: Samples, start_end: Samples, margin: tuple[int, int]) -> tuple[Samples, list[Samples]]:
-    first = np.searchsorted(train, np.maximum(start_end[:, 0] - margin[0], 0))
-    last = np.maximum(np.searchsorted(train, start_end[:, 1] + margin[1]), first)
-    pieces = [train[start:stop] for start, stop in zip(first.tolist(), last.tolist(), strict=True)]
-    buffer = np.concatenate([*pieces, train[:0]])
-    bounds = np.concatenate([[0], np.cumsum(last - first)]).tolist()
-    return np.unique(buffer), [buffer[start:stop] for start, stop in itertools.pairwise(bounds)]
-
-
-def _store(
     recording: PipelineSession,
-    cut: dict[str, dict[str, tuple[Samples, list[Samples]]]],
-    trials: dict[str, Trials],
+    trials: Mapping[str, Trials],
     margins: tuple[tuple[float, float], int, int],
     outcome: Outcome[SectionResult],
 ) -> None:
+    """Every unit's spikes of each movie's trials, into the session."""
+    spikes = _spike_trains(recording, outcome)
+    trains = Trains(*end_to_end(list(spikes.values())))
     now = utc_now()
     pad_margin, before, after = margins
-    for movie, by_unit in cut.items():
-        start_end, repeat = trials[movie].start_end, trials[movie].repeat
-        for unit_id, (full, pieces) in by_unit.items():
+    for movie, shown in trials.items():
+        cut = trains.cut(shown.start_end, before, after)
+        how = {
+            "trial_repeats": shown.repeat,
+            "pad_margin": pad_margin,
+            "pre_samples": before,
+            "post_samples": after,
+            "created_at": now,
+        }
+        for index, unit_id in enumerate(spikes):
             section = {
-                "full_spike_times": full,
-                "trials_spike_times": dict(enumerate(pieces)),
-                "trials_start_end": start_end.copy(),
-                "trial_repeats": repeat,
-                "pad_margin": pad_margin,
-                "pre_samples": before,
-                "post_samples": after,
-                "created_at": now,
+                "full_spike_times": cut.union(index).copy(),
+                "trials_spike_times": dict(enumerate(_in_one_buffer(cut.windows(index)))),
+                "trials_start_end": shown.start_end.copy(),
+                **how,
             }
             recording.units[unit_id].setdefault("spike_times_sectioned", {})[movie] = section
             outcome.changed.append(("units", unit_id, "spike_times_sectioned", movie))
-    outcome.result.units_processed = sum(_has_spikes(unit) for unit in recording.units.values())
-    for unit_id, unit in recording.units.items():
-        if not _has_spikes(unit):
-            outcome.warn(f"{unit_id} has no spike_times: not sectioned")
+    outcome.result.units_processed = len(spikes)
     outcome.result.warnings = outcome.warnings
+
+
+def _in_one_buffer(pieces: list[Samples]) -> list[Samples]:
+    """Copies of the pieces, views of one new buffer: so that changing one changes nothing else."""
+    buffer = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+    ends = list(accumulate(map(len, pieces), initial=0))
+    return [buffer[start:stop] for start, stop in pairwise(ends)]

@@ -89,25 +89,24 @@ def _run_deferred(
 
 
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
-    with hdf5_store.open_recording_hdf5(path, "r+") as file:
-        session = session_file.session_from_tree(store.read_tree(path, lazy=True), path)
+    with hdf5_store.prepared_edit(path) as open_now:
+        session = session_file.session_from_tree(store.read_tree(path, lazy=True), path, lazy=True)
         session.hdf5_path = path
         outcome = step(session)
         if outcome.changed:
             _note(name, outcome, session)
-            _write_changes(name, outcome, session, file)
+            _write_changes(name, outcome, session, open_now)
     return outcome.result
 
 
 def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
     """On a session and its file at once."""
-    path = session.ensure_saved()
-    with hdf5_store.open_recording_hdf5(path, "r+") as file:
+    with hdf5_store.prepared_edit(session.ensure_saved()) as open_now:
         outcome = step(session)
         if outcome.changed:
             session.save_state = SaveState.DEFERRED  # should writing fail
             _note(name, outcome, session)
-            session.saved_at = _write_changes(name, outcome, session, file)
+            session.saved_at = _write_changes(name, outcome, session, open_now)
     session.note_saved()
     return outcome.result
 
@@ -120,21 +119,28 @@ def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
 # ---------------------------------------------------------------- in place
 
 
-def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, file: h5py.File) -> str:
-    """Graft what changed into the open file; the time stamp that it then bears."""
+def _write_changes(
+    name: str, outcome: Outcome[Any], session: PipelineSession, open_now: Callable[[], h5py.File]
+) -> str:
+    """Graft what changed into the file; the time stamp that it then bears."""
     nodes = [(layout.file_path(path), _node(session, path)) for path in outcome.changed]
     now = utc_now()
     info_attrs = {"saved_at": now, **session_file.checkpoint_marks(session)}
     info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)
     nodes.append((("pipeline", "session_info"), info))
-    with _reserved_space(file, _size_of(nodes)), _marked(file, name):
+    features = {path[3] for path in outcome.changed if _is_feature(path)}
+    with open_now() as file, _reserved_space(file, _size_of(nodes)), _marked(file, name):
         for path, node in nodes:
             store.graft(file, path, node)
-            if path[0] == "units" and path[2:3] == ("features",):
+            if _is_feature(path):
                 hdf5_store.set_feature_mark(file, path[1])
+        hdf5_store.note_features(file, features)
         file.attrs["updated_at"] = now
-        file.attrs["features_extracted"] = layout.features_extracted(session.units)
     return now
+
+
+def _is_feature(path: layout.SessionPath) -> bool:
+    return path[0] == "units" and path[2:3] == ("features",)
 
 
 def _node(session: PipelineSession, path: layout.SessionPath) -> Node:
