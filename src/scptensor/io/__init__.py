@@ -13,6 +13,7 @@ from scptensor.io.serializers import (
     serialize_provenance,
     serialize_sparse_matrix,
 )
+from scptensor.io.tables import read_csv, write_csv
 
 __all__ = [
     "FORMAT_VERSION",
@@ -25,10 +26,12 @@ __all__ = [
     "deserialize_provenance",
     "from_anndata",
     "load_hdf5",
+    "read_csv",
     "save_hdf5",
     "serialize_dataframe",
     "serialize_dense_matrix",
     "serialize_provenance",
     "serialize_sparse_matrix",
     "to_anndata",
+    "write_csv",
 ]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from h5burst import durable
 from scptensor.core.exceptions import AssayNotFoundError, LayerNotFoundError
 from scptensor.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
-from scptensor.io.pandasframes import from_pandas, to_pandas
+from scptensor.io.exceptions import IOWriteError
+from scptensor.io.pandasframes import from_pandas, times_as_text, to_pandas
 
 MASK_LAYER = "mask"
 _LEFT_OUT = ("obsm", "varm", "obsp", "varp", "uns")
@@ -74,6 +80,31 @@ def to_anndata(container: ScpContainer, assay: str, layer: str) -> Any:
         var=to_pandas(source.var, source.feature_id_col, "var"),
         layers={} if matrix.M is None else {MASK_LAYER: _for_anndata(matrix.M)},
     )
+
+
+def write_h5ad(
+    container: ScpContainer, path: str | os.PathLike[str], assay: str, layer: str, *, overwrite: bool = False
+) -> None:
+    """Write one layer as an AnnData file, which appears when it is complete.
+
+    Dates and times, which such files do not hold, become text with a `UserWarning`. Errors as `to_anndata`, and
+    `IOWriteError`.
+    """
+    adata, target = to_anndata(container, assay, layer), Path(path)
+    times_as_text(adata.obs, "obs")
+    times_as_text(adata.var, "var")
+    try:
+        # AnnData opens its file itself, so it cannot write where a save holds the lock.
+        with (
+            durable.replacing(target, overwrite=overwrite) as temporary,
+            TemporaryDirectory(dir=target.parent) as folder,
+        ):
+            adata.write_h5ad(Path(folder) / "written.h5ad")
+            shutil.copyfile(Path(folder) / "written.h5ad", temporary)
+    except FileExistsError as error:
+        raise IOWriteError("File already exists", target) from error
+    except OSError as error:
+        raise IOWriteError(error.strerror or str(error), target) from error
 
 
 def _for_anndata(values: Any) -> Any:

@@ -152,7 +152,8 @@ def check_version(root: Group) -> None:
         raise IOFormatError(f"Version {version} not supported (supported: {', '.join(SUPPORTED_VERSIONS)})")
     for name in ("obs", "assays"):
         if not isinstance(root.children.get(name), Group):
-            raise IOFormatError(f"Missing required group: {name}")
+            hint = " (this looks like an AnnData file: see from_anndata)" if {"X", "var"} & set(root.children) else ""
+            raise IOFormatError(f"Missing required group: {name}{hint}")
     if version is None:
         raise IOFormatError("Version 0.0 not supported: the file has no attribute format_version")
 

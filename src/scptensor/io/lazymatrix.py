@@ -91,6 +91,16 @@ class LazyMatrix(ScpMatrix):
         made.indptr = (edges - first).astype(made.indices.dtype)
         return made
 
+    def stored_as(self, name: str) -> str:
+        """What X or M is in the file, in words: "float64", "float32, coo, 1200 entries"; "" where it is not there."""
+        if not has_matrix(name, self._group):
+            return ""
+        dtype = str(stored_dtype(name, self._group, self._where))
+        if name in self._group.children:
+            return dtype
+        fmt = self._group.attrs.get(f"{name}_original_format", "csr")
+        return f"{dtype}, {fmt}, {self._node(f'{name}_data').data.shape[0]} entries"
+
     def stored_nodes(self, name: str, storage: Storage) -> MatrixNodes | None:
         """The nodes of X or M as they lie in the file, to be streamed; None for what must be read to be saved."""
         if name in self._read or not has_matrix(name, self._group):

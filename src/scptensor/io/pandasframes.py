@@ -122,3 +122,16 @@ def _to_pandas_times(series: pl.Series, nulls: np.ndarray[Any, Any]) -> Any:
     zone = getattr(dtype, "time_zone", None)
     made = pd.Series(values)
     return (made if zone is None else made.dt.tz_localize("UTC").dt.tz_convert(zone)).array
+
+
+def times_as_text(frame: Any, where: str) -> None:
+    """Replace columns of dates, times and durations of a pandas frame by their text (ISO 8601)."""
+    for name in frame.columns:
+        if frame[name].dtype.kind in "mM":
+            warnings.warn(
+                f"{where} column {name!r} of dtype {frame[name].dtype} becomes text", UserWarning, stacklevel=3
+            )
+            texts = [
+                None if none else value.isoformat() for value, none in zip(frame[name], frame[name].isna(), strict=True)
+            ]
+            frame[name] = object_array(texts)

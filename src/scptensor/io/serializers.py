@@ -14,7 +14,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from h5burst import store
-from h5burst.tree import Array, Group, Node, UnsupportedValueError, unescape
+from h5burst.tree import Array, Group, Node, UnsupportedValueError, escape_link, unescape
 from scptensor.core.history import ProvenanceLog
 from scptensor.io.csr import dense_parts
 from scptensor.io.exceptions import IOWriteError
@@ -121,5 +121,5 @@ def _read_dataset(dataset: h5py.Dataset) -> Array:
 
 
 def _read_extras(group: h5py.Group) -> Group | None:
-    extras = group.file.get("/".join((EXTRAS, *(part for part in group.name.split("/") if part))))
+    extras = group.file.get("/".join((EXTRAS, *map(escape_link, _path(group)))))
     return child_group(_read(extras)) if isinstance(extras, h5py.Group) else None
