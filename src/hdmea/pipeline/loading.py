@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from h5burst.tree import BlockSource
+from hdmea.features.eimage_sta import FEATURE, EImageSTA, compute_eimage_sta
 from hdmea.io import hdf5_store
 from hdmea.io.cmcr import CmcrRecording, open_recording
 from hdmea.io.cmtr import read_meta, read_units
@@ -22,9 +22,10 @@ from hdmea.io.section_time import WINDOWS
 from hdmea.pipeline.results import LoadResult
 from hdmea.pipeline.session import PipelineSession
 from hdmea.utils.clock import utc_now
-from hdmea.utils.exceptions import ConfigurationError, MismatchError
+from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MismatchError
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.names import recording_path
+from hdmea.utils.progress import reporting
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +167,79 @@ def firing_rate(spikes: npt.NDArray[np.uint64], rate: float, duration_s: float) 
     return (counts / RATE_BIN_S).astype(np.float32)
 
 
+def read_with_images(
+    cmcr_path: Path, cmtr_path: Path, dataset_id: str, options: EImageLoad
+) -> tuple[Loaded, EImageSTA]:
+    """As `read_recording`, and the electrical image of each unit that `options` asks for among its features."""
+    loaded = read_recording(cmcr_path, cmtr_path, dataset_id)
+    wanted = _wanted_units(loaded.units, options.unit_ids)
+    with open_recording(cmcr_path) as cmcr, reporting("electrical images") as progress:
+        if cmcr.sensor is None:
+            raise DataLoadError(f"{cmcr_path} holds no sensor stream: no electrical images can be made", cmcr_path)
+        if options.load_sys_meta:
+            loaded.metadata |= {"cmcr_meta": dict(cmcr.meta), "cmtr_meta": read_meta(cmtr_path)[0]}
+        images = compute_eimage_sta(
+            cmcr.sensor,
+            {unit_id: loaded.units[unit_id]["spike_times"] for unit_id in wanted},
+            sampling_rate=loaded.metadata["acquisition_rate"],
+            progress=progress,
+            **options.parameters,
+        )
+    for unit_id, feature in images.features.items():
+        loaded.units[unit_id]["features"][FEATURE] = feature
+    if images.without_spikes:
+        loaded.warn(
+            f"no spikes to average for the electrical images of {', '.join(images.without_spikes)}: they are NaN"
+        )
+    if not options.load_sys_meta:
+        del loaded.metadata["sys_meta"]
+    if not options.load_unit_meta:
+        for unit in loaded.units.values():
+            unit.pop("unit_meta", None)
+    return loaded, images
+
+
+def with_images(units: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The units that have an electrical image."""
+    return [unit_id for unit_id, unit in units.items() if FEATURE in (unit.get("features") or {})]
+
+
+def has_images(session: PipelineSession) -> bool:
+    return bool(with_images(session.units))
+
+
+def count_images(path: Path) -> int:
+    """How many units of a file have an electrical image."""
+    with hdf5_store.open_recording_hdf5(path) as file:
+        units = hdf5_store.list_units(file)
+        return sum(FEATURE in hdf5_store.list_features(file, unit_id) for unit_id in units)
+
+
+@dataclass(frozen=True)
+class EImageLoad:
+    """What `load_recording_with_eimage_sta` is asked for; `parameters` are those of `compute_eimage_sta`."""
+
+    parameters: Mapping[str, Any]
+    unit_ids: Sequence[str] | None
+    load_unit_meta: bool
+    load_sys_meta: bool
+
+    def config(self) -> dict[str, Any]:
+        """What tells one result from another; the length of a chunk does not."""
+        config = {name: value for name, value in self.parameters.items() if name != "chunk_duration_s"}
+        config["window_range"] = list(config["window_range"])
+        config["unit_ids"] = None if self.unit_ids is None else sorted(self.unit_ids)
+        return config | {"load_unit_meta": self.load_unit_meta, "load_sys_meta": self.load_sys_meta}
+
+
+def _wanted_units(units: Mapping[str, Any], unit_ids: Sequence[str] | None) -> list[str]:
+    if unit_ids is None:
+        return list(units)
+    if unknown := [unit_id for unit_id in unit_ids if unit_id not in units]:
+        raise ConfigurationError(f"no units {', '.join(map(str, unknown))}; there are: {', '.join(units) or 'none'}")
+    return list(dict.fromkeys(unit_ids))
+
+
 def read_spike_file(path: Path, dataset_id: str, acquisition_rate: float) -> Loaded:
     """Everything that `load_spikes` takes from a file in the retinal-wave layout."""
     from hdmea.io.spikes import read_spikes
@@ -186,21 +260,25 @@ def read_spike_file(path: Path, dataset_id: str, acquisition_rate: float) -> Loa
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One load: its step's name, what it is asked for, and the function that reads for a dataset ID."""
+    """One load: its step's name, what it is asked for, how it reads for a dataset ID, and what it would do again."""
 
     step: str
     config: Mapping[str, Any] | None
     read: Callable[[str], Loaded]
     force: bool
+    is_done: Callable[[PipelineSession], bool] = lambda session: bool(session.units)
 
     def into_session(self, session: PipelineSession) -> PipelineSession:
         """Load into a session; one that is loaded already stays as it is without `force`."""
-        if session.units and not self.force:
-            self._check_same(session.params_hash, f"session {session.dataset_id!r}")
-            logger.warning("%s was done already: the session is unchanged; pass force=True to redo it", self.step)
+        done = self.is_done(session)
+        if done and not self.force:
+            other = " (with another config)" if session.params_hash not in (None, params_hash(self.config)) else ""
+            logger.warning(
+                "%s was done already%s: the session is unchanged; pass force=True to redo it", self.step, other
+            )
             return session
         loaded = self.read(session.dataset_id)
-        if session.units:
+        if done:
             _forget_recording(session)
         self._fill(session, loaded)
         return session
@@ -213,25 +291,26 @@ class LoadJob:
         loaded = self.read(dataset_id)
         session = PipelineSession(dataset_id, output_dir=Path(output_dir))
         self._fill(session, loaded)
-        session.save(path, overwrite=True)
+        session.save(path, overwrite=self.force)
         return LoadResult(path, dataset_id, session.unit_count, True, list(loaded.warnings)), loaded
 
     def _cached(self, path: Path) -> LoadResult:
         with hdf5_store.open_recording_hdf5(path) as file:
-            if not hdf5_store.get_stage1_status(file)["completed"]:
+            status = hdf5_store.get_stage1_status(file)
+            if not status["completed"]:
                 raise FileExistsError(f"{path} exists and is not complete: pass force=True to load anew")
-            self._check_same(hdf5_store.get_stage1_status(file)["params_hash"], str(path))
+            if status["params_hash"] != params_hash(self.config):
+                raise FileExistsError(f"{path} was loaded with another config: pass force=True to load anew")
             count, dataset_id = len(hdf5_store.list_units(file)), str(file.attrs["dataset_id"])
-            warning = f"{path} was loaded with the same config before: returned as it is (cache hit){_origin(file)}"
+            origin = file.attrs.get("source_files", "not known")
+        warning = f"{path} was loaded with the same config before: returned as it is (cache hit); its sources: {origin}"
         logger.warning(warning)
         return LoadResult(path, dataset_id, count, True, [warning])
 
-    def _check_same(self, known_hash: str | None, where: str) -> None:
-        if known_hash is not None and known_hash != params_hash(self.config):
-            raise FileExistsError(f"{where} was loaded with another config: pass force=True to load anew")
-
     def _fill(self, session: PipelineSession, loaded: Loaded) -> None:
-        session.units.update(loaded.units)
+        for unit_id, fields in loaded.units.items():
+            unit = session.units.setdefault(unit_id, {})
+            unit.update({**fields, "features": {**(unit.get("features") or {}), **fields["features"]}})
         session.add_stimulus(loaded.stimulus)
         session.add_metadata(loaded.metadata)
         session.source_files.update(loaded.source_files)
@@ -240,11 +319,6 @@ class LoadJob:
         session.mark_step_complete(self.step)
         if (size := session.memory_estimate_gb) > LARGE_SESSION_GB:
             logger.warning("Session %s holds %.1f GB in memory", session.dataset_id, size)
-
-
-def _origin(file: h5py.File) -> str:
-    text = file.attrs.get("source_files")
-    return "" if text is None else f"; its sources: {text}"
 
 
 def _forget_recording(session: PipelineSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from hdmea.io.session_file import stage1_completed
 from hdmea.pipeline import loading
 from hdmea.pipeline.both_ways import Outcome, Target, run_step
 from hdmea.pipeline.loading import LoadJob
-from hdmea.pipeline.results import ExtractionResult, LoadResult
+from hdmea.pipeline.results import ExtractionResult, LoadResult, LoadWithEImageSTAResult
 from hdmea.pipeline.session import PipelineSession
-from hdmea.utils.exceptions import MissingInputError
+from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.names import default_dataset_id
 
 
@@ -73,6 +74,91 @@ def _paths(
     if session is None or cmcr_path is not None or cmtr_path is not None:
         return cmcr_path, cmtr_path
     return session.source_files.get("cmcr_path"), session.source_files.get("cmtr_path")
+
+
+def load_recording_with_eimage_sta(
+    cmcr_path: str | Path | None = None,
+    cmtr_path: str | Path | None = None,
+    dataset_id: str | None = None,
+    *,
+    output_dir: str | Path = "artifacts",
+    force: bool = False,
+    duration_s: float = 120.0,
+    spike_limit: int | None = 10000,
+    unit_ids: Sequence[str] | None = None,
+    window_range: tuple[int, int] = (-10, 40),
+    cutoff_hz: float = 100.0,
+    filter_order: int = 2,
+    skip_highpass: bool = False,
+    chunk_duration_s: float = 10.0,
+    session: PipelineSession | None = None,
+    load_unit_meta: bool = True,
+    load_sys_meta: bool = True,
+) -> LoadWithEImageSTAResult | PipelineSession:
+    """Load a recording as `load_recording` does, and compute the electrical image of its units in the same go.
+
+    The sensor stream is read in chunks, high-pass filtered without phase shift and averaged around each unit's
+    spikes: `units[id]["features"]["eimage_sta"]` holds float32 (window, rows, columns), and in its metadata
+    `n_spikes`, `n_spikes_excluded` and the parameters. See `hdmea.features.eimage_sta.compute_eimage_sta` for these.
+
+    Parameters
+    ----------
+    unit_ids
+        Units to compute images of; default all. All units are loaded.
+    chunk_duration_s
+        Seconds to read at once; the result does not depend on it.
+    load_unit_meta, load_sys_meta
+        Whether to keep the sorter's quality measures (`unit_meta`), and the files' own facts (`sys_meta`,
+        `cmcr_meta`, `cmtr_meta`).
+
+    Raises
+    ------
+    ConfigurationError
+        Not both paths, a wrong suffix, or unknown units.
+    DataLoadError
+        A file cannot be read as what it should be, or holds no sensor stream.
+    ValueError
+        A parameter outside its range.
+    FileNotFoundError, MismatchError, FileExistsError
+        As `load_recording`.
+    """
+    started = time.perf_counter()
+    cmcr, cmtr = loading.checked_paths(*_paths(cmcr_path, cmtr_path, session))
+    if cmcr is None or cmtr is None:
+        raise ConfigurationError("electrical images need both the .cmcr and the .cmtr file")
+    parameters = {
+        "duration_s": duration_s,
+        "spike_limit": spike_limit,
+        "window_range": window_range,
+        "cutoff_hz": cutoff_hz,
+        "filter_order": filter_order,
+        "skip_highpass": skip_highpass,
+        "chunk_duration_s": chunk_duration_s,
+    }
+    options = loading.EImageLoad(parameters, unit_ids, load_unit_meta, load_sys_meta)
+    filter_seconds = 0.0
+
+    def read(name: str) -> loading.Loaded:
+        nonlocal filter_seconds
+        loaded, images = loading.read_with_images(cmcr, cmtr, name, options)
+        filter_seconds = images.filter_seconds
+        return loaded
+
+    job = LoadJob("load_recording_with_eimage_sta", options.config(), read, force, loading.has_images)
+    if session is not None:
+        return job.into_session(session)
+    result, loaded = job.into_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir)
+    count = loading.count_images(result.hdf5_path) if loaded is None else len(loading.with_images(loaded.units))
+    return LoadWithEImageSTAResult(
+        result.hdf5_path,
+        result.dataset_id,
+        result.num_units,
+        count,
+        result.stage1_completed,
+        time.perf_counter() - started,
+        filter_seconds,
+        result.warnings,
+    )
 
 
 def load_spikes(
