@@ -1,0 +1,57 @@
+"""Runs the examples of a document, so that none of them can go stale.
+
+The ```python blocks of a page are one program, run in an empty folder. In its ```console blocks, each line that begins
+with "$ " is a command of this distribution, run in that folder after it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+COMMANDS = ("h5burst", "hdmea", "scptensor")
+
+
+def run_examples(page: Path, folder: Path, *, timeout_s: float = 120) -> str:
+    """Run all examples of `page` in `folder` and return what they print. AssertionError with the output of one that fails."""
+    script = folder / f"{page.stem}_examples.py"
+    script.write_text(python_program(page.read_text(encoding="utf-8")), encoding="utf-8")
+    printed = _run([sys.executable, str(script)], folder, f"the python blocks of {page.name}", timeout_s)
+    script.unlink()
+    for command in console_commands(page.read_text(encoding="utf-8")):
+        program, *arguments = shlex.split(command)
+        assert program in COMMANDS, f"{page.name}: only {COMMANDS} can be run, not {command!r}"
+        start = f"import sys; from {program}.cli import main; sys.exit(main())"
+        printed += _run([sys.executable, "-c", start, *arguments], folder, f"{page.name}: {command}", timeout_s)
+    return printed
+
+
+def python_program(text: str) -> str:
+    """The ```python blocks of a page; every line keeps its number, so that a traceback points into the page."""
+    return "\n".join(line if language == "python" else "" for line, language in _lines(text)) + "\n"
+
+
+def console_commands(text: str) -> list[str]:
+    """What follows "$ " in the ```console blocks of a page."""
+    return [line[2:] for line, language in _lines(text) if language == "console" and line.startswith("$ ")]
+
+
+def _lines(text: str) -> list[tuple[str, str]]:
+    """Every line with the language of the block that it lies in; "" outside of blocks, and for the fences."""
+    found, language, inside = [], "", False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            inside = not inside
+            language = line[3:].strip() if inside else ""
+            found.append((line, ""))
+        else:
+            found.append((line, language if inside else ""))
+    return found
+
+
+def _run(command: list[str], folder: Path, what: str, timeout_s: float) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
+    assert done.returncode == 0, f"{what} failed:\n{done.stdout}{done.stderr}"
+    return done.stdout

@@ -1,0 +1,33 @@
+"""Every example of the documentation runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docs_examples import console_commands, python_program, run_examples
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_examples_of_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("anndata")
+    printed = run_examples(DOCS / "scptensor.md", tmp_path)
+    assert "File already exists" in printed
+    assert "2 samples, 3 features" in printed
+
+
+PAGE = "text\n```python\nx = 1\n```\n```console\n$ scptensor --help\noutput\n```\n```text\ny\n```\n```python\nprint(x)\n```\n"
+
+
+def test_blocks_keep_their_lines() -> None:
+    assert python_program(PAGE).splitlines() == ["", "", "x = 1", *[""] * 9, "print(x)", ""]
+    assert console_commands(PAGE) == ["scptensor --help"]
+
+
+def test_an_example_that_fails_is_told(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nraise SystemExit('broken')\n```\n")
+    with pytest.raises(AssertionError, match=r"the python blocks of page\.md failed:\nbroken"):
+        run_examples(page, tmp_path)
