@@ -69,8 +69,9 @@ class DatasetBlocks:
 
     Contiguous data are read past the library, by position, straight into the caller's buffer: no lock that other
     readers wait for, and a fifth faster than `Dataset.read_direct` from the page cache. Chunks in deflate, shuffle and
-    fletcher32 are read by position and decoded in threads, each once when rows are asked for in ascending order.
-    Everything else goes through the library.
+    fletcher32 are read by position and decoded in threads, each once when rows are asked for in ascending order: of a
+    band of chunks that a block cuts, the rest is kept. Everything else goes through the library. One thread at a time
+    may read.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -275,8 +275,12 @@ class _TwoPasses:
                 block, *tiles, self._cascade.coefficients, self._forward, out, filtered, padded, self._level
             )
 
-        parallel_map(run, tile_ranges(block.shape[1], self._threads), self._threads)
+        self._over_tiles(run, block)
         self._waiting.append(out)
+
+    def _over_tiles(self, run: Callable[[tuple[int, int]], None], block: Samples) -> None:
+        if len(block):
+            parallel_map(run, tile_ranges(block.shape[1], self._threads), self._threads)
 
     def _pass_backward(self, count: int, states: Doubles) -> Iterator[Floats]:
         """Filter everything that waits backwards from `states`; give the first `count` blocks."""
@@ -289,7 +293,7 @@ class _TwoPasses:
                 padded = self._scratch("backward", size, np.float32)
                 _ext.backward_pass(block, *tiles, self._cascade.coefficients, states, padded, self._level)
 
-            parallel_map(run, tile_ranges(block.shape[1], self._threads), self._threads)
+            self._over_tiles(run, block)
             if index < count:
                 done.append(block)
         for _ in range(count):
