@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import sys
@@ -113,17 +114,17 @@ def run_dask(
     `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
     """
     try:
-        from distributed import Client, as_completed
+        distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
         raise ConfigurationError('the dask engine needs: pip install "h5burst[hpc]"') from error
     outcomes: dict[str, Outcome] = {}
-    with Client(address=scheduler, scheduler_file=scheduler_file, set_as_default=False) as client:
+    with distributed.Client(address=scheduler, scheduler_file=scheduler_file, set_as_default=False) as client:
         client.run_on_scheduler(_allow_failures, retries)
         futures = {
             client.submit(run_job, job, pure=False, key=f"hdmea-{i}-{id(jobs)}"): job for i, job in enumerate(jobs)
         }
         attempts = dict.fromkeys((job.dataset_id for job in jobs), 1)
-        queue = as_completed(list(futures))
+        queue = distributed.as_completed(list(futures))
         failures = 0
         while queue.count() and not stop.is_set():
             for future in queue.next_batch(block=False) or _next(queue, stop):
