@@ -108,7 +108,7 @@ def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None =
     outside 0-9, and `storage.chunks` that do not fit the shape.
     """
     storage = storage or Storage()
-    filters = codecs.filters_for(storage, dtype.itemsize)
+    codecs.filters_for(storage, dtype.itemsize)  # refuses an unknown codec however small the array
     size = math.prod(shape) * dtype.itemsize
     if not size or size <= compact_limit(storage) or (not shape and size <= COMPACT_LIMIT):
         return None
@@ -118,7 +118,7 @@ def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None =
     chunk_bytes = math.prod(chunks) * dtype.itemsize
     if chunk_bytes > MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
-    return ChunkPlan(shape, dtype, chunks, codecs.with_chunk_size(filters, dtype.itemsize, chunk_bytes))
+    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes))
 
 
 def plan_text(shape: tuple[int, ...]) -> ChunkPlan | None:
@@ -163,6 +163,8 @@ def encode(
         mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize)
         return EncodedChunk(index, offset, mask, payload)
 
+    if not codecs.is_threaded(plan.filters):
+        threads = 1  # the caller may hold the lock that libhdf5 then needs
     return bounded_map(filtered, _parts(data, plan), threads)
 
 

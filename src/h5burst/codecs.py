@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from h5burst import deflating
+from h5burst import deflating, plugins
 from h5burst._ext import shuffle as kernels
 from h5burst.buffers import Bytes, scratch
+from h5burst.plugins import BLOSC, LZF, ZSTD
 from h5burst.tree import Storage
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-DEFLATE, SHUFFLE, FLETCHER32, LZF, BLOSC, ZSTD = 1, 2, 3, 32000, 32001, 32015
+DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 CODECS = (None, "gzip", "lzf", "blosc", "zstd")
+_PLUGINS = {"lzf": LZF, "blosc": BLOSC, "zstd": ZSTD}
 OPTIONAL = 1  # flag: a chunk that a filter cannot make smaller is stored without it
 DEFAULT_GZIP_LEVEL = 4
 
@@ -37,41 +38,43 @@ class ChunkError(OSError):
     """A chunk that does not decode: its checksum, its compressed stream or its length is wrong."""
 
 
-def filters_for(storage: Storage, itemsize: int) -> tuple[Filter, ...]:
-    """The pipeline that a storage wish means: shuffle before a codec, fletcher32 always last.
+def filters_for(storage: Storage, itemsize: int, chunk_bytes: int = 0) -> tuple[Filter, ...]:
+    """The pipeline that a storage wish means for chunks of this size: shuffle, codec, fletcher32 always last.
 
     Raises ValueError for an unknown codec or a level outside 0-9.
     """
-    if storage.codec not in CODECS:
-        raise ValueError(f"unknown codec {storage.codec!r}: choose one of {CODECS}")
-    level = storage.level
+    codec, level = storage.codec, storage.level
+    if codec not in CODECS:
+        raise ValueError(f"unknown codec {codec!r}: choose one of {CODECS}")
     if level is not None and not 0 <= level <= 9:
         raise ValueError(f"level must be 0 to 9, got {level}")
     filters = []
-    if storage.codec in ("gzip", "lzf", "zstd") and itemsize > 1:
+    if codec in ("gzip", "lzf", "zstd") and itemsize > 1:  # blosc shuffles by itself
         filters.append(Filter(SHUFFLE, OPTIONAL, (itemsize,), "shuffle"))
-    if storage.codec == "gzip":
+    if codec == "gzip":
         filters.append(Filter(DEFLATE, OPTIONAL, (DEFAULT_GZIP_LEVEL if level is None else level,), "deflate"))
-    elif storage.codec is not None:
-        raise ValueError(f"codec {storage.codec!r} is not built yet")
+    elif codec is not None:
+        number = _PLUGINS[codec]
+        values = plugins.client_values(number, level, itemsize, chunk_bytes)
+        filters.append(Filter(number, OPTIONAL, values, codec))
     filters.append(Filter(FLETCHER32, 0, (), "fletcher32"))
     return tuple(filters)
-
-
-def with_chunk_size(filters: tuple[Filter, ...], itemsize: int, chunk_bytes: int) -> tuple[Filter, ...]:
-    """The same pipeline with the client values that depend on the size of a chunk."""
-    return filters
 
 
 def register(filters: Sequence[Filter]) -> None:
     """Make sure that libhdf5 knows these filters."""
     if any(step.id in (BLOSC, ZSTD) for step in filters):
-        importlib.import_module("hdf5plugin")
+        plugins.register()
+
+
+def is_threaded(filters: Sequence[Filter]) -> bool:
+    """Whether `encode` needs no libhdf5 and its lock, so that it may work in any thread."""
+    return can_decode(filters)
 
 
 def can_decode(filters: Sequence[Filter]) -> bool:
     """Whether `decode` knows all these filters."""
-    return all(step.id in (DEFLATE, SHUFFLE, FLETCHER32) for step in filters)
+    return all(step.id in (DEFLATE, SHUFFLE, FLETCHER32) or plugins.is_direct(step.id) for step in filters)
 
 
 def encode(data: Bytes, filters: Sequence[Filter], itemsize: int) -> tuple[int, bytes | bytearray]:
@@ -83,16 +86,25 @@ def encode(data: Bytes, filters: Sequence[Filter], itemsize: int) -> tuple[int, 
             shuffled = scratch("shuffled", data.size)
             kernels.shuffle(data, step.values[0] if step.values else itemsize, shuffled)
             current, planes = shuffled, max(1, step.values[0] if step.values else itemsize)
-        elif step.id == DEFLATE:
-            # Level 0 means no compression, which HDF5's own filter, too, leaves out of the chunk.
-            packed = deflating.compress(current, step.values[0], planes) if step.values[0] else None
-            if packed is not None and len(packed) < data.size:
-                current = packed
-            else:
-                mask |= 1 << bit
-        else:
+        elif step.id == FLETCHER32:
             current = _with_checksum(current)
+        else:
+            packed = _packed(current, step, planes, itemsize)
+            if packed is None:
+                mask |= 1 << bit
+            else:
+                current = packed
     return mask, current
+
+
+def _packed(data: Bytes, step: Filter, planes: int, itemsize: int) -> bytes | bytearray | None:
+    """What a codec makes of a chunk, None where it does not get smaller: it is then left out of that chunk."""
+    if step.id in (DEFLATE, ZSTD) and step.values[0] == 0:
+        return None  # level 0 means no compression
+    if step.id != DEFLATE:
+        return plugins.compress(step.id, step.values, data, itemsize)
+    packed = deflating.compress(data, step.values[0], planes)
+    return packed if len(packed) < data.size else None
 
 
 def _with_checksum(data: Any) -> bytearray:
@@ -110,13 +122,13 @@ def decode(payload: Buffer, filters: Sequence[Filter], filter_mask: int, itemsiz
             continue
         if step.id == FLETCHER32:
             current = _checked(current)
-        elif step.id == DEFLATE:
-            current = _inflated(current, out.size)
         elif step.id == SHUFFLE:
             if current.size != out.size:
                 raise ChunkError(f"a chunk of {out.size} bytes came out as {current.size}")
             kernels.unshuffle(current, step.values[0] if step.values else itemsize, out)
             current = out
+        else:
+            current = _unpacked(current, step, out.size)
     if current.size != out.size:
         raise ChunkError(f"a chunk of {out.size} bytes came out as {current.size}")
     if current is not out:
@@ -132,8 +144,10 @@ def _checked(payload: Bytes) -> Bytes:
     return data
 
 
-def _inflated(data: Bytes, size: int) -> Bytes:
+def _unpacked(data: Bytes, step: Filter, size: int) -> Bytes:
     try:
-        return np.frombuffer(deflating.decompress(data, size), np.uint8)
+        if step.id == DEFLATE:
+            return np.frombuffer(deflating.decompress(data, size), np.uint8)
+        return np.frombuffer(plugins.decompress(step.id, step.values, data), np.uint8)
     except ValueError as error:
-        raise ChunkError(f"a gzip chunk does not decompress ({error}): the file is damaged") from error
+        raise ChunkError(f"a {step.name or 'compressed'} chunk does not decompress ({error}): it is damaged") from error

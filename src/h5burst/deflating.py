@@ -18,7 +18,7 @@ from h5burst.buffers import Bytes, scratch
 
 LEAST_STRETCH = 16 * 1024  # bytes; in shorter planes one code for all is better than one each
 LONGEST_STRETCH = 256 * 1024
-SAMPLE = 32 * 1024
+SAMPLE = 16 * 1024
 # What share of all the compressed bytes the matches in one stretch must save to be worth their time, by level.
 _LEAST_SHARE = (1.0, 0.01, 0.01, 0.0025, 0.0025, 0.0025, 0.001, 0.001, 0.0005, 0.0005)
 _SURE_SHARE = 0.05  # beyond it the quick estimate is taken at its word
