@@ -148,6 +148,6 @@ def _unpacked(data: Bytes, step: Filter, size: int) -> Bytes:
     try:
         if step.id == DEFLATE:
             return np.frombuffer(deflating.decompress(data, size), np.uint8)
-        return np.frombuffer(plugins.decompress(step.id, step.values, data), np.uint8)
+        return np.frombuffer(plugins.decompress(step.id, step.values, data, size), np.uint8)
     except ValueError as error:
         raise ChunkError(f"a {step.name or 'compressed'} chunk does not decompress ({error}): it is damaged") from error

@@ -89,22 +89,41 @@ def compress(filter_id: int, values: tuple[int, ...], data: Bytes, itemsize: int
     function = _function(filter_id)
     if function is None:
         return _compress_in_memory_file(filter_id, values, data, itemsize)
-    packed = _call(function, 0, values, data)
-    return packed if packed is not None and len(packed) < data.size else None
+    return _call(function, 0, values, data, data.size - 1)
 
 
-def decompress(filter_id: int, values: tuple[int, ...], data: Bytes) -> bytes:
-    """The chunk behind what a direct filter made. Raises ValueError for damaged data."""
+def decompress(filter_id: int, values: tuple[int, ...], data: Bytes, size: int) -> bytes:
+    """The `size` bytes behind what a direct filter made. Raises ValueError for damaged data."""
     function = _function(filter_id)
     if function is None:
         raise LookupError(f"filter {filter_id} can only be called by libhdf5")
-    whole = _call(function, _REVERSE, values, data)
-    if whole is None:
-        raise ValueError(f"filter {filter_id} fails")
+    # The filters believe what the data say of their own length; so that is looked at before.
+    claimed = _blosc_length(data) if filter_id == BLOSC else _zstd_length(data)
+    whole = _call(function, _REVERSE, values, data, size) if claimed == size else None
+    if whole is None or len(whole) != size:
+        raise ValueError(f"it does not hold {size} bytes")
     return whole
 
 
-def _call(function: Callable[..., int], flags: int, values: tuple[int, ...], data: Bytes) -> bytes | None:
+def _blosc_length(data: Bytes) -> int:
+    """Bytes that a blosc buffer says it holds; -1 where it is not as long as it says it is itself."""
+    head = data[:16].tobytes()
+    return int.from_bytes(head[4:8], "little") if data.size == int.from_bytes(head[12:16], "little") >= 16 else -1
+
+
+def _zstd_length(data: Bytes) -> int:
+    """Bytes that a zstd frame (RFC 8878, 3.1.1.1) says it holds; -1 where it does not say."""
+    head = data[:18].tobytes()
+    if data.size < 9 or head[:4] != b"\x28\xb5\x2f\xfd":
+        return -1
+    is_single_segment, code = head[4] >> 5 & 1, head[4] >> 6
+    width = (is_single_segment, 2, 4, 8)[code]
+    start = 5 + (1 - is_single_segment) + (0, 1, 2, 4)[head[4] & 3]
+    return int.from_bytes(head[start : start + width], "little") + (256 if code == 1 else 0) if width else -1
+
+
+def _call(function: Callable[..., int], flags: int, values: tuple[int, ...], data: Bytes, most: int) -> bytes | None:
+    """What a filter returns, None where it fails (some then return an error as a size) or gives more than `most`."""
     runtime = _runtime()
     room = ctypes.c_size_t(data.size)
     buffer = ctypes.c_void_p(runtime.malloc(max(1, data.size)))
@@ -114,7 +133,7 @@ def _call(function: Callable[..., int], flags: int, values: tuple[int, ...], dat
     numbers = (ctypes.c_uint * len(values))(*values)
     try:
         size = function(flags, len(values), numbers, data.size, ctypes.byref(room), ctypes.byref(buffer))
-        return ctypes.string_at(buffer, size) if size else None
+        return ctypes.string_at(buffer, size) if 0 < size <= most else None
     finally:
         runtime.free(buffer)
 
