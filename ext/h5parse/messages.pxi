@@ -59,7 +59,7 @@ cdef class Messages:
     cdef object owner  # answers what is rare
     cdef dict types
     cdef Space space
-    cdef bint has_space, is_group, external, old_fill, links_ordered, attributes_ordered
+    cdef bint escaped, has_space, is_group, external, old_fill, links_ordered, attributes_ordered
     cdef Span type, layout, filters, fill
     cdef Type shared_type
     cdef uint64_t link_heap, link_tree, attribute_heap, attribute_tree, symbol_tree, symbol_heap
@@ -78,7 +78,7 @@ cdef class Messages:
         """Read an object header and sort its messages. Text that attributes refer to is fetched at once."""
         cdef size_t i
         cdef Message* message
-        self.has_space = self.is_group = self.external = self.old_fill = self.links_ordered = self.attributes_ordered = False
+        self.escaped = self.has_space = self.is_group = self.external = self.old_fill = self.links_ordered = self.attributes_ordered = False
         self.type.data = self.layout.data = self.filters.data = self.fill.data = NULL
         self.shared_type = None
         self.link_heap = self.attribute_heap = self.symbol_tree = UNDEFINED
@@ -93,12 +93,17 @@ cdef class Messages:
         if len(self.attributes) > 1:
             self.sort_attributes()
         if self.symbol_tree != UNDEFINED:
-            self.links += [(*link, 0) for link in self.owner.symbol_links(self.symbol_tree, self.symbol_heap)]
+            for name, target in self.owner.symbol_links(self.symbol_tree, self.symbol_heap):
+                self.links.append((self.name(byte_pointer(name), len(name)), target, 0))
         if self.link_heap != UNDEFINED:
             for body in self.owner.dense_links(self.link_heap, self.link_tree):
                 self.take_link(byte_pointer(body), len(body))
         if len(self.links) > 1:
             self.links.sort(key=third if self.links_ordered else first)
+        if self.escaped:
+            self.links = [(unescape(name), target, order) for name, target, order in self.links]
+            self.attributes = {unescape(name): value for name, value in self.attributes.items()}
+            self.strangers = [unescape(name) for name in self.strangers]
         return 0
 
     cdef int take(self, const Message* message, const uint8_t* p) except -1:
@@ -192,7 +197,7 @@ cdef class Messages:
         at += width
         if length == 0 or length > size - at:
             raise Damage("the name of a link lies outside its message")
-        name = stored_name(p + at, length)
+        name = self.name(p + at, length)
         at += length
         if kind == 0:
             if size - at < 8:
@@ -202,6 +207,12 @@ cdef class Messages:
             target = self.link_value(p + at, size - at)
             self.links.append((name, target if kind == 1 else split_external(target), order))
         return 0
+
+    cdef object name(self, const uint8_t* p, size_t length):
+        """A name as it is stored; names are unescaped once they are in their order."""
+        if length > 1 and p[0] == c"%" and p[1] == c"~":
+            self.escaped = True
+        return PyUnicode_DecodeUTF8(<const char*>p, length, b"surrogateescape")
 
     cdef bytes link_value(self, const uint8_t* p, size_t size):
         if size < 2 or u16(p) > size - 2:
@@ -226,7 +237,7 @@ cdef class Messages:
         unit = 7 if p[0] == 1 else 0
         if name_size == 0 or at + ((name_size + unit) & ~unit) + ((type_size + unit) & ~unit) + space_size > size:
             raise Damage("the parts of an attribute message are longer than it")
-        name = stored_name(p + at, text_length(p + at, name_size))
+        name = self.name(p + at, text_length(p + at, name_size))
         at += (name_size + unit) & ~unit
         try:
             if p[0] > 1 and p[1] & 1:
@@ -349,11 +360,6 @@ cdef bytes span_bytes(Span span):
 cdef size_t text_length(const uint8_t* p, size_t room) noexcept:
     cdef const uint8_t* end = <const uint8_t*>memchr(p, 0, room)
     return room if end == NULL else end - p
-
-
-cdef object stored_name(const uint8_t* p, size_t length):
-    name = PyUnicode_DecodeUTF8(<const char*>p, length, b"surrogateescape")
-    return unescape(name) if length > 1 and p[0] == c"%" and p[1] == c"~" else name
 
 
 def split_external(bytes value) -> tuple:

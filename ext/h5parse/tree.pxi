@@ -212,7 +212,7 @@ cdef class Parser:
         if m.space.rank == NULL_SPACE:
             return None
         type_ = m.dataset_type()
-        if m.layout.size < 4 or not 3 <= p[0] <= 4 or m.external:
+        if m.layout.size < 4 or not 3 <= p[0] <= 5 or m.external:
             return self.owner.read_dataset(m.dataset())
         if p[1] == COMPACT:
             if u16(p + 2) > m.layout.size - 4:
@@ -224,7 +224,7 @@ cdef class Parser:
                 if length > u64(p + 10):
                     raise Damage("a dataset is longer than its storage")
                 return self.run_of_bytes(type_, u64(p + 2), length, False)
-            if p[0] == 4 and p[1] == CHUNKED and self.is_one_plain_chunk(type_, length):
+            if p[0] >= 4 and p[1] == CHUNKED and self.is_one_plain_chunk(type_, length):
                 return self.run_of_bytes(type_, u64(p + m.layout.size - 8), length, m.filters.data != NULL)
         return self.owner.read_dataset(m.dataset())
 

@@ -175,14 +175,16 @@ class LazyArray(NDArrayOperatorsMixin):
             with Reader(self._path, expected=self._stamp) as reader, reader.naming_damage((self._stored_path[1:],)):
                 if self._elements is None:
                     self._elements = Elements(reader.parser.dataset(self._address))
-                elements = self._elements
-                return reader.finish(elements.read(reader.source, box), elements.dataset.type)
+                elements, rank = self._elements, len(self._elements.shape)
+                found = reader.finish(elements.read(reader.source, box[:rank]), elements.dataset.type)
+                inner = tuple(slice(*edge) for edge in box[rank:])  # axes of an array datatype
+                return found[(slice(None),) * rank + inner] if inner else found
         except Uncovered:
             return self._read_by_name(box)
 
     def _read_by_name(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
         with OpenFile(self._path, self._stamp), libhdf5.open_file(self._path) as file:
-            return libhdf5.read_elements(file[self._stored_path], tuple(slice(*edge) for edge in box))
+            return libhdf5.read_elements(file[self._stored_path], tuple(slice(*edge) for edge in box) or ...)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArray, (self._path, self._stamp, self._stored_path, self.shape, self.dtype, self._address)

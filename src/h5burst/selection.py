@@ -21,8 +21,8 @@ def select(key: Any, shape: tuple[int, ...]) -> Selection:
     box: list[tuple[int, int]] = []
     index: list[Any] = []
     for part in parts:
-        if part is None:
-            index.append(None)
+        if part is None or part is Ellipsis:  # the latter stands for no axis any more, but makes an array of a scalar
+            index.append(part)
             continue
         if isinstance(part, np.ndarray) and part.dtype == bool:
             edges, within = _select_mask(part, shape[len(box) : len(box) + part.ndim], len(box))
@@ -35,7 +35,7 @@ def select(key: Any, shape: tuple[int, ...]) -> Selection:
 
 
 def _expand(parts: tuple[Any, ...], rank: int) -> list[Any]:
-    """One part for each axis, or for several in the case of masks; new axes stay in between."""
+    """One part for each axis, or for several in the case of masks; new axes and the ellipsis stay in between."""
     parts = tuple(_plain(part) for part in parts)
     used = sum(part.ndim if _is_mask(part) else part is not None and part is not Ellipsis for part in parts)
     if used > rank:
@@ -43,15 +43,11 @@ def _expand(parts: tuple[Any, ...], rank: int) -> list[Any]:
     ellipses = sum(part is Ellipsis for part in parts)
     if ellipses > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
+    rest = [slice(None)] * (rank - used)
     if not ellipses:
-        parts = (*parts, Ellipsis)
-    out: list[Any] = []
-    for part in parts:
-        if part is Ellipsis:
-            out += [slice(None)] * (rank - used)
-        else:
-            out.append(part)
-    return out
+        return [*parts, *rest]
+    at = next(place for place, part in enumerate(parts) if part is Ellipsis)
+    return [*parts[: at + 1], *rest, *parts[at + 1 :]]
 
 
 def _plain(part: Any) -> Any:

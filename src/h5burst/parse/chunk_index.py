@@ -13,12 +13,12 @@ from h5burst._ext.h5parse import Damage, Source, Uncovered
 from h5burst.parse import symbol_table
 from h5burst.parse.btree2 import read_records
 from h5burst.parse.extensible_array import read_elements as read_extensible_array
-from h5burst.parse.paged import Element, decode_elements, read_pages
+from h5burst.parse.paged import UNDEFINED, Element, ElementFormat, Placed, decode_elements, read_pages
 
-UNDEFINED = (1 << 64) - 1
 _SINGLE, _IMPLICIT, _FIXED_ARRAY, _EXTENSIBLE_ARRAY, _BTREE2 = 1, 2, 3, 4, 5
 _EDGE_CHUNKS_UNFILTERED, _SINGLE_FILTERED = 1, 2  # flags
 _MAX_CHUNK_BYTES = (1 << 32) - 1
+_MAX_BYTES = 1 << 62
 
 Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
@@ -37,14 +37,14 @@ class ChunkedLayout(NamedTuple):
 
 
 def parse_layout(message: bytes, rank: int, element_bytes: int) -> ChunkedLayout:
-    """The body of a layout message, version 3 or 4, of a dataset that is chunked."""
+    """The body of a layout message, version 3 to 5 (which differs from 4 only in larger chunks), of a dataset that is chunked."""
     try:
         layout, stored = _parse_version_3(message) if message[0] == 3 else _parse_version_4(message)
     except (struct.error, IndexError, ValueError) as error:
         raise Damage("a chunked layout message is too short") from error
     if len(layout.chunks) != rank or stored != element_bytes or 0 in layout.chunks:
         raise Damage("the chunks of a dataset do not fit its shape or datatype")
-    if math.prod(layout.chunks) * element_bytes > _MAX_CHUNK_BYTES:
+    if math.prod(layout.chunks) * element_bytes > (_MAX_CHUNK_BYTES if message[0] < 5 else _MAX_BYTES):
         raise Damage("the chunks of a dataset are larger than chunks can be")
     return layout
 
@@ -111,8 +111,7 @@ def read_index(
     if layout.kind == _BTREE2:
         return _from_btree2(source, layout, grid, chunk_bytes, filtered)
     whole = _whole_grid(shape, limits, layout.chunks)
-    elements = _read_elements(source, layout, whole, chunk_bytes, filtered)
-    written = [(place, element) for place, element in elements if element.address != UNDEFINED]
+    written = _read_elements(source, layout, whole, chunk_bytes, filtered)
     coordinates = _coordinates([place for place, _ in written], whole, limits)
     return _index(grid, coordinates, [element for _, element in written])
 
@@ -129,9 +128,9 @@ def _whole_grid(shape: tuple[int, ...], limits: tuple[int, ...], chunks: tuple[i
 
 def _read_elements(
     source: Source, layout: ChunkedLayout, whole: tuple[int, ...], chunk_bytes: int, filtered: bool
-) -> list[tuple[int, Element]]:
-    """(place in the array of chunks, chunk) for each."""
+) -> Placed:
     count = math.prod(whole)
+    form = ElementFormat(0, chunk_bytes, filtered)
     if layout.kind == _SINGLE:
         size, mask = layout.single or (chunk_bytes, 0)
         return [(0, Element(layout.address, size, mask))]
@@ -140,37 +139,34 @@ def _read_elements(
             raise Damage("a dataset claims more chunks than the file has room for")
         return [(i, Element(layout.address + i * chunk_bytes, chunk_bytes, 0)) for i in range(count)]
     if layout.kind == _FIXED_ARRAY:
-        return list(enumerate(_read_fixed_array(source, layout.address, count, chunk_bytes, filtered)))
-    return list(enumerate(read_extensible_array(source, layout.address, chunk_bytes, filtered)))
+        return _read_fixed_array(source, layout.address, count, form)
+    return read_extensible_array(source, layout.address, chunk_bytes, filtered)
 
 
 _FIXED_HEADER = struct.Struct("<4sBBBBQQ")
 
 
-def _read_fixed_array(source: Source, address: int, count: int, chunk_bytes: int, filtered: bool) -> list[Element]:
+def _read_fixed_array(source: Source, address: int, count: int, form: ElementFormat) -> Placed:
     header = source.read_checked(address, _FIXED_HEADER.size + 4, "a chunk index")
     signature, version, client, width, page_bits, entries, block = _FIXED_HEADER.unpack_from(header)
-    if signature != b"FAHD" or version != 0 or client != int(filtered) or page_bits > 63:
+    if signature != b"FAHD" or version != 0 or client != int(form.filtered) or page_bits > 63:
         raise Damage(f"there is no fixed array at address {address}")
     if entries != count or entries * width > source.size:
         raise Damage("a chunk index is of another size than the dataset's grid")
     if block == UNDEFINED:
         return []
-    return _read_fixed_block(source, block, address, count, width, 1 << page_bits, chunk_bytes, filtered)
+    return _read_fixed_block(source, block, address, count, 1 << page_bits, form._replace(width=width))
 
 
-def _read_fixed_block(
-    source: Source, address: int, header: int, count: int, width: int, page: int, chunk_bytes: int, filtered: bool
-) -> list[Element]:
+def _read_fixed_block(source: Source, address: int, header: int, count: int, page: int, form: ElementFormat) -> Placed:
     pages = -(-count // page) if count > page else 0
-    bitmap = -(-pages // 8)
-    prefix = 14 + bitmap
-    block = source.read_checked(address, prefix + (0 if pages else count * width) + 4, "a chunk index")
+    prefix = 14 + -(-pages // 8)
+    block = source.read_checked(address, prefix + (0 if pages else count * form.width) + 4, "a chunk index")
     if block[:5] != b"FADB\0" or int.from_bytes(block[6:14], "little") != header:
         raise Damage(f"there is no fixed array at address {address}")
-    if not pages:
-        return decode_elements(block[prefix:-4], width, chunk_bytes, filtered)
-    return read_pages(source, address + len(block), block[14:prefix], 0, count, page, width, chunk_bytes, filtered)
+    if pages:
+        return read_pages(source, address + len(block), block[14:prefix], 0, count, page, form, 0)
+    return decode_elements(block[prefix:-4], form, 0)
 
 
 def _coordinates(places: list[int], whole: tuple[int, ...], limits: tuple[int, ...]) -> Numbers:
@@ -211,9 +207,9 @@ def _from_btree2(
     if fixed != 8 and not (filtered and 13 <= fixed <= 20):
         raise Damage("the records of a chunk index are of another size")
     rows = [records.data[at : at + records.size] for at in range(0, len(records.data), records.size)]
-    elements = [decode_elements(row[:fixed], fixed, chunk_bytes, filtered)[0] for row in rows]
-    coordinates = [struct.unpack(f"<{rank}q", row[fixed:]) for row in rows]
-    return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), elements)
+    placed = decode_elements(b"".join(row[:fixed] for row in rows), ElementFormat(fixed, chunk_bytes, filtered), 0)
+    coordinates = [struct.unpack(f"<{rank}q", rows[number][fixed:]) for number, _ in placed]
+    return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), [element for _, element in placed])
 
 
 def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...]) -> ChunkIndex:

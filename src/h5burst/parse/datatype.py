@@ -55,7 +55,7 @@ def _decode(message: bytes, at: int, depth: int) -> tuple[Datatype, int]:
     (size,) = struct.unpack_from("<I", message, at + 4)
     if size == 0:
         raise Damage("a datatype has no size")
-    if not 1 <= version <= 4:
+    if not 1 <= version <= 5:
         raise Uncovered(f"datatype version {version}")
     at += 8
     if kind == FIXED_POINT:

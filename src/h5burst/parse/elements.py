@@ -35,8 +35,8 @@ class Elements:
             raise ValueError("a null dataspace has no elements")
         if dataset.external:
             raise Uncovered("external files, and fill values of the oldest kind")
-        if len(dataset.layout) < 2 or not 3 <= dataset.layout[0] <= 4:
-            raise Uncovered("data layouts of other versions than 3 and 4")
+        if len(dataset.layout) < 2 or not 3 <= dataset.layout[0] <= 5:
+            raise Uncovered("data layouts of other versions than 3 to 5")
         self.dataset = dataset
         self.shape = dataset.space
         self.raw = np.dtype((np.void, dataset.type.size))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from h5burst._ext.h5parse import Damage, Source
-from h5burst.parse.paged import UNDEFINED, Element, decode_elements, read_pages
+from h5burst.parse.paged import UNDEFINED, ElementFormat, Placed, decode_elements, read_pages
 
 _HEADER = struct.Struct("<4sBBBBBBBB6QQ")
 _CHECKSUM = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(NamedTuple):
     """Sizes that follow from the header.
 
     A super block of number k stands for 2^(k // 2) data blocks of 2^((k + 1) // 2) times `least` elements. Those of
@@ -21,15 +20,13 @@ class _Shape:
     """
 
     header: int
-    width: int
+    form: ElementFormat
     index_elements: int
     least: int
     inner: int
     super_blocks: int
     page: int
     offset_width: int
-    chunk_bytes: int
-    filtered: bool
 
     def blocks_in(self, number: int) -> int:
         return 1 << number // 2
@@ -38,56 +35,52 @@ class _Shape:
         return self.least << (number + 1) // 2
 
 
-def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool) -> list[Element]:
-    """The elements up to the last one that was ever set, in order."""
+def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool) -> Placed:
+    """Every element that was set."""
     header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a chunk index")
     fields = _HEADER.unpack_from(header)
     signature, version, client, width, bits, index_elements, least, pointers, page_bits = fields[:9]
-    count, index_block = fields[13], fields[15]
+    index_block = fields[15]
     if signature != b"EAHD" or version != 0 or client != int(filtered):
         raise Damage(f"there is no extensible array at address {address}")
-    if bits > 64 or page_bits > 32 or not _is_power(least) or not _is_power(pointers) or width == 0:
+    if bits > 64 or page_bits > 32 or not _is_power(least) or not _is_power(pointers):
         raise Damage("the header of an extensible array makes no sense")
-    if count * width > source.size:
-        raise Damage("a chunk index claims more chunks than the file has room for")
     if index_block == UNDEFINED:
         return []
     shape = _Shape(
         address,
-        width,
+        ElementFormat(width, chunk_bytes, filtered),
         index_elements,
         least,
         2 * (pointers.bit_length() - 1),
         1 + bits - (least.bit_length() - 1),
         1 << page_bits,
         (bits + 7) // 8,
-        chunk_bytes,
-        filtered,
     )
-    return _read_index_block(source, index_block, shape, 2 * (pointers - 1), count)[:count]
+    return _read_index_block(source, index_block, shape, 2 * (pointers - 1))
 
 
 def _is_power(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
 
-def _read_index_block(source: Source, address: int, shape: _Shape, direct: int, count: int) -> list[Element]:
+def _read_index_block(source: Source, address: int, shape: _Shape, direct: int) -> Placed:
     outer = max(0, shape.super_blocks - shape.inner)
-    start = 14 + shape.index_elements * shape.width
+    start = 14 + shape.index_elements * shape.form.width
     block = source.read_checked(address, start + 8 * (direct + outer) + _CHECKSUM, "a chunk index")
     _check_prefix(block, b"EAIB", shape)
-    out = decode_elements(block[14:start], shape.width, shape.chunk_bytes, shape.filtered)
+    out = decode_elements(block[14:start], shape.form, 0)
     addresses = struct.unpack_from(f"<{direct + outer}Q", block, start)
-    number = taken = 0
-    while len(out) < count and number < shape.super_blocks:
+    place, taken = shape.index_elements, 0
+    for number in range(shape.super_blocks):
+        blocks, elements = shape.blocks_in(number), shape.elements_in(number)
         if number < shape.inner:
-            blocks = shape.blocks_in(number)
-            for child in addresses[taken : taken + blocks]:
-                out += _read_data_block(source, child, shape, number, b"", 0, count - len(out))
+            for i, child in enumerate(addresses[taken : taken + blocks]):
+                out += _read_data_block(source, child, shape, elements, b"", 0, place + i * elements)
             taken += blocks
         else:
-            out += _read_super_block(source, addresses[direct + number - shape.inner], shape, number, count - len(out))
-        number += 1
+            out += _read_super_block(source, addresses[direct + number - shape.inner], shape, number, place)
+        place += blocks * elements
     return out
 
 
@@ -96,47 +89,32 @@ def _check_prefix(block: bytes, signature: bytes, shape: _Shape) -> None:
         raise Damage("a block of an extensible array is not where it should be")
 
 
-def _read_super_block(source: Source, address: int, shape: _Shape, number: int, wanted: int) -> list[Element]:
-    blocks, elements = shape.blocks_in(number), shape.elements_in(number)
+def _read_super_block(source: Source, address: int, shape: _Shape, number: int, place: int) -> Placed:
     if address == UNDEFINED:
-        return [Element(UNDEFINED, 0, 0)] * min(wanted, blocks * elements)
+        return []
+    blocks, elements = shape.blocks_in(number), shape.elements_in(number)
     pages = elements // shape.page if elements > shape.page else 0
     start = 14 + shape.offset_width
     bitmap = blocks * (-(-pages // 8))
     block = source.read_checked(address, start + bitmap + 8 * blocks + _CHECKSUM, "a chunk index")
     _check_prefix(block, b"EASB", shape)
-    out: list[Element] = []
+    written = block[start : start + bitmap]
+    out: Placed = []
     for i, child in enumerate(struct.unpack_from(f"<{blocks}Q", block, start + bitmap)):
-        if len(out) >= wanted:
-            break
-        pages_set = block[start : start + bitmap]
-        out += _read_data_block(source, child, shape, number, pages_set, i * pages, wanted - len(out))
+        out += _read_data_block(source, child, shape, elements, written, i * pages, place + i * elements)
     return out
 
 
 def _read_data_block(
-    source: Source, address: int, shape: _Shape, number: int, bitmap: bytes, first_bit: int, wanted: int
-) -> list[Element]:
-    elements = shape.elements_in(number)
-    if wanted <= 0:
-        return []
+    source: Source, address: int, shape: _Shape, elements: int, bitmap: bytes, first_bit: int, place: int
+) -> Placed:
     if address == UNDEFINED:
-        return [Element(UNDEFINED, 0, 0)] * min(wanted, elements)
+        return []
     start = 14 + shape.offset_width
     paged = elements > shape.page
-    length = start + (0 if paged else elements * shape.width) + _CHECKSUM
+    length = start + (0 if paged else elements * shape.form.width) + _CHECKSUM
     block = source.read_checked(address, length, "a chunk index")
     _check_prefix(block, b"EADB", shape)
-    if not paged:
-        return decode_elements(block[start:-_CHECKSUM], shape.width, shape.chunk_bytes, shape.filtered)
-    return read_pages(
-        source,
-        address + length,
-        bitmap,
-        first_bit,
-        elements,
-        shape.page,
-        shape.width,
-        shape.chunk_bytes,
-        shape.filtered,
-    )
+    if paged:
+        return read_pages(source, address + length, bitmap, first_bit, elements, shape.page, shape.form, place)
+    return decode_elements(block[start:-_CHECKSUM], shape.form, place)

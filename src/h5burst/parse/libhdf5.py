@@ -129,3 +129,7 @@ def _member(group: h5py.Group, link: str) -> Any:
         return group[link]
     except KeyError:
         return None
+    except RuntimeError:
+        if isinstance(group.get(link, getlink=True), h5py.SoftLink):  # one of a circle of them
+            return None
+        raise

@@ -19,7 +19,7 @@ from h5burst.parse.makers import Makers
 from h5burst.parse.opened import OpenFile, Stamp
 from h5burst.parse.superblock import read_superblock
 from h5burst.threads import parallel_map, split_evenly, thread_count
-from h5burst.tree import Group, Node, escape_link, unescape
+from h5burst.tree import Group, Node, escape_link
 
 _EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of the file
 _LAZY_BLOCK = 1 << 15
@@ -203,9 +203,8 @@ class Reader:
     def dense_attributes(self, heap: int, tree: int) -> list[tuple[bytes, int]]:
         return dense.read_attributes(self.source, heap, tree)
 
-    def symbol_links(self, tree: int, heap: int) -> list[tuple[str, int | bytes]]:
-        found = symbol_table.read_links(self.source, tree, heap)
-        return [(unescape(name.decode("utf-8", "surrogateescape")), target) for name, target in found]
+    def symbol_links(self, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
+        return symbol_table.read_links(self.source, tree, heap)
 
     def follow(self, target: bytes | tuple[bytes, bytes], group: int) -> int | Node | None:
         """What a soft or external link leads to: an address, a node of another file, None for nothing."""
