@@ -182,8 +182,11 @@ def _series_difference(a: pl.Series, b: pl.Series, path: str) -> str | None:
     if isinstance(a.dtype, (pl.List, pl.Array)):
         return _list_difference(valid_a, valid_b, path)
     if isinstance(a.dtype, pl.Struct):
-        fields = [(valid_a.struct.field(f.name), valid_b.struct.field(f.name), f.name) for f in a.dtype.fields]
-        return _first(_series_difference(x, y, f"{path}.{name}") for x, y, name in fields)
+        if not a.dtype.fields:
+            return None
+        # By place: polars takes a name such as "*" for a pattern.
+        fields = zip(valid_a.struct.unnest().get_columns(), valid_b.struct.unnest().get_columns(), strict=True)
+        return _first(_series_difference(x, y, f"{path}.{x.name}") for x, y in fields)
     if a.dtype.is_temporal():
         valid_a, valid_b = valid_a.to_physical(), valid_b.to_physical()
     return None if valid_a.to_list() == valid_b.to_list() else _value_difference(valid_a, valid_b, path)

@@ -64,7 +64,7 @@ def encode_container(container: Any, selection: Selection, storage: Storage) -> 
     if not selection.obs:
         if sample_id_col not in obs.columns:
             raise IOWriteError(f"obs has no ID column {sample_id_col!r} that could be saved alone: {obs.columns}")
-        obs = obs.select([sample_id_col])
+        obs = pl.DataFrame({sample_id_col: obs.get_column(sample_id_col)})
     obs_group, obs_extras = encode_frame(obs, "obs")
     assays, assay_extras = Group(), Group()
     for name, layers in selection.layers.items():

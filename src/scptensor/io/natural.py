@@ -116,13 +116,19 @@ def _rows(series: pl.Series) -> list[Any]:
         return _list_rows(series)
     if isinstance(dtype, pl.Struct):
         names = [field.name for field in dtype.fields]
-        columns = [_rows(series.struct.field(name)) for name in names]
+        columns = [_rows(column) for column in struct_columns(series)]
         values = zip(*columns, strict=True) if columns else [()] * series.len()
         nulls = series.is_null().to_list()
         return [None if null else dict(zip(names, row, strict=True)) for null, row in zip(nulls, values, strict=True)]
     if dtype.is_float():
         return _float_rows(series)
     return to_natural(series).to_list()
+
+
+def struct_columns(series: pl.Series) -> list[pl.Series]:
+    """The fields of a series of structs (by place: polars takes a name such as "*" for a pattern)."""
+    dtype: Any = series.dtype
+    return series.struct.unnest().get_columns() if dtype.fields else []
 
 
 def _list_rows(series: pl.Series) -> list[Any]:

@@ -111,7 +111,8 @@ def write_csv(
     columns = {"": pl.Series([str(name) for name in container.sample_ids.to_list()], dtype=pl.String)}
     columns |= {f" {number}": pl.Series(np.ascontiguousarray(X[:, number])) for number in range(len(names))}
     _write(pl.DataFrame(columns), ["", *names], path, overwrite)
-    obs = container.obs.select(container.sample_id_col, pl.all().exclude(container.sample_id_col))
+    others = [s for s in container.obs.get_columns() if s.name != container.sample_id_col]
+    obs = pl.DataFrame({column.name: column for column in (container.sample_ids, *others)})
     _write(obs, obs.columns, cells, overwrite)
 
 
@@ -120,15 +121,15 @@ def _write(frame: pl.DataFrame, header: list[str], path: Path, overwrite: bool) 
     if nested:
         warnings.warn(f"{path}: columns that CSV has no place for are left out: {nested}", UserWarning, stacklevel=3)
         header = [name for name in header if name not in nested]
-        frame = frame.drop(nested)
-    floats = [pl.col(name).fill_nan(None) for name, dtype in frame.schema.items() if dtype.is_float()]
+    columns = [s for s in frame.get_columns() if s.name not in nested]
+    frame = pl.DataFrame({s.name: s.fill_nan(None) if s.dtype.is_float() else s for s in columns})
     try:
         with (
             durable.replacing(path, overwrite=overwrite) as temporary,
             open(temporary, "w", newline="", encoding="utf-8") as stream,
         ):
             csv.writer(stream, lineterminator="\n").writerow(header)
-            stream.write(frame.with_columns(floats).write_csv(include_header=False))
+            stream.write(frame.write_csv(include_header=False))
     except FileExistsError as error:
         raise IOWriteError("File already exists", path) from error
     except OSError as error:
