@@ -183,9 +183,9 @@ class FilteredSums:
         block = checked_block(block)
         self._remember_last(block)
         if self._forward is None:
-            self._head.append(block.copy())
-            block = np.concatenate(self._head)
+            block = np.concatenate([*self._head, block]) if self._head else block
             if len(block) <= self._cascade.pad_frames:
+                self._head = [block.copy()]
                 return
             self._head = []
             self._forward = to_tiles(self._cascade.state_at_start(block[: self._cascade.pad_frames + 1]))

@@ -199,8 +199,9 @@ def iter_eimage_sta(
 ) -> Iterator[tuple[str, Feature]]:
     """As `compute_eimage_sta`, one unit after the other, for callers that do not keep them all.
 
-    The images of one pass are parts of one buffer, which goes when the last of them is let go. Time and units without
-    spikes are added to `outcome`. Arguments are checked at once.
+    Where one pass does for all units, the images are parts of one buffer; of several passes, each image stands alone,
+    so that a pass's sums are gone before the next begins. Time and units without spikes are added to `outcome`.
+    Arguments are checked at once.
     """
     if len(source.shape) != 3:
         raise ValueError(f"source must have shape (frames, rows, columns), got {source.shape}")
@@ -285,5 +286,6 @@ def _passes(
         means = images.means.reshape(*images.means.shape[:2], *source.shape[1:])
         for index, unit_id in enumerate(group):
             counts = {"n_spikes": int(images.used[index]), "n_spikes_excluded": int(images.excluded[index])}
-            yield unit_id, {"data": means[index], "metadata": {**counts, **options.metadata()}}
+            data = means[index] if len(trains) <= at_once else means[index].copy()
+            yield unit_id, {"data": data, "metadata": {**counts, **options.metadata()}}
         del images, means

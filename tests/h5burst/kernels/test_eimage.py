@@ -211,7 +211,7 @@ def test_images_are_means_over_windows_of_the_whole(
     got = images(
         data, spikes_by_unit, window, sos=sos, limit=limit, block_frames=block_frames, threads=threads
     )  # fmt: skip
-    assert_close_images(got, data, spikes_by_unit, window, sos, limit)
+    assert_close_images(got, data, spikes_by_unit, window, sos, limit, tolerance=1e-4)
 
 
 @pytest.mark.parametrize(("cutoff_hz", "order"), [(1, 2), (1, 5), (100, 2), (300, 8)])
