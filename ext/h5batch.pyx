@@ -94,7 +94,7 @@ cdef class Batch:
     cdef hid_t dataset_list, group_list, link_list, utf8_link_list
     cdef object keep, escape_link, escape_attribute
     cdef Py_ssize_t compact_limit
-    cdef readonly list left_nodes, left_attributes
+    cdef list left_nodes, left_attributes
 
     def __init__(self, Py_ssize_t compact_limit, dataset_list, group_list, escape_link, escape_attribute) -> None:
         h5p, h5s, h5t = h5py.h5p, h5py.h5s, h5py.h5t
@@ -155,6 +155,12 @@ cdef class Batch:
         finally:
             H5Dclose(made)
         return 0
+
+    def take_left(self) -> tuple[list, list]:
+        """Nodes (path and node) and attributes (path of the object, name, value) left to others since last asked."""
+        left = self.left_nodes, self.left_attributes
+        self.left_nodes, self.left_attributes = [], []
+        return left
 
     def attributes(self, hid_t target, dict attrs, tuple path) -> None:
         """Create plain attributes on an open object, which stands at `path`."""

@@ -49,11 +49,12 @@ def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: in
         if not _batch_works():
             _fill_plainly(group, node, storage, threads)
             return
-        batch = _batch(storage)
+        batch = _batch(chunks.compact_limit(storage))
         batch.fill(group.id.id, node, ())
-        for path, child in batch.left_nodes:
+        nodes, attributes = batch.take_left()
+        for path, child in nodes:
             create(_at(group, path[:-1]), escape_link(path[-1]), child, storage=storage, threads=threads)
-        for path, name, value in batch.left_attributes:
+        for path, name, value in attributes:
             _create_attribute(_at(group, path), name, value)
 
 
@@ -79,9 +80,9 @@ def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
             for name, value in attrs.items():
                 _create_attribute(target, name, value)
             return
-        batch = _batch(None)
+        batch = _batch(chunks.COMPACT_LIMIT)
         batch.attributes(target.id.id, dict(attrs), ())
-        for _, name, value in batch.left_attributes:
+        for _, name, value in batch.take_left()[1]:
             _create_attribute(target, name, value)
 
 
@@ -95,6 +96,7 @@ def _object_list(kind: Any) -> Any:
     return made
 
 
+@functools.cache
 def _group_list() -> Any:
     made = _object_list(h5p.GROUP_CREATE)
     if _batch_works():
@@ -102,6 +104,7 @@ def _group_list() -> Any:
     return made
 
 
+@functools.cache
 def _link_list() -> Any:
     made = h5p.create(h5p.LINK_CREATE)
     made.set_char_encoding(h5t.CSET_UTF8)
@@ -122,11 +125,10 @@ def _dataset_list(plan: ChunkPlan | None, *, is_text: bool = False) -> Any:
     return made
 
 
-def _batch(storage: Storage | None) -> h5batch.Batch:
-    """A batch for arrays small enough to lie in their headers whatever the storage."""
-    return h5batch.Batch(
-        chunks.compact_limit(storage), _dataset_list(None), _group_list(), escape_link, escape_attribute
-    )
+@functools.lru_cache(maxsize=8)
+def _batch(compact_limit: int) -> h5batch.Batch:
+    """A batch for arrays so small; its types and property lists serve every file. Used under h5py's lock only."""
+    return h5batch.Batch(compact_limit, _dataset_list(None), _group_list(), escape_link, escape_attribute)
 
 
 # ---------------------------------------------------------------- one array

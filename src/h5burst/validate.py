@@ -28,8 +28,10 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     `UnsupportedValueError`, which names the node, for a value, name, depth or cycle that HDF5 cannot hold; ValueError
     for an unknown codec or level, or chunks of the wrong rank.
     """
-    codecs.filters_for(storage or Storage(), 1)
-    _check_node(node, path)
+    default = storage or Storage()
+    codecs.filters_for(default, 1)
+    is_free = default.chunks is None  # of chunks that might not fit an array
+    _check_node(node, path, default)
     if not isinstance(node, Group):
         return
     # Depth first without recursion: the path from the root is the stack, which shows cycles and depth at once.
@@ -39,11 +41,17 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     while stack:
         group, children = stack[-1]
         for name, child in children:
-            if type(child) is Array and not child.attrs and child.storage is None and _is_plain(name, child.data):
+            if (
+                type(child) is Array
+                and not child.attrs
+                and child.storage is None
+                and is_free
+                and _is_plain(name, child.data)
+            ):
                 continue
             where = (*names, name)
             _check_name(name, escape_link, where)
-            _check_node(child, where)
+            _check_node(child, where, default)
             if isinstance(child, Group) and (child.children or id(child) in ancestors):
                 if id(child) in ancestors:
                     raise UnsupportedValueError("a group that holds itself", _text_path(where))
@@ -85,14 +93,13 @@ def _check_name(name: Any, escape: Any, path: tuple[str, ...]) -> None:
         )
 
 
-def _check_node(node: Any, path: tuple[str, ...]) -> None:
+def _check_node(node: Any, path: tuple[str, ...], default: Storage) -> None:
     if isinstance(node, Array):
         try:
             _check_data(node.data, "data")
         except _NotHeldError as error:
             raise UnsupportedValueError(str(error), _text_path(path)) from error
-        if node.storage is not None:
-            _check_storage(node.storage, node.data)
+        _check_storage(node.storage or default, node.data)
     elif not isinstance(node, Group):
         raise UnsupportedValueError(f"a node must be a Group or an Array, not {type(node).__name__}", _text_path(path))
     if node.attrs:
