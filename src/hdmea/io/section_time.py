@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from h5burst.kernels.rates import frames_at
 from hdmea.io.stimulus_config import stimulus_config_dir
 from hdmea.pipeline.both_ways import AlreadyDoneError, Outcome, Target, run_step
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
@@ -40,9 +41,9 @@ def convert_frame_to_sample_index(frame: Any, frame_timestamps: npt.ArrayLike) -
 def convert_sample_index_to_frame(sample_index: Any, frame_timestamps: npt.ArrayLike) -> Any:
     """The last frame that began at or before a sample, clipped to the first and last frame; of one or of an array."""
     timestamps = _timestamps(frame_timestamps)
-    samples = np.asarray(sample_index).astype(np.int64)
-    frames = np.clip(np.searchsorted(timestamps, samples, side="right") - 1, 0, len(timestamps) - 1)
-    return int(frames) if np.ndim(sample_index) == 0 else frames
+    samples = np.asarray(sample_index)
+    frames = frames_at(np.ravel(samples).astype(np.int64, copy=False), timestamps)
+    return int(frames[0]) if samples.ndim == 0 else frames.reshape(samples.shape)
 
 
 def _timestamps(frame_timestamps: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -20,7 +20,8 @@ import h5py
 import numpy as np
 
 from h5burst import store
-from h5burst.tree import Array, BlockSource, Group, Node
+from h5burst.lazy import LazyArray
+from h5burst.tree import Array, Group, Node
 from hdmea.io import hdf5_store, layout, session_file
 from hdmea.io.interrupted import STEPS_IN_PROGRESS, steps_in_progress
 from hdmea.pipeline.session import PipelineSession, SaveState
@@ -85,6 +86,7 @@ def _run_deferred(
     if outcome.changed:
         _note(name, outcome, session)
         session.save_state = SaveState.DEFERRED
+        session.memory.enforce_session(session)
     return session
 
 
@@ -147,9 +149,8 @@ def _node(session: PipelineSession, path: layout.SessionPath) -> Node:
     node = layout.node_at(session.units, session.metadata, session.stimulus, path)
     below = [] if isinstance(node, Array) else [child for _, child in node.walk()]
     for item in (node, *below):
-        # What is read lazily may lie where the graft is about to write.
-        if isinstance(item, Array) and isinstance(item.data, BlockSource) and not isinstance(item.data, np.ndarray):
-            item.data = np.asarray(item.data)
+        if isinstance(item, Array) and isinstance(item.data, LazyArray):
+            item.data = np.asarray(item.data)  # it may lie where the graft is about to write
     return node
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from h5burst.kernels.rates import firing_rates
+from h5burst.kernels.trains import end_to_end
 from h5burst.tree import BlockSource
 from hdmea.features.eimage_sta import FEATURE, EImageSTA, compute_eimage_sta
 from hdmea.io import hdf5_store
@@ -155,16 +156,13 @@ def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded) -> Non
 
 
 def _finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: float) -> None:
-    for unit in units.values():
-        unit["firing_rate_10hz"] = firing_rate(unit["spike_times"], rate, duration_s)
+    """Add to each unit its spikes/s in 100 ms bins from 0 to the recording's end, and room for features."""
+    times, offsets = end_to_end([unit["spike_times"] for unit in units.values()])
+    bin_width = rate * RATE_BIN_S
+    rates = firing_rates(times, offsets, bin_width=bin_width, duration=duration_s * rate, rate_hz=1 / RATE_BIN_S)
+    for unit, row in zip(units.values(), rates, strict=True):
+        unit["firing_rate_10hz"] = row
         unit.setdefault("features", {})
-
-
-def firing_rate(spikes: npt.NDArray[np.uint64], rate: float, duration_s: float) -> npt.NDArray[np.float32]:
-    """Spikes/s in 100 ms bins from 0 to the recording's end; the last bin may reach beyond it."""
-    bins = int(np.ceil(round(duration_s / RATE_BIN_S, 6)))
-    counts = np.bincount((spikes / (rate * RATE_BIN_S)).astype(np.int64), minlength=bins)[:bins]
-    return (counts / RATE_BIN_S).astype(np.float32)
 
 
 def read_with_images(

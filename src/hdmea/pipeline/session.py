@@ -11,6 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from h5burst.budget import memory_budget as parse_budget
+from hdmea.pipeline.memory import SessionMemory
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import default_dataset_id, recording_path
 
@@ -34,7 +36,11 @@ class PipelineSession:
     Scripts read and write `units`, `metadata` and `stimulus` as plain dicts. A change through a method or a pipeline
     step makes a saved session deferred again; after writing into the dicts by hand, call `save` yourself.
 
-    Raises `ValueError` for a `dataset_id` that is empty or blank.
+    memory_budget: bytes, or text such as "4GiB", that its arrays may take; what is more lies in a scratch file beside
+    the output (or in the folder `H5BURST_SCRATCH`) and is read from there when used. None: `H5BURST_MEMORY_BUDGET`,
+    else 80 % of what the process may use. As a context manager it saves nothing but removes that file at the end.
+
+    Raises `ValueError` for a `dataset_id` that is empty or blank, and for a budget smaller than one block.
     """
 
     dataset_id: str
@@ -49,6 +55,7 @@ class PipelineSession:
     warnings: list[str] = field(default_factory=list)
     created_at: str | None = field(default_factory=utc_now)
     saved_at: str | None = None
+    memory_budget: int | str | None = field(default=None, repr=False)
     # What the file says besides: kept, so that saving again loses nothing.
     params_hash: str | None = field(default=None, repr=False)
     stage1_timestamp: str | None = field(default=None, repr=False)
@@ -56,12 +63,27 @@ class PipelineSession:
     is_checkpoint_file: bool = field(default=False, init=False, repr=False)
     extra_nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     file_stamp: tuple[int, int] | None = field(default=None, init=False, repr=False)
+    is_lazy: bool = field(default=False, init=False, repr=False)
+    memory: SessionMemory = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset_id, str) or not self.dataset_id.strip():
             raise ValueError("dataset_id must be text that is not blank")
         self.output_dir = Path(self.output_dir)
         self.hdf5_path = None if self.hdf5_path is None else Path(self.hdf5_path)
+        self.memory = SessionMemory(self.memory_budget, self)
+
+    def __enter__(self) -> PipelineSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_deferred:
+            logger.warning("Session %s ends with changes that were not saved", self.dataset_id)
+        self.close()
+
+    def close(self) -> None:
+        """Remove the scratch file, if there is one; arrays that lay in it cannot be read any more."""
+        self.memory.close()
 
     # ------------------------------------------------------------ what it is
 
@@ -84,10 +106,21 @@ class PipelineSession:
 
         return buffer_bytes((self.units, self.metadata, self.stimulus)) / GIGABYTE
 
+    @property
+    def memory_resident_gb(self) -> float:
+        """The part of `memory_estimate_gb` that is in memory."""
+        return self.memory.resident_bytes(self) / GIGABYTE
+
+    @property
+    def memory_spilled_gb(self) -> float:
+        """The part of `memory_estimate_gb` that lies in the scratch file."""
+        return self.memory.spilled_bytes(self) / GIGABYTE
+
     # ------------------------------------------------------------ changing it
 
     def _changed(self) -> None:
         self.save_state = SaveState.DEFERRED
+        self.memory.enforce_session(self)
 
     def add_units(self, units_data: Mapping[str, Mapping[str, Any]]) -> None:
         """Merge data into units, field by field. Raises `ValueError` for an ID that is not `unit_` and 3+ digits."""
@@ -164,7 +197,10 @@ class PipelineSession:
         )
         self.hdf5_path, self.saved_at = path, saved_at
         self.is_checkpoint_file, self.checkpoint_name = False, None
+        # What lay in the scratch file is read from the saved one from now on.
+        self.is_lazy = self.is_lazy or self.memory.has_scratch
         self.note_saved()
+        self.memory.close()
         return path
 
     def _default_path(self) -> Path:
@@ -188,7 +224,15 @@ class PipelineSession:
     def note_saved(self) -> None:
         """Its file holds at this moment what the session holds."""
         self.save_state = SaveState.SAVED
-        self.file_stamp = None if self.hdf5_path is None else _stamp(self.hdf5_path)
+        if self.hdf5_path is None:
+            return
+        if self.is_lazy:  # what was to be read from the file as it was before must be looked for anew
+            from hdmea.io import session_file
+
+            fresh = session_file.read(self.hdf5_path, lazy=True)
+            self.units, self.metadata, self.stimulus = fresh.units, fresh.metadata, fresh.stimulus
+            self.extra_nodes = fresh.extra_nodes
+        self.file_stamp = _stamp(self.hdf5_path)
 
     def checkpoint(
         self,
@@ -225,19 +269,27 @@ class PipelineSession:
         return self.save(None if self._own_file() else default_path)
 
     @classmethod
-    def load(cls, checkpoint_path: str | Path, *, lazy: bool = False) -> PipelineSession:
+    def load(
+        cls, checkpoint_path: str | Path, *, lazy: bool = False, memory_budget: int | str | None = None
+    ) -> PipelineSession:
         """The session that a file holds: one that was saved, a checkpoint, or one that immediate steps wrote.
 
-        lazy: arrays are read when they are used.
+        lazy: dicts and arrays are read from the file when they are used; after a save they come from the new file.
+        memory_budget: as of the class; a file that is larger is read lazily.
 
         Raises `FileNotFoundError`, and `CheckpointError` (a `ValueError`) for a file that is no session.
         """
         from hdmea.io import session_file
 
         path = Path(checkpoint_path)
+        budget = parse_budget(memory_budget)
+        lazy = lazy or (path.exists() and path.stat().st_size > budget)
         session = session_file.read(path, lazy=lazy)
+        session.memory_budget = memory_budget
+        session.memory = SessionMemory(memory_budget, session)
         session.hdf5_path = path
         session.note_saved()
+        session.is_lazy = lazy
         return session
 
 
@@ -256,15 +308,16 @@ def create_session(
     cmcr_path: str | Path | None = None,
     cmtr_path: str | Path | None = None,
     output_dir: str | Path = "artifacts",
+    memory_budget: int | str | None = None,
 ) -> PipelineSession:
     """An empty deferred session. The paths need not exist yet.
 
     dataset_id: default the stem of the `.cmtr`, else of the `.cmcr`, without trailing hyphens; with neither,
-    `ConfigurationError`.
+    `ConfigurationError`. memory_budget: as of `PipelineSession`.
     """
     if dataset_id is None:
         dataset_id = default_dataset_id(cmcr_path, cmtr_path)
-    session = PipelineSession(dataset_id=dataset_id, output_dir=Path(output_dir))
+    session = PipelineSession(dataset_id=dataset_id, output_dir=Path(output_dir), memory_budget=memory_budget)
     if cmcr_path is not None or cmtr_path is not None:
         session.set_source_files(cmcr_path, cmtr_path)
     return session

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.tree import BlockSource
-
 
 def buffer_bytes(values: Any) -> int:
     """Bytes of all buffers that arrays at any depth of dicts, lists and tuples look at, each buffer counted once."""
@@ -23,7 +21,7 @@ def buffer_bytes(values: Any) -> int:
             waiting.extend(value.values())
         elif isinstance(value, (list, tuple)):
             waiting.extend(value)
-        elif not isinstance(value, (str, bytes, int, float, np.generic)) and isinstance(value, BlockSource):
+        elif not isinstance(value, (str, bytes, int, float, np.generic)) and hasattr(value, "read"):
             buffers[id(value)] = int(np.prod(value.shape, dtype=np.int64)) * value.dtype.itemsize
     return sum(buffers.values())
 
