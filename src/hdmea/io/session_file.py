@@ -49,10 +49,11 @@ def write(
 ) -> None:
     """The session as a new file. `OSError` names the path; the file that was there is then as it was."""
     tree = session_tree(session, saved_at, marks or {})
+    write_file = store.write_tree if marks else session.memory.write  # a checkpoint leaves the scratch file alone
     try:
         if path.exists():
             require_not_open(path)
-        store.write_tree(path, tree, storage=storage, overwrite=overwrite)
+        write_file(path, tree, storage=storage, overwrite=overwrite)
     except OSError as error:
         if isinstance(error, FileExistsError) or str(path) in str(error):
             raise
