@@ -3,6 +3,7 @@
 cdef enum:
     LONGEST_NAME = 4000          # bytes: a dense link has to fit into the smallest block of its heap
     LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it lies in one block of its heap
+    LARGEST_HEAP = 1 << 29       # bytes of all names, or of all attributes, of one object; a heap has 4 GiB of addresses
     LARGEST_TEXT = 1 << 30       # bytes of one variable-length text
     DEEPEST = 1000               # groups in groups
     HIGHEST_RANK = 32            # of HDF5
@@ -48,18 +49,21 @@ cdef class Survey:
         self.latest = Datatype(None, b"", False)
 
     cdef int survey_group(self, node, int depth) except -1:
+        cdef Py_ssize_t total = 0
         if depth > DEEPEST:
             raise NotCovered("groups nested too deep")
         if type(node.children) is not dict:
             raise NotCovered("children that are not a dict")
         for name, child in (<dict>node.children).items():
-            survey_name(name, self.escape_link)
+            total += survey_name(name, self.escape_link)
             if type(child) is self.array_type:
                 self.survey_array(child)
             elif type(child) is self.group_type:
                 self.survey_group(child, depth + 1)
             else:
                 raise NotCovered(f"a node of type {type(child).__name__}")
+        if total > LARGEST_HEAP:
+            raise NotCovered("names that fill a heap")
         return self.survey_attributes(node.attrs)
 
     cdef int survey_array(self, node) except -1:
@@ -83,18 +87,22 @@ cdef class Survey:
         return self.survey_attributes(node.attrs)
 
     cdef int survey_attributes(self, attrs) except -1:
+        cdef Py_ssize_t total = 0
         if type(attrs) is not dict:
             raise NotCovered("attributes that are not a dict")
         for name, value in (<dict>attrs).items():
-            survey_name(name, self.escape_attribute)
+            total += survey_name(name, self.escape_attribute)
             kind = type(value)
             if kind is str or kind is bytes:
                 survey_string(value)
             elif not (kind is float or kind is bool or kind is complex or value is None):
-                self.survey_value(value)
+                total += self.survey_value(value)
+        if total > LARGEST_HEAP:
+            raise NotCovered("attributes that fill a heap")
         return 0
 
-    cdef int survey_value(self, value) except -1:
+    cdef Py_ssize_t survey_value(self, value) except -1:
+        """The bytes of an attribute of any type but Python's own."""
         cdef Datatype datatype
         cdef cnp.ndarray array
         if isinstance(value, self.null_type):
@@ -106,7 +114,7 @@ cdef class Survey:
             survey_text(array)
         if stored_bytes(array, datatype) > LARGEST_ATTRIBUTE or cnp.PyArray_NDIM(array) > HIGHEST_RANK:
             raise NotCovered("a very large attribute")
-        return 0
+        return stored_bytes(array, datatype)
 
     cdef Datatype datatype(self, dtype):
         """The datatype of a dtype, known by identity: equal dtypes may differ in the metadata that h5py goes by."""
@@ -191,7 +199,8 @@ cdef const char *text_pointer(value, Py_ssize_t *length) except NULL:
     return PyBytes_AS_STRING(value)
 
 
-cdef int survey_name(name, escape) except -1:
+cdef Py_ssize_t survey_name(name, escape) except -1:
+    """The bytes of a name as it is stored."""
     cdef Py_ssize_t length
     if type(name) is not str:
         raise NotCovered("a name that is not a str")
@@ -199,7 +208,7 @@ cdef int survey_name(name, escape) except -1:
     PyUnicode_AsUTF8AndSize(stored, &length)
     if length > LONGEST_NAME:
         raise NotCovered("a very long name")
-    return 0
+    return length
 
 
 cdef int survey_string(value) except -1:

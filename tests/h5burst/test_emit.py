@@ -205,6 +205,7 @@ NOT_COVERED = {
     "list attribute": Array(np.arange(2), {"a": [1, 2]}),
     "huge integer": Array(np.arange(2), {"a": 2**70}),
     "huge attribute": Group(attrs={"a": np.zeros(1_000_000)}),
+    "attributes of 600 MB": Group(attrs=dict.fromkeys(map(str, range(150)), np.zeros(500_000))),
     "number as a name": Group({5: Group()}),  # type: ignore[dict-item]
     "long name": Group({"x" * 5000: Group()}),
     "too deep": nested(1500),
