@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from h5burst.kernels.sta import triggered_average
+from h5burst.kernels.trains import as_int64, end_to_end
 from hdmea.io.section_time import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.io.spike_sectioning import PRE_MARGIN_FRAMES
 from hdmea.pipeline.both_ways import Outcome, Target, run_step
@@ -124,13 +126,15 @@ def _compute(
     if not wanted:
         return
     frames = _open_movie(movie, stimuli_dir)
-    spikes = _movie_frames(recording, movie, [trains[unit_id] for unit_id in wanted])
     _warn_of_short_movie(recording, movie, len(frames), outcome)
-    images, counts = _averages(frames, spikes, cover_range, threads)
-    for unit_id, image, count, all_spikes in zip(wanted, images, counts.tolist(), spikes, strict=True):
+    spikes, offsets = end_to_end([trains[unit_id] for unit_id in wanted])
+    shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - _first_frame(recording, movie)
+    images, counts = triggered_average(frames, shown, offsets, cover_range, threads=threads)
+    totals = np.diff(offsets).tolist()
+    for unit_id, image, count, total in zip(wanted, images, counts.tolist(), totals, strict=True):
         if count == 0:
             outcome.warn(f"{unit_id}: no spike counts for the STA of {movie}: it is NaN")
-        figures = {"n_spikes": count, "n_spikes_excluded": len(all_spikes) - count, "cover_range": cover_range}
+        figures = {"n_spikes": count, "n_spikes_excluded": total - count, "cover_range": cover_range}
         _put(recording.units[unit_id], movie, image, figures)
         outcome.changed.append(("units", unit_id, "features", movie))
     outcome.result.units_processed = len(wanted)
@@ -157,7 +161,7 @@ def _first_trials(recording: PipelineSession, movie: str, outcome: Outcome[STARe
         if trial is None:
             outcome.result.failed_units.append(unit_id)
         else:
-            trains[unit_id] = np.asarray(trial)
+            trains[unit_id] = as_int64(np.asarray(trial))
     if recording.units and not trains:
         message = f"{STEP} needs the sectioned spikes of {movie}: run section_spike_times first"
         raise MissingInputError(message, STEP, "spike_times_sectioned")
@@ -199,11 +203,11 @@ def _open_movie(movie: str, stimuli_dir: str | Path | None) -> np.ndarray[Any, A
     return frames
 
 
-def _movie_frames(recording: PipelineSession, movie: str, trains: list[Any]) -> list[npt.NDArray[np.int64]]:
-    """For each unit's spikes the frame of the movie that was shown, from its first."""
-    timestamps = frame_timestamps_of(recording, STEP)
-    first = convert_sample_index_to_frame(int(recording.stimulus["section_time"][movie][0, 0]), timestamps)
-    return [convert_sample_index_to_frame(train, timestamps) - (first + PRE_MARGIN_FRAMES) for train in trains]
+def _first_frame(recording: PipelineSession, movie: str) -> int:
+    """The frame of the recording that is the movie's first, in its first presentation."""
+    start = np.asarray(recording.stimulus["section_time"][movie]).reshape(-1, 2)[0, 0]
+    section_start: int = convert_sample_index_to_frame(int(start), frame_timestamps_of(recording, STEP))
+    return section_start + PRE_MARGIN_FRAMES
 
 
 def _warn_of_short_movie(recording: PipelineSession, movie: str, frames: int, outcome: Outcome[STAResult]) -> None:
@@ -216,20 +220,3 @@ def _warn_of_short_movie(recording: PipelineSession, movie: str, frames: int, ou
         outcome.warn(
             f"{movie}.npy has {frames} frames, but its first trial lasts {end - start}: later spikes are excluded"
         )
-
-
-def _averages(
-    frames: np.ndarray[Any, Any], spikes: list[npt.NDArray[np.int64]], window: tuple[int, int], threads: int | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    lo, hi = window
-    images = np.full((len(spikes), hi - lo, *frames.shape[1:]), np.nan, np.float32)
-    counts = np.zeros(len(spikes), np.int64)
-    for u, f in enumerate(spikes):
-        f = f[(f + lo >= 0) & (f + hi <= len(frames))]
-        counts[u] = len(f)
-        if len(f):
-            total = np.zeros((hi - lo, *frames.shape[1:]), np.int64 if frames.dtype.kind in "bui" else np.float64)
-            for i in f:
-                total += frames[i + lo : i + hi]
-            images[u] = total / len(f)
-    return images, counts
