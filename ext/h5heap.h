@@ -7,6 +7,18 @@
 enum { H5_COLLECTION_PREFIX = 16, H5_HEAP_OBJECT_PREFIX = 16, H5_COLLECTION_MINIMUM = 4096 };
 enum { H5_COLLECTION_MAXIMUM = 65536 }; /* unless one object needs more: libhdf5 reads a collection whole */
 
+/* The format has no checksum for the heap, so ours stands in what it reserves: a collection marked so in its prefix
+ * keeps in the reserved bytes of each object the lookup3 of its bytes. Programs that edit the file leave these bytes as
+ * they are, move them along with their object, and write 0 for objects of their own, which then count as unchecked. */
+#define H5_HEAP_MARK "sum" /* in the 3 reserved bytes behind the version of a collection */
+enum { H5_HEAP_MARK_AT = 5, H5_HEAP_SUM_AT = 4 };
+
+static inline uint32_t h5_heap_sum(const uint8_t *bytes, size_t length)
+{
+    uint32_t sum = h5_lookup3(bytes, length);
+    return sum ? sum : 1;
+}
+
 /* The collection being filled: `size` bytes from `start` in the buffer, 0 when none is open. */
 typedef struct {
     size_t start;
@@ -35,7 +47,7 @@ static inline void h5_heap_open(h5_heap *heap, h5_bytes *b, size_t size)
     heap->start = b->length;
     heap->size = size;
     heap->used = H5_COLLECTION_PREFIX;
-    h5_put_bytes(b, "GCOL\1\0\0\0", 8); /* signature, version, reserved */
+    h5_put_bytes(b, "GCOL\1" H5_HEAP_MARK, 8); /* signature, version, reserved */
     h5_put64(b, size);
     h5_put_zeros(b, size - H5_COLLECTION_PREFIX);
 }
@@ -57,6 +69,7 @@ static inline void h5_heap_keep(h5_heap *heap, h5_bytes *b, uint64_t base, const
     if (!b->failed) {
         uint8_t *object = b->data + heap->start + heap->used;
         h5_store(object, heap->objects, 2); /* index */
+        h5_store(object + H5_HEAP_SUM_AT, h5_heap_sum((const uint8_t *)bytes, length), 4); /* reserved */
         h5_store(object + 8, length, 8);    /* size; the reference count stays 0, as libhdf5 leaves it */
         if (length)
             memcpy(object + H5_HEAP_OBJECT_PREFIX, bytes, length);

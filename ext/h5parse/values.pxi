@@ -7,6 +7,11 @@ cdef extern from "numpy/arrayobject.h":
                                 const cnp.npy_intp* strides, void* data, int flags, object obj)
     object PyArray_Scalar(void* data, PyArray_Descr* descr, object base)
 
+cdef extern from "h5heap.h":
+    const char* H5_HEAP_MARK
+    int H5_HEAP_MARK_AT, H5_HEAP_SUM_AT
+    uint32_t h5_heap_sum(const uint8_t* data, size_t length) nogil
+
 cdef enum:
     MAX_RANK = 32
     NULL_SPACE = -1
@@ -107,6 +112,7 @@ cdef class Collection:
     cdef size_t size
     cdef uint32_t* places  # where the object of each index begins, 0 for none
     cdef uint32_t indices
+    cdef bint summed  # its objects carry checksums, but for those that another program wrote
 
     def __dealloc__(self):
         PyMem_Free(self.data)
@@ -125,6 +131,7 @@ cdef class Collection:
         if self.data == NULL:
             raise MemoryError
         source.fetch(self.data, address, size)
+        self.summed = memcmp(self.data + H5_HEAP_MARK_AT, H5_HEAP_MARK, 3) == 0
         self.indices = 0
         self.scan(address)  # counts
         self.places = <uint32_t*>PyMem_Malloc((self.indices + 1) * sizeof(uint32_t))
@@ -147,12 +154,20 @@ cdef class Collection:
             if length > self.size - at - 16:
                 raise Damage(f"an object of the global heap collection at address {address} lies outside it")
             if self.places != NULL:
+                self.check(self.data + at, length)
                 self.places[index] = at
             elif index > self.indices:
                 self.indices = index
             at += 16 + ((length + 7) & ~<uint64_t>7)
             if at > self.size:
                 break
+        return 0
+
+
+    cdef int check(self, const uint8_t* object_, size_t length) except -1:
+        cdef uint32_t expected = u32(object_ + H5_HEAP_SUM_AT)
+        if self.summed and expected and h5_heap_sum(object_ + 16, length) != expected:
+            raise Damage("the checksum of a text in the global heap is wrong")
         return 0
 
 

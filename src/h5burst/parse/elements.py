@@ -12,8 +12,9 @@ import numpy as np
 
 from h5burst import buffers, chunks, codecs
 from h5burst._ext.h5parse import Damage, Dataset, Kind, Source, Uncovered
-from h5burst.parse.chunk_index import UNDEFINED, ChunkedLayout, ChunkIndex, parse_layout, read_index
+from h5burst.parse.chunk_index import ChunkedLayout, ChunkIndex, parse_layout, read_index
 from h5burst.parse.filters import parse_fill, parse_filters
+from h5burst.parse.paged import UNDEFINED
 from h5burst.threads import parallel_map
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
