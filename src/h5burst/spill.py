@@ -71,11 +71,11 @@ class Keeper:
             self._scratch.close()
             self._scratch = None
 
-    def place(self, source: BlockSource, values: Iterable[Any]) -> Any:
-        """An array of a stream of blocks: in memory where it fits beside the arrays in `values`, else in scratch."""
+    def stream(self, source: BlockSource, values: Iterable[Any]) -> ScratchArray | None:
+        """A stream of blocks in the scratch file; None when it fits into memory beside the arrays in `values`."""
         size = int(np.prod(source.shape, dtype=np.int64)) * source.dtype.itemsize
         if size < SMALL_BYTES or resident_bytes(values) + size <= self.budget:
-            return source.read(0, source.shape[0])
+            return None
         return self._scratch_file().store(source)
 
     def enforce(self, *values: Any) -> int:

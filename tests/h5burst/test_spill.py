@@ -116,11 +116,11 @@ def test_a_stream_goes_straight_to_scratch_when_it_does_not_fit(keeper: MakeKeep
             return np.arange(start, stop).astype("f4")
 
     rows = Rows()
-    placed = keeper(8 * MIB).place(rows, [])
+    placed = keeper(8 * MIB).stream(rows, [])
     assert isinstance(placed, ScratchArray)
     assert rows.most <= MIB
     assert np.array_equal(placed[-5:], np.arange(4 * MIB - 5, 4 * MIB).astype("f4"))
-    assert isinstance(keeper(32 * MIB).place(Rows(), []), np.ndarray)
+    assert keeper(32 * MIB).stream(Rows(), []) is None
 
 
 def test_a_budget_below_one_block_is_refused_with_the_least_that_works(keeper: MakeKeeper) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,19 @@ Trace = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer[Any]]
 
 
-def light_reference(channels: Mapping[str, BlockSource], rate_hz: float) -> dict[str, Trace]:
-    """`raw_ch1`, `1khz_ch1`, `10hz_ch1` and the same for every other channel, float32 ADC counts."""
-    reference: dict[str, Trace] = {}
+def light_reference(
+    channels: Mapping[str, BlockSource], rate_hz: float, stream: Callable[[BlockSource], Any] = lambda source: None
+) -> dict[str, Any]:
+    """`raw_ch1`, `1khz_ch1`, `10hz_ch1` and the same for every other channel, float32 ADC counts.
+
+    stream: takes a raw channel that is too long for memory elsewhere and gives the array; None: it goes into memory.
+    """
+    reference: dict[str, Any] = {}
     for name, channel in channels.items():
         lengths = {label: samples_per_block(rate_hz, reduced_hz) for label, reduced_hz in REDUCED_RATES.items()}
-        raw, means = reduced_traces(channel, list(lengths.values()))
-        reference[f"raw_{name}"] = raw
+        elsewhere = stream(RawTrace(channel))
+        raw, means = reduced_traces(channel, list(lengths.values()), keep_raw=elsewhere is None)
+        reference[f"raw_{name}"] = raw if elsewhere is None else elsewhere
         reference |= {f"{label}_{name}": trace for label, trace in zip(lengths, means, strict=True)}
     return reference
 
@@ -43,18 +50,37 @@ def samples_per_block(rate_hz: float, reduced_hz: float) -> int:
     return max(1, round(rate_hz / reduced_hz))
 
 
-def reduced_traces(channel: BlockSource, lengths: Sequence[int]) -> tuple[Trace, list[Trace]]:
+@dataclass(frozen=True)
+class RawTrace:
+    """A channel as float32, block by block."""
+
+    channel: BlockSource
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.channel.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        return np.dtype(np.float32)
+
+    def read(self, start: int, stop: int) -> Trace:
+        return self.channel.read(start, stop).astype(np.float32)
+
+
+def reduced_traces(channel: BlockSource, lengths: Sequence[int], *, keep_raw: bool = True) -> tuple[Trace, list[Trace]]:
     """The channel as float32 (samples,), and for each length the means of consecutive blocks of so many samples.
 
-    An incomplete last block is left out. Means are exact for integers: one sum in integers, one division. The channel
+    keep_raw: without it the first is empty. An incomplete last block is left out. Means are exact for integers: one sum in integers, one division. The channel
     is read once.
     """
     samples = channel.shape[0]
-    raw = np.empty(samples, np.float32)
+    raw = np.empty(samples if keep_raw else 0, np.float32)
     means = [np.empty(samples // length, np.float32) for length in lengths]
     common = math.lcm(*lengths)
     for start, block in _blocks(channel, max(1, BLOCK_SAMPLES // common) * common):
-        raw[start : start + len(block)] = block
+        if keep_raw:
+            raw[start : start + len(block)] = block
         for length, trace in zip(lengths, means, strict=True):
             whole = block[: len(block) // length * length].reshape(-1, length)
             wide = np.int64 if whole.dtype.kind in "iu" else np.float64

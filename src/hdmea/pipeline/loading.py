@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import numpy as np
 from h5burst.kernels.rates import firing_rates
 from h5burst.kernels.trains import end_to_end
 from h5burst.tree import BlockSource
-from hdmea.features.eimage_sta import FEATURE, EImageSTA, compute_eimage_sta
+from hdmea.features.eimage_sta import FEATURE, EImageOptions, EImageSTA, iter_eimage_sta
 from hdmea.io import hdf5_store
 from hdmea.io.cmcr import CmcrRecording, open_recording
 from hdmea.io.cmtr import read_meta, read_units
 from hdmea.io.light_reference import frame_timestamps, light_reference
 from hdmea.io.section_time import WINDOWS
+from hdmea.pipeline.memory import SessionMemory
 from hdmea.pipeline.results import LoadResult
 from hdmea.pipeline.session import PipelineSession
 from hdmea.utils.clock import utc_now
@@ -75,8 +77,8 @@ def _with_suffix(path: str | Path | None, suffix: str) -> Path | None:
     return Path(path)
 
 
-def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, dataset_id: str) -> Loaded:
-    """Everything that `load_recording` takes from the vendor's files.
+def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: PipelineSession) -> Loaded:
+    """Everything that `load_recording` takes from the vendor's files, within the session's memory budget.
 
     Raises `DataLoadError` for content that cannot be read, `MismatchError` for two files of different recordings.
     """
@@ -88,11 +90,11 @@ def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, dataset_id: s
         if cmtr_path is not None:
             loaded.units = read_units(cmtr_path, rate)
         duration_s = _duration_s(cmcr, loaded.units, rate, (cmcr_path, cmtr_path))
-        _take_analog(cmcr, rate, loaded)
+        _take_analog(cmcr, rate, loaded, session.memory)
     if cmcr_path and cmtr_path and cmcr_path.stem.rstrip("-") != cmtr_path.stem.rstrip("-"):
         loaded.warn(f"the names of {cmcr_path.name} and {cmtr_path.name} differ: are they of one recording?")
     _finish_units(loaded.units, rate, duration_s)
-    loaded.metadata |= _common_metadata(dataset_id, rate, duration_s)
+    loaded.metadata |= _common_metadata(session.dataset_id, rate, duration_s)
     loaded.metadata["sys_meta"] = dict(cmtr_meta if cmcr is None else cmcr.meta)
     return loaded
 
@@ -140,11 +142,12 @@ def _duration_s(
     return cmcr.sample_count / rate
 
 
-def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded) -> None:
+def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory: SessionMemory) -> None:
     """Light references and frame pulses; empty ones where there are no analog channels."""
     there = {} if cmcr is None else cmcr.channels
     channels: dict[str, BlockSource] = {name: there[name] for name in ("ch1", "ch2") if name in there}
-    loaded.stimulus["light_reference"] = light_reference(channels, rate)
+    stream = partial(memory.stream, loaded=(loaded.units, loaded.stimulus))
+    loaded.stimulus["light_reference"] = light_reference(channels, rate, stream)
     pulses = np.empty(0, np.uint64)
     if channels:
         channel = "ch2" if "ch2" in channels else "ch1"
@@ -166,35 +169,42 @@ def _finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: flo
 
 
 def read_with_images(
-    cmcr_path: Path, cmtr_path: Path, dataset_id: str, options: EImageLoad
+    cmcr_path: Path, cmtr_path: Path, session: PipelineSession, options: EImageLoad
 ) -> tuple[Loaded, EImageSTA]:
     """As `read_recording`, and the electrical image of each unit that `options` asks for among its features."""
-    loaded = read_recording(cmcr_path, cmtr_path, dataset_id)
+    loaded = read_recording(cmcr_path, cmtr_path, session)
     wanted = _wanted_units(loaded.units, options.unit_ids)
     with open_recording(cmcr_path) as cmcr, reporting("electrical images") as progress:
         if cmcr.sensor is None:
             raise DataLoadError(f"{cmcr_path} holds no sensor stream: no electrical images can be made", cmcr_path)
         if options.load_sys_meta:
             loaded.metadata |= {"cmcr_meta": dict(cmcr.meta), "cmtr_meta": read_meta(cmtr_path)[0]}
-        images = compute_eimage_sta(
+        outcome = EImageSTA({})
+        images = iter_eimage_sta(
             cmcr.sensor,
             {unit_id: loaded.units[unit_id]["spike_times"] for unit_id in wanted},
-            sampling_rate=loaded.metadata["acquisition_rate"],
+            EImageOptions(sampling_rate=loaded.metadata["acquisition_rate"], **options.parameters),
+            budget_bytes=session.memory.block_budget(loaded.units, loaded.stimulus),
             progress=progress,
-            **options.parameters,
+            outcome=outcome,
         )
-    for unit_id, feature in images.features.items():
-        loaded.units[unit_id]["features"][FEATURE] = feature
-    if images.without_spikes:
+        waiting = 0
+        for unit_id, feature in images:
+            loaded.units[unit_id]["features"][FEATURE] = feature
+            waiting += feature["data"].nbytes
+            if waiting > session.memory.budget // 8:
+                session.memory.enforce(loaded.units, loaded.stimulus)
+                waiting = 0
+    if outcome.without_spikes:
         loaded.warn(
-            f"no spikes to average for the electrical images of {', '.join(images.without_spikes)}: they are NaN"
+            f"no spikes to average for the electrical images of {', '.join(outcome.without_spikes)}: they are NaN"
         )
     if not options.load_sys_meta:
         del loaded.metadata["sys_meta"]
     if not options.load_unit_meta:
         for unit in loaded.units.values():
             unit.pop("unit_meta", None)
-    return loaded, images
+    return loaded, outcome
 
 
 def with_images(units: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -258,11 +268,11 @@ def read_spike_file(path: Path, dataset_id: str, acquisition_rate: float) -> Loa
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One load: its step's name, what it is asked for, how it reads for a dataset ID, and what it would do again."""
+    """One load: its step's name, what it is asked for, how it reads for a session, and what it would do again."""
 
     step: str
     config: Mapping[str, Any] | None
-    read: Callable[[str], Loaded]
+    read: Callable[[PipelineSession], Loaded]
     force: bool
     is_done: Callable[[PipelineSession], bool] = lambda session: bool(session.units)
 
@@ -275,7 +285,7 @@ class LoadJob:
                 "%s was done already%s: the session is unchanged; pass force=True to redo it", self.step, other
             )
             return session
-        loaded = self.read(session.dataset_id)
+        loaded = self.read(session)
         if done:
             _forget_recording(session)
         self._fill(session, loaded)
@@ -286,8 +296,8 @@ class LoadJob:
         path = recording_path(output_dir, dataset_id)
         if path.exists() and not self.force:
             return self._cached(path), None
-        loaded = self.read(dataset_id)
         session = PipelineSession(dataset_id, output_dir=Path(output_dir))
+        loaded = self.read(session)
         self._fill(session, loaded)
         session.save(path, overwrite=self.force)
         return LoadResult(path, dataset_id, session.unit_count, True, list(loaded.warnings)), loaded

@@ -37,15 +37,15 @@ class SessionMemory:
         """Bytes that the session's arrays may take."""
         return self._keeper.budget
 
-    def block_budget(self, session: PipelineSession) -> int | None:
-        """Bytes that a step's own accumulators may take; None where there is no need to count."""
+    def block_budget(self, *values: Any) -> int | None:
+        """Bytes that a step's blocks and accumulators may take beside the arrays in `values`; None: need not count."""
         if not self.is_explicit:
             return None
-        return max(self.budget - resident_bytes(_values(session)), self.budget // 2)
+        return max(self.budget - resident_bytes(values), self.budget // 2)
 
-    def place(self, source: BlockSource, loaded: tuple[Any, ...] = ()) -> Any:
-        """A stream of blocks as an array in memory, or in the scratch file where it does not fit beside `loaded`."""
-        return self._keeper.place(source, loaded)
+    def stream(self, source: BlockSource, loaded: tuple[Any, ...] = ()) -> Any:
+        """A stream of blocks in the scratch file; None when it fits into memory beside `loaded`."""
+        return self._keeper.stream(source, loaded)
 
     def enforce(self, *values: Any) -> None:
         """Move what is too much to the scratch file."""

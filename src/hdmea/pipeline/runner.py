@@ -60,7 +60,7 @@ def load_recording(
     cmcr_path, cmtr_path = _paths(cmcr_path, cmtr_path, session)
     cmcr, cmtr = loading.checked_paths(cmcr_path, cmtr_path)
     job = LoadJob(
-        "load_recording", config, lambda name: loading.read_recording(cmcr, cmtr, name), force or allow_overwrite
+        "load_recording", config, lambda target: loading.read_recording(cmcr, cmtr, target), force or allow_overwrite
     )
     if session is not None:
         return job.into_session(session)
@@ -138,9 +138,9 @@ def load_recording_with_eimage_sta(
     options = loading.EImageLoad(parameters, unit_ids, load_unit_meta, load_sys_meta)
     filter_seconds = 0.0
 
-    def read(name: str) -> loading.Loaded:
+    def read(target: PipelineSession) -> loading.Loaded:
         nonlocal filter_seconds
-        loaded, images = loading.read_with_images(cmcr, cmtr, name, options)
+        loaded, images = loading.read_with_images(cmcr, cmtr, target, options)
         filter_seconds = images.filter_seconds
         return loaded
 
@@ -183,7 +183,7 @@ def load_spikes(
     job = LoadJob(
         "load_spikes",
         {"acquisition_rate": float(acquisition_rate)},
-        lambda name: loading.read_spike_file(source, name, acquisition_rate),
+        lambda target: loading.read_spike_file(source, target.dataset_id, acquisition_rate),
         force,
     )
     if session is not None:

@@ -190,7 +190,7 @@ class PipelineSession:
         from hdmea.io import session_file
 
         path = self._default_path() if output_path is None else Path(output_path)
-        saved_at = utc_now()
+        saved_at, had_scratch = utc_now(), self.memory.has_scratch
         storage = session_file.storage(compression, compression_level)
         session_file.write(
             self, path, storage=storage, overwrite=self._may_overwrite(path, overwrite), saved_at=saved_at
@@ -198,7 +198,7 @@ class PipelineSession:
         self.hdf5_path, self.saved_at = path, saved_at
         self.is_checkpoint_file, self.checkpoint_name = False, None
         # What lay in the scratch file is read from the saved one from now on.
-        self.is_lazy = self.is_lazy or self.memory.has_scratch
+        self.is_lazy = self.is_lazy or had_scratch
         self.note_saved()
         self.memory.close()
         return path
