@@ -283,7 +283,7 @@ def test_write_feature_lays_out_data_and_metadata(file: h5py.File) -> None:
     assert feature.attrs["scalar"] == 2.5
     assert feature.attrs["version"] == "1.0"
     assert isinstance(feature["nested"], h5py.Group)
-    assert json.loads(feature.attrs["metadata_names"]) == ["version"]
+    assert json.loads(feature.attrs["hdmea.metadata_names"]) == ["version"]
     assert json.loads(file.attrs["features_extracted"]) == ["e", "f"]
 
 

@@ -34,10 +34,10 @@ STA = "sta"
 STA_ATTRIBUTES = ("n_spikes", "n_spikes_excluded", "cover_range")
 
 # Marks that a reader of the file can ignore.
-METADATA_NAMES = "metadata_names"  # JSON list: the attributes of a feature that came from its metadata
-METADATA_PREFIX = "metadata."  # before the name of one that a value had already taken
-FEATURE_FORM = "feature_form"  # "value": data is not a dict; "plain": not the usual {"data", "metadata"} at all
-ABSENT = "absent"  # an empty group that the session did not have
+METADATA_NAMES = "hdmea.metadata_names"  # JSON list: the attributes of a feature that came from its metadata
+METADATA_PREFIX = "hdmea.metadata."  # before the name of one that a value had already taken
+FEATURE_FORM = "hdmea.feature_form"  # "value": data is not a dict; "plain": not the usual {"data", "metadata"} at all
+ABSENT = "hdmea.absent"  # an empty group that the session did not have
 
 
 # ---------------------------------------------------------------- paths
@@ -92,6 +92,8 @@ def _cast(value: Any, dtype: np.dtype[Any], path: str) -> Any:
         return value
     try:
         array = np.asarray(value)
+        if array.dtype.kind in "cmMV":
+            raise TypeError(f"it is of dtype {array.dtype}")
         if array.size == 0:
             return array.astype(dtype)
         if dtype.kind == "u" and array.dtype.kind in "if" and array.min() < 0:
@@ -230,11 +232,13 @@ def feature_node(feature: Any, path: str) -> Node:
         return _marked_form(Group({"data": values.encode_value(feature, path=path)}), "plain")
     data, metadata = feature["data"], dict(feature.get("metadata") or {})
     if not isinstance(data, Mapping):
-        value = values.encode_value(data, scalars="attributes", path=path)
+        value = values.encode_value(data, path=path)
         value.attrs = {**values.encode_attributes(metadata, path=path), **value.attrs}
         group = _marked_form(Group({"data": value}), "value")
         _add_metadata(group, metadata, (), path)
         return group
+    if taken := [name for name in (METADATA_NAMES, FEATURE_FORM) if name in data]:
+        raise ValidationError(f"{path}: the names {taken} are reserved", entity="feature", entity_id=path)
     group = values.encode(data, scalars="attributes", path=path)
     if isinstance(sta := group.children.get(STA), Array):
         figures = {name: metadata.pop(name) for name in STA_ATTRIBUTES if name in metadata}
@@ -278,7 +282,7 @@ def feature_from_node(node: Node) -> Any:
     stored = values.decode_attributes({**types, **{name: node.attrs[name] for name in names}})
     metadata = {name.removeprefix(METADATA_PREFIX): value for name, value in stored.items()}
     if form == "value":
-        return {"data": values.decode_value(node.children["data"], scalars="attributes"), "metadata": metadata}
+        return {"data": values.decode_value(node.children["data"]), "metadata": metadata}
     own = {name: value for name, value in node.attrs.items() if name not in names and name != METADATA_NAMES}
     data = values.decode(Group(node.children, own), scalars="attributes")
     if isinstance(sta := node.children.get(STA), Array):
