@@ -1,0 +1,110 @@
+"""Checking and showing files of any origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from h5burst import cli, console
+from h5burst.store import write_tree
+from h5burst.tree import Array, Group, Storage
+from h5burst.verify import describe, verify_file
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    path = tmp_path / "sound.h5"
+    rng = np.random.default_rng(0)
+    tree = Group(
+        {
+            "large": Array(rng.normal(size=(500, 400))),
+            "zipped": Array(rng.integers(0, 9, 300_000), storage=Storage("gzip", 4)),
+            "texts": Array(np.array(["a", "ü"], dtype=object)),
+            "below": Group({"small": Array(np.arange(5), {"unit": "mV"}), "null": Array(None)}),
+        },
+        {"name": "x"},
+    )
+    write_tree(path, tree)
+    return path
+
+
+def test_a_sound_file_has_no_problems(sound: Path) -> None:
+    assert verify_file(sound) == []
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_files_of_other_programs_are_checked_too(tmp_path: Path, libver: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        file["x"] = np.arange(10)
+        file["g/y"] = "text"
+        file["g/loop"] = h5py.SoftLink("/nowhere")
+    assert verify_file(tmp_path / "a.h5") == []
+
+
+def test_every_damaged_dataset_is_named(sound: Path) -> None:
+    with h5py.File(sound) as file:
+        places = [file[name].id.get_chunk_info(0) for name in ("large", "zipped")]
+    content = bytearray(sound.read_bytes())
+    for chunk in places:
+        content[chunk.byte_offset + chunk.size // 2] ^= 1
+    sound.write_bytes(content)
+    problems = verify_file(sound)
+    assert {problem.path for problem in problems} == {"/large", "/zipped"}
+    assert all(problem.what for problem in problems)
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])
+def test_what_is_no_hdf5_file_is_a_problem(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(content)
+    assert verify_file(path)
+
+
+def test_a_file_cut_short_is_a_problem(sound: Path) -> None:
+    sound.write_bytes(sound.read_bytes()[:-100])
+    assert verify_file(sound)
+
+
+def test_description_tells_shapes_dtypes_sizes_and_filters(sound: Path) -> None:
+    found = {item.path: item for item in describe(sound)}
+    assert found["/"].attributes == {"name": "x"}
+    assert (found["/large"].shape, found["/large"].dtype) == ((500, 400), "float64")
+    assert found["/large"].filters == "fletcher32"
+    assert found["/zipped"].filters == "shuffle gzip-4 fletcher32"
+    assert found["/texts"].dtype == "text utf-8"
+    assert found["/below/null"].shape is None
+    assert found["/below/small"].attributes["unit"] == "mV"
+
+
+def test_info_prints_the_tree(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(cli.app, ["info", str(sound), "-a"]) == 0
+    printed = capsys.readouterr().out
+    assert "large  500x400  float64  1.5 MiB  fletcher32" in printed
+    assert "@unit = mV" in printed
+    assert "5 datasets" in printed
+    assert console.run(cli.app, ["info", str(sound), "--depth", "1"]) == 0
+    assert "small" not in capsys.readouterr().out
+
+
+def test_verify_exits_with_1_and_a_list(sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(cli.app, ["verify", str(sound)]) == 0
+    (tmp_path / "bad.h5").write_bytes(sound.read_bytes()[:5000])
+    assert console.run(cli.app, ["verify", str(sound), str(tmp_path / "bad.h5")]) == 1
+    printed = capsys.readouterr().out
+    assert f"{sound}: sound" in printed
+    assert "bad.h5: 1 problems" in printed
+
+
+def test_errors_are_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(cli.app, ["info", str(tmp_path / "none.h5")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "No such file" in error
+    with pytest.raises(FileNotFoundError):
+        console.run(cli.app, ["info", str(tmp_path / "none.h5"), "--debug"])
+    assert console.run(cli.app, ["--help"]) == 0
+    assert console.run(cli.app, ["info", "--help"]) == 0
+    assert "Examples" in capsys.readouterr().out
