@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from figures import machine, more, ratio, seconds, targets
 
 _rows: list[dict[str, Any]] = []
 
@@ -42,8 +43,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in [header, ["-" * width for width in widths], *lines]:
         write("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
     if target := config.getoption("--json"):
-        machine = {"machine": platform.machine(), "system": platform.platform(), "python": platform.python_version()}
-        Path(target).write_text(json.dumps({"machine": machine, "rows": _rows}, indent=2) + "\n", encoding="utf-8")
+        figures = {"machine": machine(), "rows": _rows}
+        Path(target).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         write(f"figures written to {target}")
 
 
@@ -53,33 +54,8 @@ def _earlier(path: str | None) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(Path(path).read_text(encoding="utf-8"))["rows"]}
 
 
-_KNOWN = ("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max", "target_ratio", "target_s")
-
-
 def _cells(row: dict[str, Any], earlier: dict[str, Any] | None) -> list[str]:
-    ours = _seconds(row.get("ours_s"))
+    ours = seconds(row.get("ours_s"))
     if earlier and earlier.get("ours_s") and row.get("ours_s"):
         ours += f" ({row['ours_s'] / earlier['ours_s'] - 1:+.0%})"
-    ratio = f"{row['ratio']:.1f}" if "ratio" in row else ""
-    spread = f"{row['ratio_min']:.1f}-{row['ratio_max']:.1f}" if "ratio_min" in row else ""
-    more = ", ".join(f"{name} {_figure(value)}" for name, value in row.items() if name not in _KNOWN)
-    return [row["name"], ours, row.get("other", ""), _seconds(row.get("other_s")), ratio, spread, _target(row), more]
-
-
-def _target(row: dict[str, Any]) -> str:
-    verdicts = []
-    if "target_ratio" in row:
-        verdicts.append((f">= {row['target_ratio']:g}x", row["ratio"] >= row["target_ratio"]))
-    if "target_s" in row:
-        verdicts.append((f"<= {_seconds(row['target_s'])}", row["ours_s"] <= row["target_s"]))
-    return "; ".join(f"{text}: {'reached' if reached else 'MISSED'}" for text, reached in verdicts)
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} us"
-
-
-def _figure(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return [row["name"], ours, row.get("other", ""), seconds(row.get("other_s")), *ratio(row), targets(row), more(row)]

@@ -91,9 +91,9 @@ def versus(
     return result
 
 
-def alone(benchmark: Any, ours: Callable[[], Any], *, rounds: int = ROUNDS, **extra: Any) -> float:
+def alone(benchmark: Any, ours: Callable[[], Any], *, rounds: int = ROUNDS, warmup: bool = True, **extra: Any) -> float:
     """Time something that has no other side; its median in seconds."""
-    benchmark.pedantic(ours, rounds=rounds, iterations=1, warmup_rounds=1)
+    benchmark.pedantic(ours, rounds=rounds, iterations=1, warmup_rounds=int(warmup))
     median = statistics.median(benchmark.stats.stats.data)
     benchmark.extra_info.update(ours_s=median, **extra)
     return median

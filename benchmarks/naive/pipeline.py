@@ -15,6 +15,7 @@ import polars as pl
 from scipy.signal import find_peaks
 
 PRE_MARGIN_FRAMES = 60
+MEASURES = ("RoiSize", "SNR", "Separability", "Kurtosis")
 
 
 def load_recording(cmcr_path: Path, cmtr_path: Path) -> dict[str, Any]:
@@ -47,11 +48,12 @@ def load_recording(cmcr_path: Path, cmtr_path: Path) -> dict[str, Any]:
             edges = np.arange(0, end + rate / 10, rate / 10)
             units[f"unit_{int(info['UnitID']):03d}"] = {
                 "spike_times": spikes,
-                "waveform": cutouts.mean(axis=0).astype(np.float32),
+                "waveform": cutouts.mean(axis=0, dtype=np.float64).astype(np.float32),
                 "firing_rate_10hz": (np.histogram(spikes, edges)[0] * 10).astype(np.float32),
                 "row": int(info["Row"]),
                 "col": int(info["Column"]),
                 "global_id": int(info["SensorID"]),
+                "unit_meta": {name: info[name].item() for name in MEASURES},
             }
     return {"units": units, "light_reference": light, "frame_timestamps": frames, "acquisition_rate": rate}
 
@@ -62,6 +64,7 @@ def load_spikes(path: Path, rate: float = 20000.0) -> dict[str, Any]:
     with h5py.File(path, "r") as file:
         spikes, counts = file["spikes"][()].ravel(), file["sCount"][()].ravel()
         duration = float(np.ravel(file["summary/duration"][()])[0])
+        names, (x_um, y_um) = file["names"].asstr()[()].ravel(), file["epos"][()]
     start = 0
     for index, count in enumerate(counts, start=1):
         samples = np.sort(np.rint(spikes[start : start + count] * rate).astype(np.uint64))
@@ -71,6 +74,7 @@ def load_spikes(path: Path, rate: float = 20000.0) -> dict[str, Any]:
             "spike_times": samples,
             "waveform": np.empty(0, np.float32),
             "firing_rate_10hz": (np.histogram(samples, edges)[0] * 10).astype(np.float32),
+            "unit_meta": {"name": names[index - 1], "x_um": x_um[index - 1], "y_um": y_um[index - 1]},
         }
     return {"units": units, "light_reference": {}, "acquisition_rate": rate, "duration_s": duration}
 
@@ -133,20 +137,39 @@ def compute_sta(recording: dict[str, Any], movie: str, stimuli_dir: Path, cover:
         spikes = unit["sectioned"][movie][0][0]
         at = np.clip(np.searchsorted(frames, spikes, side="right") - 1, 0, None) - first
         at = at[(at + cover[0] >= 0) & (at + cover[1] <= len(stimulus))]
-        unit["sta"] = stimulus[at[:, None] + window].mean(axis=0, dtype=np.float64).astype(np.float32)
+        sta = stimulus[at[:, None] + window].mean(axis=0, dtype=np.float64).astype(np.float32)
+        unit.setdefault("features", {})[movie] = {"sta": sta}
 
 
-def extract_frif(recording: dict[str, Any], movie: str) -> None:
-    """The rate between frames, averaged over a movie's trials."""
+def extract_frif(recording: dict[str, Any]) -> None:
+    """The rate between one frame and the next."""
     frames, rate = recording["frame_timestamps"].astype(np.int64), recording["acquisition_rate"]
     for unit in recording["units"].values():
+        counts = np.diff(np.searchsorted(unit["spike_times"].astype(np.int64), frames))
+        values = {"FRIF": (counts * rate / np.diff(frames)).astype(np.float32), "FRIF_x_axis": frames[:-1] / rate}
+        unit.setdefault("features", {})["frif"] = values
+
+
+def extract_baseline(recording: dict[str, Any], movie: str, feature: str, bin_s: float = 0.02) -> None:
+    """Rate and regularity of firing in a movie's trials."""
+    rate = recording["acquisition_rate"]
+    for unit in recording["units"].values():
         trials, windows = unit["sectioned"][movie]
-        rates = []
-        for spikes, (start, stop) in zip(trials, windows, strict=True):
-            edges = frames[(frames >= start) & (frames <= stop)]
-            rates.append(np.diff(np.searchsorted(spikes, edges)) * rate / np.diff(edges))
-        shortest = min(map(len, rates))
-        unit["frif"] = np.mean([row[:shortest] for row in rates], axis=0).astype(np.float32)
+        durations = np.diff(windows, axis=1) / rate
+        edges = np.arange(np.floor(durations.max() / bin_s + 1e-9) + 1) * (bin_s * rate)
+        psth = [np.histogram(t - start, edges)[0] / bin_s for t, (start, _) in zip(trials, windows, strict=True)]
+        intervals = np.concatenate([np.diff(spikes) for spikes in trials]) / rate
+        count = sum(map(len, trials))
+        violations = float((intervals < 0.0015).mean()) if len(intervals) else np.nan
+        unit.setdefault("features", {})[feature] = {
+            "mean_rate": count / durations.sum(),
+            "std_rate": np.mean(psth, axis=0).std(),
+            "cv_isi": intervals.std() / intervals.mean() if len(intervals) > 1 else np.nan,
+            "median_isi_ms": np.median(intervals) * 1000 if len(intervals) else np.nan,
+            "spike_count": count,
+            "isi_violations_ratio": violations,
+            "quality_index": 1 - violations,
+        }
 
 
 def save(recording: dict[str, Any], path: Path, compression: str | None = None) -> None:
@@ -161,19 +184,27 @@ def save(recording: dict[str, Any], path: Path, compression: str | None = None) 
             group.attrs["spike_count"] = len(unit["spike_times"])
             for key in ("spike_times", "waveform", "firing_rate_10hz"):
                 group.create_dataset(key, data=unit[key])
+            for key, value in unit["unit_meta"].items():
+                group.create_dataset(f"unit_meta/{key}", data=[value])
             for movie, (trials, windows) in unit.get("sectioned", {}).items():
                 section = group.create_group(f"spike_times_sectioned/{movie}")
                 section.create_dataset("full_spike_times", data=np.unique(np.concatenate(trials)))
                 section.create_dataset("trials_start_end", data=windows)
                 for index, spikes in enumerate(trials):
                     section.create_dataset(f"trials_spike_times/{index}", data=spikes)
-            if "sta" in unit:
-                group.create_dataset("features/sta/sta", data=unit["sta"], **options)
-            if "frif" in unit:
-                group.create_dataset("features/frif/FRIF", data=unit["frif"], **options)
+            for feature, values in unit.get("features", {}).items():
+                place = group.create_group(f"features/{feature}")
+                for key, value in values.items():
+                    if np.ndim(value):
+                        place.create_dataset(key, data=value, **options)
+                    else:
+                        place.attrs[key] = value
         for kind in ("light_reference", "section_time", "light_template"):
             for name, data in recording.get(kind, {}).items():
                 file.create_dataset(f"stimulus/{kind}/{name}", data=data, **options)
         file.create_dataset("metadata/acquisition_rate", data=[recording["acquisition_rate"]])
         if "frame_timestamps" in recording:
             file.create_dataset("metadata/frame_timestamps", data=recording["frame_timestamps"])
+            file.create_dataset(
+                "metadata/frame_time", data=recording["frame_timestamps"] / recording["acquisition_rate"]
+            )

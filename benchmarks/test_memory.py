@@ -1,0 +1,44 @@
+"""Peak memory of a deferred run, save included, against the size of the session's data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import workloads
+from harness import alone, peak_memory
+
+HERE = str(Path(__file__).parent)
+SETUP = f"""
+import sys; sys.path.insert(0, {HERE!r})
+from pathlib import Path
+import workloads
+from h5burst import threads
+recording = workloads.Recording(Path({{path!r}}))
+output = Path({{output!r}})
+threads.parallel_map(len, ["a", "b"])
+"""
+WORK = """
+session = workloads.loaded(recording, output)
+workloads.after_loading(recording, session=session)
+session.save(compression={compression!r})
+"""
+SIZE = """
+from hdmea.utils.memory import buffer_bytes
+high = high_water()
+Path({size!r}).write_text(f"{{buffer_bytes((session.units, session.stimulus, session.metadata))}} {{high}}")
+"""
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_deferred_session(benchmark, tmp_path, compression):
+    """In a process of its own; the peak is resident memory beyond what the imported modules take."""
+    recording = workloads.simulated(0)
+    size = tmp_path / "size"
+    setup = SETUP.format(path=str(recording.path), output=str(tmp_path))
+    work = WORK.format(compression=compression) + SIZE.format(size=str(size))
+    measured = {}
+    alone(benchmark, lambda: measured.update(peak_memory(setup, work)), rounds=1, warmup=False)
+    data, peak = map(int, size.read_text().split())
+    taken = peak - measured["before"]
+    benchmark.extra_info.update(data_MB=data / 1e6, peak_MB=taken / 1e6, share_of_data=taken / data, target_share=1.3)
