@@ -151,10 +151,16 @@ cdef class Parser:
             frame.children[name] = node
         return tree
 
-    def children(self, address, tuple names, above) -> dict:
-        """The members of one group, themselves lazy. names: of the group; above: addresses of it and what holds it."""
+    def children(self, address, tuple names, above, most=None):
+        """The members of one group, themselves lazy; None if there are more than `most`.
+
+        names: of the group; above: addresses of it and what holds it.
+        """
         cdef dict children = {}
+        self.names = list(names)
         self.messages.read(address)
+        if most is not None and len(self.messages.links) > most:
+            return None
         for name, target, _ in self.messages.links:
             self.names = [*names, name]
             if type(target) is not int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -25,6 +26,7 @@ from h5burst.selection import select
 from h5burst.tree import Group, Node
 
 _ROWS_BYTES = 1 << 20  # read at once when iterating
+_MEMBERS_AHEAD = 1000  # of groups, read along with the one that was asked for
 
 
 def open_tree(path: str | os.PathLike[str]) -> Group:
@@ -48,20 +50,20 @@ class LazyArray(NDArrayOperatorsMixin):
     it was opened, `CorruptFileError` when it is damaged.
     """
 
-    __slots__ = ("_address", "_elements", "_path", "_stamp", "_stored_path", "dtype", "shape")
+    __slots__ = ("_address", "_elements", "_names", "_path", "_stamp", "dtype", "shape")
 
     def __init__(
         self,
         path: str,
         stamp: Stamp,
-        stored_path: str,
+        names: tuple[str, ...],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         address: int | None = None,
     ) -> None:
         self._path = path
         self._stamp = stamp
-        self._stored_path = stored_path
+        self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
         self.shape = shape
@@ -102,10 +104,10 @@ class LazyArray(NDArrayOperatorsMixin):
     @property
     def name(self) -> str:
         """Path of the dataset in the file, as stored."""
-        return self._stored_path
+        return stored_path(self._names)
 
     def __repr__(self) -> str:
-        return f"<LazyArray {self.shape} {self.dtype} of {self._path}:{self._stored_path}>"
+        return f"<LazyArray {self.shape} {self.dtype} of {self._path}:{self.name}>"
 
     def __len__(self) -> int:
         if not self.shape:
@@ -172,7 +174,7 @@ class LazyArray(NDArrayOperatorsMixin):
         if self._address is None:
             return self._read_by_name(box)
         try:
-            with Reader(self._path, expected=self._stamp) as reader, reader.naming_damage((self._stored_path[1:],)):
+            with Reader(self._path, expected=self._stamp) as reader, reader.naming_damage(self._names):
                 if self._elements is None:
                     self._elements = Elements(reader.parser.dataset(self._address))
                 elements, rank = self._elements, len(self._elements.shape)
@@ -184,10 +186,10 @@ class LazyArray(NDArrayOperatorsMixin):
 
     def _read_by_name(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
         with OpenFile(self._path, self._stamp), libhdf5.open_file(self._path) as file:
-            return libhdf5.read_elements(file[self._stored_path], tuple(slice(*edge) for edge in box) or ...)
+            return libhdf5.read_elements(file[self.name], tuple(slice(*edge) for edge in box) or ...)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LazyArray, (self._path, self._stamp, self._stored_path, self.shape, self.dtype, self._address)
+        return LazyArray, (self._path, self._stamp, self._names, self.shape, self.dtype, self._address)
 
 
 _publishing = threading.Lock()
@@ -203,22 +205,42 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
+class _Unread(NamedTuple):
+    """What it takes to read the members of a group: where it is, its names from the root, and what holds it."""
+
+    path: str
+    stamp: Stamp
+    address: int
+    names: tuple[str, ...]
+    above: frozenset[Place]
+
+
 class LazyChildren(dict[str, Node]):
     """The members of a group: a dict that is filled from the file when it is first looked at."""
 
     __slots__ = ("_unread",)
 
-    def __init__(self, path: str, stamp: Stamp, address: int, names: tuple[str, ...], above: frozenset[Place]) -> None:
+    def __init__(self, unread: _Unread) -> None:
         super().__init__()
-        self._unread: tuple[Any, ...] | None = (path, stamp, address, names, above)
+        self._unread: _Unread | None = unread
 
     def _fill(self) -> None:
+        """Read the members, and what lies below them as long as it is little: opening the file is what costs."""
         unread = self._unread
         if unread is None:
             return
-        path, stamp, address, names, above = unread
-        with Reader(path, expected=stamp, makers=MAKERS, above=above) as reader:
-            found = reader.children(address, names)
+        with Reader(unread.path, expected=unread.stamp, makers=MAKERS) as reader:
+            found = reader.children(unread.address, unread.names, unread.above)
+            self._publish(found or {})
+            waiting = deque([found or {}])
+            left = _MEMBERS_AHEAD
+            while waiting and left > 0:
+                for node in waiting.popleft().values():
+                    ahead = _read_ahead(reader, unread.path, node, left)
+                    left -= len(ahead) + 1
+                    waiting.append(ahead)
+
+    def _publish(self, found: dict[str, Node]) -> None:
         with _publishing:
             if self._unread is not None:  # else another thread was faster
                 dict.update(self, found)
@@ -226,6 +248,24 @@ class LazyChildren(dict[str, Node]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+
+def _read_ahead(reader: Reader, path: str, node: Node, most: int) -> dict[str, Node]:
+    """Fill a group of a tree that is being read anyway, if it has few members; gives those."""
+    children = node.children if isinstance(node, Group) else None
+    if not isinstance(children, LazyChildren) or most <= 0:
+        return {}
+    unread = children._unread
+    if unread is None or unread.path != path:
+        return {}
+    try:
+        found = reader.children(unread.address, unread.names, unread.above, most)
+    except OSError:
+        return {}  # nobody has asked for this group yet; who does gets the error
+    if found is None:
+        return {}
+    children._publish(found)
+    return found
 
 
 def _filled_first(name: str) -> Any:
@@ -251,16 +291,16 @@ for _name in _READING.split():
 
 
 def _make_array(file: OpenFile, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type) -> LazyArray:
-    return LazyArray(file.path, file.stamp, stored_path(names), shape, type_.dtype, address)
+    return LazyArray(file.path, file.stamp, names, shape, type_.dtype, address)
 
 
 def _make_children(file: OpenFile, address: int, names: tuple[str, ...], above: frozenset[Place]) -> LazyChildren:
-    return LazyChildren(file.path, file.stamp, address, names, above)
+    return LazyChildren(_Unread(file.path, file.stamp, address, names, above))
 
 
-def _make_by_name(path: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:
+def _make_by_name(path: str, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:
     with OpenFile(path) as file:
-        return LazyArray(path, file.stamp, name, shape, dtype)
+        return LazyArray(path, file.stamp, names, shape, dtype)
 
 
 MAKERS = Makers(array=_make_array, children=_make_children, by_name=_make_by_name)

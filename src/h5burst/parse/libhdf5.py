@@ -45,7 +45,7 @@ def read_node(path: str, stored_path: str, makers: Makers | None = None) -> Node
     with open_file(path) as file:
         try:
             found = file.get(stored_path)
-            return _Walk(path, makers).node(found, tuple(part for part in stored_path.split("/") if part))
+            return _Walk(path, makers).node(found, tuple(unescape(part) for part in stored_path.split("/") if part))
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             if isinstance(error, CorruptFileError):
                 raise
@@ -108,7 +108,7 @@ class _Walk:
         children = {}
         for link in item:
             member = _member(item, link)
-            made = self.node(member, (*names, link), above | {here}) if member is not None else None
+            made = self.node(member, (*names, unescape(link)), above | {here}) if member is not None else None
             if made is not None:
                 children[unescape(link)] = made
         return Group(children, self._attributes(item))
@@ -118,7 +118,7 @@ class _Walk:
             return None
         if self._makers is None:
             return read_elements(dataset)
-        return self._makers.by_name(self._path, "/" + "/".join(names), dataset.shape, element_dtype(dataset))
+        return self._makers.by_name(self._path, names, dataset.shape, element_dtype(dataset))
 
     def _attributes(self, target: h5py.HLObject) -> dict[str, Any]:
         return {unescape(name): _attribute(target, name) for name in target.attrs}

@@ -14,7 +14,7 @@ class Makers:
     """What a lazy tree is made of.
 
     `array(file, address, names, shape, type)` and `children(file, address, names, above)`: an array and the members of
-    a group that read themselves on access; `by_name(path, stored path, shape, dtype)`: an array that only libhdf5
+    a group that read themselves on access; `by_name(path, names, shape, dtype)`: an array that only libhdf5
     reads.
     """
 

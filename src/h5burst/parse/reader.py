@@ -121,11 +121,16 @@ class Reader:
                 raise Damage("the root is no group")
             return root
 
-    def children(self, address: int, names: tuple[str, ...]) -> dict[str, Node]:
-        """The members of one group of a lazy tree."""
-        self._above |= {address}
+    def children(
+        self, address: int, names: tuple[str, ...], above: frozenset[Place], most: int | None = None
+    ) -> dict[str, Node] | None:
+        """The members of one group of a lazy tree; None if there are more than `most`.
+
+        above: the groups that hold this one, and the external links that led to this file.
+        """
+        self._above = above | {address}
         with self.naming_damage():
-            return self.parser.children(address, names, self._above)
+            return self.parser.children(address, names, self._above, most)
 
     def load(self, address: int | None = None) -> Group:
         """The tree below a group (the root if None), all arrays read."""
