@@ -13,7 +13,7 @@ EPILOG = "Add --debug to any command to see the whole traceback of an error."
 
 def one_line_warnings() -> None:
     """Warnings on a terminal: the message alone, without the source line that raised it."""
-    warnings.showwarning = lambda message, *_args, **_kwargs: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    warnings.showwarning = lambda message, *_args, **_kwargs: print(f"warning: {message}", file=sys.stderr)
 
 
 def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted")
         return 130
-    except Exception as error:  # noqa: BLE001  # the outermost frame: every error ends here as one line
+    except Exception as error:  # the outermost frame: every error ends here as one line
         if debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__

@@ -46,7 +46,7 @@ def read_manifest(path: str | Path) -> list[Recording]:
         raise ConfigurationError(f"{path}: a manifest is one of {', '.join(readers)}")
     if not path.exists():
         raise FileNotFoundError(f"No such manifest: {path}")
-    recordings = [_recording(row, path, number) for number, row in reader(path)]
+    recordings = [recording_of(row, path.parent, f"{path}, row {number}") for number, row in reader(path)]
     if not recordings:
         raise ConfigurationError(f"{path} lists no recording")
     _refuse_twins(recordings, path)
@@ -98,9 +98,9 @@ def _toml_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(rows, start=1)
 
 
-def _recording(row: Mapping[str, Any], manifest: Path, number: int) -> Recording:
-    where = f"{manifest}, row {number}"
-    paths = {name: _path(row[name], manifest) for name in PATH_COLUMNS if row.get(name)}
+def recording_of(row: Mapping[str, Any], folder: Path, where: str) -> Recording:
+    """The recording of a row, its relative paths below `folder`. Raises `ConfigurationError` that begins with `where`."""
+    paths = {name: (folder / str(row[name])).resolve() for name in PATH_COLUMNS if row.get(name)}
     if not paths:
         raise ConfigurationError(f"{where}: give at least one of {', '.join(PATH_COLUMNS)}")
     if "spikes" in paths and len(paths) > 1:
@@ -110,10 +110,6 @@ def _recording(row: Mapping[str, Any], manifest: Path, number: int) -> Recording
     )
     options = _options({name: value for name, value in row.items() if name not in COLUMNS}, where)
     return Recording(str(dataset_id), **paths, playlist=row.get("playlist"), options=options)
-
-
-def _path(text: Any, manifest: Path) -> Path:
-    return (manifest.parent / Path(str(text))).resolve()
 
 
 def _options(columns: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:

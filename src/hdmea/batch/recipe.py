@@ -104,21 +104,28 @@ def recipe_hash(steps: Iterable[Step]) -> str:
 
 
 def read_parameters(path: str | Path) -> tuple[list[str] | None, dict[str, dict[str, Any]]]:
-    """Step names (None: the usual ones) and parameters from a JSON file `{"steps": […], "parameters": {step: {…}}}`.
+    """Step names (None: the usual ones) and parameters from a flow file, as `hdmea.pipeline.flows` describes it.
 
-    An element of `steps` is a name, or an object with `step` and that step's parameters.
+    An element of `steps` may also be a bare name. Arguments whose names end in `_path` or `_dir` and that are relative
+    start at the file. Raises `ConfigurationError` for another content.
     """
+    path = Path(path)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: a flow is a JSON object with 'steps' and 'parameters'")
-    parameters: dict[str, dict[str, Any]] = {step: dict(own) for step, own in content.get("parameters", {}).items()}
-    names: list[str] | None = None
-    for item in content.get("steps", []):
-        own = dict(item) if isinstance(item, dict) else {"step": item}
-        name = str(own.pop("step", ""))
-        names = [*(names or []), name]
-        parameters.setdefault(name, {}).update(own)
-    return names, parameters
+    steps = content.get("steps") if isinstance(content, dict) else None
+    if not isinstance(steps, list) or not steps:
+        raise ConfigurationError(f"{path} is no flow: it needs a list of steps")
+    parameters: dict[str, dict[str, Any]] = {}
+    for item in steps:
+        own = item if isinstance(item, dict) else {"step": item}
+        arguments = own.get("arguments", {})
+        if not isinstance(own.get("step"), str) or not isinstance(arguments, dict):
+            raise ConfigurationError(f"{path}: a step has a name and a dict of arguments, not {item}")
+        parameters[own["step"]] = {name: _beside(path, name, value) for name, value in arguments.items()}
+    return list(parameters), parameters
+
+
+def _beside(flow: Path, name: str, value: Any) -> Any:
+    return str(flow.parent / value) if name.endswith(("_path", "_dir")) and isinstance(value, str) else value

@@ -96,11 +96,24 @@ def test_the_recipe_hash_tells_parameters_apart() -> None:
 
 def test_a_flow_file_names_steps_and_parameters(tmp_path: Path) -> None:
     flow = tmp_path / "flow.json"
-    flow.write_text('{"steps": ["load_spikes", {"step": "add_section_windows", "length_s": 5}]}')
-    assert read_parameters(flow) == (
-        ["load_spikes", "add_section_windows"],
-        {"load_spikes": {}, "add_section_windows": {"length_s": 5}},
+    flow.write_text(
+        '{"steps": ["load_spikes", {"step": "add_section_windows", "arguments": {"length_s": 5}},'
+        ' {"step": "compute_sta", "arguments": {"stimuli_dir": "movies"}}]}'
     )
+    names, parameters = read_parameters(flow)
+    assert names == ["load_spikes", "add_section_windows", "compute_sta"]
+    assert parameters["add_section_windows"] == {"length_s": 5}
+    assert parameters["compute_sta"] == {"stimuli_dir": str(tmp_path / "movies")}
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"steps": []}', '{"steps": [1]}', '{"steps": [{"arguments": {}}]}']
+)
+def test_a_bad_flow_file_is_refused(tmp_path: Path, content: str) -> None:
+    flow = tmp_path / "flow.json"
+    flow.write_text(content)
+    with pytest.raises(ConfigurationError, match=r"flow\.json"):
+        read_parameters(flow)
 
 
 def test_settings_are_json_or_text() -> None:
