@@ -8,6 +8,7 @@ cdef enum:
     SINGLE_CHUNK_FILTERED = 2  # a flag of the chunked layout
     FLETCHER32 = 3  # a filter
 
+cdef uint64_t SHORT_TEXT = 1 << 16  # elements that are read at once even in a lazy tree
 cdef uint64_t SMALL = 1 << 15  # bytes that are read at once; more is left to the threads
 
 
@@ -205,6 +206,8 @@ cdef class Parser:
         if self.messages.space.rank == NULL_SPACE:
             return None
         type_ = self.messages.dataset_type()
+        if (type_.kind == UTF8 or type_.kind == ASCII) and self.messages.space.count <= SHORT_TEXT:
+            return self.data()  # names and labels, which every writer wants whole
         return self.owner.lazy_array(address, self.names, space_shape(&self.messages.space) + type_.subshape, type_)
 
     # ------------------------------------------------------------ elements
