@@ -27,6 +27,10 @@ ctypedef herr_t (*awrite_t)(hid_t, hid_t, void *) except? -1
 ctypedef herr_t (*phase_t)(hid_t, unsigned int, unsigned int) except? -1
 ctypedef herr_t (*dwrite_t)(hid_t, hid_t, hid_t, hid_t, hid_t, void *) except? -1
 
+# Links that a group's own header may hold. libhdf5 takes 4 ms to move 64 of them into its index when one more comes,
+# 1.4 s for 256; and past some hundreds, each further one costs more than in the index.
+COMPACT_LINKS = 32
+
 cdef create4_t H5Gcreate
 cdef create6_t H5Acreate
 cdef create7_t H5Dcreate
@@ -86,25 +90,27 @@ def set_link_phase_change(hid_t creation_list, unsigned int most_compact, unsign
 cdef class Batch:
     """Creates the plain children and attributes of groups; what is not plain is left in a list for others.
 
-    compact_limit: bytes of the largest array written here, in compact layout. The property lists and types are h5py's low-level objects, kept alive by this one.
+    compact_limit: bytes of the largest array written here, in compact layout; group_lists: for groups of at most
+    `COMPACT_LINKS` links, and for larger ones. The property lists and types are h5py's low-level objects, kept alive by this one.
     """
 
     cdef dict types, spaces, link_names, attribute_names  # bounded: the same few come again and again, or once
     cdef hid_t text_type, bytes_type, scalar_space, null_space, float_type
-    cdef hid_t dataset_list, group_list, link_list, utf8_link_list
+    cdef hid_t dataset_list, small_group, large_group, link_list, utf8_link_list
     cdef object keep, escape_link, escape_attribute
     cdef Py_ssize_t compact_limit
     cdef list left_nodes, left_attributes
 
-    def __init__(self, Py_ssize_t compact_limit, dataset_list, group_list, escape_link, escape_attribute) -> None:
+    def __init__(self, Py_ssize_t compact_limit, dataset_list, tuple group_lists, escape_link, escape_attribute) -> None:
         h5p, h5s, h5t = h5py.h5p, h5py.h5s, h5py.h5t
         links, utf8_links = h5p.create(h5p.LINK_CREATE), h5p.create(h5p.LINK_CREATE)
         utf8_links.set_char_encoding(h5t.CSET_UTF8)
         text = h5t.py_create(h5py.string_dtype("utf-8"), logical=True)
         ascii_text = h5t.py_create(h5py.string_dtype("ascii"), logical=True)
         scalar, null, double = h5s.create(h5s.SCALAR), h5s.create(h5s.NULL), h5t.py_create(np.dtype("f8"))
-        self.keep = (dataset_list, group_list, links, utf8_links, text, ascii_text, scalar, null, double)
-        self.dataset_list, self.group_list = dataset_list.id, group_list.id
+        self.keep = (dataset_list, group_lists, links, utf8_links, text, ascii_text, scalar, null, double)
+        self.dataset_list = dataset_list.id
+        self.small_group, self.large_group = (group_list.id for group_list in group_lists)
         self.link_list, self.utf8_link_list = links.id, utf8_links.id
         self.text_type, self.bytes_type = text.id, ascii_text.id
         self.scalar_space, self.null_space, self.float_type = scalar.id, null.id, double.id
@@ -121,10 +127,11 @@ cdef class Batch:
 
     cdef int _child(self, hid_t parent, str name, child, tuple path) except -1:
         cdef bytes link = self._link_name(name)
-        cdef hid_t made
+        cdef hid_t made, group_list
         cdef hid_t links = self.link_list if name.isascii() else self.utf8_link_list
         if type(child) is Group:
-            made = H5Gcreate(parent, link, links, self.group_list, 0)
+            group_list = self.small_group if len(child.children) <= COMPACT_LINKS else self.large_group
+            made = H5Gcreate(parent, link, links, group_list, 0)
             try:
                 self.fill(made, child, (*path, name))
             finally:

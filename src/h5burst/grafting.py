@@ -1,6 +1,7 @@
 """Nodes into open HDF5 files through libhdf5: many small ones in a batch, large ones chunk by chunk.
 
-What comes here has passed `validate`. All functions hold h5py's lock while they work.
+What comes here has passed `validate`. h5py's lock is held for its calls alone, never while threads are waited for: the
+garbage collector may end an h5py object in any of them, which needs the lock.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from h5burst._ext import h5batch
 from h5burst.chunks import ChunkPlan
 from h5burst.tree import Array, BlockSource, Group, Node, Storage, UnsupportedValueError, escape_attribute, escape_link
 
-COMPACT_LINKS = 1000  # links that still lie in a group's own header; above that libhdf5 indexes them
-COMPACT_ATTRIBUTES = 64  # as well, of attributes
+COMPACT_ATTRIBUTES = 32  # attributes that still lie in their object's header; above that libhdf5 indexes them
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
 
 _batch_works = functools.cache(lambda: h5batch.load(h5py.defs.__pyx_capi__))
@@ -29,33 +29,32 @@ _batch_works = functools.cache(lambda: h5batch.load(h5py.defs.__pyx_capi__))
 
 def create(parent: h5py.Group, link: str, node: Node, *, storage: Storage | None, threads: int | None = None) -> None:
     """Create `node` in an open group under a link (a stored name) that is still free."""
-    with phil:
-        if isinstance(node, Group):
-            made = create_group(parent, link)
-            fill(made, node, storage=storage, threads=threads)
-        else:
-            made = _create_array(parent, link, node, node.storage or storage or Storage(), threads)
-            write_attributes(made, node.attrs)
+    if isinstance(node, Group):
+        fill(create_group(parent, link, len(node.children)), node, storage=storage, threads=threads)
+    else:
+        made = _create_array(parent, link, node, node.storage or storage or Storage(), threads)
+        write_attributes(made, node.attrs)
 
 
-def create_group(parent: h5py.Group, link: str) -> h5py.Group:
-    """An empty group whose first `COMPACT_LINKS` links lie in its header."""
-    return h5py.Group(h5py.h5g.create(parent.id, link.encode(), lcpl=_link_list(), gcpl=_group_list()))
+def create_group(parent: h5py.Group, link: str, expected: int = 0) -> h5py.Group:
+    """An empty group, its links in its header or indexed from the beginning, as suits the `expected` number."""
+    creation = _group_list(expected <= h5batch.COMPACT_LINKS)
+    return h5py.Group(h5py.h5g.create(parent.id, link.encode(), lcpl=_link_list(), gcpl=creation))
 
 
 def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: int | None = None) -> None:
     """Create everything that `node` holds in an open group that has nothing of it yet."""
+    if not _batch_works():
+        _fill_plainly(group, node, storage, threads)
+        return
     with phil:
-        if not _batch_works():
-            _fill_plainly(group, node, storage, threads)
-            return
         batch = _batch(chunks.compact_limit(storage))
         batch.fill(group.id.id, node, ())
         nodes, attributes = batch.take_left()
-        for path, child in nodes:
-            create(_at(group, path[:-1]), escape_link(path[-1]), child, storage=storage, threads=threads)
-        for path, name, value in attributes:
-            _create_attribute(_at(group, path), name, value)
+    for path, child in nodes:
+        create(_at(group, path[:-1]), escape_link(path[-1]), child, storage=storage, threads=threads)
+    for path, name, value in attributes:
+        _create_attribute(_at(group, path), name, value)
 
 
 def _fill_plainly(group: h5py.Group, node: Group, storage: Storage | None, threads: int | None) -> None:
@@ -71,19 +70,18 @@ def _at(group: h5py.Group, path: tuple[str, ...]) -> Any:
 
 def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
     """Create or replace attributes of an open object."""
-    with phil:
-        for name in attrs:
-            stored = escape_attribute(name).encode()
-            if h5a.exists(target.id, stored):
-                h5a.delete(target.id, stored)
-        if not _batch_works():
-            for name, value in attrs.items():
-                _create_attribute(target, name, value)
-            return
-        batch = _batch(chunks.COMPACT_LIMIT)
-        batch.attributes(target.id.id, dict(attrs), ())
-        for _, name, value in batch.take_left()[1]:
-            _create_attribute(target, name, value)
+    for name in attrs:
+        stored = escape_attribute(name).encode()
+        if h5a.exists(target.id, stored):
+            h5a.delete(target.id, stored)
+    left: Any = [((), name, value) for name, value in attrs.items()]
+    if _batch_works():
+        with phil:
+            batch = _batch(chunks.COMPACT_LIMIT)
+            batch.attributes(target.id.id, dict(attrs), ())
+            left = batch.take_left()[1]
+    for _, name, value in left:
+        _create_attribute(target, name, value)
 
 
 # ---------------------------------------------------------------- property lists
@@ -97,10 +95,11 @@ def _object_list(kind: Any) -> Any:
 
 
 @functools.cache
-def _group_list() -> Any:
+def _group_list(is_small: bool) -> Any:
     made = _object_list(h5p.GROUP_CREATE)
     if _batch_works():
-        h5batch.set_link_phase_change(made.id, COMPACT_LINKS, COMPACT_LINKS // 2)
+        most = h5batch.COMPACT_LINKS if is_small else 0
+        h5batch.set_link_phase_change(made.id, most, most // 2)
     return made
 
 
@@ -128,7 +127,8 @@ def _dataset_list(plan: ChunkPlan | None, *, is_text: bool = False) -> Any:
 @functools.lru_cache(maxsize=8)
 def _batch(compact_limit: int) -> h5batch.Batch:
     """A batch for arrays so small; its types and property lists serve every file. Used under h5py's lock only."""
-    return h5batch.Batch(compact_limit, _dataset_list(None), _group_list(), escape_link, escape_attribute)
+    group_lists = _group_list(True), _group_list(False)
+    return h5batch.Batch(compact_limit, _dataset_list(None), group_lists, escape_link, escape_attribute)
 
 
 # ---------------------------------------------------------------- one array
@@ -136,8 +136,8 @@ def _batch(compact_limit: int) -> h5batch.Batch:
 
 def _create_array(parent: h5py.Group, link: str, node: Array, storage: Storage, threads: int | None) -> h5py.Dataset:
     data = node.data
-    if data is None:
-        return _create_dataset(parent, link, h5t.py_create(np.dtype("f8")), h5s.create(h5s.NULL), h5p.DEFAULT)
+    if data is None or isinstance(data, h5py.Empty):
+        return _create_dataset(parent, link, _null_type(data), h5s.create(h5s.NULL), h5p.DEFAULT)
     if not isinstance(data, np.ndarray) and (isinstance(data, np.generic) or not isinstance(data, BlockSource)):
         data = np.asarray(data)
     shape = tuple(data.shape)
@@ -176,14 +176,18 @@ def _types(data: np.ndarray[Any, Any]) -> tuple[Any, Any]:
     return h5t.py_create(dtype, logical=True), h5t.py_create(dtype)
 
 
+def _null_type(value: h5py.Empty | None) -> Any:
+    """The type of a null dataspace, which holds nothing and has a type all the same."""
+    return h5t.py_create(np.dtype("f8") if value is None else value.dtype, logical=True)
+
+
 # ---------------------------------------------------------------- one attribute
 
 
 def _create_attribute(target: h5py.HLObject, name: str, value: Any) -> None:
     stored = escape_attribute(name).encode()
     if value is None or isinstance(value, h5py.Empty):
-        empty = np.dtype("f8") if value is None else value.dtype
-        h5a.create(target.id, stored, h5t.py_create(empty, logical=True), h5s.create(h5s.NULL))
+        h5a.create(target.id, stored, _null_type(value), h5s.create(h5s.NULL))
         return
     is_text = isinstance(value, str) or type(value) is bytes
     data = np.asarray(value, dtype=object if is_text else None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import h5py
-from h5py._objects import phil
 
 from h5burst import durable, emit, grafting
 from h5burst.errors import UnfinishedFileError
@@ -19,6 +19,7 @@ from h5burst.tree import Group, Node, Storage, escape_link, unescape
 from h5burst.validate import check_attributes, validate
 
 LIBVER = ("v110", "v110")  # version 2 object headers: every header and index carries a checksum
+_changing = threading.RLock()  # one change of an open file at a time; h5py's own lock must not be held so long
 _REPLACEMENT = "%~h5burst-new"  # no logical name is stored under it: "~" is never escaped to "%~…~"
 
 
@@ -92,7 +93,7 @@ def graft(
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
     validate(node, storage=storage, path=(*_names(parent), *path))
-    with phil:
+    with _changing:
         group = _group_at(parent, path[:-1])
         link = escape_link(path[-1])
         if not _linked(group, link):
@@ -113,7 +114,7 @@ def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str
     Raises `KeyError` where there is no such object, `UnsupportedValueError` before anything is changed.
     """
     check_attributes(attrs, (*_names(parent), *path))
-    with phil:
+    with _changing:
         target = parent["/".join(map(escape_link, path))] if path else parent
         grafting.write_attributes(target, attrs)
 
@@ -122,7 +123,7 @@ def remove(parent: h5py.Group, path: tuple[str, ...]) -> bool:
     """Remove the object at `path` with everything below it; False where there was none."""
     if not path:
         raise ValueError("remove needs the name of the node: the path is empty")
-    with phil:
+    with _changing:
         group: Any = parent
         for name in path[:-1]:
             group = group.get(escape_link(name)) if _linked(group, escape_link(name)) else None

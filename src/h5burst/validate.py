@@ -140,7 +140,7 @@ def _check_value(value: Any) -> None:
     elif type(value) is bytes:
         _check_text((value,), bytes)
     elif isinstance(value, h5py.Empty):
-        check_dtype(value.dtype)
+        _check_data(value, "an attribute")
     elif isinstance(value, (int, np.integer)):
         if int(value) not in _INT_RANGE:
             raise _NotHeldError(f"the integer {value} does not fit 64 bits")
@@ -155,6 +155,9 @@ def _check_value(value: Any) -> None:
 def _check_data(data: Any, what: str) -> None:
     """The data of a dataset, or an attribute's array."""
     if data is None:
+        return
+    if isinstance(data, h5py.Empty):
+        check_dtype(data.dtype)
         return
     if isinstance(data, np.generic):
         data = np.asarray(data)
@@ -181,7 +184,8 @@ def check_dtype(dtype: np.dtype[Any]) -> None:
 
 
 def _find_dtype_reason(dtype: np.dtype[Any]) -> str:
-    if dtype.kind not in "biufcSV" or dtype.hasobject:
+    kinds = "biufcSVMm" if h5py.check_opaque_dtype(dtype) else "biufcSV"  # instants if h5py was asked to keep them
+    if dtype.kind not in kinds or dtype.hasobject:
         return f"HDF5 cannot hold dtype {dtype}"
     if dtype.itemsize == 0:
         return f"HDF5 cannot hold elements of no bytes (dtype {dtype})"
@@ -219,6 +223,6 @@ def _check_text(items: Any, kind: type) -> None:
 
 def _check_storage(storage: Storage, data: Any) -> None:
     codecs.filters_for(storage, 1)
-    rank = len(data.shape) if data is not None else 0
+    rank = len(getattr(data, "shape", None) or ())
     if storage.chunks is not None and rank and (len(storage.chunks) != rank or min(storage.chunks) < 1):
         raise ValueError(f"chunks {storage.chunks} do not fit an array of shape {data.shape}")

@@ -1,11 +1,18 @@
 from typing import Any
 
+COMPACT_LINKS: int
+
 def load(capsules: dict[str, Any]) -> bool: ...
 def set_link_phase_change(creation_list: int, most_compact: int, least_dense: int) -> None: ...
 
 class Batch:
     def __init__(
-        self, compact_limit: int, dataset_list: Any, group_list: Any, escape_link: Any, escape_attribute: Any
+        self,
+        compact_limit: int,
+        dataset_list: Any,
+        group_lists: tuple[Any, Any],
+        escape_link: Any,
+        escape_attribute: Any,
     ) -> None: ...
     def fill(self, target: int, node: Any, path: tuple[str, ...]) -> None: ...
     def take_left(self) -> tuple[list[tuple[tuple[str, ...], Any]], list[tuple[tuple[str, ...], str, Any]]]: ...
