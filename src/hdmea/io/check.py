@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from h5burst.errors import CorruptFileError
 from h5burst.store import read_tree
-from h5burst.tree import Array, Group
+from h5burst.tree import Array, Group, Node
 from h5burst.verify import Problem, verify_file
 from hdmea.io.interrupted import STEPS_IN_PROGRESS
 from hdmea.io.layout import STIMULUS_DTYPES, UNIT_ATTRIBUTES, UNIT_DTYPES
@@ -24,7 +24,8 @@ ROOT_ATTRIBUTES = (
     "stage1_params_hash",
     "features_extracted",
 )
-GROUPS = ("units", "stimulus", "metadata")
+GROUPS = ("units", "stimulus", "metadata", "pipeline")
+SESSION_INFO = ("completed_steps", "warnings")
 SECTION_DTYPES = {"full_spike_times": "int64", "trials_start_end": "int64"}
 _UNIT = re.compile(r"unit_\d{3,}")
 
@@ -53,6 +54,9 @@ def _check(tree: Group) -> Iterator[Problem]:
     pipeline = tree.children.get("pipeline")
     if isinstance(pipeline, Group) and (steps := pipeline.attrs.get(STEPS_IN_PROGRESS)):
         yield Problem("/pipeline", f"was interrupted while {steps} wrote to the file: redo that step with force=True")
+    if isinstance(pipeline, Group):
+        info = _members(pipeline, "session_info")
+        yield from (Problem("/pipeline/session_info", f"lacks {name}") for name in SESSION_INFO if name not in info)
     units = tree.children.get("units")
     for unit_id, unit in units.children.items() if isinstance(units, Group) else ():
         yield from _check_unit(f"/units/{unit_id}", unit_id, unit)
@@ -69,6 +73,17 @@ def _check_features_list(tree: Group) -> Iterator[Problem]:
         names = None
     if not isinstance(names, list):
         yield Problem("/", f"features_extracted is no JSON list: {text!r}")
+        return
+    units = [unit for unit in _members(tree, "units").values() if isinstance(unit, Group)]
+    there = {name for unit in units for name in _members(unit, "features")}
+    if missing := sorted(there - set(names)):
+        yield Problem("/", f"features_extracted lacks {', '.join(missing)}")
+
+
+def _members(group: Group, name: str) -> Mapping[str, Node]:
+    """What lies in a group below `group`; nothing where there is none."""
+    child = group.children.get(name)
+    return child.children if isinstance(child, Group) else {}
 
 
 def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
@@ -108,6 +123,8 @@ def _check_section(place: str, section: Any) -> Iterator[Problem]:
             yield Problem(place, f"lacks {name}")
     if section.attrs.get("n_trials") != len(trials.children):
         yield Problem(place, f"n_trials is {section.attrs.get('n_trials')}, but there are {len(trials.children)}")
+    if set(trials.children) != {str(number) for number in range(len(trials.children))}:
+        yield Problem(f"{place}/trials_spike_times", "trials are not numbered from 0 on")
     for name, trial in trials.children.items():
         yield from _check_array(f"{place}/trials_spike_times/{name}", trial, "int64")
 
