@@ -118,7 +118,10 @@ def run_dask(
     except ImportError as error:
         raise ConfigurationError('the dask engine needs: pip install "h5burst[hpc]"') from error
     outcomes: dict[str, Outcome] = {}
-    with distributed.Client(address=scheduler, scheduler_file=scheduler_file, set_as_default=False) as client:
+    with (
+        distributed.Client(address=scheduler, scheduler_file=scheduler_file, set_as_default=False) as client,
+        client.as_current(),
+    ):
         client.run_on_scheduler(_allow_failures, retries)
         futures = {
             client.submit(run_job, job, pure=False, key=f"hdmea-{i}-{id(jobs)}"): job for i, job in enumerate(jobs)

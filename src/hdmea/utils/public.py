@@ -7,6 +7,7 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "hdmea.pipeline.results": ("ExtractionResult", "FlowResult", "LoadResult", "LoadWithEImageSTAResult"),
     "hdmea.pipeline.runner": ("extract_features", "load_recording", "load_recording_with_eimage_sta", "load_spikes"),
     "hdmea.pipeline.flows": ("get_flow_info", "list_available_flows", "run_flow"),
+    "hdmea.batch.run": ("BatchResult", "run_batch"),
     "hdmea.io.section_time": (
         "add_section_time",
         "add_section_windows",

@@ -42,4 +42,4 @@ def spikes_manifest(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def parameters() -> dict[str, dict[str, object]]:
     """Windows short enough for the small recordings."""
-    return {"add_section_windows": {"length_s": 10.0}}
+    return {"add_section_windows": {"length_s": 10}}

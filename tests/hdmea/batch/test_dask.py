@@ -89,7 +89,8 @@ def test_a_killed_dask_worker_is_one_failed_recording(
         progress=False,
     )  # fmt: skip
     killer.join()
-    assert statuses(result)[:3] == ["done"] * 3
+    # What a dead worker had finished but not handed over is asked for again, and found complete.
+    assert set(statuses(result)[:3]) <= {"done", "skipped"}
     if retries:
         assert statuses(result)[3] == "done"
     else:
