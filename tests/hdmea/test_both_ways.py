@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hdmea.pipeline import PipelineSession, create_session
+from hdmea.pipeline import PipelineSession, both_ways, create_session
 from hdmea.simulate import SimulatedRecording
 from hdmea_steps import Step, run_deferred, run_immediate, simulated_steps, window_steps
 from hdmea_trees import assert_same_files, assert_same_values
@@ -21,6 +21,18 @@ def test_simulated_recording_gives_the_same_file_both_ways(small_recording: Simu
     deferred = run_deferred(steps, tmp_path / "deferred").save()
 
     assert_same_files(immediate, deferred)
+
+
+def test_file_too_large_to_be_read_whole_becomes_the_same(
+    small_recording: SimulatedRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = simulated_steps(small_recording)
+    read_whole = run_immediate(steps, tmp_path / "read whole")
+
+    monkeypatch.setattr(both_ways, "READ_WHOLE_BYTES", 0)
+    read_lazily = run_immediate(steps, tmp_path / "read lazily")
+
+    assert_same_files(read_lazily, read_whole)
 
 
 def test_immediate_file_loads_as_the_session_that_the_deferred_way_ends_with(

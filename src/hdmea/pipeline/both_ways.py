@@ -30,6 +30,8 @@ from hdmea.utils.exceptions import HDMEAError
 
 logger = logging.getLogger(__name__)
 
+READ_WHOLE_BYTES = 1 << 27  # up to this size of a file its thousands of small arrays are read faster all at once
+
 Result = TypeVar("Result")
 
 
@@ -92,7 +94,8 @@ def _run_deferred(
 
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
     with hdf5_store.prepared_edit(path) as open_now:
-        session = session_file.session_from_tree(store.read_tree(path, lazy=True), path, lazy=True)
+        lazy = path.stat().st_size > READ_WHOLE_BYTES
+        session = session_file.session_from_tree(store.read_tree(path, lazy=lazy), path, lazy=lazy)
         session.hdf5_path = path
         outcome = step(session)
         if outcome.changed:
