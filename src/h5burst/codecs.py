@@ -115,7 +115,7 @@ def _with_checksum(data: Any) -> bytearray:
 
 def decode(payload: Buffer, filters: Sequence[Filter], filter_mask: int, itemsize: int, out: Bytes) -> None:
     """Undo a pipeline into `out`, which is as long as a chunk. Raises `ChunkError` for damaged data."""
-    current = np.frombuffer(payload, np.uint8)
+    current = np.frombuffer(memoryview(payload), np.uint8)
     for bit in reversed(range(len(filters))):
         step = filters[bit]
         if filter_mask >> bit & 1:

@@ -22,6 +22,7 @@ SAMPLE = 16 * 1024
 # What share of all the compressed bytes the matches in one stretch must save to be worth their time, by level.
 _LEAST_SHARE = (1.0, 0.01, 0.01, 0.0025, 0.0025, 0.0025, 0.001, 0.001, 0.0005, 0.0005)
 _SURE_SHARE = 0.05  # beyond it the quick estimate is taken at its word
+_ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub calls the class an instance
 _HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
 _LIBDEFLATE_LEVELS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)
@@ -84,13 +85,13 @@ def _edges(size: int, planes: int) -> list[int]:
 def _literals(data: Bytes) -> memoryview:
     """Deflate blocks of literals, in a buffer that the next call overwrites."""
     room = scratch("literals", huffman.bound(data.size))
-    return memoryview(room)[: huffman.encode(data, room)]
+    return room[: huffman.encode(data, room)].data
 
 
 def _open_stream(data: Bytes, level: int) -> bytes:
     """Deflate blocks after which others may follow, which libdeflate does not make."""
     packer = zlib.compressobj(level, zlib.DEFLATED, -15, 9)
-    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+    return packer.compress(data.data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 def decompress(data: Bytes, size: int) -> bytes:
@@ -98,7 +99,7 @@ def decompress(data: Bytes, size: int) -> bytes:
     unpacker = isal_zlib.decompressobj(15)  # stops at `size`, whatever a malicious stream would become
     try:
         whole = unpacker.decompress(data, size)
-    except isal_zlib.error as error:
+    except _ISAL_ERROR as error:
         raise ValueError(str(error)) from error
     if len(whole) != size or not unpacker.eof:
         raise ValueError(f"it does not hold {size} bytes")
