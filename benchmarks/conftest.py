@@ -22,6 +22,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--compare", metavar="FILE", help="show the change against the figures in FILE")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "timeout: of pytest-timeout")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """No time limit: it would count a batch of recordings against the first benchmark that uses it."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(autouse=True)
 def _collect(request: pytest.FixtureRequest) -> Any:
     """Keep what a benchmark said about itself."""
