@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -78,7 +80,8 @@ class _Pool:
     def start(self, job: Job, attempt: int) -> None:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_work, args=(job, self._resources, sender), daemon=False)
-        process.start()
+        with _main_module_hidden():
+            process.start()
         sender.close()  # so that the pipe ends with the worker
         self.running[receiver] = (process, job, attempt)
 
@@ -108,6 +111,22 @@ class _Pool:
             else:
                 self._report(job.dataset_id, message)
         return ended
+
+
+@contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Keep a new process from importing the script that started the batch: no worker needs it, and without the usual
+    `if __name__ == "__main__"` it would start the batch again.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    for name in hidden:
+        setattr(main, name, None)
+    try:
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 def _death(job: Job, code: int | None) -> Outcome:

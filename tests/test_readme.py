@@ -1,0 +1,42 @@
+"""The README keeps its promises: examples run, commands are those that are tested, tables agree with the docs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs_examples import run_examples
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/batch.md", "docs/memory.md", "docs/pipeline_explained.md"])
+def test_every_example_runs(tmp_path: Path, page: str) -> None:
+    run_examples(ROOT / page, tmp_path, timeout_s=280)
+
+
+def test_the_first_example_has_ten_lines() -> None:
+    first = README.split("```python\n", 1)[1].split("```", 1)[0]
+    code = [line for line in first.splitlines() if line and not line.startswith(("from ", "import "))]
+    assert len(code) <= 10
+
+
+def test_the_test_command_is_the_one_that_continuous_integration_runs() -> None:
+    (command,) = set(re.findall(r"python -m pytest -n 2", README))
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert ci.rstrip().endswith(command)
+
+
+def test_links_lead_to_files() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_fidelity_tables_are_those_of_the_docs() -> None:
+    docs = (ROOT / "docs" / "scptensor.md").read_text(encoding="utf-8")
+    start, end = docs.index("| column | in the file |"), docs.index("## The file")
+    assert docs[start:end].strip() in README
