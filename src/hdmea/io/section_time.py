@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Samples = npt.NDArray[np.uint64]
 
 PLAYLIST_FILE, MOVIE_LENGTH_FILE = "playlist.csv", "movie_length.csv"
+_BLOCK = 1 << 18  # samples of a light trace at a time
 WINDOWS = "section_windows"  # metadata: the sections that are regular windows, and how they were made
 
 
@@ -236,10 +237,14 @@ def _light_template(light: Any, rows: Samples) -> npt.NDArray[np.float32]:
     """The mean of the light trace over a movie's presentations, as long as the shortest of them."""
     bounds = [(int(start), min(int(stop), len(light))) for start, stop in rows]
     length = max(min(stop - start for start, stop in bounds), 0)
-    total = np.zeros(length, dtype=np.float64)
-    for start, _ in bounds:
-        total += light[start : start + length]
-    return (total / len(bounds)).astype(np.float32)
+    mean = np.empty(length, dtype=np.float32)
+    for first in range(0, length, _BLOCK):
+        last = min(first + _BLOCK, length)
+        total = np.zeros(last - first, dtype=np.float64)
+        for start, _ in bounds:
+            total += light[start + first : start + last]
+        mean[first:last] = total / len(bounds)
+    return mean
 
 
 # ---------------------------------------------------------------- add_section_windows
