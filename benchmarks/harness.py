@@ -67,25 +67,31 @@ def versus(
     round, untimed (to remove an output file). extra: more figures for the table, such as bytes or a target ratio.
     """
     times: list[float] = []
+    cpu: dict[str, list[float]] = {"ours": [], "other": []}
     results: dict[str, Any] = {}
     prepare = before or (lambda: None)
 
     def run_other() -> None:
         prepare()
         gc.collect()
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         results["other"] = other()
         times.append(time.perf_counter() - started)
+        cpu["other"].append(time.process_time() - cpu_started)
         prepare()
         gc.collect()
 
     def run_ours() -> None:
+        started = time.process_time()
         results["ours"] = ours()
+        cpu["ours"].append(time.process_time() - started)
 
     benchmark.pedantic(run_ours, setup=run_other, rounds=rounds, iterations=1, warmup_rounds=1)
     if same is not None:
         assert same(results["ours"], results["other"]), "the two sides disagree"
     ours_times = list(benchmark.stats.stats.data)
+    # What other programs on the machine take of the wall time does not count here.
+    extra |= {f"{side}_cpu_s": statistics.median(spent[-len(ours_times) :]) for side, spent in cpu.items()}
     result = Versus(ours_times, times[-len(ours_times) :], other_name, extra)
     benchmark.extra_info.update(result.as_json())
     return result
@@ -93,9 +99,16 @@ def versus(
 
 def alone(benchmark: Any, ours: Callable[[], Any], *, rounds: int = ROUNDS, warmup: bool = True, **extra: Any) -> float:
     """Time something that has no other side; its median in seconds."""
-    benchmark.pedantic(ours, rounds=rounds, iterations=1, warmup_rounds=int(warmup))
+    cpu: list[float] = []
+
+    def run() -> None:
+        started = time.process_time()
+        ours()
+        cpu.append(time.process_time() - started)
+
+    benchmark.pedantic(run, rounds=rounds, iterations=1, warmup_rounds=int(warmup))
     median = statistics.median(benchmark.stats.stats.data)
-    benchmark.extra_info.update(ours_s=median, **extra)
+    benchmark.extra_info.update(ours_s=median, ours_cpu_s=statistics.median(cpu[-rounds:]), **extra)
     return median
 
 
@@ -177,3 +190,15 @@ def peak_memory(setup: str, work: str) -> dict[str, int]:
         raise RuntimeError(f"the measured process failed:\n{done.stderr[-2000:]}")
     result: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def memory_peak() -> int:
+    """Most resident bytes of this process so far. Not `ru_maxrss`, which a process inherits from the one that started it."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+def memory_now() -> int:
+    """Resident bytes of this process."""
+    with open("/proc/self/statm", encoding="ascii") as status:
+        return int(status.read().split()[1]) * os.sysconf("SC_PAGESIZE")

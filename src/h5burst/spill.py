@@ -78,10 +78,13 @@ class Keeper:
             return None
         return self._scratch_file().store(source)
 
-    def enforce(self, *values: Any) -> int:
-        """Move arrays until those in `values` fit: the largest first, of like size the oldest. Bytes that moved."""
+    def enforce(self, *values: Any, beside: int = 0) -> int:
+        """Move arrays until those in `values` fit: the largest first, of like size the oldest. Bytes that moved.
+
+        beside: bytes of the budget that somebody else uses now.
+        """
         buffers = _buffers(values)
-        excess = sum(buffer.nbytes for buffer in buffers.values()) - self.budget
+        excess = sum(buffer.nbytes for buffer in buffers.values()) - max(self.budget - beside, 0)
         self._round += 1
         self._last_new = {key: self._last_new.get(key, self._round) for key in buffers}
         if excess <= 0:

@@ -15,7 +15,7 @@ import numpy as np
 from h5burst.kernels.rates import firing_rates
 from h5burst.kernels.trains import end_to_end
 from h5burst.tree import BlockSource
-from hdmea.features.eimage_sta import FEATURE, EImageOptions, EImageSTA, iter_eimage_sta
+from hdmea.features.eimage_sta import FEATURE, EImageOptions, EImageSTA, Progress, iter_eimage_sta
 from hdmea.io import hdf5_store
 from hdmea.io.cmcr import CmcrRecording, open_recording
 from hdmea.io.cmtr import read_meta, read_units
@@ -179,22 +179,8 @@ def read_with_images(
             raise DataLoadError(f"{cmcr_path} holds no sensor stream: no electrical images can be made", cmcr_path)
         if options.load_sys_meta:
             loaded.metadata |= {"cmcr_meta": dict(cmcr.meta), "cmtr_meta": read_meta(cmtr_path)[0]}
-        outcome = EImageSTA({})
-        images = iter_eimage_sta(
-            cmcr.sensor,
-            {unit_id: loaded.units[unit_id]["spike_times"] for unit_id in wanted},
-            EImageOptions(sampling_rate=loaded.metadata["acquisition_rate"], **options.parameters),
-            budget_bytes=session.memory.block_budget(loaded.units, loaded.stimulus),
-            progress=progress,
-            outcome=outcome,
-        )
-        waiting = 0
-        for unit_id, feature in images:
-            loaded.units[unit_id]["features"][FEATURE] = feature
-            waiting += feature["data"].nbytes
-            if waiting > session.memory.budget // 8:
-                session.memory.enforce(loaded.units, loaded.stimulus)
-                waiting = 0
+        image_options = EImageOptions(sampling_rate=loaded.metadata["acquisition_rate"], **options.parameters)
+        outcome = take_images(cmcr.sensor, loaded, wanted, image_options, session.memory, progress)
     if outcome.without_spikes:
         loaded.warn(
             f"no spikes to average for the electrical images of {', '.join(outcome.without_spikes)}: they are NaN"
@@ -205,6 +191,37 @@ def read_with_images(
         for unit in loaded.units.values():
             unit.pop("unit_meta", None)
     return loaded, outcome
+
+
+def take_images(
+    sensor: BlockSource,
+    loaded: Loaded,
+    unit_ids: Sequence[str],
+    options: EImageOptions,
+    memory: SessionMemory,
+    progress: Progress | None = None,
+) -> EImageSTA:
+    """Add to each of these units its electrical image; images and the sums of a pass share the memory budget."""
+    outcome = EImageSTA({})
+    room = memory.block_budget(loaded.units, loaded.stimulus)
+    images = iter_eimage_sta(
+        sensor,
+        {unit_id: loaded.units[unit_id]["spike_times"] for unit_id in unit_ids},
+        options,
+        budget_bytes=room,
+        progress=progress,
+        outcome=outcome,
+    )
+    waiting = 0
+    for unit_id, feature in images:
+        loaded.units[unit_id]["features"][FEATURE] = feature
+        if not feature["data"].flags.owndata:
+            continue  # of a single pass, a part of the sums themselves
+        waiting += feature["data"].nbytes
+        if waiting > memory.budget // 8:
+            memory.enforce(loaded.units, loaded.stimulus, beside=room or 0)
+            waiting = 0
+    return outcome
 
 
 def with_images(units: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -47,11 +47,16 @@ class SessionMemory:
         """A stream of blocks in the scratch file; None when it fits into memory beside `loaded`."""
         return self._keeper.stream(source, loaded)
 
-    def enforce(self, *values: Any) -> None:
-        """Move what is too much to the scratch file."""
+    def take(self, source: BlockSource, session: PipelineSession) -> Any:
+        """A stream of blocks as an array: in memory when it fits there beside the session's, else in the scratch file."""
+        stored = self._keeper.stream(source, _values(session))
+        return source.read(0, source.shape[0]) if stored is None else stored
+
+    def enforce(self, *values: Any, beside: int = 0) -> None:
+        """Move what is too much to the scratch file; beside: bytes of the budget that a step's accumulators take."""
         # Arrays in memory are part of the process: as long as the whole fits they need not be counted one by one.
-        if _process_bytes() > self.budget:
-            self._keeper.enforce(*values)
+        if _process_bytes() > self.budget - beside:
+            self._keeper.enforce(*values, beside=beside)
 
     def enforce_session(self, session: PipelineSession) -> None:
         self.enforce(*_values(session))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from h5burst.budget import memory_budget as parse_budget
+from h5burst.tree import BlockSource
 from hdmea.pipeline.memory import SessionMemory
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import default_dataset_id, recording_path
@@ -145,6 +146,14 @@ class PipelineSession:
             else:
                 self.stimulus[name] = dict(value) if isinstance(value, Mapping) else value
         self._changed()
+
+    def stream(self, source: BlockSource) -> Any:
+        """A stream of blocks as an array for this session's dicts: in memory if it fits beside what is there.
+
+        Otherwise it goes to the scratch file and comes back as a lazy array, which is read when it is used. Raises
+        `OSError` when the disk is full.
+        """
+        return self.memory.take(source, self)
 
     def add_feature(
         self, unit_id: str, feature_name: str, feature_data: Any, feature_metadata: Mapping[str, Any] | None = None

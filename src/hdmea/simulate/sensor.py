@@ -21,6 +21,7 @@ FIELD_HZ = 2.0
 FIELD_COUNTS = 40.0
 _BLOCK = 2048  # frames whose random numbers are drawn together
 _POOL = 1 << 22
+_GATHERED = 128  # frames whose noise is gathered at once: their copy stays in the second-level cache
 
 Int16s = npt.NDArray[np.int16]
 
@@ -122,7 +123,18 @@ class SensorStream:
         """Frames [start, stop) as (frames, rows, columns) int16."""
         if not 0 <= start <= stop <= self._shape[0]:
             raise ValueError(f"frames [{start}, {stop}) are not within the recording's {self._shape[0]}")
-        block = np.empty((stop - start, self._shape[1] * self._shape[2]), np.int16)
+        frames = np.empty((stop - start, *self._shape[1:]), np.int16)
+        self.read_into(start, frames)
+        return frames
+
+    def read_into(self, start: int, out: Int16s) -> None:
+        """Frames [start, start + len(out)) into `out`: C-ordered (frames, rows, columns) int16."""
+        stop = start + len(out)
+        if not 0 <= start <= stop <= self._shape[0]:
+            raise ValueError(f"frames [{start}, {stop}) are not within the recording's {self._shape[0]}")
+        if out.shape[1:] != self._shape[1:] or out.dtype != np.int16 or not out.flags.c_contiguous:
+            raise ValueError(f"out must be a C-ordered int16 array of shape (frames, {self._shape[1:]})")
+        block = out.reshape(len(out), self._shape[1] * self._shape[2])
         for first in range(start - start % _BLOCK, stop, _BLOCK):
             begin, end = max(start, first), min(stop, first + _BLOCK)
             self._fill_with_noise(block[begin - start : end - start], first, begin - first)
@@ -130,15 +142,14 @@ class SensorStream:
         field = np.rint(FIELD_COUNTS * np.sin(2 * np.pi * FIELD_HZ * seconds)).astype(np.int16)
         block += self._offsets
         block += field[:, None]
-        frames = block.reshape(stop - start, *self._shape[1:])
-        self._add_spikes(frames, start)
-        return frames
+        self._add_spikes(out, start)
 
     def _fill_with_noise(self, out: Int16s, first: int, skip: int) -> None:
         """Noise of the random block that begins at frame `first`: each frame is a window at random into one pool."""
         rng = np.random.default_rng([self._seed, SENSOR_STREAM, first])
         at = rng.integers(0, len(self._noise_at), _BLOCK)[skip : skip + len(out)]
-        out[:] = self._noise_at[at]
+        for begin in range(0, len(out), _GATHERED):
+            out[begin : begin + _GATHERED] = self._noise_at[at[begin : begin + _GATHERED]]
 
     def _add_spikes(self, frames: Int16s, start: int) -> None:
         if not self._footprints:
