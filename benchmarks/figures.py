@@ -22,8 +22,10 @@ PACKAGES = (
     "pynwb",
     "zarr",
 )
-_IN_COLUMNS = ("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max")
-_TARGETS = ("target_ratio", "target_s", "target_share", "growth")
+_SHOWN_ELSEWHERE = (
+    *("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max"),
+    *("target_ratio", "target_s", "target_share", "growth"),
+)
 
 
 def machine() -> dict[str, Any]:
@@ -76,7 +78,7 @@ def targets(row: dict[str, Any]) -> str:
 
 def more(row: dict[str, Any]) -> str:
     """Everything else that a benchmark said."""
-    others = [(name, value) for name, value in row.items() if name not in (*_IN_COLUMNS, *_TARGETS)]
+    others = [(name, value) for name, value in row.items() if name not in _SHOWN_ELSEWHERE]
     return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in others)
 
 

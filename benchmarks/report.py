@@ -1,0 +1,139 @@
+"""Put the figures of benchmark runs into the documentation.
+
+python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance.md
+
+What lies between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced: machine, targets, figures, growth.
+Later files replace rows of earlier ones. The plots go beside the document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import scaling
+from figures import more, ratio, seconds, verdicts
+
+Rows = dict[str, dict[str, Any]]
+
+# The work that has a target, and the benchmark that measures it.
+TARGETS = [
+    (
+        "10 simulated recordings, deferred against immediate",
+        "test_pipeline.py::test_batch[deferred-immediate-1.25-simulated]",
+    ),
+    ("10 real recordings, deferred against immediate", "test_pipeline.py::test_batch[deferred-immediate-1.25-real]"),
+    ("10 simulated recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-2.0-simulated]"),
+    ("10 real recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-2.0-real]"),
+    ("one recording: sections, STA, save", "test_pipeline.py::test_sections_sta_save"),
+    ("load that session, every array", "test_engine.py::test_read_tree"),
+    ("open that session lazily", "test_engine.py::test_open_lazily"),
+    ("load the whole recording's session, light traces and all", "test_pipeline.py::test_load_session_eager"),
+    ("open the whole recording's session lazily", "test_pipeline.py::test_load_session_lazy"),
+    ("21 000 datasets as a new file", "test_engine.py::test_emit_tree"),
+    ("the same as a durable save", "test_engine.py::test_write_tree"),
+    ("the same grafted into an open file", "test_engine.py::test_graft"),
+    ("electrical images of 5 units, against scipy", "test_eimage.py::test_five_units_against_scipy"),
+    ("electrical images of 5 units, against SpikeInterface", "test_eimage.py::test_five_units_against_spikeinterface"),
+    ("`save_hdf5`, dense, against anndata", "test_containers.py::test_save[dense-anndata]"),
+    ("`load_hdf5`, dense, against anndata", "test_containers.py::test_load[dense-anndata]"),
+    ("`save_hdf5`, sparse, against anndata", "test_containers.py::test_save[sparse-anndata]"),
+    ("`load_hdf5`, sparse, against anndata", "test_containers.py::test_load[sparse-anndata]"),
+    ("dense to CSR, 40 M float64", "test_kernels.py::test_csr_encode"),
+    ("peak memory of a deferred session", "test_memory.py::test_deferred_session[None]"),
+    ("peak memory of a deferred session, gzip", "test_memory.py::test_deferred_session[gzip]"),
+    ("`import hdmea`", "test_first_use.py::test_import[import hdmea]"),
+]
+
+
+def machine_text(machines: list[dict[str, Any]]) -> str:
+    first = machines[0]
+    versions = ", ".join(f"{name} {version}" for name, version in first["packages"].items())
+    load = "; ".join("/".join(f"{value:.1f}" for value in machine["load_average"] or []) for machine in machines)
+    return "\n".join(
+        [
+            f"- {first['processor']}, {first['cores']} cores, {first['memory_GiB']} GiB; {first['system']}",
+            f"- Python {first['python']}; {versions}",
+            f"- load average (1/5/15 minutes) at the end of the run: {load}",
+        ]
+    )
+
+
+def targets_text(rows: Rows) -> str:
+    lines = ["| work | ours (CPU time) | other side | times faster | target |", "|---|---|---|---|---|"]
+    for work, name in TARGETS:
+        found = [row for known, row in rows.items() if known == name]
+        lines += [_target_line(work, row) for row in found] or [f"| {work} | not measured | | | |"]
+    return "\n".join(lines)
+
+
+def _target_line(work: str, row: dict[str, Any]) -> str:
+    verdict = "; ".join(f"{text}: {'reached' if reached else '**missed**'}" for text, reached in verdicts(row))
+    ours = f"{row['share_of_data']:.2f} x data" if "share_of_data" in row else seconds(row["ours_s"])
+    if "ours_cpu_s" in row and "share_of_data" not in row:
+        ours += f" ({seconds(row['ours_cpu_s'])})"
+    other = f"{row['other']}: {seconds(row['other_s'])}" if "other" in row else ""
+    middle, spread = ratio(row)
+    return f"| {work} | {ours} | {other} | {f'{middle} ({spread})' if middle else ''} | {verdict} |"
+
+
+def figures_text(rows: Rows) -> str:
+    parts = []
+    for file in dict.fromkeys(name.split("::")[0] for name in rows):
+        parts += [f"### {file}", "", "| benchmark | ours | other side | its time | times faster | more |"]
+        parts.append("|---|---|---|---|---|---|")
+        for name, row in rows.items():
+            if name.startswith(f"{file}::") and "growth" not in row:
+                middle, spread = ratio(row)
+                cells = [
+                    name.split("::test_")[1],
+                    seconds(row.get("ours_s")),
+                    row.get("other", ""),
+                    seconds(row.get("other_s")),
+                    f"{middle} ({spread})" if middle else "",
+                    more(row),
+                ]
+                parts.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def growth_text(rows: Rows, folder: Path) -> str:
+    parts = []
+    for name, row in rows.items():
+        if "growth" in row:
+            growth = scaling.Growth(**row["growth"])
+            plot = f"scaling_{name.split('[')[1].rstrip(']')}.png"
+            scaling.plot(growth, folder / plot)
+            parts += [scaling.table(growth), f"![{growth.title}]({plot})", ""]
+    return "\n".join(parts).rstrip()
+
+
+def put(text: str, name: str, content: str) -> str:
+    """Replace what lies between the marks of that name."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"there are no marks <!-- {name} --> and <!-- end of {name} -->")
+    return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("figures", nargs="+", type=Path)
+    parser.add_argument("--into", type=Path, required=True)
+    arguments = parser.parse_args()
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.figures]
+    rows: Rows = {row["name"]: row for run in runs for row in run["rows"]}
+    text = arguments.into.read_text(encoding="utf-8")
+    text = put(text, "machine", machine_text([run["machine"] for run in runs]))
+    text = put(text, "targets", targets_text(rows))
+    text = put(text, "figures", figures_text(rows))
+    text = put(text, "growth", growth_text(rows, arguments.into.parent))
+    arguments.into.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
