@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from docs_examples import run_examples
 from h5burst.scratch import SUFFIX, ScratchLostError
 from h5burst.spill import least_budget
 from hdmea.pipeline import PipelineSession, create_session
@@ -206,3 +207,26 @@ def test_the_environment_sets_the_budget(
 def test_a_budget_smaller_than_a_block_says_the_least_that_works() -> None:
     with pytest.raises(ValueError, match=str(least_budget())):
         create_session("x", memory_budget=1000)
+
+
+class Ramp:
+    """A source of 16 MB."""
+
+    shape, dtype = (4 * MIB,), np.dtype(np.float32)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return np.arange(start, stop, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("budget", "spilled_gb"), [("12MiB", 4 * 4 * MIB / 1e9), ("1GiB", 0.0)])
+def test_a_stream_goes_where_it_fits(tmp_path: Path, budget: str, spilled_gb: float) -> None:
+    session = create_session("x", output_dir=tmp_path, memory_budget=budget)
+    session.add_metadata({"ramp": session.stream(Ramp())})
+    assert session.memory_spilled_gb == pytest.approx(spilled_gb)
+    path = session.save(compression="gzip")
+    assert np.array_equal(PipelineSession.load(path).metadata["ramp"], Ramp().read(0, 4 * MIB))
+
+
+def test_examples_of_the_page(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "memory.md"
+    assert "of which 0.064 GB in the scratch file" in run_examples(page, tmp_path)
