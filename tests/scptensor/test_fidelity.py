@@ -161,9 +161,9 @@ def test_entries_keep_order_repeats_and_explicit_zeros(fmt: str, family: str) ->
 
 @pytest.mark.parametrize(("fmt", "index"), list(itertools.product(["csr", "csc", "coo"], ["i4", "i8"])))
 def test_index_dtypes_come_back(fmt: str, index: str) -> None:
-    matrix = sp.random(6, 5, 0.4, format=fmt, rng=2)
+    matrix = sp.random(6, 5, 0.4, format=fmt, random_state=2)
     if fmt == "coo":
-        matrix.coords = tuple(part.astype(index) for part in matrix.coords)
+        matrix.row, matrix.col = matrix.row.astype(index), matrix.col.astype(index)
     else:
         matrix.indices, matrix.indptr = matrix.indices.astype(index), matrix.indptr.astype(index)
     loaded = saved_and_loaded(a_container(ScpMatrix(matrix))).assays["proteins"].X

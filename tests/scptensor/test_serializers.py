@@ -83,7 +83,7 @@ def test_dense_matrix_without_compression_and_with_a_wrong_one(file: Any) -> Non
 
 @pytest.mark.parametrize("fmt", scp.SPARSE_FORMATS)
 def test_sparse_matrices_are_csr(file: Any, fmt: str) -> None:
-    X = sp.random(7, 5, 0.4, format=fmt, rng=0)
+    X = sp.random(7, 5, 0.4, format=fmt, random_state=0)
     serialize_sparse_matrix(X, file, "N")
     parts = [file[f"N_{part}"][()] for part in ("data", "indices", "indptr")]
     assert file.attrs["N_format"] == "csr"

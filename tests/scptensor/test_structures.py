@@ -181,7 +181,7 @@ def test_subset_may_share_what_stays_whole() -> None:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_subset_keeps_sparse_formats(fmt: str) -> None:
-    X = sp.random(3, 4, 0.5, format=fmt, rng=0)
+    X = sp.random(3, 4, 0.5, format=fmt, random_state=0)
     made = Assay(ids("p", 4), {"X": ScpMatrix(X)}).subset([3, 1])
     assert made.X.format == fmt
     np.testing.assert_array_equal(made.X.toarray(), X.toarray()[:, [3, 1]])

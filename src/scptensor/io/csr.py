@@ -265,7 +265,7 @@ def _coo(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: Sparse
     elif kind.entry_order == "stored" and _is_permutation(order, len(data)):
         rows, cols, data = (_scattered(values, order) for values in (rows, cols, data))
     made = make(shape, dtype=np.float64)
-    made.data, made.coords = data, (rows, cols)
+    made.data, made.row, made.col = data, rows, cols
     return made
 
 

@@ -7,11 +7,13 @@ APPNOTE.TXT (zip), the RAR 5.0 archive format, the 7z format description, LUKS o
 from __future__ import annotations
 
 import struct
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from scptensor.io.sevenzip import sevenzip_encrypted
+
 _HEAD_BYTES = 4096
-_TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,14 @@ def encryption_of(path: Path) -> Encryption | None:
     """What encrypted a file; None where nothing tells of encryption."""
     with open(path, "rb") as stream:
         head = stream.read(_HEAD_BYTES)
-        stream.seek(max(0, stream.seek(0, 2) - _TAIL_BYTES))
-        tail = stream.read()
     for magic, encryption in _MAGIC:
         if head.startswith(magic):
             return encryption
     if _is_openpgp(head):
         return _OPENPGP
-    for tells, kind in ((_zip_encrypted, "zip"), (_7z_encrypted, "7z"), (_rar_encrypted, "rar")):
-        if tells(head, tail):
-            return Encryption(f"a password (an encrypted {kind} archive)", _UNPACK)
-    return None
+    archives = (("zip", _zip_encrypted(path)), ("7z", sevenzip_encrypted(path)), ("rar", _rar_encrypted(head)))
+    found = [kind for kind, encrypted in archives if encrypted]
+    return Encryption(f"a password (an encrypted {found[0]} archive)", _UNPACK) if found else None
 
 
 def _is_openpgp(head: bytes) -> bool:
@@ -80,17 +79,16 @@ def _is_openpgp(head: bytes) -> bool:
     return tag in _PACKET_VERSIONS and bool(body) and body[0] in _PACKET_VERSIONS[tag] and 4 <= length < 8192
 
 
-def _zip_encrypted(head: bytes, _tail: bytes) -> bool:
-    """Bit 0 of the first entry's flags."""
-    return head.startswith(b"PK\x03\x04") and len(head) > 8 and bool(struct.unpack_from("<H", head, 6)[0] & 1)
+def _zip_encrypted(path: Path) -> bool:
+    """Bit 0 of the flags of any entry."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(entry.flag_bits & 1 for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # not a zip archive, or not a whole one
+        return False
 
 
-def _7z_encrypted(head: bytes, tail: bytes) -> bool:
-    """The identifier of 7z's AES coder in the archive's header, which stands at the end."""
-    return head.startswith(b"7z\xbc\xaf\x27\x1c") and b"\x06\xf1\x07\x01" in tail
-
-
-def _rar_encrypted(head: bytes, _tail: bytes) -> bool:
+def _rar_encrypted(head: bytes) -> bool:
     """RAR 5: a header of type 4, or the encryption record (type 1) of the first file; RAR 4: flags of the headers."""
     if head.startswith(b"Rar!\x1a\x07\x01\x00"):
         return _rar5_encrypted(head[8:])
