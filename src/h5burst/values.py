@@ -295,7 +295,7 @@ def _plain_scalar(stored: Any) -> Any:
 
 def _escape_text(text: str) -> str:
     """NUL ends HDF5's text and lone surrogates are not UTF-8: both become percent escapes, and so does "%"."""
-    if "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text):
+    if "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)):
         return text
     return "".join(_percent(c) if c in "%\0" or "\ud800" <= c <= "\udfff" else c for c in text)
 
