@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from h5burst._ext.h5parse import Type, Uncovered
-from h5burst.parse import libhdf5
+from h5burst.parse import fallback
 from h5burst.parse.elements import Elements
 from h5burst.parse.makers import Makers
 from h5burst.parse.opened import OpenFile, Stamp
@@ -37,8 +37,8 @@ def open_tree(path: str | os.PathLike[str]) -> Group:
     try:
         with Reader(path, makers=MAKERS) as reader:
             return reader.tree()
-    except Uncovered:
-        return libhdf5.read_file(os.path.abspath(path), MAKERS)
+    except Uncovered as why:
+        return fallback.read_file(path, why, MAKERS)
 
 
 class LazyArray(NDArrayOperatorsMixin):
@@ -50,7 +50,7 @@ class LazyArray(NDArrayOperatorsMixin):
     it was opened, `CorruptFileError` when it is damaged.
     """
 
-    __slots__ = ("_address", "_elements", "_names", "_path", "_stamp", "dtype", "shape")
+    __slots__ = ("_address", "_elements", "_known_to_libhdf5", "_names", "_path", "_stamp", "dtype", "shape")
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class LazyArray(NDArrayOperatorsMixin):
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
+        self._known_to_libhdf5 = False
         self.shape = shape
         self.dtype = dtype
 
@@ -185,8 +186,10 @@ class LazyArray(NDArrayOperatorsMixin):
             return self._read_by_name(box)
 
     def _read_by_name(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
-        with OpenFile(self._path, self._stamp), libhdf5.open_file(self._path) as file:
-            return libhdf5.read_elements(file[self.name], tuple(slice(*edge) for edge in box) or ...)
+        with OpenFile(self._path, self._stamp):
+            found = fallback.read_box(self._path, self.name, box, known=self._known_to_libhdf5)
+        self._known_to_libhdf5 = True
+        return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArray, (self._path, self._stamp, self._names, self.shape, self.dtype, self._address)

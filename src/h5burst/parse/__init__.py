@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from h5burst._ext.h5parse import Uncovered
-from h5burst.parse import libhdf5
+from h5burst.parse import fallback
 from h5burst.parse.reader import Reader
 from h5burst.tree import Group
 
@@ -19,5 +19,5 @@ def load_tree(path: str | os.PathLike[str]) -> Group:
     try:
         with Reader(path) as reader:
             return reader.tree()
-    except Uncovered:
-        return libhdf5.read_file(os.path.abspath(path))
+    except Uncovered as why:
+        return fallback.read_file(path, why)

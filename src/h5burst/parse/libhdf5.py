@@ -1,13 +1,13 @@
-"""What the parser does not cover, read by libhdf5.
+"""What the parser does not cover, read by libhdf5, which cannot promise to survive every file.
 
-In this process libhdf5 is asked only about files of which nothing was found wrong: what it is given was too new, too
-old or too rare for the parser, in structures whose checksums were right. (`h5burst.verify` asks it about any file, in
-a process of its own.)
+In this process only `h5burst.parse.fallback` calls these functions, once a child has done the same without harm.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
@@ -17,6 +17,11 @@ from h5burst.durable import error_number, explaining
 from h5burst.errors import CorruptFileError, UnfinishedFileError
 from h5burst.parse.makers import Makers
 from h5burst.tree import Array, Group, Node, escape_attribute, unescape
+
+_DEEPEST = 500  # groups inside groups
+_ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
+_LEAST_REFUSED = 1 << 30  # bytes
+_DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflate
 
 
 def open_file(path: str | os.PathLike[str]) -> h5py.File:
@@ -40,33 +45,56 @@ def read_file(path: str, makers: Makers | None = None) -> Group:
     return node
 
 
-def read_node(path: str, stored_path: str, makers: Makers | None = None) -> Node | None:
-    """One object with all below it; None where there is none, and for what is neither group nor dataset."""
-    with open_file(path) as file:
-        try:
-            found = file.get(stored_path)
-            return _Walk(path, makers).node(found, tuple(unescape(part) for part in stored_path.split("/") if part))
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            if isinstance(error, CorruptFileError):
-                raise
-            raise CorruptFileError(path, f"{stored_path}: {error}") from error
+@contextlib.contextmanager
+def _naming_damage(path: str, name: str) -> Iterator[None]:
+    """Whatever libhdf5 or h5py say about an object, as an error that names it."""
+    try:
+        yield
+    except CorruptFileError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        text = error.args[0] if error.args else type(error).__name__
+        raise CorruptFileError(path, f"{name}: {text}") from error
 
 
-def read_attribute(path: str, stored_path: str, name: str) -> Any:
-    """One attribute."""
-    with open_file(path) as file:
-        try:
-            return _attribute(file[stored_path], escape_attribute(name))
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise CorruptFileError(path, f"{stored_path}@{name}: {error}") from error
+def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None:
+    """The object at a stored path with all below it; None for what is neither group nor dataset."""
+    with open_file(path) as file, _naming_damage(path, name):
+        names = tuple(unescape(part) for part in name.split("/") if part)
+        return _Walk(path, makers).node(file[name], names)
+
+
+def holds(path: str, name: str) -> bool:
+    """Whether a stored path leads to anything."""
+    with open_file(path) as file, _naming_damage(path, name):
+        return name in file
+
+
+def read_attribute(path: str, name: str, attribute: str) -> Any:
+    """One attribute of the object at a stored path."""
+    with open_file(path) as file, _naming_damage(path, f"{name}@{attribute}"):
+        return _attribute(file[name], escape_attribute(attribute))
+
+
+def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
+    """A box of a dataset: (start, stop) for each axis."""
+    with open_file(path) as file, _naming_damage(path, name):
+        return read_elements(file[name], tuple(slice(*edge) for edge in box) or ...)
 
 
 def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any, Any]:
     """Elements of a dataset: text as `str`, as `bytes` where the file calls it ASCII."""
     text = h5py.check_string_dtype(dataset.dtype)
+    if selection is ... and not dataset.is_virtual and dataset.external is None:
+        _refuse_absurd(dataset)
     if text is not None and text.length is None and text.encoding == "utf-8":
         return np.asarray(dataset.asstr(errors="surrogateescape")[selection], dtype=object)
     return np.asarray(dataset[selection])
+
+
+def _refuse_absurd(dataset: h5py.Dataset) -> None:
+    if dataset.nbytes > max(_LEAST_REFUSED, _DENSEST * dataset.file.id.get_filesize()):
+        raise ValueError(f"claims the shape {dataset.shape}, which the file cannot hold: read what you need lazily")
 
 
 def element_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
@@ -93,25 +121,34 @@ class _Walk:
     def __init__(self, path: str, makers: Makers | None) -> None:
         self._path = path
         self._makers = makers
+        self._seen: dict[tuple[int, int], Node | None] = {}  # an object with two names is read once
 
     def node(self, item: Any, names: tuple[str, ...], above: frozenset[tuple[int, int]] = frozenset()) -> Node | None:
-        if isinstance(item, h5py.Dataset):
-            return Array(self._elements(item, names), self._attributes(item))
-        if not isinstance(item, h5py.Group):
+        if not isinstance(item, (h5py.Dataset, h5py.Group)):
             return None
         info = h5py.h5o.get_info(item.id)
         here = (info.fileno, info.addr)
         if here in above:
             raise CorruptFileError(self._path, f"{item.name}: links back to a group that holds it: a circle is no tree")
-        if len(above) > 500:
-            raise CorruptFileError(self._path, f"{item.name}: more than 500 groups inside each other")
+        if len(above) > _DEEPEST:
+            raise CorruptFileError(self._path, f"{item.name}: more than {_DEEPEST} groups inside each other")
+        if here not in self._seen:
+            if isinstance(item, h5py.Dataset):
+                self._seen[here] = Array(self._elements(item, names), self._attributes(item))
+            else:
+                self._seen[here] = Group(self._children(item, names, above | {here}), self._attributes(item))
+        return self._seen[here]
+
+    def _children(
+        self, group: h5py.Group, names: tuple[str, ...], above: frozenset[tuple[int, int]]
+    ) -> dict[str, Node]:
         children = {}
-        for link in item:
-            member = _member(item, link)
-            made = self.node(member, (*names, unescape(link)), above | {here}) if member is not None else None
+        for link in group:
+            member = _member(group, link)
+            made = self.node(member, (*names, unescape(link)), above) if member is not None else None
             if made is not None:
                 children[unescape(link)] = made
-        return Group(children, self._attributes(item))
+        return children
 
     def _elements(self, dataset: h5py.Dataset, names: tuple[str, ...]) -> Any:
         if dataset.shape is None:
@@ -125,11 +162,53 @@ class _Walk:
 
 
 def _member(group: h5py.Group, link: str) -> Any:
+    """What a link leads to; None for a soft or external one that leads nowhere."""
     try:
         return group[link]
-    except KeyError:
+    except (KeyError, RuntimeError, OSError):
+        if isinstance(group.get(link, getlink=True), h5py.HardLink):
+            raise
         return None
-    except RuntimeError:
-        if isinstance(group.get(link, getlink=True), h5py.SoftLink):  # one of a circle of them
-            return None
-        raise
+
+
+def walk(path: str, skip: frozenset[str]) -> Iterator[tuple[str, str | None]]:
+    """Read everything in a file, object by object: (name, None) before each, (name, what is wrong) where it fails.
+
+    skip: names to pass over, with what lies below them.
+    """
+    with open_file(path) as file:
+        waiting, seen = ["/"], set()
+        while waiting:
+            name = waiting.pop()
+            if name in skip:
+                continue
+            yield name, None
+            try:
+                with _naming_damage(path, name):
+                    item = file[name]
+                    info = h5py.h5o.get_info(item.id)
+                    if (info.fileno, info.addr) in seen:
+                        continue
+                    seen.add((info.fileno, info.addr))
+                    waiting += _read_through(item, name)
+            except CorruptFileError as error:
+                yield name, error.what.removeprefix(f"{name}: ")
+
+
+def _read_through(item: Any, name: str) -> list[str]:
+    """Read attributes and elements of one object, rows by rows; gives the names of a group's members."""
+    if not isinstance(item, (h5py.Dataset, h5py.Group)):
+        return []
+    for attribute in item.attrs:
+        _attribute(item, attribute)
+    if isinstance(item, h5py.Group):
+        links = [link for link in item if isinstance(item.get(link, getlink=True), h5py.HardLink)]
+        return [f"{name.rstrip('/')}/{link}" for link in reversed(links)]
+    if item.shape:
+        rows = max(1, _ROWS_BYTES // max(1, item.nbytes // max(1, item.shape[0])))
+        rows = max(rows, (item.chunks or (1,))[0])
+        for start in range(0, item.shape[0] if item.size else 0, rows):
+            read_elements(item, slice(start, start + rows))
+    elif item.shape is not None:
+        read_elements(item)
+    return []

@@ -12,8 +12,9 @@ import numpy as np
 
 from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered
 from h5burst.errors import CorruptFileError
-from h5burst.parse import datatype, dense, libhdf5, symbol_table
+from h5burst.parse import datatype, dense, fallback, libhdf5, symbol_table
 from h5burst.parse.elements import Elements
+from h5burst.parse.fallback import InUseError
 from h5burst.parse.links import LinkResolver, find_external
 from h5burst.parse.makers import Makers
 from h5burst.parse.opened import OpenFile, Stamp
@@ -75,13 +76,13 @@ class Reader:
     def _open(self) -> None:
         descriptor, size = self.file.descriptor, self.file.stamp.size
         if self.file.busy:
-            raise Uncovered("files that are open for writing")
+            raise InUseError("files that are open for writing")
         try:
             superblock = read_superblock(descriptor, size)
         except Damage as error:
             raise CorruptFileError(self.path, str(error)) from error
         if superblock.open_for_writing:
-            raise Uncovered("files that are open for writing")
+            raise InUseError("files that are open for writing")
         lazy = self.shared.makers is not None
         self.root = superblock.root
         self.source = Source(descriptor, size, superblock.base, _LAZY_BLOCK if lazy else _EAGER_BLOCK, _BLOCKS)
@@ -240,7 +241,8 @@ class Reader:
             with Reader(file, above=crossed, shared=self.shared) as other:
                 return other.at(path)
         except Uncovered:
-            return libhdf5.read_node(file, os.fsdecode(path), self.shared.makers)
+            name = os.fsdecode(path)
+            return fallback.read_node(file, name, self.shared.makers) if libhdf5.holds(file, name) else None
 
     def at(self, path: bytes) -> Node | None:
         """The node at a stored path of this file; None where there is none."""
@@ -268,7 +270,7 @@ class Reader:
         return self._makers().children(self.file, address, tuple(names), self._above)
 
     def uncovered(self, names: list[str | None]) -> Node | None:
-        return libhdf5.read_node(self.path, stored_path(names), self.shared.makers)
+        return fallback.read_node(self.path, stored_path(names), self.shared.makers)
 
     def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
-        return libhdf5.read_attribute(self.path, stored_path(names), name)
+        return fallback.read_attribute(self.path, stored_path(names), name)
