@@ -208,6 +208,20 @@ def test_an_object_without_history_is_saved(tmp_path: Path) -> None:
     assert load_hdf5(tmp_path / "a.h5").n_samples == 1
 
 
+@pytest.mark.parametrize("ids_in", ["index", "column"])
+def test_pandas_frames_are_saved(tmp_path: Path, ids_in: str) -> None:
+    pd = pytest.importorskip("pandas")
+    obs = pd.DataFrame({"kind": pd.Categorical(["b", "a"])}, index=["s1", "s2"])
+    if ids_in == "column":
+        obs = obs.rename_axis("_index").reset_index()
+    var = pd.DataFrame({"mass": [1.5]}, index=["p"])
+    other = SimpleNamespace(obs=obs, assays={"a": SimpleNamespace(var=var, layers={})}, history=[])
+    save_hdf5(other, tmp_path / "a.h5")
+    loaded = load_hdf5(tmp_path / "a.h5")
+    assert loaded.obs.to_dict(as_series=False) == {"_index": ["s1", "s2"], "kind": ["b", "a"]}
+    assert loaded.assays["a"].feature_ids.to_list() == ["p"]
+
+
 def test_values_that_are_made_block_by_block(tmp_path: Path) -> None:
     class Ramp:
         shape, dtype = (5000, 40), np.dtype("f8")

@@ -140,7 +140,7 @@ def _column_values(node: Array, where: str) -> np.ndarray[Any, Any]:
     if values is None or np.ndim(values) != 1:
         raise IOFormatError(f"{where} is no column: it has the shape {np.shape(values)}, expected one dimension")
     values = np.asarray(values)
-    if values.dtype.kind == "S" or (values.dtype == object and any(isinstance(v, bytes) for v in values)):
+    if values.dtype.kind == "S" or (values.dtype == object and bytes in set(map(type, values))):
         try:
             texts = [v if isinstance(v, str) else v.decode("utf-8") for v in values.tolist()]
         except UnicodeDecodeError as error:

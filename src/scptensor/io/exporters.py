@@ -98,7 +98,7 @@ def _selected(
 ) -> dict[str, list[str]]:
     """Layer names to save by assay, in the container's order; a warning for each name that there is not."""
     assays = _kept(list(container.assays), save_assays, "assays", container.assays)
-    known = {layer for name in assays for layer in container.assays[name].layers}
+    known = dict.fromkeys(layer for name in assays for layer in container.assays[name].layers)
     if save_layers is not None:
         _kept([], save_layers, "layers", known)
     return {

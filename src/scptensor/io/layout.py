@@ -28,13 +28,14 @@ import polars as pl
 from h5burst import __version__
 from h5burst.tree import Array, Group, Node, Storage
 from h5burst.values import decode_attributes, decode_value, encode_attributes, encode_value
-from scptensor.core.exceptions import ScpTensorError
+from scptensor.core.exceptions import ScpTensorError, ValidationError
 from scptensor.core.structures import AggregationLink, Assay, ScpContainer, ScpMatrix
 from scptensor.io.columns import object_array
 from scptensor.io.exceptions import IOFormatError, IOWriteError
 from scptensor.io.frames import decode_frame, encode_frame
 from scptensor.io.layers import decode_layer, encode_layer
 from scptensor.io.lazymatrix import LazyMatrix
+from scptensor.io.pandasframes import from_pandas
 from scptensor.io.provenance import decode_history, encode_history
 
 FORMAT_VERSION = "1.0"
@@ -102,6 +103,11 @@ def as_frame(frame: Any, where: str) -> pl.DataFrame:
         return frame
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
+    if hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas: the index has the IDs
+        try:
+            return from_pandas(frame.set_index(DEFAULT_ID) if DEFAULT_ID in frame.columns else frame, where)
+        except ValidationError as error:
+            raise IOWriteError(str(error)) from error
     raise IOWriteError(f"{where} must be a polars DataFrame, got {type(frame).__module__}.{type(frame).__name__}")
 
 
