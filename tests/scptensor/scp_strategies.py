@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from hypothesis import strategies as st
 
 from scptensor import AggregationLink, Assay, MatrixMetadata, ProvenanceLog, ScpContainer, ScpMatrix
+from scptensor.io.csr import set_places
 from scptensor.io.natural import lists_of
 
 ROWS = 7
@@ -211,7 +212,8 @@ def sparse(draw: Any, shape: tuple[int, int], dtypes: tuple[str, ...] = ("f4", "
         first = first[~np.isnan(data[first])] if dtype.kind == "f" else first
         rows, cols, data = rows[first], cols[first], data[first]
     coo = getattr(sp, f"coo_{family}")(shape, dtype=dtype)
-    coo.data, coo.row, coo.col = data, rows, cols
+    coo.data = data
+    set_places(coo, rows, cols)
     if fmt == "coo":
         return coo
     if fmt in ("csr", "csc"):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from scptensor import Assay, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
 from scptensor.core.compare import frame_difference
+from scptensor.io.csr import set_places
 
 
 def examples(count: int) -> Any:
@@ -163,7 +164,7 @@ def test_entries_keep_order_repeats_and_explicit_zeros(fmt: str, family: str) ->
 def test_index_dtypes_come_back(fmt: str, index: str) -> None:
     matrix = sp.random(6, 5, 0.4, format=fmt, random_state=2)
     if fmt == "coo":
-        matrix.row, matrix.col = matrix.row.astype(index), matrix.col.astype(index)
+        set_places(matrix, matrix.row.astype(index), matrix.col.astype(index))
     else:
         matrix.indices, matrix.indptr = matrix.indices.astype(index), matrix.indptr.astype(index)
     loaded = saved_and_loaded(a_container(ScpMatrix(matrix))).assays["proteins"].X

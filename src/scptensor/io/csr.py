@@ -265,8 +265,17 @@ def _coo(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: Sparse
     elif kind.entry_order == "stored" and _is_permutation(order, len(data)):
         rows, cols, data = (_scattered(values, order) for values in (rows, cols, data))
     made = make(shape, dtype=np.float64)
-    made.data, made.row, made.col = data, rows, cols
+    made.data = data
+    set_places(made, rows, cols)
     return made
+
+
+def set_places(coo: Any, rows: IntArray, cols: IntArray) -> None:
+    """Give a coordinate matrix its row and column numbers as they are (newer scipy casts what `row` is set to)."""
+    if hasattr(coo, "coords"):
+        coo.coords = (rows, cols)
+    else:
+        coo.row, coo.col = rows, cols
 
 
 def _csc(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: SparseKind, order: Any, make: Any) -> Any:
