@@ -16,9 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst.verify import verify_file
-
 from h5burst.tree import Group
+from h5burst.verify import verify_file
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
 from hdmea.io.hdf5_store import open_recording_hdf5
