@@ -15,6 +15,7 @@ import h5py
 
 from h5burst import store
 from h5burst.tree import escape_link, unescape
+from hdmea import __version__
 from hdmea.io import layout
 from hdmea.io.interrupted import interrupted_steps, steps_in_progress
 from hdmea.utils.clock import utc_now
@@ -27,7 +28,6 @@ except ImportError:  # Windows, which itself refuses to replace a file that is o
 
 logger = logging.getLogger(__name__)
 
-PIPELINE_VERSION = "0.1.0"
 RECORDING_SUFFIXES = (".h5", ".hdf5")
 
 _LOCKED = (
@@ -78,7 +78,7 @@ def root_attributes(dataset_id: str, created_at: str | None, config_hash: str) -
     now = utc_now()
     return {
         "dataset_id": dataset_id,
-        "hdmea_pipeline_version": PIPELINE_VERSION,
+        "hdmea_pipeline_version": __version__,
         "created_at": created_at or now,
         "updated_at": now,
         "stage1_completed": False,
