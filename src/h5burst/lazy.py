@@ -50,7 +50,7 @@ class LazyArray(NDArrayOperatorsMixin):
     it was opened, `CorruptFileError` when it is damaged.
     """
 
-    __slots__ = ("_address", "_elements", "_known_to_libhdf5", "_names", "_path", "_stamp", "dtype", "shape")
+    __slots__ = ("_address", "_elements", "_names", "_path", "_stamp", "dtype", "shape")
 
     def __init__(
         self,
@@ -66,7 +66,6 @@ class LazyArray(NDArrayOperatorsMixin):
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
-        self._known_to_libhdf5 = False
         self.shape = shape
         self.dtype = dtype
 
@@ -186,10 +185,8 @@ class LazyArray(NDArrayOperatorsMixin):
             return self._read_by_name(box)
 
     def _read_by_name(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
-        with OpenFile(self._path, self._stamp):
-            found = fallback.read_box(self._path, self.name, box, known=self._known_to_libhdf5)
-        self._known_to_libhdf5 = True
-        return found
+        with OpenFile(self._path, self._stamp) as file:
+            return fallback.read_box(self._path, self.name, box, in_use=file.busy)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArray, (self._path, self._stamp, self._names, self.shape, self.dtype, self._address)

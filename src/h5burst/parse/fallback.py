@@ -1,4 +1,4 @@
-"""Where reading goes over to libhdf5: only after a child process has read the same and lived."""
+"""Where reading goes over to libhdf5: in a child process, so that no file can harm this one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from h5burst._ext.h5parse import Uncovered
 from h5burst.errors import CorruptFileError
 from h5burst.parse import guard, libhdf5
 from h5burst.parse.makers import Makers
-from h5burst.tree import Group, Node
+from h5burst.parse.wire import Unread
+from h5burst.tree import Array, Group, Node
 
 
 class InUseError(Uncovered):
-    """A file that is open for writing: libhdf5 knows whether by this very process, and what is not on disk yet."""
+    """A file that is open for writing.
+
+    If this process has it open, libhdf5 here knows what is not on disk yet, and the file is ours; else it refuses.
+    """
 
 
 def read_file(path: str | os.PathLike[str], why: Uncovered, makers: Makers | None = None) -> Group:
@@ -30,18 +34,31 @@ def read_file(path: str | os.PathLike[str], why: Uncovered, makers: Makers | Non
 
 def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None:
     """An object and all below it; None for what is neither group nor dataset."""
-    guard.check(path, name, lazy=makers is not None)
-    return libhdf5.read_node(path, name, makers)
+    node: Node | None = guard.read("node", path, name, lazy=makers is not None)
+    if makers is not None and node is not None:
+        _make_lazy(path, node, makers)
+    return node
+
+
+def _make_lazy(path: str, node: Node, makers: Makers) -> None:
+    for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
+        if isinstance(part, Array) and isinstance(part.data, Unread):
+            part.data = makers.by_name(path, *part.data)
+
+
+def holds(path: str, name: str) -> bool:
+    """Whether a stored path leads to anything."""
+    return guard.read("holds", path, name) is not None
 
 
 def read_attribute(path: str, name: str, attribute: str) -> Any:
     """One attribute of an object."""
-    guard.check(path, name, attribute=attribute)
-    return libhdf5.read_attribute(path, name, attribute)
+    return guard.read("attribute", path, name, attribute=attribute)
 
 
-def read_box(path: str, name: str, box: Sequence[tuple[int, int]], *, known: bool) -> np.ndarray[Any, Any]:
-    """A box of a dataset. known: libhdf5 has read from this dataset before."""
-    if not known:
-        guard.check(path, name, box=box)
-    return libhdf5.read_box(path, name, box)
+def read_box(path: str, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:
+    """A box of a dataset. in_use: the file is open for writing."""
+    if in_use:
+        return libhdf5.read_box(path, name, box)
+    found: np.ndarray[Any, Any] = guard.read("box", path, name, box=[list(edge) for edge in box])
+    return found

@@ -1,13 +1,12 @@
 """libhdf5 in a process of its own, where a file that makes it crash, hang or fill the memory does no harm.
 
-Before libhdf5 reads in this process what the parser does not cover, a child reads the same, within limits. What the
-child survives is taken to be safe. The child is started when it is first needed and ends with its parent, however that
-ends: its standard input is then closed.
+Whatever the parser does not cover is read by a child, which sends the values back. (That a child survives reading is
+no proof that this process would: memory may be overwritten without a sign.) The child is started when it is first
+needed and ends with its parent, however that ends: its standard input is then closed.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from h5burst.errors import CorruptFileError
+from h5burst.parse import wire
 
 _START_S = 120.0  # until the child has imported what it needs, on the slowest of shared disks
 _LEAST_S = 60.0  # for one answer
@@ -27,54 +27,50 @@ _BYTES_PER_S = 20e6  # of a file, read by the slowest codec on a busy machine
 class GuardedProcess:
     """A child that reads with libhdf5. One request at a time; threads take turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "h5burst.parse.guarded")) -> None:
+        self._command = command
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def ask(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The child's messages, the last one of them `{"done": …}`.
+        """The child's messages, the last one of them with `done`.
 
         When it dies or takes too long, the last one is `{"died": how}` and the next request starts a new child.
         """
         patience = _LEAST_S + Path(request["path"]).stat().st_size / _BYTES_PER_S
         with self._lock:
-            finished = False
+            message: dict[str, Any] = {}
             try:
                 self._send(request)
-                while not finished:
+                while "done" not in message:
                     message = self._next(patience)
                     if "died" in message:
                         break
-                    finished = "done" in message
                     yield message
             except BrokenPipeError:
                 message = {"died": "crashed"}
             finally:
-                if not finished:  # dead, too slow, or nobody listens any more: what it still says answers nothing
+                if "done" not in message:  # dead, too slow, or nobody listens any more: it answers no other request
                     self._end()
-            if not finished:
+            if "died" in message:
                 yield message
 
     def _send(self, request: dict[str, Any]) -> None:
         process = self._running()
         assert process.stdin is not None
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
+        wire.send(process.stdin, request)
 
-    def _running(self) -> subprocess.Popen[str]:
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            command = [sys.executable, "-m", "h5burst.parse.guarded"]
             folder = str(Path(__file__).parents[2])
             search = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
             self._answers = queue.SimpleQueue()
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                text=True,
-                encoding="utf-8",
                 env={**os.environ, "PYTHONPATH": search},
             )
             threading.Thread(target=_forward, args=(self._process, self._answers), daemon=True).start()
@@ -85,10 +81,10 @@ class GuardedProcess:
 
     def _next(self, patience: float) -> dict[str, Any]:
         try:
-            line = self._answers.get(timeout=patience)
+            message = self._answers.get(timeout=patience)
         except queue.Empty:
             return {"died": f"took longer than {patience:.0f} s"}
-        return {"died": "crashed"} if line is None else json.loads(line)
+        return {"died": "crashed"} if message is None else message
 
     def _end(self) -> None:
         if self._process is not None:
@@ -97,12 +93,15 @@ class GuardedProcess:
             self._process = None
 
 
-def _forward(process: subprocess.Popen[str], answers: queue.SimpleQueue[str | None]) -> None:
-    """Lines of the child as they come; None for its end."""
+def _forward(process: subprocess.Popen[bytes], answers: queue.SimpleQueue[dict[str, Any] | None]) -> None:
+    """The child's messages as they come; None for its end, and for what is no message."""
     assert process.stdout is not None
-    for line in process.stdout:
-        answers.put(line)
-    answers.put(None)
+    with process.stdout:
+        try:
+            while (message := wire.receive(process.stdout)) is not None:
+                answers.put(message)
+        finally:
+            answers.put(None)
 
 
 _child = GuardedProcess()
@@ -123,21 +122,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def check(
-    path: str,
-    name: str,
-    *,
-    attribute: str | None = None,
-    box: Sequence[tuple[int, int]] | None = None,
-    lazy: bool = False,
-) -> None:
-    """Let the child read an object, one attribute of it, or a box. Raises `CorruptFileError` where it fails.
-
-    lazy: without the elements of datasets.
-    """
-    request = {"do": "read", "path": path, "name": name, "attribute": attribute, "box": box, "lazy": lazy}
-    for message in list(_child.ask(request)):
-        if "died" in message:
-            raise CorruptFileError(path, f"{name}: libhdf5 {message['died']} over it")
-        if "error" in message:
-            raise CorruptFileError(path, message["error"])
+def read(do: str, path: str, name: str, **options: Any) -> Any:
+    """What a function of `h5burst.parse.libhdf5` gives, called in the child. Raises `CorruptFileError`."""
+    message = list(ask({"do": do, "path": path, "name": name, "options": options}))[-1]
+    if "died" in message:
+        raise CorruptFileError(path, f"{name}: libhdf5 {message['died']} over it")
+    if "error" in message:
+        raise CorruptFileError(path, message["error"])
+    return message["value"]

@@ -1,18 +1,21 @@
-"""The child of `h5burst.parse.guard`: requests on standard input, messages on standard output, a line of JSON each."""
+"""The child of `h5burst.parse.guard`: requests on standard input, messages on what was standard output."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
+from h5burst._ext.h5parse import Uncovered
 from h5burst.errors import CorruptFileError
-from h5burst.parse import libhdf5
+from h5burst.parse import libhdf5, wire
 from h5burst.parse.makers import Makers
 
-_NOTHING = Makers(array=lambda *_: None, children=lambda *_: {}, by_name=lambda *_: None)
+_UNREAD = Makers(
+    array=lambda *_: None,
+    children=lambda *_: {},
+    by_name=lambda _, names, shape, dtype: wire.Unread(names, shape, dtype),
+)
 
 
 def _limit_memory() -> None:
@@ -28,32 +31,33 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _handle(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    path, name = request["path"], request.get("name", "/")
-    if request["do"] == "walk":
-        for at, problem in libhdf5.walk(path, frozenset(request["skip"])):
-            yield {"at": at} if problem is None else {"problem": [at, problem]}
-    elif request["attribute"] is not None:
-        libhdf5.read_attribute(path, name, request["attribute"])
-    elif request["box"] is not None:
-        libhdf5.read_box(path, name, [tuple(edge) for edge in request["box"]])
-    else:
-        libhdf5.read_node(path, name, _NOTHING if request["lazy"] else None)
+def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
+    do, path, name, options = request["do"], request["path"], request["name"], request["options"]
+    if do == "walk":
+        for at, problem in libhdf5.walk(path, frozenset(options["skip"])):
+            wire.send(out, {"at": at, "problem": problem})
+        return None
+    if do == "attribute":
+        return libhdf5.read_attribute(path, name, options["attribute"])
+    if do == "box":
+        return libhdf5.read_box(path, name, [tuple(edge) for edge in options["box"]])
+    if do == "holds":
+        return "yes" if libhdf5.holds(path, name) else None
+    return libhdf5.read_node(path, name, _UNREAD if options["lazy"] else None)
 
 
 def main() -> None:
+    """Answer until the parent is gone."""
     _limit_memory()
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no message
+    wire.send(out, {"ready": True})
+    while (request := wire.receive(sys.stdin.buffer)) is not None:
         try:
-            for message in _handle(request):
-                print(json.dumps(message), flush=True)
-            print(json.dumps({"done": True}), flush=True)
-        except (OSError, MemoryError) as error:
+            wire.send(out, {"done": True}, _answer(request, out))
+        except (OSError, MemoryError, Uncovered) as error:
             what = error.what if isinstance(error, CorruptFileError) else str(error) or type(error).__name__
-            print(json.dumps({"error": what}), flush=True)
-            print(json.dumps({"done": False}), flush=True)
+            wire.send(out, {"done": True, "error": what})
 
 
 if __name__ == "__main__":

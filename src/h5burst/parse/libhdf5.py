@@ -1,6 +1,7 @@
 """What the parser does not cover, read by libhdf5, which cannot promise to survive every file.
 
-In this process only `h5burst.parse.fallback` calls these functions, once a child has done the same without harm.
+Only the child of `h5burst.parse.guard` calls these functions, but for files that this very process is writing.
+References come as the path of the object that they refer to.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from h5burst.errors import CorruptFileError, UnfinishedFileError
 from h5burst.parse.makers import Makers
 from h5burst.tree import Array, Group, Node, escape_attribute, unescape
 
-_DEEPEST = 500  # groups inside groups
+_DEEPEST = 100  # groups inside groups
 _ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
 _LEAST_REFUSED = 1 << 30  # bytes
 _DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflate
@@ -88,8 +89,39 @@ def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any
     if selection is ... and not dataset.is_virtual and dataset.external is None:
         _refuse_absurd(dataset)
     if text is not None and text.length is None and text.encoding == "utf-8":
-        return np.asarray(dataset.asstr(errors="surrogateescape")[selection], dtype=object)
-    return np.asarray(dataset[selection])
+        words: np.ndarray[Any, Any] = np.asarray(dataset.asstr(errors="surrogateescape")[selection], dtype=object)
+        return words
+    found: np.ndarray[Any, Any] = np.asarray(dataset[selection])
+    if found.dtype.hasobject:
+        found = _without_references(found, dataset)
+    return found
+
+
+def _without_references(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:
+    """References, at any depth, as paths."""
+    out: np.ndarray[Any, Any]
+    if array.dtype.names:
+        out = array.copy()
+        for name in array.dtype.names:
+            if array.dtype[name].hasobject:
+                out[name] = _without_references(np.asarray(array[name]), item)
+        return out
+    out = np.empty(array.shape, dtype=object)
+    for place in np.ndindex(array.shape):
+        value = array[place]
+        if isinstance(value, (h5py.Reference, h5py.RegionReference)):
+            value = _path_of(value, item)
+        elif isinstance(value, np.ndarray) and value.dtype.hasobject:
+            value = _without_references(value, item)
+        out[place] = value
+    return out
+
+
+def _path_of(reference: Any, item: h5py.HLObject) -> str:
+    try:
+        return h5py.h5r.get_name(reference, item.id).decode("utf-8", "surrogateescape") if reference else ""
+    except (ValueError, RuntimeError, OSError, AttributeError):
+        return ""  # what it referred to is gone
 
 
 def _refuse_absurd(dataset: h5py.Dataset) -> None:
@@ -111,7 +143,12 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
     if isinstance(value, np.ndarray) and (text := h5py.check_string_dtype(value.dtype)) and text.length is None:
         value = value.astype(object)
         if text.encoding == "ascii":
-            value[...] = [item.encode("utf-8", "surrogateescape") for item in value.flat]
+            items = [item.encode("utf-8", "surrogateescape") for item in value.flat]
+            value[...] = np.array(items, dtype=object).reshape(value.shape)
+    elif isinstance(value, (h5py.Reference, h5py.RegionReference)):
+        return _path_of(value, target)
+    elif isinstance(value, np.ndarray) and value.dtype.hasobject:
+        value = _without_references(value, target)
     return value
 
 

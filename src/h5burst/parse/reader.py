@@ -12,7 +12,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered
 from h5burst.errors import CorruptFileError
-from h5burst.parse import datatype, dense, fallback, libhdf5, symbol_table
+from h5burst.parse import datatype, dense, fallback, symbol_table
 from h5burst.parse.elements import Elements
 from h5burst.parse.fallback import InUseError
 from h5burst.parse.links import LinkResolver, find_external
@@ -242,7 +242,7 @@ class Reader:
                 return other.at(path)
         except Uncovered:
             name = os.fsdecode(path)
-            return fallback.read_node(file, name, self.shared.makers) if libhdf5.holds(file, name) else None
+            return fallback.read_node(file, name, self.shared.makers) if fallback.holds(file, name) else None
 
     def at(self, path: bytes) -> Node | None:
         """The node at a stored path of this file; None where there is none."""
