@@ -122,12 +122,12 @@ def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
         try:
             load_tree(path)
             return []
-        except CorruptFileError:
+        except OSError:
             pass  # the walk below finds what else is wrong
     try:
         root = open_tree(path)
-    except CorruptFileError as error:
-        return [Problem("/", error.what)]
+    except OSError as error:
+        return [Problem("/", _what(error))]
     return list(_walk(root, "/"))
 
 
@@ -141,8 +141,14 @@ def _walk(group: Group, name: str) -> Iterator[Problem]:
                 waiting += [(f"{below}/{child}", item) for child, item in node.children.items()]
             else:
                 _read_all(node)
-        except (CorruptFileError, MemoryError) as error:
-            yield Problem(place, error.what if isinstance(error, CorruptFileError) else "more memory than there is")
+        except (OSError, MemoryError) as error:
+            yield Problem(place, _what(error))
+
+
+def _what(error: OSError | MemoryError) -> str:
+    if isinstance(error, CorruptFileError):
+        return error.what
+    return "more memory than there is" if isinstance(error, MemoryError) else " ".join(str(error).split())
 
 
 def _read_all(node: Array) -> None:
