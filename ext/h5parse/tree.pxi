@@ -245,9 +245,16 @@ cdef class Parser:
         """
         cdef Messages m = self.messages
         cdef const uint8_t* p = m.layout.data
-        cdef int rank = m.space.rank, width = p[4], i
-        cdef size_t at = 5 + (rank + 1) * width
-        cdef bint filtered = p[2] & SINGLE_CHUNK_FILTERED
+        cdef int rank = m.space.rank, width, i
+        cdef size_t at
+        cdef bint filtered
+        if m.layout.size < 6:
+            return False
+        width = p[4]
+        at = 5 + (rank + 1) * width
+        filtered = p[2] & SINGLE_CHUNK_FILTERED
+        if filtered != (m.filters.data != NULL):
+            return False
         if m.layout.size != at + 1 + (12 if filtered else 0) + 8 or p[3] != rank + 1 or not 1 <= width <= 8:
             return False
         if p[at] != SINGLE_CHUNK or u64(p + m.layout.size - 8) == UNDEFINED or length == 0:
@@ -258,7 +265,7 @@ cdef class Parser:
         if little(p + 5 + rank * width, width) != type_.size:
             return False
         if not filtered:
-            return m.filters.data == NULL
+            return True
         # Filter pipeline version 2: one filter of a reserved ID, without values, and so without a name.
         return (m.filters.size >= 8 and m.filters.data[0] == 2 and m.filters.data[1] == 1
                 and u16(m.filters.data + 2) == FLETCHER32 and u16(m.filters.data + 6) == 0
