@@ -42,7 +42,7 @@ TARGETS = [
     ("`load_hdf5`, dense, against anndata", "test_containers.py::test_load[dense-anndata]"),
     ("`save_hdf5`, sparse, against anndata", "test_containers.py::test_save[sparse-anndata]"),
     ("`load_hdf5`, sparse, against anndata", "test_containers.py::test_load[sparse-anndata]"),
-    ("dense to CSR, 40 M float64", "test_kernels.py::test_csr_encode"),
+    ("dense to CSR, 40 M float64", "test_kernels.py::test_dense_to_csr[f8-C]"),
     ("peak memory of a deferred session", "test_memory.py::test_deferred_session[None]"),
     ("peak memory of a deferred session, gzip", "test_memory.py::test_deferred_session[gzip]"),
     ("`import hdmea`", "test_first_use.py::test_import[import hdmea]"),
