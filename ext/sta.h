@@ -14,14 +14,9 @@
 #define STA_SSE2 0
 #endif
 
-/* Without it GCC unrolls too late to keep an array of sums in registers. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define STA_UNROLL _Pragma("GCC unroll 8")
-#else
-#define STA_UNROLL
-#endif
-
 enum { STA_STRIP = 64, STA_LAGS = 6, STA_BITS8 = 6, STA_BITS16 = 5 };
+#define STA_EACH_LAG(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#define STA_EACH_OF_8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
 #define SIMD_SOURCE "sta_loops.h"
 #include "simd_variants.h"

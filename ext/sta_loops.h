@@ -10,7 +10,8 @@ few bits at a time (a "digit") so that no product or sum can leave its 32 bits, 
 #if SIMD_LEVEL == SIMD_AVX512
 #define STA_VECTOR __m512i
 #define STA_WORDS 16
-#define STA_WIDE 4 /* vectors side by side: with STA_LAGS below as many sums as there are registers */
+#define STA_WIDE 4 /* vectors side by side: as many sums as registers hold */
+#define STA_EACH_VECTOR(X, l) X(l, 0) X(l, 1) X(l, 2) X(l, 3)
 #define STA_LOAD(p) _mm512_loadu_si512(p)
 #define STA_STORE(p, v) _mm512_storeu_si512(p, v)
 #define STA_ZERO _mm512_setzero_si512()
@@ -27,6 +28,7 @@ few bits at a time (a "digit") so that no product or sum can leave its 32 bits, 
 #define STA_VECTOR __m256i
 #define STA_WORDS 8
 #define STA_WIDE 2
+#define STA_EACH_VECTOR(X, l) X(l, 0) X(l, 1)
 #define STA_LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
 #define STA_STORE(p, v) _mm256_storeu_si256((__m256i *)(p), v)
 #define STA_ZERO _mm256_setzero_si256()
@@ -44,6 +46,7 @@ few bits at a time (a "digit") so that no product or sum can leave its 32 bits, 
 #define STA_VECTOR __m128i
 #define STA_WORDS 4
 #define STA_WIDE 1
+#define STA_EACH_VECTOR(X, l) X(l, 0)
 #define STA_LOAD(p) _mm_loadu_si128((const __m128i *)(p))
 #define STA_STORE(p, v) _mm_storeu_si128((__m128i *)(p), v)
 #define STA_ZERO _mm_setzero_si128()
@@ -63,7 +66,8 @@ few bits at a time (a "digit") so that no product or sum can leave its 32 bits, 
 #else
 #define STA_VECTOR int32_t
 #define STA_WORDS 1
-#define STA_WIDE 8
+#define STA_WIDE 1
+#define STA_EACH_VECTOR(X, l) X(l, 0)
 #define STA_LOAD(p) (*(p))
 #define STA_STORE(p, v) (*(p) = (v))
 #define STA_ZERO 0
@@ -84,34 +88,49 @@ few bits at a time (a "digit") so that no product or sum can leave its 32 bits, 
 #endif
 
 /* sums[lag][pixel] += (words · weights of the lag) << shift. weights (groups, lags), lags a multiple of STA_LAGS;
-   words (groups, STA_STRIP); sums (lags, STA_STRIP). */
-#define STA_DOT_FUNCTION(name, DOT)                                                                                 \
-    static void SIMD(name)(const int32_t *weights, const int32_t *words, int64_t groups, int64_t lags, int shift,   \
-                           int64_t *sums) {                                                                         \
-        int32_t folded[STA_WORDS];                                                                                  \
-        for (int64_t lag = 0; lag < lags; lag += STA_LAGS)                                                          \
-            for (int pixel = 0; pixel < STA_STRIP; pixel += STA_WORDS * STA_WIDE) {                                 \
-                STA_VECTOR sum[STA_LAGS][STA_WIDE], pixels[STA_WIDE];                                               \
-                STA_UNROLL for (int l = 0; l < STA_LAGS; ++l)                                                       \
-                    STA_UNROLL for (int v = 0; v < STA_WIDE; ++v) sum[l][v] = STA_ZERO;                             \
-                for (int64_t group = 0; group < groups; ++group) {                                                  \
-                    const int32_t *at = words + group * STA_STRIP + pixel, *of = weights + group * lags + lag;      \
-                    STA_UNROLL for (int v = 0; v < STA_WIDE; ++v) pixels[v] = STA_LOAD(at + v * STA_WORDS);         \
-                    STA_UNROLL for (int l = 0; l < STA_LAGS; ++l) {                                                 \
-                        const STA_VECTOR spread = STA_SPREAD(of[l]);                                                \
-                        STA_UNROLL for (int v = 0; v < STA_WIDE; ++v) sum[l][v] = DOT(sum[l][v], pixels[v], spread); \
-                    }                                                                                               \
-                }                                                                                                   \
-                STA_UNROLL for (int l = 0; l < STA_LAGS; ++l)                                                       \
-                    STA_UNROLL for (int v = 0; v < STA_WIDE; ++v) {                                                 \
-                        int64_t *into = sums + (lag + l) * STA_STRIP + pixel + v * STA_WORDS;                       \
-                        STA_STORE(folded, sum[l][v]);                                                               \
-                        for (int k = 0; k < STA_WORDS; ++k) into[k] += folded[k] * ((int64_t)1 << shift);           \
-                    }                                                                                               \
-            }                                                                                                       \
+   words (groups, STA_STRIP); sums (lags, STA_STRIP). The sums of STA_LAGS lags × STA_WIDE vectors are variables of
+   their own, as arrays are not kept in registers, and GCC 12 would spill even these but for STA_KEEP: half the speed. */
+#if SIMD_LEVEL > SIMD_BASELINE
+#define STA_KEEP(sum) __asm__("" : "+v"(sum));
+#else
+#define STA_KEEP(sum)
+#endif
+#define STA_CLEAR(l, v) STA_VECTOR sum_##l##_##v = STA_ZERO;
+#define STA_CLEAR_LAG(l) STA_EACH_VECTOR(STA_CLEAR, l)
+#define STA_PIXELS(l, v) const STA_VECTOR pixels_##v = STA_LOAD(at + v * STA_WORDS);
+#define STA_ADD8(l, v)                                              \
+    sum_##l##_##v = STA_DOT8(sum_##l##_##v, pixels_##v, spread);    \
+    STA_KEEP(sum_##l##_##v)
+#define STA_ADD16(l, v)                                             \
+    sum_##l##_##v = STA_DOT16(sum_##l##_##v, pixels_##v, spread);   \
+    STA_KEEP(sum_##l##_##v)
+#define STA_ADD8_LAG(l) spread = STA_SPREAD(of[l]); STA_EACH_VECTOR(STA_ADD8, l)
+#define STA_ADD16_LAG(l) spread = STA_SPREAD(of[l]); STA_EACH_VECTOR(STA_ADD16, l)
+#define STA_FOLD(l, v)                                                            \
+    STA_STORE(folded, sum_##l##_##v);                                             \
+    for (int k = 0; k < STA_WORDS; ++k)                                           \
+        into[l * STA_STRIP + v * STA_WORDS + k] += folded[k] * ((int64_t)1 << shift);
+#define STA_FOLD_LAG(l) STA_EACH_VECTOR(STA_FOLD, l)
+
+#define STA_DOT_FUNCTION(name, ADD_LAG)                                                                            \
+    static void SIMD(name)(const int32_t *weights, const int32_t *words, int64_t groups, int64_t lags, int shift,  \
+                           int64_t *sums) {                                                                        \
+        int32_t folded[STA_WORDS];                                                                                 \
+        for (int64_t lag = 0; lag < lags; lag += STA_LAGS)                                                         \
+            for (int pixel = 0; pixel < STA_STRIP; pixel += STA_WORDS * STA_WIDE) {                                \
+                const int32_t *at = words + pixel, *of = weights + lag;                                            \
+                int64_t *into = sums + lag * STA_STRIP + pixel;                                                    \
+                STA_EACH_LAG(STA_CLEAR_LAG)                                                                        \
+                for (int64_t group = 0; group < groups; ++group, at += STA_STRIP, of += lags) {                    \
+                    STA_VECTOR spread;                                                                             \
+                    STA_EACH_VECTOR(STA_PIXELS, 0)                                                                 \
+                    STA_EACH_LAG(ADD_LAG)                                                                          \
+                }                                                                                                  \
+                STA_EACH_LAG(STA_FOLD_LAG)                                                                         \
+            }                                                                                                      \
     }
-STA_DOT_FUNCTION(sta_dot8, STA_DOT8)
-STA_DOT_FUNCTION(sta_dot16, STA_DOT16)
+STA_DOT_FUNCTION(sta_dot8, STA_ADD8_LAG)
+STA_DOT_FUNCTION(sta_dot16, STA_ADD16_LAG)
 
 /* The digits at `shift`, of `bits` bits, of the weights of `groups` × `per_word` runs, into words (groups, lags), the
    last lag first. `before[i - lag]` is how many windows start before frame i - lag; run r is frames
@@ -136,22 +155,23 @@ static uint32_t SIMD(sta_weights)(const int32_t *before, const int64_t *starts, 
 }
 
 /* sums[lag][pixel] += weight × value, without the runs that have no weight: an infinity there must not become NaN. */
+#define STA_TAKE(v) STA_DOUBLE sum_##v = STA_LOAD_DOUBLES(into + v * STA_DOUBLES);
+#define STA_ADD(v) sum_##v = STA_PRODUCT_SUM(sum_##v, spread, STA_LOAD_DOUBLES(at + v * STA_DOUBLES));
+#define STA_PUT(v) STA_STORE_DOUBLES(into + v * STA_DOUBLES, sum_##v);
 static void SIMD(sta_add_doubles)(const int32_t *weights, const double *values, int64_t runs, int64_t lags,
                                   double *sums) {
     for (int64_t lag = 0; lag < lags; ++lag)
         for (int pixel = 0; pixel < STA_STRIP; pixel += 8 * STA_DOUBLES) {
             double *into = sums + lag * STA_STRIP + pixel;
-            STA_DOUBLE sum[8];
-            STA_UNROLL for (int v = 0; v < 8; ++v) sum[v] = STA_LOAD_DOUBLES(into + v * STA_DOUBLES);
+            STA_EACH_OF_8(STA_TAKE)
             for (int64_t run = 0; run < runs; ++run) {
                 const int32_t weight = weights[run * lags + lag];
                 const double *at = values + run * STA_STRIP + pixel;
                 if (weight == 0) continue;
                 const STA_DOUBLE spread = STA_SPREAD_DOUBLE((double)weight);
-                STA_UNROLL for (int v = 0; v < 8; ++v)
-                    sum[v] = STA_PRODUCT_SUM(sum[v], spread, STA_LOAD_DOUBLES(at + v * STA_DOUBLES));
+                STA_EACH_OF_8(STA_ADD)
             }
-            STA_UNROLL for (int v = 0; v < 8; ++v) STA_STORE_DOUBLES(into + v * STA_DOUBLES, sum[v]);
+            STA_EACH_OF_8(STA_PUT)
         }
 }
 
@@ -181,6 +201,20 @@ static void SIMD(sta_add_int64)(const int32_t *weights, const int64_t *values, i
 #undef STA_DOT8
 #undef STA_DOT16
 #undef STA_DOT_FUNCTION
+#undef STA_EACH_VECTOR
+#undef STA_KEEP
+#undef STA_CLEAR
+#undef STA_CLEAR_LAG
+#undef STA_PIXELS
+#undef STA_ADD8
+#undef STA_ADD16
+#undef STA_ADD8_LAG
+#undef STA_ADD16_LAG
+#undef STA_FOLD
+#undef STA_FOLD_LAG
+#undef STA_TAKE
+#undef STA_ADD
+#undef STA_PUT
 #undef STA_DOUBLE
 #undef STA_DOUBLES
 #undef STA_LOAD_DOUBLES
