@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +33,7 @@ _LIMIT = 2**62  # of a window's edges, so that no sum with a frame number overfl
 
 
 Range: TypeAlias = tuple[int, int]  # first, and one past the last
+_Tile: TypeAlias = tuple[NDArray[np.int64], NDArray[Any]]  # starts of runs, packed strips
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class _Average:
         self._movie, self._kind, self._events, self._window = movie, kind, events, window
         self._counts, self._means, self._threads = counts, means, thread_count(threads)
         self._level = simd.level()
-        self._tile = lru_cache(maxsize=1)(self._read_tile)  # the same one for every block of trains, if it is the only
+        self._held: tuple[tuple[Range, Range], _Tile] | None = None
 
     def compute(self) -> None:
         trains, lags, pixels = self._means.shape
@@ -209,7 +210,14 @@ class _Average:
             means = self._means[slice(*piece.trains), slice(*piece.lags), first : min(last, last_pixel)]
             _ext.finish(sums, self._counts[slice(*piece.trains)], self._kind.bias, means)
 
-    def _read_tile(self, frames: Range, pixels: Range) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    def _tile(self, frames: Range, pixels: Range) -> _Tile:
+        """The tile, held until another is wanted: every block of trains wants the same where it is the only one."""
+        if self._held is None or self._held[0] != (frames, pixels):
+            self._held = None
+            self._held = (frames, pixels), self._read_tile(frames, pixels)
+        return self._held[1]
+
+    def _read_tile(self, frames: Range, pixels: Range) -> _Tile:
         """The tile's runs of equal frames and its packed strips."""
         rows = self._read_rows(frames, pixels)
         starts = np.empty(len(rows) + 1, np.int64)
