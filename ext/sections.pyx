@@ -2,6 +2,7 @@
 #
 # Times are int64. A window [first, last] is inclusive, so that int64's largest value can be in one; last < first: empty.
 from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
 
 
 cdef inline Py_ssize_t lower_bound(const int64_t *times, Py_ssize_t low, Py_ssize_t high, int64_t value) noexcept nogil:
@@ -91,9 +92,16 @@ def take_within(const int64_t[::1] train, const int64_t[:, ::1] windows, int64_t
 
 
 def count_union(
-    const int64_t[::1] times, const int64_t[::1] offsets, const int64_t[:, ::1] windows, int64_t[::1] out
+    const int64_t[::1] times,
+    const int64_t[::1] offsets,
+    const int64_t[:, ::1] windows,
+    bint without_repeats,
+    int64_t[::1] out,
 ) -> None:
-    """Write how many different times of each ascending train fall in the windows, which are disjoint. out (trains,)."""
+    """Write how many different times of each ascending train fall in the windows, which are disjoint. out (trains,).
+
+    without_repeats: no train has equal neighbours.
+    """
     cdef const int64_t *t = start_of(times)
     cdef Py_ssize_t train, window, k, first, last
     cdef int64_t count
@@ -103,6 +111,9 @@ def count_union(
             for window in range(windows.shape[0]):
                 first = lower_bound(t, offsets[train], offsets[train + 1], windows[window, 0])
                 last = upper_bound(t, first, offsets[train + 1], windows[window, 1])
+                if without_repeats:
+                    count += last - first
+                    continue
                 count += first < last
                 for k in range(first + 1, last):
                     count += t[k - 1] != t[k]
@@ -110,7 +121,11 @@ def count_union(
 
 
 def take_union(
-    const int64_t[::1] times, const int64_t[::1] offsets, const int64_t[:, ::1] windows, int64_t[::1] out
+    const int64_t[::1] times,
+    const int64_t[::1] offsets,
+    const int64_t[:, ::1] windows,
+    bint without_repeats,
+    int64_t[::1] out,
 ) -> None:
     """Write the different times of each ascending train that fall in the windows, ascending, train after train.
 
@@ -123,6 +138,11 @@ def take_union(
             for window in range(windows.shape[0]):
                 first = lower_bound(t, offsets[train], offsets[train + 1], windows[window, 0])
                 last = upper_bound(t, first, offsets[train + 1], windows[window, 1])
+                if without_repeats:
+                    if first < last:
+                        memcpy(&out[place], t + first, <size_t>(last - first) * sizeof(int64_t))
+                        place += last - first
+                    continue
                 for k in range(first, last):
                     if k == first or t[k - 1] != t[k]:
                         out[place] = t[k]

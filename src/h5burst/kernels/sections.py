@@ -143,14 +143,16 @@ class Trains:
         ends = np.zeros(len(self) + 1, np.int64)
 
         def count(piece: tuple[int, int]) -> None:
-            _ext.count_union(self._ordered, self._part(piece), reach, ends[piece[0] + 1 : piece[1] + 1])
+            counts = ends[piece[0] + 1 : piece[1] + 1]
+            _ext.count_union(self._ordered, self._part(piece), reach, self._without_repeats, counts)
 
         parallel_map(count, self._pieces, self._threads)
         np.cumsum(ends, out=ends)
         times = np.empty(ends[-1], np.int64)
 
         def take(piece: tuple[int, int]) -> None:
-            _ext.take_union(self._ordered, self._part(piece), reach, times[ends[piece[0]] : ends[piece[1]]])
+            taken = times[ends[piece[0]] : ends[piece[1]]]
+            _ext.take_union(self._ordered, self._part(piece), reach, self._without_repeats, taken)
 
         parallel_map(take, self._pieces, self._threads)
         return times, np.stack([ends[:-1], ends[1:]], axis=1)
