@@ -142,6 +142,33 @@ def disk_write_bandwidth(folder: str, megabytes: int = 256) -> float:
     return (megabytes << 20) / seconds
 
 
+def sustained_disk_bandwidth(folder: str, nbytes: int) -> tuple[float, float]:
+    """Bytes a second of writing, fsync included, and of reading a file of `nbytes` that no cache holds; one run.
+
+    For files too large for the page cache to swallow: of small ones the first gigabytes cost only memory.
+    """
+    block = np.random.default_rng(0).integers(0, 256, 8 << 20, dtype=np.uint8)
+    path, count = Path(folder) / "bandwidth.bin", max(1, nbytes // block.nbytes)
+
+    def write() -> None:
+        for _ in range(count):
+            stream.write(block.data)
+        os.fsync(stream.fileno())
+
+    def read() -> None:
+        while stream.readinto(block.data):
+            pass
+
+    with open(path, "wb", buffering=0) as stream:
+        writing = _time(write)
+    with open(path, "rb", buffering=0) as stream:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        reading = _time(read)
+    path.unlink()
+    return count * block.nbytes / writing, count * block.nbytes / reading
+
+
 @lru_cache
 def cached_read_bandwidth(folder: str, megabytes: int = 256) -> float:
     """Bytes a second from the page cache into a buffer that is used again, best of five."""

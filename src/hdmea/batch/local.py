@@ -72,7 +72,7 @@ class _Pool:
         # Not fork: the parent has threads.
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
-            self._context.set_forkserver_preload(["hdmea.batch.job", "hdmea.pipeline", "hdmea.features"])
+            self._context.set_forkserver_preload(["hdmea.batch.preload"])
         self._resources, self._report = resources, report
         self.running: dict[Connection, tuple[BaseProcess, Job, int]] = {}
         self._told = False

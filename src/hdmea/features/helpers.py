@@ -176,3 +176,15 @@ def fit_gaussian(image: Floats, start: Floats, max_steps: int) -> tuple[Floats, 
             if damping > 1e12:
                 return p, squares, True
     return p, squares, False
+
+
+def warm_up() -> None:
+    """Load or compile every helper for the types that the extractors call it with."""
+    samples, offsets, floats = np.zeros(1, np.int64), np.array([0, 1]), np.ones((1, 2))
+    bin_counts(samples, offsets, 1.0, 1)
+    window_counts(samples, offsets, floats)
+    fourier_component(floats[0], 1.0, 1.0)
+    orders = np.zeros((1, 1, 2), np.int64)
+    orders.flags.writeable = False
+    permuted_vector_strengths(floats, orders, floats[0], 1)
+    fit_gaussian(np.ones((3, 3)), np.ones(6), 1)

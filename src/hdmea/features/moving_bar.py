@@ -90,9 +90,9 @@ def _p_value(rates: Floats, angles: Floats, harmonic: int, settings: Mapping[str
 def _orders(permutations: int, trials: int, directions: int, seed: int) -> npt.NDArray[np.int64]:
     """The same random orders for every unit (permutations, trials, directions)."""
     indices = np.broadcast_to(np.arange(directions), (permutations, trials, directions))
-    orders = np.random.default_rng(seed).permuted(indices, axis=2)
+    orders = np.ascontiguousarray(np.random.default_rng(seed).permuted(indices, axis=2), np.int64)
     orders.flags.writeable = False
-    return np.asarray(orders, np.int64)
+    return orders
 
 
 @FeatureRegistry.register("moving_h_bar_s5_d8_3x")

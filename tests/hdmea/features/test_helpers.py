@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -113,3 +116,24 @@ def test_helpers_work_without_a_folder_for_their_cache(monkeypatch: pytest.Monke
     monkeypatch.setattr(helpers.numba, "njit", refuses_to_cache)
     double = helpers.compiled(lambda x: 2 * x)
     assert double(4) == 8
+
+
+def test_after_warming_up_extractors_compile_nothing() -> None:
+    """A process that is forked from a warm one loads no machine code."""
+    code = """
+import numpy as np
+from hdmea.features import helpers
+from hdmea.features.moving_bar import _p_value
+from hdmea.features.trials import Trials
+
+names = ("bin_counts", "window_counts", "permuted_vector_strengths", "fit_gaussian", "fourier_component")
+helpers.warm_up()
+assert all(len(getattr(helpers, name).signatures) == 1 for name in names)
+trials = Trials(np.array([3, 7]), np.array([0, 1, 2]), np.array([20, 20]), 10.0)
+trials.psth(2.0, 0.5)
+trials.window_rates([[0.0, 1.0]])
+_p_value(np.ones((2, 8)), np.arange(8) * np.pi / 4, 2, {"permutations": 10, "permutation_seed": 0})
+print({name: getattr(helpers, name).signatures for name in names if len(getattr(helpers, name).signatures) > 1})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "{}", done.stdout + done.stderr

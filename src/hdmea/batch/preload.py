@@ -1,0 +1,10 @@
+"""What every worker of the local engine uses, loaded once by the server that the workers are forked from.
+
+Loading Numba and the machine code of a compiled helper takes about a second, as long as a small recording does.
+"""
+
+from hdmea.batch import job as job
+from hdmea.features import helpers
+from hdmea.pipeline import PipelineSession as PipelineSession
+
+helpers.warm_up()
