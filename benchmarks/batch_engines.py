@@ -24,7 +24,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from batch_tools import same_trees, wait_for
-
 from hdmea.batch.run import run_batch
 from hdmea.simulate import simulate_recording
 
