@@ -1,14 +1,16 @@
-# ext/huffman.pyx — deflate blocks of literals alone, for data in which matches do not pay.
+# ext/huffman.pyx — deflate blocks of literals alone, or with the matches that arrays have.
 from libc.stdint cimport uint8_t
 
-cdef extern from "huffman.h" nogil:
+cdef extern from "matches.h" nogil:
     size_t literal_blocks_bound(size_t size)
     size_t literal_blocks(const uint8_t *data, size_t size, uint8_t *out)
+    size_t match_blocks(const uint8_t *data, size_t size, size_t stride, uint8_t *out)
+    double matched_bytes(const uint8_t *data, size_t size, size_t stride)
     void match_gain(const uint8_t *data, size_t size, double *literal_bytes, double *saved_bytes)
 
 
 def bound(size_t size) -> int:
-    """Bytes of room that `encode` needs for `size` bytes."""
+    """Bytes of room that `encode` or `encode_matches` needs for `size` bytes."""
     return literal_blocks_bound(size)
 
 
@@ -22,6 +24,24 @@ def encode(const uint8_t[::1] data, uint8_t[::1] out) -> int:
         with nogil:
             written = literal_blocks(&data[0], data.shape[0], &out[0])
     return written
+
+
+def encode_matches(const uint8_t[::1] data, size_t stride, uint8_t[::1] out) -> int:
+    """As `encode`, with matches that begin at elements of `stride` bytes (at least 1)."""
+    cdef size_t written = 0
+    if data.shape[0]:
+        with nogil:
+            written = match_blocks(&data[0], data.shape[0], stride, &out[0])
+    return written
+
+
+def matched_size(const uint8_t[::1] data, size_t stride) -> float:
+    """Bytes that `encode_matches` makes of a sample, without the description of its codes."""
+    cdef double size = 0
+    if data.shape[0]:
+        with nogil:
+            size = matched_bytes(&data[0], data.shape[0], stride)
+    return size
 
 
 def gain(const uint8_t[::1] data) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -42,6 +42,7 @@ __all__ = [
 COMPACT_LIMIT = 60 * 1024  # bytes of an array that still lie in its object header, whose message holds 64 KiB
 COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # who asks for a codec wants small files; below this it saves next to nothing
 CHUNK_BYTES = 1 << 20
+MANY_CHUNKS = 32  # with so many the first is worth a trial
 MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
 
 Fetch: TypeAlias = "Callable[[int], tuple[Buffer, int] | None]"
@@ -158,14 +159,21 @@ def encode(
     if tuple(data.shape) != plan.shape:
         raise ValueError(f"data of shape {tuple(data.shape)} for a plan of shape {plan.shape}")
 
+    parts = _parts(data, plan)
+    quick = False
+    if plan.chunk_count >= MANY_CHUNKS:
+        first = next(parts)
+        quick = codecs.is_quick_enough(_padded(first[2], plan), plan.filters, plan.dtype.itemsize)
+        parts = chain([first], parts)
+
     def filtered(item: tuple[int, tuple[int, ...], np.ndarray[Any, Any]]) -> EncodedChunk:
         index, offset, part = item
-        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize)
+        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, quick=quick)
         return EncodedChunk(index, offset, mask, payload)
 
     if not codecs.is_threaded(plan.filters):
         threads = 1  # the caller may hold the lock that libhdf5 then needs
-    return bounded_map(filtered, _parts(data, plan), threads)
+    return bounded_map(filtered, parts, threads)
 
 
 def _parts(

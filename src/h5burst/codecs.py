@@ -77,19 +77,33 @@ def can_decode(filters: Sequence[Filter]) -> bool:
     return all(step.id in (DEFLATE, SHUFFLE, FLETCHER32) or plugins.is_direct(step.id) for step in filters)
 
 
-def encode(data: Bytes, filters: Sequence[Filter], itemsize: int) -> tuple[int, bytes | bytearray]:
-    """Filter mask and payload of one chunk."""
+def is_quick_enough(data: Bytes, filters: Sequence[Filter], itemsize: int) -> bool:
+    """Whether chunks like this one need but half an effort of deflate. It costs several times an `encode`."""
+    levels = [step.values[0] for step in filters if step.id == DEFLATE]
+    if not levels or filters[0].id != SHUFFLE or deflating.is_better_unshuffled(data, itemsize):
+        return False
+    shuffled = scratch("shuffled", data.size)
+    kernels.shuffle(data, itemsize, shuffled)
+    return deflating.is_quick_enough(shuffled, levels[0], itemsize)
+
+
+def encode(
+    data: Bytes, filters: Sequence[Filter], itemsize: int, *, quick: bool = False
+) -> tuple[int, bytes | bytearray]:
+    """Filter mask and payload of one chunk. quick: `is_quick_enough` said so of a chunk of the same array."""
     mask, planes = 0, 1
     current: Any = data
     for bit, step in enumerate(filters):
-        if step.id == SHUFFLE:
+        if step.id == SHUFFLE and _is_better_unshuffled(data, filters[bit + 1], itemsize):
+            mask |= 1 << bit
+        elif step.id == SHUFFLE:
             shuffled = scratch("shuffled", data.size)
             kernels.shuffle(data, step.values[0] if step.values else itemsize, shuffled)
             current, planes = shuffled, max(1, step.values[0] if step.values else itemsize)
         elif step.id == FLETCHER32:
             current = _with_checksum(current)
         else:
-            packed = _packed(current, step, planes, itemsize)
+            packed = _packed(current, step, planes, itemsize, quick)
             if packed is None:
                 mask |= 1 << bit
             else:
@@ -97,13 +111,17 @@ def encode(data: Bytes, filters: Sequence[Filter], itemsize: int) -> tuple[int, 
     return mask, current
 
 
-def _packed(data: Bytes, step: Filter, planes: int, itemsize: int) -> bytes | bytearray | None:
+def _is_better_unshuffled(data: Bytes, codec: Filter, itemsize: int) -> bool:
+    return codec.id == DEFLATE and codec.values[0] > 0 and deflating.is_better_unshuffled(data, itemsize)
+
+
+def _packed(data: Bytes, step: Filter, planes: int, itemsize: int, quick: bool) -> bytes | bytearray | None:
     """What a codec makes of a chunk, None where it does not get smaller: it is then left out of that chunk."""
     if step.id in (DEFLATE, ZSTD) and step.values[0] == 0:
         return None  # level 0 means no compression
     if step.id != DEFLATE:
         return plugins.compress(step.id, step.values, data, itemsize)
-    packed = deflating.compress(data, step.values[0], planes)
+    packed = deflating.compress(data, step.values[0], planes, itemsize if planes == 1 else 1, quick=quick)
     return packed if len(packed) < data.size else None
 
 
@@ -116,6 +134,7 @@ def _with_checksum(data: Any) -> bytearray:
 def decode(payload: Buffer, filters: Sequence[Filter], filter_mask: int, itemsize: int, out: Bytes) -> None:
     """Undo a pipeline into `out`, which is as long as a chunk. Raises `ChunkError` for damaged data."""
     current = np.frombuffer(memoryview(payload), np.uint8)
+    shuffled = any(step.id == SHUFFLE and not filter_mask >> bit & 1 for bit, step in enumerate(filters))
     for bit in reversed(range(len(filters))):
         step = filters[bit]
         if filter_mask >> bit & 1:
@@ -128,7 +147,7 @@ def decode(payload: Buffer, filters: Sequence[Filter], filter_mask: int, itemsiz
             kernels.unshuffle(current, step.values[0] if step.values else itemsize, out)
             current = out
         else:
-            current = _unpacked(current, step, out.size)
+            current = _unpacked(current, step, out.size, shuffled)
     if current.size != out.size:
         raise ChunkError(f"a chunk of {out.size} bytes came out as {current.size}")
     if current is not out:
@@ -144,10 +163,10 @@ def _checked(payload: Bytes) -> Bytes:
     return data
 
 
-def _unpacked(data: Bytes, step: Filter, size: int) -> Bytes:
+def _unpacked(data: Bytes, step: Filter, size: int, shuffled: bool) -> Bytes:
     try:
         if step.id == DEFLATE:
-            return np.frombuffer(deflating.decompress(data, size), np.uint8)
+            return np.frombuffer(deflating.decompress(data, size, shuffled=shuffled), np.uint8)
         return np.frombuffer(plugins.decompress(step.id, step.values, data, size), np.uint8)
     except ValueError as error:
         raise ChunkError(f"a {step.name or 'compressed'} chunk does not decompress ({error}): it is damaged") from error

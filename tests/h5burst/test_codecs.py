@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from hypothesis.extra.numpy import arrays
 from h5burst import chunks, codecs, deflating, plugins
 from h5burst._ext import huffman
 from h5burst.chunks import ChunkError
-from h5burst.tree import Storage
+from h5burst.store import read_tree, write_tree
+from h5burst.tree import Array, Group, Storage
 
 RNG = np.random.default_rng(7)
 CODECS = [None, "gzip", "lzf", "blosc", "zstd"]
@@ -55,6 +56,66 @@ def test_literal_blocks_of_any_length(make: Any, size: int) -> None:
     assert zlib.decompress(room[:written].tobytes() + b"\x03\x00", -15) == data.tobytes()
 
 
+STRIDES = [1, 2, 3, 4, 8, 12, 16, 64, 100]
+
+
+def inflated(data: Any, stride: int) -> bytes:
+    """What plain zlib reads from blocks with matches; that they keep to their room is checked, too."""
+    room = np.full(huffman.bound(data.size) + 64, 77, np.uint8)
+    written = huffman.encode_matches(data, stride, room)
+    assert written <= huffman.bound(data.size)
+    assert np.all(room[huffman.bound(data.size) :] == 77)
+    return zlib.decompress(room[:written].tobytes() + b"\x03\x00", -15)
+
+
+@given(some_bytes, st.sampled_from(STRIDES))
+def test_match_blocks_are_deflate(data: Any, stride: int) -> None:
+    assert inflated(data, stride) == data.tobytes()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400)), max_size=60),
+    st.sampled_from(STRIDES),
+    st.integers(0, 20),
+    st.integers(0, 2**32),
+)
+def test_match_blocks_of_runs_and_repeated_elements(runs: Any, stride: int, offset: int, seed: int) -> None:
+    """Stretches of zeros, of one element again and again, of a few elements, of noise."""
+    rng = np.random.default_rng(seed)
+    elements = rng.integers(0, 256, (4, stride), dtype=np.uint8)
+    parts = [rng.integers(0, 256, offset, dtype=np.uint8)]
+    for kind, count in runs:
+        choice = rng.integers(0, 4, count) if kind == 1 else np.zeros(count, np.intp)
+        parts.append(elements[choice].reshape(-1) * np.uint8(kind > 0))
+        if kind == 3:
+            parts.append(rng.integers(0, 256, count * stride, dtype=np.uint8))
+    data = np.concatenate(parts)
+    assert inflated(data, stride) == data.tobytes()
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 65_534, 65_535, 65_536, 65_552, 300_001])
+def test_match_blocks_of_any_length(size: int, stride: int) -> None:
+    few = RNG.integers(0, 2, size).astype(np.uint8)
+    repeated = np.resize(noise(min(size, 40_000)), size)  # beyond the window
+    zeros_between = np.where(RNG.random(size // stride + 1) < 0.6, 0, 1)[:, None] * noise(stride)
+    for data in (
+        few,
+        repeated,
+        zeros_between.astype(np.uint8).reshape(-1)[:size],
+        noise(size),
+        np.zeros(size, np.uint8),
+    ):
+        assert inflated(np.ascontiguousarray(data), stride) == data.tobytes()
+
+
+def test_a_block_of_more_matches_than_it_may_hold_ends_early() -> None:
+    pairs = np.zeros((30_000, 2, 4), np.uint8)
+    pairs[:, 1] = RNG.integers(1, 256, (30_000, 4))
+    data = np.repeat(pairs, 2, axis=1).reshape(-1)
+    assert inflated(data, 4) == data.tobytes()
+
+
 def test_codes_that_would_be_too_long_are_shortened() -> None:
     counts = [1, 1]
     while sum(counts) < 60_000:  # Fibonacci's numbers make the deepest tree
@@ -82,7 +143,8 @@ def test_streams_are_zlib_whatever_the_planes(kind: str, level: int) -> None:
     planes = max(1, data.size // 40_000)
     stream = bytes(deflating.compress(data, level, planes))
     assert zlib.decompress(stream) == data.tobytes()
-    assert deflating.decompress(np.frombuffer(stream, np.uint8), data.size) == data.tobytes()
+    for shuffled in (True, False):
+        assert deflating.decompress(np.frombuffer(stream, np.uint8), data.size, shuffled=shuffled) == data.tobytes()
 
 
 @given(some_bytes, st.integers(1, 9), st.sampled_from([1, 2, 3, 8]))
@@ -92,15 +154,58 @@ def test_any_bytes_come_back(data: Any, level: int, planes: int) -> None:
 
 
 def test_matches_are_used_only_where_they_pay() -> None:
-    assert [literal for _, _, literal in deflating._runs(PLANES["noise, then zeros"], 2, 4)] == [True, False]
-    assert [literal for _, _, literal in deflating._runs(skewed(80_000), 2, 4)] == [True]
+    ways = [way for _, _, way in deflating._runs(PLANES["noise, then zeros"], 2, 4)]
+    assert ways == [deflating.Way.LITERALS, deflating.Way.MATCHES]
+    assert [way for _, _, way in deflating._runs(skewed(80_000), 2, 4)] == [deflating.Way.LITERALS]
+
+
+def numbers_with_zeros(size: int, dtype: str = "f8") -> Any:
+    values = RNG.normal(20, 3, size).astype(dtype)
+    values[RNG.random(size) < 0.6] = 0
+    return values
+
+
+def test_few_matches_are_looked_for_where_they_are_enough() -> None:
+    assert deflating._way(skewed(80_000), 1, 4) is deflating.Way.LITERALS
+    assert deflating._way(numbers_with_zeros(100_000).view(np.uint8), 8, 4) is deflating.Way.FEW
+    text = np.frombuffer(b"".join(b"cell%07d " % n for n in range(10_000)), np.uint8)
+    assert deflating._way(text, 1, 4) is deflating.Way.MATCHES
+
+
+def test_shuffle_is_left_out_where_whole_elements_repeat() -> None:
+    plan = chunks.plan((300_000,), np.dtype("f8"), Storage("gzip", 4))
+    assert plan is not None
+    for values, masks in ((numbers_with_zeros(300_000), {1}), (RNG.normal(20, 3, 300_000), {0})):
+        assert {chunk.filter_mask for chunk in chunks.encode(values, plan)} == masks
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "c16", "i8", "i2"])
+def test_h5py_reads_what_was_not_shuffled(tmp_path: Path, dtype: str) -> None:
+    values = numbers_with_zeros(400_000, dtype)
+    path = tmp_path / "x.h5"
+    write_tree(path, Group({"x": Array(values, storage=Storage("gzip", 4))}))
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["x"][()], values)
+        assert file["x"].shuffle
+    np.testing.assert_array_equal(read_tree(path)["x"].data, values)
+
+
+@pytest.mark.parametrize("level", range(1, 10))
+def test_levels_of_masks_and_numbers_with_zeros(level: int) -> None:
+    """No larger than zlib makes them, whatever way was taken."""
+    for data, stride in (
+        (np.where(RNG.random(1 << 20) < 0.6, 3, 0).astype(np.uint8), 1),
+        (numbers_with_zeros(1 << 17), 8),
+    ):
+        data = data.view(np.uint8)
+        assert len(deflating.compress(data, level, 1, stride)) <= 1.01 * len(zlib.compress(data, min(level, 8)))
 
 
 def test_a_stream_of_another_length_is_refused() -> None:
     stream = np.frombuffer(zlib.compress(bytes(1 << 20)), np.uint8)
-    for size in (100, (1 << 20) - 1, (1 << 20) + 1):
-        with pytest.raises(ValueError, match="does not hold"):
-            deflating.decompress(stream, size)
+    for size, shuffled in product((100, (1 << 20) - 1, (1 << 20) + 1), (True, False)):
+        with pytest.raises(ValueError, match=r"does not hold|failed"):
+            deflating.decompress(stream, size, shuffled=shuffled)
 
 
 # ---------------------------------------------------------------- pipelines

@@ -19,6 +19,7 @@ the walk over a tree   `ext/h5emit.pyx`
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
@@ -33,6 +34,8 @@ from h5burst.emit.datatypes import datatype_message
 from h5burst.tree import Array, Group, Storage, escape_attribute, escape_link
 
 __all__ = ["NotCovered", "complete", "write"]
+
+FLUSHED_BYTES = 8 << 20
 
 Placed: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
@@ -127,6 +130,7 @@ class _Sink:
         self._target = target
         self._stream: Any = None
         self._opened = contextlib.ExitStack()
+        self._waiting = 0  # bytes that no one has asked the disk to take
 
     def __enter__(self) -> _Sink:
         return self
@@ -144,6 +148,18 @@ class _Sink:
             if not written:
                 raise OSError(f"{getattr(self._stream, 'name', 'the stream')}: nothing more can be written")
             view = view[written:]
+            self._waiting += written
+        if self._waiting >= FLUSHED_BYTES:
+            self._start_flushing()
+
+    def _start_flushing(self) -> None:
+        """Let the disk take what was written while more is made, so that little is left for an fsync at the end."""
+        if hasattr(os, "posix_fadvise") and isinstance(self._stream, io.FileIO):
+            with contextlib.suppress(OSError):  # a mere wish
+                os.posix_fadvise(
+                    self._stream.fileno(), self._stream.tell() - self._waiting, self._waiting, os.POSIX_FADV_DONTNEED
+                )
+        self._waiting = 0
 
     def _open(self, target: BinaryIO | str | os.PathLike[str]) -> Any:
         if isinstance(target, (str, os.PathLike)):

@@ -1,0 +1,379 @@
+/* matches.h — deflate blocks with the matches that arrays of numbers have, and estimates of what matches save.
+ *
+ * A general compressor looks for matches at every byte and tries several. In an array they begin at an element: a run
+ * of one byte (the zeros of missing values) or the last place of the same element. In bytes of few values only long
+ * ones save anything. To look for nothing else is several times as fast and loses a percent or two.
+ */
+#ifndef H5BURST_MATCHES_H
+#define H5BURST_MATCHES_H
+
+#include "huffman.h"
+
+enum {
+    SAMPLE_BYTES = 32768,
+    HOPELESS_BYTES = 4096, /* of the sample; if matches save nothing there, look no further */
+    HASH_BITS = 12,
+    PLACE_BITS = 14,       /* of the table of places in `parse` */
+    MATCH_BITS = 10,       /* about what the codes of a length and a distance take */
+    WINDOW = 32768,
+    LONGEST_MATCH = 258,
+    MOST_MATCHES = 8192,   /* of a block */
+    RUN_BITS = 4,          /* about what the literal before a run of itself takes */
+    LONGEST_RUN = 16,      /* elements; no shorter than that, a repetition is as good */
+    PATIENCE = 512,        /* elements looked up in vain before most are no longer */
+    LONGEST_STRIDE = 64    /* longer elements, and those of no power of two, are looked at as bytes */
+};
+
+static inline uint64_t eight_bytes(const uint8_t *p) {
+    uint64_t value;
+    memcpy(&value, p, 8);
+    return value;
+}
+
+static inline uint32_t four_bytes(const uint8_t *p) {
+    uint32_t value;
+    memcpy(&value, p, 4);
+    return value;
+}
+
+static size_t match_length(const uint8_t *a, const uint8_t *b, size_t most) {
+    size_t length = 0;
+    while (length < most && a[length] == b[length]) length++;
+    return length;
+}
+
+static inline uint32_t short_hash(const uint8_t *p) {
+    uint32_t three = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+    return (three * 2654435761u) >> (32 - HASH_BITS);
+}
+
+static inline uint32_t long_hash(const uint8_t *p) {
+    uint32_t mixed = four_bytes(p) * 2654435761u + four_bytes(p + 4);
+    mixed = mixed * 2654435761u + four_bytes(p + 8);
+    mixed = mixed * 2654435761u + four_bytes(p + 12);
+    return (mixed * 2654435761u) >> (32 - HASH_BITS);
+}
+
+/* About how many bytes a code of literals alone takes, and how many of them matches would save, scaled up from the
+ * middle of the data: a greedy parse with the last place of the same three bytes, or of the same sixteen, where that match is longer. */
+static void match_gain(const uint8_t *data, size_t size, double *literal_bytes, double *saved_bytes) {
+    uint16_t last_short[1 << HASH_BITS], last_long[1 << HASH_BITS]; /* place + 1, 0 for none */
+    uint32_t counts[LITERALS];
+    uint8_t cost[LITERALS];
+    uint64_t total = 0, saved = 0;
+    double scale = size > SAMPLE_BYTES ? (double)size / SAMPLE_BYTES / 8 : 0.125; /* bits of the sample to bytes of all */
+    if (size > SAMPLE_BYTES) {
+        data += (size - SAMPLE_BYTES) / 2;
+        size = SAMPLE_BYTES;
+    }
+    count_bytes(data, size, counts);
+    counts[END_OF_BLOCK] = 1;
+    code_lengths(counts, LITERALS, LONGEST_CODE, cost);
+    for (int byte = 0; byte < 256; byte++) total += (uint64_t)cost[byte] * counts[byte];
+    memset(last_short, 0, sizeof last_short);
+    memset(last_long, 0, sizeof last_long);
+    for (size_t i = 0, misses = 0; i + 16 <= size;) {
+        if (i >= HOPELESS_BYTES && saved * 1000 < total * i / size) break;
+        uint32_t near = short_hash(data + i), far = long_hash(data + i);
+        unsigned cheap = cost[data[i]] + cost[data[i + 1]] + cost[data[i + 2]] + cost[data[i + 3]] <= MATCH_BITS;
+        size_t places[2] = {cheap ? 0 : last_short[near], last_long[far]}, best = 0, place = 0;
+        last_short[near] = last_long[far] = (uint16_t)(i + 1);
+        for (int k = 0; k < 2; k++) {
+            if (!places[k]) continue;
+            size_t length = match_length(data + places[k] - 1, data + i, size - i < 258 ? size - i : 258);
+            if (length > best) {
+                best = length;
+                place = places[k];
+            }
+        }
+        if (best >= 3) {
+            uint64_t literal_bits = 0, match_bits = MATCH_BITS;
+            for (size_t k = 0; k < best; k++) literal_bits += cost[data[i + k]];
+            for (size_t distance = i + 1 - place; distance >= 4; distance /= 2) match_bits++; /* its extra bits */
+            if (literal_bits > match_bits) {
+                saved += literal_bits - match_bits;
+                i += best;
+                misses = 0;
+                continue;
+            }
+        }
+        i += 1 + (misses++ >> 6); /* where nothing is found for long, look less closely */
+    }
+    *literal_bytes = scale * (double)total;
+    *saved_bytes = scale * (double)saved;
+}
+
+/* ---- blocks with matches ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t literals; /* before the match */
+    uint16_t length, distance;
+} match;
+
+typedef struct {
+    uint32_t symbols[SYMBOLS], distances[DISTANCES]; /* how often each occurs */
+    size_t matches;
+    match match[MOST_MATCHES];
+} parsed_block;
+
+static inline unsigned highest_bit(uint32_t value) {
+#if defined(__GNUC__)
+    return 31u - (unsigned)__builtin_clz(value);
+#else
+    unsigned bit = 0;
+    while (value >>= 1) bit++;
+    return bit;
+#endif
+}
+
+static inline unsigned highest_bit_of_64(uint64_t value) {
+    return value >> 32 ? 32 + highest_bit((uint32_t)(value >> 32)) : highest_bit((uint32_t)value);
+}
+
+/* Of little-endian bytes: the first that differ lie lowest. */
+static inline unsigned lowest_bit(uint64_t value) {
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(value);
+#else
+    unsigned bit = 0;
+    for (; !(value & 0xff); value >>= 8) bit += 8;
+    return bit;
+#endif
+}
+
+/* The symbol of a match length; which `count` extra bits follow it. */
+static inline unsigned length_symbol(unsigned length, unsigned *bits, unsigned *count) {
+    unsigned over = length - 3, extra = over < 8 ? 0 : highest_bit(over) - 2;
+    if (length == LONGEST_MATCH) {
+        *bits = *count = 0;
+        return 285;
+    }
+    *count = extra;
+    *bits = over & ((1u << extra) - 1);
+    return 257 + 4 * extra + (over >> extra);
+}
+
+static inline unsigned distance_symbol(unsigned distance, unsigned *bits, unsigned *count) {
+    unsigned over = distance - 1, extra = over < 4 ? 0 : highest_bit(over) - 1;
+    *count = extra;
+    *bits = over & ((1u << extra) - 1);
+    return 2 * extra + (over >> extra);
+}
+
+static inline size_t equal_bytes(const uint8_t *a, const uint8_t *b, size_t most) {
+    size_t length = 0;
+    for (; length + 8 <= most; length += 8) {
+        uint64_t differing = eight_bytes(a + length) ^ eight_bytes(b + length);
+        if (differing) return length + lowest_bit(differing) / 8;
+    }
+    while (length < most && a[length] == b[length]) length++;
+    return length;
+}
+
+static inline uint32_t place_hash(const uint8_t *p, size_t bytes) {
+    uint64_t mixed = (bytes == 4 ? four_bytes(p) : eight_bytes(p)) * 0x9e3779b97f4a7c15u;
+    if (bytes == 16) mixed = ((mixed ^ mixed >> 29) + eight_bytes(p + 8)) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(mixed >> (64 - PLACE_BITS));
+}
+
+/* What each byte takes in a code of literals, in bits, after a look at the first of them. Returns the average. */
+static float literal_costs(const uint8_t *data, size_t size, uint8_t *costs) {
+    uint32_t counts[LITERALS];
+    uint64_t bits = 0;
+    if (size > HOPELESS_BYTES) size = HOPELESS_BYTES;
+    count_bytes(data, size, counts);
+    counts[END_OF_BLOCK] = 1;
+    code_lengths(counts, LITERALS, LONGEST_CODE, costs);
+    for (int byte = 0; byte < 256; byte++) bits += (uint64_t)costs[byte] * counts[byte];
+    return (float)bits / (float)size;
+}
+
+static inline void count_literals(const uint8_t *data, size_t size, uint32_t counts[4][256]) {
+    size_t i = 0;
+    for (; i + 4 <= size; i += 4) /* equal bytes in a row would wait for each other's sum */
+        for (int lane = 0; lane < 4; lane++) counts[lane][data[i + lane]]++;
+    for (; i < size; i++) counts[0][data[i]]++;
+}
+
+/* Note a match of any length, in pieces that a code can say. Returns the number of pieces. */
+static void add_match(parsed_block *block, size_t literals, size_t length, size_t distance) {
+    while (length) {
+        size_t piece = length <= LONGEST_MATCH ? length : length - LONGEST_MATCH >= 3 ? LONGEST_MATCH : LONGEST_MATCH - 3;
+        unsigned bits, count;
+        block->match[block->matches].literals = (uint32_t)literals;
+        block->match[block->matches].length = (uint16_t)piece;
+        block->match[block->matches++].distance = (uint16_t)distance; /* WINDOW at most */
+        block->symbols[length_symbol((unsigned)piece, &bits, &count)]++;
+        block->distances[distance_symbol((unsigned)distance, &bits, &count)]++;
+        literals = 0;
+        length -= piece;
+    }
+}
+
+/* Where matches may begin: by the hash of what follows, and for runs of one byte by their length in elements. Places
+ * are counted from 1; 0 is none. */
+typedef struct {
+    uint32_t hashed[1 << PLACE_BITS], runs[LONGEST_RUN];
+} places;
+
+/* A run of `length` equal bytes at `at`, as a match with an earlier run as long and with what stands before both, where
+ * that is cheaper than a literal and its repetition. Returns how many bytes before `at` belong to it; 0 for none. */
+static inline size_t earlier_run(const uint8_t *data, size_t at, size_t literals, size_t length, size_t stride, const uint8_t *costs, places *seen, size_t *distance) {
+    uint32_t elements = (uint32_t)(length >> highest_bit((uint32_t)stride)), now = (uint32_t)at + 1;
+    uint32_t place = elements < LONGEST_RUN ? seen->runs[elements] : 0;
+    for (uint32_t shorter = 0; shorter < LONGEST_RUN; shorter++) /* of fixed length, and without a branch */
+        seen->runs[shorter] = shorter <= elements ? now : seen->runs[shorter];
+    if (place <= 8 || now - place > WINDOW || data[place - 1] != data[at]) return 0;
+    uint64_t differing = eight_bytes(data + at - 8) ^ eight_bytes(data + place - 9);
+    size_t before = differing ? 7 - highest_bit_of_64(differing) / 8 : 8;
+    if (before > at - literals) before = at - literals;
+    *distance = now - place;
+    if (before && RUN_BITS + costs[data[at - 1]] + 7 * (before - 1) > highest_bit(now - place)) return before;
+    return 0;
+}
+
+/* Find the matches of one block that begins at `from`; returns where it ends. stride: bytes of an element. */
+static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride, places *seen, parsed_block *block) {
+    size_t stop = size - from < BLOCK_BYTES ? size : from + BLOCK_BYTES / stride * stride;
+    size_t at = from, literals = from, misses = 0, vain = 0;
+    size_t key = stride == 1 ? 16 : stride == 4 ? 4 : 8;
+    uint8_t costs[LITERALS];
+    float byte_bits = literal_costs(data + from, stop - from, costs);
+    uint32_t literal_counts[4][256];
+    memset(literal_counts, 0, sizeof literal_counts);
+    memset(block->symbols, 0, sizeof block->symbols);
+    memset(block->distances, 0, sizeof block->distances);
+    block->matches = 0;
+    while (at + 16 <= stop && block->matches + BLOCK_BYTES / LONGEST_MATCH + 2 < MOST_MATCHES) {
+        uint64_t value = eight_bytes(data + at);
+        size_t length = 0, distance = 0, next = at + stride * (1 + (misses >> 6)), first = at;
+        if (stride > 1 && value == (value & 0xff) * 0x0101010101010101u) {
+            length = 8 + equal_bytes(data + at, data + at + 8, stop - at - 8);
+            length &= ~(stride - 1);
+            if (length) next = at + length;
+            size_t before = length < stride ? 0 : earlier_run(data, at, literals, length, stride, costs, seen, &distance);
+            first -= before;
+            length += before;
+            if (!before && length) { /* its first byte is a literal, unless it stands before the run as well */
+                size_t alone = at == 0 || data[at - 1] != data[at];
+                distance = 1;
+                first += alone;
+                length -= alone;
+            }
+        } else if (stride == 1 || vain < PATIENCE || !(at & (8 * stride - 1))) {
+            vain++;
+            uint32_t hash = place_hash(data + at, key);
+            size_t place = seen->hashed[hash];
+            seen->hashed[hash] = (uint32_t)at + 1;
+            if (place && at + 1 - place <= WINDOW) {
+                distance = at + 1 - place;
+                length = equal_bytes(data + at - distance, data + at, stop - at);
+                length &= ~(stride - 1);
+                if (length < key || (float)length * byte_bits < MATCH_BITS - 2 + (float)highest_bit((uint32_t)distance)) length = 0;
+                else {
+                    next = at + length;
+                    vain = 0;
+                }
+            }
+        }
+        if (length) {
+            count_literals(data + literals, first - literals, literal_counts);
+            add_match(block, first - literals, length, distance);
+            literals = next;
+            misses = 0;
+        } else {
+            misses++;
+        }
+        at = next;
+    }
+    if (at < stop && block->matches + BLOCK_BYTES / LONGEST_MATCH + 2 >= MOST_MATCHES) stop = at;
+    count_literals(data + literals, stop - literals, literal_counts);
+    for (int byte = 0; byte < 256; byte++)
+        for (int lane = 0; lane < 4; lane++) block->symbols[byte] += literal_counts[lane][byte];
+    block->symbols[END_OF_BLOCK]++;
+    block->distances[0]++; /* a complete code has two symbols at least */
+    block->distances[1]++;
+    return stop;
+}
+
+/* The codes of a parsed block, and how many bits it takes without their description. */
+static uint64_t make_codes(const parsed_block *block, uint8_t *lengths, uint8_t *distance_lengths) {
+    uint64_t bits = 0;
+    code_lengths(block->symbols, SYMBOLS, LONGEST_CODE, lengths);
+    code_lengths(block->distances, DISTANCES, LONGEST_CODE, distance_lengths);
+    for (unsigned symbol = 0; symbol < SYMBOLS; symbol++) {
+        unsigned over = symbol - 257, extra = symbol < 265 || symbol == 285 ? 0 : over / 4 - 1;
+        bits += (uint64_t)block->symbols[symbol] * (lengths[symbol] + extra);
+    }
+    for (unsigned symbol = 0; symbol < DISTANCES; symbol++)
+        bits += (uint64_t)block->distances[symbol] * (distance_lengths[symbol] + (symbol < 4 ? 0 : symbol / 2 - 1));
+    return bits;
+}
+
+static inline void put_match(bit_writer *w, const match *m, const uint32_t *table, const uint32_t *distance_table) {
+    unsigned bits, count;
+    uint32_t entry = table[length_symbol(m->length, &bits, &count)];
+    uint64_t all = (entry & 0xffff) | (uint64_t)bits << (entry >> 16);
+    unsigned total = (entry >> 16) + count;
+    entry = distance_table[distance_symbol(m->distance, &bits, &count)];
+    all |= (uint64_t)((entry & 0xffff) | bits << (entry >> 16)) << total;
+    total += (entry >> 16) + count; /* 12 + 5 + 12 + 13 bits at most */
+    w->bits |= all << w->count;
+    w->count += total;
+    store_bits(w);
+}
+
+static void put_parsed(bit_writer *w, const uint8_t *data, size_t size, const parsed_block *block) {
+    uint8_t lengths[SYMBOLS], distance_lengths[DISTANCES];
+    uint32_t table[SYMBOLS], distance_table[DISTANCES];
+    if (make_codes(block, lengths, distance_lengths) / 8 + 300 >= size) { /* 300 bytes: the most that describe codes */
+        put_stored(w, data, size);
+        return;
+    }
+    code_table(lengths, SYMBOLS, table);
+    code_table(distance_lengths, DISTANCES, distance_table);
+    put_bits(w, OWN_CODE, 3);
+    put_code_lengths(w, lengths, SYMBOLS, distance_lengths, DISTANCES);
+    const uint8_t *at = data;
+    for (const match *m = block->match; m < block->match + block->matches; m++) {
+        put_literals(w, at, m->literals, table);
+        put_match(w, m, table, distance_table);
+        at += m->literals + m->length;
+    }
+    put_literals(w, at, (size_t)(data + size - at), table);
+    put_symbol(w, table[END_OF_BLOCK]);
+}
+
+/* Deflate blocks with matches, none the last of a stream, which end at a byte; `literal_blocks_bound` is their room.
+ * Returns how many bytes were written. */
+static size_t match_blocks(const uint8_t *data, size_t size, size_t stride, uint8_t *out) {
+    places seen;
+    parsed_block block;
+    bit_writer w = {out, 0, 0};
+    if (stride > LONGEST_STRIDE || (stride & (stride - 1))) stride = 1;
+    memset(&seen, 0, sizeof seen);
+    for (size_t at = 0; at < size;) {
+        size_t stop = parse(data, at, size, stride, &seen, &block);
+        put_parsed(&w, data + at, stop - at, &block);
+        at = stop;
+    }
+    put_stored(&w, data, 0);
+    return (size_t)(w.out - out);
+}
+
+/* How many bytes `match_blocks` makes of so little data that it is one block, the description of codes left out. */
+static double matched_bytes(const uint8_t *data, size_t size, size_t stride) {
+    places seen;
+    uint8_t lengths[SYMBOLS], distance_lengths[DISTANCES];
+    parsed_block block;
+    uint64_t bits = 0;
+    if (stride > LONGEST_STRIDE || (stride & (stride - 1))) stride = 1;
+    memset(&seen, 0, sizeof seen);
+    for (size_t at = 0; at < size;) {
+        at = parse(data, at, size, stride, &seen, &block);
+        bits += make_codes(&block, lengths, distance_lengths);
+    }
+    return (double)bits / 8;
+}
+
+#endif
