@@ -170,6 +170,21 @@ def sustained_disk_bandwidth(folder: str, nbytes: int) -> tuple[float, float]:
 
 
 @lru_cache
+def cached_write_bandwidth(folder: str, megabytes: int = 96) -> float:
+    """Bytes a second that a new file takes into the page cache in calls of 1 MiB, median of five."""
+    path, block = Path(folder) / "bandwidth.bin", bytes(1 << 20)
+
+    def write() -> None:
+        with open(path, "wb", buffering=0) as stream:
+            for _ in range(megabytes):
+                stream.write(block)
+
+    seconds = statistics.median(_time(write) for _ in range(5))
+    path.unlink()
+    return (megabytes << 20) / seconds
+
+
+@lru_cache
 def cached_read_bandwidth(folder: str, megabytes: int = 256) -> float:
     """Bytes a second from the page cache into a buffer that is used again, best of five."""
     path = Path(folder) / "bandwidth.bin"

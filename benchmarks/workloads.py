@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from naive import pipeline as naive
 
-from h5burst.tree import Group
+from h5burst.tree import Array, Group
 from hdmea.features import compute_sta
 from hdmea.io import add_section_time, add_section_windows, section_spike_times, session_file
 from hdmea.pipeline import PipelineSession, create_session, extract_features, load_recording, load_spikes
@@ -168,6 +168,23 @@ def with_sections(recording: Recording) -> PipelineSession:
 def session_tree() -> Group:
     """The tree of such a session: some 21 000 small arrays."""
     return session_file.session_tree(with_sections(simulated(0)), "2000-01-01T00:00:00+00:00", {})
+
+
+@lru_cache
+def cut_tree(elements: int = 64) -> Group:
+    """The same objects with at most so many elements an array: what remains is the cost of objects, not of bytes."""
+
+    def cut(group: Group) -> Group:
+        children = {
+            name: cut(node) if isinstance(node, Group) else shorter(node) for name, node in group.children.items()
+        }
+        return Group(children, dict(group.attrs))
+
+    def shorter(node: Array) -> Array:
+        data = node.data
+        return Array(data[:elements].copy() if getattr(data, "ndim", 0) == 1 else data, dict(node.attrs), node.storage)
+
+    return cut(session_tree())
 
 
 @lru_cache

@@ -108,23 +108,11 @@ static inline int h5_log2(uint64_t n)
 
 /* Bob Jenkins' lookup3 hash (hashlittle, initial value 0): the checksum of every metadata structure, and the hash by
  * which dense links and attributes are indexed. */
-static inline uint32_t h5_lookup3(const uint8_t *k, size_t length)
+static inline uint32_t h5_lookup3_start(size_t length) { return UINT32_C(0xdeadbeef) + (uint32_t)length; }
+
+/* The last 1 to 12 bytes. */
+static inline uint32_t h5_lookup3_end(const uint8_t *k, size_t length, uint32_t a, uint32_t b, uint32_t c)
 {
-    uint32_t a, b, c;
-    a = b = c = UINT32_C(0xdeadbeef) + (uint32_t)length;
-    for (; length > 12; length -= 12, k += 12) {
-        a += h5_word(k);
-        b += h5_word(k + 4);
-        c += h5_word(k + 8);
-        a -= c; a ^= h5_rotate(c, 4);  c += b;
-        b -= a; b ^= h5_rotate(a, 6);  a += c;
-        c -= b; c ^= h5_rotate(b, 8);  b += a;
-        a -= c; a ^= h5_rotate(c, 16); c += b;
-        b -= a; b ^= h5_rotate(a, 19); a += c;
-        c -= b; c ^= h5_rotate(b, 4);  b += a;
-    }
-    if (length == 0)
-        return c;
     uint8_t tail[12] = {0};
     memcpy(tail, k, length);
     a += h5_word(tail);
@@ -138,6 +126,24 @@ static inline uint32_t h5_lookup3(const uint8_t *k, size_t length)
     b ^= a; b -= h5_rotate(a, 14);
     c ^= b; c -= h5_rotate(b, 24);
     return c;
+}
+
+static inline uint32_t h5_lookup3(const uint8_t *k, size_t length)
+{
+    uint32_t a, b, c;
+    a = b = c = h5_lookup3_start(length);
+    for (; length > 12; length -= 12, k += 12) {
+        a += h5_word(k);
+        b += h5_word(k + 4);
+        c += h5_word(k + 8);
+        a -= c; a ^= h5_rotate(c, 4);  c += b;
+        b -= a; b ^= h5_rotate(a, 6);  a += c;
+        c -= b; c ^= h5_rotate(b, 8);  b += a;
+        a -= c; a ^= h5_rotate(c, 16); c += b;
+        b -= a; b ^= h5_rotate(a, 19); a += c;
+        c -= b; c ^= h5_rotate(b, 4);  b += a;
+    }
+    return length ? h5_lookup3_end(k, length, a, b, c) : c;
 }
 
 /* Close a structure that began `start` bytes into the buffer with the checksum of all its bytes. */

@@ -22,6 +22,8 @@ cnp.import_array()
 
 cdef enum:
     FLUSH_BYTES = 1 << 20
+    SEALED_BYTES = 1 << 18       # checksums are computed while what they are of is in the cache
+    COPIED_BYTES = 1 << 18       # fewer are faster copied than written by themselves
     COMPACT_LINKS = 512          # more of them are slow to edit in a header
     COMPACT_ATTRIBUTES = 256
     SPACE_EARLY = 1              # space allocation times of the fill value message
@@ -50,12 +52,14 @@ cdef class Emitter:
     cdef object array_type, null_type, escape_link, escape_attribute, store, write
     cdef Datatype utf8, ascii, boolean, integer, real, complex_number
     cdef h5_bytes out         # bytes of the file not yet handed over
+    cdef h5_bytes unsealed    # headers in `out` whose checksums are not computed yet
     cdef h5_bytes links       # link messages of the groups that are being written, one after another
     cdef h5_bytes attributes  # attribute messages of the next object
     cdef h5_bytes references  # to the text of the next dataset
     cdef size_t attribute_count
     cdef uint64_t attribute_heap, attribute_tree
     cdef h5_heap heap
+    cdef size_t sealed        # bytes of `out` in which no checksum is missing
     cdef uint64_t base        # address of the first byte in `out`
 
     def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, write):
@@ -72,6 +76,7 @@ cdef class Emitter:
 
     def __dealloc__(self):
         h5_free(&self.out)
+        h5_free(&self.unsealed)
         h5_free(&self.links)
         h5_free(&self.attributes)
         h5_free(&self.references)
@@ -92,17 +97,26 @@ cdef class Emitter:
         h5_heap_close(&self.heap, &self.out)
         if self.out.failed or self.links.failed or self.attributes.failed or self.references.failed:
             raise MemoryError()
+        if self.unsealed.failed:
+            raise MemoryError()
         if self.out.length:
+            self.seal()
             self.write(PyMemoryView_FromMemory(<char *>self.out.data, <Py_ssize_t>self.out.length, PyBUF_READ))
             self.base += self.out.length
-            self.out.length = 0
+            self.out.length = self.sealed = 0
         return self.base
 
-    def payload(self, view) -> int:
-        """Write raw bytes from where they lie. Returns their address."""
-        cdef uint64_t address = self.flush()
-        self.write(view)
-        self.base += <uint64_t>view.nbytes
+    def payload(self, const uint8_t[::1] view) -> int:
+        """Write raw bytes. Returns their address."""
+        cdef uint64_t address
+        if view.shape[0] <= COPIED_BYTES:
+            address = self.base + self.out.length
+            h5_put_bytes(&self.out, &view[0] if view.shape[0] else NULL, <size_t>view.shape[0])
+            self.flush_if_full()
+            return address
+        address = self.flush()
+        self.write(memoryview(view))
+        self.base += <uint64_t>view.shape[0]
         return address
 
     def append(self, bytes metadata) -> int:
@@ -111,7 +125,14 @@ cdef class Emitter:
         h5_put_bytes(&self.out, PyBytes_AS_STRING(metadata), <size_t>PyBytes_GET_SIZE(metadata))
         return address
 
+    cdef void seal(self):
+        h5_seal(self.out.data, <h5_unsealed *>self.unsealed.data, self.unsealed.length // sizeof(h5_unsealed))
+        self.unsealed.length = 0
+        self.sealed = self.out.length
+
     cdef int flush_if_full(self) except -1:
+        if self.out.length >= self.sealed + SEALED_BYTES and not self.out.failed and not self.unsealed.failed:
+            self.seal()
         if self.out.length >= FLUSH_BYTES or self.out.failed:
             self.flush()
         return 0
@@ -240,7 +261,7 @@ cdef class Emitter:
             h5_put_attribute_info(&self.out, self.attribute_heap, self.attribute_tree)
             if self.attribute_count:
                 h5_put_bodies(&self.out, H5_ATTRIBUTE, &self.attributes, 0)
-        h5_header_end(&self.out, start)
+        h5_header_end(&self.out, start, &self.unsealed)
         self.flush_if_full()
         return address
 

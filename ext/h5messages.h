@@ -2,7 +2,7 @@
 #ifndef H5BURST_MESSAGES_H
 #define H5BURST_MESSAGES_H
 
-#include "h5bytes.h"
+#include "h5checksums.h"
 
 enum {
     H5_DATASPACE = 0x01,
@@ -35,10 +35,13 @@ static inline size_t h5_header_begin(h5_bytes *b)
     return start;
 }
 
-static inline void h5_header_end(h5_bytes *b, size_t start)
+/* Leaves room for the checksum, which `h5_seal` fills in, and notes the header in `unsealed`. */
+static inline void h5_header_end(h5_bytes *b, size_t start, h5_bytes *unsealed)
 {
+    h5_unsealed header = {start, b->length - start};
     h5_patch(b, start + 6, b->length - start - 10, 4);
-    h5_put_checksum(b, start);
+    h5_put32(b, 0);
+    h5_put_bytes(unsealed, &header, sizeof header);
 }
 
 static inline void h5_put_message(h5_bytes *b, int type, size_t size, int flags)

@@ -12,11 +12,16 @@ cdef extern from "h5bytes.h" nogil:
     void h5_put_bytes(h5_bytes *, const void *, size_t)
     uint32_t h5_lookup3(const uint8_t *, size_t)
 
+cdef extern from "h5checksums.h" nogil:
+    ctypedef struct h5_unsealed:
+        pass
+    void h5_seal(uint8_t *data, const h5_unsealed *structures, size_t count)
+
 cdef extern from "h5messages.h" nogil:
     const int H5_DATASPACE, H5_DATATYPE, H5_LINK, H5_DATA_LAYOUT, H5_FILTER_PIPELINE, H5_ATTRIBUTE
     const int H5_CONSTANT, H5_NULL_SPACE, H5_MESSAGE_LIMIT
     size_t h5_header_begin(h5_bytes *)
-    void h5_header_end(h5_bytes *, size_t start)
+    void h5_header_end(h5_bytes *, size_t start, h5_bytes *unsealed)
     void h5_put_message(h5_bytes *, int type, size_t size, int flags)
     size_t h5_dataspace_size(int rank)
     void h5_put_dataspace(h5_bytes *, int rank, const Py_ssize_t *shape)
