@@ -1,7 +1,7 @@
 # ext/sections.pyx — trains of times × windows of time -> slices, and the union of each train's slices.
 #
 # Times are int64. A window [first, last] is inclusive, so that int64's largest value can be in one; last < first: empty.
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 
@@ -43,11 +43,26 @@ def order(const int64_t[::1] times, const int64_t[::1] offsets, uint8_t[::1] out
     cdef bint falls, stands
     with nogil:
         for train in range(out.shape[0]):
+            if rises_from_zero(t + offsets[train], offsets[train + 1] - offsets[train]):
+                out[train] = 2
+                continue
             falls = stands = False
             for k in range(offsets[train] + 1, offsets[train + 1]):
                 falls |= t[k - 1] > t[k]
                 stands |= t[k - 1] == t[k]
             out[train] = 0 if falls else 1 if stands else 2
+
+
+cdef inline bint rises_from_zero(const int64_t *times, Py_ssize_t count) noexcept nogil:
+    """Whether times are not negative and ascend strictly: by signs of differences, which vector instructions have."""
+    cdef int64_t signs = 0, differences = -1
+    cdef Py_ssize_t k
+    if count > 0:
+        signs = times[0]
+    for k in range(1, count):
+        signs |= times[k]
+        differences &= <int64_t>(<uint64_t>times[k - 1] - <uint64_t>times[k])
+    return signs >= 0 and differences < 0
 
 
 def slices(
@@ -92,15 +107,11 @@ def take_within(const int64_t[::1] train, const int64_t[:, ::1] windows, int64_t
 
 
 def count_union(
-    const int64_t[::1] times,
-    const int64_t[::1] offsets,
-    const int64_t[:, ::1] windows,
-    bint without_repeats,
-    int64_t[::1] out,
+    const int64_t[::1] times, const int64_t[:, :, ::1] slices, bint without_repeats, int64_t[::1] out
 ) -> None:
-    """Write how many different times of each ascending train fall in the windows, which are disjoint. out (trains,).
+    """Write how many different times lie in each ascending train's slices, which ascend and lie apart.
 
-    without_repeats: no train has equal neighbours.
+    slices (trains, n, 2), as `slices` makes them; out (trains,). without_repeats: no train has equal neighbours.
     """
     cdef const int64_t *t = start_of(times)
     cdef Py_ssize_t train, window, k, first, last
@@ -108,9 +119,8 @@ def count_union(
     with nogil:
         for train in range(out.shape[0]):
             count = 0
-            for window in range(windows.shape[0]):
-                first = lower_bound(t, offsets[train], offsets[train + 1], windows[window, 0])
-                last = upper_bound(t, first, offsets[train + 1], windows[window, 1])
+            for window in range(slices.shape[1]):
+                first, last = slices[train, window, 0], slices[train, window, 1]
                 if without_repeats:
                     count += last - first
                     continue
@@ -121,23 +131,18 @@ def count_union(
 
 
 def take_union(
-    const int64_t[::1] times,
-    const int64_t[::1] offsets,
-    const int64_t[:, ::1] windows,
-    bint without_repeats,
-    int64_t[::1] out,
+    const int64_t[::1] times, const int64_t[:, :, ::1] slices, bint without_repeats, int64_t[::1] out
 ) -> None:
-    """Write the different times of each ascending train that fall in the windows, ascending, train after train.
+    """Write the different times in each ascending train's slices, ascending, train after train.
 
-    windows (n, 2) ascending and disjoint; out as long as `count_union` says in total.
+    slices, without_repeats: as for `count_union`; out as long as that says in total.
     """
     cdef const int64_t *t = start_of(times)
     cdef Py_ssize_t train, window, k, first, last, place = 0
     with nogil:
-        for train in range(offsets.shape[0] - 1):
-            for window in range(windows.shape[0]):
-                first = lower_bound(t, offsets[train], offsets[train + 1], windows[window, 0])
-                last = upper_bound(t, first, offsets[train + 1], windows[window, 1])
+        for train in range(slices.shape[0]):
+            for window in range(slices.shape[1]):
+                first, last = slices[train, window, 0], slices[train, window, 1]
                 if without_repeats:
                     if first < last:
                         memcpy(&out[place], t + first, <size_t>(last - first) * sizeof(int64_t))

@@ -7,6 +7,7 @@ search: the trains are checked, and where need be sorted, once (`Trains`), and c
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,12 @@ class Sections:
     bounds: NDArray[np.int64]
     union_times: NDArray[np.int64]
     union_bounds: NDArray[np.int64]
+
+    def __iter__(self) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
+        """Each train's `windows` and `union`, train after train."""
+        times, union_times = self.times, self.union_times
+        for windows, (start, stop) in zip(self.bounds.tolist(), self.union_bounds.tolist(), strict=True):
+            yield [times[first:last] for first, last in windows], union_times[start:stop]
 
     def windows(self, train: int) -> list[NDArray[np.int64]]:
         """A train's part of each window: views of `times`."""
@@ -104,7 +111,9 @@ class Trains:
         """
         reach = _reach(windows, before, after)
         bounds = self._find(reach)
-        return Sections(self._with_given_order(reach, bounds), bounds, *self._union(_apart(reach)))
+        apart = _apart(reach)
+        union = self._union(bounds if np.array_equal(apart, reach) else self._find(apart))
+        return Sections(self._with_given_order(reach, bounds), bounds, *union)
 
     def _part(self, piece: tuple[int, int]) -> NDArray[np.int64]:
         return self._offsets[piece[0] : piece[1] + 1]
@@ -136,15 +145,15 @@ class Trains:
         parallel_map(find, self._pieces, self._threads)
         return bounds
 
-    def _union(self, reach: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """`union_times` and `union_bounds` for windows that ascend and lie apart."""
-        if len(reach) == 1 and self._without_repeats:
-            return self._ordered, self._find(reach)[:, 0]
+    def _union(self, slices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`union_times` and `union_bounds` of slices that ascend and lie apart."""
+        if slices.shape[1] == 1 and self._without_repeats:
+            return self._ordered, slices[:, 0].copy()
         ends = np.zeros(len(self) + 1, np.int64)
 
         def count(piece: tuple[int, int]) -> None:
             counts = ends[piece[0] + 1 : piece[1] + 1]
-            _ext.count_union(self._ordered, self._part(piece), reach, self._without_repeats, counts)
+            _ext.count_union(self._ordered, slices[slice(*piece)], self._without_repeats, counts)
 
         parallel_map(count, self._pieces, self._threads)
         np.cumsum(ends, out=ends)
@@ -152,7 +161,7 @@ class Trains:
 
         def take(piece: tuple[int, int]) -> None:
             taken = times[ends[piece[0]] : ends[piece[1]]]
-            _ext.take_union(self._ordered, self._part(piece), reach, self._without_repeats, taken)
+            _ext.take_union(self._ordered, slices[slice(*piece)], self._without_repeats, taken)
 
         parallel_map(take, self._pieces, self._threads)
         return times, np.stack([ends[:-1], ends[1:]], axis=1)

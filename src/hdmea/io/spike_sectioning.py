@@ -202,10 +202,10 @@ def _cut(
             "post_samples": after,
             "created_at": now,
         }
-        for index, unit_id in enumerate(spikes):
+        for unit_id, (parts, union) in zip(spikes, cut, strict=True):
             section = {
-                "full_spike_times": cut.union(index).copy(),
-                "trials_spike_times": dict(enumerate(_in_one_buffer(cut.windows(index)))),
+                "full_spike_times": union.copy(),
+                "trials_spike_times": dict(enumerate(_in_one_buffer(parts))),
                 "trials_start_end": shown.start_end.copy(),
                 **how,
             }

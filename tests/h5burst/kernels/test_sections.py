@@ -48,6 +48,9 @@ def assert_cut(sections, given_trains, given_windows, before=0, after=0):
             assert mine.dtype == np.int64
             assert mine.tolist() == theirs.tolist()
         assert sections.union(train).tolist() == union.tolist()
+    for train, (windows, union) in enumerate(sections):
+        assert [part.tolist() for part in windows] == [part.tolist() for part in sections.windows(train)]
+        assert union.tolist() == sections.union(train).tolist()
 
 
 @pytest.fixture(autouse=True, scope="module")
