@@ -91,6 +91,7 @@ def report(file: Path, kind: str, sample: int, whole: int, seed: int = 1) -> dic
     assert done.returncode == 0, f"died of {done.stderr.splitlines()[-1:]}"
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["wrong"] == []
+    print(f"{kind}, {count or 'all'}: {found['outcomes']}")
     return found
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from h5burst import emit, store
-from h5burst._ext.h5parse import lookup3
+from h5burst._ext.h5parse import Damage, lookup3
 from h5burst.errors import UnfinishedFileError
-from h5burst.parse import guard, libhdf5
+from h5burst.parse import datatype, guard, libhdf5
 from h5burst.tree import Array, Group
 from reference.hdf5_reading import differences, read_plainly
 from reference.hdf5_tree import _fill, every_kind
@@ -377,3 +377,14 @@ def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
     tree, lazy = store.read_tree(path), store.read_tree(path, lazy=True)
     assert differences(_thawed(lazy), tree) == []
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest.mark.parametrize("kind", [3, 5])  # string, opaque
+def test_elements_larger_than_numpy_holds_are_damage(kind: int) -> None:
+    for size, held in (((1 << 31) - 1, True), (1 << 31, False), (0xFF000003, False)):
+        message = bytes([0x10 | kind, 0, 0, 0]) + size.to_bytes(4, "little")
+        if held:
+            assert datatype.decode(message).size == size
+        else:
+            with pytest.raises(Damage, match="more than numpy holds"):
+                datatype.decode(message)

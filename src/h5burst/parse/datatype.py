@@ -10,6 +10,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Damage, Kind, Uncovered
 
+LARGEST_ELEMENT = (1 << 31) - 1  # bytes
 MAX_DEPTH = 32  # types inside types; what people write has three or four
 MAX_RANK = 32
 
@@ -55,6 +56,8 @@ def _decode(message: bytes, at: int, depth: int) -> tuple[Datatype, int]:
     (size,) = struct.unpack_from("<I", message, at + 4)
     if size == 0:
         raise Damage("a datatype has no size")
+    if size > LARGEST_ELEMENT:
+        raise Damage(f"an element of {size} bytes, more than numpy holds")
     if not 1 <= version <= 5:
         raise Uncovered(f"datatype version {version}")
     at += 8
