@@ -17,6 +17,8 @@ from typing import Any
 import scaling
 from figures import more, ratio, seconds, verdicts
 
+MOVIES = ("uint8", "uint8, each frame held for 4", "int16", "float32")
+
 Rows = dict[str, dict[str, Any]]
 
 # The work that has a target, and the benchmark that measures it.
@@ -33,9 +35,14 @@ TARGETS = [
     ("open that session lazily", "test_engine.py::test_open_lazily"),
     ("load the whole recording's session, light traces and all", "test_pipeline.py::test_load_session_eager"),
     ("open the whole recording's session lazily", "test_pipeline.py::test_load_session_lazy"),
-    ("21 000 datasets as a new file", "test_engine.py::test_emit_tree"),
-    ("the same as a durable save", "test_engine.py::test_write_tree"),
-    ("the same grafted into an open file", "test_engine.py::test_graft"),
+    ("21 000 datasets as a new file, 95 MB", "test_engine.py::test_emit_tree[session]"),
+    ("the same datasets cut to 64 elements, 28 MB", "test_engine.py::test_emit_tree[arrays cut to 64]"),
+    ("21 000 datasets as a durable save, 95 MB", "test_engine.py::test_write_tree[session]"),
+    ("the same datasets cut to 64 elements, 28 MB", "test_engine.py::test_write_tree[arrays cut to 64]"),
+    ("21 000 datasets grafted into an open file", "test_engine.py::test_graft"),
+    ("sections, 300 units, 7 movies, without gaps", "test_kernels.py::test_sections_of_300_units_and_7_movies[0]"),
+    ("the same with gaps", "test_kernels.py::test_sections_of_300_units_and_7_movies[1000]"),
+    *((f"STA of 10 units, {name}", f"test_kernels.py::test_average_of_10_units[{name}]") for name in MOVIES),
     ("electrical images of 5 units, against scipy", "test_eimage.py::test_five_units_against_scipy"),
     ("electrical images of 5 units, against SpikeInterface", "test_eimage.py::test_five_units_against_spikeinterface"),
     ("`save_hdf5`, dense, against anndata", "test_containers.py::test_save[dense-anndata]"),

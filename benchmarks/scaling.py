@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Bench:
         session.stage1_timestamp = "2000-01-01T00:00:00+00:00"
         return session
 
-    def jobs(self, units: int, spikes: int, side: int = 15, threads: int | None = None) -> dict[str, Callable[[], Any]]:
+    def jobs(self, units: int, spikes: int, side: int = 15) -> dict[str, Callable[[], Any]]:
         session, movies = self.session(units, spikes), self.movies(side)
         return {
             "sections": lambda: section_spike_times(
@@ -189,4 +190,7 @@ def growth(kind: str) -> Growth:
     if kind == "spikes":
         sizes = [SPIKES * factor for factor in FACTORS]
         return measured("Spikes", f"spikes of each of {UNITS} units", sizes, lambda n: bench.jobs(UNITS, n))
-    return measured("Movie", "pixels", [side * side for side in SIDES], bench.movie_jobs)
+    if kind == "movie":
+        sizes = [side * side for side in SIDES]
+        return measured("Movie", "pixels", sizes, lambda pixels: bench.jobs(UNITS, SPIKES, isqrt(pixels)))
+    raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")

@@ -106,12 +106,10 @@ def take_within(const int64_t[::1] train, const int64_t[:, ::1] windows, int64_t
                     place += 1
 
 
-def count_union(
-    const int64_t[::1] times, const int64_t[:, :, ::1] slices, bint without_repeats, int64_t[::1] out
-) -> None:
+def count_union(const int64_t[::1] times, const int64_t[:, :, ::1] slices, int64_t[::1] out) -> None:
     """Write how many different times lie in each ascending train's slices, which ascend and lie apart.
 
-    slices (trains, n, 2), as `slices` makes them; out (trains,). without_repeats: no train has equal neighbours.
+    slices (trains, n, 2), as `slices` makes them; out (trains,).
     """
     cdef const int64_t *t = start_of(times)
     cdef Py_ssize_t train, window, k, first, last
@@ -121,9 +119,6 @@ def count_union(
             count = 0
             for window in range(slices.shape[1]):
                 first, last = slices[train, window, 0], slices[train, window, 1]
-                if without_repeats:
-                    count += last - first
-                    continue
                 count += first < last
                 for k in range(first + 1, last):
                     count += t[k - 1] != t[k]
@@ -135,7 +130,7 @@ def take_union(
 ) -> None:
     """Write the different times in each ascending train's slices, ascending, train after train.
 
-    slices, without_repeats: as for `count_union`; out as long as that says in total.
+    slices: as for `count_union`; without_repeats: no train has equal neighbours; out as long as all that is taken.
     """
     cdef const int64_t *t = start_of(times)
     cdef Py_ssize_t train, window, k, first, last, place = 0

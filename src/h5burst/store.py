@@ -40,7 +40,7 @@ def write_tree(
     validate(tree, storage=storage)
     with durable.replacing(Path(path), overwrite=overwrite) as temporary:
         try:
-            emit.write(temporary, tree, storage=storage, threads=threads)
+            emit.write(temporary, tree, storage=storage, threads=threads, flushing=True)
         except emit.NotCovered:
             with h5py.File(temporary, "w", libver=LIBVER, locking=False) as f:  # `replacing` holds the lock
                 grafting.fill(f, tree, storage=storage, threads=threads)

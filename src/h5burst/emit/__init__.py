@@ -46,15 +46,17 @@ def write(
     *,
     storage: Storage | None = None,
     threads: int | None = None,
+    flushing: bool = False,
 ) -> None:
     """Write `tree` as a new HDF5 file.
 
     target: a path, where the file is made or replaced in place, or a seekable binary stream at its beginning.
-    storage: for arrays that name none themselves. threads: for the filters of large arrays. Raises `NotCovered`
+    storage: for arrays that name none themselves. threads: for the filters of large arrays. flushing: let the disk take
+    bytes while others are made, so that little is left for the caller's fsync. Raises `NotCovered`
     before the first byte for a tree that only libhdf5 can write (or refuse), ValueError for a wrong codec, level or
     chunk shape. An interrupted write leaves what no reader takes for an HDF5 file, because the superblock comes last.
     """
-    with _Sink(target) as sink:
+    with _Sink(target, flushing) as sink:
         _write(sink, tree, storage, threads)
 
 
@@ -74,7 +76,7 @@ def complete(
     array. Raises as `write`.
     """
     stream.seek(start)
-    with _Sink(stream) as sink:
+    with _Sink(stream, True) as sink:
         _write(sink, tree, storage, threads, start, placed)
 
 
@@ -126,8 +128,9 @@ def _write(
 class _Sink:
     """Where the bytes go. A path is opened with the first of them: a tree that is not covered leaves it alone."""
 
-    def __init__(self, target: BinaryIO | str | os.PathLike[str]) -> None:
+    def __init__(self, target: BinaryIO | str | os.PathLike[str], flushing: bool) -> None:
         self._target = target
+        self._flushing = flushing
         self._stream: Any = None
         self._opened = contextlib.ExitStack()
         self._waiting = 0  # bytes that no one has asked the disk to take
@@ -149,7 +152,7 @@ class _Sink:
                 raise OSError(f"{getattr(self._stream, 'name', 'the stream')}: nothing more can be written")
             view = view[written:]
             self._waiting += written
-        if self._waiting >= FLUSHED_BYTES:
+        if self._flushing and self._waiting >= FLUSHED_BYTES:
             self._start_flushing()
 
     def _start_flushing(self) -> None:

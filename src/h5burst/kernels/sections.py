@@ -152,10 +152,12 @@ class Trains:
         ends = np.zeros(len(self) + 1, np.int64)
 
         def count(piece: tuple[int, int]) -> None:
-            counts = ends[piece[0] + 1 : piece[1] + 1]
-            _ext.count_union(self._ordered, slices[slice(*piece)], self._without_repeats, counts)
+            _ext.count_union(self._ordered, slices[slice(*piece)], ends[piece[0] + 1 : piece[1] + 1])
 
-        parallel_map(count, self._pieces, self._threads)
+        if self._without_repeats:
+            ends[1:] = (slices[:, :, 1] - slices[:, :, 0]).sum(axis=1)
+        else:
+            parallel_map(count, self._pieces, self._threads)
         np.cumsum(ends, out=ends)
         times = np.empty(ends[-1], np.int64)
 
