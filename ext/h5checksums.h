@@ -15,16 +15,10 @@ typedef struct {
 
 /* What is left of one structure, in blocks of 12 bytes and a tail of 1 to 12. */
 typedef struct {
+    const h5_unsealed *structure; /* NULL: none, what the lane computes is nothing */
     const uint8_t *at;
     size_t blocks;
 } h5_lane;
-
-static inline void h5_lane_start(h5_lane *lane, const uint8_t *data, const h5_unsealed *one, uint32_t *a, uint32_t *b, uint32_t *c)
-{
-    lane->at = data + one->start;
-    lane->blocks = (size_t)(one->length - 1) / 12;
-    *a = *b = *c = h5_lookup3_start((size_t)one->length);
-}
 
 /* Mix `blocks` blocks of every lane. */
 static void h5_mix_lanes(h5_lane *lanes, size_t blocks, uint32_t *states_a, uint32_t *states_b, uint32_t *states_c)
@@ -61,42 +55,35 @@ static void h5_mix_lanes(h5_lane *lanes, size_t blocks, uint32_t *states_a, uint
 /* Write the checksum of each of `count` structures (none empty) behind it. */
 static void h5_seal(uint8_t *data, const h5_unsealed *structures, size_t count)
 {
-    uint32_t a[H5_LANES], b[H5_LANES], c[H5_LANES];
+    uint32_t a[H5_LANES] = {0}, b[H5_LANES] = {0}, c[H5_LANES] = {0};
     h5_lane lanes[H5_LANES];
-    size_t owners[H5_LANES], next = 0;
-    if (count >= H5_LANES) {
-        for (int i = 0; i < H5_LANES; i++, next++) {
-            owners[i] = next;
-            h5_lane_start(&lanes[i], data, &structures[next], &a[i], &b[i], &c[i]);
-        }
-        for (;;) {
-            size_t blocks = lanes[0].blocks;
-            int shortest = 0;
-            for (int i = 1; i < H5_LANES; i++)
-                if (lanes[i].blocks < blocks)
-                    blocks = lanes[shortest = i].blocks;
-            h5_mix_lanes(lanes, blocks, a, b, c);
-            const h5_unsealed *done = &structures[owners[shortest]];
-            size_t tail = (size_t)(done->length - 1) % 12 + 1;
-            h5_store(data + done->start + done->length, h5_lookup3_end(lanes[shortest].at, tail, a[shortest], b[shortest], c[shortest]), 4);
-            if (next == count) {
-                owners[shortest] = count; /* the others are finished one by one */
-                break;
-            }
-            owners[shortest] = next;
-            h5_lane_start(&lanes[shortest], data, &structures[next++], &a[shortest], &b[shortest], &c[shortest]);
-        }
+    const h5_unsealed *next = structures, *end = structures + count;
+    size_t busy = count < H5_LANES ? count : H5_LANES;
+    memset(lanes, 0, sizeof lanes);
+    for (;;) {
+        int shortest = -1;
         for (int i = 0; i < H5_LANES; i++) {
-            if (owners[i] == count)
-                continue;
-            const h5_unsealed *one = &structures[owners[i]];
-            h5_store(data + one->start + one->length, h5_lookup3(data + one->start, (size_t)one->length), 4);
+            if (lanes[i].structure == NULL && next < end) {
+                lanes[i].structure = next;
+                lanes[i].at = data + next->start;
+                lanes[i].blocks = (size_t)(next->length - 1) / 12;
+                a[i] = b[i] = c[i] = h5_lookup3_start((size_t)next++->length);
+            }
+            if (lanes[i].structure != NULL && (shortest < 0 || lanes[i].blocks < lanes[shortest].blocks))
+                shortest = i;
         }
-        return;
-    }
-    for (; next < count; next++) {
-        const h5_unsealed *one = &structures[next];
-        h5_store(data + one->start + one->length, h5_lookup3(data + one->start, (size_t)one->length), 4);
+        if (busy == 0)
+            return;
+        for (int i = 0; i < H5_LANES; i++)
+            if (lanes[i].structure == NULL)
+                lanes[i].at = lanes[shortest].at; /* it reads along */
+        h5_mix_lanes(lanes, lanes[shortest].blocks, a, b, c);
+        const h5_unsealed *done = lanes[shortest].structure;
+        size_t tail = (size_t)(done->length - 1) % 12 + 1;
+        uint32_t sum = h5_lookup3_end(lanes[shortest].at, tail, a[shortest], b[shortest], c[shortest]);
+        h5_store(data + done->start + done->length, sum, 4);
+        lanes[shortest].structure = NULL;
+        busy -= next == end;
     }
 }
 
