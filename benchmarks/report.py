@@ -89,7 +89,7 @@ def _target_line(work: str, row: dict[str, Any]) -> str:
 
 def figures_text(rows: Rows) -> str:
     parts = []
-    for file in dict.fromkeys(name.split("::")[0] for name in rows):
+    for file in dict.fromkeys(name.split("::")[0] for name, row in rows.items() if "growth" not in row):
         parts += [f"### {file}", "", "| benchmark | ours | other side | its time | times faster | more |"]
         parts.append("|---|---|---|---|---|---|")
         for name, row in rows.items():

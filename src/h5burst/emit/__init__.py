@@ -9,7 +9,7 @@ for which the format has none.
 superblock             `superblock.py`
 datatype messages      `datatypes.py`, by way of h5py, so that a type is what h5py makes of it
 chunk indexes, layout  `datalayouts.py`
-object headers         `ext/h5messages.h`
+object headers         `ext/h5messages.h`; their checksums, several at once: `ext/h5checksums.h`
 global heap            `ext/h5heap.h`
 dense storage          `ext/h5dense.h`: fractal heap and version 2 B-tree
 the walk over a tree   `ext/h5emit.pyx`
