@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_GROUP = "batch"  # of the output: its attributes say by which recipe the file came to be
 HASH, RECIPE = "params_hash", "recipe"
+BEFORE_FIRST_STEP = "stopped before its first step"
 
 Report = Callable[[str, str], None]  # dataset_id, what it is doing now
 
@@ -190,7 +191,7 @@ def _start(job: Job) -> PipelineSession:
 
 
 def _interrupt(job: Job, session: PipelineSession, outcome: Outcome) -> None:
-    outcome.status, outcome.reason = Status.INTERRUPTED, "stopped before its first step"
+    outcome.status, outcome.reason = Status.INTERRUPTED, BEFORE_FIRST_STEP
     if session.completed_steps:
         _checkpoint(job, session)
         outcome.reason = f"checkpointed after {', '.join(sorted(session.completed_steps))}"

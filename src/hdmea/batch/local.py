@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from h5burst.budget import BUDGET_VARIABLE
-from hdmea.batch.job import Job, Outcome, Report, Status, run_job
+from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, run_job
 from hdmea.batch.resources import Resources
 
 Finished = Callable[[Outcome], None]
@@ -102,7 +102,7 @@ class _Pool:
                 message = connection.recv()
             except (EOFError, OSError):
                 process.join()
-                message = _death(job, process.exitcode)
+                message = _death(job, process.exitcode, told=self._told)
             if isinstance(message, Outcome):
                 process.join()
                 connection.close()
@@ -129,7 +129,11 @@ def _main_module_hidden() -> Iterator[None]:
             setattr(main, name, value)
 
 
-def _death(job: Job, code: int | None) -> Outcome:
+def _death(job: Job, code: int | None, *, told: bool) -> Outcome:
+    """What becomes of a recording whose worker died. told: the workers had been told to stop."""
+    if told and code is not None and -code in (signal.SIGTERM, signal.SIGINT):
+        # It was told before it could listen, which is the first thing it does.
+        return Outcome(job.dataset_id, Status.INTERRUPTED, BEFORE_FIRST_STEP, str(job.output_path), str(job.log_path))
     reason = f"the worker process ended with code {code}"
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in signal.Signals.__members__.values() else f"signal {-code}"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from batch_tools import add_hanging, command, holder, needs_fifo, same_trees, statuses, wait_for
+from hdmea.batch import local
 from hdmea.batch.job import Status
-from hdmea.batch.run import run_batch
+from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
 
 MakeManifest = Callable[..., Path]
@@ -142,13 +143,30 @@ def test_a_signal_ends_the_batch_with_outputs_whole(
     assert not list(out.glob("*.checkpoint.h5"))
 
 
+@pytest.mark.parametrize(
+    ("code", "told", "status"),
+    [
+        (-signal.SIGTERM, True, Status.INTERRUPTED),
+        (-signal.SIGINT, True, Status.INTERRUPTED),
+        (-signal.SIGTERM, False, Status.FAILED),
+        (-9, True, Status.FAILED),
+        (1, True, Status.FAILED),
+    ],
+)
+def test_a_worker_told_to_stop_before_it_listens_is_interrupted(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters, code: int, told: bool, status: Status
+) -> None:
+    options = {"flow": None, "steps": None, "parameters": parameters, "force": False, "compression": None}
+    (job,) = plan(spikes_manifest(1), tmp_path, checkpoint_steps=False, **options)  # type: ignore[arg-type]
+    assert local._death(job, code, told=told).status is status
+
+
 def test_a_stopped_recording_goes_on_from_its_checkpoint(
     spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
 ) -> None:
     import threading
 
     from hdmea.batch.job import run_job
-    from hdmea.batch.run import plan
 
     manifest = spikes_manifest(1)
     options = {"flow": None, "steps": None, "parameters": parameters, "force": False, "compression": None}
