@@ -36,8 +36,23 @@ static inline uint32_t four_bytes(const uint8_t *p) {
     return value;
 }
 
-static size_t match_length(const uint8_t *a, const uint8_t *b, size_t most) {
+/* Of little-endian bytes: the first that differ lie lowest. */
+static inline unsigned lowest_bit(uint64_t value) {
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(value);
+#else
+    unsigned bit = 0;
+    for (; !(value & 0xff); value >>= 8) bit += 8;
+    return bit;
+#endif
+}
+
+static inline size_t equal_bytes(const uint8_t *a, const uint8_t *b, size_t most) {
     size_t length = 0;
+    for (; length + 8 <= most; length += 8) {
+        uint64_t differing = eight_bytes(a + length) ^ eight_bytes(b + length);
+        if (differing) return length + lowest_bit(differing) / 8;
+    }
     while (length < most && a[length] == b[length]) length++;
     return length;
 }
@@ -80,7 +95,7 @@ static void match_gain(const uint8_t *data, size_t size, double *literal_bytes, 
         last_short[near] = last_long[far] = (uint16_t)(i + 1);
         for (int k = 0; k < 2; k++) {
             if (!places[k]) continue;
-            size_t length = match_length(data + places[k] - 1, data + i, size - i < 258 ? size - i : 258);
+            size_t length = equal_bytes(data + places[k] - 1, data + i, size - i < 258 ? size - i : 258);
             if (length > best) {
                 best = length;
                 place = places[k];
@@ -130,17 +145,6 @@ static inline unsigned highest_bit_of_64(uint64_t value) {
     return value >> 32 ? 32 + highest_bit((uint32_t)(value >> 32)) : highest_bit((uint32_t)value);
 }
 
-/* Of little-endian bytes: the first that differ lie lowest. */
-static inline unsigned lowest_bit(uint64_t value) {
-#if defined(__GNUC__)
-    return (unsigned)__builtin_ctzll(value);
-#else
-    unsigned bit = 0;
-    for (; !(value & 0xff); value >>= 8) bit += 8;
-    return bit;
-#endif
-}
-
 /* The symbol of a match length; which `count` extra bits follow it. */
 static inline unsigned length_symbol(unsigned length, unsigned *bits, unsigned *count) {
     unsigned over = length - 3, extra = over < 8 ? 0 : highest_bit(over) - 2;
@@ -158,16 +162,6 @@ static inline unsigned distance_symbol(unsigned distance, unsigned *bits, unsign
     *count = extra;
     *bits = over & ((1u << extra) - 1);
     return 2 * extra + (over >> extra);
-}
-
-static inline size_t equal_bytes(const uint8_t *a, const uint8_t *b, size_t most) {
-    size_t length = 0;
-    for (; length + 8 <= most; length += 8) {
-        uint64_t differing = eight_bytes(a + length) ^ eight_bytes(b + length);
-        if (differing) return length + lowest_bit(differing) / 8;
-    }
-    while (length < most && a[length] == b[length]) length++;
-    return length;
 }
 
 static inline uint32_t place_hash(const uint8_t *p, size_t bytes) {

@@ -79,12 +79,11 @@ def can_decode(filters: Sequence[Filter]) -> bool:
 
 def is_quick_enough(data: Bytes, filters: Sequence[Filter], itemsize: int) -> bool:
     """Whether chunks like this one need but half an effort of deflate. It costs several times an `encode`."""
-    levels = [step.values[0] for step in filters if step.id == DEFLATE]
-    if not levels or filters[0].id != SHUFFLE or deflating.is_better_unshuffled(data, itemsize):
+    if [step.id for step in filters[:2]] != [SHUFFLE, DEFLATE] or _is_better_unshuffled(data, filters[1], itemsize):
         return False
     shuffled = scratch("shuffled", data.size)
     kernels.shuffle(data, itemsize, shuffled)
-    return deflating.is_quick_enough(shuffled, levels[0], itemsize)
+    return deflating.is_quick_enough(shuffled, filters[1].values[0], itemsize)
 
 
 def encode(

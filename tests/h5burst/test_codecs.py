@@ -190,6 +190,26 @@ def test_h5py_reads_what_was_not_shuffled(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(read_tree(path)["x"].data, values)
 
 
+def test_half_the_effort_where_the_first_of_many_chunks_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Column numbers of a sparse matrix: libdeflate's lower level is better than zlib there."""
+    columns = np.nonzero(RNG.random((300, 8000)) < 0.6)[1].astype(np.int32)
+    noise_too = RNG.normal(20, 3, columns.size)
+    monkeypatch.setattr(chunks, "MANY_CHUNKS", 3)
+    asked = []
+    encode = codecs.encode
+    monkeypatch.setattr(codecs, "encode", lambda *args, quick: asked.append(quick) or encode(*args, quick=quick))
+    for values, level, quick in ((columns, 4, True), (columns, 6, False), (noise_too, 4, False), (columns, 0, False)):
+        asked.clear()
+        storage = Storage("gzip", level)
+        write_tree(tmp_path / "x.h5", Group({"x": Array(values, storage=storage)}), overwrite=True)
+        assert set(asked) == {quick}
+        with h5py.File(tmp_path / "x.h5") as file:
+            np.testing.assert_array_equal(file["x"][()], values)
+    assert stored_bytes(columns, 4) <= h5py_bytes(columns, 4)
+
+
 @pytest.mark.parametrize("level", range(1, 10))
 def test_levels_of_masks_and_numbers_with_zeros(level: int) -> None:
     """No larger than zlib makes them, whatever way was taken."""

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from h5burst import durable, store
+from h5burst import durable, emit, store
 from h5burst.durable import replacing, temporary_name
 from h5burst.tree import Array, Group
 
@@ -350,3 +351,27 @@ def test_error_numbers_are_found_in_the_words_of_libhdf5() -> None:
     )
     assert durable.error_number(RuntimeError("Unable to close")) is None
     assert durable.error_number(OSError(errno.EIO, "x")) == errno.EIO
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="Linux lets a file's bytes go to disk early")
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_disk_takes_bytes_while_others_are_made(
+    refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def advise(descriptor: int, start: int, length: int, advice: int) -> None:
+        asked.append((start, length))
+        if refused:
+            raise OSError(22, "not here")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    values = np.arange(4_000_000)
+    store.write_tree(tmp_path / "a.h5", Group({"x": Array(values)}))
+    assert asked[0][0] == 0
+    assert all(start + length == following for (start, length), (following, _) in pairwise(asked))
+    assert sum(length for _, length in asked) > values.nbytes - 2 * emit.FLUSHED_BYTES
+    np.testing.assert_array_equal(store.read_tree(tmp_path / "a.h5")["x"].data, values)
+    asked.clear()
+    emit.write(tmp_path / "b.h5", Group({"x": Array(values)}))
+    assert not asked
