@@ -213,23 +213,33 @@ static void code_table(const uint8_t *lengths, int symbols, uint32_t *table) {
 
 static inline void put_symbol(bit_writer *w, uint32_t entry) { put_bits(w, entry & 0xffff, entry >> 16); }
 
-static inline void put_literals(bit_writer *w, const uint8_t *data, size_t size, const uint32_t *table) {
-    size_t i = 0;
-    bit_writer at = *w; /* at most 7 bits: with four codes never more than 55 */
-    for (; i + 4 <= size; i += 4) {
-        uint32_t a = table[data[i]], b = table[data[i + 1]], c = table[data[i + 2]], d = table[data[i + 3]];
-        unsigned ab = (a >> 16) + (b >> 16), cd = (c >> 16) + (d >> 16);
-        uint64_t first = (uint64_t)(a & 0xffff) | (uint64_t)(b & 0xffff) << (a >> 16);
-        uint64_t second = (uint64_t)(c & 0xffff) | (uint64_t)(d & 0xffff) << (c >> 16);
-        at.bits |= (first | second << ab) << at.count;
-        at.count += ab + cd;
-        store_bits(&at);
+/* The codes of four entries, one behind the other. */
+static inline void put_four(bit_writer *w, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    unsigned ab = (a >> 16) + (b >> 16), cd = (c >> 16) + (d >> 16);
+    uint64_t first = (uint64_t)(a & 0xffff) | (uint64_t)(b & 0xffff) << (a >> 16);
+    uint64_t second = (uint64_t)(c & 0xffff) | (uint64_t)(d & 0xffff) << (c >> 16);
+    w->bits |= (first | second << ab) << w->count; /* at most 7 bits were left: with four codes never more than 55 */
+    w->count += ab + cd;
+    store_bits(w);
+}
+
+/* `readable`: bytes from `data` on that may be looked at. Where there are more than are put, few branches are needed. */
+static inline void put_literals(bit_writer *w, const uint8_t *data, size_t size, size_t readable, const uint32_t *table) {
+    bit_writer at = *w;
+    const uint8_t *stop = data + size;
+    for (; stop - data >= 8; data += 8) {
+        put_four(&at, table[data[0]], table[data[1]], table[data[2]], table[data[3]]);
+        put_four(&at, table[data[4]], table[data[5]], table[data[6]], table[data[7]]);
     }
-    for (; i < size; i++) {
-        at.bits |= (uint64_t)(table[data[i]] & 0xffff) << at.count;
-        at.count += table[data[i]] >> 16;
+    size_t left = (size_t)(stop - data);
+    if (readable - size >= 8) {
+        uint32_t entries[8];
+        for (size_t i = 0; i < 8; i++) entries[i] = table[data[i]] & (0u - (uint32_t)(i < left));
+        put_four(&at, entries[0], entries[1], entries[2], entries[3]);
+        put_four(&at, entries[4], entries[5], entries[6], entries[7]);
+    } else {
+        for (; data < stop; data++) put_four(&at, table[*data], 0, 0, 0);
     }
-    store_bits(&at);
     *w = at;
 }
 
@@ -249,7 +259,7 @@ static void put_block(bit_writer *w, const uint8_t *data, size_t size, uint32_t 
     code_table(lengths, LITERALS, table);
     put_bits(w, OWN_CODE, 3);
     put_code_lengths(w, lengths, LITERALS, no_distances, 2);
-    put_literals(w, data, size, table);
+    put_literals(w, data, size, size, table);
     put_symbol(w, table[END_OF_BLOCK]);
 }
 

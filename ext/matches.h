@@ -18,9 +18,10 @@ enum {
     WINDOW = 32768,
     LONGEST_MATCH = 258,
     MOST_MATCHES = 8192,   /* of a block */
+    ROOM = 64 + BLOCK_BYTES / LONGEST_MATCH + 2, /* for matches that must be left to look for more */
     RUN_BITS = 4,          /* about what the literal before a run of itself takes */
     LONGEST_RUN = 16,      /* elements; no shorter than that, a repetition is as good */
-    PATIENCE = 512,        /* elements looked up in vain before most are no longer */
+    PATIENCE = 128,        /* elements looked up in vain before most are no longer, or none */
     LONGEST_STRIDE = 64    /* longer elements, and those of no power of two, are looked at as bytes */
 };
 
@@ -142,12 +143,19 @@ static inline unsigned highest_bit(uint32_t value) {
 }
 
 static inline unsigned highest_bit_of_64(uint64_t value) {
+#if defined(__GNUC__)
+    return 63u - (unsigned)__builtin_clzll(value);
+#else
     return value >> 32 ? 32 + highest_bit((uint32_t)(value >> 32)) : highest_bit((uint32_t)value);
+#endif
 }
+
+/* To choose without a branch. */
+static inline uint32_t all_ones_if(int condition) { return 0u - (uint32_t)condition; }
 
 /* The symbol of a match length; which `count` extra bits follow it. */
 static inline unsigned length_symbol(unsigned length, unsigned *bits, unsigned *count) {
-    unsigned over = length - 3, extra = over < 8 ? 0 : highest_bit(over) - 2;
+    unsigned over = length - 3, extra = highest_bit(over | 7) - 2;
     if (length == LONGEST_MATCH) {
         *bits = *count = 0;
         return 285;
@@ -158,7 +166,7 @@ static inline unsigned length_symbol(unsigned length, unsigned *bits, unsigned *
 }
 
 static inline unsigned distance_symbol(unsigned distance, unsigned *bits, unsigned *count) {
-    unsigned over = distance - 1, extra = over < 4 ? 0 : highest_bit(over) - 1;
+    unsigned over = distance - 1, extra = highest_bit(over | 3) - 1;
     *count = extra;
     *bits = over & ((1u << extra) - 1);
     return 2 * extra + (over >> extra);
@@ -210,49 +218,117 @@ typedef struct {
     uint32_t hashed[1 << PLACE_BITS], runs[LONGEST_RUN];
 } places;
 
-/* A run of `length` equal bytes at `at`, as a match with an earlier run as long and with what stands before both, where
- * that is cheaper than a literal and its repetition. Returns how many bytes before `at` belong to it; 0 for none. */
-static inline size_t earlier_run(const uint8_t *data, size_t at, size_t literals, size_t length, size_t stride, const uint8_t *costs, places *seen, size_t *distance) {
-    uint32_t elements = (uint32_t)(length >> highest_bit((uint32_t)stride)), now = (uint32_t)at + 1;
-    uint32_t place = elements < LONGEST_RUN ? seen->runs[elements] : 0;
-    for (uint32_t shorter = 0; shorter < LONGEST_RUN; shorter++) /* of fixed length, and without a branch */
-        seen->runs[shorter] = shorter <= elements ? now : seen->runs[shorter];
-    if (place <= 8 || now - place > WINDOW || data[place - 1] != data[at]) return 0;
-    uint64_t differing = eight_bytes(data + at - 8) ^ eight_bytes(data + place - 9);
-    size_t before = differing ? 7 - highest_bit_of_64(differing) / 8 : 8;
-    if (before > at - literals) before = at - literals;
-    *distance = now - place;
-    if (before && RUN_BITS + costs[data[at - 1]] + 7 * (before - 1) > highest_bit(now - place)) return before;
-    return 0;
+/* A block while it is parsed. */
+typedef struct {
+    const uint8_t *data;
+    size_t stop;
+    size_t literals;         /* where those begin that no match follows yet */
+    uint8_t costs[LITERALS]; /* of literals, in bits */
+    uint32_t counts[4][256]; /* of literals */
+    places *seen;
+    parsed_block *block;
+} parsing;
+
+/* A run of `length` bytes like the one at `at`, noted as a match with an earlier run as long and with what stands
+ * before both, where that is cheaper than a literal and its repetition. Returns where the match begins. Few branches:
+ * with noise around runs none could be foreseen. */
+static inline size_t add_run(parsing *p, size_t at, size_t length, size_t stride) {
+    static const uint32_t no_longer[2 * LONGEST_RUN] = {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u,
+                                                       ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u}; /* and as many zeros */
+    const uint8_t *data = p->data;
+    uint32_t *runs = p->seen->runs;
+    uint32_t elements = (uint32_t)length >> highest_bit((uint32_t)stride), now = (uint32_t)at + 1;
+    uint32_t place = elements < LONGEST_RUN ? runs[elements] : 0, distance = 1;
+    size_t before = 0, alone = at == 0 || data[at - 1] != data[at]; /* its first byte, unless it stands before the run as well */
+    const uint32_t *shorter = no_longer + LONGEST_RUN - 1 - (elements < LONGEST_RUN ? elements : LONGEST_RUN - 1);
+    for (int k = 0; k < LONGEST_RUN; k++) runs[k] = (now & shorter[k]) | (runs[k] & ~shorter[k]);
+    if (place > 8 && now - place <= WINDOW) {
+        uint64_t differing = eight_bytes(data + at - 8) ^ eight_bytes(data + place - 9);
+        before = 7 - highest_bit_of_64(differing | 1) / 8;
+        before = before < at - p->literals ? before : at - p->literals;
+        uint32_t saved = RUN_BITS + p->costs[data[at - 1]] + 7 * (uint32_t)before;
+        uint32_t mask = all_ones_if((before > 0) & (data[place - 1] == data[at]) & (saved > 7 + highest_bit(now - place)));
+        before &= mask;
+        alone &= ~mask;
+        distance += (now - place - 1) & mask;
+    }
+    size_t first = at + alone - before;
+    add_match(p->block, first - p->literals, at + length - first, distance);
+    p->literals = at + length;
+    return first;
+}
+
+/* Which of at most 64 elements are `run_element`, as bits. The others are put one behind the other. */
+static inline uint64_t split_elements(const uint8_t *data, size_t elements, size_t stride, uint64_t run_element, uint8_t *others, size_t *other_bytes) {
+    uint64_t bits = 0;
+    size_t bytes = 0;
+    for (size_t i = 0; i < elements; i++) {
+        uint64_t value = stride == 4 ? four_bytes(data + 4 * i) : eight_bytes(data + 8 * i), equal = value == run_element;
+        memcpy(others + bytes, data + stride * i, stride);
+        bits |= equal << i;
+        bytes += equal ? 0 : stride;
+    }
+    *other_bytes = bytes;
+    return bits;
+}
+
+/* As `add_run`, where the elements around it were counted as literals already, and those of the run were not. */
+static inline void add_counted_run(parsing *p, size_t at, size_t end, size_t stride) {
+    size_t first = add_run(p, at, end - at, stride);
+    p->counts[0][p->data[at]] += first > at;
+    for (size_t i = first; i < at; i++) p->counts[0][p->data[i]]--;
+}
+
+/* The runs of one byte from `at` on; everything else becomes literals. stride: 4 or 8. Returns where data or room for
+ * matches came to an end; literals are counted up to there. */
+static inline size_t parse_runs(parsing *p, size_t at, uint8_t byte, size_t stride) {
+    uint64_t run_element = byte * (stride == 4 ? 0x01010101u : 0x0101010101010101u), last = 0;
+    size_t edges[66] = {0}, count = 0; /* where a run begins, where it ends, where the next one begins ... */
+    uint8_t others[64 * 8];
+    while (at + stride <= p->stop && p->block->matches + ROOM < MOST_MATCHES) {
+        size_t elements = (p->stop - at) / stride < 64 ? (p->stop - at) / stride : 64, other_bytes;
+        uint64_t bits = split_elements(p->data + at, elements, stride, run_element, others, &other_bytes);
+        uint64_t changes = (bits ^ (bits << 1 | last)) << (64 - elements) >> (64 - elements);
+        for (; changes; changes &= changes - 1) edges[count++] = at + stride * lowest_bit(changes);
+        count_literals(others, other_bytes, p->counts);
+        at += elements * stride;
+        last = bits >> (elements - 1);
+        for (size_t i = 0; i + 1 < count; i += 2) add_counted_run(p, edges[i], edges[i + 1], stride);
+        edges[0] = edges[count - (count > 0)];
+        count = last;
+    }
+    if (last) add_counted_run(p, edges[0], at, stride);
+    return at;
 }
 
 /* Find the matches of one block that begins at `from`; returns where it ends. stride: bytes of an element. */
 static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride, places *seen, parsed_block *block) {
     size_t stop = size - from < BLOCK_BYTES ? size : from + BLOCK_BYTES / stride * stride;
-    size_t at = from, literals = from, misses = 0, vain = 0;
+    size_t at = from, counted = from, misses = 0, vain = 0;
     size_t key = stride == 1 ? 16 : stride == 4 ? 4 : 8;
-    uint8_t costs[LITERALS];
-    float byte_bits = literal_costs(data + from, stop - from, costs);
-    uint32_t literal_counts[4][256];
-    memset(literal_counts, 0, sizeof literal_counts);
+    int run_byte = -1, one_run_byte = 1;
+    parsing p = {.data = data, .stop = stop, .literals = from, .seen = seen, .block = block};
+    float byte_bits = literal_costs(data + from, stop - from, p.costs);
     memset(block->symbols, 0, sizeof block->symbols);
     memset(block->distances, 0, sizeof block->distances);
     block->matches = 0;
-    while (at + 16 <= stop && block->matches + BLOCK_BYTES / LONGEST_MATCH + 2 < MOST_MATCHES) {
+    while (at + 16 <= stop && block->matches + ROOM < MOST_MATCHES) {
         uint64_t value = eight_bytes(data + at);
-        size_t length = 0, distance = 0, next = at + stride * (1 + (misses >> 6)), first = at;
+        size_t next = at + stride * (1 + (misses >> 6)), first = next;
+        if (vain >= PATIENCE && one_run_byte && (stride == 4 || stride == 8)) {
+            uint8_t byte = run_byte < 0 ? 0 : (uint8_t)run_byte;
+            count_literals(data + counted, at - counted, p.counts);
+            at = counted = stride == 4 ? parse_runs(&p, at, byte, 4) : parse_runs(&p, at, byte, 8);
+            break;
+        }
         if (stride > 1 && value == (value & 0xff) * 0x0101010101010101u) {
-            length = 8 + equal_bytes(data + at, data + at + 8, stop - at - 8);
+            size_t length = 8 + equal_bytes(data + at, data + at + 8, stop - at - 8);
             length &= ~(stride - 1);
-            if (length) next = at + length;
-            size_t before = length < stride ? 0 : earlier_run(data, at, literals, length, stride, costs, seen, &distance);
-            first -= before;
-            length += before;
-            if (!before && length) { /* its first byte is a literal, unless it stands before the run as well */
-                size_t alone = at == 0 || data[at - 1] != data[at];
-                distance = 1;
-                first += alone;
-                length -= alone;
+            if (length) {
+                next = at + length;
+                one_run_byte &= run_byte < 0 || run_byte == data[at];
+                run_byte = data[at];
+                first = add_run(&p, at, length, stride);
             }
         } else if (stride == 1 || vain < PATIENCE || !(at & (8 * stride - 1))) {
             vain++;
@@ -260,34 +336,34 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
             size_t place = seen->hashed[hash];
             seen->hashed[hash] = (uint32_t)at + 1;
             if (place && at + 1 - place <= WINDOW) {
-                distance = at + 1 - place;
-                length = equal_bytes(data + at - distance, data + at, stop - at);
+                size_t distance = at + 1 - place, length = equal_bytes(data + at - distance, data + at, stop - at);
                 length &= ~(stride - 1);
-                if (length < key || (float)length * byte_bits < MATCH_BITS - 2 + (float)highest_bit((uint32_t)distance)) length = 0;
-                else {
+                if (length >= key && (float)length * byte_bits >= MATCH_BITS - 2 + (float)highest_bit((uint32_t)distance)) {
                     next = at + length;
+                    first = at;
                     vain = 0;
+                    add_match(block, at - p.literals, length, distance);
+                    p.literals = next;
                 }
             }
         }
-        if (length) {
-            count_literals(data + literals, first - literals, literal_counts);
-            add_match(block, first - literals, length, distance);
-            literals = next;
+        if (first < next) {
+            count_literals(data + counted, first - counted, p.counts);
+            counted = next;
             misses = 0;
         } else {
             misses++;
         }
         at = next;
     }
-    if (at < stop && block->matches + BLOCK_BYTES / LONGEST_MATCH + 2 >= MOST_MATCHES) stop = at;
-    count_literals(data + literals, stop - literals, literal_counts);
+    if (block->matches + ROOM >= MOST_MATCHES) p.stop = at;
+    count_literals(data + counted, p.stop - counted, p.counts);
     for (int byte = 0; byte < 256; byte++)
-        for (int lane = 0; lane < 4; lane++) block->symbols[byte] += literal_counts[lane][byte];
+        for (int lane = 0; lane < 4; lane++) block->symbols[byte] += p.counts[lane][byte];
     block->symbols[END_OF_BLOCK]++;
     block->distances[0]++; /* a complete code has two symbols at least */
     block->distances[1]++;
-    return stop;
+    return p.stop;
 }
 
 /* The codes of a parsed block, and how many bits it takes without their description. */
@@ -329,13 +405,15 @@ static void put_parsed(bit_writer *w, const uint8_t *data, size_t size, const pa
     put_bits(w, OWN_CODE, 3);
     put_code_lengths(w, lengths, SYMBOLS, distance_lengths, DISTANCES);
     const uint8_t *at = data;
+    bit_writer to = *w; /* of this function alone, so that it may lie in registers */
     for (const match *m = block->match; m < block->match + block->matches; m++) {
-        put_literals(w, at, m->literals, table);
-        put_match(w, m, table, distance_table);
+        put_literals(&to, at, m->literals, (size_t)(data + size - at), table);
+        put_match(&to, m, table, distance_table);
         at += m->literals + m->length;
     }
-    put_literals(w, at, (size_t)(data + size - at), table);
-    put_symbol(w, table[END_OF_BLOCK]);
+    put_literals(&to, at, (size_t)(data + size - at), (size_t)(data + size - at), table);
+    put_symbol(&to, table[END_OF_BLOCK]);
+    *w = to;
 }
 
 /* Deflate blocks with matches, none the last of a stream, which end at a byte; `literal_blocks_bound` is their room.

@@ -93,6 +93,26 @@ def test_match_blocks_of_runs_and_repeated_elements(runs: Any, stride: int, offs
     assert inflated(data, stride) == data.tobytes()
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from([0, 0, 1, 2, 3, 15, 16, 17, 70, 900])), max_size=300),
+    st.sampled_from([2, 4, 8, 16]),
+    st.sampled_from([0, 255]),
+    st.integers(0, 9000),
+    st.integers(0, 2**32),
+)
+def test_match_blocks_of_runs_in_noise(runs: Any, stride: int, byte: int, before: int, seed: int) -> None:
+    """So much noise first that nothing but runs of one byte is looked for any more."""
+    rng = np.random.default_rng(seed)
+    parts = [rng.integers(0, 256, before * stride, dtype=np.uint8)]
+    for noisy, run in runs:
+        parts.append(rng.integers(0, 256, noisy * stride, dtype=np.uint8))
+        parts.append(np.full(run * stride, byte, np.uint8))
+    data = np.concatenate(parts)
+    if before % 3 == 0:  # the values before runs may have bytes in common
+        data[stride - 1 :: stride] = byte if before % 2 else 64
+    assert inflated(data, stride) == data.tobytes()
+
+
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 65_534, 65_535, 65_536, 65_552, 300_001])
 def test_match_blocks_of_any_length(size: int, stride: int) -> None:
@@ -112,8 +132,9 @@ def test_match_blocks_of_any_length(size: int, stride: int) -> None:
 def test_a_block_of_more_matches_than_it_may_hold_ends_early() -> None:
     pairs = np.zeros((30_000, 2, 4), np.uint8)
     pairs[:, 1] = RNG.integers(1, 256, (30_000, 4))
-    data = np.repeat(pairs, 2, axis=1).reshape(-1)
-    assert inflated(data, 4) == data.tobytes()
+    for repeats in (1, 2):
+        data = np.repeat(pairs, repeats, axis=1).reshape(-1)
+        assert inflated(data, 4) == data.tobytes()
 
 
 def test_codes_that_would_be_too_long_are_shortened() -> None:
