@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,60 @@ def test_short_writes_are_carried_on() -> None:
     emit.write(whole, every_kind())
     emit.write(pieces, every_kind())
     assert pieces.getvalue() == whole.getvalue()
+
+
+def large_tree() -> Group:
+    rng = np.random.default_rng(0)
+    many = Group({str(number): Array(rng.random(900)) for number in range(3000)})
+    return Group({"many": many, "large": Array(rng.random((300, 9000))), "more": many})
+
+
+counts_blocks = pytest.mark.skipif(not hasattr(os.stat_result, "st_blocks"), reason="no file tells what room it takes")
+
+
+@counts_blocks
+def test_no_room_on_the_disk_is_kept_beyond_the_end(tmp_path: Path) -> None:
+    plain = io.BytesIO()
+    emit.write(plain, large_tree())
+    path = tmp_path / "large.h5"
+    emit.write(path, large_tree())
+    assert path.read_bytes() == plain.getvalue()
+    assert path.stat().st_blocks * 512 < path.stat().st_size + (1 << 20)
+
+
+@counts_blocks
+def test_room_beyond_the_end_is_given_back_after_a_failure(tmp_path: Path) -> None:
+    class Failing:
+        shape, dtype = (1 << 20, 8), np.dtype(np.float64)
+
+        def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+            if start > (1 << 19):
+                raise RuntimeError("no more")
+            return np.ones((stop - start, 8))
+
+    path = tmp_path / "half.h5"
+    with pytest.raises(RuntimeError, match="no more"):
+        emit.write(path, Group({"half": Array(Failing())}))
+    assert path.stat().st_size > 1 << 24
+    assert path.stat().st_blocks * 512 < path.stat().st_size + (1 << 20)
+
+
+def test_a_file_system_that_gives_no_room_ahead_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(descriptor: int, offset: int, length: int) -> bool:
+        asked.append((offset, length))
+        return False
+
+    monkeypatch.setattr(emit, "preallocate", refuse)
+    plain = io.BytesIO()
+    emit.write(plain, large_tree())
+    assert not asked
+    emit.write(tmp_path / "large.h5", large_tree())
+    assert len(asked) == 1
+    assert (tmp_path / "large.h5").read_bytes() == plain.getvalue()
 
 
 def test_a_stream_that_takes_nothing_more_is_an_error() -> None:

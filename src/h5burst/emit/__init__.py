@@ -29,6 +29,7 @@ import numpy as np
 
 from h5burst import chunks, codecs
 from h5burst._ext.h5emit import Emitter, NotCovered
+from h5burst._ext.preallocate import preallocate
 from h5burst.emit import datalayouts, superblock
 from h5burst.emit.datatypes import datatype_message
 from h5burst.tree import Array, Group, Storage, escape_attribute, escape_link
@@ -36,6 +37,8 @@ from h5burst.tree import Array, Group, Storage, escape_attribute, escape_link
 __all__ = ["NotCovered", "complete", "write"]
 
 FLUSHED_BYTES = 8 << 20
+PREALLOCATED_BYTES = 16 << 20  # at a time, in a file that is larger than what `write` is given at once
+LARGE_BYTES = 1 << 20
 
 Placed: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
@@ -134,26 +137,44 @@ class _Sink:
         self._stream: Any = None
         self._opened = contextlib.ExitStack()
         self._waiting = 0  # bytes that no one has asked the disk to take
+        self._end = 0  # of what is written
+        self._preallocated = 0  # where the room ends that was asked for; 0 before the first time
+        self._refused = False  # it is not asked for again
 
     def __enter__(self) -> _Sink:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._preallocated:
+            with contextlib.suppress(OSError):  # what is too much is free again when the file is gone
+                os.ftruncate(self._stream.fileno(), self._end)
         self._opened.close()
 
     def write(self, view: memoryview) -> None:
         """Write all of a view: a raw stream may take less than it is given."""
         if self._stream is None:
             self._stream = self._open(self._target)
+            self._end = self._stream.tell()
         view = view.cast("B")
+        self._preallocate(view.nbytes)
         while view:
             written = self._stream.write(view)
             if not written:
                 raise OSError(f"{getattr(self._stream, 'name', 'the stream')}: nothing more can be written")
             view = view[written:]
             self._waiting += written
+            self._end += written
         if self._flushing and self._waiting >= FLUSHED_BYTES:
             self._start_flushing()
+
+    def _preallocate(self, size: int) -> None:
+        """Room on the disk before the bytes come: found at once it is found faster, and lies in one piece."""
+        end = self._end + size
+        if size < LARGE_BYTES or end <= self._preallocated or self._refused or not isinstance(self._stream, io.FileIO):
+            return
+        start = max(self._end, self._preallocated)
+        self._preallocated = max(start + PREALLOCATED_BYTES, end)
+        self._refused = not preallocate(self._stream.fileno(), start, self._preallocated - start)
 
     def _start_flushing(self) -> None:
         """Let the disk take what was written while more is made, so that little is left for an fsync at the end."""
@@ -171,7 +192,8 @@ class _Sink:
 
     def write_at_start(self, data: bytes) -> None:
         """Overwrite the first bytes and leave the stream at its end."""
-        end = self._stream.seek(0, os.SEEK_CUR)
+        end = self._end
         self._stream.seek(0)
         self.write(memoryview(data))
+        self._end = end
         self._stream.seek(end)
