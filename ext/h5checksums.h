@@ -1,89 +1,55 @@
 /* h5checksums.h — the checksums of many object headers at once.
  *
- * In lookup3 each step waits for the one before. Four headers side by side keep the processor busy: the four states lie
- * in arrays that compilers turn into vectors. */
+ * In lookup3 each step waits for the one before. Eight headers side by side keep the processor busy. */
 #ifndef H5BURST_CHECKSUMS_H
 #define H5BURST_CHECKSUMS_H
 
 #include "h5bytes.h"
+#include "simd.h"
 
-enum { H5_LANES = 4 };
+enum { H5_LANES = 8 };
+
+#define SIMD_SOURCE "h5checksums_loops.h"
+#include "simd_variants.h"
 
 typedef struct {
     uint64_t start, length; /* of a structure in the buffer; four bytes for its checksum lie behind it */
 } h5_unsealed;
 
-/* What is left of one structure, in blocks of 12 bytes and a tail of 1 to 12. */
-typedef struct {
-    const h5_unsealed *structure; /* NULL: none, what the lane computes is nothing */
-    const uint8_t *at;
-    size_t blocks;
-} h5_lane;
-
-/* Mix `blocks` blocks of every lane. */
-static void h5_mix_lanes(h5_lane *lanes, size_t blocks, uint32_t *states_a, uint32_t *states_b, uint32_t *states_c)
-{
-    uint32_t a[H5_LANES], b[H5_LANES], c[H5_LANES];
-    const uint8_t *at[H5_LANES];
-    for (int i = 0; i < H5_LANES; i++) {
-        a[i] = states_a[i], b[i] = states_b[i], c[i] = states_c[i];
-        at[i] = lanes[i].at;
-    }
-    for (size_t block = 0; block < blocks; block++) {
-        for (int i = 0; i < H5_LANES; i++) {
-            a[i] += h5_word(at[i] + 12 * block);
-            b[i] += h5_word(at[i] + 12 * block + 4);
-            c[i] += h5_word(at[i] + 12 * block + 8);
-        }
-#define H5_MIX(x, y, z, bits) \
-    for (int i = 0; i < H5_LANES; i++) x[i] = (x[i] - z[i]) ^ h5_rotate(z[i], bits), z[i] += y[i];
-        H5_MIX(a, b, c, 4)
-        H5_MIX(b, c, a, 6)
-        H5_MIX(c, a, b, 8)
-        H5_MIX(a, b, c, 16)
-        H5_MIX(b, c, a, 19)
-        H5_MIX(c, a, b, 4)
-#undef H5_MIX
-    }
-    for (int i = 0; i < H5_LANES; i++) {
-        states_a[i] = a[i], states_b[i] = b[i], states_c[i] = c[i];
-        lanes[i].at += 12 * blocks;
-        lanes[i].blocks -= blocks;
-    }
-}
-
-/* Write the checksum of each of `count` structures (none empty) behind it. */
-static void h5_seal(uint8_t *data, const h5_unsealed *structures, size_t count)
+/* Write the checksum of each of `count` structures (none empty) behind it. level: see simd.h. */
+static void h5_seal(int level, uint8_t *data, const h5_unsealed *structures, size_t count)
 {
     uint32_t a[H5_LANES] = {0}, b[H5_LANES] = {0}, c[H5_LANES] = {0};
-    h5_lane lanes[H5_LANES];
+    const h5_unsealed *in_lane[H5_LANES] = {NULL}; /* NULL: what the lane computes is nothing */
+    const uint8_t *at[H5_LANES];
+    size_t blocks[H5_LANES]; /* of 12 bytes, that are left; a tail of 1 to 12 bytes follows them */
     const h5_unsealed *next = structures, *end = structures + count;
-    size_t busy = count < H5_LANES ? count : H5_LANES;
-    memset(lanes, 0, sizeof lanes);
     for (;;) {
         int shortest = -1;
         for (int i = 0; i < H5_LANES; i++) {
-            if (lanes[i].structure == NULL && next < end) {
-                lanes[i].structure = next;
-                lanes[i].at = data + next->start;
-                lanes[i].blocks = (size_t)(next->length - 1) / 12;
+            if (in_lane[i] == NULL && next < end) {
+                in_lane[i] = next;
+                at[i] = data + next->start;
+                blocks[i] = (size_t)(next->length - 1) / 12;
                 a[i] = b[i] = c[i] = h5_lookup3_start((size_t)next++->length);
             }
-            if (lanes[i].structure != NULL && (shortest < 0 || lanes[i].blocks < lanes[shortest].blocks))
+            if (in_lane[i] != NULL && (shortest < 0 || blocks[i] < blocks[shortest]))
                 shortest = i;
         }
-        if (busy == 0)
+        if (shortest < 0)
             return;
+        size_t step = blocks[shortest];
         for (int i = 0; i < H5_LANES; i++)
-            if (lanes[i].structure == NULL)
-                lanes[i].at = lanes[shortest].at; /* it reads along */
-        h5_mix_lanes(lanes, lanes[shortest].blocks, a, b, c);
-        const h5_unsealed *done = lanes[shortest].structure;
+            if (in_lane[i] == NULL)
+                at[i] = at[shortest], blocks[i] = step; /* it reads along */
+        SIMD_CALL(level, h5_mix_lanes, (at, step, a, b, c));
+        for (int i = 0; i < H5_LANES; i++)
+            at[i] += 12 * step, blocks[i] -= step;
+        const h5_unsealed *done = in_lane[shortest];
         size_t tail = (size_t)(done->length - 1) % 12 + 1;
-        uint32_t sum = h5_lookup3_end(lanes[shortest].at, tail, a[shortest], b[shortest], c[shortest]);
+        uint32_t sum = h5_lookup3_end(at[shortest], tail, a[shortest], b[shortest], c[shortest]);
         h5_store(data + done->start + done->length, sum, 4);
-        lanes[shortest].structure = NULL;
-        busy -= next == end;
+        in_lane[shortest] = NULL;
     }
 }
 

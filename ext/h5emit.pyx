@@ -45,7 +45,7 @@ cdef class Emitter:
     message, that of variable-length text for `str` and `bytes`. compact_limit(storage): bytes up to which an array
     lies in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
     cannot take. store(data, storage): writes a larger array by `payload` and `append`, and returns the bodies of its
-    data layout and filter pipeline messages.
+    data layout and filter pipeline messages. level: of the instruction set, as `h5burst.kernels.simd` counts them.
     """
 
     cdef Survey rules
@@ -61,8 +61,10 @@ cdef class Emitter:
     cdef h5_heap heap
     cdef size_t sealed        # bytes of `out` in which no checksum is missing
     cdef uint64_t base        # address of the first byte in `out`
+    cdef int level            # instruction set, see simd.h
 
-    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, write):
+    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, write, int level):
+        self.level = level
         self.rules = Survey(nodes, escapes, describe, compact_limit, scalar_limit, check)
         self.array_type, _, self.null_type = nodes
         self.escape_link, self.escape_attribute = escapes
@@ -126,7 +128,7 @@ cdef class Emitter:
         return address
 
     cdef void seal(self):
-        h5_seal(self.out.data, <h5_unsealed *>self.unsealed.data, self.unsealed.length // sizeof(h5_unsealed))
+        h5_seal(self.level, self.out.data, <h5_unsealed *>self.unsealed.data, self.unsealed.length // sizeof(h5_unsealed))
         self.unsealed.length = 0
         self.sealed = self.out.length
 

@@ -15,7 +15,7 @@ cdef extern from "h5bytes.h" nogil:
 cdef extern from "h5checksums.h" nogil:
     ctypedef struct h5_unsealed:
         pass
-    void h5_seal(uint8_t *data, const h5_unsealed *structures, size_t count)
+    void h5_seal(int level, uint8_t *data, const h5_unsealed *structures, size_t count)
 
 cdef extern from "h5messages.h" nogil:
     const int H5_DATASPACE, H5_DATATYPE, H5_LINK, H5_DATA_LAYOUT, H5_FILTER_PIPELINE, H5_ATTRIBUTE

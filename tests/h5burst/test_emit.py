@@ -12,8 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from h5burst import emit
+from h5burst.kernels import simd
 from h5burst.tree import Array, Group, Storage
 from reference.hdf5_tree import content, every_kind, write_plainly
 
@@ -134,6 +137,19 @@ def test_the_same_tree_gives_the_same_bytes_with_any_number_of_threads() -> None
         emit.write(stream, every_kind(), storage=Storage("gzip", 4), threads=threads)
         files.append(stream.getvalue())
     assert files[0] == files[1] == files[2]
+
+
+@given(st.lists(st.integers(0, 900), max_size=40), st.sampled_from(simd.available()))
+def test_checksums_of_headers_of_any_lengths_side_by_side(lengths: list[int], variant: str) -> None:
+    """libhdf5 reads no header whose checksum is wrong."""
+    values = {f"{number}": np.arange(length, dtype=np.uint8) for number, length in enumerate(lengths)}
+    stream = io.BytesIO()
+    with simd.forced(variant):
+        emit.write(stream, Group({name: Array(data) for name, data in values.items()}))
+    with h5py.File(stream, "r") as file:
+        assert sorted(file) == sorted(values)
+        for name, data in values.items():
+            assert np.array_equal(file[name], data)
 
 
 def test_a_stream_is_left_at_its_end_and_is_a_file() -> None:

@@ -32,6 +32,7 @@ from h5burst._ext.h5emit import Emitter, NotCovered
 from h5burst._ext.preallocate import preallocate
 from h5burst.emit import datalayouts, superblock
 from h5burst.emit.datatypes import datatype_message
+from h5burst.kernels import simd
 from h5burst.tree import Array, Group, Storage, escape_attribute, escape_link
 
 __all__ = ["NotCovered", "complete", "write"]
@@ -119,6 +120,7 @@ def _write(
         check=plan,
         store=store,
         write=sink.write,
+        level=simd.level(),
     )
     if start:
         emitter.start_at(start)
