@@ -5,6 +5,8 @@
 cimport cython
 cimport numpy as cnp
 from cpython.buffer cimport PyBUF_READ
+from cpython.dict cimport PyDict_Next
+from cpython.object cimport PyObject
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
@@ -49,7 +51,8 @@ cdef class Emitter:
     """
 
     cdef Survey rules
-    cdef object array_type, null_type, escape_link, escape_attribute, store, write
+    cdef Nodes nodes
+    cdef object null_type, escape_link, escape_attribute, store, write
     cdef Datatype utf8, ascii, boolean, integer, real, complex_number
     cdef h5_bytes out         # bytes of the file not yet handed over
     cdef h5_bytes unsealed    # headers in `out` whose checksums are not computed yet
@@ -66,7 +69,7 @@ cdef class Emitter:
     def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, write, int level):
         self.level = level
         self.rules = Survey(nodes, escapes, describe, compact_limit, scalar_limit, check)
-        self.array_type, _, self.null_type = nodes
+        self.nodes, self.null_type = self.rules.nodes, nodes[2]
         self.escape_link, self.escape_attribute = escapes
         self.store, self.write = store, write
         self.utf8 = Datatype(None, describe(str), True)
@@ -144,11 +147,13 @@ cdef class Emitter:
     cdef uint64_t group(self, node) except 0:
         cdef size_t mark = self.links.length, start, count = 0
         cdef uint64_t address, heap = H5_UNDEFINED, tree = H5_UNDEFINED
-        for name, child in (<dict>node.children).items():
-            address = self.dataset(child) if type(child) is self.array_type else self.group(child)
+        cdef dict children = self.nodes.children(node)
+        self.nodes.fetch(children, True)
+        for name, child in children.items():
+            address = self.dataset(child) if self.nodes.is_array(child) else self.group(child)
             self.link(name, address)
             count += 1
-        self.gather_attributes(<dict>node.attrs)
+        self.gather_attributes(<dict>self.nodes.group_attrs(node))
         if count > COMPACT_LINKS:
             h5_put_dense_links(&self.out, self.base, &self.links, mark, count, &heap, &tree)
             count = 0
@@ -170,10 +175,10 @@ cdef class Emitter:
 
     cdef uint64_t dataset(self, node) except 0:
         cdef Datatype datatype
-        data = node.data
+        data, storage = self.nodes.data(node), self.nodes.storage(node)
         if isinstance(data, cnp.ndarray):
             datatype = self.rules.datatype(dtype_of(<cnp.ndarray>data))
-            if self.rules.is_compact(<cnp.ndarray>data, datatype, node.storage):
+            if self.rules.is_compact(<cnp.ndarray>data, datatype, storage):
                 return self.compact_dataset(<cnp.ndarray>data, datatype, node)
             if datatype.text:
                 return self.text_dataset(<cnp.ndarray>data, node)
@@ -183,13 +188,13 @@ cdef class Emitter:
         if isinstance(data, self.null_type):
             return self.null_dataset(self.rules.datatype(data.dtype), node)
         datatype = self.rules.datatype(data.dtype)
-        if self.rules.fits_header(source_bytes(data), node.storage):
+        if self.rules.fits_header(source_bytes(data), storage):
             return self.compact_dataset(whole_source(data), datatype, node)
         return self.chunked_dataset(data, datatype, node)
 
     cdef uint64_t null_dataset(self, Datatype datatype, node) except 0:
         cdef size_t start
-        self.gather_attributes(<dict>node.attrs)
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, H5_NULL_SPACE, NULL, SPACE_LATE)
         h5_put_contiguous_layout(&self.out, H5_UNDEFINED, 0)
         return self.end_object(start)
@@ -205,7 +210,7 @@ cdef class Emitter:
         else:
             array = cnp.PyArray_GETCONTIGUOUS(array)
             elements = cnp.PyArray_DATA(array)
-        self.gather_attributes(<dict>node.attrs)
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
                                    SPACE_EARLY if size else SPACE_LATE)
         if size:
@@ -222,7 +227,7 @@ cdef class Emitter:
         cdef uint64_t size = self.references.length, address
         cdef size_t start
         address = self.payload(PyMemoryView_FromMemory(<char *>self.references.data, <Py_ssize_t>size, PyBUF_READ))
-        self.gather_attributes(<dict>node.attrs)
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
                                    SPACE_LATE)
         h5_put_contiguous_layout(&self.out, address, size)
@@ -236,8 +241,8 @@ cdef class Emitter:
         cdef int rank = len(data.shape), axis
         for axis in range(rank):
             shape[axis] = data.shape[axis]
-        layout, pipeline = self.store(data, node.storage)
-        self.gather_attributes(<dict>node.attrs)
+        layout, pipeline = self.store(data, self.nodes.storage(node))
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, rank, shape, SPACE_INCREMENTAL)
         self.put_message(H5_FILTER_PIPELINE, pipeline, H5_CONSTANT)
         self.put_message(H5_DATA_LAYOUT, layout, 0)

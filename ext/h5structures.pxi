@@ -2,6 +2,11 @@
 cdef extern from "Python.h":
     int64_t PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
 
+cdef extern from "h5nodes.h":
+    Py_ssize_t h5_slot_offset(object type, const char *name) except -1
+    PyObject *h5_slot(object node, Py_ssize_t offset) except NULL
+    void h5_prefetch(const void *) nogil
+
 cdef extern from "h5bytes.h" nogil:
     const uint64_t H5_UNDEFINED
     ctypedef struct h5_bytes:

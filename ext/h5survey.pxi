@@ -29,10 +29,73 @@ cdef class Datatype:
 
 
 @cython.final
+cdef class Nodes:
+    """The classes of arrays and groups, and where their objects keep what they consist of."""
+
+    cdef object array_type, group_type
+    cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot
+
+    def __init__(self, array_type, group_type):
+        self.array_type, self.group_type = array_type, group_type
+        self.data_slot = h5_slot_offset(array_type, b"data")
+        self.array_attrs_slot = h5_slot_offset(array_type, b"attrs")
+        self.storage_slot = h5_slot_offset(array_type, b"storage")
+        self.children_slot = h5_slot_offset(group_type, b"children")
+        self.group_attrs_slot = h5_slot_offset(group_type, b"attrs")
+
+    cdef inline bint is_array(self, node):
+        return type(node) is self.array_type
+
+    cdef inline object data(self, node):
+        return <object>h5_slot(node, self.data_slot)
+
+    cdef inline object array_attrs(self, node):
+        return <object>h5_slot(node, self.array_attrs_slot)
+
+    cdef inline object storage(self, node):
+        return <object>h5_slot(node, self.storage_slot)
+
+    cdef inline object children(self, group):
+        return <object>h5_slot(group, self.children_slot)
+
+    cdef inline object group_attrs(self, group):
+        return <object>h5_slot(group, self.group_attrs_slot)
+
+    cdef int fetch(self, dict children, bint elements) except -1:
+        """Let the cache fetch the nodes and what they consist of, with the elements of arrays if they are to be copied.
+
+        A tree is thousands of small objects all over the memory: to wait for each in turn takes longer than to write it.
+        """
+        cdef PyObject *name
+        cdef PyObject *node
+        cdef PyObject *data
+        cdef Py_ssize_t at = 0
+        while PyDict_Next(children, &at, &name, &node):
+            h5_prefetch(node)
+        at = 0
+        while PyDict_Next(children, &at, &name, &node):
+            if self.is_array(<object>node):
+                h5_prefetch(h5_slot(<object>node, self.data_slot))
+                h5_prefetch(h5_slot(<object>node, self.array_attrs_slot))
+            elif type(<object>node) is self.group_type:
+                h5_prefetch(h5_slot(<object>node, self.children_slot))
+        at = 0
+        while PyDict_Next(children, &at, &name, &node):
+            if self.is_array(<object>node):
+                data = h5_slot(<object>node, self.data_slot)
+                if type(<object>data) is cnp.ndarray:
+                    h5_prefetch(cnp.PyArray_DIMS(<cnp.ndarray>data))
+                    if elements:
+                        h5_prefetch(cnp.PyArray_DATA(<cnp.ndarray>data))
+        return 0
+
+
+@cython.final
 cdef class Survey:
     """Rules of what is covered, and the datatypes met. For the arguments see `Emitter`."""
 
-    cdef object array_type, group_type, null_type, escape_link, escape_attribute
+    cdef Nodes nodes
+    cdef object null_type, escape_link, escape_attribute
     cdef object describe, compact_limit, check
     cdef Py_ssize_t scalar_limit, limit
     cdef object limit_storage  # for which `limit` was asked last
@@ -40,7 +103,8 @@ cdef class Survey:
     cdef Datatype latest  # the one asked for last
 
     def __init__(self, nodes, escapes, describe, compact_limit, scalar_limit, check):
-        self.array_type, self.group_type, self.null_type = nodes
+        array_type, group_type, self.null_type = nodes
+        self.nodes = Nodes(array_type, group_type)
         self.escape_link, self.escape_attribute = escapes
         self.describe, self.compact_limit, self.check = describe, compact_limit, check
         self.scalar_limit = scalar_limit
@@ -52,39 +116,41 @@ cdef class Survey:
         cdef Py_ssize_t total = 0
         if depth > DEEPEST:
             raise NotCovered("groups nested too deep")
-        if type(node.children) is not dict:
+        if type(node) is not self.nodes.group_type:
+            raise NotCovered(f"a node of type {type(node).__name__}")
+        children = self.nodes.children(node)
+        if type(children) is not dict:
             raise NotCovered("children that are not a dict")
-        for name, child in (<dict>node.children).items():
+        self.nodes.fetch(<dict>children, False)
+        for name, child in (<dict>children).items():
             total += survey_name(name, self.escape_link)
-            if type(child) is self.array_type:
+            if self.nodes.is_array(child):
                 self.survey_array(child)
-            elif type(child) is self.group_type:
-                self.survey_group(child, depth + 1)
             else:
-                raise NotCovered(f"a node of type {type(child).__name__}")
+                self.survey_group(child, depth + 1)
         if total > LARGEST_HEAP:
             raise NotCovered("names that fill a heap")
-        return self.survey_attributes(node.attrs)
+        return self.survey_attributes(self.nodes.group_attrs(node))
 
     cdef int survey_array(self, node) except -1:
         cdef Datatype datatype
-        data = node.data
+        data, storage = self.nodes.data(node), self.nodes.storage(node)
         if isinstance(data, cnp.ndarray):
             datatype = self.datatype(dtype_of(<cnp.ndarray>data))
             if datatype.text:
                 survey_text(<cnp.ndarray>data)
             if cnp.PyArray_NDIM(<cnp.ndarray>data) > HIGHEST_RANK:
                 raise NotCovered("more axes than HDF5 has")
-            if not datatype.text and not self.is_compact(<cnp.ndarray>data, datatype, node.storage):
-                self.check(data, node.storage)
+            if not datatype.text and not self.is_compact(<cnp.ndarray>data, datatype, storage):
+                self.check(data, storage)
         elif isinstance(data, self.null_type):
             self.datatype(data.dtype)
         elif data is not None:
             survey_source(data)
             self.datatype(data.dtype)
-            if not self.fits_header(source_bytes(data), node.storage):
-                self.check(data, node.storage)
-        return self.survey_attributes(node.attrs)
+            if not self.fits_header(source_bytes(data), storage):
+                self.check(data, storage)
+        return self.survey_attributes(self.nodes.array_attrs(node))
 
     cdef int survey_attributes(self, attrs) except -1:
         cdef Py_ssize_t total = 0

@@ -1,0 +1,40 @@
+/* h5nodes.h — the slots of Python objects, read as memory, and fetched into the cache before they are needed.
+ *
+ * A tree is thousands of small objects scattered over memory. To wait for each in turn costs more than to write them. */
+#ifndef H5BURST_NODES_H
+#define H5BURST_NODES_H
+
+#include <Python.h>
+#include <structmember.h>
+
+#if defined(__GNUC__)
+#define h5_prefetch(address) __builtin_prefetch(address)
+#else
+#define h5_prefetch(address) ((void)(address))
+#endif
+
+/* Where an object of this class keeps the attribute, which must be one of its `__slots__`; -1 with an exception set. */
+static Py_ssize_t h5_slot_offset(PyObject *type, const char *name)
+{
+    Py_ssize_t offset = -1;
+    PyObject *descriptor = PyObject_GetAttrString(type, name);
+    if (descriptor == NULL)
+        return -1;
+    if (Py_IS_TYPE(descriptor, &PyMemberDescr_Type) && PyType_Check(type) && PyDescr_TYPE(descriptor) == (PyTypeObject *)type)
+        offset = ((PyMemberDescrObject *)descriptor)->d_member->offset;
+    else
+        PyErr_Format(PyExc_TypeError, "%R of %R is no slot", descriptor, type);
+    Py_DECREF(descriptor);
+    return offset;
+}
+
+/* What lies in a slot: a borrowed reference, NULL with an exception set for an empty one. */
+static inline PyObject *h5_slot(PyObject *object, Py_ssize_t offset)
+{
+    PyObject *value = *(PyObject **)((char *)object + offset);
+    if (value == NULL)
+        PyErr_SetString(PyExc_AttributeError, "a node without one of its attributes");
+    return value;
+}
+
+#endif
