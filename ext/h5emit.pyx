@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 import math
+import os
 
 import numpy as np
 
@@ -40,7 +41,11 @@ def lookup3(bytes data) -> int:
 
 @cython.final
 cdef class Emitter:
-    """Writes a tree's bytes, from the start of the file, through `write(view)`, which takes the whole of a view.
+    """Writes a tree's bytes, from the start of the file, through `sink`.
+
+    sink: `write(view)` takes the whole of a view. `descriptor()` is asked once, when the file turns out to be large:
+    the descriptor of a file that a thread may write to at its position, or -1; `expect(size)` says how many bytes that
+    thread will write next.
 
     nodes: the classes of arrays, of groups and of values without elements (which have a `dtype`). escapes: the
     functions that make a link or attribute name one that HDF5 holds. describe(dtype): the body of its datatype
@@ -52,7 +57,7 @@ cdef class Emitter:
 
     cdef Survey rules
     cdef Nodes nodes
-    cdef object null_type, escape_link, escape_attribute, store, write
+    cdef object null_type, escape_link, escape_attribute, store, sink
     cdef Datatype utf8, ascii, boolean, integer, real, complex_number
     cdef h5_bytes out         # bytes of the file not yet handed over
     cdef h5_bytes unsealed    # headers in `out` whose checksums are not computed yet
@@ -65,13 +70,15 @@ cdef class Emitter:
     cdef size_t sealed        # bytes of `out` in which no checksum is missing
     cdef uint64_t base        # address of the first byte in `out`
     cdef int level            # instruction set, see simd.h
+    cdef h5_writer *writer    # computes checksums and writes, from the second buffer on
+    cdef bint alone           # there is no such thread
 
-    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, write, int level):
+    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, sink, int level):
         self.level = level
         self.rules = Survey(nodes, escapes, describe, compact_limit, scalar_limit, check)
         self.nodes, self.null_type = self.rules.nodes, nodes[2]
         self.escape_link, self.escape_attribute = escapes
-        self.store, self.write = store, write
+        self.store, self.sink = store, sink
         self.utf8 = Datatype(None, describe(str), True)
         self.ascii = Datatype(None, describe(bytes), True)
         self.boolean = self.rules.datatype(np.dtype(np.bool_))
@@ -80,6 +87,7 @@ cdef class Emitter:
         self.complex_number = self.rules.datatype(np.dtype(np.complex128))
 
     def __dealloc__(self):
+        h5_writer_end(self.writer)
         h5_free(&self.out)
         h5_free(&self.unsealed)
         h5_free(&self.links)
@@ -97,19 +105,18 @@ cdef class Emitter:
         self.rules.survey_group(tree, 0)
         return self.group(tree)
 
-    def flush(self) -> int:
-        """Hand over what is gathered. Returns the address of the next byte."""
-        h5_heap_close(&self.heap, &self.out)
-        if self.out.failed or self.links.failed or self.attributes.failed or self.references.failed:
-            raise MemoryError()
-        if self.unsealed.failed:
-            raise MemoryError()
-        if self.out.length:
-            self.seal()
-            self.write(PyMemoryView_FromMemory(<char *>self.out.data, <Py_ssize_t>self.out.length, PyBUF_READ))
-            self.base += self.out.length
-            self.out.length = self.sealed = 0
+    def finish(self) -> int:
+        """Write what is gathered, and wait until it is written. Returns the address of the next byte."""
+        self.flush()
+        self.wait()
         return self.base
+
+    def close(self):
+        """End the thread that writes; nothing may be emitted any more."""
+        with nogil:
+            h5_writer_end(self.writer)
+        self.writer = NULL
+        self.alone = True
 
     def payload(self, const uint8_t[::1] view) -> int:
         """Write raw bytes. Returns their address."""
@@ -119,8 +126,10 @@ cdef class Emitter:
             h5_put_bytes(&self.out, &view[0] if view.shape[0] else NULL, <size_t>view.shape[0])
             self.flush_if_full()
             return address
-        address = self.flush()
-        self.write(memoryview(view))
+        self.flush()
+        self.wait()
+        address = self.base
+        self.sink.write(memoryview(view))
         self.base += <uint64_t>view.shape[0]
         return address
 
@@ -130,16 +139,51 @@ cdef class Emitter:
         h5_put_bytes(&self.out, PyBytes_AS_STRING(metadata), <size_t>PyBytes_GET_SIZE(metadata))
         return address
 
+    cdef int flush(self) except -1:
+        """Hand over what is gathered: to the thread, if there is one and it is worth the while."""
+        h5_heap_close(&self.heap, &self.out)
+        if self.out.failed or self.links.failed or self.attributes.failed or self.references.failed:
+            raise MemoryError()
+        if self.unsealed.failed:
+            raise MemoryError()
+        if not self.out.length:
+            return 0
+        cdef uint64_t length = self.out.length
+        if self.out.length >= FLUSH_BYTES and self.base and not self.alone and self.writer == NULL:
+            self.writer = h5_writer_start(self.sink.descriptor(), self.level)
+            self.alone = self.writer == NULL
+        self.wait()
+        if self.out.length >= FLUSH_BYTES and self.writer != NULL:
+            self.sink.expect(length)
+            with nogil:
+                h5_writer_give(self.writer, &self.out, &self.unsealed)
+        else:
+            self.seal()
+            self.sink.write(PyMemoryView_FromMemory(<char *>self.out.data, <Py_ssize_t>length, PyBUF_READ))
+        self.base += length
+        self.out.length = self.sealed = 0
+        return 0
+
+    cdef int wait(self) except -1:
+        """Until the thread has written what it was given."""
+        cdef int error = 0
+        if self.writer != NULL:
+            with nogil:
+                error = h5_writer_wait(self.writer)
+        if error:
+            raise OSError(error, os.strerror(error))
+        return 0
+
     cdef void seal(self):
         h5_seal(self.level, self.out.data, <h5_unsealed *>self.unsealed.data, self.unsealed.length // sizeof(h5_unsealed))
         self.unsealed.length = 0
         self.sealed = self.out.length
 
     cdef int flush_if_full(self) except -1:
-        if self.out.length >= self.sealed + SEALED_BYTES and not self.out.failed and not self.unsealed.failed:
-            self.seal()
         if self.out.length >= FLUSH_BYTES or self.out.failed:
             self.flush()
+        elif self.writer == NULL and self.out.length >= self.sealed + SEALED_BYTES and not self.unsealed.failed:
+            self.seal()
         return 0
 
     # ---- groups and datasets ------------------------------------------------------------------------------------

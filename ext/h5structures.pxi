@@ -22,6 +22,14 @@ cdef extern from "h5checksums.h" nogil:
         pass
     void h5_seal(int level, uint8_t *data, const h5_unsealed *structures, size_t count)
 
+cdef extern from "h5writer.h" nogil:
+    ctypedef struct h5_writer:
+        pass
+    h5_writer *h5_writer_start(int descriptor, int level)
+    int h5_writer_wait(h5_writer *)
+    int h5_writer_give(h5_writer *, h5_bytes *out, h5_bytes *unsealed)
+    void h5_writer_end(h5_writer *)
+
 cdef extern from "h5messages.h" nogil:
     const int H5_DATASPACE, H5_DATATYPE, H5_LINK, H5_DATA_LAYOUT, H5_FILTER_PIPELINE, H5_ATTRIBUTE
     const int H5_CONSTANT, H5_NULL_SPACE, H5_MESSAGE_LIMIT

@@ -135,10 +135,13 @@ def temporary_name(name: str) -> str:
 
 @contextlib.contextmanager
 def explaining(path: str | os.PathLike[str], verb: str) -> Iterator[None]:
-    """Let an `OSError` about `path` name it and say what to do; the class stays the one that fits the reason."""
+    """Let an `OSError` about `path` name it and say what to do; the class stays the one that fits the reason.
+
+    What libhdf5 meets comes as any class, depending on what it was asked for: a full disk may be a `ValueError`.
+    """
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         number = error_number(error)
         foreign = isinstance(error, OSError) and error.filename is not None and not _concerns(error.filename, path)
         if number is None or foreign:

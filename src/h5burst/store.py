@@ -93,7 +93,7 @@ def graft(
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
     validate(node, storage=storage, path=(*_names(parent), *path))
-    with _changing:
+    with _changing, durable.explaining(parent.file.filename, "change"):
         group = _group_at(parent, path[:-1])
         link = escape_link(path[-1])
         if not _linked(group, link):
@@ -114,7 +114,7 @@ def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str
     Raises `KeyError` where there is no such object, `UnsupportedValueError` before anything is changed.
     """
     check_attributes(attrs, (*_names(parent), *path))
-    with _changing:
+    with _changing, durable.explaining(parent.file.filename, "change"):
         target = parent["/".join(map(escape_link, path))] if path else parent
         grafting.write_attributes(target, attrs)
 

@@ -36,6 +36,7 @@ def tree(generation: int) -> Group:
         {
             "large": Array(numbers),
             "packed": Array(numbers % 1000, storage=Storage("gzip")),
+            "many": Group({str(i): Array(numbers[: 6000 + i]) for i in range(70)}),  # more than one buffer
             "small": Group({str(i): Array(np.arange(i), {"generation": generation}) for i in range(20)}),
         },
         {"generation": generation},
@@ -56,7 +57,7 @@ def generation_of(path: Path) -> int:
 
 def save(path: Path, generation: int, route: str) -> None:
     if route == "native":
-        store.write_tree(path, tree(generation), overwrite=True)
+        store.write_tree(path, tree(generation), overwrite=True, threads=2)
         return
     with (
         durable.replacing(path, overwrite=True) as temporary,

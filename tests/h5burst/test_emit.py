@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import os
@@ -180,13 +181,56 @@ def large_tree() -> Group:
 counts_blocks = pytest.mark.skipif(not hasattr(os.stat_result, "st_blocks"), reason="no file tells what room it takes")
 
 
-@counts_blocks
-def test_no_room_on_the_disk_is_kept_beyond_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_file_holds_what_a_stream_does_whoever_writes_it(tmp_path: Path, threads: int) -> None:
     plain = io.BytesIO()
     emit.write(plain, large_tree())
     path = tmp_path / "large.h5"
-    emit.write(path, large_tree())
+    emit.write(path, large_tree(), threads=threads)
     assert path.read_bytes() == plain.getvalue()
+    with open(tmp_path / "open.h5", "wb", buffering=0) as stream:
+        emit.write(stream, large_tree(), threads=threads)
+        assert stream.tell() == len(plain.getvalue())
+    assert (tmp_path / "open.h5").read_bytes() == plain.getvalue()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("most", [1 << 20, 3 << 20, 20 << 20])
+def test_a_write_that_fails_is_an_error_whoever_writes(tmp_path: Path, threads: int, most: int) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        with pytest.raises(OSError) as failed:
+            emit.write(tmp_path / "large.h5", large_tree(), threads=threads)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert failed.value.errno == errno.EFBIG
+    assert (tmp_path / "large.h5").read_bytes()[:8] == bytes(8)  # no HDF5 file
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_amid_a_large_file_leaves_no_thread(tmp_path: Path, threads: int) -> None:
+    class Broken:
+        shape, dtype = (4000, 500), np.dtype(np.float64)
+
+        def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+            raise RuntimeError("unreadable")
+
+    tree = large_tree()
+    tree.children["broken"] = Array(Broken())
+    running = len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").exists() else 0
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="unreadable"):
+            emit.write(tmp_path / "large.h5", tree, threads=threads)
+    if running:
+        assert len(list(Path("/proc/self/task").iterdir())) <= running + 2  # the pool's threads stay
+
+
+@counts_blocks
+def test_no_room_on_the_disk_is_kept_beyond_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "large.h5"
+    emit.write(path, large_tree())
     assert path.stat().st_blocks * 512 < path.stat().st_size + (1 << 20)
 
 

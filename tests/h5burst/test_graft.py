@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -125,6 +126,23 @@ def test_h5diff_finds_no_difference(tmp_path: Path) -> None:
         ["h5diff", "-v", tmp_path / "ours.h5", tmp_path / "theirs.h5"], capture_output=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_full_disk_is_said_to_be_one(tmp_path: Path) -> None:
+    """libhdf5 meets it while it creates a dataset, which h5py calls a ValueError."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "session.h5"
+    many = Group({str(number): Array(np.arange(6000) + number) for number in range(100)})
+    with store.open_file(path, "w") as opened:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+        try:
+            with pytest.raises(OSError, match="Cannot change") as failed:
+                store.graft(opened, ("many",), many)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert failed.value.errno == errno.EFBIG
+    assert failed.value.filename == str(path)
 
 
 # ---------------------------------------------------------------- layout

@@ -33,6 +33,7 @@ from h5burst._ext.preallocate import preallocate
 from h5burst.emit import datalayouts, superblock
 from h5burst.emit.datatypes import datatype_message
 from h5burst.kernels import simd
+from h5burst.threads import thread_count
 from h5burst.tree import Array, Group, Storage, escape_attribute, escape_link
 
 __all__ = ["NotCovered", "complete", "write"]
@@ -60,7 +61,7 @@ def write(
     before the first byte for a tree that only libhdf5 can write (or refuse), ValueError for a wrong codec, level or
     chunk shape. An interrupted write leaves what no reader takes for an HDF5 file, because the superblock comes last.
     """
-    with _Sink(target, flushing) as sink:
+    with _Sink(target, flushing, threads) as sink:
         _write(sink, tree, storage, threads)
 
 
@@ -80,7 +81,7 @@ def complete(
     array. Raises as `write`.
     """
     stream.seek(start)
-    with _Sink(stream, True) as sink:
+    with _Sink(stream, True, threads) as sink:
         _write(sink, tree, storage, threads, start, placed)
 
 
@@ -119,23 +120,26 @@ def _write(
         scalar_limit=chunks.COMPACT_LIMIT,
         check=plan,
         store=store,
-        write=sink.write,
+        sink=sink,
         level=simd.level(),
     )
-    if start:
-        emitter.start_at(start)
-    else:
-        emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
-    root = emitter.emit(tree)
-    sink.write_at_start(superblock.encode(root, emitter.flush()))
+    with contextlib.closing(emitter):
+        if start:
+            emitter.start_at(start)
+        else:
+            emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
+        root = emitter.emit(tree)
+        end = emitter.finish()
+    sink.write_at_start(superblock.encode(root, end))
 
 
 class _Sink:
     """Where the bytes go. A path is opened with the first of them: a tree that is not covered leaves it alone."""
 
-    def __init__(self, target: BinaryIO | str | os.PathLike[str], flushing: bool) -> None:
+    def __init__(self, target: BinaryIO | str | os.PathLike[str], flushing: bool, threads: int | None) -> None:
         self._target = target
         self._flushing = flushing
+        self._threads = threads
         self._stream: Any = None
         self._opened = contextlib.ExitStack()
         self._waiting = 0  # bytes that no one has asked the disk to take
@@ -149,7 +153,7 @@ class _Sink:
     def __exit__(self, *error: object) -> None:
         if self._preallocated:
             with contextlib.suppress(OSError):  # what is too much is free again when the file is gone
-                os.ftruncate(self._stream.fileno(), self._end)
+                os.ftruncate(self._stream.fileno(), os.fstat(self._stream.fileno()).st_size)
         self._opened.close()
 
     def write(self, view: memoryview) -> None:
@@ -158,21 +162,32 @@ class _Sink:
             self._stream = self._open(self._target)
             self._end = self._stream.tell()
         view = view.cast("B")
-        self._preallocate(view.nbytes)
+        self.expect(view.nbytes)
         while view:
             written = self._stream.write(view)
             if not written:
                 raise OSError(f"{getattr(self._stream, 'name', 'the stream')}: nothing more can be written")
             view = view[written:]
-            self._waiting += written
-            self._end += written
+
+    def descriptor(self) -> int:
+        """Of the file that a thread may write to instead; -1 if it is none, or if work has one thread alone."""
+        return self._stream.fileno() if self._is_file() and thread_count(self._threads) > 1 else -1
+
+    def expect(self, size: int) -> None:
+        """Take note that `size` bytes are written next; all before them have been."""
         if self._flushing and self._waiting >= FLUSHED_BYTES:
             self._start_flushing()
+        self._preallocate(size)
+        self._waiting += size
+        self._end += size
+
+    def _is_file(self) -> bool:
+        return isinstance(self._stream, io.FileIO)
 
     def _preallocate(self, size: int) -> None:
         """Room on the disk before the bytes come: found at once it is found faster, and lies in one piece."""
         end = self._end + size
-        if size < LARGE_BYTES or end <= self._preallocated or self._refused or not isinstance(self._stream, io.FileIO):
+        if size < LARGE_BYTES or end <= self._preallocated or self._refused or not self._is_file():
             return
         start = max(self._end, self._preallocated)
         self._preallocated = max(start + PREALLOCATED_BYTES, end)
@@ -180,10 +195,10 @@ class _Sink:
 
     def _start_flushing(self) -> None:
         """Let the disk take what was written while more is made, so that little is left for an fsync at the end."""
-        if hasattr(os, "posix_fadvise") and isinstance(self._stream, io.FileIO):
+        if hasattr(os, "posix_fadvise") and self._is_file():
             with contextlib.suppress(OSError):  # a mere wish
                 os.posix_fadvise(
-                    self._stream.fileno(), self._stream.tell() - self._waiting, self._waiting, os.POSIX_FADV_DONTNEED
+                    self._stream.fileno(), self._end - self._waiting, self._waiting, os.POSIX_FADV_DONTNEED
                 )
         self._waiting = 0
 
