@@ -17,7 +17,7 @@ enum {
     SYMBOLS = 286,          /* the literals and the codes of lengths */
     DISTANCES = 30,
     CODE_LENGTHS = 19,      /* symbols of the code in which code lengths are written */
-    LONGEST_CODE = 11,      /* of 15 allowed: four codes fit between two writes, and decoders look them up at once */
+    LONGEST_CODE = 12,      /* of 15 allowed: four codes fit between two writes, and decoders look them up at once */
     LONGEST_LENGTH_CODE = 7,
     OWN_CODE = 4,           /* header of a block that is not the last and has a code of its own */
     BLOCK_BYTES = 65535,    /* the most that a stored block holds */

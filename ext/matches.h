@@ -13,6 +13,7 @@ enum {
     SAMPLE_BYTES = 32768,
     HOPELESS_BYTES = 4096, /* of the sample; if matches save nothing there, look no further */
     HASH_BITS = 12,
+    LONGEST_MIXED_CODE = 11, /* of literals amid matches: libdeflate, which decodes those, looks up so many bits at once */
     PLACE_BITS = 14,       /* of the table of places in `parse` */
     MATCH_BITS = 10,       /* about what the codes of a length and a distance take */
     WINDOW = 32768,
@@ -22,6 +23,8 @@ enum {
     RUN_BITS = 4,          /* about what the literal before a run of itself takes */
     LONGEST_RUN = 16,      /* elements; no shorter than that, a repetition is as good */
     PATIENCE = 128,        /* elements looked up in vain before most are no longer, or none */
+    PACKED_PLACE_BITS = 16, /* of the table of places in `parse_packed` */
+    NO_CODE = 0x80,
     LONGEST_STRIDE = 64    /* longer elements, and those of no power of two, are looked at as bytes */
 };
 
@@ -178,15 +181,20 @@ static inline uint32_t place_hash(const uint8_t *p, size_t bytes) {
     return (uint32_t)(mixed >> (64 - PLACE_BITS));
 }
 
-/* What each byte takes in a code of literals, in bits, after a look at the first of them. Returns the average. */
-static float literal_costs(const uint8_t *data, size_t size, uint8_t *costs) {
+/* What each byte takes in a code of literals, in bits, after a look at the first of them. Returns the average, and in
+ * `values` how many different ones there are. */
+static float literal_costs(const uint8_t *data, size_t size, uint8_t *costs, unsigned *values) {
     uint32_t counts[LITERALS];
     uint64_t bits = 0;
     if (size > HOPELESS_BYTES) size = HOPELESS_BYTES;
     count_bytes(data, size, counts);
     counts[END_OF_BLOCK] = 1;
     code_lengths(counts, LITERALS, LONGEST_CODE, costs);
-    for (int byte = 0; byte < 256; byte++) bits += (uint64_t)costs[byte] * counts[byte];
+    *values = 0;
+    for (int byte = 0; byte < 256; byte++) {
+        bits += (uint64_t)costs[byte] * counts[byte];
+        *values += counts[byte] > 0;
+    }
     return (float)bits / (float)size;
 }
 
@@ -301,6 +309,72 @@ static inline size_t parse_runs(parsing *p, size_t at, uint8_t byte, size_t stri
     return at;
 }
 
+/* Bytes of few values as codes of 1, 2 or 4 bits, so that one comparison looks at a score of them. Returns 0 if there
+ * are more values than codes. count: a multiple of 8. */
+static inline int pack(const uint8_t *data, size_t count, unsigned width, uint8_t *packed) {
+    uint8_t codes[256];
+    unsigned used = 0;
+    memset(codes, NO_CODE, sizeof codes);
+    for (size_t i = 0; i < count; i += 8) {
+        uint64_t bits = 0;
+        uint8_t flags = 0;
+        for (unsigned k = 0; k < 8; k++) flags |= codes[data[i + k]];
+        for (unsigned k = 0; (flags & NO_CODE) && k < 8; k++)
+            if (codes[data[i + k]] == NO_CODE) codes[data[i + k]] = (uint8_t)used++;
+        if (used > 1u << width) return 0;
+        for (unsigned k = 0; k < 8; k++) bits |= (uint64_t)codes[data[i + k]] << (k * width);
+        for (unsigned byte = 0; byte < width; byte++) packed[i / 8 * width + byte] = (uint8_t)(bits >> (8 * byte));
+    }
+    memset(packed + count / 8 * width, 0, 8);
+    return 1;
+}
+
+/* 56 bits from an element on. */
+static inline uint64_t packed_at(const uint8_t *packed, size_t at, unsigned width) {
+    return (eight_bytes(packed + (at * width >> 3)) >> (at * width & 7)) << 8 >> 8;
+}
+
+static inline uint32_t packed_hash(uint64_t bits, unsigned width) {
+    const unsigned key = width == 1 ? 16 : width == 2 ? 20 : 24;
+    if (key == PACKED_PLACE_BITS) return (uint32_t)(bits & 0xffff);
+    return (uint32_t)((bits << (64 - key)) * 0x9e3779b97f4a7c15u >> (64 - PACKED_PLACE_BITS));
+}
+
+/* As `parse` for bytes of few values, with every place remembered; matches do not reach into earlier blocks. Returns
+ * where it stopped for want of data or room for matches, or `from` if there are more values than codes. */
+static inline size_t parse_packed(parsing *p, size_t from, unsigned width, float byte_bits) {
+    uint8_t packed[BLOCK_BYTES / 2 + 16];
+    uint16_t places[1 << PACKED_PLACE_BITS]; /* in the block, counted from 1 */
+    size_t least[17]; /* elements that a match must have, by the highest bit of its distance */
+    const uint8_t *data = p->data + from;
+    const size_t count = (p->stop - from) & ~(size_t)7, span = 56 / width;
+    size_t at = 0, literals = 0;
+    if (!pack(data, count, width, packed)) return from;
+    memset(places, 0, sizeof places);
+    for (int bit = 0; bit <= 16; bit++) least[bit] = (size_t)((float)(MATCH_BITS - 2 + bit) / byte_bits) + 1;
+    while (at + span <= count && p->block->matches + ROOM < MOST_MATCHES) {
+        uint64_t here = packed_at(packed, at, width);
+        uint16_t *place = &places[packed_hash(here, width)];
+        size_t distance = at + 1 - *place;
+        uint64_t differing = here ^ packed_at(packed, *place ? at - distance : at, width);
+        size_t length = differing ? lowest_bit(differing) / width : span;
+        if (!*place || distance > WINDOW || length < least[highest_bit((uint32_t)distance)]) {
+            *place = (uint16_t)++at;
+            continue;
+        }
+        while (!differing && at + length + span <= count) {
+            differing = packed_at(packed, at + length, width) ^ packed_at(packed, at + length - distance, width);
+            length += differing ? lowest_bit(differing) / width : span;
+        }
+        count_literals(data + literals, at - literals, p->counts);
+        add_match(p->block, at - literals, length, distance);
+        literals = at + length;
+        for (; at < literals; at++) places[packed_hash(packed_at(packed, at, width), width)] = (uint16_t)(at + 1);
+    }
+    p->literals = from + literals;
+    return from + at;
+}
+
 /* Find the matches of one block that begins at `from`; returns where it ends. stride: bytes of an element. */
 static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride, places *seen, parsed_block *block) {
     size_t stop = size - from < BLOCK_BYTES ? size : from + BLOCK_BYTES / stride * stride;
@@ -308,10 +382,17 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
     size_t key = stride == 1 ? 16 : stride == 4 ? 4 : 8;
     int run_byte = -1, one_run_byte = 1;
     parsing p = {.data = data, .stop = stop, .literals = from, .seen = seen, .block = block};
-    float byte_bits = literal_costs(data + from, stop - from, p.costs);
+    unsigned values;
+    float byte_bits = literal_costs(data + from, stop - from, p.costs, &values);
     memset(block->symbols, 0, sizeof block->symbols);
     memset(block->distances, 0, sizeof block->distances);
     block->matches = 0;
+    if (stride == 1 && values <= 16) {
+        at = values <= 2   ? parse_packed(&p, from, 1, byte_bits)
+             : values <= 4 ? parse_packed(&p, from, 2, byte_bits)
+                           : parse_packed(&p, from, 4, byte_bits);
+        counted = p.literals;
+    }
     while (at + 16 <= stop && block->matches + ROOM < MOST_MATCHES) {
         uint64_t value = eight_bytes(data + at);
         size_t next = at + stride * (1 + (misses >> 6)), first = next;
@@ -369,7 +450,7 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
 /* The codes of a parsed block, and how many bits it takes without their description. */
 static uint64_t make_codes(const parsed_block *block, uint8_t *lengths, uint8_t *distance_lengths) {
     uint64_t bits = 0;
-    code_lengths(block->symbols, SYMBOLS, LONGEST_CODE, lengths);
+    code_lengths(block->symbols, SYMBOLS, LONGEST_MIXED_CODE, lengths);
     code_lengths(block->distances, DISTANCES, LONGEST_CODE, distance_lengths);
     for (unsigned symbol = 0; symbol < SYMBOLS; symbol++) {
         unsigned over = symbol - 257, extra = symbol < 265 || symbol == 285 ? 0 : over / 4 - 1;

@@ -18,6 +18,7 @@ import numpy as np
 from h5burst import codecs
 from h5burst.buffers import Bytes, scratch
 from h5burst.codecs import ChunkError, Filter
+from h5burst.deflating import NO_PRECEDENT
 from h5burst.threads import bounded_map, parallel_map
 from h5burst.tree import BlockSource, Storage
 
@@ -160,15 +161,15 @@ def encode(
         raise ValueError(f"data of shape {tuple(data.shape)} for a plan of shape {plan.shape}")
 
     parts = _parts(data, plan)
-    quick = False
+    precedent = NO_PRECEDENT
     if plan.chunk_count >= MANY_CHUNKS:
         first = next(parts)
-        quick = codecs.is_quick_enough(_padded(first[2], plan), plan.filters, plan.dtype.itemsize)
+        precedent = codecs.precedent_of(_padded(first[2], plan), plan.filters, plan.dtype.itemsize)
         parts = chain([first], parts)
 
     def filtered(item: tuple[int, tuple[int, ...], np.ndarray[Any, Any]]) -> EncodedChunk:
         index, offset, part = item
-        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, quick=quick)
+        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, precedent)
         return EncodedChunk(index, offset, mask, payload)
 
     if not codecs.is_threaded(plan.filters):

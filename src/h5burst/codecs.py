@@ -11,6 +11,7 @@ import numpy as np
 from h5burst import deflating, plugins
 from h5burst._ext import shuffle as kernels
 from h5burst.buffers import Bytes, scratch
+from h5burst.deflating import NO_PRECEDENT, Precedent
 from h5burst.plugins import BLOSC, LZF, ZSTD
 from h5burst.tree import Storage
 
@@ -77,19 +78,22 @@ def can_decode(filters: Sequence[Filter]) -> bool:
     return all(step.id in (DEFLATE, SHUFFLE, FLETCHER32) or plugins.is_direct(step.id) for step in filters)
 
 
-def is_quick_enough(data: Bytes, filters: Sequence[Filter], itemsize: int) -> bool:
-    """Whether chunks like this one need but half an effort of deflate. It costs several times an `encode`."""
-    if [step.id for step in filters[:2]] != [SHUFFLE, DEFLATE] or _is_better_unshuffled(data, filters[1], itemsize):
-        return False
-    shuffled = scratch("shuffled", data.size)
-    kernels.shuffle(data, itemsize, shuffled)
-    return deflating.is_quick_enough(shuffled, filters[1].values[0], itemsize)
+def precedent_of(data: Bytes, filters: Sequence[Filter], itemsize: int) -> Precedent:
+    """What `encode` may go by for chunks of the same array. It costs several times an `encode`."""
+    for step in filters:
+        if step.id == DEFLATE and step.values[0] > 0:
+            if filters[0].id != SHUFFLE or _is_better_unshuffled(data, step, itemsize):
+                return deflating.precedent_of(data, step.values[0], 1, itemsize)
+            shuffled = scratch("shuffled", data.size)
+            kernels.shuffle(data, itemsize, shuffled)
+            return deflating.precedent_of(shuffled, step.values[0], itemsize)
+    return NO_PRECEDENT
 
 
 def encode(
-    data: Bytes, filters: Sequence[Filter], itemsize: int, *, quick: bool = False
+    data: Bytes, filters: Sequence[Filter], itemsize: int, precedent: Precedent = NO_PRECEDENT
 ) -> tuple[int, bytes | bytearray]:
-    """Filter mask and payload of one chunk. quick: `is_quick_enough` said so of a chunk of the same array."""
+    """Filter mask and payload of one chunk. precedent: of a chunk of the same array."""
     mask, planes = 0, 1
     current: Any = data
     for bit, step in enumerate(filters):
@@ -102,7 +106,7 @@ def encode(
         elif step.id == FLETCHER32:
             current = _with_checksum(current)
         else:
-            packed = _packed(current, step, planes, itemsize, quick)
+            packed = _packed(current, step, planes, itemsize, precedent)
             if packed is None:
                 mask |= 1 << bit
             else:
@@ -114,13 +118,13 @@ def _is_better_unshuffled(data: Bytes, codec: Filter, itemsize: int) -> bool:
     return codec.id == DEFLATE and codec.values[0] > 0 and deflating.is_better_unshuffled(data, itemsize)
 
 
-def _packed(data: Bytes, step: Filter, planes: int, itemsize: int, quick: bool) -> bytes | bytearray | None:
+def _packed(data: Bytes, step: Filter, planes: int, itemsize: int, precedent: Precedent) -> bytes | bytearray | None:
     """What a codec makes of a chunk, None where it does not get smaller: it is then left out of that chunk."""
     if step.id in (DEFLATE, ZSTD) and step.values[0] == 0:
         return None  # level 0 means no compression
     if step.id != DEFLATE:
         return plugins.compress(step.id, step.values, data, itemsize)
-    packed = deflating.compress(data, step.values[0], planes, itemsize if planes == 1 else 1, quick=quick)
+    packed = deflating.compress(data, step.values[0], planes, itemsize if planes == 1 else 1, precedent)
     return packed if len(packed) < data.size else None
 
 

@@ -9,6 +9,7 @@ quick to find (`ext/matches.h`); the rest goes to libdeflate.
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
@@ -29,6 +30,7 @@ _SURE_SHARE = 0.05  # beyond it the quick estimate is taken at its word
 # How long a result may be, compared with zlib's at the same level, by level.
 _LONGEST = (1.0, 1.01, 1.01, 1.01, 1.005, 1.005)
 _CLEARLY_SHORTER = 0.98
+_ALIKE = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
 _ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub calls the class an instance
 _HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
@@ -45,16 +47,32 @@ class Way(Enum):
     MATCHES = "matches"  # whatever a general compressor finds
 
 
-def compress(data: Bytes, level: int, planes: int, stride: int = 1, *, quick: bool = False) -> bytearray:
+@dataclass(frozen=True, slots=True)
+class Precedent:
+    """What trying several ways on one chunk has taught for others of the same array.
+
+    quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream clearly shorter than zlib does. way: for
+    others, what suits them, and `sizes`: what `Way.LITERALS` and `Way.FEW` make of a sample.
+    """
+
+    quick: bool = False
+    way: Way | None = None
+    sizes: tuple[int, int] = (0, 0)
+
+
+NO_PRECEDENT = Precedent()
+
+
+def compress(data: Bytes, level: int, planes: int, stride: int = 1, precedent: Precedent = NO_PRECEDENT) -> bytearray:
     """A zlib stream of `data`, which consists of `planes` stretches of equal length.
 
-    stride: bytes of an element of data that are not shuffled. quick: `is_quick_enough` said so of data like these.
+    stride: bytes of an element of data that are not shuffled.
     """
-    libdeflate_level = (_QUICK_LEVELS if quick else _SURE_LEVELS)[level]
+    libdeflate_level = (_QUICK_LEVELS if precedent.quick else _SURE_LEVELS)[level]
     if planes > 1:
         return _stream(data, _runs(data, planes, level), level, libdeflate_level, stride)
     if level <= _LAST_QUICK_LEVEL:
-        return _stream(data, [(0, data.size, _way(data, stride, level))], level, libdeflate_level, stride)
+        return _stream(data, [(0, data.size, _way(data, stride, level, precedent))], level, libdeflate_level, stride)
     both = (_stream(data, [(0, data.size, way)], level, libdeflate_level, stride) for way in (Way.FEW, Way.MATCHES))
     return min(both, key=len)
 
@@ -76,11 +94,17 @@ def _stream(data: Bytes, runs: list[tuple[int, int, Way]], level: int, libdeflat
     return stream
 
 
-def is_quick_enough(data: Bytes, level: int, planes: int) -> bool:
-    """Whether a lower level of libdeflate, too, makes a stream clearly shorter than zlib does. Tries both."""
-    if level > _LAST_QUICK_LEVEL or [way for _, _, way in _runs(data, planes, level)] != [Way.MATCHES]:
-        return False
-    return len(compress(data, level, planes, quick=True)) < _CLEARLY_SHORTER * len(zlib.compress(data.data, level))
+def precedent_of(data: Bytes, level: int, planes: int, stride: int = 1) -> Precedent:
+    """What `compress` may go by for chunks like this one. It costs several times as much as to compress the chunk."""
+    if level > _LAST_QUICK_LEVEL:
+        return NO_PRECEDENT
+    if planes == 1:
+        return Precedent(way=_way(data, stride, level, NO_PRECEDENT), sizes=_sample_sizes(data, stride))
+    if [way for _, _, way in _runs(data, planes, level)] != [Way.MATCHES]:
+        return NO_PRECEDENT
+    quick = Precedent(quick=True)
+    shorter = len(compress(data, level, planes, 1, quick)) < _CLEARLY_SHORTER * len(zlib.compress(data.data, level))
+    return quick if shorter else NO_PRECEDENT
 
 
 def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
@@ -99,14 +123,24 @@ def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
     return huffman.matched_size(sample, itemsize) < _CLEARLY_SHORTER * sum(literal - saved for literal, saved in gains)
 
 
-def _way(data: Bytes, stride: int, level: int) -> Way:
+def _way(data: Bytes, stride: int, level: int, precedent: Precedent) -> Way:
     """What suits unshuffled bytes: the quickest way whose result, on a sample, is not longer than zlib's."""
-    sample = data[max(0, data.size - LONGER_SAMPLE) // 2 // stride * stride :][:LONGER_SAMPLE]
-    longest = _LONGEST[level] * len(zlib.compress(sample.data, level))
-    for way in (Way.LITERALS, Way.FEW):
-        if len(_blocks(sample, way, stride)) <= longest:
-            return way
-    return Way.MATCHES
+    sizes = _sample_sizes(data, stride)
+    if precedent.way and all(abs(size / same - 1) < _ALIKE for size, same in zip(sizes, precedent.sizes, strict=True)):
+        return precedent.way
+    longest = _LONGEST[level] * len(zlib.compress(_sample(data, stride).data, level))
+    fitting = (way for way, size in zip((Way.LITERALS, Way.FEW), sizes, strict=True) if size <= longest)
+    return next(fitting, Way.MATCHES)
+
+
+def _sample(data: Bytes, stride: int) -> Bytes:
+    return data[max(0, data.size - LONGER_SAMPLE) // 2 // stride * stride :][:LONGER_SAMPLE]
+
+
+def _sample_sizes(data: Bytes, stride: int) -> tuple[int, int]:
+    """Bytes that literals, and that few matches, make of a sample."""
+    sample = _sample(data, stride)
+    return len(_blocks(sample, Way.LITERALS, stride)), len(_blocks(sample, Way.FEW, stride))
 
 
 def _runs(data: Bytes, planes: int, level: int) -> list[tuple[int, int, Way]]:

@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from h5burst import chunks, codecs, deflating, plugins
 from h5burst._ext import huffman
 from h5burst.chunks import ChunkError
+from h5burst.deflating import Way
 from h5burst.store import read_tree, write_tree
 from h5burst.tree import Array, Group, Storage
 
@@ -176,8 +177,8 @@ def test_any_bytes_come_back(data: Any, level: int, planes: int) -> None:
 
 def test_matches_are_used_only_where_they_pay() -> None:
     ways = [way for _, _, way in deflating._runs(PLANES["noise, then zeros"], 2, 4)]
-    assert ways == [deflating.Way.LITERALS, deflating.Way.MATCHES]
-    assert [way for _, _, way in deflating._runs(skewed(80_000), 2, 4)] == [deflating.Way.LITERALS]
+    assert ways == [Way.LITERALS, Way.MATCHES]
+    assert [way for _, _, way in deflating._runs(skewed(80_000), 2, 4)] == [Way.LITERALS]
 
 
 def numbers_with_zeros(size: int, dtype: str = "f8") -> Any:
@@ -187,10 +188,13 @@ def numbers_with_zeros(size: int, dtype: str = "f8") -> Any:
 
 
 def test_few_matches_are_looked_for_where_they_are_enough() -> None:
-    assert deflating._way(skewed(80_000), 1, 4) is deflating.Way.LITERALS
-    assert deflating._way(numbers_with_zeros(100_000).view(np.uint8), 8, 4) is deflating.Way.FEW
+    def way(data: Any, stride: int) -> Way:
+        return deflating._way(data.view(np.uint8), stride, 4, deflating.NO_PRECEDENT)
+
+    assert way(skewed(80_000), 1) is Way.LITERALS
+    assert way(numbers_with_zeros(100_000), 8) is Way.FEW
     text = np.frombuffer(b"".join(b"cell%07d " % n for n in range(10_000)), np.uint8)
-    assert deflating._way(text, 1, 4) is deflating.Way.MATCHES
+    assert way(text, 1) is Way.MATCHES
 
 
 def test_shuffle_is_left_out_where_whole_elements_repeat() -> None:
@@ -220,7 +224,7 @@ def test_half_the_effort_where_the_first_of_many_chunks_says_so(
     monkeypatch.setattr(chunks, "MANY_CHUNKS", 3)
     asked = []
     encode = codecs.encode
-    monkeypatch.setattr(codecs, "encode", lambda *args, quick: asked.append(quick) or encode(*args, quick=quick))
+    monkeypatch.setattr(codecs, "encode", lambda *args: asked.append(args[3].quick) or encode(*args))
     for values, level, quick in ((columns, 4, True), (columns, 6, False), (noise_too, 4, False), (columns, 0, False)):
         asked.clear()
         storage = Storage("gzip", level)
@@ -229,6 +233,42 @@ def test_half_the_effort_where_the_first_of_many_chunks_says_so(
         with h5py.File(tmp_path / "x.h5") as file:
             np.testing.assert_array_equal(file["x"][()], values)
     assert stored_bytes(columns, 4) <= h5py_bytes(columns, 4)
+
+
+def test_chunks_like_the_first_are_not_compared_with_zlib_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    compress = zlib.compress
+    monkeypatch.setattr(deflating.zlib, "compress", lambda *args: compared.append(1) or compress(*args))
+    zeros, others, text = (
+        values.view(np.uint8)
+        for values in (
+            numbers_with_zeros(1 << 17),
+            numbers_with_zeros(1 << 17),
+            RNG.integers(0, 5, 1 << 17) * 0x0101010101010101,
+        )
+    )
+    precedent = deflating.precedent_of(zeros, 4, 1, 8)
+    assert precedent.way is Way.FEW
+    for data, count in ((zeros, 0), (others, 0), (text, 1), (noise(1 << 20), 1)):
+        compared.clear()
+        alike = deflating.compress(data, 4, 1, 8, precedent)
+        assert len(compared) == count
+        assert alike == deflating.compress(data, 4, 1, 8)
+        assert zlib.decompress(alike) == data.tobytes()
+    assert deflating.precedent_of(zeros, 6, 1, 8) == deflating.NO_PRECEDENT
+
+
+@given(st.integers(1, 20), st.integers(0, 140_000), st.integers(0, 2**32))
+def test_match_blocks_of_few_values(values: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    choice = rng.integers(0, 256, values).astype(np.uint8)
+    data = choice[np.minimum(rng.geometric(0.4, size) - 1, values - 1)]
+    if size > 70_000:
+        data[1000:3000] = data[0]
+        data[size // 3 : size // 2] = np.resize(data[:777], size // 2 - size // 3)
+    if seed % 2 and size:
+        data[-(seed % size) - 1] = 77  # one more that no sample shows
+    assert inflated(data, 1) == data.tobytes()
 
 
 @pytest.mark.parametrize("level", range(1, 10))
