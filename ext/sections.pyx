@@ -17,6 +17,17 @@ cdef inline Py_ssize_t lower_bound(const int64_t *times, Py_ssize_t low, Py_ssiz
     return low
 
 
+cdef inline Py_ssize_t lower_bound_nearby(
+    const int64_t *times, Py_ssize_t low, Py_ssize_t high, int64_t value
+) noexcept nogil:
+    """As `lower_bound`, in growing steps from `low`, because the place is thought to be near."""
+    cdef Py_ssize_t step = 1
+    while step <= high - low and times[low + step - 1] < value:
+        low += step
+        step *= 2
+    return lower_bound(times, low, min(low + step, high), value)
+
+
 cdef inline Py_ssize_t upper_bound(const int64_t *times, Py_ssize_t low, Py_ssize_t high, int64_t value) noexcept nogil:
     """The first place in [low, high) of ascending times whose time is above `value`; high if there is none."""
     cdef Py_ssize_t middle
@@ -78,7 +89,10 @@ def slices(
         for train in range(out.shape[0]):
             end = offsets[train + 1]
             for window in range(windows.shape[0]):
-                place = lower_bound(t, offsets[train], end, windows[window, 0])
+                if window and windows[window - 1, 1] < windows[window, 0]:  # most follow each other closely
+                    place = lower_bound_nearby(t, out[train, window - 1, 1], end, windows[window, 0])
+                else:
+                    place = lower_bound(t, offsets[train], end, windows[window, 0])
                 out[train, window, 0] = place
                 out[train, window, 1] = upper_bound(t, place, end, windows[window, 1])
 
