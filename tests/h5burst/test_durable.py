@@ -15,6 +15,7 @@ import pytest
 
 from h5burst import durable, emit, store
 from h5burst.durable import replacing, temporary_name
+from h5burst.emit import sink
 from h5burst.tree import Array, Group
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and locks")
@@ -370,7 +371,7 @@ def test_the_disk_takes_bytes_while_others_are_made(
     store.write_tree(tmp_path / "a.h5", Group({"x": Array(values)}))
     assert asked[0][0] == 0
     assert all(start + length == following for (start, length), (following, _) in pairwise(asked))
-    assert sum(length for _, length in asked) > values.nbytes - 2 * emit.FLUSHED_BYTES
+    assert sum(length for _, length in asked) > values.nbytes - 2 * sink.FLUSHED_BYTES
     np.testing.assert_array_equal(store.read_tree(tmp_path / "a.h5")["x"].data, values)
     asked.clear()
     emit.write(tmp_path / "b.h5", Group({"x": Array(values)}))

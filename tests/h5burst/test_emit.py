@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from h5burst import emit
+from h5burst.emit import sink
 from h5burst.kernels import simd
 from h5burst.tree import Array, Group, Storage
 from reference.hdf5_tree import content, every_kind, write_plainly
@@ -260,7 +261,7 @@ def test_a_file_system_that_gives_no_room_ahead_is_written_all_the_same(
         asked.append((offset, length))
         return False
 
-    monkeypatch.setattr(emit, "preallocate", refuse)
+    monkeypatch.setattr(sink, "preallocate", refuse)
     plain = io.BytesIO()
     emit.write(plain, large_tree())
     assert not asked

@@ -12,14 +12,14 @@ chunk indexes, layout  `datalayouts.py`
 object headers         `ext/h5messages.h`; their checksums, several at once: `ext/h5checksums.h`
 global heap            `ext/h5heap.h`
 dense storage          `ext/h5dense.h`: fractal heap and version 2 B-tree
-the walk over a tree   `ext/h5emit.pyx`
+the walk over a tree   `ext/h5emit.pyx`; a thread that writes meanwhile: `ext/h5writer.h`
+where the bytes go     `sink.py`
 =====================  ===============================================================================
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
@@ -29,18 +29,13 @@ import numpy as np
 
 from h5burst import chunks, codecs
 from h5burst._ext.h5emit import Emitter, NotCovered
-from h5burst._ext.preallocate import preallocate
 from h5burst.emit import datalayouts, superblock
 from h5burst.emit.datatypes import datatype_message
+from h5burst.emit.sink import Sink
 from h5burst.kernels import simd
-from h5burst.threads import thread_count
 from h5burst.tree import Array, Group, Storage, escape_attribute, escape_link
 
 __all__ = ["NotCovered", "complete", "write"]
-
-FLUSHED_BYTES = 8 << 20
-PREALLOCATED_BYTES = 16 << 20  # at a time, in a file that is larger than what `write` is given at once
-LARGE_BYTES = 1 << 20
 
 Placed: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
@@ -61,7 +56,7 @@ def write(
     before the first byte for a tree that only libhdf5 can write (or refuse), ValueError for a wrong codec, level or
     chunk shape. An interrupted write leaves what no reader takes for an HDF5 file, because the superblock comes last.
     """
-    with _Sink(target, flushing, threads) as sink:
+    with Sink(target, flushing, threads) as sink:
         _write(sink, tree, storage, threads)
 
 
@@ -81,12 +76,12 @@ def complete(
     array. Raises as `write`.
     """
     stream.seek(start)
-    with _Sink(stream, True, threads) as sink:
+    with Sink(stream, True, threads) as sink:
         _write(sink, tree, storage, threads, start, placed)
 
 
 def _write(
-    sink: _Sink,
+    sink: Sink,
     tree: Group,
     storage: Storage | None,
     threads: int | None,
@@ -131,86 +126,3 @@ def _write(
         root = emitter.emit(tree)
         end = emitter.finish()
     sink.write_at_start(superblock.encode(root, end))
-
-
-class _Sink:
-    """Where the bytes go. A path is opened with the first of them: a tree that is not covered leaves it alone."""
-
-    def __init__(self, target: BinaryIO | str | os.PathLike[str], flushing: bool, threads: int | None) -> None:
-        self._target = target
-        self._flushing = flushing
-        self._threads = threads
-        self._stream: Any = None
-        self._opened = contextlib.ExitStack()
-        self._waiting = 0  # bytes that no one has asked the disk to take
-        self._end = 0  # of what is written
-        self._preallocated = 0  # where the room ends that was asked for; 0 before the first time
-        self._refused = False  # it is not asked for again
-
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._preallocated:
-            with contextlib.suppress(OSError):  # what is too much is free again when the file is gone
-                os.ftruncate(self._stream.fileno(), os.fstat(self._stream.fileno()).st_size)
-        self._opened.close()
-
-    def write(self, view: memoryview) -> None:
-        """Write all of a view: a raw stream may take less than it is given."""
-        if self._stream is None:
-            self._stream = self._open(self._target)
-            self._end = self._stream.tell()
-        view = view.cast("B")
-        self.expect(view.nbytes)
-        while view:
-            written = self._stream.write(view)
-            if not written:
-                raise OSError(f"{getattr(self._stream, 'name', 'the stream')}: nothing more can be written")
-            view = view[written:]
-
-    def descriptor(self) -> int:
-        """Of the file that a thread may write to instead; -1 if it is none, or if work has one thread alone."""
-        return self._stream.fileno() if self._is_file() and thread_count(self._threads) > 1 else -1
-
-    def expect(self, size: int) -> None:
-        """Take note that `size` bytes are written next; all before them have been."""
-        if self._flushing and self._waiting >= FLUSHED_BYTES:
-            self._start_flushing()
-        self._preallocate(size)
-        self._waiting += size
-        self._end += size
-
-    def _is_file(self) -> bool:
-        return isinstance(self._stream, io.FileIO)
-
-    def _preallocate(self, size: int) -> None:
-        """Room on the disk before the bytes come: found at once it is found faster, and lies in one piece."""
-        end = self._end + size
-        if size < LARGE_BYTES or end <= self._preallocated or self._refused or not self._is_file():
-            return
-        start = max(self._end, self._preallocated)
-        self._preallocated = max(start + PREALLOCATED_BYTES, end)
-        self._refused = not preallocate(self._stream.fileno(), start, self._preallocated - start)
-
-    def _start_flushing(self) -> None:
-        """Let the disk take what was written while more is made, so that little is left for an fsync at the end."""
-        if hasattr(os, "posix_fadvise") and self._is_file():
-            with contextlib.suppress(OSError):  # a mere wish
-                os.posix_fadvise(
-                    self._stream.fileno(), self._end - self._waiting, self._waiting, os.POSIX_FADV_DONTNEED
-                )
-        self._waiting = 0
-
-    def _open(self, target: BinaryIO | str | os.PathLike[str]) -> Any:
-        if isinstance(target, (str, os.PathLike)):
-            return self._opened.enter_context(open(target, "wb", buffering=0))
-        return target
-
-    def write_at_start(self, data: bytes) -> None:
-        """Overwrite the first bytes and leave the stream at its end."""
-        end = self._end
-        self._stream.seek(0)
-        self.write(memoryview(data))
-        self._end = end
-        self._stream.seek(end)

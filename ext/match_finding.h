@@ -1,0 +1,384 @@
+/* match_finding.h — the matches of one deflate block of an array.
+ *
+ * A general compressor looks for matches at every byte and tries several. In an array they begin at an element: a run
+ * of one byte (the zeros of missing values) or the last place of the same element. In bytes of few values only long
+ * ones save anything. To look for nothing else is several times as fast and loses a percent or two.
+ */
+#ifndef H5BURST_MATCH_FINDING_H
+#define H5BURST_MATCH_FINDING_H
+
+#include "huffman.h"
+
+enum {
+    HOPELESS_BYTES = 4096, /* of the sample; if matches save nothing there, look no further */
+    PLACE_BITS = 14,       /* of the table of places in `parse` */
+    MATCH_BITS = 10,       /* about what the codes of a length and a distance take */
+    WINDOW = 32768,
+    LONGEST_MATCH = 258,
+    MOST_MATCHES = 8192,   /* of a block */
+    ROOM = 64 + BLOCK_BYTES / LONGEST_MATCH + 2, /* for matches that must be left to look for more */
+    RUN_BITS = 4,          /* about what the literal before a run of itself takes */
+    LONGEST_RUN = 16,      /* elements; no shorter than that, a repetition is as good */
+    PATIENCE = 128,        /* elements looked up in vain before most are no longer, or none */
+    PACKED_PLACE_BITS = 16, /* of the table of places in `parse_packed` */
+    NO_CODE = 0x80
+};
+
+static inline uint64_t eight_bytes(const uint8_t *p) {
+    uint64_t value;
+    memcpy(&value, p, 8);
+    return value;
+}
+
+static inline uint32_t four_bytes(const uint8_t *p) {
+    uint32_t value;
+    memcpy(&value, p, 4);
+    return value;
+}
+
+/* Of bits that are not all 0. In little-endian bytes the first that differ lie lowest. */
+static inline unsigned lowest_bit(uint64_t value) {
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(value);
+#else
+    unsigned bit = 0;
+    for (; !(value & 0xff); value >>= 8) bit += 8;
+    for (; !(value & 1); value >>= 1) bit++;
+    return bit;
+#endif
+}
+
+static inline size_t equal_bytes(const uint8_t *a, const uint8_t *b, size_t most) {
+    size_t length = 0;
+    for (; length + 8 <= most; length += 8) {
+        uint64_t differing = eight_bytes(a + length) ^ eight_bytes(b + length);
+        if (differing) return length + lowest_bit(differing) / 8;
+    }
+    while (length < most && a[length] == b[length]) length++;
+    return length;
+}
+
+typedef struct {
+    uint32_t literals; /* before the match */
+    uint16_t length, distance;
+} match;
+
+typedef struct {
+    uint32_t symbols[SYMBOLS], distances[DISTANCES]; /* how often each occurs */
+    size_t matches;
+    match match[MOST_MATCHES];
+} parsed_block;
+
+static inline unsigned highest_bit(uint32_t value) {
+#if defined(__GNUC__)
+    return 31u - (unsigned)__builtin_clz(value);
+#else
+    unsigned bit = 0;
+    while (value >>= 1) bit++;
+    return bit;
+#endif
+}
+
+static inline unsigned highest_bit_of_64(uint64_t value) {
+#if defined(__GNUC__)
+    return 63u - (unsigned)__builtin_clzll(value);
+#else
+    return value >> 32 ? 32 + highest_bit((uint32_t)(value >> 32)) : highest_bit((uint32_t)value);
+#endif
+}
+
+/* To choose without a branch. */
+static inline uint32_t all_ones_if(int condition) { return 0u - (uint32_t)condition; }
+
+/* The symbol of a match length; which `count` extra bits follow it. */
+static inline unsigned length_symbol(unsigned length, unsigned *bits, unsigned *count) {
+    unsigned over = length - 3, extra = highest_bit(over | 7) - 2;
+    if (length == LONGEST_MATCH) {
+        *bits = *count = 0;
+        return 285;
+    }
+    *count = extra;
+    *bits = over & ((1u << extra) - 1);
+    return 257 + 4 * extra + (over >> extra);
+}
+
+static inline unsigned distance_symbol(unsigned distance, unsigned *bits, unsigned *count) {
+    unsigned over = distance - 1, extra = highest_bit(over | 3) - 1;
+    *count = extra;
+    *bits = over & ((1u << extra) - 1);
+    return 2 * extra + (over >> extra);
+}
+
+static inline uint32_t place_hash(const uint8_t *p, size_t bytes) {
+    uint64_t mixed = (bytes == 4 ? four_bytes(p) : eight_bytes(p)) * 0x9e3779b97f4a7c15u;
+    if (bytes == 16) mixed = ((mixed ^ mixed >> 29) + eight_bytes(p + 8)) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(mixed >> (64 - PLACE_BITS));
+}
+
+/* What each byte takes in a code of literals, in bits, after a look at the first of them. Returns the average, and in
+ * `values` how many different ones there are. */
+static float literal_costs(const uint8_t *data, size_t size, uint8_t *costs, unsigned *values) {
+    uint32_t counts[LITERALS];
+    uint64_t bits = 0;
+    if (size > HOPELESS_BYTES) size = HOPELESS_BYTES;
+    count_bytes(data, size, counts);
+    counts[END_OF_BLOCK] = 1;
+    code_lengths(counts, LITERALS, LONGEST_CODE, costs);
+    *values = 0;
+    for (int byte = 0; byte < 256; byte++) {
+        bits += (uint64_t)costs[byte] * counts[byte];
+        *values += counts[byte] > 0;
+    }
+    return (float)bits / (float)size;
+}
+
+static inline void count_literals(const uint8_t *data, size_t size, uint32_t counts[4][256]) {
+    size_t i = 0;
+    for (; i + 4 <= size; i += 4) /* equal bytes in a row would wait for each other's sum */
+        for (int lane = 0; lane < 4; lane++) counts[lane][data[i + lane]]++;
+    for (; i < size; i++) counts[0][data[i]]++;
+}
+
+/* Note a match of any length, in pieces that a code can say. Returns the number of pieces. */
+static void add_match(parsed_block *block, size_t literals, size_t length, size_t distance) {
+    while (length) {
+        size_t piece = length <= LONGEST_MATCH ? length : length - LONGEST_MATCH >= 3 ? LONGEST_MATCH : LONGEST_MATCH - 3;
+        unsigned bits, count;
+        block->match[block->matches].literals = (uint32_t)literals;
+        block->match[block->matches].length = (uint16_t)piece;
+        block->match[block->matches++].distance = (uint16_t)distance; /* WINDOW at most */
+        block->symbols[length_symbol((unsigned)piece, &bits, &count)]++;
+        block->distances[distance_symbol((unsigned)distance, &bits, &count)]++;
+        literals = 0;
+        length -= piece;
+    }
+}
+
+/* Where matches may begin: by the hash of what follows, and for runs of one byte by their length in elements. Places
+ * are counted from 1; 0 is none. */
+typedef struct {
+    uint32_t hashed[1 << PLACE_BITS], runs[LONGEST_RUN];
+} places;
+
+/* A block while it is parsed. */
+typedef struct {
+    const uint8_t *data;
+    size_t stop;
+    size_t literals;         /* where those begin that no match follows yet */
+    uint8_t costs[LITERALS]; /* of literals, in bits */
+    uint32_t counts[4][256]; /* of literals */
+    places *seen;
+    parsed_block *block;
+} parsing;
+
+/* A run of `length` bytes like the one at `at`, noted as a match with an earlier run as long and with what stands
+ * before both, where that is cheaper than a literal and its repetition. Returns where the match begins. Few branches:
+ * with noise around runs none could be foreseen. */
+static inline size_t add_run(parsing *p, size_t at, size_t length, size_t stride) {
+    static const uint32_t no_longer[2 * LONGEST_RUN] = {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u,
+                                                       ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u}; /* and as many zeros */
+    const uint8_t *data = p->data;
+    uint32_t *runs = p->seen->runs;
+    uint32_t elements = (uint32_t)length >> highest_bit((uint32_t)stride), now = (uint32_t)at + 1;
+    uint32_t place = elements < LONGEST_RUN ? runs[elements] : 0, distance = 1;
+    size_t before = 0, alone = at == 0 || data[at - 1] != data[at]; /* its first byte, unless it stands before the run as well */
+    const uint32_t *shorter = no_longer + LONGEST_RUN - 1 - (elements < LONGEST_RUN ? elements : LONGEST_RUN - 1);
+    for (int k = 0; k < LONGEST_RUN; k++) runs[k] = (now & shorter[k]) | (runs[k] & ~shorter[k]);
+    if (place > 8 && now - place <= WINDOW) {
+        uint64_t differing = eight_bytes(data + at - 8) ^ eight_bytes(data + place - 9);
+        before = 7 - highest_bit_of_64(differing | 1) / 8;
+        before = before < at - p->literals ? before : at - p->literals;
+        uint32_t saved = RUN_BITS + p->costs[data[at - 1]] + 7 * (uint32_t)before;
+        uint32_t mask = all_ones_if((before > 0) & (data[place - 1] == data[at]) & (saved > 7 + highest_bit(now - place)));
+        before &= mask;
+        alone &= ~mask;
+        distance += (now - place - 1) & mask;
+    }
+    size_t first = at + alone - before;
+    add_match(p->block, first - p->literals, at + length - first, distance);
+    p->literals = at + length;
+    return first;
+}
+
+/* Which of at most 64 elements are `run_element`, as bits. The others are put one behind the other. */
+static inline uint64_t split_elements(const uint8_t *data, size_t elements, size_t stride, uint64_t run_element, uint8_t *others, size_t *other_bytes) {
+    uint64_t bits = 0;
+    size_t bytes = 0;
+    for (size_t i = 0; i < elements; i++) {
+        uint64_t value = stride == 4 ? four_bytes(data + 4 * i) : eight_bytes(data + 8 * i), equal = value == run_element;
+        memcpy(others + bytes, data + stride * i, stride);
+        bits |= equal << i;
+        bytes += equal ? 0 : stride;
+    }
+    *other_bytes = bytes;
+    return bits;
+}
+
+/* As `add_run`, where the elements around it were counted as literals already, and those of the run were not. */
+static inline void add_counted_run(parsing *p, size_t at, size_t end, size_t stride) {
+    size_t first = add_run(p, at, end - at, stride);
+    p->counts[0][p->data[at]] += first > at;
+    for (size_t i = first; i < at; i++) p->counts[0][p->data[i]]--;
+}
+
+/* The runs of one byte from `at` on; everything else becomes literals. stride: 4 or 8. Returns where data or room for
+ * matches came to an end; literals are counted up to there. */
+static inline size_t parse_runs(parsing *p, size_t at, uint8_t byte, size_t stride) {
+    uint64_t run_element = byte * (stride == 4 ? 0x01010101u : 0x0101010101010101u), last = 0;
+    size_t edges[66] = {0}, count = 0; /* where a run begins, where it ends, where the next one begins ... */
+    uint8_t others[64 * 8];
+    while (at + stride <= p->stop && p->block->matches + ROOM < MOST_MATCHES) {
+        size_t elements = (p->stop - at) / stride < 64 ? (p->stop - at) / stride : 64, other_bytes;
+        uint64_t bits = split_elements(p->data + at, elements, stride, run_element, others, &other_bytes);
+        uint64_t changes = (bits ^ (bits << 1 | last)) << (64 - elements) >> (64 - elements);
+        for (; changes; changes &= changes - 1) edges[count++] = at + stride * lowest_bit(changes);
+        count_literals(others, other_bytes, p->counts);
+        at += elements * stride;
+        last = bits >> (elements - 1);
+        for (size_t i = 0; i + 1 < count; i += 2) add_counted_run(p, edges[i], edges[i + 1], stride);
+        edges[0] = edges[count - (count > 0)];
+        count = last;
+    }
+    if (last) add_counted_run(p, edges[0], at, stride);
+    return at;
+}
+
+/* Bytes of few values as codes of 1, 2 or 4 bits, so that one comparison looks at a score of them. Returns 0 if there
+ * are more values than codes. count: a multiple of 8. */
+static inline int pack(const uint8_t *data, size_t count, unsigned width, uint8_t *packed) {
+    uint8_t codes[256];
+    unsigned used = 0;
+    memset(codes, NO_CODE, sizeof codes);
+    for (size_t i = 0; i < count; i += 8) {
+        uint64_t bits = 0;
+        uint8_t flags = 0;
+        for (unsigned k = 0; k < 8; k++) flags |= codes[data[i + k]];
+        for (unsigned k = 0; (flags & NO_CODE) && k < 8; k++)
+            if (codes[data[i + k]] == NO_CODE) codes[data[i + k]] = (uint8_t)used++;
+        if (used > 1u << width) return 0;
+        for (unsigned k = 0; k < 8; k++) bits |= (uint64_t)codes[data[i + k]] << (k * width);
+        for (unsigned byte = 0; byte < width; byte++) packed[i / 8 * width + byte] = (uint8_t)(bits >> (8 * byte));
+    }
+    memset(packed + count / 8 * width, 0, 8);
+    return 1;
+}
+
+/* 56 bits from an element on. */
+static inline uint64_t packed_at(const uint8_t *packed, size_t at, unsigned width) {
+    return (eight_bytes(packed + (at * width >> 3)) >> (at * width & 7)) << 8 >> 8;
+}
+
+static inline uint32_t packed_hash(uint64_t bits, unsigned width) {
+    const unsigned key = width == 1 ? 16 : width == 2 ? 20 : 24;
+    if (key == PACKED_PLACE_BITS) return (uint32_t)(bits & 0xffff);
+    return (uint32_t)((bits << (64 - key)) * 0x9e3779b97f4a7c15u >> (64 - PACKED_PLACE_BITS));
+}
+
+/* As `parse` for bytes of few values, with every place remembered; matches do not reach into earlier blocks. Returns
+ * where it stopped for want of data or room for matches, or `from` if there are more values than codes. */
+static inline size_t parse_packed(parsing *p, size_t from, unsigned width, float byte_bits) {
+    uint8_t packed[BLOCK_BYTES / 2 + 16];
+    uint16_t places[1 << PACKED_PLACE_BITS]; /* in the block, counted from 1 */
+    size_t least[17]; /* elements that a match must have, by the highest bit of its distance */
+    const uint8_t *data = p->data + from;
+    const size_t count = (p->stop - from) & ~(size_t)7, span = 56 / width;
+    size_t at = 0, literals = 0;
+    if (!pack(data, count, width, packed)) return from;
+    memset(places, 0, sizeof places);
+    for (int bit = 0; bit <= 16; bit++) least[bit] = (size_t)((float)(MATCH_BITS - 2 + bit) / byte_bits) + 1;
+    while (at + span <= count && p->block->matches + ROOM < MOST_MATCHES) {
+        uint64_t here = packed_at(packed, at, width);
+        uint16_t *place = &places[packed_hash(here, width)];
+        size_t distance = at + 1 - *place;
+        uint64_t differing = here ^ packed_at(packed, *place ? at - distance : at, width);
+        size_t length = differing ? lowest_bit(differing) / width : span;
+        if (!*place || distance > WINDOW || length < least[highest_bit((uint32_t)distance)]) {
+            *place = (uint16_t)++at;
+            continue;
+        }
+        while (!differing && at + length + span <= count) {
+            differing = packed_at(packed, at + length, width) ^ packed_at(packed, at + length - distance, width);
+            length += differing ? lowest_bit(differing) / width : span;
+        }
+        count_literals(data + literals, at - literals, p->counts);
+        add_match(p->block, at - literals, length, distance);
+        literals = at + length;
+        for (; at < literals; at++) places[packed_hash(packed_at(packed, at, width), width)] = (uint16_t)(at + 1);
+    }
+    p->literals = from + literals;
+    return from + at;
+}
+
+/* Find the matches of one block that begins at `from`; returns where it ends. stride: bytes of an element. */
+static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride, places *seen, parsed_block *block) {
+    size_t stop = size - from < BLOCK_BYTES ? size : from + BLOCK_BYTES / stride * stride;
+    size_t at = from, counted = from, misses = 0, vain = 0;
+    size_t key = stride == 1 ? 16 : stride == 4 ? 4 : 8;
+    int run_byte = -1, one_run_byte = 1;
+    parsing p = {.data = data, .stop = stop, .literals = from, .seen = seen, .block = block};
+    unsigned values;
+    float byte_bits = literal_costs(data + from, stop - from, p.costs, &values);
+    memset(block->symbols, 0, sizeof block->symbols);
+    memset(block->distances, 0, sizeof block->distances);
+    block->matches = 0;
+    if (stride == 1 && values <= 16) {
+        at = values <= 2   ? parse_packed(&p, from, 1, byte_bits)
+             : values <= 4 ? parse_packed(&p, from, 2, byte_bits)
+                           : parse_packed(&p, from, 4, byte_bits);
+        counted = p.literals;
+    }
+    while (at + 16 <= stop && block->matches + ROOM < MOST_MATCHES) {
+        uint64_t value = eight_bytes(data + at);
+        size_t next = at + stride * (1 + (misses >> 6)), first = next;
+        if (vain >= PATIENCE && one_run_byte && (stride == 4 || stride == 8)) {
+            uint8_t byte = run_byte < 0 ? 0 : (uint8_t)run_byte;
+            count_literals(data + counted, at - counted, p.counts);
+            at = counted = stride == 4 ? parse_runs(&p, at, byte, 4) : parse_runs(&p, at, byte, 8);
+            break;
+        }
+        if (stride > 1 && value == (value & 0xff) * 0x0101010101010101u) {
+            size_t length = 8 + equal_bytes(data + at, data + at + 8, stop - at - 8);
+            length &= ~(stride - 1);
+            if (length) {
+                next = at + length;
+                one_run_byte &= run_byte < 0 || run_byte == data[at];
+                run_byte = data[at];
+                first = add_run(&p, at, length, stride);
+            }
+        } else if (stride == 1 || vain < PATIENCE || !(at & (8 * stride - 1))) {
+            vain++;
+            uint32_t hash = place_hash(data + at, key);
+            size_t place = seen->hashed[hash];
+            seen->hashed[hash] = (uint32_t)at + 1;
+            if (place && at + 1 - place <= WINDOW) {
+                size_t distance = at + 1 - place, length = equal_bytes(data + at - distance, data + at, stop - at);
+                length &= ~(stride - 1);
+                if (length >= key && (float)length * byte_bits >= MATCH_BITS - 2 + (float)highest_bit((uint32_t)distance)) {
+                    next = at + length;
+                    first = at;
+                    vain = 0;
+                    add_match(block, at - p.literals, length, distance);
+                    p.literals = next;
+                }
+            }
+        }
+        if (first < next) {
+            count_literals(data + counted, first - counted, p.counts);
+            counted = next;
+            misses = 0;
+        } else {
+            misses++;
+        }
+        at = next;
+    }
+    if (block->matches + ROOM >= MOST_MATCHES) p.stop = at;
+    count_literals(data + counted, p.stop - counted, p.counts);
+    for (int byte = 0; byte < 256; byte++)
+        for (int lane = 0; lane < 4; lane++) block->symbols[byte] += p.counts[lane][byte];
+    block->symbols[END_OF_BLOCK]++;
+    block->distances[0]++; /* a complete code has two symbols at least */
+    block->distances[1]++;
+    return p.stop;
+}
+
+#endif
