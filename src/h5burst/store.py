@@ -148,16 +148,20 @@ def _unlink(group: h5py.Group, link: str) -> bool:
 
 
 def _group_at(parent: h5py.Group, path: tuple[str, ...]) -> h5py.Group:
-    """The group at `path`, made where it is missing."""
+    """The group at `path`, made where it is missing. By h5py's lower level: thousands of grafts come this way."""
     for name in path:
         link = escape_link(name)
-        if not _linked(parent, link):
+        try:
+            child = h5py.h5o.open(parent.id, link.encode())
+        except KeyError:
+            if _linked(parent, link):  # to nowhere
+                raise
             parent = grafting.create_group(parent, link)
             continue
-        child = parent[link]
-        if not isinstance(child, h5py.Group):
-            raise OSError(f"{child.name} in {parent.file.filename} is a dataset, not a group: remove it first")
-        parent = child
+        if not isinstance(child, h5py.h5g.GroupID):
+            where = f"{parent.name}/{link}".replace("//", "/")
+            raise OSError(f"{where} in {parent.file.filename} is a dataset, not a group: remove it first")
+        parent = h5py.Group(child)
     return parent
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 from h5burst._ext.h5parse import Uncovered
+from h5burst.collecting import collection_paused
 from h5burst.parse import fallback
 from h5burst.parse.reader import Reader
 from h5burst.tree import Group
 
 
+@collection_paused()
 def load_tree(path: str | os.PathLike[str]) -> Group:
     """The whole file as a tree, all arrays in memory.
 

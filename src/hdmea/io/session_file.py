@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from h5burst import store
+from h5burst.collecting import collection_paused
 from h5burst.tree import Array, Group, Storage
 from hdmea.io import layout
 from hdmea.io.hdf5_store import open_recording_hdf5, require_not_open, root_attributes, source_files_text
@@ -60,6 +61,7 @@ def write(
         raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}", str(path)) from error
 
 
+@collection_paused()
 def session_tree(session: PipelineSession, saved_at: str, marks: Mapping[str, Any]) -> Group:
     """The whole file as a tree; `marks` are a checkpoint's attributes."""
     stage1 = stage1_completed(session)
@@ -116,6 +118,7 @@ def read(path: Path, *, lazy: bool) -> PipelineSession:
         raise CheckpointError(f"{path} cannot be read as a session: {error}", path, error) from error
 
 
+@collection_paused()
 def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> PipelineSession:
     """The session that a file's tree holds, not bound to the file; lazy: its dicts are made when they are used."""
     from hdmea.pipeline.session import PipelineSession

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from h5burst.collecting import collection_paused
 from h5burst.kernels.sections import Trains
 from h5burst.kernels.trains import as_int64, end_to_end
 from hdmea.io.section_time import (
@@ -182,6 +183,7 @@ def _spike_trains(recording: PipelineSession, outcome: Outcome[SectionResult]) -
     return trains
 
 
+@collection_paused()
 def _cut(
     recording: PipelineSession,
     trials: Mapping[str, Trials],
