@@ -139,7 +139,7 @@ static inline void count_literals(const uint8_t *data, size_t size, uint32_t cou
     for (; i < size; i++) counts[0][data[i]]++;
 }
 
-/* Note a match of any length, in pieces that a code can say. Returns the number of pieces. */
+/* Note a match of any length, in pieces that a code can say. */
 static void add_match(parsed_block *block, size_t literals, size_t length, size_t distance) {
     while (length) {
         size_t piece = length <= LONGEST_MATCH ? length : length - LONGEST_MATCH >= 3 ? LONGEST_MATCH : LONGEST_MATCH - 3;
