@@ -1,7 +1,8 @@
-"""The filters of other libraries: blosc and zstd as hdf5plugin brings them, lzf as h5py does.
+"""The filters beside gzip: blosc and zstd as hdf5plugin brings them, and lzf, which is h5py's.
 
 hdf5plugin's filters are plain C functions in small shared libraries. Called directly they run in threads, which they
-cannot behind libhdf5's lock; where that does not work, a file in memory lets libhdf5 do it, one chunk at a time.
+cannot behind libhdf5's lock; where that does not work, a file in memory lets libhdf5 do it, one chunk at a time. The one
+of h5py cannot be called from outside, but LZF is a simple format: `ext/lzf.h`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 from h5py._objects import phil
 
-from h5burst.buffers import Bytes
+from h5burst._ext import lzf
+from h5burst.buffers import Bytes, scratch
 
 LZF, BLOSC, ZSTD = 32000, 32001, 32015
 _LIBRARIES = {BLOSC: "libh5blosc.so", ZSTD: "libh5zstd.so"}
@@ -57,7 +59,7 @@ def register() -> None:
 
 def is_direct(filter_id: int) -> bool:
     """Whether the filter can be called without libhdf5, from any thread."""
-    return _function(filter_id) is not None
+    return filter_id == LZF or _function(filter_id) is not None
 
 
 @functools.cache
@@ -86,14 +88,22 @@ def _runtime() -> ctypes.CDLL:
 
 def compress(filter_id: int, values: tuple[int, ...], data: Bytes, itemsize: int) -> bytes | None:
     """What the filter makes of a chunk, None when it cannot make it smaller."""
+    if filter_id == LZF:
+        room = scratch("lzf", max(0, data.size - 1))
+        return room[: lzf.encode(data, room)].tobytes() or None
     function = _function(filter_id)
     if function is None:
         return _compress_in_memory_file(filter_id, values, data, itemsize)
     return _call(function, 0, values, data, data.size - 1)
 
 
-def decompress(filter_id: int, values: tuple[int, ...], data: Bytes, size: int) -> bytes:
+def decompress(filter_id: int, values: tuple[int, ...], data: Bytes, size: int) -> bytes | Bytes:
     """The `size` bytes behind what a direct filter made. Raises ValueError for damaged data."""
+    if filter_id == LZF:
+        unpacked = np.empty(size, np.uint8)
+        if not lzf.decode(data, unpacked):
+            raise ValueError(f"it does not hold {size} bytes")
+        return unpacked
     function = _function(filter_id)
     if function is None:
         raise LookupError(f"filter {filter_id} can only be called by libhdf5")
@@ -139,8 +149,7 @@ def _call(function: Callable[..., int], flags: int, values: tuple[int, ...], dat
 
 
 def _compress_in_memory_file(filter_id: int, values: tuple[int, ...], data: Bytes, itemsize: int) -> bytes | None:
-    if filter_id != LZF:
-        register()
+    register()
     with phil, h5py.File(f"{id(data)}.h5", "w", driver="core", backing_store=False) as file:
         count = data.size // itemsize
         creation = h5p.create(h5p.DATASET_CREATE)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from h5burst import chunks, codecs, deflating, plugins
-from h5burst._ext import huffman
+from h5burst._ext import huffman, lzf
 from h5burst.chunks import ChunkError
 from h5burst.deflating import Way
 from h5burst.store import read_tree, write_tree
@@ -299,12 +299,53 @@ def test_a_chunk_comes_back(codec: str | None, itemsize: int, make: Any) -> None
     data = make(48_000).astype(np.uint8)
     filters = codecs.filters_for(Storage(codec), itemsize, data.size)
     mask, payload = codecs.encode(data, filters, itemsize)
-    if not codecs.can_decode(filters):
-        assert codec == "lzf"
-        return
+    assert codecs.can_decode(filters)
     out = np.empty_like(data)
     codecs.decode(payload, filters, mask, itemsize, out)
     assert np.array_equal(out, data)
+
+
+@given(some_bytes | st.builds(lambda part, times: np.tile(part, times), some_bytes, st.integers(1, 9)), st.booleans())
+def test_lzf_comes_back_and_keeps_to_its_room(data: Any, tight: bool) -> None:
+    room = np.full(data.size + data.size // 32 + 2, 77, np.uint8)
+    written = lzf.encode(data, room)
+    assert (written > 0) == (data.size > 0)
+    out = np.empty_like(data)
+    assert lzf.decode(room[:written], out) == (data.size > 0)
+    assert np.array_equal(out, data)
+    if data.size and tight:
+        assert lzf.encode(data, room[: written - 1]) == 0
+        assert np.all(room[written:] == 77)
+        for wrong in (data.size - 1, data.size + 1):
+            assert not lzf.decode(room[:written].copy(), np.empty(wrong, np.uint8))
+
+
+@given(st.binary(max_size=400), st.integers(0, 5000))
+def test_lzf_of_anything_is_read_or_refused(packed: bytes, size: int) -> None:
+    """As the format says, item by item."""
+    out, at, whole = bytearray(), 0, size > 0 and bool(packed)
+    while whole and at < len(packed):
+        code, at = packed[at], at + 1
+        if code < 32:
+            whole = at + code + 1 <= len(packed)
+            out += packed[at : at + code + 1]
+            at += code + 1
+            continue
+        length, distance = code >> 5, (code & 31) << 8
+        extra = packed[at : at + (2 if length == 7 else 1)]
+        if len(extra) < (2 if length == 7 else 1):
+            whole = False
+            break
+        at += len(extra)
+        length += 2 + (extra[0] if length == 7 else 0)
+        distance += extra[-1] + 1
+        whole = distance <= len(out)
+        for _ in range(length if whole else 0):
+            out.append(out[-distance])
+    result = np.zeros(size, np.uint8)
+    assert lzf.decode(np.frombuffer(packed, np.uint8), result) == (whole and len(out) == size)
+    if whole and len(out) == size:
+        assert result.tobytes() == bytes(out)
 
 
 def test_what_a_codec_cannot_make_smaller_is_stored_without_it() -> None:
@@ -321,7 +362,7 @@ def test_level_0_stores() -> None:
         assert (mask, len(payload)) == (2, 8004), codec
 
 
-@pytest.mark.parametrize("codec", ["gzip", "blosc", "zstd", None])
+@pytest.mark.parametrize("codec", ["gzip", "lzf", "blosc", "zstd", None])
 def test_damage_anywhere_in_a_payload_is_noticed(codec: str | None) -> None:
     data = skewed(20_000)
     filters = codecs.filters_for(Storage(codec), 4, data.size)
@@ -334,7 +375,7 @@ def test_damage_anywhere_in_a_payload_is_noticed(codec: str | None) -> None:
             codecs.decode(damaged, filters, mask, 4, out)
 
 
-@pytest.mark.parametrize("codec", ["gzip", "blosc", "zstd"])
+@pytest.mark.parametrize("codec", ["gzip", "lzf", "blosc", "zstd"])
 def test_a_stream_without_checksum_that_is_cut_short_is_refused(codec: str) -> None:
     data = skewed(20_000)
     filters = codecs.filters_for(Storage(codec), 1, data.size)[:-1]

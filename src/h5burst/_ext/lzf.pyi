@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def encode(data: NDArray[Any], out: NDArray[Any]) -> int: ...
+def decode(packed: NDArray[Any], out: NDArray[Any]) -> bool: ...
