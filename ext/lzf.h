@@ -14,7 +14,7 @@ enum {
     LZF_DISTANCE = 8192,
     LZF_LENGTH = 264,     /* the longest copy, and the shortest */
     LZF_SHORTEST = 3,
-    LZF_HASH_BITS = 13
+    LZF_HASH_BITS = 14
 };
 
 static inline uint32_t lzf_hash(const uint8_t *p) {
@@ -49,7 +49,7 @@ static size_t lzf_encode(const uint8_t *data, size_t size, uint8_t *out, size_t 
             while (length < most && data[at + length] == data[at + length - distance]) length++;
         *place = (uint32_t)at + 1;
         if (length < LZF_SHORTEST) {
-            at += 1 + ((at - literals) >> 7); /* where nothing is found for long, look less closely */
+            at += 1 + ((at - literals) >> 10); /* where nothing is found for long, look less closely */
             continue;
         }
         out = lzf_put_literals(out, end, data + literals, at - literals);
@@ -58,8 +58,8 @@ static size_t lzf_encode(const uint8_t *data, size_t size, uint8_t *out, size_t 
         *out++ = (uint8_t)((code < 7 ? code : 7) << 5 | high);
         if (code >= 7) *out++ = (uint8_t)(code - 7);
         *out++ = (uint8_t)(distance - 1);
-        at += length;
-        literals = at;
+        for (literals = at + length; ++at < literals && at + LZF_SHORTEST <= size;) places[lzf_hash(data + at)] = (uint32_t)at + 1;
+        at = literals;
     }
     out = lzf_put_literals(out, end, data + literals, size - literals);
     return out == NULL ? 0 : (size_t)(out - begin);
