@@ -17,6 +17,8 @@ from hdmea.utils.exceptions import ConfigurationError
 
 Item = TypeVar("Item")
 
+_BYSTANDER_LIMIT = 3  # times that a recording may be found waiting on a worker that died, before it is blamed
+
 # Scheduler: variables of a task's number, of the first number, of the count.
 _ARRAYS = {
     "Slurm": ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"),
@@ -110,7 +112,8 @@ def run_dask(
     """Run the jobs on a dask.distributed cluster; outcomes in the order of `jobs`.
 
     scheduler: its address; scheduler_file: the file that it wrote. Workers share the file system with this process. A
-    worker that dies is one failed recording, tried again on another worker `retries` times. Raises
+    worker that dies is one failed recording, tried again on another worker `retries` times; what waited on that worker
+    is asked for again. Raises
     `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
     """
     try:
@@ -127,6 +130,7 @@ def run_dask(
             client.submit(run_job, job, pure=False, key=f"hdmea-{i}-{id(jobs)}"): job for i, job in enumerate(jobs)
         }
         attempts = dict.fromkeys((job.dataset_id for job in jobs), 1)
+        bystander = dict.fromkeys(attempts, 0)  # how often a recording waited on a worker that died
         queue = distributed.as_completed(list(futures))
         failures = 0
         while queue.count() and not stop.is_set():
@@ -134,9 +138,15 @@ def run_dask(
                 job = futures[future]
                 outcome = _outcome(job, future)
                 outcome.attempts = attempts[job.dataset_id]
+                again_why = ""
                 if outcome.status is Status.FAILED and future.status == "finished" and outcome.attempts <= retries:
                     attempts[job.dataset_id] += 1
-                    report(job.dataset_id, f"failed ({outcome.reason}); trying again")
+                    again_why = f"failed ({outcome.reason}); trying again"
+                elif _was_bystander(job, future) and bystander[job.dataset_id] < _BYSTANDER_LIMIT:
+                    bystander[job.dataset_id] += 1
+                    again_why = "its dask worker died before or after it ran; asking again"
+                if again_why:
+                    report(job.dataset_id, again_why)
                     again = client.submit(run_job, job, pure=False)
                     futures[again] = job
                     queue.add(again)
@@ -170,7 +180,19 @@ def _outcome(job: Job, future: Any) -> Outcome:
     return Outcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
 
 
+def _was_bystander(job: Job, future: Any) -> bool:
+    """Whether a worker died that had the recording in its queue, or its result, but was not at work on it.
+
+    dask blames every recording that the worker still had to answer for; the one at work left its lock behind.
+    """
+    return future.status == "error" and _is_killed(future.exception()) and not job.lock_path.exists()
+
+
+def _is_killed(error: BaseException) -> bool:
+    return type(error).__name__ == "KilledWorker"
+
+
 def _reason(error: BaseException) -> str:
-    if type(error).__name__ == "KilledWorker":
+    if _is_killed(error):
         return "the dask worker died: killed, or out of memory"
     return f"{type(error).__name__}: {error}"

@@ -23,27 +23,39 @@ Parameters = dict[str, dict[str, object]]
 
 
 @pytest.fixture
-def scheduler_file(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-             "--no-dashboard", "--scheduler-file", str(path)], **quiet,
+def start(tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Start a scheduler or a worker: the file by which they meet, and their own arguments."""
+    processes = []
+
+    def start(what: str, file: Path, *arguments: str, **environment: str) -> None:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--scheduler-file", str(file)]
+        processes.append(
+            subprocess.Popen(
+                [*command, "--no-dashboard", *arguments],
+                env={**os.environ, **environment},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         )
-    ]  # fmt: skip
-    wait_for(path.exists)
-    processes += [
-        subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(path), "--no-nanny",
-             "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path / "dask")], **quiet,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    yield path
+
+    yield start
     for process in reversed(processes):
         process.kill()
         process.wait()
+
+
+def start_worker(start: Callable[..., None], file: Path) -> None:
+    start("worker", file, "--no-nanny", "--nthreads", "1", "--local-directory", str(file.parent / "dask"))
+
+
+@pytest.fixture
+def scheduler_file(tmp_path: Path, start: Callable[..., None]) -> Path:
+    path = tmp_path / "scheduler.json"
+    start("scheduler", path, "--host", "127.0.0.1", "--port", "0")
+    wait_for(path.exists)
+    for _ in range(2):
+        start_worker(start, path)
+    return path
 
 
 def test_dask_gives_the_same_files(
@@ -96,6 +108,34 @@ def test_a_killed_dask_worker_is_one_failed_recording(
     else:
         assert statuses(result)[3] == "failed"
         assert "dask worker died" in result.outcomes[3].reason
+
+
+@needs_fifo
+def test_recordings_that_waited_on_a_worker_that_died_are_asked_for_again(
+    spikes_manifest: Callable[..., Path], tmp_path: Path, parameters: Parameters, start: Callable[..., None]
+) -> None:
+    """dask blames them all; only the one at work left its lock."""
+    manifest, out, file = spikes_manifest(0), tmp_path / "out", tmp_path / "scheduler.json"
+    add_hanging(manifest)
+    rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([*rows, *spikes_manifest(3).read_text().splitlines()[1:]]) + "\n")
+    start("scheduler", file, "--host", "127.0.0.1", "--port", "0", DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION="inf")
+    wait_for(file.exists)
+    start_worker(start, file)
+
+    def kill() -> None:
+        wait_for(lambda: holder(out, "hangs") is not None)
+        time.sleep(0.2)
+        os.kill(holder(out, "hangs") or 0, signal.SIGKILL)
+        start_worker(start, file)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = run_batch(manifest, out, parameters=parameters, engine="dask", scheduler_file=str(file), progress=False)
+    killer.join()
+    assert statuses(result)[0] == "failed"
+    assert set(statuses(result)[1:]) <= {"done", "skipped"}  # skipped: finished before, its result was not handed over
+    assert "dask worker died" in result.outcomes[0].reason
 
 
 def test_an_unknown_engine_is_refused(spikes_manifest: Callable[..., Path], tmp_path: Path) -> None:
