@@ -1,6 +1,4 @@
-/* h5nodes.h — the slots of Python objects, read as memory, and fetched into the cache before they are needed.
- *
- * A tree is thousands of small objects scattered over memory. To wait for each in turn costs more than to write them. */
+/* h5nodes.h — the slots of Python objects, read as memory. */
 #ifndef H5BURST_NODES_H
 #define H5BURST_NODES_H
 

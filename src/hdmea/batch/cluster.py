@@ -113,8 +113,7 @@ def run_dask(
 
     scheduler: its address; scheduler_file: the file that it wrote. Workers share the file system with this process. A
     worker that dies is one failed recording, tried again on another worker `retries` times; what waited on that worker
-    is asked for again. Raises
-    `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
+    is asked for again. Raises `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
     """
     try:
         distributed: Any = importlib.import_module("distributed")
