@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from harness import alone, cached_read_bandwidth, disk_write_bandwidth, peak_memory, versus
 from naive import containers as naive
 
-from scptensor import Assay, MaskCode, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
+from scpstore import Assay, MaskCode, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
 
 SAMPLES, FEATURES = 5000, 8000
 FORMS = ("dense", "sparse")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("h5burst", "hdmea", "scptensor")
+COMMANDS = {"h5burst": "h5burst", "hdmea": "hdmea", "scpstore": "scpstore", "scptensor": "scpstore"}
 
 
 def run_examples(page: Path, folder: Path, *, timeout_s: float = 120) -> str:
@@ -22,8 +22,8 @@ def run_examples(page: Path, folder: Path, *, timeout_s: float = 120) -> str:
     script.unlink()
     for command in console_commands(page.read_text(encoding="utf-8")):
         program, *arguments = shlex.split(command)
-        assert program in COMMANDS, f"{page.name}: only {COMMANDS} can be run, not {command!r}"
-        start = f"import sys; from {program}.cli import main; sys.exit(main())"
+        assert program in COMMANDS, f"{page.name}: only {list(COMMANDS)} can be run, not {command!r}"
+        start = f"import sys; from {COMMANDS[program]}.cli import main; sys.exit(main())"
         printed += _run([sys.executable, "-c", start, *arguments], folder, f"{page.name}: {command}", timeout_s)
     return printed
 

@@ -1,30 +1,5 @@
-"""scptensor: single-cell proteomics containers and their HDF5 files, loaded back to the bit."""
+"""scptensor: the public names of `scpstore` under the module paths of this package's contract, and nothing else."""
 
-from h5burst import __version__
-from scptensor.core import (
-    AggregationLink,
-    Assay,
-    MaskCode,
-    MatrixMetadata,
-    ProvenanceLog,
-    ScpContainer,
-    ScpMatrix,
-    ScpTensorError,
-    assert_identical,
-)
-from scptensor.io import load_hdf5, save_hdf5
-
-__all__ = [
-    "AggregationLink",
-    "Assay",
-    "MaskCode",
-    "MatrixMetadata",
-    "ProvenanceLog",
-    "ScpContainer",
-    "ScpMatrix",
-    "ScpTensorError",
-    "__version__",
-    "assert_identical",
-    "load_hdf5",
-    "save_hdf5",
-]
+from scpstore import *  # noqa: F403
+from scpstore import __all__ as __all__
+from scpstore import __version__ as __version__

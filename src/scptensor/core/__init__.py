@@ -1,42 +1,4 @@
-"""Structures and errors of `scptensor`."""
+"""Structures and errors: those of `scpstore.core`."""
 
-from scptensor.core.compare import assert_identical, difference
-from scptensor.core.exceptions import (
-    AssayNotFoundError,
-    ColumnNotFoundError,
-    DimensionError,
-    LayerNotFoundError,
-    MaskCodeError,
-    ScpTensorError,
-    StructureError,
-    ValidationError,
-)
-from scptensor.core.structures import (
-    AggregationLink,
-    Assay,
-    MaskCode,
-    MatrixMetadata,
-    ProvenanceLog,
-    ScpContainer,
-    ScpMatrix,
-)
-
-__all__ = [
-    "AggregationLink",
-    "Assay",
-    "AssayNotFoundError",
-    "ColumnNotFoundError",
-    "DimensionError",
-    "LayerNotFoundError",
-    "MaskCode",
-    "MaskCodeError",
-    "MatrixMetadata",
-    "ProvenanceLog",
-    "ScpContainer",
-    "ScpMatrix",
-    "ScpTensorError",
-    "StructureError",
-    "ValidationError",
-    "assert_identical",
-    "difference",
-]
+from scpstore.core import *  # noqa: F403
+from scpstore.core import __all__ as __all__

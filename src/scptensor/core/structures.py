@@ -1,16 +1,4 @@
-"""The structures of a container; each has a module of its own."""
+"""The structures of a container: those of `scpstore`."""
 
-from scptensor.core.assay import Assay
-from scptensor.core.container import ScpContainer
-from scptensor.core.history import AggregationLink, ProvenanceLog
-from scptensor.core.matrix import MaskCode, MatrixMetadata, ScpMatrix
-
-__all__ = [
-    "AggregationLink",
-    "Assay",
-    "MaskCode",
-    "MatrixMetadata",
-    "ProvenanceLog",
-    "ScpContainer",
-    "ScpMatrix",
-]
+from scpstore.core.structures import *  # noqa: F403
+from scpstore.core.structures import __all__ as __all__

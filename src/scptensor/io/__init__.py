@@ -1,37 +1,4 @@
-"""Files of containers."""
+"""Files and tables of containers: those of `scpstore.io`."""
 
-from scptensor.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
-from scptensor.io.exporters import FORMAT_VERSION, save_hdf5
-from scptensor.io.importers import SUPPORTED_VERSIONS, load_hdf5
-from scptensor.io.interchange import from_anndata, to_anndata
-from scptensor.io.lazymatrix import LazyMatrix
-from scptensor.io.serializers import (
-    deserialize_dataframe,
-    deserialize_provenance,
-    serialize_dataframe,
-    serialize_dense_matrix,
-    serialize_provenance,
-    serialize_sparse_matrix,
-)
-from scptensor.io.tables import read_csv, write_csv
-
-__all__ = [
-    "FORMAT_VERSION",
-    "SUPPORTED_VERSIONS",
-    "IOFormatError",
-    "IOPasswordError",
-    "IOWriteError",
-    "LazyMatrix",
-    "deserialize_dataframe",
-    "deserialize_provenance",
-    "from_anndata",
-    "load_hdf5",
-    "read_csv",
-    "save_hdf5",
-    "serialize_dataframe",
-    "serialize_dense_matrix",
-    "serialize_provenance",
-    "serialize_sparse_matrix",
-    "to_anndata",
-    "write_csv",
-]
+from scpstore.io import *  # noqa: F403
+from scpstore.io import __all__ as __all__

@@ -1,23 +1,4 @@
-"""What can go wrong with files."""
+"""Errors of files: those of `scpstore`."""
 
-from __future__ import annotations
-
-import os
-
-from scptensor.core.exceptions import ScpTensorError
-
-
-class IOFormatError(ScpTensorError):
-    """A file that is no container, or not a whole one: the message says which file, what is wrong and where."""
-
-
-class IOPasswordError(ScpTensorError):
-    """A file that is recognisably encrypted: the message says by what, and how to go on."""
-
-
-class IOWriteError(ScpTensorError):
-    """A container that could not be saved; the file that was there before, if any, is untouched."""
-
-    def __init__(self, message: str, path: str | os.PathLike[str] | None = None) -> None:
-        super().__init__(message if path is None else f"{message}: {os.fspath(path)}")
-        self.path = path
+from scpstore.io.exceptions import *  # noqa: F403
+from scpstore.io.exceptions import __all__ as __all__

@@ -1,0 +1,110 @@
+"""One kind of measurement of all samples: its features and its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from scpstore.core.exceptions import ColumnNotFoundError, DimensionError, ValidationError
+from scpstore.core.matrix import Matrix, ScpMatrix
+
+
+def check_ids(frame: pl.DataFrame, column: str, what: str) -> None:
+    """Raise unless `column` is in `frame` and no two rows have the same value there."""
+    if column not in frame.columns:
+        raise ColumnNotFoundError(column, what, frame.columns)
+    ids = frame.get_column(column)
+    if ids.n_unique() != ids.len():
+        twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True).head(5).to_list()
+        raise ValidationError(f"IDs in column '{column}' of {what} are not unique: {twice}", field=column)
+
+
+class Assay:
+    """Features (one row of `var` each) and layers of values over them.
+
+    var: feature table with the unique IDs in `feature_id_col`. layers: matrices by name, each as wide as `var` is
+    high. Raises `ValidationError` for IDs that are not unique, `ColumnNotFoundError` for a missing ID column and
+    `DimensionError` for a layer of another width (all are `ValueError`s).
+    """
+
+    def __init__(
+        self,
+        var: pl.DataFrame,
+        layers: Mapping[str, ScpMatrix] | None = None,
+        feature_id_col: str = "_index",
+    ) -> None:
+        check_ids(var, feature_id_col, "var")
+        self.var = var
+        self.feature_id_col = feature_id_col
+        self.layers: MutableMapping[str, ScpMatrix] = {}
+        for name, matrix in (layers or {}).items():
+            self.add_layer(name, matrix)
+
+    @property
+    def n_features(self) -> int:
+        return self.var.height
+
+    @property
+    def feature_ids(self) -> pl.Series:
+        return self.var.get_column(self.feature_id_col)
+
+    @property
+    def X(self) -> Matrix | None:
+        """The values of the layer named "X"; None where there is no such layer."""
+        return self.layers["X"].X if "X" in self.layers else None
+
+    def add_layer(self, name: str, matrix: ScpMatrix) -> None:
+        """Add a layer, or put it in the place of the one of that name. Raises `DimensionError` for another width."""
+        shape = matrix.shape
+        if shape[1] != self.n_features:
+            message = f"Layer '{name}' has {shape[1]} features, its assay has {self.n_features}"
+            raise DimensionError(message, (shape[0], self.n_features), shape)
+        self.layers[name] = matrix
+
+    def subset(self, feature_indices: Any, copy_data: bool = True) -> Assay:
+        """The assay of these features, in this order (indices, a slice or a boolean mask).
+
+        copy_data: False lets arrays be shared where nothing is left out.
+        """
+        index = as_indices(feature_indices, self.n_features, "feature_indices")
+        whole = not copy_data and np.array_equal(index, np.arange(self.n_features))
+        columns = None if whole else index
+        layers = {name: m.subset(columns=columns, copy_data=copy_data) for name, m in self.layers.items()}
+        return Assay(self.var[index], layers, self.feature_id_col)
+
+    def select_samples(self, index: np.ndarray[Any, Any], *, copy_data: bool = True) -> Assay:
+        """The assay of these rows, in this order."""
+        layers = {name: m.subset(rows=index, copy_data=copy_data) for name, m in self.layers.items()}
+        return Assay(self.var, layers, self.feature_id_col)
+
+    def __eq__(self, other: object) -> bool:
+        from scpstore.core.compare import difference
+
+        return type(other) is type(self) and difference(self, other) is None
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Assay n_features={self.n_features}, layers={list(self.layers)}>"
+
+
+def as_indices(chosen: Any, length: int, name: str) -> np.ndarray[Any, Any]:
+    """Positions in [0, length) as int64, from integers (negative ones count from the end), a slice or a mask."""
+    if isinstance(chosen, slice):
+        return np.arange(length)[chosen]
+    index = np.asarray(chosen.to_numpy() if isinstance(chosen, pl.Series) else chosen)
+    if index.dtype == bool:
+        if index.shape != (length,):
+            message = f"{name}: a boolean mask must have the shape ({length},), got {index.shape}"
+            raise DimensionError(message, (length,), index.shape)
+        return np.flatnonzero(index)
+    if index.size == 0:
+        return np.zeros(0, np.int64)
+    if index.dtype.kind not in "iu" or index.ndim != 1:
+        raise ValidationError(f"{name} must be a list of whole numbers, got {index.dtype} of shape {index.shape}", name)
+    if index.min() < -length or index.max() >= length:
+        raise ValidationError(f"{name} must lie in [0, {length}), got {index.min()} to {index.max()}", name)
+    return np.where(index < 0, index + length, index).astype(np.int64)

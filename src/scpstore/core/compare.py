@@ -1,0 +1,207 @@
+"""Equality to the bit: dtypes, formats, order, signs of zero and payloads of NaN count.
+
+`difference` finds the first place where two values differ and says it in one line; None means that there is none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from scpstore.core.assay import Assay
+from scpstore.core.container import ScpContainer
+from scpstore.core.history import AggregationLink, ProvenanceLog
+from scpstore.core.matrix import MatrixMetadata, ScpMatrix, is_source
+
+_BLOCK_BYTES = 1 << 22
+_RECORDS = (MatrixMetadata, AggregationLink, ProvenanceLog)
+
+
+def assert_identical(a: Any, b: Any) -> None:
+    """Raise AssertionError that names the first difference between two containers (or parts of them)."""
+    found = difference(a, b)
+    if found is not None:
+        raise AssertionError(found)
+
+
+def difference(a: Any, b: Any, path: str = "") -> str | None:
+    """The first difference between `a` and `b`, as text with its place; None where they are equal to the bit."""
+    if is_source(a) or is_source(b):
+        return _array_difference(_read(a), _read(b), path)
+    if isinstance(a, ScpMatrix) and isinstance(b, ScpMatrix):
+        return _fields_difference(a, b, ("X", "M", "metadata"), path)
+    if type(a) is not type(b):
+        return f"{path}: {type(a).__name__} != {type(b).__name__}"
+    if isinstance(a, ScpContainer):
+        return _fields_difference(a, b, ("sample_id_col", "obs", "assays", "links", "history"), path)
+    if isinstance(a, Assay):
+        return _assay_difference(a, b, path)
+    if isinstance(a, _RECORDS):
+        return _fields_difference(a, b, tuple(field.name for field in dataclasses.fields(a)), path)
+    if isinstance(a, pl.DataFrame):
+        return frame_difference(a, b, path)
+    if sp.issparse(a):
+        return _sparse_difference(a, b, path)
+    if isinstance(a, np.ndarray):
+        return _array_difference(a, b, path)
+    return _plain_difference(a, b, path)
+
+
+def _fields_difference(a: Any, b: Any, names: tuple[str, ...], path: str) -> str | None:
+    for name in names:
+        found = difference(getattr(a, name), getattr(b, name), f"{path}.{name}")
+        if found is not None:
+            return found
+    return None
+
+
+def _assay_difference(a: Assay, b: Assay, path: str) -> str | None:
+    found = _fields_difference(a, b, ("feature_id_col", "var"), path)
+    if found is not None:
+        return found
+    if list(a.layers) != list(b.layers):
+        return f"{path}.layers: {list(a.layers)} != {list(b.layers)}"
+    for name in a.layers:
+        found = difference(a.layers[name], b.layers[name], f"{path}.layers[{name!r}]")
+        if found is not None:
+            return found
+    return None
+
+
+def _plain_difference(a: Any, b: Any, path: str) -> str | None:
+    if isinstance(a, Mapping):
+        if list(a) != list(b) or [type(key) for key in a] != [type(key) for key in b]:
+            return f"{path}: keys {list(a)} != {list(b)}"
+        return _first(difference(a[key], b[key], f"{path}[{key!r}]") for key in a)
+    if isinstance(a, (list, tuple)):
+        if len(a) != len(b):
+            return f"{path}: {len(a)} != {len(b)} items"
+        return _first(difference(a[index], b[index], f"{path}[{index}]") for index in range(len(a)))
+    if isinstance(a, np.generic):
+        return _array_difference(np.asarray(a), np.asarray(b), path)
+    if isinstance(a, float):
+        return None if struct.pack("d", a) == struct.pack("d", b) else f"{path}: {a!r} != {b!r}"
+    if isinstance(a, complex):
+        return difference([a.real, a.imag], [b.real, b.imag], path)
+    return None if a == b else f"{path}: {a!r} != {b!r}"
+
+
+def _first(found: Any) -> str | None:
+    return next((item for item in found if item is not None), None)
+
+
+# ---------------------------------------------------------------- matrices
+
+
+def _read(values: Any) -> Any:
+    return values.read(0, values.shape[0]) if is_source(values) else values
+
+
+def _array_difference(a: Any, b: Any, path: str) -> str | None:
+    if type(a) is not type(b) or a.dtype != b.dtype or a.shape != b.shape:
+        return f"{path}: {_outline(a)} != {_outline(b)}"
+    if a.dtype == object:
+        return difference(a.ravel().tolist(), b.ravel().tolist(), path)
+    flat_a, flat_b = a.reshape(-1), b.reshape(-1)  # a view where the array is contiguous
+    step = max(1, _BLOCK_BYTES // max(1, a.dtype.itemsize))
+    for start in range(0, flat_a.size, step):
+        piece_a, piece_b = flat_a[start : start + step], flat_b[start : start + step]
+        if piece_a.tobytes() != piece_b.tobytes():
+            index = start + _first_index(piece_a, piece_b)
+            place = tuple(int(i) for i in np.unravel_index(index, a.shape))
+            return f"{path}{list(place)}: {flat_a[index]!r} != {flat_b[index]!r}"
+    return None
+
+
+def _first_index(a: Any, b: Any) -> int:
+    return next(i for i in range(a.size) if a[i : i + 1].tobytes() != b[i : i + 1].tobytes())
+
+
+def _outline(values: Any) -> str:
+    return f"{type(values).__name__} {getattr(values, 'dtype', '')} {getattr(values, 'shape', '')}"
+
+
+_PARTS = {
+    "csr": ("data", "indices", "indptr"),
+    "csc": ("data", "indices", "indptr"),
+    "bsr": ("data", "indices", "indptr"),
+    "coo": ("data", "row", "col"),
+}
+
+
+def _sparse_difference(a: Any, b: Any, path: str) -> str | None:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return f"{path}: {_outline(a)} != {_outline(b)}"
+    if a.format not in _PARTS:  # lil, dok, dia: no order of their own
+        a, b = _sorted_coo(a), _sorted_coo(b)
+    for name in _PARTS[a.format]:
+        part_a, part_b = getattr(a, name), getattr(b, name)
+        stored = int(a.indptr[-1]) if name in ("data", "indices") and a.format in ("csr", "csc") else None
+        found = _array_difference(part_a[:stored], part_b[:stored], f"{path}.{name}")
+        if found is not None:
+            return found
+    return None
+
+
+def _sorted_coo(values: Any) -> Any:
+    coo = values.tocoo(copy=True)
+    order = np.lexsort((coo.col, coo.row))
+    coo.data, coo.row, coo.col = coo.data[order], coo.row[order].astype(np.int64), coo.col[order].astype(np.int64)
+    return coo
+
+
+# ---------------------------------------------------------------- frames
+
+
+def frame_difference(a: pl.DataFrame, b: pl.DataFrame, path: str) -> str | None:
+    """The first difference of two frames: column order, dtypes, nulls, values."""
+    if a.columns != b.columns:
+        return f"{path}: columns {a.columns} != {b.columns}"
+    if a.height != b.height:
+        return f"{path}: {a.height} != {b.height} rows"
+    return _first(_series_difference(a[name], b[name], f"{path}[{name!r}]") for name in a.columns)
+
+
+def _series_difference(a: pl.Series, b: pl.Series, path: str) -> str | None:
+    if a.dtype != b.dtype:
+        return f"{path}: {a.dtype} != {b.dtype}"
+    if a.len() != b.len():
+        return f"{path}: {a.len()} != {b.len()} rows"
+    null_a, null_b = a.is_null(), b.is_null()
+    if not null_a.equals(null_b):
+        return f"{path}: nulls at rows {null_a.arg_true().to_list()[:9]} != {null_b.arg_true().to_list()[:9]}"
+    valid_a, valid_b = a.drop_nulls(), b.drop_nulls()
+    if a.dtype.is_float():
+        return _array_difference(valid_a.to_numpy(), valid_b.to_numpy(), path)
+    if isinstance(a.dtype, (pl.List, pl.Array)):
+        return _list_difference(valid_a, valid_b, path)
+    if isinstance(a.dtype, pl.Struct):
+        if not a.dtype.fields:
+            return None
+        # By place: polars takes a name such as "*" for a pattern.
+        fields = zip(valid_a.struct.unnest().get_columns(), valid_b.struct.unnest().get_columns(), strict=True)
+        return _first(_series_difference(x, y, f"{path}.{x.name}") for x, y in fields)
+    if a.dtype.is_temporal():
+        valid_a, valid_b = valid_a.to_physical(), valid_b.to_physical()
+    return None if valid_a.to_list() == valid_b.to_list() else _value_difference(valid_a, valid_b, path)
+
+
+def _list_difference(a: pl.Series, b: pl.Series, path: str) -> str | None:
+    if isinstance(a.dtype, pl.Array):
+        a, b = a.arr.to_list(), b.arr.to_list()
+    length_a, length_b = a.list.len(), b.list.len()
+    if not length_a.equals(length_b):
+        return f"{path}: lists of different lengths"
+    filled = length_a > 0
+    return _series_difference(a.filter(filled).explode(), b.filter(filled).explode(), f"{path}[]")
+
+
+def _value_difference(a: pl.Series, b: pl.Series, path: str) -> str | None:
+    pairs = zip(a.to_list(), b.to_list(), strict=True)
+    return next((f"{path}[{row}]: {x!r} != {y!r}" for row, (x, y) in enumerate(pairs) if x != y), None)

@@ -1,0 +1,92 @@
+"""What can be wrong with a container. Everything that `scpstore` raises on purpose derives from `ScpTensorError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "AssayNotFoundError",
+    "ColumnNotFoundError",
+    "DimensionError",
+    "LayerNotFoundError",
+    "MaskCodeError",
+    "ScpTensorError",
+    "StructureError",
+    "ValidationError",
+]
+
+
+class ScpTensorError(Exception):
+    """Base of all errors of this package."""
+
+
+class StructureError(ScpTensorError, ValueError):
+    """Parts that do not fit together, such as two assays of one name."""
+
+
+class ValidationError(ScpTensorError, ValueError):
+    """A value that a field cannot take. `field` names it."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class DimensionError(ScpTensorError, ValueError):
+    """Arrays whose shapes do not match."""
+
+    def __init__(
+        self,
+        message: str,
+        expected_shape: tuple[int, ...] | None = None,
+        actual_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.expected_shape = expected_shape
+        self.actual_shape = actual_shape
+
+
+class MaskCodeError(ScpTensorError, ValueError):
+    """A mask holds a number that is no `MaskCode`."""
+
+    def __init__(self, message: str, invalid_code: float | None = None) -> None:
+        super().__init__(message)
+        self.invalid_code = invalid_code
+
+
+class _NotFoundError(ScpTensorError, KeyError):
+    """A name that is not there; the message lists those that are."""
+
+    def __str__(self) -> str:  # KeyError would put the message in quotes
+        return str(self.args[0])
+
+
+def _among(names: Iterable[str]) -> str:
+    known = ", ".join(repr(name) for name in names)
+    return f"available: {known}" if known else "there is none"
+
+
+class AssayNotFoundError(_NotFoundError):
+    """The container has no assay of that name."""
+
+    def __init__(self, assay_name: str, available: Iterable[str] = ()) -> None:
+        super().__init__(f"Assay '{assay_name}' not found ({_among(available)})")
+        self.assay_name = assay_name
+
+
+class LayerNotFoundError(_NotFoundError):
+    """The assay has no layer of that name."""
+
+    def __init__(self, layer_name: str, assay_name: str | None = None, available: Iterable[str] = ()) -> None:
+        place = f" in assay '{assay_name}'" if assay_name is not None else ""
+        super().__init__(f"Layer '{layer_name}' not found{place} ({_among(available)})")
+        self.layer_name = layer_name
+        self.assay_name = assay_name
+
+
+class ColumnNotFoundError(_NotFoundError, ValueError):
+    """A frame has no column of that name."""
+
+    def __init__(self, column: str, frame: str, available: Iterable[str] = ()) -> None:
+        super().__init__(f"Column '{column}' not found in {frame} ({_among(available)})")
+        self.column = column

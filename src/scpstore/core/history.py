@@ -1,0 +1,43 @@
+"""What was done to a container, step by step, and how the features of its assays belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from scpstore.core.exceptions import ColumnNotFoundError
+
+
+@dataclass
+class ProvenanceLog:
+    """One step: when (ISO 8601 text), what, with which parameters, by which version of which software."""
+
+    timestamp: str
+    action: str
+    params: dict[str, Any]
+    software_version: str | None = None
+    description: str | None = None
+
+
+@dataclass(eq=False)
+class AggregationLink:
+    """Which feature of `source_assay` (say, a peptide) went into which of `target_assay` (a protein).
+
+    linkage: a frame with the columns `source_id` and `target_id`, one row a pair; further columns are kept.
+    """
+
+    source_assay: str
+    target_assay: str
+    linkage: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        for column in ("source_id", "target_id"):
+            if column not in self.linkage.columns:
+                raise ColumnNotFoundError(column, "the linkage", self.linkage.columns)
+
+    def __eq__(self, other: object) -> bool:
+        from scpstore.core.compare import difference
+
+        return type(other) is type(self) and difference(self, other) is None

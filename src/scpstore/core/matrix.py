@@ -1,0 +1,214 @@
+"""One layer of an assay: values, what each value is worth, and what is known about the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from h5burst.tree import BlockSource
+from scpstore.core.exceptions import DimensionError, MaskCodeError
+
+Matrix: TypeAlias = Any  # numpy array, scipy sparse matrix or array, or a `BlockSource` that is read block by block
+_CHECK_BYTES = 1 << 22  # a mask is checked in pieces of this size
+
+
+class MaskCode(IntEnum):
+    """Why a value is what it is."""
+
+    VALID = 0
+    MBR = 1  # match between runs
+    LOD = 2  # below the limit of detection
+    FILTERED = 3
+    OUTLIER = 4
+    IMPUTED = 5
+    UNCERTAIN = 6
+
+
+@dataclass(eq=False)
+class MatrixMetadata:
+    """What is known about a matrix: arrays or sparse matrices of any shape, and a dict about its making."""
+
+    confidence_scores: Matrix | None = None
+    detection_limits: Matrix | None = None
+    imputation_quality: Matrix | None = None
+    outlier_scores: Matrix | None = None
+    creation_info: dict[str, Any] | None = None
+
+    def copy(self) -> MatrixMetadata:
+        """A copy that shares nothing with this one."""
+        return deepcopy(self)
+
+    def subset(self, shape: tuple[int, ...], rows: Any, columns: Any, *, copy_data: bool = True) -> MatrixMetadata:
+        """What is known about these rows and columns (None: all) of a matrix of that shape."""
+
+        def part(values: Any) -> Any:
+            return _select_like(values, shape, rows, columns, copy_data=copy_data)
+
+        return MatrixMetadata(
+            part(self.confidence_scores),
+            part(self.detection_limits),
+            part(self.imputation_quality),
+            part(self.outlier_scores),
+            deepcopy(self.creation_info) if copy_data else self.creation_info,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other)
+
+
+@dataclass(eq=False)
+class ScpMatrix:
+    """Values and mask of one layer.
+
+    X: (samples, features), dense or sparse, of a float dtype; any other dtype becomes float64. M: `MaskCode`s of the
+    same shape, dense or sparse, int8; None where every value is valid. Both may be a `BlockSource`.
+
+    Raises `DimensionError` for shapes that differ and `MaskCodeError` for other codes (both are `ValueError`s).
+    """
+
+    X: Matrix
+    M: Matrix | None = None
+    metadata: MatrixMetadata | None = None
+
+    def __post_init__(self) -> None:
+        self.X = as_values(self.X)
+        if self.M is not None:
+            self.M = as_mask(self.M, tuple(self.X.shape))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.X.shape)
+
+    def get_m(self) -> Matrix:
+        """The mask; zeros (`MaskCode.VALID`) of the kind of X where there is none."""
+        if self.M is not None:
+            return self.M
+        if sp.issparse(self.X):
+            return sp.csr_matrix(self.X.shape, dtype=np.int8)
+        return np.zeros(self.X.shape, dtype=np.int8)
+
+    def copy(self) -> ScpMatrix:
+        """A copy that shares no array with this one."""
+        return deepcopy(self)
+
+    def subset(self, rows: Any = None, columns: Any = None, *, copy_data: bool = True) -> ScpMatrix:
+        """The matrix of these rows and columns (index arrays; None: all of them).
+
+        copy_data: False lets arrays that are taken whole be shared with this matrix.
+        """
+        values = select(self.X, rows, columns, copy_data=copy_data)
+        mask = None if self.M is None else select(self.M, rows, columns, copy_data=copy_data)
+        known = self.metadata
+        metadata = None if known is None else known.subset(self.shape, rows, columns, copy_data=copy_data)
+        return ScpMatrix(values, mask, metadata)
+
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other)
+
+
+def is_source(values: Any) -> bool:
+    """Whether these values are read block by block and are no array."""
+    return not isinstance(values, np.ndarray) and not sp.issparse(values) and isinstance(values, BlockSource)
+
+
+def as_values(values: Any) -> Matrix:
+    """`values` as a matrix of floats. A `BlockSource` of another dtype is a TypeError: it cannot be converted here."""
+    if is_source(values):
+        if values.dtype.kind != "f":
+            raise TypeError(f"X is read block by block and must be of a float dtype, got {values.dtype}")
+    elif not sp.issparse(values):
+        values = np.asarray(values)
+    if len(values.shape) != 2:
+        raise DimensionError(f"X must have 2 dimensions (samples x features), got {values.shape}", None, values.shape)
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+
+def as_mask(codes: Any, shape: tuple[int, ...]) -> Matrix:
+    """`codes` as a matrix of int8 mask codes of that shape."""
+    if not is_source(codes) and not sp.issparse(codes):
+        codes = np.asarray(codes)
+    if tuple(codes.shape) != shape:
+        message = f"M must have the shape of X: X is {shape}, M is {tuple(codes.shape)}"
+        raise DimensionError(message, shape, tuple(codes.shape))
+    if is_source(codes):
+        if codes.dtype != np.int8:
+            raise TypeError(f"M is read block by block and must be int8, got {codes.dtype}")
+        return codes
+    check_codes(stored_values(codes))
+    return codes if codes.dtype == np.int8 else codes.astype(np.int8)
+
+
+def stored_values(values: Matrix) -> np.ndarray[Any, Any]:
+    """The elements of a matrix that are there: all of a dense one."""
+    if not sp.issparse(values):
+        return np.asarray(values)
+    return np.asarray(values.tocoo().data if values.format in ("lil", "dok") else values.data)
+
+
+def check_codes(codes: np.ndarray[Any, Any]) -> None:
+    """Raise `MaskCodeError` unless every element is the number of a `MaskCode`. Bounded memory."""
+    if codes.dtype.kind not in "biuf":
+        raise MaskCodeError(f"M must hold mask codes, got dtype {codes.dtype}")
+    for piece in _pieces(codes):
+        if codes.dtype.kind in "biu":
+            wrong = piece[(piece < min(MaskCode)) | (piece > max(MaskCode))] if _out_of_range(piece) else piece[:0]
+        else:
+            wrong = piece[~np.isin(piece, [float(code) for code in MaskCode])]
+        if wrong.size:
+            number = wrong.flat[0].item()
+            message = f"M holds {number}, which is no mask code (0 to {max(MaskCode):d}: see MaskCode)"
+            raise MaskCodeError(message, number)
+
+
+def _out_of_range(codes: np.ndarray[Any, Any]) -> bool:
+    return bool(codes.size) and bool(codes.min() < min(MaskCode) or codes.max() > max(MaskCode))
+
+
+def _pieces(array: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
+    if array.ndim == 0:
+        yield array.reshape(1)
+        return
+    row_bytes = max(1, array[:1].nbytes)
+    step = max(1, _CHECK_BYTES // row_bytes)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
+
+
+def select(values: Any, rows: Any, columns: Any, *, copy_data: bool) -> Any:
+    """Rows and columns (index arrays, None: all) of a matrix, in its own format."""
+    if is_source(values):
+        values = values.read(0, values.shape[0])
+    if rows is None and columns is None:
+        return values.copy() if copy_data else values
+    if sp.issparse(values):
+        indexable = values if values.format in ("csr", "csc") else values.tocsr()
+        picked = indexable if rows is None else indexable[rows, :]
+        picked = picked if columns is None else picked[:, columns]
+        return picked.asformat(values.format)
+    picked = values if rows is None else values[rows]
+    return picked if columns is None else picked[:, columns]
+
+
+def _select_like(values: Any, shape: tuple[int, ...], rows: Any, columns: Any, *, copy_data: bool) -> Any:
+    """Metadata cut as the matrix: of its shape, or one value a feature (else: a sample). Anything else stays whole."""
+    if values is None:
+        return None
+    if tuple(values.shape) == shape:
+        return select(values, rows, columns, copy_data=copy_data)
+    if not sp.issparse(values) and values.ndim == 1 and values.shape[0] in shape:
+        chosen = columns if values.shape[0] == shape[1] else rows
+        if chosen is not None:
+            return values[chosen]
+    return deepcopy(values) if copy_data else values
+
+
+def _equal(a: object, b: object) -> bool:
+    from scpstore.core.compare import difference
+
+    return type(b) is type(a) and difference(a, b) is None

@@ -1,0 +1,37 @@
+"""Files of containers."""
+
+from scpstore.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
+from scpstore.io.exporters import FORMAT_VERSION, save_hdf5
+from scpstore.io.importers import SUPPORTED_VERSIONS, load_hdf5
+from scpstore.io.interchange import from_anndata, to_anndata
+from scpstore.io.lazymatrix import LazyMatrix
+from scpstore.io.serializers import (
+    deserialize_dataframe,
+    deserialize_provenance,
+    serialize_dataframe,
+    serialize_dense_matrix,
+    serialize_provenance,
+    serialize_sparse_matrix,
+)
+from scpstore.io.tables import read_csv, write_csv
+
+__all__ = [
+    "FORMAT_VERSION",
+    "SUPPORTED_VERSIONS",
+    "IOFormatError",
+    "IOPasswordError",
+    "IOWriteError",
+    "LazyMatrix",
+    "deserialize_dataframe",
+    "deserialize_provenance",
+    "from_anndata",
+    "load_hdf5",
+    "read_csv",
+    "save_hdf5",
+    "serialize_dataframe",
+    "serialize_dense_matrix",
+    "serialize_provenance",
+    "serialize_sparse_matrix",
+    "to_anndata",
+    "write_csv",
+]

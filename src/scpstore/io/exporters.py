@@ -1,0 +1,121 @@
+"""Containers to HDF5 files."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from h5burst import store
+from h5burst.tree import Storage, UnsupportedValueError
+from scpstore.io.exceptions import IOWriteError
+from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
+
+__all__ = ["COMPRESSIONS", "FORMAT_VERSION", "save_hdf5", "storage_for"]
+
+COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd", None)
+_LEVELS = range(10)
+_WITHOUT_LEVEL = (None, "lzf")
+
+
+def save_hdf5(
+    container: Any,
+    path: str | os.PathLike[str],
+    *,
+    compression: str | None = "gzip",
+    compression_level: int = 4,
+    save_obs: bool = True,
+    save_assays: Sequence[str] | None = None,
+    save_layers: Sequence[str] | None = None,
+    save_history: bool = True,
+    overwrite: bool = False,
+) -> None:
+    """Write a container as an HDF5 file of format 1.0, from which `load_hdf5` makes it again exactly.
+
+    Parameters
+    ----------
+    container
+        A `ScpContainer`, or any object with its attributes: `obs`, `assays` (by name: `var`, `layers`, and these by
+        name: `X`, `M`), `history`. One that was loaded lazily is streamed from its file to the new one.
+    path
+        The file. It appears, or is replaced, only when it is complete and on disk; a save that fails leaves what was
+        there.
+    compression
+        "gzip" (plain HDF5 deflate, readable everywhere), "lzf", "blosc", "zstd" (these need a plugin to read) or None.
+    compression_level
+        0 to 9, for the compressions that have levels.
+    save_obs
+        False keeps of `obs` the IDs alone.
+    save_assays, save_layers
+        Names to keep, None for all. A name that there is not is skipped with a `UserWarning`. Links between assays
+        that are not both kept are left out.
+    save_history
+        False leaves the history out.
+    overwrite
+        Whether a file of that name is replaced.
+
+    Raises
+    ------
+    ValueError
+        `compression` or `compression_level` is none of the above.
+    IOWriteError
+        The file exists, cannot be written, or the container holds what no file can hold (objects).
+    """
+    storage = storage_for(compression, compression_level)
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise IOWriteError("File already exists (overwrite=True replaces it)", target)
+    selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
+    try:
+        tree = encode_container(container, selection, storage)
+        small = Storage(storage.codec, storage.level)  # for what is no matrix, where the writer deems it worth it
+        store.write_tree(target, tree, storage=small, overwrite=overwrite)
+    except IOWriteError as error:
+        raise IOWriteError(str(error), target) from error
+    except UnsupportedValueError as error:
+        raise IOWriteError(f"Cannot be stored: {error}", target) from error
+    except FileExistsError as error:
+        raise IOWriteError("File already exists (overwrite=True replaces it)", target) from error
+    except OSError as error:
+        raise IOWriteError(error.strerror or str(error), target) from error
+
+
+def storage_for(compression: str | None, level: int) -> Storage:
+    """How a matrix is stored. Raises ValueError for what is no compression or level."""
+    if compression not in COMPRESSIONS:
+        raise ValueError(f"compression must be one of {', '.join(map(repr, COMPRESSIONS))}, got {compression!r}")
+    if compression in _WITHOUT_LEVEL:
+        return Storage(compression, None, always=True)
+    if isinstance(level, bool) or level not in _LEVELS:
+        raise ValueError(f"compression_level must be a whole number from 0 to 9, got {level!r}")
+    return Storage(compression, int(level), always=True)
+
+
+def _selected(
+    container: Any, save_assays: Sequence[str] | None, save_layers: Sequence[str] | None
+) -> dict[str, list[str]]:
+    """Layer names to save by assay, in the container's order; a warning for each name that there is not."""
+    assays = _kept(list(container.assays), save_assays, "assays", container.assays)
+    known = dict.fromkeys(layer for name in assays for layer in container.assays[name].layers)
+    if save_layers is not None:
+        _kept([], save_layers, "layers", known)
+    return {
+        name: [layer for layer in container.assays[name].layers if save_layers is None or layer in set(save_layers)]
+        for name in assays
+    }
+
+
+def _kept(names: list[str], wanted: Sequence[str] | None, kind: str, known: Iterable[str]) -> list[str]:
+    if wanted is None:
+        return names
+    if isinstance(wanted, str):
+        raise TypeError(f"save_{kind} must be a list of names, got the text {wanted!r}")
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        message = (
+            f"save_{kind}: no such {kind}: {', '.join(map(repr, unknown))}; there are: {', '.join(known) or 'none'}"
+        )
+        warnings.warn(message, UserWarning, stacklevel=4)
+    return [name for name in names if name in set(wanted)]

@@ -1,0 +1,79 @@
+"""HDF5 files to containers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+
+from h5burst import store
+from h5burst.errors import CorruptFileError
+from h5burst.tree import Group
+from scpstore.core.exceptions import ScpTensorError
+from scpstore.core.structures import ScpContainer
+from scpstore.io.encrypted import encryption_of
+from scpstore.io.exceptions import IOFormatError, IOPasswordError
+from scpstore.io.layout import SUPPORTED_VERSIONS, decode_container
+
+__all__ = ["SUPPORTED_VERSIONS", "load_hdf5"]
+
+
+def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContainer:
+    """The container in an HDF5 file of format 1.0, whoever wrote it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    lazy
+        True leaves the matrices of all layers in the file until they are asked for (`LazyMatrix`).
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    IOPasswordError
+        The file is recognisably encrypted.
+    IOFormatError
+        The file is no HDF5, is cut short or damaged, or is no container; the message says what is wrong and where.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"No such file: {source}")
+    root = read_checked(source, lazy=lazy)
+    try:
+        return decode_container(root, lazy=lazy)
+    except IOFormatError as error:
+        raise IOFormatError(f"{error} (in {source})") from error
+    except (ScpTensorError, OSError) as error:
+        raise IOFormatError(f"{source}: {error}") from error
+
+
+def read_checked(path: Path, *, lazy: bool) -> Group:
+    """The tree of an HDF5 file, or the error that says what the file is instead."""
+    if path.is_dir():
+        raise IOFormatError(f"{path} is a folder, not an HDF5 file")
+    if not h5py.is_hdf5(path):
+        raise _not_hdf5(path)
+    try:
+        return store.read_tree(path, lazy=lazy)
+    except PermissionError:
+        raise
+    except CorruptFileError as error:
+        raise IOFormatError(f"{path} is a damaged or truncated HDF5 file: {error.what}") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        # What h5py raises for a damaged file depends on the place of the damage.
+        raise IOFormatError(f"{path} is a damaged or truncated HDF5 file: {error}") from error
+
+
+def _not_hdf5(path: Path) -> ScpTensorError:
+    encryption = encryption_of(path)
+    if encryption is not None:
+        remedy = encryption.remedy.format(path=path)
+        return IOPasswordError(
+            f"{path} is encrypted by {encryption.by}: decrypt it first ({remedy}), then load the result"
+        )
+    if path.stat().st_size == 0:
+        return IOFormatError(f"{path} is empty: not an HDF5 file")
+    return IOFormatError(f"{path} is not an HDF5 file")

@@ -1,0 +1,125 @@
+"""Single parts of a container in the groups of an open HDF5 file: the same nodes as `save_hdf5` writes.
+
+What format 1.0 cannot say about the group `/P` goes to `/scptensor/P` of the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from h5burst import store
+from h5burst.tree import Array, Group, Node, UnsupportedValueError, escape_link, unescape
+from scpstore.core.history import ProvenanceLog
+from scpstore.io.csr import dense_parts
+from scpstore.io.exceptions import IOWriteError
+from scpstore.io.exporters import storage_for
+from scpstore.io.frames import decode_frame, encode_frame
+from scpstore.io.layout import EXTRAS, as_frame, child_group
+from scpstore.io.matrices import MatrixNodes, csr_nodes, encode_matrix
+from scpstore.io.provenance import decode_history, encode_history
+
+__all__ = [
+    "deserialize_dataframe",
+    "deserialize_provenance",
+    "serialize_dataframe",
+    "serialize_dense_matrix",
+    "serialize_provenance",
+    "serialize_sparse_matrix",
+]
+
+
+def serialize_dataframe(df: pl.DataFrame, group: h5py.Group) -> None:
+    """Write each column of a frame as a dataset of `group`. Raises `IOWriteError` for a column of Python objects."""
+    columns, extras = encode_frame(as_frame(df, group.name), group.name)
+    _graft(group, columns.children, {}, extras)
+
+
+def deserialize_dataframe(group: h5py.Group) -> pl.DataFrame:
+    """The frame in `group`, whoever wrote it. Raises `IOFormatError` for datasets that are no columns."""
+    return decode_frame(_read(group), _read_extras(group), group.name)
+
+
+def serialize_dense_matrix(
+    X: Any, group: h5py.Group, name: str = "X", compression: str | None = "gzip", compression_level: int = 4
+) -> None:
+    """Write a dense matrix (an array, or a `BlockSource`) as the dataset `name`, in its own dtype.
+
+    Raises `IOWriteError` for an array of objects, ValueError for a compression that there is not.
+    """
+    if sp.issparse(X):
+        raise TypeError("X is sparse: use serialize_sparse_matrix")
+    nodes = encode_matrix(name, X, storage_for(compression, compression_level), group.name)
+    _graft(group, nodes.children, nodes.attrs, Group())
+
+
+def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
+    """Write a matrix as the CSR datasets `{name}_data`, `{name}_indices`, `{name}_indptr`, in blocks of rows.
+
+    X: sparse of any format, or dense values (an array or a `BlockSource`) of which what is not zero is written.
+    """
+    storage = storage_for("gzip", 4)
+    if sp.issparse(X):
+        nodes: MatrixNodes = encode_matrix(name, X, storage, group.name)
+    else:
+        values = X if hasattr(X, "read") else np.asarray(X)
+        nodes = csr_nodes(name, dense_parts(values), storage)
+    _graft(group, nodes.children, nodes.attrs, Group(nodes.extras))
+
+
+def serialize_provenance(history: Iterable[ProvenanceLog], group: h5py.Group) -> None:
+    """Write the steps of a history as datasets of `group`. Raises `IOWriteError` for params that no file can hold."""
+    nodes, extras = encode_history(history, group.name)
+    _graft(group, nodes.children, {}, extras)
+
+
+def deserialize_provenance(group: h5py.Group) -> list[ProvenanceLog]:
+    """The history in `group` (or in its subgroup `history`). Raises `IOFormatError` for datasets that do not fit."""
+    if "action" not in group and isinstance(group.get("history"), h5py.Group):
+        group = group["history"]
+    nodes = _read(group)
+    return decode_history(nodes, _read_extras(group), group.name) if nodes.children else []
+
+
+def _path(group: h5py.Group) -> tuple[str, ...]:
+    return tuple(unescape(part) for part in group.name.split("/") if part)
+
+
+def _graft(group: h5py.Group, children: dict[str, Node], attrs: dict[str, Any], extras: Group) -> None:
+    """Create the nodes in `group`, its attributes, and its extras."""
+    try:
+        for name, node in children.items():
+            store.graft(group, (name,), node)
+        store.set_attributes(group, (), attrs)
+        if extras.children or extras.attrs:
+            store.graft(group.file, (EXTRAS, *_path(group)), extras)
+    except UnsupportedValueError as error:
+        raise IOWriteError(f"Cannot be stored: {error}", group.file.filename) from error
+    except OSError as error:
+        raise IOWriteError(error.strerror or str(error), group.file.filename) from error
+
+
+def _read(group: h5py.Group) -> Group:
+    """The datasets of an open group (one that is being written cannot be read as a file)."""
+    children: dict[str, Node] = {}
+    for link, item in group.items():
+        children[unescape(link)] = _read(item) if isinstance(item, h5py.Group) else _read_dataset(item)
+    return Group(children, {unescape(name): value for name, value in group.attrs.items()})
+
+
+def _read_dataset(dataset: h5py.Dataset) -> Array:
+    data: Any = None
+    if dataset.shape is not None:
+        is_text = dataset.dtype == object and h5py.check_string_dtype(dataset.dtype) is not None
+        data = np.asarray(dataset.asstr()[()], dtype=object) if is_text else np.asarray(dataset[()])
+    return Array(data, {unescape(name): value for name, value in dataset.attrs.items()})
+
+
+def _read_extras(group: h5py.Group) -> Group | None:
+    extras = group.file.get("/".join((EXTRAS, *map(escape_link, _path(group)))))
+    return child_group(_read(extras)) if isinstance(extras, h5py.Group) else None

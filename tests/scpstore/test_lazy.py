@@ -1,0 +1,193 @@
+"""Lazily loaded containers: nothing of a layer is read before it is asked for, and saving streams it through."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import plain_layout
+import polars as pl
+import pytest
+import scipy.sparse as sp
+import scp_strategies as scp
+from hypothesis import given, settings
+
+from h5burst.errors import StaleFileError
+from scpstore import (
+    Assay,
+    MatrixMetadata,
+    ProvenanceLog,
+    ScpContainer,
+    ScpMatrix,
+    assert_identical,
+    load_hdf5,
+    save_hdf5,
+)
+from scpstore.io import IOFormatError, LazyMatrix
+
+
+def a_container() -> ScpContainer:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 30)) * (rng.random((40, 30)) < 0.5)
+    M = rng.integers(0, 7, X.shape).astype(np.int8)
+    order = rng.permutation(60)
+    coo = sp.coo_matrix((rng.normal(size=60), (order % 40, order % 30)), shape=X.shape)
+    layers = {
+        "dense": ScpMatrix(X, M, MatrixMetadata(confidence_scores=X.astype("f4"), creation_info={"by": ("me", 1)})),
+        "csr": ScpMatrix(sp.csr_matrix(X), sp.csr_array(M)),
+        "csc": ScpMatrix(sp.csc_array(X)),
+        "coo": ScpMatrix(coo, None, MatrixMetadata(outlier_scores=coo.tocsr(), detection_limits=np.array(["a", "b"]))),
+    }
+    obs = pl.DataFrame({"_index": [f"s{n}" for n in range(40)], "t": [None, "x"] * 20})
+    container = ScpContainer(obs, {"proteins": Assay(pl.DataFrame({"_index": [f"p{n}" for n in range(30)]}), layers)})
+    container.history.append(ProvenanceLog("2024-01-01", "made", {"a": (1, 2)}, None, ""))
+    return container
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    a_container().save(tmp_path / "a.h5")
+    return tmp_path / "a.h5"
+
+
+def layers_of(container: ScpContainer) -> dict[str, Any]:
+    return dict(container.assays["proteins"].layers)
+
+
+def test_a_lazily_loaded_container_equals_the_saved_one(path: Path) -> None:
+    assert_identical(a_container(), load_hdf5(path, lazy=True))
+    assert ScpContainer.load(path, lazy=True) == a_container()
+
+
+def test_nothing_is_read_before_it_is_asked_for(path: Path) -> None:
+    loaded = load_hdf5(path, lazy=True)
+    assert loaded.shape == (40, 30)
+    assert all(isinstance(matrix, LazyMatrix) for matrix in layers_of(loaded).values())
+    assert all("in memory: nothing" in repr(matrix) for matrix in layers_of(loaded).values())
+    dense = layers_of(loaded)["dense"]
+    assert dense.shape == (40, 30)
+    assert isinstance(dense.X, np.ndarray)
+    assert "in memory: ['X']" in repr(dense)
+    assert dense.X is dense.X
+    dense.release()
+    assert "in memory: nothing" in repr(dense)
+
+
+@pytest.mark.parametrize("name", ["dense", "csr", "csc", "coo"])
+@pytest.mark.parametrize(("start", "stop"), [(0, 40), (3, 9), (39, 100), (5, 5), (-3, 40)])
+def test_rows_are_read_alone(path: Path, name: str, start: int, stop: int) -> None:
+    lazy = layers_of(load_hdf5(path, lazy=True))[name]
+    rows = lazy.read_rows(start, stop)
+    whole = layers_of(a_container())[name].X
+    dense = [values.toarray() if sp.issparse(values) else values for values in (rows, whole)]
+    np.testing.assert_array_equal(dense[0], dense[1][start:stop])
+    assert "in memory: nothing" in repr(lazy)
+
+
+@settings(max_examples=10)
+@given(container=scp.containers())
+def test_streaming_from_file_to_file_keeps_everything(
+    tmp_path_factory: pytest.TempPathFactory, container: ScpContainer
+) -> None:
+    folder = tmp_path_factory.mktemp("lazy")
+    save_hdf5(container, folder / "a.h5")
+    save_hdf5(load_hdf5(folder / "a.h5", lazy=True), folder / "b.h5", compression_level=1)
+    assert_identical(container, load_hdf5(folder / "b.h5"))
+
+
+def test_saving_does_not_read_layers_into_memory(path: Path, tmp_path: Path) -> None:
+    loaded = load_hdf5(path, lazy=True)
+    save_hdf5(loaded, tmp_path / "b.h5", compression=None)
+    assert all("in memory: nothing" in repr(matrix) for matrix in layers_of(loaded).values())
+    assert load_hdf5(tmp_path / "b.h5") == a_container()
+
+
+def test_what_was_changed_in_memory_is_saved(path: Path, tmp_path: Path) -> None:
+    loaded = load_hdf5(path, lazy=True)
+    layers_of(loaded)["dense"].X[0, 0] = 99.0
+    layers_of(loaded)["csr"].M = None
+    layers_of(loaded)["coo"].metadata.creation_info = {"new": True}
+    save_hdf5(loaded, tmp_path / "b.h5")
+    saved = layers_of(load_hdf5(tmp_path / "b.h5"))
+    assert saved["dense"].X[0, 0] == 99.0
+    assert saved["csr"].M is None
+    assert saved["coo"].metadata.creation_info == {"new": True}
+
+
+def test_it_may_be_saved_over_its_own_file_and_is_then_to_be_read_anew(path: Path) -> None:
+    loaded = load_hdf5(path, lazy=True)
+    save_hdf5(loaded, path, overwrite=True, compression_level=9)
+    assert load_hdf5(path) == a_container()
+    with pytest.raises(StaleFileError, match="was changed since"):
+        _ = layers_of(loaded)["dense"].X
+
+
+def test_copies_and_selections(path: Path) -> None:
+    loaded = load_hdf5(path, lazy=True)
+    for made in (loaded.copy(), loaded.shallow_copy(), copy.copy(loaded)):
+        assert_identical(made, a_container())
+    rows = load_hdf5(path, lazy=True).filter_samples(["s3", "s1"])
+    np.testing.assert_array_equal(
+        rows.assays["proteins"].layers["dense"].X, layers_of(a_container())["dense"].X[[3, 1]]
+    )
+
+
+def test_files_of_an_earlier_implementation(tmp_path: Path) -> None:
+    content = {
+        "obs": {"_index": ["s"]},
+        "assays": {
+            "a": {"var": {"_index": ["p", "q"]}, "layers": {"raw": {"X": np.ones((1, 2)), "M": np.array([[0, 5]])}}}
+        },
+    }
+    plain_layout.write(tmp_path / "theirs.h5", content)
+    loaded = load_hdf5(tmp_path / "theirs.h5", lazy=True)
+    save_hdf5(loaded, tmp_path / "ours.h5")
+    assert_identical(load_hdf5(tmp_path / "ours.h5"), load_hdf5(tmp_path / "theirs.h5"))
+    assert load_hdf5(tmp_path / "ours.h5").assays["a"].layers["raw"].M.dtype == np.int8
+
+
+def test_a_wrong_shape_is_noticed_at_once(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["assays/proteins/layers/dense/M"]
+        file["assays/proteins/layers/dense/M"] = np.zeros((2, 2), np.int8)
+    with pytest.raises(IOFormatError, match="assays/proteins/layers/dense: X is"):
+        load_hdf5(path, lazy=True)
+
+
+def test_a_wrong_mask_is_noticed_when_it_is_read(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["assays/proteins/layers/csr/M_data"][0] = 9
+    loaded = load_hdf5(path, lazy=True)
+    with pytest.raises(IOFormatError, match="no mask code"):
+        _ = layers_of(loaded)["csr"].M
+
+
+_ONE_LAYER = """
+import sys
+import scpstore
+def peak():  # not ru_maxrss, which a process inherits from the one that started it
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+container = scpstore.load_hdf5(sys.argv[1], lazy=True)
+before = peak()
+total = sum(float(container.assays["a"].layers["3"].read_rows(row, row + 100).sum()) for row in range(0, 1000, 100))
+scpstore.save_hdf5(container, sys.argv[2], compression_level=1)
+print(total, peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_a_large_file_is_used_in_little_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 3, (1000, 6000)).astype(np.float64)  # 48 MB a layer, 384 MB in all
+    frames = [pl.DataFrame({"_index": range(n)}) for n in X.shape]
+    layers = {str(number): ScpMatrix(X) for number in range(8)}
+    save_hdf5(ScpContainer(frames[0], {"a": Assay(frames[1], layers)}), tmp_path / "a.h5", compression_level=1)
+    command = [sys.executable, "-c", _ONE_LAYER, str(tmp_path / "a.h5"), str(tmp_path / "b.h5")]
+    total, grown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200).stdout.split()
+    assert float(total) == X.sum()
+    assert int(grown) < 100 << 20

@@ -1,0 +1,58 @@
+"""Saving costs a few blocks beyond the container itself, whatever form its matrices have; loading no second copy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+
+_PROGRAM = """
+import sys
+import numpy as np, polars as pl, scipy.sparse as sp
+from scpstore import Assay, ScpContainer, ScpMatrix, load_hdf5, save_hdf5
+
+def peak():  # not ru_maxrss, which a process inherits from the one that started it
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+form, path = sys.argv[1:]
+rows, columns, each = 4000, 5000, 2500  # 10 million entries
+rng = np.random.default_rng(0)
+
+def a_matrix():
+    if form.startswith("dense"):
+        X = np.zeros((rows, columns), order=form[-1])
+        X[:, :each] = rng.integers(1, 200, (rows, 1))
+        return X
+    if form == "csc":
+        data, indices = np.ones(rows * each), np.tile(np.arange(rows, dtype=np.int32), each)
+        return sp.csc_matrix((data, indices, np.concatenate([np.arange(each + 1) * rows, np.full(each, each * rows)]).astype(np.int32)), shape=(rows, columns))
+    data, cols = np.ones(rows * each), np.tile(np.arange(0, columns, 2, dtype=np.int32), rows)
+    if form == "csr":
+        return sp.csr_matrix((data, cols, np.arange(0, rows * each + 1, each, dtype=np.int32)), shape=(rows, columns))
+    row = np.repeat(np.arange(rows - 1, -1, -1, dtype=np.int32), each)
+    return sp.coo_matrix((data, (row, cols)), shape=(rows, columns))
+
+small = ScpContainer(pl.DataFrame({"_index": ["s"]}), {"a": Assay(pl.DataFrame({"_index": ["p"]}), {"X": ScpMatrix(np.ones((1, 1)))})})
+save_hdf5(small, path)  # what is loaded and allocated once
+load_hdf5(path)
+frames = [pl.DataFrame({"_index": range(n)}) for n in (rows, columns)]
+container = ScpContainer(frames[0], {"a": Assay(frames[1], {"X": ScpMatrix(a_matrix())})})
+before = peak()
+save_hdf5(container, path, compression_level=1, overwrite=True)
+print(peak() - before)
+"""
+
+BLOCKS = 96 << 20  # for two threads; the matrices have 120 to 160 MB
+
+
+@pytest.mark.parametrize("form", ["denseC", "denseF", "csr", "csc", "coo"])
+def test_saving_needs_a_few_blocks(tmp_path: Path, form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, form, str(tmp_path / "a.h5")],
+        capture_output=True, text=True, check=True, timeout=200, env={"H5BURST_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert int(done.stdout) < BLOCKS
