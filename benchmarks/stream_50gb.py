@@ -38,7 +38,9 @@ from hdmea.features.eimage_sta import EImageOptions
 from hdmea.io.cmcr import open_recording
 from hdmea.pipeline import PipelineSession, create_session
 from hdmea.pipeline.loading import Loaded, take_images
-from hdmea.simulate.sensor import CHIP_SIDE, SensorStream, draw_footprint, draw_somata
+from hdmea.simulate.chip import CHIP_SIDE, draw_electrodes, draw_layout
+from hdmea.simulate.options import AxonOptions, ChipOptions, NoiseOptions
+from hdmea.simulate.sensor import SensorStream, footprint
 
 RATE_HZ = 20_000.0
 SPIKE_RATE_HZ = 5.0
@@ -87,8 +89,11 @@ def sensor(size: int, units: int) -> SensorStream:
     """The full chip for as long as `size` bytes last."""
     patch, frames = (CHIP_SIDE, CHIP_SIDE), max(1, size // (2 * CHIP_SIDE**2))
     rng = np.random.default_rng(0)
-    footprints = [draw_footprint(tuple(soma), patch, RATE_HZ, rng) for soma in draw_somata(units, patch, rng).tolist()]
-    return SensorStream(frames, patch, RATE_HZ, footprints, list(spikes(frames, units).values()), 0)
+    layout = draw_layout(units, patch, ChipOptions(), AxonOptions(), rng)
+    footprints = [footprint(layout, unit, patch, RATE_HZ) for unit in range(units)]
+    # White noise, which costs next to nothing to make: the source is not what is measured.
+    electrodes = draw_electrodes(patch, ChipOptions(), NoiseOptions(spread=0, autocorrelation=0, common=0), rng)
+    return SensorStream(frames, electrodes, RATE_HZ, footprints, list(spikes(frames, units).values()), 0)
 
 
 def spikes(frames: int, units: int) -> dict[str, np.ndarray[Any, Any]]:

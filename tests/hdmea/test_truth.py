@@ -67,8 +67,8 @@ def test_trials_lie_where_the_stimulus_was_shown(session: PipelineSession, recor
     frames = recording.truth.frame_samples
     ((start, _),) = recording.truth.section_frames[STEP]
     windows = session.units["unit_001"]["spike_times_sectioned"][STEP]["trials_start_end"]
-    onsets = frames[start + 240 + 600 * np.arange(3)]
-    assert np.abs(windows[:, 0] - onsets).max() <= 1
+    assert np.abs(windows[:, 0] - frames[start + 240 + 600 * np.arange(3)]).max() <= 1
+    onsets = frames[start + 300 + 600 * np.arange(3)]
     light = session.stimulus["light_reference"]["raw_ch1"]
     for onset in onsets:
         assert light[onset + 10 : onset + 200].mean() > light[onset - 200 : onset - 10].mean() + 5000
@@ -92,7 +92,19 @@ def test_receptive_field_sizes(session: PipelineSession, recording: SimulatedRec
 
 def test_polarity_of_all(session: PipelineSession, recording: SimulatedRecording) -> None:
     np.testing.assert_array_equal(values(session, NOISE, "polarity"), recording.truth.population.polarity)
-    np.testing.assert_array_equal(np.sign(values(session, STEP, "on_off_index")), recording.truth.population.polarity)
+
+
+def test_cells_fire_to_the_edge_of_light_that_they_prefer(
+    session: PipelineSession, recording: SimulatedRecording
+) -> None:
+    # 400 ms from each edge on: light comes on 60 frames into a trial, and stays for 300.
+    for unit, polarity in zip(session.units.values(), recording.truth.population.polarity, strict=True):
+        section = unit["spike_times_sectioned"][STEP]
+        counts = np.zeros(2, int)
+        for trial, (start, _) in enumerate(section["trials_start_end"].astype(int).tolist()):
+            since = (section["trials_spike_times"][trial].astype(int) - start) / recording.sampling_rate
+            counts += [int(((since >= edge) & (since < edge + 0.4)).sum()) for edge in (1.0, 6.0)]
+        assert (counts[0] - counts[1]) * polarity > 0.5 * counts.sum()
 
 
 def test_peak_lag_is_the_time_courses(session: PipelineSession, recording: SimulatedRecording) -> None:

@@ -1,19 +1,34 @@
 """Simulated recordings with known truth: ganglion cells under a playlist of stimuli, as the vendor's files."""
 
-from hdmea.simulate.recording import (
-    DEFAULT_PLAYLIST,
-    FULL_PLAYLIST,
-    SimulatedRecording,
-    Truth,
-    simulate_recording,
+from hdmea.simulate.options import (
+    REALISTIC,
+    AlignmentOptions,
+    AxonOptions,
+    CellOptions,
+    ChipOptions,
+    ClockOptions,
+    LightStepOptions,
+    NoiseOptions,
+    SimulationOptions,
 )
+from hdmea.simulate.recording import DEFAULT_PLAYLIST, FULL_PLAYLIST, SimulatedRecording, simulate_recording
 from hdmea.simulate.sensor import SensorStream
+from hdmea.simulate.truth import Truth
 
 __all__ = [
     "DEFAULT_PLAYLIST",
     "FULL_PLAYLIST",
+    "REALISTIC",
+    "AlignmentOptions",
+    "AxonOptions",
+    "CellOptions",
+    "ChipOptions",
+    "ClockOptions",
+    "LightStepOptions",
+    "NoiseOptions",
     "SensorStream",
     "SimulatedRecording",
+    "SimulationOptions",
     "Truth",
     "simulate_recording",
 ]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from h5burst.tree import BlockSource
-from hdmea.simulate.sensor import CHIP_SIDE
+from hdmea.simulate.chip import CHIP_SIDE
 
 ROOT_TYPE = "cabb6cdd-47e0-417a-8e04-5664cbbc449b"
 TYPE_IDS = {
@@ -158,29 +158,39 @@ def _write_sensor(acquisition: h5py.Group, identities: _Identities, tick: int, s
     identities.mark(stream.create_dataset("SensorMeta", data=meta), "SensorMeta")
 
 
-def write_cmtr(
-    path: Path,
-    cmcr_name: str,
-    unit_info: np.ndarray,
-    peaks: Sequence[np.ndarray] | Iterator[np.ndarray],
-    rng: np.random.Generator,
-) -> None:
-    """Write a spike-sorted recording beside its raw file.
+class UnitRecord(Protocol):
+    """What `write_cmtr` needs of a unit; see `hdmea.simulate.unit_tables.UnitRecord`."""
 
-    unit_info: one row of `UNIT_INFO` a unit; peaks: for each unit its table (see `peak_table`), in the same order.
-    """
+    @property
+    def info(self) -> np.ndarray: ...
+    @property
+    def peaks(self) -> np.ndarray: ...
+    @property
+    def roi_averages(self) -> npt.NDArray[np.float32]: ...
+    @property
+    def unmixing(self) -> npt.NDArray[np.float32]: ...
+
+
+def write_cmtr(path: Path, cmcr_name: str, units: Iterable[UnitRecord], rng: np.random.Generator) -> None:
+    """Write a spike-sorted recording beside its raw file."""
     identities = _Identities(rng)
     with _open(path, "ProcessedData", identities) as file:
         file["Acquisition"] = h5py.ExternalLink(cmcr_name, "/Acquisition")
         sorter = file.create_group("Spike Sorter")
         identities.mark(sorter, "SpikeSorter")
-        identities.mark(sorter.create_dataset("Units", data=unit_info), "Units")
-        for info, table in zip(unit_info, peaks, strict=True):
-            group = sorter.create_group(f"Unit {info['UnitID']}")
-            identities.mark(group, "SingleUnit", instance=f"Unit {info['UnitID']}")
-            group.attrs["UnitID"], group.attrs["SensorID"] = info["UnitID"], info["SensorID"]
-            identities.mark(group.create_dataset("Peaks", data=table), "Peaks")
-            identities.mark(group.create_dataset("Unit Info", data=info[None]), "Unit Info")
+        table = [np.empty(0, UNIT_INFO)]
+        for unit in units:
+            table.append(unit.info)
+            name = f"Unit {unit.info['UnitID'][0]}"
+            group = sorter.create_group(name)
+            identities.mark(group, "SingleUnit", instance=name)
+            for field in ("UnitID", "SensorID"):
+                group.attrs[field] = unit.info[field][0]
+            parts = {"Peaks": unit.peaks, "Unit Info": unit.info}
+            parts |= {"RoiSTAs": unit.roi_averages, "Unmixing": unit.unmixing}
+            for kind, data in parts.items():
+                identities.mark(group.create_dataset(kind, data=data), kind)
+        identities.mark(sorter.create_dataset("Units", data=np.concatenate(table)), "Units")
 
 
 def peak_table(

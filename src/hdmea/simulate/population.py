@@ -1,41 +1,33 @@
-"""The simulated ganglion cells: receptive fields, time courses, tuning, and how they turn light into rates.
-
-A linear-nonlinear-Poisson cascade (Chichilnisky 2001, Network 12:199): light, high-passed by slow adaptation, is
-weighted by a Gaussian receptive field, filtered by a biphasic time course and turned into a rate by a sigmoid.
-"""
+"""The simulated ganglion cells: what is true of each, and the filters that follow from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
-from hdmea.io.stimulus_config import FRAME_RATE_HZ
-from hdmea.simulate.stimuli import GREY, Movie
-from hdmea.simulate.timeline import Timeline
+from hdmea.simulate.options import CellOptions
 
-MAX_RATE_HZ = 80.0
-THRESHOLD = 2.0  # drive at half the maximal rate, in standard deviations of a noise movie's drive
-SLOPE = 1.6
-ADAPTATION_S = 0.4
 KERNEL_FRAMES = 30
 SECOND_LOBE = 0.3  # height of the time course's second lobe against its first
-DIRECTION_DRIVE = 5.0
-DIRECTION_SHARPNESS = 2.0  # kappa of the von Mises tuning curve
 WEAK_COLOUR = 0.15
+RF_SIGMA_PX = (1.0, 1.6)
+TIME_TO_PEAK_S = (0.05, 0.09)
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
     """What is true of each unit; every array has one entry a unit.
 
-    rf_center: (units, 2) x (column) and y (row) in stimulus pixels, a pixel's centre at its integers; rf_sigma the
-    same; polarity +1 (ON) or -1 (OFF); time_to_peak_s of the time course; preferred_direction_deg NaN where a unit is
-    not direction selective; colour_weights: (units, 2) green and blue.
+    rf_center: (units, 2) x (column) and y (row) in pixels of the noise movie, a pixel's centre at its integers; rf_sigma
+    the same; polarity +1 (ON) or -1 (OFF); time_to_peak_s of the time course; preferred_direction_deg, from x to y (90 is
+    to larger rows), NaN where a unit is not direction selective; colour_weights: (units, 2) green and blue;
+    surround: amplitude of the surround against the centre's, 0 for none; surround_ratio: its size against the centre's.
     """
 
     rf_center: Floats
@@ -44,12 +36,14 @@ class Population:
     time_to_peak_s: Floats
     preferred_direction_deg: Floats
     colour_weights: Floats
+    surround: Floats
+    surround_ratio: Floats
 
     def __len__(self) -> int:
         return len(self.polarity)
 
     @property
-    def is_direction_selective(self) -> npt.NDArray[np.bool_]:
+    def is_direction_selective(self) -> Bools:
         """(units,)"""
         return np.isfinite(self.preferred_direction_deg)
 
@@ -63,40 +57,93 @@ class Population:
         return Population(*(getattr(self, name)[units] for name in self.__slots__))
 
 
-def draw_population(n_units: int, grid: tuple[int, int], ds_fraction: float, rng: np.random.Generator) -> Population:
-    """`n_units` random cells whose receptive fields' centres lie well inside the stimulus grid."""
+@dataclass(frozen=True, slots=True)
+class Irregularities:
+    """How units' spikes stray from what light makes them; every array has one entry a unit.
+
+    drift_trend: ln(rate) changes from -trend to +trend over the recording; drift_wave, wave_period_s, wave_phase: and by
+    wave · sin(2πt/period + phase). burst_probability: of a spike to be followed by more. is_silent: sees nothing.
+    contaminated_by: number of the unit whose spikes are mixed in, -1 for none; contamination: their share, of what was
+    asked for.
+    """
+
+    drift_trend: Floats
+    drift_wave: Floats
+    wave_period_s: Floats
+    wave_phase: Floats
+    burst_probability: Floats
+    is_silent: Bools
+    contaminated_by: npt.NDArray[np.int64]
+    contamination: Floats
+
+    def log_gain(self, unit: int, time_s: Floats, duration_s: float) -> Floats:
+        """ln of the factor on a unit's rate at those times."""
+        trend = self.drift_trend[unit] * (2 * time_s / max(duration_s, 1e-9) - 1)
+        wave = np.sin(2 * np.pi * time_s / self.wave_period_s[unit] + self.wave_phase[unit])
+        return np.asarray(trend + self.drift_wave[unit] * wave)
+
+
+def draw_population(
+    n_units: int,
+    grid: tuple[int, int],
+    ds_fraction: float,
+    rng: np.random.Generator,
+    cells: CellOptions | None = None,
+    centers: Floats | None = None,
+) -> Population:
+    """`n_units` random cells.
+
+    centers: (units, 2) of their receptive fields; None: anywhere well inside the stimulus grid (height, width).
+    """
+    cells = cells or CellOptions()
     height, width = grid
     margin = min(2.0, min(grid) / 4)
-    center = rng.uniform([margin, margin], [width - 1 - margin, height - 1 - margin], (n_units, 2))
+    inside = rng.uniform([margin, margin], [width - 1 - margin, height - 1 - margin], (n_units, 2))
     direction = rng.uniform(0, 360, n_units)
     direction[rng.permutation(n_units)[round(ds_fraction * n_units) :]] = np.nan
     strong_green = rng.permutation(n_units) % 2 == 0
     colours = np.where(strong_green[:, None], [1.0, WEAK_COLOUR], [WEAK_COLOUR, 1.0])
     return Population(
-        rf_center=center,
-        rf_sigma=rng.uniform(1.0, 1.6, (n_units, 2)),
+        rf_center=inside if centers is None else np.asarray(centers, np.float64),
+        rf_sigma=rng.uniform(*RF_SIGMA_PX, (n_units, 2)),
         polarity=np.where(rng.permutation(n_units) % 2 == 0, 1, -1).astype(np.int64),
-        time_to_peak_s=rng.uniform(0.05, 0.09, n_units),
+        time_to_peak_s=rng.uniform(*TIME_TO_PEAK_S, n_units),
         preferred_direction_deg=direction,
         colour_weights=colours,
+        surround=np.where(_some(n_units, cells.surround_fraction, rng), cells.surround_strength, 0.0),
+        surround_ratio=np.full(n_units, cells.surround_ratio),
     )
 
 
-def receptive_fields(population: Population, grid: tuple[int, int]) -> Floats:
-    """Spatial weights (units, height, width), each of unit Euclidean norm: noise drives all units alike."""
-    rows, columns = np.mgrid[: grid[0], : grid[1]]
-    x = (columns[None] - population.rf_center[:, 0, None, None]) / population.rf_sigma[:, 0, None, None]
-    y = (rows[None] - population.rf_center[:, 1, None, None]) / population.rf_sigma[:, 1, None, None]
-    weights = np.exp(-(x**2 + y**2) / 2)
-    return np.asarray(weights / np.sqrt((weights**2).sum(axis=(1, 2), keepdims=True)))
+def draw_irregularities(n_units: int, cells: CellOptions, soma_xy: Floats, rng: np.random.Generator) -> Irregularities:
+    """Drift, bursts, silence and contamination; soma_xy (units, 2) tells which cell is the nearest one."""
+    silent = _some(n_units, cells.silent_fraction, rng)
+    contaminated = _some(n_units, cells.contaminated_fraction, rng) if n_units > 1 else np.zeros(n_units, bool)
+    distance = np.hypot(*(soma_xy[:, None, :] - soma_xy[None, :, :]).transpose(2, 0, 1))
+    np.fill_diagonal(distance, np.inf)
+    nearest = distance.argmin(axis=1) if n_units else np.empty(0, np.int64)
+    return Irregularities(
+        drift_trend=rng.normal(0, cells.drift, n_units),
+        drift_wave=rng.normal(0, cells.drift / 2, n_units),
+        wave_period_s=rng.uniform(120, 600, n_units),
+        wave_phase=rng.uniform(0, 2 * np.pi, n_units),
+        burst_probability=np.where(_some(n_units, cells.burst_fraction, rng), cells.burst_probability, 0.0),
+        is_silent=silent,
+        contaminated_by=np.where(contaminated, nearest, -1).astype(np.int64),
+        contamination=np.where(contaminated, cells.contamination, 0.0),
+    )
 
 
-def time_courses(population: Population) -> Floats:
+def _some(n_units: int, fraction: float, rng: np.random.Generator) -> Bools:
+    return np.asarray(rng.permutation(n_units) < round(fraction * n_units))
+
+
+def time_courses(population: Population, refresh_hz: float = 60.0) -> Floats:
     """Biphasic impulse responses (units, KERNEL_FRAMES), lag 0 first, polarity included, unit Euclidean norm.
 
     The difference of two gamma-shaped lobes, as fitted to macaque ganglion cells (Chichilnisky & Kalmar 2002).
     """
-    lag_s = np.arange(KERNEL_FRAMES) / FRAME_RATE_HZ
+    lag_s = np.arange(KERNEL_FRAMES) / refresh_hz
     first = population.time_to_peak_s[:, None]
 
     def lobe(peak_s: Floats) -> Floats:
@@ -108,59 +155,13 @@ def time_courses(population: Population) -> Floats:
     return population.polarity[:, None] * kernel
 
 
-def firing_rates(population: Population, timeline: Timeline, grid: tuple[int, int]) -> Floats:
-    """Each unit's rate in each counted frame of a session (frame_count, units), spikes/s."""
-    weights = receptive_fields(population, grid)
-    drive = _projected_light(population, timeline, weights)
-    drive -= _adapted_level(drive)
-    kernels = time_courses(population)
-    drive = np.asarray(signal.oaconvolve(drive, kernels.T, axes=0))[: len(drive)]
-    for movie, start in timeline.shown:
-        _drive_by_motion(drive[start : start + movie.length], population, movie, weights)
-    return np.asarray(MAX_RATE_HZ / (1 + np.exp(-SLOPE * (drive - THRESHOLD))))
+def as_lists(arrays: Any) -> dict[str, Any]:
+    """A data class of arrays as plain lists for JSON; None for what is not a number."""
+    values = {part.name: getattr(arrays, part.name) for part in fields(arrays)}
+    return {name: _plain(np.asarray(value)) for name, value in values.items()}
 
 
-def resting_rate_hz() -> float:
-    """The rate without any drive, spikes/s."""
-    return float(MAX_RATE_HZ / (1 + np.exp(SLOPE * THRESHOLD)))
-
-
-def _projected_light(population: Population, timeline: Timeline, weights: Floats) -> Floats:
-    """Contrast seen through each receptive field (frames, units)."""
-    green, blue = (population.colour_weights / population.colour_weights.sum(axis=1, keepdims=True)).T
-    drive = (timeline.backgrounds()[:, None] - GREY) / GREY * weights.sum(axis=(1, 2))
-    for movie, start in timeline.shown:
-        part = drive[start : start + movie.length]
-        part[:] = green * _weighted(movie.green, weights)
-        part += blue * _weighted(movie.blue, weights)
-    return np.asarray(drive)
-
-
-def _weighted(frames: npt.NDArray[np.uint8], weights: Floats) -> Floats:
-    contrast = (frames.reshape(len(frames), -1).astype(np.float64) - GREY) / GREY
-    if contrast.shape[1] == 1:
-        return np.asarray(contrast * weights.sum(axis=(1, 2)))
-    return np.asarray(contrast @ weights.reshape(len(weights), -1).T)
-
-
-def _adapted_level(drive: Floats) -> Floats:
-    """The slow mean that the retina takes as grey: a one-pole low-pass, settled on the first frame."""
-    if not drive.size:
-        return drive
-    keep = np.exp(-1 / (ADAPTATION_S * FRAME_RATE_HZ))
-    level, _ = signal.lfilter([1 - keep], [1, -keep], drive, axis=0, zi=keep * drive[:1])
-    return np.asarray(level)
-
-
-def _drive_by_motion(drive: Floats, population: Population, movie: Movie, weights: Floats) -> None:
-    """Direction-selective units follow the moving bar itself, light or dark, with a von Mises tuning curve."""
-    moving = np.flatnonzero(np.isfinite(movie.direction_deg))
-    units = np.flatnonzero(population.is_direction_selective)
-    if not len(moving) or not len(units):
-        return
-    seen = weights[units].reshape(len(units), -1)
-    bar = np.abs(movie.green[moving].reshape(len(moving), -1) - float(movie.background)) / 255
-    overlap = bar @ seen.T / seen.sum(axis=1)
-    off_axis = np.deg2rad(movie.direction_deg[moving, None] - population.preferred_direction_deg[units])
-    tuning = np.exp(DIRECTION_SHARPNESS * (np.cos(off_axis) - 1))
-    drive[np.ix_(moving, units)] = DIRECTION_DRIVE * overlap * tuning
+def _plain(values: npt.NDArray[Any]) -> Any:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return [value if np.isfinite(value) else None for value in values.tolist()]
+    return values.tolist()

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hdmea.io.stimulus_config import StimulusConfig, load_stimulus_configs, save_stimulus_config
 from hdmea.simulate import mcs_files
-from hdmea.simulate.population import Population, draw_population
-from hdmea.simulate.sensor import (
-    CHIP_SIDE,
-    NOISE_COUNTS,
-    Footprint,
-    SensorStream,
-    draw_footprint,
-    draw_somata,
-    shape_times,
-)
-from hdmea.simulate.spikes import draw_spikes
-from hdmea.simulate.stimuli import Movie, grid_of, render
+from hdmea.simulate.analog import analog_blocks
+from hdmea.simulate.chip import CHIP_SIDE, draw_alignment, draw_electrodes, draw_layout
+from hdmea.simulate.movies import Movie
+from hdmea.simulate.options import SimulationOptions
+from hdmea.simulate.population import draw_irregularities, draw_population
+from hdmea.simulate.sensor import SensorStream, footprint
+from hdmea.simulate.spikes import discharge
+from hdmea.simulate.stimuli import grid_of, render
 from hdmea.simulate.timeline import Timeline, arrange
+from hdmea.simulate.truth import Truth, truth_file
+from hdmea.simulate.unit_tables import unit_records
 
 DEFAULT_PLAYLIST = (
     "perfect_dense_noise_15x15_15hz_r42_3min",
@@ -41,45 +37,16 @@ DEFAULT_PLAYLIST = (
 FULL_PLAYLIST = (*DEFAULT_PLAYLIST, "step_up_5s_5i_b0_30x")
 
 PLAYLIST_NAME = "simulated"
-LIGHT_BASE, LIGHT_GAIN, LIGHT_NOISE = 2000, 40, 20.0
-PULSE_HEIGHT, PULSE_NOISE, PULSE_S = 20000, 20.0, 0.003
-SUB_THRESHOLD_FRACTION = 0.1
-CELL_STREAM, UNIT_STREAM, FILE_STREAM, LIGHT_STREAM = 4, 5, 6, 7
-_ANALOG_BLOCK_S = 10
-_NOISE_POOL = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What the pipeline should find; one entry a unit, in the order of `unit_ids`.
-
-    soma_row, soma_col: electrode of the soma, 1-based on the chip (and on the patch, which lies in its corner);
-    spike_samples: every spike; frame_samples: first sample of each frame that the pipeline counts; section_frames:
-    (first frame of the movie, its length) of each presentation, by movie.
-    """
-
-    unit_ids: list[str]
-    population: Population
-    soma_row: npt.NDArray[np.int64]
-    soma_col: npt.NDArray[np.int64]
-    spike_samples: list[npt.NDArray[np.int64]]
-    frame_samples: npt.NDArray[np.int64]
-    section_frames: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The cells' properties as plain values, for JSON; spikes and frames are in the files themselves."""
-        cells = {name: getattr(self.population, name).tolist() for name in Population.__slots__}
-        cells["preferred_direction_deg"] = [
-            value if np.isfinite(value) else None for value in cells["preferred_direction_deg"]
-        ]
-        return {
-            "unit_ids": self.unit_ids,
-            "soma_row": self.soma_row.tolist(),
-            "soma_col": self.soma_col.tolist(),
-            "spike_count": [len(train) for train in self.spike_samples],
-            "section_frames": self.section_frames,
-            **cells,
-        }
+# Seeds of what is drawn once a recording; each unit and block has one of its own besides.
+CELL_SEED, FILE_SEED, LAYOUT_SEED, ELECTRODE_SEED, ALIGNMENT_SEED, CLOCK_SEED, IRREGULARITY_SEED = (
+    4,
+    6,
+    9,
+    10,
+    11,
+    12,
+    13,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +84,7 @@ def simulate_recording(
     cutout_samples: int = 32,
     config_dir: str | PathLike[str] | None = None,
     overwrite: bool = False,
+    options: SimulationOptions | None = None,
 ) -> SimulatedRecording:
     """Write a `.cmcr`/`.cmtr` pair with known truth, and the playlist, lengths, configs and frames of its stimuli.
 
@@ -125,16 +93,18 @@ def simulate_recording(
     output_dir
         Folder, made if need be: `{name}.cmcr`, `{name}.cmtr`, `{name}_truth.json`, `playlist.csv`,
         `movie_length.csv`, `stimuli/{movie}.npy` (frames, height, width) uint8, `configs/{movie}.json`.
+        The moving bar's movie has 300 x 300 pixels and lies in the file with holes: 1.2 GB long, 0.3 GB on disk.
     n_units
         Units, sorted without error; 0 is allowed.
     patch
         Rows and columns of the sensor patch, up to 65 x 65; it lies in the chip's first corner.
     playlist
-        Movies in order; each is drawn from its config (see `config_dir`), so any stimulus of a known family will do.
+        Movies in order; those that are known by name are drawn by what `hdmea.simulate.stimuli` says of them, any other
+        one of a known family from its config (see `config_dir`).
     repeats
         How often the playlist is played.
     duration_s
-        Length of the recording; None: as long as the playlist takes.
+        Length of the recording; None: as long as the playlist takes, with the light steps after it.
     sensor_duration_s
         How much of the recording, from its start, has sensor data; None: all of it; 0: no sensor stream.
     sampling_rate
@@ -149,6 +119,8 @@ def simulate_recording(
         Samples of the cut-out that the `.cmtr` holds of each peak.
     config_dir
         Stimulus configs; default as in `hdmea.io.stimulus_config`.
+    options
+        What else the recording is like; see `hdmea.simulate.options`. None: the defaults; `REALISTIC`: as real ones are.
 
     Returns
     -------
@@ -158,11 +130,12 @@ def simulate_recording(
     Raises
     ------
     ValueError
-        An impossible size, rate or duration; missing or invalid stimulus configs.
+        An impossible size, rate, duration or option; missing or invalid stimulus configs.
     FileExistsError
         A recording of that name is there and `overwrite` is False.
     """
     _check(n_units, patch, sampling_rate, cutout_samples, repeats, pad_frames)
+    options = options or SimulationOptions()
     folder = Path(output_dir)
     configs = list(load_stimulus_configs(dict.fromkeys(playlist), config_dir).values())
     grid = grid_of(configs)
@@ -173,8 +146,11 @@ def simulate_recording(
         pad_frames=pad_frames,
         repeats=repeats,
         duration_s=duration_s,
+        clock=options.clock,
+        light_steps=options.light_steps,
+        rng=np.random.default_rng([seed, CLOCK_SEED]),
     )
-    truth = _draw_truth(n_units, patch, timeline, grid, ds_fraction, seed)
+    truth = draw_truth(n_units, patch, timeline, grid, ds_fraction, options, seed)
     recording = SimulatedRecording(
         cmcr_path=folder / f"{name}.cmcr",
         cmtr_path=folder / f"{name}.cmtr",
@@ -194,9 +170,11 @@ def simulate_recording(
             raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
     for made in (folder, recording.stimuli_dir, recording.config_dir):
         made.mkdir(parents=True, exist_ok=True)
-    _write_stimuli(recording, configs, movies, grid)
-    _write_recording(recording, timeline, patch, sensor_duration_s, cutout_samples, seed)
-    recording.truth_path.write_text(json.dumps(truth.as_dict(), indent=1) + "\n", encoding="utf-8")
+    _write_stimuli(recording, configs, movies)
+    _write_raw(recording, timeline, sensor_duration_s, options, seed)
+    _write_sorted(recording, timeline, patch, cutout_samples, options, seed)
+    content = truth_file(truth, timeline, options, patch)
+    recording.truth_path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return recording
 
 
@@ -212,29 +190,51 @@ def _check(
         raise ValueError(f"patch={patch}: rows and columns must be from 1 to {CHIP_SIDE}")
 
 
-def _draw_truth(
-    n_units: int, patch: tuple[int, int], timeline: Timeline, grid: tuple[int, int], ds_fraction: float, seed: int
+def draw_truth(
+    n_units: int,
+    patch: tuple[int, int],
+    timeline: Timeline,
+    grid: tuple[int, int],
+    ds_fraction: float,
+    options: SimulationOptions,
+    seed: int,
 ) -> Truth:
-    rng = np.random.default_rng([seed, CELL_STREAM])
-    population = draw_population(n_units, grid, ds_fraction, rng)
-    somata = draw_somata(n_units, patch, rng)
+    """Cells, chip and spikes of a recording; patch: rows and columns of electrodes, grid: pixels of the noise movie."""
+
+    def rng(purpose: int) -> np.random.Generator:
+        return np.random.default_rng([seed, purpose])
+
+    electrodes = draw_electrodes(patch, options.chip, options.noise, rng(ELECTRODE_SEED))
+    layout = draw_layout(n_units, patch, options.chip, options.axons, rng(LAYOUT_SEED), electrodes.is_dead)
+    alignment, centers = None, None
+    if options.alignment is not None:
+        drawn = rng(ALIGNMENT_SEED)
+        alignment = draw_alignment(patch, grid, options.alignment, options.chip.pitch_um, drawn)
+        centers = alignment.to_pixels(layout.soma_xy) + drawn.normal(0, options.alignment.scatter_px, (n_units, 2))
+    population = draw_population(n_units, grid, ds_fraction, rng(CELL_SEED), options.cells, centers)
+    irregularities = draw_irregularities(n_units, options.cells, layout.soma_xy, rng(IRREGULARITY_SEED))
+    fired = discharge(population, irregularities, options.cells, timeline, grid, seed)
     sections: dict[str, list[tuple[int, int]]] = {}
     for movie, start in timeline.shown:
         sections.setdefault(movie.name, []).append((start, movie.length))
     return Truth(
         unit_ids=[f"unit_{n + 1:03d}" for n in range(n_units)],
         population=population,
-        soma_row=somata[:, 0] + 1,
-        soma_col=somata[:, 1] + 1,
-        spike_samples=draw_spikes(population, timeline, grid, seed),
+        soma_row=layout.soma_electrode[:, 0] + 1,
+        soma_col=layout.soma_electrode[:, 1] + 1,
+        spike_samples=fired.sorted_units,
         frame_samples=timeline.frame_samples,
         section_frames=sections,
+        layout=layout,
+        electrodes=electrodes,
+        alignment=alignment,
+        irregularities=irregularities,
+        discharge=fired,
+        light_onsets=timeline.light_steps,
     )
 
 
-def _write_stimuli(
-    recording: SimulatedRecording, configs: list[StimulusConfig], movies: dict[str, Movie], grid: tuple[int, int]
-) -> None:
+def _write_stimuli(recording: SimulatedRecording, configs: list[StimulusConfig], movies: dict[str, Movie]) -> None:
     with recording.playlist_path.open("w", newline="", encoding="utf-8") as file:
         names = [f"{movie}.mov" for movie in recording.movies]
         csv.writer(file).writerows([("playlist_name", "movie_names"), (recording.playlist_name, repr(names))])
@@ -243,108 +243,73 @@ def _write_stimuli(
         csv.writer(file).writerows([("movie_name", "movie_length"), *lengths])
     for config in configs:
         save_stimulus_config(config, recording.config_dir)
-        np.save(recording.stimuli_dir / f"{config.movie}.npy", movies[config.movie].grey(grid), allow_pickle=False)
+        movies[config.movie].save(recording.stimuli_dir)
 
 
-def _write_recording(
+def _write_raw(
     recording: SimulatedRecording,
     timeline: Timeline,
-    patch: tuple[int, int],
     sensor_duration_s: float | None,
-    cutout_samples: int,
+    options: SimulationOptions,
     seed: int,
 ) -> None:
-    truth, rate = recording.truth, timeline.sampling_rate
-    somata = list(zip((truth.soma_row - 1).tolist(), (truth.soma_col - 1).tolist(), strict=True))
-    footprints = [
-        draw_footprint(soma, patch, rate, np.random.default_rng([seed, UNIT_STREAM, n]))
-        for n, soma in enumerate(somata)
-    ]
-    frames = timeline.sample_count
+    rate, frames = timeline.sampling_rate, timeline.sample_count
     if sensor_duration_s is not None:
         frames = min(frames, round(sensor_duration_s * rate))
-    sensor = SensorStream(frames, patch, rate, footprints, truth.spike_samples, seed) if frames else None
     mcs_files.write_cmcr(
         recording.cmcr_path,
         sampling_rate=rate,
         sample_count=timeline.sample_count,
-        analog=analog_blocks(timeline, seed),
-        sensor=sensor,
-        rng=np.random.default_rng([seed, FILE_STREAM, 0]),
+        analog=analog_blocks(timeline, seed, options.light_steps.height_counts),
+        sensor=sensor_stream(recording.truth, frames, rate, options, seed) if frames else None,
+        rng=np.random.default_rng([seed, FILE_SEED, 0]),
+    )
+
+
+def sensor_stream(
+    truth: Truth, frames: int, sampling_rate: float, options: SimulationOptions, seed: int
+) -> SensorStream:
+    """The sensor data of a recording, `frames` long: every cell's spikes and axon, and the noise."""
+    layout, electrodes, fired = truth.layout, truth.electrodes, truth.discharge
+    if layout is None or electrodes is None or fired is None:
+        raise ValueError("this truth has no chip, so that there is no sensor data to make")
+    footprints = [
+        footprint(
+            layout,
+            unit,
+            (electrodes.is_dead.shape[0], electrodes.is_dead.shape[1]),
+            sampling_rate,
+            pitch_um=options.chip.pitch_um,
+            start_um=options.axons.start_um,
+            modulation=options.axons.modulation,
+            waveform=options.axons.waveform,
+            is_dead=electrodes.is_dead,
+        )
+        for unit in range(len(layout))
+    ]
+    return SensorStream(frames, electrodes, sampling_rate, footprints, fired.cells, seed)
+
+
+def _write_sorted(
+    recording: SimulatedRecording,
+    timeline: Timeline,
+    patch: tuple[int, int],
+    cutout_samples: int,
+    options: SimulationOptions,
+    seed: int,
+) -> None:
+    truth = recording.truth
+    assert truth.layout is not None
+    units = unit_records(
+        truth.layout,
+        patch,
+        truth.spike_samples,
+        timeline.sampling_rate,
+        timeline.sample_count,
+        cutout_samples,
+        options.noise,
+        seed,
     )
     mcs_files.write_cmtr(
-        recording.cmtr_path,
-        recording.cmcr_path.name,
-        _unit_info(truth, footprints, somata),
-        _peak_tables(truth, footprints, somata, timeline, cutout_samples, seed),
-        np.random.default_rng([seed, FILE_STREAM, 1]),
+        recording.cmtr_path, recording.cmcr_path.name, units, np.random.default_rng([seed, FILE_SEED, 1])
     )
-
-
-def analog_blocks(timeline: Timeline, seed: int) -> Iterator[npt.NDArray[np.int32]]:
-    """The two analog channels, light and frame pulses, in consecutive blocks (2, samples) of int32 ADC counts."""
-    rate = timeline.sampling_rate
-    step = round(_ANALOG_BLOCK_S * rate)
-    rng = np.random.default_rng([seed, LIGHT_STREAM])
-    pool = rng.standard_normal(_NOISE_POOL + step, dtype=np.float32)
-    light = np.concatenate([np.zeros(len(timeline.pulse_samples) - timeline.frame_count), timeline.mean_luminance()])
-    light = np.concatenate([[0.0], light]) * LIGHT_GAIN + LIGHT_BASE  # dark before the first pulse
-    width = max(2, min(round(PULSE_S * rate), round(rate / 120)))
-    # The sum of the pulse's rise stays a single peak of the difference, and wide enough for its 99.9th percentile.
-    rise = np.array([1.0]) if rate <= 30000 else np.array([0.25, 0.75, 1.0])
-    for start in range(0, timeline.sample_count, step):
-        samples = np.arange(start, min(start + step, timeline.sample_count))
-        frame = np.searchsorted(timeline.pulse_samples, samples, side="right")
-        onsets = np.concatenate([[-width], timeline.pulse_samples])
-        since = samples - onsets[frame]
-        pulse = np.where(since < width, rise[np.minimum(since, len(rise) - 1)], 0.0) * PULSE_HEIGHT
-        block = np.empty((2, len(samples)), np.int32)
-        for channel, clean, noise in ((0, light[frame], LIGHT_NOISE), (1, pulse, PULSE_NOISE)):
-            at = int(rng.integers(len(pool) - len(samples)))
-            block[channel] = np.rint(clean + noise * pool[at : at + len(samples)])
-        yield block
-
-
-def _unit_info(truth: Truth, footprints: list[Footprint], somata: list[tuple[int, int]]) -> np.ndarray:
-    info = np.zeros(len(footprints), mcs_files.UNIT_INFO)
-    info["UnitID"] = np.arange(1, len(footprints) + 1)
-    info["Row"], info["Column"] = truth.soma_row, truth.soma_col
-    info["SensorID"] = mcs_files.sensor_id(truth.soma_row, truth.soma_col)
-    for row, footprint, soma in zip(info, footprints, somata, strict=True):
-        waveform = footprint.soma_waveform(soma)
-        row["RoiSize"] = int(footprint.template.any(axis=0).sum())
-        row["SNR"] = -waveform.min() / NOISE_COUNTS
-        row["Separability"] = row["SNR"] / np.sqrt(1 + row["SNR"])
-        row["Kurtosis"] = ((waveform - waveform.mean()) ** 4).mean() / max(float(waveform.var()), 1e-12) ** 2 - 3
-    return info
-
-
-def _peak_tables(
-    truth: Truth,
-    footprints: list[Footprint],
-    somata: list[tuple[int, int]],
-    timeline: Timeline,
-    cutout_samples: int,
-    seed: int,
-) -> Iterator[np.ndarray]:
-    """Each unit's peaks: its spikes, and some sub-threshold ones among them that are not included."""
-    tick = mcs_files.tick_us(timeline.sampling_rate)
-    time_s = shape_times(timeline.sampling_rate)
-    before = int(np.searchsorted(time_s, 0)) - cutout_samples // 3
-    rng = np.random.default_rng([seed, LIGHT_STREAM, 1])
-    pool = rng.standard_normal(_NOISE_POOL, dtype=np.float32) * np.float32(NOISE_COUNTS)
-    for n, (footprint, soma, spikes) in enumerate(zip(footprints, somata, truth.spike_samples, strict=True)):
-        rng = np.random.default_rng([seed, UNIT_STREAM, n, 1])
-        others = np.setdiff1d(
-            rng.integers(0, max(timeline.sample_count, 1), round(SUB_THRESHOLD_FRACTION * len(spikes))), spikes
-        )
-        samples = np.concatenate([spikes, others])
-        order = np.argsort(samples, kind="stable")
-        included = order < len(spikes)
-        at = np.arange(before, before + cutout_samples)
-        shape = np.where((at >= 0) & (at < len(time_s)), footprint.soma_waveform(soma)[at.clip(0, len(time_s) - 1)], 0)
-        starts = rng.integers(0, len(pool) - cutout_samples, len(samples))
-        noise = np.lib.stride_tricks.sliding_window_view(pool, max(cutout_samples, 1))[starts][:, :cutout_samples]
-        height = np.where(included, np.float32(1), np.float32(0.3))
-        cutouts = noise + height[:, None] * shape.astype(np.float32)
-        yield mcs_files.peak_table(samples[order] * tick, included, cutouts)

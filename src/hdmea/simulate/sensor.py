@@ -1,4 +1,4 @@
-"""The sensor's view of the spikes: footprints with axons, noise, and a stream of any length made on demand."""
+"""The sensor's view of the spikes: fields of somata and axons, noise, and a stream of any length made on demand."""
 
 from __future__ import annotations
 
@@ -8,106 +8,161 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-CHIP_SIDE = 65
-NOISE_COUNTS = 8.0
-AMPLITUDE_COUNTS = (90.0, 180.0)
+from hdmea.simulate.chip import Electrodes, Floats, Layout
+
 SENSOR_STREAM = 2
 OFFSET_STREAM = 3
 SHAPE_BEFORE_S = 0.0015
 SHAPE_AFTER_S = 0.0035
-AXON_ELECTRODES = 7
-AXON_SAMPLES_PER_ELECTRODE_S = 0.0001
 FIELD_HZ = 2.0
 FIELD_COUNTS = 40.0
-_BLOCK = 2048  # frames whose random numbers are drawn together
+LEAST_COUNTS = 0.05  # of a spike's field: less is left out
+_RANDOM_BLOCK = 2048  # frames whose random numbers are drawn together
+_BLOCK = 512  # frames that are made together
 _POOL = 1 << 22
-_GATHERED = 128  # frames whose noise is gathered at once: their copy stays in the second-level cache
+_COMMON_POOL = 1 << 20
+_COMMON_TAPS = 5
+_GATHERED = 64  # frames whose noise is gathered at once: their copy stays in the second-level cache
 
 Int16s = npt.NDArray[np.int16]
+Floats32 = npt.NDArray[np.float32]
 
 
-def spike_shape(time_s: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def soma_shape(time_s: npt.ArrayLike) -> Floats:
     """An extracellular spike of trough -1 at time 0, with a slower positive wave after it."""
     t = np.asarray(time_s, np.float64)
-    return np.asarray(-np.exp(-((t / 0.00018) ** 2) / 2) + 0.3 * np.exp(-(((t - 0.0007) / 0.0004) ** 2) / 2))
+    return np.asarray(-_bell(t, 0.00018) + 0.3 * _bell(t - 0.0007, 0.0004))
 
 
-def shape_times(sampling_rate: float) -> npt.NDArray[np.float64]:
-    """Seconds from the spike at each sample of a footprint."""
-    before, after = (round(s * sampling_rate) for s in (SHAPE_BEFORE_S, SHAPE_AFTER_S))
-    return np.arange(-before, after + 1) / sampling_rate
+def triphasic_shape(time_s: npt.ArrayLike) -> Floats:
+    """A spike that passes by on an axon: the currents ahead and behind it make it positive before and after its trough."""
+    t = np.asarray(time_s, np.float64)
+    return np.asarray(-_bell(t, 0.00013) + 0.35 * _bell(t + 0.00028, 0.00014) + 0.3 * _bell(t - 0.00032, 0.00018))
+
+
+AXON_SHAPES = {"soma": soma_shape, "triphasic": triphasic_shape}
+
+
+def _bell(t: Floats, sigma: float) -> Floats:
+    return np.asarray(np.exp(-((t / sigma) ** 2) / 2))
+
+
+def field(distance: Floats, sigma: float, monopole: bool) -> Floats:
+    """A source's field at that distance, 1 at its middle: a Gaussian, or a point source 1.6 sigma below the electrodes."""
+    if monopole:
+        return np.asarray((1 + (distance / (1.6 * sigma)) ** 2) ** -1.5)
+    return _bell(distance, sigma)
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """One unit's spike on the electrodes near it: (samples, height, width) counts, with its corner on the patch."""
+    """One unit's spike on the electrodes that see it: where it is not nothing, in the order of time.
 
-    template: Int16s
+    sample: (n,) from the footprint's first, `before` samples before the spike; electrode: (n,) row by row on the patch;
+    counts: (n,) float32, or int16 in whole counts.
+    """
+
+    sample: npt.NDArray[np.int64]
+    electrode: npt.NDArray[np.int64]
+    counts: Floats32 | Int16s
     before: int
-    row: int
-    column: int
 
-    def soma_waveform(self, soma: tuple[int, int]) -> npt.NDArray[np.float64]:
-        """The waveform at the soma's electrode (0-based row, column)."""
-        return self.template[:, soma[0] - self.row, soma[1] - self.column].astype(np.float64)
-
-
-def draw_somata(n_units: int, patch: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Electrodes (units, 2), 0-based row and column; no two units share one as long as there are enough."""
-    count = patch[0] * patch[1]
-    order = np.array([rng.permutation(count) for _ in range(-(-n_units // count))], np.int64).ravel()[:n_units]
-    return np.stack(np.divmod(order, patch[1]), axis=1)
+    @property
+    def length(self) -> int:
+        """Samples."""
+        return int(self.sample[-1]) + 1 if len(self.sample) else 0
 
 
-def draw_footprint(
-    soma: tuple[int, int], patch: tuple[int, int], sampling_rate: float, rng: np.random.Generator
+def shape_times(sampling_rate: float, after_s: float = SHAPE_AFTER_S) -> Floats:
+    """Seconds from the spike at each sample of a footprint."""
+    before, after = (round(s * sampling_rate) for s in (SHAPE_BEFORE_S, after_s))
+    return np.arange(-before, after + 1) / sampling_rate
+
+
+def footprint(
+    layout: Layout,
+    unit: int,
+    patch: tuple[int, int],
+    sampling_rate: float,
+    *,
+    pitch_um: float = 16.0,
+    start_um: float = 40.0,
+    modulation: float = 0.2,
+    waveform: str = "soma",
+    is_dead: npt.NDArray[np.bool_] | None = None,
 ) -> Footprint:
-    """A soma of sub-electrode extent and an axon that leads away from it, later and weaker with distance."""
-    time_s = shape_times(sampling_rate)
-    rows, columns = np.mgrid[: patch[0], : patch[1]]
-    amplitude, angle = rng.uniform(*AMPLITUDE_COUNTS), rng.uniform(0, 2 * np.pi)
-    away = np.hypot(rows - soma[0], columns - soma[1])
-    field = amplitude * np.exp(-(away**2) / (2 * 0.7**2))
-    signal = field * spike_shape(time_s)[:, None, None]
-    for step in range(2, AXON_ELECTRODES + 1):
-        there = np.hypot(rows - soma[0] - step * np.sin(angle), columns - soma[1] - step * np.cos(angle))
-        strength = 0.2 * amplitude * 0.9**step * np.exp(-(there**2) / (2 * 0.5**2))
-        signal += strength * spike_shape(time_s - step * AXON_SAMPLES_PER_ELECTRODE_S)[:, None, None]
-    template = np.rint(signal).astype(np.int16)
-    touched = np.argwhere(template.any(axis=0))
-    (top, left), (bottom, right) = touched.min(axis=0), touched.max(axis=0) + 1
-    return Footprint(
-        np.ascontiguousarray(template[:, top:bottom, left:right]), int(np.searchsorted(time_s, 0)), int(top), int(left)
-    )
+    """What the patch's electrodes (rows, columns) see of a unit's spike: its soma, and its axon, later along its way.
+
+    The axon is seen from `start_um` on; see `AxonOptions` for the rest.
+    """
+    rows, columns = (axis.astype(np.float64) for axis in np.divmod(np.arange(patch[0] * patch[1]), patch[1]))
+    x, y = layout.soma_xy[unit]
+    monopole, amplitude = bool(layout.is_monopole[unit]), layout.amplitude[unit]
+    soma = amplitude * field(np.hypot(columns - x, rows - y), layout.soma_sigma[unit], monopole)
+    along, lateral = layout.nearest_on_path(unit, columns, rows)
+    axon = amplitude / layout.axon_ratio[unit] * field(lateral, layout.axon_sigma[unit], False)
+    axon *= 1 / (1 + np.exp(-2 * np.clip(along - start_um / pitch_um, -50, 50)))
+    axon *= 1 + modulation * np.sin(along / layout.wave_period[unit] + layout.wave_phase[unit])
+    axon[(along < 0) | (along > layout.axon_length[unit])] = 0
+    delay_s = along * pitch_um * 1e-6 / layout.axon_speed[unit]
+    working = np.ones(len(soma), bool) if is_dead is None else ~is_dead.ravel()
+    soma_seen, axon_seen = (np.flatnonzero((part > LEAST_COUNTS) & working) for part in (soma, axon))
+    time_s = shape_times(sampling_rate, SHAPE_AFTER_S + delay_s[axon_seen].max(initial=0.0))
+    signal = np.zeros((len(time_s), len(soma)), np.float32)
+    signal[:, soma_seen] = soma_shape(time_s)[:, None] * soma[soma_seen]
+    signal[:, axon_seen] += axon[axon_seen] * AXON_SHAPES[waveform](time_s[:, None] - delay_s[axon_seen])
+    sample, electrode = np.nonzero(np.abs(signal) > LEAST_COUNTS)
+    return Footprint(sample, electrode, signal[sample, electrode], int(np.searchsorted(time_s, 0)))
+
+
+def _in_whole_counts(part: Footprint) -> Footprint:
+    counts = np.rint(part.counts).astype(np.int16)
+    seen = counts != 0
+    return Footprint(part.sample[seen], part.electrode[seen], counts[seen], part.before)
 
 
 class SensorStream:
     """The sensor data of a simulated recording, made block by block and never held whole.
 
-    Any range of frames may be asked for, in any order, and is always the same for the same seed.
+    Any range of frames may be asked for, in any order, by any number of threads, and is always the same for the same
+    seed. Each electrode has an offset, noise of its own (a first-order autoregressive process), and what all share: slow
+    waves and common noise.
     """
 
     def __init__(
         self,
         frames: int,
-        patch: tuple[int, int],
+        electrodes: Electrodes,
         sampling_rate: float,
         footprints: Sequence[Footprint],
         spikes: Sequence[npt.NDArray[np.int64]],
         seed: int,
     ) -> None:
-        self._shape = (frames, *patch)
+        self._shape = (frames, *electrodes.noise_sd.shape)
+        self._width = electrodes.noise_sd.size
+        self._electrodes = electrodes
         self._rate = sampling_rate
+        if electrodes.is_white:
+            footprints = [_in_whole_counts(part) for part in footprints]
         self._footprints = footprints
+        self._flat = [part.sample * self._width + part.electrode for part in footprints]
+        self._reach = max((part.length for part in footprints), default=0)
         self._seed = seed
         units = np.repeat(np.arange(len(spikes)), [len(train) for train in spikes])
         times = np.concatenate([*spikes, np.empty(0, np.int64)])
         order = np.argsort(times, kind="stable")
         self._spikes, self._units = times[order], units[order]
         rng = np.random.default_rng([seed, OFFSET_STREAM])
-        pool = np.rint(rng.standard_normal(_POOL, dtype=np.float32) * NOISE_COUNTS).astype(np.int16)
-        self._noise_at = np.lib.stride_tricks.sliding_window_view(pool, patch[0] * patch[1])
-        self._offsets = np.rint(rng.normal(0, 60, patch[0] * patch[1])).astype(np.int16)
+        pool = rng.standard_normal(_POOL, dtype=np.float32)
+        kind = np.dtype(np.int16 if electrodes.is_white else np.float32)
+        if electrodes.is_white:
+            pool = np.rint(pool * electrodes.noise_sd.flat[0])
+        self._noise_at = np.lib.stride_tricks.sliding_window_view(pool.astype(kind, copy=False), self._width)
+        self._offsets = np.rint(rng.normal(0, 60, self._width)).astype(kind)
+        rho = electrodes.autocorrelation
+        self._gain = electrodes.noise_sd.ravel() * np.float32(np.sqrt((1 - rho**2) / (1 - rho**8)))
+        self._shares = (~electrodes.is_dead).ravel().astype(np.float32)
+        self._common = _common_noise(electrodes.common_sd, rng)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -134,37 +189,72 @@ class SensorStream:
             raise ValueError(f"frames [{start}, {stop}) are not within the recording's {self._shape[0]}")
         if out.shape[1:] != self._shape[1:] or out.dtype != np.int16 or not out.flags.c_contiguous:
             raise ValueError(f"out must be a C-ordered int16 array of shape (frames, {self._shape[1:]})")
-        block = out.reshape(len(out), self._shape[1] * self._shape[2])
-        for first in range(start - start % _BLOCK, stop, _BLOCK):
-            begin, end = max(start, first), min(stop, first + _BLOCK)
-            self._fill_with_noise(block[begin - start : end - start], first, begin - first)
-        seconds = np.arange(start, stop) / self._rate
-        field = np.rint(FIELD_COUNTS * np.sin(2 * np.pi * FIELD_HZ * seconds)).astype(np.int16)
+        whole = out.reshape(len(out), self._width)
+        buffer = np.empty((min(_BLOCK, len(out)), self._width), np.float32)
+        for begin in range(start, stop, _BLOCK):
+            target = whole[begin - start : begin - start + _BLOCK]
+            if self._electrodes.is_white:
+                self._fill_white(target, begin)
+                self._add_spikes(target, begin)
+                continue
+            block = buffer[: len(target)]
+            self._fill(block, begin)
+            self._add_spikes(block, begin)
+            np.rint(block, out=block)
+            target[:] = np.clip(block, -32768, 32767, out=block)
+
+    def _fill_white(self, block: Int16s, begin: int) -> None:
+        """Everything but spikes, in whole counts, for electrodes that differ in their offsets alone."""
+        windows = self._windows(begin, begin + len(block))
+        for first in range(0, len(block), _GATHERED):
+            block[first : first + _GATHERED] = self._noise_at[windows[first : first + _GATHERED]]
         block += self._offsets
-        block += field[:, None]
-        self._add_spikes(out, start)
+        block += np.rint(self._waves(begin, len(block))).astype(np.int16)[:, None]
 
-    def _fill_with_noise(self, out: Int16s, first: int, skip: int) -> None:
-        """Noise of the random block that begins at frame `first`: each frame is a window at random into one pool."""
-        rng = np.random.default_rng([self._seed, SENSOR_STREAM, first])
-        at = rng.integers(0, len(self._noise_at), _BLOCK)[skip : skip + len(out)]
-        for begin in range(0, len(out), _GATHERED):
-            out[begin : begin + _GATHERED] = self._noise_at[at[begin : begin + _GATHERED]]
+    def _waves(self, begin: int, count: int) -> Floats:
+        """The slow waves that all electrodes share (count,)."""
+        return np.asarray(FIELD_COUNTS * np.sin(2 * np.pi * FIELD_HZ * np.arange(begin, begin + count) / self._rate))
 
-    def _add_spikes(self, frames: Int16s, start: int) -> None:
-        if not self._footprints:
-            return
-        reach = max(len(footprint.template) for footprint in self._footprints)
-        low, high = np.searchsorted(self._spikes, [start - reach, start + len(frames) + reach])
+    def _fill(self, block: Floats32, begin: int) -> None:
+        """Everything but spikes."""
+        windows = self._windows(begin - 3, begin + len(block))
+        shared = self._waves(begin, len(block))
+        shared += self._common[np.arange(begin, begin + len(block)) % len(self._common)]
+        rho = np.float32(self._electrodes.autocorrelation)
+        for first in range(0, len(block), _GATHERED):
+            part = block[first : first + _GATHERED]
+            noise = self._noise_at[windows[first : first + len(part) + 3]]
+            if rho:  # 1 + ρB + ρ²B² + ρ³B³: the autoregressive process to 1 % of its variance and better
+                noise[1:] += rho * noise[:-1].copy()
+                noise[3:] += rho**2 * noise[1:-2].copy()
+            np.multiply(noise[3:], self._gain, out=part)
+            part += self._offsets
+            part += shared[first : first + len(part), None].astype(np.float32) * self._shares
+
+    def _windows(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Where in the pool each frame's noise begins: random numbers of the block that the frame lies in."""
+        drawn = []
+        for first in range(start - start % _RANDOM_BLOCK, stop, _RANDOM_BLOCK):
+            rng = np.random.default_rng([self._seed, SENSOR_STREAM, first + _RANDOM_BLOCK])
+            at = rng.integers(0, len(self._noise_at), _RANDOM_BLOCK)
+            drawn.append(at[max(start - first, 0) : stop - first])
+        return np.concatenate(drawn)
+
+    def _add_spikes(self, block: Floats32 | Int16s, begin: int) -> None:
+        flat = block.reshape(-1)
+        low, high = np.searchsorted(self._spikes, [begin - self._reach, begin + len(block) + self._reach])
         for spike, unit in zip(self._spikes[low:high].tolist(), self._units[low:high].tolist(), strict=True):
-            footprint = self._footprints[unit]
-            length, height, width = footprint.template.shape
-            begin = spike - footprint.before - start
-            cut_head, cut_tail = max(0, -begin), min(length, len(frames) - begin)
-            if cut_head < cut_tail:
-                target = frames[
-                    begin + cut_head : begin + cut_tail,
-                    footprint.row : footprint.row + height,
-                    footprint.column : footprint.column + width,
-                ]
-                target += footprint.template[cut_head:cut_tail]
+            part = self._footprints[unit]
+            ahead = spike - part.before - begin
+            if ahead >= len(block) or ahead + part.length <= 0:
+                continue
+            first, last = 0, len(part.sample)
+            if ahead < 0 or ahead + part.length > len(block):
+                first, last = np.searchsorted(part.sample, [-ahead, len(block) - ahead]).tolist()
+            flat[self._flat[unit][first:last] + ahead * self._width] += part.counts[first:last]
+
+
+def _common_noise(common_sd: float, rng: np.random.Generator) -> Floats:
+    """Noise that all electrodes share, a moving average over some samples; it repeats after 2^20 of them."""
+    white = rng.standard_normal(_COMMON_POOL)
+    return np.asarray(sum(np.roll(white, tap) for tap in range(_COMMON_TAPS)) * (common_sd / np.sqrt(_COMMON_TAPS)))

@@ -1,0 +1,217 @@
+"""Movies as few patterns and the order in which they are shown; cells weight each pattern once, files hold every frame.
+
+A movie's file is `{movie}.npy`, (frames, height, width) uint8: the mean of green and blue. A movie of two colours has
+`{movie}_green.npy` and `{movie}_blue.npy` besides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+WHITE = 255
+GREY = 127
+_PATTERNS_AT_ONCE = 128
+
+Floats = npt.NDArray[np.float64]
+Frames = npt.NDArray[np.uint8]
+
+
+class Patterns(Protocol):
+    """Some distinct frames of one colour, on a grid of (height, width) pixels."""
+
+    def __len__(self) -> int: ...
+
+    def project(self, rows: Floats, columns: Floats) -> Floats:
+        """Σ luminance · rows · columns (patterns, views), for separable weights (views, height) and (views, width)."""
+
+    def frames(self, numbers: npt.NDArray[np.int64], grid: tuple[int, int]) -> Frames:
+        """Those patterns in full (n, height, width), uint8; a view where it can be."""
+
+    def means(self) -> Floats:
+        """Mean luminance of each pattern (patterns,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Full fields of some luminance: levels (patterns,) uint8."""
+
+    levels: Frames
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def project(self, rows: Floats, columns: Floats) -> Floats:
+        return np.asarray(self.levels.astype(np.float64)[:, None] * (rows.sum(axis=1) * columns.sum(axis=1)))
+
+    def frames(self, numbers: npt.NDArray[np.int64], grid: tuple[int, int]) -> Frames:
+        return np.broadcast_to(self.levels[numbers, None, None], (len(numbers), *grid))
+
+    def means(self) -> Floats:
+        return self.levels.astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Frames as they are: pixels (patterns, height, width) uint8."""
+
+    pixels: Frames
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def project(self, rows: Floats, columns: Floats) -> Floats:
+        weights = (rows[:, :, None] * columns[:, None, :]).reshape(len(rows), rows.shape[1] * columns.shape[1]).T
+        flat = self.pixels.reshape(len(self.pixels), -1)
+        parts = [
+            flat[n : n + _PATTERNS_AT_ONCE].astype(np.float64) @ weights for n in range(0, len(flat), _PATTERNS_AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
+    def frames(self, numbers: npt.NDArray[np.int64], grid: tuple[int, int]) -> Frames:
+        return self.pixels[numbers]
+
+    def means(self) -> Floats:
+        return np.asarray(self.pixels.mean(axis=(1, 2), dtype=np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """Frames that are black but for one small square each.
+
+    pixels (patterns, side, side) uint8, black where the square leaves the grid; corners (patterns, 2) row and column of
+    its first pixel, which may lie up to `side` outside; grid (height, width).
+    """
+
+    pixels: Frames
+    corners: npt.NDArray[np.int64]
+    grid: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def project(self, rows: Floats, columns: Floats) -> Floats:
+        side = self.pixels.shape[1]
+        window = np.arange(side)
+        rows, columns = (
+            np.pad(axis, ((0, 0), (side, side))).astype(np.float32, copy=False).T for axis in (rows, columns)
+        )
+        seen = np.empty((len(self), rows.shape[1]))
+        for n in range(0, len(self), _PATTERNS_AT_ONCE):
+            part = slice(n, n + _PATTERNS_AT_ONCE)
+            at = self.corners[part, :, None] + side + window
+            across = self.pixels[part].astype(np.float32) @ columns[at[:, 1]]  # (n, side, views)
+            seen[part] = np.einsum("nsv,nsv->nv", across, rows[at[:, 0]], dtype=np.float64)
+        return seen
+
+    def frames(self, numbers: npt.NDArray[np.int64], grid: tuple[int, int]) -> Frames:
+        made = np.zeros((len(numbers), *grid), np.uint8)
+        for frame, number in zip(made, numbers.tolist(), strict=True):
+            first, last = self._rows(number)
+            frame[first:last] = self._band(number)
+        return made
+
+    def means(self) -> Floats:
+        return np.asarray(self.pixels.sum(axis=(1, 2), dtype=np.float64) / (self.grid[0] * self.grid[1]))
+
+    def bands(self) -> Iterator[tuple[int, Frames]]:
+        """For each pattern the first of the rows that are not all black, and those rows (rows, width)."""
+        for number in range(len(self)):
+            yield self._rows(number)[0], self._band(number)
+
+    def _rows(self, number: int) -> tuple[int, int]:
+        top = int(self.corners[number, 0])
+        return min(max(top, 0), self.grid[0]), min(max(top + self.pixels.shape[1], 0), self.grid[0])
+
+    def _band(self, number: int) -> Frames:
+        (first, last), (top, left) = self._rows(number), self.corners[number].tolist()
+        band = np.zeros((last - first, self.grid[1]), np.uint8)
+        begin, end = max(left, 0), min(left + self.pixels.shape[1], self.grid[1])
+        if begin < end:
+            band[:, begin:end] = self.pixels[number, first - top : last - top, begin - left : end - left]
+        return band
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a movie shows: kind, its frames [start, stop), and its luminance, frequency (Hz) or direction."""
+
+    kind: str
+    start: int
+    stop: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Movie:
+    """One stimulus. shown: (frames,) which pattern each frame is; background: luminance of the frames around it.
+
+    green, blue: the same patterns in either colour (the same object for a movie without colours). grid: pixels of the
+    file. events: for the truth file.
+    """
+
+    name: str
+    green: Patterns
+    blue: Patterns
+    shown: npt.NDArray[np.int64]
+    background: int
+    grid: tuple[int, int]
+    events: tuple[Event, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Frames."""
+        return len(self.shown)
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether green and blue differ."""
+        return self.green is not self.blue
+
+    def mean_luminance(self) -> Floats:
+        """What a photodiode sees of each frame (frames,)."""
+        return np.asarray(((self.green.means() + self.blue.means()) / 2)[self.shown])
+
+    def frames(self, start: int = 0, stop: int | None = None, colour: str | None = None) -> Frames:
+        """Frames [start, stop) (n, height, width) uint8 of "green", of "blue", or their mean."""
+        numbers = self.shown[start:stop]
+        green, blue = self.green.frames(numbers, self.grid), self.blue.frames(numbers, self.grid)
+        if colour is not None or not self.has_colours:
+            return blue if colour == "blue" else green
+        return np.asarray((green.astype(np.uint16) + blue) // 2, np.uint8)
+
+    def save(self, folder: Path) -> None:
+        """Write the movie's files into `folder`."""
+        if isinstance(self.green, Patches):
+            _save_sparse(self, folder / f"{self.name}.npy")
+            return
+        np.save(folder / f"{self.name}.npy", self.frames(), allow_pickle=False)
+        for colour in ("green", "blue") if self.has_colours else ():
+            np.save(folder / f"{self.name}_{colour}.npy", self.frames(colour=colour), allow_pickle=False)
+
+
+def _save_sparse(movie: Movie, path: Path) -> None:
+    """Write only the rows that are not black: the rest of the file is a hole, which takes no space where it may."""
+    patterns: Any = movie.green
+    order = np.argsort(movie.shown, kind="stable")
+    ends = np.searchsorted(movie.shown[order], np.arange(len(patterns)), side="right")
+    height, width = movie.grid
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (movie.length, height, width)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
+        begin = file.tell()
+        os.truncate(file.fileno(), begin + movie.length * height * width)
+        first = 0
+        for (row, band), end in zip(patterns.bands(), ends.tolist(), strict=True):
+            if band.size:
+                for frame in order[first:end].tolist():
+                    file.seek(begin + (frame * height + row) * width)
+                    file.write(band.data)
+            first = end

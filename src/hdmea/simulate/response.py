@@ -1,0 +1,160 @@
+"""From a movie to firing rates: each cell's filters over what it is shown, refresh by refresh.
+
+A linear-nonlinear cascade (Chichilnisky 2001, Network 12:199): light, less a slow adaptation to its mean, is weighted by
+a Gaussian field (less a wider one, the surround), filtered by a biphasic time course and turned into a rate by a sigmoid.
+A direction-selective cell has two more fields, before and behind its centre along its preferred direction. Their
+filtered signals a and b drive a motion detector (Hassenstein & Reichardt 1956; see Borst & Egelhaaf 1989, Trends
+Neurosci 12:297): a, delayed, times b, less b, delayed, times a. It is positive for what moves from a to b, whether
+light or dark, and is divided by the signals' own size, so that it tells direction and not contrast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import signal
+
+from hdmea.simulate.movies import GREY, WHITE, Floats, Movie
+from hdmea.simulate.population import Population, time_courses
+from hdmea.simulate.timeline import Timeline
+
+MAX_RATE_HZ = 80.0
+THRESHOLD = 2.0  # drive at half the maximal rate, in standard deviations of a noise movie's drive
+SLOPE = 1.6
+ADAPTATION_S = 0.4
+DETECTOR_SPACING_PX = 1.5  # between the detector's two fields, in pixels of the noise movie
+DETECTOR_DELAY_S = 0.1  # what moves 15 of those pixels a second takes so long from one field to the other
+DETECTOR_GAIN = 4.0
+LINEAR_SHARE = 0.6  # of the linear drive that a direction-selective cell keeps
+
+
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """Gaussian weights (views,) in pixels of the noise movie; unit: whose each is."""
+
+    unit: npt.NDArray[np.int64]
+    center: Floats
+    sigma: Floats
+    gain: Floats
+
+    def profiles(self, grid: tuple[int, int], of_grid: tuple[int, int]) -> tuple[Floats, Floats]:
+        """Their weights along rows (views, height) and columns (views, width) of a movie of `of_grid` pixels.
+
+        A field of the noise movie's `grid` has the same weight in sum on any movie, of larger or smaller pixels.
+        """
+        scales = [count / unit for count, unit in zip(of_grid, grid, strict=True)]
+        rows, columns = (
+            np.exp(-((_centers(count, scale) - self.center[:, 1 - axis, None]) ** 2) / (2 * sigma**2)) / scale
+            for axis, (count, scale, sigma) in enumerate(
+                zip(of_grid, scales, (self.sigma[:, 1:], self.sigma[:, :1]), strict=True)
+            )
+        )
+        return rows * self.gain[:, None], columns
+
+
+def _centers(count: int, scale: float) -> Floats:
+    """Places of `count` pixels, `scale` of them on one pixel of the noise movie, in the latter's pixels."""
+    return np.asarray((np.arange(count) - (scale - 1) / 2) / scale)
+
+
+def receptive_fields(population: Population, grid: tuple[int, int]) -> Floats:
+    """Spatial weights (units, height, width) on the noise movie: the centre has unit Euclidean norm, noise drives alike."""
+    centre, surround, _ = _views(population)
+    fields = np.zeros((len(population), *grid))
+    for views, sign in ((centre, 1.0), (surround, -1.0)):
+        rows, columns = views.profiles(grid, grid)
+        np.add.at(fields, views.unit, sign * rows[:, :, None] * columns[:, None, :])
+    return fields
+
+
+def firing_rates(population: Population, timeline: Timeline, grid: tuple[int, int]) -> Floats:
+    """Each unit's rate during each refresh of a session (refreshes, units), spikes/s.
+
+    grid: height and width of the noise movie, in whose pixels fields are given.
+    """
+    centre, surround, detectors = _views(population)
+    drive = _seen(centre, population, timeline, grid)
+    drive[:, surround.unit] -= _seen(surround, population, timeline, grid)
+    kernels = time_courses(population, timeline.refresh_hz)
+    drive = _filtered(drive, kernels, timeline.refresh_hz)
+    selective = np.flatnonzero(population.is_direction_selective)
+    if len(selective):
+        owners = detectors.unit
+        both = _filtered(_seen(detectors, population, timeline, grid), kernels[owners], timeline.refresh_hz)
+        motion = _motion(both, round(DETECTOR_DELAY_S * timeline.refresh_hz))
+        drive[:, selective] = LINEAR_SHARE * drive[:, selective] + DETECTOR_GAIN * motion
+    return np.asarray(MAX_RATE_HZ / (1 + np.exp(-SLOPE * (drive - THRESHOLD))))
+
+
+def resting_rate_hz() -> float:
+    """The rate without any drive, spikes/s."""
+    return float(MAX_RATE_HZ / (1 + np.exp(SLOPE * THRESHOLD)))
+
+
+def _views(population: Population) -> tuple[_Views, _Views, _Views]:
+    """Centres, surrounds (of the units that have one), and detectors: all first fields, then all second ones."""
+    units = np.arange(len(population))
+    sigma, gain = population.rf_sigma, 1 / np.sqrt(np.pi * population.rf_sigma.prod(axis=1))
+    centre = _Views(units, population.rf_center, sigma, gain)
+    around = population.surround > 0
+    surround = _Views(
+        units[around],
+        population.rf_center[around],
+        (sigma * population.surround_ratio[:, None])[around],
+        (gain * population.surround)[around],
+    )
+    selective = population.is_direction_selective
+    angle = np.deg2rad(population.preferred_direction_deg[selective])
+    step = DETECTOR_SPACING_PX / 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    middle = population.rf_center[selective]
+    detectors = _Views(
+        np.tile(units[selective], 2),
+        np.concatenate([middle - step, middle + step]),
+        np.tile(sigma[selective], (2, 1)),
+        np.tile(gain[selective], 2),
+    )
+    return centre, surround, detectors
+
+
+def _seen(views: _Views, population: Population, timeline: Timeline, grid: tuple[int, int]) -> Floats:
+    """Contrast (luminance - grey)/grey seen through each view (refreshes, views)."""
+    colours = population.colour_weights / population.colour_weights.sum(axis=1, keepdims=True)
+    green, blue = colours[views.unit].T
+    weight = np.prod([axis.sum(axis=1) for axis in views.profiles(grid, grid)], axis=0)
+    by_frame = (timeline.backgrounds()[:, None] - GREY) / GREY * weight
+    known: dict[str, Floats] = {}
+    for movie, start in timeline.shown:
+        if movie.name not in known:
+            known[movie.name] = _patterns_seen(views, movie, green, blue, grid)
+        by_frame[start : start + movie.length] = known[movie.name][movie.shown]
+    dark, lit = (weight * (level - GREY) / GREY for level in (0, WHITE))
+    return timeline.by_refresh(by_frame, dark, lit)
+
+
+def _patterns_seen(views: _Views, movie: Movie, green: Floats, blue: Floats, grid: tuple[int, int]) -> Floats:
+    """Contrast of each of a movie's patterns through each view (patterns, views)."""
+    rows, columns = views.profiles(grid, movie.grid)
+    seen = movie.green.project(rows, columns)
+    if movie.has_colours:
+        seen = green * seen + blue * movie.blue.project(rows, columns)
+    return np.asarray((seen - GREY * rows.sum(axis=1) * columns.sum(axis=1)) / GREY)
+
+
+def _filtered(drive: Floats, kernels: Floats, refresh_hz: float) -> Floats:
+    """What is left after adaptation to the slow mean (a one-pole low-pass, settled on the first refresh), in time."""
+    if not drive.size:
+        return drive
+    keep = np.exp(-1 / (ADAPTATION_S * refresh_hz))
+    level, _ = signal.lfilter([1 - keep], [1, -keep], drive, axis=0, zi=keep * drive[:1])
+    return np.asarray(signal.oaconvolve(drive - level, kernels.T, axes=0))[: len(drive)]
+
+
+def _motion(both: Floats, delay: int) -> Floats:
+    """Motion from the first fields to the second ones (refreshes, cells), between -1 and 1; both: first, then second."""
+    late = np.concatenate([both[:1].repeat(delay, axis=0), both])[: len(both)]
+    first, second = np.split(both, 2, axis=1)
+    late_first, late_second = np.split(late, 2, axis=1)
+    opponent = late_first * second - first * late_second
+    return np.asarray(opponent / (1 + (late_first**2 + late_second**2 + first**2 + second**2) / 2))

@@ -1,0 +1,99 @@
+"""What the pipeline should find in a simulated recording, as arrays and as a JSON file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.simulate.chip import Alignment, Electrodes, Floats, Layout
+from hdmea.simulate.options import SimulationOptions
+from hdmea.simulate.population import Irregularities, Population, as_lists
+from hdmea.simulate.spikes import Discharge
+from hdmea.simulate.timeline import Timeline
+
+TRUTH_VERSION = 2
+IMAGE_END_S = 0.002  # how long after the spike an axon is looked at: the usual window of electrical images
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the pipeline should find; one entry a unit, in the order of `unit_ids`.
+
+    soma_row, soma_col: electrode of the soma, 1-based on the chip (and on the patch, which lies in its corner);
+    spike_samples: every spike of the sorted unit; frame_samples: first sample of each frame that the pipeline counts;
+    section_frames: (first frame of the movie, its length) of each presentation, by movie. layout: somata and axons;
+    electrodes: noise and faults; alignment: chip to stimulus, None where fields do not lie over their somata; discharge:
+    also what the cells themselves fired; light_onsets: (n, 2) samples [on, off) of the steps after the last frame.
+    """
+
+    unit_ids: list[str]
+    population: Population
+    soma_row: npt.NDArray[np.int64]
+    soma_col: npt.NDArray[np.int64]
+    spike_samples: list[npt.NDArray[np.int64]]
+    frame_samples: npt.NDArray[np.int64]
+    section_frames: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    layout: Layout | None = None
+    electrodes: Electrodes | None = None
+    alignment: Alignment | None = None
+    irregularities: Irregularities | None = None
+    discharge: Discharge | None = None
+    light_onsets: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+
+def truth_file(truth: Truth, timeline: Timeline, options: SimulationOptions, patch: tuple[int, int]) -> dict[str, Any]:
+    """The truth as plain values for JSON; spikes and frames are in the recording's own files."""
+    return {
+        "version": TRUTH_VERSION,
+        "unit_ids": truth.unit_ids,
+        "soma_row": truth.soma_row.tolist(),
+        "soma_col": truth.soma_col.tolist(),
+        "spike_count": [len(train) for train in truth.spike_samples],
+        "section_frames": truth.section_frames,
+        **as_lists(truth.population),
+        "options": asdict(options),
+        "clock": {"rate_hz": timeline.refresh_hz, "dropped_frames": timeline.dropped_frames.tolist()},
+        "light_steps": truth.light_onsets.tolist(),
+        "events": {movie.name: [asdict(event) for event in movie.events] for movie, _ in timeline.shown},
+        "chip": _chip(truth, options, patch),
+        "alignment": None if truth.alignment is None else as_lists(truth.alignment),
+        "irregularities": None if truth.irregularities is None else as_lists(truth.irregularities),
+        "discharge": _discharge(truth.discharge),
+    }
+
+
+def axon_chords(layout: Layout, patch: tuple[int, int], pitch_um: float) -> tuple[Floats, Floats]:
+    """Direction (degrees, from x to y) and length (electrodes) of each axon's part that an electrical image shows."""
+    found = [layout.visible_chord(unit, patch, IMAGE_END_S, pitch_um) for unit in range(len(layout))]
+    angle, length = np.array(found, np.float64).reshape(-1, 2).T
+    return np.asarray(np.rad2deg(angle) % 360), np.asarray(length)
+
+
+def _chip(truth: Truth, options: SimulationOptions, patch: tuple[int, int]) -> dict[str, Any]:
+    layout, electrodes = truth.layout, truth.electrodes
+    if layout is None or electrodes is None:
+        return {}
+    angle, length = axon_chords(layout, patch, options.chip.pitch_um)
+    return {
+        "patch": list(patch),
+        "pitch_um": options.chip.pitch_um,
+        **as_lists(layout),
+        "axon_visible_angle_deg": [value if np.isfinite(value) else None for value in angle.tolist()],
+        "axon_visible_length": length.tolist(),
+        "dead_columns": np.flatnonzero(electrodes.is_dead.all(axis=0)).tolist(),
+        "noise_sd": np.round(electrodes.noise_sd.astype(np.float64), 3).tolist(),
+    }
+
+
+def _discharge(discharge: Discharge | None) -> dict[str, Any] | None:
+    if discharge is None:
+        return None
+    bar = discharge.bar_rate_hz
+    return {
+        "cell_spike_count": [len(train) for train in discharge.cells],
+        "contamination": discharge.contamination.tolist(),
+        "bar_rate_hz": None if bar is None else bar.tolist(),
+    }
