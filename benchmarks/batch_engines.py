@@ -23,9 +23,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from batch_tools import same_trees, wait_for
 from hdmea.batch.run import run_batch
 from hdmea.simulate import simulate_recording
+from support.batch_tools import same_trees, wait_for
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 PLAYLIST = ["perfect_dense_noise_15x15_15hz_r42_3min", "baseline_127"]

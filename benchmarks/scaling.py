@@ -15,8 +15,8 @@ import workloads
 from figures import seconds
 
 from h5burst import store
-from h5burst.threads import thread_count
-from h5burst.tree import Array, Group, Storage
+from h5burst.model.tree import Array, Group, Storage
+from h5burst.runtime.threads import thread_count
 from hdmea.features import compute_sta
 from hdmea.io import add_section_time, section_spike_times
 from hdmea.pipeline import PipelineSession
@@ -129,7 +129,8 @@ def tree_jobs(datasets: int) -> dict[str, Callable[[], Any]]:
 
 
 def thread_jobs(threads: int) -> dict[str, Callable[[], Any]]:
-    from h5burst.kernels import csr, sta
+    from h5burst.arrays import csr
+    from hdmea.kernels import sta
 
     rng = np.random.default_rng(0)
     movie = rng.integers(0, 256, (10_800, 30, 30), dtype=np.uint8)

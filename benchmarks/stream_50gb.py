@@ -30,17 +30,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from figures import machine
 from harness import memory_now, memory_peak, sustained_disk_bandwidth
 
-from h5burst import chunks, threads
-from h5burst.blocks import read_ahead
-from h5burst.budget import format_bytes, parse_bytes
-from h5burst.tree import BlockSource, Storage
+from h5burst.arrays import chunks
+from h5burst.memory.budget import format_bytes, parse_bytes
+from h5burst.model.tree import BlockSource, Storage
+from h5burst.read.blocks import read_ahead
+from h5burst.runtime import threads
 from hdmea.features.eimage_sta import EImageOptions
 from hdmea.io.cmcr import open_recording
 from hdmea.pipeline import PipelineSession, create_session
-from hdmea.pipeline.loading import Loaded, take_images
 from hdmea.simulate.chip import CHIP_SIDE, draw_electrodes, draw_layout
 from hdmea.simulate.options import AxonOptions, ChipOptions, NoiseOptions
 from hdmea.simulate.sensor import SensorStream, footprint
+from hdmea.steps.load import Loaded, take_images
 
 RATE_HZ = 20_000.0
 SPIKE_RATE_HZ = 5.0

@@ -12,9 +12,10 @@ from harness import alone, cached_read_bandwidth, memcpy_bandwidth, peak_memory,
 from naive import eimage as naive
 from scipy.signal import butter
 
-from h5burst.blocks import DatasetBlocks
-from h5burst.kernels import eimage, simd
+from h5burst.read.blocks import DatasetBlocks
+from h5burst.runtime import simd
 from hdmea.features.eimage_sta import compute_eimage_sta
+from hdmea.kernels import eimage
 
 RATE, ROWS, COLUMNS, SECONDS = 20_000.0, 65, 65, 2.0
 FRAMES = int(RATE * SECONDS)

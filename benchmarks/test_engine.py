@@ -17,8 +17,9 @@ from harness import (
 )
 from naive import tree as naive
 
-from h5burst import emit, store
-from h5burst.tree import Array, Group, Storage
+from h5burst import store
+from h5burst.model.tree import Array, Group, Storage
+from h5burst.write import native
 
 GZIP = Storage("gzip", 4)
 
@@ -49,7 +50,7 @@ def test_emit_tree(benchmark, kind, paths):
     tree = TREES[kind]()
     versus(
         benchmark,
-        lambda: emit.write(ours, tree),
+        lambda: native.write(ours, tree),
         lambda: naive.write(other, tree),
         other_name="h5py create_dataset",
         same=lambda *_: workloads.assert_same(ours, other) == count(tree),
@@ -180,7 +181,7 @@ def test_gzip_4_encode(benchmark, paths, kind):
     tree = Group({"data": Array(data, storage=GZIP)})
     versus(
         benchmark,
-        lambda: emit.write(ours, tree),
+        lambda: native.write(ours, tree),
         lambda: _plain_gzip(other, data),
         other_name="h5py gzip",
         same=lambda *_: np.array_equal(_plain_read(ours), data),

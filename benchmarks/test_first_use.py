@@ -15,23 +15,23 @@ HERE = str(Path(__file__).parent)
 
 _SPIKES = "t = np.arange(0, 10000, 7); o = np.array([0, len(t)])"
 _KERNELS = {
-    "sections": (f"from h5burst.kernels.sections import Trains; {_SPIKES}", "Trains(t, o).cut(np.array([[0, 500]]))"),
+    "sections": (f"from hdmea.kernels.sections import Trains; {_SPIKES}", "Trains(t, o).cut(np.array([[0, 500]]))"),
     "STA": (
-        f"from h5burst.kernels.sta import triggered_average; {_SPIKES}; m = np.zeros((9000, 15, 15), np.uint8)",
+        f"from hdmea.kernels.sta import triggered_average; {_SPIKES}; m = np.zeros((9000, 15, 15), np.uint8)",
         "triggered_average(m, t, o, (-60, 0))",
     ),
-    "CSR": ("from h5burst.kernels import csr; m = np.eye(100)", "csr.encode(m)"),
+    "CSR": ("from hdmea.kernels import csr; m = np.eye(100)", "csr.encode(m)"),
     "high-pass": (
-        "from h5burst.kernels.highpass import highpass; from scipy.signal import butter;"
+        "from hdmea.kernels.highpass import highpass; from scipy.signal import butter;"
         "s = butter(2, 100, 'highpass', fs=2e4, output='sos'); b = [np.zeros((3000, 64), np.int16)]",
         "list(highpass(b, s))",
     ),
     "firing rates": (
-        f"from h5burst.kernels.rates import firing_rates; {_SPIKES}",
+        f"from hdmea.kernels.rates import firing_rates; {_SPIKES}",
         "firing_rates(t.astype(np.uint64), o, bin_width=100.0, duration=10000.0, rate_hz=1000.0)",
     ),
 }
-_TREE = "from h5burst.tree import Array, Group; g = Group({'a': Array(np.arange(9))}); p = tempfile.mktemp('.h5')"
+_TREE = "from h5burst.model.tree import Array, Group; g = Group({'a': Array(np.arange(9))}); p = tempfile.mktemp('.h5')"
 _FILES = {
     "write_tree": (f"from h5burst import store; import tempfile; {_TREE}", "store.write_tree(p, g)"),
     "read_tree": (

@@ -12,10 +12,12 @@ import scipy.sparse as sp
 from harness import alone, memcpy_bandwidth, peak_memory, versus
 from naive import kernels as naive
 
-from h5burst.kernels import csr, rates, simd, sta
-from h5burst.kernels.sections import Trains
-from h5burst.kernels.trains import end_to_end
-from h5burst.threads import parallel_map
+from h5burst.arrays import csr
+from h5burst.runtime import simd
+from h5burst.runtime.threads import parallel_map
+from hdmea.kernels import rates, sta
+from hdmea.kernels.sections import Trains
+from hdmea.kernels.trains import end_to_end
 
 THREADS = 2
 UNITS, SPIKES = 300, 12_000
@@ -216,8 +218,8 @@ def test_average_of_300_units(benchmark, name, variant):
 # Read, not mapped: the pages of a mapped file would count as resident.
 BIG = f"""
 import numpy as np
-from h5burst.kernels import sta
-from h5burst.kernels.trains import end_to_end
+from hdmea.kernels import sta
+from hdmea.kernels.trains import end_to_end
 rng = np.random.default_rng(3)
 frames = rng.integers(0, 256, ({FRAMES}, 60, 300), dtype=np.uint8)
 joined = end_to_end([np.sort(rng.integers(0, {FRAMES}, {SPIKES})) for _ in range(10)])

@@ -17,10 +17,11 @@ import h5py
 import numpy as np
 from naive import pipeline as naive
 
-from h5burst.tree import Array, Group
+from h5burst.model.tree import Array, Group
 from hdmea.features import compute_sta
-from hdmea.io import add_section_time, add_section_windows, section_spike_times, session_file
+from hdmea.io import add_section_time, add_section_windows, section_spike_times
 from hdmea.pipeline import PipelineSession, create_session, extract_features, load_recording, load_spikes
+from hdmea.session import file as session_file
 from hdmea.simulate import FULL_PLAYLIST, simulate_recording
 
 UNITS, DURATION_S = 300, 1200.0

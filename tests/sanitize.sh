@@ -23,28 +23,29 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 folder = sys.argv[1]
+directories = ["ext/kernels", "ext/codecs", "ext/hdf5/encode", "ext/hdf5/decode"]
 sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 extensions = [
     Extension(
         f"h5burst._ext.{source.stem}",
         [source.as_posix()],
-        include_dirs=["ext", numpy.get_include()],
+        include_dirs=[*directories, numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=["-O1", "-g1", "-UNDEBUG", "-w", "-fno-wrapv", "-fno-omit-frame-pointer", "-ffp-contract=off", *sanitizers],
         extra_link_args=sanitizers,
     )
-    for source in sorted(Path("ext").glob("*.pyx"))
+    for source in sorted(Path("ext").rglob("*.pyx"))
 ]
 directives = {"language_level": "3", "boundscheck": True, "wraparound": False, "cdivision": True, "initializedcheck": True, "show_performance_hints": False}
 setup(
     script_args=["-q", "build_ext", f"--build-lib={folder}/src", f"--build-temp={folder}/build", f"-j{os.cpu_count()}"],
     ext_modules=cythonize(
-        extensions, build_dir=f"{folder}/cython", compiler_directives=directives, force=True, quiet=True
+        extensions, include_path=directories, build_dir=f"{folder}/cython", compiler_directives=directives, force=True, quiet=True
     ),
 )
 PYTHON
 )
-[ $# -gt 0 ] || set -- -q -p no:cacheprovider "$project/tests/h5burst/kernels"
+[ $# -gt 0 ] || set -- -q -p no:cacheprovider "$project/tests/hdmea/kernels"
 cd "$project"
 PYTHONPATH="$folder/src" PYTHONDONTWRITEBYTECODE=1 PYTHONMALLOC=malloc \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \

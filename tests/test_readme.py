@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs_examples import run_examples
+from support.docs_examples import run_examples
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

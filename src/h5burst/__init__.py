@@ -1,7 +1,7 @@
 """h5burst: trees of arrays to HDF5 files and back, fast, durable and within a memory budget."""
 
-from h5burst.errors import CorruptFileError
-from h5burst.tree import Array, BlockSource, Group, Node, Storage, UnsupportedValueError
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, BlockSource, Group, Node, Storage, UnsupportedValueError
 
 __all__ = ["Array", "BlockSource", "CorruptFileError", "Group", "Node", "Storage", "UnsupportedValueError"]
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from h5burst import console
-from h5burst.budget import format_bytes
+from h5burst.memory.budget import format_bytes
 
 app = typer.Typer(
     help="Look into HDF5 files of any origin, and check them.",

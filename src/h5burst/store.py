@@ -10,13 +10,15 @@ from typing import Any, BinaryIO, Literal, cast
 
 import h5py
 
-from h5burst import durable, emit, grafting
-from h5burst.errors import UnfinishedFileError
-from h5burst.lazy import open_tree
-from h5burst.parse import load_tree
-from h5burst.scratch import Scratch
-from h5burst.tree import Group, Node, Storage, escape_link, unescape
-from h5burst.validate import check_attributes, validate
+from h5burst.memory.scratch import Scratch
+from h5burst.model.errors import UnfinishedFileError
+from h5burst.model.tree import Group, Node, Storage, escape_link, unescape
+from h5burst.read.lazy import open_tree
+from h5burst.read.whole_file import load_tree
+from h5burst.runtime import durable
+from h5burst.write import graft as grafting
+from h5burst.write import native
+from h5burst.write.preflight import check_attributes, validate
 
 LIBVER = ("v110", "v110")  # version 2 object headers: every header and index carries a checksum
 _changing = threading.RLock()  # one change of an open file at a time; h5py's own lock must not be held so long
@@ -40,8 +42,8 @@ def write_tree(
     validate(tree, storage=storage)
     with durable.replacing(Path(path), overwrite=overwrite) as temporary:
         try:
-            emit.write(temporary, tree, storage=storage, threads=threads, flushing=True)
-        except emit.NotCovered:
+            native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
+        except native.NotCovered:
             with h5py.File(temporary, "w", libver=LIBVER, locking=False) as f:  # `replacing` holds the lock
                 grafting.fill(f, tree, storage=storage, threads=threads)
 
@@ -59,7 +61,7 @@ def write_tree_into_scratch(
         scratch.becoming(Path(path), overwrite=overwrite) as descriptor,
         open(descriptor, "rb+", buffering=0, closefd=False) as stream,
     ):
-        emit.complete(cast(BinaryIO, stream), scratch.size, tree, scratch.entries_of, threads=threads)
+        native.complete(cast(BinaryIO, stream), scratch.size, tree, scratch.entries_of, threads=threads)
 
 
 def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "x"] = "r") -> h5py.File:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.budget import memory_budget
-from h5burst.errors import CorruptFileError
-from h5burst.lazy import open_tree
-from h5burst.parse import load_tree
-from h5burst.tree import Array, Group, Node
+from h5burst.memory.budget import memory_budget
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group, Node
+from h5burst.read.lazy import open_tree
+from h5burst.read.whole_file import load_tree
 
 BLOCK_BYTES = 8 << 20
 CHECKER_MEMORY = 2 << 30  # bytes beyond the file's size that libhdf5 may ask for before its process is stopped
@@ -196,7 +196,7 @@ def describe(path: str | os.PathLike[str]) -> Iterator[Described]:
     """Every group and dataset of an HDF5 file of any origin, parents first. Raises `CorruptFileError`, `OSError`."""
     import h5py
 
-    from h5burst.parse.libhdf5 import open_file
+    from h5burst.read.libhdf5_worker.libhdf5 import open_file
 
     with open_file(os.fspath(path)) as file:
         yield Described("/", "group", dict(file.attrs))

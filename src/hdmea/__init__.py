@@ -6,7 +6,7 @@ from hdmea.utils.lazy import find_name
 
 __version__ = "0.1.0"
 
-_NAMES = {"hdmea.pipeline.session": ("PipelineSession", "SaveState", "create_session")}
+_NAMES = {"hdmea.session.session": ("PipelineSession", "SaveState", "create_session")}
 
 __all__ = ["PipelineSession", "SaveState", "create_session"]
 

@@ -46,7 +46,7 @@ def _demo(folder: Path, units: int, seed: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from h5burst.budget import format_bytes
+    from h5burst.memory.budget import format_bytes
     from hdmea.demo import analyse, compare, simulate_demo
 
     screen = Console()
@@ -169,7 +169,7 @@ def verify(files: Annotated[list[Path], typer.Argument(help="Recordings (.h5).")
     Examples:
       hdmea verify results/recording.h5
     """
-    from hdmea.io.check import check_recording
+    from hdmea.session.validate_layout import check_recording
 
     broken = 0
     for file in files:

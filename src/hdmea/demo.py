@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.pipeline.session import PipelineSession
+from hdmea.session.session import PipelineSession
 from hdmea.simulate import DEFAULT_PLAYLIST, SimulatedRecording, simulate_recording
 
 NOISE, _, STEP, BAR, COLOURS, _ = DEFAULT_PLAYLIST

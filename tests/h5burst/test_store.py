@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import emit, store
-from h5burst.tree import Array, Group, Storage, UnsupportedValueError
-from h5burst.validate import MAX_DEPTH, validate
+from h5burst import store
+from h5burst.model.tree import Array, Group, Storage, UnsupportedValueError
+from h5burst.write import native
+from h5burst.write.preflight import MAX_DEPTH, validate
 from reference.hdf5_tree import content, every_kind, write_plainly
 
 
@@ -119,9 +120,9 @@ def test_both_routes_write_what_h5py_writes(
     if route == "libhdf5":
 
         def refuse(*args: Any, **options: Any) -> None:
-            raise emit.NotCovered("anything")
+            raise native.NotCovered("anything")
 
-        monkeypatch.setattr(emit, "write", refuse)
+        monkeypatch.setattr(native, "write", refuse)
     store.write_tree(tmp_path / "ours.h5", every_kind(), storage=Storage(codec) if codec else None)
     write_plainly(tmp_path / "theirs.h5", every_kind())
     ours, theirs = content(tmp_path / "ours.h5"), content(tmp_path / "theirs.h5")

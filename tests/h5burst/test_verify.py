@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from h5burst import cli, console
+from h5burst.model.tree import Array, Group, Storage
 from h5burst.store import write_tree
-from h5burst.tree import Array, Group, Storage
 from h5burst.verify import describe, verify_file
 
 

@@ -15,10 +15,10 @@ import pytest
 from h5burst.console import run as run_command
 from hdmea.cli import app
 from hdmea.io import add_section_windows, create_recording_hdf5, section_spike_times
-from hdmea.io.check import check_recording
 from hdmea.pipeline import PipelineSession
+from hdmea.session.validate_layout import check_recording
 from hdmea.simulate import SimulatedRecording
-from hdmea_recordings import recording
+from support.hdmea_recordings import recording
 
 
 def hdmea(*words: object) -> int:
@@ -88,7 +88,7 @@ def test_verify_of_a_sound_recording_says_so(stored: Path, capsys: pytest.Captur
 
 
 def test_verify_of_a_simulated_recording_finds_nothing(small_recording: SimulatedRecording, tmp_path: Path) -> None:
-    from hdmea_steps import run_deferred, run_immediate, simulated_steps
+    from support.hdmea_steps import run_deferred, run_immediate, simulated_steps
 
     steps = simulated_steps(small_recording)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs_examples import console_commands, python_program, run_examples
+from support.docs_examples import console_commands, python_program, run_examples
 
 PAGE = Path(__file__).parents[2] / "docs" / "pipeline_explained.md"
 

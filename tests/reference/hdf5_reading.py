@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from h5burst.tree import Array, Group, Node, unescape
+from h5burst.model.tree import Array, Group, Node, unescape
 
 
 def read_plainly(path: str | os.PathLike[str]) -> Group:

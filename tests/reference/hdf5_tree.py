@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from h5burst.tree import Array, Group, escape_attribute, escape_link
+from h5burst.model.tree import Array, Group, escape_attribute, escape_link
 
 LIBVER = ("v110", "v110")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs_examples import console_commands, python_program, run_examples
+from support.docs_examples import console_commands, python_program, run_examples
 
 DOCS = Path(__file__).parents[2] / "docs"
 

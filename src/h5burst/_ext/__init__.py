@@ -1,1 +1,1 @@
-"""Compiled kernels (sources in `ext/`); call them through `h5burst.kernels`, which checks the arguments."""
+"""Compiled kernels (sources in `ext/`); call them through `hdmea.kernels`, which checks the arguments."""

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.tree import Array, Group
+from h5burst.model.tree import Array, Group
 
 class Damage(Exception): ...
 class Uncovered(Exception): ...

@@ -16,12 +16,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst.tree import Group
+from h5burst.model.tree import Group
 from h5burst.verify import verify_file
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
-from hdmea.io.hdf5_store import open_recording_hdf5
-from hdmea.pipeline.session import PipelineSession, create_session
+from hdmea.session.hdf5_store import open_recording_hdf5
+from hdmea.session.session import PipelineSession, create_session
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import recording_path
 

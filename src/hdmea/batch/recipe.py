@@ -104,7 +104,7 @@ def recipe_hash(steps: Iterable[Step]) -> str:
 
 
 def read_parameters(path: str | Path) -> tuple[list[str] | None, dict[str, dict[str, Any]]]:
-    """Step names (None: the usual ones) and parameters from a flow file, as `hdmea.pipeline.flows` describes it.
+    """Step names (None: the usual ones) and parameters from a flow file, as `hdmea.steps.flows` describes it.
 
     An element of `steps` may also be a bare name. Arguments whose names end in `_path` or `_dir` and that are relative
     start at the file. Raises `ConfigurationError` for another content.

@@ -7,7 +7,7 @@ from hdmea.features.base import FeatureExtractor, StimulusFeature
 from hdmea.features.registry import FeatureRegistry
 from hdmea.utils.lazy import find_name
 
-_NAMES = {"hdmea.features.sta": ("STAResult", "compute_sta")}
+_NAMES = {"hdmea.steps.sta": ("STAResult", "compute_sta")}
 
 __all__ = ["FeatureExtractor", "FeatureRegistry", "STAResult", "StimulusFeature", "compute_sta"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst.tree import escape_link
+from h5burst.model.tree import escape_link
 from hdmea.io.stimulus_config import FRAME_RATE_HZ
 from hdmea.utils.exceptions import MissingInputError
 

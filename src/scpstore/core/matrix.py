@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.tree import BlockSource
+from h5burst.model.tree import BlockSource
 from scpstore.core.exceptions import DimensionError, MaskCodeError
 
 Matrix: TypeAlias = Any  # numpy array, scipy sparse matrix or array, or a `BlockSource` that is read block by block

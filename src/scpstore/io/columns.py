@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from h5burst.tree import Array
-from h5burst.values import decode_value, encode_value
+from h5burst.model.tree import Array
+from h5burst.model.values import decode_value, encode_value
 from scpstore.io.dtypes import UnknownDtypeError, dtype_from_json, dtype_to_json
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.natural import cast, from_natural, is_plain, natural_dtype, to_natural, units

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.kernels import csr
+from h5burst.arrays import csr
 
 EntryOrder = Literal["row", "column", "stored"]
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from h5burst import store
-from h5burst.tree import Storage, UnsupportedValueError
+from h5burst.model.tree import Storage, UnsupportedValueError
 from scpstore.io.exceptions import IOWriteError
 from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from h5burst.tree import Array, Group, escape_link
-from h5burst.values import decode_value, encode_value
+from h5burst.model.tree import Array, Group, escape_link
+from h5burst.model.values import decode_value, encode_value
 from scpstore.io.columns import decode_column, encode_column, object_array
 from scpstore.io.dtypes import UnknownDtypeError
 from scpstore.io.exceptions import IOFormatError, IOWriteError

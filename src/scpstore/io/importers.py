@@ -8,8 +8,8 @@ from pathlib import Path
 import h5py
 
 from h5burst import store
-from h5burst.errors import CorruptFileError
-from h5burst.tree import Group
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Group
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.encrypted import encryption_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import durable
+from h5burst.runtime import durable
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOWriteError

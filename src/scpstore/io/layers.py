@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.tree import Array, Group, Storage, UnsupportedValueError
-from h5burst.values import decode_value, encode_value, from_json, to_json
+from h5burst.model.tree import Array, Group, Storage, UnsupportedValueError
+from h5burst.model.values import decode_value, encode_value, from_json, to_json
 from scpstore.core.matrix import MatrixMetadata, ScpMatrix, is_source
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.matrices import MatrixNodes, decode_matrix, encode_matrix, has_matrix, whole_codes

@@ -26,8 +26,8 @@ import numpy as np
 import polars as pl
 
 from h5burst import __version__
-from h5burst.tree import Array, Group, Node, Storage
-from h5burst.values import decode_attributes, decode_value, encode_attributes, encode_value
+from h5burst.model.tree import Array, Group, Node, Storage
+from h5burst.model.values import decode_attributes, decode_value, encode_attributes, encode_value
 from scpstore.core.exceptions import ScpTensorError, ValidationError
 from scpstore.core.structures import AggregationLink, Assay, ScpContainer, ScpMatrix
 from scpstore.io.columns import object_array

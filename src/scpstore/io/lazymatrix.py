@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.errors import CorruptFileError
-from h5burst.tree import Array, Group, Node, Storage
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group, Node, Storage
 from scpstore.core.exceptions import DimensionError
 from scpstore.core.matrix import Matrix, MatrixMetadata, ScpMatrix
 from scpstore.io.exceptions import IOFormatError
@@ -21,7 +21,7 @@ class LazyMatrix(ScpMatrix):
     """A layer of a file: X, M and metadata are read, each as a whole, when they are first asked for.
 
     What was read stays in memory until `release`. `read_rows` reads some rows of X and keeps nothing. Saving streams
-    what was not read from file to file. When the file changes, reading raises `h5burst.errors.StaleFileError`.
+    what was not read from file to file. When the file changes, reading raises `h5burst.model.errors.StaleFileError`.
     """
 
     def __init__(self, group: Group, extras: Group | None, where: str) -> None:

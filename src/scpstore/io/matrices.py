@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.tree import Array, Group, Node, Storage
+from h5burst.model.tree import Array, Group, Node, Storage
 from scpstore.core.exceptions import MaskCodeError
 from scpstore.core.matrix import check_codes, is_source, stored_values
 from scpstore.io.csr import FORMATS, CsrParts, SparseKind, csr_parts, from_csr, kind_of

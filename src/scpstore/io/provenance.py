@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from h5burst.tree import Array, Group, UnsupportedValueError
-from h5burst.values import decode_value, encode_value, from_json, to_json
+from h5burst.model.tree import Array, Group, UnsupportedValueError
+from h5burst.model.values import decode_value, encode_value, from_json, to_json
 from scpstore.core.history import ProvenanceLog
 from scpstore.io.columns import object_array
 from scpstore.io.exceptions import IOFormatError, IOWriteError

@@ -14,7 +14,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from h5burst import store
-from h5burst.tree import Array, Group, Node, UnsupportedValueError, escape_link, unescape
+from h5burst.model.tree import Array, Group, Node, UnsupportedValueError, escape_link, unescape
 from scpstore.core.history import ProvenanceLog
 from scpstore.io.csr import dense_parts
 from scpstore.io.exceptions import IOWriteError

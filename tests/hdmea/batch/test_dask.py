@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from batch_tools import add_hanging, holder, needs_fifo, same_trees, statuses, wait_for
 from hdmea.batch.run import run_batch
 from hdmea.utils.exceptions import ConfigurationError
+from support.batch_tools import add_hanging, holder, needs_fifo, same_trees, statuses, wait_for
 
 pytest.importorskip("distributed", reason='the dask engine is an extra: pip install "h5burst[hpc]"')
 

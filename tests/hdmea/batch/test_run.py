@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from batch_tools import add_hanging, command, holder, needs_fifo, same_trees, statuses, wait_for
 from hdmea.batch import local
 from hdmea.batch.job import Status
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
+from support.batch_tools import add_hanging, command, holder, needs_fifo, same_trees, statuses, wait_for
 
 MakeManifest = Callable[..., Path]
 Parameters = dict[str, dict[str, object]]

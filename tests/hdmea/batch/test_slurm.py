@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_tools import command, same_trees
 from hdmea.batch.run import run_batch
+from support.batch_tools import command, same_trees
 
 CLUSTER = Path(__file__).parents[2] / "slurm" / "cluster.sh"
 

@@ -1,0 +1,77 @@
+# ext/h5parse.pyx — trees straight from the metadata of an HDF5 file: object headers, links, attributes, small data.
+#
+# Everything here works on bytes that were checked to lie inside the file, and every structure that carries a checksum
+# is checked before it is believed. What is rare (dense storage, chunk indices, old groups, odd datatypes) is asked of
+# the Python object that owns the parser; what nobody here covers raises `Uncovered`.
+import enum
+
+cimport cython
+cimport numpy as cnp
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stddef cimport size_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcmp, memcpy
+
+from h5burst.model.tree import Array, Group, unescape
+
+cnp.import_array()
+
+
+class Damage(Exception):
+    """Bytes that cannot be what they should be."""
+
+
+class Uncovered(Exception):
+    """A sound structure that only libhdf5 reads."""
+
+
+class Kind(enum.IntEnum):
+    """What turns the bytes of an element in the file into those in memory."""
+
+    PLAIN = 0  # nothing: they are the same
+    UTF8 = 1  # variable-length text: a reference into the global heap
+    ASCII = 2  # variable-length bytes, likewise
+    NULL_TERMINATED = 3  # text of fixed length that ends at its first NUL
+    SPACE_PADDED = 4  # text of fixed length, padded with spaces
+
+
+cdef enum:
+    PLAIN = 0
+    UTF8 = 1
+    ASCII = 2
+    NULL_TERMINATED = 3
+    SPACE_PADDED = 4
+
+cdef uint64_t UNDEFINED = UINT64_MAX
+
+
+cdef inline uint64_t little(const uint8_t* p, int width) noexcept nogil:
+    """An unsigned little-endian number of `width` bytes."""
+    cdef uint64_t value = 0
+    cdef int i
+    for i in range(width):
+        value |= (<uint64_t>p[i]) << (8 * i)
+    return value
+
+
+cdef inline uint32_t u16(const uint8_t* p) noexcept nogil:
+    return p[0] | (<uint32_t>p[1] << 8)
+
+
+cdef inline uint32_t u32(const uint8_t* p) noexcept nogil:
+    return <uint32_t>little(p, 4)
+
+
+cdef inline uint64_t u64(const uint8_t* p) noexcept nogil:
+    return little(p, 8)
+
+
+include "source.pxi"
+include "values.pxi"
+include "header.pxi"
+include "messages.pxi"
+include "tree.pxi"

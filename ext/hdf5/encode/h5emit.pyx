@@ -1,0 +1,421 @@
+# ext/h5emit.pyx — a tree of groups, arrays and attributes as the metadata and compact data of an HDF5 file.
+#
+# Bytes are gathered in one buffer and given to `write` in the order of the file. Objects come before the groups that
+# link to them, so that every address is known by the time it is written.
+cimport cython
+cimport numpy as cnp
+from cpython.buffer cimport PyBUF_READ
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Next
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcpy
+
+import math
+import os
+
+import numpy as np
+
+include "h5structures.pxi"
+include "h5survey.pxi"
+
+cnp.import_array()
+
+cdef enum:
+    FLUSH_BYTES = 1 << 20
+    SEALED_BYTES = 1 << 18       # checksums are computed while what they are of is in the cache
+    COPIED_BYTES = 1 << 18       # fewer are faster copied than written by themselves
+    COMPACT_LINKS = 512          # more of them are slow to edit in a header
+    COMPACT_ATTRIBUTES = 256
+    SPACE_EARLY = 1              # space allocation times of the fill value message
+    SPACE_LATE = 2
+    SPACE_INCREMENTAL = 3
+
+
+def lookup3(bytes data) -> int:
+    """The checksum of metadata."""
+    return h5_lookup3(<const uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+
+
+@cython.final
+cdef class Emitter:
+    """Writes a tree's bytes, from the start of the file, through `sink`.
+
+    sink: `write(view)` takes the whole of a view. `descriptor()` is asked once, when the file turns out to be large:
+    the descriptor of a file that a thread may write to at its position, or -1; `expect(size)` says how many bytes that
+    thread will write next.
+
+    nodes: the classes of arrays, of groups and of values without elements (which have a `dtype`). escapes: the
+    functions that make a link or attribute name one that HDF5 holds. describe(dtype): the body of its datatype
+    message, that of variable-length text for `str` and `bytes`. compact_limit(storage): bytes up to which an array
+    lies in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
+    cannot take. store(data, storage): writes a larger array by `payload` and `append`, and returns the bodies of its
+    data layout and filter pipeline messages. level: of the instruction set, as `h5burst.runtime.simd` counts them.
+    """
+
+    cdef Survey rules
+    cdef Nodes nodes
+    cdef object null_type, escape_link, escape_attribute, store, sink
+    cdef Datatype utf8, ascii, boolean, integer, real, complex_number
+    cdef h5_bytes out         # bytes of the file not yet handed over
+    cdef h5_bytes unsealed    # headers in `out` whose checksums are not computed yet
+    cdef h5_bytes links       # link messages of the groups that are being written, one after another
+    cdef h5_bytes attributes  # attribute messages of the next object
+    cdef h5_bytes references  # to the text of the next dataset
+    cdef size_t attribute_count
+    cdef uint64_t attribute_heap, attribute_tree
+    cdef h5_heap heap
+    cdef size_t sealed        # bytes of `out` in which no checksum is missing
+    cdef uint64_t base        # address of the first byte in `out`
+    cdef int level            # instruction set, see simd.h
+    cdef h5_writer *writer    # computes checksums and writes, from the second buffer on
+    cdef bint alone           # there is no such thread
+
+    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, sink, int level):
+        self.level = level
+        self.rules = Survey(nodes, escapes, describe, compact_limit, scalar_limit, check)
+        self.nodes, self.null_type = self.rules.nodes, nodes[2]
+        self.escape_link, self.escape_attribute = escapes
+        self.store, self.sink = store, sink
+        self.utf8 = Datatype(None, describe(str), True)
+        self.ascii = Datatype(None, describe(bytes), True)
+        self.boolean = self.rules.datatype(np.dtype(np.bool_))
+        self.integer = self.rules.datatype(np.dtype(np.int64))
+        self.real = self.rules.datatype(np.dtype(np.float64))
+        self.complex_number = self.rules.datatype(np.dtype(np.complex128))
+
+    def __dealloc__(self):
+        h5_writer_end(self.writer)
+        h5_free(&self.out)
+        h5_free(&self.unsealed)
+        h5_free(&self.links)
+        h5_free(&self.attributes)
+        h5_free(&self.references)
+
+    # ---- the bytes of the file ----------------------------------------------------------------------------------
+
+    def start_at(self, uint64_t address):
+        """Go on behind what the file holds already; before anything else."""
+        self.base = address
+
+    def emit(self, tree) -> int:
+        """Write a tree. Returns the address of its root group. Raises `NotCovered` before anything is written."""
+        self.rules.survey_group(tree, 0)
+        return self.group(tree)
+
+    def finish(self) -> int:
+        """Write what is gathered, and wait until it is written. Returns the address of the next byte."""
+        self.flush()
+        self.wait()
+        return self.base
+
+    def close(self):
+        """End the thread that writes; nothing may be emitted any more."""
+        with nogil:
+            h5_writer_end(self.writer)
+        self.writer = NULL
+        self.alone = True
+
+    def payload(self, const uint8_t[::1] view) -> int:
+        """Write raw bytes. Returns their address."""
+        cdef uint64_t address
+        if view.shape[0] <= COPIED_BYTES:
+            address = self.base + self.out.length
+            h5_put_bytes(&self.out, &view[0] if view.shape[0] else NULL, <size_t>view.shape[0])
+            self.flush_if_full()
+            return address
+        self.flush()
+        self.wait()
+        address = self.base
+        self.sink.write(memoryview(view))
+        self.base += <uint64_t>view.shape[0]
+        return address
+
+    def append(self, bytes metadata) -> int:
+        """Gather bytes of metadata. Returns their address."""
+        cdef uint64_t address = self.base + self.out.length
+        h5_put_bytes(&self.out, PyBytes_AS_STRING(metadata), <size_t>PyBytes_GET_SIZE(metadata))
+        return address
+
+    cdef int flush(self) except -1:
+        """Hand over what is gathered: to the thread, if there is one and it is worth the while."""
+        h5_heap_close(&self.heap, &self.out)
+        if self.out.failed or self.links.failed or self.attributes.failed or self.references.failed:
+            raise MemoryError()
+        if self.unsealed.failed:
+            raise MemoryError()
+        if not self.out.length:
+            return 0
+        cdef uint64_t length = self.out.length
+        if self.out.length >= FLUSH_BYTES and self.base and not self.alone and self.writer == NULL:
+            self.writer = h5_writer_start(self.sink.descriptor(), self.level)
+            self.alone = self.writer == NULL
+        self.wait()
+        if self.out.length >= FLUSH_BYTES and self.writer != NULL:
+            self.sink.expect(length)
+            with nogil:
+                h5_writer_give(self.writer, &self.out, &self.unsealed)
+        else:
+            self.seal()
+            self.sink.write(PyMemoryView_FromMemory(<char *>self.out.data, <Py_ssize_t>length, PyBUF_READ))
+        self.base += length
+        self.out.length = self.sealed = 0
+        return 0
+
+    cdef int wait(self) except -1:
+        """Until the thread has written what it was given."""
+        cdef int error = 0
+        if self.writer != NULL:
+            with nogil:
+                error = h5_writer_wait(self.writer)
+        if error:
+            raise OSError(error, os.strerror(error))
+        return 0
+
+    cdef void seal(self):
+        h5_seal(self.level, self.out.data, <h5_unsealed *>self.unsealed.data, self.unsealed.length // sizeof(h5_unsealed))
+        self.unsealed.length = 0
+        self.sealed = self.out.length
+
+    cdef int flush_if_full(self) except -1:
+        if self.out.length >= FLUSH_BYTES or self.out.failed:
+            self.flush()
+        elif self.writer == NULL and self.out.length >= self.sealed + SEALED_BYTES and not self.unsealed.failed:
+            self.seal()
+        return 0
+
+    # ---- groups and datasets ------------------------------------------------------------------------------------
+
+    cdef uint64_t group(self, node) except 0:
+        cdef size_t mark = self.links.length, start, count = 0
+        cdef uint64_t address, heap = H5_UNDEFINED, tree = H5_UNDEFINED
+        cdef dict children = self.nodes.children(node)
+        self.nodes.fetch(children, True)
+        for name, child in children.items():
+            address = self.dataset(child) if self.nodes.is_array(child) else self.group(child)
+            self.link(name, address)
+            count += 1
+        self.gather_attributes(<dict>self.nodes.group_attrs(node))
+        if count > COMPACT_LINKS:
+            h5_put_dense_links(&self.out, self.base, &self.links, mark, count, &heap, &tree)
+            count = 0
+        start = h5_header_begin(&self.out)
+        h5_put_group_info(&self.out, count, heap, tree)
+        if count:
+            h5_put_bodies(&self.out, H5_LINK, &self.links, mark)
+        self.links.length = mark
+        return self.end_object(start)
+
+    cdef int link(self, name, uint64_t address) except -1:
+        cdef Py_ssize_t length
+        cdef object stored = stored_name(name, self.escape_link)
+        cdef const char *text = PyUnicode_AsUTF8AndSize(stored, &length)
+        cdef size_t start = h5_body_begin(&self.links)
+        h5_put_link(&self.links, text, <size_t>length, address)
+        h5_body_end(&self.links, start)
+        return 0
+
+    cdef uint64_t dataset(self, node) except 0:
+        cdef Datatype datatype
+        data, storage = self.nodes.data(node), self.nodes.storage(node)
+        if isinstance(data, cnp.ndarray):
+            datatype = self.rules.datatype(dtype_of(<cnp.ndarray>data))
+            if self.rules.is_compact(<cnp.ndarray>data, datatype, storage):
+                return self.compact_dataset(<cnp.ndarray>data, datatype, node)
+            if datatype.text:
+                return self.text_dataset(<cnp.ndarray>data, node)
+            return self.chunked_dataset(data, datatype, node)
+        if data is None:
+            return self.null_dataset(self.real, node)
+        if isinstance(data, self.null_type):
+            return self.null_dataset(self.rules.datatype(data.dtype), node)
+        datatype = self.rules.datatype(data.dtype)
+        if self.rules.fits_header(source_bytes(data), storage):
+            return self.compact_dataset(whole_source(data), datatype, node)
+        return self.chunked_dataset(data, datatype, node)
+
+    cdef uint64_t null_dataset(self, Datatype datatype, node) except 0:
+        cdef size_t start
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
+        start = self.begin_dataset(datatype, H5_NULL_SPACE, NULL, SPACE_LATE)
+        h5_put_contiguous_layout(&self.out, H5_UNDEFINED, 0)
+        return self.end_object(start)
+
+    cdef uint64_t compact_dataset(self, cnp.ndarray array, Datatype datatype, node) except 0:
+        cdef Py_ssize_t size = stored_bytes(array, datatype)
+        cdef const void *elements
+        cdef uint8_t *place
+        cdef size_t start
+        if datatype.text:
+            datatype = self.gather_references(array)
+            elements = self.references.data
+        else:
+            array = cnp.PyArray_GETCONTIGUOUS(array)
+            elements = cnp.PyArray_DATA(array)
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
+        start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
+                                   SPACE_EARLY if size else SPACE_LATE)
+        if size:
+            place = h5_put_compact_layout(&self.out, <size_t>size)
+            if place != NULL:
+                memcpy(place, elements, <size_t>size)
+        else:
+            h5_put_contiguous_layout(&self.out, H5_UNDEFINED, 0)
+        return self.end_object(start)
+
+    cdef uint64_t text_dataset(self, cnp.ndarray array, node) except 0:
+        """References in one contiguous run: HDF5 has no filters for them."""
+        cdef Datatype datatype = self.gather_references(array)
+        cdef uint64_t size = self.references.length, address
+        cdef size_t start
+        address = self.payload(PyMemoryView_FromMemory(<char *>self.references.data, <Py_ssize_t>size, PyBUF_READ))
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
+        start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
+                                   SPACE_LATE)
+        h5_put_contiguous_layout(&self.out, address, size)
+        return self.end_object(start)
+
+    cdef uint64_t chunked_dataset(self, data, Datatype datatype, node) except 0:
+        """The data first, by way of `store`; then a header that knows where they are."""
+        cdef bytes layout, pipeline
+        cdef size_t start
+        cdef Py_ssize_t shape[HIGHEST_RANK]
+        cdef int rank = len(data.shape), axis
+        for axis in range(rank):
+            shape[axis] = data.shape[axis]
+        layout, pipeline = self.store(data, self.nodes.storage(node))
+        self.gather_attributes(<dict>self.nodes.array_attrs(node))
+        start = self.begin_dataset(datatype, rank, shape, SPACE_INCREMENTAL)
+        self.put_message(H5_FILTER_PIPELINE, pipeline, H5_CONSTANT)
+        self.put_message(H5_DATA_LAYOUT, layout, 0)
+        return self.end_object(start)
+
+    cdef size_t begin_dataset(self, Datatype datatype, int rank, const Py_ssize_t *shape, int space_allocation):
+        cdef size_t start = h5_header_begin(&self.out)
+        h5_put_message(&self.out, H5_DATASPACE, h5_dataspace_size(rank), 0)
+        h5_put_dataspace(&self.out, rank, shape)
+        self.put_message(H5_DATATYPE, datatype.message, H5_CONSTANT)
+        h5_put_fill_value(&self.out, space_allocation)
+        return start
+
+    cdef void put_message(self, int type, bytes body, int flags):
+        cdef size_t size = <size_t>PyBytes_GET_SIZE(body)
+        h5_put_message(&self.out, type, size, flags)
+        h5_put_bytes(&self.out, PyBytes_AS_STRING(body), size)
+
+    cdef uint64_t end_object(self, size_t start) except 0:
+        """Close the header that began at `start` with the gathered attributes. Returns its address."""
+        cdef uint64_t address = self.base + start
+        if self.attributes.length:
+            h5_put_attribute_info(&self.out, self.attribute_heap, self.attribute_tree)
+            if self.attribute_count:
+                h5_put_bodies(&self.out, H5_ATTRIBUTE, &self.attributes, 0)
+        h5_header_end(&self.out, start, &self.unsealed)
+        self.flush_if_full()
+        return address
+
+    # ---- attributes and text ------------------------------------------------------------------------------------
+
+    cdef int gather_attributes(self, dict attrs) except -1:
+        """Encode the attributes of the object that is about to be written. What lies outside its header goes out."""
+        cdef size_t start, largest = 0, count = 0
+        self.attributes.length = self.attribute_count = 0
+        self.attribute_heap = self.attribute_tree = H5_UNDEFINED
+        if not attrs:
+            return 0
+        for name, value in attrs.items():
+            start = h5_body_begin(&self.attributes)
+            self.put_attribute(name, value)
+            largest = max(largest, h5_body_end(&self.attributes, start))
+            count += 1
+        if count > COMPACT_ATTRIBUTES or largest > <size_t>H5_MESSAGE_LIMIT:
+            h5_put_dense_attributes(&self.out, self.base, &self.attributes, 0, count,
+                                    &self.attribute_heap, &self.attribute_tree)
+        else:
+            self.attribute_count = count
+        return 0
+
+    cdef int put_attribute(self, name, value) except -1:
+        cdef int64_t integer
+        cdef int overflow = 0
+        cdef double real
+        cdef double number[2]
+        cdef uint8_t boolean
+        kind = type(value)
+        if kind is str or kind is bytes:
+            self.begin_attribute(name, self.utf8 if kind is str else self.ascii, 0, NULL)
+            self.put_reference(value, 1, &self.attributes)
+        elif kind is float:
+            real = value
+            self.put_scalar(name, self.real, &real, 8)
+        elif kind is bool:
+            boolean = value
+            self.put_scalar(name, self.boolean, &boolean, 1)
+        elif kind is complex:
+            number[0], number[1] = value.real, value.imag  # C's own complex type makes a NaN of 0 + inf j
+            self.put_scalar(name, self.complex_number, number, 16)
+        elif value is None:
+            self.begin_attribute(name, self.real, H5_NULL_SPACE, NULL)
+        elif isinstance(value, self.null_type):
+            self.begin_attribute(name, self.rules.datatype(value.dtype), H5_NULL_SPACE, NULL)
+        else:
+            if kind is int:
+                integer = PyLong_AsLongLongAndOverflow(value, &overflow)
+                if not overflow:
+                    self.put_scalar(name, self.integer, &integer, 8)
+                    return 0
+            self.put_array(name, as_array(value))
+        return 0
+
+    cdef int begin_attribute(self, name, Datatype datatype, int rank, const Py_ssize_t *shape) except -1:
+        cdef Py_ssize_t length
+        cdef object stored = stored_name(name, self.escape_attribute)
+        cdef const char *text = PyUnicode_AsUTF8AndSize(stored, &length)
+        h5_put_attribute(&self.attributes, text, <size_t>length, PyBytes_AS_STRING(datatype.message),
+                         <size_t>PyBytes_GET_SIZE(datatype.message), rank, shape)
+        return 0
+
+    cdef int put_scalar(self, name, Datatype datatype, const void *value, size_t size) except -1:
+        self.begin_attribute(name, datatype, 0, NULL)
+        h5_put_bytes(&self.attributes, value, size)
+        return 0
+
+    cdef int put_array(self, name, cnp.ndarray array) except -1:
+        cdef Datatype datatype = self.rules.datatype(dtype_of(array))
+        if datatype.text:
+            datatype = self.text_datatype(array)
+        else:
+            array = cnp.PyArray_GETCONTIGUOUS(array)
+        self.begin_attribute(name, datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array))
+        if datatype.text:
+            self.put_references(array, &self.attributes)
+        else:
+            h5_put_bytes(&self.attributes, cnp.PyArray_DATA(array), <size_t>cnp.PyArray_NBYTES(array))
+        return 0
+
+    cdef Datatype gather_references(self, cnp.ndarray array):
+        """Keep a text array in the global heap, the references to it in `references`. Returns its datatype."""
+        self.references.length = 0
+        self.put_references(array, &self.references)
+        return self.text_datatype(array)
+
+    cdef Datatype text_datatype(self, cnp.ndarray array):
+        """ASCII if the first element is `bytes`; the survey saw that all are alike."""
+        return self.ascii if array.size and isinstance(array.flat[0], bytes) else self.utf8
+
+    cdef int put_references(self, cnp.ndarray array, h5_bytes *references) except -1:
+        cdef Py_ssize_t left = cnp.PyArray_SIZE(array)
+        for item in array.flat:
+            self.put_reference(item, left, references)
+            left -= 1
+        return 0
+
+    cdef int put_reference(self, value, Py_ssize_t left, h5_bytes *references) except -1:
+        """Keep one text, the first of `left`, in the global heap; its objects are about as long as this one."""
+        cdef Py_ssize_t length
+        cdef const char *text = text_pointer(value, &length)
+        cdef size_t expected = <size_t>left * <size_t>(length + 24)
+        h5_heap_keep(&self.heap, &self.out, self.base, text, <size_t>length, expected, references)
+        return self.flush_if_full()

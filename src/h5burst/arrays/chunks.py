@@ -1,0 +1,281 @@
+"""Chunk plans: how a dataset is cut, filtered and put together again.
+
+`plan` decides, `encode` turns data into the payloads that lie in the file, `read_into` turns payloads back into data.
+Payloads are exactly what HDF5's own filter pipeline would read, so they go into a file by direct chunk write or by
+whoever writes the file's bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, product
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from h5burst import codecs
+from h5burst.codecs import ChunkError, Filter
+from h5burst.codecs.deflate import NO_PRECEDENT
+from h5burst.model.tree import BlockSource, Storage
+from h5burst.runtime.buffers import Bytes, scratch
+from h5burst.runtime.threads import bounded_map, parallel_map
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "COMPACT_LIMIT",
+    "ChunkError",
+    "ChunkPlan",
+    "EncodedChunk",
+    "Filter",
+    "can_decode",
+    "compact_limit",
+    "decode",
+    "encode",
+    "plan",
+    "plan_text",
+    "read_into",
+]
+
+COMPACT_LIMIT = 60 * 1024  # bytes of an array that still lie in its object header, whose message holds 64 KiB
+COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # who asks for a codec wants small files; below this it saves next to nothing
+CHUNK_BYTES = 1 << 20
+MANY_CHUNKS = 32  # with so many the first is worth a trial
+MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
+
+Fetch: TypeAlias = "Callable[[int], tuple[Buffer, int] | None]"
+Box: TypeAlias = "Sequence[tuple[int, int]]"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlan:
+    """Shape and dtype of the dataset, shape of a chunk, filters in the order of writing (fletcher32 last).
+
+    `chunks` is () for what HDF5 can hold only contiguous and unfiltered: large scalars, much variable-length text.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    filters: tuple[Filter, ...]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many chunks lie along each axis, the last one perhaps sticking out."""
+        return tuple(-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def chunk_count(self) -> int:
+        return math.prod(self.grid)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of one chunk before filtering; edge chunks are padded to it."""
+        return math.prod(self.chunks) * self.dtype.itemsize
+
+    def offset(self, index: int) -> tuple[int, ...]:
+        """Coordinates of the first element of the chunk with this linear (C order) index."""
+        place = np.unravel_index(index, self.grid)
+        return tuple(int(k) * chunk for k, chunk in zip(place, self.chunks, strict=True))
+
+
+class EncodedChunk(NamedTuple):
+    """One chunk as it lies in the file: linear (C order) number, first element, filter mask, bytes.
+
+    Bit i of `filter_mask` set: filter i of the plan was not applied.
+    """
+
+    number: int
+    offset: tuple[int, ...]
+    filter_mask: int
+    payload: bytes | bytearray | memoryview
+
+
+def compact_limit(storage: Storage | None) -> int:
+    """Bytes of the largest array (with axes) that `plan` leaves in its object header."""
+    if storage is None:
+        return COMPACT_LIMIT
+    if storage.chunks is not None or (storage.always and storage.codec is not None):
+        return 0
+    return COMPACT_LIMIT if storage.codec is None else COMPACT_LIMIT_WITH_CODEC
+
+
+def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None = None) -> ChunkPlan | None:
+    """How an array is stored: None for compact storage in its object header, else chunks and filters.
+
+    dtype: of the bytes in the file; for variable-length text there is `plan_text`. What is not compact ends in HDF5's fletcher32 checksum. Raises ValueError for an unknown codec, a level
+    outside 0-9, and `storage.chunks` that do not fit the shape.
+    """
+    storage = storage or Storage()
+    codecs.filters_for(storage, dtype.itemsize)  # refuses an unknown codec however small the array
+    size = math.prod(shape) * dtype.itemsize
+    if not size or size <= compact_limit(storage) or (not shape and size <= COMPACT_LIMIT):
+        return None
+    if not shape:
+        return ChunkPlan(shape, dtype, (), ())
+    chunks = _given_chunks(storage.chunks, shape) if storage.chunks else _cut(shape, dtype.itemsize)
+    chunk_bytes = math.prod(chunks) * dtype.itemsize
+    if chunk_bytes > MAX_CHUNK_BYTES:
+        raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
+    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes))
+
+
+def plan_text(shape: tuple[int, ...]) -> ChunkPlan | None:
+    """As `plan`, for variable-length text, whose elements in the file are references of 16 bytes.
+
+    HDF5 refuses filters on them, the checksum as well as codecs.
+    """
+    return None if 16 * math.prod(shape) <= COMPACT_LIMIT else ChunkPlan(shape, np.dtype("V16"), (), ())
+
+
+def _given_chunks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(chunks) != len(shape) or min(chunks) < 1:
+        raise ValueError(f"chunks {chunks} do not fit an array of shape {shape}: one length >= 1 for each axis")
+    return tuple(min(chunk, length) for chunk, length in zip(chunks, shape, strict=True))
+
+
+def _cut(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Chunks of about `CHUNK_BYTES`: the leading axes are cut first, into even parts, so that rows stay whole."""
+    chunks = list(shape)
+    for axis, length in enumerate(shape):
+        row_bytes = math.prod(chunks[axis + 1 :]) * itemsize
+        if length * row_bytes <= CHUNK_BYTES:
+            break
+        most = max(1, CHUNK_BYTES // row_bytes)
+        chunks[axis] = -(-length // -(-length // most))
+    return tuple(chunks)
+
+
+def encode(
+    data: np.ndarray[Any, Any] | BlockSource, plan: ChunkPlan, threads: int | None = None
+) -> Iterator[EncodedChunk]:
+    """Every chunk of `data` in ascending order, filtered in threads, a bounded number of them in flight.
+
+    data: an array of any strides and byte order, or a `BlockSource`, whose rows are asked for in ascending order, each
+    once, by the calling thread. A payload is valid for as long as the caller holds it.
+    """
+    if tuple(data.shape) != plan.shape:
+        raise ValueError(f"data of shape {tuple(data.shape)} for a plan of shape {plan.shape}")
+
+    parts = _parts(data, plan)
+    precedent = NO_PRECEDENT
+    if plan.chunk_count >= MANY_CHUNKS:
+        first = next(parts)
+        precedent = codecs.precedent_of(_padded(first[2], plan), plan.filters, plan.dtype.itemsize)
+        parts = chain([first], parts)
+
+    def filtered(item: tuple[int, tuple[int, ...], np.ndarray[Any, Any]]) -> EncodedChunk:
+        index, offset, part = item
+        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, precedent)
+        return EncodedChunk(index, offset, mask, payload)
+
+    if not codecs.is_threaded(plan.filters):
+        threads = 1  # the caller may hold the lock that libhdf5 then needs
+    return bounded_map(filtered, parts, threads)
+
+
+def _parts(
+    data: np.ndarray[Any, Any] | BlockSource, plan: ChunkPlan
+) -> Iterator[tuple[int, tuple[int, ...], np.ndarray[Any, Any]]]:
+    """Index, offset and elements of every chunk, edge chunks cut at the array's edge."""
+    index = 0
+    for first in range(0, plan.shape[0], plan.chunks[0]):
+        rows = min(plan.chunks[0], plan.shape[0] - first)
+        band = data[first : first + rows] if isinstance(data, np.ndarray) else data.read(first, first + rows)
+        if band.shape != (rows, *plan.shape[1:]):
+            raise ValueError(f"rows {first} to {first + rows} came with shape {band.shape}")
+        columns = (range(0, length, chunk) for length, chunk in zip(plan.shape[1:], plan.chunks[1:], strict=True))
+        for corner in product(*columns):
+            place = (slice(None), *(slice(at, at + chunk) for at, chunk in zip(corner, plan.chunks[1:], strict=True)))
+            yield index, (first, *corner), band[place]
+            index += 1
+
+
+def _padded(part: np.ndarray[Any, Any], plan: ChunkPlan) -> Bytes:
+    """The bytes of a whole chunk: `part` itself where it lies in one run, else a copy, padded with zeros."""
+    if part.dtype != plan.dtype:
+        if not np.can_cast(part.dtype, plan.dtype, "equiv"):
+            raise ValueError(f"data of dtype {part.dtype} for a plan of dtype {plan.dtype}")
+        part = part.astype(plan.dtype)
+    raw = np.dtype((np.void, plan.dtype.itemsize))  # bytes as they are, padding between fields included
+    if part.shape == plan.chunks and part.flags.c_contiguous:
+        return part.reshape(-1).view(np.uint8)
+    whole = scratch("padded", plan.chunk_bytes)
+    target = whole.view(raw).reshape(plan.chunks)
+    if part.shape != plan.chunks:
+        whole[:] = 0
+    np.copyto(target[tuple(slice(length) for length in part.shape)], _as_raw(part, raw))
+    return whole
+
+
+def _as_raw(part: np.ndarray[Any, Any], raw: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """The same elements as opaque bytes, whatever the strides."""
+    return part.view(raw)
+
+
+def can_decode(filters: Sequence[Filter]) -> bool:
+    """Whether `decode` knows all these filters; else libhdf5 has to read the dataset."""
+    return codecs.can_decode(filters)
+
+
+def decode(payload: Buffer, plan: ChunkPlan, filter_mask: int, out: Bytes) -> None:
+    """Undo the filters of one chunk straight into `out` (uint8, `plan.chunk_bytes` long).
+
+    Raises `ChunkError` when the checksum or the compressed stream is wrong, or the length is not a chunk's.
+    """
+    codecs.decode(payload, plan.filters, filter_mask, plan.dtype.itemsize, out)
+
+
+def read_into(
+    fetch: Fetch,
+    plan: ChunkPlan,
+    out: np.ndarray[Any, Any],
+    box: Box | None = None,
+    threads: int | None = None,
+    fill: bytes | None = None,
+) -> None:
+    """Read a box of the dataset into `out`, decoding its chunks in threads.
+
+    fetch: gives payload and filter mask of the chunk with a linear (C order) index, None for one that was never
+    written; called from several threads at once. out: C-ordered, of the plan's dtype and the box's shape. box: one
+    (start, stop) for each axis, the whole array if None. fill: one element's bytes for chunks never written (zeros).
+    """
+    box = tuple(box) if box is not None else tuple((0, length) for length in plan.shape)
+    if out.shape != tuple(stop - start for start, stop in box) or out.dtype.itemsize != plan.dtype.itemsize:
+        raise ValueError(f"out of shape {out.shape}, {out.dtype} for the box {box} of a {plan.dtype} dataset")
+    if not out.flags.c_contiguous:
+        raise ValueError("out must be C-contiguous")
+    if not out.size:
+        return
+    target = out.view(np.dtype((np.void, plan.dtype.itemsize)))
+    spans = (range(start // chunk, -(-stop // chunk)) for (start, stop), chunk in zip(box, plan.chunks, strict=True))
+    places = list(product(*spans))
+    parallel_map(lambda place: _read_chunk(fetch, plan, target, box, place, fill), places, threads)
+
+
+def _read_chunk(
+    fetch: Fetch, plan: ChunkPlan, out: np.ndarray[Any, Any], box: Box, place: tuple[int, ...], fill: bytes | None
+) -> None:
+    """Put the part of one chunk that lies in the box where it belongs in `out`."""
+    index = 0
+    source, target = [], []
+    for k, count, chunk, (start, stop) in zip(place, plan.grid, plan.chunks, box, strict=True):
+        index = index * count + k
+        low, high = max(start, k * chunk), min(stop, (k + 1) * chunk)
+        source.append(slice(low - k * chunk, high - k * chunk))
+        target.append(slice(low - start, high - start))
+    stored = fetch(index)
+    part = out[tuple(target)]
+    if stored is None:
+        part[...] = np.zeros((), out.dtype) if fill is None else np.frombuffer(fill, out.dtype)[0]
+        return
+    payload, mask = stored
+    if part.shape == plan.chunks and part.flags.c_contiguous:
+        decode(payload, plan, mask, part.reshape(-1).view(np.uint8))
+        return
+    whole = scratch("chunk", plan.chunk_bytes)
+    decode(payload, plan, mask, whole)
+    part[...] = whole.view(out.dtype).reshape(plan.chunks)[tuple(source)]

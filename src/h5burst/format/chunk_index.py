@@ -1,0 +1,148 @@
+"""Where the chunks of a dataset lie: the five indices of the current format, and the B-tree of the older one."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from h5burst._ext.h5parse import Damage, Source
+from h5burst.format import extensible_array, fixed_array, symbol_table
+from h5burst.format.btree2 import read_records
+from h5burst.format.chunk_index_elements import Element, ElementFormat, Placed, decode_elements
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SINGLE, ChunkedLayout
+
+Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkIndex:
+    """The chunks that were written: linear (C order) number in the dataset's grid, ascending, and where each lies."""
+
+    numbers: Numbers
+    addresses: np.ndarray[Any, np.dtype[np.uint64]]
+    sizes: np.ndarray[Any, np.dtype[np.uint64]]
+    masks: np.ndarray[Any, np.dtype[np.uint32]]
+
+    def find(self, number: int) -> tuple[int, int, int] | None:
+        """Address, size in the file and filter mask of a chunk; None if it was never written."""
+        at = int(np.searchsorted(self.numbers, number))
+        if at == len(self.numbers) or self.numbers[at] != number:
+            return None
+        return int(self.addresses[at]), int(self.sizes[at]), int(self.masks[at])
+
+    @property
+    def stored_bytes(self) -> int:
+        # Not numpy's sum: hostile sizes must not wrap around.
+        return sum(self.sizes.tolist())
+
+
+def read_index(
+    source: Source,
+    layout: ChunkedLayout,
+    shape: tuple[int, ...],
+    limits: tuple[int, ...],
+    chunk_bytes: int,
+    filtered: bool,
+) -> ChunkIndex:
+    """Every written chunk of a dataset. limits: its maximum dimensions, all ones (64 bits) for none."""
+    grid = _grid(shape, layout.chunks)
+    if math.prod(grid) >= 1 << 62:
+        raise Damage("a dataset claims more chunks than any file holds")
+    if layout.address == UNDEFINED or 0 in grid:
+        return _index(grid, np.empty((0, len(grid)), np.int64), [])
+    if layout.kind == BTREE1:
+        return _from_old_tree(source, layout, grid)
+    if layout.kind == BTREE2:
+        return _from_btree2(source, layout, grid, chunk_bytes, filtered)
+    whole = _whole_grid(shape, limits, layout.chunks)
+    written = _read_elements(source, layout, whole, chunk_bytes, filtered)
+    coordinates = _coordinates([place for place, _ in written], whole, limits)
+    return _index(grid, coordinates, [element for _, element in written])
+
+
+def _grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True))
+
+
+def _whole_grid(shape: tuple[int, ...], limits: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """The grid by which arrays of chunks are numbered: that of the largest shape the dataset may take."""
+    largest = tuple(now if limit == UNDEFINED else limit for now, limit in zip(shape, limits, strict=True))
+    return _grid(largest, chunks)
+
+
+def _read_elements(
+    source: Source, layout: ChunkedLayout, whole: tuple[int, ...], chunk_bytes: int, filtered: bool
+) -> Placed:
+    count = math.prod(whole)
+    form = ElementFormat(0, chunk_bytes, filtered)
+    if layout.kind == SINGLE:
+        size, mask = layout.single or (chunk_bytes, 0)
+        return [(0, Element(layout.address, size, mask))]
+    if layout.kind == IMPLICIT:
+        if count * chunk_bytes > source.size:
+            raise Damage("a dataset claims more chunks than the file has room for")
+        return [(i, Element(layout.address + i * chunk_bytes, chunk_bytes, 0)) for i in range(count)]
+    if layout.kind == FIXED_ARRAY:
+        return fixed_array.read_elements(source, layout.address, count, form)
+    return extensible_array.read_elements(source, layout.address, chunk_bytes, filtered)
+
+
+def _coordinates(places: list[int], whole: tuple[int, ...], limits: tuple[int, ...]) -> Numbers:
+    """Grid coordinates (n, rank) of places in the array of chunks, in which an unlimited axis varies slowest."""
+    unlimited = [axis for axis, limit in enumerate(limits) if limit == UNDEFINED]
+    order = sorted(range(len(whole)), key=lambda axis: axis not in unlimited)
+    out = np.empty((len(places), len(whole)), np.int64)
+    rest = np.array(places, dtype=np.int64)
+    for axis in reversed(order[1:]):
+        rest, out[:, axis] = np.divmod(rest, whole[axis])
+    if order:
+        out[:, order[0]] = rest
+    return out
+
+
+def _index(grid: tuple[int, ...], coordinates: Numbers, elements: list[Element]) -> ChunkIndex:
+    """Chunks outside the grid are left over from a larger shape."""
+    inside = np.all((coordinates >= 0) & (coordinates < np.array(grid, dtype=np.int64)), axis=1)
+    numbers = np.zeros(len(elements), np.int64)
+    for axis, length in enumerate(grid):
+        numbers = numbers * length + np.where(inside, coordinates[:, axis], 0)
+    order = np.argsort(numbers, kind="stable")
+    order = order[inside[order]]
+    numbers = numbers[order]
+    if (numbers[1:] == numbers[:-1]).any():
+        raise Damage("two chunks of a dataset lie at the same place")
+    columns = np.array([(e.address, e.size, e.mask) for e in elements], np.uint64).reshape(-1, 3)[order]
+    return ChunkIndex(numbers, columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].astype(np.uint32))
+
+
+def _from_btree2(
+    source: Source, layout: ChunkedLayout, grid: tuple[int, ...], chunk_bytes: int, filtered: bool
+) -> ChunkIndex:
+    """Records of address, with filters size and mask, and the chunk's coordinates in the grid."""
+    records = read_records(source, layout.address, 11 if filtered else 10)
+    rank = len(grid)
+    fixed = records.size - 8 * rank
+    if fixed != 8 and not (filtered and 13 <= fixed <= 20):
+        raise Damage("the records of a chunk index are of another size")
+    rows = [records.data[at : at + records.size] for at in range(0, len(records.data), records.size)]
+    placed = decode_elements(b"".join(row[:fixed] for row in rows), ElementFormat(fixed, chunk_bytes, filtered), 0)
+    coordinates = [struct.unpack(f"<{rank}q", rows[number][fixed:]) for number, _ in placed]
+    return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), [element for _, element in placed])
+
+
+def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...]) -> ChunkIndex:
+    """Keys of size, filter mask and the coordinates of the chunk's first element, one more for the element itself."""
+    rank = len(grid)
+    elements, coordinates = [], []
+    for key, address in symbol_table.entries(source, layout.address, kind=1, key_size=8 + 8 * (rank + 1)):
+        size, mask, *first = struct.unpack(f"<II{rank + 1}q", key)
+        if any(at % chunk for at, chunk in zip(first, layout.chunks, strict=False)):
+            raise Damage("a chunk of a dataset is not on its grid")
+        elements.append(Element(address, size, mask))
+        coordinates.append([at // chunk for at, chunk in zip(first, layout.chunks, strict=False)])
+    return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), elements)

@@ -1,0 +1,5 @@
+"""What several structures of the file format share."""
+
+UNDEFINED = (1 << 64) - 1  # an address of nothing
+FIRST_NAMED_FILTER = 256  # filters from this ID on carry their name
+REFERENCE_BYTES = 16  # of a variable-length value in a file: length, address of its collection, index in it

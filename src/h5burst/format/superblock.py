@@ -1,0 +1,96 @@
+"""The superblock: the first bytes of a file, which say what it is, how long it is, and where its root group is."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from h5burst._ext.h5parse import Damage, Source, Uncovered, lookup3
+from h5burst.format.constants import UNDEFINED
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SIZE = 48  # of the versions 2 and 3
+_WRITTEN_TO, _BY_SWMR = 1, 4  # file consistency flags
+
+
+class Superblock(NamedTuple):
+    """version; base: where address 0 lies in the file; root: address of the root group's object header.
+
+    open_for_writing: a program has the file open for writing, or died while it had.
+    """
+
+    version: int
+    base: int
+    root: int
+    open_for_writing: bool
+
+
+def encode(root: int, end_of_file: int) -> bytes:
+    """Superblock version 3. root: address of the root group's object header; end_of_file: length of the file."""
+    fields = struct.pack(
+        "<8sBBBBQQQQ",
+        SIGNATURE,
+        3,  # version
+        8,  # size of offsets
+        8,  # size of lengths
+        0,  # file consistency flags: nobody has it open for writing
+        0,  # base address
+        UNDEFINED,  # superblock extension address
+        end_of_file,
+        root,
+    )
+    return fields + lookup3(fields).to_bytes(4, "little")
+
+
+def read_superblock(descriptor: int, file_size: int) -> Superblock:
+    """Raises `Damage` for anything but a whole HDF5 file, `Uncovered` for one that only libhdf5 reads."""
+    source = Source(descriptor, file_size, slots=1, block_bytes=4096)
+    at = _find_signature(source)
+    version = source.read(at + 8, 1)[0]
+    if version in (2, 3):
+        return _version_2(source.read(at, 48), version, at, file_size)
+    if version in (0, 1):
+        return _version_0(source, version, at, file_size)
+    raise Uncovered(f"superblock version {version}")
+
+
+def _find_signature(source: Source) -> int:
+    at = 0
+    while at + 16 <= source.size:
+        if source.read(at, 8) == SIGNATURE:
+            return at
+        at = 2 * at or 512
+    raise Damage("it is no HDF5 file, or its beginning is lost")
+
+
+def _version_2(data: bytes, version: int, at: int, file_size: int) -> Superblock:
+    offset_size, length_size, flags = data[9:12]
+    base, _extension, end, root, checksum = struct.unpack_from("<QQQQI", data, 12)
+    if lookup3(data[:44]) != checksum:
+        raise Damage("the checksum of its superblock is wrong")
+    _check_end(at, base, end, file_size)
+    if (offset_size, length_size) != (8, 8):
+        raise Uncovered("addresses of other than 8 bytes")
+    return Superblock(version, base, root, version == 3 and bool(flags & (_WRITTEN_TO | _BY_SWMR)))
+
+
+def _version_0(source: Source, version: int, at: int, file_size: int) -> Superblock:
+    data = source.read(at, 24)
+    # A damaged version number must not make a checksummed superblock pass for one without a checksum.
+    if any(data[position] for position in (9, 10, 11, 12, 15)):
+        raise Damage("its superblock makes no sense")
+    if (data[13], data[14]) != (8, 8):
+        raise Uncovered("addresses of other than 8 bytes")
+    rest = at + 24 + (4 if version == 1 else 0)
+    base, _free, end, driver, _name, root = struct.unpack("<6Q", source.read(rest, 48))
+    _check_end(at, base, end, file_size)
+    if driver != UNDEFINED:
+        raise Uncovered("a driver of its own")
+    return Superblock(version, base, root, False)
+
+
+def _check_end(at: int, base: int, end: int, file_size: int) -> None:
+    if base != at:
+        raise Uncovered("a base address that is not the superblock's")
+    if end > file_size:
+        raise Damage(f"it is cut short: {file_size} bytes are left of {end}")

@@ -1,0 +1,130 @@
+"""How much memory a process may use, and how much of it arrays may take."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from h5burst.runtime import threads
+
+BUDGET_VARIABLE = "H5BURST_MEMORY_BUDGET"
+DEFAULT_SHARE = 0.8  # of what the process may use, where nobody set a budget
+
+_UNITS = {"": 1, "b": 1} | {
+    f"{prefix}{suffix}": base**power
+    for power, prefix in enumerate("kmgt", start=1)
+    for suffix, base in (("", 1024), ("b", 1000), ("ib", 1024))
+}
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def parse_bytes(amount: int | str) -> int:
+    """Bytes from a whole number or text with a unit: "4GiB", "500 MB", "1.5G" (G alone is GiB), "2048".
+
+    Raises ValueError for what is neither, or not positive; TypeError for another type.
+    """
+    if isinstance(amount, bool) or not isinstance(amount, (int, str)):
+        raise TypeError(f"a memory budget is bytes or text such as '4GiB', got {amount!r}")
+    if isinstance(amount, int):
+        size = amount
+    else:
+        match = _AMOUNT.fullmatch(amount)
+        unit = _UNITS.get(match[2].lower()) if match else None
+        if match is None or unit is None:
+            raise ValueError(
+                f"cannot read {amount!r} as an amount of memory: use bytes or text such as '4GiB', '500 MB'"
+            )
+        size = int(float(match[1]) * unit)
+    if size < 1:
+        raise ValueError(f"a memory budget must be positive, got {amount!r}")
+    return size
+
+
+def format_bytes(size: int | float) -> str:
+    """Bytes for people: "1.5 GiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def process_limit() -> int:
+    """Bytes that this process may use: the least of its cgroup's limit, Slurm's allocation and the free memory."""
+    limits = [*_cgroup_limits(), *_slurm_limits(), *_free_memory()]
+    return min(limits) if limits else 1 << 62
+
+
+def memory_budget(wish: int | str | None = None) -> int:
+    """Bytes that arrays may take: the wish, else `H5BURST_MEMORY_BUDGET`, else 80 % of `process_limit()`."""
+    if wish is not None:
+        return parse_bytes(wish)
+    text = os.environ.get(BUDGET_VARIABLE, "").strip()
+    if text:
+        try:
+            return parse_bytes(text)
+        except ValueError as error:
+            raise ValueError(f"{BUDGET_VARIABLE}: {error}") from error
+    return int(DEFAULT_SHARE * process_limit())
+
+
+def _cgroup_limits() -> list[int]:
+    """Limits of this process's control groups, version 2 and version 1, up to the root."""
+    limits: list[int] = []
+    for line in _lines("/proc/self/cgroup"):
+        if line.count(":") < 2:
+            continue
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            base, name = Path("/sys/fs/cgroup"), "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+        else:
+            continue
+        folder = base / group.lstrip("/")
+        while folder != base.parent:
+            limits += [int(text) for text in _lines(folder / name)[:1] if text.isdigit()]
+            folder = folder.parent
+    return limits
+
+
+def _slurm_limits() -> list[int]:
+    """What Slurm gave, in MiB a node or a CPU."""
+    node, cpu = os.environ.get("SLURM_MEM_PER_NODE", ""), os.environ.get("SLURM_MEM_PER_CPU", "")
+    if node.isdigit() and int(node) > 0:
+        return [int(node) << 20]
+    if cpu.isdigit() and int(cpu) > 0:
+        cpus = os.environ.get("SLURM_CPUS_ON_NODE", "")
+        return [(int(cpu) << 20) * (int(cpus) if cpus.isdigit() else threads.thread_count())]
+    return []
+
+
+def _free_memory() -> list[int]:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            return [int(line.split()[1]) << 10]
+    return _windows_free_memory()
+
+
+def _windows_free_memory() -> list[int]:
+    if os.name != "nt":
+        return []
+    import ctypes
+
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
+            (name, ctypes.c_ulonglong)
+            for name in ("total", "free", "page_total", "page_free", "total_v", "free_v", "x")
+        ]
+
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined,unused-ignore]
+    return [int(status.free)]
+
+
+def _lines(path: str | Path) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").split("\n")
+    except OSError:  # not on this system
+        return []

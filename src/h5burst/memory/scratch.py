@@ -1,0 +1,287 @@
+"""A file for arrays that memory has no room for, where they stay usable.
+
+Arrays lie in the scratch file as they would in an uncompressed HDF5 file: in chunks that end in their checksum, behind
+room for a superblock. So a save without compression need not copy them: what is missing of the HDF5 file is written
+behind them, and the scratch file becomes the output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from h5burst.arrays import chunks
+from h5burst.arrays.chunks import ChunkPlan
+from h5burst.format import superblock
+from h5burst.model.tree import BlockSource, Storage
+from h5burst.read.lazy import LazyArray
+from h5burst.runtime import durable
+
+FOLDER_VARIABLE = "H5BURST_SCRATCH"
+SUFFIX = ".h5burst-scratch"
+_CACHED_CHUNKS = 4  # decoded, for many small reads side by side
+
+
+class ScratchLostError(OSError):
+    """The scratch file, or a part of it, is no longer there."""
+
+
+def scratch_folder(beside: Path) -> Path:
+    """Where scratch files go: `H5BURST_SCRATCH`, else the folder of the output."""
+    wish = os.environ.get(FOLDER_VARIABLE, "").strip()
+    return Path(wish) if wish else beside
+
+
+class Scratch:
+    """A scratch file of this process, removed by `close` and at the interpreter's exit.
+
+    folder: made if need be; name: of what it is for: files that a killed process has left for the same name are removed
+    first. Raises `OSError` that names the file and says what to do.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f".{name}.{uuid.uuid4().hex}{SUFFIX}"
+        with durable.explaining(self.path, "make the scratch file"):
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(folder, name)
+            self._descriptor = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+            )
+            durable.lock_or_fail(self._descriptor, self.path)
+        self.size = superblock.SIZE  # bytes used so far
+        self.live = 0  # of these, bytes of arrays that somebody still holds
+        self._lock = threading.Lock()
+        self._cache: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
+        self._remover = weakref.finalize(self, _remove, self._descriptor, self.path)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._remover.alive)
+
+    def close(self) -> None:
+        """Remove the file; arrays in it cannot be read any more."""
+        self._remover()
+
+    def store(self, data: np.ndarray[Any, Any] | BlockSource, threads: int | None = None) -> ScratchArray:
+        """Write an array or a stream of blocks to the file. It is checksummed, not flushed to disk.
+
+        Raises `OSError` (the file is then as it was) when the disk is full or the file has been deleted.
+        """
+        plan = plan_for(tuple(data.shape), data.dtype)
+        entries = np.empty((plan.chunk_count, 3), np.uint64)
+        self._check_there()
+        with self._lock, durable.explaining(self.path, "move arrays to the scratch file"):
+            end = self.size
+            try:
+                for chunk in chunks.encode(data, plan, threads):
+                    payload = memoryview(chunk.payload).cast("B")
+                    entries[chunk.number] = end, payload.nbytes, chunk.filter_mask
+                    _write_at(self._descriptor, payload, end)
+                    end += payload.nbytes
+            except BaseException:
+                os.ftruncate(self._descriptor, self.size)
+                raise
+            self.size, used = end, end - self.size
+            self.live += used
+        stored = ScratchArray(self, plan, entries)
+        weakref.finalize(stored, self._released, used).atexit = False
+        return stored
+
+    def _released(self, used: int) -> None:
+        self.live -= used
+
+    def chunk(self, array: ScratchArray, number: int) -> tuple[bytes, int]:
+        """Payload and filter mask of one chunk. Raises `ScratchLostError` for a file cut short or closed."""
+        if not self.is_open:
+            raise ScratchLostError(errno.ENOENT, "the scratch file was closed and removed", str(self.path))
+        address, size, mask = (int(value) for value in array.entries[number])
+        payload = _read_at(self._descriptor, size, address)
+        if len(payload) != size:
+            raise ScratchLostError(errno.EIO, "the scratch file was cut short by another program", str(self.path))
+        return payload, mask
+
+    def decoded(self, array: ScratchArray, number: int) -> np.ndarray[Any, Any]:
+        """One whole chunk of a one-dimensional array, from a small cache."""
+        key = (int(array.entries[0, 0]), number)
+        with self._lock:
+            found = self._cache.get(key)
+        if found is None:
+            payload, mask = self.chunk(array, number)
+            raw = np.empty(array.plan.chunk_bytes, np.uint8)
+            chunks.decode(payload, array.plan, mask, raw)
+            found = raw.view(array.plan.dtype)
+            with self._lock:
+                while len(self._cache) >= _CACHED_CHUNKS:
+                    del self._cache[next(iter(self._cache))]
+                self._cache[key] = found
+        return found
+
+    def _check_there(self) -> None:
+        if not self.is_open:
+            raise ScratchLostError(errno.ENOENT, "the scratch file was closed and removed", str(self.path))
+        if not self.path.exists():
+            raise ScratchLostError(
+                errno.ENOENT, "the scratch file was deleted by another program; what was in it can still be read",
+                str(self.path),
+            )  # fmt: skip
+
+    def entries_of(self, data: Any, plan: ChunkPlan) -> np.ndarray[Any, np.dtype[np.uint64]] | None:
+        """Where the chunks of an array lie in this file, if it lies here by that plan."""
+        if isinstance(data, ScratchArray) and data.scratch is self and data.plan == plan:
+            return data.entries
+        return None
+
+    @contextlib.contextmanager
+    def becoming(self, path: Path, *, overwrite: bool) -> Iterator[int]:
+        """Let the block complete the file behind `size` through the descriptor it is given; then it is called `path`.
+
+        When the block fails the file is again what it was. Arrays in it stay readable either way.
+        """
+        self._check_there()
+        try:
+            with durable.renaming(self._descriptor, self.path, path, overwrite=overwrite):
+                yield self._descriptor
+        except BaseException:
+            os.ftruncate(self._descriptor, self.size)
+            raise
+        self._remover.detach()
+        self._remover = weakref.finalize(self, _remove, self._descriptor, None)
+        self.path = path
+        self.adopted = True
+
+    adopted = False  # whether the file is an output now: nothing more may be written to it
+
+
+def plan_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkPlan:
+    """The plan by which an array lies in a scratch file: that of an uncompressed dataset, for a small one as well."""
+    found = chunks.plan(shape, dtype) or chunks.plan(shape, dtype, Storage(chunks=shape))
+    if found is None or not found.chunks:
+        raise ValueError(f"an array of shape {shape} and dtype {dtype} is too small to be moved to a scratch file")
+    return found
+
+
+class ScratchArray(LazyArray):
+    """An array in a scratch file, read on access, with numpy's behaviour for reading."""
+
+    __slots__ = ("__weakref__", "entries", "plan", "scratch")
+
+    def __init__(self, scratch: Scratch, plan: ChunkPlan, entries: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
+        self.scratch, self.plan, self.entries = scratch, plan, entries
+        self.shape, self.dtype = plan.shape, plan.dtype
+
+    @property
+    def path(self) -> str:
+        return str(self.scratch.path)
+
+    def __repr__(self) -> str:
+        return f"<ScratchArray {self.shape} {self.dtype} in {self.path}>"
+
+    def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
+        out = np.empty(tuple(stop - start for start, stop in box), self.dtype)
+        chunks.read_into(lambda number: self.scratch.chunk(self, number), self.plan, out, box)
+        return out
+
+    def elements(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Elements [start, stop) of a one-dimensional array; quick for many small ranges side by side."""
+        length = self.plan.chunks[0]
+        first, last = start // length, max(start, stop - 1) // length
+        if first != last:
+            return self._read(((start, stop),))
+        if start == stop:
+            return np.empty(0, self.dtype)
+        part: np.ndarray[Any, Any] = self.scratch.decoded(self, first)[start - first * length : stop - first * length]
+        return np.array(part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("an array in a scratch file belongs to this process: pass np.asarray(x) on")
+
+
+class ScratchView(LazyArray):
+    """Consecutive elements of a one-dimensional array in a scratch file, as an array of any shape.
+
+    dtype: of the same size as that array's, if not the same.
+    """
+
+    __slots__ = ("first", "whole")
+
+    def __init__(
+        self, whole: ScratchArray, first: int, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None
+    ) -> None:
+        self.whole, self.first = whole, first
+        self.shape, self.dtype = shape, whole.dtype if dtype is None else dtype
+
+    @property
+    def path(self) -> str:
+        return self.whole.path
+
+    def __repr__(self) -> str:
+        return f"<ScratchView {self.shape} {self.dtype} in {self.path}>"
+
+    def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
+        if not box:
+            return self.whole.elements(self.first, self.first + 1).reshape(()).view(self.dtype)
+        (start, stop), rest = box[0], self.shape[1:]
+        row = int(np.prod(rest, dtype=np.int64))
+        flat = self.whole.elements(self.first + start * row, self.first + stop * row).view(self.dtype)
+        rows = flat.reshape(stop - start, *rest)
+        within = (slice(None), *(slice(*edge) for edge in box[1:]))
+        found: np.ndarray[Any, Any] = rows[within]
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.whole.__reduce__()
+
+
+# ---------------------------------------------------------------- files
+
+
+def remove_abandoned(folder: Path, name: str) -> list[Path]:
+    """Remove the scratch files for `name` whose process is gone; the paths that were removed."""
+    removed = []
+    for path in folder.glob(f".{_without_wildcards(name)}.*{SUFFIX}"):
+        if durable.is_abandoned(path):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _without_wildcards(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _remove(descriptor: int, path: Path | None) -> None:
+    os.close(descriptor)
+    if path is None:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def _write_at(descriptor: int, view: memoryview, offset: int) -> None:
+    while view:
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(descriptor, view, offset)
+        else:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            written = os.write(descriptor, view)
+        view, offset = view[written:], offset + written
+
+
+_seeking = threading.Lock()  # where a file has one position for all threads
+
+
+def _read_at(descriptor: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, offset)
+    with _seeking:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, size)

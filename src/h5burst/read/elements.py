@@ -1,0 +1,236 @@
+"""The elements of a dataset whose header is read: any layout, any box of it."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from h5burst import codecs
+from h5burst._ext.h5parse import Damage, Dataset, Kind, Source, Uncovered
+from h5burst.arrays import chunks
+from h5burst.format import data_layout
+from h5burst.format.chunk_index import ChunkIndex, read_index
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.data_layout import ChunkedLayout
+from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
+from h5burst.runtime import buffers
+from h5burst.runtime.threads import parallel_map
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+Box: TypeAlias = "Sequence[tuple[int, int]]"
+
+_COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
+_SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
+_DEFLATE_RATIO = 1032  # the most that deflate can do
+
+
+class Elements:
+    """Reads a dataset's elements as they lie in the file: arrays of opaque items, one axis for each of its dataspace.
+
+    Nothing of the file is read before it is needed. Raises `Damage` and `Uncovered`.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        if dataset.space is None:
+            raise ValueError("a null dataspace has no elements")
+        if dataset.external:
+            raise Uncovered("external files, and fill values of the oldest kind")
+        if len(dataset.layout) < 2 or not 3 <= dataset.layout[0] <= 5:
+            raise Uncovered("data layouts of other versions than 3 to 5")
+        self.dataset = dataset
+        self.shape = dataset.space
+        self.raw = np.dtype((np.void, dataset.type.size))
+        self.layout_class = dataset.layout[1]
+        if self.layout_class > _CHUNKED:
+            raise Uncovered("virtual datasets")
+
+    @cached_property
+    def fill(self) -> bytes | None:
+        fill = decode_fill_value(self.dataset.fill, self.dataset.type.size)
+        if fill is not None and self.dataset.type.kind in (Kind.UTF8, Kind.ASCII):
+            raise Uncovered("fill values of variable length")
+        return fill
+
+    @cached_property
+    def layout(self) -> ChunkedLayout:
+        return data_layout.decode(self.dataset.layout, len(self.shape), self.dataset.type.size)
+
+    @cached_property
+    def plan(self) -> chunks.ChunkPlan:
+        filters = decode_filters(self.dataset.filters)
+        if not chunks.can_decode(filters):
+            raise Uncovered("filters that only libhdf5's plugins know")
+        return chunks.ChunkPlan(self.shape, self.raw, self.layout.chunks, filters)
+
+    def index(self, source: Source) -> ChunkIndex:
+        """Where the chunks lie; read once, since the file may not change while it is read lazily."""
+        if self._index is None:
+            plan = self.plan
+            index = read_index(
+                source, self.layout, self.shape, self.dataset.limits, plan.chunk_bytes, self.dataset.filters is not None
+            )
+            _check_sizes(index, plan, source.size)
+            self._index = index
+        return self._index
+
+    _index: ChunkIndex | None = None
+
+    def stored_bytes(self, source: Source) -> int:
+        """How many bytes of the file hold elements."""
+        if self.layout_class == _COMPACT:
+            return int.from_bytes(self.dataset.layout[2:4], "little")
+        if self.layout_class == _CONTIGUOUS:
+            address, size = self._run()
+            return 0 if address == UNDEFINED else size
+        return self.index(source).stored_bytes
+
+    def read(
+        self, source: Source, box: Box | None = None, *, out: Array | None = None, threads: int | None = None
+    ) -> Array:
+        """The elements of a box, of the whole if None; one (start, stop) for each axis.
+
+        out: where to put them, C-contiguous, of the box's shape and the dtype `raw`; a new array if None.
+        """
+        whole = tuple((0, length) for length in self.shape)
+        box = whole if box is None else tuple(box)
+        shape = tuple(stop - start for start, stop in box)
+        if 0 in shape:
+            return np.empty(shape, self.raw) if out is None else out
+        if self.layout_class == _CHUNKED:
+            return self._read_chunks(source, box, shape, out, threads)
+        if self.layout_class == _COMPACT:
+            size = int.from_bytes(self.dataset.layout[2:4], "little")
+            return _put(self._cut(self.dataset.layout[4 : 4 + size], box), out)
+        address, size = self._run()
+        if address == UNDEFINED:
+            return _put(self._filled(source, shape), out)
+        if math.prod(self.shape) * self.raw.itemsize > size:
+            raise Damage("a dataset is longer than its storage")
+        source.check_range(address, size)
+        out = _new(shape, self.raw) if out is None else out
+        _read_run(source, address, self.shape, box, out)
+        return out
+
+    def _run(self) -> tuple[int, int]:
+        try:
+            address, size = struct.unpack_from("<QQ", self.dataset.layout, 2)
+        except struct.error as error:
+            raise Damage("a contiguous layout message is too short") from error
+        return address, size
+
+    def _cut(self, data: bytes, box: Box) -> Array:
+        count = math.prod(self.shape)
+        if len(data) < count * self.raw.itemsize:
+            raise Damage("compact data are cut short")
+        whole: Array = np.frombuffer(data, self.raw, count).reshape(self.shape)
+        return np.array(whole[tuple(slice(*edge) for edge in box)])
+
+    def _filled(self, source: Source, shape: tuple[int, ...]) -> Array:
+        """An array of fill values, which takes no memory while they are zeros."""
+        if self.fill is None:
+            return _new(shape, self.raw, zeros=True)
+        if math.prod(shape) * self.raw.itemsize > max(1 << 30, _DEFLATE_RATIO * source.size):
+            raise Damage(f"a dataset of shape {shape} was never written: read what you need of it lazily")
+        out = _new(shape, self.raw)
+        out[...] = np.frombuffer(self.fill, self.raw)[0]
+        return out
+
+    # ------------------------------------------------------------ chunks
+
+    def _read_chunks(
+        self, source: Source, box: Box, shape: tuple[int, ...], out: Array | None, threads: int | None
+    ) -> Array:
+        plan, index = self.plan, self.index(source)
+
+        def fetch(number: int) -> tuple[Any, int] | None:
+            place = index.find(number)
+            if place is None:
+                return None
+            address, size, mask = place
+            payload = buffers.scratch("stored chunk", size)
+            source.read_into(address, payload)
+            return payload, mask
+
+        try:
+            if len(index.numbers) == plan.chunk_count:
+                out = _new(shape, self.raw) if out is None else out
+                chunks.read_into(fetch, plan, out, box, threads)
+                return out
+            sparse = _put(self._filled(source, shape), out)
+            numbers = index.numbers[_touches(index.numbers, plan, box)].tolist()
+            parallel_map(lambda number: _place_chunk(fetch, plan, number, box, sparse), numbers, threads)
+            return sparse
+        except chunks.ChunkError as error:
+            raise Damage(str(error)) from error
+
+
+def _put(found: Array, out: Array | None) -> Array:
+    if out is None:
+        return found
+    out[...] = found
+    return out
+
+
+def _place_chunk(fetch: chunks.Fetch, plan: chunks.ChunkPlan, number: int, box: Box, out: Array) -> None:
+    """Put the part of one chunk that lies in a box where it belongs in `out`."""
+    edges = [
+        (max(start, at), min(stop, at + chunk))
+        for at, chunk, (start, stop) in zip(plan.offset(number), plan.chunks, box, strict=True)
+    ]
+    part = np.empty(tuple(stop - start for start, stop in edges), out.dtype)
+    chunks.read_into(fetch, plan, part, edges, threads=1)
+    out[tuple(slice(low - start, high - start) for (low, high), (start, _) in zip(edges, box, strict=True))] = part
+
+
+def _touches(numbers: Array, plan: chunks.ChunkPlan, box: Box) -> Array:
+    """Which chunks lie at least partly in a box."""
+    inside = np.ones(len(numbers), bool)
+    rest = numbers
+    for length, chunk, (start, stop) in reversed(list(zip(plan.grid, plan.chunks, box, strict=True))):
+        rest, place = np.divmod(rest, length)
+        inside &= (place >= start // chunk) & (place < -(-stop // chunk))
+    return inside
+
+
+def _check_sizes(index: ChunkIndex, plan: chunks.ChunkPlan, file_size: int) -> None:
+    """Refuse what no chunk can hold before memory is set aside for it."""
+    if index.stored_bytes > file_size:
+        raise Damage("the chunks of a dataset overlap")
+    ids = {step.id for step in plan.filters}
+    if ids <= {codecs.DEFLATE, codecs.SHUFFLE, codecs.FLETCHER32} and len(index.numbers):
+        ratio = _DEFLATE_RATIO if codecs.DEFLATE in ids else 1
+        if plan.chunk_bytes > ratio * int(index.sizes.min()) + 64:
+            raise Damage("a chunk is larger than its stored bytes can hold")
+
+
+def _new(shape: tuple[int, ...], dtype: np.dtype[Any], zeros: bool = False) -> Array:
+    try:
+        return np.zeros(shape, dtype) if zeros else np.empty(shape, dtype)
+    except (ValueError, MemoryError) as error:
+        raise Damage(f"a dataset claims the shape {shape}, which no memory holds: read what you need lazily") from error
+
+
+def _read_run(source: Source, address: int, shape: tuple[int, ...], box: Box, out: Array) -> None:
+    """Read a box of an array that lies in one run at `address` into `out`, which is C-contiguous."""
+    row = math.prod(shape[1:]) * out.dtype.itemsize
+    if not shape or all(edge == (0, length) for edge, length in zip(box[1:], shape[1:], strict=True)):
+        first = box[0][0] if shape else 0
+        source.read_into(address + first * row, out.reshape(-1).view(np.uint8))
+        return
+    start, stop = box[0]
+    if row > _SLAB_BYTES:
+        for i in range(start, stop):
+            _read_run(source, address + i * row, shape[1:], box[1:], out[i - start])
+        return
+    rows = max(1, _SLAB_BYTES // row)
+    inner = (slice(None), *(slice(*edge) for edge in box[1:]))
+    slab = np.empty((min(rows, stop - start), *shape[1:]), out.dtype)
+    for at in range(start, stop, rows):
+        some = slab[: min(rows, stop - at)]
+        source.read_into(address + at * row, some.reshape(-1).view(np.uint8))
+        out[at - start : at - start + len(some)] = some[inner]

@@ -1,0 +1,64 @@
+"""Where reading goes over to libhdf5: in a child process, so that no file can harm this one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from h5burst._ext.h5parse import Uncovered
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group, Node
+from h5burst.read.libhdf5_worker import client, libhdf5
+from h5burst.read.libhdf5_worker.protocol import Unread
+from h5burst.read.node_factory import Makers
+
+
+class InUseError(Uncovered):
+    """A file that is open for writing.
+
+    If this process has it open, libhdf5 here knows what is not on disk yet, and the file is ours; else it refuses.
+    """
+
+
+def read_file(path: str | os.PathLike[str], why: Uncovered, makers: Makers | None = None) -> Group:
+    """A whole file, which the parser gave up because of `why`."""
+    path = os.path.abspath(path)
+    node = libhdf5.read_node(path, "/", makers) if isinstance(why, InUseError) else read_node(path, "/", makers)
+    if not isinstance(node, Group):
+        raise CorruptFileError(path, "its root is no group")
+    return node
+
+
+def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None:
+    """An object and all below it; None for what is neither group nor dataset."""
+    node: Node | None = client.read("node", path, name, lazy=makers is not None)
+    if makers is not None and node is not None:
+        _make_lazy(path, node, makers)
+    return node
+
+
+def _make_lazy(path: str, node: Node, makers: Makers) -> None:
+    for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
+        if isinstance(part, Array) and isinstance(part.data, Unread):
+            part.data = makers.by_name(path, *part.data)
+
+
+def holds(path: str, name: str) -> bool:
+    """Whether a stored path leads to anything."""
+    return client.read("holds", path, name) is not None
+
+
+def read_attribute(path: str, name: str, attribute: str) -> Any:
+    """One attribute of an object."""
+    return client.read("attribute", path, name, attribute=attribute)
+
+
+def read_box(path: str, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:
+    """A box of a dataset. in_use: the file is open for writing."""
+    if in_use:
+        return libhdf5.read_box(path, name, box)
+    found: np.ndarray[Any, Any] = client.read("box", path, name, box=[list(edge) for edge in box])
+    return found

@@ -1,0 +1,251 @@
+"""What the parser does not cover, read by libhdf5, which cannot promise to survive every file.
+
+Only the child of `h5burst.read.libhdf5_worker.client` calls these functions, but for files that this very process is writing.
+References come as the path of the object that they refer to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from h5burst.model.errors import CorruptFileError, UnfinishedFileError
+from h5burst.model.tree import Array, Group, Node, escape_attribute, unescape
+from h5burst.read.node_factory import Makers
+from h5burst.runtime.durable import error_number, explaining
+
+_DEEPEST = 100  # groups inside groups
+_ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
+_LEAST_REFUSED = 1 << 30  # bytes
+_DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflate
+
+
+def open_file(path: str | os.PathLike[str]) -> h5py.File:
+    """A file open for reading. Every `OSError` names it and says what is wrong."""
+    with explaining(path, "read"):
+        try:
+            return h5py.File(os.fspath(path), "r")
+        except OSError as error:
+            if "consistency flags" in str(error):
+                raise UnfinishedFileError(path) from error
+            if error_number(error) is not None:
+                raise
+            raise CorruptFileError(path, str(error)) from error
+
+
+def read_file(path: str, makers: Makers | None = None) -> Group:
+    """A whole file."""
+    node = read_node(path, "/", makers)
+    if not isinstance(node, Group):
+        raise CorruptFileError(path, "its root is no group")
+    return node
+
+
+@contextlib.contextmanager
+def _naming_damage(path: str, name: str) -> Iterator[None]:
+    """Whatever libhdf5 or h5py say about an object, as an error that names it."""
+    try:
+        yield
+    except CorruptFileError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        text = error.args[0] if error.args else type(error).__name__
+        raise CorruptFileError(path, f"{name}: {text}") from error
+
+
+def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None:
+    """The object at a stored path with all below it; None for what is neither group nor dataset."""
+    with open_file(path) as file, _naming_damage(path, name):
+        names = tuple(unescape(part) for part in name.split("/") if part)
+        return _Walk(path, makers).node(file[name], names)
+
+
+def holds(path: str, name: str) -> bool:
+    """Whether a stored path leads to anything."""
+    with open_file(path) as file, _naming_damage(path, name):
+        return name in file
+
+
+def read_attribute(path: str, name: str, attribute: str) -> Any:
+    """One attribute of the object at a stored path."""
+    with open_file(path) as file, _naming_damage(path, f"{name}@{attribute}"):
+        return _attribute(file[name], escape_attribute(attribute))
+
+
+def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
+    """A box of a dataset: (start, stop) for each axis."""
+    with open_file(path) as file, _naming_damage(path, name):
+        return read_elements(file[name], tuple(slice(*edge) for edge in box) or ...)
+
+
+def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any, Any]:
+    """Elements of a dataset: text as `str`, as `bytes` where the file calls it ASCII."""
+    text = h5py.check_string_dtype(dataset.dtype)
+    if selection is ... and not dataset.is_virtual and dataset.external is None:
+        _refuse_absurd(dataset)
+    if text is not None and text.length is None and text.encoding == "utf-8":
+        words: np.ndarray[Any, Any] = np.asarray(dataset.asstr(errors="surrogateescape")[selection], dtype=object)
+        return words
+    found: np.ndarray[Any, Any] = np.asarray(dataset[selection])
+    if found.dtype.hasobject:
+        found = _without_references(found, dataset)
+    return found
+
+
+def _without_references(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:
+    """References, at any depth, as paths."""
+    out: np.ndarray[Any, Any]
+    if array.dtype.names:
+        out = array.copy()
+        for name in array.dtype.names:
+            if array.dtype[name].hasobject:
+                out[name] = _without_references(np.asarray(array[name]), item)
+        return out
+    out = np.empty(array.shape, dtype=object)
+    for place in np.ndindex(array.shape):
+        value = array[place]
+        if isinstance(value, (h5py.Reference, h5py.RegionReference)):
+            value = _path_of(value, item)
+        elif isinstance(value, np.ndarray) and value.dtype.hasobject:
+            value = _without_references(value, item)
+        out[place] = value
+    return out
+
+
+def _path_of(reference: Any, item: h5py.HLObject) -> str:
+    try:
+        return h5py.h5r.get_name(reference, item.id).decode("utf-8", "surrogateescape") if reference else ""
+    except (ValueError, RuntimeError, OSError, AttributeError):
+        return ""  # what it referred to is gone
+
+
+def _refuse_absurd(dataset: h5py.Dataset) -> None:
+    if dataset.nbytes > max(_LEAST_REFUSED, _DENSEST * dataset.file.id.get_filesize()):
+        raise ValueError(f"claims the shape {dataset.shape}, which the file cannot hold: read what you need lazily")
+
+
+def element_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
+    """The dtype of what `read_elements` gives."""
+    dtype: np.dtype[Any] = dataset.dtype
+    text = h5py.check_string_dtype(dtype)
+    return np.dtype(object) if text is not None and text.length is None else dtype
+
+
+def _attribute(target: h5py.HLObject, name: str) -> Any:
+    value = target.attrs[name]
+    if isinstance(value, h5py.Empty):
+        return None
+    if isinstance(value, np.ndarray) and (text := h5py.check_string_dtype(value.dtype)) and text.length is None:
+        value = value.astype(object)
+        if text.encoding == "ascii":
+            items = [item.encode("utf-8", "surrogateescape") for item in value.flat]
+            value[...] = np.array(items, dtype=object).reshape(value.shape)
+    elif isinstance(value, (h5py.Reference, h5py.RegionReference)):
+        return _path_of(value, target)
+    elif isinstance(value, np.ndarray) and value.dtype.hasobject:
+        value = _without_references(value, target)
+    return value
+
+
+class _Walk:
+    """Objects of one file to nodes. Circles are errors, links that lead nowhere are left out."""
+
+    def __init__(self, path: str, makers: Makers | None) -> None:
+        self._path = path
+        self._makers = makers
+        self._seen: dict[tuple[int, int], Node | None] = {}  # an object with two names is read once
+
+    def node(self, item: Any, names: tuple[str, ...], above: frozenset[tuple[int, int]] = frozenset()) -> Node | None:
+        if not isinstance(item, (h5py.Dataset, h5py.Group)):
+            return None
+        info = h5py.h5o.get_info(item.id)
+        here = (info.fileno, info.addr)
+        if here in above:
+            raise CorruptFileError(self._path, f"{item.name}: links back to a group that holds it: a circle is no tree")
+        if len(above) > _DEEPEST:
+            raise CorruptFileError(self._path, f"{item.name}: more than {_DEEPEST} groups inside each other")
+        if here not in self._seen:
+            if isinstance(item, h5py.Dataset):
+                self._seen[here] = Array(self._elements(item, names), self._attributes(item))
+            else:
+                self._seen[here] = Group(self._children(item, names, above | {here}), self._attributes(item))
+        return self._seen[here]
+
+    def _children(
+        self, group: h5py.Group, names: tuple[str, ...], above: frozenset[tuple[int, int]]
+    ) -> dict[str, Node]:
+        children = {}
+        for link in group:
+            member = _member(group, link)
+            made = self.node(member, (*names, unescape(link)), above) if member is not None else None
+            if made is not None:
+                children[unescape(link)] = made
+        return children
+
+    def _elements(self, dataset: h5py.Dataset, names: tuple[str, ...]) -> Any:
+        if dataset.shape is None:
+            return None
+        if self._makers is None:
+            return read_elements(dataset)
+        return self._makers.by_name(self._path, names, dataset.shape, element_dtype(dataset))
+
+    def _attributes(self, target: h5py.HLObject) -> dict[str, Any]:
+        return {unescape(name): _attribute(target, name) for name in target.attrs}
+
+
+def _member(group: h5py.Group, link: str) -> Any:
+    """What a link leads to; None for a soft or external one that leads nowhere."""
+    try:
+        return group[link]
+    except (KeyError, RuntimeError, OSError):
+        if isinstance(group.get(link, getlink=True), h5py.HardLink):
+            raise
+        return None
+
+
+def walk(path: str, skip: frozenset[str]) -> Iterator[tuple[str, str | None]]:
+    """Read everything in a file, object by object: (name, None) before each, (name, what is wrong) where it fails.
+
+    skip: names to pass over, with what lies below them.
+    """
+    with open_file(path) as file:
+        waiting, seen = ["/"], set()
+        while waiting:
+            name = waiting.pop()
+            if name in skip:
+                continue
+            yield name, None
+            try:
+                with _naming_damage(path, name):
+                    item = file[name]
+                    info = h5py.h5o.get_info(item.id)
+                    if (info.fileno, info.addr) in seen:
+                        continue
+                    seen.add((info.fileno, info.addr))
+                    waiting += _read_through(item, name)
+            except CorruptFileError as error:
+                yield name, error.what.removeprefix(f"{name}: ")
+
+
+def _read_through(item: Any, name: str) -> list[str]:
+    """Read attributes and elements of one object, rows by rows; gives the names of a group's members."""
+    if not isinstance(item, (h5py.Dataset, h5py.Group)):
+        return []
+    for attribute in item.attrs:
+        _attribute(item, attribute)
+    if isinstance(item, h5py.Group):
+        links = [link for link in item if isinstance(item.get(link, getlink=True), h5py.HardLink)]
+        return [f"{name.rstrip('/')}/{link}" for link in reversed(links)]
+    if item.shape:
+        rows = max(1, _ROWS_BYTES // max(1, item.nbytes // max(1, item.shape[0])))
+        rows = max(rows, (item.chunks or (1,))[0])
+        for start in range(0, item.shape[0] if item.size else 0, rows):
+            read_elements(item, slice(start, start + rows))
+    elif item.shape is not None:
+        read_elements(item)
+    return []

@@ -1,0 +1,177 @@
+"""Values and nodes between two processes: plain JSON, and the bytes of arrays behind it. Nothing in it is code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import IO, Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from h5burst._ext.h5parse import Damage, Uncovered
+from h5burst.format import datatype
+from h5burst.model.tree import Array, Group
+
+_LENGTH = 8  # bytes of a length
+_MAX_JSON = 1 << 31
+
+
+class Unread(NamedTuple):
+    """The data of an array in a lazy tree: where it is, what it is."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass
+class _Packer:
+    """Collects the bytes of arrays. A node that is there twice is sent once."""
+
+    payload: list[bytes | memoryview]
+    nodes: dict[int, int]
+
+    def pack(self, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, bytes):
+            return {"bytes": base64.b64encode(value).decode()}
+        if isinstance(value, (Array, Group)):
+            return self._node(value)
+        if isinstance(value, Unread):
+            return {"unread": value.names, "shape": value.shape, "type": _pack_dtype(value.dtype)}
+        if isinstance(value, np.ndarray):
+            return self._array(value)
+        if isinstance(value, np.generic):
+            return {"scalar": self._array(np.asarray(value))}
+        raise Uncovered(f"values of type {type(value).__name__}")
+
+    def _node(self, node: Array | Group) -> Any:
+        if id(node) in self.nodes:
+            return {"again": self.nodes[id(node)]}
+        attrs = [[name, self.pack(value)] for name, value in node.attrs.items()]
+        if isinstance(node, Array):
+            packed = {"data": self.pack(node.data), "attrs": attrs}
+        else:
+            packed = {"members": [[name, self._node(child)] for name, child in node.children.items()], "attrs": attrs}
+        self.nodes[id(node)] = len(self.nodes)
+        return packed
+
+    def _array(self, array: np.ndarray[Any, Any]) -> Any:
+        if array.dtype.kind == "O":
+            return {"shape": array.shape, "items": [self.pack(item) for item in array.ravel().tolist()]}
+        if array.dtype.names and array.dtype.hasobject:
+            fields = [[name, self._array(np.asarray(array[name]))] for name in array.dtype.names]
+            return {"shape": array.shape, "fields": fields}
+        data = np.ascontiguousarray(array).tobytes()
+        self.payload.append(data)
+        return {"shape": array.shape, "type": _pack_dtype(array.dtype), "size": len(data)}
+
+
+def _pack_dtype(dtype: np.dtype[Any]) -> Any:
+    """HDF5's own description of the dtype, where the parser gets back from it what went in; else numpy's."""
+    if dtype.hasobject:
+        return "O"
+    message = h5py.h5t.py_create(dtype, logical=True).encode()[2:]
+    try:
+        found = datatype.decode(message)
+        if found.dtype == dtype and not found.subshape:
+            return {"message": base64.b64encode(message).decode()}
+    except (Uncovered, Damage):
+        pass
+    return np.lib.format.dtype_to_descr(dtype)
+
+
+def _unpack_dtype(packed: Any) -> np.dtype[Any]:
+    if isinstance(packed, dict):
+        return datatype.decode(base64.b64decode(packed["message"])).dtype
+    descr: Any = packed if isinstance(packed, str) else _tuples(packed)
+    return np.lib.format.descr_to_dtype(descr)
+
+
+def _tuples(descr: Any) -> Any:
+    """JSON's lists as the list of tuples that numpy describes a structured dtype by."""
+    return [
+        (
+            tuple(name) if isinstance(name, list) else name,
+            _tuples(kind) if isinstance(kind, list) else kind,
+            *map(tuple, shape),
+        )
+        for name, kind, *shape in descr
+    ]
+
+
+class _Unpacker:
+    def __init__(self, payload: memoryview) -> None:
+        self._payload = payload
+        self._nodes: list[Array | Group] = []
+
+    def unpack(self, packed: Any) -> Any:
+        if packed is None or isinstance(packed, str):
+            return packed
+        if "bytes" in packed:
+            return base64.b64decode(packed["bytes"])
+        if "scalar" in packed:
+            return self.unpack(packed["scalar"])[()]
+        if "unread" in packed:
+            return Unread(tuple(packed["unread"]), tuple(packed["shape"]), _unpack_dtype(packed["type"]))
+        if "shape" in packed:
+            return self._array(packed)
+        return self.node(packed)
+
+    def node(self, packed: Any) -> Array | Group:
+        if "again" in packed:
+            return self._nodes[int(packed["again"])]
+        attrs = {name: self.unpack(value) for name, value in packed["attrs"]}
+        node: Array | Group
+        if "members" in packed:
+            node = Group({name: self.node(child) for name, child in packed["members"]}, attrs)
+        else:
+            node = Array(self.unpack(packed["data"]), attrs)
+        self._nodes.append(node)
+        return node
+
+    def _array(self, packed: Any) -> np.ndarray[Any, Any]:
+        shape = tuple(packed["shape"])
+        if "items" in packed:
+            out = np.empty(len(packed["items"]), dtype=object)
+            for place, item in enumerate(packed["items"]):
+                out[place] = self.unpack(item)
+            return out.reshape(shape)
+        if "fields" in packed:
+            fields = [(name, self._array(field)) for name, field in packed["fields"]]
+            made = np.empty(shape, [(name, field.dtype, field.shape[len(shape) :]) for name, field in fields])
+            for name, field in fields:
+                made[name] = field
+            return made
+        data, self._payload = self._payload[: packed["size"]], self._payload[packed["size"] :]
+        return np.frombuffer(bytearray(data), _unpack_dtype(packed["type"])).reshape(shape)
+
+
+def send(stream: IO[bytes], message: dict[str, Any], value: Any = None) -> None:
+    """Write a message, with a value under the name `value`."""
+    packer = _Packer([], {})
+    text = json.dumps({**message, "value": packer.pack(value)}).encode()
+    size = sum(len(part) for part in packer.payload)
+    stream.write(len(text).to_bytes(_LENGTH, "little") + size.to_bytes(_LENGTH, "little") + text)
+    for part in packer.payload:
+        stream.write(part)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> dict[str, Any] | None:
+    """The next message; None at the end of the stream."""
+    head = stream.read(2 * _LENGTH)
+    if len(head) < 2 * _LENGTH:
+        return None
+    length, size = (int.from_bytes(part, "little") for part in (head[:_LENGTH], head[_LENGTH:]))
+    if length > _MAX_JSON:
+        return None
+    text, payload = stream.read(length), stream.read(size)
+    if len(text) < length or len(payload) < size:
+        return None
+    message: dict[str, Any] = json.loads(text)
+    message["value"] = _Unpacker(memoryview(payload)).unpack(message["value"])
+    return message

@@ -1,0 +1,64 @@
+"""The child of `h5burst.read.libhdf5_worker.client`: requests on standard input, messages on what was standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO, Any
+
+from h5burst._ext.h5parse import Uncovered
+from h5burst.model.errors import CorruptFileError
+from h5burst.read.libhdf5_worker import libhdf5, protocol
+from h5burst.read.node_factory import Makers
+
+_UNREAD = Makers(
+    array=lambda *_: None,
+    children=lambda *_: {},
+    by_name=lambda _, names, shape, dtype: protocol.Unread(names, shape, dtype),
+)
+
+
+def _limit_memory() -> None:
+    """No more than the machine has: an absurd claim then fails here, before the system looks for somebody to kill."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
+    do, path, name, options = request["do"], request["path"], request["name"], request["options"]
+    if do == "walk":
+        for at, problem in libhdf5.walk(path, frozenset(options["skip"])):
+            protocol.send(out, {"at": at, "problem": problem})
+        return None
+    if do == "attribute":
+        return libhdf5.read_attribute(path, name, options["attribute"])
+    if do == "box":
+        return libhdf5.read_box(path, name, [tuple(edge) for edge in options["box"]])
+    if do == "holds":
+        return "yes" if libhdf5.holds(path, name) else None
+    return libhdf5.read_node(path, name, _UNREAD if options["lazy"] else None)
+
+
+def main() -> None:
+    """Answer until the parent is gone."""
+    _limit_memory()
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no message
+    protocol.send(out, {"ready": True})
+    while (request := protocol.receive(sys.stdin.buffer)) is not None:
+        try:
+            protocol.send(out, {"done": True}, _answer(request, out))
+        except (OSError, MemoryError, Uncovered) as error:
+            what = error.what if isinstance(error, CorruptFileError) else str(error) or type(error).__name__
+            protocol.send(out, {"done": True, "error": what})
+
+
+if __name__ == "__main__":
+    main()

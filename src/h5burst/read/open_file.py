@@ -1,0 +1,77 @@
+"""A file that is open for reading: found, locked, and known to be the one that was meant."""
+
+from __future__ import annotations
+
+import os
+import stat
+from types import TracebackType
+from typing import NamedTuple
+
+from h5burst.model.errors import StaleFileError
+
+try:
+    import fcntl
+except ImportError:  # Windows, whose own sharing rules take the place of locks
+    fcntl = None  # type: ignore[assignment]
+
+
+class Stamp(NamedTuple):
+    """Tells a file from whatever may take its place: number of its inode, bytes, time of its last change."""
+
+    inode: int
+    size: int
+    changed_ns: int
+
+
+class OpenFile:
+    """A regular file, open for reading until `close`, under the shared lock that HDF5 readers take.
+
+    expected: the file must still be this one, else `StaleFileError`. busy: another program has it open for writing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], expected: Stamp | None = None) -> None:
+        self.path = os.path.abspath(path)
+        # A pipe must not make us wait for its writer.
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+        try:
+            self.descriptor = os.open(self.path, flags)
+        except FileNotFoundError:
+            if expected is not None:
+                raise StaleFileError(self.path) from None
+            raise
+        try:
+            status = os.fstat(self.descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(f"{self.path} is a folder, no HDF5 file")
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(f"{self.path} is no regular file")
+            self.stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+            if expected is not None and self.stamp != expected:
+                raise StaleFileError(self.path)
+            self.busy = not self._lock()
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+
+    def _lock(self) -> bool:
+        """Whether no writer has the file; file systems without locks have no opinion."""
+        if fcntl is None or os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+            return True
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,277 @@
+"""One open file as a tree: what the compiled parser does not do itself, and where it hands over to libhdf5."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered
+from h5burst.format import datatype, dense, symbol_table
+from h5burst.format.superblock import read_superblock
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Group, Node, escape_link
+from h5burst.read import fallback
+from h5burst.read.elements import Elements
+from h5burst.read.fallback import InUseError
+from h5burst.read.links import LinkResolver, find_external
+from h5burst.read.node_factory import Makers
+from h5burst.read.open_file import OpenFile, Stamp
+from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
+
+_EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of the file
+_LAZY_BLOCK = 1 << 15
+_BLOCKS = 32
+_FILES_DEEP = 16  # external links one after another
+
+Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What the readers of one load share when links lead from file to file."""
+
+    makers: Makers | None = None
+    nodes: dict[tuple[str, bytes], Node | None] = field(default_factory=dict)
+
+
+def describe_names(names: tuple[str | None, ...]) -> str:
+    """The path of an object as errors name it."""
+    return "/" + "/".join(name for name in names if name is not None)
+
+
+def stored_path(names: tuple[str | None, ...] | list[str | None]) -> str:
+    """The path by which libhdf5 finds an object."""
+    return "/" + "/".join(escape_link(name) for name in names if name is not None)
+
+
+class Reader:
+    """The owner of a parser: answers its questions about what is rare. Used in a `with` block.
+
+    Raises `CorruptFileError`, `StaleFileError`, other `OSError`s; `Uncovered` for a file that only libhdf5 reads.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        expected: Stamp | None = None,
+        makers: Makers | None = None,
+        above: frozenset[Place] = frozenset(),
+        shared: _Shared | None = None,
+    ) -> None:
+        self.file = OpenFile(path, expected)
+        self.path = self.file.path
+        self.shared = shared or _Shared(makers)
+        self._above = above
+        try:
+            self._open()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _open(self) -> None:
+        descriptor, size = self.file.descriptor, self.file.stamp.size
+        if self.file.busy:
+            raise InUseError("files that are open for writing")
+        try:
+            superblock = read_superblock(descriptor, size)
+        except Damage as error:
+            raise CorruptFileError(self.path, str(error)) from error
+        if superblock.open_for_writing:
+            raise InUseError("files that are open for writing")
+        lazy = self.shared.makers is not None
+        self.root = superblock.root
+        self.source = Source(descriptor, size, superblock.base, _LAZY_BLOCK if lazy else _EAGER_BLOCK, _BLOCKS)
+        self.parser = Parser(self.source, self, lazy)
+        self._helper: Parser | None = None
+        self._resolver: LinkResolver | None = None
+        self._later: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        # Parsers and reader know each other: without this the arrays would outlive their last user until a collection.
+        del self.parser, self._helper, self._resolver, self._later
+
+    # ------------------------------------------------------------ trees
+
+    @contextmanager
+    def naming_damage(self, names: tuple[str | None, ...] | None = None) -> Iterator[None]:
+        """Damage as an error that names the file, and the object: `names`, else the one being parsed."""
+        try:
+            yield
+        except Damage as error:
+            what = names if names is not None else self.parser.where
+            if len(error.args) > 1:
+                what = error.args[1]
+            raise CorruptFileError(self.path, f"{describe_names(what)}: {error.args[0]}") from error
+
+    def tree(self) -> Group:
+        """The whole file: lazy with makers, else with all arrays read."""
+        if self.shared.makers is None:
+            return self.load()
+        with self.naming_damage():
+            root = self.parser.node(self.root)
+            if not isinstance(root, Group):
+                raise Damage("the root is no group")
+            return root
+
+    def children(
+        self, address: int, names: tuple[str, ...], above: frozenset[Place], most: int | None = None
+    ) -> dict[str, Node] | None:
+        """The members of one group of a lazy tree; None if there are more than `most`.
+
+        above: the groups that hold this one, and the external links that led to this file.
+        """
+        self._above = above | {address}
+        with self.naming_damage():
+            return self.parser.children(address, names, self._above, most)
+
+    def load(self, address: int | None = None) -> Group:
+        """The tree below a group (the root if None), all arrays read."""
+        with self.naming_damage():
+            tree = self.parser.load(self.root if address is None else address)
+            self._finish_reads()
+        return tree
+
+    def _finish_reads(self) -> None:
+        """Read what the parser left, in threads: many runs of bytes, and datasets of few chunks."""
+        runs: list[Any] = split_evenly(self.parser.reads_left, 8 * thread_count())
+        parallel_map(self._read_later, [*runs, *self._later])
+
+    def _read_later(self, work: Any) -> None:
+        if isinstance(work[0], int):
+            self.parser.run_reads(*work)
+            return
+        elements, out, names = work
+        with self.naming_damage(names):
+            elements.read(self.source, out=out, threads=1)
+
+    # ------------------------------------------------------------ the parser's questions: elements
+
+    def read_dataset(self, dataset: Dataset) -> Any:
+        elements = Elements(dataset)
+        stored = elements.stored_bytes(self.source)
+        self.parser.claim(stored)
+        if self._can_wait(elements):
+            out = np.empty(elements.shape, dataset.type.dtype)
+            self._later.append((elements, out.view(elements.raw), self.parser.where))
+            return out
+        return self.finish(elements.read(self.source), dataset.type)
+
+    def _can_wait(self, elements: Elements) -> bool:
+        """Whether a dataset has so few chunks that threads had better share datasets than chunks."""
+        type_ = elements.dataset.type
+        if type_.kind != Kind.PLAIN or type_.subshape or elements.layout_class != 2 or not type_.dtype.isbuiltin:
+            return False
+        written = len(elements.index(self.source).numbers)
+        return 0 < written == elements.plan.chunk_count < 2 * thread_count()
+
+    def finish(self, raw: np.ndarray[Any, Any], type_: Type, parser: Parser | None = None) -> np.ndarray[Any, Any]:
+        """Elements as they lie in the file, as those of the dtype."""
+        if type_.kind in (Kind.UTF8, Kind.ASCII):
+            return (parser or self.helper).text(raw.tobytes(), raw.shape, type_.kind == Kind.ASCII)
+        if type_.subshape:
+            elements: np.ndarray[Any, Any] = raw.reshape(-1).view(type_.dtype)
+            return np.reshape(elements, raw.shape + type_.subshape)
+        out: np.ndarray[Any, Any] = raw.view(type_.dtype)
+        if type_.kind != Kind.PLAIN:
+            datatype.normalise(out, type_.kind)
+        return out
+
+    normalise = staticmethod(datatype.normalise)
+    decode_datatype = staticmethod(datatype.decode)
+
+    @property
+    def helper(self) -> Parser:
+        """A parser for looking elsewhere while `parser` is in the middle of an object."""
+        if self._helper is None:
+            self._helper = Parser(self.source, self)
+        return self._helper
+
+    def committed_datatype(self, address: int) -> bytes:
+        message = self.helper.datatype_message(address)
+        if message is None:
+            raise Damage(f"there is no committed datatype at address {address}")
+        return message
+
+    # ------------------------------------------------------------ the parser's questions: links and attributes
+
+    def dense_links(self, heap: int, tree: int) -> list[bytes]:
+        return dense.read_links(self.source, heap, tree)
+
+    def dense_attributes(self, heap: int, tree: int) -> list[tuple[bytes, int]]:
+        return dense.read_attributes(self.source, heap, tree)
+
+    def symbol_links(self, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
+        return symbol_table.read_links(self.source, tree, heap)
+
+    def follow(self, target: bytes | tuple[bytes, bytes], group: int) -> int | Node | None:
+        """What a soft or external link leads to: an address, a node of another file, None for nothing."""
+        found: int | tuple[bytes, bytes] | None
+        if isinstance(target, bytes):
+            if self._resolver is None:
+                self._resolver = LinkResolver(Parser(self.source, self), self.root)
+            found = self._resolver.resolve(target, group)
+        else:
+            found = target
+        return self._external(*found) if isinstance(found, tuple) else found
+
+    def _external(self, name: bytes, path: bytes) -> Node | None:
+        file = find_external(name, self.path)
+        if file is None:
+            return None
+        key = (file, path)
+        shared = self.shared
+        crossed = frozenset(place for place in self._above if isinstance(place, tuple)) | {key}
+        if key in self._above or len(crossed) > _FILES_DEEP:
+            raise Damage(f"external links lead back to where they came from by way of {file}: a circle is no tree")
+        if key not in shared.nodes:
+            shared.nodes[key] = self._external_node(file, path, crossed)
+        return shared.nodes[key]
+
+    def _external_node(self, file: str, path: bytes, crossed: frozenset[Place]) -> Node | None:
+        try:
+            with Reader(file, above=crossed, shared=self.shared) as other:
+                return other.at(path)
+        except Uncovered:
+            name = os.fsdecode(path)
+            return fallback.read_node(file, name, self.shared.makers) if fallback.holds(file, name) else None
+
+    def at(self, path: bytes) -> Node | None:
+        """The node at a stored path of this file; None where there is none."""
+        with self.naming_damage((os.fsdecode(path).strip("/"),)):
+            address = self.follow(b"/" + path, self.root)
+            if not isinstance(address, int):
+                return address
+            node = self.parser.node(address)
+            if isinstance(node, Group) and self.shared.makers is None:
+                return self.load(address)
+            self._finish_reads()
+            return node
+
+    # ------------------------------------------------------------ the parser's questions: lazy nodes, libhdf5
+
+    def _makers(self) -> Makers:
+        if self.shared.makers is None:
+            raise RuntimeError("this reader loads everything at once")
+        return self.shared.makers
+
+    def lazy_array(self, address: int, names: list[str], shape: tuple[int, ...], type_: Type) -> Any:
+        return self._makers().array(self.file, address, tuple(names), shape, type_)
+
+    def lazy_children(self, address: int, names: list[str]) -> dict[str, Node]:
+        return self._makers().children(self.file, address, tuple(names), self._above)
+
+    def uncovered(self, names: list[str | None]) -> Node | None:
+        return fallback.read_node(self.path, stored_path(names), self.shared.makers)
+
+    def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
+        return fallback.read_attribute(self.path, stored_path(names), name)

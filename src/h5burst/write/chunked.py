@@ -1,0 +1,64 @@
+"""Chunked data of a new dataset: its payloads, its index, and the messages that describe both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from h5burst import codecs
+from h5burst._ext.shuffle import fletcher32
+from h5burst.arrays import chunks
+from h5burst.format import data_layout, fixed_array
+from h5burst.format.filter_pipeline import encode_filters
+from h5burst.format.fixed_array import Entries
+
+if TYPE_CHECKING:
+    from h5burst._ext.h5emit import Emitter
+
+CHECKSUM_BYTES = 4
+
+
+def store(emitter: Emitter, data: Any, plan: chunks.ChunkPlan, threads: int | None) -> tuple[bytes, bytes]:
+    """Write an array's chunks and their index. Returns the bodies of the data layout and filter pipeline messages."""
+    entries = np.empty((plan.chunk_count, 3), np.uint64)
+    if _is_stored_by_rows(plan):
+        _store_rows(emitter, data, plan, entries)
+    else:
+        for chunk in chunks.encode(data, plan, threads):
+            payload = memoryview(chunk.payload)
+            entries[chunk.number] = emitter.payload(payload), payload.nbytes, chunk.filter_mask
+    return index(emitter, plan, entries)
+
+
+def index(emitter: Emitter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+    """Write the index of chunks that are in the file: address, size and filter mask of each. Returns as `store`."""
+    itemsize = plan.dtype.itemsize
+    if len(entries) == 1:
+        layout = data_layout.encode_single(plan.chunks, itemsize, *(int(value) for value in entries[0]))
+    else:
+        address = emitter.append(b"")
+        emitter.append(fixed_array.encode(entries, fixed_array.size_width(plan.chunk_bytes), address))
+        information = bytes([fixed_array.PAGE_BITS])
+        layout = data_layout.encode(plan.chunks, itemsize, data_layout.FIXED_ARRAY, information, address)
+    return layout, encode_filters(plan.filters)
+
+
+def _is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
+    """Whether chunks lie in memory as they will in the file, but for their checksum."""
+    return plan.chunks[1:] == plan.shape[1:] and [step.id for step in plan.filters] == [codecs.FLETCHER32]
+
+
+def _store_rows(emitter: Emitter, data: Any, plan: chunks.ChunkPlan, entries: Entries) -> None:
+    """Write rows from where they lie. There is nothing to compute but a checksum, faster than memory is copied."""
+    rows = plan.chunks[0]
+    for number, first in enumerate(range(0, plan.shape[0], rows)):
+        last = min(first + rows, plan.shape[0])
+        band = np.ascontiguousarray(data[first:last] if isinstance(data, np.ndarray) else data.read(first, last))
+        if band.dtype != plan.dtype or band.shape != (last - first, *plan.shape[1:]):
+            raise ValueError(f"rows {first} to {last} of a {plan.dtype} source came as {band.shape} {band.dtype}")
+        payload = band.reshape(-1).view(np.uint8)
+        if payload.size < plan.chunk_bytes:
+            payload = np.concatenate([payload, np.zeros(plan.chunk_bytes - payload.size, np.uint8)])
+        entries[number] = emitter.payload(payload.data), payload.size + CHECKSUM_BYTES, 0
+        emitter.append(fletcher32(payload).to_bytes(CHECKSUM_BYTES, "little"))

@@ -1,0 +1,116 @@
+"""Native emission: a whole new HDF5 file, written front to back without the HDF5 library.
+
+The structures are those of the HDF5 File Format Specification, version 3.0, as HDF5 1.10 writes them: superblock 3,
+version 2 object headers, small arrays in compact layout inside their header, larger ones in chunks that end in
+fletcher32, many links or large attributes in dense storage. Every structure carries a checksum but the global heap,
+for which the format has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO, TypeAlias
+
+import h5py
+import numpy as np
+
+from h5burst import codecs
+from h5burst._ext.h5emit import Emitter, NotCovered
+from h5burst.arrays import chunks
+from h5burst.format import datatype, superblock
+from h5burst.model.tree import Array, Group, Storage, escape_attribute, escape_link
+from h5burst.runtime import simd
+from h5burst.write import chunked
+from h5burst.write.sink import Sink
+
+__all__ = ["NotCovered", "complete", "write"]
+
+Placed: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
+
+
+def write(
+    target: BinaryIO | str | os.PathLike[str],
+    tree: Group,
+    *,
+    storage: Storage | None = None,
+    threads: int | None = None,
+    flushing: bool = False,
+) -> None:
+    """Write `tree` as a new HDF5 file.
+
+    target: a path, where the file is made or replaced in place, or a seekable binary stream at its beginning.
+    storage: for arrays that name none themselves. threads: for the filters of large arrays; with more than one, another
+    writes a large file while its objects are laid out. flushing: let the disk take bytes while others are made, so that
+    little is left for the caller's fsync. Raises `NotCovered` before the first byte for a tree that only libhdf5 can
+    write (or refuse), ValueError for a wrong codec, level or chunk shape. An interrupted write leaves what no reader takes for an HDF5 file, because the superblock comes last.
+    """
+    with Sink(target, flushing, threads) as sink:
+        _write(sink, tree, storage, threads)
+
+
+def complete(
+    stream: BinaryIO,
+    start: int,
+    tree: Group,
+    placed: Placed,
+    *,
+    storage: Storage | None = None,
+    threads: int | None = None,
+) -> None:
+    """Make an HDF5 file of one that holds chunks already: everything else is written from byte `start` on.
+
+    stream: open for reading and writing, its first `superblock.SIZE` bytes free. placed: gives the chunk entries
+    (address, size, filter mask) of an array that lies in the stream by the plan it is asked about, None for any other
+    array. Raises as `write`.
+    """
+    stream.seek(start)
+    with Sink(stream, True, threads) as sink:
+        _write(sink, tree, storage, threads, start, placed)
+
+
+def _write(
+    sink: Sink,
+    tree: Group,
+    storage: Storage | None,
+    threads: int | None,
+    start: int = 0,
+    placed: Placed = lambda data, plan: None,
+) -> None:
+    def plan(data: Any, wish: Storage | None) -> chunks.ChunkPlan:
+        found = chunks.plan(tuple(data.shape), data.dtype, wish or storage)
+        if found is None or not found.chunks:
+            raise NotCovered("an array that is neither compact nor chunked")
+        return found
+
+    def compact_limit(wish: Storage | None) -> int:
+        codecs.filters_for(wish or storage or Storage(), 1)  # an unknown codec is an error for small arrays, too
+        return chunks.compact_limit(wish or storage)
+
+    def store(data: Any, wish: Storage | None) -> tuple[bytes, bytes]:
+        found = plan(data, wish)
+        entries = placed(data, found)
+        return (
+            chunked.store(emitter, data, found, threads) if entries is None else chunked.index(emitter, found, entries)
+        )
+
+    emitter = Emitter(
+        (Array, Group, h5py.Empty),
+        (escape_link, escape_attribute),
+        describe=datatype.encode,
+        compact_limit=compact_limit,
+        scalar_limit=chunks.COMPACT_LIMIT,
+        check=plan,
+        store=store,
+        sink=sink,
+        level=simd.level(),
+    )
+    with contextlib.closing(emitter):
+        if start:
+            emitter.start_at(start)
+        else:
+            emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
+        root = emitter.emit(tree)
+        end = emitter.finish()
+    sink.write_at_start(superblock.encode(root, end))

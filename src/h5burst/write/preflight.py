@@ -1,0 +1,237 @@
+"""What HDF5 can hold exactly: the check that every tree passes before the first byte of it is written."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import h5py
+import numpy as np
+
+from h5burst import codecs
+from h5burst.model.tree import (
+    Array,
+    BlockSource,
+    Group,
+    Node,
+    Storage,
+    UnsupportedValueError,
+    escape_attribute,
+    escape_link,
+)
+
+MAX_DEPTH = 128  # groups inside groups; what reads the file must not run out of stack either
+MAX_RANK = 32  # of the file format
+MAX_NAME_BYTES = 60_000  # a link or attribute message holds 64 KiB
+
+_PLAIN_SCALARS = frozenset({str, bool, int, float, complex})
+_INT_RANGE = range(-(1 << 63), 1 << 64)
+_TEXT_AT_ONCE = 65536
+
+
+def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...] = ()) -> None:
+    """Check that HDF5 can hold `node` and everything below it exactly.
+
+    storage: for arrays that name none. path: where the node will be, for the messages. Raises
+    `UnsupportedValueError`, which names the node, for a value, name, depth or cycle that HDF5 cannot hold; ValueError
+    for an unknown codec or level, or chunks of the wrong rank.
+    """
+    default = storage or Storage()
+    codecs.filters_for(default, 1)
+    is_free = default.chunks is None  # of chunks that might not fit an array
+    _check_node(node, path, default)
+    if not isinstance(node, Group):
+        return
+    # Depth first without recursion: the path from the root is the stack, which shows cycles and depth at once.
+    names = list(path)
+    ancestors = {id(node)}
+    stack = [(node, iter(node.children.items()))]
+    while stack:
+        group, children = stack[-1]
+        for name, child in children:
+            if (
+                type(child) is Array
+                and not child.attrs
+                and child.storage is None
+                and is_free
+                and _is_plain(name, child.data)
+            ):
+                continue
+            where = (*names, name)
+            _check_name(name, escape_link, where)
+            _check_node(child, where, default)
+            if isinstance(child, Group) and (child.children or id(child) in ancestors):
+                if id(child) in ancestors:
+                    raise UnsupportedValueError("a group that holds itself", _text_path(where))
+                if len(where) > MAX_DEPTH:
+                    raise UnsupportedValueError(f"more than {MAX_DEPTH} groups inside each other", _text_path(where))
+                names.append(name)
+                ancestors.add(id(child))
+                stack.append((child, iter(child.children.items())))
+                break
+        else:
+            stack.pop()
+            ancestors.discard(id(group))
+            if stack:
+                names.pop()
+
+
+def _is_plain(name: Any, data: Any) -> bool:
+    """The common case, told quickly: an array of simple numbers under a simple name."""
+    return (
+        type(data) is np.ndarray
+        and data.dtype.kind in "iufb"
+        and data.ndim <= MAX_RANK
+        and type(name) is str
+        and len(name) < MAX_NAME_BYTES // 12  # an escape makes up to twelve bytes of a character
+        and data.dtype.metadata is None
+    )
+
+
+def _text_path(path: tuple[str, ...]) -> str:
+    return "/" + "/".join(str(name) for name in path)
+
+
+def _check_name(name: Any, escape: Any, path: tuple[str, ...]) -> None:
+    if not isinstance(name, str):
+        raise UnsupportedValueError(f"a name must be text, not {type(name).__name__}", _text_path(path))
+    if len(name) >= MAX_NAME_BYTES // 12 and len(escape(name).encode()) > MAX_NAME_BYTES:
+        raise UnsupportedValueError(
+            f"a name of more than {MAX_NAME_BYTES} bytes", _text_path((*path[:-1], name[:40] + "…"))
+        )
+
+
+def _check_node(node: Any, path: tuple[str, ...], default: Storage) -> None:
+    if isinstance(node, Array):
+        try:
+            _check_data(node.data, "data")
+        except _NotHeldError as error:
+            raise UnsupportedValueError(str(error), _text_path(path)) from error
+        _check_storage(node.storage or default, node.data)
+    elif not isinstance(node, Group):
+        raise UnsupportedValueError(f"a node must be a Group or an Array, not {type(node).__name__}", _text_path(path))
+    if node.attrs:
+        check_attributes(node.attrs, path)
+
+
+def check_attributes(attrs: Any, path: tuple[str, ...] = ()) -> None:
+    """As `validate`, for the attributes of the object at `path`."""
+    for name, value in attrs.items():
+        if type(value) in _PLAIN_SCALARS and type(name) is str and len(name) < MAX_NAME_BYTES // 12:
+            if (type(value) is str and not (value.isascii() and "\0" not in value)) or (
+                type(value) is int and value not in _INT_RANGE
+            ):
+                _check_attribute(name, value, path)
+        else:
+            _check_attribute(name, value, path)
+
+
+def _check_attribute(name: Any, value: Any, path: tuple[str, ...]) -> None:
+    where = (*path[:-1], f"{path[-1]}@{name}") if path else (f"@{name}",)
+    _check_name(name, escape_attribute, where)
+    try:
+        _check_value(value)
+    except _NotHeldError as error:
+        raise UnsupportedValueError(str(error), _text_path(where)) from error
+
+
+class _NotHeldError(TypeError):
+    """Why a value cannot be held; whoever knows the path says where."""
+
+
+def _check_value(value: Any) -> None:
+    """One attribute value."""
+    if value is None:
+        return
+    if isinstance(value, str):
+        _check_text((value,), str)
+    elif type(value) is bytes:
+        _check_text((value,), bytes)
+    elif isinstance(value, h5py.Empty):
+        _check_data(value, "an attribute")
+    elif isinstance(value, (int, np.integer)):
+        if int(value) not in _INT_RANGE:
+            raise _NotHeldError(f"the integer {value} does not fit 64 bits")
+    elif isinstance(value, (bool, float, complex)):
+        return
+    elif isinstance(value, (np.generic, np.ndarray)):
+        _check_data(np.asarray(value), "an attribute")
+    else:
+        raise _NotHeldError(f"an attribute of type {type(value).__name__}")
+
+
+def _check_data(data: Any, what: str) -> None:
+    """The data of a dataset, or an attribute's array."""
+    if data is None:
+        return
+    if isinstance(data, h5py.Empty):
+        check_dtype(data.dtype)
+        return
+    if isinstance(data, np.generic):
+        data = np.asarray(data)
+    if isinstance(data, np.ndarray):
+        if data.dtype.kind == "O":
+            _check_objects(data)
+        else:
+            check_dtype(data.dtype)
+    elif isinstance(data, BlockSource):
+        if np.dtype(data.dtype).hasobject:
+            raise _NotHeldError("blocks of objects: only arrays in memory hold variable-length text")
+        check_dtype(np.dtype(data.dtype))
+    else:
+        raise _NotHeldError(f"{what} of type {type(data).__name__}: give a numpy array, a BlockSource or None")
+    if len(data.shape) > MAX_RANK:
+        raise _NotHeldError(f"{len(data.shape)} axes: HDF5 holds at most {MAX_RANK}")
+
+
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """Raise TypeError unless HDF5 holds elements of this (not object) dtype exactly."""
+    reason = _dtype_reason(dtype) if dtype.metadata is None else _find_dtype_reason(dtype)
+    if reason:
+        raise _NotHeldError(reason)
+
+
+def _find_dtype_reason(dtype: np.dtype[Any]) -> str:
+    kinds = "biufcSVMm" if h5py.check_opaque_dtype(dtype) else "biufcSV"  # instants if h5py was asked to keep them
+    if dtype.kind not in kinds or dtype.hasobject:
+        return f"HDF5 cannot hold dtype {dtype}"
+    if dtype.itemsize == 0:
+        return f"HDF5 cannot hold elements of no bytes (dtype {dtype})"
+    try:
+        kept = h5py.h5t.py_create(dtype, logical=True).dtype
+    except (TypeError, ValueError, RuntimeError) as error:
+        return f"HDF5 cannot hold dtype {dtype}: {error}"
+    return "" if kept == dtype else f"HDF5 cannot hold dtype {dtype} exactly: it would become {kept}"
+
+
+_dtype_reason = lru_cache(maxsize=1024)(_find_dtype_reason)
+
+
+def _check_objects(data: np.ndarray[Any, Any]) -> None:
+    """An object array must be variable-length text: only `str`, or only `bytes`."""
+    items = iter(data.flat)
+    first = type(data.flat[0]) if data.size else str
+    kind = bytes if issubclass(first, bytes) else str
+    while part := list(islice(items, _TEXT_AT_ONCE)):
+        if not all(issubclass(found, kind) for found in set(map(type, part))):
+            raise _NotHeldError("an object array must hold only str or only bytes")
+        _check_text(part, kind)
+
+
+def _check_text(items: Any, kind: type) -> None:
+    whole = kind().join(items)
+    if (b"\0" if kind is bytes else "\0") in whole:
+        raise _NotHeldError("text with a NUL character: HDF5's variable-length text ends there")
+    if kind is str and not whole.isascii():
+        try:
+            whole.encode()
+        except UnicodeEncodeError as error:
+            raise _NotHeldError("text with a lone surrogate, which UTF-8 cannot hold") from error
+
+
+def _check_storage(storage: Storage, data: Any) -> None:
+    codecs.filters_for(storage, 1)
+    rank = len(getattr(data, "shape", None) or ())
+    if storage.chunks is not None and rank and (len(storage.chunks) != rank or min(storage.chunks) < 1):
+        raise ValueError(f"chunks {storage.chunks} do not fit an array of shape {data.shape}")

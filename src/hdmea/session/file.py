@@ -1,0 +1,163 @@
+"""A whole session to a file and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from h5burst import store
+from h5burst.model.tree import Array, Group, Storage
+from h5burst.runtime.gc_pause import collection_paused
+from hdmea.session import layout
+from hdmea.session.hdf5_store import open_recording_hdf5, require_not_open, root_attributes, source_files_text
+from hdmea.utils.clock import utc_now
+from hdmea.utils.exceptions import CheckpointError
+from hdmea.utils.hashing import params_hash
+
+if TYPE_CHECKING:
+    from hdmea.session.session import PipelineSession
+
+LOAD_STEPS = frozenset({"load_recording", "load_recording_with_eimage_sta", "load_spikes"})
+_COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd")
+_OWN_GROUPS = ("units", "stimulus", "metadata", "pipeline")
+
+
+def storage(compression: str | None, compression_level: int) -> Storage | None:
+    """How arrays are stored. Raises `ValueError` for what is no compression or no level of it."""
+    if compression is None:
+        return None
+    if compression not in _COMPRESSIONS:
+        raise ValueError(f"compression must be one of {', '.join(_COMPRESSIONS)} or None, not {compression!r}")
+    if not isinstance(compression_level, int) or not 0 <= compression_level <= 9:
+        raise ValueError(f"compression_level must be an int from 0 to 9, not {compression_level!r}")
+    return Storage(compression, compression_level)
+
+
+# ---------------------------------------------------------------- write
+
+
+def write(
+    session: PipelineSession,
+    path: Path,
+    *,
+    storage: Storage | None,
+    overwrite: bool,
+    saved_at: str,
+    marks: Mapping[str, Any] | None = None,
+) -> None:
+    """The session as a new file. `OSError` names the path; the file that was there is then as it was."""
+    tree = session_tree(session, saved_at, marks or {})
+    write_file = store.write_tree if marks else session.memory.write  # a checkpoint leaves the scratch file alone
+    try:
+        if path.exists():
+            require_not_open(path)
+        write_file(path, tree, storage=storage, overwrite=overwrite)
+    except OSError as error:
+        if isinstance(error, FileExistsError) or str(path) in str(error):
+            raise
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}", str(path)) from error
+
+
+@collection_paused()
+def session_tree(session: PipelineSession, saved_at: str, marks: Mapping[str, Any]) -> Group:
+    """The whole file as a tree; `marks` are a checkpoint's attributes."""
+    stage1 = stage1_completed(session)
+    attrs = root_attributes(session.dataset_id, session.created_at, session.params_hash or params_hash(None))
+    attrs.update(
+        updated_at=saved_at, stage1_completed=stage1, features_extracted=layout.features_extracted(session.units)
+    )
+    if session.source_files:
+        attrs["source_files"] = source_files_text(session.source_files)
+    children = {
+        "units": layout.units_node(session.units),
+        "stimulus": layout.stimulus_node(session.stimulus),
+        "metadata": layout.metadata_node(session.metadata),
+        "pipeline": _pipeline_node(session, stage1, {"saved_at": saved_at, **marks}),
+    }
+    return Group({**session.extra_nodes, **children}, attrs)
+
+
+def _pipeline_node(session: PipelineSession, stage1: bool, info_attrs: Mapping[str, Any]) -> Group:
+    attrs: dict[str, Any] = {"stage1_completed": stage1}
+    if stage1:
+        attrs["stage1_timestamp"] = session.stage1_timestamp or utc_now()
+    info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)
+    return Group({"session_info": info}, attrs)
+
+
+def checkpoint_marks(session: PipelineSession) -> dict[str, Any]:
+    """The attributes that mark the file a session came from as a checkpoint; none for any other file."""
+    if not session.is_checkpoint_file:
+        return {}
+    name = {} if session.checkpoint_name is None else {"checkpoint_name": session.checkpoint_name}
+    return {"is_checkpoint": True, **name}
+
+
+def stage1_completed(session: PipelineSession) -> bool:
+    """Whether the recording is loaded: its units are there, or a step says that it has none."""
+    return bool(session.units) or bool(LOAD_STEPS & session.completed_steps)
+
+
+# ---------------------------------------------------------------- read
+
+
+def read(path: Path, *, lazy: bool) -> PipelineSession:
+    """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is no session."""
+    try:
+        open_recording_hdf5(path, "r").close()  # for its errors
+        tree = store.read_tree(path, lazy=lazy)
+        return session_from_tree(tree, path, lazy=lazy)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} cannot be read as a session: {error}", path, error) from error
+
+
+@collection_paused()
+def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> PipelineSession:
+    """The session that a file's tree holds, not bound to the file; lazy: its dicts are made when they are used."""
+    from hdmea.session.session import PipelineSession
+
+    units = tree.children.get("units")
+    if "dataset_id" not in tree.attrs or not isinstance(units, Group):
+        raise CheckpointError(f"{path} is no session: it lacks the attribute dataset_id or the group /units", path)
+    session = PipelineSession(
+        dataset_id=str(tree.attrs["dataset_id"]),
+        units=layout.units_from_node(units, lazy=lazy),
+        stimulus=layout.made(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy),
+        metadata=layout.made(partial(layout.metadata_from_node, _group(tree, "metadata")), lazy),
+        source_files=_source_files(tree.attrs.get("source_files")),
+        created_at=tree.attrs.get("created_at"),
+        params_hash=tree.attrs.get("stage1_params_hash"),
+    )
+    session.extra_nodes = {name: node for name, node in tree.children.items() if name not in _OWN_GROUPS}
+    _read_pipeline(session, _group(tree, "pipeline"), tree.attrs)
+    return session
+
+
+def _group(tree: Group, name: str) -> Group:
+    node = tree.children.get(name)
+    return node if isinstance(node, Group) else Group()
+
+
+def _source_files(text: Any) -> dict[str, Path | None]:
+    if text is None:
+        return {}
+    record = json.loads(text)
+    paths = {name: value for name, value in record.items() if name.endswith("_path")}
+    return {name: None if value is None else Path(value) for name, value in paths.items()}
+
+
+def _read_pipeline(session: PipelineSession, pipeline: Group, root_attrs: Mapping[str, Any]) -> None:
+    info = _group(pipeline, "session_info")
+    session.stage1_timestamp = pipeline.attrs.get("stage1_timestamp")
+    session.completed_steps = set(layout.texts_from_node(info.children.get("completed_steps", Array(None))))
+    session.warnings = layout.texts_from_node(info.children.get("warnings", Array(None)))
+    session.saved_at = info.attrs.get("saved_at", root_attrs.get("updated_at"))
+    session.is_checkpoint_file = bool(info.attrs.get("is_checkpoint", False))
+    session.checkpoint_name = info.attrs.get("checkpoint_name")

@@ -1,0 +1,281 @@
+"""Recording files, opened and edited in place: the building blocks of the immediate mode."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from h5burst import store
+from h5burst.model.tree import escape_link, unescape
+from hdmea import __version__
+from hdmea.session import layout
+from hdmea.session.interrupted import interrupted_steps, steps_in_progress
+from hdmea.utils.clock import utc_now
+from hdmea.utils.hashing import params_hash
+
+try:
+    import fcntl
+except ImportError:  # Windows, which itself refuses to replace a file that is open
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+
+RECORDING_SUFFIXES = (".h5", ".hdf5")
+
+_LOCKED = (
+    "File is already open for writing: {path}. HDF5 supports single-writer access only. "
+    "Close the file in other processes before writing."
+)
+_UNREADABLE = "Cannot read HDF5 file: {path}. The file may be corrupted or incomplete."
+_INTERRUPTED = (
+    " HDF5 marks it as still being written: {step} was interrupted, or another process writes it at this moment. "
+    "If none does, clear the mark with `h5clear -s {path}`, check the file with `hdmea verify {path}`, and run the "
+    "step again with force=True."
+)
+
+
+# ---------------------------------------------------------------- open and create
+
+
+def create_recording_hdf5(
+    hdf5_path: str | Path, dataset_id: str, config: Mapping[str, Any] | None = None, overwrite: bool = False
+) -> h5py.File:
+    """A new recording file with its groups and root attributes, open for writing; the caller closes it.
+
+    config: what the load was asked to do; its hash goes into `stage1_params_hash`.
+
+    Raises `FileExistsError` for an existing file without `overwrite`, `OSError` for one that is open elsewhere.
+    """
+    path = Path(hdf5_path)
+    if path.suffix.lower() not in RECORDING_SUFFIXES:
+        logger.warning("Recording files end in .h5 or .hdf5, this one does not: %s", path)
+    config_hash = params_hash(config)
+    if path.exists():
+        if not overwrite:
+            raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
+        require_not_open(path)
+        logger.warning("Overwriting existing file: %s", path)
+        path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = store.open_file(path, "w")
+    for group in ("units", "stimulus", "metadata"):
+        file.create_group(group)
+    file.attrs.update(root_attributes(dataset_id, utc_now(), config_hash))
+    file.flush()
+    return file
+
+
+def root_attributes(dataset_id: str, created_at: str | None, config_hash: str) -> dict[str, Any]:
+    """The root attributes of a recording that nothing has been loaded into yet."""
+    now = utc_now()
+    return {
+        "dataset_id": dataset_id,
+        "hdmea_pipeline_version": __version__,
+        "created_at": created_at or now,
+        "updated_at": now,
+        "stage1_completed": False,
+        "stage1_params_hash": config_hash,
+        "features_extracted": "[]",
+    }
+
+
+def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
+    """An existing recording file, open for reading ("r") or editing in place ("r+", "a").
+
+    Raises `FileNotFoundError`; `OSError` for a file that is open elsewhere, that cannot be read, or whose last edit
+    was interrupted (the message says what to do); `ValueError` for another mode.
+    """
+    if mode not in ("r", "r+", "a"):
+        raise ValueError(f"mode must be 'r', 'r+' or 'a', not {mode!r}")
+    path = Path(hdf5_path)
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
+    try:
+        file = store.open_file(path, "r" if mode == "r" else "r+")
+    except OSError as error:
+        raise _explained(error, path) from error
+    for step in steps_in_progress(file):
+        logger.warning("%s: %s was interrupted while it wrote; run it again with force=True", path, step)
+    return file
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    reason = str(error)
+    if isinstance(error, BlockingIOError) or "already open for read" in reason or "unable to lock file" in reason:
+        return OSError(_LOCKED.format(path=path))
+    if isinstance(error, PermissionError):
+        return PermissionError(error.errno, f"No permission to open HDF5 file: {path}")
+    message = _UNREADABLE.format(path=path)
+    if "h5clear" in reason:
+        message += _INTERRUPTED.format(path=path, step=" and ".join(interrupted_steps(path)) or "an edit")
+    return OSError(message)
+
+
+def require_not_open(path: Path) -> None:
+    """Raise the contract's `OSError` for a file that this or another process has open through HDF5."""
+    with _no_other_writer(path):
+        pass
+
+
+@contextmanager
+def _no_other_writer(path: Path) -> Iterator[None]:
+    """While the block runs, nobody else edits the file; it may be read. `OSError` where somebody has it open now.
+
+    The lock is the one that HDF5 takes; Windows and file systems without such locks do without.
+    """
+    if fcntl is None or os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise OSError(_LOCKED.format(path=path)) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            os.close(descriptor)
+            raise
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def prepared_edit(path: Path) -> Iterator[Callable[[], h5py.File]]:
+    """The block reads the file and works out what to write; then it calls what it is given, and edits what that opens.
+
+    Until that call the file is only read, so that an interruption leaves it unmarked, and other editors are kept out.
+    Raises as `open_recording_hdf5` does.
+    """
+    open_recording_hdf5(path).close()
+    before = path.stat()
+
+    def open_now() -> h5py.File:
+        stack.close()
+        now = path.stat()
+        if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
+            raise OSError(f"{path} was changed by others in the meantime: run the step again")
+        return open_recording_hdf5(path, "r+")
+
+    with ExitStack() as stack:
+        stack.enter_context(_no_other_writer(path))
+        yield open_now
+
+
+# ---------------------------------------------------------------- write
+
+
+def write_units(root: h5py.Group, units_data: Mapping[str, Mapping[str, Any]]) -> None:
+    """A group for each unit, replacing one that is there.
+
+    units_data: unit ID -> `spike_times` (samples), `waveform`, `firing_rate_10hz`, `row`, `col`, `global_id`, …
+    """
+    root.require_group("units")
+    for unit_id, unit in units_data.items():
+        store.graft(root, ("units", unit_id), layout.unit_node(unit, unit_id))
+
+
+def write_stimulus(
+    root: h5py.Group,
+    light_reference: Mapping[str, Any] | None,
+    frame_times: Mapping[str, Any] | None = None,
+    section_times: Mapping[str, Any] | None = None,
+) -> None:
+    """Light reference per rate, frame and section times per movie; a group that is given is replaced whole."""
+    root.require_group("stimulus")
+    given = {"light_reference": light_reference, "frame_times": frame_times, "section_time": section_times}
+    tree = layout.stimulus_node({name: value for name, value in given.items() if value is not None})
+    for name, node in tree.children.items():
+        store.graft(root, ("stimulus", name), node)
+
+
+def write_metadata(root: h5py.Group, metadata: Mapping[str, Any]) -> None:
+    """Every field of `metadata`, replacing those that are there: dicts as groups, scalars and text of shape (1,)."""
+    root.require_group("metadata")
+    for name, node in layout.metadata_node(metadata).children.items():
+        store.graft(root, ("metadata", name), node)
+
+
+def write_feature_to_unit(
+    root: h5py.Group, unit_id: str, feature_name: str, feature_data: Any, metadata: Mapping[str, Any] | None
+) -> None:
+    """A unit's feature, replacing one of that name; the name is added to the root's `features_extracted`.
+
+    Raises `KeyError` for a unit that is not there.
+    """
+    if unit_id not in list_units(root):
+        raise KeyError(f"no unit {unit_id!r} in {root.file.filename}")
+    feature = {"data": feature_data, "metadata": dict(metadata or {})}
+    path = ("units", unit_id, "features", feature_name)
+    store.graft(root, path, layout.feature_node(feature, "/".join(path)))
+    set_feature_mark(root, unit_id)
+    note_features(root, {feature_name})
+
+
+def note_features(root: h5py.Group, names: set[str]) -> None:
+    """Add names to the root's `features_extracted`."""
+    known = set(json.loads(root.attrs.get("features_extracted", "[]")))
+    root.attrs["features_extracted"] = json.dumps(sorted(known | names))
+
+
+def set_feature_mark(root: h5py.Group, unit_id: str) -> None:
+    """A unit that has features has a `features` field, whatever it said before."""
+    features = root[f"units/{escape_link(unit_id)}/features"]
+    if layout.ABSENT in features.attrs:
+        del features.attrs[layout.ABSENT]
+
+
+def write_source_files(root: h5py.Group, cmcr_path: str | Path | None, cmtr_path: str | Path | None) -> None:
+    """Where the recording came from, as the root attribute `source_files`."""
+    root.attrs["source_files"] = source_files_text({"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
+
+
+def source_files_text(paths: Mapping[str, str | Path | None]) -> str:
+    """JSON with every path as text (null when not given) and, beside it, whether it is on disk at this moment."""
+    record: dict[str, Any] = {name: None if path is None else str(path) for name, path in paths.items()}
+    for name, path in paths.items():
+        record[name.removesuffix("_path") + "_exists"] = path is not None and Path(path).exists()
+    return json.dumps(record)
+
+
+def mark_stage1_complete(root: h5py.Group) -> None:
+    """Note that the recording was loaded to its end."""
+    now = utc_now()
+    root.attrs["stage1_completed"] = True
+    root.attrs["updated_at"] = now
+    root.require_group("pipeline").attrs.update({"stage1_completed": True, "stage1_timestamp": now})
+
+
+# ---------------------------------------------------------------- ask
+
+
+def get_stage1_status(root: h5py.Group) -> dict[str, Any]:
+    """`completed` (bool), `params_hash`, `created_at`, `updated_at` (text, None where the file does not say)."""
+    return {
+        "completed": bool(root.attrs.get("stage1_completed", False)),
+        "params_hash": root.attrs.get("stage1_params_hash"),
+        "created_at": root.attrs.get("created_at"),
+        "updated_at": root.attrs.get("updated_at"),
+    }
+
+
+def list_units(root: h5py.Group) -> list[str]:
+    """The IDs of all units."""
+    return [unescape(name) for name in root["units"]] if "units" in root else []
+
+
+def list_features(root: h5py.Group, unit_id: str) -> list[str]:
+    """The names of a unit's features; none for a unit that is not there."""
+    path = f"units/{escape_link(unit_id)}/features"
+    return [unescape(name) for name in root[path]] if path in root else []

@@ -1,0 +1,110 @@
+"""A session within its memory budget: when arrays move to the scratch file, and what becomes of that at a save."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from h5burst import store
+from h5burst.memory.budget import memory_budget
+from h5burst.memory.scratch import Scratch, scratch_folder
+from h5burst.memory.spill import Keeper, resident_bytes, spilled_bytes
+from h5burst.model.tree import BlockSource, Group, Storage
+from h5burst.write.native import NotCovered
+from hdmea.utils.names import recording_path
+
+if TYPE_CHECKING:
+    from hdmea.session.session import PipelineSession
+
+MOST_DEAD_SHARE = 0.1  # of a scratch file that becomes the output: what nobody needs any more
+
+
+class SessionMemory:
+    """Keeps one session's arrays within its budget.
+
+    budget: bytes or text with a unit; None: `H5BURST_MEMORY_BUDGET`, else most of what the process may use. Raises
+    ValueError for a budget smaller than one block.
+    """
+
+    def __init__(self, budget: int | str | None, session: PipelineSession) -> None:
+        self.is_explicit = budget is not None or bool(os.environ.get("H5BURST_MEMORY_BUDGET", "").strip())
+        path = recording_path(session.output_dir, session.dataset_id)
+        self._keeper = Keeper(memory_budget(budget), lambda: Scratch(scratch_folder(path.parent), path.stem))
+
+    @property
+    def budget(self) -> int:
+        """Bytes that the session's arrays may take."""
+        return self._keeper.budget
+
+    def block_budget(self, *values: Any) -> int | None:
+        """Bytes that a step's blocks and accumulators may take beside the arrays in `values`; None: need not count."""
+        if not self.is_explicit:
+            return None
+        return max(self.budget - resident_bytes(values), self.budget // 2)
+
+    def stream(self, source: BlockSource, loaded: tuple[Any, ...] = ()) -> Any:
+        """A stream of blocks in the scratch file; None when it fits into memory beside `loaded`."""
+        return self._keeper.stream(source, loaded)
+
+    def take(self, source: BlockSource, session: PipelineSession) -> Any:
+        """A stream of blocks as an array: in memory when it fits there beside the session's, else in the scratch file."""
+        stored = self._keeper.stream(source, _values(session))
+        return source.read(0, source.shape[0]) if stored is None else stored
+
+    def enforce(self, *values: Any, beside: int = 0) -> None:
+        """Move what is too much to the scratch file; beside: bytes of the budget that a step's accumulators take."""
+        # Arrays in memory are part of the process: as long as the whole fits they need not be counted one by one.
+        if _process_bytes() > self.budget - beside:
+            self._keeper.enforce(*values, beside=beside)
+
+    def enforce_session(self, session: PipelineSession) -> None:
+        self.enforce(*_values(session))
+
+    @staticmethod
+    def resident_bytes(session: PipelineSession) -> int:
+        return resident_bytes(_values(session))
+
+    @staticmethod
+    def spilled_bytes(session: PipelineSession) -> int:
+        return spilled_bytes(_values(session))
+
+    @property
+    def has_scratch(self) -> bool:
+        return self._keeper.scratch is not None
+
+    def write(self, path: Path, tree: Group, *, storage: Storage | None, overwrite: bool) -> None:
+        """Write a tree as `store.write_tree` does; where it can, by making the scratch file the output."""
+        scratch = self._keeper.scratch
+        if scratch is not None and storage is None and _can_become(scratch, path):
+            try:
+                store.write_tree_into_scratch(path, tree, scratch, overwrite=overwrite)
+                return
+            except NotCovered:
+                pass  # only libhdf5 can write this tree
+        store.write_tree(path, tree, storage=storage, overwrite=overwrite)
+
+    def close(self) -> None:
+        """Remove the scratch file."""
+        self._keeper.close()
+
+
+def _values(session: PipelineSession) -> tuple[Any, ...]:
+    return session.units, session.metadata, session.stimulus
+
+
+def _can_become(scratch: Scratch, path: Path) -> bool:
+    """Whether the scratch file lies in the output's file system and holds little but what the session needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not scratch.path.exists() or scratch.path.stat().st_dev != path.parent.stat().st_dev:
+        return False
+    return scratch.live >= (1 - MOST_DEAD_SHARE) * scratch.size
+
+
+def _process_bytes() -> float:
+    """Resident bytes of this process; infinite where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (OSError, ValueError, AttributeError):
+        return float("inf")

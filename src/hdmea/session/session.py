@@ -1,0 +1,332 @@
+"""The deferred session: a whole recording's results in memory, written to one HDF5 file when it is asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from h5burst.memory.budget import memory_budget as parse_budget
+from h5burst.model.tree import BlockSource
+from hdmea.session.memory import SessionMemory
+from hdmea.utils.clock import utc_now
+from hdmea.utils.names import default_dataset_id, recording_path
+
+logger = logging.getLogger(__name__)
+
+_UNIT_ID = re.compile(r"unit_\d{3,}")
+GIGABYTE = 1e9
+
+
+class SaveState(Enum):
+    """Whether the file at `hdf5_path` holds what the session holds."""
+
+    DEFERRED = "deferred"
+    SAVED = "saved"
+
+
+@dataclass(eq=False)
+class PipelineSession:
+    """One recording's data in memory, and where they are or will be saved.
+
+    Scripts read and write `units`, `metadata` and `stimulus` as plain dicts. A change through a method or a pipeline
+    step makes a saved session deferred again; after writing into the dicts by hand, call `save` yourself.
+
+    memory_budget: bytes, or text such as "4GiB", that its arrays may take; what is more lies in a scratch file beside
+    the output (or in the folder `H5BURST_SCRATCH`) and is read from there when used. None: `H5BURST_MEMORY_BUDGET`,
+    else 80 % of what the process may use. As a context manager it saves nothing but removes that file at the end.
+
+    Raises `ValueError` for a `dataset_id` that is empty or blank, and for a budget smaller than one block.
+    """
+
+    dataset_id: str
+    save_state: SaveState = SaveState.DEFERRED
+    hdf5_path: Path | None = None
+    output_dir: Path = Path("artifacts")
+    units: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    stimulus: dict[str, Any] = field(default_factory=dict)
+    source_files: dict[str, Path | None] = field(default_factory=dict)
+    completed_steps: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+    created_at: str | None = field(default_factory=utc_now)
+    saved_at: str | None = None
+    memory_budget: int | str | None = field(default=None, repr=False)
+    # What the file says besides: kept, so that saving again loses nothing.
+    params_hash: str | None = field(default=None, repr=False)
+    stage1_timestamp: str | None = field(default=None, repr=False)
+    checkpoint_name: str | None = field(default=None, init=False, repr=False)
+    is_checkpoint_file: bool = field(default=False, init=False, repr=False)
+    extra_nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    file_stamp: tuple[int, int] | None = field(default=None, init=False, repr=False)
+    is_lazy: bool = field(default=False, init=False, repr=False)
+    memory: SessionMemory = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dataset_id, str) or not self.dataset_id.strip():
+            raise ValueError("dataset_id must be text that is not blank")
+        self.output_dir = Path(self.output_dir)
+        self.hdf5_path = None if self.hdf5_path is None else Path(self.hdf5_path)
+        self.memory = SessionMemory(self.memory_budget, self)
+
+    def __enter__(self) -> PipelineSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_deferred:
+            logger.warning("Session %s ends with changes that were not saved", self.dataset_id)
+        self.close()
+
+    def close(self) -> None:
+        """Remove the scratch file, if there is one; arrays that lay in it cannot be read any more."""
+        self.memory.close()
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def is_saved(self) -> bool:
+        return self.save_state is SaveState.SAVED
+
+    @property
+    def is_deferred(self) -> bool:
+        return self.save_state is SaveState.DEFERRED
+
+    @property
+    def unit_count(self) -> int:
+        return len(self.units)
+
+    @property
+    def memory_estimate_gb(self) -> float:
+        """Bytes of every array at any depth in 10^9 bytes; a buffer that several arrays look at counts once."""
+        from hdmea.utils.memory import buffer_bytes
+
+        return buffer_bytes((self.units, self.metadata, self.stimulus)) / GIGABYTE
+
+    @property
+    def memory_resident_gb(self) -> float:
+        """The part of `memory_estimate_gb` that is in memory."""
+        return self.memory.resident_bytes(self) / GIGABYTE
+
+    @property
+    def memory_spilled_gb(self) -> float:
+        """The part of `memory_estimate_gb` that lies in the scratch file."""
+        return self.memory.spilled_bytes(self) / GIGABYTE
+
+    # ------------------------------------------------------------ changing it
+
+    def _changed(self) -> None:
+        self.save_state = SaveState.DEFERRED
+        self.memory.enforce_session(self)
+
+    def add_units(self, units_data: Mapping[str, Mapping[str, Any]]) -> None:
+        """Merge data into units, field by field. Raises `ValueError` for an ID that is not `unit_` and 3+ digits."""
+        for unit_id in units_data:
+            if not isinstance(unit_id, str) or not _UNIT_ID.fullmatch(unit_id):
+                raise ValueError(f"unit IDs are 'unit_' and at least three digits, not {unit_id!r}")
+        for unit_id, data in units_data.items():
+            self.units.setdefault(unit_id, {}).update(data)
+        self._changed()
+
+    def add_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Merge fields into the metadata."""
+        self.metadata.update(metadata)
+        self._changed()
+
+    def add_stimulus(self, stimulus_data: Mapping[str, Any]) -> None:
+        """Merge into the stimulus: dicts within it are merged, not replaced."""
+        for name, value in stimulus_data.items():
+            current = self.stimulus.get(name)
+            if isinstance(current, dict) and isinstance(value, Mapping):
+                current.update(value)
+            else:
+                self.stimulus[name] = dict(value) if isinstance(value, Mapping) else value
+        self._changed()
+
+    def stream(self, source: BlockSource) -> Any:
+        """A stream of blocks as an array for this session's dicts: in memory if it fits beside what is there.
+
+        Otherwise it goes to the scratch file and comes back as a lazy array, which is read when it is used. Raises
+        `OSError` when the disk is full.
+        """
+        return self.memory.take(source, self)
+
+    def add_feature(
+        self, unit_id: str, feature_name: str, feature_data: Any, feature_metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Set a unit's feature. Raises `KeyError` for a unit that is not there."""
+        if unit_id not in self.units:
+            raise KeyError(f"no unit {unit_id!r} in session {self.dataset_id!r}")
+        feature = {"data": feature_data, "metadata": dict(feature_metadata or {})}
+        self.units[unit_id].setdefault("features", {})[feature_name] = feature
+        self._changed()
+
+    def mark_step_complete(self, step_name: str) -> None:
+        self.completed_steps.add(step_name)
+        self._changed()
+
+    def set_source_files(self, cmcr_path: str | Path | None = None, cmtr_path: str | Path | None = None) -> None:
+        """Set where the recording came from; a path that is not given stays as it was."""
+        for name, path in (("cmcr_path", cmcr_path), ("cmtr_path", cmtr_path)):
+            if path is not None:
+                self.source_files[name] = Path(path)
+            self.source_files.setdefault(name, None)
+        self._changed()
+
+    # ------------------------------------------------------------ files
+
+    def save(
+        self,
+        output_path: str | Path | None = None,
+        *,
+        overwrite: bool = False,
+        compression: str | None = None,
+        compression_level: int = 4,
+    ) -> Path:
+        """Write everything to one HDF5 file, which appears only when it is complete, and return its path.
+
+        output_path: default the file it was saved to or loaded from, unless that is a checkpoint, else
+            `output_dir/{dataset_id}.h5`. An existing file that is not the session's own raises `FileExistsError`
+            unless `overwrite`.
+        compression: "gzip", "lzf", "blosc", "zstd" or None; another is `ValueError`.
+
+        Raises `OSError` with the path when writing fails; the session and any file that was there stay as they were.
+        """
+        from hdmea.session import file as session_file
+
+        path = self._default_path() if output_path is None else Path(output_path)
+        saved_at, had_scratch = utc_now(), self.memory.has_scratch
+        storage = session_file.storage(compression, compression_level)
+        session_file.write(
+            self, path, storage=storage, overwrite=self._may_overwrite(path, overwrite), saved_at=saved_at
+        )
+        self.hdf5_path, self.saved_at = path, saved_at
+        self.is_checkpoint_file, self.checkpoint_name = False, None
+        # What lay in the scratch file is read from the saved one from now on.
+        self.is_lazy = self.is_lazy or had_scratch
+        self.note_saved()
+        self.memory.close()
+        return path
+
+    def _default_path(self) -> Path:
+        return self._own_file() or recording_path(self.output_dir, self.dataset_id)
+
+    def _own_file(self) -> Path | None:
+        """The file it was saved to or loaded from, unless that is a checkpoint."""
+        return None if self.is_checkpoint_file or self.file_stamp is None else self.hdf5_path
+
+    def _may_overwrite(self, path: Path, overwrite: bool) -> bool:
+        if not path.exists():
+            return overwrite
+        if self.file_stamp is None or self.hdf5_path is None or not _same_file(path, self.hdf5_path):
+            if not overwrite:
+                raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
+            logger.warning("Overwriting existing file: %s", path)
+        elif self.file_stamp != _stamp(path):
+            logger.warning("Overwriting %s, which was changed by others since this session read or wrote it", path)
+        return True
+
+    def note_saved(self) -> None:
+        """Its file holds at this moment what the session holds."""
+        self.save_state = SaveState.SAVED
+        if self.hdf5_path is None:
+            return
+        if self.is_lazy:  # what was to be read from the file as it was before must be looked for anew
+            from hdmea.session import file as session_file
+
+            fresh = session_file.read(self.hdf5_path, lazy=True)
+            self.units, self.metadata, self.stimulus = fresh.units, fresh.metadata, fresh.stimulus
+            self.extra_nodes = fresh.extra_nodes
+        self.file_stamp = _stamp(self.hdf5_path)
+
+    def checkpoint(
+        self,
+        checkpoint_path: str | Path,
+        *,
+        checkpoint_name: str | None = None,
+        overwrite: bool = True,
+        compression: str | None = None,
+        compression_level: int = 4,
+    ) -> Path:
+        """Write the session as it is now to a file of its own, marked as a checkpoint; the session does not change.
+
+        Raises `FileExistsError` for an existing file with `overwrite=False`, `OSError` when writing fails.
+        """
+        from hdmea.session import file as session_file
+
+        path = Path(checkpoint_path)
+        storage = session_file.storage(compression, compression_level)
+        if path.exists():
+            if not overwrite:
+                raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
+            logger.warning("Overwriting existing checkpoint: %s", path)
+        marks: dict[str, Any] = {"is_checkpoint": True}
+        if checkpoint_name is not None:
+            marks["checkpoint_name"] = checkpoint_name
+        session_file.write(self, path, storage=storage, overwrite=overwrite, saved_at=utc_now(), marks=marks)
+        return path
+
+    def ensure_saved(self, default_path: str | Path | None = None) -> Path:
+        """The path of a file that holds what the session holds; saves first, with a warning, where need be."""
+        if self.is_saved and self.hdf5_path is not None:
+            return self.hdf5_path
+        logger.warning("Session %s has unsaved changes: saving it now", self.dataset_id)
+        return self.save(None if self._own_file() else default_path)
+
+    @classmethod
+    def load(
+        cls, checkpoint_path: str | Path, *, lazy: bool = False, memory_budget: int | str | None = None
+    ) -> PipelineSession:
+        """The session that a file holds: one that was saved, a checkpoint, or one that immediate steps wrote.
+
+        lazy: dicts and arrays are read from the file when they are used; after a save they come from the new file.
+        memory_budget: as of the class; a file that is larger is read lazily.
+
+        Raises `FileNotFoundError`, and `CheckpointError` (a `ValueError`) for a file that is no session.
+        """
+        from hdmea.session import file as session_file
+
+        path = Path(checkpoint_path)
+        budget = parse_budget(memory_budget)
+        lazy = lazy or (path.exists() and path.stat().st_size > budget)
+        session = session_file.read(path, lazy=lazy)
+        session.memory_budget = memory_budget
+        session.memory = SessionMemory(memory_budget, session)
+        session.hdf5_path = path
+        session.note_saved()
+        session.is_lazy = lazy
+        return session
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    return other.exists() and os.path.samefile(path, other)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when somebody writes to the file."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def create_session(
+    dataset_id: str | None = None,
+    cmcr_path: str | Path | None = None,
+    cmtr_path: str | Path | None = None,
+    output_dir: str | Path = "artifacts",
+    memory_budget: int | str | None = None,
+) -> PipelineSession:
+    """An empty deferred session. The paths need not exist yet.
+
+    dataset_id: default the stem of the `.cmtr`, else of the `.cmcr`, without trailing hyphens; with neither,
+    `ConfigurationError`. memory_budget: as of `PipelineSession`.
+    """
+    if dataset_id is None:
+        dataset_id = default_dataset_id(cmcr_path, cmtr_path)
+    session = PipelineSession(dataset_id=dataset_id, output_dir=Path(output_dir), memory_budget=memory_budget)
+    if cmcr_path is not None or cmtr_path is not None:
+        session.set_source_files(cmcr_path, cmtr_path)
+    return session

@@ -1,0 +1,152 @@
+"""Whether a file keeps to the layout of a session."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group, Node
+from h5burst.store import read_tree
+from h5burst.verify import Problem, verify_file
+from hdmea.session.interrupted import STEPS_IN_PROGRESS
+from hdmea.session.layout import STIMULUS_DTYPES, UNIT_ATTRIBUTES, UNIT_DTYPES
+
+ROOT_ATTRIBUTES = (
+    "dataset_id",
+    "hdmea_pipeline_version",
+    "created_at",
+    "updated_at",
+    "stage1_completed",
+    "stage1_params_hash",
+    "features_extracted",
+)
+GROUPS = ("units", "stimulus", "metadata", "pipeline")
+SESSION_INFO = ("completed_steps", "warnings")
+SECTION_DTYPES = {"full_spike_times": "int64", "trials_start_end": "int64"}
+_UNIT = re.compile(r"unit_\d{3,}")
+
+
+def check_recording(path: str | Path) -> list[Problem]:
+    """Everything that is wrong with a recording's file: what cannot be read, and what is not as the layout has it.
+
+    Raises `FileNotFoundError`.
+    """
+    problems = verify_file(path)
+    try:
+        tree = read_tree(path, lazy=True)
+        return problems + list(_check(tree))
+    except CorruptFileError as error:
+        return problems or [Problem("/", error.what)]
+
+
+def _check(tree: Group) -> Iterator[Problem]:
+    for name in ROOT_ATTRIBUTES:
+        if name not in tree.attrs:
+            yield Problem("/", f"lacks the attribute {name}")
+    yield from _check_features_list(tree)
+    for name in GROUPS:
+        if not isinstance(tree.children.get(name), Group):
+            yield Problem("/", f"lacks the group {name}")
+    pipeline = tree.children.get("pipeline")
+    if isinstance(pipeline, Group) and (steps := pipeline.attrs.get(STEPS_IN_PROGRESS)):
+        yield Problem("/pipeline", f"was interrupted while {steps} wrote to the file: redo that step with force=True")
+    if isinstance(pipeline, Group):
+        info = _members(pipeline, "session_info")
+        yield from (Problem("/pipeline/session_info", f"lacks {name}") for name in SESSION_INFO if name not in info)
+    units = tree.children.get("units")
+    for unit_id, unit in units.children.items() if isinstance(units, Group) else ():
+        yield from _check_unit(f"/units/{unit_id}", unit_id, unit)
+    stimulus = tree.children.get("stimulus")
+    if isinstance(stimulus, Group):
+        yield from _check_stimulus(stimulus)
+
+
+def _check_features_list(tree: Group) -> Iterator[Problem]:
+    text = tree.attrs.get("features_extracted", "[]")
+    try:
+        names = json.loads(text)
+    except (TypeError, ValueError):
+        names = None
+    if not isinstance(names, list):
+        yield Problem("/", f"features_extracted is no JSON list: {text!r}")
+        return
+    units = [unit for unit in _members(tree, "units").values() if isinstance(unit, Group)]
+    there = {name for unit in units for name in _members(unit, "features")}
+    if missing := sorted(there - set(names)):
+        yield Problem("/", f"features_extracted lacks {', '.join(missing)}")
+
+
+def _members(group: Group, name: str) -> Mapping[str, Node]:
+    """What lies in a group below `group`; nothing where there is none."""
+    child = group.children.get(name)
+    return child.children if isinstance(child, Group) else {}
+
+
+def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
+    if not _UNIT.fullmatch(unit_id):
+        yield Problem(place, "is not named unit_ and at least three digits")
+    if not isinstance(unit, Group):
+        yield Problem(place, "is no group")
+        return
+    for name in UNIT_ATTRIBUTES:
+        if name not in unit.attrs:
+            yield Problem(place, f"lacks the attribute {name}")
+    for name, dtype in UNIT_DTYPES.items():
+        if name in unit.children:
+            yield from _check_array(f"{place}/{name}", unit.children[name], str(dtype.__name__))
+    spikes = unit.children.get("spike_times")
+    if spikes is None:
+        yield Problem(place, "lacks spike_times")
+    elif isinstance(spikes, Array) and spikes.data is not None:
+        if unit.attrs.get("spike_count") != len(spikes.data):
+            yield Problem(place, f"spike_count is {unit.attrs.get('spike_count')}, but there are {len(spikes.data)}")
+        if spikes.attrs.get("unit") != "sample_index":
+            yield Problem(f"{place}/spike_times", "lacks the attribute unit = sample_index")
+    sections = unit.children.get("spike_times_sectioned")
+    for movie, section in sections.children.items() if isinstance(sections, Group) else ():
+        yield from _check_section(f"{place}/spike_times_sectioned/{movie}", section)
+
+
+def _check_section(place: str, section: Any) -> Iterator[Problem]:
+    trials = section.children.get("trials_spike_times") if isinstance(section, Group) else None
+    if not isinstance(trials, Group):
+        yield Problem(place, "lacks the group trials_spike_times")
+        return
+    for name, dtype in SECTION_DTYPES.items():
+        if name in section.children:
+            yield from _check_array(f"{place}/{name}", section.children[name], dtype)
+        else:
+            yield Problem(place, f"lacks {name}")
+    if section.attrs.get("n_trials") != len(trials.children):
+        yield Problem(place, f"n_trials is {section.attrs.get('n_trials')}, but there are {len(trials.children)}")
+    if set(trials.children) != {str(number) for number in range(len(trials.children))}:
+        yield Problem(f"{place}/trials_spike_times", "trials are not numbered from 0 on")
+    for name, trial in trials.children.items():
+        yield from _check_array(f"{place}/trials_spike_times/{name}", trial, "int64")
+
+
+def _check_stimulus(stimulus: Group) -> Iterator[Problem]:
+    for kind, dtype in STIMULUS_DTYPES.items():
+        group = stimulus.children.get(kind)
+        if group is None:
+            continue
+        if not isinstance(group, Group):
+            yield Problem(f"/stimulus/{kind}", "is no group")
+            continue
+        for name, node in group.children.items():
+            yield from _check_array(f"/stimulus/{kind}/{name}", node, str(dtype.__name__))
+            data = getattr(node, "data", None)
+            if kind == "section_time" and data is not None and (len(data.shape) != 2 or data.shape[1] != 2):
+                yield Problem(f"/stimulus/{kind}/{name}", f"has shape {data.shape}, not (n, 2)")
+
+
+def _check_array(place: str, node: Any, dtype: str) -> Iterator[Problem]:
+    data = node.data if isinstance(node, Array) else None
+    if data is None:
+        yield Problem(place, "is no array")
+    elif str(data.dtype) != dtype:
+        yield Problem(place, f"is {data.dtype}, not {dtype}")

@@ -1,0 +1,203 @@
+"""One implementation of every step, run on a session in memory or on a file in place.
+
+A step is a function of a session: it computes first, then puts its results into the session's dicts and says which
+parts of the session it changed. In the immediate mode the file is opened as a lazily read session, the same function
+runs on it, and the changed parts are grafted into the open file. So the two modes cannot differ.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import h5py
+import numpy as np
+
+from h5burst import store
+from h5burst.model.tree import Array, Group, Node
+from h5burst.read.lazy import LazyArray
+from hdmea.session import file as session_file
+from hdmea.session import hdf5_store, layout
+from hdmea.session.interrupted import STEPS_IN_PROGRESS, steps_in_progress
+from hdmea.session.session import PipelineSession, SaveState
+from hdmea.utils.clock import utc_now
+from hdmea.utils.exceptions import HDMEAError
+
+logger = logging.getLogger(__name__)
+
+READ_WHOLE_BYTES = 1 << 27  # up to this size of a file its thousands of small arrays are read faster all at once
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Outcome(Generic[Result]):
+    """What a step did: which parts of the session changed, what to warn of, and what the immediate call returns."""
+
+    result: Result
+    changed: list[layout.SessionPath] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        """Log a warning and keep it with the results."""
+        logger.warning(message)
+        self.warnings.append(message)
+
+
+class AlreadyDoneError(HDMEAError):
+    """A step whose results are there already and that was not told to redo them."""
+
+
+Target = str | Path | PipelineSession | None
+
+
+def run_step(
+    name: str, step: Callable[[PipelineSession], Outcome[Result]], target: Target, session: PipelineSession | None
+) -> Result | PipelineSession:
+    """Run a step on `session`, or on the file at `target`.
+
+    target: a path, or a session in its place, which is made sure of being saved and then kept equal to its file.
+
+    Raises `FileExistsError` where the step was done already, in the immediate mode; with a session that is a warning.
+    """
+    if session is not None:
+        return _run_deferred(name, step, session)
+    if target is None:
+        raise TypeError(f"{name} needs hdf5_path or session")
+    try:
+        if isinstance(target, PipelineSession):
+            return _run_through(name, step, target)
+        return _run_on_file(name, step, Path(target))
+    except AlreadyDoneError as error:
+        raise FileExistsError(f"{error}; pass force=True to redo it") from error
+
+
+def _run_deferred(
+    name: str, step: Callable[[PipelineSession], Outcome[Any]], session: PipelineSession
+) -> PipelineSession:
+    try:
+        outcome = step(session)
+    except AlreadyDoneError as error:
+        logger.warning("%s; pass force=True to redo it. The session is unchanged", error)
+        return session
+    if outcome.changed:
+        _note(name, outcome, session)
+        session.save_state = SaveState.DEFERRED
+        session.memory.enforce_session(session)
+    return session
+
+
+def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
+    with hdf5_store.prepared_edit(path) as open_now:
+        lazy = path.stat().st_size > READ_WHOLE_BYTES
+        session = session_file.session_from_tree(store.read_tree(path, lazy=lazy), path, lazy=lazy)
+        session.hdf5_path = path
+        outcome = step(session)
+        if outcome.changed:
+            _note(name, outcome, session)
+            _write_changes(name, outcome, session, open_now)
+    return outcome.result
+
+
+def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
+    """On a session and its file at once."""
+    with hdf5_store.prepared_edit(session.ensure_saved()) as open_now:
+        outcome = step(session)
+        if outcome.changed:
+            session.save_state = SaveState.DEFERRED  # should writing fail
+            _note(name, outcome, session)
+            session.saved_at = _write_changes(name, outcome, session, open_now)
+    session.note_saved()
+    return outcome.result
+
+
+def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
+    session.completed_steps.add(name)
+    session.warnings.extend(outcome.warnings)
+
+
+# ---------------------------------------------------------------- in place
+
+
+def _write_changes(
+    name: str, outcome: Outcome[Any], session: PipelineSession, open_now: Callable[[], h5py.File]
+) -> str:
+    """Graft what changed into the file; the time stamp that it then bears."""
+    nodes = [(layout.file_path(path), _node(session, path)) for path in outcome.changed]
+    now = utc_now()
+    info_attrs = {"saved_at": now, **session_file.checkpoint_marks(session)}
+    info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)
+    nodes.append((("pipeline", "session_info"), info))
+    features = {path[3] for path in outcome.changed if _is_feature(path)}
+    with open_now() as file, _reserved_space(file, _size_of(nodes)), _marked(file, name):
+        for path, node in nodes:
+            store.graft(file, path, node)
+            if _is_feature(path):
+                hdf5_store.set_feature_mark(file, path[1])
+        hdf5_store.note_features(file, features)
+        file.attrs["updated_at"] = now
+    return now
+
+
+def _is_feature(path: layout.SessionPath) -> bool:
+    return path[0] == "units" and path[2:3] == ("features",)
+
+
+def _node(session: PipelineSession, path: layout.SessionPath) -> Node:
+    node = layout.node_at(session.units, session.metadata, session.stimulus, path)
+    below = [] if isinstance(node, Array) else [child for _, child in node.walk()]
+    for item in (node, *below):
+        if isinstance(item, Array) and isinstance(item.data, LazyArray):
+            item.data = np.asarray(item.data)  # it may lie where the graft is about to write
+    return node
+
+
+@contextmanager
+def _marked(file: h5py.File, step: str) -> Iterator[None]:
+    """While the block runs, and for good if it fails, the file says on disk which step is writing to it."""
+    attrs = file.require_group("pipeline").attrs
+    others = [name for name in steps_in_progress(file) if name != step]
+    attrs[STEPS_IN_PROGRESS] = json.dumps([*others, step])
+    file.flush()
+    yield
+    if others:
+        attrs[STEPS_IN_PROGRESS] = json.dumps(others)
+    else:
+        del attrs[STEPS_IN_PROGRESS]
+
+
+def _size_of(nodes: list[tuple[layout.SessionPath, Node]]) -> int:
+    """An upper estimate of the bytes that grafting takes: data, and a few KiB for every object's own structures."""
+    total = 1 << 16
+    for _, top in nodes:
+        below = [child for _, child in top.walk()] if isinstance(top, Group) else []
+        for node in (top, *below):
+            total += 2048 + (getattr(node.data, "nbytes", 64) if isinstance(node, Array) else 0)
+    return total
+
+
+@contextmanager
+def _reserved_space(file: h5py.File, size: int) -> Iterator[None]:
+    """Reserve disk space beyond the file's end, so that a full disk is an error before anything is touched."""
+    path = Path(file.filename)
+    if not hasattr(os, "posix_fallocate"):
+        yield
+        return
+    before = path.stat().st_size
+    try:
+        with open(path, "rb+") as stream:
+            os.posix_fallocate(stream.fileno(), before, size)
+    except OSError as error:
+        os.truncate(path, before)
+        raise OSError(error.errno, f"no room for {size} bytes more in {path}: {error.strerror}", str(path)) from error
+    yield
+    file.flush()
+    used = file.id.get_filesize()
+    if path.stat().st_size > used:
+        os.truncate(path, used)

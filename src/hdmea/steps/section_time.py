@@ -1,0 +1,327 @@
+"""When each movie played: sections from a playlist and the frame pulses, or regular windows without a stimulus."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.io.stimulus_config import stimulus_config_dir
+from hdmea.kernels.rates import frames_at
+from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
+from hdmea.utils.exceptions import ConfigurationError, MissingInputError
+from hdmea.utils.names import movie_name
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hdmea.session.session import PipelineSession
+
+Samples = npt.NDArray[np.uint64]
+
+PLAYLIST_FILE, MOVIE_LENGTH_FILE = "playlist.csv", "movie_length.csv"
+_BLOCK = 1 << 18  # samples of a light trace at a time
+WINDOWS = "section_windows"  # metadata: the sections that are regular windows, and how they were made
+
+
+# ---------------------------------------------------------------- frames and samples
+
+
+def convert_frame_to_sample_index(frame: Any, frame_timestamps: npt.ArrayLike) -> Any:
+    """The sample at which a frame began, clipped to the first and last frame; of one frame or of an array of them."""
+    timestamps = _timestamps(frame_timestamps)
+    frames = np.clip(np.asarray(frame, dtype=np.int64), 0, len(timestamps) - 1)
+    samples = timestamps[frames]
+    return int(samples) if np.ndim(frame) == 0 else samples
+
+
+def convert_sample_index_to_frame(sample_index: Any, frame_timestamps: npt.ArrayLike) -> Any:
+    """The last frame that began at or before a sample, clipped to the first and last frame; of one or of an array."""
+    timestamps = _timestamps(frame_timestamps)
+    samples = np.asarray(sample_index)
+    frames = frames_at(np.ravel(samples).astype(np.int64, copy=False), timestamps)
+    return int(frames[0]) if samples.ndim == 0 else frames.reshape(samples.shape)
+
+
+def _timestamps(frame_timestamps: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    timestamps = np.asarray(frame_timestamps).astype(np.int64, copy=False)
+    if timestamps.ndim != 1 or timestamps.size == 0:
+        raise ValueError("frame_timestamps must be one axis of at least one frame")
+    return timestamps
+
+
+def frame_timestamps_of(session: PipelineSession, step: str) -> npt.NDArray[np.int64]:
+    """A session's frame pulses. Raises `MissingInputError` where it has none."""
+    timestamps = session.metadata.get("frame_timestamps")
+    if timestamps is None or len(timestamps) == 0:
+        message = (
+            f"{step} needs metadata/frame_timestamps: run load_recording first, with the .cmcr file whose "
+            "channel 2 holds the frame pulses"
+        )
+        raise MissingInputError(message, step, "frame_timestamps")
+    return _timestamps(timestamps)
+
+
+# ---------------------------------------------------------------- playlists
+
+
+def read_playlist(playlist_name: str, playlist_path: Path) -> list[str]:
+    """The movies of one playlist, by name, in order; only its own row is parsed.
+
+    Raises `ConfigurationError` that lists what there is for an unknown playlist or a missing file.
+    """
+    table = _read_csv(playlist_path, ("playlist_name", "movie_names"))
+    names = table["playlist_name"].to_list()
+    if playlist_name not in names:
+        known = ", ".join(str(name) for name in names) or "none"
+        raise ConfigurationError(f"no playlist {playlist_name!r} in {playlist_path}; there are: {known}")
+    text = table["movie_names"][names.index(playlist_name)]
+    return [movie_name(item) for item in _literal_list(text, playlist_name, playlist_path)]
+
+
+def _literal_list(text: Any, playlist_name: str, path: Path) -> list[str]:
+    try:
+        items = ast.literal_eval(str(text).strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        message = f"playlist {playlist_name!r} in {path}: movie_names is no list literal: {str(text)[:80]!r}"
+        raise ConfigurationError(message) from error
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
+        raise ConfigurationError(f"playlist {playlist_name!r} in {path}: movie_names must be a list of names")
+    return list(items)
+
+
+def read_movie_lengths(path: Path) -> dict[str, int]:
+    """Frames of every movie, by movie name. Raises `ConfigurationError` for a file that is missing or no such table."""
+    table = _read_csv(path, ("movie_name", "movie_length"))
+    lengths: dict[str, int] = {}
+    for name, text in zip(table["movie_name"].to_list(), table["movie_length"].to_list(), strict=True):
+        if not str(text).strip().isdecimal():
+            raise ConfigurationError(f"{path}: movie_length of {name!r} is no number of frames: {text!r}")
+        lengths[movie_name(str(name).strip())] = int(str(text).strip())
+    return lengths
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    import polars as pl
+
+    if not path.is_file():
+        there = sorted(item.name for item in path.parent.glob("*.csv")) if path.parent.is_dir() else []
+        raise ConfigurationError(f"no file {path}; CSV files in that folder: {', '.join(there) or 'none'}")
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as CSV: {error}") from error
+    table = table.rename({name: name.strip() for name in table.columns})
+    if missing := [name for name in columns if name not in table.columns]:
+        raise ConfigurationError(f"{path} lacks the columns {missing}; it has {table.columns}")
+    return table
+
+
+# ---------------------------------------------------------------- add_section_time
+
+
+def add_section_time(
+    hdf5_path: Target = None,
+    playlist_name: str | None = None,
+    *,
+    playlist_file_path: str | Path | None = None,
+    movie_length_file_path: str | Path | None = None,
+    repeats: int = 1,
+    pad_frame: int = 180,
+    pre_margin_frame_num: int = 60,
+    post_margin_frame_num: int = 120,
+    force: bool = False,
+    session: PipelineSession | None = None,
+) -> bool | PipelineSession:
+    """Work out when each movie of a playlist played, and the mean light trace of its presentations.
+
+    Each movie has `pad_frame` frames before and after it; its section reaches from `pre_margin_frame_num` before its
+    first frame to `post_margin_frame_num` after its last. The playlist was played `repeats` times. Stores
+    `stimulus/section_time/{movie}` (presentations, 2) uint64 samples and `stimulus/light_template/{movie}` float32.
+
+    playlist_file_path, movie_length_file_path: default `playlist.csv` and `movie_length.csv` in the folder of the
+    stimulus configs (environment variable `HDMEA_CONFIG_DIR`).
+
+    Returns whether any section was stored (False when `movie_length.csv` knows none of the movies), or the session.
+
+    Raises `ConfigurationError` for an unknown playlist or a missing or malformed CSV, `MissingInputError` without
+    frame timestamps, `FileExistsError` for sections that are there without `force` (a session: a warning).
+    """
+
+    def step(recording: PipelineSession) -> Outcome[bool]:
+        if not force and (done := _playlist_sections(recording)):
+            raise AlreadyDoneError(f"add_section_time was done already ({', '.join(done)})")
+        timestamps = frame_timestamps_of(recording, "add_section_time")
+        movies, lengths = _requested(playlist_name, playlist_file_path, movie_length_file_path)
+        outcome = Outcome(False)
+        timing = (pad_frame, pre_margin_frame_num, post_margin_frame_num)
+        frames = _section_frames(movies * repeats, lengths, timing, outcome)
+        sections = {movie: _to_samples(rows, timestamps) for movie, rows in frames.items()}
+        outcome.result = bool(sections)
+        if sections:
+            _store(recording, sections, outcome)
+            recording.metadata.update(section_time_playlist=playlist_name, section_time_repeats=repeats)
+            outcome.changed += [("metadata", "section_time_playlist"), ("metadata", "section_time_repeats")]
+        return outcome
+
+    _check_numbers(repeats, pad_frame, pre_margin_frame_num, post_margin_frame_num)
+    return run_step("add_section_time", step, hdf5_path, session)
+
+
+def _check_numbers(repeats: int, *frames: int) -> None:
+    if repeats < 1:
+        raise ConfigurationError(f"repeats must be at least 1, not {repeats}")
+    if min(frames) < 0:
+        raise ConfigurationError("pad_frame, pre_margin_frame_num and post_margin_frame_num must not be negative")
+
+
+def _playlist_sections(recording: PipelineSession) -> list[str]:
+    """The sections that are there and are no regular windows."""
+    windows = recording.metadata.get(WINDOWS) or {}
+    return [movie for movie in recording.stimulus.get("section_time") or {} if movie not in windows]
+
+
+def _requested(
+    playlist_name: str | None, playlist_path: str | Path | None, length_path: str | Path | None
+) -> tuple[list[str], dict[str, int]]:
+    folder = stimulus_config_dir()
+    playlist_file = Path(playlist_path or folder / PLAYLIST_FILE)
+    if playlist_name is None:
+        known = _read_csv(playlist_file, ("playlist_name", "movie_names"))["playlist_name"].to_list()
+        raise ConfigurationError(f"give a playlist_name; {playlist_file} has: {', '.join(map(str, known)) or 'none'}")
+    movies = read_playlist(playlist_name, playlist_file)
+    return movies, read_movie_lengths(Path(length_path or folder / MOVIE_LENGTH_FILE))
+
+
+def _section_frames(
+    movies: Sequence[str], lengths: Mapping[str, int], timing: tuple[int, int, int], outcome: Outcome[bool]
+) -> dict[str, list[tuple[int, int]]]:
+    """First and last frame of each presentation of each movie, the movies one after the other."""
+    pad, before, after = timing
+    frames: dict[str, list[tuple[int, int]]] = {}
+    count = 0
+    for movie in dict.fromkeys(movies):
+        if movie not in lengths:
+            outcome.warn(f"movie {movie!r} is not in movie_length.csv: skipped")
+    for movie in movies:
+        if (length := lengths.get(movie)) is not None:
+            frames.setdefault(movie, []).append((count + pad - before, count + pad + after + length + 1))
+            count += 2 * pad + length + 1
+    return frames
+
+
+def _to_samples(frames: list[tuple[int, int]], timestamps: npt.NDArray[np.int64]) -> Samples:
+    samples: Samples = convert_frame_to_sample_index(np.array(frames), timestamps).astype(np.uint64)
+    return samples
+
+
+def _store(recording: PipelineSession, sections: dict[str, Samples], outcome: Outcome[bool]) -> None:
+    stimulus = recording.stimulus
+    windows = recording.metadata.get(WINDOWS) or {}
+    kept = {name: rows for name, rows in (stimulus.get("section_time") or {}).items() if name in windows}
+    stimulus["section_time"] = kept | sections
+    outcome.changed.append(("stimulus", "section_time"))
+    light = (stimulus.get("light_reference") or {}).get("raw_ch1")
+    if light is None:
+        outcome.warn("there is no light reference raw_ch1: no light templates")
+        return
+    stimulus["light_template"] = {movie: _light_template(light, rows) for movie, rows in sections.items()}
+    outcome.changed.append(("stimulus", "light_template"))
+
+
+def _light_template(light: Any, rows: Samples) -> npt.NDArray[np.float32]:
+    """The mean of the light trace over a movie's presentations, as long as the shortest of them."""
+    bounds = [(int(start), min(int(stop), len(light))) for start, stop in rows]
+    length = max(min(stop - start for start, stop in bounds), 0)
+    mean = np.empty(length, dtype=np.float32)
+    for first in range(0, length, _BLOCK):
+        last = min(first + _BLOCK, length)
+        total = np.zeros(last - first, dtype=np.float64)
+        for start, _ in bounds:
+            total += light[start + first : start + last]
+        mean[first:last] = total / len(bounds)
+    return mean
+
+
+# ---------------------------------------------------------------- add_section_windows
+
+
+def add_section_windows(
+    hdf5_path: Target = None,
+    *,
+    length_s: float,
+    step_s: float | None = None,
+    name: str = "window",
+    force: bool = False,
+    session: PipelineSession | None = None,
+) -> bool | PipelineSession:
+    """Regular windows over the whole recording, for recordings without a stimulus.
+
+    Stores `stimulus/section_time/{name}` (windows, 2) uint64 samples: windows of `length_s` seconds every `step_s`
+    seconds (default: end to end) that lie wholly within the recording. `section_spike_times` takes each as a trial.
+
+    Returns True, or the session.
+
+    Raises `ConfigurationError` for a length or step that is no positive time or longer than the recording,
+    `MissingInputError` without a recording, `FileExistsError` for windows of that name without `force` (a session: a
+    warning).
+    """
+
+    def step(recording: PipelineSession) -> Outcome[bool]:
+        sections = recording.stimulus.get("section_time") or {}
+        if name in sections and not force:
+            raise AlreadyDoneError(f"add_section_windows was done already ({name})")
+        windows = _windows(recording, length_s, length_s if step_s is None else step_s)
+        recording.stimulus["section_time"] = {**sections, name: windows}
+        made = {"length_s": float(length_s), "step_s": float(length_s if step_s is None else step_s)}
+        recording.metadata[WINDOWS] = {**(recording.metadata.get(WINDOWS) or {}), name: made}
+        return Outcome(True, [("stimulus", "section_time", name), ("metadata", WINDOWS)])
+
+    return run_step("add_section_windows", step, hdf5_path, session)
+
+
+def _windows(recording: PipelineSession, length_s: float, step_s: float) -> Samples:
+    if not (0 < length_s < float("inf") and 0 < step_s < float("inf")):
+        raise ConfigurationError(f"length_s and step_s must be positive, not {length_s} and {step_s}")
+    rate = acquisition_rate_of(recording, "add_section_windows")
+    length, end = round(length_s * rate), recording_end_sample(recording)
+    if length < 1 or length > end:
+        raise ConfigurationError(f"a window of {length_s} s does not fit into a recording of {end / rate:.3f} s")
+    count = int((end - length) // (step_s * rate)) + 1
+    starts = np.rint(np.arange(count) * (step_s * rate)).astype(np.uint64)
+    windows = np.stack([starts, starts + np.uint64(length)], axis=1)
+    return windows[windows[:, 1] <= end]
+
+
+def acquisition_rate_of(recording: PipelineSession, step: str) -> float:
+    """Samples a second. Raises `MissingInputError` where no recording was loaded."""
+    rate = recording.metadata.get("acquisition_rate")
+    if rate is None:
+        raise MissingInputError(f"{step} needs metadata/acquisition_rate: run load_recording first", step, "recording")
+    return float(rate)
+
+
+def recording_end_sample(recording: PipelineSession) -> int:
+    """The recording's end, in samples: as it was loaded, else as far as its light, pulses and spikes reach."""
+    if (duration := recording.metadata.get("recording_duration_s")) is not None:
+        return round(float(duration) * acquisition_rate_of(recording, "recording"))
+    ends = [len(trace) for name, trace in (recording.stimulus.get("light_reference") or {}).items() if "raw" in name]
+    for samples in (
+        recording.metadata.get("frame_timestamps"),
+        *(u.get("spike_times") for u in recording.units.values()),
+    ):
+        if samples is not None and len(samples):
+            ends.append(int(np.max(samples)) + 1)
+    return max(ends, default=0)
+
+
+__all__ = [
+    "add_section_time",
+    "add_section_windows",
+    "convert_frame_to_sample_index",
+    "convert_sample_index_to_frame",
+]

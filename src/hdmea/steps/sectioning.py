@@ -1,0 +1,224 @@
+"""Every unit's spikes, cut into the trials of each movie."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from h5burst.runtime.gc_pause import collection_paused
+from hdmea.io.stimulus_config import SectionKwargs, load_stimulus_configs
+from hdmea.kernels.sections import Trains
+from hdmea.kernels.trains import as_int64, end_to_end
+from hdmea.session.file import stage1_completed
+from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
+from hdmea.steps.section_time import (
+    WINDOWS,
+    acquisition_rate_of,
+    convert_frame_to_sample_index,
+    convert_sample_index_to_frame,
+    frame_timestamps_of,
+)
+from hdmea.utils.clock import utc_now
+from hdmea.utils.exceptions import ConfigurationError, MissingInputError
+
+if TYPE_CHECKING:
+    from hdmea.session.session import PipelineSession
+
+Samples = npt.NDArray[np.int64]
+
+# From a section's first frame to its movie's: fixed, whatever the margins that the section was made with.
+PRE_MARGIN_FRAMES = 60
+STEP = "section_spike_times"
+
+
+@dataclass
+class SectionResult:
+    """What `section_spike_times` did: how many units and movies, and the margins in seconds and samples."""
+
+    success: bool
+    units_processed: int
+    movies_processed: int
+    trial_repeats: int
+    pad_margin: tuple[float, float]
+    pre_samples: int
+    post_samples: int
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of one movie: first and last sample of each (n, 2), and how often its config repeats them."""
+
+    start_end: Samples
+    repeat: int
+
+
+def section_spike_times(
+    hdf5_path: Target = None,
+    *,
+    movie_names: Sequence[str] | None = None,
+    trial_repeats: int = 3,
+    pad_margin: tuple[float, float] = (0.0, 0.0),
+    force: bool = False,
+    config_dir: str | Path | None = None,
+    session: PipelineSession | None = None,
+) -> SectionResult | PipelineSession:
+    """Cut every unit's spikes into trials, as each movie's config says; a regular window is one trial.
+
+    Parameters
+    ----------
+    movie_names
+        Default: all that have a section.
+    pad_margin
+        Seconds before and after each trial whose spikes belong to it as well: those in [start − pre, end + post).
+    config_dir
+        Folder of `{movie}.json`; default `HDMEA_CONFIG_DIR`, else the configs that ship with the package.
+    trial_repeats
+        Deprecated, without effect: the configs say how many trials there are.
+
+    Returns
+    -------
+    SectionResult or PipelineSession
+        `units[id]["spike_times_sectioned"][movie]` holds `trials_spike_times` (trial → int64 samples),
+        `full_spike_times` (their sorted union without repeats) and `trials_start_end` (n, 2), without margins.
+
+    Raises
+    ------
+    MissingInputError
+        No recording, no section of a movie, or no frame timestamps.
+    ValueError
+        Configs that are missing or invalid, all of them listed.
+    FileExistsError
+        A movie was sectioned before, without `force`; with a session a warning.
+    """
+    if trial_repeats != 3:
+        message = "trial_repeats has no effect: the stimulus configs say how many trials there are"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+    margin = _checked_margin(pad_margin)
+
+    def step(recording: PipelineSession) -> Outcome[SectionResult]:
+        movies = _movies(recording, movie_names)
+        if not force and (done := [movie for movie in movies if _is_done(recording, movie)]):
+            raise AlreadyDoneError(f"{STEP} was done already ({', '.join(done)})")
+        rate = acquisition_rate_of(recording, STEP)
+        before, after = (round(seconds * rate) for seconds in margin)
+        trials = trials_of(recording, movies, config_dir)
+        outcome = Outcome(SectionResult(True, 0, len(movies), trial_repeats, margin, before, after))
+        _cut(recording, trials, (margin, before, after), outcome)
+        return outcome
+
+    return run_step(STEP, step, hdf5_path, session)
+
+
+def _checked_margin(pad_margin: Sequence[float]) -> tuple[float, float]:
+    margin = tuple(float(seconds) for seconds in pad_margin)
+    if len(margin) != 2 or not all(0 <= seconds < float("inf") for seconds in margin):
+        raise ConfigurationError(f"pad_margin must be two times in seconds that are not negative, not {pad_margin}")
+    return margin[0], margin[1]
+
+
+def _movies(recording: PipelineSession, wanted: Sequence[str] | None) -> list[str]:
+    if not stage1_completed(recording):
+        raise MissingInputError(f"{STEP} needs units: run load_recording first", STEP, "units")
+    sections = recording.stimulus.get("section_time") or {}
+    movies = list(sections) if wanted is None else list(dict.fromkeys(wanted))
+    if not movies or (missing := [movie for movie in movies if movie not in sections]):
+        what = f"sections of {', '.join(missing)}" if movies else "sections"
+        message = f"{STEP} needs {what} in stimulus/section_time: run add_section_time (or add_section_windows) first"
+        raise MissingInputError(message, STEP, "section_time")
+    return movies
+
+
+def _is_done(recording: PipelineSession, movie: str) -> bool:
+    return any(movie in (unit.get("spike_times_sectioned") or {}) for unit in recording.units.values())
+
+
+# ---------------------------------------------------------------- when the trials were
+
+
+def trials_of(recording: PipelineSession, movies: Sequence[str], config_dir: str | Path | None) -> dict[str, Trials]:
+    """When each movie's trials were. Raises `ValueError` that lists every config that is missing or invalid."""
+    sections = recording.stimulus["section_time"]
+    windows = recording.metadata.get(WINDOWS) or {}
+    configs = load_stimulus_configs([movie for movie in movies if movie not in windows], config_dir)
+    trials: dict[str, Trials] = {}
+    for movie in movies:
+        rows = np.asarray(sections[movie]).astype(np.int64).reshape(-1, 2)
+        if movie in configs:
+            kwargs = configs[movie].section
+            trials[movie] = Trials(_trial_samples(rows, kwargs, frame_timestamps_of(recording, STEP)), kwargs.repeat)
+        else:
+            trials[movie] = Trials(rows, 1)
+    return trials
+
+
+def _trial_samples(rows: Samples, kwargs: SectionKwargs, timestamps: Samples) -> Samples:
+    """First and last sample of every trial of every presentation (n, 2), presentation by presentation."""
+    section_start = convert_sample_index_to_frame(rows[:, 0], timestamps)
+    first = (section_start[:, None] + PRE_MARGIN_FRAMES + kwargs.trial_starts()[None, :]).ravel()
+    bounds = np.stack([first, first + kwargs.trial_length_frame], axis=1)
+    samples: Samples = convert_frame_to_sample_index(bounds, timestamps).astype(np.int64)
+    return samples
+
+
+# ---------------------------------------------------------------- cutting
+
+
+def _spike_trains(recording: PipelineSession, outcome: Outcome[SectionResult]) -> dict[str, npt.NDArray[Any]]:
+    trains = {}
+    for unit_id, unit in recording.units.items():
+        spikes = unit.get("spike_times")
+        if spikes is None:
+            outcome.warn(f"{unit_id} has no spike_times: not sectioned")
+            continue
+        train = np.asarray(spikes)
+        trains[unit_id] = as_int64(train if train.dtype.kind in "iu" else train.astype(np.int64))
+    return trains
+
+
+@collection_paused()
+def _cut(
+    recording: PipelineSession,
+    trials: Mapping[str, Trials],
+    margins: tuple[tuple[float, float], int, int],
+    outcome: Outcome[SectionResult],
+) -> None:
+    """Every unit's spikes of each movie's trials, into the session."""
+    spikes = _spike_trains(recording, outcome)
+    trains = Trains(*end_to_end(list(spikes.values())))
+    now = utc_now()
+    pad_margin, before, after = margins
+    for movie, shown in trials.items():
+        cut = trains.cut(shown.start_end, before, after)
+        how = {
+            "trial_repeats": shown.repeat,
+            "pad_margin": pad_margin,
+            "pre_samples": before,
+            "post_samples": after,
+            "created_at": now,
+        }
+        for unit_id, (parts, union) in zip(spikes, cut, strict=True):
+            section = {
+                "full_spike_times": union.copy(),
+                "trials_spike_times": dict(enumerate(_in_one_buffer(parts))),
+                "trials_start_end": shown.start_end.copy(),
+                **how,
+            }
+            recording.units[unit_id].setdefault("spike_times_sectioned", {})[movie] = section
+            outcome.changed.append(("units", unit_id, "spike_times_sectioned", movie))
+    outcome.result.units_processed = len(spikes)
+    outcome.result.warnings = outcome.warnings
+
+
+def _in_one_buffer(pieces: list[Samples]) -> list[Samples]:
+    """Copies of the pieces, views of one new buffer: so that changing one changes nothing else."""
+    buffer = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+    ends = list(accumulate(map(len, pieces), initial=0))
+    return [buffer[start:stop] for start, stop in pairwise(ends)]

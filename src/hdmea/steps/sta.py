@@ -1,0 +1,222 @@
+"""Spike-triggered average of the noise movie: what was shown, on average, before a spike."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.kernels.sta import triggered_average
+from hdmea.kernels.trains import as_int64, end_to_end
+from hdmea.steps.run_step import Outcome, Target, run_step
+from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
+from hdmea.steps.sectioning import PRE_MARGIN_FRAMES
+from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInputError
+
+if TYPE_CHECKING:
+    from hdmea.session.session import PipelineSession
+
+STIMULI_DIR_VARIABLE = "HDMEA_STIMULI_DIR"
+STEP = "compute_sta"
+STA = "sta"
+
+
+@dataclass
+class STAResult:
+    """What `compute_sta` did; counts of units, and the IDs of those for which there is no STA."""
+
+    hdf5_path: Path | None
+    movie_name: str
+    units_processed: int
+    units_failed: int
+    cover_range: tuple[int, int]
+    elapsed_seconds: float
+    warnings: list[str] = field(default_factory=list)
+    failed_units: list[str] = field(default_factory=list)
+
+
+def compute_sta(
+    hdf5_path: Target = None,
+    *,
+    cover_range: tuple[int, int] = (-60, 0),
+    use_multiprocessing: bool = True,
+    stimuli_dir: str | Path | None = None,
+    force: bool = False,
+    session: PipelineSession | None = None,
+) -> STAResult | PipelineSession:
+    """The spike-triggered average of every unit for the noise movie's first presentation.
+
+    For a spike in frame f of the movie, the frames `[f + lo, f + hi)` count, where they all lie in the movie. The STA
+    is their mean over spikes: float32 (hi − lo, height, width), NaN for a unit none of whose spikes count. It is
+    exact for integer movies: integer sums, one division.
+
+    Parameters
+    ----------
+    cover_range
+        (lo, hi) in frames.
+    use_multiprocessing
+        False: one thread.
+    stimuli_dir
+        Folder of `{movie}.npy` (frames, height, width); default the environment variable `HDMEA_STIMULI_DIR`.
+    force
+        Compute again what is there.
+
+    Returns
+    -------
+    STAResult or PipelineSession
+        `units[id]["features"][movie]` holds `{"data": {"sta": …}, "metadata": {n_spikes, n_spikes_excluded,
+        cover_range}}`.
+
+    Raises
+    ------
+    ValueError
+        `lo >= hi`; none or several sections whose name contains "noise"; an array that is no movie.
+    MissingInputError
+        The movie's spikes were not sectioned, or there are no frame timestamps.
+    ConfigurationError
+        No folder of stimuli is known.
+    FileNotFoundError
+        It does not hold the movie.
+    """
+    lo, hi = (int(edge) for edge in cover_range)
+    if lo >= hi:
+        raise ValueError(f"cover_range must be (lo, hi) with lo < hi, not {cover_range}")
+
+    def step(recording: PipelineSession) -> Outcome[STAResult]:
+        started = time.perf_counter()
+        movie = noise_movie(recording)
+        outcome = Outcome(STAResult(recording.hdf5_path, movie, 0, 0, (lo, hi), 0.0))
+        _compute(recording, movie, (lo, hi), stimuli_dir, 1 if not use_multiprocessing else None, force, outcome)
+        outcome.result.warnings = outcome.warnings
+        outcome.result.elapsed_seconds = time.perf_counter() - started
+        return outcome
+
+    return run_step(STEP, step, hdf5_path, session)
+
+
+def noise_movie(recording: PipelineSession) -> str:
+    """The one movie whose name contains "noise". `ValueError` for none or several."""
+    sections = recording.stimulus.get("section_time") or {}
+    if not sections:
+        raise MissingInputError(f"{STEP} needs stimulus/section_time: run add_section_time first", STEP, "section_time")
+    found = [movie for movie in sections if "noise" in movie.lower()]
+    if len(found) != 1:
+        what = f"several: {', '.join(found)}" if found else f"none among {', '.join(sections)}"
+        raise ValueError(f"{STEP} needs one movie whose name contains 'noise', and there are {what}")
+    return str(found[0])
+
+
+def _compute(
+    recording: PipelineSession,
+    movie: str,
+    cover_range: tuple[int, int],
+    stimuli_dir: str | Path | None,
+    threads: int | None,
+    force: bool,
+    outcome: Outcome[STAResult],
+) -> None:
+    trains = _first_trials(recording, movie, outcome)
+    wanted = [unit_id for unit_id in trains if force or not _has_sta(recording.units[unit_id], movie)]
+    _warn_of_other_range(recording, movie, cover_range, set(trains) - set(wanted), outcome)
+    if not wanted:
+        return
+    frames = _open_movie(movie, stimuli_dir)
+    _warn_of_short_movie(recording, movie, len(frames), outcome)
+    spikes, offsets = end_to_end([trains[unit_id] for unit_id in wanted])
+    shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - _first_frame(recording, movie)
+    images, counts = triggered_average(frames, shown, offsets, cover_range, threads=threads)
+    totals = np.diff(offsets).tolist()
+    for unit_id, image, count, total in zip(wanted, images, counts.tolist(), totals, strict=True):
+        if count == 0:
+            outcome.warn(f"{unit_id}: no spike counts for the STA of {movie}: it is NaN")
+        figures = {"n_spikes": count, "n_spikes_excluded": total - count, "cover_range": cover_range}
+        _put(recording.units[unit_id], movie, image, figures)
+        outcome.changed.append(("units", unit_id, "features", movie))
+    outcome.result.units_processed = len(wanted)
+
+
+def _put(unit: dict[str, Any], movie: str, image: npt.NDArray[np.float32], figures: dict[str, Any]) -> None:
+    """Set the STA; a feature of the same name that has other values keeps them."""
+    feature = unit.setdefault("features", {}).setdefault(movie, {"data": {}, "metadata": {}})
+    feature["data"] = {**feature["data"], STA: image}
+    feature["metadata"] = {**feature["metadata"], **figures}
+
+
+def _has_sta(unit: dict[str, Any], movie: str) -> bool:
+    feature = (unit.get("features") or {}).get(movie)
+    return isinstance(feature, dict) and isinstance(feature.get("data"), dict) and STA in feature["data"]
+
+
+def _first_trials(recording: PipelineSession, movie: str, outcome: Outcome[STAResult]) -> dict[str, Any]:
+    """Each unit's spikes of the movie's first presentation; units without are noted as failed."""
+    trains: dict[str, Any] = {}
+    for unit_id, unit in recording.units.items():
+        section = (unit.get("spike_times_sectioned") or {}).get(movie) or {}
+        trial = (section.get("trials_spike_times") or {}).get(0)
+        if trial is None:
+            outcome.result.failed_units.append(unit_id)
+        else:
+            trains[unit_id] = as_int64(np.asarray(trial))
+    if recording.units and not trains:
+        message = f"{STEP} needs the sectioned spikes of {movie}: run section_spike_times first"
+        raise MissingInputError(message, STEP, "spike_times_sectioned")
+    for unit_id in outcome.result.failed_units:
+        outcome.warn(f"{unit_id}: its spikes were not sectioned for {movie}: no STA")
+    outcome.result.units_failed = len(outcome.result.failed_units)
+    return trains
+
+
+def _warn_of_other_range(
+    recording: PipelineSession,
+    movie: str,
+    cover_range: tuple[int, int],
+    skipped: set[str],
+    outcome: Outcome[STAResult],
+) -> None:
+    for unit_id in sorted(skipped):
+        known = recording.units[unit_id]["features"][movie].get("metadata", {}).get("cover_range")
+        if known is not None and tuple(known) != cover_range:
+            outcome.warn(f"the STA that is there covers frames {tuple(known)}: pass force=True to compute it anew")
+            return
+
+
+def _open_movie(movie: str, stimuli_dir: str | Path | None) -> np.ndarray[Any, Any]:
+    """The movie's frames, memory-mapped."""
+    folder = stimuli_dir or os.environ.get(STIMULI_DIR_VARIABLE)
+    if not folder:
+        raise ConfigurationError(f"{STEP} needs the folder of stimuli: pass stimuli_dir or set {STIMULI_DIR_VARIABLE}")
+    path = Path(folder) / f"{movie}.npy"
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path}, the frames of the noise movie")
+    try:
+        frames: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataLoadError(f"{path} cannot be read as frames: {error}", path, error) from error
+    if not isinstance(frames, np.ndarray) or frames.ndim != 3 or frames.dtype.kind not in "buif":
+        shape = getattr(frames, "shape", "no array")
+        raise ValueError(f"{path} must hold real numbers (frames, height, width), not {shape}")
+    return frames
+
+
+def _first_frame(recording: PipelineSession, movie: str) -> int:
+    """The frame of the recording that is the movie's first, in its first presentation."""
+    start = np.asarray(recording.stimulus["section_time"][movie]).reshape(-1, 2)[0, 0]
+    section_start: int = convert_sample_index_to_frame(int(start), frame_timestamps_of(recording, STEP))
+    return section_start + PRE_MARGIN_FRAMES
+
+
+def _warn_of_short_movie(recording: PipelineSession, movie: str, frames: int, outcome: Outcome[STAResult]) -> None:
+    timestamps = frame_timestamps_of(recording, STEP)
+    unit = next(u for u in recording.units.values() if movie in (u.get("spike_times_sectioned") or {}))
+    start, end = convert_sample_index_to_frame(
+        np.asarray(unit["spike_times_sectioned"][movie]["trials_start_end"])[0], timestamps
+    )
+    if end - start > frames:
+        outcome.warn(
+            f"{movie}.npy has {frames} frames, but its first trial lasts {end - start}: later spikes are excluded"
+        )

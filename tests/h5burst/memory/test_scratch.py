@@ -1,0 +1,168 @@
+"""Arrays in a scratch file: usable as arrays, and a scratch file that becomes the output."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from h5burst.memory.scratch import Scratch, ScratchLostError, ScratchView, remove_abandoned, scratch_folder
+from h5burst.model.tree import Array, Group
+from h5burst.store import read_tree, write_tree, write_tree_into_scratch
+
+
+@pytest.fixture
+def scratch(tmp_path: Path):  # type: ignore[no-untyped-def]
+    made = Scratch(tmp_path, "data")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("shape", [(7,), (300_000,), (2_000_001,), (5000, 77), (3, 4, 5), (40, 100, 100)])
+@pytest.mark.parametrize("dtype", ["f4", ">i8", "?", "c16"])
+def test_an_array_comes_back_as_it_was(scratch: Scratch, shape: tuple[int, ...], dtype: str) -> None:
+    data = np.random.default_rng(1).integers(0, 100, shape).astype(dtype)
+    stored = scratch.store(data)
+    assert stored.shape == shape
+    assert stored.dtype == data.dtype
+    assert np.array_equal(np.asarray(stored), data)
+    assert np.array_equal(stored[1:-1], data[1:-1])
+    assert np.array_equal(stored[::3], data[::3])
+    assert np.array_equal(stored.read(2, 5), data[2:5])
+
+
+def test_views_of_one_buffer_stay_views(scratch: Scratch) -> None:
+    data = np.arange(1_000_000)
+    whole = scratch.store(data)
+    view = ScratchView(whole, 131_000, (50, 40))
+    assert np.array_equal(np.asarray(view), data[131_000:133_000].reshape(50, 40))
+    assert np.array_equal(view[3:5, 1], data[131_000:133_000].reshape(50, 40)[3:5, 1])
+    assert np.asarray(ScratchView(whole, 5, ())) == 5
+    assert np.asarray(ScratchView(whole, 5, (0,))).shape == (0,)
+
+
+def test_a_scratch_file_becomes_the_output_without_a_copy(scratch: Scratch, tmp_path: Path) -> None:
+    data = {f"a{i}": np.random.default_rng(i).normal(size=(1000, 300)) for i in range(5)}
+    stored = {name: scratch.store(array) for name, array in data.items()}
+    tree = Group({**{n: Array(a, {"unit": "mV"}) for n, a in stored.items()}, "small": Array(np.arange(3))}, {"x": 1})
+    inode = scratch.path.stat().st_ino
+    path = tmp_path / "out.h5"
+    write_tree_into_scratch(path, tree, scratch)
+    assert path.stat().st_ino == inode
+    with h5py.File(path) as file:
+        for name, array in data.items():
+            assert np.array_equal(file[name][()], array)
+            assert file[name].fletcher32
+        assert file.attrs["x"] == 1
+    plain = Group({**{n: Array(a, {"unit": "mV"}) for n, a in data.items()}, "small": Array(np.arange(3))}, {"x": 1})
+    write_tree(tmp_path / "plain.h5", plain)
+    assert path.stat().st_size <= 1.01 * (tmp_path / "plain.h5").stat().st_size
+    assert all(np.array_equal(np.asarray(stored[name]), array) for name, array in data.items())
+    scratch.close()
+    assert path.exists()
+    assert set(read_tree(path).children) == {*data, "small"}
+
+
+def test_a_save_that_fails_leaves_scratch_and_output(scratch: Scratch, tmp_path: Path) -> None:
+    stored = scratch.store(np.arange(100_000))
+    path = tmp_path / "out.h5"
+    path.write_text("old")
+    size = scratch.path.stat().st_size
+    with pytest.raises(FileExistsError):
+        write_tree_into_scratch(path, Group({"a": Array(stored)}), scratch)
+    with pytest.raises(TypeError):
+        write_tree_into_scratch(path, Group({"a": Array(stored), "b": Array(object())}), scratch, overwrite=True)
+    assert (path.read_text(), scratch.path.stat().st_size) == ("old", size)
+    assert np.array_equal(np.asarray(stored), np.arange(100_000))
+
+
+def test_close_and_the_interpreters_exit_remove_the_file(tmp_path: Path) -> None:
+    made = Scratch(tmp_path, "data")
+    stored = made.store(np.arange(100_000))
+    made.close()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ScratchLostError, match="closed"):
+        np.asarray(stored)
+    with pytest.raises(ScratchLostError, match="closed"):
+        made.store(np.arange(100_000))
+    code = f"from h5burst.memory.scratch import Scratch; from pathlib import Path; s = Scratch(Path({str(tmp_path)!r}), 'x')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_of_a_killed_process_is_found_and_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from h5burst.memory.scratch import Scratch; from pathlib import Path\n"
+        f"s = Scratch(Path({str(tmp_path)!r}), 'da[t]a'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    other = Scratch(tmp_path, "other")
+    mine = Scratch(tmp_path, "da[t]a")
+    assert {path.name for path in tmp_path.iterdir()} == {mine.path.name, other.path.name}
+    assert remove_abandoned(tmp_path, "da[t]a") == []
+    mine.close()
+    other.close()
+
+
+def test_a_deleted_scratch_file_is_an_error_and_what_was_in_it_is_not_lost(scratch: Scratch) -> None:
+    stored = scratch.store(np.arange(100_000))
+    scratch.path.unlink()
+    with pytest.raises(ScratchLostError, match="deleted"):
+        scratch.store(np.arange(100_000))
+    assert np.array_equal(np.asarray(stored), np.arange(100_000))
+
+
+def test_a_scratch_file_that_was_cut_short_is_an_error(scratch: Scratch) -> None:
+    stored = scratch.store(np.arange(100_000))
+    with open(scratch.path, "rb+") as stream:
+        stream.truncate(1000)
+    with pytest.raises(ScratchLostError, match="cut short"):
+        np.asarray(stored)
+
+
+def test_a_full_disk_is_an_error_and_the_file_goes_on(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    made = Scratch(tmp_path, "data")
+    first = made.store(np.arange(100_000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"scratch|limit"):
+            made.store(np.arange(1_000_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    second = made.store(np.arange(1_000_000))
+    assert np.array_equal(np.asarray(first), np.arange(100_000))
+    assert np.array_equal(np.asarray(second), np.arange(1_000_000))
+    made.close()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        Scratch(tmp_path / "file", "data")
+
+
+def test_what_nobody_holds_any_more_is_dead_space(scratch: Scratch) -> None:
+    stored = scratch.store(np.arange(100_000))
+    assert scratch.live > 800_000
+    del stored
+    gc.collect()
+    assert scratch.live == 0
+
+
+def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("H5BURST_SCRATCH", raising=False)
+    assert scratch_folder(tmp_path) == tmp_path
+    monkeypatch.setenv("H5BURST_SCRATCH", str(tmp_path / "fast"))
+    assert scratch_folder(tmp_path) == tmp_path / "fast"

@@ -1,0 +1,366 @@
+"""Arrays and groups that read themselves on access, with numpy's behaviour."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from h5burst import store
+from h5burst.arrays.selection import select
+from h5burst.model.errors import CorruptFileError, StaleFileError
+from h5burst.model.tree import Array, BlockSource, Group, Storage
+from h5burst.read import lazy
+from h5burst.read.lazy import LazyArray
+
+CUBE = np.random.default_rng(3).integers(-99, 99, (40, 30, 20))
+
+
+@pytest.fixture(params=["compact", "contiguous", "chunked", "compressed", "growing", "by libhdf5"])
+def cube(request: pytest.FixtureRequest, tmp_path: Path) -> LazyArray:
+    """The same numbers in every storage, lazily."""
+    path = tmp_path / "cube.h5"
+    data = CUBE[:4] if request.param == "compact" else CUBE
+    options: dict[str, Any] = {
+        "chunked": {"chunks": (7, 30, 3)},
+        "compressed": {"chunks": (16, 4, 20), "compression": "gzip", "shuffle": True, "fletcher32": True},
+        "growing": {"chunks": (5, 5, 5), "maxshape": (None, None, 20), "compression": "gzip"},
+        "by libhdf5": {"chunks": (9, 9, 9), "scaleoffset": 0},
+    }.get(request.param, {})
+    if request.param == "compact":
+        store.write_tree(path, Group({"cube": Array(data)}))
+    else:
+        with h5py.File(path, "w", libver=("v110", "v110")) as file:
+            file.create_dataset("cube", data=data, **options)
+    return array_at(path, "cube")
+
+
+def array_at(path: Path, name: str) -> LazyArray:
+    node = store.read_tree(path, lazy=True)[name]
+    assert isinstance(node, Array)
+    assert isinstance(node.data, LazyArray)
+    return node.data
+
+
+def same(found: Any, expected: Any) -> bool:
+    return type(found) is type(expected) and found.dtype == expected.dtype and np.array_equal(found, expected)
+
+
+INDICES: list[Any] = [
+    (),
+    ...,
+    0,
+    -1,
+    (1, 2, 3),
+    (1, ..., 3),
+    (1, 2, 3, ...),
+    slice(1, 3),
+    slice(None, None, -1),
+    slice(3, 0, -2),
+    slice(5, 5),
+    (slice(None), 4),
+    (..., slice(2, 17, 5)),
+    (0, slice(29, None, -7), slice(-3, None)),
+    (None, 1),
+    (slice(None), None, 3, ..., None),
+    [3, 0, 1, 1],
+    [],
+    ([0, 1], [2, 3], [4, 5]),
+    ([0, 1], slice(None), [4, 5]),
+    (slice(None), [0, 5, 3], 2),
+    (np.array([[0], [2]]), slice(1, 3), np.array([1, -2])),
+    np.uint8(2),
+    True,
+    (np.newaxis, False),
+]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_indexing_is_numpys(cube: LazyArray, index: Any) -> None:
+    assert same(cube[index], np.asarray(cube)[index])
+
+
+def test_masks_of_one_and_of_several_axes(cube: LazyArray) -> None:
+    whole = np.asarray(cube)
+    assert same(cube[whole > 50], whole[whole > 50])
+    assert same(cube[whole > 1000], whole[whole > 1000])
+    rows = whole.sum(axis=(1, 2)) > 0
+    assert same(cube[rows], whole[rows])
+    assert same(cube[rows, 3:5], whole[rows, 3:5])
+    assert same(cube[:, whole[0] > 0], whole[:, whole[0] > 0])
+
+
+@pytest.mark.parametrize(
+    "index", [99, -41, (0, 0, 0, 0), (..., ...), 1.5, "name", (0, [0, 99]), np.ones(3, bool)], ids=str
+)
+def test_wrong_indices_fail_as_numpys(index: Any, tmp_path: Path) -> None:
+    store.write_tree(tmp_path / "a.h5", Group({"cube": Array(CUBE)}))
+    with pytest.raises(IndexError):
+        CUBE[index]
+    with pytest.raises(IndexError):
+        array_at(tmp_path / "a.h5", "cube")[index]
+
+
+@given(data=st.data(), shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=7))
+@settings(max_examples=300)
+def test_any_selection_is_a_box_and_an_index_into_it(data: st.DataObject, shape: tuple[int, ...]) -> None:
+    array = np.arange(int(np.prod(shape))).reshape(shape)
+    basic = hnp.basic_indices(shape, allow_newaxis=True)
+    advanced = hnp.integer_array_indices(shape) if shape and 0 not in shape else basic
+    index = data.draw(basic | advanced)
+    selection = select(index, shape)
+    box = array[tuple(slice(*edge) for edge in selection.box)]
+    assert all(0 <= start <= stop <= length for (start, stop), length in zip(selection.box, shape, strict=True))
+    assert same(np.asarray(box[selection.within]), np.asarray(array[index]))
+
+
+def test_it_looks_like_an_array(cube: LazyArray) -> None:
+    whole = np.asarray(cube)
+    assert whole.flags.c_contiguous
+    assert (cube.shape, cube.dtype, cube.ndim, cube.size, cube.nbytes, cube.itemsize) == (
+        (whole.shape, whole.dtype, whole.ndim, whole.size, whole.nbytes, whole.itemsize)
+    )
+    assert len(cube) == len(whole)
+    assert isinstance(cube, BlockSource)
+    assert same(cube.read(1, 3), whole[1:3])
+    assert [int(row.sum()) for row in cube] == [int(row.sum()) for row in whole]
+    assert whole[0, 0, 0] in cube
+    assert 1000 not in cube
+    assert "cube" in repr(cube)
+    assert repr(CUBE.dtype.name)[1:-1] in repr(cube)
+
+
+def test_it_computes_like_an_array(cube: LazyArray) -> None:
+    whole = np.asarray(cube)
+    assert same(cube + 1, whole + 1)
+    assert same(2.5 * cube - cube, 2.5 * whole - whole)
+    assert same(cube == whole, whole == whole)
+    assert same(np.add.reduce(cube, axis=1), np.add.reduce(whole, axis=1))
+    assert same(np.concatenate([cube, cube]), np.concatenate([whole, whole]))
+    assert cube.mean() == np.mean(cube) == whole.mean()
+    assert same(cube.astype("f4"), whole.astype("f4"))
+    assert same(cube.T, whole.T)
+    assert same(np.asarray(cube, dtype="f4"), whole.astype("f4"))
+    total = np.zeros_like(whole)
+    total += cube
+    assert same(total, whole)
+    with pytest.raises(AttributeError):
+        _ = cube.no_such_thing
+
+
+def test_it_cannot_be_written_to(cube: LazyArray) -> None:
+    with pytest.raises(TypeError, match="makes an array"):
+        cube[0] = 1
+    with pytest.raises(TypeError):
+        np.add(1, 1, out=cube)  # type: ignore[call-overload]
+    with pytest.raises(ValueError):
+        np.asarray(cube, copy=False)
+    changed = np.array(cube)
+    changed[0] = 5
+    assert not np.array_equal(changed, cube)
+
+
+def test_scalars(tmp_path: Path) -> None:
+    arrays = {"number": np.array(2.5), "index": np.array(3)}
+    store.write_tree(tmp_path / "a.h5", Group({name: Array(value) for name, value in arrays.items()}))
+    number, index = array_at(tmp_path / "a.h5", "number"), array_at(tmp_path / "a.h5", "index")
+    assert (float(number), int(number), complex(number), bool(number), number[()]) == (2.5, 2, 2.5, True, 2.5)
+    assert "xyzabc"[index] == "a"
+    with pytest.raises(TypeError):
+        len(number)
+    with pytest.raises(TypeError):
+        list(number)
+
+
+def test_short_text_is_read_at_once_and_long_text_on_access(tmp_path: Path) -> None:
+    short = np.array([["a", "ü"], ["", "long " * 100]], dtype=object)
+    long = np.array([f"µ {i}" for i in range(70_000)], dtype=object)
+    store.write_tree(tmp_path / "a.h5", Group({"short": Array(short), "long": Array(long)}))
+    members = store.read_tree(tmp_path / "a.h5", lazy=True).children
+    assert isinstance(members["short"].data, np.ndarray)  # type: ignore[union-attr]
+    assert same(members["short"].data, short)  # type: ignore[union-attr]
+    found = array_at(tmp_path / "a.h5", "long")
+    assert found[69_999] == "µ 69999"
+    assert found[5:7].tolist() == ["µ 5", "µ 6"]
+    assert same(found[...], long)
+
+
+def test_structured_arrays_give_their_fields(tmp_path: Path) -> None:
+    records = np.array([(1, 2.0), (3, 4.0)], [("a", "i4"), ("b", "f8")])
+    store.write_tree(tmp_path / "a.h5", Group({"records": Array(records)}))
+    found = array_at(tmp_path / "a.h5", "records")
+    assert same(found["a"], records["a"])
+    assert same(found[["b"]], records[["b"]])
+    assert found[1]["b"] == 4.0
+
+
+# ---------------------------------------------------------------- bounded reading
+
+
+def test_a_slice_reads_only_the_chunks_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.create_dataset("data", data=np.arange(10_000).reshape(100, 100), chunks=(10, 10), compression="gzip")
+    decoded = []
+    decode = lazy.Elements.read.__globals__["codecs"].decode
+    monkeypatch.setattr("h5burst.codecs.decode", lambda *args: (decoded.append(1), decode(*args))[1])
+    assert array_at(path, "data")[25, 33:52].tolist() == list(range(2533, 2552))
+    assert len(decoded) == 3
+
+
+def test_rows_of_a_large_dataset_take_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.create_dataset("huge", (1 << 40, 4), "f8", chunks=(1000, 4), maxshape=(None, 4))[5000] = 7
+    huge = array_at(path, "huge")
+    assert huge.nbytes == 1 << 45
+    assert huge[5000].tolist() == [7] * 4
+    assert huge[(1 << 39) : (1 << 39) + 3].sum() == 0
+    with pytest.raises(CorruptFileError, match="no memory holds"):
+        np.asarray(huge)
+
+
+# ---------------------------------------------------------------- groups
+
+
+def test_groups_are_read_when_they_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazy, "_MEMBERS_AHEAD", 0)
+    tree = Group({"a": Group({"b": Group({"c": Array(np.arange(3))}, {"x": 1})}), "d": Array(None)})
+    store.write_tree(tmp_path / "a.h5", tree)
+    opened: list[Any] = []
+    children = lazy.Reader.children
+
+    def counted(self: Any, *args: Any) -> Any:
+        opened.append(args[1])
+        return children(self, *args)
+
+    monkeypatch.setattr(lazy.Reader, "children", counted)
+    found = store.read_tree(tmp_path / "a.h5", lazy=True)
+    assert opened == []
+    assert list(found.children) == ["a", "d"]
+    assert opened == [()]
+    assert found["a/b"].attrs == {"x": 1}
+    assert opened == [(), ("a",)]
+    assert found["a/b/c"].data.sum() == 3  # type: ignore[union-attr]
+    assert opened == [(), ("a",), ("a", "b")]
+
+
+def test_members_of_a_lazy_group_behave_like_a_dict(tmp_path: Path) -> None:
+    store.write_tree(tmp_path / "a.h5", Group({name: Group(attrs={"name": name}) for name in "abc"}))
+
+    def members() -> dict[str, Any]:
+        return store.read_tree(tmp_path / "a.h5", lazy=True).children
+
+    plain = {name: Group({}, {"name": name}) for name in "abc"}
+    assert isinstance(members(), dict)
+    assert len(members()) == 3
+    assert list(members()) == list(reversed(list(reversed(members())))) == ["a", "b", "c"]
+    assert members() == plain
+    assert plain == members()
+    assert dict(members()) == {**members()} == members().copy() == members() | {} == {} | members() == plain
+    assert "b" in members()
+    assert members().get("z") is None
+    assert members().pop("c").attrs == {"name": "c"}
+    assert members().popitem()[0] == "c"
+    assert list(members().items()) == list(plain.items())
+    assert repr(members()) == repr(plain)
+    changed = members()
+    changed["d"] = Array(np.arange(3))
+    del changed["a"]
+    assert list(changed) == ["b", "c", "d"]
+    changed |= {"e": Group()}
+    changed.update(f=Group())
+    assert changed.setdefault("e", Group({"x": Group()})).children == {}
+    assert list(changed.keys()) == ["b", "c", "d", "e", "f"]
+    changed.clear()
+    assert not changed
+    assert pickle.loads(pickle.dumps(members())) == plain  # noqa: S301
+    assert copy.deepcopy(members()) == plain
+
+
+def test_a_lazy_tree_is_written_without_reading_it_whole(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(size=(3000, 100))
+    tree = Group({"data": Array(data, {"unit": "µV"}, Storage("gzip")), "text": Array(np.array(["ü"], dtype=object))})
+    store.write_tree(tmp_path / "a.h5", tree)
+    store.write_tree(tmp_path / "b.h5", store.read_tree(tmp_path / "a.h5", lazy=True))
+    found = store.read_tree(tmp_path / "b.h5")
+    assert np.array_equal(found["data"].data, data)  # type: ignore[union-attr]
+    assert found["data"].attrs == {"unit": "µV"}
+    assert found["text"].data.tolist() == ["ü"]  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------- threads, processes, changed files
+
+
+def test_threads_may_share_a_tree(tmp_path: Path) -> None:
+    groups = {f"{i}": Group({f"{j}": Array(np.full(5000, i * j)) for j in range(5)}) for i in range(40)}
+    store.write_tree(tmp_path / "a.h5", Group(groups), storage=Storage("gzip"))
+    for _ in range(3):
+        tree = store.read_tree(tmp_path / "a.h5", lazy=True)
+        start = threading.Barrier(8)
+
+        def total(_: int, tree: Group = tree, start: threading.Barrier = start) -> int:
+            start.wait()
+            return sum(int(node.data.sum()) for _, node in tree.walk() if isinstance(node, Array))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(total, range(8))) == {5000 * sum(range(40)) * sum(range(5))}
+
+
+def _sum(array: Any) -> int:
+    return int(np.asarray(array).sum())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_reads_on(tmp_path: Path) -> None:
+    store.write_tree(tmp_path / "a.h5", Group({"data": Array(np.arange(300_000))}), storage=Storage("gzip"))
+    array = array_at(tmp_path / "a.h5", "data")
+    expected = _sum(array)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(_sum, [array, array[:]]) == [expected] * 2
+    assert _sum(array) == expected
+
+
+def test_arrays_are_pickled_by_path(cube: LazyArray) -> None:
+    pickled = pickle.dumps(cube)
+    assert len(pickled) < 1000
+    found = pickle.loads(pickled)  # noqa: S301
+    assert same(found[...], cube[...])
+    assert isinstance(copy.deepcopy(cube), LazyArray)
+
+
+def test_the_working_folder_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write_tree(tmp_path / "a.h5", Group({"data": Array(np.arange(3))}))
+    monkeypatch.chdir(tmp_path)
+    tree = store.read_tree("a.h5", lazy=True)
+    monkeypatch.chdir("/")
+    assert tree["data"].data.tolist() == [0, 1, 2]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["replaced", "edited", "removed"])
+def test_a_changed_file_is_never_read_as_the_old_one(cube: LazyArray, kind: str) -> None:
+    tree = store.read_tree(cube.path, lazy=True)
+    if kind == "replaced":
+        store.write_tree(cube.path, Group({"cube": Array(np.zeros(cube.shape))}), overwrite=True)
+    elif kind == "edited":
+        with h5py.File(cube.path, "r+") as file:
+            file["cube"].attrs["x"] = 1
+    else:
+        os.unlink(cube.path)
+    with pytest.raises(StaleFileError, match="changed"):
+        cube[0]
+    with pytest.raises(StaleFileError, match="changed"):
+        list(tree.children)

@@ -1,0 +1,62 @@
+"""The garbage collector is held back, and let go again."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group
+from h5burst.runtime.gc_pause import collection_paused
+from h5burst.store import read_tree, write_tree
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_as_it_was_afterwards(enabled: bool) -> None:
+    @collection_paused()
+    def inside(error: Exception | None) -> bool:
+        if error:
+            raise error
+        return gc.isenabled()
+
+    try:
+        (gc.enable if enabled else gc.disable)()
+        assert inside(None) is False
+        assert inside(None) is False
+        assert gc.isenabled() is enabled
+        with pytest.raises(KeyError):
+            inside(KeyError("x"))
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+
+
+def test_a_load_that_fails_leaves_the_collector_on(tmp_path: Path) -> None:
+    write_tree(tmp_path / "a.h5", Group({"x": Array(np.arange(100_000))}))
+    raw = bytearray((tmp_path / "a.h5").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / "a.h5").write_bytes(raw)
+    with pytest.raises(CorruptFileError):
+        read_tree(tmp_path / "a.h5")
+    assert gc.isenabled()
+
+
+def test_no_collection_while_a_tree_is_read(tmp_path: Path) -> None:
+    many = Group({str(number): Group({"x": Array(np.arange(3))}) for number in range(5000)})
+    write_tree(tmp_path / "a.h5", many)
+    collections = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            collections.append(info["generation"])
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        read_tree(tmp_path / "a.h5")
+    finally:
+        gc.callbacks.remove(note)
+    assert len(collections) <= 2

@@ -1,0 +1,379 @@
+"""Files that appear whole or not at all, one writer at a time, with errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h5burst import store
+from h5burst.model.tree import Array, Group
+from h5burst.runtime import durable
+from h5burst.runtime.durable import replacing, temporary_name
+from h5burst.write import native, sink
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and locks")
+TREE = Group({"x": Array(np.arange(100_000))})
+
+
+def others(path: Path) -> list[str]:
+    """The names beside `path` in its folder."""
+    return sorted(name for name in os.listdir(path.parent) if name != path.name)
+
+
+def write(path: Path, text: str, *, overwrite: bool = True) -> None:
+    with replacing(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text)
+
+
+def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.h5"
+    with replacing(path, overwrite=False) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+    assert path.read_text() == "whole"
+    assert others(path) == []
+
+
+def test_an_existing_file_is_refused_without_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    with pytest.raises(FileExistsError, match=r"a\.h5"):
+        write(path, "new", overwrite=False)
+    assert path.read_text() == "old"
+
+
+def test_an_error_in_the_block_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replacing(path, overwrite=True) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert path.read_text() == "old"
+    assert others(path) == []
+
+
+def test_the_next_save_clears_what_a_crash_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    (tmp_path / temporary_name("a.h5")).write_text("left by a crash")
+    with replacing(path, overwrite=False) as temporary:
+        assert temporary.read_text() == ""
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert others(path) == []
+
+
+def test_a_name_too_long_for_a_suffix_still_works(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 125 + ".h5")
+    write(path, "whole")
+    assert path.read_text() == "whole"
+
+
+@posix
+def test_permissions_of_the_replaced_file_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    path.chmod(0o640)
+    write(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@posix
+def test_a_new_file_follows_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "a.h5", "new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.h5").stat().st_mode & 0o777 == 0o640
+
+
+@posix
+def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "real.h5", tmp_path / "link.h5"
+    target.write_text("old")
+    link.symlink_to(target)
+    write(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert others(target) == []
+
+
+@posix
+def test_a_dangling_link_gets_its_target(tmp_path: Path) -> None:
+    link = tmp_path / "link.h5"
+    link.symlink_to(tmp_path / "real.h5")
+    write(link, "new")
+    assert link.is_symlink()
+    assert (tmp_path / "real.h5").read_text() == "new"
+
+
+# ---------------------------------------------------------------- one writer a file
+
+
+@posix
+def test_a_file_open_for_writing_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    store.write_tree(path, TREE)
+    with store.open_file(path, "r+"), pytest.raises(BlockingIOError, match=r"has it open.*a\.h5"):
+        store.write_tree(path, Group(), overwrite=True)
+    assert "x" in store.read_tree(path)
+    assert others(path) == []
+
+
+@posix
+def test_a_file_open_for_reading_is_replaced_and_the_reader_keeps_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    store.write_tree(path, TREE)
+    with store.open_file(path, "r") as reader:
+        store.write_tree(path, Group({"y": Array(np.arange(3))}), overwrite=True)
+        assert reader["x"][5] == 5
+    assert "y" in store.read_tree(path)
+
+
+@posix
+def test_nobody_writes_the_old_file_while_it_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    store.write_tree(path, TREE)
+    with replacing(path, overwrite=True) as temporary:
+        temporary.write_text("new")
+        with pytest.raises(OSError, match=r"a\.h5"):
+            store.open_file(path, "r+")
+    assert path.read_text() == "new"
+
+
+@posix
+def test_a_second_save_at_the_same_time_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with replacing(path, overwrite=False) as temporary:
+        temporary.write_text("first")
+        with pytest.raises(BlockingIOError, match=r"has it open.*a\.h5"):
+            write(path, "second")
+        assert temporary.read_text() == "first"
+    assert path.read_text() == "first"
+
+
+@posix
+def test_a_save_in_another_process_is_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    script = (
+        "import sys; from pathlib import Path; from h5burst.runtime.durable import replacing\n"
+        "with replacing(Path(sys.argv[1]), overwrite=False) as temporary:\n"
+        "    temporary.write_text('theirs'); print('ready', flush=True); sys.stdin.readline()\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline().strip() == b"ready"
+    with pytest.raises(BlockingIOError):
+        write(path, "ours")
+    child.communicate(b"\n", timeout=60)
+    assert path.read_text() == "theirs"
+    write(path, "ours")
+    assert path.read_text() == "ours"
+
+
+@posix
+def test_many_savers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write(path, "0" * 1000)
+    refused: list[OSError] = []
+
+    def save(number: int) -> None:
+        for _ in range(30):
+            try:
+                write(path, str(number) * 1000)
+            except BlockingIOError as error:
+                refused.append(error)
+            assert len(set(path.read_text())) == 1
+
+    savers = [threading.Thread(target=save, args=(number,)) for number in range(4)]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join()
+    assert len(set(path.read_text())) == 1
+    assert len(path.read_text()) == 1000
+    assert others(path) == []
+
+
+def test_locks_can_be_switched_off_as_hdf5s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    path = tmp_path / "a.h5"
+    (tmp_path / temporary_name("a.h5")).write_text("left by a crash")
+    write(path, "whole")
+    assert path.read_text() == "whole"
+    assert others(path) == []
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):
+        write(tmp_path, "new")
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match=r"file") as caught:
+        write(tmp_path / "file" / "a.h5", "new")
+    assert caught.value.errno in (errno.ENOTDIR, errno.EEXIST)
+
+
+def _as_nobody(action: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a save as a user without rights."""
+    script = (
+        "import os, sys; from pathlib import Path; import h5burst.runtime.durable as d\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"try:\n    {action}\n"
+        "except OSError as error: print(type(error).__name__, error)\n"
+    )
+    return subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+
+
+needs_root = pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs root to drop rights")
+SAVE = "with d.replacing(Path(sys.argv[1]), overwrite=True) as t: t.write_text('new')"
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_missing_rights_are_said(tmp_path: Path, what: str) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    if what == "file":
+        tmp_path.chmod(0o777)
+        path.chmod(0o644)
+    done = _as_nobody(SAVE, path)
+    assert done.stdout.startswith("PermissionError")
+    assert "check the rights" in done.stdout
+    assert str(path) in done.stdout
+    assert path.read_text() == "old"
+    assert others(path) == []
+
+
+def _limited(limit: int, path: Path) -> subprocess.CompletedProcess[str]:
+    """Save a tree in a process whose files may not grow beyond a limit."""
+    script = (
+        "import resource, sys; import numpy as np; from h5burst import store; from h5burst.model.tree import Array, Group\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "tree = Group({str(i): Array(np.arange(20_000)) for i in range(20)})\n"
+        "try: store.write_tree(sys.argv[1], tree, overwrite=True)\n"
+        "except OSError as error: print(type(error).__name__, error)\n"
+    )
+    return subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+
+
+@posix
+@pytest.mark.parametrize("limit", [0, 1000, 500_000])
+def test_a_file_that_may_not_grow_is_said(tmp_path: Path, limit: int) -> None:
+    path = tmp_path / "a.h5"
+    store.write_tree(path, TREE)
+    done = _limited(limit, path)
+    assert "the limit of this process" in done.stdout
+    assert str(path) in done.stdout
+    assert "x" in store.read_tree(path)
+    assert others(path) == []
+
+
+@needs_root
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("this place permits no mount")
+    try:
+        path = disk / "a.h5"
+        store.write_tree(path, Group({"x": Array(np.arange(1000))}))
+        with pytest.raises(OSError, match=r"the disk is full.*a\.h5") as caught:
+            store.write_tree(path, Group({"x": Array(np.arange(1_000_000))}), overwrite=True)
+        assert caught.value.errno == errno.ENOSPC
+        assert np.array_equal(store.read_tree(path)["x"].data, np.arange(1000))
+        assert others(path) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_an_error_about_another_file_keeps_its_words(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="source") as caught, replacing(tmp_path / "a.h5", overwrite=False):
+        (tmp_path / "source").read_bytes()
+    assert caught.value.filename == str(tmp_path / "source")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such file.*missing\.h5"):
+        store.open_file(tmp_path / "missing.h5")
+
+
+@posix
+def test_a_locked_file_is_named(tmp_path: Path) -> None:
+    import fcntl
+
+    path = tmp_path / "a.h5"
+    store.write_tree(path, TREE)
+    with open(path, "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match=r"close it there first.*a\.h5"):
+            store.open_file(path, "r")
+
+
+@posix
+def test_a_file_whose_writer_was_killed_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    script = (
+        "import os, sys; import numpy as np; from h5burst import store; from h5burst.model.tree import Array\n"
+        "f = store.open_file(sys.argv[1], 'a'); store.graft(f, ('x',), Array(np.arange(10))); f.flush()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, path], check=False)
+    with pytest.raises(OSError, match=r"a\.h5: its last writer was interrupted"):
+        store.open_file(path, "r+")
+
+
+def test_error_numbers_are_found_in_the_words_of_libhdf5() -> None:
+    assert (
+        durable.error_number(OSError("Unable to write (errno = 28, error message = 'No space left on device')")) == 28
+    )
+    assert durable.error_number(RuntimeError("Unable to close")) is None
+    assert durable.error_number(OSError(errno.EIO, "x")) == errno.EIO
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="Linux lets a file's bytes go to disk early")
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_disk_takes_bytes_while_others_are_made(
+    refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def advise(descriptor: int, start: int, length: int, advice: int) -> None:
+        asked.append((start, length))
+        if refused:
+            raise OSError(22, "not here")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    values = np.arange(4_000_000)
+    store.write_tree(tmp_path / "a.h5", Group({"x": Array(values)}))
+    assert asked[0][0] == 0
+    assert all(start + length == following for (start, length), (following, _) in pairwise(asked))
+    assert sum(length for _, length in asked) > values.nbytes - 2 * sink.FLUSHED_BYTES
+    np.testing.assert_array_equal(store.read_tree(tmp_path / "a.h5")["x"].data, values)
+    asked.clear()
+    native.write(tmp_path / "b.h5", Group({"x": Array(values)}))
+    assert not asked

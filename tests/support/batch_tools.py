@@ -1,0 +1,80 @@
+"""What the tests of batches share: comparing files, running the command, workers that hang."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h5burst.model.tree import Array, Group
+from h5burst.store import read_tree
+from hdmea.batch.run import BatchResult
+
+TIME_STAMPS = {"created_at", "updated_at", "saved_at", "extracted_at", "stage1_timestamp"}
+
+needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a worker that hangs is made with a FIFO")
+
+
+def same_trees(one: Path, other: Path) -> bool:
+    """Whether two files hold the same, time stamps aside."""
+    nodes = [dict(read_tree(path).walk()) for path in (one, other)]
+    return nodes[0].keys() == nodes[1].keys() and all(same_node(nodes[0][path], nodes[1][path]) for path in nodes[0])
+
+
+def same_node(one: Array | Group, other: Array | Group) -> bool:
+    attrs = [{k: v for k, v in node.attrs.items() if k not in TIME_STAMPS} for node in (one, other)]
+    if type(one) is not type(other) or attrs[0].keys() != attrs[1].keys():
+        return False
+    if not all(np.array_equal(attrs[0][name], attrs[1][name]) for name in attrs[0]):
+        return False
+    if isinstance(one, Array) and isinstance(other, Array):
+        if one.data is None or other.data is None:
+            return one.data is other.data
+        return one.data.dtype == other.data.dtype and bool(np.array_equal(one.data, other.data))
+    return True
+
+
+def statuses(result: BatchResult) -> list[str]:
+    return [outcome.status.value for outcome in result.outcomes]
+
+
+def command(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    code = "import sys; from hdmea.cli import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "batch", *map(str, arguments)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "gave up waiting"
+        time.sleep(0.05)
+
+
+def add_hanging(manifest: Path, name: str = "hangs") -> Path:
+    """A recording whose worker waits for ever to read its spikes."""
+    fifo = manifest.parent / f"{name}.h5"
+    os.mkfifo(fifo)
+    with open(manifest, "a", encoding="utf-8") as stream:
+        stream.write(f"{fifo.name},{name}\n")
+    return fifo
+
+
+def holder(output: Path, name: str) -> int | None:
+    """The process that works on a recording, as its lock says."""
+    try:
+        return int(json.loads((output / f".{name}.lock").read_text())["pid"])
+    except (OSError, ValueError):
+        return None
