@@ -1,0 +1,138 @@
+"""Least squares of surfaces and of robust polynomials: what is checked before the compiled fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from h5burst._ext import fits as _ext
+from hdmea.geometry.robust import TUKEY, Floats
+
+
+class Surface(IntEnum):
+    """Surfaces that can be fitted, and their parameters in order. Angles in radians, from x towards y.
+
+    ROUND_GAUSSIAN: A, x, y, ln σ: A·exp(−d²/2σ²).
+    MONOPOLE: A, x, y, ln σ: A·(1 + d²/(1.6σ)²)^−1.5, about the field of a point source over a plane of electrodes.
+    GAUSSIAN: A, x, y, ln σ₁, ln σ₂, θ: σ₁ along the angle θ, σ₂ across it.
+    GAUSSIAN_ON_OFFSET: the same, and a constant.
+    GAUSSIANS_DIFFERENCE: as GAUSSIAN, k, ln q: A·(centre − k·surround), the surround q times as wide.
+    """
+
+    ROUND_GAUSSIAN = 0
+    MONOPOLE = 1
+    GAUSSIAN = 2
+    GAUSSIAN_ON_OFFSET = 3
+    GAUSSIANS_DIFFERENCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceFit:
+    """parameters in the order of `Surface`; squares: sum of squared residuals of `points` values.
+
+    errors: standard errors of the parameters from the residuals' variance, 0 for one that the data do not see.
+    """
+
+    parameters: Floats
+    squares: float
+    converged: bool
+    errors: Floats
+    points: int
+
+
+def fit_surface(
+    surface: Surface,
+    x: ArrayLike,
+    y: ArrayLike,
+    values: ArrayLike,
+    start: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    most_steps: int = 40,
+    tolerance: float = 1e-6,
+) -> SurfaceFit:
+    """The surface with least squares to `values` at the places (x, y), by Levenberg-Marquardt (Marquardt 1963).
+
+    Parameters
+    ----------
+    x, y, values
+        (points,) finite floats; at least as many as parameters.
+    start, low, high
+        (parameters,) first guess, moved into the bounds, and the bounds. A step that would leave them ends there.
+    most_steps
+        Accepted steps until the fit counts as not converged.
+    tolerance
+        Converged where no parameter moves by more than this part of itself (+ 0.001), or where the squares fall by
+        less than 1e-8 of themselves.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, too few points, or a value that is not finite.
+    """
+    points = [np.ascontiguousarray(part, np.float64).ravel() for part in (x, y, values)]
+    size = _ext.PARAMETERS[surface]
+    begin, lower, upper = (np.array(part, np.float64) for part in (start, low, high))
+    if not (points[0].size == points[1].size == points[2].size >= size):
+        raise ValueError(f"{surface.name} needs x, y and values of one length, at least {size}")
+    if not begin.shape == lower.shape == upper.shape == (size,):
+        raise ValueError(f"{surface.name} has {size} parameters: start, low and high must have as many")
+    if not (np.isfinite(points[2]).all() and np.isfinite(begin).all()):
+        raise ValueError(f"{surface.name}: values and start must be finite")
+    parameters = np.clip(begin, lower, upper)
+    normal = np.empty((size, size))
+    squares, converged = _ext.fit_surface(
+        surface, *points, parameters, lower, upper, most_steps, tolerance, normal
+    )
+    return SurfaceFit(parameters, squares, converged, _errors(normal, squares, points[0].size), points[0].size)
+
+
+def _errors(normal: Floats, squares: float, points: int) -> Floats:
+    scales = np.sqrt(np.maximum(np.diag(normal), 1e-300))  # so that no unit of a parameter makes it look singular
+    inverse = np.linalg.pinv(normal / np.outer(scales, scales), hermitian=True)
+    variance = np.maximum(np.diag(inverse), 0) * squares / max(points - len(normal), 1)
+    errors: Floats = np.sqrt(variance) / scales
+    return errors
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomial:
+    """coefficients: the lowest power first; robust: (points,) Tukey's weights times those given before."""
+
+    coefficients: Floats
+    robust: Floats
+
+
+def fit_polynomial(
+    u: NDArray[Any],
+    v: NDArray[Any],
+    weights: NDArray[Any],
+    degree: int,
+    *,
+    least_scale: float,
+    prior: NDArray[Any] | None = None,
+    rounds: int = 6,
+) -> Polynomial | None:
+    """v(u) by iteratively reweighted least squares (Tukey's biweight, 4.685 times 1.4826 · MAD); None where singular.
+
+    Parameters
+    ----------
+    u, v, weights
+        (points,) floats, at least one.
+    least_scale
+        Residuals' scale is at least this, in the unit of v.
+    prior
+        (points,) weights in [0, 1] to begin with, for example the robust weights of another fit.
+    """
+    parts = [np.ascontiguousarray(part, np.float64) for part in (u, v, weights)]
+    begin = np.ones(len(parts[0])) if prior is None else np.ascontiguousarray(prior, np.float64)
+    if not len(parts[0]) == len(parts[1]) == len(parts[2]) == len(begin) > 0:
+        raise ValueError("u, v, weights and prior must have one length, at least 1")
+    coefficients, robust = np.zeros(degree + 1), np.empty(len(begin))
+    done = _ext.fit_polynomial(*parts, begin, TUKEY, least_scale, rounds, coefficients, robust)
+    return Polynomial(coefficients, robust) if done else None

@@ -1,0 +1,254 @@
+"""Where a cell's soma lies on the chip: a surface fitted to the amplitudes of its spike around the largest.
+
+The extracellular potential of a soma is a deep trough that falls off with distance; its amplitude on the electrodes
+around says where the soma lies to a few hundredths of an electrode's distance, where the place of the largest is
+rounded to whole electrodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdmea.geometry.electrical_image import CleanImage, Image, ImageScale, clean_image
+from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface
+from hdmea.geometry.robust import Bools, Floats
+
+NAN = float("nan")
+GAUSSIAN_WIDTH = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum, of σ
+MONOPOLE_WIDTH = 2 * 1.6 * np.sqrt(2 ** (2 / 3) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SomaLimits:
+    """least_z: of the trough. trough_ms: from the spike, where the trough is looked for. waveform_ms: about the trough.
+    half_width: electrodes to each side of the peak that are fitted; weak: part of the peak's amplitude from which an
+    electrode counts for the waveform; most_offset: of the centre from the peak, in electrodes; sigma: bounds of the
+    width, in electrodes; fewest: good electrodes in the window."""
+
+    least_z: float = 6.0
+    trough_ms: tuple[float, float] = (-0.2, 0.3)
+    waveform_ms: float = 0.3
+    half_width: int = 3
+    weak: float = 0.2
+    most_offset: float = 1.5
+    sigma: tuple[float, float] = (0.2, 6.0)
+    fewest: int = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SomaGeometry:
+    """A soma on the chip; rows and columns count electrodes from 0. Without one all but `z` is NaN, False or empty.
+
+    center_row, center_col: of the fitted surface; …_se: standard errors; …_um: in micrometres from the centre of
+    electrode (0, 0). peak_row, peak_col: the electrode with the deepest trough. size_x, size_y: columns and rows that
+    the connected electrodes around it span which reach half its trough. sigma: of the fit, in electrodes;
+    equivalent_diameter: the fit's full width at half maximum, area: of the circle so wide; in electrodes, and …_um,
+    …_um2. amplitude: of the fit, the image's unit. model: "gaussian" or "monopole". r_squared: of the fit.
+    trough_sample: of the peak electrode's trough (a parabola through its three lowest samples), trough_ms: from the
+    spike. z: the trough over the typical noise. near_bad: one of the peak's eight neighbours is bad or missing from
+    the fit. n_bad: bad electrodes. diff_map: (rows, columns) highest minus lowest sample, 0 where bad. reason: why
+    there is no position.
+    """
+
+    z: float
+    center_row: float = NAN
+    center_col: float = NAN
+    center_row_se: float = NAN
+    center_col_se: float = NAN
+    center_row_um: float = NAN
+    center_col_um: float = NAN
+    peak_row: float = NAN
+    peak_col: float = NAN
+    size_x: float = NAN
+    size_y: float = NAN
+    sigma: float = NAN
+    sigma_um: float = NAN
+    equivalent_diameter: float = NAN
+    equivalent_diameter_um: float = NAN
+    area: float = NAN
+    area_um2: float = NAN
+    amplitude: float = NAN
+    model: str = ""
+    r_squared: float = NAN
+    trough_sample: float = NAN
+    trough_ms: float = NAN
+    near_bad: bool = False
+    n_bad: int = 0
+    diff_map: Image = field(repr=False)
+    reason: str = ""
+
+    @property
+    def found(self) -> bool:
+        return not self.reason
+
+
+def soma_geometry(
+    image: NDArray[Any] | CleanImage, scale: ImageScale | None = None, limits: SomaLimits | None = None
+) -> SomaGeometry:
+    """Find and fit a soma.
+
+    Parameters
+    ----------
+    image
+        (samples, rows, columns), or what `clean_image` made of one.
+    scale
+        Of an image that is not clean yet.
+
+    Returns
+    -------
+    SomaGeometry
+        All NaN, with its reason, where the window is shorter than −0.5 … 2 ms, z < `least_z`, fewer than `fewest`
+        good electrodes lie around the peak, or the fit does not converge.
+
+    Raises
+    ------
+    ValueError
+        `scale` is missing, or as in `clean_image`.
+    """
+    limits = limits or SomaLimits()
+    clean = image if isinstance(image, CleanImage) else clean_image(image, _given(scale))
+    if clean.reason:
+        return _nothing(clean.reason, NAN, clean)
+    first, troughs = _troughs(clean, limits)
+    row, column = (int(i) for i in np.unravel_index(troughs.argmax(), troughs.shape))
+    z = float(troughs[row, column]) / clean.typical_noise if clean.typical_noise > 0 else NAN
+    if not z >= limits.least_z:
+        return _nothing(f"z {z:.2f} of the trough is below {limits.least_z:g}", z, clean)
+    last = clean.scale.spike_sample + clean.scale.samples(limits.trough_ms[1])
+    trough = first + int(clean.traces[first : last + 1, row, column].argmin())
+    found = _fitted(clean, row, column, trough, limits)
+    if isinstance(found, str):
+        return _nothing(found, z, clean)
+    diff_map = np.where(clean.bad, np.float32(0), np.ptp(clean.traces, axis=0))
+    return _geometry(clean, found, troughs, (row, column, trough), z, diff_map)
+
+
+def _given(scale: ImageScale | None) -> ImageScale:
+    if scale is None:
+        raise ValueError("scale is needed with an image that clean_image has not seen")
+    return scale
+
+
+def _nothing(reason: str, z: float, clean: CleanImage) -> SomaGeometry:
+    empty = np.full(clean.bad.shape, np.nan, np.float32)
+    return SomaGeometry(z=z, n_bad=int(clean.bad.sum()), diff_map=empty, reason=reason)
+
+
+def _troughs(clean: CleanImage, limits: SomaLimits) -> tuple[int, Image]:
+    """First sample of the window around the spike, and the depth of each good electrode's trough in it."""
+    first, last = (clean.scale.spike_sample + clean.scale.samples(ms) for ms in limits.trough_ms)
+    first = max(first, 0)
+    depths = -clean.traces[first : last + 1].min(axis=0)
+    return first, np.where(clean.bad, np.float32(0), depths)
+
+
+def _amplitudes(
+    clean: CleanImage, row: int, column: int, trough: int, limits: SomaLimits
+) -> tuple[Floats, Floats, Floats]:
+    """Columns, rows and amplitudes of the good electrodes around the peak: how much of the spike's waveform they see."""
+    reach = clean.scale.samples(limits.waveform_ms)
+    rows, columns = (
+        slice(max(at - limits.half_width, 0), at + limits.half_width + 1) for at in (row, column)
+    )
+    window = clean.traces[max(trough - reach, 0) : trough + reach + 1, rows, columns].astype(np.float64)
+    good = ~clean.bad[rows, columns]
+    peak = row - rows.start, column - columns.start
+    waveform = window[:, peak[0], peak[1]]
+    for _ in range(2):
+        share = np.tensordot(waveform, window, 1) / (waveform @ waveform)
+        weights = share * good * (share > limits.weak * share[peak])
+        waveform = np.tensordot(window, weights, ([1, 2], [0, 1])) / (weights**2).sum()
+    amplitudes = np.tensordot(waveform, window, 1) / (waveform @ waveform) * -waveform.min()
+    y, x = np.nonzero(good)
+    return (x + columns.start).astype(np.float64), (y + rows.start).astype(np.float64), amplitudes[good]
+
+
+def _fitted(
+    clean: CleanImage, row: int, column: int, trough: int, limits: SomaLimits
+) -> tuple[str, SurfaceFit, float] | str:
+    """Name, fit and r² of the better of both models, or why there is none."""
+    x, y, amplitudes = _amplitudes(clean, row, column, trough, limits)
+    if len(x) < limits.fewest:
+        return f"{len(x)} good electrodes around the peak, at least {limits.fewest} are needed"
+    start = [amplitudes.max(), column, row, np.log(0.8)]
+    reach, sigma = limits.most_offset, np.log(limits.sigma)
+    low, high = [0, column - reach, row - reach, sigma[0]], [np.inf, column + reach, row + reach, sigma[1]]
+    fits = {
+        name: fit_surface(surface, x, y, amplitudes, start, low, high)
+        for name, surface in (("gaussian", Surface.ROUND_GAUSSIAN), ("monopole", Surface.MONOPOLE))
+    }
+    name = min(fits, key=lambda one: fits[one].squares)
+    if not fits[name].converged:
+        return "the fit of the amplitudes did not converge"
+    about_mean = float(((amplitudes - amplitudes.mean()) ** 2).sum())
+    return name, fits[name], 1 - fits[name].squares / about_mean if about_mean > 0 else NAN
+
+
+def _extent(troughs: Image, row: int, column: int) -> tuple[int, int]:
+    """Rows and columns that the electrodes span which reach half the peak and are connected with it."""
+    from scipy.ndimage import label
+
+    parts, _ = label(troughs >= 0.5 * troughs[row, column])
+    rows, columns = np.nonzero(parts == parts[row, column])
+    return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+
+
+def _near_bad(bad: Bools, row: int, column: int) -> bool:
+    return bool(bad[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].any())
+
+
+def _sub_sample(trace: NDArray[Any], at: int) -> float:
+    """The place of the extremum of a parabola through the sample and its neighbours."""
+    if not 0 < at < len(trace) - 1:
+        return float(at)
+    before, here, after = (float(trace[at + step]) for step in (-1, 0, 1))
+    curvature = before - 2 * here + after
+    return at + 0.5 * (before - after) / curvature if curvature else float(at)
+
+
+def _geometry(
+    clean: CleanImage,
+    found: tuple[str, SurfaceFit, float],
+    troughs: Image,
+    peak: tuple[int, int, int],
+    z: float,
+    diff_map: Image,
+) -> SomaGeometry:
+    model, fit, r_squared = found
+    row, column, trough = peak
+    amplitude, x, y, log_sigma = fit.parameters.tolist()
+    sigma, pitch = float(np.exp(log_sigma)), clean.scale.pitch_um
+    width = float(MONOPOLE_WIDTH if model == "monopole" else GAUSSIAN_WIDTH) * sigma
+    trough_sample = _sub_sample(clean.traces[:, row, column], trough)
+    size_y, size_x = _extent(troughs, row, column)
+    return SomaGeometry(
+        z=z,
+        center_row=y,
+        center_col=x,
+        center_row_se=float(fit.errors[2]),
+        center_col_se=float(fit.errors[1]),
+        center_row_um=y * pitch,
+        center_col_um=x * pitch,
+        peak_row=row,
+        peak_col=column,
+        size_x=size_x,
+        size_y=size_y,
+        sigma=sigma,
+        sigma_um=sigma * pitch,
+        equivalent_diameter=width,
+        equivalent_diameter_um=width * pitch,
+        area=np.pi / 4 * width**2,
+        area_um2=np.pi / 4 * (width * pitch) ** 2,
+        amplitude=amplitude,
+        model=model,
+        r_squared=r_squared,
+        trough_sample=trough_sample,
+        trough_ms=(trough_sample - clean.scale.spike_sample) / clean.scale.samples_per_ms,
+        near_bad=_near_bad(clean.bad, row, column),
+        n_bad=int(clean.bad.sum()),
+        diff_map=diff_map,
+    )
