@@ -23,8 +23,8 @@ from hdmea.geometry.electrical_image import (
     clean_image,
     filtered_in_time,
 )
-from hdmea.geometry.least_squares import Polynomial, fit_polynomial
-from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats, masked_median
+from hdmea.geometry.least_squares import fit_polynomial
+from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats
 from hdmea.geometry.soma import SomaGeometry, soma_geometry
 
 NAN = float("nan")
@@ -186,10 +186,9 @@ def wave_image(clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> Ima
     scale, shape = clean.scale, clean.bad.shape
     row, column = int(soma.peak_row), int(soma.peak_col)
     trough = _trough_sample(clean, soma)
-    waveform = clean.traces[max(trough - scale.samples(0.3), 0) : trough + scale.samples(1.3), row, column]
-    first = max(trough - scale.samples(0.3), 0)
-    window = clean.traces[first : first + len(waveform)].reshape(len(waveform), -1)
-    share = (waveform @ window) / np.float32(waveform @ waveform)
+    window = clean.traces[max(trough - scale.samples(0.3), 0) : trough + scale.samples(1.3)]
+    waveform, window = window[:, row, column], window.reshape(len(window), -1)
+    share = np.einsum("t,te->e", waveform, window) / np.einsum("t,t->", waveform, waveform)  # no threads of its own
     rows, columns = np.indices(shape)
     ring = np.rint(np.hypot(rows - soma.center_row, columns - soma.center_col)).astype(np.int64).ravel()
     fields = _ring_medians(share.astype(np.float64), ring, ~clean.bad.ravel())[ring]
@@ -202,7 +201,9 @@ def wave_image(clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> Ima
     gain = np.zeros(noise.size, np.float32)
     gain[good] = 1 / noise[good]
     waves = filtered_in_time(traces, _wave_weights(len(traces), scale.samples_per_ms), gain)
-    spread = MAD_TO_SD * float(np.median(np.abs(waves[_quiet_samples(len(traces), scale)].reshape(-1, good.size)[:, good])))
+    spread = MAD_TO_SD * float(
+        np.median(np.abs(waves[_quiet_samples(len(traces), scale)].reshape(-1, good.size)[:, good]))
+    )
     return waves / np.float32(spread) if spread > 0 else None
 
 
@@ -270,16 +271,16 @@ class _Search:
 class _Path:
     """Along a ray's axis u and across it: lateral offset (polynomial in u), time (line in u), and the inliers.
 
-    u, across, t, weight: of the electrodes that were fitted, robust their weights in the line of time; lateral their
-    weights in the curve.
+    u, across, t, weight: of the electrodes that were fitted; robust: their robust weights in the line of time. end:
+    the last inlier's u before a long gap.
     """
 
     angle: float
     curve: Floats
     line: Floats
-    slope_se: float
     u: Floats
     across: Floats
+    t: Floats
     weight: Floats
     robust: Floats
     end: float
@@ -382,9 +383,7 @@ def _peaks(waves: Image, expected: Floats, tolerance: float) -> tuple[Floats, Fl
     return np.where(np.abs(peak - expected) < tolerance - 0.5, t, np.nan), height
 
 
-def _fit_path(
-    theta: float, u: Floats, across: Floats, t: Floats, height: Floats, scale: ImageScale
-) -> _Path | None:
+def _fit_path(theta: float, u: Floats, across: Floats, t: Floats, height: Floats, scale: ImageScale) -> _Path | None:
     weight = np.minimum(height, 12.0) ** 2
     degree = 2 if np.ptp(u) > 12 else 1
     lateral = fit_polynomial(u, across, weight, degree, least_scale=0.25)
@@ -396,19 +395,18 @@ def _fit_path(
         return None
     curve = np.zeros(3)
     curve[: degree + 1] = lateral.coefficients
-    slope_se = _sandwich(u, t, weight, line)
-    return _Path(theta, curve, line.coefficients, slope_se, u, across, weight, line.robust, NAN)
+    return _Path(theta, curve, line.coefficients, u, across, t, weight, line.robust, NAN)
 
 
-def _sandwich(u: Floats, values: Floats, weight: Floats, fit: Polynomial) -> float:
-    """Standard error of the slope of a robust line, whatever the residuals' variance (White 1980)."""
-    design = np.stack([np.ones_like(u), u], axis=1)
-    joint = weight * fit.robust
-    residuals = values - design @ fit.coefficients
+def _slope_error(path: _Path) -> float:
+    """Standard error of time over distance, whatever the residuals' variance (sandwich; White 1980)."""
+    design = np.stack([np.ones_like(path.u), path.u], axis=1)
+    joint = path.weight * path.robust
+    residuals = path.t - design @ path.line
     bread = np.linalg.pinv((design.T * joint) @ design)
     meat = (design.T * (joint * residuals) ** 2) @ design
-    inliers = int((fit.robust > 0.1).sum())
-    return float(np.sqrt(max((bread @ meat @ bread)[1, 1], 0) * len(u) / max(inliers - 2, 1)))
+    variance = (bread @ meat @ bread)[1, 1] * len(path.u) / max(int(path.inliers.sum()) - 2, 1)
+    return float(np.sqrt(max(variance, 0)))
 
 
 def _described(search: _Search, path: _Path, axon: Axon) -> Axon:
@@ -422,14 +420,15 @@ def _described(search: _Search, path: _Path, axon: Axon) -> Axon:
     angle = np.arctan2(ends[1][1] - ends[0][1], ends[1][0] - ends[0][0])
     stretch = path.arc(first, last) / chord if last > first else 1.0
     velocity = scale.pitch_um / 1000 * scale.samples_per_ms / path.line[1] * stretch
-    slope_t = path.line[1] / max(path.slope_se, 1e-9)
+    slope_se = _slope_error(path)
+    slope_t = path.line[1] / max(slope_se, 1e-9)
     count = int(path.inliers.sum())
     begin = path.at(first)
     return replace(
         axon,
         direction_angle=float(np.degrees(angle) % 360),
         velocity_m_s=float(velocity),
-        velocity_se=float(limits.error_factor * velocity * path.slope_se / path.line[1]),
+        velocity_se=float(limits.error_factor * velocity * slope_se / path.line[1]),
         length_um=path.arc(0.0, path.end) * scale.pitch_um,
         length_censored=bool(
             path.line[0] + path.line[1] * path.end >= search.samples - limits.censored_ms * scale.samples_per_ms

@@ -32,16 +32,21 @@ class Surface(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SurfaceFit:
-    """parameters in the order of `Surface`; squares: sum of squared residuals of `points` values.
-
-    errors: standard errors of the parameters from the residuals' variance, 0 for one that the data do not see.
-    """
+    """parameters in the order of `Surface`; squares: sum of squared residuals of `points` values; normal: JᵀJ."""
 
     parameters: Floats
     squares: float
     converged: bool
-    errors: Floats
+    normal: Floats
     points: int
+
+    def errors(self) -> Floats:
+        """Standard errors of the parameters from the residuals' variance; 0 for one that the data do not see."""
+        scales = np.sqrt(np.maximum(np.diag(self.normal), 1e-300))  # so that no unit makes a parameter look singular
+        inverse = np.linalg.pinv(self.normal / np.outer(scales, scales), hermitian=True)
+        variance = np.maximum(np.diag(inverse), 0) * self.squares / max(self.points - len(self.normal), 1)
+        errors: Floats = np.sqrt(variance) / scales
+        return errors
 
 
 def fit_surface(
@@ -86,18 +91,8 @@ def fit_surface(
         raise ValueError(f"{surface.name}: values and start must be finite")
     parameters = np.clip(begin, lower, upper)
     normal = np.empty((size, size))
-    squares, converged = _ext.fit_surface(
-        surface, *points, parameters, lower, upper, most_steps, tolerance, normal
-    )
-    return SurfaceFit(parameters, squares, converged, _errors(normal, squares, points[0].size), points[0].size)
-
-
-def _errors(normal: Floats, squares: float, points: int) -> Floats:
-    scales = np.sqrt(np.maximum(np.diag(normal), 1e-300))  # so that no unit of a parameter makes it look singular
-    inverse = np.linalg.pinv(normal / np.outer(scales, scales), hermitian=True)
-    variance = np.maximum(np.diag(inverse), 0) * squares / max(points - len(normal), 1)
-    errors: Floats = np.sqrt(variance) / scales
-    return errors
+    squares, converged = _ext.fit_surface(surface, *points, parameters, lower, upper, most_steps, tolerance, normal)
+    return SurfaceFit(parameters, squares, converged, normal, points[0].size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,9 +151,7 @@ def _amplitudes(
 ) -> tuple[Floats, Floats, Floats]:
     """Columns, rows and amplitudes of the good electrodes around the peak: how much of the spike's waveform they see."""
     reach = clean.scale.samples(limits.waveform_ms)
-    rows, columns = (
-        slice(max(at - limits.half_width, 0), at + limits.half_width + 1) for at in (row, column)
-    )
+    rows, columns = (slice(max(at - limits.half_width, 0), at + limits.half_width + 1) for at in (row, column))
     window = clean.traces[max(trough - reach, 0) : trough + reach + 1, rows, columns].astype(np.float64)
     good = ~clean.bad[rows, columns]
     peak = row - rows.start, column - columns.start
@@ -220,6 +218,7 @@ def _geometry(
 ) -> SomaGeometry:
     model, fit, r_squared = found
     row, column, trough = peak
+    errors = fit.errors()
     amplitude, x, y, log_sigma = fit.parameters.tolist()
     sigma, pitch = float(np.exp(log_sigma)), clean.scale.pitch_um
     width = float(MONOPOLE_WIDTH if model == "monopole" else GAUSSIAN_WIDTH) * sigma
@@ -229,8 +228,8 @@ def _geometry(
         z=z,
         center_row=y,
         center_col=x,
-        center_row_se=float(fit.errors[2]),
-        center_col_se=float(fit.errors[1]),
+        center_row_se=float(errors[2]),
+        center_col_se=float(errors[1]),
         center_row_um=y * pitch,
         center_col_um=x * pitch,
         peak_row=row,

@@ -1,0 +1,440 @@
+"""A cell's receptive field from its spike-triggered average: whether there is one, its place, size, sign and time course.
+
+Pixels are counted from 0, their centres at integers; x is the column, y the row. Lags are frames before the spike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface
+from hdmea.geometry.robust import Floats, mad_sd
+from hdmea.geometry.separable import (
+    Separation,
+    SeparationLimits,
+    blurred,
+    held_mean,
+    separate,
+    without_baseline,
+)
+from hdmea.geometry.time_course import TimeCourse, describe_time_course
+
+NAN = float("nan")
+MOST_STEPS = 200
+HALF_MAXIMUM = 2 * np.sqrt(2 * np.log(2))  # full width, of σ
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLimits:
+    """least_z: of the peak. fewest_spikes. noise_lags: earliest lags of 60 that noise is judged by (of fewer, the same
+    part); fewest_lags: an average must have. sigma: bounds of the fit's widths in pixels; most_outside: of the centre
+    beyond the grid. surround_share, surround_ratio: bounds of the surround's amplitude over the centre's and of its
+    width; least_bic: by which the BIC must fall for a surround. round: ratio of widths below which there is no angle."""
+
+    least_z: float = 5.0
+    fewest_spikes: int = 40
+    noise_lags: int = 24
+    fewest_lags: int = 30
+    sigma: tuple[float, float] = (0.3, 7.0)
+    most_outside: float = 1.0
+    surround_share: float = 0.95
+    surround_ratio: tuple[float, float] = (1.3, 5.0)
+    least_bic: float = 10.0
+    round: float = 1.1
+    separation: SeparationLimits = field(default_factory=SeparationLimits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianFit:
+    """center_x, center_y, and their standard errors; sigma_x: along theta, the wider one, sigma_y: across; in pixels.
+
+    theta: degrees in [0, 180) from x towards y, NaN where the widths' ratio is below `FieldLimits.round`. amplitude,
+    offset: at the peak's lag, the average's unit, signed. r_squared, and bic up to a constant: of the map in space.
+    """
+
+    center_x: float = NAN
+    center_y: float = NAN
+    center_x_se: float = NAN
+    center_y_se: float = NAN
+    sigma_x: float = NAN
+    sigma_y: float = NAN
+    amplitude: float = NAN
+    theta: float = NAN
+    offset: float = NAN
+    r_squared: float = NAN
+    bic: float = NAN
+
+    def along(self, axis: str) -> float:
+        """SD of the Gaussian along "x" or "y", over the other axis: √(σ₁² cos²θ + σ₂² sin²θ)."""
+        theta = np.radians(self.theta) if np.isfinite(self.theta) else np.pi / 4
+        parts = (np.cos(theta), np.sin(theta)) if axis == "x" else (np.sin(theta), np.cos(theta))
+        return float(np.hypot(self.sigma_x * parts[0], self.sigma_y * parts[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurroundFit:
+    """A difference of two Gaussians with one centre and one shape: sigma_exc, sigma_inh are √(σ₁σ₂) of centre and
+    surround; sigma_x, sigma_y, theta: the centre's, as in `GaussianFit`. offset: 0, the model has none."""
+
+    center_x: float = NAN
+    center_y: float = NAN
+    center_x_se: float = NAN
+    center_y_se: float = NAN
+    sigma_exc: float = NAN
+    sigma_inh: float = NAN
+    amp_exc: float = NAN
+    amp_inh: float = NAN
+    offset: float = NAN
+    r_squared: float = NAN
+    bic: float = NAN
+    sigma_x: float = NAN
+    sigma_y: float = NAN
+    theta: float = NAN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnOffFields:
+    """Where light brightened before spikes (ON), and where it darkened (OFF), each at its own strongest lag, judged and
+    fitted by itself; NaN where its z is not above the limit. A biphasic cell has both at one place."""
+
+    on_z: float = NAN
+    off_z: float = NAN
+    on_lag_frames: float = NAN
+    off_lag_frames: float = NAN
+    on: GaussianFit = field(default_factory=GaussianFit)
+    off: GaussianFit = field(default_factory=GaussianFit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceptiveField:
+    """A receptive field. Where `significant` is False all but z, n_noise_lags and reason is NaN, and polarity 0.
+
+    z: the peak of the average, smoothed over held frames and 3 x 3 pixels, over its noise SD. polarity: +1 or −1, the
+    peak's sign. peak_frame: index into the average of the lag of the largest value of the time course; peak_row,
+    peak_col: of the peak's pixel.
+    center_row, center_col (…_se), sigma_major, sigma_minor, theta: of the model that is chosen ("gaussian", or
+    "surround" where its BIC is lower by more than `least_bic`: then its centre's). size_x, size_y: full widths at half
+    maximum along the grid's axes, equivalent_diameter: that of the circle of the same area; area: of the ellipse at
+    half maximum; pixels. r_squared: of the chosen model. NaN where the fit does not hold (`fit_reason`).
+    time_course: figures of the time course; sta_time_course: (lags,) the average's unit, the factor of the Gaussian of
+    amplitude 1. space: (height, width) the average's unit at the peak's lag. diff_map: highest minus lowest lag of each
+    pixel, smoothed over held frames. noise_sd: of one pixel and lag.
+    """
+
+    significant: bool
+    z: float
+    polarity: int = 0
+    peak_frame: float = NAN
+    peak_row: float = NAN
+    peak_col: float = NAN
+    model: str = ""
+    center_row: float = NAN
+    center_col: float = NAN
+    center_row_se: float = NAN
+    center_col_se: float = NAN
+    sigma_major: float = NAN
+    sigma_minor: float = NAN
+    theta: float = NAN
+    size_x: float = NAN
+    size_y: float = NAN
+    equivalent_diameter: float = NAN
+    area: float = NAN
+    r_squared: float = NAN
+    bic_difference: float = NAN
+    noise_sd: float = NAN
+    time_course: TimeCourse = field(default_factory=TimeCourse)
+    gaussian_fit: GaussianFit = field(default_factory=GaussianFit)
+    dog: SurroundFit = field(default_factory=SurroundFit)
+    on_off: OnOffFields = field(default_factory=OnOffFields)
+    sta_time_course: Floats = field(repr=False)
+    space: Floats = field(repr=False)
+    diff_map: Floats = field(repr=False)
+    reason: str = ""
+    fit_reason: str = ""
+
+
+def receptive_field(
+    average: NDArray[Any],
+    *,
+    last_frame: int = 0,
+    hold: int = 4,
+    n_spikes: int | None = None,
+    limits: FieldLimits | None = None,
+) -> ReceptiveField:
+    """Detect and fit a receptive field.
+
+    Parameters
+    ----------
+    average
+        (lags, height, width) the spike-triggered average of white noise, the earliest frame first.
+    last_frame
+        Of its window [first, last) in frames from the spike's: 0 where the frame before the spike's is the last.
+    hold
+        Frames for which the movie shows each pattern (`hold_frames`).
+    n_spikes
+        That were averaged, where it is known.
+
+    Raises
+    ------
+    ValueError
+        `average` does not have three axes, or `hold` is less than 1.
+    """
+    limits = limits or FieldLimits()
+    average = np.asarray(average, np.float64)
+    if average.ndim != 3:
+        raise ValueError(f"a spike-triggered average has axes (lags, height, width), got shape {average.shape}")
+    if hold < 1:
+        raise ValueError(f"hold must be at least one frame, got {hold}")
+    reason = _unfit(average, n_spikes, hold, limits)
+    if reason:
+        return _nothing(average, NAN, reason)
+    detection = _Detection.of(average, hold, limits)
+    if not detection.z > limits.least_z:
+        return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {limits.least_z:g}")
+    return _described(average, detection, last_frame, limits)
+
+
+def hold_frames(movie: NDArray[Any]) -> int:
+    """Frames for which a movie (frames, …) shows each pattern: its shortest run of equal frames but the last."""
+    flat = np.asarray(movie).reshape(len(movie), -1)
+    if len(flat) < 2:
+        return 1
+    starts = np.flatnonzero(np.append(True, (flat[1:] != flat[:-1]).any(axis=1)))
+    runs = np.diff(starts)
+    return int(runs.min()) if len(runs) else len(flat)
+
+
+def _unfit(average: Floats, n_spikes: int | None, hold: int, limits: FieldLimits) -> str:
+    if n_spikes is not None and n_spikes < limits.fewest_spikes:
+        return f"{n_spikes} spikes, at least {limits.fewest_spikes} are needed"
+    if len(average) < max(limits.fewest_lags, 4 * hold):
+        return f"{len(average)} lags, at least {max(limits.fewest_lags, 4 * hold)} are needed"
+    if average.size == 0 or not np.isfinite(average).all():
+        return "the average is empty or not finite"
+    return ""
+
+
+def _nothing(average: Floats, z: float, reason: str) -> ReceptiveField:
+    shape = average.shape[1:]
+    return ReceptiveField(
+        significant=False,
+        z=z,
+        sta_time_course=np.full(len(average), np.nan),
+        space=np.full(shape, np.nan),
+        diff_map=np.full(shape, np.nan),
+        reason=reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Detection:
+    """The average smoothed in time, that in space too, in SD of noise; the peak (lag, row, column) and its z."""
+
+    held: Floats
+    standard: Floats
+    noise_lags: int
+    near: slice
+    peak: tuple[int, int, int]
+    z: float
+
+    @classmethod
+    def of(cls, average: Floats, hold: int, limits: FieldLimits) -> _Detection:
+        lags = len(average)
+        noise_lags = min(limits.noise_lags, lags * limits.noise_lags // 60)
+        held = held_mean(average - average.mean(axis=0), hold)
+        smooth = blurred(held)
+        spread = mad_sd(smooth[hold // 2 : noise_lags - (hold - 1) // 2])  # lags whose mean is of noise lags alone
+        standard = smooth / spread if spread > 0 else np.zeros_like(smooth)
+        near = slice(noise_lags, lags - (hold - 1) // 2)
+        place = np.unravel_index(np.abs(standard[near]).argmax(), standard[near].shape)
+        peak = int(place[0]) + noise_lags, int(place[1]), int(place[2])
+        return cls(held, standard, noise_lags, near, peak, abs(float(standard[peak])))
+
+
+def _described(average: Floats, detection: _Detection, last_frame: int, limits: FieldLimits) -> ReceptiveField:
+    lag, row, column = detection.peak
+    polarity = int(np.sign(detection.standard[detection.peak]))
+    flat = without_baseline(average - average.mean(axis=0), lag, limits.separation.baseline_reach)
+    near = flat[detection.noise_lags :]
+    parts = separate(near, (lag - detection.noise_lags, row, column), limits.separation)
+    time_course = describe_time_course(
+        np.concatenate([np.zeros(detection.noise_lags), parts.time]), lag, limits.separation.time_reach, last_frame
+    )
+    gaussian, fit_reason = _fit_gaussian(parts, (row, column), limits)
+    surround = _fit_surround(parts, gaussian, limits) if not fit_reason else SurroundFit()
+    chosen = _chosen(gaussian, surround, limits)
+    top = float(parts.weights.max())
+    return ReceptiveField(
+        significant=True,
+        z=detection.z,
+        polarity=polarity,
+        peak_frame=time_course.peak_frame,
+        peak_row=row,
+        peak_col=column,
+        noise_sd=mad_sd(average[: detection.noise_lags] - average.mean(axis=0)),
+        time_course=time_course,
+        gaussian_fit=gaussian,
+        dog=surround,
+        on_off=_on_off(detection, last_frame, limits),
+        sta_time_course=np.einsum("thw,hw->t", flat, parts.weights) * top,
+        space=parts.space * parts.height,
+        diff_map=np.ptp(detection.held, axis=0),
+        fit_reason=fit_reason,
+        **chosen,
+    )
+
+
+def _fit_gaussian(parts: Separation, peak: tuple[int, int], limits: FieldLimits) -> tuple[GaussianFit, str]:
+    sign = np.sign(parts.space[peak]) or 1.0
+    return fit_field(sign * parts.space, peak, sign * parts.height, limits)
+
+
+def fit_field(space: Floats, peak: tuple[int, int], height: float, limits: FieldLimits) -> tuple[GaussianFit, str]:
+    """A rotated Gaussian on an offset, positive at the peak (row, column), and why it does not hold (or empty).
+
+    height: by which amplitude and offset are multiplied.
+    """
+    y, x = np.indices(space.shape)
+    row, column = peak
+    wide, (rows, columns) = np.log(limits.sigma), space.shape
+    start = [space.max(), column, row, np.log(1.3), np.log(1.1), 0.3, 0.0]
+    low = [0, -2, -2, wide[0], wide[0], -10, -np.inf]
+    high = [np.inf, columns + 1, rows + 1, wide[1], wide[1], 10, np.inf]
+    if space.size <= len(start):
+        return GaussianFit(), f"{space.size} pixels are too few for a fit"
+    fit = fit_surface(Surface.GAUSSIAN_ON_OFFSET, x, y, space, start, low, high, most_steps=MOST_STEPS)
+    reason = _does_not_hold(fit, space.shape, limits)
+    if reason:
+        return GaussianFit(), reason
+    amplitude, center_x, center_y, _, _, _, offset = fit.parameters.tolist()
+    sigma_x, sigma_y, theta = _axes(fit.parameters, limits.round)
+    errors = fit.errors()
+    return (
+        GaussianFit(
+            center_x=center_x,
+            center_y=center_y,
+            center_x_se=float(errors[1]),
+            center_y_se=float(errors[2]),
+            sigma_x=sigma_x,
+            sigma_y=sigma_y,
+            amplitude=amplitude * height,
+            theta=theta,
+            offset=offset * height,
+            r_squared=_r_squared(fit, space),
+            bic=_bic(fit),
+        ),
+        "",
+    )
+
+
+def _does_not_hold(fit: SurfaceFit, shape: tuple[int, ...], limits: FieldLimits) -> str:
+    _, x, y, along, across = fit.parameters[:5]
+    outside = limits.most_outside
+    if not fit.converged:
+        return "the fit did not converge"
+    if not (-outside <= x <= shape[1] - 1 + outside and -outside <= y <= shape[0] - 1 + outside):
+        return "the fitted centre lies outside the grid"
+    if max(along, across) >= np.log(limits.sigma[1]) - 1e-6:
+        return f"the fitted width reaches {limits.sigma[1]:g} pixels"
+    return ""
+
+
+def _axes(parameters: Floats, least_ratio: float) -> tuple[float, float, float]:
+    """The wider σ, the narrower, and the wider's angle in degrees in [0, 180), NaN where they are much alike."""
+    along, across = float(np.exp(parameters[3])), float(np.exp(parameters[4]))
+    theta = float(np.degrees(parameters[5])) + (90.0 if across > along else 0.0)
+    wide, narrow = max(along, across), min(along, across)
+    return wide, narrow, theta % 180.0 if wide >= least_ratio * narrow else NAN
+
+
+def _r_squared(fit: SurfaceFit, space: Floats) -> float:
+    about_mean = float(((space - space.mean()) ** 2).sum())
+    return 1 - fit.squares / about_mean if about_mean > 0 else NAN
+
+
+def _bic(fit: SurfaceFit) -> float:
+    return float(fit.points * np.log(max(fit.squares, 1e-300) / fit.points) + len(fit.parameters) * np.log(fit.points))
+
+
+def _fit_surround(parts: Separation, gaussian: GaussianFit, limits: FieldLimits) -> SurroundFit:
+    """The better of two starts; empty where neither converges."""
+    y, x = np.indices(parts.space.shape)
+    sign = np.sign(parts.height * gaussian.amplitude) or 1.0
+    space = sign * parts.space
+    theta = np.radians(gaussian.theta) if np.isfinite(gaussian.theta) else 0.3
+    wide, ratio = np.log(limits.sigma), np.log(limits.surround_ratio)
+    begin = [abs(gaussian.amplitude / parts.height), gaussian.center_x, gaussian.center_y]
+    begin += [np.log(gaussian.sigma_x), np.log(gaussian.sigma_y), theta]
+    low = [0, -2, -2, wide[0], wide[0], -10, 0, ratio[0]]
+    high = [np.inf, space.shape[1] + 1, space.shape[0] + 1, wide[1], wide[1], 10, limits.surround_share, ratio[1]]
+    if space.size <= len(low):
+        return SurroundFit()
+    fits = [
+        fit_surface(Surface.GAUSSIANS_DIFFERENCE, x, y, space, [*begin, *guess], low, high, most_steps=MOST_STEPS)
+        for guess in ((0.2, 0.7), (0.05, 1.0))
+    ]
+    fit = min(fits, key=lambda one: one.squares)
+    if _does_not_hold(fit, space.shape, limits):
+        return SurroundFit()
+    amplitude, center_x, center_y, along, across, _, share, log_ratio = fit.parameters.tolist()
+    sigma_x, sigma_y, theta = _axes(fit.parameters, limits.round)
+    errors = fit.errors()
+    height = sign * parts.height
+    return SurroundFit(
+        center_x=center_x,
+        center_y=center_y,
+        center_x_se=float(errors[1]),
+        center_y_se=float(errors[2]),
+        sigma_exc=float(np.exp((along + across) / 2)),
+        sigma_inh=float(np.exp((along + across) / 2 + log_ratio)),
+        amp_exc=amplitude * height,
+        amp_inh=share * amplitude * height,
+        offset=0.0,
+        r_squared=_r_squared(fit, space),
+        bic=_bic(fit),
+        sigma_x=sigma_x,
+        sigma_y=sigma_y,
+        theta=theta,
+    )
+
+
+def _chosen(gaussian: GaussianFit, surround: SurroundFit, limits: FieldLimits) -> dict[str, Any]:
+    """Place and size of the model that is chosen."""
+    difference = gaussian.bic - surround.bic
+    with_surround = bool(difference > limits.least_bic)
+    one = surround if with_surround else gaussian
+    shape = GaussianFit(sigma_x=one.sigma_x, sigma_y=one.sigma_y, theta=one.theta)
+    diameter = HALF_MAXIMUM * np.sqrt(one.sigma_x * one.sigma_y)
+    return {
+        "model": "" if np.isnan(one.center_x) else "surround" if with_surround else "gaussian",
+        "center_row": one.center_y,
+        "center_col": one.center_x,
+        "center_row_se": one.center_y_se,
+        "center_col_se": one.center_x_se,
+        "sigma_major": one.sigma_x,
+        "sigma_minor": one.sigma_y,
+        "theta": one.theta,
+        "size_x": HALF_MAXIMUM * shape.along("x"),
+        "size_y": HALF_MAXIMUM * shape.along("y"),
+        "equivalent_diameter": float(diameter),
+        "area": float(np.pi / 4 * diameter**2),
+        "r_squared": one.r_squared,
+        "bic_difference": difference,
+    }
+
+
+def _on_off(detection: _Detection, last_frame: int, limits: FieldLimits) -> OnOffFields:
+    found: dict[str, Any] = {}
+    for name, sign in (("on", 1.0), ("off", -1.0)):
+        signed = sign * detection.standard[detection.near]
+        place = np.unravel_index(signed.argmax(), signed.shape)
+        found[f"{name}_z"] = float(signed[place])
+        if signed[place] > limits.least_z:
+            lag = int(place[0]) + detection.noise_lags
+            found[f"{name}_lag_frames"] = float(len(detection.held) - lag - last_frame)
+            found[name], _ = fit_field(sign * detection.held[lag], (int(place[1]), int(place[2])), sign, limits)
+    return OnOffFields(**found)
