@@ -77,10 +77,10 @@ def fit_polynomial(
 
 
 cdef double poisson_equations(
-    int kind, const double *drive, const double *counts, Py_ssize_t frames, const double *p,
+    int kind, const double *drive, const double *counts, const double *frames, Py_ssize_t points, const double *p,
     double (*information)[SMALL_MOST], double *gradient
 ) noexcept nogil:
-    """Gradient and expected information of Σ counts · ln(rate) − rate, which is returned."""
+    """Gradient and expected information of Σ counts · ln(rate) − frames · rate, which is returned."""
     cdef double d[3]
     cdef double total = 0, rate, exponent, share, top, inverse
     cdef Py_ssize_t k
@@ -90,7 +90,7 @@ cdef double poisson_equations(
         for j in range(3):
             information[i][j] = 0
     top = exp(fmin(fmax(p[0], -LARGEST_EXPONENT), LARGEST_EXPONENT)) if kind == LOGISTIC else 0
-    for k in range(frames):
+    for k in range(points):
         if kind == EXPONENTIAL:
             exponent = fmin(fmax(p[0] + p[1] * drive[k], -LARGEST_EXPONENT), LARGEST_EXPONENT)
             rate = exp(exponent)
@@ -105,13 +105,13 @@ cdef double poisson_equations(
             d[2] = d[1] * drive[k]
         rate = fmax(rate, SMALLEST_RATE)
         inverse = 1 / rate
-        total -= rate
+        total -= frames[k] * rate
         if counts[k] > 0:
             total += counts[k] * log(rate)
         for i in range(size):
-            gradient[i] += d[i] * (counts[k] * inverse - 1)
+            gradient[i] += d[i] * (counts[k] * inverse - frames[k])
             for j in range(i + 1):
-                information[i][j] += d[i] * d[j] * inverse
+                information[i][j] += d[i] * d[j] * (inverse * frames[k])
     for i in range(size):
         for j in range(i + 1, size):
             information[i][j] = information[j][i]
@@ -119,12 +119,13 @@ cdef double poisson_equations(
 
 
 def fit_rate(
-    int kind, const double[::1] drive, const double[::1] counts, double[::1] parameters, int most_steps
+    int kind, const double[::1] drive, const double[::1] counts, const double[::1] frames, double[::1] parameters,
+    int most_steps
 ) -> tuple[float, bool]:
-    """Move `parameters` to the largest Poisson likelihood; returns Σ counts · ln(rate) − rate, and if that converged.
+    """Move `parameters` to the largest Poisson likelihood; returns Σ counts · ln(rate) − frames · rate, and if it converged.
 
     kind 0: rate = exp(p0 + p1 · drive); 1: rate = exp(p0) / (1 + exp(−p1 − p2 · drive)). Exponents are cut at ±30,
-    rates at 1e-9. drive, counts (frames,). Fisher scoring, damped where a step does not climb.
+    rates at 1e-9. drive, counts, frames (points,): spikes in so many frames with that drive. Fisher scoring, damped where a step does not climb.
     """
     cdef double information[SMALL_MOST][SMALL_MOST]
     cdef double damped[SMALL_MOST][SMALL_MOST]
@@ -136,9 +137,9 @@ def fit_rate(
     cdef double reached, tried, damping = 1e-6
     cdef int i, j, size = parameters.shape[0], taken = 0
     cdef bint converged = False
-    cdef Py_ssize_t frames = drive.shape[0]
+    cdef Py_ssize_t points = drive.shape[0]
     with nogil:
-        reached = poisson_equations(kind, &drive[0], &counts[0], frames, &parameters[0], information, gradient)
+        reached = poisson_equations(kind, &drive[0], &counts[0], &frames[0], points, &parameters[0], information, gradient)
         while taken < most_steps and isfinite(reached):
             taken += 1
             for i in range(size):
@@ -150,9 +151,9 @@ def fit_rate(
                 break
             for i in range(size):
                 trial[i] = parameters[i] + step[i]
-            tried = poisson_equations(kind, &drive[0], &counts[0], frames, trial, trial_information, trial_gradient)
+            tried = poisson_equations(kind, &drive[0], &counts[0], &frames[0], points, trial, trial_information, trial_gradient)
             if tried >= reached:
-                converged = tried - reached <= 1e-9 * (fabs(reached) + 1)
+                converged = tried - reached <= 1e-4  # of a log likelihood; steps shrink quadratically
                 reached = tried
                 for i in range(size):
                     parameters[i] = trial[i]

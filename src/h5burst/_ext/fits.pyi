@@ -28,5 +28,10 @@ def fit_polynomial(
     robust: NDArray[Any],
 ) -> bool: ...
 def fit_rate(
-    kind: int, drive: NDArray[Any], counts: NDArray[Any], parameters: NDArray[Any], most_steps: int
+    kind: int,
+    drive: NDArray[Any],
+    counts: NDArray[Any],
+    frames: NDArray[Any],
+    parameters: NDArray[Any],
+    most_steps: int,
 ) -> tuple[float, bool]: ...

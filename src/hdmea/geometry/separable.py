@@ -50,15 +50,16 @@ def held_mean(average: Floats, hold: int) -> Floats:
 
 def blurred(average: Floats) -> Floats:
     """3 x 3 weights over the pixels of each lag, over the root of the sum of their squares inside the grid."""
-    height, width = average.shape[1:]
-    padded = np.pad(average, ((0, 0), (1, 1), (1, 1)))
-    inside = np.pad(np.ones((height, width)), 1)
-    sums, squares = np.zeros(average.shape), np.zeros((height, width))
-    for i, j in np.ndindex(3, 3):
-        weight = BLUR[i] * BLUR[j]
-        sums += weight * padded[:, i : i + height, j : j + width]
-        squares += weight**2 * inside[i : i + height, j : j + width]
-    return sums / np.sqrt(squares)
+    for axis in (1, 2):
+        before, after = [slice(None)] * 3, [slice(None)] * 3
+        before[axis], after[axis] = slice(None, -1), slice(1, None)
+        sums, squares = BLUR[1] * average, np.full(average.shape[axis], BLUR[1] ** 2)
+        sums[tuple(after)] += BLUR[0] * average[tuple(before)]
+        sums[tuple(before)] += BLUR[2] * average[tuple(after)]
+        squares[1:] += BLUR[0] ** 2
+        squares[:-1] += BLUR[2] ** 2
+        average = sums / np.sqrt(squares[:, None] if axis == 1 else squares)
+    return average
 
 
 def without_baseline(average: Floats, peak_lag: int, reach: int) -> Floats:

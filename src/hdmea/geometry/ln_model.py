@@ -1,0 +1,381 @@
+"""A linear-nonlinear model of a cell's response to white noise, judged on data that it was not fitted to.
+
+The filter is one map in space (a Gaussian) times one course in time (whitened, because the movie holds each pattern);
+the rate is a function of what it sees: an exponential, a logistic curve, or a histogram. The whole spike-triggered
+average as a filter has a free number for each pixel and lag, and explains noise of its own making.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from h5burst._ext import fits as _ext
+from h5burst.threads import parallel_map
+from hdmea.geometry.noise_movie import NoiseMovie
+from hdmea.geometry.robust import Floats
+from hdmea.geometry.separable import SeparationLimits, blurred, held_mean, separate, without_baseline
+
+NAN = float("nan")
+KINDS = ("exponential", "logistic", "histogram")
+LARGEST_EXPONENT, SMALLEST_RATE = 30.0, 1e-9
+MOST_STEPS = 60
+NARROW_BINS = 1024
+UNITS_AT_ONCE = 16  # whose averages are in memory
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """least_z: of the receptive field; fewest_spikes: in the movie. ridge: added to the movie's autocorrelation when
+    the time course is whitened. least_gain: bits a spike by which a kind must be better than the exponential.
+    spikes_a_bin, bins: of the histogram."""
+
+    least_z: float = 5.0
+    fewest_spikes: int = 200
+    ridge: float = 0.3
+    least_gain: float = 0.005
+    spikes_a_bin: int = 40
+    bins: tuple[int, int] = (4, 20)
+    separation: SeparationLimits = field(default_factory=SeparationLimits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LNModel:
+    """A fitted model; all NaN, with its reason, where none was fitted. g: what the filter sees, in its SD from its mean.
+
+    kind: of the rate's curve that predicts best. bits_per_spike, r_squared: of it on held-out frames, against the
+    training frames' mean rate; bits, r_squareds: of each of "exponential", "logistic", "histogram"; bits_in_sample: of
+    the chosen kind on the frames that it was fitted to (not a measure of the fit). log_likelihood,
+    null_log_likelihood: Poisson, in nats, of held-out counts under the model and the mean rate; n_frames, n_spikes:
+    held-out ones.
+    a, b: rate in Hz = exp(a · s + b), s being the filter's output in the movie's unit (s = g_mean + g_sd · g); a_norm:
+    the same slope for g. logistic_rate_hz, logistic_slope, logistic_midpoint: rate = top/(1 + exp(−slope (g −
+    midpoint))). g_bin_centers, rate_vs_g, g_bin_counts: mean g, rate in Hz and spikes of equally filled bins of all
+    frames. threshold_g: where the better of the two curves is half way between its values at the first and the last
+    bin. rectification_index: 1 − (f(0) − f(−1))/(f(1) − f(0)) of that curve: 0 for a line, 1 for a half-wave
+    rectifier, negative where it saturates. nonlinearity_index: ln of its steepest slope within the bins over its slope
+    at 0 (after Chichilnisky & Kalmar 2002, J. Neurosci. 22:2737).
+    space, time: the filter, (height, width) of norm 1 and (lags,) lag 0 first. dt: frame period in s.
+    """
+
+    kind: str = ""
+    bits_per_spike: float = NAN
+    r_squared: float = NAN
+    bits: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, NAN))
+    r_squareds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, NAN))
+    bits_in_sample: float = NAN
+    log_likelihood: float = NAN
+    null_log_likelihood: float = NAN
+    n_frames: int = 0
+    n_spikes: int = 0
+    a: float = NAN
+    b: float = NAN
+    a_norm: float = NAN
+    logistic_rate_hz: float = NAN
+    logistic_slope: float = NAN
+    logistic_midpoint: float = NAN
+    threshold_g: float = NAN
+    rectification_index: float = NAN
+    nonlinearity_index: float = NAN
+    g_bin_centers: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    rate_vs_g: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    g_bin_counts: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    g_mean: float = NAN
+    g_sd: float = NAN
+    space: Floats = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    time: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    dt: float = NAN
+    reason: str = ""
+
+
+def fit_ln_models(
+    movie: NoiseMovie,
+    trains: Sequence[NDArray[Any]],
+    z_scores: Sequence[float],
+    frame_period_s: float,
+    *,
+    limits: ModelLimits | None = None,
+    threads: int | None = None,
+) -> list[LNModel]:
+    """Fit a model to each unit.
+
+    Parameters
+    ----------
+    movie
+        What `NoiseMovie.of` made of the movie.
+    trains
+        For each unit the frame of the movie in which each spike fell, integers from 0, in any order; those outside the
+        movie do not count.
+    z_scores
+        Of the units' receptive fields.
+    frame_period_s
+        The real one.
+
+    Raises
+    ------
+    ValueError
+        As many z-scores as trains are not given, the frame period is not positive, or frames are not integers.
+    """
+    limits = limits or ModelLimits()
+    if len(trains) != len(z_scores):
+        raise ValueError(f"{len(trains)} trains and {len(z_scores)} z-scores: each unit has one of both")
+    if not frame_period_s > 0:
+        raise ValueError(f"frame_period_s must be positive, got {frame_period_s}")
+    spikes = [np.asarray(train) for train in trains]
+    for train in spikes:
+        if train.size and train.dtype.kind not in "iu":
+            raise ValueError(f"trains hold frame numbers, not {train.dtype}")
+    reasons = [_unfit(movie, train, z, limits) for train, z in zip(spikes, z_scores, strict=True)]
+    models = [LNModel(reason=reason, dt=frame_period_s) for reason in reasons]
+    fitted = [unit for unit, reason in enumerate(reasons) if not reason]
+    for first in range(0, len(fitted), UNITS_AT_ONCE):
+        some = fitted[first : first + UNITS_AT_ONCE]
+        averages = movie.averages([spikes[unit] for unit in some], threads)
+        units = [_Unit(movie, movie.counts(spikes[unit]), frame_period_s, limits) for unit in some]
+        found = parallel_map(lambda n: units[n].model(averages[n]), range(len(some)), threads)  # noqa: B023
+        for unit, model in zip(some, found, strict=True):
+            models[unit] = model
+    return models
+
+
+def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float, limits: ModelLimits) -> str:
+    if not z > limits.least_z:
+        return f"z {z:.2f} of the receptive field is not above {limits.least_z:g}"
+    count = int(((train >= movie.plan.lags - 1) & (train < len(movie.shown))).sum())
+    if count < limits.fewest_spikes:
+        return f"{count} spikes in the movie, at least {limits.fewest_spikes} are needed"
+    return ""
+
+
+@lru_cache(maxsize=8)
+def _whitening(lags: int, hold: int, ridge: float) -> Floats:
+    """(C + ridge · I)⁻¹, C the autocorrelation of a movie that holds independent patterns for `hold` frames."""
+    apart = np.abs(np.subtract.outer(np.arange(lags), np.arange(lags)))
+    inverse: Floats = np.linalg.inv(np.maximum(1 - apart / hold, 0) + ridge * np.eye(lags))
+    return inverse
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """space (height, width), time (lags,) lag 0 first; g: what it sees, in SD of the training frames."""
+
+    space: Floats
+    time: Floats
+    mean: float
+    sd: float
+    g: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The rates' curves fitted to some frames, per frame of g: parameters of each kind, edges of the histogram's bins."""
+
+    exponential: Floats
+    logistic: Floats
+    edges: Floats
+    heights: Floats
+
+    def rate(self, kind: str, g: Floats) -> Floats:
+        """Spikes a frame expected at g."""
+        if kind == "histogram":
+            return self.heights[np.clip(np.searchsorted(self.edges, g, "right") - 1, 0, len(self.heights) - 1)]
+        if kind == "exponential" or not len(self.logistic):
+            p = self.exponential
+            rate = np.exp(np.clip(p[0] + p[1] * g, -LARGEST_EXPONENT, LARGEST_EXPONENT))
+        else:
+            p = self.logistic
+            rate = np.exp(p[0]) / (1 + np.exp(-np.clip(p[1] + p[2] * g, -LARGEST_EXPONENT, LARGEST_EXPONENT)))
+        return np.maximum(rate, SMALLEST_RATE)
+
+
+def fit_curves(g: Floats, counts: Floats, limits: ModelLimits) -> Curves:
+    """Rates of counts as functions of g: largest Poisson likelihood; (counts + 2 means)/(frames + 2) in bins.
+
+    logistic is empty where its fit is not finite: the exponential then stands for it.
+    """
+    mean = float(counts.mean())
+    exponential = np.array([np.log(mean + 1e-9), 0.0])
+    logistic = np.array([np.log(4 * mean + 1e-9), -1.0, 1.0])
+    points = _binned(g, counts)
+    _ext.fit_rate(0, *points, exponential, MOST_STEPS)
+    reached, _ = _ext.fit_rate(1, *points, logistic, MOST_STEPS)
+    bins = int(np.clip(counts.sum() / limits.spikes_a_bin, *limits.bins))
+    edges = np.quantile(g, np.arange(bins) / bins)
+    edges[0] = -np.inf
+    spikes, frames, _ = _in_bins(edges, g, counts)
+    usable = np.isfinite(logistic).all() and np.isfinite(reached)
+    return Curves(exponential, logistic if usable else np.empty(0), edges, (spikes + 2 * mean) / (frames + 2))
+
+
+def _binned(g: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean g, spikes and frames of bins so narrow (below 0.01 SD) that curves do not bend in them."""
+    low, high = float(g.min()), float(g.max())
+    place = ((g - low) * (NARROW_BINS / max(high - low, 1e-12))).astype(np.int64)
+    frames = np.bincount(place, minlength=NARROW_BINS).astype(np.float64)
+    used = frames > 0
+    return np.bincount(place, g)[used] / frames[used], np.bincount(place, counts)[used], frames[used]
+
+
+def _in_bins(edges: Floats, g: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
+    """Spikes, frames and sum of g of bins with these lower edges."""
+    place, bins = np.searchsorted(edges, g, "right") - 1, len(edges)
+    frames = np.bincount(place, minlength=bins).astype(np.float64)
+    return np.bincount(place, counts, bins), frames, np.bincount(place, g, bins)
+
+
+class _Unit:
+    """One unit's counts and how its model is fitted."""
+
+    def __init__(self, movie: NoiseMovie, counts: Floats, frame_period_s: float, limits: ModelLimits) -> None:
+        self.movie, self.counts, self.frame_period_s, self.limits = movie, counts, frame_period_s, limits
+
+    def model(self, averages: Floats) -> LNModel:
+        """averages: (folds + 1, lags, pixels)."""
+        held_out = self._held_out(averages)
+        if isinstance(held_out, str):
+            return LNModel(reason=held_out, dt=self.frame_period_s)
+        whole = self._filter(averages[-1], self.movie.plan.folds)
+        if whole is None:
+            return LNModel(reason="what the filter sees does not vary", dt=self.frame_period_s)
+        used = self.movie.training[-1]
+        g, counts = whole.g[used], self.counts[used]
+        curves = fit_curves(g, counts, self.limits)
+        kind = _chosen(held_out.bits, self.limits.least_gain)
+        return LNModel(
+            kind=kind,
+            bits_per_spike=held_out.bits[kind],
+            r_squared=held_out.r_squareds[kind],
+            bits=held_out.bits,
+            r_squareds=held_out.r_squareds,
+            bits_in_sample=_gain(curves.rate(kind, g), counts, np.full(len(g), counts.mean())) / _nats(counts),
+            log_likelihood=held_out.null_log_likelihood + held_out.bits[kind] * _nats(held_out.counts),
+            null_log_likelihood=held_out.null_log_likelihood,
+            n_frames=len(held_out.counts),
+            n_spikes=int(held_out.counts.sum()),
+            g_mean=whole.mean,
+            g_sd=whole.sd,
+            space=whole.space,
+            time=whole.time,
+            dt=self.frame_period_s,
+            **self._parameters(curves, whole),
+            **self._curve(
+                g,
+                counts,
+                curves,
+                "logistic" if held_out.bits["logistic"] > held_out.bits["exponential"] else "exponential",
+            ),
+        )
+
+    def _filter(self, average: Floats, fold: int) -> _Filter | None:
+        movie, limits = self.movie, self.limits
+        average = average.reshape(len(average), *movie.frames.shape[1:])
+        if not np.isfinite(average).all():
+            return None
+        smooth = np.abs(blurred(held_mean(average, movie.hold)))
+        lag, row, column = (int(i) for i in np.unravel_index(smooth.argmax(), smooth.shape))
+        flat = without_baseline(average, lag, limits.separation.baseline_reach)
+        parts = separate(flat, (lag, row, column), limits.separation)
+        kernel = _whitening(len(average), movie.hold, limits.ridge) @ parts.time[::-1]
+        drive = movie.drive(parts.weights, kernel)
+        training = drive[movie.training[fold]]
+        mean, sd = float(training.mean()), float(training.std())
+        return _Filter(parts.weights, kernel, mean, sd, (drive - mean) / sd) if sd > 0 else None
+
+    def _held_out(self, averages: Floats) -> _HeldOut | str:
+        counts, nulls = [], []
+        rates: dict[str, list[Floats]] = {kind: [] for kind in KINDS}
+        for fold in range(self.movie.plan.folds):
+            found = self._filter(averages[fold], fold)
+            if found is None:
+                return "a fold has no spikes, or what its filter sees does not vary"
+            training, tested = self.movie.training[fold], self.movie.tested[fold]
+            curves = fit_curves(found.g[training], self.counts[training], self.limits)
+            counts.append(self.counts[tested])
+            nulls.append(np.full(int(tested.sum()), self.counts[training].mean()))
+            for kind in KINDS:
+                rates[kind].append(curves.rate(kind, found.g[tested]))
+        return _HeldOut.of(
+            np.concatenate(counts), np.concatenate(nulls), {k: np.concatenate(v) for k, v in rates.items()}
+        )
+
+    def _parameters(self, curves: Curves, found: _Filter) -> dict[str, float]:
+        period = np.log(self.frame_period_s)
+        intercept, slope = curves.exponential.tolist()
+        named = {"a": slope / found.sd, "b": intercept - slope * found.mean / found.sd - period, "a_norm": slope}
+        if len(curves.logistic):
+            top, middle, steep = curves.logistic.tolist()
+            named |= {
+                "logistic_rate_hz": float(np.exp(top - period)),
+                "logistic_slope": steep,
+                "logistic_midpoint": -middle / steep if steep else NAN,
+            }
+        return named
+
+    def _curve(self, g: Floats, counts: Floats, curves: Curves, kind: str) -> dict[str, Any]:
+        spikes, frames, sums = _in_bins(curves.edges, g, counts)
+        with np.errstate(invalid="ignore"):
+            centers, rates = sums / frames, spikes / (frames * self.frame_period_s)
+        shape = describe_curve(lambda at: curves.rate(kind, at), float(np.nanmin(centers)), float(np.nanmax(centers)))
+        return {"g_bin_centers": centers, "rate_vs_g": rates, "g_bin_counts": spikes, **shape}
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    counts: Floats
+    null_log_likelihood: float
+    bits: dict[str, float]
+    r_squareds: dict[str, float]
+
+    @classmethod
+    def of(cls, counts: Floats, nulls: Floats, rates: dict[str, Floats]) -> _HeldOut:
+        from scipy.special import gammaln
+
+        null = float((counts * np.log(nulls) - nulls - gammaln(counts + 1)).sum())
+        bits = {kind: _gain(rate, counts, nulls) / _nats(counts) for kind, rate in rates.items()}
+        return cls(counts, null, bits, {kind: _squared_correlation(rate, counts) for kind, rate in rates.items()})
+
+
+def _gain(rates: Floats, counts: Floats, nulls: Floats) -> float:
+    """Log likelihood in nats above that of the rates `nulls`."""
+    seen = counts > 0
+    return float((counts[seen] * np.log(rates[seen] / nulls[seen])).sum() - (rates - nulls).sum())
+
+
+def _nats(counts: Floats) -> float:
+    """Nats of one bit a spike."""
+    total = float(counts.sum()) * np.log(2)
+    return float(total) if total > 0 else NAN
+
+
+def _squared_correlation(rates: Floats, counts: Floats) -> float:
+    a, b = rates - rates.mean(), counts - counts.mean()
+    product = float((a * a).sum() * (b * b).sum())
+    return float((a * b).sum()) ** 2 / product if product > 0 else NAN
+
+
+def _chosen(bits: dict[str, float], least_gain: float) -> str:
+    """The kind with most bits; the exponential unless another is better by more than `least_gain`."""
+    best = max(KINDS, key=lambda kind: bits[kind] if np.isfinite(bits[kind]) else -np.inf)
+    return best if bits[best] > bits["exponential"] + least_gain else "exponential"
+
+
+def describe_curve(rate: Any, lowest: float, highest: float) -> dict[str, float]:
+    """`threshold_g`, `rectification_index` and `nonlinearity_index` of a rising curve between two values of g."""
+    low, middle, high = (float(rate(np.array([at]))[0]) for at in (-1.0, 0.0, 1.0))
+    at = np.linspace(lowest, highest, 401)
+    values = rate(at)
+    slopes = np.gradient(values, at) if highest > lowest else np.zeros_like(at)
+    at_zero = float(rate(np.array([0.01]))[0] - rate(np.array([-0.01]))[0]) / 0.02
+    half = (values[0] + values[-1]) / 2
+    rises = values[-1] > values[0]
+    steepest = float(slopes.max())
+    return {
+        "threshold_g": float(np.interp(half, values, at)) if rises else NAN,
+        "rectification_index": 1 - (middle - low) / (high - middle) if high > middle else NAN,
+        "nonlinearity_index": float(np.log(steepest / at_zero)) if at_zero > 0 and steepest > 0 else NAN,
+    }

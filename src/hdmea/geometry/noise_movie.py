@@ -1,0 +1,133 @@
+"""A white-noise movie made ready for models: its patterns, each once, and frames in folds for cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from h5burst.kernels.sta import triggered_average
+from hdmea.geometry.receptive_field import hold_frames
+from hdmea.geometry.robust import Bools, Floats
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldPlan:
+    """folds: parts; block_frames: frames that lie together in one part, parts by turns; lags: frames of the filter."""
+
+    folds: int = 5
+    block_frames: int = 240
+    lags: int = 30
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ValueError(f"folds must be at least 2, got {self.folds}")
+        if not 1 <= self.lags <= self.block_frames:
+            raise ValueError(f"lags must be from 1 to block_frames ({self.block_frames}), got {self.lags}")
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseMovie:
+    """frames: the movie (frames, height, width). patterns: (patterns, pixels) float64, each run of equal frames once;
+    shown: (frames,) pattern of each frame. hold: frames of the shortest run. part, touches: (frames,) the fold a frame
+    lies in; whether its filter's window reaches back into the fold before. training, tested: for each
+    fold the frames that its filter may see, last all, and those that it is judged on. means: (folds + 1, pixels) of the training
+    frames of each fold, last of all frames."""
+
+    frames: NDArray[Any]
+    patterns: Floats
+    shown: Ints
+    hold: int
+    plan: FoldPlan
+    part: Ints
+    touches: Bools
+    training: tuple[Bools, ...]
+    tested: tuple[Bools, ...]
+    means: Floats
+
+    @classmethod
+    def of(cls, movie: NDArray[Any], plan: FoldPlan | None = None) -> NoiseMovie:
+        """Prepare a movie once for all units.
+
+        Raises
+        ------
+        ValueError
+            It does not have three axes, or has no frames in some fold.
+        """
+        plan = plan or FoldPlan()
+        if movie.ndim != 3:
+            raise ValueError(f"a movie has axes (frames, height, width), got shape {movie.shape}")
+        if len(movie) < (plan.folds - 1) * plan.block_frames + plan.lags:
+            raise ValueError(f"{len(movie)} frames are too few for {plan.folds} folds of {plan.block_frames} frames")
+        flat = np.asarray(movie).reshape(len(movie), -1)
+        starts = np.append(True, (flat[1:] != flat[:-1]).any(axis=1))
+        patterns, shown = flat[starts].astype(np.float64), np.cumsum(starts) - 1
+        place = np.arange(len(movie))
+        part = (place // plan.block_frames) % plan.folds
+        touches = (place % plan.block_frames < plan.lags - 1) & (place >= plan.block_frames)
+        training, tested = _fold_frames(part, touches, plan)
+        means = np.empty((plan.folds + 1, patterns.shape[1]))
+        for fold, used in enumerate(training):
+            weights = np.bincount(shown[used], minlength=len(patterns)).astype(np.float64)
+            means[fold] = np.einsum("n,np->p", weights, patterns) / weights.sum()
+        return cls(movie, patterns, shown, hold_frames(flat), plan, part, touches, training, tested, means)
+
+    def counts(self, spikes: NDArray[Any]) -> Floats:
+        """Spikes in each frame, of the frames in which they fell; those outside the movie do not count."""
+        inside = spikes[(spikes >= 0) & (spikes < len(self.shown))].astype(np.int64)
+        return np.bincount(inside, minlength=len(self.shown)).astype(np.float64)
+
+    def averages(self, trains: list[NDArray[Any]], threads: int | None = None) -> Floats:
+        """Spike-triggered averages of each fold's training spikes minus its mean: (trains, folds + 1, lags, pixels).
+
+        trains: the frames of each unit's spikes. NaN for a fold without spikes. The spikes are sorted into two kinds
+        a fold (their window touches the fold before or not), and every fold's training set is a sum of kinds: the
+        movie is passed once.
+        """
+        folds, lags = self.plan.folds, self.plan.lags
+        kinds = 2 * folds
+        sorted_spikes, offsets = [], [0]
+        for train in trains:
+            inside = train[(train >= 0) & (train < len(self.shown))].astype(np.int64)
+            kind = 2 * self.part[inside] + self.touches[inside]
+            order = np.argsort(kind, kind="stable")
+            sorted_spikes.append(inside[order])
+            offsets.extend((offsets[-1] + np.cumsum(np.bincount(kind, minlength=kinds))).tolist())
+        triggers = np.concatenate(sorted_spikes) if sorted_spikes else np.empty(0, np.int64)
+        means, counts = triggered_average(self.frames, triggers, np.array(offsets), (1 - lags, 1), threads=threads)
+        sums = np.where(counts[:, None, None, None] > 0, means, 0).astype(np.float64)
+        sums *= counts[:, None, None, None]
+        sums, counts = sums.reshape(len(trains), kinds, lags, -1), counts.reshape(len(trains), kinds)
+        used = self._kinds_used()
+        total = np.einsum("fk,uk->uf", used, counts)
+        with np.errstate(invalid="ignore"):
+            averages: Floats = np.einsum("fk,uklp->uflp", used, sums) / total[..., None, None]
+        return averages - self.means[:, None, :]
+
+    def _kinds_used(self) -> Floats:
+        """(folds + 1, kinds) 1 where a kind of spikes belongs to a fold's training set."""
+        folds = self.plan.folds
+        used = np.ones((folds + 1, 2 * folds))
+        for fold in range(folds):
+            used[fold, 2 * fold : 2 * fold + 2] = 0
+            used[fold, 2 * ((fold + 1) % folds) + 1] = 0
+        return used
+
+    def drive(self, weights: Floats, kernel: Floats) -> Floats:
+        """(frames,) what a filter sees: space weights (height, width) times kernel (lags,), lag 0 first."""
+        seen = np.einsum("np,p->n", self.patterns, weights.ravel())
+        return np.convolve(seen[self.shown], kernel)[: len(self.shown)]
+
+
+def _fold_frames(part: Ints, touches: Bools, plan: FoldPlan) -> tuple[tuple[Bools, ...], tuple[Bools, ...]]:
+    """Frames that each fold's filter may see, and is judged on: only those with all lags before them.
+
+    It may see frames of other folds whose window does not touch its own. The last entry: all frames.
+    """
+    whole = np.arange(len(part)) >= plan.lags - 1
+    training = [whole & (part != fold) & ~((part == (fold + 1) % plan.folds) & touches) for fold in range(plan.folds)]
+    return (*training, whole), tuple(whole & (part == fold) for fold in range(plan.folds))
