@@ -9,65 +9,18 @@ and a line of time over distance by robust fits.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdmea.geometry.electrical_image import (
-    CleanImage,
-    Image,
-    ImageScale,
-    best_rays,
-    clean_image,
-    filtered_in_time,
-)
-from hdmea.geometry.least_squares import fit_polynomial
-from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats
+from hdmea.geometry.axon_path import ANGLES, VELOCITIES, AxonLimits, AxonPath, AxonSearch, refined
+from hdmea.geometry.axon_waves import wave_image
+from hdmea.geometry.electrical_image import CleanImage, Image, ImageScale, clean_image
+from hdmea.geometry.robust import Floats
 from hdmea.geometry.soma import SomaGeometry, soma_geometry
 
 NAN = float("nan")
-ANGLES = np.arange(72) * (2 * np.pi / 72)
-CURVATURES = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])  # radians an electrode
-VELOCITIES = np.exp(np.linspace(np.log(0.1), np.log(2.4), 18))  # m/s
-DELAYS_MS = np.array([0.0, 0.2])
-LONGEST = 60  # electrodes along a ray
-FEWEST_STEPS = 6  # a ray's sum is divided by the root of at least so many
-
-
-@dataclass(frozen=True, slots=True)
-class AxonLimits:
-    """When an axon counts as seen, and constants of the search.
-
-    least_score, least_contrast: of the best ray, in SD. least_inliers, least_extent: electrodes on the path, and
-    electrodes' distances that they span. least_slope_t: the slope of time over distance in its standard errors.
-    intercept_ms: of that line at the soma, after the trough there. most_offset: electrodes by which the path passes the
-    soma. most_start: electrodes from where rays begin to the first inlier. velocity_m_s: bounds. longest_gap:
-    electrodes without an inlier after which the path ends.
-    clip: of the filtered image in rays, in SD; model_error: of the soma's own field, as part of it; least_noise: of an
-    electrode, as part of the typical; least_peak: of an electrode on the path, in SD; error_factor: on the
-    standard error of velocity, measured; edge_ms: at the window's end that are not used; censored_ms: before its
-    end, from where a path may go on unseen.
-    """
-
-    least_score: float = 6.5
-    least_contrast: float = 2.5
-    least_inliers: int = 6
-    least_extent: float = 3.0
-    least_slope_t: float = 6.0
-    intercept_ms: tuple[float, float] = (-0.2, 0.45)
-    most_offset: float = 2.5
-    most_start: float = 10.0
-    velocity_m_s: tuple[float, float] = (0.05, 4.0)
-    longest_gap: float = 6.0
-    clip: float = 5.0
-    model_error: float = 0.1
-    least_noise: float = 0.7
-    least_peak: float = 3.5
-    error_factor: float = 1.3
-    edge_ms: float = 0.1
-    censored_ms: float = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,161 +105,15 @@ def track_axon(
     soma = soma or soma_geometry(image)
     if not soma.found:
         return Axon(axon_seen=False, reason=f"no soma: {soma.reason}")
-    search = _Search(image, soma, limits)
+    search = AxonSearch(image, soma, limits)
     waves = wave_image(image, soma, limits)
     if waves is None:
         return Axon(axon_seen=False, reason="the filtered image has no noise to compare with")
     return _tracked(search, waves)
 
 
-@lru_cache(maxsize=16)
-def _wave_weights(samples: int, samples_per_ms: float) -> Image:
-    """(samples, taps): a triphasic wave of zero mean and norm 1, at the window's ends cut and of norm 1 again."""
-    reach = round(0.6 * samples_per_ms)
-    ms = np.arange(-reach, reach + 1) / samples_per_ms
-    wave = -_bell(ms, 0.14) + 0.35 * _bell(ms + 0.28, 0.15) + 0.3 * _bell(ms - 0.32, 0.18)
-    wave = (wave - wave.mean()) / np.linalg.norm(wave - wave.mean())
-    place = np.arange(samples)[:, None] + np.arange(-reach, reach + 1)
-    weights = np.where((place >= 0) & (place < samples), wave, 0.0)
-    weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 0.3)
-    return np.ascontiguousarray(weights, np.float32)
-
-
-def _bell(ms: Floats, sigma: float) -> Floats:
-    bell: Floats = np.exp(-((ms / sigma) ** 2) / 2)
-    return bell
-
-
-def wave_image(clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> Image | None:
-    """How much of a travelling wave's trough each electrode sees at each sample, in SD of noise; 0 where bad.
-
-    The soma's own field is removed first: its waveform times the median, in each ring of one electrode about the soma,
-    of its amplitude (an axon fills little of a ring). Noise counts the error of that. None where nothing is noisy.
-    """
-    scale, shape = clean.scale, clean.bad.shape
-    row, column = int(soma.peak_row), int(soma.peak_col)
-    trough = _trough_sample(clean, soma)
-    window = clean.traces[max(trough - scale.samples(0.3), 0) : trough + scale.samples(1.3)]
-    waveform, window = window[:, row, column], window.reshape(len(window), -1)
-    share = np.einsum("t,te->e", waveform, window) / np.einsum("t,t->", waveform, waveform)  # no threads of its own
-    rows, columns = np.indices(shape)
-    ring = np.rint(np.hypot(rows - soma.center_row, columns - soma.center_col)).astype(np.int64).ravel()
-    fields = _ring_medians(share.astype(np.float64), ring, ~clean.bad.ravel())[ring]
-    traces = clean.traces - (clean.traces[:, row, column][:, None] * fields.astype(np.float32)).reshape(-1, *shape)
-    noise = np.hypot(
-        np.maximum(clean.noise_sd.ravel(), limits.least_noise * clean.typical_noise),
-        limits.model_error * np.abs(fields) * np.abs(waveform).max(),
-    )
-    good = ~clean.bad.ravel()
-    gain = np.zeros(noise.size, np.float32)
-    gain[good] = 1 / noise[good]
-    waves = filtered_in_time(traces, _wave_weights(len(traces), scale.samples_per_ms), gain)
-    spread = MAD_TO_SD * float(
-        np.median(np.abs(waves[_quiet_samples(len(traces), scale)].reshape(-1, good.size)[:, good]))
-    )
-    return waves / np.float32(spread) if spread > 0 else None
-
-
-def _trough_sample(clean: CleanImage, soma: SomaGeometry) -> int:
-    return min(max(round(soma.trough_sample), 0), len(clean.traces) - 1)
-
-
-def _ring_medians(values: Floats, ring: NDArray[np.int64], used: Bools) -> Floats:
-    """Median of each ring's used values; 0 in rings 0 and 1 and where there are at most 5."""
-    order = np.lexsort((values[used], ring[used]))
-    ordered = values[used][order]
-    counts = np.bincount(ring[used], minlength=int(ring.max()) + 1)
-    ends = np.cumsum(counts)
-    middle = np.minimum(ends - counts + counts // 2, len(ordered) - 1)
-    medians: Floats = np.where(counts > 5, ordered[middle], 0.0)
-    medians[:2] = 0.0
-    return medians
-
-
-def _quiet_samples(samples: int, scale: ImageScale) -> NDArray[np.int64]:
-    """Samples at both ends of the window, where neither soma nor axon is expected."""
-    step = scale.samples_per_ms * 0.1
-    early, late = np.arange(3) * step, samples - np.array([3, 2, 1]) * step
-    return np.unique(np.clip(np.rint(np.concatenate([early, late])).astype(np.int64), 0, samples - 1))
-
-
-class _Search:
-    """One cell's search: its soma and the geometry that every stage uses. Distances in electrodes, times in samples."""
-
-    def __init__(self, clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> None:
-        self.clean, self.soma, self.limits, self.scale = clean, soma, limits, clean.scale
-        self.x, self.y = soma.center_col, soma.center_row
-        self.trough = float(_trough_sample(clean, soma))
-        self.inner = max(2.5, 3.5 * min(soma.sigma, 60 / clean.scale.pitch_um))
-        self.samples = len(clean.traces)
-        self.last = self.samples - clean.scale.samples(limits.edge_ms)
-        rows, columns = np.nonzero(~clean.bad)
-        self.rows, self.columns = rows, columns
-        self.dx, self.dy = columns - self.x, rows - self.y
-
-    def samples_an_electrode(self, velocity_m_s: Floats | float) -> Any:
-        return self.scale.pitch_um / 1000 / velocity_m_s * self.scale.samples_per_ms
-
-    def paths(self, steps: Floats) -> NDArray[np.int32]:
-        """Electrodes of all rays, −1 beyond the chip and on bad ones."""
-        rows, columns = self.clean.bad.shape
-        bend = CURVATURES[:, None] * steps
-        chord = steps * np.sinc(bend / (2 * np.pi))
-        angle = ANGLES[:, None, None] + bend / 2
-        at_x = np.rint(self.x + chord * np.cos(angle)).astype(np.int32)
-        at_y = np.rint(self.y + chord * np.sin(angle)).astype(np.int32)
-        inside = (at_x >= 0) & (at_x < columns) & (at_y >= 0) & (at_y < rows)
-        flat = np.where(inside, at_y * columns + at_x, 0)
-        inside &= ~self.clean.bad.ravel()[flat]
-        return np.where(inside, flat, -1).astype(np.int32)
-
-    def times(self, steps: Floats) -> NDArray[np.int32]:
-        """Samples at which waves of all delays and velocities reach the steps, −1 from the window's end on."""
-        delays = DELAYS_MS[:, None, None] * self.scale.samples_per_ms
-        times = np.rint(self.trough + delays + steps * self.samples_an_electrode(VELOCITIES)[:, None])
-        return np.where(times < self.last, times, -1).astype(np.int32)
-
-
-@dataclass(frozen=True, slots=True)
-class _Path:
-    """Along a ray's axis u and across it: lateral offset (polynomial in u), time (line in u), and the inliers.
-
-    u, across, t, weight: of the electrodes that were fitted; robust: their robust weights in the line of time. end:
-    the last inlier's u before a long gap.
-    """
-
-    angle: float
-    curve: Floats
-    line: Floats
-    u: Floats
-    across: Floats
-    t: Floats
-    weight: Floats
-    robust: Floats
-    end: float
-
-    @property
-    def inliers(self) -> Bools:
-        return self.robust > 0.1
-
-    def at(self, u: Floats | float) -> tuple[Any, Any]:
-        """Offsets (x, y) from the soma of the curve at u."""
-        lateral = np.polyval(self.curve[::-1], u)
-        cosine, sine = np.cos(self.angle), np.sin(self.angle)
-        return u * cosine - lateral * sine, u * sine + lateral * cosine
-
-    def arc(self, first: float, last: float) -> float:
-        """Length of the curve between two u."""
-        u = np.linspace(first, last, 50)
-        slopes = np.polyval(np.polyder(self.curve[::-1]), u) if len(self.curve) > 1 else np.zeros(50)
-        return float(np.sqrt(1 + slopes**2).mean() * (last - first))
-
-
-def _tracked(search: _Search, waves: Image) -> Axon:
-    limits = search.limits
-    steps = np.arange(np.ceil(search.inner), LONGEST + 1)
-    clipped = np.clip(waves, -limits.clip, limits.clip)
-    rays = best_rays(clipped, search.paths(steps), search.times(steps), FEWEST_STEPS)
+def _tracked(search: AxonSearch, waves: Image) -> Axon:
+    rays = search.rays(waves)
     angle = int(rays.best.argmax())
     bend, delay, velocity, _ = (int(i) for i in rays.where[angle])
     score = float(rays.best[angle])
@@ -318,7 +125,7 @@ def _tracked(search: _Search, waves: Image) -> Axon:
         ray_velocity_m_s=float(VELOCITIES[velocity]),
         refined_soma=(search.soma.trough_sample, search.x, search.y),
     )
-    path = _refined(search, waves, angle, bend, delay, velocity)
+    path = refined(search, waves, angle, bend, delay, velocity)
     if isinstance(path, str):
         return replace(axon, reason=path)
     described = _described(search, path, axon)
@@ -328,77 +135,7 @@ def _tracked(search: _Search, waves: Image) -> Axon:
     return replace(described, axon_seen=True, axon_centroids=_centroids(search, waves, path))
 
 
-def _refined(search: _Search, waves: Image, angle: int, bend: int, delay: int, velocity: int) -> _Path | str:
-    """The curve and the line of time through the electrodes along the best ray, or why there are none."""
-    limits, scale = search.limits, search.scale
-    theta = float(ANGLES[angle])
-    along = search.dx * np.cos(theta) + search.dy * np.sin(theta)
-    across = search.dy * np.cos(theta) - search.dx * np.sin(theta)
-    curve = np.array([0.0, 0.0, CURVATURES[bend] / 2])
-    line = np.array(
-        [search.trough + DELAYS_MS[delay] * scale.samples_per_ms, search.samples_an_electrode(VELOCITIES[velocity])]
-    )
-    beyond = (along > search.inner) & (along < LONGEST)
-    along, across = along[beyond], across[beyond]
-    rows, columns = search.rows[beyond], search.columns[beyond]
-    last = search.samples - 2 * scale.samples(limits.edge_ms)
-    path: _Path | None = None
-    for width, tolerance_ms in ((2.5, 0.25), *[(1.8, 0.2)] * 4):
-        expected = line[0] + line[1] * along
-        near = np.abs(across - np.polyval(curve[::-1], along)) < width
-        near &= (expected < last) & (expected > search.trough - scale.samples(0.1))
-        if near.sum() < 4:
-            return "fewer than 4 electrodes lie along the best ray"
-        tolerance = tolerance_ms * scale.samples_per_ms
-        t, height = _peaks(waves[:, rows[near], columns[near]], expected[near], tolerance)
-        seen = (height > limits.least_peak) & np.isfinite(t)
-        if seen.sum() < 4:
-            return "fewer than 4 electrodes along the best ray see the wave"
-        found = _fit_path(theta, along[near][seen], across[near][seen], t[seen], height[seen], scale)
-        if found is None:
-            return "the path's fit is singular"
-        if found.line[1] <= 0:
-            return "the wave does not move away from the soma"
-        path, curve, line = found, found.curve, found.line
-    assert path is not None
-    u = np.sort(path.u[path.inliers])
-    if len(u) == 0:
-        return "no electrode lies on the path"
-    gaps = np.flatnonzero(np.diff(u) > limits.longest_gap)
-    return replace(path, end=float(u[gaps[0]] if len(gaps) else u[-1]))
-
-
-def _peaks(waves: Image, expected: Floats, tolerance: float) -> tuple[Floats, Floats]:
-    """Time (by a parabola) and height of each electrode's peak around the expected time; NaN at the window's edge."""
-    samples = np.arange(len(waves))[:, None]
-    inside = np.abs(samples - expected) <= tolerance
-    peak = np.where(inside, waves, -np.inf).argmax(axis=0)
-    each = np.arange(waves.shape[1])
-    height = waves[peak, each].astype(np.float64)
-    middle = np.clip(peak, 1, len(waves) - 2)
-    before, here, after = (waves[middle + step, each].astype(np.float64) for step in (-1, 0, 1))
-    curvature = before - 2 * here + after
-    shift = np.where(curvature < 0, 0.5 * (before - after) / np.where(curvature < 0, curvature, 1), 0.0)
-    t = middle + np.clip(shift, -0.6, 0.6)
-    return np.where(np.abs(peak - expected) < tolerance - 0.5, t, np.nan), height
-
-
-def _fit_path(theta: float, u: Floats, across: Floats, t: Floats, height: Floats, scale: ImageScale) -> _Path | None:
-    weight = np.minimum(height, 12.0) ** 2
-    degree = 2 if np.ptp(u) > 12 else 1
-    lateral = fit_polynomial(u, across, weight, degree, least_scale=0.25)
-    if lateral is None:
-        return None
-    least_ms = 0.0075
-    line = fit_polynomial(u, t, weight, 1, least_scale=least_ms * scale.samples_per_ms, prior=lateral.robust)
-    if line is None:
-        return None
-    curve = np.zeros(3)
-    curve[: degree + 1] = lateral.coefficients
-    return _Path(theta, curve, line.coefficients, u, across, t, weight, line.robust, NAN)
-
-
-def _slope_error(path: _Path) -> float:
+def _slope_error(path: AxonPath) -> float:
     """Standard error of time over distance, whatever the residuals' variance (sandwich; White 1980)."""
     design = np.stack([np.ones_like(path.u), path.u], axis=1)
     joint = path.weight * path.robust
@@ -409,7 +146,7 @@ def _slope_error(path: _Path) -> float:
     return float(np.sqrt(max(variance, 0)))
 
 
-def _described(search: _Search, path: _Path, axon: Axon) -> Axon:
+def _described(search: AxonSearch, path: AxonPath, axon: Axon) -> Axon:
     from scipy.special import stdtr
 
     limits, scale = search.limits, search.scale
@@ -448,7 +185,7 @@ def _described(search: _Search, path: _Path, axon: Axon) -> Axon:
     )
 
 
-def _straight_line(search: _Search, path: _Path, angle: float) -> dict[str, float]:
+def _straight_line(search: AxonSearch, path: AxonPath, angle: float) -> dict[str, Any]:
     """The line through the middle of the path's electrodes in the path's direction, and its errors."""
     weight = path.weight * path.robust
     u, across = np.average(path.u, weights=weight), np.average(path.across, weights=weight)
@@ -472,7 +209,7 @@ def _straight_line(search: _Search, path: _Path, angle: float) -> dict[str, floa
     }
 
 
-def _refused(search: _Search, path: _Path, axon: Axon) -> str:
+def _refused(search: AxonSearch, path: AxonPath, axon: Axon) -> str:
     """The first condition that an axon does not meet; empty where it counts as seen."""
     limits = search.limits
     low, high = limits.intercept_ms
@@ -492,7 +229,7 @@ def _refused(search: _Search, path: _Path, axon: Axon) -> str:
     return next((reason for reason, met in conditions.items() if not met), "")
 
 
-def _centroids(search: _Search, waves: Image, path: _Path) -> Floats:
+def _centroids(search: AxonSearch, waves: Image, path: AxonPath) -> Floats:
     """Where the wave is at each sample: (n, 4) t, x, y, height; x and y NaN where it is lost in noise."""
     cosine, sine = np.cos(path.angle), np.sin(path.angle)
     along = search.dx * cosine + search.dy * sine

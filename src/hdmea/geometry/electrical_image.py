@@ -127,7 +127,8 @@ def _too_short(samples: int, scale: ImageScale) -> str:
 def _noise_sd(traces: Image) -> Floats:
     medians = np.empty(traces[0].size, np.float32)
     _ext.second_difference_medians(traces.reshape(len(traces), -1), medians)
-    return (MAD_TO_SD / np.sqrt(6)) * medians.reshape(traces.shape[1:]).astype(np.float64)
+    noise: Floats = medians.reshape(traces.shape[1:]).astype(np.float64) * (MAD_TO_SD / np.sqrt(6))
+    return noise
 
 
 def _medians(traces: Image, used: Bools) -> Image:
@@ -146,7 +147,8 @@ def _bad_lines(noise: Floats, usable: Bools, typical: float, limit: float) -> Bo
 def _around(places: NDArray[np.int64]) -> NDArray[np.int64]:
     """The eight neighbours (n, 8, 2) of places (n, 2)."""
     steps = np.array([(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if r or c])
-    return places[:, None, :] + steps[None]
+    around: NDArray[np.int64] = places[:, None, :] + steps[None]
+    return around
 
 
 def _on_chip(places: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], Bools]:
@@ -181,13 +183,14 @@ def _without_signals(suspect: Bools, traces: Image, bad: Bools, limit: float) ->
     products = np.einsum("tn,tnk->nk", own, near)
     norms = np.sqrt(np.einsum("tn,tn->n", own, own)[:, None] * np.einsum("tnk,tnk->nk", near, near) + 1e-30)
     alike = ((products / norms > limit) & inside & ~bad[rows, columns]).any(axis=1)
-    left = suspect.copy()
+    left: Bools = suspect.copy()
     left[places[alike, 0], places[alike, 1]] = False
     return left
 
 
 def _centred(traces: NDArray[Any]) -> Floats:
-    return traces.astype(np.float64) - np.median(traces, axis=0)
+    centred: Floats = traces.astype(np.float64) - np.median(traces, axis=0)
+    return centred
 
 
 def filtered_in_time(traces: Image, weights: Image, gain: Image) -> Image:

@@ -80,19 +80,21 @@ def fit_surface(
     ValueError
         Shapes do not fit, too few points, or a value that is not finite.
     """
-    points = [np.ascontiguousarray(part, np.float64).ravel() for part in (x, y, values)]
+    at_x, at_y, given = (np.ascontiguousarray(part, np.float64).ravel() for part in (x, y, values))
     size = _ext.PARAMETERS[surface]
     begin, lower, upper = (np.array(part, np.float64) for part in (start, low, high))
-    if not (points[0].size == points[1].size == points[2].size >= size):
+    if not (at_x.size == at_y.size == given.size >= size):
         raise ValueError(f"{surface.name} needs x, y and values of one length, at least {size}")
     if not begin.shape == lower.shape == upper.shape == (size,):
         raise ValueError(f"{surface.name} has {size} parameters: start, low and high must have as many")
-    if not (np.isfinite(points[2]).all() and np.isfinite(begin).all()):
+    if not (np.isfinite(given).all() and np.isfinite(begin).all()):
         raise ValueError(f"{surface.name}: values and start must be finite")
     parameters = np.clip(begin, lower, upper)
     normal = np.empty((size, size))
-    squares, converged = _ext.fit_surface(surface, *points, parameters, lower, upper, most_steps, tolerance, normal)
-    return SurfaceFit(parameters, squares, converged, normal, points[0].size)
+    squares, converged = _ext.fit_surface(
+        surface, at_x, at_y, given, parameters, lower, upper, most_steps, tolerance, normal
+    )
+    return SurfaceFit(parameters, squares, converged, normal, given.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,10 @@ def fit_polynomial(
     prior
         (points,) weights in [0, 1] to begin with, for example the robust weights of another fit.
     """
-    parts = [np.ascontiguousarray(part, np.float64) for part in (u, v, weights)]
-    begin = np.ones(len(parts[0])) if prior is None else np.ascontiguousarray(prior, np.float64)
-    if not len(parts[0]) == len(parts[1]) == len(parts[2]) == len(begin) > 0:
+    at, given, share = (np.ascontiguousarray(part, np.float64) for part in (u, v, weights))
+    begin = np.ones(len(at)) if prior is None else np.ascontiguousarray(prior, np.float64)
+    if not len(at) == len(given) == len(share) == len(begin) > 0:
         raise ValueError("u, v, weights and prior must have one length, at least 1")
     coefficients, robust = np.zeros(degree + 1), np.empty(len(begin))
-    done = _ext.fit_polynomial(*parts, begin, TUKEY, least_scale, rounds, coefficients, robust)
+    done = _ext.fit_polynomial(at, given, share, begin, TUKEY, least_scale, rounds, coefficients, robust)
     return Polynomial(coefficients, robust) if done else None

@@ -156,8 +156,7 @@ def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float, limits: ModelLimits
 def _whitening(lags: int, hold: int, ridge: float) -> Floats:
     """(C + ridge · I)⁻¹, C the autocorrelation of a movie that holds independent patterns for `hold` frames."""
     apart = np.abs(np.subtract.outer(np.arange(lags), np.arange(lags)))
-    inverse: Floats = np.linalg.inv(np.maximum(1 - apart / hold, 0) + ridge * np.eye(lags))
-    return inverse
+    return np.asarray(np.linalg.inv(np.maximum(1 - apart / hold, 0) + ridge * np.eye(lags)), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,8 @@ class Curves:
         else:
             p = self.logistic
             rate = np.exp(p[0]) / (1 + np.exp(-np.clip(p[1] + p[2] * g, -LARGEST_EXPONENT, LARGEST_EXPONENT)))
-        return np.maximum(rate, SMALLEST_RATE)
+        limited: Floats = np.maximum(rate, SMALLEST_RATE)
+        return limited
 
 
 def fit_curves(g: Floats, counts: Floats, limits: ModelLimits) -> Curves:
@@ -216,16 +216,18 @@ def _binned(g: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean g, spikes and frames of bins so narrow (below 0.01 SD) that curves do not bend in them."""
     low, high = float(g.min()), float(g.max())
     place = ((g - low) * (NARROW_BINS / max(high - low, 1e-12))).astype(np.int64)
-    frames = np.bincount(place, minlength=NARROW_BINS).astype(np.float64)
+    frames = np.bincount(place, minlength=NARROW_BINS + 1).astype(np.float64)
     used = frames > 0
-    return np.bincount(place, g)[used] / frames[used], np.bincount(place, counts)[used], frames[used]
+    sums, spikes = (np.bincount(place, part, NARROW_BINS + 1).astype(np.float64)[used] for part in (g, counts))
+    return sums / frames[used], spikes, frames[used]
 
 
 def _in_bins(edges: Floats, g: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
     """Spikes, frames and sum of g of bins with these lower edges."""
     place, bins = np.searchsorted(edges, g, "right") - 1, len(edges)
     frames = np.bincount(place, minlength=bins).astype(np.float64)
-    return np.bincount(place, counts, bins), frames, np.bincount(place, g, bins)
+    spikes, sums = (np.bincount(place, part, bins).astype(np.float64) for part in (counts, g))
+    return spikes, frames, sums
 
 
 class _Unit:
@@ -303,7 +305,7 @@ class _Unit:
             np.concatenate(counts), np.concatenate(nulls), {k: np.concatenate(v) for k, v in rates.items()}
         )
 
-    def _parameters(self, curves: Curves, found: _Filter) -> dict[str, float]:
+    def _parameters(self, curves: Curves, found: _Filter) -> dict[str, Any]:
         period = np.log(self.frame_period_s)
         intercept, slope = curves.exponential.tolist()
         named = {"a": slope / found.sd, "b": intercept - slope * found.mean / found.sd - period, "a_norm": slope}

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface
+from hdmea.geometry.field_fits import FieldLimits, GaussianFit, SurroundFit, fit_field, fit_surround
 from hdmea.geometry.robust import Floats, mad_sd
 from hdmea.geometry.separable import (
     Separation,
-    SeparationLimits,
     blurred,
     held_mean,
     separate,
@@ -24,76 +23,7 @@ from hdmea.geometry.separable import (
 from hdmea.geometry.time_course import TimeCourse, describe_time_course
 
 NAN = float("nan")
-MOST_STEPS = 200
 HALF_MAXIMUM = 2 * np.sqrt(2 * np.log(2))  # full width, of σ
-
-
-@dataclass(frozen=True, slots=True)
-class FieldLimits:
-    """least_z: of the peak. fewest_spikes. noise_lags: earliest lags of 60 that noise is judged by (of fewer, the same
-    part); fewest_lags: an average must have. sigma: bounds of the fit's widths in pixels; most_outside: of the centre
-    beyond the grid. surround_share, surround_ratio: bounds of the surround's amplitude over the centre's and of its
-    width; least_bic: by which the BIC must fall for a surround. round: ratio of widths below which there is no angle."""
-
-    least_z: float = 5.0
-    fewest_spikes: int = 40
-    noise_lags: int = 24
-    fewest_lags: int = 30
-    sigma: tuple[float, float] = (0.3, 7.0)
-    most_outside: float = 1.0
-    surround_share: float = 0.95
-    surround_ratio: tuple[float, float] = (1.3, 5.0)
-    least_bic: float = 10.0
-    round: float = 1.1
-    separation: SeparationLimits = field(default_factory=SeparationLimits)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GaussianFit:
-    """center_x, center_y, and their standard errors; sigma_x: along theta, the wider one, sigma_y: across; in pixels.
-
-    theta: degrees in [0, 180) from x towards y, NaN where the widths' ratio is below `FieldLimits.round`. amplitude,
-    offset: at the peak's lag, the average's unit, signed. r_squared, and bic up to a constant: of the map in space.
-    """
-
-    center_x: float = NAN
-    center_y: float = NAN
-    center_x_se: float = NAN
-    center_y_se: float = NAN
-    sigma_x: float = NAN
-    sigma_y: float = NAN
-    amplitude: float = NAN
-    theta: float = NAN
-    offset: float = NAN
-    r_squared: float = NAN
-    bic: float = NAN
-
-    def along(self, axis: str) -> float:
-        """SD of the Gaussian along "x" or "y", over the other axis: √(σ₁² cos²θ + σ₂² sin²θ)."""
-        theta = np.radians(self.theta) if np.isfinite(self.theta) else np.pi / 4
-        parts = (np.cos(theta), np.sin(theta)) if axis == "x" else (np.sin(theta), np.cos(theta))
-        return float(np.hypot(self.sigma_x * parts[0], self.sigma_y * parts[1]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SurroundFit:
-    """A difference of two Gaussians with one centre and one shape: sigma_exc, sigma_inh are √(σ₁σ₂) of centre and
-    surround; sigma_x, sigma_y, theta: the centre's, as in `GaussianFit`. offset: 0, the model has none."""
-
-    center_x: float = NAN
-    center_y: float = NAN
-    center_x_se: float = NAN
-    center_y_se: float = NAN
-    sigma_exc: float = NAN
-    sigma_inh: float = NAN
-    amp_exc: float = NAN
-    amp_inh: float = NAN
-    offset: float = NAN
-    r_squared: float = NAN
-    bic: float = NAN
-    sigma_x: float = NAN
-    sigma_y: float = NAN
-    theta: float = NAN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +195,7 @@ def _described(average: Floats, detection: _Detection, last_frame: int, limits: 
         np.concatenate([np.zeros(detection.noise_lags), parts.time]), lag, limits.separation.time_reach, last_frame
     )
     gaussian, fit_reason = _fit_gaussian(parts, (row, column), limits)
-    surround = _fit_surround(parts, gaussian, limits) if not fit_reason else SurroundFit()
+    surround = fit_surround(parts, gaussian, limits) if not fit_reason else SurroundFit()
     chosen = _chosen(gaussian, surround, limits)
     top = float(parts.weights.max())
     return ReceptiveField(
@@ -291,115 +221,6 @@ def _described(average: Floats, detection: _Detection, last_frame: int, limits: 
 def _fit_gaussian(parts: Separation, peak: tuple[int, int], limits: FieldLimits) -> tuple[GaussianFit, str]:
     sign = np.sign(parts.space[peak]) or 1.0
     return fit_field(sign * parts.space, peak, sign * parts.height, limits)
-
-
-def fit_field(space: Floats, peak: tuple[int, int], height: float, limits: FieldLimits) -> tuple[GaussianFit, str]:
-    """A rotated Gaussian on an offset, positive at the peak (row, column), and why it does not hold (or empty).
-
-    height: by which amplitude and offset are multiplied.
-    """
-    y, x = np.indices(space.shape)
-    row, column = peak
-    wide, (rows, columns) = np.log(limits.sigma), space.shape
-    start = [space.max(), column, row, np.log(1.3), np.log(1.1), 0.3, 0.0]
-    low = [0, -2, -2, wide[0], wide[0], -10, -np.inf]
-    high = [np.inf, columns + 1, rows + 1, wide[1], wide[1], 10, np.inf]
-    if space.size <= len(start):
-        return GaussianFit(), f"{space.size} pixels are too few for a fit"
-    fit = fit_surface(Surface.GAUSSIAN_ON_OFFSET, x, y, space, start, low, high, most_steps=MOST_STEPS)
-    reason = _does_not_hold(fit, space.shape, limits)
-    if reason:
-        return GaussianFit(), reason
-    amplitude, center_x, center_y, _, _, _, offset = fit.parameters.tolist()
-    sigma_x, sigma_y, theta = _axes(fit.parameters, limits.round)
-    errors = fit.errors()
-    return (
-        GaussianFit(
-            center_x=center_x,
-            center_y=center_y,
-            center_x_se=float(errors[1]),
-            center_y_se=float(errors[2]),
-            sigma_x=sigma_x,
-            sigma_y=sigma_y,
-            amplitude=amplitude * height,
-            theta=theta,
-            offset=offset * height,
-            r_squared=_r_squared(fit, space),
-            bic=_bic(fit),
-        ),
-        "",
-    )
-
-
-def _does_not_hold(fit: SurfaceFit, shape: tuple[int, ...], limits: FieldLimits) -> str:
-    _, x, y, along, across = fit.parameters[:5]
-    outside = limits.most_outside
-    if not fit.converged:
-        return "the fit did not converge"
-    if not (-outside <= x <= shape[1] - 1 + outside and -outside <= y <= shape[0] - 1 + outside):
-        return "the fitted centre lies outside the grid"
-    if max(along, across) >= np.log(limits.sigma[1]) - 1e-6:
-        return f"the fitted width reaches {limits.sigma[1]:g} pixels"
-    return ""
-
-
-def _axes(parameters: Floats, least_ratio: float) -> tuple[float, float, float]:
-    """The wider σ, the narrower, and the wider's angle in degrees in [0, 180), NaN where they are much alike."""
-    along, across = float(np.exp(parameters[3])), float(np.exp(parameters[4]))
-    theta = float(np.degrees(parameters[5])) + (90.0 if across > along else 0.0)
-    wide, narrow = max(along, across), min(along, across)
-    return wide, narrow, theta % 180.0 if wide >= least_ratio * narrow else NAN
-
-
-def _r_squared(fit: SurfaceFit, space: Floats) -> float:
-    about_mean = float(((space - space.mean()) ** 2).sum())
-    return 1 - fit.squares / about_mean if about_mean > 0 else NAN
-
-
-def _bic(fit: SurfaceFit) -> float:
-    return float(fit.points * np.log(max(fit.squares, 1e-300) / fit.points) + len(fit.parameters) * np.log(fit.points))
-
-
-def _fit_surround(parts: Separation, gaussian: GaussianFit, limits: FieldLimits) -> SurroundFit:
-    """The better of two starts; empty where neither converges."""
-    y, x = np.indices(parts.space.shape)
-    sign = np.sign(parts.height * gaussian.amplitude) or 1.0
-    space = sign * parts.space
-    theta = np.radians(gaussian.theta) if np.isfinite(gaussian.theta) else 0.3
-    wide, ratio = np.log(limits.sigma), np.log(limits.surround_ratio)
-    begin = [abs(gaussian.amplitude / parts.height), gaussian.center_x, gaussian.center_y]
-    begin += [np.log(gaussian.sigma_x), np.log(gaussian.sigma_y), theta]
-    low = [0, -2, -2, wide[0], wide[0], -10, 0, ratio[0]]
-    high = [np.inf, space.shape[1] + 1, space.shape[0] + 1, wide[1], wide[1], 10, limits.surround_share, ratio[1]]
-    if space.size <= len(low):
-        return SurroundFit()
-    fits = [
-        fit_surface(Surface.GAUSSIANS_DIFFERENCE, x, y, space, [*begin, *guess], low, high, most_steps=MOST_STEPS)
-        for guess in ((0.2, 0.7), (0.05, 1.0))
-    ]
-    fit = min(fits, key=lambda one: one.squares)
-    if _does_not_hold(fit, space.shape, limits):
-        return SurroundFit()
-    amplitude, center_x, center_y, along, across, _, share, log_ratio = fit.parameters.tolist()
-    sigma_x, sigma_y, theta = _axes(fit.parameters, limits.round)
-    errors = fit.errors()
-    height = sign * parts.height
-    return SurroundFit(
-        center_x=center_x,
-        center_y=center_y,
-        center_x_se=float(errors[1]),
-        center_y_se=float(errors[2]),
-        sigma_exc=float(np.exp((along + across) / 2)),
-        sigma_inh=float(np.exp((along + across) / 2 + log_ratio)),
-        amp_exc=amplitude * height,
-        amp_inh=share * amplitude * height,
-        offset=0.0,
-        r_squared=_r_squared(fit, space),
-        bic=_bic(fit),
-        sigma_x=sigma_x,
-        sigma_y=sigma_y,
-        theta=theta,
-    )
 
 
 def _chosen(gaussian: GaussianFit, surround: SurroundFit, limits: FieldLimits) -> dict[str, Any]:

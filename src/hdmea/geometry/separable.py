@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdmea.geometry.least_squares import Surface, fit_surface
-from hdmea.geometry.robust import Floats
+from hdmea.geometry.robust import Bools, Floats
 
 BLUR = np.array([0.6, 1.0, 0.6])
 
@@ -97,8 +97,8 @@ def _projected(time: Floats, flat: Floats) -> Floats:
 
 def _gaussian_weights(space: Floats, row: int, column: int, limits: SeparationLimits) -> Floats:
     """The Gaussian fitted to the map about the peak, of norm 1; one of σ 1.2 pixels where the map says nothing."""
-    y, x = np.indices(space.shape)
-    part = (np.abs(y - row) <= limits.space_reach) & (np.abs(x - column) <= limits.space_reach)
+    y, x = np.mgrid[: space.shape[0], : space.shape[1]]
+    part: Bools = (np.abs(y - row) <= limits.space_reach) & (np.abs(x - column) <= limits.space_reach)
     sign = np.sign(space[row, column]) or 1.0
     top = abs(float(space[row, column]))
     wide, offset = np.log(limits.sigma), limits.most_offset

@@ -1,0 +1,311 @@
+"""The map from places on the chip to places in the stimulus, from somata and the receptive fields of the same cells.
+
+A chip lies on the retina turned, shifted and perhaps mirrored; a similarity says how. Many pairs are wrong (a soma of
+another cell, a field of noise), so the map is the one that most pairs support, and it counts only where a shuffle of
+the pairs never supports one as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hdmea.geometry.robust import TUKEY, Floats
+
+NAN = float("nan")
+Complexes = NDArray[np.complex128]
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentLimits:
+    """fewest_pairs: for anything. wrong_px: residual at which a pair counts as wrong in the search. trials: pairs of
+    units that are tried (all of at most all_up_to units). least_apart: of the units of a pair, as part of the median
+    radius. scale_px: bounds of the residuals' SD. least_inliers, least_share: that must agree. most_scale_error:
+    relative SE of the scale. permutations: of the shuffle; seed. fewest_affine: pairs for an affine map.
+    least_se_px: of a field's centre, when pairs are weighted."""
+
+    fewest_pairs: int = 6
+    wrong_px: float = 1.5
+    trials: int = 300
+    all_up_to: int = 25
+    least_apart: float = 0.25
+    scale_px: tuple[float, float] = (0.08, 1.5)
+    least_inliers: int = 5
+    least_share: float = 0.4
+    most_scale_error: float = 0.15
+    permutations: int = 99
+    seed: int = 0
+    fewest_affine: int = 20
+    least_se_px: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """field = matrix · chip + shift. Chip places in um (x right, y down), field places in pixels of the noise movie.
+
+    matrix: (2, 2), px/um; shift: (2,) px. scale_px_per_um, its relative SE; rotation_deg in [0, 360): the angle in the
+    movie of the chip's x axis; reflected: y runs the other way. model: "similarity" or "affine". residual_sd: of one
+    coordinate, px. n, n_inliers (weight above 0.1). p: part of the shuffled pairings, and this one, that support a map
+    as well. residuals: (n,) px; weights: (n,). covariance: of the parameters, as `predict` uses it. Not valid: all but
+    n, p, what was counted and `reason` is NaN.
+    """
+
+    valid: bool
+    n: int
+    matrix: Floats = field(default_factory=lambda: np.full((2, 2), np.nan))
+    shift: Floats = field(default_factory=lambda: np.full(2, np.nan))
+    scale_px_per_um: float = NAN
+    scale_relative_se: float = NAN
+    rotation_deg: float = NAN
+    reflected: bool = False
+    model: str = "similarity"
+    residual_sd: float = NAN
+    n_inliers: int = 0
+    p: float = NAN
+    residuals: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    weights: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    center: Floats = field(default_factory=lambda: np.full(2, np.nan), repr=False)
+    spread: Floats = field(default_factory=lambda: np.full((2, 2), np.nan), repr=False)
+    reason: str = ""
+
+    def predict(self, chip_um: ArrayLike) -> Floats:
+        """Field places (…, 2) of chip places (…, 2) in um: x, y in pixels, not clipped; NaN where not valid."""
+        places: Floats = np.asarray(chip_um, np.float64) @ self.matrix.T + self.shift
+        return places
+
+    def predict_se(self, chip_um: ArrayLike) -> Floats:
+        """Standard error in px of one coordinate of `predict`: of the map, without the scatter of single cells."""
+        apart = np.asarray(chip_um, np.float64) - self.center
+        distance = np.einsum("...i,ij,...j->...", apart, self.spread, apart)
+        errors: Floats = self.residual_sd * np.sqrt(1 / max(float(self.weights.sum()), 1e-12) + distance)
+        return errors
+
+
+def align(
+    chip_um: ArrayLike,
+    fields_px: ArrayLike,
+    fields_se_px: ArrayLike | None = None,
+    *,
+    affine: bool = False,
+    limits: AlignmentLimits | None = None,
+) -> Alignment:
+    """Find the map from the chip to the stimulus.
+
+    Parameters
+    ----------
+    chip_um
+        (n, 2) x, y of somata in um.
+    fields_px
+        (n, 2) x, y of the same cells' receptive fields in pixels. Give only cells with a significant soma and field.
+    fields_se_px
+        (n,) standard errors of the fields' centres; weights are their inverse squares.
+    affine
+        Fit an affine map at the end, where there are `fewest_affine` pairs. Never better in tests with similarities.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, or a value is not finite.
+    """
+    limits = limits or AlignmentLimits()
+    chip, fields = (np.asarray(part, np.float64).reshape(-1, 2) for part in (chip_um, fields_px))
+    errors = np.ones(len(chip)) if fields_se_px is None else np.asarray(fields_se_px, np.float64)
+    if not len(chip) == len(fields) == errors.size:
+        raise ValueError(
+            f"{len(chip)} somata, {len(fields)} fields and {errors.size} errors: each pair has one of each"
+        )
+    if not all(np.isfinite(part).all() for part in (chip, fields, errors)):
+        raise ValueError("somata, fields and errors must be finite: leave out units without a soma or a field")
+    if len(chip) < limits.fewest_pairs:
+        return Alignment(
+            valid=False, n=len(chip), reason=f"too few: {len(chip)} pairs, {limits.fewest_pairs} are needed"
+        )
+    search = _Search(chip, fields, limits)
+    cost, reflected, residuals = search.best(fields)
+    prior = 1 / np.maximum(errors, limits.least_se_px) ** 2
+    fit = _refined(chip, fields, prior / prior.mean(), reflected, residuals, affine, limits)
+    if fit is None:
+        return Alignment(valid=False, n=len(chip), reason="fewer than 3 pairs support any map")
+    p = search.p_value(cost)
+    reason = _refused(fit, p, len(chip), limits)
+    if reason:
+        return Alignment(valid=False, n=len(chip), n_inliers=fit.inliers, p=p, reason=reason)
+    return _described(fit, p, affine and len(chip) >= limits.fewest_affine)
+
+
+def to_movie_pixels(place_px: ArrayLike, factor: float) -> Floats:
+    """A place in pixels of one movie as pixels of a movie `factor` times as fine over the same screen.
+
+    Pixel centres are at integers in both: factor · place + (factor − 1)/2, 20 · place + 9.5 from 15 to 300 pixels.
+    """
+    places: Floats = factor * np.asarray(place_px, np.float64) + (factor - 1) / 2
+    return places
+
+
+class _Search:
+    """The pairs of units that maps are tried from, the same for the pairs as they are and for every shuffle."""
+
+    def __init__(self, chip: Floats, fields: Floats, limits: AlignmentLimits) -> None:
+        self.limits, self.fields = limits, fields
+        self.random = np.random.default_rng(limits.seed)
+        count = len(chip)
+        if count > limits.all_up_to:
+            first, second = self.random.integers(0, count, (limits.trials, 2)).T
+        else:
+            first, second = np.tril_indices(count, -1)
+        self.chips = [_complex(chip), _complex(chip).conj()]
+        radius = np.median(np.abs(self.chips[0] - np.median(self.chips[0].real) - 1j * np.median(self.chips[0].imag)))
+        apart = np.abs(self.chips[0][first] - self.chips[0][second]) > limits.least_apart * radius
+        self.first, self.second = first[apart], second[apart]
+
+    def best(self, fields: Floats) -> tuple[float, bool, Floats]:
+        """Cost, reflection and residuals (px) of the map with least cost: Σ min((residual/wrong)², 1)."""
+        q = _complex(fields)
+        found: tuple[float, bool, Floats] = (np.inf, False, np.full(len(q), np.inf))
+        if not len(self.first):
+            return found
+        for reflected, p in enumerate(self.chips):
+            turn = (q[self.first] - q[self.second]) / (p[self.first] - p[self.second])
+            shift = q[self.first] - turn * p[self.first]
+            square = _squares(turn[:, None] * p + (shift[:, None] - q))
+            costs = np.minimum(square / self.limits.wrong_px**2, 1).sum(axis=1)
+            trial = int(costs.argmin())
+            if costs[trial] < found[0]:
+                found = float(costs[trial]), bool(reflected), np.sqrt(square[trial])
+        return found
+
+    def p_value(self, cost: float) -> float:
+        """(1 + shuffles whose best cost is at most this one's)/(1 + shuffles)."""
+        shuffles = self.limits.permutations
+        if shuffles == 0:
+            return NAN
+        as_good = sum(self.best(self.random.permutation(self.fields))[0] <= cost for _ in range(shuffles))
+        return (1 + as_good) / (1 + shuffles)
+
+
+def _complex(places: Floats) -> Complexes:
+    return places[:, 0] + 1j * places[:, 1]
+
+
+def _squares(values: Complexes) -> Floats:
+    squares: Floats = values.real**2 + values.imag**2
+    return squares
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    chip: Floats
+    matrix: Floats
+    shift: Floats
+    residuals: Floats
+    weights: Floats
+    prior: Floats
+    sd: float
+    reflected: bool
+
+    @property
+    def inliers(self) -> int:
+        return int((self.weights > 0.1).sum())
+
+    @property
+    def scale(self) -> float:
+        return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+
+    @property
+    def center(self) -> Floats:
+        """Weighted mean of the chip's places."""
+        center: Floats = np.average(self.chip, axis=0, weights=self.weights * self.prior)
+        return center
+
+    @property
+    def scale_relative_se(self) -> float:
+        used = self.chip[self.weights > 0.1]
+        radius = float(np.sqrt(((used - used.mean(axis=0)) ** 2).sum(axis=1).mean()))
+        return self.sd / max(radius * float(np.sqrt(len(used))) * self.scale, 1e-12)
+
+
+def _refined(
+    chip: Floats,
+    fields: Floats,
+    prior: Floats,
+    reflected: bool,
+    residuals: Floats,
+    affine: bool,
+    limits: AlignmentLimits,
+) -> _Fit | None:
+    """Iteratively reweighted least squares from the pairs that support the best map."""
+    weights = (residuals < 2 * limits.wrong_px).astype(np.float64)
+    fit: _Fit | None = None
+    affine = affine and len(chip) >= limits.fewest_affine
+    for _ in range(30):
+        if (weights > 0).sum() < 3:
+            return None
+        solve = _affine if affine else _similarity
+        matrix, shift = solve(chip, fields, weights * prior, reflected)
+        errors = np.hypot(*(chip @ matrix.T + shift - fields).T)
+        near = errors[errors < 3 * limits.wrong_px]
+        sd = float(np.clip(np.median(near) / 1.177 if len(near) else np.inf, *limits.scale_px))  # Rayleigh's median
+        part = errors / (TUKEY * sd)
+        weights = np.where(part < 1, (1 - part * part) ** 2, 0.0)
+        fit = _Fit(chip, matrix, shift, errors, weights, prior, sd, reflected)
+    return fit
+
+
+def _similarity(chip: Floats, fields: Floats, weights: Floats, reflected: bool) -> tuple[Floats, Floats]:
+    """Least squares of q = a · p + b, or a · p̄ + b, in complex numbers."""
+    p, q = _complex(chip), _complex(fields)
+    p = p.conj() if reflected else p
+    total = weights.sum()
+    mean_p, mean_q = (weights @ p) / total, (weights @ q) / total
+    turn = (weights * (p - mean_p).conj()) @ (q - mean_q) / max(float(weights @ _squares(p - mean_p)), 1e-12)
+    shift = mean_q - turn * mean_p
+    matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return matrix @ np.diag([1.0, -1.0 if reflected else 1.0]), np.array([shift.real, shift.imag])
+
+
+def _affine(chip: Floats, fields: Floats, weights: Floats, reflected: bool) -> tuple[Floats, Floats]:
+    design = np.column_stack([chip, np.ones(len(chip))])
+    root = np.sqrt(weights)[:, None]
+    solution = np.linalg.lstsq(design * root, fields * root, rcond=None)[0]
+    return solution[:2].T, solution[2]
+
+
+def _refused(fit: _Fit, p: float, given: int, limits: AlignmentLimits) -> str:
+    least = max(limits.least_inliers, limits.least_share * given)
+    if fit.inliers < least:
+        return f"{fit.inliers} of {given} pairs agree on a map"
+    if not fit.scale_relative_se < limits.most_scale_error:
+        return f"the scale is known to {100 * fit.scale_relative_se:.0f} %"
+    if p > 1 / (1 + limits.permutations):
+        return f"shuffled pairs support a map as well (p = {p:.2f})"
+    return ""
+
+
+def _described(fit: _Fit, p: float, affine: bool) -> Alignment:
+    apart = fit.chip - fit.center
+    weights = fit.weights * fit.prior
+    spread = (
+        np.linalg.pinv((apart.T * weights) @ apart)
+        if affine
+        else np.eye(2) / max(float((weights * (apart**2).sum(axis=1)).sum()), 1e-12)
+    )
+    return Alignment(
+        valid=True,
+        n=len(fit.chip),
+        matrix=fit.matrix,
+        shift=fit.shift,
+        scale_px_per_um=fit.scale,
+        scale_relative_se=fit.scale_relative_se,
+        rotation_deg=float(np.degrees(np.arctan2(fit.matrix[1, 0], fit.matrix[0, 0])) % 360),
+        reflected=bool(np.linalg.det(fit.matrix) < 0),
+        model="affine" if affine else "similarity",
+        residual_sd=fit.sd,
+        n_inliers=fit.inliers,
+        p=p,
+        residuals=fit.residuals,
+        weights=weights,
+        center=fit.center,
+        spread=spread,
+    )

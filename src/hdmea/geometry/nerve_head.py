@@ -1,0 +1,294 @@
+"""Where a retina's axons meet: the optic-nerve head, on or off the chip, from somata and the directions of axons.
+
+Each axon gives a bearing from its soma. The head is the point that most bearings agree on; it is fitted to angles, not
+to distances from lines, because axons are measured in angles and have a forward sense. Where the chip is too far away
+for a place, the common direction is what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats, tukey_weights, wrapped
+
+NAN = float("nan")
+MOST_PAIRS, MOST_STARTS, MOST_STEPS = 3000, 1500, 60
+START_SCALE = np.radians(15)  # of angles, when starting points are compared
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """fewest_axons: for anything. least_used, least_share: axons that must agree. most_relative_sd: of the position's
+    major axis over its distance. most_scale_deg: spread of the angles at which the search has no hold. scale_deg:
+    bounds of that spread. near_deg: residuals that it is judged by. least_crossing_deg: of two axons whose crossing is
+    a starting point. covariance_factor: on the model's, measured. seed: of the pairs that are drawn."""
+
+    fewest_axons: int = 6
+    least_used: int = 6
+    least_share: float = 0.4
+    most_relative_sd: float = 0.15
+    most_scale_deg: float = 11.9
+    scale_deg: tuple[float, float] = (1.0, 12.0)
+    near_deg: float = 30.0
+    least_crossing_deg: float = 3.0
+    covariance_factor: float = 1.3
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NerveHead:
+    """x (column) and y (row) in electrodes from 0, angles in degrees from x towards y.
+
+    status: "position", "direction" (the axons agree on a direction, not on a place: x and y are NaN) or "none".
+    covariance: (2, 2) of x and y. region_*: the 95 % confidence ellipse: semi-axes, and the angle of the major one.
+    direction_deg, direction_se_deg: the robust mean of the axons' angles; resultant: length of the mean of their unit
+    vectors, 1 where they are parallel. n: axons given; n_cells_used: those that agree (weight above 0.05). scale_deg:
+    spread of the angles about the fit. rmse_deg: weighted root mean square of it; rmse: in electrodes, of the
+    distances of the axons' lines from the point. weights: of each axon. unaccepted: x and y of a fit that does not count.
+    method, reason.
+    """
+
+    status: str
+    x: float = NAN
+    y: float = NAN
+    covariance: Floats = field(default_factory=lambda: np.full((2, 2), np.nan), repr=False)
+    region_major: float = NAN
+    region_minor: float = NAN
+    region_angle_deg: float = NAN
+    direction_deg: float = NAN
+    direction_se_deg: float = NAN
+    resultant: float = NAN
+    n: int = 0
+    n_cells_used: int = 0
+    scale_deg: float = NAN
+    rmse_deg: float = NAN
+    rmse: float = NAN
+    weights: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    unaccepted: tuple[float, float] = (NAN, NAN)
+    method: str = "robust fit of bearings"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SomaPolar:
+    """A soma as seen from the head: radius_um, its SE, and angle_deg in [0, 360) of soma − head, its SE; in the chip's
+    frame, x right and y down."""
+
+    radius_um: float = NAN
+    radius_se_um: float = NAN
+    angle_deg: float = NAN
+    angle_se_deg: float = NAN
+
+
+def find_nerve_head(
+    somata: ArrayLike, angles_deg: Sequence[float] | Floats, limits: HeadLimits | None = None
+) -> NerveHead:
+    """The optic-nerve head from cells whose axon is seen.
+
+    Parameters
+    ----------
+    somata
+        (n, 2) x and y in electrodes.
+    angles_deg
+        (n,) directions of the axons, degrees from x towards y.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit or a value is not finite.
+    """
+    limits = limits or HeadLimits()
+    places, angles = np.asarray(somata, np.float64).reshape(-1, 2), np.radians(np.asarray(angles_deg, np.float64))
+    if angles.shape != (len(places),):
+        raise ValueError(f"{len(places)} somata need as many angles, not an array of shape {angles.shape}")
+    if not (np.isfinite(places).all() and np.isfinite(angles).all()):
+        raise ValueError("somata and angles must be finite: leave out cells whose axon is not seen")
+    if len(places) < limits.fewest_axons:
+        return NerveHead(
+            status="none", n=len(places), reason=f"{len(places)} axons, at least {limits.fewest_axons} are needed"
+        )
+    start = _start(places, angles, limits)
+    if start is None:
+        return NerveHead(**_direction(angles), n=len(places), reason="no two axons cross ahead of both")
+    fit = _Bearings(places, angles, limits).fitted(start)
+    return _judged(fit, limits)
+
+
+def soma_polar(head: NerveHead, x: float, y: float, pitch_um: float) -> SomaPolar:
+    """Polar coordinates of a soma (electrodes) about the head; NaN where the head has no position."""
+    if head.status != "position":
+        return SomaPolar()
+    dx, dy = x - head.x, y - head.y
+    radius = float(np.hypot(dx, dy))
+    if radius == 0:
+        return SomaPolar(radius_um=0.0)
+    along, around = np.array([dx, dy]) / radius, np.array([-dy, dx]) / radius
+    return SomaPolar(
+        radius_um=radius * pitch_um,
+        radius_se_um=float(np.sqrt(along @ head.covariance @ along)) * pitch_um,
+        angle_deg=float(np.degrees(np.arctan2(dy, dx)) % 360),
+        angle_se_deg=float(np.degrees(np.sqrt(around @ head.covariance @ around) / radius)),
+    )
+
+
+def _start(places: Floats, angles: Floats, limits: HeadLimits) -> Floats | None:
+    """Of the crossings of pairs of axons that lie ahead of both the one that most bearings agree with."""
+    first, second = np.triu_indices(len(places), 1)
+    if len(first) > MOST_PAIRS:
+        chosen = np.random.default_rng(limits.seed).choice(len(first), MOST_PAIRS, replace=False)
+        first, second = first[chosen], second[chosen]
+    ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    cross = ways[first, 0] * ways[second, 1] - ways[first, 1] * ways[second, 0]
+    usable = np.abs(cross) > np.sin(np.radians(limits.least_crossing_deg))
+    first, second, cross = first[usable], second[usable], cross[usable]
+    apart = places[second] - places[first]
+    along_first = (apart[:, 0] * ways[second, 1] - apart[:, 1] * ways[second, 0]) / cross
+    along_second = (apart[:, 0] * ways[first, 1] - apart[:, 1] * ways[first, 0]) / cross
+    ahead = (along_first > 0) & (along_second > 0)
+    points = (places[first] + along_first[:, None] * ways[first])[ahead][:MOST_STARTS]
+    if not len(points):
+        return None
+    toward = points[:, None] - places[None]
+    errors = wrapped(angles - np.arctan2(toward[..., 1], toward[..., 0]))
+    costs = np.minimum((errors / START_SCALE) ** 2, 1).sum(axis=1)
+    best: Floats = points[costs.argmin()]
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A point, and of each bearing the error (radians), the weight and the derivatives by x and y."""
+
+    point: Floats
+    places: Floats
+    angles: Floats
+    errors: Floats
+    weights: Floats
+    slopes: Floats
+    scale: float
+
+
+class _Bearings:
+    def __init__(self, places: Floats, angles: Floats, limits: HeadLimits) -> None:
+        self.places, self.angles, self.limits = places, angles, limits
+
+    def fitted(self, point: Floats) -> _Fit:
+        """Gauss-Newton on the angles with Tukey's weights, steps at most half the median distance."""
+        for _ in range(MOST_STEPS):
+            now = self._at(point)
+            normal = (now.slopes.T * now.weights) @ now.slopes + 1e-12 * np.eye(2)
+            step = np.linalg.solve(normal, (now.slopes.T * now.weights) @ now.errors)
+            most = 0.5 * float(np.median(np.hypot(*(point - self.places).T)))
+            length = float(np.hypot(*step))
+            step *= min(1.0, most / max(length, 1e-9))
+            point = point + step
+            if np.hypot(*step) < 1e-4 or np.abs(point - self.places.mean(axis=0)).max() > 1e4:
+                break
+        return self._at(point)
+
+    def _at(self, point: Floats) -> _Fit:
+        toward = point - self.places
+        errors = wrapped(self.angles - np.arctan2(toward[:, 1], toward[:, 0]))
+        near = np.abs(errors[np.abs(errors) < np.radians(self.limits.near_deg)])
+        spread = MAD_TO_SD * float(np.median(near)) if len(near) > 3 else np.radians(8)
+        scale = float(np.clip(spread, *np.radians(self.limits.scale_deg)))
+        distances = np.maximum(np.hypot(*toward.T), 2.0)
+        slopes = np.stack([-toward[:, 1], toward[:, 0]], axis=1) / distances[:, None] ** 2
+        return _Fit(point, self.places, self.angles, errors, tukey_weights(errors, scale), slopes, scale)
+
+
+def _judged(fit: _Fit, limits: HeadLimits) -> NerveHead:
+    used = fit.weights > 0.05
+    count, total = int(used.sum()), float(fit.weights.sum())
+    inverse = np.linalg.pinv((fit.slopes.T * fit.weights) @ fit.slopes)
+    variance = float((fit.weights * fit.errors**2).sum()) / max(total - 2, 1)
+    covariance = limits.covariance_factor * variance * inverse
+    major = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[1], 0)))
+    distance = float(np.hypot(*(fit.point - fit.places.mean(axis=0))))
+    common: dict[str, Any] = {
+        "n": len(fit.places),
+        "n_cells_used": count,
+        "scale_deg": float(np.degrees(fit.scale)),
+        "rmse_deg": float(np.degrees(np.sqrt((fit.weights * fit.errors**2).sum() / max(total, 1e-12)))),
+        "weights": fit.weights,
+    }
+    reason = _refused(count, len(fit.places), major, distance, fit.scale, limits)
+    if reason:
+        place = (float(fit.point[0]), float(fit.point[1]))
+        return NerveHead(**_direction(fit.angles), **common, unaccepted=place, reason=reason)
+    direction = _direction(fit.angles)
+    return NerveHead(
+        **direction | {"status": "position"},
+        **common,
+        x=float(fit.point[0]),
+        y=float(fit.point[1]),
+        covariance=covariance,
+        rmse=_distance_from_lines(fit, used),
+        **_region(covariance, count),
+    )
+
+
+def _refused(count: int, given: int, major: float, distance: float, scale: float, limits: HeadLimits) -> str:
+    least = max(limits.least_used, limits.least_share * given)
+    if count < least:
+        return f"{count} of {given} axons agree on a place"
+    if not major < limits.most_relative_sd * distance:
+        return f"the place is known to {major:.1f} electrodes at a distance of {distance:.1f}"
+    if not scale < np.radians(limits.most_scale_deg):
+        return f"the angles spread by {np.degrees(scale):.1f} degrees"
+    return ""
+
+
+def _distance_from_lines(fit: _Fit, used: Bools) -> float:
+    toward = fit.point - fit.places
+    beside = np.sin(fit.errors) * np.hypot(*toward.T)
+    return float(np.sqrt(np.average(beside[used] ** 2, weights=fit.weights[used])))
+
+
+def _region(covariance: Floats, count: int) -> dict[str, Any]:
+    """The 95 % ellipse of a position with two parameters and `count` bearings (F quantile)."""
+    from scipy.special import fdtri
+
+    radius = np.sqrt(2 * (count - 1) / (count - 2) * fdtri(2, count - 2, 0.95))
+    values, vectors = np.linalg.eigh(covariance)
+    minor, major = radius * np.sqrt(np.maximum(values, 0))
+    angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])) % 180
+    return {"region_major": float(major), "region_minor": float(minor), "region_angle_deg": float(angle)}
+
+
+def _direction(angles: Floats) -> dict[str, Any]:
+    """The robust circular mean of the angles, its standard error, and the resultant's length."""
+    unit = np.exp(1j * angles)
+    mean = float(np.angle(unit.mean()))
+    center, scale, weights = _middle(angles), np.radians(12.0), np.ones(len(angles))
+    for _ in range(30):
+        errors = wrapped(angles - center)
+        near = np.abs(errors[np.abs(errors) < np.pi / 3])
+        scale = max(MAD_TO_SD * float(np.median(near)) if len(near) > 3 else np.radians(12.0), np.radians(1.0))
+        weights = tukey_weights(errors, scale)
+        if not weights.any():
+            center, weights = mean, np.ones(len(angles))
+            break
+        shift = float(np.angle((weights * np.exp(1j * errors)).sum()))
+        center += shift
+        if abs(shift) < 1e-6:
+            break
+    errors, total = wrapped(angles - center), float(weights.sum())
+    error = np.sqrt((weights**2 * errors**2).sum()) / max(total, 1e-12) * np.sqrt(total / max(total - 1, 1))
+    return {
+        "status": "direction",
+        "direction_deg": float(np.degrees(center) % 360),
+        "direction_se_deg": float(np.degrees(error)),
+        "resultant": float(np.abs(unit.mean())),
+    }
+
+
+def _middle(angles: Floats) -> float:
+    """The angle with least sum of distances to all others, among them."""
+    apart: NDArray[np.float64] = np.abs(wrapped(angles[:, None] - angles[None]))
+    return float(angles[apart.sum(axis=1).argmin()])
