@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from h5burst.kernels.sta import triggered_average
 from hdmea.geometry.receptive_field import hold_frames
 from hdmea.geometry.robust import Bools, Floats
+from hdmea.kernels.sta import triggered_average
 
 Ints = NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-/* ext/fits.h — least squares of a few surfaces by Levenberg-Marquardt (Marquardt 1963), within bounds. */
+/* ext/kernels/fits.h — least squares of a few surfaces by Levenberg-Marquardt (Marquardt 1963), within bounds. */
 #ifndef H5BURST_FITS_H
 #define H5BURST_FITS_H
 

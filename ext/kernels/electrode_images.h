@@ -1,4 +1,4 @@
-/* ext/electrode_images.h — loops over images of electrodes: samples × electrodes, the electrodes of a sample together. */
+/* ext/kernels/electrode_images.h — loops over images of electrodes: samples × electrodes, the electrodes of a sample together. */
 #ifndef H5BURST_ELECTRODE_IMAGES_H
 #define H5BURST_ELECTRODE_IMAGES_H
 

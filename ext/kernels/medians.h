@@ -1,4 +1,4 @@
-/* ext/medians.h — medians in linear time, without sorting whole arrays.
+/* ext/kernels/medians.h — medians in linear time, without sorting whole arrays.
  *
  * Floats are compared by their bits, read as integers that have the same order, so that a median is found by bisection
  * of the bits: at most 32 passes that only count, which compilers turn into vector code.

@@ -1,4 +1,4 @@
-/* ext/small_linear.h — systems of a few linear equations, as least-squares fits have them. */
+/* ext/kernels/small_linear.h — systems of a few linear equations, as least-squares fits have them. */
 #ifndef H5BURST_SMALL_LINEAR_H
 #define H5BURST_SMALL_LINEAR_H
 

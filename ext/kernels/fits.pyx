@@ -1,4 +1,4 @@
-# ext/fits.pyx — least squares of a few surfaces, robust polynomials, and rates of counts by maximum likelihood.
+# ext/kernels/fits.pyx — least squares of a few surfaces, robust polynomials, and rates of counts by maximum likelihood.
 from libc.math cimport exp, fabs, fmax, fmin, isfinite, log
 from libc.stdlib cimport free, malloc
 
