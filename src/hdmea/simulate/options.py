@@ -55,7 +55,7 @@ class CellOptions:
     """
 
     surround_fraction: float = 0.0
-    surround_strength: float = 0.15
+    surround_strength: float = 0.1
     surround_ratio: float = 2.2
     drift: float = 0.0
     burst_fraction: float = 0.0

@@ -29,7 +29,7 @@ Floats32 = npt.NDArray[np.float32]
 
 
 def soma_shape(time_s: npt.ArrayLike) -> Floats:
-    """An extracellular spike of trough -1 at time 0, with a slower positive wave after it."""
+    """An extracellular spike: a trough of -0.94 at time 0, and a slower positive wave after it."""
     t = np.asarray(time_s, np.float64)
     return np.asarray(-_bell(t, 0.00018) + 0.3 * _bell(t - 0.0007, 0.0004))
 
