@@ -294,8 +294,8 @@ cdef class Emitter:
 
     cdef size_t begin_dataset(self, Datatype datatype, int rank, const Py_ssize_t *shape, int space_allocation):
         cdef size_t start = h5_header_begin(&self.out)
-        h5_put_message(&self.out, H5_DATASPACE, h5_dataspace_size(rank), 0)
-        h5_put_dataspace(&self.out, rank, shape)
+        h5_put_message(&self.out, H5_DATASPACE, h5_dataspace_size(rank, True), 0)
+        h5_put_dataspace(&self.out, rank, shape, True)
         self.put_message(H5_DATATYPE, datatype.message, H5_CONSTANT)
         h5_put_fill_value(&self.out, space_allocation)
         return start

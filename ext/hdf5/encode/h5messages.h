@@ -51,17 +51,23 @@ static inline void h5_put_message(h5_bytes *b, int type, size_t size, int flags)
     h5_put8(b, (uint8_t)flags);
 }
 
-static inline size_t h5_dataspace_size(int rank) { return rank > 0 ? 4 + 8 * (size_t)rank : 4; }
-
-/* Dataspace, version 2, without maximum dimensions: they equal the current ones. */
-static inline void h5_put_dataspace(h5_bytes *b, int rank, const Py_ssize_t *shape)
+/* Of a dataspace with maximum dimensions (`limited`), or without. */
+static inline size_t h5_dataspace_size(int rank, int limited)
 {
-    h5_put8(b, 2);                                              /* version */
-    h5_put8(b, (uint8_t)(rank > 0 ? rank : 0));                 /* dimensionality */
-    h5_put8(b, 0);                                              /* flags */
+    return rank > 0 ? 4 + (limited ? 16 : 8) * (size_t)rank : 4;
+}
+
+/* Dataspace, version 2. limited: with maximum dimensions, equal to the current ones. Datasets need them: where they are
+ * absent, libhdf5 lets a dataset be resized beyond what its chunk index has room for. */
+static inline void h5_put_dataspace(h5_bytes *b, int rank, const Py_ssize_t *shape, int limited)
+{
+    h5_put8(b, 2);                                               /* version */
+    h5_put8(b, (uint8_t)(rank > 0 ? rank : 0));                  /* dimensionality */
+    h5_put8(b, (uint8_t)(limited && rank > 0));                  /* flags: maximum dimensions are present */
     h5_put8(b, (uint8_t)(rank == H5_NULL_SPACE ? 2 : rank > 0)); /* type: 0 scalar, 1 simple, 2 null */
-    for (int i = 0; i < rank; i++)
-        h5_put64(b, (uint64_t)shape[i]);
+    for (int copy = 0; copy < (limited ? 2 : 1); copy++)
+        for (int i = 0; i < rank; i++)
+            h5_put64(b, (uint64_t)shape[i]);
 }
 
 /* Fill value, version 3: the default value, written if set. space_allocation: 1 early, 2 late, 3 incremental. */
@@ -149,12 +155,12 @@ static inline void h5_put_attribute(h5_bytes *b, const char *name, size_t length
     h5_put8(b, 0);                                            /* flags: neither datatype nor dataspace shared */
     h5_put16(b, (uint16_t)(length + 1));                      /* name size */
     h5_put16(b, (uint16_t)datatype_size);                     /* datatype size */
-    h5_put16(b, (uint16_t)h5_dataspace_size(rank));           /* dataspace size */
+    h5_put16(b, (uint16_t)h5_dataspace_size(rank, 0));        /* dataspace size */
     h5_put8(b, (uint8_t)!h5_is_ascii(name, length));          /* name character set encoding: 0 ASCII, 1 UTF-8 */
     h5_put_bytes(b, name, length);
     h5_put8(b, 0);
     h5_put_bytes(b, datatype, datatype_size);
-    h5_put_dataspace(b, rank, shape);
+    h5_put_dataspace(b, rank, shape, 0);
 }
 
 /* Where a link's or an attribute's message keeps its name. */
