@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import least_squares
 
 
-def bin_counts(trains, bin_samples, bins):
-    """Spikes (trials, bins) by np.histogram."""
-    edges = np.arange(bins + 1) * bin_samples
-    counts = []
-    for train in trains:
-        inside = np.asarray(train)[(np.asarray(train) >= 0) & (np.asarray(train) < edges[-1])]
-        counts.append(np.histogram(inside, edges)[0])
+def bin_counts(trains, first, width, bins):
+    """Spikes (trials, bins) by np.histogram, whose last bin is closed: what lies on its edge is left out before."""
+    edges = first + np.arange(bins + 1) * width
+    counts = [np.histogram([x for x in train if edges[0] <= x < edges[-1]], edges)[0] for train in trains]
     return np.array(counts, float).reshape(len(trains), bins)
 
 
-def window_counts(trains, windows):
-    """Spikes (trials, windows) by masks."""
+def smoothed(values, sigma):
+    """Each row convolved with a Gaussian that is cut at four sigma, reflected at its ends."""
+    return gaussian_filter1d(np.asarray(values, float), sigma, axis=1, mode="reflect", truncate=4.0)
+
+
+def fourier_sums(trains, start, stop, cycles):
+    """Σ exp(-2πi c (x - start)) of each trial, by one complex sum (trials, cycles)."""
     return np.array(
-        [[np.sum((np.asarray(t) >= a) & (np.asarray(t) < b)) for a, b in windows] for t in trains], float
-    ).reshape(len(trains), len(windows))
+        [[np.sum(np.exp(-2j * np.pi * c * (t[(t >= start) & (t < stop)] - start))) for c in cycles] for t in trains]
+    )
 
 
-def fourier_component(rates, bin_s, frequency_hz):
-    """Amplitude and phase against a sine, by one complex sum."""
-    times = (np.arange(len(rates)) + 0.5) * bin_s
-    component = 2 * np.mean(np.asarray(rates) * np.exp(-2j * np.pi * frequency_hz * times))
-    return abs(component), np.angle(component * 1j)
-
-
-def vector_strength(responses, angles, harmonic):
-    """|Σ r exp(i·harmonic·θ)| / Σ r of trial means."""
-    mean = np.asarray(responses).mean(axis=0)
-    return abs(np.sum(mean * np.exp(1j * harmonic * np.asarray(angles)))) / mean.sum()
+def rayleigh(trains, length, shifts, start, width, cycles):
+    """2|Σ exp(iφ)|²/n of the spikes in a window, after each trial was rolled by its shift."""
+    rolled = np.concatenate([(np.asarray(t) + s) % length for t, s in zip(trains, shifts, strict=True)])
+    inside = rolled[(rolled >= start) & (rolled < start + width)]
+    return 2 * abs(np.exp(2j * np.pi * cycles * inside).sum()) ** 2 / len(inside) if len(inside) else 0.0
 
 
 def gaussian(parameters, shape):

@@ -6,12 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.features.quality import response_quality
 from hdmea.features.trials import Trials, read_trials
-from hdmea.io.stimulus_config import FRAME_RATE_HZ, has_stimulus_config, load_stimulus_config
-from hdmea.utils.exceptions import MissingInputError
+from hdmea.io.stimulus_config import SectionKwargs, inherited_stimulus_config
+from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 
 MOVIE = "movie_name"  # in a config: the section that a feature works on
 SECTION = "section_kwargs"  # in a config that `settings` made: where the trials lie
+
+MEASURES_VERSION = "2.0.0"  # of the definitions in docs/measures.md: raised when values change
 
 
 class FeatureExtractor(ABC):
@@ -20,13 +26,17 @@ class FeatureExtractor(ABC):
     Attributes
     ----------
     name : str
-        The feature's name: that of its group in the file, and of the section it works on.
+        The feature's name: that of its group in the file, and of the section it works on. Set by registering.
     version : str
         To be raised when values change.
     required_inputs : tuple of str
-        What `extract` reads.
+        What `extract` reads: fields of a unit, of the metadata or of the stimulus. Where one of them is missing,
+        `extract_features` without names leaves the feature out.
     output_schema : dict
         Each value's name and what it is.
+    q_values : dict
+        Values that are computed over all units of a recording once every unit has the feature: the q-value's name, and
+        that of the p-value it comes from (Benjamini & Hochberg 1995).
     runtime_class : str
         "fast" or "slow".
     description : str
@@ -37,6 +47,7 @@ class FeatureExtractor(ABC):
     version: ClassVar[str] = "1.0.0"
     required_inputs: ClassVar[tuple[str, ...]] = ()
     output_schema: ClassVar[dict[str, str]] = {}
+    q_values: ClassVar[dict[str, str]] = {}
     runtime_class: ClassVar[str] = "fast"
     description: ClassVar[str] = ""
 
@@ -58,30 +69,48 @@ class FeatureExtractor(ABC):
 
 
 class StimulusFeature(FeatureExtractor):
-    """A feature computed from the trials of one movie, with parameters from that movie's stimulus config.
+    """A feature computed from the trials of one movie, with the stimulus's timing from that movie's config.
 
-    Parameters come from, later ones first: the call's `config`, the `parameters` of the movie's config file, the
-    class's `defaults`. `family` is the name by which a config file asks for this class.
+    Attributes
+    ----------
+    family : str
+        The name by which a config file asks for this class.
+    timing : tuple of str
+        Parameters that the stimulus config must give: how long what is shown, in frames.
+    defaults : dict
+        Parameters of the measure itself, which a config or a call may change.
     """
 
     family: ClassVar[str] = ""
-    defaults: ClassVar[dict[str, Any]] = {"bin_ms": 20.0}
-    required_inputs: ClassVar[tuple[str, ...]] = ("spike_times_sectioned", "acquisition_rate")
+    timing: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[dict[str, Any]] = {}
+    version: ClassVar[str] = MEASURES_VERSION
+    required_inputs: ClassVar[tuple[str, ...]] = ("spike_times_sectioned", "frame_timestamps", "acquisition_rate")
 
     def settings(self, config: Mapping[str, Any] | None = None, movie: str | None = None) -> dict[str, Any]:
-        """All parameters that count, with `movie_name` and, where the movie has a config file, its `section_kwargs`."""
+        """All parameters that count, with `movie_name`, `lead_frames` and, where there is a config, `section_kwargs`.
+
+        They come from, later ones first: the call's `config`, the config of the movie, the config of the feature's own
+        stimulus, the class's `defaults`.
+
+        Raises `ConfigurationError` that names what the stimulus config lacks; `ValueError` for an invalid one.
+        """
         given = dict(config or {})
         if SECTION in given and MOVIE in given:
             return given
         given[MOVIE] = given.get(MOVIE) or movie or self.name
-        merged = dict(self.defaults)
-        if has_stimulus_config(given[MOVIE]):
-            stimulus = load_stimulus_config(given[MOVIE])
-            merged |= stimulus.parameters
-            merged[SECTION] = {name: getattr(stimulus.section, name) for name in stimulus.section.__slots__}
-        else:
-            merged[SECTION] = None
-        return merged | given
+        merged: dict[str, Any] = {**self.defaults, "lead_frames": 0, SECTION: None}
+        for name in dict.fromkeys((self.name, given[MOVIE])):
+            if stimulus := inherited_stimulus_config(name):
+                merged |= stimulus.parameters
+                merged[SECTION] = {field: getattr(stimulus.section, field) for field in SectionKwargs.__slots__}
+        merged |= given
+        if missing := [name for name in self.timing if merged.get(name) is None]:
+            raise ConfigurationError(
+                f"the stimulus config of {given[MOVIE]!r} does not say {', '.join(missing)}: "
+                "add them to its parameters, or pass them in config_overrides"
+            )
+        return merged
 
     def extract(
         self,
@@ -92,17 +121,37 @@ class StimulusFeature(FeatureExtractor):
     ) -> dict[str, Any]:
         """See `FeatureExtractor.extract`. Raises `MissingInputError` where the unit has no trials of the movie."""
         settings = self.settings(config)
-        trials = read_trials(unit_data, settings[MOVIE], metadata)
+        section = settings[SECTION]
+        length = None if section is None else int(section["trial_length_frame"])
+        trials = read_trials(unit_data, settings[MOVIE], metadata, length)
         if trials is None:
             message = f"no spikes of {settings[MOVIE]!r}: run section_spike_times first"
             raise MissingInputError(message, self.name, "spike_times_sectioned")
-        return self.compute(trials, settings)
+        common = {"n_trials": len(trials), "frame_period_s": trials.period_s}
+        return {
+            **self.compute(trials, settings),
+            **response_quality(trials, self.conditions(trials, settings)),
+            **common,
+        }
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The values from one unit's trials."""
+        """The values of this family from one unit's complete trials, of which there may be none."""
         raise NotImplementedError(f"{type(self).__name__} does not work on trials")
 
+    def conditions(self, trials: Trials, settings: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """Which stimulus each trial showed (trials,); trials of one condition are repeats of each other."""
+        return np.zeros(len(trials), np.int64)
 
-def frames_to_seconds(frames: float) -> float:
-    """Seconds that 60 Hz frames take."""
-    return frames / FRAME_RATE_HZ
+    def check_movie(self, frames: npt.NDArray[Any], settings: Mapping[str, Any]) -> list[str]:
+        """How the movie (frames, height, width) differs from what the config says of it; nothing where it does not."""
+        return []
+
+
+COMMON_SCHEMA = {
+    "response_quality": "signal power fraction (n QI - 1) / (n - 1), not clipped; 0 for noise, 1 for equal trials",
+    "response_quality_raw": "QI = Var_t(mean over trials) / mean over trials(Var_t)",
+    "response_quality_first_half": "response_quality of the first half of the trials",
+    "response_quality_second_half": "response_quality of the last half of the trials",
+    "n_trials": "complete trials that were used",
+    "frame_period_s": "s, mean time of a frame in these trials",
+}

@@ -7,54 +7,123 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hdmea.features.base import StimulusFeature
-from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import Trials, mean_over_trials
+from hdmea.features.base import COMMON_SCHEMA, MOVIE, SECTION, StimulusFeature
+from hdmea.features.intervals import (
+    VIOLATION_S,
+    burst_index,
+    contamination_hill,
+    contamination_llobet,
+    local_variability,
+)
+from hdmea.features.quality import response_quality
+from hdmea.features.trials import Ints, Trials, Windows, member, read_trials, read_windows, scalar
+from hdmea.utils.exceptions import MissingInputError
 
-VIOLATION_S = 0.0015  # of the refractory period: an interval that no single neuron makes
+NAN = float("nan")
+RATE_BIN_S = 0.1  # of a unit's firing_rate_10hz
 
 
-@FeatureRegistry.register("baseline")
 class Baseline(StimulusFeature):
-    """Rate and regularity of firing in the trials of a constant stimulus.
+    """Rate and regularity of firing in the windows of a constant stimulus, and contamination over the whole recording.
 
-    Intervals between spikes are those within a trial. The rate's standard deviation is over bins of the PSTH.
-    Source of the violation measure: Hill, Mehta & Kleinfeld 2011, J Neurosci 31:8699.
+    Intervals between spikes are those within a window. Frames are not needed, but for the quality: the windows of a
+    recording without a stimulus will do.
     """
 
-    name: ClassVar[str] = "baseline"
     family: ClassVar[str] = "baseline"
+    defaults: ClassVar[dict[str, Any]] = {"bin_ms": 20.0}
+    required_inputs: ClassVar[tuple[str, ...]] = ("spike_times_sectioned", "acquisition_rate")
     output_schema: ClassVar[dict[str, str]] = {
-        "mean_rate": "spikes/s over all trials",
-        "std_rate": "spikes/s, over bins of the mean PSTH",
+        "mean_rate": "spikes/s over all windows",
+        "std_rate": "spikes/s, standard deviation over bins of 20 ms (bin_ms) of the mean over windows",
         "cv_isi": "standard deviation over mean of the intervals; NaN for fewer than two",
+        "cv2": "mean of 2 |I' - I| / (I' + I) over neighbouring intervals; NaN for fewer than two",
+        "lv": "mean of 3 ((I' - I) / (I' + I))^2 over neighbouring intervals; NaN for fewer than two",
         "median_isi_ms": "ms; NaN without intervals",
-        "spike_count": "spikes in all trials",
-        "isi_violations_ratio": "fraction of intervals below 1.5 ms; NaN without intervals",
+        "burst_index": "share of intervals below 10 ms, over that of a Poisson unit of the same rate",
+        "spike_count": "spikes in all windows",
+        "isi_violations_ratio": "plain fraction of intervals below 1.5 ms; NaN without intervals",
         "quality_index": "1 - isi_violations_ratio",
+        "contamination_hill": "share of foreign spikes, of the whole recording (Hill et al. 2011)",
+        "contamination_llobet": "share of foreign spikes, of the whole recording (Llobet et al. 2022)",
+        **COMMON_SCHEMA,
     }
-    description: ClassVar[str] = "Spontaneous rate, interval statistics and refractory violations"
+    description: ClassVar[str] = "Spontaneous rate, interval statistics, refractory violations and contamination"
 
-    def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
-        duration_s = trials.durations_s.sum()
-        bin_s = settings["bin_ms"] / 1000
-        psth = mean_over_trials(trials.psth(trials.durations_s.max(initial=0.0), bin_s))
-        intervals_s = [np.diff(trials.of(trial)) / trials.rate for trial in range(len(trials))]
-        isi_s = np.concatenate([*intervals_s, np.empty(0)])
-        violations = float((isi_s < VIOLATION_S).mean()) if len(isi_s) else np.nan
-        return {
-            "mean_rate": float(len(trials.samples) / duration_s) if duration_s > 0 else np.nan,
-            "std_rate": float(np.nanstd(psth)) if np.isfinite(psth).any() else np.nan,
-            "cv_isi": float(isi_s.std() / isi_s.mean()) if len(isi_s) > 1 and isi_s.any() else np.nan,
-            "median_isi_ms": float(np.median(isi_s) * 1000) if len(isi_s) else np.nan,
-            "spike_count": len(trials.samples),
-            "isi_violations_ratio": violations,
-            "quality_index": 1 - violations,
-        }
+    def extract(
+        self,
+        unit_data: Any,
+        stimulus_data: Any,
+        config: Mapping[str, Any] | None = None,
+        metadata: Any = None,
+    ) -> dict[str, Any]:
+        """See `FeatureExtractor.extract`. Raises `MissingInputError` where the unit has no spikes of the movie."""
+        settings = self.settings(config)
+        windows = read_windows(unit_data, settings[MOVIE], metadata)
+        if windows is None:
+            message = f"no spikes of {settings[MOVIE]!r}: run section_spike_times first"
+            raise MissingInputError(message, self.name, "spike_times_sectioned")
+        values = _of_windows(windows, settings["bin_ms"] / 1000)
+        return values | _contamination(unit_data, metadata, windows.rate) | _repeats(unit_data, metadata, settings)
 
 
-@FeatureRegistry.register("baseline_127")
-class Baseline127(Baseline):
-    """`Baseline` under mean grey."""
+def _of_windows(windows: Windows, bin_s: float) -> dict[str, Any]:
+    duration_s = windows.durations_s.sum()
+    intervals = [np.diff(windows.of(window)) / windows.rate for window in range(len(windows))]
+    isi_s = np.concatenate([*intervals, np.empty(0)])
+    violations = float((isi_s < VIOLATION_S).mean()) if len(isi_s) else NAN
+    mean_rate = float(len(windows.samples) / duration_s) if duration_s > 0 else NAN
+    return {
+        "mean_rate": mean_rate,
+        "std_rate": _std_rate(windows, bin_s),
+        "cv_isi": float(isi_s.std() / isi_s.mean()) if len(isi_s) > 1 and isi_s.any() else NAN,
+        **local_variability(intervals),
+        "median_isi_ms": float(np.median(isi_s) * 1000) if len(isi_s) else NAN,
+        "burst_index": burst_index(isi_s, mean_rate),
+        "spike_count": len(windows.samples),
+        "isi_violations_ratio": violations,
+        "quality_index": 1 - violations,
+    }
 
-    name: ClassVar[str] = "baseline_127"
+
+def _std_rate(windows: Windows, bin_s: float) -> float:
+    """Of the bins that lie wholly in all windows; NaN without one."""
+    from hdmea.features.psth import bin_counts
+
+    bins = int(windows.durations_s.min(initial=np.inf) / bin_s + 1e-9) if len(windows) else 0
+    if not bins:
+        return NAN
+    counts = bin_counts(windows.samples.astype(np.float64), windows.offsets, 0.0, bin_s * windows.rate, bins)
+    return float((counts.mean(axis=0) / bin_s).std())
+
+
+def _contamination(unit_data: Any, metadata: Any, rate: float) -> dict[str, float]:
+    """Of all spikes of the recording; NaN where they, or its duration, are not known."""
+    stored, duration_s = member(unit_data, "spike_times"), _duration_s(unit_data, metadata)
+    samples: Ints = np.sort(np.asarray(() if stored is None else stored).astype(np.int64))
+    return {
+        "contamination_hill": contamination_hill(samples, rate, duration_s),
+        "contamination_llobet": contamination_llobet(samples, rate, duration_s),
+    }
+
+
+def _duration_s(unit_data: Any, metadata: Any) -> float:
+    """As the metadata say, else as long as the unit's rate in bins of 100 ms goes; 0 where neither tells."""
+    stored = member(metadata, "recording_duration_s")
+    if stored is not None:
+        return scalar(stored)
+    rate = member(unit_data, "firing_rate_10hz")
+    return 0.0 if rate is None else len(rate) * RATE_BIN_S
+
+
+def _repeats(unit_data: Any, metadata: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What needs trials in frames; NaN for windows of a recording without frames."""
+    section, stored = settings[SECTION], member(metadata, "frame_timestamps")
+    trials: Trials | None = None
+    if stored is not None and len(stored):
+        length = None if section is None else int(section["trial_length_frame"])
+        trials = read_trials(unit_data, settings[MOVIE], metadata, length)
+    if trials is None:
+        return dict.fromkeys(COMMON_SCHEMA, NAN) | {"n_trials": 0}
+    common = {"n_trials": len(trials), "frame_period_s": trials.period_s}
+    return {**response_quality(trials, np.zeros(len(trials), np.int64)), **common}

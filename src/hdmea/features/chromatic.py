@@ -8,79 +8,129 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.features.base import SECTION, StimulusFeature, frames_to_seconds
-from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import Trials, contrast_index, mean_over_trials, response_quality
+from hdmea.features.base import COMMON_SCHEMA, SECTION, StimulusFeature
+from hdmea.features.edges import EDGE_DEFAULTS, EDGE_SCHEMA, NAN, EdgeResponse, LightStep, edge_response, edges_of
+from hdmea.features.movie_check import full_field_problems
+from hdmea.features.significance import TOLERANCE, resampling_p_value
+from hdmea.features.trials import Floats, Trials, contrast_index
+
+COLORS, SIDES = ("green", "blue"), ("on", "off")
+Responses = dict[tuple[str, str], EdgeResponse]
 
 
-@FeatureRegistry.register("chromatic")
 class Chromatic(StimulusFeature):
-    """Rates during a green flash, the gap after it, a blue flash, and the gap after that.
+    """Responses to a green flash, the gap after it, a blue flash, and the gap after that.
 
-    G and B of the index are the mean rates over a colour's whole response, flash and gap, so that ON and OFF cells
-    count alike. Trials that differ in luminance (`luminances`, one a group of trials) are different conditions: the
-    quality is then the mean over conditions. Source of the quality: Baden et al. 2016, Nature 529:345.
+    Each colour is a step of light as in `OnOff`. Trials that differ in luminance (`luminances`, one a group of trials)
+    are different conditions: the quality is then the mean over conditions. Definitions: docs/measures.md.
     """
 
-    name: ClassVar[str] = "chromatic"
     family: ClassVar[str] = "chromatic"
-    defaults: ClassVar[dict[str, Any]] = {
-        **StimulusFeature.defaults,
-        "flash_frames": 180,
-        "gap_frames": 180,
-        "luminances": None,
-    }
+    timing: ClassVar[tuple[str, ...]] = ("flash_frames", "gap_frames")
+    defaults: ClassVar[dict[str, Any]] = {**EDGE_DEFAULTS, "luminances": None, "color_alpha": 0.05}
     output_schema: ClassVar[dict[str, str]] = {
+        **{f"{color}_{side}_{name}": what for color in COLORS for side in SIDES for name, what in EDGE_SCHEMA.items()},
         "green_on_rate": "spikes/s during the green flash",
-        "green_off_rate": "spikes/s in the gap after it",
+        "green_off_rate": "spikes/s in the gap after it, as far as the trial goes",
         "blue_on_rate": "spikes/s during the blue flash",
-        "blue_off_rate": "spikes/s in the gap after it",
-        "color_opponency_index": "(G - B) / (G + B)",
-        "preferred_color": "green, blue, or none where the two are equal or there are no spikes",
-        "response_quality": "Var_t(mean over trials) / mean over trials(Var_t), mean over luminances",
+        "blue_off_rate": "spikes/s in the gap after it, as far as the trial goes",
+        "color_opponency_index": "(G - B) / (G + B) of the rectified responses, ON and OFF, 0 for one with p >= 0.01",
+        "preferred_color": "green or blue where the two differ (p < 0.05), else none",
+        "preferred_color_p_value": "that both colours give the same response (labels exchanged within trials)",
+        "color_opponency": "-sign(g b) min(|g|, |b|) / max(|g|, |b|) in the phase of the smaller p; NaN without a response",
+        "color_opponent": "whether the two colours give responses of opposite sign in one phase, p < 0.05",
+        "color_opponency_p_value": "of that, for two phases",
+        **COMMON_SCHEMA,
     }
-    description: ClassVar[str] = "Responses to green and blue, and the preference between them"
+    description: ClassVar[str] = "Responses to green and blue, the preference between them, and opponency"
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
-        flash_s, gap_s = frames_to_seconds(settings["flash_frames"]), frames_to_seconds(settings["gap_frames"])
-        edges = np.cumsum([0.0, flash_s, gap_s, flash_s, gap_s])
-        rates = trials.window_rates(np.stack([edges[:-1], edges[1:]], axis=1))
-        green_on, green_off, blue_on, blue_off = mean_over_trials(rates).tolist()
-        green = (green_on * flash_s + green_off * gap_s) / (flash_s + gap_s)
-        blue = (blue_on * flash_s + blue_off * gap_s) / (flash_s + gap_s)
-        psth = trials.psth(float(edges[-1]), settings["bin_ms"] / 1000)
-        condition = _conditions(len(trials), settings)
-        qualities = np.array([response_quality(psth[condition == n]) for n in np.unique(condition)])
+        counts = trials.counts()
+        steps = self._steps(settings, trials.length)
+        found: Responses = {}
+        values: dict[str, Any] = {}
+        for color, step in steps.items():
+            for side, edge in zip(SIDES, edges_of(step, trials, settings), strict=True):
+                response = edge_response(trials, counts, edge, settings, len(found))
+                found[color, side] = response
+                values |= {f"{color}_{side}_{name}": value for name, value in response.values.items()}
+            values[f"{color}_on_rate"] = _mean_rate(counts, step.on, step.off, trials)
+            values[f"{color}_off_rate"] = _mean_rate(counts, step.off, step.end, trials)
+        green, blue = (sum(_rectified(found[color, side]) for side in SIDES) for color in COLORS)
+        values["color_opponency_index"] = contrast_index(green, blue)
+        return values | _preference(found, trials, settings) | _opponency(found, settings)
+
+    def _steps(self, settings: Mapping[str, Any], length: int) -> dict[str, LightStep]:
+        """Where each colour's step lies in the trial; the last gap goes on after the trial's end."""
+        lead, flash, gap = (int(settings[name]) for name in ("lead_frames", "flash_frames", "gap_frames"))
+        blue = lead + flash + gap
         return {
-            "green_on_rate": green_on,
-            "green_off_rate": green_off,
-            "blue_on_rate": blue_on,
-            "blue_off_rate": blue_off,
-            "color_opponency_index": contrast_index(green, blue),
-            "preferred_color": "green" if green > blue else "blue" if blue > green else "none",
-            "response_quality": float(np.nanmean(qualities)) if np.isfinite(qualities).any() else float("nan"),
+            "green": LightStep(0, lead, lead + flash, blue),
+            "blue": LightStep(lead + flash, blue, blue + flash, min(blue + flash + gap, length)),
         }
 
+    def conditions(self, trials: Trials, settings: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """One a luminance."""
+        luminances, section = settings["luminances"], settings.get(SECTION)
+        if not luminances or not section:
+            return np.zeros(len(trials), np.int64)
+        group = trials.numbers // section["repeat"] % section["group_count"]
+        shown = np.asarray(luminances)[np.minimum(group, len(luminances) - 1)]
+        return np.unique(shown, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
-def _conditions(trials: int, settings: Mapping[str, Any]) -> npt.NDArray[np.int64]:
-    """Which stimulus each trial showed (trials,): one a luminance."""
-    luminances, section = settings["luminances"], settings.get(SECTION)
-    if not luminances or not section:
-        return np.zeros(trials, np.int64)
-    group = np.arange(trials) // section["repeat"] % section["group_count"]
-    shown = np.asarray(luminances)[np.minimum(group, len(luminances) - 1)]
-    return np.unique(shown, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
-@FeatureRegistry.register("green_blue_3s_3i_3x")
-class GreenBlue(Chromatic):
-    """`Chromatic` at full luminance."""
-
-    name: ClassVar[str] = "green_blue_3s_3i_3x"
+    def check_movie(self, frames: npt.NDArray[Any], settings: Mapping[str, Any]) -> list[str]:
+        steps = self._steps(settings, int(settings[SECTION]["trial_length_frame"])).values()
+        return full_field_problems(frames, settings, [step.on for step in steps], [step.off for step in steps])
 
 
-@FeatureRegistry.register("green_blue_3s_3i_3x_64_128_255")
-class GreenBlueLuminances(Chromatic):
-    """`Chromatic` at three luminances."""
+def _mean_rate(counts: Floats, first: int, last: int, trials: Trials) -> float:
+    return float(counts[:, first:last].mean() / trials.period_s) if len(trials) and last > first else NAN
 
-    name: ClassVar[str] = "green_blue_3s_3i_3x_64_128_255"
+
+def _rectified(response: EdgeResponse) -> float:
+    return max(response.response, 0.0) if response.responsive else 0.0
+
+
+def _preference(found: Responses, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Which colour gives the larger response, over the phases in which either gives one."""
+    from hdmea.features.resampling import flipped_sums
+
+    sides = [side for side in SIDES if any(found[color, side].responsive for color in COLORS)]
+    if not sides:
+        return {"preferred_color": "none", "preferred_color_p_value": NAN}
+    difference = np.sum([found["green", side].per_trial - found["blue", side].per_trial for side in sides], axis=0)
+    observed = abs(float(difference.sum()))
+    null = flipped_sums(difference, settings["resamples"], trials.seed, len(found))
+    p_value = resampling_p_value(null, observed, TOLERANCE * float(np.abs(difference).sum()))
+    differs = p_value < settings["color_alpha"]
+    preferred = "none" if not differs else "green" if difference.sum() > 0 else "blue"
+    return {"preferred_color": preferred, "preferred_color_p_value": p_value}
+
+
+def _opponency(found: Responses, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the colours drive the unit in opposite directions, in one of the two phases.
+
+    In a phase both responses must be there, so its p is the larger one (an intersection-union test: Berger 1982,
+    Technometrics 24:295), of the better of both orders; and there are two phases.
+    """
+    by_side = {side: (found["green", side], found["blue", side]) for side in SIDES}
+    p_values = {
+        side: min(max(green.p_value, blue.p_value_decrease), max(green.p_value_decrease, blue.p_value))
+        for side, (green, blue) in by_side.items()
+    }
+    side = min(SIDES, key=lambda name: p_values[name])
+    green, blue = by_side[side]
+    p_value = min(1.0, len(SIDES) * p_values[side])
+    alpha = settings["response_alpha"]
+    responds = any(min(edge.p_value, edge.p_value_decrease) < alpha for edge in (green, blue))
+    sizes = abs(green.response), abs(blue.response)
+    strength = (
+        -float(np.sign(green.response * blue.response)) * min(sizes) / max(sizes)
+        if responds and max(sizes) > 0
+        else NAN
+    )
+    return {
+        "color_opponency": strength,
+        "color_opponent": bool(p_value < settings["color_alpha"]),
+        "color_opponency_p_value": p_value if not np.isnan(green.response) else NAN,
+    }

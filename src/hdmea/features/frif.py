@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hdmea.features.base import MOVIE, FeatureExtractor
+from hdmea.features.base import MEASURES_VERSION, MOVIE, FeatureExtractor
 from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import acquisition_rate, mean_over_trials, member, read_trials
+from hdmea.features.trials import Floats, Ints, acquisition_rate, frame_timestamps, member, read_windows
 from hdmea.utils.exceptions import MissingInputError
 
 
@@ -17,10 +17,11 @@ from hdmea.utils.exceptions import MissingInputError
 class Frif(FeatureExtractor):
     """Spikes in [frame i, frame i + 1), in Hz, over the whole recording; with `movie_name`, averaged over its trials.
 
-    `FRIF_x_axis` is each frame's time in seconds: from the recording's start, or from the trial's.
+    `FRIF_x_axis` is each frame's time in seconds: from the recording's start, or from the trial's. In trials, each has
+    its own frames; those that lack some are left out, and the times are means over trials.
     """
 
-    name: ClassVar[str] = "frif"
+    version: ClassVar[str] = MEASURES_VERSION
     required_inputs: ClassVar[tuple[str, ...]] = ("spike_times", "frame_timestamps", "acquisition_rate")
     output_schema: ClassVar[dict[str, str]] = {
         "FRIF": "float32 (frames - 1,), spikes/s between frames i and i + 1",
@@ -36,10 +37,7 @@ class Frif(FeatureExtractor):
         metadata: Any = None,
     ) -> dict[str, Any]:
         """See `FeatureExtractor.extract`. Raises `MissingInputError` without frame timestamps or spikes."""
-        stored = None if metadata is None else member(metadata, "frame_timestamps")
-        if stored is None or not len(stored):
-            raise MissingInputError("no frame_timestamps: run load_recording first", self.name, "frame_timestamps")
-        frames, rate = np.asarray(stored).astype(np.int64), acquisition_rate(metadata)
+        frames, rate = frame_timestamps(metadata), acquisition_rate(metadata)
         if movie := (config or {}).get(MOVIE):
             return self._of_trials(unit_data, movie, frames, metadata)
         spikes = member(unit_data, "spike_times")
@@ -48,15 +46,22 @@ class Frif(FeatureExtractor):
         counts = np.diff(np.searchsorted(np.sort(np.asarray(spikes).astype(np.int64)), frames))
         return {"FRIF": (counts * rate / np.diff(frames)).astype(np.float32), "FRIF_x_axis": frames[:-1] / rate}
 
-    def _of_trials(self, unit_data: Any, movie: str, frames: np.ndarray[Any, Any], metadata: Any) -> dict[str, Any]:
-        trials = read_trials(unit_data, movie, metadata)
-        if trials is None:
+    def _of_trials(self, unit_data: Any, movie: str, frames: Ints, metadata: Any) -> dict[str, Any]:
+        windows = read_windows(unit_data, movie, metadata)
+        if windows is None:
             raise MissingInputError(f"no spikes of {movie!r}: run section_spike_times first", self.name, movie)
-        windows = np.asarray(member(unit_data, "spike_times_sectioned", movie, "trials_start_end")).astype(np.int64)
-        shown = [frames[(frames >= start) & (frames <= stop)] - start for start, stop in windows.reshape(-1, 2)]
-        longest = max(shown, key=len, default=np.empty(0, np.int64))
-        rates = np.full((len(shown), max(len(longest) - 1, 0)), np.nan)
-        for trial, edges in enumerate(shown):
-            counts = np.diff(np.searchsorted(trials.of(trial), edges))
-            rates[trial, : len(counts)] = counts * trials.rate / np.diff(edges)
-        return {"FRIF": mean_over_trials(rates).astype(np.float32), "FRIF_x_axis": longest[:-1] / trials.rate}
+        ends = windows.starts + windows.lengths
+        shown = [frames[(frames >= a) & (frames <= b)] - a for a, b in zip(windows.starts, ends, strict=True)]
+        longest = max(map(len, shown), default=1)
+        complete = [trial for trial, edges in enumerate(shown) if len(edges) == longest and longest > 1]
+        if not complete:
+            return {"FRIF": np.empty(0, np.float32), "FRIF_x_axis": np.empty(0)}
+        edges: Ints = np.stack([shown[trial] for trial in complete])
+        rates: Floats = np.stack(
+            [
+                np.diff(np.searchsorted(windows.of(trial), own)) / np.diff(own)
+                for trial, own in zip(complete, edges, strict=True)
+            ]
+        )
+        mean = rates.mean(axis=0) * windows.rate
+        return {"FRIF": mean.astype(np.float32), "FRIF_x_axis": edges[:, :-1].mean(axis=0) / windows.rate}

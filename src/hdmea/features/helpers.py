@@ -27,67 +27,6 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
-def bin_counts(samples: Ints, offsets: Ints, bin_samples: float, bins: int) -> Floats:
-    """Spikes (trials, bins) float64 in bins of `bin_samples` from each trial's start; later spikes do not count."""
-    trials = len(offsets) - 1
-    counts = np.zeros((trials, bins))
-    for trial in range(trials):
-        for spike in range(offsets[trial], offsets[trial + 1]):
-            at = int(np.floor(samples[spike] / bin_samples))
-            if 0 <= at < bins:
-                counts[trial, at] += 1
-    return counts
-
-
-@compiled
-def window_counts(samples: Ints, offsets: Ints, windows: Floats) -> Floats:
-    """Spikes (trials, windows) float64 in half-open windows (windows, 2) of samples from each trial's start."""
-    trials = len(offsets) - 1
-    counts = np.zeros((trials, len(windows)))
-    for trial in range(trials):
-        for spike in range(offsets[trial], offsets[trial + 1]):
-            for window in range(len(windows)):
-                if windows[window, 0] <= samples[spike] < windows[window, 1]:
-                    counts[trial, window] += 1
-    return counts
-
-
-@compiled
-def fourier_component(rates: Floats, bin_s: float, frequency_hz: float) -> tuple[float, float]:
-    """Amplitude, and phase in radians against a sine that starts with the first bin, of one frequency of `rates`."""
-    real, imaginary = 0.0, 0.0
-    for n in range(len(rates)):
-        angle = 2 * np.pi * frequency_hz * (n + 0.5) * bin_s
-        real += rates[n] * np.cos(angle)
-        imaginary -= rates[n] * np.sin(angle)
-    amplitude = 2 * np.sqrt(real * real + imaginary * imaginary) / len(rates)
-    phase = np.arctan2(imaginary, real) + np.pi / 2
-    return amplitude, (phase + np.pi) % (2 * np.pi) - np.pi
-
-
-@compiled
-def permuted_vector_strengths(responses: Floats, orders: Ints, angles: Floats, harmonic: int) -> Floats:
-    """|Σ r exp(i·harmonic·θ)| / Σ r of trial means, the directions permuted within each trial.
-
-    responses: (trials, directions); orders: (permutations, trials, directions) of indices; angles: (directions,)
-    radians. Returns (permutations,) float64.
-    """
-    trials, directions = responses.shape
-    total = responses.sum()
-    strengths = np.empty(len(orders))
-    cosines, sines = np.cos(harmonic * angles), np.sin(harmonic * angles)
-    for permutation in range(len(orders)):
-        real, imaginary = 0.0, 0.0
-        for trial in range(trials):
-            for direction in range(directions):
-                response = responses[trial, orders[permutation, trial, direction]]
-                real += response * cosines[direction]
-                imaginary += response * sines[direction]
-        strengths[permutation] = np.sqrt(real * real + imaginary * imaginary) / total
-    return strengths
-
-
-@compiled
 def _solve(matrix: Floats, vector: Floats) -> bool:
     """Gaussian elimination with pivoting, in place; False for a singular matrix."""
     n = len(vector)
@@ -179,12 +118,9 @@ def fit_gaussian(image: Floats, start: Floats, max_steps: int) -> tuple[Floats, 
 
 
 def warm_up() -> None:
-    """Load or compile every helper for the types that the extractors call it with."""
-    samples, offsets, floats = np.zeros(1, np.int64), np.array([0, 1]), np.ones((1, 2))
-    bin_counts(samples, offsets, 1.0, 1)
-    window_counts(samples, offsets, floats)
-    fourier_component(floats[0], 1.0, 1.0)
-    orders = np.zeros((1, 1, 2), np.int64)
-    orders.flags.writeable = False
-    permuted_vector_strengths(floats, orders, floats[0], 1)
+    """Load or compile every compiled function of the extractors for the types that they call it with."""
+    from hdmea.features import harmonics, psth, resampling
+
+    for module in (psth, resampling, harmonics):
+        module.warm_up()
     fit_gaussian(np.ones((3, 3)), np.ones(6), 1)

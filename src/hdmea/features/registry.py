@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any, ClassVar, TypeVar
 
 from hdmea.features.base import FeatureExtractor
 
 Extractor = TypeVar("Extractor", bound=type[FeatureExtractor])
 
+ENTRY_POINTS = "hdmea.features"
+
 
 class FeatureRegistry:
-    """The one list of features. Those of this package are in it once `hdmea.features` is imported."""
+    """The one list of features. Those of this package are in it once `hdmea.features` is imported.
+
+    Those of other packages come from their entry points of the group `hdmea.features`, when a feature is first asked
+    for: each names a `FeatureExtractor`, registered under the entry point's name, or a module that registers its own.
+    """
 
     _classes: ClassVar[dict[str, type[FeatureExtractor]]] = {}
+    _broken: ClassVar[dict[str, str]] = {}
+    _plugins_loaded: ClassVar[bool] = False
 
     @classmethod
     def register(cls, name: str) -> Callable[[Extractor], Extractor]:
-        """Decorator: make a class known under `name`. `ValueError` for a name that is taken or empty."""
+        """Decorator: make a class known under `name`, and write the name to it.
+
+        Raises `ValueError` for a name that is taken or empty.
+        """
         if not isinstance(name, str) or not name:
             raise ValueError(f"a feature's name must be text, not {name!r}")
 
         def add(extractor: Extractor) -> Extractor:
             if name in cls._classes:
-                raise ValueError(f"feature {name!r} is registered already, by {cls._classes[name].__name__}")
+                raise ValueError(f"feature {name!r} is already registered, by {cls._classes[name].__name__}")
+            extractor.name = name
             cls._classes[name] = extractor
             return extractor
 
@@ -31,15 +45,19 @@ class FeatureRegistry:
 
     @classmethod
     def get(cls, name: str) -> type[FeatureExtractor]:
-        """The class of that name. `KeyError` that lists the names there are."""
+        """The class of that name. `KeyError` that lists the names there are, and entry points that do not load."""
+        cls._load_plugins()
         try:
             return cls._classes[name]
         except KeyError:
-            raise KeyError(f"no feature {name!r}; there are: {', '.join(cls.list_all()) or 'none'}") from None
+            broken = "".join(f"; the entry point {entry} cannot be loaded: {why}" for entry, why in cls._broken.items())
+            known = ", ".join(cls.list_all()) or "none"
+            raise KeyError(f"Unknown feature {name!r}; there are: {known}{broken}") from None
 
     @classmethod
     def list_all(cls) -> list[str]:
         """All names, sorted."""
+        cls._load_plugins()
         return sorted(cls._classes)
 
     @classmethod
@@ -61,10 +79,32 @@ class FeatureRegistry:
         return {name: cls.get_metadata(name) for name in cls.list_all()}
 
     @classmethod
-    def is_registered(cls, name: str) -> bool:
+    def is_registered(cls, name: str, *, entry_points: bool = True) -> bool:
+        """Whether there is a feature of that name; without `entry_points`, whether one was registered by now."""
+        if entry_points:
+            cls._load_plugins()
         return name in cls._classes
 
     @classmethod
     def clear(cls) -> None:
-        """Forget every feature."""
+        """Forget every feature, those of entry points as well."""
         cls._classes.clear()
+        cls._broken.clear()
+        cls._plugins_loaded = True
+
+    @classmethod
+    def _load_plugins(cls) -> None:
+        """Load what other packages offer, once. One that does not load is a warning, and the rest go on."""
+        if cls._plugins_loaded:
+            return
+        cls._plugins_loaded = True
+        for entry in metadata.entry_points(group=ENTRY_POINTS):
+            try:
+                offered = entry.load()
+                is_feature = isinstance(offered, type) and issubclass(offered, FeatureExtractor)
+                if is_feature and cls._classes.get(entry.name) is not offered:
+                    cls.register(entry.name)(offered)
+            except Exception as error:  # noqa: BLE001 - somebody else's code: it must not stop the features that work
+                cls._broken[f"{entry.name} = {entry.value}"] = f"{type(error).__name__}: {error}"
+                message = f"the feature of the entry point {entry.name} = {entry.value} cannot be loaded: {error}"
+                warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -1,22 +1,24 @@
-"""A unit's inputs, from a session's dicts or a file's groups alike, and its spikes trial by trial."""
+"""A unit's inputs, from a session's dicts or a file's groups alike, and its spikes trial by trial.
+
+Stimuli are defined in frames, and the frame clock of a recording is neither exactly 60 Hz nor even. So a spike's time in
+a trial is a number of frames of that very trial: `Trials`. Seconds appear only in what features return.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from h5burst.model.tree import escape_link
-from hdmea.io.stimulus_config import FRAME_RATE_HZ
 from hdmea.utils.exceptions import MissingInputError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-COMPLETE_TOLERANCE_S = 1.5 / FRAME_RATE_HZ  # frames fall on whole samples, and a trial ends with its last one
 
 
 def member(container: Any, *path: str) -> Any:
@@ -43,91 +45,147 @@ def acquisition_rate(metadata: Any) -> float:
     return scalar(rate)
 
 
-@dataclass(frozen=True, slots=True)
-class Trials:
-    """One unit's spikes in the trials of one movie, without margins.
+def frame_timestamps(metadata: Any) -> Ints:
+    """The sample at which each frame began (frames,) int64. Raises `MissingInputError` where there are none."""
+    stored = None if metadata is None else member(metadata, "frame_timestamps")
+    if stored is None or not len(stored):
+        raise MissingInputError("no frame_timestamps: run load_recording first", None, "frame_timestamps")
+    return np.asarray(stored).astype(np.int64, copy=False)
 
-    samples: (spikes,) int64 from the trial's start, trials end to end; offsets: (trials + 1,) where each begins in it;
-    lengths: (trials,) samples that each trial lasts; rate: samples a second.
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """One unit's spikes in the windows of one section, without margins, in samples.
+
+    starts: (windows,) first sample of each; lengths: (windows,) samples that each lasts; samples: (spikes,) int64 from
+    the start of the spike's window, sorted, windows end to end; offsets: (windows + 1,) where each window begins in
+    `samples`; rate: samples a second.
     """
 
+    starts: Ints
+    lengths: Ints
     samples: Ints
     offsets: Ints
-    lengths: Ints
     rate: float
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.starts)
 
-    def of(self, trial: int) -> Ints:
-        """The spikes of one trial (spikes,)."""
-        return self.samples[self.offsets[trial] : self.offsets[trial + 1]]
+    def of(self, window: int) -> Ints:
+        """The spikes of one window (spikes,)."""
+        return self.samples[self.offsets[window] : self.offsets[window + 1]]
 
     @property
     def durations_s(self) -> Floats:
-        """(trials,)"""
+        """(windows,)"""
         return self.lengths / self.rate
 
-    def psth(self, duration_s: float, bin_s: float) -> Floats:
-        """Spikes/s (trials, bins) in whole bins from the trial's start; NaN where a trial ended before the bin did."""
-        from hdmea.features.helpers import bin_counts
 
-        bins = int(np.floor(duration_s / bin_s + 1e-9))
-        counts = bin_counts(self.samples, self.offsets, bin_s * self.rate, bins)
-        ends = np.arange(1, bins + 1) * bin_s
-        counts[ends[None, :] > self.durations_s[:, None] + COMPLETE_TOLERANCE_S] = np.nan
-        return np.asarray(counts / bin_s)
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """One unit's spikes in the complete trials of one movie, in frames of the trial itself.
 
-    def window_rates(self, windows_s: npt.ArrayLike) -> Floats:
-        """Spikes/s (trials, windows) in [start, stop) seconds; NaN where a trial ended before the window did."""
-        from hdmea.features.helpers import window_counts
+    Attributes
+    ----------
+    x : ndarray of float64, shape (spikes,)
+        i + (s - f_i) / (f_{i+1} - f_i) - i_0 of a spike at sample s, f the frame timestamps, i the last frame at or
+        before s, i_0 the trial's first frame. Sorted, trials end to end.
+    offsets : ndarray of int64, shape (trials + 1,)
+        Where each trial begins in `x`.
+    numbers : ndarray of int64, shape (trials,)
+        Which of the section's trials these are: those that lack frames are left out.
+    length : int
+        Frames of a trial.
+    period_s : float
+        Mean over the trials of (time of their frames) / (number of frames); NaN without a trial.
+    seed : int
+        For random numbers: from the spikes and the movie's name, so that it depends on nothing else.
+    """
 
-        windows = np.asarray(windows_s, np.float64).reshape(-1, 2)
-        counts = window_counts(self.samples, self.offsets, windows * self.rate)
-        counts[windows[None, :, 1] > self.durations_s[:, None] + COMPLETE_TOLERANCE_S] = np.nan
-        return np.asarray(counts / (windows[:, 1] - windows[:, 0]))
+    x: Floats
+    offsets: Ints
+    numbers: Ints
+    length: int
+    period_s: float
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def frames_in(self, duration_ms: float) -> int:
+        """The whole number of frames that comes closest to a duration; 0 without a trial."""
+        return round(duration_ms / 1000 / self.period_s) if len(self) else 0
+
+    def counts(self) -> Floats:
+        """Spikes (trials, frames) in each frame."""
+        from hdmea.features.psth import bin_counts
+
+        return bin_counts(self.x, self.offsets, 0.0, 1.0, self.length)
 
 
-def read_trials(unit_data: Any, movie: str, metadata: Any) -> Trials | None:
-    """A unit's trials of one movie; None where its spikes were not sectioned by it.
+def read_windows(unit_data: Any, movie: str, metadata: Any) -> Windows | None:
+    """A unit's spikes in the windows of one section; None where its spikes were not sectioned by it.
 
     Raises `MissingInputError` without an acquisition rate.
     """
     section = member(unit_data, "spike_times_sectioned", movie)
-    spikes = None if section is None else member(section, "trials_spike_times")
-    windows = None if section is None else member(section, "trials_start_end")
-    if spikes is None or windows is None:
+    trains = None if section is None else member(section, "trials_spike_times")
+    stored = None if section is None else member(section, "trials_start_end")
+    if trains is None or stored is None:
         return None
-    windows = np.asarray(windows).astype(np.int64).reshape(-1, 2)
-    trains = {int(trial): spikes[trial] for trial in spikes}
-    relative = []
-    for trial, (start, stop) in enumerate(windows.tolist()):
-        train = np.sort(np.asarray(trains.get(trial, ()))).astype(np.int64)
-        relative.append(train[(train >= start) & (train < stop)] - start)
-    offsets = np.concatenate([[0], np.cumsum([len(train) for train in relative])]).astype(np.int64)
-    samples = np.concatenate([*relative, np.empty(0, np.int64)])
-    return Trials(samples, offsets, windows[:, 1] - windows[:, 0], acquisition_rate(metadata))
+    bounds = np.asarray(stored).astype(np.int64).reshape(-1, 2)
+    starts, lengths = bounds[:, 0].copy(), bounds[:, 1] - bounds[:, 0]
+    by_number = {int(trial): trains[trial] for trial in trains}
+    pieces = [np.asarray(by_number.get(trial, ())).astype(np.int64) for trial in range(len(starts))]
+    window = np.repeat(np.arange(len(starts)), [len(piece) for piece in pieces])
+    samples = np.concatenate([*pieces, np.empty(0, np.int64)]) - starts[window]
+    inside = (samples >= 0) & (samples < lengths[window])
+    samples, window = samples[inside], window[inside]
+    if len(samples) > 1 and ((np.diff(samples) < 0) & (np.diff(window) == 0)).any():
+        samples = samples[np.lexsort((samples, window))]
+    offsets = np.searchsorted(window, np.arange(len(starts) + 1)).astype(np.int64)
+    return Windows(starts, lengths, samples, offsets, acquisition_rate(metadata))
 
 
-def mean_over_trials(rates: Floats) -> Floats:
-    """Mean over the first axis of what there is; NaN where no trial has a value."""
-    there = np.isfinite(rates)
-    count = there.sum(axis=0)
-    total = np.where(there, rates, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def read_trials(unit_data: Any, movie: str, metadata: Any, length: int | None = None) -> Trials | None:
+    """A unit's complete trials of one movie; None where its spikes were not sectioned by it.
 
+    length: frames of a trial, as its config says; None: those of the longest. A trial counts if that many frames of it
+    were recorded, with the beginning of the frame after it, which is the last one's end.
 
-def response_quality(psth: Floats) -> float:
-    """Var_t(mean over trials) / mean over trials(Var_t): 1 for identical trials, about 1/trials for noise.
-
-    psth: (trials, bins); trials with missing bins are left out. NaN without trials or without any variance.
-    Source: Baden et al. 2016, Nature 529:345, "response quality index".
+    Raises `MissingInputError` without an acquisition rate or frame timestamps.
     """
-    complete = psth[np.isfinite(psth).all(axis=1)]
-    if not complete.size:
-        return float("nan")
-    within = complete.var(axis=1).mean()
-    return float(complete.mean(axis=0).var() / within) if within > 0 else float("nan")
+    windows = read_windows(unit_data, movie, metadata)
+    if windows is None:
+        return None
+    frames = frame_timestamps(metadata)
+    first = np.searchsorted(frames, windows.starts, side="right") - 1
+    recorded = np.searchsorted(frames, windows.starts + windows.lengths, side="right") - 1 - first
+    frame_count = int(recorded.max(initial=0)) if length is None else length
+    numbers = np.flatnonzero((first >= 0) & (recorded >= frame_count) & (frame_count > 0)).astype(np.int64)
+    seed = crc32(movie.encode(), crc32(windows.offsets.tobytes(), crc32(windows.samples.tobytes())))
+    if not len(numbers):
+        return Trials(np.empty(0), np.zeros(1, np.int64), numbers, frame_count, float("nan"), seed)
+    at = first[numbers]
+    period_s = float((frames[at + frame_count] - frames[at]).mean() / frame_count / windows.rate)
+    x, offsets = _in_frames(windows, numbers, at, frame_count, frames)
+    return Trials(x, offsets, numbers, frame_count, period_s, seed)
+
+
+def _in_frames(windows: Windows, numbers: Ints, first: Ints, length: int, frames: Ints) -> tuple[Floats, Ints]:
+    """Spikes of some windows in frames from each one's first frame, and where each window begins among them."""
+    counts = np.diff(windows.offsets)[numbers]
+    samples = np.concatenate([windows.of(number) for number in numbers.tolist()])
+    trial = np.repeat(np.arange(len(numbers)), counts)
+    lowest, highest = int(first.min()), int(first.max()) + length
+    origin = frames[lowest]
+    clock = (frames[lowest : highest + 1] - origin).astype(np.float64)
+    # Piecewise linear between frame pulses: at a pulse exactly its frame's number.
+    x = np.interp((samples + windows.starts[numbers][trial] - origin).astype(np.float64), clock, np.arange(len(clock)))
+    x -= (first - lowest)[trial]
+    inside = (x >= 0) & (x < length)
+    offsets = np.searchsorted(trial[inside], np.arange(len(numbers) + 1)).astype(np.int64)
+    return x[inside], offsets
 
 
 def contrast_index(first: float, second: float) -> float:

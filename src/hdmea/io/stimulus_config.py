@@ -2,7 +2,9 @@
 
 {"family": "on_off",                                   the feature family that reads it (optional)
  "section_kwargs": {"start_frame": 240, "trial_length_frame": 600, "repeat": 3},
- "parameters": {"on_frames": 300}}                     what the family needs to know of the stimulus (optional)
+ "parameters": {"lead_frames": 60, "on_frames": 300}}  what the family needs to know of the stimulus (optional)
+
+All timing is in frames. `lead_frames` (default 0) lie between a trial's start and that of the stimulus.
 """
 
 from __future__ import annotations
@@ -101,6 +103,36 @@ def load_stimulus_config(movie: str, config_dir: str | os.PathLike[str] | None =
 def has_stimulus_config(movie: str, config_dir: str | os.PathLike[str] | None = None) -> bool:
     """Whether there is a config file for `movie`; says nothing of its content."""
     return _is_file_name(movie) and (stimulus_config_dir(config_dir) / f"{movie}.json").is_file()
+
+
+def inherited_stimulus_config(movie: str) -> StimulusConfig | None:
+    """A movie's config, completed by the one that ships under the same name; None where there is neither.
+
+    A laboratory's config may say no more than where the trials lie. Where it cuts the same trials as the config that
+    ships, that one says the rest: the family, and the parameters that are not given. Raises `ValueError` as
+    `load_stimulus_config` does.
+    """
+    own = load_stimulus_config(movie) if has_stimulus_config(movie) else None
+    if not has_stimulus_config(movie, SHIPPED_CONFIG_DIR):
+        return own
+    shipped = load_stimulus_config(movie, SHIPPED_CONFIG_DIR)
+    if own is None:
+        return shipped
+    if _cut(own.section) != _cut(shipped.section):
+        return own
+    return StimulusConfig(movie, own.section, own.family or shipped.family, {**shipped.parameters, **own.parameters})
+
+
+def _cut(section: SectionKwargs) -> tuple[int, int]:
+    """What a movie's other parameters count from: where its first trial begins, and how long one is."""
+    return section.start_frame, section.trial_length_frame
+
+
+def shipped_families() -> dict[str, str]:
+    """The family of each stimulus whose config ships with the package, by movie."""
+    movies = sorted(path.stem for path in SHIPPED_CONFIG_DIR.glob("*.json"))
+    configs = load_stimulus_configs(movies, SHIPPED_CONFIG_DIR)
+    return {movie: config.family for movie, config in configs.items() if config.family is not None}
 
 
 def save_stimulus_config(config: StimulusConfig, config_dir: str | os.PathLike[str]) -> Path:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import hdmea.features.families  # noqa: F401 - registers the families
 from hdmea.features.base import MOVIE, FeatureExtractor, StimulusFeature
-from hdmea.features.frif import Frif
+from hdmea.features.inputs import missing_inputs
+from hdmea.features.movie_check import movie_problems
 from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import member
-from hdmea.io.stimulus_config import has_stimulus_config, load_stimulus_config
+from hdmea.features.significance import q_values
+from hdmea.features.trials import member, scalar
+from hdmea.io.stimulus_config import inherited_stimulus_config
 from hdmea.session.layout import STA, STA_ATTRIBUTES
 from hdmea.utils.clock import utc_now
-from hdmea.utils.exceptions import HDMEAError
+from hdmea.utils.exceptions import ConfigurationError, HDMEAError
 from hdmea.utils.hashing import params_hash
 
 logger = logging.getLogger(__name__)
 
 # What an extractor may raise for one unit without stopping the others.
 FAILURES = (ArithmeticError, AttributeError, HDMEAError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
+STIMULI_DIR_VARIABLE = "HDMEA_STIMULI_DIR"
 
 Units = MutableMapping[str, dict[str, Any]]
 
@@ -34,6 +42,14 @@ class Extraction(NamedTuple):
     failed: list[str]
     warnings: list[str]
     changed: list[tuple[str, ...]]
+
+    def warn(self, message: str) -> None:
+        logger.warning(message)
+        self.warnings.append(message)
+
+    def fail(self, name: str, message: str) -> None:
+        self.warn(message)
+        self.failed.append(name)
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,7 @@ def extract_for_units(
     *,
     config_overrides: Mapping[str, Any] | None = None,
     force: bool = False,
+    stimuli_dir: str | os.PathLike[str] | None = None,
 ) -> Extraction:
     """Extract features of every unit into `units[id]["features"][name]`.
 
@@ -69,6 +86,9 @@ def extract_for_units(
         Parameters that count before those of the stimulus configs; `movie_name` points at another section.
     force
         Extract again what is there.
+    stimuli_dir
+        Folder of the movies (`{movie}.npy`): where a movie is there, its config is compared with it, and what differs
+        is a warning. Default `HDMEA_STIMULI_DIR`.
 
     Raises
     ------
@@ -76,16 +96,27 @@ def extract_for_units(
         Overrides that JSON cannot hold.
     """
     result = Extraction([], [], [], [], [])
+    metadata = _in_memory(metadata)
+    movies_dir = stimuli_dir or os.environ.get(STIMULI_DIR_VARIABLE)
     names = _all_with_input(units, stimulus, metadata) if features is None else list(dict.fromkeys(features))
     for name in names:
         job = _prepared(name, dict(config_overrides or {}), result)
         if job is None:
             continue
         if job.movie is not None and not _has_section(units, stimulus, job.movie):
-            _fail(result, name, f"feature {name}: no section {job.movie!r} in this recording")
+            result.fail(name, f"feature {name}: no section {job.movie!r} in this recording")
             continue
         _extract_one(job, units, stimulus, metadata, force, result)
+        if name in result.extracted and movies_dir is not None:
+            _check_movie(job, Path(movies_dir), result)
+        _over_units(job, units, result)
     return result
+
+
+def _in_memory(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metadata with the frame timestamps read once, for all units and features."""
+    stored = metadata.get("frame_timestamps")
+    return metadata if stored is None else {**metadata, "frame_timestamps": np.asarray(stored).astype(np.int64)}
 
 
 def extractor_for(name: str) -> FeatureExtractor:
@@ -93,11 +124,16 @@ def extractor_for(name: str) -> FeatureExtractor:
 
     Raises `KeyError` that lists the registered names; `ValueError` for a config that cannot be used.
     """
-    if not FeatureRegistry.is_registered(name) and has_stimulus_config(name):
-        family = load_stimulus_config(name).family
-        if family is not None and FeatureRegistry.is_registered(family):
-            return FeatureRegistry.get(family)()
+    if not FeatureRegistry.is_registered(name) and (family := _family_of(name)) is not None:
+        return FeatureRegistry.get(family)()
     return FeatureRegistry.get(name)()
+
+
+def _family_of(movie: str) -> str | None:
+    """The registered family that a movie's config names. Raises `ValueError` for a config that cannot be used."""
+    stimulus = inherited_stimulus_config(movie)
+    family = None if stimulus is None else stimulus.family
+    return family if family is not None and FeatureRegistry.is_registered(family) else None
 
 
 def _prepared(name: str, overrides: dict[str, Any], result: Extraction) -> _Job | None:
@@ -106,39 +142,37 @@ def _prepared(name: str, overrides: dict[str, Any], result: Extraction) -> _Job 
         if isinstance(extractor, StimulusFeature):
             config = extractor.settings(overrides, movie=name)
             return _Job(name, extractor, config, config[MOVIE])
-    except (KeyError, ValueError) as error:
-        _fail(result, name, f"feature {name}: {error.args[0]}")
+    except (ConfigurationError, KeyError, ValueError) as error:
+        result.fail(name, f"feature {name}: {error.args[0]}")
         return None
     return _Job(name, extractor, overrides, overrides.get(MOVIE))
 
 
 def _all_with_input(units: Units, stimulus: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
-    """Features whose section is there, by name; those that need no section first."""
+    """Features whose required inputs are there, by name; those that need no section first."""
     movies = sorted({movie for unit in units.values() for movie in unit.get("spike_times_sectioned") or ()})
     names = [name for name in FeatureRegistry.list_all() if not issubclass(FeatureRegistry.get(name), StimulusFeature)]
-    if not _count(metadata.get("frame_timestamps")):
-        names = [name for name in names if FeatureRegistry.get(name) is not Frif]
     for movie in movies:
-        registered = FeatureRegistry.is_registered(movie)
-        if registered or (has_stimulus_config(movie) and load_stimulus_config(movie).family is not None):
+        if FeatureRegistry.is_registered(movie) or _has_usable_family(movie):
             names.append(movie)
-    return list(dict.fromkeys(names))
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if not missing_inputs(type(extractor_for(name)), name, units, stimulus, metadata)
+    ]
 
 
-def _count(values: Any) -> int:
-    return 0 if values is None else len(values)
+def _has_usable_family(movie: str) -> bool:
+    try:
+        return _family_of(movie) is not None
+    except ValueError:  # not asked for by name, so it is no failure that its config is of no use
+        return False
 
 
 def _has_section(units: Units, stimulus: Mapping[str, Any], movie: str) -> bool:
     if not units:
         return movie in (stimulus.get("section_time") or {})
     return any(movie in (unit.get("spike_times_sectioned") or {}) for unit in units.values())
-
-
-def _fail(result: Extraction, name: str, warning: str) -> None:
-    logger.warning(warning)
-    result.warnings.append(warning)
-    result.failed.append(name)
 
 
 def _extract_one(
@@ -150,6 +184,7 @@ def _extract_one(
     result: Extraction,
 ) -> None:
     wanted = [unit_id for unit_id, unit in units.items() if force or not _is_there(unit, job.name)]
+    _warn_of_old_values(job, units, force, result)
     if units and not wanted:
         result.skipped.append(job.name)
         return
@@ -169,13 +204,55 @@ def _extract_one(
         _put(unit, job.name, values, marks)
         result.changed.append(("units", unit_id, "features", job.name))
     if wanted and len(errors) == len(wanted):
-        _fail(result, job.name, f"feature {job.name} failed for every unit: {next(iter(errors.values()))}")
+        result.fail(job.name, f"feature {job.name} failed for every unit: {next(iter(errors.values()))}")
         return
     for unit_id, reason in errors.items():
-        warning = f"feature {job.name} failed for {unit_id}: {reason}"
-        logger.warning(warning)
-        result.warnings.append(warning)
+        result.warn(f"feature {job.name} failed for {unit_id}: {reason}")
     result.extracted.append(job.name)
+
+
+def _warn_of_old_values(job: _Job, units: Units, force: bool, result: Extraction) -> None:
+    """Warn of units that keep values of another version of the measures."""
+    if force:
+        return
+    versions = [
+        str(version)
+        for unit in units.values()
+        if _is_there(unit, job.name)
+        and (version := member(unit, "features", job.name, "metadata", "version")) is not None
+    ]
+    if other := sorted({version for version in versions if version != job.extractor.version}):
+        count = sum(version != job.extractor.version for version in versions)
+        result.warn(
+            f"feature {job.name}: {count} units keep values of version {', '.join(other)}; version "
+            f"{job.extractor.version} defines them differently: pass force=True to extract them anew"
+        )
+
+
+def _check_movie(job: _Job, stimuli_dir: Path, result: Extraction) -> None:
+    """Warn where a movie does not show what its config says."""
+    if not isinstance(job.extractor, StimulusFeature) or not (path := stimuli_dir / f"{job.movie}.npy").is_file():
+        return
+    for problem in movie_problems(path, job.config, job.extractor.check_movie):
+        result.warn(f"feature {job.name}: the config of {job.movie} and the movie {path} differ: {problem}")
+
+
+def _over_units(job: _Job, units: Units, result: Extraction) -> None:
+    """Values that take all units of the recording, of all that have the p-value; those that changed are noted."""
+    for q_name, p_name in job.extractor.q_values.items():
+        holders = {
+            unit_id: data
+            for unit_id, unit in units.items()
+            if isinstance(data := member(unit, "features", job.name, "data"), Mapping) and p_name in data
+        }
+        found = q_values([scalar(data[p_name]) for data in holders.values()])
+        for (unit_id, data), q_value in zip(holders.items(), found.tolist(), strict=True):
+            if q_name in data and np.array_equal(scalar(data[q_name]), q_value, equal_nan=True):
+                continue
+            features = units[unit_id]["features"]
+            features[job.name] = {**features[job.name], "data": {**data, q_name: q_value}}
+            if (path := ("units", unit_id, "features", job.name)) not in result.changed:
+                result.changed.append(path)
 
 
 def _is_there(unit: Mapping[str, Any], name: str) -> bool:

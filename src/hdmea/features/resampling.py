@@ -1,0 +1,99 @@
+"""Seeded permutations and rolls, compiled: the same numbers on any machine, thread count and order of units.
+
+Random numbers are those of SplitMix64 (Steele, Lea & Flood 2014, OOPSLA, p. 453).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.features.helpers import compiled
+from hdmea.features.trials import Floats
+
+State = npt.NDArray[np.uint64]
+
+
+@compiled
+def start_state(seed: int, stream: int) -> State:
+    """The state of a sequence of random numbers; other streams of a seed are other sequences."""
+    state = np.empty(1, np.uint64)
+    state[0] = np.uint64(seed) * np.uint64(0x100000000) + np.uint64(stream)
+    return state
+
+
+@compiled
+def random_below(state: State, count: int) -> int:
+    """A whole number from 0 to count - 1, each equally likely to 2^-32; advances `state`."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return int(((z >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
+
+
+@compiled
+def permuted_sums(responses: Floats, cosines: Floats, sines: Floats, resamples: int, seed: int, stream: int) -> Floats:
+    """|Σ_k mean over trials(r_k) (c_k + i s_k)|, the columns of `responses` permuted within each trial.
+
+    responses: (trials, directions); cosines, sines: (sums, directions). Returns (resamples, sums) float64; the sums
+    of one resample share its permutations.
+    """
+    trials, directions = responses.shape
+    sums = len(cosines)
+    found = np.empty((resamples, sums))
+    order = np.arange(directions)
+    mean = np.empty(directions)
+    state = start_state(seed, stream)
+    for resample in range(resamples):
+        mean[:] = 0.0
+        for trial in range(trials):
+            for last in range(directions - 1, 0, -1):
+                other = random_below(state, last + 1)
+                order[last], order[other] = order[other], order[last]
+            for k in range(directions):
+                mean[k] += responses[trial, order[k]]
+        for i in range(sums):
+            real, imaginary = 0.0, 0.0
+            for k in range(directions):
+                real += mean[k] * cosines[i, k]
+                imaginary += mean[k] * sines[i, k]
+            found[resample, i] = np.sqrt(real * real + imaginary * imaginary) / trials
+    return found
+
+
+@compiled
+def rolled_sums(values: Floats, resamples: int, seed: int, stream: int) -> Floats:
+    """Sums over trials of one column a trial, drawn at random for each: (resamples,) float64.
+
+    values: (trials, shifts), the statistic of each trial rolled by each possible shift.
+    """
+    trials, shifts = values.shape
+    found = np.zeros(resamples)
+    state = start_state(seed, stream)
+    for resample in range(resamples):
+        for trial in range(trials):
+            found[resample] += values[trial, random_below(state, shifts)]
+    return found
+
+
+@compiled
+def flipped_sums(values: Floats, resamples: int, seed: int, stream: int) -> Floats:
+    """|Σ ± values| with a random sign of each trial: (resamples,) float64. values: (trials,)."""
+    found = np.empty(resamples)
+    state = start_state(seed, stream)
+    for resample in range(resamples):
+        total = 0.0
+        for trial in range(len(values)):
+            total += values[trial] if random_below(state, 2) else -values[trial]
+        found[resample] = abs(total)
+    return found
+
+
+def warm_up() -> None:
+    """Load or compile the functions of this module for the types that extractors call them with."""
+    ones = np.ones((1, 2))
+    permuted_sums(ones, ones, ones, 1, 0, 0)
+    rolled_sums(ones, 1, 0, 0)
+    flipped_sums(ones[0], 1, 0, 0)

@@ -1,0 +1,49 @@
+"""p-values by resampling, and q-values over units."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.features.trials import Floats
+
+TOLERANCE = 1e-9  # sums of the same numbers in another order differ by less, relatively
+
+
+def resampling_p_value(null: npt.NDArray[np.float64], observed: float, tolerance: float = 0.0) -> float:
+    """(1 + resamples that reach the observed value) / (1 + resamples).
+
+    Source: Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39.
+    """
+    reached = int((null >= observed - tolerance).sum())
+    return (1 + reached) / (1 + len(null))
+
+
+def roll_test(counts: Floats, window: int, resamples: int, seed: int, stream: int) -> tuple[float, float]:
+    """p-values of an increase, and of a decrease, of the counts in the last `window` bins (trials, bins).
+
+    Each trial's bins are rolled by a random shift of its own, which keeps bursts together; the statistic is the count
+    in the last bins over all trials.
+    """
+    from hdmea.features.resampling import rolled_sums
+
+    total = np.cumsum(np.concatenate([np.zeros((len(counts), 1)), counts, counts[:, :window]], axis=1), axis=1)
+    shifted = total[:, window:-1] - total[:, : counts.shape[1]] if window else np.zeros_like(counts)
+    observed = float(counts[:, counts.shape[1] - window :].sum())
+    null = rolled_sums(np.ascontiguousarray(shifted), resamples, seed, stream)
+    return resampling_p_value(null, observed), resampling_p_value(-null, -observed)
+
+
+def q_values(p_values: npt.ArrayLike) -> Floats:
+    """Benjamini–Hochberg q-values of p-values (tests,); those that are NaN are no tests, and have none.
+
+    q of the i-th smallest of m is the minimum over j >= i of p_j · m / j, at most 1. Source: Benjamini & Hochberg 1995,
+    J R Stat Soc B 57:289.
+    """
+    p = np.asarray(p_values, np.float64)
+    q = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    ratios = p[order] * len(order) / np.arange(1, len(order) + 1)
+    q[order] = np.minimum(np.minimum.accumulate(ratios[::-1])[::-1], 1.0)
+    return q
