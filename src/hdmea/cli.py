@@ -122,7 +122,7 @@ def run(
     dataset_id: Annotated[str | None, typer.Option(help="Name of the output; default the input's.")] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the output.")] = Path("artifacts"),
     playlist: Annotated[str | None, typer.Option(help="Playlist that was shown.")] = None,
-    flow: Annotated[Path | None, typer.Option(help="JSON file of steps and parameters.")] = None,
+    flow: Annotated[str | None, typer.Option(help="Steps and parameters: a flow that ships, or a JSON file.")] = None,
     steps: Annotated[str | None, typer.Option(help="Steps, comma-separated; default the usual ones.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="step.parameter=value (JSON, else text).")] = None,
     memory_budget: Annotated[str | None, typer.Option(help="Memory of the recording's arrays, as 4GiB.")] = None,

@@ -28,7 +28,7 @@ Examples:
 def batch(
     manifest: Annotated[Path, typer.Argument(help="CSV, JSON Lines or TOML, one recording a row.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the output files.")],
-    flow: Annotated[Path | None, typer.Option(help="JSON file of steps and parameters.")] = None,
+    flow: Annotated[str | None, typer.Option(help="Steps and parameters: a flow that ships, or a JSON file.")] = None,
     steps: Annotated[str | None, typer.Option(help="Steps, comma-separated; default the usual ones.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="step.parameter=value (JSON, else text).")] = None,
     engine: Annotated[str, typer.Option(help="local (a process a recording) or dask.")] = "local",

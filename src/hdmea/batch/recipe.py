@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hdmea.batch.manifest import Recording
+from hdmea.steps.flow_file import find_flow, read_flow
+from hdmea.steps.table import STEPS
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 
-# Where each step's function lives; imported when a recording runs.
-STEPS = {
-    "load_recording": "hdmea.pipeline",
-    "load_recording_with_eimage_sta": "hdmea.pipeline",
-    "load_spikes": "hdmea.pipeline",
-    "add_section_time": "hdmea.pipeline",
-    "add_section_windows": "hdmea.io",
-    "section_spike_times": "hdmea.io",
-    "compute_sta": "hdmea.features",
-    "extract_features": "hdmea.pipeline",
-}
 STIMULUS_STEPS = ("load_recording", "add_section_time", "section_spike_times", "compute_sta", "extract_features")
 SPIKES_STEPS = ("load_spikes", "add_section_windows", "section_spike_times", "extract_features")
 # What the usual steps for spikes sorted elsewhere take where nobody says otherwise.
@@ -32,9 +20,6 @@ SPIKES_PARAMETERS: dict[str, dict[str, Any]] = {
     "add_section_windows": {"length_s": 60.0},
     "extract_features": {"features": ["baseline_127"], "config_overrides": {"movie_name": "window"}},
 }
-# The batch itself decides on these.
-RESERVED = frozenset({"session", "hdf5_path", "output_dir", "dataset_id", "cmcr_path", "cmtr_path", "path", "force"})
-
 Parameters = Mapping[str, Mapping[str, Any]]
 
 
@@ -46,8 +31,7 @@ class Step:
     arguments: Mapping[str, Any]
 
     def run(self, session: Any) -> Any:
-        function: Callable[..., Any] = getattr(importlib.import_module(STEPS[self.name]), self.name)
-        return function(**self.arguments, session=session)
+        return STEPS[self.name].function(**self.arguments, session=session)
 
 
 def steps_for(
@@ -71,17 +55,10 @@ def steps_for(
 
 def _own_arguments(name: str, recording: Recording) -> dict[str, Any]:
     """What a step takes from the recording's row."""
-    if name in ("load_recording", "load_recording_with_eimage_sta"):
-        return {"cmcr_path": _text(recording.cmcr), "cmtr_path": _text(recording.cmtr)}
-    if name == "load_spikes":
-        return {"path": _text(recording.spikes)}
-    if name == "add_section_time" and recording.playlist is not None:
-        return {"playlist_name": recording.playlist}
-    return {}
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    row = STEPS[name]
+    fields = {argument: getattr(recording, field) for argument, field in row.from_recording.items()}
+    given = {argument: str(value) if isinstance(value, Path) else value for argument, value in fields.items()}
+    return given if row.loads else {argument: value for argument, value in given.items() if value is not None}
 
 
 def _check_names(names: Iterable[str], dataset_id: str) -> None:
@@ -90,9 +67,8 @@ def _check_names(names: Iterable[str], dataset_id: str) -> None:
 
 
 def _check_arguments(name: str, arguments: Mapping[str, Any], dataset_id: str) -> None:
-    function = getattr(importlib.import_module(STEPS[name]), name)
-    known = set(inspect.signature(function).parameters) - RESERVED
-    if unknown := sorted(set(arguments) - known):
+    known = STEPS[name].parameters()
+    if unknown := sorted(set(arguments) - set(known)):
         raise ConfigurationError(
             f"{dataset_id}: {name} takes no {', '.join(unknown)} here; it takes {', '.join(sorted(known))}"
         )
@@ -103,29 +79,15 @@ def recipe_hash(steps: Iterable[Step]) -> str:
     return params_hash({"steps": [[step.name, dict(step.arguments)] for step in steps]})
 
 
-def read_parameters(path: str | Path) -> tuple[list[str] | None, dict[str, dict[str, Any]]]:
-    """Step names (None: the usual ones) and parameters from a flow file, as `hdmea.steps.flows` describes it.
+def read_parameters(flow: str | Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Step names and parameters of a flow: a file, or the name of a flow that ships (see `hdmea.steps.flow_file`).
 
-    An element of `steps` may also be a bare name. Arguments whose names end in `_path` or `_dir` and that are relative
-    start at the file. Raises `ConfigurationError` for another content.
+    Raises `ConfigurationError` for an unknown flow, another content, and a step that is listed twice: parameters
+    belong to a step's name.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{path}: not JSON: {error}") from error
-    steps = content.get("steps") if isinstance(content, dict) else None
-    if not isinstance(steps, list) or not steps:
-        raise ConfigurationError(f"{path} is no flow: it needs a list of steps")
-    parameters: dict[str, dict[str, Any]] = {}
-    for item in steps:
-        own = item if isinstance(item, dict) else {"step": item}
-        arguments = own.get("arguments", {})
-        if not isinstance(own.get("step"), str) or not isinstance(arguments, dict):
-            raise ConfigurationError(f"{path}: a step has a name and a dict of arguments, not {item}")
-        parameters[own["step"]] = {name: _beside(path, name, value) for name, value in arguments.items()}
-    return list(parameters), parameters
-
-
-def _beside(flow: Path, name: str, value: Any) -> Any:
-    return str(flow.parent / value) if name.endswith(("_path", "_dir")) and isinstance(value, str) else value
+    path = find_flow(flow)
+    steps = read_flow(path).steps
+    names = [step.step for step in steps]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"{path} lists {', '.join(twice)} twice: a session runs each step once")
+    return names, {step.step: dict(step.arguments) for step in steps}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from hdmea.public import PUBLIC_NAMES
 from hdmea.utils.lazy import find_name
-from hdmea.utils.public import PUBLIC_NAMES
 
 __all__ = [name for names in PUBLIC_NAMES.values() for name in names]
 

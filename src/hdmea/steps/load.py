@@ -23,6 +23,7 @@ from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
 from hdmea.steps.eimage import FEATURE, EImageOptions, EImageSTA, Progress, iter_eimage_sta
 from hdmea.steps.results import LoadResult
+from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
 from hdmea.steps.section_time import WINDOWS
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MismatchError
@@ -280,7 +281,7 @@ def read_spike_file(path: Path, dataset_id: str, acquisition_rate: float) -> Loa
     return loaded
 
 
-# ---------------------------------------------------------------- into a session, into a file
+# ---------------------------------------------------------------- into a session
 
 
 @dataclass(frozen=True)
@@ -293,31 +294,26 @@ class LoadJob:
     force: bool
     is_done: Callable[[PipelineSession], bool] = lambda session: bool(session.units)
 
-    def into_session(self, session: PipelineSession) -> PipelineSession:
-        """Load into a session; one that is loaded already stays as it is without `force`."""
+    def run(self, session: PipelineSession) -> Outcome[LoadResult]:
+        """Load into a session. Raises `AlreadyDoneError` for one that is loaded already, without `force`."""
         done = self.is_done(session)
         if done and not self.force:
             other = " (with another config)" if session.params_hash not in (None, params_hash(self.config)) else ""
-            logger.warning(
-                "%s was done already%s: the session is unchanged; pass force=True to redo it", self.step, other
-            )
-            return session
+            raise AlreadyDoneError(f"{self.step} was done already{other}")
         loaded = self.read(session)
         if done:
-            _forget_recording(session)
-        self._fill(session, loaded)
-        return session
+            _clear_loaded(session)
+        _fill(session, loaded)
+        session.params_hash, session.stage1_timestamp = params_hash(self.config), utc_now()
+        if (size := session.memory_estimate_gb) > LARGE_SESSION_GB:
+            logger.warning("Session %s holds %.1f GB in memory", session.dataset_id, size)
+        path = recording_path(session.output_dir, session.dataset_id)
+        result = LoadResult(path, session.dataset_id, session.unit_count, True, list(loaded.warnings))
+        return Outcome(result, [("units",), ("stimulus",), ("metadata",)], loaded.warnings)
 
-    def into_file(self, dataset_id: str, output_dir: str | Path) -> tuple[LoadResult, Loaded | None]:
-        """Load into `{output_dir}/{dataset_id}.h5`; a complete file of the same config is returned as it is."""
-        path = recording_path(output_dir, dataset_id)
-        if path.exists() and not self.force:
-            return self._cached(path), None
-        session = PipelineSession(dataset_id, output_dir=Path(output_dir))
-        loaded = self.read(session)
-        self._fill(session, loaded)
-        session.save(path, overwrite=self.force)
-        return LoadResult(path, dataset_id, session.unit_count, True, list(loaded.warnings)), loaded
+    def new_file(self, dataset_id: str, output_dir: str | Path) -> NewFile[LoadResult]:
+        """Where the load writes without a session; a complete file of the same config is returned as it is."""
+        return NewFile(dataset_id, Path(output_dir), self.force, self._cached)
 
     def _cached(self, path: Path) -> LoadResult:
         with hdf5_store.open_recording_hdf5(path) as file:
@@ -332,21 +328,17 @@ class LoadJob:
         logger.warning(warning)
         return LoadResult(path, dataset_id, count, True, [warning])
 
-    def _fill(self, session: PipelineSession, loaded: Loaded) -> None:
-        for unit_id, fields in loaded.units.items():
-            unit = session.units.setdefault(unit_id, {})
-            unit.update({**fields, "features": {**(unit.get("features") or {}), **fields["features"]}})
-        session.add_stimulus(loaded.stimulus)
-        session.add_metadata(loaded.metadata)
-        session.source_files.update(loaded.source_files)
-        session.warnings.extend(loaded.warnings)
-        session.params_hash, session.stage1_timestamp = params_hash(self.config), utc_now()
-        session.mark_step_complete(self.step)
-        if (size := session.memory_estimate_gb) > LARGE_SESSION_GB:
-            logger.warning("Session %s holds %.1f GB in memory", session.dataset_id, size)
+
+def _fill(session: PipelineSession, loaded: Loaded) -> None:
+    for unit_id, fields in loaded.units.items():
+        unit = session.units.setdefault(unit_id, {})
+        unit.update({**fields, "features": {**(unit.get("features") or {}), **fields["features"]}})
+    session.add_stimulus(loaded.stimulus)
+    session.add_metadata(loaded.metadata)
+    session.source_files.update(loaded.source_files)
 
 
-def _forget_recording(session: PipelineSession) -> None:
+def _clear_loaded(session: PipelineSession) -> None:
     """Before a recording is loaded anew: all that the former one led to."""
     session.units.clear()
     session.stimulus.clear()

@@ -28,6 +28,7 @@ from hdmea.session.interrupted import STEPS_IN_PROGRESS, steps_in_progress
 from hdmea.session.session import PipelineSession, SaveState
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import HDMEAError
+from hdmea.utils.names import recording_path
 
 logger = logging.getLogger(__name__)
 
@@ -54,15 +55,33 @@ class AlreadyDoneError(HDMEAError):
     """A step whose results are there already and that was not told to redo them."""
 
 
+@dataclass(frozen=True)
+class NewFile(Generic[Result]):
+    """The file that a load without a session makes: `{output_dir}/{dataset_id}.h5`.
+
+    cached: what the load returns for a file that is there already, without `force`; raises `FileExistsError` for one
+    that is not of the same load.
+    """
+
+    dataset_id: str
+    output_dir: Path
+    force: bool
+    cached: Callable[[Path], Result]
+
+
 Target = str | Path | PipelineSession | None
 
 
 def run_step(
-    name: str, step: Callable[[PipelineSession], Outcome[Result]], target: Target, session: PipelineSession | None
+    name: str,
+    step: Callable[[PipelineSession], Outcome[Result]],
+    target: Target | NewFile[Result],
+    session: PipelineSession | None,
 ) -> Result | PipelineSession:
     """Run a step on `session`, or on the file at `target`.
 
-    target: a path, or a session in its place, which is made sure of being saved and then kept equal to its file.
+    target: a path, or a session in its place, which is made sure of being saved and then kept equal to its file, or
+    the new file of a step that loads.
 
     Raises `FileExistsError` where the step was done already, in the immediate mode; with a session that is a warning.
     """
@@ -71,6 +90,8 @@ def run_step(
     if target is None:
         raise TypeError(f"{name} needs hdf5_path or session")
     try:
+        if isinstance(target, NewFile):
+            return _run_on_new_file(name, step, target)
         if isinstance(target, PipelineSession):
             return _run_through(name, step, target)
         return _run_on_file(name, step, Path(target))
@@ -91,6 +112,17 @@ def _run_deferred(
         session.save_state = SaveState.DEFERRED
         session.memory.enforce_session(session)
     return session
+
+
+def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], target: NewFile[Result]) -> Result:
+    path = recording_path(target.output_dir, target.dataset_id)
+    if path.exists() and not target.force:
+        return target.cached(path)
+    session = PipelineSession(target.dataset_id, output_dir=target.output_dir)
+    outcome = step(session)
+    _note(name, outcome, session)
+    session.save(path, overwrite=target.force)
+    return outcome.result
 
 
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:

@@ -62,9 +62,7 @@ def load_recording(
     job = LoadJob(
         "load_recording", config, lambda target: load.read_recording(cmcr, cmtr, target), force or allow_overwrite
     )
-    if session is not None:
-        return job.into_session(session)
-    return job.into_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir)[0]
+    return run_step(job.step, job.run, job.new_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir), session)
 
 
 def _paths(
@@ -145,10 +143,11 @@ def load_recording_with_eimage_sta(
         return loaded
 
     job = LoadJob("load_recording_with_eimage_sta", options.config(), read, force, load.has_images)
-    if session is not None:
-        return job.into_session(session)
-    result, loaded = job.into_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir)
-    count = load.count_images(result.hdf5_path) if loaded is None else len(load.with_images(loaded.units))
+    new_file = job.new_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir)
+    result = run_step(job.step, job.run, new_file, session)
+    if isinstance(result, PipelineSession):
+        return result
+    count = load.count_images(result.hdf5_path)
     return LoadWithEImageSTAResult(
         result.hdf5_path,
         result.dataset_id,
@@ -186,9 +185,7 @@ def load_spikes(
         lambda target: load.read_spike_file(source, target.dataset_id, acquisition_rate),
         force,
     )
-    if session is not None:
-        return job.into_session(session)
-    return job.into_file(dataset_id or source.stem, output_dir)[0]
+    return run_step(job.step, job.run, job.new_file(dataset_id or source.stem, output_dir), session)
 
 
 def extract_features(

@@ -97,13 +97,28 @@ def test_the_recipe_hash_tells_parameters_apart() -> None:
 def test_a_flow_file_names_steps_and_parameters(tmp_path: Path) -> None:
     flow = tmp_path / "flow.json"
     flow.write_text(
-        '{"steps": ["load_spikes", {"step": "add_section_windows", "arguments": {"length_s": 5}},'
-        ' {"step": "compute_sta", "arguments": {"stimuli_dir": "movies"}}]}'
+        '{"steps": ["load_recording", {"step": "add_section_windows", "arguments": {"length_s": 5}},'
+        ' "section_spike_times", {"step": "compute_sta", "arguments": {"stimuli_dir": "movies"}}]}'
     )
     names, parameters = read_parameters(flow)
-    assert names == ["load_spikes", "add_section_windows", "compute_sta"]
+    assert names == ["load_recording", "add_section_windows", "section_spike_times", "compute_sta"]
     assert parameters["add_section_windows"] == {"length_s": 5}
     assert parameters["compute_sta"] == {"stimuli_dir": str(tmp_path / "movies")}
+
+
+def test_a_flow_that_lists_a_step_twice_is_refused_by_a_batch(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.json"
+    windows = '{"step": "add_section_windows", "arguments": {"length_s": 5, "name": "%s"}}'
+    flow.write_text(f'{{"steps": ["load_spikes", {windows % "a"}, {windows % "b"}]}}')
+
+    with pytest.raises(ConfigurationError, match="add_section_windows twice"):
+        read_parameters(flow)
+
+
+def test_a_flow_that_ships_is_known_by_its_name() -> None:
+    names, _ = read_parameters("spontaneous")
+
+    assert names == ["load_recording", "add_section_windows", "section_spike_times"]
 
 
 @pytest.mark.parametrize(

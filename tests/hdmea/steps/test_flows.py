@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 from hdmea.pipeline import FlowResult, PipelineSession, get_flow_info, list_available_flows, run_flow
@@ -17,6 +19,18 @@ from hdmea.utils.exceptions import ConfigurationError
 def write_flow(folder: Path, name: str, steps: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps({"description": "ours", "steps": steps}), encoding="utf-8")
+
+
+@pytest.fixture
+def spikes_file(tmp_path: Path) -> Path:
+    """Two cells' spikes in the retinal-wave layout."""
+    path = tmp_path / "wave.h5"
+    with h5py.File(path, "w") as file:
+        file["spikes"] = np.linspace(0.1, 9.9, 30)
+        file["sCount"] = np.array([10, 20], np.int32)
+        file["epos"] = np.array([[0.0, 100.0], [0.0, 100.0]])
+        file["array"] = "MCS_8x8_100um"
+    return path
 
 
 @pytest.fixture
@@ -167,6 +181,105 @@ def test_malformed_flow_is_a_configuration_error_before_anything_runs(
         run_flow("bad", small_recording.cmcr_path, output_dir=tmp_path / "out", config_dir=tmp_path / "flows")
 
     assert not (tmp_path / "out").exists()
+
+
+def stages_file(folder: Path, name: str, stages: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({"description": "staged", "stages": stages}), encoding="utf-8")
+
+
+def test_flow_may_begin_with_spikes_sorted_elsewhere(tmp_path: Path, spikes_file: Path) -> None:
+    windows = {"step": "add_section_windows", "arguments": {"length_s": 1.0}}
+    write_flow(tmp_path / "flows", "waves", ["load_spikes", windows, "section_spike_times"])
+
+    result = run_flow("waves", spikes_path=spikes_file, output_dir=tmp_path / "out", config_dir=tmp_path / "flows")
+
+    assert result.success
+    session = PipelineSession.load(result.hdf5_path)
+    assert session.completed_steps == {"load_spikes", "add_section_windows", "section_spike_times"}
+
+
+def test_flow_whose_recording_is_not_given_says_what_to_give(tmp_path: Path) -> None:
+    write_flow(tmp_path, "waves", ["load_spikes"])
+
+    with pytest.raises(ConfigurationError, match="give path"):
+        run_flow("waves", "a.cmcr", config_dir=tmp_path)
+
+
+def test_flow_in_the_directory_flows_of_the_configs_is_found(
+    small_recording: SimulatedRecording, tmp_path: Path
+) -> None:
+    stages_file(
+        tmp_path / "flows",
+        "staged",
+        {
+            "load_recording": {},
+            "add_section_windows": {"length_s": 10.0, "name": "ten"},
+            "section_spike_times": {"enabled": True, "params": {"movie_names": ["ten"]}},
+            "compute_sta": {"enabled": False},
+            "extract_features": False,
+        },
+    )
+    (tmp_path / "grey.json").write_text('{"section_kwargs": {}}')  # a stimulus config is not a flow
+
+    assert list_available_flows(tmp_path) == ["staged"]
+    assert [step["step"] for step in get_flow_info("staged", tmp_path)["steps"]] == [
+        "load_recording",
+        "add_section_windows",
+        "section_spike_times",
+    ]
+    result = run_flow("staged", small_recording.cmcr_path, output_dir=tmp_path, config_dir=tmp_path, dataset_id="a")
+
+    assert PipelineSession.load(result.hdf5_path).stimulus["section_time"].keys() == {"ten"}
+
+
+def test_flow_may_be_given_by_its_path(small_recording: SimulatedRecording, tmp_path: Path) -> None:
+    stages_file(tmp_path, "mine", {"load": {"step": "load_recording"}})
+
+    result = run_flow(tmp_path / "mine.json", small_recording.cmcr_path, output_dir=tmp_path, dataset_id="a")
+
+    assert result.success
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"stages": {}},
+        {"stages": {"load_recording": 3}},
+        {"stages": {"load_recording": {"params": []}}},
+        {"stages": {"dance": {}}},
+        {"stages": {"load_recording": {}, "load_spikes": {}}},
+        {"steps": [{"step": "load_recording", "argments": {}}]},
+        {"steps": ["load_recording", "section_spike_times"]},
+        {"steps": {"load_recording": {}}},
+        [],
+    ],
+)
+def test_flow_of_another_form_is_a_configuration_error_that_names_the_file(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+
+    with pytest.raises(ConfigurationError, match=r"bad\.json"):
+        get_flow_info("bad", tmp_path)
+
+
+def test_force_of_a_flow_follows_the_table_and_not_the_names(
+    small_recording: SimulatedRecording, flow_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hdmea.steps import sta
+
+    forced: list[bool] = []
+    original = sta.compute_sta
+
+    def compute_sta(*args: Any, stimuli_dir: Any = None, force: bool = False, **kwargs: Any) -> Any:
+        forced.append(force)
+        return original(*args, stimuli_dir=stimuli_dir, force=force, **kwargs)
+
+    monkeypatch.setattr(sta, "compute_sta", compute_sta)
+    paths = (small_recording.cmcr_path, small_recording.cmtr_path)
+    run_flow("whole", *paths, output_dir=tmp_path, config_dir=flow_dir, force_load=True)
+    run_flow("whole", *paths, output_dir=tmp_path, config_dir=flow_dir, force_extract=True)
+
+    assert forced == [False, True]
 
 
 def test_flow_that_is_no_json_is_a_configuration_error(tmp_path: Path) -> None:

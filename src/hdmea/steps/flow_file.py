@@ -1,0 +1,167 @@
+"""The one grammar of flow files: named sequences of steps in JSON.
+
+{"description": "…",
+ "steps": ["load_recording",
+           {"step": "add_section_time", "arguments": {"playlist_name": "a", "playlist_file_path": "playlist.csv"}}]}
+
+A step without arguments may be its bare name. Instead of `steps` a file may have an object `stages`, step name to
+arguments, run in the order of the file:
+
+{"stages": {"load_recording": {}, "extract_features": {"features": ["frif"], "enabled": true}}}
+
+A stage may also be `true` or null (no arguments) or `false` (left out), may name its step (`"step": "load_recording"`),
+and may hold its arguments in an object of their own (`arguments` or `params`). Arguments whose names end in `_path` or
+`_dir` and that are relative start at the JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hdmea.steps.table import check_order, step_named
+from hdmea.utils.exceptions import ConfigurationError
+
+SHIPPED_FLOW_DIR = Path(__file__).resolve().parent / "flow_files"
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """One step of a flow: its name and its keyword arguments."""
+
+    step: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A flow as its file has it: its name (the file's stem), a line that describes it, and its steps in order."""
+
+    name: str
+    description: str
+    steps: tuple[FlowStep, ...]
+
+
+def flow_files(config_dir: str | Path | None = None) -> dict[str, Path]:
+    """The flows there are, name to file: those that ship, or those in `config_dir` and in its directory `flows`.
+
+    A name that is in both is that of the file in `config_dir` itself. A JSON file in `config_dir` that is not a flow
+    (a stimulus config, say) is not listed.
+    """
+    if config_dir is None:
+        return {path.stem: path for path in sorted(SHIPPED_FLOW_DIR.glob("*.json"))}
+    folder = Path(config_dir)
+    found = [*(folder / "flows").glob("*.json"), *(path for path in folder.glob("*.json") if _may_be_flow(path))]
+    return dict(sorted((path.stem, path) for path in found))
+
+
+def find_flow(name: str | Path, config_dir: str | Path | None = None) -> Path:
+    """The file of a flow: a path to one, or a name in `config_dir`, else among those that ship.
+
+    Raises `ConfigurationError` that lists the flows there are.
+    """
+    path, name = Path(name), str(name)
+    if path.suffix == ".json" or path.parent != Path():
+        if not path.is_file():
+            raise ConfigurationError(f"no flow file {path}; the flows that ship: {', '.join(flow_files())}")
+        return path
+    known = flow_files(config_dir)
+    if name not in known and config_dir is not None:
+        known = flow_files() | known
+    if name not in known:
+        where = SHIPPED_FLOW_DIR if config_dir is None else config_dir
+        raise ConfigurationError(f"no flow {name!r} in {where}; there are: {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def read_flow(path: Path) -> Flow:
+    """The flow in a file, its steps and arguments checked. Raises `ConfigurationError` that names file and step."""
+    content = _json_object(path)
+    steps = tuple(_resolved(item, path) for item in _items(content, path))
+    if not steps:
+        raise ConfigurationError(f"{path} is not a flow: it has no steps")
+    try:
+        check_order([step.step for step in steps])
+        for step in steps:
+            _check_arguments(step)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    return Flow(path.stem, str(content.get("description") or ""), steps)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a flow: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path} is not a flow: it must hold a JSON object")
+    return content
+
+
+def _may_be_flow(path: Path) -> bool:
+    """Whether a JSON file is a flow, or cannot be read, which is said when it is used; stimulus configs are not."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(content, dict) or "section_kwargs" not in content
+
+
+def _items(content: Mapping[str, Any], path: Path) -> Iterator[FlowStep]:
+    steps, stages = content.get("steps"), content.get("stages")
+    if isinstance(steps, list):
+        for number, item in enumerate(steps, start=1):
+            yield _listed(item, f"{path}: step {number}")
+    elif isinstance(stages, dict):
+        for name, stage in stages.items():
+            if (step := _stage(name, stage, f"{path}: stage {name!r}")) is not None:
+                yield step
+    else:
+        raise ConfigurationError(f"{path} is not a flow: it needs a list `steps` or an object `stages`")
+
+
+def _listed(item: Any, where: str) -> FlowStep:
+    own = {"step": item} if isinstance(item, str) else item
+    if not isinstance(own, dict) or not isinstance(own.get("step"), str):
+        raise ConfigurationError(f"{where} must be a step's name, or an object with `step` and `arguments`")
+    if unknown := sorted(own.keys() - {"step", "arguments"}):
+        raise ConfigurationError(f"{where} has keys that do not fit: {', '.join(unknown)}")
+    return FlowStep(own["step"], _object(own.get("arguments"), where))
+
+
+def _stage(name: str, stage: Any, where: str) -> FlowStep | None:
+    if stage is False:
+        return None
+    own = {} if stage is True else dict(_object(stage, where))
+    if not own.pop("enabled", True):
+        return None
+    step = own.pop("step", name)
+    nested = {**_object(own.pop("params", None), where), **_object(own.pop("arguments", None), where)}
+    return FlowStep(step, {**own, **nested})
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise ConfigurationError(f"{where}: arguments must be a JSON object, not {value!r}")
+    return value or {}
+
+
+def _resolved(step: FlowStep, path: Path) -> FlowStep:
+    arguments = {
+        name: str(path.parent / value) if name.endswith(("_path", "_dir")) and isinstance(value, str) else value
+        for name, value in step.arguments.items()
+    }
+    return FlowStep(step.step, arguments)
+
+
+def _check_arguments(step: FlowStep) -> None:
+    known = step_named(step.step).parameters()
+    if unknown := [name for name in step.arguments if name not in known]:
+        raise ConfigurationError(
+            f"the flow's step {step.step} has arguments that do not fit: {', '.join(unknown)}; "
+            f"it takes {', '.join(known) or 'none'}"
+        )

@@ -1,0 +1,149 @@
+"""The pipeline's steps, one row a step: what it is called, where it lives, what it needs, makes and is redone with.
+
+Public exports, flows, batch recipes and "what is redone with what" all derive from this table; a new step is one new
+module and one row here. Nothing is imported before a step is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hdmea.utils.exceptions import ConfigurationError
+
+Source = Literal["vendor", "spikes"]
+
+# Set by whoever runs a step: where it works, what the recording is called, and whether it is done again.
+SET_BY_THE_RUNNER = frozenset(
+    {"session", "hdf5_path", "output_dir", "dataset_id", "cmcr_path", "cmtr_path", "path", "force", "allow_overwrite"}
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row.
+
+    Attributes
+    ----------
+    name : str
+        Of the step and of its function.
+    module : str
+        Where the function lives.
+    needs, makes : tuple of str
+        Places of the session that the step cannot do without, and those that it fills.
+    redo_with : "load" or "analysis"
+        Which of a flow's two switches does the step again: `force_load` or `force_extract`.
+    loads : "vendor", "spikes" or None
+        From which files the step loads a recording; None for a step that works on a loaded one.
+    exports : tuple of str
+        Other public names of the module.
+    from_recording : mapping
+        The function's arguments that a row of a batch (or the command line) fills: argument to field of the row.
+    """
+
+    name: str
+    module: str
+    needs: tuple[str, ...]
+    makes: tuple[str, ...]
+    redo_with: Literal["load", "analysis"] = "analysis"
+    loads: Source | None = None
+    exports: tuple[str, ...] = ()
+    from_recording: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The step's function; its module is imported now."""
+        function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.name)
+        return function
+
+    def parameters(self) -> list[str]:
+        """Names of the arguments that a flow, a recipe or an option may give."""
+        return [name for name in inspect.signature(self.function).parameters if name not in SET_BY_THE_RUNNER]
+
+
+_VENDOR = {"cmcr_path": "cmcr", "cmtr_path": "cmtr"}
+_LOADED = ("units", "metadata", "stimulus/light_reference", "metadata/frame_timestamps")
+
+_ROWS = (
+    Step("load_recording", "hdmea.steps.runner", (), _LOADED, "load", "vendor", ("LoadResult",), _VENDOR),
+    Step(
+        "load_recording_with_eimage_sta",
+        "hdmea.steps.runner",
+        (),
+        (*_LOADED, "features/eimage_sta"),
+        "load",
+        "vendor",
+        ("LoadWithEImageSTAResult",),
+        _VENDOR,
+    ),
+    Step("load_spikes", "hdmea.steps.runner", (), ("units", "metadata"), "load", "spikes", (), {"path": "spikes"}),
+    Step(
+        "add_section_time",
+        "hdmea.steps.section_time",
+        ("metadata/frame_timestamps",),
+        ("stimulus/section_time", "stimulus/light_template"),
+        "load",
+        exports=("convert_frame_to_sample_index", "convert_sample_index_to_frame"),
+        from_recording={"playlist_name": "playlist"},
+    ),
+    Step("add_section_windows", "hdmea.steps.section_time", ("metadata",), ("stimulus/section_time",), "load"),
+    Step(
+        "section_spike_times",
+        "hdmea.steps.sectioning",
+        ("units", "stimulus/section_time"),
+        ("spike_times_sectioned",),
+        "load",
+        exports=("SectionResult",),
+    ),
+    Step(
+        "compute_sta",
+        "hdmea.steps.sta",
+        ("metadata/frame_timestamps", "spike_times_sectioned"),
+        ("features/sta_{movie}",),
+        exports=("STAResult",),
+    ),
+    Step("extract_features", "hdmea.steps.runner", ("units",), ("features",), exports=("ExtractionResult",)),
+)
+STEPS: dict[str, Step] = {step.name: step for step in _ROWS}
+
+
+def step_named(name: object) -> Step:
+    """The row of that name. Raises `ConfigurationError` that lists the steps for another name."""
+    row = STEPS.get(name) if isinstance(name, str) else None
+    if row is None:
+        raise ConfigurationError(f"no step is called {name!r}; there are: {', '.join(STEPS)}")
+    return row
+
+
+def loading_steps(source: Source | None = None) -> tuple[str, ...]:
+    """The names of the steps that load a recording, of any kind or from these files."""
+    return tuple(step.name for step in _ROWS if step.loads is not None and source in (None, step.loads))
+
+
+def check_order(names: Sequence[str]) -> None:
+    """Raise `ConfigurationError` unless a load comes first, and only first, and every step finds what it needs."""
+    first, *others = [step_named(name) for name in names]
+    if first.loads is None:
+        raise ConfigurationError(f"the first step must be one of {', '.join(loading_steps())}, not {first.name}")
+    made = set(first.makes)
+    for step in others:
+        if step.loads is not None:
+            raise ConfigurationError(f"{step.name} loads a recording: it can only be the first step")
+        if missing := [place for place in step.needs if place not in made]:
+            makers = [row.name for row in _ROWS if set(missing) & set(row.makes)]
+            raise ConfigurationError(
+                f"{step.name} needs {', '.join(missing)}, which no step before it makes: "
+                f"put {' or '.join(makers)} before it"
+            )
+        made.update(step.makes)
+
+
+def exported_names() -> dict[str, tuple[str, ...]]:
+    """Module to the public names that its steps give it."""
+    names: dict[str, tuple[str, ...]] = {}
+    for step in _ROWS:
+        names[step.module] = (*names.get(step.module, ()), step.name, *step.exports)
+    return names
