@@ -17,7 +17,6 @@ import numpy as np
 
 from h5burst import codecs
 from h5burst.codecs import ChunkError, Filter
-from h5burst.codecs.deflate import NO_PRECEDENT
 from h5burst.model.tree import BlockSource, Storage
 from h5burst.runtime.buffers import Bytes, scratch
 from h5burst.runtime.threads import bounded_map, parallel_map
@@ -161,15 +160,15 @@ def encode(
         raise ValueError(f"data of shape {tuple(data.shape)} for a plan of shape {plan.shape}")
 
     parts = _parts(data, plan)
-    precedent = NO_PRECEDENT
+    hint = None
     if plan.chunk_count >= MANY_CHUNKS:
         first = next(parts)
-        precedent = codecs.precedent_of(_padded(first[2], plan), plan.filters, plan.dtype.itemsize)
+        hint = codecs.encoding_hint(_padded(first[2], plan), plan.filters, plan.dtype.itemsize)
         parts = chain([first], parts)
 
     def filtered(item: tuple[int, tuple[int, ...], np.ndarray[Any, Any]]) -> EncodedChunk:
         index, offset, part = item
-        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, precedent)
+        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, hint)
         return EncodedChunk(index, offset, mask, payload)
 
     if not codecs.is_threaded(plan.filters):

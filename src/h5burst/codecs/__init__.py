@@ -1,33 +1,37 @@
-"""Filters of chunks: what each does to bytes, and the pipeline that they make."""
+"""Codecs of chunks, one class each; the registry that knows them; and HDF5's filter pipeline, which they are part of."""
 
+from h5burst.codecs.codec import ChunkError, ChunkLayout, Codec, Filter
 from h5burst.codecs.pipeline import (
-    CODECS,
-    DEFLATE,
     FLETCHER32,
     SHUFFLE,
-    ChunkError,
-    Filter,
     can_decode,
     decode,
     encode,
+    encoding_hint,
     filters_for,
     is_threaded,
-    precedent_of,
-    register,
+    max_ratio,
+    prepare_libhdf5,
 )
+from h5burst.codecs.registry import by_id, by_name, names, register
 
 __all__ = [
-    "CODECS",
-    "DEFLATE",
     "FLETCHER32",
     "SHUFFLE",
     "ChunkError",
+    "ChunkLayout",
+    "Codec",
     "Filter",
+    "by_id",
+    "by_name",
     "can_decode",
     "decode",
     "encode",
+    "encoding_hint",
     "filters_for",
     "is_threaded",
-    "precedent_of",
+    "max_ratio",
+    "names",
+    "prepare_libhdf5",
     "register",
 ]

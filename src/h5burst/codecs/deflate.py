@@ -20,17 +20,17 @@ from h5burst._ext import huffman
 from h5burst._ext import shuffle as kernels
 from h5burst.runtime.buffers import Bytes, scratch
 
-LEAST_STRETCH = 16 * 1024  # bytes; in shorter planes one code for all is better than one each
-LONGEST_STRETCH = 256 * 1024
+MIN_STRETCH = 16 * 1024  # bytes; in shorter planes one code for all is better than one each
+MAX_STRETCH = 256 * 1024
 SAMPLE = 16 * 1024
 LONGER_SAMPLE = 32 * 1024
 # What share of all the compressed bytes the matches in one stretch must save to be worth their time, by level.
-_LEAST_SHARE = (1.0, 0.01, 0.01, 0.0025, 0.0025, 0.0025, 0.001, 0.001, 0.0005, 0.0005)
-_SURE_SHARE = 0.05  # beyond it the quick estimate is taken at its word
+_MIN_GAIN = (1.0, 0.01, 0.01, 0.0025, 0.0025, 0.0025, 0.001, 0.001, 0.0005, 0.0005)
+_CONFIDENT_GAIN = 0.05  # beyond it the quick estimate is taken at its word
 # How long a result may be, compared with zlib's at the same level, by level.
-_LONGEST = (1.0, 1.01, 1.01, 1.01, 1.005, 1.005)
-_CLEARLY_SHORTER = 0.98
-_ALIKE = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
+_MAX_SIZE_RATIO = (1.0, 1.01, 1.01, 1.01, 1.005, 1.005)
+_MIN_SIZE_RATIO = 0.98
+_SIMILARITY = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
 _ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub calls the class an instance
 _HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
@@ -39,72 +39,77 @@ _QUICK_LEVELS = (0, 1, 1, 2, 2, 3)  # often enough
 _LAST_QUICK_LEVEL = len(_QUICK_LEVELS) - 1  # beyond it, size is what counts
 
 
-class Way(Enum):
+class BlockCoding(Enum):
     """How a stretch of bytes is coded."""
 
     LITERALS = "literals"  # no matches
-    FEW = "few"  # those that begin at elements of an array
+    ELEMENT_MATCHES = "element matches"  # those that begin at elements of an array
     MATCHES = "matches"  # whatever a general compressor finds
 
 
 @dataclass(frozen=True, slots=True)
-class Precedent:
+class EncodingHint:
     """What trying several ways on one chunk has taught for others of the same array.
 
     quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream clearly shorter than zlib does. way: for
-    others, what suits them, and `sizes`: what `Way.LITERALS` and `Way.FEW` make of a sample.
+    others, what suits them, and `sizes`: what `BlockCoding.LITERALS` and `BlockCoding.ELEMENT_MATCHES` make of a sample.
     """
 
     quick: bool = False
-    way: Way | None = None
+    way: BlockCoding | None = None
     sizes: tuple[int, int] = (0, 0)
 
 
-NO_PRECEDENT = Precedent()
+NO_HINT = EncodingHint()
 
 
-def compress(data: Bytes, level: int, planes: int, stride: int = 1, precedent: Precedent = NO_PRECEDENT) -> bytearray:
+def compress(data: Bytes, level: int, planes: int, stride: int = 1, hint: EncodingHint = NO_HINT) -> bytearray:
     """A zlib stream of `data`, which consists of `planes` stretches of equal length.
 
     stride: bytes of an element of data that are not shuffled.
     """
-    libdeflate_level = (_QUICK_LEVELS if precedent.quick else _SURE_LEVELS)[level]
+    libdeflate_level = (_QUICK_LEVELS if hint.quick else _SURE_LEVELS)[level]
     if planes > 1:
         return _stream(data, _runs(data, planes, level), level, libdeflate_level, stride)
     if level <= _LAST_QUICK_LEVEL:
-        return _stream(data, [(0, data.size, _way(data, stride, level, precedent))], level, libdeflate_level, stride)
-    both = (_stream(data, [(0, data.size, way)], level, libdeflate_level, stride) for way in (Way.FEW, Way.MATCHES))
+        return _stream(data, [(0, data.size, _way(data, stride, level, hint))], level, libdeflate_level, stride)
+    both = (
+        _stream(data, [(0, data.size, way)], level, libdeflate_level, stride)
+        for way in (BlockCoding.ELEMENT_MATCHES, BlockCoding.MATCHES)
+    )
     return min(both, key=len)
 
 
-def _stream(data: Bytes, runs: list[tuple[int, int, Way]], level: int, libdeflate_level: int, stride: int) -> bytearray:
-    if len(runs) == 1 and runs[0][2] is Way.MATCHES:
+def _stream(
+    data: Bytes, runs: list[tuple[int, int, BlockCoding]], level: int, libdeflate_level: int, stride: int
+) -> bytearray:
+    if len(runs) == 1 and runs[0][2] is BlockCoding.MATCHES:
         return deflate.zlib_compress(data, libdeflate_level)
     stream = bytearray(_HEADER)
     for start, stop, way in runs:
-        if way is not Way.MATCHES:
+        if way is not BlockCoding.MATCHES:
             stream += _blocks(data[start:stop], way, stride)
         elif stop < data.size:
             stream += _open_stream(data[start:stop], level)
         else:
             stream += deflate.deflate_compress(data[start:stop], libdeflate_level)
-    if runs[-1][2] is not Way.MATCHES:
+    if runs[-1][2] is not BlockCoding.MATCHES:
         stream += _LAST_BLOCK
     stream += deflate.adler32(data).to_bytes(4, "big")
     return stream
 
 
-def precedent_of(data: Bytes, level: int, planes: int, stride: int = 1) -> Precedent:
+def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHint:
     """What `compress` may go by for chunks like this one. It costs several times as much as to compress the chunk."""
     if level > _LAST_QUICK_LEVEL:
-        return NO_PRECEDENT
+        return NO_HINT
     if planes == 1:
-        return Precedent(way=_way(data, stride, level, NO_PRECEDENT), sizes=_sample_sizes(data, stride))
-    if [way for _, _, way in _runs(data, planes, level)] != [Way.MATCHES]:
-        return NO_PRECEDENT
-    quick = Precedent(quick=True)
-    shorter = len(compress(data, level, planes, 1, quick)) < _CLEARLY_SHORTER * len(zlib.compress(data.data, level))
-    return quick if shorter else NO_PRECEDENT
+        return EncodingHint(way=_way(data, stride, level, NO_HINT), sizes=_sample_sizes(data, stride))
+    if [way for _, _, way in _runs(data, planes, level)] != [BlockCoding.MATCHES]:
+        return NO_HINT
+    quick = EncodingHint(quick=True)
+    shorter = len(compress(data, level, planes, 1, quick)) < _MIN_SIZE_RATIO * len(zlib.compress(data.data, level))
+    return quick if shorter else NO_HINT
 
 
 def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
@@ -113,24 +118,28 @@ def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
     Many planes of noise with the same zeros in each say eight times where the zeros are. An estimate on a sample.
     """
     count = min(data.size, LONGER_SAMPLE) // itemsize * itemsize
-    if count < LEAST_STRETCH:
+    if count < MIN_STRETCH:
         return False
     sample = data[(data.size - count) // 2 // itemsize * itemsize :][:count]
     shuffled = scratch("shuffled sample", count)
     kernels.shuffle(sample, itemsize, shuffled)
     plane = count // itemsize
     gains = [huffman.gain(shuffled[start : start + plane]) for start in range(0, count, plane)]
-    return huffman.matched_size(sample, itemsize) < _CLEARLY_SHORTER * sum(literal - saved for literal, saved in gains)
+    return huffman.matched_size(sample, itemsize) < _MIN_SIZE_RATIO * sum(literal - saved for literal, saved in gains)
 
 
-def _way(data: Bytes, stride: int, level: int, precedent: Precedent) -> Way:
+def _way(data: Bytes, stride: int, level: int, hint: EncodingHint) -> BlockCoding:
     """What suits unshuffled bytes: the quickest way whose result, on a sample, is not longer than zlib's."""
     sizes = _sample_sizes(data, stride)
-    if precedent.way and all(abs(size / same - 1) < _ALIKE for size, same in zip(sizes, precedent.sizes, strict=True)):
-        return precedent.way
-    longest = _LONGEST[level] * len(zlib.compress(_sample(data, stride).data, level))
-    fitting = (way for way, size in zip((Way.LITERALS, Way.FEW), sizes, strict=True) if size <= longest)
-    return next(fitting, Way.MATCHES)
+    if hint.way and all(abs(size / same - 1) < _SIMILARITY for size, same in zip(sizes, hint.sizes, strict=True)):
+        return hint.way
+    longest = _MAX_SIZE_RATIO[level] * len(zlib.compress(_sample(data, stride).data, level))
+    fitting = (
+        way
+        for way, size in zip((BlockCoding.LITERALS, BlockCoding.ELEMENT_MATCHES), sizes, strict=True)
+        if size <= longest
+    )
+    return next(fitting, BlockCoding.MATCHES)
 
 
 def _sample(data: Bytes, stride: int) -> Bytes:
@@ -140,17 +149,17 @@ def _sample(data: Bytes, stride: int) -> Bytes:
 def _sample_sizes(data: Bytes, stride: int) -> tuple[int, int]:
     """Bytes that literals, and that few matches, make of a sample."""
     sample = _sample(data, stride)
-    return len(_blocks(sample, Way.LITERALS, stride)), len(_blocks(sample, Way.FEW, stride))
+    return len(_blocks(sample, BlockCoding.LITERALS, stride)), len(_blocks(sample, BlockCoding.ELEMENT_MATCHES, stride))
 
 
-def _runs(data: Bytes, planes: int, level: int) -> list[tuple[int, int, Way]]:
+def _runs(data: Bytes, planes: int, level: int) -> list[tuple[int, int, BlockCoding]]:
     """Start, stop, and whether literals or matches suit shuffled bytes: neighbours of one kind are one run."""
     stretches = list(pairwise(_edges(data.size, planes)))
     gains = [huffman.gain(data[start:stop]) for start, stop in stretches]
     total = sum(literal - saved for literal, saved in gains)
-    runs: list[tuple[int, int, Way]] = []
+    runs: list[tuple[int, int, BlockCoding]] = []
     for (start, stop), (_, saved) in zip(stretches, gains, strict=True):
-        way = Way.MATCHES if _matches_pay(data[start:stop], saved, total, level) else Way.LITERALS
+        way = BlockCoding.MATCHES if _matches_pay(data[start:stop], saved, total, level) else BlockCoding.LITERALS
         if runs and runs[-1][2] is way:
             runs[-1] = (runs[-1][0], stop, way)
         else:
@@ -160,29 +169,31 @@ def _runs(data: Bytes, planes: int, level: int) -> list[tuple[int, int, Way]]:
 
 def _matches_pay(data: Bytes, saved: float, total: float, level: int) -> bool:
     """Whether matches in a stretch save enough of the `total`; where the estimate is close, a sample is compressed."""
-    least = _LEAST_SHARE[level] * total
-    if not least / 4 < saved < _SURE_SHARE * total:
+    least = _MIN_GAIN[level] * total
+    if not least / 4 < saved < _CONFIDENT_GAIN * total:
         return saved >= least
     sample = data[max(0, data.size - SAMPLE) // 2 :][:SAMPLE]
-    difference = len(_blocks(sample, Way.LITERALS, 1)) - len(deflate.deflate_compress(sample, _SURE_LEVELS[level]))
+    difference = len(_blocks(sample, BlockCoding.LITERALS, 1)) - len(
+        deflate.deflate_compress(sample, _SURE_LEVELS[level])
+    )
     return difference * data.size / sample.size >= least
 
 
 def _edges(size: int, planes: int) -> list[int]:
     """Where the stretches begin that are looked at one by one, and where the last ends."""
-    if size // planes < LEAST_STRETCH:
+    if size // planes < MIN_STRETCH:
         planes = 1
     plane = size // planes
-    parts = max(1, plane // LONGEST_STRETCH)
+    parts = max(1, plane // MAX_STRETCH)
     return [number * plane + plane * part // parts for number in range(planes) for part in range(parts)] + [size]
 
 
-def _blocks(data: Bytes, way: Way, stride: int) -> memoryview:
+def _blocks(data: Bytes, way: BlockCoding, stride: int) -> memoryview:
     """Deflate blocks of literals, or with few matches, in a buffer that the next call overwrites."""
-    room = scratch("blocks", huffman.bound(data.size))
-    if way is Way.LITERALS:
-        return room[: huffman.encode(data, room)].data
-    return room[: huffman.encode_matches(data, stride, room)].data
+    out_buffer = scratch("blocks", huffman.bound(data.size))
+    if way is BlockCoding.LITERALS:
+        return out_buffer[: huffman.encode(data, out_buffer)].data
+    return out_buffer[: huffman.encode_matches(data, stride, out_buffer)].data
 
 
 def _open_stream(data: Bytes, level: int) -> bytes:
@@ -191,14 +202,14 @@ def _open_stream(data: Bytes, level: int) -> bytes:
     return packer.compress(data.data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
-def decompress(data: Bytes, size: int, *, shuffled: bool = True) -> bytes | bytearray:
-    """The `size` bytes behind a zlib stream. Raises ValueError for a damaged one, or one of another length.
+def decompress(data: Bytes, size: int, *, is_exact: bool = True, is_shuffled: bool = True) -> bytes | bytearray:
+    """The bytes behind a zlib stream: `size`, or at most so many. Raises ValueError for a damaged one, or a wrong length.
 
     Both libraries stop at `size`, whatever a malicious stream would become. ISA-L is the faster one for the mere
     literals that planes of shuffled numbers consist of, libdeflate for matches.
     """
     try:
-        if not shuffled:
+        if is_exact and not is_shuffled:
             whole: bytes | bytearray = deflate.zlib_decompress(data, size)
             ended = True
         else:
@@ -207,6 +218,6 @@ def decompress(data: Bytes, size: int, *, shuffled: bool = True) -> bytes | byte
             ended = unpacker.eof
     except (_ISAL_ERROR, deflate.DeflateError) as error:
         raise ValueError(str(error)) from error
-    if len(whole) != size or not ended:
+    if not ended or (is_exact and len(whole) != size):
         raise ValueError(f"it does not hold {size} bytes")
     return whole

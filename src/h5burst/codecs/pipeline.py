@@ -1,175 +1,189 @@
-"""HDF5's filters: which a storage wish means, and their work on the bytes of one chunk."""
+"""HDF5's filter pipeline: which filters storage options mean, and their work on the bytes of one chunk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from h5burst._ext import shuffle as kernels
-from h5burst.codecs import deflate, plugins
-from h5burst.codecs.deflate import NO_PRECEDENT, Precedent
-from h5burst.codecs.plugins import BLOSC, LZF, ZSTD
+from h5burst.codecs import registry
+from h5burst.codecs.codec import OPTIONAL, ChunkError, ChunkLayout, Codec, Filter
 from h5burst.model.tree import Storage
 from h5burst.runtime.buffers import Bytes, scratch
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
-CODECS = (None, "gzip", "lzf", "blosc", "zstd")
-_PLUGINS = {"lzf": LZF, "blosc": BLOSC, "zstd": ZSTD}
-OPTIONAL = 1  # flag: a chunk that a filter cannot make smaller is stored without it
-DEFAULT_GZIP_LEVEL = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """One filter of a pipeline, in the order of writing: HDF5 filter id, flags (1 = optional), client values."""
-
-    id: int
-    flags: int
-    values: tuple[int, ...]
-    name: str = ""
-
-
-class ChunkError(OSError):
-    """A chunk that does not decode: its checksum, its compressed stream or its length is wrong."""
+SHUFFLE, FLETCHER32 = 2, 3  # filter IDs
+_CHECKSUM_BYTES = 4
 
 
 def filters_for(storage: Storage, itemsize: int, chunk_bytes: int = 0) -> tuple[Filter, ...]:
-    """The pipeline that a storage wish means for chunks of this size: shuffle, codec, fletcher32 always last.
+    """Filter pipeline for these storage options and chunks of this size: shuffle, codec, fletcher32 always last.
 
-    Raises ValueError for an unknown codec or a level outside 0-9.
+    Raises ValueError for an unknown codec or a level that it does not have.
     """
-    codec, level = storage.codec, storage.level
-    if codec not in CODECS:
-        raise ValueError(f"unknown codec {codec!r}: choose one of {CODECS}")
-    if level is not None and not 0 <= level <= 9:
-        raise ValueError(f"level must be 0 to 9, got {level}")
     filters = []
-    if codec in ("gzip", "lzf", "zstd") and itemsize > 1:  # blosc shuffles by itself
-        filters.append(Filter(SHUFFLE, OPTIONAL, (itemsize,), "shuffle"))
-    if codec == "gzip":
-        filters.append(Filter(DEFLATE, OPTIONAL, (DEFAULT_GZIP_LEVEL if level is None else level,), "deflate"))
-    elif codec is not None:
-        number = _PLUGINS[codec]
-        values = plugins.client_values(number, level, itemsize, chunk_bytes)
-        filters.append(Filter(number, OPTIONAL, values, codec))
+    if storage.level is not None and not 0 <= storage.level <= 9:
+        raise ValueError(f"level must be 0 to 9, got {storage.level}")
+    if storage.codec is not None:
+        codec = registry.by_name(storage.codec)
+        level = codec.default_level if storage.level is None else storage.level
+        if codec.is_shuffled and itemsize > 1:
+            filters.append(Filter(SHUFFLE, OPTIONAL, (itemsize,), "shuffle"))
+        values = codec.client_values(level, itemsize, chunk_bytes)
+        filters.append(Filter(codec.filter_id, OPTIONAL, values, codec.filter_name))
     filters.append(Filter(FLETCHER32, 0, (), "fletcher32"))
     return tuple(filters)
 
 
-def register(filters: Sequence[Filter]) -> None:
+def prepare_libhdf5(filters: Sequence[Filter]) -> None:
     """Make sure that libhdf5 knows these filters."""
-    if any(step.id in (BLOSC, ZSTD) for step in filters):
-        plugins.register()
+    for _, codec in _codecs(filters):
+        if codec is not None:
+            codec.prepare_libhdf5()
 
 
 def is_threaded(filters: Sequence[Filter]) -> bool:
     """Whether `encode` needs no libhdf5 and its lock, so that it may work in any thread."""
-    return can_decode(filters)
+    return all(codec is not None and codec.is_threaded() for _, codec in _codecs(filters))
 
 
 def can_decode(filters: Sequence[Filter]) -> bool:
-    """Whether `decode` knows all these filters."""
-    return all(step.id in (DEFLATE, SHUFFLE, FLETCHER32) or plugins.is_direct(step.id) for step in filters)
+    """Whether `decode` knows all these filters; else libhdf5 has to read the dataset."""
+    return all(codec is not None and codec.can_decode() for _, codec in _codecs(filters))
 
 
-def precedent_of(data: Bytes, filters: Sequence[Filter], itemsize: int) -> Precedent:
-    """What `encode` may go by for chunks of the same array. It costs several times an `encode`."""
+def max_ratio(filters: Sequence[Filter]) -> int | None:
+    """How many bytes one stored byte can become at most; None where a format has no bound."""
+    ratio = 1
+    for _, codec in _codecs(filters):
+        if codec is None or codec.max_ratio is None:
+            return None
+        ratio *= codec.max_ratio
+    return ratio
+
+
+def _codecs(filters: Sequence[Filter]) -> Iterator[tuple[Filter, Codec | None]]:
+    """The compressors among filters, None for unknown ones."""
     for step in filters:
-        if step.id == DEFLATE and step.values[0] > 0:
-            if filters[0].id != SHUFFLE or _is_better_unshuffled(data, step, itemsize):
-                return deflate.precedent_of(data, step.values[0], 1, itemsize)
-            shuffled = scratch("shuffled", data.size)
-            kernels.shuffle(data, itemsize, shuffled)
-            return deflate.precedent_of(shuffled, step.values[0], itemsize)
-    return NO_PRECEDENT
+        if step.id not in (SHUFFLE, FLETCHER32):
+            yield step, registry.by_id(step.id)
 
 
-def encode(
-    data: Bytes, filters: Sequence[Filter], itemsize: int, precedent: Precedent = NO_PRECEDENT
-) -> tuple[int, bytes | bytearray]:
-    """Filter mask and payload of one chunk. precedent: of a chunk of the same array."""
-    mask, planes = 0, 1
+def _known(step: Filter) -> Codec:
+    codec = registry.by_id(step.id)
+    if codec is None:
+        raise LookupError(f"filter {step.id} ({step.name or 'unnamed'}) is not known")
+    return codec
+
+
+def encoding_hint(data: Bytes, filters: Sequence[Filter], itemsize: int) -> Any:
+    """What `encode` may go by for chunks of the same array. It costs several times an `encode`."""
+    layout = ChunkLayout(itemsize)
+    for bit, step in enumerate(filters):
+        if step.id == SHUFFLE:
+            if not _is_better_unshuffled(data, filters[bit + 1 :], itemsize):
+                data, layout = _shuffle(data, step, itemsize)
+        elif step.id != FLETCHER32:
+            return _known(step).hint(data, step.values, layout)
+    return None
+
+
+def encode(data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = None) -> tuple[int, bytes | bytearray]:
+    """Filter mask and payload of one chunk. hint: of a chunk of the same array (`encoding_hint`)."""
+    mask, layout = 0, ChunkLayout(itemsize)
     current: Any = data
     for bit, step in enumerate(filters):
-        if step.id == SHUFFLE and _is_better_unshuffled(data, filters[bit + 1], itemsize):
-            mask |= 1 << bit
-        elif step.id == SHUFFLE:
-            shuffled = scratch("shuffled", data.size)
-            kernels.shuffle(data, step.values[0] if step.values else itemsize, shuffled)
-            current, planes = shuffled, max(1, step.values[0] if step.values else itemsize)
+        if step.id == SHUFFLE:
+            if _is_better_unshuffled(data, filters[bit + 1 :], itemsize):
+                mask |= 1 << bit
+            else:
+                current, layout = _shuffle(data, step, itemsize)
         elif step.id == FLETCHER32:
             current = _with_checksum(current)
         else:
-            packed = _packed(current, step, planes, itemsize, precedent)
-            if packed is None:
+            encoded = _known(step).encode(current, step.values, layout, hint)
+            if encoded is None:  # it does not get smaller: the codec is left out of this chunk
                 mask |= 1 << bit
             else:
-                current = packed
+                current = encoded
     return mask, current
 
 
-def _is_better_unshuffled(data: Bytes, codec: Filter, itemsize: int) -> bool:
-    return codec.id == DEFLATE and codec.values[0] > 0 and deflate.is_better_unshuffled(data, itemsize)
+def _is_better_unshuffled(data: Bytes, after: Sequence[Filter], itemsize: int) -> bool:
+    codec = registry.by_id(after[0].id) if after else None
+    return codec is not None and codec.prefers_unshuffled(data, after[0].values, itemsize)
 
 
-def _packed(data: Bytes, step: Filter, planes: int, itemsize: int, precedent: Precedent) -> bytes | bytearray | None:
-    """What a codec makes of a chunk, None where it does not get smaller: it is then left out of that chunk."""
-    if step.id in (DEFLATE, ZSTD) and step.values[0] == 0:
-        return None  # level 0 means no compression
-    if step.id != DEFLATE:
-        return plugins.compress(step.id, step.values, data, itemsize)
-    packed = deflate.compress(data, step.values[0], planes, itemsize if planes == 1 else 1, precedent)
-    return packed if len(packed) < data.size else None
+def _shuffle(data: Bytes, step: Filter, itemsize: int) -> tuple[Bytes, ChunkLayout]:
+    width = step.values[0] if step.values else itemsize
+    shuffled = scratch("shuffled", data.size)
+    kernels.shuffle(data, width, shuffled)
+    return shuffled, ChunkLayout(itemsize, max(1, width))
 
 
 def _with_checksum(data: Any) -> bytearray:
     payload = data if isinstance(data, bytearray) else bytearray(memoryview(data))
-    payload += kernels.fletcher32(np.frombuffer(payload, np.uint8)).to_bytes(4, "little")
+    payload += kernels.fletcher32(np.frombuffer(payload, np.uint8)).to_bytes(_CHECKSUM_BYTES, "little")
     return payload
 
 
 def decode(payload: Buffer, filters: Sequence[Filter], filter_mask: int, itemsize: int, out: Bytes) -> None:
     """Undo a pipeline into `out`, which is as long as a chunk. Raises `ChunkError` for damaged data."""
+    steps = [step for bit, step in enumerate(filters) if not filter_mask >> bit & 1]
+    sizes = _sizes_before(steps, out.size)
     current = np.frombuffer(memoryview(payload), np.uint8)
-    shuffled = any(step.id == SHUFFLE and not filter_mask >> bit & 1 for bit, step in enumerate(filters))
-    for bit in reversed(range(len(filters))):
-        step = filters[bit]
-        if filter_mask >> bit & 1:
-            continue
+    for number in reversed(range(len(steps))):
+        step = steps[number]
         if step.id == FLETCHER32:
             current = _checked(current)
         elif step.id == SHUFFLE:
-            if current.size != out.size:
-                raise ChunkError(f"a chunk of {out.size} bytes came out as {current.size}")
-            kernels.unshuffle(current, step.values[0] if step.values else itemsize, out)
-            current = out
+            current = _unshuffle(current, step, itemsize, out)
         else:
-            current = _unpacked(current, step, out.size, shuffled)
+            is_shuffled = number > 0 and steps[number - 1].id == SHUFFLE
+            current = _decompressed(current, step, sizes[number], out.size, is_shuffled)
     if current.size != out.size:
         raise ChunkError(f"a chunk of {out.size} bytes came out as {current.size}")
     if current is not out:
         out[:] = current
 
 
+def _sizes_before(steps: Sequence[Filter], size: int) -> list[int | None]:
+    """Bytes that each filter was given when the chunk was written; None behind a compressor."""
+    sizes: list[int | None] = []
+    known: int | None = size
+    for step in steps:
+        sizes.append(known)
+        if step.id == FLETCHER32:
+            known = None if known is None else known + _CHECKSUM_BYTES
+        elif step.id != SHUFFLE:
+            known = None
+    return sizes
+
+
 def _checked(payload: Bytes) -> Bytes:
-    if payload.size < 4:
+    if payload.size < _CHECKSUM_BYTES:
         raise ChunkError("a chunk is too short for its checksum")
-    data = payload[:-4]
-    if kernels.fletcher32(data) != int.from_bytes(payload[-4:].tobytes(), "little"):
+    data = payload[:-_CHECKSUM_BYTES]
+    if kernels.fletcher32(data) != int.from_bytes(payload[-_CHECKSUM_BYTES:].tobytes(), "little"):
         raise ChunkError("the fletcher32 checksum of a chunk is wrong: the file is damaged")
     return data
 
 
-def _unpacked(data: Bytes, step: Filter, size: int, shuffled: bool) -> Bytes:
+def _unshuffle(data: Bytes, step: Filter, itemsize: int, out: Bytes) -> Bytes:
+    target = out if data.size == out.size and not np.may_share_memory(data, out) else np.empty(data.size, np.uint8)
+    kernels.unshuffle(data, step.values[0] if step.values else itemsize, target)
+    return target
+
+
+def _decompressed(data: Bytes, step: Filter, size: int | None, chunk_bytes: int, is_shuffled: bool) -> Bytes:
+    """size: bytes that must come out; where another compressor was before, a little more than a chunk at most."""
+    most = chunk_bytes + chunk_bytes // 8 + 1024 if size is None else size
     try:
-        if step.id == DEFLATE:
-            return np.frombuffer(deflate.decompress(data, size, shuffled=shuffled), np.uint8)
-        return np.frombuffer(plugins.decompress(step.id, step.values, data, size), np.uint8)
+        whole = _known(step).decode(data, step.values, most, is_exact=size is not None, is_shuffled=is_shuffled)
     except ValueError as error:
         raise ChunkError(f"a {step.name or 'compressed'} chunk does not decompress ({error}): it is damaged") from error
+    return np.frombuffer(whole, np.uint8)

@@ -26,7 +26,7 @@ Box: TypeAlias = "Sequence[tuple[int, int]]"
 
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
-_DEFLATE_RATIO = 1032  # the most that deflate can do
+_MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
 
 
 class Elements:
@@ -134,7 +134,7 @@ class Elements:
         """An array of fill values, which takes no memory while they are zeros."""
         if self.fill is None:
             return _new(shape, self.raw, zeros=True)
-        if math.prod(shape) * self.raw.itemsize > max(1 << 30, _DEFLATE_RATIO * source.size):
+        if math.prod(shape) * self.raw.itemsize > max(1 << 30, _MAX_UNWRITTEN_RATIO * source.size):
             raise Damage(f"a dataset of shape {shape} was never written: read what you need of it lazily")
         out = _new(shape, self.raw)
         out[...] = np.frombuffer(self.fill, self.raw)[0]
@@ -201,11 +201,9 @@ def _check_sizes(index: ChunkIndex, plan: chunks.ChunkPlan, file_size: int) -> N
     """Refuse what no chunk can hold before memory is set aside for it."""
     if index.stored_bytes > file_size:
         raise Damage("the chunks of a dataset overlap")
-    ids = {step.id for step in plan.filters}
-    if ids <= {codecs.DEFLATE, codecs.SHUFFLE, codecs.FLETCHER32} and len(index.numbers):
-        ratio = _DEFLATE_RATIO if codecs.DEFLATE in ids else 1
-        if plan.chunk_bytes > ratio * int(index.sizes.min()) + 64:
-            raise Damage("a chunk is larger than its stored bytes can hold")
+    ratio = codecs.max_ratio(plan.filters)
+    if ratio is not None and len(index.numbers) and plan.chunk_bytes > ratio * int(index.sizes.min()) + 64:
+        raise Damage("a chunk is larger than its stored bytes can hold")
 
 
 def _new(shape: tuple[int, ...], dtype: np.dtype[Any], zeros: bool = False) -> Array:

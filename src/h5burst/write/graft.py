@@ -128,7 +128,7 @@ def _dataset_list(plan: ChunkPlan | None, *, is_text: bool = False) -> Any:
         made.set_layout(h5d.COMPACT)
     elif plan.chunks:
         made.set_chunk(plan.chunks)
-        codecs.register(plan.filters)
+        codecs.prepare_libhdf5(plan.filters)
         for step in plan.filters:
             made.set_filter(step.id, step.flags, step.values)
     return made

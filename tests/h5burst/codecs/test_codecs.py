@@ -19,8 +19,8 @@ from h5burst import codecs
 from h5burst._ext import huffman, lzf
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkError
-from h5burst.codecs import deflate, plugins
-from h5burst.codecs.deflate import Way
+from h5burst.codecs import deflate, plugin
+from h5burst.codecs.deflate import BlockCoding
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.store import read_tree, write_tree
 
@@ -168,7 +168,7 @@ def test_streams_are_zlib_whatever_the_planes(kind: str, level: int) -> None:
     stream = bytes(deflate.compress(data, level, planes))
     assert zlib.decompress(stream) == data.tobytes()
     for shuffled in (True, False):
-        assert deflate.decompress(np.frombuffer(stream, np.uint8), data.size, shuffled=shuffled) == data.tobytes()
+        assert deflate.decompress(np.frombuffer(stream, np.uint8), data.size, is_shuffled=shuffled) == data.tobytes()
 
 
 @given(some_bytes, st.integers(1, 9), st.sampled_from([1, 2, 3, 8]))
@@ -179,8 +179,8 @@ def test_any_bytes_come_back(data: Any, level: int, planes: int) -> None:
 
 def test_matches_are_used_only_where_they_pay() -> None:
     ways = [way for _, _, way in deflate._runs(PLANES["noise, then zeros"], 2, 4)]
-    assert ways == [Way.LITERALS, Way.MATCHES]
-    assert [way for _, _, way in deflate._runs(skewed(80_000), 2, 4)] == [Way.LITERALS]
+    assert ways == [BlockCoding.LITERALS, BlockCoding.MATCHES]
+    assert [way for _, _, way in deflate._runs(skewed(80_000), 2, 4)] == [BlockCoding.LITERALS]
 
 
 def numbers_with_zeros(size: int, dtype: str = "f8") -> Any:
@@ -190,13 +190,13 @@ def numbers_with_zeros(size: int, dtype: str = "f8") -> Any:
 
 
 def test_few_matches_are_looked_for_where_they_are_enough() -> None:
-    def way(data: Any, stride: int) -> Way:
-        return deflate._way(data.view(np.uint8), stride, 4, deflate.NO_PRECEDENT)
+    def way(data: Any, stride: int) -> BlockCoding:
+        return deflate._way(data.view(np.uint8), stride, 4, deflate.NO_HINT)
 
-    assert way(skewed(80_000), 1) is Way.LITERALS
-    assert way(numbers_with_zeros(100_000), 8) is Way.FEW
+    assert way(skewed(80_000), 1) is BlockCoding.LITERALS
+    assert way(numbers_with_zeros(100_000), 8) is BlockCoding.ELEMENT_MATCHES
     text = np.frombuffer(b"".join(b"cell%07d " % n for n in range(10_000)), np.uint8)
-    assert way(text, 1) is Way.MATCHES
+    assert way(text, 1) is BlockCoding.MATCHES
 
 
 def test_shuffle_is_left_out_where_whole_elements_repeat() -> None:
@@ -249,15 +249,15 @@ def test_chunks_like_the_first_are_not_compared_with_zlib_again(monkeypatch: pyt
             RNG.integers(0, 5, 1 << 17) * 0x0101010101010101,
         )
     )
-    precedent = deflate.precedent_of(zeros, 4, 1, 8)
-    assert precedent.way is Way.FEW
+    hint = deflate.hint_of(zeros, 4, 1, 8)
+    assert hint.way is BlockCoding.ELEMENT_MATCHES
     for data, count in ((zeros, 0), (others, 0), (text, 1), (noise(1 << 20), 1)):
         compared.clear()
-        alike = deflate.compress(data, 4, 1, 8, precedent)
+        alike = deflate.compress(data, 4, 1, 8, hint)
         assert len(compared) == count
         assert alike == deflate.compress(data, 4, 1, 8)
         assert zlib.decompress(alike) == data.tobytes()
-    assert deflate.precedent_of(zeros, 6, 1, 8) == deflate.NO_PRECEDENT
+    assert deflate.hint_of(zeros, 6, 1, 8) == deflate.NO_HINT
 
 
 @given(st.integers(1, 20), st.integers(0, 140_000), st.integers(0, 2**32))
@@ -288,7 +288,7 @@ def test_a_stream_of_another_length_is_refused() -> None:
     stream = np.frombuffer(zlib.compress(bytes(1 << 20)), np.uint8)
     for size, shuffled in product((100, (1 << 20) - 1, (1 << 20) + 1), (True, False)):
         with pytest.raises(ValueError, match=r"does not hold|failed"):
-            deflate.decompress(stream, size, shuffled=shuffled)
+            deflate.decompress(stream, size, is_shuffled=shuffled)
 
 
 # ---------------------------------------------------------------- pipelines
@@ -431,7 +431,7 @@ def test_without_direct_plugins_libhdf5_does_the_work(monkeypatch: pytest.Monkey
     data = skewed(40_000)
     filters = codecs.filters_for(Storage("blosc"), 8, data.size)
     direct = codecs.encode(data, filters, 8)
-    monkeypatch.setattr(plugins, "_function", lambda filter_id: None)
+    monkeypatch.setattr(plugin, "_function", lambda library, filter_id: None)
     assert codecs.encode(data, filters, 8) == direct
     assert not codecs.can_decode(filters)
 
