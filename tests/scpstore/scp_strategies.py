@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scpstore import AggregationLink, Assay, MatrixMetadata, ProvenanceLog, ScpContainer, ScpMatrix
 from scpstore.io.csr import set_places
-from scpstore.io.natural import lists_of
+from scpstore.io.storage_dtypes import lists_of
 
 ROWS = 7
 
@@ -320,8 +320,14 @@ def containers(draw: Any) -> ScpContainer:
     if made:
         ends = st.sampled_from(list(made))
         for _ in range(draw(st.integers(0, 2))):
-            linkage = draw(frames(draw(st.integers(0, 3)), "source_id"))
-            target = pl.Series("target_id", ["t"] * linkage.height, dtype=pl.String)
-            links.append(AggregationLink(draw(ends), draw(ends), linkage.with_columns(target)))
+            source, target = draw(ends), draw(ends)
+            most = 3 if made[source].n_features and made[target].n_features else 0
+            linkage = draw(frames(draw(st.integers(0, most)), "source_id"))
+            for column, name in (("source_id", source), ("target_id", target)):
+                places = draw(st.lists(st.integers(0, 9), min_size=linkage.height, max_size=linkage.height))
+                known = made[name].feature_ids
+                places = [place % known.len() for place in places]
+                linkage = linkage.with_columns(known.gather(pl.Series(places, dtype=pl.UInt32)).alias(column))
+            links.append(AggregationLink(source, target, linkage))
     history = draw(st.lists(steps, max_size=4))
     return ScpContainer(draw(frames(samples, id_column)), made, links, history, id_column)

@@ -84,7 +84,7 @@ def test_a_mask_without_whole_codes_is_refused(tmp_path: Path, wrong: float) -> 
     content = plain_content()
     content["assays"]["proteins"]["layers"]["raw"]["M"] = np.array([[0, 0, 0], [0, wrong, 0]])
     plain_layout.write(tmp_path / "theirs.h5", content)
-    with pytest.raises(IOFormatError, match=r"assays/proteins/layers/raw/M: M holds .* no mask code .*theirs\.h5"):
+    with pytest.raises(IOFormatError, match=r"assays/proteins/layers/raw/M: M holds .* not a mask code .*theirs\.h5"):
         load_hdf5(tmp_path / "theirs.h5")
 
 

@@ -212,7 +212,7 @@ def test_not_hdf5(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(IOFormatError, match="is a folder"):
+    with pytest.raises(IOFormatError, match="is a directory"):
         load_hdf5(tmp_path)
 
 
@@ -324,9 +324,9 @@ def _broken_files() -> dict[str, tuple[Any, str]]:
     return {
         "duplicate IDs": (duplicate_ids, r"IDs in column '_index' of obs are not unique: \['s0'\]"),
         "short column": (short_column, "obs: columns of different lengths: .*short 1"),
-        "two axes": (two_axes, r"obs/wide is no column: it has the shape \(2, 2\)"),
-        "wrong width": (wrong_shape, "assays/proteins: Layer 'X' has 9 features, its assay has 3"),
-        "wrong height": (wrong_samples, "layer 'X' has 9 samples, the container has 2"),
+        "two axes": (two_axes, r"obs/wide is not a column: it has the shape \(2, 2\)"),
+        "wrong width": (wrong_shape, r"assays/proteins/layers/X: X is \(2, 9\), expected \(2, 3\)"),
+        "wrong height": (wrong_samples, r"assays/proteins/layers/X: X is \(9, 3\), expected \(2, 3\)"),
         "no matrix": (no_matrix, "assays/proteins/layers/X has neither X nor X_data"),
         "text matrix": (text_matrix, "assays/proteins/layers/X/X holds no numbers"),
         "column numbers": (bad_columns, r"assays/proteins/layers/S/X_\*: .*column numbers must lie in \[0, 3\)"),
@@ -334,7 +334,7 @@ def _broken_files() -> dict[str, tuple[Any, str]]:
         "no indices": (no_indices, "assays/proteins/layers/S: dataset X_indices is missing"),
         "no shape": (no_shape, "assays/proteins/layers/S: attribute X_shape"),
         "other format": (other_format, "X_format is 'ellpack', expected 'csr'"),
-        "no JSON": (no_json, "provenance/history/params, row 0 is no JSON"),
+        "no JSON": (no_json, "provenance/history/params, row 0 is not JSON"),
         "short history": (short_history, "provenance/history/params: missing, expected 1 rows"),
     }
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scpstore import Assay, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
-from scpstore.core.compare import frame_difference
+from scpstore.core.equality import frame_difference
 from scpstore.io.csr import set_places
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scpstore import Assay, ScpContainer, ScpMatrix, load_hdf5
-from scpstore.core.compare import difference, frame_difference
+from scpstore.core.equality import difference, frame_difference
 from scpstore.io import (
     IOFormatError,
     IOWriteError,

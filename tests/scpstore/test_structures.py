@@ -74,7 +74,7 @@ def test_sparse_values_of_any_format(fmt: str) -> None:
 @pytest.mark.parametrize("M", [np.full((2, 3), 7), np.full((2, 3), -1), np.full((2, 3), 0.5), np.full((2, 3), np.nan)])
 def test_invalid_codes(M: Any) -> None:
     for codes in (M, sp.csr_matrix(M), sp.lil_matrix(M)):
-        with pytest.raises(ValueError, match="no mask code") as caught:
+        with pytest.raises(ValueError, match="not a mask code") as caught:
             ScpMatrix(np.zeros((2, 3)), codes)
         assert isinstance(caught.value, errors.MaskCodeError)
     assert errors.MaskCodeError("x", invalid_code=7).invalid_code == 7

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
+from scpstore.core.equality import Comparable
 from scpstore.core.exceptions import ColumnNotFoundError, DimensionError, ValidationError
-from scpstore.core.matrix import Matrix, ScpMatrix
+from scpstore.core.matrix import ScpMatrix
+from scpstore.core.sources import Matrix
 
 
 def check_ids(frame: pl.DataFrame, column: str, what: str) -> None:
@@ -22,26 +24,35 @@ def check_ids(frame: pl.DataFrame, column: str, what: str) -> None:
         raise ValidationError(f"IDs in column '{column}' of {what} are not unique: {twice}", field=column)
 
 
-class Assay:
+class Assay(Comparable):
     """Features (one row of `var` each) and layers of values over them.
 
     var: feature table with the unique IDs in `feature_id_col`. layers: matrices by name, each as wide as `var` is
-    high. Raises `ValidationError` for IDs that are not unique, `ColumnNotFoundError` for a missing ID column and
+    high. validate_on_init: False leaves the checks to `validate`. Raises `ValidationError` for IDs that are not unique, `ColumnNotFoundError` for a missing ID column and
     `DimensionError` for a layer of another width (all are `ValueError`s).
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("feature_id_col", "var", "layers")
 
     def __init__(
         self,
         var: pl.DataFrame,
         layers: Mapping[str, ScpMatrix] | None = None,
         feature_id_col: str = "_index",
+        *,
+        validate_on_init: bool = True,
     ) -> None:
-        check_ids(var, feature_id_col, "var")
         self.var = var
         self.feature_id_col = feature_id_col
-        self.layers: MutableMapping[str, ScpMatrix] = {}
-        for name, matrix in (layers or {}).items():
-            self.add_layer(name, matrix)
+        self.layers: MutableMapping[str, ScpMatrix] = dict(layers or {})
+        if validate_on_init:
+            self.validate()
+
+    def validate(self) -> None:
+        """Raise where IDs are not unique or a layer has another width, as the constructor does."""
+        check_ids(self.var, self.feature_id_col, "var")
+        for name, matrix in self.layers.items():
+            self._check_width(name, matrix)
 
     @property
     def n_features(self) -> int:
@@ -58,11 +69,14 @@ class Assay:
 
     def add_layer(self, name: str, matrix: ScpMatrix) -> None:
         """Add a layer, or put it in the place of the one of that name. Raises `DimensionError` for another width."""
+        self._check_width(name, matrix)
+        self.layers[name] = matrix
+
+    def _check_width(self, name: str, matrix: ScpMatrix) -> None:
         shape = matrix.shape
         if shape[1] != self.n_features:
             message = f"Layer '{name}' has {shape[1]} features, its assay has {self.n_features}"
             raise DimensionError(message, (shape[0], self.n_features), shape)
-        self.layers[name] = matrix
 
     def subset(self, feature_indices: Any, copy_data: bool = True) -> Assay:
         """The assay of these features, in this order (indices, a slice or a boolean mask).
@@ -79,13 +93,6 @@ class Assay:
         """The assay of these rows, in this order."""
         layers = {name: m.subset(rows=index, copy_data=copy_data) for name, m in self.layers.items()}
         return Assay(self.var, layers, self.feature_id_col)
-
-    def __eq__(self, other: object) -> bool:
-        from scpstore.core.compare import difference
-
-        return type(other) is type(self) and difference(self, other) is None
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"<Assay n_features={self.n_features}, layers={list(self.layers)}>"

@@ -1,31 +1,37 @@
-"""All that is known of a set of samples: their table, the assays, how these belong together, what was done."""
+"""A container: the table of samples, the assays, the links between these, and the history of operations."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import copy as shallow
 from copy import deepcopy
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
+from html import escape
+from typing import Any, ClassVar
 
-import numpy as np
 import polars as pl
 
-from scpstore.core.assay import Assay, as_indices, check_ids
+from scpstore.core.assay import Assay, check_ids
+from scpstore.core.equality import Comparable
 from scpstore.core.exceptions import AssayNotFoundError, DimensionError, StructureError, ValidationError
+from scpstore.core.extras import Extras
+from scpstore.core.files import checked_suffix, file_functions
 from scpstore.core.history import AggregationLink, ProvenanceLog
+from scpstore.core.selection import chosen
 
-SUFFIXES = (".h5", ".hdf5")
 
-
-class ScpContainer:
+class ScpContainer(Comparable):
     """Samples (one row of `obs` each), assays over them, links between assays, and the history of operations.
 
     obs: sample table with the unique IDs in `sample_id_col`. assays: by name; each layer has one row a sample.
+    links: pairs of features of two assays that are here. extras: what AnnData keeps beside the layers.
+    validate_on_init: False leaves the checks to `validate`.
+
     Raises `ValidationError`, `ColumnNotFoundError` or `DimensionError` (all are `ValueError`s) where parts do not fit.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("sample_id_col", "obs", "assays", "links", "history", "extras")
 
     def __init__(
         self,
@@ -34,15 +40,26 @@ class ScpContainer:
         links: Iterable[AggregationLink] | None = None,
         history: Iterable[ProvenanceLog] | None = None,
         sample_id_col: str = "_index",
+        *,
+        extras: Extras | None = None,
+        validate_on_init: bool = True,
     ) -> None:
-        check_ids(obs, sample_id_col, "obs")
         self.obs = obs
         self.sample_id_col = sample_id_col
-        self.assays: dict[str, Assay] = {}
+        self.assays: dict[str, Assay] = dict(assays or {})
         self.links = list(links or [])
         self.history = list(history or [])
-        for name, assay in (assays or {}).items():
-            self.add_assay(name, assay)
+        self.extras = Extras() if extras is None else extras
+        if validate_on_init:
+            self.validate()
+
+    def validate(self) -> None:
+        """Raise where parts do not fit together, as the constructor does."""
+        check_ids(self.obs, self.sample_id_col, "obs")
+        for name, assay in self.assays.items():
+            assay.validate()
+            self._check_height(name, assay)
+        self._check_links()
 
     # ------------------------------------------------------------ what there is
 
@@ -64,17 +81,46 @@ class ScpContainer:
     def sample_ids(self) -> pl.Series:
         return self.obs.get_column(self.sample_id_col)
 
+    def list_assays(self) -> list[str]:
+        """The names of the assays, in order."""
+        return list(self.assays)
+
+    def list_layers(self, assay_name: str) -> list[str]:
+        """The names of an assay's layers, in order. Raises `AssayNotFoundError`."""
+        return list(self._assay(assay_name).layers)
+
+    def assay_shape(self, assay_name: str) -> tuple[int, int]:
+        """(samples, features) of an assay. Raises `AssayNotFoundError`."""
+        return self.n_samples, self._assay(assay_name).n_features
+
+    def _assay(self, name: str) -> Assay:
+        if name not in self.assays:
+            raise AssayNotFoundError(name, self.assays)
+        return self.assays[name]
+
+    def summary(self) -> str:
+        """What there is, one line a part."""
+        lines = [f"{self.n_samples} samples, {len(self.assays)} assays, {self.n_features} features"]
+        for name, assay in self.assays.items():
+            layers = ", ".join(assay.layers) or "no layers"
+            lines.append(f"assay {name}: {assay.n_features} features; {layers}")
+        lines += [
+            f"link {link.source_assay} -> {link.target_assay}: {link.linkage.height} pairs" for link in self.links
+        ]
+        lines += [f"history {step.timestamp} {step.action}" for step in self.history]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{assay.n_features}</td><td>{escape(', '.join(assay.layers))}</td></tr>"
+            for name, assay in self.assays.items()
+        )
+        head = f"<b>ScpContainer</b>: {self.n_samples} samples, {self.n_features} features"
+        return f"{head}<table><tr><th>assay</th><th>features</th><th>layers</th></tr>{rows}</table>"
+
     def __repr__(self) -> str:
         assays = ", ".join(f"{name} ({assay.n_features}: {list(assay.layers)})" for name, assay in self.assays.items())
         return f"<ScpContainer n_samples={self.n_samples}, assays: {assays or 'none'}>"
-
-    def __eq__(self, other: object) -> bool:
-        """Equal to the bit: values, dtypes, formats and order of everything, NaN equal to the same NaN."""
-        from scpstore.core.compare import difference
-
-        return type(other) is type(self) and difference(self, other) is None
-
-    __hash__ = None  # type: ignore[assignment]
 
     # ------------------------------------------------------------ additions
 
@@ -82,13 +128,16 @@ class ScpContainer:
         """Add an assay and return this container. Raises `StructureError` where the name is taken."""
         if name in self.assays:
             raise StructureError(f"Assay '{name}' already exists")
+        self._check_height(name, assay)
+        self.assays[name] = assay
+        return self
+
+    def _check_height(self, name: str, assay: Assay) -> None:
         for layer, matrix in assay.layers.items():
             shape = matrix.shape
             if shape[0] != self.n_samples:
                 message = f"Assay '{name}', layer '{layer}' has {shape[0]} samples, the container has {self.n_samples}"
                 raise DimensionError(message, (self.n_samples, shape[1]), shape)
-        self.assays[name] = assay
-        return self
 
     def log_operation(
         self,
@@ -117,7 +166,13 @@ class ScpContainer:
         for name, assay in self.assays.items():
             assays[name] = shallow(assay)
             assays[name].layers = shallow(assay.layers)
-        return ScpContainer(self.obs, assays, self.links, self.history, self.sample_id_col)
+        return self._with(self.obs, assays, self.links, self.history, self.extras)
+
+    def _with(self, obs: pl.DataFrame, assays: Any, links: Any, history: Any, extras: Extras) -> ScpContainer:
+        """A container of these parts, which fit together as those of this one do."""
+        made = ScpContainer(obs, assays, links, history, self.sample_id_col, extras=extras, validate_on_init=False)
+        check_ids(obs, self.sample_id_col, "obs")  # a selection may name a sample twice
+        return made
 
     # ------------------------------------------------------------ selections
 
@@ -136,12 +191,12 @@ class ScpContainer:
         boolean_mask: (n_samples,). polars_expression: on `obs`. copy: False lets unchanged parts be shared.
         The step is added to the history.
         """
-        index = _chosen(
+        index = chosen(
             self.obs, self.sample_id_col, "sample", sample_ids, sample_indices, boolean_mask, polars_expression
         )
         assays = {name: assay.select_samples(index, copy_data=copy) for name, assay in self.assays.items()}
         links, history = (deepcopy(self.links), deepcopy(self.history)) if copy else (self.links, self.history)
-        made = ScpContainer(self.obs[index], assays, links, history, self.sample_id_col)
+        made = self._with(self.obs[index], assays, links, history, self.extras.select_samples(index))
         made.log_operation("filter_samples", {"n_before": self.n_samples, "n_after": made.n_samples})
         return made
 
@@ -159,10 +214,8 @@ class ScpContainer:
 
         Links lose the pairs whose feature is gone. Raises `AssayNotFoundError`. The step is added to the history.
         """
-        if assay_name not in self.assays:
-            raise AssayNotFoundError(assay_name, self.assays)
-        assay = self.assays[assay_name]
-        index = _chosen(
+        assay = self._assay(assay_name)
+        index = chosen(
             assay.var, assay.feature_id_col, "feature", feature_ids, feature_indices, boolean_mask, polars_expression
         )
         assays = {
@@ -171,7 +224,7 @@ class ScpContainer:
         }
         links = [_linked(link, assay_name, assays[assay_name].feature_ids) for link in self.links]
         history = deepcopy(self.history) if copy else self.history
-        made = ScpContainer(self.obs, assays, links, history, self.sample_id_col)
+        made = self._with(self.obs, assays, links, history, self.extras.select_features(assay_name, index))
         params = {"assay": assay_name, "n_before": assay.n_features, "n_after": len(index)}
         made.log_operation("filter_features", params)
         return made
@@ -182,17 +235,15 @@ class ScpContainer:
         `AssayNotFoundError` for an assay, `ValidationError` (a `ValueError`) for feature IDs.
         """
         for link in self.links:
-            for name, column in ((link.source_assay, "source_id"), (link.target_assay, "target_id")):
-                if name not in self.assays:
-                    raise AssayNotFoundError(name, self.assays)
-                known = set(self.assays[name].feature_ids.to_list())
-                ids = link.linkage.get_column(column).unique(maintain_order=True).to_list()
-                missing = [item for item in ids if item not in known]
-                if missing:
-                    message = (
-                        f"Link {link.source_assay} -> {link.target_assay}: {column} not in '{name}': {missing[:5]}"
-                    )
-                    raise ValidationError(message, field=column)
+            for name in (link.source_assay, link.target_assay):
+                self._assay(name)
+        self._check_links()
+
+    def _check_links(self) -> None:
+        for link in self.links:
+            problem = link_problem(link, self.assays)
+            if problem:
+                raise ValidationError(problem, field="links")
 
     # ------------------------------------------------------------ files
 
@@ -208,11 +259,9 @@ class ScpContainer:
 
         See `scpstore.save_hdf5` for the parameters and errors.
         """
-        from scpstore.io.exporters import save_hdf5
-
-        save_hdf5(
+        file_functions().save(
             self,
-            _checked_suffix(path),
+            checked_suffix(path),
             compression=compression,
             compression_level=compression_level,
             overwrite=overwrite,
@@ -224,16 +273,23 @@ class ScpContainer:
 
         See `scpstore.load_hdf5` for the parameters and errors.
         """
-        from scpstore.io.importers import load_hdf5
+        made: ScpContainer = file_functions().load(checked_suffix(path), lazy=lazy)
+        return made
 
-        return load_hdf5(_checked_suffix(path), lazy=lazy)
 
-
-def _checked_suffix(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"Unsupported file suffix {path.suffix!r} of {path}: use {' or '.join(SUFFIXES)}")
-    return path
+def link_problem(link: Any, assays: Mapping[str, Any]) -> str | None:
+    """What a link names that is not there, in words; None where all is there."""
+    for name, column in ((link.source_assay, "source_id"), (link.target_assay, "target_id")):
+        title = f"Link {link.source_assay} -> {link.target_assay}"
+        if name not in assays:
+            return f"{title}: there is no assay '{name}' (there are: {', '.join(assays) or 'none'})"
+        assay = assays[name]
+        known = set(assay.var.get_column(assay.feature_id_col).to_list())
+        ids = link.linkage.get_column(column).unique(maintain_order=True).to_list()
+        missing = [item for item in ids if item not in known]
+        if missing:
+            return f"{title}: {column} not in '{name}': {missing[:5]}"
+    return None
 
 
 def _linked(link: AggregationLink, assay: str, ids: pl.Series) -> AggregationLink:
@@ -244,51 +300,3 @@ def _linked(link: AggregationLink, assay: str, ids: pl.Series) -> AggregationLin
             kept = set(ids.to_list())
             linkage = linkage.filter(pl.Series([item in kept for item in linkage[column].to_list()], dtype=pl.Boolean))
     return AggregationLink(link.source_assay, link.target_assay, linkage)
-
-
-def _chosen(
-    frame: pl.DataFrame, id_column: str, kind: str, ids: Any, indices: Any, mask: Any, expression: Any
-) -> np.ndarray[Any, Any]:
-    """Positions in `frame` of what exactly one of the four ways chooses."""
-    given = [choice is not None for choice in (ids, indices, mask, expression)]
-    if sum(given) != 1:
-        ways = f"{kind}_ids, {kind}_indices, boolean_mask, polars_expression"
-        raise ValidationError(f"choose in exactly one way ({ways}), got {sum(given)}", field=kind)
-    if ids is not None:
-        if isinstance(ids, pl.Expr):
-            expression = ids
-        elif _is_index(ids, frame.schema[id_column]):
-            indices = ids
-        else:
-            return _positions(frame.get_column(id_column), ids, kind)
-    if expression is not None:
-        mask = frame.select(expression).to_series()
-        if mask.dtype != pl.Boolean:
-            raise ValidationError(f"polars_expression must be boolean, got {mask.dtype}", field="polars_expression")
-        mask = mask.fill_null(False)
-        mask = mask.new_from_index(0, frame.height) if mask.len() == 1 != frame.height else mask
-    if mask is not None:
-        values = np.asarray(mask)
-        if values.dtype != bool:
-            raise ValidationError(f"boolean_mask must be boolean, got {values.dtype}", field="boolean_mask")
-        return as_indices(values, frame.height, "boolean_mask")
-    return as_indices(indices, frame.height, f"{kind}_indices")
-
-
-def _is_index(chosen: Any, id_dtype: pl.DataType) -> bool:
-    """Whether what was given in the place of IDs is a mask, a slice, or positions (where IDs are no integers)."""
-    if isinstance(chosen, slice):
-        return True
-    if isinstance(chosen, str):
-        return False
-    kind = np.asarray(chosen).dtype.kind
-    return kind == "b" or (kind in "iu" and not id_dtype.is_integer())
-
-
-def _positions(known: pl.Series, ids: Any, kind: str) -> np.ndarray[Any, Any]:
-    wanted: Sequence[Any] = [ids] if isinstance(ids, str) else list(ids)
-    places = {value: index for index, value in enumerate(known.to_list())}
-    missing = [value for value in wanted if value not in places]
-    if missing:
-        raise ValidationError(f"{kind} IDs not found: {missing[:5]}", field=f"{kind}_ids")
-    return np.array([places[value] for value in wanted], dtype=np.int64)

@@ -10,9 +10,12 @@ __all__ = [
     "DimensionError",
     "LayerNotFoundError",
     "MaskCodeError",
+    "MissingDependencyError",
     "ScpTensorError",
+    "ScpValueError",
     "StructureError",
     "ValidationError",
+    "VisualizationError",
 ]
 
 
@@ -32,6 +35,27 @@ class ValidationError(ScpTensorError, ValueError):
         self.field = field
 
 
+class ScpValueError(ScpTensorError, ValueError):
+    """An argument that a function cannot work with. `parameter` names it."""
+
+    def __init__(self, message: str, parameter: str | None = None, value: object = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+        self.value = value
+
+
+class VisualizationError(ScpTensorError):
+    """A plot that cannot be made of what was given."""
+
+
+class MissingDependencyError(ScpTensorError, ImportError):
+    """An optional package that is not installed; the message says how to get it. `dependency` names it."""
+
+    def __init__(self, dependency: str, message: str | None = None) -> None:
+        super().__init__(message or f"the package {dependency} is needed for this: pip install {dependency}")
+        self.dependency = dependency
+
+
 class DimensionError(ScpTensorError, ValueError):
     """Arrays whose shapes do not match."""
 
@@ -47,7 +71,7 @@ class DimensionError(ScpTensorError, ValueError):
 
 
 class MaskCodeError(ScpTensorError, ValueError):
-    """A mask holds a number that is no `MaskCode`."""
+    """A mask holds a number that is not a `MaskCode`."""
 
     def __init__(self, message: str, invalid_code: float | None = None) -> None:
         super().__init__(message)
@@ -69,19 +93,32 @@ def _among(names: Iterable[str]) -> str:
 class AssayNotFoundError(_NotFoundError):
     """The container has no assay of that name."""
 
-    def __init__(self, assay_name: str, available: Iterable[str] = ()) -> None:
-        super().__init__(f"Assay '{assay_name}' not found ({_among(available)})")
+    def __init__(
+        self, assay_name: str, available: Iterable[str] = (), *, available_assays: Iterable[str] | None = None
+    ) -> None:
+        names = list(available if available_assays is None else available_assays)
+        super().__init__(f"Assay '{assay_name}' not found ({_among(names)})")
         self.assay_name = assay_name
+        self.available_assays = names
 
 
 class LayerNotFoundError(_NotFoundError):
     """The assay has no layer of that name."""
 
-    def __init__(self, layer_name: str, assay_name: str | None = None, available: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        layer_name: str,
+        assay_name: str | None = None,
+        available: Iterable[str] = (),
+        *,
+        available_layers: Iterable[str] | None = None,
+    ) -> None:
+        names = list(available if available_layers is None else available_layers)
         place = f" in assay '{assay_name}'" if assay_name is not None else ""
-        super().__init__(f"Layer '{layer_name}' not found{place} ({_among(available)})")
+        super().__init__(f"Layer '{layer_name}' not found{place} ({_among(names)})")
         self.layer_name = layer_name
         self.assay_name = assay_name
+        self.available_layers = names
 
 
 class ColumnNotFoundError(_NotFoundError, ValueError):

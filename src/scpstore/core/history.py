@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
+from scpstore.core.equality import Comparable
 from scpstore.core.exceptions import ColumnNotFoundError
 
 
-@dataclass
-class ProvenanceLog:
+@dataclass(eq=False)
+class ProvenanceLog(Comparable):
     """One step: when (ISO 8601 text), what, with which parameters, by which version of which software."""
+
+    compared: ClassVar[tuple[str, ...]] = ("timestamp", "action", "params", "software_version", "description")
 
     timestamp: str
     action: str
@@ -22,11 +25,13 @@ class ProvenanceLog:
 
 
 @dataclass(eq=False)
-class AggregationLink:
+class AggregationLink(Comparable):
     """Which feature of `source_assay` (say, a peptide) went into which of `target_assay` (a protein).
 
     linkage: a frame with the columns `source_id` and `target_id`, one row a pair; further columns are kept.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("source_assay", "target_assay", "linkage")
 
     source_assay: str
     target_assay: str
@@ -36,8 +41,3 @@ class AggregationLink:
         for column in ("source_id", "target_id"):
             if column not in self.linkage.columns:
                 raise ColumnNotFoundError(column, "the linkage", self.linkage.columns)
-
-    def __eq__(self, other: object) -> bool:
-        from scpstore.core.compare import difference
-
-        return type(other) is type(self) and difference(self, other) is None

@@ -1,4 +1,4 @@
-"""One layer of an assay: values, what each value is worth, and what is known about the whole."""
+"""One layer of an assay: values, their quality mask, and metadata of the matrix."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.model.tree import BlockSource
-from scpstore.core.exceptions import DimensionError, MaskCodeError
+from scpstore.core.equality import Comparable
+from scpstore.core.exceptions import DimensionError, MaskCodeError, ValidationError
+from scpstore.core.sources import Matrix, is_source, take
 
-Matrix: TypeAlias = Any  # numpy array, scipy sparse matrix or array, or a `BlockSource` that is read block by block
 _CHECK_BYTES = 1 << 22  # a mask is checked in pieces of this size
 
 
@@ -31,8 +31,12 @@ class MaskCode(IntEnum):
 
 
 @dataclass(eq=False)
-class MatrixMetadata:
+class MatrixMetadata(Comparable):
     """What is known about a matrix: arrays or sparse matrices of any shape, and a dict about its making."""
+
+    compared: ClassVar[tuple[str, ...]] = (
+        "confidence_scores", "detection_limits", "imputation_quality", "outlier_scores", "creation_info",
+    )  # fmt: skip
 
     confidence_scores: Matrix | None = None
     detection_limits: Matrix | None = None
@@ -58,12 +62,9 @@ class MatrixMetadata:
             deepcopy(self.creation_info) if copy_data else self.creation_info,
         )
 
-    def __eq__(self, other: object) -> bool:
-        return _equal(self, other)
-
 
 @dataclass(eq=False)
-class ScpMatrix:
+class ScpMatrix(Comparable):
     """Values and mask of one layer.
 
     X: (samples, features), dense or sparse, of a float dtype; any other dtype becomes float64. M: `MaskCode`s of the
@@ -71,6 +72,8 @@ class ScpMatrix:
 
     Raises `DimensionError` for shapes that differ and `MaskCodeError` for other codes (both are `ValueError`s).
     """
+
+    compared: ClassVar[tuple[str, ...]] = ("X", "M", "metadata")
 
     X: Matrix
     M: Matrix | None = None
@@ -108,17 +111,15 @@ class ScpMatrix:
         metadata = None if known is None else known.subset(self.shape, rows, columns, copy_data=copy_data)
         return ScpMatrix(values, mask, metadata)
 
-    def __eq__(self, other: object) -> bool:
-        return _equal(self, other)
-
-
-def is_source(values: Any) -> bool:
-    """Whether these values are read block by block and are no array."""
-    return not isinstance(values, np.ndarray) and not sp.issparse(values) and isinstance(values, BlockSource)
-
 
 def as_values(values: Any) -> Matrix:
-    """`values` as a matrix of floats. A `BlockSource` of another dtype is a TypeError: it cannot be converted here."""
+    """`values` as a matrix of floats.
+
+    Raises TypeError for a source of another dtype, which cannot be converted here, and `ValidationError` for what
+    would lose a part of it: complex numbers, masked arrays.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValidationError("X is a masked array: fill it (x.filled(numpy.nan)), and say in M what is missing", "X")
     if is_source(values):
         if values.dtype.kind != "f":
             raise TypeError(f"X is read block by block and must be of a float dtype, got {values.dtype}")
@@ -126,6 +127,8 @@ def as_values(values: Any) -> Matrix:
         values = np.asarray(values)
     if len(values.shape) != 2:
         raise DimensionError(f"X must have 2 dimensions (samples x features), got {values.shape}", None, values.shape)
+    if values.dtype.kind == "c":
+        raise ValidationError(f"X holds complex numbers ({values.dtype}), which no layer can keep", "X")
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
@@ -162,7 +165,7 @@ def check_codes(codes: np.ndarray[Any, Any]) -> None:
             wrong = piece[~np.isin(piece, [float(code) for code in MaskCode])]
         if wrong.size:
             number = wrong.flat[0].item()
-            message = f"M holds {number}, which is no mask code (0 to {max(MaskCode):d}: see MaskCode)"
+            message = f"M holds {number}, which is not a mask code (0 to {max(MaskCode):d}: see MaskCode)"
             raise MaskCodeError(message, number)
 
 
@@ -183,7 +186,7 @@ def _pieces(array: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
 def select(values: Any, rows: Any, columns: Any, *, copy_data: bool) -> Any:
     """Rows and columns (index arrays, None: all) of a matrix, in its own format."""
     if is_source(values):
-        values = values.read(0, values.shape[0])
+        return _taken(values, rows, columns)
     if rows is None and columns is None:
         return values.copy() if copy_data else values
     if sp.issparse(values):
@@ -193,6 +196,16 @@ def select(values: Any, rows: Any, columns: Any, *, copy_data: bool) -> Any:
         return picked.asformat(values.format)
     picked = values if rows is None else values[rows]
     return picked if columns is None else picked[:, columns]
+
+
+def _taken(source: Any, rows: Any, columns: Any) -> Any:
+    """As `select`, for a source: only what is wanted is read, and it is in memory then."""
+    picked = take(source, rows, columns)
+    fmt = getattr(source, "format", None)
+    if fmt is None or fmt == "csr":
+        return picked
+    picked.sum_duplicates()
+    return picked.asformat(fmt)
 
 
 def _select_like(values: Any, shape: tuple[int, ...], rows: Any, columns: Any, *, copy_data: bool) -> Any:
@@ -206,9 +219,3 @@ def _select_like(values: Any, shape: tuple[int, ...], rows: Any, columns: Any, *
         if chosen is not None:
             return values[chosen]
     return deepcopy(values) if copy_data else values
-
-
-def _equal(a: object, b: object) -> bool:
-    from scpstore.core.compare import difference
-
-    return type(b) is type(a) and difference(a, b) is None

@@ -1,5 +1,6 @@
 """Files of containers."""
 
+from scpstore.core import files
 from scpstore.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
 from scpstore.io.exporters import FORMAT_VERSION, save_hdf5
 from scpstore.io.importers import SUPPORTED_VERSIONS, load_hdf5
@@ -14,6 +15,8 @@ from scpstore.io.serializers import (
     serialize_sparse_matrix,
 )
 from scpstore.io.tables import read_csv, write_csv
+
+files.register(files.FileFunctions(save_hdf5, load_hdf5))
 
 __all__ = [
     "FORMAT_VERSION",

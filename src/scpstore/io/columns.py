@@ -23,7 +23,8 @@ from h5burst.model.tree import Array
 from h5burst.model.values import decode_value, encode_value
 from scpstore.io.dtypes import UnknownDtypeError, dtype_from_json, dtype_to_json
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.natural import cast, from_natural, is_plain, natural_dtype, to_natural, units
+from scpstore.io.storage_dtypes import cast, from_storage, is_plain, storage_dtype, to_storage, units
+from scpstore.io.stored import object_array
 
 DTYPE, NULLS, UNITS = "polars_dtype", "nulls", "units"
 _LONG_TEXT = 4096  # a description beyond this is a dataset, not an attribute
@@ -45,9 +46,9 @@ class Column:
 def encode_column(series: pl.Series) -> Column:
     """The dataset of a column. Raises `UnknownDtypeError` for a dtype of Python objects."""
     described = dtype_to_json(series.dtype)
-    natural = to_natural(series)
-    nulls = natural.is_null().to_numpy() if natural.null_count() else None
-    values = _filled(natural)
+    stored = to_storage(series)
+    nulls = stored.is_null().to_numpy() if stored.null_count() else None
+    values = _filled(stored)
     node = encode_value(values, scalars="attributes")
     assert isinstance(node, Array)
     if not is_plain(series.dtype) or nulls is not None:
@@ -66,24 +67,17 @@ def _if_long(described: str, node: Array) -> str | None:
     return described if node.attrs.get(DTYPE) == "@" else None
 
 
-def _filled(natural: pl.Series) -> np.ndarray[Any, Any]:
-    """The values of a series of a natural dtype, with the fill value for null."""
-    dtype = natural.dtype
+def _filled(stored: pl.Series) -> np.ndarray[Any, Any]:
+    """The values of a series of a stored dtype, with the fill value for null."""
+    dtype = stored.dtype
     if isinstance(dtype, pl.String):
-        return object_array(natural.fill_null("").to_list())
-    if natural.null_count():
-        if isinstance(dtype, pl.Boolean) or (dtype.is_integer() and _fits_float64(natural)):
-            natural = natural.cast(pl.Float64)
-        fill = float("nan") if natural.dtype.is_float() else _fill_value(natural.drop_nulls().to_numpy().dtype)
-        natural = natural.fill_null(fill)
-    return np.asarray(natural.to_numpy())
-
-
-def object_array(items: list[Any]) -> np.ndarray[Any, Any]:
-    """(n,) object array of exactly these items."""
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
+        return object_array(stored.fill_null("").to_list())
+    if stored.null_count():
+        if isinstance(dtype, pl.Boolean) or (dtype.is_integer() and _fits_float64(stored)):
+            stored = stored.cast(pl.Float64)
+        fill = float("nan") if stored.dtype.is_float() else _fill_value(stored.drop_nulls().to_numpy().dtype)
+        stored = stored.fill_null(fill)
+    return np.asarray(stored.to_numpy())
 
 
 def _fits_float64(integers: pl.Series) -> bool:
@@ -114,7 +108,7 @@ def decode_column(
     """The column in a dataset, whoever wrote it.
 
     mask, long_dtype: from the extras. A value that no longer fits the dtype that the column had makes it a plain one,
-    with a `UserWarning`. Raises `IOFormatError` for a dataset that is no column.
+    with a `UserWarning`. Raises `IOFormatError` for a dataset that is not a column.
     """
     values = _column_values(node, where)
     plain = _plain_series(name, values)
@@ -124,7 +118,7 @@ def decode_column(
     try:
         dtype = dtype_from_json(long_dtype or "" if marker == "@" else marker)
         nulls = _nulls(values, node.attrs.get(NULLS), mask)
-        return from_natural(_as_natural(plain, natural_dtype(dtype), nulls), dtype)
+        return from_storage(_as_stored(plain, storage_dtype(dtype), nulls), dtype)
     except (UnknownDtypeError, ValueError, TypeError, KeyError, AttributeError, pl.exceptions.PolarsError) as error:
         first_line = str(error).strip().splitlines()[0]
         warnings.warn(
@@ -138,7 +132,7 @@ def decode_column(
 def _column_values(node: Array, where: str) -> np.ndarray[Any, Any]:
     values = decode_value(node, scalars="attributes")
     if values is None or np.ndim(values) != 1:
-        raise IOFormatError(f"{where} is no column: it has the shape {np.shape(values)}, expected one dimension")
+        raise IOFormatError(f"{where} is not a column: it has the shape {np.shape(values)}, expected one dimension")
     values = np.asarray(values)
     if values.dtype.kind == "S" or (values.dtype == object and bytes in set(map(type, values))):
         try:
@@ -147,7 +141,7 @@ def _column_values(node: Array, where: str) -> np.ndarray[Any, Any]:
             raise IOFormatError(f"{where} holds text that is not UTF-8 ({error})") from error
         return object_array(texts)
     if values.dtype.kind not in "biufO" or values.dtype.itemsize > 8:
-        raise IOFormatError(f"{where} is no column: it has the dtype {values.dtype}")
+        raise IOFormatError(f"{where} is not a column: it has the dtype {values.dtype}")
     return values
 
 
@@ -170,13 +164,13 @@ def _nulls(values: np.ndarray[Any, Any], how: Any, mask: Any) -> Any:
     return fill
 
 
-def _as_natural(plain: pl.Series, natural: pl.DataType, nulls: np.ndarray[Any, Any] | None) -> pl.Series:
+def _as_stored(plain: pl.Series, stored: pl.DataType, nulls: np.ndarray[Any, Any] | None) -> pl.Series:
     if nulls is not None:
         kept = pl.Series(~nulls, dtype=pl.Boolean)
         plain = pl.select(pl.when(kept).then(plain).alias(plain.name)).to_series()
-    if plain.dtype == natural:
+    if plain.dtype == stored:
         return plain
-    converted = cast(plain, natural)
+    converted = cast(plain, stored)
     if not cast(converted, plain.dtype).equals(plain, null_equal=True):
-        raise ValueError(f"values that are no {natural}")
+        raise ValueError(f"values that are no {stored}")
     return converted

@@ -1,4 +1,4 @@
-"""Any sparse matrix as the three arrays of CSR, entry by entry, and back in its own format.
+"""Any sparse matrix as the three arrays of CSR, entry by entry.
 
 CSR itself goes through as it is. Column-wise and coordinate matrices are put in the order of rows block by block while
 they are written, so that no second copy of them is made; what order their entries had is remembered where it cannot be
@@ -14,13 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.arrays import csr
-
 EntryOrder = Literal["row", "column", "stored"]
+INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
-_BLOCK_ENTRIES = 1 << 20
+BLOCK_ENTRIES = 1 << 20
 _MOST_BLOCKS = 32  # each block looks through the row numbers of all entries once
 _SCAN = 1 << 20
+SPARE_LENGTH = 1 << 24  # rows or columns without entries that a matrix may have before it counts as unreasonable
+_SLOW_LENGTH = 1 << 20  # of formats that make a Python object a row
 
 IntArray = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,8 +38,79 @@ class CsrParts:
     entry_order: EntryOrder = "row"
 
 
+@dataclass(frozen=True)
+class SparseKind:
+    """What a sparse matrix was before it became CSR."""
+
+    format: str
+    is_array: bool
+    entry_order: EntryOrder
+    block_shape: tuple[int, int] | None = None
+
+
+def kind_of(matrix: Any, parts: CsrParts) -> SparseKind:
+    """The kind of a scipy sparse matrix or array."""
+    blocks = (int(matrix.blocksize[0]), int(matrix.blocksize[1])) if matrix.format == "bsr" else None
+    return SparseKind(matrix.format, isinstance(matrix, sp.sparray), parts.entry_order, blocks)
+
+
+def check_size(shape: tuple[int, int], entries: int, fmt: str) -> None:
+    """Raise ValueError for a matrix whose memory the entries in the file do not justify.
+
+    The row pointers lie in the file; a format that needs more than these (a pointer a column, an object a row) may
+    have so many only where there are entries, too.
+    """
+    most = {"csr": None, "coo": None, "dok": None, "csc": shape[1], "lil": shape[0]}.get(fmt, max(shape))
+    spare = _SLOW_LENGTH if fmt == "lil" else SPARE_LENGTH
+    if most is not None and most > spare + 64 * entries:
+        raise ValueError(f"a {fmt} matrix of shape {shape} with {entries} entries: store it as csr")
+
+
+def check_compressed(pointers: Any, places: Any, entries: int, length: int, width: int, what: str) -> None:
+    """Raise ValueError unless these arrays are what scipy's compiled code takes for granted.
+
+    pointers (length + 1,): integers that rise from 0 to `entries`; places (entries,): integers in [0, width), which
+    are `what` ("column", "row"). Nothing is computed with them before their range is known.
+    """
+    for name, array in (("indptr", pointers), (f"{what} numbers", places)):
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            raise ValueError(f"{name} must be a list of integers, got {array.dtype} of shape {array.shape}")
+    if len(pointers) != length + 1:
+        raise ValueError(f"indptr must have {length + 1} numbers, got {len(pointers)}")
+    if int(pointers[0]) != 0 or bool((pointers[1:] < pointers[:-1]).any()):
+        raise ValueError(f"indptr must rise from 0 in {length + 1} steps")
+    if int(pointers[-1]) != entries or len(places) != entries:
+        raise ValueError(
+            f"{int(pointers[-1])} entries expected, found {entries} values and {len(places)} {what} numbers"
+        )
+    check_places(places, width, what)
+
+
+def check_places(places: Any, width: int, what: str) -> None:
+    """Raise ValueError unless all row or column numbers lie in [0, width)."""
+    if len(places) and (int(places.min()) < 0 or int(places.max()) >= width):
+        raise ValueError(f"{what} numbers must lie in [0, {width}), got {int(places.min())} to {int(places.max())}")
+
+
+def check_matrix(matrix: Any) -> None:
+    """Raise ValueError for a scipy sparse matrix whose arrays (which anyone can change) are not a matrix."""
+    rows, columns = matrix.shape
+    check_size(matrix.shape, int(matrix.nnz), matrix.format)
+    if matrix.format in ("csr", "csc"):
+        length, width, what = (rows, columns, "column") if matrix.format == "csr" else (columns, rows, "row")
+        count = int(matrix.indptr[-1]) if len(matrix.indptr) and matrix.indptr.dtype.kind in "iu" else 0
+        entries = min(max(count, 0), len(matrix.data))
+        check_compressed(matrix.indptr, matrix.indices[:entries], entries, length, width, what)
+    elif matrix.format == "coo":
+        if not len(matrix.row) == len(matrix.col) == len(matrix.data):
+            raise ValueError("row numbers, column numbers and values must be as many")
+        check_places(matrix.row, rows, "row")
+        check_places(matrix.col, columns, "column")
+
+
 def csr_parts(matrix: Any) -> CsrParts:
-    """The CSR arrays of a scipy sparse matrix or array of any format."""
+    """The CSR arrays of a scipy sparse matrix or array of any format. ValueError for arrays that are not a matrix."""
+    check_matrix(matrix)
     if matrix.format == "csr":
         count = int(matrix.indptr[-1])
         return CsrParts(matrix.shape, matrix.data[:count], matrix.indices[:count], matrix.indptr)
@@ -61,11 +133,11 @@ def _dia_to_csr(matrix: Any) -> Any:
     order = np.lexsort((columns, rows))
     made = sp.csr_matrix(matrix.shape, dtype=matrix.dtype)
     made.data, made.indices = data[order], columns[order].astype(matrix.offsets.dtype)
-    made.indptr = _indptr(rows, matrix.shape[0], matrix.offsets.dtype)
+    made.indptr = pointers_of(rows, matrix.shape[0], matrix.offsets.dtype)
     return made
 
 
-def _indptr(places: IntArray, length: int, dtype: Any) -> IntArray:
+def pointers_of(places: IntArray, length: int, dtype: Any) -> IntArray:
     """Where each row (or column) starts, from the row of every entry, in pieces."""
     counts = np.zeros(length, np.int64)
     for start in range(0, len(places), _SCAN):
@@ -92,13 +164,13 @@ def _row_ordered(matrix: Any) -> CsrParts:
         rows, data = matrix.row, matrix.data
         column_dtype = pointer_dtype = matrix.col.dtype
         if _is_sorted(rows):
-            return CsrParts(matrix.shape, data, matrix.col, _indptr(rows, matrix.shape[0], pointer_dtype))
+            return CsrParts(matrix.shape, data, matrix.col, pointers_of(rows, matrix.shape[0], pointer_dtype))
 
         def columns(places: IntArray) -> IntArray:
             return np.asarray(matrix.col[places])
 
         order = "column" if _is_sorted(rows, columns) else "stored"
-    indptr = _indptr(rows, matrix.shape[0], pointer_dtype)
+    indptr = pointers_of(rows, matrix.shape[0], pointer_dtype)
     entries = _RowOrder(rows, indptr)
     return CsrParts(
         matrix.shape,
@@ -129,7 +201,7 @@ class _RowOrder:
     def __init__(self, rows: IntArray, indptr: IntArray) -> None:
         self.rows = rows
         self.indptr = indptr.astype(np.int64)
-        per_block = max(_BLOCK_ENTRIES, -(-len(rows) // _MOST_BLOCKS))
+        per_block = max(BLOCK_ENTRIES, -(-len(rows) // _MOST_BLOCKS))
         edges, row = [0], 0
         while row < len(self.indptr) - 1:
             beyond = int(np.searchsorted(self.indptr, self.indptr[row] + per_block, side="right")) - 1
@@ -182,169 +254,9 @@ class EntrySource:
         return np.ascontiguousarray(joined, dtype=self.dtype)
 
 
-# ---------------------------------------------------------------- back
-
-
-@dataclass(frozen=True)
-class SparseKind:
-    """What a sparse matrix was before it became CSR."""
-
-    format: str = "csr"
-    is_array: bool = False  # scipy's sparse array, not its older sparse matrix
-    entry_order: EntryOrder = "row"
-    block_shape: tuple[int, int] | None = None
-
-
-def kind_of(matrix: Any, parts: CsrParts) -> SparseKind:
-    """The kind of a scipy sparse matrix or array."""
-    blocks = (int(matrix.blocksize[0]), int(matrix.blocksize[1])) if matrix.format == "bsr" else None
-    return SparseKind(matrix.format, isinstance(matrix, sp.sparray), parts.entry_order, blocks)
-
-
-def check_csr(shape: tuple[int, int], data: Any, indices: Any, indptr: Any) -> None:
-    """Raise ValueError unless these arrays are a CSR matrix: what scipy's compiled code takes for granted."""
-    if indptr.shape != (shape[0] + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any():
-        raise ValueError(f"indptr must rise from 0 in {shape[0] + 1} steps")
-    if indices.shape != data.shape or data.ndim != 1 or indptr[-1] != len(data):
-        raise ValueError(f"{indptr[-1]} entries expected, found {data.shape} values and {indices.shape} column numbers")
-    if len(indices) and (indices.min() < 0 or indices.max() >= shape[1]):
-        raise ValueError(f"column numbers must lie in [0, {shape[1]})")
-
-
-def from_csr(shape: tuple[int, int], data: Any, indices: Any, indptr: Any, kind: SparseKind, order: Any = None) -> Any:
-    """The matrix of that kind. The arrays are taken over, not copied, where the format allows it.
-
-    order: positions of the entries in the original (`CsrParts.order`); one that does not fit is left aside.
-    """
-    check_csr(shape, data, indices, indptr)
-    family = "array" if kind.is_array else "matrix"
-    if kind.format == "coo":
-        return _coo(shape, data, indices, indptr, kind, order, getattr(sp, f"coo_{family}"))
-    if kind.format == "csc":
-        return _csc(shape, data, indices, indptr, kind, order, getattr(sp, f"csc_{family}"))
-    made = _csr(shape, data, indices, indptr, getattr(sp, f"csr_{family}"))
-    if kind.format == "csr":
-        return made
-    if kind.format == "bsr":
-        return made.tobsr(blocksize=kind.block_shape)
-    return made.asformat(kind.format)
-
-
-def _csr(shape: tuple[int, int], data: Any, indices: Any, indptr: Any, make: Any) -> Any:
-    """Not through scipy's constructor, which would choose other index dtypes."""
-    made = make(shape, dtype=np.float64)
-    made.data, made.indices, made.indptr = data, indices, indptr
-    return made
-
-
-def _rows_of(indptr: Any, dtype: Any) -> IntArray:
-    return np.repeat(np.arange(len(indptr) - 1, dtype=dtype), np.diff(indptr))
-
-
-def _is_permutation(order: Any, count: int) -> bool:
-    if order is None or order.shape != (count,) or order.dtype.kind not in "iu":
-        return False
-    if count and (order.min() < 0 or order.max() >= count):
-        return False
-    seen = np.zeros(count, dtype=bool)
-    seen[order] = True
-    return bool(seen.all())
-
-
-def _scattered(values: Any, order: Any) -> np.ndarray[Any, Any]:
-    made = np.empty(len(values), values.dtype)
-    made[order] = values
-    return made
-
-
-def _coo(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: SparseKind, order: Any, make: Any) -> Any:
-    rows = _rows_of(indptr, cols.dtype)
-    if kind.entry_order == "column":
-        sequence = np.argsort(cols, kind="stable")
-        rows, cols, data = rows[sequence], cols[sequence], data[sequence]
-    elif kind.entry_order == "stored" and _is_permutation(order, len(data)):
-        rows, cols, data = (_scattered(values, order) for values in (rows, cols, data))
-    made = make(shape, dtype=np.float64)
-    made.data = data
-    set_places(made, rows, cols)
-    return made
-
-
 def set_places(coo: Any, rows: IntArray, cols: IntArray) -> None:
     """Give a coordinate matrix its row and column numbers as they are (newer scipy casts what `row` is set to)."""
     if hasattr(coo, "coords"):
         coo.coords = (rows, cols)
     else:
         coo.row, coo.col = rows, cols
-
-
-def _csc(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: SparseKind, order: Any, make: Any) -> Any:
-    made = make(shape, dtype=np.float64)
-    made.indptr = _indptr(cols, shape[1], indptr.dtype)
-    if kind.entry_order == "stored" and _is_permutation(order, len(data)):
-        made.data = _scattered(data, order)
-        made.indices = _scattered(_rows_of(indptr, cols.dtype), order)
-        return made
-    sequence = np.argsort(cols, kind="stable")  # scipy's conversion is as stable, but has no float16
-    made.data, made.indices = data[sequence], _rows_of(indptr, cols.dtype)[sequence]
-    return made
-
-
-# ---------------------------------------------------------------- dense values as CSR
-
-
-def dense_parts(values: Any) -> CsrParts:
-    """The CSR arrays of a dense matrix or `BlockSource`, found block of rows by block of rows as they are read.
-
-    Equal to those of `scipy.sparse.csr_matrix(values)`.
-    """
-    rows = _DenseRows(values)
-    index = csr.index_dtype(rows.shape, int(rows.pointers[-1]))
-    pointers = rows.pointers.astype(index, copy=False)
-    return CsrParts(
-        rows.shape, DenseEntries(rows, rows.dtype, csr.read_data), DenseEntries(rows, index, csr.read_indices), pointers
-    )
-
-
-class _DenseRows:
-    """Rows of a dense matrix or source, a block at a time, and where each row's entries begin."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-        self.shape = (int(values.shape[0]), int(values.shape[1]))
-        self.dtype = np.dtype(values.dtype)
-        self.step = max(1, _BLOCK_ENTRIES // max(1, self.shape[1]))
-        self.pointers = np.zeros(self.shape[0] + 1, np.int64)
-        for start in range(0, self.shape[0], self.step):
-            stop = min(start + self.step, self.shape[0])
-            self.pointers[start + 1 : stop + 1] = csr.row_pointers(self.rows(start, stop))[1:] + self.pointers[start]
-
-    def rows(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        if isinstance(self.values, np.ndarray):
-            return self.values[start:stop]
-        return np.asarray(self.values.read(start, stop))
-
-
-class DenseEntries:
-    """Data or column numbers (a `BlockSource`) of a dense matrix as CSR."""
-
-    def __init__(self, rows: _DenseRows, dtype: np.dtype[Any], extract: Callable[..., np.ndarray[Any, Any]]) -> None:
-        self._rows = rows
-        self._extract = extract
-        self.dtype = dtype
-        self.shape = (int(rows.pointers[-1]),)
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        made = np.empty(stop - start, self.dtype)
-        pointers = self._rows.pointers
-        done = start
-        while done < stop:
-            first = int(np.searchsorted(pointers, done, "right")) - 1
-            last = min(int(np.searchsorted(pointers, stop, "left")), first + self._rows.step)
-            base, until = int(pointers[first]), min(stop, int(pointers[last]))
-            block = self._rows.rows(first, last)
-            made[done - start : until - start] = self._extract(
-                block, pointers[first : last + 1] - base, done - base, until - base
-            )
-            done = until
-        return made

@@ -12,6 +12,7 @@ from h5burst import store
 from h5burst.model.tree import Storage, UnsupportedValueError
 from scpstore.io.exceptions import IOWriteError
 from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
+from scpstore.io.matrices import Target
 
 __all__ = ["COMPRESSIONS", "FORMAT_VERSION", "save_hdf5", "storage_for"]
 
@@ -59,7 +60,7 @@ def save_hdf5(
     Raises
     ------
     ValueError
-        `compression` or `compression_level` is none of the above.
+        `compression` or `compression_level` is not one of the above.
     IOWriteError
         The file exists, cannot be written, or the container holds what no file can hold (objects).
     """
@@ -69,7 +70,7 @@ def save_hdf5(
         raise IOWriteError("File already exists (overwrite=True replaces it)", target)
     selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
     try:
-        tree = encode_container(container, selection, storage)
+        tree = encode_container(container, selection, Target(storage, scratch_folder(target)))
         small = Storage(storage.codec, storage.level)  # for what is no matrix, where the writer deems it worth it
         store.write_tree(target, tree, storage=small, overwrite=overwrite)
     except IOWriteError as error:
@@ -82,8 +83,14 @@ def save_hdf5(
         raise IOWriteError(error.strerror or str(error), target) from error
 
 
+def scratch_folder(target: Path) -> Path | None:
+    """Where blocks may be kept while a file is made: beside it, where the space for it is (None: anywhere)."""
+    parent = Path(os.path.realpath(target)).parent
+    return parent if os.access(parent, os.W_OK) else None
+
+
 def storage_for(compression: str | None, level: int) -> Storage:
-    """How a matrix is stored. Raises ValueError for what is no compression or level."""
+    """How a matrix is stored. Raises ValueError for what is not a compression or level."""
     if compression not in COMPRESSIONS:
         raise ValueError(f"compression must be one of {', '.join(map(repr, COMPRESSIONS))}, got {compression!r}")
     if compression in _WITHOUT_LEVEL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -12,11 +13,15 @@ from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Group
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
+from scpstore.io.classes import OURS, Classes
 from scpstore.io.encrypted import encryption_of
 from scpstore.io.exceptions import IOFormatError, IOPasswordError
 from scpstore.io.layout import SUPPORTED_VERSIONS, decode_container
 
 __all__ = ["SUPPORTED_VERSIONS", "load_hdf5"]
+
+# What attributes and markers that a stranger wrote may end in, wherever they are looked at.
+_OF_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 
 
 def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContainer:
@@ -36,24 +41,32 @@ def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContain
     IOPasswordError
         The file is recognisably encrypted.
     IOFormatError
-        The file is no HDF5, is cut short or damaged, or is no container; the message says what is wrong and where.
+        The file is not HDF5, is cut short or damaged, or is not a container; the message says what is wrong and where.
     """
+    made: ScpContainer = load_as(path, OURS, lazy=lazy)
+    return made
+
+
+def load_as(path: str | os.PathLike[str], classes: Classes, *, lazy: bool = False) -> Any:
+    """As `load_hdf5`, built of other classes."""
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"No such file: {source}")
     root = read_checked(source, lazy=lazy)
     try:
-        return decode_container(root, lazy=lazy)
+        return decode_container(root, lazy=lazy, classes=classes)
     except IOFormatError as error:
         raise IOFormatError(f"{error} (in {source})") from error
     except (ScpTensorError, OSError) as error:
         raise IOFormatError(f"{source}: {error}") from error
+    except _OF_DAMAGE as error:
+        raise IOFormatError(f"{source} does not hold a container as expected: {error!r:.200}") from error
 
 
 def read_checked(path: Path, *, lazy: bool) -> Group:
     """The tree of an HDF5 file, or the error that says what the file is instead."""
     if path.is_dir():
-        raise IOFormatError(f"{path} is a folder, not an HDF5 file")
+        raise IOFormatError(f"{path} is a directory, not an HDF5 file")
     if not h5py.is_hdf5(path):
         raise _not_hdf5(path)
     try:

@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from h5burst.runtime import durable
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError
+from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOWriteError
 from scpstore.io.pandasframes import from_pandas, times_as_text, to_pandas
@@ -109,6 +111,7 @@ def write_h5ad(
 
 def _for_anndata(values: Any) -> Any:
     """AnnData knows the sparse formats csr and csc only."""
-    if not hasattr(values, "format"):
-        return np.asarray(values.read(0, values.shape[0])) if hasattr(values, "read") else values
+    values = whole(values)
+    if not sp.issparse(values):
+        return values
     return values if values.format in ("csr", "csc") else values.tocsr()

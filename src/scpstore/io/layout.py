@@ -1,7 +1,7 @@
-"""How a container lies in a file: the one place that maps containers to trees and back.
+"""How a container is stored in a file: the one place that maps containers to trees and back.
 
-Format 1.0 is what any reader of it understands. What it cannot say goes to attributes, to `/links`, and to the extras:
-what belongs to the group `/P` lies in `/scptensor/P`.
+Format 1.0 is what any reader of it understands. What it cannot say goes to attributes, to `/links`, to `/extras`, and
+to the group `/scptensor`, in which the group P belongs to the group /P.
 
     /                                    format_version, scptensor_version, creation_time, sample_id_col
     /obs/{column}
@@ -10,6 +10,7 @@ what belongs to the group `/P` lies in `/scptensor/P`.
     /assays/{name}/layers/{layer}        matrices X and M
     /provenance/history                  action, timestamp, params, software_version, description
     /links/{number}                      source_assay, target_assay; linkage/{column}
+    /extras                              obsm, obsp, uns; varm, varp, raw of assays
     /scptensor/obs …                     extras of frames, matrices and history
     /scptensor/assay_order               names in order, and layer_order in each assay's extras
     /scptensor/assays/{name}/layers/{layer}/metadata
@@ -17,31 +18,33 @@ what belongs to the group `/P` lies in `/scptensor/P`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-import numpy as np
 import polars as pl
 
 from h5burst import __version__
-from h5burst.model.tree import Array, Group, Node, Storage
-from h5burst.model.values import decode_attributes, decode_value, encode_attributes, encode_value
-from scpstore.core.exceptions import ScpTensorError, ValidationError
-from scpstore.core.structures import AggregationLink, Assay, ScpContainer, ScpMatrix
-from scpstore.io.columns import object_array
+from h5burst.model.tree import Group
+from h5burst.model.values import decode_attributes, encode_attributes
+from scpstore.core.container import link_problem
+from scpstore.core.exceptions import ScpTensorError
+from scpstore.core.extras import Extras
+from scpstore.io.annotations import EXTRAS_GROUP, decode_extras, encode_extras
+from scpstore.io.classes import OURS, Classes
 from scpstore.io.exceptions import IOFormatError, IOWriteError
-from scpstore.io.frames import decode_frame, encode_frame
+from scpstore.io.frames import DEFAULT_ID, as_frame, decode_frame, encode_frame
 from scpstore.io.layers import decode_layer, encode_layer
 from scpstore.io.lazymatrix import LazyMatrix
-from scpstore.io.pandasframes import from_pandas
+from scpstore.io.matrices import Target, has_matrix, stored_shape
 from scpstore.io.provenance import decode_history, encode_history
+from scpstore.io.stored import StoredGroup, texts_node
 
 FORMAT_VERSION = "1.0"
-SUPPORTED_VERSIONS = ("1.0",)
-EXTRAS = "scptensor"
-DEFAULT_ID = "_index"
+ASSAY_ORDER, LAYER_ORDER = "assay_order", "layer_order"
+_DEEPEST = 16  # names with "/" in files of others
 
 Made = TypeVar("Made")
 
@@ -58,32 +61,28 @@ class Selection:
 # ---------------------------------------------------------------- writing
 
 
-def encode_container(container: Any, selection: Selection, storage: Storage) -> Group:
+def encode_container(container: Any, selection: Selection, target: Target) -> Group:
     """The tree of a container, or of any object of its shape. Raises `IOWriteError` for what no file can hold."""
     sample_id_col = getattr(container, "sample_id_col", DEFAULT_ID)
-    obs = as_frame(container.obs, "obs")
-    if not selection.obs:
-        if sample_id_col not in obs.columns:
-            raise IOWriteError(f"obs has no ID column {sample_id_col!r} that could be saved alone: {obs.columns}")
-        obs = pl.DataFrame({sample_id_col: obs.get_column(sample_id_col)})
-    obs_group, obs_extras = encode_frame(obs, "obs")
-    assays, assay_extras = Group(), Group()
+    root = StoredGroup("", Group({}, _root_attributes(sample_id_col)))
+    root.put("obs", encode_frame(_samples(container.obs, sample_id_col, selection.obs), "obs"))
+    assays = root.below("assays")
     for name, layers in selection.layers.items():
-        assays.children[name], assay_extras.children[name] = _encode_assay(
-            container.assays[name], layers, storage, f"assays/{name}"
-        )
-    extras = Group({"obs": obs_extras, "assay_order": names_node(selection.layers), "assays": assay_extras})
-    root = Group({"obs": obs_group, "assays": assays}, _root_attributes(sample_id_col))
+        assays.put(name, _encode_assay(container.assays[name], layers, target, f"assays/{name}"))
+    root.put("assays", assays)
+    root.extra.children[ASSAY_ORDER] = texts_node(selection.layers)
     if selection.history:
-        history, history_extras = encode_history(getattr(container, "history", None) or (), "provenance/history")
-        root.children["provenance"] = Group({"history": history})
-        if history_extras.children:
-            extras.children["provenance"] = Group({"history": history_extras})
+        provenance = root.below("provenance")
+        history = getattr(container, "history", None) or ()
+        provenance.put("history", encode_history(history, "provenance/history"))
+        root.put("provenance", provenance)
     links = [link for link in getattr(container, "links", None) or () if _is_saved(link, selection)]
     if links:
-        root.children["links"], extras.children["links"] = _encode_links(links)
-    root.children[EXTRAS] = extras
-    return root
+        root.put("links", _encode_links(links))
+    extras = getattr(container, "extras", None)
+    if isinstance(extras, Extras) and not extras.is_empty():
+        root.put(EXTRAS_GROUP, encode_extras(extras, selection.layers, target))
+    return root.as_root()
 
 
 def _root_attributes(sample_id_col: str) -> dict[str, Any]:
@@ -97,125 +96,102 @@ def _root_attributes(sample_id_col: str) -> dict[str, Any]:
     )
 
 
-def as_frame(frame: Any, where: str) -> pl.DataFrame:
-    """A polars frame from what another library may have in its place."""
-    if isinstance(frame, pl.DataFrame):
-        return frame
-    if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
-    if hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas: the index has the IDs
-        try:
-            return from_pandas(frame.set_index(DEFAULT_ID) if DEFAULT_ID in frame.columns else frame, where)
-        except ValidationError as error:
-            raise IOWriteError(str(error)) from error
-    raise IOWriteError(f"{where} must be a polars DataFrame, got {type(frame).__module__}.{type(frame).__name__}")
+def _samples(frame: Any, sample_id_col: str, all_columns: bool) -> pl.DataFrame:
+    obs = as_frame(frame, "obs")
+    if all_columns:
+        return obs
+    if sample_id_col not in obs.columns:
+        raise IOWriteError(f"obs has no ID column {sample_id_col!r} that could be saved alone: {obs.columns}")
+    return pl.DataFrame({sample_id_col: obs.get_column(sample_id_col)})
 
 
-def names_node(names: Any) -> Array:
-    """Names in their order."""
-    node = encode_value(object_array(list(names)), scalars="attributes")
-    assert isinstance(node, Array)
-    return node
-
-
-def _encode_assay(assay: Any, layers: list[str], storage: Storage, where: str) -> tuple[Group, Group]:
-    var, var_extras = encode_frame(as_frame(assay.var, f"{where}/var"), f"{where}/var")
-    group, extras = Group(), Group()
-    for name in layers:
-        encoded = encode_layer(assay.layers[name], storage, f"{where}/layers/{name}")
-        group.children[name] = encoded[0]
-        if encoded[1].children:
-            extras.children[name] = encoded[1]
+def _encode_assay(assay: Any, layers: list[str], target: Target, where: str) -> StoredGroup:
     attrs = encode_attributes({"feature_id_col": getattr(assay, "feature_id_col", DEFAULT_ID)})
-    return (
-        Group({"var": var, "layers": group}, attrs),
-        Group({"var": var_extras, "layer_order": names_node(layers), "layers": extras}),
-    )
+    made = StoredGroup(where, Group({}, attrs))
+    made.put("var", encode_frame(as_frame(assay.var, f"{where}/var"), f"{where}/var"))
+    group = made.below("layers")
+    for name in layers:
+        group.put(name, encode_layer(assay.layers[name], target, f"{where}/layers/{name}"))
+    made.put("layers", group)
+    made.extra.children[LAYER_ORDER] = texts_node(layers)
+    return made
 
 
 def _is_saved(link: Any, selection: Selection) -> bool:
     return link.source_assay in selection.layers and link.target_assay in selection.layers
 
 
-def _encode_links(links: list[Any]) -> tuple[Group, Group]:
-    group, extras = Group(), Group()
+def _encode_links(links: list[Any]) -> StoredGroup:
+    made = StoredGroup("links")
     for number, link in enumerate(links):
-        where = f"links/{number}/linkage"
-        linkage, linkage_extras = encode_frame(as_frame(link.linkage, where), where)
         attrs = encode_attributes({"source_assay": link.source_assay, "target_assay": link.target_assay})
-        group.children[str(number)] = Group({"linkage": linkage}, attrs)
-        extras.children[str(number)] = Group({"linkage": linkage_extras})
-    return group, extras
+        one = StoredGroup(f"links/{number}", Group({}, attrs))
+        where = f"links/{number}/linkage"
+        one.put("linkage", encode_frame(as_frame(link.linkage, where), where))
+        made.put(str(number), one)
+    return made
 
 
 # ---------------------------------------------------------------- reading
 
 
-def check_version(root: Group) -> None:
-    """Raise `IOFormatError` unless the tree is of a version, and has the groups, that can be read."""
-    version = root.attrs.get("format_version")
-    if version is not None and str(version) not in SUPPORTED_VERSIONS:
-        raise IOFormatError(f"Version {version} not supported (supported: {', '.join(SUPPORTED_VERSIONS)})")
-    for name in ("obs", "assays"):
-        if not isinstance(root.children.get(name), Group):
-            hint = " (this looks like an AnnData file: see from_anndata)" if {"X", "var"} & set(root.children) else ""
-            raise IOFormatError(f"Missing required group: {name}{hint}")
-    if version is None:
-        raise IOFormatError("Version 0.0 not supported: the file has no attribute format_version")
-
-
-def decode_container(root: Group, *, lazy: bool = False) -> ScpContainer:
+def decode_container(root: Group, *, lazy: bool = False, classes: Classes = OURS) -> Any:
     """The container in a tree. Raises `IOFormatError` with the place of what is wrong.
 
-    lazy: the matrices of layers are read when they are asked for.
+    lazy: the matrices of layers are read when they are asked for. classes: what it is built of.
     """
-    check_version(root)
-    extras = child_group(root, EXTRAS) or Group()
-    assays = child_group(root, "assays") or Group()
-    obs = _decode_frame(child_group(root, "obs"), child_group(extras, "obs"), "obs")
-    assay_extras = child_group(extras, "assays") or Group()
-    made = {
-        name: _decode_assay(child_group(assays, name), child_group(assay_extras, name), f"assays/{name}", lazy)
-        for name in in_order(assays, extras, "assay_order")
+    return DECODERS[check_version(root)](StoredGroup.of_root(root), lazy, classes)
+
+
+def check_version(root: Group) -> str:
+    """The version of a tree. Raises `IOFormatError` unless it, and the groups that it must have, can be read."""
+    version = root.attrs.get("format_version")
+    if version is not None and str(version) not in DECODERS:
+        raise IOFormatError(f"Version {version!s:.40} not supported (supported: {', '.join(DECODERS)})")
+    for name in ("obs", "assays"):
+        if not isinstance(root.children.get(name), Group):
+            raise IOFormatError(f"Missing required group: {name}{_other_format(root)}")
+    if version is None:
+        raise IOFormatError("Version 0.0 not supported: the file has no attribute format_version")
+    return str(version)
+
+
+def _other_format(root: Group) -> str:
+    """What the file is instead, if that can be told."""
+    if {"X", "var"} & set(root.children):
+        return " (this looks like an AnnData file: see from_anndata)"
+    if "hdmea_pipeline_version" in root.attrs:
+        return " (this is a recording of hdmea: see hdmea)"
+    return ""
+
+
+def _decode_1_0(root: StoredGroup, lazy: bool, classes: Classes) -> Any:
+    obs = decode_frame(root.required("obs"))
+    assays = {
+        name: _decode_assay(assay, obs.height, lazy, classes)
+        for name, assay in root.required("assays").groups(root.extra_texts(ASSAY_ORDER))
     }
-    history = _decode_provenance(root, extras)
-    links = _decode_links(child_group(root, "links"), child_group(extras, "links"))
-    sample_id_col = id_column(obs, decode_attributes(root.attrs).get("sample_id_col"), "obs")
-    return _built(lambda: ScpContainer(obs, made, links, history, sample_id_col), "container")
+    provenance = root.child("provenance")
+    history = None if provenance is None else provenance.child("history")
+    fields = {
+        "obs": obs,
+        "assays": assays,
+        "links": _decode_links(root.child("links"), assays, classes),
+        "history": decode_history(history, classes.history) if history is not None and history.plain.children else [],
+        "sample_id_col": id_column(obs, _attribute(root, "sample_id_col"), "obs"),
+    }
+    extras = decode_extras(root.child(EXTRAS_GROUP))
+    if not extras.is_empty():
+        fields["extras"] = extras
+    return _built(lambda: classes.container(**fields), "container")
 
 
-def in_memory(node: Group) -> Group:
-    """The same tree with every array read (one that is read already is not copied)."""
-    children: dict[str, Node] = {}
-    for name, child in node.children.items():
-        if isinstance(child, Group):
-            children[name] = in_memory(child)
-        else:
-            children[name] = Array(None if child.data is None else np.asarray(child.data), child.attrs)
-    return Group(children, node.attrs)
+DECODERS: dict[str, Callable[[StoredGroup, bool, Classes], Any]] = {"1.0": _decode_1_0}
+SUPPORTED_VERSIONS = tuple(DECODERS)
 
 
-def _decode_frame(group: Group | None, extras: Group | None, where: str) -> pl.DataFrame:
-    if group is None:
-        raise IOFormatError(f"Missing required group: {where}")
-    return decode_frame(in_memory(group), None if extras is None else in_memory(extras), where)
-
-
-def child_group(group: Group | None, *path: str) -> Group | None:
-    """The group at a path, None where there is none."""
-    node = group[path] if group is not None and path in group else None
-    return node if isinstance(node, Group) else None
-
-
-def in_order(group: Group, extras: Group | None, order: str) -> list[str]:
-    """Names of the groups in `group`: those in the saved order first, then others."""
-    present = [name for name, node in group.children.items() if isinstance(node, Group)]
-    node = extras.children.get(order) if extras is not None else None
-    saved = (
-        decode_value(Array(np.asarray(node.data), node.attrs), scalars="attributes") if isinstance(node, Array) else ()
-    )
-    known = [str(name) for name in saved if name in set(present)]
-    return known + [name for name in present if name not in set(known)]
+def _attribute(stored: StoredGroup, name: str) -> Any:
+    return decode_attributes(stored.plain.attrs).get(name)
 
 
 def id_column(frame: pl.DataFrame, saved: Any, where: str) -> str:
@@ -242,40 +218,54 @@ def _built(build: Callable[[], Made], where: str) -> Made:
         raise IOFormatError(f"{where}: {error}") from error
 
 
-def _decode_assay(group: Group | None, extras: Group | None, where: str, lazy: bool) -> Assay:
-    var = _decode_frame(child_group(group, "var"), child_group(extras, "var"), f"{where}/var")
-    assert group is not None  # it has var
-    stored = child_group(group, "layers") or Group()
-    layers = {
-        name: _decode_layer(stored, child_group(extras, "layers", name), name, f"{where}/layers/{name}", lazy)
-        for name in in_order(stored, extras, "layer_order")
-    }
-    feature_id_col = id_column(var, decode_attributes(group.attrs).get("feature_id_col"), f"{where}/var")
-    return _built(lambda: Assay(var, layers, feature_id_col), where)
+def _decode_assay(stored: StoredGroup, n_samples: int, lazy: bool, classes: Classes) -> Any:
+    var = decode_frame(stored.required("var"))
+    layers = {}
+    for name, layer in _layer_groups(stored):
+        _check_shape(layer, (n_samples, var.height))
+        layers[name] = _built(lambda s=layer: LazyMatrix(s) if lazy else decode_layer(s, classes), layer.where)  # type: ignore[misc]
+    feature_id_col = id_column(var, _attribute(stored, "feature_id_col"), f"{stored.where}/var")
+    return _built(lambda: classes.assay(var=var, layers=layers, feature_id_col=feature_id_col), stored.where)
 
 
-def _decode_layer(layers: Group, extras: Group | None, name: str, where: str, lazy: bool) -> ScpMatrix:
-    group = child_group(layers, name) or Group()
-    return _built(lambda: (LazyMatrix if lazy else decode_layer)(group, extras, where), where)
+def _check_shape(layer: StoredGroup, expected: tuple[int, int]) -> None:
+    """Before anything is read: a shape that a stranger states is no reason to ask for memory."""
+    for name in ("X", "M"):
+        if (name == "X" or has_matrix(name, layer)) and stored_shape(name, layer) != expected:
+            found = stored_shape(name, layer)
+            raise IOFormatError(
+                f"{layer.where}: {name} is {found}, expected {expected} (samples in obs, features in var)"
+            )
 
 
-def _decode_provenance(root: Group, extras: Group) -> list[Any]:
-    history = child_group(root, "provenance", "history")
-    if history is None or not history.children:
-        return []
-    exact = child_group(extras, "provenance", "history")
-    return decode_history(in_memory(history), None if exact is None else in_memory(exact), "provenance/history")
+def _layer_groups(stored: StoredGroup) -> Iterator[tuple[str, StoredGroup]]:
+    """The layers by name; in files of others a name with "/" has become a group in a group."""
+    layers = stored.child("layers")
+    if layers is not None:
+        for name, layer in layers.groups(stored.extra_texts(LAYER_ORDER)):
+            yield from _named_layers(name, layer, 1)
 
 
-def _decode_links(links: Group | None, extras: Group | None) -> list[AggregationLink]:
+def _named_layers(name: str, layer: StoredGroup, depth: int) -> Iterator[tuple[str, StoredGroup]]:
+    inside = list(layer.groups())
+    if has_matrix("X", layer) or not inside or depth >= _DEEPEST:
+        yield name, layer
+    for inner, child in inside:
+        if depth < _DEEPEST:
+            yield from _named_layers(f"{name}/{inner}", child, depth + 1)
+
+
+def _decode_links(stored: StoredGroup | None, assays: Mapping[str, Any], classes: Classes) -> list[Any]:
     made = []
-    for name in sorted(links.children if links is not None else (), key=lambda n: (len(n), n)):
-        where = f"links/{name}/linkage"
-        frame = _decode_frame(child_group(links, name, "linkage"), child_group(extras, name, "linkage"), where)
-        group = child_group(links, name)
-        assert group is not None  # it has the linkage
-        attrs = decode_attributes(group.attrs)
-        if not all(isinstance(attrs.get(key), str) for key in ("source_assay", "target_assay")):
-            raise IOFormatError(f"links/{name}: attributes source_assay and target_assay must be text")
-        made.append(_built(lambda a=attrs, f=frame: AggregationLink(a["source_assay"], a["target_assay"], f), where))  # type: ignore[misc]
+    for _, link in sorted(stored.groups(), key=lambda item: (len(item[0]), item[0])) if stored is not None else ():
+        frame = decode_frame(link.required("linkage"))
+        names = {key: _attribute(link, key) for key in ("source_assay", "target_assay")}
+        if not all(isinstance(name, str) for name in names.values()):
+            raise IOFormatError(f"{link.where}: attributes source_assay and target_assay must be text")
+        one = _built(lambda n=names, f=frame: classes.link(**n, linkage=f), f"{link.where}/linkage")  # type: ignore[misc]
+        problem = link_problem(one, assays)
+        if problem is None:
+            made.append(one)
+        else:
+            warnings.warn(f"{link.where} is left out: {problem}", UserWarning, stacklevel=2)
     return made

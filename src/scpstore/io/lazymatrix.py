@@ -11,33 +11,51 @@ import scipy.sparse as sp
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node, Storage
 from scpstore.core.exceptions import DimensionError
-from scpstore.core.matrix import Matrix, MatrixMetadata, ScpMatrix
+from scpstore.core.matrix import MatrixMetadata, ScpMatrix
+from scpstore.core.sources import LazyRows, Matrix
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.layers import METADATA, decode_mask, decode_metadata
-from scpstore.io.matrices import CSR_PARTS, MatrixNodes, decode_matrix, has_matrix, stored_dtype, stored_shape
+from scpstore.io.matrices import (
+    CSR_PARTS,
+    decode_matrix,
+    float_values,
+    has_matrix,
+    stored_dtype,
+    stored_shape,
+    whole_codes,
+)
+from scpstore.io.rowreaders import StoredRows
+from scpstore.io.stored import StoredGroup
+
+INT8 = np.dtype(np.int8)
 
 
 class LazyMatrix(ScpMatrix):
-    """A layer of a file: X, M and metadata are read, each as a whole, when they are first asked for.
+    """A layer of a file: X and M are `LazyRows`, of which rows are read as they are indexed; metadata when asked for.
 
-    What was read stays in memory until `release`. `read_rows` reads some rows of X and keeps nothing. Saving streams
-    what was not read from file to file. When the file changes, reading raises `h5burst.model.errors.StaleFileError`.
+    What was read as a whole (by arithmetic, by `load`, by an assignment) stays in memory until `release`. Saving
+    streams what was not read from file to file. When the file changes, reading raises `h5burst.model.errors.StaleFileError`.
     """
 
-    def __init__(self, group: Group, extras: Group | None, where: str) -> None:
-        self._group, self._extras, self._where = group, extras, where
-        self._shape = stored_shape("X", group, where)
+    def __init__(self, stored: StoredGroup) -> None:
+        self._stored = stored
         self._read: dict[str, Any] = {}
-        if has_matrix("M", group):
-            mask_shape = stored_shape("M", group, where)
+        dtype = stored_dtype("X", stored)
+        self._rows = {"X": _LayerRows(self, "X", dtype if dtype.kind == "f" else np.dtype(np.float64))}
+        if dtype.kind == "c":
+            float_values(np.empty(0, dtype), f"{stored.where}/X")
+        self._shape = self._rows["X"].shape
+        if has_matrix("M", stored):
+            mask_shape = stored_shape("M", stored)
             if mask_shape != self._shape:
                 raise DimensionError(f"X is {self._shape}, M is {mask_shape}", self._shape, mask_shape)
+            self._rows["M"] = _LayerRows(self, "M", INT8)
 
     def __repr__(self) -> str:
-        return f"<LazyMatrix {self._shape} {self._where}, in memory: {list(self._read) or 'nothing'}>"
+        return f"<LazyMatrix {self._shape} {self._stored.where}, in memory: {list(self._read) or 'nothing'}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LazyMatrix:
-        made = LazyMatrix(self._group, self._extras, self._where)  # nodes of a file do not change
+        made = LazyMatrix(self._stored)  # nodes of a file do not change
         made._read = deepcopy(self._read, memo)
         return made
 
@@ -47,7 +65,7 @@ class LazyMatrix(ScpMatrix):
 
     @property
     def X(self) -> Matrix:
-        return self._part("X")
+        return self._values("X")
 
     @X.setter
     def X(self, values: Matrix) -> None:
@@ -55,7 +73,7 @@ class LazyMatrix(ScpMatrix):
 
     @property
     def M(self) -> Matrix | None:
-        return self._part("M")
+        return self._values("M")
 
     @M.setter
     def M(self, codes: Matrix | None) -> None:
@@ -63,93 +81,118 @@ class LazyMatrix(ScpMatrix):
 
     @property
     def metadata(self) -> MatrixMetadata | None:
-        found: MatrixMetadata | None = self._part("metadata")
+        found: MatrixMetadata | None = self.kept("metadata")
         return found
 
     @metadata.setter
     def metadata(self, metadata: MatrixMetadata | None) -> None:
         self._read["metadata"] = metadata
 
+    def load(self) -> LazyMatrix:
+        """Read all of it now, to stay in memory until `release`; gives this layer."""
+        for name in ("X", "M", "metadata"):
+            self.kept(name)
+        return self
+
     def release(self) -> None:
         """Forget what was read (and what was assigned): it will be read again."""
         self._read.clear()
 
     def read_rows(self, start: int, stop: int) -> Matrix:
-        """Rows [start, stop) of X alone: an array, or a CSR matrix where X is sparse."""
+        """Rows [start, stop) of X alone: an array, or a CSR matrix where X is sparse. As of a slice, -1 is the last."""
         start, stop, _ = slice(start, stop).indices(self.shape[0])
-        stop = max(start, stop)
-        if "X" in self._read or "X" in self._group.children:
-            values = self._read["X"] if "X" in self._read else self._node("X").data
-            if not sp.issparse(values):
-                return np.asarray(values[start:stop])
-            return values.tocsr()[start:stop]
-        data, indices, indptr = (self._node(f"X_{part}").data for part in CSR_PARTS)
-        edges = np.asarray(indptr[start : stop + 1]).astype(np.int64)
-        first, last = int(edges[0]), int(edges[-1])
-        made = sp.csr_matrix((stop - start, self._shape[1]), dtype=np.float64)
-        made.data, made.indices = np.asarray(data[first:last]), np.asarray(indices[first:last])
-        made.indptr = (edges - first).astype(made.indices.dtype)
-        return made
+        return self._rows["X"].read(start, max(start, stop))
 
-    def stored_as(self, name: str) -> str:
-        """What X or M is in the file, in words: "float64", "float32, coo, 1200 entries"; "" where it is not there."""
-        if not has_matrix(name, self._group):
-            return ""
-        dtype = str(stored_dtype(name, self._group, self._where))
-        if name in self._group.children:
-            return dtype
-        fmt = self._group.attrs.get(f"{name}_original_format", "csr")
-        return f"{dtype}, {fmt}, {self._node(f'{name}_data').data.shape[0]} entries"
+    def in_memory(self, name: str) -> Any:
+        """X, M or metadata if it was read or assigned, else None."""
+        return self._read.get(name)
 
-    def stored_nodes(self, name: str, storage: Storage) -> MatrixNodes | None:
-        """The nodes of X or M as they lie in the file, to be streamed; None for what must be read to be saved."""
-        if name in self._read or not has_matrix(name, self._group):
-            return None
-        dtype = stored_dtype(name, self._group, self._where)
-        if dtype != np.int8 if name == "M" else dtype.kind != "f":
-            return None  # of an earlier implementation: to be converted
-        names = [name, *(f"{name}_{part}" for part in CSR_PARTS)]
-        order = f"{name}_order"
-        attrs = {key: value for key, value in self._group.attrs.items() if key.startswith(f"{name}_")}
-        return MatrixNodes(
-            {n: Array(self._node(n).data, storage=storage) for n in names if n in self._group.children},
-            attrs,
-            {n: Array(e.data, storage=storage) for n, e in self._extra_arrays() if n == order},
-        )
-
-    def stored_metadata(self, storage: Storage) -> Group | None:
-        """The metadata as they lie in the file, to be streamed; None where there are none or they were read."""
-        found = self._extras.children.get(METADATA) if self._extras is not None else None
-        return _streamed(found, storage) if isinstance(found, Group) and "metadata" not in self._read else None
-
-    def _extra_arrays(self) -> list[tuple[str, Array]]:
-        children = self._extras.children if self._extras is not None else {}
-        return [(name, node) for name, node in children.items() if isinstance(node, Array)]
-
-    def _node(self, name: str) -> Array:
-        node = self._group.children.get(name)
-        if not isinstance(node, Array):
-            raise IOFormatError(f"{self._where}: dataset {name} is missing")
-        return node
-
-    def _part(self, name: str) -> Any:
+    def kept(self, name: str) -> Any:
+        """X, M or metadata in memory: read now, unless it was before, and kept."""
         if name in self._read:
             return self._read[name]
         try:
             found = self._decode(name)
         except CorruptFileError as error:
-            raise IOFormatError(f"{self._where}: {error}") from error
+            raise IOFormatError(f"{self._stored.where}: {error}") from error
         if found is not None:
             self._read[name] = found
         return found
 
+    def stored_as(self, name: str) -> str:
+        """What X or M is in the file, in words: "float64", "float32, coo, 1200 entries"; "" where it is not there."""
+        if not has_matrix(name, self._stored):
+            return ""
+        dtype = str(stored_dtype(name, self._stored))
+        fmt = self._rows[name].format
+        if fmt is None:
+            return dtype
+        entries = self._stored.plain.children[f"{name}_data"]
+        return f"{dtype}, {fmt}, {entries.data.shape[0]} entries" if isinstance(entries, Array) else dtype
+
+    def stored_nodes(self, name: str, storage: Storage) -> StoredGroup | None:
+        """The nodes of X or M as they are in the file, to be streamed; None for what must be read to be saved."""
+        if name in self._read or not has_matrix(name, self._stored):
+            return None
+        dtype = stored_dtype(name, self._stored)
+        if dtype != np.int8 if name == "M" else dtype.kind != "f":
+            return None  # of an earlier implementation: to be converted
+        names = {name, *(f"{name}_{part}" for part in CSR_PARTS)}
+        attrs = {key: value for key, value in self._stored.plain.attrs.items() if key.startswith(f"{name}_")}
+        plain, extra = self._stored.plain.children, self._stored.extra.children
+        return StoredGroup(
+            self._stored.where,
+            Group({n: Array(e.data, storage=storage) for n, e in _arrays(plain) if n in names}, attrs),
+            Group({n: Array(e.data, storage=storage) for n, e in _arrays(extra) if n == f"{name}_order"}),
+        )
+
+    def stored_metadata(self, storage: Storage) -> Group | None:
+        """The metadata as they are in the file, to be streamed; None where there are none or they were read."""
+        found = self._stored.extra.children.get(METADATA)
+        return _streamed(found, storage) if isinstance(found, Group) and "metadata" not in self._read else None
+
+    def _values(self, name: str) -> Any:
+        if name in self._read or name not in self._rows:
+            return self._read.get(name)
+        return LazyRows(self._rows[name], lambda: self.kept(name))
+
     def _decode(self, name: str) -> Any:
         if name == "metadata":
-            return decode_metadata(self._extras, self._where)
+            return decode_metadata(self._stored)
         if name == "M":
-            return decode_mask(self._group, self._extras, self._where)
-        values = decode_matrix("X", self._group, self._extras, self._where)
-        return values if values.dtype.kind == "f" else values.astype(np.float64)
+            return decode_mask(self._stored)
+        return float_values(decode_matrix("X", self._stored), f"{self._stored.where}/X")
+
+
+class _LayerRows:
+    """A `RowReader` of a lazy layer: of its file, or of what is in memory by now."""
+
+    def __init__(self, layer: LazyMatrix, name: str, dtype: np.dtype[Any]) -> None:
+        self._layer, self._name = layer, name
+        where = f"{layer._stored.where}/{name}"
+        convert = whole_codes if name == "M" else float_values
+        self._file = StoredRows(name, layer._stored, lambda part: convert(part, where), dtype)
+        self.shape, self.dtype, self.format = self._file.shape, dtype, self._file.format
+
+    def read(self, start: int, stop: int) -> Any:
+        values = self._layer.in_memory(self._name)
+        if values is None:
+            return self._from_file(lambda: self._file.read(start, stop))
+        return (values.tocsr() if sp.issparse(values) else values)[start:stop]
+
+    def read_whole(self) -> Any:
+        values = self._layer.in_memory(self._name)
+        return self._from_file(self._file.read_whole) if values is None else values
+
+    def _from_file(self, read: Any) -> Any:
+        try:
+            return read()
+        except CorruptFileError as error:
+            raise IOFormatError(f"{self._layer._stored.where}: {error}") from error
+
+
+def _arrays(children: dict[str, Node]) -> list[tuple[str, Array]]:
+    return [(name, node) for name, node in children.items() if isinstance(node, Array)]
 
 
 def _streamed(group: Group, storage: Storage) -> Group:

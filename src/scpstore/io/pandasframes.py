@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from scpstore.core.exceptions import ValidationError
-from scpstore.io.columns import object_array
-from scpstore.io.natural import to_natural
+from scpstore.io.storage_dtypes import to_storage
+from scpstore.io.stored import object_array
 
 INDEX = "_index"
 
@@ -108,7 +108,7 @@ def _to_pandas_values(series: pl.Series, where: str) -> Any:
 
 def _as_text(series: pl.Series, where: str) -> Any:
     warnings.warn(f"{where} column {series.name!r} of dtype {series.dtype} becomes text", UserWarning, stacklevel=4)
-    texts = series.cast(pl.String) if isinstance(series.dtype, pl.Date) else to_natural(series).cast(pl.String)
+    texts = series.cast(pl.String) if isinstance(series.dtype, pl.Date) else to_storage(series).cast(pl.String)
     return object_array(texts.to_list())
 
 

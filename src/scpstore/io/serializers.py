@@ -16,13 +16,14 @@ import scipy.sparse as sp
 from h5burst import store
 from h5burst.model.tree import Array, Group, Node, UnsupportedValueError, escape_link, unescape
 from scpstore.core.history import ProvenanceLog
-from scpstore.io.csr import dense_parts
+from scpstore.core.sources import is_source, is_sparse_source
+from scpstore.io.csr_dense import dense_parts
 from scpstore.io.exceptions import IOWriteError
 from scpstore.io.exporters import storage_for
-from scpstore.io.frames import decode_frame, encode_frame
-from scpstore.io.layout import EXTRAS, as_frame, child_group
-from scpstore.io.matrices import MatrixNodes, csr_nodes, encode_matrix
+from scpstore.io.frames import as_frame, decode_frame, encode_frame
+from scpstore.io.matrices import Target, csr_nodes, encode_matrix, source_parts
 from scpstore.io.provenance import decode_history, encode_history
+from scpstore.io.stored import EXTRAS, StoredGroup
 
 __all__ = [
     "deserialize_dataframe",
@@ -36,13 +37,12 @@ __all__ = [
 
 def serialize_dataframe(df: pl.DataFrame, group: h5py.Group) -> None:
     """Write each column of a frame as a dataset of `group`. Raises `IOWriteError` for a column of Python objects."""
-    columns, extras = encode_frame(as_frame(df, group.name), group.name)
-    _graft(group, columns.children, {}, extras)
+    _graft(group, encode_frame(as_frame(df, group.name), group.name))
 
 
 def deserialize_dataframe(group: h5py.Group) -> pl.DataFrame:
-    """The frame in `group`, whoever wrote it. Raises `IOFormatError` for datasets that are no columns."""
-    return decode_frame(_read(group), _read_extras(group), group.name)
+    """The frame in `group`, whoever wrote it. Raises `IOFormatError` for datasets that are not columns."""
+    return decode_frame(_stored(group))
 
 
 def serialize_dense_matrix(
@@ -54,8 +54,7 @@ def serialize_dense_matrix(
     """
     if sp.issparse(X):
         raise TypeError("X is sparse: use serialize_sparse_matrix")
-    nodes = encode_matrix(name, X, storage_for(compression, compression_level), group.name)
-    _graft(group, nodes.children, nodes.attrs, Group())
+    _graft(group, encode_matrix(name, X, Target(storage_for(compression, compression_level)), group.name))
 
 
 def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
@@ -63,41 +62,40 @@ def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
 
     X: sparse of any format, or dense values (an array or a `BlockSource`) of which what is not zero is written.
     """
-    storage = storage_for("gzip", 4)
+    target = Target(storage_for("gzip", 4))
     if sp.issparse(X):
-        nodes: MatrixNodes = encode_matrix(name, X, storage, group.name)
-    else:
-        values = X if hasattr(X, "read") else np.asarray(X)
-        nodes = csr_nodes(name, dense_parts(values), storage)
-    _graft(group, nodes.children, nodes.attrs, Group(nodes.extras))
+        _graft(group, encode_matrix(name, X, target, group.name))
+        return
+    values = X if is_source(X) else np.asarray(X)
+    parts = source_parts(values, target) if is_sparse_source(values) else dense_parts(values)
+    _graft(group, csr_nodes(name, parts, target.storage, group.name))
 
 
 def serialize_provenance(history: Iterable[ProvenanceLog], group: h5py.Group) -> None:
     """Write the steps of a history as datasets of `group`. Raises `IOWriteError` for params that no file can hold."""
-    nodes, extras = encode_history(history, group.name)
-    _graft(group, nodes.children, {}, extras)
+    _graft(group, encode_history(history, group.name))
 
 
 def deserialize_provenance(group: h5py.Group) -> list[ProvenanceLog]:
     """The history in `group` (or in its subgroup `history`). Raises `IOFormatError` for datasets that do not fit."""
     if "action" not in group and isinstance(group.get("history"), h5py.Group):
         group = group["history"]
-    nodes = _read(group)
-    return decode_history(nodes, _read_extras(group), group.name) if nodes.children else []
+    stored = _stored(group)
+    return decode_history(stored) if stored.plain.children else []
 
 
 def _path(group: h5py.Group) -> tuple[str, ...]:
     return tuple(unescape(part) for part in group.name.split("/") if part)
 
 
-def _graft(group: h5py.Group, children: dict[str, Node], attrs: dict[str, Any], extras: Group) -> None:
-    """Create the nodes in `group`, its attributes, and its extras."""
+def _graft(group: h5py.Group, made: StoredGroup) -> None:
+    """Create what was made in `group`, its attributes, and its extras."""
     try:
-        for name, node in children.items():
+        for name, node in made.plain.children.items():
             store.graft(group, (name,), node)
-        store.set_attributes(group, (), attrs)
-        if extras.children or extras.attrs:
-            store.graft(group.file, (EXTRAS, *_path(group)), extras)
+        store.set_attributes(group, (), made.plain.attrs)
+        if made.extra.children or made.extra.attrs:
+            store.graft(group.file, (EXTRAS, *_path(group)), made.extra)
     except UnsupportedValueError as error:
         raise IOWriteError(f"Cannot be stored: {error}", group.file.filename) from error
     except OSError as error:
@@ -120,6 +118,6 @@ def _read_dataset(dataset: h5py.Dataset) -> Array:
     return Array(data, {unescape(name): value for name, value in dataset.attrs.items()})
 
 
-def _read_extras(group: h5py.Group) -> Group | None:
-    extras = group.file.get("/".join((EXTRAS, *map(escape_link, _path(group)))))
-    return child_group(_read(extras)) if isinstance(extras, h5py.Group) else None
+def _stored(group: h5py.Group) -> StoredGroup:
+    extra = group.file.get("/".join((EXTRAS, *map(escape_link, _path(group)))))
+    return StoredGroup(group.name, _read(group), _read(extra) if isinstance(extra, h5py.Group) else Group())

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from h5burst.runtime import durable
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError
-from scpstore.core.matrix import is_source
+from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 
@@ -105,8 +105,8 @@ def write_csv(
     matrix = source.layers[layer]
     if matrix.M is not None:
         warnings.warn(f"{path}: the mask of layer {layer!r} is left out", UserWarning, stacklevel=2)
-    X = matrix.X.toarray() if sp.issparse(matrix.X) else matrix.X
-    X = X.read(0, X.shape[0]) if is_source(X) else X
+    X = whole(matrix.X)
+    X = X.toarray() if sp.issparse(X) else X
     names = [str(name) for name in source.feature_ids.to_list()]
     columns = {"": pl.Series([str(name) for name in container.sample_ids.to_list()], dtype=pl.String)}
     columns |= {f" {number}": pl.Series(np.ascontiguousarray(X[:, number])) for number in range(len(names))}

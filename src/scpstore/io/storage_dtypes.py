@@ -1,16 +1,18 @@
 """Every polars dtype as one of the plain ones that any reader of a file understands, and back exactly.
 
 Plain are integers of up to 64 bits, floats, booleans and text; nulls stay nulls. Dates and times become their integer
-counts, 128-bit integers, decimals, categories and bytes (base64) become text, nested values JSON text.
+counts, 128-bit integers, decimals, categories and bytes (base64) become text, nested values the engine's tagged JSON:
+plain but for floats that JSON numbers are not, which are tagged with their bits.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
+
+from h5burst.model.values import from_json, to_json
 
 Dtype: TypeAlias = Any  # an instance of a polars dtype
 
@@ -28,10 +30,10 @@ def is_plain(dtype: Dtype) -> bool:
     return isinstance(dtype, _PLAIN) or dtype.is_float() or (dtype.is_integer() and not isinstance(dtype, _AS_TEXT))
 
 
-def natural_dtype(dtype: Dtype) -> Dtype:
-    """The dtype of `to_natural` of such a column."""
+def storage_dtype(dtype: Dtype) -> Dtype:
+    """The dtype of `to_storage` of such a column."""
     if isinstance(dtype, _EXTENSION):
-        return natural_dtype(dtype.ext_storage())
+        return storage_dtype(dtype.ext_storage())
     if is_plain(dtype):
         return dtype
     if dtype.is_temporal():
@@ -57,12 +59,12 @@ def cast(series: pl.Series, dtype: Dtype) -> pl.Series:
     return made
 
 
-def to_natural(series: pl.Series) -> pl.Series:
-    """`series` in its natural dtype."""
+def to_storage(series: pl.Series) -> pl.Series:
+    """`series` in its storage dtype."""
     dtype: Dtype = series.dtype
     if isinstance(dtype, _EXTENSION):
         extended: Any = series
-        return to_natural(extended.ext.storage())
+        return to_storage(extended.ext.storage())
     if is_plain(dtype):
         return series
     if dtype.is_temporal():
@@ -72,15 +74,15 @@ def to_natural(series: pl.Series) -> pl.Series:
     if isinstance(dtype, pl.Binary):
         return series.bin.encode("base64")
     if isinstance(dtype, _NESTED):
-        texts = [None if row is None else json.dumps(row, ensure_ascii=False) for row in _rows(series)]
+        texts = [None if row is None else to_json(row) for row in _rows(series)]
         return pl.Series(series.name, texts, dtype=pl.String)
     return cast(series, pl.String())
 
 
-def from_natural(plain: pl.Series, dtype: Dtype) -> pl.Series:
-    """The series that `to_natural` was given. Raises ValueError or a polars error for values that do not fit."""
+def from_storage(plain: pl.Series, dtype: Dtype) -> pl.Series:
+    """The series that `to_storage` was given. Raises ValueError or a polars error for values that do not fit."""
     if isinstance(dtype, _EXTENSION):
-        stored: Any = from_natural(plain, dtype.ext_storage())
+        stored: Any = from_storage(plain, dtype.ext_storage())
         extended: pl.Series = stored.ext.to(dtype)
         return extended
     if plain.dtype == dtype:
@@ -92,7 +94,7 @@ def from_natural(plain: pl.Series, dtype: Dtype) -> pl.Series:
     if isinstance(dtype, pl.Binary):
         return plain.str.decode("base64", strict=True)
     if isinstance(dtype, _NESTED):
-        rows = [None if text is None else json.loads(text) for text in plain.to_list()]
+        rows = [None if text is None else from_json(text) for text in plain.to_list()]
         return _from_rows(rows, dtype).alias(plain.name)
     return cast(plain, dtype)
 
@@ -122,7 +124,7 @@ def _rows(series: pl.Series) -> list[Any]:
         return [None if null else dict(zip(names, row, strict=True)) for null, row in zip(nulls, values, strict=True)]
     if dtype.is_float():
         return _float_rows(series)
-    return to_natural(series).to_list()
+    return to_storage(series).to_list()
 
 
 def struct_columns(series: pl.Series) -> list[pl.Series]:
@@ -138,24 +140,13 @@ def _list_rows(series: pl.Series) -> list[Any]:
 
 
 def _float_rows(series: pl.Series) -> list[Any]:
+    """Floats; a NaN with bits of its own as a numpy scalar, which tagged JSON keeps to the bit."""
     values = series.to_list()
-    special = (series.is_nan() | series.is_infinite()).fill_null(False)
-    for row in special.arg_true().to_list():
-        values[row] = _special_float(series.gather([row]).to_numpy())
+    for row in series.is_nan().fill_null(False).arg_true().to_list():
+        value = series.gather([row]).to_numpy()
+        if value.tobytes() != np.array([np.nan], dtype=value.dtype).tobytes():
+            values[row] = value[0]
     return values
-
-
-def _special_float(value: np.ndarray[Any, Any]) -> str:
-    """The JSON text of what JSON numbers are not: infinities, NaN, and the bits of a NaN that is not the usual one."""
-    if np.isinf(value[0]):
-        return "Infinity" if value[0] > 0 else "-Infinity"
-    usual = np.array([np.nan], dtype=value.dtype)
-    return "NaN" if usual.tobytes() == value.tobytes() else f"NaN:{_bits(value)[0]:x}"
-
-
-def _bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    bits: np.ndarray[Any, Any] = values.view(f"u{values.dtype.itemsize}")
-    return bits
 
 
 def _from_rows(rows: list[Any], dtype: Any) -> pl.Series:
@@ -169,7 +160,7 @@ def _from_rows(rows: list[Any], dtype: Any) -> pl.Series:
         return _structs_from_rows(rows, dtype)
     if dtype.is_float():
         return _floats_from_rows(rows, dtype)
-    return from_natural(pl.Series(rows, dtype=natural_dtype(dtype), strict=True), dtype)
+    return from_storage(pl.Series(rows, dtype=storage_dtype(dtype), strict=True), dtype)
 
 
 def lists_of(items: pl.Series, lengths: list[int | None]) -> pl.Series:
@@ -201,12 +192,16 @@ def _structs_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
 
 
 def _floats_from_rows(rows: list[Any], dtype: Any) -> pl.Series:
+    """Numbers, numpy scalars (a NaN with its bits), or text: how files of the first round spell special floats."""
     numbers = pl.Series([float(row.partition(":")[0]) if isinstance(row, str) else row for row in rows], dtype=dtype)
-    odd = [(index, int(row[4:], 16)) for index, row in enumerate(rows) if isinstance(row, str) and row[:4] == "NaN:"]
+    values = numbers.fill_null(float("nan")).to_numpy().copy()
+    odd = [(index, row) for index, row in enumerate(rows) if isinstance(row, (str, np.generic))]
+    for index, row in odd:
+        if isinstance(row, np.generic):
+            values[index] = row
+        elif row.startswith("NaN:"):
+            values.view(f"u{values.dtype.itemsize}")[index] = int(row[4:], 16)
     if not odd:
         return numbers
-    values = numbers.fill_null(float("nan")).to_numpy().copy()
-    for index, bits in odd:
-        _bits(values)[index] = bits
     exact = pl.Series(values, dtype=dtype)
     return pl.select(pl.when(numbers.is_not_null()).then(exact)).to_series()

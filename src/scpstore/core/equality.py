@@ -1,26 +1,32 @@
-"""Equality to the bit: dtypes, formats, order, signs of zero and payloads of NaN count.
+"""Bitwise equality: dtypes, formats, order, signs of zero and payloads of NaN count.
 
 `difference` finds the first place where two values differ and says it in one line; None means that there is none.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from scpstore.core.assay import Assay
-from scpstore.core.container import ScpContainer
-from scpstore.core.history import AggregationLink, ProvenanceLog
-from scpstore.core.matrix import MatrixMetadata, ScpMatrix, is_source
+from scpstore.core.sources import is_source, whole
 
 _BLOCK_BYTES = 1 << 22
-_RECORDS = (MatrixMetadata, AggregationLink, ProvenanceLog)
+
+
+class Comparable:
+    """A structure that equals another of its type when the attributes that `compared` names do, to the bit."""
+
+    compared: ClassVar[tuple[str, ...]] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and difference(self, other) is None
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def assert_identical(a: Any, b: Any) -> None:
@@ -32,18 +38,13 @@ def assert_identical(a: Any, b: Any) -> None:
 
 def difference(a: Any, b: Any, path: str = "") -> str | None:
     """The first difference between `a` and `b`, as text with its place; None where they are equal to the bit."""
-    if is_source(a) or is_source(b):
-        return _array_difference(_read(a), _read(b), path)
-    if isinstance(a, ScpMatrix) and isinstance(b, ScpMatrix):
-        return _fields_difference(a, b, ("X", "M", "metadata"), path)
+    a, b = (whole(values) if is_source(values) else values for values in (a, b))
+    if isinstance(a, Comparable) and isinstance(b, Comparable) and (isinstance(a, type(b)) or isinstance(b, type(a))):
+        return _first(difference(getattr(a, name), getattr(b, name), f"{path}.{name}") for name in a.compared)
+    if isinstance(a, Mapping) and isinstance(b, Mapping) and not sp.issparse(a):  # a dok matrix is a mapping, too
+        return _mapping_difference(a, b, path)
     if type(a) is not type(b):
         return f"{path}: {type(a).__name__} != {type(b).__name__}"
-    if isinstance(a, ScpContainer):
-        return _fields_difference(a, b, ("sample_id_col", "obs", "assays", "links", "history"), path)
-    if isinstance(a, Assay):
-        return _assay_difference(a, b, path)
-    if isinstance(a, _RECORDS):
-        return _fields_difference(a, b, tuple(field.name for field in dataclasses.fields(a)), path)
     if isinstance(a, pl.DataFrame):
         return frame_difference(a, b, path)
     if sp.issparse(a):
@@ -53,32 +54,13 @@ def difference(a: Any, b: Any, path: str = "") -> str | None:
     return _plain_difference(a, b, path)
 
 
-def _fields_difference(a: Any, b: Any, names: tuple[str, ...], path: str) -> str | None:
-    for name in names:
-        found = difference(getattr(a, name), getattr(b, name), f"{path}.{name}")
-        if found is not None:
-            return found
-    return None
-
-
-def _assay_difference(a: Assay, b: Assay, path: str) -> str | None:
-    found = _fields_difference(a, b, ("feature_id_col", "var"), path)
-    if found is not None:
-        return found
-    if list(a.layers) != list(b.layers):
-        return f"{path}.layers: {list(a.layers)} != {list(b.layers)}"
-    for name in a.layers:
-        found = difference(a.layers[name], b.layers[name], f"{path}.layers[{name!r}]")
-        if found is not None:
-            return found
-    return None
+def _mapping_difference(a: Mapping[Any, Any], b: Mapping[Any, Any], path: str) -> str | None:
+    if list(a) != list(b) or [type(key) for key in a] != [type(key) for key in b]:
+        return f"{path}: keys {list(a)} != {list(b)}"
+    return _first(difference(a[key], b[key], f"{path}[{key!r}]") for key in a)
 
 
 def _plain_difference(a: Any, b: Any, path: str) -> str | None:
-    if isinstance(a, Mapping):
-        if list(a) != list(b) or [type(key) for key in a] != [type(key) for key in b]:
-            return f"{path}: keys {list(a)} != {list(b)}"
-        return _first(difference(a[key], b[key], f"{path}[{key!r}]") for key in a)
     if isinstance(a, (list, tuple)):
         if len(a) != len(b):
             return f"{path}: {len(a)} != {len(b)} items"
@@ -97,10 +79,6 @@ def _first(found: Any) -> str | None:
 
 
 # ---------------------------------------------------------------- matrices
-
-
-def _read(values: Any) -> Any:
-    return values.read(0, values.shape[0]) if is_source(values) else values
 
 
 def _array_difference(a: Any, b: Any, path: str) -> str | None:

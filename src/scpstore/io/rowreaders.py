@@ -1,0 +1,83 @@
+"""Rows of a matrix that is stored in a file, read as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from scpstore.io.csr import check_places
+from scpstore.io.csr_decode import index_array
+from scpstore.io.exceptions import IOFormatError
+from scpstore.io.matrices import (
+    CSR_PARTS,
+    decode_matrix,
+    numbers,
+    stored_dtype,
+    stored_format,
+    stored_kind,
+    stored_shape,
+)
+from scpstore.io.stored import StoredGroup
+
+Convert = Callable[[Any], Any]
+_POINTERS_BYTES = 1 << 26  # row pointers up to this size are read at once and kept
+
+
+class StoredRows:
+    """A `RowReader` of the dense or sparse matrix under a name. `convert` makes values or mask codes of what is read."""
+
+    def __init__(self, name: str, stored: StoredGroup, convert: Convert, dtype: np.dtype[Any] | None = None) -> None:
+        self._name, self._stored, self._convert = name, stored, convert
+        rows, columns = stored_shape(name, stored)
+        self.shape = (rows, columns)
+        self.dtype = dtype or stored_dtype(name, stored)
+        self.format = stored_format(name, stored)
+        self._pointers: np.ndarray[Any, Any] | None = None
+
+    def read(self, start: int, stop: int) -> Any:
+        """Rows [start, stop): an array, or a CSR matrix."""
+        start, stop = (min(max(0, edge), self.shape[0]) for edge in (start, stop))
+        stop = max(start, stop)
+        if self.format is None:
+            return self._convert(np.ascontiguousarray(numbers(self._stored, self._name)[start:stop]))
+        return self._convert(self._csr_rows(start, stop))
+
+    def read_whole(self) -> Any:
+        """The whole matrix, in its own format."""
+        return self._convert(decode_matrix(self._name, self._stored))
+
+    def _csr_rows(self, start: int, stop: int) -> Any:
+        data, indices, indptr = (numbers(self._stored, f"{self._name}_{part}") for part in CSR_PARTS)
+        if indptr.shape != (self.shape[0] + 1,) or data.shape != indices.shape or data.ndim != 1:
+            raise IOFormatError(f"{self._stored.where}/{self._name}_*: not a sparse matrix of shape {self.shape}")
+        edges = self._row_edges(indptr, start, stop)
+        first, last = int(edges[0]), int(edges[-1])
+        if first < 0 or last > data.shape[0] or bool((edges[1:] < edges[:-1]).any()):
+            raise IOFormatError(f"{self._stored.where}/{self._name}_indptr does not rise from 0 to {data.shape[0]}")
+        family = sp.csr_array if stored_kind(self._name, self._stored).is_array else sp.csr_matrix
+        made = family((stop - start, self.shape[1]), dtype=np.float64)
+        made.data = np.asarray(data[first:last])
+        places = np.asarray(indices[first:last])
+        try:
+            check_places(places, self.shape[1], "column")
+        except ValueError as error:
+            raise IOFormatError(f"{self._stored.where}/{self._name}_indices: {error}") from error
+        made.indices = index_array(places)
+        made.indptr = (edges - first).astype(made.indices.dtype)
+        return made
+
+    def _row_edges(self, indptr: Any, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Where the rows [start, stop) begin and end among the entries, as int64."""
+        if indptr.dtype.kind not in "iu" or numbers(self._stored, f"{self._name}_indices").dtype.kind not in "iu":
+            raise IOFormatError(
+                f"{self._stored.where}/{self._name}_*: row pointers and column numbers must be integers"
+            )
+        if self._pointers is None and indptr.size * indptr.dtype.itemsize <= _POINTERS_BYTES:
+            self._pointers = np.asarray(indptr)
+        edges = np.asarray((self._pointers if self._pointers is not None else indptr)[start : stop + 1])
+        if len(edges) and edges.dtype.kind == "u" and int(edges.max()) > np.iinfo(np.int64).max:
+            raise IOFormatError(f"{self._stored.where}/{self._name}_indptr holds {int(edges.max())}")
+        return edges.astype(np.int64)
