@@ -25,33 +25,45 @@ app.command(epilog=console.EPILOG)(batch)
 @app.command(epilog=console.EPILOG)
 def demo(
     output_dir: Annotated[Path | None, typer.Option("--output-dir", "-o", help="Keep all files here.")] = None,
-    units: Annotated[int, typer.Option(min=1, help="Units to simulate.")] = 40,
+    units: Annotated[int | None, typer.Option(min=1, help="Units to simulate; default 40, with --full 100.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another retina.")] = 0,
+    full: Annotated[
+        bool, typer.Option("--full", help="A whole chip, seven stimuli, and all that makes real recordings awkward.")
+    ] = False,
 ) -> None:
     """Simulate a recording, run the whole pipeline on it, and print what was recovered beside the truth.
+
+    The full recording takes 2.2 GB of disk while the demonstration lasts.
 
     \b
     Examples:
       hdmea demo
       hdmea demo --output-dir demo --units 100
+      hdmea demo --full
     """
+    units = units or (100 if full else 40)
     if output_dir is not None:
-        _demo(output_dir, units, seed)
+        _demo(output_dir, units, seed, full)
         return
     with TemporaryDirectory() as folder:
-        _demo(Path(folder), units, seed)
+        _demo(Path(folder), units, seed, full)
 
 
-def _demo(folder: Path, units: int, seed: int) -> None:
+def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from h5burst.memory.budget import format_bytes
-    from hdmea.demo import analyse, compare, simulate_demo
+    from hdmea import demo, demo_full
 
+    make, analyse, compare = (
+        (demo_full.simulate_full, demo_full.analyse_full, demo_full.compare_full)
+        if full
+        else (demo.simulate_demo, demo.analyse, demo.compare)
+    )
     screen = Console()
     started = time.perf_counter()
-    recording = simulate_demo(folder, units, seed)
+    recording = make(folder, units, seed)
     simulated = time.perf_counter()
     screen.print(f"simulated {units} units, {recording.duration_s / 60:.1f} minutes ({simulated - started:.1f} s)")
     session = analyse(recording, folder)
@@ -80,6 +92,7 @@ def simulate(
     sensor_s: Annotated[float | None, typer.Option(help="Seconds with sensor data; default all of it.")] = None,
     rate: Annotated[float, typer.Option(help="Samples a second.")] = 20000.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    realistic: Annotated[bool, typer.Option("--realistic", help="With all that makes real ones awkward.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Write a simulated recording with known truth: .cmcr, .cmtr, playlist, movie lengths, stimuli, configs.
@@ -87,9 +100,9 @@ def simulate(
     \b
     Examples:
       hdmea simulate recording --units 100 --patch 16x16 --sensor-s 10
-      hdmea simulate chip --patch 65x65 --duration-s 300
+      hdmea simulate chip --patch 65x65 --duration-s 1200 --sensor-s 10 --realistic
     """
-    from hdmea.simulate import DEFAULT_PLAYLIST, simulate_recording
+    from hdmea.simulate import DEFAULT_PLAYLIST, REALISTIC, simulate_recording
 
     recording = simulate_recording(
         output_dir,
@@ -102,6 +115,7 @@ def simulate(
         sampling_rate=rate,
         seed=seed,
         overwrite=overwrite,
+        options=REALISTIC if realistic else None,
     )
     typer.echo(f"{recording.cmcr_path}\n{recording.cmtr_path}\nplaylist {recording.playlist_name!r}: ", nl=False)
     typer.echo(f"{len(recording.movies)} movies, {recording.duration_s:.0f} s, {units} units")

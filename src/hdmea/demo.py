@@ -32,14 +32,16 @@ def simulate_demo(folder: Path, units: int, seed: int) -> SimulatedRecording:
     )
 
 
-def analyse(recording: SimulatedRecording, output_dir: Path) -> PipelineSession:
-    """The whole pipeline on one deferred session, not saved."""
+def analyse(
+    recording: SimulatedRecording, output_dir: Path, dataset_id: str = "demo", image_s: float = IMAGE_S
+) -> PipelineSession:
+    """The whole pipeline on one deferred session, not saved; image_s: sensor data for electrical images, seconds."""
     from hdmea.features import compute_sta
     from hdmea.io import section_spike_times
     from hdmea.pipeline import add_section_time, create_session, extract_features, load_recording_with_eimage_sta
 
-    session: PipelineSession = create_session("demo", recording.cmcr_path, recording.cmtr_path, output_dir)
-    load_recording_with_eimage_sta(recording.cmcr_path, recording.cmtr_path, duration_s=IMAGE_S, session=session)
+    session: PipelineSession = create_session(dataset_id, recording.cmcr_path, recording.cmtr_path, output_dir)
+    load_recording_with_eimage_sta(recording.cmcr_path, recording.cmtr_path, duration_s=image_s, session=session)
     add_section_time(
         playlist_name=recording.playlist_name,
         playlist_file_path=recording.playlist_path,

@@ -184,7 +184,7 @@ def _log_uniform(limits: tuple[float, float], count: int, rng: np.random.Generat
 
 
 def _nerve_head(patch: tuple[int, int], axons: AxonOptions, rng: np.random.Generator) -> Floats:
-    distance, angle = rng.uniform(1, 2) * max(patch), rng.uniform(0, 2 * np.pi)
+    distance, angle = rng.uniform(0.8, 1.4) * max(patch), rng.uniform(0, 2 * np.pi)
     middle = (np.array(patch[::-1]) - 1) / 2
     if axons.nerve_head is not None:
         return np.asarray(axons.nerve_head, np.float64)

@@ -109,8 +109,8 @@ class ChipOptions:
 class AxonOptions:
     """Axons: arcs from each soma to the one optic-nerve head.
 
-    nerve_head: (x, y) = (column, row) in electrodes, on the chip or off it; None: drawn, 1 to 2 times the chip's longer
-    side from its middle. speed_m_s, sigma_um, soma_ratio: ranges of conduction velocity, width of the field across, and
+    nerve_head: (x, y) = (column, row) in electrodes, on the chip or off it; None: drawn, 0.8 to 1.4 times the chip's
+    longer side from its middle. speed_m_s, sigma_um, soma_ratio: ranges of conduction velocity, width of the field across, and
     soma's amplitude over the axon's. curvature: SD, radians/mm. modulation: relative change of amplitude along the way.
     start_um: where the axon's signal reaches half its height. waveform: "soma" (the soma's, scaled) or "triphasic".
     """
@@ -119,7 +119,7 @@ class AxonOptions:
     speed_m_s: tuple[float, float] = (0.3, 1.5)
     sigma_um: tuple[float, float] = (9.0, 14.0)
     soma_ratio: tuple[float, float] = (10.0, 30.0)
-    curvature: float = 0.25
+    curvature: float = 0.1
     modulation: float = 0.2
     start_um: float = 40.0
     waveform: str = "soma"

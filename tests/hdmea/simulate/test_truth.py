@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,14 @@ from hdmea.pipeline import (
     section_spike_times,
 )
 from hdmea.pipeline import load_recording as load
-from hdmea.simulate import DEFAULT_PLAYLIST, SimulatedRecording, simulate_recording
+from hdmea.simulate import (
+    DEFAULT_PLAYLIST,
+    REALISTIC,
+    AxonOptions,
+    CellOptions,
+    SimulatedRecording,
+    simulate_recording,
+)
 
 NOISE, GREY, STEP, BAR, COLOURS, CHIRP = DEFAULT_PLAYLIST
 N_UNITS = 40
@@ -160,3 +169,84 @@ def test_recording_holds_the_sensor_for_the_images(recording: SimulatedRecording
     with cmcr.open_recording(recording.cmcr_path) as file:
         assert file.sensor is not None
         assert file.sensor.shape == (round(IMAGE_S * 20000), 8, 7)
+
+
+# ---------------------------------------------------------------- a larger chip, with axons, as real recordings are
+
+
+@pytest.fixture(scope="module")
+def awkward(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
+    options = replace(
+        REALISTIC,
+        cells=CellOptions(drift=0.2, burst_fraction=0.3),
+        axons=AxonOptions(nerve_head=(70.0, 12.0), soma_ratio=(10.0, 15.0), waveform="triphasic"),
+    )
+    folder = tmp_path_factory.mktemp("awkward")
+    noise_only = {"n_units": 8, "patch": (26, 40), "playlist": [NOISE], "sensor_duration_s": 8.0, "seed": 5}
+    return simulate_recording(folder, options=options, **noise_only)
+
+
+@pytest.fixture(scope="module")
+def images(awkward: SimulatedRecording) -> list[npt.NDArray[np.float64]]:
+    truth = awkward.truth
+    trains = {name: train.astype(np.uint64) for name, train in zip(truth.unit_ids, truth.spike_samples, strict=True)}
+    with cmcr.open_recording(awkward.cmcr_path) as file:
+        assert file.sensor is not None
+        made = compute_eimage_sta(file.sensor, trains, sampling_rate=awkward.sampling_rate, duration_s=8.0)
+    return [np.asarray(made.features[name]["data"], np.float64) for name in truth.unit_ids]
+
+
+def test_images_show_the_soma(awkward: SimulatedRecording, images: list[npt.NDArray[np.float64]]) -> None:
+    layout, electrodes = awkward.truth.layout, awkward.truth.electrodes
+    assert layout is not None
+    assert electrodes is not None
+    usual = electrodes.noise_sd < 20
+    for unit, image in enumerate(images):
+        depth = np.where(usual, -image.min(axis=0), 0)
+        row, column = np.unravel_index(depth.argmax(), depth.shape)
+        assert np.hypot(column - layout.soma_xy[unit, 0], row - layout.soma_xy[unit, 1]) < 1
+        assert abs(int(image[:, row, column].argmin()) - 10) <= 1
+
+
+def test_images_show_the_axon_on_its_way(awkward: SimulatedRecording, images: list[npt.NDArray[np.float64]]) -> None:
+    layout, electrodes = awkward.truth.layout, awkward.truth.electrodes
+    assert layout is not None
+    assert electrodes is not None
+    looked_at = 0
+    for unit, image in enumerate(images):
+        speed = layout.axon_speed[unit] * 1e6 / 16 / 20000  # electrodes a sample
+        distance = np.arange(6.0, min(layout.axon_length[unit], 34 * speed), 1.0)
+        places = np.rint(layout.path(unit, distance)).astype(int)
+        on_chip = ((places >= 0) & (places < [40, 26])).all(axis=1)
+        distance, places = distance[on_chip], places[on_chip]
+        usual = electrodes.noise_sd[places[:, 1], places[:, 0]]
+        good = (usual > 0) & (usual < 20)
+        if good.sum() < 5:
+            continue
+        looked_at += 1
+        traces = image[:, places[good, 1], places[good, 0]]
+        late = traces.argmin(axis=0) - 10 - distance[good] / speed
+        assert np.median(np.abs(late)) <= 2
+        assert np.median(-traces.min(axis=0)) > 0.3 * layout.amplitude[unit] / layout.axon_ratio[unit]
+    assert looked_at >= 4
+
+
+def test_real_clocks_frames_are_found_and_the_fields_with_them(awkward: SimulatedRecording, tmp_path: Path) -> None:
+    session = create_session(cmcr_path=awkward.cmcr_path, cmtr_path=awkward.cmtr_path, output_dir=tmp_path)
+    load(awkward.cmcr_path, awkward.cmtr_path, session=session)
+    found = session.metadata["frame_timestamps"].astype(np.int64)
+    assert np.abs(found - awkward.truth.frame_samples).max() <= 1
+    add_section_time(
+        playlist_name=awkward.playlist_name,
+        playlist_file_path=awkward.playlist_path,
+        movie_length_file_path=awkward.movie_length_path,
+        session=session,
+    )
+    section_spike_times(config_dir=awkward.config_dir, session=session)
+    compute_sta(stimuli_dir=awkward.stimuli_dir, session=session)
+    extract_features(features=[NOISE], session=session)
+    centres = np.stack([values(session, NOISE, "center_x"), values(session, NOISE, "center_y")], axis=1)
+    distance = np.hypot(*(centres - awkward.truth.population.rf_center).T)
+    on_screen = ((awkward.truth.population.rf_center >= 0.5) & (awkward.truth.population.rf_center <= 13.5)).all(axis=1)
+    assert on_screen.sum() >= 6
+    assert (distance[on_screen] < 0.5).mean() >= 0.8

@@ -1,0 +1,235 @@
+"""The full demonstration: a recording as real ones are, and every result that can be held against its truth.
+
+A full chip of 65 x 65 electrodes, a hundred cells whose axons run to one nerve head, seven stimuli on a display with a
+clock of its own, 10 s of sensor data, and light steps after the last frame. `compare_full` looks at what an analysis has
+left in the session, wherever that came from, and says nothing of what is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.demo import Finding, analyse
+from hdmea.session.session import PipelineSession
+from hdmea.simulate import FULL_PLAYLIST, REALISTIC, SimulatedRecording, Truth, simulate_recording
+from hdmea.simulate.truth import axon_chords
+
+NOISE, _, STEP, BAR, COLOURS, _, _ = FULL_PLAYLIST
+LIGHT_STEPS = "iprgc_test"
+PATCH = (65, 65)
+IMAGE_S = 10.0
+ENOUGH_SPIKES = 200  # in the noise movie, for a field
+LONG_AXON_UM = 200.0  # on the chip and in the image's window, for an axon that must be seen
+PX_OF_BAR, BAR_ORIGIN = (
+    20.0,
+    9.5,
+)  # pixels of the bar's movie in one of the noise movie, and where its first one's centre is
+
+Floats = npt.NDArray[np.float64]
+
+
+def simulate_full(folder: Path, units: int = 100, seed: int = 0) -> SimulatedRecording:
+    """The recording; options as in `hdmea.simulate.REALISTIC`."""
+    return simulate_recording(
+        folder,
+        name="full",
+        n_units=units,
+        patch=PATCH,
+        playlist=FULL_PLAYLIST,
+        sensor_duration_s=IMAGE_S,
+        cutout_samples=16,
+        seed=seed,
+        options=REALISTIC,
+        overwrite=True,
+    )
+
+
+def analyse_full(recording: SimulatedRecording, output_dir: Path) -> PipelineSession:
+    """The usual steps on one deferred session, not saved."""
+    return analyse(recording, output_dir, "full", IMAGE_S)
+
+
+def compare_full(session: PipelineSession, recording: SimulatedRecording) -> list[Finding]:
+    """What was recovered, against the truth: a line for each result that the session holds."""
+    truth = recording.truth
+    found = (compare(session, truth) for compare in _COMPARISONS)
+    return [finding for finding in found if finding is not None]
+
+
+# ---------------------------------------------------------------- one comparison each
+
+
+def _fields(session: PipelineSession, truth: Truth) -> Finding | None:
+    feature = f"sta_{NOISE}"
+    place = (feature, "sta_geometry") if _has(session, feature, "sta_geometry") else (NOISE, "data")
+    names = ("center_col", "center_row") if place[0] == feature else ("center_x", "center_y")
+    centers = np.stack([_column(session, *place, name) for name in names], axis=1)
+    if not np.isfinite(centers).any():
+        return None
+    seen = _sees_noise(session, truth)
+    off = np.hypot(*(centers - truth.population.rf_center).T)[seen]
+    near = float(np.mean(off < 1.0))
+    result = f"{near:.0%} of {len(off)} within a pixel, median {np.nanmedian(off):.2f} pixels"
+    return Finding("receptive fields", result, near >= 0.95 and bool(np.nanmedian(off) < 0.3))
+
+
+def _polarity(session: PipelineSession, truth: Truth) -> Finding | None:
+    index = _column(session, STEP, "data", "on_off_index")
+    told = np.isfinite(index) & _works(truth) & (truth.population.surround == 0) & _on_screen(truth)
+    if not told.any():
+        return None
+    return _share("ON or OFF", np.sign(index[told]) == truth.population.polarity[told], 0.95)
+
+
+def _directions(session: PipelineSession, truth: Truth) -> Finding | None:
+    angle, p_value = _column(session, BAR, "data", "preferred_direction"), _column(session, BAR, "data", "dsi_p_value")
+    selective = truth.population.is_direction_selective & _works(truth) & _on_screen(truth)
+    found = selective & (p_value < 0.05)
+    if not np.isfinite(angle).any() or not selective.any():
+        return None
+    off = np.abs(_turn(angle - truth.population.preferred_direction_deg))[found]
+    share, median = found.sum() / selective.sum(), float(np.median(off)) if len(off) else np.inf
+    result = f"{found.sum()} of {selective.sum()} found, off by {median:.1f} degrees in the median"
+    return Finding("preferred direction", result, bool(share >= 0.8) and median < 15)
+
+
+def _somata(session: PipelineSession, truth: Truth) -> Finding | None:
+    places = np.stack([_column(session, "eimage_sta", "geometry", f"center_{axis}") for axis in ("col", "row")], axis=1)
+    if not np.isfinite(places).any() or truth.layout is None:
+        return None
+    off = np.hypot(*(places - truth.layout.soma_xy).T)[_has_image(session)]
+    result = f"{np.isfinite(off).sum()} of {len(off)} found, median {np.nanmedian(off):.3f} electrodes"
+    right = float(np.mean(off < 1.0)) >= 0.95 and bool(np.nanmedian(off) < 0.1)
+    return Finding("soma positions", result, right)
+
+
+def _axon_angles(session: PipelineSession, truth: Truth) -> Finding | None:
+    angle = _column(session, "ap_tracking", "ap_pathway", "direction_angle")
+    if not np.isfinite(angle).any() or truth.layout is None or truth.electrodes is None:
+        return None
+    rows, columns = truth.electrodes.is_dead.shape
+    true, length = axon_chords(truth.layout, (rows, columns), REALISTIC.chip.pitch_um)
+    long = (length * REALISTIC.chip.pitch_um >= LONG_AXON_UM) & _has_image(session)
+    off = np.abs(_turn(angle - true))[long]
+    seen = np.isfinite(off)
+    result = f"{seen.sum()} of {len(off)} long axons seen, median {np.nanmedian(off):.1f} degrees off"
+    return Finding("axon directions", result, seen.mean() >= 0.9 and float(np.mean(off[seen] < 20)) >= 0.9)
+
+
+def _velocities(session: PipelineSession, truth: Truth) -> Finding | None:
+    velocity = _column(session, "ap_tracking", "ap_pathway", "velocity_m_s")
+    if not np.isfinite(velocity).any() or truth.layout is None:
+        return None
+    off = np.abs(velocity / truth.layout.axon_speed - 1)[np.isfinite(velocity)]
+    result = f"median {np.median(off):.1%} off, {np.mean(off < 0.15):.0%} within 15 %"
+    return Finding("conduction velocities", result, bool(np.median(off) < 0.05) and bool(np.mean(off < 0.15) >= 0.8))
+
+
+def _nerve_head(session: PipelineSession, truth: Truth) -> Finding | None:
+    place = _inside(session.metadata, "ap_tracking", "all_ap_intersection")
+    if place is None or truth.layout is None:
+        return None
+    found = np.array([_number(place.get(axis)) for axis in ("x", "y")])
+    if not np.isfinite(found).all():
+        return Finding("optic-nerve head", "no position", False)
+    off, away = np.hypot(*(found - truth.layout.nerve_head)), np.hypot(*(truth.layout.nerve_head - 32))
+    return Finding("optic-nerve head", f"off by {off:.1f} electrodes, {away:.0f} away", bool(off < 0.25 * away))
+
+
+def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
+    axes = ("col", "row")
+    places = np.stack([_column(session, "eimage_sta", "geometry", f"center_corrected_{axis}") for axis in axes], axis=1)
+    if not np.isfinite(places).any() or truth.layout is None or truth.alignment is None:
+        return None
+    true = PX_OF_BAR * truth.alignment.to_pixels(truth.layout.soma_xy) + BAR_ORIGIN
+    off = np.hypot(*(places - true).T)
+    median = float(np.nanmedian(off))
+    return Finding("chip under the stimulus", f"median {median:.1f} pixels of 300 off", median < 10)
+
+
+def _light_steps(session: PipelineSession, truth: Truth) -> Finding | None:
+    section = _inside(session.stimulus, "section_time", LIGHT_STEPS)
+    if section is None:
+        return None
+    found, true = np.asarray(section)[:, 0].astype(np.int64), truth.light_onsets[:, 0]
+    if len(found) != len(true):
+        return Finding("light steps after the last frame", f"{len(found)} found of {len(true)}", False)
+    worst = int(np.abs(found - true).max(initial=0))
+    return Finding(
+        "light steps after the last frame", f"{len(found)} found, off by {worst} samples at most", worst <= 20
+    )
+
+
+_COMPARISONS: tuple[Callable[[PipelineSession, Truth], Finding | None], ...] = (
+    _fields,
+    _polarity,
+    _directions,
+    _somata,
+    _axon_angles,
+    _velocities,
+    _nerve_head,
+    _alignment,
+    _light_steps,
+)
+
+
+# ---------------------------------------------------------------- values, and which cells count
+
+
+def _inside(values: Any, *path: str) -> Any:
+    """What lies at a path of keys in nested dicts; None where there is nothing."""
+    for key in path:
+        if not hasattr(values, "get") or key not in values:
+            return None
+        values = values[key]
+    return values
+
+
+def _has(session: PipelineSession, *path: str) -> bool:
+    return any(_inside(unit, "features", *path) is not None for unit in session.units.values())
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(np.asarray(value).ravel()[0])
+
+
+def _column(session: PipelineSession, *path: str) -> Floats:
+    """One value of a feature for every unit (units,), NaN where it is missing."""
+    return np.array([_number(_inside(unit, "features", *path)) for unit in session.units.values()], np.float64)
+
+
+def _works(truth: Truth) -> npt.NDArray[np.bool_]:
+    """Cells that are not silent, and whose unit holds no other's spikes."""
+    if truth.irregularities is None:
+        return np.ones(len(truth.unit_ids), bool)
+    return ~truth.irregularities.is_silent & (truth.irregularities.contaminated_by < 0)
+
+
+def _on_screen(truth: Truth) -> npt.NDArray[np.bool_]:
+    """Cells whose field's centre lies on the noise movie's pixels, not at its very edge."""
+    return np.asarray(((truth.population.rf_center >= 0.5) & (truth.population.rf_center <= 13.5)).all(axis=1))
+
+
+def _sees_noise(session: PipelineSession, truth: Truth) -> npt.NDArray[np.bool_]:
+    trains = [_inside(unit, "spike_times_sectioned", NOISE, "full_spike_times") for unit in session.units.values()]
+    enough = np.array([train is not None and len(train) >= ENOUGH_SPIKES for train in trains])
+    return enough & _works(truth) & _on_screen(truth)
+
+
+def _has_image(session: PipelineSession) -> npt.NDArray[np.bool_]:
+    """Units with spikes enough for an electrical image."""
+    spikes = [_inside(unit, "features", "eimage_sta", "metadata", "n_spikes") for unit in session.units.values()]
+    return np.array([count is not None and _number(count) >= 20 for count in spikes])
+
+
+def _turn(angle_deg: Floats) -> Floats:
+    return np.asarray((angle_deg + 180) % 360 - 180)
+
+
+def _share(what: str, right: npt.NDArray[np.bool_], least: float) -> Finding:
+    return Finding(what, f"right for {int(right.sum())} of {len(right)} units", bool(right.mean() >= least))

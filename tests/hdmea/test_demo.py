@@ -1,0 +1,120 @@
+"""The full demonstration's comparison: what is right is called right, what is wrong is not, and nothing is made up."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdmea.demo_full import compare_full
+from hdmea.pipeline import PipelineSession
+from hdmea.simulate import FULL_PLAYLIST, REALISTIC, SimulatedRecording, simulate_recording
+from hdmea.simulate.truth import axon_chords
+
+NOISE, _, STEP, BAR, *_ = FULL_PLAYLIST
+WHAT = [
+    "receptive fields",
+    "ON or OFF",
+    "preferred direction",
+    "soma positions",
+    "axon directions",
+    "conduction velocities",
+    "optic-nerve head",
+    "chip under the stimulus",
+    "light steps after the last frame",
+]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
+    return simulate_recording(
+        tmp_path_factory.mktemp("full"),
+        n_units=60,
+        patch=(65, 65),
+        playlist=["baseline_127"],
+        sensor_duration_s=0,
+        options=REALISTIC,
+    )
+
+
+@pytest.fixture(scope="module")
+def perfect(recording: SimulatedRecording) -> PipelineSession:
+    """A session in which every result is the truth."""
+    truth = recording.truth
+    layout, alignment, cells = truth.layout, truth.alignment, truth.population
+    assert layout is not None
+    assert alignment is not None
+    angle, _ = axon_chords(layout, (65, 65), 16.0)
+    corrected = 20 * alignment.to_pixels(layout.soma_xy) + 9.5
+    session = PipelineSession("full")
+    for n, unit_id in enumerate(truth.unit_ids):
+        geometry = {"center_col": layout.soma_xy[n, 0], "center_row": layout.soma_xy[n, 1]}
+        geometry |= {"center_corrected_col": corrected[n, 0], "center_corrected_row": corrected[n, 1]}
+        field = {"center_col": cells.rf_center[n, 0], "center_row": cells.rf_center[n, 1]}
+        direction = cells.preferred_direction_deg[n]
+        features: dict[str, Any] = {
+            "eimage_sta": {"data": np.zeros((2, 2, 2)), "metadata": {"n_spikes": 100}, "geometry": geometry},
+            f"sta_{NOISE}": {"data": np.zeros((2, 2, 2)), "sta_geometry": field},
+            STEP: {"data": {"on_off_index": 0.8 * cells.polarity[n]}},
+            BAR: {"data": {"preferred_direction": direction, "dsi_p_value": 0.001}},
+            "ap_tracking": {"ap_pathway": {"direction_angle": angle[n], "velocity_m_s": layout.axon_speed[n]}},
+        }
+        sections = {NOISE: {"full_spike_times": np.arange(500)}}
+        session.add_units({unit_id: {"features": features, "spike_times_sectioned": sections}})
+    x, y = layout.nerve_head.tolist()
+    session.add_metadata({"ap_tracking": {"all_ap_intersection": {"x": x, "y": y}}})
+    session.add_stimulus({"section_time": {"iprgc_test": truth.light_onsets.astype(np.uint64)}})
+    return session
+
+
+def test_the_truth_is_right_in_every_line(perfect: PipelineSession, recording: SimulatedRecording) -> None:
+    findings = compare_full(perfect, recording)
+    assert [finding.what for finding in findings] == WHAT
+    assert all(finding.passed for finding in findings), findings
+
+
+def spoilt(perfect: PipelineSession, what: str) -> PipelineSession:
+    session = copy.deepcopy(perfect)
+    for n, unit in enumerate(session.units.values()):
+        features = unit["features"]
+        if what == "receptive fields":
+            features[f"sta_{NOISE}"]["sta_geometry"]["center_row"] += 1.5 * (n % 3 == 0)
+        elif what == "ON or OFF":
+            features[STEP]["data"]["on_off_index"] *= -1 if n % 4 == 0 else 1
+        elif what == "preferred direction":
+            features[BAR]["data"]["preferred_direction"] += 180
+        elif what == "soma positions":
+            features["eimage_sta"]["geometry"]["center_col"] += 0.3
+        elif what == "axon directions":
+            features["ap_tracking"]["ap_pathway"]["direction_angle"] += 30 * (n % 3 == 0)
+        elif what == "conduction velocities":
+            features["ap_tracking"]["ap_pathway"]["velocity_m_s"] *= 1.1
+        elif what == "chip under the stimulus":
+            features["eimage_sta"]["geometry"]["center_corrected_row"] += 15
+    if what == "optic-nerve head":
+        session.metadata["ap_tracking"]["all_ap_intersection"]["x"] += 60
+    elif what == "light steps after the last frame":
+        session.stimulus["section_time"]["iprgc_test"] = session.stimulus["section_time"]["iprgc_test"][1:]
+    return session
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_what_is_wrong_is_called_wrong(perfect: PipelineSession, recording: SimulatedRecording, what: str) -> None:
+    findings = compare_full(spoilt(perfect, what), recording)
+    assert [finding.what for finding in findings if not finding.passed] == [what]
+
+
+def test_a_head_without_a_position_is_not_right(perfect: PipelineSession, recording: SimulatedRecording) -> None:
+    session = copy.deepcopy(perfect)
+    session.metadata["ap_tracking"]["all_ap_intersection"] = {"x": float("nan"), "y": float("nan")}
+    (finding,) = [finding for finding in compare_full(session, recording) if finding.what == "optic-nerve head"]
+    assert not finding.passed
+
+
+def test_nothing_is_said_of_what_is_not_there(recording: SimulatedRecording, tmp_path: Path) -> None:
+    session = PipelineSession("full", output_dir=tmp_path)
+    session.add_units({unit_id: {"features": {}} for unit_id in recording.truth.unit_ids})
+    assert compare_full(session, recording) == []
