@@ -1,7 +1,128 @@
-"""h5burst: trees of arrays to HDF5 files and back, fast, durable and within a memory budget."""
+"""h5burst: trees of arrays to HDF5 files and back, fast, durable and within a memory budget.
 
-from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, BlockSource, Group, Node, Storage, UnsupportedValueError
+All that others use is importable from here. Names are imported when they are first used (PEP 562), so that
+`import h5burst` costs next to nothing.
+"""
 
-__all__ = ["Array", "BlockSource", "CorruptFileError", "Group", "Node", "Storage", "UnsupportedValueError"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from h5burst import codecs as codecs
+    from h5burst import console as console
+    from h5burst.arrays import csr as csr
+    from h5burst.memory.budget import BUDGET_VARIABLE as BUDGET_VARIABLE
+    from h5burst.memory.budget import format_bytes as format_bytes
+    from h5burst.memory.budget import memory_budget as memory_budget
+    from h5burst.memory.budget import parse_bytes as parse_bytes
+    from h5burst.memory.scratch import Scratch as Scratch
+    from h5burst.memory.scratch import scratch_folder as scratch_folder
+    from h5burst.memory.spill import Keeper as Keeper
+    from h5burst.memory.spill import resident_bytes as resident_bytes
+    from h5burst.memory.spill import spilled_bytes as spilled_bytes
+    from h5burst.model import values as values
+    from h5burst.model.errors import CorruptFileError as CorruptFileError
+    from h5burst.model.errors import StaleFileError as StaleFileError
+    from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError
+    from h5burst.model.tree import Array as Array
+    from h5burst.model.tree import BlockSource as BlockSource
+    from h5burst.model.tree import Group as Group
+    from h5burst.model.tree import Node as Node
+    from h5burst.model.tree import Storage as Storage
+    from h5burst.model.tree import UnsupportedValueError as UnsupportedValueError
+    from h5burst.model.tree import escape_link as escape_link
+    from h5burst.model.tree import unescape as unescape
+    from h5burst.model.values import decode_attributes as decode_attributes
+    from h5burst.model.values import decode_value as decode_value
+    from h5burst.model.values import encode_attributes as encode_attributes
+    from h5burst.model.values import encode_value as encode_value
+    from h5burst.model.values import from_json as from_json
+    from h5burst.model.values import to_json as to_json
+    from h5burst.read.blocks import DatasetBlocks as DatasetBlocks
+    from h5burst.read.blocks import read_ahead as read_ahead
+    from h5burst.read.lazy import LazyArray as LazyArray
+    from h5burst.runtime import durable as durable
+    from h5burst.runtime import simd as simd
+    from h5burst.runtime.gc_pause import collection_paused as collection_paused
+    from h5burst.runtime.threads import parallel_map as parallel_map
+    from h5burst.runtime.threads import split_evenly as split_evenly
+    from h5burst.runtime.threads import thread_count as thread_count
+    from h5burst.store import graft as graft
+    from h5burst.store import open_file as open_file
+    from h5burst.store import read_tree as read_tree
+    from h5burst.store import remove as remove
+    from h5burst.store import set_attributes as set_attributes
+    from h5burst.store import write_tree as write_tree
+    from h5burst.store import write_tree_into_scratch as write_tree_into_scratch
+    from h5burst.verify import Problem as Problem
+    from h5burst.verify import verify_file as verify_file
+    from h5burst.write.native import NotCovered as NotCovered
+
 __version__ = "0.1.0"
+
+# Module below this package -> the names that it brings.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "": ("codecs", "console"),
+    "arrays": ("csr",),
+    "memory.budget": ("BUDGET_VARIABLE", "format_bytes", "memory_budget", "parse_bytes"),
+    "memory.scratch": ("Scratch", "scratch_folder"),
+    "memory.spill": ("Keeper", "resident_bytes", "spilled_bytes"),
+    "model": ("values",),
+    "model.errors": ("CorruptFileError", "StaleFileError", "UnfinishedFileError"),
+    "model.tree": (
+        "Array",
+        "BlockSource",
+        "Group",
+        "Node",
+        "Storage",
+        "UnsupportedValueError",
+        "escape_link",
+        "unescape",
+    ),
+    "model.values": (
+        "decode_attributes",
+        "decode_value",
+        "encode_attributes",
+        "encode_value",
+        "from_json",
+        "to_json",
+    ),
+    "read.blocks": ("DatasetBlocks", "read_ahead"),
+    "read.lazy": ("LazyArray",),
+    "runtime": ("durable", "simd"),
+    "runtime.gc_pause": ("collection_paused",),
+    "runtime.threads": ("parallel_map", "split_evenly", "thread_count"),
+    "store": (
+        "graft",
+        "open_file",
+        "read_tree",
+        "remove",
+        "set_attributes",
+        "write_tree",
+        "write_tree_into_scratch",
+    ),
+    "verify": ("Problem", "verify_file"),
+    "write.native": ("NotCovered",),
+}
+_PACKAGES = ("", "arrays", "model", "runtime")  # whose names are modules
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if module in _PACKAGES:
+        found: Any = importlib.import_module(".".join(filter(None, (__name__, module, name))))
+    else:
+        found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

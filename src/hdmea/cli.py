@@ -53,7 +53,7 @@ def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from h5burst.memory.budget import format_bytes
+    from h5burst import format_bytes
     from hdmea import demo, demo_full
 
     make, analyse, compare = (

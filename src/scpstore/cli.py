@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from h5burst import console
-from h5burst.memory.budget import format_bytes
+from h5burst import console, format_bytes
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.exceptions import IOWriteError

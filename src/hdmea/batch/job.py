@@ -16,8 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst.model.tree import Group
-from h5burst.verify import verify_file
+from h5burst import Group, verify_file
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
 from hdmea.session.hdf5_store import open_recording_hdf5

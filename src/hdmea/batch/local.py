@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from h5burst.memory.budget import BUDGET_VARIABLE
+from h5burst import BUDGET_VARIABLE
 from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, run_job
 from hdmea.batch.resources import Resources
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from h5burst.memory.budget import format_bytes
+from h5burst import format_bytes
 from hdmea.batch.job import Outcome, Status
 
 _COLOURS = {

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from h5burst.memory.budget import format_bytes, memory_budget, parse_bytes
-from h5burst.runtime.threads import thread_count
+from h5burst import format_bytes, memory_budget, parse_bytes, thread_count
 
 LEAST_MEMORY = 256 << 20  # a job below this would spend its time moving arrays to and from its scratch file
 

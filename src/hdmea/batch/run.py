@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from h5burst.runtime import durable
+from h5burst import durable
 from hdmea.batch import cluster, local
 from hdmea.batch.job import Job, Outcome, Status
 from hdmea.batch.manifest import Recording, read_manifest

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from h5burst.model.tree import escape_link
+from h5burst import escape_link
 from hdmea.utils.exceptions import MissingInputError
 
 Floats = npt.NDArray[np.float64]

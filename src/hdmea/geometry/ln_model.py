@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from h5burst import parallel_map
 from h5burst._ext import fits as _ext
-from h5burst.runtime.threads import parallel_map
 from hdmea.geometry.noise_movie import NoiseMovie
 from hdmea.geometry.robust import Floats
 from hdmea.geometry.separable import SeparationLimits, blurred, held_mean, separate, without_baseline

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from h5burst.read.blocks import DatasetBlocks
+from h5burst import DatasetBlocks
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
 

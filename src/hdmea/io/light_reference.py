@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst.model.tree import BlockSource
+from h5burst import BlockSource
 
 BLOCK_SAMPLES = 1 << 18  # of a block that is worked on at once: stays in the processor's cache
 REDUCED_RATES = {"1khz": 1000.0, "10hz": 10.0}

@@ -22,11 +22,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from h5burst import BlockSource, parallel_map, read_ahead, simd, split_evenly, thread_count
 from h5burst._ext import eimage as _ext
-from h5burst.model.tree import BlockSource
-from h5burst.read.blocks import read_ahead
-from h5burst.runtime import simd
-from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 from hdmea.kernels import trains
 from hdmea.kernels.highpass import (
     Cascade,

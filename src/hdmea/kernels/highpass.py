@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from h5burst import parallel_map, simd, split_evenly, thread_count
 from h5burst._ext import eimage as _ext
-from h5burst.runtime import simd
-from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 
 SETTLED = 1e-7  # of its start-up that the backward pass may still show: far below the noise of single precision
 

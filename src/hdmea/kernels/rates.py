@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from h5burst import parallel_map, split_evenly, thread_count
 from h5burst._ext import rates as _ext
-from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 from hdmea.kernels.trains import checked_integers, checked_offsets
 
 _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doing it

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from h5burst import parallel_map, split_evenly, thread_count
 from h5burst._ext import sections as _ext
-from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 from hdmea.kernels.trains import as_int64, checked_integers, checked_offsets
 
 _INT64_MAX = np.iinfo(np.int64).max

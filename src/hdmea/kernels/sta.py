@@ -20,9 +20,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from h5burst import parallel_map, simd, split_evenly, thread_count
 from h5burst._ext import sta as _ext
-from h5burst.runtime import simd
-from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 from hdmea.kernels.trains import checked_integers, checked_offsets
 
 TILE_BYTES = 8 << 20  # of the movie at a time; packed it takes as much again

@@ -8,9 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from h5burst import store
-from h5burst.model.tree import Array, Group, Storage
-from h5burst.runtime.gc_pause import collection_paused
+from h5burst import Array, Group, Storage, collection_paused, read_tree, write_tree
 from hdmea.session import layout
 from hdmea.session.hdf5_store import open_recording_hdf5, require_not_open, root_attributes, source_files_text
 from hdmea.utils.clock import utc_now
@@ -50,7 +48,7 @@ def write(
 ) -> None:
     """The session as a new file. `OSError` names the path; the file that was there is then as it was."""
     tree = session_tree(session, saved_at, marks or {})
-    write_file = store.write_tree if marks else session.memory.write  # a checkpoint leaves the scratch file alone
+    write_file = write_tree if marks else session.memory.write  # a checkpoint leaves the scratch file alone
     try:
         if path.exists():
             require_not_open(path)
@@ -108,7 +106,7 @@ def read(path: Path, *, lazy: bool) -> PipelineSession:
     """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is no session."""
     try:
         open_recording_hdf5(path, "r").close()  # for its errors
-        tree = store.read_tree(path, lazy=lazy)
+        tree = read_tree(path, lazy=lazy)
         return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:
         raise

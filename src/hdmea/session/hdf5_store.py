@@ -13,8 +13,7 @@ from typing import Any
 
 import h5py
 
-from h5burst import store
-from h5burst.model.tree import escape_link, unescape
+from h5burst import escape_link, graft, open_file, unescape
 from hdmea import __version__
 from hdmea.session import layout
 from hdmea.session.interrupted import interrupted_steps, steps_in_progress
@@ -65,7 +64,7 @@ def create_recording_hdf5(
         logger.warning("Overwriting existing file: %s", path)
         path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = store.open_file(path, "w")
+    file = open_file(path, "w")
     for group in ("units", "stimulus", "metadata"):
         file.create_group(group)
     file.attrs.update(root_attributes(dataset_id, utc_now(), config_hash))
@@ -99,7 +98,7 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
     try:
-        file = store.open_file(path, "r" if mode == "r" else "r+")
+        file = open_file(path, "r" if mode == "r" else "r+")
     except OSError as error:
         raise _explained(error, path) from error
     for step in steps_in_progress(file):
@@ -183,7 +182,7 @@ def write_units(root: h5py.Group, units_data: Mapping[str, Mapping[str, Any]]) -
     """
     root.require_group("units")
     for unit_id, unit in units_data.items():
-        store.graft(root, ("units", unit_id), layout.unit_node(unit, unit_id))
+        graft(root, ("units", unit_id), layout.unit_node(unit, unit_id))
 
 
 def write_stimulus(
@@ -197,14 +196,14 @@ def write_stimulus(
     given = {"light_reference": light_reference, "frame_times": frame_times, "section_time": section_times}
     tree = layout.stimulus_node({name: value for name, value in given.items() if value is not None})
     for name, node in tree.children.items():
-        store.graft(root, ("stimulus", name), node)
+        graft(root, ("stimulus", name), node)
 
 
 def write_metadata(root: h5py.Group, metadata: Mapping[str, Any]) -> None:
     """Every field of `metadata`, replacing those that are there: dicts as groups, scalars and text of shape (1,)."""
     root.require_group("metadata")
     for name, node in layout.metadata_node(metadata).children.items():
-        store.graft(root, ("metadata", name), node)
+        graft(root, ("metadata", name), node)
 
 
 def write_feature_to_unit(
@@ -218,7 +217,7 @@ def write_feature_to_unit(
         raise KeyError(f"no unit {unit_id!r} in {root.file.filename}")
     feature = {"data": feature_data, "metadata": dict(metadata or {})}
     path = ("units", unit_id, "features", feature_name)
-    store.graft(root, path, layout.feature_node(feature, "/".join(path)))
+    graft(root, path, layout.feature_node(feature, "/".join(path)))
     set_feature_mark(root, unit_id)
     note_features(root, {feature_name})
 

@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from h5burst.model import values
-from h5burst.model.tree import Array, BlockSource, Group, Node
+from h5burst import Array, BlockSource, Group, Node, values
 from hdmea.utils.exceptions import ValidationError
 from hdmea.utils.lazy_dict import LazyDict
 

@@ -6,12 +6,20 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from h5burst import store
-from h5burst.memory.budget import memory_budget
-from h5burst.memory.scratch import Scratch, scratch_folder
-from h5burst.memory.spill import Keeper, resident_bytes, spilled_bytes
-from h5burst.model.tree import BlockSource, Group, Storage
-from h5burst.write.native import NotCovered
+from h5burst import (
+    BlockSource,
+    Group,
+    Keeper,
+    NotCovered,
+    Scratch,
+    Storage,
+    memory_budget,
+    resident_bytes,
+    scratch_folder,
+    spilled_bytes,
+    write_tree,
+    write_tree_into_scratch,
+)
 from hdmea.utils.names import recording_path
 
 if TYPE_CHECKING:
@@ -74,15 +82,15 @@ class SessionMemory:
         return self._keeper.scratch is not None
 
     def write(self, path: Path, tree: Group, *, storage: Storage | None, overwrite: bool) -> None:
-        """Write a tree as `store.write_tree` does; where it can, by making the scratch file the output."""
+        """Write a tree as `write_tree` does; where it can, by making the scratch file the output."""
         scratch = self._keeper.scratch
         if scratch is not None and storage is None and _can_become(scratch, path):
             try:
-                store.write_tree_into_scratch(path, tree, scratch, overwrite=overwrite)
+                write_tree_into_scratch(path, tree, scratch, overwrite=overwrite)
                 return
             except NotCovered:
                 pass  # only libhdf5 can write this tree
-        store.write_tree(path, tree, storage=storage, overwrite=overwrite)
+        write_tree(path, tree, storage=storage, overwrite=overwrite)
 
     def close(self) -> None:
         """Remove the scratch file."""

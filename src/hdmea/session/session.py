@@ -11,8 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst.memory.budget import memory_budget as parse_budget
-from h5burst.model.tree import BlockSource
+from h5burst import BlockSource
+from h5burst import memory_budget as parse_budget
 from hdmea.session.memory import SessionMemory
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import default_dataset_id, recording_path

@@ -8,10 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, Group, Node
-from h5burst.store import read_tree
-from h5burst.verify import Problem, verify_file
+from h5burst import Array, CorruptFileError, Group, Node, Problem, read_tree, verify_file
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.layout import STIMULUS_DTYPES, UNIT_ATTRIBUTES, UNIT_DTYPES
 

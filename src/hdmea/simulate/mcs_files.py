@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from h5burst.model.tree import BlockSource
+from h5burst import BlockSource
 from hdmea.simulate.chip import CHIP_SIDE
 
 ROOT_TYPE = "cabb6cdd-47e0-417a-8e04-5664cbbc449b"

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst.memory.budget import format_bytes
-from h5burst.model.tree import BlockSource
+from h5burst import BlockSource, format_bytes
 from hdmea.kernels import eimage
 
 FEATURE = "eimage_sta"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.model.tree import BlockSource
+from h5burst import BlockSource
 from hdmea.io.cmcr import CmcrRecording, open_recording
 from hdmea.io.cmtr import read_meta, read_units
 from hdmea.io.light_reference import frame_timestamps, light_reference

@@ -19,9 +19,7 @@ from typing import Any, Generic, TypeVar
 import h5py
 import numpy as np
 
-from h5burst import store
-from h5burst.model.tree import Array, Group, Node
-from h5burst.read.lazy import LazyArray
+from h5burst import Array, Group, LazyArray, Node, graft, read_tree
 from hdmea.session import file as session_file
 from hdmea.session import hdf5_store, layout
 from hdmea.session.interrupted import STEPS_IN_PROGRESS, steps_in_progress
@@ -128,7 +126,7 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
     with hdf5_store.prepared_edit(path) as open_now:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
-        session = session_file.session_from_tree(store.read_tree(path, lazy=lazy), path, lazy=lazy)
+        session = session_file.session_from_tree(read_tree(path, lazy=lazy), path, lazy=lazy)
         session.hdf5_path = path
         outcome = step(session)
         if outcome.changed:
@@ -169,7 +167,7 @@ def _write_changes(
     features = {path[3] for path in outcome.changed if _is_feature(path)}
     with open_now() as file, _reserved_space(file, _size_of(nodes)), _marked(file, name):
         for path, node in nodes:
-            store.graft(file, path, node)
+            graft(file, path, node)
             if _is_feature(path):
                 hdf5_store.set_feature_mark(file, path[1])
         hdf5_store.note_features(file, features)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst.runtime.gc_pause import collection_paused
+from h5burst import collection_paused
 from hdmea.io.stimulus_config import SectionKwargs, load_stimulus_configs
 from hdmea.kernels.sections import Trains
 from hdmea.kernels.trains import as_int64, end_to_end

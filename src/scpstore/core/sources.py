@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.model.tree import BlockSource
+from h5burst import BlockSource
 
 Matrix: TypeAlias = Any  # numpy array, scipy sparse matrix or array, or a source that is read block by block
 _BLOCK_BYTES = 1 << 23  # of rows that are read at once

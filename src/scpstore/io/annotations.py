@@ -17,8 +17,7 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from h5burst.model.tree import Array, UnsupportedValueError
-from h5burst.model.values import decode_value, encode_value
+from h5burst import Array, UnsupportedValueError, decode_value, encode_value
 from scpstore.core.extras import AssayExtras, Extras, RawValues
 from scpstore.core.sources import is_source
 from scpstore.io.exceptions import IOFormatError, IOWriteError

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from h5burst.model.tree import Array
-from h5burst.model.values import decode_value, encode_value
+from h5burst import Array, decode_value, encode_value
 from scpstore.io.dtypes import UnknownDtypeError, dtype_from_json, dtype_to_json
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.storage_dtypes import cast, from_storage, is_plain, storage_dtype, to_storage, units

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.arrays import csr
+from h5burst import csr
 from scpstore.io.csr import BLOCK_ENTRIES, CsrParts
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from h5burst import store
-from h5burst.model.tree import Storage, UnsupportedValueError
+from h5burst import Storage, UnsupportedValueError, write_tree
 from scpstore.io.exceptions import IOWriteError
 from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
 from scpstore.io.matrices import Target
@@ -72,7 +71,7 @@ def save_hdf5(
     try:
         tree = encode_container(container, selection, Target(storage, scratch_folder(target)))
         small = Storage(storage.codec, storage.level)  # for what is no matrix, where the writer deems it worth it
-        store.write_tree(target, tree, storage=small, overwrite=overwrite)
+        write_tree(target, tree, storage=small, overwrite=overwrite)
     except IOWriteError as error:
         raise IOWriteError(str(error), target) from error
     except UnsupportedValueError as error:

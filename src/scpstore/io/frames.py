@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from h5burst.model.tree import Array, Group, escape_link
+from h5burst import Array, Group, escape_link
 from scpstore.core.exceptions import ValidationError
 from scpstore.io.columns import decode_column, encode_column
 from scpstore.io.dtypes import UnknownDtypeError

@@ -8,9 +8,7 @@ from typing import Any
 
 import h5py
 
-from h5burst import store
-from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Group
+from h5burst import CorruptFileError, Group, read_tree
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.classes import OURS, Classes
@@ -70,7 +68,7 @@ def read_checked(path: Path, *, lazy: bool) -> Group:
     if not h5py.is_hdf5(path):
         raise _not_hdf5(path)
     try:
-        return store.read_tree(path, lazy=lazy)
+        return read_tree(path, lazy=lazy)
     except PermissionError:
         raise
     except CorruptFileError as error:

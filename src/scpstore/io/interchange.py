@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.runtime import durable
+from h5burst import durable
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError
 from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix

@@ -7,8 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.model.tree import Array, Group, Storage, UnsupportedValueError
-from h5burst.model.values import decode_value, encode_value, from_json, to_json
+from h5burst import Array, Group, Storage, UnsupportedValueError, decode_value, encode_value, from_json, to_json
 from scpstore.core.sources import is_source
 from scpstore.io.classes import OURS, Classes
 from scpstore.io.exceptions import IOFormatError, IOWriteError

@@ -26,9 +26,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from h5burst import __version__
-from h5burst.model.tree import Group
-from h5burst.model.values import decode_attributes, encode_attributes
+from h5burst import Group, __version__, decode_attributes, encode_attributes
 from scpstore.core.container import link_problem
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.extras import Extras

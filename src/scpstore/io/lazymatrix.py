@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, Group, Node, Storage
+from h5burst import Array, CorruptFileError, Group, Node, Storage
 from scpstore.core.exceptions import DimensionError
 from scpstore.core.matrix import MatrixMetadata, ScpMatrix
 from scpstore.core.sources import LazyRows, Matrix

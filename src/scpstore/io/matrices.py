@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst.model.tree import Array, Group, Storage
+from h5burst import Array, Group, Storage
 from scpstore.core.exceptions import MaskCodeError
 from scpstore.core.matrix import check_codes, stored_values
 from scpstore.core.sources import blocks, is_source, is_sparse_source

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.model.tree import Array, UnsupportedValueError
-from h5burst.model.values import decode_value, from_json, to_json
+from h5burst import Array, UnsupportedValueError, decode_value, from_json, to_json
 from scpstore.core.history import ProvenanceLog
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.stored import StoredGroup, object_array, texts_node

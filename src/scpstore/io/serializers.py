@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from h5burst import store
-from h5burst.model.tree import Array, Group, Node, UnsupportedValueError, escape_link, unescape
+from h5burst import Array, Group, Node, UnsupportedValueError, escape_link, graft, set_attributes, unescape
 from scpstore.core.history import ProvenanceLog
 from scpstore.core.sources import is_source, is_sparse_source
 from scpstore.io.csr_dense import dense_parts
@@ -92,10 +91,10 @@ def _graft(group: h5py.Group, made: StoredGroup) -> None:
     """Create what was made in `group`, its attributes, and its extras."""
     try:
         for name, node in made.plain.children.items():
-            store.graft(group, (name,), node)
-        store.set_attributes(group, (), made.plain.attrs)
+            graft(group, (name,), node)
+        set_attributes(group, (), made.plain.attrs)
         if made.extra.children or made.extra.attrs:
-            store.graft(group.file, (EXTRAS, *_path(group)), made.extra)
+            graft(group.file, (EXTRAS, *_path(group)), made.extra)
     except UnsupportedValueError as error:
         raise IOWriteError(f"Cannot be stored: {error}", group.file.filename) from error
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
-from h5burst.model.values import from_json, to_json
+from h5burst import from_json, to_json
 
 Dtype: TypeAlias = Any  # an instance of a polars dtype
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.model.tree import Array, Group, Node
-from h5burst.model.values import decode_attributes, decode_value, encode_value
+from h5burst import Array, Group, Node, decode_attributes, decode_value, encode_value
 from scpstore.io.exceptions import IOFormatError
 
 EXTRAS = "scptensor"  # the group at the root whose group P belongs to the group /P
