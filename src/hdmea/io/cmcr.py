@@ -53,7 +53,7 @@ class CmcrRecording:
     Attributes
     ----------
     acquisition_rate : float or None
-        Hz, by the streams' tick, else by the recording's duration; None where the file tells neither.
+        Hz, from the stream tick, else the duration; None if neither is stored.
     sample_count : int
         Samples of the analog channels; of the sensor where there are no channels.
     channels : dict of str to Channel

@@ -18,8 +18,8 @@ from hdmea.utils.exceptions import DataLoadError
 
 KIND = ".cmtr"
 SORTER = "Spike Sorter"
-UNKNOWN_PLACE = -1
-_PLACE_FIELDS = ("UnitID", "SensorID", "Row", "Column")
+UNKNOWN_ELECTRODE = -1
+_ELECTRODE_FIELDS = ("UnitID", "SensorID", "Row", "Column")
 _UNIT_NAME = re.compile(r"Unit \d+")
 _EXACT = 1 << 62  # products of integers below this cannot overflow int64
 
@@ -68,7 +68,7 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
         for number, group, info in _unit_groups(_sorter(file, path), tables, path):
             if number in units:
                 raise DataLoadError(f"{path}: two units have the number {number}", path)
-            units[number] = _place(info) | _spikes(group, tables, acquisition_rate, path)
+            units[number] = _electrode(info) | _spikes(group, tables, acquisition_rate, path)
         return {f"unit_{number:03d}": units[number] for number in sorted(units)}
 
 
@@ -125,15 +125,15 @@ def _is_unit(name: str, group: h5py.Group) -> bool:
     return _UNIT_NAME.fullmatch(name) is not None or mcs_format.plain(group.attrs.get("ID.Type")) == "SingleUnit"
 
 
-def _place(info: dict[str, Any]) -> dict[str, Any]:
+def _electrode(info: dict[str, Any]) -> dict[str, Any]:
     """Where a unit lies, and its quality measures."""
-    sensor = int(info.get("SensorID", UNKNOWN_PLACE))
-    row, column = mcs_format.row_and_column(sensor) if sensor > 0 else (UNKNOWN_PLACE, UNKNOWN_PLACE)
+    sensor = int(info.get("SensorID", UNKNOWN_ELECTRODE))
+    row, column = mcs_format.row_and_column(sensor) if sensor > 0 else (UNKNOWN_ELECTRODE, UNKNOWN_ELECTRODE)
     return {
         "row": int(info.get("Row", row)),
         "col": int(info.get("Column", column)),
         "global_id": sensor,
-        "unit_meta": {name: value for name, value in info.items() if name not in _PLACE_FIELDS},
+        "unit_meta": {name: value for name, value in info.items() if name not in _ELECTRODE_FIELDS},
     }
 
 

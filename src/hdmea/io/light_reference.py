@@ -38,9 +38,9 @@ def light_reference(
     reference: dict[str, Any] = {}
     for name, channel in channels.items():
         lengths = {label: samples_per_block(rate_hz, reduced_hz) for label, reduced_hz in REDUCED_RATES.items()}
-        elsewhere = stream(RawTrace(channel))
-        raw, means = reduced_traces(channel, list(lengths.values()), keep_raw=elsewhere is None)
-        reference[f"raw_{name}"] = raw if elsewhere is None else elsewhere
+        spilled = stream(RawTrace(channel))
+        raw, means = reduced_traces(channel, list(lengths.values()), keep_raw=spilled is None)
+        reference[f"raw_{name}"] = raw if spilled is None else spilled
         reference |= {f"{label}_{name}": trace for label, trace in zip(lengths, means, strict=True)}
     return reference
 

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.io.cmtr import UNKNOWN_ELECTRODE
 from hdmea.utils.exceptions import DataLoadError
 
-UNKNOWN_PLACE = -1
 _REQUIRED = ("spikes", "sCount")
 _READ_ERRORS = (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError)
 
@@ -72,7 +72,7 @@ def _places(file: h5py.File, count: int, path: Path) -> list[dict[str, Any]]:
     if len(names) != count:
         raise DataLoadError(f"{path}: {len(names)} names for {count} units", path)
     if "epos" not in file:
-        unknown = {"row": UNKNOWN_PLACE, "col": UNKNOWN_PLACE, "global_id": UNKNOWN_PLACE}
+        unknown = {"row": UNKNOWN_ELECTRODE, "col": UNKNOWN_ELECTRODE, "global_id": UNKNOWN_ELECTRODE}
         return [{**unknown, "unit_meta": {"name": name}, "features": {}} for name in names]
     positions = np.asarray(file["epos"][()], np.float64)
     if positions.shape != (2, count):

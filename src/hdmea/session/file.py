@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from h5burst import Array, Group, Storage, collection_paused, read_tree, write_tree
+from h5burst import Array, Group, Storage, collection_paused, read_tree
 from hdmea.session import layout
+from hdmea.session.data import SessionData, StoredSession
 from hdmea.session.hdf5_store import open_recording_hdf5, require_not_open, root_attributes, source_files_text
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash
 
-if TYPE_CHECKING:
-    from hdmea.session.session import PipelineSession
-
-LOAD_STEPS = frozenset({"load_recording", "load_recording_with_eimage_sta", "load_spikes"})
 _COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd")
-_OWN_GROUPS = ("units", "stimulus", "metadata", "pipeline")
 
 
 def storage(compression: str | None, compression_level: int) -> Storage | None:
@@ -38,17 +34,20 @@ def storage(compression: str | None, compression_level: int) -> Storage | None:
 
 
 def write(
-    session: PipelineSession,
+    session: SessionData,
     path: Path,
     *,
+    write_file: Callable[..., None],
     storage: Storage | None,
     overwrite: bool,
     saved_at: str,
     marks: Mapping[str, Any] | None = None,
 ) -> None:
-    """The session as a new file. `OSError` names the path; the file that was there is then as it was."""
+    """The session as a new file. `OSError` names the path; the file that was there is then as it was.
+
+    write_file: writes a tree as `write_tree` does. marks: a checkpoint's attributes.
+    """
     tree = session_tree(session, saved_at, marks or {})
-    write_file = write_tree if marks else session.memory.write  # a checkpoint leaves the scratch file alone
     try:
         if path.exists():
             require_not_open(path)
@@ -60,7 +59,7 @@ def write(
 
 
 @collection_paused()
-def session_tree(session: PipelineSession, saved_at: str, marks: Mapping[str, Any]) -> Group:
+def session_tree(session: SessionData, saved_at: str, marks: Mapping[str, Any]) -> Group:
     """The whole file as a tree; `marks` are a checkpoint's attributes."""
     stage1 = stage1_completed(session)
     attrs = root_attributes(session.dataset_id, session.created_at, session.params_hash or params_hash(None))
@@ -78,7 +77,7 @@ def session_tree(session: PipelineSession, saved_at: str, marks: Mapping[str, An
     return Group({**session.extra_nodes, **children}, attrs)
 
 
-def _pipeline_node(session: PipelineSession, stage1: bool, info_attrs: Mapping[str, Any]) -> Group:
+def _pipeline_node(session: SessionData, stage1: bool, info_attrs: Mapping[str, Any]) -> Group:
     attrs: dict[str, Any] = {"stage1_completed": stage1}
     if stage1:
         attrs["stage1_timestamp"] = session.stage1_timestamp or utc_now()
@@ -86,7 +85,7 @@ def _pipeline_node(session: PipelineSession, stage1: bool, info_attrs: Mapping[s
     return Group({"session_info": info}, attrs)
 
 
-def checkpoint_marks(session: PipelineSession) -> dict[str, Any]:
+def checkpoint_marks(session: SessionData) -> dict[str, Any]:
     """The attributes that mark the file a session came from as a checkpoint; none for any other file."""
     if not session.is_checkpoint_file:
         return {}
@@ -94,18 +93,18 @@ def checkpoint_marks(session: PipelineSession) -> dict[str, Any]:
     return {"is_checkpoint": True, **name}
 
 
-def stage1_completed(session: PipelineSession) -> bool:
-    """Whether the recording is loaded: its units are there, or a step says that it has none."""
-    return bool(session.units) or bool(LOAD_STEPS & session.completed_steps)
+def stage1_completed(session: SessionData) -> bool:
+    """Whether a recording is loaded: its units are there, or its rate is, where it has no units."""
+    return bool(session.units) or session.metadata.get("acquisition_rate") is not None
 
 
 # ---------------------------------------------------------------- read
 
 
-def read(path: Path, *, lazy: bool) -> PipelineSession:
+def read(path: Path, *, lazy: bool) -> StoredSession:
     """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is no session."""
     try:
-        open_recording_hdf5(path, "r").close()  # for its errors
+        open_recording_hdf5(path, "r").close()  # raises the contract's open errors
         tree = read_tree(path, lazy=lazy)
         return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:
@@ -117,23 +116,21 @@ def read(path: Path, *, lazy: bool) -> PipelineSession:
 
 
 @collection_paused()
-def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> PipelineSession:
+def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> StoredSession:
     """The session that a file's tree holds, not bound to the file; lazy: its dicts are made when they are used."""
-    from hdmea.session.session import PipelineSession
-
     units = tree.children.get("units")
     if "dataset_id" not in tree.attrs or not isinstance(units, Group):
         raise CheckpointError(f"{path} is no session: it lacks the attribute dataset_id or the group /units", path)
-    session = PipelineSession(
+    session = StoredSession(
         dataset_id=str(tree.attrs["dataset_id"]),
         units=layout.units_from_node(units, lazy=lazy),
-        stimulus=layout.made(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy),
-        metadata=layout.made(partial(layout.metadata_from_node, _group(tree, "metadata")), lazy),
+        stimulus=layout.deferred_dict(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy),
+        metadata=layout.deferred_dict(partial(layout.metadata_from_node, _group(tree, "metadata")), lazy),
         source_files=_source_files(tree.attrs.get("source_files")),
         created_at=tree.attrs.get("created_at"),
         params_hash=tree.attrs.get("stage1_params_hash"),
     )
-    session.extra_nodes = {name: node for name, node in tree.children.items() if name not in _OWN_GROUPS}
+    session.extra_nodes = {name: node for name, node in tree.children.items() if name not in layout.GROUPS}
     _read_pipeline(session, _group(tree, "pipeline"), tree.attrs)
     return session
 
@@ -151,7 +148,7 @@ def _source_files(text: Any) -> dict[str, Path | None]:
     return {name: None if value is None else Path(value) for name, value in paths.items()}
 
 
-def _read_pipeline(session: PipelineSession, pipeline: Group, root_attrs: Mapping[str, Any]) -> None:
+def _read_pipeline(session: StoredSession, pipeline: Group, root_attrs: Mapping[str, Any]) -> None:
     info = _group(pipeline, "session_info")
     session.stage1_timestamp = pipeline.attrs.get("stage1_timestamp")
     session.completed_steps = set(layout.texts_from_node(info.children.get("completed_steps", Array(None))))

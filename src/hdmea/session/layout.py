@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
@@ -15,6 +16,19 @@ from hdmea.utils.exceptions import ValidationError
 from hdmea.utils.lazy_dict import LazyDict
 
 SessionPath: TypeAlias = tuple[str, ...]
+
+LAYOUT_VERSION = 2  # root attribute `hdmea_layout_version`; files of the first version have none
+GROUPS = ("units", "stimulus", "metadata", "pipeline")
+UNIT_ID = re.compile(r"unit_\d{3,}")
+ROOT_ATTRIBUTES = (
+    "dataset_id",
+    "hdmea_pipeline_version",
+    "created_at",
+    "updated_at",
+    "stage1_completed",
+    "stage1_params_hash",
+    "features_extracted",
+)
 
 UNIT_DTYPES = {"spike_times": np.uint64, "waveform": np.float32, "firing_rate_10hz": np.float32}
 UNIT_ATTRIBUTES = ("row", "col", "global_id")
@@ -142,12 +156,12 @@ def _unit_field_node(field: str, value: Any, path: str) -> Node:
 def units_from_node(node: Group, *, lazy: bool = False) -> dict[str, dict[str, Any]]:
     def make() -> dict[str, dict[str, Any]]:
         units = {name: unit for name, unit in node.children.items() if isinstance(unit, Group)}
-        return {name: made(partial(unit_from_node, unit, lazy=lazy), lazy) for name, unit in units.items()}
+        return {name: deferred_dict(partial(unit_from_node, unit, lazy=lazy), lazy) for name, unit in units.items()}
 
-    return made(make, lazy)
+    return deferred_dict(make, lazy)
 
 
-def made(make: Callable[[], dict[Any, Any]], lazy: bool) -> dict[Any, Any]:
+def deferred_dict(make: Callable[[], dict[Any, Any]], lazy: bool) -> dict[Any, Any]:
     """A dict, made now or when it is first used."""
     return LazyDict(make) if lazy else make()
 
@@ -157,9 +171,9 @@ def unit_from_node(node: Group, *, lazy: bool = False) -> dict[str, Any]:
     for field, child in node.children.items():
         if field == "features" and isinstance(child, Group):
             if child.children or ABSENT not in child.attrs:
-                unit[field] = made(partial(_each, child, feature_from_node), lazy)
+                unit[field] = deferred_dict(partial(_each, child, feature_from_node), lazy)
         elif field == "spike_times_sectioned" and isinstance(child, Group):
-            unit[field] = made(partial(_each, child, partial(section_from_node, lazy=lazy)), lazy)
+            unit[field] = deferred_dict(partial(_each, child, partial(section_from_node, lazy=lazy)), lazy)
         else:
             unit[field] = _value_at(child, field in UNIT_DTYPES)
     return unit
@@ -209,7 +223,7 @@ def section_from_node(node: Node, *, lazy: bool = False) -> Any:
     section = values.decode_attributes({name: value for name, value in node.attrs.items() if name != "n_trials"})
     for field, child in node.children.items():
         if field == "trials_spike_times" and isinstance(child, Group):
-            section[field] = made(partial(_trials, child), lazy)
+            section[field] = deferred_dict(partial(_trials, child), lazy)
         else:
             section[field] = _value_at(child, field in SECTION_DTYPES)
     return section

@@ -1,10 +1,10 @@
-"""A session within its memory budget: when arrays move to the scratch file, and what becomes of that at a save."""
+"""A session within its memory budget: when arrays move to the scratch file, and how a save promotes that file."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from h5burst import (
     BlockSource,
@@ -20,25 +20,24 @@ from h5burst import (
     write_tree,
     write_tree_into_scratch,
 )
-from hdmea.utils.names import recording_path
+from hdmea.session.data import SessionData
 
-if TYPE_CHECKING:
-    from hdmea.session.session import PipelineSession
-
-MOST_DEAD_SHARE = 0.1  # of a scratch file that becomes the output: what nobody needs any more
+MAX_UNUSED_FRACTION = 0.1  # of a scratch file that becomes the output
 
 
 class SessionMemory:
     """Keeps one session's arrays within its budget.
 
-    budget: bytes or text with a unit; None: `H5BURST_MEMORY_BUDGET`, else most of what the process may use. Raises
-    ValueError for a budget smaller than one block.
+    budget: bytes or text with a unit; None: `H5BURST_MEMORY_BUDGET`, else most of what the process may use.
+    output_path: where the session will probably be saved; the scratch file lies beside it. Raises ValueError for a
+    budget smaller than one block.
     """
 
-    def __init__(self, budget: int | str | None, session: PipelineSession) -> None:
+    def __init__(self, budget: int | str | None, output_path: Path) -> None:
         self.is_explicit = budget is not None or bool(os.environ.get("H5BURST_MEMORY_BUDGET", "").strip())
-        path = recording_path(session.output_dir, session.dataset_id)
-        self._keeper = Keeper(memory_budget(budget), lambda: Scratch(scratch_folder(path.parent), path.stem))
+        self._keeper = Keeper(
+            memory_budget(budget), lambda: Scratch(scratch_folder(output_path.parent), output_path.stem)
+        )
 
     @property
     def budget(self) -> int:
@@ -55,7 +54,7 @@ class SessionMemory:
         """A stream of blocks in the scratch file; None when it fits into memory beside `loaded`."""
         return self._keeper.stream(source, loaded)
 
-    def take(self, source: BlockSource, session: PipelineSession) -> Any:
+    def take(self, source: BlockSource, session: SessionData) -> Any:
         """A stream of blocks as an array: in memory when it fits there beside the session's, else in the scratch file."""
         stored = self._keeper.stream(source, _values(session))
         return source.read(0, source.shape[0]) if stored is None else stored
@@ -66,15 +65,15 @@ class SessionMemory:
         if _process_bytes() > self.budget - beside:
             self._keeper.enforce(*values, beside=beside)
 
-    def enforce_session(self, session: PipelineSession) -> None:
+    def enforce_session(self, session: SessionData) -> None:
         self.enforce(*_values(session))
 
     @staticmethod
-    def resident_bytes(session: PipelineSession) -> int:
+    def resident_bytes(session: SessionData) -> int:
         return resident_bytes(_values(session))
 
     @staticmethod
-    def spilled_bytes(session: PipelineSession) -> int:
+    def spilled_bytes(session: SessionData) -> int:
         return spilled_bytes(_values(session))
 
     @property
@@ -97,7 +96,7 @@ class SessionMemory:
         self._keeper.close()
 
 
-def _values(session: PipelineSession) -> tuple[Any, ...]:
+def _values(session: SessionData) -> tuple[Any, ...]:
     return session.units, session.metadata, session.stimulus
 
 
@@ -106,7 +105,7 @@ def _can_become(scratch: Scratch, path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not scratch.path.exists() or scratch.path.stat().st_dev != path.parent.stat().st_dev:
         return False
-    return scratch.live >= (1 - MOST_DEAD_SHARE) * scratch.size
+    return scratch.live >= (1 - MAX_UNUSED_FRACTION) * scratch.size
 
 
 def _process_bytes() -> float:

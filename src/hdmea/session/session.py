@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst import BlockSource
-from h5burst import memory_budget as parse_budget
+from h5burst import BlockSource, write_tree
+from h5burst import memory_budget as resolve_budget
+from hdmea.session import file as session_file
+from hdmea.session.data import StoredSession
+from hdmea.session.layout import LAYOUT_VERSION, UNIT_ID
 from hdmea.session.memory import SessionMemory
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import default_dataset_id, recording_path
 
 logger = logging.getLogger(__name__)
 
-_UNIT_ID = re.compile(r"unit_\d{3,}")
 GIGABYTE = 1e9
 
 
@@ -57,7 +58,7 @@ class PipelineSession:
     created_at: str | None = field(default_factory=utc_now)
     saved_at: str | None = None
     memory_budget: int | str | None = field(default=None, repr=False)
-    # What the file says besides: kept, so that saving again loses nothing.
+    # Round-tripped file fields: kept, so that saving again loses nothing.
     params_hash: str | None = field(default=None, repr=False)
     stage1_timestamp: str | None = field(default=None, repr=False)
     checkpoint_name: str | None = field(default=None, init=False, repr=False)
@@ -65,6 +66,7 @@ class PipelineSession:
     extra_nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     file_stamp: tuple[int, int] | None = field(default=None, init=False, repr=False)
     is_lazy: bool = field(default=False, init=False, repr=False)
+    layout_version: int = field(default=LAYOUT_VERSION, init=False, repr=False)
     memory: SessionMemory = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +74,10 @@ class PipelineSession:
             raise ValueError("dataset_id must be text that is not blank")
         self.output_dir = Path(self.output_dir)
         self.hdf5_path = None if self.hdf5_path is None else Path(self.hdf5_path)
-        self.memory = SessionMemory(self.memory_budget, self)
+        self.memory = self._new_memory()
+
+    def _new_memory(self) -> SessionMemory:
+        return SessionMemory(self.memory_budget, recording_path(self.output_dir, self.dataset_id))
 
     def __enter__(self) -> PipelineSession:
         return self
@@ -126,7 +131,7 @@ class PipelineSession:
     def add_units(self, units_data: Mapping[str, Mapping[str, Any]]) -> None:
         """Merge data into units, field by field. Raises `ValueError` for an ID that is not `unit_` and 3+ digits."""
         for unit_id in units_data:
-            if not isinstance(unit_id, str) or not _UNIT_ID.fullmatch(unit_id):
+            if not isinstance(unit_id, str) or not UNIT_ID.fullmatch(unit_id):
                 raise ValueError(f"unit IDs are 'unit_' and at least three digits, not {unit_id!r}")
         for unit_id, data in units_data.items():
             self.units.setdefault(unit_id, {}).update(data)
@@ -196,14 +201,18 @@ class PipelineSession:
 
         Raises `OSError` with the path when writing fails; the session and any file that was there stay as they were.
         """
-        from hdmea.session import file as session_file
-
         path = self._default_path() if output_path is None else Path(output_path)
         saved_at, had_scratch = utc_now(), self.memory.has_scratch
         storage = session_file.storage(compression, compression_level)
         session_file.write(
-            self, path, storage=storage, overwrite=self._may_overwrite(path, overwrite), saved_at=saved_at
+            self,
+            path,
+            write_file=self.memory.write,
+            storage=storage,
+            overwrite=self._may_overwrite(path, overwrite),
+            saved_at=saved_at,
         )
+        self.layout_version = LAYOUT_VERSION
         self.hdf5_path, self.saved_at = path, saved_at
         self.is_checkpoint_file, self.checkpoint_name = False, None
         # What lay in the scratch file is read from the saved one from now on.
@@ -236,8 +245,6 @@ class PipelineSession:
         if self.hdf5_path is None:
             return
         if self.is_lazy:  # what was to be read from the file as it was before must be looked for anew
-            from hdmea.session import file as session_file
-
             fresh = session_file.read(self.hdf5_path, lazy=True)
             self.units, self.metadata, self.stimulus = fresh.units, fresh.metadata, fresh.stimulus
             self.extra_nodes = fresh.extra_nodes
@@ -256,8 +263,6 @@ class PipelineSession:
 
         Raises `FileExistsError` for an existing file with `overwrite=False`, `OSError` when writing fails.
         """
-        from hdmea.session import file as session_file
-
         path = Path(checkpoint_path)
         storage = session_file.storage(compression, compression_level)
         if path.exists():
@@ -267,7 +272,15 @@ class PipelineSession:
         marks: dict[str, Any] = {"is_checkpoint": True}
         if checkpoint_name is not None:
             marks["checkpoint_name"] = checkpoint_name
-        session_file.write(self, path, storage=storage, overwrite=overwrite, saved_at=utc_now(), marks=marks)
+        session_file.write(
+            self,
+            path,
+            write_file=write_tree,  # a checkpoint leaves the scratch file alone
+            storage=storage,
+            overwrite=overwrite,
+            saved_at=utc_now(),
+            marks=marks,
+        )
         return path
 
     def ensure_saved(self, default_path: str | Path | None = None) -> Path:
@@ -288,17 +301,22 @@ class PipelineSession:
 
         Raises `FileNotFoundError`, and `CheckpointError` (a `ValueError`) for a file that is no session.
         """
-        from hdmea.session import file as session_file
-
         path = Path(checkpoint_path)
-        budget = parse_budget(memory_budget)
+        budget = resolve_budget(memory_budget)
         lazy = lazy or (path.exists() and path.stat().st_size > budget)
-        session = session_file.read(path, lazy=lazy)
-        session.memory_budget = memory_budget
-        session.memory = SessionMemory(memory_budget, session)
-        session.hdf5_path = path
+        session = cls.from_stored(session_file.read(path, lazy=lazy), path, memory_budget=memory_budget)
         session.note_saved()
-        session.is_lazy = lazy
+        session.is_lazy = lazy  # only now: what was just read need not be read anew
+        return session
+
+    @classmethod
+    def from_stored(
+        cls, stored: StoredSession, hdf5_path: Path | None = None, *, memory_budget: int | str | None = None
+    ) -> PipelineSession:
+        """The session with the content that was read from a file."""
+        session = cls(stored.dataset_id, memory_budget=memory_budget, hdf5_path=hdf5_path)
+        for item in fields(stored):
+            setattr(session, item.name, getattr(stored, item.name))
         return session
 
 

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from h5burst import Array, CorruptFileError, Group, Node, Problem, read_tree, verify_file
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
-from hdmea.session.layout import STIMULUS_DTYPES, UNIT_ATTRIBUTES, UNIT_DTYPES
-
-ROOT_ATTRIBUTES = (
-    "dataset_id",
-    "hdmea_pipeline_version",
-    "created_at",
-    "updated_at",
-    "stage1_completed",
-    "stage1_params_hash",
-    "features_extracted",
+from hdmea.session.layout import (
+    GROUPS,
+    ROOT_ATTRIBUTES,
+    SECTION_DTYPES,
+    STIMULUS_DTYPES,
+    UNIT_ATTRIBUTES,
+    UNIT_DTYPES,
+    UNIT_ID,
 )
-GROUPS = ("units", "stimulus", "metadata", "pipeline")
+
 SESSION_INFO = ("completed_steps", "warnings")
-SECTION_DTYPES = {"full_spike_times": "int64", "trials_start_end": "int64"}
-_UNIT = re.compile(r"unit_\d{3,}")
 
 
 def check_recording(path: str | Path) -> list[Problem]:
@@ -84,7 +81,7 @@ def _members(group: Group, name: str) -> Mapping[str, Node]:
 
 
 def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
-    if not _UNIT.fullmatch(unit_id):
+    if not UNIT_ID.fullmatch(unit_id):
         yield Problem(place, "is not named unit_ and at least three digits")
     if not isinstance(unit, Group):
         yield Problem(place, "is no group")
@@ -94,7 +91,7 @@ def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
             yield Problem(place, f"lacks the attribute {name}")
     for name, dtype in UNIT_DTYPES.items():
         if name in unit.children:
-            yield from _check_array(f"{place}/{name}", unit.children[name], str(dtype.__name__))
+            yield from _check_array(f"{place}/{name}", unit.children[name], np.dtype(dtype).name)
     spikes = unit.children.get("spike_times")
     if spikes is None:
         yield Problem(place, "lacks spike_times")
@@ -115,7 +112,7 @@ def _check_section(place: str, section: Any) -> Iterator[Problem]:
         return
     for name, dtype in SECTION_DTYPES.items():
         if name in section.children:
-            yield from _check_array(f"{place}/{name}", section.children[name], dtype)
+            yield from _check_array(f"{place}/{name}", section.children[name], np.dtype(dtype).name)
         else:
             yield Problem(place, f"lacks {name}")
     if section.attrs.get("n_trials") != len(trials.children):
@@ -135,7 +132,7 @@ def _check_stimulus(stimulus: Group) -> Iterator[Problem]:
             yield Problem(f"/stimulus/{kind}", "is no group")
             continue
         for name, node in group.children.items():
-            yield from _check_array(f"/stimulus/{kind}/{name}", node, str(dtype.__name__))
+            yield from _check_array(f"/stimulus/{kind}/{name}", node, np.dtype(dtype).name)
             data = getattr(node, "data", None)
             if kind == "section_time" and data is not None and (len(data.shape) != 2 or data.shape[1] != 2):
                 yield Problem(f"/stimulus/{kind}/{name}", f"has shape {data.shape}, not (n, 2)")

@@ -126,8 +126,8 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
     with hdf5_store.prepared_edit(path) as open_now:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
-        session = session_file.session_from_tree(read_tree(path, lazy=lazy), path, lazy=lazy)
-        session.hdf5_path = path
+        stored = session_file.session_from_tree(read_tree(path, lazy=lazy), path, lazy=lazy)
+        session = PipelineSession.from_stored(stored, path)
         outcome = step(session)
         if outcome.changed:
             _note(name, outcome, session)

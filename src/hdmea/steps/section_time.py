@@ -180,7 +180,7 @@ def _check_numbers(repeats: int, *frames: int) -> None:
 
 
 def _playlist_sections(recording: PipelineSession) -> list[str]:
-    """The sections that are there and are no regular windows."""
+    """Existing playlist sections."""
     windows = recording.metadata.get(WINDOWS) or {}
     return [movie for movie in recording.stimulus.get("section_time") or {} if movie not in windows]
 

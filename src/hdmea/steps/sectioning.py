@@ -53,7 +53,7 @@ class SectionResult:
 
 
 @dataclass(frozen=True)
-class Trials:
+class TrialWindows:
     """The trials of one movie: first and last sample of each (n, 2), and how often its config repeats them."""
 
     start_end: Samples
@@ -143,19 +143,23 @@ def _is_done(recording: PipelineSession, movie: str) -> bool:
 # ---------------------------------------------------------------- when the trials were
 
 
-def trials_of(recording: PipelineSession, movies: Sequence[str], config_dir: str | Path | None) -> dict[str, Trials]:
+def trials_of(
+    recording: PipelineSession, movies: Sequence[str], config_dir: str | Path | None
+) -> dict[str, TrialWindows]:
     """When each movie's trials were. Raises `ValueError` that lists every config that is missing or invalid."""
     sections = recording.stimulus["section_time"]
     windows = recording.metadata.get(WINDOWS) or {}
     configs = load_stimulus_configs([movie for movie in movies if movie not in windows], config_dir)
-    trials: dict[str, Trials] = {}
+    trials: dict[str, TrialWindows] = {}
     for movie in movies:
         rows = np.asarray(sections[movie]).astype(np.int64).reshape(-1, 2)
         if movie in configs:
             kwargs = configs[movie].section
-            trials[movie] = Trials(_trial_samples(rows, kwargs, frame_timestamps_of(recording, STEP)), kwargs.repeat)
+            trials[movie] = TrialWindows(
+                _trial_samples(rows, kwargs, frame_timestamps_of(recording, STEP)), kwargs.repeat
+            )
         else:
-            trials[movie] = Trials(rows, 1)
+            trials[movie] = TrialWindows(rows, 1)
     return trials
 
 
@@ -186,7 +190,7 @@ def _spike_trains(recording: PipelineSession, outcome: Outcome[SectionResult]) -
 @collection_paused()
 def _cut(
     recording: PipelineSession,
-    trials: Mapping[str, Trials],
+    trials: Mapping[str, TrialWindows],
     margins: tuple[tuple[float, float], int, int],
     outcome: Outcome[SectionResult],
 ) -> None:
