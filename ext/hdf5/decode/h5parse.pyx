@@ -1,4 +1,4 @@
-# ext/h5parse.pyx — trees straight from the metadata of an HDF5 file: object headers, links, attributes, small data.
+# ext/hdf5/decode/h5parse.pyx — trees straight from the metadata of an HDF5 file: object headers, links, attributes, small data.
 #
 # Everything here works on bytes that were checked to lie inside the file, and every structure that carries a checksum
 # is checked before it is believed. What is rare (dense storage, chunk indices, old groups, odd datatypes) is asked of
@@ -16,9 +16,17 @@ from libc.stddef cimport size_t
 from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
-from h5burst.model.tree import Array, Group, unescape
-
 cnp.import_array()
+
+# The tree that is made of a file: classes of its nodes, and what turns a stored name into a logical one.
+cdef object Array = None, Group = None, unescape = None
+
+
+def set_model(array, group, unescape_name) -> None:
+    """Say what trees are made of. array, group: called with data or children, and attributes."""
+    global Array, Group, unescape
+    Array, Group, unescape = array, group, unescape_name
+
 
 
 class Damage(Exception):

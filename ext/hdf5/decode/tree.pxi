@@ -111,7 +111,7 @@ cdef class Parser:
 
     # ------------------------------------------------------------ trees
 
-    def load(self, address) -> Group:
+    def load(self, address):
         """The tree below a group, large arrays still unread: `run_reads` fills those."""
         cdef list frames = [], links
         cdef Frame frame

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered
+from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered, set_model
 from h5burst.format import datatype, dense, symbol_table
 from h5burst.format.superblock import read_superblock
 from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Group, Node, escape_link
+from h5burst.model.tree import Array, Group, Node, escape_link, unescape
 from h5burst.read import fallback
 from h5burst.read.elements import Elements
 from h5burst.read.fallback import InUseError
@@ -27,6 +27,8 @@ _EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of 
 _LAZY_BLOCK = 1 << 15
 _BLOCKS = 32
 _FILES_DEEP = 16  # external links one after another
+
+set_model(Array, Group, unescape)
 
 Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
 

@@ -1,0 +1,131 @@
+"""The layers and rooms of docs/architecture.md, read from the source: an import only ever points down."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+
+# Lower rooms first. A room imports from those before it, and from itself.
+ENGINE = ("_ext", "runtime", "model", "codecs", "arrays", "format", "read", "memory", "write", "store", "verify")
+HDMEA = ("utils", "kernels", "geometry", "session", "io", "features", "steps", "simulate", "batch")
+SCPSTORE = ("core", "io")
+ROOMS = {"h5burst": ENGINE, "hdmea": HDMEA, "scpstore": SCPSTORE}
+DOMAINS = ("hdmea", "scpstore", "scptensor")
+# Modules that exist for the paths by which scripts import; they hold nothing of their own.
+# Both go when edits are transactions.
+PENDING = {"hdmea.session.interrupted -> h5burst.format.superblock", "h5batch.pyx"}
+RE_EXPORTS = {"hdmea.pipeline", "hdmea.io", "hdmea.features"}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        found[".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")] = path
+    return found
+
+
+def is_re_export(name: str) -> bool:
+    """Whether a module only gives another one's names, or the other one itself, under a path of the contract."""
+    return name in RE_EXPORTS or "sys.modules[__name__] =" in modules()[name].read_text(encoding="utf-8")
+
+
+def imports_of(name: str) -> Iterator[str]:
+    """Modules of this project that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in (*ROOMS, "scptensor"))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import"
+            if node.module and node.module.split(".")[0] in (*ROOMS, "scptensor"):
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    yield full if full in modules() or node.module == "h5burst._ext" else node.module
+
+
+def room_of(name: str) -> str | None:
+    """The room of a module; None for what lies above all rooms, such as commands."""
+    top, *rest = name.split(".")
+    return rest[0] if rest and rest[0] in ROOMS.get(top, ()) else None
+
+
+def test_the_rooms_are_there() -> None:
+    for top, rooms in ROOMS.items():
+        for room in rooms:
+            assert (SOURCE / top / room).is_dir() or (SOURCE / top / f"{room}.py").is_file(), f"{top}.{room}"
+
+
+@pytest.mark.parametrize("top", ROOMS)
+def test_imports_between_rooms_point_down(top: str) -> None:
+    order, wrong = ROOMS[top], []
+    for name in modules():
+        room = room_of(name)
+        if not name.startswith(f"{top}.") or room is None or is_re_export(name):
+            continue
+        for target in imports_of(name):
+            other = room_of(target)
+            if target.split(".")[0] == top and other is not None and order.index(other) > order.index(room):
+                wrong.append(f"{name} -> {target}")
+    assert not wrong
+
+
+def test_the_engine_knows_no_domain() -> None:
+    engine = [name for name in modules() if name.split(".")[0] == "h5burst"]
+    assert [n for n in engine if any(target.split(".")[0] in DOMAINS for target in imports_of(n))] == []
+
+
+def test_domains_do_not_know_each_other() -> None:
+    assert [n for n in modules() if n.startswith("hdmea") and any("scp" in t for t in imports_of(n))] == []
+    assert [n for n in modules() if n.startswith("scp") and any("hdmea" in t for t in imports_of(n))] == []
+
+
+def test_domains_use_what_the_engine_exports() -> None:
+    """Kernels that are a domain's own have their compiled part beside the engine's."""
+    allowed = ("h5burst", "h5burst.console", "h5burst.codecs", "h5burst.anndata")
+    wrong = [
+        f"{name} -> {target}"
+        for name in modules()
+        if name.split(".")[0] in DOMAINS
+        for target in imports_of(name)
+        if target.startswith("h5burst") and target not in allowed and not target.startswith("h5burst._ext")
+    ]
+    assert set(wrong) - PENDING == set()
+
+
+def test_compiled_modules_import_nothing_of_ours() -> None:
+    pattern = re.compile(r"^\s*(?:from|import|cimport)\s+((?:h5burst|hdmea|scpstore|scptensor)\S*)", re.M)
+    sources = [*(ROOT / "ext").rglob("*.pyx"), *(ROOT / "ext").rglob("*.pxi")]
+    wrong = {source.name: found for source in sources if (found := pattern.findall(source.read_text(encoding="utf-8")))}
+    assert sources
+    assert set(wrong) - PENDING == set()
+
+
+def test_files_do_not_import_in_circles() -> None:
+    graph = {
+        name: {target for target in imports_of(name) if target in modules()} - {name}
+        for name in modules()
+        if not is_re_export(name) and name != "h5burst"
+    }
+    while removable := [name for name, targets in graph.items() if not targets & set(graph)]:
+        for name in removable:
+            del graph[name]
+    assert sorted(graph) == []
+
+
+def test_the_engine_exports_each_name_once_and_with_its_type() -> None:
+    tree = ast.parse(modules()["h5burst"].read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = sorted(a.asname or a.name for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names)
+    import h5burst
+
+    assert typed == h5burst.__all__
+    for name in typed:
+        getattr(h5burst, name)
