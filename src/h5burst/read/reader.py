@@ -139,7 +139,7 @@ class Reader:
     def load(self, address: int | None = None) -> Group:
         """The tree below a group (the root if None), all arrays read."""
         with self.naming_damage():
-            tree = self.parser.load(self.root if address is None else address)
+            tree: Group = self.parser.load(self.root if address is None else address)
             self._finish_reads()
         return tree
 
@@ -253,7 +253,7 @@ class Reader:
             address = self.follow(b"/" + path, self.root)
             if not isinstance(address, int):
                 return address
-            node = self.parser.node(address)
+            node: Node | None = self.parser.node(address)
             if isinstance(node, Group) and self.shared.makers is None:
                 return self.load(address)
             self._finish_reads()
