@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hdmea.io.cmtr import UNKNOWN_ELECTRODE
 from hdmea.utils.exceptions import DataLoadError
 
+ON_GRID = 0.01  # of a pitch: positions this close to an electrode are on it
 _REQUIRED = ("spikes", "sCount")
 _READ_ERRORS = (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError)
 
@@ -24,8 +25,9 @@ def read_spikes(path: Path, acquisition_rate: float) -> tuple[dict[str, dict[str
     `epos` (2, units) positions in µm, `array`, `meta/…`, `summary/duration`.
 
     Each unit has `spike_times` (uint64, round(seconds × rate), sorted), an empty `waveform`, and its place: `col` and
-    `row` count electrodes from 1 along the first and second axis of `epos`, `global_id` counts them column by column;
-    -1 where the file does not tell. `unit_meta` keeps `name`, `x_um` and `y_um` as they are in the file.
+    `row` count electrodes from 1 along the first and second axis of `epos`, `global_id` counts them column by column.
+    The place is told where the array's name gives the grid (columns x rows, pitch in µm, as in `APS_64x64_42um`) and
+    all positions fall on it; else it is -1. `unit_meta` keeps `name`, `x_um` and `y_um` as they are in the file.
 
     Raises `FileNotFoundError`, and `DataLoadError` for another content.
     """
@@ -43,57 +45,114 @@ def read_spikes(path: Path, acquisition_rate: float) -> tuple[dict[str, dict[str
 def _read(file: h5py.File, path: Path, rate: float) -> tuple[dict[str, dict[str, Any]], float, dict[str, Any]]:
     if missing := [name for name in _REQUIRED if name not in file]:
         raise DataLoadError(f"{path} is no spike file: it lacks {' and '.join(missing)}", path)
-    seconds = np.asarray(file["spikes"][()], np.float64).ravel()
-    counts = np.asarray(file["sCount"][()]).ravel().astype(np.int64)
-    if (counts.size and counts.min() < 0) or counts.sum() != seconds.size:
-        raise DataLoadError(f"{path}: sCount adds up to {counts.sum()} spikes, but there are {seconds.size}", path)
-    if seconds.size and not (np.isfinite(seconds).all() and seconds.min() >= 0):
-        raise DataLoadError(f"{path}: spike times must be finite and not negative", path)
-    samples = np.rint(seconds * rate).astype(np.uint64)
+    counts = _counts(file, path)
     bounds = np.concatenate([[0], np.cumsum(counts)])
+    samples, seconds = _samples(file, bounds, rate, path)
     places, facts = _places(file, len(counts), path), _facts(file)
     units = {}
     for index, place in enumerate(places):
         train = np.sort(samples[bounds[index] : bounds[index + 1]])
-        units[f"unit_{index + 1:03d}"] = {"spike_times": train, "waveform": np.empty(0, np.float32), **place}
-    return units, _duration(file, seconds), facts
+        units[_unit_id(index)] = {"spike_times": train, "waveform": np.empty(0, np.float32), **place}
+    return units, _duration(file, seconds, path), facts
 
 
-def _duration(file: h5py.File, seconds: npt.NDArray[np.float64]) -> float:
+def _counts(file: h5py.File, path: Path) -> npt.NDArray[np.int64]:
+    """Spikes of each unit. Raises `DataLoadError` for what is no count, and where they do not add up."""
+    stored = np.ravel(file["sCount"][()]).astype(np.float64)
+    wrong = np.flatnonzero(~((stored >= 0) & (stored == np.floor(stored)) & (stored < 2**53)))
+    if len(wrong):
+        raise DataLoadError(
+            f"{path}: sCount of {_unit_id(wrong[0])} is {stored[wrong[0]]:g}, not a number of spikes", path
+        )
+    counts = stored.astype(np.int64)
+    there = int(np.prod(file["spikes"].shape, dtype=np.int64))
+    if counts.sum() != there:
+        raise DataLoadError(f"{path}: sCount adds up to {counts.sum()} spikes, but there are {there}", path)
+    return counts
+
+
+def _samples(
+    file: h5py.File, bounds: npt.NDArray[np.int64], rate: float, path: Path
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
+    """All spikes in samples, and in seconds. Raises `DataLoadError` for a time that is none."""
+    seconds = np.ravel(file["spikes"][()]).astype(np.float64)
+    wrong = np.flatnonzero(~((seconds >= 0) & (seconds * rate < 2.0**63)))  # NaN is neither
+    if len(wrong):
+        unit_id = _unit_id(int(np.searchsorted(bounds, wrong[0], side="right")) - 1)
+        what = "beyond 2^63 samples" if seconds[wrong[0]] > 0 else "not a time from 0 on"
+        raise DataLoadError(f"{path}: spikes of {unit_id} hold {seconds[wrong[0]]:g} s, {what}", path)
+    return np.rint(seconds * rate).astype(np.uint64), seconds
+
+
+def _unit_id(index: int) -> str:
+    return f"unit_{index + 1:03d}"
+
+
+def _duration(file: h5py.File, seconds: npt.NDArray[np.float64], path: Path) -> float:
     """As the file says; never before the last spike; a second after it where the file says nothing."""
     last = float(seconds.max()) if seconds.size else 0.0
     if "summary/duration" not in file:
         return last + 1.0
-    return max(float(np.ravel(file["summary/duration"][()])[0]), last)
+    stated = float(np.ravel(file["summary/duration"][()])[0])
+    if not 0 <= stated < np.inf:
+        raise DataLoadError(f"{path}: summary/duration is {stated:g}, not a number of seconds", path)
+    return max(stated, last)
 
 
 def _places(file: h5py.File, count: int, path: Path) -> list[dict[str, Any]]:
     names = [_text(name) for name in np.ravel(file["names"][()])] if "names" in file else [""] * count
     if len(names) != count:
         raise DataLoadError(f"{path}: {len(names)} names for {count} units", path)
+    unknown = {"row": UNKNOWN_ELECTRODE, "col": UNKNOWN_ELECTRODE, "global_id": UNKNOWN_ELECTRODE}
     if "epos" not in file:
-        unknown = {"row": UNKNOWN_ELECTRODE, "col": UNKNOWN_ELECTRODE, "global_id": UNKNOWN_ELECTRODE}
         return [{**unknown, "unit_meta": {"name": name}, "features": {}} for name in names]
     positions = np.asarray(file["epos"][()], np.float64)
     if positions.shape != (2, count):
         raise DataLoadError(f"{path}: epos is {positions.shape}, not (2, {count})", path)
-    rows, pitch = _geometry(file, positions)
+    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=0))
+    if len(wrong):
+        raise DataLoadError(f"{path}: epos of {_unit_id(wrong[0])} is {positions[:, wrong[0]]}, not a position", path)
+    sites = _sites(_text(np.ravel(file["array"][()])[0]) if "array" in file else "", positions)
     places = []
-    for name, (x, y) in zip(names, positions.T.tolist(), strict=True):
-        col, row = round(x / pitch) + 1, round(y / pitch) + 1
-        place = {"row": row, "col": col, "global_id": rows * (col - 1) + row}
+    for index, (name, (x, y)) in enumerate(zip(names, positions.T.tolist(), strict=True)):
+        place = unknown if sites is None else sites[index]
         places.append({**place, "unit_meta": {"name": name, "x_um": x, "y_um": y}, "features": {}})
     return places
 
 
-def _geometry(file: h5py.File, positions: npt.NDArray[np.float64]) -> tuple[int, float]:
-    """Rows of the array and the distance of its electrodes in µm: by its name, else by the positions."""
-    name = _text(np.ravel(file["array"][()])[0]) if "array" in file else ""
-    if match := re.search(r"(\d+)x(\d+)_(\d+(?:\.\d+)?)um", name):
-        return int(match[2]), float(match[3])
-    steps = np.concatenate([np.diff(np.unique(axis)) for axis in positions])
-    pitch = float(steps.min()) if steps.size else 1.0
-    return round(positions[1].max(initial=0.0) / pitch) + 1, pitch
+def _sites(array: str, positions: npt.NDArray[np.float64]) -> list[dict[str, int]] | None:
+    """Each unit's electrode; None where the array's name gives no grid, or a position lies off it."""
+    match = re.search(r"(\d+)x(\d+)_(\d+(?:\.\d+)?)um", array)
+    if match is None or not float(match[3]) > 0 or not positions.size:
+        return None
+    columns, rows, pitch = int(match[1]), int(match[2]), float(match[3])
+    steps = [_steps(axis, pitch) for axis in positions]
+    if any(axis is None for axis in steps):
+        return None
+    x, y = (axis for axis in steps if axis is not None)
+    # How many pitches before the axis's zero the first electrode may lie, so that all positions are on the array.
+    room = [(int(axis.max()) - count + 1, int(axis.min())) for axis, count in ((x, columns), (y, rows))]
+    if any(low > high for low, high in room):
+        return None
+    low, high = max(low for low, _ in room), min(high for _, high in room)
+    # An array begins at the same distance from zero on both axes, if it can, and as close to it as it can.
+    origins = [_nearest_to_zero(low, high)] * 2 if low <= high else [_nearest_to_zero(*own) for own in room]
+    sites = zip((x - origins[0] + 1).tolist(), (y - origins[1] + 1).tolist(), strict=True)
+    return [{"row": row, "col": col, "global_id": rows * (col - 1) + row} for col, row in sites]
+
+
+def _steps(axis: npt.NDArray[np.float64], pitch: float) -> npt.NDArray[np.int64] | None:
+    """Positions in whole pitches, what remains of the first one left out; None where they are not whole."""
+    remainder = float(axis.min()) % pitch
+    if pitch - remainder < ON_GRID * pitch:
+        remainder -= pitch
+    steps = (axis - remainder) / pitch
+    whole = np.rint(steps)
+    return whole.astype(np.int64) if np.abs(steps - whole).max() < ON_GRID else None
+
+
+def _nearest_to_zero(low: int, high: int) -> int:
+    return min(max(low, 0), high)
 
 
 def _facts(file: h5py.File) -> dict[str, Any]:

@@ -543,6 +543,75 @@ def test_spike_file_without_places_or_duration(tmp_path: Path) -> None:
     assert session.metadata["recording_duration_s"] == 3.0
 
 
+def with_array(name: str, x: list[float], y: list[float]) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file["epos"], file["array"]
+        file["epos"] = np.array([x, y], np.float64)
+        file["array"] = np.array([name.encode()])
+
+    return change
+
+
+def sites_of(tmp_path: Path, change: Callable[[h5py.File], None], count: int) -> list[tuple[int, int, int]]:
+    session = load_spikes(spike_file(tmp_path / "wave.h5", [[1.0]] * count, change), session=create_session("rec"))
+    assert isinstance(session, PipelineSession)
+    return [(unit["col"], unit["row"], unit["global_id"]) for unit in session.units.values()]
+
+
+@pytest.mark.parametrize("first", [0.0, 50.0, 100.0, -350.0])
+def test_electrodes_are_counted_from_the_arrays_first(tmp_path: Path, first: float) -> None:
+    at = (first + 100 * np.arange(8)).tolist()
+    found = sites_of(tmp_path, with_array("MEA_8x8_100um", at, at[::-1]), 8)
+    assert [col for col, _, _ in found] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [row for _, row, _ in found] == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert len({site for _, _, site in found}) == 8
+
+
+def test_axis_that_leaves_the_origin_open_takes_that_of_the_other(tmp_path: Path) -> None:
+    x, y = [200.0, 300.0, 100.0], [100.0, 800.0, 400.0]  # from 100 on: the last row is there, the last column is not
+    assert sites_of(tmp_path, with_array("MEA_8x8_100um", x, y), 3) == [(2, 1, 9), (3, 8, 24), (1, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "x"),
+    [
+        ("hexagonal", [0.0, 42.0]),  # no grid
+        ("APS_64x64_42um", [0.0, 40.0]),  # off the grid
+        ("APS_64x64_42um", [0.0, 42.0 * 64]),  # wider than the array
+        ("APS_64x64_0um", [0.0, 42.0]),
+    ],
+)
+def test_place_that_is_not_known_is_minus_one(tmp_path: Path, name: str, x: list[float]) -> None:
+    assert sites_of(tmp_path, with_array(name, x, [0.0, 42.0]), 2) == [(-1, -1, -1)] * 2
+
+
+def replaced(name: str, content: list[float] | list[list[float]]) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        file[name] = np.array(content, np.float64)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replaced("sCount", [2.0, 0.5]), "sCount of unit_002 is 0.5"),
+        (replaced("sCount", [np.nan, 1.0]), "sCount of unit_001 is nan"),
+        (replaced("sCount", [4.0, -1.0]), "sCount of unit_002 is -1"),
+        (replaced("spikes", [1.0, 2.0, 1e19]), "spikes of unit_002 hold 1e\\+19 s, beyond 2\\^63 samples"),
+        (replaced("spikes", [1.0, np.inf, 3.0]), "spikes of unit_001 hold inf s"),
+        (replaced("spikes", [np.nan, 2.0, 3.0]), "spikes of unit_001 hold nan s"),
+        (replaced("summary/duration", [np.nan]), "summary/duration is nan"),
+        (replaced("epos", [[0.0, np.nan], [0.0, 42.0]]), r"epos of unit_002 is \[nan 42.\]"),
+    ],
+)
+def test_message_names_unit_and_field(tmp_path: Path, change: Callable[[h5py.File], None], message: str) -> None:
+    path = spike_file(tmp_path / "wave.h5", [[1.0, 2.0], [3.0]], change)
+    with pytest.raises(DataLoadError, match=message):
+        load_spikes(path, session=create_session("rec"))
+
+
 def wrong_count(file: h5py.File) -> None:
     file["sCount"][0] = 5
 
