@@ -221,3 +221,15 @@ def decompress(data: Bytes, size: int, *, is_exact: bool = True, is_shuffled: bo
     if not ended or (is_exact and len(whole) != size):
         raise ValueError(f"it does not hold {size} bytes")
     return whole
+
+
+def decompress_to_any_size(data: Bytes, most: int) -> bytes:
+    """As `decompress`, for a stream of which only the largest possible length is known."""
+    unpacker = isal_zlib.decompressobj(15)
+    try:
+        whole: bytes = unpacker.decompress(data, most)
+    except _ISAL_ERROR as error:
+        raise ValueError(str(error)) from error
+    if not unpacker.eof:
+        raise ValueError(f"it is cut short, or holds more than {most} bytes")
+    return whole

@@ -46,8 +46,7 @@ class FractalHeap:
             raise Damage("a fractal heap header makes no sense")
         self._source, self._address = source, address
         self._table = _Table(width, start, largest, (heap_bits + 7) // 8, bool(flags & _DIRECT_BLOCKS_CHECKED))
-        length_bits = min(largest.bit_length() - 1, max(max_managed, 1).bit_length() - 1)
-        self._length_width = (length_bits + 7) // 8
+        self._length_width = _length_width(largest, max_managed)
         self._id_length = id_length
         self._huge_tree: int = fields[7]
         self._huge: dict[int, tuple[int, int]] | None = None
@@ -167,6 +166,14 @@ class FractalHeap:
         if place is None:
             raise Damage("a huge object of a fractal heap is not in its index")
         return self._source.read(*place)
+
+
+def _length_width(largest: int, max_managed: int) -> int:
+    """Bytes of a managed object's length in its ID: what offsets in the largest direct block take, or its greatest length.
+
+    libhdf5 rounds the two in different ways: an offset below 2^16 takes two bytes, a length of 2^16 takes three.
+    """
+    return min((largest.bit_length() + 6) // 8, (max(max_managed, 1).bit_length() - 1) // 8 + 1)
 
 
 def _is_power(number: int) -> bool:

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+_NAMED = 50  # objects that one message names
 
 
 class CorruptFileError(OSError):
     """A file that cannot be read as what it claims to be: damaged, cut short, or no HDF5 file at all.
 
-    Attributes: `path`, the file; `what`, what is wrong with it, and where in the file.
+    Attributes: `path`, the file; `what`, what is wrong with it, and where in the file; `problems`, all objects that
+    cannot be read, each with its path in the file and what is wrong with it (empty where no object is to blame).
     """
 
-    def __init__(self, path: str | os.PathLike[str], what: str) -> None:
-        super().__init__(f"Cannot read HDF5 file: {os.fspath(path)}: {what}. The file may be damaged or incomplete.")
+    _advice = " The file may be damaged or incomplete."
+
+    def __init__(self, path: str | os.PathLike[str], what: str, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(f"Cannot read HDF5 file: {os.fspath(path)}: {what}.{self._advice}")
         self.path = os.fspath(path)
         self.what = what
+        self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.path, self.what, self.problems)
+
+
+class MissingFilterError(CorruptFileError):
+    """Data that went through a filter which is not installed. The file may be sound."""
+
+    _advice = ""
+
+
+def damaged_objects(path: str | os.PathLike[str], problems: Sequence[tuple[str, str]]) -> CorruptFileError:
+    """The error that names all objects of a file that cannot be read."""
+    named = "; ".join(f"{where}: {what}" for where, what in problems[:_NAMED])
+    if len(problems) == 1:
+        return CorruptFileError(path, named, problems)
+    more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+    return CorruptFileError(path, f"{len(problems)} objects cannot be read: {named}{more}", problems)
 
 
 class StaleFileError(OSError):

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.read.libhdf5_worker import protocol
 
 _START_S = 120.0  # until the child has imported what it needs, on the slowest of shared disks
@@ -128,5 +128,5 @@ def read(do: str, path: str, name: str, **options: Any) -> Any:
     if "died" in message:
         raise CorruptFileError(path, f"{name}: libhdf5 {message['died']} over it")
     if "error" in message:
-        raise CorruptFileError(path, message["error"])
+        raise (MissingFilterError if message.get("filter") else CorruptFileError)(path, message["error"])
     return message["value"]

@@ -7,6 +7,7 @@ References come as the path of the object that they refer to.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from h5burst.model.errors import CorruptFileError, UnfinishedFileError
+from h5burst.codecs.filter_names import describe_missing
+from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError
 from h5burst.model.tree import Array, Group, Node, escape_attribute, unescape
 from h5burst.read.node_factory import Makers
 from h5burst.runtime.durable import error_number, explaining
@@ -26,7 +28,8 @@ _DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflat
 
 
 def open_file(path: str | os.PathLike[str]) -> h5py.File:
-    """A file open for reading. Every `OSError` names it and says what is wrong."""
+    """A file open for reading, with all filters that are installed. Every `OSError` names it and says what is wrong."""
+    importlib.import_module("hdf5plugin")  # registers its filters
     with explaining(path, "read"):
         try:
             return h5py.File(os.fspath(path), "r")
@@ -85,6 +88,7 @@ def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray
 
 def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any, Any]:
     """Elements of a dataset: text as `str`, as `bytes` where the file calls it ASCII."""
+    _refuse_missing_filters(dataset)
     text = h5py.check_string_dtype(dataset.dtype)
     if selection is ... and not dataset.is_virtual and dataset.external is None:
         _refuse_absurd(dataset)
@@ -95,6 +99,16 @@ def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any
     if found.dtype.hasobject:
         found = _without_references(found, dataset)
     return found
+
+
+def _refuse_missing_filters(dataset: h5py.Dataset) -> None:
+    """libhdf5's own words for a filter that is not installed name a directory that nobody knows."""
+    creation = dataset.id.get_create_plist()
+    for index in range(creation.get_nfilters()):
+        number, _, _, name = creation.get_filter(index)
+        if not h5py.h5z.filter_avail(number):
+            what = describe_missing(number, name.decode("utf-8", "replace"))
+            raise MissingFilterError(dataset.file.filename, f"{dataset.name}: {what}")
 
 
 def _without_references(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:

@@ -7,7 +7,7 @@ import sys
 from typing import IO, Any
 
 from h5burst._ext.h5parse import Uncovered
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.read.libhdf5_worker import libhdf5, protocol
 from h5burst.read.node_factory import Makers
 
@@ -57,7 +57,7 @@ def main() -> None:
             protocol.send(out, {"done": True}, _answer(request, out))
         except (OSError, MemoryError, Uncovered) as error:
             what = error.what if isinstance(error, CorruptFileError) else str(error) or type(error).__name__
-            protocol.send(out, {"done": True, "error": what})
+            protocol.send(out, {"done": True, "error": what, "filter": isinstance(error, MissingFilterError)})
 
 
 if __name__ == "__main__":

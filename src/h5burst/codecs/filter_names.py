@@ -1,0 +1,21 @@
+"""Filters that only libhdf5 applies: who brings them."""
+
+from __future__ import annotations
+
+# Numbers that the HDF Group registered, of the filters that hdf5plugin brings.
+HDF5PLUGIN = {
+    307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp", 32015: "zstd", 32017: "sz",
+    32018: "fcidecomp", 32024: "sz3", 32026: "blosc2", 32028: "sperr", 32033: "htj2k",
+}  # fmt: skip
+
+
+def describe_missing(number: int, name: str) -> str:
+    """What to say of a filter that is not installed, and where to get it. name: as the file gives it, or empty."""
+    name = name or HDF5PLUGIN.get(number, "")
+    called = f"filter {number}" + (f" ({name})" if name else "")
+    if number in HDF5PLUGIN:
+        return f"its data went through HDF5's {called}, which is not installed: the package hdf5plugin brings it"
+    return (
+        f"its data went through HDF5's {called}, which is not installed: install its plugin, and let "
+        "HDF5_PLUGIN_PATH name the directory that it is in"
+    )
