@@ -52,6 +52,8 @@ class Codec(ABC):
         Whether HDF5's byte shuffle goes before it.
     max_ratio
         Bytes that one encoded byte can become at most; None where the format has no bound.
+    needs_size
+        Whether `decode` must be told exactly how many bytes come out, because the format does not say.
     """
 
     name: ClassVar[str]
@@ -61,6 +63,7 @@ class Codec(ABC):
     default_level: ClassVar[int] = 0
     is_shuffled: ClassVar[bool] = True
     max_ratio: ClassVar[int | None] = None
+    needs_size: ClassVar[bool] = False
 
     @abstractmethod
     def client_values(self, level: int, itemsize: int, chunk_bytes: int) -> tuple[int, ...]:

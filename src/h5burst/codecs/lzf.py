@@ -18,6 +18,7 @@ class Lzf(Codec):
     filter_id = 32000
     levels = None
     max_ratio = 88  # a copy of 264 bytes in three
+    needs_size = True
 
     def client_values(self, level: int, itemsize: int, chunk_bytes: int) -> tuple[int, ...]:
         return (4, 261, chunk_bytes)  # revision of the filter, version of the library

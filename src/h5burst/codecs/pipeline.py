@@ -52,8 +52,11 @@ def is_threaded(filters: Sequence[Filter]) -> bool:
 
 
 def can_decode(filters: Sequence[Filter]) -> bool:
-    """Whether `decode` knows all these filters; else libhdf5 has to read the dataset."""
-    return all(codec is not None and codec.can_decode() for _, codec in _codecs(filters))
+    """Whether `decode` knows all these filters, in this order; else libhdf5 has to read the dataset."""
+    return all(
+        codec is not None and codec.can_decode() and not (number and codec.needs_size)
+        for number, (_, codec) in enumerate(_codecs(filters))
+    )
 
 
 def max_ratio(filters: Sequence[Filter]) -> int | None:
