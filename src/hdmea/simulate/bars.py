@@ -35,13 +35,17 @@ def bar_movie(
     patches = np.concatenate([blank, *pixels])
     if luminance != WHITE:
         patches = np.rint(patches * (luminance / WHITE)).astype(np.uint8)
-    patterns = Patches(patches, np.concatenate([np.zeros((1, 2), np.int64), *corners]), FIELD)
+    places = np.concatenate([np.zeros((1, 2), np.int64), *corners])
+    seen = np.asarray(patches.max(axis=(1, 2)) > 0)
+    seen[0] = True
+    number = np.where(seen, np.cumsum(seen) - 1, 0)  # all that show no bar are the first, which is blank
+    patterns = Patches(patches[seen], places[seen], FIELD)
     shown, events = np.zeros(length, np.int64), []
     for onset in onsets:
         for n, angle in enumerate(directions_deg):
             start = onset + n * slot
             part = shown[start : start + LANES * pass_frames]
-            part[:] = 1 + n * LANES * pass_frames + np.arange(len(part))
+            part[:] = number[1 + n * LANES * pass_frames + np.arange(len(part))]
             events.append(Event("bar", start, start + slot, float(angle)))
     return Movie(name, patterns, patterns, shown, 0, FIELD, tuple(events))
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 WHITE = 255
 GREY = 127
 _PATTERNS_AT_ONCE = 128
+_STEP_OF_WEIGHTS = 2.0**-36
 
 Floats = npt.NDArray[np.float64]
 Frames = npt.NDArray[np.uint8]
@@ -36,6 +37,11 @@ class Patterns(Protocol):
 
     def means(self) -> Floats:
         """Mean luminance of each pattern (patterns,)."""
+
+
+def _exact(weights: Floats) -> Floats:
+    """Weights in steps so coarse that sums of luminance times weight are exact: in any order, on any number of threads."""
+    return np.asarray(np.rint(weights / _STEP_OF_WEIGHTS) * _STEP_OF_WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class Dense:
 
     def project(self, rows: Floats, columns: Floats) -> Floats:
         weights = (rows[:, :, None] * columns[:, None, :]).reshape(len(rows), rows.shape[1] * columns.shape[1]).T
+        weights = _exact(weights)
         flat = self.pixels.reshape(len(self.pixels), -1)
         parts = [
             flat[n : n + _PATTERNS_AT_ONCE].astype(np.float64) @ weights for n in range(0, len(flat), _PATTERNS_AT_ONCE)
@@ -99,15 +106,13 @@ class Patches:
     def project(self, rows: Floats, columns: Floats) -> Floats:
         side = self.pixels.shape[1]
         window = np.arange(side)
-        rows, columns = (
-            np.pad(axis, ((0, 0), (side, side))).astype(np.float32, copy=False).T for axis in (rows, columns)
-        )
+        rows, columns = (np.pad(_exact(axis), ((0, 0), (side, side))).T for axis in (rows, columns))
         seen = np.empty((len(self), rows.shape[1]))
         for n in range(0, len(self), _PATTERNS_AT_ONCE):
             part = slice(n, n + _PATTERNS_AT_ONCE)
             at = self.corners[part, :, None] + side + window
-            across = self.pixels[part].astype(np.float32) @ columns[at[:, 1]]  # (n, side, views)
-            seen[part] = np.einsum("nsv,nsv->nv", across, rows[at[:, 0]], dtype=np.float64)
+            across = self.pixels[part].astype(np.float64) @ columns[at[:, 1]]  # (n, side, views)
+            seen[part] = np.einsum("nsv,nsv->nv", across, rows[at[:, 0]])
         return seen
 
     def frames(self, numbers: npt.NDArray[np.int64], grid: tuple[int, int]) -> Frames:

@@ -61,11 +61,11 @@ def _centers(count: int, scale: float) -> Floats:
 
 def receptive_fields(population: Population, grid: tuple[int, int]) -> Floats:
     """Spatial weights (units, height, width) on the noise movie: the centre has unit Euclidean norm, noise drives alike."""
-    centre, surround, _ = _views(population)
+    views = _views(population)
+    linear = len(population) + int((population.surround > 0).sum())
+    rows, columns = (axis[:linear] for axis in views.profiles(grid, grid))
     fields = np.zeros((len(population), *grid))
-    for views, sign in ((centre, 1.0), (surround, -1.0)):
-        rows, columns = views.profiles(grid, grid)
-        np.add.at(fields, views.unit, sign * rows[:, :, None] * columns[:, None, :])
+    np.add.at(fields, views.unit[:linear], rows[:, :, None] * columns[:, None, :])
     return fields
 
 
@@ -74,16 +74,18 @@ def firing_rates(population: Population, timeline: Timeline, grid: tuple[int, in
 
     grid: height and width of the noise movie, in whose pixels fields are given.
     """
-    centre, surround, detectors = _views(population)
-    drive = _seen(centre, population, timeline, grid)
-    drive[:, surround.unit] -= _seen(surround, population, timeline, grid)
+    views, units = _views(population), len(population)
+    centre, surround, detectors = np.split(
+        _seen(views, population, timeline, grid), [units, units + int((population.surround > 0).sum())], axis=1
+    )
+    centre[:, population.surround > 0] += surround
+    owners = views.unit[len(views.unit) - detectors.shape[1] :]
     kernels = time_courses(population, timeline.refresh_hz)
-    drive = _filtered(drive, kernels, timeline.refresh_hz)
-    selective = np.flatnonzero(population.is_direction_selective)
-    if len(selective):
-        owners = detectors.unit
-        both = _filtered(_seen(detectors, population, timeline, grid), kernels[owners], timeline.refresh_hz)
+    drive = _filtered(centre, kernels, timeline.refresh_hz)
+    if len(owners):
+        both = _filtered(detectors, kernels[owners], timeline.refresh_hz)
         motion = _motion(both, round(DETECTOR_DELAY_S * timeline.refresh_hz))
+        selective = population.is_direction_selective
         drive[:, selective] = LINEAR_SHARE * drive[:, selective] + DETECTOR_GAIN * motion
     return np.asarray(MAX_RATE_HZ / (1 + np.exp(-SLOPE * (drive - THRESHOLD))))
 
@@ -93,29 +95,21 @@ def resting_rate_hz() -> float:
     return float(MAX_RATE_HZ / (1 + np.exp(SLOPE * THRESHOLD)))
 
 
-def _views(population: Population) -> tuple[_Views, _Views, _Views]:
-    """Centres, surrounds (of the units that have one), and detectors: all first fields, then all second ones."""
-    units = np.arange(len(population))
+def _views(population: Population) -> _Views:
+    """Centres of all, surrounds (negative) of the units that have one, and detectors: first fields, then second ones."""
+    units, around = np.arange(len(population)), population.surround > 0
     sigma, gain = population.rf_sigma, 1 / np.sqrt(np.pi * population.rf_sigma.prod(axis=1))
-    centre = _Views(units, population.rf_center, sigma, gain)
-    around = population.surround > 0
-    surround = _Views(
-        units[around],
-        population.rf_center[around],
-        (sigma * population.surround_ratio[:, None])[around],
-        (gain * population.surround)[around],
-    )
     selective = population.is_direction_selective
     angle = np.deg2rad(population.preferred_direction_deg[selective])
     step = DETECTOR_SPACING_PX / 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    middle = population.rf_center[selective]
-    detectors = _Views(
-        np.tile(units[selective], 2),
-        np.concatenate([middle - step, middle + step]),
-        np.tile(sigma[selective], (2, 1)),
-        np.tile(gain[selective], 2),
+    center, wider = population.rf_center, sigma * population.surround_ratio[:, None]
+    owner = np.concatenate([units, units[around], np.tile(units[selective], 2)])
+    return _Views(
+        owner,
+        np.concatenate([center, center[around], center[selective] - step, center[selective] + step]),
+        np.concatenate([sigma, wider[around], sigma[selective], sigma[selective]]),
+        np.concatenate([gain, -(gain * population.surround)[around], gain[selective], gain[selective]]),
     )
-    return centre, surround, detectors
 
 
 def _seen(views: _Views, population: Population, timeline: Timeline, grid: tuple[int, int]) -> Floats:

@@ -57,7 +57,8 @@ def discharge(
             rate = np.concatenate([[resting_rate_hz()], rates[:, n]])
             if irregularities.is_silent[unit]:
                 rate[:] = cells.silent_rate_hz
-            rate *= np.exp(irregularities.log_gain(unit, middle_s, edges[-1] / timeline.sampling_rate))
+            if irregularities.drift_trend[unit] or irregularities.drift_wave[unit]:
+                rate *= np.exp(irregularities.log_gain(unit, middle_s, edges[-1] / timeline.sampling_rate))
             bursts = float(irregularities.burst_probability[unit]), cells.burst_spikes
             fired.append(spike_train(rate, edges, timeline.sampling_rate, rng, *bursts))
     mixed, share = _mix(fired, irregularities, seed)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +315,33 @@ def test_spike_train_follows_steps_of_rate() -> None:
     train = spike_train(rate, edges, 20000.0, np.random.default_rng(0))
     assert not ((train // 20000) % 2 == 0).any()
     assert len(train) == pytest.approx(100 * 80 * np.exp(-80 * 0.002), rel=0.03)
+
+
+SPIKES_AS_A_HASH = """
+import hashlib, sys
+import numpy as np
+from hdmea.io.stimulus_config import load_stimulus_config
+from hdmea.simulate import REALISTIC
+from hdmea.simulate.recording import draw_truth
+from hdmea.simulate.stimuli import render
+from hdmea.simulate.timeline import arrange
+movies = [render(load_stimulus_config(name), (15, 15)) for name in sys.argv[1:]]
+shown = arrange(movies, sampling_rate=20000.0, pad_frames=180, repeats=1, duration_s=None)
+truth = draw_truth(24, (65, 65), shown, (15, 15), 0.5, REALISTIC, 0)
+print(hashlib.sha256(np.concatenate(truth.spike_samples).tobytes()).hexdigest())
+"""
+
+
+def test_spikes_do_not_depend_on_the_number_of_threads() -> None:
+    found = set()
+    for threads in ("1", "3"):
+        variables = {f"{library}_NUM_THREADS": threads for library in ("H5BURST", "OPENBLAS", "OMP", "MKL")}
+        done = subprocess.run(
+            [sys.executable, "-c", SPIKES_AS_A_HASH, NOISE, BAR],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.add(done.stdout.strip())
+    assert len(found) == 1

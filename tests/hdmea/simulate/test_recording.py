@@ -27,6 +27,7 @@ from hdmea.simulate import (
 )
 from hdmea.simulate.stimuli import render
 from hdmea.simulate.timeline import arrange
+from support.docs_examples import run_examples
 
 SMALL: dict[str, Any] = {"n_units": 3, "patch": (6, 5), "playlist": ["baseline_127"], "sensor_duration_s": 0.2}
 
@@ -351,3 +352,8 @@ def test_units_on_dead_columns_are_not_made_and_dead_columns_are_flat(awkward: S
     assert dead.sum() == 20
     assert (np.ptp(data[:, dead], axis=0) == 0).all()
     assert (np.ptp(data[:, ~dead], axis=0) > 0).all()
+
+
+def test_examples_of_the_page_on_simulation_run(tmp_path: Path) -> None:
+    printed = run_examples(Path(__file__).parents[3] / "docs" / "simulate.md", tmp_path)
+    assert printed.split()[-1] == "2"  # light steps
