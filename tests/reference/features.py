@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.optimize import least_squares
 
 
 def bin_counts(trains, first, width, bins):
@@ -31,16 +30,3 @@ def rayleigh(trains, length, shifts, start, width, cycles):
     rolled = np.concatenate([(np.asarray(t) + s) % length for t, s in zip(trains, shifts, strict=True)])
     inside = rolled[(rolled >= start) & (rolled < start + width)]
     return 2 * abs(np.exp(2j * np.pi * cycles * inside).sum()) ** 2 / len(inside) if len(inside) else 0.0
-
-
-def gaussian(parameters, shape):
-    """amplitude · exp(…) + offset on a grid."""
-    amplitude, x0, y0, sigma_x, sigma_y, offset = parameters
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    return amplitude * np.exp(-(((x - x0) / sigma_x) ** 2) / 2 - ((y - y0) / sigma_y) ** 2 / 2) + offset
-
-
-def fit_gaussian(image, start):
-    """Parameters and squared residuals by scipy's least squares."""
-    found = least_squares(lambda p: (gaussian(p, image.shape) - image).ravel(), start, method="lm")
-    return found.x, 2 * found.cost

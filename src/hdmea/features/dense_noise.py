@@ -10,20 +10,19 @@ import numpy as np
 from hdmea.features.base import MOVIE, StimulusFeature
 from hdmea.features.registry import FeatureRegistry
 from hdmea.features.trials import Floats, member
+from hdmea.geometry.receptive_field import receptive_field
 from hdmea.io.stimulus_config import FRAME_RATE_HZ
 from hdmea.utils.exceptions import MissingInputError
 
-MAX_FIT_STEPS = 200
-START_SIGMA = 1.5
+PATTERN_HZ = 15.0  # unless the movie's config says otherwise
 
 
 @FeatureRegistry.register("dense_noise")
 class DenseNoise(StimulusFeature):
-    """Place, size, time and sign of the receptive field.
+    """Place, size, time and sign of the receptive field, as `hdmea.geometry.receptive_field` finds and fits it.
 
-    The peak is the value of the STA that is farthest from its mean, in standard deviations of all its values. A 2-D
-    Gaussian with axes along the grid is fitted to the frame that holds it; where that does not converge within the
-    grid, what it would tell is NaN. Source: Chichilnisky 2001, Network 12:199.
+    Where the peak is not significant (z of at most 5) all but `peak_z_score` is NaN and the polarity 0; where the fit
+    does not hold, what it would tell is NaN.
     """
 
     name: ClassVar[str] = "dense_noise"
@@ -32,13 +31,13 @@ class DenseNoise(StimulusFeature):
     output_schema: ClassVar[dict[str, str]] = {
         "center_x": "pixels (column), pixel centres at integers",
         "center_y": "pixels (row)",
-        "sigma_x": "pixels",
-        "sigma_y": "pixels",
-        "amplitude": "of the fitted Gaussian, luminance",
-        "peak_lag_frames": "frames from the peak to the spike",
+        "sigma_x": "pixels, of the fitted centre along the columns",
+        "sigma_y": "pixels, along the rows",
+        "amplitude": "of the fitted centre at the peak's lag, luminance",
+        "peak_lag_frames": "frames from the peak of the time course (parabola) to the spike",
         "peak_lag_ms": "ms",
-        "polarity": "+1 (ON) or -1 (OFF)",
-        "peak_z_score": "the peak's distance from the mean of the STA, in its standard deviations",
+        "polarity": "+1 (ON), -1 (OFF), 0 (no significant field)",
+        "peak_z_score": "the peak of the smoothed STA in standard deviations of its noise",
         "fit_residual": "sum of squared residuals over the sum of squares about the mean",
     }
     description: ClassVar[str] = "Receptive field from the spike-triggered average"
@@ -51,60 +50,53 @@ class DenseNoise(StimulusFeature):
         metadata: Any = None,
     ) -> dict[str, Any]:
         """See `FeatureExtractor.extract`. Raises `MissingInputError` where there is no STA of the movie."""
-        movie = self.settings(config)[MOVIE]
-        sta, last_frame = _stored_sta(member(unit_data, "features", movie))
+        settings = self.settings(config)
+        movie = settings[MOVIE]
+        sta, last_frame, n_spikes = _stored_sta(member(unit_data, "features", movie))
         if sta is None:
             raise MissingInputError(f"no STA of {movie!r}: run compute_sta first", self.name, "sta")
-        return describe_sta(sta, last_frame)
+        hold = max(1, round(FRAME_RATE_HZ / float(settings.get("pattern_hz", PATTERN_HZ))))
+        return describe_sta(sta, last_frame, hold=hold, n_spikes=n_spikes)
 
 
-def _stored_sta(feature: Any) -> tuple[Floats | None, int]:
-    """The STA (window, height, width) and its `hi` of the window [lo, hi), from a session's feature or a file's group."""
+def _stored_sta(feature: Any) -> tuple[Floats | None, int, int | None]:
+    """The STA (window, height, width), `hi` of its window [lo, hi), and its spikes where known, from a session's
+    feature or a file's group."""
     if feature is None:
-        return None, 0
+        return None, 0, None
     data = member(feature, "data")
     sta = member(feature if data is None else data, "sta")
     if sta is None:
-        return None, 0
+        return None, 0, None
     figures = getattr(sta, "attrs", {}) if data is None else member(feature, "metadata") or {}
-    cover_range = figures.get("cover_range")
-    return np.asarray(sta).astype(np.float64), 0 if cover_range is None else int(np.asarray(cover_range)[1])
+    cover_range, n_spikes = figures.get("cover_range"), figures.get("n_spikes")
+    last_frame = 0 if cover_range is None else int(np.asarray(cover_range)[1])
+    return np.asarray(sta).astype(np.float64), last_frame, None if n_spikes is None else int(n_spikes)
 
 
-def describe_sta(sta: Floats, last_frame: int = 0) -> dict[str, Any]:
-    """Receptive-field values of an STA (window, height, width) of frames that end before `last_frame` from the spike."""
-    names = [name for name in DenseNoise.output_schema]
-    spread = sta.std() if sta.size and np.isfinite(sta).all() else 0.0
-    if not spread > 0:
-        return dict.fromkeys(names, float("nan"))
-    z_scores = (sta - sta.mean()) / spread
-    at = np.unravel_index(np.abs(z_scores).argmax(), sta.shape)
-    lag = len(sta) - int(at[0]) - last_frame
-    fitted = _fit(sta[at[0]], (int(at[1]), int(at[2])), float(sta.mean()))
-    return fitted | {
+def describe_sta(sta: Floats, last_frame: int = 0, *, hold: int = 4, n_spikes: int | None = None) -> dict[str, Any]:
+    """Receptive-field values of an STA (window, height, width) of frames that end before `last_frame` from the spike.
+
+    hold: frames for which the movie shows each pattern. n_spikes: that were averaged, where it is known.
+    """
+    found = receptive_field(sta, last_frame=last_frame, hold=hold, n_spikes=n_spikes)
+    if not np.isfinite(found.z):
+        return dict.fromkeys(DenseNoise.output_schema, float("nan"))
+    shape = found.center_shape
+    with_surround = found.model == "surround"
+    lag = found.time_course.peak_lag_frames
+    return {
+        "center_x": found.center_col,
+        "center_y": found.center_row,
+        "sigma_x": shape.along("x"),
+        "sigma_y": shape.along("y"),
+        "amplitude": found.dog.amp_exc if with_surround else found.gaussian_fit.amplitude,
         "peak_lag_frames": lag,
         "peak_lag_ms": lag * 1000 / FRAME_RATE_HZ,
-        "polarity": int(np.sign(z_scores[at])),
-        "peak_z_score": float(z_scores[at]),
+        "polarity": found.polarity,
+        "peak_z_score": found.z,
+        "fit_residual": 1 - found.r_squared,
     }
-
-
-def _fit(image: Floats, peak: tuple[int, int], background: float) -> dict[str, float]:
-    from hdmea.features.helpers import fit_gaussian
-
-    row, column = peak
-    start = np.array([image[peak] - background, column, row, START_SIGMA, START_SIGMA, background])
-    image = np.ascontiguousarray(image)
-    parameters, squares, converged = fit_gaussian(image, start, MAX_FIT_STEPS)
-    about_mean = float(((image - image.mean()) ** 2).sum())
-    amplitude, x, y, sigma_x, sigma_y, _ = parameters.tolist()
-    height, width = image.shape
-    inside = -1 <= x <= width and -1 <= y <= height and max(sigma_x / width, sigma_y / height) < 1
-    names = ("center_x", "center_y", "sigma_x", "sigma_y", "amplitude", "fit_residual")
-    if not (converged and inside and np.isfinite(parameters).all()):
-        return dict.fromkeys(names, float("nan"))
-    residual = squares / about_mean if about_mean > 0 else float("nan")
-    return dict(zip(names, (x, y, sigma_x, sigma_y, amplitude, residual), strict=True))
 
 
 @FeatureRegistry.register("perfect_dense_noise_15x15_15hz_r42_3min")

@@ -86,6 +86,11 @@ class ReceptiveField:
     reason: str = ""
     fit_reason: str = ""
 
+    @property
+    def center_shape(self) -> GaussianFit:
+        """Widths and angle of the chosen model's centre."""
+        return GaussianFit(sigma_x=self.sigma_major, sigma_y=self.sigma_minor, theta=self.theta)
+
 
 def receptive_field(
     average: NDArray[Any],

@@ -14,7 +14,6 @@ import pytest
 
 from hdmea.features import FeatureRegistry
 from hdmea.features.chirp import bandwidth_octaves
-from hdmea.features.dense_noise import describe_sta
 from hdmea.features.edges import half_peak_ms
 from hdmea.features.moving_bar import vector_sum
 from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig, save_stimulus_config
@@ -610,59 +609,6 @@ def test_bar_of_other_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert values["preferred_direction"] == pytest.approx(130)
 
 
-# ---------------------------------------------------------------- dense noise
-
-
-def sta_with(parameters: npt.ArrayLike, frame: int, window: int = 60) -> npt.NDArray[np.float64]:
-    sta = np.full((window, 13, 15), 127.0) + np.random.default_rng(0).normal(0, 0.5, (window, 13, 15))
-    sta[frame] += reference.gaussian([*np.asarray(parameters), 0.0], (13, 15))
-    return sta
-
-
-@pytest.mark.parametrize("amplitude", [-30.0, 30.0])
-def test_dense_noise_values(amplitude: float) -> None:
-    sta = sta_with([amplitude, 6.3, 4.8, 1.2, 1.9], frame=55)
-    feature = {"data": {"sta": sta.astype(np.float32)}, "metadata": {"cover_range": (-60, 0)}}
-    values = extract(NOISE, {"features": {NOISE: feature}})
-    np.testing.assert_allclose([values["center_x"], values["center_y"]], [6.3, 4.8], atol=0.05)
-    np.testing.assert_allclose([values["sigma_x"], values["sigma_y"]], [1.2, 1.9], atol=0.1)
-    assert values["amplitude"] == pytest.approx(amplitude, rel=0.05)
-    assert values["peak_lag_frames"] == 5
-    assert values["peak_lag_ms"] == pytest.approx(5000 / 60)
-    assert values["polarity"] == np.sign(amplitude)
-    peak = sta[55].max() if amplitude > 0 else sta[55].min()
-    assert values["peak_z_score"] == pytest.approx((peak - sta.mean()) / sta.std(), rel=1e-3)
-    image = sta[55]
-    expected, squares = reference.fit_gaussian(image, [amplitude, 6, 5, 1.5, 1.5, 127.0])
-    assert values["fit_residual"] == pytest.approx(squares / ((image - image.mean()) ** 2).sum(), rel=1e-3)
-    assert values["sigma_x"] == pytest.approx(abs(expected[3]), rel=1e-3)
-
-
-def test_dense_noise_lag_counts_from_the_spike() -> None:
-    sta = sta_with([30, 6, 5, 1.2, 1.2], frame=20, window=40)
-    feature = {"data": {"sta": sta}, "metadata": {"cover_range": (-30, 10)}}
-    assert extract(NOISE, {"features": {NOISE: feature}})["peak_lag_frames"] == 10
-
-
-@pytest.mark.parametrize("sta", [np.full((60, 15, 15), np.nan), np.full((60, 15, 15), 127.0), np.empty((0, 15, 15))])
-def test_dense_noise_of_an_sta_that_tells_nothing(sta: npt.NDArray[np.float64]) -> None:
-    assert all_nan(describe_sta(sta))
-
-
-def test_dense_noise_of_an_edge_without_gaussian_is_nan_where_the_fit_fails() -> None:
-    sta = np.full((10, 9, 9), 127.0)
-    sta[4] += np.linspace(0, 30, 9)[None, :]
-    values = describe_sta(sta)
-    assert values["peak_lag_frames"] == 6
-    assert np.isnan(values["center_x"])
-    assert np.isnan(values["fit_residual"])
-
-
-def test_dense_noise_without_sta_names_the_step() -> None:
-    with pytest.raises(MissingInputError, match="compute_sta"):
-        extract(NOISE, {"features": {}})
-
-
 # ---------------------------------------------------------------- every family
 
 
@@ -730,7 +676,8 @@ def test_groups_of_a_file_give_what_dicts_give(tmp_path: Path, movie: str) -> No
     rng = np.random.default_rng(2)
     shown = STEP if movie in (NOISE, "frif") else movie
     unit = unit_with(shown, [np.sort(rng.uniform(0, LENGTHS[shown], 99)) for _ in range(3)])
-    sta = sta_with([20, 6, 5, 1.2, 1.2], 40)
+    sta = rng.normal(127, 1, (60, 13, 15))
+    sta[48:54, 4:7, 5:8] += 20
     unit["features"] = {NOISE: {"data": {"sta": sta}, "metadata": {"cover_range": [-60, 0]}}}
     metadata = CLOCK.metadata
     with h5py.File(tmp_path / "unit.h5", "w") as file:
