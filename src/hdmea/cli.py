@@ -141,6 +141,9 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="step.parameter=value (JSON, else text).")] = None,
     memory_budget: Annotated[str | None, typer.Option(help="Memory of the recording's arrays, as 4GiB.")] = None,
     compression: Annotated[str | None, typer.Option(help="gzip, lzf, blosc or zstd.")] = None,
+    import_: Annotated[
+        list[str] | None, typer.Option("--import", help="Module with features of your own (name or .py file).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
 ) -> None:
     """Run the pipeline on one recording and save it once, at the end.
@@ -155,8 +158,10 @@ def run(
     from hdmea.batch.recipe import read_parameters, steps_for
     from hdmea.pipeline import create_session
     from hdmea.utils.names import recording_path
+    from hdmea.utils.user_modules import import_modules
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
+    import_modules(import_ or ())
     names, parameters = read_parameters(flow) if flow is not None else (None, {})
     for step, own in read_settings(set_ or []).items():
         parameters.setdefault(step, {}).update(own)

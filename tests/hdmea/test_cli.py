@@ -216,3 +216,38 @@ def test_hdf5s_own_tools_read_the_files(stored: Path) -> None:
         done = subprocess.run([*tool, str(stored)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert tool[0] != "h5dump" or "unit_001" in done.stdout
+
+
+def test_run_knows_the_features_of_an_imported_module(tmp_path: Path) -> None:
+    own = tmp_path / "own_run_feature.py"
+    own.write_text(
+        """
+from hdmea.features import FeatureExtractor, FeatureRegistry
+
+
+@FeatureRegistry.register("unit_row")
+class UnitRow(FeatureExtractor):
+    def extract(self, unit_data, stimulus_data, config=None, metadata=None):
+        return {"row": int(unit_data["row"])}
+"""
+    )
+    spikes = tmp_path / "wave.h5"
+    with h5py.File(spikes, "w") as file:
+        file["spikes"], file["sCount"] = np.array([0.5, 1.5]), np.array([2])
+    words = (
+        "run",
+        "--spikes",
+        spikes,
+        "-o",
+        tmp_path,
+        "--dataset-id",
+        "made",
+        "--steps",
+        "load_spikes,extract_features",
+    )
+    code = "import sys; from hdmea.cli import main; sys.exit(main())"
+    wanted = ["--set", 'extract_features.features=["unit_row"]', "--set", "extract_features.config_overrides={}"]
+    arguments = [*map(str, words), *wanted, "--import", str(own)]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
+    unit = PipelineSession.load(tmp_path / "made.h5").units["unit_001"]
+    assert unit["features"]["unit_row"]["data"] == {"row": -1}

@@ -23,6 +23,7 @@ from hdmea.session.hdf5_store import open_recording_hdf5
 from hdmea.session.session import PipelineSession, create_session
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import recording_path
+from hdmea.utils.user_modules import import_modules
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Job:
     checkpoint_steps: bool = False
     compression: str | None = None
     memory_budget: int | None = None
+    imports: tuple[str, ...] = ()  # modules of the user's own, that register features
 
     @property
     def output_path(self) -> Path:
@@ -118,6 +120,7 @@ def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Repor
         if not job.force and _is_finished(job):
             outcome.status, outcome.reason = Status.SKIPPED, "already complete"
             return
+        import_modules(job.imports)
         session = _start(job)
         for step in job.steps:
             if step.name in session.completed_steps:

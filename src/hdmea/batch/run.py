@@ -21,6 +21,7 @@ from hdmea.batch.recipe import read_parameters, steps_for
 from hdmea.batch.resources import Resources, work_out
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
+from hdmea.utils.user_modules import import_modules, resolved_modules
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def run_batch(
     retries: int = 0,
     max_failures: int | None = None,
     progress: bool | None = None,
+    imports: Sequence[str] = (),
 ) -> BatchResult:
     """Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
 
@@ -75,7 +77,8 @@ def run_batch(
     "dask". jobs, threads, memory_budget: default what fits this machine. array_task, array_count: this task's share,
     default from the scheduler's environment. A file that is complete, verified and made by the same recipe is skipped
     unless `force`; a checkpointed recording goes on from there. retries: more tries of a recording that fails.
-    max_failures: how many recordings may fail before no more are started.
+    max_failures: how many recordings may fail before no more are started. imports: modules, by name or as `.py` files,
+    that every worker imports first: those that register features of your own.
 
     Raises `ConfigurationError` and `FileNotFoundError` for what is wrong with the request; a recording that fails does
     not raise but is an outcome. SIGINT and SIGTERM checkpoint what is running and end the batch.
@@ -83,9 +86,10 @@ def run_batch(
     if engine not in ENGINES:
         raise ConfigurationError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
     output_dir = Path(output_dir)
+    import_modules(imports)
     all_jobs = plan(
         manifest, output_dir, flow=flow, steps=steps, parameters=parameters, force=force,
-        checkpoint_steps=checkpoint_steps, compression=compression,
+        checkpoint_steps=checkpoint_steps, compression=compression, imports=imports,
     )  # fmt: skip
     share = cluster.array_share(array_task, array_count)
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
@@ -118,6 +122,7 @@ def plan(
     force: bool,
     checkpoint_steps: bool,
     compression: str | None,
+    imports: Sequence[str] = (),
 ) -> list[Job]:
     """The jobs of a batch, checked as far as can be without running them."""
     recordings = read_manifest(manifest) if isinstance(manifest, (str, Path)) else list(manifest)
@@ -133,6 +138,7 @@ def plan(
             force=force,
             checkpoint_steps=checkpoint_steps,
             compression=compression,
+            imports=resolved_modules(imports),
         )
         for recording in recordings
     ]

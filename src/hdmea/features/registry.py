@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any, ClassVar, TypeVar
 
 from hdmea.features.base import FeatureExtractor
@@ -97,6 +96,8 @@ class FeatureRegistry:
         """Load what other packages offer, once. One that does not load is a warning, and the rest go on."""
         if cls._plugins_loaded:
             return
+        from importlib import metadata
+
         cls._plugins_loaded = True
         for entry in metadata.entry_points(group=ENTRY_POINTS):
             try:

@@ -14,6 +14,7 @@ from hdmea.batch import local
 from hdmea.batch.job import Status
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
+from hdmea.utils.exceptions import ConfigurationError
 from support.batch_tools import add_hanging, command, holder, needs_fifo, same_trees, statuses, wait_for
 
 MakeManifest = Callable[..., Path]
@@ -234,3 +235,38 @@ def test_bad_requests_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert "No such manifest" in stderr
     assert "Traceback" not in stderr
+
+
+OWN_FEATURE = """
+from hdmea.features import FeatureExtractor, FeatureRegistry
+
+
+@FeatureRegistry.register("spikes_in_all")
+class SpikesInAll(FeatureExtractor):
+    required_inputs = ("spike_times",)
+    output_schema = {"count": "spikes"}
+
+    def extract(self, unit_data, stimulus_data, config=None, metadata=None):
+        return {"count": len(unit_data["spike_times"])}
+"""
+
+
+def test_workers_know_the_features_of_an_imported_module(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    (tmp_path / "own_feature.py").write_text(OWN_FEATURE)
+    manifest = spikes_manifest(2)
+    own = ("--set", 'extract_features.features=["spikes_in_all"]', "--set", "add_section_windows.length_s=10")
+    done = command(manifest, "-o", tmp_path / "out", *own, "--import", str(tmp_path / "own_feature.py"))
+    assert done.wait(60) == 0, done.communicate()
+    for name in ("rec0", "rec1"):
+        unit = PipelineSession.load(tmp_path / "out" / f"{name}.h5").units["unit_001"]
+        assert unit["features"]["spikes_in_all"]["data"]["count"] == len(unit["spike_times"])
+
+
+def test_module_that_cannot_be_imported_ends_the_batch_before_it_starts(
+    spikes_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="no_such_module"):
+        run_batch(spikes_manifest(1), tmp_path / "out", imports=["no_such_module"], progress=False)
+    assert not (tmp_path / "out").exists()

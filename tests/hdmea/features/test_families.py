@@ -19,7 +19,7 @@ from hdmea.features.moving_bar import vector_sum
 from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig, save_stimulus_config
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from reference import features as reference
-from spiking_units import Clock, sectioned, unit_of
+from support.spiking_units import Clock, sectioned, unit_of
 
 STEP, BAR, CHIRP = "step_up_5s_5i_b0_3x", "moving_h_bar_s5_d8_3x", "freq_step_5st_3x"
 COLOURS, GREY, NOISE = "green_blue_3s_3i_3x", "baseline_127", "perfect_dense_noise_15x15_15hz_r42_3min"

@@ -16,7 +16,7 @@ import pytest
 from scipy.stats import binom
 
 from hdmea.features import FeatureRegistry
-from spiking_units import Clock, Field, bursting_train, sectioned, tuned, unit_of
+from support.spiking_units import Clock, Field, bursting_train, sectioned, tuned, unit_of
 
 STEP, BAR, CHIRP = "step_up_5s_5i_b0_3x", "moving_h_bar_s5_d8_3x", "freq_step_5st_3x"
 COLOURS, GREY = "green_blue_3s_3i_3x", "baseline_127"

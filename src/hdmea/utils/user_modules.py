@@ -1,0 +1,56 @@
+"""Modules of the user's own, imported by name or by file: they register features, and every worker needs them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from hdmea.utils.exceptions import ConfigurationError
+
+
+def resolved_modules(names: Iterable[str]) -> tuple[str, ...]:
+    """The same modules for another process: files by their whole paths."""
+    return tuple(str(Path(name).resolve()) if _is_file(name) else name for name in names)
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import each module once: `package.module` as Python finds it, or a path that ends in `.py`.
+
+    Raises `ConfigurationError` that names a module that cannot be imported, and why.
+    """
+    for name in names:
+        try:
+            if _is_file(name):
+                _import_file(Path(name).resolve())
+            else:
+                importlib.import_module(name)
+        except Exception as error:
+            raise ConfigurationError(
+                f"the module {name} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".py")
+
+
+def _import_file(path: Path) -> None:
+    name = path.stem
+    there = sys.modules.get(name)
+    if there is not None:
+        if getattr(there, "__file__", None) and Path(str(there.__file__)).resolve() == path:
+            return
+        raise ConfigurationError(f"a module of the name {name} is imported already, from {there.__spec__}")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
