@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from h5burst import codecs as codecs
     from h5burst import console as console
     from h5burst.arrays import csr as csr
+    from h5burst.memory.accounting import resident_bytes as resident_bytes
+    from h5burst.memory.accounting import spilled_bytes as spilled_bytes
     from h5burst.memory.budget import BUDGET_VARIABLE as BUDGET_VARIABLE
     from h5burst.memory.budget import format_bytes as format_bytes
     from h5burst.memory.budget import memory_budget as memory_budget
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from h5burst.memory.scratch import Scratch as Scratch
     from h5burst.memory.scratch import scratch_folder as scratch_folder
     from h5burst.memory.spill import Keeper as Keeper
-    from h5burst.memory.spill import resident_bytes as resident_bytes
-    from h5burst.memory.spill import spilled_bytes as spilled_bytes
     from h5burst.model import values as values
     from h5burst.model.errors import CorruptFileError as CorruptFileError
     from h5burst.model.errors import StaleFileError as StaleFileError
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from h5burst.read.blocks import read_ahead as read_ahead
     from h5burst.read.lazy import LazyArray as LazyArray
     from h5burst.runtime import durable as durable
+    from h5burst.runtime import locks as locks
     from h5burst.runtime import simd as simd
     from h5burst.runtime.gc_pause import collection_paused as collection_paused
     from h5burst.runtime.threads import parallel_map as parallel_map
@@ -66,9 +67,10 @@ __version__ = "0.1.0"
 _NAMES: dict[str, tuple[str, ...]] = {
     "": ("codecs", "console"),
     "arrays": ("csr",),
+    "memory.accounting": ("resident_bytes", "spilled_bytes"),
     "memory.budget": ("BUDGET_VARIABLE", "format_bytes", "memory_budget", "parse_bytes"),
     "memory.scratch": ("Scratch", "scratch_folder"),
-    "memory.spill": ("Keeper", "resident_bytes", "spilled_bytes"),
+    "memory.spill": ("Keeper",),
     "model": ("values",),
     "model.errors": ("CorruptFileError", "StaleFileError", "UnfinishedFileError"),
     "model.tree": (
@@ -91,7 +93,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "read.blocks": ("DatasetBlocks", "read_ahead"),
     "read.lazy": ("LazyArray",),
-    "runtime": ("durable", "simd"),
+    "runtime": ("durable", "locks", "simd"),
     "runtime.gc_pause": ("collection_paused",),
     "runtime.threads": ("parallel_map", "split_evenly", "thread_count"),
     "store": (

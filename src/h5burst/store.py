@@ -71,6 +71,7 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "
     interrupted writer left open is refused, too. Every `OSError` names the path and what to do.
     """
     with durable.explaining(path, "open"):
+        durable.require_regular(Path(path))
         try:
             return h5py.File(os.fspath(path), mode, libver=None if mode == "r" else LIBVER)
         except OSError as error:

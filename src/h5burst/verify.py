@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.lazy import open_tree
 from h5burst.read.whole_file import load_tree
+from h5burst.runtime import isolated
 
 BLOCK_BYTES = 8 << 20
 CHECKER_MEMORY = 2 << 30  # bytes beyond the file's size that libhdf5 may ask for before its process is stopped
@@ -23,7 +23,6 @@ CHECKER_SECONDS = 60  # and a second more for every 10 MB
 
 # Runs in a process of its own, because a damaged file may crash libhdf5 or keep it busy for ever.
 _CHECKER = """
-import sys
 path, memory, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 try:
     import resource
@@ -164,9 +163,10 @@ def _read_all(node: Array) -> None:
 def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
     size = os.path.getsize(path)
     seconds = CHECKER_SECONDS + size // 10_000_000
-    arguments = [sys.executable, "-c", _CHECKER, os.fspath(path), str(CHECKER_MEMORY + size), str(seconds)]
+    arguments = (os.path.abspath(path), str(CHECKER_MEMORY + size), str(seconds))
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 2 * seconds, "check": False}
     try:
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=2 * seconds, check=False)
+        done = subprocess.run(isolated.command(_CHECKER, arguments), env=isolated.environment(), **options)
     except subprocess.TimeoutExpired:
         return [Problem("/", f"libhdf5 does not come to an end with it (stopped after {2 * seconds} s)")]
     problems = [Problem(*line.split("\t", 1)) for line in done.stdout.splitlines() if "\t" in line]

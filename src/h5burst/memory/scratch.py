@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import threading
-import uuid
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +20,10 @@ import numpy as np
 
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
+from h5burst.arrays.readable import ReadableArray
 from h5burst.format import superblock
 from h5burst.model.tree import BlockSource, Storage
-from h5burst.read.lazy import LazyArray
-from h5burst.runtime import durable
+from h5burst.runtime import durable, private_files
 
 FOLDER_VARIABLE = "H5BURST_SCRATCH"
 SUFFIX = ".h5burst-scratch"
@@ -44,24 +43,30 @@ def scratch_folder(beside: Path) -> Path:
 class Scratch:
     """A scratch file of this process, removed by `close` and at the interpreter's exit.
 
+    Nobody but this user may read it. A child that is forked from this process may read arrays in it as long as this
+    process has it; it stores none and removes nothing.
+
     folder: made if need be; name: of what it is for: files that a killed process has left for the same name are removed
     first. Raises `OSError` that names the file and says what to do.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.path = folder / f".{name}.{uuid.uuid4().hex}{SUFFIX}"
-        with durable.explaining(self.path, "make the scratch file"):
+        with durable.explaining(folder, "make a scratch file"):
             folder.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(folder, name)
-            self._descriptor = os.open(
-                self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-            )
-            durable.lock_or_fail(self._descriptor, self.path)
+            private_files.remove_abandoned(folder, name, SUFFIX)
+            self.path, self._descriptor = private_files.create(folder, name, SUFFIX)
+        self._pid = os.getpid()
         self.size = superblock.SIZE  # bytes used so far
         self.live = 0  # of these, bytes of arrays that somebody still holds
         self._lock = threading.Lock()
         self._cache: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
-        self._remover = weakref.finalize(self, _remove, self._descriptor, self.path)
+        self._remover = weakref.finalize(self, _remove, self._descriptor, self.path, self._pid)
+        _open_files.add(self)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made it, rather than one that this process was forked from."""
+        return os.getpid() == self._pid
 
     @property
     def is_open(self) -> bool:
@@ -125,7 +130,16 @@ class Scratch:
                 self._cache[key] = found
         return found
 
+    def _renew(self) -> None:
+        """In a forked child: a lock that another thread of the parent held would stay held for ever."""
+        self._lock = threading.Lock()
+        self._cache = {}
+
     def _check_there(self) -> None:
+        if not self.is_ours:
+            raise ScratchLostError(
+                errno.EPERM, "the scratch file belongs to the process that this one was forked from", str(self.path)
+            )
         if not self.is_open:
             raise ScratchLostError(errno.ENOENT, "the scratch file was closed and removed", str(self.path))
         if not self.path.exists():
@@ -154,7 +168,7 @@ class Scratch:
             os.ftruncate(self._descriptor, self.size)
             raise
         self._remover.detach()
-        self._remover = weakref.finalize(self, _remove, self._descriptor, None)
+        self._remover = weakref.finalize(self, _remove, self._descriptor, None, self._pid)
         self.path = path
         self.adopted = True
 
@@ -169,7 +183,7 @@ def plan_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkPlan:
     return found
 
 
-class ScratchArray(LazyArray):
+class ScratchArray(ReadableArray):
     """An array in a scratch file, read on access, with numpy's behaviour for reading."""
 
     __slots__ = ("__weakref__", "entries", "plan", "scratch")
@@ -205,7 +219,7 @@ class ScratchArray(LazyArray):
         raise TypeError("an array in a scratch file belongs to this process: pass np.asarray(x) on")
 
 
-class ScratchView(LazyArray):
+class ScratchView(ReadableArray):
     """Consecutive elements of a one-dimensional array in a scratch file, as an array of any shape.
 
     dtype: of the same size as that array's, if not the same.
@@ -218,6 +232,10 @@ class ScratchView(LazyArray):
     ) -> None:
         self.whole, self.first = whole, first
         self.shape, self.dtype = shape, whole.dtype if dtype is None else dtype
+
+    def as_dtype(self, dtype: np.dtype[Any]) -> ScratchView:
+        """The same bytes as elements of another dtype of the same size."""
+        return ScratchView(self.whole, self.first, self.shape, dtype)
 
     @property
     def path(self) -> str:
@@ -244,23 +262,10 @@ class ScratchView(LazyArray):
 # ---------------------------------------------------------------- files
 
 
-def remove_abandoned(folder: Path, name: str) -> list[Path]:
-    """Remove the scratch files for `name` whose process is gone; the paths that were removed."""
-    removed = []
-    for path in folder.glob(f".{_without_wildcards(name)}.*{SUFFIX}"):
-        if durable.is_abandoned(path):
-            path.unlink(missing_ok=True)
-            removed.append(path)
-    return removed
-
-
-def _without_wildcards(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _remove(descriptor: int, path: Path | None) -> None:
+def _remove(descriptor: int, path: Path | None, pid: int) -> None:
+    """Close a scratch file; remove it unless it is an output by now, or another process's."""
     os.close(descriptor)
-    if path is None:
+    if path is None or os.getpid() != pid:
         return
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
@@ -274,6 +279,18 @@ def _write_at(descriptor: int, view: memoryview, offset: int) -> None:
             os.lseek(descriptor, offset, os.SEEK_SET)
             written = os.write(descriptor, view)
         view, offset = view[written:], offset + written
+
+
+_open_files: weakref.WeakSet[Scratch] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for scratch in list(_open_files):
+        scratch._renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 _seeking = threading.Lock()  # where a file has one position for all threads

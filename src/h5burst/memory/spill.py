@@ -6,13 +6,13 @@ of a common buffer move together and stay views of one array.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from h5burst.arrays.chunks import CHUNK_BYTES
+from h5burst.memory.accounting import Buffer, buffers, resident_bytes
 from h5burst.memory.budget import format_bytes
 from h5burst.memory.scratch import Scratch, ScratchArray, ScratchView
 from h5burst.model.tree import BlockSource
@@ -22,24 +22,10 @@ SMALL_BYTES = 64 << 10  # buffers below this move in bundles
 BUNDLE_BYTES = 8 << 20
 _TINY_BYTES = 256  # not worth an entry in a table
 
-Array = np.ndarray[Any, Any]
-
 
 def least_budget() -> int:
     """The smallest budget that works: a block for each thread, one that is being read and one that is written."""
     return (threads.thread_count() + 2) * CHUNK_BYTES
-
-
-@dataclass
-class _Buffer:
-    """Memory that one or more arrays look at, and where these arrays are held: (container, key, array)."""
-
-    base: Array
-    places: list[tuple[Any, Any, Array]] = field(default_factory=list)
-
-    @property
-    def nbytes(self) -> int:
-        return self.base.nbytes
 
 
 class Keeper:
@@ -62,8 +48,9 @@ class Keeper:
 
     @property
     def scratch(self) -> Scratch | None:
-        """The scratch file that takes arrays now, if there is one."""
-        return self._scratch if self._scratch is not None and not self._scratch.adopted else None
+        """The scratch file that takes arrays of this process now, if there is one."""
+        scratch = self._scratch
+        return scratch if scratch is not None and scratch.is_ours and not scratch.adopted else None
 
     def close(self) -> None:
         """Remove the scratch file."""
@@ -83,15 +70,16 @@ class Keeper:
 
         beside: bytes of the budget that somebody else uses now.
         """
-        buffers = _buffers(values)
-        excess = sum(buffer.nbytes for buffer in buffers.values()) - max(self.budget - beside, 0)
+        found = buffers(values)
+        excess = sum(buffer.nbytes for buffer in found.values()) - max(self.budget - beside, 0)
         self._round += 1
-        self._last_new = {key: self._last_new.get(key, self._round) for key in buffers}
+        self._last_new = {key: self._last_new.get(key, self._round) for key in found}
         if excess <= 0:
             return 0
-        ranked = sorted(buffers.items(), key=lambda item: (-item[1].nbytes.bit_length(), self._last_new[item[0]]))
+        movable = [(key, buffer) for key, buffer in found.items() if buffer.is_movable]
+        ranked = sorted(movable, key=lambda item: (-item[1].nbytes.bit_length(), self._last_new[item[0]]))
         moved = 0
-        small: list[_Buffer] = []
+        small: list[Buffer] = []
         for _, buffer in ranked:
             if moved >= excess:
                 return moved
@@ -107,7 +95,7 @@ class Keeper:
         assert self._scratch is not None
         return self._scratch
 
-    def _move(self, buffer: _Buffer) -> int:
+    def _move(self, buffer: Buffer) -> int:
         views = [array for _, _, array in buffer.places]
         if len(views) == 1 and views[0].nbytes == buffer.nbytes:
             container, key, array = buffer.places[0]
@@ -123,10 +111,10 @@ class Keeper:
                     container[key] = array.copy()
         return buffer.nbytes
 
-    def _move_bundles(self, buffers: list[_Buffer], excess: int) -> int:
+    def _move_bundles(self, small: list[Buffer], excess: int) -> int:
         moved = 0
-        waiting: dict[np.dtype[Any], list[_Buffer]] = {}
-        for buffer in buffers:
+        waiting: dict[np.dtype[Any], list[Buffer]] = {}
+        for buffer in small:
             if moved >= excess:
                 break
             if buffer.nbytes < _TINY_BYTES or not _is_sliced(buffer):
@@ -140,7 +128,7 @@ class Keeper:
             self._move_bundle(bundle)
         return moved
 
-    def _move_bundle(self, bundle: list[_Buffer]) -> None:
+    def _move_bundle(self, bundle: list[Buffer]) -> None:
         joined = np.concatenate([buffer.base.reshape(-1) for buffer in bundle], dtype=bundle[0].base.dtype)
         whole = self._scratch_file().store(joined)
         first = 0
@@ -149,7 +137,7 @@ class Keeper:
             first += buffer.base.size
 
 
-def _exchange(buffer: _Buffer, whole: ScratchArray, first: int) -> None:
+def _exchange(buffer: Buffer, whole: ScratchArray, first: int) -> None:
     """Put views of `whole`, in which the buffer starts at element `first`, in place of the arrays."""
     start = buffer.base.__array_interface__["data"][0]
     for container, key, array in buffer.places:
@@ -157,57 +145,9 @@ def _exchange(buffer: _Buffer, whole: ScratchArray, first: int) -> None:
         container[key] = ScratchView(whole, first + offset, array.shape, array.dtype)
 
 
-def _is_sliced(buffer: _Buffer) -> bool:
+def _is_sliced(buffer: Buffer) -> bool:
     """Whether all arrays are consecutive elements of the buffer, so that they can be views of it elsewhere, too."""
     base = buffer.base
     return bool(base.flags.c_contiguous) and all(
         array.flags.c_contiguous and array.itemsize == base.itemsize for _, _, array in buffer.places
     )
-
-
-# ---------------------------------------------------------------- what dicts hold
-
-
-def resident_bytes(values: Iterable[Any]) -> int:
-    """Bytes of the arrays in memory at any depth, each buffer counted once."""
-    return sum(buffer.nbytes for buffer in _buffers(values).values())
-
-
-def spilled_bytes(values: Iterable[Any]) -> int:
-    """Bytes of the arrays in scratch files at any depth, each counted once."""
-    found = {}
-    for _, _, array in _arrays(values):
-        whole = array.whole if isinstance(array, ScratchView) else array
-        if isinstance(whole, ScratchArray):
-            found[id(whole)] = whole.nbytes
-    return sum(found.values())
-
-
-def _buffers(values: Iterable[Any]) -> dict[int, _Buffer]:
-    buffers: dict[int, _Buffer] = {}
-    for container, key, array in _arrays(values):
-        if isinstance(array, np.ndarray) and array.dtype != object and container is not None:
-            base = _owner(array)
-            buffers.setdefault(id(base), _Buffer(base)).places.append((container, key, array))
-    return buffers
-
-
-def _owner(array: Array) -> Array:
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
-
-
-def _arrays(values: Iterable[Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """Every array at any depth with what holds it; None holds those in tuples, which cannot be exchanged."""
-    waiting: list[tuple[Any, Any, Any]] = [(None, None, value) for value in values]
-    while waiting:
-        container, key, value = waiting.pop()
-        if isinstance(value, (np.ndarray, ScratchArray, ScratchView)):
-            yield container, key, value
-        elif isinstance(value, dict):
-            waiting.extend((value, name, item) for name, item in value.items())
-        elif isinstance(value, list):
-            waiting.extend((value, index, item) for index, item in enumerate(value))
-        elif isinstance(value, tuple):
-            waiting.extend((None, None, item) for item in value)

@@ -37,17 +37,26 @@ _PLAIN_SCALARS = (bool, int, float, complex, str)
 _LIST_DTYPES: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64, str: object}
 _FLAT_KINDS = ("list", "tuple", "bytes", "numpy.bytes")  # stored as an array of one axis
 _INT64 = range(-(2**63), 2**63)
+_MAX_NESTING = 128  # of mappings and lists that become groups; files hold no deeper groups
 
 
 # ---------------------------------------------------------------- mappings
 
 
-def encode(values: Mapping[Any, Any], *, scalars: Scalars = "datasets", path: str = "") -> Group:
+def encode(
+    values: Mapping[Any, Any], *, scalars: Scalars = "datasets", path: str = "", above: tuple[int, ...] = ()
+) -> Group:
     """A group that holds `values` exactly.
 
     scalars: whether single values become datasets of shape (1,) or attributes of the group; arrays are datasets and
-    mappings groups either way. Keys are all str or all int. Raises `UnsupportedValueError` with the path.
+    mappings groups either way. Keys are all str or all int. above: the identities of what it lies in. Raises
+    `UnsupportedValueError` with the path.
     """
+    if id(values) in above:
+        raise UnsupportedValueError("a dict or list that holds itself", path or "/")
+    if len(above) >= _MAX_NESTING:
+        raise UnsupportedValueError(f"more than {_MAX_NESTING} dicts and lists inside each other", path)
+    above = (*above, id(values))
     group = Group(attrs=_key_marker(values, path))
     plain: dict[str, Any] = {}
     for key, value in values.items():
@@ -55,7 +64,7 @@ def encode(values: Mapping[Any, Any], *, scalars: Scalars = "datasets", path: st
         if scalars == "attributes" and not _needs_node(value):
             plain[name] = value
         else:
-            group.children[name] = encode_value(value, scalars=scalars, path=where)
+            group.children[name] = encode_value(value, scalars=scalars, path=where, above=above)
     group.attrs.update(encode_attributes(plain, path=path))
     return group
 
@@ -80,11 +89,13 @@ def _key_marker(values: Mapping[Any, Any], path: str) -> dict[str, Any]:
     raise UnsupportedValueError("the keys of a dict must be all text or all integers", path or "/")
 
 
-def _needs_node(value: Any) -> bool:
+def _needs_node(value: Any, depth: int = 0) -> bool:
     """Whether a value cannot be an attribute: arrays and mappings, and lists that hold them."""
     if isinstance(value, (np.ndarray, Mapping)) or _is_source(value):
         return True
-    return isinstance(value, (list, tuple)) and any(_needs_node(item) for item in value)
+    if depth > _MAX_NESTING:  # a list that holds itself, as far as anybody can see
+        return True
+    return isinstance(value, (list, tuple)) and any(_needs_node(item, depth + 1) for item in value)
 
 
 def _is_source(value: Any) -> bool:
@@ -94,12 +105,14 @@ def _is_source(value: Any) -> bool:
 # ---------------------------------------------------------------- single values as nodes
 
 
-def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "") -> Node:
+def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", above: tuple[int, ...] = ()) -> Node:
     """The node of one value. With scalars="attributes", an array of one element needs no marker."""
     if isinstance(value, Mapping):
-        return encode(value, scalars=scalars, path=path)
+        return encode(value, scalars=scalars, path=path, above=above)
     if isinstance(value, (list, tuple)) and any(_needs_node(item) for item in value):
-        group = encode(dict(enumerate(value)), scalars=scalars, path=path)
+        if id(value) in above:
+            raise UnsupportedValueError("a dict or list that holds itself", path or "/")
+        group = encode(dict(enumerate(value)), scalars=scalars, path=path, above=(*above, id(value)))
         group.attrs[TYPE] = "list" if isinstance(value, list) else "tuple"
         return group
     if value is None:
@@ -107,7 +120,7 @@ def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "") -
     if isinstance(value, np.ndarray):
         return _encode_array(value, scalars, path)
     if _is_source(value):
-        return Array(value, _one_element_marker(value.shape, scalars))
+        return _encode_source(value, scalars, path)
     stored, kind = _encode_scalar(value, path)
     return _scalar_node(stored, kind)
 
@@ -135,6 +148,16 @@ def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
 
 def _one_element_marker(shape: tuple[int, ...], scalars: Scalars) -> dict[str, Any]:
     return {TYPE: "ndarray"} if scalars == "datasets" and shape in ((), (1,)) else {}
+
+
+def _encode_source(source: BlockSource, scalars: Scalars, path: str) -> Array:
+    """As the array that the source reads; what is stored as something else than its bytes is read for that."""
+    if source.dtype.kind in "Mm" and hasattr(source, "as_dtype"):
+        stored = source.as_dtype(np.dtype(f"{source.dtype.byteorder}i8"))
+        return Array(stored, {TYPE: f"ndarray:{source.dtype.str}"})
+    if source.dtype.kind in "MmU":
+        return _encode_array(np.asarray(source), scalars, path)
+    return Array(source, _one_element_marker(source.shape, scalars))
 
 
 def _encode_array(array: np.ndarray[Any, Any], scalars: Scalars, path: str) -> Array:

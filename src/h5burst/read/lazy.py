@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from h5burst._ext.h5parse import Type, Uncovered
-from h5burst.arrays.selection import select
+from h5burst.arrays.readable import ReadableArray
 from h5burst.model.tree import Group, Node
 from h5burst.read import fallback
 from h5burst.read.elements import Elements
@@ -25,7 +24,6 @@ from h5burst.read.node_factory import Makers
 from h5burst.read.open_file import OpenFile, Stamp
 from h5burst.read.reader import Place, Reader, stored_path
 
-_ROWS_BYTES = 1 << 20  # read at once when iterating
 _MEMBERS_AHEAD = 1000  # of groups, read along with the one that was asked for
 
 
@@ -41,16 +39,13 @@ def open_tree(path: str | os.PathLike[str]) -> Group:
         return fallback.read_file(path, why, MAKERS)
 
 
-class LazyArray(NDArrayOperatorsMixin):
-    """A dataset that is read on access, with numpy's behaviour for reading.
+class LazyArray(ReadableArray):
+    """A dataset that is read on access, with numpy's behaviour for reading (see `ReadableArray`).
 
-    Indexing (basic and advanced), `np.asarray`, arithmetic, iteration, `len` and numpy's functions work; every one of
-    them reads. Whatever numpy's arrays have besides (`mean`, `astype`, `T`, …) is taken from the array when asked for.
-    Writing to it is refused: `np.array(x)` makes an array of it. Raises `StaleFileError` when the file has changed since
-    it was opened, `CorruptFileError` when it is damaged.
+    Raises `StaleFileError` when the file has changed since it was opened, `CorruptFileError` when it is damaged.
     """
 
-    __slots__ = ("_address", "_elements", "_names", "_path", "_stamp", "dtype", "shape")
+    __slots__ = ("_address", "_elements", "_names", "_path", "_stamp")
 
     def __init__(
         self,
@@ -69,33 +64,6 @@ class LazyArray(NDArrayOperatorsMixin):
         self.shape = shape
         self.dtype = dtype
 
-    # ------------------------------------------------------------ what it is
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the whole in memory."""
-        return self.size * self.dtype.itemsize
-
-    @property
-    def itemsize(self) -> int:
-        return self.dtype.itemsize
-
-    @property
-    def base(self) -> None:
-        """It shares memory with nothing."""
-        return None
-
     @property
     def path(self) -> str:
         """The file."""
@@ -108,67 +76,6 @@ class LazyArray(NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         return f"<LazyArray {self.shape} {self.dtype} of {self._path}:{self.name}>"
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of unsized object")
-        return self.shape[0]
-
-    # ------------------------------------------------------------ reading
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Rows [start, stop) as a C-ordered array."""
-        return np.ascontiguousarray(self[start:stop])
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str) or (isinstance(key, list) and key and isinstance(key[0], str)):
-            return np.asarray(self)[key]
-        selection = select(key, self.shape)
-        return self._read(selection.box)[selection.within]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError("a lazily read array cannot be assigned to: np.array(x) makes an array in memory of it")
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.shape:
-            raise TypeError("iteration over a 0-d array")
-        rows = max(1, _ROWS_BYTES // max(1, self.nbytes // max(1, self.shape[0])))
-        for start in range(0, self.shape[0], rows):
-            yield from self[start : start + rows]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if copy is False:
-            raise ValueError("an array that is read from a file is always a copy")
-        array = self._read(tuple((0, length) for length in self.shape))
-        return array if dtype is None else array.astype(dtype, copy=False)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(isinstance(target, LazyArray) for target in kwargs.get("out", ())):
-            return NotImplemented
-        return getattr(ufunc, method)(*(np.asarray(x) if isinstance(x, LazyArray) else x for x in inputs), **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(np.ndarray, name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(np.asarray(self), name)
-
-    def __contains__(self, value: Any) -> bool:
-        return value in np.asarray(self)
-
-    def __bool__(self) -> bool:
-        return bool(np.asarray(self))
-
-    def __int__(self) -> int:
-        return int(np.asarray(self))
-
-    def __float__(self) -> float:
-        return float(np.asarray(self))
-
-    def __complex__(self) -> complex:
-        return complex(np.asarray(self))
-
-    def __index__(self) -> int:
-        return np.asarray(self).__index__()
 
     def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
         if self._address is None:

@@ -8,18 +8,19 @@ from types import TracebackType
 from typing import NamedTuple
 
 from h5burst.model.errors import StaleFileError
-
-try:
-    import fcntl
-except ImportError:  # Windows, whose own sharing rules take the place of locks
-    fcntl = None  # type: ignore[assignment]
+from h5burst.runtime import locks
 
 
 class Stamp(NamedTuple):
-    """Tells a file from whatever may take its place: number of its inode, bytes, time of its last change."""
+    """Tells a file from whatever may take its place: device and inode, bytes, time of the last write.
 
+    Also the time of the inode's own last change: anybody may set the other to what it was, as archivers do.
+    """
+
+    device: int
     inode: int
     size: int
+    written_ns: int
     changed_ns: int
 
 
@@ -45,25 +46,13 @@ class OpenFile:
                 raise IsADirectoryError(f"{self.path} is a folder, no HDF5 file")
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(f"{self.path} is no regular file")
-            self.stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+            self.stamp = Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if expected is not None and self.stamp != expected:
                 raise StaleFileError(self.path)
-            self.busy = not self._lock()
+            self.busy = locks.try_shared(self.descriptor) is locks.Answer.REFUSED
         except BaseException:
             os.close(self.descriptor)
             raise
-
-    def _lock(self) -> bool:
-        """Whether no writer has the file; file systems without locks have no opinion."""
-        if fcntl is None or os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
-            return True
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
 
     def close(self) -> None:
         os.close(self.descriptor)

@@ -1,34 +1,29 @@
 """Files that appear under their final name only when they are complete and on disk.
 
 A file is written under a temporary name in the same folder, flushed to disk, renamed, and the folder flushed. The
-temporary name follows from the final one, so that the next save finds, and replaces, what a crash has left.
+temporary file is new, private and of a name that nobody knows before; the name says for what and by which process it
+was made, so that the next save removes what a crash has left, and nothing that is still in use.
 
-One writer a file. A save holds two advisory locks of the kind that HDF5 itself takes (`flock`): an exclusive one on
-its temporary file, so that a second save to the same path fails at once, and a shared one on the file it replaces,
-so that it fails at once where someone has that file open for writing, and nobody opens it for writing meanwhile.
-Readers of the old file are not disturbed; they keep it. Both locks end with the process, however it ends.
-`HDF5_USE_FILE_LOCKING=FALSE` switches them off, as it does for HDF5. Windows has no such locks; there the system
-itself refuses to replace a file that is open.
+Two saves of one path both succeed, each whole: the last one to be renamed stays. A save holds a shared lock (`flock`)
+on the file that it replaces, so that it fails at once where someone has that file open for writing, and nobody opens
+it for writing meanwhile. Readers of the old file are not disturbed; they keep it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from h5burst.runtime import locks, private_files
+from h5burst.runtime.attributes import FileAttributes
 
 TEMPORARY_SUFFIX = ".h5burst-tmp"
-_NAME_BYTES = 255  # of one name, in the file systems that matter
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: make room or choose another place",
@@ -45,7 +40,10 @@ _ADVICE = {
     errno.EAGAIN: "another process, or another handle here, has it open: close it there first",
     errno.EMFILE: "too many open files: close some (ulimit -n)",
 }
-_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # file systems without the call
+
+
+class DurabilityWarning(UserWarning):
+    """A file is complete and in place, but the disk has not confirmed its name: a power cut may undo the save."""
 
 
 @contextlib.contextmanager
@@ -53,29 +51,31 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary path in the folder of `path`; renamed to it when the block ends well, removed otherwise.
 
     The block finds an empty file there and may open it anew in any way but with a lock of its own. A symbolic link is
-    followed, the permissions of a replaced file are kept, missing folders are made. Raises `FileExistsError` for an
-    existing file without `overwrite`, else `OSError` (the class that fits the reason) naming `path` and what to do;
-    whatever was under `path` is then as it was.
+    followed. Permissions, owner (where this user may) and extended attributes of a replaced file are kept, missing
+    folders are made. Raises `FileExistsError` for a file that is there, or has come meanwhile, without `overwrite`,
+    else `OSError` (the class that fits the reason) naming `path` and what to do; whatever was under `path` is then as
+    it was. Warns (`DurabilityWarning`) when the new file is in place but its folder could not be flushed.
     """
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"File already exists: {path}")
+    _require_absent(path, overwrite)
     with explaining(path, "save"), contextlib.ExitStack() as stack:
-        target = Path(os.path.realpath(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mode = _replaceable_mode(target)
-        stack.enter_context(_shared_lock(target))
-        temporary = target.with_name(temporary_name(target.name))
-        lock = stack.enter_context(_own_temporary(temporary))
+        target, attributes = _prepared(path, stack)
+        private_files.remove_abandoned(target.parent, target.name, TEMPORARY_SUFFIX)
+        temporary, descriptor = private_files.create(target.parent, target.name, TEMPORARY_SUFFIX)
+        if os.name == "nt":  # which renames nothing that is open
+            os.close(descriptor)
+        else:
+            stack.callback(os.close, descriptor)
         try:
             yield temporary
-            _finish(temporary, mode)
-            _let_readers_in(lock)
-            os.replace(temporary, target)
+            _finish(temporary, attributes)
+            if os.name != "nt":
+                _let_readers_in(descriptor)
+            _put_in_place(temporary, path, target, stack, overwrite)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         stack.close()
-        _flush_folder(target.parent)
+        _flush_folder(target)
 
 
 @contextlib.contextmanager
@@ -85,52 +85,16 @@ def renaming(descriptor: int, current: Path, path: Path, *, overwrite: bool) -> 
     When the block ends well the file is on disk and called `path`, in the same file system; otherwise it keeps its
     name and is the caller's to restore.
     """
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"File already exists: {path}")
+    _require_absent(path, overwrite)
     with explaining(path, "save"), contextlib.ExitStack() as stack:
-        target = Path(os.path.realpath(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mode = _replaceable_mode(target)
-        stack.enter_context(_shared_lock(target))
+        target, attributes = _prepared(path, stack)
         yield
-        if mode is not None and hasattr(os, "fchmod"):
-            os.fchmod(descriptor, mode)
+        attributes.give(descriptor)
         os.fsync(descriptor)
-        _let_readers_in(descriptor if _locking() else None)
-        os.replace(current, target)
+        _let_readers_in(descriptor)
+        _put_in_place(current, path, target, stack, overwrite)
         stack.close()
-        _flush_folder(target.parent)
-
-
-def lock_or_fail(descriptor: int, path: Path) -> None:
-    """Hold an open file for this process alone, as long as it is open. `BlockingIOError` where another holds it."""
-    if _locking():
-        _try_lock(descriptor, fcntl.LOCK_EX, path)
-
-
-def is_abandoned(path: Path) -> bool:
-    """Whether a file that its process held by `lock_or_fail` has lost that process."""
-    if not _locking():
-        return os.name == "nt"  # Windows refuses to remove what is open
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        _try_lock(descriptor, fcntl.LOCK_EX, path)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def temporary_name(name: str) -> str:
-    """The name under which a file is written that will be called `name`."""
-    plain = f".{name}{TEMPORARY_SUFFIX}"
-    if len(os.fsencode(plain)) <= _NAME_BYTES:
-        return plain
-    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{TEMPORARY_SUFFIX}"
+        _flush_folder(target)
 
 
 @contextlib.contextmanager
@@ -146,7 +110,8 @@ def explaining(path: str | os.PathLike[str], verb: str) -> Iterator[None]:
         foreign = isinstance(error, OSError) and error.filename is not None and not _concerns(error.filename, path)
         if number is None or foreign:
             raise
-        advice = _ADVICE.get(number, os.strerror(number))
+        own = isinstance(error, OSError) and error.strerror not in (None, os.strerror(number))
+        advice = _ADVICE.get(number) or (str(error.strerror) if own else os.strerror(number))  # type: ignore[attr-defined]
         raise OSError(number, f"Cannot {verb}: {advice}", os.fspath(path)) from error
 
 
@@ -162,125 +127,101 @@ def _concerns(filename: object, path: str | os.PathLike[str]) -> bool:
     """Whether an error about `filename` is about saving `path`: the file, its temporary one, or a folder above."""
     target = Path(os.path.realpath(path))
     found = Path(os.path.realpath(os.fsdecode(filename)))  # type: ignore[arg-type]
-    return found in (target, target.with_name(temporary_name(target.name)), *target.parents)
+    if found in (target, *target.parents):
+        return True
+    return found.parent == target.parent and private_files.is_for(found.name, target.name, TEMPORARY_SUFFIX)
 
 
-def _replaceable_mode(target: Path) -> int | None:
-    """The permissions to keep, None where nothing is replaced. What may not be written is not replaced either."""
+def require_regular(path: Path) -> None:
+    """Raise `OSError` for a folder, a device, a pipe: anything there that is not a file that can be replaced."""
     try:
-        mode = target.stat().st_mode
+        mode = path.stat().st_mode
     except FileNotFoundError:
-        return None
+        return
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "is a folder", str(target))
-    if not os.access(target, os.W_OK):
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"))
+        kind = next((name for test, name in kinds if test(mode)), "a device")
+        raise OSError(errno.EINVAL, f"this is {kind}, not a regular file: give another path", str(path))
+
+
+def _require_absent(path: Path, overwrite: bool) -> None:
+    if not overwrite and path.exists():
+        raise FileExistsError(f"File already exists: {path}")
+
+
+def _prepared(path: Path, stack: contextlib.ExitStack) -> tuple[Path, FileAttributes]:
+    """The file behind `path`, held against writers if it exists, and what it shall have besides its bytes."""
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    require_regular(target)
+    if target.exists() and not os.access(target, os.W_OK):  # what may not be written is not replaced either
         raise PermissionError(errno.EACCES, "not writable", str(target))
-    return stat.S_IMODE(mode)
+    _hold_off_writers(target, stack)
+    return target, FileAttributes.of(target)
 
 
-def _finish(temporary: Path, mode: int | None) -> None:
-    """Bring the file to disk, with the permissions of the one it replaces."""
-    descriptor = os.open(temporary, os.O_RDWR)
+def _hold_off_writers(target: Path, stack: contextlib.ExitStack) -> None:
+    """Share a lock of the file that is going to be replaced; refuse where somebody writes it."""
+    if not locks.are_used():
+        return
     try:
-        if mode is not None and hasattr(os, "fchmod"):
-            os.fchmod(descriptor, mode)
+        descriptor = os.open(target, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return
+    stack.callback(os.close, descriptor)
+    locks.share_or_fail(descriptor, target)
+
+
+def _finish(temporary: Path, attributes: FileAttributes) -> None:
+    """Bring the file to disk, with what the one that it replaces has."""
+    descriptor = os.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        attributes.give(descriptor)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _flush_folder(folder: Path) -> None:
-    """Bring a rename to disk."""
+def _put_in_place(current: Path, path: Path, target: Path, stack: contextlib.ExitStack, overwrite: bool) -> None:
+    """Give a complete file its name. What another save has put there meanwhile is replaced only with `overwrite`."""
+    if overwrite:
+        require_regular(target)
+        _hold_off_writers(target, stack)  # it may be another save's by now
+        os.replace(current, target)
+        return
+    try:
+        os.link(current, target, follow_symlinks=False)
+    except FileExistsError:
+        raise FileExistsError(f"File already exists: {path}") from None
+    except (OSError, NotImplementedError):  # no hard links in this file system
+        _require_absent(path, overwrite)
+        os.replace(current, target)
+        return
+    current.unlink()
+
+
+def _flush_folder(target: Path) -> None:
+    """Bring a rename to disk; the file is in place whatever comes of it."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-# ---------------------------------------------------------------- locks
-
-
-def _locking() -> bool:
-    return fcntl is not None and os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0")
-
-
-def _try_lock(descriptor: int, kind: int, path: Path) -> None:
-    """Take an advisory lock at once or raise `BlockingIOError`; a file system without locks has none to take."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise BlockingIOError(errno.EAGAIN, "is open for writing", str(path)) from error
-        if error.errno not in _UNSUPPORTED:
-            raise
-
-
-@contextlib.contextmanager
-def _shared_lock(target: Path) -> Iterator[None]:
-    """Hold off writers of the file that is going to be replaced; refuse where there is one."""
-    if not _locking():
-        yield
-        return
-    try:
-        descriptor = os.open(target, os.O_RDONLY)
-    except FileNotFoundError:
-        yield
-        return
-    try:
-        _try_lock(descriptor, fcntl.LOCK_SH, target)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _own_temporary(temporary: Path) -> Iterator[int | None]:
-    """An empty temporary file that is ours alone, and the descriptor that holds its lock (None without locks)."""
-    if not _locking():
-        temporary.unlink(missing_ok=True)  # Windows refuses while another save has it open
-        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
-        yield None
-        return
-    descriptor = _open_locked(temporary)
-    try:
-        if os.fstat(descriptor).st_size:  # left by a crash
-            temporary.unlink()
-            os.close(descriptor)
-            descriptor = _open_locked(temporary)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _open_locked(temporary: Path) -> int:
-    """Open the temporary file, new or left by a crash, under an exclusive lock."""
-    while True:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(target.parent, os.O_RDONLY)
         try:
-            _try_lock(descriptor, fcntl.LOCK_EX, temporary)
-            # Between open and lock another save may have renamed this very file to its final name.
-            if _is_at(descriptor, temporary):
-                return descriptor
-        except BaseException:
+            os.fsync(descriptor)
+        finally:
             os.close(descriptor)
-            raise
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in locks.UNSUPPORTED:
+            warnings.warn(
+                f"{target} is saved, but its folder could not be flushed to disk ({os.strerror(error.errno or 0)}): "
+                "after a power cut the file may be what it was before; check the disk",
+                DurabilityWarning,
+                stacklevel=4,
+            )
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _let_readers_in(lock: int | None) -> None:
+def _let_readers_in(descriptor: int) -> None:
     """Weaken the lock before the rename: who opens the finished file for reading must not find it locked."""
-    if lock is not None:
-        _try_lock(lock, fcntl.LOCK_SH, Path())
+    locks.try_shared(descriptor)

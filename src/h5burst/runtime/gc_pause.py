@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+class _Pauses(threading.local):
+    """How many blocks of this thread pause the collector."""
+
+    count = 0
+
+
+_lock = threading.Lock()
+_own = _Pauses()
+_count = 0  # of all threads
+_was_enabled = False  # before the first of them
 
 
 @contextmanager
@@ -12,12 +26,43 @@ def collection_paused() -> Iterator[None]:
     """No garbage collection within the block, or the function that this decorates.
 
     The collector looks at all objects again whenever their number has grown by a quarter: while a tree of thousands of
-    arrays is made it takes a third of the time and finds nothing. Objects that nothing refers to go as always.
+    arrays is made it takes a third of the time and finds nothing. Objects that nothing refers to go as always. Blocks
+    of several threads overlap: the last to end makes the collector what it was before the first.
     """
-    paused = gc.isenabled()
-    gc.disable()
+    _pause()
     try:
         yield
     finally:
-        if paused:
+        _resume()
+
+
+def _pause() -> None:
+    global _count, _was_enabled
+    with _lock:
+        if _count == 0:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _count += 1
+        _own.count += 1
+
+
+def _resume() -> None:
+    global _count
+    with _lock:
+        _count -= 1
+        _own.count -= 1
+        if _count == 0 and _was_enabled:
             gc.enable()
+
+
+def _after_fork() -> None:
+    """Of the threads that paused the collector, a forked child has the one that forked."""
+    global _count
+    paused, _count = _count, _own.count
+    if paused and not _count and _was_enabled:
+        gc.enable()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from h5burst import locks
 
 
 class RecordingLockedError(Exception):
@@ -23,74 +15,17 @@ class RecordingLockedError(Exception):
 
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path` for the block; `RecordingLockedError` where somebody alive holds it.
+    """Hold the lock file at `path` for the block; `RecordingLockedError` where somebody holds it who may be alive.
 
-    The operating system drops the lock with its holder; on a file system without locks, a holder of this host whose
-    process is gone counts as dead, and one of another host as alive.
+    A holder of this machine is known to run or not, whatever the file system makes of locks. One of another machine
+    counts as dead where the file system refuses locks to others and gives this one, else as alive.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(path)
+    held = locks.holding(path)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, _me().encode(), 0) if hasattr(os, "pwrite") else os.write(descriptor, _me().encode())
+        held.__enter__()
+    except locks.FileHeldError as error:
+        raise RecordingLockedError(f"{error.strerror} ({path})") from error
+    try:
         yield
     finally:
-        path.unlink(missing_ok=True) if os.name != "nt" else None
-        os.close(descriptor)
-        path.unlink(missing_ok=True) if os.name == "nt" else None
-
-
-def _acquire(path: Path) -> int:
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        holder = _holder(path)
-        if not _lock(descriptor, holder):
-            os.close(descriptor)
-            raise RecordingLockedError(f"locked by {_describe(holder)} ({path})")
-        # The holder before us may have removed the file between our open and our lock.
-        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, holder: dict[str, object] | None) -> bool:
-    if fcntl is None:
-        return holder is None or not _alive(holder)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # no locks on this file system
-        return holder is None or not _alive(holder)
-    return True
-
-
-def _me() -> str:
-    return json.dumps({"host": socket.gethostname(), "pid": os.getpid()})
-
-
-def _holder(path: Path) -> dict[str, object] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _describe(holder: dict[str, object] | None) -> str:
-    return "another job" if holder is None else f"process {holder.get('pid')} on {holder.get('host')}"
-
-
-def _alive(holder: dict[str, object]) -> bool:
-    pid = holder.get("pid")
-    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
-        return True
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        held.__exit__(None, None, None)

@@ -13,17 +13,12 @@ from typing import Any
 
 import h5py
 
-from h5burst import escape_link, graft, open_file, unescape
+from h5burst import escape_link, graft, locks, open_file, unescape
 from hdmea import __version__
 from hdmea.session import layout
 from hdmea.session.interrupted import interrupted_steps, steps_in_progress
 from hdmea.utils.clock import utc_now
 from hdmea.utils.hashing import params_hash
-
-try:
-    import fcntl
-except ImportError:  # Windows, which itself refuses to replace a file that is open
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -130,21 +125,14 @@ def _no_other_writer(path: Path) -> Iterator[None]:
 
     The lock is the one that HDF5 takes; Windows and file systems without such locks do without.
     """
-    if fcntl is None or os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+    if not locks.are_used():
         yield
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise OSError(_LOCKED.format(path=path)) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-            os.close(descriptor)
-            raise
-    try:
+        if locks.try_exclusive(descriptor) is locks.Answer.REFUSED:
+            raise OSError(_LOCKED.format(path=path))
+        locks.try_shared(descriptor)
         yield
     finally:
         os.close(descriptor)

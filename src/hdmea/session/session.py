@@ -107,10 +107,12 @@ class PipelineSession:
 
     @property
     def memory_estimate_gb(self) -> float:
-        """Bytes of every array at any depth in 10^9 bytes; a buffer that several arrays look at counts once."""
-        from hdmea.utils.memory import buffer_bytes
+        """Every array at any depth, in 10^9 bytes; a buffer that several arrays look at counts once.
 
-        return buffer_bytes((self.units, self.metadata, self.stimulus)) / GIGABYTE
+        What is in memory and what lies in the scratch file. Arrays that are read from a file when they are used, and
+        parts of a lazily loaded session that nobody has looked at, hold nothing.
+        """
+        return self.memory_resident_gb + self.memory_spilled_gb
 
     @property
     def memory_resident_gb(self) -> float:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gc
+import os
+import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from h5burst.memory.scratch import Scratch, ScratchLostError, ScratchView, remove_abandoned, scratch_folder
+from h5burst.memory.scratch import SUFFIX, Scratch, ScratchLostError, ScratchView, scratch_folder
+from h5burst.memory.spill import Keeper, least_budget
 from h5burst.model.tree import Array, Group
+from h5burst.read.lazy import LazyArray
+from h5burst.runtime.private_files import remove_abandoned
 from h5burst.store import read_tree, write_tree, write_tree_into_scratch
 
 
@@ -105,7 +111,7 @@ def test_the_file_of_a_killed_process_is_found_and_removed(tmp_path: Path) -> No
     other = Scratch(tmp_path, "other")
     mine = Scratch(tmp_path, "da[t]a")
     assert {path.name for path in tmp_path.iterdir()} == {mine.path.name, other.path.name}
-    assert remove_abandoned(tmp_path, "da[t]a") == []
+    assert remove_abandoned(tmp_path, "da[t]a", SUFFIX) == []
     mine.close()
     other.close()
 
@@ -166,3 +172,86 @@ def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert scratch_folder(tmp_path) == tmp_path
     monkeypatch.setenv("H5BURST_SCRATCH", str(tmp_path / "fast"))
     assert scratch_folder(tmp_path) == tmp_path / "fast"
+
+
+# ---------------------------------------------------------------- processes, rights, forms
+
+
+def in_child(work: Callable[[], bool]) -> bool:
+    """Whether `work` says yes in a forked child."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if work() else 1)
+        except BaseException:  # noqa: BLE001 - the child must not go on as a second pytest
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def refuses_to_store(scratch: Scratch) -> bool:
+    try:
+        scratch.store(np.zeros(100_000))
+    except ScratchLostError as error:
+        return "forked" in str(error)
+    return False
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_reads_and_neither_writes_nor_removes(scratch: Scratch) -> None:
+    data = np.arange(300_000)
+    stored = scratch.store(data)
+    with scratch._lock:  # as another thread may hold it
+        assert in_child(lambda: np.array_equal(np.asarray(stored), data) and int(stored.elements(5, 6)[0]) == 5)
+    assert in_child(lambda: refuses_to_store(scratch))
+
+    def close() -> bool:
+        scratch.close()
+        return True
+
+    assert in_child(close)
+    assert scratch.path.exists()
+    again = scratch.store(data * 2)
+    assert np.array_equal(np.asarray(stored), data)
+    assert np.array_equal(np.asarray(again), data * 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_parent_and_child_within_a_budget_spill_to_files_of_their_own(tmp_path: Path) -> None:
+    keeper = Keeper(least_budget(), lambda: Scratch(tmp_path, "data"))
+    arrays = {i: np.full(least_budget(), i, np.uint8) for i in range(3)}
+    keeper.enforce(arrays)
+
+    def spill_more() -> bool:
+        more = dict(arrays) | {i: np.full(least_budget(), i, np.uint8) for i in range(3, 6)}
+        keeper.enforce(more)
+        return all(bool((np.asarray(array) == i).all()) for i, array in more.items())
+
+    assert in_child(spill_more)
+    arrays |= {i: np.full(least_budget(), i, np.uint8) for i in range(6, 9)}
+    keeper.enforce(arrays)
+    assert all(bool((np.asarray(array) == i).all()) for i, array in arrays.items())
+    keeper.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_nobody_else_may_read_a_scratch_file_and_the_output_has_usual_rights(scratch: Scratch, tmp_path: Path) -> None:
+    assert stat.S_IMODE(scratch.path.stat().st_mode) == 0o600
+    tree = Group({"a": Array(scratch.store(np.arange(100_000)))})
+    (tmp_path / "usual").write_text("")
+    write_tree_into_scratch(tmp_path / "a.h5", tree, scratch)
+    assert (tmp_path / "a.h5").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_long_name_of_the_output_is_no_obstacle(tmp_path: Path) -> None:
+    Scratch(tmp_path, "x" * 250).close()
+
+
+def test_an_array_in_a_scratch_file_has_what_arrays_have_and_no_name(scratch: Scratch) -> None:
+    stored = scratch.store(np.arange(12.0).reshape(3, 4))
+    view = ScratchView(scratch.store(np.arange(100.0)), 10, (2, 5))
+    for array in (stored, view):
+        assert (array.ndim, array.size, array.itemsize) == (2, np.asarray(array).size, 8)
+        assert not isinstance(array, LazyArray)
+        with pytest.raises(AttributeError, match="has no attribute 'name'"):
+            _ = array.name
+        assert np.array_equal((array + 1).sum(axis=0), (np.asarray(array) + 1).sum(axis=0))

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from h5burst.memory import spill
+from h5burst.memory.accounting import resident_bytes, spilled_bytes
 from h5burst.memory.scratch import Scratch, ScratchArray, ScratchView
-from h5burst.memory.spill import Keeper, least_budget, resident_bytes, spilled_bytes
+from h5burst.memory.spill import Keeper, least_budget
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
  *
  * fault_arm(folder, kind, at, error): from now on, count the operations on files below `folder` that change anything;
  * operation number `at` (from 0) meets its fate. fault_count() says how many there were.
+ *
+ * File systems of other kinds, by the environment: FAULT_FLOCK=enosys refuses every lock as a call that is not there,
+ * FAULT_FLOCK=lies grants every lock to everybody; FAULT_LINK=eperm has no hard links.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -10,7 +13,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -127,6 +132,34 @@ int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     REAL(renameat);
     if (concerns_path(to) && fate(0)) return -1;
     return real(from_fd, from, to_fd, to);
+}
+
+static int link_fate(const char *to) {
+    const char *links = getenv("FAULT_LINK");
+    if (links && !strcmp(links, "eperm")) {
+        errno = EPERM;
+        return 1;
+    }
+    return concerns_path(to) && fate(0);
+}
+
+int link(const char *from, const char *to) {
+    REAL(link);
+    return link_fate(to) ? -1 : real(from, to);
+}
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags) {
+    REAL(linkat);
+    return link_fate(to) ? -1 : real(from_fd, from, to_fd, to, flags);
+}
+
+int flock(int fd, int operation) {
+    const char *locks = getenv("FAULT_FLOCK");
+    REAL(flock);
+    if (!locks) return real(fd, operation);
+    if (!strcmp(locks, "lies")) return 0;
+    errno = ENOSYS;
+    return -1;
 }
 
 #define OPEN(name)                                                        \

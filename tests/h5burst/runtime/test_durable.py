@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +20,7 @@ import pytest
 from h5burst import store
 from h5burst.model.tree import Array, Group
 from h5burst.runtime import durable
-from h5burst.runtime.durable import replacing, temporary_name
+from h5burst.runtime.durable import DurabilityWarning, replacing
 from h5burst.write import native, sink
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and locks")
@@ -31,6 +35,16 @@ def others(path: Path) -> list[str]:
 def write(path: Path, text: str, *, overwrite: bool = True) -> None:
     with replacing(path, overwrite=overwrite) as temporary:
         temporary.write_text(text)
+
+
+def leave_a_temporary_file(folder: Path, name: str) -> None:
+    """What a process that was killed within a save leaves."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from h5burst.runtime.durable import replacing\n"
+        "with replacing(Path(sys.argv[1]), overwrite=True) as temporary:\n"
+        "    temporary.write_text('left by a crash'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, folder / name], check=False).returncode == -9
 
 
 def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -68,7 +82,9 @@ def test_an_error_in_the_block_leaves_the_old_file_and_no_litter(tmp_path: Path)
 
 def test_the_next_save_clears_what_a_crash_left(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    (tmp_path / temporary_name("a.h5")).write_text("left by a crash")
+    leave_a_temporary_file(tmp_path, "a.h5")
+    (tmp_path / ".a.h5.h5burst-tmp").write_text("left by an earlier version")
+    assert len(others(path)) == 2
     with replacing(path, overwrite=False) as temporary:
         assert temporary.read_text() == ""
         temporary.write_text("whole")
@@ -157,14 +173,40 @@ def test_nobody_writes_the_old_file_while_it_is_replaced(tmp_path: Path) -> None
 
 
 @posix
-def test_a_second_save_at_the_same_time_is_refused_at_once(tmp_path: Path) -> None:
+def test_two_saves_at_the_same_time_both_succeed_and_the_last_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    with replacing(path, overwrite=False) as temporary:
-        temporary.write_text("first")
-        with pytest.raises(BlockingIOError, match=r"has it open.*a\.h5"):
-            write(path, "second")
-        assert temporary.read_text() == "first"
+    with replacing(path, overwrite=True) as first:
+        first.write_text("first")
+        with replacing(path, overwrite=True) as second:
+            second.write_text("second")
+            assert second != first
+            assert first.read_text() == "first"
+        assert path.read_text() == "second"
     assert path.read_text() == "first"
+    assert others(path) == []
+
+
+@posix
+def test_a_file_that_came_meanwhile_is_not_replaced_without_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with pytest.raises(FileExistsError, match=r"a\.h5"), replacing(path, overwrite=False) as first:
+        first.write_text("first")
+        write(path, "second")
+    assert path.read_text() == "second"
+    assert others(path) == []
+
+
+@posix
+def test_a_file_that_another_save_put_there_and_somebody_writes_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    store.write_tree(path, TREE)
+    with contextlib.ExitStack() as writers:
+        with pytest.raises(BlockingIOError, match=r"a\.h5"), replacing(path, overwrite=True) as mine:
+            mine.write_text("mine")
+            store.write_tree(path, TREE, overwrite=True)
+            writers.enter_context(store.open_file(path, "r+"))
+        assert others(path) == []
+    assert "x" in store.read_tree(path)
 
 
 @posix
@@ -172,16 +214,18 @@ def test_a_save_in_another_process_is_not_disturbed(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     script = (
         "import sys; from pathlib import Path; from h5burst.runtime.durable import replacing\n"
-        "with replacing(Path(sys.argv[1]), overwrite=False) as temporary:\n"
+        "with replacing(Path(sys.argv[1]), overwrite=True) as temporary:\n"
         "    temporary.write_text('theirs'); print('ready', flush=True); sys.stdin.readline()\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stdout.readline().strip() == b"ready"
-    with pytest.raises(BlockingIOError):
-        write(path, "ours")
+    write(path, "ours")
+    assert path.read_text() == "ours"
+    assert len(others(path)) == 1
     child.communicate(b"\n", timeout=60)
+    assert child.returncode == 0
     assert path.read_text() == "theirs"
     write(path, "ours")
     assert path.read_text() == "ours"
@@ -191,33 +235,136 @@ def test_a_save_in_another_process_is_not_disturbed(tmp_path: Path) -> None:
 def test_many_savers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     write(path, "0" * 1000)
-    refused: list[OSError] = []
 
-    def save(number: int) -> None:
+    def save(number: int) -> int:
         for _ in range(30):
-            try:
-                write(path, str(number) * 1000)
-            except BlockingIOError as error:
-                refused.append(error)
+            write(path, str(number) * 1000)
             assert len(set(path.read_text())) == 1
+        return number
 
-    savers = [threading.Thread(target=save, args=(number,)) for number in range(4)]
-    for saver in savers:
-        saver.start()
-    for saver in savers:
-        saver.join()
+    with ThreadPoolExecutor(4) as savers:
+        assert list(savers.map(save, range(4))) == [0, 1, 2, 3]
     assert len(set(path.read_text())) == 1
     assert len(path.read_text()) == 1000
     assert others(path) == []
 
 
 def test_locks_can_be_switched_off_as_hdf5s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_a_temporary_file(tmp_path, "a.h5")
     monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
     path = tmp_path / "a.h5"
-    (tmp_path / temporary_name("a.h5")).write_text("left by a crash")
     write(path, "whole")
     assert path.read_text() == "whole"
     assert others(path) == []
+
+
+# ---------------------------------------------------------------- rights
+
+
+@posix
+def test_the_temporary_file_is_private_from_the_first_byte(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    path.chmod(0o644)
+    before = os.umask(0)
+    try:
+        with replacing(path, overwrite=True) as temporary:
+            assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+            store.write_tree(temporary.with_name("b.h5"), TREE)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "b.h5").stat().st_mode) == 0o666
+
+
+@posix
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    path, victim = tmp_path / "a.h5", tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / ".a.h5.h5burst-tmp").symlink_to(victim)
+    write(path, "whole")
+    assert victim.read_text() == "precious"
+    assert not path.is_symlink()
+    with replacing(path, overwrite=True) as first, replacing(path, overwrite=True) as second:
+        assert first.name != second.name
+
+
+@posix
+def test_extended_attributes_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    try:
+        os.setxattr(path, "user.origin", b"the lab")
+    except OSError:
+        pytest.skip("no extended attributes in this file system")
+    write(path, "new")
+    assert os.getxattr(path, "user.origin") == b"the lab"
+    store.write_tree(path, TREE, overwrite=True)
+    assert os.getxattr(path, "user.origin") == b"the lab"
+
+
+@posix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_the_owner_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    os.chown(path, 12345, 23456)
+    path.chmod(0o640)
+    write(path, "new")
+    assert (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (12345, 23456, 0o640)
+
+
+@posix
+def test_rights_of_a_group_that_cannot_be_kept_go_to_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    if os.geteuid() == 0:
+        os.chown(path, -1, 23456)
+    else:
+        pytest.skip("needs a file of another group")
+    path.chmod(0o664)
+    monkeypatch.setattr(os, "fchown", refuse)
+    write(path, "new")
+    assert path.stat().st_gid != 23456
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@posix
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))])
+def test_what_is_no_regular_file_is_refused_and_left(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "a.h5"
+    try:
+        make(path)
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    before = path.stat().st_mode
+    with pytest.raises(OSError, match=r"not a regular file.*a\.h5"):
+        store.write_tree(path, TREE, overwrite=True)
+    with pytest.raises(OSError, match=r"not a regular file.*a\.h5"):
+        store.open_file(path, "w")
+    assert path.stat().st_mode == before
+    assert others(path) == []
+
+
+@posix
+def test_a_folder_that_cannot_be_flushed_is_a_warning_because_the_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = os.fsync
+
+    def fail_for_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    path = tmp_path / "a.h5"
+    with pytest.warns(DurabilityWarning, match=r"a\.h5 is saved, but its folder"):
+        write(path, "new")
+    assert path.read_text() == "new"
 
 
 # ---------------------------------------------------------------- errors

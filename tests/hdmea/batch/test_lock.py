@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from h5burst.runtime import locks
 from hdmea.batch import lock
 
 HOLD = "import sys, time; from pathlib import Path; from hdmea.batch.lock import holding\nwith holding(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
@@ -48,7 +49,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path, holder: subp
 def test_where_there_are_no_locks_the_process_decides(
     tmp_path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     with pytest.raises(lock.RecordingLockedError), lock.holding(tmp_path / "l"):
         pass
     holder.kill()
@@ -58,7 +59,7 @@ def test_where_there_are_no_locks_the_process_decides(
 
 
 def test_where_there_are_no_locks_another_host_counts_as_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     (tmp_path / "l").write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     with pytest.raises(lock.RecordingLockedError, match="on elsewhere"), lock.holding(tmp_path / "l"):
         pass

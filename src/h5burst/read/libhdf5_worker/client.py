@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import Any
 
 from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.read.libhdf5_worker import protocol
+from h5burst.runtime import isolated
 
+_WORKER = "from h5burst.read.libhdf5_worker.worker import main; main()"
 _START_S = 120.0  # until the child has imported what it needs, on the slowest of shared disks
 _LEAST_S = 60.0  # for one answer
 _BYTES_PER_S = 20e6  # of a file, read by the slowest codec on a busy machine
@@ -27,8 +28,8 @@ _BYTES_PER_S = 20e6  # of a file, read by the slowest codec on a busy machine
 class GuardedProcess:
     """A child that reads with libhdf5. One request at a time; threads take turns."""
 
-    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "h5burst.read.libhdf5_worker.worker")) -> None:
-        self._command = command
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        self._command = command  # another child, for tests
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -63,15 +64,13 @@ class GuardedProcess:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            folder = str(Path(__file__).parents[3])
-            search = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
             self._answers = queue.SimpleQueue()
             self._process = subprocess.Popen(
-                self._command,
+                self._command or isolated.command(_WORKER),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": search},
+                env=isolated.environment(),
             )
             threading.Thread(target=_forward, args=(self._process, self._answers), daemon=True).start()
             if "ready" not in self._next(_START_S):

@@ -1,0 +1,37 @@
+"""Python processes of our own that import nothing from the folder they happen to run in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_PACKAGES = ("h5burst", "numpy", "h5py", "hdf5plugin")  # found where this process finds them
+_START = "import json, sys; sys.path += json.loads(sys.argv.pop(1)); "
+
+
+def command(code: str, arguments: Sequence[str] = ()) -> list[str]:
+    """A command line that runs `code`, with `arguments` in `sys.argv[1:]`.
+
+    `-I` leaves the working folder, `PYTHONPATH` and `PYTHONSTARTUP` out. The folders of the packages that the code
+    needs come last and as absolute paths, so that nothing beside them takes the place of a standard module.
+    """
+    return [sys.executable, "-I", "-c", _START + code, json.dumps(_folders()), *arguments]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what tells Python where to find modules."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+
+
+def _folders() -> list[str]:
+    """The folders that hold the packages, each once."""
+    folders = []
+    for name in _PACKAGES:
+        found = importlib.util.find_spec(name)
+        if found is not None and found.origin is not None and Path(found.origin).name == "__init__.py":
+            folders.append(str(Path(found.origin).resolve().parents[1]))
+    return list(dict.fromkeys(folders))

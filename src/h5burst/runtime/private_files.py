@@ -1,0 +1,83 @@
+"""Files of our own beside a user's: unpredictable names that say who made them, and rights for their owner alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+import time
+from pathlib import Path
+
+from h5burst.runtime import locks
+from h5burst.runtime.processes import Process
+
+_NAME_BYTES = 255  # of one name, in the file systems that matter
+_QUIET_S = 24 * 3600.0  # a file of another machine's process is let alone for so long after its last change
+_OWNER = r"(?P<owner>[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]+-[0-9a-f]+)-[0-9a-f]{16}"
+
+
+def create(folder: Path, name: str, suffix: str) -> tuple[Path, int]:
+    """A new, empty file in `folder` for what is or will be called `name`, and its descriptor, open and locked.
+
+    Nobody but the user may read it, nobody can know its name before, and no link is followed. Others know by the name
+    (`is_for`) and by the process in it (`is_abandoned`) whose it is and whether it is still in use.
+    """
+    path = folder / f".{_stem(name, suffix)}.{Process.current()}-{secrets.token_hex(8)}{suffix}"
+    descriptor = os.open(path, locks.PRIVATE, 0o600)
+    try:
+        locks.try_exclusive(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        raise
+    return path, descriptor
+
+
+def is_for(candidate: str, name: str, suffix: str) -> bool:
+    """Whether a file of this name was made by `create`, of this version or an earlier one, for `name`."""
+    stem = re.escape(_stem(name, suffix))
+    return re.fullmatch(rf"\.{stem}(\.{_OWNER}|\.[0-9a-f]{{32}}|){re.escape(suffix)}", candidate) is not None
+
+
+def remove_abandoned(folder: Path, name: str, suffix: str) -> list[Path]:
+    """Remove the files made for `name` whose process is gone; the paths that were removed."""
+    found = [folder / entry.name for entry in os.scandir(folder) if is_for(entry.name, name, suffix)]
+    removed = []
+    for path in found:
+        if is_abandoned(path, suffix):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def is_abandoned(path: Path, suffix: str) -> bool:
+    """Whether the process that made a file is known to have ended.
+
+    Of this machine's processes that is known; of another machine's, and where the name tells no process (earlier
+    versions), the file system's lock decides, if it is one that refuses.
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    found = re.search(rf"\.{_OWNER}{re.escape(suffix)}$", path.name)
+    process = Process.parse(found["owner"]) if found else None
+    gone = process.is_gone() if process else None
+    if gone is not None:
+        return gone
+    if os.name == "nt":
+        return True  # Windows refuses to remove what is open
+    quiet = process is None or time.time() - status.st_mtime > _QUIET_S
+    return quiet and locks.is_unheld(path)
+
+
+def _stem(name: str, suffix: str) -> str:
+    """A name, or its hash where the whole would be too long for a file system."""
+    longest = len(f".{Process('0' * 8, '0' * 8, 1 << 32, 1 << 63)}-{'0' * 16}") + len(suffix) + 1
+    if len(os.fsencode(name)) + longest <= _NAME_BYTES:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
