@@ -74,7 +74,9 @@ class ReadableArray(NDArrayOperatorsMixin):
         return self._read(selection.box)[selection.within]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError("an array that is read from a file cannot be assigned to: np.array(x) makes an array in memory of it")
+        raise TypeError(
+            "an array that is read from a file cannot be assigned to: np.array(x) makes an array in memory of it"
+        )
 
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:

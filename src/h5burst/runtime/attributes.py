@@ -91,6 +91,9 @@ def _mode_of_new(folder: Path) -> int:
         return 0o666 & ~_umask()
     # Entries of tag, permissions, ID (acl(5), linux/posix_acl_xattr.h). A mask stands for the group class.
     rights = {tag: bits for tag, bits, _ in struct.iter_unpack("<HHI", entries)}
+    user: int
+    group: int
+    others: int
     user, group, others = rights.get(0x01, 6), rights.get(0x10, rights.get(0x04, 0)), rights.get(0x20, 0)
     return 0o666 & (user << 6 | group << 3 | others)
 

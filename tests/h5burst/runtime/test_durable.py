@@ -8,7 +8,6 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -189,9 +188,14 @@ def test_two_saves_at_the_same_time_both_succeed_and_the_last_one_stays(tmp_path
 @posix
 def test_a_file_that_came_meanwhile_is_not_replaced_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    with pytest.raises(FileExistsError, match=r"a\.h5"), replacing(path, overwrite=False) as first:
-        first.write_text("first")
-        write(path, "second")
+
+    def save_while_another_saves() -> None:
+        with replacing(path, overwrite=False) as first:
+            first.write_text("first")
+            write(path, "second")
+
+    with pytest.raises(FileExistsError, match=r"a\.h5"):
+        save_while_another_saves()
     assert path.read_text() == "second"
     assert others(path) == []
 
@@ -200,11 +204,16 @@ def test_a_file_that_came_meanwhile_is_not_replaced_without_overwrite(tmp_path: 
 def test_a_file_that_another_save_put_there_and_somebody_writes_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     store.write_tree(path, TREE)
-    with contextlib.ExitStack() as writers:
-        with pytest.raises(BlockingIOError, match=r"a\.h5"), replacing(path, overwrite=True) as mine:
+
+    def save_while_another_saves_and_edits(writers: contextlib.ExitStack) -> None:
+        with replacing(path, overwrite=True) as mine:
             mine.write_text("mine")
             store.write_tree(path, TREE, overwrite=True)
             writers.enter_context(store.open_file(path, "r+"))
+
+    with contextlib.ExitStack() as writers:
+        with pytest.raises(BlockingIOError, match=r"a\.h5"):
+            save_while_another_saves_and_edits(writers)
         assert others(path) == []
     assert "x" in store.read_tree(path)
 
