@@ -78,14 +78,6 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert from_anndata(back).obs.drop("at", "took").equals(container.obs.drop("at", "took"))
 
 
-def test_what_has_no_place_is_left_out_with_a_warning() -> None:
-    adata = an_anndata()
-    adata.uns["note"] = "x"
-    adata.obsm["pca"] = np.zeros((3, 2))
-    with pytest.warns(UserWarning, match="left out obsm, uns"):
-        from_anndata(adata)
-
-
 def test_a_layer_called_mask_that_holds_no_codes_stays_a_layer() -> None:
     adata = an_anndata()
     adata.layers["mask"] = np.full((3, 2), 9, np.int8)

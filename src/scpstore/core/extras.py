@@ -30,16 +30,21 @@ class RawValues(Comparable):
 
 @dataclass(eq=False)
 class AssayExtras(Comparable):
-    """varm: arrays or frames of one row a feature. varp: matrices of features × features. raw: all features."""
+    """varm: arrays or frames of one row a feature. varp: matrices of features × features. raw: all features.
 
-    compared: ClassVar[tuple[str, ...]] = ("varm", "varp", "raw")
+    origin: what AnnData had that the assay itself cannot say (dtypes, the order of categories, which layer was its X).
+    """
+
+    compared: ClassVar[tuple[str, ...]] = ("varm", "varp", "raw", "origin")
 
     varm: dict[str, Any] = field(default_factory=dict)
     varp: dict[str, Any] = field(default_factory=dict)
     raw: RawValues | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
-        return not self.varm and not self.varp and self.raw is None
+        """Whether there is nothing in it."""
+        return not self.varm and not self.varp and self.raw is None and not self.origin
 
 
 @dataclass(eq=False)
@@ -47,34 +52,46 @@ class Extras(Comparable):
     """obsm: arrays, sparse matrices or frames of one row a sample. obsp: matrices of samples × samples.
 
     uns: nested dicts of anything that a file can hold. assays: what belongs to the features of an assay, by its name.
+    origin: as of `AssayExtras`, for `obs`.
     """
 
-    compared: ClassVar[tuple[str, ...]] = ("obsm", "obsp", "uns", "assays")
+    compared: ClassVar[tuple[str, ...]] = ("obsm", "obsp", "uns", "assays", "origin")
 
     obsm: dict[str, Any] = field(default_factory=dict)
     obsp: dict[str, Any] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
     assays: dict[str, AssayExtras] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
         """Whether there is nothing in it."""
-        return not (self.obsm or self.obsp or self.uns) and all(assay.is_empty() for assay in self.assays.values())
+        return not (self.obsm or self.obsp or self.uns or self.origin) and all(
+            assay.is_empty() for assay in self.assays.values()
+        )
 
     def select_samples(self, index: Index) -> Extras:
         """What is left for these rows, in this order."""
         assays = {
-            name: AssayExtras(dict(known.varm), dict(known.varp), _raw_rows(known.raw, index))
+            name: AssayExtras(dict(known.varm), dict(known.varp), _raw_rows(known.raw, index), deepcopy(known.origin))
             for name, known in self.assays.items()
         }
-        return Extras(_each(self.obsm, rows_of, index), _each(self.obsp, _square, index), deepcopy(self.uns), assays)
+        return Extras(
+            _each(self.obsm, rows_of, index),
+            _each(self.obsp, _square, index),
+            deepcopy(self.uns),
+            assays,
+            deepcopy(self.origin),
+        )
 
     def select_features(self, assay: str, index: Index) -> Extras:
         """What is left for these features of an assay; its raw values stay, they have features of their own."""
         assays = dict(self.assays)
         if assay in assays:
             known = assays[assay]
-            assays[assay] = AssayExtras(_each(known.varm, rows_of, index), _each(known.varp, _square, index), known.raw)
-        return Extras(dict(self.obsm), dict(self.obsp), deepcopy(self.uns), assays)
+            assays[assay] = AssayExtras(
+                _each(known.varm, rows_of, index), _each(known.varp, _square, index), known.raw, deepcopy(known.origin)
+            )
+        return Extras(dict(self.obsm), dict(self.obsp), deepcopy(self.uns), assays, deepcopy(self.origin))
 
 
 def _each(values: dict[str, Any], part: Callable[[Any, Index], Any], index: Index) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from scpstore.core import files
 from scpstore.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
 from scpstore.io.exporters import FORMAT_VERSION, save_hdf5
 from scpstore.io.importers import SUPPORTED_VERSIONS, load_hdf5
-from scpstore.io.interchange import from_anndata, to_anndata
+from scpstore.io.interchange import from_anndata, read_h5ad, to_anndata, write_h5ad
 from scpstore.io.lazymatrix import LazyMatrix
 from scpstore.io.serializers import (
     deserialize_dataframe,
@@ -30,6 +30,7 @@ __all__ = [
     "from_anndata",
     "load_hdf5",
     "read_csv",
+    "read_h5ad",
     "save_hdf5",
     "serialize_dataframe",
     "serialize_dense_matrix",
@@ -37,4 +38,5 @@ __all__ = [
     "serialize_sparse_matrix",
     "to_anndata",
     "write_csv",
+    "write_h5ad",
 ]

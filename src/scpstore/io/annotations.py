@@ -37,7 +37,7 @@ _DEEPEST = 64
 def encode_extras(extras: Extras, assays: Mapping[str, Any], target: Target) -> StoredGroup:
     """The group of the extras; those of assays that are not saved are left out. Raises `IOWriteError`."""
     made = StoredGroup(EXTRAS_GROUP)
-    for name in ("obsm", "obsp", "uns"):
+    for name in ("obsm", "obsp", "uns", "origin"):
         _put_mapping(made, name, getattr(extras, name), target)
     per_assay = made.below("assays")
     for name, known in extras.assays.items():
@@ -49,7 +49,7 @@ def encode_extras(extras: Extras, assays: Mapping[str, Any], target: Target) -> 
 
 
 def _encode_assay(made: StoredGroup, known: AssayExtras, target: Target) -> StoredGroup:
-    for name in ("varm", "varp"):
+    for name in ("varm", "varp", "origin"):
         _put_mapping(made, name, getattr(known, name), target)
     if known.raw is not None:
         raw = encode_matrix("X", known.raw.X, target, f"{made.where}/raw")
@@ -108,7 +108,7 @@ def decode_extras(stored: StoredGroup | None) -> Extras:
     """The extras in their group; empty where there is none. Raises `IOFormatError` for what is not of this form."""
     if stored is None:
         return Extras()
-    fields = {name: _decode_mapping(stored.child(name), 0) for name in ("obsm", "obsp", "uns")}
+    fields = {name: _decode_mapping(stored.child(name), 0) for name in ("obsm", "obsp", "uns", "origin")}
     per_assay = stored.child("assays")
     assays = {} if per_assay is None else {name: _decode_assay(known) for name, known in per_assay.groups()}
     return Extras(**fields, assays=assays)
@@ -116,7 +116,8 @@ def decode_extras(stored: StoredGroup | None) -> Extras:
 
 def _decode_assay(stored: StoredGroup) -> AssayExtras:
     raw = stored.child("raw")
-    made = AssayExtras(_decode_mapping(stored.child("varm"), 0), _decode_mapping(stored.child("varp"), 0))
+    varm, varp, origin = (_decode_mapping(stored.child(name), 0) for name in ("varm", "varp", "origin"))
+    made = AssayExtras(varm, varp, None, origin)
     if raw is not None:
         made.raw = RawValues(
             decode_matrix("X", raw), decode_frame(raw.required("var")), _decode_mapping(raw.child("varm"), 0)

@@ -24,6 +24,8 @@ def from_csr(shape: tuple[int, int], data: Any, indices: Any, indptr: Any, kind:
 
     order: positions of the entries in the original (`CsrParts.order`); one that does not fit is left aside.
     """
+    if data.ndim != 1:
+        raise ValueError(f"values must be one list, got the shape {data.shape}")
     check_size(shape, len(data), kind.format)
     check_compressed(indptr, indices, len(data), *shape, "column")
     indices, indptr = index_array(indices), index_array(indptr)

@@ -4,95 +4,378 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 
 from h5burst import durable
-from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError
-from scpstore.core.sources import whole
+from scpstore.core.exceptions import (
+    AssayNotFoundError,
+    LayerNotFoundError,
+    MissingDependencyError,
+    ScpTensorError,
+    ValidationError,
+)
+from scpstore.core.extras import AssayExtras, Extras, RawValues
+from scpstore.core.sources import LazyRows, whole
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
-from scpstore.io.exceptions import IOWriteError
-from scpstore.io.pandasframes import from_pandas, times_as_text, to_pandas
+from scpstore.io.exceptions import IOFormatError, IOWriteError
+from scpstore.io.pandasframes import INDEX, from_pandas, times_as_text, to_pandas, with_origin
 
 MASK_LAYER = "mask"
-_LEFT_OUT = ("obsm", "varm", "obsp", "varp", "uns")
+X_LAYER, DTYPES, FRAME = "x_layer", "dtypes", "frame"  # in the origin of an assay
+_EXACT_IN_FLOAT64 = 2**53
 
 
-def from_anndata(adata: Any, assay: str = "proteins") -> ScpContainer:
+# ---------------------------------------------------------------- from AnnData
+
+
+def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = False) -> ScpContainer:
     """A container of one assay from an `AnnData`.
 
-    `adata.X` becomes the layer "X", other layers keep their names, except that a layer "mask" of mask codes becomes
-    the mask of X. The indices become the ID columns "_index"; ordered and unordered categories become `Enum` columns.
-    What has no place in a container (`obsm`, `varm`, `obsp`, `varp`, `uns`, `raw`) is left out with a `UserWarning`.
+    Parameters
+    ----------
+    adata
+        `X` becomes the layer "X" (or "main", where a layer is called "X"), other layers keep their names; a layer
+        "mask" of mask codes (int8) becomes the mask of X, "{layer}_mask" that of another layer. Whole numbers and
+        booleans become float64, which `to_anndata` undoes. The indices become the ID columns "_index", text categories
+        `Enum` columns; `obsm`, `varm`, `obsp`, `varp`, `uns`, `raw` become `container.extras`. A backed X stays in
+        its file and is read by rows.
+    assay
+        What to call the assay.
+    make_unique
+        Whether IDs that repeat get "-1", "-2", …, as anndata does it.
+
+    Raises
+    ------
+    ValidationError
+        IDs that repeat, a layer whose numbers float64 does not hold exactly, a column that has no form: the message
+        names it and says what to do.
     """
-    left_out = [name for name in _LEFT_OUT if len(getattr(adata, name))] + (["raw"] if adata.raw is not None else [])
-    if left_out:
-        warnings.warn(f"from_anndata: left out {', '.join(left_out)}", UserWarning, stacklevel=2)
-    obs, var = from_pandas(adata.obs, "obs"), from_pandas(adata.var, "var")
-    mask = _mask_of(adata)
-    layers: dict[str, ScpMatrix] = {}
+    obs, obs_origin = with_origin(_unique(adata.obs, "obs", make_unique), "obs")
+    var, var_origin = with_origin(_unique(adata.var, "var", make_unique), "var")
+    layers = dict(adata.layers.items())
+    x_layer = (
+        "X" if "X" not in layers else next(n for n in ("main", *map("main{}".format, range(9))) if n not in layers)
+    )
     if adata.X is not None:
-        layers["X"] = ScpMatrix(_in_memory(adata.X), mask)
-    for name, values in adata.layers.items():
-        if mask is None or name != MASK_LAYER:
-            layers[name] = ScpMatrix(_in_memory(values))
-    return ScpContainer(obs, {assay: Assay(var, layers)})
+        layers = {x_layer: adata.X, **layers}
+    masks = {name: mask for name in layers if (mask := _mask_name(name, x_layer, layers)) is not None}
+    dtypes: dict[str, str] = {}
+    matrices = {}
+    for name, values in layers.items():
+        if name not in masks.values():
+            X = _as_floats(values, name, dtypes)
+            matrices[name] = ScpMatrix(X, _in_memory(layers[masks[name]]) if name in masks else None)
+    origin: dict[str, Any] = {DTYPES: dtypes} if dtypes else {}
+    if x_layer != "X":
+        origin[X_LAYER] = x_layer
+    if var_origin:
+        origin[FRAME] = var_origin
+    known = AssayExtras(_mapped(adata.varm), _mapped(adata.varp), _raw(adata), origin)
+    extras = Extras(
+        _mapped(adata.obsm),
+        _mapped(adata.obsp),
+        _mapped(adata.uns),
+        {} if known.is_empty() else {assay: known},
+        {FRAME: obs_origin} if obs_origin else {},
+    )
+    return ScpContainer(obs, {assay: Assay(var, matrices)}, extras=extras)
+
+
+def _unique(frame: Any, where: str, make_unique: bool) -> Any:
+    names = frame.index.astype(str)
+    if names.is_unique:
+        return frame
+    if not make_unique:
+        twice = names[names.duplicated()].unique().tolist()
+        message = f"{where}: IDs are there more than once: {twice[:5]}: make_unique=True appends -1, -2, … to them"
+        raise ValidationError(message, where)
+    from anndata.utils import make_index_unique
+
+    frame = frame.copy()
+    frame.index = make_index_unique(names)
+    return frame
+
+
+def _mask_name(name: str, x_layer: str, layers: Mapping[str, Any]) -> str | None:
+    """The layer that is the mask of another, None where there is none."""
+    mask = MASK_LAYER if name == x_layer else f"{name}_{MASK_LAYER}"
+    if name == MASK_LAYER or mask not in layers or mask == name:
+        return None
+    codes = layers[mask]
+    stored = codes.data if hasattr(codes, "format") else codes
+    is_mask = stored.dtype == np.int8 and (stored.size == 0 or 0 <= stored.min() <= stored.max() <= max(MaskCode))
+    return mask if is_mask else None
 
 
 def _in_memory(values: Any) -> Any:
     """A backed matrix is read; a view of one becomes a plain array."""
     values = values.to_memory() if hasattr(values, "to_memory") else values
-    return values if hasattr(values, "format") else np.asarray(values)
+    if sp.issparse(values):
+        plain = getattr(sp, f"{values.format}_{'array' if isinstance(values, sp.sparray) else 'matrix'}")
+        return values if type(values) is plain else plain(values)
+    return np.asarray(values)
 
 
-def _mask_of(adata: Any) -> Any:
-    if MASK_LAYER not in adata.layers or adata.X is None:
+def _as_floats(values: Any, name: str, dtypes: dict[str, str]) -> Any:
+    """A layer as floats; the dtype that it had is noted. Raises `ValidationError` where numbers would change."""
+    dtype = np.dtype(values.dtype)
+    if dtype.kind not in "biuf":
+        raise ValidationError(f"layer {name!r} has the dtype {dtype}: a container holds floats: convert it first", name)
+    if _is_backed(values):
+        if dtype.kind != "f":
+            dtypes[name] = dtype.str
+        return LazyRows(_BackedRows(values, name))
+    values = _in_memory(values)
+    if dtype.kind == "f":
+        return values
+    _check_exact(values, name)
+    dtypes[name] = dtype.str
+    return values.astype(np.float64)
+
+
+def _check_exact(values: Any, name: str) -> None:
+    stored = values.data if sp.issparse(values) else values
+    if stored.dtype.kind == "b" or stored.dtype.itemsize < 8 or not stored.size:
+        return
+    low, high = int(stored.min()), int(stored.max())
+    if low >= -_EXACT_IN_FLOAT64 and high <= _EXACT_IN_FLOAT64:
+        return
+    if not all(
+        int(value) == int(float(value)) for value in stored[abs(stored.astype(object)) > _EXACT_IN_FLOAT64].flat
+    ):
+        message = f"layer {name!r} holds whole numbers that float64 does not ({low} to {high}): convert or drop it"
+        raise ValidationError(message, name)
+
+
+def _is_backed(values: Any) -> bool:
+    return not sp.issparse(values) and not isinstance(values, np.ndarray) and not hasattr(values, "compute")
+
+
+class _BackedRows:
+    """A `RowReader` of AnnData's X that is in its file."""
+
+    def __init__(self, values: Any, name: str) -> None:
+        self._values, self._name = values, name
+        self.shape = (int(values.shape[0]), int(values.shape[1]))
+        dtype = np.dtype(values.dtype)
+        self.dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
+        self.format: str | None = getattr(values, "format", None)
+
+    def read(self, start: int, stop: int) -> Any:
+        """Rows [start, stop): an array, or a CSR matrix."""
+        rows = self._values[start:stop]
+        rows = rows.tocsr() if sp.issparse(rows) else np.asarray(rows)
+        return self._converted(rows)
+
+    def read_whole(self) -> Any:
+        """The whole matrix, in its own format."""
+        return self._converted(_in_memory(self._values if self.format else self._values[:]))
+
+    def _converted(self, rows: Any) -> Any:
+        if rows.dtype == self.dtype:
+            return rows
+        _check_exact(rows, self._name)
+        return rows.astype(self.dtype)
+
+
+def _raw(adata: Any) -> RawValues | None:
+    if adata.raw is None:
         return None
-    codes = adata.layers[MASK_LAYER]
-    stored = codes.data if hasattr(codes, "format") else codes
-    is_mask = stored.dtype == np.int8 and (stored.size == 0 or 0 <= stored.min() <= stored.max() <= max(MaskCode))
-    return codes if is_mask else None
-
-
-def to_anndata(container: ScpContainer, assay: str, layer: str) -> Any:
-    """One layer of one assay as an `AnnData`: values as X, its mask, if it has one, as the layer "mask".
-
-    `Categorical` and `Enum` columns become pandas categories, other columns what pandas has for them; a column that
-    pandas has nothing for becomes text with a `UserWarning`. Raises `AssayNotFoundError`, `LayerNotFoundError`, and
-    ImportError without the package `anndata`.
-    """
-    try:
-        import anndata
-    except ImportError as error:
-        raise ImportError("to_anndata needs the package anndata: pip install anndata") from error
-    if assay not in container.assays:
-        raise AssayNotFoundError(assay, container.assays)
-    source = container.assays[assay]
-    if layer not in source.layers:
-        raise LayerNotFoundError(layer, assay, source.layers)
-    matrix = source.layers[layer]
-    return anndata.AnnData(
-        X=_for_anndata(matrix.X),
-        obs=to_pandas(container.obs, container.sample_id_col, "obs"),
-        var=to_pandas(source.var, source.feature_id_col, "var"),
-        layers={} if matrix.M is None else {MASK_LAYER: _for_anndata(matrix.M)},
+    X = adata.raw.X
+    return RawValues(
+        _in_memory(X if hasattr(X, "to_memory") or sp.issparse(X) else X[:]),
+        from_pandas(adata.raw.var, "raw.var"),
+        _mapped(adata.raw.varm),
     )
 
 
-def write_h5ad(
-    container: ScpContainer, path: str | os.PathLike[str], assay: str, layer: str, *, overwrite: bool = False
-) -> None:
-    """Write one layer as an AnnData file, which appears when it is complete.
+def _mapped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a mapping of AnnData, frames as polars ones."""
+    return {name: _plain(value, str(name)) for name, value in values.items()}
 
-    Dates and times, which such files do not hold, become text with a `UserWarning`. Errors as `to_anndata`, and
-    `IOWriteError`.
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping) and not sp.issparse(value):
+        return {name: _plain(item, f"{where}/{name}") for name, item in value.items()}
+    if hasattr(value, "iloc") and hasattr(value, "columns"):
+        return from_pandas(value, where)
+    if sp.issparse(value) or hasattr(value, "to_memory"):
+        return deepcopy(_in_memory(value))
+    return np.array(value) if isinstance(value, np.ndarray) and value.dtype.names is None else deepcopy(value)
+
+
+# ---------------------------------------------------------------- to AnnData
+
+
+def to_anndata(
+    container: ScpContainer,
+    assay: str,
+    layer: str | None = None,
+    *,
+    layers: Literal["all"] | Sequence[str] = (),
+) -> Any:
+    """One assay as an `AnnData`, with the container's extras.
+
+    Parameters
+    ----------
+    container
+        Where it is taken from. `Categorical` and `Enum` columns become pandas categories, other columns what pandas
+        has for them; a column that pandas has nothing for becomes text with a `UserWarning`. What came from AnnData
+        becomes again what it was there: whole numbers, ordered categories, nullable dtypes.
+    assay
+        Its name.
+    layer
+        The layer that becomes X, its mask, if it has one, the layer "mask". None: the one that was X, else "X", else
+        the only one.
+    layers
+        Further layers by name, or "all"; the mask of one becomes "{layer}_mask".
+
+    Raises
+    ------
+    AssayNotFoundError, LayerNotFoundError
+        There is no such assay or layer.
+    MissingDependencyError
+        (An ImportError) the package anndata is not installed.
     """
-    adata, target = to_anndata(container, assay, layer), Path(path)
+    anndata = _anndata("to_anndata")
+    if assay not in container.assays:
+        raise AssayNotFoundError(assay, container.assays)
+    source = container.assays[assay]
+    known = container.extras.assays.get(assay, AssayExtras())
+    main = _main_layer(layer, assay, source, known)
+    others = [name for name in source.layers if name != main] if layers == "all" else list(layers)
+    made = {}
+    for name in others:
+        _known_layer(name, assay, source)
+        made[name] = _for_anndata(source.layers[name].X, known, name)
+        if source.layers[name].M is not None:
+            made[f"{name}_{MASK_LAYER}"] = _known_formats(source.layers[name].M)
+    if source.layers[main].M is not None:
+        made[MASK_LAYER] = _known_formats(source.layers[main].M)
+    obs = to_pandas(container.obs, container.sample_id_col, "obs", container.extras.origin.get(FRAME))
+    var = to_pandas(source.var, source.feature_id_col, "var", known.origin.get(FRAME))
+    extras = container.extras
+    adata = anndata.AnnData(
+        X=_for_anndata(source.layers[main].X, known, main),
+        obs=obs,
+        var=var,
+        layers=made,
+        obsm=_unmapped(extras.obsm),
+        obsp=_unmapped(extras.obsp),
+        varm=_unmapped(known.varm),
+        varp=_unmapped(known.varp),
+        uns=_unmapped(extras.uns),
+    )
+    if known.raw is not None:
+        raw_var = to_pandas(known.raw.var, INDEX, "raw.var")
+        adata.raw = anndata.AnnData(X=known.raw.X, obs=obs[[]], var=raw_var, varm=_unmapped(known.raw.varm))
+    return adata
+
+
+def _anndata(what: str) -> Any:
+    try:
+        import anndata
+    except ImportError as error:
+        message = f"{what} needs the package anndata: pip install anndata"
+        raise MissingDependencyError("anndata", message) from error
+    return anndata
+
+
+def _main_layer(layer: str | None, assay: str, source: Assay, known: AssayExtras) -> str:
+    if layer is None:
+        names = list(source.layers)
+        layer = known.origin.get(X_LAYER, "X" if "X" in names or len(names) != 1 else names[0])
+    return _known_layer(layer, assay, source)
+
+
+def _known_layer(name: str, assay: str, source: Assay) -> str:
+    if name not in source.layers:
+        raise LayerNotFoundError(name, assay, source.layers)
+    return name
+
+
+def _for_anndata(values: Any, known: AssayExtras, layer: str) -> Any:
+    """A matrix in a format that AnnData knows, in the dtype that it had there, if it still fits."""
+    values = _known_formats(values)
+    wanted = known.origin.get(DTYPES, {}).get(layer)
+    if not isinstance(wanted, str) or np.dtype(wanted).kind not in "biu":
+        return values
+    dtype, stored = np.dtype(wanted), values.data if sp.issparse(values) else values
+    with np.errstate(invalid="ignore"):
+        converted = stored.astype(dtype)
+    return values.astype(dtype) if np.array_equal(converted.astype(stored.dtype), stored) else values
+
+
+def _known_formats(values: Any) -> Any:
+    values = whole(values)
+    return values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
+
+
+def _unmapped(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _unplain(value) for name, value in values.items()}
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, Mapping) and not sp.issparse(value):
+        return _unmapped(value)
+    if isinstance(value, pl.DataFrame):
+        return (
+            to_pandas(value, INDEX, "a frame")
+            if INDEX in value.columns
+            else to_pandas(value.with_row_index(INDEX), INDEX, "a frame")
+        )
+    return value
+
+
+# ---------------------------------------------------------------- files
+
+
+def read_h5ad(
+    path: str | os.PathLike[str], assay: str = "proteins", *, make_unique: bool = False, backed: bool = False
+) -> ScpContainer:
+    """The container of an AnnData file, as `from_anndata` makes it; `backed` leaves X in the file.
+
+    Raises FileNotFoundError, `IOFormatError` for a file that anndata cannot read, `MissingDependencyError` without it.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"No such file: {source}")
+    anndata = _anndata(f"reading {source.name}")
+    try:
+        adata = anndata.read_h5ad(source, backed="r" if backed else None)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        first = next(iter(str(error).strip().splitlines()), repr(error))
+        raise IOFormatError(f"{source} cannot be read as an AnnData file: {first:.200}") from error
+    try:
+        return from_anndata(adata, assay, make_unique=make_unique)
+    except ScpTensorError as error:
+        raise IOFormatError(f"{source}: {error}") from error
+
+
+def write_h5ad(
+    container: ScpContainer,
+    path: str | os.PathLike[str],
+    assay: str,
+    layer: str | None = None,
+    *,
+    layers: Literal["all"] | Sequence[str] = (),
+    overwrite: bool = False,
+) -> None:
+    """Write one assay as an AnnData file, which appears when it is complete.
+
+    Dates and times, which such files do not hold, become text with a `UserWarning`. Parameters and errors as
+    `to_anndata`, and `IOWriteError`.
+    """
+    target = Path(path)
+    adata = to_anndata(container, assay, layer, layers=layers)
     times_as_text(adata.obs, "obs")
     times_as_text(adata.var, "var")
     try:
@@ -107,11 +390,6 @@ def write_h5ad(
         raise IOWriteError("File already exists", target) from error
     except OSError as error:
         raise IOWriteError(error.strerror or str(error), target) from error
-
-
-def _for_anndata(values: Any) -> Any:
-    """AnnData knows the sparse formats csr and csc only."""
-    values = whole(values)
-    if not sp.issparse(values):
-        return values
-    return values if values.format in ("csr", "csc") else values.tocsr()
+    except (TypeError, NotImplementedError, ValueError, KeyError) as error:
+        first = next(iter(str(error).strip().splitlines()), repr(error))
+        raise IOWriteError(f"anndata cannot write it ({first:.200})", target) from error

@@ -1,4 +1,9 @@
-"""Pandas frames to polars frames and back, column by column, without pyarrow."""
+"""Pandas frames to polars frames and back, column by column, without pyarrow.
+
+What a polars column cannot say of a pandas one (the order of categories, categories of numbers, a nullable dtype, a
+unit of time) is its *origin*, a dict that is kept beside the frame: `{column: {"categories": …, "ordered": …, "dtype":
+…}}`, and under `INDEX_NAME` the name of the index.
+"""
 
 from __future__ import annotations
 
@@ -13,40 +18,84 @@ from scpstore.io.storage_dtypes import to_storage
 from scpstore.io.stored import object_array
 
 INDEX = "_index"
+INDEX_NAME = "index_name"
+COLUMNS = "columns"
+Origin = dict[str, Any]
+_UNITS = ("ms", "us", "ns")  # of times in polars
+
+
+# ---------------------------------------------------------------- from pandas
 
 
 def from_pandas(frame: Any, where: str) -> pl.DataFrame:
-    """A pandas frame as a polars frame whose first column "_index" is the index, as text."""
-    if INDEX in frame.columns:
-        frame = frame.drop(columns=INDEX)
-    columns = {INDEX: pl.Series(INDEX, [str(name) for name in frame.index], dtype=pl.String)}
+    """A pandas frame as a polars frame whose first column "_index" is the index, as text. Raises `ValidationError`."""
+    return with_origin(frame, where)[0]
+
+
+def with_origin(frame: Any, where: str) -> tuple[pl.DataFrame, Origin]:
+    """As `from_pandas`, with what polars cannot say. Raises `ValidationError` that names the column that has no form."""
+    ids = [str(name) for name in frame.index]
+    _check_names(frame, ids, where)
+    made = {INDEX: pl.Series(INDEX, ids, dtype=pl.String)}
+    origins: Origin = {}
     for name in frame.columns:
-        columns[str(name)] = _from_pandas_series(frame[name], str(name), where)
-    return pl.DataFrame(columns)
+        if name == INDEX:
+            continue
+        made[name], known = _from_series(frame[name], name, where)
+        if known:
+            origins[name] = known
+    origin: Origin = {COLUMNS: origins} if origins else {}
+    if isinstance(frame.index.name, str) and frame.index.name != INDEX:
+        origin[INDEX_NAME] = frame.index.name
+    return pl.DataFrame(made), origin
 
 
-def _from_pandas_series(series: Any, name: str, where: str) -> pl.Series:
+def _check_names(frame: Any, ids: list[str], where: str) -> None:
+    odd = [name for name in frame.columns if not isinstance(name, str)]
+    if odd:
+        raise ValidationError(f"{where}: column names must be text, got {odd[:3]}: rename them", where)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()].unique().tolist()
+        raise ValidationError(f"{where}: columns {twice[:3]} are there more than once: rename or drop them", where)
+    if INDEX in frame.columns and [str(value) for value in frame[INDEX]] != ids:
+        message = f"{where}: a column {INDEX!r} with other values than the index: rename it"
+        raise ValidationError(message, INDEX)
+
+
+def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, Origin]:
     dtype = series.dtype
-    if hasattr(dtype, "categories"):
-        return _from_categories(series, name)
     kind = getattr(dtype, "kind", "O")
-    missing = series.isna().to_numpy()
+    title = type(dtype).__name__
+    if title in ("IntervalDtype", "PeriodDtype", "SparseDtype"):
+        advice = {"SparseDtype": "make it dense"}.get(title, "convert it to text or to its two ends")
+        raise ValidationError(f"{where} column {name!r} of dtype {dtype} has no place in a container: {advice}", name)
+    if hasattr(dtype, "categories"):
+        return _from_categories(series, name, where)
     if kind in "mM":
-        return _from_pandas_times(series, name)
+        return _from_times(series, name)
     if isinstance(dtype, np.dtype) and kind in "biuf":
-        return pl.Series(name, series.to_numpy())
-    if kind in "biuf" and not isinstance(dtype, np.dtype):  # pandas' own dtypes, whose missing values are nulls
+        return pl.Series(name, series.to_numpy()), {}
+    missing = series.isna().to_numpy()
+    if kind in "biuf":  # pandas' own dtypes, whose missing values are nulls
         values = series.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))
-        return _with_nulls(pl.Series(name, values), missing)
+        return _with_nulls(pl.Series(name, values), missing), {"dtype": str(dtype)}
+    return _from_objects(series, name, where, missing), {"dtype": str(dtype)} if title == "StringDtype" else {}
+
+
+def _from_objects(series: Any, name: str, where: str, missing: np.ndarray[Any, Any]) -> pl.Series:
     values = [None if none else value for value, none in zip(series.tolist(), missing, strict=True)]
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1 and not kinds <= {int, float}:
+        names = sorted(kind.__name__ for kind in kinds)
+        raise ValidationError(
+            f"{where} column {name!r} holds values of different types ({', '.join(names)}): make it one", name
+        )
     try:
-        return pl.Series(name, values, strict=True) if any(v is not None for v in values) else _no_text(name, values)
-    except (TypeError, pl.exceptions.PolarsError) as error:
-        raise ValidationError(f"{where} column {name!r} holds values of different types: {error}", name) from error
-
-
-def _no_text(name: str, values: list[Any]) -> pl.Series:
-    return pl.Series(name, values, dtype=pl.String)
+        return pl.Series(name, values, strict=True) if kinds else pl.Series(name, values, dtype=pl.String)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise ValidationError(
+            f"{where} column {name!r} holds values that have no column type: {error}", name
+        ) from error
 
 
 def _with_nulls(series: pl.Series, missing: np.ndarray[Any, Any]) -> pl.Series:
@@ -55,36 +104,78 @@ def _with_nulls(series: pl.Series, missing: np.ndarray[Any, Any]) -> pl.Series:
     return pl.select(pl.when(pl.Series(~missing)).then(series).alias(series.name)).to_series()
 
 
-def _from_categories(series: Any, name: str) -> pl.Series:
+def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Origin]:
+    """Text categories become an `Enum`; others stay what they are, and the categories are remembered."""
     categories = series.dtype.categories
-    values = [None if code < 0 else code for code in series.cat.codes.tolist()]
+    codes = series.cat.codes.to_numpy()
+    ordered = {"ordered": True} if series.dtype.ordered else {}
     if all(isinstance(category, str) for category in categories):
-        texts = [None if code is None else categories[code] for code in values]
-        return pl.Series(name, texts, dtype=pl.Enum(list(categories)))
-    return pl.Series(name, [None if code is None else categories[code].item() for code in values])
+        texts = [None if code < 0 else categories[code] for code in codes.tolist()]
+        return pl.Series(name, texts, dtype=pl.Enum(list(categories))), ordered
+    try:
+        known, _ = _from_series(categories.to_series(), "categories", where)
+    except ValidationError as error:
+        raise ValidationError(f"{where} column {name!r}: its categories: {error}", name) from error
+    places = pl.Series(codes.astype(np.int64)).replace(-1, None)
+    values = (
+        known.gather(places).alias(name) if known.len() else pl.Series(name, [None] * len(codes), dtype=known.dtype)
+    )
+    kept = np.asarray(categories)
+    return values, {"categories": kept if kept.dtype != object else list(categories), **ordered}
 
 
-def _from_pandas_times(series: Any, name: str) -> pl.Series:
+def _from_times(series: Any, name: str) -> tuple[pl.Series, Origin]:
     unit = np.datetime_data(getattr(series.dtype, "base", series.dtype))[0]
-    unit = unit if unit in ("ms", "us", "ns") else "us"
+    known = {} if unit in _UNITS else {"unit": unit}
+    unit = unit if unit in _UNITS else "us"
     if series.dtype.kind == "m":
-        return pl.Series(name, series.to_numpy().astype(f"m8[{unit}]"))
+        return pl.Series(name, series.to_numpy().astype(f"m8[{unit}]")), known
     zone = getattr(series.dtype, "tz", None)
     utc = series.dt.tz_convert("UTC").dt.tz_localize(None) if zone is not None else series
     made = pl.Series(name, utc.to_numpy().astype(f"M8[{unit}]"))
-    return made if zone is None else made.dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
+    return made if zone is None else made.dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone)), known
 
 
-def to_pandas(frame: pl.DataFrame, id_column: str, where: str) -> Any:
-    """A polars frame as a pandas frame with the IDs (as text) as its index."""
+# ---------------------------------------------------------------- to pandas
+
+
+def to_pandas(frame: pl.DataFrame, id_column: str, where: str, origin: Origin | None = None) -> Any:
+    """A polars frame as a pandas frame with the IDs (as text) as its index; `origin`: of `with_origin`."""
     import pandas as pd
 
-    index = pd.Index([str(value) for value in frame.get_column(id_column).to_list()], dtype=object)
-    columns = {s.name: _to_pandas_values(s, where) for s in frame.get_columns() if s.name != id_column}
+    origin = origin or {}
+    ids = [str(value) for value in frame.get_column(id_column).to_list()]
+    index = pd.Index(ids, dtype=object, name=origin.get(INDEX_NAME))
+    columns = {}
+    for series in frame.get_columns():
+        if series.name != id_column:
+            known = origin.get(COLUMNS, {}).get(series.name, {})
+            columns[series.name] = _restored(_to_values(series, where), series, known)
     return pd.DataFrame(columns, index=index)
 
 
-def _to_pandas_values(series: pl.Series, where: str) -> Any:
+def _restored(values: Any, series: pl.Series, known: Origin) -> Any:
+    """The values as the pandas column that they were; as they are where they no longer fit."""
+    import pandas as pd
+
+    if "categories" in known or known.get("ordered"):
+        names = known.get("categories", getattr(series.dtype, "categories", None))
+        names = names.to_list() if isinstance(names, pl.Series) else names
+        if names is None or not set(series.drop_nulls().unique().to_list()) <= set(pd.Index(names).tolist()):
+            return values
+        plain = [None if value is None else value for value in series.to_list()]
+        return pd.Categorical(plain, categories=pd.Index(names), ordered=bool(known.get("ordered")))
+    if "dtype" in known:
+        try:
+            return pd.array(series.to_list(), dtype=known["dtype"])
+        except (TypeError, ValueError, OverflowError):
+            return values
+    if "unit" in known:
+        return values.as_unit(known["unit"])
+    return values
+
+
+def _to_values(series: pl.Series, where: str) -> Any:
     import pandas as pd
 
     dtype, nulls = series.dtype, series.is_null().to_numpy()
@@ -100,19 +191,19 @@ def _to_pandas_values(series: pl.Series, where: str) -> Any:
     if dtype.is_float():
         return series.fill_null(float("nan")).to_numpy()
     if isinstance(dtype, (pl.Datetime, pl.Duration)):
-        return _to_pandas_times(series, nulls)
+        return _to_times(series, nulls)
     if isinstance(dtype, pl.String):
         return object_array(series.to_list())
     return _as_text(series, where)
 
 
 def _as_text(series: pl.Series, where: str) -> Any:
-    warnings.warn(f"{where} column {series.name!r} of dtype {series.dtype} becomes text", UserWarning, stacklevel=4)
+    warnings.warn(f"{where} column {series.name!r} of dtype {series.dtype} becomes text", UserWarning, stacklevel=5)
     texts = series.cast(pl.String) if isinstance(series.dtype, pl.Date) else to_storage(series).cast(pl.String)
     return object_array(texts.to_list())
 
 
-def _to_pandas_times(series: pl.Series, nulls: np.ndarray[Any, Any]) -> Any:
+def _to_times(series: pl.Series, nulls: np.ndarray[Any, Any]) -> Any:
     import pandas as pd
 
     dtype: Any = series.dtype

@@ -55,7 +55,9 @@ class StoredRows:
             raise IOFormatError(f"{self._stored.where}/{self._name}_*: not a sparse matrix of shape {self.shape}")
         edges = self._row_edges(indptr, start, stop)
         first, last = int(edges[0]), int(edges[-1])
-        if first < 0 or last > data.shape[0] or bool((edges[1:] < edges[:-1]).any()):
+        begins = first == 0 if start == 0 else first >= 0
+        ends = last == data.shape[0] if stop == self.shape[0] else last <= data.shape[0]
+        if not begins or not ends or bool((edges[1:] < edges[:-1]).any()):
             raise IOFormatError(f"{self._stored.where}/{self._name}_indptr does not rise from 0 to {data.shape[0]}")
         family = sp.csr_array if stored_kind(self._name, self._stored).is_array else sp.csr_matrix
         made = family((stop - start, self.shape[1]), dtype=np.float64)

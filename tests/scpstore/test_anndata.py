@@ -1,0 +1,190 @@
+"""AnnData in and out: what comes back is what went in, or it is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+
+from scpstore import Assay, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
+from scpstore.core import ValidationError
+from scpstore.io import IOFormatError, from_anndata, read_h5ad, to_anndata
+
+anndata = pytest.importorskip("anndata")
+
+
+def rich() -> Any:
+    rng = np.random.default_rng(1)
+    obs = pd.DataFrame(
+        {
+            "grade": pd.Categorical(["lo", "hi", "lo"], categories=["lo", "mid", "hi"], ordered=True),
+            "batch": pd.Categorical([1, 2, 1], categories=[1, 2, 3]),
+            "count": pd.array([1, None, 3], dtype="Int32"),
+            "full": pd.array([1, 2, 3], dtype="Int16"),
+            "flag": pd.array([True, None, False], dtype="boolean"),
+            "note": pd.array(["a", None, "c"], dtype="string"),
+            "when": pd.array(["2024-01-01", None, "2024-01-03"], dtype="datetime64[s]"),
+        },
+        index=pd.Index(["c1", "c2", "c3"], name="cell"),
+    )
+    var = pd.DataFrame({"gene": ["A", "B"]}, index=pd.Index(["p1", "p2"], name="protein"))
+    adata = anndata.AnnData(X=rng.integers(0, 9, (3, 2)).astype(np.int32), obs=obs, var=var)
+    adata.layers["X"] = sp.csr_matrix(np.array([[1, 0], [0, 2], [3, 0]], np.int16))
+    adata.layers["flags"] = np.array([[True, False], [False, True], [True, True]])
+    adata.layers["log"] = rng.normal(size=(3, 2)).astype(np.float32)
+    adata.obsm["X_pca"] = rng.normal(size=(3, 4))
+    adata.obsm["table"] = pd.DataFrame({"a": [1, 2, 3]}, index=obs.index)
+    adata.obsp["near"] = sp.csr_matrix(np.arange(9.0).reshape(3, 3))
+    adata.varm["PCs"] = rng.normal(size=(2, 4))
+    adata.varp["corr"] = np.array([[1.0, 0.5], [0.5, 1.0]])
+    adata.uns["pca"] = {"variance": np.array([2.0, 1.0]), "params": {"zero_center": True, "use": "all"}}
+    adata.uns["names"] = ["a", "b"]
+    raw = anndata.AnnData(
+        X=rng.normal(size=(3, 5)), obs=obs[[]], var=pd.DataFrame({"n": range(5)}, index=[f"r{i}" for i in range(5)])
+    )
+    adata.raw = raw
+    return adata
+
+
+def through_file(container: ScpContainer, tmp_path: Path) -> ScpContainer:
+    save_hdf5(container, tmp_path / "a.h5")
+    loaded = load_hdf5(tmp_path / "a.h5")
+    assert_identical(container, loaded)
+    return loaded
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_all_parts_come_back(tmp_path: Path, by_file: bool) -> None:
+    adata = rich()
+    container = from_anndata(adata)
+    back = to_anndata(through_file(container, tmp_path) if by_file else container, "proteins", layers="all")
+    assert list(back.layers) == ["X", "flags", "log"]
+    pd.testing.assert_frame_equal(back.obs, adata.obs, check_index_type=False)
+    pd.testing.assert_frame_equal(back.var, adata.var, check_index_type=False)
+    assert back.X.dtype == np.int32
+    np.testing.assert_array_equal(back.X, adata.X)
+    for name in adata.layers:
+        assert back.layers[name].dtype == adata.layers[name].dtype, name
+        assert (back.layers[name] != adata.layers[name]).sum() == 0
+    np.testing.assert_array_equal(back.obsm["X_pca"], adata.obsm["X_pca"])
+    pd.testing.assert_frame_equal(back.obsm["table"], adata.obsm["table"], check_names=False, check_index_type=False)
+    assert (back.obsp["near"] != adata.obsp["near"]).nnz == 0
+    np.testing.assert_array_equal(back.varm["PCs"], adata.varm["PCs"])
+    np.testing.assert_array_equal(back.varp["corr"], adata.varp["corr"])
+    assert back.uns["pca"]["params"] == {"zero_center": True, "use": "all"}
+    assert back.uns["names"] == ["a", "b"]
+    np.testing.assert_array_equal(back.uns["pca"]["variance"], [2.0, 1.0])
+    np.testing.assert_array_equal(back.raw.X, adata.raw.X)
+    assert list(back.raw.var_names) == list(adata.raw.var_names)
+
+
+def test_a_layer_called_X_does_not_replace_X() -> None:
+    container = from_anndata(rich())
+    assert list(container.assays["proteins"].layers) == ["main", "X", "flags", "log"]
+    np.testing.assert_array_equal(container.assays["proteins"].layers["main"].X, rich().X)
+    np.testing.assert_array_equal(container.assays["proteins"].layers["X"].X.toarray(), rich().layers["X"].toarray())
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1])
+def test_whole_numbers_that_floats_do_not_hold_are_refused_by_name(value: int) -> None:
+    adata = anndata.AnnData(X=np.ones((2, 2)), layers={"counts": np.array([[1, 2], [3, value]])})
+    with pytest.raises(ValidationError, match=r"'counts' holds whole numbers that float64 does not"):
+        from_anndata(adata)
+
+
+def test_whole_numbers_that_floats_hold_stay_beyond_two_to_the_53() -> None:
+    adata = anndata.AnnData(X=np.array([[2**60, -(2**55)]]))
+    assert to_anndata(from_anndata(adata), "proteins").X.tolist() == [[2**60, -(2**55)]]
+
+
+def test_changed_values_stay_floats() -> None:
+    container = from_anndata(anndata.AnnData(X=np.array([[1, 2]])))
+    container.assays["proteins"].layers["X"].X[0, 0] = 0.5
+    assert to_anndata(container, "proteins").X.tolist() == [[0.5, 2.0]]
+
+
+def test_complex_layers_are_refused() -> None:
+    with pytest.raises(ValidationError, match="'X' has the dtype complex128"):
+        from_anndata(anndata.AnnData(X=np.array([[1j]])))
+
+
+def test_selections_take_the_extras_along() -> None:
+    container = from_anndata(rich())
+    part = container.filter_samples(["c3", "c1"]).filter_features("proteins", ["p2"])
+    adata, back = rich(), to_anndata(part, "proteins", layers="all")
+    np.testing.assert_array_equal(back.obsm["X_pca"], adata.obsm["X_pca"][[2, 0]])
+    assert back.obsm["table"]["a"].tolist() == [3, 1]
+    np.testing.assert_array_equal(back.obsp["near"].toarray(), adata.obsp["near"].toarray()[[2, 0]][:, [2, 0]])
+    np.testing.assert_array_equal(back.varm["PCs"], adata.varm["PCs"][[1]])
+    assert back.varp["corr"].tolist() == [[1.0]]
+    assert back.raw.shape == (2, 5)
+    np.testing.assert_array_equal(back.raw.X, adata.raw.X[[2, 0]])
+
+
+def test_repeated_ids_are_refused_or_made_unique() -> None:
+    adata = anndata.AnnData(X=np.ones((2, 3)))
+    adata.var_names = ["ACTB", "ALB", "ACTB"]
+    with pytest.raises(ValidationError, match=r"var: IDs are there more than once: \['ACTB'\].*make_unique=True"):
+        from_anndata(adata)
+    made = from_anndata(adata, make_unique=True)
+    assert made.assays["proteins"].feature_ids.to_list() == ["ACTB", "ALB", "ACTB-1"]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.Series(pd.interval_range(0, 2)).array, "'odd' of dtype interval.* has no place"),
+        (pd.arrays.SparseArray([0.0, 1.0]), "'odd' of dtype Sparse.*make it dense"),
+        (pd.array([1, "a"], dtype=object), "'odd' holds values of different types"),
+    ],
+)
+def test_columns_without_a_form_are_refused_by_name(column: Any, message: str) -> None:
+    adata = anndata.AnnData(X=np.ones((2, 1)))
+    adata.obs["odd"] = column
+    with pytest.raises(ValidationError, match=message):
+        from_anndata(adata)
+
+
+def test_names_that_clash_are_refused() -> None:
+    adata = anndata.AnnData(X=np.ones((2, 1)))
+    adata.obs = pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"], index=adata.obs_names)
+    with pytest.raises(ValidationError, match=r"columns \['a'\] are there more than once"):
+        from_anndata(adata)
+    adata.obs = pd.DataFrame({"_index": ["x", "y"]}, index=adata.obs_names)
+    with pytest.raises(ValidationError, match="'_index' with other values than the index"):
+        from_anndata(adata)
+
+
+def test_masks_of_several_layers_come_back() -> None:
+    var, obs = pl.DataFrame({"_index": ["a", "b"]}), pl.DataFrame({"_index": ["x"]})
+    codes = {"X": np.array([[0, 2]], np.int8), "log": np.array([[5, 0]], np.int8)}
+    layers = {name: ScpMatrix(np.ones((1, 2)), mask) for name, mask in codes.items()}
+    container = ScpContainer(obs, {"p": Assay(var, layers)})
+    adata = to_anndata(container, "p", "X", layers=["log"])
+    assert sorted(adata.layers) == ["log", "log_mask", "mask"]
+    assert from_anndata(adata, "p").assays["p"] == container.assays["p"]
+
+
+def test_a_backed_file_stays_in_its_file(tmp_path: Path) -> None:
+    adata = rich()
+    adata.X = sp.csr_matrix(adata.X.astype(np.float32))
+    del adata.obs["when"]
+    del adata.uns["names"]
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    lazy = read_h5ad(tmp_path / "a.h5ad", backed=True)
+    X = lazy.assays["proteins"].layers["main"].X
+    assert not sp.issparse(X)
+    np.testing.assert_array_equal(X[[2, 0]].toarray(), adata.X.toarray()[[2, 0]])
+    save_hdf5(lazy, tmp_path / "b.h5")
+    assert_identical(load_hdf5(tmp_path / "b.h5").assays, read_h5ad(tmp_path / "a.h5ad").assays)
+
+
+def test_a_damaged_h5ad_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.h5ad").write_bytes(b"no such thing")
+    with pytest.raises(IOFormatError, match=r"a\.h5ad cannot be read as an AnnData file"):
+        read_h5ad(tmp_path / "a.h5ad")
