@@ -17,7 +17,7 @@ import scp_strategies as scp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from h5burst.model.tree import escape_link
+from h5burst import escape_link
 from scpstore import Assay, ScpContainer, ScpMatrix, load_hdf5, save_hdf5
 from scpstore.io import IOFormatError
 

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 import scp_strategies as scp
 from hypothesis import given, settings
 
-from h5burst.model.errors import StaleFileError
+from h5burst import StaleFileError
 from scpstore import (
     Assay,
     MatrixMetadata,
