@@ -69,18 +69,21 @@ def full_field_problems(
             before, after, later = (_mean(frames, start + frame) for frame in (at - 1, at, until - 1))
             if not (after - before) * sign > 0:
                 what = "rise" if sign > 0 else "fall"
-                found = _nearest_step(frames, start, length, sign)
+                found = _nearest_step(frames, start, length, at, sign)
                 problems.append(f"trial {trial}: no {what} of intensity at frame {at} of the trial{found}")
             elif abs(later - after) > STEADY * abs(after - before):
                 problems.append(f"trial {trial}: the intensity changes between frames {at} and {until} of the trial")
     return problems[:NAMED]
 
 
-def _nearest_step(frames: Movie, start: int, length: int, sign: int) -> str:
-    """Where a trial's largest step of that sign is, in words."""
+def _nearest_step(frames: Movie, start: int, length: int, at: int, sign: int) -> str:
+    """Where in a trial the intensity steps that way, next to where it should, in words."""
     means = np.array([_mean(frames, start + frame) for frame in range(length)])
     steps = np.diff(means) * sign
-    return f", but at frame {int(steps.argmax()) + 1}" if steps.max() > 0 else ", nor anywhere in it"
+    if not steps.max() > 0:
+        return ", nor anywhere in it"
+    there = np.flatnonzero(steps > steps.max() / 2) + 1
+    return f", but at frame {int(there[np.abs(there - at).argmin()])}"
 
 
 def flicker_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from scipy.stats import false_discovery_control
 
 from hdmea.features import FeatureExtractor, FeatureRegistry
 from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig, save_stimulus_config
+from hdmea.pipeline import PipelineSession, extract_features
 from hdmea.steps.extract import extract_for_units
 from hdmea.utils.exceptions import ConfigurationError
+from support.hdmea_trees import assert_same_values
+from support.spiking_units import Clock, Field, tuned, unit_of
 
 RATE = 1000.0
 GREY, STEP = "baseline_127", "step_up_5s_5i_b0_3x"
@@ -199,3 +204,154 @@ def test_extractor_of_ones_own(units: dict[str, dict[str, Any]]) -> None:
     assert result.extracted == ["fragile"]
     assert result.warnings == ["feature fragile failed for unit_003: no spikes to divide by"]
     assert units["unit_001"]["features"]["fragile"]["data"] == {"first": 10, "config": {"gain": 2}}
+
+
+def test_extractor_whose_required_input_is_missing_is_left_out(units: dict[str, dict[str, Any]]) -> None:
+    class Needs(Fragile):
+        required_inputs: ClassVar[tuple[str, ...]] = ("spike_times", "light_reference", "waveform")
+
+    FeatureRegistry.register("needs")(Needs)
+    stimulus: dict[str, Any] = {"light_reference": {"raw_ch1": np.zeros(3)}}
+    assert "needs" not in extract_for_units(units, stimulus, METADATA).extracted
+    for unit in units.values():
+        unit["waveform"] = np.ones(4)
+    assert "needs" not in extract_for_units(units, {"light_reference": {}}, METADATA).extracted
+    assert "needs" in extract_for_units(units, stimulus, METADATA).extracted
+
+
+def test_noise_without_an_sta_is_left_out_where_nobody_asks_for_it(units: dict[str, dict[str, Any]]) -> None:
+    for unit in units.values():
+        unit["spike_times_sectioned"][NOISE] = section()
+    assert NOISE not in extract_for_units(units, {}, METADATA).extracted + extract_for_units(units, {}, METADATA).failed
+
+
+def test_values_of_another_version_are_kept_with_a_warning(units: dict[str, dict[str, Any]]) -> None:
+    extract_for_units(units, {}, METADATA, [GREY])
+    for unit_id in ("unit_001", "unit_002"):
+        units[unit_id]["features"][GREY]["metadata"]["version"] = "1.0.0"
+    again = extract_for_units(units, {}, METADATA, [GREY])
+    assert again.skipped == [GREY]
+    assert "2 units keep values of version 1.0.0" in again.warnings[0]
+    assert "force=True" in again.warnings[0]
+    assert extract_for_units(units, {}, METADATA, [GREY], force=True).warnings == []
+    assert extract_for_units(units, {}, METADATA, [GREY]).warnings == []
+
+
+# ---------------------------------------------------------------- values over all units
+
+
+BAR = "moving_h_bar_s5_d8_3x"
+
+
+def bar_units(clock: Clock, tuning: list[float]) -> dict[str, dict[str, Any]]:
+    """Units of these direction selectivities."""
+    rng = np.random.default_rng(0)
+    fields = [Field(20.0 * n, -10.0).rate(5.0, tuned(dsi, 40.0 * n, 40.0)) for n, dsi in enumerate(tuning)]
+    return {f"unit_{n + 1:03d}": unit_of(clock, BAR, 4520, [rate] * 3, rng) for n, rate in enumerate(fields)}
+
+
+def column(units: Mapping[str, Mapping[str, Any]], name: str) -> list[float]:
+    return [unit["features"][BAR]["data"][name] for unit in units.values()]
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock(59.2, 14_000, 0)
+
+
+def test_q_values_are_over_all_units(clock: Clock) -> None:
+    units = bar_units(clock, [0.7, 0.0, 0.5, 0.0, 0.0])
+    extract_for_units(units, {}, clock.metadata, [BAR])
+    np.testing.assert_allclose(column(units, "q_value"), false_discovery_control(column(units, "dsi_p_value")))
+
+
+def test_q_values_are_written_anew_when_units_change_and_not_otherwise(clock: Clock) -> None:
+    units = bar_units(clock, [0.7, 0.0, 0.5])
+    late = units.pop("unit_003")
+    extract_for_units(units, {}, clock.metadata, [BAR])
+    first = column(units, "q_value")
+    again = extract_for_units(units, {}, clock.metadata, [BAR])
+    assert (again.skipped, again.changed) == ([BAR], [])
+    units["unit_003"] = late
+    more = extract_for_units(units, {}, clock.metadata, [BAR])
+    assert set(more.changed) == {("units", unit_id, "features", BAR) for unit_id in units}
+    assert column(units, "q_value")[:2] != first
+    np.testing.assert_allclose(column(units, "q_value"), false_discovery_control(column(units, "dsi_p_value")))
+
+
+def test_units_without_a_p_have_no_q(clock: Clock) -> None:
+    units = bar_units(clock, [0.7, 0.0])
+    silent = units["unit_002"]["spike_times_sectioned"][BAR]
+    silent["trials_spike_times"] = {trial: np.empty(0, np.int64) for trial in range(3)}
+    extract_for_units(units, {}, clock.metadata, [BAR])
+    assert np.isnan(column(units, "q_value")[1])
+    assert column(units, "q_value")[0] == column(units, "dsi_p_value")[0]
+
+
+def test_measures_are_the_same_in_any_order_of_units_and_on_any_thread(clock: Clock) -> None:
+    def fresh() -> dict[str, dict[str, Any]]:
+        return bar_units(clock, [0.7, 0.2, 0.0, 0.4])
+
+    units, backwards = fresh(), dict(reversed(fresh().items()))
+    extract_for_units(units, {}, clock.metadata, [BAR])
+    extract_for_units(backwards, {}, clock.metadata, [BAR])
+    alone = fresh()
+    with ThreadPoolExecutor(4) as pool:
+        parts = [{unit_id: unit} for unit_id, unit in alone.items()]
+        list(pool.map(lambda part: extract_for_units(part, {}, clock.metadata, [BAR]), parts))
+    for unit_id, unit in units.items():
+        mine = unit["features"][BAR]["data"]
+        for other in (backwards, alone):
+            theirs = other[unit_id]["features"][BAR]["data"]
+            for name in mine.keys() - ({"q_value"} if other is alone else set()):
+                np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+def test_both_modes_write_the_same_q_values(clock: Clock, tmp_path: Path) -> None:
+    """Units that come later change the q-values of those before, on a file as in a session."""
+
+    def session(name: str) -> tuple[PipelineSession, Any]:
+        made = PipelineSession(dataset_id="rec", output_dir=tmp_path / name)
+        units = bar_units(clock, [0.7, 0.0, 0.5])
+        for unit in units.values():
+            unit |= {"waveform": np.ones(3, np.float32), "row": 1, "col": 1, "global_id": 1}
+        made.add_units(units)
+        made.add_metadata({"dataset_id": "rec", **clock.metadata})
+        made.mark_step_complete("load_recording")
+        late = made.units["unit_003"]["spike_times_sectioned"].pop(BAR)
+        made.add_metadata({"late": 1})
+        return made, late
+
+    deferred, late = session("deferred")
+    extract_features(features=[BAR], session=deferred)
+    deferred.units["unit_003"]["spike_times_sectioned"][BAR] = late
+    extract_features(features=[BAR], session=deferred)
+    immediate, late = session("immediate")
+    path = immediate.save()
+    extract_features(path, [BAR])
+    loaded = PipelineSession.load(path)
+    loaded.units["unit_003"]["spike_times_sectioned"][BAR] = late
+    loaded.save(overwrite=True)
+    extract_features(path, [BAR])
+    one, other = PipelineSession.load(deferred.save()), PipelineSession.load(path)
+    assert column(one.units, "q_value") == column(other.units, "q_value")
+    for unit_id, unit in one.units.items():
+        assert_same_values(unit["features"][BAR]["data"], other.units[unit_id]["features"][BAR]["data"])
+    np.testing.assert_allclose(column(one.units, "q_value"), false_discovery_control(column(one.units, "dsi_p_value")))
+
+
+def test_config_that_differs_from_the_movie_is_a_warning(
+    units: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = np.zeros((2040, 2, 2), np.uint8)
+    for unit in units.values():
+        unit["spike_times_sectioned"] = {STEP: section()}
+    np.save(tmp_path / f"{STEP}.npy", movie)
+    monkeypatch.setenv("HDMEA_STIMULI_DIR", str(tmp_path))
+    result = extract_for_units(units, {}, METADATA, [STEP])
+    assert result.extracted == [STEP]
+    assert f"the config of {STEP} and the movie" in result.warnings[0]
+    for start in (300, 900, 1500):
+        movie[start : start + 300] = 255
+    np.save(tmp_path / f"{STEP}.npy", movie)
+    assert extract_for_units(units, {}, METADATA, [STEP], force=True).warnings == []
