@@ -1,11 +1,16 @@
-"""The list of compiled extensions; everything else is in pyproject.toml."""
+"""The list of compiled extensions, and what a build may leave out; everything else is in pyproject.toml.
 
+`H5BURST_WITHOUT_SCPTENSOR=1` leaves out the package and the command `scptensor`, which may belong to another
+distribution; `scpstore` is all there either way.
+"""
+
+import os
 import sys
 from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_namespace_packages, setup
 
 # Fused multiply-add would make a result depend on the CPU that computed it.
 FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
@@ -25,7 +30,15 @@ EXTENSIONS = [
     for source in SOURCES
 ]
 
+LEFT_OUT = ["scptensor", "scptensor.*"] if os.environ.get("H5BURST_WITHOUT_SCPTENSOR", "0") not in ("", "0") else []
+COMMANDS = {"h5burst": "h5burst", "hdmea": "hdmea", "scpstore": "scpstore", "scptensor": "scpstore"}
+
 setup(
+    package_dir={"": "src"},
+    packages=find_namespace_packages("src", exclude=LEFT_OUT),
+    entry_points={
+        "console_scripts": [f"{name} = {home}.cli:main" for name, home in COMMANDS.items() if name not in LEFT_OUT]
+    },
     ext_modules=cythonize(
         EXTENSIONS,
         include_path=DIRECTORIES,
@@ -36,5 +49,5 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
         },
-    )
+    ),
 )

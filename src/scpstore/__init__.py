@@ -4,6 +4,7 @@ The package `scptensor` re-exports what is public here under the names of its co
 """
 
 from h5burst import __version__
+from scpstore.accelerate import accelerate, undo
 from scpstore.core import (
     AggregationLink,
     Assay,
@@ -27,7 +28,9 @@ __all__ = [
     "ScpMatrix",
     "ScpTensorError",
     "__version__",
+    "accelerate",
     "assert_identical",
     "load_hdf5",
     "save_hdf5",
+    "undo",
 ]

@@ -240,8 +240,9 @@ class ScpContainer(Comparable):
         self._check_links()
 
     def _check_links(self) -> None:
+        ids = {name: assay.feature_ids for name, assay in self.assays.items()} if self.links else {}
         for link in self.links:
-            problem = link_problem(link, self.assays)
+            problem = link_problem(link, ids)
             if problem:
                 raise ValidationError(problem, field="links")
 
@@ -277,16 +278,14 @@ class ScpContainer(Comparable):
         return made
 
 
-def link_problem(link: Any, assays: Mapping[str, Any]) -> str | None:
-    """What a link names that is not there, in words; None where all is there."""
+def link_problem(link: Any, ids: Mapping[str, pl.Series]) -> str | None:
+    """What a link names that is not there, in words; None where all is there. ids: of the features, by assay."""
+    title = f"Link {link.source_assay} -> {link.target_assay}"
     for name, column in ((link.source_assay, "source_id"), (link.target_assay, "target_id")):
-        title = f"Link {link.source_assay} -> {link.target_assay}"
-        if name not in assays:
-            return f"{title}: there is no assay '{name}' (there are: {', '.join(assays) or 'none'})"
-        assay = assays[name]
-        known = set(assay.var.get_column(assay.feature_id_col).to_list())
-        ids = link.linkage.get_column(column).unique(maintain_order=True).to_list()
-        missing = [item for item in ids if item not in known]
+        if name not in ids:
+            return f"{title}: there is no assay '{name}' (there are: {', '.join(ids) or 'none'})"
+        known = set(ids[name].to_list())
+        missing = [item for item in link.linkage.get_column(column).unique(maintain_order=True) if item not in known]
         if missing:
             return f"{title}: {column} not in '{name}': {missing[:5]}"
     return None

@@ -165,16 +165,15 @@ def _other_format(root: Group) -> str:
 
 def _decode_1_0(root: StoredGroup, lazy: bool, classes: Classes) -> Any:
     obs = decode_frame(root.required("obs"))
-    assays = {
-        name: _decode_assay(assay, obs.height, lazy, classes)
-        for name, assay in root.required("assays").groups(root.extra_texts(ASSAY_ORDER))
-    }
+    assays, ids = {}, {}
+    for name, assay in root.required("assays").groups(root.extra_texts(ASSAY_ORDER)):
+        assays[name], ids[name] = _decode_assay(assay, obs.height, lazy, classes)
     provenance = root.child("provenance")
     history = None if provenance is None else provenance.child("history")
     fields = {
         "obs": obs,
         "assays": assays,
-        "links": _decode_links(root.child("links"), assays, classes),
+        "links": _decode_links(root.child("links"), ids, classes),
         "history": decode_history(history, classes.history) if history is not None and history.plain.children else [],
         "sample_id_col": id_column(obs, _attribute(root, "sample_id_col"), "obs"),
     }
@@ -216,14 +215,16 @@ def _built(build: Callable[[], Made], where: str) -> Made:
         raise IOFormatError(f"{where}: {error}") from error
 
 
-def _decode_assay(stored: StoredGroup, n_samples: int, lazy: bool, classes: Classes) -> Any:
+def _decode_assay(stored: StoredGroup, n_samples: int, lazy: bool, classes: Classes) -> tuple[Any, pl.Series]:
+    """An assay, and the IDs of its features."""
     var = decode_frame(stored.required("var"))
     layers = {}
     for name, layer in _layer_groups(stored):
         _check_shape(layer, (n_samples, var.height))
         layers[name] = _built(lambda s=layer: LazyMatrix(s) if lazy else decode_layer(s, classes), layer.where)  # type: ignore[misc]
     feature_id_col = id_column(var, _attribute(stored, "feature_id_col"), f"{stored.where}/var")
-    return _built(lambda: classes.assay(var=var, layers=layers, feature_id_col=feature_id_col), stored.where)
+    made = _built(lambda: classes.assay(var=var, layers=layers, feature_id_col=feature_id_col), stored.where)
+    return made, var.get_column(feature_id_col)
 
 
 def _check_shape(layer: StoredGroup, expected: tuple[int, int]) -> None:
@@ -253,7 +254,7 @@ def _named_layers(name: str, layer: StoredGroup, depth: int) -> Iterator[tuple[s
             yield from _named_layers(f"{name}/{inner}", child, depth + 1)
 
 
-def _decode_links(stored: StoredGroup | None, assays: Mapping[str, Any], classes: Classes) -> list[Any]:
+def _decode_links(stored: StoredGroup | None, ids: Mapping[str, pl.Series], classes: Classes) -> list[Any]:
     made = []
     for _, link in sorted(stored.groups(), key=lambda item: (len(item[0]), item[0])) if stored is not None else ():
         frame = decode_frame(link.required("linkage"))
@@ -261,7 +262,7 @@ def _decode_links(stored: StoredGroup | None, assays: Mapping[str, Any], classes
         if not all(isinstance(name, str) for name in names.values()):
             raise IOFormatError(f"{link.where}: attributes source_assay and target_assay must be text")
         one = _built(lambda n=names, f=frame: classes.link(**n, linkage=f), f"{link.where}/linkage")  # type: ignore[misc]
-        problem = link_problem(one, assays)
+        problem = link_problem(one, ids)
         if problem is None:
             made.append(one)
         else:
