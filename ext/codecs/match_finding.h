@@ -21,6 +21,8 @@ enum {
     LONGEST_RUN = 16,      /* elements; no shorter than that, a repetition is as good */
     PATIENCE = 128,        /* elements looked up in vain before most are no longer, or none */
     PACKED_PLACE_BITS = 16, /* of the table of places in `parse_packed` */
+    TRIED_ELEMENTS = 1024, /* of a block, before `parse_numbers` looks whether it finds enough */
+    ENOUGH_FOUND = 128,    /* of them */
     NO_CODE = 0x80
 };
 
@@ -158,6 +160,7 @@ static void add_match(parsed_block *block, size_t literals, size_t length, size_
  * are counted from 1; 0 is none. */
 typedef struct {
     uint32_t hashed[1 << PLACE_BITS], runs[LONGEST_RUN];
+    uint32_t six[1 << PLACE_BITS], five[1 << PLACE_BITS], four[1 << PLACE_BITS]; /* by so many low bytes of numbers */
 } places;
 
 /* A block while it is parsed. */
@@ -309,6 +312,83 @@ static inline size_t parse_packed(parsing *p, size_t from, unsigned width, float
     return from + at;
 }
 
+/* The last place of the same low bytes of a number, and how many bytes are equal there, 0 for none; the place is
+ * remembered anew. bits: of the bytes that are looked at. */
+static inline size_t find_low_bytes(const uint8_t *data, size_t at, uint64_t bits, uint32_t *table, size_t *distance) {
+    uint64_t value = eight_bytes(data + at);
+    uint32_t *place = &table[((value & bits) * 0x9e3779b97f4a7c15u) >> (64 - PLACE_BITS)];
+    size_t last = *place;
+    *place = (uint32_t)at + 1;
+    if (!last || at + 1 - last > WINDOW) return 0;
+    uint64_t differing = value ^ eight_bytes(data + last - 1);
+    if (differing & bits) return 0;
+    *distance = at + 1 - last;
+    return differing ? lowest_bit(differing) / 8 : 8;
+}
+
+/* The last place of the same number, else of the same six, five or four low bytes. */
+static inline size_t find_number(const parsing *p, size_t at, size_t *distance) {
+    places *seen = p->seen;
+    size_t far[3] = {0, 0, 0};
+    size_t four = find_low_bytes(p->data, at, 0xffffffffu, seen->four, distance);
+    size_t five = find_low_bytes(p->data, at, 0xffffffffffu, seen->five, far);
+    size_t six = find_low_bytes(p->data, at, 0xffffffffffffu, seen->six, far + 1);
+    size_t whole = find_low_bytes(p->data, at, ~(uint64_t)0, seen->hashed, far + 2);
+    if (whole) *distance = far[2];
+    else if (six) *distance = far[1];
+    else if (five) *distance = far[0];
+    return whole ? whole : six ? six : five ? five : four;
+}
+
+/* Note a match of bytes from `first` on, and the literals before it. */
+static inline void add_counted_match(parsing *p, size_t first, size_t end, size_t distance) {
+    count_literals(p->data + p->literals, first - p->literals, p->counts);
+    add_match(p->block, first - p->literals, end - first, distance);
+    p->literals = end;
+}
+
+/* The matches of numbers of eight bytes: runs of one byte, the last place of the same number, or of the same low bytes.
+ *
+ * Decimal fractions repeat there: k / 1000 and k' / 1000 of one binade have the same low bits where k - k' is a
+ * multiple of 125. Returns where data or room for matches came to an end, or where so little was found that others do
+ * better (`found` is then 0); literals are counted up to `p->literals`. */
+static inline size_t parse_numbers(parsing *p, size_t at, int *found) {
+    const uint8_t *data = p->data;
+    size_t tried = 0, matched = 0;
+    *found = 1;
+    while (at + 16 <= p->stop && p->block->matches + ROOM < MOST_MATCHES) {
+        uint64_t value = eight_bytes(data + at);
+        size_t run = 0, distance = 0, length = 0;
+        if (value == (value & 0xff) * 0x0101010101010101u)
+            run = (8 + equal_bytes(data + at, data + at + 8, p->stop - at - 8)) & ~(size_t)7;
+        size_t number = at + run; /* the one that is looked for: the next that is not part of a run of the same byte */
+        int is_tried = number + 8 <= p->stop && (!run || data[number] != data[at]);
+        if (is_tried) {
+            length = find_number(p, number, &distance);
+            if (++tried == TRIED_ELEMENTS && matched < ENOUGH_FOUND) {
+                *found = 0;
+                return at;
+            }
+            matched += length > 0;
+        }
+        if (run && length && distance <= at && equal_bytes(data + at, data + at - distance, run) == run) {
+            add_counted_match(p, at, number + length, distance); /* the run and what follows it in one */
+        } else {
+            if (run) {
+                size_t literals = p->literals, first = add_run(p, at, run, 8);
+                count_literals(data + literals, first - literals, p->counts);
+            }
+            if (length) {
+                size_t first = number, least = p->literals > distance ? p->literals : distance;
+                for (int k = 0; k < 2 && first > least && data[first - 1] == data[first - 1 - distance]; k++) first--;
+                add_counted_match(p, first, number + length, distance);
+            }
+        }
+        at = is_tried ? number + 8 : number;
+    }
+    return at;
+}
+
 /* Find the matches of one block that begins at `from`; returns where it ends. stride: bytes of an element. */
 static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride, places *seen, parsed_block *block) {
     size_t stop = size - from < BLOCK_BYTES ? size : from + BLOCK_BYTES / stride * stride;
@@ -326,6 +406,12 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
              : values <= 4 ? parse_packed(&p, from, 2, byte_bits)
                            : parse_packed(&p, from, 4, byte_bits);
         counted = p.literals;
+    }
+    if (stride == 8) {
+        int found;
+        at = parse_numbers(&p, from, &found);
+        counted = p.literals;
+        vain = found ? 0 : PATIENCE;
     }
     while (at + 16 <= stop && block->matches + ROOM < MOST_MATCHES) {
         uint64_t value = eight_bytes(data + at);

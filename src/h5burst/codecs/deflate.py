@@ -3,7 +3,7 @@
 Shuffled numbers lie in planes of very different kinds: noise in the low bytes, long repetitions in the high ones. A
 plane in which matches would save next to nothing becomes Huffman-coded literals, smaller and many times faster
 than what a general compressor makes of it. Zeros among numbers, and bytes of few values, want but the matches that are
-quick to find (`ext/matches.h`); the rest goes to libdeflate.
+quick to find (`ext/codecs/matches.h`), and so do decimal fractions; the rest goes to libdeflate. Level 1 is ISA-L's.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ _MIN_GAIN = (1.0, 0.01, 0.01, 0.0025, 0.0025, 0.0025, 0.001, 0.001, 0.0005, 0.00
 _CONFIDENT_GAIN = 0.05  # beyond it the quick estimate is taken at its word
 # How long a result may be, compared with zlib's at the same level, by level.
 _MAX_SIZE_RATIO = (1.0, 1.01, 1.01, 1.01, 1.005, 1.005)
+_COLD_START = 1.02  # what a sample misses of the repetitions of numbers in a whole chunk
 _MIN_SIZE_RATIO = 0.98
 _SIMILARITY = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
 _ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub calls the class an instance
+_ISAL_LEVEL = 1  # of HDF5 and of ISA-L: who asks for it wants speed
 _HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
 _SURE_LEVELS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)  # of libdeflate, for those of zlib
@@ -44,7 +46,8 @@ class BlockCoding(Enum):
 
     LITERALS = "literals"  # no matches
     ELEMENT_MATCHES = "element matches"  # those that begin at elements of an array
-    MATCHES = "matches"  # whatever a general compressor finds
+    QUICK_MATCHES = "quick matches"  # what a general compressor finds with little effort
+    MATCHES = "matches"  # what it finds with the effort of the level
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +64,54 @@ class EncodingHint:
 
 
 NO_HINT = EncodingHint()
+_GENERAL = (BlockCoding.QUICK_MATCHES, BlockCoding.MATCHES)
 
 
-def compress(data: Bytes, level: int, planes: int, stride: int = 1, hint: EncodingHint = NO_HINT) -> bytearray:
+def compress(data: Bytes, level: int, planes: int, stride: int = 1, hint: EncodingHint = NO_HINT) -> bytes | bytearray:
     """A zlib stream of `data`, which consists of `planes` stretches of equal length.
 
     stride: bytes of an element of data that are not shuffled.
     """
-    libdeflate_level = (_QUICK_LEVELS if hint.quick else _SURE_LEVELS)[level]
+    if level == _ISAL_LEVEL:
+        return isal_zlib.compress(data.data, _ISAL_LEVEL)
     if planes > 1:
-        return _stream(data, _runs(data, planes, level), level, libdeflate_level, stride)
+        runs = _runs(data, planes, level)
+        if hint.quick and [way for _, _, way in runs] == [BlockCoding.MATCHES]:
+            runs = [(0, data.size, BlockCoding.QUICK_MATCHES)]
+        return _stream(data, runs, level, stride)
     if level <= _LAST_QUICK_LEVEL:
-        return _stream(data, [(0, data.size, _way(data, stride, level, hint))], level, libdeflate_level, stride)
+        return _stream(data, [(0, data.size, _way(data, stride, level, hint))], level, stride)
     both = (
-        _stream(data, [(0, data.size, way)], level, libdeflate_level, stride)
+        _stream(data, [(0, data.size, way)], level, stride)
         for way in (BlockCoding.ELEMENT_MATCHES, BlockCoding.MATCHES)
     )
     return min(both, key=len)
 
 
-def _stream(
-    data: Bytes, runs: list[tuple[int, int, BlockCoding]], level: int, libdeflate_level: int, stride: int
-) -> bytearray:
-    if len(runs) == 1 and runs[0][2] is BlockCoding.MATCHES:
-        return deflate.zlib_compress(data, libdeflate_level)
+def _stream(data: Bytes, runs: list[tuple[int, int, BlockCoding]], level: int, stride: int) -> bytes | bytearray:
+    if len(runs) == 1 and runs[0][2] in _GENERAL:
+        return deflate.zlib_compress(data, _libdeflate_level(runs[0][2], level))
     stream = bytearray(_HEADER)
     for start, stop, way in runs:
-        if way is not BlockCoding.MATCHES:
+        if way not in _GENERAL:
             stream += _blocks(data[start:stop], way, stride)
         elif stop < data.size:
             stream += _open_stream(data[start:stop], level)
         else:
-            stream += deflate.deflate_compress(data[start:stop], libdeflate_level)
-    if runs[-1][2] is not BlockCoding.MATCHES:
+            stream += deflate.deflate_compress(data[start:stop], _libdeflate_level(way, level))
+    if runs[-1][2] not in _GENERAL:
         stream += _LAST_BLOCK
     stream += deflate.adler32(data).to_bytes(4, "big")
     return stream
 
 
+def _libdeflate_level(way: BlockCoding, level: int) -> int:
+    return (_QUICK_LEVELS if way is BlockCoding.QUICK_MATCHES else _SURE_LEVELS)[level]
+
+
 def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHint:
     """What `compress` may go by for chunks like this one. It costs several times as much as to compress the chunk."""
-    if level > _LAST_QUICK_LEVEL:
+    if level == _ISAL_LEVEL or level > _LAST_QUICK_LEVEL:
         return NO_HINT
     if planes == 1:
         return EncodingHint(way=_way(data, stride, level, NO_HINT), sizes=_sample_sizes(data, stride))
@@ -133,13 +143,14 @@ def _way(data: Bytes, stride: int, level: int, hint: EncodingHint) -> BlockCodin
     sizes = _sample_sizes(data, stride)
     if hint.way and all(abs(size / same - 1) < _SIMILARITY for size, same in zip(sizes, hint.sizes, strict=True)):
         return hint.way
-    longest = _MAX_SIZE_RATIO[level] * len(zlib.compress(_sample(data, stride).data, level))
-    fitting = (
-        way
-        for way, size in zip((BlockCoding.LITERALS, BlockCoding.ELEMENT_MATCHES), sizes, strict=True)
-        if size <= longest
-    )
-    return next(fitting, BlockCoding.MATCHES)
+    sample = _sample(data, stride)
+    longest = _MAX_SIZE_RATIO[level] * len(zlib.compress(sample.data, level))
+    if sizes[0] <= longest:
+        return BlockCoding.LITERALS
+    if sizes[1] <= longest * (_COLD_START if stride == 8 else 1):
+        return BlockCoding.ELEMENT_MATCHES
+    quick = len(deflate.zlib_compress(sample, _QUICK_LEVELS[level])) <= longest
+    return BlockCoding.QUICK_MATCHES if quick else BlockCoding.MATCHES
 
 
 def _sample(data: Bytes, stride: int) -> Bytes:

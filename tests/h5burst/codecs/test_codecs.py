@@ -11,7 +11,7 @@ import anndata
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -189,6 +189,31 @@ def numbers_with_zeros(size: int, dtype: str = "f8") -> Any:
     return values
 
 
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 4), st.sampled_from([0.0, 0.3, 0.9]), st.sampled_from([1e-3, 1.0, 1e4])
+)
+@settings(max_examples=40)
+def test_decimal_fractions_with_zeros_come_back(seed: int, decimals: int, zeros: float, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 20_000))
+    numbers = np.where(rng.random(count) < zeros, 0.0, np.round(rng.normal(scale, scale, count), decimals))
+    numbers[rng.random(count) < 0.01] = np.nan
+    data = numbers.view(np.uint8)[: int(rng.integers(1, 8 * count + 1))]
+    room = np.empty(huffman.bound(data.size), np.uint8)
+    packed = room[: huffman.encode_matches(data, 8, room)]
+    assert zlib.decompressobj(-15).decompress(packed.tobytes()) == data.tobytes()
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3])
+def test_decimal_fractions_get_no_larger_than_by_zlib(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    numbers = np.where(rng.random(1 << 17) < 0.6, 0.0, np.round(rng.lognormal(2.3, 0.7, 1 << 17), decimals))
+    data = numbers.view(np.uint8)
+    filters = codecs.filters_for(Storage("gzip", 4), 8, data.size)
+    _, payload = codecs.encode(data, filters, 8)
+    assert len(payload) - 4 <= len(zlib.compress(data.tobytes(), 4))
+
+
 def test_few_matches_are_looked_for_where_they_are_enough() -> None:
     def way(data: Any, stride: int) -> BlockCoding:
         return deflate._way(data.view(np.uint8), stride, 4, deflate.NO_HINT)
@@ -196,7 +221,7 @@ def test_few_matches_are_looked_for_where_they_are_enough() -> None:
     assert way(skewed(80_000), 1) is BlockCoding.LITERALS
     assert way(numbers_with_zeros(100_000), 8) is BlockCoding.ELEMENT_MATCHES
     text = np.frombuffer(b"".join(b"cell%07d " % n for n in range(10_000)), np.uint8)
-    assert way(text, 1) is BlockCoding.MATCHES
+    assert way(text, 1) is BlockCoding.QUICK_MATCHES
 
 
 def test_shuffle_is_left_out_where_whole_elements_repeat() -> None:
