@@ -76,7 +76,8 @@ def colours(blue: int = 540) -> Frames:
 
 def test_colours(tmp_path: Path) -> None:
     assert problems(tmp_path, COLOURS, colours()) == []
-    assert "frame 420" in problems(tmp_path, COLOURS, colours(blue=520))[0]
+    found = problems(tmp_path, COLOURS, colours(blue=560))
+    assert "no rise of intensity at frame 420 of the trial, but at frame 440" in found[0]
 
 
 def flicker(lead: int = 30, hz: tuple[float, ...] = (0.5, 1, 2, 4, 10), step: int = 240) -> Frames:
@@ -84,7 +85,8 @@ def flicker(lead: int = 30, hz: tuple[float, ...] = (0.5, 1, 2, 4, 10), step: in
     for trial in range(3):
         for n, frequency in enumerate(hz):
             start = 30 + 1500 * trial + lead + 300 * n
-            levels[start : start + step] = 127 + 120 * np.sin(2 * np.pi * frequency / 60 * np.arange(step))
+            shown = levels[start : start + step]
+            shown[:] = 127 + 120 * np.sin(2 * np.pi * frequency / 60 * np.arange(len(shown)))
     return full_field(np.rint(levels))
 
 
