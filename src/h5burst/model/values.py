@@ -29,7 +29,7 @@ __all__ = [
     "to_json",
 ]
 
-Scalars = Literal["datasets", "attributes"]
+Scalars = Literal["datasets", "scalar_datasets", "attributes"]
 
 TYPE, TYPES, KEYS, TEXT = "h5burst.type", "h5burst.types", "h5burst.keys", "h5burst.text"
 _MARKERS = frozenset({TYPE, TYPES, KEYS, TEXT})
@@ -48,9 +48,9 @@ def encode(
 ) -> Group:
     """A group that holds `values` exactly.
 
-    scalars: whether single values become datasets of shape (1,) or attributes of the group; arrays are datasets and
-    mappings groups either way. Keys are all str or all int. above: the identities of what it lies in. Raises
-    `UnsupportedValueError` with the path.
+    scalars: whether single values become datasets of shape (1,), datasets of shape (), or attributes of the group;
+    arrays are datasets and mappings groups in any case. Keys are str or int. above: the identities of what it lies in.
+    Raises `UnsupportedValueError` with the path.
     """
     if id(values) in above:
         raise UnsupportedValueError("a dict or list that holds itself", path or "/")
@@ -70,23 +70,40 @@ def encode(
 
 
 def decode(group: Group, *, scalars: Scalars = "datasets") -> dict[Any, Any]:
-    """The mapping that `encode` was given (with the same `scalars`)."""
+    """The mapping that `encode` was given (with the same `scalars`).
+
+    scalars: of a group without markers, "datasets" takes those of shape () and (1,) for single values, and
+    "scalar_datasets" those of shape () alone, and the group's attributes for values, too.
+    """
     values: dict[Any, Any] = {}
-    if scalars == "attributes":
+    if scalars != "datasets":
         values.update(decode_attributes(group.attrs))
     for name, node in group.children.items():
         values[name] = decode_value(node, scalars=scalars)
-    if group.attrs.get(KEYS) == "int":
-        return {int(name): value for name, value in values.items()}
-    return values
+    if KEYS not in group.attrs:
+        return values
+    numbers = _integer_keys(group.attrs[KEYS], values)
+    return {int(name) if name in numbers else name: value for name, value in values.items()}
 
 
 def _key_marker(values: Mapping[Any, Any], path: str) -> dict[str, Any]:
-    if all(isinstance(key, str) for key in values):
+    numbers = [str(key) for key in values if isinstance(key, (int, np.integer)) and not isinstance(key, bool)]
+    texts = [key for key in values if isinstance(key, str)]
+    if len(numbers) + len(texts) != len(values) or set(numbers) & set(texts):
+        raise UnsupportedValueError("the keys of a dict must be text or integers, each name once", path or "/")
+    if not numbers:
         return {}
-    if all(isinstance(key, (int, np.integer)) and not isinstance(key, bool) for key in values):
-        return {KEYS: "int"}
-    raise UnsupportedValueError("the keys of a dict must be all text or all integers", path or "/")
+    return {KEYS: "int" if not texts else json.dumps(numbers)}
+
+
+def _integer_keys(marker: Any, names: Iterable[str]) -> set[str]:
+    """The names that stand for integers: all where the marker is "int", else those of its JSON list."""
+    if marker == "int":
+        return set(names)
+    listed = from_json(marker)
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise ValueError(f"unknown marker {KEYS}: {marker!r}")
+    return set(listed)
 
 
 def _needs_node(value: Any, depth: int = 0) -> bool:
@@ -122,7 +139,7 @@ def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", a
     if _is_source(value):
         return _encode_source(value, scalars, path)
     stored, kind = _encode_scalar(value, path)
-    return _scalar_node(stored, kind)
+    return _scalar_node(stored, kind, () if scalars == "scalar_datasets" else (1,))
 
 
 def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
@@ -138,7 +155,9 @@ def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
     if data is None:
         return None
     if kind is None:
-        single = scalars == "datasets" and data.shape in ((), (1,))
+        single = (
+            data.shape == () if scalars == "scalar_datasets" else scalars == "datasets" and data.shape in ((), (1,))
+        )
         return _plain_scalar(_text(node, data).reshape(-1)[0]) if single else _text(node, data)
     if kind == "ndarray" or kind.startswith("ndarray:"):
         return _decode_array(_text(node, data), kind)
@@ -147,7 +166,7 @@ def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
 
 
 def _one_element_marker(shape: tuple[int, ...], scalars: Scalars) -> dict[str, Any]:
-    return {TYPE: "ndarray"} if scalars == "datasets" and shape in ((), (1,)) else {}
+    return {TYPE: "ndarray"} if scalars != "attributes" and shape in ((), (1,)) else {}
 
 
 def _encode_source(source: BlockSource, scalars: Scalars, path: str) -> Array:
@@ -190,14 +209,14 @@ def _decode_array(data: Any, kind: str) -> Any:
     return np.asarray(data).astype(target)
 
 
-def _scalar_node(stored: Any, kind: str | None) -> Array:
+def _scalar_node(stored: Any, kind: str | None, shape: tuple[int, ...]) -> Array:
     marker = {TYPE: kind} if kind else {}
     if kind in _FLAT_KINDS:
         node = _text_node(stored) if stored.dtype == object else Array(stored)
     elif isinstance(stored, str):
-        node = _text_node(np.array([stored], dtype=object))
+        node = _text_node(np.array([stored], dtype=object).reshape(shape))
     else:
-        node = Array(np.array([stored]))
+        node = Array(np.array([stored]).reshape(shape))
     node.attrs.update(marker)
     return node
 

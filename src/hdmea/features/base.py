@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,44 @@ MOVIE = "movie_name"  # in a config: the section that a feature works on
 SECTION = "section_kwargs"  # in a config that `settings` made: where the trials lie
 
 MEASURES_VERSION = "2.0.0"  # of the definitions in docs/measures.md: raised when values change
+
+
+class DictAdapter(Mapping[str, Any]):
+    """A session's dict, read as a file's group: paths with "/", `attrs` for single values, arrays as datasets.
+
+    For extractors that were written for HDF5 groups; those of this package take dicts as they are.
+    """
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+
+    def __getitem__(self, path: str) -> Any:
+        value: Any = self._data
+        for name in path.strip("/").split("/"):
+            value = value[name] if name in value else value[int(name)]
+        return DictAdapter(value) if isinstance(value, Mapping) else np.asarray(value)
+
+    def __contains__(self, path: object) -> bool:
+        try:
+            self[str(path)]
+        except (KeyError, ValueError, TypeError):
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(name) for name in self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The dict's single values."""
+        return {
+            str(name): value
+            for name, value in self._data.items()
+            if not isinstance(value, Mapping) and np.ndim(value) == 0 and value is not None
+        }
 
 
 class FeatureExtractor(ABC):

@@ -52,23 +52,26 @@ class DenseNoise(StimulusFeature):
         """See `FeatureExtractor.extract`. Raises `MissingInputError` where there is no STA of the movie."""
         settings = self.settings(config)
         movie = settings[MOVIE]
-        sta, last_frame, n_spikes = _stored_sta(member(unit_data, "features", movie))
+        sta, last_frame, n_spikes = _stored_sta(unit_data, movie)
         if sta is None:
             raise MissingInputError(f"no STA of {movie!r}: run compute_sta first", self.name, "sta")
         hold = max(1, round(FRAME_RATE_HZ / float(settings.get("pattern_hz", PATTERN_HZ))))
         return describe_sta(sta, last_frame, hold=hold, n_spikes=n_spikes)
 
 
-def _stored_sta(feature: Any) -> tuple[Floats | None, int, int | None]:
-    """The STA (window, height, width), `hi` of its window [lo, hi), and its spikes where known, from a session's
-    feature or a file's group."""
-    if feature is None:
-        return None, 0, None
-    data = member(feature, "data")
-    sta = member(feature if data is None else data, "sta")
+def _stored_sta(unit_data: Any, movie: str) -> tuple[Floats | None, int, int | None]:
+    """The STA (window, height, width), `hi` of its window [lo, hi), and its spikes where known, from a session's unit
+    or a file's group.
+
+    It is the feature `sta_{movie}`; in groups of files of the first version, `sta` among the family's values.
+    """
+    feature = member(unit_data, "features", f"sta_{movie}")
+    sta = member(feature, "data")
+    if sta is None:
+        sta = member(unit_data, "features", movie, "sta")
     if sta is None:
         return None, 0, None
-    figures = getattr(sta, "attrs", {}) if data is None else member(feature, "metadata") or {}
+    figures = getattr(sta, "attrs", None) or member(feature, "metadata") or {}
     cover_range, n_spikes = figures.get("cover_range"), figures.get("n_spikes")
     last_frame = 0 if cover_range is None else int(np.asarray(cover_range)[1])
     return np.asarray(sta).astype(np.float64), last_frame, None if n_spikes is None else int(n_spikes)

@@ -41,13 +41,8 @@ def _is_there(
 
 
 def has_sta(unit: Mapping[str, Any], movie: str) -> bool:
-    """Whether a unit has the spike-triggered average of a movie: a feature of its own, or one beside the family's values."""
-    features = unit.get("features") or {}
-    if f"{STA}_{movie}" in features:
-        return True
-    feature = features.get(movie)
-    data = member(feature, "data")
-    return member(feature if data is None else data, STA) is not None
+    """Whether a unit has the spike-triggered average of a movie, the feature `sta_{movie}`."""
+    return member(unit, "features", f"{STA}_{movie}", "data") is not None
 
 
 def _has_content(value: Any) -> bool:

@@ -127,6 +127,25 @@ def open_recording(path: str | os.PathLike[str]) -> CmcrRecording:
     return CmcrRecording(path)
 
 
+def load_cmcr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a raw file holds beside its sensor stream.
+
+    `file_path`, `metadata`, `acquisition_rate` (Hz, None where the file does not tell), `sample_count`,
+    `light_reference` ("raw_ch1", "raw_ch2": int32 ADC counts, whole) and `sensor_shape` (frames, rows, columns; None
+    without a sensor stream). Raises as `open_recording`.
+    """
+    with open_recording(path) as recording:
+        light = {f"raw_{name}": channel.read(0, channel.shape[0]) for name, channel in recording.channels.items()}
+        return {
+            "file_path": recording.path,
+            "metadata": dict(recording.meta),
+            "acquisition_rate": recording.acquisition_rate,
+            "sample_count": recording.sample_count,
+            "light_reference": light,
+            "sensor_shape": None if recording.sensor is None else recording.sensor.shape,
+        }
+
+
 def _first_data(stream: h5py.Group, prefix: str, dimensions: int) -> h5py.Dataset | None:
     """The first dataset of that kind in the order of its numbers; several regions or segments give a warning."""
     found = []

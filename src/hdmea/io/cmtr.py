@@ -52,7 +52,7 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
         "unit_001" -> `spike_times` (uint64 samples, sorted, duplicates kept), `waveform` (float32, the mean cut-out
         over the included peaks in the file's unit; NaN where there is no such peak, empty where there are no
         cut-outs), `row`, `col`, `global_id` (int, from 1; -1 where the file does not tell), `unit_meta` (dict: the
-        quality measures of `Unit Info`).
+        quality measures of `Unit Info`), `unit_num` (the vendor's number) and `original_name` (its group's name).
 
     Raises
     ------
@@ -68,8 +68,24 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
         for number, group, info in _unit_groups(_sorter(file, path), tables, path):
             if number in units:
                 raise DataLoadError(f"{path}: two units have the number {number}", path)
-            units[number] = _electrode(info) | _spikes(group, tables, acquisition_rate, path)
+            name = group.name.rsplit("/", 1)[-1]
+            units[number] = (
+                {"unit_num": number, "original_name": name}
+                | _electrode(info)
+                | _spikes(group, tables, acquisition_rate, path)
+            )
         return {f"unit_{number:03d}": units[number] for number in sorted(units)}
+
+
+def load_cmtr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a spike-sorted file holds: `file_path`, `metadata`, `acquisition_rate` (Hz) and `units`.
+
+    acquisition_rate is None where the file does not tell; times are then in microseconds, not samples. Raises as
+    `read_units`.
+    """
+    metadata, rate = read_meta(path)
+    units = read_units(path, mcs_format.MICROSECONDS if rate is None else rate)
+    return {"file_path": Path(path), "metadata": metadata, "acquisition_rate": rate, "units": units}
 
 
 def to_samples(timestamps_us: npt.NDArray[np.int64], rate_hz: float) -> npt.NDArray[np.uint64]:

@@ -24,6 +24,7 @@ class SessionData(Protocol):
     checkpoint_name: str | None
     is_checkpoint_file: bool
     extra_nodes: dict[str, Any]
+    unloaded_features: dict[str, dict[str, Any]]
     layout_version: int
 
 
@@ -45,4 +46,5 @@ class StoredSession:
     checkpoint_name: str | None = None
     is_checkpoint_file: bool = False
     extra_nodes: dict[str, Any] = field(default_factory=dict)
+    unloaded_features: dict[str, dict[str, Any]] = field(default_factory=dict)
     layout_version: int = 1

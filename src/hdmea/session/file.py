@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from h5burst import Array, Group, Storage, collection_paused, read_tree
+import numpy as np
+
+from h5burst import Array, Group, Storage, collection_paused, read_tree, values
 from hdmea.session import layout
 from hdmea.session.data import SessionData, StoredSession
 from hdmea.session.hdf5_store import open_recording_hdf5, require_not_open, root_attributes, source_files_text
@@ -16,6 +18,7 @@ from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash
 
+SOURCE_FILES = "source_files"
 _COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd")
 
 
@@ -63,18 +66,29 @@ def session_tree(session: SessionData, saved_at: str, marks: Mapping[str, Any]) 
     """The whole file as a tree; `marks` are a checkpoint's attributes."""
     stage1 = stage1_completed(session)
     attrs = root_attributes(session.dataset_id, session.created_at, session.params_hash or params_hash(None))
-    attrs.update(
-        updated_at=saved_at, stage1_completed=stage1, features_extracted=layout.features_extracted(session.units)
-    )
+    units = _whole_units(session)
+    attrs.update(updated_at=saved_at, stage1_completed=stage1, features_extracted=layout.features_extracted(units))
     if session.source_files:
-        attrs["source_files"] = source_files_text(session.source_files)
+        attrs[SOURCE_FILES] = source_files_text(session.source_files)
     children = {
-        "units": layout.units_node(session.units),
+        "units": layout.units_node(units),
         "stimulus": layout.stimulus_node(session.stimulus),
         "metadata": layout.metadata_node(session.metadata),
         "pipeline": _pipeline_node(session, stage1, {"saved_at": saved_at, **marks}),
     }
     return Group({**session.extra_nodes, **children}, attrs)
+
+
+def _whole_units(session: SessionData) -> dict[str, dict[str, Any]]:
+    """The units with the features that the session left in its file; a feature that it has itself counts."""
+    if not session.unloaded_features:
+        return session.units
+    return {
+        unit_id: {**unit, "features": {**session.unloaded_features[unit_id], **(unit.get("features") or {})}}
+        if unit_id in session.unloaded_features
+        else unit
+        for unit_id, unit in session.units.items()
+    }
 
 
 def _pipeline_node(session: SessionData, stage1: bool, info_attrs: Mapping[str, Any]) -> Group:
@@ -119,18 +133,21 @@ def read(path: Path, *, lazy: bool) -> StoredSession:
 def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> StoredSession:
     """The session that a file's tree holds, not bound to the file; lazy: its dicts are made when they are used."""
     units = tree.children.get("units")
-    if "dataset_id" not in tree.attrs or not isinstance(units, Group):
-        raise CheckpointError(f"{path} is no session: it lacks the attribute dataset_id or the group /units", path)
+    if not isinstance(units, Group):
+        raise CheckpointError(f"{path} is not a session: it lacks the group /units", path)
+    version = _layout_version(tree.attrs, path)
     session = StoredSession(
-        dataset_id=str(tree.attrs["dataset_id"]),
-        units=layout.units_from_node(units, lazy=lazy),
+        dataset_id=_dataset_id(tree.attrs, path),
+        units=layout.units_from_node(units, version, lazy=lazy),
         stimulus=layout.deferred_dict(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy),
         metadata=layout.deferred_dict(partial(layout.metadata_from_node, _group(tree, "metadata")), lazy),
-        source_files=_source_files(tree.attrs.get("source_files")),
+        source_files=_source_files(tree),
         created_at=tree.attrs.get("created_at"),
         params_hash=tree.attrs.get("stage1_params_hash"),
+        layout_version=version,
     )
-    session.extra_nodes = {name: node for name, node in tree.children.items() if name not in layout.GROUPS}
+    own = (*layout.GROUPS, SOURCE_FILES)
+    session.extra_nodes = {name: node for name, node in tree.children.items() if name not in own}
     _read_pipeline(session, _group(tree, "pipeline"), tree.attrs)
     return session
 
@@ -140,12 +157,41 @@ def _group(tree: Group, name: str) -> Group:
     return node if isinstance(node, Group) else Group()
 
 
-def _source_files(text: Any) -> dict[str, Path | None]:
-    if text is None:
+def _layout_version(attrs: Mapping[str, Any], path: Path) -> int:
+    """The layout's version that a file says; 1 for one that says none. Raises `CheckpointError` for a later one."""
+    stored = attrs.get(layout.VERSION_ATTRIBUTE, 1)
+    version = int(stored) if isinstance(stored, (int, np.integer)) else 0
+    if not 1 <= version <= layout.LAYOUT_VERSION:
+        message = f"{path} has layout version {stored}; this program reads 1 to {layout.LAYOUT_VERSION}: update hdmea"
+        raise CheckpointError(message, path)
+    return version
+
+
+def _dataset_id(attrs: Mapping[str, Any], path: Path) -> str:
+    """The attribute, else the file's stem."""
+    stored = attrs.get("dataset_id")
+    return path.stem if stored is None or not str(stored).strip() else str(stored)
+
+
+def _source_files(tree: Group) -> dict[str, Path | None]:
+    """From the root attribute, else from a group of that name with the paths as datasets or attributes."""
+    text, group = tree.attrs.get(SOURCE_FILES), tree.children.get(SOURCE_FILES)
+    if text is not None:
+        record = json.loads(text)
+    elif isinstance(group, Group):
+        record = values.decode(group, scalars="attributes")
+        record = {name: _one_text(value) for name, value in record.items()}
+    else:
         return {}
-    record = json.loads(text)
     paths = {name: value for name, value in record.items() if name.endswith("_path")}
-    return {name: None if value is None else Path(value) for name, value in paths.items()}
+    return {name: None if value in (None, "", "None") else Path(value) for name, value in paths.items()}
+
+
+def _one_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    item = np.asarray(value).ravel()[0] if np.size(value) else ""
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
 
 
 def _read_pipeline(session: StoredSession, pipeline: Group, root_attrs: Mapping[str, Any]) -> None:

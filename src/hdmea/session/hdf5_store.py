@@ -13,9 +13,10 @@ from typing import Any
 
 import h5py
 
-from h5burst import escape_link, graft, locks, open_file, unescape
+from h5burst import escape_link, graft, locks, open_file, unescape, values
 from hdmea import __version__
 from hdmea.session import layout
+from hdmea.session.feature_layout import feature_node
 from hdmea.session.interrupted import interrupted_steps, steps_in_progress
 from hdmea.utils.clock import utc_now
 from hdmea.utils.hashing import params_hash
@@ -73,6 +74,7 @@ def root_attributes(dataset_id: str, created_at: str | None, config_hash: str) -
     return {
         "dataset_id": dataset_id,
         "hdmea_pipeline_version": __version__,
+        layout.VERSION_ATTRIBUTE: layout.LAYOUT_VERSION,
         "created_at": created_at or now,
         "updated_at": now,
         "stage1_completed": False,
@@ -184,13 +186,14 @@ def write_stimulus(
     given = {"light_reference": light_reference, "frame_times": frame_times, "section_time": section_times}
     tree = layout.stimulus_node({name: value for name, value in given.items() if value is not None})
     for name, node in tree.children.items():
-        graft(root, ("stimulus", name), node)
+        place = layout.EARLIER_FRAME_TIMES if name == layout.FRAME_TIMES else name
+        graft(root, ("stimulus", place), node)
 
 
 def write_metadata(root: h5py.Group, metadata: Mapping[str, Any]) -> None:
     """Every field of `metadata`, replacing those that are there: dicts as groups, scalars and text of shape (1,)."""
     root.require_group("metadata")
-    for name, node in layout.metadata_node(metadata).children.items():
+    for name, node in values.encode(metadata, path="metadata").children.items():
         graft(root, ("metadata", name), node)
 
 
@@ -205,7 +208,7 @@ def write_feature_to_unit(
         raise KeyError(f"no unit {unit_id!r} in {root.file.filename}")
     feature = {"data": feature_data, "metadata": dict(metadata or {})}
     path = ("units", unit_id, "features", feature_name)
-    graft(root, path, layout.feature_node(feature, "/".join(path)))
+    graft(root, path, feature_node(feature, "/".join(path)))
     set_feature_mark(root, unit_id)
     note_features(root, {feature_name})
 

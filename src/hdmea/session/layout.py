@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from h5burst import Array, BlockSource, Group, Node, values
+from hdmea.session.feature_layout import STA_PREFIX, feature_node, features_from_node, further_node, sta_feature
 from hdmea.utils.exceptions import ValidationError
 from hdmea.utils.lazy_dict import LazyDict
 
 SessionPath: TypeAlias = tuple[str, ...]
+SCALARS: values.Scalars = "scalar_datasets"  # single values of metadata, stimulus and open dicts: datasets of shape ()
 
-LAYOUT_VERSION = 2  # root attribute `hdmea_layout_version`; files of the first version have none
+LAYOUT_VERSION, VERSION_ATTRIBUTE = 2, "hdmea_layout_version"  # files of the first version do not have the attribute
 GROUPS = ("units", "stimulus", "metadata", "pipeline")
 UNIT_ID = re.compile(r"unit_\d{3,}")
 ROOT_ATTRIBUTES = (
@@ -32,25 +34,20 @@ ROOT_ATTRIBUTES = (
 
 UNIT_DTYPES = {"spike_times": np.uint64, "waveform": np.float32, "firing_rate_10hz": np.float32}
 UNIT_ATTRIBUTES = ("row", "col", "global_id")
+VENDOR_ATTRIBUTES = ("unit_num", "original_name")  # of units that a vendor numbered
 SECTION_DTYPES = {"full_spike_times": np.int64, "trials_start_end": np.int64}
+DIRECTION_SECTION = "direction_section"
 SECTION_ATTRIBUTES = ("trial_repeats", "pad_margin", "pre_samples", "post_samples", "created_at")
 STIMULUS_DTYPES = {
     "light_reference": np.float32,
+    "frame_times": np.uint64,
     "frame_time": np.uint64,
     "section_time": np.uint64,
     "light_template": np.float32,
 }
-# The session says `frame_times` where the file says `frame_time`; a swap, so that neither name is ever lost.
-_STIMULUS_NAMES = {"frame_times": "frame_time", "frame_time": "frame_times"}
-
-STA = "sta"
-STA_ATTRIBUTES = ("n_spikes", "n_spikes_excluded", "cover_range")
-
-# Marks that a reader of the file can ignore.
-METADATA_NAMES = "hdmea.metadata_names"  # JSON list: the attributes of a feature that came from its metadata
-METADATA_PREFIX = "hdmea.metadata."  # before the name of one that a value had already taken
-FEATURE_FORM = "hdmea.feature_form"  # "value": data is not a dict; "plain": not the usual {"data", "metadata"} at all
-ABSENT = "hdmea.absent"  # an empty group that the session did not have
+FRAME_TIMES, EARLIER_FRAME_TIMES = "frame_times", "frame_time"  # the group's name now, and in earlier files
+OWN_NAME = "hdmea.own_name"  # mark of a group `frame_time` that the session itself has beside `frame_times`
+ABSENT = "hdmea.absent"  # mark of an empty group that the session did not have
 
 
 # ---------------------------------------------------------------- paths
@@ -67,26 +64,33 @@ def node_at(
             return section_node(units[unit_id]["spike_times_sectioned"][movie], "/".join(path))
         case ("units", unit_id, "features", name):
             return feature_node(units[unit_id]["features"][name], "/".join(path))
+        case ("units", unit_id, "features", name, key):
+            return further_node(units[unit_id]["features"][name][key], "/".join(path))
         case ("units", unit_id, field):
             return _unit_field_node(field, units[unit_id][field], "/".join(path))
         case ("stimulus", field):
             return _stimulus_field_node(field, stimulus[field])
         case ("stimulus", field, name):
-            return _typed(stimulus[field][name], STIMULUS_DTYPES.get(_file_name(field)), "/".join(path))
+            return _typed(stimulus[field][name], STIMULUS_DTYPES.get(field), "/".join(path))
         case ("metadata", field):
-            return values.encode_value(metadata[field], path="metadata/" + field)
+            return values.encode_value(metadata[field], scalars=SCALARS, path="metadata/" + field)
     raise KeyError(path)
 
 
-def file_path(path: SessionPath) -> SessionPath:
-    """Where in the file the part of a session at `path` lies."""
-    if path[0] == "stimulus" and len(path) > 1:
-        return ("stimulus", _file_name(path[1]), *path[2:])
-    return path
+def with_moved_features(units: Mapping[str, Any], changed: Iterable[SessionPath]) -> list[SessionPath]:
+    """The parts to write into a file of the first version, which keeps a movie's STA among its family's values.
 
-
-def _file_name(stimulus_field: str) -> str:
-    return _STIMULUS_NAMES.get(stimulus_field, stimulus_field)
+    Writing one of the two features replaces the group that holds both, so the other is written with it.
+    """
+    paths = dict.fromkeys(changed)
+    for path in list(paths):
+        match path:
+            case ("units", unit_id, "features", name, *_):
+                movie = name.removeprefix(STA_PREFIX)
+                for other in (movie, sta_feature(movie)):
+                    if other in units[unit_id]["features"]:
+                        paths[("units", unit_id, "features", other)] = None
+    return [path for path in paths if len(path) < 5 or path[:4] not in paths]
 
 
 # ---------------------------------------------------------------- arrays with a fixed dtype
@@ -95,7 +99,7 @@ def _file_name(stimulus_field: str) -> str:
 def _typed(value: Any, dtype: npt.DTypeLike | None, path: str, attrs: dict[str, Any] | None = None) -> Node:
     """An array node of `dtype`; what is no array at all is kept as the value that it is."""
     if dtype is None or value is None or isinstance(value, Mapping):
-        return values.encode_value(value, path=path)
+        return values.encode_value(value, scalars=SCALARS, path=path)
     array = _cast(value, np.dtype(dtype), path)
     return Array(array) if attrs is None else Array(array, attrs)
 
@@ -129,12 +133,13 @@ def units_node(units: Mapping[str, Mapping[str, Any]]) -> Group:
 def unit_node(unit: Mapping[str, Any], unit_id: str) -> Group:
     """A unit's group: spike times and waveform as arrays, its place on the chip as attributes."""
     where = f"units/{unit_id}"
-    attrs = values.encode_attributes({name: unit[name] for name in UNIT_ATTRIBUTES if name in unit}, path=where)
+    as_attributes = (*UNIT_ATTRIBUTES, *VENDOR_ATTRIBUTES)
+    attrs = values.encode_attributes({name: unit[name] for name in as_attributes if name in unit}, path=where)
     if unit.get("spike_times") is not None:
         attrs["spike_count"] = np.int64(len(unit["spike_times"]))
     group = Group(attrs=attrs)
     for field, value in unit.items():
-        if field not in UNIT_ATTRIBUTES:
+        if field not in as_attributes:
             group.children[field] = _unit_field_node(field, value, f"{where}/{field}")
     if "features" not in unit:
         group.children["features"] = Group(attrs={ABSENT: True})
@@ -150,13 +155,17 @@ def _unit_field_node(field: str, value: Any, path: str) -> Node:
         return Group({name: feature_node(feature, f"{path}/{name}") for name, feature in value.items()})
     if field == "spike_times_sectioned" and isinstance(value, Mapping):
         return Group({movie: section_node(section, f"{path}/{movie}") for movie, section in value.items()})
-    return values.encode_value(value, path=path)
+    return values.encode_value(value, scalars=SCALARS, path=path)
 
 
-def units_from_node(node: Group, *, lazy: bool = False) -> dict[str, dict[str, Any]]:
+def units_from_node(node: Group, version: int, *, lazy: bool = False) -> dict[str, dict[str, Any]]:
+    """The units of a file of that layout version; lazy: each is made when it is first used."""
+
     def make() -> dict[str, dict[str, Any]]:
         units = {name: unit for name, unit in node.children.items() if isinstance(unit, Group)}
-        return {name: deferred_dict(partial(unit_from_node, unit, lazy=lazy), lazy) for name, unit in units.items()}
+        return {
+            name: deferred_dict(partial(unit_from_node, unit, version, lazy=lazy), lazy) for name, unit in units.items()
+        }
 
     return deferred_dict(make, lazy)
 
@@ -166,12 +175,12 @@ def deferred_dict(make: Callable[[], dict[Any, Any]], lazy: bool) -> dict[Any, A
     return LazyDict(make) if lazy else make()
 
 
-def unit_from_node(node: Group, *, lazy: bool = False) -> dict[str, Any]:
+def unit_from_node(node: Group, version: int, *, lazy: bool = False) -> dict[str, Any]:
     unit = values.decode_attributes({name: value for name, value in node.attrs.items() if name != "spike_count"})
     for field, child in node.children.items():
         if field == "features" and isinstance(child, Group):
             if child.children or ABSENT not in child.attrs:
-                unit[field] = deferred_dict(partial(_each, child, feature_from_node), lazy)
+                unit[field] = deferred_dict(partial(features_from_node, child, first_version=version < 2), lazy)
         elif field == "spike_times_sectioned" and isinstance(child, Group):
             unit[field] = deferred_dict(partial(_each, child, partial(section_from_node, lazy=lazy)), lazy)
         else:
@@ -196,7 +205,7 @@ def _value_at(node: Node, is_array: bool) -> Any:
 def section_node(section: Any, path: str) -> Node:
     """One movie's sectioned spikes: the trials as a group of arrays, how they were cut as attributes."""
     if not isinstance(section, Mapping):
-        return values.encode_value(section, path=path)
+        return values.encode_value(section, scalars=SCALARS, path=path)
     trials = section.get("trials_spike_times")
     plain = {name: section[name] for name in SECTION_ATTRIBUTES if name in section}
     group = Group(attrs=values.encode_attributes(plain, path=path))
@@ -210,11 +219,28 @@ def section_node(section: Any, path: str) -> Node:
     return group
 
 
-def _trials_node(trials: Mapping[int, Any], path: str) -> Group:
-    if bad := [trial for trial in trials if not isinstance(trial, (int, np.integer))]:
-        raise ValidationError(f"{path}: trials are numbered by int, not {bad[0]!r}", entity="trials", entity_id=path)
+def _trials_node(trials: Mapping[Any, Any], path: str) -> Group:
     int64 = np.dtype(np.int64)
-    return Group({str(trial): Array(_cast(spikes, int64, path)) for trial, spikes in trials.items()})
+    return Group(
+        {str(trial): Array(_cast(spikes, int64, path)) for trial, spikes in numbered_trials(trials, path).items()}
+    )
+
+
+def numbered_trials(trials: Mapping[Any, Any], path: str) -> dict[int, Any]:
+    """Trials by their numbers, which may be ints or text of digits.
+
+    Raises `ValidationError` for another key, and for a number that is there twice.
+    """
+    numbered: dict[int, Any] = {}
+    for key, spikes in trials.items():
+        is_number = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+        if not is_number and not (isinstance(key, str) and key.isdecimal()):
+            message = f"{path}: trials are numbered by int, or by digits as text, not {key!r}"
+            raise ValidationError(message, entity="trials", entity_id=path)
+        if int(key) in numbered:
+            raise ValidationError(f"{path}: trial {int(key)} is there twice", entity="trials", entity_id=path)
+        numbered[int(key)] = spikes
+    return numbered
 
 
 def section_from_node(node: Node, *, lazy: bool = False) -> Any:
@@ -224,112 +250,66 @@ def section_from_node(node: Node, *, lazy: bool = False) -> Any:
     for field, child in node.children.items():
         if field == "trials_spike_times" and isinstance(child, Group):
             section[field] = deferred_dict(partial(_trials, child), lazy)
+        elif field == DIRECTION_SECTION and isinstance(child, Group):
+            section[field] = _directions(child)
         else:
             section[field] = _value_at(child, field in SECTION_DTYPES)
     return section
 
 
 def _trials(node: Group) -> dict[int, Any]:
-    return {int(trial): _value_at(node.children[trial], True) for trial in sorted(node.children, key=int)}
+    numbered = numbered_trials(node.children, "trials_spike_times")
+    return {trial: _value_at(numbered[trial], True) for trial in sorted(numbered)}
 
 
-# ---------------------------------------------------------------- features
-
-
-def feature_node(feature: Any, path: str) -> Node:
-    """One feature: arrays as datasets, scalars as attributes, nested dicts as groups, metadata as attributes.
-
-    The STA's figures stand on its dataset; so do those of a feature that is one array, besides on its group.
-    """
-    if not isinstance(feature, Mapping) or not feature.keys() <= {"data", "metadata"} or "data" not in feature:
-        return _marked_form(Group({"data": values.encode_value(feature, path=path)}), "plain")
-    data, metadata = feature["data"], dict(feature.get("metadata") or {})
-    if not isinstance(data, Mapping):
-        value = values.encode_value(data, path=path)
-        value.attrs = {**values.encode_attributes(metadata, path=path), **value.attrs}
-        group = _marked_form(Group({"data": value}), "value")
-        _add_metadata(group, metadata, (), path)
-        return group
-    if taken := [name for name in (METADATA_NAMES, FEATURE_FORM) if name in data]:
-        raise ValidationError(f"{path}: the names {taken} are reserved", entity="feature", entity_id=path)
-    group = values.encode(data, scalars="attributes", path=path)
-    if isinstance(sta := group.children.get(STA), Array):
-        figures = {name: metadata.pop(name) for name in STA_ATTRIBUTES if name in metadata}
-        sta.attrs = {**values.encode_attributes(figures, path=f"{path}/{STA}"), **sta.attrs}
-    _add_metadata(group, metadata, data, path)
-    return group
-
-
-def _marked_form(group: Group, form: str) -> Group:
-    group.attrs[FEATURE_FORM] = form
-    return group
-
-
-def _add_metadata(group: Group, metadata: Mapping[str, Any], taken: Any, path: str) -> None:
-    stored = {_metadata_attribute(name, taken): value for name, value in metadata.items()}
-    if clash := [name for name in stored if name in group.attrs or name in taken]:
-        raise ValidationError(f"{path}: metadata named {clash} clash with values", entity="feature", entity_id=path)
-    if stored:
-        encoded = values.encode_attributes(stored, path=path)
-        types = {**json.loads(group.attrs.get(values.TYPES, "{}")), **json.loads(encoded.pop(values.TYPES, "{}"))}
-        group.attrs.update(encoded)
-        if types:
-            group.attrs[values.TYPES] = json.dumps(types, sort_keys=True)
-        group.attrs[METADATA_NAMES] = json.dumps(list(stored))
-
-
-def _metadata_attribute(name: str, taken: Any) -> str:
-    needs_prefix = name in taken or name in (METADATA_NAMES, FEATURE_FORM) or name.startswith(METADATA_PREFIX)
-    return METADATA_PREFIX + name if needs_prefix else name
-
-
-def feature_from_node(node: Node) -> Any:
-    """The feature as `feature_node` got it; a file without our marks gives all attributes as values."""
-    if isinstance(node, Array):
-        return {"data": values.decode_value(node, scalars="attributes"), "metadata": {}}
-    form = node.attrs.get(FEATURE_FORM)
-    if form == "plain":
-        return values.decode_value(node.children["data"])
-    names = json.loads(node.attrs.get(METADATA_NAMES, "[]"))
-    types = {values.TYPES: node.attrs[values.TYPES]} if values.TYPES in node.attrs else {}
-    stored = values.decode_attributes({**types, **{name: node.attrs[name] for name in names}})
-    metadata = {name.removeprefix(METADATA_PREFIX): value for name, value in stored.items()}
-    if form == "value":
-        return {"data": values.decode_value(node.children["data"]), "metadata": metadata}
-    own = {name: value for name, value in node.attrs.items() if name not in names and name != METADATA_NAMES}
-    data = values.decode(Group(node.children, own), scalars="attributes")
-    if isinstance(sta := node.children.get(STA), Array):
-        metadata.update(values.decode_attributes(sta.attrs))
-    return {"data": data, "metadata": metadata}
+def _directions(node: Group) -> dict[Any, Any]:
+    """Spikes by direction in degrees, each `trials` by number and `section_bounds`; and `_attrs` on all of them."""
+    directions: dict[Any, Any] = {}
+    for name, child in node.children.items():
+        value = values.decode_value(child, scalars=SCALARS)
+        if name.isdecimal() and isinstance(child, Group) and isinstance(trials := child.children.get("trials"), Group):
+            value["trials"] = _trials(trials)
+        directions[int(name) if name.isdecimal() else name] = value
+    return directions
 
 
 # ---------------------------------------------------------------- stimulus and metadata
 
 
 def stimulus_node(stimulus: Mapping[str, Any]) -> Group:
-    return Group({_file_name(field): _stimulus_field_node(field, value) for field, value in stimulus.items()})
+    return Group({field: _stimulus_field_node(field, value) for field, value in stimulus.items()})
 
 
 def _stimulus_field_node(field: str, value: Any) -> Node:
-    dtype = STIMULUS_DTYPES.get(_file_name(field))
     path = f"stimulus/{field}"
-    if dtype is None or not isinstance(value, Mapping):
-        return values.encode_value(value, path=path)
+    if field == EARLIER_FRAME_TIMES:
+        own = values.encode_value(value, scalars=SCALARS, path=path)
+        own.attrs[OWN_NAME] = True
+        return own
+    if field not in STIMULUS_DTYPES or not isinstance(value, Mapping):
+        return values.encode_value(value, scalars=SCALARS, path=path)
+    dtype = STIMULUS_DTYPES[field]
     return Group({name: _typed(item, dtype, f"{path}/{name}") for name, item in value.items()})
 
 
 def stimulus_from_node(node: Group) -> dict[str, Any]:
+    """The stimulus; what earlier files call `frame_time` is `frame_times`."""
     stimulus: dict[str, Any] = {}
     for name, child in node.children.items():
-        if name in STIMULUS_DTYPES and isinstance(child, Group):
-            stimulus[_file_name(name)] = {key: _value_at(item, True) for key, item in child.children.items()}
+        is_own = OWN_NAME in child.attrs
+        if name == EARLIER_FRAME_TIMES and not is_own:
+            if FRAME_TIMES in node.children:
+                continue
+            name = FRAME_TIMES
+        if name in STIMULUS_DTYPES and not is_own and isinstance(child, Group):
+            stimulus[name] = {key: _value_at(item, True) for key, item in child.children.items()}
         else:
-            stimulus[_file_name(name)] = values.decode_value(child)
+            stimulus[name] = values.decode_value(child)
     return stimulus
 
 
 def metadata_node(metadata: Mapping[str, Any]) -> Group:
-    return values.encode(metadata, path="metadata")
+    return values.encode(metadata, scalars=SCALARS, path="metadata")
 
 
 def metadata_from_node(node: Group) -> dict[str, Any]:

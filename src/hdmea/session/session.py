@@ -66,6 +66,7 @@ class PipelineSession:
     extra_nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     file_stamp: tuple[int, int] | None = field(default=None, init=False, repr=False)
     is_lazy: bool = field(default=False, init=False, repr=False)
+    unloaded_features: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
     layout_version: int = field(default=LAYOUT_VERSION, init=False, repr=False)
     memory: SessionMemory = field(init=False, repr=False)
 

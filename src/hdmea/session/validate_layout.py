@@ -13,6 +13,7 @@ from h5burst import Array, CorruptFileError, Group, Node, Problem, read_tree, ve
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.layout import (
     GROUPS,
+    OWN_NAME,
     ROOT_ATTRIBUTES,
     SECTION_DTYPES,
     STIMULUS_DTYPES,
@@ -126,7 +127,7 @@ def _check_section(place: str, section: Any) -> Iterator[Problem]:
 def _check_stimulus(stimulus: Group) -> Iterator[Problem]:
     for kind, dtype in STIMULUS_DTYPES.items():
         group = stimulus.children.get(kind)
-        if group is None:
+        if group is None or OWN_NAME in group.attrs:
             continue
         if not isinstance(group, Group):
             yield Problem(f"/stimulus/{kind}", "is no group")

@@ -19,7 +19,6 @@ from hdmea.features.registry import FeatureRegistry
 from hdmea.features.significance import q_values
 from hdmea.features.trials import member, scalar
 from hdmea.io.stimulus_config import inherited_stimulus_config
-from hdmea.session.layout import STA, STA_ATTRIBUTES
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError, HDMEAError
 from hdmea.utils.hashing import params_hash
@@ -201,7 +200,7 @@ def _extract_one(
         except FAILURES as error:
             errors[unit_id] = f"{error}" or type(error).__name__
             continue
-        _put(unit, job.name, values, marks)
+        unit.setdefault("features", {})[job.name] = _feature(unit, job.name, values, marks)
         result.changed.append(("units", unit_id, "features", job.name))
     if wanted and len(errors) == len(wanted):
         result.fail(job.name, f"feature {job.name} failed for every unit: {next(iter(errors.values()))}")
@@ -256,20 +255,15 @@ def _over_units(job: _Job, units: Units, result: Extraction) -> None:
 
 
 def _is_there(unit: Mapping[str, Any], name: str) -> bool:
-    """Whether a unit has the feature; an STA under the same name is no such feature."""
-    feature = member(unit, "features", name)
-    if feature is None:
-        return False
-    data = member(feature, "data") if isinstance(feature, Mapping) else feature
-    return not isinstance(data, Mapping) or bool(set(data) - {STA})
+    return member(unit, "features", name) is not None
 
 
-def _put(unit: dict[str, Any], name: str, values: dict[str, Any], marks: Mapping[str, Any]) -> None:
-    """Set the feature, and keep the STA that may lie under the same name."""
-    features = unit.setdefault("features", {})
-    old = features.get(name)
-    data, metadata = dict(values), dict(marks)
-    if isinstance(old, Mapping) and isinstance(old.get("data"), Mapping) and STA in old["data"]:
-        data = {STA: old["data"][STA], **data}
-        metadata |= {key: value for key, value in (old.get("metadata") or {}).items() if key in STA_ATTRIBUTES}
-    features[name] = {"data": data, "metadata": metadata}
+def _feature(unit: Mapping[str, Any], name: str, values: dict[str, Any], marks: Mapping[str, Any]) -> dict[str, Any]:
+    """The feature with new values; the keys that scripts or other steps put beside them stay."""
+    old = member(unit, "features", name)
+    further = {key: value for key, value in old.items() if key not in ("data", "metadata")} if _is_open(old) else {}
+    return {"data": dict(values), "metadata": dict(marks), **further}
+
+
+def _is_open(feature: Any) -> bool:
+    return isinstance(feature, Mapping) and "data" in feature

@@ -24,7 +24,7 @@ from hdmea.session.session import PipelineSession
 from hdmea.steps.eimage import FEATURE, EImageOptions, EImageSTA, Progress, iter_eimage_sta
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
-from hdmea.steps.section_time import WINDOWS
+from hdmea.steps.section_time import PLAYLIST_MOVIES, WINDOWS
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MismatchError
 from hdmea.utils.hashing import params_hash
@@ -61,7 +61,9 @@ class Loaded:
 def checked_paths(cmcr_path: str | Path | None, cmtr_path: str | Path | None) -> tuple[Path | None, Path | None]:
     """Both as paths. Raises `ConfigurationError` for none or a wrong suffix, `FileNotFoundError` for a missing file."""
     if cmcr_path is None and cmtr_path is None:
-        raise ConfigurationError("load_recording needs a .cmcr file, a .cmtr file, or both")
+        raise ConfigurationError(
+            "At least one of cmcr_path and cmtr_path is needed: the .cmcr file, the .cmtr, or both"
+        )
     cmcr = _with_suffix(cmcr_path, ".cmcr")
     cmtr = _with_suffix(cmtr_path, ".cmtr")
     for path in (cmcr, cmtr):
@@ -156,6 +158,7 @@ def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory
         if not len(pulses):
             loaded.warn(f"analog channel {channel} shows no frame pulses: there are no frame timestamps")
     loaded.metadata["frame_timestamps"] = pulses
+    loaded.stimulus["frame_times"] = {"default": pulses.copy()}
     loaded.metadata["frame_time"] = pulses / rate
 
 
@@ -254,16 +257,18 @@ class EImageLoad:
         """What tells one result from another; the length of a chunk does not."""
         config = {name: value for name, value in self.parameters.items() if name != "chunk_duration_s"}
         config["window_range"] = list(config["window_range"])
-        config["unit_ids"] = None if self.unit_ids is None else sorted(self.unit_ids)
+        config["unit_ids"] = None if self.unit_ids is None else sorted(map(str, self.unit_ids))
         return config | {"load_unit_meta": self.load_unit_meta, "load_sys_meta": self.load_sys_meta}
 
 
-def _wanted_units(units: Mapping[str, Any], unit_ids: Sequence[str] | None) -> list[str]:
-    if unit_ids is None:
+def _wanted_units(units: Mapping[str, Mapping[str, Any]], wanted: Sequence[str | int] | None) -> list[str]:
+    """The IDs of units that are named by their IDs or by the vendor's numbers; all for None."""
+    if wanted is None:
         return list(units)
-    if unknown := [unit_id for unit_id in unit_ids if unit_id not in units]:
+    numbers = {str(unit["unit_num"]): unit_id for unit_id, unit in units.items() if "unit_num" in unit}
+    if unknown := [name for name in wanted if name not in units and str(name) not in numbers]:
         raise ConfigurationError(f"no units {', '.join(map(str, unknown))}; there are: {', '.join(units) or 'none'}")
-    return list(dict.fromkeys(unit_ids))
+    return list(dict.fromkeys(str(name) if name in units else numbers[str(name)] for name in wanted))
 
 
 def read_spike_file(path: Path, dataset_id: str, acquisition_rate: float) -> Loaded:
@@ -344,5 +349,5 @@ def _clear_loaded(session: PipelineSession) -> None:
     session.stimulus.clear()
     session.completed_steps.clear()
     session.warnings.clear()
-    for name in ("section_time_playlist", "section_time_repeats", WINDOWS):
+    for name in ("section_time_playlist", "section_time_repeats", PLAYLIST_MOVIES, WINDOWS):
         session.metadata.pop(name, None)

@@ -159,7 +159,9 @@ def _write_changes(
     name: str, outcome: Outcome[Any], session: PipelineSession, open_now: Callable[[], h5py.File]
 ) -> str:
     """Graft what changed into the file; the time stamp that it then bears."""
-    nodes = [(layout.file_path(path), _node(session, path)) for path in outcome.changed]
+    if session.layout_version < layout.LAYOUT_VERSION:
+        outcome.changed = layout.with_moved_features(session.units, outcome.changed)
+    nodes = [(path, _node(session, path)) for path in outcome.changed]
     now = utc_now()
     info_attrs = {"saved_at": now, **session_file.checkpoint_marks(session)}
     info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.io.stimulus_config import stimulus_config_dir
+from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE, SHIPPED_CONFIG_DIR
 from hdmea.kernels.rates import frames_at
 from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
+from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.names import movie_name
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 Samples = npt.NDArray[np.uint64]
 
 PLAYLIST_FILE, MOVIE_LENGTH_FILE = "playlist.csv", "movie_length.csv"
+PLAYLIST_DIR_VARIABLE = "HDMEA_PLAYLIST_DIR"
+PRE_MARGIN_FRAME_NUM, POST_MARGIN_FRAME_NUM, DEFAULT_PAD_FRAME = 60, 120, 180
+_SHIPPED_PLAYLIST, _SHIPPED_LENGTHS = SHIPPED_CONFIG_DIR / PLAYLIST_FILE, SHIPPED_CONFIG_DIR / MOVIE_LENGTH_FILE
+# Scripts assign other paths to these names.
+DEFAULT_PLAYLIST_PATH: str | Path = _SHIPPED_PLAYLIST
+DEFAULT_MOVIE_LENGTH_PATH: str | Path = _SHIPPED_LENGTHS
+PLAYLIST_MOVIES = "section_time_movies"  # metadata: the movies of the playlist, in the order of its first sections
 _BLOCK = 1 << 18  # samples of a light trace at a time
 WINDOWS = "section_windows"  # metadata: the sections that are regular windows, and how they were made
 
@@ -131,9 +139,9 @@ def add_section_time(
     playlist_file_path: str | Path | None = None,
     movie_length_file_path: str | Path | None = None,
     repeats: int = 1,
-    pad_frame: int = 180,
-    pre_margin_frame_num: int = 60,
-    post_margin_frame_num: int = 120,
+    pad_frame: int = DEFAULT_PAD_FRAME,
+    pre_margin_frame_num: int = PRE_MARGIN_FRAME_NUM,
+    post_margin_frame_num: int = POST_MARGIN_FRAME_NUM,
     force: bool = False,
     session: PipelineSession | None = None,
 ) -> bool | PipelineSession:
@@ -143,8 +151,9 @@ def add_section_time(
     first frame to `post_margin_frame_num` after its last. The playlist was played `repeats` times. Stores
     `stimulus/section_time/{movie}` (presentations, 2) uint64 samples and `stimulus/light_template/{movie}` float32.
 
-    playlist_file_path, movie_length_file_path: default `playlist.csv` and `movie_length.csv` in the folder of the
-    stimulus configs (environment variable `HDMEA_CONFIG_DIR`).
+    playlist_file_path, movie_length_file_path: default what was assigned to `DEFAULT_PLAYLIST_PATH` and
+    `DEFAULT_MOVIE_LENGTH_PATH`, else `playlist.csv` and `movie_length.csv` in the directory that the environment
+    variable `HDMEA_PLAYLIST_DIR` or `HDMEA_CONFIG_DIR` names.
 
     Returns whether any section was stored (False when `movie_length.csv` knows none of the movies), or the session.
 
@@ -164,8 +173,13 @@ def add_section_time(
         outcome.result = bool(sections)
         if sections:
             _store(recording, sections, outcome)
-            recording.metadata.update(section_time_playlist=playlist_name, section_time_repeats=repeats)
-            outcome.changed += [("metadata", "section_time_playlist"), ("metadata", "section_time_repeats")]
+            facts = {
+                "section_time_playlist": playlist_name,
+                "section_time_repeats": repeats,
+                PLAYLIST_MOVIES: list(sections),
+            }
+            recording.metadata.update(facts)
+            outcome.changed += [("metadata", name) for name in facts]
         return outcome
 
     _check_numbers(repeats, pad_frame, pre_margin_frame_num, post_margin_frame_num)
@@ -188,13 +202,14 @@ def _playlist_sections(recording: PipelineSession) -> list[str]:
 def _requested(
     playlist_name: str | None, playlist_path: str | Path | None, length_path: str | Path | None
 ) -> tuple[list[str], dict[str, int]]:
-    folder = stimulus_config_dir()
-    playlist_file = Path(playlist_path or folder / PLAYLIST_FILE)
+    variables = (PLAYLIST_DIR_VARIABLE, CONFIG_DIR_VARIABLE)
+    playlist_file = chosen_path(playlist_path, DEFAULT_PLAYLIST_PATH, _SHIPPED_PLAYLIST, variables, PLAYLIST_FILE)
+    length_file = chosen_path(length_path, DEFAULT_MOVIE_LENGTH_PATH, _SHIPPED_LENGTHS, variables, MOVIE_LENGTH_FILE)
     if playlist_name is None:
         known = _read_csv(playlist_file, ("playlist_name", "movie_names"))["playlist_name"].to_list()
         raise ConfigurationError(f"give a playlist_name; {playlist_file} has: {', '.join(map(str, known)) or 'none'}")
     movies = read_playlist(playlist_name, playlist_file)
-    return movies, read_movie_lengths(Path(length_path or folder / MOVIE_LENGTH_FILE))
+    return movies, read_movie_lengths(length_file)
 
 
 def _section_frames(
@@ -317,11 +332,3 @@ def recording_end_sample(recording: PipelineSession) -> int:
         if samples is not None and len(samples):
             ends.append(int(np.max(samples)) + 1)
     return max(ends, default=0)
-
-
-__all__ = [
-    "add_section_time",
-    "add_section_windows",
-    "convert_frame_to_sample_index",
-    "convert_sample_index_to_frame",
-]

@@ -13,12 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from h5burst import collection_paused
-from hdmea.io.stimulus_config import SectionKwargs, load_stimulus_configs
+from hdmea.io.stimulus_config import (
+    CONFIG_DIR_VARIABLE,
+    SHIPPED_CONFIG_DIR,
+    SectionKwargs,
+    has_stimulus_config,
+    load_stimulus_configs,
+)
 from hdmea.kernels.sections import Trains
 from hdmea.kernels.trains import as_int64, end_to_end
 from hdmea.session.file import stage1_completed
 from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
 from hdmea.steps.section_time import (
+    PLAYLIST_MOVIES,
     WINDOWS,
     acquisition_rate_of,
     convert_frame_to_sample_index,
@@ -26,6 +33,7 @@ from hdmea.steps.section_time import (
     frame_timestamps_of,
 )
 from hdmea.utils.clock import utc_now
+from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ Samples = npt.NDArray[np.int64]
 # From a section's first frame to its movie's: fixed, whatever the margins that the section was made with.
 PRE_MARGIN_FRAMES = 60
 STEP = "section_spike_times"
+DEFAULT_CONFIG_DIR: str | Path = SHIPPED_CONFIG_DIR  # scripts assign another path to this name
 
 
 @dataclass
@@ -75,11 +84,13 @@ def section_spike_times(
     Parameters
     ----------
     movie_names
-        Default: all that have a section.
+        Default: all that have a section. Those that are not of the playlist and have no config (analog sections,
+        windows) are then cut row by row.
     pad_margin
         Seconds before and after each trial whose spikes belong to it as well: those in [start − pre, end + post).
     config_dir
-        Folder of `{movie}.json`; default `HDMEA_CONFIG_DIR`, else the configs that ship with the package.
+        Directory of `{movie}.json`; default what was assigned to `DEFAULT_CONFIG_DIR`, else `HDMEA_CONFIG_DIR`, else
+        the configs that ship with the package.
     trial_repeats
         Deprecated, without effect: the configs say how many trials there are.
 
@@ -109,7 +120,8 @@ def section_spike_times(
             raise AlreadyDoneError(f"{STEP} was done already ({', '.join(done)})")
         rate = acquisition_rate_of(recording, STEP)
         before, after = (round(seconds * rate) for seconds in margin)
-        trials = trials_of(recording, movies, config_dir)
+        folder = chosen_path(config_dir, DEFAULT_CONFIG_DIR, SHIPPED_CONFIG_DIR, (CONFIG_DIR_VARIABLE,))
+        trials = trials_of(recording, movies, folder, named=movie_names is not None)
         outcome = Outcome(SectionResult(True, 0, len(movies), trial_repeats, margin, before, after))
         _cut(recording, trials, (margin, before, after), outcome)
         return outcome
@@ -144,23 +156,35 @@ def _is_done(recording: PipelineSession, movie: str) -> bool:
 
 
 def trials_of(
-    recording: PipelineSession, movies: Sequence[str], config_dir: str | Path | None
+    recording: PipelineSession, movies: Sequence[str], config_dir: Path, *, named: bool
 ) -> dict[str, TrialWindows]:
-    """When each movie's trials were. Raises `ValueError` that lists every config that is missing or invalid."""
+    """When each movie's trials were; a section that needs no config is cut row by row.
+
+    named: the movies were asked for by name. Raises `ValueError` that lists every config that is missing or invalid.
+    """
     sections = recording.stimulus["section_time"]
-    windows = recording.metadata.get(WINDOWS) or {}
-    configs = load_stimulus_configs([movie for movie in movies if movie not in windows], config_dir)
+    with_config = [movie for movie in movies if _needs_config(recording, movie, config_dir, named)]
+    configs = load_stimulus_configs(with_config, config_dir)
     trials: dict[str, TrialWindows] = {}
     for movie in movies:
         rows = np.asarray(sections[movie]).astype(np.int64).reshape(-1, 2)
         if movie in configs:
             kwargs = configs[movie].section
-            trials[movie] = TrialWindows(
-                _trial_samples(rows, kwargs, frame_timestamps_of(recording, STEP)), kwargs.repeat
-            )
+            samples = _trial_samples(rows, kwargs, frame_timestamps_of(recording, STEP))
+            trials[movie] = TrialWindows(samples, kwargs.repeat)
         else:
             trials[movie] = TrialWindows(rows, 1)
     return trials
+
+
+def _needs_config(recording: PipelineSession, movie: str, config_dir: Path, named: bool) -> bool:
+    """Windows never do; a movie that is asked for by name does; of the others those of the playlist, where it is known."""
+    if movie in (recording.metadata.get(WINDOWS) or {}):
+        return False
+    playlist = recording.metadata.get(PLAYLIST_MOVIES)
+    if named or playlist is None or movie in list(playlist):
+        return True
+    return has_stimulus_config(movie, config_dir)
 
 
 def _trial_samples(rows: Samples, kwargs: SectionKwargs, timestamps: Samples) -> Samples:

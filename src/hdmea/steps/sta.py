@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hdmea.io.stimulus_config import SHIPPED_CONFIG_DIR
 from hdmea.kernels.sta import triggered_average
 from hdmea.kernels.trains import as_int64, end_to_end
+from hdmea.session.feature_layout import sta_feature
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.sectioning import PRE_MARGIN_FRAMES
+from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInputError
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 STIMULI_DIR_VARIABLE = "HDMEA_STIMULI_DIR"
 STEP = "compute_sta"
-STA = "sta"
+_SHIPPED_STIMULI = SHIPPED_CONFIG_DIR  # no movies ship
+DEFAULT_STIMULI_DIR: str | Path = _SHIPPED_STIMULI  # scripts assign another path to this name
 
 
 @dataclass
@@ -62,14 +65,15 @@ def compute_sta(
     use_multiprocessing
         False: one thread.
     stimuli_dir
-        Folder of `{movie}.npy` (frames, height, width); default the environment variable `HDMEA_STIMULI_DIR`.
+        Directory of `{movie}.npy` (frames, height, width); default what was assigned to `DEFAULT_STIMULI_DIR`, else the
+        environment variable `HDMEA_STIMULI_DIR`.
     force
         Compute again what is there.
 
     Returns
     -------
     STAResult or PipelineSession
-        `units[id]["features"][movie]` holds `{"data": {"sta": …}, "metadata": {n_spikes, n_spikes_excluded,
+        `units[id]["features"]["sta_{movie}"]` holds `{"data": …, "metadata": {n_spikes, n_spikes_excluded,
         cover_range}}`.
 
     Raises
@@ -85,7 +89,7 @@ def compute_sta(
     """
     lo, hi = (int(edge) for edge in cover_range)
     if lo >= hi:
-        raise ValueError(f"cover_range must be (lo, hi) with lo < hi, not {cover_range}")
+        raise ValueError(f"Invalid cover_range {cover_range}: it must be (lo, hi) with lo < hi")
 
     def step(recording: PipelineSession) -> Outcome[STAResult]:
         started = time.perf_counter()
@@ -100,13 +104,18 @@ def compute_sta(
 
 
 def noise_movie(recording: PipelineSession) -> str:
-    """The one movie whose name contains "noise". `ValueError` for none or several."""
+    """The one movie of a session whose name contains "noise". `ValueError` for none or several."""
     sections = recording.stimulus.get("section_time") or {}
     if not sections:
         raise MissingInputError(f"{STEP} needs stimulus/section_time: run add_section_time first", STEP, "section_time")
-    found = [movie for movie in sections if "noise" in movie.lower()]
+    return _find_noise_movie_from_session(sections)
+
+
+def _find_noise_movie_from_session(section_time: Mapping[str, Any]) -> str:
+    """The one movie among sections whose name contains "noise". `ValueError` that says which there are otherwise."""
+    found = [movie for movie in section_time if "noise" in movie.lower()]
     if len(found) != 1:
-        what = f"several: {', '.join(found)}" if found else f"none among {', '.join(sections)}"
+        what = f"several: {', '.join(found)}" if found else f"none among {', '.join(section_time)}"
         raise ValueError(f"{STEP} needs one movie whose name contains 'noise', and there are {what}")
     return str(found[0])
 
@@ -125,7 +134,7 @@ def _compute(
     _warn_of_other_range(recording, movie, cover_range, set(trains) - set(wanted), outcome)
     if not wanted:
         return
-    frames = _open_movie(movie, stimuli_dir)
+    frames = _load_stimulus_movie(movie, stimuli_dir)
     _warn_of_short_movie(recording, movie, len(frames), outcome)
     spikes, offsets = end_to_end([trains[unit_id] for unit_id in wanted])
     shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - _first_frame(recording, movie)
@@ -135,21 +144,15 @@ def _compute(
         if count == 0:
             outcome.warn(f"{unit_id}: no spike counts for the STA of {movie}: it is NaN")
         figures = {"n_spikes": count, "n_spikes_excluded": total - count, "cover_range": cover_range}
-        _put(recording.units[unit_id], movie, image, figures)
-        outcome.changed.append(("units", unit_id, "features", movie))
+        features = recording.units[unit_id].setdefault("features", {})
+        features[sta_feature(movie)] = {"data": image, "metadata": figures}
+        outcome.changed.append(("units", unit_id, "features", sta_feature(movie)))
     outcome.result.units_processed = len(wanted)
 
 
-def _put(unit: dict[str, Any], movie: str, image: npt.NDArray[np.float32], figures: dict[str, Any]) -> None:
-    """Set the STA; a feature of the same name that has other values keeps them."""
-    feature = unit.setdefault("features", {}).setdefault(movie, {"data": {}, "metadata": {}})
-    feature["data"] = {**feature["data"], STA: image}
-    feature["metadata"] = {**feature["metadata"], **figures}
-
-
 def _has_sta(unit: dict[str, Any], movie: str) -> bool:
-    feature = (unit.get("features") or {}).get(movie)
-    return isinstance(feature, dict) and isinstance(feature.get("data"), dict) and STA in feature["data"]
+    feature = (unit.get("features") or {}).get(sta_feature(movie))
+    return isinstance(feature, Mapping) and feature.get("data") is not None
 
 
 def _first_trials(recording: PipelineSession, movie: str, outcome: Outcome[STAResult]) -> dict[str, Any]:
@@ -157,7 +160,8 @@ def _first_trials(recording: PipelineSession, movie: str, outcome: Outcome[STARe
     trains: dict[str, Any] = {}
     for unit_id, unit in recording.units.items():
         section = (unit.get("spike_times_sectioned") or {}).get(movie) or {}
-        trial = (section.get("trials_spike_times") or {}).get(0)
+        trials = section.get("trials_spike_times") or {}
+        trial = trials.get(0, trials.get("0"))
         if trial is None:
             outcome.result.failed_units.append(unit_id)
         else:
@@ -179,18 +183,27 @@ def _warn_of_other_range(
     outcome: Outcome[STAResult],
 ) -> None:
     for unit_id in sorted(skipped):
-        known = recording.units[unit_id]["features"][movie].get("metadata", {}).get("cover_range")
+        known = recording.units[unit_id]["features"][sta_feature(movie)].get("metadata", {}).get("cover_range")
         if known is not None and tuple(known) != cover_range:
             outcome.warn(f"the STA that is there covers frames {tuple(known)}: pass force=True to compute it anew")
             return
 
 
-def _open_movie(movie: str, stimuli_dir: str | Path | None) -> np.ndarray[Any, Any]:
-    """The movie's frames, memory-mapped."""
-    folder = stimuli_dir or os.environ.get(STIMULI_DIR_VARIABLE)
-    if not folder:
-        raise ConfigurationError(f"{STEP} needs the folder of stimuli: pass stimuli_dir or set {STIMULI_DIR_VARIABLE}")
-    path = Path(folder) / f"{movie}.npy"
+def stimuli_folder(stimuli_dir: str | Path | None, assigned: str | Path, step: str) -> Path:
+    """The directory of stimulus movies. Raises `ConfigurationError` where none is known."""
+    folder = chosen_path(stimuli_dir, assigned, _SHIPPED_STIMULI, (STIMULI_DIR_VARIABLE,))
+    if folder is _SHIPPED_STIMULI:
+        raise ConfigurationError(f"{step} needs the folder of stimuli: pass stimuli_dir or set {STIMULI_DIR_VARIABLE}")
+    return folder
+
+
+def _load_stimulus_movie(movie_name: str, stimuli_dir: str | Path | None = None) -> np.ndarray[Any, Any]:
+    """A movie's frames (frames, height, width), memory-mapped, from `{stimuli_dir}/{movie_name}.npy`.
+
+    Raises `FileNotFoundError`; `DataLoadError` for what is not an array; `ValueError` for one that is not a movie;
+    `ConfigurationError` where no directory is known.
+    """
+    path = stimuli_folder(stimuli_dir, DEFAULT_STIMULI_DIR, STEP) / f"{movie_name}.npy"
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}, the frames of the noise movie")
     try:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from h5burst.model.tree import UnsupportedValueError
+from h5burst.model.tree import Array, Group, UnsupportedValueError
 from h5burst.model.values import decode, encode, from_json, to_json
 from h5burst.store import read_tree, write_tree
 
@@ -202,9 +202,40 @@ def test_plain_values_carry_no_marker() -> None:
     assert encode({"a": 1, "b": "x", "c": 0.5, "d": True}, scalars="attributes").attrs.keys() == {"a", "b", "c", "d"}
 
 
-def test_mixed_keys_are_refused_with_their_place() -> None:
+def test_keys_of_text_and_integers_come_back_as_they_were() -> None:
+    value = {"a": {1: 0, "b": 1, -3: {"2": 5, 0: "x"}}, 7: "y"}
+
+    assert decode(encode(value)) == value
+
+
+@pytest.mark.parametrize("keys", [(1, "1"), (None, "a"), (1.5, "a"), (True, 1.0)])
+def test_keys_that_one_name_cannot_hold_are_refused_with_their_place(keys: tuple[object, ...]) -> None:
     with pytest.raises(UnsupportedValueError, match="/a"):
-        encode({"a": {1: 0, "b": 1}})
+        encode({"a": dict.fromkeys(keys, 0)})
+
+
+@pytest.mark.parametrize("value", [1, 2.5, True, "text", "", np.float32(2), np.datetime64("2020-01-01"), 2**70])
+def test_scalar_datasets_have_no_axis_and_come_back(value: object) -> None:
+    group = encode({"v": value, "array": np.array([1])}, scalars="scalar_datasets")
+
+    node = group.children["v"]
+    assert isinstance(node, Array)
+    assert node.data.shape == ()
+    for scalars in ("datasets", "scalar_datasets"):
+        found = decode(group, scalars=scalars)
+        assert found["v"] == value
+        assert type(found["v"]) is type(value)
+        np.testing.assert_array_equal(found["array"], [1])
+
+
+def test_scalar_datasets_without_marks_are_told_by_their_shape() -> None:
+    group = Group({"one": Array(np.array([3])), "scalar": Array(np.array(3))}, {"attribute": "x"})
+
+    found = decode(group, scalars="scalar_datasets")
+
+    assert found["scalar"] == 3
+    assert isinstance(found["one"], np.ndarray)
+    assert found["attribute"] == "x"
 
 
 def test_object_arrays_of_anything_are_refused() -> None:

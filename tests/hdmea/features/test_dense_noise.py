@@ -21,7 +21,7 @@ def extract(unit: dict[str, Any]) -> dict[str, Any]:
 
 
 def unit_with(sta: npt.NDArray[Any], **figures: Any) -> dict[str, Any]:
-    return {"features": {NOISE: {"data": {"sta": sta}, "metadata": {"cover_range": (-60, 0), **figures}}}}
+    return {"features": {f"sta_{NOISE}": {"data": sta, "metadata": {"cover_range": (-60, 0), **figures}}}}
 
 
 def test_values_of_a_cell() -> None:

@@ -678,7 +678,7 @@ def test_groups_of_a_file_give_what_dicts_give(tmp_path: Path, movie: str) -> No
     unit = unit_with(shown, [np.sort(rng.uniform(0, LENGTHS[shown], 99)) for _ in range(3)])
     sta = rng.normal(127, 1, (60, 13, 15))
     sta[48:54, 4:7, 5:8] += 20
-    unit["features"] = {NOISE: {"data": {"sta": sta}, "metadata": {"cover_range": [-60, 0]}}}
+    unit["features"] = {f"sta_{NOISE}": {"data": sta, "metadata": {"cover_range": [-60, 0]}}}
     metadata = CLOCK.metadata
     with h5py.File(tmp_path / "unit.h5", "w") as file:
         group = file.create_group("units/unit_001")
@@ -687,8 +687,8 @@ def test_groups_of_a_file_give_what_dicts_give(tmp_path: Path, movie: str) -> No
         for trial, spikes in unit["spike_times_sectioned"][shown]["trials_spike_times"].items():
             section[f"trials_spike_times/{trial}"] = spikes
         section["trials_start_end"] = unit["spike_times_sectioned"][shown]["trials_start_end"]
-        group[f"features/{NOISE}/sta"] = sta
-        group[f"features/{NOISE}/sta"].attrs["cover_range"] = [-60, 0]
+        group[f"features/sta_{NOISE}/data"] = sta
+        group[f"features/sta_{NOISE}/data"].attrs["cover_range"] = [-60, 0]
         for name, value in metadata.items():
             file[f"metadata/{name}"] = np.atleast_1d(value)
         extractor = FeatureRegistry.get(movie)()

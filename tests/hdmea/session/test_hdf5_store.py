@@ -67,6 +67,7 @@ def test_create_gives_an_open_file_with_groups_and_root_attributes(tmp_path: Pat
         assert set(file.attrs) == {
             "dataset_id",
             "hdmea_pipeline_version",
+            "hdmea_layout_version",
             "created_at",
             "updated_at",
             "stage1_completed",

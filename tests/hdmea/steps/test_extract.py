@@ -147,22 +147,31 @@ def test_without_names_everything_with_its_input_is_extracted(units: dict[str, d
     assert extract_for_units(units, {}, {"acquisition_rate": RATE}).extracted == [GREY]
 
 
-def test_sta_under_the_same_name_is_kept_and_is_no_feature(units: dict[str, dict[str, Any]]) -> None:
+def test_sta_is_a_feature_of_its_own(units: dict[str, dict[str, Any]]) -> None:
     rng = np.random.default_rng(0)
     for unit in units.values():
         unit["spike_times_sectioned"][NOISE] = section()
         figures = {"n_spikes": 3, "n_spikes_excluded": 1, "cover_range": (-60, 0)}
-        unit["features"][NOISE] = {"data": {"sta": rng.normal(size=(60, 5, 5))}, "metadata": dict(figures)}
-    first = {unit_id: unit["features"][NOISE]["data"]["sta"] for unit_id, unit in units.items()}
+        unit["features"][f"sta_{NOISE}"] = {"data": rng.normal(size=(60, 5, 5)), "metadata": dict(figures)}
+    first = {unit_id: unit["features"][f"sta_{NOISE}"] for unit_id, unit in units.items()}
     for expected in (([NOISE], []), ([], [NOISE])):
         result = extract_for_units(units, {}, METADATA, [NOISE])
         assert (result.extracted, result.skipped) == expected
     for unit_id, unit in units.items():
         feature = unit["features"][NOISE]
-        assert feature["data"]["sta"] is first[unit_id]
+        assert unit["features"][f"sta_{NOISE}"] is first[unit_id]
         assert "center_x" in feature["data"]
-        assert feature["metadata"]["n_spikes"] == 3
-        assert set(feature["metadata"]) > {"cover_range", "version", "params_hash", "extracted_at"}
+        assert set(feature["metadata"]) == {"version", "params_hash", "extracted_at"}
+
+
+def test_keys_that_scripts_put_beside_the_values_stay(units: dict[str, dict[str, Any]]) -> None:
+    unit = units["unit_001"]
+    unit["features"]["frif"] = {"data": {}, "metadata": {}, "note": {"by": "hand"}}
+
+    extract_for_units(units, {}, METADATA, ["frif"], force=True)
+
+    assert unit["features"]["frif"]["note"] == {"by": "hand"}
+    assert "FRIF" in unit["features"]["frif"]["data"]
 
 
 def test_no_sta_fails_and_names_the_step(units: dict[str, dict[str, Any]]) -> None:

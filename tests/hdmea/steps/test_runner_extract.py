@@ -103,7 +103,7 @@ def test_one_unit_that_fails_is_a_warning_and_the_rest_go_on(session: PipelineSe
     assert "unit_002" in result.warnings[0]
 
 
-def test_sta_under_the_features_own_name_stays(tmp_path: Path) -> None:
+def test_sta_and_values_of_a_movie_are_two_features(tmp_path: Path) -> None:
     name = "perfect_dense_noise_15x15_15hz_r42_3min"
     np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).integers(0, 255, (1500, 5, 5), dtype=np.uint8))
     made = recording(tmp_path)
@@ -115,9 +115,9 @@ def test_sta_under_the_features_own_name_stays(tmp_path: Path) -> None:
     result = extracted(path, [name])
 
     assert result.features_extracted == [name]
-    feature = PipelineSession.load(path).units["unit_001"]["features"][name]
-    assert {"sta", "polarity", "peak_z_score"} <= set(feature["data"])
-    assert {"n_spikes", "cover_range", "version"} <= set(feature["metadata"])
+    features = PipelineSession.load(path).units["unit_001"]["features"]
+    assert {"polarity", "peak_z_score"} <= set(features[name]["data"])
+    assert features[f"sta_{name}"]["data"].shape == (10, 5, 5)
     assert extracted(path, [name]).features_skipped == [name]
 
 

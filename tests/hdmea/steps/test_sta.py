@@ -48,7 +48,7 @@ def expected_sta(
 
 
 def stored(session: PipelineSession, unit: str = "unit_001") -> dict[str, Any]:
-    found: dict[str, Any] = session.units[unit]["features"][MOVIE]
+    found: dict[str, Any] = session.units[unit]["features"][f"sta_{MOVIE}"]
     return found
 
 
@@ -63,9 +63,9 @@ def test_sta_is_the_mean_over_counted_spikes_exactly(tmp_path: Path, window: tup
         spikes = unit["spike_times_sectioned"][MOVIE]["trials_spike_times"][0]
         expected, count = expected_sta(spikes, frames, *window)
         found = stored(session, unit_id)
-        assert found["data"]["sta"].dtype == np.float32
-        assert found["data"]["sta"].shape == (window[1] - window[0], 4, 3)
-        np.testing.assert_array_equal(found["data"]["sta"], expected)
+        assert found["data"].dtype == np.float32
+        assert found["data"].shape == (window[1] - window[0], 4, 3)
+        np.testing.assert_array_equal(found["data"], expected)
         assert found["metadata"] == {
             "n_spikes": count,
             "n_spikes_excluded": len(spikes) - count,
@@ -83,7 +83,7 @@ def test_movie_of_any_real_dtype(tmp_path: Path, dtype: str) -> None:
 
     spikes = session.units["unit_002"]["spike_times_sectioned"][MOVIE]["trials_spike_times"][0]
     expected, _ = expected_sta(spikes, frames, -10, 0)
-    np.testing.assert_allclose(stored(session, "unit_002")["data"]["sta"], expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(stored(session, "unit_002")["data"], expected, rtol=1e-5, atol=1e-4)
 
 
 def test_only_the_first_presentation_counts(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_only_the_first_presentation_counts(tmp_path: Path) -> None:
     for session in (once, twice):
         compute_sta(stimuli_dir=tmp_path, session=session)
 
-    np.testing.assert_array_equal(stored(once)["data"]["sta"], stored(twice)["data"]["sta"])
+    np.testing.assert_array_equal(stored(once)["data"], stored(twice)["data"])
 
 
 def test_use_multiprocessing_does_not_change_the_result(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_use_multiprocessing_does_not_change_the_result(tmp_path: Path) -> None:
     compute_sta(stimuli_dir=tmp_path, use_multiprocessing=False, session=one)
     compute_sta(stimuli_dir=tmp_path, use_multiprocessing=True, session=many)
 
-    np.testing.assert_array_equal(stored(one)["data"]["sta"], stored(many)["data"]["sta"])
+    np.testing.assert_array_equal(stored(one)["data"], stored(many)["data"])
 
 
 def test_unit_without_counted_spikes_gets_nan_and_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,7 +113,7 @@ def test_unit_without_counted_spikes_gets_nan_and_a_warning(tmp_path: Path, capl
         compute_sta(stimuli_dir=tmp_path, session=session)
 
     assert "unit_001" in caplog.text
-    assert np.isnan(stored(session)["data"]["sta"]).all()
+    assert np.isnan(stored(session)["data"]).all()
     assert stored(session)["metadata"]["n_spikes"] == 0
     assert stored(session)["metadata"]["n_spikes_excluded"] == 1
 
@@ -128,7 +128,7 @@ def test_file_holds_the_sta_with_its_figures_on_the_dataset(tmp_path: Path) -> N
     assert (result.units_processed, result.units_failed, result.failed_units, result.warnings) == (3, 0, [], [])
     assert result.elapsed_seconds > 0
     with h5py.File(path, "r") as file:
-        sta = file[f"units/unit_001/features/{MOVIE}/sta"]
+        sta = file[f"units/unit_001/features/sta_{MOVIE}/data"]
         assert sta.dtype == np.float32
         assert sta.attrs["n_spikes"] > 0
         assert sta.attrs["n_spikes_excluded"] >= 0
@@ -144,7 +144,7 @@ def test_stimuli_dir_defaults_to_the_environment(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HDMEA_STIMULI_DIR", str(tmp_path))
     compute_sta(session=session)
 
-    assert "sta" in stored(session)["data"]
+    assert stored(session)["data"].ndim == 3
 
 
 @pytest.mark.parametrize("window", [(0, 0), (5, -5)])
@@ -224,7 +224,7 @@ def test_movie_shorter_than_its_trial_excludes_later_spikes_and_warns(
 
     spikes = session.units["unit_001"]["spike_times_sectioned"][MOVIE]["trials_spike_times"][0]
     expected, count = expected_sta(spikes, frames, -5, 0)
-    np.testing.assert_array_equal(stored(session)["data"]["sta"], expected)
+    np.testing.assert_array_equal(stored(session)["data"], expected)
     assert stored(session)["metadata"]["n_spikes"] == count
     assert "100 frames" in caplog.text
 
@@ -232,7 +232,7 @@ def test_movie_shorter_than_its_trial_excludes_later_spikes_and_warns(
 def test_what_is_there_is_skipped_without_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     session = sectioned(tmp_path)
     compute_sta(cover_range=(-5, 0), stimuli_dir=tmp_path, session=session)
-    path, kept = session.save(), stored(session)["data"]["sta"]
+    path, kept = session.save(), stored(session)["data"]
 
     with caplog.at_level(logging.WARNING, "hdmea"):
         compute_sta(cover_range=(-9, 0), stimuli_dir=tmp_path, session=session)
@@ -240,24 +240,24 @@ def test_what_is_there_is_skipped_without_force(tmp_path: Path, caplog: pytest.L
 
     assert isinstance(result, STAResult)
     assert result.units_processed == 0
-    assert stored(session)["data"]["sta"] is kept
+    assert stored(session)["data"] is kept
     assert session.is_saved
     assert "(-5, 0)" in caplog.text
 
     compute_sta(cover_range=(-9, 0), stimuli_dir=tmp_path, force=True, session=session)
-    assert stored(session)["data"]["sta"].shape == (9, 4, 3)
+    assert stored(session)["data"].shape == (9, 4, 3)
 
 
 def test_only_units_without_an_sta_are_computed(tmp_path: Path) -> None:
     session = sectioned(tmp_path)
     compute_sta(stimuli_dir=tmp_path, session=session)
-    kept = stored(session, "unit_001")["data"]["sta"]
-    del session.units["unit_002"]["features"][MOVIE]
+    kept = stored(session, "unit_001")["data"]
+    del session.units["unit_002"]["features"][f"sta_{MOVIE}"]
 
     compute_sta(stimuli_dir=tmp_path, session=session)
 
-    assert stored(session, "unit_001")["data"]["sta"] is kept
-    assert "sta" in stored(session, "unit_002")["data"]
+    assert stored(session, "unit_001")["data"] is kept
+    assert stored(session, "unit_002")["data"].ndim == 3
 
 
 def test_values_of_a_feature_of_the_same_name_stay(tmp_path: Path) -> None:
@@ -267,9 +267,9 @@ def test_values_of_a_feature_of_the_same_name_stay(tmp_path: Path) -> None:
 
     compute_sta(path, stimuli_dir=tmp_path)
 
-    feature = PipelineSession.load(path).units["unit_001"]["features"][MOVIE]
-    assert set(feature["data"]) == {"sta", "center_x"}
-    assert set(feature["metadata"]) == {"version", "n_spikes", "n_spikes_excluded", "cover_range"}
+    features = PipelineSession.load(path).units["unit_001"]["features"]
+    assert features[MOVIE] == {"data": {"center_x": 1.5}, "metadata": {"version": "1"}}
+    assert set(features[f"sta_{MOVIE}"]["metadata"]) == {"n_spikes", "n_spikes_excluded", "cover_range"}
 
 
 def test_no_units_is_a_result_of_none(tmp_path: Path) -> None:
