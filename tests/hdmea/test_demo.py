@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from h5burst.console import run
+from hdmea import demo_full
+from hdmea.cli import app
 from hdmea.demo_full import compare_full
 from hdmea.pipeline import PipelineSession
 from hdmea.simulate import FULL_PLAYLIST, REALISTIC, SimulatedRecording, simulate_recording
@@ -118,3 +121,16 @@ def test_nothing_is_said_of_what_is_not_there(recording: SimulatedRecording, tmp
     session = PipelineSession("full", output_dir=tmp_path)
     session.add_units({unit_id: {"features": {}} for unit_id in recording.truth.unit_ids})
     assert compare_full(session, recording) == []
+
+
+def test_full_demonstration_prints_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_full, "PATCH", (14, 14))
+    monkeypatch.setattr(demo_full, "IMAGE_S", 1.0)
+    monkeypatch.setattr(demo_full, "FULL_PLAYLIST", (NOISE, STEP))
+    assert run(app, ["demo", "--full", "--units", "12", "--output-dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "simulated 12 units" in printed
+    assert "receptive fields" in printed
+    assert {"full.cmcr", "full.cmtr", "full.h5", "full_truth.json"} <= {path.name for path in tmp_path.iterdir()}

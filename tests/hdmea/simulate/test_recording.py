@@ -13,12 +13,13 @@ import h5py
 import numpy as np
 import pytest
 
-from hdmea.io import cmcr
+from hdmea.io import cmcr, cmtr
 from hdmea.io.light_reference import frame_timestamps
 from hdmea.io.stimulus_config import load_stimulus_config
 from hdmea.simulate import (
     FULL_PLAYLIST,
     REALISTIC,
+    CellOptions,
     ChipOptions,
     LightStepOptions,
     SimulatedRecording,
@@ -242,6 +243,12 @@ def test_recording_may_go_on_after_the_playlist(tmp_path: Path) -> None:
     assert made.truth.frame_samples[-1] > 14.9 * 20000
 
 
+def test_units_may_have_no_cut_outs(tmp_path: Path) -> None:
+    made = simulate_recording(tmp_path, cutout_samples=0, **SMALL)
+    units = cmtr.read_units(made.cmtr_path, made.sampling_rate)
+    assert [len(unit["waveform"]) for unit in units.values()] == [0, 0, 0]
+
+
 # ---------------------------------------------------------------- awkward recordings
 
 
@@ -307,6 +314,19 @@ def test_alignment_in_the_truth_takes_somata_to_fields(awkward: SimulatedRecordi
     assert 0.1 < np.sqrt((error**2).mean()) < 0.8  # 0.4 px of scatter a side
     assert np.sqrt(abs(np.linalg.det(matrix))) / 16 == pytest.approx(0.19 / 16)
     assert (np.linalg.det(matrix) < 0) == truth["alignment"]["mirrored"]
+
+
+def test_silent_and_contaminated_units_are_read_as_they_are(tmp_path: Path) -> None:
+    cells = CellOptions(silent_fraction=0.5, silent_rate_hz=0.0, contaminated_fraction=0.5)
+    options = SimulationOptions(cells=cells)
+    made = simulate_recording(tmp_path, options=options, **(SMALL | {"n_units": 8}))
+    silent, by = made.truth.irregularities.is_silent, made.truth.irregularities.contaminated_by
+    units = cmtr.read_units(made.cmtr_path, made.sampling_rate)
+    assert silent.sum() == (by >= 0).sum() == 4
+    for n, unit in enumerate(units.values()):
+        np.testing.assert_array_equal(unit["spike_times"], made.truth.spike_samples[n])
+        assert len(unit["spike_times"]) > 0 or silent[n]
+        assert np.isnan(unit["waveform"]).all() == (len(unit["spike_times"]) == 0)
 
 
 def test_light_steps_come_after_the_last_frame(awkward: SimulatedRecording) -> None:

@@ -59,7 +59,7 @@ def test_named_playlists_have_their_configs(playlist: tuple[str, ...]) -> None:
 def test_configs_and_movies_have_the_same_lead(name: str) -> None:
     config = load_stimulus_config(name)
     starts = {event.start for event in movie_of(name).events}
-    assert config.parameters.get("lead_frames", LEAD[name]) == LEAD[name]
+    assert config.parameters["lead_frames"] == LEAD[name]
     assert all(int(start) + LEAD[name] in starts for start in config.section.trial_starts())
 
 

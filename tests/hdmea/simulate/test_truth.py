@@ -101,6 +101,7 @@ def test_receptive_field_sizes(session: PipelineSession, recording: SimulatedRec
 
 def test_polarity_of_all(session: PipelineSession, recording: SimulatedRecording) -> None:
     np.testing.assert_array_equal(values(session, NOISE, "polarity"), recording.truth.population.polarity)
+    np.testing.assert_array_equal(np.sign(values(session, STEP, "on_off_index")), recording.truth.population.polarity)
 
 
 def test_cells_fire_to_the_edge_of_light_that_they_prefer(
