@@ -235,7 +235,10 @@ def peak_memory(setup: str, work: str) -> dict[str, int]:
 
 
 def memory_peak() -> int:
-    """Most resident bytes of this process so far. Not `ru_maxrss`, which a process inherits from the one that started it."""
+    """Most resident bytes of this process so far.
+
+    Not `ru_maxrss`, which a process inherits from the one that started it.
+    """
     with open("/proc/self/status", encoding="ascii") as status:
         return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) * 1024
 

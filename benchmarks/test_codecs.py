@@ -53,7 +53,10 @@ OTHERS = {
 @pytest.mark.parametrize("level", [1, 4])
 @pytest.mark.parametrize("other", OTHERS)
 def test_chunk(benchmark, other, level, kind):
-    """Shuffle and codec together; the other side is given the arrangement of bytes in which it gets the smaller result."""
+    """Shuffle and codec together.
+
+    The other side is given the arrangement of bytes in which it gets the smaller result.
+    """
     array = KINDS[kind]
     data, itemsize = array.view(np.uint8), array.dtype.itemsize
     filters = codecs.filters_for(Storage("gzip", level), itemsize, data.size)

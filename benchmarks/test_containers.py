@@ -142,7 +142,10 @@ def test_one_layer_of_many_lazily(benchmark, data, paths):
     alone(benchmark, rows)
 
 
-_SETUP = "import sys; sys.path.insert(0, {here!r}); import warnings; warnings.simplefilter('ignore'); import test_containers as bench"
+_SETUP = (
+    "import sys; sys.path.insert(0, {here!r}); import warnings; warnings.simplefilter('ignore'); "
+    "import test_containers as bench"
+)
 _SAVE = {
     "ours": "bench.save_hdf5(container, {path!r}, overwrite=True)",
     "anndata": "bench.naive.save_anndata({path!r}, X, M)",

@@ -157,7 +157,8 @@ def test_peak_memory(benchmark, recording, side):
     setup = "import numpy as np, test_eimage as bench; from naive import eimage; from pathlib import Path"
     work = {
         "ours": f"bench.ours(Path({str(recording)!r}), bench.trains(5))",
-        "scipy": f"eimage.electrical_images(Path({str(recording)!r}), 'sensor', bench.trains(5), bench.WINDOW, 100.0, 2, 2e4)",
+        "scipy": f"eimage.electrical_images(Path({str(recording)!r}), 'sensor', "
+        "bench.trains(5), bench.WINDOW, 100.0, 2, 2e4)",
     }[side]
     setup = f"import sys; sys.path.insert(0, {str(__file__).rsplit('/', 1)[0]!r}); {setup}"
     measured = {}

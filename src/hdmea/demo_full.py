@@ -1,7 +1,8 @@
 """The full demonstration: a recording as real ones are, and every result that can be held against its truth.
 
 A full chip of 65 x 65 electrodes, a hundred cells whose axons run to one nerve head, seven stimuli on a display with a
-clock of its own, 10 s of sensor data, and light steps after the last frame. `compare_full` looks at what an analysis has
+clock of its own, 10 s of sensor data, and light steps after the last frame. `compare_full` looks at what an analysis
+has
 left in the session, wherever that came from, and says nothing of what is not there.
 """
 

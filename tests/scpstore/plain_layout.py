@@ -63,7 +63,10 @@ def _write_history(group: Any, steps: list[dict[str, Any]]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a file as `write` takes it; every dataset in obs and var is a column, the rest is not looked at."""
+    """The content of a file as `write` takes it.
+
+    Every dataset in obs and var is a column, the rest is not looked at.
+    """
     with h5py.File(path, "r") as file:
         if file.attrs["format_version"] != "1.0":
             raise ValueError("version")

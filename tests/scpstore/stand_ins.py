@@ -1,4 +1,7 @@
-"""Packages of the shape of scptensor that are not ours, as source text: with dataclasses, with slots, and strict ones."""
+"""Packages of the shape of scptensor that are not ours, as source text.
+
+With dataclasses, with slots, and strict ones.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,10 @@ def test_examples_of_the_page(tmp_path: Path) -> None:
     assert "2 samples, 3 features" in printed
 
 
-PAGE = "text\n```python\nx = 1\n```\n```console\n$ scptensor --help\noutput\n```\n```text\ny\n```\n```python\nprint(x)\n```\n"
+PAGE = (
+    "text\n```python\nx = 1\n```\n```console\n$ scptensor --help\noutput\n```\n"
+    "```text\ny\n```\n```python\nprint(x)\n```\n"
+)
 
 
 def test_blocks_keep_their_lines() -> None:

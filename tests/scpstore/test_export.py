@@ -190,7 +190,10 @@ def test_any_object_of_the_same_shape_is_saved(tmp_path: Path) -> None:
         assays={
             "a": SimpleNamespace(
                 var=pl.DataFrame({"_index": ["p", "q"]}),
-                layers={"raw": SimpleNamespace(X=np.ones((1, 2)), M=np.zeros((1, 2), np.int8)), "m": SimpleNamespace(X=sp.coo_matrix((1, 2)), M=None)},
+                layers={
+                    "raw": SimpleNamespace(X=np.ones((1, 2)), M=np.zeros((1, 2), np.int8)),
+                    "m": SimpleNamespace(X=sp.coo_matrix((1, 2)), M=None),
+                },
             )
         },
         history=[step],

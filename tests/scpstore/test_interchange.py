@@ -48,7 +48,9 @@ def test_from_anndata_takes_tables_layers_and_mask() -> None:
     assert container.obs.schema == {
         "_index": pl.String, "kind": pl.Enum(["b", "a", "never"]), "count": pl.Int16, "flag": pl.Boolean,
         "text": pl.String, "real": pl.Float32, "whole": pl.UInt16, "ok": pl.Boolean,
-        "at": pl.Datetime("ns", "Europe/Zurich") if str(adata.obs["at"].dtype).startswith("datetime64[ns") else container.obs.schema["at"],
+        "at": pl.Datetime("ns", "Europe/Zurich")
+        if str(adata.obs["at"].dtype).startswith("datetime64[ns")
+        else container.obs.schema["at"],
         "took": container.obs.schema["took"], "numbers": pl.Int64,
     }  # fmt: skip
     assert container.obs["kind"].to_list() == ["b", "a", None]

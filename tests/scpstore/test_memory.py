@@ -29,14 +29,16 @@ def a_matrix():
         return X
     if form == "csc":
         data, indices = np.ones(rows * each), np.tile(np.arange(rows, dtype=np.int32), each)
-        return sp.csc_matrix((data, indices, np.concatenate([np.arange(each + 1) * rows, np.full(each, each * rows)]).astype(np.int32)), shape=(rows, columns))
+        return sp.csc_matrix((data, indices, np.concatenate([np.arange(each + 1) * rows, np.full(each, each *
+        rows)]).astype(np.int32)), shape=(rows, columns))
     data, cols = np.ones(rows * each), np.tile(np.arange(0, columns, 2, dtype=np.int32), rows)
     if form == "csr":
         return sp.csr_matrix((data, cols, np.arange(0, rows * each + 1, each, dtype=np.int32)), shape=(rows, columns))
     row = np.repeat(np.arange(rows - 1, -1, -1, dtype=np.int32), each)
     return sp.coo_matrix((data, (row, cols)), shape=(rows, columns))
 
-small = ScpContainer(pl.DataFrame({"_index": ["s"]}), {"a": Assay(pl.DataFrame({"_index": ["p"]}), {"X": ScpMatrix(np.ones((1, 1)))})})
+small = ScpContainer(pl.DataFrame({"_index": ["s"]}), {"a": Assay(pl.DataFrame({"_index": ["p"]}), {"X":
+ScpMatrix(np.ones((1, 1)))})})
 save_hdf5(small, path)  # what is loaded and allocated once
 load_hdf5(path)
 frames = [pl.DataFrame({"_index": range(n)}) for n in (rows, columns)]

@@ -9,8 +9,10 @@ import sys
 import pytest
 
 CONTRACT = {
-    "scptensor": "AggregationLink Assay MaskCode MatrixMetadata ProvenanceLog ScpContainer ScpMatrix save_hdf5 load_hdf5",
-    "scptensor.core": "AggregationLink Assay MaskCode MatrixMetadata ProvenanceLog ScpContainer ScpMatrix ScpTensorError",
+    "scptensor": "AggregationLink Assay MaskCode MatrixMetadata ProvenanceLog ScpContainer ScpMatrix "
+    "save_hdf5 load_hdf5",
+    "scptensor.core": "AggregationLink Assay MaskCode MatrixMetadata ProvenanceLog ScpContainer ScpMatrix "
+    "ScpTensorError",
     "scptensor.core.structures": "AggregationLink Assay MaskCode MatrixMetadata ProvenanceLog ScpContainer ScpMatrix",
     "scptensor.core.exceptions": "ScpTensorError StructureError ValidationError DimensionError MaskCodeError "
     "AssayNotFoundError LayerNotFoundError",

@@ -1,4 +1,7 @@
-"""Whether a sample reaches figures that were claimed of many more cases: binomial bounds, so that chance fails no test."""
+"""Whether a sample reaches figures that were claimed of many more cases.
+
+Binomial bounds, so that chance fails no test.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ COMMANDS = {"h5burst": "h5burst", "hdmea": "hdmea", "scpstore": "scpstore", "scp
 
 
 def run_examples(page: Path, folder: Path, *, timeout_s: float = 120) -> str:
-    """Run all examples of `page` in `folder` and return what they print. AssertionError with the output of one that fails."""
+    """Run all examples of `page` in `folder` and return what they print.
+
+    AssertionError with the output of one that fails.
+    """
     script = folder / f"{page.stem}_examples.py"
     script.write_text(python_program(page.read_text(encoding="utf-8")), encoding="utf-8")
     printed = _run([sys.executable, str(script)], folder, f"the python blocks of {page.name}", timeout_s)

@@ -159,7 +159,10 @@ def old_soma(image):
 
 
 def old_axon_angle(image, x, y):
-    """A simple method: electrodes above 5 SD outside the soma, the largest patch, a line of row over column: degrees."""
+    """A simple method: electrodes above 5 SD outside the soma, the largest patch, a line of row over column.
+
+    Degrees.
+    """
     from scipy.ndimage import label
 
     spread = 1.4826 * np.median(np.abs(image - np.median(image, axis=0)), axis=0)

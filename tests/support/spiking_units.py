@@ -1,6 +1,7 @@
 """Units with known responses, for tests of the features: rates over frames, turned into spikes of a made-up recording.
 
-Shares no code, constant or time base with hdmea: rates are given per second over the frames of a trial, spikes are drawn
+Shares no code, constant or time base with hdmea: rates are given per second over the frames of a trial, spikes are
+drawn
 in the seconds that the frame clock of the recording really takes for them.
 """
 
@@ -19,7 +20,10 @@ PARTS = 4  # pieces of a frame in which the rate is constant
 
 
 class Clock:
-    """Frame pulses of a recording: their mean rate, the jitter of intervals, and frames that were shown twice as long."""
+    """Frame pulses of a recording.
+
+    Their mean rate, the jitter of intervals, and frames that were shown twice as long.
+    """
 
     def __init__(self, hz: float, frames: int, seed: int, jitter_s: float = 2e-4, dropped: Sequence[int] = ()) -> None:
         intervals = 1 / hz + np.random.default_rng([seed, 1]).normal(0, jitter_s, frames)
@@ -130,7 +134,10 @@ class Field:
 
 
 def tuned(dsi: float, preferred_deg: float, mean: float) -> Floats:
-    """Eight responses of that mean, direction selectivity index and preferred direction: exp(kappa cos), by bisection."""
+    """Eight responses of that mean, direction selectivity index and preferred direction.
+
+    Exp(kappa cos), by bisection.
+    """
     offsets = np.deg2rad(np.arange(8) * 45.0 - preferred_deg)
     low, high = 0.0, 50.0
     for _ in range(60):

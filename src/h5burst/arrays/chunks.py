@@ -105,7 +105,8 @@ def compact_limit(storage: Storage | None) -> int:
 def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None = None) -> ChunkPlan | None:
     """How an array is stored: None for compact storage in its object header, else chunks and filters.
 
-    dtype: of the bytes in the file; for variable-length text there is `plan_text`. What is not compact ends in HDF5's fletcher32 checksum. Raises ValueError for an unknown codec, a level
+    dtype: of the bytes in the file; for variable-length text there is `plan_text`. What is not compact ends in HDF5's
+    fletcher32 checksum. Raises ValueError for an unknown codec, a level
     outside 0-9, and `storage.chunks` that do not fit the shape.
     """
     storage = storage or Storage()

@@ -9,7 +9,10 @@ import numpy as np
 
 
 class Selection(NamedTuple):
-    """box: (start, stop) for each axis, none of it outside the array. within: numpy's index into an array of that box."""
+    """box: (start, stop) for each axis, none of it outside the array.
+
+    Within: numpy's index into an array of that box.
+    """
 
     box: tuple[tuple[int, int], ...]
     within: tuple[Any, ...]

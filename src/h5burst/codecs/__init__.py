@@ -1,4 +1,7 @@
-"""Codecs of chunks, one class each; the registry that knows them; and HDF5's filter pipeline, which they are part of."""
+"""Codecs of chunks, one class each.
+
+The registry that knows them; and HDF5's filter pipeline, which they are part of.
+"""
 
 from h5burst.codecs.codec import ChunkError, ChunkLayout, Codec, Filter
 from h5burst.codecs.pipeline import (

@@ -55,7 +55,8 @@ class EncodingHint:
     """What trying several ways on one chunk has taught for others of the same array.
 
     quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream clearly shorter than zlib does. way: for
-    others, what suits them, and `sizes`: what `BlockCoding.LITERALS` and `BlockCoding.ELEMENT_MATCHES` make of a sample.
+    others, what suits them, and `sizes`: what `BlockCoding.LITERALS` and `BlockCoding.ELEMENT_MATCHES` make of a
+    sample.
     """
 
     quick: bool = False
@@ -214,7 +215,8 @@ def _open_stream(data: Bytes, level: int) -> bytes:
 
 
 def decompress(data: Bytes, size: int, *, is_exact: bool = True, is_shuffled: bool = True) -> bytes | bytearray:
-    """The bytes behind a zlib stream: `size`, or at most so many. Raises ValueError for a damaged one, or a wrong length.
+    """The bytes behind a zlib stream: `size`, or at most so many. Raises ValueError for a damaged one, or a wrong
+    length.
 
     Both libraries stop at `size`, whatever a malicious stream would become. ISA-L is the faster one for the mere
     literals that planes of shuffled numbers consist of, libdeflate for matches.

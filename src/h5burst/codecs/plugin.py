@@ -64,7 +64,10 @@ class PluginCodec(Codec):
 
     @abstractmethod
     def claimed_size(self, data: Bytes) -> int:
-        """Bytes that encoded data say they become, -1 where they do not say: filters trust it, so it is looked at first."""
+        """Bytes that encoded data say they become, -1 where they do not say.
+
+        Filters trust it, so it is looked at first.
+        """
 
     def is_threaded(self) -> bool:
         return self.can_decode()

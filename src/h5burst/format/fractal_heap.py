@@ -169,7 +169,8 @@ class FractalHeap:
 
 
 def _length_width(largest: int, max_managed: int) -> int:
-    """Bytes of a managed object's length in its ID: what offsets in the largest direct block take, or its greatest length.
+    """Bytes of a managed object's length in its ID: what offsets in the largest direct block take, or its greatest
+    length.
 
     libhdf5 rounds the two in different ways: an offset below 2^16 takes two bytes, a length of 2^16 takes three.
     """

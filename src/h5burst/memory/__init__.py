@@ -1,0 +1,1 @@
+"""Memory: the budget, the scratch file beyond it, and what is in use."""

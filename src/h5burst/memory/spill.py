@@ -38,7 +38,8 @@ class Keeper:
         if budget < least_budget():
             raise ValueError(
                 f"a memory budget of {format_bytes(budget)} is smaller than the blocks that work needs: "
-                f"at least {least_budget()} bytes ({format_bytes(least_budget())}) with {threads.thread_count()} threads"
+                f"at least {least_budget()} bytes ({format_bytes(least_budget())}) "
+                f"with {threads.thread_count()} threads"
             )
         self.budget = budget
         self._make_scratch = make_scratch

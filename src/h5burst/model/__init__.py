@@ -1,0 +1,1 @@
+"""The tree that every file is: its nodes, Python values as nodes, tagged JSON, and errors."""

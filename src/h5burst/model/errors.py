@@ -55,7 +55,8 @@ class UnfinishedFileError(OSError):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(
-            f"Cannot open {os.fspath(path)}: its last writer was interrupted, or is still at work. If none is, the file "
+            f"Cannot open {os.fspath(path)}: its last writer was interrupted, or is still at work. "
+            "If none is, the file "
             "may lack what was written last: go back to an older copy, or clear the mark with `h5clear -s` and check "
             "what is there"
         )

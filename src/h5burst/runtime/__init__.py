@@ -1,0 +1,1 @@
+"""Threads, their buffers, the garbage collector, durable files, locks, instruction sets."""

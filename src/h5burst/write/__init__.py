@@ -1,0 +1,1 @@
+"""Writing files: checks before the first byte, whole new files, edits."""

@@ -44,7 +44,8 @@ def write(
     storage: for arrays that name none themselves. threads: for the filters of large arrays; with more than one, another
     writes a large file while its objects are laid out. flushing: let the disk take bytes while others are made, so that
     little is left for the caller's fsync. Raises `NotCovered` before the first byte for a tree that only libhdf5 can
-    write (or refuse), ValueError for a wrong codec, level or chunk shape. An interrupted write leaves what no reader takes for an HDF5 file, because the superblock comes last.
+    write (or refuse), ValueError for a wrong codec, level or chunk shape. An interrupted write leaves what no reader
+    takes for an HDF5 file, because the superblock comes last.
     """
     with Sink(target, flushing, threads) as sink:
         _write(sink, tree, storage, threads)

@@ -99,7 +99,10 @@ def _toml_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def recording_of(row: Mapping[str, Any], folder: Path, where: str) -> Recording:
-    """The recording of a row, its relative paths below `folder`. Raises `ConfigurationError` that begins with `where`."""
+    """The recording of a row, its relative paths below `folder`.
+
+    Raises `ConfigurationError` that begins with `where`.
+    """
     paths = {name: (folder / str(row[name])).resolve() for name in PATH_COLUMNS if row.get(name)}
     if not paths:
         raise ConfigurationError(f"{where}: give at least one of {', '.join(PATH_COLUMNS)}")

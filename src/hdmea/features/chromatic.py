@@ -37,7 +37,8 @@ class Chromatic(StimulusFeature):
         "color_opponency_index": "(G - B) / (G + B) of the rectified responses, ON and OFF, 0 for one with p >= 0.01",
         "preferred_color": "green or blue where the two differ (p < 0.05), else none",
         "preferred_color_p_value": "that both colours give the same response (labels exchanged within trials)",
-        "color_opponency": "-sign(g b) min(|g|, |b|) / max(|g|, |b|) in the phase of the smaller p; NaN without a response",
+        "color_opponency": "-sign(g b) min(|g|, |b|) / max(|g|, |b|) in the phase of the smaller p; "
+        "NaN without a response",
         "color_opponent": "whether the two colours give responses of opposite sign in one phase, p < 0.05",
         "color_opponency_p_value": "of that, for two phases",
         **COMMON_SCHEMA,

@@ -29,7 +29,9 @@ def fourier_sums(x: Floats, offsets: Ints, start: float, stop: float, cycles: Fl
 
 @compiled
 def _prefix_sums(x: Floats, offsets: Ints, length: int, cycles: Floats) -> Floats:
-    """Sums of cosine, sine and count before each frame of a trial that is played twice (trials, cycles, 3, 2·length + 1)."""
+    """Sums of cosine, sine and count before each frame of a trial that is played twice (trials, cycles, 3, 2·length +
+    1).
+    """
     trials = len(offsets) - 1
     prefix = np.zeros((trials, len(cycles), 3, 2 * length + 1))
     for trial in range(trials):

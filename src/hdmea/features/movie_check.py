@@ -87,7 +87,9 @@ def _nearest_step(frames: Movie, start: int, length: int, at: int, sign: int) ->
 
 
 def flicker_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
-    """Whether each step of the first trial flickers at its frequency from its first frame to its last, and gaps do not."""
+    """Whether each step of the first trial flickers at its frequency from its first frame to its last, and gaps do
+    not.
+    """
     problems = []
     step, gap = int(settings["step_frames"]), int(settings["gap_frames"])
     start = _trial_starts(settings)[0] + int(settings["lead_frames"])
@@ -101,7 +103,8 @@ def flicker_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
         if not spectrum.any() or abs(int(spectrum.argmax()) - cycles) > 0.5:
             shown = int(spectrum.argmax()) * settings["nominal_frame_rate_hz"] / step if spectrum.any() else 0.0
             problems.append(
-                f"step {n} should flicker at {frequency_hz:g} Hz from frame {first} after the lead, and shows {shown:g} Hz"
+                f"step {n} should flicker at {frequency_hz:g} Hz from frame {first} after the lead, "
+                f"and shows {shown:g} Hz"
             )
         elif np.ptp(trace[step + 1 :]) > STEADY * np.ptp(trace[:step]):
             problems.append(f"step {n} should end {step} frames after it began, and flickers in the gap as well")

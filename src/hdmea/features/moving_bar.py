@@ -130,7 +130,10 @@ def vector_sum(tuning: Floats, angles: Floats, harmonic: int) -> tuple[float, fl
 
 
 def _jackknife_se(rates: Floats, angles: Floats, harmonic: int) -> float:
-    """Standard error of the preferred angle in degrees, from leaving out one trial at a time; NaN for fewer than two."""
+    """Standard error of the preferred angle in degrees, from leaving out one trial at a time.
+
+    NaN for fewer than two.
+    """
     n = len(rates)
     if n < 2:
         return NAN

@@ -1,4 +1,7 @@
-"""Peri-stimulus time histograms: spikes counted in bins, and smoothed. Compiled, so that extractors import it lazily."""
+"""Peri-stimulus time histograms.
+
+Spikes counted in bins, and smoothed. Compiled, so that extractors import it lazily.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ class FieldLimits:
     """least_z: of the peak. fewest_spikes. noise_lags: earliest lags of 60 that noise is judged by (of fewer, the same
     part); fewest_lags: an average must have. sigma: bounds of the fit's widths in pixels; most_outside: of the centre
     beyond the grid. surround_share, surround_ratio: bounds of the surround's amplitude over the centre's and of its
-    width; least_bic: by which the BIC must fall for a surround. round: ratio of widths below which there is no angle."""
+    width; least_bic: by which the BIC must fall for a surround. round: ratio of widths below which there is no
+    angle."""
 
     least_z: float = 5.0
     fewest_spikes: int = 40

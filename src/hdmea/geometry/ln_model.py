@@ -46,7 +46,8 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LNModel:
-    """A fitted model; all NaN, with its reason, where none was fitted. g: what the filter sees, in its SD from its mean.
+    """A fitted model; all NaN, with its reason, where none was fitted. g: what the filter sees, in its SD from its
+    mean.
 
     kind: of the rate's curve that predicts best. bits_per_spike, r_squared: of it on held-out frames, against the
     training frames' mean rate; bits, r_squareds: of each of "exponential", "logistic", "histogram"; bits_in_sample: of
@@ -172,7 +173,10 @@ class _Filter:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """The rates' curves fitted to some frames, per frame of g: parameters of each kind, edges of the histogram's bins."""
+    """The rates' curves fitted to some frames, per frame of g.
+
+    Parameters of each kind, edges of the histogram's bins.
+    """
 
     exponential: Floats
     logistic: Floats

@@ -49,7 +49,8 @@ class NerveHead:
     direction_deg, direction_se_deg: the robust mean of the axons' angles; resultant: length of the mean of their unit
     vectors, 1 where they are parallel. n: axons given; n_cells_used: those that agree (weight above 0.05). scale_deg:
     spread of the angles about the fit. rmse_deg: weighted root mean square of it; rmse: in electrodes, of the
-    distances of the axons' lines from the point. weights: of each axon. unaccepted: x and y of a fit that does not count.
+    distances of the axons' lines from the point. weights: of each axon. unaccepted: x and y of a fit that does not
+    count.
     method, reason.
     """
 

@@ -35,7 +35,8 @@ class NoiseMovie:
     """frames: the movie (frames, height, width). patterns: (patterns, pixels) float64, each run of equal frames once;
     shown: (frames,) pattern of each frame. hold: frames of the shortest run. part, touches: (frames,) the fold a frame
     lies in; whether its filter's window reaches back into the fold before. training, tested: for each
-    fold the frames that its filter may see, last all, and those that it is judged on. means: (folds + 1, pixels) of the training
+    fold the frames that its filter may see, last all, and those that it is judged on. means: (folds + 1, pixels) of
+    the training
     frames of each fold, last of all frames."""
 
     frames: NDArray[Any]

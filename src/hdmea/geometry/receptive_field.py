@@ -1,4 +1,5 @@
-"""A cell's receptive field from its spike-triggered average: whether there is one, its place, size, sign and time course.
+"""A cell's receptive field from its spike-triggered average: whether there is one, its place, size, sign and time
+course.
 
 Pixels are counted from 0, their centres at integers; x is the column, y the row. Lags are frames before the spike.
 """

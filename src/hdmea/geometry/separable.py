@@ -40,7 +40,10 @@ class Separation:
 
 
 def held_mean(average: Floats, hold: int) -> Floats:
-    """Moving mean over `hold` lags: entry i is that of lags i − hold // 2 … i + (hold − 1) // 2; zero beyond the ends."""
+    """Moving mean over `hold` lags.
+
+    Entry i is that of lags i − hold // 2 … i + (hold − 1) // 2; zero beyond the ends.
+    """
     padded = np.zeros((len(average) + hold, *average.shape[1:]))
     padded[hold // 2 + 1 : hold // 2 + 1 + len(average)] = average  # a zero first, so that sums begin with none
     sums = np.cumsum(padded, axis=0)

@@ -149,7 +149,10 @@ def _troughs(clean: CleanImage, limits: SomaLimits) -> tuple[int, Image]:
 def _amplitudes(
     clean: CleanImage, row: int, column: int, trough: int, limits: SomaLimits
 ) -> tuple[Floats, Floats, Floats]:
-    """Columns, rows and amplitudes of the good electrodes around the peak: how much of the spike's waveform they see."""
+    """Columns, rows and amplitudes of the good electrodes around the peak.
+
+    How much of the spike's waveform they see.
+    """
     reach = clean.scale.samples(limits.waveform_ms)
     rows, columns = (slice(max(at - limits.half_width, 0), at + limits.half_width + 1) for at in (row, column))
     window = clean.traces[max(trough - reach, 0) : trough + reach + 1, rows, columns].astype(np.float64)

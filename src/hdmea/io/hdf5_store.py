@@ -1,4 +1,7 @@
-"""The path by which scripts import `hdmea.session.hdf5_store`: the same module, so that what they assign here counts there."""
+"""The path by which scripts import `hdmea.session.hdf5_store`.
+
+The same module, so that what they assign here counts there.
+"""
 
 import sys
 from typing import TYPE_CHECKING

@@ -71,7 +71,8 @@ class RawTrace:
 def reduced_traces(channel: BlockSource, lengths: Sequence[int], *, keep_raw: bool = True) -> tuple[Trace, list[Trace]]:
     """The channel as float32 (samples,), and for each length the means of consecutive blocks of so many samples.
 
-    keep_raw: without it the first is empty. An incomplete last block is left out. Means are exact for integers: one sum in integers, one division. The channel
+    keep_raw: without it the first is empty. An incomplete last block is left out. Means are exact for integers: one
+    sum in integers, one division. The channel
     is read once.
     """
     samples = channel.shape[0]

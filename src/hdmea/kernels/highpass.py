@@ -258,7 +258,8 @@ class _TwoPasses:
         if self._head is not None:
             frames = sum(map(len, self._head))
             raise ValueError(
-                f"the recording is too short for this filter: {frames} frames, it needs more than {self._cascade.pad_frames}"
+                f"the recording is too short for this filter: {frames} frames, "
+                f"it needs more than {self._cascade.pad_frames}"
             )
         forward = from_tiles(self._forward, self._last.shape[1])
         states = to_tiles(self._cascade.state_at_end(forward, self._last))

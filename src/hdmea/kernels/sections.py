@@ -1,7 +1,8 @@
 """Trains of times, all laid end to end, cut by windows of time.
 
 Equal to a boolean mask for each train and window, and to `np.unique` of what a train's windows hold, but by binary
-search: the trains are checked, and where need be sorted, once (`Trains`), and cut as often as there are sets of windows.
+search: the trains are checked, and where need be sorted, once (`Trains`), and cut as often as there are sets of
+windows.
 """
 
 from __future__ import annotations

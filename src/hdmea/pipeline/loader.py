@@ -1,4 +1,7 @@
-"""The path by which scripts import `hdmea.session.loader`: the same module, so that what they assign here counts there."""
+"""The path by which scripts import `hdmea.session.loader`.
+
+The same module, so that what they assign here counts there.
+"""
 
 import sys
 from typing import TYPE_CHECKING

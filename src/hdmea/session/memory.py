@@ -55,7 +55,10 @@ class SessionMemory:
         return self._keeper.stream(source, loaded)
 
     def take(self, source: BlockSource, session: SessionData) -> Any:
-        """A stream of blocks as an array: in memory when it fits there beside the session's, else in the scratch file."""
+        """A stream of blocks as an array.
+
+        In memory when it fits there beside the session's, else in the scratch file.
+        """
         stored = self._keeper.stream(source, _values(session))
         return source.read(0, source.shape[0]) if stored is None else stored
 

@@ -40,7 +40,10 @@ class Patterns(Protocol):
 
 
 def _exact(weights: Floats) -> Floats:
-    """Weights in steps so coarse that sums of luminance times weight are exact: in any order, on any number of threads."""
+    """Weights in steps so coarse that sums of luminance times weight are exact.
+
+    In any order, on any number of threads.
+    """
     return np.asarray(np.rint(weights / _STEP_OF_WEIGHTS) * _STEP_OF_WEIGHTS)
 
 

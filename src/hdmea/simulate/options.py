@@ -110,7 +110,8 @@ class AxonOptions:
     """Axons: arcs from each soma to the one optic-nerve head.
 
     nerve_head: (x, y) = (column, row) in electrodes, on the chip or off it; None: drawn, 0.8 to 1.4 times the chip's
-    longer side from its middle. speed_m_s, sigma_um, soma_ratio: ranges of conduction velocity, width of the field across, and
+    longer side from its middle. speed_m_s, sigma_um, soma_ratio: ranges of conduction velocity, width of the field
+    across, and
     soma's amplitude over the axon's. curvature: SD, radians/mm. modulation: relative change of amplitude along the way.
     start_um: where the axon's signal reaches half its height. waveform: "soma" (the soma's, scaled) or "triphasic".
     """
@@ -139,7 +140,8 @@ class AlignmentOptions:
     """How the chip lies under the stimulus, so that receptive fields lie over their somata.
 
     scale: stimulus pixels (of the noise movie) per µm; rotation_deg: None: drawn from 0 to 360; mirrored: None: drawn;
-    shift_px: SD of the shift between the middles of chip and stimulus; scatter_px: SD of a field about its soma's place.
+    shift_px: SD of the shift between the middles of chip and stimulus; scatter_px: SD of a field about its soma's
+    place.
     """
 
     scale: float = 0.19 / 16

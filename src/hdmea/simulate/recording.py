@@ -120,7 +120,8 @@ def simulate_recording(
     config_dir
         Stimulus configs; default as in `hdmea.io.stimulus_config`.
     options
-        What else the recording is like; see `hdmea.simulate.options`. None: the defaults; `REALISTIC`: as real ones are.
+        What else the recording is like; see `hdmea.simulate.options`. None: the defaults; `REALISTIC`: as real ones
+        are.
 
     Returns
     -------

@@ -1,7 +1,9 @@
 """From a movie to firing rates: each cell's filters over what it is shown, refresh by refresh.
 
-A linear-nonlinear cascade (Chichilnisky 2001, Network 12:199): light, less a slow adaptation to its mean, is weighted by
-a Gaussian field (less a wider one, the surround), filtered by a biphasic time course and turned into a rate by a sigmoid.
+A linear-nonlinear cascade (Chichilnisky 2001, Network 12:199): light, less a slow adaptation to its mean, is weighted
+by
+a Gaussian field (less a wider one, the surround), filtered by a biphasic time course and turned into a rate by a
+sigmoid.
 A direction-selective cell has two more fields, before and behind its centre along its preferred direction. Their
 filtered signals a and b drive a motion detector (Hassenstein & Reichardt 1956; see Borst & Egelhaaf 1989, Trends
 Neurosci 12:297): a, delayed, times b, less b, delayed, times a. It is positive for what moves from a to b, whether
@@ -60,7 +62,10 @@ def _centers(count: int, scale: float) -> Floats:
 
 
 def receptive_fields(population: Population, grid: tuple[int, int]) -> Floats:
-    """Spatial weights (units, height, width) on the noise movie: the centre has unit Euclidean norm, noise drives alike."""
+    """Spatial weights (units, height, width) on the noise movie.
+
+    The centre has unit Euclidean norm, noise drives alike.
+    """
     views = _views(population)
     linear = len(population) + int((population.surround > 0).sum())
     rows, columns = (axis[:linear] for axis in views.profiles(grid, grid))
@@ -96,7 +101,10 @@ def resting_rate_hz() -> float:
 
 
 def _views(population: Population) -> _Views:
-    """Centres of all, surrounds (negative) of the units that have one, and detectors: first fields, then second ones."""
+    """Centres of all, surrounds (negative) of the units that have one, and detectors.
+
+    First fields, then second ones.
+    """
     units, around = np.arange(len(population)), population.surround > 0
     sigma, gain = population.rf_sigma, 1 / np.sqrt(np.pi * population.rf_sigma.prod(axis=1))
     selective = population.is_direction_selective
@@ -146,7 +154,10 @@ def _filtered(drive: Floats, kernels: Floats, refresh_hz: float) -> Floats:
 
 
 def _motion(both: Floats, delay: int) -> Floats:
-    """Motion from the first fields to the second ones (refreshes, cells), between -1 and 1; both: first, then second."""
+    """Motion from the first fields to the second ones (refreshes, cells), between -1 and 1.
+
+    Both: first, then second.
+    """
     late = np.concatenate([both[:1].repeat(delay, axis=0), both])[: len(both)]
     first, second = np.split(both, 2, axis=1)
     late_first, late_second = np.split(late, 2, axis=1)

@@ -35,7 +35,10 @@ def soma_shape(time_s: npt.ArrayLike) -> Floats:
 
 
 def triphasic_shape(time_s: npt.ArrayLike) -> Floats:
-    """A spike that passes by on an axon: the currents ahead and behind it make it positive before and after its trough."""
+    """A spike that passes by on an axon.
+
+    The currents ahead and behind it make it positive before and after its trough.
+    """
     t = np.asarray(time_s, np.float64)
     return np.asarray(-_bell(t, 0.00013) + 0.35 * _bell(t + 0.00028, 0.00014) + 0.3 * _bell(t - 0.00032, 0.00018))
 
@@ -48,7 +51,10 @@ def _bell(t: Floats, sigma: float) -> Floats:
 
 
 def field(distance: Floats, sigma: float, monopole: bool) -> Floats:
-    """A source's field at that distance, 1 at its middle: a Gaussian, or a point source 1.6 sigma below the electrodes."""
+    """A source's field at that distance, 1 at its middle.
+
+    A Gaussian, or a point source 1.6 sigma below the electrodes.
+    """
     if monopole:
         return np.asarray((1 + (distance / (1.6 * sigma)) ** 2) ** -1.5)
     return _bell(distance, sigma)
@@ -125,7 +131,8 @@ class SensorStream:
     """The sensor data of a simulated recording, made block by block and never held whole.
 
     Any range of frames may be asked for, in any order, by any number of threads, and is always the same for the same
-    seed. Each electrode has an offset, noise of its own (a first-order autoregressive process), and what all share: slow
+    seed. Each electrode has an offset, noise of its own (a first-order autoregressive process), and what all share:
+    slow
     waves and common noise.
     """
 

@@ -25,7 +25,8 @@ class Truth:
     soma_row, soma_col: electrode of the soma, 1-based on the chip (and on the patch, which lies in its corner);
     spike_samples: every spike of the sorted unit; frame_samples: first sample of each frame that the pipeline counts;
     section_frames: (first frame of the movie, its length) of each presentation, by movie. layout: somata and axons;
-    electrodes: noise and faults; alignment: chip to stimulus, None where fields do not lie over their somata; discharge:
+    electrodes: noise and faults; alignment: chip to stimulus, None where fields do not lie over their somata;
+    discharge:
     also what the cells themselves fired; light_onsets: (n, 2) samples [on, off) of the steps after the last frame.
     """
 

@@ -1,6 +1,7 @@
 """Electrical images: what every electrode of the chip records, on average, around a unit's spikes.
 
-The image shows where a cell's soma lies and how its axon runs (Litke et al., IEEE Trans. Nucl. Sci. 51, 1434, 2004). The
+The image shows where a cell's soma lies and how its axon runs (Litke et al., IEEE Trans. Nucl. Sci. 51, 1434, 2004).
+The
 sensor stream is filtered by a Butterworth high-pass without phase shift and averaged while it is read, so that no more
 than two blocks of it are in memory.
 """

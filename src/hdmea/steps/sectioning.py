@@ -178,7 +178,10 @@ def trials_of(
 
 
 def _needs_config(recording: PipelineSession, movie: str, config_dir: Path, named: bool) -> bool:
-    """Windows never do; a movie that is asked for by name does; of the others those of the playlist, where it is known."""
+    """Windows never do; a movie that is asked for by name does.
+
+    Of the others those of the playlist, where it is known.
+    """
     if movie in (recording.metadata.get(WINDOWS) or {}):
         return False
     playlist = recording.metadata.get(PLAYLIST_MOVIES)

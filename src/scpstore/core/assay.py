@@ -28,7 +28,8 @@ class Assay(Comparable):
     """Features (one row of `var` each) and layers of values over them.
 
     var: feature table with the unique IDs in `feature_id_col`. layers: matrices by name, each as wide as `var` is
-    high. validate_on_init: False leaves the checks to `validate`. Raises `ValidationError` for IDs that are not unique, `ColumnNotFoundError` for a missing ID column and
+    high. validate_on_init: False leaves the checks to `validate`. Raises `ValidationError` for IDs that are not
+    unique, `ColumnNotFoundError` for a missing ID column and
     `DimensionError` for a layer of another width (all are `ValueError`s).
     """
 

@@ -1,4 +1,7 @@
-"""How containers get into files and out of them: `scpstore.io` puts its functions here, so that core imports none of it."""
+"""How containers get into files and out of them.
+
+`scpstore.io` puts its functions here, so that core imports none of it.
+"""
 
 from __future__ import annotations
 

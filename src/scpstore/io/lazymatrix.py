@@ -33,7 +33,8 @@ class LazyMatrix(ScpMatrix):
     """A layer of a file: X and M are `LazyRows`, of which rows are read as they are indexed; metadata when asked for.
 
     What was read as a whole (by arithmetic, by `load`, by an assignment) stays in memory until `release`. Saving
-    streams what was not read from file to file. When the file changes, reading raises `h5burst.model.errors.StaleFileError`.
+    streams what was not read from file to file. When the file changes, reading raises
+    `h5burst.model.errors.StaleFileError`.
     """
 
     def __init__(self, stored: StoredGroup) -> None:

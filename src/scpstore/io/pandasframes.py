@@ -33,7 +33,10 @@ def from_pandas(frame: Any, where: str) -> pl.DataFrame:
 
 
 def with_origin(frame: Any, where: str) -> tuple[pl.DataFrame, Origin]:
-    """As `from_pandas`, with what polars cannot say. Raises `ValidationError` that names the column that has no form."""
+    """As `from_pandas`, with what polars cannot say.
+
+    Raises `ValidationError` that names the column that has no form.
+    """
     ids = [str(name) for name in frame.index]
     _check_names(frame, ids, where)
     made = {INDEX: pl.Series(INDEX, ids, dtype=pl.String)}

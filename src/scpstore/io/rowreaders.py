@@ -27,7 +27,10 @@ _POINTERS_BYTES = 1 << 26  # row pointers up to this size are read at once and k
 
 
 class StoredRows:
-    """A `RowReader` of the dense or sparse matrix under a name. `convert` makes values or mask codes of what is read."""
+    """A `RowReader` of the dense or sparse matrix under a name.
+
+    `convert` makes values or mask codes of what is read.
+    """
 
     def __init__(self, name: str, stored: StoredGroup, convert: Convert, dtype: np.dtype[Any] | None = None) -> None:
         self._name, self._stored, self._convert = name, stored, convert

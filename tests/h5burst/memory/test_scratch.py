@@ -96,7 +96,10 @@ def test_close_and_the_interpreters_exit_remove_the_file(tmp_path: Path) -> None
         np.asarray(stored)
     with pytest.raises(ScratchLostError, match="closed"):
         made.store(np.arange(100_000))
-    code = f"from h5burst.memory.scratch import Scratch; from pathlib import Path; s = Scratch(Path({str(tmp_path)!r}), 'x')"
+    code = (
+        "from h5burst.memory.scratch import Scratch; from pathlib import Path; "
+        f"s = Scratch(Path({str(tmp_path)!r}), 'x')"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert not list(tmp_path.iterdir())
 

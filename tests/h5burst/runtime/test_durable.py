@@ -427,7 +427,8 @@ def test_missing_rights_are_said(tmp_path: Path, what: str) -> None:
 def _limited(limit: int, path: Path) -> subprocess.CompletedProcess[str]:
     """Save a tree in a process whose files may not grow beyond a limit."""
     script = (
-        "import resource, sys; import numpy as np; from h5burst import store; from h5burst.model.tree import Array, Group\n"
+        "import resource, sys; import numpy as np; from h5burst import store; "
+        "from h5burst.model.tree import Array, Group\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "tree = Group({str(i): Array(np.arange(20_000)) for i in range(20)})\n"
         "try: store.write_tree(sys.argv[1], tree, overwrite=True)\n"

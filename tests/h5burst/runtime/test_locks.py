@@ -1,4 +1,7 @@
-"""Locks on file systems that lock, that cannot, and that only say so: nothing of a living process is taken or removed."""
+"""Locks on file systems that lock, that cannot, and that only say so.
+
+Nothing of a living process is taken or removed.
+"""
 
 from __future__ import annotations
 

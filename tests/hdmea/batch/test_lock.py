@@ -15,7 +15,10 @@ import pytest
 from h5burst.runtime import locks
 from hdmea.batch import lock
 
-HOLD = "import sys, time; from pathlib import Path; from hdmea.batch.lock import holding\nwith holding(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+HOLD = (
+    "import sys, time; from pathlib import Path; from hdmea.batch.lock import holding\n"
+    "with holding(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture

@@ -122,7 +122,10 @@ def test_direction_of_responding_units_is_significant_as_often_as_it_says() -> N
 
 @pytest.mark.parametrize("make", [flat(BAR, 3), bursting(BAR, 3)])
 def test_direction_of_units_without_a_response_is_hardly_ever_significant(make: Make) -> None:
-    """Fewer than the test's 5 %: the frames with the highest mean are alike in all directions, single trials are not."""
+    """Fewer than the test's 5 %.
+
+    The frames with the highest mean are alike in all directions, single trials are not.
+    """
     units = extracted(BAR, make, 120, seed=2)
     assert_share(values(units, "dsi_p_value") < 0.05, at_most=0.05)
     assert_share(values(units, "dsi_p_value_order") < 0.05, at_most=0.05)
@@ -134,7 +137,10 @@ def test_additive_drift_is_no_direction(responds: bool) -> None:
 
 
 def test_drift_of_the_responses_own_gain_is_told_by_the_order_test() -> None:
-    """It looks like tuning, because directions always come in one order; most of it goes with the slope over the order."""
+    """It looks like tuning, because directions always come in one order.
+
+    Most of it goes with the slope over the order.
+    """
 
     def make(clock: Clock, rng: np.random.Generator) -> dict[str, Any]:
         response, sign = Field(*place(rng)).rate(rng.uniform(2, 15), [rng.uniform(10, 60)] * 8), rng.choice([-1, 1])
@@ -363,7 +369,10 @@ def test_burst_index_of_a_bursting_unit_is_large() -> None:
 
 
 def test_measures_do_not_depend_on_the_frame_rate() -> None:
-    """The same cells seen through clocks of three rates, with jitter and dropped frames: the same values within error."""
+    """The same cells seen through clocks of three rates, with jitter and dropped frames.
+
+    The same values within error.
+    """
     cells = [(place(np.random.default_rng([20, n])), 360 * n / 12) for n in range(12)]
     found = {}
     for hz in (58.9, 60.0, 60.7):

@@ -96,7 +96,10 @@ def test_baseline_measures_are_those_computed_independently(made: tuple[Path, Pa
 
 
 def test_statistics_of_waves_hold(made: tuple[Path, Path, Path]) -> None:
-    """What is known of retinal waves: low rates, bursts far beyond chance, irregular firing, few refractory violations."""
+    """What is known of retinal waves.
+
+    Low rates, bursts far beyond chance, irregular firing, few refractory violations.
+    """
     source, immediate, _ = made
     units = PipelineSession.load(immediate).units
     trains, duration_s = trains_of(source)

@@ -36,7 +36,10 @@ def true_bits(counts: np.ndarray, rate: np.ndarray) -> float:
 
 
 def full_average_bits(counts: np.ndarray) -> tuple[float, float]:
-    """A simple method: the whole average (30 lags, all pixels) as the filter, an exponential: bits in sample, held out."""
+    """A simple method: the whole average (30 lags, all pixels) as the filter, an exponential.
+
+    Bits in sample, held out.
+    """
     shown = patterns().reshape(len(patterns()), -1).repeat(HOLD, axis=0)
     lags, train = 30, np.arange(FRAMES) < FRAMES // 2
     train[:lags] = False

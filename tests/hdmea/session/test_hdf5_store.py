@@ -194,7 +194,8 @@ def test_open_of_a_file_whose_edit_was_killed_names_the_step_and_the_way_out(tmp
     path = tmp_path / "r.h5"
     create_recording_hdf5(path, "rec").close()
     code = (
-        "import os, h5py; from hdmea.session.interrupted import STEPS_IN_PROGRESS; from hdmea.io import open_recording_hdf5;"
+        "import os, h5py; from hdmea.session.interrupted import STEPS_IN_PROGRESS; "
+        "from hdmea.io import open_recording_hdf5;"
         f"f = open_recording_hdf5({str(path)!r}, 'r+'); f.create_group('pipeline').attrs[STEPS_IN_PROGRESS] = "
         "'[\"compute_sta\"]'; f.flush(); os._exit(1)"
     )

@@ -1,4 +1,7 @@
-"""The same file both ways: deferred-then-saved and immediate give identical trees, for simulated and real recordings."""
+"""The same file both ways.
+
+Deferred-then-saved and immediate give identical trees, for simulated and real recordings.
+"""
 
 from __future__ import annotations
 

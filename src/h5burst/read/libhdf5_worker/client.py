@@ -122,7 +122,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def read(do: str, path: str, name: str, **options: Any) -> Any:
-    """What a function of `h5burst.read.libhdf5_worker.libhdf5` gives, called in the child. Raises `CorruptFileError`."""
+    """What a function of `h5burst.read.libhdf5_worker.libhdf5` gives, called in the child.
+
+    Raises `CorruptFileError`.
+    """
     message = list(ask({"do": do, "path": path, "name": name, "options": options}))[-1]
     if "died" in message:
         raise CorruptFileError(path, f"{name}: libhdf5 {message['died']} over it")

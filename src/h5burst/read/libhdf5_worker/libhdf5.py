@@ -1,6 +1,7 @@
 """What the parser does not cover, read by libhdf5, which cannot promise to survive every file.
 
-Only the child of `h5burst.read.libhdf5_worker.client` calls these functions, but for files that this very process is writing.
+Only the child of `h5burst.read.libhdf5_worker.client` calls these functions, but for files that this very process is
+writing.
 References come as the path of the object that they refer to.
 """
 

@@ -1,4 +1,7 @@
-"""The child of `h5burst.read.libhdf5_worker.client`: requests on standard input, messages on what was standard output."""
+"""The child of `h5burst.read.libhdf5_worker.client`.
+
+Requests on standard input, messages on what was standard output.
+"""
 
 from __future__ import annotations
 
