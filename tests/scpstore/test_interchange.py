@@ -174,10 +174,10 @@ def test_cells_that_do_not_match_are_named(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        (",P1\ns1,abc\n", "is no table as expected: .*abc"),
+        (",P1\ns1,abc\n", "line 2, column 'P1': 'abc' is not a number"),
         (",P1,P1\ns1,1,2\n", r"not unique: \['P1'\]"),
         (",P1\ns1,1\ns1,2\n", r"not unique: \['s1'\]"),
-        (",P1\ns1,1,2,3\n", "is no table as expected"),
+        (",P1\ns1,1,2,3\n", "line 2: 4 fields .comma-separated., the header has 2"),
     ],
 )
 def test_csv_that_is_no_matrix(tmp_path: Path, text: str, message: str) -> None:

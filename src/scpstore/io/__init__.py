@@ -6,6 +6,7 @@ from scpstore.io.exporters import FORMAT_VERSION, save_hdf5
 from scpstore.io.importers import SUPPORTED_VERSIONS, load_hdf5
 from scpstore.io.interchange import from_anndata, read_h5ad, to_anndata, write_h5ad
 from scpstore.io.lazymatrix import LazyMatrix
+from scpstore.io.search_engines import read_diann, read_maxquant, read_spectronaut
 from scpstore.io.serializers import (
     deserialize_dataframe,
     deserialize_provenance,
@@ -14,7 +15,7 @@ from scpstore.io.serializers import (
     serialize_provenance,
     serialize_sparse_matrix,
 )
-from scpstore.io.tables import read_csv, write_csv
+from scpstore.io.tables import read_csv, read_table, write_csv, write_table
 
 files.register(files.FileFunctions(save_hdf5, load_hdf5))
 
@@ -30,7 +31,11 @@ __all__ = [
     "from_anndata",
     "load_hdf5",
     "read_csv",
+    "read_diann",
     "read_h5ad",
+    "read_maxquant",
+    "read_spectronaut",
+    "read_table",
     "save_hdf5",
     "serialize_dataframe",
     "serialize_dense_matrix",
@@ -39,4 +44,5 @@ __all__ = [
     "to_anndata",
     "write_csv",
     "write_h5ad",
+    "write_table",
 ]

@@ -1,88 +1,193 @@
-"""Matrices and cell tables as CSV files: samples × features, with the sample IDs in the first column."""
+"""Containers from plain tables (samples × features or features × samples), and tables of containers."""
 
 from __future__ import annotations
 
 import csv
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
 from h5burst import durable
-from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError
+from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOFormatError, IOWriteError
+from scpstore.io.text import Table, number_column, open_table
 
 INDEX = "_index"
-_MISSING = ["", "NA", "NaN", "nan", "null", "None"]
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+Orientation = Literal["samples_in_rows", "features_in_rows", "auto"]
 
 
 def cells_path(path: str | os.PathLike[str]) -> Path:
     """The cell table that belongs to a matrix by its name: `x_data.csv` or `x.csv` has `x_cells.csv`."""
     path = Path(path)
-    return path.with_name(f"{path.stem.removesuffix('_data')}_cells{path.suffix}")
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    return path.with_name(f"{path.name.removesuffix(suffix).removesuffix('_data')}_cells{suffix}")
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    cells: str | os.PathLike[str] | None = None,
+    assay: str = "proteins",
+    *,
+    orientation: Orientation = "samples_in_rows",
+    layer: str = "X",
+    annotations: Sequence[str] | None = None,
+) -> ScpContainer:
+    """A container of one assay and one layer from a table of values.
+
+    Parameters
+    ----------
+    path
+        Text with tabs, commas or semicolons between its columns (`.csv`, `.tsv`, `.txt`, also `.gz`), or `.parquet`.
+        The first column has the IDs of the rows, the header those of the columns. Empty values, NA and the like are
+        NaN.
+    cells
+        A table about the samples, joined by the IDs in its first column; what does not match is told by a
+        `UserWarning`. None: the file that `cells_path` names, if there is one.
+    assay, layer
+        What to call them.
+    orientation
+        "samples_in_rows", "features_in_rows", or "auto": as the IDs of the cell table stand.
+    annotations
+        Columns that are not values but belong to the rows (`var` of features in rows, `obs` of samples). None: with
+        features in rows, those that hold text.
+
+    Raises
+    ------
+    FileNotFoundError, IOFormatError
+        There is no such file, or it is not such a table: the message names the line or column.
+    ValidationError
+        "auto", and neither the rows nor the columns are named as the cells are.
+    """
+    table = open_table(Path(path))
+    cells = Path(cells) if cells is not None else cells_path(path) if cells_path(path).exists() else None
+    if orientation not in ("samples_in_rows", "features_in_rows", "auto"):
+        raise ValidationError(
+            f"orientation must be samples_in_rows, features_in_rows or auto, got {orientation!r}", "orientation"
+        )
+    if len(table.columns) < 2:
+        raise IOFormatError(f"{table.path} has one column only: expected IDs and values")
+    frame = table.read()
+    if orientation == "auto":
+        orientation = _orientation(table, frame, cells)
+    ids = _ids(frame.to_series(0))
+    texts = _annotations(table, frame, orientation, annotations)
+    numeric = [name for name in table.columns[1:] if name not in set(texts)]
+    values = [number_column(table.path, frame.get_column(name), table.decimal_comma) for name in numeric]
+    X = np.empty((ids.len(), len(numeric)))
+    for place, column in enumerate(values):
+        X[:, place] = column.fill_null(float("nan")).to_numpy()
+    rows = pl.DataFrame({INDEX: ids, **{name: frame.get_column(name) for name in texts}})
+    columns = pl.DataFrame({INDEX: pl.Series(numeric, dtype=pl.String)})
+    obs, var = (rows, columns) if orientation == "samples_in_rows" else (columns, rows)
+    X = X if orientation == "samples_in_rows" else np.ascontiguousarray(X.T)
+    return built(table.path, with_cells(obs, cells), {assay: (var, {layer: ScpMatrix(X)})})
 
 
 def read_csv(
     path: str | os.PathLike[str], cells: str | os.PathLike[str] | None = None, assay: str = "proteins"
 ) -> ScpContainer:
-    """A container of one assay and one layer "X" from a matrix (samples × features, a header of feature IDs).
+    """As `read_table` of samples in rows."""
+    return read_table(path, cells, assay)
 
-    cells: a table about the samples, whose first column has their IDs (in any order); None: the file that `cells_path`
-    names, if there is one. Empty cells and NA are NaN. Raises `IOFormatError` for what is no such table.
-    """
-    path = Path(path)
-    features = _header(path)[1:]
-    schema = {INDEX: pl.String()} | {f"column {number}": pl.Float64() for number in range(len(features))}
-    table = _read(path, has_header=False, skip_rows=1, schema=schema, null_values=_MISSING)
-    ids = table[INDEX].fill_null("")
-    values = table.drop(INDEX).fill_null(float("nan"))
-    X = np.ascontiguousarray(values.to_numpy()) if features else np.zeros((ids.len(), 0))
-    cells = Path(cells) if cells is not None else cells_path(path) if cells_path(path).exists() else None
-    obs = pl.DataFrame({INDEX: ids}) if cells is None else _obs(ids, cells)
+
+def built(path: Path, obs: pl.DataFrame, assays: dict[str, Any], links: Sequence[Any] = ()) -> ScpContainer:
+    """A container of (var, layers) by assay; what does not fit is a fault of the file."""
     try:
-        return ScpContainer(
-            obs, {assay: Assay(pl.DataFrame({INDEX: features}, schema={INDEX: pl.String}), {"X": ScpMatrix(X)})}
-        )
+        return ScpContainer(obs, {name: Assay(var, layers) for name, (var, layers) in assays.items()}, links)
     except ValueError as error:
         raise IOFormatError(f"{path}: {error}") from error
 
 
-def _header(path: Path) -> list[str]:
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        header = next(csv.reader(stream), [])
-    if not header:
-        raise IOFormatError(f"{path} is empty: expected a header of feature IDs")
-    return header
+def _ids(series: pl.Series) -> pl.Series:
+    texts: pl.Series = series.cast(pl.String).fill_null("").alias(INDEX)
+    return texts
 
 
-def _read(path: Path, **options: Any) -> pl.DataFrame:
-    try:
-        return pl.read_csv(path, **options)
-    except pl.exceptions.PolarsError as error:
-        raise IOFormatError(f"{path} is no table as expected: {str(error).splitlines()[0][:200]}") from error
+def _orientation(table: Table, frame: pl.DataFrame, cells: Path | None) -> Orientation:
+    if cells is not None:
+        known = set(_cell_table(cells)[INDEX].to_list())
+        rows, columns = len(known & set(frame.to_series(0).to_list())), len(known & set(table.columns[1:]))
+        if rows != columns:
+            return "samples_in_rows" if rows > columns else "features_in_rows"
+    reason = "there is no cell table" if cells is None else f"neither fits the IDs in {cells}"
+    message = f"{table.path}: are the samples in rows or in columns? {reason}: say orientation='samples_in_rows' or "
+    raise ValidationError(f"{message}'features_in_rows'", "orientation")
 
 
-def _obs(ids: pl.Series, path: Path) -> pl.DataFrame:
-    """What the cell table says about these samples, in their order."""
-    names = _header(path)
-    table = _read(path, infer_schema_length=None, schema_overrides={names[0]: pl.String()})
-    table = table.rename({table.columns[0]: INDEX})
-    if table[INDEX].n_unique() != table.height:
-        raise IOFormatError(f"{path}: sample IDs in column {names[0]!r} are not unique")
+def _annotations(table: Table, frame: pl.DataFrame, orientation: str, named: Sequence[str] | None) -> list[str]:
+    if named is not None:
+        unknown = [name for name in named if name not in table.columns]
+        if unknown:
+            raise IOFormatError(f"{table.path} has no column {unknown[0]!r}: there are {list(table.columns)[:12]}")
+        return [name for name in named if name != table.columns[0]]
+    return [] if orientation == "samples_in_rows" else [n for n in table.columns[1:] if _is_text(table, frame[n])]
+
+
+def _is_text(table: Table, series: pl.Series) -> bool:
+    """Whether most of a column is no number: a single stray word in a column of values is a fault to be told."""
+    if series.dtype != pl.String:
+        return False
+    filled = series.drop_nulls().str.strip_chars()
+    filled = filled.str.replace(",", ".", literal=True) if table.decimal_comma else filled
+    return bool(2 * filled.cast(pl.Float64, strict=False).null_count() > filled.len())
+
+
+# ---------------------------------------------------------------- cells
+
+
+def with_cells(obs: pl.DataFrame, cells: Path | None) -> pl.DataFrame:
+    """`obs` with what a cell table says about its samples; a `UserWarning` names those without a match."""
+    if cells is None:
+        return obs
+    table = _cell_table(cells)
+    ids = obs.get_column(INDEX)
     unknown, missing = set(table[INDEX]) - set(ids), set(ids) - set(table[INDEX])
     for what, which in (("without a row in the matrix", unknown), ("that it does not have", missing)):
         if which:
-            warnings.warn(f"{path}: {len(which)} samples {what}: {sorted(which)[:5]}", UserWarning, stacklevel=4)
-    return pl.DataFrame({INDEX: ids}).join(table, on=INDEX, how="left", maintain_order="left")
+            warnings.warn(f"{cells}: {len(which)} samples {what}: {sorted(which)[:5]}", UserWarning, stacklevel=3)
+    clash = [name for name in table.columns if name in obs.columns and name != INDEX]
+    return obs.drop(clash).join(table, on=INDEX, how="left", maintain_order="left")
 
 
-def write_csv(
+def _cell_table(path: Path) -> pl.DataFrame:
+    """A table about samples: its first column as text under "_index", columns of numbers as numbers."""
+    table = open_table(path)
+    frame = table.read()
+    if table.separator is not None:
+        frame = frame.with_columns(_typed(frame.get_column(name)) for name in table.columns[1:])
+    frame = frame.with_columns(frame.to_series(0).cast(pl.String)).rename({table.columns[0]: INDEX})
+    if frame[INDEX].n_unique() != frame.height:
+        raise IOFormatError(f"{path}: sample IDs in column {table.columns[0]!r} are not unique")
+    return frame
+
+
+def _typed(series: pl.Series) -> pl.Series:
+    """Text as whole numbers, numbers or booleans where all of it is."""
+    filled = series.drop_nulls()
+    if not filled.len():
+        return series
+    for dtype in (pl.Int64, pl.Float64):
+        if filled.cast(dtype, strict=False).null_count() == 0:
+            typed: pl.Series = series.cast(dtype)
+            return typed
+    if set(filled.str.to_lowercase().unique().to_list()) <= {"true", "false"}:
+        return series.str.to_lowercase() == "true"
+    return series
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write_table(
     container: ScpContainer,
     path: str | os.PathLike[str],
     assay: str,
@@ -90,10 +195,11 @@ def write_csv(
     *,
     cells: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-) -> None:
-    """Write the values of one layer as a CSV file, NaN as empty cells, and `obs` as another (None: `cells_path`).
+) -> list[Path]:
+    """Write the values of one layer as a table, NaN as empty values, and `obs` as another (None: `cells_path`).
 
-    A mask, which CSV has no place for, is left out with a `UserWarning`. Raises `AssayNotFoundError`,
+    The suffix says the format: `.csv`, `.tsv` or `.txt` (tabs), `.parquet`. A mask, which tables have no place for, is
+    left out with a `UserWarning`. Gives the files that were written. Raises `AssayNotFoundError`,
     `LayerNotFoundError`, and `IOWriteError` for an existing file without `overwrite`.
     """
     path, cells = Path(path), cells_path(path) if cells is None else Path(cells)
@@ -114,22 +220,41 @@ def write_csv(
     others = [s for s in container.obs.get_columns() if s.name != container.sample_id_col]
     obs = pl.DataFrame({column.name: column for column in (container.sample_ids, *others)})
     _write(obs, obs.columns, cells, overwrite)
+    return [path, cells]
+
+
+def write_csv(
+    container: ScpContainer,
+    path: str | os.PathLike[str],
+    assay: str,
+    layer: str,
+    *,
+    cells: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """As `write_table`."""
+    write_table(container, path, assay, layer, cells=cells, overwrite=overwrite)
 
 
 def _write(frame: pl.DataFrame, header: list[str], path: Path, overwrite: bool) -> None:
+    parquet = path.suffix.lower() == ".parquet"
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype == pl.Binary]
+    nested = [] if parquet else nested
     if nested:
-        warnings.warn(f"{path}: columns that CSV has no place for are left out: {nested}", UserWarning, stacklevel=3)
+        message = f"{path}: columns that text has no place for are left out: {nested}"
+        warnings.warn(message, UserWarning, stacklevel=3)
         header = [name for name in header if name not in nested]
     columns = [s for s in frame.get_columns() if s.name not in nested]
     frame = pl.DataFrame({s.name: s.fill_nan(None) if s.dtype.is_float() else s for s in columns})
+    separator = "," if path.suffix.lower() == ".csv" else "\t"
     try:
-        with (
-            durable.replacing(path, overwrite=overwrite) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as stream,
-        ):
-            csv.writer(stream, lineterminator="\n").writerow(header)
-            stream.write(frame.write_csv(include_header=False))
+        with durable.replacing(path, overwrite=overwrite) as temporary:
+            if parquet:
+                frame.rename(dict(zip(frame.columns, header, strict=True))).write_parquet(temporary)
+                return
+            with open(temporary, "w", newline="", encoding="utf-8") as stream:
+                csv.writer(stream, delimiter=separator, lineterminator="\n").writerow(header)
+                stream.write(frame.write_csv(include_header=False, separator=separator))
     except FileExistsError as error:
         raise IOWriteError("File already exists", path) from error
     except OSError as error:

@@ -1,0 +1,142 @@
+"""Quantities that come one row a run and feature, or one column a run, as matrices of runs × features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from scpstore.core.structures import MaskCode, ScpMatrix
+from scpstore.io.exceptions import IOFormatError
+from scpstore.io.tables import INDEX
+
+
+@dataclass(frozen=True)
+class Level:
+    """What of a report belongs to one assay.
+
+    feature: the column of IDs. quantities, q_values: columns that become a layer each, under their own names.
+    filter_by: the q-value that a threshold is about. annotations: columns about the features. every_row: whether a
+    run and feature must have one row only; else rows that repeat them must agree.
+    """
+
+    assay: str
+    feature: str
+    quantities: tuple[str, ...]
+    q_values: tuple[str, ...] = ()
+    filter_by: str | None = None
+    annotations: tuple[str, ...] = ()
+    every_row: bool = True
+    zero_is_missing: bool = False
+
+    def present(self, columns: Sequence[str]) -> Level | None:
+        """The level with the columns that there are; None where there are no IDs or no quantities."""
+        quantities = tuple(name for name in self.quantities if name in columns)
+        if self.feature not in columns or not quantities:
+            return None
+        return Level(
+            self.assay,
+            self.feature,
+            quantities,
+            tuple(name for name in self.q_values if name in columns),
+            self.filter_by if self.filter_by in columns else None,
+            tuple(name for name in self.annotations if name in columns and name != self.feature),
+            self.every_row,
+            self.zero_is_missing,
+        )
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that hold numbers."""
+        return (*self.quantities, *self.q_values)
+
+
+@dataclass
+class Matrices:
+    """Runs × features of one assay, by layer, before they become one."""
+
+    runs: list[str]
+    features: list[str]
+    values: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    var: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    def layers(self, level: Level, q_value: float | None) -> dict[str, ScpMatrix]:
+        """The layers with their masks: what is absent is LOD, what is above the threshold FILTERED."""
+        above = np.zeros((len(self.runs), len(self.features)), bool)
+        if q_value is not None and level.filter_by is not None:
+            with np.errstate(invalid="ignore"):
+                above = self.values[level.filter_by] > q_value
+        made = {}
+        for name, values in self.values.items():
+            X = np.where(values == 0, np.nan, values) if level.zero_is_missing else values
+            mask = np.where(np.isnan(X), MaskCode.LOD, MaskCode.VALID).astype(np.int8)
+            if name in level.quantities:
+                mask[above & ~np.isnan(X)] = MaskCode.FILTERED
+            made[name] = ScpMatrix(X, mask)
+        return made
+
+
+def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matrices:
+    """One row a run and feature (and more of them, if they agree) as matrices.
+
+    Raises `IOFormatError` that names a run and a feature whose rows repeat or contradict each other.
+    """
+    known = frame.filter(pl.col(run).is_not_null() & pl.col(level.feature).is_not_null())
+    runs = known.get_column(run).unique(maintain_order=True).to_list()
+    features = known.get_column(level.feature).unique(maintain_order=True).to_list()
+    numbers = known.select(run, level.feature, *level.numbers)
+    numbers = numbers if level.every_row else numbers.unique(maintain_order=True)
+    repeated = numbers.select(pl.struct(run, level.feature).is_duplicated()).to_series()
+    if repeated.any():
+        row = numbers.filter(repeated).row(0)
+        what = "there more than once" if level.every_row else "there with different quantities"
+        raise IOFormatError(f"{path}: {level.feature} {row[1]!r} of run {row[0]!r} is {what}")
+    rows = numbers.get_column(run).replace_strict(dict(zip(runs, range(len(runs)), strict=True))).to_numpy()
+    places = dict(zip(features, range(len(features)), strict=True))
+    columns = numbers.get_column(level.feature).replace_strict(places).to_numpy()
+    made = Matrices(runs, features, var=_annotated(known, level, features))
+    for name in level.numbers:
+        values = np.full((len(runs), len(features)), np.nan)
+        values[rows, columns] = numbers.get_column(name).fill_null(float("nan")).to_numpy()
+        made.values[name] = values
+    return made
+
+
+def _annotated(frame: pl.DataFrame, level: Level, features: Sequence[str]) -> pl.DataFrame:
+    """What is known of each feature; values that differ from row to row are joined by ";"."""
+    ids = pl.DataFrame({INDEX: pl.Series(list(features), dtype=pl.String)})
+    if not level.annotations:
+        return ids
+    texts = [pl.col(name).cast(pl.String).drop_nulls().unique(maintain_order=True) for name in level.annotations]
+    grouped = frame.group_by(level.feature, maintain_order=True).agg(texts)
+    joined = grouped.with_columns(
+        pl.when(pl.col(name).list.len() > 0).then(pl.col(name).list.join(";")).alias(name) for name in level.annotations
+    )
+    return ids.join(joined.rename({level.feature: INDEX}), on=INDEX, how="left", maintain_order="left")
+
+
+def from_wide(
+    path: Path, frame: pl.DataFrame, feature: str, columns: Mapping[str, Mapping[str, str]], annotations: Sequence[str]
+) -> Matrices:
+    """One row a feature as matrices. columns: by layer, the column of each run.
+
+    Raises `IOFormatError` for a feature that is there more than once.
+    """
+    ids = frame.get_column(feature).cast(pl.String).fill_null("")
+    twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
+    if twice.len():
+        raise IOFormatError(f"{path}: {feature} {twice[0]!r} is there more than once")
+    runs = list(dict.fromkeys(run for by_run in columns.values() for run in by_run))
+    var = pl.DataFrame({INDEX: ids, **{n: frame.get_column(n) for n in annotations if n != feature}})
+    made = Matrices(runs, ids.to_list(), var=var)
+    for layer, by_run in columns.items():
+        values = np.full((len(runs), ids.len()), np.nan)
+        for place, run in enumerate(runs):
+            if run in by_run:
+                values[place] = frame.get_column(by_run[run]).fill_null(float("nan")).to_numpy()
+        made.values[layer] = values
+    return made

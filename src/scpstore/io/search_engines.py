@@ -1,0 +1,281 @@
+"""Containers from the reports of DIA-NN, Spectronaut and MaxQuant.
+
+Columns as their documentation names them: DIA-NN's main report and matrices (github.com/vdemichev/DiaNN, "Main output
+reference"), Spectronaut's report schemas, MaxQuant's table description of proteinGroups.txt.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from scpstore.core.exceptions import ValidationError
+from scpstore.core.structures import AggregationLink, ScpContainer
+from scpstore.io.exceptions import IOFormatError
+from scpstore.io.long_tables import Level, Matrices, from_long, from_wide
+from scpstore.io.tables import INDEX, built, with_cells
+from scpstore.io.text import Table, open_table
+
+PathLike = str | os.PathLike[str]
+PROTEINS, PRECURSORS = "proteins", "precursors"
+
+_DIANN = (
+    Level(
+        PRECURSORS, "Precursor.Id", ("Precursor.Quantity", "Precursor.Normalised"), ("Q.Value",), "Q.Value",
+        ("Protein.Group", "Protein.Ids", "Genes", "Modified.Sequence", "Stripped.Sequence", "Precursor.Charge"),
+    ),
+    Level(
+        PROTEINS, "Protein.Group", ("PG.MaxLFQ", "PG.Quantity", "PG.Normalised"), ("PG.Q.Value",), "PG.Q.Value",
+        ("Protein.Ids", "Protein.Names", "Genes", "First.Protein.Description"), every_row=False,
+    ),
+)  # fmt: skip
+_DIANN_ANNOTATIONS = (
+    "Protein.Group", "Protein.Ids", "Protein.Names", "Genes", "First.Protein.Description", "Proteotypic",
+    "Stripped.Sequence", "Modified.Sequence", "Precursor.Charge", "Precursor.Id", "N.Sequences",
+    "N.Proteotypic.Sequences",
+)  # fmt: skip
+_SPECTRONAUT = (
+    Level(
+        PRECURSORS, "EG.PrecursorId", ("FG.Quantity", "EG.TotalQuantity (Settings)"), ("EG.Qvalue",), "EG.Qvalue",
+        ("PG.ProteinGroups", "PG.Genes", "EG.ModifiedSequence", "FG.Charge"),
+    ),
+    Level(
+        PROTEINS, "PG.ProteinGroups", ("PG.Quantity",), ("PG.Qvalue",), "PG.Qvalue",
+        ("PG.Genes", "PG.ProteinNames", "PG.ProteinDescriptions", "PG.UniProtIds"), every_row=False,
+    ),
+)  # fmt: skip
+_PIVOTED = re.compile(r"\[\d+\] (?P<run>.+)\.(?P<column>(?:PG|PEP|EG|FG)\.[^.]+)")
+_RAW_SUFFIXES = (".raw", ".d", ".mzml", ".wiff", ".wiff2", ".dia", ".htrms", ".tdf")
+_MAXQUANT_IDS, _MAJORITY = "Protein IDs", "Majority protein IDs"
+_MAXQUANT_LAYERS = ("Intensity", "LFQ intensity", "iBAQ")
+_MAXQUANT_MARKS = {
+    "reverse": ("Reverse",),
+    "contaminant": ("Potential contaminant", "Contaminant"),
+    "by_site": ("Only identified by site",),
+}
+
+
+def read_diann(
+    path: PathLike,
+    cells: PathLike | None = None,
+    *,
+    q_value: float | None = None,
+    precursors: PathLike | None = None,
+) -> ScpContainer:
+    """A container from DIA-NN: its main report (text or Parquet), or a matrix (`*.pg_matrix.tsv`, `*.pr_matrix.tsv`).
+
+    The main report gives the assays "precursors" and "proteins" and the link from one to the other. Each quantity
+    (`Precursor.Quantity`, `PG.MaxLFQ`, …) and each q-value is a layer under its own name; what was not measured is
+    NaN, in the mask LOD. Nothing is dropped.
+
+    Parameters
+    ----------
+    path
+        The report or matrix.
+    cells
+        A table about the runs, joined by the IDs in its first column (as in `Run`).
+    q_value
+        Quantities whose q-value (`Q.Value`, `PG.Q.Value`) is above are marked FILTERED in the mask.
+    precursors
+        Beside a protein matrix: the precursor matrix. None: the one that is named like it, if there is one.
+
+    Raises
+    ------
+    FileNotFoundError, IOFormatError
+        There is no such file; it has not the columns of such a report; rows that repeat or contradict a run and ID,
+        one of which is named.
+    """
+    table = open_table(Path(path))
+    if "Run" in table.columns or "File.Name" in table.columns:
+        return _from_report(table, "Run" if "Run" in table.columns else "File.Name", _DIANN, cells, q_value, "DIA-NN")
+    _no_threshold(q_value, table)
+    sibling = Path(str(table.path).replace(".pg_matrix.", ".pr_matrix."))
+    if precursors is None and sibling != table.path and sibling.exists():
+        precursors = sibling
+    tables = [table] if precursors is None else [open_table(Path(precursors)), table]
+    return _from_matrices(tables, cells)
+
+
+def read_spectronaut(path: PathLike, cells: PathLike | None = None, *, q_value: float | None = None) -> ScpContainer:
+    """A container from a report of Spectronaut, long (`R.FileName`, …) or pivoted (`[1] run.raw.PG.Quantity`).
+
+    Assays, layers, parameters and errors as of `read_diann`; "Filtered" is missing.
+    """
+    table = open_table(Path(path))
+    if "R.FileName" in table.columns:
+        return _from_report(table, "R.FileName", _SPECTRONAUT, cells, q_value, "Spectronaut")
+    pivoted: dict[str, dict[str, str]] = {}
+    for name in table.columns:
+        found = _PIVOTED.fullmatch(name)
+        if found:
+            pivoted.setdefault(found["column"], {})[run_name(found["run"])] = name
+    if not pivoted:
+        raise _not_a_report(table, "Spectronaut", "R.FileName, or columns such as '[1] run.raw.PG.Quantity'")
+    return _from_pivoted(table, pivoted, cells, q_value)
+
+
+def read_maxquant(
+    path: PathLike,
+    cells: PathLike | None = None,
+    *,
+    drop: Sequence[Literal["reverse", "contaminant", "by_site"]] = (),
+) -> ScpContainer:
+    """A container from MaxQuant's proteinGroups.txt: "Intensity", "LFQ intensity" and "iBAQ" as layers.
+
+    Intensities of 0 are missing. Reverse hits, contaminants and groups that are identified by site alone are marked
+    in `var` (`reverse`, `contaminant`, `by_site`). drop: which of these to leave out. Errors as of `read_diann`.
+    """
+    table = open_table(Path(path))
+    if _MAXQUANT_IDS not in table.columns:
+        raise _not_a_report(table, "MaxQuant", _MAXQUANT_IDS)
+    unknown = set(drop) - set(_MAXQUANT_MARKS)
+    if isinstance(drop, str) or unknown:
+        raise ValidationError(f"drop must be a list of {', '.join(_MAXQUANT_MARKS)}, got {drop!r}", "drop")
+    columns: dict[str, dict[str, str]] = {}
+    for layer in _MAXQUANT_LAYERS:
+        by_run = {n[len(layer) + 1 :]: n for n in table.columns if n.startswith(f"{layer} ")}
+        by_run = {run: name for run, name in by_run.items() if not (layer == "iBAQ" and run == "peptides")}
+        if by_run:
+            columns[layer] = by_run
+    if not columns:
+        raise _not_a_report(table, "MaxQuant", "columns such as 'Intensity run' or 'LFQ intensity run'")
+    numbers = [name for by_run in columns.values() for name in by_run.values()]
+    known = [n for n in (_MAJORITY, "Protein names", "Gene names", "Fasta headers") if n in table.columns]
+    marked = [n for names in _MAXQUANT_MARKS.values() for n in names if n in table.columns]
+    frame = table.read([_MAXQUANT_IDS, *known, *marked, *numbers], numbers)
+    marks = [_mark(frame, name, columns_of) for name, columns_of in _MAXQUANT_MARKS.items()]
+    frame = frame.with_columns(marks)
+    kept = frame.filter(~pl.any_horizontal(pl.lit(False), *(pl.col(name) for name in drop)))
+    made = from_wide(table.path, kept, _MAXQUANT_IDS, columns, [*known, *_MAXQUANT_MARKS])
+    level = Level(PROTEINS, _MAXQUANT_IDS, tuple(columns), zero_is_missing=True)
+    return _container(table.path, [(level, made)], cells, None, [])
+
+
+def _mark(frame: pl.DataFrame, name: str, columns: Sequence[str]) -> pl.Series:
+    there = [frame.get_column(column) for column in columns if column in frame.columns]
+    marks = there[0].fill_null("").str.strip_chars() == "+" if there else pl.repeat(False, frame.height, eager=True)
+    return marks.alias(name)
+
+
+def _not_a_report(table: Table, engine: str, expected: str) -> IOFormatError:
+    some = ", ".join(table.columns[:8]) + (", …" if len(table.columns) > 8 else "")
+    return IOFormatError(f"{table.path} is not a report of {engine}: expected {expected}, found the columns {some}")
+
+
+def _no_threshold(q_value: float | None, table: Table) -> None:
+    if q_value is not None:
+        raise ValidationError(f"{table.path} has no q-values: q_value needs the main report", "q_value")
+
+
+def run_name(path: str) -> str:
+    """A run's name: the file's, without directories (of any system) and the suffix of a raw file."""
+    name = PureWindowsPath(path).name
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in _RAW_SUFFIXES else name
+
+
+# ---------------------------------------------------------------- one row a run and feature
+
+
+def _from_report(
+    table: Table, run: str, levels: Sequence[Level], cells: PathLike | None, q_value: float | None, engine: str
+) -> ScpContainer:
+    present = [level for known in levels if (level := known.present(table.columns)) is not None]
+    if not present:
+        wanted = " or ".join(f"{level.feature} with {', '.join(level.quantities)}" for level in levels)
+        raise _not_a_report(table, engine, wanted)
+    if q_value is not None and all(level.filter_by is None for level in present):
+        _no_threshold(q_value, table)
+    texts = dict.fromkeys([run, *(n for level in present for n in (level.feature, *level.annotations))])
+    numbers = dict.fromkeys(name for level in present for name in level.numbers)
+    frame = table.read([*texts, *numbers], list(numbers)).with_columns(pl.col(list(texts)).cast(pl.String))
+    if run == "File.Name":
+        frame = frame.with_columns(pl.col(run).map_elements(run_name, return_dtype=pl.String))
+    made = [(level, from_long(table.path, frame, run, level)) for level in present]
+    pairs = frame.select(source_id=present[0].feature, target_id=present[-1].feature) if len(present) > 1 else None
+    return _container(table.path, made, cells, q_value, _links(pairs))
+
+
+def _links(pairs: pl.DataFrame | None) -> list[AggregationLink]:
+    if pairs is None:
+        return []
+    return [AggregationLink(PRECURSORS, PROTEINS, pairs.drop_nulls().unique(maintain_order=True))]
+
+
+def _container(
+    path: Path,
+    assays: Sequence[tuple[Level, Matrices]],
+    cells: PathLike | None,
+    q_value: float | None,
+    links: Sequence[AggregationLink],
+) -> ScpContainer:
+    """A container of all runs; those that an assay does not have are absent there."""
+    runs = list(dict.fromkeys(run for _, made in assays for run in made.runs))
+    parts = {}
+    for level, made in assays:
+        places = [runs.index(run) for run in made.runs]
+        for name, values in made.values.items():
+            aligned = np.full((len(runs), len(made.features)), np.nan)
+            aligned[places] = values
+            made.values[name] = aligned
+        made.runs = runs
+        parts[level.assay] = (made.var, made.layers(level, q_value))
+    obs = pl.DataFrame({INDEX: pl.Series(runs, dtype=pl.String)})
+    return built(path, with_cells(obs, None if cells is None else Path(cells)), parts, links)
+
+
+# ---------------------------------------------------------------- one column a run
+
+
+def _from_matrices(tables: Sequence[Table], cells: PathLike | None) -> ScpContainer:
+    """DIA-NN's matrices: annotation columns, then one a run."""
+    assays, pairs = [], None
+    for table in tables:
+        assay = PRECURSORS if "Precursor.Id" in table.columns else PROTEINS
+        feature = "Precursor.Id" if assay == PRECURSORS else "Protein.Group"
+        runs = [name for name in table.columns if name not in _DIANN_ANNOTATIONS]
+        if feature not in table.columns or not runs:
+            raise _not_a_report(
+                table, "DIA-NN", "Run or File.Name, or Protein.Group or Precursor.Id and one column a run"
+            )
+        names = _short_names(runs)
+        known = [name for name in table.columns if name in _DIANN_ANNOTATIONS]
+        frame = table.read(numbers=runs)
+        quantity = "Precursor.Normalised" if assay == PRECURSORS else "PG.MaxLFQ"
+        made = from_wide(table.path, frame, feature, {quantity: names}, known)
+        assays.append((Level(assay, feature, (quantity,)), made))
+        if assay == PRECURSORS and len(tables) > 1:
+            pairs = frame.select(source_id="Precursor.Id", target_id="Protein.Group")
+    if pairs is not None:
+        pairs = pairs.filter(pl.col("target_id").is_in(assays[-1][1].features))
+    return _container(tables[-1].path, assays, cells, None, _links(pairs))
+
+
+def _short_names(columns: Sequence[str]) -> Mapping[str, str]:
+    """Runs by their names; by their whole headers where the names are not unique."""
+    names = [run_name(column) for column in columns]
+    return dict(zip(names if len(set(names)) == len(names) else columns, columns, strict=True))
+
+
+def _from_pivoted(
+    table: Table, pivoted: dict[str, dict[str, str]], cells: PathLike | None, q_value: float | None
+) -> ScpContainer:
+    (level, *_) = [*(x for x in _SPECTRONAUT if x.feature in table.columns), None]
+    if level is None:
+        raise _not_a_report(table, "Spectronaut", "PG.ProteinGroups or EG.PrecursorId")
+    wanted = {name: pivoted[name] for name in (*level.quantities, *level.q_values) if name in pivoted}
+    present = level.present([*table.columns, *wanted])
+    if present is None:
+        raise _not_a_report(table, "Spectronaut", f"columns such as '[1] run.raw.{level.quantities[0]}'")
+    if q_value is not None and present.filter_by is None:
+        _no_threshold(q_value, table)
+    numbers = [name for by_run in wanted.values() for name in by_run.values()]
+    frame = table.read([present.feature, *present.annotations, *numbers], numbers)
+    made: Any = from_wide(table.path, frame, present.feature, wanted, present.annotations)
+    return _container(table.path, [(present, made)], cells, q_value, [])
