@@ -157,7 +157,7 @@ def diann_rows() -> list[dict[str, Any]]:
         rows.append(
             {
                 "File.Name": f"D:\\data\\{run}.raw", "Run": run, "Protein.Group": group, "Protein.Ids": group,
-                "Genes": group.lower(), "PG.MaxLFQ": {"run1": 1.0, "run2": 2.0, "run3": 3.0}[run] * (1 + (group == "PB")),
+                "Genes": group.lower(), "PG.MaxLFQ": float(run[-1]) * (1 + (group == "PB")),
                 "PG.Q.Value": 0.001 if run != "run2" else 0.02, "Precursor.Id": precursor,
                 "Precursor.Quantity": quantity, "Q.Value": 0.05 if quantity == 5.0 else 0.001, "Other": "x",
             }
