@@ -5,7 +5,7 @@
 cimport cython
 cimport numpy as cnp
 from cpython.buffer cimport PyBUF_READ
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
@@ -101,9 +101,54 @@ cdef class Emitter:
         self.base = address
 
     def emit(self, tree) -> int:
-        """Write a tree. Returns the address of its root group. Raises `NotCovered` before anything is written."""
-        self.rules.survey_group(tree, 0)
-        return self.group(tree)
+        """Write a tree, or an array alone. Returns the address of its header. Raises as `survey`."""
+        self.survey(tree)
+        return self.dataset(tree) if self.nodes.is_array(tree) else self.group(tree)
+
+    def survey(self, tree) -> None:
+        """Raise `NotCovered` for a tree, or an array, that only libhdf5 writes."""
+        if self.nodes.is_array(tree):
+            self.rules.survey_array(tree)
+        else:
+            self.rules.survey_group(tree, 0)
+
+    def survey_attributes(self, dict attrs) -> None:
+        """As `survey`, for attributes."""
+        self.rules.survey_attributes(attrs)
+
+    def attribute_messages(self, dict attrs) -> list:
+        """The bodies of the messages of attributes that are surveyed, in order; text goes to the global heap."""
+        cdef size_t at = 0, size
+        cdef const uint8_t *body
+        cdef list bodies = []
+        self.attributes.length = 0
+        for name, value in attrs.items():
+            at = h5_body_begin(&self.attributes)
+            self.put_attribute(name, value)
+            h5_body_end(&self.attributes, at)
+        if self.attributes.failed:
+            raise MemoryError()
+        at = 0
+        while at < self.attributes.length:
+            body = h5_next_body(&self.attributes, &at, &size)
+            bodies.append(PyBytes_FromStringAndSize(<const char *>body, <Py_ssize_t>size))
+        self.attributes.length = 0
+        return bodies
+
+    def dense_attributes(self, list bodies) -> tuple:
+        """Keep the bodies of attribute messages (version 3) in dense storage: addresses of its heap and its index."""
+        cdef uint64_t heap = H5_UNDEFINED, tree = H5_UNDEFINED
+        cdef size_t start
+        cdef bytes body
+        self.attributes.length = 0
+        for body in bodies:
+            start = h5_body_begin(&self.attributes)
+            h5_put_bytes(&self.attributes, PyBytes_AS_STRING(body), <size_t>PyBytes_GET_SIZE(body))
+            h5_body_end(&self.attributes, start)
+        h5_put_dense_attributes(&self.out, self.base, &self.attributes, 0, <size_t>len(bodies), &heap, &tree)
+        self.attributes.length = 0
+        self.flush_if_full()
+        return heap, tree
 
     def finish(self) -> int:
         """Write what is gathered, and wait until it is written. Returns the address of the next byte."""
@@ -239,7 +284,7 @@ cdef class Emitter:
     cdef uint64_t null_dataset(self, Datatype datatype, node) except 0:
         cdef size_t start
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
-        start = self.begin_dataset(datatype, H5_NULL_SPACE, NULL, SPACE_LATE)
+        start = self.begin_dataset(datatype, H5_NULL_SPACE, NULL, NULL, SPACE_LATE)
         h5_put_contiguous_layout(&self.out, H5_UNDEFINED, 0)
         return self.end_object(start)
 
@@ -256,7 +301,7 @@ cdef class Emitter:
             elements = cnp.PyArray_DATA(array)
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
-                                   SPACE_EARLY if size else SPACE_LATE)
+                                   NULL, SPACE_EARLY if size else SPACE_LATE)
         if size:
             place = h5_put_compact_layout(&self.out, <size_t>size)
             if place != NULL:
@@ -273,7 +318,7 @@ cdef class Emitter:
         address = self.payload(PyMemoryView_FromMemory(<char *>self.references.data, <Py_ssize_t>size, PyBUF_READ))
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
-                                   SPACE_LATE)
+                                   NULL, SPACE_LATE)
         h5_put_contiguous_layout(&self.out, address, size)
         return self.end_object(start)
 
@@ -282,20 +327,27 @@ cdef class Emitter:
         cdef bytes layout, pipeline
         cdef size_t start
         cdef Py_ssize_t shape[HIGHEST_RANK]
+        cdef uint64_t limits[HIGHEST_RANK]
         cdef int rank = len(data.shape), axis
+        storage = self.nodes.storage(node)
+        layout, pipeline = self.store(data, storage)
         for axis in range(rank):
             shape[axis] = data.shape[axis]
-        layout, pipeline = self.store(data, self.nodes.storage(node))
+            limits[axis] = data.shape[axis]
+            if grows(storage):
+                limits[axis] = H5_UNDEFINED if storage.maxshape[axis] is None else storage.maxshape[axis]
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
-        start = self.begin_dataset(datatype, rank, shape, SPACE_INCREMENTAL)
+        start = self.begin_dataset(datatype, rank, shape, limits, SPACE_INCREMENTAL)
         self.put_message(H5_FILTER_PIPELINE, pipeline, H5_CONSTANT)
         self.put_message(H5_DATA_LAYOUT, layout, 0)
         return self.end_object(start)
 
-    cdef size_t begin_dataset(self, Datatype datatype, int rank, const Py_ssize_t *shape, int space_allocation):
+    cdef size_t begin_dataset(self, Datatype datatype, int rank, const Py_ssize_t *shape, const uint64_t *limits,
+                              int space_allocation):
+        """A header that says the maximum dimensions always: without them libhdf5 resizes what it should not."""
         cdef size_t start = h5_header_begin(&self.out)
         h5_put_message(&self.out, H5_DATASPACE, h5_dataspace_size(rank, True), 0)
-        h5_put_dataspace(&self.out, rank, shape, True)
+        h5_put_dataspace(&self.out, rank, shape, True, limits)
         self.put_message(H5_DATATYPE, datatype.message, H5_CONSTANT)
         h5_put_fill_value(&self.out, space_allocation)
         return start

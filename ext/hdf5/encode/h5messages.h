@@ -57,17 +57,19 @@ static inline size_t h5_dataspace_size(int rank, int limited)
     return rank > 0 ? 4 + (limited ? 16 : 8) * (size_t)rank : 4;
 }
 
-/* Dataspace, version 2. limited: with maximum dimensions, equal to the current ones. Datasets need them: where they are
- * absent, libhdf5 lets a dataset be resized beyond what its chunk index has room for. */
-static inline void h5_put_dataspace(h5_bytes *b, int rank, const Py_ssize_t *shape, int limited)
+/* Dataspace, version 2. limited: with maximum dimensions: `limits`, or the current ones where that is NULL. Datasets
+ * need them: where they are absent, libhdf5 lets a dataset be resized beyond what its chunk index has room for. */
+static inline void h5_put_dataspace(h5_bytes *b, int rank, const Py_ssize_t *shape, int limited,
+                                    const uint64_t *limits)
 {
     h5_put8(b, 2);                                               /* version */
     h5_put8(b, (uint8_t)(rank > 0 ? rank : 0));                  /* dimensionality */
     h5_put8(b, (uint8_t)(limited && rank > 0));                  /* flags: maximum dimensions are present */
     h5_put8(b, (uint8_t)(rank == H5_NULL_SPACE ? 2 : rank > 0)); /* type: 0 scalar, 1 simple, 2 null */
-    for (int copy = 0; copy < (limited ? 2 : 1); copy++)
-        for (int i = 0; i < rank; i++)
-            h5_put64(b, (uint64_t)shape[i]);
+    for (int i = 0; i < rank; i++)
+        h5_put64(b, (uint64_t)shape[i]);
+    for (int i = 0; limited && i < rank; i++)
+        h5_put64(b, limits != NULL ? limits[i] : (uint64_t)shape[i]);
 }
 
 /* Fill value, version 3: the default value, written if set. space_allocation: 1 early, 2 late, 3 incremental. */
@@ -160,7 +162,7 @@ static inline void h5_put_attribute(h5_bytes *b, const char *name, size_t length
     h5_put_bytes(b, name, length);
     h5_put8(b, 0);
     h5_put_bytes(b, datatype, datatype_size);
-    h5_put_dataspace(b, rank, shape, 0);
+    h5_put_dataspace(b, rank, shape, 0, NULL);
 }
 
 /* Where a link's or an attribute's message keeps its name. */

@@ -37,7 +37,7 @@ cdef extern from "h5messages.h" nogil:
     void h5_header_end(h5_bytes *, size_t start, h5_bytes *unsealed)
     void h5_put_message(h5_bytes *, int type, size_t size, int flags)
     size_t h5_dataspace_size(int rank, int limited)
-    void h5_put_dataspace(h5_bytes *, int rank, const Py_ssize_t *shape, int limited)
+    void h5_put_dataspace(h5_bytes *, int rank, const Py_ssize_t *shape, int limited, const uint64_t *limits)
     void h5_put_fill_value(h5_bytes *, int space_allocation)
     uint8_t *h5_put_compact_layout(h5_bytes *, size_t size)
     void h5_put_contiguous_layout(h5_bytes *, uint64_t address, uint64_t size)
@@ -48,6 +48,7 @@ cdef extern from "h5messages.h" nogil:
                           int rank, const Py_ssize_t *shape)
     size_t h5_body_begin(h5_bytes *)
     size_t h5_body_end(h5_bytes *, size_t start)
+    const uint8_t *h5_next_body(const h5_bytes *, size_t *at, size_t *size)
     void h5_put_bodies(h5_bytes *, int type, const h5_bytes *bodies, size_t start)
 
 cdef extern from "h5heap.h" nogil:

@@ -200,6 +200,8 @@ cdef class Survey:
 
     cdef bint is_compact(self, cnp.ndarray array, Datatype datatype, storage) except -1:
         """Whether an array lies in its header; no storage wish moves a scalar or text out of it."""
+        if grows(storage):
+            return False
         if datatype.text or cnp.PyArray_NDIM(array) == 0:
             return stored_bytes(array, datatype) <= self.scalar_limit
         return self.fits_header(cnp.PyArray_NBYTES(array), storage)
@@ -208,7 +210,12 @@ cdef class Survey:
         if storage is not self.limit_storage:
             self.limit = self.compact_limit(storage)
             self.limit_storage = storage
-        return size == 0 or size <= self.limit
+        return (size == 0 or size <= self.limit) and not grows(storage)
+
+
+cdef inline bint grows(storage) except -1:
+    """Whether a wish names a largest shape: such a dataset is chunked, however small it is now."""
+    return storage is not None and storage.maxshape is not None
 
 
 cdef object dtype_of(cnp.ndarray array):

@@ -42,6 +42,7 @@ __all__ = [
 COMPACT_LIMIT = 60 * 1024  # bytes of an array that still lie in its object header, whose message holds 64 KiB
 COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # who asks for a codec wants small files; below this it saves next to nothing
 CHUNK_BYTES = 1 << 20
+GROWING_CHUNK_BYTES = 1 << 16  # of a dataset that may grow and is small now
 MANY_CHUNKS = 32  # with so many the first is worth a trial
 MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
 
@@ -97,7 +98,7 @@ def compact_limit(storage: Storage | None) -> int:
     """Bytes of the largest array (with axes) that `plan` leaves in its object header."""
     if storage is None:
         return COMPACT_LIMIT
-    if storage.chunks is not None or (storage.always and storage.codec is not None):
+    if storage.maxshape is not None or storage.chunks is not None or (storage.always and storage.codec is not None):
         return 0
     return COMPACT_LIMIT if storage.codec is None else COMPACT_LIMIT_WITH_CODEC
 
@@ -112,11 +113,39 @@ def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None =
     storage = storage or Storage()
     codecs.filters_for(storage, dtype.itemsize)  # refuses an unknown codec however small the array
     size = math.prod(shape) * dtype.itemsize
+    if storage.maxshape is not None:
+        return _plan_growing(shape, dtype, storage, storage.maxshape)
     if not size or size <= compact_limit(storage) or (not shape and size <= COMPACT_LIMIT):
         return None
     if not shape:
         return ChunkPlan(shape, dtype, (), ())
     chunks = _given_chunks(storage.chunks, shape) if storage.chunks else _cut(shape, dtype.itemsize)
+    chunk_bytes = math.prod(chunks) * dtype.itemsize
+    if chunk_bytes > MAX_CHUNK_BYTES:
+        raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
+    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes))
+
+
+def _plan_growing(
+    shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage, largest: tuple[int | None, ...]
+) -> ChunkPlan:
+    """Chunks of a dataset that may be resized: smaller ones for one that is small now."""
+    if len(largest) != len(shape) or not shape:
+        raise ValueError(f"maxshape {largest} does not fit an array of shape {shape}: one length for each axis")
+    if any(limit is not None and limit < max(length, 1) for length, limit in zip(shape, largest, strict=True)):
+        raise ValueError(f"maxshape {largest} is smaller than the shape {shape}")
+    if storage.chunks is not None:
+        if len(storage.chunks) != len(shape) or min(storage.chunks) < 1:
+            raise ValueError(f"chunks {storage.chunks} do not fit an array of shape {shape}: one length >= 1 an axis")
+        limits = zip(storage.chunks, largest, strict=True)
+        chunks = tuple(chunk if limit is None else min(chunk, limit) for chunk, limit in limits)
+    else:
+        is_small = math.prod(shape) * dtype.itemsize < MANY_CHUNKS * CHUNK_BYTES
+        target = GROWING_CHUNK_BYTES if is_small else CHUNK_BYTES
+        extents = [max(length, 1) if limit is None else limit for length, limit in zip(shape, largest, strict=True)]
+        if largest[0] is None:
+            extents[0] = max(extents[0], target // max(1, math.prod(extents[1:]) * dtype.itemsize))
+        chunks = _cut(tuple(extents), dtype.itemsize, target)
     chunk_bytes = math.prod(chunks) * dtype.itemsize
     if chunk_bytes > MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
@@ -137,14 +166,14 @@ def _given_chunks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int,
     return tuple(min(chunk, length) for chunk, length in zip(chunks, shape, strict=True))
 
 
-def _cut(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Chunks of about `CHUNK_BYTES`: the leading axes are cut first, into even parts, so that rows stay whole."""
+def _cut(shape: tuple[int, ...], itemsize: int, target: int = CHUNK_BYTES) -> tuple[int, ...]:
+    """Chunks of about `target` bytes: the leading axes are cut first, into even parts, so that rows stay whole."""
     chunks = list(shape)
     for axis, length in enumerate(shape):
         row_bytes = math.prod(chunks[axis + 1 :]) * itemsize
-        if length * row_bytes <= CHUNK_BYTES:
+        if length * row_bytes <= target:
             break
-        most = max(1, CHUNK_BYTES // row_bytes)
+        most = max(1, target // row_bytes)
         chunks[axis] = -(-length // -(-length // most))
     return tuple(chunks)
 

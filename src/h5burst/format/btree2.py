@@ -37,7 +37,7 @@ def read_records(source: Source, address: int, kind: int) -> Records:
         raise Damage("a B-tree header makes no sense")
     if root_count == 0:
         return Records(b"", size)
-    levels, width = _levels(node_size, size, depth)
+    levels, width = tree_levels(node_size, size, depth)
     out: list[bytes] = []
     _read_node(source, root, root_count, depth, kind, size, levels, width, out, total)
     data = b"".join(out)
@@ -51,7 +51,8 @@ def _width(limit: int) -> int:
     return (limit.bit_length() - 1) // 8 + 1
 
 
-def _levels(node_size: int, record_size: int, depth: int) -> tuple[list[_Level], int]:
+def tree_levels(node_size: int, record_size: int, depth: int) -> tuple[list[_Level], int]:
+    """What nodes of each depth up to this one hold, and the bytes of a number of records in a pointer."""
     room = node_size - _PREFIX - _CHECKSUM
     most = room // record_size
     levels = [_Level(most, most, 0)]

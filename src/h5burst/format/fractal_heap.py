@@ -179,3 +179,38 @@ def _length_width(largest: int, max_managed: int) -> int:
 
 def _is_power(number: int) -> bool:
     return 0 < number < 1 << 40 and number & (number - 1) == 0
+
+
+class HugeOnly(NamedTuple):
+    """A heap whose objects are all huge: number of the next object, address of their index, how many, their bytes."""
+
+    next_number: int
+    tree: int
+    count: int
+    stored_bytes: int
+
+
+def read_huge_only(source: Source, address: int) -> HugeOnly | None:
+    """The header of a heap with huge objects alone, found by their numbers; None for any other heap."""
+    fields = _HEADER.unpack_from(source.read_checked(address, _HEADER.size + _CHECKSUM, "a fractal heap header"))
+    if fields[0] != b"FRHP" or fields[1] != 0:
+        raise Damage(f"there is no fractal heap at address {address}")
+    next_number, tree = fields[6:8]
+    managed, stored_bytes, count, _, tiny = fields[13:18]
+    if managed or tiny or not count or fields[2] >= 17 or fields[3]:
+        return None
+    return HugeOnly(next_number, tree, count, stored_bytes)
+
+
+def encode_huge_only(next_number: int, tree: int, count: int, stored_bytes: int) -> bytes:
+    """The header of a heap of links that keeps every object as a huge one: more than one byte is too large for a block.
+
+    tree: address of the index that finds them by their numbers, of which `next_number` is still free.
+    """
+    doubling_table = (4, 512, 65536, 32, 1, UNDEFINED, 0)  # what blocks there would be: none
+    data = _HEADER.pack(
+        *(b"FRHP", 0, 7, 0, _DIRECT_BLOCKS_CHECKED, 1),
+        *(next_number, tree, 0, UNDEFINED, 0, 0, 0, 0, stored_bytes, count, 0, 0),
+        *doubling_table,
+    )
+    return data + lookup3(data).to_bytes(_CHECKSUM, "little")

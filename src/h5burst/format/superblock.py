@@ -25,17 +25,21 @@ class Superblock(NamedTuple):
     open_for_writing: bool
 
 
-def encode(root: int, end_of_file: int) -> bytes:
-    """Superblock version 3. root: address of the root group's object header; end_of_file: length of the file."""
+def encode(root: int, end_of_file: int, *, version: int = 3, base: int = 0, extension: int = UNDEFINED) -> bytes:
+    """A superblock of version 2 or 3.
+
+    root: address of the root group's object header; end_of_file: length of the file, what lies before its base address
+    included; extension: address of the superblock extension.
+    """
     fields = struct.pack(
         "<8sBBBBQQQQ",
         SIGNATURE,
-        3,  # version
+        version,
         8,  # size of offsets
         8,  # size of lengths
         0,  # file consistency flags: nobody has it open for writing
-        0,  # base address
-        UNDEFINED,  # superblock extension address
+        base,
+        extension,
         end_of_file,
         root,
     )
@@ -94,3 +98,39 @@ def _check_end(at: int, base: int, end: int, file_size: int) -> None:
         raise Uncovered("a base address that is not the superblock's")
     if end > file_size:
         raise Damage(f"it is cut short: {file_size} bytes are left of {end}")
+
+
+class Whole(NamedTuple):
+    """All that a superblock says which an edit has to keep.
+
+    version, base, root as in `Superblock`; end: length of the file as it says; data: its bytes; extension: address or
+    UNDEFINED; is_plain: what a version 2 superblock does not hold (sizes of old B-trees' nodes, an index of free space)
+    is the default or not there.
+    """
+
+    version: int
+    base: int
+    root: int
+    end: int
+    data: bytes
+    extension: int
+    is_plain: bool
+
+
+_OLD_DEFAULTS = (4, 16)  # K of the leaves and of the inner nodes of groups' B-trees
+_OLD_CHUNK_DEFAULT = 32  # K of the B-trees of chunks
+
+
+def read_whole(descriptor: int, file_size: int) -> Whole:
+    """As `read_superblock`, for an edit that writes it anew."""
+    brief = read_superblock(descriptor, file_size)
+    data = Source(descriptor, file_size, slots=1, block_bytes=4096).read(brief.base, SIZE if brief.version > 1 else 96)
+    if brief.version > 1:
+        extension, end = struct.unpack_from("<QQ", data, 20)
+        return Whole(brief.version, brief.base, brief.root, end, data, extension, True)
+    fields = struct.unpack_from("<HH", data, 16)
+    rest = 28 if brief.version == 1 else 24
+    _, free, end = struct.unpack_from("<3Q", data, rest)
+    chunk_k = struct.unpack_from("<H", data, 24)[0] if brief.version == 1 else _OLD_CHUNK_DEFAULT
+    is_plain = fields == _OLD_DEFAULTS and chunk_k == _OLD_CHUNK_DEFAULT and free == UNDEFINED
+    return Whole(brief.version, brief.base, brief.root, end, data, UNDEFINED, is_plain)

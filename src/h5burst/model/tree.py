@@ -38,13 +38,15 @@ class Storage:
     """How one array's bytes lie in the file.
 
     codec: None (stored), "gzip", "lzf", "blosc" or "zstd"; level: 0-9, None for the codec's default; chunks: shape of
-    a chunk, None to let the writer choose; always: apply the codec however small the array is.
+    a chunk, None to let the writer choose; always: apply the codec however small the array is; maxshape: the largest
+    shape that the dataset may be given later, None along an axis that has no limit (None: it keeps its shape).
     """
 
     codec: str | None = None
     level: int | None = None
     chunks: tuple[int, ...] | None = None
     always: bool = False
+    maxshape: tuple[int | None, ...] | None = None
 
 
 @dataclass(slots=True)

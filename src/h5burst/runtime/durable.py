@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from h5burst.runtime import locks, private_files
+from h5burst.runtime import edit_locks, locks, private_files
 from h5burst.runtime.attributes import FileAttributes
 
 TEMPORARY_SUFFIX = ".h5burst-tmp"
@@ -47,7 +47,7 @@ class DurabilityWarning(UserWarning):
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[Path]:
     """A temporary path in the folder of `path`; renamed to it when the block ends well, removed otherwise.
 
     The block finds an empty file there and may open it anew in any way but with a lock of its own. A symbolic link is
@@ -55,10 +55,12 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     folders are made. Raises `FileExistsError` for a file that is there, or has come meanwhile, without `overwrite`,
     else `OSError` (the class that fits the reason) naming `path` and what to do; whatever was under `path` is then as
     it was. Warns (`DurabilityWarning`) when the new file is in place but its folder could not be flushed.
+
+    edited: the caller holds the file as those do who edit it.
     """
     _require_absent(path, overwrite)
     with explaining(path, "save"), contextlib.ExitStack() as stack:
-        target, attributes = _prepared(path, stack)
+        target, attributes = _prepared(path, stack, edited)
         private_files.remove_abandoned(target.parent, target.name, TEMPORARY_SUFFIX)
         temporary, descriptor = private_files.create(target.parent, target.name, TEMPORARY_SUFFIX)
         if os.name == "nt":  # which renames nothing that is open
@@ -70,7 +72,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
             _finish(temporary, attributes)
             if os.name != "nt":
                 _let_readers_in(descriptor)
-            _put_in_place(temporary, path, target, stack, overwrite)
+            _put_in_place(temporary, path, target, stack, overwrite, edited)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -151,19 +153,19 @@ def _require_absent(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"File already exists: {path}")
 
 
-def _prepared(path: Path, stack: contextlib.ExitStack) -> tuple[Path, FileAttributes]:
+def _prepared(path: Path, stack: contextlib.ExitStack, edited: bool = False) -> tuple[Path, FileAttributes]:
     """The file behind `path`, held against writers if it exists, and what it shall have besides its bytes."""
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     require_regular(target)
     if target.exists() and not os.access(target, os.W_OK):  # what may not be written is not replaced either
         raise PermissionError(errno.EACCES, "not writable", str(target))
-    _hold_off_writers(target, stack)
+    _hold_off_writers(target, stack, edited)
     return target, FileAttributes.of(target)
 
 
-def _hold_off_writers(target: Path, stack: contextlib.ExitStack) -> None:
-    """Share a lock of the file that is going to be replaced; refuse where somebody writes it."""
+def _hold_off_writers(target: Path, stack: contextlib.ExitStack, edited: bool) -> None:
+    """Share a lock of the file that is going to be replaced; refuse where somebody writes or edits it."""
     if not locks.are_used():
         return
     try:
@@ -172,6 +174,8 @@ def _hold_off_writers(target: Path, stack: contextlib.ExitStack) -> None:
         return
     stack.callback(os.close, descriptor)
     locks.share_or_fail(descriptor, target)
+    if not edited:
+        edit_locks.hold_off_editors(descriptor, target)
 
 
 def _finish(temporary: Path, attributes: FileAttributes) -> None:
@@ -184,11 +188,13 @@ def _finish(temporary: Path, attributes: FileAttributes) -> None:
         os.close(descriptor)
 
 
-def _put_in_place(current: Path, path: Path, target: Path, stack: contextlib.ExitStack, overwrite: bool) -> None:
+def _put_in_place(
+    current: Path, path: Path, target: Path, stack: contextlib.ExitStack, overwrite: bool, edited: bool = False
+) -> None:
     """Give a complete file its name. What another save has put there meanwhile is replaced only with `overwrite`."""
     if overwrite:
         require_regular(target)
-        _hold_off_writers(target, stack)  # it may be another save's by now
+        _hold_off_writers(target, stack, edited)  # it may be another save's by now
         os.replace(current, target)
         return
     try:

@@ -9,7 +9,8 @@ import numpy as np
 from h5burst import codecs
 from h5burst._ext.shuffle import fletcher32
 from h5burst.arrays import chunks
-from h5burst.format import data_layout, fixed_array
+from h5burst.format import btree2_update, chunk_tree, data_layout, fixed_array
+from h5burst.format.constants import UNDEFINED
 from h5burst.format.filter_pipeline import encode_filters
 from h5burst.format.fixed_array import Entries
 
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 CHECKSUM_BYTES = 4
 
 
-def store(emitter: Emitter, data: Any, plan: chunks.ChunkPlan, threads: int | None) -> tuple[bytes, bytes]:
-    """Write an array's chunks and their index. Returns the bodies of the data layout and filter pipeline messages."""
+def store(
+    emitter: Emitter, data: Any, plan: chunks.ChunkPlan, threads: int | None, *, grows: bool = False
+) -> tuple[bytes, bytes]:
+    """Write an array's chunks and their index. Returns the bodies of the data layout and filter pipeline messages.
+
+    grows: the dataset may be resized later, so that its index must take more chunks.
+    """
     entries = np.empty((plan.chunk_count, 3), np.uint64)
     if _is_stored_by_rows(plan):
         _store_rows(emitter, data, plan, entries)
@@ -28,7 +34,17 @@ def store(emitter: Emitter, data: Any, plan: chunks.ChunkPlan, threads: int | No
         for chunk in chunks.encode(data, plan, threads):
             payload = memoryview(chunk.payload)
             entries[chunk.number] = emitter.payload(payload), payload.nbytes, chunk.filter_mask
+    if grows:
+        return growing_index(emitter, plan, entries)
     return index(emitter, plan, entries)
+
+
+def growing_index(emitter: Emitter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+    """As `index`, for a dataset that may be resized."""
+    coordinates = np.stack(np.unravel_index(np.arange(len(entries)), plan.grid), axis=1) if len(entries) else ()
+    records = chunk_tree.records(entries, coordinates, chunk_tree.size_width(plan))
+    address = btree2_update.write(emitter.append, chunk_tree.kind(plan), records) if records else UNDEFINED
+    return chunk_tree.layout_message(plan, address), encode_filters(plan.filters)
 
 
 def index(emitter: Emitter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:

@@ -79,6 +79,22 @@ def _write(
     start: int = 0,
     placed: Placed = lambda data, plan: None,
 ) -> None:
+    emitter = make_emitter(sink, storage, threads, placed)
+    with contextlib.closing(emitter):
+        if start:
+            emitter.start_at(start)
+        else:
+            emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
+        root = emitter.emit(tree)
+        end = emitter.finish()
+    sink.write_at_start(superblock.encode(root, end))
+
+
+def make_emitter(
+    sink: Sink, storage: Storage | None, threads: int | None, placed: Placed = lambda data, plan: None
+) -> Emitter:
+    """An emitter that writes through `sink`; the rest as in `write` and `complete`."""
+
     def plan(data: Any, wish: Storage | None) -> chunks.ChunkPlan:
         found = chunks.plan(tuple(data.shape), data.dtype, wish or storage)
         if found is None or not found.chunks:
@@ -92,9 +108,9 @@ def _write(
     def store(data: Any, wish: Storage | None) -> tuple[bytes, bytes]:
         found = plan(data, wish)
         entries = placed(data, found)
-        return (
-            chunked.store(emitter, data, found, threads) if entries is None else chunked.index(emitter, found, entries)
-        )
+        if entries is not None:
+            return chunked.index(emitter, found, entries)
+        return chunked.store(emitter, data, found, threads, grows=wish is not None and wish.maxshape is not None)
 
     emitter = Emitter(
         (Array, Group, h5py.Empty),
@@ -107,11 +123,4 @@ def _write(
         sink=sink,
         level=simd.level(),
     )
-    with contextlib.closing(emitter):
-        if start:
-            emitter.start_at(start)
-        else:
-            emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
-        root = emitter.emit(tree)
-        end = emitter.finish()
-    sink.write_at_start(superblock.encode(root, end))
+    return emitter

@@ -1,0 +1,244 @@
+"""Version 2 B-trees that are never changed in place: new records go into new nodes, untouched nodes are kept.
+
+A tree is written at once from ordered records, or derived from one that is in the file: the nodes on the way to what
+changed are written anew, up to a new header, and point to the others where they are.
+"""
+
+from __future__ import annotations
+
+import bisect
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from h5burst._ext.h5parse import Damage, Source, lookup3
+from h5burst.format.btree2 import tree_levels
+from h5burst.format.constants import UNDEFINED
+
+NODE_BYTES = 2048
+_HEADER = struct.Struct("<4sBBIHHBBQHQ")
+_SPLIT_PERCENT, _MERGE_PERCENT = 100, 40
+_DEEPEST = 16
+_NODES_KEPT = 4096
+
+Append = Callable[[bytes], int]
+Key = Callable[[bytes], Any]
+
+
+class Child(NamedTuple):
+    """A node as its parent points to it: address, its own records, and those below it, itself included."""
+
+    address: int
+    count: int
+    total: int
+
+
+class Shape(NamedTuple):
+    """What all nodes of a tree have in common."""
+
+    kind: int
+    node_bytes: int
+    record_bytes: int
+
+
+class Header(NamedTuple):
+    """A tree's header: shape of its nodes, depth of its root (0: a leaf), the root."""
+
+    shape: Shape
+    depth: int
+    root: Child
+
+
+class _Node(NamedTuple):
+    """A node, or what is to become one or several: records, their keys (as read), one child more than records."""
+
+    records: list[bytes]
+    children: list[Child]
+    keys: list[Any]
+
+
+def read_header(source: Source, address: int, kind: int) -> Header:
+    """The header of a tree of records of this kind. Raises `Damage`."""
+    data = source.read_checked(address, _HEADER.size + 4, "a B-tree header")
+    signature, version, found, node_bytes, size, depth, _, _, root, count, total = _HEADER.unpack_from(data)
+    if signature != b"BTHD" or version != 0 or found != kind or depth > _DEEPEST:
+        raise Damage(f"there is no B-tree of type {kind} at address {address}")
+    if not 0 < size <= node_bytes - 10 or total * size > source.size:
+        raise Damage("a B-tree header makes no sense")
+    return Header(Shape(kind, node_bytes, size), depth, Child(root, count, total))
+
+
+class Index:
+    """One tree in the file: finds records by their key, and derives new trees from it.
+
+    key: of a record; records are ordered by it, and few have equal ones.
+    """
+
+    def __init__(self, source: Source, address: int, kind: int, key: Key) -> None:
+        self.header = read_header(source, address, kind)
+        self._tree = _Tree(source, self.header.shape, key, None)
+
+    def find(self, key: Any) -> list[bytes]:
+        """The records of this key, in order."""
+        root = self.header.root
+        return self._find(root, self.header.depth, key) if root.count else []
+
+    def _find(self, child: Child, depth: int, key: Any) -> list[bytes]:
+        node = self._tree.read(child, depth)
+        first, last = bisect.bisect_left(node.keys, key), bisect.bisect_right(node.keys, key)
+        if not depth:
+            return node.records[first:last]
+        out: list[bytes] = []
+        for number in range(first, last + 1):
+            out += self._find(node.children[number], depth - 1, key)
+            out += node.records[number : number + 1] if number < last else []
+        return out
+
+    def updated(self, append: Append, puts: Sequence[bytes], removed: Sequence[bytes] = ()) -> int | None:
+        """A tree with some records more, or in the place of those of an equal key, and without others, which are there.
+
+        Returns the address of the new header; None where a node would become too empty: then the caller writes a tree
+        anew, from all records.
+        """
+        tree, root = self._tree, self.header.root
+        tree.append = append
+        if not root.count:
+            return None
+        run = tree.changed(root, self.header.depth, sorted(puts, key=tree.key), sorted(removed, key=tree.key))
+        if run is None or not (run.records or run.children):
+            return None
+        return tree.finish(run, self.header.depth)
+
+
+def write(append: Append, kind: int, records: Sequence[bytes], node_bytes: int = NODE_BYTES) -> int:
+    """A new tree of ordered records, at least one, all of one size. Returns the address of its header."""
+    tree = _Tree(None, Shape(kind, node_bytes, len(records[0])), bytes, append)
+    return tree.finish(_Node(list(records), [], []), 0)
+
+
+class _Tree:
+    """Reads nodes of the old tree, writes those of the new one."""
+
+    def __init__(self, source: Source | None, shape: Shape, key: Key, append: Append | None) -> None:
+        self.source, self.shape, self.key, self.append = source, shape, key, append
+        self.nodes: dict[int, _Node] = {}  # read so far
+        self.levels, self.width = tree_levels(shape.node_bytes, shape.record_bytes, 1)
+
+    def most(self, depth: int) -> int:
+        if depth >= len(self.levels):
+            self.levels, self.width = tree_levels(self.shape.node_bytes, self.shape.record_bytes, depth)
+        return self.levels[depth].most
+
+    def pointer_bytes(self, depth: int) -> int:
+        self.most(depth)
+        return 8 + self.width + self.levels[depth - 1].total_width
+
+    def read(self, child: Child, depth: int) -> _Node:
+        node = self.nodes.get(child.address)
+        if node is None:
+            if len(self.nodes) >= _NODES_KEPT:
+                self.nodes.clear()
+            node = self.nodes[child.address] = self._read(child, depth)
+        return node
+
+    def _read(self, child: Child, depth: int) -> _Node:
+        if self.source is None:
+            raise ValueError("a new tree has no old nodes")
+        size, count = self.shape.record_bytes, child.count
+        if count > self.most(depth):
+            raise Damage("a B-tree node claims more records than fit")
+        pointer = self.pointer_bytes(depth) if depth else 0
+        length = 6 + count * size + (count + 1) * pointer + 4
+        data = self.source.read_checked(child.address, length, "a B-tree node")
+        if data[:4] != (b"BTIN" if depth else b"BTLF") or data[5] != self.shape.kind:
+            raise Damage(f"there is no B-tree node at address {child.address}")
+        records = [data[at : at + size] for at in range(6, 6 + count * size, size)]
+        children = []
+        if depth:
+            for at in range(6 + count * size, length - 4, pointer):
+                own = int.from_bytes(data[at + 8 : at + 8 + self.width], "little")
+                total = int.from_bytes(data[at + 8 + self.width : at + pointer], "little") if depth > 1 else own
+                children.append(Child(int.from_bytes(data[at : at + 8], "little"), own, total))
+        return _Node(records, children, [self.key(record) for record in records])
+
+    def changed(self, child: Child, depth: int, puts: list[bytes], removed: list[bytes]) -> _Node | None:
+        """A node's records and children after the change, any number of them; None where a node becomes too empty."""
+        node = self.read(child, depth)
+        if not depth:
+            return self._changed_leaf(node, puts, removed)
+        keys = node.keys
+        records: list[bytes] = []
+        children: list[Child] = []
+        first = gone = 0
+        for number, below in enumerate(node.children):
+            is_last = number == len(keys)
+            stop = len(puts) if is_last else bisect.bisect_left(puts, keys[number], key=self.key)
+            lost = len(removed) if is_last else bisect.bisect_left(removed, keys[number], key=self.key)
+            if stop > first or lost > gone:
+                run = self.changed(below, depth - 1, puts[first:stop], removed[gone:lost])
+                if run is None or len(run.records) < self.most(depth - 1) * _MERGE_PERCENT // 100:
+                    return None
+                between, pieces = self.split(run, depth - 1)
+                records += between
+                children += pieces
+            else:
+                children.append(below)
+            first, gone = stop, lost
+            if is_last:
+                break
+            if gone < len(removed) and self.key(removed[gone]) == keys[number]:
+                return None  # it stands between two nodes
+            if first < len(puts) and self.key(puts[first]) == keys[number]:
+                records.append(puts[first])
+                first += 1
+            else:
+                records.append(node.records[number])
+        return _Node(records, children, [])
+
+    def _changed_leaf(self, node: _Node, puts: list[bytes], removed: list[bytes]) -> _Node:
+        replaced, gone = set(map(self.key, puts)), set(removed)
+        pairs = zip(node.records, node.keys, strict=True)
+        records = [record for record, key in pairs if key not in replaced and record not in gone]
+        return _Node(sorted(records + puts, key=self.key), [], [])
+
+    def split(self, run: _Node, depth: int) -> tuple[list[bytes], list[Child]]:
+        """Write a run as one node, or as several of about the same size with a record between each two."""
+        most, count = self.most(depth), len(run.records)
+        pieces = max(1, -(-(count + 1) // (most + 1)))
+        between: list[bytes] = []
+        out: list[Child] = []
+        spread, at = count - (pieces - 1), 0
+        for piece in range(pieces):
+            own = spread * (piece + 1) // pieces - spread * piece // pieces
+            children = run.children[at : at + own + 1] if run.children else []
+            out.append(self._write_node(run.records[at : at + own], children, depth))
+            between += run.records[at + own : at + own + 1]
+            at += own + 1
+        return between, out
+
+    def _write_node(self, records: list[bytes], children: list[Child], depth: int) -> Child:
+        parts = [b"BTIN" if depth else b"BTLF", bytes([0, self.shape.kind]), *records]
+        total_width = self.pointer_bytes(depth) - 8 - self.width if depth else 0
+        for child in children:
+            parts += [child.address.to_bytes(8, "little"), child.count.to_bytes(self.width, "little")]
+            parts.append(child.total.to_bytes(total_width, "little") if total_width else b"")
+        body = b"".join(parts)
+        body += lookup3(body).to_bytes(4, "little")
+        total = len(records) + sum(child.total for child in children)
+        return Child(self._put(body.ljust(self.shape.node_bytes, b"\0")), len(records), total)
+
+    def _put(self, data: bytes) -> int:
+        if self.append is None:
+            raise ValueError("this tree is only read")
+        return self.append(data)
+
+    def finish(self, run: _Node, depth: int) -> int:
+        """Write a run at the top: a root above it for as long as it takes more than one node. Returns the header's place."""
+        between, pieces = self.split(run, depth)
+        while len(pieces) > 1:
+            depth += 1
+            between, pieces = self.split(_Node(between, pieces, []), depth)
+        root, shape = pieces[0], self.shape
+        fields = (b"BTHD", 0, shape.kind, shape.node_bytes, shape.record_bytes, depth, _SPLIT_PERCENT, _MERGE_PERCENT)
+        data = _HEADER.pack(*fields, root.address if root.count else UNDEFINED, root.count, root.total)
+        return self._put(data + lookup3(data).to_bytes(4, "little"))

@@ -1,0 +1,268 @@
+"""Object headers as lists of messages, read and written whole: what an edit copies of an object it only touches.
+
+Headers of version 1 and 2 are read; version 2 is written, because it holds the same message bodies. For loading trees
+there is the compiled parser, which looks into the messages; here they stay the bytes that they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from h5burst._ext.h5parse import Damage, Source, lookup3
+
+NIL = 0x00
+DATASPACE = 0x01
+LINK_INFO = 0x02
+DATATYPE = 0x03
+FILL_VALUE = 0x05
+LINK = 0x06
+DATA_LAYOUT = 0x08
+GROUP_INFO = 0x0A
+FILTER_PIPELINE = 0x0B
+ATTRIBUTE = 0x0C
+CONTINUATION = 0x10
+SYMBOL_TABLE = 0x11
+MODIFICATION_TIME = 0x12
+ATTRIBUTE_INFO = 0x15
+REFERENCE_COUNT = 0x16
+LAST_KNOWN = 0x17
+
+SHARED, NEVER_SHARED, CONSTANT = 0x02, 0x04, 0x01  # message flags
+TIMES, PHASE_CHANGE, ORDER_INDEXED, ORDER_TRACKED = 0x20, 0x10, 0x08, 0x04  # header flags; the order of attributes
+MESSAGE_LIMIT = 65535  # bytes of one message
+_LONGEST = 1 << 26  # bytes of one header: far beyond any that a program writes
+
+
+class Message(NamedTuple):
+    """One message: its type, its flags, its body; order: when the attribute was made, where the header counts that."""
+
+    type: int
+    flags: int
+    body: bytes
+    order: int = 0
+
+
+@dataclass(slots=True)
+class ObjectHeader:
+    """A header's messages without padding and continuations, and what its prefix says.
+
+    flags: those of version 2 that say how the prefix and the messages are framed. times: 16 bytes with TIMES; phase: 4
+    bytes with PHASE_CHANGE. links: hard links that lead to the object.
+    """
+
+    flags: int = 0
+    times: bytes = b""
+    phase: bytes = b""
+    links: int = 1
+    messages: list[Message] = field(default_factory=list)
+
+    def first(self, kind: int) -> Message | None:
+        """The first message of a type."""
+        return next((message for message in self.messages if message.type == kind), None)
+
+    def replace(self, kind: int, message: Message) -> None:
+        """Put `message` in the place of the first one of a type, or at the end where there is none."""
+        for number, old in enumerate(self.messages):
+            if old.type == kind:
+                self.messages[number] = message
+                return
+        self.messages.append(message)
+
+
+def encode(header: ObjectHeader) -> bytes:
+    """A version 2 header in one chunk, its checksum at the end."""
+    tracked = header.flags & ORDER_TRACKED
+    parts = []
+    for kind, flags, body, order in header.messages:
+        if len(body) > MESSAGE_LIMIT:
+            raise ValueError(f"a message of {len(body)} bytes: a header holds at most {MESSAGE_LIMIT}")
+        frame = struct.pack("<BHBH", kind, len(body), flags, order) if tracked else struct.pack("<BHB", kind, len(body), flags)
+        parts += [frame, body]
+    chunk = b"".join(parts)
+    flags = (header.flags & (TIMES | PHASE_CHANGE | ORDER_INDEXED | ORDER_TRACKED)) | 2  # 4 bytes of size
+    out = b"".join((b"OHDR", bytes([2, flags]), header.times, header.phase, struct.pack("<I", len(chunk)), chunk))
+    return out + lookup3(out).to_bytes(4, "little")
+
+
+def decode(source: Source, address: int) -> ObjectHeader:
+    """The header at an address. Raises `Damage` for what is none, or is damaged."""
+    start = source.read(address, min(16, max(0, source.size - address)))
+    try:
+        if start[:4] == b"OHDR":
+            return _version_2(source, address, start)
+        if start[:2] == b"\x01\x00":
+            return _version_1(source, address, start)
+    except (struct.error, IndexError) as error:
+        raise Damage(f"the object header at address {address} is cut short") from error
+    raise Damage(f"there is no object header at address {address}")
+
+
+def _version_2(source: Source, address: int, start: bytes) -> ObjectHeader:
+    flags = start[5]
+    if start[4] != 2 or flags & 0xC0:
+        raise Damage(f"the object header at address {address} is of an unknown version")
+    header = ObjectHeader(flags & (TIMES | PHASE_CHANGE | ORDER_INDEXED | ORDER_TRACKED))
+    at = 6 + (16 if flags & TIMES else 0) + (4 if flags & PHASE_CHANGE else 0)
+    width = 1 << (flags & 3)
+    prefix = source.read(address, at + width)
+    if flags & TIMES:
+        header.times = prefix[6:22]
+    if flags & PHASE_CHANGE:
+        header.phase = prefix[at - 4 : at]
+    size = int.from_bytes(prefix[at:], "little")
+    waiting = [(address, at + width, size, "an object header")]
+    framed = 6 if flags & ORDER_TRACKED else 4
+    total = 0
+    while waiting:
+        place, skipped, size, what = waiting.pop(0)
+        total += size
+        if total > min(_LONGEST, source.size):
+            raise Damage(f"the object header at address {address} is too long, or its parts run in a circle")
+        chunk = source.read_checked(place, skipped + size + 4, what)
+        if skipped == 4 and chunk[:4] != b"OCHK":
+            raise Damage(f"no object header goes on at address {place}")
+        for message in _messages_2(chunk, skipped, skipped + size, framed):
+            if message.type == CONTINUATION:
+                next_place, length = struct.unpack_from("<QQ", message.body)
+                if length < 8:
+                    raise Damage("a part of an object header is too short")
+                waiting.append((next_place, 4, length - 8, "a part of an object header"))
+            elif message.type == REFERENCE_COUNT:
+                (header.links,) = struct.unpack_from("<I", message.body, 1)
+                header.messages.append(message)
+            else:
+                header.messages.append(message)
+    return header
+
+
+def _messages_2(chunk: bytes, at: int, end: int, framed: int) -> list[Message]:
+    out = []
+    while end - at >= framed:  # less is a gap
+        kind, size, flags = struct.unpack_from("<BHB", chunk, at)
+        order = int.from_bytes(chunk[at + 4 : at + 6], "little") if framed == 6 else 0
+        at += framed
+        if size > end - at:
+            raise Damage("a message lies outside its object header")
+        if kind != NIL:
+            out.append(Message(kind, flags, chunk[at : at + size], order))
+        at += size
+    return out
+
+
+def _version_1(source: Source, address: int, start: bytes) -> ObjectHeader:
+    _, _, _, links, size = struct.unpack_from("<BBHII", start)
+    header = ObjectHeader(links=links)
+    waiting = [(address + 16, size)]
+    total = 0
+    while waiting:
+        place, size = waiting.pop(0)
+        total += size
+        if total > min(_LONGEST, source.size):
+            raise Damage(f"the object header at address {address} is too long, or its parts run in a circle")
+        chunk, at = source.read(place, size), 0
+        while len(chunk) - at >= 8:
+            kind, length, flags = struct.unpack_from("<HHB", chunk, at)
+            at += 8
+            if length > len(chunk) - at:
+                raise Damage("a message lies outside its object header")
+            body = chunk[at : at + length]
+            at += length
+            if kind == CONTINUATION:
+                waiting.append(struct.unpack_from("<QQ", body))
+            elif kind == MODIFICATION_TIME:
+                header.flags |= TIMES
+                header.times = 4 * body[4:8]
+            elif kind != NIL:
+                header.messages.append(Message(kind, flags, body))
+    return header
+
+
+# ---------------------------------------------------------------- what some messages say
+
+
+class Link(NamedTuple):
+    """A link: its stored name; the address it leads to, None for a soft or external one; its order, None untracked."""
+
+    name: bytes
+    address: int | None
+    order: int | None
+
+
+def decode_link(body: bytes) -> Link:
+    """A link message. Raises `Damage`."""
+    try:
+        flags, at = body[1], 2
+        kind = body[at] if flags & 8 else 0
+        at += 1 if flags & 8 else 0
+        order = struct.unpack_from("<q", body, at)[0] if flags & 4 else None
+        at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
+        width = 1 << (flags & 3)
+        length = int.from_bytes(body[at : at + width], "little")
+        at += width
+        name = body[at : at + length]
+        address = struct.unpack_from("<Q", body, at + length)[0] if kind == 0 else None
+    except (struct.error, IndexError) as error:
+        raise Damage("a link message is too short") from error
+    if body[0] != 1 or len(name) != length or not length:
+        raise Damage("the name of a link lies outside its message")
+    return Link(name, address, order)
+
+
+def encode_link(name: bytes, target: int | bytes, order: int | None = None) -> bytes:
+    """A hard link to an address, or a soft one to a path; order: where the group counts the making of its links."""
+    width = 1 if len(name) > 255 else 0
+    flags = width | (0 if name.isascii() else 0x10) | (0 if order is None else 4) | (8 if isinstance(target, bytes) else 0)
+    parts = [bytes([1, flags])]
+    if isinstance(target, bytes):
+        parts.append(b"\x01")
+    if order is not None:
+        parts.append(order.to_bytes(8, "little"))
+    if not name.isascii():
+        parts.append(b"\x01")
+    parts += [len(name).to_bytes(1 + width, "little"), name]
+    if isinstance(target, bytes):
+        parts += [len(target).to_bytes(2, "little"), target]
+    else:
+        parts.append(target.to_bytes(8, "little"))
+    return b"".join(parts)
+
+
+def attribute_name(body: bytes) -> bytes:
+    """The stored name in an attribute message of any version. Raises `Damage`."""
+    if len(body) < 9 or not 1 <= body[0] <= 3:
+        raise Damage("an attribute message is too short, or of an unknown version")
+    at = 9 if body[0] == 3 else 8
+    return body[at : at + int.from_bytes(body[2:4], "little")].split(b"\0")[0]
+
+
+class Info(NamedTuple):
+    """A link info or attribute info message: addresses of the heap and of the index by name.
+
+    tracked, indexed: whether the order of making is kept, and has an index of its own; next_order: the next one's.
+    """
+
+    heap: int
+    tree: int
+    tracked: bool
+    indexed: bool
+    next_order: int
+
+
+def decode_info(body: bytes, order_bytes: int) -> Info:
+    """order_bytes: of the order: 8 for links, 2 for attributes. Raises `Damage`."""
+    tracked, indexed = bool(body[1] & 1), bool(body[1] & 2)
+    at = 2 + (order_bytes if tracked else 0)
+    try:
+        heap, tree = struct.unpack_from("<QQ", body, at)
+    except struct.error as error:
+        raise Damage("a link info or attribute info message is too short") from error
+    return Info(heap, tree, tracked, indexed, int.from_bytes(body[2:at], "little"))
+
+
+def encode_info(info: Info, order_bytes: int) -> bytes:
+    """As `decode_info`; the index by order, if there is to be one, is not there yet: undefined."""
+    flags = info.tracked | info.indexed << 1
+    order = info.next_order.to_bytes(order_bytes, "little") if info.tracked else b""
+    return bytes([0, flags]) + order + struct.pack("<QQ", info.heap, info.tree) + (b"\xff" * 8 if info.indexed else b"")

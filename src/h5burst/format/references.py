@@ -1,0 +1,118 @@
+"""Whether a file holds references to its objects: they name addresses, so that what they lead to must stay there."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from h5burst._ext.h5parse import Damage, Source, Uncovered, lookup3
+from h5burst.format import dense
+from h5burst.format import object_header as oh
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import Message, ObjectHeader
+
+_STRING, _OPAQUE, _COMPOUND, _REFERENCE, _ENUM, _VLEN, _ARRAY = 3, 5, 6, 7, 8, 9, 10  # classes of datatypes
+_FIXED_BYTES = {0: 12, 1: 20, 2: 10, _STRING: 8, 4: 12, _REFERENCE: 8}  # of the messages without parts
+
+
+def holds_references(source: Source, header: ObjectHeader) -> bool:
+    """Whether the elements or the attributes of one object are, or contain, references. Raises `Damage`."""
+    for kind, flags, body, _ in header.messages:
+        if kind == oh.DATATYPE and _is_reference(source, body, bool(flags & oh.SHARED)):
+            return True
+        if kind == oh.ATTRIBUTE and (flags & oh.SHARED or _attribute_refers(source, body)):
+            return True
+        if kind == oh.ATTRIBUTE_INFO and any(_attribute_refers(source, body) for body in _dense(source, body)):
+            return True
+    return False
+
+
+def _dense(source: Source, info_body: bytes) -> Iterator[bytes]:
+    info = oh.decode_info(info_body, 2)
+    if info.heap == UNDEFINED:
+        return iter(())
+    return (body for body, _ in dense.read_attributes(source, info.heap, info.tree))
+
+
+def _attribute_refers(source: Source, body: bytes) -> bool:
+    name, size = struct.unpack_from("<HH", body, 2)
+    unit = 7 if body[0] == 1 else 0
+    at = (9 if body[0] == 3 else 8) + ((name + unit) & ~unit)
+    return _is_reference(source, body[at : at + size], body[0] > 1 and bool(body[1] & 1))
+
+
+def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
+    if shared:
+        address = _committed(body)
+        found: Message | None = oh.decode(source, address).first(oh.DATATYPE)
+        if found is None:
+            raise Damage(f"there is no committed datatype at address {address}")
+        body = found.body
+    try:
+        return _walk(body, 0)[1]
+    except (IndexError, struct.error, KeyError) as error:
+        raise Damage("a datatype message makes no sense") from error
+
+
+def _committed(body: bytes) -> int:
+    """The address in a shared message."""
+    if not body or not 1 <= body[0] <= 3 or (body[0] == 3 and body[1] != 2):
+        raise Uncovered("messages shared through a table")
+    return int(struct.unpack_from("<Q", body, 8 if body[0] == 1 else 2)[0])
+
+
+def _walk(body: bytes, at: int) -> tuple[int, bool]:
+    """Where a datatype that begins at `at` ends, and whether it contains references."""
+    version, kind = body[at] >> 4, body[at] & 15
+    bits = int.from_bytes(body[at + 1 : at + 4], "little")
+    size = int.from_bytes(body[at + 4 : at + 8], "little")
+    if kind in _FIXED_BYTES:
+        return at + _FIXED_BYTES[kind], kind == _REFERENCE
+    if kind == _OPAQUE:
+        return at + 8 + (bits & 0xFF), False
+    if kind == _VLEN:
+        return _walk(body, at + 8)
+    if kind == _ARRAY:
+        rank = body[at + 8]
+        return _walk(body, at + (9 + 4 * rank if version >= 3 else 12 + 8 * rank))
+    if kind == _ENUM:
+        base_size = int.from_bytes(body[at + 12 : at + 16], "little")
+        at, _ = _walk(body, at + 8)
+        for _ in range(bits & 0xFFFF):
+            at = _behind_name(body, at, version)
+        return at + (bits & 0xFFFF) * base_size, False
+    if kind != _COMPOUND:
+        raise Uncovered(f"datatypes of class {kind}")
+    at, refers = at + 8, False
+    for _ in range(bits & 0xFFFF):
+        at = _behind_name(body, at, version)
+        at += {1: 32, 2: 4}.get(version, (max(size, 1).bit_length() + 7) // 8)
+        at, found = _walk(body, at)
+        refers = refers or found
+    return at, refers
+
+
+def _behind_name(body: bytes, at: int, version: int) -> int:
+    length = body.index(b"\0", at) - at + 1
+    return at + (length if version >= 3 else (length + 7) // 8 * 8)
+
+
+# ---------------------------------------------------------------- the mark of files that hold none
+
+MARK_BYTES = 40
+_MARK = struct.Struct("<8sqQQ")
+_SIGNATURE = b"H5B\x00norf"
+
+
+def encode_mark(changed_ns: int, root: int, end: int) -> bytes:
+    """The last bytes of a file that holds no references: good as long as the file is the one that was written so.
+
+    changed_ns: the time of its last change, which its writer sets; root, end: as the superblock has them.
+    """
+    data = _MARK.pack(_SIGNATURE, changed_ns, root, end)
+    return data + lookup3(data).to_bytes(MARK_BYTES - _MARK.size, "little")
+
+
+def is_marked(data: bytes, changed_ns: int, root: int, end: int) -> bool:
+    """Whether these last bytes of a file are its mark."""
+    return data == encode_mark(changed_ns, root, end)

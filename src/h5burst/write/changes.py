@@ -1,0 +1,109 @@
+"""What a transaction is going to change, gathered name by name before anything of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from h5burst.model.tree import Array, Group, Node
+from h5burst.write.edited_file import Existing
+
+
+class Gone:
+    """In the place of a child or a value: it is removed."""
+
+
+GONE: Final = Gone()
+
+
+@dataclass(slots=True)
+class Change:
+    """An object of the file: new attributes, new children, rows to append.
+
+    A child is another `Change` of what is there, a node that is new, or GONE.
+    """
+
+    existing: Existing
+    attrs: dict[str, Any] = field(default_factory=dict)
+    children: dict[str, Child] = field(default_factory=dict)
+    rows: list[Any] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes, in it and below it."""
+        below = self.children.values()
+        return not (self.attrs or self.rows) and all(isinstance(c, Change) and c.is_empty for c in below)
+
+
+Child: TypeAlias = "Change | Group | Array | Gone"
+
+
+def merged_attributes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Attributes after a change; None removes one."""
+    return {name: value for name, value in {**old, **new}.items() if value is not None}
+
+
+def overlaid(change: Change, base: Node) -> Node:
+    """A node of the file as it will be; `base` is read only where it has to be."""
+    if isinstance(base, Array):
+        data = Joined.of([base.data, *change.rows]) if change.rows else base.data
+        return Array(data, merged_attributes(base.attrs, change.attrs), base.storage)
+    children = dict(base.children)
+    for name, child in change.children.items():
+        if isinstance(child, Gone):
+            children.pop(name, None)
+        elif isinstance(child, Change):
+            if name in children:  # else it is nothing that trees have, such as a committed datatype
+                children[name] = overlaid(child, children[name])
+        else:
+            children[name] = child
+    return Group(children, merged_attributes(base.attrs, change.attrs))
+
+
+class Joined:
+    """Rows of several arrays, one behind the other: a `BlockSource`."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self._parts = parts
+        self.dtype: np.dtype[Any] = np.dtype(parts[0].dtype)
+        self.shape: tuple[int, ...] = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+
+    @classmethod
+    def of(cls, parts: list[Any]) -> Any:
+        """The parts as one; arrays in memory as such an array."""
+        return np.concatenate(parts) if all(isinstance(part, np.ndarray) for part in parts) else cls(parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole in memory."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop) as a C-ordered array."""
+        found = [rows_of(part, first, last) for part, first, last in self._pieces(start, stop)]
+        empty = np.empty((0, *self.shape[1:]), self.dtype)
+        return np.ascontiguousarray(np.concatenate(found) if found else empty, dtype=self.dtype)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[Any, int, int]]:
+        before = 0
+        for part in self._parts:
+            first, last = max(start - before, 0), min(stop - before, part.shape[0])
+            if first < last:
+                yield part, first, last
+            before += part.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.asarray(self)[key]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        whole = self.read(0, self.shape[0])
+        return whole if dtype is None else whole.astype(dtype)
+
+
+def rows_of(part: Any, first: int, last: int) -> np.ndarray[Any, Any]:
+    """Rows of an array or of a `BlockSource`."""
+    found: np.ndarray[Any, Any] = part[first:last] if isinstance(part, np.ndarray) else part.read(first, last)
+    return found

@@ -1,0 +1,189 @@
+"""The commit: new objects behind the end of the file, new headers up to the root, then the superblock in one write."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from h5burst._ext.h5parse import Damage, Uncovered
+from h5burst.format import dense, references, superblock
+from h5burst.format import object_header as oh
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import Info, Message, ObjectHeader
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group, Storage, escape_attribute, escape_link
+from h5burst.runtime import durable
+from h5burst.write.changes import Change, Gone
+from h5burst.write.edited_file import EditedFile
+from h5burst.write.growing import Growing
+from h5burst.write.native import NotCovered, make_emitter
+from h5burst.write.sink import Sink
+
+if TYPE_CHECKING:
+    from h5burst._ext.h5emit import Emitter
+
+ATTRIBUTES_IN_HEADER = 256  # as in files that are written at once
+
+
+def commit(file: EditedFile, root: Change, storage: Storage | None, threads: int | None) -> None:
+    """Write the changes and switch to them. Raises `NotCovered` where only libhdf5 can; the file is then as it was."""
+    try:
+        with durable.explaining(file.path, "edit"):
+            file.check_unchanged()
+            changed_ns = time.time_ns()
+            address, end = _append(file, root, storage, threads, changed_ns)
+            os.fsync(file.descriptor)
+            file.check_unchanged()
+            _switch(file, address, end)
+    except (Damage, Uncovered) as error:
+        file.cut_off()
+        if isinstance(error, Uncovered):
+            raise NotCovered(str(error)) from error
+        raise CorruptFileError(file.path, str(error)) from error
+    except BaseException:
+        if _is_as_it_was(file):
+            file.cut_off()
+        raise
+    _tidy(file, end, changed_ns)
+
+
+def _append(
+    file: EditedFile, root: Change, storage: Storage | None, threads: int | None, changed_ns: int
+) -> tuple[int, int]:
+    """Everything but the superblock. Returns the new address of the root and the new end, both from the base."""
+    base, start = file.start.base, file.start.end - file.start.base
+    with open_stream(file.descriptor) as stream:
+        stream.seek(file.start.end)
+        with Sink(stream, True, threads) as sink:
+            emitter = make_emitter(sink, storage, threads)
+            with contextlib.closing(emitter):
+                emitter.start_at(start)
+                address = _Rewriter(file, emitter, threads).rewrite(root)
+                end = emitter.append(b"") + references.MARK_BYTES
+                emitter.append(references.encode_mark(changed_ns, address, end))
+                if emitter.finish() != end:
+                    raise AssertionError(f"{file.path}: an edit ended elsewhere than it was to end")
+    return address, base + end
+
+
+def open_stream(descriptor: int) -> io.FileIO:
+    """The file for writing; tests put one that fails in its place."""
+    return io.FileIO(descriptor, "r+", closefd=False)
+
+
+def _switch(file: EditedFile, root: int, end: int) -> None:
+    """The one write that makes the edit true. If it cannot be brought to disk, the old superblock is put back."""
+    start = file.start
+    version = 3 if start.version == 3 else 2  # what read the file before reads it still
+    new = superblock.encode(root, end, version=version, base=start.base, extension=start.extension)
+    with open_stream(file.descriptor) as stream:
+        try:
+            _write_at(stream, start.base, new)
+            os.fsync(file.descriptor)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _write_at(stream, start.base, start.data[: len(new)])
+                os.fsync(file.descriptor)
+            raise
+
+
+def _write_at(stream: io.FileIO, place: int, data: bytes) -> None:
+    while data:
+        stream.seek(place)
+        written = stream.write(data) or 0
+        if not written:
+            raise OSError(f"{stream.name}: nothing more can be written")
+        place, data = place + written, data[written:]
+
+
+def _is_as_it_was(file: EditedFile) -> bool:
+    try:
+        os.lseek(file.descriptor, file.start.base, os.SEEK_SET)
+        return os.read(file.descriptor, len(file.start.data)) == file.start.data
+    except OSError:
+        return False
+
+
+def _tidy(file: EditedFile, end: int, changed_ns: int) -> None:
+    """Cut off what an earlier, interrupted edit left further behind; set the time that the mark knows the file by."""
+    with contextlib.suppress(OSError):
+        if os.fstat(file.descriptor).st_size > end:
+            os.ftruncate(file.descriptor, end)
+        if os.utime in os.supports_fd:
+            os.utime(file.descriptor, ns=(changed_ns, changed_ns))
+
+
+class _Rewriter:
+    """Writes changed objects, children before parents."""
+
+    def __init__(self, file: EditedFile, emitter: Emitter, threads: int | None) -> None:
+        self._file, self._emitter, self._threads = file, emitter, threads
+
+    def rewrite(self, change: Change) -> int:
+        """The new address of a changed object."""
+        existing = change.existing
+        header = copy.copy(existing.header)
+        header.messages = list(header.messages)
+        if existing.links is not None and (change.children or header.first(oh.SYMBOL_TABLE)):
+            new: dict[bytes, int | None] = {}
+            for name, child in change.children.items():
+                link = escape_link(name).encode()
+                if isinstance(child, Gone):
+                    if existing.links.find(link) is not None:
+                        new[link] = None
+                elif isinstance(child, Change):
+                    if not child.is_empty:
+                        new[link] = self.rewrite(child)
+                else:
+                    new[link] = self._emit(child)
+            header.messages = existing.links.changed(self._emitter.append, new)
+        if change.rows:
+            growing = Growing(self._file, existing.address, "a dataset")
+            growing.append(self._emitter, header, change.rows, self._threads)
+        if change.attrs:
+            self._change_attributes(header, change.attrs)
+        return self._emitter.append(oh.encode(header))
+
+    def _emit(self, node: Group | Array) -> int:
+        return self._emitter.emit(node)
+
+    def _change_attributes(self, header: ObjectHeader, attrs: dict[str, Any]) -> None:
+        found = header.first(oh.ATTRIBUTE_INFO)
+        info = oh.decode_info(found.body, 2) if found else Info(UNDEFINED, UNDEFINED, False, False, 0)
+        messages = self._attributes(header, info)
+        set_now = {name: value for name, value in attrs.items() if value is not None}
+        for name in attrs.keys() - set_now.keys():
+            messages.pop(escape_attribute(name).encode(), None)
+        order = info.next_order
+        for name, body in zip(set_now, self._emitter.attribute_messages(set_now), strict=True):
+            stored = escape_attribute(name).encode()
+            old = messages.get(stored)
+            messages[stored] = Message(oh.ATTRIBUTE, 0, body, order if old is None else old.order)
+            order += old is None
+        others = [m for m in header.messages if m.type not in (oh.ATTRIBUTE, oh.ATTRIBUTE_INFO)]
+        largest = max((len(message.body) for message in messages.values()), default=0)
+        if len(messages) <= ATTRIBUTES_IN_HEADER and largest <= oh.MESSAGE_LIMIT and order <= oh.MESSAGE_LIMIT:
+            info = info._replace(heap=UNDEFINED, tree=UNDEFINED, next_order=order)
+            kept = list(messages.values())
+        else:
+            info, kept = self._dense(info, list(messages.values())), []
+        header.messages = [*others, Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, oh.encode_info(info, 2)), *kept]
+
+    def _attributes(self, header: ObjectHeader, info: Info) -> dict[bytes, Message]:
+        found = [message for message in header.messages if message.type == oh.ATTRIBUTE]
+        if info.heap != UNDEFINED:
+            bodies = dense.read_attributes(self._file.source, info.heap, info.tree)
+            found += [Message(oh.ATTRIBUTE, 0, body, order & 0xFFFF) for body, order in bodies]
+        if any(message.flags & oh.SHARED for message in found):
+            raise NotCovered("shared attributes")
+        return {oh.attribute_name(message.body): message for message in found}
+
+    def _dense(self, info: Info, messages: list[Message]) -> Info:
+        if info.tracked or info.indexed or any(message.body[0] != 3 for message in messages):
+            raise NotCovered("many attributes that are of the older kind, or whose order is kept")
+        heap, tree = self._emitter.dense_attributes([message.body for message in messages])
+        return info._replace(heap=heap, tree=tree)

@@ -1,0 +1,186 @@
+"""An HDF5 file that is about to be edited by appending: locked, its superblock read, its objects looked up."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from types import TracebackType
+
+from h5burst._ext.h5parse import Damage, Source, Uncovered
+from h5burst.format import object_header as oh
+from h5burst.format import references, superblock
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import Info, Message, ObjectHeader
+from h5burst.model.errors import CorruptFileError, UnfinishedFileError
+from h5burst.read import open_file
+from h5burst.read.fallback import InUseError
+from h5burst.read.reader import Reader
+from h5burst.runtime import durable, edit_locks
+from h5burst.write.links import GroupLinks
+from h5burst.write.native import NotCovered
+
+_KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
+_OPENS = 3  # tries to open a file that is replaced just then
+
+
+class Existing:
+    """An object of the file: address, header as version 2 has it, links of a group (None for other objects)."""
+
+    __slots__ = ("address", "header", "links")
+
+    def __init__(self, source: Source, address: int) -> None:
+        self.address = address
+        self.header = oh.decode(source, address)
+        if self.header.links != 1:
+            raise NotCovered("an object that several hard links lead to")
+        if any(message.type > oh.LAST_KNOWN for message in self.header.messages):
+            raise NotCovered("messages of an unknown kind")
+        _complete(self.header)
+        is_group = any(message.type in (oh.LINK_INFO, oh.SYMBOL_TABLE, oh.LINK) for message in self.header.messages)
+        self.links = GroupLinks(source, self.header) if is_group else None
+
+    @property
+    def is_dataset(self) -> bool:
+        return self.header.first(oh.DATA_LAYOUT) is not None
+
+
+def _complete(header: ObjectHeader) -> None:
+    """A version 2 header says that it has attributes; one that was of version 1 does not yet."""
+    if header.first(oh.ATTRIBUTE) is not None and header.first(oh.ATTRIBUTE_INFO) is None:
+        body = oh.encode_info(Info(UNDEFINED, UNDEFINED, False, False, 0), 2)
+        header.messages.append(Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body))
+
+
+class EditedFile:
+    """Open and locked for one edit until `close`. It is written to by `commit` alone.
+
+    Raises `CorruptFileError`, `UnfinishedFileError`, and `OSError` with the path and what to do. `why_not`: why it
+    cannot be edited by appending; None where it can.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.realpath(path))
+        self.why_not: str | None = None
+        self._stack = contextlib.ExitStack()
+        try:
+            with durable.explaining(path, "edit"):
+                self._open()
+            self._look()
+            self.reader = self._reader() if self.why_not is None else None
+            self._stack.enter_context(open_file.being_edited(self.stamp))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self) -> None:
+        for _ in range(_OPENS):
+            descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+            attempt = contextlib.ExitStack()
+            attempt.callback(os.close, descriptor)
+            with contextlib.ExitStack() as undo:
+                undo.push(attempt)
+                attempt.enter_context(edit_locks.editing(descriptor, self.path))
+                if self._is_at_path(descriptor):
+                    self.descriptor = descriptor
+                    self._stack.push(attempt)
+                    undo.pop_all()
+                    return
+        raise BlockingIOError(errno.EAGAIN, "is replaced again and again", str(self.path))
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        """Whether nobody has put another file in its place."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def _look(self) -> None:
+        """The superblock, and whether all objects that an edit moves may move."""
+        status = os.fstat(self.descriptor)
+        self.stamp = open_file.Stamp.of(status)
+        self.changed_ns = status.st_mtime_ns
+        self.process = os.getpid()
+        try:
+            self.start = superblock.read_whole(self.descriptor, status.st_size)
+            self.source = Source(self.descriptor, self.start.end, self.start.base, 1 << 15, 32)
+            if not self.start.is_plain:
+                raise NotCovered("an old superblock with settings that a newer one does not hold")
+            self._check_extension()
+            if not self._is_marked() and self._holds_references():
+                raise NotCovered("references between its objects")
+        except (NotCovered, Uncovered) as error:
+            self.why_not = str(error)
+        except Damage as error:
+            raise CorruptFileError(self.path, str(error)) from error
+
+    def _reader(self) -> Reader | None:
+        try:
+            return self._stack.enter_context(Reader(self.path))
+        except InUseError as error:
+            raise UnfinishedFileError(self.path) from error
+        except Uncovered as error:
+            self.why_not = str(error)
+            return None
+
+    def _check_extension(self) -> None:
+        if self.start.extension != UNDEFINED:
+            kinds = {message.type for message in oh.decode(self.source, self.start.extension).messages}
+            if kinds - _KNOWN_IN_EXTENSION:
+                raise NotCovered("a superblock extension (paged space, shared messages or a driver)")
+
+    def _is_marked(self) -> bool:
+        end = self.start.end - self.start.base
+        if end < references.MARK_BYTES:
+            return False
+        data = self.source.read(end - references.MARK_BYTES, references.MARK_BYTES)
+        return references.is_marked(data, self.changed_ns, self.start.root, end)
+
+    def _holds_references(self) -> bool:
+        """Look at every object. Whoever edits the file next is spared that by the mark."""
+        waiting, seen = [self.start.root], {self.start.root}
+        while waiting:
+            header = oh.decode(self.source, waiting.pop())
+            if references.holds_references(self.source, header):
+                return True
+            for address in GroupLinks(self.source, header).addresses():
+                if address not in seen:
+                    seen.add(address)
+                    waiting.append(address)
+        return False
+
+    def look_up(self, address: int) -> Existing:
+        """An object of the file. Raises `CorruptFileError`, and `NotCovered` for one that must stay where it is."""
+        try:
+            return Existing(self.source, address)
+        except Damage as error:
+            raise CorruptFileError(self.path, str(error)) from error
+        except Uncovered as error:
+            raise NotCovered(str(error)) from error
+
+    # ------------------------------------------------------------ writing
+
+    def check_unchanged(self) -> None:
+        """Raise `OSError` unless the file is still the one that was opened: locks do not work everywhere."""
+        if self.process != os.getpid():
+            raise OSError(errno.EBUSY, "a transaction ends in the process that began it", str(self.path))
+        os.lseek(self.descriptor, self.start.base, os.SEEK_SET)
+        if os.read(self.descriptor, len(self.start.data)) != self.start.data or not self._is_at_path(self.descriptor):
+            raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", str(self.path))
+
+    def cut_off(self) -> None:
+        """Remove what an edit that failed has left behind the end."""
+        with contextlib.suppress(OSError):  # it is only space: no reader looks there, and the next edit writes over it
+            os.ftruncate(self.descriptor, self.start.end)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> EditedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

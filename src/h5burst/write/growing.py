@@ -1,0 +1,113 @@
+"""Rows behind an existing dataset: new chunks, and an index that keeps what it knows of the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from h5burst import codecs
+from h5burst._ext.h5parse import Dataset, Kind, Uncovered
+from h5burst.arrays import chunks
+from h5burst.codecs.plugins import BLOSC, LZF, ZSTD
+from h5burst.format import btree2_update, chunk_tree, data_layout
+from h5burst.format import object_header as oh
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import Message, ObjectHeader
+from h5burst.read.elements import Elements
+from h5burst.write.changes import Joined
+from h5burst.write.edited_file import EditedFile
+from h5burst.write.native import NotCovered
+
+if TYPE_CHECKING:
+    from h5burst._ext.h5emit import Emitter
+
+_WRITABLE = {codecs.DEFLATE, codecs.SHUFFLE, codecs.FLETCHER32, LZF, BLOSC, ZSTD}
+
+
+class Growing:
+    """A dataset of the file that rows are appended to. Raises `NotCovered` for one that only libhdf5 extends."""
+
+    def __init__(self, file: EditedFile, address: int, where: str) -> None:
+        if file.reader is None:
+            raise NotCovered(file.why_not or "a file that only libhdf5 reads")
+        self._source = file.reader.source
+        try:
+            self._dataset: Dataset = file.reader.parser.dataset(address)
+            self._elements = Elements(self._dataset)
+            if self._elements.layout_class != data_layout.CHUNKED or self._dataset.type.kind != Kind.PLAIN:
+                raise NotCovered("a dataset that is not chunked, or holds text")
+            if self._dataset.layout[0] != 4 or self._dataset.type.subshape:
+                raise NotCovered("an index of chunks of the older kind")
+            self._plan = self._elements.plan
+        except Uncovered as error:
+            raise NotCovered(str(error)) from error
+        if any(step.id not in _WRITABLE for step in self._plan.filters):
+            raise NotCovered("filters that only libhdf5 applies")
+        self.dtype, self.shape, self._where = self._dataset.type.dtype, self._elements.shape, where
+
+    def check(self, rows: Any, waiting: int) -> None:
+        """Raise `ValueError` unless these rows fit behind the dataset and `waiting` others."""
+        check_rows(rows, self.shape, self.dtype, self._where)
+        limit = self._dataset.limits[0]
+        if limit != UNDEFINED and self.shape[0] + waiting + rows.shape[0] > limit:
+            raise ValueError(f"{self._where} holds at most {limit} rows: write it with Storage(maxshape=(None, …))")
+
+    def append(self, emitter: Emitter, header: ObjectHeader, parts: list[Any], threads: int | None) -> None:
+        """Write the chunks that hold the rows, and change the header's messages accordingly."""
+        plan, rows = self._plan, self.shape[0]
+        per_chunk = plan.chunks[0]
+        first = rows // per_chunk * per_chunk
+        box = ((first, rows), *((0, length) for length in self.shape[1:]))
+        kept = self._elements.read(self._source, box).view(self.dtype) if first < rows else None
+        tail = Joined([*([] if kept is None else [kept]), *parts])
+        new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters)
+        width, put = chunk_tree.size_width(plan), []
+        for chunk in chunks.encode(tail, new_plan, threads):
+            payload = memoryview(chunk.payload)
+            place = [at // length for at, length in zip(chunk.offset, plan.chunks, strict=True)]
+            place[0] += first // per_chunk
+            entry = (emitter.payload(payload), payload.nbytes, chunk.filter_mask)
+            put.append(chunk_tree.record(entry, place, width))
+        total = first + tail.shape[0]
+        address = self._index(emitter, put)
+        header.replace(oh.DATA_LAYOUT, Message(oh.DATA_LAYOUT, 0, chunk_tree.layout_message(plan, address)))
+        space = header.first(oh.DATASPACE)
+        if space is None or space.flags & oh.SHARED:
+            raise NotCovered("a shared dataspace")
+        at = 8 if space.body[0] == 1 else 4
+        body = space.body[:at] + total.to_bytes(8, "little") + space.body[at + 8 :]
+        header.replace(oh.DATASPACE, Message(oh.DATASPACE, space.flags, body))
+
+    def _index(self, emitter: Emitter, put: list[bytes]) -> int:
+        layout, kind = self._elements.layout, chunk_tree.kind(self._plan)
+        key = chunk_tree.coordinates_of(len(self.shape))
+        if layout.kind == data_layout.BTREE2 and layout.address != UNDEFINED:
+            tree = btree2_update.Index(self._source, layout.address, kind, key)
+            is_ours = tree.header.shape.node_bytes == btree2_update.NODE_BYTES  # which the layout message repeats
+            new = tree.updated(emitter.append, put) if is_ours and len(put[0]) == tree.header.shape.record_bytes else None
+            if new is not None:
+                return new
+        records = {key(record): record for record in [*self._known(), *put]}
+        return btree2_update.write(emitter.append, kind, [records[place] for place in sorted(records)])
+
+    def _known(self) -> list[bytes]:
+        """Records of all chunks that are there."""
+        found = self._elements.index(self._source)
+        if not len(found.numbers):
+            return []
+        entries = zip(found.addresses.tolist(), found.sizes.tolist(), found.masks.tolist(), strict=True)
+        places = np.stack(np.unravel_index(found.numbers, self._plan.grid), axis=1)
+        return chunk_tree.records(list(entries), places, chunk_tree.size_width(self._plan))
+
+
+def check_rows(rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:
+    """Raise `ValueError` unless rows have the dtype of a dataset and its shape but for their number."""
+    if not shape:
+        raise ValueError(f"{where} is a scalar: nothing can be appended to it")
+    if tuple(rows.shape[1:]) != tuple(shape[1:]) or len(rows.shape) != len(shape):
+        raise ValueError(f"rows of shape {tuple(rows.shape)} do not fit behind {where} of shape {tuple(shape)}")
+    if np.dtype(rows.dtype) != dtype:
+        raise ValueError(f"rows of dtype {rows.dtype} do not fit behind {where} of dtype {dtype}: convert them first")
+
+

@@ -1,0 +1,266 @@
+"""The links of a group that is already in a file, and the messages that hold them after a change.
+
+Up to `LINKS_IN_HEADER` links are kept in the group's header. More are kept in an indexed form whose cost does not grow
+with the group: each link is a huge object of a fractal heap (bytes anywhere in the file, found by a B-tree of numbers),
+and a B-tree of names finds the number. Huge objects and nodes of B-trees do not say where the heap's header is, as its
+blocks would; so a change writes some links, the nodes on the way to them and new headers, and keeps everything else.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeAlias
+
+from h5burst._ext.h5parse import Damage, Source, lookup3
+from h5burst.format import btree2, btree2_update, dense, symbol_table
+from h5burst.format import object_header as oh
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.fractal_heap import encode_huge_only, read_huge_only
+from h5burst.format.object_header import Info, Link, Message, ObjectHeader
+from h5burst.write.native import NotCovered
+
+LINKS_IN_HEADER = 512  # as in files that are written at once
+FEWER_IN_HEADER = 256  # an indexed group that has become so small goes back into its header
+_PHASE_DEFAULT = 8  # links that a header holds when it names no number itself
+_NAMES, _HUGE = 5, 1  # record types: names of links; places of huge objects by their number
+
+Append: TypeAlias = "Callable[[bytes], int]"
+Changes: TypeAlias = "Mapping[bytes, int | None]"  # stored name -> new address; None: the link goes
+_OWN = (oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE)
+
+
+class GroupLinks:
+    """The links of one group by their stored names."""
+
+    def __init__(self, source: Source, header: ObjectHeader) -> None:
+        self._source, self._header = source, header
+        found = header.first(oh.LINK_INFO)
+        self._info = oh.decode_info(found.body, 8) if found else Info(UNDEFINED, UNDEFINED, False, False, 0)
+        self._indexed: _Indexed | None = None
+        self._bodies: dict[bytes, bytes] = {}
+        old = header.first(oh.SYMBOL_TABLE)
+        if old is not None:
+            tree, heap = struct.unpack_from("<QQ", old.body)
+            links = symbol_table.read_links(source, tree, heap)
+            self._bodies = {name: oh.encode_link(name, target) for name, target in links}
+        elif self._info.heap == UNDEFINED:
+            self._bodies = _by_name(message.body for message in header.messages if message.type == oh.LINK)
+        else:
+            self._indexed = _Indexed.open(source, self._info)
+            if self._indexed is None:
+                self._bodies = _by_name(dense.read_links(source, self._info.heap, self._info.tree))
+
+    def find(self, name: bytes) -> Link | None:
+        """A link, None where there is none of that name."""
+        body = self._bodies.get(name) if self._indexed is None else self._indexed.body(name)
+        return None if body is None else oh.decode_link(body)
+
+    def addresses(self) -> list[int]:
+        """Where its hard links lead."""
+        bodies = (self._bodies if self._indexed is None else self._indexed.all_bodies()).values()
+        return [link.address for link in map(oh.decode_link, bodies) if link.address is not None]
+
+    def changed(self, append: Append, changes: Changes) -> list[Message]:
+        """All messages of the header after the change; what lies outside it is appended."""
+        others = [message for message in self._header.messages if message.type not in _OWN]
+        if self._indexed is not None:
+            count = self._indexed.count + sum(
+                (address is not None) - (self._indexed.body(name) is not None) for name, address in changes.items()
+            )
+            if count > FEWER_IN_HEADER:
+                heap, tree, order = self._indexed.changed(append, changes, self._info)
+                return self._messages(heap, tree, order, {}) + others
+            self._bodies = self._indexed.all_bodies()
+        bodies, order = dict(self._bodies), self._info.next_order
+        for name, address in changes.items():
+            if address is None:
+                del bodies[name]
+                continue
+            kept, order = _next_order(bodies.get(name), order, self._info)
+            bodies[name] = oh.encode_link(name, address, kept)
+        if len(bodies) <= LINKS_IN_HEADER:
+            return self._messages(UNDEFINED, UNDEFINED, order, bodies) + others
+        if self._info.indexed:
+            raise NotCovered("a group of many links that is indexed by the order of their making")
+        heap, tree = _write_indexed(append, bodies)
+        return self._messages(heap, tree, order, {}) + others
+
+    def _messages(self, heap: int, tree: int, order: int, bodies: Mapping[bytes, bytes]) -> list[Message]:
+        info = oh.encode_info(self._info._replace(heap=heap, tree=tree, next_order=order), 8)
+        links = [Message(oh.LINK, 0, body) for body in bodies.values()]
+        return [Message(oh.LINK_INFO, 0, info), self._group_info(len(bodies)), *links]
+
+    def _group_info(self, count: int) -> Message:
+        """The message as it was, but for a larger number of links that the header may hold where it holds more."""
+        old = self._header.first(oh.GROUP_INFO)
+        body = b"\0\0" if old is None else old.body
+        limits, estimates = (body[2:6], body[6:]) if body[1] & 1 else (b"", body[2:])
+        most = int.from_bytes(limits[:2], "little") if limits else _PHASE_DEFAULT
+        if count > most:
+            limits = struct.pack("<HH", count, min(6, count))
+        flags = (body[1] & 2) | (1 if limits else 0)
+        estimates = estimates[:4] if body[1] & 2 else b""
+        return Message(oh.GROUP_INFO, oh.CONSTANT, bytes([0, flags]) + limits + estimates)
+
+
+def _by_name(bodies: Iterable[bytes]) -> dict[bytes, bytes]:
+    return {oh.decode_link(body).name: body for body in bodies}
+
+
+def _next_order(old: bytes | None, order: int, info: Info) -> tuple[int | None, int]:
+    """The order of a link that is put: that of the one it replaces, else the next; and the next one's then."""
+    if not info.tracked:
+        return None, order
+    kept = None if old is None else oh.decode_link(old).order
+    return (order, order + 1) if kept is None else (kept, order)
+
+
+# ---------------------------------------------------------------- the indexed form
+
+
+class _Place(NamedTuple):
+    """A link in the indexed form: its record in the tree of names, its number in the heap, its body."""
+
+    record: bytes
+    number: int
+    body: bytes
+
+
+def _name_hash(name: bytes) -> bytes:
+    return lookup3(name).to_bytes(4, "little")
+
+
+def _name_record(name: bytes, number: int) -> bytes:
+    """Hash of the name, heap ID: a huge object of this number."""
+    return _name_hash(name) + b"\x10" + number.to_bytes(6, "little")
+
+
+def _hash_of(record: bytes) -> int:
+    return int.from_bytes(record[:4], "little")
+
+
+def _number_of(record: bytes) -> int:
+    """In a record of a huge object: address, length, number."""
+    return int.from_bytes(record[16:24], "little")
+
+
+def _in_order(bodies: Mapping[int, bytes]) -> list[bytes]:
+    """Records of names, ordered by hash, and by name where that is equal. bodies: by their numbers."""
+    names = ((oh.decode_link(body).name, number) for number, body in bodies.items())
+    return [record for _, _, record in sorted((lookup3(name), name, _name_record(name, n)) for name, n in names)]
+
+
+class _Indexed:
+    """A group in the indexed form, as it is in the file."""
+
+    def __init__(self, source: Source, info: Info, next_number: int, tree: int, count: int, stored_bytes: int) -> None:
+        self._source = source
+        self._next, self.count, self._stored = next_number, count, stored_bytes
+        self._names = btree2_update.Index(source, info.tree, _NAMES, _hash_of)
+        self._places = btree2_update.Index(source, tree, _HUGE, _number_of)
+        self._trees = info.tree, tree
+
+    @classmethod
+    def open(cls, source: Source, info: Info) -> _Indexed | None:
+        """None for a group whose links are kept in the blocks of its heap."""
+        heap = read_huge_only(source, info.heap)
+        return None if heap is None else cls(source, info, *heap)
+
+    def body(self, name: bytes) -> bytes | None:
+        found = self._find(name)
+        return None if found is None else found.body
+
+    def _find(self, name: bytes) -> _Place | None:
+        for record in self._names.find(lookup3(name)):
+            number = int.from_bytes(record[5:11], "little")
+            body = self._body(number)
+            if oh.decode_link(body).name == name:
+                return _Place(record, number, body)
+        return None
+
+    def _body(self, number: int) -> bytes:
+        places = self._places.find(number)
+        if not places:
+            raise Damage("a huge object of a fractal heap is not in its index")
+        address, length, _ = struct.unpack("<QQQ", places[0])
+        return self._source.read(address, length)
+
+    def all_bodies(self) -> dict[bytes, bytes]:
+        return _by_name(self._by_number().values())
+
+    def _by_number(self) -> dict[int, bytes]:
+        records = btree2.read_records(self._source, self._trees[1], _HUGE).data
+        return {number: self._source.read(at, length) for at, length, number in struct.iter_unpack("<QQQ", records)}
+
+    def changed(self, append: Append, changes: Changes, info: Info) -> tuple[int, int, int]:
+        """Addresses of the heap and of the tree of names after the change, and the next link's order."""
+        order, number, stored, count = info.next_order, self._next, self._stored, self.count
+        names_put: list[bytes] = []
+        names_gone: list[bytes] = []
+        places_put: list[bytes] = []
+        places_gone: list[bytes] = []
+        bodies: dict[int, bytes | None] = {}
+        clash = False
+        for name, address in changes.items():
+            old = self._find(name)
+            if old is not None:
+                stored -= len(old.body)
+            if address is None:
+                if old is not None:
+                    names_gone.append(old.record)
+                    places_gone += self._places.find(old.number)
+                    bodies[old.number] = None
+                    count -= 1
+                continue
+            kept, order = _next_order(old.body if old else None, order, info)
+            body = oh.encode_link(name, address, kept)
+            stored += len(body)
+            if old is None:
+                clash = clash or bool(self._names.find(lookup3(name)))
+                names_put.append(_name_record(name, number))
+                count += 1
+            own = number if old is None else old.number
+            number += old is None
+            bodies[own] = body
+            places_put.append(struct.pack("<QQQ", append(body), len(body), own))
+        clash = clash or len({record[:4] for record in names_put}) < len(names_put)
+        places = self._new_places(append, places_put, places_gone)
+        names = self._new_names(append, names_put, names_gone, clash, bodies)
+        return append(encode_huge_only(number, places, count, stored)), names, order
+
+    def _new_places(self, append: Append, puts: list[bytes], gone: list[bytes]) -> int:
+        new = self._places.updated(append, puts, gone) if puts or gone else self._trees[1]
+        if new is not None:
+            return new
+        data = btree2.read_records(self._source, self._trees[1], _HUGE).data
+        records = {_number_of(data[at : at + 24]): data[at : at + 24] for at in range(0, len(data), 24)}
+        for record in gone:
+            del records[_number_of(record)]
+        records.update((_number_of(record), record) for record in puts)
+        return btree2_update.write(append, _HUGE, [records[number] for number in sorted(records)])
+
+    def _new_names(
+        self, append: Append, puts: list[bytes], gone: list[bytes], clash: bool, bodies: Mapping[int, bytes | None]
+    ) -> int:
+        if not puts and not gone:
+            return self._trees[0]
+        new = None if clash else self._names.updated(append, puts, gone)
+        if new is not None:
+            return new
+        merged = {**self._by_number(), **bodies}
+        return btree2_update.write(append, _NAMES, _in_order({n: body for n, body in merged.items() if body is not None}))
+
+
+def _write_indexed(append: Append, bodies: Mapping[bytes, bytes]) -> tuple[int, int]:
+    """Links in the indexed form for the first time: addresses of the heap and of the tree of names."""
+    numbered = dict(enumerate(bodies.values(), 1))
+    at = append(b"".join(numbered.values()))
+    places = []
+    for number, body in numbered.items():
+        places.append(struct.pack("<QQQ", at, len(body), number))
+        at += len(body)
+    names = btree2_update.write(append, _NAMES, _in_order(numbered))
+    huge = btree2_update.write(append, _HUGE, places)
+    stored = sum(map(len, numbered.values()))
+    return append(encode_huge_only(len(numbered) + 1, huge, len(numbered), stored)), names

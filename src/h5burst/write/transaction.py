@@ -1,0 +1,349 @@
+"""Edits of an HDF5 file that happen whole or not at all.
+
+Nothing that is in the file is overwritten: new objects, and new headers of the groups on the way to them, are written
+behind its end, and the superblock is switched to them in one write. See `docs/transactions.md`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group, Node, Storage, escape_link
+from h5burst.read.lazy import open_tree
+from h5burst.write.changes import GONE, Change, Gone, Joined, merged_attributes, overlaid
+from h5burst.write.commit import commit
+from h5burst.write.copied_edit import CopiedEdit
+from h5burst.write.edited_file import EditedFile
+from h5burst.write.growing import Growing, check_rows
+from h5burst.write.native import NotCovered, make_emitter
+from h5burst.write.preflight import check_attributes, validate
+from h5burst.write.sink import Sink
+
+Path = tuple[str, ...]
+_Holder = Change | Group | Array
+
+
+def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, threads: int | None = None) -> Transaction:
+    """A transaction on an HDF5 file, for use in a `with` block.
+
+    Leaving the block commits; an exception, a kill or a full disk leaves the file as it was.
+
+    Parameters
+    ----------
+    path
+        An existing HDF5 file, written by whatever program.
+    storage
+        How arrays are stored that name nothing themselves (None: uncompressed).
+    threads
+        For the filters of large arrays (None: as many as this process may use).
+
+    Raises
+    ------
+    BlockingIOError
+        Another transaction, or another program, has the file open for writing. Readers do not matter.
+    CorruptFileError, UnfinishedFileError, OSError
+        The file cannot be read, or an interrupted writer has left it; the message says what to do.
+
+    Examples
+    --------
+    >>> with h5burst.edit("recording.h5") as tx:
+    ...     tx.put(("units", "unit_001", "features"), node)
+    ...     tx.set_attributes(("units",), {"reviewed": True})
+    ...     tx.remove(("units", "unit_007"))
+    """
+    return Transaction(path, storage=storage, threads=threads)
+
+
+class Transaction:
+    """What `edit` gives. Its methods check what they are given at once; nothing is written before the block ends.
+
+    For one thread at a time, in the process that began it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, storage: Storage | None = None, threads: int | None = None
+    ) -> None:
+        self.path = os.fspath(path)
+        self._storage, self._threads = storage, threads
+        self._file = EditedFile(path)
+        self._is_open = True
+        self._log: list[tuple[str, Any]] = []  # what was asked for, should it have to be done in a copy
+        self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
+        self._growing: dict[int, Growing] = {}
+        self._copied: CopiedEdit | None = None
+        self._root: Change | None = None
+        self.reason = ""
+        try:
+            if self._file.why_not is not None:
+                self._copy(self._file.why_not)
+            else:
+                self._or_copy(self._look_at_root)
+        except BaseException:
+            self._close()
+            raise
+        # Knows what the emitter covers; nothing is written with it.
+        self._survey = make_emitter(Sink(os.devnull, False, 1), storage, 1)
+
+    @property
+    def way(self) -> str:
+        """How the file is edited.
+
+        "append": new bytes behind its end, which take time by what changes. "copy": libhdf5 edits a copy, which then
+        replaces the file, because of what `reason` says.
+        """
+        return "append" if self._copied is None else "copy"
+
+    # ------------------------------------------------------------ edits
+
+    def put(self, path: Path, node: Node) -> None:
+        """Create or replace what is at a path; missing groups on the way are made.
+
+        path: logical names, at least one. node: its data may be `BlockSource`s, which are read when the block ends,
+        those of this very file included; what else it holds must not be changed until then.
+
+        Raises `UnsupportedValueError` for what HDF5 cannot hold, `OSError` where a dataset is in the way.
+        """
+        self._check_open()
+        if not path:
+            raise ValueError("put needs the name of the node: the path is empty")
+        validate(node, storage=self._storage, path=path)
+        self._do("put", (path, node), lambda: self._put(path, node))
+
+    def set_attributes(self, path: Path, attrs: Mapping[str, Any]) -> None:
+        """Set attributes of the object at a path (() for the root). Others stay; None removes one.
+
+        Raises `KeyError` where there is no such object, `UnsupportedValueError` for what HDF5 cannot hold.
+        """
+        self._check_open()
+        check_attributes(attrs, path)
+        kept = dict(attrs)
+        self._do("set_attributes", (path, kept), lambda: self._set_attributes(path, kept))
+
+    def remove(self, path: Path) -> bool:
+        """Remove the object at a path with everything below it; False where there is none."""
+        self._check_open()
+        if not path:
+            raise ValueError("remove needs the name of the node: the path is empty")
+        return bool(self._do("remove", (path,), lambda: self._remove(path)))
+
+    def append(self, path: Path, rows: Any) -> None:
+        """Put rows behind a dataset that may grow along its first axis (`Storage(maxshape=(None, …))`).
+
+        rows: an array or a `BlockSource` of the dataset's dtype, and of its shape but for the number of rows.
+
+        Raises `KeyError` where there is no such object, `ValueError` for a dataset or rows that do not fit.
+        """
+        self._check_open()
+        given = rows if hasattr(rows, "shape") and hasattr(rows, "dtype") else np.asarray(rows)
+        self._do("append", (path, given), lambda: self._append(path, given))
+
+    # ------------------------------------------------------------ reading
+
+    def tree(self) -> Group:
+        """The whole file as it will be, lazily read: what is not changed comes from the file."""
+        self._check_open()
+        if self._copied is not None:
+            return self._copied.tree()
+        tree = overlaid(self._change(), open_tree(self._file.path))
+        if not isinstance(tree, Group):
+            raise CorruptFileError(self.path, "the root is not a group")
+        return tree
+
+    def __getitem__(self, path: Path) -> Node:
+        """The node at a path as it will be; `KeyError` where there is none."""
+        return self.tree()[path]
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self.tree()
+
+    # ------------------------------------------------------------ the two ways
+
+    def _do(self, verb: str, arguments: tuple[Any, ...], work: Callable[[], Any]) -> Any:
+        """Note an edit where the file can be appended to, else make it in the copy."""
+        if self._copied is None:
+            try:
+                result = work()
+                self._log.append((verb, arguments))
+                return result
+            except NotCovered as reason:
+                self._copy(str(reason))
+        return getattr(self._copied, verb)(*arguments)
+
+    def _or_copy(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except NotCovered as reason:
+            self._copy(str(reason))
+
+    def _copy(self, reason: str) -> None:
+        """Make what was asked for so far in a copy of the file."""
+        self.reason = reason
+        self._copied = CopiedEdit(self._file.path, self._storage, self._threads)
+        for verb, arguments in self._log:
+            getattr(self._copied, verb)(*arguments)
+        self._log.clear()
+
+    def _look_at_root(self) -> None:
+        self._root = Change(self._file.look_up(self._file.start.root))
+
+    def _change(self) -> Change:
+        if self._root is None:
+            raise CorruptFileError(self.path, "it has no root")
+        return self._root
+
+    # ------------------------------------------------------------ by appending
+
+    def _put(self, path: Path, node: Node) -> None:
+        self._survey.survey(node)
+        holder = self._group(path[:-1])
+        holder.children[path[-1]] = node
+
+    def _group(self, path: Path) -> Change | Group:
+        """The group at a path, made where it is missing."""
+        holder: Change | Group = self._change()
+        for number, name in enumerate(path):
+            child = self._child(holder, name)
+            if child is None:
+                child = self._own(Group())
+                holder.children[name] = child
+            if isinstance(child, Array) or (isinstance(child, Change) and child.existing.links is None):
+                where = "/".join(path[: number + 1])
+                raise OSError(f"/{where} in {self.path} is a dataset, not a group: remove it first")
+            holder = child
+        return holder
+
+    def _child(self, holder: Change | Group, name: str) -> _Holder | None:
+        """A child that may be changed from here on; None where there is none."""
+        found = holder.children.get(name)
+        if isinstance(found, Gone):
+            return None
+        if isinstance(found, Group) and id(found) not in self._owned:
+            found = self._own(Group(dict(found.children), dict(found.attrs)))
+            holder.children[name] = found
+        if found is not None or isinstance(holder, Group):
+            return found
+        if holder.existing.links is None:
+            return None
+        link = holder.existing.links.find(escape_link(name).encode())
+        if link is None:
+            return None
+        if link.address is None:
+            raise NotCovered(f"a soft or external link on the way ({name})")
+        change = Change(self._file.look_up(link.address))
+        holder.children[name] = change
+        return change
+
+    def _own(self, group: Group) -> Group:
+        self._owned[id(group)] = group
+        return group
+
+    def _object(self, path: Path) -> tuple[Change | Group | None, _Holder]:
+        """The object at a path and what holds it. `KeyError` where there is none."""
+        holder: Change | Group | None = None
+        found: _Holder | None = self._change()
+        for name in path:
+            if isinstance(found, Array) or found is None:
+                raise KeyError(f"nothing at /{'/'.join(path)} in {self.path}")
+            holder, found = found, self._child(found, name)
+        if found is None:
+            raise KeyError(f"nothing at /{'/'.join(path)} in {self.path}")
+        return holder, found
+
+    def _set_attributes(self, path: Path, attrs: dict[str, Any]) -> None:
+        self._survey.survey_attributes({name: value for name, value in attrs.items() if value is not None})
+        holder, found = self._object(path)
+        if isinstance(found, Change):
+            found.attrs.update(attrs)
+        elif isinstance(found, Group):
+            found.attrs = merged_attributes(found.attrs, attrs)
+        elif holder is not None:
+            holder.children[path[-1]] = Array(found.data, merged_attributes(found.attrs, attrs), found.storage)
+
+    def _remove(self, path: Path) -> bool:
+        try:
+            _, holder = self._object(path[:-1])
+        except KeyError:
+            return False
+        if isinstance(holder, Array):
+            return False
+        name = path[-1]
+        if isinstance(holder, Group):
+            return holder.children.pop(name, None) is not None
+        found, links = holder.children.get(name), holder.existing.links
+        if isinstance(found, Gone) or links is None:
+            return False
+        in_file = links.find(escape_link(name).encode()) is not None
+        if in_file:
+            holder.children[name] = GONE
+        elif found is not None:
+            del holder.children[name]
+        return in_file or found is not None
+
+    def _append(self, path: Path, rows: Any) -> None:
+        holder, found = self._object(path)
+        where = f"/{'/'.join(path)}"
+        if isinstance(found, Change):
+            if not found.existing.is_dataset:
+                raise ValueError(f"{where} is not a dataset")
+            growing = self._growing.get(found.existing.address)
+            if growing is None:
+                growing = Growing(self._file, found.existing.address, where)
+                self._growing[found.existing.address] = growing
+            growing.check(rows, sum(part.shape[0] for part in found.rows))
+            if rows.shape[0]:
+                found.rows.append(rows)
+            return
+        if not isinstance(found, Array) or holder is None or not hasattr(found.data, "shape"):
+            raise ValueError(f"{where} is not a dataset that rows can be appended to")
+        check_rows(rows, found.data.shape, np.dtype(found.data.dtype), where)
+        storage = found.storage or Storage()
+        limit = None if storage.maxshape is None else storage.maxshape[0]
+        if storage.maxshape is None or (limit is not None and found.data.shape[0] + rows.shape[0] > limit):
+            raise ValueError(f"{where} may not grow so far: write it with Storage(maxshape=(None, …))")
+        holder.children[path[-1]] = Array(Joined.of([found.data, rows]), found.attrs, found.storage)
+
+    # ------------------------------------------------------------ the end
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._is_open:
+            return
+        try:
+            if error is None:
+                self._commit()
+            elif self._copied is not None:
+                self._copied.abandon(error)
+        finally:
+            self._close()
+
+    def _commit(self) -> None:
+        if self._copied is None and self._change().is_empty:
+            return
+        try:
+            if self._copied is None:
+                self._or_copy(lambda: commit(self._file, self._change(), self._storage, self._threads))
+            if self._copied is not None:
+                self._file.check_unchanged()
+                self._copied.commit()
+        except BaseException as error:
+            if self._copied is not None:
+                self._copied.abandon(error)
+            raise
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._file.close()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise ValueError(f"the transaction on {self.path} has ended: begin another with h5burst.edit")
