@@ -21,7 +21,7 @@ ROOMS = {"h5burst": ENGINE, "hdmea": HDMEA, "scpstore": SCPSTORE}
 DOMAINS = ("hdmea", "scpstore", "scptensor")
 # Modules that exist for the paths by which scripts import; they hold nothing of their own.
 # Both go when edits are transactions.
-PENDING = {"hdmea.session.interrupted -> h5burst.format.superblock", "h5batch.pyx"}
+PENDING = {"hdmea.session.interrupted -> h5burst.format.superblock"}
 RE_EXPORTS = {"hdmea.pipeline", "hdmea.io", "hdmea.features"}
 
 

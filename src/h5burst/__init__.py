@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from h5burst.verify import Problem as Problem
     from h5burst.verify import verify_file as verify_file
     from h5burst.write.native import NotCovered as NotCovered
+    from h5burst.write.transaction import Transaction as Transaction
+    from h5burst.write.transaction import edit as edit
 
 __version__ = "0.1.0"
 
@@ -107,6 +109,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "verify": ("Problem", "verify_file"),
     "write.native": ("NotCovered",),
+    "write.transaction": ("Transaction", "edit"),
 }
 _PACKAGES = ("", "arrays", "model", "runtime")  # whose names are modules
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import BinaryIO, Literal, cast
 
 import h5py
 
 from h5burst.memory.scratch import Scratch
 from h5burst.model.errors import UnfinishedFileError
-from h5burst.model.tree import Group, Node, Storage, escape_link, unescape
+from h5burst.model.tree import Group, Storage
 from h5burst.read.lazy import open_tree
 from h5burst.read.whole_file import load_tree
 from h5burst.runtime import durable
-from h5burst.write import graft as grafting
 from h5burst.write import native
-from h5burst.write.preflight import check_attributes, validate
+from h5burst.write.graft import LIBVER, fill, graft, remove, set_attributes
+from h5burst.write.preflight import validate
 
-LIBVER = ("v110", "v110")  # version 2 object headers: every header and index carries a checksum
-_changing = threading.RLock()  # one change of an open file at a time; h5py's own lock must not be held so long
-_REPLACEMENT = "%~h5burst-new"  # no logical name is stored under it: "~" is never escaped to "%~…~"
+__all__ = [
+    "LIBVER",
+    "graft",
+    "open_file",
+    "read_tree",
+    "remove",
+    "set_attributes",
+    "write_tree",
+    "write_tree_into_scratch",
+]
 
 
 def write_tree(
@@ -45,7 +50,7 @@ def write_tree(
             native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
         except native.NotCovered:
             with h5py.File(temporary, "w", libver=LIBVER, locking=False) as f:  # `replacing` holds the lock
-                grafting.fill(f, tree, storage=storage, threads=threads)
+                fill(f, tree, storage=storage, threads=threads)
 
 
 def write_tree_into_scratch(
@@ -78,94 +83,6 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "
             if "consistency flags" not in str(error):
                 raise
             raise UnfinishedFileError(path) from error
-
-
-def graft(
-    parent: h5py.Group,
-    path: tuple[str, ...],
-    node: Node,
-    *,
-    storage: Storage | None = None,
-    threads: int | None = None,
-) -> None:
-    """Create `node` below an open group, replacing what is there; missing groups on the way are made.
-
-    path: logical names, at least one. What is replaced disappears only when the new node is complete. Raises
-    `UnsupportedValueError` before anything is changed, `OSError` when a dataset is in the way.
-    """
-    if not path:
-        raise ValueError("graft needs the name of the node: the path is empty")
-    validate(node, storage=storage, path=(*_names(parent), *path))
-    with _changing, durable.explaining(parent.file.filename, "change"):
-        group = _group_at(parent, path[:-1])
-        link = escape_link(path[-1])
-        if not _linked(group, link):
-            grafting.create(group, link, node, storage=storage, threads=threads)
-            return
-        try:
-            grafting.create(group, _REPLACEMENT, node, storage=storage, threads=threads)
-        except BaseException:
-            _unlink(group, _REPLACEMENT)
-            raise
-        del group[link]
-        group.move(_REPLACEMENT, link)
-
-
-def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str, Any]) -> None:
-    """Create or replace attributes of the object at `path` (() for `parent` itself); others stay.
-
-    Raises `KeyError` where there is no such object, `UnsupportedValueError` before anything is changed.
-    """
-    check_attributes(attrs, (*_names(parent), *path))
-    with _changing, durable.explaining(parent.file.filename, "change"):
-        target = parent["/".join(map(escape_link, path))] if path else parent
-        grafting.write_attributes(target, attrs)
-
-
-def remove(parent: h5py.Group, path: tuple[str, ...]) -> bool:
-    """Remove the object at `path` with everything below it; False where there was none."""
-    if not path:
-        raise ValueError("remove needs the name of the node: the path is empty")
-    with _changing:
-        group: Any = parent
-        for name in path[:-1]:
-            group = group.get(escape_link(name)) if _linked(group, escape_link(name)) else None
-            if not isinstance(group, h5py.Group):
-                return False
-        return _unlink(group, escape_link(path[-1]))
-
-
-def _names(group: h5py.Group) -> tuple[str, ...]:
-    return tuple(unescape(part) for part in (group.name or "").split("/") if part)
-
-
-def _linked(group: h5py.Group, link: str) -> bool:
-    return bool(group.id.links.exists(link.encode()))
-
-
-def _unlink(group: h5py.Group, link: str) -> bool:
-    found = _linked(group, link)
-    if found:
-        group.id.unlink(link.encode())
-    return found
-
-
-def _group_at(parent: h5py.Group, path: tuple[str, ...]) -> h5py.Group:
-    """The group at `path`, made where it is missing. By h5py's lower level: thousands of grafts come this way."""
-    for name in path:
-        link = escape_link(name)
-        try:
-            child = h5py.h5o.open(parent.id, link.encode())
-        except KeyError:
-            if _linked(parent, link):  # to nowhere
-                raise
-            parent = grafting.create_group(parent, link)
-            continue
-        if not isinstance(child, h5py.h5g.GroupID):
-            where = f"{parent.name}/{link}".replace("//", "/")
-            raise OSError(f"{where} in {parent.file.filename} is a dataset, not a group: remove it first")
-        parent = h5py.Group(child)
-    return parent
 
 
 def read_tree(path: str | os.PathLike[str], *, lazy: bool = False) -> Group:

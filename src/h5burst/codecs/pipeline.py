@@ -113,7 +113,8 @@ def encode(data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = No
                 mask |= 1 << bit
             else:
                 current = encoded
-    return mask, current
+    # Without a checksum at the end this may still be a buffer that the next chunk uses again.
+    return mask, current if isinstance(current, (bytes, bytearray)) else bytes(current)
 
 
 def _is_better_unshuffled(data: Bytes, after: Sequence[Filter], itemsize: int) -> bool:

@@ -29,7 +29,7 @@ class Child(NamedTuple):
     """A node as its parent points to it: address, its own records, and those below it, itself included."""
 
     address: int
-    count: int
+    own: int
     total: int
 
 
@@ -81,7 +81,7 @@ class Index:
     def find(self, key: Any) -> list[bytes]:
         """The records of this key, in order."""
         root = self.header.root
-        return self._find(root, self.header.depth, key) if root.count else []
+        return self._find(root, self.header.depth, key) if root.own else []
 
     def _find(self, child: Child, depth: int, key: Any) -> list[bytes]:
         node = self._tree.read(child, depth)
@@ -102,7 +102,7 @@ class Index:
         """
         tree, root = self._tree, self.header.root
         tree.append = append
-        if not root.count:
+        if not root.own:
             return None
         run = tree.changed(root, self.header.depth, sorted(puts, key=tree.key), sorted(removed, key=tree.key))
         if run is None or not (run.records or run.children):
@@ -144,7 +144,7 @@ class _Tree:
     def _read(self, child: Child, depth: int) -> _Node:
         if self.source is None:
             raise ValueError("a new tree has no old nodes")
-        size, count = self.shape.record_bytes, child.count
+        size, count = self.shape.record_bytes, child.own
         if count > self.most(depth):
             raise Damage("a B-tree node claims more records than fit")
         pointer = self.pointer_bytes(depth) if depth else 0
@@ -220,7 +220,7 @@ class _Tree:
         parts = [b"BTIN" if depth else b"BTLF", bytes([0, self.shape.kind]), *records]
         total_width = self.pointer_bytes(depth) - 8 - self.width if depth else 0
         for child in children:
-            parts += [child.address.to_bytes(8, "little"), child.count.to_bytes(self.width, "little")]
+            parts += [child.address.to_bytes(8, "little"), child.own.to_bytes(self.width, "little")]
             parts.append(child.total.to_bytes(total_width, "little") if total_width else b"")
         body = b"".join(parts)
         body += lookup3(body).to_bytes(4, "little")
@@ -240,5 +240,5 @@ class _Tree:
             between, pieces = self.split(_Node(between, pieces, []), depth)
         root, shape = pieces[0], self.shape
         fields = (b"BTHD", 0, shape.kind, shape.node_bytes, shape.record_bytes, depth, _SPLIT_PERCENT, _MERGE_PERCENT)
-        data = _HEADER.pack(*fields, root.address if root.count else UNDEFINED, root.count, root.total)
+        data = _HEADER.pack(*fields, root.address if root.own else UNDEFINED, root.own, root.total)
         return self._put(data + lookup3(data).to_bytes(4, "little"))

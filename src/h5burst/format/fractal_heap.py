@@ -186,7 +186,7 @@ class HugeOnly(NamedTuple):
 
     next_number: int
     tree: int
-    count: int
+    objects: int
     stored_bytes: int
 
 

@@ -78,7 +78,11 @@ def encode(header: ObjectHeader) -> bytes:
     for kind, flags, body, order in header.messages:
         if len(body) > MESSAGE_LIMIT:
             raise ValueError(f"a message of {len(body)} bytes: a header holds at most {MESSAGE_LIMIT}")
-        frame = struct.pack("<BHBH", kind, len(body), flags, order) if tracked else struct.pack("<BHB", kind, len(body), flags)
+        frame = (
+            struct.pack("<BHBH", kind, len(body), flags, order)
+            if tracked
+            else struct.pack("<BHB", kind, len(body), flags)
+        )
         parts += [frame, body]
     chunk = b"".join(parts)
     flags = (header.flags & (TIMES | PHASE_CHANGE | ORDER_INDEXED | ORDER_TRACKED)) | 2  # 4 bytes of size
@@ -213,7 +217,9 @@ def decode_link(body: bytes) -> Link:
 def encode_link(name: bytes, target: int | bytes, order: int | None = None) -> bytes:
     """A hard link to an address, or a soft one to a path; order: where the group counts the making of its links."""
     width = 1 if len(name) > 255 else 0
-    flags = width | (0 if name.isascii() else 0x10) | (0 if order is None else 4) | (8 if isinstance(target, bytes) else 0)
+    flags = (
+        width | (0 if name.isascii() else 0x10) | (0 if order is None else 4) | (8 if isinstance(target, bytes) else 0)
+    )
     parts = [bytes([1, flags])]
     if isinstance(target, bytes):
         parts.append(b"\x01")

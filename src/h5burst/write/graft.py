@@ -1,23 +1,21 @@
-"""Nodes into open HDF5 files through libhdf5: many small ones in a batch, large ones chunk by chunk.
+"""Nodes into open HDF5 files, plainly through h5py. For many objects, or where the process may die, there is `edit`.
 
-What comes here has passed `validate`. h5py's lock is held for its calls alone, never while threads are waited for: the
+h5py's lock is held for its calls alone, never while threads are waited for: the
 garbage collector may end an h5py object in any of them, which needs the lock.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import h5py
-import h5py.defs
 import numpy as np
-from h5py import h5a, h5d, h5p, h5s, h5t
-from h5py._objects import phil
+from h5py import h5a, h5d, h5g, h5o, h5p, h5s, h5t
 
 from h5burst import codecs
-from h5burst._ext import h5batch
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
 from h5burst.model.tree import (
@@ -29,68 +27,130 @@ from h5burst.model.tree import (
     UnsupportedValueError,
     escape_attribute,
     escape_link,
+    unescape,
 )
+from h5burst.runtime import durable
+from h5burst.write.preflight import check_attributes, validate
 
 COMPACT_ATTRIBUTES = 32  # attributes that still lie in their object's header; above that libhdf5 indexes them
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
 
-_batch_works = functools.cache(lambda: h5batch.load(h5py.defs.__pyx_capi__))
+_changing = threading.RLock()  # one change of an open file at a time; h5py's own lock must not be held so long
+LIBVER = ("v110", "v110")  # version 2 object headers: every header and index carries a checksum
 
 
-def create(parent: h5py.Group, link: str, node: Node, *, storage: Storage | None, threads: int | None = None) -> None:
-    """Create `node` in an open group under a link (a stored name) that is still free."""
+def graft(
+    parent: h5py.Group,
+    path: tuple[str, ...],
+    node: Node,
+    *,
+    storage: Storage | None = None,
+    threads: int | None = None,
+) -> None:
+    """Create `node` below an open group, replacing what is there; missing groups on the way are made.
+
+    For who holds an open file; `edit` is many times faster, and whole when the process dies.
+
+    path: logical names, at least one. What is made is linked when it is complete: a graft that fails leaves nothing
+    that can be read. Raises `UnsupportedValueError` before anything is changed, `OSError` when a dataset is in the way.
+    """
+    if not path:
+        raise ValueError("graft needs the name of the node: the path is empty")
+    validate(node, storage=storage, path=(*_names(parent), *path))
+    with _changing, durable.explaining(parent.file.filename, "change"):
+        group, missing = _deepest(parent, path[:-1])
+        for name in reversed(path[len(path) - len(missing) :]):
+            node = Group({name: node})
+        link = escape_link(path[len(path) - 1 - len(missing)])
+        made = _unlinked(group, node, storage, threads)
+        _unlink(group, link)
+        h5o.link(made.id, group.id, link.encode(), lcpl=_link_list())
+
+
+def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str, Any]) -> None:
+    """Create or replace attributes of the object at `path` (() for `parent` itself); others stay.
+
+    Raises `KeyError` where there is no such object, `UnsupportedValueError` before anything is changed.
+    """
+    check_attributes(attrs, (*_names(parent), *path))
+    with _changing, durable.explaining(parent.file.filename, "change"):
+        target = parent["/".join(map(escape_link, path))] if path else parent
+        write_attributes(target, attrs)
+
+
+def remove(parent: h5py.Group, path: tuple[str, ...]) -> bool:
+    """Remove the object at `path` with everything below it; False where there was none."""
+    if not path:
+        raise ValueError("remove needs the name of the node: the path is empty")
+    with _changing:
+        group: Any = parent
+        for name in path[:-1]:
+            group = group.get(escape_link(name)) if _linked(group, escape_link(name)) else None
+            if not isinstance(group, h5py.Group):
+                return False
+        return _unlink(group, escape_link(path[-1]))
+
+
+def _names(group: h5py.Group) -> tuple[str, ...]:
+    return tuple(unescape(part) for part in (group.name or "").split("/") if part)
+
+
+def _linked(group: h5py.Group, link: str) -> bool:
+    return bool(group.id.links.exists(link.encode()))
+
+
+def _unlink(group: h5py.Group, link: str) -> bool:
+    found = _linked(group, link)
+    if found:
+        group.id.unlink(link.encode())
+    return found
+
+
+def _deepest(parent: h5py.Group, path: tuple[str, ...]) -> tuple[h5py.Group, tuple[str, ...]]:
+    """The last group on a path that is there, and the names that are missing below it."""
+    for number, name in enumerate(path):
+        link = escape_link(name)
+        if not _linked(parent, link):
+            return parent, path[number:]
+        child = parent[link]
+        if not isinstance(child, h5py.Group):
+            where = f"{parent.name}/{link}".replace("//", "/")
+            raise OSError(f"{where} in {parent.file.filename} is a dataset, not a group: remove it first")
+        parent = child
+    return parent, ()
+
+
+def _unlinked(parent: h5py.Group, node: Node, storage: Storage | None, threads: int | None) -> Any:
+    """A new object that no link leads to yet: libhdf5 drops it if none ever does."""
     if isinstance(node, Group):
-        fill(create_group(parent, link, len(node.children)), node, storage=storage, threads=threads)
-    else:
-        made = _create_array(parent, link, node, node.storage or storage or Storage(), threads)
-        write_attributes(made, node.attrs)
-
-
-def create_group(parent: h5py.Group, link: str, expected: int = 0) -> h5py.Group:
-    """An empty group, its links in its header or indexed from the beginning, as suits the `expected` number."""
-    creation = _group_list(expected <= h5batch.COMPACT_LINKS)
-    return h5py.Group(h5py.h5g.create(parent.id, link.encode(), lcpl=_link_list(), gcpl=creation))
+        group = h5py.Group(h5g.create(parent.id, None, gcpl=_group_list()))
+        fill(group, node, storage=storage, threads=threads)
+        return group
+    made = _create_array(parent, None, node, node.storage or storage or Storage(), threads)
+    write_attributes(made, node.attrs)
+    return made
 
 
 def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: int | None = None) -> None:
     """Create everything that `node` holds in an open group that has nothing of it yet."""
-    if not _batch_works():
-        _fill_plainly(group, node, storage, threads)
-        return
-    with phil:
-        batch = _batch(chunks.compact_limit(storage))
-        batch.fill(group.id.id, node, ())
-        nodes, attributes = batch.take_left()
-    for path, child in nodes:
-        create(_at(group, path[:-1]), escape_link(path[-1]), child, storage=storage, threads=threads)
-    for path, name, value in attributes:
-        _create_attribute(_at(group, path), name, value)
-
-
-def _fill_plainly(group: h5py.Group, node: Group, storage: Storage | None, threads: int | None) -> None:
     for name, value in node.attrs.items():
         _create_attribute(group, name, value)
     for name, child in node.children.items():
-        create(group, escape_link(name), child, storage=storage, threads=threads)
-
-
-def _at(group: h5py.Group, path: tuple[str, ...]) -> Any:
-    return group["/".join(map(escape_link, path))] if path else group
+        link = escape_link(name)
+        if isinstance(child, Group):
+            below = h5py.Group(h5g.create(group.id, link.encode(), lcpl=_link_list(), gcpl=_group_list()))
+            fill(below, child, storage=storage, threads=threads)
+        else:
+            made = _create_array(group, link, child, child.storage or storage or Storage(), threads)
+            write_attributes(made, child.attrs)
 
 
 def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
     """Create or replace attributes of an open object."""
-    for name in attrs:
+    for name, value in attrs.items():
         stored = escape_attribute(name).encode()
         if h5a.exists(target.id, stored):
             h5a.delete(target.id, stored)
-    left: Any = [((), name, value) for name, value in attrs.items()]
-    if _batch_works():
-        with phil:
-            batch = _batch(chunks.COMPACT_LIMIT)
-            batch.attributes(target.id.id, dict(attrs), ())
-            left = batch.take_left()[1]
-    for _, name, value in left:
         _create_attribute(target, name, value)
 
 
@@ -105,12 +165,8 @@ def _object_list(kind: Any) -> Any:
 
 
 @functools.cache
-def _group_list(is_small: bool) -> Any:
-    made = _object_list(h5p.GROUP_CREATE)
-    if _batch_works():
-        most = h5batch.COMPACT_LINKS if is_small else 0
-        h5batch.set_link_phase_change(made.id, most, most // 2)
-    return made
+def _group_list() -> Any:
+    return _object_list(h5p.GROUP_CREATE)
 
 
 @functools.cache
@@ -134,17 +190,12 @@ def _dataset_list(plan: ChunkPlan | None, *, is_text: bool = False) -> Any:
     return made
 
 
-@functools.lru_cache(maxsize=8)
-def _batch(compact_limit: int) -> h5batch.Batch:
-    """A batch for arrays so small; its types and property lists serve every file. Used under h5py's lock only."""
-    group_lists = _group_list(True), _group_list(False)
-    return h5batch.Batch(compact_limit, _dataset_list(None), group_lists, escape_link, escape_attribute)
-
-
 # ---------------------------------------------------------------- one array
 
 
-def _create_array(parent: h5py.Group, link: str, node: Array, storage: Storage, threads: int | None) -> h5py.Dataset:
+def _create_array(
+    parent: h5py.Group, link: str | None, node: Array, storage: Storage, threads: int | None
+) -> h5py.Dataset:
     data = node.data
     if data is None or isinstance(data, h5py.Empty):
         return _create_dataset(parent, link, _null_type(data), h5s.create(h5s.NULL), h5p.DEFAULT)
@@ -154,7 +205,7 @@ def _create_array(parent: h5py.Group, link: str, node: Array, storage: Storage, 
     is_text = data.dtype.kind == "O"
     plan = chunks.plan_text(shape) if is_text else chunks.plan(shape, data.dtype, storage)
     dtype, memory = _types(data)
-    made = _create_dataset(parent, link, dtype, _space(shape), _dataset_list(plan, is_text=is_text))
+    made = _create_dataset(parent, link, dtype, _space(shape, storage.maxshape), _dataset_list(plan, is_text=is_text))
     if 0 in shape:
         return made
     if is_text:
@@ -168,12 +219,17 @@ def _create_array(parent: h5py.Group, link: str, node: Array, storage: Storage, 
     return made
 
 
-def _create_dataset(parent: h5py.Group, link: str, dtype: Any, space: Any, creation: Any) -> h5py.Dataset:
+def _create_dataset(parent: h5py.Group, link: str | None, dtype: Any, space: Any, creation: Any) -> h5py.Dataset:
+    if link is None:
+        return h5py.Dataset(h5d.create(parent.id, None, dtype, space, creation))
     return h5py.Dataset(h5d.create(parent.id, link.encode(), dtype, space, creation, _link_list()))
 
 
-def _space(shape: tuple[int, ...]) -> Any:
-    return h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR)
+def _space(shape: tuple[int, ...], largest: tuple[int | None, ...] | None = None) -> Any:
+    if not shape:
+        return h5s.create(h5s.SCALAR)
+    limits = None if largest is None else tuple(h5s.UNLIMITED if limit is None else limit for limit in largest)
+    return h5s.create_simple(shape, limits)
 
 
 def _types(data: np.ndarray[Any, Any]) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from h5burst import codecs
 from h5burst._ext.h5parse import Dataset, Kind, Uncovered
 from h5burst.arrays import chunks
-from h5burst.codecs.plugins import BLOSC, LZF, ZSTD
 from h5burst.format import btree2_update, chunk_tree, data_layout
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
@@ -22,7 +22,15 @@ from h5burst.write.native import NotCovered
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import Emitter
 
-_WRITABLE = {codecs.DEFLATE, codecs.SHUFFLE, codecs.FLETCHER32, LZF, BLOSC, ZSTD}
+
+def _is_applied_here(filters: Sequence[codecs.Filter]) -> bool:
+    """Whether a pipeline is of the form that is written here: shuffle, one codec, checksum; each may be missing."""
+    left = [step.id for step in filters]
+    if left[:1] == [codecs.SHUFFLE]:
+        del left[0]
+    if left[-1:] == [codecs.FLETCHER32]:
+        del left[-1]
+    return len(left) <= 1 and all(codecs.by_id(number) is not None for number in left)
 
 
 class Growing:
@@ -37,12 +45,12 @@ class Growing:
             self._elements = Elements(self._dataset)
             if self._elements.layout_class != data_layout.CHUNKED or self._dataset.type.kind != Kind.PLAIN:
                 raise NotCovered("a dataset that is not chunked, or holds text")
-            if self._dataset.layout[0] != 4 or self._dataset.type.subshape:
+            if self._dataset.layout[0] not in (4, 5) or self._dataset.type.subshape:
                 raise NotCovered("an index of chunks of the older kind")
             self._plan = self._elements.plan
         except Uncovered as error:
             raise NotCovered(str(error)) from error
-        if any(step.id not in _WRITABLE for step in self._plan.filters):
+        if not _is_applied_here(self._plan.filters):
             raise NotCovered("filters that only libhdf5 applies")
         self.dtype, self.shape, self._where = self._dataset.type.dtype, self._elements.shape, where
 
@@ -85,7 +93,9 @@ class Growing:
         if layout.kind == data_layout.BTREE2 and layout.address != UNDEFINED:
             tree = btree2_update.Index(self._source, layout.address, kind, key)
             is_ours = tree.header.shape.node_bytes == btree2_update.NODE_BYTES  # which the layout message repeats
-            new = tree.updated(emitter.append, put) if is_ours and len(put[0]) == tree.header.shape.record_bytes else None
+            new = (
+                tree.updated(emitter.append, put) if is_ours and len(put[0]) == tree.header.shape.record_bytes else None
+            )
             if new is not None:
                 return new
         records = {key(record): record for record in [*self._known(), *put]}
@@ -109,5 +119,3 @@ def check_rows(rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any], where: s
         raise ValueError(f"rows of shape {tuple(rows.shape)} do not fit behind {where} of shape {tuple(shape)}")
     if np.dtype(rows.dtype) != dtype:
         raise ValueError(f"rows of dtype {rows.dtype} do not fit behind {where} of dtype {dtype}: convert them first")
-
-

@@ -249,7 +249,9 @@ class _Indexed:
         if new is not None:
             return new
         merged = {**self._by_number(), **bodies}
-        return btree2_update.write(append, _NAMES, _in_order({n: body for n, body in merged.items() if body is not None}))
+        return btree2_update.write(
+            append, _NAMES, _in_order({n: body for n, body in merged.items() if body is not None})
+        )
 
 
 def _write_indexed(append: Append, bodies: Mapping[bytes, bytes]) -> tuple[int, int]:

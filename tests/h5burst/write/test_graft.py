@@ -1,4 +1,4 @@
-"""Nodes into open files: in a batch, one by one, into any kind of file, over what was there."""
+"""Nodes into open files: into any kind of file, over what was there, whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,25 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import h5py.defs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from h5burst import store
-from h5burst._ext import h5batch
 from h5burst.model.tree import Array, Group, Node, Storage, UnsupportedValueError
 from h5burst.write import graft
 from reference.hdf5_tree import content, every_kind, write_plainly
-
-
-@pytest.fixture(params=["batch", "plain"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether h5py exports the functions that the batch needs."""
-    if request.param == "plain":
-        monkeypatch.setattr(graft, "_batch_works", lambda: False)
-    return str(request.param)
 
 
 @pytest.fixture
@@ -53,7 +43,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("storage", [None, Storage("gzip"), Storage("gzip", always=True), Storage(None)])
-def test_every_kind_reads_as_h5py_wrote_it(tmp_path: Path, way: str, storage: Storage | None) -> None:
+def test_every_kind_reads_as_h5py_wrote_it(tmp_path: Path, storage: Storage | None) -> None:
     write_plainly(tmp_path / "theirs.h5", every_kind())
     assert_same(filled(tmp_path / "ours.h5", every_kind(), storage), content(tmp_path / "theirs.h5"))
 
@@ -253,7 +243,7 @@ def test_an_empty_path_is_refused(file: h5py.File) -> None:
         store.remove(file, ())
 
 
-def test_into_a_file_of_the_oldest_format(tmp_path: Path, way: str) -> None:
+def test_into_a_file_of_the_oldest_format(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "old.h5", "w", libver="earliest") as old:
         old.create_group("there")
         store.graft(old, ("there", "new"), every_kind().children["numbers"])
@@ -264,7 +254,7 @@ def test_into_a_file_of_the_oldest_format(tmp_path: Path, way: str) -> None:
     assert_same(content(tmp_path / "old.h5"), content(tmp_path / "new.h5"))
 
 
-def test_an_attribute_too_large_for_the_oldest_format_is_said(tmp_path: Path, way: str) -> None:
+def test_an_attribute_too_large_for_the_oldest_format_is_said(tmp_path: Path) -> None:
     with (
         h5py.File(tmp_path / "old.h5", "w", libver="earliest") as old,
         pytest.raises(UnsupportedValueError, match="needs a file of"),
@@ -286,7 +276,7 @@ def test_into_a_file_that_was_emitted(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- attributes and removal
 
 
-def test_attributes_are_created_and_replaced_and_others_stay(file: h5py.File, way: str) -> None:
+def test_attributes_are_created_and_replaced_and_others_stay(file: h5py.File) -> None:
     store.graft(file, ("x",), Array(np.arange(3), {"stays": 1, "goes": "old"}))
     store.set_attributes(file, ("x",), {"goes": np.arange(4), "new": None, "texts": np.array(["ä"], dtype=object)})
     attrs = file["x"].attrs
@@ -316,16 +306,21 @@ def test_removal(file: h5py.File) -> None:
     assert list(file["%~a%2Fb"]) == []
 
 
-# ---------------------------------------------------------------- capsules
+class Failing:
+    """A source that ends in the middle."""
+
+    shape, dtype = (1 << 20,), np.dtype(np.float64)
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        if start:
+            raise KeyboardInterrupt
+        return np.ones(stop - start)
 
 
-def test_this_h5py_exports_what_the_batch_needs() -> None:
-    assert h5batch.load(h5py.defs.__pyx_capi__)
-
-
-@pytest.mark.parametrize("name", ["H5Dcreate", "H5Awrite", "H5Pset_link_phase_change"])
-def test_a_missing_or_changed_function_is_noticed(name: str) -> None:
-    capsules = dict(h5py.defs.__pyx_capi__)
-    assert not h5batch.load({key: value for key, value in capsules.items() if key != name})
-    assert not h5batch.load(capsules | {name: capsules["H5Fflush"]})
-    assert h5batch.load(capsules)
+@pytest.mark.parametrize("path", [("new",), ("old",), ("deep", "below", "new")])
+def test_a_graft_that_fails_leaves_nothing_that_can_be_read(file: h5py.File, path: tuple[str, ...]) -> None:
+    store.graft(file, ("old",), Array(np.arange(4)))
+    with pytest.raises(KeyboardInterrupt):
+        store.graft(file, path, Group({"first": Array(np.arange(3)), "second": Array(Failing())}, {"a": 1}))
+    assert list(file) == ["old"]
+    assert list(file["old"]) == [0, 1, 2, 3]
