@@ -43,13 +43,13 @@ def editing(descriptor: int, path: Path) -> Iterator[None]:
     if answer is Answer.GRANTED:
         yield
         return
-    try:
-        with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        try:
             stack.enter_context(locks.holding(lock_file_of(path)))
-            yield
-    except locks.FileHeldError as error:
-        message = f"is being edited ({error.strerror}: {error.filename})"
-        raise BlockingIOError(errno.EAGAIN, message, str(path)) from error
+        except locks.FileHeldError as error:
+            message = f"is being edited ({error.strerror}: {error.filename})"
+            raise BlockingIOError(errno.EAGAIN, message, str(path)) from error
+        yield
 
 
 def hold_off_editors(descriptor: int, path: Path) -> None:
