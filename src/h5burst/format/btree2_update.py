@@ -233,7 +233,7 @@ class _Tree:
         return self.append(data)
 
     def finish(self, run: _Node, depth: int) -> int:
-        """Write a run at the top: a root above it for as long as it takes more than one node. Returns the header's place."""
+        """Write a run at the top: a root above it for as long as it takes more than one node. Returns its header."""
         between, pieces = self.split(run, depth)
         while len(pieces) > 1:
             depth += 1
