@@ -101,7 +101,7 @@ def _directions(session: PipelineSession, truth: Truth) -> Finding | None:
 
 def _somata(session: PipelineSession, truth: Truth) -> Finding | None:
     places = np.stack([_column(session, "eimage_sta", "geometry", f"center_{axis}") for axis in ("col", "row")], axis=1)
-    if not np.isfinite(places).any() or truth.layout is None:
+    if not np.isfinite(places).any():
         return None
     off = np.hypot(*(places - truth.layout.soma_xy).T)[_has_image(session)]
     result = f"{np.isfinite(off).sum()} of {len(off)} found, median {np.nanmedian(off):.3f} electrodes"
@@ -111,7 +111,7 @@ def _somata(session: PipelineSession, truth: Truth) -> Finding | None:
 
 def _axon_angles(session: PipelineSession, truth: Truth) -> Finding | None:
     angle = _column(session, "ap_tracking", "ap_pathway", "direction_angle")
-    if not np.isfinite(angle).any() or truth.layout is None or truth.electrodes is None:
+    if not np.isfinite(angle).any():
         return None
     rows, columns = truth.electrodes.is_dead.shape
     true, length = axon_chords(truth.layout, (rows, columns), REALISTIC.chip.pitch_um)
@@ -124,7 +124,7 @@ def _axon_angles(session: PipelineSession, truth: Truth) -> Finding | None:
 
 def _velocities(session: PipelineSession, truth: Truth) -> Finding | None:
     velocity = _column(session, "ap_tracking", "ap_pathway", "velocity_m_s")
-    if not np.isfinite(velocity).any() or truth.layout is None:
+    if not np.isfinite(velocity).any():
         return None
     off = np.abs(velocity / truth.layout.axon_speed - 1)[np.isfinite(velocity)]
     result = f"median {np.median(off):.1%} off, {np.mean(off < 0.15):.0%} within 15 %"
@@ -133,7 +133,7 @@ def _velocities(session: PipelineSession, truth: Truth) -> Finding | None:
 
 def _nerve_head(session: PipelineSession, truth: Truth) -> Finding | None:
     place = _inside(session.metadata, "ap_tracking", "all_ap_intersection")
-    if place is None or truth.layout is None:
+    if place is None:
         return None
     found = np.array([_number(place.get(axis)) for axis in ("x", "y")])
     if not np.isfinite(found).all():
@@ -145,7 +145,7 @@ def _nerve_head(session: PipelineSession, truth: Truth) -> Finding | None:
 def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
     axes = ("col", "row")
     places = np.stack([_column(session, "eimage_sta", "geometry", f"center_corrected_{axis}") for axis in axes], axis=1)
-    if not np.isfinite(places).any() or truth.layout is None or truth.alignment is None:
+    if not np.isfinite(places).any() or truth.alignment is None:
         return None
     true = PX_OF_BAR * truth.alignment.to_pixels(truth.layout.soma_xy) + BAR_ORIGIN
     off = np.hypot(*(places - true).T)
@@ -157,7 +157,7 @@ def _light_steps(session: PipelineSession, truth: Truth) -> Finding | None:
     section = _inside(session.stimulus, "section_time", LIGHT_STEPS)
     if section is None:
         return None
-    found, true = np.asarray(section)[:, 0].astype(np.int64), truth.light_onsets[:, 0]
+    found, true = np.asarray(section)[:, 0].astype(np.int64), truth.light_steps[:, 0]
     if len(found) != len(true):
         return Finding("light steps after the last frame", f"{len(found)} found of {len(true)}", False)
     worst = int(np.abs(found - true).max(initial=0))
@@ -206,8 +206,6 @@ def _column(session: PipelineSession, *path: str) -> Floats:
 
 def _works(truth: Truth) -> npt.NDArray[np.bool_]:
     """Cells that are not silent, and whose unit holds no other's spikes."""
-    if truth.irregularities is None:
-        return np.ones(len(truth.unit_ids), bool)
     return ~truth.irregularities.is_silent & (truth.irregularities.contaminated_by < 0)
 
 

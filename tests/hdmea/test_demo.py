@@ -48,7 +48,6 @@ def perfect(recording: SimulatedRecording) -> PipelineSession:
     """A session in which every result is the truth."""
     truth = recording.truth
     layout, alignment, cells = truth.layout, truth.alignment, truth.population
-    assert layout is not None
     assert alignment is not None
     angle, _ = axon_chords(layout, (65, 65), 16.0)
     corrected = 20 * alignment.to_pixels(layout.soma_xy) + 9.5
@@ -69,7 +68,7 @@ def perfect(recording: SimulatedRecording) -> PipelineSession:
         session.add_units({unit_id: {"features": features, "spike_times_sectioned": sections}})
     x, y = layout.nerve_head.tolist()
     session.add_metadata({"ap_tracking": {"all_ap_intersection": {"x": x, "y": y}}})
-    session.add_stimulus({"section_time": {"iprgc_test": truth.light_onsets.astype(np.uint64)}})
+    session.add_stimulus({"section_time": {"iprgc_test": truth.light_steps.astype(np.uint64)}})
     return session
 
 

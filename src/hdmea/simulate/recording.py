@@ -231,7 +231,7 @@ def draw_truth(
         alignment=alignment,
         irregularities=irregularities,
         discharge=fired,
-        light_onsets=timeline.light_steps,
+        light_steps=timeline.light_steps,
     )
 
 
@@ -271,9 +271,7 @@ def sensor_stream(
     truth: Truth, frames: int, sampling_rate: float, options: SimulationOptions, seed: int
 ) -> SensorStream:
     """The sensor data of a recording, `frames` long: every cell's spikes and axon, and the noise."""
-    layout, electrodes, fired = truth.layout, truth.electrodes, truth.discharge
-    if layout is None or electrodes is None or fired is None:
-        raise ValueError("this truth has no chip, so that there is no sensor data to make")
+    layout, electrodes = truth.layout, truth.electrodes
     footprints = [
         footprint(
             layout,
@@ -288,7 +286,7 @@ def sensor_stream(
         )
         for unit in range(len(layout))
     ]
-    return SensorStream(frames, electrodes, sampling_rate, footprints, fired.cells, seed)
+    return SensorStream(frames, electrodes, sampling_rate, footprints, truth.discharge.cells, seed)
 
 
 def _write_sorted(
@@ -300,7 +298,6 @@ def _write_sorted(
     seed: int,
 ) -> None:
     truth = recording.truth
-    assert truth.layout is not None
     units = unit_records(
         truth.layout,
         patch,

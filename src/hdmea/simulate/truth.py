@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ class Truth:
     spike_samples: every spike of the sorted unit; frame_samples: first sample of each frame that the pipeline counts;
     section_frames: (first frame of the movie, its length) of each presentation, by movie. layout: somata and axons;
     electrodes: noise and faults; alignment: chip to stimulus, None where fields do not lie over their somata;
-    discharge:
-    also what the cells themselves fired; light_onsets: (n, 2) samples [on, off) of the steps after the last frame.
+    discharge: also what the cells themselves fired; light_steps: (n, 2) samples [on, off) of the steps after the last
+    frame.
     """
 
     unit_ids: list[str]
@@ -36,13 +36,13 @@ class Truth:
     soma_col: npt.NDArray[np.int64]
     spike_samples: list[npt.NDArray[np.int64]]
     frame_samples: npt.NDArray[np.int64]
-    section_frames: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    layout: Layout | None = None
-    electrodes: Electrodes | None = None
-    alignment: Alignment | None = None
-    irregularities: Irregularities | None = None
-    discharge: Discharge | None = None
-    light_onsets: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    section_frames: dict[str, list[tuple[int, int]]]
+    layout: Layout
+    electrodes: Electrodes
+    alignment: Alignment | None
+    irregularities: Irregularities
+    discharge: Discharge
+    light_steps: npt.NDArray[np.int64]
 
 
 def truth_file(truth: Truth, timeline: Timeline, options: SimulationOptions, patch: tuple[int, int]) -> dict[str, Any]:
@@ -57,11 +57,11 @@ def truth_file(truth: Truth, timeline: Timeline, options: SimulationOptions, pat
         **as_lists(truth.population),
         "options": asdict(options),
         "clock": {"rate_hz": timeline.refresh_hz, "dropped_frames": timeline.dropped_frames.tolist()},
-        "light_steps": truth.light_onsets.tolist(),
+        "light_steps": truth.light_steps.tolist(),
         "events": {movie.name: [asdict(event) for event in movie.events] for movie, _ in timeline.shown},
         "chip": _chip(truth, options, patch),
         "alignment": None if truth.alignment is None else as_lists(truth.alignment),
-        "irregularities": None if truth.irregularities is None else as_lists(truth.irregularities),
+        "irregularities": as_lists(truth.irregularities),
         "discharge": _discharge(truth.discharge),
     }
 
@@ -74,24 +74,19 @@ def axon_chords(layout: Layout, patch: tuple[int, int], pitch_um: float) -> tupl
 
 
 def _chip(truth: Truth, options: SimulationOptions, patch: tuple[int, int]) -> dict[str, Any]:
-    layout, electrodes = truth.layout, truth.electrodes
-    if layout is None or electrodes is None:
-        return {}
-    angle, length = axon_chords(layout, patch, options.chip.pitch_um)
+    angle, length = axon_chords(truth.layout, patch, options.chip.pitch_um)
     return {
         "patch": list(patch),
         "pitch_um": options.chip.pitch_um,
-        **as_lists(layout),
+        **as_lists(truth.layout),
         "axon_visible_angle_deg": [value if np.isfinite(value) else None for value in angle.tolist()],
         "axon_visible_length": length.tolist(),
-        "dead_columns": np.flatnonzero(electrodes.is_dead.all(axis=0)).tolist(),
-        "noise_sd": np.round(electrodes.noise_sd.astype(np.float64), 3).tolist(),
+        "dead_columns": np.flatnonzero(truth.electrodes.is_dead.all(axis=0)).tolist(),
+        "noise_sd": np.round(truth.electrodes.noise_sd.astype(np.float64), 3).tolist(),
     }
 
 
-def _discharge(discharge: Discharge | None) -> dict[str, Any] | None:
-    if discharge is None:
-        return None
+def _discharge(discharge: Discharge) -> dict[str, Any]:
     bar = discharge.bar_rate_hz
     return {
         "cell_spike_count": [len(train) for train in discharge.cells],

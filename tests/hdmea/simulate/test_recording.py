@@ -304,7 +304,7 @@ def test_truth_file_is_strict_json_with_all_that_was_drawn(awkward: SimulatedRec
     assert truth["options"]["clock"]["rate_hz"] is None
     assert 58.9 <= truth["clock"]["rate_hz"] <= 60.7
     assert [event["start"] for event in truth["events"]["step_up_5s_5i_b0_3x"]] == [300, 900, 1500]
-    assert truth["light_steps"] == awkward.truth.light_onsets.tolist()
+    assert truth["light_steps"] == awkward.truth.light_steps.tolist()
 
 
 def test_alignment_in_the_truth_takes_somata_to_fields(awkward: SimulatedRecording) -> None:
@@ -330,7 +330,7 @@ def test_silent_and_contaminated_units_are_read_as_they_are(tmp_path: Path) -> N
 
 
 def test_light_steps_come_after_the_last_frame(awkward: SimulatedRecording) -> None:
-    onsets = awkward.truth.light_onsets
+    onsets = awkward.truth.light_steps
     assert len(onsets) == 2
     with cmcr.open_recording(awkward.cmcr_path) as file:
         light = file.channels["ch1"].read(0, file.sample_count).astype(float)
@@ -355,7 +355,7 @@ def test_cells_answer_light_steps(tmp_path: Path) -> None:
     on_cells = np.flatnonzero(made.truth.population.polarity == 1)
     for unit in on_cells:
         train = made.truth.spike_samples[unit]
-        counts = [np.diff(np.searchsorted(train, [on - 6000, on, on + 6000])) for on in made.truth.light_onsets[:, 0]]
+        counts = [np.diff(np.searchsorted(train, [on - 6000, on, on + 6000])) for on in made.truth.light_steps[:, 0]]
         before, after = np.sum(counts, axis=0)
         assert after > 3 * before + 5
     assert made.duration_s == pytest.approx(0.5 + (4 + 541) / 60 + 1 + 4 + 18, abs=0.02)
@@ -363,7 +363,6 @@ def test_cells_answer_light_steps(tmp_path: Path) -> None:
 
 def test_units_on_dead_columns_are_not_made_and_dead_columns_are_flat(awkward: SimulatedRecording) -> None:
     electrodes = awkward.truth.electrodes
-    assert electrodes is not None
     dead = electrodes.is_dead
     assert not dead[awkward.truth.soma_row - 1, awkward.truth.soma_col - 1].any()
     with cmcr.open_recording(awkward.cmcr_path) as file:

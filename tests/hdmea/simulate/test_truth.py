@@ -85,7 +85,7 @@ def test_trials_lie_where_the_stimulus_was_shown(session: PipelineSession, recor
 
 def test_every_feature_is_there_for_every_unit(session: PipelineSession) -> None:
     for unit in session.units.values():
-        assert set(unit["features"]) == {"frif", *DEFAULT_PLAYLIST}
+        assert set(unit["features"]) == {"frif", f"sta_{NOISE}", *DEFAULT_PLAYLIST}
 
 
 def test_receptive_field_centres_within_half_a_pixel(session: PipelineSession, recording: SimulatedRecording) -> None:
@@ -199,8 +199,6 @@ def images(awkward: SimulatedRecording) -> list[npt.NDArray[np.float64]]:
 
 def test_images_show_the_soma(awkward: SimulatedRecording, images: list[npt.NDArray[np.float64]]) -> None:
     layout, electrodes = awkward.truth.layout, awkward.truth.electrodes
-    assert layout is not None
-    assert electrodes is not None
     usual = electrodes.noise_sd < 20
     for unit, image in enumerate(images):
         depth = np.where(usual, -image.min(axis=0), 0)
@@ -211,8 +209,6 @@ def test_images_show_the_soma(awkward: SimulatedRecording, images: list[npt.NDAr
 
 def test_images_show_the_axon_on_its_way(awkward: SimulatedRecording, images: list[npt.NDArray[np.float64]]) -> None:
     layout, electrodes = awkward.truth.layout, awkward.truth.electrodes
-    assert layout is not None
-    assert electrodes is not None
     looked_at = 0
     for unit, image in enumerate(images):
         speed = layout.axon_speed[unit] * 1e6 / 16 / 20000  # electrodes a sample
