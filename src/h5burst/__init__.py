@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from h5burst.read.lazy import LazyArray as LazyArray
     from h5burst.runtime import durable as durable
     from h5burst.runtime import locks as locks
+    from h5burst.runtime import processes as processes
     from h5burst.runtime import simd as simd
     from h5burst.runtime.gc_pause import collection_paused as collection_paused
     from h5burst.runtime.threads import parallel_map as parallel_map
@@ -95,7 +96,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "read.blocks": ("DatasetBlocks", "read_ahead"),
     "read.lazy": ("LazyArray",),
-    "runtime": ("durable", "locks", "simd"),
+    "runtime": ("durable", "locks", "processes", "simd"),
     "runtime.gc_pause": ("collection_paused",),
     "runtime.threads": ("parallel_map", "split_evenly", "thread_count"),
     "store": (

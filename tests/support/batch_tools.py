@@ -32,13 +32,19 @@ def same_node(one: Array | Group, other: Array | Group) -> bool:
     attrs = [{k: v for k, v in node.attrs.items() if k not in TIME_STAMPS} for node in (one, other)]
     if type(one) is not type(other) or attrs[0].keys() != attrs[1].keys():
         return False
-    if not all(np.array_equal(attrs[0][name], attrs[1][name]) for name in attrs[0]):
+    if not all(_equal(attrs[0][name], attrs[1][name]) for name in attrs[0]):
         return False
     if isinstance(one, Array) and isinstance(other, Array):
         if one.data is None or other.data is None:
             return one.data is other.data
-        return one.data.dtype == other.data.dtype and bool(np.array_equal(one.data, other.data))
+        return one.data.dtype == other.data.dtype and _equal(one.data, other.data)
     return True
+
+
+def _equal(one: object, other: object) -> bool:
+    """Whether values are the same, NaN like NaN."""
+    arrays = np.asarray(one), np.asarray(other)
+    return np.array_equal(*arrays, equal_nan=all(array.dtype.kind in "fc" for array in arrays))
 
 
 def statuses(result: BatchResult) -> list[str]:

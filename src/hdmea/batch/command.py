@@ -20,6 +20,7 @@ Examples:
   hdmea batch recordings.csv --output-dir results
   hdmea batch recordings.toml -o results --jobs 4 --memory-budget 4GiB --retries 1
   hdmea batch recordings.csv -o results --set add_section_windows.length_s=60 --set 'extract_features.features=["frif"]'
+  hdmea batch recordings.csv -o results --skip-by-mark
   hdmea batch recordings.csv -o results --import my_features.py
   hdmea batch recordings.csv -o results --engine dask --scheduler tcp://head:8786
   hdmea batch recordings.csv -o results --print-slurm > job.sh && sbatch job.sh
@@ -51,6 +52,9 @@ def batch(
     import_: Annotated[
         list[str] | None, typer.Option("--import", help="Module with features of your own (name or .py file).")
     ] = None,
+    skip_by_mark: Annotated[
+        bool, typer.Option("--skip-by-mark", help="Skip files of the same steps and parameters without reading them.")
+    ] = False,
     max_failures: Annotated[int | None, typer.Option(min=0, help="Start no more after more failures.")] = None,
 ) -> None:
     from hdmea.batch.progress import summary_table
@@ -69,7 +73,7 @@ def batch(
         manifest, output_dir, flow=flow, steps=names, parameters=parameters, engine=engine, scheduler=scheduler,
         scheduler_file=scheduler_file, jobs=jobs, threads=threads, memory_budget=memory_budget, array_task=array_task,
         array_count=array_count, force=force, checkpoint_steps=checkpoint_steps, compression=compression,
-        retries=retries, max_failures=max_failures, imports=import_ or (),
+        retries=retries, max_failures=max_failures, by_mark=skip_by_mark, imports=import_ or (),
     )  # fmt: skip
     Console().print(summary_table(result.outcomes))
     typer.echo(f"summary: {result.summary_path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -16,10 +17,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst import Group, verify_file
+from h5burst import Group, read_tree, verify_file
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
-from hdmea.session.hdf5_store import open_recording_hdf5
 from hdmea.session.session import PipelineSession, create_session
 from hdmea.utils.clock import utc_now
 from hdmea.utils.names import recording_path
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 BATCH_GROUP = "batch"  # of the output: its attributes say by which recipe the file came to be
 HASH, RECIPE = "params_hash", "recipe"
 BEFORE_FIRST_STEP = "stopped before its first step"
+ALREADY_COMPLETE = "already complete"
+MAX_NAME_BYTES = 255  # of one name, in the file systems that matter
 
 Report = Callable[[str, str], None]  # dataset_id, what it is doing now
 
@@ -54,6 +56,7 @@ class Job:
     force: bool = False
     checkpoint_steps: bool = False
     compression: str | None = None
+    by_mark: bool = False  # skip a file of the same recipe without reading its data
     memory_budget: int | None = None
     imports: tuple[str, ...] = ()  # modules of the user's own, that register features
 
@@ -63,19 +66,30 @@ class Job:
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.output_path.with_suffix(".checkpoint.h5")
+        return self._beside(".h5burst-checkpoint")
 
     @property
     def lock_path(self) -> Path:
-        return self.output_path.with_name(f".{self.output_path.stem}.lock")
+        return self._beside(".lock")
 
     @property
     def log_path(self) -> Path:
-        return self.output_dir / "logs" / f"{self.output_path.stem}.log"
+        return self.output_dir / "logs" / _short(self.output_path.stem, ".log")
+
+    def _beside(self, suffix: str) -> Path:
+        """A file of our own for this recording: no dataset ID makes this name, because an output ends in `.h5`."""
+        return self.output_path.with_name(_short(f".{self.output_path.stem}", suffix))
 
     @property
     def params_hash(self) -> str:
         return recipe_hash(self.steps)
+
+
+def _short(name: str, suffix: str) -> str:
+    """`name` with a suffix, or its hash where that would be too long for a file system."""
+    if len(os.fsencode(name + suffix)) <= MAX_NAME_BYTES:
+        return name + suffix
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{suffix}"
 
 
 @dataclass
@@ -117,8 +131,8 @@ def run_job(job: Job, stop: threading.Event | None = None, report: Report = lamb
 
 def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Report) -> None:
     try:
-        if not job.force and _is_finished(job):
-            outcome.status, outcome.reason = Status.SKIPPED, "already complete"
+        if is_finished(job):
+            outcome.status, outcome.reason = Status.SKIPPED, ALREADY_COMPLETE
             return
         import_modules(job.imports)
         session = _start(job)
@@ -154,11 +168,26 @@ def _run_step(step: Step, session: PipelineSession, outcome: Outcome, report: Re
     return session
 
 
-def _is_finished(job: Job) -> bool:
-    """Whether the output is there, was made by the same recipe, and every byte of it checks."""
-    if not job.output_path.exists() or _recipe_of(job.output_path) != job.params_hash:
+def skipped(job: Job) -> Outcome | None:
+    """The outcome of a recording that needs no work; None where it needs some."""
+    started = time.perf_counter()
+    if not is_finished(job):
+        return None
+    outcome = Outcome(job.dataset_id, Status.SKIPPED, ALREADY_COMPLETE, str(job.output_path), str(job.log_path))
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def is_marked(job: Job) -> bool:
+    """Whether the output is there, and says that the same recipe made it; nothing is asked of its data."""
+    return not job.force and job.output_path.exists() and _recipe_of(job.output_path) == job.params_hash
+
+
+def is_finished(job: Job) -> bool:
+    """Whether the output is there, was made by the same recipe, and (unless marks are enough) every byte of it checks."""
+    if not is_marked(job):
         return False
-    problems = verify_file(job.output_path)
+    problems = [] if job.by_mark else verify_file(job.output_path)
     for problem in problems:
         logger.warning("%s: %s is damaged and will be made anew: %s", job.dataset_id, job.output_path, problem)
     return not problems
@@ -167,10 +196,8 @@ def _is_finished(job: Job) -> bool:
 def _recipe_of(path: Path) -> str | None:
     """The recipe's hash in a file, None where it has none or cannot be read."""
     try:
-        with open_recording_hdf5(path, "r") as file:
-            return str(file[BATCH_GROUP].attrs[HASH])
-    except KeyError:
-        return None
+        batch = read_tree(path, lazy=True).children.get(BATCH_GROUP)
+        return None if batch is None else str(batch.attrs.get(HASH))
     except OSError as error:
         logger.warning("cannot read %s: %s", path, error)
         return None

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from h5burst import BUDGET_VARIABLE
-from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, run_job
+from h5burst import BUDGET_VARIABLE, processes
+from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, is_marked, run_job, skipped
 from hdmea.batch.resources import Resources
 
 Finished = Callable[[Outcome], None]
+logger = logging.getLogger(__name__)
+
+_MOMENT_S = 0.1
+_JOIN_S = 10.0  # until a worker that has said its last word, or was killed, is gone
+_STARTS = 3
 
 
 def run_local(
@@ -37,15 +46,23 @@ def run_local(
     worker that dies is one failed recording; `retries` more tries each; after more than `max_failures` failed ones
     the rest is not started.
     """
-    pool = _Pool(resources, report)
-    waiting = deque((job, 1) for job in jobs)
+    checks = _Checks([job for job in jobs if is_marked(job)], resources.jobs)
+    waiting = deque((job, 1) for job in jobs if job not in checks)
+    pool = _Pool(resources, report, warm=len(jobs) > resources.jobs)
     outcomes: dict[str, Outcome] = {}
     failures = 0
-    while pool.running or (waiting and not stop.is_set()):
+    while pool.running or not checks.are_done or (waiting and not stop.is_set()):
         while waiting and not stop.is_set() and len(pool.running) < resources.jobs:
             pool.start(*waiting.popleft())
         if stop.is_set():
             pool.tell_to_stop()
+            checks.cancel()
+        for job, skip in checks.collect():
+            if skip is None:
+                waiting.append((job, 1))
+            else:
+                outcomes[job.dataset_id] = skip
+                finished(skip)
         for job, attempt, outcome in pool.collect():
             outcome.attempts = attempt
             if outcome.status is Status.FAILED and attempt <= retries and not stop.is_set():
@@ -64,25 +81,72 @@ def not_started(job: Job) -> Outcome:
     return Outcome(job.dataset_id, Status.NOT_STARTED, "the batch ended before its turn", str(job.output_path))
 
 
-class _Pool:
-    """Running processes, each with the pipe over which it reports."""
+class _Checks:
+    """Finished files, looked at in threads of this process while workers do the rest."""
 
-    def __init__(self, resources: Resources, report: Report) -> None:
-        methods = multiprocessing.get_all_start_methods()
+    def __init__(self, jobs: Sequence[Job], threads: int) -> None:
+        self._pool = ThreadPoolExecutor(max(1, threads))
+        self._jobs: dict[Future[Outcome | None], Job] = {self._pool.submit(skipped, job): job for job in jobs}
+        self._all = {job.dataset_id for job in jobs}
+
+    def __contains__(self, job: Job) -> bool:
+        return job.dataset_id in self._all
+
+    @property
+    def are_done(self) -> bool:
+        return not self._jobs
+
+    def collect(self) -> list[tuple[Job, Outcome | None]]:
+        """The files that were looked at since, with None for those that need work. Waits a moment at most."""
+        done, _ = futures.wait(self._jobs, timeout=_MOMENT_S, return_when=futures.FIRST_COMPLETED)
+        ended = []
+        for future in done:
+            job = self._jobs.pop(future)
+            try:
+                ended.append((job, future.result()))
+            except Exception as error:  # noqa: BLE001 - a file that cannot be looked at is the worker's to name
+                logger.warning("%s: %s cannot be checked: %s", job.dataset_id, job.output_path, error)
+                ended.append((job, None))
+        if self.are_done:
+            self._pool.shutdown()
+        return ended
+
+    def cancel(self) -> None:
+        """Look at no more files; those that nobody looked at were not started."""
+        self._jobs = {future: job for future, job in self._jobs.items() if not future.cancel()}
+
+
+class _Pool:
+    """Running processes, each with the pipe over which it reports.
+
+    warm: more workers will be needed than run at once. Those after the first are forked from a server that has loaded
+    what all of them use; the first ones do not wait until it has.
+    """
+
+    def __init__(self, resources: Resources, report: Report, *, warm: bool) -> None:
         # Not fork: the parent has threads.
-        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            self._context.set_forkserver_preload(["hdmea.batch.preload"])
+        self._context: Any = multiprocessing.get_context("spawn")
+        self._server: Any = None
+        if warm and "forkserver" in multiprocessing.get_all_start_methods():
+            self._server = multiprocessing.get_context("forkserver")
+            self._server.set_forkserver_preload(["hdmea.batch.preload"])
+        self._started = 0
         self._resources, self._report = resources, report
         self.running: dict[Connection, tuple[BaseProcess, Job, int]] = {}
         self._told = False
 
     def start(self, job: Job, attempt: int) -> None:
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_work, args=(job, self._resources, sender), daemon=False)
-        with _main_module_hidden():
-            process.start()
-        sender.close()  # so that the pipe ends with the worker
+        if self._server is not None and self._started == 0:
+            from multiprocessing import forkserver
+
+            forkserver.ensure_running()  # it loads while the first workers are at work
+        self._started += 1
+        context = self._context if self._server is None or self._started <= self._resources.jobs else self._server
+        try:
+            process = _started(context, (job, self._resources, sender))
+        finally:
+            sender.close()  # so that the pipe ends with the worker
         self.running[receiver] = (process, job, attempt)
 
     def tell_to_stop(self) -> None:
@@ -95,22 +159,47 @@ class _Pool:
     def collect(self) -> list[tuple[Job, int, Outcome]]:
         """What has ended since; passes on what the running ones report. Waits a moment at most."""
         ended = []
-        for connection in wait(list(self.running), timeout=0.2):
+        ready = wait(list(self.running), timeout=_MOMENT_S)
+        silent = [one for one in self.running if one not in ready and not _lives(self.running[one][0])]
+        for connection in [*ready, *silent]:
             assert isinstance(connection, Connection)
             process, job, attempt = self.running[connection]
             try:
-                message = connection.recv()
+                message = connection.recv() if connection.poll() else None
             except (EOFError, OSError):
-                process.join()
+                message = None
+            if message is None:
+                process.join(_JOIN_S)
                 message = _death(job, process.exitcode, told=self._told)
             if isinstance(message, Outcome):
-                process.join()
+                process.join(_JOIN_S)
                 connection.close()
                 del self.running[connection]
                 ended.append((job, attempt, message))
             else:
                 self._report(job.dataset_id, message)
         return ended
+
+
+def _started(context: Any, arguments: tuple[Any, ...]) -> BaseProcess:
+    """A running worker. The server that it is forked from is started anew when somebody has killed it."""
+    for attempt in range(_STARTS):
+        process: BaseProcess = context.Process(target=_work, args=arguments, daemon=False)
+        try:
+            with _main_module_hidden():
+                process.start()
+        except (EOFError, OSError):
+            if attempt == _STARTS - 1:
+                raise
+            time.sleep(0.1)
+        else:
+            break
+    return process
+
+
+def _lives(process: BaseProcess) -> bool:
+    """Whether a worker runs, as the system says: who kills all at once may kill what would have told us, too."""
+    return process.pid is None or processes.is_running(process.pid)
 
 
 @contextmanager
@@ -149,6 +238,14 @@ def _work(job: Job, resources: Resources, connection: Connection) -> None:
         signal.signal(number, lambda *_: stop.set())
     os.environ["H5BURST_NUM_THREADS"] = str(resources.threads)
     os.environ[BUDGET_VARIABLE] = str(resources.memory_budget)
-    outcome = run_job(job, stop, lambda dataset_id, what: connection.send(what))
-    connection.send(outcome)
+
+    def report(dataset_id: str, what: str) -> None:
+        try:
+            connection.send(what)
+        except OSError:  # the batch was killed: finish the step, checkpoint, and let the next one go on from there
+            stop.set()
+
+    outcome = run_job(job, stop, report)
+    with suppress(OSError):  # the file, the checkpoint and the log say it to the next batch
+        connection.send(outcome)
     connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.names import default_dataset_id, recording_path
+from hdmea.utils.problems import Problems
 
 COLUMNS = ("cmcr", "cmtr", "spikes", "dataset_id", "playlist")
 PATH_COLUMNS = ("cmcr", "cmtr", "spikes")
@@ -46,7 +48,11 @@ def read_manifest(path: str | Path) -> list[Recording]:
         raise ConfigurationError(f"{path}: a manifest is one of {', '.join(readers)}")
     if not path.exists():
         raise FileNotFoundError(f"No such manifest: {path}")
-    recordings = [recording_of(row, path.parent, f"{path}, row {number}") for number, row in reader(path)]
+    problems, recordings = Problems(), []
+    for number, row in reader(path):
+        with problems.noting():
+            recordings.append(recording_of(row, path.parent, f"{path}, row {number}"))
+    problems.raise_any()
     if not recordings:
         raise ConfigurationError(f"{path} lists no recording")
     _refuse_twins(recordings, path)
@@ -54,11 +60,17 @@ def read_manifest(path: str | Path) -> list[Recording]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        for number, row in enumerate(csv.DictReader(stream), start=2):
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    try:
+        header = reader.fieldnames or []
+        if twice := sorted({name for name in header if header.count(name) > 1}):
+            raise ConfigurationError(f"{path}, line 1: the column {', '.join(map(repr, twice))} is there twice")
+        for number, row in enumerate(reader, start=2):
             if None in row:
                 raise ConfigurationError(f"{path}, line {number}: more fields than the header has")
             yield number, {name: _csv_value(name, text) for name, text in row.items() if text}
+    except csv.Error as error:
+        raise ConfigurationError(f"{path}, line {reader.line_num + 1}: not CSV: {error}") from error
 
 
 def _csv_value(name: str, text: str) -> Any:
@@ -66,18 +78,18 @@ def _csv_value(name: str, text: str) -> Any:
         return text.strip()
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):  # other line ends may stand in JSON's text
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigurationError(f"{path}, line {number}: not JSON: {error}") from error
+            row = json.loads(line, object_pairs_hook=_once_each)
+        except (ValueError, RecursionError) as error:
+            raise ConfigurationError(f"{path}, line {number}: not JSON: {_reason(error)}") from error
         if not isinstance(row, dict):
             raise ConfigurationError(f"{path}, line {number}: a recording is a JSON object")
         yield number, row
@@ -89,13 +101,52 @@ def _toml_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     else:
         import tomli as tomllib
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+        table = tomllib.loads(_text(path))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {_reason(error)}") from error
     rows = table.get("recording")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ConfigurationError(f"{path}: recordings are [[recording]] tables")
     yield from enumerate(rows, start=1)
+
+
+def _text(path: Path) -> str:
+    """The whole file as text, without a byte order mark. `ConfigurationError` names file and line of what is none."""
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigurationError(f"{path}, line {line}: not UTF-8 text: save the file as UTF-8") from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ConfigurationError(f"{path}, line {line}: a NUL character: this is not a text file, or damaged")
+    return text
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, in which nothing is there twice."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return row
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deep" if isinstance(error, RecursionError) else str(error)
+
+
+def _check_text(row: Mapping[str, Any], where: str) -> None:
+    """Raise `ConfigurationError` for a column of the recording that is not plain text."""
+    for name in COLUMNS:
+        value = row.get(name)
+        if value is None or (isinstance(value, (Path, int)) and not isinstance(value, bool)):
+            continue
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{where}: {name} must be text, not {value!r}")
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise ConfigurationError(f"{where}: {name} has characters that no file name can have: {value!r}")
 
 
 def recording_of(row: Mapping[str, Any], folder: Path, where: str) -> Recording:
@@ -103,6 +154,7 @@ def recording_of(row: Mapping[str, Any], folder: Path, where: str) -> Recording:
 
     Raises `ConfigurationError` that begins with `where`.
     """
+    _check_text(row, where)
     paths = {name: (folder / str(row[name])).resolve() for name in PATH_COLUMNS if row.get(name)}
     if not paths:
         raise ConfigurationError(f"{where}: give at least one of {', '.join(PATH_COLUMNS)}")

@@ -12,6 +12,7 @@ from hdmea.steps.flow_file import find_flow, read_flow
 from hdmea.steps.table import STEPS
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
+from hdmea.utils.problems import Problems
 
 STIMULUS_STEPS = ("load_recording", "add_section_time", "section_spike_times", "compute_sta", "extract_features")
 SPIKES_STEPS = ("load_spikes", "add_section_windows", "section_spike_times", "extract_features")
@@ -45,11 +46,13 @@ def steps_for(
     chosen = tuple(names) if names is not None else SPIKES_STEPS if recording.spikes else STIMULUS_STEPS
     _check_names([*chosen, *(parameters or {}), *recording.options], recording.dataset_id)
     usual = SPIKES_PARAMETERS if recording.spikes else {}
-    steps = []
+    steps, problems = [], Problems()
     for name in chosen:
         arguments = {**usual.get(name, {}), **(parameters or {}).get(name, {}), **recording.options.get(name, {})}
-        _check_arguments(name, arguments, recording.dataset_id)
+        with problems.noting():
+            _check_arguments(name, arguments, recording.dataset_id)
         steps.append(Step(name, {**_own_arguments(name, recording), **arguments}))
+    problems.raise_any()
     return steps
 
 
@@ -76,7 +79,18 @@ def _check_arguments(name: str, arguments: Mapping[str, Any], dataset_id: str) -
 
 def recipe_hash(steps: Iterable[Step]) -> str:
     """The hash of steps and parameters by which a finished file is known."""
-    return params_hash({"steps": [[step.name, dict(step.arguments)] for step in steps]})
+    return params_hash({"steps": [[step.name, _plain_numbers(dict(step.arguments))] for step in steps]})
+
+
+def _plain_numbers(value: Any) -> Any:
+    """The same with 60.0 as 60: where a number came from must not make another recipe of it."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _plain_numbers(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_numbers(item) for item in value]
+    return value
 
 
 def read_parameters(flow: str | Path) -> tuple[list[str], dict[str, dict[str, Any]]]:

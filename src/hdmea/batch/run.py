@@ -19,8 +19,10 @@ from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.progress import BatchProgress
 from hdmea.batch.recipe import read_parameters, steps_for
 from hdmea.batch.resources import Resources, work_out
+from hdmea.session.file import storage as check_storage
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
+from hdmea.utils.problems import Problems
 from hdmea.utils.user_modules import import_modules, resolved_modules
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ def run_batch(
     retries: int = 0,
     max_failures: int | None = None,
     progress: bool | None = None,
+    by_mark: bool = False,
     imports: Sequence[str] = (),
 ) -> BatchResult:
     """Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
@@ -76,22 +79,29 @@ def run_batch(
     `parameters` come before it, a recording's own options before both. engine: "local" (a process a recording) or
     "dask". jobs, threads, memory_budget: default what fits this machine. array_task, array_count: this task's share,
     default from the scheduler's environment. A file that is complete, verified and made by the same recipe is skipped
-    unless `force`; a checkpointed recording goes on from there. retries: more tries of a recording that fails.
+    unless `force`; with `by_mark` its hash and mark are enough, and its data are not read. A checkpointed recording goes on from there. retries: more tries of a recording that fails.
     max_failures: how many recordings may fail before no more are started. imports: modules, by name or as `.py` files,
     that every worker imports first: those that register features of your own.
 
-    Raises `ConfigurationError` and `FileNotFoundError` for what is wrong with the request; a recording that fails does
+    Raises `ConfigurationError` and `FileNotFoundError` for what is wrong with the request, all of it in one message,
+    before the first recording is started; a recording that fails does
     not raise but is an outcome. SIGINT and SIGTERM checkpoint what is running and end the batch.
     """
-    if engine not in ENGINES:
-        raise ConfigurationError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
     output_dir = Path(output_dir)
-    import_modules(imports)
-    all_jobs = plan(
-        manifest, output_dir, flow=flow, steps=steps, parameters=parameters, force=force,
-        checkpoint_steps=checkpoint_steps, compression=compression, imports=imports,
-    )  # fmt: skip
-    share = cluster.array_share(array_task, array_count)
+    problems, all_jobs, share = Problems(), [], None
+    with problems.noting():
+        if engine not in ENGINES:
+            raise ConfigurationError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
+    with problems.noting():
+        work_out(1, jobs, threads, memory_budget)
+    with problems.noting():
+        share = cluster.array_share(array_task, array_count)
+    with problems.noting():
+        all_jobs = plan(
+            manifest, output_dir, flow=flow, steps=steps, parameters=parameters, force=force,
+            checkpoint_steps=checkpoint_steps, compression=compression, by_mark=by_mark, imports=imports,
+        )  # fmt: skip
+    problems.raise_any()
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
     resources = work_out(len(mine), jobs, threads, memory_budget)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -122,26 +132,47 @@ def plan(
     force: bool,
     checkpoint_steps: bool,
     compression: str | None,
+    by_mark: bool = False,
     imports: Sequence[str] = (),
 ) -> list[Job]:
-    """The jobs of a batch, checked as far as can be without running them."""
+    """The jobs of a batch, checked as far as can be without running them. Raises what is wrong, all at once."""
+    problems = Problems()
+    with problems.noting():
+        import_modules(imports)
+    with problems.noting():
+        check_storage(compression)
+    with problems.noting():
+        planned = _jobs(
+            manifest, output_dir, flow=flow, steps=steps, parameters=parameters, problems=problems, force=force,
+            checkpoint_steps=checkpoint_steps, compression=compression, by_mark=by_mark,
+            imports=resolved_modules(imports),
+        )  # fmt: skip
+    problems.raise_any()
+    return planned
+
+
+def _jobs(
+    manifest: str | Path | Sequence[Recording],
+    output_dir: Path,
+    *,
+    flow: str | Path | None,
+    steps: Sequence[str] | None,
+    parameters: Mapping[str, Mapping[str, Any]] | None,
+    problems: Problems,
+    **options: Any,
+) -> list[Job]:
+    """The jobs; what is wrong with single recordings goes to `problems`."""
     recordings = read_manifest(manifest) if isinstance(manifest, (str, Path)) else list(manifest)
     flow_steps, flow_parameters = read_parameters(flow) if flow is not None else (None, {})
     merged = {name: dict(own) for name, own in flow_parameters.items()}
     for name, own in (parameters or {}).items():
         merged.setdefault(name, {}).update(own)
-    return [
-        Job(
-            recording.dataset_id,
-            tuple(steps_for(recording, steps if steps is not None else flow_steps, merged)),
-            output_dir,
-            force=force,
-            checkpoint_steps=checkpoint_steps,
-            compression=compression,
-            imports=resolved_modules(imports),
-        )
-        for recording in recordings
-    ]
+    jobs = []
+    for recording in recordings:
+        with problems.noting():
+            chosen = tuple(steps_for(recording, steps if steps is not None else flow_steps, merged))
+            jobs.append(Job(recording.dataset_id, chosen, output_dir, **options))
+    return jobs
 
 
 @dataclass

@@ -22,7 +22,7 @@ SOURCE_FILES = "source_files"
 _COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd")
 
 
-def storage(compression: str | None, compression_level: int) -> Storage | None:
+def storage(compression: str | None, compression_level: int = 4) -> Storage | None:
     """How arrays are stored. Raises `ValueError` for what is no compression or no level of it."""
     if compression is None:
         return None

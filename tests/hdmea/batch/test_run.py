@@ -141,7 +141,7 @@ def test_a_signal_ends_the_batch_with_outputs_whole(
     result = run_batch(manifest, out, parameters=parameters, progress=False)
     assert result.exit_code == 0
     assert {"done", "skipped"} == set(statuses(result))
-    assert not list(out.glob("*.checkpoint.h5"))
+    assert not list(out.glob("*.h5burst-checkpoint"))
 
 
 @pytest.mark.parametrize(
