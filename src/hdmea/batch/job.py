@@ -184,7 +184,7 @@ def is_marked(job: Job) -> bool:
 
 
 def is_finished(job: Job) -> bool:
-    """Whether the output is there, was made by the same recipe, and (unless marks are enough) every byte of it checks."""
+    """Whether the output is there, made by the same recipe, and (unless marks are enough) every byte of it checks."""
     if not is_marked(job):
         return False
     problems = [] if job.by_mark else verify_file(job.output_path)

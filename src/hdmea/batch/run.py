@@ -79,7 +79,8 @@ def run_batch(
     `parameters` come before it, a recording's own options before both. engine: "local" (a process a recording) or
     "dask". jobs, threads, memory_budget: default what fits this machine. array_task, array_count: this task's share,
     default from the scheduler's environment. A file that is complete, verified and made by the same recipe is skipped
-    unless `force`; with `by_mark` its hash and mark are enough, and its data are not read. A checkpointed recording goes on from there. retries: more tries of a recording that fails.
+    unless `force`; with `by_mark` its hash and mark are enough, and its
+    data are not read. A checkpointed recording goes on from there. retries: more tries of a recording that fails.
     max_failures: how many recordings may fail before no more are started. imports: modules, by name or as `.py` files,
     that every worker imports first: those that register features of your own.
 
