@@ -57,19 +57,22 @@ def info(
 
 
 @app.command()
-def verify(files: Annotated[list[Path], typer.Argument(help="HDF5 files.")]) -> None:
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="HDF5 files.")],
+    deep: Annotated[bool, typer.Option("--deep", help="Let libhdf5 read everything, too; slower.")] = False,
+) -> None:
     """Open and read everything, checksums included; exit code 1 and a list when something is off.
 
     \b
     Examples:
       h5burst verify recording.h5
-      h5burst verify results/*.h5
+      h5burst verify --deep results/*.h5
     """
     from h5burst.verify import verify_file
 
     broken = 0
     for file in files:
-        problems = verify_file(_existing(file))
+        problems = verify_file(_existing(file), deep=deep)
         typer.echo(f"{file}: {'sound' if not problems else f'{len(problems)} problems'}")
         for problem in problems:
             typer.echo(f"  {problem}")

@@ -11,6 +11,11 @@ cdef extern from "shuffle.h":
     uint32_t fletcher32_bytes(const uint8_t* data, size_t size) nogil
 
 
+cdef enum:
+    MOST_PARSED = 16  # bytes of structures read, for each byte of the file
+    LEAST_PARSED = 1 << 20
+
+
 def lookup3(const uint8_t[::1] data) -> int:
     """The checksum of HDF5's metadata."""
     return h5_lookup3(&data[0], data.shape[0]) if data.shape[0] else h5_lookup3(NULL, 0)
@@ -30,6 +35,7 @@ cdef class Source:
     cdef int shift, slots
     cdef uint8_t* blocks
     cdef uint64_t* held  # number of the block in each slot
+    cdef uint64_t parsed, most_parsed  # bytes looked at as structures; more than a file can need is no honest file
     cdef uint8_t* spill  # a run that crosses blocks
     cdef size_t spill_room
 
@@ -39,6 +45,7 @@ cdef class Source:
         self.descriptor = descriptor
         self.base = base
         self.size = file_size - base if file_size > base else 0
+        self.most_parsed = MOST_PARSED * self.size + LEAST_PARSED
         self.block_bytes = block_bytes
         self.shift = 0
         while (<uint64_t>1 << self.shift) < block_bytes:
@@ -59,6 +66,13 @@ cdef class Source:
     cdef int check(self, uint64_t address, uint64_t length) except -1:
         if address > self.size or length > self.size - address:
             raise Damage(f"{length} bytes at address {address} lie beyond the end of the file")
+        return 0
+
+    cdef int count(self, uint64_t length) except -1:
+        """Bound the time that a file can take: no two structures of an honest one overlap, and few are read twice."""
+        self.parsed += length
+        if self.parsed > self.most_parsed:
+            raise Damage("its structures overlap: together they are many times as long as the file")
         return 0
 
     def check_range(self, uint64_t address, uint64_t length) -> None:
@@ -90,6 +104,7 @@ cdef class Source:
         cdef uint64_t first, last, done = 0, part, offset
         cdef const uint8_t* block
         self.check(address, length)
+        self.count(length)
         if length == 0:
             return self.blocks
         first = address >> self.shift
@@ -126,6 +141,7 @@ cdef class Source:
         self.check(address, length)
         if length <= self.block_bytes:
             return PyBytes_FromStringAndSize(<const char*>self.view(address, length), length)
+        self.count(length)
         out = PyBytes_FromStringAndSize(NULL, length)
         self.fetch(<uint8_t*>PyBytes_AS_STRING(out), address, length)
         return out

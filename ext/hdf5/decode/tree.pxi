@@ -46,20 +46,22 @@ cdef class Parser:
     cdef Source source
     cdef object owner
     cdef bint lazy
+    cdef Py_ssize_t max_depth  # of groups in groups
     cdef list names  # of the object at hand, from the root
     cdef dict seen  # address to node: an object with two names is read once
+    cdef dict damaged  # address to what is wrong with an object
     cdef Read* reads
     cdef size_t read_count, read_room
     cdef list read_arrays, read_names
     cdef uint64_t claimed  # bytes of the file that are some dataset's elements
 
-    def __cinit__(self, Source source, owner, bint lazy=False):
+    def __cinit__(self, Source source, owner, bint lazy=False, Py_ssize_t max_depth=0):
         self.source = source
         self.owner = owner
-        self.lazy = lazy
+        self.lazy, self.max_depth = lazy, max_depth
         self.messages = Messages(source, owner)
         self.names = []
-        self.seen = {}
+        self.seen, self.damaged = {}, {}
         self.read_arrays, self.read_names = [], []
 
     def __dealloc__(self):
@@ -131,26 +133,40 @@ cdef class Parser:
             name, target, _ = frame.links[frame.done]
             frame.done += 1
             self.names[len(self.names) - 1] = name
-            if type(target) is not int:
-                target = self.owner.follow(target, frame.address)
-                if type(target) is not int:
-                    if target is not None:
-                        frame.children[name] = target
-                    continue
-            if target in above:
-                raise Damage("links back to a group that holds it: a circle is no tree")
-            node = self.seen.get(target)
-            if node is None:
-                node = self.node_or_stranger(target)
-                if node is None:
-                    continue
-                self.seen[target] = node
-                if self.messages.is_group:
-                    frames.append(Frame(node.children, self.messages.links, target))
-                    self.names.append(None)
-                    above.add(target)
-            frame.children[name] = node
+            try:
+                self.load_member(frames, frame, name, target, above)
+            except (Damage, OSError) as error:
+                self.owner.note_problem(tuple(self.names), error)
         return tree
+
+    cdef int load_member(self, list frames, Frame frame, name, target, set above) except -1:
+        """What one link leads to; a group is put on `frames` to be filled."""
+        if type(target) is not int:
+            target = self.owner.follow(target, frame.address)
+            if type(target) is not int:
+                if target is not None:
+                    frame.children[name] = target
+                return 0
+        if target in above:
+            raise Damage("links back to a group that holds it: a circle is no tree")
+        node = self.seen.get(target)
+        if node is None:
+            if target in self.damaged:
+                raise Damage(self.damaged[target])
+            try:
+                node = self.node_or_stranger(target)
+            except Damage as error:
+                self.damaged[target] = error.args[0]
+                raise
+            if node is None:
+                return 0
+            self.seen[target] = node
+            if self.messages.is_group:
+                frames.append(Frame(node.children, self.messages.links, target))
+                self.names.append(None)
+                above.add(target)
+        frame.children[name] = node
+        return 0
 
     def children(self, address, tuple names, above, most=None):
         """The members of one group, themselves lazy; None if there are more than `most`.
@@ -164,19 +180,24 @@ cdef class Parser:
             return None
         for name, target, _ in self.messages.links:
             self.names = [*names, name]
-            if type(target) is not int:
-                target = self.owner.follow(target, address)
-                if type(target) is not int:
-                    if target is not None:
-                        children[name] = target
-                    continue
-            if target in above:
-                raise Damage("links back to a group that holds it: a circle is no tree")
-            node = self.node_or_stranger(target)
+            try:
+                node = self.child(address, target, above)
+            except (Damage, OSError) as error:
+                node = self.owner.damaged_node(tuple(self.names), error)
             if node is not None:
                 children[name] = node
         self.names = list(names)
         return children
+
+    cdef object child(self, address, target, above):
+        """The lazy node that a link of the group at `address` leads to, None for nothing."""
+        if type(target) is not int:
+            target = self.owner.follow(target, address)
+            if type(target) is not int:
+                return target
+        if target in above:
+            raise Damage("links back to a group that holds it: a circle is no tree")
+        return self.node_or_stranger(target)
 
     cdef object node_or_stranger(self, address):
         try:
@@ -190,6 +211,8 @@ cdef class Parser:
         cdef Messages m = self.messages
         m.read(address)
         if m.is_group:
+            if len(self.names) > self.max_depth:
+                raise Damage(f"more than {self.max_depth} groups inside each other")
             node = Group(self.owner.lazy_children(address, self.names) if self.lazy else {}, m.attributes)
         elif m.layout.data != NULL and m.has_space:
             node = Array(self.lazy_data(address) if self.lazy else self.data(), m.attributes)
@@ -314,24 +337,26 @@ cdef class Parser:
         """How many arrays `load` left to `run_reads`."""
         return self.read_count
 
-    def run_reads(self, size_t start, size_t stop):
+    def run_reads(self, size_t start, size_t stop) -> list:
         """Fill the arrays [start, stop) that `load` left; several threads may share them.
 
-        Raises `Damage` with the names of the array as its second argument.
+        Returns the names of each array that is damaged, and what is wrong with it.
         """
-        cdef size_t i
-        cdef int status = 0
-        with nogil:
-            for i in range(start, stop):
-                status = run_read(self.source, &self.reads[i])
-                if status:
-                    break
-        if status == WRONG_CHECKSUM:
-            raise Damage("the checksum of a chunk is wrong", self.read_names[i])
-        if status == READ_AT_END:
-            raise Damage("the file became shorter while it was read", self.read_names[i])
-        if status:
-            raise OSError(status, "reading the file failed")
+        cdef int status
+        cdef list problems = []
+        while start < stop:
+            status = 0
+            with nogil:
+                while start < stop and not status:
+                    status = run_read(self.source, &self.reads[start])
+                    start += 1
+            if status == WRONG_CHECKSUM:
+                problems.append((self.read_names[start - 1], "the checksum of a chunk is wrong"))
+            elif status == READ_AT_END:
+                problems.append((self.read_names[start - 1], "the file became shorter while it was read"))
+            elif status:
+                raise OSError(status, "reading the file failed")
+        return problems
 
 
 cdef enum:

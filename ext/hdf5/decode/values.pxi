@@ -188,10 +188,9 @@ cdef class Heap:
         if found is None:
             found = Collection.__new__(Collection)
             found.fill(self.source, address)
-            if self.held > <uint64_t>64 << 20:
-                self.collections.clear()
-                self.held = 0
             self.held += found.size
+            if self.held > self.source.size:
+                raise Damage("the collections of the global heap overlap")
             self.collections[address] = found
         return found
 

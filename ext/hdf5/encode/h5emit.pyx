@@ -51,7 +51,7 @@ cdef class Emitter:
     functions that make a link or attribute name one that HDF5 holds. describe(dtype): the body of its datatype
     message, that of variable-length text for `str` and `bytes`. compact_limit(storage): bytes up to which an array
     lies in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
-    cannot take. store(data, storage): writes a larger array by `payload` and `append`, and returns the bodies of its
+    cannot take. max_depth: of groups in groups. store(data, storage): writes a larger array by `payload` and `append`, and returns the bodies of its
     data layout and filter pipeline messages. level: of the instruction set, as `h5burst.runtime.simd` counts them.
     """
 
@@ -73,9 +73,10 @@ cdef class Emitter:
     cdef h5_writer *writer    # computes checksums and writes, from the second buffer on
     cdef bint alone           # there is no such thread
 
-    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, store, sink, int level):
+    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, max_depth, store, sink,
+                 int level):
         self.level = level
-        self.rules = Survey(nodes, escapes, describe, compact_limit, scalar_limit, check)
+        self.rules = Survey(nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth)
         self.nodes, self.null_type = self.rules.nodes, nodes[2]
         self.escape_link, self.escape_attribute = escapes
         self.store, self.sink = store, sink

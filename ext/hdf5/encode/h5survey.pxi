@@ -5,7 +5,6 @@ cdef enum:
     LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it lies in one block of its heap
     LARGEST_HEAP = 1 << 29       # bytes of all names, or of all attributes, of one object; a heap has 4 GiB of addresses
     LARGEST_TEXT = 1 << 30       # bytes of one variable-length text
-    DEEPEST = 1000               # groups in groups
     HIGHEST_RANK = 32            # of HDF5
     REFERENCE_BYTES = 16         # of a variable-length value: length, address of its collection, index
 
@@ -98,23 +97,24 @@ cdef class Survey:
     cdef object null_type, escape_link, escape_attribute
     cdef object describe, compact_limit, check
     cdef Py_ssize_t scalar_limit, limit
+    cdef int max_depth
     cdef object limit_storage  # for which `limit` was asked last
     cdef dict datatypes
     cdef Datatype latest  # the one asked for last
 
-    def __init__(self, nodes, escapes, describe, compact_limit, scalar_limit, check):
+    def __init__(self, nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth):
         array_type, group_type, self.null_type = nodes
         self.nodes = Nodes(array_type, group_type)
         self.escape_link, self.escape_attribute = escapes
         self.describe, self.compact_limit, self.check = describe, compact_limit, check
-        self.scalar_limit = scalar_limit
+        self.scalar_limit, self.max_depth = scalar_limit, max_depth
         self.limit_storage, self.limit = None, compact_limit(None)
         self.datatypes = {}
         self.latest = Datatype(None, b"", False)
 
     cdef int survey_group(self, node, int depth) except -1:
         cdef Py_ssize_t total = 0
-        if depth > DEEPEST:
+        if depth > self.max_depth:
             raise NotCovered("groups nested too deep")
         if type(node) is not self.nodes.group_type:
             raise NotCovered(f"a node of type {type(node).__name__}")

@@ -13,6 +13,7 @@ class Emitter:
         compact_limit: Callable[[Any], int],
         scalar_limit: int,
         check: Callable[[Any, Any], object],
+        max_depth: int,
         store: Callable[[Any, Any], tuple[bytes, bytes]],
         sink: Any,
         level: int,

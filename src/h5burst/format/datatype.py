@@ -165,7 +165,7 @@ def _opaque(message: bytes, at: int, bits: int, size: int) -> tuple[Datatype, in
 
 
 def _name(message: bytes, at: int, version: int) -> tuple[str, int]:
-    end = message.index(0, at) if 0 in message[at:] else -1
+    end = message.find(0, at)
     if end < 0:
         raise Damage("a member name in a datatype has no end")
     length = end - at + 1

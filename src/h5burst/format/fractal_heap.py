@@ -53,6 +53,7 @@ class FractalHeap:
         self._starts: list[int] = []  # heap offset of each direct block, ascending
         self._blocks: list[tuple[int, int]] = []  # its address and size
         self._held: tuple[int, bytes] = (-1, b"")
+        self._held_bytes = 0  # of all blocks that were read
         if root != UNDEFINED:
             if rows:
                 self._list_blocks(root, rows, 0)
@@ -103,6 +104,7 @@ class FractalHeap:
             if self._table.blocks_checked:
                 self._check_block(block)
             self._held = (number, block)
+            self._held_bytes += size
         return self._held[1]
 
     def _check_block(self, block: bytes) -> None:
@@ -123,13 +125,15 @@ class FractalHeap:
                 managed.append((*self._managed_place(identity), place))
             else:
                 out[place] = self._tiny_object(identity) if kind == _TINY else self._huge_object(identity)
-        if sum(length for _, length, _ in managed) > self._source.size:
-            raise Damage("the objects of a fractal heap overlap")
+        taken = 0
         for offset, length, place in sorted(managed):
             number = bisect.bisect_right(self._starts, offset) - 1
             if number < 0:
                 raise Damage("an object lies before its fractal heap")
             block, at = self._block(number), offset - self._starts[number]
+            taken += length
+            if taken > self._held_bytes:
+                raise Damage("the objects of a fractal heap overlap")
             if length == 0 or at + length > len(block):
                 raise Damage("an object of a fractal heap lies outside its block")
             out[place] = block[at : at + length]

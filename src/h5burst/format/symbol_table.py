@@ -15,6 +15,7 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
     """Stored name and target (an address, or the path of a soft link) of every link, in order."""
     names = _local_heap(source, heap)
     links: list[tuple[bytes, int | bytes]] = []
+    taken = 0
     for _, address in entries(source, tree, kind=_GROUP_NODES, key_size=8):
         node = source.read(address, 8)
         if node[:5] != b"SNOD\1":
@@ -25,11 +26,14 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
         body = source.read(address + 8, count * _ENTRY)
         for at in range(0, len(body), _ENTRY):
             name, target, cached = struct.unpack_from("<QQI", body, at)
+            stored, soft = _text(names, name), None
             if cached == _SOFT_LINK:
                 (value,) = struct.unpack_from("<I", body, at + 24)
-                links.append((_text(names, name), _text(names, value)))
-            else:
-                links.append((_text(names, name), target))
+                soft = _text(names, value)
+            links.append((stored, target if soft is None else soft))
+            taken += len(stored) + len(soft or b"")
+            if taken > len(names):
+                raise Damage("the names in a local heap overlap")
     return links
 
 

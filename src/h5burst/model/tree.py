@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 ESCAPE_PREFIX = "%~"
+MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of it may run out of stack
 
 
 @runtime_checkable

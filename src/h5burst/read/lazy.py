@@ -18,6 +18,7 @@ from h5burst._ext.h5parse import Type, Uncovered
 from h5burst.arrays.readable import ReadableArray
 from h5burst.model.tree import Group, Node
 from h5burst.read import fallback
+from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements
 from h5burst.read.node_factory import Makers
 from h5burst.read.open_file import OpenFile, Stamp
@@ -36,6 +37,16 @@ def open_tree(path: str | os.PathLike[str]) -> Group:
             return reader.tree()
     except Uncovered as why:
         return fallback.read_file(path, why, MAKERS)
+
+
+def place_of(node: Node) -> tuple[str, int] | None:
+    """The file of a lazy node's object and the address of its header there; None for one that has none."""
+    if isinstance(node, DamagedNode):
+        return None
+    if isinstance(node, Group):
+        return node.children.place if isinstance(node.children, LazyChildren) else None
+    data = node.data
+    return (data._path, data._address) if isinstance(data, LazyArray) and data._address is not None else None
 
 
 class LazyArray(ReadableArray):
@@ -124,11 +135,12 @@ class _Unread(NamedTuple):
 class LazyChildren(dict[str, Node]):
     """The members of a group: a dict that is filled from the file when it is first looked at."""
 
-    __slots__ = ("_unread",)
+    __slots__ = ("_unread", "place")
 
     def __init__(self, unread: _Unread) -> None:
         super().__init__()
         self._unread: _Unread | None = unread
+        self.place = (unread.path, unread.address)
 
     def _fill(self) -> None:
         """Read the members, and what lies below them as long as it is little: opening the file is what costs."""

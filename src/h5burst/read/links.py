@@ -4,60 +4,76 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import Damage, Parser
+from h5burst._ext.h5parse import Parser
 from h5burst.model.tree import unescape
 
 Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"
 
 _SOFT_LINKS_DEEP = 16  # as many as libhdf5 follows one after another
-_STEPS = 10_000_000
-_GROUPS_HELD = 256
 
 
 class External(tuple[bytes, bytes]):
     """Stored name of another file, and the path of an object in it."""
 
 
+class _Found(NamedTuple):
+    """Where a path leads, and how many soft links are followed one inside the other on the way."""
+
+    target: int | External | None
+    depth: int
+
+
+_NOWHERE = _Found(None, 1)
+
+
 class LinkResolver:
-    """Follows links in one file. parser: one of its own, for it changes what the parser holds."""
+    """Follows links in one file. parser: one of its own, for it changes what the parser holds.
+
+    Each path is followed once from each group, so that links that lead to paths of links take no longer than the file
+    is long.
+    """
 
     def __init__(self, parser: Parser, root: int) -> None:
         self._parser = parser
         self._root = root
         self._groups: dict[int, dict[str, Target]] = {}
-        self._steps = 0
+        self._found: dict[tuple[int, bytes], _Found] = {}
 
-    def resolve(self, path: bytes, group: int, depth: int = _SOFT_LINKS_DEEP) -> int | External | None:
+    def resolve(self, path: bytes, group: int) -> int | External | None:
         """The address at a path from a group, or the external link at which it leaves the file; None for nothing."""
-        at = self._root if path.startswith(b"/") else group
+        return self._resolve(path, group).target
+
+    def _resolve(self, path: bytes, group: int) -> _Found:
+        key = (self._root if path.startswith(b"/") else group, path)
+        found = self._found.get(key)
+        if found is None:
+            self._found[key] = _NOWHERE  # what comes back here runs in a circle
+            found = self._found[key] = self._follow(*key)
+        return found
+
+    def _follow(self, at: int, path: bytes) -> _Found:
         names = [name for name in path.split(b"/") if name not in (b"", b".")]
+        deepest = 1
         for number, stored in enumerate(names):
-            self._steps += 1
-            if self._steps > _STEPS:
-                raise Damage("its soft links lead to more places than any program looks at")
             target = self._members(at).get(unescape(stored.decode("utf-8", "surrogateescape")))
-            rest = b"/".join(names[number + 1 :])
-            if isinstance(target, tuple):
-                return External((target[0], target[1] + b"/" + rest if rest else target[1]))
+            rest = names[number + 1 :]
             if isinstance(target, bytes):
-                found = self.resolve(target, at, depth - 1) if depth else None
-                if isinstance(found, External):
-                    return External((found[0], found[1] + b"/" + rest if rest else found[1]))
-                target = found
+                further = self._resolve(target, at)
+                deepest = max(deepest, further.depth + 1)
+                target = further.target if deepest <= _SOFT_LINKS_DEEP else None
+            if isinstance(target, tuple):
+                return _Found(External((target[0], b"/".join([target[1], *rest]))), deepest)
             if target is None:
-                return None
+                return _Found(None, deepest)
             at = target
-        return at
+        return _Found(at, deepest)
 
     def _members(self, group: int) -> dict[str, Target]:
         members = self._groups.get(group)
         if members is None:
-            if len(self._groups) >= _GROUPS_HELD:
-                self._groups.clear()
-            members = {name: target for name, target, _ in self._parser.links(group)}
-            self._groups[group] = members
+            members = self._groups[group] = {name: target for name, target, _ in self._parser.links(group)}
         return members
 
 

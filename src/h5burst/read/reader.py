@@ -13,11 +13,13 @@ import numpy as np
 from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered, set_model
 from h5burst.format import datatype, dense, symbol_table
 from h5burst.format.superblock import read_superblock
-from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, Group, Node, escape_link, unescape
+from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_objects
+from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_link, unescape
 from h5burst.read import fallback
+from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements
 from h5burst.read.fallback import InUseError
+from h5burst.read.libhdf5_worker.client import LibraryDiedError
 from h5burst.read.links import LinkResolver, find_external
 from h5burst.read.node_factory import Makers
 from h5burst.read.open_file import OpenFile, Stamp
@@ -26,6 +28,7 @@ from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 _EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of the file
 _LAZY_BLOCK = 1 << 15
 _BLOCKS = 32
+_MOST_DEATHS = 3
 _FILES_DEEP = 16  # external links one after another
 
 set_model(Array, Group, unescape)
@@ -89,9 +92,13 @@ class Reader:
         lazy = self.shared.makers is not None
         self.root = superblock.root
         self.source = Source(descriptor, size, superblock.base, _LAZY_BLOCK if lazy else _EAGER_BLOCK, _BLOCKS)
-        self.parser = Parser(self.source, self, lazy)
+        self.parser = Parser(self.source, self, lazy, MAX_DEPTH)
         self._helper: Parser | None = None
         self._resolver: LinkResolver | None = None
+        self._problems: list[tuple[str, str]] = []
+        self._missing_filter = False
+        self._deaths = 0  # of libhdf5, over this file
+        self._committed: dict[int, bytes] = {}
         self._later: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
 
     def __enter__(self) -> Reader:
@@ -137,7 +144,7 @@ class Reader:
             return self.parser.children(address, names, self._above, most)
 
     def load(self, address: int | None = None) -> Group:
-        """The tree below a group (the root if None), all arrays read."""
+        """The tree below a group (the root if None), all arrays read. The error names all objects that cannot be."""
         with self.naming_damage():
             tree: Group = self.parser.load(self.root if address is None else address)
             self._finish_reads()
@@ -147,14 +154,49 @@ class Reader:
         """Read what the parser left, in threads: many runs of bytes, and datasets of few chunks."""
         runs: list[Any] = split_evenly(self.parser.reads_left, 8 * thread_count())
         parallel_map(self._read_later, [*runs, *self._later])
+        if self._problems:
+            problems = sorted(self._problems)
+            if len(problems) == 1 and self._missing_filter:
+                raise MissingFilterError(self.path, ": ".join(problems[0]), problems)
+            raise damaged_objects(self.path, problems)
 
     def _read_later(self, work: Any) -> None:
         if isinstance(work[0], int):
-            self.parser.run_reads(*work)
+            self._problems += [(describe_names(names), what) for names, what in self.parser.run_reads(*work)]
             return
         elements, out, names = work
-        with self.naming_damage(names):
+        try:
             elements.read(self.source, out=out, threads=1)
+        except Damage as error:
+            self._problems.append((describe_names(names), str(error)))
+
+    # ------------------------------------------------------------ the parser's questions: what is damaged
+
+    def note_problem(self, names: tuple[str | None, ...], error: Damage | OSError) -> None:
+        """An object of a tree that is read whole cannot be read: the others are, so that the error names all."""
+        if isinstance(error, CorruptFileError):
+            self._missing_filter = isinstance(error, MissingFilterError)
+            self._problems += self._object_problems(names, error)
+        elif isinstance(error, OSError):
+            raise error
+        else:
+            self._problems.append((describe_names(names), error.args[0]))
+
+    def _object_problems(self, names: tuple[str | None, ...], error: CorruptFileError) -> list[tuple[str, str]]:
+        where = describe_names(names)
+        if error.path != self.path:  # behind an external link
+            return [(where, f"in {error.path}: {error.what}")]
+        return list(error.problems) or [(where, error.what.removeprefix(f"{where}: "))]
+
+    def damaged_node(self, names: tuple[str | None, ...], error: Damage | OSError) -> Node:
+        """What stands for an object of a lazy tree that cannot be read."""
+        if isinstance(error, OSError) and not isinstance(error, CorruptFileError):
+            raise error
+        if isinstance(error, Damage) or error.path != self.path:
+            where = describe_names(names)
+            what = error.args[0] if isinstance(error, Damage) else f"in {error.path}: {error.what}"
+            error = CorruptFileError(self.path, f"{where}: {what}", [(where, what)])
+        return DamagedNode(error)
 
     # ------------------------------------------------------------ the parser's questions: elements
 
@@ -199,9 +241,12 @@ class Reader:
         return self._helper
 
     def committed_datatype(self, address: int) -> bytes:
-        message = self.helper.datatype_message(address)
+        message = self._committed.get(address)
         if message is None:
-            raise Damage(f"there is no committed datatype at address {address}")
+            message = self.helper.datatype_message(address)
+            if message is None:
+                raise Damage(f"there is no committed datatype at address {address}")
+            self._committed[address] = message
         return message
 
     # ------------------------------------------------------------ the parser's questions: links and attributes
@@ -273,7 +318,21 @@ class Reader:
         return self._makers().children(self.file, address, tuple(names), self._above)
 
     def uncovered(self, names: list[str | None]) -> Node | None:
-        return fallback.read_node(self.path, stored_path(names), self.shared.makers)
+        with self._asking_libhdf5(names):
+            return fallback.read_node(self.path, stored_path(names), self.shared.makers)
 
     def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
-        return fallback.read_attribute(self.path, stored_path(names), name)
+        with self._asking_libhdf5(names):
+            return fallback.read_attribute(self.path, stored_path(names), name)
+
+    @contextmanager
+    def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:
+        """A file over which libhdf5 dies again and again shall not keep us busy with that."""
+        if self._deaths >= _MOST_DEATHS:
+            what = f"only libhdf5 reads it, which died over {self._deaths} other objects of this file"
+            raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {what}")
+        try:
+            yield
+        except LibraryDiedError:
+            self._deaths += 1
+            raise

@@ -20,7 +20,7 @@ from h5burst import codecs
 from h5burst._ext.h5emit import Emitter, NotCovered
 from h5burst.arrays import chunks
 from h5burst.format import datatype, superblock
-from h5burst.model.tree import Array, Group, Storage, escape_attribute, escape_link
+from h5burst.model.tree import MAX_DEPTH, Array, Group, Storage, escape_attribute, escape_link
 from h5burst.runtime import simd
 from h5burst.write import chunked
 from h5burst.write.sink import Sink
@@ -119,6 +119,7 @@ def make_emitter(
         compact_limit=compact_limit,
         scalar_limit=chunks.COMPACT_LIMIT,
         check=plan,
+        max_depth=MAX_DEPTH,
         store=store,
         sink=sink,
         level=simd.level(),

@@ -11,6 +11,7 @@ import numpy as np
 
 from h5burst import codecs
 from h5burst.model.tree import (
+    MAX_DEPTH,
     Array,
     BlockSource,
     Group,
@@ -21,7 +22,6 @@ from h5burst.model.tree import (
     escape_link,
 )
 
-MAX_DEPTH = 128  # groups inside groups; what reads the file must not run out of stack either
 MAX_RANK = 32  # of the file format
 MAX_NAME_BYTES = 60_000  # a link or attribute message holds 64 KiB
 

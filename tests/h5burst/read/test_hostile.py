@@ -20,7 +20,7 @@ import pytest
 from h5burst import store
 from h5burst._ext.h5parse import lookup3
 from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, Group, Storage
+from h5burst.model.tree import MAX_DEPTH, Array, Group, Storage
 from h5burst.read.libhdf5_worker import client, libhdf5
 from reference.hdf5_reading import differences, read_plainly
 
@@ -198,8 +198,10 @@ def test_circles_of_links_end_in_an_error(kind: str, tmp_path: Path) -> None:
         }[kind]()
     with pytest.raises(CorruptFileError, match="circle"):
         store.read_tree(path)
+    nodes = dict(store.read_tree(path, lazy=True).walk())
+    back = nodes[max(nodes, key=len)]  # an external link is followed once before it is back where it began
     with pytest.raises(CorruptFileError, match="circle"):
-        list(store.read_tree(path, lazy=True).walk())
+        _ = back.attrs
 
 
 @pytest.mark.parametrize("libver", [("v110", "v110"), "earliest"])
@@ -214,18 +216,38 @@ def test_many_paths_to_one_group_do_not_multiply_it(libver: Any, tmp_path: Path)
     assert tree["left/right/left"] is tree["right/left/right"]
 
 
-def test_groups_nested_by_the_thousand(tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [1, 100, MAX_DEPTH, MAX_DEPTH + 1, 5000])
+def test_one_limit_of_depth_for_all_ways_to_read(depth: int, tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file["beside"] = 3
         group = file
-        for _ in range(5000):
+        for _ in range(depth):
             group = group.create_group("g")
         group["data"] = 5
-    for lazy in (False, True):
-        node: Any = store.read_tree(path, lazy=lazy)
-        for _ in range(5000):
+
+    def read(lazy: bool) -> None:
+        if depth > MAX_DEPTH and not lazy:
+            with pytest.raises(CorruptFileError, match="more than 128 groups inside each other"):
+                store.read_tree(path)
+            return
+        tree = store.read_tree(path, lazy=lazy)
+        assert tree["beside"].data[...] == 3
+        node: Any = tree
+        for _ in range(min(depth, MAX_DEPTH)):
             node = node.children["g"]
-        assert node.children["data"].data[...] == 5
+        if depth > MAX_DEPTH:
+            with pytest.raises(CorruptFileError, match="more than 128 groups inside each other"):
+                _ = node.children["g"].children
+        else:
+            assert node.children["data"].data[...] == 5
+
+    read(lazy=False)
+    read(lazy=True)
+    with h5py.File(path, "r+"):  # libhdf5 now reads it for us
+        read(lazy=False)
+    if depth <= MAX_DEPTH:
+        store.write_tree(tmp_path / "b.h5", store.read_tree(path))
 
 
 @pytest.mark.parametrize("shape", [(1 << 60,), (1 << 30, 1 << 30), (1 << 40, 4)])

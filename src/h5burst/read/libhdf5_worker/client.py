@@ -128,7 +128,17 @@ def read(do: str, path: str, name: str, **options: Any) -> Any:
     """
     message = list(ask({"do": do, "path": path, "name": name, "options": options}))[-1]
     if "died" in message:
-        raise CorruptFileError(path, f"{name}: libhdf5 {message['died']} over it")
+        raise LibraryDiedError(path, f"{name}: libhdf5 {message['died']} over it")
     if "error" in message:
-        raise (MissingFilterError if message.get("filter") else CorruptFileError)(path, message["error"])
+        raise error_of(path, message)
     return message["value"]
+
+
+class LibraryDiedError(CorruptFileError):
+    """libhdf5 crashed or took too long."""
+
+
+def error_of(path: str, message: dict[str, Any]) -> CorruptFileError:
+    """The error that a message of the child tells."""
+    problems = [(str(where), str(what)) for where, what in message.get("problems", ())]
+    return (MissingFilterError if message.get("filter") else CorruptFileError)(path, message["error"], problems)

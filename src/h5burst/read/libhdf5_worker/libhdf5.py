@@ -17,12 +17,12 @@ import h5py
 import numpy as np
 
 from h5burst.codecs.filter_names import describe_missing
-from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError
-from h5burst.model.tree import Array, Group, Node, escape_attribute, unescape
+from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
+from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_attribute, unescape
+from h5burst.read.damaged import DamagedNode
 from h5burst.read.node_factory import Makers
 from h5burst.runtime.durable import error_number, explaining
 
-_DEEPEST = 100  # groups inside groups
 _ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
 _LEAST_REFUSED = 1 << 30  # bytes
 _DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflate
@@ -51,7 +51,7 @@ def read_file(path: str, makers: Makers | None = None) -> Group:
 
 
 @contextlib.contextmanager
-def _naming_damage(path: str, name: str) -> Iterator[None]:
+def naming_damage(path: str, name: str) -> Iterator[None]:
     """Whatever libhdf5 or h5py say about an object, as an error that names it."""
     try:
         yield
@@ -64,26 +64,30 @@ def _naming_damage(path: str, name: str) -> Iterator[None]:
 
 def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None:
     """The object at a stored path with all below it; None for what is neither group nor dataset."""
-    with open_file(path) as file, _naming_damage(path, name):
+    with open_file(path) as file, naming_damage(path, name):
         names = tuple(unescape(part) for part in name.split("/") if part)
-        return _Walk(path, makers).node(file[name], names)
+        walk = _Walk(path, makers)
+        node = walk.node(file[name], names)
+    if walk.problems:
+        raise damaged_objects(path, sorted(walk.problems))
+    return node
 
 
 def holds(path: str, name: str) -> bool:
     """Whether a stored path leads to anything."""
-    with open_file(path) as file, _naming_damage(path, name):
+    with open_file(path) as file, naming_damage(path, name):
         return name in file
 
 
 def read_attribute(path: str, name: str, attribute: str) -> Any:
     """One attribute of the object at a stored path."""
-    with open_file(path) as file, _naming_damage(path, f"{name}@{attribute}"):
+    with open_file(path) as file, naming_damage(path, f"{name}@{attribute}"):
         return _attribute(file[name], escape_attribute(attribute))
 
 
 def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
     """A box of a dataset: (start, stop) for each axis."""
-    with open_file(path) as file, _naming_damage(path, name):
+    with open_file(path) as file, naming_damage(path, name):
         return read_elements(file[name], tuple(slice(*edge) for edge in box) or ...)
 
 
@@ -167,6 +171,11 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
     return value
 
 
+def read_attributes(target: h5py.HLObject) -> dict[str, Any]:
+    """All attributes of an object, by logical name."""
+    return {unescape(name): _attribute(target, name) for name in target.attrs}
+
+
 class _Walk:
     """Objects of one file to nodes. Circles are errors, links that lead nowhere are left out."""
 
@@ -174,6 +183,7 @@ class _Walk:
         self._path = path
         self._makers = makers
         self._seen: dict[tuple[int, int], Node | None] = {}  # an object with two names is read once
+        self.problems: list[tuple[str, str]] = []  # of a tree that is read whole
 
     def node(self, item: Any, names: tuple[str, ...], above: frozenset[tuple[int, int]] = frozenset()) -> Node | None:
         if not isinstance(item, (h5py.Dataset, h5py.Group)):
@@ -182,13 +192,13 @@ class _Walk:
         here = (info.fileno, info.addr)
         if here in above:
             raise CorruptFileError(self._path, f"{item.name}: links back to a group that holds it: a circle is no tree")
-        if len(above) > _DEEPEST:
-            raise CorruptFileError(self._path, f"{item.name}: more than {_DEEPEST} groups inside each other")
+        if len(names) > MAX_DEPTH and isinstance(item, h5py.Group):
+            raise CorruptFileError(self._path, f"{item.name}: more than {MAX_DEPTH} groups inside each other")
         if here not in self._seen:
             if isinstance(item, h5py.Dataset):
-                self._seen[here] = Array(self._elements(item, names), self._attributes(item))
+                self._seen[here] = Array(self._elements(item, names), read_attributes(item))
             else:
-                self._seen[here] = Group(self._children(item, names, above | {here}), self._attributes(item))
+                self._seen[here] = Group(self._children(item, names, above | {here}), read_attributes(item))
         return self._seen[here]
 
     def _children(
@@ -196,11 +206,23 @@ class _Walk:
     ) -> dict[str, Node]:
         children = {}
         for link in group:
-            member = _member(group, link)
-            made = self.node(member, (*names, unescape(link)), above) if member is not None else None
+            below = (*names, unescape(link))
+            where = "/" + "/".join(below)
+            try:
+                with naming_damage(self._path, where):
+                    member = _member(group, link)
+                    made = self.node(member, below, above) if member is not None else None
+            except CorruptFileError as error:
+                made = self._damaged(where, error)
             if made is not None:
                 children[unescape(link)] = made
         return children
+
+    def _damaged(self, where: str, error: CorruptFileError) -> Node | None:
+        if self._makers is not None:
+            return DamagedNode(error)
+        self.problems.append((where, error.what.removeprefix(f"{where}: ")))
+        return None
 
     def _elements(self, dataset: h5py.Dataset, names: tuple[str, ...]) -> Any:
         if dataset.shape is None:
@@ -208,9 +230,6 @@ class _Walk:
         if self._makers is None:
             return read_elements(dataset)
         return self._makers.by_name(self._path, names, dataset.shape, element_dtype(dataset))
-
-    def _attributes(self, target: h5py.HLObject) -> dict[str, Any]:
-        return {unescape(name): _attribute(target, name) for name in target.attrs}
 
 
 def _member(group: h5py.Group, link: str) -> Any:
@@ -223,7 +242,7 @@ def _member(group: h5py.Group, link: str) -> Any:
         return None
 
 
-def walk(path: str, skip: frozenset[str]) -> Iterator[tuple[str, str | None]]:
+def problems(path: str, skip: frozenset[str]) -> Iterator[tuple[str, str | None]]:
     """Read everything in a file, object by object: (name, None) before each, (name, what is wrong) where it fails.
 
     skip: names to pass over, with what lies below them.
@@ -236,7 +255,7 @@ def walk(path: str, skip: frozenset[str]) -> Iterator[tuple[str, str | None]]:
                 continue
             yield name, None
             try:
-                with _naming_damage(path, name):
+                with naming_damage(path, name):
                     item = file[name]
                     info = h5py.h5o.get_info(item.id)
                     if (info.fileno, info.addr) in seen:

@@ -12,7 +12,9 @@ import numpy as np
 
 from h5burst._ext.h5parse import Damage, Uncovered
 from h5burst.format import datatype
+from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.model.tree import Array, Group
+from h5burst.read.damaged import DamagedNode
 
 _LENGTH = 8  # bytes of a length
 _MAX_JSON = 1 << 31
@@ -49,6 +51,8 @@ class _Packer:
         raise Uncovered(f"values of type {type(value).__name__}")
 
     def _node(self, node: Array | Group) -> Any:
+        if isinstance(node, DamagedNode):
+            return {"damaged": [node.error.path, node.error.what], "filter": isinstance(node.error, MissingFilterError)}
         if id(node) in self.nodes:
             return {"again": self.nodes[id(node)]}
         attrs = [[name, self.pack(value)] for name, value in node.attrs.items()]
@@ -122,6 +126,8 @@ class _Unpacker:
         return self.node(packed)
 
     def node(self, packed: Any) -> Array | Group:
+        if "damaged" in packed:
+            return DamagedNode((MissingFilterError if packed["filter"] else CorruptFileError)(*packed["damaged"]))
         if "again" in packed:
             return self._nodes[int(packed["again"])]
         attrs = {name: self.unpack(value) for name, value in packed["attrs"]}

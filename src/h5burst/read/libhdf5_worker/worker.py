@@ -11,8 +11,17 @@ from typing import IO, Any
 
 from h5burst._ext.h5parse import Uncovered
 from h5burst.model.errors import CorruptFileError, MissingFilterError
-from h5burst.read.libhdf5_worker import libhdf5, protocol
+from h5burst.model.tree import Group
+from h5burst.read.libhdf5_worker import contents, libhdf5, protocol
 from h5burst.read.node_factory import Makers
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+_LEAST_CPU_S = 5.0  # for one answer
+_BYTES_PER_CPU_S = 5e6  # of a file, read by the slowest codec
 
 _UNREAD = Makers(
     array=lambda *_: None,
@@ -23,9 +32,7 @@ _UNREAD = Makers(
 
 def _limit_memory() -> None:
     """No more than the machine has: an absurd claim then fails here, before the system looks for somebody to kill."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if resource is None:
         return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -34,11 +41,28 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _limit_time(path: str) -> None:
+    """So much time of a processor for the next answer; whoever takes more is ended by the system.
+
+    Unlike the time on a clock it does not depend on how busy the machine is.
+    """
+    if resource is None:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime + _LEAST_CPU_S + os.path.getsize(path) / _BYTES_PER_CPU_S) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds if hard == resource.RLIM_INFINITY else min(seconds, hard), hard))
+
+
 def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
     do, path, name, options = request["do"], request["path"], request["name"], request["options"]
-    if do == "walk":
-        for at, problem in libhdf5.walk(path, frozenset(options["skip"])):
+    if do == "problems":
+        for at, problem in libhdf5.problems(path, frozenset(options["skip"])):
             protocol.send(out, {"at": at, "problem": problem})
+        return None
+    if do == "describe":
+        for described, attributes in contents.describe(path):
+            protocol.send(out, {"described": list(described)}, Group({}, attributes))
         return None
     if do == "attribute":
         return libhdf5.read_attribute(path, name, options["attribute"])
@@ -56,11 +80,14 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints is no message
     protocol.send(out, {"ready": True})
     while (request := protocol.receive(sys.stdin.buffer)) is not None:
+        _limit_time(request["path"])
         try:
             protocol.send(out, {"done": True}, _answer(request, out))
         except (OSError, MemoryError, Uncovered) as error:
             what = error.what if isinstance(error, CorruptFileError) else str(error) or type(error).__name__
-            protocol.send(out, {"done": True, "error": what, "filter": isinstance(error, MissingFilterError)})
+            problems = error.problems if isinstance(error, CorruptFileError) else ()
+            is_filter = isinstance(error, MissingFilterError)
+            protocol.send(out, {"done": True, "error": what, "filter": is_filter, "problems": problems})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""What stands in a lazy tree for an object that cannot be read."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array
+
+_ASKED = frozenset({"data", "attrs", "storage", "children"})
+
+
+class DamagedNode(Array):
+    """An object of a lazy tree that is damaged: whatever is asked of it raises the error that says why.
+
+    It is there, so that nobody takes it for missing, and so that its neighbours can be read.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: CorruptFileError) -> None:
+        self.error = error
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _ASKED:
+            object.__getattribute__(self, "fail")()
+        return object.__getattribute__(self, name)
+
+    def fail(self) -> NoReturn:
+        """Raise the error, as often as one likes."""
+        raise type(self.error)(self.error.path, self.error.what, self.error.problems)
+
+    def __getitem__(self, path: Any) -> NoReturn:
+        self.fail()
+
+    def __contains__(self, path: Any) -> NoReturn:
+        self.fail()
+
+    def __repr__(self) -> str:
+        return f"<DamagedNode: {self.error.what}>"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DamagedNode, (self.error,)

@@ -1,0 +1,78 @@
+"""What is in a file, for those who want to look at it: run in the child, as all that libhdf5 reads of a stranger's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import h5py
+
+from h5burst.codecs.filter_names import HDF5PLUGIN
+from h5burst.model.errors import CorruptFileError
+from h5burst.read.libhdf5_worker.libhdf5 import naming_damage, open_file, read_attributes
+
+_NAMES = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf", **HDF5PLUGIN}
+
+
+class Found(NamedTuple):
+    """One object: its path, what it is, and for a dataset how it is stored."""
+
+    path: str
+    kind: str
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+    stored_bytes: int = 0
+    filters: str = ""
+
+
+def describe(path: str) -> Iterator[tuple[Found, dict[str, Any]]]:
+    """Every object of a file with its attributes, parents first; one that cannot be read says so as its kind."""
+    with open_file(path) as file:
+        yield Found("/", "group"), read_attributes(file)
+        waiting = [(f"/{name}", file, name) for name in reversed(list(file))]
+        seen = {h5py.h5o.get_info(file.id).addr}
+        while waiting:
+            place, parent, name = waiting.pop()
+            try:
+                with naming_damage(path, place):
+                    link = parent.get(name, getlink=True)
+                    if not isinstance(link, h5py.HardLink):
+                        yield Found(place, f"link to {getattr(link, 'filename', '')}{link.path}"), {}
+                        continue
+                    item = parent[name]
+                    attributes = read_attributes(item)
+                    found = _found(place, item)
+                    address = h5py.h5o.get_info(item.id).addr
+                    below = list(item) if isinstance(item, h5py.Group) and address not in seen else []
+            except CorruptFileError as error:
+                yield Found(place, f"cannot be read: {error.what.removeprefix(f'{place}: ')}"), {}
+                continue
+            seen.add(address)
+            yield found, attributes
+            waiting += [(f"{place}/{child}", item, child) for child in reversed(below)]
+
+
+def _found(place: str, item: Any) -> Found:
+    if isinstance(item, h5py.Group):
+        return Found(place, "group")
+    if isinstance(item, h5py.Dataset):
+        stored = item.id.get_storage_size()
+        return Found(place, "dataset", item.shape, _dtype_name(item), stored, _filters(item))
+    return Found(place, "datatype")
+
+
+def _dtype_name(dataset: h5py.Dataset) -> str:
+    text = h5py.check_string_dtype(dataset.dtype)
+    if text is None:
+        return str(dataset.dtype)
+    return f"text {text.encoding}" + ("" if text.length is None else f"[{text.length}]")
+
+
+def _filters(dataset: h5py.Dataset) -> str:
+    """The filters of a dataset as a short text: "shuffle gzip-4 fletcher32"."""
+    creation = dataset.id.get_create_plist()
+    steps = [creation.get_filter(index) for index in range(creation.get_nfilters())]
+    return " ".join(
+        f"gzip-{values[0]}" if number == 1 and values else _NAMES.get(number, f"filter {number}")
+        for number, _, values, _ in steps
+    )
