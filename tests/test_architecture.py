@@ -108,7 +108,6 @@ def test_compiled_modules_import_nothing_of_ours() -> None:
     assert set(wrong) - PENDING == set()
 
 
-@pytest.mark.xfail(strict=True, reason="files of sessions and of features still do")
 def test_files_do_not_import_in_circles() -> None:
     graph = {
         name: {target for target in imports_of(name) if target in modules()} - {name}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hdmea.features.arrays import Ints
 from hdmea.features.base import COMMON_SCHEMA, MOVIE, SECTION, StimulusFeature
 from hdmea.features.intervals import (
     VIOLATION_S,
@@ -16,7 +17,7 @@ from hdmea.features.intervals import (
     local_variability,
 )
 from hdmea.features.quality import response_quality
-from hdmea.features.trials import Ints, Trials, Windows, member, read_trials, read_windows, scalar
+from hdmea.features.trials import Trials, Windows, member, read_trials, read_windows, scalar
 from hdmea.utils.exceptions import MissingInputError
 
 NAN = float("nan")

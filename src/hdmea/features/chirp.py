@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.features.arrays import Floats, Ints
 from hdmea.features.base import COMMON_SCHEMA, StimulusFeature
 from hdmea.features.movie_check import flicker_problems
 from hdmea.features.significance import resampling_p_value
-from hdmea.features.trials import Floats, Ints, Trials
+from hdmea.features.trials import Trials
 
 NAN = float("nan")
 OCTAVES_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))  # full width at half height of a Gaussian

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.features.arrays import Floats
 from hdmea.features.base import COMMON_SCHEMA, SECTION, StimulusFeature
 from hdmea.features.edges import EDGE_DEFAULTS, EDGE_SCHEMA, NAN, EdgeResponse, LightStep, edge_response, edges_of
 from hdmea.features.movie_check import full_field_problems
 from hdmea.features.significance import TOLERANCE, resampling_p_value
-from hdmea.features.trials import Floats, Trials, contrast_index
+from hdmea.features.trials import Trials, contrast_index
 
 COLORS, SIDES = ("green", "blue"), ("on", "off")
 Responses = dict[tuple[str, str], EdgeResponse]

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hdmea.features.arrays import Floats
 from hdmea.features.significance import roll_test
-from hdmea.features.trials import Floats, Trials
+from hdmea.features.trials import Trials
 
 NAN = float("nan")
 

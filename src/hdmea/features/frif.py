@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hdmea.features.arrays import Floats, Ints
 from hdmea.features.base import MEASURES_VERSION, MOVIE, FeatureExtractor
 from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import Floats, Ints, acquisition_rate, frame_timestamps, member, read_windows
+from hdmea.features.trials import acquisition_rate, frame_timestamps, member, read_windows
 from hdmea.utils.exceptions import MissingInputError
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdmea.features.helpers import compiled
+from hdmea.features.arrays import Floats, Ints
+from hdmea.features.compiling import compiled
 from hdmea.features.resampling import random_below, start_state
-from hdmea.features.trials import Floats, Ints
 
 
 @compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.features.trials import Floats, Ints
+from hdmea.features.arrays import Floats, Ints
 
 NAN = float("nan")
 

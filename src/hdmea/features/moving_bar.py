@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.features.arrays import Floats
 from hdmea.features.base import COMMON_SCHEMA, StimulusFeature
 from hdmea.features.movie_check import direction_problems
 from hdmea.features.significance import TOLERANCE, resampling_p_value
-from hdmea.features.trials import Floats, Trials
+from hdmea.features.trials import Trials
 
 NAN = float("nan")
 HARMONICS = ((1, "dsi", "preferred_direction"), (2, "osi", "preferred_orientation"))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdmea.features.helpers import compiled
-from hdmea.features.trials import Floats, Ints
+from hdmea.features.arrays import Floats, Ints
+from hdmea.features.compiling import compiled
 
 
 @compiled

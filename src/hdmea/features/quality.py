@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdmea.features.trials import Floats, Ints, Trials
+from hdmea.features.arrays import Floats, Ints
+from hdmea.features.trials import Trials
 
 SIGMA_S = 0.050  # of the Gaussian that PSTHs are smoothed with
 

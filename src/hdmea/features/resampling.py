@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.features.helpers import compiled
-from hdmea.features.trials import Floats
+from hdmea.features.arrays import Floats
+from hdmea.features.compiling import compiled
 
 State = npt.NDArray[np.uint64]
 

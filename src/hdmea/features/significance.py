@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.features.trials import Floats
+from hdmea.features.arrays import Floats
 
 TOLERANCE = 1e-9  # sums of the same numbers in another order differ by less, relatively
 

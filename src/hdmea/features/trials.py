@@ -13,13 +13,10 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 
 from h5burst import escape_link
+from hdmea.features.arrays import Floats, Ints
 from hdmea.utils.exceptions import MissingInputError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def member(container: Any, *path: str) -> Any:

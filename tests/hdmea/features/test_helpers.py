@@ -7,20 +7,20 @@ import sys
 
 import pytest
 
-from hdmea.features import helpers
+from hdmea.features import compiling
 
 
 def test_helpers_work_without_a_folder_for_their_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert helpers.compiled(lambda x: x)(1) == 1  # what Numba imports when it first compiles is loaded now
-    real = helpers.numba.njit
+    assert compiling.compiled(lambda x: x)(1) == 1  # what Numba imports when it first compiles is loaded now
+    real = compiling.numba.njit
 
     def refuses_to_cache(**options: bool) -> object:
         if options.get("cache"):
             raise RuntimeError("no locator available")
         return real(**options)
 
-    monkeypatch.setattr(helpers.numba, "njit", refuses_to_cache)
-    double = helpers.compiled(lambda x: 2 * x)
+    monkeypatch.setattr(compiling.numba, "njit", refuses_to_cache)
+    double = compiling.compiled(lambda x: 2 * x)
     assert double(4) == 8
 
 
