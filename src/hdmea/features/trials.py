@@ -15,7 +15,8 @@ from zlib import crc32
 import numpy as np
 
 from h5burst import escape_link
-from hdmea.features.arrays import Floats, Ints
+from hdmea.features.arrays import Floats as Floats
+from hdmea.features.arrays import Ints
 from hdmea.utils.exceptions import MissingInputError
 
 
