@@ -16,12 +16,14 @@ from scpstore.io.serializers import (
     serialize_sparse_matrix,
 )
 from scpstore.io.tables import read_csv, read_table, write_csv, write_table
+from scpstore.io.writer import ContainerWriter
 
 files.register(files.FileFunctions(save_hdf5, load_hdf5))
 
 __all__ = [
     "FORMAT_VERSION",
     "SUPPORTED_VERSIONS",
+    "ContainerWriter",
     "IOFormatError",
     "IOPasswordError",
     "IOWriteError",

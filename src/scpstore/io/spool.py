@@ -90,3 +90,57 @@ class CsrSpool:
         """Give the disk space back."""
         self._data.close()
         self._indices.close()
+
+
+class CsrRows:
+    """The rows of a spool as a source of CSR blocks, which is written without going through blocks again."""
+
+    format = "csr"
+
+    def __init__(self, spool: CsrSpool) -> None:
+        self._parts = spool.parts()
+        self.shape = self._parts.shape
+        self.dtype = np.dtype(self._parts.data.dtype)
+
+    def csr_parts(self) -> CsrParts:
+        """The arrays themselves."""
+        return self._parts
+
+    def read(self, start: int, stop: int) -> Any:
+        """Rows [start, stop) as a CSR matrix."""
+        edges = self._parts.indptr[start : stop + 1]
+        first, last = int(edges[0]), int(edges[-1])
+        arrays = (self._parts.data.read(first, last), self._parts.indices.read(first, last), edges - edges[0])
+        return sp.csr_matrix(arrays, shape=(stop - start, self.shape[1]))
+
+
+class DenseSpool:
+    """Takes blocks of dense rows, gives them as a source of rows when all are there."""
+
+    def __init__(self, columns: int, dtype: np.dtype[Any], folder: Path | None) -> None:
+        self.columns = columns
+        self.rows = 0
+        self.dtype = np.dtype(dtype)
+        self._numbers = SpooledArray(dtype, folder)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.columns
+
+    def append(self, block: Any) -> None:
+        """Add rows. Raises ValueError for another width, or a dtype that would lose values."""
+        rows = np.asarray(block)
+        if rows.ndim != 2 or rows.shape[1] != self.columns:
+            raise ValueError(f"a block of shape {rows.shape}, expected {self.columns} columns")
+        if not np.can_cast(rows.dtype, self.dtype, "safe"):
+            raise ValueError(f"a block of dtype {rows.dtype}, expected {self.dtype}")
+        self._numbers.append(np.ascontiguousarray(rows, self.dtype).reshape(-1))
+        self.rows += len(rows)
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop)."""
+        return self._numbers.read(start * self.columns, stop * self.columns).reshape(stop - start, self.columns)
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._numbers.close()
