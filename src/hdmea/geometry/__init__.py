@@ -1,1 +1,65 @@
-"""What the shape of a response tells: soma, axon, receptive field, and where they lie to each other."""
+"""What the shape of a response tells: soma, axon, receptive field, model, and where they lie to each other.
+
+Pure functions on arrays; results are frozen data classes, `hdmea.geometry.records` has them as dicts under the names
+that files use. docs/geometry.md says how each is defined and how accurate it is.
+"""
+
+from hdmea.geometry.alignment import Alignment, AlignmentLimits, align, to_movie_pixels
+from hdmea.geometry.axon import Axon, track_axon
+from hdmea.geometry.axon_path import AxonLimits
+from hdmea.geometry.electrical_image import CleanImage, ImageScale, NoiseLimits, clean_image
+from hdmea.geometry.field_fits import FieldLimits, GaussianFit, SurroundFit
+from hdmea.geometry.ln_model import LNModel, ModelLimits, fit_ln_models
+from hdmea.geometry.nerve_head import HeadLimits, NerveHead, SomaPolar, find_nerve_head, soma_polar
+from hdmea.geometry.noise_movie import FoldPlan, NoiseMovie
+from hdmea.geometry.receptive_field import ReceptiveField, hold_frames, receptive_field
+from hdmea.geometry.records import (
+    alignment_from_record,
+    alignment_record,
+    axon_record,
+    field_record,
+    head_record,
+    model_record,
+    soma_record,
+)
+from hdmea.geometry.soma import SomaGeometry, SomaLimits, soma_geometry
+
+__all__ = [
+    "Alignment",
+    "AlignmentLimits",
+    "Axon",
+    "AxonLimits",
+    "CleanImage",
+    "FieldLimits",
+    "FoldPlan",
+    "GaussianFit",
+    "HeadLimits",
+    "ImageScale",
+    "LNModel",
+    "ModelLimits",
+    "NerveHead",
+    "NoiseLimits",
+    "NoiseMovie",
+    "ReceptiveField",
+    "SomaGeometry",
+    "SomaLimits",
+    "SomaPolar",
+    "SurroundFit",
+    "align",
+    "alignment_from_record",
+    "alignment_record",
+    "axon_record",
+    "clean_image",
+    "field_record",
+    "find_nerve_head",
+    "fit_ln_models",
+    "head_record",
+    "hold_frames",
+    "model_record",
+    "receptive_field",
+    "soma_geometry",
+    "soma_polar",
+    "soma_record",
+    "to_movie_pixels",
+    "track_axon",
+]
