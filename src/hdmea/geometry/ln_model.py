@@ -172,21 +172,51 @@ class _Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
-    """The rates' curves fitted to some frames, per frame of g.
+class _Bins:
+    """Frames by what the filter sees: lower edges, sums of g, spikes and frames of each bin, none of them empty."""
 
-    Parameters of each kind, edges of the histogram's bins.
+    edges: Floats
+    sums: Floats
+    spikes: Floats
+    frames: Floats
+
+    @classmethod
+    def narrow(cls, g: Floats, counts: Floats) -> _Bins:
+        """1024 bins of one width, so narrow (below 0.01 SD) that rates hardly change in one."""
+        low, high = float(g.min()), float(g.max())
+        width = max((high - low) / NARROW_BINS, 1e-12)
+        place = np.minimum(((g - low) / width).astype(np.int64), NARROW_BINS - 1)
+        frames = np.bincount(place, minlength=NARROW_BINS)
+        used = frames > 0
+        sums, spikes = (np.bincount(place, part, NARROW_BINS).astype(np.float64)[used] for part in (g, counts))
+        edges: Floats = low + width * np.flatnonzero(used).astype(np.float64)
+        return cls(edges, sums, spikes, frames[used].astype(np.float64))
+
+    def joined(self, bins: int) -> _Bins:
+        """These bins joined to `bins` (or fewer) of nearly as many frames each."""
+        before = np.cumsum(self.frames) - self.frames
+        first = np.unique(np.searchsorted(before, np.arange(bins) / bins * self.frames.sum()))
+        first = first[first < len(before)]
+        sums, spikes, frames = (np.add.reduceat(part, first) for part in (self.sums, self.spikes, self.frames))
+        return _Bins(self.edges[first], sums, spikes, frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The rates' curves fitted to some frames, per frame of g: parameters of each kind, and the histogram's bins.
+
+    logistic is empty where its fit is not finite: the exponential then stands for it.
     """
 
     exponential: Floats
     logistic: Floats
-    edges: Floats
+    bins: _Bins
     heights: Floats
 
     def rate(self, kind: str, g: Floats) -> Floats:
         """Spikes a frame expected at g."""
         if kind == "histogram":
-            return self.heights[np.clip(np.searchsorted(self.edges, g, "right") - 1, 0, len(self.heights) - 1)]
+            return self.heights[np.maximum(np.searchsorted(self.bins.edges, g, "right") - 1, 0)]
         if kind == "exponential" or not len(self.logistic):
             p = self.exponential
             rate = np.exp(np.clip(p[0] + p[1] * g, -LARGEST_EXPONENT, LARGEST_EXPONENT))
@@ -198,40 +228,18 @@ class Curves:
 
 
 def fit_curves(g: Floats, counts: Floats, limits: ModelLimits) -> Curves:
-    """Rates of counts as functions of g: largest Poisson likelihood; (counts + 2 means)/(frames + 2) in bins.
-
-    logistic is empty where its fit is not finite: the exponential then stands for it.
-    """
+    """Rates of counts as functions of g: largest Poisson likelihood; (counts + 2 means)/(frames + 2) in bins."""
     mean = float(counts.mean())
     exponential = np.array([np.log(mean + 1e-9), 0.0])
     logistic = np.array([np.log(4 * mean + 1e-9), -1.0, 1.0])
-    points = _binned(g, counts)
+    narrow = _Bins.narrow(g, counts)
+    points = narrow.sums / narrow.frames, narrow.spikes, narrow.frames
     _ext.fit_rate(0, *points, exponential, MOST_STEPS)
     reached, _ = _ext.fit_rate(1, *points, logistic, MOST_STEPS)
-    bins = int(np.clip(counts.sum() / limits.spikes_a_bin, *limits.bins))
-    edges = np.quantile(g, np.arange(bins) / bins)
-    edges[0] = -np.inf
-    spikes, frames, _ = _in_bins(edges, g, counts)
+    bins = narrow.joined(int(np.clip(counts.sum() / limits.spikes_a_bin, *limits.bins)))
     usable = np.isfinite(logistic).all() and np.isfinite(reached)
-    return Curves(exponential, logistic if usable else np.empty(0), edges, (spikes + 2 * mean) / (frames + 2))
-
-
-def _binned(g: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean g, spikes and frames of bins so narrow (below 0.01 SD) that curves do not bend in them."""
-    low, high = float(g.min()), float(g.max())
-    place = ((g - low) * (NARROW_BINS / max(high - low, 1e-12))).astype(np.int64)
-    frames = np.bincount(place, minlength=NARROW_BINS + 1).astype(np.float64)
-    used = frames > 0
-    sums, spikes = (np.bincount(place, part, NARROW_BINS + 1).astype(np.float64)[used] for part in (g, counts))
-    return sums / frames[used], spikes, frames[used]
-
-
-def _in_bins(edges: Floats, g: Floats, counts: Floats) -> tuple[Floats, Floats, Floats]:
-    """Spikes, frames and sum of g of bins with these lower edges."""
-    place, bins = np.searchsorted(edges, g, "right") - 1, len(edges)
-    frames = np.bincount(place, minlength=bins).astype(np.float64)
-    spikes, sums = (np.bincount(place, part, bins).astype(np.float64) for part in (counts, g))
-    return spikes, frames, sums
+    heights = (bins.spikes + 2 * mean) / (bins.frames + 2)
+    return Curves(exponential, logistic if usable else np.empty(0), bins, heights)
 
 
 class _Unit:
@@ -270,8 +278,6 @@ class _Unit:
             dt=self.frame_period_s,
             **self._parameters(curves, whole),
             **self._curve(
-                g,
-                counts,
                 curves,
                 "logistic" if held_out.bits["logistic"] > held_out.bits["exponential"] else "exponential",
             ),
@@ -322,12 +328,11 @@ class _Unit:
             }
         return named
 
-    def _curve(self, g: Floats, counts: Floats, curves: Curves, kind: str) -> dict[str, Any]:
-        spikes, frames, sums = _in_bins(curves.edges, g, counts)
-        with np.errstate(invalid="ignore"):
-            centers, rates = sums / frames, spikes / (frames * self.frame_period_s)
-        shape = describe_curve(lambda at: curves.rate(kind, at), float(np.nanmin(centers)), float(np.nanmax(centers)))
-        return {"g_bin_centers": centers, "rate_vs_g": rates, "g_bin_counts": spikes, **shape}
+    def _curve(self, curves: Curves, kind: str) -> dict[str, Any]:
+        bins = curves.bins
+        centers, rates = bins.sums / bins.frames, bins.spikes / (bins.frames * self.frame_period_s)
+        shape = describe_curve(lambda at: curves.rate(kind, at), float(centers[0]), float(centers[-1]))
+        return {"g_bin_centers": centers, "rate_vs_g": rates, "g_bin_counts": bins.spikes, **shape}
 
 
 @dataclass(frozen=True, slots=True)

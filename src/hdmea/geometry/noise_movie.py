@@ -32,7 +32,7 @@ class FoldPlan:
 
 @dataclass(frozen=True, slots=True)
 class NoiseMovie:
-    """frames: the movie (frames, height, width). patterns: (patterns, pixels) float64, each run of equal frames once;
+    """frames: the movie (frames, height, width). patterns: (patterns, pixels) float32, each run of equal frames once;
     shown: (frames,) pattern of each frame. hold: frames of the shortest run. part, touches: (frames,) the fold a frame
     lies in; whether its filter's window reaches back into the fold before. training, tested: for each
     fold the frames that its filter may see, last all, and those that it is judged on. means: (folds + 1, pixels) of
@@ -40,7 +40,7 @@ class NoiseMovie:
     frames of each fold, last of all frames."""
 
     frames: NDArray[Any]
-    patterns: Floats
+    patterns: NDArray[np.float32]
     shown: Ints
     hold: int
     plan: FoldPlan
@@ -66,7 +66,7 @@ class NoiseMovie:
             raise ValueError(f"{len(movie)} frames are too few for {plan.folds} folds of {plan.block_frames} frames")
         flat = np.asarray(movie).reshape(len(movie), -1)
         starts = np.append(True, (flat[1:] != flat[:-1]).any(axis=1))
-        patterns, shown = flat[starts].astype(np.float64), np.cumsum(starts) - 1
+        patterns, shown = flat[starts].astype(np.float32), np.cumsum(starts) - 1
         place = np.arange(len(movie))
         part = (place // plan.block_frames) % plan.folds
         touches = (place % plan.block_frames < plan.lags - 1) & (place >= plan.block_frames)
@@ -120,8 +120,8 @@ class NoiseMovie:
 
     def drive(self, weights: Floats, kernel: Floats) -> Floats:
         """(frames,) what a filter sees: space weights (height, width) times kernel (lags,), lag 0 first."""
-        seen = np.einsum("np,p->n", self.patterns, weights.ravel())
-        return np.convolve(seen[self.shown], kernel)[: len(self.shown)]
+        seen = np.einsum("np,p->n", self.patterns, weights.ravel().astype(np.float32))
+        return np.convolve(seen.astype(np.float64)[self.shown], kernel)[: len(self.shown)]
 
 
 def _fold_frames(part: Ints, touches: Bools, plan: FoldPlan) -> tuple[tuple[Bools, ...], tuple[Bools, ...]]:
