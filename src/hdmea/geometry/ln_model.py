@@ -19,7 +19,7 @@ from h5burst import parallel_map
 from h5burst._ext import fits as _ext
 from hdmea.geometry.noise_movie import NoiseMovie
 from hdmea.geometry.robust import Floats
-from hdmea.geometry.separable import SeparationLimits, blurred, held_mean, separate, without_baseline
+from hdmea.geometry.separable import SeparationLimits, blurred, held_mean, separate
 
 NAN = float("nan")
 KINDS = ("exponential", "logistic", "histogram")
@@ -31,13 +31,15 @@ UNITS_AT_ONCE = 16  # whose averages are in memory
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """least_z: of the receptive field; fewest_spikes: in the movie. ridge: added to the movie's autocorrelation when
-    the time course is whitened. least_gain: bits a spike by which a kind must be better than the exponential.
+    """least_z: of the receptive field; fewest_spikes: in the movie. ridge, ridge_spikes: what is added
+    to the movie's autocorrelation when the time course is whitened, the larger of `ridge` and `ridge_spikes` over the
+    training spikes (a course of few spikes is mostly noise). least_gain: bits a spike by which a kind must be better than the exponential.
     spikes_a_bin, bins: of the histogram."""
 
     least_z: float = 5.0
     fewest_spikes: int = 200
     ridge: float = 0.3
+    ridge_spikes: float = 400.0
     least_gain: float = 0.005
     spikes_a_bin: int = 40
     bins: tuple[int, int] = (4, 20)
@@ -154,10 +156,10 @@ def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float, limits: ModelLimits
 
 
 @lru_cache(maxsize=8)
-def _whitening(lags: int, hold: int, ridge: float) -> Floats:
-    """(C + ridge · I)⁻¹, C the autocorrelation of a movie that holds independent patterns for `hold` frames."""
+def _autocorrelation(lags: int, hold: int) -> Floats:
+    """Of a movie that holds independent patterns for `hold` frames: (lags, lags)."""
     apart = np.abs(np.subtract.outer(np.arange(lags), np.arange(lags)))
-    return np.asarray(np.linalg.inv(np.maximum(1 - apart / hold, 0) + ridge * np.eye(lags)), np.float64)
+    return np.asarray(np.maximum(1 - apart / hold, 0), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +292,11 @@ class _Unit:
             return None
         smooth = np.abs(blurred(held_mean(average, movie.hold)))
         lag, row, column = (int(i) for i in np.unravel_index(smooth.argmax(), smooth.shape))
-        flat = without_baseline(average, lag, limits.separation.baseline_reach)
-        parts = separate(flat, (lag, row, column), limits.separation)
-        kernel = _whitening(len(average), movie.hold, limits.ridge) @ parts.time[::-1]
+        parts = separate(average, (lag, row, column), limits.separation)  # the training frames' mean is its baseline
+        spikes = float(self.counts[movie.training[fold]].sum())
+        ridge = max(limits.ridge, limits.ridge_spikes / max(spikes, 1))
+        whitening = _autocorrelation(len(average), movie.hold) + ridge * np.eye(len(average))
+        kernel: Floats = np.linalg.solve(whitening, parts.time[::-1]).astype(np.float64)
         drive = movie.drive(parts.weights, kernel)
         training = drive[movie.training[fold]]
         mean, sd = float(training.mean()), float(training.std())

@@ -18,6 +18,7 @@ from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface
 from hdmea.geometry.robust import Bools, Floats
 
 NAN = float("nan")
+MOST_STEPS = 200
 GAUSSIAN_WIDTH = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum, of σ
 MONOPOLE_WIDTH = 2 * 1.6 * np.sqrt(2 ** (2 / 3) - 1)
 
@@ -179,7 +180,7 @@ def _fitted(
     reach, sigma = limits.most_offset, np.log(limits.sigma)
     low, high = [0, column - reach, row - reach, sigma[0]], [np.inf, column + reach, row + reach, sigma[1]]
     fits = {
-        name: fit_surface(surface, x, y, amplitudes, start, low, high)
+        name: fit_surface(surface, x, y, amplitudes, start, low, high, most_steps=MOST_STEPS)
         for name, surface in (("gaussian", Surface.ROUND_GAUSSIAN), ("monopole", Surface.MONOPOLE))
     }
     name = min(fits, key=lambda one: fits[one].squares)
