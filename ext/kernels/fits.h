@@ -102,8 +102,8 @@ static inline double fit_surface(surface_fit *fit, double *p, const double *low,
     const int size = SURFACE_PARAMETERS[fit->surface];
     double trial[SMALL_MOST], step[SMALL_MOST], damped[SMALL_MOST][SMALL_MOST];
     double trial_normal[SMALL_MOST][SMALL_MOST], trial_gradient[SMALL_MOST];
-    double squares = surface_equations(fit, p, fit->normal, fit->gradient), damping = 1e-3, power = 0;
-    for (ptrdiff_t k = 0; k < fit->count; k++) power += fit->values[k] * fit->values[k];
+    double squares = surface_equations(fit, p, fit->normal, fit->gradient), damping = 1e-3;
+    const double least_gain = 1e-8 + 1e-3 / (fit->count > size ? fit->count - size : 1);
     *converged = 0;
     for (int taken = 0; taken < most_steps;) {
         double trial_squares;
@@ -118,7 +118,7 @@ static inline double fit_surface(surface_fit *fit, double *p, const double *low,
         }
         trial_squares = surface_equations(fit, trial, trial_normal, trial_gradient);
         if (trial_squares <= squares) {
-            *converged = small || squares - trial_squares <= 1e-8 * squares + 1e-11 * power;
+            *converged = small || squares - trial_squares <= least_gain * squares;
             memcpy(p, trial, size * sizeof *p);
             memcpy(fit->normal, trial_normal, sizeof trial_normal);
             memcpy(fit->gradient, trial_gradient, sizeof trial_gradient);

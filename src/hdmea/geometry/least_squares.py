@@ -73,7 +73,8 @@ def fit_surface(
         Accepted steps until the fit counts as not converged.
     tolerance
         Converged where no parameter moves by more than this part of itself (+ 0.001), or where the squares fall by
-        less than 1e-8 of themselves + 1e-11 of the values' (where widths and heights stand for each other).
+        less than a thousandth of the residuals' variance: along a flat valley, where widths and heights stand for each
+        other, more steps tell nothing.
 
     Raises
     ------

@@ -31,10 +31,13 @@ UNITS_AT_ONCE = 16  # whose averages are in memory
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """least_z: of the receptive field; fewest_spikes: in the movie. ridge, ridge_spikes: what is added
-    to the movie's autocorrelation when the time course is whitened, the larger of `ridge` and `ridge_spikes` over the
-    training spikes (a course of few spikes is mostly noise). least_gain: bits a spike by which a kind must be better than the exponential.
-    spikes_a_bin, bins: of the histogram."""
+    """When a model is fitted, and constants of the fit.
+
+    least_z: of the receptive field; fewest_spikes: in the movie. ridge, ridge_spikes: what is added to the movie's
+    autocorrelation when the time course is whitened, the larger of `ridge` and `ridge_spikes` over the training spikes
+    (a course of few spikes is mostly noise). least_gain: bits a spike by which a kind must be better than the
+    exponential. spikes_a_bin, bins: of the histogram.
+    """
 
     least_z: float = 5.0
     fewest_spikes: int = 200

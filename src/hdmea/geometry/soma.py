@@ -18,7 +18,7 @@ from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface
 from hdmea.geometry.robust import Bools, Floats
 
 NAN = float("nan")
-MOST_STEPS = 200
+MOST_STEPS = 400
 GAUSSIAN_WIDTH = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum, of σ
 MONOPOLE_WIDTH = 2 * 1.6 * np.sqrt(2 ** (2 / 3) - 1)
 
@@ -176,7 +176,7 @@ def _fitted(
     x, y, amplitudes = _amplitudes(clean, row, column, trough, limits)
     if len(x) < limits.fewest:
         return f"{len(x)} good electrodes around the peak, at least {limits.fewest} are needed"
-    start = [amplitudes.max(), column, row, np.log(0.8)]
+    start = _start(x, y, amplitudes, column, row)
     reach, sigma = limits.most_offset, np.log(limits.sigma)
     low, high = [0, column - reach, row - reach, sigma[0]], [np.inf, column + reach, row + reach, sigma[1]]
     fits = {
@@ -188,6 +188,28 @@ def _fitted(
         return "the fit of the amplitudes did not converge"
     about_mean = float(((amplitudes - amplitudes.mean()) ** 2).sum())
     return name, fits[name], 1 - fits[name].squares / about_mean if about_mean > 0 else NAN
+
+
+def _start(x: Floats, y: Floats, amplitudes: Floats, column: int, row: int) -> list[float]:
+    """Height, place and ln σ of the parabolas through the logarithms of the peak and its neighbours in each direction.
+
+    Of a Gaussian they are the truth; narrow ones lie at the end of a long curved valley from any other place.
+    """
+    known = dict(zip(zip(x.tolist(), y.tolist(), strict=True), amplitudes.tolist(), strict=True))
+    top = known.get((column, row), float(amplitudes.max()))
+    places, widths = [], []
+    for at, step in ((column, (1, 0)), (row, (0, 1))):
+        beside = [known.get((column + side * step[0], row + side * step[1]), -1.0) for side in (-1, 1)]
+        shift = 0.0
+        if top > 0 and min(beside) > 0.02 * top:
+            before, after = (float(np.log(one / top)) for one in beside)
+            if before + after < 0:
+                shift = float(np.clip(0.5 * (before - after) / (before + after), -0.7, 0.7))
+                widths.append(1 / np.sqrt(-(before + after)))
+        places.append(at + shift)
+    sigma = float(np.clip(np.median(widths), 0.25, 3.0)) if widths else 0.8
+    offset = (places[0] - column) ** 2 + (places[1] - row) ** 2
+    return [max(top, 1e-9) * float(np.exp(min(offset / (2 * sigma**2), 2.0))), *places, float(np.log(sigma))]
 
 
 def _extent(troughs: Image, row: int, column: int) -> tuple[int, int]:
