@@ -2,9 +2,8 @@
 
 from typing import Any
 
+from h5burst import __version__ as __version__
 from hdmea.utils.lazy import find_name
-
-__version__ = "0.1.0"
 
 _NAMES = {"hdmea.session.session": ("PipelineSession", "SaveState", "create_session")}
 

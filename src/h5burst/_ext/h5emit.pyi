@@ -1,8 +1,9 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 class NotCovered(Exception): ...
 
+@final
 class Emitter:
     def __init__(
         self,
