@@ -8,6 +8,7 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "hdmea.session.session": ("PipelineSession", "SaveState", "create_session"),
     "hdmea.session.loader": ("load_hdf5_to_session", "load_session_from_hdf5"),
     **exported_names(),
+    "hdmea.steps.results": ("StepResult",),
     "hdmea.steps.flows": ("FlowResult", "get_flow_info", "list_available_flows", "run_flow"),
     "hdmea.batch.run": ("BatchResult", "run_batch"),
     "hdmea.session.hdf5_store": (

@@ -18,6 +18,7 @@ import numpy as np
 from h5burst import DatasetBlocks
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
+from hdmea.utils.lazy import find_name
 
 KIND = ".cmcr"
 DURATION = "LB.RecordingDuration"
@@ -159,3 +160,7 @@ def _first_data(stream: h5py.Group, prefix: str, dimensions: int) -> h5py.Datase
     if len(found) > 1:
         logger.warning("%s: %d parts in %s, only the first is read", stream.file.filename, len(found), stream.name)
     return found[0][1]
+
+
+def __getattr__(name: str) -> Any:
+    return find_name(__name__, name, {"hdmea.steps.vendor_metadata": ("add_sys_meta_info",)})

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
+from hdmea.utils.lazy import find_name
 
 KIND = ".cmtr"
 SORTER = "Spike Sorter"
@@ -75,6 +76,44 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
                 | _spikes(group, tables, acquisition_rate, path)
             )
         return {f"unit_{number:03d}": units[number] for number in sorted(units)}
+
+
+def read_unit_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """All that the file says of each unit, by unit ID, as `unit_meta` keeps it.
+
+    Fields of the unit table by their names in small letters and attributes as `attr_{name}`, each an array of one
+    element; `peaks_data` (dict of the peak table's columns but the cut-outs), `peak_amplitudes` (of included peaks),
+    and where they are there `roi_stas`, `source` and `unmixing`. Raises as `read_units`.
+    """
+    path = Path(path)
+    with mcs_format.open_file(path, KIND) as file, mcs_format.reading(path, KIND):
+        tables = mcs_format.TableReader()
+        return {
+            f"unit_{number:03d}": _unit_table(group, info, tables)
+            for number, group, info in _unit_groups(_sorter(file, path), tables, path)
+        }
+
+
+def _unit_table(group: h5py.Group, info: dict[str, Any], tables: mcs_format.TableReader) -> dict[str, Any]:
+    found: dict[str, Any] = {name.lower(): _one_element(value) for name, value in info.items()}
+    own = {name: value for name, value in mcs_format.attributes(group).items() if not name.startswith("ID.")}
+    found |= {f"attr_{name.lower()}": _one_element(value) for name, value in own.items()}
+    peaks = tables.read(group, "Peaks")
+    names = [] if peaks is None else [name for name in peaks.dtype.names or () if not name.isdecimal()]
+    found["peaks_data"] = {} if peaks is None else {name.lower(): np.ascontiguousarray(peaks[name]) for name in names}
+    if peaks is not None and "PeakAmplitude" in names:
+        included = peaks["IncludePeak"] == 1 if "IncludePeak" in names else slice(None)
+        found["peak_amplitudes"] = np.ascontiguousarray(peaks["PeakAmplitude"][included])
+    for name, key in (("RoiSTAs", "roi_stas"), ("Source", "source"), ("Unmixing", "unmixing")):
+        dataset = mcs_format.child_of(group, name)
+        if isinstance(dataset, h5py.Dataset) and dataset.shape is not None and dataset.dtype.names is None:
+            found[key] = np.asarray(dataset[()])
+    return found
+
+
+def _one_element(value: Any) -> np.ndarray[Any, Any]:
+    array = np.asarray(value)
+    return np.atleast_1d(array if array.dtype.kind != "U" else array.astype(object))
 
 
 def load_cmtr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -192,3 +231,7 @@ def _side_by_side(table: np.ndarray[Any, Any], names: list[str]) -> np.ndarray[A
         (len(table), len(names)), first.dtype, table, int(offsets[0]), (table.strides[0], step)
     )
     return view
+
+
+def __getattr__(name: str) -> Any:
+    return find_name(__name__, name, {"hdmea.steps.vendor_metadata": ("add_cmtr_unit_info",)})

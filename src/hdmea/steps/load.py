@@ -24,7 +24,7 @@ from hdmea.session.session import PipelineSession
 from hdmea.steps.eimage import FEATURE, EImageOptions, EImageSTA, Progress, iter_eimage_sta
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
-from hdmea.steps.section_time import PLAYLIST_MOVIES, WINDOWS
+from hdmea.steps.table import metadata_of_steps
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MismatchError
 from hdmea.utils.hashing import params_hash
@@ -349,5 +349,5 @@ def _clear_loaded(session: PipelineSession) -> None:
     session.stimulus.clear()
     session.completed_steps.clear()
     session.warnings.clear()
-    for name in ("section_time_playlist", "section_time_repeats", PLAYLIST_MOVIES, WINDOWS):
+    for name in metadata_of_steps():
         session.metadata.pop(name, None)

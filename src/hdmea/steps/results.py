@@ -50,3 +50,17 @@ class FlowResult:
     load_result: LoadResult | LoadWithEImageSTAResult
     extraction_result: ExtractionResult | None
     success: bool
+
+
+@dataclass
+class StepResult:
+    """What a step that works unit by unit did: counts of units, and the IDs of those without a result."""
+
+    hdf5_path: Path | None
+    step: str
+    units_processed: int = 0
+    units_skipped: int = 0
+    units_failed: int = 0
+    failed_units: list[str] = field(default_factory=list)
+    elapsed_seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)

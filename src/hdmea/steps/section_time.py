@@ -244,11 +244,11 @@ def _store(recording: PipelineSession, sections: dict[str, Samples], outcome: Ou
     if light is None:
         outcome.warn("there is no light reference raw_ch1: no light templates")
         return
-    stimulus["light_template"] = {movie: _light_template(light, rows) for movie, rows in sections.items()}
+    stimulus["light_template"] = {movie: light_template(light, rows) for movie, rows in sections.items()}
     outcome.changed.append(("stimulus", "light_template"))
 
 
-def _light_template(light: Any, rows: Samples) -> npt.NDArray[np.float32]:
+def light_template(light: Any, rows: Samples) -> npt.NDArray[np.float32]:
     """The mean of the light trace over a movie's presentations, as long as the shortest of them."""
     bounds = [(int(start), min(int(stop), len(light))) for start, stop in rows]
     length = max(min(stop - start for start, stop in bounds), 0)

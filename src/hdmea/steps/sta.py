@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hdmea.io.stimulus_config import SHIPPED_CONFIG_DIR
 from hdmea.kernels.sta import triggered_average
@@ -137,7 +138,7 @@ def _compute(
     frames = _load_stimulus_movie(movie, stimuli_dir)
     _warn_of_short_movie(recording, movie, len(frames), outcome)
     spikes, offsets = end_to_end([trains[unit_id] for unit_id in wanted])
-    shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - _first_frame(recording, movie)
+    shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - first_frame(recording, movie)
     images, counts = triggered_average(frames, shown, offsets, cover_range, threads=threads)
     totals = np.diff(offsets).tolist()
     for unit_id, image, count, total in zip(wanted, images, counts.tolist(), totals, strict=True):
@@ -153,6 +154,21 @@ def _compute(
 def _has_sta(unit: dict[str, Any], movie: str) -> bool:
     feature = (unit.get("features") or {}).get(sta_feature(movie))
     return isinstance(feature, Mapping) and feature.get("data") is not None
+
+
+def frames_of_first_trial(
+    recording: PipelineSession, movie: str, unit: Mapping[str, Any]
+) -> npt.NDArray[np.int64] | None:
+    """The movie's frame in which each spike of a unit's first presentation fell; None where it was not sectioned."""
+    section = (unit.get("spike_times_sectioned") or {}).get(movie) or {}
+    trials = section.get("trials_spike_times") or {}
+    trial = trials.get(0, trials.get("0"))
+    if trial is None:
+        return None
+    shown: npt.NDArray[np.int64] = convert_sample_index_to_frame(
+        as_int64(np.asarray(trial)), frame_timestamps_of(recording, STEP)
+    )
+    return shown - first_frame(recording, movie)
 
 
 def _first_trials(recording: PipelineSession, movie: str, outcome: Outcome[STAResult]) -> dict[str, Any]:
@@ -216,7 +232,7 @@ def _load_stimulus_movie(movie_name: str, stimuli_dir: str | Path | None = None)
     return frames
 
 
-def _first_frame(recording: PipelineSession, movie: str) -> int:
+def first_frame(recording: PipelineSession, movie: str) -> int:
     """The frame of the recording that is the movie's first, in its first presentation."""
     start = np.asarray(recording.stimulus["section_time"][movie]).reshape(-1, 2)[0, 0]
     section_start: int = convert_sample_index_to_frame(int(start), frame_timestamps_of(recording, STEP))

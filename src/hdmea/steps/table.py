@@ -65,7 +65,7 @@ class Step:
 
 
 _VENDOR = {"cmcr_path": "cmcr", "cmtr_path": "cmtr"}
-_LOADED = ("units", "metadata", "stimulus/light_reference", "metadata/frame_timestamps")
+_LOADED = ("units", "unit_meta", "metadata", "stimulus/light_reference", "metadata/frame_timestamps")
 
 _ROWS = (
     Step("load_recording", "hdmea.steps.runner", (), _LOADED, "load", "vendor", ("LoadResult",), _VENDOR),
@@ -84,12 +84,31 @@ _ROWS = (
         "add_section_time",
         "hdmea.steps.section_time",
         ("metadata/frame_timestamps",),
-        ("stimulus/section_time", "stimulus/light_template"),
+        (
+            "stimulus/section_time",
+            "stimulus/light_template",
+            "metadata/section_time_playlist",
+            "metadata/section_time_repeats",
+            "metadata/section_time_movies",
+        ),
         "load",
         exports=("convert_frame_to_sample_index", "convert_sample_index_to_frame"),
         from_recording={"playlist_name": "playlist"},
     ),
-    Step("add_section_windows", "hdmea.steps.section_time", ("metadata",), ("stimulus/section_time",), "load"),
+    Step(
+        "add_section_windows",
+        "hdmea.steps.section_time",
+        ("metadata",),
+        ("stimulus/section_time", "metadata/section_windows"),
+        "load",
+    ),
+    Step(
+        "add_section_time_analog",
+        "hdmea.steps.analog_sections",
+        ("metadata", "stimulus/light_reference"),
+        ("stimulus/section_time", "stimulus/light_template", "metadata/section_windows"),
+        "load",
+    ),
     Step(
         "section_spike_times",
         "hdmea.steps.sectioning",
@@ -104,6 +123,29 @@ _ROWS = (
         ("metadata/frame_timestamps", "spike_times_sectioned"),
         ("features/sta_{movie}",),
         exports=("STAResult",),
+    ),
+    Step("add_cmtr_unit_info", "hdmea.steps.vendor_metadata", ("units",), ("unit_meta",), "load"),
+    Step("add_sys_meta_info", "hdmea.steps.vendor_metadata", ("metadata",), ("metadata/cmcr_meta",), "load"),
+    Step("extract_soma_geometry", "hdmea.steps.soma", ("features/eimage_sta",), ("eimage_sta/geometry",)),
+    Step("extract_rf_geometry", "hdmea.steps.rf_geometry", ("features/sta_{movie}",), ("sta_{movie}/sta_geometry",)),
+    Step("fit_ln_model", "hdmea.steps.ln_model", ("sta_{movie}/sta_geometry",), ("sta_geometry/lnl",)),
+    Step("annotate", "hdmea.steps.annotate", ("units",), ("metadata/gsheet_row", "auto_label"), "load"),
+    Step(
+        "track_axons", "hdmea.steps.axons", ("features/eimage_sta",), ("features/ap_tracking", "metadata/ap_tracking")
+    ),
+    Step(
+        "align_electrodes",
+        "hdmea.steps.align",
+        ("eimage_sta/geometry", "sta_{movie}/sta_geometry"),
+        ("metadata/electrode_alignment",),
+    ),
+    Step("copy_section", "hdmea.steps.copy_section", ("spike_times_sectioned",), ("spike_times_sectioned",)),
+    Step(
+        "section_by_direction",
+        "hdmea.steps.section_by_direction",
+        ("spike_times_sectioned",),
+        ("spike_times_sectioned/direction_section",),
+        exports=("DirectionSectionResult",),
     ),
     Step("extract_features", "hdmea.steps.runner", ("units",), ("features",), exports=("ExtractionResult",)),
 )
@@ -139,6 +181,12 @@ def check_order(names: Sequence[str]) -> None:
                 f"put {' or '.join(makers)} before it"
             )
         made.update(step.makes)
+
+
+def metadata_of_steps() -> set[str]:
+    """The metadata that steps on a loaded recording make: what a new load makes void."""
+    made = (place.partition("/") for step in _ROWS if step.loads is None for place in step.makes)
+    return {name for top, _, name in made if top == "metadata" and name}
 
 
 def exported_names() -> dict[str, tuple[str, ...]]:

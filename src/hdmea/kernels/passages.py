@@ -1,0 +1,61 @@
+"""When a bright bar passes over each pixel of a movie, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from h5burst import parallel_map
+from h5burst._ext import passages as _ext
+
+Frames = npt.NDArray[np.int32]
+
+
+def bar_passages(
+    movie: np.ndarray[Any, Any], parts: Sequence[tuple[int, int]], threads: int | None = None
+) -> tuple[Frames, Frames]:
+    """The frames in which each pixel lights up and goes dark again, in each part of a movie.
+
+    Parameters
+    ----------
+    movie
+        (frames, height, width), any real dtype; may be memory-mapped.
+    parts
+        First and last frame [start, stop) of each part.
+    threads
+        The result does not depend on it.
+
+    Returns
+    -------
+    on, off : (parts, height, width) int32
+        Frames from the movie's first: the first frame of the brightest rise, and the first one after it that is darker
+        than half of it. -1 where nothing rises; `off` is the part's end where nothing falls.
+
+    Raises
+    ------
+    ValueError
+        The movie does not have three axes, or a part does not lie in it.
+    """
+    if movie.ndim != 3 or movie.dtype.kind not in "buif":
+        raise ValueError(f"a movie holds real numbers (frames, height, width), not {movie.dtype} {movie.shape}")
+    if outside := [part for part in parts if not 0 <= part[0] < part[1] <= len(movie)]:
+        raise ValueError(f"frames {outside[0]} do not lie in a movie of {len(movie)} frames")
+    height, width = movie.shape[1:]
+    on, off = np.empty((len(parts), height, width), np.int32), np.empty((len(parts), height, width), np.int32)
+
+    def fill(index: int) -> None:
+        start, stop = parts[index]
+        first = max(start - 1, 0)  # a part's first frame may be brighter than the one before it
+        frames = movie[first:stop]
+        frames = np.ascontiguousarray(frames, np.uint8 if frames.dtype in (np.uint8, np.bool_) else np.float32)
+        scratch = np.empty((2, height, width), np.float32)
+        _ext.passages(frames, scratch[0], scratch[1], on[index], off[index])
+        seen = on[index] >= 0
+        on[index][seen] += first
+        off[index][seen] += first
+
+    parallel_map(fill, range(len(parts)), threads)
+    return on, off

@@ -1,0 +1,203 @@
+"""Each cell's axon, from its electrical image, and the optic-nerve head that the axons lead to."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdmea.geometry.axon import Axon, track_axon
+from hdmea.geometry.nerve_head import NerveHead, find_nerve_head, soma_polar
+from hdmea.session.session import PipelineSession
+from hdmea.steps.per_unit import (
+    IMAGE,
+    Unit,
+    as_values,
+    feature_data,
+    image_scale,
+    number,
+    pitch_um,
+    run_units,
+    units_with,
+)
+from hdmea.steps.results import StepResult
+from hdmea.steps.run_step import Outcome, Target, run_step
+
+logger = logging.getLogger(__name__)
+
+STEP = "track_axons"
+AP_TRACKING = "ap_tracking"
+_PATHWAY = (
+    "slope",
+    "intercept",
+    "r_value",
+    "p_value",
+    "std_err",
+    "direction_angle",
+    "direction_angle_se",
+    "velocity_m_s",
+    "velocity_se",
+    "length_um",
+    "length_censored",
+    "slope_t",
+    "intercept_ms",
+    "lateral_offset",
+    "n_inliers",
+    "start",
+    "contrast",
+    "ray_angle",
+    "ray_velocity_m_s",
+)
+
+
+def track_axons(
+    hdf5_path: Target = None,
+    *,
+    max_units: int | None = None,
+    filter_by_cell_type: bool = True,
+    cell_type_filter: str = "rgc",
+    force: bool = False,
+    session: PipelineSession | None = None,
+) -> StepResult | PipelineSession:
+    """Follow the axon in every unit's electrical image (`hdmea.geometry.axon`), and find the optic-nerve head.
+
+    `units[id]["features"]["ap_tracking"]` holds `refined_soma` and `axon_initial_segment` (`t`, `x`, `y`: x is the
+    column, y the row, in electrodes from 0; t in samples of the window), `post_processed_data/axon_centroids`
+    (n, 4), `ap_pathway` (slope, angle, velocity, length and more, with errors), `soma_polar_coordinates` (about the
+    head) and `axon_seen`. `metadata["ap_tracking"]["all_ap_intersection"]` holds the head.
+
+    Parameters
+    ----------
+    max_units
+        The first so many units only.
+    filter_by_cell_type, cell_type_filter
+        Only units one of whose labels in `auto_label` is this text; without any labels all units.
+    force
+        Track again what is there.
+
+    Raises
+    ------
+    MissingInputError
+        No unit has an electrical image.
+    """
+
+    def step(recording: PipelineSession) -> Outcome[StepResult]:
+        started = time.perf_counter()
+        there = units_with(recording, IMAGE, STEP, "load_recording_with_eimage_sta")
+        chosen = _of_type(recording, there, cell_type_filter) if filter_by_cell_type else there
+        chosen = chosen[:max_units]
+        wanted = [unit_id for unit_id in chosen if force or _tracked(recording.units[unit_id]) is None]
+
+        def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
+            scale = image_scale(recording, unit)
+            found = track_axon(np.asarray(feature_data(unit, IMAGE)), scale)
+            return _stored(found, scale.samples_per_ms), found.reason
+
+        def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
+            unit["features"][AP_TRACKING] = found
+            return ("units", unit_id, "features", AP_TRACKING)
+
+        outcome = run_units(STEP, recording, wanted, len(chosen) - len(wanted), compute, store)
+        if wanted:
+            _add_head(recording, outcome)
+        outcome.result.elapsed_seconds = time.perf_counter() - started
+        return outcome
+
+    return run_step(STEP, step, hdf5_path, session)
+
+
+def compute_ap_tracking(
+    hdf5_path: Target = None,
+    model_path: str | Path | None = None,
+    *,
+    session: PipelineSession | None = None,
+    max_units: int | None = None,
+    filter_by_cell_type: bool = True,
+    cell_type_filter: str = "rgc",
+    force: bool = False,
+    **ignored: Any,
+) -> StepResult | PipelineSession:
+    """`track_axons` under an earlier name. No network is needed: a model's path and its options count for nothing.
+
+    ignored: options of a network, such as its batch size or device; they are named in a warning.
+    """
+    if model_path is not None or ignored:
+        given = [*(["model_path"] if model_path is not None else []), *ignored]
+        logger.warning("compute_ap_tracking needs no model: %s ignored", ", ".join(given))
+    return track_axons(
+        hdf5_path,
+        max_units=max_units,
+        filter_by_cell_type=filter_by_cell_type,
+        cell_type_filter=cell_type_filter,
+        force=force,
+        session=session,
+    )
+
+
+def _of_type(recording: PipelineSession, unit_ids: list[str], cell_type: str) -> list[str]:
+    """The units with that label; all where no unit of the recording has labels."""
+    labels = {
+        unit_id: {str(value).strip().lower() for value in (recording.units[unit_id].get("auto_label") or {}).values()}
+        for unit_id in unit_ids
+    }
+    if not any(labels.values()):
+        return unit_ids
+    return [unit_id for unit_id in unit_ids if cell_type.strip().lower() in labels[unit_id]]
+
+
+def _tracked(unit: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found = (unit.get("features") or {}).get(AP_TRACKING)
+    return found if isinstance(found, Mapping) and "ap_pathway" in found else None
+
+
+def _stored(found: Axon, samples_per_ms: float) -> dict[str, Any]:
+    values = as_values(found)
+    return {
+        "axon_seen": values["axon_seen"],
+        "reason": values["reason"],
+        "refined_soma": _place(found.refined_soma, samples_per_ms),
+        "axon_initial_segment": _place(found.axon_initial_segment, samples_per_ms),
+        "post_processed_data": {"axon_centroids": found.axon_centroids},
+        "ap_pathway": {**{name: values[name] for name in _PATHWAY}, "significance": values["score"]},
+    }
+
+
+def _place(place: tuple[float, float, float], samples_per_ms: float) -> dict[str, float]:
+    t, x, y = (float(value) for value in place)
+    return {"t": t, "x": x, "y": y, "t_ms": t / samples_per_ms}
+
+
+def _add_head(recording: PipelineSession, outcome: Outcome[StepResult]) -> None:
+    """The nerve head from all axons that are seen, and each soma's polar coordinates about it."""
+    tracked = {unit_id: found for unit_id, unit in recording.units.items() if (found := _tracked(unit)) is not None}
+    seen = {unit_id: found for unit_id, found in tracked.items() if bool(found.get("axon_seen"))}
+    places = [[number(found["refined_soma"]["x"]), number(found["refined_soma"]["y"])] for found in seen.values()]
+    angles = [number(found["ap_pathway"]["direction_angle"]) for found in seen.values()]
+    head = find_nerve_head(np.reshape(places, (len(seen), 2)), np.array(angles, np.float64))
+    if head.reason:
+        outcome.warn(f"{STEP}: {head.reason}")
+    pitch = pitch_um(recording)
+    for unit_id, found in tracked.items():
+        soma = found["refined_soma"]
+        polar = as_values(soma_polar(head, number(soma["x"]), number(soma["y"]), pitch))
+        recording.units[unit_id]["features"][AP_TRACKING] = {**found, "soma_polar_coordinates": polar}
+        if (path := ("units", unit_id, "features", AP_TRACKING)) not in outcome.changed:
+            outcome.changed.append(path)
+    recording.metadata[AP_TRACKING] = {
+        "n_units": len(tracked),
+        "n_axons": len(seen),
+        "all_ap_intersection": _head_values(head, list(seen), pitch),
+    }
+    outcome.changed.append(("metadata", AP_TRACKING))
+    outcome.result.warnings = outcome.warnings
+
+
+def _head_values(head: NerveHead, unit_ids: list[str], pitch: float) -> dict[str, Any]:
+    values = as_values(head)
+    x, y = values.pop("unaccepted")
+    places_um = {"x_um": head.x * pitch, "y_um": head.y * pitch}
+    return {**values, **places_um, "unaccepted": {"x": x, "y": y}, "unit_ids": unit_ids}

@@ -1,0 +1,127 @@
+"""What steps that work unit by unit have in common: whom they work on, how they fail, what a recording's axes mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from h5burst import parallel_map
+from hdmea.geometry.electrical_image import ImageScale
+from hdmea.session.session import PipelineSession
+from hdmea.steps.results import StepResult
+from hdmea.steps.run_step import Outcome
+from hdmea.steps.section_time import acquisition_rate_of, frame_timestamps_of
+from hdmea.utils.exceptions import HDMEAError, MissingInputError
+
+IMAGE = "eimage_sta"
+PITCH_UM = "electrode_pitch_um"  # metadata: distance of neighbouring electrodes, where the recording says it
+DEFAULT_PITCH_UM = 16.0  # of the CMOS-MEA5000's chip of 65 x 65 electrodes
+
+# What a computation may raise for one unit without stopping the others.
+FAILURES = (ArithmeticError, HDMEAError, LookupError, RuntimeError, TypeError, ValueError)
+
+Unit = dict[str, Any]
+
+
+def run_units(
+    name: str,
+    recording: PipelineSession,
+    wanted: Sequence[str],
+    skipped: int,
+    compute: Callable[[str, Unit], tuple[dict[str, Any], str]],
+    store: Callable[[str, Unit, dict[str, Any]], tuple[str, ...]],
+) -> Outcome[StepResult]:
+    """Compute something of every wanted unit, in threads, and store it; a unit that fails is a warning.
+
+    compute: gives what to store, and why it holds no finding (or an empty text). store: puts it into the unit and
+    gives the path that changed.
+    """
+    started = time.perf_counter()
+    outcome = Outcome(StepResult(recording.hdf5_path, name, units_skipped=skipped))
+    result = outcome.result
+
+    def attempt(unit_id: str) -> tuple[dict[str, Any] | None, str]:
+        try:
+            return compute(unit_id, recording.units[unit_id])
+        except FAILURES as error:
+            return None, f"{type(error).__name__}: {error}"
+
+    reasons: dict[str, list[str]] = {}
+    for unit_id, (found, reason) in zip(wanted, parallel_map(attempt, wanted), strict=True):
+        if reason:
+            result.failed_units.append(unit_id)
+            reasons.setdefault(reason, []).append(unit_id)
+        if found is not None:
+            outcome.changed.append(store(unit_id, recording.units[unit_id], found))
+            result.units_processed += 1
+    for reason, unit_ids in reasons.items():
+        outcome.warn(f"{name}: no result for {', '.join(unit_ids)}: {reason}")
+    result.units_failed = len(result.failed_units)
+    result.warnings = outcome.warnings
+    result.elapsed_seconds = time.perf_counter() - started
+    return outcome
+
+
+def units_with(recording: PipelineSession, feature: str, step: str, made_by: str) -> list[str]:
+    """The units that have a feature with an array `data`. Raises `MissingInputError` where none has."""
+    found = [unit_id for unit_id, unit in recording.units.items() if feature_data(unit, feature) is not None]
+    if not found:
+        raise MissingInputError(f"{step} needs the feature {feature} of some unit: run {made_by} first", step, feature)
+    return found
+
+
+def feature_data(unit: Mapping[str, Any], feature: str) -> Any:
+    """A feature's array, which may be lazy; None where there is none."""
+    found = (unit.get("features") or {}).get(feature)
+    data = found.get("data") if isinstance(found, Mapping) else None
+    return None if isinstance(data, Mapping) else data
+
+
+def has_part(unit: Mapping[str, Any], feature: str, part: str) -> bool:
+    """Whether a unit's feature has a key besides its data."""
+    found = (unit.get("features") or {}).get(feature)
+    return isinstance(found, Mapping) and found.get(part) is not None
+
+
+def put_part(unit_id: str, unit: Unit, feature: str, part: str, value: dict[str, Any]) -> tuple[str, ...]:
+    """Set a key beside a feature's data; the path that changed."""
+    unit["features"][feature] = {**unit["features"][feature], part: value}
+    return ("units", unit_id, "features", feature, part)
+
+
+def number(value: Any, missing: float = float("nan")) -> float:
+    """A stored single value, of any shape, as a float."""
+    return missing if value is None or np.size(value) == 0 else float(np.asarray(value).ravel()[0])
+
+
+def frame_period_s(recording: PipelineSession, step: str) -> float:
+    """The real time from one frame to the next, the median. Raises `MissingInputError` without frame timestamps."""
+    samples = float(np.median(np.diff(frame_timestamps_of(recording, step))))
+    return samples / acquisition_rate_of(recording, step)
+
+
+def pitch_um(recording: PipelineSession) -> float:
+    """Distance of neighbouring electrodes in µm: as the metadata say, else that of the usual chip."""
+    pitch = number(recording.metadata.get(PITCH_UM))
+    return pitch if np.isfinite(pitch) and pitch > 0 else DEFAULT_PITCH_UM
+
+
+def image_scale(recording: PipelineSession, unit: Mapping[str, Any]) -> ImageScale:
+    """What the axes of a unit's electrical image mean."""
+    metadata = unit["features"][IMAGE].get("metadata") or {}
+    rate = number(metadata.get("sampling_rate"), number(recording.metadata.get("acquisition_rate")))
+    return ImageScale(rate, round(number(metadata.get("pre_samples"), 10.0)), pitch_um(recording))
+
+
+def as_values(found: Any, *left_out: str) -> dict[str, Any]:
+    """A data class's fields as they are stored: numbers and texts as Python's own, arrays as they are."""
+    values: dict[str, Any] = {}
+    for item in fields(found):
+        if item.name not in left_out:
+            value = getattr(found, item.name)
+            values[item.name] = value.item() if isinstance(value, np.generic) else value
+    return values

@@ -1,0 +1,126 @@
+"""The receptive field of each cell, from its spike-triggered average."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdmea.geometry.field_fits import GaussianFit
+from hdmea.geometry.receptive_field import OnOffFields, ReceptiveField, hold_frames, receptive_field
+from hdmea.session.feature_layout import sta_feature
+from hdmea.session.session import PipelineSession
+from hdmea.steps import sta
+from hdmea.steps.per_unit import (
+    Unit,
+    as_values,
+    feature_data,
+    frame_period_s,
+    has_part,
+    number,
+    put_part,
+    run_units,
+    units_with,
+)
+from hdmea.steps.results import StepResult
+from hdmea.steps.run_step import Outcome, Target, run_step
+from hdmea.utils.exceptions import ConfigurationError
+
+STEP = "extract_rf_geometry"
+GEOMETRY = "sta_geometry"
+USUAL_HOLD_FRAMES = 4  # of a 15 Hz movie on a 60 Hz screen, where the movie is not at hand
+
+
+def extract_rf_geometry(
+    hdf5_path: Target = None,
+    *,
+    movie_name: str | None = None,
+    stimuli_dir: str | Path | None = None,
+    force: bool = False,
+    session: PipelineSession | None = None,
+) -> StepResult | PipelineSession:
+    """Detect and fit the receptive field in every unit's spike-triggered average (`hdmea.geometry.receptive_field`).
+
+    `units[id]["features"]["sta_{movie}"]["sta_geometry"]` holds the fields of `ReceptiveField` and `TimeCourse`:
+    `center_row`, `center_col` (pixels from 0), `size_x`, `size_y`, `area`, `equivalent_diameter`, `peak_frame`,
+    `sta_time_course`, `diff_map`; `gaussian_fit`, `DoG` and `ONOFF_model`. Without a significant field they are NaN.
+
+    Parameters
+    ----------
+    movie_name
+        Default: the one whose name contains "noise".
+    stimuli_dir
+        As of `compute_sta`; from the movie comes how long each pattern is shown (without it: 4 frames).
+    force
+        Fit again what is there.
+
+    Raises
+    ------
+    MissingInputError
+        No unit has an STA of the movie.
+    """
+
+    def step(recording: PipelineSession) -> Outcome[StepResult]:
+        movie = movie_name or sta.noise_movie(recording)
+        feature = sta_feature(movie)
+        there = units_with(recording, feature, STEP, "compute_sta")
+        wanted = [name for name in there if force or not has_part(recording.units[name], feature, GEOMETRY)]
+        hold = _hold(movie, stimuli_dir) if wanted else USUAL_HOLD_FRAMES
+        frame_s = frame_period_s(recording, STEP)
+
+        def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
+            metadata = unit["features"][feature].get("metadata") or {}
+            found = receptive_field(
+                np.asarray(feature_data(unit, feature)),
+                last_frame=_last_frame(metadata.get("cover_range")),
+                hold=hold,
+                n_spikes=None if metadata.get("n_spikes") is None else round(number(metadata["n_spikes"])),
+            )
+            return _stored(found, frame_s), "" if found.significant else found.reason
+
+        def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
+            return put_part(unit_id, unit, feature, GEOMETRY, found)
+
+        return run_units(STEP, recording, wanted, len(there) - len(wanted), compute, store)
+
+    return run_step(STEP, step, hdf5_path, session)
+
+
+def _last_frame(cover_range: Any) -> int:
+    return 0 if cover_range is None else int(np.asarray(cover_range).ravel()[1])
+
+
+def _hold(movie: str, stimuli_dir: str | Path | None) -> int:
+    """Frames for which the movie shows each pattern; the usual number where the movie is not at hand."""
+    try:
+        path = sta.stimuli_folder(stimuli_dir, sta.DEFAULT_STIMULI_DIR, STEP) / f"{movie}.npy"
+    except ConfigurationError:
+        return USUAL_HOLD_FRAMES
+    return hold_frames(np.load(path, mmap_mode="r", allow_pickle=False)) if path.exists() else USUAL_HOLD_FRAMES
+
+
+def _stored(found: ReceptiveField, frame_s: float) -> dict[str, Any]:
+    nested = ("time_course", "gaussian_fit", "dog", "on_off")
+    course = as_values(found.time_course, "peak_frame")
+    peak_lag_ms, zero_crossing_ms = found.time_course.in_ms(frame_s)
+    return {
+        **as_values(found, *nested),
+        **course,
+        "peak_lag_ms": peak_lag_ms,
+        "zero_crossing_ms": zero_crossing_ms,
+        "gaussian_fit": as_values(found.gaussian_fit),
+        "DoG": as_values(found.dog),
+        "ONOFF_model": _on_off(found.on_off),
+    }
+
+
+def _on_off(found: OnOffFields) -> dict[str, Any]:
+    values = as_values(found, "on", "off")
+    for side, fit in (("on", found.on), ("off", found.off)):
+        values |= {f"{side}_{name}": value for name, value in _half(fit).items()}
+    return values
+
+
+def _half(fit: GaussianFit) -> dict[str, Any]:
+    return as_values(fit, "offset", "bic", "center_x_se", "center_y_se")

@@ -1,0 +1,47 @@
+"""Where each cell's soma lies on the chip, from its electrical image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hdmea.geometry.soma import soma_geometry
+from hdmea.session.session import PipelineSession
+from hdmea.steps.per_unit import IMAGE, Unit, as_values, feature_data, has_part, image_scale, put_part, run_units
+from hdmea.steps.per_unit import units_with as _units_with
+from hdmea.steps.results import StepResult
+from hdmea.steps.run_step import Outcome, Target, run_step
+
+STEP = "extract_soma_geometry"
+GEOMETRY = "geometry"
+
+
+def extract_soma_geometry(
+    hdf5_path: Target = None, *, force: bool = False, session: PipelineSession | None = None
+) -> StepResult | PipelineSession:
+    """Fit the soma in every unit's electrical image (`hdmea.geometry.soma`).
+
+    `units[id]["features"]["eimage_sta"]["geometry"]` holds the fields of `SomaGeometry`: `center_row`, `center_col`
+    (electrodes from 0, between electrodes), their standard errors and places in µm, `peak_row`, `peak_col`, `size_x`,
+    `size_y`, `area`, `equivalent_diameter`, `diff_map` (rows, columns) and more. NaN and a `reason` where there is no
+    soma.
+
+    Units that have it are skipped without `force`; a unit that fails is a warning. Raises `MissingInputError` without
+    electrical images.
+    """
+
+    def step(recording: PipelineSession) -> Outcome[StepResult]:
+        there = _units_with(recording, IMAGE, STEP, "load_recording_with_eimage_sta")
+        wanted = [name for name in there if force or not has_part(recording.units[name], IMAGE, GEOMETRY)]
+
+        def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
+            found = soma_geometry(np.asarray(feature_data(unit, IMAGE)), image_scale(recording, unit))
+            return as_values(found), found.reason
+
+        def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
+            return put_part(unit_id, unit, IMAGE, GEOMETRY, found)
+
+        return run_units(STEP, recording, wanted, len(there) - len(wanted), compute, store)
+
+    return run_step(STEP, step, hdf5_path, session)
