@@ -44,7 +44,7 @@ class BarTiming:
 
 
 def slots(config: StimulusConfig) -> list[tuple[int, int]]:
-    """The frames [start, stop) of each direction of each repetition, from the movie's first, repetition by repetition."""
+    """The frames [start, stop) of each direction, repetition by repetition, from the movie's first."""
     parameters = config.parameters
     try:
         directions, length = len(parameters["directions_deg"]), int(parameters["direction_frames"])
