@@ -1,7 +1,9 @@
-"""The command `scptensor`: what is in a container, and conversions between formats."""
+"""The command `scptensor`, also called `scpstore`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,34 +11,68 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from h5burst import console, format_bytes
-from scpstore.core.exceptions import ValidationError
+from h5burst import __version__, console, format_bytes, verify_file
+from scpstore.core.equality import difference
+from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.exceptions import IOWriteError
-from scpstore.io.exporters import save_hdf5
-from scpstore.io.importers import load_hdf5
-from scpstore.io.interchange import from_anndata, write_h5ad
-from scpstore.io.tables import read_csv, write_csv
+from scpstore.io.formats import (
+    ANNDATA,
+    CONTAINER,
+    INPUT_SUFFIXES,
+    OUTPUT_SUFFIXES,
+    RECORDING,
+    Options,
+    kind_of,
+    read_any,
+    suffix_of,
+    write_any,
+)
+from scpstore.io.lazymatrix import LazyMatrix
 
-HDF5_SUFFIXES = (".h5", ".hdf5")
-SUFFIXES = (*HDF5_SUFFIXES, ".h5ad", ".csv")
 _MANY = 12  # columns named before the rest is counted
 
 app = typer.Typer(
-    help="Single-cell proteomics containers in HDF5 files.", epilog=console.EPILOG, no_args_is_help=True,
-    add_completion=False, rich_markup_mode="rich",
+    help="Single-cell proteomics containers: HDF5, AnnData, tables and reports of search engines.",
+    epilog=console.EPILOG, no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
 )  # fmt: skip
 
-InputFile = Annotated[Path, typer.Argument(help="A container (.h5, .hdf5).", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value, for scripts.")]
+AnyFile = Annotated[
+    Path, typer.Argument(help="A container (.h5), .h5ad, a table or a report of a search engine.", show_default=False)
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scptensor of h5burst {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+# ---------------------------------------------------------------- info
 
 
 @app.command(epilog="Example:  scptensor info plexDIA.h5")
-def info(file: InputFile) -> None:
-    """Say what a file holds: samples, assays, layers, history. Layers are not read."""
-    container = load_hdf5(file, lazy=True)
+def info(file: AnyFile, as_json: Json = False) -> None:
+    """Say what a file is and holds: samples, assays, layers, history. Layers of containers are not read."""
+    kind = kind_of(file)
+    container = read_any(file)
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "kind": kind, "bytes": file.stat().st_size, **_described(container)}))
+        return
     out = Console(highlight=False, soft_wrap=True)
     size = format_bytes(file.stat().st_size)
-    out.print(f"{file}: {size}, {container.n_samples} samples, {container.n_features} features", markup=False)
+    line = f"{file}: {kind}, {size}, {container.n_samples} samples, {container.n_features} features"
+    out.print(line, markup=False)
     out.print(f"obs: {_columns(container.obs.columns, container.sample_id_col)}", markup=False)
     for name, assay in container.assays.items():
         out.print(f"assay {name}: {assay.n_features} features", markup=False)
@@ -45,9 +81,42 @@ def info(file: InputFile) -> None:
             out.print(_layer_table(assay))
     for link in container.links:
         out.print(f"link {link.source_assay} -> {link.target_assay}: {link.linkage.height} pairs", markup=False)
+    for name, known in _extras(container).items():
+        out.print(f"{name}: {', '.join(known)}", markup=False)
     for step in container.history:
         version = f" ({step.software_version})" if step.software_version else ""
         out.print(f"history {step.timestamp} {step.action}{version}", markup=False)
+
+
+def _described(container: ScpContainer) -> dict[str, Any]:
+    assays = {
+        name: {
+            "n_features": assay.n_features,
+            "var": assay.var.columns,
+            "feature_id_col": assay.feature_id_col,
+            "layers": {layer: {"X": _form(m, "X"), "M": _form(m, "M") or None} for layer, m in assay.layers.items()},
+        }
+        for name, assay in container.assays.items()
+    }
+    return {
+        "n_samples": container.n_samples,
+        "n_features": container.n_features,
+        "obs": container.obs.columns,
+        "sample_id_col": container.sample_id_col,
+        "assays": assays,
+        "links": [[x.source_assay, x.target_assay, x.linkage.height] for x in container.links],
+        "extras": _extras(container),
+        "history": [[step.timestamp, step.action, step.software_version] for step in container.history],
+    }
+
+
+def _extras(container: ScpContainer) -> dict[str, list[str]]:
+    extras = container.extras
+    found = {name: list(getattr(extras, name)) for name in ("obsm", "obsp", "uns")}
+    for assay, known in extras.assays.items():
+        found |= {f"{assay} {name}": list(getattr(known, name)) for name in ("varm", "varp")}
+        found[f"{assay} raw"] = [] if known.raw is None else [f"{known.raw.var.height} features"]
+    return {name: names for name, names in found.items() if names}
 
 
 def _columns(names: list[str], id_column: str) -> str:
@@ -59,82 +128,147 @@ def _columns(names: list[str], id_column: str) -> str:
 def _layer_table(assay: Any) -> Table:
     table = Table("layer", "X", "M", box=None, pad_edge=True)
     for name, matrix in assay.layers.items():
-        table.add_row(f" {name}", matrix.stored_as("X"), matrix.stored_as("M"))
+        table.add_row(f" {name}", _form(matrix, "X"), _form(matrix, "M"))
     return table
 
 
+def _form(matrix: Any, name: str) -> str:
+    """The dtype, format and entries of a matrix; "" where it is not there."""
+    if isinstance(matrix, LazyMatrix):
+        return matrix.stored_as(name)
+    values = getattr(matrix, name)
+    if values is None:
+        return ""
+    sparse = getattr(values, "format", None)
+    return f"{values.dtype}, {sparse}, {values.nnz} entries" if sparse else str(values.dtype)
+
+
+# ---------------------------------------------------------------- verify
+
+
+@app.command(epilog="Example:  scptensor verify plexDIA.h5 results/*.h5")
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Containers.", show_default=False)], as_json: Json = False
+) -> None:
+    """Read everything, checksums included; exit code 1 and a list when something is wrong. Each file is looked at."""
+    found = {str(file): _problems(file) for file in files}
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        for file, problems in found.items():
+            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+            typer.echo(f"{file}: {count if problems else 'OK'}")
+            for problem in problems:
+                typer.echo(f"  {problem}")
+    raise typer.Exit(int(any(found.values())))
+
+
+def _problems(file: Path) -> list[str]:
+    try:
+        kind = kind_of(file)
+        if kind not in (CONTAINER, ANNDATA):
+            return [f"it is not a container but {'a recording of hdmea' if kind == RECORDING else f'a {kind}'}"]
+        problems = [str(problem) for problem in verify_file(file)]
+        if not problems:
+            container = read_any(file)
+            for assay in container.assays.values():
+                for matrix in assay.layers.values():
+                    if isinstance(matrix, LazyMatrix):
+                        matrix.load().release()
+    except (ScpTensorError, OSError) as error:
+        return [str(error)]
+    return problems
+
+
+# ---------------------------------------------------------------- convert
+
+
 @app.command(
-    epilog="Examples:\n\nscptensor convert plexDIA_data.csv plexDIA.h5 --cells plexDIA_cells.csv\n\n"
-    "scptensor convert plexDIA.h5 plexDIA.h5ad --layer X\n\n"
+    epilog="Examples:\n\nscptensor convert report.parquet cells.h5 --q-value 0.01 --cells cells.csv\n\n"
+    "scptensor convert plexDIA_data.csv plexDIA.h5 --cells plexDIA_cells.csv\n\n"
+    "scptensor convert cells.h5 proteins.h5ad --assay proteins --layer PG.MaxLFQ\n\n"
     "scptensor convert old.h5 new.h5 --compression zstd"
 )
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A .h5, .hdf5, .h5ad or .csv file.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help=f"A file: {', '.join(INPUT_SUFFIXES)}.", show_default=False)
+    ],
     target: Annotated[
         Path, typer.Argument(metavar="OUT", help="The file to write; its suffix says the format.", show_default=False)
     ],
     cells: Annotated[
         Path | None,
-        typer.Option(help="CSV about the cells, beside a .csv matrix; for x_data.csv, x_cells.csv if there is one."),
+        typer.Option(help="Table about the samples, beside a table; for x_data.csv, x_cells.csv if there is one."),
     ] = None,
     assay: Annotated[
-        str | None, typer.Option(help="Which assay to write, or what to call the one that is read.")
+        str | None, typer.Option(help="Which assay to write, or what to call the one that is read from one table.")
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Which layer to write to .csv or .h5ad.")] = None,
-    compression: Annotated[str, typer.Option(help="gzip, lzf, blosc, zstd or none.")] = "gzip",
-    level: Annotated[int, typer.Option(help="0 to 9.")] = 4,
+    layer: Annotated[str | None, typer.Option(help="Which layer to write.")] = None,
+    orientation: Annotated[
+        str | None, typer.Option(help="Of a table: samples_in_rows (if not said), features_in_rows or auto.")
+    ] = None,
+    q_value: Annotated[float | None, typer.Option(help="Mark quantities with a larger q-value as FILTERED.")] = None,
+    make_unique: Annotated[
+        bool, typer.Option("--make-unique", help="Append -1, -2, … to IDs of an .h5ad file that repeat.")
+    ] = False,
+    compression: Annotated[
+        str | None, typer.Option(help="Of a container: gzip (if not said), lzf, blosc, zstd or none.")
+    ] = None,
+    level: Annotated[int | None, typer.Option(help="0 to 9 (4 if not said).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Convert between containers, AnnData files and CSV tables."""
-    for path in (source, target):
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"Unsupported file suffix {path.suffix!r} of {path}: use one of {', '.join(SUFFIXES)}")
+    """Convert between containers, AnnData files, tables and (as input) reports of search engines."""
+    for path, suffixes in ((source, INPUT_SUFFIXES), (target, OUTPUT_SUFFIXES)):
+        if suffix_of(path) not in suffixes:
+            raise ValueError(f"Unsupported file suffix {suffix_of(path)!r} of {path}: use one of {', '.join(suffixes)}")
     if target.exists() and not overwrite:
         raise IOWriteError("File already exists (--overwrite replaces it)", target)
-    container = _read(source, cells, assay)
-    suffix = target.suffix.lower()
-    if suffix in HDF5_SUFFIXES:
-        chosen = None if compression == "none" else compression
-        save_hdf5(container, target, compression=chosen, compression_level=level, overwrite=overwrite)
+    options = Options(cells, assay, layer, orientation, q_value, make_unique, compression, level)
+    written = write_any(read_any(source, options), target, options, overwrite=overwrite)
+    if as_json:
+        typer.echo(json.dumps([{"file": str(path), "bytes": path.stat().st_size} for path in written]))
     else:
-        name = _only("assay", list(container.assays), assay)
-        chosen_layer = _only("layer", list(container.assays[name].layers) if name in container.assays else [], layer)
-        if suffix == ".csv":
-            write_csv(
-                container,
-                target,
-                name,
-                chosen_layer,
-                cells=None if source.suffix == ".csv" else cells,
-                overwrite=overwrite,
-            )
-        else:
-            write_h5ad(container, target, name, chosen_layer, overwrite=overwrite)
-    typer.echo(f"{target}: {format_bytes(target.stat().st_size)}")
+        for path in written:
+            typer.echo(f"{path}: {format_bytes(path.stat().st_size)}")
 
 
-def _read(source: Path, cells: Path | None, assay: str | None) -> ScpContainer:
-    if not source.exists():
-        raise FileNotFoundError(f"No such file: {source}")
-    suffix = source.suffix.lower()
-    if suffix in HDF5_SUFFIXES:
-        return load_hdf5(source, lazy=True)
-    if suffix == ".csv":
-        return read_csv(source, cells, assay or "proteins")
-    import anndata
-
-    return from_anndata(anndata.read_h5ad(source), assay or "proteins")
+# ---------------------------------------------------------------- diff
 
 
-def _only(kind: str, names: list[str], wanted: str | None) -> str:
-    """The name that was asked for, else the only one there is (of several layers: "X")."""
-    if wanted is not None:
-        return wanted
-    if len(names) == 1:
-        return names[0]
-    if kind == "layer" and "X" in names:
-        return "X"
-    raise ValidationError(f"choose with --{kind} one of: {', '.join(names) or '(there is none)'}", kind)
+@app.command(epilog="Example:  scptensor diff before.h5 after.h5")
+def diff(first: AnyFile, second: AnyFile, as_json: Json = False) -> None:
+    """What differs between two files, one line a part; exit code 1 when anything does. Values count to the bit."""
+    found = differences(read_any(first), read_any(second))
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        for line in found:
+            typer.echo(line)
+        if not found:
+            typer.echo("equal")
+    raise typer.Exit(int(bool(found)))
+
+
+def differences(a: ScpContainer, b: ScpContainer) -> list[str]:
+    """The first difference of every part of two containers."""
+    found = [
+        difference(getattr(a, n), getattr(b, n), n) for n in ("sample_id_col", "obs", "links", "history", "extras")
+    ]
+    for kind, one, other in (("only in the first", a, b), ("only in the second", b, a)):
+        found += [f"assays[{name!r}]: {kind}" for name in one.assays if name not in other.assays]
+    for name in [name for name in a.assays if name in b.assays]:
+        x, y, where = a.assays[name], b.assays[name], f"assays[{name!r}]"
+        found += [difference(getattr(x, n), getattr(y, n), f"{where}.{n}") for n in ("feature_id_col", "var")]
+        found += _only_in_one(f"{where}.layers", x.layers, y.layers)
+        for layer in [layer for layer in x.layers if layer in y.layers]:
+            found.append(difference(x.layers[layer], y.layers[layer], f"{where}.layers[{layer!r}]"))
+    return [line for line in found if line is not None]
+
+
+def _only_in_one(where: str, a: Collection[str], b: Collection[str]) -> list[str]:
+    first = [f"{where}[{name!r}]: only in the first" for name in a if name not in b]
+    return first + [f"{where}[{name!r}]: only in the second" for name in b if name not in a]
 
 
 def main() -> int:

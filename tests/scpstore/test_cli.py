@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -83,9 +84,12 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 
 def test_errors_are_one_line(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "No such file" in fails(capsys, "info", tmp_path / "none.h5")
-    assert "Unsupported file suffix '.txt'" in fails(capsys, "convert", saved, tmp_path / "a.txt")
+    assert "Unsupported file suffix '.doc'" in fails(capsys, "convert", saved, tmp_path / "a.doc")
+    assert "Unsupported file suffix '.doc'" in fails(capsys, "convert", tmp_path / "a.doc", saved)
     assert "File already exists (--overwrite replaces it)" in fails(capsys, "convert", saved, saved)
-    assert "compression must be one of" in fails(capsys, "convert", saved, tmp_path / "b.h5", "--compression", "rar")
+    assert "--compression must be one of gzip, lzf, blosc, zstd, none, got 'rar'" in fails(
+        capsys, "convert", saved, tmp_path / "b.h5", "--compression", "rar"
+    )
     assert "Assay 'genes' not found" in fails(
         capsys, "convert", saved, tmp_path / "b.csv", "--assay", "genes", "--layer", "X"
     )
@@ -114,7 +118,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
         run("info", tmp_path / "none.h5", "--debug")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["info", "--help"], ["convert", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("info", "verify", "convert", "diff"))])
 def test_help_has_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*words) == 0
     out = capsys.readouterr().out
@@ -126,3 +130,150 @@ def test_as_a_program(saved: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "2 samples" in done.stdout
+
+
+# ---------------------------------------------------------------- options act, or are an error
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "message"),
+    [
+        ("b.h5", ["--layer", "log"], "Layer 'log' not found"),
+        ("b.h5", ["--assay", "genes"], "Assay 'genes' not found"),
+        ("b.csv", ["--assay", "genes"], "Assay 'genes' not found"),
+        ("b.h5ad", ["--layer", "log"], "Layer 'log' not found"),
+        ("b.h5", ["--cells", "c.csv"], "--cells does nothing here"),
+        ("b.h5", ["--orientation", "auto"], "--orientation does nothing here"),
+        ("b.h5", ["--q-value", "0.01"], "--q-value does nothing here"),
+        ("b.h5", ["--make-unique"], "--make-unique does nothing here"),
+        ("b.csv", ["--compression", "zstd"], "--compression does nothing here"),
+        ("b.h5ad", ["--level", "3"], "--level does nothing here"),
+        ("b.h5", ["--level", "3", "--compression", "lzf"], "--level does nothing here: lzf has no levels"),
+        ("b.h5", ["--level", "10"], "compression_level must be a whole number from 0 to 9"),
+    ],
+)
+def test_an_option_that_would_not_act_is_an_error(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, words: list[str], message: str
+) -> None:
+    assert message in fails(capsys, "convert", saved, tmp_path / target, *words)
+    assert not (tmp_path / target).exists()
+
+
+def test_options_select_what_is_written(saved: Path, tmp_path: Path) -> None:
+    container = load_hdf5(saved)
+    container.add_assay("peptides", container.assays["proteins"])
+    container.save(saved, overwrite=True)
+    assert run("convert", saved, tmp_path / "b.h5", "--assay", "peptides", "--layer", "sparse") == 0
+    written = load_hdf5(tmp_path / "b.h5")
+    assert written.list_assays() == ["peptides"]
+    assert written.list_layers("peptides") == ["sparse"]
+
+
+def test_every_file_that_is_written_is_named(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("convert", saved, tmp_path / "b.tsv", "--layer", "X") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [str(tmp_path / "b.tsv"), str(tmp_path / "b_cells.tsv")]
+    assert run("convert", saved, tmp_path / "b.parquet", "--layer", "X", "--json") == 0
+    files = json.loads(capsys.readouterr().out)
+    assert [Path(item["file"]).name for item in files] == ["b.parquet", "b_cells.parquet"]
+    assert all(Path(item["file"]).stat().st_size == item["bytes"] for item in files)
+
+
+def test_a_report_of_a_search_engine_becomes_a_container(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "Run\tProtein.Group\tPG.MaxLFQ\tPG.Q.Value\na\tP1\t1\t0.5\nb\tP1\t2\t0.001\n"
+    (tmp_path / "report.tsv").write_text(text)
+    assert run("info", tmp_path / "report.tsv") == 0
+    assert "DIA-NN report" in capsys.readouterr().out
+    assert run("convert", tmp_path / "report.tsv", tmp_path / "a.h5", "--q-value", "0.01") == 0
+    assert load_hdf5(tmp_path / "a.h5").assays["proteins"].layers["PG.MaxLFQ"].M.tolist() == [[3], [0]]
+    capsys.readouterr()
+    assert "--make-unique does nothing" in fails(
+        capsys, "convert", tmp_path / "report.tsv", tmp_path / "b.h5", "--make-unique"
+    )
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    import scpstore
+
+    assert run("--version") == 0
+    assert scpstore.__version__ in capsys.readouterr().out
+
+
+def test_info_as_json(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", saved, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["n_samples"], told["n_features"]) == ("container", 2, 3)
+    assert told["assays"]["proteins"]["layers"]["sparse"] == {
+        "X": "float64, coo, 5 entries", "M": "int8, csr, 0 entries",
+    }  # fmt: skip
+
+
+def test_what_a_file_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "r.h5", "w") as file:
+        file.attrs["hdmea_pipeline_version"] = "1"
+    with h5py.File(tmp_path / "o.h5", "w") as file:
+        file["x"] = 1
+    assert "is not a container: it is a recording of hdmea" in fails(capsys, "info", tmp_path / "r.h5")
+    assert "is not a container: it is an HDF5 file of another kind" in fails(capsys, "info", tmp_path / "o.h5")
+
+
+def test_a_container_with_the_suffix_of_anndata_is_told_for_what_it_is(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved.rename(tmp_path / "x.h5ad")
+    assert run("info", tmp_path / "x.h5ad") == 0
+    assert "x.h5ad: container" in capsys.readouterr().out
+    assert run("convert", tmp_path / "x.h5ad", tmp_path / "y.h5") == 0
+
+
+def test_verify_looks_at_each_file(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import h5py
+
+    (tmp_path / "bad.h5").write_bytes(saved.read_bytes())
+    with h5py.File(tmp_path / "bad.h5", "r+") as file:
+        file["assays/proteins/layers/sparse/X_indices"][0] = 77
+    (tmp_path / "text.h5").write_text("hello")
+    files = [saved, tmp_path / "none.h5", tmp_path / "bad.h5", tmp_path / "text.h5"]
+    assert run("verify", *files) == 1
+    out = capsys.readouterr().out
+    assert f"{saved}: OK" in out
+    assert "none.h5: 1 problem\n  No such file" in out
+    assert "bad.h5: 1 problem\n" in out
+    assert "column numbers must lie in" in out
+    assert "text.h5 is not an HDF5 file" in out
+    assert run("verify", saved) == 0
+    capsys.readouterr()
+    assert run("verify", *files, "--json") == 1
+    assert [len(problems) for problems in json.loads(capsys.readouterr().out).values()] == [0, 1, 1, 1]
+
+
+def test_diff(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    container = load_hdf5(saved)
+    container.save(tmp_path / "same.h5", compression="lzf")
+    assert run("diff", saved, tmp_path / "same.h5") == 0
+    assert capsys.readouterr().out == "equal\n"
+    container.assays["proteins"].layers["X"].X[1, 2] = -7
+    container.obs = container.obs.with_columns(batch=pl.lit("z"))
+    del container.assays["proteins"].layers["sparse"]
+    container.save(tmp_path / "other.h5")
+    assert run("diff", saved, tmp_path / "other.h5") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("obs['batch'][0]: 'x' != 'z'")
+    assert lines[1] == "assays['proteins'].layers['sparse']: only in the first"
+    assert lines[2].startswith("assays['proteins'].layers['X'].X[1, 2]: ")
+    assert len(lines) == 3
+
+
+def test_a_read_fault_names_the_file_that_is_damaged(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lazy = load_hdf5(saved, lazy=True)
+    container = load_hdf5(saved)
+    container.save(saved, overwrite=True, compression="lzf")
+    from scpstore.io import IOFormatError
+
+    with pytest.raises(IOFormatError, match=r"a\.h5 was changed since.*while it was read for .*b\.h5"):
+        lazy.save(tmp_path / "b.h5")
+    assert not (tmp_path / "b.h5").exists()

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from h5burst import Storage, UnsupportedValueError, write_tree
-from scpstore.io.exceptions import IOWriteError
+from h5burst import CorruptFileError, StaleFileError, Storage, UnsupportedValueError, write_tree
+from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
 from scpstore.io.matrices import Target
 
@@ -78,6 +78,8 @@ def save_hdf5(
         raise IOWriteError(f"Cannot be stored: {error}", target) from error
     except FileExistsError as error:
         raise IOWriteError("File already exists (overwrite=True replaces it)", target) from error
+    except (CorruptFileError, StaleFileError) as error:  # of a file that a lazy layer is read from
+        raise IOFormatError(f"{error} (while it was read for {target}, which was not written)") from error
     except OSError as error:
         raise IOWriteError(error.strerror or str(error), target) from error
 

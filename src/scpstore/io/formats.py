@@ -1,0 +1,189 @@
+"""Files of any of the formats that containers come in: what a file is, reading it, writing one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
+from scpstore.core.structures import ScpContainer
+from scpstore.io.exceptions import IOFormatError
+from scpstore.io.exporters import COMPRESSIONS, save_hdf5
+from scpstore.io.importers import load_hdf5, read_checked
+from scpstore.io.interchange import read_h5ad, write_h5ad
+from scpstore.io.search_engines import read_diann, read_maxquant, read_spectronaut
+from scpstore.io.tables import TABLE_SUFFIXES, read_table, write_table
+from scpstore.io.text import open_table
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+OUTPUT_SUFFIXES = (*HDF5_SUFFIXES, ".h5ad", *TABLE_SUFFIXES)
+INPUT_SUFFIXES = (*OUTPUT_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz")
+
+CONTAINER, ANNDATA, TABLE = "container", "AnnData", "table"
+DIANN, SPECTRONAUT, MAXQUANT = "DIA-NN report", "Spectronaut report", "MaxQuant proteinGroups"
+RECORDING, HDF5 = "hdmea recording", "HDF5 file of another kind"
+REPORTS = {DIANN: read_diann, SPECTRONAUT: read_spectronaut, MAXQUANT: read_maxquant}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be said about reading and writing; None (False): nothing was said."""
+
+    cells: Path | None = None
+    assay: str | None = None
+    layer: str | None = None
+    orientation: str | None = None
+    q_value: float | None = None
+    make_unique: bool = False
+    compression: str | None = None
+    level: int | None = None
+
+    def refuse(self, names: tuple[str, ...], why: str) -> None:
+        """Raise `ValidationError` where one of these was said: it would not act."""
+        for name in names:
+            if getattr(self, name) not in (None, False):
+                raise ValidationError(f"--{name.replace('_', '-')} does nothing here: {why}", name)
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that says the format, with ".gz"."""
+    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """What a file is, by what is in it. Raises FileNotFoundError, `IOFormatError` for what is none of the formats."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"No such file: {path}")
+    if suffix_of(path) in (*TABLE_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz"):
+        return _kind_of_table(path)
+    root = read_checked(path, lazy=True)
+    if "hdmea_pipeline_version" in root.attrs:
+        return RECORDING
+    if "assays" in root.children or "scptensor_version" in root.attrs:
+        return CONTAINER
+    return ANNDATA if {"obs", "var"} <= set(root.children) else HDF5
+
+
+def _kind_of_table(path: Path) -> str:
+    columns = set(open_table(path).columns)
+    if "Precursor.Id" in columns or "Protein.Group" in columns:
+        return DIANN
+    if "R.FileName" in columns or {"PG.ProteinGroups", "EG.PrecursorId"} & columns:
+        return SPECTRONAUT
+    return MAXQUANT if {"Protein IDs", "Majority protein IDs"} <= columns else TABLE
+
+
+def read_any(path: str | os.PathLike[str], options: Options | None = None) -> ScpContainer:
+    """The container in a file of any of the formats; layers of HDF5 files stay in the file.
+
+    Raises FileNotFoundError, `IOFormatError`, and `ValidationError` for an option that would not act.
+    """
+    path, options = Path(path), options or Options()
+    kind = kind_of(path)
+    options_of_tables = ("cells", "orientation", "q_value")
+    if kind == CONTAINER:
+        options.refuse((*options_of_tables, "make_unique"), f"{path} is a container")
+        return load_hdf5(path, lazy=True)
+    if kind == ANNDATA:
+        options.refuse(options_of_tables, f"{path} is an AnnData file")
+        return read_h5ad(path, options.assay or "proteins", make_unique=options.make_unique)
+    if kind in REPORTS:
+        return _read_report(path, kind, options)
+    if kind == TABLE:
+        options.refuse(("q_value", "make_unique"), f"{path} is a table without q-values")
+        orientation: Any = options.orientation or "samples_in_rows"
+        return read_table(path, options.cells, options.assay or "proteins", orientation=orientation)
+    raise IOFormatError(
+        f"{path} is not a container: it is {'a recording of hdmea' if kind == RECORDING else f'an {kind}'}"
+    )
+
+
+def _read_report(path: Path, kind: str, options: Options) -> ScpContainer:
+    options.refuse(("orientation", "make_unique"), f"{path} is a {kind}")
+    if kind == MAXQUANT:
+        options.refuse(("q_value",), f"{path} has no q-values")
+        return read_maxquant(path, options.cells)
+    read = read_diann if kind == DIANN else read_spectronaut
+    return read(path, options.cells, q_value=options.q_value)
+
+
+def write_any(
+    container: ScpContainer, path: str | os.PathLike[str], options: Options | None = None, *, overwrite: bool = False
+) -> list[Path]:
+    """Write a container in the format that the suffix says; gives all files that were written.
+
+    `.h5` and `.hdf5` hold all of it, or the assay and layer that the options name; `.h5ad` one assay with its layers,
+    or with the one that is named; tables one layer, and the table of samples beside it. Raises ValueError for another
+    suffix, `AssayNotFoundError`, `LayerNotFoundError`, and `ValidationError` for an option that would not act or a
+    choice that must be made.
+    """
+    path, options = Path(path), options or Options()
+    suffix = suffix_of(path)
+    if suffix not in OUTPUT_SUFFIXES:
+        raise ValueError(f"Unsupported file suffix {suffix!r} of {path}: use one of {', '.join(OUTPUT_SUFFIXES)}")
+    if suffix in HDF5_SUFFIXES:
+        _write_hdf5(container, path, options, overwrite)
+        return [path]
+    options.refuse(("compression", "level"), f"it is for containers, {path} is none")
+    assay = _only_assay(container, options.assay)
+    if suffix == ".h5ad":
+        _known_layer(container, assay, options.layer)
+        write_h5ad(
+            container, path, assay, options.layer, layers="all" if options.layer is None else (), overwrite=overwrite
+        )
+        return [path]
+    return write_table(container, path, assay, _only_layer(container, assay, options.layer), overwrite=overwrite)
+
+
+def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite: bool) -> None:
+    names = [name if name is not None else "none" for name in COMPRESSIONS]
+    compression = options.compression or "gzip"
+    if compression not in names:
+        raise ValidationError(f"--compression must be one of {', '.join(names)}, got {compression!r}", "compression")
+    if options.level is not None and compression in ("none", "lzf"):
+        raise ValidationError(f"--level does nothing here: {compression} has no levels", "level")
+    if options.assay is not None and options.assay not in container.assays:
+        raise AssayNotFoundError(options.assay, container.assays)
+    if options.layer is not None and not any(options.layer in assay.layers for assay in container.assays.values()):
+        known = dict.fromkeys(name for assay in container.assays.values() for name in assay.layers)
+        raise LayerNotFoundError(options.layer, options.assay, known)
+    save_hdf5(
+        container,
+        path,
+        compression=None if compression == "none" else compression,
+        compression_level=4 if options.level is None else options.level,
+        save_assays=None if options.assay is None else [options.assay],
+        save_layers=None if options.layer is None else [options.layer],
+        overwrite=overwrite,
+    )
+
+
+def _only_assay(container: ScpContainer, wanted: str | None) -> str:
+    names = list(container.assays)
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted is None:
+        raise ValidationError(f"choose with --assay one of: {', '.join(names) or '(there is none)'}", "assay")
+    if wanted not in names:
+        raise AssayNotFoundError(wanted, names)
+    return wanted
+
+
+def _known_layer(container: ScpContainer, assay: str, wanted: str | None) -> None:
+    layers = container.assays[assay].layers
+    if wanted is not None and wanted not in layers:
+        raise LayerNotFoundError(wanted, assay, layers)
+
+
+def _only_layer(container: ScpContainer, assay: str, wanted: str | None) -> str:
+    """The layer that was asked for, else the only one, else "X"."""
+    _known_layer(container, assay, wanted)
+    names = list(container.assays[assay].layers)
+    if wanted is not None:
+        return wanted
+    if len(names) == 1 or "X" in names:
+        return names[0] if len(names) == 1 else "X"
+    raise ValidationError(f"choose with --layer one of: {', '.join(names) or '(there is none)'}", "layer")
