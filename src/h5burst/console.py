@@ -1,14 +1,53 @@
-"""How the command lines of all packages behave: one clear line for an error, exit code 2, a traceback on request."""
+"""How the command lines of all packages behave: options that all have, one clear line for an error, exit codes.
+
+`--debug`, `--quiet`, `--json` and `--version` may stand anywhere on the line. Results go to standard output, what is
+said on the way and errors to standard error.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import typer
-from rich.console import Console
 
-EPILOG = "Add --debug to any command to see the whole traceback of an error."
+EPILOG = (
+    "Every command takes --json (results as JSON), --quiet (no results as text, no progress), --version, and --debug "
+    "(the whole traceback of an error)."
+)
+_GLOBAL = ("--debug", "--json", "--quiet")
+
+
+@dataclass
+class Output:
+    """How this run of a command prints."""
+
+    as_json: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+    def say(self, text: object = "") -> None:
+        """A line of the result, for people."""
+        if not (self.as_json or self.quiet):
+            print(text)
+
+    def progress(self, text: object) -> None:
+        """A line about what is being done."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def result(self, content: Any) -> None:
+        """The whole result, for programs."""
+        if self.as_json:
+            print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+output = Output()
 
 
 def one_line_warnings() -> None:
@@ -17,24 +56,87 @@ def one_line_warnings() -> None:
 
 
 def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
-    """Run a command and give its exit code: 2 with one line on stderr for an error, 130 after Ctrl-C.
-
-    `--debug` anywhere on the line lets the error through with its traceback.
-    """
-    words = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in words
+    """Run a command and give its exit code: 2 with one line on stderr for an error, 130 after Ctrl-C."""
+    given = sys.argv[1:] if arguments is None else arguments
+    words = [word for word in given if word not in _GLOBAL]
+    output.as_json, output.quiet, output.debug = ("--json" in given, "--quiet" in given, "--debug" in given)
     one_line_warnings()
+    _never_fail_to_print()
+    if "--version" in words:
+        return _print_version()
     try:
-        app([word for word in words if word != "--debug"])
+        app(words)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 2
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted")
+        print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:  # the outermost frame: every error ends here as one line
-        if debug:
+        if output.debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
+        output.result({"error": message, "type": type(error).__name__})
         print(f"error: {message}  (--debug shows the traceback)", file=sys.stderr)
         return 2
     return 0
+
+
+def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[Any]]) -> int:
+    """Check every file, print what is off, and give the exit code: 1 for something off, 2 for a file that is not there.
+
+    problems_of: the problems of one file; `OSError` for one that cannot be looked at. The others are checked anyway.
+    """
+    broken = missing = 0
+    results: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            problems = [str(problem) for problem in problems_of(file)]
+        except OSError as error:
+            if output.debug:
+                raise
+            missing += 1
+            message = " ".join(str(error).split())
+            results.append({"file": str(file), "error": message})
+            print(f"error: {message if str(file) in message else f'{file}: {message}'}", file=sys.stderr)
+            continue
+        broken += bool(problems)
+        results.append({"file": str(file), "problems": problems})
+        output.say(f"{file}: {_count(len(problems), 'problem') if problems else 'sound'}")
+        for problem in problems:
+            output.say(f"  {problem}")
+    output.result(results)
+    return 2 if missing else int(broken > 0)
+
+
+def existing_file(path: Path) -> Path:
+    """The path of a file that is there. `OSError` for what is not, and for a directory."""
+    if not path.exists():
+        raise FileNotFoundError(f"No such file: {path}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory: give a file")
+    if not path.is_file():
+        raise OSError(f"{path} is not a regular file")
+    return path
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _print_version() -> int:
+    import platform
+
+    from h5burst import __version__
+
+    if output.as_json:
+        output.result({"h5burst": __version__, "python": platform.python_version()})
+    else:
+        print(f"h5burst {__version__} (Python {platform.python_version()})")
+    return 0
+
+
+def _never_fail_to_print() -> None:
+    """A character that the terminal or the locale does not have is printed as its escape, not raised after the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from h5burst import console
-from hdmea.batch.command import batch
+from h5burst.console import output
+from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
+
+if TYPE_CHECKING:
+    from hdmea.batch.recipe import Step
+    from hdmea.pipeline import PipelineSession
+    from hdmea.utils.problems import Problems
 
 app = typer.Typer(
     help="Multi-electrode-array recordings of a retina: from the vendor's files to one HDF5 file a recording.",
@@ -61,7 +69,7 @@ def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
         if full
         else (demo.simulate_demo, demo.analyse, demo.compare)
     )
-    screen = Console()
+    screen = Console(quiet=output.quiet or output.as_json)
     started = time.perf_counter()
     recording = make(folder, units, seed)
     simulated = time.perf_counter()
@@ -77,6 +85,15 @@ def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
     for finding in findings:
         table.add_row(finding.what, finding.result, "[green]yes[/]" if finding.passed else "[red]no[/]")
     screen.print(table)
+    output.result(
+        {
+            "file": str(path),
+            "simulate_s": simulated - started,
+            "analyse_s": analysed - simulated,
+            "save_s": saved - analysed,
+            "findings": [{"what": one.what, "found": one.result, "as_true": bool(one.passed)} for one in findings],
+        }
+    )
     if not all(finding.passed for finding in findings):
         raise typer.Exit(1)
 
@@ -117,8 +134,14 @@ def simulate(
         overwrite=overwrite,
         options=REALISTIC if realistic else None,
     )
-    typer.echo(f"{recording.cmcr_path}\n{recording.cmtr_path}\nplaylist {recording.playlist_name!r}: ", nl=False)
-    typer.echo(f"{len(recording.movies)} movies, {recording.duration_s:.0f} s, {units} units")
+    output.say(f"{recording.cmcr_path}\n{recording.cmtr_path}")
+    output.say(
+        f"playlist {recording.playlist_name!r}: {len(recording.movies)} movies, "
+        f"{recording.duration_s:.0f} s, {units} units"
+    )
+    names = [item.name for item in fields(recording) if item.name.endswith(("path", "dir"))]
+    files = {name: getattr(recording, name) for name in names}
+    output.result({**files, "playlist": recording.playlist_name, "movies": recording.movies, "units": units})
 
 
 def _patch(text: str) -> tuple[int, int]:
@@ -136,6 +159,10 @@ def run(
     dataset_id: Annotated[str | None, typer.Option(help="Name of the output; default the input's.")] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the output.")] = Path("artifacts"),
     playlist: Annotated[str | None, typer.Option(help="Playlist that was shown.")] = None,
+    playlist_file: PlaylistFile = None,
+    movie_lengths: MovieLengths = None,
+    stimuli: Stimuli = None,
+    configs: Configs = None,
     flow: Annotated[str | None, typer.Option(help="Steps and parameters: a flow that ships, or a JSON file.")] = None,
     steps: Annotated[str | None, typer.Option(help="Steps, comma-separated; default the usual ones.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="step.parameter=value (JSON, else text).")] = None,
@@ -146,42 +173,121 @@ def run(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
 ) -> None:
-    """Run the pipeline on one recording and save it once, at the end.
+    """Run the pipeline on one recording and save it once, at the end. Prints the output's path.
 
     \b
     Examples:
-      hdmea run --cmcr a.cmcr --cmtr a.cmtr --playlist full --set compute_sta.stimuli_dir=stimuli
+      hdmea simulate made --units 5 --patch 8x8 --sensor-s 1
+      hdmea run --cmcr made/simulated.cmcr --cmtr made/simulated.cmtr --playlist simulated
+          --playlist-file made/playlist.csv --movie-lengths made/movie_length.csv
+          --stimuli made/stimuli --configs made/configs
       hdmea run --spikes retina.h5 --set add_section_windows.length_s=60 -o results
     """
-    from hdmea.batch.command import read_settings
+    from hdmea.batch.command import parameters_of
+    from hdmea.batch.recipe import read_parameters
+    from hdmea.utils.problems import Problems
+
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
+    problems, request = Problems(), _Request()
+    with problems.noting():
+        names, parameters = read_parameters(flow) if flow is not None else (None, {})
+        request.names = [name.strip() for name in steps.split(",")] if steps else names
+        request.parameters = parameters
+    with problems.noting():
+        files = {"playlist_file_path": playlist_file, "movie_length_file_path": movie_lengths}
+        for step, own in parameters_of(set_ or [], {**files, "stimuli_dir": stimuli, "config_dir": configs}).items():
+            request.parameters.setdefault(step, {}).update(own)
+    row = {"cmcr": cmcr, "cmtr": cmtr, "spikes": spikes, "dataset_id": dataset_id, "playlist": playlist}
+    prepared = _prepared(row, request, output_dir, memory_budget, compression, overwrite, import_ or (), problems)
+    _run_steps(*prepared, overwrite=overwrite, compression=compression)
+
+
+@dataclass
+class _Request:
+    """Which steps, and with which parameters."""
+
+    names: list[str] | None = None
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def _prepared(
+    row: dict[str, Any],
+    request: _Request,
+    output_dir: Path,
+    memory_budget: str | None,
+    compression: str | None,
+    overwrite: bool,
+    modules: Sequence[str],
+    problems: Problems,
+) -> tuple[PipelineSession, list[Step]]:
+    """The session and its steps. Raises all that is wrong and can be known before the first step."""
     from hdmea.batch.manifest import recording_of
-    from hdmea.batch.recipe import read_parameters, steps_for
+    from hdmea.batch.recipe import steps_for
     from hdmea.pipeline import create_session
+    from hdmea.session.file import storage
     from hdmea.utils.names import recording_path
     from hdmea.utils.user_modules import import_modules
 
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
-    import_modules(import_ or ())
-    names, parameters = read_parameters(flow) if flow is not None else (None, {})
-    for step, own in read_settings(set_ or []).items():
-        parameters.setdefault(step, {}).update(own)
-    if steps:
-        names = [name.strip() for name in steps.split(",")]
-    paths = {"cmcr": cmcr, "cmtr": cmtr, "spikes": spikes}
-    recording = recording_of({**paths, "dataset_id": dataset_id, "playlist": playlist}, Path.cwd(), "the command line")
-    path = recording_path(output_dir, recording.dataset_id)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
-    with create_session(recording.dataset_id, output_dir=output_dir, memory_budget=memory_budget) as session:
-        for step_ in steps_for(recording, names, parameters):
+    with problems.noting():
+        import_modules(modules)
+    with problems.noting():
+        storage(compression)
+    for name in ("cmcr", "cmtr", "spikes"):
+        if row[name] is not None:
+            with problems.noting():
+                console.existing_file(row[name])
+    session, steps = None, []
+    with problems.noting():
+        recording = recording_of(row, Path.cwd(), "the command line")
+        path = recording_path(output_dir, recording.dataset_id)
+        with problems.noting():
+            if path.exists() and not overwrite:
+                raise FileExistsError(f"{path} exists; --overwrite replaces it")
+        with problems.noting():
+            steps = steps_for(recording, request.names, request.parameters)
+        with problems.noting():
+            session = create_session(recording.dataset_id, output_dir=output_dir, memory_budget=memory_budget)
+    problems.raise_any()
+    assert session is not None
+    return session, steps
+
+
+def _run_steps(session: PipelineSession, steps: list[Step], *, overwrite: bool, compression: str | None) -> None:
+    seconds: dict[str, float] = {}
+    with session:
+        for step in steps:
             started = time.perf_counter()
-            step_.run(session)
-            typer.echo(f"{step_.name}: {time.perf_counter() - started:.2f} s", err=True)
-        typer.echo(session.save(overwrite=overwrite, compression=compression))
+            step.run(session)
+            seconds[step.name] = time.perf_counter() - started
+            output.progress(f"{step.name}: {seconds[step.name]:.2f} s")
+        path = session.save(overwrite=overwrite, compression=compression)
+        summary = _summary(session)
+    output.progress(
+        f"{summary['units']} units, {len(summary['sections'])} sections, {len(summary['features'])} features "
+        f"({', '.join(summary['features']) or 'none'}), {len(summary['warnings'])} warnings"
+    )
+    output.say(path)
+    output.result({"file": str(path), **summary, "step_seconds": seconds})
+
+
+def _summary(session: PipelineSession) -> dict[str, Any]:
+    """What a run has made of a recording."""
+    features = {name for unit in session.units.values() for name in unit.get("features", {})}
+    return {
+        "dataset_id": session.dataset_id,
+        "units": session.unit_count,
+        "sections": sorted(session.stimulus.get("section_time", {})),
+        "features": sorted(features),
+        "steps": sorted(session.completed_steps),
+        "warnings": list(session.warnings),
+    }
 
 
 @app.command(epilog=console.EPILOG)
-def verify(files: Annotated[list[Path], typer.Argument(help="Recordings (.h5).")]) -> None:
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5).")],
+    deep: Annotated[bool, typer.Option("--deep", help="Let libhdf5 read everything once more.")] = False,
+) -> None:
     """Open and read everything, and check the layout; exit code 1 and a list when something is off.
 
     \b
@@ -190,14 +296,7 @@ def verify(files: Annotated[list[Path], typer.Argument(help="Recordings (.h5).")
     """
     from hdmea.session.validate_layout import check_recording
 
-    broken = 0
-    for file in files:
-        problems = check_recording(file)
-        typer.echo(f"{file}: {'sound' if not problems else f'{len(problems)} problems'}")
-        for problem in problems:
-            typer.echo(f"  {problem}")
-        broken += bool(problems)
-    raise typer.Exit(int(broken > 0))
+    raise typer.Exit(console.check_files(files, lambda file: check_recording(console.existing_file(file), deep=deep)))
 
 
 def main() -> int:

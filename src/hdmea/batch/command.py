@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from h5burst.console import output
 from hdmea.utils.exceptions import ConfigurationError
+from hdmea.utils.problems import Problems
+
+PlaylistFile = Annotated[Path | None, typer.Option(help="CSV of the playlists' movies.")]
+MovieLengths = Annotated[Path | None, typer.Option(help="CSV of the movies' lengths in frames.")]
+Stimuli = Annotated[Path | None, typer.Option(help="Folder of the movies' frames (.npy).")]
+Configs = Annotated[Path | None, typer.Option(help="Folder of the stimulus configs (.json).")]
 
 EXAMPLES = """
 Run many recordings, one HDF5 file each. What is complete is skipped, what was checkpointed goes on.
@@ -32,6 +39,10 @@ def batch(
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the output files.")],
     flow: Annotated[str | None, typer.Option(help="Steps and parameters: a flow that ships, or a JSON file.")] = None,
     steps: Annotated[str | None, typer.Option(help="Steps, comma-separated; default the usual ones.")] = None,
+    playlist_file: PlaylistFile = None,
+    movie_lengths: MovieLengths = None,
+    stimuli: Stimuli = None,
+    configs: Configs = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="step.parameter=value (JSON, else text).")] = None,
     engine: Annotated[str, typer.Option(help="local (a process a recording) or dask.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of the dask scheduler.")] = None,
@@ -57,11 +68,12 @@ def batch(
     ] = False,
     max_failures: Annotated[int | None, typer.Option(min=0, help="Start no more after more failures.")] = None,
 ) -> None:
-    from hdmea.batch.progress import summary_table
+    from hdmea.batch.progress import print_summary
     from hdmea.batch.run import plan, run_batch
 
     names = [name.strip() for name in steps.split(",")] if steps else None
-    parameters = read_settings(set_ or [])
+    files = {"playlist_file_path": playlist_file, "movie_length_file_path": movie_lengths}
+    parameters = parameters_of(set_ or [], {**files, "stimuli_dir": stimuli, "config_dir": configs})
     if print_slurm:
         planned = plan(
             manifest, output_dir, flow=flow, steps=names, parameters=parameters, force=force,
@@ -73,14 +85,42 @@ def batch(
         manifest, output_dir, flow=flow, steps=names, parameters=parameters, engine=engine, scheduler=scheduler,
         scheduler_file=scheduler_file, jobs=jobs, threads=threads, memory_budget=memory_budget, array_task=array_task,
         array_count=array_count, force=force, checkpoint_steps=checkpoint_steps, compression=compression,
-        retries=retries, max_failures=max_failures, by_mark=skip_by_mark, imports=import_ or (),
+        retries=retries, max_failures=max_failures,
+        progress=False if output.quiet else None, by_mark=skip_by_mark, imports=import_ or (),
     )  # fmt: skip
-    Console().print(summary_table(result.outcomes))
-    typer.echo(f"summary: {result.summary_path}")
+    if not (output.quiet or output.as_json):
+        print_summary(result.outcomes)
+    output.say(f"summary: {result.summary_path}")
+    output.result(json.loads(result.summary_path.read_text(encoding="utf-8")))
     raise typer.Exit(result.exit_code)
 
 
 batch.__doc__ = EXAMPLES
+
+
+def parameters_of(settings: list[str], files: Mapping[str, Path | None]) -> dict[str, dict[str, Any]]:
+    """The parameters that options give: `--set` before what files every step takes that knows such a file.
+
+    files: parameter to the path that was given. Raises `ConfigurationError` for a path that is not there.
+    """
+    from hdmea.steps.table import STEPS
+
+    problems = Problems()
+    parameters: dict[str, dict[str, Any]] = {}
+    for name, path in files.items():
+        if path is None:
+            continue
+        with problems.noting():
+            if not path.exists():
+                raise FileNotFoundError(f"No such file or directory: {path}")
+        for step in STEPS.values():
+            if name in step.parameters():
+                parameters.setdefault(step.name, {})[name] = str(path.absolute())
+    with problems.noting():
+        for step_name, own in read_settings(settings).items():
+            parameters.setdefault(step_name, {}).update(own)
+    problems.raise_any()
+    return parameters
 
 
 def read_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
@@ -93,7 +133,7 @@ def read_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
             raise ConfigurationError(f"--set takes step.parameter=value, not {setting!r}")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             value = text
         parameters.setdefault(step, {})[parameter] = value
     return parameters

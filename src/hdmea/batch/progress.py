@@ -14,6 +14,7 @@ from rich.table import Table
 from h5burst import format_bytes
 from hdmea.batch.job import Outcome, Status
 
+_ANY_WIDTH = 100_000  # columns of what is no terminal
 _COLOURS = {
     Status.DONE: "green",
     Status.SKIPPED: "cyan",
@@ -82,3 +83,14 @@ def summary_table(outcomes: Iterable[Outcome]) -> Table:
         status = f"[{colour}]{outcome.status.value}[/{colour}]"
         table.add_row(outcome.dataset_id, status, f"{outcome.seconds:.1f}", peak, outcome.reason, log)
     return table
+
+
+def print_summary(outcomes: Iterable[Outcome]) -> None:
+    """The table on standard output, no text of it cut: folded on a terminal, in whole lines elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_ANY_WIDTH)
+    table = summary_table(outcomes)
+    for column in table.columns:
+        column.overflow = "fold"
+    console.print(table)

@@ -84,7 +84,7 @@ class PipelineSession:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.is_deferred:
+        if self.is_deferred and error[:1] in ((), (None,)):  # else the error says that nothing was saved
             logger.warning("Session %s ends with changes that were not saved", self.dataset_id)
         self.close()
 

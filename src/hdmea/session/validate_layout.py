@@ -25,12 +25,12 @@ from hdmea.session.layout import (
 SESSION_INFO = ("completed_steps", "warnings")
 
 
-def check_recording(path: str | Path) -> list[Problem]:
+def check_recording(path: str | Path, *, deep: bool = False) -> list[Problem]:
     """Everything that is wrong with a recording's file: what cannot be read, and what is not as the layout has it.
 
     Raises `FileNotFoundError`.
     """
-    problems = verify_file(path)
+    problems = verify_file(path, deep=deep)
     try:
         tree = read_tree(path, lazy=True)
         return problems + list(_check(tree))
@@ -38,7 +38,23 @@ def check_recording(path: str | Path) -> list[Problem]:
         return problems or [Problem("/", error.what)]
 
 
+def _other_kind(tree: Group) -> str | None:
+    """What a file is that holds nothing of a recording; None for one that may be a recording."""
+    if "dataset_id" in tree.attrs or "units" in tree.children:
+        return None
+    if "scptensor_version" in tree.attrs:
+        return "a container of scptensor: see `scptensor info`"
+    if {"obs", "var"} <= tree.children.keys():
+        return "an AnnData file (.h5ad)"
+    if "nwb_version" in tree.attrs:
+        return "an NWB file"
+    return "another HDF5 file: see `h5burst info`"
+
+
 def _check(tree: Group) -> Iterator[Problem]:
+    if kind := _other_kind(tree):
+        yield Problem("/", f"this is not a recording of hdmea, but {kind}")
+        return
     for name in ROOT_ATTRIBUTES:
         if name not in tree.attrs:
             yield Problem("/", f"lacks the attribute {name}")
