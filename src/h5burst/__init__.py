@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from h5burst.model.values import to_json as to_json
     from h5burst.read.blocks import DatasetBlocks as DatasetBlocks
     from h5burst.read.blocks import read_ahead as read_ahead
+    from h5burst.read.files import open_file as open_file
+    from h5burst.read.files import open_unfinished as open_unfinished
+    from h5burst.read.files import read_tree as read_tree
     from h5burst.read.lazy import LazyArray as LazyArray
     from h5burst.runtime import durable as durable
     from h5burst.runtime import locks as locks
@@ -51,18 +54,16 @@ if TYPE_CHECKING:
     from h5burst.runtime.threads import parallel_map as parallel_map
     from h5burst.runtime.threads import split_evenly as split_evenly
     from h5burst.runtime.threads import thread_count as thread_count
-    from h5burst.store import graft as graft
-    from h5burst.store import open_file as open_file
-    from h5burst.store import read_tree as read_tree
-    from h5burst.store import remove as remove
-    from h5burst.store import set_attributes as set_attributes
-    from h5burst.store import write_tree as write_tree
-    from h5burst.store import write_tree_into_scratch as write_tree_into_scratch
     from h5burst.verify import Problem as Problem
     from h5burst.verify import verify_file as verify_file
+    from h5burst.write.graft import graft as graft
+    from h5burst.write.graft import remove as remove
+    from h5burst.write.graft import set_attributes as set_attributes
     from h5burst.write.native import NotCovered as NotCovered
     from h5burst.write.transaction import Transaction as Transaction
     from h5burst.write.transaction import edit as edit
+    from h5burst.write.whole_file import write_tree as write_tree
+    from h5burst.write.whole_file import write_tree_into_scratch as write_tree_into_scratch
 
 __version__ = "0.1.0"
 
@@ -99,15 +100,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "runtime": ("durable", "locks", "processes", "simd"),
     "runtime.gc_pause": ("collection_paused",),
     "runtime.threads": ("parallel_map", "split_evenly", "thread_count"),
-    "store": (
-        "graft",
-        "open_file",
-        "read_tree",
-        "remove",
-        "set_attributes",
-        "write_tree",
-        "write_tree_into_scratch",
-    ),
+    "read.files": ("open_file", "open_unfinished", "read_tree"),
+    "write.graft": ("graft", "remove", "set_attributes"),
+    "write.whole_file": ("write_tree", "write_tree_into_scratch"),
     "verify": ("Problem", "verify_file"),
     "write.native": ("NotCovered",),
     "write.transaction": ("Transaction", "edit"),

@@ -3,3 +3,4 @@
 UNDEFINED = (1 << 64) - 1  # an address of nothing
 FIRST_NAMED_FILTER = 256  # filters from this ID on carry their name
 REFERENCE_BYTES = 16  # of a variable-length value in a file: length, address of its collection, index in it
+LIBVER = ("v110", "v110")  # what libhdf5 writes for us: version 2 object headers, whose every part carries a checksum

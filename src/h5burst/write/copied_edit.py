@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 
+from h5burst.format.constants import LIBVER
 from h5burst.model.tree import Group, Node, Storage, escape_attribute, escape_link
 from h5burst.read.lazy import open_tree
 from h5burst.runtime import durable
@@ -43,7 +44,7 @@ class CopiedEdit:
             raise
 
     def _open(self) -> h5py.File:
-        return h5py.File(self._copy, "r+", libver=graft.LIBVER, locking=False)  # `replacing` holds the lock
+        return h5py.File(self._copy, "r+", libver=LIBVER, locking=False)  # `replacing` holds the lock
 
     def _do(self, work: Callable[[h5py.File], Any]) -> Any:
         with durable.explaining(self.path, "edit"), self._open() as file:

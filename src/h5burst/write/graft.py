@@ -36,7 +36,6 @@ COMPACT_ATTRIBUTES = 32  # attributes that still lie in their object's header; a
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
 
 _changing = threading.RLock()  # one change of an open file at a time; h5py's own lock must not be held so long
-LIBVER = ("v110", "v110")  # version 2 object headers: every header and index carries a checksum
 
 
 def graft(

@@ -1,0 +1,95 @@
+"""Whole new files from trees: durable, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import h5py
+
+from h5burst.format.constants import LIBVER
+from h5burst.memory.scratch import Scratch
+from h5burst.model.tree import Group, Storage
+from h5burst.runtime import durable
+from h5burst.write import native
+from h5burst.write.graft import fill
+from h5burst.write.preflight import validate
+
+
+def write_tree(
+    path: str | os.PathLike[str],
+    tree: Group,
+    *,
+    storage: Storage | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+) -> None:
+    """Write a tree as a new HDF5 file, which appears under its name only when it is complete and on disk.
+
+    Parameters
+    ----------
+    path
+        Of the file. Missing directories on the way are made.
+    tree
+        The root group.
+    storage
+        For arrays that name none themselves; None: uncompressed, with checksums.
+    overwrite
+        Whether an existing file may be replaced. Its permissions are kept.
+    threads
+        For the filters of large arrays; None: the CPUs that this process may use.
+
+    Raises
+    ------
+    UnsupportedValueError
+        Before the first byte, for what HDF5 cannot hold; it names the path in the tree.
+    FileExistsError
+        For an existing file without `overwrite`.
+    OSError
+        When writing fails, or another process has the file open; the file that was there is untouched.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import Array, Group, read_tree, write_tree
+    >>> write_tree("example.h5", Group({"a": Array(np.arange(3), {"unit": "s"})}), overwrite=True)
+    >>> read_tree("example.h5").children["a"].data
+    array([0, 1, 2])
+    """
+    validate(tree, storage=storage)
+    with durable.replacing(Path(path), overwrite=overwrite) as temporary:
+        try:
+            native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
+        except native.NotCovered:
+            with h5py.File(temporary, "w", libver=LIBVER, locking=False) as f:  # `replacing` holds the lock
+                fill(f, tree, storage=storage, threads=threads)
+
+
+def write_tree_into_scratch(
+    path: str | os.PathLike[str], tree: Group, scratch: Scratch, *, overwrite: bool = False, threads: int | None = None
+) -> None:
+    """Write a tree whose large arrays are in a scratch file already, by completing that file.
+
+    They are not copied and nothing is compressed: the scratch file becomes the file at `path`, in the same file system.
+
+    Parameters
+    ----------
+    path, tree, overwrite, threads
+        As of `write_tree`.
+    scratch
+        Holds arrays of the tree.
+
+    Raises
+    ------
+    NotCovered
+        For a tree that only libhdf5 can write; the scratch file is then what it was.
+    UnsupportedValueError, FileExistsError, OSError
+        As `write_tree`.
+    """
+    validate(tree)
+    with (
+        scratch.becoming(Path(path), overwrite=overwrite) as descriptor,
+        open(descriptor, "rb+", buffering=0, closefd=False) as stream,
+    ):
+        native.complete(cast(BinaryIO, stream), scratch.size, tree, scratch.entries_of, threads=threads)
