@@ -9,6 +9,7 @@ left in the session, wherever that came from, and says nothing of what is not th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ import numpy.typing as npt
 
 from hdmea.demo import Finding, analyse
 from hdmea.session.session import PipelineSession
-from hdmea.simulate import FULL_PLAYLIST, REALISTIC, SimulatedRecording, Truth, simulate_recording
+from hdmea.simulate import FULL_PLAYLIST, REALISTIC, LightStepOptions, SimulatedRecording, Truth, simulate_recording
 from hdmea.simulate.truth import axon_chords
 
 NOISE, _, STEP, BAR, COLOURS, _, _ = FULL_PLAYLIST
 LIGHT_STEPS = "iprgc_test"
 PATCH = (65, 65)
+# Light steps so far apart that sections of 120 s, the usual ones, hold one each.
+OPTIONS = replace(REALISTIC, light_steps=LightStepOptions(count=2, on_s=30.0, off_s=95.0))
 IMAGE_S = 10.0
 ENOUGH_SPIKES = 200  # in the noise movie, for a field
 LONG_AXON_UM = 200.0  # on the chip and in the image's window, for an axon that must be seen
@@ -35,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def simulate_full(folder: Path, units: int = 100, seed: int = 0) -> SimulatedRecording:
-    """The recording; options as in `hdmea.simulate.REALISTIC`."""
+    """The recording; options as in `hdmea.simulate.REALISTIC`, but for the light steps."""
     return simulate_recording(
         folder,
         name="full",
@@ -45,7 +48,7 @@ def simulate_full(folder: Path, units: int = 100, seed: int = 0) -> SimulatedRec
         sensor_duration_s=IMAGE_S,
         cutout_samples=16,
         seed=seed,
-        options=REALISTIC,
+        options=OPTIONS,
         overwrite=True,
     )
 

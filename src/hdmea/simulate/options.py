@@ -220,6 +220,5 @@ REALISTIC = SimulationOptions(
     chip=ChipOptions(monopole_fraction=0.3, dead_columns=1, noisy_columns=1, noisy_electrodes=5),
     axons=AxonOptions(waveform="triphasic"),
     alignment=AlignmentOptions(),
-    # So far apart that sections of 120 s, the usual ones, hold one step each.
-    light_steps=LightStepOptions(count=2, on_s=30.0, off_s=95.0),
+    light_steps=LightStepOptions(count=2),
 )
