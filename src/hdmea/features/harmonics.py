@@ -29,29 +29,22 @@ def fourier_sums(x: Floats, offsets: Ints, start: float, stop: float, cycles: Fl
 
 @compiled
 def _prefix_sums(x: Floats, offsets: Ints, length: int, cycles: Floats) -> Floats:
-    """Sums of cosine, sine and count before each frame of a trial that is played twice (trials, cycles, 3, 2·length +
-    1).
-    """
+    """Sums of cosine, sine and count before each frame of a trial (trials, cycles, length + 1, 3)."""
     trials = len(offsets) - 1
-    prefix = np.zeros((trials, len(cycles), 3, 2 * length + 1))
+    prefix = np.zeros((trials, len(cycles), length + 1, 3))
     for trial in range(trials):
         for i in range(len(cycles)):
             part = prefix[trial, i]
-            turn = 2 * np.pi * cycles[i] * length
-            again_cosine, again_sine = np.cos(turn), np.sin(turn)
             for spike in range(offsets[trial], offsets[trial + 1]):
                 at = int(x[spike]) + 1
                 angle = 2 * np.pi * cycles[i] * x[spike]
-                cosine, sine = np.cos(angle), np.sin(angle)
-                part[0, at] += cosine
-                part[1, at] += sine
-                part[2, at] += 1
-                part[0, at + length] += cosine * again_cosine - sine * again_sine
-                part[1, at + length] += sine * again_cosine + cosine * again_sine
-                part[2, at + length] += 1
-            for k in range(3):
-                for frame in range(2 * length):
-                    part[k, frame + 1] += part[k, frame]
+                part[at, 0] += np.cos(angle)
+                part[at, 1] += np.sin(angle)
+                part[at, 2] += 1
+            for frame in range(length):
+                part[frame + 1, 0] += part[frame, 0]
+                part[frame + 1, 1] += part[frame, 1]
+                part[frame + 1, 2] += part[frame, 2]
     return prefix
 
 
@@ -65,8 +58,9 @@ def rolled_rayleigh(
     shift of its own, which all windows of a resample share. Returns (1 + resamples, windows): first as recorded.
     """
     prefix = _prefix_sums(x, offsets, length, cycles)
-    backs = 2 * np.pi * np.outer(cycles, np.arange(length))  # phases count from a window's start
-    back_cosines, back_sines = np.cos(backs), np.sin(backs)
+    angles = 2 * np.pi * np.outer(cycles, np.arange(length + 1))
+    turns = np.empty((len(cycles), length + 1, 2))  # by which phases that count from the trial's start are turned
+    turns[:, :, 0], turns[:, :, 1] = np.cos(angles), np.sin(angles)
     windows, trials = len(starts), len(offsets) - 1
     found = np.zeros((1 + resamples, windows))
     shifts = np.zeros(trials, np.int64)
@@ -80,11 +74,14 @@ def rolled_rayleigh(
             for trial in range(trials):
                 part = prefix[trial, i]
                 low = (starts[i] - shifts[trial]) % length
-                high = low + widths[i]
-                cosine, sine = part[0, high] - part[0, low], part[1, high] - part[1, low]
-                real += cosine * back_cosines[i, low] + sine * back_sines[i, low]
-                imaginary += sine * back_cosines[i, low] - cosine * back_sines[i, low]
-                count += part[2, high] - part[2, low]
+                high = min(low + widths[i], length)
+                beyond = low + widths[i] - high  # frames of the window that lie at the trial's beginning
+                cosine, sine = part[high, 0] - part[low, 0], part[high, 1] - part[low, 1]
+                cosine += part[beyond, 0] * turns[i, length, 0] - part[beyond, 1] * turns[i, length, 1]
+                sine += part[beyond, 1] * turns[i, length, 0] + part[beyond, 0] * turns[i, length, 1]
+                real += cosine * turns[i, low, 0] + sine * turns[i, low, 1]
+                imaginary += sine * turns[i, low, 0] - cosine * turns[i, low, 1]
+                count += part[high, 2] - part[low, 2] + part[beyond, 2]
             if count > 0:
                 found[resample, i] = 2 * (real * real + imaginary * imaginary) / count
     return found

@@ -20,16 +20,23 @@ def response_quality(trials: Trials, condition: Ints) -> dict[str, float]:
     condition: (trials,) what each trial showed; the quality is the mean over conditions of two trials or more.
     """
     psth = _smoothed_psth(trials)
+    variances = psth.var(axis=1) if psth.size else np.empty(0)
+
+    def quality_index(group: Ints) -> float:
+        """Of some of the trials; NaN without any variance."""
+        within = variances[group].mean()
+        return float(psth[group].mean(axis=0).var() / within) if within > 0 else float("nan")
+
+    def power_fraction(group: Ints) -> float:
+        n = len(group)
+        return (n * quality_index(group) - 1) / (n - 1) if n > 1 else float("nan")
+
     groups = [np.flatnonzero(condition == value) for value in np.unique(condition)]
-    half = [len(group) // 2 for group in groups]
-    raw = [_quality_index(psth[group]) for group in groups if len(group) > 1]
     return {
-        "response_quality": _mean([_power_fraction(psth[group]) for group in groups]),
-        "response_quality_raw": _mean(raw),
-        "response_quality_first_half": _mean([_power_fraction(psth[g[:n]]) for g, n in zip(groups, half, strict=True)]),
-        "response_quality_second_half": _mean(
-            [_power_fraction(psth[g[len(g) - n :]]) for g, n in zip(groups, half, strict=True)]
-        ),
+        "response_quality": _mean([power_fraction(group) for group in groups]),
+        "response_quality_raw": _mean([quality_index(group) for group in groups if len(group) > 1]),
+        "response_quality_first_half": _mean([power_fraction(group[: len(group) // 2]) for group in groups]),
+        "response_quality_second_half": _mean([power_fraction(group[(len(group) + 1) // 2 :]) for group in groups]),
     }
 
 
@@ -39,17 +46,6 @@ def _smoothed_psth(trials: Trials) -> Floats:
     if not len(trials):
         return np.empty((0, 0))
     return smoothed(trials.counts(), SIGMA_S / trials.period_s)
-
-
-def _quality_index(psth: Floats) -> float:
-    """Var_t(mean over trials) / mean over trials(Var_t) of (trials, bins); NaN without any variance."""
-    within = psth.var(axis=1).mean() if psth.size else 0.0
-    return float(psth.mean(axis=0).var() / within) if within > 0 else float("nan")
-
-
-def _power_fraction(psth: Floats) -> float:
-    n = len(psth)
-    return (n * _quality_index(psth) - 1) / (n - 1) if n > 1 else float("nan")
 
 
 def _mean(values: list[float]) -> float:

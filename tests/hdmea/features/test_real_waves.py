@@ -123,3 +123,20 @@ def test_electrodes_are_told_for_every_unit(made: tuple[Path, Path, Path]) -> No
         [[unit["unit_meta"]["x_um"] - 42 * unit["col"], unit["unit_meta"]["y_um"] - 42 * unit["row"]] for unit in units]
     )
     assert np.ptp(distance, axis=0).max() < 1e-6  # one origin for the whole array
+
+
+def test_neighbours_fire_together_and_distant_units_do_not(made: tuple[Path, Path, Path]) -> None:
+    """Waves spread over the retina: correlations of counts a second fall with the distance of the electrodes."""
+    _, immediate, _ = made
+    units = [unit for unit in PipelineSession.load(immediate).units.values() if len(unit["spike_times"]) > 100]
+    last = max(int(unit["spike_times"][-1]) for unit in units)
+    counts = [
+        np.bincount(unit["spike_times"].astype(np.int64) // 20_000, minlength=last // 20_000 + 1) for unit in units
+    ]
+    correlation = np.corrcoef(np.array(counts))
+    places = np.array([[unit["col"], unit["row"]] for unit in units]) * 42.0
+    distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+    pairs = np.triu(np.ones_like(distance, bool), 1)
+    near, far = (np.median(correlation[pairs & which]) for which in (distance < 150, distance > 1500))
+    assert near > 0.3
+    assert near > 2 * far

@@ -14,6 +14,7 @@ from hdmea.io.stimulus_config import (
     SectionKwargs,
     StimulusConfig,
     has_stimulus_config,
+    inherited_stimulus_config,
     load_stimulus_config,
     load_stimulus_configs,
     save_stimulus_config,
@@ -112,3 +113,52 @@ def test_saved_config_loads_as_it_was(tmp_path: Path) -> None:
     save_stimulus_config(config, tmp_path)
     assert has_stimulus_config("short", tmp_path)
     assert load_stimulus_config("short", tmp_path) == config
+
+
+# ---------------------------------------------------------------- what ships
+
+
+@pytest.mark.parametrize(
+    ("movie", "parameters"),
+    [
+        ("step_up_5s_5i_b0_3x", {"lead_frames": 60, "on_frames": 300}),
+        ("step_up_5s_5i_b0_30x", {"lead_frames": 60, "on_frames": 300}),
+        ("step_up_5s_5i_3x", {"lead_frames": 60, "on_frames": 300}),
+        ("green_blue_3s_3i_3x", {"lead_frames": 60, "flash_frames": 180, "gap_frames": 180}),
+        ("green_blue_3s_3i_3x_64_128_255", {"lead_frames": 60, "luminances": [64, 128, 255]}),
+        ("freq_step_5st_3x", {"lead_frames": 30, "step_frames": 240, "gap_frames": 60, "nominal_frame_rate_hz": 60}),
+        ("moving_h_bar_s5_d8_3x", {"lead_frames": 60, "direction_frames": 550}),
+    ],
+)
+def test_shipped_configs_say_all_timing(movie: str, parameters: dict[str, Any]) -> None:
+    shipped = load_stimulus_config(movie).parameters
+    assert {name: shipped[name] for name in parameters} == parameters
+
+
+def test_config_inherits_what_it_does_not_say_from_the_one_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HDMEA_CONFIG_DIR", str(tmp_path))
+    movie = "step_up_5s_5i_b0_3x"
+    shipped = inherited_stimulus_config(movie)
+    assert shipped is not None
+    assert shipped.section == SectionKwargs(240, 600, 3)
+    save_stimulus_config(StimulusConfig(movie, SectionKwargs(240, 600, 5), None, {"on_frames": 200}), tmp_path)
+    own = inherited_stimulus_config(movie)
+    assert own is not None
+    assert (own.family, own.section.repeat) == ("on_off", 5)
+    assert (own.parameters["on_frames"], own.parameters["lead_frames"]) == (200, 60)
+
+
+def test_config_that_cuts_other_trials_inherits_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HDMEA_CONFIG_DIR", str(tmp_path))
+    movie = "step_up_5s_5i_b0_3x"
+    save_stimulus_config(StimulusConfig(movie, SectionKwargs(300, 600, 3), "on_off", {"on_frames": 300}), tmp_path)
+    own = inherited_stimulus_config(movie)
+    assert own is not None
+    assert own.parameters == {"on_frames": 300}
+    assert inherited_stimulus_config("no_such_movie") is None
+    save_stimulus_config(StimulusConfig("mine", SectionKwargs(0, 10, 1)), tmp_path)
+    mine = inherited_stimulus_config("mine")
+    assert mine is not None
+    assert mine.parameters == {}
