@@ -52,7 +52,7 @@ def _compare(node: Array | Group, item: Any, found: dict[str, str], attributes: 
         return
     assert isinstance(node, Group), where
     names = [name for name in item if _leads_somewhere(item, name)]
-    assert list(node.children) == names, where
+    assert list(node.children) == names, (where, set(node.children) ^ set(names))
     for name in names:
         _compare(node.children[name], item[name], found, attributes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from h5burst.format.constants import UNDEFINED
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SIZE = 48  # of the versions 2 and 3
+_OTHER_SIZES = (2, 4)  # bytes of addresses and lengths; all that programs choose beside 8
 _WRITTEN_TO, _BY_SWMR = 1, 4  # file consistency flags
 
 
@@ -58,6 +60,18 @@ def read_superblock(descriptor: int, file_size: int) -> Superblock:
     raise Uncovered(f"superblock version {version}")
 
 
+def is_hdf5(path: str) -> bool:
+    """Whether a file has the signature of HDF5 files, at one of the places where it may be."""
+    at, size = 0, os.path.getsize(path)
+    with open(path, "rb") as file:
+        while at + len(SIGNATURE) <= size:
+            file.seek(at)
+            if file.read(len(SIGNATURE)) == SIGNATURE:
+                return True
+            at = 2 * at or 512
+    return False
+
+
 def _find_signature(source: Source) -> int:
     at = 0
     while at + 16 <= source.size:
@@ -69,6 +83,8 @@ def _find_signature(source: Source) -> int:
 
 def _version_2(data: bytes, version: int, at: int, file_size: int) -> Superblock:
     offset_size, length_size, flags = data[9:12]
+    if offset_size in _OTHER_SIZES and lookup3(data[: (end := 12 + 4 * offset_size)]) == _u32(data, end):
+        raise Uncovered("addresses of other than 8 bytes")
     base, _extension, end, root, checksum = struct.unpack_from("<QQQQI", data, 12)
     if lookup3(data[:44]) != checksum:
         raise Damage("the checksum of its superblock is wrong")
@@ -76,6 +92,10 @@ def _version_2(data: bytes, version: int, at: int, file_size: int) -> Superblock
     if (offset_size, length_size) != (8, 8):
         raise Uncovered("addresses of other than 8 bytes")
     return Superblock(version, base, root, version == 3 and bool(flags & (_WRITTEN_TO | _BY_SWMR)))
+
+
+def _u32(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little")
 
 
 def _version_0(source: Source, version: int, at: int, file_size: int) -> Superblock:

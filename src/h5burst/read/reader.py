@@ -12,7 +12,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered, set_model
 from h5burst.format import datatype, dense, symbol_table
-from h5burst.format.superblock import read_superblock
+from h5burst.format.superblock import is_hdf5, read_superblock
 from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_objects
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_link, unescape
 from h5burst.read import fallback
@@ -273,7 +273,7 @@ class Reader:
 
     def _external(self, name: bytes, path: bytes) -> Node | None:
         file = find_external(name, self.path)
-        if file is None:
+        if file is None or not is_hdf5(file):  # a link to nowhere
             return None
         key = (file, path)
         shared = self.shared

@@ -88,7 +88,11 @@ def read_attribute(path: str, name: str, attribute: str) -> Any:
 def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
     """A box of a dataset: (start, stop) for each axis."""
     with open_file(path) as file, naming_damage(path, name):
-        return read_elements(file[name], tuple(slice(*edge) for edge in box) or ...)
+        dataset = file[name]
+        edges = tuple(slice(*edge) for edge in box)
+        rank = len(dataset.shape)
+        found = read_elements(dataset, edges[:rank] or ...)
+        return found[(slice(None),) * rank + edges[rank:]] if edges[rank:] else found  # axes of an array datatype
 
 
 def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any, Any]:
@@ -229,7 +233,9 @@ class _Walk:
             return None
         if self._makers is None:
             return read_elements(dataset)
-        return self._makers.by_name(self._path, names, dataset.shape, element_dtype(dataset))
+        dtype = element_dtype(dataset)
+        base, inner = dtype.subdtype or (dtype, ())
+        return self._makers.by_name(self._path, names, dataset.shape + inner, base)
 
 
 def _member(group: h5py.Group, link: str) -> Any:
