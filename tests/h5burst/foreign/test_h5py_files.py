@@ -181,7 +181,7 @@ def test_what_numpy_has_no_type_for_costs_its_object_alone(tmp_path: Path) -> No
     for name in ("odd", "time", "wide"):
         with pytest.raises(CorruptFileError, match=f"/{name}: "):
             np.asarray(lazy[name].data)
-    with pytest.raises(CorruptFileError, match="/odd: .*/time: .*/wide: ") as caught:
+    with pytest.raises(CorruptFileError, match=r"/odd: .*/time: .*/wide: ") as caught:
         read_tree(path)
     assert [where for where, _ in caught.value.problems] == ["/odd", "/time", "/wide"]
 
@@ -189,7 +189,8 @@ def test_what_numpy_has_no_type_for_costs_its_object_alone(tmp_path: Path) -> No
 REPACKS = [
     ("-f", "GZIP=1"), ("-f", "FLET", "-f", "GZIP=4"), ("-f", "SHUF", "-f", "GZIP=4", "-f", "FLET"), ("-f", "NONE"),
     ("-l", "CHUNK=2x3"), ("-l", "CONTI"), ("-l", "COMPA"), ("-L",), ("-f", "SOFF=0,IN"),
-    ("-s", "20"), ("-s", "100:dtype"), ("-S", "PAGE", "-P", "1", "-G", "4096"), ("-S", "NONE"), ("-u", "", "-b", "1024"),
+    ("-s", "20"), ("-s", "100:dtype"), ("-S", "PAGE", "-P", "1", "-G", "4096"), ("-S", "NONE"),
+    ("-u", "", "-b", "1024"),
 ]  # fmt: skip
 
 
