@@ -33,7 +33,8 @@ class Axon:
 
     direction_angle: degrees in [0, 360) from x towards y, from the path's first electrode to its last; …_se.
     velocity_m_s, velocity_se: along the path. length_um: along the path from the soma to its last electrode;
-    length_censored: the wave was still on the chip, or might have been, when the window ended. slope, intercept: of the
+    length_censored: the window ended before the wave was 2
+    electrodes farther: the axon may be longer. slope, intercept: of the
     straight line through the path, y = slope · x + intercept, NaN for a vertical one; std_err: of slope. r_value: the
     part of the path's electrodes' spread that lies along the line, √(1 − across/all), with the slope's sign. p_value:
     of the line of time over distance against none (t, two-sided). n_inliers: electrodes on the path. start: electrodes
@@ -167,9 +168,7 @@ def _described(search: AxonSearch, path: AxonPath, axon: Axon) -> Axon:
         velocity_m_s=float(velocity),
         velocity_se=float(limits.error_factor * velocity * slope_se / path.line[1]),
         length_um=path.arc(0.0, path.end) * scale.pitch_um,
-        length_censored=bool(
-            path.line[0] + path.line[1] * path.end >= search.samples - limits.censored_ms * scale.samples_per_ms
-        ),
+        length_censored=bool(path.line[0] + path.line[1] * (path.end + 2) >= search.last_fitted),
         p_value=float(2 * stdtr(max(count - 2, 1), -abs(slope_t))),
         slope_t=float(slope_t),
         intercept_ms=float((path.line[0] - search.trough) / scale.samples_per_ms),

@@ -34,8 +34,7 @@ class AxonLimits:
     electrodes without an inlier after which the path ends.
     clip: of the filtered image in rays, in SD; model_error: of the soma's own field, as part of it; least_noise: of an
     electrode, as part of the typical; least_peak: of an electrode on the path, in SD; error_factor: on the
-    standard error of velocity, measured; edge_ms: at the window's end that are not used; censored_ms: before its
-    end, from where a path may go on unseen.
+    standard error of velocity, measured; edge_ms: at the window's end that are not used.
     """
 
     least_score: float = 6.5
@@ -54,7 +53,6 @@ class AxonLimits:
     least_peak: float = 3.5
     error_factor: float = 1.3
     edge_ms: float = 0.1
-    censored_ms: float = 0.2
 
 
 def trough_sample(clean: CleanImage, soma: SomaGeometry) -> int:
@@ -72,6 +70,7 @@ class AxonSearch:
         self.inner = max(2.5, 3.5 * min(soma.sigma, 60 / clean.scale.pitch_um))
         self.samples = len(clean.traces)
         self.last = self.samples - clean.scale.samples(limits.edge_ms)
+        self.last_fitted = self.samples - 2 * clean.scale.samples(limits.edge_ms)
         rows, columns = np.nonzero(~clean.bad)
         self.rows, self.columns = rows, columns
         self.dx, self.dy = columns - self.x, rows - self.y
@@ -153,12 +152,11 @@ def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int,
     beyond = (along > search.inner) & (along < LONGEST)
     along, across = along[beyond], across[beyond]
     rows, columns = search.rows[beyond], search.columns[beyond]
-    last = search.samples - 2 * scale.samples(limits.edge_ms)
     path: AxonPath | None = None
     for width, tolerance_ms in ((2.5, 0.25), *[(1.8, 0.2)] * 4):
         expected = line[0] + line[1] * along
         near = np.abs(across - np.polyval(curve[::-1], along)) < width
-        near &= (expected < last) & (expected > search.trough - scale.samples(0.1))
+        near &= (expected < search.last_fitted) & (expected > search.trough - scale.samples(0.1))
         if near.sum() < 4:
             return "fewer than 4 electrodes lie along the best ray"
         tolerance = tolerance_ms * scale.samples_per_ms

@@ -39,8 +39,8 @@ ROWS: list[tuple[str, dict[str, Any], float, tuple[float, float], tuple[float, f
     ("10:1 n=5000", {"spikes": 5000}, 0.99, (0.4, 2.5), (0.004, 0.02), 0.85),
     ("20:1 n=50", {"spikes": 50, "ratio": 20.0}, 0.99, (0.3, 1.2), (0.012, 0.07), 0.85),
     ("30:1 n=50", {"spikes": 50, "ratio": 30.0}, 0.99, (0.4, 1.8), (0.015, 0.085), 0.8),
-    ("30:1 n=20", {"spikes": 20, "ratio": 30.0}, 0.88, (0.8, 3.0), (0.04, 0.2), 0.8),
-    ("60:1 n=50", {"spikes": 50, "ratio": 60.0}, 0.66, (0.7, 3.0), (0.05, 0.25), 0.8),
+    ("30:1 n=20", {"spikes": 20, "ratio": 30.0}, 0.85, (0.8, 3.0), (0.04, 0.2), 0.8),
+    ("60:1 n=50", {"spikes": 50, "ratio": 60.0}, 0.58, (0.7, 3.0), (0.05, 0.25), 0.8),
     ("32 um 10:1 n=50", {"spikes": 50, "pitch": 32.0}, 0.99, (0.3, 1.2), (0.007, 0.03), 0.85),
     ("monopole 10:1 n=500", {"monopole": True}, 0.99, (1.1, 5.0), (0.005, 0.03), 0.75),
     ("noisy columns and electrodes", NOISY, 0.99, (0.3, 1.6), (0.004, 0.022), 0.85),
@@ -171,13 +171,13 @@ def test_fields_are_consistent() -> None:
 
 
 def test_slow_axons_are_censored_and_fast_ones_are_not() -> None:
-    censored = {True: [], False: []}
-    for _, cell, axon in cells_with_axons(9, cases(30, 100)):
-        leaves_window = 16 * cell.visible / 1000 / cell.speed > 1.8
-        if axon.axon_seen:
-            censored[bool(leaves_window)].append(axon.length_censored)
-    at_least(censored[True], 0.8)
-    at_most(censored[False], 0.2)
+    censored: dict[str, list[bool]] = {"slow": [], "fast": []}
+    for _, cell, axon in cells_with_axons(9, cases(40, 120)):
+        delay_ms = 16 * cell.visible / 1000 / cell.speed  # what the chip shows of the axon ends, or the window at 1.9
+        if axon.axon_seen and not 1.5 < delay_ms < 1.85:
+            censored["slow" if delay_ms >= 1.85 else "fast"].append(axon.length_censored)
+    at_least(censored["slow"], 0.85)
+    at_most(censored["fast"], 0.02)
 
 
 def test_the_same_result_with_what_was_computed_before() -> None:
