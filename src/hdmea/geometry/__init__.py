@@ -4,7 +4,7 @@ Pure functions on arrays; results are frozen data classes, `hdmea.geometry.recor
 that files use. docs/geometry.md says how each is defined and how accurate it is.
 """
 
-from hdmea.geometry.alignment import Alignment, AlignmentLimits, align, to_movie_pixels
+from hdmea.geometry.alignment import Alignment, AlignmentLimits, Pairs, align, to_movie_pixels, usable_pairs
 from hdmea.geometry.axon import Axon, track_axon
 from hdmea.geometry.axon_path import AxonLimits
 from hdmea.geometry.electrical_image import CleanImage, ImageScale, NoiseLimits, clean_image
@@ -40,6 +40,7 @@ __all__ = [
     "NerveHead",
     "NoiseLimits",
     "NoiseMovie",
+    "Pairs",
     "ReceptiveField",
     "SomaGeometry",
     "SomaLimits",
@@ -62,4 +63,5 @@ __all__ = [
     "soma_record",
     "to_movie_pixels",
     "track_axon",
+    "usable_pairs",
 ]

@@ -7,12 +7,15 @@ the pairs never supports one as well.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hdmea.geometry.receptive_field import ReceptiveField
 from hdmea.geometry.robust import TUKEY, Floats
+from hdmea.geometry.soma import SomaGeometry
 
 NAN = float("nan")
 Complexes = NDArray[np.complex128]
@@ -81,6 +84,36 @@ class Alignment:
         distance = np.einsum("...i,ij,...j->...", apart, self.spread, apart)
         errors: Floats = self.residual_sd * np.sqrt(1 / max(float(self.weights.sum()), 1e-12) + distance)
         return errors
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """units: (n,) indices of the units that have both; chip_um, fields_px: (n, 2) x, y; fields_se_px: (n,)."""
+
+    units: NDArray[np.int64]
+    chip_um: Floats
+    fields_px: Floats
+    fields_se_px: Floats
+
+
+def usable_pairs(somata: Sequence[SomaGeometry], fields: Sequence[ReceptiveField]) -> Pairs:
+    """Places of the units whose soma is found and whose field is significant and fitted.
+
+    Raises
+    ------
+    ValueError
+        As many somata as fields are not given.
+    """
+    if len(somata) != len(fields):
+        raise ValueError(f"{len(somata)} somata and {len(fields)} fields: each unit has one of both")
+    both = list(zip(somata, fields, strict=True))
+    usable = [n for n, (soma, one) in enumerate(both) if soma.found and one.significant and not one.fit_reason]
+    return Pairs(
+        np.array(usable, np.int64),
+        np.array([(both[n][0].center_col_um, both[n][0].center_row_um) for n in usable]).reshape(-1, 2),
+        np.array([(both[n][1].center_col, both[n][1].center_row) for n in usable]).reshape(-1, 2),
+        np.array([np.hypot(both[n][1].center_col_se, both[n][1].center_row_se) / np.sqrt(2) for n in usable]),
+    )
 
 
 def align(

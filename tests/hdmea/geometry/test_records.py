@@ -128,3 +128,20 @@ def test_threads_change_nothing() -> None:
         assert a.keys() == b.keys()
         for name in a:
             np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_pairs_are_of_units_with_a_soma_and_a_field() -> None:
+    rng = np.random.default_rng(93)
+    image, cell = cell_image(rng)
+    soma = geometry.soma_geometry(image, SCALE)
+    nowhere = geometry.soma_geometry(rng.normal(size=image.shape), SCALE)
+    field = geometry.receptive_field(triggered(respond(rng, noise_cell(rng), "sigmoid", 3000)[0]), last_frame=1)
+    blind = geometry.receptive_field(triggered(noise_spikes(rng, 300)), last_frame=1)
+    pairs = geometry.usable_pairs([soma, nowhere, soma, soma], [blind, field, field, blind])
+    assert pairs.units.tolist() == [2]
+    np.testing.assert_allclose(pairs.chip_um, [[16 * cell.x, 16 * cell.y]], atol=1)
+    np.testing.assert_allclose(pairs.fields_px, [[field.center_col, field.center_row]])
+    assert 0 < pairs.fields_se_px[0] < 0.5
+    assert geometry.usable_pairs([], []).chip_um.shape == (0, 2)
+    with pytest.raises(ValueError, match="one of both"):
+        geometry.usable_pairs([soma], [])
