@@ -26,7 +26,7 @@ KINDS = ("exponential", "logistic", "histogram")
 LARGEST_EXPONENT, SMALLEST_RATE = 30.0, 1e-9
 MOST_STEPS = 60
 NARROW_BINS = 1024
-UNITS_AT_ONCE = 16  # whose averages are in memory
+AVERAGES_BYTES = 64 << 20  # of averages in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,9 @@ def fit_ln_models(
     reasons = [_unfit(movie, train, z, limits) for train, z in zip(spikes, z_scores, strict=True)]
     models = [LNModel(reason=reason, dt=frame_period_s) for reason in reasons]
     fitted = [unit for unit, reason in enumerate(reasons) if not reason]
-    for first in range(0, len(fitted), UNITS_AT_ONCE):
-        some = fitted[first : first + UNITS_AT_ONCE]
+    at_once = max(1, AVERAGES_BYTES // movie.averages_bytes)
+    for first in range(0, len(fitted), at_once):
+        some = fitted[first : first + at_once]
         averages = movie.averages([spikes[unit] for unit in some], threads)
         units = [_Unit(movie, movie.counts(spikes[unit]), frame_period_s, limits) for unit in some]
         found = parallel_map(lambda n: units[n].model(averages[n]), range(len(some)), threads)  # noqa: B023

@@ -82,6 +82,12 @@ class NoiseMovie:
         inside = spikes[(spikes >= 0) & (spikes < len(self.shown))].astype(np.int64)
         return np.bincount(inside, minlength=len(self.shown)).astype(np.float64)
 
+    @property
+    def averages_bytes(self) -> int:
+        """What `averages` holds at once for each train."""
+        kinds, sets = 2 * self.plan.folds, self.plan.folds + 1
+        return (2 * kinds + 2 * sets) * self.plan.lags * self.patterns.shape[1] * 8
+
     def averages(self, trains: list[NDArray[Any]], threads: int | None = None) -> Floats:
         """Spike-triggered averages of each fold's training spikes minus its mean: (trains, folds + 1, lags, pixels).
 
