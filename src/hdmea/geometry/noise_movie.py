@@ -86,7 +86,7 @@ class NoiseMovie:
     def averages_bytes(self) -> int:
         """What `averages` holds at once for each train."""
         kinds, sets = 2 * self.plan.folds, self.plan.folds + 1
-        return (2 * kinds + 2 * sets) * self.plan.lags * self.patterns.shape[1] * 8
+        return (2 * kinds + 2 * sets) * self.plan.lags * int(self.patterns.shape[1]) * 8
 
     def averages(self, trains: list[NDArray[Any]], threads: int | None = None) -> Floats:
         """Spike-triggered averages of each fold's training spikes minus its mean: (trains, folds + 1, lags, pixels).
