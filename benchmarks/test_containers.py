@@ -1,4 +1,7 @@
-"""Containers to files and back: 5000 samples x 8000 features, 60 % zeros, with a mask; dense and sparse."""
+"""Containers to files and back: 5000 samples x 8000 features, 60 % zeros, with a mask; dense and sparse.
+
+Values of several kinds, as real tables have them: with all digits, rounded, counts, float32 kept as float64.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,27 @@ from harness import alone, cached_read_bandwidth, disk_write_bandwidth, peak_mem
 from naive import containers as naive
 
 from scpstore import Assay, MaskCode, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
+from scpstore.io import ContainerWriter
 
 SAMPLES, FEATURES = 5000, 8000
 FORMS = ("dense", "sparse")
+KINDS = ("full digits", "rounded to 2", "rounded to 3", "counts", "float32 as float64")
+MILLION, FEW, BLOCK = 1_000_000, 2_000, 10_000
 TARGET_SAVE_S, TARGET_LOAD_S = 0.5, 0.25
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def matrices(form):
-    """Log2 intensities with all digits of float64, 60 % of them missing (zero, and marked so in the mask)."""
+def matrices(form, kind="full digits"):
+    """Log2 intensities (or counts), 60 % of them missing (zero, and marked so in the mask)."""
     rng = np.random.default_rng(0)
     X = np.empty((SAMPLES, FEATURES))
     for row in X:
-        row[:] = rng.normal(20, 3, FEATURES)
+        row[:] = rng.normal(20, 3, FEATURES) if kind != "counts" else rng.poisson(rng.gamma(1, 8, FEATURES))
+        if kind.startswith("rounded"):
+            np.round(row, int(kind[-1]), out=row)
+        elif kind.startswith("float32"):
+            row[:] = row.astype(np.float32)
         row[rng.random(FEATURES) < 0.6] = 0
     M = np.where(X == 0, np.int8(MaskCode.LOD), np.int8(MaskCode.VALID))
     return (X, M) if form == "dense" else (sp.csr_matrix(X), sp.csr_matrix(M))
