@@ -13,7 +13,6 @@ from harness import alone, cached_read_bandwidth, disk_write_bandwidth, peak_mem
 from naive import containers as naive
 
 from scpstore import Assay, MaskCode, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
-from scpstore.io import ContainerWriter
 
 SAMPLES, FEATURES = 5000, 8000
 FORMS = ("dense", "sparse")
