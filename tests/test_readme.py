@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/batch.md", "docs/memory.md", "docs/pipeline_explained.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{page}.md" for page in ("batch", "extending", "memory", "pipeline_explained"))]
+)
 def test_every_example_runs(tmp_path: Path, page: str) -> None:
     run_examples(ROOT / page, tmp_path, timeout_s=280)
 
