@@ -93,7 +93,7 @@ def _key_marker(values: Mapping[Any, Any], path: str) -> dict[str, Any]:
         raise UnsupportedValueError("the keys of a dict must be text or integers, each name once", path or "/")
     if not numbers:
         return {}
-    return {KEYS: "int" if not texts else json.dumps(numbers)}
+    return {KEYS: "int" if not texts else json.dumps(sorted(numbers))}
 
 
 def _integer_keys(marker: Any, names: Iterable[str]) -> set[str]:

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.geometry.alignment import Alignment, align, to_movie_pixels
+from hdmea.geometry import Alignment, align, alignment_record, to_movie_pixels
 from hdmea.session.feature_layout import sta_feature
 from hdmea.session.session import PipelineSession
 from hdmea.steps import sta
 from hdmea.steps.per_unit import (
     IMAGE,
     Unit,
-    as_values,
     feature_data,
     has_part,
     number,
@@ -138,7 +137,7 @@ def _factor(recording: PipelineSession, movie: str, bar_movie: str, stimuli_dir:
 
 
 def _stored(found: Alignment, pairs: list[str], factor: float) -> dict[str, Any]:
-    return {**as_values(found), "unit_ids": list(pairs), "bar_pixels_per_noise_pixel": factor}
+    return {**alignment_record(found), "unit_ids": list(pairs), "bar_pixels_per_noise_pixel": factor}
 
 
 def _corrected(found: Alignment, soma: Unit, factor: float) -> dict[str, float]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hdmea.geometry.axon import Axon, track_axon
-from hdmea.geometry.nerve_head import NerveHead, find_nerve_head, soma_polar
+from hdmea.geometry import axon_record, find_nerve_head, head_record, soma_polar, track_axon
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import (
     IMAGE,
     Unit,
-    as_values,
     feature_data,
     image_scale,
     number,
@@ -31,27 +30,6 @@ logger = logging.getLogger(__name__)
 
 STEP = "track_axons"
 AP_TRACKING = "ap_tracking"
-_PATHWAY = (
-    "slope",
-    "intercept",
-    "r_value",
-    "p_value",
-    "std_err",
-    "direction_angle",
-    "direction_angle_se",
-    "velocity_m_s",
-    "velocity_se",
-    "length_um",
-    "length_censored",
-    "slope_t",
-    "intercept_ms",
-    "lateral_offset",
-    "n_inliers",
-    "start",
-    "contrast",
-    "ray_angle",
-    "ray_velocity_m_s",
-)
 
 
 def track_axons(
@@ -68,7 +46,7 @@ def track_axons(
     `units[id]["features"]["ap_tracking"]` holds `refined_soma` and `axon_initial_segment` (`t`, `x`, `y`: x is the
     column, y the row, in electrodes from 0; t in samples of the window), `post_processed_data/axon_centroids`
     (n, 4), `ap_pathway` (slope, angle, velocity, length and more, with errors), `soma_polar_coordinates` (about the
-    head) and `axon_seen`. `metadata["ap_tracking"]["all_ap_intersection"]` holds the head.
+    head). `metadata["ap_tracking"]["all_ap_intersection"]` holds the head.
 
     Parameters
     ----------
@@ -95,7 +73,7 @@ def track_axons(
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
             scale = image_scale(recording, unit)
             found = track_axon(np.asarray(feature_data(unit, IMAGE)), scale)
-            return _stored(found, scale.samples_per_ms), found.reason
+            return axon_record(found, scale), found.reason
 
         def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
             unit["features"][AP_TRACKING] = found
@@ -154,27 +132,10 @@ def _tracked(unit: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found if isinstance(found, Mapping) and "ap_pathway" in found else None
 
 
-def _stored(found: Axon, samples_per_ms: float) -> dict[str, Any]:
-    values = as_values(found)
-    return {
-        "axon_seen": values["axon_seen"],
-        "reason": values["reason"],
-        "refined_soma": _place(found.refined_soma, samples_per_ms),
-        "axon_initial_segment": _place(found.axon_initial_segment, samples_per_ms),
-        "post_processed_data": {"axon_centroids": found.axon_centroids},
-        "ap_pathway": {**{name: values[name] for name in _PATHWAY}, "significance": values["score"]},
-    }
-
-
-def _place(place: tuple[float, float, float], samples_per_ms: float) -> dict[str, float]:
-    t, x, y = (float(value) for value in place)
-    return {"t": t, "x": x, "y": y, "t_ms": t / samples_per_ms}
-
-
 def _add_head(recording: PipelineSession, outcome: Outcome[StepResult]) -> None:
     """The nerve head from all axons that are seen, and each soma's polar coordinates about it."""
     tracked = {unit_id: found for unit_id, unit in recording.units.items() if (found := _tracked(unit)) is not None}
-    seen = {unit_id: found for unit_id, found in tracked.items() if bool(found.get("axon_seen"))}
+    seen = {unit_id: found for unit_id, found in tracked.items() if bool(found["ap_pathway"].get("axon_seen"))}
     places = [[number(found["refined_soma"]["x"]), number(found["refined_soma"]["y"])] for found in seen.values()]
     angles = [number(found["ap_pathway"]["direction_angle"]) for found in seen.values()]
     head = find_nerve_head(np.reshape(places, (len(seen), 2)), np.array(angles, np.float64))
@@ -183,21 +144,14 @@ def _add_head(recording: PipelineSession, outcome: Outcome[StepResult]) -> None:
     pitch = pitch_um(recording)
     for unit_id, found in tracked.items():
         soma = found["refined_soma"]
-        polar = as_values(soma_polar(head, number(soma["x"]), number(soma["y"]), pitch))
+        polar = asdict(soma_polar(head, number(soma["x"]), number(soma["y"]), pitch))
         recording.units[unit_id]["features"][AP_TRACKING] = {**found, "soma_polar_coordinates": polar}
         if (path := ("units", unit_id, "features", AP_TRACKING)) not in outcome.changed:
             outcome.changed.append(path)
     recording.metadata[AP_TRACKING] = {
         "n_units": len(tracked),
         "n_axons": len(seen),
-        "all_ap_intersection": _head_values(head, list(seen), pitch),
+        "all_ap_intersection": {**head_record(head, pitch), "unit_ids": list(seen)},
     }
     outcome.changed.append(("metadata", AP_TRACKING))
     outcome.result.warnings = outcome.warnings
-
-
-def _head_values(head: NerveHead, unit_ids: list[str], pitch: float) -> dict[str, Any]:
-    values = as_values(head)
-    x, y = values.pop("unaccepted")
-    places_um = {"x_um": head.x * pitch, "y_um": head.y * pitch}
-    return {**values, **places_um, "unaccepted": {"x": x, "y": y}, "unit_ids": unit_ids}

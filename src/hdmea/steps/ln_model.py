@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.geometry.ln_model import LNModel, fit_ln_models
-from hdmea.geometry.noise_movie import NoiseMovie
+from hdmea.geometry import LNModel, NoiseMovie, fit_ln_models, model_record
 from hdmea.session.feature_layout import sta_feature
 from hdmea.session.session import PipelineSession
 from hdmea.steps import sta
-from hdmea.steps.per_unit import as_values, frame_period_s, has_part, number, put_part, units_with
+from hdmea.steps.per_unit import frame_period_s, has_part, number, put_part, units_with
 from hdmea.steps.results import StepResult
 from hdmea.steps.rf_geometry import GEOMETRY
 from hdmea.steps.run_step import Outcome, Target, run_step
@@ -100,7 +99,7 @@ def _store(recording: PipelineSession, feature: str, models: dict[str, LNModel],
     reasons: dict[str, list[str]] = {}
     for unit_id, model in models.items():
         unit = recording.units[unit_id]
-        geometry: dict[str, Any] = {**unit["features"][feature][GEOMETRY], MODEL: as_values(model)}
+        geometry: dict[str, Any] = {**unit["features"][feature][GEOMETRY], MODEL: model_record(model)}
         outcome.changed.append(put_part(unit_id, unit, feature, GEOMETRY, geometry))
         if model.reason:
             reasons.setdefault(model.reason, []).append(unit_id)

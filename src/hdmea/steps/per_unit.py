@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -115,13 +114,3 @@ def image_scale(recording: PipelineSession, unit: Mapping[str, Any]) -> ImageSca
     metadata = unit["features"][IMAGE].get("metadata") or {}
     rate = number(metadata.get("sampling_rate"), number(recording.metadata.get("acquisition_rate")))
     return ImageScale(rate, round(number(metadata.get("pre_samples"), 10.0)), pitch_um(recording))
-
-
-def as_values(found: Any, *left_out: str) -> dict[str, Any]:
-    """A data class's fields as they are stored: numbers and texts as Python's own, arrays as they are."""
-    values: dict[str, Any] = {}
-    for item in fields(found):
-        if item.name not in left_out:
-            value = getattr(found, item.name)
-            values[item.name] = value.item() if isinstance(value, np.generic) else value
-    return values

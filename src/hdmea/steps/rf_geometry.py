@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.geometry.field_fits import GaussianFit
-from hdmea.geometry.receptive_field import OnOffFields, ReceptiveField, hold_frames, receptive_field
+from hdmea.geometry import field_record, hold_frames, receptive_field
 from hdmea.session.feature_layout import sta_feature
 from hdmea.session.session import PipelineSession
 from hdmea.steps import sta
 from hdmea.steps.per_unit import (
     Unit,
-    as_values,
     feature_data,
     frame_period_s,
     has_part,
@@ -77,7 +75,7 @@ def extract_rf_geometry(
                 hold=hold,
                 n_spikes=None if metadata.get("n_spikes") is None else round(number(metadata["n_spikes"])),
             )
-            return _stored(found, frame_s), "" if found.significant else found.reason
+            return field_record(found, frame_s), "" if found.significant else found.reason
 
         def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
             return put_part(unit_id, unit, feature, GEOMETRY, found)
@@ -98,29 +96,3 @@ def _hold(movie: str, stimuli_dir: str | Path | None) -> int:
     except ConfigurationError:
         return USUAL_HOLD_FRAMES
     return hold_frames(np.load(path, mmap_mode="r", allow_pickle=False)) if path.exists() else USUAL_HOLD_FRAMES
-
-
-def _stored(found: ReceptiveField, frame_s: float) -> dict[str, Any]:
-    nested = ("time_course", "gaussian_fit", "dog", "on_off")
-    course = as_values(found.time_course, "peak_frame")
-    peak_lag_ms, zero_crossing_ms = found.time_course.in_ms(frame_s)
-    return {
-        **as_values(found, *nested),
-        **course,
-        "peak_lag_ms": peak_lag_ms,
-        "zero_crossing_ms": zero_crossing_ms,
-        "gaussian_fit": as_values(found.gaussian_fit),
-        "DoG": as_values(found.dog),
-        "ONOFF_model": _on_off(found.on_off),
-    }
-
-
-def _on_off(found: OnOffFields) -> dict[str, Any]:
-    values = as_values(found, "on", "off")
-    for side, fit in (("on", found.on), ("off", found.off)):
-        values |= {f"{side}_{name}": value for name, value in _half(fit).items()}
-    return values
-
-
-def _half(fit: GaussianFit) -> dict[str, Any]:
-    return as_values(fit, "offset", "bic", "center_x_se", "center_y_se")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.geometry.alignment import to_movie_pixels
+from hdmea.geometry import to_movie_pixels
 from hdmea.io.stimulus_config import StimulusConfig, load_stimulus_config
 from hdmea.session.feature_layout import STA_PREFIX
 from hdmea.session.layout import DIRECTION_SECTION

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.geometry.soma import soma_geometry
+from hdmea.geometry import soma_geometry, soma_record
 from hdmea.session.session import PipelineSession
-from hdmea.steps.per_unit import IMAGE, Unit, as_values, feature_data, has_part, image_scale, put_part, run_units
+from hdmea.steps.per_unit import IMAGE, Unit, feature_data, has_part, image_scale, put_part, run_units
 from hdmea.steps.per_unit import units_with as _units_with
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome, Target, run_step
@@ -37,7 +37,7 @@ def extract_soma_geometry(
 
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
             found = soma_geometry(np.asarray(feature_data(unit, IMAGE)), image_scale(recording, unit))
-            return as_values(found), found.reason
+            return soma_record(found), found.reason
 
         def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
             return put_part(unit_id, unit, IMAGE, GEOMETRY, found)
