@@ -56,7 +56,7 @@ def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[
     else `OSError` (the class that fits the reason) naming `path` and what to do; whatever was under `path` is then as
     it was. Warns (`DurabilityWarning`) when the new file is in place but its folder could not be flushed.
 
-    edited: the caller holds the file as those do who edit it.
+    edited: the caller holds the file as those do who edit it, and the block reads the new one as others read files.
     """
     _require_absent(path, overwrite)
     with explaining(path, "save"), contextlib.ExitStack() as stack:
@@ -67,6 +67,8 @@ def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[
             os.close(descriptor)
         else:
             stack.callback(os.close, descriptor)
+        if edited and os.name != "nt":
+            _let_readers_in(descriptor)
         try:
             yield temporary
             _finish(temporary, attributes)

@@ -6,14 +6,14 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from h5burst import escape_link, graft, locks, open_file, unescape, values
+from h5burst import Transaction, edit, escape_link, graft, locks, open_file, unescape, values
 from hdmea import __version__
 from hdmea.session import layout
 from hdmea.session.feature_layout import feature_node
@@ -141,25 +141,15 @@ def _no_other_writer(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def prepared_edit(path: Path) -> Iterator[Callable[[], h5py.File]]:
-    """The block reads the file and works out what to write; then it calls what it is given, and edits what that opens.
-
-    Until that call the file is only read, so that an interruption leaves it unmarked, and other editors are kept out.
-    Raises as `open_recording_hdf5` does.
-    """
+def edited(path: Path) -> Iterator[Transaction]:
+    """A transaction on a recording file. Raises as `open_recording_hdf5` does; who reads the file does not matter."""
     open_recording_hdf5(path).close()
-    before = path.stat()
-
-    def open_now() -> h5py.File:
-        stack.close()
-        now = path.stat()
-        if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
-            raise OSError(f"{path} was changed by others in the meantime: run the step again")
-        return open_recording_hdf5(path, "r+")
-
-    with ExitStack() as stack:
-        stack.enter_context(_no_other_writer(path))
-        yield open_now
+    try:
+        transaction = edit(path)
+    except OSError as error:
+        raise _explained(error, path) from error
+    with transaction:
+        yield transaction
 
 
 # ---------------------------------------------------------------- write

@@ -1,4 +1,7 @@
-"""What a file that HDF5 refuses to open, because its last edit was interrupted, says of that edit."""
+"""What a file of the first version, whose last edit was interrupted, says of that edit.
+
+Steps are transactions now and leave no such mark: a file is what it was before the step, or has all of it.
+"""
 
 from __future__ import annotations
 

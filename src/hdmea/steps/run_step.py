@@ -2,27 +2,23 @@
 
 A step is a function of a session: it computes first, then puts its results into the session's dicts and says which
 parts of the session it changed. In the immediate mode the file is opened as a lazily read session, the same function
-runs on it, and the changed parts are grafted into the open file. So the two modes cannot differ.
+runs on it, and the changed parts are put into the file in one transaction: whole, or not at all. So the two modes
+cannot differ.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import h5py
-import numpy as np
-
-from h5burst import Array, Group, LazyArray, Node, graft, read_tree
+from h5burst import Group, Transaction, read_tree
 from hdmea.session import file as session_file
 from hdmea.session import hdf5_store, layout
-from hdmea.session.interrupted import STEPS_IN_PROGRESS, steps_in_progress
+from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.session import PipelineSession, SaveState
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import HDMEAError
@@ -124,25 +120,25 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
 
 
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
-    with hdf5_store.prepared_edit(path) as open_now:
+    with hdf5_store.edited(path) as tx:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
         stored = session_file.session_from_tree(read_tree(path, lazy=lazy), path, lazy=lazy)
         session = PipelineSession.from_stored(stored, path)
         outcome = step(session)
         if outcome.changed:
             _note(name, outcome, session)
-            _write_changes(name, outcome, session, open_now)
+            _write_changes(name, outcome, session, tx)
     return outcome.result
 
 
 def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
     """On a session and its file at once."""
-    with hdf5_store.prepared_edit(session.ensure_saved()) as open_now:
+    with hdf5_store.edited(session.ensure_saved()) as tx:
         outcome = step(session)
         if outcome.changed:
             session.save_state = SaveState.DEFERRED  # should writing fail
             _note(name, outcome, session)
-            session.saved_at = _write_changes(name, outcome, session, open_now)
+            session.saved_at = _write_changes(name, outcome, session, tx)
     session.note_saved()
     return outcome.result
 
@@ -155,81 +151,34 @@ def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
 # ---------------------------------------------------------------- in place
 
 
-def _write_changes(
-    name: str, outcome: Outcome[Any], session: PipelineSession, open_now: Callable[[], h5py.File]
-) -> str:
-    """Graft what changed into the file; the time stamp that it then bears."""
+def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, tx: Transaction) -> str:
+    """Put what changed into the file; the time stamp that it then bears."""
     if session.layout_version < layout.LAYOUT_VERSION:
         outcome.changed = layout.with_moved_features(session.units, outcome.changed)
-    nodes = [(path, _node(session, path)) for path in outcome.changed]
+    before = read_tree(tx.path, lazy=True)
     now = utc_now()
+    for path in outcome.changed:
+        tx.put(path, layout.node_at(session.units, session.metadata, session.stimulus, path))
+        if _is_feature(path):
+            tx.set_attributes(path[:3], {layout.ABSENT: None})  # a unit that has features has them
     info_attrs = {"saved_at": now, **session_file.checkpoint_marks(session)}
     info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)
-    nodes.append((("pipeline", "session_info"), info))
+    tx.put(("pipeline", "session_info"), info)
     features = {path[3] for path in outcome.changed if _is_feature(path)}
-    with open_now() as file, _reserved_space(file, _size_of(nodes)), _marked(file, name):
-        for path, node in nodes:
-            graft(file, path, node)
-            if _is_feature(path):
-                hdf5_store.set_feature_mark(file, path[1])
-        hdf5_store.note_features(file, features)
-        file.attrs["updated_at"] = now
+    known = set(json.loads(before.attrs.get("features_extracted", "[]")))
+    tx.set_attributes((), {"features_extracted": json.dumps(sorted(known | features)), "updated_at": now})
+    _clear_old_mark(name, before, tx)
     return now
+
+
+def _clear_old_mark(step: str, before: Group, tx: Transaction) -> None:
+    """What the first version left in a file while a step wrote to it goes when that step is done again."""
+    pipeline = before.children.get("pipeline")
+    marked = json.loads(pipeline.attrs.get(STEPS_IN_PROGRESS, "[]")) if isinstance(pipeline, Group) else []
+    if step in marked:
+        left = [other for other in marked if other != step]
+        tx.set_attributes(("pipeline",), {STEPS_IN_PROGRESS: json.dumps(left) if left else None})
 
 
 def _is_feature(path: layout.SessionPath) -> bool:
     return path[0] == "units" and path[2:3] == ("features",)
-
-
-def _node(session: PipelineSession, path: layout.SessionPath) -> Node:
-    node = layout.node_at(session.units, session.metadata, session.stimulus, path)
-    below = [] if isinstance(node, Array) else [child for _, child in node.walk()]
-    for item in (node, *below):
-        if isinstance(item, Array) and isinstance(item.data, LazyArray):
-            item.data = np.asarray(item.data)  # it may lie where the graft is about to write
-    return node
-
-
-@contextmanager
-def _marked(file: h5py.File, step: str) -> Iterator[None]:
-    """While the block runs, and for good if it fails, the file says on disk which step is writing to it."""
-    attrs = file.require_group("pipeline").attrs
-    others = [name for name in steps_in_progress(file) if name != step]
-    attrs[STEPS_IN_PROGRESS] = json.dumps([*others, step])
-    file.flush()
-    yield
-    if others:
-        attrs[STEPS_IN_PROGRESS] = json.dumps(others)
-    else:
-        del attrs[STEPS_IN_PROGRESS]
-
-
-def _size_of(nodes: list[tuple[layout.SessionPath, Node]]) -> int:
-    """An upper estimate of the bytes that grafting takes: data, and a few KiB for every object's own structures."""
-    total = 1 << 16
-    for _, top in nodes:
-        below = [child for _, child in top.walk()] if isinstance(top, Group) else []
-        for node in (top, *below):
-            total += 2048 + (getattr(node.data, "nbytes", 64) if isinstance(node, Array) else 0)
-    return total
-
-
-@contextmanager
-def _reserved_space(file: h5py.File, size: int) -> Iterator[None]:
-    """Reserve disk space beyond the file's end, so that a full disk is an error before anything is touched."""
-    path = Path(file.filename)
-    if not hasattr(os, "posix_fallocate"):
-        yield
-        return
-    before = path.stat().st_size
-    try:
-        with open(path, "rb+") as stream:
-            os.posix_fallocate(stream.fileno(), before, size)
-    except OSError as error:
-        os.truncate(path, before)
-        raise OSError(error.errno, f"no room for {size} bytes more in {path}: {error.strerror}", str(path)) from error
-    yield
-    file.flush()
-    used = file.id.get_filesize()
-    if path.stat().st_size > used:
-        os.truncate(path, used)
