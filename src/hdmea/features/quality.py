@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hdmea.features.arrays import Floats, Ints
@@ -50,5 +52,5 @@ def _smoothed_psth(trials: Trials) -> Floats:
 
 def _mean(values: list[float]) -> float:
     """Mean of the numbers among them; NaN where there is none."""
-    numbers = [value for value in values if not np.isnan(value)]
-    return float(np.mean(numbers)) if numbers else float("nan")
+    numbers = [value for value in values if not math.isnan(value)]
+    return sum(numbers) / len(numbers) if numbers else float("nan")
