@@ -284,6 +284,33 @@ def _summary(session: PipelineSession) -> dict[str, Any]:
 
 
 @app.command(epilog=console.EPILOG)
+def annotate(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet: a row a recording, or a row a unit.")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5), changed in place.")],
+    recording_column: Annotated[str | None, typer.Option(help="Column that names the recording.")] = None,
+    unit_column: Annotated[str | None, typer.Option(help="Column that names the unit.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace annotations that are there.")] = False,
+) -> None:
+    """Bring the rows of a table into the recordings that they are about; exit code 1 when one has no row.
+
+    \b
+    Examples:
+      hdmea annotate animals.csv results/*.h5
+      hdmea annotate celltypes.csv results/a.h5 --recording-column file --unit-column cell
+    """
+    from hdmea.io import annotate as annotate_file
+
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
+    columns = {"recording_column": recording_column, "unit_column": unit_column}
+    found: dict[str, bool] = {}
+    for file in files:
+        found[str(file)] = bool(annotate_file(table, console.existing_file(file), **columns, force=force))
+        output.say(f"{file}: {'annotated' if found[str(file)] else 'no row'}")
+    output.result(found)
+    raise typer.Exit(int(not all(found.values())))
+
+
+@app.command(epilog=console.EPILOG)
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Recordings (.h5).")],
     deep: Annotated[bool, typer.Option("--deep", help="Let libhdf5 read everything once more.")] = False,

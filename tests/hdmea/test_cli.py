@@ -37,7 +37,7 @@ def stored(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------- help and errors
 
 
-@pytest.mark.parametrize("command", ["demo", "simulate", "run", "verify", "batch"])
+@pytest.mark.parametrize("command", ["demo", "simulate", "run", "annotate", "verify", "batch"])
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert hdmea(command, "--help") == 0
 
@@ -251,3 +251,24 @@ class UnitRow(FeatureExtractor):
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
     unit = PipelineSession.load(tmp_path / "made.h5").units["unit_001"]
     assert unit["features"]["unit_row"]["data"] == {"row": -1}
+
+
+# ---------------------------------------------------------------- annotate
+
+
+def test_annotate_brings_a_row_into_each_recording(stored: Path, tmp_path: Path) -> None:
+    table = tmp_path / "animals.tsv"
+    table.write_text("Recording\tstrain\tage\nrec\tC57BL/6\t61\n")
+
+    assert hdmea("annotate", table, stored) == 0
+
+    assert PipelineSession.load(stored).metadata["gsheet_row"] == {"Recording": "rec", "strain": "C57BL/6", "age": 61}
+
+
+def test_annotate_without_a_row_ends_with_1(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "animals.csv"
+    table.write_text("recording,age\nother,61\n")
+
+    assert hdmea("annotate", table, stored) == 1
+    assert "no row" in capsys.readouterr().out
+    assert hdmea("annotate", tmp_path / "none.csv", stored) == 2

@@ -32,7 +32,7 @@ class DictAdapter(Mapping[str, Any]):
     def __getitem__(self, path: str) -> Any:
         value: Any = self._data
         for name in path.strip("/").split("/"):
-            value = value[name] if name in value else value[int(name)]
+            value = value[int(name) if name not in value and name.isdecimal() else name]
         return DictAdapter(value) if isinstance(value, Mapping) else np.asarray(value)
 
     def __contains__(self, path: object) -> bool:

@@ -61,6 +61,7 @@ def section_by_direction(
     on_off_dict_path: str | Path | None = None,
     padding_frames: int = 10,
     stimuli_dir: str | Path | None = None,
+    config_dir: str | Path | None = None,
     force: bool = False,
     output_path: str | Path | None = None,
     unit_ids: Sequence[str] | None = None,
@@ -85,6 +86,8 @@ def section_by_direction(
         Frames before and after each passage that belong to it.
     stimuli_dir
         As of `compute_sta`; scripts may assign `DEFAULT_STIMULI_DIR` of this module, too.
+    config_dir
+        Directory of `{movie}.json`, which says where the directions lie; default as of `section_spike_times`.
     output_path
         Immediate mode: work on a copy of the file, which is written there.
     unit_ids
@@ -107,7 +110,7 @@ def section_by_direction(
         outcome = Outcome(DirectionSectionResult(recording.hdf5_path, movie_name, padding_frames=padding_frames))
         wanted = _wanted(recording, movie_name, unit_ids, force, outcome.result)
         if wanted:
-            config = load_stimulus_config(movie_name)
+            config = load_stimulus_config(movie_name, config_dir)
             timing = _timing(movie_name, config, on_off_dict_path, stimuli_dir, outcome)
             _section(recording, movie_name, wanted, timing, config, padding_frames, outcome)
         outcome.result.warnings = outcome.warnings
