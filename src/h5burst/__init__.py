@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from h5burst.model.tree import BlockSource as BlockSource
     from h5burst.model.tree import Group as Group
     from h5burst.model.tree import Node as Node
+    from h5burst.model.tree import Reference as Reference
     from h5burst.model.tree import Storage as Storage
     from h5burst.model.tree import UnsupportedValueError as UnsupportedValueError
     from h5burst.model.tree import escape_link as escape_link
@@ -82,6 +83,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "BlockSource",
         "Group",
         "Node",
+        "Reference",
         "Storage",
         "UnsupportedValueError",
         "escape_link",

@@ -11,7 +11,7 @@ import hdf5plugin  # noqa: F401  (h5py then knows its filters)
 import numpy as np
 import pytest
 
-from h5burst import Array, Group
+from h5burst import Array, Group, Reference
 from h5burst.store import read_tree
 
 
@@ -70,7 +70,7 @@ def expected_elements(dataset: h5py.Dataset) -> Any:
     text = h5py.check_string_dtype(dataset.dtype)
     if text is not None and text.length is None and text.encoding == "utf-8":
         return np.asarray(dataset.asstr(errors="surrogateescape")[()], dtype=object)
-    return np.asarray(dataset[()])
+    return np.asarray(dataset[()], dtype=object if text is not None and text.length is None else None)
 
 
 def _expected_attribute(item: Any, name: str) -> Any:
@@ -87,17 +87,22 @@ def assert_same(ours: Any, theirs: Any, item: Any, where: str) -> None:
         for mine, other in zip(ours.ravel().tolist(), theirs.ravel().tolist(), strict=True):
             _assert_same_object(mine, other, item, where)
         return
-    assert ours.dtype == theirs.dtype, (where, ours.dtype, theirs.dtype)
     if theirs.dtype.names and theirs.dtype.hasobject:
+        assert ours.dtype.names == theirs.dtype.names, where
         for name in theirs.dtype.names:
             assert_same(ours[name], theirs[name], item, f"{where}.{name}")
         return
+    assert ours.dtype == theirs.dtype, (where, ours.dtype, theirs.dtype)
     np.testing.assert_array_equal(ours, theirs, err_msg=where)
     assert h5py.check_enum_dtype(ours.dtype) == h5py.check_enum_dtype(theirs.dtype), where
 
 
 def _assert_same_object(ours: Any, theirs: Any, item: Any, where: str) -> None:
-    if isinstance(theirs, (np.ndarray, list)):
+    if isinstance(theirs, (h5py.Reference, h5py.RegionReference)):
+        name = h5py.h5r.get_name(theirs, item.id) if theirs else None
+        is_region = isinstance(theirs, h5py.RegionReference)
+        assert ours == Reference(name.decode() if name else "", is_region), (where, ours, name)
+    elif isinstance(theirs, (np.ndarray, list)):
         assert_same(ours, theirs, item, where)
     elif isinstance(theirs, bytes) and isinstance(ours, str):
         assert ours == theirs.decode("utf-8", "surrogateescape"), where

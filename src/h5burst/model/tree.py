@@ -98,6 +98,18 @@ class Group:
                 yield from node.walk(path)
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference of a file to one of its objects, or to a region of a dataset's elements.
+
+    path: of the object, as stored; empty for a reference to nothing. Trees that hold references can be read; to write
+    them is refused, because text in their place would be another file.
+    """
+
+    path: str
+    is_region: bool = False
+
+
 Node: TypeAlias = Array | Group
 AttributeValues: TypeAlias = Mapping[str, Any]
 

@@ -16,12 +16,14 @@ from h5burst.model.tree import (
     BlockSource,
     Group,
     Node,
+    Reference,
     Storage,
     UnsupportedValueError,
     escape_attribute,
     escape_link,
 )
 
+_REFERENCES = "references to objects of a file cannot be written: another file has them at other places"
 MAX_RANK = 32  # of the file format
 MAX_NAME_BYTES = 60_000  # a link or attribute message holds 64 KiB
 
@@ -156,15 +158,18 @@ def _check_value(value: Any) -> None:
     elif isinstance(value, (bool, float, complex)):
         return
     elif isinstance(value, (np.generic, np.ndarray)):
-        _check_data(np.asarray(value), "an attribute")
+        _check_data(np.asanyarray(value), "an attribute")
     else:
-        raise _NotHeldError(f"an attribute of type {type(value).__name__}")
+        what = _REFERENCES if isinstance(value, Reference) else f"an attribute of type {type(value).__name__}"
+        raise _NotHeldError(what)
 
 
 def _check_data(data: Any, what: str) -> None:
     """The data of a dataset, or an attribute's array."""
     if data is None:
         return
+    if isinstance(data, np.ma.MaskedArray):
+        raise _NotHeldError("a masked array: HDF5 has no place for its mask; fill it, or store the mask beside it")
     if isinstance(data, h5py.Empty):
         check_dtype(data.dtype)
         return
@@ -214,6 +219,8 @@ def _check_objects(data: np.ndarray[Any, Any]) -> None:
     first = type(data.flat[0]) if data.size else str
     kind = bytes if issubclass(first, bytes) else str
     while part := list(islice(items, _TEXT_AT_ONCE)):
+        if any(isinstance(item, Reference) for item in part):
+            raise _NotHeldError(_REFERENCES)
         if not all(issubclass(found, kind) for found in set(map(type, part))):
             raise _NotHeldError("an object array must hold only str or only bytes")
         _check_text(part, kind)

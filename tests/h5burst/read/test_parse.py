@@ -16,7 +16,7 @@ from h5burst import store
 from h5burst._ext.h5parse import Damage, lookup3
 from h5burst.format import datatype
 from h5burst.model.errors import UnfinishedFileError
-from h5burst.model.tree import Array, Group
+from h5burst.model.tree import Array, Group, Reference
 from h5burst.read.libhdf5_worker import client, libhdf5
 from h5burst.write import native
 from reference.hdf5_reading import differences, read_plainly
@@ -211,7 +211,7 @@ def test_ragged_rows_and_references(new_file: h5py.File) -> None:
     for lazy in (False, True):
         tree = store.read_tree(path, lazy=lazy)
         assert [row.tolist() for row in tree["ragged"].data[...]] == [[1, 2], [3]]
-        assert tree["references"].data[...].tolist() == ["/ragged", ""]
+        assert tree["references"].data[...].tolist() == [Reference("/ragged"), Reference("")]
 
 
 def test_virtual_and_external_data(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Only the child of `h5burst.read.libhdf5_worker.client` calls these functions, but for files that this very process is
 writing.
-References come as the path of the object that they refer to.
+References come as `Reference`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from h5burst.codecs.filter_names import describe_missing
 from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
-from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_attribute, unescape
+from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, Reference, escape_attribute, unescape
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.node_factory import Makers
 from h5burst.runtime.durable import error_number, explaining
@@ -121,7 +121,7 @@ def _refuse_missing_filters(dataset: h5py.Dataset) -> None:
 
 
 def _without_references(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:
-    """References, at any depth, as paths."""
+    """References, at any depth, as `Reference`."""
     out: np.ndarray[Any, Any]
     if array.dtype.names:
         out = array.copy()
@@ -133,18 +133,20 @@ def _without_references(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.
     for place in np.ndindex(array.shape):
         value = array[place]
         if isinstance(value, (h5py.Reference, h5py.RegionReference)):
-            value = _path_of(value, item)
+            value = _referred(value, item)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             value = _without_references(value, item)
         out[place] = value
     return out
 
 
-def _path_of(reference: Any, item: h5py.HLObject) -> str:
+def _referred(reference: Any, item: h5py.HLObject) -> Reference:
+    is_region = isinstance(reference, h5py.RegionReference)
     try:
-        return h5py.h5r.get_name(reference, item.id).decode("utf-8", "surrogateescape") if reference else ""
-    except (ValueError, RuntimeError, OSError, AttributeError):
-        return ""  # what it referred to is gone
+        found = h5py.h5r.get_name(reference, item.id) if reference else None
+    except (ValueError, RuntimeError, OSError):
+        found = None  # what it referred to is gone
+    return Reference("" if found is None else found.decode("utf-8", "surrogateescape"), is_region)
 
 
 def _refuse_absurd(dataset: h5py.Dataset) -> None:
@@ -169,7 +171,7 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
             items = [item.encode("utf-8", "surrogateescape") for item in value.flat]
             value[...] = np.array(items, dtype=object).reshape(value.shape)
     elif isinstance(value, (h5py.Reference, h5py.RegionReference)):
-        return _path_of(value, target)
+        return _referred(value, target)
     elif isinstance(value, np.ndarray) and value.dtype.hasobject:
         value = _without_references(value, target)
     return value

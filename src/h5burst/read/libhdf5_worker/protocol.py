@@ -13,7 +13,7 @@ import numpy as np
 from h5burst._ext.h5parse import Damage, Uncovered
 from h5burst.format import datatype
 from h5burst.model.errors import CorruptFileError, MissingFilterError
-from h5burst.model.tree import Array, Group
+from h5burst.model.tree import Array, Group, Reference
 from h5burst.read.damaged import DamagedNode
 
 _LENGTH = 8  # bytes of a length
@@ -38,6 +38,8 @@ class _Packer:
     def pack(self, value: Any) -> Any:
         if value is None or isinstance(value, str):
             return value
+        if isinstance(value, Reference):
+            return {"reference": value.path, "region": value.is_region}
         if isinstance(value, bytes):
             return {"bytes": base64.b64encode(value).decode()}
         if isinstance(value, (Array, Group)):
@@ -115,6 +117,8 @@ class _Unpacker:
     def unpack(self, packed: Any) -> Any:
         if packed is None or isinstance(packed, str):
             return packed
+        if "reference" in packed:
+            return Reference(packed["reference"], packed["region"])
         if "bytes" in packed:
             return base64.b64decode(packed["bytes"])
         if "scalar" in packed:
