@@ -20,9 +20,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.lib import format as npy_format
 
+from h5burst.model import pandas_scalars
 from h5burst.model.tree import UnsupportedValueError
 
 TAG = "__type__"
+_MAX_INT_BITS = 14_000  # more than Python writes as decimal text (4300 digits)
 _USUAL_NAN = struct.pack(">d", math.nan)
 
 
@@ -34,13 +36,18 @@ def to_json(value: Any) -> str:
     UUID and Path. Members of an IntEnum or a string enum are kept as their plain value. Raises
     `UnsupportedValueError` (with the path inside the value) for anything else.
     """
-    return json.dumps(_to_plain(value, "$"), ensure_ascii=False, allow_nan=False)
+    try:
+        return json.dumps(_to_plain(value, "$"), ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise UnsupportedValueError("a value that is nested too deep, or holds itself", "$") from error
 
 
 def from_json(text: str) -> Any:
     """The value that `to_json` was given; plain JSON as `json.loads` gives it. ValueError for text that is neither."""
     try:
         return _from_plain(json.loads(text))
+    except RecursionError as error:
+        raise ValueError(f"not a tagged JSON value: nested too deep, in {text[:80]!r}") from error
     except (KeyError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"not a tagged JSON value: {error!r} in {text[:80]!r}") from error
 
@@ -55,9 +62,12 @@ def _to_plain(value: Any, path: str) -> Any:
     if isinstance(value, np.generic):
         return _tagged("numpy.scalar", _array_parts(np.asarray(value), path))
     if isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray):
+            parts = [_array_parts(np.asarray(value.data), path), _array_parts(np.ma.getmaskarray(value), path)]
+            return _tagged("numpy.masked", parts)
         return _tagged("numpy.ndarray", _array_parts(value, path))
     if isinstance(value, int):
-        return int(value)
+        return int(value) if value.bit_length() <= _MAX_INT_BITS else _tagged("int", hex(value))
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _tagged("float", _float_text(float(value)))
     if isinstance(value, str):
@@ -67,6 +77,8 @@ def _to_plain(value: Any, path: str) -> Any:
         return _mapping_to_plain(value, path)
     if isinstance(value, list):
         return _items(value, path)
+    if (scalar := pandas_scalars.parts_of(value)) is not None:
+        return _tagged("pandas", scalar)
     for kind, (name, encode, _) in _CODECS.items():
         if isinstance(value, kind):
             return _tagged(name, encode(value, path))
@@ -139,12 +151,45 @@ def _datetime_parts(value: datetime, path: str) -> list[Any]:
     if value.tzinfo is not None and _zone(value) is None and not isinstance(value.tzinfo, timezone):
         raise UnsupportedValueError(f"time zone {value.tzinfo!r} cannot be kept", path)
     text = value.replace(tzinfo=None).isoformat() if _zone(value) else value.isoformat()
-    return [text, _zone(value), value.fold]
+    return [text, _zone(value), value.fold, *_offset_name(value)]
+
+
+def _offset_name(value: datetime | time) -> list[str]:
+    """The name that somebody has given to a fixed offset, if so."""
+    if not isinstance(value.tzinfo, timezone):
+        return []
+    name = value.tzinfo.tzname(None)
+    return [] if name == timezone(value.tzinfo.utcoffset(None)).tzname(None) else [name]
+
+
+def _time_parts(value: time, path: str) -> Any:
+    zone = _zone(value)
+    if value.tzinfo is not None and zone is None and not isinstance(value.tzinfo, timezone):
+        raise UnsupportedValueError(f"time zone {value.tzinfo!r} cannot be kept", path)
+    name = _offset_name(value)
+    if zone is None and not value.fold and not name:
+        return value.isoformat()
+    return [value.replace(tzinfo=None).isoformat() if zone else value.isoformat(), zone, value.fold, *name]
+
+
+def _time_from_parts(parts: Any) -> time:
+    if isinstance(parts, str):
+        return time.fromisoformat(parts)
+    value = time.fromisoformat(parts[0])
+    return value.replace(tzinfo=_time_zone(value, parts), fold=parts[2])
+
+
+def _time_zone(value: datetime | time, parts: list[Any]) -> Any:
+    if parts[1]:
+        return ZoneInfo(parts[1])
+    if len(parts) > 3 and isinstance(value.tzinfo, timezone):
+        return timezone(value.tzinfo.utcoffset(None), str(parts[3]))
+    return value.tzinfo
 
 
 def _datetime_from_parts(parts: list[Any]) -> datetime:
     value = datetime.fromisoformat(parts[0])
-    return value.replace(tzinfo=ZoneInfo(parts[1]) if parts[1] else value.tzinfo, fold=parts[2])
+    return value.replace(tzinfo=_time_zone(value, parts), fold=parts[2])
 
 
 _Codec = tuple[str, Callable[[Any, str], Any], Callable[[Any], Any]]
@@ -167,7 +212,7 @@ _CODECS: dict[type, _Codec] = {
     ),
     datetime: ("datetime", _datetime_parts, _datetime_from_parts),
     date: ("date", lambda v, p: v.isoformat(), date.fromisoformat),
-    time: ("time", lambda v, p: v.isoformat(), time.fromisoformat),
+    time: ("time", _time_parts, _time_from_parts),
     timedelta: (
         "timedelta",
         lambda v, p: [v.days, v.seconds, v.microseconds],
@@ -184,6 +229,13 @@ def _from_tagged(name: str, value: Any) -> Any:
         return _array_from_parts(value)[()]
     if name == "numpy.ndarray":
         return _array_from_parts(value)
+    if name == "numpy.masked":
+        data, mask = (_array_from_parts(parts) for parts in value)
+        return np.ma.masked_array(data, mask=mask)
+    if name == "pandas":
+        return pandas_scalars.from_parts(value)
+    if name == "int":
+        return int(value, 16)
     if name == "float":
         return _float_from_text(value)
     if name == "str":

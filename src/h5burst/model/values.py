@@ -134,6 +134,11 @@ def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", a
         return group
     if value is None:
         return Array(None)
+    if isinstance(value, np.ma.MaskedArray):
+        parts = {"data": np.asarray(value.data), "mask": np.ma.getmaskarray(value)}
+        group = encode(parts, scalars=scalars, path=path, above=above)
+        group.attrs[TYPE] = "masked"
+        return group
     if isinstance(value, np.ndarray):
         return _encode_array(value, scalars, path)
     if _is_source(value):
@@ -150,6 +155,8 @@ def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
         if kind in ("list", "tuple"):
             items = [values[index] for index in range(len(values))]
             return items if kind == "list" else tuple(items)
+        if kind == "masked":
+            return np.ma.masked_array(np.asarray(values["data"]), mask=np.asarray(values["mask"]))
         return values
     data = node.data
     if data is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,7 +14,7 @@ import numpy as np
 from h5burst import Array, Group, Storage, collection_paused, read_tree, values
 from hdmea.session import layout
 from hdmea.session.data import SessionData, StoredSession
-from hdmea.session.hdf5_store import open_recording_hdf5, require_not_open, root_attributes, source_files_text
+from hdmea.session.hdf5_store import require_not_open, root_attributes, source_files_text
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash
@@ -118,11 +119,14 @@ def stage1_completed(session: SessionData) -> bool:
 def read(path: Path, *, lazy: bool) -> StoredSession:
     """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is no session."""
     try:
-        open_recording_hdf5(path, "r").close()  # raises the contract's open errors
-        tree = read_tree(path, lazy=lazy)
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
+        tree = read_tree(path, lazy=lazy)  # by our own parser: libhdf5 opens no file in this process to read it
         return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:
         raise
+    except BlockingIOError as error:
+        raise CheckpointError(LOCKED.format(path=path), path, error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 RECORDING_SUFFIXES = (".h5", ".hdf5")
 
-_LOCKED = (
+LOCKED = (
     "File is already open for writing: {path}. HDF5 supports single-writer access only. "
     "Close the file in other processes before writing."
 )
@@ -106,7 +106,7 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
 def _explained(error: OSError, path: Path) -> OSError:
     reason = str(error)
     if isinstance(error, BlockingIOError) or "already open for read" in reason or "unable to lock file" in reason:
-        return OSError(_LOCKED.format(path=path))
+        return OSError(LOCKED.format(path=path))
     if isinstance(error, PermissionError):
         return PermissionError(error.errno, f"No permission to open HDF5 file: {path}")
     message = _UNREADABLE.format(path=path)
@@ -133,7 +133,7 @@ def _no_other_writer(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if locks.try_exclusive(descriptor) is locks.Answer.REFUSED:
-            raise OSError(_LOCKED.format(path=path))
+            raise OSError(LOCKED.format(path=path))
         locks.try_shared(descriptor)
         yield
     finally:

@@ -109,6 +109,8 @@ def _cast(value: Any, dtype: np.dtype[Any], path: str) -> Any:
         return value
     try:
         array = np.asarray(value)
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise TypeError("it has masked elements, which this field cannot hold: take them out")
         if array.dtype.kind in "cmMV":
             raise TypeError(f"it is of dtype {array.dtype}")
         if array.size == 0:
@@ -117,10 +119,26 @@ def _cast(value: Any, dtype: np.dtype[Any], path: str) -> Any:
             raise ValidationError(f"{path} holds negative values", entity="array", entity_id=path, field=path)
         if dtype.kind in "iu" and array.dtype.kind == "f" and not np.all(np.isfinite(array)):
             raise ValidationError(f"{path} holds NaN or infinity", entity="array", entity_id=path, field=path)
+        _refuse_loss(array, dtype)
         return array.astype(dtype)
     except (TypeError, ValueError) as error:
         message = f"{path} cannot be stored as {dtype}: {error}"
         raise ValidationError(message, entity="array", entity_id=path, field=path) from error
+
+
+def _refuse_loss(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
+    """Raise `ValueError` for values that the cast would change by more than the precision of `dtype`."""
+    if dtype.kind in "iu" and array.dtype.kind in "iuf":
+        limits = np.iinfo(dtype)
+        low, high = array.min().item(), array.max().item()  # exact: Python's own numbers
+        if low < limits.min or high > limits.max:
+            raise ValueError(f"the value {high if high > limits.max else low} does not fit")
+        if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)):
+            raise ValueError("it holds fractions where samples are whole: round them, or give samples, not seconds")
+    elif dtype.kind == "f" and array.dtype.kind in "iuf":
+        finite = array[np.isfinite(array)]
+        if finite.size and np.abs(finite.astype(np.float64)).max() > np.finfo(dtype).max:
+            raise ValueError("it holds values beyond the range")
 
 
 # ---------------------------------------------------------------- units

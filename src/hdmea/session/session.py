@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst import BlockSource, write_tree
+from h5burst import BlockSource, Storage, write_tree
 from h5burst import memory_budget as resolve_budget
 from hdmea.session import file as session_file
 from hdmea.session.data import StoredSession
@@ -64,11 +65,13 @@ class PipelineSession:
     checkpoint_name: str | None = field(default=None, init=False, repr=False)
     is_checkpoint_file: bool = field(default=False, init=False, repr=False)
     extra_nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    file_stamp: tuple[int, int] | None = field(default=None, init=False, repr=False)
+    file_stamp: tuple[int, ...] | None = field(default=None, init=False, repr=False)
     is_lazy: bool = field(default=False, init=False, repr=False)
     unloaded_features: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
     layout_version: int = field(default=LAYOUT_VERSION, init=False, repr=False)
     memory: SessionMemory = field(init=False, repr=False)
+    # Held while a method changes the dicts or a save goes through them: threads may add to one session.
+    changing: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset_id, str) or not self.dataset_id.strip():
@@ -79,6 +82,15 @@ class PipelineSession:
 
     def _new_memory(self) -> SessionMemory:
         return SessionMemory(self.memory_budget, recording_path(self.output_dir, self.dataset_id))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: all but the lock and the scratch file. `TypeError` for arrays in that file."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("memory", "changing")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.changing = threading.RLock()
+        self.memory = self._new_memory()
 
     def __enter__(self) -> PipelineSession:
         return self
@@ -136,24 +148,27 @@ class PipelineSession:
         for unit_id in units_data:
             if not isinstance(unit_id, str) or not UNIT_ID.fullmatch(unit_id):
                 raise ValueError(f"unit IDs are 'unit_' and at least three digits, not {unit_id!r}")
-        for unit_id, data in units_data.items():
-            self.units.setdefault(unit_id, {}).update(data)
-        self._changed()
+        with self.changing:
+            for unit_id, data in units_data.items():
+                self.units.setdefault(unit_id, {}).update(data)
+            self._changed()
 
     def add_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Merge fields into the metadata."""
-        self.metadata.update(metadata)
-        self._changed()
+        with self.changing:
+            self.metadata.update(metadata)
+            self._changed()
 
     def add_stimulus(self, stimulus_data: Mapping[str, Any]) -> None:
         """Merge into the stimulus: dicts within it are merged, not replaced."""
-        for name, value in stimulus_data.items():
-            current = self.stimulus.get(name)
-            if isinstance(current, dict) and isinstance(value, Mapping):
-                current.update(value)
-            else:
-                self.stimulus[name] = dict(value) if isinstance(value, Mapping) else value
-        self._changed()
+        with self.changing:
+            for name, value in stimulus_data.items():
+                current = self.stimulus.get(name)
+                if isinstance(current, dict) and isinstance(value, Mapping):
+                    current.update(value)
+                else:
+                    self.stimulus[name] = dict(value) if isinstance(value, Mapping) else value
+            self._changed()
 
     def stream(self, source: BlockSource) -> Any:
         """A stream of blocks as an array for this session's dicts: in memory if it fits beside what is there.
@@ -170,12 +185,14 @@ class PipelineSession:
         if unit_id not in self.units:
             raise KeyError(f"no unit {unit_id!r} in session {self.dataset_id!r}")
         feature = {"data": feature_data, "metadata": dict(feature_metadata or {})}
-        self.units[unit_id].setdefault("features", {})[feature_name] = feature
-        self._changed()
+        with self.changing:
+            self.units[unit_id].setdefault("features", {})[feature_name] = feature
+            self._changed()
 
     def mark_step_complete(self, step_name: str) -> None:
-        self.completed_steps.add(step_name)
-        self._changed()
+        with self.changing:
+            self.completed_steps.add(step_name)
+            self._changed()
 
     def set_source_files(self, cmcr_path: str | Path | None = None, cmtr_path: str | Path | None = None) -> None:
         """Set where the recording came from; a path that is not given stays as it was."""
@@ -204,9 +221,12 @@ class PipelineSession:
 
         Raises `OSError` with the path when writing fails; the session and any file that was there stay as they were.
         """
+        with self.changing:
+            return self._save(output_path, overwrite, session_file.storage(compression, compression_level))
+
+    def _save(self, output_path: str | Path | None, overwrite: bool, storage: Storage | None) -> Path:
         path = self._default_path() if output_path is None else Path(output_path)
         saved_at, had_scratch = utc_now(), self.memory.has_scratch
-        storage = session_file.storage(compression, compression_level)
         session_file.write(
             self,
             path,
@@ -238,8 +258,11 @@ class PipelineSession:
             if not overwrite:
                 raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
             logger.warning("Overwriting existing file: %s", path)
-        elif self.file_stamp != _stamp(path):
-            logger.warning("Overwriting %s, which was changed by others since this session read or wrote it", path)
+        elif self.file_stamp != _stamp(path) and not overwrite:
+            raise FileExistsError(
+                f"{path} was changed by others since this session read or wrote it. Load it again and redo what is "
+                "missing there, save to another path, or pass overwrite=True to replace it."
+            )
         return True
 
     def note_saved(self) -> None:
@@ -275,20 +298,26 @@ class PipelineSession:
         marks: dict[str, Any] = {"is_checkpoint": True}
         if checkpoint_name is not None:
             marks["checkpoint_name"] = checkpoint_name
-        session_file.write(
-            self,
-            path,
-            write_file=write_tree,  # a checkpoint leaves the scratch file alone
-            storage=storage,
-            overwrite=overwrite,
-            saved_at=utc_now(),
-            marks=marks,
-        )
+        with self.changing:
+            session_file.write(
+                self,
+                path,
+                write_file=write_tree,  # a checkpoint leaves the scratch file alone
+                storage=storage,
+                overwrite=overwrite,
+                saved_at=utc_now(),
+                marks=marks,
+            )
         return path
 
     def ensure_saved(self, default_path: str | Path | None = None) -> Path:
         """The path of a file that holds what the session holds; saves first, with a warning, where need be."""
         if self.is_saved and self.hdf5_path is not None:
+            if self.hdf5_path.exists() and self.file_stamp not in (None, _stamp(self.hdf5_path)):
+                raise OSError(
+                    f"{self.hdf5_path} was changed by others since this session read or wrote it: load it again, so "
+                    "that nothing of theirs is lost"
+                )
             return self.hdf5_path
         logger.warning("Session %s has unsaved changes: saving it now", self.dataset_id)
         return self.save(None if self._own_file() else default_path)
@@ -327,10 +356,13 @@ def _same_file(path: Path, other: Path) -> bool:
     return other.exists() and os.path.samefile(path, other)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when somebody writes to the file."""
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when somebody writes to the file, or puts another in its place; of none there is nothing to lose."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def create_session(
