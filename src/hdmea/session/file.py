@@ -14,7 +14,7 @@ import numpy as np
 from h5burst import Array, Group, Storage, collection_paused, read_tree, values
 from hdmea.session import layout
 from hdmea.session.data import SessionData, StoredSession
-from hdmea.session.hdf5_store import require_not_open, root_attributes, source_files_text
+from hdmea.session.hdf5_store import LOCKED, require_not_open, root_attributes, source_files_text
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash

@@ -265,6 +265,11 @@ class PipelineSession:
             )
         return True
 
+    def note_own_edit(self) -> None:
+        """What its file looks like at this moment is this session's own doing."""
+        if self.hdf5_path is not None:
+            self.file_stamp = _stamp(self.hdf5_path)
+
     def note_saved(self) -> None:
         """Its file holds at this moment what the session holds."""
         self.save_state = SaveState.SAVED

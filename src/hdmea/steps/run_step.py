@@ -133,12 +133,19 @@ def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
 
 def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
     """On a session and its file at once."""
-    with hdf5_store.edited(session.ensure_saved()) as tx:
-        outcome = step(session)
-        if outcome.changed:
-            session.save_state = SaveState.DEFERRED  # should writing fail
-            _note(name, outcome, session)
-            session.saved_at = _write_changes(name, outcome, session, tx)
+    is_ours = False
+    try:
+        with hdf5_store.edited(session.ensure_saved()) as tx:
+            is_ours = True
+            outcome = step(session)
+            if outcome.changed:
+                session.save_state = SaveState.DEFERRED  # should writing fail
+                _note(name, outcome, session)
+                session.saved_at = _write_changes(name, outcome, session, tx)
+    except BaseException:
+        if is_ours:  # an edit that failed may have touched the file, but nobody else has
+            session.note_own_edit()
+        raise
     session.note_saved()
     return outcome.result
 

@@ -213,16 +213,16 @@ def test_save_again_to_its_own_file_needs_no_overwrite(tmp_path: Path, caplog: p
     assert PipelineSession.load(path).metadata["more"] == 2
 
 
-def test_save_over_a_file_that_others_changed_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_save_over_a_file_that_others_changed_needs_overwrite(tmp_path: Path) -> None:
     session = filled_session(tmp_path)
     path = session.save()
     with h5py.File(path, "r+") as file:
         file["mine"] = np.arange(1000)
 
-    with caplog.at_level(logging.WARNING, "hdmea"):
+    with pytest.raises(FileExistsError, match="changed by others"):
         session.save()
 
-    assert any("changed by others" in record.message for record in caplog.records)
+    assert session.save(overwrite=True) == path
 
 
 def test_failed_save_is_an_os_error_with_the_path_and_changes_nothing(tmp_path: Path) -> None:
