@@ -83,47 +83,21 @@ DEFINE_SHUFFLE(4)
 DEFINE_SHUFFLE(8)
 DEFINE_SHUFFLE(16)
 
-static void unshuffle_2(const uint8_t *source, size_t count, size_t stop, uint8_t *out) {
-    for (size_t i = 0; i < stop; i += 16) {
-        __m128i a[2], b[2];
-        for (int k = 0; k < 2; k++) a[k] = LOAD(source + k * count + i);
-        interleave2(a, b);
-        for (int k = 0; k < 2; k++) STORE(out + i * 2 + 16 * k, b[k]);
+/* result: where the last interleaving leaves the elements. */
+#define DEFINE_UNSHUFFLE(N, INTERLEAVE_ALL, result)                                                                \
+    static void unshuffle_##N(const uint8_t *source, size_t count, size_t stop, uint8_t *out) {                    \
+        for (size_t i = 0; i < stop; i += 16) {                                                                    \
+            __m128i a[N], b[N];                                                                                    \
+            for (int k = 0; k < N; k++) a[k] = LOAD(source + k * count + i);                                       \
+            INTERLEAVE_ALL;                                                                                        \
+            for (int k = 0; k < N; k++) STORE(out + i * N + 16 * k, result[k]);                                    \
+        }                                                                                                          \
     }
-}
 
-static void unshuffle_4(const uint8_t *source, size_t count, size_t stop, uint8_t *out) {
-    for (size_t i = 0; i < stop; i += 16) {
-        __m128i a[4], b[4];
-        for (int k = 0; k < 4; k++) a[k] = LOAD(source + k * count + i);
-        interleave4(a, b);
-        interleave4(b, a);
-        for (int k = 0; k < 4; k++) STORE(out + i * 4 + 16 * k, a[k]);
-    }
-}
-
-static void unshuffle_8(const uint8_t *source, size_t count, size_t stop, uint8_t *out) {
-    for (size_t i = 0; i < stop; i += 16) {
-        __m128i a[8], b[8];
-        for (int k = 0; k < 8; k++) a[k] = LOAD(source + k * count + i);
-        interleave8(a, b);
-        interleave8(b, a);
-        interleave8(a, b);
-        for (int k = 0; k < 8; k++) STORE(out + i * 8 + 16 * k, b[k]);
-    }
-}
-
-static void unshuffle_16(const uint8_t *source, size_t count, size_t stop, uint8_t *out) {
-    for (size_t i = 0; i < stop; i += 16) {
-        __m128i a[16], b[16];
-        for (int k = 0; k < 16; k++) a[k] = LOAD(source + k * count + i);
-        interleave16(a, b);
-        interleave16(b, a);
-        interleave16(a, b);
-        interleave16(b, a);
-        for (int k = 0; k < 16; k++) STORE(out + i * 16 + 16 * k, a[k]);
-    }
-}
+DEFINE_UNSHUFFLE(2, interleave2(a, b), b)
+DEFINE_UNSHUFFLE(4, interleave4(a, b); interleave4(b, a), a)
+DEFINE_UNSHUFFLE(8, interleave8(a, b); interleave8(b, a); interleave8(a, b), b)
+DEFINE_UNSHUFFLE(16, interleave16(a, b); interleave16(b, a); interleave16(a, b); interleave16(b, a), a)
 
 #endif
 
@@ -150,7 +124,7 @@ static turn_function unshuffle_function(size_t itemsize) {
 }
 
 /* HDF5's shuffle: byte k of every element one after another; bytes beyond the last whole element stay at the end. */
-static void shuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out) {
+static inline void shuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out) {
     size_t count = size / itemsize, done = 0;
     turn_function turn = shuffle_function(itemsize);
     if (itemsize == 1 || count < 2) {
@@ -168,7 +142,7 @@ static void shuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, u
     memcpy(out + count * itemsize, source + count * itemsize, size - count * itemsize);
 }
 
-static void unshuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out) {
+static inline void unshuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out) {
     size_t count = size / itemsize, done = 0;
     turn_function turn = unshuffle_function(itemsize);
     if (itemsize == 1 || count < 2) {

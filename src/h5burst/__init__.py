@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from h5burst.model.errors import CorruptFileError as CorruptFileError
     from h5burst.model.errors import StaleFileError as StaleFileError
     from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError
+    from h5burst.model.lazy_dict import LazyDict as LazyDict
     from h5burst.model.tree import Array as Array
     from h5burst.model.tree import BlockSource as BlockSource
     from h5burst.model.tree import Group as Group
@@ -78,6 +79,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "memory.spill": ("Keeper",),
     "model": ("values",),
     "model.errors": ("CorruptFileError", "StaleFileError", "UnfinishedFileError"),
+    "model.lazy_dict": ("LazyDict",),
     "model.tree": (
         "Array",
         "BlockSource",

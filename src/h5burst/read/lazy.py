@@ -16,6 +16,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Type, Uncovered
 from h5burst.arrays.readable import ReadableArray
+from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
@@ -132,7 +133,7 @@ class _Unread(NamedTuple):
     above: frozenset[Place]
 
 
-class LazyChildren(dict[str, Node]):
+class LazyChildren(FilledLater[str, Node]):
     """The members of a group: a dict that is filled from the file when it is first looked at."""
 
     __slots__ = ("_unread", "place")
@@ -164,9 +165,6 @@ class LazyChildren(dict[str, Node]):
                 dict.update(self, found)
                 self._unread = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
-
 
 def _read_ahead(reader: Reader, path: str, node: Node, most: int) -> dict[str, Node]:
     """Fill a group of a tree that is being read anyway, if it has few members; gives those."""
@@ -184,25 +182,6 @@ def _read_ahead(reader: Reader, path: str, node: Node, most: int) -> dict[str, N
         return {}
     children._publish(found)
     return found
-
-
-def _filled_first(name: str) -> Any:
-    method = getattr(dict, name)
-
-    def call(self: LazyChildren, *args: Any, **kwargs: Any) -> Any:
-        self._fill()
-        return method(self, *args, **kwargs)
-
-    call.__name__, call.__doc__ = name, method.__doc__
-    return call
-
-
-_READING = """
-    __contains__ __delitem__ __eq__ __getitem__ __ior__ __iter__ __len__ __ne__ __or__ __repr__ __reversed__ __ror__
-    __setitem__ clear copy get items keys pop popitem setdefault update values
-"""
-for _name in _READING.split():
-    setattr(LazyChildren, _name, _filled_first(_name))
 
 
 # ---------------------------------------------------------------- what readers call

@@ -11,10 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import Array, BlockSource, Group, Node, values
+from h5burst import Array, BlockSource, Group, LazyDict, Node, values
 from hdmea.session.feature_layout import STA_PREFIX, feature_node, features_from_node, further_node, sta_feature
 from hdmea.utils.exceptions import ValidationError
-from hdmea.utils.lazy_dict import LazyDict
 
 SessionPath: TypeAlias = tuple[str, ...]
 SCALARS: values.Scalars = "scalar_datasets"  # single values of metadata, stimulus and open dicts: datasets of shape ()

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -29,6 +28,7 @@ from hdmea.io import (
     write_units,
 )
 from hdmea.utils.hashing import params_hash
+from support.open_elsewhere import open_elsewhere
 
 UNIT = {
     "spike_times": np.array([1, 5, 9], np.uint64),
@@ -38,19 +38,6 @@ UNIT = {
     "col": 3,
     "global_id": 132,
 }
-
-
-@contextmanager
-def open_elsewhere(path: Path, mode: str) -> Iterator[None]:
-    """Another process holds the file open."""
-    code = f"import h5py, sys; f = h5py.File({str(path)!r}, {mode!r}); print('open', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline().strip() == b"open"
-        yield
-        process.stdin.close()
-        process.wait(30)
 
 
 # ---------------------------------------------------------------- create

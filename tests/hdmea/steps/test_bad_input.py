@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +22,7 @@ from hdmea.steps import run_step
 from hdmea.utils.exceptions import CheckpointError, MissingInputError
 from support.hdmea_recordings import FIRST_FRAME, FRAME_SAMPLES, recording, write_config
 from support.hdmea_trees import assert_same_files, assert_same_values
+from support.open_elsewhere import open_elsewhere
 
 DATA = Path(__file__).parents[2] / "data" / "hdmea"
 
@@ -35,19 +35,6 @@ IMMEDIATE_STEPS: dict[str, Immediate] = {
     "compute_sta": lambda path: compute_sta(path),
     "extract_features": lambda path: extract_features(path, ["frif"]),
 }
-
-
-@contextmanager
-def open_elsewhere(path: Path, mode: str) -> Iterator[None]:
-    """Another process holds the file open."""
-    code = f"import h5py, sys; f = h5py.File({str(path)!r}, {mode!r}); print('open', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline().strip() == b"open"
-        yield
-        process.stdin.close()
-        process.wait(30)
 
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
