@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from h5burst import __version__, console, format_bytes, verify_file
+from h5burst import console, format_bytes, verify_file
 from scpstore.core.equality import difference
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
@@ -30,6 +29,7 @@ from scpstore.io.formats import (
 )
 from scpstore.io.lazymatrix import LazyMatrix
 
+output = console.output
 _MANY = 12  # columns named before the rest is counted
 
 app = typer.Typer(
@@ -37,37 +37,21 @@ app = typer.Typer(
     epilog=console.EPILOG, no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
 )  # fmt: skip
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value, for scripts.")]
 AnyFile = Annotated[
     Path, typer.Argument(help="A container (.h5), .h5ad, a table or a report of a search engine.", show_default=False)
 ]
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"scptensor of h5burst {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None:
-    pass
 
 
 # ---------------------------------------------------------------- info
 
 
 @app.command(epilog="Example:  scptensor info plexDIA.h5")
-def info(file: AnyFile, as_json: Json = False) -> None:
+def info(file: AnyFile) -> None:
     """Say what a file is and holds: samples, assays, layers, history. Layers of containers are not read."""
     kind = kind_of(file)
     container = read_any(file)
-    if as_json:
-        typer.echo(json.dumps({"file": str(file), "kind": kind, "bytes": file.stat().st_size, **_described(container)}))
+    output.result({"file": str(file), "kind": kind, "bytes": file.stat().st_size, **_described(container)})
+    if output.as_json or output.quiet:
         return
     out = Console(highlight=False, soft_wrap=True)
     size = format_bytes(file.stat().st_size)
@@ -147,23 +131,13 @@ def _form(matrix: Any, name: str) -> str:
 
 
 @app.command(epilog="Example:  scptensor verify plexDIA.h5 results/*.h5")
-def verify(
-    files: Annotated[list[Path], typer.Argument(help="Containers.", show_default=False)], as_json: Json = False
-) -> None:
+def verify(files: Annotated[list[Path], typer.Argument(help="Containers.", show_default=False)]) -> None:
     """Read everything, checksums included; exit code 1 and a list when something is wrong. Each file is looked at."""
-    found = {str(file): _problems(file) for file in files}
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        for file, problems in found.items():
-            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-            typer.echo(f"{file}: {count if problems else 'OK'}")
-            for problem in problems:
-                typer.echo(f"  {problem}")
-    raise typer.Exit(int(any(found.values())))
+    raise typer.Exit(console.check_files(files, _problems))
 
 
 def _problems(file: Path) -> list[str]:
+    console.existing_file(file)
     try:
         kind = kind_of(file)
         if kind not in (CONTAINER, ANNDATA):
@@ -216,7 +190,6 @@ def convert(
     ] = None,
     level: Annotated[int | None, typer.Option(help="0 to 9 (4 if not said).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-    as_json: Json = False,
 ) -> None:
     """Convert between containers, AnnData files, tables and (as input) reports of search engines."""
     for path, suffixes in ((source, INPUT_SUFFIXES), (target, OUTPUT_SUFFIXES)):
@@ -226,27 +199,21 @@ def convert(
         raise IOWriteError("File already exists (--overwrite replaces it)", target)
     options = Options(cells, assay, layer, orientation, q_value, make_unique, compression, level)
     written = write_any(read_any(source, options), target, options, overwrite=overwrite)
-    if as_json:
-        typer.echo(json.dumps([{"file": str(path), "bytes": path.stat().st_size} for path in written]))
-    else:
-        for path in written:
-            typer.echo(f"{path}: {format_bytes(path.stat().st_size)}")
+    for path in written:
+        output.say(f"{path}: {format_bytes(path.stat().st_size)}")
+    output.result([{"file": str(path), "bytes": path.stat().st_size} for path in written])
 
 
 # ---------------------------------------------------------------- diff
 
 
 @app.command(epilog="Example:  scptensor diff before.h5 after.h5")
-def diff(first: AnyFile, second: AnyFile, as_json: Json = False) -> None:
+def diff(first: AnyFile, second: AnyFile) -> None:
     """What differs between two files, one line a part; exit code 1 when anything does. Values count to the bit."""
     found = differences(read_any(first), read_any(second))
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        for line in found:
-            typer.echo(line)
-        if not found:
-            typer.echo("equal")
+    for line in found or ["equal"]:
+        output.say(line)
+    output.result(found)
     raise typer.Exit(int(bool(found)))
 
 

@@ -306,3 +306,51 @@ def test_frames_without_their_extras_still_load(tmp_path_factory: pytest.TempPat
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a long dtype went with the extras
         assert load_hdf5(path).obs.height == frame.height
+
+
+# ---------------------------------------------------------------- names with "/", and params as other readers see them
+
+
+def test_columns_and_layers_with_a_slash_in_files_of_others(tmp_path: Path) -> None:
+    content = plain_content()
+    content["obs"]["QC/score"] = [1.5, 2.5]
+    content["assays"]["proteins"]["var"]["go/term/id"] = ["a", "b", "c"]
+    layers = content["assays"]["proteins"]["layers"]
+    layers["log/2"] = {"X": np.ones((2, 3))}
+    layers["raw/deep/er"] = {"X": np.zeros((2, 3))}
+    plain_layout.write(tmp_path / "theirs.h5", content)
+    for lazy in (False, True):
+        loaded = load_hdf5(tmp_path / "theirs.h5", lazy=lazy)
+        assert loaded.obs["QC/score"].to_list() == [1.5, 2.5]
+        assert loaded.assays["proteins"].var["go/term/id"].to_list() == ["a", "b", "c"]
+        assert sorted(loaded.list_layers("proteins")) == ["log/2", "raw", "raw/deep/er", "sparse"]
+        save_hdf5(loaded, tmp_path / f"ours{lazy}.h5")
+        assert load_hdf5(tmp_path / f"ours{lazy}.h5") == loaded
+
+
+def test_params_are_plain_json_to_other_readers_and_come_back_as_they_were(tmp_path: Path) -> None:
+    params = {
+        "axes": (0, 1), "base": np.float32(2.5), "seed": np.int64(7), "limit": float("nan"), "ids": {"b", "a"},
+        "when": datetime(2024, 1, 2), "mask": np.array([[True], [False]]), "n": None, "path": Path("a/b"),
+        "__type__": "mine", 3: "three",
+    }  # fmt: skip
+    container = ScpContainer(pl.DataFrame({"_index": ["s"]}))
+    container.log_operation("odd", params)  # type: ignore[arg-type]
+    save_hdf5(container, tmp_path / "a.h5")
+    (step,) = plain_layout.read(tmp_path / "a.h5")["history"]
+    seen = step["params"]
+    assert np.isnan(seen.pop("limit"))
+    assert seen == {
+        "axes": [0, 1], "base": 2.5, "seed": 7, "ids": ["a", "b"], "when": "2024-01-02T00:00:00",
+        "mask": [[True], [False]], "n": None, "path": "a/b", "__type__": "mine", "3": "three",
+    }  # fmt: skip
+    assert load_hdf5(tmp_path / "a.h5") == container
+
+
+def test_params_that_another_program_edited_count(tmp_path: Path) -> None:
+    container = ScpContainer(pl.DataFrame({"_index": ["s"]}))
+    container.log_operation("odd", {"axes": (0, 1)})
+    save_hdf5(container, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["provenance/history/params"][0] = '{"axes": [2]}'
+    assert load_hdf5(tmp_path / "a.h5").history[0].params == {"axes": [2]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,7 @@ def test_a_wrong_mask_is_noticed_when_it_is_read(path: Path) -> None:
 
 _ONE_LAYER = """
 import sys
+import tracemalloc
 import scpstore
 def peak():  # not ru_maxrss, which a process inherits from the one that started it
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
@@ -194,3 +196,81 @@ def test_a_large_file_is_used_in_little_memory(tmp_path: Path) -> None:
     total, grown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200).stdout.split()
     assert float(total) == X.sum()
     assert int(grown) < 100 << 20
+
+
+# ---------------------------------------------------------------- slices read what they need
+
+INDICES: list[Any] = [
+    slice(3, 9), slice(None, None, -7), slice(30, 5, -4), slice(5, 5), 7, -1, [3, 1, 39], np.array([0, 0, 5]),
+    np.arange(40) % 3 == 0, (slice(2, 9), slice(1, 30, 4)), ([4, 2], [1, 3]), (5, 6), (slice(None), [2, 0]),
+    (np.arange(40) < 2, slice(0, 3)), Ellipsis, (Ellipsis, slice(0, 2)), [],
+]  # fmt: skip
+
+
+def as_array(values: Any) -> Any:
+    return values.toarray() if sp.issparse(values) else np.asarray(values)
+
+
+@pytest.mark.parametrize("name", ["dense", "csr"])
+@pytest.mark.parametrize("place", range(len(INDICES)))
+def test_a_lazy_layer_is_indexed_as_its_matrix(path: Path, name: str, place: int) -> None:
+    key = INDICES[place]
+    lazy, whole = layers_of(load_hdf5(path, lazy=True))[name], layers_of(a_container())[name]
+    if name == "csr" and (key is Ellipsis or (isinstance(key, list) and not key)):
+        pytest.skip("scipy has its own opinion")
+    np.testing.assert_array_equal(as_array(lazy.X[key]), as_array(whole.X[key]))
+    np.testing.assert_array_equal(as_array(lazy.M[key]), as_array(whole.M[key]))
+    assert "in memory: nothing" in repr(lazy)
+
+
+@pytest.mark.parametrize("key", [40, -41, [0, 40], [True] * 39])
+def test_an_index_beyond_the_rows(path: Path, key: Any) -> None:
+    with pytest.raises(IndexError):
+        layers_of(load_hdf5(path, lazy=True))["dense"].X[key]
+
+
+@pytest.mark.parametrize("name", ["dense", "csr", "csc", "coo"])
+def test_arithmetic_and_methods_are_those_of_the_matrix(path: Path, name: str) -> None:
+    whole = layers_of(a_container())[name].X
+    for work in (
+        lambda x: x * 2,
+        lambda x: 2 * x,
+        lambda x: x.sum(axis=0),
+        lambda x: x @ np.ones((30, 1)),
+        abs,
+        np.abs,
+    ):
+        lazy = layers_of(load_hdf5(path, lazy=True))[name].X
+        np.testing.assert_allclose(as_array(work(lazy)), as_array(work(whole)))
+
+
+@pytest.mark.parametrize("rows", [None, 1, 7, 100])
+def test_iteration_by_blocks(path: Path, rows: int | None) -> None:
+    lazy = layers_of(load_hdf5(path, lazy=True))["dense"]
+    np.testing.assert_array_equal(np.concatenate(list(lazy.X.iter_blocks(rows))), layers_of(a_container())["dense"].X)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_slices_and_selections_do_not_read_the_whole(tmp_path: Path, form: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 2000))  # 64 MB
+    frames = [pl.DataFrame({"_index": range(n)}) for n in X.shape]
+    matrix = X if form == "dense" else sp.csr_matrix(X)
+    save_hdf5(ScpContainer(frames[0], {"a": Assay(frames[1], {"X": ScpMatrix(matrix)})}), tmp_path / "a.h5")
+    lazy = load_hdf5(tmp_path / "a.h5", lazy=True)
+    layer = lazy.assays["a"].layers["X"]
+    works = [
+        lambda: layer.X[:10],
+        lambda: layer.X[[3999, 7], 5:50],
+        lambda: lazy.filter_samples(sample_indices=[100, 3000]),
+        lambda: lazy.filter_features("a", feature_indices=[0, 1999]),
+    ]
+    for work in works:
+        tracemalloc.start()
+        work()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 33 << 20
+    np.testing.assert_array_equal(
+        as_array(lazy.filter_features("a", feature_indices=[1999, 0]).assays["a"].X), X[:, [1999, 0]]
+    )

@@ -18,7 +18,8 @@ from h5burst import BlockSource
 Matrix: TypeAlias = Any  # numpy array, scipy sparse matrix or array, or a source that is read block by block
 _BLOCK_BYTES = 1 << 23  # of rows that are read at once
 _GAP_BYTES = 1 << 17  # rows that are not wanted but read, rather than reading twice
-_SPARSE_SHARE = 8  # rows of a sparse matrix are taken to be this much smaller than dense ones
+_SPARSE_SHARE = 8  # rows of a sparse source that does not say are taken to be this much smaller than dense ones
+_ENTRY_BYTES = 12  # of a sparse matrix: a value and a column
 
 
 class RowReader(Protocol):
@@ -58,15 +59,20 @@ def whole(values: Matrix) -> Matrix:
     return values.read(0, values.shape[0])
 
 
-def rows_at_once(shape: tuple[int, ...], dtype: np.dtype[Any], *, sparse: bool = False, budget: int = 0) -> int:
-    """How many rows make a block."""
-    row_bytes = max(1, shape[1] * np.dtype(dtype).itemsize // (_SPARSE_SHARE if sparse else 1))
-    return max(1, (budget or _BLOCK_BYTES) // row_bytes)
+def rows_at_once(values: Matrix, budget: int = _BLOCK_BYTES) -> int:
+    """How many rows make a block of `budget` bytes."""
+    known: int | None = getattr(values, "row_bytes", None) if is_source(values) else None
+    if known is None and sp.issparse(values):
+        known = int(values.nnz) * _ENTRY_BYTES // max(1, values.shape[0])
+    if known is None:
+        share = _SPARSE_SHARE if is_sparse_source(values) else 1
+        known = int(values.shape[1]) * np.dtype(values.dtype).itemsize // share
+    return max(1, budget // max(1, known))
 
 
 def blocks(values: Matrix, rows: int | None = None) -> Iterator[tuple[int, Any]]:
     """The matrix as (first row, rows) from the top, `rows` of them at a time (None: about 8 MiB)."""
-    step = rows or rows_at_once(values.shape, values.dtype, sparse=is_sparse_source(values) or sp.issparse(values))
+    step = rows or rows_at_once(values)
     read = values.read if is_source(values) else None
     sliceable = values.tocsr() if sp.issparse(values) else values
     for start in range(0, values.shape[0], step):
@@ -83,7 +89,7 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
     index = np.arange(values.shape[0]) if rows is None else np.asarray(rows, np.int64)
     wanted, places = np.unique(index, return_inverse=True)
     parts = []
-    for run in _runs(wanted, values, sparse):
+    for run in _runs(wanted, values):
         first = int(run[0])
         block = values.read(first, int(run[-1]) + 1)
         block = block if len(run) == block.shape[0] else block[run - first]
@@ -96,12 +102,12 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
     return joined if np.array_equal(wanted, index) else joined[places]
 
 
-def _runs(wanted: np.ndarray[Any, Any], values: Any, sparse: bool) -> Iterator[np.ndarray[Any, Any]]:
+def _runs(wanted: np.ndarray[Any, Any], values: Any) -> Iterator[np.ndarray[Any, Any]]:
     """Sorted rows in stretches: each of at most a block, and broken where a gap costs more than reading anew."""
     if not len(wanted):
         return
-    gap = rows_at_once(values.shape, values.dtype, sparse=sparse, budget=_GAP_BYTES)
-    most = rows_at_once(values.shape, values.dtype, sparse=sparse)
+    gap = rows_at_once(values, _GAP_BYTES)
+    most = rows_at_once(values)
     for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1):
         edges = np.searchsorted(run, np.arange(run[0], run[-1] + 1, most)[1:])
         yield from (part for part in np.split(run, edges) if len(part))
@@ -131,6 +137,7 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
         self.shape = reader.shape
         self.dtype = reader.dtype
         self.format = reader.format
+        self.row_bytes: int | None = getattr(reader, "row_bytes", None)
 
     @property
     def ndim(self) -> int:
@@ -203,6 +210,8 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
         given = [x._keep() if isinstance(x, LazyRows) else x for x in inputs]
         if method == "__call__" and len(given) == 2 and ufunc in _OPERATORS and any(map(sp.issparse, given)):
             return _OPERATORS[ufunc](*given)
+        if method == "__call__" and len(given) == 1 and sp.issparse(given[0]) and hasattr(given[0], ufunc.__name__):
+            return getattr(given[0], ufunc.__name__)()
         return getattr(ufunc, method)(*given, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -173,6 +173,7 @@ class _LayerRows:
         convert = whole_codes if name == "M" else float_values
         self._file = StoredRows(name, layer._stored, lambda part: convert(part, where), dtype)
         self.shape, self.dtype, self.format = self._file.shape, dtype, self._file.format
+        self.row_bytes = self._file.row_bytes
 
     def read(self, start: int, stop: int) -> Any:
         values = self._layer.in_memory(self._name)

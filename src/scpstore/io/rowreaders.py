@@ -38,6 +38,11 @@ class StoredRows:
         self.shape = (rows, columns)
         self.dtype = dtype or stored_dtype(name, stored)
         self.format = stored_format(name, stored)
+        self.row_bytes = columns * self.dtype.itemsize
+        if self.format is not None:
+            data, places = numbers(stored, f"{name}_data"), numbers(stored, f"{name}_indices")
+            entries = max(data.shape, default=0) if data.shape else 0
+            self.row_bytes = entries * (data.dtype.itemsize + places.dtype.itemsize) // max(1, rows)
         self._pointers: np.ndarray[Any, Any] | None = None
 
     def read(self, start: int, stop: int) -> Any:
