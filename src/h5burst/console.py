@@ -58,11 +58,12 @@ def one_line_warnings() -> None:
 def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     """Run a command and give its exit code: 2 with one line on stderr for an error, 130 after Ctrl-C."""
     given = sys.argv[1:] if arguments is None else arguments
-    words = [word for word in given if word not in _GLOBAL]
+    own = _options_of(app)  # a command may have one of these options to itself
+    words = [word for word in given if word not in _GLOBAL or word in own]
     output.as_json, output.quiet, output.debug = ("--json" in given, "--quiet" in given, "--debug" in given)
     one_line_warnings()
     _never_fail_to_print()
-    if "--version" in words:
+    if "--version" in words and "--version" not in own:
         return _print_version()
     try:
         app(words)
@@ -79,6 +80,13 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
         print(f"error: {message}  (--debug shows the traceback)", file=sys.stderr)
         return 2
     return 0
+
+
+def _options_of(app: typer.Typer) -> set[str]:
+    """The options that an app or any of its commands defines."""
+    top: Any = typer.main.get_command(app)
+    commands = [top, *getattr(top, "commands", {}).values()]
+    return {name for command in commands for parameter in command.params for name in parameter.opts}
 
 
 def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[Any]]) -> int:
