@@ -45,11 +45,19 @@ def to_json(value: Any) -> str:
 def from_json(text: str) -> Any:
     """The value that `to_json` was given; plain JSON as `json.loads` gives it. ValueError for text that is neither."""
     try:
-        return _from_plain(json.loads(text))
-    except RecursionError as error:
-        raise ValueError(f"not a tagged JSON value: nested too deep, in {text[:80]!r}") from error
-    except (KeyError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
+        return _from_plain(load_json(text))
+    except (KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
         raise ValueError(f"not a tagged JSON value: {error!r} in {text[:80]!r}") from error
+
+
+def load_json(text: Any) -> Any:
+    """What JSON text from a file says. ValueError for what is not text, not JSON, or nested too deep to be read."""
+    if not isinstance(text, str):
+        raise ValueError(f"JSON text was expected, not {type(text).__name__}")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"JSON that is nested too deep: {text[:80]!r}") from error
 
 
 def _tagged(name: str, value: Any) -> dict[str, Any]:

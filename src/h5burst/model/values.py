@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from h5burst.model.tagged_json import from_json, to_json
+from h5burst.model.tagged_json import from_json, load_json, to_json
 from h5burst.model.tree import Array, BlockSource, Group, Node, UnsupportedValueError
 
 __all__ = [
@@ -34,6 +34,9 @@ Scalars = Literal["datasets", "scalar_datasets", "attributes"]
 TYPE, TYPES, KEYS, TEXT = "h5burst.type", "h5burst.types", "h5burst.keys", "h5burst.text"
 _MARKERS = frozenset({TYPE, TYPES, KEYS, TEXT})
 _PLAIN_SCALARS = (bool, int, float, complex, str)
+_STORED_KINDS = {"M": "i", "m": "i", "U": "O", "S": "S"}  # kind of a marked dtype -> that of what is stored
+_LEAST_REFUSED = 64 << 20  # bytes that text of fixed width may take
+_WIDEST = 4096  # bytes of it for each character that is stored
 _LIST_DTYPES: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64, str: object}
 _FLAT_KINDS = ("list", "tuple", "bytes", "numpy.bytes")  # stored as an array of one axis
 _INT64 = range(-(2**63), 2**63)
@@ -210,10 +213,19 @@ def _decode_array(data: Any, kind: str) -> Any:
         return data
     if dtype == "T":
         return np.asarray(data).astype(np.dtypes.StringDType())
-    target = np.dtype(dtype)
+    try:
+        target = np.dtype(dtype)
+    except TypeError as error:
+        raise ValueError(f"a marker names the dtype {dtype[:80]!r}, which there is not") from error
+    stored = np.asarray(data)
+    if stored.dtype.kind != _STORED_KINDS.get(target.kind):
+        raise ValueError(f"a marker says {str(target)[:80]} of an array of {stored.dtype}")
     if target.kind in "Mm":
-        return np.asarray(data).view(target)
-    return np.asarray(data).astype(target)
+        return stored.view(target)
+    characters = sum(map(len, stored.flat)) if stored.dtype.kind == "O" else stored.size
+    if stored.size * target.itemsize > max(_LEAST_REFUSED, _WIDEST * (characters + stored.size)):
+        raise ValueError(f"a marker claims {str(target)[:80]} for {characters} characters in {stored.size} items")
+    return stored.astype(target)
 
 
 def _scalar_node(stored: Any, kind: str | None, shape: tuple[int, ...]) -> Array:
@@ -255,7 +267,9 @@ def encode_attributes(values: Mapping[str, Any], *, path: str = "") -> dict[str,
 
 def decode_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """The values that `encode_attributes` was given; the engine's own markers are left out."""
-    types = json.loads(attrs[TYPES]) if TYPES in attrs else {}
+    types = load_json(attrs[TYPES]) if TYPES in attrs else {}
+    if not isinstance(types, dict) or not all(isinstance(kind, str) for kind in types.values()):
+        raise ValueError(f"the attribute {TYPES} must be a JSON object of names and types")
     values: dict[str, Any] = {}
     for name, stored in attrs.items():
         if name in _MARKERS:

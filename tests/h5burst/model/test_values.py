@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from h5burst.model import values
 from h5burst.model.tree import Array, Group, UnsupportedValueError
 from h5burst.model.values import decode, encode, from_json, to_json
 from h5burst.store import read_tree, write_tree
@@ -246,3 +248,33 @@ def test_object_arrays_of_anything_are_refused() -> None:
 def test_a_reserved_name_is_refused() -> None:
     with pytest.raises(UnsupportedValueError, match=r"h5burst\.type"):
         encode({"h5burst.type": 1}, scalars="attributes")
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {values.TYPES: "[" * 100_000, "a": 1},
+        {values.TYPES: "[1]", "a": 1},
+        {values.TYPES: '{"a": 1}', "a": 1},
+        {values.TYPES: 5, "a": 1},
+        {values.TYPES: '{"a": "json"}', "a": "[" * 100_000},
+        {values.TYPES: '{"a": "no such type"}', "a": 1},
+    ],
+)
+def test_attributes_with_hostile_markers_are_refused(attrs: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"JSON|marker"):
+        values.decode_attributes(attrs)
+
+
+@pytest.mark.parametrize("kind", ["<U20000000", "O", "no type", "<f8", "<M8[ns]", "|S7"])
+def test_arrays_with_hostile_markers_are_refused(kind: str) -> None:
+    node = Array(np.array(["text"] * 20, dtype=object), {values.TYPE: f"ndarray:{kind}"})
+    with pytest.raises(ValueError, match="marker"):
+        values.decode_value(node)
+
+
+def test_wide_text_in_few_characters_comes_back() -> None:
+    array = np.array(["a", ""] * 50, dtype="U1000")
+    read = values.decode_value(values.encode_value(array))
+    assert read.dtype == array.dtype
+    assert (read == array).all()
