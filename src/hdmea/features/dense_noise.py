@@ -7,14 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hdmea.features.base import MOVIE, StimulusFeature
+from hdmea.features.base import MOVIE, SECTION, StimulusFeature
 from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import Floats, member
+from hdmea.features.trials import Floats, member, read_trials
 from hdmea.geometry.receptive_field import receptive_field
-from hdmea.io.stimulus_config import FRAME_RATE_HZ
 from hdmea.utils.exceptions import MissingInputError
-
-PATTERN_HZ = 15.0  # unless the movie's config says otherwise
 
 
 @FeatureRegistry.register("dense_noise")
@@ -27,6 +24,7 @@ class DenseNoise(StimulusFeature):
 
     name: ClassVar[str] = "dense_noise"
     family: ClassVar[str] = "dense_noise"
+    timing: ClassVar[tuple[str, ...]] = ("pattern_frames",)
     required_inputs: ClassVar[tuple[str, ...]] = ("sta",)
     output_schema: ClassVar[dict[str, str]] = {
         "center_x": "pixels (column), pixel centres at integers",
@@ -35,7 +33,7 @@ class DenseNoise(StimulusFeature):
         "sigma_y": "pixels, along the rows",
         "amplitude": "of the fitted centre at the peak's lag, luminance",
         "peak_lag_frames": "frames from the peak of the time course (parabola) to the spike",
-        "peak_lag_ms": "ms",
+        "peak_lag_ms": "ms, by the frames of the trial; NaN where none was recorded whole",
         "polarity": "+1 (ON), -1 (OFF), 0 (no significant field)",
         "peak_z_score": "the peak of the smoothed STA in standard deviations of its noise",
         "fit_residual": "sum of squared residuals over the sum of squares about the mean",
@@ -55,8 +53,12 @@ class DenseNoise(StimulusFeature):
         sta, last_frame, n_spikes = _stored_sta(unit_data, movie)
         if sta is None:
             raise MissingInputError(f"no STA of {movie!r}: run compute_sta first", self.name, "sta")
-        hold = max(1, round(FRAME_RATE_HZ / float(settings.get("pattern_hz", PATTERN_HZ))))
-        return describe_sta(sta, last_frame, hold=hold, n_spikes=n_spikes)
+        section = settings[SECTION]
+        length = None if section is None else int(section["trial_length_frame"])
+        trials = read_trials(unit_data, movie, metadata, length)
+        period_s = float("nan") if trials is None else trials.period_s
+        hold = max(1, int(settings["pattern_frames"]))
+        return describe_sta(sta, last_frame, hold=hold, n_spikes=n_spikes, period_s=period_s)
 
 
 def _stored_sta(unit_data: Any, movie: str) -> tuple[Floats | None, int, int | None]:
@@ -77,10 +79,14 @@ def _stored_sta(unit_data: Any, movie: str) -> tuple[Floats | None, int, int | N
     return np.asarray(sta).astype(np.float64), last_frame, None if n_spikes is None else int(n_spikes)
 
 
-def describe_sta(sta: Floats, last_frame: int = 0, *, hold: int = 4, n_spikes: int | None = None) -> dict[str, Any]:
+def describe_sta(
+    sta: Floats, last_frame: int = 0, *, hold: int = 4, n_spikes: int | None = None, period_s: float = float("nan")
+) -> dict[str, Any]:
     """Receptive-field values of an STA (window, height, width) of frames that end before `last_frame` from the spike.
 
-    hold: frames for which the movie shows each pattern. n_spikes: that were averaged, where it is known.
+    hold: frames for which the movie shows each pattern. n_spikes: that were averaged, where it is known. period_s: of
+    the
+    trial's frames.
     """
     found = receptive_field(sta, last_frame=last_frame, hold=hold, n_spikes=n_spikes)
     if not np.isfinite(found.z):
@@ -95,7 +101,7 @@ def describe_sta(sta: Floats, last_frame: int = 0, *, hold: int = 4, n_spikes: i
         "sigma_y": shape.along("y"),
         "amplitude": found.dog.amp_exc if with_surround else found.gaussian_fit.amplitude,
         "peak_lag_frames": lag,
-        "peak_lag_ms": lag * 1000 / FRAME_RATE_HZ,
+        "peak_lag_ms": lag * 1000 * period_s,
         "polarity": found.polarity,
         "peak_z_score": found.z,
         "fit_residual": 1 - found.r_squared,

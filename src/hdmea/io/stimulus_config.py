@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 CONFIG_DIR_VARIABLE = "HDMEA_CONFIG_DIR"
 SHIPPED_CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs" / "stimuli"
-FRAME_RATE_HZ = 60.0
 
 _REQUIRED_MINIMA = {"start_frame": 0, "trial_length_frame": 1, "repeat": 1}
 _OPTIONAL_MINIMA = {"group_count": 1, "group_gap": 0}

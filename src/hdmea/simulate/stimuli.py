@@ -199,7 +199,7 @@ def _dense_noise(config: StimulusConfig, grid: tuple[int, int]) -> Movie:
     shape = int(p.get("height", grid[0])), int(p.get("width", grid[1]))
     if shape != grid:
         raise ValueError(f"{config.movie}: noise of {shape} pixels on a grid of {grid}: one grid a playlist")
-    hold = max(1, round(NOMINAL_HZ / p.get("pattern_hz", 15)))
+    hold = max(1, int(p.get("pattern_frames", 4)))
     return noise(config.movie, shape, config.section.frame_count, hold, int(p.get("seed", 42)))
 
 

@@ -36,9 +36,22 @@ def test_values_of_a_cell() -> None:
     assert values["polarity"] == cell.sign
     assert np.sign(values["amplitude"]) == cell.sign
     assert values["peak_lag_frames"] == pytest.approx(cell.lag, abs=0.4)
-    assert values["peak_lag_ms"] == pytest.approx(values["peak_lag_frames"] * 1000 / 60)
+    assert np.isnan(values["peak_lag_ms"])  # the unit has no trial that tells how long a frame is
     assert values["peak_z_score"] > 20
     assert 0 < values["fit_residual"] < 0.25
+
+
+@pytest.mark.parametrize("rate_hz", [58.9, 60.7])
+def test_lags_in_ms_come_from_the_frames_of_the_trial(rate_hz: float) -> None:
+    rng = np.random.default_rng(0)
+    sta = 127.5 + triggered(respond(rng, noise_cell(rng), "sigmoid", 5000)[0], first=1)
+    frames = np.round(np.arange(11_000) * 20_000 / rate_hz).astype(np.uint64)
+    trial = {"trials_spike_times": {0: frames[50:500:7]}, "trials_start_end": np.array([[frames[20], frames[10_820]]])}
+    unit = {**unit_with(sta, n_spikes=5000), "spike_times_sectioned": {NOISE: trial}}
+    values = FeatureRegistry.get(NOISE)().extract(
+        unit, {}, metadata={"frame_timestamps": frames, "acquisition_rate": 20_000.0}
+    )
+    assert values["peak_lag_ms"] == pytest.approx(values["peak_lag_frames"] * 1000 / rate_hz, rel=1e-5)
 
 
 def test_lags_count_from_the_spike_whatever_the_window() -> None:

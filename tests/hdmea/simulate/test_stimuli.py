@@ -198,7 +198,7 @@ def test_stimulus_of_a_config_of_ones_own(tmp_path: Path) -> None:
         ("chromatic", {"flash_frames": 20, "gap_frames": 10, "luminances": [9]}),
         ("chirp", {"frequencies_hz": [5], "step_frames": 40, "gap_frames": 10}),
         ("moving_bar", {"directions_deg": [45], "direction_frames": 55}),
-        ("dense_noise", {"height": 15, "width": 15, "pattern_hz": 30, "seed": 1}),
+        ("dense_noise", {"height": 15, "width": 15, "pattern_frames": 2, "seed": 1}),
     ],
 )
 def test_every_family_can_be_drawn_from_its_config(family: str, parameters: dict[str, Any]) -> None:
