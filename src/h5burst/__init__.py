@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from h5burst.runtime.threads import thread_count as thread_count
     from h5burst.verify import Problem as Problem
     from h5burst.verify import verify_file as verify_file
+    from h5burst.write.compact import compact as compact
     from h5burst.write.graft import graft as graft
     from h5burst.write.graft import remove as remove
     from h5burst.write.graft import set_attributes as set_attributes
@@ -108,6 +109,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "write.graft": ("graft", "remove", "set_attributes"),
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
     "verify": ("Problem", "verify_file"),
+    "write.compact": ("compact",),
     "write.native": ("NotCovered",),
     "write.transaction": ("Transaction", "edit"),
 }

@@ -78,6 +78,23 @@ def _as_json(item: Any, attributes: bool) -> dict[str, Any]:
 
 
 @app.command(epilog=console.EPILOG)
+def repack(files: Annotated[list[Path], typer.Argument(help="HDF5 files.")]) -> None:
+    """Write files anew without the space that edits have left behind; each is replaced when its new one is whole.
+
+    \b
+    Examples:
+      h5burst repack recording.h5
+    """
+    from h5burst.write.compact import compact
+
+    saved: dict[str, int] = {}
+    for file in files:
+        saved[str(file)] = compact(console.existing_file(file))
+        output.say(f"{file}: {format_bytes(saved[str(file)])} saved")
+    output.result({"saved_bytes": saved})
+
+
+@app.command(epilog=console.EPILOG)
 def verify(
     files: Annotated[list[Path], typer.Argument(help="HDF5 files.")],
     deep: Annotated[bool, typer.Option("--deep", help="Let libhdf5 read everything once more.")] = False,

@@ -12,7 +12,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered, set_model
 from h5burst.format import datatype, dense, symbol_table
-from h5burst.format.superblock import is_hdf5, read_superblock
+from h5burst.format.superblock import Superblock, is_hdf5, read_superblock
 from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_objects
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_link, unescape
 from h5burst.read import fallback
@@ -84,7 +84,7 @@ class Reader:
         if self.file.busy:
             raise InUseError("files that are open for writing")
         try:
-            superblock = read_superblock(descriptor, size)
+            superblock, size = self._superblock(descriptor, size)
         except Damage as error:
             raise CorruptFileError(self.path, str(error)) from error
         if superblock.open_for_writing:
@@ -100,6 +100,16 @@ class Reader:
         self._deaths = 0  # of libhdf5, over this file
         self._committed: dict[int, bytes] = {}
         self._later: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
+
+    def _superblock(self, descriptor: int, size: int) -> tuple[Superblock, int]:
+        """The superblock, and the length of the file: an edit may append to it between looking at the two."""
+        try:
+            return read_superblock(descriptor, size), size
+        except Damage:
+            self.file.stamp = Stamp.of(os.fstat(descriptor))
+            if self.file.stamp.size == size:
+                raise
+            return read_superblock(descriptor, self.file.stamp.size), self.file.stamp.size
 
     def __enter__(self) -> Reader:
         return self

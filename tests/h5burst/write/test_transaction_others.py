@@ -1,0 +1,301 @@
+"""Transactions beside others: writers are kept out, readers are not, and see whole states; dead space goes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import h5burst
+from h5burst import Array, Group, Storage
+from reference.hdf5_tree import content
+
+FORK = multiprocessing.get_context("fork") if os.name != "nt" else None
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    h5burst.write_tree(tmp_path / "file.h5", Group({"a": Array(np.arange(10)), "g": Group()}, {"state": 0}))
+    return tmp_path / "file.h5"
+
+
+@pytest.fixture(params=["locks", "none"])
+def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "none":
+        monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    return str(request.param)
+
+
+def elsewhere(work: Any, *arguments: Any) -> str:
+    """What `work` says in another process."""
+    assert FORK is not None
+    queue = FORK.SimpleQueue()
+    process = FORK.Process(target=lambda: queue.put(work(*arguments)))
+    process.start()
+    answer = str(queue.get())
+    process.join()
+    return answer
+
+
+def try_edit(path: Path) -> str:
+    try:
+        with h5burst.edit(path) as tx:
+            tx.set_attributes((), {"second": True})
+    except OSError as error:
+        return type(error).__name__
+    return "edited"
+
+
+def try_h5py(path: Path, mode: Any) -> str:
+    try:
+        with h5py.File(path, mode) as file:
+            return str(int(file.attrs["state"]))
+    except OSError as error:
+        return type(error).__name__
+
+
+@pytest.mark.skipif(os.name == "nt", reason="forks")
+def test_a_second_edit_is_refused_at_once_in_threads_and_processes(path: Path, locks: str) -> None:
+    answers: list[str] = []
+    with h5burst.edit(path) as tx:
+        tx.set_attributes((), {"first": True})
+        assert try_edit(path) == "BlockingIOError"
+        assert elsewhere(try_edit, path) == "BlockingIOError"
+        thread = threading.Thread(target=lambda: answers.append(try_edit(path)))
+        thread.start()
+        thread.join()
+    assert answers == ["BlockingIOError"]
+    assert try_edit(path) == "edited"
+    assert elsewhere(try_edit, path) == "edited"
+    assert set(h5burst.read_tree(path).attrs) == {"state", "first", "second"}
+    assert [item.name for item in path.parent.iterdir()] == ["file.h5"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="forks")
+def test_an_open_writer_keeps_edits_out_and_they_keep_it_out(path: Path) -> None:
+    with h5burst.edit(path):
+        assert elsewhere(try_h5py, path, "r+") == "BlockingIOError"
+        assert elsewhere(try_h5py, path, "r") == "0"
+        assert h5burst.read_tree(path).attrs["state"] == 0
+        with pytest.raises(BlockingIOError):
+            h5burst.write_tree(path, Group(), overwrite=True)
+    with h5py.File(path, "r+"):
+        assert elsewhere(try_edit, path) == "BlockingIOError"
+        assert try_edit(path) == "BlockingIOError"
+
+
+@pytest.mark.parametrize("other", ["edit", "replace"])
+def test_without_locks_an_edit_that_others_were_faster_than_raises(
+    path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    tx = h5burst.edit(path)
+    tx.set_attributes((), {"mine": True})
+    if other == "edit":
+        with h5py.File(path, "r+") as file:
+            file["theirs"] = np.arange(100)
+    else:
+        h5burst.write_tree(path, Group({}, {"theirs": True}), overwrite=True)
+    with pytest.raises(OSError, match="changed by others"):
+        tx.__exit__(None, None, None)
+    found = h5burst.read_tree(path)
+    assert "mine" not in found.attrs
+    assert "theirs" in found.children or "theirs" in found.attrs
+
+
+def test_who_has_the_file_open_keeps_the_old_state(path: Path) -> None:
+    with h5py.File(path, "r") as file:
+        with h5burst.edit(path) as tx:
+            tx.put(("a",), Array(np.zeros(3)))
+            tx.set_attributes((), {"state": 1})
+        assert list(file["a"][:]) == list(range(10))
+        assert file.attrs["state"] == 0
+    with h5py.File(path, "r") as file:
+        assert list(file["a"][:]) == [0, 0, 0]
+
+
+def read_for_ever(path: Path, stop: Any, results: Any) -> None:
+    """Count whole states by h5py and by our reader; the first half state ends it."""
+    count = 0
+    try:
+        while not stop.is_set():
+            try:
+                file = h5py.File(path, "r")
+            except OSError as error:  # libhdf5 looks at the length first, then at the superblock: between the two
+                if "truncated file" not in str(error):
+                    raise
+                continue
+            with file:
+                state = int(file.attrs["state"])
+                assert (file["data"][:] == state).all()
+                assert len(file["many"]) == 600 + state
+            tree = h5burst.read_tree(path)
+            data: Any = tree["data"]
+            assert (data.data == tree.attrs["state"]).all()
+            assert len(tree["many"].children) == 600 + tree.attrs["state"]
+            count += 1
+        results.put(count)
+    except BaseException as error:  # told to the test
+        results.put(repr(error))
+        raise
+
+
+@pytest.mark.skipif(os.name == "nt", reason="forks")
+def test_readers_beside_a_writer_see_whole_states_only(tmp_path: Path) -> None:
+    assert FORK is not None
+    path = tmp_path / "file.h5"
+    many = Group({f"n{number}": Group() for number in range(600)})
+    h5burst.write_tree(path, Group({"data": Array(np.zeros(20_000)), "many": many}, {"state": 0}))
+    stop, results = FORK.Event(), FORK.SimpleQueue()
+    readers = [FORK.Process(target=read_for_ever, args=(path, stop, results)) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for state in range(1, 60):
+        with h5burst.edit(path) as tx:
+            tx.put(("data",), Array(np.full(20_000, float(state))))
+            tx.put(("many", f"new {state}"), Group())
+            tx.set_attributes((), {"state": state})
+    stop.set()
+    counts = [results.get() for _ in readers]
+    for reader in readers:
+        reader.join()
+    assert all(isinstance(count, int) and count > 0 for count in counts), counts
+
+
+def test_a_child_of_the_process_does_not_commit(path: Path) -> None:
+    if FORK is None:
+        pytest.skip("forks")
+    tx = h5burst.edit(path)
+    tx.set_attributes((), {"a": 1})
+
+    def leave() -> str:
+        try:
+            tx.__exit__(None, None, None)
+        except OSError as error:
+            return str(error)
+        return "committed"
+
+    assert "in the process that began it" in elsewhere(leave) or "busy" in elsewhere(leave)
+    with tx:
+        pass
+    assert h5burst.read_tree(path).attrs["a"] == 1
+
+
+# ---------------------------------------------------------------- against a model
+
+NAMES = st.sampled_from(["a", "b", "c/d", "名"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map(tuple)
+LEAVES = st.integers(0, 5).map(lambda count: Array(np.arange(count), {"n": count}))
+NODES = LEAVES | st.dictionaries(NAMES, LEAVES, max_size=2).map(Group)
+ATTRS = st.dictionaries(NAMES, st.none() | st.integers(0, 9) | st.just("text"), min_size=1, max_size=2)
+EDITS = st.lists(
+    st.tuples(st.just("put"), PATHS, NODES)
+    | st.tuples(st.just("remove"), PATHS, st.none())
+    | st.tuples(st.just("attributes"), st.just(()) | PATHS, ATTRS),
+    max_size=5,
+)
+
+
+def apply(tree: Group, verb: str, path: tuple[str, ...], given: Any) -> bool:
+    """The same on plain objects in memory; whether it could be done."""
+    at: Any = tree
+    for name in path[:-1] if verb != "attributes" else path:
+        if not isinstance(at, Group):
+            return False
+        if name not in at.children:
+            if verb != "put":
+                return False
+            at.children[name] = Group()
+        at = at.children[name]
+    if verb == "attributes":
+        at.attrs = {key: value for key, value in {**at.attrs, **given}.items() if value is not None}
+        return True
+    if not isinstance(at, Group) or (verb == "remove" and path[-1] not in at.children):
+        return False
+    if verb == "remove":
+        del at.children[path[-1]]
+    else:
+        at.children[path[-1]] = clone(given)
+    return True
+
+
+def clone(node: Any) -> Any:
+    if isinstance(node, Array):
+        return Array(node.data, dict(node.attrs))
+    return Group({name: clone(child) for name, child in node.children.items()}, dict(node.attrs))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(EDITS, max_size=4), st.booleans())
+def test_any_sequence_of_edits_equals_the_model(
+    tmp_path_factory: pytest.TempPathFactory, transactions: list[Any], by_h5py: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    path, model = folder / "file.h5", Group()
+    h5burst.write_tree(path, model)
+    for number, edits in enumerate(transactions):
+        with h5burst.edit(path) as tx:
+            for verb, where, given in edits:
+                trial = clone(model)
+                possible = apply(trial, verb, where, given)
+                model = trial if possible else model
+                if verb == "remove":
+                    assert tx.remove(where) == possible
+                    continue
+                act = (lambda w=where, g=given: tx.put(w, g)) if verb == "put" else (
+                    lambda w=where, g=given: tx.set_attributes(w, g)
+                )  # fmt: skip
+                if possible:
+                    act()
+                else:
+                    with pytest.raises((OSError, KeyError)):
+                        act()
+        if by_h5py:
+            with h5py.File(path, "r+") as file:
+                file.attrs[f"theirs {number}"] = number
+            model.attrs[f"theirs {number}"] = number
+    h5burst.write_tree(folder / "expected.h5", model)
+    assert content(path) == content(folder / "expected.h5")
+    shutil.rmtree(folder)
+
+
+# ---------------------------------------------------------------- dead space
+
+
+def test_compacting_drops_what_is_dead_and_nothing_else(path: Path) -> None:
+    with h5burst.edit(path) as tx:
+        tx.put(("log",), Array(np.arange(5), storage=Storage(maxshape=(None,))))
+        tx.put(("packed",), Array(np.arange(100_000), {"text": "ä"}, Storage("gzip")))
+    for number in range(10):
+        with h5burst.edit(path) as tx:
+            tx.put(("large",), Array(np.full(50_000, number)))
+            tx.append(("log",), np.arange(5))
+    before, size = content(path), path.stat().st_size
+    saved = h5burst.compact(path)
+    assert path.stat().st_size == size - saved
+    assert saved > 9 * 400_000
+    assert content(path) == before
+    assert h5burst.verify_file(path) == []
+    assert h5burst.compact(path) == 0
+    with h5burst.edit(path) as tx:
+        tx.append(("log",), np.arange(5))
+    assert len(h5burst.read_tree(path)["log"].data) == 60
+    assert [item.name for item in path.parent.iterdir()] == ["file.h5"]
+
+
+def test_what_a_copy_would_not_keep_is_not_compacted(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["again"] = file["a"]
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=r"hard links.*h5repack"):
+        h5burst.compact(path)
+    assert path.read_bytes() == before
