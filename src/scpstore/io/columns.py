@@ -3,7 +3,7 @@
 The dataset holds what any reader understands: a missing number is NaN (an integer column with nulls appears as floats
 where these hold its values exactly), missing text is "". Attributes say what the dataset cannot, and only then:
 
-    polars_dtype   the dtype as JSON text ("@" where it is long: then it lies among the extras)
+    polars_dtype   the dtype as JSON text ("@" where it is long: then it is among the extras)
     nulls          "fill": every cell that holds the fill value is null; "mask": those that the mask in the extras marks
     units          of dates and times, for the human reader
 
@@ -171,5 +171,5 @@ def _as_stored(plain: pl.Series, stored: pl.DataType, nulls: np.ndarray[Any, Any
         return plain
     converted = cast(plain, stored)
     if not cast(converted, plain.dtype).equals(plain, null_equal=True):
-        raise ValueError(f"values that are no {stored}")
+        raise ValueError(f"values that are not {stored}")
     return converted

@@ -57,7 +57,7 @@ def kind_of(matrix: Any, parts: CsrParts) -> SparseKind:
 def check_size(shape: tuple[int, int], entries: int, fmt: str) -> None:
     """Raise ValueError for a matrix whose memory the entries in the file do not justify.
 
-    The row pointers lie in the file; a format that needs more than these (a pointer a column, an object a row) may
+    The row pointers are in the file; a format that needs more than these (a pointer a column, an object a row) may
     have so many only where there are entries, too.
     """
     most = {"csr": None, "coo": None, "dok": None, "csc": shape[1], "lil": shape[0]}.get(fmt, max(shape))
@@ -87,7 +87,7 @@ def check_compressed(pointers: Any, places: Any, entries: int, length: int, widt
 
 
 def check_places(places: Any, width: int, what: str) -> None:
-    """Raise ValueError unless all row or column numbers lie in [0, width)."""
+    """Raise ValueError unless all row or column numbers are in [0, width)."""
     if len(places) and (int(places.min()) < 0 or int(places.max()) >= width):
         raise ValueError(f"{what} numbers must lie in [0, {width}), got {int(places.min())} to {int(places.max())}")
 

@@ -10,7 +10,7 @@ __all__ = ["IOFormatError", "IOPasswordError", "IOWriteError"]
 
 
 class IOFormatError(ScpTensorError):
-    """A file that is no container, or not a whole one: the message says which file, what is wrong and where."""
+    """A file that is not a container, or not a whole one: the message says which file, what is wrong and where."""
 
 
 class IOPasswordError(ScpTensorError):

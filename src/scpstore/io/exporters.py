@@ -70,7 +70,7 @@ def save_hdf5(
     selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
     try:
         tree = encode_container(container, selection, Target(storage, scratch_folder(target)))
-        small = Storage(storage.codec, storage.level)  # for what is no matrix, where the writer deems it worth it
+        small = Storage(storage.codec, storage.level)  # for what is not a matrix, where the writer deems it worth it
         write_tree(target, tree, storage=small, overwrite=overwrite)
     except IOWriteError as error:
         raise IOWriteError(str(error), target) from error

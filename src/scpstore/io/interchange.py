@@ -148,9 +148,8 @@ def _check_exact(values: Any, name: str) -> None:
     low, high = int(stored.min()), int(stored.max())
     if low >= -_EXACT_IN_FLOAT64 and high <= _EXACT_IN_FLOAT64:
         return
-    if not all(
-        int(value) == int(float(value)) for value in stored[abs(stored.astype(object)) > _EXACT_IN_FLOAT64].flat
-    ):
+    beyond = stored[(stored > _EXACT_IN_FLOAT64) | (stored < -_EXACT_IN_FLOAT64)]
+    if not all(value == int(float(value)) for value in beyond.tolist()):
         message = f"layer {name!r} holds whole numbers that float64 does not ({low} to {high}): convert or drop it"
         raise ValidationError(message, name)
 

@@ -138,7 +138,7 @@ def _texts(stored: StoredGroup, name: str) -> list[str] | None:
 
 
 def _exact(stored: StoredGroup, name: str) -> list[tuple[int, Any]]:
-    """The (row, value) pairs that the extras have for a field; what is no such pair is left aside."""
+    """The (row, value) pairs that the extras have for a field; what is not such a pair is left aside."""
     pairs = []
     for text in stored.extra_texts(name):
         try:

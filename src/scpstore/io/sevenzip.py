@@ -18,7 +18,7 @@ _LZMA, _LZMA2, _AES = b"\x03\x01\x01", b"\x21", b"\x06\xf1\x07\x01"
 
 
 def sevenzip_encrypted(path: Path) -> bool:
-    """Whether one of the coders of a 7z archive is AES; False for what is no whole 7z archive."""
+    """Whether one of the coders of a 7z archive is AES; False for what is not a whole 7z archive."""
     with open(path, "rb") as stream:
         start = stream.read(_SIGNATURE_HEADER_BYTES)
         if len(start) < _SIGNATURE_HEADER_BYTES or not start.startswith(SIGNATURE):
@@ -39,7 +39,7 @@ def sevenzip_encrypted(path: Path) -> bool:
 
 
 class _PackedHeader:
-    """An encoded header: where the real one lies and how it is packed (one folder of one coder)."""
+    """An encoded header: where the real one is and how it is packed (one folder of one coder)."""
 
     def __init__(self, header: bytes) -> None:
         self._bytes, self._place = header, 1

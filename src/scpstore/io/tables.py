@@ -133,7 +133,7 @@ def _annotations(table: Table, frame: pl.DataFrame, orientation: str, named: Seq
 
 
 def _is_text(table: Table, series: pl.Series) -> bool:
-    """Whether most of a column is no number: a single stray word in a column of values is a fault to be told."""
+    """Whether most of a column is not numbers: a single stray word in a column of values is a fault to be told."""
     if series.dtype != pl.String:
         return False
     filled = series.drop_nulls().str.strip_chars()
