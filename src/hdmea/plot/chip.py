@@ -1,0 +1,125 @@
+"""Pictures of places: on the chip, and on the stimulus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hdmea.plot import content
+from hdmea.plot.axes import BLUE, CIRCULAR, GREY, RED, SEQUENTIAL, Axes, axes_of, label, nothing
+from hdmea.plot.content import Data, Image
+
+
+def plot_electrical_image(data: Data, unit: str, *, waveforms: int = 3, ax: Axes | None = None) -> Axes:
+    """Peak-to-peak amplitude at every electrode, the soma, the axon's path, and the traces around the soma.
+
+    waveforms: electrodes to each side of the soma (or of the largest amplitude) whose traces are drawn; 0 for none.
+    Raises `KeyError` for a unit that is not there, `ValueError` for a negative number of electrodes.
+    """
+    if waveforms < 0:
+        raise ValueError(f"waveforms must be 0 or more electrodes, got {waveforms}")
+    session, ax = content.opened(data), axes_of(ax)
+    image = content.image_of(session, content.unit_of(session, unit))
+    label(ax, "column (electrodes)", "row (electrodes)", f"{unit}: electrical image")
+    if image is None:
+        return nothing(ax, "no electrical image")
+    shown = ax.imshow(image.peak_to_peak, cmap=SEQUENTIAL, interpolation="nearest")
+    ax.figure.colorbar(shown, ax=ax, label="peak to peak (ADC counts)")
+    if len(image.axon):
+        ax.plot(*image.axon.T, "-", color=RED, lw=1.5, label="axon")
+    if image.soma is not None:
+        ax.plot(*image.soma, "o", mfc="none", mec="white", ms=9, mew=1.8, label="soma")
+    if waveforms:
+        _draw_traces(ax, image, waveforms)
+    if len(image.axon) or image.soma is not None:
+        ax.legend(fontsize=7, loc="upper right", facecolor="0.3", labelcolor="white")
+    return ax
+
+
+def _draw_traces(ax: Axes, image: Image, reach: int) -> None:
+    """The traces of the electrodes around the soma, each in the square of its electrode, in one collection."""
+    from matplotlib.collections import LineCollection
+
+    rows, columns = image.peak_to_peak.shape
+    row, column = divmod(int(np.argmax(image.peak_to_peak)), columns)
+    if image.soma is not None:
+        column, row = (round(one) for one in image.soma)
+    scale = 0.9 / (float(image.peak_to_peak.max()) or 1.0)
+    along = np.linspace(-0.45, 0.45, len(image.average))
+    traces = [
+        np.stack([c + along, r - np.nan_to_num(image.average[:, r, c]) * scale], axis=1)
+        for r in range(max(row - reach, 0), min(row + reach + 1, rows))
+        for c in range(max(column - reach, 0), min(column + reach + 1, columns))
+    ]
+    ax.add_collection(LineCollection(traces, colors="white", linewidths=0.7), autolim=False)
+
+
+def plot_unit_map(
+    data: Data,
+    values: Mapping[str, float] | None = None,
+    *,
+    name: str = "value",
+    circular: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Where the units lie on the chip, coloured by any value.
+
+    values: by unit; units without one, or with NaN, are hollow. name: of the value, with its unit, beside the colours.
+    circular: the values are angles in degrees. Places are fitted somata where there are some, else the sorter's
+    electrodes; units without either are left out, and their number is said.
+    """
+    session, ax = content.opened(data), axes_of(ax)
+    places = {unit_id: content.place_of(unit) for unit_id, unit in session.units.items()}
+    known = {unit_id: place for unit_id, place in places.items() if place is not None}
+    without = len(places) - len(known)
+    title = f"{len(known)} units" + (f" ({without} without a place)" if without else "")
+    label(ax, "column (electrodes)", "row (electrodes)", title)
+    if not known:
+        return nothing(ax, "no unit has a place on the chip")
+    spots = np.array(list(known.values()))
+    colours = np.array([float((values or {}).get(unit_id, np.nan)) for unit_id in known])
+    told = np.isfinite(colours)
+    ax.scatter(spots[~told, 0], spots[~told, 1], s=22, facecolors="none", edgecolors=GREY, linewidths=0.9)
+    if told.any():
+        limits: dict[str, Any] = {"vmin": 0, "vmax": 360} if circular else {}
+        look: dict[str, Any] = {"cmap": CIRCULAR if circular else SEQUENTIAL, **limits}
+        shown = ax.scatter(
+            spots[told, 0], spots[told, 1], s=26, c=colours[told] % 360 if circular else colours[told], **look
+        )
+        ax.figure.colorbar(shown, ax=ax).set_label(name, parse_math=False)
+    ax.set_aspect("equal")
+    ax.invert_yaxis()
+    return ax
+
+
+def plot_rf_mosaic(
+    data: Data, feature: str | None = None, *, units: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """The ellipses of all fitted receptive fields at one SD, on the movie's pixels.
+
+    feature: default the first spike-triggered average of any unit. units: default all. Raises `KeyError` for a unit
+    that is not there.
+    """
+    session, ax = content.opened(data), axes_of(ax)
+    wanted = [content.unit_of(session, one) for one in (session.units if units is None else units)]
+    name = feature or next((one for unit in wanted for one in content.field_names(unit)), None)
+    found = [] if name is None else [content.field_ellipse(unit, name) for unit in wanted]
+    shapes = [one for one in found if one is not None]
+    label(ax, "x (pixels)", "y (pixels)", f"{len(shapes)} of {len(wanted)} units: {name or 'no averages'}")
+    if not shapes:
+        return nothing(ax, "no fitted receptive field")
+    from matplotlib.collections import EllipseCollection
+
+    places = np.array([(one.x, one.y) for one in shapes])
+    widths, heights = ([2 * getattr(one, half) for one in shapes] for half in ("half_major", "half_minor"))
+    angles = [one.angle_deg for one in shapes]
+    look: dict[str, Any] = {"facecolors": "none", "edgecolors": BLUE, "linewidths": 1.0}
+    placed: dict[str, Any] = {"units": "xy", "offsets": places, "offset_transform": ax.transData}
+    ax.add_collection(EllipseCollection(widths, heights, angles, **placed, **look))
+    reach = max(*widths, *heights) / 2
+    ax.set_xlim(places[:, 0].min() - reach, places[:, 0].max() + reach)
+    ax.set_ylim(places[:, 1].max() + reach, places[:, 1].min() - reach)
+    ax.set_aspect("equal")
+    return ax

@@ -1,0 +1,362 @@
+"""What pictures of a recording show, as numbers: of a session, or of a file that is read lazily. No matplotlib here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.features.trials import Windows, read_windows
+from hdmea.session.session import PipelineSession
+from hdmea.steps.per_unit import IMAGE, feature_data, image_scale, number, pitch_um
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Data: TypeAlias = PipelineSession | str | Path
+Unit: TypeAlias = Mapping[str, Any]
+
+STA_PREFIX = "sta_"
+READ_AT_ONCE = 4_000_000  # samples of a light reference
+_UNREADABLE = (TypeError, ValueError, OverflowError)
+
+
+def opened(data: Data) -> PipelineSession:
+    """The session itself, or the one in a file, read as it is used. Raises what `PipelineSession.load` does."""
+    return data if isinstance(data, PipelineSession) else PipelineSession.load(data, lazy=True)
+
+
+def unit_of(session: PipelineSession, unit: str) -> Unit:
+    """One unit. Raises `KeyError` that names some that are there."""
+    if unit not in session.units:
+        some = ", ".join(list(session.units)[:5]) or "none"
+        raise KeyError(
+            f"no unit {unit!r} in {session.dataset_id!r}; there are: {some}{', …' * (session.unit_count > 5)}"
+        )
+    found: Unit = session.units[unit]
+    return found
+
+
+def inside(values: Any, *path: str) -> Any:
+    """What lies at a path of keys in nested dicts; None where there is nothing."""
+    for key in path:
+        if not isinstance(values, Mapping) or key not in values:
+            return None
+        values = values[key]
+    return values
+
+
+def value(values: Any, *path: str) -> float:
+    """A single number at a path of keys; NaN where there is none."""
+    found = inside(values, *path)
+    if isinstance(found, Mapping) or np.size(found) != 1:
+        return float("nan")
+    try:
+        return number(found)
+    except _UNREADABLE:
+        return float("nan")
+
+
+def rate_of(session: PipelineSession) -> float:
+    """Samples a second; NaN where the recording does not say."""
+    return value(session.metadata, "acquisition_rate")
+
+
+def array(found: Any, dimensions: int) -> Floats | None:
+    """What was found as numbers, if it has so many dimensions and something in it."""
+    if found is None or isinstance(found, (Mapping, str)) or np.ndim(found) != dimensions or np.size(found) == 0:
+        return None
+    try:
+        return np.asarray(found, np.float64)
+    except _UNREADABLE:
+        return None
+
+
+# ---------------------------------------------------------------- spike trains
+
+
+def spikes_s(session: PipelineSession, unit: Unit) -> Floats:
+    """Times of a unit's spikes in seconds, sorted; empty without spikes or without a rate."""
+    train = array(unit.get("spike_times"), 1)
+    rate = rate_of(session)
+    return np.empty(0) if train is None or not rate > 0 else np.sort(train) / rate
+
+
+def isi_histogram(times_s: Floats, longest_ms: float = 100.0, bin_ms: float = 1.0) -> tuple[Floats, Floats]:
+    """Counts (bins,) of intervals and the edges (bins + 1,) in ms. Longer intervals are not counted."""
+    edges = np.arange(0, longest_ms + bin_ms / 2, bin_ms)
+    return np.histogram(_ms(np.diff(times_s)), edges)[0].astype(np.float64), edges
+
+
+def _ms(intervals_s: Floats) -> Floats:
+    """In ms, rounded, so that an interval of whole samples that is a bin's edge falls into the bin that it begins."""
+    return np.asarray(np.round(intervals_s * 1000, 6))
+
+
+def autocorrelogram(times_s: Floats, longest_ms: float = 50.0, bin_ms: float = 1.0) -> tuple[Floats, Floats]:
+    """Pairs of spikes per bin of their distance, both signs, (bins,), and the edges (bins + 1,) in ms."""
+    count = round(longest_ms / bin_ms)
+    edges = np.arange(count + 1) * bin_ms
+    found, shift = np.zeros(count), 1
+    while shift < len(times_s):
+        lags = _ms(times_s[shift:] - times_s[:-shift])
+        near = lags < edges[-1]
+        if not near.any():
+            break
+        found += np.histogram(lags[near], edges)[0]
+        shift += 1
+    return np.concatenate([found[::-1], found]), np.concatenate([-edges[:0:-1], edges])
+
+
+def waveform_of(session: PipelineSession, unit: Unit) -> tuple[Floats, Floats] | None:
+    """Times in ms from the trough, and the waveform in the file's unit; of several channels the largest."""
+    stored = unit.get("waveform")
+    wave = array(stored, 1)
+    if wave is None and (many := array(stored, 2)) is not None:
+        wave = many[int(np.argmax(np.ptp(many, axis=1)))]
+    rate = rate_of(session)
+    if wave is None or not rate > 0 or not np.isfinite(wave).any():
+        return None
+    return (np.arange(len(wave)) - int(np.nanargmin(wave))) / rate * 1000, wave
+
+
+# ---------------------------------------------------------------- responses to stimuli
+
+
+def windows_of(session: PipelineSession, unit: Unit, movie: str) -> Windows | None:
+    """The spikes in each trial of a section; None where the unit has none of it or the recording has no rate."""
+    return read_windows(unit, movie, session.metadata) if rate_of(session) > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Psth:
+    """edges_s (bins + 1,) from a trial's start; mean and sd over trials (bins,) in spikes/s; sd NaN with one trial."""
+
+    edges_s: Floats
+    mean: Floats
+    sd: Floats
+    trials: int
+
+
+def psth_of(windows: Windows, bin_s: float) -> Psth | None:
+    """The mean over trials, as far as the shortest trial goes; None without a whole bin."""
+    shortest = float(windows.durations_s.min()) if len(windows) else 0.0
+    count = int(shortest / bin_s + 1e-9)
+    if count < 1:
+        return None
+    edges: Floats = np.arange(count + 1).astype(np.float64) * bin_s
+    counts = [np.histogram(windows.of(trial) / windows.rate, edges)[0] for trial in range(len(windows))]
+    rates: Floats = np.stack(counts) / bin_s
+    sd = rates.std(axis=0, ddof=1) if len(rates) > 1 else np.full(count, np.nan)
+    return Psth(edges, np.asarray(rates.mean(axis=0)), np.asarray(sd), len(rates))
+
+
+def bin_for(windows: Windows) -> float:
+    """A bin for a section's PSTH in seconds: 20 ms, or so wide that a trial has 400 bins."""
+    longest = float(windows.durations_s.max()) if len(windows) else 0.0
+    return max(0.02, longest / 400)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A direction tuning: directions in degrees and responses in spikes/s; NaN for a figure that is not stored."""
+
+    feature: str
+    directions_deg: Floats
+    response: Floats
+    preferred_deg: float
+    preferred_se_deg: float
+    dsi: float
+    p_value: float
+
+
+def tunings_of(unit: Unit) -> Iterator[Tuning]:
+    """Of every feature of a unit that has a tuning curve with directions."""
+    for name, feature in (unit.get("features") or {}).items():
+        values = inside(feature, "data")
+        angles, curve = array(inside(values, "directions_deg"), 1), array(inside(values, "tuning_curve"), 1)
+        if angles is not None and curve is not None and len(angles) == len(curve):
+            names = ("preferred_direction", "preferred_direction_se", "dsi", "dsi_p_value")
+            yield Tuning(str(name), angles, curve, *(value(values, one) for one in names))
+
+
+@dataclass(frozen=True, slots=True)
+class Ellipse:
+    """Centre x, y, half axes (one SD), angle in degrees from x towards y."""
+
+    x: float
+    y: float
+    half_major: float
+    half_minor: float
+    angle_deg: float
+
+
+def field_names(unit: Unit) -> list[str]:
+    """The features of a unit that are spike-triggered averages of a movie."""
+    return [
+        str(name)
+        for name in unit.get("features") or {}
+        if str(name).startswith(STA_PREFIX) and np.ndim(feature_data(unit, name)) == 3
+    ]
+
+
+def field_ellipse(unit: Unit, feature: str) -> Ellipse | None:
+    """The fitted receptive field at one SD in pixels of the movie; None where no fit holds."""
+    record = inside(unit, "features", feature, "sta_geometry")
+    names = ("center_col", "center_row", "sigma_major", "sigma_minor")
+    figures = [value(record, name) for name in names]
+    if not np.isfinite(figures).all() or min(figures[2:]) <= 0:
+        return None
+    x, y, major, minor = figures
+    theta = value(record, "theta")  # degrees; NaN for a field that is round
+    return Ellipse(x, y, major, minor, theta if np.isfinite(theta) else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An average at its peak's lag (height, width) and its time course there (lags,), both in the file's unit."""
+
+    average: Floats
+    peak_frame: int
+    space: Floats
+    time_course: Floats
+    ellipse: Ellipse | None
+    significant: bool
+
+
+def field_of(unit: Unit, feature: str) -> Field | None:
+    """The stored average, at the lag and pixel of its fit, or of its largest deviation from the mean without one."""
+    average = array(feature_data(unit, feature), 3)
+    if average is None or not np.isfinite(average).any():
+        return None
+    record = inside(unit, "features", feature, "sta_geometry")
+    away = np.nan_to_num(np.abs(average - np.nanmean(average)))
+    lag, row, column = (int(i) for i in np.unravel_index(int(np.argmax(away)), average.shape))
+    stored = [value(record, name) for name in ("peak_frame", "peak_row", "peak_col")]
+    if np.isfinite(stored).all() and all(0 <= s < n for s, n in zip(stored, average.shape, strict=True)):
+        lag, row, column = (round(s) for s in stored)
+    seen = value(record, "significant") == 1
+    return Field(average, lag, average[lag], average[:, row, column], field_ellipse(unit, feature), seen)
+
+
+# ---------------------------------------------------------------- the chip
+
+
+def place_of(unit: Unit) -> tuple[float, float] | None:
+    """x, y in electrodes from 0: the fitted soma, else the electrode that the sorter names; None where neither is."""
+    record = inside(unit, "features", IMAGE, "geometry")
+    place = value(record, "center_col"), value(record, "center_row")
+    if np.isfinite(place).all():
+        return place
+    electrode = value(unit, "col") - 1, value(unit, "row") - 1
+    return electrode if np.isfinite(electrode).all() and min(electrode) >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An electrical image: peak-to-peak (rows, columns), soma and axon (n, 2) as x, y in electrodes from 0."""
+
+    average: Floats
+    peak_to_peak: Floats
+    times_ms: Floats
+    soma: tuple[float, float] | None
+    axon: Floats
+    pitch_um: float
+
+
+def image_of(session: PipelineSession, unit: Unit) -> Image | None:
+    """A unit's electrical image; None where there is none, or it was averaged over no spike."""
+    average = array(feature_data(unit, IMAGE), 3)
+    if average is None or not np.isfinite(average).any():
+        return None
+    scale = image_scale(session, unit)
+    record = inside(unit, "features", IMAGE, "geometry")
+    soma = value(record, "center_col"), value(record, "center_row")
+    times_ms = (np.arange(len(average)) - scale.spike_sample) / scale.sampling_rate_hz * 1000
+    peak_to_peak = np.nanmax(np.nan_to_num(average), axis=0) - np.nanmin(np.nan_to_num(average), axis=0)
+    seen = soma if np.isfinite(soma).all() else None
+    return Image(average, peak_to_peak, times_ms, seen, axon_of(unit), pitch_um(session))
+
+
+def axon_of(unit: Unit) -> Floats:
+    """A unit's axon (n, 2) as x, y in electrodes from 0, where it was seen."""
+    path = array(inside(unit, "features", "ap_tracking", "post_processed_data", "axon_centroids"), 2)
+    if path is None or path.shape[1] < 3:
+        return np.empty((0, 2))
+    return path[np.isfinite(path[:, 1:3]).all(axis=1), 1:3]
+
+
+# ---------------------------------------------------------------- the recording
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The lowest and highest sample (bins,) within each of the bins that begin at times_s."""
+
+    times_s: Floats
+    low: Floats
+    high: Floats
+    name: str
+
+
+def light_of(session: PipelineSession, bins: int = 1500) -> Trace | None:
+    """The first light channel in so many bins: that of 10 Hz where there is one, else the raw one, read in blocks."""
+    channels = inside(session.stimulus, "light_reference") or {}
+    rates = {"10hz_": 10.0, "1khz_": 1000.0, "raw_": rate_of(session)}
+    for prefix, rate in rates.items():
+        for name in sorted(one for one in channels if str(one).startswith(prefix)):
+            if np.ndim(channels[name]) == 1 and np.size(channels[name]) and rate > 0:
+                return _reduced(channels[name], rate, bins, str(name))
+    return None
+
+
+def _reduced(stored: Any, rate: float, bins: int, name: str) -> Trace:
+    length = int(np.size(stored))
+    width = -(-length // bins)
+    step = max(width, READ_AT_ONCE // width * width)
+    low, high = [], []
+    for start in range(0, length, step):
+        block = np.asarray(stored[start : min(start + step, length)], np.float64)
+        begins = np.arange(0, len(block), width)
+        low.append(np.minimum.reduceat(block, begins))
+        high.append(np.maximum.reduceat(block, begins))
+    times = np.arange(0, length, width) / rate
+    return Trace(times, np.concatenate(low), np.concatenate(high), name)
+
+
+def sections_of(session: PipelineSession) -> dict[str, Floats]:
+    """Start and end in seconds (trials, 2) of each section, by name."""
+    rate = rate_of(session)
+    found = {}
+    for name, stored in (inside(session.stimulus, "section_time") or {}).items():
+        bounds = array(stored, 2)
+        if bounds is not None and bounds.shape[1] == 2 and rate > 0:
+            found[str(name)] = bounds / rate
+    return found
+
+
+def duration_of(session: PipelineSession) -> float:
+    """Length of the recording in seconds, as its metadata say; else to the end of the light reference; else NaN."""
+    said = value(session.metadata, "recording_duration_s")
+    if np.isfinite(said):
+        return said
+    raw = inside(session.stimulus, "light_reference", "raw_ch1")
+    rate = rate_of(session)
+    return float(np.size(raw) / rate) if raw is not None and rate > 0 else float("nan")
+
+
+def quality_of(session: PipelineSession, refractory_ms: float = 1.5) -> dict[str, Floats]:
+    """By measure, a value for every unit (units,): `count`, `rate` (spikes/s), `violations` (% of intervals)."""
+    counts, ends, violations = [], [], []
+    for unit in session.units.values():
+        times = spikes_s(session, unit)
+        counts.append(len(times))
+        ends.append(times[-1] if len(times) else 0.0)
+        violations.append(100 * np.mean(_ms(np.diff(times)) < refractory_ms) if len(times) > 1 else np.nan)
+    length = duration_of(session)
+    if not length > 0:
+        length = max(ends, default=0.0) or float("nan")
+    count = np.array(counts, np.float64)
+    return {"count": count, "rate": count / length, "violations": np.array(violations, np.float64)}

@@ -1,0 +1,69 @@
+"""Pictures of a whole recording."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hdmea.plot import content
+from hdmea.plot.axes import BLUE, COLOURS, GREY, Axes, axes_of, label, nothing, open_frame
+from hdmea.plot.content import Data
+
+
+def plot_sections(data: Data, *, bins: int = 1500, ax: Axes | None = None) -> Axes:
+    """The light reference over time, and each section that was found as a shaded stretch with its name in the legend.
+
+    bins: the trace is drawn as the range between its lowest and highest sample in each of so many stretches. Raises
+    `ValueError` for fewer than one.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    session, ax = content.opened(data), axes_of(ax)
+    light, sections = content.light_of(session, bins), content.sections_of(session)
+    label(ax, "time (s)", "light reference (ADC counts)", session.dataset_id)
+    if light is None and not sections:
+        return nothing(ax, "no light reference and no sections")
+    if light is None:
+        ax.set_ylabel("")
+        ax.set_yticks([])
+    else:
+        ax.fill_between(light.times_s, light.low, light.high, color=GREY, lw=0.6, ec=GREY)
+    for place, (name, bounds) in enumerate(sections.items()):
+        colour, hatch = COLOURS[place % len(COLOURS)], "" if place < len(COLOURS) else "//"
+        for number, (start, end) in enumerate(bounds):
+            shown = None if number else f"{name.lstrip('_') or name} (n = {len(bounds)})"
+            ax.axvspan(start, end, color=colour, alpha=0.3, lw=0, hatch=hatch, label=shown)
+    if sections:
+        for text in ax.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False).texts:
+            text.set_parse_math(False)
+    open_frame(ax)
+    return ax
+
+
+MEASURES = {
+    "mean rate (spikes/s)": "rate",
+    "intervals below 1.5 ms (%)": "violations",
+    "spikes (count)": "count",
+}
+
+
+def plot_quality(data: Data, measure: str = "rate", *, ax: Axes | None = None) -> Axes:
+    """How a measure of quality is distributed over the units.
+
+    measure: "rate" (spikes/s over the recording, or to the last spike of all where its length is not known),
+    "violations" (intervals below 1.5 ms, percent) or "count" (spikes). Raises `ValueError` for another one.
+    """
+    names = {short: long for long, short in MEASURES.items()}
+    if measure not in names:
+        raise ValueError(f"measure must be one of {', '.join(names)}, not {measure!r}")
+    session, ax = content.opened(data), axes_of(ax)
+    found = content.quality_of(session)
+    values = found[measure][np.isfinite(found[measure])]
+    label(ax, names[measure], "units (count)", session.dataset_id)
+    if not len(values):
+        return nothing(ax, "no unit with spikes enough")
+    ax.hist(values, bins=min(40, max(5, round(np.sqrt(len(values)) * 2))), color=BLUE)
+    median = float(np.median(values))
+    ax.axvline(median, color="black", ls="--", lw=1, label=f"median {median:.3g}")
+    ax.legend(frameon=False, fontsize=8)
+    open_frame(ax)
+    return ax

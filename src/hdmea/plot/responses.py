@@ -1,0 +1,154 @@
+"""Pictures of one unit's responses to stimuli."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hdmea.plot import content
+from hdmea.plot.axes import BLUE, DIVERGING, RED, Axes, axes_of, label, nothing, open_frame
+from hdmea.plot.content import Data, Field, Tuning
+
+Z95 = 1.96  # standard errors of a 95 % interval of a normal variable
+
+
+def plot_raster(data: Data, unit: str, movie: str, *, ax: Axes | None = None) -> Axes:
+    """A unit's spikes, trial by trial. Raises `KeyError` for a unit that is not there."""
+    session, ax = content.opened(data), axes_of(ax)
+    windows = content.windows_of(session, content.unit_of(session, unit), movie)
+    label(ax, "time in trial (s)", "trial", f"{unit}: {movie}")
+    if windows is None or not len(windows):
+        return nothing(ax, f"no spikes cut by {movie}")
+    trains = [windows.of(trial) / windows.rate for trial in range(len(windows))]
+    ax.eventplot(trains, lineoffsets=list(range(1, len(trains) + 1)), linelengths=0.8, colors=BLUE, linewidths=0.8)
+    ax.set_xlim(0, float(windows.durations_s.max()) or 1.0)
+    ax.set_ylim(len(trains) + 0.5, 0.5)
+    ax.locator_params(axis="y", integer=True)
+    if not any(map(len, trains)):
+        ax.text(0.5, 0.5, "no spikes", transform=ax.transAxes, ha="center")
+    open_frame(ax)
+    return ax
+
+
+def plot_psth(data: Data, unit: str, movie: str, *, bin_s: float | None = None, ax: Axes | None = None) -> Axes:
+    """Mean rate over trials, with one SD of the trials shaded where there are several.
+
+    bin_s: default 20 ms, or so wide that a trial has 400 bins. Raises `KeyError` for a unit that is not there,
+    `ValueError` for a bin that is not positive.
+    """
+    if bin_s is not None and not bin_s > 0:
+        raise ValueError(f"bin_s must be a positive number of seconds, got {bin_s}")
+    session, ax = content.opened(data), axes_of(ax)
+    windows = content.windows_of(session, content.unit_of(session, unit), movie)
+    label(ax, "time in trial (s)", "rate (spikes/s)", f"{unit}: {movie}")
+    found = None if windows is None else content.psth_of(windows, bin_s or content.bin_for(windows))
+    if found is None:
+        return nothing(ax, f"no trials of {movie}")
+    if found.trials > 1:
+        low = np.maximum(found.mean - found.sd, 0)
+        ax.stairs(found.mean + found.sd, found.edges_s, baseline=low, fill=True, color=BLUE, alpha=0.25, label="± SD")
+    ax.stairs(found.mean, found.edges_s, color=BLUE, lw=1.2, label=f"mean of {found.trials} trials")
+    ax.set_xlim(0, found.edges_s[-1])
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False, fontsize=8)
+    open_frame(ax)
+    return ax
+
+
+def plot_tuning(data: Data, unit: str, feature: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Response by direction, polar, with the preferred direction and its 95 % interval.
+
+    feature: default the first one with a tuning curve. Negative responses are drawn at 0. The interval is 1.96 standard
+    errors, as stored, to each side.
+
+    Raises `KeyError` for a unit that is not there, `ValueError` for axes that are not polar.
+    """
+    session, ax = content.opened(data), axes_of(ax, polar=True)
+    tunings = content.tunings_of(content.unit_of(session, unit))
+    found = next((one for one in tunings if feature in (None, one.feature)), None)
+    ax.set_title(f"{unit}: {feature or (found.feature if found else 'tuning')}", fontsize=10, parse_math=False)
+    if found is None or not np.isfinite(found.response).any():
+        return nothing(ax, "no tuning curve")
+    _draw_tuning(ax, found)
+    return ax
+
+
+def _draw_tuning(ax: Axes, found: Tuning) -> None:
+    order = np.argsort(found.directions_deg)
+    angles = np.radians(found.directions_deg[order])
+    response = np.maximum(np.nan_to_num(found.response[order]), 0)
+    ax.plot(np.append(angles, angles[0]), np.append(response, response[0]), "o-", color=BLUE, ms=4)
+    top = float(response.max()) or 1.0
+    if np.isfinite(found.preferred_deg):
+        middle = np.radians(found.preferred_deg)
+        ax.plot([middle, middle], [0, top], color=RED, lw=2)
+        if np.isfinite(found.preferred_se_deg):
+            half = np.radians(min(Z95 * found.preferred_se_deg, 180))
+            ax.fill_between(np.linspace(middle - half, middle + half, 90), 0, top, color=RED, alpha=0.2, lw=0)
+    ax.set_ylim(0, top * 1.05)
+    p_value = f", p = {found.p_value:.2g}" if np.isfinite(found.p_value) else ""
+    ax.set_xlabel(f"direction (degrees), response (spikes/s)\nDSI {found.dsi:.2f}{p_value}", fontsize=9)
+
+
+def plot_receptive_field(
+    data: Data, unit: str, feature: str | None = None, *, frames: int = 6, ax: Axes | None = None
+) -> Axes:
+    """Frames of the spike-triggered average, the field at the peak's lag with the fitted ellipse, and the time course.
+
+    The pictures lie in axes inside `ax` (`ax.child_axes`: the frames, the field, the time course). feature: default the
+    first average of the unit. frames: so many, evenly over the window. The ellipse is at one SD of the fit.
+
+    Raises `KeyError` for a unit that is not there, `ValueError` for fewer than one frame.
+    """
+    if frames < 1:
+        raise ValueError(f"frames must be at least 1, got {frames}")
+    session, ax = content.opened(data), axes_of(ax)
+    one = content.unit_of(session, unit)
+    name = feature or next(iter(content.field_names(one)), None)
+    found = None if name is None else content.field_of(one, name)
+    ax.set_title(f"{unit}: {name or 'receptive field'}", fontsize=10, parse_math=False)
+    if found is None:
+        return nothing(ax, "no spike-triggered average")
+    ax.axis("off")
+    middle = float(np.nanmean(found.average))
+    reach = float(np.nanmax(np.abs(found.average - middle))) or 1.0
+    look: dict[str, Any] = {
+        "cmap": DIVERGING,
+        "vmin": middle - reach,
+        "vmax": middle + reach,
+        "interpolation": "nearest",
+    }
+    _draw_frames(ax, found, min(frames, len(found.average)), look)
+    _draw_field(ax, found, look)
+    _draw_time_course(ax, found)
+    return ax
+
+
+def _draw_frames(ax: Axes, found: Field, count: int, look: dict[str, Any]) -> None:
+    for place, lag in enumerate(np.linspace(0, len(found.average) - 1, count).round().astype(int)):
+        small = ax.inset_axes((place / count, 0.72, 0.94 / count, 0.24))
+        small.imshow(found.average[lag], **look)
+        small.set(xticks=[], yticks=[])
+        small.set_title(f"frame {lag}", fontsize=7)
+
+
+def _draw_field(ax: Axes, found: Field, look: dict[str, Any]) -> None:
+    from matplotlib.patches import Ellipse
+
+    large = ax.inset_axes((0.02, 0.1, 0.44, 0.52))
+    shown = large.imshow(found.space, **look)
+    beside = large.inset_axes((1.04, 0, 0.05, 1))
+    ax.figure.colorbar(shown, cax=beside).set_label("average (movie's unit)", fontsize=7)
+    if (shape := found.ellipse) is not None:
+        size = 2 * shape.half_major, 2 * shape.half_minor
+        large.add_patch(Ellipse((shape.x, shape.y), *size, angle=shape.angle_deg, fill=False, ec=RED, lw=1.5))
+    label(large, "x (pixels)", "y (pixels)", f"frame {found.peak_frame}")
+
+
+def _draw_time_course(ax: Axes, found: Field) -> None:
+    course = ax.inset_axes((0.7, 0.1, 0.3, 0.52))
+    course.plot(np.arange(len(found.time_course)), found.time_course, color=BLUE)
+    course.axvline(found.peak_frame, color=RED, lw=0.8, ls=":")
+    label(course, "frame of the window", "", "time course")
+    open_frame(course)
