@@ -243,6 +243,10 @@ cdef class Emitter:
             address = self.dataset(child) if self.nodes.is_array(child) else self.group(child)
             self.link(name, address)
             count += 1
+        if self.nodes.soft_links(node) is not None:
+            for name, target in (<dict>self.nodes.soft_links(node)).items():
+                self.soft_link(name, target)
+                count += 1
         self.gather_attributes(<dict>self.nodes.group_attrs(node))
         if count > COMPACT_LINKS:
             h5_put_dense_links(&self.out, self.base, &self.links, mark, count, &heap, &tree)
@@ -253,6 +257,16 @@ cdef class Emitter:
             h5_put_bodies(&self.out, H5_LINK, &self.links, mark)
         self.links.length = mark
         return self.end_object(start)
+
+    cdef int soft_link(self, name, target) except -1:
+        cdef Py_ssize_t length, path_length
+        cdef object stored = stored_name(name, self.escape_link)
+        cdef const char *text = PyUnicode_AsUTF8AndSize(stored, &length)
+        cdef const char *path = PyUnicode_AsUTF8AndSize(target, &path_length)
+        cdef size_t start = h5_body_begin(&self.links)
+        h5_put_soft_link(&self.links, text, <size_t>length, path, <size_t>path_length)
+        h5_body_end(&self.links, start)
+        return 0
 
     cdef int link(self, name, uint64_t address) except -1:
         cdef Py_ssize_t length

@@ -149,6 +149,22 @@ static inline void h5_put_link(h5_bytes *b, const char *name, size_t length, uin
     h5_put64(b, address);
 }
 
+/* The body of a link message of a soft link: another name for what is at a path. */
+static inline void h5_put_soft_link(h5_bytes *b, const char *name, size_t length, const char *path, size_t path_length)
+{
+    int utf8 = !h5_is_ascii(name, length);
+    int wide = length > 255;
+    h5_put8(b, 1);                                   /* version */
+    h5_put8(b, (uint8_t)(wide | 1 << 3 | utf8 << 4)); /* flags: width of the length; link type, character set present */
+    h5_put8(b, 1);                                   /* link type: soft */
+    if (utf8)
+        h5_put8(b, 1); /* link name character set: UTF-8 */
+    h5_put(b, length, wide ? 2 : 1);
+    h5_put_bytes(b, name, length);
+    h5_put16(b, (uint16_t)path_length);
+    h5_put_bytes(b, path, path_length);
+}
+
 /* The body of an attribute message, version 3, up to its data. rank as for dataspaces. */
 static inline void h5_put_attribute(h5_bytes *b, const char *name, size_t length, const void *datatype,
                                     size_t datatype_size, int rank, const Py_ssize_t *shape)

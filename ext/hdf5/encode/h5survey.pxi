@@ -1,6 +1,7 @@
 # ext/h5survey.pxi — what the emitter covers: nodes, names, datatypes, and which arrays lie in their header.
 
 cdef enum:
+    MOST_WITH_SOFT_LINKS = 256   # links of a group that has soft ones: they are kept in its header
     LONGEST_NAME = 4000          # bytes: a dense link has to fit into the smallest block of its heap
     LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it lies in one block of its heap
     LARGEST_HEAP = 1 << 29       # bytes of all names, or of all attributes, of one object; a heap has 4 GiB of addresses
@@ -32,7 +33,7 @@ cdef class Nodes:
     """The classes of arrays and groups, and where their objects keep what they consist of."""
 
     cdef object array_type, group_type
-    cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot
+    cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, soft_links_slot
 
     def __init__(self, array_type, group_type):
         self.array_type, self.group_type = array_type, group_type
@@ -41,6 +42,7 @@ cdef class Nodes:
         self.storage_slot = h5_slot_offset(array_type, b"storage")
         self.children_slot = h5_slot_offset(group_type, b"children")
         self.group_attrs_slot = h5_slot_offset(group_type, b"attrs")
+        self.soft_links_slot = h5_slot_offset(group_type, b"soft_links")
 
     cdef inline bint is_array(self, node):
         return type(node) is self.array_type
@@ -56,6 +58,9 @@ cdef class Nodes:
 
     cdef inline object children(self, group):
         return <object>h5_slot(group, self.children_slot)
+
+    cdef inline object soft_links(self, group):
+        return <object>h5_slot(group, self.soft_links_slot)
 
     cdef inline object group_attrs(self, group):
         return <object>h5_slot(group, self.group_attrs_slot)
@@ -130,7 +135,19 @@ cdef class Survey:
                 self.survey_group(child, depth + 1)
         if total > LARGEST_HEAP:
             raise NotCovered("names that fill a heap")
+        if self.nodes.soft_links(node) is not None:
+            self.survey_soft_links(<dict>children, self.nodes.soft_links(node))
         return self.survey_attributes(self.nodes.group_attrs(node))
+
+    cdef int survey_soft_links(self, dict children, links) except -1:
+        if type(links) is not dict or len(children) + len(links) > MOST_WITH_SOFT_LINKS:
+            raise NotCovered("soft links in a large group")
+        for name, target in (<dict>links).items():
+            survey_name(name, self.escape_link)
+            survey_name(target, str)
+            if name in children:
+                raise NotCovered("a soft link named as a child")
+        return 0
 
     cdef int survey_array(self, node) except -1:
         cdef Datatype datatype

@@ -67,11 +67,15 @@ class Array:
 class Group:
     """One group: children by logical name, in insertion order, and attributes.
 
+    soft_links: other names for nodes of the file, name to path (relative to this group, or from the root with "/").
+    They are written; a group that is read has a copy of the node under each name instead.
+
     Attribute values: str, bytes, bool, int, float, complex, numpy scalars and arrays (as in `Array.data`), None.
     """
 
     children: dict[str, Array | Group] = field(default_factory=dict)
     attrs: dict[str, Any] = field(default_factory=dict)
+    soft_links: dict[str, str] | None = None
 
     def __getitem__(self, path: str | tuple[str, ...]) -> Array | Group:
         """The node at a path: a tuple of names, or text in which "/" parts names. KeyError where there is none."""

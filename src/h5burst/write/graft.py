@@ -142,6 +142,8 @@ def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: in
         else:
             made = _create_array(group, link, child, child.storage or storage or Storage(), threads)
             write_attributes(made, child.attrs)
+    for name, target in (node.soft_links or {}).items():
+        group[escape_link(name)] = h5py.SoftLink(target)
 
 
 def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:

@@ -167,6 +167,8 @@ def test_final_file_holds_everything_at_the_documented_places(laboratory: Labora
         assert file["stimulus/projector/name"].asstr()[()] == "Größe"
         assert h5py.check_string_dtype(file["stimulus/projector/name"].dtype).length is None
         assert file["stimulus/frame_times/default"].dtype == np.uint64
+        assert file["stimulus"].get("frame_time", getlink=True).path == "frame_times"
+        assert file["stimulus/frame_time/default"] == file["stimulus/frame_times/default"]
         np.testing.assert_array_equal(file["stimulus/section_time/iprgc_test"][:, 0], LIGHT_STEPS)
         unit = file["units/unit_001"]
         assert unit.attrs["unit_num"] == 1
