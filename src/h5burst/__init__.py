@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from h5burst.write.whole_file import write_tree as write_tree
     from h5burst.write.whole_file import write_tree_into_scratch as write_tree_into_scratch
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Module below this package -> the names that it brings.
 _NAMES: dict[str, tuple[str, ...]] = {
