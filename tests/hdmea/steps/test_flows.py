@@ -11,7 +11,19 @@ import h5py
 import numpy as np
 import pytest
 
-from hdmea.pipeline import FlowResult, PipelineSession, get_flow_info, list_available_flows, run_flow
+from hdmea.features import compute_sta, extract_soma_geometry
+from hdmea.io import add_section_time_analog, section_spike_times
+from hdmea.pipeline import (
+    FlowResult,
+    PipelineSession,
+    add_section_time,
+    extract_features,
+    get_flow_info,
+    list_available_flows,
+    load_recording_with_eimage_sta,
+    run_flow,
+)
+from hdmea.session.validate_layout import check_recording
 from hdmea.simulate import SimulatedRecording
 from hdmea.utils.exceptions import ConfigurationError
 
@@ -287,3 +299,56 @@ def test_flow_that_is_no_json_is_a_configuration_error(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="cannot be read"):
         get_flow_info("bad", tmp_path)
+
+
+def test_flow_of_whole_recordings_has_its_steps_in_order() -> None:
+    assert [step["step"] for step in get_flow_info("full")["steps"]] == [
+        "load_recording_with_eimage_sta",
+        "add_section_time",
+        "add_section_time_analog",
+        "section_spike_times",
+        "compute_sta",
+        "add_cmtr_unit_info",
+        "add_sys_meta_info",
+        "extract_soma_geometry",
+        "extract_rf_geometry",
+        "fit_ln_model",
+        "annotate",
+        "track_axons",
+        "align_electrodes",
+        "section_by_direction",
+        "extract_features",
+    ]
+
+
+def test_immediate_script_works_on_one_path(small_recording: SimulatedRecording, tmp_path: Path) -> None:
+    made = load_recording_with_eimage_sta(
+        small_recording.cmcr_path, small_recording.cmtr_path, "script", output_dir=tmp_path, duration_s=1.0
+    )
+    path = made.hdf5_path
+    assert add_section_time(
+        path,
+        small_recording.playlist_name,
+        playlist_file_path=small_recording.playlist_path,
+        movie_length_file_path=small_recording.movie_length_path,
+    )
+    with h5py.File(path) as file:
+        light = file["stimulus/light_reference/raw_ch1"][()]
+    threshold = float(np.diff(light).max()) * 0.9
+    assert add_section_time_analog(path, threshold, plot_duration=0.5, repeat=2)
+    assert section_spike_times(path, config_dir=small_recording.config_dir).success
+    noise = compute_sta(path, cover_range=(-20, 0), stimuli_dir=small_recording.stimuli_dir).movie_name
+    assert extract_soma_geometry(path).units_processed == 3
+    assert extract_features(path, ["frif"]).features_extracted == ["frif"]
+
+    with h5py.File(path) as file:
+        unit = file["units/unit_001"]
+        assert {"eimage_sta", f"sta_{noise}", "frif"} <= set(unit["features"])
+        assert unit[f"features/sta_{noise}/data"].shape[0] == 20
+        assert "geometry" in unit["features/eimage_sta"]
+        assert unit["features/eimage_sta/data"].attrs["n_spikes"] >= 0
+        assert {"iprgc_test", noise} <= set(unit["spike_times_sectioned"])
+        assert len(unit["spike_times_sectioned/iprgc_test/trials_spike_times"]) == 2
+        rows = file["stimulus/section_time/iprgc_test"][()].astype(int)
+        assert all(light[row] - light[row - 1] >= threshold for row in rows[:, 0])
+    assert check_recording(path) == []

@@ -19,8 +19,10 @@ from hdmea.features import (
     section_by_direction,
     track_axons,
 )
+from hdmea.features.ap_tracking import compute_ap_tracking
 from hdmea.io import add_section_time_analog, annotate, section_spike_times
 from hdmea.pipeline import PipelineSession, add_section_time, create_session, extract_features
+from hdmea.session.validate_layout import check_recording
 from support.hdmea_laboratory import (
     BAR,
     BAR_SIDE,
@@ -288,3 +290,23 @@ def test_linear_nonlinear_models_say_more_than_the_mean_rate(finished: Path) -> 
     assert all(
         model["log_likelihood"] > model["null_log_likelihood"] for model in models if model["bits_per_spike"] > 0
     )
+
+
+def test_axons_of_one_cell_type_without_a_network(
+    laboratory: Laboratory, finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = PipelineSession.load(finished)
+    for unit in session.units.values():
+        del unit["features"]["ap_tracking"]
+
+    compute_ap_tracking(model_path="net.pt", session=session, batch_size=4)
+
+    tracked = [unit_id for unit_id, unit in session.units.items() if "ap_tracking" in unit["features"]]
+    assert tracked == ["unit_001", "unit_002"]  # the ones that the table calls rgc
+    assert "model_path, batch_size" in caplog.text
+    compute_ap_tracking(session=session, filter_by_cell_type=False, max_units=4)
+    assert sum("ap_tracking" in unit["features"] for unit in session.units.values()) == 4
+
+
+def test_finished_file_keeps_to_the_layout(finished: Path) -> None:
+    assert check_recording(finished) == []
