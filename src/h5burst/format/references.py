@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 from h5burst._ext.h5parse import Damage, Source, Uncovered, lookup3
 from h5burst.format import dense
@@ -48,9 +49,14 @@ def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
         if found is None:
             raise Damage(f"there is no committed datatype at address {address}")
         body = found.body
+    return _contains_reference(body)
+
+
+@lru_cache(maxsize=1024)  # files have few datatypes, each many times
+def _contains_reference(body: bytes) -> bool:
     try:
         return _walk(body, 0)[1]
-    except (IndexError, struct.error, KeyError) as error:
+    except (IndexError, ValueError, struct.error, KeyError, RecursionError) as error:
         raise Damage("a datatype message makes no sense") from error
 
 

@@ -38,12 +38,15 @@ class Existing:
         if any(message.type > oh.LAST_KNOWN for message in self.header.messages):
             raise NotCovered("messages of an unknown kind")
         _complete(self.header)
-        is_group = any(message.type in (oh.LINK_INFO, oh.SYMBOL_TABLE, oh.LINK) for message in self.header.messages)
-        self.links = GroupLinks(source, self.header) if is_group else None
+        self.links = GroupLinks(source, self.header) if _is_group(self.header) else None
 
     @property
     def is_dataset(self) -> bool:
         return self.header.first(oh.DATA_LAYOUT) is not None
+
+
+def _is_group(header: ObjectHeader) -> bool:
+    return any(message.type in (oh.LINK_INFO, oh.SYMBOL_TABLE, oh.LINK) for message in header.messages)
 
 
 def _complete(header: ObjectHeader) -> None:
@@ -144,7 +147,7 @@ class EditedFile:
             header = oh.decode(self.source, waiting.pop())
             if references.holds_references(self.source, header):
                 return True
-            for address in GroupLinks(self.source, header).addresses():
+            for address in GroupLinks(self.source, header).addresses() if _is_group(header) else ():
                 if address not in seen:
                     seen.add(address)
                     waiting.append(address)
