@@ -138,7 +138,7 @@ def compute_sta(recording: dict[str, Any], movie: str, stimuli_dir: Path, cover:
         at = np.clip(np.searchsorted(frames, spikes, side="right") - 1, 0, None) - first
         at = at[(at + cover[0] >= 0) & (at + cover[1] <= len(stimulus))]
         sta = stimulus[at[:, None] + window].mean(axis=0, dtype=np.float64).astype(np.float32)
-        unit.setdefault("features", {})[movie] = {"sta": sta}
+        unit.setdefault("features", {})[f"sta_{movie}"] = {"data": sta}
 
 
 def extract_frif(recording: dict[str, Any]) -> None:
