@@ -152,3 +152,25 @@ def test_an_error_of_a_source_leaves_the_old_file(tmp_path: Path) -> None:
         store.write_tree(path, Group({"new": Array(Broken())}), overwrite=True)
     assert list(store.read_tree(path).children) == ["old"]
     assert [found.name for found in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_lazily_read_scalars_are_written_again(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["number"] = 3.5
+        file["byte"] = np.int8(3)
+        file["record"] = np.array((1, 2.0), dtype=[("a", "i4"), ("b", "f8")])
+        file["text"] = "hello"
+        file["fixed"] = np.bytes_(b"abc")
+    tree = store.read_tree(tmp_path / "a.h5", lazy=True)
+    store.write_tree(tmp_path / "b.h5", tree)
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        store.graft(file, ("grafted",), tree)
+    with (
+        h5py.File(tmp_path / "a.h5") as first,
+        h5py.File(tmp_path / "b.h5") as second,
+        h5py.File(tmp_path / "c.h5") as third,
+    ):
+        for name in first:
+            assert second[name].shape == third["grafted"][name].shape == ()
+            assert second[name].dtype == third["grafted"][name].dtype == first[name].dtype
+            assert second[name][()] == third["grafted"][name][()] == first[name][()]

@@ -246,8 +246,10 @@ cdef Py_ssize_t stored_bytes(cnp.ndarray array, Datatype datatype):
 cdef int survey_source(data) except -1:
     if not hasattr(data, "read") or not hasattr(data, "dtype"):
         raise NotCovered(f"data of type {type(data).__name__}")
-    if data.dtype.hasobject or not 0 < len(data.shape) <= HIGHEST_RANK:
-        raise NotCovered("a source of text, or without axes, or with too many")
+    if data.dtype.hasobject or len(data.shape) > HIGHEST_RANK:
+        raise NotCovered("a source of text, or with too many axes")
+    if not data.shape and not hasattr(data, "__array__"):
+        raise NotCovered("a source without axes that is not an array")
     return 0
 
 
@@ -256,7 +258,7 @@ cdef Py_ssize_t source_bytes(source) except -1:
 
 
 cdef cnp.ndarray whole_source(source):
-    cdef cnp.ndarray array = source.read(0, source.shape[0])
+    cdef cnp.ndarray array = source.read(0, source.shape[0]) if source.shape else np.asarray(source)
     if array.dtype != source.dtype or (<object>array).shape != tuple(source.shape):
         raise ValueError(f"a source of {source.shape} {source.dtype} gave {(<object>array).shape} {array.dtype}")
     return array

@@ -212,7 +212,7 @@ def _create_array(
     if is_text:
         made.id.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(data), mtype=memory)
     elif plan is None or not plan.chunks:
-        whole = data if isinstance(data, np.ndarray) else data.read(0, shape[0])
+        whole = data if isinstance(data, np.ndarray) else data.read(0, shape[0]) if shape else np.asarray(data)
         made.id.write(h5s.ALL, h5s.ALL, np.asarray(whole, order="C"), mtype=memory)
     else:
         for _, offset, mask, payload in chunks.encode(data, plan, threads):
