@@ -1,4 +1,4 @@
-"""The `hdmea` command: demo, simulate, run, batch, verify."""
+"""The `hdmea` command: demo, simulate, run, batch, report, verify."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from h5burst import console
 from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
+from hdmea.report.command import report
 
 if TYPE_CHECKING:
     from hdmea.batch.recipe import Step
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=console.EPILOG)(batch)
+app.command(epilog=console.EPILOG)(report)
 
 
 @app.command(epilog=console.EPILOG)

@@ -147,16 +147,21 @@ def psth_of(windows: Windows, bin_s: float) -> Psth | None:
     if count < 1:
         return None
     edges: Floats = np.arange(count + 1).astype(np.float64) * bin_s
-    counts = [np.histogram(windows.of(trial) / windows.rate, edges)[0] for trial in range(len(windows))]
+    # A spike at the very sample at which a bin begins is in that bin, whatever the rounding.
+    bins = [
+        np.floor(windows.of(trial) / (bin_s * windows.rate) + 1e-9).astype(np.int64) for trial in range(len(windows))
+    ]
+    counts = [np.bincount(one[one < count], minlength=count) for one in bins]
     rates: Floats = np.stack(counts) / bin_s
     sd = rates.std(axis=0, ddof=1) if len(rates) > 1 else np.full(count, np.nan)
     return Psth(edges, np.asarray(rates.mean(axis=0)), np.asarray(sd), len(rates))
 
 
 def bin_for(windows: Windows) -> float:
-    """A bin for a section's PSTH in seconds: 20 ms, or so wide that a trial has 400 bins."""
-    longest = float(windows.durations_s.max()) if len(windows) else 0.0
-    return max(0.02, longest / 400)
+    """A bin for a section's PSTH in seconds: the least of 20 ms, 50 ms, 100 ms, … of which a trial has at most 400."""
+    least = float(windows.durations_s.max()) / 400 if len(windows) else 0.0
+    steps = (step * 10.0**power for power in range(-2, 9) for step in (1, 2, 5))
+    return next(step for step in steps if step >= max(0.02, least))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ def plot_raster(data: Data, unit: str, movie: str, *, ax: Axes | None = None) ->
 def plot_psth(data: Data, unit: str, movie: str, *, bin_s: float | None = None, ax: Axes | None = None) -> Axes:
     """Mean rate over trials, with one SD of the trials shaded where there are several.
 
-    bin_s: default 20 ms, or so wide that a trial has 400 bins. Raises `KeyError` for a unit that is not there,
-    `ValueError` for a bin that is not positive.
+    bin_s: default 20 ms, or for long trials so wide that one has at most 400 bins. Raises `KeyError` for a unit that
+    is not there, `ValueError` for a bin that is not positive.
     """
     if bin_s is not None and not bin_s > 0:
         raise ValueError(f"bin_s must be a positive number of seconds, got {bin_s}")

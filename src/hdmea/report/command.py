@@ -1,0 +1,35 @@
+"""The command `hdmea report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from h5burst import console
+from h5burst.console import output as screen
+
+
+def report(
+    source: Annotated[Path, typer.Argument(help="A recording (.h5), or a directory of them.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The page; default beside the file.")] = None,
+    units: Annotated[str | None, typer.Option(help="Only these units, comma-separated.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is not a report.")] = False,
+) -> None:
+    """Write a recording as one HTML page that opens from disk; of a directory, a page each and their index.
+
+    \b
+    Examples:
+      hdmea report results/recording.h5
+      hdmea report results/recording.h5 -o page.html --units unit_001,unit_002
+      hdmea report results
+    """
+    from hdmea.report.write import write_report
+
+    if not source.is_dir():
+        console.existing_file(source)
+    wanted = None if units is None else [name.strip() for name in units.split(",") if name.strip()]
+    path = write_report(source, output, units=wanted, overwrite=overwrite)
+    screen.say(path)
+    screen.result({"file": str(path), "bytes": path.stat().st_size})

@@ -1,0 +1,106 @@
+"""The index of a batch: one row a recording with its state and key figures, linked to its page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from h5burst import durable
+from hdmea.plot import content
+from hdmea.report.page import head, is_report, may_write, write_page
+from hdmea.session.session import PipelineSession
+
+COLUMNS = ("recording", "state", "units", "duration (s)", "sections", "features", "warnings", "what was said")
+
+
+@dataclass
+class Row:
+    """A recording of a batch. page: its page's name in the directory, None without one."""
+
+    name: str
+    state: str
+    page: str | None = None
+    figures: tuple[str, ...] = ("", "", "", "", "")
+    said: str = ""
+
+
+def write_index(folder: Path, output: str | Path | None = None, *, overwrite: bool = False) -> Path:
+    """A page for each recording of a directory that has none, or an older one, and the index of all of them.
+
+    Recordings that a batch's summary (`batch_summary*.json`) names and that left no file are listed too. Raises
+    `FileNotFoundError` for a directory without either, `FileExistsError` for an index or a page that is not a report.
+    """
+    path = folder / "index.html" if output is None else Path(output)
+    may_write(path, overwrite)
+    states = _states(folder)
+    recordings = sorted(folder.glob("*.h5"))
+    if not recordings and not states:
+        raise FileNotFoundError(f"{folder} holds no recording (.h5) and no summary of a batch")
+    rows = [_row(file, states.pop(file.stem, {}), path.parent, overwrite) for file in recordings]
+    rows += [Row(name, str(one.get("status", "unknown")), said=_said(one)) for name, one in sorted(states.items())]
+    with durable.replacing(path, overwrite=True) as temporary:
+        temporary.write_text(_page(folder.name, rows), encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def _states(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the batch's summaries say of each recording, the latest last; a summary that cannot be read is an error."""
+    found: dict[str, dict[str, Any]] = {}
+    for summary in sorted(folder.glob("batch_summary*.json"), key=lambda one: one.stat().st_mtime_ns):
+        try:
+            rows = json.loads(summary.read_text(encoding="utf-8"))["recordings"]
+            found |= {str(row["dataset_id"]): row for row in rows}
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"{summary} is not the summary of a batch: {error}") from error
+    return found
+
+
+def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool) -> Row:
+    state = str(said.get("status", "saved"))
+    page = file.with_suffix(".html")
+    may_write(page, overwrite)
+    try:
+        session = PipelineSession.load(file, lazy=True)
+        if not is_report(page) or page.stat().st_mtime_ns < file.stat().st_mtime_ns:
+            write_page(session, page, None, overwrite)
+    except (OSError, ValueError) as error:
+        return Row(file.stem, "unreadable", said=" ".join(str(error).split()))
+    features = {name for unit in session.units.values() for name in unit.get("features") or {}}
+    duration = content.duration_of(session)
+    figures = (
+        str(session.unit_count),
+        f"{duration:.0f}" if duration > 0 else "",
+        str(len(content.sections_of(session))),
+        str(len(features)),
+        str(len(session.warnings)),
+    )
+    return Row(session.dataset_id, state, _link(page, beside), figures, _said(said))
+
+
+def _link(page: Path, beside: Path) -> str:
+    same = page.parent.resolve() == beside.resolve()
+    return quote(page.name) if same else page.resolve().as_uri()
+
+
+def _said(row: dict[str, Any]) -> str:
+    return str(row.get("reason") or "")
+
+
+def _page(title: str, rows: list[Row]) -> str:
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in COLUMNS)
+    return (
+        f"{head(title)}<body><header><h1>{escape(title)}: {len(rows)} recordings</h1></header>\n"
+        f'<main><div class="scroll" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>{heads}</tr>'
+        f"</thead>\n<tbody>{''.join(map(_cells, rows))}</tbody></table></div></main></body></html>\n"
+    )
+
+
+def _cells(row: Row) -> str:
+    name = escape(row.name)
+    linked = f'<a href="{escape(row.page)}">{name}</a>' if row.page else name
+    others = "".join(f"<td>{escape(text)}</td>" for text in (row.state, *row.figures, row.said))
+    return f'<tr><th scope="row">{linked}</th>{others}</tr>\n'

@@ -1,0 +1,348 @@
+"""The page of a recording, opened in a browser: what it shows is the file's, it sorts, filters, leads, and is safe."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdmea.pipeline import create_session
+from hdmea.report import write_report
+from hdmea.session.session import PipelineSession
+from support.pictured import MOVIE, UNIT, made
+
+BROWSER = Path("/usr/bin/chromium")
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\">"
+LABELS = ("alpha", "beta", "gamma", HOSTILE)
+
+
+def recording(folder: Path) -> PipelineSession:
+    """Four units: one with everything, and three of 10, 30 and 20 spikes; hostile text wherever text may be."""
+    session = made(folder)
+    session.dataset_id = HOSTILE
+    for number, count in ((1, 10), (2, 30), (3, 20)):
+        session.units[f"unit_00{number}"] = {
+            "spike_times": (np.arange(count) * 997).astype(np.uint64),
+            "row": number,
+            "col": 1,
+        }
+    session.units["unit_003"]["spike_times_sectioned"] = {
+        HOSTILE: {"trials_spike_times": {}, "trials_start_end": np.empty((0, 2), np.int64)}
+    }
+    for unit, label in zip(session.units.values(), LABELS, strict=True):
+        unit["auto_label"] = {"type": label}
+    session.units[UNIT]["features"]["strange"] = {HOSTILE: 5.0, "reason": "too <b>few</b> spikes"}
+    session.units[UNIT]["features"]["bar"]["data"]["nan"] = float("nan")
+    session.metadata["note"] = HOSTILE
+    session.warnings.append(f"step: {HOSTILE}")
+    return session
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(recording(folder).save(folder / "recording.h5"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if not BROWSER.exists():
+        pytest.skip(f"no browser at {BROWSER}: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
+    with api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(BROWSER), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, page_file: Path) -> Iterator[Any]:
+    """The page, opened; at the end there must be no error, and nothing asked for but the file."""
+    context = chromium.new_context(accept_downloads=True, viewport={"width": 1100, "height": 800})
+    opened, wrong = context.new_page(), []
+    opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("request", lambda r: wrong.append(r.url) if r.url.split(":")[0] not in ("file", "data", "blob") else None)
+    opened.goto(page_file.as_uri())
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def go(page: Any, section: str, heading: str) -> None:
+    page.get_by_role("link", name=section, exact=True).click()
+    page.locator("main h2", has_text=heading).first.wait_for()
+
+
+def first_column(page: Any) -> list[str]:
+    found: list[str] = page.locator("#units tbody th").all_inner_texts()
+    return found
+
+
+def data_of(file: Path, element: str = "recording") -> dict[str, Any]:
+    text = file.read_text(encoding="utf-8")
+    start = text.index(f'id="{element}">') + len(f'id="{element}">')
+    found: dict[str, Any] = json.loads(text[start : text.index("</script>", start)])
+    return found
+
+
+def value(page: Any, name: str) -> str:
+    row = page.locator("main tr", has=page.locator(f'th:text-is("{name}")'))
+    found: str = row.locator("td").first.inner_text()
+    return found
+
+
+def test_hostile_text_is_text(page: Any) -> None:
+    assert page.locator("h1").inner_text() == HOSTILE
+    for section in ("Overview", "Chip", "Table", "Units", "Population", "What went wrong"):
+        page.get_by_role("link", name=section, exact=True).click()
+        page.wait_for_timeout(50)
+        assert page.locator("main img, main script, main b").count() == 0
+    assert page.locator("main li").inner_text() == f"step: {HOSTILE}"
+    assert page.locator("td", has_text="too <b>few</b> spikes").count() == 1
+    assert page.title() == HOSTILE
+
+
+def test_overview_says_what_the_file_says(page: Any) -> None:
+    assert [value(page, name) for name in ("duration (s)", "units", "sections", "warnings")] == ["8", "4", "1", "1"]
+    assert value(page, "acquisition_rate") == "10000"
+    assert value(page, "note") == HOSTILE
+    assert value(page, MOVIE) == "2"
+    assert page.locator("main svg").count() == 2
+
+
+def test_table_sorts_filters_and_is_the_files(page: Any) -> None:
+    go(page, "Table", "Table")
+    assert first_column(page) == ["unit_000", "unit_001", "unit_002", "unit_003"]
+    by_spikes = page.locator("#units th button", has_text="spikes")
+    by_spikes.focus()
+    page.keyboard.press("Enter")
+    assert first_column(page) == ["unit_001", "unit_003", "unit_002", "unit_000"]
+    assert page.locator("#units th[aria-sort=ascending]").count() == 1
+    page.keyboard.press("Enter")  # the focus has stayed on the button
+    assert first_column(page) == ["unit_000", "unit_002", "unit_003", "unit_001"]
+    cells = page.locator("#units tbody tr").first.locator("td").all_inner_texts()
+    assert cells[:3] == ["50", "400", "0"]  # 400 spikes in 8 s, 10 ms apart
+
+    page.locator("summary").click()
+    page.locator(".columns label", has_text="auto_label/type").locator("input").check()
+    page.locator("#filter").fill("ALPHA")
+    assert first_column(page) == [UNIT]
+    page.locator("#filter").fill("no such text")
+    assert first_column(page) == []
+    assert page.locator("#count").inner_text() == "0 of 4 units"
+    page.locator("#filter").fill("")
+    page.get_by_label("Range of").select_option("spikes")
+    page.get_by_label("at least").fill("15")
+    page.get_by_label("at most").fill("30")
+    assert first_column(page) == ["unit_002", "unit_003"]
+
+
+def test_csv_holds_every_value_of_the_rows_shown(page: Any) -> None:
+    go(page, "Table", "Table")
+    page.locator("#filter").fill("unit_000")
+    with page.expect_download() as waiting:
+        page.locator("#download").click()
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["unit"] == UNIT
+    assert row["auto_label/type"] == "alpha"
+    assert float(row["bar/preferred_direction"]) == 90.0
+    assert row["bar/nan"] == ""
+    assert row[f"strange/{HOSTILE}"] == "5"
+    assert waiting.value.suggested_filename.endswith(".csv")
+
+
+def test_links_lead_to_the_unit_and_keys_go_on(page: Any) -> None:
+    go(page, "Table", "Table")
+    page.locator("#units a", has_text="unit_002").click()
+    page.locator("main h2", has_text="unit_002").wait_for()
+    for key, name in (("j", "unit_003"), ("ArrowRight", "unit_003"), ("k", "unit_002"), ("ArrowLeft", "unit_001")):
+        page.keyboard.press(key)
+        page.locator("main h2", has_text=name).wait_for()
+    page.go_back()
+    page.locator("main h2", has_text="unit_002").wait_for()
+    go(page, "Chip", "Chip")
+    mark = page.locator('svg a[href="#unit=0"]')
+    mark.focus()
+    page.keyboard.press("Enter")
+    page.locator("main h2", has_text=UNIT).wait_for()
+
+
+def test_a_unit_shows_every_picture_and_its_values(page: Any) -> None:
+    page.evaluate("location.hash = 'unit=0'")
+    page.locator("main h2", has_text=UNIT).wait_for()
+    titles = page.locator("main h3").all_inner_texts()
+    assert titles == [
+        "Waveform", "Intervals between spikes", "Electrical image", "Receptive field: sta_noise",
+        "Time course: sta_noise", "Tuning: bar", MOVIE,
+    ]  # fmt: skip
+    assert page.locator("main figure .nothing").count() == 0
+    assert value(page, "bar/dsi") == "0.6"
+    assert page.locator("main .tick").get_attribute("d").count("M") == 300
+    page.evaluate("location.hash = 'unit=3'")
+    page.locator("main h2", has_text="unit_003").wait_for()
+    assert page.locator("main figure .nothing").count() == 3  # no waveform, no image, no trials
+
+
+def test_population_and_chip_hold_what_is_there(page: Any) -> None:
+    go(page, "Chip", "Chip")
+    assert page.locator("main svg a").count() == 4
+    page.get_by_label("Colour").select_option("bar/preferred_direction")
+    assert page.locator("main .hollow").count() == 3
+    assert page.locator("main .dot").count() == 1
+    go(page, "Population", "Population")
+    assert page.locator("main svg ellipse").count() == 1
+    page.get_by_label("Scatter: x").select_option("spikes")
+    page.get_by_label("Scatter: y").select_option("row")
+    assert page.locator("figure", has=page.locator('h3:text-is("Scatter")')).locator("circle").count() == 4
+
+
+@pytest.mark.parametrize("width", [360, 800, 1500])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_the_window_and_is_not_empty(page: Any, width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 700})
+    pictures = set()
+    for section in ("overview", "chip", "table", "unit=0", "population", "problems"):
+        page.evaluate(f"location.hash = '{section}'")
+        page.wait_for_timeout(30)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        pictures.add(page.screenshot())
+    assert len(pictures) == 6
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
+    """Fields, buttons and links without a name, ids that are there twice, and headings that skip a level."""
+    check = """() => {
+        const named = one => (one.getAttribute('aria-label') || one.textContent || '').trim()
+            || [...(one.labels || [])].some(label => label.textContent.trim());
+        const unnamed = [...document.querySelectorAll('a, button, input, select')].filter(one => !named(one)).length;
+        const ids = [...document.querySelectorAll('[id]')].map(one => one.id);
+        const levels = [...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]));
+        const skipped = levels.filter((level, i) => i && level > levels[i - 1] + 1).length;
+        return [unnamed, ids.length - new Set(ids).size, skipped, document.documentElement.lang];
+    }"""
+    for section in ("overview", "chip", "table", "unit=0", "population", "problems"):
+        page.evaluate(f"location.hash = '{section}'")
+        page.wait_for_timeout(30)
+        assert page.evaluate(check) == [0, 0, 0, "en"], section
+
+
+# ---------------------------------------------------------------- without a browser
+
+
+def test_figures_are_the_files(page_file: Path) -> None:
+    one = data_of(page_file, "unit-0")
+    assert one["isi"] == [0] * 10 + [399] + [0] * 89
+    (response,) = one["responses"]
+    assert (response["trials"], response["spikes"], response["bin"]) == (2, 300, 0.02)
+    assert response["mean"] == [100.0] * 50 + [50.0] * 50
+    assert one["tunings"][0]["y"] == [1, 8, 2, -1]
+    assert one["fields"][0]["ellipse"] == [9, 4, 2, 1, 30]
+    assert one["image"]["soma"] == [8, 12]
+    assert one["image"]["axon"] == [[9, 12], [14, 13]]
+    found = data_of(page_file)
+    assert {c["name"]: c["values"] for c in found["columns"]}["spikes"] == [400, 10, 30, 20]
+    assert found["places"][:2] == [[8, 12], [0, 0]]
+    total = sum(found["population"]) * 8 / 300 * 4
+    assert total == pytest.approx(460)
+    assert ["units without the feature bar", 3, 4] in found["missing"]
+
+
+def test_chosen_units(tmp_path: Path) -> None:
+    file = recording(tmp_path).save(tmp_path / "a.h5")
+    page = write_report(file, tmp_path / "some.html", units=["unit_002", "unit_002"])
+    assert data_of(page)["units"] == ["unit_002"]
+    with pytest.raises(ValueError, match="no unit 'unit_9'"):
+        write_report(file, units=["unit_9"])
+
+
+def test_a_recording_with_nothing_in_it(tmp_path: Path, chromium: Any) -> None:
+    file = create_session("empty", output_dir=tmp_path).save()
+    opened, wrong = chromium.new_page(), []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto(write_report(file).as_uri())
+    for section in ("overview", "chip", "table", "unit=0", "unit", "population", "problems", "%E4%B8%8D"):
+        opened.evaluate(f"location.hash = '{section}'")
+        opened.wait_for_timeout(30)
+        assert opened.locator("main h2").count() >= 1
+    opened.close()
+    assert wrong == []
+
+
+def test_what_is_no_report_is_not_replaced(tmp_path: Path) -> None:
+    file = recording(tmp_path).save(tmp_path / "a.h5")
+    own = tmp_path / "a.html"
+    own.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"a\.html"):
+        write_report(file)
+    assert own.read_text() == "mine"
+    assert write_report(file, overwrite=True) == own
+    assert write_report(file) == own  # a report is replaced
+    with pytest.raises(FileNotFoundError):
+        write_report(tmp_path / "not there.h5")
+    with pytest.raises(ValueError, match="save it first"):
+        write_report(create_session("x", output_dir=tmp_path))
+
+
+def test_index_of_a_batch(tmp_path: Path, chromium: Any) -> None:
+    folder = tmp_path / "batch"
+    first = recording(folder).save(folder / "a & b.h5")
+    (folder / "broken.h5").write_bytes(b"no HDF5")
+    rows = [
+        {"dataset_id": "a & b", "status": "done", "reason": None},
+        {"dataset_id": HOSTILE, "status": "failed", "reason": "ValueError: <i>no</i> units"},
+    ]
+    (folder / "batch_summary.json").write_text(json.dumps({"recordings": rows}))
+    index = write_report(folder)
+    assert index == folder / "index.html"
+    made_at = first.with_suffix(".html").stat().st_mtime_ns
+    opened = chromium.new_page()
+    opened.goto(index.as_uri())
+    cells = [row.locator("th, td").all_inner_texts() for row in opened.locator("tbody tr").all()]
+    assert cells[0][:6] == [HOSTILE, "done", "4", "8", "1", "5"]
+    assert cells[1][:2] == ["broken", "unreadable"]
+    assert cells[2][:2] == [HOSTILE, "failed"]
+    assert cells[2][-1] == "ValueError: <i>no</i> units"
+    opened.locator("tbody a").click()
+    opened.locator("main h2").first.wait_for()
+    assert opened.locator("h1").inner_text() == HOSTILE
+    opened.close()
+    write_report(folder)
+    assert first.with_suffix(".html").stat().st_mtime_ns == made_at  # not older than its file: left alone
+    first.with_suffix(".html").write_text("mine")
+    with pytest.raises(FileExistsError, match="not a report"):
+        write_report(folder)
+    with pytest.raises(FileNotFoundError, match="no recording"):
+        write_report(tmp_path)
+    with pytest.raises(ValueError, match="not for a directory"):
+        write_report(folder, units=["unit_000"])
+
+
+def test_command(tmp_path: Path) -> None:
+    file = recording(tmp_path).save(tmp_path / "a.h5")
+    command = [sys.executable, "-c", "import sys; from hdmea.cli import main; sys.exit(main())", "report"]
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, env=dict(os.environ), check=False)
+
+    done = run(str(file), "-o", str(tmp_path / "x.html"), "--units", "unit_001, unit_000", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"file": str(tmp_path / "x.html"), "bytes": (tmp_path / "x.html").stat().st_size}
+    assert data_of(tmp_path / "x.html")["units"] == ["unit_001", "unit_000"]
+    missing = run(str(tmp_path / "none.h5"))
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: No such file")
