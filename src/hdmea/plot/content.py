@@ -332,14 +332,14 @@ def _reduced(stored: Any, rate: float, bins: int, name: str) -> Trace:
 
 
 def sections_of(session: PipelineSession) -> dict[str, Floats]:
-    """Start and end in seconds (trials, 2) of each section, by name."""
+    """Start and end in seconds (trials, 2) of each section, by name, the earliest first."""
     rate = rate_of(session)
     found = {}
     for name, stored in (inside(session.stimulus, "section_time") or {}).items():
         bounds = array(stored, 2)
         if bounds is not None and bounds.shape[1] == 2 and rate > 0:
             found[str(name)] = bounds / rate
-    return found
+    return dict(sorted(found.items(), key=lambda item: float(item[1].min())))
 
 
 def duration_of(session: PipelineSession) -> float:

@@ -86,10 +86,10 @@ function path(xs, ys, frame) {
   return text;
 }
 
-function curve(title, xs, ys, xname, yname, caption) {
+function curve(title, xs, ys, xname, yname, caption, zero = true) {
   const good = finite(ys);
   if (!good.length) return figure(title, nothing("no values"));
-  const frame = plane(title, { name: xname, range: [least(xs), most(xs)] }, { name: yname, range: [Math.min(0, least(good)), Math.max(0, most(good))] });
+  const frame = plane(title, { name: xname, range: [least(xs), most(xs)] }, { name: yname, range: zero ? [Math.min(0, least(good)), Math.max(0, most(good))] : [least(good), most(good)] });
   frame.content.append(shape("path", { class: "line", d: path(xs, ys, frame) }));
   return figure(title, frame.svg, caption);
 }
@@ -145,8 +145,8 @@ function drawImage(image) {
   const [rows, columns] = image.shape, values = unpack(image.pixels, "u1");
   const frame = plane("Electrical image", { name: "column (electrodes)", range: [-0.5, columns - 0.5] }, { name: "row (electrodes)", range: [-0.5, rows - 0.5] }, { square: true, down: true });
   frame.content.append(pixels(frame, image.shape, i => values[i] / 255, VIRIDIS));
-  if (image.axon.length) frame.content.append(shape("path", { class: "mark", d: path(image.axon.map(p => p[0]), image.axon.map(p => p[1]), frame) }));
-  if (image.soma) frame.content.append(shape("circle", { cx: frame.px(image.soma[0]), cy: frame.py(image.soma[1]), r: 6, fill: "none", stroke: "#fff", "stroke-width": 2 }));
+  if (image.axon.length) frame.content.append(shape("path", { class: "axon", d: path(image.axon.map(p => p[0]), image.axon.map(p => p[1]), frame) }));
+  if (image.soma) frame.content.append(shape("circle", { cx: frame.px(image.soma[0]), cy: frame.py(image.soma[1]), r: 9, fill: "none", stroke: "#fff", "stroke-width": 2 }));
   const marks = `${image.soma ? "circle: soma" : "no soma found"}; ${image.axon.length ? "line: axon" : "no axon found"}`;
   return figure("Electrical image", frame.svg, `Peak to peak from 0 (dark) to ${shown(image.top)} ADC counts (bright); ${marks}; electrodes are ${shown(image.pitch)} µm apart.`);
 }
@@ -159,7 +159,7 @@ function drawField(field) {
   if (field.ellipse) frame.content.append(ellipse(frame, field.ellipse, { class: "mark" }));
   const fitted = field.ellipse ? "the ellipse is the fit at one SD" : "no fitted field";
   const picture = figure(`Receptive field: ${field.name}`, frame.svg, `Average at frame ${field.frame} of the window, ${shown(middle - reach)} (orange) to ${shown(middle + reach)} (violet) in the movie's unit; ${fitted}.`);
-  const course = curve(`Time course: ${field.name}`, field.course.map((_, i) => i), field.course, "frame of the window", "average (movie's unit)", "At the peak's pixel.");
+  const course = curve(`Time course: ${field.name}`, field.course.map((_, i) => i), field.course, "frame of the window", "average (movie's unit)", "At the peak's pixel.", false);
   return [picture, course];
 }
 
