@@ -64,12 +64,12 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool) -> Row
     page = file.with_suffix(".html")
     may_write(page, overwrite)
     try:
-        session = PipelineSession.load(file, lazy=True)
         if not is_report(page) or page.stat().st_mtime_ns < file.stat().st_mtime_ns:
-            write_page(session, page, None, overwrite)
+            write_page(PipelineSession.load(file, lazy=True), page, overwrite=overwrite, forget=True)
+        session = PipelineSession.load(file, lazy=True)
+        features = _feature_names(session)
     except (OSError, ValueError) as error:
         return Row(file.stem, "unreadable", said=" ".join(str(error).split()))
-    features = {name for unit in session.units.values() for name in unit.get("features") or {}}
     duration = content.duration_of(session)
     figures = (
         str(session.unit_count),
@@ -79,6 +79,15 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool) -> Row
         str(len(session.warnings)),
     )
     return Row(session.dataset_id, state, _link(page, beside), figures, _said(said))
+
+
+def _feature_names(session: PipelineSession) -> set[str]:
+    """The features of all units; each unit is emptied in the session, so that not all are in memory at once."""
+    names: set[str] = set()
+    for unit_id in list(session.units):
+        names |= {str(name) for name in session.units[unit_id].get("features") or {}}
+        session.units[unit_id] = {}
+    return names
 
 
 def _link(page: Path, beside: Path) -> str:

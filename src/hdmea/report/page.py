@@ -20,14 +20,23 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 
 def write_page(
-    session: PipelineSession, output: str | Path | None, units: Sequence[str] | None, overwrite: bool
+    session: PipelineSession,
+    output: str | Path | None = None,
+    *,
+    units: Sequence[str] | None = None,
+    overwrite: bool = False,
+    forget: bool = False,
 ) -> Path:
-    """The page of one recording; see `hdmea.report.write_report`."""
+    """The page of one recording; see `hdmea.report.write_report`.
+
+    forget: empty each unit in the session once it is written, so that memory does not grow with their number; for a
+    session that is read lazily and that nobody else has.
+    """
     path = _output(session, output)
     may_write(path, overwrite)
     wanted = _wanted(session, units)
     with durable.replacing(path, overwrite=True) as temporary, temporary.open("w", encoding="utf-8") as page:
-        page.writelines(_page(session, wanted))
+        page.writelines(_page(session, wanted, forget))
     return path
 
 
@@ -87,13 +96,15 @@ def _wanted(session: PipelineSession, units: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(units))
 
 
-def _page(session: PipelineSession, wanted: list[str]) -> Iterator[str]:
+def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator[str]:
     yield head(session.dataset_id)
     yield asset("body.html")
     recording = gather.begin(session, wanted)
     with reporting("report") as report:
         for number, name in enumerate(wanted):
             yield data_element(f"unit-{number}", gather.add_unit(recording, name))
+            if forget:
+                session.units[name] = {}
             if report is not None:
                 report(number + 1, len(wanted))
     yield data_element("recording", gather.finish(recording))

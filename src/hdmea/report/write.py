@@ -48,5 +48,7 @@ def write_report(
         if units is not None:
             raise ValueError("units can be chosen for one recording, not for a directory")
         return write_index(Path(source), output, overwrite=overwrite)
-    session = source if isinstance(source, PipelineSession) else PipelineSession.load(source, lazy=True)
-    return write_page(session, output, units, overwrite)
+    if isinstance(source, PipelineSession):
+        return write_page(source, output, units=units, overwrite=overwrite)
+    session = PipelineSession.load(source, lazy=True)
+    return write_page(session, output, units=units, overwrite=overwrite, forget=True)

@@ -266,6 +266,10 @@ def test_chosen_units(tmp_path: Path) -> None:
     file = recording(tmp_path).save(tmp_path / "a.h5")
     page = write_report(file, tmp_path / "some.html", units=["unit_002", "unit_002"])
     assert data_of(page)["units"] == ["unit_002"]
+    session = PipelineSession.load(file, lazy=True)
+    of_session = write_report(session, tmp_path / "session.html")
+    assert data_of(of_session, "unit-0") == data_of(write_report(file), "unit-0")
+    assert len(session.units[UNIT]["spike_times"]) == 400  # the session is as it was
     with pytest.raises(ValueError, match="no unit 'unit_9'"):
         write_report(file, units=["unit_9"])
 
