@@ -375,7 +375,7 @@ def test_units_with_no_one_unsorted_and_duplicate_spikes_go_through_both_ways(
     assert_same_files(deferred.save(), path)
     stas = {unit_id: unit["features"]["sta_noise"]["metadata"]["n_spikes"] for unit_id, unit in deferred.units.items()}
     assert stas == {"unit_001": 0, "unit_002": 1, "unit_003": 2, "unit_004": 3, "unit_005": 0}
-    assert np.isnan(deferred.units["unit_001"]["features"]["noise"]["data"]["sta"]).all()
+    assert np.isnan(deferred.units["unit_001"]["features"]["sta_noise"]["data"]).all()
     rates = {unit_id: unit["features"]["frif"]["data"]["FRIF"].sum() for unit_id, unit in deferred.units.items()}
     assert rates["unit_001"] == 0
 
