@@ -174,6 +174,7 @@ def run(
         list[str] | None, typer.Option("--import", help="Module with features of your own (name or .py file).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
+    page: Annotated[bool, typer.Option("--report", help="Write a page about it beside the output.")] = False,
 ) -> None:
     """Run the pipeline on one recording and save it once, at the end. Prints the output's path.
 
@@ -200,8 +201,9 @@ def run(
         for step, own in parameters_of(set_ or [], {**files, "stimuli_dir": stimuli, "config_dir": configs}).items():
             request.parameters.setdefault(step, {}).update(own)
     row = {"cmcr": cmcr, "cmtr": cmtr, "spikes": spikes, "dataset_id": dataset_id, "playlist": playlist}
+    request.page = page
     prepared = _prepared(row, request, output_dir, memory_budget, compression, overwrite, import_ or (), problems)
-    _run_steps(*prepared, overwrite=overwrite, compression=compression)
+    _run_steps(*prepared, overwrite=overwrite, compression=compression, page=page)
 
 
 @dataclass
@@ -210,6 +212,7 @@ class _Request:
 
     names: list[str] | None = None
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    page: bool = False
 
 
 def _prepared(
@@ -226,6 +229,7 @@ def _prepared(
     from hdmea.batch.manifest import recording_of
     from hdmea.batch.recipe import steps_for
     from hdmea.pipeline import create_session
+    from hdmea.report.page import may_write
     from hdmea.session.file import storage
     from hdmea.utils.names import recording_path
     from hdmea.utils.user_modules import import_modules
@@ -245,6 +249,9 @@ def _prepared(
         with problems.noting():
             if path.exists() and not overwrite:
                 raise FileExistsError(f"{path} exists; --overwrite replaces it")
+        if request.page:
+            with problems.noting():
+                may_write(path.with_suffix(".html"), overwrite)
         with problems.noting():
             steps = steps_for(recording, request.names, request.parameters)
         with problems.noting():
@@ -254,7 +261,9 @@ def _prepared(
     return session, steps
 
 
-def _run_steps(session: PipelineSession, steps: list[Step], *, overwrite: bool, compression: str | None) -> None:
+def _run_steps(
+    session: PipelineSession, steps: list[Step], *, overwrite: bool, compression: str | None, page: bool
+) -> None:
     seconds: dict[str, float] = {}
     with session:
         for step in steps:
@@ -269,7 +278,13 @@ def _run_steps(session: PipelineSession, steps: list[Step], *, overwrite: bool, 
         f"({', '.join(summary['features']) or 'none'}), {len(summary['warnings'])} warnings"
     )
     output.say(path)
-    output.result({"file": str(path), **summary, "step_seconds": seconds})
+    written = {}
+    if page:
+        from hdmea.report import write_report
+
+        written = {"report": str(write_report(path, overwrite=overwrite))}
+        output.say(written["report"])
+    output.result({"file": str(path), **written, **summary, "step_seconds": seconds})
 
 
 def _summary(session: PipelineSession) -> dict[str, Any]:

@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
+from h5burst.console import run as run_command
+from hdmea.cli import app
 from hdmea.pipeline import create_session
 from hdmea.report import write_report
 from hdmea.session.session import PipelineSession
@@ -350,3 +353,18 @@ def test_command(tmp_path: Path) -> None:
     missing = run(str(tmp_path / "none.h5"))
     assert missing.returncode == 2
     assert missing.stderr.startswith("error: No such file")
+
+
+def test_run_writes_a_page_when_it_is_asked_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spikes = tmp_path / "wave.h5"
+    with h5py.File(spikes, "w") as file:
+        file["spikes"], file["sCount"] = np.array([0.5, 1.5, 1.7]), np.array([2, 1])
+    words = ["run", "--spikes", spikes, "-o", tmp_path, "--dataset-id", "made", "--steps", "load_spikes", "--report"]
+    (tmp_path / "made.html").write_text("mine")
+    assert run_command(app, [str(word) for word in words]) == 2
+    assert not (tmp_path / "made.h5").exists()  # it is said before the work
+    assert "made.html" in capsys.readouterr().err
+    (tmp_path / "made.html").unlink()
+    assert run_command(app, [str(word) for word in words]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "made.h5"), str(tmp_path / "made.html")]
+    assert data_of(tmp_path / "made.html")["units"] == ["unit_001", "unit_002"]
