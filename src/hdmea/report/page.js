@@ -176,11 +176,16 @@ function mosaic() {
   return figure(`Mosaic: ${data.mosaic}`, frame.svg, `${found.length} of ${data.units.length} units have a fitted field; ellipses at one SD.`);
 }
 
+function wider(values) {
+  const low = least(values), high = most(values), more = (high - low) * 0.04;
+  return [low - more, high + more];
+}
+
 function scatter(x, y) {
   const kept = data.units.map((_, i) => i).filter(i => typeof x.values[i] === "number" && typeof y.values[i] === "number");
   if (!kept.length) return figure("Scatter", nothing("no unit has both values"));
   const xs = kept.map(i => x.values[i]), ys = kept.map(i => y.values[i]);
-  const frame = plane("Scatter", { name: x.name, range: [least(xs), most(xs)] }, { name: y.name, range: [least(ys), most(ys)] }, { height: 320 });
+  const frame = plane("Scatter", { name: x.name, range: wider(xs) }, { name: y.name, range: wider(ys) }, { height: 320 });
   for (const i of kept) frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": `${data.units[i]}: ${shown(x.values[i])}, ${shown(y.values[i])}` }, shape("circle", { class: "dot bar", cx: frame.px(x.values[i]), cy: frame.py(y.values[i]), r: 4 })));
   return figure("Scatter", frame.svg, `${kept.length} of ${data.units.length} units have both values.`);
 }
