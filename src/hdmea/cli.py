@@ -78,9 +78,10 @@ def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
     screen.print(f"simulated {units} units, {recording.duration_s / 60:.1f} minutes ({simulated - started:.1f} s)")
     session = analyse(recording, folder)
     analysed = time.perf_counter()
-    path = session.save(overwrite=True)
+    path = session.ensure_saved() if full else session.save(overwrite=True)  # the batch has saved it
     saved = time.perf_counter()
-    screen.print(f"analysed in {analysed - simulated:.1f} s, saved in {saved - analysed:.2f} s: ", end="")
+    how = "" if full else f", saved in {saved - analysed:.2f} s"
+    screen.print(f"analysed{' and saved' if full else ''} in {analysed - simulated:.1f} s{how}: ", end="")
     screen.print(f"{path.name}, {format_bytes(path.stat().st_size)}")
     table = Table("against the truth", "found", "")
     findings = compare(session, recording)

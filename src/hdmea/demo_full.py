@@ -1,9 +1,9 @@
 """The full demonstration: a recording as real ones are, and every result that can be held against its truth.
 
 A full chip of 65 x 65 electrodes, a hundred cells whose axons run to one nerve head, seven stimuli on a display with a
-clock of its own, 10 s of sensor data, and light steps after the last frame. `compare_full` looks at what an analysis
-has
-left in the session, wherever that came from, and says nothing of what is not there.
+clock of its own, 10 s of sensor data, and light steps after the last frame. `analyse_full` runs the flow `full` on it
+as a batch of one recording. `compare_full` looks at what an analysis has left in the session, wherever that came from,
+and says nothing of what is not there.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.demo import Finding, analyse
+from hdmea.batch.command import parameters_of
+from hdmea.batch.job import Status
+from hdmea.batch.manifest import Recording
+from hdmea.batch.run import run_batch
+from hdmea.demo import Finding
 from hdmea.session.session import PipelineSession
 from hdmea.simulate import FULL_PLAYLIST, REALISTIC, LightStepOptions, SimulatedRecording, Truth, simulate_recording
 from hdmea.simulate.truth import axon_chords
+from hdmea.utils.exceptions import HDMEAError
 
-NOISE, _, STEP, BAR, COLOURS, _, _ = FULL_PLAYLIST
+NOISE, _, STEP, BAR, _, _, _ = FULL_PLAYLIST
 LIGHT_STEPS = "iprgc_test"
 PATCH = (65, 65)
 # Light steps so far apart that sections of 120 s, the usual ones, hold one each.
@@ -54,8 +59,24 @@ def simulate_full(folder: Path, units: int = 100, seed: int = 0) -> SimulatedRec
 
 
 def analyse_full(recording: SimulatedRecording, output_dir: Path) -> PipelineSession:
-    """The usual steps on one deferred session, not saved."""
-    return analyse(recording, output_dir, "full", IMAGE_S)
+    """Run the flow `full` as a batch of one recording does; the session of the file that it makes, `full.h5`.
+
+    Raises `HDMEAError` that names the log where a step fails.
+    """
+    files = {
+        "playlist_file_path": recording.playlist_path,
+        "movie_length_file_path": recording.movie_length_path,
+        "stimuli_dir": recording.stimuli_dir,
+        "config_dir": recording.config_dir,
+    }
+    parameters = parameters_of([], files)
+    parameters.setdefault("load_recording_with_eimage_sta", {})["duration_s"] = IMAGE_S
+    row = Recording("full", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name)
+    batch = run_batch([row], output_dir, flow="full", parameters=parameters, jobs=1, force=True, progress=False)
+    (outcome,) = batch.outcomes
+    if outcome.status is not Status.DONE:
+        raise HDMEAError(f"the flow full {outcome.status.value}: {outcome.reason}; see {outcome.log_path}")
+    return PipelineSession.load(outcome.output_path)
 
 
 def compare_full(session: PipelineSession, recording: SimulatedRecording) -> list[Finding]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hdmea.batch.manifest import Recording
+from hdmea.session.session import PipelineSession
 from hdmea.steps.flow_file import find_flow, read_flow
+from hdmea.steps.optional import run_optional
 from hdmea.steps.table import STEPS
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
@@ -31,8 +33,10 @@ class Step:
     name: str
     arguments: Mapping[str, Any]
 
-    def run(self, session: Any) -> Any:
-        return STEPS[self.name].function(**self.arguments, session=session)
+    def run(self, session: PipelineSession) -> PipelineSession:
+        """Run the step on a session; an optional one whose input is missing leaves a warning there, and no more."""
+        result: PipelineSession = run_optional(self.name, self.arguments, session=session)[0]
+        return result
 
 
 def steps_for(

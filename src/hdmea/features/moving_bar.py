@@ -140,7 +140,7 @@ def _jackknife_se(rates: Floats, angles: Floats, harmonic: int) -> float:
         return NAN
     without = (rates.sum(axis=0) - rates) / (n - 1)
     vectors = (without * np.exp(1j * harmonic * angles)).sum(axis=1)
-    if (np.abs(vectors) < TOLERANCE * np.abs(without).sum(axis=1)).any():
+    if (np.abs(vectors) <= TOLERANCE * np.abs(without).sum(axis=1)).any():  # equal where there are no spikes
         return NAN
     units = vectors / np.abs(vectors)
     around = np.angle(units * np.conj(units.sum()))

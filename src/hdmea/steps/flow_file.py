@@ -11,14 +11,15 @@ arguments, run in the order of the file:
 
 A stage may also be `true` or null (no arguments) or `false` (left out), may name its step (`"step": "load_recording"`),
 and may hold its arguments in an object of their own (`arguments` or `params`). Arguments whose names end in `_path` or
-`_dir` and that are relative start at the JSON file.
+`_dir` and that are relative start at the JSON file. The argument `optional` of any step but the first, when true, skips
+the step with a warning in a recording that lacks what it needs.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,19 @@ def read_flow(path: Path) -> Flow:
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
     return Flow(path.stem, str(content.get("description") or ""), steps)
+
+
+def with_arguments(flow: Flow, parameters: Mapping[str, Mapping[str, Any]]) -> Flow:
+    """The flow with arguments, by step, that count before its own; those of steps that it does not have are left out.
+
+    Raises `ConfigurationError` for an unknown step, and for an argument that does not fit.
+    """
+    for name in parameters:
+        step_named(name)
+    steps = tuple(FlowStep(step.step, {**step.arguments, **parameters.get(step.step, {})}) for step in flow.steps)
+    for step in steps:
+        _check_arguments(step)
+    return replace(flow, steps=steps)
 
 
 def _json_object(path: Path) -> dict[str, Any]:

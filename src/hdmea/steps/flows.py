@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hdmea.steps.flow_file import Flow, FlowStep, find_flow, flow_files, read_flow
+from hdmea.steps.flow_file import Flow, FlowStep, find_flow, flow_files, read_flow, with_arguments
+from hdmea.steps.optional import run_optional
 from hdmea.steps.results import ExtractionResult, FlowResult, LoadResult, LoadWithEImageSTAResult
 from hdmea.steps.table import step_named
 from hdmea.utils.exceptions import ConfigurationError
@@ -38,6 +40,7 @@ def run_flow(
     spikes_path: str | Path | None = None,
     output_dir: str | Path = "artifacts",
     config_dir: str | Path | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
     force_load: bool = False,
     force_extract: bool = False,
 ) -> FlowResult:
@@ -49,27 +52,34 @@ def run_flow(
         A flow that ships or that is in `config_dir` (or its directory `flows`), or the path of a `.json` file.
     cmcr_path, cmtr_path, spikes_path
         The recording; spikes for a flow that begins with `load_spikes`.
+    parameters
+        Step name to arguments that count before the flow's own, such as `{"add_section_time": {"playlist_name": "a"}}`.
     force_load, force_extract
         Do again what loads and sections, or what is computed from that; which is which says `hdmea.steps.table`.
         Steps that were done before are otherwise skipped with a warning.
 
+    Steps that the flow calls optional are skipped where the recording lacks what they need; the result's `warnings`
+    say which.
+
     Raises
     ------
     ConfigurationError
-        An unknown or malformed flow.
+        An unknown or malformed flow, or parameters that do not fit.
 
     Besides, what the steps raise.
     """
-    flow = read_flow(find_flow(flow_name, config_dir))
+    flow = with_arguments(read_flow(find_flow(flow_name, config_dir)), parameters or {})
     first, *others = flow.steps
     loaded = _load(flow, first, (cmcr_path, cmtr_path, spikes_path), dataset_id, output_dir, force_load)
     extraction: ExtractionResult | None = None
+    warnings: list[str] = []
     for step in others:
         force = force_load if step_named(step.step).redo_with == "load" else force_extract
-        result = _run(step, loaded.hdf5_path, force)
+        result, skipped = _run(step, loaded.hdf5_path, force)
         extraction = result if isinstance(result, ExtractionResult) else extraction
+        warnings += [skipped] if skipped else []
     success = loaded.stage1_completed and not (extraction and extraction.features_failed)
-    return FlowResult(loaded.hdf5_path, loaded, extraction, success)
+    return FlowResult(loaded.hdf5_path, loaded, extraction, success, warnings)
 
 
 def _load(
@@ -91,9 +101,10 @@ def _load(
     return result
 
 
-def _run(step: FlowStep, hdf5_path: Path, force: bool) -> Any:
+def _run(step: FlowStep, hdf5_path: Path, force: bool) -> tuple[Any, str]:
+    """What the step returned, and why it was skipped where the recording lacks what it needs."""
     try:
-        return step_named(step.step).function(hdf5_path=hdf5_path, force=force, **step.arguments)
+        return run_optional(step.step, step.arguments, hdf5_path=hdf5_path, force=force)
     except FileExistsError as error:
         logger.warning("%s: skipped", error)
-        return None
+        return None, ""

@@ -44,12 +44,16 @@ class ExtractionResult:
 
 @dataclass
 class FlowResult:
-    """What a flow's load and extraction returned; `success` when nothing that it asked for failed."""
+    """What a flow's load and extraction returned; `success` when nothing that it asked for failed.
+
+    warnings: which optional steps were skipped, and why.
+    """
 
     hdf5_path: Path
     load_result: LoadResult | LoadWithEImageSTAResult
     extraction_result: ExtractionResult | None
     success: bool
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -150,6 +150,23 @@ def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
     return outcome.result
 
 
+def note_warning(message: str, target: str | Path | None, session: PipelineSession | None) -> None:
+    """Log a warning and keep it, once, with those of a session, or of the file at `target`; nothing else changes."""
+    logger.warning(message)
+    if session is not None:
+        if message not in session.warnings:
+            session.warnings.append(message)
+            session.save_state = SaveState.DEFERRED
+    elif target is not None:
+        path = Path(target)
+        with hdf5_store.edited(path) as tx:
+            stored = session_file.session_from_tree(read_tree(path, lazy=True), path, lazy=True)
+            own = PipelineSession.from_stored(stored, path)
+            if message not in own.warnings:
+                own.warnings.append(message)
+                _write_changes("", Outcome(None), own, tx)
+
+
 def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
     session.completed_steps.add(name)
     session.warnings.extend(outcome.warnings)

@@ -19,7 +19,7 @@ from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.sectioning import PRE_MARGIN_FRAMES
 from hdmea.utils.defaults import chosen_path
-from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInputError
+from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInputError, MissingMovieError
 
 if TYPE_CHECKING:
     from hdmea.session.session import PipelineSession
@@ -105,7 +105,7 @@ def compute_sta(
 
 
 def noise_movie(recording: PipelineSession) -> str:
-    """The one movie of a session whose name contains "noise". `ValueError` for none or several."""
+    """The one movie whose name contains "noise". `ValueError` for several, `MissingMovieError` for none."""
     sections = recording.stimulus.get("section_time") or {}
     if not sections:
         raise MissingInputError(f"{STEP} needs stimulus/section_time: run add_section_time first", STEP, "section_time")
@@ -115,9 +115,11 @@ def noise_movie(recording: PipelineSession) -> str:
 def _find_noise_movie_from_session(section_time: Mapping[str, Any]) -> str:
     """The one movie among sections whose name contains "noise". `ValueError` that says which there are otherwise."""
     found = [movie for movie in section_time if "noise" in movie.lower()]
-    if len(found) != 1:
-        what = f"several: {', '.join(found)}" if found else f"none among {', '.join(section_time)}"
-        raise ValueError(f"{STEP} needs one movie whose name contains 'noise', and there are {what}")
+    needed = f"{STEP} needs one movie whose name contains 'noise', and there are"
+    if not found:
+        raise MissingMovieError(f"{needed} none among {', '.join(section_time)}", STEP, "section_time")
+    if len(found) > 1:
+        raise ValueError(f"{needed} several: {', '.join(found)}")
     return str(found[0])
 
 

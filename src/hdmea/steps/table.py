@@ -61,8 +61,13 @@ class Step:
 
     def parameters(self) -> list[str]:
         """Names of the arguments that a flow, a recipe or an option may give."""
-        return [name for name in inspect.signature(self.function).parameters if name not in SET_BY_THE_RUNNER]
+        own = [name for name in inspect.signature(self.function).parameters if name not in SET_BY_THE_RUNNER]
+        return own if self.loads is not None else [*own, OPTIONAL]
 
+
+# For the runner, not the function, of every step that does not load: true skips the step, with a warning, in a
+# recording that lacks what it needs.
+OPTIONAL = "optional"
 
 _VENDOR = {"cmcr_path": "cmcr", "cmtr_path": "cmtr"}
 _LOADED = ("units", "unit_meta", "metadata", "stimulus/light_reference", "metadata/frame_timestamps")

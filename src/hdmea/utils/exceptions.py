@@ -49,6 +49,10 @@ class MissingInputError(HDMEAError):
         self.missing_input = missing_input
 
 
+class MissingMovieError(MissingInputError, ValueError):
+    """A step whose stimulus movie was not shown in this recording."""
+
+
 class CacheConflictError(HDMEAError):
     """Stored results that do not belong to what is asked for now."""
 

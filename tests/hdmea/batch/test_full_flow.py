@@ -1,0 +1,219 @@
+"""The flow `full` from the vendor's files to the end: immediately and as a batch, crashed and resumed, with gaps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdmea.batch.manifest import Recording
+from hdmea.batch.run import BatchResult, run_batch
+from hdmea.pipeline import PipelineSession, run_flow
+from hdmea.session.validate_layout import check_recording
+from hdmea.simulate import LightStepOptions, SimulatedRecording, SimulationOptions, simulate_recording
+from hdmea.steps import axons
+from hdmea.utils.exceptions import ConfigurationError, MissingInputError
+from support.batch_tools import statuses
+from support.hdmea_trees import assert_same_files
+
+NOISE, STEP, BAR = "perfect_dense_noise_15x15_15hz_r42_3min", "step_up_5s_5i_b0_3x", "moving_h_bar_s5_d8_3x"
+UNITS = [f"unit_{n:03d}" for n in range(1, 7)]
+NEED_NOISE = ["compute_sta", "extract_rf_geometry", "fit_ln_model", "align_electrodes"]
+
+CRASH = """
+import json, os, sys
+from pathlib import Path
+from hdmea.batch.manifest import Recording
+from hdmea.batch.job import run_job
+from hdmea.batch.run import plan
+
+row, parameters, out, at = json.loads(sys.argv[1])
+recording = Recording("small", Path(row["cmcr"]), Path(row["cmtr"]), playlist=row["playlist"])
+(job,) = plan([recording], Path(out), flow="full", steps=None, parameters=parameters, force=False,
+              checkpoint_steps=True, compression=None)
+run_job(job, report=lambda dataset_id, step: os._exit(9) if step == at else None)
+"""
+
+
+def simulated(folder: Path, *playlist: str, light_steps: int = 0) -> SimulatedRecording:
+    steps = LightStepOptions(count=light_steps, delay_s=1.0, on_s=2.0, off_s=2.0)
+    return simulate_recording(
+        folder,
+        name="small",
+        n_units=len(UNITS),
+        patch=(12, 12),
+        playlist=playlist,
+        sensor_duration_s=1.0,
+        sampling_rate=10_000.0,
+        seed=5,
+        options=SimulationOptions(light_steps=steps),
+    )
+
+
+def parameters_of(recording: SimulatedRecording) -> dict[str, dict[str, Any]]:
+    """Arguments of the flow's steps, playlist aside."""
+    playlist, lengths = str(recording.playlist_path), str(recording.movie_length_path)
+    stimuli, configs = {"stimuli_dir": str(recording.stimuli_dir)}, {"config_dir": str(recording.config_dir)}
+    return {
+        "add_section_time": {"playlist_file_path": playlist, "movie_length_file_path": lengths},
+        "add_section_time_analog": {"plot_duration": 3.0},
+        "section_spike_times": configs,
+        "section_by_direction": {**stimuli, **configs},
+        **{step: stimuli for step in NEED_NOISE},
+    }
+
+
+def immediately(recording: SimulatedRecording, folder: Path) -> Any:
+    parameters = parameters_of(recording)
+    parameters["add_section_time"]["playlist_name"] = recording.playlist_name
+    return run_flow("full", recording.cmcr_path, recording.cmtr_path, "small", output_dir=folder, parameters=parameters)
+
+
+def as_batch(recording: SimulatedRecording, folder: Path) -> BatchResult:
+    row = Recording("small", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name)
+    return run_batch([row], folder, flow="full", parameters=parameters_of(recording), progress=False)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
+    return simulated(tmp_path_factory.mktemp("made"), NOISE, BAR, light_steps=2)
+
+
+@pytest.fixture(scope="module")
+def whole(recording: SimulatedRecording, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the flow, run immediately and without interruption."""
+    result = immediately(recording, tmp_path_factory.mktemp("whole"))
+    assert result.success
+    assert result.warnings == []
+    return Path(result.hdf5_path)
+
+
+def without_batch_group(path: Path, folder: Path) -> Path:
+    """A copy of a batch's file without the recipe that only a batch writes."""
+    session = PipelineSession.load(path)
+    assert session.extra_nodes.pop("batch").attrs["recipe"]
+    return Path(session.save(folder / "compared.h5"))
+
+
+def test_batch_gives_the_file_of_immediate_steps(recording: SimulatedRecording, whole: Path, tmp_path: Path) -> None:
+    result = as_batch(recording, tmp_path)
+
+    assert statuses(result) == ["done"], result.outcomes
+    assert check_recording(tmp_path / "small.h5") == check_recording(whole) == []
+    assert_same_files(without_batch_group(tmp_path / "small.h5", tmp_path), whole)
+
+
+def test_every_step_leaves_its_results(recording: SimulatedRecording, whole: Path) -> None:
+    session = PipelineSession.load(whole)
+
+    assert list(session.units) == UNITS
+    onsets = np.asarray(session.stimulus["section_time"]["iprgc_test"])[:, 0].astype(np.int64)
+    assert np.abs(onsets - recording.truth.light_steps[:, 0]).max() <= 20
+    assert {"cmcr_meta", "cmtr_meta", "electrode_alignment", "ap_tracking"} <= set(session.metadata)
+    for unit in session.units.values():
+        features = unit["features"]
+        assert {"eimage_sta", f"sta_{NOISE}", "ap_tracking", BAR, "frif"} <= set(features)
+        assert "geometry" in features["eimage_sta"]
+        assert "lnl" in features[f"sta_{NOISE}"]["sta_geometry"]
+        assert set(unit["spike_times_sectioned"]) == {NOISE, BAR, "iprgc_test"}
+        assert "peaks_data" in unit["unit_meta"]
+    assert sum("direction_section" in unit["spike_times_sectioned"][BAR] for unit in session.units.values()) >= 4
+
+
+def test_batch_that_dies_in_the_middle_goes_on(recording: SimulatedRecording, whole: Path, tmp_path: Path) -> None:
+    row = {"cmcr": str(recording.cmcr_path), "cmtr": str(recording.cmtr_path), "playlist": recording.playlist_name}
+    task = json.dumps([row, parameters_of(recording), str(tmp_path), "track_axons"])
+    assert subprocess.run([sys.executable, "-c", CRASH, task], timeout=300, check=False).returncode == 9
+    assert not (tmp_path / "small.h5").exists()
+    assert (tmp_path / ".small.h5burst-checkpoint").exists()
+
+    result = as_batch(recording, tmp_path)
+
+    assert statuses(result) == ["done"], result.outcomes
+    assert set(result.outcomes[0].step_seconds) & {"compute_sta", "fit_ln_model", "track_axons"} == {"track_axons"}
+    assert not list(tmp_path.glob(".*"))
+    assert_same_files(without_batch_group(tmp_path / "small.h5", tmp_path), whole)
+
+
+def test_flow_that_fails_in_the_middle_goes_on(
+    recording: SimulatedRecording, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*args: Any, **kwargs: Any) -> None:
+        raise OSError("the power is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(axons, "track_axon", dies)
+        with pytest.raises(OSError, match="the power is gone"):
+            immediately(recording, tmp_path)
+
+    assert immediately(recording, tmp_path).success
+    assert_same_files(tmp_path / "small.h5", whole)
+
+
+# ---------------------------------------------------------------- recordings that lack something
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
+    """Neither noise nor bar nor light steps after the last frame."""
+    return simulated(tmp_path_factory.mktemp("bare"), STEP)
+
+
+def test_steps_that_lack_their_movie_are_skipped_with_warnings(bare: SimulatedRecording, tmp_path: Path) -> None:
+    result = immediately(bare, tmp_path / "flow")
+    batch = as_batch(bare, tmp_path / "batch")
+
+    assert result.success
+    assert statuses(batch) == ["done"], batch.outcomes
+    skipped = [warning.partition(" is skipped: ")[0] for warning in result.warnings]
+    assert sorted(skipped) == sorted([*NEED_NOISE, "section_by_direction"])
+    session = PipelineSession.load(result.hdf5_path)
+    assert [warning for warning in session.warnings if " is skipped: " in warning] == result.warnings
+    assert not set(skipped) & session.completed_steps
+    assert {"extract_soma_geometry", "track_axons", "extract_features"} <= session.completed_steps
+    assert all(STEP in unit["features"] for unit in session.units.values())
+    assert "compute_sta is skipped" in Path(batch.outcomes[0].log_path).read_text(encoding="utf-8")
+    assert_same_files(without_batch_group(tmp_path / "batch" / "small.h5", tmp_path), result.hdf5_path)
+
+
+def test_skipped_steps_are_noted_once(bare: SimulatedRecording, tmp_path: Path) -> None:
+    first = immediately(bare, tmp_path)
+    before = PipelineSession.load(first.hdf5_path).warnings
+
+    assert immediately(bare, tmp_path).warnings == first.warnings
+    assert PipelineSession.load(first.hdf5_path).warnings == before
+
+
+def test_step_that_is_not_optional_ends_the_flow(bare: SimulatedRecording, tmp_path: Path) -> None:
+    flow = tmp_path / "mine.json"
+    flow.write_text(json.dumps({"steps": ["load_recording", "add_section_time", "section_spike_times", "compute_sta"]}))
+    parameters = parameters_of(bare)
+    parameters["add_section_time"]["playlist_name"] = bare.playlist_name
+    paths = (bare.cmcr_path, bare.cmtr_path, "mine")
+
+    for error in (MissingInputError, ValueError):
+        with pytest.raises(error, match="whose name contains 'noise', and there are none among"):
+            run_flow(flow, *paths, output_dir=tmp_path, parameters=parameters)
+    parameters["compute_sta"] = {**parameters["compute_sta"], "optional": True}
+    assert run_flow(flow, *paths, output_dir=tmp_path, parameters=parameters).success
+
+
+@pytest.mark.parametrize(
+    ("parameters", "what"),
+    [
+        ({"no_such_step": {}}, "no_such_step"),
+        ({"compute_sta": {"no_such": 1}}, "no_such"),
+        ({"load_recording_with_eimage_sta": {"optional": True}}, "optional"),
+    ],
+)
+def test_parameters_that_do_not_fit_end_the_flow_before_it_starts(
+    bare: SimulatedRecording, tmp_path: Path, parameters: dict[str, dict[str, Any]], what: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=what):
+        run_flow("full", bare.cmcr_path, bare.cmtr_path, "small", output_dir=tmp_path, parameters=parameters)
+    assert not (tmp_path / "small.h5").exists()
