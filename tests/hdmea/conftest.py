@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from hdmea.features import FeatureRegistry
 from hdmea.simulate import SimulatedRecording, simulate_recording
 
 
@@ -19,3 +22,13 @@ def small_recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecord
         sampling_rate=10_000.0,
         seed=3,
     )
+
+
+@pytest.fixture(autouse=True)
+def _features_as_they_were() -> Iterator[None]:
+    """A feature that a test registers, or a user's module of it, is unknown to the next test."""
+    before = dict(FeatureRegistry._classes)
+    yield
+    if FeatureRegistry._classes != before:
+        FeatureRegistry._classes.clear()
+        FeatureRegistry._classes.update(before)
