@@ -95,7 +95,7 @@ def test_verify_exits_with_1_and_a_list(sound: Path, tmp_path: Path, capsys: pyt
     assert console.run(cli.app, ["verify", str(sound), str(tmp_path / "bad.h5")]) == 1
     printed = capsys.readouterr().out
     assert f"{sound}: sound" in printed
-    assert "bad.h5: 1 problems" in printed
+    assert "bad.h5: 1 problem\n" in printed
 
 
 def test_errors_are_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

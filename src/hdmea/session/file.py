@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, Storage, collection_paused, read_tree, values
+from h5burst import Array, Group, Storage, UnfinishedFileError, collection_paused, read_tree, values
 from hdmea.session import layout
 from hdmea.session.data import SessionData, StoredSession
-from hdmea.session.hdf5_store import LOCKED, require_not_open, root_attributes, source_files_text
+from hdmea.session.hdf5_store import LOCKED, explained, require_not_open, root_attributes, source_files_text
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash
@@ -127,6 +127,8 @@ def read(path: Path, *, lazy: bool) -> StoredSession:
         raise
     except BlockingIOError as error:
         raise CheckpointError(LOCKED.format(path=path), path, error) from error
+    except UnfinishedFileError as error:
+        raise CheckpointError(str(explained(error, path)), path, error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -97,13 +97,14 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
     try:
         file = open_file(path, "r" if mode == "r" else "r+")
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     for step in steps_in_progress(file):
         logger.warning("%s: %s was interrupted while it wrote; run it again with force=True", path, step)
     return file
 
 
-def _explained(error: OSError, path: Path) -> OSError:
+def explained(error: OSError, path: Path) -> OSError:
+    """The contract's error for a file that does not open; of an interrupted edit it names the step."""
     reason = str(error)
     if isinstance(error, BlockingIOError) or "already open for read" in reason or "unable to lock file" in reason:
         return OSError(LOCKED.format(path=path))
@@ -147,7 +148,7 @@ def edited(path: Path) -> Iterator[Transaction]:
     try:
         transaction = edit(path)
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     with transaction:
         yield transaction
 

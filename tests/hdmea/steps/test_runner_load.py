@@ -414,8 +414,7 @@ def test_images_are_loaded_beside_everything_else(paths: Paths, tmp_path: Path) 
         assert data.shape == (50, 6, 6)
         assert data.dtype == np.float32
         names = {"n_spikes", "n_spikes_excluded", "cutoff_hz", "filter_order", "pre_samples", "post_samples"}
-        for attrs in (data.attrs, data.parent.attrs):
-            assert names | {"sampling_rate", "spike_limit"} <= set(attrs)
+        assert names | {"sampling_rate", "spike_limit"} <= set(data.attrs)
         assert data.attrs["cutoff_hz"] == 100.0
         assert (data.attrs["pre_samples"], data.attrs["post_samples"]) == (10, 40)
         assert {"cmcr_meta", "cmtr_meta", "sys_meta"} <= set(file["metadata"])
