@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from h5burst import Group, read_tree, verify_file
+from hdmea.batch.figures import FIGURES, key_figures, stored_figures
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
 from hdmea.session.session import PipelineSession, create_session
@@ -105,6 +106,7 @@ class Outcome:
     step_seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
     attempts: int = 1
+    figures: dict[str, Any] = field(default_factory=dict)  # see `hdmea.batch.figures`
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "status": self.status.value}
@@ -133,6 +135,7 @@ def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Repor
     try:
         if is_finished(job):
             outcome.status, outcome.reason = Status.SKIPPED, ALREADY_COMPLETE
+            outcome.figures = _figures_of(job.output_path)
             return
         import_modules(job.imports)
         session = _start(job)
@@ -148,6 +151,8 @@ def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Repor
                 _checkpoint(job, session)
         report(job.dataset_id, "save")
         started = time.perf_counter()
+        outcome.figures = key_figures(session)
+        session.extra_nodes[BATCH_GROUP].attrs[FIGURES] = json.dumps(outcome.figures)
         session.save(job.output_path, overwrite=True, compression=job.compression)
         outcome.step_seconds["save"] = time.perf_counter() - started
         job.checkpoint_path.unlink(missing_ok=True)
@@ -174,6 +179,7 @@ def skipped(job: Job) -> Outcome | None:
     if not is_finished(job):
         return None
     outcome = Outcome(job.dataset_id, Status.SKIPPED, ALREADY_COMPLETE, str(job.output_path), str(job.log_path))
+    outcome.figures = _figures_of(job.output_path)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -195,9 +201,18 @@ def is_finished(job: Job) -> bool:
 
 def _recipe_of(path: Path) -> str | None:
     """The recipe's hash in a file, None where it has none or cannot be read."""
+    attrs = _batch_attributes(path)
+    return None if attrs is None else str(attrs.get(HASH))
+
+
+def _figures_of(path: Path) -> dict[str, Any]:
+    return stored_figures(_batch_attributes(path) or {})
+
+
+def _batch_attributes(path: Path) -> dict[str, Any] | None:
     try:
         batch = read_tree(path, lazy=True).children.get(BATCH_GROUP)
-        return None if batch is None else str(batch.attrs.get(HASH))
+        return None if batch is None else dict(batch.attrs)
     except OSError as error:
         logger.warning("cannot read %s: %s", path, error)
         return None

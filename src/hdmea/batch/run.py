@@ -14,6 +14,7 @@ from typing import Any
 
 from h5burst import durable
 from hdmea.batch import cluster, local
+from hdmea.batch.figures import write_table
 from hdmea.batch.job import Job, Outcome, Status
 from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.progress import BatchProgress
@@ -41,6 +42,11 @@ class BatchResult:
 
     def count(self, status: Status) -> int:
         return sum(outcome.status is status for outcome in self.outcomes)
+
+    @property
+    def figures_path(self) -> Path:
+        """The table of key figures, a recording a row (`hdmea.batch.figures`)."""
+        return self.summary_path.with_name(self.summary_path.stem.replace("summary", "figures") + ".csv")
 
     @property
     def exit_code(self) -> int:
@@ -216,5 +222,7 @@ def _write_summary(result: BatchResult, engine: str) -> None:
         "exit_code": result.exit_code,
         "recordings": [outcome.as_json() for outcome in result.outcomes],
     }
+    rows = [{"dataset_id": one.dataset_id, "status": one.status.value, **one.figures} for one in result.outcomes]
+    write_table(result.figures_path, rows)
     with durable.replacing(result.summary_path, overwrite=True) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -93,6 +95,23 @@ def whole(recording: SimulatedRecording, tmp_path_factory: pytest.TempPathFactor
     return Path(result.hdf5_path)
 
 
+def check_figures(result: BatchResult, path: Path) -> None:
+    """The table's row against the values in the file, looked up there one by one."""
+    (row,) = csv.DictReader(result.figures_path.read_text(encoding="utf-8").splitlines())
+    with h5py.File(path) as file:
+        features = [file[f"units/{unit}/features"] for unit in UNITS]
+        fields = sum(bool(own[f"sta_{NOISE}/sta_geometry/significant"][()]) for own in features)
+        axons_seen = sum(bool(own["ap_tracking/ap_pathway/axon_seen"][()]) for own in features)
+        selective = sum(bool(own[BAR].attrs["q_value"] < 0.05) for own in features)
+        valid = bool(file["metadata/electrode_alignment/valid"][()])
+        head = file["metadata/ap_tracking/all_ap_intersection/status"].asstr()[()]
+    counts = [row[name] for name in ("units", "significant_fields", "axons_seen", "direction_selective")]
+    assert counts == [str(len(UNITS)), str(fields), str(axons_seen), str(selective)]
+    assert fields > 0
+    assert (row["dataset_id"], row["status"], row["alignment_valid"]) == ("small", "done", str(valid))
+    assert row["nerve_head_status"] == head
+
+
 def without_batch_group(path: Path, folder: Path) -> Path:
     """A copy of a batch's file without the recipe that only a batch writes."""
     session = PipelineSession.load(path)
@@ -104,6 +123,10 @@ def test_batch_gives_the_file_of_immediate_steps(recording: SimulatedRecording, 
     result = as_batch(recording, tmp_path)
 
     assert statuses(result) == ["done"], result.outcomes
+    check_figures(result, whole)
+    again = as_batch(recording, tmp_path)
+    assert statuses(again) == ["skipped"]
+    assert again.outcomes[0].figures == result.outcomes[0].figures
     assert check_recording(tmp_path / "small.h5") == check_recording(whole) == []
     assert_same_files(without_batch_group(tmp_path / "small.h5", tmp_path), whole)
 
@@ -170,6 +193,8 @@ def test_steps_that_lack_their_movie_are_skipped_with_warnings(bare: SimulatedRe
 
     assert result.success
     assert statuses(batch) == ["done"], batch.outcomes
+    figures = batch.outcomes[0].figures
+    assert [figures[name] for name in ("significant_fields", "direction_selective", "alignment_valid")] == [None] * 3
     skipped = [warning.partition(" is skipped: ")[0] for warning in result.warnings]
     assert sorted(skipped) == sorted([*NEED_NOISE, "section_by_direction"])
     session = PipelineSession.load(result.hdf5_path)

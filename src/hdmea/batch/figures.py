@@ -1,0 +1,100 @@
+"""A recording's key figures, and the table of those of all recordings of a batch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from h5burst import durable
+from hdmea.session.feature_layout import STA_PREFIX
+from hdmea.steps.per_unit import number
+
+if TYPE_CHECKING:
+    from hdmea.session.session import PipelineSession
+
+FIGURES = "figures"  # an attribute of the output's group `batch`: JSON
+LEVEL = 0.05  # of the test of direction selectivity, after correction for the number of units
+COLUMNS = (
+    "units",
+    "significant_fields",
+    "axons_seen",
+    "direction_selective",
+    "alignment_valid",
+    "nerve_head_status",
+    "nerve_head_x",
+    "nerve_head_y",
+    "warnings",
+)
+
+
+def key_figures(session: PipelineSession) -> dict[str, Any]:
+    """Counts of units and what was found of the recording, by `COLUMNS`; None for what no step has looked for."""
+    units = list(session.units.values())
+    head = _inside(session.metadata, "ap_tracking", "all_ap_intersection") or {}
+    valid = _inside(session.metadata, "electrode_alignment", "valid")
+    found = (
+        len(units),
+        _count(units, STA_PREFIX, lambda feature: _inside(feature, "sta_geometry", "significant")),
+        _count(units, "ap_tracking", lambda feature: _inside(feature, "ap_pathway", "axon_seen")),
+        _count(units, "", _is_selective),
+        None if valid is None else bool(valid),
+        None if head.get("status") is None else str(head["status"]),
+        *(_finite(head.get(axis)) for axis in ("x", "y")),
+        len(session.warnings),
+    )
+    return dict(zip(COLUMNS, found, strict=True))
+
+
+def _count(units: list[dict[str, Any]], prefix: str, judge: Any) -> int | None:
+    """Units of which some feature of that name is judged true; None where none is judged at all."""
+    judged = [[bool(one) for one in _judgements(unit, prefix, judge)] for unit in units]
+    return sum(map(any, judged)) if any(judged) else None
+
+
+def _judgements(unit: Mapping[str, Any], prefix: str, judge: Any) -> Iterator[Any]:
+    for name, feature in (unit.get("features") or {}).items():
+        if name.startswith(prefix) and (found := judge(feature)) is not None:
+            yield found
+
+
+def _is_selective(feature: Any) -> bool | None:
+    """By the q-value of the test of direction; None for a feature without that test."""
+    if _inside(feature, "data", "dsi_p_value") is None:
+        return None
+    return number(_inside(feature, "data", "q_value")) < LEVEL
+
+
+def _inside(values: Any, *path: str) -> Any:
+    for key in path:
+        if not isinstance(values, Mapping) or key not in values:
+            return None
+        values = values[key]
+    return values
+
+
+def _finite(value: Any) -> float | None:
+    found = number(value)
+    return found if abs(found) < float("inf") else None
+
+
+def stored_figures(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures in the attributes of an output's group `batch`; none in those of earlier versions."""
+    try:
+        found = json.loads(str(attrs.get(FIGURES, "{}")))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_table(path: Path, recordings: Iterable[Mapping[str, Any]]) -> None:
+    """A CSV, a recording a row: dataset_id, status, figures by `COLUMNS`; empty cells for what is not known."""
+    text = io.StringIO(newline="")
+    rows = csv.DictWriter(text, ["dataset_id", "status", *COLUMNS], extrasaction="ignore", lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(recordings)
+    with durable.replacing(path, overwrite=True) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
