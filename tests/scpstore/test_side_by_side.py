@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[2]
 _SETUP = """
 import json, runpy, sys, types
 import setuptools
-import Cython.Build
-Cython.Build.cythonize = lambda *args, **kwargs: []
+sys.modules["Cython"] = types.ModuleType("Cython")  # not there where this package was installed from a wheel
+sys.modules["Cython.Build"] = types.ModuleType("Cython.Build")
+sys.modules["Cython.Build"].cythonize = lambda *args, **kwargs: []
 setuptools.setup = lambda **kwargs: print(json.dumps([kwargs["packages"], kwargs["entry_points"]["console_scripts"]]))
 runpy.run_path("setup.py")
 """

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote, unquote
 
 import numpy as np
+import numpy.ma
 
 ESCAPE_PREFIX = "%~"
 MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of it may run out of stack

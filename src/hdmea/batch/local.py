@@ -236,6 +236,8 @@ def _work(job: Job, resources: Resources, connection: Connection) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+        if hasattr(signal, "siginterrupt"):
+            signal.siginterrupt(number, False)  # libhdf5 takes an interrupted call for a file that cannot be opened
     os.environ["H5BURST_NUM_THREADS"] = str(resources.threads)
     os.environ[BUDGET_VARIABLE] = str(resources.memory_budget)
 

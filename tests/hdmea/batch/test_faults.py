@@ -42,7 +42,11 @@ def test_a_recording_called_as_anothers_checkpoint_keeps_its_file(
     assert statuses(result) == ["done"] * 4
     for name in names:
         assert PipelineSession.load(out / f"{name}.h5").dataset_id == name
-    assert {path.name for path in out.iterdir()} == {f"{name}.h5" for name in names} | {"logs", "batch_summary.json"}
+    assert {path.name for path in out.iterdir()} == {f"{name}.h5" for name in names} | {
+        "logs",
+        "batch_summary.json",
+        "batch_figures.csv",
+    }
 
 
 def test_no_name_of_our_own_is_one_of_a_dataset_id(tmp_path: Path) -> None:
