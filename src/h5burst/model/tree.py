@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote, unquote
 
 import numpy as np
-import numpy.ma
+import numpy.ma  # numpy imports it late otherwise: perhaps at a save, when no more files may be opened
 
 ESCAPE_PREFIX = "%~"
 MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of it may run out of stack
