@@ -1,6 +1,6 @@
 """The same batch through every engine: how long each takes, and whether all give the same files.
 
-python benchmarks/batch_engines.py [--folder FOLDER]
+python benchmarks/batch_engines.py [--directory DIRECTORY]
 
 The recordings of `H5BURST_TEST_DATA` (`retina_mea/*.h5`), where that is set, and ten simulated ones. Needs the extras
 `test` and `hpc`. Slurm is tried where its daemons are installed and the command runs as root.
@@ -32,7 +32,7 @@ PLAYLIST = ["perfect_dense_noise_15x15_15hz_r42_3min", "baseline_127"]
 ARRAY_TASKS = 3
 
 
-def recordings(folder: Path) -> list[dict[str, Any]]:
+def recordings(directory: Path) -> list[dict[str, Any]]:
     """Rows of a manifest."""
     data = os.environ.get("H5BURST_TEST_DATA")
     real = sorted(Path(data, "retina_mea").glob("*.h5")) if data else []
@@ -40,7 +40,7 @@ def recordings(folder: Path) -> list[dict[str, Any]]:
     for seed in range(10):
         name = f"simulated_{seed}"
         made = simulate_recording(
-            folder / name, name=name, n_units=12, playlist=PLAYLIST, sensor_duration_s=0, seed=seed, cutout_samples=8
+            directory / name, name=name, n_units=12, playlist=PLAYLIST, sensor_duration_s=0, seed=seed, cutout_samples=8
         )
         rows.append(
             {
@@ -59,9 +59,9 @@ def recordings(folder: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def dask(folder: Path) -> Iterator[Path]:
+def dask(directory: Path) -> Iterator[Path]:
     """A scheduler with two workers of one thread each; its file."""
-    file, quiet = folder / "scheduler.json", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    file, quiet = directory / "scheduler.json", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     scheduler = [
         "dask_scheduler",
         "--host",
@@ -73,7 +73,7 @@ def dask(folder: Path) -> Iterator[Path]:
         str(file),
     ]
     worker = ["dask_worker", "--scheduler-file", str(file), "--no-nanny", "--nthreads", "1", "--no-dashboard"]
-    worker += ["--local-directory", str(folder / "dask")]
+    worker += ["--local-directory", str(directory / "dask")]
     running = []
     try:
         for module, *arguments in (scheduler, worker, worker):
@@ -88,29 +88,29 @@ def dask(folder: Path) -> Iterator[Path]:
             process.wait()
 
 
-def slurm(manifest: Path, output: Path, folder: Path) -> None:
+def slurm(manifest: Path, output: Path, directory: Path) -> None:
     """The printed script, submitted to a cluster of this one node."""
     cluster = ["bash", str(TESTS / "slurm" / "cluster.sh")]
-    started = subprocess.run([*cluster, "start", str(folder / "slurm")], capture_output=True, text=True, check=True)
+    started = subprocess.run([*cluster, "start", str(directory / "slurm")], capture_output=True, text=True, check=True)
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "SLURM_CONF": started.stdout.strip().splitlines()[-1], "PATH": paths}
     try:
         command = ["hdmea", "batch", str(manifest), "-o", str(output), "--threads", "1", "--memory-budget", "1GiB"]
         command += ["--print-slurm", "--slurm-tasks", "2"]
         script = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
-        (folder / "job.sh").write_text(script, encoding="utf-8")
-        subprocess.run(["sbatch", "--wait", "job.sh"], cwd=folder, env=environment, capture_output=True, check=True)
+        (directory / "job.sh").write_text(script, encoding="utf-8")
+        subprocess.run(["sbatch", "--wait", "job.sh"], cwd=directory, env=environment, capture_output=True, check=True)
     finally:
-        subprocess.run([*cluster, "stop", str(folder / "slurm")], capture_output=True, check=False)
+        subprocess.run([*cluster, "stop", str(directory / "slurm")], capture_output=True, check=False)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--folder", type=Path, help="for inputs and outputs; default the system's for such files")
-    with tempfile.TemporaryDirectory(prefix="h5burst_batch_", dir=parser.parse_args().folder) as name:
-        folder = Path(name)
-        rows = recordings(folder)
-        manifest, outputs = folder / "manifest.csv", folder / "outputs"
+    parser.add_argument("--directory", type=Path, help="for inputs and outputs; default the system's for such files")
+    with tempfile.TemporaryDirectory(prefix="h5burst_batch_", dir=parser.parse_args().directory) as name:
+        directory = Path(name)
+        rows = recordings(directory)
+        manifest, outputs = directory / "manifest.csv", directory / "outputs"
         with open(manifest, "w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, sorted({key for row in rows for key in row}))
             writer.writeheader()
@@ -129,10 +129,10 @@ def main() -> int:
                 for task in range(ARRAY_TASKS)
             ],
         }
-        with dask(folder) as file:
+        with dask(directory) as file:
             ways["dask, 2 workers"] = lambda: run("dask, 2 workers", engine="dask", scheduler_file=str(file))
             if shutil.which("slurmctld") and getattr(os, "geteuid", lambda: 1)() == 0:
-                ways["Slurm, 2 array tasks"] = lambda: slurm(manifest, outputs / "Slurm, 2 array tasks", folder)
+                ways["Slurm, 2 array tasks"] = lambda: slurm(manifest, outputs / "Slurm, 2 array tasks", directory)
             same = True
             for way, go in ways.items():
                 began = time.perf_counter()

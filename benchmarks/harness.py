@@ -125,10 +125,10 @@ def memcpy_bandwidth(megabytes: int = 256) -> float:
 
 
 @lru_cache
-def disk_write_bandwidth(folder: str, megabytes: int = 256) -> float:
+def disk_write_bandwidth(directory: str, megabytes: int = 256) -> float:
     """Bytes a second to a new file, fsync included, median of three."""
     block = np.random.default_rng(0).integers(0, 256, 8 << 20, dtype=np.uint8).tobytes()
-    path = Path(folder) / "bandwidth.bin"
+    path = Path(directory) / "bandwidth.bin"
 
     def write() -> None:
         with open(path, "wb") as stream:
@@ -142,13 +142,13 @@ def disk_write_bandwidth(folder: str, megabytes: int = 256) -> float:
     return (megabytes << 20) / seconds
 
 
-def sustained_disk_bandwidth(folder: str, nbytes: int) -> tuple[float, float]:
+def sustained_disk_bandwidth(directory: str, nbytes: int) -> tuple[float, float]:
     """Bytes a second of writing, fsync included, and of reading a file of `nbytes` that no cache holds; one run.
 
     For files too large for the page cache to swallow: of small ones the first gigabytes cost only memory.
     """
     block = np.random.default_rng(0).integers(0, 256, 8 << 20, dtype=np.uint8)
-    path, count = Path(folder) / "bandwidth.bin", max(1, nbytes // block.nbytes)
+    path, count = Path(directory) / "bandwidth.bin", max(1, nbytes // block.nbytes)
 
     def write() -> None:
         for _ in range(count):
@@ -170,9 +170,9 @@ def sustained_disk_bandwidth(folder: str, nbytes: int) -> tuple[float, float]:
 
 
 @lru_cache
-def cached_write_bandwidth(folder: str, megabytes: int = 96) -> float:
+def cached_write_bandwidth(directory: str, megabytes: int = 96) -> float:
     """Bytes a second that a new file takes into the page cache in calls of 1 MiB, median of five."""
-    path, block = Path(folder) / "bandwidth.bin", bytes(1 << 20)
+    path, block = Path(directory) / "bandwidth.bin", bytes(1 << 20)
 
     def write() -> None:
         with open(path, "wb", buffering=0) as stream:
@@ -185,9 +185,9 @@ def cached_write_bandwidth(folder: str, megabytes: int = 96) -> float:
 
 
 @lru_cache
-def cached_read_bandwidth(folder: str, megabytes: int = 256) -> float:
+def cached_read_bandwidth(directory: str, megabytes: int = 256) -> float:
     """Bytes a second from the page cache into a buffer that is used again, best of five."""
-    path = Path(folder) / "bandwidth.bin"
+    path = Path(directory) / "bandwidth.bin"
     path.write_bytes(bytes(megabytes << 20))
     buffer = bytearray(8 << 20)
 

@@ -2,7 +2,7 @@
 
 python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance.md
 
-What lies between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced: machine, targets, figures, growth.
+What is between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced: machine, targets, figures, growth.
 Later files replace rows of earlier ones. The plots go beside the document.
 """
 
@@ -108,19 +108,19 @@ def figures_text(rows: Rows) -> str:
     return "\n".join(parts).rstrip()
 
 
-def growth_text(rows: Rows, folder: Path) -> str:
+def growth_text(rows: Rows, directory: Path) -> str:
     parts = []
     for name, row in rows.items():
         if "growth" in row:
             growth = scaling.Growth(**row["growth"])
             plot = f"scaling_{name.split('[')[1].rstrip(']')}.png"
-            scaling.plot(growth, folder / plot)
+            scaling.plot(growth, directory / plot)
             parts += [scaling.table(growth), f"![{growth.title}]({plot})", ""]
     return "\n".join(parts).rstrip()
 
 
 def put(text: str, name: str, content: str) -> str:
-    """Replace what lies between the marks of that name."""
+    """Replace what is between the marks of that name."""
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
     if not pattern.search(text):
         raise SystemExit(f"there are no marks <!-- {name} --> and <!-- end of {name} -->")

@@ -68,7 +68,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.recording = workloads.simulated(0, units=2, duration_s=1000.0)
-        self.output = workloads.folder() / "scaling"
+        self.output = workloads.directory() / "scaling"
         session = workloads.loaded(self.recording, self.output)
         del session.stimulus["light_reference"]
         add_section_time(
@@ -104,7 +104,7 @@ class Bench:
         }
 
     def movies(self, side: int) -> Path:
-        """The folder of a noise movie of that many pixels a side."""
+        """The directory of a noise movie of that many pixels a side."""
         made = self.output / f"movie_{side}"
         made.mkdir(parents=True, exist_ok=True)
         frames = len(np.load(self.recording.path / "stimuli" / f"{workloads.NOISE}.npy", mmap_mode="r"))
@@ -120,7 +120,7 @@ def tree_jobs(datasets: int) -> dict[str, Callable[[], Any]]:
     tree = Group(
         {f"g{n}": Group({f"d{m}": Array(data) for m in range(min(datasets, 100))}, {"n": n}) for n in range(groups)}
     )
-    path = workloads.folder() / "many.h5"
+    path = workloads.directory() / "many.h5"
     return {
         "write": lambda: store.write_tree(path, tree, overwrite=True),
         "read": lambda: store.read_tree(path),
@@ -138,7 +138,7 @@ def thread_jobs(threads: int) -> dict[str, Callable[[], Any]]:
     offsets = np.arange(101) * 2000
     dense = np.where(rng.random((2000, 4000)) < 0.6, 0, rng.random((2000, 4000)))
     tree = Group({"data": Array(dense, storage=Storage("gzip", 4))})
-    path = workloads.folder() / "threads.h5"
+    path = workloads.directory() / "threads.h5"
     return {
         "STA kernel": lambda: sta.triggered_average(movie, spikes.ravel(), offsets, (-60, 0), threads=threads),
         "dense to CSR": lambda: csr.encode(dense, threads=threads),

@@ -1,9 +1,9 @@
 """Recordings larger than memory: electrical images of one, and a session of one saved compressed, within a budget.
 
-python benchmarks/stream_50gb.py SIZE [--budget 2GiB] [--file recording.cmcr] [--folder FOLDER] [--json FILE]
+python benchmarks/stream_50gb.py SIZE [--budget 2GiB] [--file recording.cmcr] [--directory DIRECTORY] [--json FILE]
 
 SIZE: of the simulated sensor stream (five minutes of the full chip at 20 kHz are 50.7 GB), and of the session's arrays
-unless --session-size says otherwise. The stream is made block by block, so that no input file is needed. FOLDER takes
+unless --session-size says otherwise. The stream is made block by block, so that no input file is needed. DIRECTORY takes
 the session: as much as its arrays, and again what they are compressed. Each part runs in a process of its own.
 """
 
@@ -148,9 +148,9 @@ def size_of(source: BlockSource) -> int:
     return math.prod(source.shape) * source.dtype.itemsize
 
 
-def bytes_in(folder: Path) -> int:
-    """Bytes on disk of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def bytes_in(directory: Path) -> int:
+    """Bytes on disk of all files below a directory."""
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 # ---------------------------------------------------------------- what the machine can do
@@ -223,15 +223,15 @@ def run_images(options: argparse.Namespace) -> list[dict[str, Any]]:
     row: dict[str, Any] = {"part": "electrical images", "limit": "source"}
     with (
         open_source(options) as source,
-        create_session("images", output_dir=options.folder, memory_budget=options.budget) as session,
+        create_session("images", output_dir=options.directory, memory_budget=options.budget) as session,
     ):
         source.read(0, 1)
         with measured(row, limit(options)):
             row |= stream_images(source, options.units, session)
-        row["disk_bytes"] = bytes_in(options.folder)
+        row["disk_bytes"] = bytes_in(options.directory)
         session.save(compression="gzip")
         if not options.limited:
-            _, reading = sustained_disk_bandwidth(str(options.folder), min(options.size, DISK_SAMPLE_BYTES))
+            _, reading = sustained_disk_bandwidth(str(options.directory), min(options.size, DISK_SAMPLE_BYTES))
             row["source_bytes_per_s"] = source_speed(source)
             # A recording comes from a disk: what that gives is the limit, unless the simulation is slower.
             row["limit"] = "disk" if reading < row["source_bytes_per_s"] else "source"
@@ -253,11 +253,11 @@ def open_source(options: argparse.Namespace) -> Iterator[BlockSource]:
 def run_session(options: argparse.Namespace) -> list[dict[str, Any]]:
     moving: dict[str, Any] = {"part": "channels into the session", "limit": "disk"}
     saving: dict[str, Any] = {"part": "save with gzip", "limit": "codec"}
-    with create_session("channels", output_dir=options.folder, memory_budget=options.budget) as session:
+    with create_session("channels", output_dir=options.directory, memory_budget=options.budget) as session:
         sources = channels(options.size)
         with measured(moving, limit(options)):
             moving |= stream_channels(sources, session)
-        moving["disk_bytes"] = bytes_in(options.folder)
+        moving["disk_bytes"] = bytes_in(options.directory)
         with measured(saving, limit(options)):
             saving |= save(session, options.level)
         saving["before_bytes"] = moving["before_bytes"]  # without the session's arrays
@@ -265,7 +265,7 @@ def run_session(options: argparse.Namespace) -> list[dict[str, Any]]:
         check(session, sources)
     if not options.limited:
         moving["limit_bytes_per_s"], _ = sustained_disk_bandwidth(
-            str(options.folder), min(options.size, DISK_SAMPLE_BYTES)
+            str(options.directory), min(options.size, DISK_SAMPLE_BYTES)
         )
         saving["limit_bytes_per_s"] = codec_speed(options.level)
     return [moving, saving]
@@ -291,10 +291,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(PARTS[options.part](options)))
         return 0
     rows = []
-    with tempfile.TemporaryDirectory(prefix="h5burst_stream_", dir=options.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix="h5burst_stream_", dir=options.directory) as directory:
         for part in PARTS:
             size = options.session_size if part == "session" and options.session_size else options.size
-            rows += in_process(part, size, options, Path(folder) / part)
+            rows += in_process(part, size, options, Path(directory) / part)
     print(table(rows, options.budget))
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n", encoding="utf-8")
@@ -307,7 +307,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--session-size", type=parse_bytes, help="of the session's arrays, where the disk is small")
     parser.add_argument("--budget", type=parse_bytes, default=parse_bytes("2GiB"))
     parser.add_argument("--file", type=Path, help="take the sensor stream of this .cmcr file instead")
-    parser.add_argument("--folder", type=Path, help="for scratch and output; default the system's for such files")
+    parser.add_argument("--directory", type=Path, help="for scratch and output; default the system's for such files")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--units", type=int, default=200, help="of which electrical images are made")
     parser.add_argument("--level", type=int, default=4, help="of gzip")
@@ -316,16 +316,16 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="a check: the address space ends behind budget and blocks, no comparisons",
     )
-    parser.add_argument("--part", choices=PARTS, help="run this part alone, in FOLDER and in this process")
+    parser.add_argument("--part", choices=PARTS, help="run this part alone, in DIRECTORY and in this process")
     options = parser.parse_args(arguments)
-    if options.part and not options.folder:
-        parser.error("--part needs --folder")
+    if options.part and not options.directory:
+        parser.error("--part needs --directory")
     return options
 
 
-def in_process(part: str, size: int, options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+def in_process(part: str, size: int, options: argparse.Namespace, directory: Path) -> list[dict[str, Any]]:
     command = [sys.executable, __file__, str(size), "--budget", str(options.budget), "--part", part]
-    command += ["--folder", str(folder), *(["--file", str(options.file)] if options.file else [])]
+    command += ["--directory", str(directory), *(["--file", str(options.file)] if options.file else [])]
     command += [
         "--level",
         str(options.level),

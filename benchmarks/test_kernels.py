@@ -17,7 +17,7 @@ from h5burst.runtime import simd
 from h5burst.runtime.threads import parallel_map
 from hdmea.kernels import rates, sta
 from hdmea.kernels.sections import Trains
-from hdmea.kernels.trains import end_to_end
+from hdmea.kernels.trains import to_ragged
 
 THREADS = 2
 UNITS, SPIKES = 300, 12_000
@@ -121,7 +121,7 @@ def test_sections_of_300_units_and_7_movies(benchmark, gap):
     trains, shown = spikes(), movies(gap)
 
     def ours():
-        prepared = Trains(*end_to_end(trains), threads=THREADS)
+        prepared = Trains(*to_ragged(trains), threads=THREADS)
         return [list(prepared.cut(windows)) for windows in shown]
 
     def same(got, expected):
@@ -147,7 +147,7 @@ def test_firing_rates(benchmark):
     trains = spikes()
 
     def ours():
-        times, offsets = end_to_end(trains)
+        times, offsets = to_ragged(trains)
         return rates.firing_rates(times, offsets, bin_width=2000, duration=SAMPLES, rate_hz=10.0, threads=THREADS)
 
     versus(
@@ -195,20 +195,20 @@ def test_average_of_10_units(benchmark, name):
     frames, trains = movie(name), triggers(10)
     result = versus(
         benchmark,
-        lambda: sta.triggered_average(frames, *end_to_end(trains), WINDOW, threads=THREADS)[0],
+        lambda: sta.triggered_average(frames, *to_ragged(trains), WINDOW, threads=THREADS)[0],
         lambda: naive.triggered_average(frames, trains, WINDOW),
         other_name="fancy indexing",
         same=close if name == "float32" else np.array_equal,
         target_ratio=30,
     )
-    counts = sta.triggered_average(frames, *end_to_end(trains), WINDOW)[1]
+    counts = sta.triggered_average(frames, *to_ragged(trains), WINDOW)[1]
     benchmark.extra_info.update(additions(counts, SIDE * SIDE, statistics.median(result.ours)))
 
 
 @pytest.mark.parametrize("name", MOVIES)
 @pytest.mark.parametrize("variant", simd.available())
 def test_average_of_300_units(benchmark, name, variant):
-    frames, joined = movie(name), end_to_end(triggers(UNITS))
+    frames, joined = movie(name), to_ragged(triggers(UNITS))
     with simd.forced(variant):
         seconds = alone(benchmark, lambda: sta.triggered_average(frames, *joined, WINDOW, threads=THREADS), rounds=3)
         counts = sta.triggered_average(frames, *joined, WINDOW)[1]
@@ -219,10 +219,10 @@ def test_average_of_300_units(benchmark, name, variant):
 BIG = f"""
 import numpy as np
 from hdmea.kernels import sta
-from hdmea.kernels.trains import end_to_end
+from hdmea.kernels.trains import to_ragged
 rng = np.random.default_rng(3)
 frames = rng.integers(0, 256, ({FRAMES}, 60, 300), dtype=np.uint8)
-joined = end_to_end([np.sort(rng.integers(0, {FRAMES}, {SPIKES})) for _ in range(10)])
+joined = to_ragged([np.sort(rng.integers(0, {FRAMES}, {SPIKES})) for _ in range(10)])
 out = np.ones((10, 60, 60, 300), np.float32)
 sta.triggered_average(frames[:100, :1, :1], *joined, (-60, 0), threads=2)
 """
@@ -237,7 +237,7 @@ def test_average_over_a_large_mapped_movie(benchmark, tmp_path):
         made[start : start + 400] = rng.integers(0, 256, (400, 300, 300), dtype=np.uint8)
     made.flush()
     del made
-    frames, joined = np.load(path, mmap_mode="r"), end_to_end(triggers(10))
+    frames, joined = np.load(path, mmap_mode="r"), to_ragged(triggers(10))
     out = np.empty((10, 60, 300, 300), np.float32)
     seconds = alone(
         benchmark, lambda: sta.triggered_average(frames, *joined, WINDOW, out=out, threads=THREADS), rounds=3

@@ -28,7 +28,7 @@ SIDES = {"deferred": workloads.deferred, "immediate": workloads.immediate, "naiv
 
 def test_sections_sta_save(benchmark):
     """From units in memory to one complete file of 21 000 datasets, without the light traces."""
-    recording, output = workloads.simulated(0), workloads.folder() / "one"
+    recording, output = workloads.simulated(0), workloads.directory() / "one"
     session = workloads.with_sections(recording)
     values = naive.load_recording(recording.file("cmcr"), recording.file("cmtr"))
     naive.add_section_time(values, list(workloads.FULL_PLAYLIST), recording.path / "movie_length.csv")
@@ -166,7 +166,7 @@ def test_batch(benchmark, batches, kind, ours, other, target):
 @pytest.mark.parametrize("side", ["deferred", "immediate", "naively"])
 def test_peak_memory(benchmark, side):
     """Resident memory of the whole pipeline of one recording beyond what the modules take, in a process of its own."""
-    recording, output = workloads.simulated(0), workloads.folder() / f"memory_{side}"
+    recording, output = workloads.simulated(0), workloads.directory() / f"memory_{side}"
     setup = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import workloads; from pathlib import Path"
     )

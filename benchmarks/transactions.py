@@ -77,16 +77,17 @@ def recording(path: Path, large_bytes: int = 0) -> None:
     h5burst.write_tree(path, Group({"units": Group(units), **large}), overwrite=True)
 
 
-def many_datasets(folder: Path) -> None:
-    recording(folder / "base.h5")
+def many_datasets(directory: Path) -> None:
+    recording(directory / "base.h5")
     print(
-        "the first edit of a file that somebody else wrote:", median([timed(lambda: one_attribute(folder / "base.h5"))])
+        "the first edit of a file that somebody else wrote:",
+        median([timed(lambda: one_attribute(directory / "base.h5"))]),
     )
     added = {f"unit_{number:03d}": sections() for number in range(UNITS)}
     times: dict[str, list[tuple[float, float]]] = {"transaction": [], "h5py": []}
     for _ in range(ROUNDS):
         for name, work in (("transaction", by_transaction), ("h5py", by_h5py)):
-            target = Path(shutil.copy2(folder / "base.h5", folder / "target.h5"))
+            target = Path(shutil.copy2(directory / "base.h5", directory / "target.h5"))
             times[name].append(timed(lambda work=work, target=target: work(target, added)))  # type: ignore[misc]
     print(f"{UNITS * 70} datasets below {UNITS} groups of a file")
     for name, found in times.items():
@@ -96,20 +97,20 @@ def many_datasets(folder: Path) -> None:
         print(f"  ratio by {name}: {theirs / ours:.1f}")
 
 
-def small_change_of_a_large_file(folder: Path) -> None:
-    recording(folder / "large.h5", 600 << 20)
-    times = [timed(lambda: one_attribute(folder / "large.h5")) for _ in range(4 * ROUNDS)]
+def small_change_of_a_large_file(directory: Path) -> None:
+    recording(directory / "large.h5", 600 << 20)
+    times = [timed(lambda: one_attribute(directory / "large.h5")) for _ in range(4 * ROUNDS)]
     print("one attribute in a file of 600 MB", median(times), "(flushes included in wall)")
 
 
-def by_number_of_objects(folder: Path, most: int) -> None:
+def by_number_of_objects(directory: Path, most: int) -> None:
     print("one attribute and one new link, by the objects of the file, after the first edit")
     count = 100
     while count <= most:
         flat = Group({f"n{number}": Group() for number in range(count)})
         nested = Group({f"g{k}": Group({str(n): Group() for n in range(100)}) for k in range(count // 100)})
         for name, tree in (("flat", flat), ("nested", nested)):
-            path = folder / f"{name}.h5"
+            path = directory / f"{name}.h5"
             h5burst.write_tree(path, Group({"units": tree}), overwrite=True)
             first = timed(lambda path=path: add_one(path, "first"))  # type: ignore[misc]
             size = path.stat().st_size
@@ -130,10 +131,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=100_000, help="of the largest file")
     objects = parser.parse_args().objects
-    with tempfile.TemporaryDirectory() as folder:
-        many_datasets(Path(folder))
-        small_change_of_a_large_file(Path(folder))
-        by_number_of_objects(Path(folder), objects)
+    with tempfile.TemporaryDirectory() as directory:
+        many_datasets(Path(directory))
+        small_change_of_a_large_file(Path(directory))
+        by_number_of_objects(Path(directory), objects)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ logging.getLogger("hdmea").setLevel(logging.ERROR)
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording on disk. path: the folder of a simulated one, the spike file of a real one."""
+    """A recording on disk. path: the directory of a simulated one, the spike file of a real one."""
 
     path: Path
     is_real: bool = False
@@ -49,8 +49,8 @@ class Recording:
 
 
 @lru_cache
-def folder() -> Path:
-    """Where recordings and results of this run lie; removed when the process ends."""
+def directory() -> Path:
+    """Where recordings and results of this run are; removed when the process ends."""
     made = Path(tempfile.mkdtemp(prefix="h5burst_benchmarks_"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
@@ -59,7 +59,7 @@ def folder() -> Path:
 @lru_cache
 def simulated(seed: int, units: int = UNITS, duration_s: float = DURATION_S) -> Recording:
     """300 units, 20 minutes, 7 stimuli, two light channels at 20 kHz, no sensor data."""
-    path = folder() / f"simulated_{units}_{round(duration_s)}_{seed}"
+    path = directory() / f"simulated_{units}_{round(duration_s)}_{seed}"
     simulate_recording(
         path,
         name=path.stem,
@@ -154,7 +154,7 @@ def naively(recording: Recording, output: Path) -> Path:
 
 def with_sections(recording: Recording) -> PipelineSession:
     """A loaded and sectioned recording with its STAs, without the light traces."""
-    result = loaded(recording, folder() / "session")
+    result = loaded(recording, directory() / "session")
     playlist, lengths = recording.path / "playlist.csv", recording.path / "movie_length.csv"
     add_section_time(
         playlist_name="simulated", playlist_file_path=playlist, movie_length_file_path=lengths, session=result
@@ -191,7 +191,7 @@ def cut_tree(elements: int = 64) -> Group:
 @lru_cache
 def saved(recording: Recording) -> Path:
     """The file of a recording's whole pipeline."""
-    return deferred(recording, folder() / "saved")
+    return deferred(recording, directory() / "saved")
 
 
 # Attributes that tell when or by what something was made.

@@ -15,8 +15,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The folder of real recordings and matrices (environment variable H5BURST_TEST_DATA)."""
-    folder = os.environ.get("H5BURST_TEST_DATA")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("H5BURST_TEST_DATA does not name the folder of real recordings (see docs/development.md)")
-    return Path(folder)
+    """The directory of real recordings and matrices (environment variable H5BURST_TEST_DATA)."""
+    directory = os.environ.get("H5BURST_TEST_DATA")
+    if not directory or not Path(directory).is_dir():
+        pytest.skip("H5BURST_TEST_DATA does not name the directory of real recordings (see docs/development.md)")
+    return Path(directory)

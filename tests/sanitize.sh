@@ -3,17 +3,17 @@
 #
 #   tests/sanitize.sh [pytest arguments]     default: the kernel tests
 #
-# Builds in a temporary folder and leaves the work tree as it is. Needs GCC with libasan and libubsan, and the
+# Builds in a temporary directory and leaves the work tree as it is. Needs GCC with libasan and libubsan, and the
 # Python environment of the project. Signed overflow counts as undefined here, though release builds define it.
 set -eu
 project=$(cd "$(dirname "$0")/.." && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cp -r "$project/src" "$folder/src"
-find "$folder/src" \( -name '*.so' -o -name '__pycache__' \) -exec rm -rf {} +
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+cp -r "$project/src" "$directory/src"
+find "$directory/src" \( -name '*.so' -o -name '__pycache__' \) -exec rm -rf {} +
 (
     cd "$project"
-    python - "$folder" <<'PYTHON'
+    python - "$directory" <<'PYTHON'
 import os
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-folder = sys.argv[1]
+directory = sys.argv[1]
 directories = ["ext/kernels", "ext/codecs", "ext/hdf5/encode", "ext/hdf5/decode"]
 sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 extensions = [
@@ -38,16 +38,16 @@ extensions = [
 ]
 directives = {"language_level": "3", "boundscheck": True, "wraparound": False, "cdivision": True, "initializedcheck": True, "show_performance_hints": False}
 setup(
-    script_args=["-q", "build_ext", f"--build-lib={folder}/src", f"--build-temp={folder}/build", f"-j{os.cpu_count()}"],
+    script_args=["-q", "build_ext", f"--build-lib={directory}/src", f"--build-temp={directory}/build", f"-j{os.cpu_count()}"],
     ext_modules=cythonize(
-        extensions, include_path=directories, build_dir=f"{folder}/cython", compiler_directives=directives, force=True, quiet=True
+        extensions, include_path=directories, build_dir=f"{directory}/cython", compiler_directives=directives, force=True, quiet=True
     ),
 )
 PYTHON
 )
 [ $# -gt 0 ] || set -- -q -p no:cacheprovider "$project/tests/hdmea/kernels"
 cd "$project"
-PYTHONPATH="$folder/src" PYTHONDONTWRITEBYTECODE=1 PYTHONMALLOC=malloc \
+PYTHONPATH="$directory/src" PYTHONDONTWRITEBYTECODE=1 PYTHONMALLOC=malloc \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
     python -m pytest "$@"

@@ -50,7 +50,7 @@ def imports_of(name: str) -> Iterator[str]:
 
 
 def room_of(name: str) -> str | None:
-    """The room of a module; None for what lies above all rooms, such as commands."""
+    """The room of a module; None for what is above all rooms, such as commands."""
     top, *rest = name.split(".")
     return rest[0] if rest and rest[0] in ROOMS.get(top, ()) else None
 

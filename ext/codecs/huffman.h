@@ -69,7 +69,7 @@ static void sort_by_weight(leaf *leaves, int count) {
     }
 }
 
-/* Depths of `count` >= 2 leaves, sorted by weight, in a Huffman tree: how many leaves lie at each depth. Both the
+/* Depths of `count` >= 2 leaves, sorted by weight, in a Huffman tree: how many leaves are at each depth. Both the
  * leaves and the inner nodes, as they are made, come in order of weight, so two queues find the lightest pair. */
 static void count_depths(const leaf *leaves, int count, int *at_depth) {
     uint32_t weight[SYMBOLS];

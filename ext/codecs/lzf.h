@@ -12,8 +12,8 @@
 enum {
     LZF_LITERALS = 32,    /* the most in one item */
     LZF_DISTANCE = 8192,
-    LZF_LENGTH = 264,     /* the longest copy, and the shortest */
-    LZF_SHORTEST = 3,
+    LZF_MAX_MATCH = 264,     /* the longest copy, and the shortest */
+    LZF_MIN_MATCH = 3,
     LZF_HASH_BITS = 14
 };
 
@@ -42,13 +42,13 @@ static size_t lzf_encode(const uint8_t *data, size_t size, uint8_t *out, size_t 
     const uint8_t *begin = out, *end = out + room;
     size_t at = 0, literals = 0;
     memset(places, 0, sizeof places);
-    while (at + LZF_SHORTEST <= size) {
+    while (at + LZF_MIN_MATCH <= size) {
         uint32_t *place = &places[lzf_hash(data + at)];
-        size_t distance = at + 1 - *place, most = size - at < LZF_LENGTH ? size - at : LZF_LENGTH, length = 0;
+        size_t distance = at + 1 - *place, most = size - at < LZF_MAX_MATCH ? size - at : LZF_MAX_MATCH, length = 0;
         if (*place && distance <= LZF_DISTANCE)
             while (length < most && data[at + length] == data[at + length - distance]) length++;
         *place = (uint32_t)at + 1;
-        if (length < LZF_SHORTEST) {
+        if (length < LZF_MIN_MATCH) {
             at += 1 + ((at - literals) >> 10); /* where nothing is found for long, look less closely */
             continue;
         }
@@ -58,7 +58,7 @@ static size_t lzf_encode(const uint8_t *data, size_t size, uint8_t *out, size_t 
         *out++ = (uint8_t)((code < 7 ? code : 7) << 5 | high);
         if (code >= 7) *out++ = (uint8_t)(code - 7);
         *out++ = (uint8_t)(distance - 1);
-        for (literals = at + length; ++at < literals && at + LZF_SHORTEST <= size;) places[lzf_hash(data + at)] = (uint32_t)at + 1;
+        for (literals = at + length; ++at < literals && at + LZF_MIN_MATCH <= size;) places[lzf_hash(data + at)] = (uint32_t)at + 1;
         at = literals;
     }
     out = lzf_put_literals(out, end, data + literals, size - literals);

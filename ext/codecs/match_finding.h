@@ -10,16 +10,16 @@
 #include "huffman.h"
 
 enum {
-    HOPELESS_BYTES = 4096, /* of the sample; if matches save nothing there, look no further */
+    MIN_PROBE_BYTES = 4096, /* of the sample; if matches save nothing there, look no further */
     PLACE_BITS = 14,       /* of the table of places in `parse` */
     MATCH_BITS = 10,       /* about what the codes of a length and a distance take */
     WINDOW = 32768,
-    LONGEST_MATCH = 258,
-    MOST_MATCHES = 8192,   /* of a block */
-    ROOM = 64 + BLOCK_BYTES / LONGEST_MATCH + 2, /* for matches that must be left to look for more */
+    MAX_MATCH_BYTES = 258,
+    MAX_MATCHES = 8192,   /* of a block */
+    MATCH_SLACK = 64 + BLOCK_BYTES / MAX_MATCH_BYTES + 2, /* for matches that must be left to look for more */
     RUN_BITS = 4,          /* about what the literal before a run of itself takes */
     LONGEST_RUN = 16,      /* elements; no shorter than that, a repetition is as good */
-    PATIENCE = 128,        /* elements looked up in vain before most are no longer, or none */
+    MAX_MISSES = 128,        /* elements looked up in vain before most are no longer, or none */
     PACKED_PLACE_BITS = 16, /* of the table of places in `parse_packed` */
     TRIED_ELEMENTS = 1024, /* of a block, before `parse_numbers` looks whether it finds enough */
     ENOUGH_FOUND = 128,    /* of them */
@@ -38,7 +38,7 @@ static inline uint32_t four_bytes(const uint8_t *p) {
     return value;
 }
 
-/* Of bits that are not all 0. In little-endian bytes the first that differ lie lowest. */
+/* Of bits that are not all 0. In little-endian bytes the first that differ are lowest. */
 static inline unsigned lowest_bit(uint64_t value) {
 #if defined(__GNUC__)
     return (unsigned)__builtin_ctzll(value);
@@ -68,7 +68,7 @@ typedef struct {
 typedef struct {
     uint32_t symbols[SYMBOLS], distances[DISTANCES]; /* how often each occurs */
     size_t matches;
-    match match[MOST_MATCHES];
+    match match[MAX_MATCHES];
 } parsed_block;
 
 static inline unsigned highest_bit(uint32_t value) {
@@ -95,7 +95,7 @@ static inline uint32_t all_ones_if(int condition) { return 0u - (uint32_t)condit
 /* The symbol of a match length; which `count` extra bits follow it. */
 static inline unsigned length_symbol(unsigned length, unsigned *bits, unsigned *count) {
     unsigned over = length - 3, extra = highest_bit(over | 7) - 2;
-    if (length == LONGEST_MATCH) {
+    if (length == MAX_MATCH_BYTES) {
         *bits = *count = 0;
         return 285;
     }
@@ -122,7 +122,7 @@ static inline uint32_t place_hash(const uint8_t *p, size_t bytes) {
 static float literal_costs(const uint8_t *data, size_t size, uint8_t *costs, unsigned *values) {
     uint32_t counts[LITERALS];
     uint64_t bits = 0;
-    if (size > HOPELESS_BYTES) size = HOPELESS_BYTES;
+    if (size > MIN_PROBE_BYTES) size = MIN_PROBE_BYTES;
     count_bytes(data, size, counts);
     counts[END_OF_BLOCK] = 1;
     code_lengths(counts, LITERALS, LONGEST_CODE, costs);
@@ -144,7 +144,7 @@ static inline void count_literals(const uint8_t *data, size_t size, uint32_t cou
 /* Note a match of any length, in pieces that a code can say. */
 static void add_match(parsed_block *block, size_t literals, size_t length, size_t distance) {
     while (length) {
-        size_t piece = length <= LONGEST_MATCH ? length : length - LONGEST_MATCH >= 3 ? LONGEST_MATCH : LONGEST_MATCH - 3;
+        size_t piece = length <= MAX_MATCH_BYTES ? length : length - MAX_MATCH_BYTES >= 3 ? MAX_MATCH_BYTES : MAX_MATCH_BYTES - 3;
         unsigned bits, count;
         block->match[block->matches].literals = (uint32_t)literals;
         block->match[block->matches].length = (uint16_t)piece;
@@ -230,7 +230,7 @@ static inline size_t parse_runs(parsing *p, size_t at, uint8_t byte, size_t stri
     uint64_t run_element = byte * (stride == 4 ? 0x01010101u : 0x0101010101010101u), last = 0;
     size_t edges[66] = {0}, count = 0; /* where a run begins, where it ends, where the next one begins ... */
     uint8_t others[64 * 8];
-    while (at + stride <= p->stop && p->block->matches + ROOM < MOST_MATCHES) {
+    while (at + stride <= p->stop && p->block->matches + MATCH_SLACK < MAX_MATCHES) {
         size_t elements = (p->stop - at) / stride < 64 ? (p->stop - at) / stride : 64, other_bytes;
         uint64_t bits = split_elements(p->data + at, elements, stride, run_element, others, &other_bytes);
         uint64_t changes = (bits ^ (bits << 1 | last)) << (64 - elements) >> (64 - elements);
@@ -289,7 +289,7 @@ static inline size_t parse_packed(parsing *p, size_t from, unsigned width, float
     if (!pack(data, count, width, packed)) return from;
     memset(places, 0, sizeof places);
     for (int bit = 0; bit <= 16; bit++) least[bit] = (size_t)((float)(MATCH_BITS - 2 + bit) / byte_bits) + 1;
-    while (at + span <= count && p->block->matches + ROOM < MOST_MATCHES) {
+    while (at + span <= count && p->block->matches + MATCH_SLACK < MAX_MATCHES) {
         uint64_t here = packed_at(packed, at, width);
         uint16_t *place = &places[packed_hash(here, width)];
         size_t distance = at + 1 - *place;
@@ -356,7 +356,7 @@ static inline size_t parse_numbers(parsing *p, size_t at, int *found) {
     const uint8_t *data = p->data;
     size_t tried = 0, matched = 0;
     *found = 1;
-    while (at + 16 <= p->stop && p->block->matches + ROOM < MOST_MATCHES) {
+    while (at + 16 <= p->stop && p->block->matches + MATCH_SLACK < MAX_MATCHES) {
         uint64_t value = eight_bytes(data + at);
         size_t run = 0, distance = 0, length = 0;
         if (value == (value & 0xff) * 0x0101010101010101u)
@@ -411,12 +411,12 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
         int found;
         at = parse_numbers(&p, from, &found);
         counted = p.literals;
-        vain = found ? 0 : PATIENCE;
+        vain = found ? 0 : MAX_MISSES;
     }
-    while (at + 16 <= stop && block->matches + ROOM < MOST_MATCHES) {
+    while (at + 16 <= stop && block->matches + MATCH_SLACK < MAX_MATCHES) {
         uint64_t value = eight_bytes(data + at);
         size_t next = at + stride * (1 + (misses >> 6)), first = next;
-        if (vain >= PATIENCE && one_run_byte && (stride == 4 || stride == 8)) {
+        if (vain >= MAX_MISSES && one_run_byte && (stride == 4 || stride == 8)) {
             uint8_t byte = run_byte < 0 ? 0 : (uint8_t)run_byte;
             count_literals(data + counted, at - counted, p.counts);
             at = counted = stride == 4 ? parse_runs(&p, at, byte, 4) : parse_runs(&p, at, byte, 8);
@@ -431,7 +431,7 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
                 run_byte = data[at];
                 first = add_run(&p, at, length, stride);
             }
-        } else if (stride == 1 || vain < PATIENCE || !(at & (8 * stride - 1))) {
+        } else if (stride == 1 || vain < MAX_MISSES || !(at & (8 * stride - 1))) {
             vain++;
             uint32_t hash = place_hash(data + at, key);
             size_t place = seen->hashed[hash];
@@ -457,7 +457,7 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
         }
         at = next;
     }
-    if (block->matches + ROOM >= MOST_MATCHES) p.stop = at;
+    if (block->matches + MATCH_SLACK >= MAX_MATCHES) p.stop = at;
     count_literals(data + counted, p.stop - counted, p.counts);
     for (int byte = 0; byte < 256; byte++)
         for (int lane = 0; lane < 4; lane++) block->symbols[byte] += p.counts[lane][byte];

@@ -42,7 +42,7 @@ static void match_gain(const uint8_t *data, size_t size, double *literal_bytes, 
     memset(last_short, 0, sizeof last_short);
     memset(last_long, 0, sizeof last_long);
     for (size_t i = 0, misses = 0; i + 16 <= size;) {
-        if (i >= HOPELESS_BYTES && saved * 1000 < total * i / size) break;
+        if (i >= MIN_PROBE_BYTES && saved * 1000 < total * i / size) break;
         uint32_t near = short_hash(data + i), far = long_hash(data + i);
         unsigned cheap = cost[data[i]] + cost[data[i + 1]] + cost[data[i + 2]] + cost[data[i + 3]] <= MATCH_BITS;
         size_t places[2] = {cheap ? 0 : last_short[near], last_long[far]}, best = 0, place = 0;
@@ -113,7 +113,7 @@ static void put_parsed(bit_writer *w, const uint8_t *data, size_t size, const pa
     put_bits(w, OWN_CODE, 3);
     put_code_lengths(w, lengths, SYMBOLS, distance_lengths, DISTANCES);
     const uint8_t *at = data;
-    bit_writer to = *w; /* of this function alone, so that it may lie in registers */
+    bit_writer to = *w; /* of this function alone, so that it may be in registers */
     for (const match *m = block->match; m < block->match + block->matches; m++) {
         put_literals(&to, at, m->literals, (size_t)(data + size - at), table);
         put_match(&to, m, table, distance_table);

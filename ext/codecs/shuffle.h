@@ -162,7 +162,7 @@ static inline void unshuffle_bytes(const uint8_t *source, size_t size, size_t it
 
 /* fletcher32: sums of 16-bit big-endian words, and of those sums, modulo 65535 with 65535 standing for a nonzero
  * multiple. Swapping the bytes of every word multiplies a sum by 256 modulo 65535, which swaps the bytes of the sum:
- * so the words are added as they lie in memory (little-endian) and only the result is swapped. */
+ * so the words are added as they are in memory (little-endian) and only the result is swapped. */
 #define LANES 16
 #define STEPS 256 /* lane sums of sums stay below 2^32: 256 * 257 / 2 * 65535 */
 

@@ -19,7 +19,7 @@ static void CSR(csr_count)(const char *x, ptrdiff_t row_step, ptrdiff_t step, in
                            uint64_t mask, int64_t *counts) {
     if (step == (ptrdiff_t)sizeof(T)) {
         for (int64_t i = 0; i < rows; ++i) counts[i] = CSR(count_row)(x + i * row_step, sizeof(T), columns, mask);
-    } else if (row_step == (ptrdiff_t)sizeof(T)) { /* Fortran order: down the columns, as they lie in memory */
+    } else if (row_step == (ptrdiff_t)sizeof(T)) { /* Fortran order: down the columns, as they are in memory */
         for (int64_t i = 0; i < rows; ++i) counts[i] = 0;
         for (int64_t j = 0; j < columns; ++j)
             for (int64_t i = 0; i < rows; ++i)
@@ -59,7 +59,7 @@ static inline int64_t CSR(put)(const char *x, ptrdiff_t step, int64_t first, int
     return k;
 }
 
-/* As `put` for `rows` whole rows that lie side by side (Fortran order), by way of small tiles turned in the cache. */
+/* As `put` for `rows` whole rows that are side by side (Fortran order), by way of small tiles turned in the cache. */
 static inline void CSR(put_columns)(const char *x, ptrdiff_t step, int64_t rows, int64_t columns, uint64_t mask,
                                     const int64_t *pointers, int64_t start, T *data, int32_t *narrow, int64_t *wide) {
     T tile[CSR_TILE][CSR_TILE];
@@ -79,7 +79,7 @@ static inline void CSR(encode)(const char *x, ptrdiff_t row_step, ptrdiff_t step
                                uint64_t mask, const int64_t *pointers, int64_t start, int64_t stop, T *data,
                                int32_t *narrow, int64_t *wide) {
     for (int64_t i = 0; i < rows;) {
-        int64_t whole = 0; /* rows from here on that are wanted whole and lie side by side */
+        int64_t whole = 0; /* rows from here on that are wanted whole and are side by side */
         while (row_step == (ptrdiff_t)sizeof(T) && step != row_step && whole < CSR_TILE && i + whole < rows &&
                pointers[i + whole] >= start && pointers[i + whole + 1] <= stop)
             ++whole;

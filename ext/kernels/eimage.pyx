@@ -1,6 +1,6 @@
 # ext/eimage.pyx — zero-phase filtering of electrodes, and sums of windows around spikes, tile by tile.
 #
-# A tile is `TILE` neighbouring electrodes; what belongs to it lies together: sums (unit, tile, window row, electrode).
+# A tile is `TILE` neighbouring electrodes; what belongs to it is together: sums (unit, tile, window row, electrode).
 # The backward half of the zero-phase filter is linear, so it is applied to the summed windows, not to the recording:
 # a unit's window sum of forward-filtered samples, and the sum of the backward filter's states just after each of its
 # windows, are all that this takes. A block is filtered backwards from rest, once, for those states; `carry` says how

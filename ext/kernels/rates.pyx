@@ -19,7 +19,7 @@ def binned(
     const time[::1] times, const int64_t[::1] offsets, double width, double factor, int64_t[::1] counts,
     float[:, ::1] out
 ) -> None:
-    """Write how many of each train's times lie in each bin, multiplied by `factor`.
+    """Write how many of each train's times are in each bin, multiplied by `factor`.
 
     Bin b is [b * width, (b + 1) * width) in double precision, the last one closed at its end. offsets (trains + 1,);
     counts (bins,) scratch; out (trains, bins).

@@ -45,23 +45,23 @@ cdef inline const int64_t *start_of(const int64_t[::1] times) noexcept nogil:
 
 
 def order(const int64_t[::1] times, const int64_t[::1] offsets, uint8_t[::1] out) -> None:
-    """Write of each train: 0 if it falls anywhere, 1 if it ascends with equal neighbours, 2 if it ascends strictly.
+    """Write of each train: 0 if it descends anywhere, 1 if it ascends with equal neighbours, 2 if it ascends strictly.
 
     offsets (trains + 1,); out (trains,).
     """
     cdef const int64_t *t = start_of(times)
     cdef Py_ssize_t train, k
-    cdef bint falls, stands
+    cdef bint descends, has_ties
     with nogil:
         for train in range(out.shape[0]):
             if rises_from_zero(t + offsets[train], offsets[train + 1] - offsets[train]):
                 out[train] = 2
                 continue
-            falls = stands = False
+            descends = has_ties = False
             for k in range(offsets[train] + 1, offsets[train + 1]):
-                falls |= t[k - 1] > t[k]
-                stands |= t[k - 1] == t[k]
-            out[train] = 0 if falls else 1 if stands else 2
+                descends |= t[k - 1] > t[k]
+                has_ties |= t[k - 1] == t[k]
+            out[train] = 0 if descends else 1 if has_ties else 2
 
 
 cdef inline bint rises_from_zero(const int64_t *times, Py_ssize_t count) noexcept nogil:
@@ -79,7 +79,7 @@ cdef inline bint rises_from_zero(const int64_t *times, Py_ssize_t count) noexcep
 def slices(
     const int64_t[::1] times, const int64_t[::1] offsets, const int64_t[:, ::1] windows, int64_t[:, :, ::1] out
 ) -> None:
-    """Write the half-open slice of each ascending train that falls in each window.
+    """Write the half-open slice of each ascending train that descends in each window.
 
     offsets (trains + 1,); windows (n, 2); out (trains, n, 2) places in `times`.
     """
@@ -121,7 +121,7 @@ def take_within(const int64_t[::1] train, const int64_t[:, ::1] windows, int64_t
 
 
 def count_union(const int64_t[::1] times, const int64_t[:, :, ::1] slices, int64_t[::1] out) -> None:
-    """Write how many different times lie in each ascending train's slices, which ascend and lie apart.
+    """Write how many different times are in each ascending train's slices, which ascend and are apart.
 
     slices (trains, n, 2), as `slices` makes them; out (trains,).
     """

@@ -26,7 +26,7 @@ Compilers other than GCC and Clang, and machines other than x86-64, have the bas
 
 #define SIMD_BASELINE 0
 #define SIMD_AVX2 1   /* x86-64-v3 without FMA: Intel from Haswell, AMD from Excavator */
-#define SIMD_AVX512 2 /* F, BW, DQ, VL and VNNI: Intel from Cascade Lake, AMD from Zen 4 */
+#define SIMD_AVX512 2 /* F, BW, DQ, VL and VNNI: Intel from SosFilter Lake, AMD from Zen 4 */
 
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
 #define SIMD_HAS_VARIANTS 1

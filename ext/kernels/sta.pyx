@@ -76,7 +76,7 @@ def count(
     const int64_t[::1] triggers, const int64_t[::1] offsets, int64_t low, int64_t high, int64_t frames,
     int64_t[::1] out
 ) -> None:
-    """Write how many of each train's windows [trigger + low, trigger + high) lie within [0, frames)."""
+    """Write how many of each train's windows [trigger + low, trigger + high) are within [0, frames)."""
     cdef Py_ssize_t train, k
     cdef int64_t found
     with nogil:
@@ -90,7 +90,7 @@ def count(
 cdef void count_before(
     const int64_t *triggers, int64_t number, int64_t low, int64_t high, int64_t frames, int32_t *before
 ) noexcept nogil:
-    """before[i] for i = 0 … frames: how many windows of a train start before frame i; zeros lie in front of it."""
+    """before[i] for i = 0 … frames: how many windows of a train start before frame i; zeros are in front of it."""
     cdef int64_t k
     cdef int32_t sum = 0, here
     memset(before, 0, (frames + 1) * sizeof(int32_t))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from h5burst.memory.budget import memory_budget as memory_budget
     from h5burst.memory.budget import parse_bytes as parse_bytes
     from h5burst.memory.scratch import Scratch as Scratch
-    from h5burst.memory.scratch import scratch_folder as scratch_folder
-    from h5burst.memory.spill import Keeper as Keeper
+    from h5burst.memory.scratch import scratch_directory as scratch_directory
+    from h5burst.memory.spill import SpillManager as SpillManager
     from h5burst.model import values as values
     from h5burst.model.errors import CorruptFileError as CorruptFileError
     from h5burst.model.errors import StaleFileError as StaleFileError
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from h5burst.write.graft import graft as graft
     from h5burst.write.graft import remove as remove
     from h5burst.write.graft import set_attributes as set_attributes
-    from h5burst.write.native import NotCovered as NotCovered
+    from h5burst.write.native import NeedsLibhdf5Error as NeedsLibhdf5Error
     from h5burst.write.transaction import Transaction as Transaction
     from h5burst.write.transaction import edit as edit
     from h5burst.write.whole_file import write_tree as write_tree
@@ -76,8 +76,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "arrays": ("csr",),
     "memory.accounting": ("resident_bytes", "spilled_bytes"),
     "memory.budget": ("BUDGET_VARIABLE", "format_bytes", "memory_budget", "parse_bytes"),
-    "memory.scratch": ("Scratch", "scratch_folder"),
-    "memory.spill": ("Keeper",),
+    "memory.scratch": ("Scratch", "scratch_directory"),
+    "memory.spill": ("SpillManager",),
     "model": ("values",),
     "model.errors": ("CorruptFileError", "StaleFileError", "UnfinishedFileError"),
     "model.lazy_dict": ("LazyDict",),
@@ -110,7 +110,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
     "verify": ("Problem", "verify_file"),
     "write.compact": ("compact",),
-    "write.native": ("NotCovered",),
+    "write.native": ("NeedsLibhdf5Error",),
     "write.transaction": ("Transaction", "edit"),
 }
 _PACKAGES = ("", "arrays", "model", "runtime")  # whose names are modules

@@ -37,7 +37,7 @@ def info(
     from h5burst.store import read_tree
     from h5burst.verify import describe
 
-    read_tree(console.existing_file(file), lazy=True)  # what is no whole HDF5 file is said in our words
+    read_tree(console.existing_file(file), lazy=True)  # what is not a whole HDF5 file is said in our words
     datasets = stored = 0
     objects: list[dict[str, Any]] = []
     for item in describe(file):

@@ -55,11 +55,11 @@ def demo(
     if output_dir is not None:
         _demo(output_dir, units, seed, full)
         return
-    with TemporaryDirectory() as folder:
-        _demo(Path(folder), units, seed, full)
+    with TemporaryDirectory() as directory:
+        _demo(Path(directory), units, seed, full)
 
 
-def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
+def _demo(directory: Path, units: int, seed: int, full: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -73,10 +73,10 @@ def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
     )
     screen = Console(quiet=output.quiet or output.as_json)
     started = time.perf_counter()
-    recording = make(folder, units, seed)
+    recording = make(directory, units, seed)
     simulated = time.perf_counter()
     screen.print(f"simulated {units} units, {recording.duration_s / 60:.1f} minutes ({simulated - started:.1f} s)")
-    session = analyse(recording, folder)
+    session = analyse(recording, directory)
     analysed = time.perf_counter()
     path = session.ensure_saved() if full else session.save(overwrite=True)  # the batch has saved it
     saved = time.perf_counter()
@@ -103,7 +103,7 @@ def _demo(folder: Path, units: int, seed: int, full: bool) -> None:
 
 @app.command(epilog=console.EPILOG)
 def simulate(
-    output_dir: Annotated[Path, typer.Argument(help="Folder for the files.")],
+    output_dir: Annotated[Path, typer.Argument(help="Directory for the files.")],
     name: Annotated[str, typer.Option(help="Name of the .cmcr and .cmtr files.")] = "simulated",
     units: Annotated[int, typer.Option(min=0, help="Units.")] = 40,
     patch: Annotated[str, typer.Option(help="Rows x columns of the sensor patch, up to 65x65.")] = "16x16",
@@ -160,7 +160,9 @@ def run(
     cmtr: Annotated[Path | None, typer.Option(help="Spike-sorted recording (.cmtr).")] = None,
     spikes: Annotated[Path | None, typer.Option(help="Instead: spikes sorted elsewhere (HDF5).")] = None,
     dataset_id: Annotated[str | None, typer.Option(help="Name of the output; default the input's.")] = None,
-    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the output.")] = Path("artifacts"),
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Directory of the output.")] = Path(
+        "artifacts"
+    ),
     playlist: Annotated[str | None, typer.Option(help="Playlist that was shown.")] = None,
     playlist_file: PlaylistFile = None,
     movie_lengths: MovieLengths = None,

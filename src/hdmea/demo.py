@@ -25,10 +25,10 @@ class Finding:
     passed: bool
 
 
-def simulate_demo(folder: Path, units: int, seed: int) -> SimulatedRecording:
+def simulate_demo(directory: Path, units: int, seed: int) -> SimulatedRecording:
     """A recording of some ten minutes of stimuli and a few seconds of sensor data."""
     return simulate_recording(
-        folder, n_units=units, patch=(8, 8), sensor_duration_s=IMAGE_S, cutout_samples=8, seed=seed, overwrite=True
+        directory, n_units=units, patch=(8, 8), sensor_duration_s=IMAGE_S, cutout_samples=8, seed=seed, overwrite=True
     )
 
 

@@ -42,10 +42,10 @@ PX_OF_BAR, BAR_ORIGIN = (
 Floats = npt.NDArray[np.float64]
 
 
-def simulate_full(folder: Path, units: int = 100, seed: int = 0) -> SimulatedRecording:
+def simulate_full(directory: Path, units: int = 100, seed: int = 0) -> SimulatedRecording:
     """The recording; options as in `hdmea.simulate.REALISTIC`, but for the light steps."""
     return simulate_recording(
-        folder,
+        directory,
         name="full",
         n_units=units,
         patch=PATCH,
@@ -207,7 +207,7 @@ _COMPARISONS: tuple[Callable[[PipelineSession, Truth], Finding | None], ...] = (
 
 
 def _inside(values: Any, *path: str) -> Any:
-    """What lies at a path of keys in nested dicts; None where there is nothing."""
+    """What is at a path of keys in nested dicts; None where there is nothing."""
     for key in path:
         if not hasattr(values, "get") or key not in values:
             return None
@@ -234,7 +234,7 @@ def _works(truth: Truth) -> npt.NDArray[np.bool_]:
 
 
 def _on_screen(truth: Truth) -> npt.NDArray[np.bool_]:
-    """Cells whose field's centre lies on the noise movie's pixels, not at its very edge."""
+    """Cells whose field's centre is on the noise movie's pixels, not at its very edge."""
     return np.asarray(((truth.population.rf_center >= 0.5) & (truth.population.rf_center <= 13.5)).all(axis=1))
 
 

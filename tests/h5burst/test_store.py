@@ -70,7 +70,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_cannot_be_held_is_refused_before_the_first_byte(tmp_path: Path, kind: str) -> None:
     node, where = REFUSED[kind]
-    path = tmp_path / "folder" / "a.h5"
+    path = tmp_path / "directory" / "a.h5"
     with pytest.raises(UnsupportedValueError) as caught:
         store.write_tree(path, Group({"x": node, "fine": Array(np.arange(3))}))
     assert caught.value.path.startswith(where)
@@ -120,7 +120,7 @@ def test_both_routes_write_what_h5py_writes(
     if route == "libhdf5":
 
         def refuse(*args: Any, **options: Any) -> None:
-            raise native.NotCovered("anything")
+            raise native.NeedsLibhdf5Error("anything")
 
         monkeypatch.setattr(native, "write", refuse)
     store.write_tree(tmp_path / "ours.h5", every_kind(), storage=Storage(codec) if codec else None)

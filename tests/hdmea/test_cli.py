@@ -122,7 +122,7 @@ def spoil(path: Path, what: str) -> None:
             file.attrs["features_extracted"] = "[]"
         elif what == "a step was interrupted":
             file["pipeline"].attrs["steps_in_progress"] = '["compute_sta"]'
-        elif what == "a group that is no unit":
+        elif what == "a group that is not a unit":
             file.create_group("units/cell_1")
         else:
             raise ValueError(what)
@@ -141,7 +141,7 @@ def spoil(path: Path, what: str) -> None:
         ("sections have another shape", "(2, 3)"),
         ("a feature is not noted", "mine"),
         ("a step was interrupted", "compute_sta"),
-        ("a group that is no unit", "cell_1"),
+        ("a group that is not a unit", "cell_1"),
     ],
 )
 def test_verify_names_what_is_off_and_exits_with_1(

@@ -22,14 +22,14 @@ APPS = {"h5burst": h5burst.cli.app, "hdmea": hdmea.cli.app}
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with good and bad files, which is the working folder."""
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with good and bad files, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     write_tree(tmp_path / "good.h5", Group({"x": Array(np.arange(9000))}))
     (tmp_path / "cut.h5").write_bytes((tmp_path / "good.h5").read_bytes()[:5000])
     (tmp_path / "text.h5").write_text("no HDF5 at all")
     (tmp_path / "empty.h5").write_bytes(b"")
-    (tmp_path / "folder.h5").mkdir()
+    (tmp_path / "directory.h5").mkdir()
     (tmp_path / "a.cmcr").write_bytes(b"x")
     (tmp_path / "spikes.h5").write_bytes((tmp_path / "good.h5").read_bytes())
     (tmp_path / "flow.json").write_text('{"steps": [{"step": "nosuch"}]}')
@@ -43,14 +43,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 WRONG = [
     ("h5burst info missing.h5", ["missing.h5", "No such file"]),
-    ("h5burst info folder.h5", ["folder.h5", "directory"]),
+    ("h5burst info directory.h5", ["directory.h5", "directory"]),
     ("h5burst info text.h5", ["text.h5", "HDF5"]),
     ("h5burst info cut.h5", ["cut.h5", "damaged or incomplete"]),
     ("h5burst info empty.h5", ["empty.h5", "HDF5"]),
     ("h5burst verify missing.h5", ["missing.h5", "No such file"]),
-    ("h5burst verify folder.h5", ["folder.h5", "directory"]),
+    ("h5burst verify directory.h5", ["directory.h5", "directory"]),
     ("hdmea verify missing.h5", ["missing.h5", "No such file"]),
-    ("hdmea verify folder.h5", ["folder.h5", "directory"]),
+    ("hdmea verify directory.h5", ["directory.h5", "directory"]),
     ("hdmea run", ["cmcr, cmtr, spikes"]),
     ("hdmea run --cmcr missing.cmcr", ["missing.cmcr", "No such file"]),
     ("hdmea run --cmcr a.cmcr --spikes spikes.h5", ["spikes is for recordings"]),
@@ -81,15 +81,15 @@ WRONG = [
         "hdmea batch one.csv -o out --steps load_spikes,nosuch --compression zip --engine cloud",
         ["nosuch", "zip", "cloud"],
     ),
-    ("hdmea simulate folder.h5 --movies nosuch", ["nosuch"]),
+    ("hdmea simulate directory.h5 --movies nosuch", ["nosuch"]),
 ]
 
 
 @pytest.mark.parametrize(("line", "parts"), WRONG, ids=[line for line, _ in WRONG])
 def test_a_wrong_input_is_one_line_that_says_what_and_where(
-    folder: Path, capsys: pytest.CaptureFixture[str], line: str, parts: list[str]
+    directory: Path, capsys: pytest.CaptureFixture[str], line: str, parts: list[str]
 ) -> None:
-    before = set(os.listdir(folder))
+    before = set(os.listdir(directory))
     program, *words = line.split()
 
     code = run(APPS[program], words)
@@ -104,14 +104,14 @@ def test_a_wrong_input_is_one_line_that_says_what_and_where(
     assert "errno =" not in captured.err, "libhdf5's own words"
     for part in parts:
         assert part in errors[0]
-        assert errors[0].count(str(folder / part)) <= 1, "a path is named once"
-    assert set(os.listdir(folder)) - before <= {"artifacts"}
+        assert errors[0].count(str(directory / part)) <= 1, "a path is named once"
+    assert set(os.listdir(directory)) - before <= {"artifacts"}
 
 
 # ---------------------------------------------------------------- options that all commands have
 
 
-def test_every_wrong_thing_of_a_run_is_in_one_message(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_wrong_thing_of_a_run_is_in_one_message(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = "run --spikes missing.h5 --compression zip --memory-budget lots --import nosuchmodule --set a=1"
     assert run(APPS["hdmea"], line.split()) == 2
     error = capsys.readouterr().err
@@ -128,10 +128,10 @@ def test_the_version_is_that_of_the_package(program: str, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("program", ["h5burst", "hdmea"])
-def test_verify_goes_on_after_a_missing_file(folder: Path, program: str, capsys: pytest.CaptureFixture[str]) -> None:
-    session = PipelineSession("rec", output_dir=folder)
+def test_verify_goes_on_after_a_missing_file(directory: Path, program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    session = PipelineSession("rec", output_dir=directory)
     session.add_units({})
-    session.save(folder / "rec.h5")
+    session.save(directory / "rec.h5")
 
     assert run(APPS[program], ["verify", "text.h5", "missing.h5", "rec.h5"]) == 2
 
@@ -141,7 +141,7 @@ def test_verify_goes_on_after_a_missing_file(folder: Path, program: str, capsys:
     assert captured.err.strip() == "error: No such file: missing.h5"
 
 
-def test_both_verifies_say_the_same_of_a_damaged_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_verifies_say_the_same_of_a_damaged_file(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = []
     for program in ("h5burst", "hdmea"):
         assert run(APPS[program], ["verify", "cut.h5", "text.h5"]) == 1
@@ -149,7 +149,7 @@ def test_both_verifies_say_the_same_of_a_damaged_file(folder: Path, capsys: pyte
     assert said[0] == said[1]
 
 
-def test_json_is_the_whole_result_and_quiet_is_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_the_whole_result_and_quiet_is_nothing(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for program in ("h5burst", "hdmea"):
         assert run(APPS[program], ["verify", "text.h5", "missing.h5", "--json"]) == 2
         damaged, missing = json.loads(capsys.readouterr().out)
@@ -165,8 +165,8 @@ def test_json_is_the_whole_result_and_quiet_is_nothing(folder: Path, capsys: pyt
     assert json.loads(capsys.readouterr().out)["type"] == "CorruptFileError"
 
 
-def test_verify_of_what_is_no_recording_says_what_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_tree(folder / "scp.h5", Group({}, {"scptensor_version": "1"}))
+def test_verify_of_what_is_no_recording_says_what_it_is(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tree(directory / "scp.h5", Group({}, {"scptensor_version": "1"}))
     assert run(APPS["hdmea"], ["verify", "scp.h5", "good.h5"]) == 1
     printed = capsys.readouterr().out
     assert "but a container of scptensor" in printed
@@ -193,7 +193,7 @@ def test_run_takes_all_that_simulate_wrote(
     assert f"{session.unit_count} units, {len(content['sections'])} sections" in captured.err
 
 
-def test_batch_table_is_whole_where_nobody_looks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_batch_table_is_whole_where_nobody_looks(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(APPS["hdmea"], ["batch", "one.csv", "-o", "o" * 100, "--steps", "load_spikes"]) == 1
     captured = capsys.readouterr()
     row = next(line for line in captured.out.splitlines() if "failed" in line)

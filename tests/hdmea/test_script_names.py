@@ -80,13 +80,13 @@ def directories(tmp_path: Path) -> dict[str, Path]:
     """Four directories, each with its own playlist (one movie more each), config and noise movie."""
     found = {}
     for number, name in enumerate(("argument", "assigned", "variable", "second")):
-        folder = tmp_path / name
+        directory = tmp_path / name
         movies = [f"noise_{n}" for n in range(1)] + [f"m{n}" for n in range(number)]
-        write_playlist(folder, {"p": movies}, {movie: 60 for movie in movies})
+        write_playlist(directory, {"p": movies}, {movie: 60 for movie in movies})
         for movie in movies:
-            write_config(folder, movie, start_frame=0, trial_length_frame=10 * (number + 1), repeat=1)
-        np.save(folder / "noise_0.npy", np.full((60, number + 2, 3), number, np.uint8))
-        found[name] = folder
+            write_config(directory, movie, start_frame=0, trial_length_frame=10 * (number + 1), repeat=1)
+        np.save(directory / "noise_0.npy", np.full((60, number + 2, 3), number, np.uint8))
+        found[name] = directory
     return found
 
 

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 
 
 def bin_counts(trains, first, width, bins):
-    """Spikes (trials, bins) by np.histogram, whose last bin is closed: what lies on its edge is left out before."""
+    """Spikes (trials, bins) by np.histogram, whose last bin is closed: what is on its edge is left out before."""
     edges = first + np.arange(bins + 1) * width
     counts = [np.histogram([x for x in train if edges[0] <= x < edges[-1]], edges)[0] for train in trains]
     return np.array(counts, float).reshape(len(trains), bins)

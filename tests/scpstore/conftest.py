@@ -1,4 +1,4 @@
-"""Makes the helper modules of this folder importable."""
+"""Makes the helper modules of this directory importable."""
 
 import sys
 from pathlib import Path

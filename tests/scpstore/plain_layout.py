@@ -82,7 +82,7 @@ def _read_columns(group: Any) -> dict[str, np.ndarray[Any, Any]]:
     columns = {}
     for name in group:
         dataset = group[name]
-        assert isinstance(dataset, h5py.Dataset), f"{dataset.name} is no dataset"
+        assert isinstance(dataset, h5py.Dataset), f"{dataset.name} is not a dataset"
         assert dataset.ndim == 1
         columns[name] = dataset.asstr()[()] if dataset.dtype == object else dataset[()]
     assert len({len(column) for column in columns.values()}) <= 1

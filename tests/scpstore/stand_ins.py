@@ -97,9 +97,9 @@ _STRICT = (
 SOURCES = {"dataclasses": _PLAIN, "slots": _SLOTTED, "strict": _STRICT}
 
 
-def write(folder: Path, kind: str, package: str = "scptensor") -> Path:
-    """Write the package of that kind into a folder."""
-    root = folder / package
+def write(directory: Path, kind: str, package: str = "scptensor") -> Path:
+    """Write the package of that kind into a directory."""
+    root = directory / package
     (root / "core").mkdir(parents=True)
     (root / "io").mkdir()
     (root / "__init__.py").write_text(f"KIND = {kind!r}\nfrom {package}.core.structures import *\n")

@@ -241,7 +241,7 @@ def test_verify_looks_at_each_file(saved: Path, tmp_path: Path, capsys: pytest.C
     assert f"{saved}: sound" in captured.out
     assert "No such file" in captured.err
     assert "bad.h5: 1 problem\n" in captured.out
-    assert "column numbers must lie in" in captured.out
+    assert "column numbers must be in" in captured.out
     assert "text.h5 is not an HDF5 file" in captured.out
     assert run("verify", saved) == 0
     assert run("verify", *files[2:]) == 1

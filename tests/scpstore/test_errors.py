@@ -172,14 +172,14 @@ def test_a_full_disk_leaves_the_old_file(saved: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission(tmp_path: Path) -> None:
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o500)
+def test_a_directory_without_permission(tmp_path: Path) -> None:
+    directory = tmp_path / "locked"
+    directory.mkdir(mode=0o500)
     with pytest.raises(IOWriteError, match="Permission denied"):
-        save_hdf5(a_container(), folder / "a.h5")
+        save_hdf5(a_container(), directory / "a.h5")
 
 
-def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(IOWriteError) as caught:
         save_hdf5(a_container(), tmp_path / "file" / "a.h5")
@@ -211,7 +211,7 @@ def test_not_hdf5(tmp_path: Path, content: bytes) -> None:
         load_hdf5(tmp_path / "a.h5")
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_directory(tmp_path: Path) -> None:
     with pytest.raises(IOFormatError, match="is a directory"):
         load_hdf5(tmp_path)
 
@@ -329,7 +329,7 @@ def _broken_files() -> dict[str, tuple[Any, str]]:
         "wrong height": (wrong_samples, r"assays/proteins/layers/X: X is \(9, 3\), expected \(2, 3\)"),
         "no matrix": (no_matrix, "assays/proteins/layers/X has neither X nor X_data"),
         "text matrix": (text_matrix, "assays/proteins/layers/X/X holds no numbers"),
-        "column numbers": (bad_columns, r"assays/proteins/layers/S/X_\*: .*column numbers must lie in \[0, 3\)"),
+        "column numbers": (bad_columns, r"assays/proteins/layers/S/X_\*: .*column numbers must be in \[0, 3\)"),
         "row pointers": (bad_pointers, r"assays/proteins/layers/S/X_\*: .*indptr must rise"),
         "no indices": (no_indices, "assays/proteins/layers/S: dataset X_indices is missing"),
         "no shape": (no_shape, "assays/proteins/layers/S: attribute X_shape"),

@@ -1,4 +1,4 @@
-"""What is saved of a container, how it lies in the file, and what else than a container can be saved."""
+"""What is saved of a container, how it is in the file, and what else than a container can be saved."""
 
 from __future__ import annotations
 

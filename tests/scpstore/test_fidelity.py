@@ -27,8 +27,8 @@ def examples(count: int) -> Any:
 
 
 def saved_and_loaded(container: Any, **options: Any) -> ScpContainer:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "container.h5"
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "container.h5"
         save_hdf5(container, path, **options)
         return load_hdf5(path)
 

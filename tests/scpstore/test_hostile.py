@@ -210,7 +210,7 @@ def test_coordinates_out_of_range_are_not_saved(tmp_path: Path) -> None:
     matrix.row[0] = 99
     container = a_container(sp.csr_matrix(np.eye(ROWS, COLUMNS)))
     container.assays["a"].layers["X"].X = matrix
-    with pytest.raises(IOWriteError, match="row numbers must lie in"):
+    with pytest.raises(IOWriteError, match="row numbers must be in"):
         save_hdf5(container, tmp_path / "b.h5")
 
 

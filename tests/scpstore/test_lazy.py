@@ -98,10 +98,10 @@ def test_rows_are_read_alone(path: Path, name: str, start: int, stop: int) -> No
 def test_streaming_from_file_to_file_keeps_everything(
     tmp_path_factory: pytest.TempPathFactory, container: ScpContainer
 ) -> None:
-    folder = tmp_path_factory.mktemp("lazy")
-    save_hdf5(container, folder / "a.h5")
-    save_hdf5(load_hdf5(folder / "a.h5", lazy=True), folder / "b.h5", compression_level=1)
-    assert_identical(container, load_hdf5(folder / "b.h5"))
+    directory = tmp_path_factory.mktemp("lazy")
+    save_hdf5(container, directory / "a.h5")
+    save_hdf5(load_hdf5(directory / "a.h5", lazy=True), directory / "b.h5", compression_level=1)
+    assert_identical(container, load_hdf5(directory / "b.h5"))
 
 
 def test_saving_does_not_read_layers_into_memory(path: Path, tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ CODECS = ("gzip", "lzf", "blosc", "zstd", None)
 @pytest.fixture(params=SETS)
 def container(request: pytest.FixtureRequest, test_data: Path) -> ScpContainer:
     """A matrix with its cells, a mask of what is low, and a sparse layer of what is high."""
-    folder = test_data / "single_cell_proteomics"
+    directory = test_data / "single_cell_proteomics"
     if request.param == "nanoPOTS":
         anndata = pytest.importorskip("anndata")
-        made = from_anndata(anndata.read_h5ad(folder / "nanoPOTS.h5ad"))
+        made = from_anndata(anndata.read_h5ad(directory / "nanoPOTS.h5ad"))
     else:
-        made = read_csv(folder / f"{request.param}_data.csv")
+        made = read_csv(directory / f"{request.param}_data.csv")
     proteins = made.assays["proteins"]
     X = proteins.layers["X"].X
     mask = np.where(np.nanquantile(X, 0.2) > X, MaskCode.LOD, MaskCode.VALID).astype(np.int8)
@@ -64,9 +64,9 @@ def test_h5ls_shows_the_layout(container: ScpContainer, tmp_path: Path) -> None:
 
 def test_anndata_and_csv_of_one_set_agree(test_data: Path) -> None:
     anndata = pytest.importorskip("anndata")
-    folder = test_data / "single_cell_proteomics"
-    by_csv = read_csv(folder / "plexDIA_data.csv")
-    by_anndata = from_anndata(anndata.read_h5ad(folder / "plexDIA.h5ad"))
+    directory = test_data / "single_cell_proteomics"
+    by_csv = read_csv(directory / "plexDIA_data.csv")
+    by_anndata = from_anndata(anndata.read_h5ad(directory / "plexDIA.h5ad"))
     assert by_csv.sample_ids.to_list() == by_anndata.sample_ids.to_list()
     a, b = by_csv.assays["proteins"], by_anndata.assays["proteins"]
     assert a.feature_ids.to_list() == b.feature_ids.to_list()

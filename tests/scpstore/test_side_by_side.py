@@ -68,23 +68,23 @@ def run(*command: object, **options: object) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.environ.get("H5BURST_BUILD_TESTS") != "1":
         pytest.skip("set H5BURST_BUILD_TESTS=1 to build a wheel")
-    folder = tmp_path_factory.mktemp("wheel")
+    directory = tmp_path_factory.mktemp("wheel")
     env = {**os.environ, "H5BURST_WITHOUT_SCPTENSOR": "1"}
-    pip = (sys.executable, "-m", "pip", "wheel", "-q", ROOT, "--no-deps", "--no-build-isolation", "-w", folder)
+    pip = (sys.executable, "-m", "pip", "wheel", "-q", ROOT, "--no-deps", "--no-build-isolation", "-w", directory)
     run(*pip, env=env)
-    (made,) = folder.glob("*.whl")
+    (made,) = directory.glob("*.whl")
     return made
 
 
-def stand_in_wheel(folder: Path, kind: str) -> Path:
+def stand_in_wheel(directory: Path, kind: str) -> Path:
     """A wheel of another distribution named scptensor."""
-    package = stand_ins.write(folder / "source", kind)
-    path = folder / "scptensor-9.0-py3-none-any.whl"
+    package = stand_ins.write(directory / "source", kind)
+    path = directory / "scptensor-9.0-py3-none-any.whl"
     meta = "scptensor-9.0.dist-info"
-    names = [file.relative_to(folder / "source").as_posix() for file in sorted(package.rglob("*.py"))]
+    names = [file.relative_to(directory / "source").as_posix() for file in sorted(package.rglob("*.py"))]
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
-            archive.write(folder / "source" / name, name)
+            archive.write(directory / "source" / name, name)
         archive.writestr(f"{meta}/METADATA", "Metadata-Version: 2.1\nName: scptensor\nVersion: 9.0\n")
         archive.writestr(f"{meta}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         records = [*names, f"{meta}/METADATA", f"{meta}/WHEEL", f"{meta}/RECORD"]
@@ -95,9 +95,9 @@ def stand_in_wheel(folder: Path, kind: str) -> Path:
 class Environment:
     """A fresh environment that sees the libraries of this one, but not its packages of ours."""
 
-    def __init__(self, folder: Path) -> None:
-        venv.create(folder)
-        self.python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    def __init__(self, directory: Path) -> None:
+        venv.create(directory)
+        self.python = directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
         self.site = Path(run(self.python, "-c", code).strip())
         (self.site / "libraries.pth").write_text(str(Path(np.__file__).parents[1]) + "\n")

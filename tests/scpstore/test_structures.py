@@ -165,7 +165,7 @@ def test_subset_by_mask_slice_and_nothing() -> None:
     assert assay.subset(np.array([True, False, False, True])).feature_ids.to_list() == ["p0", "p3"]
     assert assay.subset(slice(1, None, 2)).feature_ids.to_list() == ["p1", "p3"]
     assert assay.subset([]).X.shape == (3, 0)
-    with pytest.raises(ValueError, match=r"must lie in \[0, 4\)"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 4\)"):
         assay.subset([4])
     with pytest.raises(ValueError, match=r"shape \(4,\)"):
         assay.subset([True])

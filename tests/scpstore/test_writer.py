@@ -41,16 +41,16 @@ def a_mask(samples: int, features: int, form: str) -> Any:
 def test_blocks_give_the_file_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory, edges: list[int], form: str
 ) -> None:
-    folder = tmp_path_factory.mktemp("writer")
+    directory = tmp_path_factory.mktemp("writer")
     obs, var = frames(30, 7)
     X, M = a_matrix(30, 7, form), a_mask(30, 7, form)
-    with ContainerWriter(folder / "a.h5", obs, {"p": var, "empty": var.head(0)}, compression="zstd") as writer:
+    with ContainerWriter(directory / "a.h5", obs, {"p": var, "empty": var.head(0)}, compression="zstd") as writer:
         for start, stop in zip([0, *edges], [*edges, 30], strict=True):
             writer.append("p", "X", X[start:stop], M[start:stop])
-        assert not (folder / "a.h5").exists()
+        assert not (directory / "a.h5").exists()
     expected = ScpContainer(obs, {"p": Assay(var, {"X": ScpMatrix(X, M)}), "empty": Assay(var.head(0))})
-    assert_identical(load_hdf5(folder / "a.h5"), expected)
-    assert sorted(path.name for path in folder.iterdir()) == ["a.h5"]
+    assert_identical(load_hdf5(directory / "a.h5"), expected)
+    assert sorted(path.name for path in directory.iterdir()) == ["a.h5"]
 
 
 def test_nothing_is_written_when_it_ends_in_an_exception(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A Slurm cluster of one node in a folder of its own: cluster.sh start FOLDER | cluster.sh stop FOLDER
-# `start` prints the SLURM_CONF to use. Needs root, munge and slurm-wlm (Debian names); nothing outside FOLDER changes
+# A Slurm cluster of one node in a directory of its own: cluster.sh start DIRECTORY | cluster.sh stop DIRECTORY
+# `start` prints the SLURM_CONF to use. Needs root, munge and slurm-wlm (Debian names); nothing outside DIRECTORY changes
 # but munge's key, which is made when there is none.
 set -euo pipefail
 verb=$1
-folder=$(mkdir -p "$2" && cd "$2" && pwd)
+directory=$(mkdir -p "$2" && cd "$2" && pwd)
 
 wait_for() { # wait_for SECONDS COMMAND...: until the command succeeds
     local deadline=$((SECONDS + $1))
@@ -17,7 +17,7 @@ wait_for() { # wait_for SECONDS COMMAND...: until the command succeeds
 
 start() {
     host=$(hostname -s)
-    mkdir -p "$folder"/{state,spool,log}
+    mkdir -p "$directory"/{state,spool,log}
     if [ ! -s /etc/munge/munge.key ]; then
         (umask 077 && head -c 1024 /dev/urandom > /etc/munge/munge.key)
     fi
@@ -27,7 +27,7 @@ start() {
         runuser -u munge -- /usr/sbin/munged --force
         wait_for 10 munge -n
     fi
-    cat > "$folder/slurm.conf" << CONF
+    cat > "$directory/slurm.conf" << CONF
 ClusterName=h5burst
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=16817
@@ -35,12 +35,12 @@ SlurmdPort=16818
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
-SlurmctldPidFile=$folder/slurmctld.pid
-SlurmdPidFile=$folder/slurmd.pid
-SlurmctldLogFile=$folder/log/slurmctld.log
-SlurmdLogFile=$folder/log/slurmd.log
+StateSaveLocation=$directory/state
+SlurmdSpoolDir=$directory/spool
+SlurmctldPidFile=$directory/slurmctld.pid
+SlurmdPidFile=$directory/slurmd.pid
+SlurmctldLogFile=$directory/log/slurmctld.log
+SlurmdLogFile=$directory/log/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -52,7 +52,7 @@ ReturnToService=2
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(($(awk '/MemTotal/ {print $2}' /proc/meminfo) / 1024 - 256)) State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
-    export SLURM_CONF="$folder/slurm.conf"
+    export SLURM_CONF="$directory/slurm.conf"
     slurmctld -f "$SLURM_CONF"
     slurmd -f "$SLURM_CONF"
     wait_for 20 sh -c "sinfo -h -o %t | grep -q idle"
@@ -61,8 +61,8 @@ CONF
 
 stop() {
     for daemon in slurmd slurmctld; do
-        if [ -s "$folder/$daemon.pid" ]; then
-            kill "$(cat "$folder/$daemon.pid")" 2> /dev/null || true
+        if [ -s "$directory/$daemon.pid" ]; then
+            kill "$(cat "$directory/$daemon.pid")" 2> /dev/null || true
         fi
     done
 }

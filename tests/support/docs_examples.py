@@ -1,7 +1,8 @@
 """Runs the examples of a document, so that none of them can go stale.
 
-The ```python blocks of a page are one program, run in an empty folder. In its ```console blocks, each line that begins
-with "$ " is a command of this distribution, run in that folder after it.
+The ```python blocks of a page are one program, run in an empty directory. In its ```console blocks, each line that
+begins
+with "$ " is a command of this distribution, run in that directory after it.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from pathlib import Path
 COMMANDS = {"h5burst": "h5burst", "hdmea": "hdmea", "scpstore": "scpstore", "scptensor": "scpstore"}
 
 
-def run_examples(page: Path, folder: Path, *, timeout_s: float = 120) -> str:
-    """Run all examples of `page` in `folder` and return what they print.
+def run_examples(page: Path, directory: Path, *, timeout_s: float = 120) -> str:
+    """Run all examples of `page` in `directory` and return what they print.
 
     AssertionError with the output of one that fails.
     """
-    script = folder / f"{page.stem}_examples.py"
+    script = directory / f"{page.stem}_examples.py"
     script.write_text(python_program(page.read_text(encoding="utf-8")), encoding="utf-8")
-    printed = _run([sys.executable, str(script)], folder, f"the python blocks of {page.name}", timeout_s)
+    printed = _run([sys.executable, str(script)], directory, f"the python blocks of {page.name}", timeout_s)
     script.unlink()
     for command in console_commands(page.read_text(encoding="utf-8")):
         program, *arguments = shlex.split(command)
         assert program in COMMANDS, f"{page.name}: only {list(COMMANDS)} can be run, not {command!r}"
         start = f"import sys; from {COMMANDS[program]}.cli import main; sys.exit(main())"
-        printed += _run([sys.executable, "-c", start, *arguments], folder, f"{page.name}: {command}", timeout_s)
+        printed += _run([sys.executable, "-c", start, *arguments], directory, f"{page.name}: {command}", timeout_s)
     return printed
 
 
@@ -42,7 +43,7 @@ def console_commands(text: str) -> list[str]:
 
 
 def _lines(text: str) -> list[tuple[str, str]]:
-    """Every line with the language of the block that it lies in; "" outside of blocks, and for the fences."""
+    """Every line with the language of the block that it is in; "" outside of blocks, and for the fences."""
     found, language, inside = [], "", False
     for line in text.splitlines():
         if line.startswith("```"):
@@ -54,7 +55,7 @@ def _lines(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _run(command: list[str], folder: Path, what: str, timeout_s: float) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
+def _run(command: list[str], directory: Path, what: str, timeout_s: float) -> str:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert done.returncode == 0, f"{what} failed:\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -27,5 +27,5 @@ def library() -> Path:
 
 
 def environment(**faults: str) -> dict[str, str]:
-    """The environment of a process whose file system is of another kind, such as FAULT_FLOCK="lies"."""
+    """The environment of a process whose file system is of another kind, such as FAULT_FLOCK="granted"."""
     return {**os.environ, "LD_PRELOAD": str(library()), **faults}

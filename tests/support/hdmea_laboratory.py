@@ -93,29 +93,29 @@ def responses(cell: Cell, movie: npt.NDArray[np.uint8], seed: int) -> npt.NDArra
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Where the stimuli, configs and tables lie."""
+    """Where the stimuli, configs and tables are."""
 
-    folder: Path
+    directory: Path
     playlist: dict[str, Any]
     table: Path
     cells: list[Cell]
 
 
-def write_laboratory(folder: Path) -> Laboratory:
-    np.save(folder / f"{NOISE}.npy", noise_movie())
-    np.save(folder / f"{BAR}.npy", bar_movie())
-    write_config(folder, NOISE, start_frame=0, trial_length_frame=NOISE_FRAMES, repeat=1)
+def write_laboratory(directory: Path) -> Laboratory:
+    np.save(directory / f"{NOISE}.npy", noise_movie())
+    np.save(directory / f"{BAR}.npy", bar_movie())
+    write_config(directory, NOISE, start_frame=0, trial_length_frame=NOISE_FRAMES, repeat=1)
     config = {
         "family": "moving_bar",
         "section_kwargs": {"start_frame": 0, "trial_length_frame": DIRECTIONS * SLOT, "repeat": REPEATS},
         "parameters": {"directions_deg": list(range(0, 360, 45)), "direction_frames": SLOT},
     }
-    (folder / f"{BAR}.json").write_text(json.dumps(config))
+    (directory / f"{BAR}.json").write_text(json.dumps(config))
     lengths = {NOISE: NOISE_FRAMES, BAR: REPEATS * DIRECTIONS * SLOT}
-    playlist = write_playlist(folder, {"all": [f"{NOISE}.mov", f"{BAR}.mov"]}, lengths)
-    table = folder / "labels.csv"
+    playlist = write_playlist(directory, {"all": [f"{NOISE}.mov", f"{BAR}.mov"]}, lengths)
+    table = directory / "labels.csv"
     table.write_text("recording,unit_id,axon_type\nlab,unit_001,rgc\nlab,2,rgc\nother,unit_003,ac\n")
-    return Laboratory(folder, {"playlist_name": "all", **playlist}, table, cells())
+    return Laboratory(directory, {"playlist_name": "all", **playlist}, table, cells())
 
 
 def load_by_hand(session: PipelineSession, laboratory: Laboratory) -> None:

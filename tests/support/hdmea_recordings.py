@@ -54,20 +54,20 @@ def recording(
 
 
 def write_playlist(
-    folder: Path, playlists: Mapping[str, str | Sequence[str]], lengths: Mapping[str, Any]
+    directory: Path, playlists: Mapping[str, str | Sequence[str]], lengths: Mapping[str, Any]
 ) -> dict[str, Path]:
     """`playlist.csv` and `movie_length.csv`, as keyword arguments of `add_section_time`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     rows = [f'{name},"{movies if isinstance(movies, str) else list(movies)}"' for name, movies in playlists.items()]
-    playlist = folder / "playlist.csv"
+    playlist = directory / "playlist.csv"
     playlist.write_text("\n".join(["playlist_name,movie_names", *rows]) + "\n", encoding="utf-8")
-    length = folder / "movie_length.csv"
+    length = directory / "movie_length.csv"
     rows = [f"{movie},{frames}" for movie, frames in lengths.items()]
     length.write_text("\n".join(["movie_name,movie_length", *rows]) + "\n", encoding="utf-8")
     return {"playlist_file_path": playlist, "movie_length_file_path": length}
 
 
-def write_config(folder: Path, movie: str, **section_kwargs: Any) -> None:
+def write_config(directory: Path, movie: str, **section_kwargs: Any) -> None:
     """`{movie}.json` with those section_kwargs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{movie}.json").write_text(json.dumps({"section_kwargs": section_kwargs}), encoding="utf-8")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{movie}.json").write_text(json.dumps({"section_kwargs": section_kwargs}), encoding="utf-8")

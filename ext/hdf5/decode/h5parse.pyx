@@ -1,8 +1,8 @@
 # ext/hdf5/decode/h5parse.pyx — trees straight from the metadata of an HDF5 file: object headers, links, attributes, small data.
 #
-# Everything here works on bytes that were checked to lie inside the file, and every structure that carries a checksum
+# Everything here works on bytes that were checked to be inside the file, and every structure that carries a checksum
 # is checked before it is believed. What is rare (dense storage, chunk indices, old groups, odd datatypes) is asked of
-# the Python object that owns the parser; what nobody here covers raises `Uncovered`.
+# the Python object that owns the parser; what nobody here covers raises `UnsupportedFeatureError`.
 import enum
 
 cimport cython
@@ -29,11 +29,11 @@ def set_model(array, group, unescape_name) -> None:
 
 
 
-class Damage(Exception):
+class CorruptStructureError(Exception):
     """Bytes that cannot be what they should be."""
 
 
-class Uncovered(Exception):
+class UnsupportedFeatureError(Exception):
     """A sound structure that only libhdf5 reads."""
 
 

@@ -49,7 +49,7 @@ cdef class Header:
         elif p[0] == 1 and p[1] == 0:
             self.read_version_1(address)
         else:
-            raise Damage(f"there is no object header at address {address}")
+            raise CorruptStructureError(f"there is no object header at address {address}")
         return 0
 
     cdef int read_version_2(self, uint64_t address) except -1:
@@ -59,7 +59,7 @@ cdef class Header:
         cdef uint64_t size
         self.checked = True
         if p[4] != 2 or flags & 0xC0:
-            raise Damage(f"the object header at address {address} is of an unknown version")
+            raise CorruptStructureError(f"the object header at address {address} is of an unknown version")
         prefix += 16 if flags & TIMES else 0
         prefix += 4 if flags & PHASE_CHANGE else 0
         p = self.source.view(address, prefix + width)
@@ -73,10 +73,10 @@ cdef class Header:
         """Check a chunk of a version 2 header and append its messages to the body."""
         cdef const uint8_t* p
         if size > MESSAGES_LIMIT - self.length:
-            raise Damage(f"the object header at address {address} is too long, or its parts run in a circle")
+            raise CorruptStructureError(f"the object header at address {address} is too long, or its parts run in a cycle")
         p = self.source.view(address, prefix + size + 4)
         if h5_lookup3(p, prefix + size) != u32(p + prefix + size):
-            raise Damage(f"the checksum of the object header at address {address} is wrong")
+            raise CorruptStructureError(f"the checksum of the object header at address {address} is wrong")
         self.append(p + prefix, size)
         return 0
 
@@ -85,7 +85,7 @@ cdef class Header:
         cdef uint64_t size = u32(p + 8)
         self.checked = False
         if size > MESSAGES_LIMIT:
-            raise Damage(f"the object header at address {address} is too long")
+            raise CorruptStructureError(f"the object header at address {address} is too long")
         self.append(self.source.view(address + 16, size), size)
         self.split(VERSION_1)
         return 0
@@ -127,7 +127,7 @@ cdef class Header:
             message.order = u16(p + 4) if prefix == VERSION_2_ORDERED else 0
             message.start = at + prefix
             if message.size > self.length - message.start:
-                raise Damage("a message lies outside its object header")
+                raise CorruptStructureError("a message is outside its object header")
             at = message.start + message.size
             self.add(message)
         return 0
@@ -135,16 +135,16 @@ cdef class Header:
     cdef int take_continuation(self, Message message, int prefix) except -1:
         cdef uint64_t address, size
         if message.size < 16:
-            raise Damage("a continuation message is too short")
+            raise CorruptStructureError("a continuation message is too short")
         address = u64(self.body + message.start)
         size = u64(self.body + message.start + 8)
         if size > MESSAGES_LIMIT - self.length or self.length + size > self.source.size:
-            raise Damage("the parts of an object header are too long, or run in a circle")
+            raise CorruptStructureError("the parts of an object header are too long, or run in a cycle")
         if prefix == VERSION_1:
             self.append(self.source.view(address, size), size)
             return 0
         if size < 8 or memcmp(self.source.view(address, 4), b"OCHK", 4):
-            raise Damage(f"no object header goes on at address {address}")
+            raise CorruptStructureError(f"no object header goes on at address {address}")
         self.take_chunk(address, 4, size - 8)
         return 0
 

@@ -31,7 +31,7 @@ cdef class Dataset:
     shape: of the array, axes of an array datatype included. space: its dataspace, None when null; limits: its maximum
     dimensions, all ones for none. layout, filters,
     fill: bodies of the messages, the last two None where there is none. checked: the header
-    carries checksums. external: its data or fill value lie where only libhdf5 looks.
+    carries checksums. external: its data or fill value are where only libhdf5 looks.
     """
 
     cdef readonly tuple space, limits
@@ -65,7 +65,7 @@ cdef class Messages:
     cdef uint64_t link_heap, link_tree, attribute_heap, attribute_tree, symbol_tree, symbol_heap
     cdef list links  # (name, target, creation order)
     cdef dict attributes
-    cdef list orders, strangers  # creation order of each attribute; names of those that only libhdf5 reads
+    cdef list orders, unsupported_attributes  # creation order of each attribute; names of those that only libhdf5 reads
 
     def __cinit__(self, Source source, owner):
         self.source = source
@@ -82,7 +82,7 @@ cdef class Messages:
         self.type.data = self.layout.data = self.filters.data = self.fill.data = NULL
         self.shared_type = None
         self.link_heap = self.attribute_heap = self.symbol_tree = UNDEFINED
-        self.links, self.attributes, self.orders, self.strangers = [], {}, [], []
+        self.links, self.attributes, self.orders, self.unsupported_attributes = [], {}, [], []
         self.header.read(address)
         self.attributes_ordered = self.header.ordered
         for i in range(self.header.count):
@@ -103,21 +103,21 @@ cdef class Messages:
         if self.escaped:
             self.links = [(unescape(name), target, order) for name, target, order in self.links]
             self.attributes = {unescape(name): value for name, value in self.attributes.items()}
-            self.strangers = [unescape(name) for name in self.strangers]
+            self.unsupported_attributes = [unescape(name) for name in self.unsupported_attributes]
         return 0
 
     cdef int take(self, const Message* message, const uint8_t* p) except -1:
         cdef int kind = message.type
         if kind == ATTRIBUTE:
             if message.flags & SHARED:
-                raise Uncovered("shared attributes")
+                raise UnsupportedFeatureError("shared attributes")
             return self.take_attribute(p, message.size, message.order)
         if kind == LINK:
             self.is_group = True
             return self.take_link(p, message.size)
         if kind == DATASPACE:
             if message.flags & SHARED:
-                raise Uncovered("shared dataspaces")
+                raise UnsupportedFeatureError("shared dataspaces")
             parse_space(p, message.size, &self.space)
             self.has_space = True
         elif kind == DATATYPE:
@@ -129,7 +129,7 @@ cdef class Messages:
             self.layout = Span(p, message.size)
         elif kind in (FILTER_PIPELINE, FILL_VALUE):
             if message.flags & SHARED:
-                raise Uncovered("shared fill values and filters")
+                raise UnsupportedFeatureError("shared fill values and filters")
             if kind == FILL_VALUE:
                 self.fill = Span(p, message.size)
             else:
@@ -142,7 +142,7 @@ cdef class Messages:
             self.is_group = True
         elif kind == SYMBOL_TABLE:
             if message.size < 16:
-                raise Damage("a symbol table message is too short")
+                raise CorruptStructureError("a symbol table message is too short")
             self.is_group = True
             self.symbol_tree, self.symbol_heap = u64(p), u64(p + 8)
         elif kind == EXTERNAL_FILES:
@@ -150,15 +150,15 @@ cdef class Messages:
         elif kind == OLD_FILL_VALUE:
             self.old_fill = message.size > 4 and u32(p) != 0
         elif kind > LAST_KNOWN and message.flags & FAIL_IF_UNKNOWN:
-            raise Uncovered(f"messages of type {kind}")
+            raise UnsupportedFeatureError(f"messages of type {kind}")
         return 0
 
     cdef int take_link_info(self, const uint8_t* p, size_t size) except -1:
         cdef size_t at = 10 if size > 1 and p[1] & 1 else 2
         if size < at + 16:
-            raise Damage("a link info message is too short")
+            raise CorruptStructureError("a link info message is too short")
         if p[0] != 0:
-            raise Uncovered(f"link info version {p[0]}")
+            raise UnsupportedFeatureError(f"link info version {p[0]}")
         self.is_group = True
         self.links_ordered = p[1] & 1
         self.link_heap, self.link_tree = u64(p + at), u64(p + at + 8)
@@ -167,9 +167,9 @@ cdef class Messages:
     cdef int take_attribute_info(self, const uint8_t* p, size_t size) except -1:
         cdef size_t at = 4 if size > 1 and p[1] & 1 else 2
         if size < at + 16:
-            raise Damage("an attribute info message is too short")
+            raise CorruptStructureError("an attribute info message is too short")
         if p[0] != 0:
-            raise Uncovered(f"attribute info version {p[0]}")
+            raise UnsupportedFeatureError(f"attribute info version {p[0]}")
         self.attribute_heap, self.attribute_tree = u64(p + at), u64(p + at + 8)
         return 0
 
@@ -179,13 +179,13 @@ cdef class Messages:
         cdef int flags, kind = 0, width
         cdef uint64_t order = 0, length
         if size < 4:
-            raise Damage("a link message is too short")
+            raise CorruptStructureError("a link message is too short")
         flags = p[1]
         width = 1 << (flags & 3)
         if p[0] != 1:
-            raise Uncovered(f"link message version {p[0]}")
+            raise UnsupportedFeatureError(f"link message version {p[0]}")
         if size < <size_t>(2 + (1 if flags & 8 else 0) + (8 if flags & 4 else 0) + (1 if flags & 16 else 0) + width):
-            raise Damage("a link message is too short")
+            raise CorruptStructureError("a link message is too short")
         if flags & 8:
             kind = p[at]
             at += 1
@@ -196,12 +196,12 @@ cdef class Messages:
         length = little(p + at, width)
         at += width
         if length == 0 or length > size - at:
-            raise Damage("the name of a link lies outside its message")
+            raise CorruptStructureError("the name of a link is outside its message")
         name = self.name(p + at, length)
         at += length
         if kind == 0:
             if size - at < 8:
-                raise Damage("a link message is too short for its address")
+                raise CorruptStructureError("a link message is too short for its address")
             self.links.append((name, u64(p + at), order))
         elif kind == 1 or kind == 64:
             target = self.link_value(p + at, size - at)
@@ -216,7 +216,7 @@ cdef class Messages:
 
     cdef bytes link_value(self, const uint8_t* p, size_t size):
         if size < 2 or u16(p) > size - 2:
-            raise Damage("the target of a link lies outside its message")
+            raise CorruptStructureError("the target of a link is outside its message")
         return PyBytes_FromStringAndSize(<const char*>p + 2, u16(p))
 
     # ------------------------------------------------------------ attributes
@@ -227,16 +227,16 @@ cdef class Messages:
         cdef Space space
         cdef Type type_
         if size < 9:
-            raise Damage("an attribute message is too short")
+            raise CorruptStructureError("an attribute message is too short")
         if not 1 <= p[0] <= 3:
-            raise Uncovered(f"attribute message version {p[0]}")
+            raise UnsupportedFeatureError(f"attribute message version {p[0]}")
         if p[0] > 1 and p[1] & 2:
-            raise Uncovered("attributes with a shared dataspace")
+            raise UnsupportedFeatureError("attributes with a shared dataspace")
         name_size, type_size, space_size = u16(p + 2), u16(p + 4), u16(p + 6)
         at = 9 if p[0] == 3 else 8
         unit = 7 if p[0] == 1 else 0
         if name_size == 0 or at + ((name_size + unit) & ~unit) + ((type_size + unit) & ~unit) + space_size > size:
-            raise Damage("the parts of an attribute message are longer than it")
+            raise CorruptStructureError("the parts of an attribute message are longer than it")
         name = self.name(p + at, text_length(p + at, name_size))
         at += (name_size + unit) & ~unit
         try:
@@ -248,9 +248,9 @@ cdef class Messages:
             parse_space(p + at, space_size, &space)
             at += (space_size + unit) & ~unit
             self.attributes[name] = self.attribute_value(type_, &space, p + min(at, size), size - min(at, size))
-        except Uncovered:
+        except UnsupportedFeatureError:
             self.attributes[name] = None
-            self.strangers.append(name)
+            self.unsupported_attributes.append(name)
         self.orders.append(order)
         return 0
 
@@ -271,7 +271,7 @@ cdef class Messages:
             return None
         length = byte_count(space, type_)
         if length > size:
-            raise Damage("the elements of an array are cut short")
+            raise CorruptStructureError("the elements of an array are cut short")
         if type_.kind == UTF8 or type_.kind == ASCII:
             return self.heap.array(p, space, type_.kind == ASCII)
         array = new_array(type_.dtype, space.rank, space.dims, type_.subshape)
@@ -288,7 +288,7 @@ cdef class Messages:
     cdef int sort_attributes(self) except -1:
         """By creation order where the object keeps one, else by name, as libhdf5 lists them."""
         if len(self.orders) != len(self.attributes):
-            raise Damage("two attributes have the same name")
+            raise CorruptStructureError("two attributes have the same name")
         if self.attributes_ordered:
             pairs = sorted(zip(self.orders, self.attributes.items(), strict=True), key=first)
             self.attributes = {name: value for _, (name, value) in pairs}
@@ -314,9 +314,9 @@ cdef class Messages:
         """The datatype that a shared message refers to: an object header of its own."""
         cdef size_t at = 8 if size and p[0] == 1 else 2
         if size < at + 8:
-            raise Damage("a shared message is too short")
+            raise CorruptStructureError("a shared message is too short")
         if not 1 <= p[0] <= 3 or (p[0] == 3 and p[1] != 2):
-            raise Uncovered("messages shared through a table")
+            raise UnsupportedFeatureError("messages shared through a table")
         message = self.owner.committed_datatype(u64(p + at))
         return self.type_of(byte_pointer(message), len(message))
 
@@ -328,7 +328,7 @@ cdef class Messages:
         if self.shared_type is not None:
             return self.shared_type
         if self.type.data == NULL:
-            raise Damage("a dataset has no datatype")
+            raise CorruptStructureError("a dataset has no datatype")
         return self.type_of(self.type.data, self.type.size)
 
     cdef Dataset dataset(self):
@@ -366,7 +366,7 @@ def split_external(bytes value) -> tuple:
     """File and path of an external link: a byte of version and flags, then two texts that end in NUL."""
     parts = value[1:].split(b"\0")
     if len(parts) < 3:
-        raise Damage("an external link names no file and object")
+        raise CorruptStructureError("an external link names no file and object")
     return parts[0], parts[1]
 
 

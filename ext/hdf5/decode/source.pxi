@@ -35,7 +35,7 @@ cdef class Source:
     cdef int shift, slots
     cdef uint8_t* blocks
     cdef uint64_t* held  # number of the block in each slot
-    cdef uint64_t parsed, most_parsed  # bytes looked at as structures; more than a file can need is no honest file
+    cdef uint64_t parsed, most_parsed  # bytes looked at as structures; more than a file can need is not an honest file
     cdef uint8_t* spill  # a run that crosses blocks
     cdef size_t spill_room
 
@@ -65,18 +65,18 @@ cdef class Source:
 
     cdef int check(self, uint64_t address, uint64_t length) except -1:
         if address > self.size or length > self.size - address:
-            raise Damage(f"{length} bytes at address {address} lie beyond the end of the file")
+            raise CorruptStructureError(f"{length} bytes at address {address} are beyond the end of the file")
         return 0
 
     cdef int count(self, uint64_t length) except -1:
         """Bound the time that a file can take: no two structures of an honest one overlap, and few are read twice."""
         self.parsed += length
         if self.parsed > self.most_parsed:
-            raise Damage("its structures overlap: together they are many times as long as the file")
+            raise CorruptStructureError("its structures overlap: together they are many times as long as the file")
         return 0
 
     def check_range(self, uint64_t address, uint64_t length) -> None:
-        """Raises `Damage` unless the file has all these bytes."""
+        """Raises `CorruptStructureError` unless the file has all these bytes."""
         self.check(address, length)
 
     cdef int fetch(self, uint8_t* out, uint64_t address, size_t length) except -1:
@@ -84,7 +84,7 @@ cdef class Source:
         with nogil:
             status = read_at(self.descriptor, out, length, self.base + address)
         if status == READ_AT_END:
-            raise Damage("the file became shorter while it was read")
+            raise CorruptStructureError("the file became shorter while it was read")
         if status:
             raise OSError(status, "reading the file failed")
         return 0
@@ -136,7 +136,7 @@ cdef class Source:
         return 0
 
     cpdef bytes read(self, uint64_t address, uint64_t length):
-        """A copy of `length` bytes. Raises `Damage` where the file has none."""
+        """A copy of `length` bytes. Raises `CorruptStructureError` where the file has none."""
         cdef bytes out
         self.check(address, length)
         if length <= self.block_bytes:
@@ -149,11 +149,11 @@ cdef class Source:
     def read_checked(self, uint64_t address, uint64_t length, str what) -> bytes:
         """`length` bytes that end in the checksum of those before it; `what` names the structure for the error."""
         if length < 4:
-            raise Damage(f"{what} is too short")
+            raise CorruptStructureError(f"{what} is too short")
         cdef bytes data = self.read(address, length)
         cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
         if h5_lookup3(p, length - 4) != u32(p + length - 4):
-            raise Damage(f"the checksum of {what} at address {address} is wrong")
+            raise CorruptStructureError(f"the checksum of {what} at address {address} is wrong")
         return data
 
     def read_into(self, uint64_t address, uint8_t[::1] out) -> None:

@@ -79,13 +79,13 @@ cdef class Parser:
         cdef Messages m = self.messages
         m.read(address)
         dataset = m.dataset() if m.layout.data != NULL and m.has_space else None
-        return m.attributes, m.strangers, m.links if m.is_group else None, dataset
+        return m.attributes, m.unsupported_attributes, m.links if m.is_group else None, dataset
 
     def dataset(self, address) -> Dataset:
         """The header of a dataset."""
         self.messages.read(address)
         if self.messages.layout.data == NULL or not self.messages.has_space:
-            raise Damage(f"the object at address {address} is no dataset")
+            raise CorruptStructureError(f"the object at address {address} is not a dataset")
         return self.messages.dataset()
 
     def links(self, address) -> list:
@@ -120,7 +120,7 @@ cdef class Parser:
         cdef set above = {address}
         tree = self.node(address)
         if not self.messages.is_group:
-            raise Damage("the root is no group")
+            raise CorruptStructureError("the root is not a group")
         frames.append(Frame(tree.children, self.messages.links, address))
         self.names.append(None)
         while frames:
@@ -135,7 +135,7 @@ cdef class Parser:
             self.names[len(self.names) - 1] = name
             try:
                 self.load_member(frames, frame, name, target, above)
-            except (Damage, OSError) as error:
+            except (CorruptStructureError, OSError) as error:
                 self.owner.note_problem(tuple(self.names), error)
         return tree
 
@@ -148,14 +148,14 @@ cdef class Parser:
                     frame.children[name] = target
                 return 0
         if target in above:
-            raise Damage("links back to a group that holds it: a circle is no tree")
+            raise CorruptStructureError("links back to a group that holds it: a cycle is not a tree")
         node = self.seen.get(target)
         if node is None:
             if target in self.damaged:
-                raise Damage(self.damaged[target])
+                raise CorruptStructureError(self.damaged[target])
             try:
-                node = self.node_or_stranger(target)
-            except Damage as error:
+                node = self.node_or_fallback(target)
+            except CorruptStructureError as error:
                 self.damaged[target] = error.args[0]
                 raise
             if node is None:
@@ -182,7 +182,7 @@ cdef class Parser:
             self.names = [*names, name]
             try:
                 node = self.child(address, target, above)
-            except (Damage, OSError) as error:
+            except (CorruptStructureError, OSError) as error:
                 node = self.owner.damaged_node(tuple(self.names), error)
             if node is not None:
                 children[name] = node
@@ -196,13 +196,13 @@ cdef class Parser:
             if type(target) is not int:
                 return target
         if target in above:
-            raise Damage("links back to a group that holds it: a circle is no tree")
-        return self.node_or_stranger(target)
+            raise CorruptStructureError("links back to a group that holds it: a cycle is not a tree")
+        return self.node_or_fallback(target)
 
-    cdef object node_or_stranger(self, address):
+    cdef object node_or_fallback(self, address):
         try:
             return self.node(address)
-        except Uncovered:
+        except UnsupportedFeatureError:
             self.messages.is_group = False
             return self.owner.uncovered(self.names)
 
@@ -212,16 +212,16 @@ cdef class Parser:
         m.read(address)
         if m.is_group:
             if len(self.names) > self.max_depth:
-                raise Damage(f"more than {self.max_depth} groups inside each other")
+                raise CorruptStructureError(f"more than {self.max_depth} groups inside each other")
             node = Group(self.owner.lazy_children(address, self.names) if self.lazy else {}, m.attributes)
         elif m.layout.data != NULL and m.has_space:
             node = Array(self.lazy_data(address) if self.lazy else self.data(), m.attributes)
         elif m.type.data != NULL or m.shared_type is not None:
             return None
         else:
-            raise Damage(f"the object at address {address} is neither a group nor a dataset")
-        if m.strangers:
-            for name in m.strangers:
+            raise CorruptStructureError(f"the object at address {address} is neither a group nor a dataset")
+        if m.unsupported_attributes:
+            for name in m.unsupported_attributes:
                 m.attributes[name] = self.owner.uncovered_attribute(self.names, name)
         return node
 
@@ -248,20 +248,20 @@ cdef class Parser:
             return self.owner.read_dataset(m.dataset())
         if p[1] == COMPACT:
             if u16(p + 2) > m.layout.size - 4:
-                raise Damage("compact data lie outside their message")
+                raise CorruptStructureError("compact data are outside their message")
             return m.array(type_, &m.space, p + 4, u16(p + 2))
         if type_.kind == PLAIN:
             length = byte_count(&m.space, type_)
             if p[1] == CONTIGUOUS and m.layout.size >= 18 and u64(p + 2) != UNDEFINED:
                 if length > u64(p + 10):
-                    raise Damage("a dataset is longer than its storage")
+                    raise CorruptStructureError("a dataset is longer than its storage")
                 return self.run_of_bytes(type_, u64(p + 2), length, False)
             if p[0] >= 4 and p[1] == CHUNKED and self.is_one_plain_chunk(type_, length):
                 return self.run_of_bytes(type_, u64(p + m.layout.size - 8), length, m.filters.data != NULL)
         return self.owner.read_dataset(m.dataset())
 
     cdef bint is_one_plain_chunk(self, Type type_, uint64_t length):
-        """Whether the elements lie in one allocated chunk of just their shape, unfiltered but for a checksum.
+        """Whether the elements are in one allocated chunk of just their shape, unfiltered but for a checksum.
 
         Layout version 4, chunked: flags, dimensionality, width of the dimensions, dimensions, index type; with
         filters: size of the filtered chunk, filter mask; the chunk's address.
@@ -295,7 +295,7 @@ cdef class Parser:
                 and u64(p + at + 1) == length + 4 and u32(p + at + 9) == 0)
 
     cdef object run_of_bytes(self, Type type_, uint64_t address, uint64_t length, bint checked):
-        """An array whose elements lie in one run in the file."""
+        """An array whose elements are in one run in the file."""
         cdef Messages m = self.messages
         cdef uint64_t stored = length + (4 if checked else 0)
         cdef const uint8_t* p
@@ -307,7 +307,7 @@ cdef class Parser:
         elif length:
             p = self.source.view(address, stored)
             if checked and fletcher32_bytes(p, length) != u32(p + length):
-                raise Damage("the checksum of a chunk is wrong")
+                raise CorruptStructureError("the checksum of a chunk is wrong")
             memcpy(cnp.PyArray_DATA(array), p, length)
         return array
 
@@ -315,7 +315,7 @@ cdef class Parser:
         """Count bytes of the file as elements. No two datasets share storage: together they fit into the file."""
         self.claimed += length
         if self.claimed > self.source.size:
-            raise Damage("the datasets claim more storage than the file has: they overlap")
+            raise CorruptStructureError("the datasets claim more storage than the file has: they overlap")
         return 0
 
     cdef int read_later(self, array, uint64_t address, uint64_t length, bint checked) except -1:

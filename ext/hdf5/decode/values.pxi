@@ -46,7 +46,7 @@ cdef object new_array(object dtype, int rank, const uint64_t* dims, tuple subsha
     cdef cnp.npy_intp[64] shape
     cdef int i, nd = rank + len(subshape)
     if nd > 64:
-        raise Damage("an array has more than 64 axes")
+        raise CorruptStructureError("an array has more than 64 axes")
     for i in range(rank):
         shape[i] = <cnp.npy_intp>dims[i]
     for i in range(rank, nd):
@@ -55,7 +55,7 @@ cdef object new_array(object dtype, int rank, const uint64_t* dims, tuple subsha
     try:
         return PyArray_NewFromDescr(&PyArray_Type, <PyArray_Descr*>dtype, nd, shape, NULL, NULL, 0, None)
     except (ValueError, MemoryError) as error:
-        raise Damage(f"an array claims the shape {tuple(shape[i] for i in range(nd))}, which no memory holds") from error
+        raise CorruptStructureError(f"an array claims the shape {tuple(shape[i] for i in range(nd))}, which no memory holds") from error
 
 
 cdef int parse_space(const uint8_t* p, size_t size, Space* space) except -1:
@@ -63,13 +63,13 @@ cdef int parse_space(const uint8_t* p, size_t size, Space* space) except -1:
     cdef int version, rank, at, i
     cdef const uint8_t* limits
     if size < 4:
-        raise Damage("a dataspace message is too short")
+        raise CorruptStructureError("a dataspace message is too short")
     version, rank = p[0], p[1]
     at = 8 if version == 1 else 4
     if version not in (1, 2):
-        raise Uncovered(f"dataspace version {version}")
+        raise UnsupportedFeatureError(f"dataspace version {version}")
     if rank > MAX_RANK or size < <size_t>(at + 8 * rank):
-        raise Damage("a dataspace message is too short for its rank")
+        raise CorruptStructureError("a dataspace message is too short for its rank")
     space.rank = rank
     space.count = 1
     if version == 2:
@@ -78,12 +78,12 @@ cdef int parse_space(const uint8_t* p, size_t size, Space* space) except -1:
             space.count = 0
             return 0
         if p[3] > 2 or (p[3] == 0) != (rank == 0):
-            raise Damage("a dataspace is neither scalar nor simple nor null")
+            raise CorruptStructureError("a dataspace is neither scalar nor simple nor null")
     limits = p + at
     if p[2] & 1:
         limits += 8 * rank
         if size < <size_t>(at + 16 * rank):
-            raise Damage("a dataspace message is too short for its maximum dimensions")
+            raise CorruptStructureError("a dataspace message is too short for its maximum dimensions")
     for i in range(rank):
         space.dims[i] = u64(p + at + 8 * i)
         space.limits[i] = u64(limits + 8 * i)
@@ -91,16 +91,16 @@ cdef int parse_space(const uint8_t* p, size_t size, Space* space) except -1:
             space.count = 0
     for i in range(rank):
         if space.count and space.dims[i] > MAX_BYTES // space.count:
-            raise Damage("a dataspace claims more elements than any memory holds")
+            raise CorruptStructureError("a dataspace claims more elements than any memory holds")
         if space.dims[i] > MAX_BYTES:
-            raise Damage("a dataspace claims more elements than any memory holds")
+            raise CorruptStructureError("a dataspace claims more elements than any memory holds")
         space.count *= space.dims[i]
     return 0
 
 
 cdef uint64_t byte_count(const Space* space, Type type_) except? 0:
     if space.count > MAX_BYTES // type_.size:
-        raise Damage("an array claims more bytes than any memory holds")
+        raise CorruptStructureError("an array claims more bytes than any memory holds")
     return space.count * type_.size
 
 
@@ -122,9 +122,9 @@ cdef class Collection:
         cdef const uint8_t* p = source.view(address, 16)
         cdef uint64_t size = u64(p + 8)
         if memcmp(p, b"GCOL", 4) or p[4] != 1:
-            raise Damage(f"there is no global heap collection at address {address}")
+            raise CorruptStructureError(f"there is no global heap collection at address {address}")
         if size < 16 or size >= <uint64_t>1 << 32:
-            raise Damage(f"the global heap collection at address {address} claims {size} bytes")
+            raise CorruptStructureError(f"the global heap collection at address {address} claims {size} bytes")
         source.check(address, size)
         self.size = size
         self.data = <uint8_t*>PyMem_Malloc(size)
@@ -152,7 +152,7 @@ cdef class Collection:
             if index == 0:  # the free space, always last
                 break
             if length > self.size - at - 16:
-                raise Damage(f"an object of the global heap collection at address {address} lies outside it")
+                raise CorruptStructureError(f"an object of the global heap collection at address {address} is outside it")
             if self.places != NULL:
                 self.check(self.data + at, length)
                 self.places[index] = at
@@ -167,7 +167,7 @@ cdef class Collection:
     cdef int check(self, const uint8_t* object_, size_t length) except -1:
         cdef uint32_t expected = u32(object_ + H5_HEAP_SUM_AT)
         if self.summed and expected and h5_heap_sum(object_ + 16, length) != expected:
-            raise Damage("the checksum of a text in the global heap is wrong")
+            raise CorruptStructureError("the checksum of a text in the global heap is wrong")
         return 0
 
 
@@ -190,7 +190,7 @@ cdef class Heap:
             found.fill(self.source, address)
             self.held += found.size
             if self.held > self.source.size:
-                raise Damage("the collections of the global heap overlap")
+                raise CorruptStructureError("the collections of the global heap overlap")
             self.collections[address] = found
         return found
 
@@ -204,14 +204,14 @@ cdef class Heap:
             return b"" if as_bytes else ""
         collection = self.collection(address)
         if index > collection.indices or collection.places[index] == 0:
-            raise Damage(f"text refers to object {index} of the global heap collection at {address}, which has none")
+            raise CorruptStructureError(f"text refers to object {index} of the global heap collection at {address}, which has none")
         object_ = collection.data + collection.places[index]
         if u64(object_ + 8) < length:
-            raise Damage("text is longer than what the global heap holds of it")
+            raise CorruptStructureError("text is longer than what the global heap holds of it")
         # No two elements share an object in an honest file: a small file cannot stand for endless text.
         self.given += length
         if self.given > 16 * self.source.size:
-            raise Damage("more text than the file can hold")
+            raise CorruptStructureError("more text than the file can hold")
         object_ += 16
         end = <const uint8_t*>memchr(object_, 0, length)
         if end != NULL:

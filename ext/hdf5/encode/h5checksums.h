@@ -13,7 +13,7 @@ enum { H5_LANES = 8 };
 #include "simd_variants.h"
 
 typedef struct {
-    uint64_t start, length; /* of a structure in the buffer; four bytes for its checksum lie behind it */
+    uint64_t start, length; /* of a structure in the buffer; four bytes for its checksum are behind it */
 } h5_unsealed;
 
 /* Write the checksum of each of `count` structures (none empty) behind it. level: see simd.h. */

@@ -40,7 +40,7 @@ def lookup3(bytes data) -> int:
 
 
 @cython.final
-cdef class Emitter:
+cdef class TreeWriter:
     """Writes a tree's bytes, from the start of the file, through `sink`.
 
     sink: `write(view)` takes the whole of a view. `descriptor()` is asked once, when the file turns out to be large:
@@ -50,7 +50,7 @@ cdef class Emitter:
     nodes: the classes of arrays, of groups and of values without elements (which have a `dtype`). escapes: the
     functions that make a link or attribute name one that HDF5 holds. describe(dtype): the body of its datatype
     message, that of variable-length text for `str` and `bytes`. compact_limit(storage): bytes up to which an array
-    lies in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
+    is in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
     cannot take. max_depth: of groups in groups. store(data, storage): writes a larger array by `payload` and `append`, and returns the bodies of its
     data layout and filter pipeline messages. level: of the instruction set, as `h5burst.runtime.simd` counts them.
     """
@@ -107,7 +107,7 @@ cdef class Emitter:
         return self.dataset(tree) if self.nodes.is_array(tree) else self.group(tree)
 
     def survey(self, tree) -> None:
-        """Raise `NotCovered` for a tree, or an array, that only libhdf5 writes."""
+        """Raise `NeedsLibhdf5Error` for a tree, or an array, that only libhdf5 writes."""
         if self.nodes.is_array(tree):
             self.rules.survey_array(tree)
         else:
@@ -386,7 +386,7 @@ cdef class Emitter:
     # ---- attributes and text ------------------------------------------------------------------------------------
 
     cdef int gather_attributes(self, dict attrs) except -1:
-        """Encode the attributes of the object that is about to be written. What lies outside its header goes out."""
+        """Encode the attributes of the object that is about to be written. What is outside its header goes out."""
         cdef size_t start, largest = 0, count = 0
         self.attributes.length = self.attribute_count = 0
         self.attribute_heap = self.attribute_tree = H5_UNDEFINED

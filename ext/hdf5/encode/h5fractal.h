@@ -4,7 +4,7 @@
 
 #include "h5bytes.h"
 
-/* One object to store: its message, its name, and (filled in here) where it lies in the heap. */
+/* One object to store: its message, its name, and (filled in here) where it is in the heap. */
 typedef struct {
     const uint8_t *message;
     size_t size;
@@ -195,7 +195,7 @@ static inline void h5_put_heap_header(h5_fractal *heap, const h5_dense_kind *kin
 
 enum { H5_FRACTAL_HEADER = 146 };
 
-/* Store the items in a new heap, and note where each lies. Returns the heap's address. */
+/* Store the items in a new heap, and note where each is. Returns the heap's address. */
 static inline uint64_t h5_put_fractal_heap(h5_bytes *b, uint64_t base, h5_dense_item *items, size_t count,
                                            const h5_dense_kind *kind)
 {

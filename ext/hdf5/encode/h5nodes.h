@@ -21,12 +21,12 @@ static Py_ssize_t h5_slot_offset(PyObject *type, const char *name)
     if (Py_IS_TYPE(descriptor, &PyMemberDescr_Type) && PyType_Check(type) && PyDescr_TYPE(descriptor) == (PyTypeObject *)type)
         offset = ((PyMemberDescrObject *)descriptor)->d_member->offset;
     else
-        PyErr_Format(PyExc_TypeError, "%R of %R is no slot", descriptor, type);
+        PyErr_Format(PyExc_TypeError, "%R of %R is not a slot", descriptor, type);
     Py_DECREF(descriptor);
     return offset;
 }
 
-/* What lies in a slot: a borrowed reference, NULL with an exception set for an empty one. */
+/* What is in a slot: a borrowed reference, NULL with an exception set for an empty one. */
 static inline PyObject *h5_slot(PyObject *object, Py_ssize_t offset)
 {
     PyObject *value = *(PyObject **)((char *)object + offset);

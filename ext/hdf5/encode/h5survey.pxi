@@ -1,16 +1,16 @@
-# ext/h5survey.pxi — what the emitter covers: nodes, names, datatypes, and which arrays lie in their header.
+# ext/h5survey.pxi — what the emitter covers: nodes, names, datatypes, and which arrays are in their header.
 
 cdef enum:
     MOST_WITH_SOFT_LINKS = 256   # links of a group that has soft ones: they are kept in its header
     LONGEST_NAME = 4000          # bytes: a dense link has to fit into the smallest block of its heap
-    LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it lies in one block of its heap
+    LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it is in one block of its heap
     LARGEST_HEAP = 1 << 29       # bytes of all names, or of all attributes, of one object; a heap has 4 GiB of addresses
     LARGEST_TEXT = 1 << 30       # bytes of one variable-length text
     HIGHEST_RANK = 32            # of HDF5
     REFERENCE_BYTES = 16         # of a variable-length value: length, address of its collection, index
 
 
-class NotCovered(Exception):
+class NeedsLibhdf5Error(Exception):
     """The tree has something that only libhdf5 writes. Raised before the first byte."""
 
 
@@ -96,7 +96,7 @@ cdef class Nodes:
 
 @cython.final
 cdef class Survey:
-    """Rules of what is covered, and the datatypes met. For the arguments see `Emitter`."""
+    """Rules of what is covered, and the datatypes met. For the arguments see `TreeWriter`."""
 
     cdef Nodes nodes
     cdef object null_type, escape_link, escape_attribute
@@ -120,12 +120,12 @@ cdef class Survey:
     cdef int survey_group(self, node, int depth) except -1:
         cdef Py_ssize_t total = 0
         if depth > self.max_depth:
-            raise NotCovered("groups nested too deep")
+            raise NeedsLibhdf5Error("groups nested too deep")
         if type(node) is not self.nodes.group_type:
-            raise NotCovered(f"a node of type {type(node).__name__}")
+            raise NeedsLibhdf5Error(f"a node of type {type(node).__name__}")
         children = self.nodes.children(node)
         if type(children) is not dict:
-            raise NotCovered("children that are not a dict")
+            raise NeedsLibhdf5Error("children that are not a dict")
         self.nodes.fetch(<dict>children, False)
         for name, child in (<dict>children).items():
             total += survey_name(name, self.escape_link)
@@ -134,19 +134,19 @@ cdef class Survey:
             else:
                 self.survey_group(child, depth + 1)
         if total > LARGEST_HEAP:
-            raise NotCovered("names that fill a heap")
+            raise NeedsLibhdf5Error("names that fill a heap")
         if self.nodes.soft_links(node) is not None:
             self.survey_soft_links(<dict>children, self.nodes.soft_links(node))
         return self.survey_attributes(self.nodes.group_attrs(node))
 
     cdef int survey_soft_links(self, dict children, links) except -1:
         if type(links) is not dict or len(children) + len(links) > MOST_WITH_SOFT_LINKS:
-            raise NotCovered("soft links in a large group")
+            raise NeedsLibhdf5Error("soft links in a large group")
         for name, target in (<dict>links).items():
             survey_name(name, self.escape_link)
             survey_name(target, str)
             if name in children:
-                raise NotCovered("a soft link named as a child")
+                raise NeedsLibhdf5Error("a soft link named as a child")
         return 0
 
     cdef int survey_array(self, node) except -1:
@@ -157,7 +157,7 @@ cdef class Survey:
             if datatype.text:
                 survey_text(<cnp.ndarray>data)
             if cnp.PyArray_NDIM(<cnp.ndarray>data) > HIGHEST_RANK:
-                raise NotCovered("more axes than HDF5 has")
+                raise NeedsLibhdf5Error("more axes than HDF5 has")
             if not datatype.text and not self.is_compact(<cnp.ndarray>data, datatype, storage):
                 self.check(data, storage)
         elif isinstance(data, self.null_type):
@@ -172,7 +172,7 @@ cdef class Survey:
     cdef int survey_attributes(self, attrs) except -1:
         cdef Py_ssize_t total = 0
         if type(attrs) is not dict:
-            raise NotCovered("attributes that are not a dict")
+            raise NeedsLibhdf5Error("attributes that are not a dict")
         for name, value in (<dict>attrs).items():
             total += survey_name(name, self.escape_attribute)
             kind = type(value)
@@ -181,7 +181,7 @@ cdef class Survey:
             elif not (kind is float or kind is bool or kind is complex or value is None):
                 total += self.survey_value(value)
         if total > LARGEST_HEAP:
-            raise NotCovered("attributes that fill a heap")
+            raise NeedsLibhdf5Error("attributes that fill a heap")
         return 0
 
     cdef Py_ssize_t survey_value(self, value) except -1:
@@ -196,7 +196,7 @@ cdef class Survey:
         if datatype.text:
             survey_text(array)
         if stored_bytes(array, datatype) > LARGEST_ATTRIBUTE or cnp.PyArray_NDIM(array) > HIGHEST_RANK:
-            raise NotCovered("a very large attribute")
+            raise NeedsLibhdf5Error("a very large attribute")
         return stored_bytes(array, datatype)
 
     cdef Datatype datatype(self, dtype):
@@ -216,7 +216,7 @@ cdef class Survey:
         return self.latest
 
     cdef bint is_compact(self, cnp.ndarray array, Datatype datatype, storage) except -1:
-        """Whether an array lies in its header; no storage wish moves a scalar or text out of it."""
+        """Whether an array is in its header; no storage wish moves a scalar or text out of it."""
         if grows(storage):
             return False
         if datatype.text or cnp.PyArray_NDIM(array) == 0:
@@ -245,11 +245,11 @@ cdef Py_ssize_t stored_bytes(cnp.ndarray array, Datatype datatype):
 
 cdef int survey_source(data) except -1:
     if not hasattr(data, "read") or not hasattr(data, "dtype"):
-        raise NotCovered(f"data of type {type(data).__name__}")
+        raise NeedsLibhdf5Error(f"data of type {type(data).__name__}")
     if data.dtype.hasobject or len(data.shape) > HIGHEST_RANK:
-        raise NotCovered("a source of text, or with too many axes")
+        raise NeedsLibhdf5Error("a source of text, or with too many axes")
     if not data.shape and not hasattr(data, "__array__"):
-        raise NotCovered("a source without axes that is not an array")
+        raise NeedsLibhdf5Error("a source without axes that is not an array")
     return 0
 
 
@@ -267,7 +267,7 @@ cdef cnp.ndarray whole_source(source):
 cdef cnp.ndarray as_array(value):
     if isinstance(value, (cnp.ndarray, np.generic)) or type(value) is int:
         return np.asarray(value)
-    raise NotCovered(f"an attribute of type {type(value).__name__}")
+    raise NeedsLibhdf5Error(f"an attribute of type {type(value).__name__}")
 
 
 cdef object stored_name(name, escape):
@@ -295,11 +295,11 @@ cdef Py_ssize_t survey_name(name, escape) except -1:
     """The bytes of a name as it is stored."""
     cdef Py_ssize_t length
     if type(name) is not str:
-        raise NotCovered("a name that is not a str")
+        raise NeedsLibhdf5Error("a name that is not a str")
     stored = stored_name(name, escape)
     PyUnicode_AsUTF8AndSize(stored, &length)
     if length > LONGEST_NAME:
-        raise NotCovered("a very long name")
+        raise NeedsLibhdf5Error("a very long name")
     return length
 
 
@@ -309,9 +309,9 @@ cdef int survey_string(value) except -1:
     try:
         text = text_pointer(value, &length)
     except UnicodeEncodeError as error:
-        raise NotCovered("text that is not Unicode") from error
+        raise NeedsLibhdf5Error("text that is not Unicode") from error
     if length > LARGEST_TEXT or memchr(text, 0, <size_t>length) != NULL:
-        raise NotCovered("text with NUL characters, or very long text")
+        raise NeedsLibhdf5Error("text with NUL characters, or very long text")
     return 0
 
 
@@ -321,6 +321,6 @@ cdef int survey_text(cnp.ndarray array) except -1:
         if kind is None:
             kind = str if isinstance(item, str) else bytes
         if not isinstance(item, kind):
-            raise NotCovered("an object array of more than str, or more than bytes")
+            raise NeedsLibhdf5Error("an object array of more than str, or more than bytes")
         survey_string(item)
     return 0

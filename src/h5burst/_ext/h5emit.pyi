@@ -1,10 +1,10 @@
 from collections.abc import Callable
 from typing import Any, final
 
-class NotCovered(Exception): ...
+class NeedsLibhdf5Error(Exception): ...
 
 @final
-class Emitter:
+class TreeWriter:
     def __init__(
         self,
         nodes: tuple[type, type, type],

@@ -1,6 +1,6 @@
 """Chunk plans: how a dataset is cut, filtered and put together again.
 
-`plan` decides, `encode` turns data into the payloads that lie in the file, `read_into` turns payloads back into data.
+`plan` decides, `encode` turns data into the payloads that are in the file, `read_into` turns payloads back into data.
 Payloads are exactly what HDF5's own filter pipeline would read, so they go into a file by direct chunk write or by
 whoever writes the file's bytes.
 """
@@ -39,7 +39,7 @@ __all__ = [
     "read_into",
 ]
 
-COMPACT_LIMIT = 60 * 1024  # bytes of an array that still lie in its object header, whose message holds 64 KiB
+COMPACT_LIMIT = 60 * 1024  # bytes of an array that still are in its object header, whose message holds 64 KiB
 COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # who asks for a codec wants small files; below this it saves next to nothing
 CHUNK_BYTES = 1 << 20
 GROWING_CHUNK_BYTES = 1 << 16  # of a dataset that may grow and is small now
@@ -64,7 +64,7 @@ class ChunkPlan:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """How many chunks lie along each axis, the last one perhaps sticking out."""
+        """How many chunks are along each axis, the last one perhaps sticking out."""
         return tuple(-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True))
 
     @property
@@ -83,7 +83,7 @@ class ChunkPlan:
 
 
 class EncodedChunk(NamedTuple):
-    """One chunk as it lies in the file: linear (C order) number, first element, filter mask, bytes.
+    """One chunk as it is in the file: linear (C order) number, first element, filter mask, bytes.
 
     Bit i of `filter_mask` set: filter i of the plan was not applied.
     """
@@ -98,7 +98,11 @@ def compact_limit(storage: Storage | None) -> int:
     """Bytes of the largest array (with axes) that `plan` leaves in its object header."""
     if storage is None:
         return COMPACT_LIMIT
-    if storage.maxshape is not None or storage.chunks is not None or (storage.always and storage.codec is not None):
+    if (
+        storage.maxshape is not None
+        or storage.chunks is not None
+        or (storage.compress_small and storage.codec is not None)
+    ):
         return 0
     return COMPACT_LIMIT if storage.codec is None else COMPACT_LIMIT_WITH_CODEC
 
@@ -224,7 +228,7 @@ def _parts(
 
 
 def _padded(part: np.ndarray[Any, Any], plan: ChunkPlan) -> Bytes:
-    """The bytes of a whole chunk: `part` itself where it lies in one run, else a copy, padded with zeros."""
+    """The bytes of a whole chunk: `part` itself where it is in one run, else a copy, padded with zeros."""
     if part.dtype != plan.dtype:
         if not np.can_cast(part.dtype, plan.dtype, "equiv"):
             raise ValueError(f"data of dtype {part.dtype} for a plan of dtype {plan.dtype}")
@@ -288,7 +292,7 @@ def read_into(
 def _read_chunk(
     fetch: Fetch, plan: ChunkPlan, out: np.ndarray[Any, Any], box: Box, place: tuple[int, ...], fill: bytes | None
 ) -> None:
-    """Put the part of one chunk that lies in the box where it belongs in `out`."""
+    """Put the part of one chunk that is in the box where it belongs in `out`."""
     index = 0
     source, target = [], []
     for k, count, chunk, (start, stop) in zip(place, plan.grid, plan.chunks, box, strict=True):

@@ -104,7 +104,7 @@ def read_data(
     Raises
     ------
     TypeError, ValueError
-        As `row_pointers`; also when `pointers` do not fit `dense` or [start, stop) does not lie within its entries.
+        As `row_pointers`; also when `pointers` do not fit `dense` or [start, stop) is not within its entries.
     """
     dense, pointers = _checked_stretch(dense, pointers, start, stop)
     data = np.empty(stop - start, dense.dtype)
@@ -141,7 +141,7 @@ def decode(
     TypeError
         `data` is not bool, integer or float, or `indices` or `indptr` not integer.
     ValueError
-        Shapes do not fit; `indptr` descends or leaves the data; a column lies outside [0, columns); `out` has another
+        Shapes do not fit; `indptr` descends or leaves the data; a column is outside [0, columns); `out` has another
         shape or dtype, or is not C-contiguous and writable.
     """
     data, indices, pointers = _checked_parts(data, indices, indptr, columns, thread_count(threads))
@@ -240,7 +240,7 @@ def _checked_stretch(
     if pointers.size != dense.shape[0] + 1 or pointers[0] != 0:
         raise ValueError(f"pointers must be row_pointers(dense): {dense.shape[0] + 1} of them, the first 0")
     if not 0 <= start <= stop <= pointers[-1]:
-        raise ValueError(f"start and stop must lie in 0 … {pointers[-1]} in this order, got {start} and {stop}")
+        raise ValueError(f"start and stop must be in 0 … {pointers[-1]} in this order, got {start} and {stop}")
     return dense, pointers
 
 
@@ -275,5 +275,5 @@ def _checked_parts(
 
     for low, high in parallel_map(column_range, split_evenly(used.size, threads), threads):
         if low < 0 or high >= columns:
-            raise ValueError(f"indices must lie in [0, {columns}), found {low if low < 0 else high}")
+            raise ValueError(f"indices must be in [0, {columns}), found {low if low < 0 else high}")
     return data, indices, pointers

@@ -1,4 +1,4 @@
-"""Arrays that lie in a file and behave as numpy's when they are read."""
+"""Arrays that are in a file and behave as numpy's when they are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an index asks of an array that lies in a file: a box to read, and an index into that box."""
+"""What an index asks of an array that is in a file: a box to read, and an index into that box."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class ChunkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class ChunkLayout:
-    """How the bytes of a chunk lie before a codec sees them.
+    """How the bytes of a chunk are before a codec sees them.
 
     itemsize: bytes of an element; planes: stretches of equal length that the byte shuffle made of the chunk, 1 where it
     was left out.

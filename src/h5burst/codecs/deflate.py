@@ -1,6 +1,6 @@
 """Zlib streams made fast: each stretch of the bytes with all matches, with few, or with none, whichever suits it.
 
-Shuffled numbers lie in planes of very different kinds: noise in the low bytes, long repetitions in the high ones. A
+Shuffled numbers are in planes of very different kinds: noise in the low bytes, long repetitions in the high ones. A
 plane in which matches would save next to nothing becomes Huffman-coded literals, smaller and many times faster
 than what a general compressor makes of it. Zeros among numbers, and bytes of few values, want but the matches that are
 quick to find (`ext/codecs/matches.h`), and so do decimal fractions; the rest goes to libdeflate. Level 1 is ISA-L's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Damage, Source
+from h5burst._ext.h5parse import CorruptStructureError, Source
 
 _HEADER = struct.Struct("<4sBBIHHBBQHQ")
 _PREFIX, _CHECKSUM = 6, 4
@@ -28,13 +28,13 @@ class Records(NamedTuple):
 
 
 def read_records(source: Source, address: int, kind: int) -> Records:
-    """Every record of the tree in its order. Raises `Damage`."""
+    """Every record of the tree in its order. Raises `CorruptStructureError`."""
     header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a B-tree header")
     signature, version, found, node_size, size, depth, _, _, root, root_count, total = _HEADER.unpack_from(header)
     if signature != b"BTHD" or version != 0 or found != kind:
-        raise Damage(f"there is no B-tree of type {kind} at address {address}")
+        raise CorruptStructureError(f"there is no B-tree of type {kind} at address {address}")
     if total * size > source.size or depth > _MAX_DEPTH or not 0 < size <= node_size - _PREFIX - _CHECKSUM:
-        raise Damage("a B-tree header makes no sense")
+        raise CorruptStructureError("a B-tree header makes no sense")
     if root_count == 0:
         return Records(b"", size)
     levels, width = tree_levels(node_size, size, depth)
@@ -42,7 +42,7 @@ def read_records(source: Source, address: int, kind: int) -> Records:
     _read_node(source, root, root_count, depth, kind, size, levels, width, out, total)
     data = b"".join(out)
     if len(data) != total * size:
-        raise Damage("a B-tree holds another number of records than its header says")
+        raise CorruptStructureError("a B-tree holds another number of records than its header says")
     return Records(data, size)
 
 
@@ -62,7 +62,7 @@ def tree_levels(node_size: int, record_size: int, depth: int) -> tuple[list[_Lev
         pointer = 8 + width + below.total_width
         most = (room - pointer) // (record_size + pointer)
         if most < 1:
-            raise Damage("the nodes of a B-tree are too small for it")
+            raise CorruptStructureError("the nodes of a B-tree are too small for it")
         most_below = (most + 1) * below.most_below + most
         levels.append(_Level(most, most_below, _width(most_below)))
     return levels, width
@@ -82,12 +82,12 @@ def _read_node(
 ) -> int:
     """Append the records below a node in order; how many of the `left` expected ones are then still missing."""
     if count > levels[depth].most or count > left:
-        raise Damage("a B-tree node claims more records than fit")
+        raise CorruptStructureError("a B-tree node claims more records than fit")
     pointer = 8 + width + levels[depth - 1].total_width if depth else 0
     length = _PREFIX + count * size + (count + 1) * pointer + _CHECKSUM
     node = source.read_checked(address, length, "a B-tree node")
     if node[:4] != (b"BTIN" if depth else b"BTLF") or node[4] != 0 or node[5] != kind:
-        raise Damage(f"there is no B-tree node at address {address}")
+        raise CorruptStructureError(f"there is no B-tree node at address {address}")
     if depth == 0:
         out.append(node[_PREFIX : _PREFIX + count * size])
         return left - count
@@ -98,7 +98,7 @@ def _read_node(
         left = _read_node(source, child_address, own, depth - 1, kind, size, levels, width, out, left)
         if child < count:
             if left == 0:
-                raise Damage("a B-tree holds more records than its header says")
+                raise CorruptStructureError("a B-tree holds more records than its header says")
             out.append(node[_PREFIX + child * size : _PREFIX + (child + 1) * size])
             left -= 1
         at += pointer

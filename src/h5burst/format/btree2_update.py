@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from h5burst._ext.h5parse import Damage, Source, lookup3
+from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
 from h5burst.format.btree2 import tree_levels
 from h5burst.format.constants import UNDEFINED
 
@@ -58,13 +58,13 @@ class _Node(NamedTuple):
 
 
 def read_header(source: Source, address: int, kind: int) -> Header:
-    """The header of a tree of records of this kind. Raises `Damage`."""
+    """The header of a tree of records of this kind. Raises `CorruptStructureError`."""
     data = source.read_checked(address, _HEADER.size + 4, "a B-tree header")
     signature, version, found, node_bytes, size, depth, _, _, root, count, total = _HEADER.unpack_from(data)
     if signature != b"BTHD" or version != 0 or found != kind or depth > _DEEPEST:
-        raise Damage(f"there is no B-tree of type {kind} at address {address}")
+        raise CorruptStructureError(f"there is no B-tree of type {kind} at address {address}")
     if not 0 < size <= node_bytes - 10 or total * size > source.size:
-        raise Damage("a B-tree header makes no sense")
+        raise CorruptStructureError("a B-tree header makes no sense")
     return Header(Shape(kind, node_bytes, size), depth, Child(root, count, total))
 
 
@@ -146,12 +146,12 @@ class _Tree:
             raise ValueError("a new tree has no old nodes")
         size, count = self.shape.record_bytes, child.own
         if count > self.most(depth):
-            raise Damage("a B-tree node claims more records than fit")
+            raise CorruptStructureError("a B-tree node claims more records than fit")
         pointer = self.pointer_bytes(depth) if depth else 0
         length = 6 + count * size + (count + 1) * pointer + 4
         data = self.source.read_checked(child.address, length, "a B-tree node")
         if data[:4] != (b"BTIN" if depth else b"BTLF") or data[5] != self.shape.kind:
-            raise Damage(f"there is no B-tree node at address {child.address}")
+            raise CorruptStructureError(f"there is no B-tree node at address {child.address}")
         records = [data[at : at + size] for at in range(6, 6 + count * size, size)]
         children = []
         if depth:

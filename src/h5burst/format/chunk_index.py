@@ -1,4 +1,4 @@
-"""Where the chunks of a dataset lie: the five indices of the current format, and the B-tree of the older one."""
+"""Where the chunks of a dataset are: the five indices of the current format, and the B-tree of the older one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from h5burst._ext.h5parse import Damage, Source
+from h5burst._ext.h5parse import CorruptStructureError, Source
 from h5burst.format import extensible_array, fixed_array, symbol_table
 from h5burst.format.btree2 import read_records
 from h5burst.format.chunk_index_elements import Element, ElementFormat, Placed, decode_elements
@@ -21,7 +21,7 @@ Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 @dataclass(frozen=True, slots=True)
 class ChunkIndex:
-    """The chunks that were written: linear (C order) number in the dataset's grid, ascending, and where each lies."""
+    """The chunks that were written: linear (C order) number in the dataset's grid, ascending, and where each is."""
 
     numbers: Numbers
     addresses: np.ndarray[Any, np.dtype[np.uint64]]
@@ -52,7 +52,7 @@ def read_index(
     """Every written chunk of a dataset. limits: its maximum dimensions, all ones (64 bits) for none."""
     grid = _grid(shape, layout.chunks)
     if math.prod(grid) >= 1 << 62:
-        raise Damage("a dataset claims more chunks than any file holds")
+        raise CorruptStructureError("a dataset claims more chunks than any file holds")
     if layout.address == UNDEFINED or 0 in grid:
         return _index(grid, np.empty((0, len(grid)), np.int64), [])
     if layout.kind == BTREE1:
@@ -85,7 +85,7 @@ def _read_elements(
         return [(0, Element(layout.address, size, mask))]
     if layout.kind == IMPLICIT:
         if count * chunk_bytes > source.size:
-            raise Damage("a dataset claims more chunks than the file has room for")
+            raise CorruptStructureError("a dataset claims more chunks than the file has room for")
         return [(i, Element(layout.address + i * chunk_bytes, chunk_bytes, 0)) for i in range(count)]
     if layout.kind == FIXED_ARRAY:
         return fixed_array.read_elements(source, layout.address, count, form)
@@ -115,7 +115,7 @@ def _index(grid: tuple[int, ...], coordinates: Numbers, elements: list[Element])
     order = order[inside[order]]
     numbers = numbers[order]
     if (numbers[1:] == numbers[:-1]).any():
-        raise Damage("two chunks of a dataset lie at the same place")
+        raise CorruptStructureError("two chunks of a dataset are at the same place")
     columns = np.array([(e.address, e.size, e.mask) for e in elements], np.uint64).reshape(-1, 3)[order]
     return ChunkIndex(numbers, columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].astype(np.uint32))
 
@@ -128,7 +128,7 @@ def _from_btree2(
     rank = len(grid)
     fixed = records.size - 8 * rank
     if fixed != 8 and not (filtered and 13 <= fixed <= 20):
-        raise Damage("the records of a chunk index are of another size")
+        raise CorruptStructureError("the records of a chunk index are of another size")
     rows = [records.data[at : at + records.size] for at in range(0, len(records.data), records.size)]
     placed = decode_elements(b"".join(row[:fixed] for row in rows), ElementFormat(fixed, chunk_bytes, filtered), 0)
     coordinates = [struct.unpack(f"<{rank}q", rows[number][fixed:]) for number, _ in placed]
@@ -142,7 +142,7 @@ def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...])
     for key, address in symbol_table.entries(source, layout.address, kind=1, key_size=8 + 8 * (rank + 1)):
         size, mask, *first = struct.unpack(f"<II{rank + 1}q", key)
         if any(at % chunk for at, chunk in zip(first, layout.chunks, strict=False)):
-            raise Damage("a chunk of a dataset is not on its grid")
+            raise CorruptStructureError("a chunk of a dataset is not on its grid")
         elements.append(Element(address, size, mask))
         coordinates.append([at // chunk for at, chunk in zip(first, layout.chunks, strict=False)])
     return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), elements)

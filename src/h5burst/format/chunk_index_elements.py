@@ -1,16 +1,16 @@
-"""Elements of chunk indices, and the pages in which long arrays of them lie."""
+"""Elements of chunk indices, and the pages in which long arrays of them are."""
 
 from __future__ import annotations
 
 import struct
 from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import Damage, Source
+from h5burst._ext.h5parse import CorruptStructureError, Source
 from h5burst.format.constants import UNDEFINED
 
 
 class Element(NamedTuple):
-    """One chunk: where it lies, how many bytes, which filters were left out."""
+    """One chunk: where it is, how many bytes, which filters were left out."""
 
     address: int
     size: int
@@ -29,7 +29,7 @@ class ElementFormat(NamedTuple):
 
     def check(self) -> None:
         if not 13 <= self.width <= 20 if self.filtered else self.width != 8:
-            raise Damage("the elements of a chunk index are of another size")
+            raise CorruptStructureError("the elements of a chunk index are of another size")
 
 
 def decode_elements(data: bytes, form: ElementFormat, first: int) -> Placed:
@@ -53,7 +53,7 @@ def read_pages(
 ) -> Placed:
     """`count` elements in pages of `page`, each page with a checksum. A page without its bit was never written."""
     if first_bit + -(-count // page) > 8 * len(bitmap):
-        raise Damage("a chunk index does not say which of its pages were written")
+        raise CorruptStructureError("a chunk index does not say which of its pages were written")
     out: Placed = []
     for number in range(-(-count // page)):
         here = min(page, count - number * page)

@@ -6,7 +6,7 @@ import math
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Damage, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 
 CHUNKED = 2  # layout class
 BTREE1, SINGLE, IMPLICIT, FIXED_ARRAY, EXTENSIBLE_ARRAY, BTREE2 = range(6)  # kinds of index; the first is the older one
@@ -55,11 +55,11 @@ def decode(message: bytes, rank: int, element_bytes: int) -> ChunkedLayout:
     try:
         layout, stored = _decode_version_3(message) if message[0] == 3 else _decode_version_4(message)
     except (struct.error, IndexError, ValueError) as error:
-        raise Damage("a chunked layout message is too short") from error
+        raise CorruptStructureError("a chunked layout message is too short") from error
     if len(layout.chunks) != rank or stored != element_bytes or 0 in layout.chunks:
-        raise Damage("the chunks of a dataset do not fit its shape or datatype")
+        raise CorruptStructureError("the chunks of a dataset do not fit its shape or datatype")
     if math.prod(layout.chunks) * element_bytes > (_MAX_CHUNK_BYTES if message[0] < 5 else _MAX_BYTES):
-        raise Damage("the chunks of a dataset are larger than chunks can be")
+        raise CorruptStructureError("the chunks of a dataset are larger than chunks can be")
     return layout
 
 
@@ -72,7 +72,7 @@ def _decode_version_3(message: bytes) -> tuple[ChunkedLayout, int]:
 def _decode_version_4(message: bytes) -> tuple[ChunkedLayout, int]:
     flags, rank, width = message[2:5]
     if flags & EDGE_CHUNKS_UNFILTERED:
-        raise Uncovered("edge chunks without filters")
+        raise UnsupportedFeatureError("edge chunks without filters")
     at = 5 + rank * width
     *chunks, element_bytes = (int.from_bytes(message[i : i + width], "little") for i in range(5, at, width))
     kind = message[at]
@@ -80,5 +80,5 @@ def _decode_version_4(message: bytes) -> tuple[ChunkedLayout, int]:
     if kind == SINGLE and flags & SINGLE_FILTERED:
         single = struct.unpack_from("<QI", message, at + 1)
     if not SINGLE <= kind <= BTREE2:
-        raise Uncovered(f"chunk indices of type {kind}")
+        raise UnsupportedFeatureError(f"chunk indices of type {kind}")
     return ChunkedLayout(tuple(chunks), kind, struct.unpack("<Q", message[-8:])[0], single), element_bytes

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from h5burst._ext.h5emit import NotCovered
-from h5burst._ext.h5parse import Damage, Kind, Uncovered
+from h5burst._ext.h5emit import NeedsLibhdf5Error
+from h5burst._ext.h5parse import CorruptStructureError, Kind, UnsupportedFeatureError
 from h5burst.format.constants import REFERENCE_BYTES
 
 LARGEST_ELEMENT = (1 << 31) - 1  # bytes
@@ -32,7 +32,7 @@ _PADDING = {0: Kind.NULL_TERMINATED, 1: Kind.PLAIN, 2: Kind.SPACE_PADDED}
 
 
 class Datatype(NamedTuple):
-    """How elements lie in the file and in memory.
+    """How elements are in the file and in memory.
 
     size: bytes of an element in the file. kind: what must be done to make the bytes in the file those of `dtype`.
     subshape: of a top-level array type, whose elements are further axes of the array.
@@ -47,8 +47,8 @@ class Datatype(NamedTuple):
 def encode(dtype: Any) -> bytes:
     """Body of the datatype message of a numpy dtype, or of variable-length text for `str` (UTF-8) and `bytes` (ASCII).
 
-    Raises `NotCovered` for a dtype that h5py does not know, and for one whose elements do not lie in a file as they
-    lie in memory.
+    Raises `NeedsLibhdf5Error` for a dtype that h5py does not know, and for one whose elements are not in a file as they
+    are in memory.
     """
     if dtype is str or dtype is bytes:
         return _text_message("utf-8" if dtype is str else "ascii")
@@ -68,16 +68,16 @@ def _message(dtype: np.dtype[Any]) -> bytes:
     if text is not None and text.length is None:
         return _text_message(text.encoding)
     if dtype.hasobject:
-        raise NotCovered(f"a dtype with objects in it: {dtype}")
+        raise NeedsLibhdf5Error(f"a dtype with objects in it: {dtype}")
     try:
         datatype = h5py.h5t.py_create(dtype, logical=True)
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise NotCovered(str(error)) from error
+        raise NeedsLibhdf5Error(str(error)) from error
     if datatype.get_size() != dtype.itemsize or datatype.dtype != dtype:
-        raise NotCovered(f"a dtype that HDF5 lays out differently: {dtype}")
+        raise NeedsLibhdf5Error(f"a dtype that HDF5 lays out differently: {dtype}")
     message = datatype.encode()[ENCODING_PREFIX:]
     if len(message) > MESSAGE_LIMIT:
-        raise NotCovered("a dtype with a very long description")
+        raise NeedsLibhdf5Error("a dtype with a very long description")
     return bytes(message)
 
 
@@ -86,26 +86,28 @@ _simple_message = functools.lru_cache(maxsize=1024)(_message)
 
 
 def decode(message: bytes) -> Datatype:
-    """Raises `Uncovered` for what only libhdf5 converts, `Damage` for what cannot be a datatype."""
+    """Raises `UnsupportedFeatureError` for what only libhdf5 converts, `CorruptStructureError` for what cannot be a
+    datatype.
+    """
     try:
         return _decode(message, 0, 0)[0]
     except (struct.error, IndexError) as error:
-        raise Damage("a datatype message is too short for its type") from error
+        raise CorruptStructureError("a datatype message is too short for its type") from error
 
 
 def _decode(message: bytes, at: int, depth: int) -> tuple[Datatype, int]:
     """One datatype and where it ends."""
     if depth > MAX_DEPTH:
-        raise Damage(f"a datatype nests more than {MAX_DEPTH} deep")
+        raise CorruptStructureError(f"a datatype nests more than {MAX_DEPTH} deep")
     kind, version = message[at] & 15, message[at] >> 4
     bits = int.from_bytes(message[at + 1 : at + 4], "little")
     (size,) = struct.unpack_from("<I", message, at + 4)
     if size == 0:
-        raise Damage("a datatype has no size")
+        raise CorruptStructureError("a datatype has no size")
     if size > LARGEST_ELEMENT:
-        raise Damage(f"an element of {size} bytes, more than numpy holds")
+        raise CorruptStructureError(f"an element of {size} bytes, more than numpy holds")
     if not 1 <= version <= 5:
-        raise Uncovered(f"datatype version {version}")
+        raise UnsupportedFeatureError(f"datatype version {version}")
     at += 8
     if kind == FIXED_POINT:
         return Datatype(_integer(message, at, bits, size), size, Kind.PLAIN), at + 4
@@ -121,17 +123,17 @@ def _decode(message: bytes, at: int, depth: int) -> tuple[Datatype, int]:
         return _enumeration(message, at, bits, size, version, depth)
     if kind == VARIABLE_LENGTH:
         if bits & 15 != 1 or size != REFERENCE_BYTES:
-            raise Uncovered("variable-length sequences")
+            raise UnsupportedFeatureError("variable-length sequences")
         return Datatype(np.dtype(object), size, Kind.ASCII if bits >> 8 & 15 == 0 else Kind.UTF8), len(message)
     if kind == ARRAY:
         return _array(message, at, size, version, depth)
-    raise Uncovered(f"{_NOT_COVERED.get(kind, 'unknown')} datatypes")
+    raise UnsupportedFeatureError(f"{_NOT_COVERED.get(kind, 'unknown')} datatypes")
 
 
 def _integer(message: bytes, at: int, bits: int, size: int) -> np.dtype[Any]:
     offset, precision = struct.unpack_from("<HH", message, at)
     if size not in (1, 2, 4, 8) or offset or precision != 8 * size:
-        raise Uncovered("integers of odd sizes")
+        raise UnsupportedFeatureError("integers of odd sizes")
     return np.dtype(f"{'>' if bits & 1 else '<'}{'i' if bits & 8 else 'u'}{size}")
 
 
@@ -139,14 +141,14 @@ def _float(message: bytes, at: int, bits: int, size: int) -> np.dtype[Any]:
     fields = struct.unpack_from("<HHBBBBI", message, at)
     implied_one = bits >> 4 & 3 == 2
     if size not in _IEEE or bits & 0x40 or not implied_one or _IEEE[size] != (fields, bits >> 8 & 255):
-        raise Uncovered("floating-point numbers other than IEEE 754's of 16, 32 and 64 bits")
+        raise UnsupportedFeatureError("floating-point numbers other than IEEE 754's of 16, 32 and 64 bits")
     return np.dtype(f"{'>' if bits & 1 else '<'}f{size}")
 
 
 def _string(bits: int, size: int) -> Datatype:
     padding, charset = bits & 15, bits >> 4 & 15
     if padding not in _PADDING or charset > 1:
-        raise Uncovered("strings of unknown padding or character set")
+        raise UnsupportedFeatureError("strings of unknown padding or character set")
     return Datatype(h5py.string_dtype("utf-8" if charset else "ascii", size), size, _PADDING[padding])
 
 
@@ -158,16 +160,16 @@ def _opaque(message: bytes, at: int, bits: int, size: int) -> tuple[Datatype, in
         try:
             dtype = h5py.opaque_dtype(np.dtype(tag[6:].decode("ascii")))
         except (TypeError, ValueError) as error:
-            raise Damage(f"an opaque datatype is tagged {tag!r}") from error
+            raise CorruptStructureError(f"an opaque datatype is tagged {tag!r}") from error
         if dtype.itemsize != size or dtype.hasobject:
-            raise Damage(f"an opaque datatype of {size} bytes is tagged {tag!r}")
+            raise CorruptStructureError(f"an opaque datatype of {size} bytes is tagged {tag!r}")
     return Datatype(dtype, size, Kind.PLAIN), at + length
 
 
 def _name(message: bytes, at: int, version: int) -> tuple[str, int]:
     end = message.find(0, at)
     if end < 0:
-        raise Damage("a member name in a datatype has no end")
+        raise CorruptStructureError("a member name in a datatype has no end")
     length = end - at + 1
     after = at + (length if version >= 3 else -(-length // 8) * 8)
     return message[at:end].decode("utf-8", "surrogateescape"), after
@@ -182,13 +184,13 @@ def _compound(message: bytes, at: int, bits: int, size: int, version: int, depth
         at += offset_size
         if version == 1:
             if message[at]:
-                raise Uncovered("array members of version 1 compounds")
+                raise UnsupportedFeatureError("array members of version 1 compounds")
             at += 28
         member, at = _decode(message, at, depth + 1)
         if member.kind is not Kind.PLAIN:
-            raise Uncovered("compounds with text of another padding or of variable length")
+            raise UnsupportedFeatureError("compounds with text of another padding or of variable length")
         if offset + member.size > size:
-            raise Damage("a member of a compound lies outside it")
+            raise CorruptStructureError("a member of a compound is outside it")
         names.append(name)
         formats.append(np.dtype((member.dtype, member.subshape)) if member.subshape else member.dtype)
         offsets.append(offset)
@@ -198,31 +200,31 @@ def _compound(message: bytes, at: int, bits: int, size: int, version: int, depth
 def _compound_dtype(names: list[str], formats: list[Any], offsets: list[int], size: int) -> np.dtype[Any]:
     if names == ["r", "i"] and formats[0] == formats[1] and formats[0].kind == "f":
         if offsets != [0, size // 2] or size != 2 * formats[0].itemsize or size not in (8, 16):
-            raise Uncovered("complex numbers of an unusual layout")
+            raise UnsupportedFeatureError("complex numbers of an unusual layout")
         return np.dtype(f"{formats[0].byteorder}c{size}")
     if not names or len(set(names)) != len(names):
-        raise Damage("a compound datatype has no members, or two of one name")
+        raise CorruptStructureError("a compound datatype has no members, or two of one name")
     try:
         return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
     except (TypeError, ValueError) as error:
-        raise Damage(f"a compound datatype is impossible: {error}") from error
+        raise CorruptStructureError(f"a compound datatype is impossible: {error}") from error
 
 
 def _enumeration(message: bytes, at: int, bits: int, size: int, version: int, depth: int) -> tuple[Datatype, int]:
     base, at = _decode(message, at, depth + 1)
     if base.dtype.kind not in "iu" or base.size != size:
-        raise Uncovered("enumerations of other than integers")
+        raise UnsupportedFeatureError("enumerations of other than integers")
     names = []
     for _ in range(bits & 0xFFFF):
         name, at = _name(message, at, version)
         names.append(name)
     end = at + len(names) * size
     if end > len(message):
-        raise Damage("an enumeration has fewer values than names")
+        raise CorruptStructureError("an enumeration has fewer values than names")
     members = dict(zip(names, np.frombuffer(message[at:end], base.dtype).tolist(), strict=True))
     if members == {"FALSE": 0, "TRUE": 1}:
         if size != 1:
-            raise Uncovered("booleans of more than one byte")
+            raise UnsupportedFeatureError("booleans of more than one byte")
         return Datatype(np.dtype(bool), 1, Kind.PLAIN), end
     return Datatype(h5py.enum_dtype(members, basetype=base.dtype), size, Kind.PLAIN), end
 
@@ -230,18 +232,18 @@ def _enumeration(message: bytes, at: int, bits: int, size: int, version: int, de
 def _array(message: bytes, at: int, size: int, version: int, depth: int) -> tuple[Datatype, int]:
     rank = message[at]
     if not 1 <= rank <= MAX_RANK:
-        raise Damage(f"an array datatype has {rank} axes")
+        raise CorruptStructureError(f"an array datatype has {rank} axes")
     at += 4 if version < 3 else 1
     shape = struct.unpack_from(f"<{rank}I", message, at)
     at += 4 * rank * (2 if version < 3 else 1)
     base, at = _decode(message, at, depth + 1)
     if base.kind is not Kind.PLAIN:
-        raise Uncovered("arrays of text of another padding or of variable length")
+        raise UnsupportedFeatureError("arrays of text of another padding or of variable length")
     count = 1
     for length in shape:
         count *= length
     if count * base.size != size:
-        raise Damage("the size of an array datatype is not that of its elements")
+        raise CorruptStructureError("the size of an array datatype is not that of its elements")
     return Datatype(base.dtype, size, Kind.PLAIN, shape + base.subshape), at
 
 

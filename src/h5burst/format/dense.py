@@ -1,8 +1,8 @@
-"""Links and attributes outside an object's header: a fractal heap, and a B-tree that lists what lies in it."""
+"""Links and attributes outside an object's header: a fractal heap, and a B-tree that lists what is in it."""
 
 from __future__ import annotations
 
-from h5burst._ext.h5parse import Damage, Source, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
 from h5burst.format.btree2 import read_records
 from h5burst.format.fractal_heap import FractalHeap
 
@@ -14,7 +14,7 @@ def read_links(source: Source, heap: int, tree: int) -> list[bytes]:
     """The link messages of a group; a record is a hash of 4 bytes and a heap ID of 7."""
     records = read_records(source, tree, _LINKS_BY_NAME)
     if records.size != 11:
-        raise Damage("the index of a group has records of another size")
+        raise CorruptStructureError("the index of a group has records of another size")
     data = records.data
     return FractalHeap(source, heap).objects([data[at + 4 : at + 11] for at in range(0, len(data), 11)])
 
@@ -26,9 +26,9 @@ def read_attributes(source: Source, heap: int, tree: int) -> list[tuple[bytes, i
     """
     records = read_records(source, tree, _ATTRIBUTES_BY_NAME)
     if records.size != 17:
-        raise Damage("the index of attributes has records of another size")
+        raise CorruptStructureError("the index of attributes has records of another size")
     rows = [records.data[at : at + 17] for at in range(0, len(records.data), 17)]
     if any(row[8] & _SHARED for row in rows):
-        raise Uncovered("shared attributes")
+        raise UnsupportedFeatureError("shared attributes")
     bodies = FractalHeap(source, heap).objects([row[:8] for row in rows])
     return [(body, int.from_bytes(row[9:13], "little")) for body, row in zip(bodies, rows, strict=True)]

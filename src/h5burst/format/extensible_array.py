@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Damage, Source
+from h5burst._ext.h5parse import CorruptStructureError, Source
 from h5burst.format.chunk_index_elements import ElementFormat, Placed, decode_elements, read_pages
 from h5burst.format.constants import UNDEFINED
 
@@ -43,9 +43,9 @@ def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool
     signature, version, client, width, bits, index_elements, least, pointers, page_bits = fields[:9]
     index_block = fields[15]
     if signature != b"EAHD" or version != 0 or client != int(filtered):
-        raise Damage(f"there is no extensible array at address {address}")
+        raise CorruptStructureError(f"there is no extensible array at address {address}")
     if bits > 64 or page_bits > 32 or not _is_power(least) or not _is_power(pointers):
-        raise Damage("the header of an extensible array makes no sense")
+        raise CorruptStructureError("the header of an extensible array makes no sense")
     if index_block == UNDEFINED:
         return []
     shape = _Shape(
@@ -87,7 +87,7 @@ def _read_index_block(source: Source, address: int, shape: _Shape, direct: int) 
 
 def _check_prefix(block: bytes, signature: bytes, shape: _Shape) -> None:
     if block[:5] != signature + b"\0" or int.from_bytes(block[6:14], "little") != shape.header:
-        raise Damage("a block of an extensible array is not where it should be")
+        raise CorruptStructureError("a block of an extensible array is not where it should be")
 
 
 def _read_super_block(source: Source, address: int, shape: _Shape, number: int, place: int) -> Placed:

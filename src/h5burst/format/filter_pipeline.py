@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from h5burst._ext.h5parse import Damage, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.codecs import SHUFFLE, Filter
 from h5burst.format.constants import FIRST_NAMED_FILTER
 
@@ -28,14 +28,14 @@ def decode_filters(message: bytes | None) -> tuple[Filter, ...]:
     try:
         version, count = message[0], message[1]
         if version not in (1, 2):
-            raise Uncovered(f"filter pipelines of version {version}")
+            raise UnsupportedFeatureError(f"filter pipelines of version {version}")
         at = 8 if version == 1 else 2
         filters = []
         for _ in range(count):
             step, at = _decode_filter(message, at, version)
             filters.append(step)
     except (struct.error, IndexError) as error:
-        raise Damage("a filter pipeline message is too short") from error
+        raise CorruptStructureError("a filter pipeline message is too short") from error
     return tuple(filters)
 
 
@@ -53,7 +53,7 @@ def _decode_filter(message: bytes, at: int, version: int) -> tuple[Filter, int]:
     values = struct.unpack_from(f"<{count}I", message, at)
     at += 4 * count
     if identity == SHUFFLE and 0 in values:
-        raise Damage("a shuffle filter of elements without bytes")
+        raise CorruptStructureError("a shuffle filter of elements without bytes")
     if version == 1 and count % 2:
         at += 4
     return Filter(identity, flags, values, name), at
@@ -74,13 +74,13 @@ def decode_fill_value(message: bytes | None, size: int) -> bytes | None:
                 return None
             at = 4
         else:
-            raise Uncovered(f"fill values of version {version}")
+            raise UnsupportedFeatureError(f"fill values of version {version}")
         (length,) = struct.unpack_from("<I", message, at)
     except (struct.error, IndexError) as error:
-        raise Damage("a fill value message is too short") from error
+        raise CorruptStructureError("a fill value message is too short") from error
     value = message[at + 4 : at + 4 + length]
     if length == 0 or length == 0xFFFFFFFF or not any(value):
         return None
     if len(value) != size:
-        raise Damage("a fill value is of another size than an element")
+        raise CorruptStructureError("a fill value is of another size than an element")
     return value

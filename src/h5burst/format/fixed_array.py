@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from h5burst._ext.h5emit import lookup3
-from h5burst._ext.h5parse import Damage, Source
+from h5burst._ext.h5parse import CorruptStructureError, Source
 from h5burst.format.chunk_index_elements import ElementFormat, Placed, decode_elements, read_pages
 from h5burst.format.constants import UNDEFINED
 
@@ -57,9 +57,9 @@ def read_elements(source: Source, address: int, count: int, form: ElementFormat)
     header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a chunk index")
     signature, version, client, width, page_bits, entries, block = _HEADER.unpack_from(header)
     if signature != b"FAHD" or version != 0 or client != int(form.filtered) or page_bits > 63:
-        raise Damage(f"there is no fixed array at address {address}")
+        raise CorruptStructureError(f"there is no fixed array at address {address}")
     if entries != count or entries * width > source.size:
-        raise Damage("a chunk index is of another size than the dataset's grid")
+        raise CorruptStructureError("a chunk index is of another size than the dataset's grid")
     if block == UNDEFINED:
         return []
     return _read_block(source, block, address, count, 1 << page_bits, form._replace(width=width))
@@ -70,7 +70,7 @@ def _read_block(source: Source, address: int, header: int, count: int, page: int
     prefix = 14 + -(-pages // 8)
     block = source.read_checked(address, prefix + (0 if pages else count * form.width) + 4, "a chunk index")
     if block[:5] != b"FADB\0" or int.from_bytes(block[6:14], "little") != header:
-        raise Damage(f"there is no fixed array at address {address}")
+        raise CorruptStructureError(f"there is no fixed array at address {address}")
     if pages:
         return read_pages(source, address + len(block), block[14:prefix], 0, count, page, form, 0)
     return decode_elements(block[prefix:-4], form, 0)

@@ -6,7 +6,7 @@ import bisect
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Damage, Source, Uncovered, lookup3
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
 from h5burst.format.btree2 import read_records
 from h5burst.format.constants import UNDEFINED
 
@@ -39,11 +39,11 @@ class FractalHeap:
         signature, version, id_length, filters_length, flags, max_managed = fields[:6]
         width, start, largest, heap_bits, _, root, rows = fields[18:]
         if signature != b"FRHP" or version != 0:
-            raise Damage(f"there is no fractal heap at address {address}")
+            raise CorruptStructureError(f"there is no fractal heap at address {address}")
         if filters_length:
-            raise Uncovered("filtered fractal heaps")
+            raise UnsupportedFeatureError("filtered fractal heaps")
         if heap_bits > 64 or not 0 < width <= 1024 or not _is_power(start) or not _is_power(largest) or rows > 64:
-            raise Damage("a fractal heap header makes no sense")
+            raise CorruptStructureError("a fractal heap header makes no sense")
         self._source, self._address = source, address
         self._table = _Table(width, start, largest, (heap_bits + 7) // 8, bool(flags & _DIRECT_BLOCKS_CHECKED))
         self._length_width = _length_width(largest, max_managed)
@@ -83,7 +83,7 @@ class FractalHeap:
                         self._list_blocks(child, (size // (table.start * table.width)).bit_length(), offset)
                 offset += size
                 if offset >> 8 * table.offset_width and child != UNDEFINED:
-                    raise Damage("a fractal heap is larger than its addresses")
+                    raise CorruptStructureError("a fractal heap is larger than its addresses")
 
     def _check_prefix(self, block: bytes, signature: bytes, offset: int) -> None:
         """Version, the heap's address and the offset stand at the beginning of each block."""
@@ -93,7 +93,7 @@ class FractalHeap:
             or int.from_bytes(block[5:13], "little") != self._address
             or int.from_bytes(block[13 : 13 + width], "little") != offset
         ):
-            raise Damage("a block of a fractal heap is not where it should be")
+            raise CorruptStructureError("a block of a fractal heap is not where it should be")
 
     def _block(self, number: int) -> bytes:
         """A direct block, checked; the last one used is kept, for objects come in about the order of the blocks."""
@@ -111,7 +111,7 @@ class FractalHeap:
         """The checksum of a direct block stands behind its prefix, and counts as zeros."""
         at = 13 + self._table.offset_width
         if lookup3(block[:at] + bytes(4) + block[at + 4 :]) != int.from_bytes(block[at : at + 4], "little"):
-            raise Damage("the checksum of a fractal heap's block is wrong")
+            raise CorruptStructureError("the checksum of a fractal heap's block is wrong")
 
     def objects(self, ids: list[bytes]) -> list[bytes]:
         """The objects of these IDs, in the same order."""
@@ -120,7 +120,7 @@ class FractalHeap:
         for place, identity in enumerate(ids):
             kind = identity[0] >> 4 & 3
             if identity[0] >> 6 or kind > _TINY:
-                raise Damage("an ID of a fractal heap is of an unknown kind")
+                raise CorruptStructureError("an ID of a fractal heap is of an unknown kind")
             if kind == _MANAGED:
                 managed.append((*self._managed_place(identity), place))
             else:
@@ -129,20 +129,20 @@ class FractalHeap:
         for offset, length, place in sorted(managed):
             number = bisect.bisect_right(self._starts, offset) - 1
             if number < 0:
-                raise Damage("an object lies before its fractal heap")
+                raise CorruptStructureError("an object is before its fractal heap")
             block, at = self._block(number), offset - self._starts[number]
             taken += length
             if taken > self._held_bytes:
-                raise Damage("the objects of a fractal heap overlap")
+                raise CorruptStructureError("the objects of a fractal heap overlap")
             if length == 0 or at + length > len(block):
-                raise Damage("an object of a fractal heap lies outside its block")
+                raise CorruptStructureError("an object of a fractal heap is outside its block")
             out[place] = block[at : at + length]
         return out
 
     def _managed_place(self, identity: bytes) -> tuple[int, int]:
         middle = 1 + self._table.offset_width
         if middle + self._length_width > len(identity):
-            raise Damage("an ID of a fractal heap is too short")
+            raise CorruptStructureError("an ID of a fractal heap is too short")
         return (
             int.from_bytes(identity[1:middle], "little"),
             int.from_bytes(identity[middle : middle + self._length_width], "little"),
@@ -154,7 +154,7 @@ class FractalHeap:
         else:
             length, start = (identity[0] & 15) + 1, 1
         if start + length > len(identity):
-            raise Damage("an object inside an ID of a fractal heap is longer than it")
+            raise CorruptStructureError("an object inside an ID of a fractal heap is longer than it")
         return identity[start : start + length]
 
     def _huge_object(self, identity: bytes) -> bytes:
@@ -164,11 +164,11 @@ class FractalHeap:
         if self._huge is None:
             records = read_records(self._source, self._huge_tree, _HUGE_OBJECTS_BY_ID)
             if records.size != 24:
-                raise Damage("the index of huge objects has records of another size")
+                raise CorruptStructureError("the index of huge objects has records of another size")
             self._huge = {number: (at, length) for at, length, number in struct.iter_unpack("<QQQ", records.data)}
         place = self._huge.get(int.from_bytes(identity[1:9], "little"))
         if place is None:
-            raise Damage("a huge object of a fractal heap is not in its index")
+            raise CorruptStructureError("a huge object of a fractal heap is not in its index")
         return self._source.read(*place)
 
 
@@ -198,7 +198,7 @@ def read_huge_only(source: Source, address: int) -> HugeOnly | None:
     """The header of a heap with huge objects alone, found by their numbers; None for any other heap."""
     fields = _HEADER.unpack_from(source.read_checked(address, _HEADER.size + _CHECKSUM, "a fractal heap header"))
     if fields[0] != b"FRHP" or fields[1] != 0:
-        raise Damage(f"there is no fractal heap at address {address}")
+        raise CorruptStructureError(f"there is no fractal heap at address {address}")
     next_number, tree = fields[6:8]
     managed, stored_bytes, count, _, tiny = fields[13:18]
     if managed or tiny or not count or fields[2] >= 17 or fields[3]:

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Damage, Source, lookup3
+from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
 
 NIL = 0x00
 DATASPACE = 0x01
@@ -91,7 +91,7 @@ def encode(header: ObjectHeader) -> bytes:
 
 
 def decode(source: Source, address: int) -> ObjectHeader:
-    """The header at an address. Raises `Damage` for what is none, or is damaged."""
+    """The header at an address. Raises `CorruptStructureError` for what is none, or is damaged."""
     start = source.read(address, min(16, max(0, source.size - address)))
     try:
         if start[:4] == b"OHDR":
@@ -99,14 +99,14 @@ def decode(source: Source, address: int) -> ObjectHeader:
         if start[:2] == b"\x01\x00":
             return _version_1(source, address, start)
     except (struct.error, IndexError) as error:
-        raise Damage(f"the object header at address {address} is cut short") from error
-    raise Damage(f"there is no object header at address {address}")
+        raise CorruptStructureError(f"the object header at address {address} is cut short") from error
+    raise CorruptStructureError(f"there is no object header at address {address}")
 
 
 def _version_2(source: Source, address: int, start: bytes) -> ObjectHeader:
     flags = start[5]
     if start[4] != 2 or flags & 0xC0:
-        raise Damage(f"the object header at address {address} is of an unknown version")
+        raise CorruptStructureError(f"the object header at address {address} is of an unknown version")
     header = ObjectHeader(flags & (TIMES | PHASE_CHANGE | ORDER_INDEXED | ORDER_TRACKED))
     at = 6 + (16 if flags & TIMES else 0) + (4 if flags & PHASE_CHANGE else 0)
     width = 1 << (flags & 3)
@@ -123,15 +123,17 @@ def _version_2(source: Source, address: int, start: bytes) -> ObjectHeader:
         place, skipped, size, what = waiting.pop(0)
         total += size
         if total > min(_LONGEST, source.size):
-            raise Damage(f"the object header at address {address} is too long, or its parts run in a circle")
+            raise CorruptStructureError(
+                f"the object header at address {address} is too long, or its parts run in a cycle"
+            )
         chunk = source.read_checked(place, skipped + size + 4, what)
         if skipped == 4 and chunk[:4] != b"OCHK":
-            raise Damage(f"no object header goes on at address {place}")
+            raise CorruptStructureError(f"no object header goes on at address {place}")
         for message in _messages_2(chunk, skipped, skipped + size, framed):
             if message.type == CONTINUATION:
                 next_place, length = struct.unpack_from("<QQ", message.body)
                 if length < 8:
-                    raise Damage("a part of an object header is too short")
+                    raise CorruptStructureError("a part of an object header is too short")
                 waiting.append((next_place, 4, length - 8, "a part of an object header"))
             elif message.type == REFERENCE_COUNT:
                 (header.links,) = struct.unpack_from("<I", message.body, 1)
@@ -148,7 +150,7 @@ def _messages_2(chunk: bytes, at: int, end: int, framed: int) -> list[Message]:
         order = int.from_bytes(chunk[at + 4 : at + 6], "little") if framed == 6 else 0
         at += framed
         if size > end - at:
-            raise Damage("a message lies outside its object header")
+            raise CorruptStructureError("a message is outside its object header")
         if kind != NIL:
             out.append(Message(kind, flags, chunk[at : at + size], order))
         at += size
@@ -164,13 +166,15 @@ def _version_1(source: Source, address: int, start: bytes) -> ObjectHeader:
         place, size = waiting.pop(0)
         total += size
         if total > min(_LONGEST, source.size):
-            raise Damage(f"the object header at address {address} is too long, or its parts run in a circle")
+            raise CorruptStructureError(
+                f"the object header at address {address} is too long, or its parts run in a cycle"
+            )
         chunk, at = source.read(place, size), 0
         while len(chunk) - at >= 8:
             kind, length, flags = struct.unpack_from("<HHB", chunk, at)
             at += 8
             if length > len(chunk) - at:
-                raise Damage("a message lies outside its object header")
+                raise CorruptStructureError("a message is outside its object header")
             body = chunk[at : at + length]
             at += length
             if kind == CONTINUATION:
@@ -195,7 +199,7 @@ class Link(NamedTuple):
 
 
 def decode_link(body: bytes) -> Link:
-    """A link message. Raises `Damage`."""
+    """A link message. Raises `CorruptStructureError`."""
     try:
         flags, at = body[1], 2
         kind = body[at] if flags & 8 else 0
@@ -208,9 +212,9 @@ def decode_link(body: bytes) -> Link:
         name = body[at : at + length]
         address = struct.unpack_from("<Q", body, at + length)[0] if kind == 0 else None
     except (struct.error, IndexError) as error:
-        raise Damage("a link message is too short") from error
+        raise CorruptStructureError("a link message is too short") from error
     if body[0] != 1 or len(name) != length or not length:
-        raise Damage("the name of a link lies outside its message")
+        raise CorruptStructureError("the name of a link is outside its message")
     return Link(name, address, order)
 
 
@@ -236,9 +240,9 @@ def encode_link(name: bytes, target: int | bytes, order: int | None = None) -> b
 
 
 def attribute_name(body: bytes) -> bytes:
-    """The stored name in an attribute message of any version. Raises `Damage`."""
+    """The stored name in an attribute message of any version. Raises `CorruptStructureError`."""
     if len(body) < 9 or not 1 <= body[0] <= 3:
-        raise Damage("an attribute message is too short, or of an unknown version")
+        raise CorruptStructureError("an attribute message is too short, or of an unknown version")
     at = 9 if body[0] == 3 else 8
     return body[at : at + int.from_bytes(body[2:4], "little")].split(b"\0")[0]
 
@@ -257,13 +261,13 @@ class Info(NamedTuple):
 
 
 def decode_info(body: bytes, order_bytes: int) -> Info:
-    """order_bytes: of the order: 8 for links, 2 for attributes. Raises `Damage`."""
+    """order_bytes: of the order: 8 for links, 2 for attributes. Raises `CorruptStructureError`."""
     tracked, indexed = bool(body[1] & 1), bool(body[1] & 2)
     at = 2 + (order_bytes if tracked else 0)
     try:
         heap, tree = struct.unpack_from("<QQ", body, at)
     except struct.error as error:
-        raise Damage("a link info or attribute info message is too short") from error
+        raise CorruptStructureError("a link info or attribute info message is too short") from error
     return Info(heap, tree, tracked, indexed, int.from_bytes(body[2:at], "little"))
 
 

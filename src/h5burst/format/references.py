@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from functools import lru_cache
 
-from h5burst._ext.h5parse import Damage, Source, Uncovered, lookup3
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
 from h5burst.format import dense
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
@@ -17,7 +17,10 @@ _FIXED_BYTES = {0: 12, 1: 20, 2: 10, _STRING: 8, 4: 12, _REFERENCE: 8}  # of the
 
 
 def holds_references(source: Source, header: ObjectHeader) -> bool:
-    """Whether the elements or the attributes of one object are, or contain, references. Raises `Damage`."""
+    """Whether the elements or the attributes of one object are, or contain, references.
+
+    Raises `CorruptStructureError`.
+    """
     for kind, flags, body, _ in header.messages:
         if kind == oh.DATATYPE and _is_reference(source, body, bool(flags & oh.SHARED)):
             return True
@@ -47,7 +50,7 @@ def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
         address = _committed(body)
         found: Message | None = oh.decode(source, address).first(oh.DATATYPE)
         if found is None:
-            raise Damage(f"there is no committed datatype at address {address}")
+            raise CorruptStructureError(f"there is no committed datatype at address {address}")
         body = found.body
     return _contains_reference(body)
 
@@ -57,13 +60,13 @@ def _contains_reference(body: bytes) -> bool:
     try:
         return _walk(body, 0)[1]
     except (IndexError, ValueError, struct.error, KeyError, RecursionError) as error:
-        raise Damage("a datatype message makes no sense") from error
+        raise CorruptStructureError("a datatype message makes no sense") from error
 
 
 def _committed(body: bytes) -> int:
     """The address in a shared message."""
     if not body or not 1 <= body[0] <= 3 or (body[0] == 3 and body[1] != 2):
-        raise Uncovered("messages shared through a table")
+        raise UnsupportedFeatureError("messages shared through a table")
     return int(struct.unpack_from("<Q", body, 8 if body[0] == 1 else 2)[0])
 
 
@@ -88,7 +91,7 @@ def _walk(body: bytes, at: int) -> tuple[int, bool]:
             at = _behind_name(body, at, version)
         return at + (bits & 0xFFFF) * base_size, False
     if kind != _COMPOUND:
-        raise Uncovered(f"datatypes of class {kind}")
+        raise UnsupportedFeatureError(f"datatypes of class {kind}")
     at, refers = at + 8, False
     for _ in range(bits & 0xFFFF):
         at = _behind_name(body, at, version)

@@ -6,7 +6,7 @@ import os
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Damage, Source, Uncovered, lookup3
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
 from h5burst.format.constants import UNDEFINED
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -16,7 +16,7 @@ _WRITTEN_TO, _BY_SWMR = 1, 4  # file consistency flags
 
 
 class Superblock(NamedTuple):
-    """version; base: where address 0 lies in the file; root: address of the root group's object header.
+    """version; base: where address 0 is in the file; root: address of the root group's object header.
 
     open_for_writing: a program has the file open for writing, or died while it had.
     """
@@ -30,7 +30,7 @@ class Superblock(NamedTuple):
 def encode(root: int, end_of_file: int, *, version: int = 3, base: int = 0, extension: int = UNDEFINED) -> bytes:
     """A superblock of version 2 or 3.
 
-    root: address of the root group's object header; end_of_file: length of the file, what lies before its base address
+    root: address of the root group's object header; end_of_file: length of the file, what is before its base address
     included; extension: address of the superblock extension.
     """
     fields = struct.pack(
@@ -49,7 +49,9 @@ def encode(root: int, end_of_file: int, *, version: int = 3, base: int = 0, exte
 
 
 def read_superblock(descriptor: int, file_size: int) -> Superblock:
-    """Raises `Damage` for anything but a whole HDF5 file, `Uncovered` for one that only libhdf5 reads."""
+    """Raises `CorruptStructureError` for anything but a whole HDF5 file, `UnsupportedFeatureError` for one that only
+    libhdf5 reads.
+    """
     source = Source(descriptor, file_size, slots=1, block_bytes=4096)
     at = _find_signature(source)
     version = source.read(at + 8, 1)[0]
@@ -57,7 +59,7 @@ def read_superblock(descriptor: int, file_size: int) -> Superblock:
         return _version_2(source.read(at, 48), version, at, file_size)
     if version in (0, 1):
         return _version_0(source, version, at, file_size)
-    raise Uncovered(f"superblock version {version}")
+    raise UnsupportedFeatureError(f"superblock version {version}")
 
 
 def is_hdf5(path: str) -> bool:
@@ -78,19 +80,19 @@ def _find_signature(source: Source) -> int:
         if source.read(at, 8) == SIGNATURE:
             return at
         at = 2 * at or 512
-    raise Damage("it is no HDF5 file, or its beginning is lost")
+    raise CorruptStructureError("it is no HDF5 file, or its beginning is lost")
 
 
 def _version_2(data: bytes, version: int, at: int, file_size: int) -> Superblock:
     offset_size, length_size, flags = data[9:12]
     if offset_size in _OTHER_SIZES and lookup3(data[: (end := 12 + 4 * offset_size)]) == _u32(data, end):
-        raise Uncovered("addresses of other than 8 bytes")
+        raise UnsupportedFeatureError("addresses of other than 8 bytes")
     base, _extension, end, root, checksum = struct.unpack_from("<QQQQI", data, 12)
     if lookup3(data[:44]) != checksum:
-        raise Damage("the checksum of its superblock is wrong")
+        raise CorruptStructureError("the checksum of its superblock is wrong")
     _check_end(at, base, end, file_size)
     if (offset_size, length_size) != (8, 8):
-        raise Uncovered("addresses of other than 8 bytes")
+        raise UnsupportedFeatureError("addresses of other than 8 bytes")
     return Superblock(version, base, root, version == 3 and bool(flags & (_WRITTEN_TO | _BY_SWMR)))
 
 
@@ -102,22 +104,22 @@ def _version_0(source: Source, version: int, at: int, file_size: int) -> Superbl
     data = source.read(at, 24)
     # A damaged version number must not make a checksummed superblock pass for one without a checksum.
     if any(data[position] for position in (9, 10, 11, 12, 15)):
-        raise Damage("its superblock makes no sense")
+        raise CorruptStructureError("its superblock makes no sense")
     if (data[13], data[14]) != (8, 8):
-        raise Uncovered("addresses of other than 8 bytes")
+        raise UnsupportedFeatureError("addresses of other than 8 bytes")
     rest = at + 24 + (4 if version == 1 else 0)
     base, _free, end, driver, _name, root = struct.unpack("<6Q", source.read(rest, 48))
     _check_end(at, base, end, file_size)
     if driver != UNDEFINED:
-        raise Uncovered("a driver of its own")
+        raise UnsupportedFeatureError("a driver of its own")
     return Superblock(version, base, root, False)
 
 
 def _check_end(at: int, base: int, end: int, file_size: int) -> None:
     if base != at:
-        raise Uncovered("a base address that is not the superblock's")
+        raise UnsupportedFeatureError("a base address that is not the superblock's")
     if end > file_size:
-        raise Damage(f"it is cut short: {file_size} bytes are left of {end}")
+        raise CorruptStructureError(f"it is cut short: {file_size} bytes are left of {end}")
 
 
 class Whole(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from h5burst._ext.h5parse import Damage, Source
+from h5burst._ext.h5parse import CorruptStructureError, Source
 
 _TREE_HEADER, _ENTRY = 24, 40
 _SOFT_LINK = 2  # cache type of an entry
@@ -19,10 +19,10 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
     for _, address in entries(source, tree, kind=_GROUP_NODES, key_size=8):
         node = source.read(address, 8)
         if node[:5] != b"SNOD\1":
-            raise Damage(f"there is no symbol table node at address {address}")
+            raise CorruptStructureError(f"there is no symbol table node at address {address}")
         (count,) = struct.unpack_from("<H", node, 6)
         if (len(links) + count) * _ENTRY > source.size:
-            raise Damage("the nodes of a group overlap")
+            raise CorruptStructureError("the nodes of a group overlap")
         body = source.read(address + 8, count * _ENTRY)
         for at in range(0, len(body), _ENTRY):
             name, target, cached = struct.unpack_from("<QQI", body, at)
@@ -33,14 +33,14 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
             links.append((stored, target if soft is None else soft))
             taken += len(stored) + len(soft or b"")
             if taken > len(names):
-                raise Damage("the names in a local heap overlap")
+                raise CorruptStructureError("the names in a local heap overlap")
     return links
 
 
 def _local_heap(source: Source, address: int) -> bytes:
     header = source.read(address, 32)
     if header[:5] != b"HEAP\0":
-        raise Damage(f"there is no local heap at address {address}")
+        raise CorruptStructureError(f"there is no local heap at address {address}")
     size, _, data = struct.unpack_from("<QQQ", header, 8)
     return source.read(data, size)
 
@@ -48,7 +48,7 @@ def _local_heap(source: Source, address: int) -> bytes:
 def _text(heap: bytes, at: int) -> bytes:
     end = heap.find(b"\0", at)
     if at >= len(heap) or end < 0:
-        raise Damage("a name lies outside the local heap")
+        raise CorruptStructureError("a name is outside the local heap")
     return heap[at:end]
 
 
@@ -63,11 +63,11 @@ def entries(source: Source, address: int, kind: int, key_size: int) -> list[tupl
         node = source.read(place, _TREE_HEADER)
         level, (count,) = node[5], struct.unpack_from("<H", node, 6)
         if node[:4] != b"TREE" or node[4] != kind or expected not in (None, level) or place in seen:
-            raise Damage(f"there is no B-tree node where one should be, at address {place}")
+            raise CorruptStructureError(f"there is no B-tree node where one should be, at address {place}")
         seen.add(place)
         total += count
         if total * (key_size + 8) > source.size:
-            raise Damage("the nodes of a B-tree overlap")
+            raise CorruptStructureError("the nodes of a B-tree overlap")
         body = source.read(place + _TREE_HEADER, count * (key_size + 8))
         pairs = [
             (body[at : at + key_size], int.from_bytes(body[at + key_size : at + key_size + 8], "little"))

@@ -1,6 +1,6 @@
 """What nested dicts, lists and tuples hold: one traversal for all who count or move arrays.
 
-Every array at any depth counts once, as part of the buffer that it looks at. Arrays that lie in a file and are read
+Every array at any depth counts once, as part of the buffer that it looks at. Arrays that are in a file and are read
 from there hold no memory and are not counted; a dict that is filled from a file when it is first looked at is not
 looked at here.
 """

@@ -56,10 +56,10 @@ def process_limit() -> int:
     return min(limits) if limits else 1 << 62
 
 
-def memory_budget(wish: int | str | None = None) -> int:
-    """Bytes that arrays may take: the wish, else `H5BURST_MEMORY_BUDGET`, else 80 % of `process_limit()`."""
-    if wish is not None:
-        return parse_bytes(wish)
+def memory_budget(requested: int | str | None = None) -> int:
+    """Bytes that arrays may take: the requested, else `H5BURST_MEMORY_BUDGET`, else 80 % of `process_limit()`."""
+    if requested is not None:
+        return parse_bytes(requested)
     text = os.environ.get(BUDGET_VARIABLE, "").strip()
     if text:
         try:
@@ -82,10 +82,10 @@ def _cgroup_limits() -> list[int]:
             base, name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
         else:
             continue
-        folder = base / group.lstrip("/")
-        while folder != base.parent:
-            limits += [int(text) for text in _lines(folder / name)[:1] if text.isdigit()]
-            folder = folder.parent
+        directory = base / group.lstrip("/")
+        while directory != base.parent:
+            limits += [int(text) for text in _lines(directory / name)[:1] if text.isdigit()]
+            directory = directory.parent
     return limits
 
 

@@ -1,6 +1,6 @@
 """A file for arrays that memory has no room for, where they stay usable.
 
-Arrays lie in the scratch file as they would in an uncompressed HDF5 file: in chunks that end in their checksum, behind
+Arrays are in the scratch file as they would in an uncompressed HDF5 file: in chunks that end in their checksum, behind
 room for a superblock. So a save without compression need not copy them: what is missing of the HDF5 file is written
 behind them, and the scratch file becomes the output.
 """
@@ -34,8 +34,8 @@ class ScratchLostError(OSError):
     """The scratch file, or a part of it, is no longer there."""
 
 
-def scratch_folder(beside: Path) -> Path:
-    """Where scratch files go: `H5BURST_SCRATCH`, else the folder of the output."""
+def scratch_directory(beside: Path) -> Path:
+    """Where scratch files go: `H5BURST_SCRATCH`, else the directory of the output."""
     wish = os.environ.get(FOLDER_VARIABLE, "").strip()
     return Path(wish) if wish else beside
 
@@ -46,15 +46,16 @@ class Scratch:
     Nobody but this user may read it. A child that is forked from this process may read arrays in it as long as this
     process has it; it stores none and removes nothing.
 
-    folder: made if need be; name: of what it is for: files that a killed process has left for the same name are removed
+    directory: made if need be; name: of what it is for: files that a killed process has left for the same name are
+    removed
     first. Raises `OSError` that names the file and says what to do.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        with durable.explaining(folder, "make a scratch file"):
-            folder.mkdir(parents=True, exist_ok=True)
-            private_files.remove_abandoned(folder, name, SUFFIX)
-            self.path, self._descriptor = private_files.create(folder, name, SUFFIX)
+    def __init__(self, directory: Path, name: str) -> None:
+        with durable.annotating_oserror(directory, "make a scratch file"):
+            directory.mkdir(parents=True, exist_ok=True)
+            private_files.remove_abandoned(directory, name, SUFFIX)
+            self.path, self._descriptor = private_files.create(directory, name, SUFFIX)
         self._pid = os.getpid()
         self.size = superblock.SIZE  # bytes used so far
         self.live = 0  # of these, bytes of arrays that somebody still holds
@@ -84,7 +85,7 @@ class Scratch:
         plan = plan_for(tuple(data.shape), data.dtype)
         entries = np.empty((plan.chunk_count, 3), np.uint64)
         self._check_there()
-        with self._lock, durable.explaining(self.path, "move arrays to the scratch file"):
+        with self._lock, durable.annotating_oserror(self.path, "move arrays to the scratch file"):
             end = self.size
             try:
                 for chunk in chunks.encode(data, plan, threads):
@@ -149,13 +150,13 @@ class Scratch:
             )  # fmt: skip
 
     def entries_of(self, data: Any, plan: ChunkPlan) -> np.ndarray[Any, np.dtype[np.uint64]] | None:
-        """Where the chunks of an array lie in this file, if it lies here by that plan."""
+        """Where the chunks of an array are in this file, if it is here by that plan."""
         if isinstance(data, ScratchArray) and data.scratch is self and data.plan == plan:
             return data.entries
         return None
 
     @contextlib.contextmanager
-    def becoming(self, path: Path, *, overwrite: bool) -> Iterator[int]:
+    def promote_to(self, path: Path, *, overwrite: bool) -> Iterator[int]:
         """Let the block complete the file behind `size` through the descriptor it is given; then it is called `path`.
 
         When the block fails the file is again what it was. Arrays in it stay readable either way.
@@ -170,13 +171,13 @@ class Scratch:
         self._remover.detach()
         self._remover = weakref.finalize(self, _remove, self._descriptor, None, self._pid)
         self.path = path
-        self.adopted = True
+        self.is_promoted = True
 
-    adopted = False  # whether the file is an output now: nothing more may be written to it
+    is_promoted = False  # whether the file is an output now: nothing more may be written to it
 
 
 def plan_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkPlan:
-    """The plan by which an array lies in a scratch file: that of an uncompressed dataset, for a small one as well."""
+    """The plan by which an array is in a scratch file: that of an uncompressed dataset, for a small one as well."""
     found = chunks.plan(shape, dtype) or chunks.plan(shape, dtype, Storage(chunks=shape))
     if found is None or not found.chunks:
         raise ValueError(f"an array of shape {shape} and dtype {dtype} is too small to be moved to a scratch file")

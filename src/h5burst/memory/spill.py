@@ -28,7 +28,7 @@ def least_budget() -> int:
     return (threads.thread_count() + 2) * CHUNK_BYTES
 
 
-class Keeper:
+class SpillManager:
     """Keeps arrays within `budget` bytes; `make_scratch` is called when the first of them has to move.
 
     Raises ValueError for a budget smaller than `least_budget()`.
@@ -45,13 +45,13 @@ class Keeper:
         self._make_scratch = make_scratch
         self._scratch: Scratch | None = None
         self._round = 0
-        self._last_new: dict[int, int] = {}  # buffer -> the round in which it came
+        self._first_seen: dict[int, int] = {}  # buffer -> the round in which it came
 
     @property
     def scratch(self) -> Scratch | None:
         """The scratch file that takes arrays of this process now, if there is one."""
         scratch = self._scratch
-        return scratch if scratch is not None and scratch.is_ours and not scratch.adopted else None
+        return scratch if scratch is not None and scratch.is_ours and not scratch.is_promoted else None
 
     def close(self) -> None:
         """Remove the scratch file."""
@@ -60,25 +60,28 @@ class Keeper:
             self._scratch = None
 
     def stream(self, source: BlockSource, values: Iterable[Any]) -> ScratchArray | None:
-        """A stream of blocks in the scratch file; None when it fits into memory beside the arrays in `values`."""
+        """A stream of blocks in the scratch file.
+
+        None when it fits into memory reserved_bytes the arrays in `values`.
+        """
         size = int(np.prod(source.shape, dtype=np.int64)) * source.dtype.itemsize
         if size < SMALL_BYTES or resident_bytes(values) + size <= self.budget:
             return None
         return self._scratch_file().store(source)
 
-    def enforce(self, *values: Any, beside: int = 0) -> int:
+    def enforce(self, *values: Any, reserved_bytes: int = 0) -> int:
         """Move arrays until those in `values` fit: the largest first, of like size the oldest. Bytes that moved.
 
-        beside: bytes of the budget that somebody else uses now.
+        reserved_bytes: bytes of the budget that somebody else uses now.
         """
         found = buffers(values)
-        excess = sum(buffer.nbytes for buffer in found.values()) - max(self.budget - beside, 0)
+        excess = sum(buffer.nbytes for buffer in found.values()) - max(self.budget - reserved_bytes, 0)
         self._round += 1
-        self._last_new = {key: self._last_new.get(key, self._round) for key in found}
+        self._first_seen = {key: self._first_seen.get(key, self._round) for key in found}
         if excess <= 0:
             return 0
         movable = [(key, buffer) for key, buffer in found.items() if buffer.is_movable]
-        ranked = sorted(movable, key=lambda item: (-item[1].nbytes.bit_length(), self._last_new[item[0]]))
+        ranked = sorted(movable, key=lambda item: (-item[1].nbytes.bit_length(), self._first_seen[item[0]]))
         moved = 0
         small: list[Buffer] = []
         for _, buffer in ranked:

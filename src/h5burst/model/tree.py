@@ -37,17 +37,18 @@ class BlockSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How one array's bytes lie in the file.
+    """How one array's bytes are in the file.
 
     codec: None (stored), "gzip", "lzf", "blosc" or "zstd"; level: 0-9, None for the codec's default; chunks: shape of
-    a chunk, None to let the writer choose; always: apply the codec however small the array is; maxshape: the largest
+    a chunk, None to let the writer choose; compress_small: apply the codec however small the array is; maxshape: the
+    largest
     shape that the dataset may be given later, None along an axis that has no limit (None: it keeps its shape).
     """
 
     codec: str | None = None
     level: int | None = None
     chunks: tuple[int, ...] | None = None
-    always: bool = False
+    compress_small: bool = False
     maxshape: tuple[int | None, ...] | None = None
 
 
@@ -131,20 +132,20 @@ def _escape(name: str) -> str:
     return ESCAPE_PREFIX + quote(name, safe="", errors="surrogatepass")
 
 
-def _holds_text(name: str) -> bool:
+def _is_encodable(name: str) -> bool:
     return bool(name) and "\0" not in name and not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def escape_link(name: str) -> str:
     """The link name under which `name` is stored: itself, unless HDF5 could not hold it as one link."""
-    if "/" in name or name == "." or name.startswith(ESCAPE_PREFIX) or not _holds_text(name):
+    if "/" in name or name == "." or name.startswith(ESCAPE_PREFIX) or not _is_encodable(name):
         return _escape(name)
     return name
 
 
 def escape_attribute(name: str) -> str:
     """As `escape_link`, for attribute names, in which "/" and "." mean nothing."""
-    return _escape(name) if name.startswith(ESCAPE_PREFIX) or not _holds_text(name) else name
+    return _escape(name) if name.startswith(ESCAPE_PREFIX) or not _is_encodable(name) else name
 
 
 def unescape(stored: str) -> str:

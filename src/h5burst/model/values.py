@@ -52,7 +52,7 @@ def encode(
     """A group that holds `values` exactly.
 
     scalars: whether single values become datasets of shape (1,), datasets of shape (), or attributes of the group;
-    arrays are datasets and mappings groups in any case. Keys are str or int. above: the identities of what it lies in.
+    arrays are datasets and mappings groups in any case. Keys are str or int. above: the identities of what it is in.
     Raises `UnsupportedValueError` with the path.
     """
     if id(values) in above:

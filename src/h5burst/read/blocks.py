@@ -160,7 +160,7 @@ class DatasetBlocks:
             self._dataset.read_direct(out, np.s_[start : start + len(out)])
 
     def _contiguous_offset(self) -> int | None:
-        """Where the data lie in the file, if that is one run of bytes just as they are in memory."""
+        """Where the data are in the file, if that is one run of bytes just as they are in memory."""
         if self._dataset.chunks is not None or not self._readable_by_position():
             return None
         if self._dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS or self._dataset.external:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5parse import Damage, Dataset, Kind, Source, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, Dataset, Kind, Source, UnsupportedFeatureError
 from h5burst.arrays import chunks
 from h5burst.format import data_layout
 from h5burst.format.chunk_index import ChunkIndex, read_index
@@ -30,30 +30,30 @@ _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for ea
 
 
 class Elements:
-    """Reads a dataset's elements as they lie in the file: arrays of opaque items, one axis for each of its dataspace.
+    """Reads a dataset's elements as they are in the file: arrays of opaque items, one axis for each of its dataspace.
 
-    Nothing of the file is read before it is needed. Raises `Damage` and `Uncovered`.
+    Nothing of the file is read before it is needed. Raises `CorruptStructureError` and `UnsupportedFeatureError`.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         if dataset.space is None:
             raise ValueError("a null dataspace has no elements")
         if dataset.external:
-            raise Uncovered("external files, and fill values of the oldest kind")
+            raise UnsupportedFeatureError("external files, and fill values of the oldest kind")
         if len(dataset.layout) < 2 or not 3 <= dataset.layout[0] <= 5:
-            raise Uncovered("data layouts of other versions than 3 to 5")
+            raise UnsupportedFeatureError("data layouts of other versions than 3 to 5")
         self.dataset = dataset
         self.shape = dataset.space
         self.raw = np.dtype((np.void, dataset.type.size))
         self.layout_class = dataset.layout[1]
         if self.layout_class > _CHUNKED:
-            raise Uncovered("virtual datasets")
+            raise UnsupportedFeatureError("virtual datasets")
 
     @cached_property
     def fill(self) -> bytes | None:
         fill = decode_fill_value(self.dataset.fill, self.dataset.type.size)
         if fill is not None and self.dataset.type.kind in (Kind.UTF8, Kind.ASCII):
-            raise Uncovered("fill values of variable length")
+            raise UnsupportedFeatureError("fill values of variable length")
         return fill
 
     @cached_property
@@ -64,11 +64,11 @@ class Elements:
     def plan(self) -> chunks.ChunkPlan:
         filters = decode_filters(self.dataset.filters)
         if not chunks.can_decode(filters):
-            raise Uncovered("filters that only libhdf5's plugins know")
+            raise UnsupportedFeatureError("filters that only libhdf5's plugins know")
         return chunks.ChunkPlan(self.shape, self.raw, self.layout.chunks, filters)
 
     def index(self, source: Source) -> ChunkIndex:
-        """Where the chunks lie; read once, since the file may not change while it is read lazily."""
+        """Where the chunks are; read once, since the file may not change while it is read lazily."""
         if self._index is None:
             plan = self.plan
             index = read_index(
@@ -110,7 +110,7 @@ class Elements:
         if address == UNDEFINED:
             return _put(self._filled(source, shape), out)
         if math.prod(self.shape) * self.raw.itemsize > size:
-            raise Damage("a dataset is longer than its storage")
+            raise CorruptStructureError("a dataset is longer than its storage")
         source.check_range(address, size)
         out = _new(shape, self.raw) if out is None else out
         _read_run(source, address, self.shape, box, out)
@@ -120,13 +120,13 @@ class Elements:
         try:
             address, size = struct.unpack_from("<QQ", self.dataset.layout, 2)
         except struct.error as error:
-            raise Damage("a contiguous layout message is too short") from error
+            raise CorruptStructureError("a contiguous layout message is too short") from error
         return address, size
 
     def _cut(self, data: bytes, box: Box) -> Array:
         count = math.prod(self.shape)
         if len(data) < count * self.raw.itemsize:
-            raise Damage("compact data are cut short")
+            raise CorruptStructureError("compact data are cut short")
         whole: Array = np.frombuffer(data, self.raw, count).reshape(self.shape)
         return np.array(whole[tuple(slice(*edge) for edge in box)])
 
@@ -135,7 +135,9 @@ class Elements:
         if self.fill is None:
             return _new(shape, self.raw, zeros=True)
         if math.prod(shape) * self.raw.itemsize > max(1 << 30, _MAX_UNWRITTEN_RATIO * source.size):
-            raise Damage(f"a dataset of shape {shape} was never written: read what you need of it lazily")
+            raise CorruptStructureError(
+                f"a dataset of shape {shape} was never written: read what you need of it lazily"
+            )
         out = _new(shape, self.raw)
         out[...] = np.frombuffer(self.fill, self.raw)[0]
         return out
@@ -166,7 +168,7 @@ class Elements:
             parallel_map(lambda number: _place_chunk(fetch, plan, number, box, sparse), numbers, threads)
             return sparse
         except chunks.ChunkError as error:
-            raise Damage(str(error)) from error
+            raise CorruptStructureError(str(error)) from error
 
 
 def _put(found: Array, out: Array | None) -> Array:
@@ -177,7 +179,7 @@ def _put(found: Array, out: Array | None) -> Array:
 
 
 def _place_chunk(fetch: chunks.Fetch, plan: chunks.ChunkPlan, number: int, box: Box, out: Array) -> None:
-    """Put the part of one chunk that lies in a box where it belongs in `out`."""
+    """Put the part of one chunk that is in a box where it belongs in `out`."""
     edges = [
         (max(start, at), min(stop, at + chunk))
         for at, chunk, (start, stop) in zip(plan.offset(number), plan.chunks, box, strict=True)
@@ -188,7 +190,7 @@ def _place_chunk(fetch: chunks.Fetch, plan: chunks.ChunkPlan, number: int, box: 
 
 
 def _touches(numbers: Array, plan: chunks.ChunkPlan, box: Box) -> Array:
-    """Which chunks lie at least partly in a box."""
+    """Which chunks are at least partly in a box."""
     inside = np.ones(len(numbers), bool)
     rest = numbers
     for length, chunk, (start, stop) in reversed(list(zip(plan.grid, plan.chunks, box, strict=True))):
@@ -200,21 +202,23 @@ def _touches(numbers: Array, plan: chunks.ChunkPlan, box: Box) -> Array:
 def _check_sizes(index: ChunkIndex, plan: chunks.ChunkPlan, file_size: int) -> None:
     """Refuse what no chunk can hold before memory is set aside for it."""
     if index.stored_bytes > file_size:
-        raise Damage("the chunks of a dataset overlap")
+        raise CorruptStructureError("the chunks of a dataset overlap")
     ratio = codecs.max_ratio(plan.filters)
     if ratio is not None and len(index.numbers) and plan.chunk_bytes > ratio * int(index.sizes.min()) + 64:
-        raise Damage("a chunk is larger than its stored bytes can hold")
+        raise CorruptStructureError("a chunk is larger than its stored bytes can hold")
 
 
 def _new(shape: tuple[int, ...], dtype: np.dtype[Any], zeros: bool = False) -> Array:
     try:
         return np.zeros(shape, dtype) if zeros else np.empty(shape, dtype)
     except (ValueError, MemoryError) as error:
-        raise Damage(f"a dataset claims the shape {shape}, which no memory holds: read what you need lazily") from error
+        raise CorruptStructureError(
+            f"a dataset claims the shape {shape}, which no memory holds: read what you need lazily"
+        ) from error
 
 
 def _read_run(source: Source, address: int, shape: tuple[int, ...], box: Box, out: Array) -> None:
-    """Read a box of an array that lies in one run at `address` into `out`, which is C-contiguous."""
+    """Read a box of an array that is in one run at `address` into `out`, which is C-contiguous."""
     row = math.prod(shape[1:]) * out.dtype.itemsize
     if not shape or all(edge == (0, length) for edge, length in zip(box[1:], shape[1:], strict=True)):
         first = box[0][0] if shape else 0

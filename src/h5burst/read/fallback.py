@@ -8,31 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from h5burst._ext.h5parse import Uncovered
+from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.libhdf5_worker import client, libhdf5
 from h5burst.read.libhdf5_worker.protocol import Unread
-from h5burst.read.node_factory import Makers
+from h5burst.read.node_factory import LazyNodeFactory
 
 
-class InUseError(Uncovered):
+class InUseError(UnsupportedFeatureError):
     """A file that is open for writing.
 
     If this process has it open, libhdf5 here knows what is not on disk yet, and the file is ours; else it refuses.
     """
 
 
-def read_file(path: str | os.PathLike[str], why: Uncovered, makers: Makers | None = None) -> Group:
+def read_file(
+    path: str | os.PathLike[str], why: UnsupportedFeatureError, makers: LazyNodeFactory | None = None
+) -> Group:
     """A whole file, which the parser gave up because of `why`."""
     path = os.path.abspath(path)
     node = libhdf5.read_node(path, "/", makers) if isinstance(why, InUseError) else read_node(path, "/", makers)
     if not isinstance(node, Group):
-        raise CorruptFileError(path, "its root is no group")
+        raise CorruptFileError(path, "its root is not a group")
     return node
 
 
-def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None:
+def read_node(path: str, name: str, makers: LazyNodeFactory | None = None) -> Node | None:
     """An object and all below it; None for what is neither group nor dataset."""
     node: Node | None = client.read("node", path, name, lazy=makers is not None)
     if makers is not None and node is not None:
@@ -40,7 +42,7 @@ def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None
     return node
 
 
-def _make_lazy(path: str, node: Node, makers: Makers) -> None:
+def _make_lazy(path: str, node: Node, makers: LazyNodeFactory) -> None:
     for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
         if isinstance(part, Array) and isinstance(part.data, Unread):
             part.data = makers.by_name(path, *part.data)

@@ -66,7 +66,7 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "
     UnfinishedFileError
         For a file that an interrupted writer left open.
     """
-    with durable.explaining(path, "open"):
+    with durable.annotating_oserror(path, "open"):
         durable.require_regular(Path(path))
         try:
             return h5py.File(os.fspath(path), mode, libver=None if mode == "r" else LIBVER)

@@ -14,29 +14,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from h5burst._ext.h5parse import Type, Uncovered
+from h5burst._ext.h5parse import Type, UnsupportedFeatureError
 from h5burst.arrays.readable import ReadableArray
 from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements
-from h5burst.read.node_factory import Makers
+from h5burst.read.node_factory import LazyNodeFactory
 from h5burst.read.open_file import OpenFile, Stamp
 from h5burst.read.reader import Place, Reader, stored_path
 
-_MEMBERS_AHEAD = 1000  # of groups, read along with the one that was asked for
+_READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
 
 
 def open_tree(path: str | os.PathLike[str]) -> Group:
     """The file as a lazy tree.
 
-    Raises `CorruptFileError` for what is no whole HDF5 file; what is damaged further down is found when it is read.
+    Raises `CorruptFileError` for what is not a whole HDF5 file; what is damaged further down is found when it is read.
     """
     try:
         with Reader(path, makers=MAKERS) as reader:
             return reader.tree()
-    except Uncovered as why:
+    except UnsupportedFeatureError as why:
         return fallback.read_file(path, why, MAKERS)
 
 
@@ -99,12 +99,12 @@ class LazyArray(ReadableArray):
                 found = reader.finish(elements.read(reader.source, box[:rank]), elements.dataset.type)
                 inner = tuple(slice(*edge) for edge in box[rank:])  # axes of an array datatype
                 return found[(slice(None),) * rank + inner] if inner else found
-        except Uncovered:
+        except UnsupportedFeatureError:
             return self._read_by_name(box)
 
     def _read_by_name(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
         with OpenFile(self._path, self._stamp) as file:
-            return fallback.read_box(self._path, self.name, box, in_use=file.busy)
+            return fallback.read_box(self._path, self.name, box, in_use=file.locked_for_writing)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArray, (self._path, self._stamp, self._names, self.shape, self.dtype, self._address)
@@ -144,7 +144,7 @@ class LazyChildren(FilledLater[str, Node]):
         self.place = (unread.path, unread.address)
 
     def _fill(self) -> None:
-        """Read the members, and what lies below them as long as it is little: opening the file is what costs."""
+        """Read the members, and what is below them as long as it is little: opening the file is what costs."""
         unread = self._unread
         if unread is None:
             return
@@ -152,7 +152,7 @@ class LazyChildren(FilledLater[str, Node]):
             found = reader.children(unread.address, unread.names, unread.above)
             self._publish(found or {})
             waiting = deque([found or {}])
-            left = _MEMBERS_AHEAD
+            left = _READAHEAD_MEMBERS
             while waiting and left > 0:
                 for node in waiting.popleft().values():
                     ahead = _read_ahead(reader, unread.path, node, left)
@@ -200,4 +200,4 @@ def _make_by_name(path: str, names: tuple[str, ...], shape: tuple[int, ...], dty
         return LazyArray(path, file.stamp, names, shape, dtype)
 
 
-MAKERS = Makers(array=_make_array, children=_make_children, by_name=_make_by_name)
+MAKERS = LazyNodeFactory(array=_make_array, children=_make_children, by_name=_make_by_name)

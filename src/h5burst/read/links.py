@@ -49,7 +49,7 @@ class LinkResolver:
         key = (self._root if path.startswith(b"/") else group, path)
         found = self._found.get(key)
         if found is None:
-            self._found[key] = _NOWHERE  # what comes back here runs in a circle
+            self._found[key] = _NOWHERE  # what comes back here runs in a cycle
             found = self._found[key] = self._follow(*key)
         return found
 
@@ -80,8 +80,8 @@ class LinkResolver:
 def find_external(name: bytes, path: str, exists: Callable[[str], bool] = os.path.isfile) -> str | None:
     """The file that an external link of the file at `path` names: beside it, else where the process works."""
     wanted = os.fsdecode(name)
-    folder = os.path.dirname(path)
-    places = [os.path.join(folder, wanted), wanted]
+    directory = os.path.dirname(path)
+    places = [os.path.join(directory, wanted), wanted]
     if os.path.isabs(wanted):
-        places = [wanted, os.path.join(folder, os.path.basename(wanted))]
+        places = [wanted, os.path.join(directory, os.path.basename(wanted))]
     return next((os.path.abspath(place) for place in places if exists(place)), None)

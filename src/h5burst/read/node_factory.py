@@ -10,7 +10,7 @@ from h5burst.model.tree import Node
 
 
 @dataclass(frozen=True, slots=True)
-class Makers:
+class LazyNodeFactory:
     """What a lazy tree is made of.
 
     `array(file, address, names, shape, type)` and `children(file, address, names, above)`: an array and the members of

@@ -47,7 +47,8 @@ def being_edited(stamp: Stamp) -> Iterator[None]:
 class OpenFile:
     """A regular file, open for reading until `close`, under the shared lock that HDF5 readers take.
 
-    expected: the file must still be this one, else `StaleFileError`. busy: another program has it open for writing.
+    expected: the file must still be this one, else `StaleFileError`. locked_for_writing: another program has it open
+    for writing.
     """
 
     def __init__(self, path: str | os.PathLike[str], expected: Stamp | None = None) -> None:
@@ -63,13 +64,13 @@ class OpenFile:
         try:
             status = os.fstat(self.descriptor)
             if stat.S_ISDIR(status.st_mode):
-                raise IsADirectoryError(f"{self.path} is a folder, no HDF5 file")
+                raise IsADirectoryError(f"{self.path} is a directory, not an HDF5 file")
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(f"{self.path} is no regular file")
+                raise OSError(f"{self.path} is not a regular file")
             self.stamp = Stamp.of(status)
             if expected is not None and expected not in (self.stamp, _edited.get(self.stamp[:2])):
                 raise StaleFileError(self.path)
-            self.busy = locks.try_shared(self.descriptor) is locks.Answer.REFUSED
+            self.locked_for_writing = locks.try_shared(self.descriptor) is locks.Answer.REFUSED
         except BaseException:
             os.close(self.descriptor)
             raise

@@ -10,7 +10,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from h5burst._ext.h5parse import Damage, Dataset, Kind, Parser, Source, Type, Uncovered, set_model
+from h5burst._ext.h5parse import (
+    CorruptStructureError,
+    Dataset,
+    Kind,
+    Parser,
+    Source,
+    Type,
+    UnsupportedFeatureError,
+    set_model,
+)
 from h5burst.format import datatype, dense, symbol_table
 from h5burst.format.superblock import Superblock, is_hdf5, read_superblock
 from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_objects
@@ -21,7 +30,7 @@ from h5burst.read.elements import Elements
 from h5burst.read.fallback import InUseError
 from h5burst.read.libhdf5_worker.client import LibraryDiedError
 from h5burst.read.links import LinkResolver, find_external
-from h5burst.read.node_factory import Makers
+from h5burst.read.node_factory import LazyNodeFactory
 from h5burst.read.open_file import OpenFile, Stamp
 from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 
@@ -40,7 +49,7 @@ Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an
 class _Shared:
     """What the readers of one load share when links lead from file to file."""
 
-    makers: Makers | None = None
+    makers: LazyNodeFactory | None = None
     nodes: dict[tuple[str, bytes], Node | None] = field(default_factory=dict)
 
 
@@ -57,7 +66,8 @@ def stored_path(names: tuple[str | None, ...] | list[str | None]) -> str:
 class Reader:
     """The owner of a parser: answers its questions about what is rare. Used in a `with` block.
 
-    Raises `CorruptFileError`, `StaleFileError`, other `OSError`s; `Uncovered` for a file that only libhdf5 reads.
+    Raises `CorruptFileError`, `StaleFileError`, other `OSError`s; `UnsupportedFeatureError` for a file that only
+    libhdf5 reads.
     """
 
     def __init__(
@@ -65,14 +75,14 @@ class Reader:
         path: str | os.PathLike[str],
         *,
         expected: Stamp | None = None,
-        makers: Makers | None = None,
+        makers: LazyNodeFactory | None = None,
         above: frozenset[Place] = frozenset(),
         shared: _Shared | None = None,
     ) -> None:
         self.file = OpenFile(path, expected)
         self.path = self.file.path
         self.shared = shared or _Shared(makers)
-        self._above = above
+        self._ancestors = above
         try:
             self._open()
         except BaseException:
@@ -81,11 +91,11 @@ class Reader:
 
     def _open(self) -> None:
         descriptor, size = self.file.descriptor, self.file.stamp.size
-        if self.file.busy:
+        if self.file.locked_for_writing:
             raise InUseError("files that are open for writing")
         try:
             superblock, size = self._superblock(descriptor, size)
-        except Damage as error:
+        except CorruptStructureError as error:
             raise CorruptFileError(self.path, str(error)) from error
         if superblock.open_for_writing:
             raise InUseError("files that are open for writing")
@@ -99,13 +109,13 @@ class Reader:
         self._missing_filter = False
         self._deaths = 0  # of libhdf5, over this file
         self._committed: dict[int, bytes] = {}
-        self._later: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
+        self._deferred_reads: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
 
     def _superblock(self, descriptor: int, size: int) -> tuple[Superblock, int]:
         """The superblock, and the length of the file: an edit may append to it between looking at the two."""
         try:
             return read_superblock(descriptor, size), size
-        except Damage:
+        except CorruptStructureError:
             self.file.stamp = Stamp.of(os.fstat(descriptor))
             if self.file.stamp.size == size:
                 raise
@@ -117,16 +127,16 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.file.close()
         # Parsers and reader know each other: without this the arrays would outlive their last user until a collection.
-        del self.parser, self._helper, self._resolver, self._later
+        del self.parser, self._helper, self._resolver, self._deferred_reads
 
     # ------------------------------------------------------------ trees
 
     @contextmanager
     def naming_damage(self, names: tuple[str | None, ...] | None = None) -> Iterator[None]:
-        """Damage as an error that names the file, and the object: `names`, else the one being parsed."""
+        """CorruptStructureError as an error that names the file, and the object: `names`, else the one being parsed."""
         try:
             yield
-        except Damage as error:
+        except CorruptStructureError as error:
             what = names if names is not None else self.parser.where
             if len(error.args) > 1:
                 what = error.args[1]
@@ -139,7 +149,7 @@ class Reader:
         with self.naming_damage():
             root = self.parser.node(self.root)
             if not isinstance(root, Group):
-                raise Damage("the root is no group")
+                raise CorruptStructureError("the root is not a group")
             return root
 
     def children(
@@ -149,9 +159,9 @@ class Reader:
 
         above: the groups that hold this one, and the external links that led to this file.
         """
-        self._above = above | {address}
+        self._ancestors = above | {address}
         with self.naming_damage():
-            return self.parser.children(address, names, self._above, most)
+            return self.parser.children(address, names, self._ancestors, most)
 
     def load(self, address: int | None = None) -> Group:
         """The tree below a group (the root if None), all arrays read. The error names all objects that cannot be."""
@@ -163,7 +173,7 @@ class Reader:
     def _finish_reads(self) -> None:
         """Read what the parser left, in threads: many runs of bytes, and datasets of few chunks."""
         runs: list[Any] = split_evenly(self.parser.reads_left, 8 * thread_count())
-        parallel_map(self._read_later, [*runs, *self._later])
+        parallel_map(self._read_later, [*runs, *self._deferred_reads])
         if self._problems:
             problems = sorted(self._problems)
             if len(problems) == 1 and self._missing_filter:
@@ -177,12 +187,12 @@ class Reader:
         elements, out, names = work
         try:
             elements.read(self.source, out=out, threads=1)
-        except Damage as error:
+        except CorruptStructureError as error:
             self._problems.append((describe_names(names), str(error)))
 
     # ------------------------------------------------------------ the parser's questions: what is damaged
 
-    def note_problem(self, names: tuple[str | None, ...], error: Damage | OSError) -> None:
+    def note_problem(self, names: tuple[str | None, ...], error: CorruptStructureError | OSError) -> None:
         """An object of a tree that is read whole cannot be read: the others are, so that the error names all."""
         if isinstance(error, CorruptFileError):
             self._missing_filter = isinstance(error, MissingFilterError)
@@ -198,13 +208,13 @@ class Reader:
             return [(where, f"in {error.path}: {error.what}")]
         return list(error.problems) or [(where, error.what.removeprefix(f"{where}: "))]
 
-    def damaged_node(self, names: tuple[str | None, ...], error: Damage | OSError) -> Node:
+    def damaged_node(self, names: tuple[str | None, ...], error: CorruptStructureError | OSError) -> Node:
         """What stands for an object of a lazy tree that cannot be read."""
         if isinstance(error, OSError) and not isinstance(error, CorruptFileError):
             raise error
-        if isinstance(error, Damage) or error.path != self.path:
+        if isinstance(error, CorruptStructureError) or error.path != self.path:
             where = describe_names(names)
-            what = error.args[0] if isinstance(error, Damage) else f"in {error.path}: {error.what}"
+            what = error.args[0] if isinstance(error, CorruptStructureError) else f"in {error.path}: {error.what}"
             error = CorruptFileError(self.path, f"{where}: {what}", [(where, what)])
         return DamagedNode(error)
 
@@ -216,7 +226,7 @@ class Reader:
         self.parser.claim(stored)
         if self._can_wait(elements):
             out = np.empty(elements.shape, dataset.type.dtype)
-            self._later.append((elements, out.view(elements.raw), self.parser.where))
+            self._deferred_reads.append((elements, out.view(elements.raw), self.parser.where))
             return out
         return self.finish(elements.read(self.source), dataset.type)
 
@@ -229,7 +239,7 @@ class Reader:
         return 0 < written == elements.plan.chunk_count < 2 * thread_count()
 
     def finish(self, raw: np.ndarray[Any, Any], type_: Type, parser: Parser | None = None) -> np.ndarray[Any, Any]:
-        """Elements as they lie in the file, as those of the dtype."""
+        """Elements as they are in the file, as those of the dtype."""
         if type_.kind in (Kind.UTF8, Kind.ASCII):
             return (parser or self.helper).text(raw.tobytes(), raw.shape, type_.kind == Kind.ASCII)
         if type_.subshape:
@@ -255,7 +265,7 @@ class Reader:
         if message is None:
             message = self.helper.datatype_message(address)
             if message is None:
-                raise Damage(f"there is no committed datatype at address {address}")
+                raise CorruptStructureError(f"there is no committed datatype at address {address}")
             self._committed[address] = message
         return message
 
@@ -287,9 +297,11 @@ class Reader:
             return None
         key = (file, path)
         shared = self.shared
-        crossed = frozenset(place for place in self._above if isinstance(place, tuple)) | {key}
-        if key in self._above or len(crossed) > _FILES_DEEP:
-            raise Damage(f"external links lead back to where they came from by way of {file}: a circle is no tree")
+        crossed = frozenset(place for place in self._ancestors if isinstance(place, tuple)) | {key}
+        if key in self._ancestors or len(crossed) > _FILES_DEEP:
+            raise CorruptStructureError(
+                f"external links lead back to where they came from by way of {file}: a cycle is not a tree"
+            )
         if key not in shared.nodes:
             shared.nodes[key] = self._external_node(file, path, crossed)
         return shared.nodes[key]
@@ -298,7 +310,7 @@ class Reader:
         try:
             with Reader(file, above=crossed, shared=self.shared) as other:
                 return other.at(path)
-        except Uncovered:
+        except UnsupportedFeatureError:
             name = os.fsdecode(path)
             return fallback.read_node(file, name, self.shared.makers) if fallback.holds(file, name) else None
 
@@ -316,7 +328,7 @@ class Reader:
 
     # ------------------------------------------------------------ the parser's questions: lazy nodes, libhdf5
 
-    def _makers(self) -> Makers:
+    def _makers(self) -> LazyNodeFactory:
         if self.shared.makers is None:
             raise RuntimeError("this reader loads everything at once")
         return self.shared.makers
@@ -325,7 +337,7 @@ class Reader:
         return self._makers().array(self.file, address, tuple(names), shape, type_)
 
     def lazy_children(self, address: int, names: list[str]) -> dict[str, Node]:
-        return self._makers().children(self.file, address, tuple(names), self._above)
+        return self._makers().children(self.file, address, tuple(names), self._ancestors)
 
     def uncovered(self, names: list[str | None]) -> Node | None:
         with self._asking_libhdf5(names):
@@ -337,7 +349,7 @@ class Reader:
 
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:
-        """A file over which libhdf5 dies again and again shall not keep us busy with that."""
+        """A file over which libhdf5 dies again and again shall not keep us locked_for_writing with that."""
         if self._deaths >= _MOST_DEATHS:
             what = f"only libhdf5 reads it, which died over {self._deaths} other objects of this file"
             raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {what}")

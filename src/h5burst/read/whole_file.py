@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from h5burst._ext.h5parse import Uncovered
+from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.tree import Group
 from h5burst.read import fallback
 from h5burst.read.reader import Reader
@@ -15,11 +15,11 @@ from h5burst.runtime.gc_pause import collection_paused
 def load_tree(path: str | os.PathLike[str]) -> Group:
     """The whole file as a tree, all arrays in memory.
 
-    Raises `CorruptFileError` for a file that is damaged, cut short, or holds a circle of links; other `OSError`s for
+    Raises `CorruptFileError` for a file that is damaged, cut short, or holds a cycle of links; other `OSError`s for
     one that cannot be opened.
     """
     try:
         with Reader(path) as reader:
             return reader.tree()
-    except Uncovered as why:
+    except UnsupportedFeatureError as why:
         return fallback.read_file(path, why)

@@ -83,10 +83,13 @@ def _extended(path: Path) -> tuple[tuple[str, bytes], ...]:
     return tuple(found)
 
 
-def _mode_of_new(folder: Path) -> int:
-    """The permissions that `open(path, "w")` would give a file there: from the folder's default ACL, else the umask."""
+def _mode_of_new(directory: Path) -> int:
+    """The permissions that `open(path, "w")` would give a file there.
+
+    From the directory's default ACL, else the umask.
+    """
     try:
-        entries = os.getxattr(folder, _DEFAULT_ACL)[4:]
+        entries = os.getxattr(directory, _DEFAULT_ACL)[4:]
     except (OSError, AttributeError):
         return 0o666 & ~_umask()
     # Entries of tag, permissions, ID (acl(5), linux/posix_acl_xattr.h). A mask stands for the group class.

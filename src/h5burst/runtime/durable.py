@@ -1,6 +1,6 @@
 """Files that appear under their final name only when they are complete and on disk.
 
-A file is written under a temporary name in the same folder, flushed to disk, renamed, and the folder flushed. The
+A file is written under a temporary name in the same directory, flushed to disk, renamed, and the directory flushed. The
 temporary file is new, private and of a name that nobody knows before; the name says for what and by which process it
 was made, so that the next save removes what a crash has left, and nothing that is still in use.
 
@@ -29,13 +29,13 @@ _ADVICE = {
     errno.ENOSPC: "the disk is full: make room or choose another place",
     errno.EDQUOT: "the disk quota is used up: make room or choose another place",
     errno.EFBIG: "the file would grow over the limit of this process or file system (ulimit -f)",
-    errno.EACCES: "permission denied: check the rights of the file and its folder",
-    errno.EPERM: "not permitted: check the rights of the file and its folder",
+    errno.EACCES: "permission denied: check the rights of the file and its directory",
+    errno.EPERM: "not permitted: check the rights of the file and its directory",
     errno.EROFS: "the file system is read-only: choose another place",
     errno.EIO: "the disk reports an error: check it, and save elsewhere",
-    errno.ENOENT: "no such file or folder",
-    errno.ENOTDIR: "a part of the path is no folder",
-    errno.EISDIR: "this is a folder: give the path of a file",
+    errno.ENOENT: "no such file or directory",
+    errno.ENOTDIR: "a part of the path is not a directory",
+    errno.EISDIR: "this is a directory: give the path of a file",
     errno.ENAMETOOLONG: "the name is too long",
     errno.EAGAIN: "another process, or another handle here, has it open: close it there first",
     errno.EMFILE: "too many open files: close some (ulimit -n)",
@@ -48,18 +48,18 @@ class DurabilityWarning(UserWarning):
 
 @contextlib.contextmanager
 def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[Path]:
-    """A temporary path in the folder of `path`; renamed to it when the block ends well, removed otherwise.
+    """A temporary path in the directory of `path`; renamed to it when the block ends well, removed otherwise.
 
     The block finds an empty file there and may open it anew in any way but with a lock of its own. A symbolic link is
     followed. Permissions, owner (where this user may) and extended attributes of a replaced file are kept, missing
-    folders are made. Raises `FileExistsError` for a file that is there, or has come meanwhile, without `overwrite`,
+    directories are made. Raises `FileExistsError` for a file that is there, or has come meanwhile, without `overwrite`,
     else `OSError` (the class that fits the reason) naming `path` and what to do; whatever was under `path` is then as
-    it was. Warns (`DurabilityWarning`) when the new file is in place but its folder could not be flushed.
+    it was. Warns (`DurabilityWarning`) when the new file is in place but its directory could not be flushed.
 
     edited: the caller holds the file as those do who edit it, and the block reads the new one as others read files.
     """
     _require_absent(path, overwrite)
-    with explaining(path, "save"), contextlib.ExitStack() as stack:
+    with annotating_oserror(path, "save"), contextlib.ExitStack() as stack:
         target, attributes = _prepared(path, stack, edited)
         private_files.remove_abandoned(target.parent, target.name, TEMPORARY_SUFFIX)
         temporary, descriptor = private_files.create(target.parent, target.name, TEMPORARY_SUFFIX)
@@ -68,18 +68,18 @@ def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[
         else:
             stack.callback(os.close, descriptor)
         if edited and os.name != "nt":
-            _let_readers_in(descriptor)
+            _downgrade_lock(descriptor)
         try:
             yield temporary
             _finish(temporary, attributes)
             if os.name != "nt":
-                _let_readers_in(descriptor)
+                _downgrade_lock(descriptor)
             _put_in_place(temporary, path, target, stack, overwrite, edited)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         stack.close()
-        _flush_folder(target)
+        _flush_directory(target)
 
 
 @contextlib.contextmanager
@@ -90,19 +90,19 @@ def renaming(descriptor: int, current: Path, path: Path, *, overwrite: bool) -> 
     name and is the caller's to restore.
     """
     _require_absent(path, overwrite)
-    with explaining(path, "save"), contextlib.ExitStack() as stack:
+    with annotating_oserror(path, "save"), contextlib.ExitStack() as stack:
         target, attributes = _prepared(path, stack)
         yield
         attributes.give(descriptor)
         os.fsync(descriptor)
-        _let_readers_in(descriptor)
+        _downgrade_lock(descriptor)
         _put_in_place(current, path, target, stack, overwrite)
         stack.close()
-        _flush_folder(target)
+        _flush_directory(target)
 
 
 @contextlib.contextmanager
-def explaining(path: str | os.PathLike[str], verb: str) -> Iterator[None]:
+def annotating_oserror(path: str | os.PathLike[str], verb: str) -> Iterator[None]:
     """Let an `OSError` about `path` name it and say what to do; the class stays the one that fits the reason.
 
     What libhdf5 meets comes as any class, depending on what it was asked for: a full disk may be a `ValueError`.
@@ -128,7 +128,7 @@ def error_number(error: BaseException) -> int | None:
 
 
 def _concerns(filename: object, path: str | os.PathLike[str]) -> bool:
-    """Whether an error about `filename` is about saving `path`: the file, its temporary one, or a folder above."""
+    """Whether an error about `filename` is about saving `path`: the file, its temporary one, or a directory above."""
     target = Path(os.path.realpath(path))
     found = Path(os.path.realpath(os.fsdecode(filename)))  # type: ignore[arg-type]
     if found in (target, *target.parents):
@@ -137,13 +137,13 @@ def _concerns(filename: object, path: str | os.PathLike[str]) -> bool:
 
 
 def require_regular(path: Path) -> None:
-    """Raise `OSError` for a folder, a device, a pipe: anything there that is not a file that can be replaced."""
+    """Raise `OSError` for a directory, a device, a pipe: anything there that is not a file that can be replaced."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
     if not stat.S_ISREG(mode):
         kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"))
         kind = next((name for test, name in kinds if test(mode)), "a device")
@@ -210,7 +210,7 @@ def _put_in_place(
     current.unlink()
 
 
-def _flush_folder(target: Path) -> None:
+def _flush_directory(target: Path) -> None:
     """Bring a rename to disk; the file is in place whatever comes of it."""
     if os.name == "nt":
         return
@@ -223,13 +223,13 @@ def _flush_folder(target: Path) -> None:
     except OSError as error:
         if error.errno not in locks.UNSUPPORTED:
             warnings.warn(
-                f"{target} is saved, but its folder could not be flushed to disk ({os.strerror(error.errno or 0)}): "
+                f"{target} is saved, but its directory could not be flushed to disk ({os.strerror(error.errno or 0)}): "
                 "after a power cut the file may be what it was before; check the disk",
                 DurabilityWarning,
                 stacklevel=4,
             )
 
 
-def _let_readers_in(descriptor: int) -> None:
+def _downgrade_lock(descriptor: int) -> None:
     """Weaken the lock before the rename: who opens the finished file for reading must not find it locked."""
     locks.try_shared(descriptor)

@@ -1,4 +1,4 @@
-"""Python processes of our own that import nothing from the folder they happen to run in."""
+"""Python processes of our own that import nothing from the directory they happen to run in."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _START = "import json, sys; sys.path += json.loads(sys.argv.pop(1)); "
 def command(code: str, arguments: Sequence[str] = ()) -> list[str]:
     """A command line that runs `code`, with `arguments` in `sys.argv[1:]`.
 
-    `-I` leaves the working folder, `PYTHONPATH` and `PYTHONSTARTUP` out. The folders of the packages that the code
+    `-I` leaves the working directory, `PYTHONPATH` and `PYTHONSTARTUP` out. The directories of the packages that the
+    code
     needs come last and as absolute paths, so that nothing beside them takes the place of a standard module.
     """
-    return [sys.executable, "-I", "-c", _START + code, json.dumps(_folders()), *arguments]
+    return [sys.executable, "-I", "-c", _START + code, json.dumps(_directories()), *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -27,11 +28,11 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 
-def _folders() -> list[str]:
-    """The folders that hold the packages, each once."""
-    folders = []
+def _directories() -> list[str]:
+    """The directories that hold the packages, each once."""
+    directories = []
     for name in _PACKAGES:
         found = importlib.util.find_spec(name)
         if found is not None and found.origin is not None and Path(found.origin).name == "__init__.py":
-            folders.append(str(Path(found.origin).resolve().parents[1]))
-    return list(dict.fromkeys(folders))
+            directories.append(str(Path(found.origin).resolve().parents[1]))
+    return list(dict.fromkeys(directories))

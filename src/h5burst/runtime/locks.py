@@ -126,7 +126,7 @@ def _ask(descriptor: int, kind: int) -> Answer:
 
 @contextlib.contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path` for the block. The folder is made.
+    """Hold the lock file at `path` for the block. The directory is made.
 
     Raises `FileHeldError` where a process holds it that runs, or of which nobody can know; `OSError` for a path where
     something else is than a lock file.
@@ -223,7 +223,9 @@ def _record_at(path: Path) -> dict[str, object] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise OSError(error.errno, "is a link or cannot be read, and is no lock file: remove it", str(path)) from error
+        raise OSError(
+            error.errno, "is a link or cannot be read, and is not a lock file: remove it", str(path)
+        ) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

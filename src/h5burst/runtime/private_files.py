@@ -18,13 +18,13 @@ _QUIET_S = 24 * 3600.0  # a file of another machine's process is let alone for s
 _OWNER = r"(?P<owner>[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]+-[0-9a-f]+)-[0-9a-f]{16}"
 
 
-def create(folder: Path, name: str, suffix: str) -> tuple[Path, int]:
-    """A new, empty file in `folder` for what is or will be called `name`, and its descriptor, open and locked.
+def create(directory: Path, name: str, suffix: str) -> tuple[Path, int]:
+    """A new, empty file in `directory` for what is or will be called `name`, and its descriptor, open and locked.
 
     Nobody but the user may read it, nobody can know its name before, and no link is followed. Others know by the name
     (`is_for`) and by the process in it (`is_abandoned`) whose it is and whether it is still in use.
     """
-    path = folder / f".{_stem(name, suffix)}.{Process.current()}-{secrets.token_hex(8)}{suffix}"
+    path = directory / f".{_stem(name, suffix)}.{Process.current()}-{secrets.token_hex(8)}{suffix}"
     descriptor = os.open(path, locks.PRIVATE, 0o600)
     try:
         locks.try_exclusive(descriptor)
@@ -41,9 +41,9 @@ def is_for(candidate: str, name: str, suffix: str) -> bool:
     return re.fullmatch(rf"\.{stem}(\.{_OWNER}|\.[0-9a-f]{{32}}|){re.escape(suffix)}", candidate) is not None
 
 
-def remove_abandoned(folder: Path, name: str, suffix: str) -> list[Path]:
+def remove_abandoned(directory: Path, name: str, suffix: str) -> list[Path]:
     """Remove the files made for `name` whose process is gone; the paths that were removed."""
-    found = [folder / entry.name for entry in os.scandir(folder) if is_for(entry.name, name, suffix)]
+    found = [directory / entry.name for entry in os.scandir(directory) if is_for(entry.name, name, suffix)]
     removed = []
     for path in found:
         if is_abandoned(path, suffix):

@@ -15,13 +15,13 @@ from h5burst.format.filter_pipeline import encode_filters
 from h5burst.format.fixed_array import Entries
 
 if TYPE_CHECKING:
-    from h5burst._ext.h5emit import Emitter
+    from h5burst._ext.h5emit import TreeWriter
 
 CHECKSUM_BYTES = 4
 
 
 def store(
-    emitter: Emitter, data: Any, plan: chunks.ChunkPlan, threads: int | None, *, grows: bool = False
+    emitter: TreeWriter, data: Any, plan: chunks.ChunkPlan, threads: int | None, *, grows: bool = False
 ) -> tuple[bytes, bytes]:
     """Write an array's chunks and their index. Returns the bodies of the data layout and filter pipeline messages.
 
@@ -39,7 +39,7 @@ def store(
     return index(emitter, plan, entries)
 
 
-def growing_index(emitter: Emitter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+def growing_index(emitter: TreeWriter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
     """As `index`, for a dataset that may be resized."""
     coordinates = np.stack(np.unravel_index(np.arange(len(entries)), plan.grid), axis=1) if len(entries) else ()
     records = chunk_tree.records(entries, coordinates, chunk_tree.size_width(plan))
@@ -47,7 +47,7 @@ def growing_index(emitter: Emitter, plan: chunks.ChunkPlan, entries: Entries) ->
     return chunk_tree.layout_message(plan, address), encode_filters(plan.filters)
 
 
-def index(emitter: Emitter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+def index(emitter: TreeWriter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
     """Write the index of chunks that are in the file: address, size and filter mask of each. Returns as `store`."""
     itemsize = plan.dtype.itemsize
     if len(entries) == 1:
@@ -61,12 +61,12 @@ def index(emitter: Emitter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[b
 
 
 def _is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
-    """Whether chunks lie in memory as they will in the file, but for their checksum."""
+    """Whether chunks are in memory as they will in the file, but for their checksum."""
     return plan.chunks[1:] == plan.shape[1:] and [step.id for step in plan.filters] == [codecs.FLETCHER32]
 
 
-def _store_rows(emitter: Emitter, data: Any, plan: chunks.ChunkPlan, entries: Entries) -> None:
-    """Write rows from where they lie. There is nothing to compute but a checksum, faster than memory is copied."""
+def _store_rows(emitter: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries: Entries) -> None:
+    """Write rows from where they are. There is nothing to compute but a checksum, faster than memory is copied."""
     rows = plan.chunks[0]
     for number, first in enumerate(range(0, plan.shape[0], rows)):
         last = min(first + rows, plan.shape[0])

@@ -9,7 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from h5burst._ext.h5parse import Damage, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format import dense, references, superblock
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
@@ -20,29 +20,32 @@ from h5burst.runtime import durable
 from h5burst.write.changes import Change, Gone
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.growing import Growing
-from h5burst.write.native import NotCovered, make_emitter
+from h5burst.write.native import NeedsLibhdf5Error, make_emitter
 from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
-    from h5burst._ext.h5emit import Emitter
+    from h5burst._ext.h5emit import TreeWriter
 
 ATTRIBUTES_IN_HEADER = 256  # as in files that are written at once
 
 
 def commit(file: EditedFile, root: Change, storage: Storage | None, threads: int | None) -> None:
-    """Write the changes and switch to them. Raises `NotCovered` where only libhdf5 can; the file is then as it was."""
+    """Write the changes and switch to them.
+
+    Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then as it was.
+    """
     try:
-        with durable.explaining(file.path, "edit"):
+        with durable.annotating_oserror(file.path, "edit"):
             file.check_unchanged()
             changed_ns = time.time_ns()
             address, end = _append(file, root, storage, threads, changed_ns)
             os.fsync(file.descriptor)
             file.check_unchanged()
             _switch(file, address, end)
-    except (Damage, Uncovered) as error:
+    except (CorruptStructureError, UnsupportedFeatureError) as error:
         file.cut_off()
-        if isinstance(error, Uncovered):
-            raise NotCovered(str(error)) from error
+        if isinstance(error, UnsupportedFeatureError):
+            raise NeedsLibhdf5Error(str(error)) from error
         raise CorruptFileError(file.path, str(error)) from error
     except BaseException:
         if _is_as_it_was(file):
@@ -120,7 +123,7 @@ def _tidy(file: EditedFile, end: int, changed_ns: int) -> None:
 class _Rewriter:
     """Writes changed objects, children before parents."""
 
-    def __init__(self, file: EditedFile, emitter: Emitter, threads: int | None) -> None:
+    def __init__(self, file: EditedFile, emitter: TreeWriter, threads: int | None) -> None:
         self._file, self._emitter, self._threads = file, emitter, threads
 
     def rewrite(self, change: Change) -> int:
@@ -179,11 +182,11 @@ class _Rewriter:
             bodies = dense.read_attributes(self._file.source, info.heap, info.tree)
             found += [Message(oh.ATTRIBUTE, 0, body, order & 0xFFFF) for body, order in bodies]
         if any(message.flags & oh.SHARED for message in found):
-            raise NotCovered("shared attributes")
+            raise NeedsLibhdf5Error("shared attributes")
         return {oh.attribute_name(message.body): message for message in found}
 
     def _dense(self, info: Info, messages: list[Message]) -> Info:
         if info.tracked or info.indexed or any(message.body[0] != 3 for message in messages):
-            raise NotCovered("many attributes that are of the older kind, or whose order is kept")
+            raise NeedsLibhdf5Error("many attributes that are of the older kind, or whose order is kept")
         heap, tree = self._emitter.dense_attributes([message.body for message in messages])
         return info._replace(heap=heap, tree=tree)

@@ -9,14 +9,14 @@ import h5py
 import numpy as np
 from h5py import h5a, h5o
 
-from h5burst._ext.h5parse import Damage, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format import object_header as oh
 from h5burst.format.constants import LIBVER
 from h5burst.model.errors import CorruptFileError
 from h5burst.runtime import durable
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.links import GroupLinks
-from h5burst.write.native import NotCovered
+from h5burst.write.native import NeedsLibhdf5Error
 
 
 def compact(path: str | os.PathLike[str]) -> int:
@@ -68,23 +68,23 @@ def _require_plain(file: EditedFile) -> None:
             reason = "a user block"
         if reason is None:
             _require_single_links(file)
-    except NotCovered as error:
+    except NeedsLibhdf5Error as error:
         reason = str(error)
-    except Uncovered as error:
+    except UnsupportedFeatureError as error:
         reason = str(error)
-    except Damage as error:
+    except CorruptStructureError as error:
         raise CorruptFileError(file.path, str(error)) from error
     if reason is not None:
         raise OSError(f"{file.path} is not compacted, because it has {reason}: use h5repack")
 
 
 def _require_single_links(file: EditedFile) -> None:
-    """Raise `NotCovered` unless each object has one link: of several, each would get a copy of its own."""
+    """Raise `NeedsLibhdf5Error` unless each object has one link: of several, each would get a copy of its own."""
     waiting = [file.start.root]
     while waiting:
         header = oh.decode(file.source, waiting.pop())
         if header.links != 1:
-            raise NotCovered("objects that several hard links lead to")
+            raise NeedsLibhdf5Error("objects that several hard links lead to")
         waiting += GroupLinks(file.source, header).addresses()
 
 

@@ -29,7 +29,7 @@ class CopiedEdit:
         self._stack = contextlib.ExitStack()
         self.path = path
         self._copy = self._stack.enter_context(durable.replacing(path, overwrite=True, edited=True))
-        with self._or_nothing(), durable.explaining(path, "edit"):
+        with self._or_nothing(), durable.annotating_oserror(path, "edit"):
             shutil.copyfile(path, self._copy)
             with self._open():
                 pass
@@ -47,7 +47,7 @@ class CopiedEdit:
         return h5py.File(self._copy, "r+", libver=LIBVER, locking=False)  # `replacing` holds the lock
 
     def _do(self, work: Callable[[h5py.File], Any]) -> Any:
-        with durable.explaining(self.path, "edit"), self._open() as file:
+        with durable.annotating_oserror(self.path, "edit"), self._open() as file:
             return work(file)
 
     def put(self, path: tuple[str, ...], node: Node) -> None:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from h5burst._ext.h5parse import Damage, Source, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
 from h5burst.format import object_header as oh
 from h5burst.format import references, superblock
 from h5burst.format.constants import UNDEFINED
@@ -19,7 +19,7 @@ from h5burst.read.fallback import InUseError
 from h5burst.read.reader import Reader
 from h5burst.runtime import durable, edit_locks
 from h5burst.write.links import GroupLinks
-from h5burst.write.native import NotCovered
+from h5burst.write.native import NeedsLibhdf5Error
 
 _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
 _OPENS = 3  # tries to open a file that is replaced just then
@@ -34,9 +34,9 @@ class Existing:
         self.address = address
         self.header = oh.decode(source, address)
         if self.header.links != 1:
-            raise NotCovered("an object that several hard links lead to")
+            raise NeedsLibhdf5Error("an object that several hard links lead to")
         if any(message.type > oh.LAST_KNOWN for message in self.header.messages):
-            raise NotCovered("messages of an unknown kind")
+            raise NeedsLibhdf5Error("messages of an unknown kind")
         _complete(self.header)
         self.links = GroupLinks(source, self.header) if _is_group(self.header) else None
 
@@ -68,7 +68,7 @@ class EditedFile:
         self.why_not: str | None = None
         self._stack = contextlib.ExitStack()
         try:
-            with durable.explaining(path, "edit"):
+            with durable.annotating_oserror(path, "edit"):
                 self._open()
             self._look()
             self.reader = self._reader() if self.why_not is None else None
@@ -109,13 +109,13 @@ class EditedFile:
             self.start = superblock.read_whole(self.descriptor, status.st_size)
             self.source = Source(self.descriptor, self.start.end, self.start.base, 1 << 15, 32)
             if not self.start.is_plain:
-                raise NotCovered("an old superblock with settings that a newer one does not hold")
+                raise NeedsLibhdf5Error("an old superblock with settings that a newer one does not hold")
             self._check_extension()
             if not self._is_marked() and self._holds_references():
-                raise NotCovered("references between its objects")
-        except (NotCovered, Uncovered) as error:
+                raise NeedsLibhdf5Error("references between its objects")
+        except (NeedsLibhdf5Error, UnsupportedFeatureError) as error:
             self.why_not = str(error)
-        except Damage as error:
+        except CorruptStructureError as error:
             raise CorruptFileError(self.path, str(error)) from error
 
     def _reader(self) -> Reader | None:
@@ -123,7 +123,7 @@ class EditedFile:
             return self._stack.enter_context(Reader(self.path))
         except InUseError as error:
             raise UnfinishedFileError(self.path) from error
-        except Uncovered as error:
+        except UnsupportedFeatureError as error:
             self.why_not = str(error)
             return None
 
@@ -131,7 +131,7 @@ class EditedFile:
         if self.start.extension != UNDEFINED:
             kinds = {message.type for message in oh.decode(self.source, self.start.extension).messages}
             if kinds - _KNOWN_IN_EXTENSION:
-                raise NotCovered("a superblock extension (paged space, shared messages or a driver)")
+                raise NeedsLibhdf5Error("a superblock extension (paged space, shared messages or a driver)")
 
     def _is_marked(self) -> bool:
         end = self.start.end - self.start.base
@@ -154,13 +154,16 @@ class EditedFile:
         return False
 
     def look_up(self, address: int) -> Existing:
-        """An object of the file. Raises `CorruptFileError`, and `NotCovered` for one that must stay where it is."""
+        """An object of the file.
+
+        Raises `CorruptFileError`, and `NeedsLibhdf5Error` for one that must stay where it is.
+        """
         try:
             return Existing(self.source, address)
-        except Damage as error:
+        except CorruptStructureError as error:
             raise CorruptFileError(self.path, str(error)) from error
-        except Uncovered as error:
-            raise NotCovered(str(error)) from error
+        except UnsupportedFeatureError as error:
+            raise NeedsLibhdf5Error(str(error)) from error
 
     # ------------------------------------------------------------ writing
 

@@ -32,7 +32,7 @@ from h5burst.model.tree import (
 from h5burst.runtime import durable
 from h5burst.write.preflight import check_attributes, validate
 
-COMPACT_ATTRIBUTES = 32  # attributes that still lie in their object's header; above that libhdf5 indexes them
+COMPACT_ATTRIBUTES = 32  # attributes that still are in their object's header; above that libhdf5 indexes them
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
 
 _changing = threading.RLock()  # one change of an open file at a time; h5py's own lock must not be held so long
@@ -56,7 +56,7 @@ def graft(
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
     validate(node, storage=storage, path=(*_names(parent), *path))
-    with _changing, durable.explaining(parent.file.filename, "change"):
+    with _changing, durable.annotating_oserror(parent.file.filename, "change"):
         group, missing = _deepest(parent, path[:-1])
         for name in reversed(path[len(path) - len(missing) :]):
             node = Group({name: node})
@@ -72,7 +72,7 @@ def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str
     Raises `KeyError` where there is no such object, `UnsupportedValueError` before anything is changed.
     """
     check_attributes(attrs, (*_names(parent), *path))
-    with _changing, durable.explaining(parent.file.filename, "change"):
+    with _changing, durable.annotating_oserror(parent.file.filename, "change"):
         target = parent["/".join(map(escape_link, path))] if path else parent
         write_attributes(target, attrs)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5parse import Dataset, Kind, Uncovered
+from h5burst._ext.h5parse import Dataset, Kind, UnsupportedFeatureError
 from h5burst.arrays import chunks
 from h5burst.format import btree2_update, chunk_tree, data_layout
 from h5burst.format import object_header as oh
@@ -17,10 +17,10 @@ from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.read.elements import Elements
 from h5burst.write.changes import Joined
 from h5burst.write.edited_file import EditedFile
-from h5burst.write.native import NotCovered
+from h5burst.write.native import NeedsLibhdf5Error
 
 if TYPE_CHECKING:
-    from h5burst._ext.h5emit import Emitter
+    from h5burst._ext.h5emit import TreeWriter
 
 
 def _is_applied_here(filters: Sequence[codecs.Filter]) -> bool:
@@ -34,24 +34,24 @@ def _is_applied_here(filters: Sequence[codecs.Filter]) -> bool:
 
 
 class Growing:
-    """A dataset of the file that rows are appended to. Raises `NotCovered` for one that only libhdf5 extends."""
+    """A dataset of the file that rows are appended to. Raises `NeedsLibhdf5Error` for one that only libhdf5 extends."""
 
     def __init__(self, file: EditedFile, address: int, where: str) -> None:
         if file.reader is None:
-            raise NotCovered(file.why_not or "a file that only libhdf5 reads")
+            raise NeedsLibhdf5Error(file.why_not or "a file that only libhdf5 reads")
         self._source = file.reader.source
         try:
             self._dataset: Dataset = file.reader.parser.dataset(address)
             self._elements = Elements(self._dataset)
             if self._elements.layout_class != data_layout.CHUNKED or self._dataset.type.kind != Kind.PLAIN:
-                raise NotCovered("a dataset that is not chunked, or holds text")
+                raise NeedsLibhdf5Error("a dataset that is not chunked, or holds text")
             if self._dataset.layout[0] not in (4, 5) or self._dataset.type.subshape:
-                raise NotCovered("an index of chunks of the older kind")
+                raise NeedsLibhdf5Error("an index of chunks of the older kind")
             self._plan = self._elements.plan
-        except Uncovered as error:
-            raise NotCovered(str(error)) from error
+        except UnsupportedFeatureError as error:
+            raise NeedsLibhdf5Error(str(error)) from error
         if not _is_applied_here(self._plan.filters):
-            raise NotCovered("filters that only libhdf5 applies")
+            raise NeedsLibhdf5Error("filters that only libhdf5 applies")
         self.dtype, self.shape, self._where = self._dataset.type.dtype, self._elements.shape, where
 
     def check(self, rows: Any, waiting: int) -> None:
@@ -61,7 +61,7 @@ class Growing:
         if limit != UNDEFINED and self.shape[0] + waiting + rows.shape[0] > limit:
             raise ValueError(f"{self._where} holds at most {limit} rows: write it with Storage(maxshape=(None, …))")
 
-    def append(self, emitter: Emitter, header: ObjectHeader, parts: list[Any], threads: int | None) -> None:
+    def append(self, emitter: TreeWriter, header: ObjectHeader, parts: list[Any], threads: int | None) -> None:
         """Write the chunks that hold the rows, and change the header's messages accordingly."""
         plan, rows = self._plan, self.shape[0]
         per_chunk = plan.chunks[0]
@@ -82,12 +82,12 @@ class Growing:
         header.replace(oh.DATA_LAYOUT, Message(oh.DATA_LAYOUT, 0, chunk_tree.layout_message(plan, address)))
         space = header.first(oh.DATASPACE)
         if space is None or space.flags & oh.SHARED:
-            raise NotCovered("a shared dataspace")
+            raise NeedsLibhdf5Error("a shared dataspace")
         at = 8 if space.body[0] == 1 else 4
         body = space.body[:at] + total.to_bytes(8, "little") + space.body[at + 8 :]
         header.replace(oh.DATASPACE, Message(oh.DATASPACE, space.flags, body))
 
-    def _index(self, emitter: Emitter, put: list[bytes]) -> int:
+    def _index(self, emitter: TreeWriter, put: list[bytes]) -> int:
         layout, kind = self._elements.layout, chunk_tree.kind(self._plan)
         key = chunk_tree.coordinates_of(len(self.shape))
         if layout.kind == data_layout.BTREE2 and layout.address != UNDEFINED:

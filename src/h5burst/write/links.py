@@ -12,13 +12,13 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import Damage, Source, lookup3
+from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
 from h5burst.format import btree2, btree2_update, dense, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.fractal_heap import encode_huge_only, read_huge_only
 from h5burst.format.object_header import Info, Link, Message, ObjectHeader
-from h5burst.write.native import NotCovered
+from h5burst.write.native import NeedsLibhdf5Error
 
 LINKS_IN_HEADER = 512  # as in files that are written at once
 FEWER_IN_HEADER = 256  # an indexed group that has become so small goes back into its header
@@ -62,7 +62,7 @@ class GroupLinks:
         return [link.address for link in map(oh.decode_link, bodies) if link.address is not None]
 
     def changed(self, append: Append, changes: Changes) -> list[Message]:
-        """All messages of the header after the change; what lies outside it is appended."""
+        """All messages of the header after the change; what is outside it is appended."""
         others = [message for message in self._header.messages if message.type not in _OWN]
         if self._indexed is not None:
             count = self._indexed.count + sum(
@@ -82,7 +82,7 @@ class GroupLinks:
         if len(bodies) <= LINKS_IN_HEADER:
             return self._messages(UNDEFINED, UNDEFINED, order, bodies) + others
         if self._info.indexed:
-            raise NotCovered("a group of many links that is indexed by the order of their making")
+            raise NeedsLibhdf5Error("a group of many links that is indexed by the order of their making")
         heap, tree = _write_indexed(append, bodies)
         return self._messages(heap, tree, order, {}) + others
 
@@ -182,7 +182,7 @@ class _Indexed:
     def _body(self, number: int) -> bytes:
         places = self._places.find(number)
         if not places:
-            raise Damage("a huge object of a fractal heap is not in its index")
+            raise CorruptStructureError("a huge object of a fractal heap is not in its index")
         address, length, _ = struct.unpack("<QQQ", places[0])
         return self._source.read(address, length)
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5emit import Emitter, NotCovered
+from h5burst._ext.h5emit import NeedsLibhdf5Error, TreeWriter
 from h5burst.arrays import chunks
 from h5burst.format import datatype, superblock
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Storage, escape_attribute, escape_link
@@ -25,9 +25,9 @@ from h5burst.runtime import simd
 from h5burst.write import chunked
 from h5burst.write.sink import Sink
 
-__all__ = ["NotCovered", "complete", "write"]
+__all__ = ["NeedsLibhdf5Error", "complete", "write"]
 
-Placed: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
+ChunkLookup: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
 
 def write(
@@ -43,7 +43,8 @@ def write(
     target: a path, where the file is made or replaced in place, or a seekable binary stream at its beginning.
     storage: for arrays that name none themselves. threads: for the filters of large arrays; with more than one, another
     writes a large file while its objects are laid out. flushing: let the disk take bytes while others are made, so that
-    little is left for the caller's fsync. Raises `NotCovered` before the first byte for a tree that only libhdf5 can
+    little is left for the caller's fsync. Raises `NeedsLibhdf5Error` before the first byte for a tree that only
+    libhdf5 can
     write (or refuse), ValueError for a wrong codec, level or chunk shape. An interrupted write leaves what no reader
     takes for an HDF5 file, because the superblock comes last.
     """
@@ -55,20 +56,21 @@ def complete(
     stream: BinaryIO,
     start: int,
     tree: Group,
-    placed: Placed,
+    existing_chunks: ChunkLookup,
     *,
     storage: Storage | None = None,
     threads: int | None = None,
 ) -> None:
     """Make an HDF5 file of one that holds chunks already: everything else is written from byte `start` on.
 
-    stream: open for reading and writing, its first `superblock.SIZE` bytes free. placed: gives the chunk entries
-    (address, size, filter mask) of an array that lies in the stream by the plan it is asked about, None for any other
+    stream: open for reading and writing, its first `superblock.SIZE` bytes free. existing_chunks: gives the chunk
+    entries
+    (address, size, filter mask) of an array that is in the stream by the plan it is asked about, None for any other
     array. Raises as `write`.
     """
     stream.seek(start)
     with Sink(stream, True, threads) as sink:
-        _write(sink, tree, storage, threads, start, placed)
+        _write(sink, tree, storage, threads, start, existing_chunks)
 
 
 def _write(
@@ -77,9 +79,9 @@ def _write(
     storage: Storage | None,
     threads: int | None,
     start: int = 0,
-    placed: Placed = lambda data, plan: None,
+    existing_chunks: ChunkLookup = lambda data, plan: None,
 ) -> None:
-    emitter = make_emitter(sink, storage, threads, placed)
+    emitter = make_emitter(sink, storage, threads, existing_chunks)
     with contextlib.closing(emitter):
         if start:
             emitter.start_at(start)
@@ -91,28 +93,30 @@ def _write(
 
 
 def make_emitter(
-    sink: Sink, storage: Storage | None, threads: int | None, placed: Placed = lambda data, plan: None
-) -> Emitter:
+    sink: Sink, storage: Storage | None, threads: int | None, existing_chunks: ChunkLookup = lambda data, plan: None
+) -> TreeWriter:
     """An emitter that writes through `sink`; the rest as in `write` and `complete`."""
 
-    def plan(data: Any, wish: Storage | None) -> chunks.ChunkPlan:
-        found = chunks.plan(tuple(data.shape), data.dtype, wish or storage)
+    def plan(data: Any, requested: Storage | None) -> chunks.ChunkPlan:
+        found = chunks.plan(tuple(data.shape), data.dtype, requested or storage)
         if found is None or not found.chunks:
-            raise NotCovered("an array that is neither compact nor chunked")
+            raise NeedsLibhdf5Error("an array that is neither compact nor chunked")
         return found
 
-    def compact_limit(wish: Storage | None) -> int:
-        codecs.filters_for(wish or storage or Storage(), 1)  # an unknown codec is an error for small arrays, too
-        return chunks.compact_limit(wish or storage)
+    def compact_limit(requested: Storage | None) -> int:
+        codecs.filters_for(requested or storage or Storage(), 1)  # an unknown codec is an error for small arrays, too
+        return chunks.compact_limit(requested or storage)
 
-    def store(data: Any, wish: Storage | None) -> tuple[bytes, bytes]:
-        found = plan(data, wish)
-        entries = placed(data, found)
+    def store(data: Any, requested: Storage | None) -> tuple[bytes, bytes]:
+        found = plan(data, requested)
+        entries = existing_chunks(data, found)
         if entries is not None:
             return chunked.index(emitter, found, entries)
-        return chunked.store(emitter, data, found, threads, grows=wish is not None and wish.maxshape is not None)
+        return chunked.store(
+            emitter, data, found, threads, grows=requested is not None and requested.maxshape is not None
+        )
 
-    emitter = Emitter(
+    emitter = TreeWriter(
         (Array, Group, h5py.Empty),
         (escape_link, escape_attribute),
         describe=datatype.encode,

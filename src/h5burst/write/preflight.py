@@ -41,7 +41,7 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     """
     default = storage or Storage()
     codecs.filters_for(default, 1)
-    is_free = default.chunks is None  # of chunks that might not fit an array
+    no_default_chunks = default.chunks is None  # of chunks that might not fit an array
     _check_node(node, path, default)
     if not isinstance(node, Group):
         return
@@ -56,7 +56,7 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
                 type(child) is Array
                 and not child.attrs
                 and child.storage is None
-                and is_free
+                and no_default_chunks
                 and _is_plain(name, child.data)
             ):
                 continue
@@ -108,7 +108,7 @@ def _check_node(node: Any, path: tuple[str, ...], default: Storage) -> None:
     if isinstance(node, Array):
         try:
             _check_data(node.data, "data")
-        except _NotHeldError as error:
+        except _NotRepresentableError as error:
             raise UnsupportedValueError(str(error), _text_path(path)) from error
         _check_storage(node.storage or default, node.data)
     elif not isinstance(node, Group):
@@ -134,11 +134,11 @@ def _check_attribute(name: Any, value: Any, path: tuple[str, ...]) -> None:
     _check_name(name, escape_attribute, where)
     try:
         _check_value(value)
-    except _NotHeldError as error:
+    except _NotRepresentableError as error:
         raise UnsupportedValueError(str(error), _text_path(where)) from error
 
 
-class _NotHeldError(TypeError):
+class _NotRepresentableError(TypeError):
     """Why a value cannot be held; whoever knows the path says where."""
 
 
@@ -154,14 +154,14 @@ def _check_value(value: Any) -> None:
         _check_data(value, "an attribute")
     elif isinstance(value, (int, np.integer)):
         if int(value) not in _INT_RANGE:
-            raise _NotHeldError(f"the integer {value} does not fit 64 bits")
+            raise _NotRepresentableError(f"the integer {value} does not fit 64 bits")
     elif isinstance(value, (bool, float, complex)):
         return
     elif isinstance(value, (np.generic, np.ndarray)):
         _check_data(np.asanyarray(value), "an attribute")
     else:
         what = _REFERENCES if isinstance(value, Reference) else f"an attribute of type {type(value).__name__}"
-        raise _NotHeldError(what)
+        raise _NotRepresentableError(what)
 
 
 def _check_data(data: Any, what: str) -> None:
@@ -169,7 +169,9 @@ def _check_data(data: Any, what: str) -> None:
     if data is None:
         return
     if isinstance(data, np.ma.MaskedArray):
-        raise _NotHeldError("a masked array: HDF5 has no place for its mask; fill it, or store the mask beside it")
+        raise _NotRepresentableError(
+            "a masked array: HDF5 has no place for its mask; fill it, or store the mask beside it"
+        )
     if isinstance(data, h5py.Empty):
         check_dtype(data.dtype)
         return
@@ -182,19 +184,19 @@ def _check_data(data: Any, what: str) -> None:
             check_dtype(data.dtype)
     elif isinstance(data, BlockSource):
         if np.dtype(data.dtype).hasobject:
-            raise _NotHeldError("blocks of objects: only arrays in memory hold variable-length text")
+            raise _NotRepresentableError("blocks of objects: only arrays in memory hold variable-length text")
         check_dtype(np.dtype(data.dtype))
     else:
-        raise _NotHeldError(f"{what} of type {type(data).__name__}: give a numpy array, a BlockSource or None")
+        raise _NotRepresentableError(f"{what} of type {type(data).__name__}: give a numpy array, a BlockSource or None")
     if len(data.shape) > MAX_RANK:
-        raise _NotHeldError(f"{len(data.shape)} axes: HDF5 holds at most {MAX_RANK}")
+        raise _NotRepresentableError(f"{len(data.shape)} axes: HDF5 holds at most {MAX_RANK}")
 
 
 def check_dtype(dtype: np.dtype[Any]) -> None:
     """Raise TypeError unless HDF5 holds elements of this (not object) dtype exactly."""
     reason = _dtype_reason(dtype) if dtype.metadata is None else _find_dtype_reason(dtype)
     if reason:
-        raise _NotHeldError(reason)
+        raise _NotRepresentableError(reason)
 
 
 def _find_dtype_reason(dtype: np.dtype[Any]) -> str:
@@ -220,21 +222,21 @@ def _check_objects(data: np.ndarray[Any, Any]) -> None:
     kind = bytes if issubclass(first, bytes) else str
     while part := list(islice(items, _TEXT_AT_ONCE)):
         if any(isinstance(item, Reference) for item in part):
-            raise _NotHeldError(_REFERENCES)
+            raise _NotRepresentableError(_REFERENCES)
         if not all(issubclass(found, kind) for found in set(map(type, part))):
-            raise _NotHeldError("an object array must hold only str or only bytes")
+            raise _NotRepresentableError("an object array must hold only str or only bytes")
         _check_text(part, kind)
 
 
 def _check_text(items: Any, kind: type) -> None:
     whole = kind().join(items)
     if (b"\0" if kind is bytes else "\0") in whole:
-        raise _NotHeldError("text with a NUL character: HDF5's variable-length text ends there")
+        raise _NotRepresentableError("text with a NUL character: HDF5's variable-length text ends there")
     if kind is str and not whole.isascii():
         try:
             whole.encode()
         except UnicodeEncodeError as error:
-            raise _NotHeldError("text with a lone surrogate, which UTF-8 cannot hold") from error
+            raise _NotRepresentableError("text with a lone surrogate, which UTF-8 cannot hold") from error
 
 
 def _check_storage(storage: Storage, data: Any) -> None:

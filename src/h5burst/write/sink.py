@@ -24,10 +24,10 @@ class Sink:
         self._threads = threads
         self._stream: Any = None
         self._opened = contextlib.ExitStack()
-        self._waiting = 0  # bytes that no one has asked the disk to take
+        self._unflushed_bytes = 0  # bytes that no one has asked the disk to take
         self._end = 0  # of what is written
         self._preallocated = 0  # where the room ends that was asked for; 0 before the first time
-        self._refused = False  # it is not asked for again
+        self._preallocation_unsupported = False  # it is not asked for again
 
     def __enter__(self) -> Sink:
         return self
@@ -57,32 +57,35 @@ class Sink:
 
     def expect(self, size: int) -> None:
         """Take note that `size` bytes are written next; all before them have been."""
-        if self._flushing and self._waiting >= FLUSHED_BYTES:
+        if self._flushing and self._unflushed_bytes >= FLUSHED_BYTES:
             self._start_flushing()
         self._preallocate(size)
-        self._waiting += size
+        self._unflushed_bytes += size
         self._end += size
 
     def _is_file(self) -> bool:
         return isinstance(self._stream, io.FileIO)
 
     def _preallocate(self, size: int) -> None:
-        """Room on the disk before the bytes come: found at once it is found faster, and lies in one piece."""
+        """Room on the disk before the bytes come: found at once it is found faster, and is in one piece."""
         end = self._end + size
-        if size < LARGE_BYTES or end <= self._preallocated or self._refused or not self._is_file():
+        if size < LARGE_BYTES or end <= self._preallocated or self._preallocation_unsupported or not self._is_file():
             return
         start = max(self._end, self._preallocated)
         self._preallocated = max(start + PREALLOCATED_BYTES, end)
-        self._refused = not preallocate(self._stream.fileno(), start, self._preallocated - start)
+        self._preallocation_unsupported = not preallocate(self._stream.fileno(), start, self._preallocated - start)
 
     def _start_flushing(self) -> None:
         """Let the disk take what was written while more is made, so that little is left for an fsync at the end."""
         if hasattr(os, "posix_fadvise") and self._is_file():
             with contextlib.suppress(OSError):  # a mere wish
                 os.posix_fadvise(
-                    self._stream.fileno(), self._end - self._waiting, self._waiting, os.POSIX_FADV_DONTNEED
+                    self._stream.fileno(),
+                    self._end - self._unflushed_bytes,
+                    self._unflushed_bytes,
+                    os.POSIX_FADV_DONTNEED,
                 )
-        self._waiting = 0
+        self._unflushed_bytes = 0
 
     def _open(self, target: BinaryIO | str | os.PathLike[str]) -> Any:
         if isinstance(target, (str, os.PathLike)):

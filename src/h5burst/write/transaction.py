@@ -21,7 +21,7 @@ from h5burst.write.commit import commit
 from h5burst.write.copied_edit import CopiedEdit
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.growing import Growing, check_rows
-from h5burst.write.native import NotCovered, make_emitter
+from h5burst.write.native import NeedsLibhdf5Error, make_emitter
 from h5burst.write.preflight import check_attributes, validate
 from h5burst.write.sink import Sink
 
@@ -171,14 +171,14 @@ class Transaction:
                 result = work()
                 self._log.append((verb, arguments))
                 return result
-            except NotCovered as reason:
+            except NeedsLibhdf5Error as reason:
                 self._copy(str(reason))
         return getattr(self._copied, verb)(*arguments)
 
     def _or_copy(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except NotCovered as reason:
+        except NeedsLibhdf5Error as reason:
             self._copy(str(reason))
 
     def _copy(self, reason: str) -> None:
@@ -234,7 +234,7 @@ class Transaction:
         if link is None:
             return None
         if link.address is None:
-            raise NotCovered(f"a soft or external link on the way ({name})")
+            raise NeedsLibhdf5Error(f"a soft or external link on the way ({name})")
         change = Change(self._file.look_up(link.address))
         holder.children[name] = change
         return change

@@ -61,7 +61,7 @@ def write_tree(
     with durable.replacing(Path(path), overwrite=overwrite) as temporary:
         try:
             native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
-        except native.NotCovered:
+        except native.NeedsLibhdf5Error:
             with h5py.File(temporary, "w", libver=LIBVER, locking=False) as f:  # `replacing` holds the lock
                 fill(f, tree, storage=storage, threads=threads)
 
@@ -82,14 +82,14 @@ def write_tree_into_scratch(
 
     Raises
     ------
-    NotCovered
+    NeedsLibhdf5Error
         For a tree that only libhdf5 can write; the scratch file is then what it was.
     UnsupportedValueError, FileExistsError, OSError
         As `write_tree`.
     """
     validate(tree)
     with (
-        scratch.becoming(Path(path), overwrite=overwrite) as descriptor,
+        scratch.promote_to(Path(path), overwrite=overwrite) as descriptor,
         open(descriptor, "rb+", buffering=0, closefd=False) as stream,
     ):
         native.complete(cast(BinaryIO, stream), scratch.size, tree, scratch.entries_of, threads=threads)

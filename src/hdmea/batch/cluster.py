@@ -17,7 +17,7 @@ from hdmea.utils.exceptions import ConfigurationError
 
 Item = TypeVar("Item")
 
-_BYSTANDER_LIMIT = 3  # times that a recording may be found waiting on a worker that died, before it is blamed
+_MAX_COLLATERAL_RETRIES = 3  # times that a recording may be found waiting on a worker that died, before it is blamed
 
 # Scheduler: variables of a task's number, of the first number, of the count.
 _ARRAYS = {
@@ -74,7 +74,7 @@ def slurm_script(arguments: Sequence[str], tasks: int, resources: Resources, env
 
     environment: the Python environment to put on the path; default the one that runs now.
     """
-    folder = environment or os.path.dirname(sys.executable)
+    directory = environment or os.path.dirname(sys.executable)
     memory = (resources.memory_budget * resources.jobs) // (1 << 20) + 512
     command = " ".join(shlex.quote(word) for word in arguments)
     return f"""#!/bin/bash
@@ -93,7 +93,7 @@ def slurm_script(arguments: Sequence[str], tasks: int, resources: Resources, env
 #SBATCH --signal=TERM@120
 #SBATCH --output=hdmea-batch-%A-%a.log
 
-export PATH={shlex.quote(folder)}:"$PATH"
+export PATH={shlex.quote(directory)}:"$PATH"
 srun hdmea {command}
 """
 
@@ -141,7 +141,7 @@ def run_dask(
                 if outcome.status is Status.FAILED and future.status == "finished" and outcome.attempts <= retries:
                     attempts[job.dataset_id] += 1
                     again_why = f"failed ({outcome.reason}); trying again"
-                elif _was_bystander(job, future) and bystander[job.dataset_id] < _BYSTANDER_LIMIT:
+                elif _was_bystander(job, future) and bystander[job.dataset_id] < _MAX_COLLATERAL_RETRIES:
                     bystander[job.dataset_id] += 1
                     again_why = "its dask worker died before or after it ran; asking again"
                 if again_why:

@@ -16,8 +16,8 @@ from hdmea.utils.problems import Problems
 
 PlaylistFile = Annotated[Path | None, typer.Option(help="CSV of the playlists' movies.")]
 MovieLengths = Annotated[Path | None, typer.Option(help="CSV of the movies' lengths in frames.")]
-Stimuli = Annotated[Path | None, typer.Option(help="Folder of the movies' frames (.npy).")]
-Configs = Annotated[Path | None, typer.Option(help="Folder of the stimulus configs (.json).")]
+Stimuli = Annotated[Path | None, typer.Option(help="Directory of the movies' frames (.npy).")]
+Configs = Annotated[Path | None, typer.Option(help="Directory of the stimulus configs (.json).")]
 
 EXAMPLES = """
 Run many recordings, one HDF5 file each. What is complete is skipped, what was checkpointed goes on.
@@ -36,7 +36,7 @@ Examples:
 
 def batch(
     manifest: Annotated[Path, typer.Argument(help="CSV, JSON Lines or TOML, one recording a row.")],
-    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the output files.")],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Directory of the output files.")],
     flow: Annotated[str | None, typer.Option(help="Steps and parameters: a flow that ships, or a JSON file.")] = None,
     steps: Annotated[str | None, typer.Option(help="Steps, comma-separated; default the usual ones.")] = None,
     playlist_file: PlaylistFile = None,
@@ -142,7 +142,7 @@ def read_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
 def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
     """The Slurm script for this very command line, less what the script itself decides."""
     from hdmea.batch.cluster import slurm_script
-    from hdmea.batch.resources import work_out
+    from hdmea.batch.resources import plan_resources
 
     words, skip = [], False
     for word in sys.argv[1:]:
@@ -151,4 +151,4 @@ def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
             skip = not skip and name == "--slurm-tasks" and "=" not in word
             continue
         words.append(word)
-    return slurm_script([*words, "--jobs", "1"], tasks, work_out(1, 1, threads, memory_budget))
+    return slurm_script([*words, "--jobs", "1"], tasks, plan_resources(1, 1, threads, memory_budget))

@@ -21,7 +21,7 @@ PATH_COLUMNS = ("cmcr", "cmtr", "spikes")
 
 @dataclass(frozen=True)
 class Recording:
-    """One row: where the recording lies, what it is called, and options of its own.
+    """One row: where the recording is, what it is called, and options of its own.
 
     options: step name to the keyword arguments that this recording has for itself.
     """
@@ -37,7 +37,8 @@ class Recording:
 def read_manifest(path: str | Path) -> list[Recording]:
     """The recordings of a manifest: `.csv`, `.jsonl` or `.toml` (`[[recording]]` tables).
 
-    Columns are `cmcr`, `cmtr`, `spikes` (paths, relative ones to the manifest's folder), `dataset_id`, `playlist`, and
+    Columns are `cmcr`, `cmtr`, `spikes` (paths, relative ones to the manifest's directory), `dataset_id`, `playlist`,
+    and
     `step.parameter` for one parameter of one step (JSON, else text); JSON Lines and TOML may nest them as
     `"step": {"parameter": …}`. Raises `FileNotFoundError`, and `ConfigurationError` that names file and row.
     """
@@ -55,7 +56,7 @@ def read_manifest(path: str | Path) -> list[Recording]:
     problems.raise_any()
     if not recordings:
         raise ConfigurationError(f"{path} lists no recording")
-    _refuse_twins(recordings, path)
+    _reject_duplicate_ids(recordings, path)
     return recordings
 
 
@@ -149,13 +150,13 @@ def _check_text(row: Mapping[str, Any], where: str) -> None:
             raise ConfigurationError(f"{where}: {name} has characters that no file name can have: {value!r}")
 
 
-def recording_of(row: Mapping[str, Any], folder: Path, where: str) -> Recording:
-    """The recording of a row, its relative paths below `folder`.
+def recording_of(row: Mapping[str, Any], directory: Path, where: str) -> Recording:
+    """The recording of a row, its relative paths below `directory`.
 
     Raises `ConfigurationError` that begins with `where`.
     """
     _check_text(row, where)
-    paths = {name: (folder / str(row[name])).resolve() for name in PATH_COLUMNS if row.get(name)}
+    paths = {name: (directory / str(row[name])).resolve() for name in PATH_COLUMNS if row.get(name)}
     if not paths:
         raise ConfigurationError(f"{where}: give at least one of {', '.join(PATH_COLUMNS)}")
     if "spikes" in paths and len(paths) > 1:
@@ -181,7 +182,7 @@ def _options(columns: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]
     return options
 
 
-def _refuse_twins(recordings: list[Recording], path: Path) -> None:
+def _reject_duplicate_ids(recordings: list[Recording], path: Path) -> None:
     seen: set[Path] = set()
     for recording in recordings:
         file = recording_path("", recording.dataset_id)

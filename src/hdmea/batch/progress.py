@@ -14,7 +14,7 @@ from rich.table import Table
 from h5burst import format_bytes
 from hdmea.batch.job import Outcome, Status
 
-_ANY_WIDTH = 100_000  # columns of what is no terminal
+_ANY_WIDTH = 100_000  # columns of what is not a terminal
 _COLOURS = {
     Status.DONE: "green",
     Status.SKIPPED: "cyan",

@@ -21,7 +21,7 @@ class Resources:
         return f"{self.jobs} at once x {self.threads} threads x {format_bytes(self.memory_budget)}"
 
 
-def work_out(
+def plan_resources(
     recordings: int, jobs: int | None = None, threads: int | None = None, budget: int | str | None = None
 ) -> Resources:
     """Fit jobs x threads x memory into what this process may use; what is given is kept.

@@ -19,7 +19,7 @@ from hdmea.batch.job import Job, Outcome, Status
 from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.progress import BatchProgress
 from hdmea.batch.recipe import read_parameters, steps_for
-from hdmea.batch.resources import Resources, work_out
+from hdmea.batch.resources import Resources, plan_resources
 from hdmea.session.file import storage as check_storage
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
@@ -100,7 +100,7 @@ def run_batch(
         if engine not in ENGINES:
             raise ConfigurationError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
     with problems.noting():
-        work_out(1, jobs, threads, memory_budget)
+        plan_resources(1, jobs, threads, memory_budget)
     with problems.noting():
         share = cluster.array_share(array_task, array_count)
     with problems.noting():
@@ -110,7 +110,7 @@ def run_batch(
         )  # fmt: skip
     problems.raise_any()
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
-    resources = work_out(len(mine), jobs, threads, memory_budget)
+    resources = plan_resources(len(mine), jobs, threads, memory_budget)
     output_dir.mkdir(parents=True, exist_ok=True)
     with _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
         bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")

@@ -15,7 +15,7 @@ from hdmea.io.stimulus_config import SectionKwargs, inherited_stimulus_config
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 
 MOVIE = "movie_name"  # in a config: the section that a feature works on
-SECTION = "section_kwargs"  # in a config that `settings` made: where the trials lie
+SECTION = "section_kwargs"  # in a config that `settings` made: where the trials are
 
 MEASURES_VERSION = "2.0.0"  # of the definitions in docs/measures.md: raised when values change
 

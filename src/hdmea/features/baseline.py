@@ -88,7 +88,7 @@ def _of_windows(windows: Windows, bin_s: float) -> dict[str, Any]:
 
 
 def _std_rate(windows: Windows, bin_s: float) -> float:
-    """Of the bins that lie wholly in all windows; NaN without one."""
+    """Of the bins that are wholly in all windows; NaN without one."""
     from hdmea.features.psth import bin_counts
 
     bins = int(windows.durations_s.min(initial=np.inf) / bin_s + 1e-9) if len(windows) else 0

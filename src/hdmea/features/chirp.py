@@ -159,5 +159,5 @@ def bandwidth_octaves(frequencies: Floats, amplitude: Floats) -> tuple[float, st
             break
     centre = -curve[1] / (2 * curve[0])
     if not centred[0] < centre < centred[-1]:
-        return NAN, "the fitted peak lies outside the frequencies that were shown"
+        return NAN, "the fitted peak is outside the frequencies that were shown"
     return float(OCTAVES_PER_SIGMA * np.sqrt(-1 / (2 * curve[0]))), ""

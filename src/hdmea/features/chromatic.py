@@ -63,7 +63,7 @@ class Chromatic(StimulusFeature):
         return values | _preference(found, trials, settings) | _opponency(found, settings)
 
     def _steps(self, settings: Mapping[str, Any], length: int) -> dict[str, LightStep]:
-        """Where each colour's step lies in the trial; the last gap goes on after the trial's end."""
+        """Where each colour's step is in the trial; the last gap goes on after the trial's end."""
         lead, flash, gap = (int(settings[name]) for name in ("lead_frames", "flash_frames", "gap_frames"))
         blue = lead + flash + gap
         return {

@@ -11,7 +11,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """`numba.njit(cache=True, nogil=True)`; without the cache where no folder for it can be written to."""
+    """`numba.njit(cache=True, nogil=True)`; without the cache where no directory for it can be written to."""
     try:
         return cast(Function, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:

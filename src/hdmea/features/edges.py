@@ -97,7 +97,7 @@ class EdgeResponse:
 def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[str, Any], stream: int) -> EdgeResponse:
     """The response to an edge. counts: (trials, frames) of the trials; stream: tells the random numbers of tests apart.
 
-    All is NaN without a trial, or where window or quiet lie outside it.
+    All is NaN without a trial, or where window or quiet are outside it.
     """
     window = min(trials.frames_in(settings["window_ms"]), edge.phase_end - edge.at)
     quiet = [counts[:, first:last] for first, last in edge.quiet]
@@ -138,7 +138,7 @@ def _rate(counts: Floats, first: int, last: int, trials: Trials) -> float:
 
 
 def _fine_psth(trials: Trials, edge: int, window_ms: float, sigma_ms: float) -> Floats:
-    """Spikes/s (ms,) in bins of 1 ms from an edge, mean over trials, smoothed with what lies on both sides."""
+    """Spikes/s (ms,) in bins of 1 ms from an edge, mean over trials, smoothed with what is on both sides."""
     from hdmea.features.psth import bin_counts, smoothed
 
     frames_per_ms = 0.001 / trials.period_s
@@ -152,7 +152,7 @@ def _fine_psth(trials: Trials, edge: int, window_ms: float, sigma_ms: float) -> 
 def half_peak_ms(rate: Floats, quiet_rate: float) -> float:
     """When a rate in bins of 1 ms first crosses the middle of quiet and peak, linear between the bins' centres.
 
-    NaN where it lies above already in the first bin: there is no onset.
+    NaN where it is above already in the first bin: there is no onset.
     """
     half = quiet_rate + (rate.max() - quiet_rate) / 2
     at = int(np.argmax(rate >= half))

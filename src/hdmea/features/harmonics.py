@@ -75,7 +75,7 @@ def rolled_rayleigh(
                 part = prefix[trial, i]
                 low = (starts[i] - shifts[trial]) % length
                 high = min(low + widths[i], length)
-                beyond = low + widths[i] - high  # frames of the window that lie at the trial's beginning
+                beyond = low + widths[i] - high  # frames of the window that are at the trial's beginning
                 cosine, sine = part[high, 0] - part[low, 0], part[high, 1] - part[low, 1]
                 cosine += part[beyond, 0] * turns[i, length, 0] - part[beyond, 1] * turns[i, length, 1]
                 sine += part[beyond, 1] * turns[i, length, 0] + part[beyond, 0] * turns[i, length, 1]

@@ -28,7 +28,7 @@ def local_variability(intervals: list[Floats]) -> dict[str, float]:
 
 
 def _pair_sums(intervals: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Sums of neighbouring intervals, and which of them are not zero: two spikes of one sample are no interval."""
+    """Sums of neighbouring intervals, and which of them are not zero: two spikes of one sample are not interval."""
     total = intervals[1:] + intervals[:-1]
     return total, total > 0
 

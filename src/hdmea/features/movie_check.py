@@ -22,7 +22,7 @@ STRIDE = 3  # frames over which it is measured, twice
 LARGEST_ERROR_DEG = 22.5
 SAME_SIZE = 0.1  # a bar that is in view keeps its area to this share
 EVEN = 0.25  # and its speed to this one
-STEADY = 0.05  # of an edge of light: less is no change of intensity
+STEADY = 0.05  # of an edge of light: less is not a change of intensity
 
 
 def movie_problems(

@@ -22,7 +22,7 @@ HARMONICS = ((1, "dsi", "preferred_direction"), (2, "osi", "preferred_orientatio
 class MovingBar(StimulusFeature):
     """Tuning to the direction of a bar: vector sums over directions, and permutation tests of them.
 
-    The response to a direction is the mean rate of the 500 ms in which its PSTH is highest, wherever they lie in the
+    The response to a direction is the mean rate of the 500 ms in which its PSTH is highest, wherever they are in the
     slot, less the slot's own lower quartile. Directions are permuted within each trial. A drift of the rate that adds
     to it falls out with the quartile; a drift of the response's own gain cannot be told from tuning.
 

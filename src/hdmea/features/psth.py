@@ -13,7 +13,7 @@ from hdmea.features.compiling import compiled
 
 @compiled
 def bin_counts(x: Floats, offsets: Ints, first: float, width: float, bins: int) -> Floats:
-    """Spikes (trials, bins) float64 in [first + i·width, first + (i + 1)·width); what lies outside does not count.
+    """Spikes (trials, bins) float64 in [first + i·width, first + (i + 1)·width); what is outside does not count.
 
     x: (spikes,) times, trials end to end; offsets: (trials + 1,) where each trial begins in it.
     """

@@ -35,7 +35,7 @@ def roll_test(counts: Floats, window: int, resamples: int, seed: int, stream: in
 
 
 def q_values(p_values: npt.ArrayLike) -> Floats:
-    """Benjamini–Hochberg q-values of p-values (tests,); those that are NaN are no tests, and have none.
+    """Benjamini–Hochberg q-values of p-values (tests,); those that are NaN are not tests, and have none.
 
     q of the i-th smallest of m is the minimum over j >= i of p_j · m / j, at most 1. Source: Benjamini & Hochberg 1995,
     J R Stat Soc B 57:289.

@@ -21,7 +21,7 @@ from hdmea.utils.exceptions import MissingInputError
 
 
 def member(container: Any, *path: str) -> Any:
-    """What lies at a path of names in dicts or HDF5 groups; None where there is nothing."""
+    """What is at a path of names in dicts or HDF5 groups; None where there is nothing."""
     for name in path:
         # A file's group holds a name that HDF5 cannot hold in its escaped form; a dict holds it as it is.
         key = name if isinstance(container, Mapping) and not hasattr(container, "id") else escape_link(name)

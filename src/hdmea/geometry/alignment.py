@@ -1,6 +1,6 @@
 """The map from places on the chip to places in the stimulus, from somata and the receptive fields of the same cells.
 
-A chip lies on the retina turned, shifted and perhaps mirrored; a similarity says how. Many pairs are wrong (a soma of
+A chip is on the retina turned, shifted and perhaps mirrored; a similarity says how. Many pairs are wrong (a soma of
 another cell, a field of noise), so the map is the one that most pairs support, and it counts only where a shuffle of
 the pairs never supports one as well.
 """

@@ -35,7 +35,7 @@ class Axon:
     velocity_m_s, velocity_se: along the path. length_um: along the path from the soma to its last electrode;
     length_censored: the window ended before the wave was 2 electrodes farther: the axon may be longer. slope,
     intercept: of the straight line through the path, y = slope · x + intercept, NaN for a vertical one; std_err: of
-    slope. r_value: the part of the path's electrodes' spread that lies along the line, √(1 − across/all), with the
+    slope. r_value: the part of the path's electrodes' spread that is along the line, √(1 − across/all), with the
     slope's sign. p_value: of the line of time over distance against none (t, two-sided). slope_t: its slope in standard
     errors; intercept_ms: when it leaves the soma, after the trough there; lateral_offset: electrodes by which the path
     passes the soma. n_inliers: electrodes on the path; start: electrodes from the soma to the first of them.

@@ -158,7 +158,7 @@ def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int,
         near = np.abs(across - np.polyval(curve[::-1], along)) < width
         near &= (expected < search.last_fitted) & (expected > search.trough - scale.samples(0.1))
         if near.sum() < 4:
-            return "fewer than 4 electrodes lie along the best ray"
+            return "fewer than 4 electrodes are along the best ray"
         tolerance = tolerance_ms * scale.samples_per_ms
         t, height = _peaks(waves[:, rows[near], columns[near]], expected[near], tolerance)
         seen = (height > limits.least_peak) & np.isfinite(t)
@@ -173,7 +173,7 @@ def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int,
     assert path is not None
     u = np.sort(path.u[path.inliers])
     if len(u) == 0:
-        return "no electrode lies on the path"
+        return "no electrode is on the path"
     gaps = np.flatnonzero(np.diff(u) > limits.longest_gap)
     return replace(path, end=float(u[gaps[0]] if len(gaps) else u[-1]))
 

@@ -89,13 +89,13 @@ def clean_image(image: NDArray[Any], scale: ImageScale, limits: NoiseLimits | No
     Raises
     ------
     ValueError
-        `image` does not have three axes or no electrode, or `spike_sample` lies outside it.
+        `image` does not have three axes or no electrode, or `spike_sample` is outside it.
     """
     image = np.asarray(image)
     if image.ndim != 3 or 0 in image.shape:
         raise ValueError(f"an electrical image has axes (samples, rows, columns), got shape {image.shape}")
     if scale.spike_sample >= len(image):
-        raise ValueError(f"spike_sample {scale.spike_sample} lies outside the image's {len(image)} samples")
+        raise ValueError(f"spike_sample {scale.spike_sample} is outside the image's {len(image)} samples")
     limits = limits or NoiseLimits()
     finite = np.isfinite(image).all(axis=0)
     traces = np.ascontiguousarray(image if finite.all() else np.where(finite, image, 0), np.float32)
@@ -228,7 +228,7 @@ def best_rays(image: Image, paths: NDArray[np.int32], times: NDArray[np.int32], 
     """
     samples, electrodes = len(image), image[0].size
     if paths.shape[2] != times.shape[2] or paths.max(initial=-1) >= electrodes or times.max(initial=-1) >= samples:
-        raise ValueError("paths and times must have as many steps, and lie within the image")
+        raise ValueError("paths and times must have as many steps, and are within the image")
     by_electrode = np.ascontiguousarray(image.reshape(samples, electrodes).T)
     best, where = np.empty(len(paths), np.float32), np.empty((len(paths), 4), np.int32)
     _ext.best_rays(by_electrode, paths, times, fewest, best, where)

@@ -127,7 +127,7 @@ def _does_not_hold(fit: SurfaceFit, shape: tuple[int, ...], limits: FieldLimits)
     if not fit.converged:
         return "the fit did not converge"
     if not (-outside <= x <= shape[1] - 1 + outside and -outside <= y <= shape[0] - 1 + outside):
-        return "the fitted centre lies outside the grid"
+        return "the fitted centre is outside the grid"
     if max(along, across) >= np.log(limits.sigma[1]) - 1e-6:
         return f"the fitted width reaches {limits.sigma[1]:g} pixels"
     return ""

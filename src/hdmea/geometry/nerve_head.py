@@ -138,7 +138,7 @@ def soma_polar(head: NerveHead, x: float, y: float, pitch_um: float) -> SomaPola
 
 
 def _start(places: Floats, angles: Floats, limits: HeadLimits) -> Floats | None:
-    """Of the crossings of pairs of axons that lie ahead of both the one that most bearings agree with."""
+    """Of the crossings of pairs of axons that are ahead of both the one that most bearings agree with."""
     first, second = np.triu_indices(len(places), 1)
     if len(first) > MOST_PAIRS:
         chosen = np.random.default_rng(limits.seed).choice(len(first), MOST_PAIRS, replace=False)

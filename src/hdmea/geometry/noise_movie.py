@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class FoldPlan:
-    """folds: parts; block_frames: frames that lie together in one part, parts by turns; lags: frames of the filter."""
+    """folds: parts; block_frames: frames that are together in one part, parts by turns; lags: frames of the filter."""
 
     folds: int = 5
     block_frames: int = 240
@@ -34,7 +34,7 @@ class FoldPlan:
 class NoiseMovie:
     """frames: the movie (frames, height, width). patterns: (patterns, pixels) float32, each run of equal frames once;
     shown: (frames,) pattern of each frame. hold: frames of the shortest run. part, touches: (frames,) the fold a frame
-    lies in; whether its filter's window reaches back into the fold before. training, tested: for each
+    is in; whether its filter's window reaches back into the fold before. training, tested: for each
     fold the frames that its filter may see, last all, and those that it is judged on. means: (folds + 1, pixels) of
     the training
     frames of each fold, last of all frames."""

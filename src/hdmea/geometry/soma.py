@@ -1,7 +1,7 @@
-"""Where a cell's soma lies on the chip: a surface fitted to the amplitudes of its spike around the largest.
+"""Where a cell's soma is on the chip: a surface fitted to the amplitudes of its spike around the largest.
 
 The extracellular potential of a soma is a deep trough that falls off with distance; its amplitude on the electrodes
-around says where the soma lies to a few hundredths of an electrode's distance, where the place of the largest is
+around says where the soma is to a few hundredths of an electrode's distance, where the place of the largest is
 rounded to whole electrodes.
 """
 
@@ -103,7 +103,7 @@ def soma_geometry(
     -------
     SomaGeometry
         All NaN, with its reason, where the window is shorter than −0.5 … 2 ms, z < `least_z`, fewer than `fewest`
-        good electrodes lie around the peak, or the fit does not converge.
+        good electrodes are around the peak, or the fit does not converge.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def _fitted(
 def _start(x: Floats, y: Floats, amplitudes: Floats, column: int, row: int) -> list[float]:
     """Height, place and ln σ of the parabolas through the logarithms of the peak and its neighbours in each direction.
 
-    Of a Gaussian they are the truth; narrow ones lie at the end of a long curved valley from any other place.
+    Of a Gaussian they are the truth; narrow ones are at the end of a long curved valley from any other place.
     """
     known = dict(zip(zip(x.tolist(), y.tolist(), strict=True), amplitudes.tolist(), strict=True))
     top = known.get((column, row), float(amplitudes.max()))

@@ -181,7 +181,7 @@ def _is_unit(name: str, group: h5py.Group) -> bool:
 
 
 def _electrode(info: dict[str, Any]) -> dict[str, Any]:
-    """Where a unit lies, and its quality measures."""
+    """Where a unit is, and its quality measures."""
     sensor = int(info.get("SensorID", UNKNOWN_ELECTRODE))
     row, column = mcs_format.row_and_column(sensor) if sensor > 0 else (UNKNOWN_ELECTRODE, UNKNOWN_ELECTRODE)
     return {
@@ -219,7 +219,7 @@ def _mean_cutout(table: np.ndarray[Any, Any], included: npt.NDArray[np.bool_]) -
 
 
 def _side_by_side(table: np.ndarray[Any, Any], names: list[str]) -> np.ndarray[Any, Any]:
-    """Fields of a compound table as one array (rows, fields): a view where they lie evenly spaced, else a copy."""
+    """Fields of a compound table as one array (rows, fields): a view where they are evenly spaced, else a copy."""
     offsets = np.array([table.dtype.fields[name][1] for name in names])
     kinds = {table.dtype.fields[name][0] for name in names}
     steps = set(np.diff(offsets).tolist())

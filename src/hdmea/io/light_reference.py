@@ -140,7 +140,7 @@ class _TopValues:
 def _peaks_above(channel: BlockSource, scale: float) -> npt.NDArray[np.int64]:
     """Middles of the local maxima of the difference whose height over `scale` is above `PULSE_HEIGHT`.
 
-    A peak's samples all lie above the threshold, and so does a neighbour that is higher than they are: what lies
+    A peak's samples are all above the threshold, and so is a neighbour that is higher than they are: what is
     below needs not be kept.
     """
     indices, heights = [], []

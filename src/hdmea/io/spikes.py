@@ -44,7 +44,7 @@ def read_spikes(path: Path, acquisition_rate: float) -> tuple[dict[str, dict[str
 
 def _read(file: h5py.File, path: Path, rate: float) -> tuple[dict[str, dict[str, Any]], float, dict[str, Any]]:
     if missing := [name for name in _REQUIRED if name not in file]:
-        raise DataLoadError(f"{path} is no spike file: it lacks {' and '.join(missing)}", path)
+        raise DataLoadError(f"{path} is not a spike file: it lacks {' and '.join(missing)}", path)
     counts = _counts(file, path)
     bounds = np.concatenate([[0], np.cumsum(counts)])
     samples, seconds = _samples(file, bounds, rate, path)
@@ -57,7 +57,7 @@ def _read(file: h5py.File, path: Path, rate: float) -> tuple[dict[str, dict[str,
 
 
 def _counts(file: h5py.File, path: Path) -> npt.NDArray[np.int64]:
-    """Spikes of each unit. Raises `DataLoadError` for what is no count, and where they do not add up."""
+    """Spikes of each unit. Raises `DataLoadError` for what is not a count, and where they do not add up."""
     stored = np.ravel(file["sCount"][()]).astype(np.float64)
     wrong = np.flatnonzero(~((stored >= 0) & (stored == np.floor(stored)) & (stored < 2**53)))
     if len(wrong):
@@ -121,7 +121,7 @@ def _places(file: h5py.File, count: int, path: Path) -> list[dict[str, Any]]:
 
 
 def _sites(array: str, positions: npt.NDArray[np.float64]) -> list[dict[str, int]] | None:
-    """Each unit's electrode; None where the array's name gives no grid, or a position lies off it."""
+    """Each unit's electrode; None where the array's name gives no grid, or a position is off it."""
     match = re.search(r"(\d+)x(\d+)_(\d+(?:\.\d+)?)um", array)
     if match is None or not float(match[3]) > 0 or not positions.size:
         return None
@@ -130,7 +130,7 @@ def _sites(array: str, positions: npt.NDArray[np.float64]) -> list[dict[str, int
     if any(axis is None for axis in steps):
         return None
     x, y = (axis for axis in steps if axis is not None)
-    # How many pitches before the axis's zero the first electrode may lie, so that all positions are on the array.
+    # How many pitches before the axis's zero the first electrode may be, so that all positions are on the array.
     room = [(int(axis.max()) - count + 1, int(axis.min())) for axis, count in ((x, columns), (y, rows))]
     if any(low > high for low, high in room):
         return None

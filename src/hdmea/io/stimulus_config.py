@@ -1,10 +1,10 @@
-"""Stimulus configs: one JSON file a movie, `{config_dir}/{movie}.json`, that says how its trials lie in it.
+"""Stimulus configs: one JSON file a movie, `{config_dir}/{movie}.json`, that says how its trials are in it.
 
 {"family": "on_off",                                   the feature family that reads it (optional)
  "section_kwargs": {"start_frame": 240, "trial_length_frame": 600, "repeat": 3},
  "parameters": {"lead_frames": 60, "on_frames": 300}}  what the family needs to know of the stimulus (optional)
 
-All timing is in frames. `lead_frames` (default 0) lie between a trial's start and that of the stimulus.
+All timing is in frames. `lead_frames` (default 0) are between a trial's start and that of the stimulus.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OPTIONAL_MINIMA = {"group_count": 1, "group_gap": 0}
 
 @dataclass(frozen=True, slots=True)
 class SectionKwargs:
-    """Where a movie's trials lie, in 60 Hz frames from the movie's first."""
+    """Where a movie's trials are, in 60 Hz frames from the movie's first."""
 
     start_frame: int
     trial_length_frame: int
@@ -67,7 +67,7 @@ class _InvalidConfig(ValueError):
 
 
 def stimulus_config_dir(config_dir: str | os.PathLike[str] | None = None) -> Path:
-    """`config_dir`, else the folder in `HDMEA_CONFIG_DIR`, else the configs that ship with the package."""
+    """`config_dir`, else the directory in `HDMEA_CONFIG_DIR`, else the configs that ship with the package."""
     return Path(config_dir or os.environ.get(CONFIG_DIR_VARIABLE) or SHIPPED_CONFIG_DIR)
 
 
@@ -78,19 +78,19 @@ def load_stimulus_configs(
 
     Raises one `ValueError` that lists every config that is missing or invalid, with what is wrong in it.
     """
-    folder = stimulus_config_dir(config_dir)
+    directory = stimulus_config_dir(config_dir)
     configs: dict[str, StimulusConfig] = {}
     missing: list[str] = []
     invalid: list[str] = []
     for movie in movies:
         try:
-            configs[movie] = _load(movie, folder)
+            configs[movie] = _load(movie, directory)
         except FileNotFoundError:
             missing.append(movie)
         except _InvalidConfig as error:
             invalid.append(f"{movie}: {error}")
     if missing or invalid:
-        raise ValueError(_complaint(folder, missing, invalid))
+        raise ValueError(_complaint(directory, missing, invalid))
     return configs
 
 
@@ -107,7 +107,7 @@ def has_stimulus_config(movie: str, config_dir: str | os.PathLike[str] | None = 
 def inherited_stimulus_config(movie: str) -> StimulusConfig | None:
     """A movie's config, completed by the one that ships under the same name; None where there is neither.
 
-    A laboratory's config may say no more than where the trials lie. Where it cuts the same trials as the config that
+    A laboratory's config may say no more than where the trials are. Where it cuts the same trials as the config that
     ships, that one says the rest: the family, and the parameters that are not given. Raises `ValueError` as
     `load_stimulus_config` does.
     """
@@ -143,8 +143,8 @@ def save_stimulus_config(config: StimulusConfig, config_dir: str | os.PathLike[s
     return path
 
 
-def _complaint(folder: Path, missing: list[str], invalid: list[str]) -> str:
-    lines = [f"stimulus configs in {folder} cannot be used:"]
+def _complaint(directory: Path, missing: list[str], invalid: list[str]) -> str:
+    lines = [f"stimulus configs in {directory} cannot be used:"]
     if missing:
         lines.append("missing: " + ", ".join(f"{movie}.json" for movie in missing))
     lines.extend(f"invalid: {text}" for text in invalid)
@@ -155,10 +155,10 @@ def _is_file_name(movie: str) -> bool:
     return bool(movie) and not any(character in movie for character in "/\\\0")
 
 
-def _load(movie: str, folder: Path) -> StimulusConfig:
+def _load(movie: str, directory: Path) -> StimulusConfig:
     if not _is_file_name(movie):
         raise _InvalidConfig("the movie's name cannot be a file name")
-    path = folder / f"{movie}.json"
+    path = directory / f"{movie}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Electrical images: the mean of every electrode around a unit's spikes, summed while a recording streams by.
 
 The zero-phase filter is never written out. Its backward half is linear, so it commutes with the sum over spikes: each
-block is filtered forward and its windows are summed; what lies after a window enters as the backward filter's state at
+block is filtered forward and its windows are summed; what is after a window enters as the backward filter's state at
 the window's end, summed over spikes as well; the backward filter then runs once over each unit's mean. A block's states
 start from rest at its end, and the state they missed, a linear function of the blocks to come, is added as those come
 (`carry`). So the result is exact for any block length, and nothing but one block and the sums is in memory.
@@ -27,11 +27,11 @@ from h5burst import BlockSource, parallel_map, read_ahead, simd, split_evenly, t
 from h5burst._ext import eimage as _ext
 from hdmea.kernels import trains
 from hdmea.kernels.highpass import (
-    Cascade,
     Doubles,
     Floats,
     Samples,
     Scratch,
+    SosFilter,
     checked_block,
     from_tiles,
     tile_count,
@@ -42,7 +42,7 @@ from hdmea.kernels.highpass import (
 BLOCK_FRAMES = 4096  # a tile of so many filtered frames fills half a megabyte, and stays in the second-level cache
 MAX_SECTIONS: int = _ext.MAX_SECTIONS
 EXACT_SPIKES = 65_535  # of 16 bits that surely fit into 32
-FORGOTTEN = 1e-25  # of a state's weight: beyond double precision, whatever it is multiplied by
+NEGLIGIBLE_STATE = 1e-25  # of a state's weight: beyond double precision, whatever it is multiplied by
 
 Integers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
@@ -64,7 +64,7 @@ class SelectedSpikes:
 def select_spikes(
     spikes: Integers, offsets: Integers, window: tuple[int, int], frames: int, limit: int | None = None
 ) -> SelectedSpikes:
-    """Each unit's first `limit` spikes (in time) whose window lies inside the recording.
+    """Each unit's first `limit` spikes (in time) whose window is inside the recording.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class FilteredSums:
         sos: Any,
         threads: int | None = None,
     ) -> None:
-        self._cascade = Cascade.of(sos)
+        self._cascade = SosFilter.of(sos)
         if frames <= self._cascade.pad_frames:
             raise ValueError(
                 f"the recording is too short for this filter: {frames} frames, "
@@ -200,7 +200,7 @@ class FilteredSums:
     def _add(self, block: Samples) -> None:
         start, stop = self._done, self._done + len(block)
         windows, ends = self._windows.inside(start, stop), self._windows.ending(start, stop)
-        carrying = np.flatnonzero(np.abs(self._carry).max(axis=(1, 2), initial=0) > FORGOTTEN).astype(np.int64)
+        carrying = np.flatnonzero(np.abs(self._carry).max(axis=(1, 2), initial=0) > NEGLIGIBLE_STATE).astype(np.int64)
         size = len(block) * _ext.TILE
 
         def run(tiles: tuple[int, int]) -> None:
@@ -356,7 +356,7 @@ def electrical_images(
     """
     frames = source.shape[0] if frames is None else frames
     if not 0 <= frames <= source.shape[0]:
-        raise ValueError(f"frames must lie between 0 and the source's {source.shape[0]}, got {frames}")
+        raise ValueError(f"frames must be between 0 and the source's {source.shape[0]}, got {frames}")
     if block_frames < 1:
         raise ValueError(f"block_frames must be at least 1, got {block_frames}")
     channels = int(np.prod(source.shape[1:]))
@@ -383,7 +383,7 @@ def unit_bytes(window: tuple[int, int], channels: int, sos: Any = None) -> int:
     """Bytes that the sums of one unit take while a recording streams by."""
     low, high = checked_window(window)
     per_electrode = 6 * (high - low) if sos is not None else 8 * (high - low)
-    orders = 0 if sos is None else Cascade.of(sos).orders
+    orders = 0 if sos is None else SosFilter.of(sos).orders
     return tile_count(channels) * _ext.TILE * (per_electrode + 8 * orders)
 
 

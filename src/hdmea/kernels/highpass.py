@@ -19,7 +19,8 @@ import numpy as np
 from h5burst import parallel_map, simd, split_evenly, thread_count
 from h5burst._ext import eimage as _ext
 
-SETTLED = 1e-7  # of its start-up that the backward pass may still show: far below the noise of single precision
+# of its start-up that the backward pass may still show: far below the noise of single precision
+TRANSIENT_TOLERANCE = 1e-7
 
 Doubles: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
@@ -27,7 +28,7 @@ Samples: TypeAlias = "np.ndarray[Any, Any]"
 
 
 @dataclass(frozen=True, slots=True)
-class Cascade:
+class SosFilter:
     """A filter as second-order sections, and what its zero-phase use over a whole recording needs.
 
     sos (sections, 6) as scipy's; coefficients (sections, 5): b0 b1 b2 a1 a2; rest (sections, 2): the states in which
@@ -40,7 +41,7 @@ class Cascade:
     pad_frames: int
 
     @classmethod
-    def of(cls, sos: Any) -> Cascade:
+    def of(cls, sos: Any) -> SosFilter:
         """Check sections from `scipy.signal.butter(..., output="sos")`.
 
         Raises TypeError and ValueError that name `sos`, also for a filter that does not settle.
@@ -63,7 +64,7 @@ class Cascade:
         """State variables of one electrode."""
         return 2 * len(self.sos)
 
-    def settling_frames(self, remainder: float = SETTLED) -> int:
+    def settling_frames(self, remainder: float = TRANSIENT_TOLERANCE) -> int:
         """Frames after which no more than `remainder` is left of a wrong start."""
         radius = _slowest_pole(self.sos)
         return max(1, math.ceil(math.log(remainder) / math.log(radius))) if radius > 0 else self.orders
@@ -193,10 +194,10 @@ def highpass(blocks: Iterable[Samples], sos: Any, *, threads: int | None = None)
     TypeError, ValueError
         Bad sections or blocks; a recording no longer than scipy's padding.
     """
-    return _highpass(blocks, Cascade.of(sos), threads)
+    return _highpass(blocks, SosFilter.of(sos), threads)
 
 
-def _highpass(blocks: Iterable[Samples], cascade: Cascade, threads: int | None) -> Iterator[Floats]:
+def _highpass(blocks: Iterable[Samples], cascade: SosFilter, threads: int | None) -> Iterator[Floats]:
     filtering = _TwoPasses(cascade, threads)
     for number, block in enumerate(blocks):
         yield from filtering.add(checked_block(block, f"blocks[{number}]"))
@@ -206,7 +207,7 @@ def _highpass(blocks: Iterable[Samples], cascade: Cascade, threads: int | None) 
 class _TwoPasses:
     """Blocks that were filtered forward wait here until what follows them has settled the backward filter."""
 
-    def __init__(self, cascade: Cascade, threads: int | None) -> None:
+    def __init__(self, cascade: SosFilter, threads: int | None) -> None:
         self._cascade = cascade
         self._threads = threads
         self._level = simd.level()

@@ -37,12 +37,12 @@ def bar_passages(
     Raises
     ------
     ValueError
-        The movie does not have three axes, or a part does not lie in it.
+        The movie does not have three axes, or a part is not in it.
     """
     if movie.ndim != 3 or movie.dtype.kind not in "buif":
         raise ValueError(f"a movie holds real numbers (frames, height, width), not {movie.dtype} {movie.shape}")
     if outside := [part for part in parts if not 0 <= part[0] < part[1] <= len(movie)]:
-        raise ValueError(f"frames {outside[0]} do not lie in a movie of {len(movie)} frames")
+        raise ValueError(f"frames {outside[0]} are not in a movie of {len(movie)} frames")
     height, width = movie.shape[1:]
     on, off = np.empty((len(parts), height, width), np.int32), np.empty((len(parts), height, width), np.int32)
 

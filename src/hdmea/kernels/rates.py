@@ -29,7 +29,7 @@ def firing_rates(
     rate_hz: float,
     threads: int | None = None,
 ) -> NDArray[np.float32]:
-    """How many times of each train lie in each bin, multiplied by `rate_hz`: float32 (trains, bins).
+    """How many times of each train are in each bin, multiplied by `rate_hz`: float32 (trains, bins).
 
     Equal to `np.histogram(train, np.arange(bins + 1) * bin_width)[0] * rate_hz` with the bins of `bin_count`: a bin
     holds its first edge, the last bin also its last, and times outside do not count.
@@ -37,7 +37,7 @@ def firing_rates(
     Parameters
     ----------
     times
-        (n,) integers or floats, all trains end to end, in any order; NaN lies in no bin.
+        (n,) integers or floats, all trains end to end, in any order; NaN is in no bin.
     offsets
         (trains + 1,) integers: train i is `times[offsets[i] : offsets[i + 1]]`.
     bin_width, duration

@@ -25,7 +25,7 @@ _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doi
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """What lies in each window: train i's part of window w is `times[bounds[i, w, 0] : bounds[i, w, 1]]`.
+    """What is in each window: train i's part of window w is `times[bounds[i, w, 0] : bounds[i, w, 1]]`.
 
     times: int64, the buffer into which `bounds` (trains, windows, 2) int64 point; the trains' own buffer unless a train
     was not ascending. union_times: int64; train i's times in any window, ascending and without repeats, are
@@ -61,7 +61,7 @@ class Trains:
     Parameters
     ----------
     times
-        (n,) integers; uint64 and int64 are not copied. Those that int64 does not hold, and negative ones, lie in no
+        (n,) integers; uint64 and int64 are not copied. Those that int64 does not hold, and negative ones, are in no
         window.
     offsets
         (trains + 1,) integers: train i is `times[offsets[i] : offsets[i + 1]]`. A train need not ascend; one that does
@@ -147,7 +147,7 @@ class Trains:
         return bounds
 
     def _union(self, slices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """`union_times` and `union_bounds` of slices that ascend and lie apart."""
+        """`union_times` and `union_bounds` of slices that ascend and are apart."""
         if slices.shape[1] == 1 and self._without_repeats:
             return self._ordered, slices[:, 0].copy()
         ends = np.zeros(len(self) + 1, np.int64)

@@ -75,7 +75,7 @@ def triggered_average(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The mean, over each train's triggers f, of `movie[f + window[0] : f + window[1]]`.
 
-    A trigger counts if its window lies within the movie. Integer movies are summed exactly and divided once, in double
+    A trigger counts if its window is within the movie. Integer movies are summed exactly and divided once, in double
     precision; float movies are summed in double precision. Nothing of it depends on the number of threads.
 
     Parameters
@@ -299,7 +299,7 @@ def _checked_triggers(triggers: NDArray[Any], offsets: NDArray[Any]) -> _Events:
     offsets = checked_offsets(offsets, triggers.size)
     if np.diff(offsets).max(initial=0) > np.iinfo(np.int32).max:
         raise ValueError("triggers: more than 2 ** 31 - 1 in one train")
-    if triggers.dtype == np.uint64:  # those beyond int64 lie beyond any movie as well
+    if triggers.dtype == np.uint64:  # those beyond int64 are beyond any movie as well
         triggers = np.minimum(triggers, np.uint64(np.iinfo(np.int64).max))
     return _Events(np.require(triggers, np.int64, ["A", "C"]), offsets)
 

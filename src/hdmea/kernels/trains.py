@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def end_to_end(trains: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def to_ragged(trains: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The trains as one array, and the offsets (trains + 1,) int64 at which each begins and ends.
 
     Trains of one integer dtype keep it; without any train it is int64.

@@ -64,7 +64,7 @@ def plot_unit_map(
     circular: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Where the units lie on the chip, coloured by any value.
+    """Where the units are on the chip, coloured by any value.
 
     values: by unit; units without one, or with NaN, are hollow. name: of the value, with its unit, beside the colours.
     circular: the values are angles in degrees. Places are fitted somata where there are some, else the sorter's

@@ -40,7 +40,7 @@ def unit_of(session: PipelineSession, unit: str) -> Unit:
 
 
 def inside(values: Any, *path: str) -> Any:
-    """What lies at a path of keys in nested dicts; None where there is nothing."""
+    """What is at a path of keys in nested dicts; None where there is nothing."""
     for key in path:
         if not isinstance(values, Mapping) or key not in values:
             return None

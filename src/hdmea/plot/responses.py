@@ -96,7 +96,7 @@ def plot_receptive_field(
 ) -> Axes:
     """Frames of the spike-triggered average, the field at the peak's lag with the fitted ellipse, and the time course.
 
-    The pictures lie in axes inside `ax` (`ax.child_axes`: the frames, the field, the time course). feature: default the
+    The pictures are in axes inside `ax` (`ax.child_axes`: the frames, the field, the time course). feature: default the
     first average of the unit. frames: so many, evenly over the window. The ellipse is at one SD of the fit.
 
     Raises `KeyError` for a unit that is not there, `ValueError` for fewer than one frame.

@@ -1,4 +1,4 @@
-"""Every single value of a unit, under a name that tells where it lies, with an explanation where there is one."""
+"""Every single value of a unit, under a name that tells where it is, with an explanation where there is one."""
 
 from __future__ import annotations
 

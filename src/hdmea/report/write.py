@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hdmea.report.folder import write_index
+from hdmea.report.directory import write_index
 from hdmea.report.page import write_page
 from hdmea.session.session import PipelineSession
 

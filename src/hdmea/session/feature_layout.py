@@ -1,4 +1,4 @@
-"""How a unit's features lie in a file. A feature is an open dict; each of its keys lies where its name says.
+"""How a unit's features are in a file. A feature is an open dict; each of its keys is where its name says.
 
 Three forms, told apart by the mark `hdmea.feature_form` only where a reader could not see it:
 
@@ -29,7 +29,7 @@ _STA_ATTRIBUTES = ("n_spikes", "n_spikes_excluded", "cover_range")
 # Marks that a reader of the file can ignore.
 METADATA_NAMES = "hdmea.metadata_names"  # JSON list: the attributes of a feature that came from its metadata
 METADATA_PREFIX = "hdmea.metadata."  # before the name of one that a value had already taken
-FURTHER_KEYS = "hdmea.further_keys"  # JSON list: the children of a family's feature that are no values of it
+FURTHER_KEYS = "hdmea.further_keys"  # JSON list: the children of a family's feature that are not values of it
 FEATURE_FORM = "hdmea.feature_form"
 _MARKS = (METADATA_NAMES, FURTHER_KEYS, FEATURE_FORM)
 
@@ -63,7 +63,7 @@ def feature_node(feature: Any, path: str) -> Group:
 
 
 def further_node(value: Any, path: str) -> Node:
-    """A further key of a feature, as it lies beside the others."""
+    """A further key of a feature, as it is beside the others."""
     return values.encode_value(value, scalars="scalar_datasets", path=path)
 
 

@@ -24,7 +24,7 @@ _COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd")
 
 
 def storage(compression: str | None, compression_level: int = 4) -> Storage | None:
-    """How arrays are stored. Raises `ValueError` for what is no compression or no level of it."""
+    """How arrays are stored. Raises `ValueError` for what is not a compression or no level of it."""
     if compression is None:
         return None
     if compression not in _COMPRESSIONS:
@@ -117,7 +117,7 @@ def stage1_completed(session: SessionData) -> bool:
 
 
 def read(path: Path, *, lazy: bool) -> StoredSession:
-    """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is no session."""
+    """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is not a session."""
     try:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))

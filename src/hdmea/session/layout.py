@@ -1,4 +1,4 @@
-"""How a session lies in a file, and nothing else: dicts to the engine's tree, and the tree to dicts."""
+"""How a session is in a file, and nothing else: dicts to the engine's tree, and the tree to dicts."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def with_moved_features(units: Mapping[str, Any], changed: Iterable[SessionPath]
 
 
 def _typed(value: Any, dtype: npt.DTypeLike | None, path: str, attrs: dict[str, Any] | None = None) -> Node:
-    """An array node of `dtype`; what is no array at all is kept as the value that it is."""
+    """An array node of `dtype`; what is not an array at all is kept as the value that it is."""
     if dtype is None or value is None or isinstance(value, Mapping):
         return values.encode_value(value, scalars=SCALARS, path=path)
     array = _cast(value, np.dtype(dtype), path)

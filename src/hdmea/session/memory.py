@@ -9,13 +9,13 @@ from typing import Any
 from h5burst import (
     BlockSource,
     Group,
-    Keeper,
-    NotCovered,
+    NeedsLibhdf5Error,
     Scratch,
+    SpillManager,
     Storage,
     memory_budget,
     resident_bytes,
-    scratch_folder,
+    scratch_directory,
     spilled_bytes,
     write_tree,
     write_tree_into_scratch,
@@ -29,14 +29,14 @@ class SessionMemory:
     """Keeps one session's arrays within its budget.
 
     budget: bytes or text with a unit; None: `H5BURST_MEMORY_BUDGET`, else most of what the process may use.
-    output_path: where the session will probably be saved; the scratch file lies beside it. Raises ValueError for a
+    output_path: where the session will probably be saved; the scratch file is beside it. Raises ValueError for a
     budget smaller than one block.
     """
 
     def __init__(self, budget: int | str | None, output_path: Path) -> None:
         self.is_explicit = budget is not None or bool(os.environ.get("H5BURST_MEMORY_BUDGET", "").strip())
-        self._keeper = Keeper(
-            memory_budget(budget), lambda: Scratch(scratch_folder(output_path.parent), output_path.stem)
+        self._keeper = SpillManager(
+            memory_budget(budget), lambda: Scratch(scratch_directory(output_path.parent), output_path.stem)
         )
 
     @property
@@ -66,7 +66,7 @@ class SessionMemory:
         """Move what is too much to the scratch file; beside: bytes of the budget that a step's accumulators take."""
         # Arrays in memory are part of the process: as long as the whole fits they need not be counted one by one.
         if _process_bytes() > self.budget - beside:
-            self._keeper.enforce(*values, beside=beside)
+            self._keeper.enforce(*values, reserved_bytes=beside)
 
     def enforce_session(self, session: SessionData) -> None:
         self.enforce(*_values(session))
@@ -90,7 +90,7 @@ class SessionMemory:
             try:
                 write_tree_into_scratch(path, tree, scratch, overwrite=overwrite)
                 return
-            except NotCovered:
+            except NeedsLibhdf5Error:
                 pass  # only libhdf5 can write this tree
         write_tree(path, tree, storage=storage, overwrite=overwrite)
 
@@ -104,7 +104,7 @@ def _values(session: SessionData) -> tuple[Any, ...]:
 
 
 def _can_become(scratch: Scratch, path: Path) -> bool:
-    """Whether the scratch file lies in the output's file system and holds little but what the session needs."""
+    """Whether the scratch file is in the output's file system and holds little but what the session needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not scratch.path.exists() or scratch.path.stat().st_dev != path.parent.stat().st_dev:
         return False

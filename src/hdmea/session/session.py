@@ -39,8 +39,8 @@ class PipelineSession:
     Scripts read and write `units`, `metadata` and `stimulus` as plain dicts. A change through a method or a pipeline
     step makes a saved session deferred again; after writing into the dicts by hand, call `save` yourself.
 
-    memory_budget: bytes, or text such as "4GiB", that its arrays may take; what is more lies in a scratch file beside
-    the output (or in the folder `H5BURST_SCRATCH`) and is read from there when used. None: `H5BURST_MEMORY_BUDGET`,
+    memory_budget: bytes, or text such as "4GiB", that its arrays may take; what is more is in a scratch file beside
+    the output (or in the directory `H5BURST_SCRATCH`) and is read from there when used. None: `H5BURST_MEMORY_BUDGET`,
     else 80 % of what the process may use. As a context manager it saves nothing but removes that file at the end.
 
     Raises `ValueError` for a `dataset_id` that is empty or blank, and for a budget smaller than one block.
@@ -101,7 +101,7 @@ class PipelineSession:
         self.close()
 
     def close(self) -> None:
-        """Remove the scratch file, if there is one; arrays that lay in it cannot be read any more."""
+        """Remove the scratch file, if there is one; arrays that was in it cannot be read any more."""
         self.memory.close()
 
     # ------------------------------------------------------------ what it is
@@ -122,7 +122,7 @@ class PipelineSession:
     def memory_estimate_gb(self) -> float:
         """Every array at any depth, in 10^9 bytes; a buffer that several arrays look at counts once.
 
-        What is in memory and what lies in the scratch file. Arrays that are read from a file when they are used, and
+        What is in memory and what is in the scratch file. Arrays that are read from a file when they are used, and
         parts of a lazily loaded session that nobody has looked at, hold nothing.
         """
         return self.memory_resident_gb + self.memory_spilled_gb
@@ -134,7 +134,7 @@ class PipelineSession:
 
     @property
     def memory_spilled_gb(self) -> float:
-        """The part of `memory_estimate_gb` that lies in the scratch file."""
+        """The part of `memory_estimate_gb` that is in the scratch file."""
         return self.memory.spilled_bytes(self) / GIGABYTE
 
     # ------------------------------------------------------------ changing it
@@ -238,7 +238,7 @@ class PipelineSession:
         self.layout_version = LAYOUT_VERSION
         self.hdf5_path, self.saved_at = path, saved_at
         self.is_checkpoint_file, self.checkpoint_name = False, None
-        # What lay in the scratch file is read from the saved one from now on.
+        # What was in the scratch file is read from the saved one from now on.
         self.is_lazy = self.is_lazy or had_scratch
         self.note_saved()
         self.memory.close()
@@ -336,7 +336,7 @@ class PipelineSession:
         lazy: dicts and arrays are read from the file when they are used; after a save they come from the new file.
         memory_budget: as of the class; a file that is larger is read lazily.
 
-        Raises `FileNotFoundError`, and `CheckpointError` (a `ValueError`) for a file that is no session.
+        Raises `FileNotFoundError`, and `CheckpointError` (a `ValueError`) for a file that is not a session.
         """
         path = Path(checkpoint_path)
         budget = resolve_budget(memory_budget)

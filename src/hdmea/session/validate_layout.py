@@ -92,7 +92,7 @@ def _check_features_list(tree: Group) -> Iterator[Problem]:
 
 
 def _members(group: Group, name: str) -> Mapping[str, Node]:
-    """What lies in a group below `group`; nothing where there is none."""
+    """What is in a group below `group`; nothing where there is none."""
     child = group.children.get(name)
     return child.children if isinstance(child, Group) else {}
 
@@ -101,7 +101,7 @@ def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
     if not UNIT_ID.fullmatch(unit_id):
         yield Problem(place, "is not named unit_ and at least three digits")
     if not isinstance(unit, Group):
-        yield Problem(place, "is no group")
+        yield Problem(place, "is not a group")
         return
     for name in UNIT_ATTRIBUTES:
         if name not in unit.attrs:
@@ -146,7 +146,7 @@ def _check_stimulus(stimulus: Group) -> Iterator[Problem]:
         if group is None or OWN_NAME in group.attrs:
             continue
         if not isinstance(group, Group):
-            yield Problem(f"/stimulus/{kind}", "is no group")
+            yield Problem(f"/stimulus/{kind}", "is not a group")
             continue
         for name, node in group.children.items():
             yield from _check_array(f"/stimulus/{kind}/{name}", node, np.dtype(dtype).name)
@@ -158,6 +158,6 @@ def _check_stimulus(stimulus: Group) -> Iterator[Problem]:
 def _check_array(place: str, node: Any, dtype: str) -> Iterator[Problem]:
     data = node.data if isinstance(node, Array) else None
     if data is None:
-        yield Problem(place, "is no array")
+        yield Problem(place, "is not an array")
     elif str(data.dtype) != dtype:
         yield Problem(place, f"is {data.dtype}, not {dtype}")

@@ -1,7 +1,7 @@
 """The moving bar: a field of 300 x 300 pixels, crossed in each direction by a bar five times, in parallel lanes.
 
 The bar is 50 pixels long in its direction and moves 5 pixels a frame, 110 frames a pass; it passes the field's middle
-at frame 52 of each pass. Lanes lie side by side, 60 pixels wide, from left to right of the direction.
+at frame 52 of each pass. Lanes are side by side, 60 pixels wide, from left to right of the direction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where cells lie on the chip, where their axons go, which electrodes work, and how the chip lies under the stimulus.
+"""Where cells are on the chip, where their axons go, which electrodes work, and how the chip is under the stimulus.
 
 Places are (x, y) = (column, row) in electrodes, 0-based, an electrode's centre at its integers.
 """
@@ -62,7 +62,7 @@ class Layout:
         return np.asarray(self.soma_xy[unit] + step / turn)
 
     def nearest_on_path(self, unit: int, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """How far along a unit's axon its point nearest to each place lies, and how far the place is from it."""
+        """How far along a unit's axon its point nearest to each place is, and how far the place is from it."""
         turn, start = self.axon_curvature[unit], self.axon_start[unit]
         middle = self.soma_xy[unit] + np.array([-np.sin(start), np.cos(start)]) / turn
         dx, dy = x - middle[0], y - middle[1]

@@ -96,7 +96,7 @@ class Patches:
     """Frames that are black but for one small square each.
 
     pixels (patterns, side, side) uint8, black where the square leaves the grid; corners (patterns, 2) row and column of
-    its first pixel, which may lie up to `side` outside; grid (height, width).
+    its first pixel, which may be up to `side` outside; grid (height, width).
     """
 
     pixels: Frames
@@ -194,14 +194,14 @@ class Movie:
             return blue if colour == "blue" else green
         return np.asarray((green.astype(np.uint16) + blue) // 2, np.uint8)
 
-    def save(self, folder: Path) -> None:
-        """Write the movie's files into `folder`."""
+    def save(self, directory: Path) -> None:
+        """Write the movie's files into `directory`."""
         if isinstance(self.green, Patches):
-            _save_sparse(self, folder / f"{self.name}.npy")
+            _save_sparse(self, directory / f"{self.name}.npy")
             return
-        np.save(folder / f"{self.name}.npy", self.frames(), allow_pickle=False)
+        np.save(directory / f"{self.name}.npy", self.frames(), allow_pickle=False)
         for colour in ("green", "blue") if self.has_colours else ():
-            np.save(folder / f"{self.name}_{colour}.npy", self.frames(colour=colour), allow_pickle=False)
+            np.save(directory / f"{self.name}_{colour}.npy", self.frames(colour=colour), allow_pickle=False)
 
 
 def _save_sparse(movie: Movie, path: Path) -> None:

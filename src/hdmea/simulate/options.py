@@ -137,7 +137,7 @@ class AxonOptions:
 
 @dataclass(frozen=True, slots=True)
 class AlignmentOptions:
-    """How the chip lies under the stimulus, so that receptive fields lie over their somata.
+    """How the chip is under the stimulus, so that receptive fields are over their somata.
 
     scale: stimulus pixels (of the noise movie) per µm; rotation_deg: None: drawn from 0 to 360; mirrored: None: drawn;
     shift_px: SD of the shift between the middles of chip and stimulus; scatter_px: SD of a field about its soma's

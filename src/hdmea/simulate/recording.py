@@ -51,7 +51,7 @@ CELL_SEED, FILE_SEED, LAYOUT_SEED, ELECTRODE_SEED, ALIGNMENT_SEED, CLOCK_SEED, I
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRecording:
-    """Where a simulated recording's files lie, and its truth."""
+    """Where a simulated recording's files are, and its truth."""
 
     cmcr_path: Path
     cmtr_path: Path
@@ -91,13 +91,13 @@ def simulate_recording(
     Parameters
     ----------
     output_dir
-        Folder, made if need be: `{name}.cmcr`, `{name}.cmtr`, `{name}_truth.json`, `playlist.csv`,
+        Directory, made if need be: `{name}.cmcr`, `{name}.cmtr`, `{name}_truth.json`, `playlist.csv`,
         `movie_length.csv`, `stimuli/{movie}.npy` (frames, height, width) uint8, `configs/{movie}.json`.
-        The moving bar's movie has 300 x 300 pixels and lies in the file with holes: 1.2 GB long, 0.3 GB on disk.
+        The moving bar's movie has 300 x 300 pixels and is in the file with holes: 1.2 GB long, 0.3 GB on disk.
     n_units
         Units, sorted without error; 0 is allowed.
     patch
-        Rows and columns of the sensor patch, up to 65 x 65; it lies in the chip's first corner.
+        Rows and columns of the sensor patch, up to 65 x 65; it is in the chip's first corner.
     playlist
         Movies in order; those that are known by name are drawn by what `hdmea.simulate.stimuli` says of them, any other
         one of a known family from its config (see `config_dir`).
@@ -137,7 +137,7 @@ def simulate_recording(
     """
     _check(n_units, patch, sampling_rate, cutout_samples, repeats, pad_frames)
     options = options or SimulationOptions()
-    folder = Path(output_dir)
+    directory = Path(output_dir)
     configs = list(load_stimulus_configs(dict.fromkeys(playlist), config_dir).values())
     grid = grid_of(configs)
     movies = {config.movie: render(config, grid) for config in configs}
@@ -153,13 +153,13 @@ def simulate_recording(
     )
     truth = draw_truth(n_units, patch, timeline, grid, ds_fraction, options, seed)
     recording = SimulatedRecording(
-        cmcr_path=folder / f"{name}.cmcr",
-        cmtr_path=folder / f"{name}.cmtr",
-        playlist_path=folder / "playlist.csv",
-        movie_length_path=folder / "movie_length.csv",
-        stimuli_dir=folder / "stimuli",
-        config_dir=folder / "configs",
-        truth_path=folder / f"{name}_truth.json",
+        cmcr_path=directory / f"{name}.cmcr",
+        cmtr_path=directory / f"{name}.cmtr",
+        playlist_path=directory / "playlist.csv",
+        movie_length_path=directory / "movie_length.csv",
+        stimuli_dir=directory / "stimuli",
+        config_dir=directory / "configs",
+        truth_path=directory / f"{name}_truth.json",
         playlist_name=PLAYLIST_NAME,
         movies=tuple(playlist),
         sampling_rate=sampling_rate,
@@ -169,7 +169,7 @@ def simulate_recording(
     for path in (recording.cmcr_path, recording.cmtr_path):
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
-    for made in (folder, recording.stimuli_dir, recording.config_dir):
+    for made in (directory, recording.stimuli_dir, recording.config_dir):
         made.mkdir(parents=True, exist_ok=True)
     _write_stimuli(recording, configs, movies)
     _write_raw(recording, timeline, sensor_duration_s, options, seed)

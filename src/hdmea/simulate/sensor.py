@@ -239,7 +239,7 @@ class SensorStream:
             part += shared[first : first + len(part), None].astype(np.float32) * self._shares
 
     def _windows(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Where in the pool each frame's noise begins: random numbers of the block that the frame lies in."""
+        """Where in the pool each frame's noise begins: random numbers of the block that the frame is in."""
         drawn = []
         for first in range(start - start % _RANDOM_BLOCK, stop, _RANDOM_BLOCK):
             rng = np.random.default_rng([self._seed, SENSOR_STREAM, first + _RANDOM_BLOCK])

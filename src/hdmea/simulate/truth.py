@@ -22,10 +22,10 @@ IMAGE_END_S = 0.002  # how long after the spike an axon is looked at: the usual 
 class Truth:
     """What the pipeline should find; one entry a unit, in the order of `unit_ids`.
 
-    soma_row, soma_col: electrode of the soma, 1-based on the chip (and on the patch, which lies in its corner);
+    soma_row, soma_col: electrode of the soma, 1-based on the chip (and on the patch, which is in its corner);
     spike_samples: every spike of the sorted unit; frame_samples: first sample of each frame that the pipeline counts;
     section_frames: (first frame of the movie, its length) of each presentation, by movie. layout: somata and axons;
-    electrodes: noise and faults; alignment: chip to stimulus, None where fields do not lie over their somata;
+    electrodes: noise and faults; alignment: chip to stimulus, None where fields are not over their somata;
     discharge: also what the cells themselves fired; light_steps: (n, 2) samples [on, off) of the steps after the last
     frame.
     """

@@ -42,7 +42,7 @@ def align_electrodes(
     force: bool = False,
     session: PipelineSession | None = None,
 ) -> StepResult | PipelineSession:
-    """Find where the chip lies in the stimulus (`hdmea.geometry.alignment`), and where each soma does.
+    """Find where the chip is in the stimulus (`hdmea.geometry.alignment`), and where each soma does.
 
     `metadata["electrode_alignment"]` holds the fields of `Alignment`, in pixels of the noise movie, with the units it
     was fitted to. Every unit with a soma gets in `features/eimage_sta/geometry`: `center_corrected_row`,
@@ -128,7 +128,7 @@ def _factor(recording: PipelineSession, movie: str, bar_movie: str, stimuli_dir:
     grid = feature_data(recording.units[unit_id], sta_feature(movie)).shape[2]
     width = BAR_PIXELS
     try:
-        path = sta.stimuli_folder(stimuli_dir, sta.DEFAULT_STIMULI_DIR, STEP) / f"{bar_movie}.npy"
+        path = sta.stimuli_directory(stimuli_dir, sta.DEFAULT_STIMULI_DIR, STEP) / f"{bar_movie}.npy"
         if path.exists():
             width = np.load(path, mmap_mode="r", allow_pickle=False).shape[2]
     except ConfigurationError:

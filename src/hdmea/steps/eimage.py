@@ -1,6 +1,6 @@
 """Electrical images: what every electrode of the chip records, on average, around a unit's spikes.
 
-The image shows where a cell's soma lies and how its axon runs (Litke et al., IEEE Trans. Nucl. Sci. 51, 1434, 2004).
+The image shows where a cell's soma is and how its axon runs (Litke et al., IEEE Trans. Nucl. Sci. 51, 1434, 2004).
 The
 sensor stream is filtered by a Butterworth high-pass without phase shift and averaged while it is read, so that no more
 than two blocks of it are in memory.
@@ -69,7 +69,7 @@ class EImageOptions:
         nyquist = self.sampling_rate / 2
         if not self.skip_highpass and not 0 < self.cutoff_hz < nyquist:
             raise ValueError(
-                f"cutoff_hz must lie between 0 and half the sampling rate ({nyquist:g} Hz), got {self.cutoff_hz}"
+                f"cutoff_hz must be between 0 and half the sampling rate ({nyquist:g} Hz), got {self.cutoff_hz}"
             )
         if not self.skip_highpass and (
             int(self.filter_order) != self.filter_order or not 1 <= self.filter_order <= MOST_ORDERS
@@ -143,7 +143,7 @@ def compute_eimage_sta(
     duration_s
         Analyse only the recording's first so many seconds. Spikes after them take no part.
     spike_limit
-        Average over each unit's first so many spikes whose window lies inside the analysed part; None for all. The
+        Average over each unit's first so many spikes whose window is inside the analysed part; None for all. The
         number of those whose window does not is `n_spikes_excluded`.
     window_range
         (lo, hi): the window of a spike at sample t is the samples [t + lo, t + hi).

@@ -86,7 +86,8 @@ def extract_for_units(
     force
         Extract again what is there.
     stimuli_dir
-        Folder of the movies (`{movie}.npy`): where a movie is there, its config is compared with it, and what differs
+        Directory of the movies (`{movie}.npy`): where a movie is there, its config is compared with it, and what
+        differs
         is a warning. Default `HDMEA_STIMULI_DIR`.
 
     Raises
@@ -164,7 +165,7 @@ def _all_with_input(units: Units, stimulus: Mapping[str, Any], metadata: Mapping
 def _has_usable_family(movie: str) -> bool:
     try:
         return _family_of(movie) is not None
-    except ValueError:  # not asked for by name, so it is no failure that its config is of no use
+    except ValueError:  # not asked for by name, so it is not a failure that its config is of no use
         return False
 
 

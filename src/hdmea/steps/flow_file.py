@@ -54,8 +54,8 @@ def flow_files(config_dir: str | Path | None = None) -> dict[str, Path]:
     """
     if config_dir is None:
         return {path.stem: path for path in sorted(SHIPPED_FLOW_DIR.glob("*.json"))}
-    folder = Path(config_dir)
-    found = [*(folder / "flows").glob("*.json"), *(path for path in folder.glob("*.json") if _may_be_flow(path))]
+    directory = Path(config_dir)
+    found = [*(directory / "flows").glob("*.json"), *(path for path in directory.glob("*.json") if _may_be_flow(path))]
     return dict(sorted((path.stem, path) for path in found))
 
 

@@ -17,7 +17,7 @@ from hdmea.io.cmcr import CmcrRecording, open_recording
 from hdmea.io.cmtr import read_meta, read_units
 from hdmea.io.light_reference import frame_timestamps, light_reference
 from hdmea.kernels.rates import firing_rates
-from hdmea.kernels.trains import end_to_end
+from hdmea.kernels.trains import to_ragged
 from hdmea.session import hdf5_store
 from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
@@ -164,7 +164,7 @@ def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory
 
 def _finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: float) -> None:
     """Add to each unit its spikes/s in 100 ms bins from 0 to the recording's end, and room for features."""
-    times, offsets = end_to_end([unit["spike_times"] for unit in units.values()])
+    times, offsets = to_ragged([unit["spike_times"] for unit in units.values()])
     bin_width = rate * RATE_BIN_S
     rates = firing_rates(times, offsets, bin_width=bin_width, duration=duration_s * rate, rate_hz=1 / RATE_BIN_S)
     for unit, row in zip(units.values(), rates, strict=True):

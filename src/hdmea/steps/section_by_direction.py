@@ -71,10 +71,10 @@ def section_by_direction(
 
     Stores `units[id]["spike_times_sectioned"][movie]["direction_section"]`: for each direction in degrees `trials`
     (repetition -> int64 frames of the movie, one a spike) and `section_bounds` (repetitions, 2) int64, the frames
-    [on - padding, off + padding] in which they lie; and `_attrs` (directions, repetitions, padding, the centre). A
+    [on - padding, off + padding] in which they are; and `_attrs` (directions, repetitions, padding, the centre). A
     repetition in which the bar does not pass has the bounds -1 and no spikes.
 
-    The centre is that of the fitted field, else where the soma lies in the stimulus by `align_electrodes`; units
+    The centre is that of the fitted field, else where the soma is in the stimulus by `align_electrodes`; units
     without either are listed as failed. Passages come from the movie, or from a table.
 
     Parameters
@@ -87,7 +87,7 @@ def section_by_direction(
     stimuli_dir
         As of `compute_sta`; scripts may assign `DEFAULT_STIMULI_DIR` of this module, too.
     config_dir
-        Directory of `{movie}.json`, which says where the directions lie; default as of `section_spike_times`.
+        Directory of `{movie}.json`, which says where the directions are; default as of `section_spike_times`.
     output_path
         Immediate mode: work on a copy of the file, which is written there.
     unit_ids
@@ -161,7 +161,7 @@ def _timing(
         return timing_of_table(Path(table), directions, (BAR_PIXELS, BAR_PIXELS))
     try:
         assigned = sta.DEFAULT_STIMULI_DIR if DEFAULT_STIMULI_DIR is _INITIAL_STIMULI_DIR else DEFAULT_STIMULI_DIR
-        timing = timing_of_movie(sta.stimuli_folder(stimuli_dir, assigned, STEP) / f"{movie}.npy", config)
+        timing = timing_of_movie(sta.stimuli_directory(stimuli_dir, assigned, STEP) / f"{movie}.npy", config)
     except (ConfigurationError, FileNotFoundError):
         if table is not None:
             return timing_of_table(Path(table), directions, (BAR_PIXELS, BAR_PIXELS))  # says how to convert it

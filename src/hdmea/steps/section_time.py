@@ -95,7 +95,7 @@ def _literal_list(text: Any, playlist_name: str, path: Path) -> list[str]:
     try:
         items = ast.literal_eval(str(text).strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        message = f"playlist {playlist_name!r} in {path}: movie_names is no list literal: {str(text)[:80]!r}"
+        message = f"playlist {playlist_name!r} in {path}: movie_names is not a list literal: {str(text)[:80]!r}"
         raise ConfigurationError(message) from error
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         raise ConfigurationError(f"playlist {playlist_name!r} in {path}: movie_names must be a list of names")
@@ -108,7 +108,7 @@ def read_movie_lengths(path: Path) -> dict[str, int]:
     lengths: dict[str, int] = {}
     for name, text in zip(table["movie_name"].to_list(), table["movie_length"].to_list(), strict=True):
         if not str(text).strip().isdecimal():
-            raise ConfigurationError(f"{path}: movie_length of {name!r} is no number of frames: {text!r}")
+            raise ConfigurationError(f"{path}: movie_length of {name!r} is not a number of frames: {text!r}")
         lengths[movie_name(str(name).strip())] = int(str(text).strip())
     return lengths
 
@@ -118,7 +118,7 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
     if not path.is_file():
         there = sorted(item.name for item in path.parent.glob("*.csv")) if path.parent.is_dir() else []
-        raise ConfigurationError(f"no file {path}; CSV files in that folder: {', '.join(there) or 'none'}")
+        raise ConfigurationError(f"no file {path}; CSV files in that directory: {', '.join(there) or 'none'}")
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
@@ -277,11 +277,11 @@ def add_section_windows(
     """Regular windows over the whole recording, for recordings without a stimulus.
 
     Stores `stimulus/section_time/{name}` (windows, 2) uint64 samples: windows of `length_s` seconds every `step_s`
-    seconds (default: end to end) that lie wholly within the recording. `section_spike_times` takes each as a trial.
+    seconds (default: end to end) that are wholly within the recording. `section_spike_times` takes each as a trial.
 
     Returns True, or the session.
 
-    Raises `ConfigurationError` for a length or step that is no positive time or longer than the recording,
+    Raises `ConfigurationError` for a length or step that is not a positive time or longer than the recording,
     `MissingInputError` without a recording, `FileExistsError` for windows of that name without `force` (a session: a
     warning).
     """

@@ -21,7 +21,7 @@ from hdmea.io.stimulus_config import (
     load_stimulus_configs,
 )
 from hdmea.kernels.sections import Trains
-from hdmea.kernels.trains import as_int64, end_to_end
+from hdmea.kernels.trains import as_int64, to_ragged
 from hdmea.session.file import stage1_completed
 from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
 from hdmea.steps.section_time import (
@@ -120,8 +120,8 @@ def section_spike_times(
             raise AlreadyDoneError(f"{STEP} was done already ({', '.join(done)})")
         rate = acquisition_rate_of(recording, STEP)
         before, after = (round(seconds * rate) for seconds in margin)
-        folder = chosen_path(config_dir, DEFAULT_CONFIG_DIR, SHIPPED_CONFIG_DIR, (CONFIG_DIR_VARIABLE,))
-        trials = trials_of(recording, movies, folder, named=movie_names is not None)
+        directory = chosen_path(config_dir, DEFAULT_CONFIG_DIR, SHIPPED_CONFIG_DIR, (CONFIG_DIR_VARIABLE,))
+        trials = trials_of(recording, movies, directory, named=movie_names is not None)
         outcome = Outcome(SectionResult(True, 0, len(movies), trial_repeats, margin, before, after))
         _cut(recording, trials, (margin, before, after), outcome)
         return outcome
@@ -223,7 +223,7 @@ def _cut(
 ) -> None:
     """Every unit's spikes of each movie's trials, into the session."""
     spikes = _spike_trains(recording, outcome)
-    trains = Trains(*end_to_end(list(spikes.values())))
+    trains = Trains(*to_ragged(list(spikes.values())))
     now = utc_now()
     pad_margin, before, after = margins
     for movie, shown in trials.items():

@@ -1,4 +1,4 @@
-"""Where each cell's soma lies on the chip, from its electrical image."""
+"""Where each cell's soma is on the chip, from its electrical image."""
 
 from __future__ import annotations
 

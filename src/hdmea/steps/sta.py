@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hdmea.io.stimulus_config import SHIPPED_CONFIG_DIR
 from hdmea.kernels.sta import triggered_average
-from hdmea.kernels.trains import as_int64, end_to_end
+from hdmea.kernels.trains import as_int64, to_ragged
 from hdmea.session.feature_layout import sta_feature
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
@@ -55,7 +55,7 @@ def compute_sta(
 ) -> STAResult | PipelineSession:
     """The spike-triggered average of every unit for the noise movie's first presentation.
 
-    For a spike in frame f of the movie, the frames `[f + lo, f + hi)` count, where they all lie in the movie. The STA
+    For a spike in frame f of the movie, the frames `[f + lo, f + hi)` count, where they all are in the movie. The STA
     is their mean over spikes: float32 (hi − lo, height, width), NaN for a unit none of whose spikes count. It is
     exact for integer movies: integer sums, one division.
 
@@ -80,11 +80,11 @@ def compute_sta(
     Raises
     ------
     ValueError
-        `lo >= hi`; none or several sections whose name contains "noise"; an array that is no movie.
+        `lo >= hi`; none or several sections whose name contains "noise"; an array that is not a movie.
     MissingInputError
         The movie's spikes were not sectioned, or there are no frame timestamps.
     ConfigurationError
-        No folder of stimuli is known.
+        No directory of stimuli is known.
     FileNotFoundError
         It does not hold the movie.
     """
@@ -139,7 +139,7 @@ def _compute(
         return
     frames = _load_stimulus_movie(movie, stimuli_dir)
     _warn_of_short_movie(recording, movie, len(frames), outcome)
-    spikes, offsets = end_to_end([trains[unit_id] for unit_id in wanted])
+    spikes, offsets = to_ragged([trains[unit_id] for unit_id in wanted])
     shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - first_frame(recording, movie)
     images, counts = triggered_average(frames, shown, offsets, cover_range, threads=threads)
     totals = np.diff(offsets).tolist()
@@ -207,12 +207,14 @@ def _warn_of_other_range(
             return
 
 
-def stimuli_folder(stimuli_dir: str | Path | None, assigned: str | Path, step: str) -> Path:
+def stimuli_directory(stimuli_dir: str | Path | None, assigned: str | Path, step: str) -> Path:
     """The directory of stimulus movies. Raises `ConfigurationError` where none is known."""
-    folder = chosen_path(stimuli_dir, assigned, _SHIPPED_STIMULI, (STIMULI_DIR_VARIABLE,))
-    if folder is _SHIPPED_STIMULI:
-        raise ConfigurationError(f"{step} needs the folder of stimuli: pass stimuli_dir or set {STIMULI_DIR_VARIABLE}")
-    return folder
+    directory = chosen_path(stimuli_dir, assigned, _SHIPPED_STIMULI, (STIMULI_DIR_VARIABLE,))
+    if directory is _SHIPPED_STIMULI:
+        raise ConfigurationError(
+            f"{step} needs the directory of stimuli: pass stimuli_dir or set {STIMULI_DIR_VARIABLE}"
+        )
+    return directory
 
 
 def _load_stimulus_movie(movie_name: str, stimuli_dir: str | Path | None = None) -> np.ndarray[Any, Any]:
@@ -221,7 +223,7 @@ def _load_stimulus_movie(movie_name: str, stimuli_dir: str | Path | None = None)
     Raises `FileNotFoundError`; `DataLoadError` for what is not an array; `ValueError` for one that is not a movie;
     `ConfigurationError` where no directory is known.
     """
-    path = stimuli_folder(stimuli_dir, DEFAULT_STIMULI_DIR, STEP) / f"{movie_name}.npy"
+    path = stimuli_directory(stimuli_dir, DEFAULT_STIMULI_DIR, STEP) / f"{movie_name}.npy"
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}, the frames of the noise movie")
     try:

@@ -31,6 +31,6 @@ def chosen_path(
     if assigned is not None and assigned is not shipped:
         return Path(assigned)
     for variable in variables:
-        if folder := os.environ.get(variable):
-            return Path(folder) / name
+        if directory := os.environ.get(variable):
+            return Path(directory) / name
     return shipped

@@ -25,7 +25,7 @@ def default_dataset_id(cmcr_path: str | Path | None, cmtr_path: str | Path | Non
 
 
 def recording_path(output_dir: str | Path, dataset_id: str) -> Path:
-    """`{output_dir}/{dataset_id}.h5`; characters of the ID that would leave the folder are percent-encoded."""
+    """`{output_dir}/{dataset_id}.h5`; characters of the ID that would leave the directory are percent-encoded."""
     safe = "".join(f"%{ord(c):02X}" if c in _NOT_IN_FILE_NAMES else c for c in dataset_id)
     return Path(output_dir) / f"{safe}.h5"
 

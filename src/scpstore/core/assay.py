@@ -114,5 +114,5 @@ def as_indices(chosen: Any, length: int, name: str) -> np.ndarray[Any, Any]:
     if index.dtype.kind not in "iu" or index.ndim != 1:
         raise ValidationError(f"{name} must be a list of whole numbers, got {index.dtype} of shape {index.shape}", name)
     if index.min() < -length or index.max() >= length:
-        raise ValidationError(f"{name} must lie in [0, {length}), got {index.min()} to {index.max()}", name)
+        raise ValidationError(f"{name} must be in [0, {length}), got {index.min()} to {index.max()}", name)
     return np.where(index < 0, index + length, index).astype(np.int64)

@@ -89,7 +89,7 @@ def check_compressed(pointers: Any, places: Any, entries: int, length: int, widt
 def check_places(places: Any, width: int, what: str) -> None:
     """Raise ValueError unless all row or column numbers are in [0, width)."""
     if len(places) and (int(places.min()) < 0 or int(places.max()) >= width):
-        raise ValueError(f"{what} numbers must lie in [0, {width}), got {int(places.min())} to {int(places.max())}")
+        raise ValueError(f"{what} numbers must be in [0, {width}), got {int(places.min())} to {int(places.max())}")
 
 
 def check_matrix(matrix: Any) -> None:

@@ -69,7 +69,7 @@ def save_hdf5(
         raise IOWriteError("File already exists (overwrite=True replaces it)", target)
     selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
     try:
-        tree = encode_container(container, selection, Target(storage, scratch_folder(target)))
+        tree = encode_container(container, selection, Target(storage, scratch_directory(target)))
         small = Storage(storage.codec, storage.level)  # for what is not a matrix, where the writer deems it worth it
         write_tree(target, tree, storage=small, overwrite=overwrite)
     except IOWriteError as error:
@@ -84,7 +84,7 @@ def save_hdf5(
         raise IOWriteError(error.strerror or str(error), target) from error
 
 
-def scratch_folder(target: Path) -> Path | None:
+def scratch_directory(target: Path) -> Path | None:
     """Where blocks may be kept while a file is made: beside it, where the space for it is (None: anywhere)."""
     parent = Path(os.path.realpath(target)).parent
     return parent if os.access(parent, os.W_OK) else None
@@ -95,10 +95,10 @@ def storage_for(compression: str | None, level: int) -> Storage:
     if compression not in COMPRESSIONS:
         raise ValueError(f"compression must be one of {', '.join(map(repr, COMPRESSIONS))}, got {compression!r}")
     if compression in _WITHOUT_LEVEL:
-        return Storage(compression, None, always=True)
+        return Storage(compression, None, compress_small=True)
     if isinstance(level, bool) or level not in _LEVELS:
         raise ValueError(f"compression_level must be a whole number from 0 to 9, got {level!r}")
-    return Storage(compression, int(level), always=True)
+    return Storage(compression, int(level), compress_small=True)
 
 
 def _selected(

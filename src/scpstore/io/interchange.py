@@ -381,10 +381,10 @@ def write_h5ad(
         # AnnData opens its file itself, so it cannot write where a save holds the lock.
         with (
             durable.replacing(target, overwrite=overwrite) as temporary,
-            TemporaryDirectory(dir=target.parent) as folder,
+            TemporaryDirectory(dir=target.parent) as directory,
         ):
-            adata.write_h5ad(Path(folder) / "written.h5ad")
-            shutil.copyfile(Path(folder) / "written.h5ad", temporary)
+            adata.write_h5ad(Path(directory) / "written.h5ad")
+            shutil.copyfile(Path(directory) / "written.h5ad", temporary)
     except FileExistsError as error:
         raise IOWriteError("File already exists", target) from error
     except OSError as error:

@@ -36,7 +36,7 @@ class Target:
     """How matrices are stored, and where blocks that must be counted first are kept meanwhile."""
 
     storage: Storage
-    folder: Path | None = None
+    directory: Path | None = None
 
 
 # ---------------------------------------------------------------- writing
@@ -64,7 +64,7 @@ def source_parts(source: Any, target: Target) -> CsrParts:
     if hasattr(source, "csr_parts"):
         parts: CsrParts = source.csr_parts()
         return parts
-    spool = CsrSpool(int(source.shape[1]), np.dtype(source.dtype), target.folder)
+    spool = CsrSpool(int(source.shape[1]), np.dtype(source.dtype), target.directory)
     for _, block in blocks(source):
         spool.append(block)
     return spool.parts()

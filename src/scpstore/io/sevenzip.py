@@ -39,7 +39,7 @@ def sevenzip_encrypted(path: Path) -> bool:
 
 
 class _PackedHeader:
-    """An encoded header: where the real one is and how it is packed (one folder of one coder)."""
+    """An encoded header: where the real one is and how it is packed (one directory of one coder)."""
 
     def __init__(self, header: bytes) -> None:
         self._bytes, self._place = header, 1

@@ -19,9 +19,9 @@ _WRITE_BUFFER = 1 << 20
 class SpooledArray:
     """One list of numbers in an unnamed file: appended to, then read by blocks (a `BlockSource`)."""
 
-    def __init__(self, dtype: np.dtype[Any], folder: Path | None) -> None:
+    def __init__(self, dtype: np.dtype[Any], directory: Path | None) -> None:
         self.dtype = np.dtype(dtype)
-        self._file: Any = tempfile.TemporaryFile(dir=folder, buffering=_WRITE_BUFFER)  # noqa: SIM115
+        self._file: Any = tempfile.TemporaryFile(dir=directory, buffering=_WRITE_BUFFER)  # noqa: SIM115
         self._lock = threading.Lock()
         self._length = 0
 
@@ -54,11 +54,11 @@ class SpooledArray:
 class CsrSpool:
     """Takes blocks of rows, gives them as `CsrParts` when all are there."""
 
-    def __init__(self, columns: int, dtype: np.dtype[Any], folder: Path | None) -> None:
+    def __init__(self, columns: int, dtype: np.dtype[Any], directory: Path | None) -> None:
         self.columns = columns
         self.rows = 0
-        self._data = SpooledArray(dtype, folder)
-        self._indices = SpooledArray(np.dtype(np.int32 if columns <= np.iinfo(np.int32).max else np.int64), folder)
+        self._data = SpooledArray(dtype, directory)
+        self._indices = SpooledArray(np.dtype(np.int32 if columns <= np.iinfo(np.int32).max else np.int64), directory)
         self._counts: list[np.ndarray[Any, Any]] = []
 
     def append(self, block: Any) -> None:
@@ -117,11 +117,11 @@ class CsrRows:
 class DenseSpool:
     """Takes blocks of dense rows, gives them as a source of rows when all are there."""
 
-    def __init__(self, columns: int, dtype: np.dtype[Any], folder: Path | None) -> None:
+    def __init__(self, columns: int, dtype: np.dtype[Any], directory: Path | None) -> None:
         self.columns = columns
         self.rows = 0
         self.dtype = np.dtype(dtype)
-        self._numbers = SpooledArray(dtype, folder)
+        self._numbers = SpooledArray(dtype, directory)
 
     @property
     def shape(self) -> tuple[int, int]:

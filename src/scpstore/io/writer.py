@@ -16,7 +16,7 @@ from scpstore.core.exceptions import AssayNotFoundError
 from scpstore.core.matrix import as_mask, as_values
 from scpstore.core.structures import AggregationLink, Assay, ProvenanceLog, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOWriteError
-from scpstore.io.exporters import save_hdf5, scratch_folder, storage_for
+from scpstore.io.exporters import save_hdf5, scratch_directory, storage_for
 from scpstore.io.spool import CsrRows, CsrSpool, DenseSpool
 
 _Spool = CsrSpool | DenseSpool
@@ -117,7 +117,7 @@ class ContainerWriter:
 
     def _spool(self, block: Any, width: int, name: str) -> _Spool:
         kind = CsrSpool if sp.issparse(block) else DenseSpool
-        return kind(width, _INT8 if name == "M" else block.dtype, scratch_folder(self._path))
+        return kind(width, _INT8 if name == "M" else block.dtype, scratch_directory(self._path))
 
     def close(self) -> None:
         """Write the file. Raises `IOWriteError` for a layer of which samples are missing; then nothing is written."""

@@ -87,8 +87,8 @@ def test_chunks_cover_the_array_at_about_a_mebibyte(shape: tuple[int, ...], dtyp
 def test_a_codec_lowers_the_limit_and_always_removes_it() -> None:
     assert chunks.plan((2000,), F8, Storage("gzip")) is not None
     assert chunks.plan((100,), F8, Storage("gzip")) is None
-    assert chunks.plan((100,), F8, Storage("gzip", always=True)) is not None
-    assert chunks.plan((), F8, Storage("gzip", always=True)) is None
+    assert chunks.plan((100,), F8, Storage("gzip", compress_small=True)) is not None
+    assert chunks.plan((), F8, Storage("gzip", compress_small=True)) is None
 
 
 def test_given_chunks_are_kept_within_the_array() -> None:
@@ -151,14 +151,14 @@ def some_data(dtype: str, shape: tuple[int, ...]) -> Any:
 @pytest.mark.parametrize("codec", [None, "gzip"])
 def test_every_dtype(dtype: str, codec: str | None) -> None:
     data = (some_data("u1", (33, 50)) % 2).astype(bool) if dtype == "?" else some_data(dtype, (33, 50))
-    there_and_back(data, Storage(codec, always=True, chunks=(10, 20)))
+    there_and_back(data, Storage(codec, compress_small=True, chunks=(10, 20)))
 
 
 def test_structured_elements_with_holes() -> None:
     dtype = np.dtype({"names": ["a", "b"], "formats": ["u1", "<f8"], "offsets": [0, 8], "itemsize": 24})
     data = np.zeros((40,), dtype)
     data["a"], data["b"] = np.arange(40), np.arange(40) / 7
-    plan = planned((40,), dtype, Storage("gzip", always=True, chunks=(15,)))
+    plan = planned((40,), dtype, Storage("gzip", compress_small=True, chunks=(15,)))
     stored = {chunk.number: (chunk.payload, chunk.filter_mask) for chunk in chunks.encode(data[::-1], plan)}
     out = np.empty(40, dtype)
     chunks.read_into(stored.__getitem__, plan, out)
@@ -178,7 +178,9 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_any_strides(layout: str, threads: int) -> None:
-    there_and_back(LAYOUTS[layout](some_data("i4", (71, 43))), Storage("gzip", always=True, chunks=(16, 43)), threads)
+    there_and_back(
+        LAYOUTS[layout](some_data("i4", (71, 43))), Storage("gzip", compress_small=True, chunks=(16, 43)), threads
+    )
 
 
 def test_the_other_byte_order_is_turned() -> None:
@@ -206,7 +208,9 @@ def test_any_shape_chunks_and_box(drawn: st.DataObject) -> None:
     shape = tuple(drawn.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
     cut = tuple(drawn.draw(st.integers(1, length)) for length in shape)
     data = np.arange(int(np.prod(shape)), dtype=np.int16).reshape(shape)
-    plan = planned(shape, np.int16, Storage(drawn.draw(st.sampled_from([None, "gzip"])), always=True, chunks=cut))
+    plan = planned(
+        shape, np.int16, Storage(drawn.draw(st.sampled_from([None, "gzip"])), compress_small=True, chunks=cut)
+    )
     stored = {chunk.number: (chunk.payload, chunk.filter_mask) for chunk in chunks.encode(data, plan)}
     box = [tuple(sorted(drawn.draw(st.tuples(*[st.integers(0, length)] * 2)))) for length in shape]
     out = np.full([stop - start for start, stop in box], -1, np.int16)
@@ -250,7 +254,7 @@ def test_damage_is_an_error() -> None:
 def test_a_source_is_asked_for_each_row_once_in_order(threads: int, codec: str | None) -> None:
     data = some_data("i4", (103, 70))
     source = Rows(data)
-    plan = planned(data.shape, data.dtype, Storage(codec, always=True, chunks=(10, 30)))
+    plan = planned(data.shape, data.dtype, Storage(codec, compress_small=True, chunks=(10, 30)))
     made = list(chunks.encode(source, plan, threads))
     assert source.asked == [(start, min(start + 10, 103)) for start in range(0, 103, 10)]
     expected = list(chunks.encode(data, plan, threads))

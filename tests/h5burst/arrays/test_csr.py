@@ -205,7 +205,7 @@ def test_pointers_of_another_matrix_are_refused():
     dense = np.eye(3)
     with pytest.raises(ValueError, match=r"pointers must be row_pointers\(dense\)"):
         csr.read_data(dense, np.array([0, 1]), 0, 1)
-    with pytest.raises(ValueError, match="start and stop must lie in 0 … 3"):
+    with pytest.raises(ValueError, match="start and stop must be in 0 … 3"):
         csr.read_data(dense, csr.row_pointers(dense), 2, 4)
     with pytest.raises(TypeError, match="pointers must be an array of integers"):
         csr.read_indices(dense, csr.row_pointers(dense).astype(float), 0, 1)
@@ -283,7 +283,7 @@ def test_decode_refuses_an_out_that_does_not_fit(out, fault):
 
 @pytest.mark.parametrize("column", [-1, 3, 2**31 - 1])
 def test_decode_refuses_columns_out_of_range(column):
-    with pytest.raises(ValueError, match=rf"indices must lie in \[0, 3\), found {column}"):
+    with pytest.raises(ValueError, match=rf"indices must be in \[0, 3\), found {column}"):
         csr.decode(np.array([1.0, 2.0]), np.array([1, column], np.int32), np.array([0, 2]), 3)
 
 

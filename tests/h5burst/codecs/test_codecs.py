@@ -464,10 +464,10 @@ def test_without_direct_plugins_libhdf5_does_the_work(monkeypatch: pytest.Monkey
 # ---------------------------------------------------------------- sizes, on real data
 
 
-def real_data(folder: Path) -> dict[str, Any]:
+def real_data(directory: Path) -> dict[str, Any]:
     """Spike times as seconds and as samples, intervals, and protein matrices."""
     found = {}
-    for path in sorted((folder / "retina_mea").glob("*.h5"))[:4]:
+    for path in sorted((directory / "retina_mea").glob("*.h5"))[:4]:
         with h5py.File(path, "r") as file:
             seconds = file["spikes"][()]
         samples = (seconds * 20_000).astype(np.uint64)
@@ -476,22 +476,22 @@ def real_data(folder: Path) -> dict[str, Any]:
             f"{path.stem} samples": samples,
             f"{path.stem} intervals": np.diff(samples),
         }
-    for path in sorted((folder / "single_cell_proteomics").glob("*.h5ad")):
+    for path in sorted((directory / "single_cell_proteomics").glob("*.h5ad")):
         matrix = np.asarray(anndata.read_h5ad(path).X, np.float64)
         found |= {path.stem: matrix, f"{path.stem} f4": matrix.astype(np.float32), f"{path.stem} T": matrix.T.copy()}
-    for path in sorted((folder / "single_cell_proteomics").glob("*_data.csv")):
+    for path in sorted((directory / "single_cell_proteomics").glob("*_data.csv")):
         found[path.stem] = np.genfromtxt(path, delimiter=",", skip_header=1)[:, 1:]
     return found
 
 
 def stored_bytes(data: Any, level: int) -> int:
-    plan = chunks.plan(data.shape, data.dtype, Storage("gzip", level, always=True))
+    plan = chunks.plan(data.shape, data.dtype, Storage("gzip", level, compress_small=True))
     assert plan is not None
     return sum(len(chunk.payload) for chunk in chunks.encode(data, plan))
 
 
 def h5py_bytes(data: Any, level: int) -> int:
-    plan = chunks.plan(data.shape, data.dtype, Storage("gzip", level, always=True))
+    plan = chunks.plan(data.shape, data.dtype, Storage("gzip", level, compress_small=True))
     assert plan is not None
     with h5py.File("memory.h5", "w", driver="core", backing_store=False) as file:
         made = file.create_dataset("x", data=data, chunks=plan.chunks, compression=level, shuffle=True, fletcher32=True)

@@ -1,4 +1,4 @@
-"""Datasets of our files say their largest shape: libhdf5 resizes them within it, and refuses what lies beyond."""
+"""Datasets of our files say their largest shape: libhdf5 resizes them within it, and refuses what is beyond."""
 
 from __future__ import annotations
 

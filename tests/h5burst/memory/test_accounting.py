@@ -9,7 +9,7 @@ import numpy as np
 
 from h5burst.memory.accounting import buffers, resident_bytes, spilled_bytes
 from h5burst.memory.scratch import Scratch, ScratchArray
-from h5burst.memory.spill import Keeper, least_budget
+from h5burst.memory.spill import SpillManager, least_budget
 
 KIB = 1024
 
@@ -37,7 +37,7 @@ def test_a_container_that_holds_itself_is_counted_once_and_kept_within_its_budge
     held["self"] = held
     held["list"] = [held, held]
     assert resident_bytes([held]) == least_budget()
-    keeper = Keeper(least_budget(), lambda: Scratch(tmp_path, "data"))
+    keeper = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
     held["b"] = np.ones(least_budget(), np.uint8)
     assert keeper.enforce(held) == least_budget()
     assert spilled_bytes([held]) + resident_bytes([held]) == 2 * least_budget()
@@ -60,7 +60,7 @@ def test_arrays_that_cannot_be_stored_stay_and_the_others_move_for_them(tmp_path
         "structured": np.array([(1, "a")] * 10_000, dtype=[("n", "i8"), ("o", object)]),
         "plain": np.zeros(size, np.uint8),
     }
-    keeper = Keeper(size, lambda: Scratch(tmp_path, "data"))
+    keeper = SpillManager(size, lambda: Scratch(tmp_path, "data"))
     keeper.enforce(held)
     assert {name for name, array in held.items() if isinstance(array, ScratchArray)} == {"plain"}
     assert isinstance(held["masked"], np.ma.MaskedArray)

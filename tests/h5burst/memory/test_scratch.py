@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst.memory.scratch import SUFFIX, Scratch, ScratchLostError, ScratchView, scratch_folder
-from h5burst.memory.spill import Keeper, least_budget
+from h5burst.memory.scratch import SUFFIX, Scratch, ScratchLostError, ScratchView, scratch_directory
+from h5burst.memory.spill import SpillManager, least_budget
 from h5burst.model.tree import Array, Group
 from h5burst.read.lazy import LazyArray
 from h5burst.runtime.private_files import remove_abandoned
@@ -156,7 +156,7 @@ def test_a_full_disk_is_an_error_and_the_file_goes_on(tmp_path: Path) -> None:
     made.close()
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         Scratch(tmp_path / "file", "data")
@@ -170,11 +170,11 @@ def test_what_nobody_holds_any_more_is_dead_space(scratch: Scratch) -> None:
     assert scratch.live == 0
 
 
-def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("H5BURST_SCRATCH", raising=False)
-    assert scratch_folder(tmp_path) == tmp_path
+    assert scratch_directory(tmp_path) == tmp_path
     monkeypatch.setenv("H5BURST_SCRATCH", str(tmp_path / "fast"))
-    assert scratch_folder(tmp_path) == tmp_path / "fast"
+    assert scratch_directory(tmp_path) == tmp_path / "fast"
 
 
 # ---------------------------------------------------------------- processes, rights, forms
@@ -220,7 +220,7 @@ def test_a_forked_child_reads_and_neither_writes_nor_removes(scratch: Scratch) -
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_parent_and_child_within_a_budget_spill_to_files_of_their_own(tmp_path: Path) -> None:
-    keeper = Keeper(least_budget(), lambda: Scratch(tmp_path, "data"))
+    keeper = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
     arrays = {i: np.full(least_budget(), i, np.uint8) for i in range(3)}
     keeper.enforce(arrays)
 

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from h5burst.memory import spill
 from h5burst.memory.accounting import resident_bytes, spilled_bytes
 from h5burst.memory.scratch import Scratch, ScratchArray, ScratchView
-from h5burst.memory.spill import Keeper, least_budget
+from h5burst.memory.spill import SpillManager, least_budget
 
 
 @pytest.fixture
 def keeper(tmp_path: Path):  # type: ignore[no-untyped-def]
-    made: list[Keeper] = []
+    made: list[SpillManager] = []
 
-    def make(budget: int) -> Keeper:
-        made.append(Keeper(budget, lambda: Scratch(tmp_path, "data")))
+    def make(budget: int) -> SpillManager:
+        made.append(SpillManager(budget, lambda: Scratch(tmp_path, "data")))
         return made[-1]
 
     yield make
@@ -30,7 +30,7 @@ def keeper(tmp_path: Path):  # type: ignore[no-untyped-def]
         item.close()
 
 
-MakeKeeper = Callable[[int], Keeper]
+MakeKeeper = Callable[[int], SpillManager]
 MIB = 1 << 20
 
 
@@ -148,7 +148,7 @@ def test_any_values_are_the_same_afterwards(tmp_path: Path, data: st.DataObject)
             st.sampled_from([base, base[start:stop:step], [base[start:stop]], (base,), 5, "x"])
         )
     before = copied(values)
-    made = Keeper(least_budget(), lambda: Scratch(tmp_path, "x"))
+    made = SpillManager(least_budget(), lambda: Scratch(tmp_path, "x"))
     made.budget = data.draw(st.integers(1, 500_000))
     try:
         made.enforce(values)

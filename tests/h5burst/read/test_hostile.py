@@ -267,7 +267,7 @@ def test_absurd_shapes_are_refused_eagerly_and_read_lazily(shape: tuple[int, ...
 
 
 def forge(path: Path, start: int, end: int, changes: dict[int, bytes]) -> None:
-    """Change bytes of a structure that lies in [start, end) of a file, and make its checksum right."""
+    """Change bytes of a structure that is in [start, end) of a file, and make its checksum right."""
     data = bytearray(path.read_bytes())
     for at, content in changes.items():
         data[start + at : start + at + len(content)] = content

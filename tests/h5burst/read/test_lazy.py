@@ -236,7 +236,7 @@ def test_rows_of_a_large_dataset_take_little_memory(tmp_path: Path) -> None:
 
 
 def test_groups_are_read_when_they_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lazy, "_MEMBERS_AHEAD", 0)
+    monkeypatch.setattr(lazy, "_READAHEAD_MEMBERS", 0)
     tree = Group({"a": Group({"b": Group({"c": Array(np.arange(3))}, {"x": 1})}), "d": Array(None)})
     store.write_tree(tmp_path / "a.h5", tree)
     opened: list[Any] = []
@@ -342,7 +342,7 @@ def test_arrays_are_pickled_by_path(cube: LazyArray) -> None:
     assert isinstance(copy.deepcopy(cube), LazyArray)
 
 
-def test_the_working_folder_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_working_directory_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_tree(tmp_path / "a.h5", Group({"data": Array(np.arange(3))}))
     monkeypatch.chdir(tmp_path)
     tree = store.read_tree("a.h5", lazy=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from h5burst import store
-from h5burst._ext.h5parse import Damage, lookup3
+from h5burst._ext.h5parse import CorruptStructureError, lookup3
 from h5burst.format import datatype
 from h5burst.model.errors import UnfinishedFileError
 from h5burst.model.tree import Array, Group, Reference
@@ -388,5 +388,5 @@ def test_elements_larger_than_numpy_holds_are_damage(kind: int) -> None:
         if held:
             assert datatype.decode(message).size == size
         else:
-            with pytest.raises(Damage, match="more than numpy holds"):
+            with pytest.raises(CorruptStructureError, match="more than numpy holds"):
                 datatype.decode(message)

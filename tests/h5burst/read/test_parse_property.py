@@ -110,8 +110,8 @@ def write(group: h5py.Group, items: list[Any]) -> None:
 @given(items=contents(), libver=st.sampled_from(FORMATS))
 @settings(max_examples=60)
 def test_any_tree_reads_as_by_h5py(items: list[Any], libver: Any) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "a.h5"
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "a.h5"
         with h5py.File(path, "w", libver=libver) as file:
             write(file, items)
         expected = read_plainly(path)

@@ -1,6 +1,6 @@
 """Saves that meet faults, run in a process into which faults.c is preloaded.
 
-    python crash_saves.py FOLDER ROUTE KIND
+    python crash_saves.py DIRECTORY ROUTE KIND
 
 Saves a new tree over an old file once for every operation that changes anything, each time with the fault KIND at
 that operation, in a forked child; then looks what is there. Prints as JSON how many cases there were, and what was
@@ -46,7 +46,7 @@ def tree(generation: int) -> Group:
 
 
 def generation_of(path: Path) -> int:
-    """Which of the trees lies under `path`, whole; raises where it is none of them."""
+    """Which of the trees is under `path`, whole; raises where it is none of them."""
     with h5py.File(path, "r") as f:
         generation = int(f.attrs["generation"])
         expected = tree(generation)
@@ -115,8 +115,8 @@ def wrongs(path: Path, route: str, kind: str, at: int) -> list[str]:
     return found
 
 
-def main(folder: str, route: str, kind: str) -> None:
-    path = Path(folder).resolve() / "session.h5"
+def main(directory: str, route: str, kind: str) -> None:
+    path = Path(directory).resolve() / "session.h5"
     save(path, 1, route)
     faults.fault_arm(str(path.parent).encode(), 0, -1, 0)
     save(path, 1, route)

@@ -1,10 +1,10 @@
-/* faults.c — preloaded into a process under test: file operations below a watched folder fail, or end the process.
+/* faults.c — preloaded into a process under test: file operations below a watched directory fail, or end the process.
  *
- * fault_arm(folder, kind, at, error): from now on, count the operations on files below `folder` that change anything;
+ * fault_arm(directory, kind, at, error): from now on, count the operations on files below `directory` that change anything;
  * operation number `at` (from 0) meets its fate. fault_count() says how many there were.
  *
  * File systems of other kinds, by the environment: FAULT_FLOCK=enosys refuses every lock as a call that is not there,
- * FAULT_FLOCK=lies grants every lock to everybody; FAULT_LINK=eperm has no hard links.
+ * FAULT_FLOCK=granted grants every lock to everybody; FAULT_LINK=eperm has no hard links.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -26,8 +26,8 @@ static char watched[4096];
 static int kind = NOTHING, error_number;
 static long at = -1, count;
 
-void fault_arm(const char *folder, int new_kind, long new_at, int new_error) {
-    strncpy(watched, folder, sizeof watched - 1);
+void fault_arm(const char *directory, int new_kind, long new_at, int new_error) {
+    strncpy(watched, directory, sizeof watched - 1);
     kind = new_kind;
     at = new_at;
     error_number = new_error;
@@ -157,7 +157,7 @@ int flock(int fd, int operation) {
     const char *locks = getenv("FAULT_FLOCK");
     REAL(flock);
     if (!locks) return real(fd, operation);
-    if (!strcmp(locks, "lies")) return 0;
+    if (!strcmp(locks, "granted")) return 0;
     errno = ENOSYS;
     return -1;
 }

@@ -27,7 +27,7 @@ TREE = Group({"x": Array(np.arange(100_000))})
 
 
 def others(path: Path) -> list[str]:
-    """The names beside `path` in its folder."""
+    """The names beside `path` in its directory."""
     return sorted(name for name in os.listdir(path.parent) if name != path.name)
 
 
@@ -36,18 +36,18 @@ def write(path: Path, text: str, *, overwrite: bool = True) -> None:
         temporary.write_text(text)
 
 
-def leave_a_temporary_file(folder: Path, name: str) -> None:
+def leave_a_temporary_file(directory: Path, name: str) -> None:
     """What a process that was killed within a save leaves."""
     code = (
         "import os, signal, sys; from pathlib import Path; from h5burst.runtime.durable import replacing\n"
         "with replacing(Path(sys.argv[1]), overwrite=True) as temporary:\n"
         "    temporary.write_text('left by a crash'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code, folder / name], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", code, directory / name], check=False).returncode == -9
 
 
 def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "folder" / "a.h5"
+    path = tmp_path / "new" / "directory" / "a.h5"
     with replacing(path, overwrite=False) as temporary:
         temporary.write_text("whole")
         assert not path.exists()
@@ -359,7 +359,7 @@ def test_what_is_no_regular_file_is_refused_and_left(tmp_path: Path, make: Calla
 
 
 @posix
-def test_a_folder_that_cannot_be_flushed_is_a_warning_because_the_file_is_there(
+def test_a_directory_that_cannot_be_flushed_is_a_warning_because_the_file_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flush = os.fsync
@@ -371,7 +371,7 @@ def test_a_folder_that_cannot_be_flushed_is_a_warning_because_the_file_is_there(
 
     monkeypatch.setattr(os, "fsync", fail_for_folders)
     path = tmp_path / "a.h5"
-    with pytest.warns(DurabilityWarning, match=r"a\.h5 is saved, but its folder"):
+    with pytest.warns(DurabilityWarning, match=r"a\.h5 is saved, but its directory"):
         write(path, "new")
     assert path.read_text() == "new"
 
@@ -379,12 +379,12 @@ def test_a_folder_that_cannot_be_flushed_is_a_warning_because_the_file_is_there(
 # ---------------------------------------------------------------- errors
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match=str(tmp_path)):
         write(tmp_path, "new")
 
 
-def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+def test_a_file_where_a_directory_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match=r"file") as caught:
         write(tmp_path / "file" / "a.h5", "new")
@@ -407,10 +407,10 @@ SAVE = "with d.replacing(Path(sys.argv[1]), overwrite=True) as t: t.write_text('
 
 
 @needs_root
-@pytest.mark.parametrize("what", ["folder", "file"])
+@pytest.mark.parametrize("what", ["directory", "file"])
 def test_missing_rights_are_said(tmp_path: Path, what: str) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+    for directory in (tmp_path, *tmp_path.parents[:3]):
+        directory.chmod(0o755)
     path = tmp_path / "a.h5"
     path.write_text("old")
     if what == "file":

@@ -1,4 +1,4 @@
-"""Children of ours import nothing from the folder that a user happens to be in."""
+"""Children of ours import nothing from the directory that a user happens to be in."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ READ_BY_LIBHDF5 = (
 
 @pytest.fixture
 def trapped(tmp_path: Path) -> Path:
-    """A folder with a file worth reading, and modules that no child may import."""
+    """A directory with a file worth reading, and modules that no child may import."""
     store.write_tree(tmp_path / "a.h5", Group({"x": Array(np.arange(5000))}))
     for name in ("json", "h5py", "numpy", "hdf5plugin", "struct", "h5burst", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text(TRAP)
     return tmp_path
 
 
-def ran(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*.ran"))
+def ran(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("*.ran"))
 
 
-def test_verify_runs_nothing_from_the_working_folder(trapped: Path) -> None:
+def test_verify_runs_nothing_from_the_working_directory(trapped: Path) -> None:
     command = [str(Path(sys.executable).with_name("h5burst")), "verify", "a.h5"]
     done = subprocess.run(command, cwd=trapped, capture_output=True, text=True, check=False)
     assert (done.returncode, ran(trapped)) == (0, []), done.stdout + done.stderr
 
 
-def test_the_child_that_runs_libhdf5_imports_nothing_from_the_working_folder(trapped: Path) -> None:
-    script = trapped.parent / f"{trapped.name}-script.py"  # whose own folder comes first in its sys.path
+def test_the_child_that_runs_libhdf5_imports_nothing_from_the_working_directory(trapped: Path) -> None:
+    script = trapped.parent / f"{trapped.name}-script.py"  # whose own directory comes first in its sys.path
     script.write_text(READ_BY_LIBHDF5)
     done = subprocess.run([sys.executable, script, "a.h5"], cwd=trapped, capture_output=True, text=True, check=False)
     assert (done.stdout, ran(trapped)) == ("[0, 1, 2]\n", []), done.stderr

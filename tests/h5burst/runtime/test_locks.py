@@ -22,7 +22,12 @@ from h5burst.runtime.processes import Process
 from support import faulty
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="preloads a library into processes")
-FILE_SYSTEMS = [{}, {"FAULT_FLOCK": "enosys"}, {"FAULT_FLOCK": "lies"}, {"FAULT_FLOCK": "lies", "FAULT_LINK": "eperm"}]
+FILE_SYSTEMS = [
+    {},
+    {"FAULT_FLOCK": "enosys"},
+    {"FAULT_FLOCK": "granted"},
+    {"FAULT_FLOCK": "granted", "FAULT_LINK": "eperm"},
+]
 SUFFIX = ".h5burst-tmp"
 
 HOLD = """

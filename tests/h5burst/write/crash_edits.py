@@ -1,7 +1,7 @@
 """Transactions that meet faults, run in a process into which faults.c is preloaded; or that are killed at random.
 
-    python crash_edits.py FOLDER append|copy KIND          every operation in turn, with the fault KIND at it
-    python crash_edits.py FOLDER append|copy random COUNT  so many kills of a process that edits, at random moments
+    python crash_edits.py DIRECTORY append|copy KIND          every operation in turn, with the fault KIND at it
+    python crash_edits.py DIRECTORY append|copy random COUNT  so many kills of a process that edits, at random moments
 
 The first form needs LD_PRELOAD. Prints as JSON how many cases there were, and what was wrong in which. The long run
 before a release: `random 1000` for both ways.
@@ -29,10 +29,10 @@ KINDS = {"none": 0, "kill": 1, "torn": 2, "enospc": 3, "eio": 3, "short": 4, "in
 ERRORS = {"enospc": errno.ENOSPC, "eio": errno.EIO}
 
 
-def arm(folder: str, kind: int, at: int, number: int) -> None:
+def arm(directory: str, kind: int, at: int, number: int) -> None:
     faults = ctypes.CDLL(None)
     faults.fault_arm.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_long, ctypes.c_int]
-    faults.fault_arm(folder.encode(), kind, at, number)
+    faults.fault_arm(directory.encode(), kind, at, number)
 
 
 def operations() -> int:
@@ -164,8 +164,8 @@ def killed_at_random(path: Path, way: str, count: int) -> tuple[int, dict[int, l
     return count, found
 
 
-def main(folder: str, way: str, kind: str, count: str = "0") -> None:
-    path = Path(folder).resolve() / "file.h5"
+def main(directory: str, way: str, kind: str, count: str = "0") -> None:
+    path = Path(directory).resolve() / "file.h5"
     random_kills = kind == "random"
     cases, found = killed_at_random(path, way, int(count)) if random_kills else every_operation(path, way, kind)
     print(json.dumps({"cases": cases, "wrongs": found}))

@@ -1,4 +1,4 @@
-"""Every byte that an emitted file is read by lies under a checksum, text in the global heap aside."""
+"""Every byte that an emitted file is read by is under a checksum, text in the global heap aside."""
 
 from __future__ import annotations
 

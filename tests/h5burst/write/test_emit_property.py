@@ -104,8 +104,8 @@ TREES = st.recursive(
 @settings(max_examples=150)
 @given(tree=TREES, storage=STORAGE)
 def test_any_tree_reads_as_h5py_wrote_it(tree: Group, storage: Storage | None) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = Path(folder, "ours.h5"), Path(folder, "theirs.h5")
+    with tempfile.TemporaryDirectory() as directory:
+        ours, theirs = Path(directory, "ours.h5"), Path(directory, "theirs.h5")
         write_plainly(theirs, tree)
         native.write(ours, tree, storage=storage)
         assert content(ours) == content(theirs)
@@ -121,8 +121,8 @@ def test_any_group_can_be_listed_and_extended(sizes: list[int], more: list[int],
     """Links of any lengths, so that the blocks of dense storage end anywhere when libhdf5 goes on."""
     names = [f"{i} {alphabet * size}" for i, size in enumerate(sizes * 3)]
     new = [f"new {i} {alphabet * size}" for i, size in enumerate(more)]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "a.h5")
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "a.h5")
         native.write(path, Group({name: Group() for name in names}))
         with h5py.File(path, "r+") as file:
             assert set(file) == set(names)

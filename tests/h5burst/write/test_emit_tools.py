@@ -29,7 +29,7 @@ def run(tool: str, *arguments: str | Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module", params=[None, Storage("gzip", 4, always=True)], ids=["stored", "gzip"])
+@pytest.fixture(scope="module", params=[None, Storage("gzip", 4, compress_small=True)], ids=["stored", "gzip"])
 def emitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("emitted") / "ours.h5"
     native.write(path, every_kind(), storage=request.param)
@@ -178,15 +178,15 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-folder = Path(sys.argv[1])
-with netCDF4.Dataset(folder / "a.nc") as file:
+directory = Path(sys.argv[1])
+with netCDF4.Dataset(directory / "a.nc") as file:
     assert file.title == "session"
     unit = file["unit_1"]
     assert unit.row == 3
     assert list(unit.depth) == [0, 1, 2]
     assert unit["spike_times"].unit == "sample_index"
     for name in ("spike_times", "rates", "large"):
-        np.testing.assert_array_equal(np.asarray(unit[name][...]), np.load(folder / f"{name}.npy"))
+        np.testing.assert_array_equal(np.asarray(unit[name][...]), np.load(directory / f"{name}.npy"))
     assert list(unit["labels"][...]) == ["on", "aus", "深い"]
     assert len(file["many"].variables) == 700
     assert file["many/link 699"][...] == 699

@@ -42,7 +42,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- the same as h5py
 
 
-@pytest.mark.parametrize("storage", [None, Storage("gzip"), Storage("gzip", always=True), Storage(None)])
+@pytest.mark.parametrize("storage", [None, Storage("gzip"), Storage("gzip", compress_small=True), Storage(None)])
 def test_every_kind_reads_as_h5py_wrote_it(tmp_path: Path, storage: Storage | None) -> None:
     write_plainly(tmp_path / "theirs.h5", every_kind())
     assert_same(filled(tmp_path / "ours.h5", every_kind(), storage), content(tmp_path / "theirs.h5"))
@@ -77,7 +77,7 @@ ARRAYS = st.sampled_from(
         np.zeros(4, [("a", "i4"), ("b", "f2", (2,))]),
     ]
 )
-STORAGES = st.sampled_from([None, Storage(), Storage("gzip"), Storage("gzip", 1, always=True), Storage("lzf")])
+STORAGES = st.sampled_from([None, Storage(), Storage("gzip"), Storage("gzip", 1, compress_small=True), Storage("lzf")])
 ATTRS = st.dictionaries(NAMES, VALUES, max_size=3)
 TREES: st.SearchStrategy[Node] = st.recursive(
     st.builds(Array, ARRAYS, ATTRS, STORAGES),
@@ -89,13 +89,13 @@ TREES: st.SearchStrategy[Node] = st.recursive(
 @settings(max_examples=40)
 @given(tree=TREES)
 def test_any_tree_reads_as_h5py_wrote_it(tree: Node, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("trees")
+    directory = tmp_path_factory.mktemp("trees")
     whole = Group({"only": tree})
-    write_plainly(folder / "theirs.h5", whole)
-    with store.open_file(folder / "ours.h5", "w") as opened:
+    write_plainly(directory / "theirs.h5", whole)
+    with store.open_file(directory / "ours.h5", "w") as opened:
         store.graft(opened, ("only",), tree)
-    assert_same(content(folder / "ours.h5"), content(folder / "theirs.h5"))
-    shutil.rmtree(folder)
+    assert_same(content(directory / "ours.h5"), content(directory / "theirs.h5"))
+    shutil.rmtree(directory)
 
 
 @pytest.mark.skipif(shutil.which("h5diff") is None, reason="needs h5diff (Debian: hdf5-tools)")

@@ -27,9 +27,9 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-def report_of(folder: Path, *arguments: str, preloaded: Path | None = None) -> dict[str, object]:
+def report_of(directory: Path, *arguments: str, preloaded: Path | None = None) -> dict[str, object]:
     environment = dict(os.environ) if preloaded is None else {**os.environ, "LD_PRELOAD": str(preloaded)}
-    command = [sys.executable, str(HERE / "crash_edits.py"), str(folder), *arguments]
+    command = [sys.executable, str(HERE / "crash_edits.py"), str(directory), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))

@@ -239,8 +239,8 @@ def clone(node: Any) -> Any:
 def test_any_sequence_of_edits_equals_the_model(
     tmp_path_factory: pytest.TempPathFactory, transactions: list[Any], by_h5py: bool
 ) -> None:
-    folder = tmp_path_factory.mktemp("model")
-    path, model = folder / "file.h5", Group()
+    directory = tmp_path_factory.mktemp("model")
+    path, model = directory / "file.h5", Group()
     h5burst.write_tree(path, model)
     for number, edits in enumerate(transactions):
         with h5burst.edit(path) as tx:
@@ -263,9 +263,9 @@ def test_any_sequence_of_edits_equals_the_model(
             with h5py.File(path, "r+") as file:
                 file.attrs[f"theirs {number}"] = number
             model.attrs[f"theirs {number}"] = number
-    h5burst.write_tree(folder / "expected.h5", model)
-    assert content(path) == content(folder / "expected.h5")
-    shutil.rmtree(folder)
+    h5burst.write_tree(directory / "expected.h5", model)
+    assert content(path) == content(directory / "expected.h5")
+    shutil.rmtree(directory)
 
 
 # ---------------------------------------------------------------- dead space

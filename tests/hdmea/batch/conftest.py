@@ -27,8 +27,8 @@ def write_spikes(path: Path, seed: int, units: int = 4, duration_s: float = 30.0
 def spikes_manifest(tmp_path: Path) -> Callable[..., Path]:
     """Make a manifest of that many recordings, with extra rows of the caller's."""
 
-    def make(count: int = 3, extra: tuple[str, ...] = (), folder: str = "input") -> Path:
-        where = tmp_path / folder
+    def make(count: int = 3, extra: tuple[str, ...] = (), directory: str = "input") -> Path:
+        where = tmp_path / directory
         where.mkdir(exist_ok=True)
         rows = ["spikes,dataset_id"]
         rows += [f"{write_spikes(where / f'rec{i}.h5', seed=i).name},rec{i}" for i in range(count)]

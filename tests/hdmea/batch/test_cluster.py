@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdmea.batch.cluster import array_share, share_of, slurm_script
-from hdmea.batch.resources import Resources, work_out
+from hdmea.batch.resources import Resources, plan_resources
 from hdmea.utils.exceptions import ConfigurationError
 
 
@@ -50,13 +50,13 @@ def test_numbers_that_do_not_fit_are_refused(task: int | None, count: int | None
 def test_resources_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("H5BURST_NUM_THREADS", "8")
     monkeypatch.setenv("H5BURST_MEMORY_BUDGET", "4GiB")
-    assert work_out(100) == Resources(8, 1, 512 << 20)
-    assert work_out(2) == Resources(2, 4, 2 << 30)
-    assert work_out(100, threads=4) == Resources(2, 4, 2 << 30)
-    assert work_out(100, budget="2GiB") == Resources(2, 4, 2 << 30)
-    assert work_out(100, jobs=3, threads=5, budget=1 << 30) == Resources(3, 5, 1 << 30)
+    assert plan_resources(100) == Resources(8, 1, 512 << 20)
+    assert plan_resources(2) == Resources(2, 4, 2 << 30)
+    assert plan_resources(100, threads=4) == Resources(2, 4, 2 << 30)
+    assert plan_resources(100, budget="2GiB") == Resources(2, 4, 2 << 30)
+    assert plan_resources(100, jobs=3, threads=5, budget=1 << 30) == Resources(3, 5, 1 << 30)
     monkeypatch.setenv("H5BURST_MEMORY_BUDGET", "100MiB")
-    assert work_out(100).jobs == 1
+    assert plan_resources(100).jobs == 1
 
 
 def test_the_slurm_script_asks_for_what_was_worked_out() -> None:

@@ -275,18 +275,18 @@ import ctypes, json, os, sys
 from pathlib import Path
 import numpy as np
 from hdmea.pipeline import PipelineSession
-folder = Path(sys.argv[1])
+directory = Path(sys.argv[1])
 faults = ctypes.CDLL(None)
 faults.fault_arm.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_long, ctypes.c_int]
-path = folder / ".a.h5burst-checkpoint"
+path = directory / ".a.h5burst-checkpoint"
 
 def session(generation):
-    made = PipelineSession("a", output_dir=folder)
+    made = PipelineSession("a", output_dir=directory)
     made.add_units({"unit_001": {"spike_times": np.arange(generation, dtype=np.uint64), "row": 0, "col": 0}})
     return made
 
 session(1).checkpoint(path)
-faults.fault_arm(str(folder).encode(), 0, -1, 0)
+faults.fault_arm(str(directory).encode(), 0, -1, 0)
 session(1).checkpoint(path)
 operations = faults.fault_count()
 faults.fault_arm(b"", 0, -1, 0)
@@ -295,7 +295,7 @@ for kind in (1, 2, 3):
     for at in range(operations + 1):
         child = os.fork()
         if child == 0:
-            faults.fault_arm(str(folder).encode(), kind, at, 28)
+            faults.fault_arm(str(directory).encode(), kind, at, 28)
             try:
                 session(2).checkpoint(path)
             except OSError as error:
@@ -305,7 +305,7 @@ for kind in (1, 2, 3):
         assert ended in (0, -9), (kind, at, ended)
         seen.add(len(PipelineSession.load(path).units["unit_001"]["spike_times"]))
         session(1).checkpoint(path)
-        assert os.listdir(folder) == [path.name], (kind, at, os.listdir(folder))
+        assert os.listdir(directory) == [path.name], (kind, at, os.listdir(directory))
 print(json.dumps([operations, sorted(seen)]))
 """
 

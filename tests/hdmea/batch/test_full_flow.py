@@ -42,10 +42,10 @@ run_job(job, report=lambda dataset_id, step: os._exit(9) if step == at else None
 """
 
 
-def simulated(folder: Path, *playlist: str, light_steps: int = 0) -> SimulatedRecording:
+def simulated(directory: Path, *playlist: str, light_steps: int = 0) -> SimulatedRecording:
     steps = LightStepOptions(count=light_steps, delay_s=1.0, on_s=2.0, off_s=2.0)
     return simulate_recording(
-        folder,
+        directory,
         name="small",
         n_units=len(UNITS),
         patch=(12, 12),
@@ -70,15 +70,17 @@ def parameters_of(recording: SimulatedRecording) -> dict[str, dict[str, Any]]:
     }
 
 
-def immediately(recording: SimulatedRecording, folder: Path) -> Any:
+def immediately(recording: SimulatedRecording, directory: Path) -> Any:
     parameters = parameters_of(recording)
     parameters["add_section_time"]["playlist_name"] = recording.playlist_name
-    return run_flow("full", recording.cmcr_path, recording.cmtr_path, "small", output_dir=folder, parameters=parameters)
+    return run_flow(
+        "full", recording.cmcr_path, recording.cmtr_path, "small", output_dir=directory, parameters=parameters
+    )
 
 
-def as_batch(recording: SimulatedRecording, folder: Path) -> BatchResult:
+def as_batch(recording: SimulatedRecording, directory: Path) -> BatchResult:
     row = Recording("small", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name)
-    return run_batch([row], folder, flow="full", parameters=parameters_of(recording), progress=False)
+    return run_batch([row], directory, flow="full", parameters=parameters_of(recording), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +114,11 @@ def check_figures(result: BatchResult, path: Path) -> None:
     assert row["nerve_head_status"] == head
 
 
-def without_batch_group(path: Path, folder: Path) -> Path:
+def without_batch_group(path: Path, directory: Path) -> Path:
     """A copy of a batch's file without the recipe that only a batch writes."""
     session = PipelineSession.load(path)
     assert session.extra_nodes.pop("batch").attrs["recipe"]
-    return Path(session.save(folder / "compared.h5"))
+    return Path(session.save(directory / "compared.h5"))
 
 
 def test_batch_gives_the_file_of_immediate_steps(recording: SimulatedRecording, whole: Path, tmp_path: Path) -> None:

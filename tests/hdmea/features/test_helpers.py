@@ -1,4 +1,4 @@
-"""Helpers compile where no folder for the cache is, and all of them before a batch forks."""
+"""Helpers compile where no directory for the cache is, and all of them before a batch forks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hdmea.features import compiling
 
 
-def test_helpers_work_without_a_folder_for_their_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helpers_work_without_a_directory_for_their_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiling.compiled(lambda x: x)(1) == 1  # what Numba imports when it first compiles is loaded now
     real = compiling.numba.njit
 

@@ -18,9 +18,9 @@ Frames = npt.NDArray[np.uint8]
 STEP, COLOURS, CHIRP, BAR = "step_up_5s_5i_b0_3x", "green_blue_3s_3i_3x", "freq_step_5st_3x", "moving_h_bar_s5_d8_3x"
 
 
-def problems(folder: Path, movie: str, frames: Frames, **parameters: Any) -> list[str]:
+def problems(directory: Path, movie: str, frames: Frames, **parameters: Any) -> list[str]:
     """What is found of a movie that is shown as `movie`, with parameters other than the config's."""
-    path = folder / f"{movie}.npy"
+    path = directory / f"{movie}.npy"
     np.save(path, frames)
     extractor = FeatureRegistry.get(movie)()
     return movie_problems(path, extractor.settings(parameters, movie), extractor.check_movie)

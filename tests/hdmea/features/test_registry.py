@@ -150,10 +150,10 @@ class Own(Offered):
 """
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, folder: Path, *entries: tuple[str, str]) -> None:
+def offer(monkeypatch: pytest.MonkeyPatch, directory: Path, *entries: tuple[str, str]) -> None:
     """Another package with entry points."""
-    (folder / "offering.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(folder)
+    (directory / "offering.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(directory)
     monkeypatch.delitem(sys.modules, "offering", raising=False)
     found = [importlib.metadata.EntryPoint(name, value, "hdmea.features") for name, value in entries]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found if group == "hdmea.features" else [])

@@ -20,7 +20,7 @@ def turned(degrees: Any) -> Any:
 
 
 def cells_with_axons(seed: int, count: int, **options: Any) -> list[tuple[np.ndarray, Cell, Axon]]:
-    """Cells of which at least 200 um of axon lie on the chip, and what is found of them."""
+    """Cells of which at least 200 um of axon are on the chip, and what is found of them."""
     rng = np.random.default_rng(seed)
     pitch = options.get("pitch", 16.0)
     found: list[tuple[np.ndarray, Cell, Axon]] = []

@@ -17,8 +17,8 @@ from hdmea.utils.exceptions import DataLoadError
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
-    folder = tmp_path_factory.mktemp("cmcr")
-    return simulate_recording(folder, n_units=4, patch=(7, 5), playlist=["baseline_127"], sensor_duration_s=0.3)
+    directory = tmp_path_factory.mktemp("cmcr")
+    return simulate_recording(directory, n_units=4, patch=(7, 5), playlist=["baseline_127"], sensor_duration_s=0.3)
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ N_UNITS = 5
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
-    folder = tmp_path_factory.mktemp("cmtr")
-    return simulate_recording(folder, n_units=N_UNITS, patch=(9, 8), playlist=["baseline_127"], sensor_duration_s=0)
+    directory = tmp_path_factory.mktemp("cmtr")
+    return simulate_recording(directory, n_units=N_UNITS, patch=(9, 8), playlist=["baseline_127"], sensor_duration_s=0)
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ TABLE = {
 }
 
 
-def write(folder: Path, movie: str, content: Any) -> None:
-    (folder / f"{movie}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+def write(directory: Path, movie: str, content: Any) -> None:
+    (directory / f"{movie}.json").write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 def test_shipped_configs_are_those_of_the_table() -> None:
@@ -91,7 +91,7 @@ def test_invalid_config_is_refused_with_its_reason(tmp_path: Path, content: Any,
         load_stimulus_config("movie", tmp_path)
 
 
-def test_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_names_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "mine", {"section_kwargs": GOOD})
     monkeypatch.setenv("HDMEA_CONFIG_DIR", str(tmp_path))
     assert load_stimulus_config("mine").section.repeat == 3
@@ -100,7 +100,7 @@ def test_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a\\b", ""])
-def test_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_name_that_leaves_the_directory_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "in").mkdir()
     write(tmp_path, "outside", {"section_kwargs": GOOD})
     assert not has_stimulus_config(name, tmp_path / "in")

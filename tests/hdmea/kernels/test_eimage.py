@@ -12,7 +12,7 @@ from scipy.signal import butter
 
 from h5burst.runtime import simd
 from hdmea.kernels import eimage
-from hdmea.kernels.highpass import Cascade, highpass
+from hdmea.kernels.highpass import SosFilter, highpass
 from reference import eimage as reference
 
 RATE = 20_000
@@ -103,7 +103,7 @@ def test_highpass_takes_any_stable_sections(kind):
 )
 def test_highpass_does_not_depend_on_the_blocks(lengths, channels, threads, dtype, cutoff_hz, order):
     sos = sections(cutoff_hz, order)
-    frames = max(sum(lengths), Cascade.of(sos).pad_frames + 1)
+    frames = max(sum(lengths), SosFilter.of(sos).pad_frames + 1)
     lengths.append(frames - sum(lengths))
     data = recording(frames, channels, dtype, seed=frames)
     edges = np.cumsum([0, *lengths])
@@ -132,7 +132,7 @@ def test_highpass_gives_blocks_before_the_recording_ends():
 @pytest.mark.parametrize("frames", [0, 1, 15])
 def test_recording_no_longer_than_the_padding_is_refused(frames):
     sos = sections(order=4)
-    assert Cascade.of(sos).pad_frames == 15
+    assert SosFilter.of(sos).pad_frames == 15
     with pytest.raises(ValueError, match=f"too short for this filter: {frames} frames, it needs more than 15"):
         list(highpass([recording(frames, 2)], sos))
     with pytest.raises(ValueError, match=f"too short for this filter: {frames} frames, it needs more than 15"):
@@ -149,7 +149,7 @@ def test_shortest_recording_is_exact():
 
 
 def test_transitions_are_powers_of_one_sample():
-    cascade = Cascade.of(sections(order=3))
+    cascade = SosFilter.of(sections(order=3))
     powers = cascade.transitions(37)
     one = powers[1]
     for count in (0, 1, 2, 5, 37):
@@ -361,7 +361,7 @@ def test_more_units_than_spikes_and_no_units():
         ({"offsets": np.array([], np.int64)}, ValueError, r"offsets must be trains \+ 1 ascending numbers"),
         ({"offsets": np.array([0.0, 1.0])}, TypeError, "offsets must be an array of integers"),
         ({"limit": -1}, ValueError, "limit must not be negative"),
-        ({"frames": 2000}, ValueError, "frames must lie between 0 and the source's 1000"),
+        ({"frames": 2000}, ValueError, "frames must be between 0 and the source's 1000"),
         ({"block_frames": 0}, ValueError, "block_frames must be at least 1"),
         ({"threads": 0}, ValueError, "threads must be at least 1"),
         ({"source": Frames(np.zeros((100, 2)))}, TypeError, "block must be int16 or float32, got float64"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdmea.kernels import rates
-from hdmea.kernels.trains import end_to_end
+from hdmea.kernels.trains import to_ragged
 from reference import rates as reference
 
 
@@ -39,7 +39,7 @@ def trains(draw):
 def joined(many):
     if many and many[0].dtype.kind == "f":
         return np.concatenate(many), np.cumsum([0, *map(len, many)])
-    return end_to_end(many)
+    return to_ragged(many)
 
 
 @given(trains(), st.sampled_from([1, 2, 7, 0.1, 0.3, 1 / 3, 1e-3, 10.5]), st.integers(1, 40), st.integers(1, 3))
@@ -66,7 +66,7 @@ def test_bins_cover_the_duration(duration, width, bins):
 
 
 def test_rates_without_trains():
-    assert rates.firing_rates(*end_to_end([]), bin_width=1, duration=5, rate_hz=1).shape == (0, 5)
+    assert rates.firing_rates(*to_ragged([]), bin_width=1, duration=5, rate_hz=1).shape == (0, 5)
 
 
 def test_errors_of_rates_name_the_argument():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hdmea.kernels import sections as sections_module
 from hdmea.kernels.sections import Trains
-from hdmea.kernels.trains import end_to_end
+from hdmea.kernels.trains import to_ragged
 from reference import sections as reference
 
 EXTREMES = [0, 1, 2**31, 2**32, 2**63 - 2, 2**63 - 1]
@@ -63,21 +63,21 @@ def _small_work_is_spread_too():
 @given(trains(), windows(), st.sampled_from([0, 3, -2, 2**63]), st.sampled_from([0, 5, -1, 2**63]), st.integers(1, 3))
 @settings(max_examples=300)
 def test_cut_equals_boolean_masks_and_unique(many, rows, before, after, threads):
-    sections = Trains(*end_to_end(many), threads=threads).cut(rows, before, after)
+    sections = Trains(*to_ragged(many), threads=threads).cut(rows, before, after)
     assert_cut(sections, many, rows, before, after)
 
 
 def test_overlapping_touching_empty_and_reversed_windows():
     many = [np.array([1, 2, 2, 3, 5, 8, 8, 13], np.uint64)]
     rows = np.array([[0, 4], [2, 9], [9, 13], [5, 5], [9, 2], [100, 200]])
-    sections = Trains(*end_to_end(many)).cut(rows)
+    sections = Trains(*to_ragged(many)).cut(rows)
     assert [part.tolist() for part in sections.windows(0)] == [[1, 2, 2, 3], [2, 2, 3, 5, 8, 8], [], [], [], []]
     assert sections.union(0).tolist() == [1, 2, 3, 5, 8]
 
 
 def test_a_train_that_does_not_ascend_keeps_its_order():
     many = [np.array([5, 1, 5, 3], np.uint64), np.array([1, 3, 5], np.uint64)]
-    sections = Trains(*end_to_end(many)).cut(np.array([[1, 6], [5, 6]]))
+    sections = Trains(*to_ragged(many)).cut(np.array([[1, 6], [5, 6]]))
     assert [part.tolist() for part in sections.windows(0)] == [[5, 1, 5, 3], [5, 5]]
     assert [part.tolist() for part in sections.windows(1)] == [[1, 3, 5], [5]]
     assert sections.union(0).tolist() == [1, 3, 5]
@@ -106,7 +106,7 @@ def test_the_union_is_a_copy_where_times_repeat_or_windows_lie_apart():
 
 def test_trains_once_made_are_cut_again_and_again():
     many = [np.array([1, 4, 9]), np.array([9, 2])]
-    made = Trains(*end_to_end(many))
+    made = Trains(*to_ragged(many))
     assert len(made) == 2
     for rows in (np.array([[0, 5]]), np.array([[2, 10], [0, 1]]), np.empty((0, 2), int)):
         assert_cut(made.cut(rows), many, rows)
@@ -124,10 +124,10 @@ def test_read_only_and_strided_times():
 
 
 def test_without_trains_or_windows():
-    nothing = Trains(*end_to_end([])).cut(np.array([[0, 5]]))
+    nothing = Trains(*to_ragged([])).cut(np.array([[0, 5]]))
     assert nothing.bounds.shape == (0, 1, 2)
     assert nothing.union_times.size == 0
-    empty = Trains(*end_to_end([np.empty(0, np.uint64)] * 3)).cut(np.array([[0, 5]]))
+    empty = Trains(*to_ragged([np.empty(0, np.uint64)] * 3)).cut(np.array([[0, 5]]))
     assert [empty.union(train).size for train in range(3)] == [0, 0, 0]
 
 
@@ -137,7 +137,7 @@ def test_many_trains_over_many_threads(threads):
     many = [np.sort(rng.integers(0, 10_000, size)).astype(np.uint64) for size in rng.integers(0, 300, 40)]
     many[7] = many[7][::-1].copy()
     rows = rng.integers(0, 10_000, (9, 2))
-    assert_cut(Trains(*end_to_end(many), threads=threads).cut(rows, 20, 30), many, rows, 20, 30)
+    assert_cut(Trains(*to_ragged(many), threads=threads).cut(rows, 20, 30), many, rows, 20, 30)
 
 
 def test_errors_name_the_argument():
@@ -163,12 +163,12 @@ def test_errors_name_the_argument():
 
 
 def test_end_to_end_keeps_the_dtype_and_refuses_what_is_no_train():
-    joined, offsets = end_to_end([np.array([2, 1], np.uint64), np.array([], np.uint64), np.array([3], np.uint64)])
+    joined, offsets = to_ragged([np.array([2, 1], np.uint64), np.array([], np.uint64), np.array([3], np.uint64)])
     assert joined.dtype == np.uint64
     assert offsets.tolist() == [0, 2, 2, 3]
     with pytest.raises(TypeError, match="trains must be an array of integers, got an array of float64"):
-        end_to_end([np.array([1.0])])
+        to_ragged([np.array([1.0])])
     with pytest.raises(TypeError, match="trains must be an array of integers"):
-        end_to_end([np.array([1], np.uint64), np.array([1], np.int64)])
+        to_ragged([np.array([1], np.uint64), np.array([1], np.int64)])
     with pytest.raises(ValueError, match="trains must have one dimension"):
-        end_to_end([np.zeros((1, 1), int)])
+        to_ragged([np.zeros((1, 1), int)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from h5burst.runtime import simd
 from hdmea.kernels import sta
-from hdmea.kernels.trains import end_to_end
+from hdmea.kernels.trains import to_ragged
 from reference import sta as reference
 
 INTEGERS = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]
@@ -20,7 +20,7 @@ FLOATS = ["f2", "f4", "f8", "g"]
 
 def average(movie, trains, window, **options):
     return sta.triggered_average(
-        movie, *end_to_end([np.asarray(train, np.int64) for train in trains]), window, **options
+        movie, *to_ragged([np.asarray(train, np.int64) for train in trains]), window, **options
     )
 
 
@@ -201,7 +201,7 @@ def test_an_out_that_does_not_fit_is_refused(out):
 def test_memory_beyond_movie_and_result_is_bounded(code, triggers):
     rng = np.random.default_rng(6)
     movie = rng.integers(0, 255, (3000, 40, 40), np.uint8).astype(code)
-    ends = end_to_end([rng.integers(0, 3000, triggers) for _ in range(12)])
+    ends = to_ragged([rng.integers(0, 3000, triggers) for _ in range(12)])
     out = np.empty((12, 30, 40, 40), np.float32)
     tracemalloc.start()
     sta.triggered_average(movie, *ends, (-30, 0), out=out, threads=2)

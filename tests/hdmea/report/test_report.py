@@ -29,9 +29,9 @@ HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=
 LABELS = ("alpha", "beta", "gamma", HOSTILE)
 
 
-def recording(folder: Path) -> PipelineSession:
+def recording(directory: Path) -> PipelineSession:
     """Four units: one with everything, and three of 10, 30 and 20 spikes; hostile text wherever text may be."""
-    session = made(folder)
+    session = made(directory)
     session.dataset_id = HOSTILE
     for number, count in ((1, 10), (2, 30), (3, 20)):
         session.units[f"unit_00{number}"] = {
@@ -53,8 +53,8 @@ def recording(folder: Path) -> PipelineSession:
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    return write_report(recording(folder).save(folder / "recording.h5"))
+    directory = tmp_path_factory.mktemp("report")
+    return write_report(recording(directory).save(directory / "recording.h5"))
 
 
 @pytest.fixture(scope="module")
@@ -306,16 +306,16 @@ def test_what_is_no_report_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_index_of_a_batch(tmp_path: Path, chromium: Any) -> None:
-    folder = tmp_path / "batch"
-    first = recording(folder).save(folder / "a & b.h5")
-    (folder / "broken.h5").write_bytes(b"no HDF5")
+    directory = tmp_path / "batch"
+    first = recording(directory).save(directory / "a & b.h5")
+    (directory / "broken.h5").write_bytes(b"no HDF5")
     rows = [
         {"dataset_id": "a & b", "status": "done", "reason": None},
         {"dataset_id": HOSTILE, "status": "failed", "reason": "ValueError: <i>no</i> units"},
     ]
-    (folder / "batch_summary.json").write_text(json.dumps({"recordings": rows}))
-    index = write_report(folder)
-    assert index == folder / "index.html"
+    (directory / "batch_summary.json").write_text(json.dumps({"recordings": rows}))
+    index = write_report(directory)
+    assert index == directory / "index.html"
     made_at = first.with_suffix(".html").stat().st_mtime_ns
     opened = chromium.new_page()
     opened.goto(index.as_uri())
@@ -328,15 +328,15 @@ def test_index_of_a_batch(tmp_path: Path, chromium: Any) -> None:
     opened.locator("main h2").first.wait_for()
     assert opened.locator("h1").inner_text() == HOSTILE
     opened.close()
-    write_report(folder)
+    write_report(directory)
     assert first.with_suffix(".html").stat().st_mtime_ns == made_at  # not older than its file: left alone
     first.with_suffix(".html").write_text("mine")
     with pytest.raises(FileExistsError, match="not a report"):
-        write_report(folder)
+        write_report(directory)
     with pytest.raises(FileNotFoundError, match="no recording"):
         write_report(tmp_path)
     with pytest.raises(ValueError, match="not for a directory"):
-        write_report(folder, units=["unit_000"])
+        write_report(directory, units=["unit_000"])
 
 
 def test_command(tmp_path: Path) -> None:

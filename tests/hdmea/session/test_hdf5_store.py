@@ -171,7 +171,7 @@ def test_open_of_an_unreadable_file_has_the_contract_message(tmp_path: Path, con
     assert str(caught.value) == f"Cannot read HDF5 file: {path}. The file may be corrupted or incomplete."
 
 
-def test_open_of_a_folder_is_an_os_error(tmp_path: Path) -> None:
+def test_open_of_a_directory_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Cannot read"):
         open_recording_hdf5(tmp_path)
 

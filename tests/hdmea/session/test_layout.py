@@ -1,4 +1,4 @@
-"""The layout: what lies where in the file, and that everything comes back as it was."""
+"""The layout: what is where in the file, and that everything comes back as it was."""
 
 from __future__ import annotations
 

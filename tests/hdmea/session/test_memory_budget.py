@@ -21,12 +21,12 @@ from support.hdmea_trees import assert_same_files, assert_same_values
 MIB = 1 << 20
 
 
-def scratch_files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob(f"*{SUFFIX}"))
+def scratch_files(directory: Path) -> list[Path]:
+    return sorted(directory.rglob(f"*{SUFFIX}"))
 
 
-def run_within(recording: SimulatedRecording, folder: Path, budget: int | str) -> PipelineSession:
-    session = create_session(DATASET_ID, output_dir=folder, memory_budget=budget)
+def run_within(recording: SimulatedRecording, directory: Path, budget: int | str) -> PipelineSession:
+    session = create_session(DATASET_ID, output_dir=directory, memory_budget=budget)
     for step in simulated_steps(recording, images=False):
         step.run(session=session)
     return session
@@ -34,8 +34,8 @@ def run_within(recording: SimulatedRecording, folder: Path, budget: int | str) -
 
 @pytest.fixture(scope="module")
 def without_budget(small_recording: SimulatedRecording, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
-    return run_deferred(simulated_steps(small_recording, images=False), folder).save()
+    directory = tmp_path_factory.mktemp("whole")
+    return run_deferred(simulated_steps(small_recording, images=False), directory).save()
 
 
 @pytest.mark.parametrize("budget", [None, "12MiB", "1GiB"])
@@ -136,7 +136,7 @@ def test_scratch_that_was_deleted_is_an_error_and_the_session_can_still_be_saved
     assert_same_files(session.save(), without_budget)
 
 
-def test_scratch_goes_to_the_folder_that_the_environment_names(
+def test_scratch_goes_to_the_directory_that_the_environment_names(
     small_recording: SimulatedRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("H5BURST_SCRATCH", str(tmp_path / "fast"))
@@ -147,7 +147,7 @@ def test_scratch_goes_to_the_folder_that_the_environment_names(
     assert not scratch_files(tmp_path)
 
 
-def test_a_scratch_folder_that_cannot_be_written_is_a_clear_error(
+def test_a_scratch_directory_that_cannot_be_written_is_a_clear_error(
     small_recording: SimulatedRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")

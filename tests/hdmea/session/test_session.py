@@ -161,7 +161,7 @@ def test_add_feature_to_an_unknown_unit_is_a_key_error() -> None:
 # ---------------------------------------------------------------- save
 
 
-def test_save_writes_to_the_default_path_and_makes_the_folder(tmp_path: Path) -> None:
+def test_save_writes_to_the_default_path_and_makes_the_directory(tmp_path: Path) -> None:
     session = filled_session(tmp_path / "a" / "b")
 
     path = session.save()
@@ -228,7 +228,7 @@ def test_save_over_a_file_that_others_changed_needs_overwrite(tmp_path: Path) ->
 def test_failed_save_is_an_os_error_with_the_path_and_changes_nothing(tmp_path: Path) -> None:
     session = filled_session(tmp_path)
     in_the_way = tmp_path / "file"
-    in_the_way.write_text("no folder")
+    in_the_way.write_text("no directory")
 
     with pytest.raises(OSError, match="file"):
         session.save(in_the_way / "rec.h5")
@@ -473,7 +473,7 @@ def test_groups_that_others_put_into_the_file_survive_saving_again(tmp_path: Pat
         np.testing.assert_array_equal(file["analysis/mine"][()], np.arange(5))
 
 
-def test_dataset_id_with_path_characters_stays_in_the_folder_and_comes_back(tmp_path: Path) -> None:
+def test_dataset_id_with_path_characters_stays_in_the_directory_and_comes_back(tmp_path: Path) -> None:
     session = filled_session(tmp_path / "out", "../a/b")
 
     path = session.save()

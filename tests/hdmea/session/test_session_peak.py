@@ -26,14 +26,14 @@ def large_recording(output_dir: Path) -> PipelineSession:
     return session
 
 
-def run(session: PipelineSession, folder: Path) -> None:
-    files = write_playlist(folder, {"p": list(MOVIES)}, MOVIES)
+def run(session: PipelineSession, directory: Path) -> None:
+    files = write_playlist(directory, {"p": list(MOVIES)}, MOVIES)
     for movie, frames in MOVIES.items():
-        write_config(folder, movie, start_frame=0, trial_length_frame=frames // 10, repeat=10)
-    np.save(folder / "noise.npy", np.zeros((MOVIES["noise"], 15, 15), np.uint8))
+        write_config(directory, movie, start_frame=0, trial_length_frame=frames // 10, repeat=10)
+    np.save(directory / "noise.npy", np.zeros((MOVIES["noise"], 15, 15), np.uint8))
     add_section_time(playlist_name="p", **files, session=session)
-    section_spike_times(config_dir=folder, session=session)
-    compute_sta(cover_range=(-20, 0), stimuli_dir=folder, session=session)
+    section_spike_times(config_dir=directory, session=session)
+    compute_sta(cover_range=(-20, 0), stimuli_dir=directory, session=session)
     extract_features(features=["frif"], session=session)
     session.save()
 

@@ -72,13 +72,13 @@ def gaussian(frames: npt.NDArray[Any], cell: Population, ratio: float = 1.0) -> 
     return np.asarray(bell * (15 / height) * (15 / width) / np.sqrt(np.pi * cell.rf_sigma[0].prod()))
 
 
-def reference_drive(folder: Path, name: str, cell: Population, frames: slice) -> Floats:
+def reference_drive(directory: Path, name: str, cell: Population, frames: slice) -> Floats:
     """Contrast through the cell's field, before adaptation, straight from the files: (frames,)."""
-    has_colours = (folder / f"{name}_green.npy").exists()
+    has_colours = (directory / f"{name}_green.npy").exists()
     parts = [("_green", 1 / 1.15), ("_blue", 0.15 / 1.15)] if has_colours else [("", 1.0)]
     total = 0.0
     for suffix, weight in parts:
-        shown = np.load(folder / f"{name}{suffix}.npy", mmap_mode="r")[frames]
+        shown = np.load(directory / f"{name}{suffix}.npy", mmap_mode="r")[frames]
         field = gaussian(shown, cell) - cell.surround[0] * gaussian(shown, cell, 2.2)
         total = total + weight * np.array([((frame - 127.0) / 127 * field).sum() for frame in shown])
     return np.asarray(total)
@@ -98,10 +98,10 @@ def reference_rates(contrast: Floats) -> Floats:
 
 @pytest.fixture(scope="module")
 def movie_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("movies")
+    directory = tmp_path_factory.mktemp("movies")
     for name in (NOISE, BAR, COLOURS):
-        render(load_stimulus_config(name), (15, 15)).save(folder)
-    return folder
+        render(load_stimulus_config(name), (15, 15)).save(directory)
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_receptive_field_peaks_at_its_centre() -> None:
     for field, center in zip(receptive_fields(population, (15, 12)), population.rf_center, strict=True):
         row, column = np.unravel_index(field.argmax(), field.shape)
         assert np.abs(np.array([column, row]) - center).max() <= 0.5
-        assert (field**2).sum() == pytest.approx(1, abs=0.06)  # what of it lies on the screen
+        assert (field**2).sum() == pytest.approx(1, abs=0.06)  # what of it is on the screen
 
 
 def test_surround_is_wider_and_opposite() -> None:

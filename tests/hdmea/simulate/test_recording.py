@@ -89,7 +89,7 @@ def test_raw_file_has_the_formats_shapes_and_types(recording: SimulatedRecording
         assert analog["ChannelMeta"].dtype.names == ("ChannelID", "GroupID", *meta)
 
 
-def test_sorted_file_links_to_the_raw_one_of_its_folder(recording: SimulatedRecording) -> None:
+def test_sorted_file_links_to_the_raw_one_of_its_directory(recording: SimulatedRecording) -> None:
     with h5py.File(recording.cmtr_path, "r") as file:
         assert file.attrs["ID.Type"] == b"ProcessedData"
         link = file.get("Acquisition", getlink=True)

@@ -1,6 +1,6 @@
 """The movies: that they show what is published of the stimuli, that shipped configs say the same, and their files.
 
-The truth here is the stimuli's description: where trials lie comes from the configs, what a trial shows from the
+The truth here is the stimuli's description: where trials are comes from the configs, what a trial shows from the
 numbers
 below, and what is shown from the files that a recording has.
 """
@@ -30,9 +30,9 @@ def movie_of(name: str) -> Movie:
     return render(load_stimulus_config(name), (15, 15))
 
 
-def saved(name: str, folder: Path, colour: str = "") -> npt.NDArray[Any]:
-    movie_of(name).save(folder)
-    frames: npt.NDArray[Any] = np.load(folder / f"{name}{colour}.npy", mmap_mode="r")
+def saved(name: str, directory: Path, colour: str = "") -> npt.NDArray[Any]:
+    movie_of(name).save(directory)
+    frames: npt.NDArray[Any] = np.load(directory / f"{name}{colour}.npy", mmap_mode="r")
     return frames
 
 

@@ -37,8 +37,8 @@ IMAGE_S = 15.0
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
-    folder = tmp_path_factory.mktemp("truth")
-    return simulate_recording(folder, n_units=N_UNITS, patch=(8, 7), sensor_duration_s=IMAGE_S, cutout_samples=8)
+    directory = tmp_path_factory.mktemp("truth")
+    return simulate_recording(directory, n_units=N_UNITS, patch=(8, 7), sensor_duration_s=IMAGE_S, cutout_samples=8)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_cells_fire_to_the_edge_of_light_that_they_prefer(
 
 
 def test_peak_lag_is_the_time_courses(session: PipelineSession, recording: SimulatedRecording) -> None:
-    # A pattern is held for four frames, so that the STA's peak lies up to so many away from the filter's.
+    # A pattern is held for four frames, so that the STA's peak is up to so many away from the filter's.
     lag_s = values(session, NOISE, "peak_lag_frames") / 60
     assert np.abs(lag_s - recording.truth.population.time_to_peak_s).max() < 4 / 60
 
@@ -182,9 +182,9 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
         cells=CellOptions(drift=0.2, burst_fraction=0.3),
         axons=AxonOptions(nerve_head=(70.0, 12.0), soma_ratio=(10.0, 15.0), waveform="triphasic"),
     )
-    folder = tmp_path_factory.mktemp("awkward")
+    directory = tmp_path_factory.mktemp("awkward")
     noise_only = {"n_units": 8, "patch": (26, 40), "playlist": [NOISE], "sensor_duration_s": 8.0, "seed": 5}
-    return simulate_recording(folder, options=options, **noise_only)
+    return simulate_recording(directory, options=options, **noise_only)
 
 
 @pytest.fixture(scope="module")

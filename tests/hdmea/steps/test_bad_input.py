@@ -159,7 +159,7 @@ def test_file_that_changed_while_a_step_ran_is_an_error_and_not_overwritten(
 # ---------------------------------------------------------------- no place to write
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody can write to")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a directory that nobody can write to")
 def test_save_to_a_place_that_takes_no_files_is_an_os_error_with_the_path(tmp_path: Path) -> None:
     session = recording(tmp_path)
 
@@ -195,9 +195,9 @@ assert session.is_deferred
 
 @pytest.mark.skipif(os.name == "nt", reason="takes rights away as POSIX does")
 def test_read_only_file_is_an_os_error_and_intact() -> None:
-    with TemporaryDirectory() as folder:  # pytest's own are closed to other users
-        Path(folder).chmod(0o755)
-        path = recording(Path(folder)).save()
+    with TemporaryDirectory() as directory:  # pytest's own are closed to other users
+        Path(directory).chmod(0o755)
+        path = recording(Path(directory)).save()
         before = path.read_bytes()
 
         done = run_python(READ_ONLY, path)

@@ -248,9 +248,9 @@ def test_file_is_read_as_the_array(recording, spikes, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cutoff_hz": RATE / 2}, "cutoff_hz must lie between 0 and half the sampling rate"),
-        ({"cutoff_hz": 0.0}, "cutoff_hz must lie between 0"),
-        ({"cutoff_hz": float("nan")}, "cutoff_hz must lie between 0"),
+        ({"cutoff_hz": RATE / 2}, "cutoff_hz must be between 0 and half the sampling rate"),
+        ({"cutoff_hz": 0.0}, "cutoff_hz must be between 0"),
+        ({"cutoff_hz": float("nan")}, "cutoff_hz must be between 0"),
         ({"filter_order": 0}, "filter_order must be a whole number from 1"),
         ({"filter_order": 1.5}, "filter_order must be a whole number from 1"),
         ({"filter_order": 99}, "filter_order must be a whole number from 1"),

@@ -28,9 +28,9 @@ from hdmea.simulate import SimulatedRecording
 from hdmea.utils.exceptions import ConfigurationError
 
 
-def write_flow(folder: Path, name: str, steps: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({"description": "ours", "steps": steps}), encoding="utf-8")
+def write_flow(directory: Path, name: str, steps: Any) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.json").write_text(json.dumps({"description": "ours", "steps": steps}), encoding="utf-8")
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def spikes_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def flow_dir(tmp_path: Path, small_recording: SimulatedRecording) -> Path:
     """The flow `whole`, its files beside the recording."""
-    folder = small_recording.playlist_path.parent
+    directory = small_recording.playlist_path.parent
     write_flow(
-        folder,
+        directory,
         "whole",
         [
             {"step": "load_recording"},
@@ -67,7 +67,7 @@ def flow_dir(tmp_path: Path, small_recording: SimulatedRecording) -> Path:
             {"step": "extract_features", "arguments": {"features": ["frif", "baseline_127"]}},
         ],
     )
-    return folder
+    return directory
 
 
 def test_shipped_flows_are_listed_and_described() -> None:
@@ -195,9 +195,9 @@ def test_malformed_flow_is_a_configuration_error_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
-def stages_file(folder: Path, name: str, stages: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({"description": "staged", "stages": stages}), encoding="utf-8")
+def stages_file(directory: Path, name: str, stages: Any) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.json").write_text(json.dumps({"description": "staged", "stages": stages}), encoding="utf-8")
 
 
 def test_flow_may_begin_with_spikes_sorted_elsewhere(tmp_path: Path, spikes_file: Path) -> None:

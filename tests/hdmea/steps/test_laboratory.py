@@ -48,8 +48,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
 
 @pytest.fixture(autouse=True)
 def directories(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HDMEA_CONFIG_DIR", str(laboratory.folder))
-    monkeypatch.setenv("HDMEA_STIMULI_DIR", str(laboratory.folder))
+    monkeypatch.setenv("HDMEA_CONFIG_DIR", str(laboratory.directory))
+    monkeypatch.setenv("HDMEA_STIMULI_DIR", str(laboratory.directory))
 
 
 def script(laboratory: Laboratory) -> Script:
@@ -94,8 +94,8 @@ def by_hand(session: PipelineSession) -> None:
     }
 
 
-def loaded(folder: Path, laboratory: Laboratory) -> PipelineSession:
-    session = create_session("lab", output_dir=folder)
+def loaded(directory: Path, laboratory: Laboratory) -> PipelineSession:
+    session = create_session("lab", output_dir=directory)
     load_by_hand(session, laboratory)
     by_hand(session)
     return session
@@ -105,8 +105,8 @@ def loaded(folder: Path, laboratory: Laboratory) -> PipelineSession:
 def finished(laboratory: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a script that nothing interrupted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HDMEA_CONFIG_DIR", str(laboratory.folder))
-        patch.setenv("HDMEA_STIMULI_DIR", str(laboratory.folder))
+        patch.setenv("HDMEA_CONFIG_DIR", str(laboratory.directory))
+        patch.setenv("HDMEA_STIMULI_DIR", str(laboratory.directory))
         session = loaded(tmp_path_factory.mktemp("finished"), laboratory)
         for name, step in script(laboratory):
             if name not in session.completed_steps:

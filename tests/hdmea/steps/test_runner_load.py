@@ -38,9 +38,9 @@ def paths(small_recording: SimulatedRecording) -> Paths:
 @pytest.fixture
 def copies(paths: Paths, tmp_path: Path) -> Paths:
     """Copies to spoil."""
-    folder = tmp_path / "copies"
-    folder.mkdir()
-    copied = [Path(shutil.copy(path, folder)) for path in paths]
+    directory = tmp_path / "copies"
+    directory.mkdir()
+    copied = [Path(shutil.copy(path, directory)) for path in paths]
     return copied[0], copied[1]
 
 
@@ -343,7 +343,7 @@ def test_incomplete_file_is_file_exists(paths: Paths, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dataset_id", ["given", "über/../x"])
-def test_dataset_id_names_the_file_within_the_folder(paths: Paths, tmp_path: Path, dataset_id: str) -> None:
+def test_dataset_id_names_the_file_within_the_directory(paths: Paths, tmp_path: Path, dataset_id: str) -> None:
     result = stored(tmp_path / "out", paths, dataset_id=dataset_id)
 
     assert result.dataset_id == dataset_id

@@ -47,7 +47,7 @@ def section(session: PipelineSession, movie: str, unit: str = "unit_001") -> dic
     return found
 
 
-# ---------------------------------------------------------------- where trials lie
+# ---------------------------------------------------------------- where trials are
 
 
 def test_trials_start_60_frames_after_the_section_whatever_the_margins(

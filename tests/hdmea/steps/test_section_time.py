@@ -253,7 +253,7 @@ def test_section_time_without_frame_timestamps_names_the_step_to_run(tmp_path: P
         add_section_time(path, "one", **files)
 
 
-def test_csv_files_default_to_the_config_folder(
+def test_csv_files_default_to_the_config_directory(
     tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HDMEA_CONFIG_DIR", str(files["playlist_file_path"].parent))

@@ -17,7 +17,7 @@ ALLOWANCE = 64 * MIB  # beyond the budget: a block a thread, the threads' stacks
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux alone")
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         str(BENCHMARK),
@@ -27,8 +27,8 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         "1",
         "--units",
         "100",
-        "--folder",
-        str(folder),
+        "--directory",
+        str(directory),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 

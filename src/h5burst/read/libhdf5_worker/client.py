@@ -39,13 +39,13 @@ class GuardedProcess:
 
         When it dies or takes too long, the last one is `{"died": how}` and the next request starts a new child.
         """
-        patience = _LEAST_S + Path(request["path"]).stat().st_size / _BYTES_PER_S
+        timeout_s = _LEAST_S + Path(request["path"]).stat().st_size / _BYTES_PER_S
         with self._lock:
             message: dict[str, Any] = {}
             try:
                 self._send(request)
                 while "done" not in message:
-                    message = self._next(patience)
+                    message = self._next(timeout_s)
                     if "died" in message:
                         break
                     yield message
@@ -78,11 +78,11 @@ class GuardedProcess:
                 raise OSError("the process that shields this one from libhdf5 does not start")
         return self._process
 
-    def _next(self, patience: float) -> dict[str, Any]:
+    def _next(self, timeout_s: float) -> dict[str, Any]:
         try:
-            message = self._answers.get(timeout=patience)
+            message = self._answers.get(timeout=timeout_s)
         except queue.Empty:
-            return {"died": f"took longer than {patience:.0f} s"}
+            return {"died": f"took longer than {timeout_s:.0f} s"}
         return {"died": "crashed"} if message is None else message
 
     def _end(self) -> None:
@@ -93,7 +93,7 @@ class GuardedProcess:
 
 
 def _forward(process: subprocess.Popen[bytes], answers: queue.SimpleQueue[dict[str, Any] | None]) -> None:
-    """The child's messages as they come; None for its end, and for what is no message."""
+    """The child's messages as they come; None for its end, and for what is not a message."""
     assert process.stdout is not None
     with process.stdout:
         try:

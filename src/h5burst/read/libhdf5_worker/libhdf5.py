@@ -20,8 +20,8 @@ from h5burst.codecs.filter_names import describe_missing
 from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, Reference, escape_attribute, unescape
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.node_factory import Makers
-from h5burst.runtime.durable import error_number, explaining
+from h5burst.read.node_factory import LazyNodeFactory
+from h5burst.runtime.durable import annotating_oserror, error_number
 
 _ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
 _LEAST_REFUSED = 1 << 30  # bytes
@@ -31,7 +31,7 @@ _DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflat
 def open_file(path: str | os.PathLike[str]) -> h5py.File:
     """A file open for reading, with all filters that are installed. Every `OSError` names it and says what is wrong."""
     importlib.import_module("hdf5plugin")  # registers its filters
-    with explaining(path, "read"):
+    with annotating_oserror(path, "read"):
         try:
             return h5py.File(os.fspath(path), "r")
         except OSError as error:
@@ -42,11 +42,11 @@ def open_file(path: str | os.PathLike[str]) -> h5py.File:
             raise CorruptFileError(path, str(error)) from error
 
 
-def read_file(path: str, makers: Makers | None = None) -> Group:
+def read_file(path: str, makers: LazyNodeFactory | None = None) -> Group:
     """A whole file."""
     node = read_node(path, "/", makers)
     if not isinstance(node, Group):
-        raise CorruptFileError(path, "its root is no group")
+        raise CorruptFileError(path, "its root is not a group")
     return node
 
 
@@ -62,7 +62,7 @@ def naming_damage(path: str, name: str) -> Iterator[None]:
         raise CorruptFileError(path, f"{name}: {text}") from error
 
 
-def read_node(path: str, name: str, makers: Makers | None = None) -> Node | None:
+def read_node(path: str, name: str, makers: LazyNodeFactory | None = None) -> Node | None:
     """The object at a stored path with all below it; None for what is neither group nor dataset."""
     with open_file(path) as file, naming_damage(path, name):
         names = tuple(unescape(part) for part in name.split("/") if part)
@@ -185,7 +185,7 @@ def read_attributes(target: h5py.HLObject) -> dict[str, Any]:
 class _Walk:
     """Objects of one file to nodes. Circles are errors, links that lead nowhere are left out."""
 
-    def __init__(self, path: str, makers: Makers | None) -> None:
+    def __init__(self, path: str, makers: LazyNodeFactory | None) -> None:
         self._path = path
         self._makers = makers
         self._seen: dict[tuple[int, int], Node | None] = {}  # an object with two names is read once
@@ -197,7 +197,9 @@ class _Walk:
         info = h5py.h5o.get_info(item.id)
         here = (info.fileno, info.addr)
         if here in above:
-            raise CorruptFileError(self._path, f"{item.name}: links back to a group that holds it: a circle is no tree")
+            raise CorruptFileError(
+                self._path, f"{item.name}: links back to a group that holds it: a cycle is not a tree"
+            )
         if len(names) > MAX_DEPTH and isinstance(item, h5py.Group):
             raise CorruptFileError(self._path, f"{item.name}: more than {MAX_DEPTH} groups inside each other")
         if here not in self._seen:
@@ -253,7 +255,7 @@ def _member(group: h5py.Group, link: str) -> Any:
 def problems(path: str, skip: frozenset[str]) -> Iterator[tuple[str, str | None]]:
     """Read everything in a file, object by object: (name, None) before each, (name, what is wrong) where it fails.
 
-    skip: names to pass over, with what lies below them.
+    skip: names to pass over, with what is below them.
     """
     with open_file(path) as file:
         waiting, seen = ["/"], set()

@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 import h5py
 import numpy as np
 
-from h5burst._ext.h5parse import Damage, Uncovered
+from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format import datatype
 from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.model.tree import Array, Group, Reference
@@ -50,7 +50,7 @@ class _Packer:
             return self._array(value)
         if isinstance(value, np.generic):
             return {"scalar": self._array(np.asarray(value))}
-        raise Uncovered(f"values of type {type(value).__name__}")
+        raise UnsupportedFeatureError(f"values of type {type(value).__name__}")
 
     def _node(self, node: Array | Group) -> Any:
         if isinstance(node, DamagedNode):
@@ -85,7 +85,7 @@ def _pack_dtype(dtype: np.dtype[Any]) -> Any:
         found = datatype.decode(message)
         if found.dtype == dtype and not found.subshape:
             return {"message": base64.b64encode(message).decode()}
-    except (Uncovered, Damage):
+    except (UnsupportedFeatureError, CorruptStructureError):
         pass
     return np.lib.format.dtype_to_descr(dtype)
 

@@ -9,11 +9,11 @@ import os
 import sys
 from typing import IO, Any
 
-from h5burst._ext.h5parse import Uncovered
+from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.model.tree import Group
 from h5burst.read.libhdf5_worker import contents, libhdf5, protocol
-from h5burst.read.node_factory import Makers
+from h5burst.read.node_factory import LazyNodeFactory
 
 try:
     import resource
@@ -23,7 +23,7 @@ except ImportError:  # Windows
 _LEAST_CPU_S = 5.0  # for one answer
 _BYTES_PER_CPU_S = 5e6  # of a file, read by the slowest codec
 
-_UNREAD = Makers(
+_UNREAD = LazyNodeFactory(
     array=lambda *_: None,
     children=lambda *_: {},
     by_name=lambda _, names, shape, dtype: protocol.Unread(names, shape, dtype),
@@ -77,13 +77,13 @@ def main() -> None:
     """Answer until the parent is gone."""
     _limit_memory()
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no message
+    os.dup2(2, 1)  # whatever a library prints is not a message
     protocol.send(out, {"ready": True})
     while (request := protocol.receive(sys.stdin.buffer)) is not None:
         _limit_time(request["path"])
         try:
             protocol.send(out, {"done": True}, _answer(request, out))
-        except (OSError, MemoryError, Uncovered) as error:
+        except (OSError, MemoryError, UnsupportedFeatureError) as error:
             what = error.what if isinstance(error, CorruptFileError) else str(error) or type(error).__name__
             problems = error.problems if isinstance(error, CorruptFileError) else ()
             is_filter = isinstance(error, MissingFilterError)

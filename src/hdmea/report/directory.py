@@ -28,29 +28,29 @@ class Row:
     said: str = ""
 
 
-def write_index(folder: Path, output: str | Path | None = None, *, overwrite: bool = False) -> Path:
+def write_index(directory: Path, output: str | Path | None = None, *, overwrite: bool = False) -> Path:
     """A page for each recording of a directory that has none, or an older one, and the index of all of them.
 
     Recordings that a batch's summary (`batch_summary*.json`) names and that left no file are listed too. Raises
     `FileNotFoundError` for a directory without either, `FileExistsError` for an index or a page that is not a report.
     """
-    path = folder / "index.html" if output is None else Path(output)
+    path = directory / "index.html" if output is None else Path(output)
     may_write(path, overwrite)
-    states = _states(folder)
-    recordings = sorted(folder.glob("*.h5"))
+    states = _states(directory)
+    recordings = sorted(directory.glob("*.h5"))
     if not recordings and not states:
-        raise FileNotFoundError(f"{folder} holds no recording (.h5) and no summary of a batch")
+        raise FileNotFoundError(f"{directory} holds no recording (.h5) and no summary of a batch")
     rows = [_row(file, states.pop(file.stem, {}), path.parent, overwrite) for file in recordings]
     rows += [Row(name, str(one.get("status", "unknown")), said=_said(one)) for name, one in sorted(states.items())]
     with durable.replacing(path, overwrite=True) as temporary:
-        temporary.write_text(_page(folder.name, rows), encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(_page(directory.name, rows), encoding="utf-8", errors="backslashreplace")
     return path
 
 
-def _states(folder: Path) -> dict[str, dict[str, Any]]:
+def _states(directory: Path) -> dict[str, dict[str, Any]]:
     """What the batch's summaries say of each recording, the latest last; a summary that cannot be read is an error."""
     found: dict[str, dict[str, Any]] = {}
-    for summary in sorted(folder.glob("batch_summary*.json"), key=lambda one: one.stat().st_mtime_ns):
+    for summary in sorted(directory.glob("batch_summary*.json"), key=lambda one: one.stat().st_mtime_ns):
         try:
             rows = json.loads(summary.read_text(encoding="utf-8"))["recordings"]
             found |= {str(row["dataset_id"]): row for row in rows}
