@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from h5burst import codecs as codecs
     from h5burst import console as console
     from h5burst.arrays import csr as csr
+    from h5burst.checking import Problem as Problem
+    from h5burst.checking import verify as verify
     from h5burst.memory.accounting import resident_bytes as resident_bytes
     from h5burst.memory.accounting import spilled_bytes as spilled_bytes
     from h5burst.memory.budget import BUDGET_VARIABLE as BUDGET_VARIABLE
@@ -56,8 +58,6 @@ if TYPE_CHECKING:
     from h5burst.runtime.threads import parallel_map as parallel_map
     from h5burst.runtime.threads import split_evenly as split_evenly
     from h5burst.runtime.threads import thread_count as thread_count
-    from h5burst.verify import Problem as Problem
-    from h5burst.verify import verify_file as verify_file
     from h5burst.write.compact import compact as compact
     from h5burst.write.graft import graft as graft
     from h5burst.write.graft import remove as remove
@@ -108,7 +108,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "read.files": ("open_file", "open_unfinished", "read_tree"),
     "write.graft": ("graft", "remove", "set_attributes"),
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
-    "verify": ("Problem", "verify_file"),
+    "checking": ("Problem", "verify"),
     "write.compact": ("compact",),
     "write.native": ("NeedsLibhdf5Error",),
     "write.transaction": ("Transaction", "edit"),

@@ -34,8 +34,8 @@ def info(
       h5burst info recording.h5
       h5burst info recording.h5 --depth 2 --attributes
     """
+    from h5burst.checking import describe
     from h5burst.store import read_tree
-    from h5burst.verify import describe
 
     read_tree(console.existing_file(file), lazy=True)  # what is not a whole HDF5 file is said in our words
     datasets = stored = 0
@@ -106,9 +106,9 @@ def verify(
       h5burst verify recording.h5
       h5burst verify results/*.h5 --deep
     """
-    from h5burst.verify import verify_file
+    from h5burst import checking
 
-    raise typer.Exit(console.check_files(files, lambda file: verify_file(console.existing_file(file), deep=deep)))
+    raise typer.Exit(console.check_files(files, lambda file: checking.verify(console.existing_file(file), deep=deep)))
 
 
 def main() -> int:

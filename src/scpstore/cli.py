@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from h5burst import console, format_bytes, verify_file
+import h5burst
+from h5burst import console, format_bytes
 from scpstore.core.equality import difference
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
@@ -142,7 +143,7 @@ def _problems(file: Path) -> list[str]:
         kind = kind_of(file)
         if kind not in (CONTAINER, ANNDATA):
             return [f"it is not a container but {'a recording of hdmea' if kind == RECORDING else f'a {kind}'}"]
-        problems = [str(problem) for problem in verify_file(file)]
+        problems = [str(problem) for problem in h5burst.verify(file)]
         if not problems:
             container = read_any(file)
             for assay in container.assays.values():

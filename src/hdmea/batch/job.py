@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst import Group, read_tree, verify_file
+from h5burst import Group, read_tree, verify
 from hdmea.batch.figures import FIGURES, key_figures, stored_figures
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
@@ -193,7 +193,7 @@ def is_finished(job: Job) -> bool:
     """Whether the output is there, made by the same recipe, and (unless marks are enough) every byte of it checks."""
     if not is_marked(job):
         return False
-    problems = [] if job.by_mark else verify_file(job.output_path)
+    problems = [] if job.by_mark else verify(job.output_path)
     for problem in problems:
         logger.warning("%s: %s is damaged and will be made anew: %s", job.dataset_id, job.output_path, problem)
     return not problems

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, CorruptFileError, Group, Node, Problem, read_tree, verify_file
+from h5burst import Array, CorruptFileError, Group, Node, Problem, read_tree, verify
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.layout import (
     GROUPS,
@@ -30,7 +30,7 @@ def check_recording(path: str | Path, *, deep: bool = False) -> list[Problem]:
 
     Raises `FileNotFoundError`.
     """
-    problems = verify_file(path, deep=deep)
+    problems = verify(path, deep=deep)
     try:
         tree = read_tree(path, lazy=True)
         return problems + list(_check(tree))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from h5py import h5d, h5p, h5s, h5t, h5z
 
+from h5burst.checking import verify
 from h5burst.store import read_tree
-from h5burst.verify import verify_file
 from support.foreign_files import refused
 
 SHUFFLE, DEFLATE, FLETCHER32, LZF, NBIT, SCALE_OFFSET = 2, 1, 3, 32000, 5, 6
@@ -90,7 +90,7 @@ def test_filters_of_hdf5plugin(tmp_path: Path) -> None:
         file.create_dataset("scale-offset", data=np.arange(900).reshape(30, 30), chunks=(10, 30), scaleoffset=0)
 
     assert refused(path) == {}
-    assert verify_file(path) == []
+    assert verify(path) == []
 
 
 def test_an_unknown_filter_costs_its_array_alone(tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_an_unknown_filter_costs_its_array_alone(tmp_path: Path) -> None:
         lazy["unknown"].data[:]
     with pytest.raises(OSError, match=r"unknown: .*filter 65000 .bzip2.* is not installed"):
         read_tree(path)
-    assert [problem.path for problem in verify_file(path)] == ["/unknown"]
+    assert [problem.path for problem in verify(path)] == ["/unknown"]

@@ -14,8 +14,8 @@ import pytest
 from h5py import h5d, h5f, h5p, h5s, h5t
 
 from h5burst import CorruptFileError
+from h5burst.checking import verify
 from h5burst.store import read_tree
-from h5burst.verify import verify_file
 from support.foreign_files import refused
 
 LIBVERS = [("earliest", "v108"), ("earliest", "latest"), ("v108", "v108"), ("v110", "v110"), ("v112", "latest")]
@@ -124,7 +124,7 @@ def test_every_version_of_the_format(libver: tuple[str, str], tmp_path: Path) ->
     with h5py.File(path, "w", libver=libver) as file:
         fill(file)
     assert refused(path) == {}
-    assert verify_file(path) == []
+    assert verify(path) == []
 
 
 @pytest.mark.parametrize(

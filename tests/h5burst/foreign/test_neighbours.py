@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from h5burst import Array, Group, Storage
+from h5burst.checking import verify
 from h5burst.store import write_tree
-from h5burst.verify import verify_file
 from support.foreign_files import refused
 
 ROUNDS = int(os.environ.get("H5BURST_EDIT_ROUNDS", "12"))
@@ -128,4 +128,4 @@ def test_edited_by_h5py(seed: int, tmp_path: Path) -> None:
                 rng.choice(KINDS)(file, rng)
 
     assert refused(path) == {}
-    assert verify_file(path) == []
+    assert verify(path) == []

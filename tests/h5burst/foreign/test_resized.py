@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from h5burst import Array, Group, Storage
+from h5burst.checking import verify
 from h5burst.store import graft, open_file, read_tree, write_tree
-from h5burst.verify import verify_file
 
 CODECS = [None, "gzip", "lzf", "zstd", "blosc"]
 
@@ -37,7 +37,7 @@ def test_growing_beyond_the_largest_shape_is_refused(codec: str | None, how: str
             file["a"].resize((1001, 4))
 
     np.testing.assert_array_equal(read_tree(path)["a"].data, data)
-    assert not verify_file(path)
+    assert not verify(path)
 
 
 @pytest.mark.parametrize("chunks", [(100, 4), (300, 3), (1000, 4)])
@@ -57,7 +57,7 @@ def test_shrunk_and_grown_again(codec: str | None, chunks: tuple[int, int], tmp_
 
         np.testing.assert_array_equal(read_tree(path)["a"].data, expected)
         np.testing.assert_array_equal(np.asarray(read_tree(path, lazy=True)["a"].data), expected)
-    assert not verify_file(path)
+    assert not verify(path)
 
 
 @pytest.mark.parametrize("shape", [(1,), (10,), (8, 0), (0,), (3, 1, 2)])

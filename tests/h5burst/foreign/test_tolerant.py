@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from h5burst import Array, CorruptFileError, Group
+from h5burst.checking import verify
 from h5burst.store import read_tree, write_tree
-from h5burst.verify import verify_file
 
 DAMAGED = ["/group/b", "/group/inner"]
 
@@ -59,4 +59,4 @@ def test_eagerly_the_error_names_all(path: Path) -> None:
     with pytest.raises(CorruptFileError, match=r"2 objects cannot be read: /group/b: .*; /group/inner: ") as caught:
         read_tree(path)
     assert [where for where, _ in caught.value.problems] == DAMAGED
-    assert [problem.path for problem in verify_file(path)] == DAMAGED
+    assert [problem.path for problem in verify(path)] == DAMAGED

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import Array, Group, edit, graft, read_tree, verify_file, write_tree
+from h5burst import Array, Group, edit, graft, read_tree, verify, write_tree
 
 
 def tree() -> Group:
@@ -23,7 +23,7 @@ def check(path: Path) -> None:
         assert file["stimulus"].get("time", getlink=True).path == "times"
         assert file["stimulus/time/default"] == file["stimulus/times/default"]
         assert file["stimulus/größe"][()].tolist() == [0, 1, 2, 3, 4]
-    assert not verify_file(path)
+    assert not verify(path)
     stimulus = read_tree(path)["stimulus"]
     assert isinstance(stimulus, Group)
     np.testing.assert_array_equal(stimulus["time/default"].data, np.arange(5))  # type: ignore[union-attr]

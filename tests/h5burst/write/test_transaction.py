@@ -65,7 +65,7 @@ def test_every_kind_of_change_at_once(path: Path, tmp_path: Path) -> None:
     node(tree, "units", "unit_000", "spike_times").attrs["unit"] = "samples"
     del node(tree, "units").children["unit_004"]
     assert content(path) == expected_after(tmp_path, tree)
-    assert h5burst.verify_file(path) == []
+    assert h5burst.verify(path) == []
 
 
 def test_nothing_that_was_there_is_overwritten_but_the_superblock(path: Path) -> None:
@@ -180,7 +180,7 @@ def test_many_edits_one_after_another_and_h5py_between_them(path: Path, tmp_path
         assert file["runs"].attrs["last"] == 11
         assert len(file["runs"].attrs) == 13
         assert len(file["units"]) == 5
-    assert h5burst.verify_file(path) == []
+    assert h5burst.verify(path) == []
 
 
 def test_attributes_too_many_or_too_large_for_a_header(path: Path) -> None:
@@ -237,7 +237,7 @@ def test_bytes_left_by_an_interrupted_edit_are_written_over_and_cut_off(path: Pa
     with h5burst.edit(path) as tx:
         tx.set_attributes((), {"a": 1})
     assert end < path.stat().st_size < end + 100_000
-    assert h5burst.verify_file(path) == []
+    assert h5burst.verify(path) == []
 
 
 # ---------------------------------------------------------------- groups with many links
@@ -351,7 +351,7 @@ def test_rows_behind_a_dataset(tmp_path: Path, codec: str | None, chunks: tuple[
         tx.append(("log", "values"), rows[at + 30 :])
     with h5py.File(path) as file:
         assert np.array_equal(file["log/values"], rows)
-    assert h5burst.verify_file(path) == []
+    assert h5burst.verify(path) == []
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
@@ -369,7 +369,7 @@ def test_rows_behind_a_dataset_of_h5py(tmp_path: Path, libver: str) -> None:
         assert np.array_equal(file["two"], np.vstack([np.ones((3, 5)), np.zeros((4, 5))]))
         file["x"].resize((31,))
         file["two"].resize((9, 9))
-    assert h5burst.verify_file(path) == []
+    assert h5burst.verify(path) == []
 
 
 def test_rows_that_do_not_fit_are_refused(tmp_path: Path) -> None:

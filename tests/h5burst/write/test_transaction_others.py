@@ -284,7 +284,7 @@ def test_compacting_drops_what_is_dead_and_nothing_else(path: Path) -> None:
     assert path.stat().st_size == size - saved
     assert saved > 9 * 400_000
     assert content(path) == before
-    assert h5burst.verify_file(path) == []
+    assert h5burst.verify(path) == []
     assert h5burst.compact(path) == 0
     with h5burst.edit(path) as tx:
         tx.append(("log",), np.arange(5))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from h5burst import cli, console
+from h5burst.checking import describe, verify
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.store import write_tree
-from h5burst.verify import describe, verify_file
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def sound(tmp_path: Path) -> Path:
 
 
 def test_a_sound_file_has_no_problems(sound: Path) -> None:
-    assert verify_file(sound) == []
+    assert verify(sound) == []
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
@@ -41,7 +41,7 @@ def test_files_of_other_programs_are_checked_too(tmp_path: Path, libver: str) ->
         file["x"] = np.arange(10)
         file["g/y"] = "text"
         file["g/loop"] = h5py.SoftLink("/nowhere")
-    assert verify_file(tmp_path / "a.h5") == []
+    assert verify(tmp_path / "a.h5") == []
 
 
 def test_every_damaged_dataset_is_named(sound: Path) -> None:
@@ -51,7 +51,7 @@ def test_every_damaged_dataset_is_named(sound: Path) -> None:
     for chunk in places:
         content[chunk.byte_offset + chunk.size // 2] ^= 1
     sound.write_bytes(content)
-    problems = verify_file(sound)
+    problems = verify(sound)
     assert {problem.path for problem in problems} == {"/large", "/zipped"}
     assert all(problem.what for problem in problems)
 
@@ -60,12 +60,12 @@ def test_every_damaged_dataset_is_named(sound: Path) -> None:
 def test_what_is_no_hdf5_file_is_a_problem(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.h5"
     path.write_bytes(content)
-    assert verify_file(path)
+    assert verify(path)
 
 
 def test_a_file_cut_short_is_a_problem(sound: Path) -> None:
     sound.write_bytes(sound.read_bytes()[:-100])
-    assert verify_file(sound)
+    assert verify(sound)
 
 
 def test_description_tells_shapes_dtypes_sizes_and_filters(sound: Path) -> None:

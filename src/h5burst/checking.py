@@ -31,7 +31,7 @@ class Problem:
         return f"{self.path}: {self.what}"
 
 
-def verify_file(path: str | os.PathLike[str], *, deep: bool = False) -> list[Problem]:
+def verify(path: str | os.PathLike[str], *, deep: bool = False) -> list[Problem]:
     """Open and read everything in an HDF5 file, checksums included.
 
     Parameters
