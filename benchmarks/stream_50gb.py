@@ -41,7 +41,8 @@ from hdmea.pipeline import PipelineSession, create_session
 from hdmea.simulate.chip import CHIP_SIDE, draw_electrodes, draw_layout
 from hdmea.simulate.options import AxonOptions, ChipOptions, NoiseOptions
 from hdmea.simulate.sensor import SensorStream, footprint
-from hdmea.steps.load import Loaded, take_images
+from hdmea.steps.load import Loaded
+from hdmea.steps.load_with_images import take_images
 
 RATE_HZ = 20_000.0
 SPIKE_RATE_HZ = 5.0

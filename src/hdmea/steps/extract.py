@@ -1,4 +1,4 @@
-"""Features of many units: what the pipeline's step does, on a session's dicts."""
+"""Features of all units of a recording."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ from hdmea.features.registry import FeatureRegistry
 from hdmea.features.significance import q_values
 from hdmea.features.trials import member, scalar
 from hdmea.io.stimulus_config import inherited_stimulus_config
+from hdmea.session.file import stage1_completed
+from hdmea.session.session import PipelineSession
+from hdmea.steps.results import ExtractionResult
+from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.utils.clock import utc_now
-from hdmea.utils.exceptions import ConfigurationError, HDMEAError
+from hdmea.utils.exceptions import ConfigurationError, HDMEAError, MissingInputError
 from hdmea.utils.hashing import params_hash
 
 logger = logging.getLogger(__name__)
@@ -59,6 +63,56 @@ class _Job:
     movie: str | None  # the section it works on; None for one that needs none
 
 
+def extract_features(
+    hdf5_path: Target = None,
+    features: Sequence[str] | None = None,
+    *,
+    force: bool = False,
+    config_overrides: Mapping[str, Any] | None = None,
+    session: PipelineSession | None = None,
+) -> ExtractionResult | PipelineSession:
+    """Extract features of every unit into `units[id]["features"][name]`.
+
+    Parameters
+    ----------
+    features
+        Names of registered features, or of movies whose stimulus config names a family; default every feature whose
+        input is there.
+    force
+        Extract again what is there; otherwise it is skipped.
+    config_overrides
+        Parameters that count before those of the stimulus configs; `movie_name` points a feature at the section of
+        another movie.
+
+    A unit that fails is a warning; a feature that no unit can have is listed as failed, with a warning.
+
+    Raises
+    ------
+    MissingInputError
+        No recording was loaded.
+    ConfigurationError
+        Overrides that JSON cannot hold.
+    """
+
+    def step(recording: PipelineSession) -> Outcome[ExtractionResult]:
+        if not stage1_completed(recording):
+            raise MissingInputError("extract_features needs units: run load_recording first", None, "units")
+        done = extract_for_units(
+            recording.units,
+            recording.stimulus,
+            recording.metadata,
+            features,
+            config_overrides=config_overrides,
+            force=force,
+        )
+        result = ExtractionResult(
+            recording.hdf5_path, list(done.extracted), list(done.skipped), list(done.failed), list(done.warnings)
+        )
+        return Outcome(result, list(done.changed), list(done.warnings))
+
+    return run_step("extract_features", step, hdf5_path, session)
+
+
 def extract_for_units(
     units: Units,
     stimulus: Mapping[str, Any],
@@ -87,8 +141,7 @@ def extract_for_units(
         Extract again what is there.
     stimuli_dir
         Directory of the movies (`{movie}.npy`): where a movie is there, its config is compared with it, and what
-        differs
-        is a warning. Default `HDMEA_STIMULI_DIR`.
+        differs is a warning. Default `HDMEA_STIMULI_DIR`.
 
     Raises
     ------

@@ -1,43 +1,30 @@
-"""From the vendor's files, or a spike file, to a session's units, stimulus and metadata."""
+"""What all loads share: the paths of their files, what they put into a session, and when they are done already."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from h5burst import BlockSource
-from hdmea.io.cmcr import CmcrRecording, open_recording
-from hdmea.io.cmtr import read_meta, read_units
-from hdmea.io.light_reference import frame_timestamps, light_reference
 from hdmea.kernels.rates import firing_rates
 from hdmea.kernels.trains import to_ragged
 from hdmea.session import hdf5_store
-from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
-from hdmea.steps.eimage import FEATURE, EImageOptions, EImageSTA, Progress, iter_eimage_sta
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
 from hdmea.steps.table import metadata_of_steps
 from hdmea.utils.clock import utc_now
-from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MismatchError
+from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.names import recording_path
-from hdmea.utils.progress import reporting
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_RATE_HZ = 20000.0
 USUAL_RATES_HZ = (1000.0, 100_000.0)
 LARGE_SESSION_GB = 8.0
 RATE_BIN_S = 0.1
-TAIL_S = 1.0  # a recording that is known by its spikes alone ends so long after the last one
 
 
 @dataclass
@@ -56,6 +43,15 @@ class Loaded:
 
 
 # ---------------------------------------------------------------- source files
+
+
+def source_paths(
+    cmcr_path: str | Path | None, cmtr_path: str | Path | None, session: PipelineSession | None
+) -> tuple[str | Path | None, str | Path | None]:
+    """The paths that are given, else those that the session was created with."""
+    if session is None or cmcr_path is not None or cmtr_path is not None:
+        return cmcr_path, cmtr_path
+    return session.source_files.get("cmcr_path"), session.source_files.get("cmtr_path")
 
 
 def checked_paths(cmcr_path: str | Path | None, cmtr_path: str | Path | None) -> tuple[Path | None, Path | None]:
@@ -80,51 +76,7 @@ def _with_suffix(path: str | Path | None, suffix: str) -> Path | None:
     return Path(path)
 
 
-def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: PipelineSession) -> Loaded:
-    """Everything that `load_recording` takes from the vendor's files, within the session's memory budget.
-
-    Raises `DataLoadError` for content that cannot be read, `MismatchError` for two files of different recordings.
-    """
-    loaded = Loaded(source_files={"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
-    with ExitStack() as stack:
-        cmcr = None if cmcr_path is None else stack.enter_context(open_recording(cmcr_path))
-        cmtr_meta, cmtr_rate = ({}, None) if cmtr_path is None else read_meta(cmtr_path)
-        rate = _acquisition_rate(cmcr, cmtr_rate, (cmcr_path, cmtr_path), loaded)
-        if cmtr_path is not None:
-            loaded.units = read_units(cmtr_path, rate)
-        duration_s = _duration_s(cmcr, loaded.units, rate, (cmcr_path, cmtr_path))
-        _take_analog(cmcr, rate, loaded, session.memory)
-    if cmcr_path and cmtr_path and cmcr_path.stem.rstrip("-") != cmtr_path.stem.rstrip("-"):
-        loaded.warn(f"the names of {cmcr_path.name} and {cmtr_path.name} differ: are they of one recording?")
-    _finish_units(loaded.units, rate, duration_s)
-    loaded.metadata |= _common_metadata(session.dataset_id, rate, duration_s)
-    loaded.metadata["sys_meta"] = dict(cmtr_meta if cmcr is None else cmcr.meta)
-    return loaded
-
-
-def _common_metadata(dataset_id: str, rate: float, duration_s: float) -> dict[str, Any]:
-    return {
-        "dataset_id": dataset_id,
-        "acquisition_rate": rate,
-        "sample_interval": 1.0 / rate,
-        "recording_duration_s": duration_s,
-    }
-
-
-def _acquisition_rate(
-    cmcr: CmcrRecording | None, cmtr_rate: float | None, paths: tuple[Path | None, Path | None], loaded: Loaded
-) -> float:
-    """From the `.cmcr`, else the `.cmtr`, else 20 kHz. Raises `MismatchError` where the two differ."""
-    cmcr_rate = None if cmcr is None else cmcr.acquisition_rate
-    if cmcr_rate is not None and cmtr_rate is not None and not np.isclose(cmcr_rate, cmtr_rate, rtol=1e-9):
-        reason = f"ticks differ: {cmcr_rate:g} Hz and {cmtr_rate:g} Hz"
-        raise MismatchError(f"{paths[0]} and {paths[1]} are of different recordings: {reason}", *paths, reason)
-    rate = cmcr_rate or cmtr_rate
-    if rate is None:
-        loaded.warn(f"the acquisition rate is not in the files: taken as {DEFAULT_RATE_HZ:g} Hz")
-        return DEFAULT_RATE_HZ
-    check_rate(rate, loaded)
-    return float(rate)
+# ---------------------------------------------------------------- what every load adds
 
 
 def check_rate(rate: float, loaded: Loaded) -> None:
@@ -133,36 +85,17 @@ def check_rate(rate: float, loaded: Loaded) -> None:
         loaded.warn(f"an acquisition rate of {rate:g} Hz is outside 1-100 kHz")
 
 
-def _duration_s(
-    cmcr: CmcrRecording | None, units: Mapping[str, Any], rate: float, paths: tuple[Path | None, Path | None]
-) -> float:
-    last = max((int(unit["spike_times"][-1]) for unit in units.values() if len(unit["spike_times"])), default=0)
-    if cmcr is None:
-        return last / rate + TAIL_S
-    if last > cmcr.sample_count + TAIL_S * rate:
-        reason = f"spikes at {last / rate:.1f} s, {(last - cmcr.sample_count) / rate:.1f} s past the recording's end"
-        raise MismatchError(f"{paths[0]} and {paths[1]} are of different recordings: {reason}", *paths, reason)
-    return cmcr.sample_count / rate
+def common_metadata(dataset_id: str, rate: float, duration_s: float) -> dict[str, Any]:
+    """What every load knows of a recording; rate in Hz."""
+    return {
+        "dataset_id": dataset_id,
+        "acquisition_rate": rate,
+        "sample_interval": 1.0 / rate,
+        "recording_duration_s": duration_s,
+    }
 
 
-def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory: SessionMemory) -> None:
-    """Light references and frame pulses; empty ones where there are no analog channels."""
-    there = {} if cmcr is None else cmcr.channels
-    channels: dict[str, BlockSource] = {name: there[name] for name in ("ch1", "ch2") if name in there}
-    stream = partial(memory.stream, loaded=(loaded.units, loaded.stimulus))
-    loaded.stimulus["light_reference"] = light_reference(channels, rate, stream)
-    pulses = np.empty(0, np.uint64)
-    if channels:
-        channel = "ch2" if "ch2" in channels else "ch1"
-        pulses = frame_timestamps(channels[channel])
-        if not len(pulses):
-            loaded.warn(f"analog channel {channel} shows no frame pulses: there are no frame timestamps")
-    loaded.metadata["frame_timestamps"] = pulses
-    loaded.stimulus["frame_times"] = {"default": pulses.copy()}
-    loaded.metadata["frame_time"] = pulses / rate
-
-
-def _finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: float) -> None:
+def finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: float) -> None:
     """Add to each unit its spikes/s in 100 ms bins from 0 to the recording's end, and room for features."""
     times, offsets = to_ragged([unit["spike_times"] for unit in units.values()])
     bin_width = rate * RATE_BIN_S
@@ -170,120 +103,6 @@ def _finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: flo
     for unit, row in zip(units.values(), rates, strict=True):
         unit["firing_rate_10hz"] = row
         unit.setdefault("features", {})
-
-
-def read_with_images(
-    cmcr_path: Path, cmtr_path: Path, session: PipelineSession, options: EImageLoad
-) -> tuple[Loaded, EImageSTA]:
-    """As `read_recording`, and the electrical image of each unit that `options` asks for among its features."""
-    loaded = read_recording(cmcr_path, cmtr_path, session)
-    wanted = _wanted_units(loaded.units, options.unit_ids)
-    with open_recording(cmcr_path) as cmcr, reporting("electrical images") as progress:
-        if cmcr.sensor is None:
-            raise DataLoadError(f"{cmcr_path} holds no sensor stream: no electrical images can be made", cmcr_path)
-        if options.load_sys_meta:
-            loaded.metadata |= {"cmcr_meta": dict(cmcr.meta), "cmtr_meta": read_meta(cmtr_path)[0]}
-        image_options = EImageOptions(sampling_rate=loaded.metadata["acquisition_rate"], **options.parameters)
-        outcome = take_images(cmcr.sensor, loaded, wanted, image_options, session.memory, progress)
-    if outcome.without_spikes:
-        loaded.warn(
-            f"no spikes to average for the electrical images of {', '.join(outcome.without_spikes)}: they are NaN"
-        )
-    if not options.load_sys_meta:
-        del loaded.metadata["sys_meta"]
-    if not options.load_unit_meta:
-        for unit in loaded.units.values():
-            unit.pop("unit_meta", None)
-    return loaded, outcome
-
-
-def take_images(
-    sensor: BlockSource,
-    loaded: Loaded,
-    unit_ids: Sequence[str],
-    options: EImageOptions,
-    memory: SessionMemory,
-    progress: Progress | None = None,
-) -> EImageSTA:
-    """Add to each of these units its electrical image; images and the sums of a pass share the memory budget."""
-    outcome = EImageSTA({})
-    room = memory.block_budget(loaded.units, loaded.stimulus)
-    images = iter_eimage_sta(
-        sensor,
-        {unit_id: loaded.units[unit_id]["spike_times"] for unit_id in unit_ids},
-        options,
-        budget_bytes=room,
-        progress=progress,
-        outcome=outcome,
-    )
-    waiting = 0
-    for unit_id, feature in images:
-        loaded.units[unit_id]["features"][FEATURE] = feature
-        if not feature["data"].flags.owndata:
-            continue  # of a single pass, a part of the sums themselves
-        waiting += feature["data"].nbytes
-        if waiting > memory.budget // 8:
-            memory.enforce(loaded.units, loaded.stimulus, beside=room or 0)
-            waiting = 0
-    return outcome
-
-
-def with_images(units: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The units that have an electrical image."""
-    return [unit_id for unit_id, unit in units.items() if FEATURE in (unit.get("features") or {})]
-
-
-def has_images(session: PipelineSession) -> bool:
-    return bool(with_images(session.units))
-
-
-def count_images(path: Path) -> int:
-    """How many units of a file have an electrical image."""
-    with hdf5_store.open_recording_hdf5(path) as file:
-        units = hdf5_store.list_units(file)
-        return sum(FEATURE in hdf5_store.list_features(file, unit_id) for unit_id in units)
-
-
-@dataclass(frozen=True)
-class EImageLoad:
-    """What `load_recording_with_eimage_sta` is asked for; `parameters` are those of `compute_eimage_sta`."""
-
-    parameters: Mapping[str, Any]
-    unit_ids: Sequence[str] | None
-    load_unit_meta: bool
-    load_sys_meta: bool
-
-    def config(self) -> dict[str, Any]:
-        """What tells one result from another; the length of a chunk does not."""
-        config = {name: value for name, value in self.parameters.items() if name != "chunk_duration_s"}
-        config["window_range"] = list(config["window_range"])
-        config["unit_ids"] = None if self.unit_ids is None else sorted(map(str, self.unit_ids))
-        return config | {"load_unit_meta": self.load_unit_meta, "load_sys_meta": self.load_sys_meta}
-
-
-def _wanted_units(units: Mapping[str, Mapping[str, Any]], wanted: Sequence[str | int] | None) -> list[str]:
-    """The IDs of units that are named by their IDs or by the vendor's numbers; all for None."""
-    if wanted is None:
-        return list(units)
-    numbers = {str(unit["unit_num"]): unit_id for unit_id, unit in units.items() if "unit_num" in unit}
-    if unknown := [name for name in wanted if name not in units and str(name) not in numbers]:
-        raise ConfigurationError(f"no units {', '.join(map(str, unknown))}; there are: {', '.join(units) or 'none'}")
-    return list(dict.fromkeys(str(name) if name in units else numbers[str(name)] for name in wanted))
-
-
-def read_spike_file(path: Path, dataset_id: str, acquisition_rate: float) -> Loaded:
-    """Everything that `load_spikes` takes from a file in the retinal-wave layout."""
-    from hdmea.io.spikes import read_spikes
-
-    if not 0 < acquisition_rate < float("inf"):
-        raise ConfigurationError(f"acquisition_rate must be positive, not {acquisition_rate}")
-    loaded = Loaded(source_files={"cmcr_path": None, "cmtr_path": None, "spikes_path": path})
-    check_rate(acquisition_rate, loaded)
-    loaded.units, duration_s, facts = read_spikes(path, float(acquisition_rate))
-    _finish_units(loaded.units, float(acquisition_rate), duration_s)
-    loaded.metadata = _common_metadata(dataset_id, float(acquisition_rate), duration_s)
-    loaded.metadata["sys_meta"] = facts
-    return loaded
 
 
 # ---------------------------------------------------------------- into a session

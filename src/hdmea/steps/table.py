@@ -73,10 +73,10 @@ _VENDOR = {"cmcr_path": "cmcr", "cmtr_path": "cmtr"}
 _LOADED = ("units", "unit_meta", "metadata", "stimulus/light_reference", "metadata/frame_timestamps")
 
 _ROWS = (
-    Step("load_recording", "hdmea.steps.runner", (), _LOADED, "load", "vendor", ("LoadResult",), _VENDOR),
+    Step("load_recording", "hdmea.steps.load_recording", (), _LOADED, "load", "vendor", ("LoadResult",), _VENDOR),
     Step(
         "load_recording_with_eimage_sta",
-        "hdmea.steps.runner",
+        "hdmea.steps.load_with_images",
         (),
         (*_LOADED, "features/eimage_sta"),
         "load",
@@ -84,7 +84,7 @@ _ROWS = (
         ("LoadWithEImageSTAResult",),
         _VENDOR,
     ),
-    Step("load_spikes", "hdmea.steps.runner", (), ("units", "metadata"), "load", "spikes", (), {"path": "spikes"}),
+    Step("load_spikes", "hdmea.steps.load_spikes", (), ("units", "metadata"), "load", "spikes", (), {"path": "spikes"}),
     Step(
         "add_section_time",
         "hdmea.steps.section_time",
@@ -152,7 +152,7 @@ _ROWS = (
         ("spike_times_sectioned/direction_section",),
         exports=("DirectionSectionResult",),
     ),
-    Step("extract_features", "hdmea.steps.runner", ("units",), ("features",), exports=("ExtractionResult",)),
+    Step("extract_features", "hdmea.steps.extract", ("units",), ("features",), exports=("ExtractionResult",)),
 )
 STEPS: dict[str, Step] = {step.name: step for step in _ROWS}
 

@@ -1,0 +1,30 @@
+"""When frames began, of whatever holds a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.session.hdf5_store import open_recording_hdf5
+from hdmea.session.session import PipelineSession
+from hdmea.utils.exceptions import MissingInputError
+
+
+def get_frame_timestamps(source: PipelineSession | h5py.File | str | Path) -> npt.NDArray[np.uint64]:
+    """The samples at which frames began (frames,) uint64, of a session, an open recording file or the path of one.
+
+    Raises `MissingInputError` where the recording has none, `FileNotFoundError`.
+    """
+    if isinstance(source, (str, Path)):
+        with open_recording_hdf5(source) as file:
+            return get_frame_timestamps(file)
+    if isinstance(source, PipelineSession):
+        stored = source.metadata.get("frame_timestamps")
+    else:
+        stored = source.get("metadata/frame_timestamps")
+    if stored is None or not len(stored):
+        raise MissingInputError("no frame timestamps: run load_recording first", None, "frame_timestamps")
+    return np.asarray(stored).astype(np.uint64)

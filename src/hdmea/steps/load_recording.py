@@ -1,0 +1,147 @@
+"""A recording from the vendor's files: units, light references, frame pulses and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from h5burst import BlockSource
+from hdmea.io.cmcr import CmcrRecording, open_recording
+from hdmea.io.cmtr import read_meta, read_units
+from hdmea.io.light_reference import frame_timestamps, light_reference
+from hdmea.session.memory import SessionMemory
+from hdmea.session.session import PipelineSession
+from hdmea.steps.load import (
+    Loaded,
+    LoadJob,
+    check_rate,
+    checked_paths,
+    common_metadata,
+    finish_units,
+    source_paths,
+)
+from hdmea.steps.results import LoadResult
+from hdmea.steps.run_step import run_step
+from hdmea.utils.exceptions import MismatchError
+from hdmea.utils.names import default_dataset_id
+
+DEFAULT_RATE_HZ = 20000.0
+TAIL_S = 1.0  # a recording that is known by its spikes alone ends so long after the last one
+
+
+def load_recording(
+    cmcr_path: str | Path | None = None,
+    cmtr_path: str | Path | None = None,
+    dataset_id: str | None = None,
+    *,
+    output_dir: str | Path = "artifacts",
+    force: bool = False,
+    allow_overwrite: bool = False,
+    config: Mapping[str, Any] | None = None,
+    session: PipelineSession | None = None,
+) -> LoadResult | PipelineSession:
+    """Load a recording: units, light references, frame pulses and metadata.
+
+    Parameters
+    ----------
+    cmcr_path, cmtr_path
+        The raw and the spike-sorted file; at least one. With a session, those that it names are the default.
+    dataset_id
+        Default: the stem of the `.cmtr`, else of the `.cmcr`. A session keeps its own.
+    output_dir
+        The file is `{output_dir}/{dataset_id}.h5`; characters of the ID that cannot be in a file name are
+        percent-encoded in it.
+    force, allow_overwrite
+        Load anew, whatever is there; both mean the same.
+    config
+        What tells one load from another: a complete file of the same config is returned as it is, with a warning.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither path, or a wrong suffix.
+    FileNotFoundError
+        A file is missing.
+    DataLoadError
+        A file cannot be read as what it should be.
+    MismatchError
+        The two files are of different recordings.
+    FileExistsError
+        The recording was loaded with another config, or incompletely, and neither `force` nor `allow_overwrite`.
+    """
+    cmcr_path, cmtr_path = source_paths(cmcr_path, cmtr_path, session)
+    cmcr, cmtr = checked_paths(cmcr_path, cmtr_path)
+    job = LoadJob("load_recording", config, lambda target: read_recording(cmcr, cmtr, target), force or allow_overwrite)
+    return run_step(job.step, job.run, job.new_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir), session)
+
+
+def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: PipelineSession) -> Loaded:
+    """Everything that `load_recording` takes from the vendor's files, within the session's memory budget.
+
+    Raises `DataLoadError` for content that cannot be read, `MismatchError` for two files of different recordings.
+    """
+    loaded = Loaded(source_files={"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
+    with ExitStack() as stack:
+        cmcr = None if cmcr_path is None else stack.enter_context(open_recording(cmcr_path))
+        cmtr_meta, cmtr_rate = ({}, None) if cmtr_path is None else read_meta(cmtr_path)
+        rate = _acquisition_rate(cmcr, cmtr_rate, (cmcr_path, cmtr_path), loaded)
+        if cmtr_path is not None:
+            loaded.units = read_units(cmtr_path, rate)
+        duration_s = _duration_s(cmcr, loaded.units, rate, (cmcr_path, cmtr_path))
+        _take_analog(cmcr, rate, loaded, session.memory)
+    if cmcr_path and cmtr_path and cmcr_path.stem.rstrip("-") != cmtr_path.stem.rstrip("-"):
+        loaded.warn(f"the names of {cmcr_path.name} and {cmtr_path.name} differ: are they of one recording?")
+    finish_units(loaded.units, rate, duration_s)
+    loaded.metadata |= common_metadata(session.dataset_id, rate, duration_s)
+    loaded.metadata["sys_meta"] = dict(cmtr_meta if cmcr is None else cmcr.meta)
+    return loaded
+
+
+def _acquisition_rate(
+    cmcr: CmcrRecording | None, cmtr_rate: float | None, paths: tuple[Path | None, Path | None], loaded: Loaded
+) -> float:
+    """From the `.cmcr`, else the `.cmtr`, else 20 kHz. Raises `MismatchError` where the two differ."""
+    cmcr_rate = None if cmcr is None else cmcr.acquisition_rate
+    if cmcr_rate is not None and cmtr_rate is not None and not np.isclose(cmcr_rate, cmtr_rate, rtol=1e-9):
+        reason = f"ticks differ: {cmcr_rate:g} Hz and {cmtr_rate:g} Hz"
+        raise MismatchError(f"{paths[0]} and {paths[1]} are of different recordings: {reason}", *paths, reason)
+    rate = cmcr_rate or cmtr_rate
+    if rate is None:
+        loaded.warn(f"the acquisition rate is not in the files: taken as {DEFAULT_RATE_HZ:g} Hz")
+        return DEFAULT_RATE_HZ
+    check_rate(rate, loaded)
+    return float(rate)
+
+
+def _duration_s(
+    cmcr: CmcrRecording | None, units: Mapping[str, Any], rate: float, paths: tuple[Path | None, Path | None]
+) -> float:
+    last = max((int(unit["spike_times"][-1]) for unit in units.values() if len(unit["spike_times"])), default=0)
+    if cmcr is None:
+        return last / rate + TAIL_S
+    if last > cmcr.sample_count + TAIL_S * rate:
+        reason = f"spikes at {last / rate:.1f} s, {(last - cmcr.sample_count) / rate:.1f} s past the recording's end"
+        raise MismatchError(f"{paths[0]} and {paths[1]} are of different recordings: {reason}", *paths, reason)
+    return cmcr.sample_count / rate
+
+
+def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory: SessionMemory) -> None:
+    """Light references and frame pulses; empty ones where there are no analog channels."""
+    there = {} if cmcr is None else cmcr.channels
+    channels: dict[str, BlockSource] = {name: there[name] for name in ("ch1", "ch2") if name in there}
+    stream = partial(memory.stream, loaded=(loaded.units, loaded.stimulus))
+    loaded.stimulus["light_reference"] = light_reference(channels, rate, stream)
+    pulses = np.empty(0, np.uint64)
+    if channels:
+        channel = "ch2" if "ch2" in channels else "ch1"
+        pulses = frame_timestamps(channels[channel])
+        if not len(pulses):
+            loaded.warn(f"analog channel {channel} shows no frame pulses: there are no frame timestamps")
+    loaded.metadata["frame_timestamps"] = pulses
+    loaded.stimulus["frame_times"] = {"default": pulses.copy()}
+    loaded.metadata["frame_time"] = pulses / rate
