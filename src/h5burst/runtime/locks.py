@@ -229,7 +229,7 @@ def _record_at(path: Path) -> dict[str, object] | None:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file, and no lock file: remove it", str(path))
+            raise OSError(errno.EINVAL, "is not a regular file, and not a lock file: remove it", str(path))
         text = os.read(descriptor, _MAX_RECORD)
     finally:
         os.close(descriptor)

@@ -37,11 +37,11 @@ def test_a_container_that_holds_itself_is_counted_once_and_kept_within_its_budge
     held["self"] = held
     held["list"] = [held, held]
     assert resident_bytes([held]) == least_budget()
-    keeper = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
+    manager = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
     held["b"] = np.ones(least_budget(), np.uint8)
-    assert keeper.enforce(held) == least_budget()
+    assert manager.enforce(held) == least_budget()
     assert spilled_bytes([held]) + resident_bytes([held]) == 2 * least_budget()
-    keeper.close()
+    manager.close()
 
 
 def test_what_memory_shows_of_foreign_buffers_counts() -> None:
@@ -60,8 +60,8 @@ def test_arrays_that_cannot_be_stored_stay_and_the_others_move_for_them(tmp_path
         "structured": np.array([(1, "a")] * 10_000, dtype=[("n", "i8"), ("o", object)]),
         "plain": np.zeros(size, np.uint8),
     }
-    keeper = SpillManager(size, lambda: Scratch(tmp_path, "data"))
-    keeper.enforce(held)
+    manager = SpillManager(size, lambda: Scratch(tmp_path, "data"))
+    manager.enforce(held)
     assert {name for name, array in held.items() if isinstance(array, ScratchArray)} == {"plain"}
     assert isinstance(held["masked"], np.ma.MaskedArray)
-    keeper.close()
+    manager.close()

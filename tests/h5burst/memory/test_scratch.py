@@ -220,20 +220,20 @@ def test_a_forked_child_reads_and_neither_writes_nor_removes(scratch: Scratch) -
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_parent_and_child_within_a_budget_spill_to_files_of_their_own(tmp_path: Path) -> None:
-    keeper = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
+    manager = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
     arrays = {i: np.full(least_budget(), i, np.uint8) for i in range(3)}
-    keeper.enforce(arrays)
+    manager.enforce(arrays)
 
     def spill_more() -> bool:
         more = dict(arrays) | {i: np.full(least_budget(), i, np.uint8) for i in range(3, 6)}
-        keeper.enforce(more)
+        manager.enforce(more)
         return all(bool((np.asarray(array) == i).all()) for i, array in more.items())
 
     assert in_child(spill_more)
     arrays |= {i: np.full(least_budget(), i, np.uint8) for i in range(6, 9)}
-    keeper.enforce(arrays)
+    manager.enforce(arrays)
     assert all(bool((np.asarray(array) == i).all()) for i, array in arrays.items())
-    keeper.close()
+    manager.close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")

@@ -18,7 +18,7 @@ from h5burst.memory.spill import SpillManager, least_budget
 
 
 @pytest.fixture
-def keeper(tmp_path: Path):  # type: ignore[no-untyped-def]
+def manager(tmp_path: Path):  # type: ignore[no-untyped-def]
     made: list[SpillManager] = []
 
     def make(budget: int) -> SpillManager:
@@ -30,7 +30,7 @@ def keeper(tmp_path: Path):  # type: ignore[no-untyped-def]
         item.close()
 
 
-MakeKeeper = Callable[[int], SpillManager]
+MakeManager = Callable[[int], SpillManager]
 MIB = 1 << 20
 
 
@@ -52,25 +52,25 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def test_what_fits_stays(keeper: MakeKeeper, tmp_path: Path) -> None:
+def test_what_fits_stays(manager: MakeManager, tmp_path: Path) -> None:
     values = {"a": np.zeros(MIB)}
-    assert keeper(16 * MIB).enforce(values) == 0
+    assert manager(16 * MIB).enforce(values) == 0
     assert isinstance(values["a"], np.ndarray)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_largest_moves_first(keeper: MakeKeeper) -> None:
+def test_the_largest_moves_first(manager: MakeManager) -> None:
     values = {"a": np.zeros(MIB // 8), "b": {"c": [np.arange(2 * MIB)]}, "d": np.zeros(MIB // 8)}
     before = copied(values)
-    assert keeper(8 * MIB).enforce(values) == 16 * MIB
+    assert manager(8 * MIB).enforce(values) == 16 * MIB
     assert isinstance(values["b"]["c"][0], ScratchArray)
     assert isinstance(values["a"], np.ndarray)
     assert same(values, before)
     assert (resident_bytes([values]), spilled_bytes([values])) == (2 * MIB, 16 * MIB)
 
 
-def test_of_like_size_the_oldest_moves_first(keeper: MakeKeeper) -> None:
-    kept = keeper(8 * MIB)
+def test_of_like_size_the_oldest_moves_first(manager: MakeManager) -> None:
+    kept = manager(8 * MIB)
     values = {"new": None, "old": np.zeros(5 * MIB // 8)}
     kept.enforce(values)
     values["new"] = np.zeros(5 * MIB // 8)
@@ -79,35 +79,35 @@ def test_of_like_size_the_oldest_moves_first(keeper: MakeKeeper) -> None:
     assert isinstance(values["new"], np.ndarray)
 
 
-def test_views_move_with_their_buffer(keeper: MakeKeeper) -> None:
+def test_views_move_with_their_buffer(manager: MakeManager) -> None:
     buffer = np.arange(2 * MIB)
     values = {"all": buffer, "part": buffer[10:20], "unsigned": buffer[5:9].view(np.uint64), "none": buffer[3:3]}
     before = copied(values)
-    assert keeper(8 * MIB).enforce(values) == buffer.nbytes
+    assert manager(8 * MIB).enforce(values) == buffer.nbytes
     assert all(isinstance(value, ScratchView) for value in values.values())
     assert same(values, before)
     assert spilled_bytes([values]) == buffer.nbytes
 
 
-def test_strided_views_move_as_they_are(keeper: MakeKeeper) -> None:
+def test_strided_views_move_as_they_are(manager: MakeManager) -> None:
     buffer = np.arange(2 * MIB).reshape(1024, -1)
     values = {"columns": buffer[:, ::2], "few": buffer[:3, 5]}
     before = copied(values)
-    keeper(8 * MIB).enforce(values)
+    manager(8 * MIB).enforce(values)
     assert same(values, before)
     assert resident_bytes([values]) < MIB
 
 
-def test_many_small_arrays_move_in_bundles(keeper: MakeKeeper) -> None:
+def test_many_small_arrays_move_in_bundles(manager: MakeManager) -> None:
     values = {i: np.full(1000, i) for i in range(2000)}
     before = copied(values)
-    kept = keeper(least_budget())
+    kept = manager(least_budget())
     kept.enforce(values)
     assert resident_bytes([values]) <= kept.budget
     assert same(values, before)
 
 
-def test_a_stream_goes_straight_to_scratch_when_it_does_not_fit(keeper: MakeKeeper) -> None:
+def test_a_stream_goes_straight_to_scratch_when_it_does_not_fit(manager: MakeManager) -> None:
     class Rows:
         shape, dtype = (4 * MIB,), np.dtype("f4")
         most = 0
@@ -117,16 +117,16 @@ def test_a_stream_goes_straight_to_scratch_when_it_does_not_fit(keeper: MakeKeep
             return np.arange(start, stop).astype("f4")
 
     rows = Rows()
-    placed = keeper(8 * MIB).stream(rows, [])
+    placed = manager(8 * MIB).stream(rows, [])
     assert isinstance(placed, ScratchArray)
     assert rows.most <= MIB
     assert np.array_equal(placed[-5:], np.arange(4 * MIB - 5, 4 * MIB).astype("f4"))
-    assert keeper(32 * MIB).stream(Rows(), []) is None
+    assert manager(32 * MIB).stream(Rows(), []) is None
 
 
-def test_a_budget_below_one_block_is_refused_with_the_least_that_works(keeper: MakeKeeper) -> None:
+def test_a_budget_below_one_block_is_refused_with_the_least_that_works(manager: MakeManager) -> None:
     with pytest.raises(ValueError, match=str(least_budget())):
-        keeper(least_budget() - 1)
+        manager(least_budget() - 1)
 
 
 @given(st.data())
@@ -157,9 +157,9 @@ def test_any_values_are_the_same_afterwards(tmp_path: Path, data: st.DataObject)
         made.close()
 
 
-def test_nothing_is_kept_of_what_came_and_went(keeper: MakeKeeper) -> None:
-    kept = keeper(16 * MIB)
+def test_nothing_is_kept_of_what_came_and_went(manager: MakeManager) -> None:
+    kept = manager(16 * MIB)
     kept.enforce({"a": np.zeros(10)})
     kept.enforce({})
-    assert kept._last_new == {}
+    assert kept._first_seen == {}
     assert spill.resident_bytes([()]) == 0

@@ -365,7 +365,7 @@ def test_missing_files_folders_and_pipes(tmp_path: Path) -> None:
             store.read_tree(tmp_path / "missing", lazy=lazy)
         with pytest.raises(IsADirectoryError):
             store.read_tree(tmp_path, lazy=lazy)
-        with pytest.raises(OSError, match="no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             store.read_tree(tmp_path / "pipe", lazy=lazy)
 
 

@@ -185,14 +185,14 @@ def test_a_link_is_no_lock_file_and_its_target_is_left_alone(tmp_path: Path) -> 
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / "lock").symlink_to(victim)
-    with pytest.raises(OSError, match="no lock file: remove it"), locks.holding(tmp_path / "lock"):
+    with pytest.raises(OSError, match="not a lock file: remove it"), locks.holding(tmp_path / "lock"):
         pass
     assert victim.read_text() == "precious"
 
 
 def test_a_pipe_is_no_lock_file_and_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
-    with pytest.raises(OSError, match="no lock file: remove it"), locks.holding(tmp_path / "lock"):
+    with pytest.raises(OSError, match="not a lock file: remove it"), locks.holding(tmp_path / "lock"):
         pass
 
 

@@ -91,7 +91,7 @@ SCALARS = (
 )
 ATTRIBUTES = st.dictionaries(NAMES, SCALARS | numbers() | texts(), max_size=4)
 STORAGE = st.none() | st.builds(
-    Storage, codec=st.sampled_from([None, "gzip"]), level=st.none() | st.integers(0, 9), always=st.booleans()
+    Storage, codec=st.sampled_from([None, "gzip"]), level=st.none() | st.integers(0, 9), compress_small=st.booleans()
 )
 ARRAYS = st.builds(Array, st.none() | numbers() | texts(), ATTRIBUTES, STORAGE)
 TREES = st.recursive(
