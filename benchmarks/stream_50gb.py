@@ -3,7 +3,7 @@
 python benchmarks/stream_50gb.py SIZE [--budget 2GiB] [--file recording.cmcr] [--directory DIRECTORY] [--json FILE]
 
 SIZE: of the simulated sensor stream (five minutes of the full chip at 20 kHz are 50.7 GB), and of the session's arrays
-unless --session-size says otherwise. The stream is made block by block, so no input file is needed. DIRECTORY takes
+unless --session-size says otherwise. The stream is made block by block: no input file is needed. DIRECTORY takes
 the session: as much as its arrays, and again what they are compressed. Each part runs in a process of its own.
 """
 
