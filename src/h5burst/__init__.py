@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from h5burst.model.errors import StaleFileError as StaleFileError
     from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError
     from h5burst.model.lazy_dict import LazyDict as LazyDict
+    from h5burst.model.tagged_json import load_json as load_json
+    from h5burst.model.tagged_json import load_texts as load_texts
     from h5burst.model.tree import Array as Array
     from h5burst.model.tree import BlockSource as BlockSource
     from h5burst.model.tree import Group as Group
@@ -81,6 +83,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "model": ("values",),
     "model.errors": ("CorruptFileError", "StaleFileError", "UnfinishedFileError"),
     "model.lazy_dict": ("LazyDict",),
+    "model.tagged_json": ("load_json", "load_texts"),
     "model.tree": (
         "Array",
         "BlockSource",

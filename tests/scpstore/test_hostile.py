@@ -22,7 +22,9 @@ LAYER = "assays/a/layers/X"
 
 
 def a_container(matrix: Any) -> ScpContainer:
-    obs = pl.DataFrame({"_index": [f"s{n}" for n in range(matrix.shape[0])], "kind": ["x"] * matrix.shape[0]})
+    rows = matrix.shape[0]
+    kinds = pl.Series(["x"] * rows, dtype=pl.Categorical)  # of a dtype that is stored as text
+    obs = pl.DataFrame({"_index": [f"s{n}" for n in range(rows)], "kind": kinds})
     var = pl.DataFrame({"_index": [f"p{n}" for n in range(matrix.shape[1])]})
     layer = ScpMatrix(matrix, None, MatrixMetadata(confidence_scores=sp.csr_matrix(matrix)))
     container = ScpContainer(obs, {"a": Assay(var, {"X": layer})})
@@ -123,6 +125,17 @@ def edit_dataset(name: str, values: Any) -> Callable[[Any], None]:
     return edit
 
 
+def edit_dtype(text: Any) -> Callable[[Any], None]:
+    def edit(file: Any) -> None:
+        marked: list[str] = []
+        file.visititems(lambda name, item: marked.append(name) if "polars_dtype" in item.attrs else None)
+        assert marked
+        for name in marked:
+            file[name].attrs["polars_dtype"] = text
+
+    return edit
+
+
 @pytest.mark.parametrize(
     "edit",
     [
@@ -136,6 +149,10 @@ def edit_dataset(name: str, values: Any) -> Callable[[Any], None]:
         edit_dataset("scptensor/provenance/history/params", ["[" * 100_000]),
         edit_dataset("provenance/history/params", ["[" * 100_000]),
         edit_dataset("provenance/history/params", 3),
+        edit_dtype("[" * 100_000),
+        edit_dtype('{"List":' * 100_000),
+        edit_dtype('{"List":' * 500 + '"Int8"' + "}" * 500),
+        edit_dtype(7),
         edit_dataset("provenance/history/action", 3),
     ],
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,9 @@ from h5burst.model import pandas_scalars
 from h5burst.model.tree import UnsupportedValueError
 
 TAG = "__type__"
+Kind = TypeVar("Kind")
+_KIND_NAMES: dict[type, str] = {list: "list", dict: "object", str: "text"}
+_MAX_JSON = 1 << 28  # characters of one text that is read
 _MAX_INT_BITS = 14_000  # more than Python writes as decimal text (4300 digits)
 _USUAL_NAN = struct.pack(">d", math.nan)
 
@@ -50,14 +53,50 @@ def from_json(text: str) -> Any:
         raise ValueError(f"not a tagged JSON value: {error!r} in {text[:80]!r}") from error
 
 
-def load_json(text: Any) -> Any:
-    """What JSON text from a file says. ValueError for what is not text, not JSON, or nested too deep to be read."""
+def load_json(text: Any, kind: type[Kind] | None = None) -> Any:
+    """What JSON text from a file says: the one reader of JSON that is not ours.
+
+    Parameters
+    ----------
+    text
+        An attribute, the content of a file, whatever came in its place.
+    kind
+        What the text must hold: `list`, `dict`, `str`; anything if None.
+
+    Returns
+    -------
+    Any
+        As `json.loads` gives it.
+
+    Raises
+    ------
+    ValueError
+        For what is not text, is not JSON or of another kind, is nested too deep, is longer than 2^28 characters, or
+        needs more memory than there is.
+    """
     if not isinstance(text, str):
         raise ValueError(f"JSON text was expected, not {type(text).__name__}")
+    if len(text) > _MAX_JSON:
+        raise ValueError(f"JSON of {len(text)} characters, longer than any that is read: {text[:80]!r}…")
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except RecursionError as error:
         raise ValueError(f"JSON that is nested too deep: {text[:80]!r}") from error
+    except ValueError as error:
+        raise ValueError(f"not JSON ({error}): {text[:80]!r}") from error
+    except MemoryError as error:
+        raise ValueError(f"JSON of {len(text)} characters needs more memory than there is: {text[:80]!r}…") from error
+    if kind is not None and not isinstance(found, kind):
+        raise ValueError(f"a JSON {_KIND_NAMES.get(kind, kind.__name__)} was expected: {text[:80]!r}")
+    return found
+
+
+def load_texts(text: Any) -> list[str]:
+    """A JSON list of texts from a file. ValueError for anything else."""
+    found = load_json(text, list)
+    if not all(isinstance(item, str) for item in found):
+        raise ValueError(f"a JSON list of texts was expected: {text[:80]!r}")
+    return list(found)
 
 
 def _tagged(name: str, value: Any) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from h5burst import durable
+from h5burst import durable, load_json
 from hdmea.session.feature_layout import STA_PREFIX
 from hdmea.steps.per_unit import number
 
@@ -84,10 +83,9 @@ def _finite(value: Any) -> float | None:
 def stored_figures(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """The figures in the attributes of an output's group `batch`; none in those of earlier versions."""
     try:
-        found = json.loads(str(attrs.get(FIGURES, "{}")))
+        return dict(load_json(attrs.get(FIGURES, "{}"), dict))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def write_table(path: Path, recordings: Iterable[Mapping[str, Any]]) -> None:

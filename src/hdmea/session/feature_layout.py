@@ -19,7 +19,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from h5burst import Array, Group, Node, values
+from h5burst import Array, Group, Node, load_json, load_texts, values
 from hdmea.utils.exceptions import ValidationError
 
 STA = "sta"
@@ -115,7 +115,7 @@ def _add_metadata(group: Group, metadata: Mapping[str, Any], taken: Any, path: s
         raise ValidationError(f"{path}: metadata named {clash} clash with values", entity="feature", entity_id=path)
     if stored:
         encoded = values.encode_attributes(stored, path=path)
-        types = {**json.loads(group.attrs.get(values.TYPES, "{}")), **json.loads(encoded.pop(values.TYPES, "{}"))}
+        types = {**load_json(group.attrs.get(values.TYPES, "{}")), **load_json(encoded.pop(values.TYPES, "{}"))}
         group.attrs.update(encoded)
         if types:
             group.attrs[values.TYPES] = json.dumps(types, sort_keys=True)
@@ -176,7 +176,7 @@ def feature_from_node(node: Node) -> Any:
 
 
 def _named_metadata(node: Group) -> dict[str, Any]:
-    names = json.loads(node.attrs.get(METADATA_NAMES, "[]"))
+    names = load_texts(node.attrs.get(METADATA_NAMES, "[]"))
     types = {values.TYPES: node.attrs[values.TYPES]} if values.TYPES in node.attrs else {}
     stored = values.decode_attributes({**types, **{name: node.attrs[name] for name in names if name in node.attrs}})
     return {name.removeprefix(METADATA_PREFIX): value for name, value in stored.items()}
@@ -184,12 +184,12 @@ def _named_metadata(node: Group) -> dict[str, Any]:
 
 def _without_marks(node: Group) -> dict[str, Any]:
     """A group's attributes but for our marks and those that came from metadata."""
-    names = json.loads(node.attrs.get(METADATA_NAMES, "[]"))
+    names = load_texts(node.attrs.get(METADATA_NAMES, "[]"))
     return {name: value for name, value in node.attrs.items() if name not in names and name not in _MARKS}
 
 
 def _values_feature(node: Group) -> dict[str, Any]:
-    keys = json.loads(node.attrs.get(FURTHER_KEYS, "[]"))
+    keys = load_texts(node.attrs.get(FURTHER_KEYS, "[]"))
     own = Group({name: item for name, item in node.children.items() if name not in keys}, _without_marks(node))
     feature = {DATA: values.decode(own, scalars="attributes"), METADATA: _named_metadata(node)}
     for name in keys:

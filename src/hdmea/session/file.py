@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, Storage, UnfinishedFileError, collection_paused, read_tree, values
+from h5burst import Array, Group, Storage, UnfinishedFileError, collection_paused, load_json, read_tree, values
 from hdmea.session import layout
 from hdmea.session.data import SessionData, StoredSession
 from hdmea.session.hdf5_store import LOCKED, explained, require_not_open, root_attributes, source_files_text
@@ -122,16 +121,15 @@ def read(path: Path, *, lazy: bool) -> StoredSession:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
         tree = read_tree(path, lazy=lazy)  # by our own parser: libhdf5 opens no file in this process to read it
-        return session_from_tree(tree, path, lazy=lazy)
+        with layout.reading_session(path):
+            return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:
         raise
     except BlockingIOError as error:
         raise CheckpointError(LOCKED.format(path=path), path, error) from error
     except UnfinishedFileError as error:
         raise CheckpointError(str(explained(error, path)), path, error) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except OSError as error:
         raise CheckpointError(f"{path} cannot be read as a session: {error}", path, error) from error
 
 
@@ -141,12 +139,12 @@ def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> StoredS
     units = tree.children.get("units")
     if not isinstance(units, Group):
         raise CheckpointError(f"{path} is not a session: it lacks the group /units", path)
-    version = _layout_version(tree.attrs, path)
+    version, lazy_file = _layout_version(tree.attrs, path), path if lazy else None
     session = StoredSession(
         dataset_id=_dataset_id(tree.attrs, path),
-        units=layout.units_from_node(units, version, lazy=lazy),
-        stimulus=layout.deferred_dict(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy),
-        metadata=layout.deferred_dict(partial(layout.metadata_from_node, _group(tree, "metadata")), lazy),
+        units=layout.units_from_node(units, version, lazy_file=lazy_file),
+        stimulus=layout.deferred_dict(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy_file),
+        metadata=layout.deferred_dict(partial(layout.metadata_from_node, _group(tree, "metadata")), lazy_file),
         source_files=_source_files(tree),
         created_at=tree.attrs.get("created_at"),
         params_hash=tree.attrs.get("stage1_params_hash"),
@@ -183,7 +181,7 @@ def _source_files(tree: Group) -> dict[str, Path | None]:
     """From the root attribute, else from a group of that name with the paths as datasets or attributes."""
     text, group = tree.attrs.get(SOURCE_FILES), tree.children.get(SOURCE_FILES)
     if text is not None:
-        record = json.loads(text)
+        record = load_json(text, dict)
     elif isinstance(group, Group):
         record = values.decode(group, scalars="attributes")
         record = {name: _one_text(value) for name, value in record.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 import h5py
 
-from h5burst import Transaction, edit, escape_link, graft, locks, open_file, unescape, values
+from h5burst import Transaction, edit, escape_link, graft, load_texts, locks, open_file, unescape, values
 from hdmea import __version__
 from hdmea.session import layout
 from hdmea.session.feature_layout import feature_node
@@ -206,7 +206,7 @@ def write_feature_to_unit(
 
 def note_features(root: h5py.Group, names: set[str]) -> None:
     """Add names to the root's `features_extracted`."""
-    known = set(json.loads(root.attrs.get("features_extracted", "[]")))
+    known = set(load_texts(root.attrs.get("features_extracted", "[]")))
     root.attrs["features_extracted"] = json.dumps(sorted(known | names))
 
 

@@ -5,12 +5,11 @@ Steps are transactions now and leave no such mark: a file is what it was before 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import h5py
 
-from h5burst import open_unfinished
+from h5burst import load_texts, open_unfinished
 
 STEPS_IN_PROGRESS = "steps_in_progress"  # attribute of /pipeline: JSON list of steps that began to write
 
@@ -19,7 +18,11 @@ def steps_in_progress(root: h5py.Group) -> list[str]:
     """The steps that began to write into an open file and did not end."""
     if "pipeline" not in root:
         return []
-    return list(json.loads(root["pipeline"].attrs.get(STEPS_IN_PROGRESS, "[]")))
+    mark = root["pipeline"].attrs.get(STEPS_IN_PROGRESS, "[]")
+    try:
+        return load_texts(mark)
+    except ValueError:
+        return [f"{mark!s:.80}"]  # not a list: what it says, at least
 
 
 def interrupted_steps(path: Path) -> list[str]:

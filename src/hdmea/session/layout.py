@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from h5burst import Array, BlockSource, Group, LazyDict, Node, values
 from hdmea.session.feature_layout import STA_PREFIX, feature_node, features_from_node, further_node, sta_feature
-from hdmea.utils.exceptions import ValidationError
+from hdmea.utils.exceptions import CheckpointError, ValidationError
 
 SessionPath: TypeAlias = tuple[str, ...]
 SCALARS: values.Scalars = "scalar_datasets"  # single values of metadata, stimulus and open dicts: datasets of shape ()
@@ -175,31 +177,50 @@ def _unit_field_node(field: str, value: Any, path: str) -> Node:
     return values.encode_value(value, scalars=SCALARS, path=path)
 
 
-def units_from_node(node: Group, version: int, *, lazy: bool = False) -> dict[str, dict[str, Any]]:
-    """The units of a file of that layout version; lazy: each is made when it is first used."""
+def units_from_node(node: Group, version: int, *, lazy_file: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The units of a file of that layout version; lazy_file: of this file each is made when it is first used."""
 
     def make() -> dict[str, dict[str, Any]]:
         units = {name: unit for name, unit in node.children.items() if isinstance(unit, Group)}
         return {
-            name: deferred_dict(partial(unit_from_node, unit, version, lazy=lazy), lazy) for name, unit in units.items()
+            name: deferred_dict(partial(unit_from_node, unit, version, lazy_file=lazy_file), lazy_file)
+            for name, unit in units.items()
         }
 
-    return deferred_dict(make, lazy)
+    return deferred_dict(make, lazy_file)
 
 
-def deferred_dict(make: Callable[[], dict[Any, Any]], lazy: bool) -> dict[Any, Any]:
-    """A dict, made now or when it is first used."""
-    return LazyDict(make) if lazy else make()
+def deferred_dict(make: Callable[[], dict[Any, Any]], lazy_file: Path | None) -> dict[Any, Any]:
+    """A dict that is made now, or of a file that is read lazily: when it is first used, with errors as of reading."""
+    return make() if lazy_file is None else LazyDict(partial(_named, make, lazy_file))
 
 
-def unit_from_node(node: Group, version: int, *, lazy: bool = False) -> dict[str, Any]:
+def _named(make: Callable[[], dict[Any, Any]], path: Path) -> dict[Any, Any]:
+    with reading_session(path):
+        return make()
+
+
+@contextmanager
+def reading_session(path: Path) -> Iterator[None]:
+    """What a file's content makes go wrong, as the `CheckpointError` that names the file. OSErrors name it anyway."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read as a session: {error}", path, error) from error
+
+
+def unit_from_node(node: Group, version: int, *, lazy_file: Path | None = None) -> dict[str, Any]:
     unit = values.decode_attributes({name: value for name, value in node.attrs.items() if name != "spike_count"})
     for field, child in node.children.items():
         if field == "features" and isinstance(child, Group):
             if child.children or ABSENT not in child.attrs:
-                unit[field] = deferred_dict(partial(features_from_node, child, first_version=version < 2), lazy)
+                unit[field] = deferred_dict(partial(features_from_node, child, first_version=version < 2), lazy_file)
         elif field == "spike_times_sectioned" and isinstance(child, Group):
-            unit[field] = deferred_dict(partial(_each, child, partial(section_from_node, lazy=lazy)), lazy)
+            unit[field] = deferred_dict(
+                partial(_each, child, partial(section_from_node, lazy_file=lazy_file)), lazy_file
+            )
         else:
             unit[field] = _value_at(child, field in UNIT_DTYPES)
     return unit
@@ -260,13 +281,13 @@ def numbered_trials(trials: Mapping[Any, Any], path: str) -> dict[int, Any]:
     return numbered
 
 
-def section_from_node(node: Node, *, lazy: bool = False) -> Any:
+def section_from_node(node: Node, *, lazy_file: Path | None = None) -> Any:
     if not isinstance(node, Group):
         return values.decode_value(node)
     section = values.decode_attributes({name: value for name, value in node.attrs.items() if name != "n_trials"})
     for field, child in node.children.items():
         if field == "trials_spike_times" and isinstance(child, Group):
-            section[field] = deferred_dict(partial(_trials, child), lazy)
+            section[field] = deferred_dict(partial(_trials, child), lazy_file)
         elif field == DIRECTION_SECTION and isinstance(child, Group):
             section[field] = _directions(child)
         else:

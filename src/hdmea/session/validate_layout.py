@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from h5burst import Array, CorruptFileError, Group, Node, Problem, read_tree, verify
+from h5burst import Array, CorruptFileError, Group, Node, Problem, load_texts, read_tree, verify
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.layout import (
     GROUPS,
@@ -79,11 +78,9 @@ def _check(tree: Group) -> Iterator[Problem]:
 def _check_features_list(tree: Group) -> Iterator[Problem]:
     text = tree.attrs.get("features_extracted", "[]")
     try:
-        names = json.loads(text)
-    except (TypeError, ValueError):
-        names = None
-    if not isinstance(names, list):
-        yield Problem("/", f"features_extracted is no JSON list: {text!r}")
+        names = load_texts(text)
+    except ValueError:
+        yield Problem("/", f"features_extracted is not a JSON list of texts: {str(text)[:80]!r}")
         return
     units = [unit for unit in _members(tree, "units").values() if isinstance(unit, Group)]
     there = {name for unit in units for name in _members(unit, "features")}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from h5burst import Group, Transaction, read_tree
+from h5burst import Group, Transaction, load_texts, read_tree
 from hdmea.session import file as session_file
 from hdmea.session import hdf5_store, layout
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
@@ -122,7 +122,10 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
     with hdf5_store.edited(path) as tx:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
-        stored = session_file.session_from_tree(read_tree(path, lazy=lazy), path, lazy=lazy)
+        tree = read_tree(path, lazy=lazy)
+        _listed_features(tree, path)  # what would hinder the writing is said before the work
+        with layout.reading_session(path):
+            stored = session_file.session_from_tree(tree, path, lazy=lazy)
         session = PipelineSession.from_stored(stored, path)
         outcome = step(session)
         if outcome.changed:
@@ -160,7 +163,8 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
     elif target is not None:
         path = Path(target)
         with hdf5_store.edited(path) as tx:
-            stored = session_file.session_from_tree(read_tree(path, lazy=True), path, lazy=True)
+            with layout.reading_session(path):
+                stored = session_file.session_from_tree(read_tree(path, lazy=True), path, lazy=True)
             own = PipelineSession.from_stored(stored, path)
             if message not in own.warnings:
                 own.warnings.append(message)
@@ -189,16 +193,28 @@ def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, t
     info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)
     tx.put(("pipeline", "session_info"), info)
     features = {path[3] for path in outcome.changed if _is_feature(path)}
-    known = set(json.loads(before.attrs.get("features_extracted", "[]")))
+    known = set(_listed_features(before, Path(tx.path)))
     tx.set_attributes((), {"features_extracted": json.dumps(sorted(known | features)), "updated_at": now})
     _clear_old_mark(name, before, tx)
     return now
 
 
+def _listed_features(tree: Group, path: Path) -> list[str]:
+    """The root's `features_extracted`. Raises `CheckpointError`."""
+    with layout.reading_session(path):
+        try:
+            return load_texts(tree.attrs.get("features_extracted", "[]"))
+        except ValueError as error:
+            raise ValueError(f"its attribute features_extracted: {error}") from error
+
+
 def _clear_old_mark(step: str, before: Group, tx: Transaction) -> None:
     """What the first version left in a file while a step wrote to it goes when that step is done again."""
     pipeline = before.children.get("pipeline")
-    marked = json.loads(pipeline.attrs.get(STEPS_IN_PROGRESS, "[]")) if isinstance(pipeline, Group) else []
+    try:
+        marked = load_texts(pipeline.attrs.get(STEPS_IN_PROGRESS, "[]")) if isinstance(pipeline, Group) else []
+    except ValueError:
+        marked = []  # what is not a list of steps names none; `hdmea verify` says so
     if step in marked:
         left = [other for other in marked if other != step]
         tx.set_attributes(("pipeline",), {STEPS_IN_PROGRESS: json.dumps(left) if left else None})

@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from h5burst import load_json
+
 # Dtypes that are told by their name alone; those that an older polars does not have are left out.
 _SIMPLE_NAMES = (
     *("Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128"),
@@ -28,9 +30,9 @@ def dtype_to_json(dtype: pl.DataType) -> str:
 def dtype_from_json(text: str) -> pl.DataType:
     """The dtype that `dtype_to_json` described. Raises `UnknownDtypeError` for anything else."""
     try:
-        dtype: pl.DataType = _build(json.loads(text))
+        dtype: pl.DataType = _build(load_json(text))
         return dtype
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnknownDtypeError(f"unknown polars dtype {text[:200]!r} (polars {pl.__version__})") from error
 
 

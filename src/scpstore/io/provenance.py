@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, UnsupportedValueError, decode_value, from_json, to_json
+from h5burst import Array, UnsupportedValueError, decode_value, from_json, load_json, to_json
 from scpstore.core.history import ProvenanceLog
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.stored import StoredGroup, object_array, texts_node
@@ -179,7 +179,7 @@ def _tagged_or_plain(text: str) -> Any:
     try:
         return from_json(text)
     except ValueError:
-        return json.loads(text)
+        return load_json(text)
 
 
-_PARAMS: dict[int, Callable[[str], Any]] = {1: _tagged_or_plain, 2: json.loads}
+_PARAMS: dict[int, Callable[[str], Any]] = {1: _tagged_or_plain, 2: load_json}
