@@ -32,7 +32,8 @@ from harness import memory_now, memory_peak, sustained_disk_bandwidth
 
 from h5burst.arrays import chunks
 from h5burst.memory.budget import format_bytes, parse_bytes
-from h5burst.model.tree import BlockSource, Storage
+from h5burst.model.source import ArraySource
+from h5burst.model.tree import Storage
 from h5burst.read.blocks import read_ahead
 from h5burst.runtime import threads
 from hdmea.features.eimage_sta import EImageOptions
@@ -108,7 +109,7 @@ def spikes(frames: int, units: int) -> dict[str, np.ndarray[Any, Any]]:
 # ---------------------------------------------------------------- the two parts
 
 
-def stream_images(source: BlockSource, units: int, session: PipelineSession) -> dict[str, Any]:
+def stream_images(source: ArraySource, units: int, session: PipelineSession) -> dict[str, Any]:
     """Electrical images of all units into the session, pass by pass as its budget asks for."""
     began, frames = time.perf_counter(), source.shape[0]
     loaded = Loaded(
@@ -145,7 +146,7 @@ def save(session: PipelineSession, level: int) -> dict[str, Any]:
     return {"bytes": size, "seconds": time.perf_counter() - began, "file_bytes": path.stat().st_size}
 
 
-def size_of(source: BlockSource) -> int:
+def size_of(source: ArraySource) -> int:
     return math.prod(source.shape) * source.dtype.itemsize
 
 
@@ -157,7 +158,7 @@ def bytes_in(directory: Path) -> int:
 # ---------------------------------------------------------------- what the machine can do
 
 
-def source_speed(source: BlockSource) -> float:
+def source_speed(source: ArraySource) -> float:
     """Bytes a second that the source alone gives, in blocks as large as those of the computation."""
     rows = min(source.shape[0], max(1, SAMPLE_BYTES * source.shape[0] // size_of(source)))
     began = time.perf_counter()
@@ -241,7 +242,7 @@ def run_images(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def open_source(options: argparse.Namespace) -> Iterator[BlockSource]:
+def open_source(options: argparse.Namespace) -> Iterator[ArraySource]:
     if options.file is None:
         yield sensor(options.size, options.units)
         return

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from h5burst.model.errors import StaleFileError as StaleFileError
     from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError
     from h5burst.model.lazy_dict import LazyDict as LazyDict
+    from h5burst.model.source import ArraySource as ArraySource
+    from h5burst.model.source import BlockSource as BlockSource
+    from h5burst.model.source import as_source as as_source
+    from h5burst.model.source import is_source as is_source
     from h5burst.model.tagged_json import load_json as load_json
     from h5burst.model.tagged_json import load_texts as load_texts
     from h5burst.model.tree import Array as Array
-    from h5burst.model.tree import BlockSource as BlockSource
     from h5burst.model.tree import Group as Group
     from h5burst.model.tree import Node as Node
     from h5burst.model.tree import Reference as Reference
@@ -84,9 +87,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "model.errors": ("CorruptFileError", "StaleFileError", "UnfinishedFileError"),
     "model.lazy_dict": ("LazyDict",),
     "model.tagged_json": ("load_json", "load_texts"),
+    "model.source": ("ArraySource", "BlockSource", "as_source", "is_source"),
     "model.tree": (
         "Array",
-        "BlockSource",
         "Group",
         "Node",
         "Reference",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from h5burst.memory.budget import memory_budget
 from h5burst.model.errors import CorruptFileError
+from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.lazy import open_tree, place_of
 from h5burst.read.libhdf5_worker import client
@@ -104,13 +104,16 @@ def _what(error: OSError | MemoryError) -> str:
 
 
 def _read_all(node: Array) -> None:
-    data = node.data
-    if data is None or not getattr(data, "shape", ()):
-        np.asarray(data)
+    if node.data is None:
         return
-    rows = max(1, BLOCK_BYTES // max(1, data.nbytes // max(1, data.shape[0])))
-    for start in range(0, data.shape[0], rows):
-        data[start : start + rows]
+    source = as_source(node.data)
+    if not source.shape:
+        read_whole(source)
+        return
+    row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
+    rows = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, source.shape[0], rows):
+        source.read(start, min(start + rows, source.shape[0]))
 
 
 def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:

@@ -17,7 +17,8 @@ import numpy as np
 
 from h5burst import codecs
 from h5burst.codecs import ChunkError, Filter
-from h5burst.model.tree import BlockSource, Storage
+from h5burst.model.source import ArraySource, as_source
+from h5burst.model.tree import Storage
 from h5burst.runtime.buffers import Bytes, scratch
 from h5burst.runtime.threads import bounded_map, parallel_map
 
@@ -183,11 +184,11 @@ def _cut(shape: tuple[int, ...], itemsize: int, target: int = CHUNK_BYTES) -> tu
 
 
 def encode(
-    data: np.ndarray[Any, Any] | BlockSource, plan: ChunkPlan, threads: int | None = None
+    data: np.ndarray[Any, Any] | ArraySource, plan: ChunkPlan, threads: int | None = None
 ) -> Iterator[EncodedChunk]:
     """Every chunk of `data` in ascending order, filtered in threads, a bounded number of them in flight.
 
-    data: an array of any strides and byte order, or a `BlockSource`, whose rows are asked for in ascending order, each
+    data: an array of any strides and byte order, or an `ArraySource`, whose rows are asked for in ascending order, each
     once, by the calling thread. A payload is valid for as long as the caller holds it.
     """
     if tuple(data.shape) != plan.shape:
@@ -211,13 +212,14 @@ def encode(
 
 
 def _parts(
-    data: np.ndarray[Any, Any] | BlockSource, plan: ChunkPlan
+    data: np.ndarray[Any, Any] | ArraySource, plan: ChunkPlan
 ) -> Iterator[tuple[int, tuple[int, ...], np.ndarray[Any, Any]]]:
     """Index, offset and elements of every chunk, edge chunks cut at the array's edge."""
+    source = as_source(data)
     index = 0
     for first in range(0, plan.shape[0], plan.chunks[0]):
         rows = min(plan.chunks[0], plan.shape[0] - first)
-        band = data[first : first + rows] if isinstance(data, np.ndarray) else data.read(first, first + rows)
+        band = source.read(first, first + rows)
         if band.shape != (rows, *plan.shape[1:]):
             raise ValueError(f"rows {first} to {first + rows} came with shape {band.shape}")
         columns = (range(0, length, chunk) for length, chunk in zip(plan.shape[1:], plan.chunks[1:], strict=True))

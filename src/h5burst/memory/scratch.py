@@ -22,7 +22,8 @@ from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
 from h5burst.arrays.readable import ReadableArray
 from h5burst.format import superblock
-from h5burst.model.tree import BlockSource, Storage
+from h5burst.model.source import ArraySource
+from h5burst.model.tree import Storage
 from h5burst.runtime import durable, private_files
 
 FOLDER_VARIABLE = "H5BURST_SCRATCH"
@@ -77,7 +78,7 @@ class Scratch:
         """Remove the file; arrays in it cannot be read any more."""
         self._remover()
 
-    def store(self, data: np.ndarray[Any, Any] | BlockSource, threads: int | None = None) -> ScratchArray:
+    def store(self, data: np.ndarray[Any, Any] | ArraySource, threads: int | None = None) -> ScratchArray:
         """Write an array or a stream of blocks to the file. It is checksummed, not flushed to disk.
 
         Raises `OSError` (the file is then as it was) when the disk is full or the file has been deleted.

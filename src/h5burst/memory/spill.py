@@ -15,7 +15,7 @@ from h5burst.arrays.chunks import CHUNK_BYTES
 from h5burst.memory.accounting import Buffer, buffers, resident_bytes
 from h5burst.memory.budget import format_bytes
 from h5burst.memory.scratch import Scratch, ScratchArray, ScratchView
-from h5burst.model.tree import BlockSource
+from h5burst.model.source import ArraySource
 from h5burst.runtime import threads
 
 SMALL_BYTES = 64 << 10  # buffers below this move in bundles
@@ -59,10 +59,10 @@ class SpillManager:
             self._scratch.close()
             self._scratch = None
 
-    def stream(self, source: BlockSource, values: Iterable[Any]) -> ScratchArray | None:
+    def stream(self, source: ArraySource, values: Iterable[Any]) -> ScratchArray | None:
         """A stream of blocks in the scratch file.
 
-        None when it fits into memory reserved_bytes the arrays in `values`.
+        None when it fits into memory beside the arrays in `values`.
         """
         size = int(np.prod(source.shape, dtype=np.int64)) * source.dtype.itemsize
         if size < SMALL_BYTES or resident_bytes(values) + size <= self.budget:

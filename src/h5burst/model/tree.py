@@ -8,31 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
-import numpy.ma  # numpy imports it late otherwise: perhaps at a save, when no more files may be opened
+
+from h5burst.model.source import ArraySource
 
 ESCAPE_PREFIX = "%~"
 MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of it may run out of stack
-
-
-@runtime_checkable
-class BlockSource(Protocol):
-    """Data that are read or made block by block along the first axis, never whole.
-
-    `shape` and `dtype` are known beforehand; `read(start, stop)` gives rows [start, stop) as a C-ordered array of
-    exactly that dtype. Writers ask for rows in ascending order, each row once.
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +25,7 @@ class Storage:
 
     codec: None (stored), "gzip", "lzf", "blosc" or "zstd"; level: 0-9, None for the codec's default; chunks: shape of
     a chunk, None to let the writer choose; compress_small: apply the codec however small the array is; maxshape: the
-    largest
-    shape that the dataset may be given later, None along an axis that has no limit (None: it keeps its shape).
+    largest shape that the dataset may be given later, None along an axis without a limit (None: it keeps its shape).
     """
 
     codec: str | None = None
@@ -57,10 +40,10 @@ class Array:
     """One dataset.
 
     data: a numpy array (numeric, bool, complex, fixed bytes, structured, or object holding only `str` or only
-    `bytes`: variable-length text), a `BlockSource`, or None for a null dataspace. storage None: the writer's choice.
+    `bytes`: variable-length text), an `ArraySource`, or None for a null dataspace. storage None: the writer's choice.
     """
 
-    data: Any
+    data: np.ndarray[Any, Any] | ArraySource | None
     attrs: dict[str, Any] = field(default_factory=dict)
     storage: Storage | None = None
 

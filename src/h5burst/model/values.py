@@ -14,8 +14,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from h5burst.model.source import ArraySource, is_source
 from h5burst.model.tagged_json import from_json, load_json, to_json
-from h5burst.model.tree import Array, BlockSource, Group, Node, UnsupportedValueError
+from h5burst.model.tree import Array, Group, Node, UnsupportedValueError
 
 __all__ = [
     "Scalars",
@@ -111,15 +112,13 @@ def _integer_keys(marker: Any, names: Iterable[str]) -> set[str]:
 
 def _needs_node(value: Any, depth: int = 0) -> bool:
     """Whether a value cannot be an attribute: arrays and mappings, and lists that hold them."""
-    if isinstance(value, (np.ndarray, Mapping)) or _is_source(value):
+    if isinstance(value, _PLAIN_SCALARS):
+        return False
+    if isinstance(value, (np.ndarray, Mapping)) or is_source(value):
         return True
     if depth > _MAX_NESTING:  # a list that holds itself, as far as anybody can see
         return True
     return isinstance(value, (list, tuple)) and any(_needs_node(item, depth + 1) for item in value)
-
-
-def _is_source(value: Any) -> bool:
-    return not isinstance(value, (np.generic, *_PLAIN_SCALARS)) and isinstance(value, BlockSource)
 
 
 # ---------------------------------------------------------------- single values as nodes
@@ -144,7 +143,7 @@ def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", a
         return group
     if isinstance(value, np.ndarray):
         return _encode_array(value, scalars, path)
-    if _is_source(value):
+    if not isinstance(value, _PLAIN_SCALARS) and is_source(value):
         return _encode_source(value, scalars, path)
     stored, kind = _encode_scalar(value, path)
     return _scalar_node(stored, kind, () if scalars == "scalar_datasets" else (1,))
@@ -179,7 +178,7 @@ def _one_element_marker(shape: tuple[int, ...], scalars: Scalars) -> dict[str, A
     return {TYPE: "ndarray"} if scalars != "attributes" and shape in ((), (1,)) else {}
 
 
-def _encode_source(source: BlockSource, scalars: Scalars, path: str) -> Array:
+def _encode_source(source: ArraySource, scalars: Scalars, path: str) -> Array:
     """As the array that the source reads; what is stored as something else than its bytes is read for that."""
     if source.dtype.kind in "Mm" and hasattr(source, "as_dtype"):
         stored = source.as_dtype(np.dtype(f"{source.dtype.byteorder}i8"))

@@ -5,27 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any
 
 import h5py
 import numpy as np
 
 from h5burst.arrays import chunks
-from h5burst.model.tree import BlockSource
+from h5burst.model.source import ArraySource, BufferedSource, Rows
 
-Rows: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 NATIVE_KINDS = "iufcb"  # whose bytes in the file are their bytes in memory, if the byte order is the machine's
 
 
-@runtime_checkable
-class FillsBuffers(Protocol):
-    """A source that reads rows [start, start + len(out)) into memory of the caller's."""
-
-    def read_into(self, start: int, out: Rows) -> None: ...
-
-
 def read_ahead(
-    source: BlockSource, step: int, *, start: int = 0, stop: int | None = None
+    source: ArraySource, step: int, *, start: int = 0, stop: int | None = None
 ) -> Iterator[tuple[int, Rows]]:
     """Rows [start, stop) of a source in blocks of `step`, each read while the caller works on the one before.
 
@@ -40,7 +32,7 @@ def read_ahead(
 
     def read(number: int) -> Rows:
         first, last = firsts[number], min(firsts[number] + step, stop)
-        if not isinstance(source, FillsBuffers):
+        if not isinstance(source, BufferedSource):
             return source.read(first, last)
         out = buffers[number % 2][: last - first]
         source.read_into(first, out)
@@ -58,8 +50,8 @@ def read_ahead(
         reader.shutdown(wait=True, cancel_futures=True)
 
 
-def _buffers(source: BlockSource, rows: int, count: int) -> list[Rows]:
-    if not isinstance(source, FillsBuffers):
+def _buffers(source: ArraySource, rows: int, count: int) -> list[Rows]:
+    if not isinstance(source, BufferedSource):
         return []
     return [np.empty((rows, *source.shape[1:]), source.dtype) for _ in range(count)]
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from h5burst.model.source import ArraySource, as_source
 from h5burst.model.tree import Array, Group, Node
 from h5burst.write.edited_file import Existing
 
@@ -29,7 +30,7 @@ class Change:
     existing: Existing
     attrs: dict[str, Any] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
-    rows: list[Any] = field(default_factory=list)
+    rows: list[np.ndarray[Any, Any] | ArraySource] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -49,7 +50,7 @@ def merged_attributes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any
 def overlaid(change: Change, base: Node) -> Node:
     """A node of the file as it will be; `base` is read only where it has to be."""
     if isinstance(base, Array):
-        data = Joined.of([base.data, *change.rows]) if change.rows else base.data
+        data = base.data if base.data is None or not change.rows else Joined.of([base.data, *change.rows])
         return Array(data, merged_attributes(base.attrs, change.attrs), base.storage)
     children = dict(base.children)
     for name, child in change.children.items():
@@ -64,17 +65,18 @@ def overlaid(change: Change, base: Node) -> Node:
 
 
 class Joined:
-    """Rows of several arrays, one behind the other: a `BlockSource`."""
+    """Rows of several arrays, one behind the other: an `ArraySource`."""
 
-    def __init__(self, parts: list[Any]) -> None:
-        self._parts = parts
+    def __init__(self, parts: list[np.ndarray[Any, Any] | ArraySource]) -> None:
+        self._parts = [as_source(part) for part in parts]
         self.dtype: np.dtype[Any] = np.dtype(parts[0].dtype)
         self.shape: tuple[int, ...] = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
 
     @classmethod
-    def of(cls, parts: list[Any]) -> Any:
+    def of(cls, parts: list[np.ndarray[Any, Any] | ArraySource]) -> np.ndarray[Any, Any] | Joined:
         """The parts as one; arrays in memory as such an array."""
-        return np.concatenate(parts) if all(isinstance(part, np.ndarray) for part in parts) else cls(parts)
+        in_memory = [part for part in parts if isinstance(part, np.ndarray)]
+        return np.concatenate(in_memory) if len(in_memory) == len(parts) else cls(parts)
 
     @property
     def nbytes(self) -> int:
@@ -83,11 +85,11 @@ class Joined:
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Rows [start, stop) as a C-ordered array."""
-        found = [rows_of(part, first, last) for part, first, last in self._pieces(start, stop)]
+        found = [part.read(first, last) for part, first, last in self._pieces(start, stop)]
         empty = np.empty((0, *self.shape[1:]), self.dtype)
         return np.ascontiguousarray(np.concatenate(found) if found else empty, dtype=self.dtype)
 
-    def _pieces(self, start: int, stop: int) -> Iterator[tuple[Any, int, int]]:
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[ArraySource, int, int]]:
         before = 0
         for part in self._parts:
             first, last = max(start - before, 0), min(stop - before, part.shape[0])
@@ -101,9 +103,3 @@ class Joined:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         whole = self.read(0, self.shape[0])
         return whole if dtype is None else whole.astype(dtype)
-
-
-def rows_of(part: Any, first: int, last: int) -> np.ndarray[Any, Any]:
-    """Rows of an array or of a `BlockSource`."""
-    found: np.ndarray[Any, Any] = part[first:last] if isinstance(part, np.ndarray) else part.read(first, last)
-    return found

@@ -13,6 +13,7 @@ from h5burst.format import btree2_update, chunk_tree, data_layout, fixed_array
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.filter_pipeline import encode_filters
 from h5burst.format.fixed_array import Entries
+from h5burst.model.source import as_source
 
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
@@ -67,10 +68,10 @@ def _is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
 
 def _store_rows(emitter: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries: Entries) -> None:
     """Write rows from where they are. There is nothing to compute but a checksum, faster than memory is copied."""
-    rows = plan.chunks[0]
+    source, rows = as_source(data), plan.chunks[0]
     for number, first in enumerate(range(0, plan.shape[0], rows)):
         last = min(first + rows, plan.shape[0])
-        band = np.ascontiguousarray(data[first:last] if isinstance(data, np.ndarray) else data.read(first, last))
+        band = np.ascontiguousarray(source.read(first, last))
         if band.dtype != plan.dtype or band.shape != (last - first, *plan.shape[1:]):
             raise ValueError(f"rows {first} to {last} of a {plan.dtype} source came as {band.shape} {band.dtype}")
         payload = band.reshape(-1).view(np.uint8)

@@ -11,11 +11,11 @@ from typing import Any
 import h5py
 
 from h5burst.format.constants import LIBVER
+from h5burst.model.source import as_source
 from h5burst.model.tree import Group, Node, Storage, escape_attribute, escape_link
 from h5burst.read.lazy import open_tree
 from h5burst.runtime import durable
 from h5burst.write import graft
-from h5burst.write.changes import rows_of
 from h5burst.write.growing import check_rows
 
 _ROWS_BYTES = 8 << 20
@@ -68,6 +68,8 @@ class CopiedEdit:
         return bool(self._do(lambda file: graft.remove(file, path)))
 
     def append(self, path: tuple[str, ...], rows: Any) -> None:
+        source = as_source(rows)
+
         def work(file: h5py.File) -> None:
             dataset = file["/".join(map(escape_link, path))]
             where = "/".join(path)
@@ -81,7 +83,7 @@ class CopiedEdit:
             step = max(1, _ROWS_BYTES // max(1, dataset.dtype.itemsize * dataset.size // max(1, dataset.shape[0])))
             for first in range(0, rows.shape[0], step):
                 last = min(first + step, rows.shape[0])
-                dataset[start + first : start + last] = rows_of(rows, first, last)
+                dataset[start + first : start + last] = source.read(first, last)
 
         self._do(work)
 

@@ -18,9 +18,9 @@ from h5py import h5a, h5d, h5g, h5o, h5p, h5s, h5t
 from h5burst import codecs
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
+from h5burst.model.source import ArraySource, is_source, read_whole
 from h5burst.model.tree import (
     Array,
-    BlockSource,
     Group,
     Node,
     Storage,
@@ -200,7 +200,7 @@ def _create_array(
     data = node.data
     if data is None or isinstance(data, h5py.Empty):
         return _create_dataset(parent, link, _null_type(data), h5s.create(h5s.NULL), h5p.DEFAULT)
-    if not isinstance(data, np.ndarray) and (isinstance(data, np.generic) or not isinstance(data, BlockSource)):
+    if not is_source(data):
         data = np.asarray(data)
     shape = tuple(data.shape)
     is_text = data.dtype.kind == "O"
@@ -212,8 +212,7 @@ def _create_array(
     if is_text:
         made.id.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(data), mtype=memory)
     elif plan is None or not plan.chunks:
-        whole = data if isinstance(data, np.ndarray) else data.read(0, shape[0]) if shape else np.asarray(data)
-        made.id.write(h5s.ALL, h5s.ALL, np.asarray(whole, order="C"), mtype=memory)
+        made.id.write(h5s.ALL, h5s.ALL, np.asarray(read_whole(data), order="C"), mtype=memory)
     else:
         for _, offset, mask, payload in chunks.encode(data, plan, threads):
             made.id.write_direct_chunk(offset, payload, mask)
@@ -233,12 +232,13 @@ def _space(shape: tuple[int, ...], largest: tuple[int | None, ...] | None = None
     return h5s.create_simple(shape, limits)
 
 
-def _types(data: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+def _types(data: np.ndarray[Any, Any] | ArraySource) -> tuple[Any, Any]:
     """The datatype in the file and in memory; an object array is text, UTF-8 for `str`, ASCII for `bytes`."""
     if data.dtype.kind != "O":
         stored = h5t.py_create(data.dtype, logical=True)
         return stored, stored
-    is_bytes = bool(data.size) and isinstance(data.flat[0], bytes)
+    text = read_whole(data)
+    is_bytes = bool(text.size) and isinstance(text.flat[0], bytes)
     dtype = h5py.string_dtype("ascii" if is_bytes else "utf-8")
     return h5t.py_create(dtype, logical=True), h5t.py_create(dtype)
 

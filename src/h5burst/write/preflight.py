@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 
 from h5burst import codecs
+from h5burst.model.source import is_source
 from h5burst.model.tree import (
     MAX_DEPTH,
     Array,
-    BlockSource,
     Group,
     Node,
     Reference,
@@ -182,12 +182,14 @@ def _check_data(data: Any, what: str) -> None:
             _check_objects(data)
         else:
             check_dtype(data.dtype)
-    elif isinstance(data, BlockSource):
+    elif is_source(data):
         if np.dtype(data.dtype).hasobject:
             raise _NotRepresentableError("blocks of objects: only arrays in memory hold variable-length text")
         check_dtype(np.dtype(data.dtype))
     else:
-        raise _NotRepresentableError(f"{what} of type {type(data).__name__}: give a numpy array, a BlockSource or None")
+        raise _NotRepresentableError(
+            f"{what} of type {type(data).__name__}: give a numpy array, an ArraySource or None"
+        )
     if len(data.shape) > MAX_RANK:
         raise _NotRepresentableError(f"{len(data.shape)} axes: HDF5 holds at most {MAX_RANK}")
 

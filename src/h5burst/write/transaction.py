@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from h5burst.model.errors import CorruptFileError
+from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link
 from h5burst.read.lazy import open_tree
 from h5burst.write.changes import GONE, Change, Gone, Joined, merged_attributes, overlaid
@@ -104,7 +105,7 @@ class Transaction:
     def put(self, path: Path, node: Node) -> None:
         """Create or replace what is at a path; missing groups on the way are made.
 
-        path: logical names, at least one. node: its data may be `BlockSource`s, which are read when the block ends,
+        path: logical names, at least one. node: its data may be array sources, which are read when the block ends,
         those of this very file included; what else it holds must not be changed until then.
 
         Raises `UnsupportedValueError` for what HDF5 cannot hold, `OSError` where a dataset is in the way.
@@ -135,12 +136,12 @@ class Transaction:
     def append(self, path: Path, rows: Any) -> None:
         """Put rows behind a dataset that may grow along its first axis (`Storage(maxshape=(None, …))`).
 
-        rows: an array or a `BlockSource` of the dataset's dtype, and of its shape but for the number of rows.
+        rows: an array or an `ArraySource` of the dataset's dtype, and of its shape but for the number of rows.
 
         Raises `KeyError` where there is no such object, `ValueError` for a dataset or rows that do not fit.
         """
         self._check_open()
-        given = rows if hasattr(rows, "shape") and hasattr(rows, "dtype") else np.asarray(rows)
+        given = rows if is_source(rows) else np.asanyarray(rows)
         self._do("append", (path, given), lambda: self._append(path, given))
 
     # ------------------------------------------------------------ reading
@@ -299,7 +300,7 @@ class Transaction:
             if rows.shape[0]:
                 found.rows.append(rows)
             return
-        if not isinstance(found, Array) or holder is None or not hasattr(found.data, "shape"):
+        if not isinstance(found, Array) or holder is None or found.data is None:
             raise ValueError(f"{where} is not a dataset that rows can be appended to")
         check_rows(rows, found.data.shape, np.dtype(found.data.dtype), where)
         storage = found.storage or Storage()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import BlockSource
+from h5burst import ArraySource
 
 BLOCK_SAMPLES = 1 << 18  # of a block that is worked on at once: stays in the processor's cache
 REDUCED_RATES = {"1khz": 1000.0, "10hz": 10.0}
@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.integer[Any]]
 
 
 def light_reference(
-    channels: Mapping[str, BlockSource], rate_hz: float, stream: Callable[[BlockSource], Any] = lambda source: None
+    channels: Mapping[str, ArraySource], rate_hz: float, stream: Callable[[ArraySource], Any] = lambda source: None
 ) -> dict[str, Any]:
     """`raw_ch1`, `1khz_ch1`, `10hz_ch1` and the same for every other channel, float32 ADC counts.
 
@@ -54,7 +54,7 @@ def samples_per_block(rate_hz: float, reduced_hz: float) -> int:
 class RawTrace:
     """A channel as float32, block by block."""
 
-    channel: BlockSource
+    channel: ArraySource
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class RawTrace:
         return self.channel.read(start, stop).astype(np.float32)
 
 
-def reduced_traces(channel: BlockSource, lengths: Sequence[int], *, keep_raw: bool = True) -> tuple[Trace, list[Trace]]:
+def reduced_traces(channel: ArraySource, lengths: Sequence[int], *, keep_raw: bool = True) -> tuple[Trace, list[Trace]]:
     """The channel as float32 (samples,), and for each length the means of consecutive blocks of so many samples.
 
     keep_raw: without it the first is empty. An incomplete last block is left out. Means are exact for integers: one
@@ -89,7 +89,7 @@ def reduced_traces(channel: BlockSource, lengths: Sequence[int], *, keep_raw: bo
     return raw, means
 
 
-def frame_timestamps(channel: BlockSource) -> npt.NDArray[np.uint64]:
+def frame_timestamps(channel: ArraySource) -> npt.NDArray[np.uint64]:
     """Samples at which frames begin: peaks of the channel's difference that rise above a tenth of its pulses.
 
     The difference is divided by its 99.9th percentile, or by its maximum where that is not positive; peaks (local
@@ -137,7 +137,7 @@ class _TopValues:
         return float(self._largest.max()) if len(self._largest) else 0.0
 
 
-def _peaks_above(channel: BlockSource, scale: float) -> npt.NDArray[np.int64]:
+def _peaks_above(channel: ArraySource, scale: float) -> npt.NDArray[np.int64]:
     """Middles of the local maxima of the difference whose height over `scale` is above `PULSE_HEIGHT`.
 
     A peak's samples are all above the threshold, and so is a neighbour that is higher than they are: what is
@@ -165,12 +165,12 @@ def _peaks_above(channel: BlockSource, scale: float) -> npt.NDArray[np.int64]:
     return np.asarray((at[first][peak] + at[last][peak]) // 2)
 
 
-def _blocks(channel: BlockSource, step: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+def _blocks(channel: ArraySource, step: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     for start in range(0, channel.shape[0], step):
         yield start, channel.read(start, min(start + step, channel.shape[0]))
 
 
-def _differences(channel: BlockSource) -> Iterator[tuple[int, Ints]]:
+def _differences(channel: ArraySource) -> Iterator[tuple[int, Ints]]:
     """`numpy.diff` of the channel block by block, wide enough not to overflow."""
     for start in range(0, channel.shape[0] - 1, BLOCK_SAMPLES):
         block = channel.read(start, min(start + BLOCK_SAMPLES + 1, channel.shape[0]))

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from h5burst import BlockSource, parallel_map, read_ahead, simd, split_evenly, thread_count
+from h5burst import ArraySource, parallel_map, read_ahead, simd, split_evenly, thread_count
 from h5burst._ext import eimage as _ext
 from hdmea.kernels import trains
 from hdmea.kernels.highpass import (
@@ -313,7 +313,7 @@ class ElectricalImages:
 
 
 def electrical_images(
-    source: BlockSource,
+    source: ArraySource,
     spikes: Integers,
     offsets: Integers,
     window: tuple[int, int],
@@ -329,7 +329,7 @@ def electrical_images(
 
     Parameters
     ----------
-    source : BlockSource
+    source : ArraySource
         (frames, …) int16 or float32; all axes but the first are channels. Read in ascending order, one block ahead.
     spikes, offsets, window, limit
         As `select_spikes` takes them.

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import Array, BlockSource, Group, LazyDict, Node, values
+from h5burst import Array, Group, LazyDict, Node, is_source, values
 from hdmea.session.feature_layout import STA_PREFIX, feature_node, features_from_node, further_node, sta_feature
 from hdmea.utils.exceptions import CheckpointError, ValidationError
 
@@ -106,7 +106,7 @@ def _typed(value: Any, dtype: npt.DTypeLike | None, path: str, attrs: dict[str, 
 
 
 def _cast(value: Any, dtype: np.dtype[Any], path: str) -> Any:
-    if getattr(value, "dtype", None) == dtype and isinstance(value, (np.ndarray, BlockSource)):
+    if (isinstance(value, np.ndarray) or is_source(value)) and value.dtype == dtype:
         return value
     try:
         array = np.asarray(value)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from h5burst import (
-    BlockSource,
+    ArraySource,
     Group,
     NeedsLibhdf5Error,
     Scratch,
@@ -50,11 +50,11 @@ class SessionMemory:
             return None
         return max(self.budget - resident_bytes(values), self.budget // 2)
 
-    def stream(self, source: BlockSource, loaded: tuple[Any, ...] = ()) -> Any:
+    def stream(self, source: ArraySource, loaded: tuple[Any, ...] = ()) -> Any:
         """A stream of blocks in the scratch file; None when it fits into memory beside `loaded`."""
         return self._keeper.stream(source, loaded)
 
-    def take(self, source: BlockSource, session: SessionData) -> Any:
+    def take(self, source: ArraySource, session: SessionData) -> Any:
         """A stream of blocks as an array.
 
         In memory when it fits there beside the session's, else in the scratch file.

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst import BlockSource, Storage, write_tree
+from h5burst import ArraySource, Storage, write_tree
 from h5burst import memory_budget as resolve_budget
 from hdmea.session import file as session_file
 from hdmea.session.data import StoredSession
@@ -170,7 +170,7 @@ class PipelineSession:
                     self.stimulus[name] = dict(value) if isinstance(value, Mapping) else value
             self._changed()
 
-    def stream(self, source: BlockSource) -> Any:
+    def stream(self, source: ArraySource) -> Any:
         """A stream of blocks as an array for this session's dicts: in memory if it fits beside what is there.
 
         Otherwise it goes to the scratch file and comes back as a lazy array, which is read when it is used. Raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,9 @@ def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
     if spikes is None:
         yield Problem(place, "lacks spike_times")
     elif isinstance(spikes, Array) and spikes.data is not None:
-        if unit.attrs.get("spike_count") != len(spikes.data):
-            yield Problem(place, f"spike_count is {unit.attrs.get('spike_count')}, but there are {len(spikes.data)}")
+        count = math.prod(spikes.data.shape)
+        if unit.attrs.get("spike_count") != count:
+            yield Problem(place, f"spike_count is {unit.attrs.get('spike_count')}, but there are {count}")
         if spikes.attrs.get("unit") != "sample_index":
             yield Problem(f"{place}/spike_times", "lacks the attribute unit = sample_index")
     sections = unit.children.get("spike_times_sectioned")

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import BlockSource
+from h5burst import ArraySource
 from hdmea.simulate.chip import CHIP_SIDE
 
 ROOT_TYPE = "cabb6cdd-47e0-417a-8e04-5664cbbc449b"
@@ -102,7 +102,7 @@ def write_cmcr(
     sampling_rate: float,
     sample_count: int,
     analog: Iterator[npt.NDArray[np.int32]],
-    sensor: BlockSource | None,
+    sensor: ArraySource | None,
     rng: np.random.Generator,
 ) -> None:
     """Write a raw recording block by block.
@@ -145,7 +145,7 @@ def _write_analog(
     identities.mark(stream.create_dataset("ChannelMeta", data=meta), "ChannelMeta")
 
 
-def _write_sensor(acquisition: h5py.Group, identities: _Identities, tick: int, sensor: BlockSource) -> None:
+def _write_sensor(acquisition: h5py.Group, identities: _Identities, tick: int, sensor: ArraySource) -> None:
     stream = _stream(acquisition, identities, "Sensor Data", "SensorStream", b"CMosSensor")
     data = stream.create_dataset("SensorData 1 1", sensor.shape, sensor.dtype)
     identities.mark(data, "SensorData", instance="SensorData 1 1")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import BlockSource, format_bytes
+from h5burst import ArraySource, format_bytes
 from hdmea.kernels import eimage
 
 FEATURE = "eimage_sta"
@@ -115,7 +115,7 @@ class EImageOptions:
 
 
 def compute_eimage_sta(
-    source: BlockSource,
+    source: ArraySource,
     spikes_by_unit: Mapping[str, npt.ArrayLike],
     *,
     sampling_rate: float,
@@ -188,7 +188,7 @@ def compute_eimage_sta(
 
 
 def iter_eimage_sta(
-    source: BlockSource,
+    source: ArraySource,
     spikes_by_unit: Mapping[str, npt.ArrayLike],
     options: EImageOptions,
     *,
@@ -224,7 +224,7 @@ def _train(unit_id: str, spikes: npt.ArrayLike, before: int) -> npt.NDArray[np.i
 
 
 def _plan(
-    options: EImageOptions, source: BlockSource, units: int, budget_bytes: int | None, threads: int | None
+    options: EImageOptions, source: ArraySource, units: int, budget_bytes: int | None, threads: int | None
 ) -> tuple[int, int]:
     """How many units a pass takes, and how many frames a block; blocks take half of the budget at most."""
     if budget_bytes is None:
@@ -249,7 +249,7 @@ def _plan(
 
 
 def _passes(
-    source: BlockSource,
+    source: ArraySource,
     trains: dict[str, npt.NDArray[np.int64]],
     options: EImageOptions,
     at_once: int,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import BlockSource
+from h5burst import ArraySource
 from hdmea.io.cmcr import CmcrRecording, open_recording
 from hdmea.io.cmtr import read_meta, read_units
 from hdmea.io.light_reference import frame_timestamps, light_reference
@@ -133,7 +133,7 @@ def _duration_s(
 def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory: SessionMemory) -> None:
     """Light references and frame pulses; empty ones where there are no analog channels."""
     there = {} if cmcr is None else cmcr.channels
-    channels: dict[str, BlockSource] = {name: there[name] for name in ("ch1", "ch2") if name in there}
+    channels: dict[str, ArraySource] = {name: there[name] for name in ("ch1", "ch2") if name in there}
     stream = partial(memory.stream, loaded=(loaded.units, loaded.stimulus))
     loaded.stimulus["light_reference"] = light_reference(channels, rate, stream)
     pulses = np.empty(0, np.uint64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from h5burst import BlockSource
+from h5burst import ArraySource
 from hdmea.io.cmcr import open_recording
 from hdmea.io.cmtr import read_meta
 from hdmea.session import hdf5_store
@@ -136,7 +136,7 @@ def read_with_images(
 
 
 def take_images(
-    sensor: BlockSource,
+    sensor: ArraySource,
     loaded: Loaded,
     unit_ids: Sequence[str],
     options: EImageOptions,

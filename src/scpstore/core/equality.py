@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from scpstore.core.sources import is_source, whole
+from h5burst import is_source
+from scpstore.core.sources import whole
 
 _BLOCK_BYTES = 1 << 22
 

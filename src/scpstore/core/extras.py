@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
+from h5burst import is_source
 from scpstore.core.equality import Comparable
-from scpstore.core.sources import Matrix, is_source, take
+from scpstore.core.sources import Matrix, take
 
 Index = np.ndarray[Any, Any]
 

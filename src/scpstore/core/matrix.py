@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from h5burst import is_source
 from scpstore.core.equality import Comparable
 from scpstore.core.exceptions import DimensionError, MaskCodeError, ValidationError
-from scpstore.core.sources import Matrix, is_source, take
+from scpstore.core.sources import Matrix, take
 
 _CHECK_BYTES = 1 << 22  # a mask is checked in pieces of this size
 
@@ -68,7 +69,7 @@ class ScpMatrix(Comparable):
     """Values and mask of one layer.
 
     X: (samples, features), dense or sparse, of a float dtype; any other dtype becomes float64. M: `MaskCode`s of the
-    same shape, dense or sparse, int8; None where every value is valid. Both may be a `BlockSource`.
+    same shape, dense or sparse, int8; None where every value is valid. Both may be an `ArraySource`.
 
     Raises `DimensionError` for shapes that differ and `MaskCodeError` for other codes (both are `ValueError`s).
     """

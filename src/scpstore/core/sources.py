@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import BlockSource
+from h5burst import is_source
 
 Matrix: TypeAlias = Any  # numpy array, scipy sparse matrix or array, or a source that is read block by block
 _BLOCK_BYTES = 1 << 23  # of rows that are read at once
@@ -36,11 +36,6 @@ class RowReader(Protocol):
     def read_whole(self) -> Any:
         """The whole matrix, in its own format."""
         ...
-
-
-def is_source(values: Any) -> bool:
-    """Whether these values are read block by block and are not in memory."""
-    return not isinstance(values, np.ndarray) and not sp.issparse(values) and isinstance(values, BlockSource)
 
 
 def is_sparse_source(values: Any) -> bool:

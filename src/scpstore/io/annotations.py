@@ -17,9 +17,8 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from h5burst import Array, UnsupportedValueError, decode_value, encode_value
+from h5burst import Array, UnsupportedValueError, decode_value, encode_value, is_source
 from scpstore.core.extras import AssayExtras, Extras, RawValues
-from scpstore.core.sources import is_source
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.frames import as_frame, decode_frame, encode_frame
 from scpstore.io.matrices import Target, decode_matrix, encode_matrix

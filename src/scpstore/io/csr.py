@@ -238,7 +238,7 @@ class _RowOrder:
 
 
 class EntrySource:
-    """One array of the CSR form (a `BlockSource`), gathered from the matrix as it is asked for."""
+    """One array of the CSR form (an `ArraySource`), gathered from the matrix as it is asked for."""
 
     def __init__(
         self, entries: _RowOrder, dtype: np.dtype[Any], gather: Callable[[IntArray], np.ndarray[Any, Any]]

@@ -12,7 +12,7 @@ from scpstore.io.csr import BLOCK_ENTRIES, CsrParts
 
 
 def dense_parts(values: Any) -> CsrParts:
-    """The CSR arrays of a dense matrix or `BlockSource`, found block of rows by block of rows as they are read.
+    """The CSR arrays of a dense matrix or `ArraySource`, found block of rows by block of rows as they are read.
 
     Equal to those of `scipy.sparse.csr_matrix(values)`.
     """
@@ -44,7 +44,7 @@ class _DenseRows:
 
 
 class DenseEntries:
-    """Data or column numbers (a `BlockSource`) of a dense matrix as CSR."""
+    """Data or column numbers (an `ArraySource`) of a dense matrix as CSR."""
 
     def __init__(self, rows: _DenseRows, dtype: np.dtype[Any], extract: Callable[..., np.ndarray[Any, Any]]) -> None:
         self._rows = rows

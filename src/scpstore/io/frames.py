@@ -117,7 +117,7 @@ def _datasets(group: Group, prefix: str, depth: int) -> Iterator[tuple[str, Arra
 
 
 def _length(node: Array) -> int | None:
-    shape = np.shape(node.data)
+    shape = () if node.data is None else node.data.shape
     return shape[0] if len(shape) == 1 else None
 
 

@@ -7,8 +7,17 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import Array, Group, Storage, UnsupportedValueError, decode_value, encode_value, from_json, to_json
-from scpstore.core.sources import is_source
+from h5burst import (
+    Array,
+    Group,
+    Storage,
+    UnsupportedValueError,
+    decode_value,
+    encode_value,
+    from_json,
+    is_source,
+    to_json,
+)
 from scpstore.io.classes import OURS, Classes
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.matrices import Target, decode_matrix, encode_matrix, float_values, has_matrix, whole_codes

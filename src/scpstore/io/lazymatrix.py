@@ -128,7 +128,9 @@ class LazyMatrix(ScpMatrix):
         if fmt is None:
             return dtype
         entries = self._stored.plain.children[f"{name}_data"]
-        return f"{dtype}, {fmt}, {entries.data.shape[0]} entries" if isinstance(entries, Array) else dtype
+        if not isinstance(entries, Array) or entries.data is None:
+            return dtype
+        return f"{dtype}, {fmt}, {entries.data.shape[0]} entries"
 
     def stored_nodes(self, name: str, storage: Storage) -> StoredGroup | None:
         """The nodes of X or M as they are in the file, to be streamed; None for what must be read to be saved."""

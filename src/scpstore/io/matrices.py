@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import Array, Group, Storage
+from h5burst import Array, Group, Storage, is_source
 from scpstore.core.exceptions import MaskCodeError
 from scpstore.core.matrix import check_codes, stored_values
-from scpstore.core.sources import blocks, is_source, is_sparse_source
+from scpstore.core.sources import blocks, is_sparse_source
 from scpstore.io.csr import FORMATS, CsrParts, SparseKind, csr_parts, kind_of
 from scpstore.io.csr_decode import from_csr
 from scpstore.io.exceptions import IOFormatError, IOWriteError

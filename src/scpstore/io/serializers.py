@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from h5burst import Array, Group, Node, UnsupportedValueError, escape_link, graft, set_attributes, unescape
+from h5burst import Array, Group, Node, UnsupportedValueError, escape_link, graft, is_source, set_attributes, unescape
 from scpstore.core.history import ProvenanceLog
-from scpstore.core.sources import is_source, is_sparse_source
+from scpstore.core.sources import is_sparse_source
 from scpstore.io.csr_dense import dense_parts
 from scpstore.io.exceptions import IOWriteError
 from scpstore.io.exporters import storage_for
@@ -47,7 +47,7 @@ def deserialize_dataframe(group: h5py.Group) -> pl.DataFrame:
 def serialize_dense_matrix(
     X: Any, group: h5py.Group, name: str = "X", compression: str | None = "gzip", compression_level: int = 4
 ) -> None:
-    """Write a dense matrix (an array, or a `BlockSource`) as the dataset `name`, in its own dtype.
+    """Write a dense matrix (an array, or an `ArraySource`) as the dataset `name`, in its own dtype.
 
     Raises `IOWriteError` for an array of objects, ValueError for a compression that there is not.
     """
@@ -59,7 +59,7 @@ def serialize_dense_matrix(
 def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
     """Write a matrix as the CSR datasets `{name}_data`, `{name}_indices`, `{name}_indptr`, in blocks of rows.
 
-    X: sparse of any format, or dense values (an array or a `BlockSource`) of which what is not zero is written.
+    X: sparse of any format, or dense values (an array or an `ArraySource`) of which what is not zero is written.
     """
     target = Target(storage_for("gzip", 4))
     if sp.issparse(X):

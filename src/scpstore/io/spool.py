@@ -17,7 +17,7 @@ _WRITE_BUFFER = 1 << 20
 
 
 class SpooledArray:
-    """One list of numbers in an unnamed file: appended to, then read by blocks (a `BlockSource`)."""
+    """One list of numbers in an unnamed file: appended to, then read by blocks (an `ArraySource`)."""
 
     def __init__(self, dtype: np.dtype[Any], directory: Path | None) -> None:
         self.dtype = np.dtype(dtype)

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst.model.tree import BlockSource
-from h5burst.read.blocks import DatasetBlocks, FillsBuffers, read_ahead
+from h5burst.model.source import ArraySource, BufferedSource
+from h5burst.read.blocks import DatasetBlocks, read_ahead
 
 DATA = np.random.default_rng(0).integers(-999, 999, (101, 7, 5)).astype(np.int16)
 positional = pytest.mark.skipif(not hasattr(os, "preadv"), reason="the system does not read by position")
@@ -44,7 +44,7 @@ def test_every_layout_reads_as_h5py_does(dataset, options):
     with h5py.File(path) as file:
         expected = file["group/data"][()]
     with DatasetBlocks(path, "group/data") as source:
-        assert isinstance(source, BlockSource)
+        assert isinstance(source, ArraySource)
         assert source.shape == expected.shape
         assert source.dtype == expected.dtype
         for step in (1, 7, 10, 16, 50, 101, 500):
@@ -191,7 +191,7 @@ class Counting:
 
 def test_reading_is_one_block_ahead_in_another_thread():
     source = Counting()
-    assert isinstance(source, FillsBuffers)
+    assert isinstance(source, BufferedSource)
     seen, buffers = [], set()
     for first, block in read_ahead(source, 4):
         seen.append((first, block[:, 0].tolist()))

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from h5burst import store
 from h5burst.arrays.selection import select
 from h5burst.model.errors import CorruptFileError, StaleFileError
-from h5burst.model.tree import Array, BlockSource, Group, Storage
+from h5burst.model.source import ArraySource
+from h5burst.model.tree import Array, Group, Storage
 from h5burst.read import lazy
 from h5burst.read.lazy import LazyArray
 
@@ -133,7 +134,7 @@ def test_it_looks_like_an_array(cube: LazyArray) -> None:
         (whole.shape, whole.dtype, whole.ndim, whole.size, whole.nbytes, whole.itemsize)
     )
     assert len(cube) == len(whole)
-    assert isinstance(cube, BlockSource)
+    assert isinstance(cube, ArraySource)
     assert same(cube.read(1, 3), whole[1:3])
     assert [int(row.sum()) for row in cube] == [int(row.sum()) for row in whole]
     assert whole[0, 0, 0] in cube
