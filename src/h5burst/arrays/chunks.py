@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst import codecs
+from h5burst.arrays.selection import Places
 from h5burst.codecs import ChunkError, Filter
 from h5burst.model.source import ArraySource, as_source
 from h5burst.model.tree import Storage
@@ -264,53 +265,113 @@ def decode(payload: Buffer, plan: ChunkPlan, filter_mask: int, out: Bytes) -> No
     codecs.decode(payload, plan.filters, filter_mask, plan.dtype.itemsize, out)
 
 
+class ChunkPart(NamedTuple):
+    """What is asked for of one chunk: its linear (C order) number, an index into it, and one into the result."""
+
+    number: int
+    source: tuple[Any, ...]
+    target: tuple[slice, ...]
+
+
+def parts_of(plan: ChunkPlan, places: Sequence[Places]) -> Iterator[ChunkPart]:
+    """Every chunk that holds some of the places of each axis, in ascending order, each once."""
+    axes = []
+    for axis, chunk in zip(places, plan.chunks, strict=True):
+        axes.append([(k, *_span(axis, chunk, k)) for k in touched(axis, chunk)])
+    for spans in product(*axes):
+        number = 0
+        for span, count in zip(spans, plan.grid, strict=True):
+            number = number * count + span[0]
+        yield _part(plan, number, [span[1] for span in spans], [span[2] for span in spans])
+
+
+def part_of(plan: ChunkPlan, places: Sequence[Places], number: int) -> ChunkPart:
+    """What is asked for of one chunk, which holds some of the places of each axis."""
+    coordinates = np.unravel_index(number, plan.grid)
+    spans = [_span(axis, chunk, int(k)) for axis, chunk, k in zip(places, plan.chunks, coordinates, strict=True)]
+    return _part(plan, number, [span[0] for span in spans], [span[1] for span in spans])
+
+
+def touched(places: Places, chunk: int) -> Sequence[int]:
+    """Which chunks along an axis hold some of the places, in ascending order."""
+    if not len(places):
+        return ()
+    if isinstance(places, range) and places.step <= chunk:
+        return range(places[0] // chunk, places[-1] // chunk + 1)
+    numbers: list[int] = np.unique(np.asarray(places, np.int64) // chunk).tolist()
+    return numbers
+
+
+def _span(places: Places, chunk: int, k: int) -> tuple[slice | np.ndarray[Any, Any], slice]:
+    """Of the k-th chunk along an axis: an index into it, and what it fills of the result."""
+    low, high = k * chunk, (k + 1) * chunk
+    if isinstance(places, range):
+        first = max(0, -(-(low - places.start) // places.step))
+        last = min(len(places), -(-(high - places.start) // places.step))
+        return slice(places[first] - low, places[last - 1] + 1 - low, places.step), slice(first, last)
+    first, last = (int(edge) for edge in np.searchsorted(places, (low, high)))
+    return places[first:last] - low, slice(first, last)
+
+
+def _part(plan: ChunkPlan, number: int, inner: list[Any], target: list[slice]) -> ChunkPart:
+    if any(isinstance(index, np.ndarray) for index in inner):
+        inner = list(np.ix_(*(np.arange(chunk)[index] for chunk, index in zip(plan.chunks, inner, strict=True))))
+    return ChunkPart(number, tuple(inner), tuple(target))
+
+
 def read_into(
     fetch: Fetch,
     plan: ChunkPlan,
     out: np.ndarray[Any, Any],
-    box: Box | None = None,
+    box: Box | Sequence[Places] | None = None,
     threads: int | None = None,
     fill: bytes | None = None,
 ) -> None:
-    """Read a box of the dataset into `out`, decoding its chunks in threads.
+    """Read a part of the dataset into `out`, decoding its chunks in threads, each once.
 
     fetch: gives payload and filter mask of the chunk with a linear (C order) index, None for one that was never
-    written; called from several threads at once. out: C-ordered, of the plan's dtype and the box's shape. box: one
-    (start, stop) for each axis, the whole array if None. fill: one element's bytes for chunks never written (zeros).
+    written; called from several threads at once. out: C-ordered, of the plan's dtype and the part's shape. box: one
+    (start, stop), or ascending places, for each axis, the whole array if None. fill: one element's bytes for chunks
+    never written (zeros).
     """
-    box = tuple(box) if box is not None else tuple((0, length) for length in plan.shape)
-    if out.shape != tuple(stop - start for start, stop in box) or out.dtype.itemsize != plan.dtype.itemsize:
-        raise ValueError(f"out of shape {out.shape}, {out.dtype} for the box {box} of a {plan.dtype} dataset")
+    places = places_of(box, plan.shape)
+    if out.shape != tuple(map(len, places)) or out.dtype.itemsize != plan.dtype.itemsize:
+        raise ValueError(f"out of shape {out.shape}, {out.dtype} for the part {box} of a {plan.dtype} dataset")
     if not out.flags.c_contiguous:
         raise ValueError("out must be C-contiguous")
     if not out.size:
         return
     target = out.view(np.dtype((np.void, plan.dtype.itemsize)))
-    spans = (range(start // chunk, -(-stop // chunk)) for (start, stop), chunk in zip(box, plan.chunks, strict=True))
-    places = list(product(*spans))
-    parallel_map(lambda place: _read_chunk(fetch, plan, target, box, place, fill), places, threads)
+    parts = list(parts_of(plan, places))
+    parallel_map(lambda part: put_part(fetch(part.number), plan, part, target, fill), parts, threads)
 
 
-def _read_chunk(
-    fetch: Fetch, plan: ChunkPlan, out: np.ndarray[Any, Any], box: Box, place: tuple[int, ...], fill: bytes | None
+def places_of(box: Box | Sequence[Places] | None, shape: tuple[int, ...]) -> tuple[Places, ...]:
+    """The places of each axis that a box covers; the whole array if None."""
+    if box is None:
+        return tuple(range(length) for length in shape)
+    return tuple(range(*edge) if isinstance(edge, tuple) else edge for edge in box)
+
+
+def put_part(
+    stored: tuple[Buffer, int] | None,
+    plan: ChunkPlan,
+    part: ChunkPart,
+    out: np.ndarray[Any, Any],
+    fill: bytes | None = None,
 ) -> None:
-    """Put the part of one chunk that is in the box where it belongs in `out`."""
-    index = 0
-    source, target = [], []
-    for k, count, chunk, (start, stop) in zip(place, plan.grid, plan.chunks, box, strict=True):
-        index = index * count + k
-        low, high = max(start, k * chunk), min(stop, (k + 1) * chunk)
-        source.append(slice(low - k * chunk, high - k * chunk))
-        target.append(slice(low - start, high - start))
-    stored = fetch(index)
-    part = out[tuple(target)]
+    """Decode a chunk and put what is asked for of it where it belongs in `out`, an array of opaque elements.
+
+    stored: payload and filter mask of the chunk, None for one that was never written.
+    """
+    target = out[part.target]
     if stored is None:
-        part[...] = np.zeros((), out.dtype) if fill is None else np.frombuffer(fill, out.dtype)[0]
+        target[...] = np.zeros((), out.dtype) if fill is None else np.frombuffer(fill, out.dtype)[0]
         return
     payload, mask = stored
-    if part.shape == plan.chunks and part.flags.c_contiguous:
-        decode(payload, plan, mask, part.reshape(-1).view(np.uint8))
+    if target.shape == plan.chunks and target.flags.c_contiguous:
+        decode(payload, plan, mask, target.reshape(-1).view(np.uint8))
         return
     whole = scratch("chunk", plan.chunk_bytes)
     decode(payload, plan, mask, whole)
-    part[...] = whole.view(out.dtype).reshape(plan.chunks)[tuple(source)]
+    target[...] = whole.view(out.dtype).reshape(plan.chunks)[part.source]

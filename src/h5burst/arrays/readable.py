@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from h5burst.arrays.selection import select
+from h5burst.arrays.selection import Places, hull, inside, select
 
 _ROWS_BYTES = 1 << 20  # read at once when iterating
 
@@ -30,6 +30,12 @@ class ReadableArray(NDArrayOperatorsMixin):
     @abstractmethod
     def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
         """The elements of a box: (start, stop) for each axis."""
+
+    def _pick(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
+        """The elements at some places of each axis. Subclasses that can read less than the box around them do."""
+        box = hull(places)
+        found: np.ndarray[Any, Any] = self._read(box)[inside(places, box)]
+        return found
 
     @property
     def ndim(self) -> int:
@@ -71,7 +77,8 @@ class ReadableArray(NDArrayOperatorsMixin):
         if isinstance(key, str) or (isinstance(key, list) and key and isinstance(key[0], str)):
             return np.asarray(self)[key]
         selection = select(key, self.shape)
-        return self._read(selection.box)[selection.within]
+        box = selection.box
+        return (self._pick(selection.places) if box is None else self._read(box))[selection.within]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(

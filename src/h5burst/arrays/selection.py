@@ -1,40 +1,67 @@
-"""What an index asks of an array that is in a file: a box to read, and an index into that box."""
+"""What an index asks of an array that is in a file: which places of each axis to read, and an index into those."""
 
 from __future__ import annotations
 
 import operator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+Places: TypeAlias = "range | np.ndarray[Any, np.dtype[np.int64]]"  # along one axis, ascending, none twice
+Box: TypeAlias = "tuple[tuple[int, int], ...]"
+
 
 class Selection(NamedTuple):
-    """box: (start, stop) for each axis, none of it outside the array.
+    """places: those of each axis that are asked for, none of them outside the array.
 
-    Within: numpy's index into an array of that box.
+    Within: numpy's index into an array of just these places.
     """
 
-    box: tuple[tuple[int, int], ...]
+    places: tuple[Places, ...]
     within: tuple[Any, ...]
+
+    @property
+    def box(self) -> Box | None:
+        """(start, stop) for each axis, where the places of each are in one run; else None."""
+        if all(isinstance(axis, range) and axis.step == 1 for axis in self.places):
+            return hull(self.places)
+        return None
+
+
+def hull(places: tuple[Places, ...]) -> Box:
+    """The smallest box that holds all places: (start, stop) for each axis."""
+    return tuple((int(axis[0]), int(axis[-1]) + 1) if len(axis) else (0, 0) for axis in places)
+
+
+def inside(places: tuple[Places, ...], box: Box) -> tuple[Any, ...]:
+    """Numpy's index of places into an array of a box that holds them."""
+    slices = [
+        (slice(axis[0] - start, axis[-1] + 1 - start, axis.step) if axis else slice(0, 0))
+        for axis, (start, _) in zip(places, box, strict=True)
+        if isinstance(axis, range)
+    ]
+    if len(slices) == len(places):
+        return tuple(slices)
+    return np.ix_(*(np.asarray(axis, np.int64) - start for axis, (start, _) in zip(places, box, strict=True)))
 
 
 def select(key: Any, shape: tuple[int, ...]) -> Selection:
     """Split an index as numpy understands it. Raises IndexError as numpy does."""
     parts = _expand(key if isinstance(key, tuple) else (key,), len(shape))
-    box: list[tuple[int, int]] = []
+    places: list[Places] = []
     index: list[Any] = []
     for part in parts:
         if part is None or part is Ellipsis:  # the latter stands for no axis any more, but makes an array of a scalar
             index.append(part)
             continue
         if isinstance(part, np.ndarray) and part.dtype == bool:
-            edges, within = _select_mask(part, shape[len(box) : len(box) + part.ndim], len(box))
+            axes, within = _select_mask(part, shape[len(places) : len(places) + part.ndim], len(places))
         else:
-            edge, within = _select_axis(part, shape[len(box)], len(box))
-            edges = [edge]
-        box += edges
+            axis, within = _select_axis(part, shape[len(places)], len(places))
+            axes = [axis]
+        places += axes
         index.append(within)
-    return Selection(tuple(box), tuple(index))
+    return Selection(tuple(places), tuple(index))
 
 
 def _expand(parts: tuple[Any, ...], rank: int) -> list[Any]:
@@ -78,36 +105,43 @@ def _is_mask(part: Any) -> bool:
     return isinstance(part, np.ndarray) and part.dtype == bool
 
 
-def _select_axis(part: Any, length: int, axis: int) -> tuple[tuple[int, int], Any]:
+def _select_axis(part: Any, length: int, axis: int) -> tuple[Places, Any]:
     if isinstance(part, int):
         if not -length <= part < length:
             raise IndexError(f"index {part} is out of bounds for axis {axis} with size {length}")
         place = part % length
-        return (place, place + 1), 0
+        return range(place, place + 1), 0
     if isinstance(part, slice):
         places = range(*part.indices(length))
-        if not places:
-            return (0, 0), slice(None)
-        low, high = min(places[0], places[-1]), max(places[0], places[-1])
-        return (low, high + 1), slice(None, None, places.step)
+        if len(places) == 1:
+            return range(places[0], places[0] + 1), slice(None)
+        return (places, slice(None)) if places.step > 0 else (places[::-1], slice(None, None, -1))
     if not part.size:
-        return (0, 0), part.astype(np.intp)
+        return range(0), part.astype(np.intp)
     low, high = int(part.min()), int(part.max())
     if low < -length or high >= length:
         raise IndexError(f"index {low if low < -length else high} is out of bounds for axis {axis} with size {length}")
-    part = np.where(part < 0, part.astype(np.int64) + length, part).astype(np.int64)
-    low, high = int(part.min()), int(part.max())
-    return (low, high + 1), part - low
+    part = part.astype(np.int64)
+    found, within = np.unique(np.where(part < 0, part + length, part), return_inverse=True)
+    return _run(found), within.reshape(part.shape)
 
 
-def _select_mask(mask: np.ndarray[Any, Any], shape: tuple[int, ...], axis: int) -> tuple[list[tuple[int, int]], Any]:
-    """A mask over one or more axes (none: a single truth value), cut to the box that holds its true elements."""
+def _run(places: np.ndarray[Any, np.dtype[np.int64]]) -> Places:
+    """Ascending places as a range where they are in one run."""
+    if not len(places):
+        return range(0)
+    first, last = int(places[0]), int(places[-1])
+    return range(first, last + 1) if last - first + 1 == len(places) else places
+
+
+def _select_mask(mask: np.ndarray[Any, Any], shape: tuple[int, ...], axis: int) -> tuple[list[Places], Any]:
+    """A mask over one or more axes (none: a single truth value), cut to the places that hold its true elements."""
     if mask.shape != shape:
         raise IndexError(
             f"boolean index did not match indexed array along axis {axis}: shapes {shape} and {mask.shape} differ"
         )
-    edges = []
-    for k in range(mask.ndim):
-        rows = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != k)))
-        edges.append((int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0))
-    return edges, mask[tuple(slice(*edge) for edge in edges)]
+    places = [
+        _run(np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != k))))
+        for k in range(mask.ndim)
+    ]
+    return places, mask[np.ix_(*(np.asarray(axis, np.int64) for axis in places))] if places else mask

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from h5burst import codecs
 from h5burst._ext.h5parse import CorruptStructureError, Dataset, Kind, Source, UnsupportedFeatureError
 from h5burst.arrays import chunks
+from h5burst.arrays.selection import Places, hull, inside
 from h5burst.format import data_layout
 from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
@@ -22,10 +24,11 @@ from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
-Box: TypeAlias = "Sequence[tuple[int, int]]"
+Box: TypeAlias = "Sequence[tuple[int, int]] | Sequence[Places]"
 
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
+_GAP_BYTES = 1 << 16  # between rows of it that are read at once
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
 
 
@@ -92,20 +95,19 @@ class Elements:
     def read(
         self, source: Source, box: Box | None = None, *, out: Array | None = None, threads: int | None = None
     ) -> Array:
-        """The elements of a box, of the whole if None; one (start, stop) for each axis.
+        """The elements of a box, of the whole if None: (start, stop), or the places, for each axis.
 
         out: where to put them, C-contiguous, of the box's shape and the dtype `raw`; a new array if None.
         """
-        whole = tuple((0, length) for length in self.shape)
-        box = whole if box is None else tuple(box)
-        shape = tuple(stop - start for start, stop in box)
+        places = chunks.places_of(box, self.shape)
+        shape = tuple(map(len, places))
         if 0 in shape:
             return np.empty(shape, self.raw) if out is None else out
         if self.layout_class == _CHUNKED:
-            return self._read_chunks(source, box, shape, out, threads)
+            return self._read_chunks(source, places, shape, out, threads)
         if self.layout_class == _COMPACT:
             size = int.from_bytes(self.dataset.layout[2:4], "little")
-            return _put(self._cut(self.dataset.layout[4 : 4 + size], box), out)
+            return _put(self._cut(self.dataset.layout[4 : 4 + size], places), out)
         address, size = self._run()
         if address == UNDEFINED:
             return _put(self._filled(source, shape), out)
@@ -113,7 +115,7 @@ class Elements:
             raise CorruptStructureError("a dataset is longer than its storage")
         source.check_range(address, size)
         out = _new(shape, self.raw) if out is None else out
-        _read_run(source, address, self.shape, box, out)
+        _read_run(source, address, self.shape, places, out)
         return out
 
     def _run(self) -> tuple[int, int]:
@@ -123,12 +125,12 @@ class Elements:
             raise CorruptStructureError("a contiguous layout message is too short") from error
         return address, size
 
-    def _cut(self, data: bytes, box: Box) -> Array:
+    def _cut(self, data: bytes, places: tuple[Places, ...]) -> Array:
         count = math.prod(self.shape)
         if len(data) < count * self.raw.itemsize:
             raise CorruptStructureError("compact data are cut short")
         whole: Array = np.frombuffer(data, self.raw, count).reshape(self.shape)
-        return np.array(whole[tuple(slice(*edge) for edge in box)])
+        return np.array(whole[inside(places, tuple((0, length) for length in self.shape))])
 
     def _filled(self, source: Source, shape: tuple[int, ...]) -> Array:
         """An array of fill values, which takes no memory while they are zeros."""
@@ -145,7 +147,7 @@ class Elements:
     # ------------------------------------------------------------ chunks
 
     def _read_chunks(
-        self, source: Source, box: Box, shape: tuple[int, ...], out: Array | None, threads: int | None
+        self, source: Source, places: tuple[Places, ...], shape: tuple[int, ...], out: Array | None, threads: int | None
     ) -> Array:
         plan, index = self.plan, self.index(source)
 
@@ -161,11 +163,15 @@ class Elements:
         try:
             if len(index.numbers) == plan.chunk_count:
                 out = _new(shape, self.raw) if out is None else out
-                chunks.read_into(fetch, plan, out, box, threads)
+                chunks.read_into(fetch, plan, out, places, threads)
                 return out
             sparse = _put(self._filled(source, shape), out)
-            numbers = index.numbers[_touches(index.numbers, plan, box)].tolist()
-            parallel_map(lambda number: _place_chunk(fetch, plan, number, box, sparse), numbers, threads)
+            numbers = index.numbers[_touches(index.numbers, plan, places)].tolist()
+            parallel_map(
+                lambda number: chunks.put_part(fetch(number), plan, chunks.part_of(plan, places, number), sparse),
+                numbers,
+                threads,
+            )
             return sparse
         except chunks.ChunkError as error:
             raise CorruptStructureError(str(error)) from error
@@ -178,25 +184,18 @@ def _put(found: Array, out: Array | None) -> Array:
     return out
 
 
-def _place_chunk(fetch: chunks.Fetch, plan: chunks.ChunkPlan, number: int, box: Box, out: Array) -> None:
-    """Put the part of one chunk that is in a box where it belongs in `out`."""
-    edges = [
-        (max(start, at), min(stop, at + chunk))
-        for at, chunk, (start, stop) in zip(plan.offset(number), plan.chunks, box, strict=True)
-    ]
-    part = np.empty(tuple(stop - start for start, stop in edges), out.dtype)
-    chunks.read_into(fetch, plan, part, edges, threads=1)
-    out[tuple(slice(low - start, high - start) for (low, high), (start, _) in zip(edges, box, strict=True))] = part
-
-
-def _touches(numbers: Array, plan: chunks.ChunkPlan, box: Box) -> Array:
-    """Which chunks are at least partly in a box."""
-    inside = np.ones(len(numbers), bool)
+def _touches(numbers: Array, plan: chunks.ChunkPlan, places: tuple[Places, ...]) -> Array:
+    """Which chunks hold some of the places of each axis."""
+    found = np.ones(len(numbers), bool)
     rest = numbers
-    for length, chunk, (start, stop) in reversed(list(zip(plan.grid, plan.chunks, box, strict=True))):
+    for length, chunk, axis in reversed(list(zip(plan.grid, plan.chunks, places, strict=True))):
         rest, place = np.divmod(rest, length)
-        inside &= (place >= start // chunk) & (place < -(-stop // chunk))
-    return inside
+        wanted = chunks.touched(axis, chunk)
+        if isinstance(wanted, range):
+            found &= (place >= wanted.start) & (place < wanted.stop)
+        else:
+            found &= np.isin(place, wanted)
+    return found
 
 
 def _check_sizes(index: ChunkIndex, plan: chunks.ChunkPlan, file_size: int) -> None:
@@ -217,22 +216,47 @@ def _new(shape: tuple[int, ...], dtype: np.dtype[Any], zeros: bool = False) -> A
         ) from error
 
 
-def _read_run(source: Source, address: int, shape: tuple[int, ...], box: Box, out: Array) -> None:
-    """Read a box of an array that is in one run at `address` into `out`, which is C-contiguous."""
+def _read_run(source: Source, address: int, shape: tuple[int, ...], places: tuple[Places, ...], out: Array) -> None:
+    """Read places of an array that is in one run at `address` into `out`, which is C-contiguous."""
     row = math.prod(shape[1:]) * out.dtype.itemsize
-    if not shape or all(edge == (0, length) for edge, length in zip(box[1:], shape[1:], strict=True)):
-        first = box[0][0] if shape else 0
+    lengths = zip(places[1:], shape[1:], strict=True)
+    is_whole = all(isinstance(axis, range) and axis == range(length) for axis, length in lengths)
+    if not shape or (is_whole and isinstance(places[0], range) and places[0].step == 1):
+        first = places[0][0] if shape else 0
         source.read_into(address + first * row, out.reshape(-1).view(np.uint8))
         return
-    start, stop = box[0]
-    if row > _SLAB_BYTES:
-        for i in range(start, stop):
-            _read_run(source, address + i * row, shape[1:], box[1:], out[i - start])
+    if row > _SLAB_BYTES or row - _span_bytes(shape[1:], places[1:], out.dtype.itemsize) > _GAP_BYTES:
+        for number, i in enumerate(places[0]):
+            _read_run(source, address + int(i) * row, shape[1:], places[1:], out[number])
         return
-    rows = max(1, _SLAB_BYTES // row)
-    inner = (slice(None), *(slice(*edge) for edge in box[1:]))
-    slab = np.empty((min(rows, stop - start), *shape[1:]), out.dtype)
-    for at in range(start, stop, rows):
-        some = slab[: min(rows, stop - at)]
-        source.read_into(address + at * row, some.reshape(-1).view(np.uint8))
-        out[at - start : at - start + len(some)] = some[inner]
+    inner = hull(places[1:])
+    slab = np.empty(0, out.dtype)
+    for first, last in _slabs(np.asarray(places[0], np.int64), row):
+        low, high = int(places[0][first]), int(places[0][last - 1]) + 1
+        count = (high - low) * math.prod(shape[1:])
+        slab = slab if slab.size >= count else np.empty(count, out.dtype)
+        source.read_into(address + low * row, slab[:count].view(np.uint8))
+        rows = slab[:count].reshape(high - low, *shape[1:])[tuple(slice(*edge) for edge in ((0, high - low), *inner))]
+        here: tuple[Places, ...] = (places[0][first:last], *places[1:])
+        out[first:last] = rows[inside(here, ((low, high), *inner))]
+
+
+def _span_bytes(shape: tuple[int, ...], places: tuple[Places, ...], itemsize: int) -> int:
+    """Bytes of an array in C order from the first of some places to the last."""
+    span, stride = itemsize, itemsize
+    for length, (start, stop) in reversed(list(zip(shape, hull(places), strict=True))):
+        span += (stop - 1 - start) * stride
+        stride *= length
+    return span
+
+
+def _slabs(rows: np.ndarray[Any, np.dtype[np.int64]], row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Ascending rows in groups [first, last) to be read at once: none of it long, and with no long gaps."""
+    gaps = np.flatnonzero(np.diff(rows) * row_bytes > _GAP_BYTES) + 1
+    most = max(1, _SLAB_BYTES // row_bytes)
+    edges: list[int] = [0, *gaps.tolist(), len(rows)]
+    for first, last in pairwise(edges):
+        while first < last:
+            upto = int(np.searchsorted(rows[first:last], rows[first] + most)) + first
+            yield first, upto
+            first = upto

@@ -16,6 +16,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Type, UnsupportedFeatureError
 from h5burst.arrays.readable import ReadableArray
+from h5burst.arrays.selection import Box, Places, hull, inside
 from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Node
 from h5burst.read import fallback
@@ -88,23 +89,32 @@ class LazyArray(ReadableArray):
     def __repr__(self) -> str:
         return f"<LazyArray {self.shape} {self.dtype} of {self._path}:{self.name}>"
 
-    def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
+    def _read(self, box: Box) -> np.ndarray[Any, Any]:
+        return self._pick(tuple(range(*edge) for edge in box))
+
+    def _pick(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
         if self._address is None:
-            return self._read_by_name(box)
+            return self._pick_by_name(places)
         try:
             with Reader(self._path, expected=self._stamp) as reader, reader.naming_damage(self._names):
                 if self._elements is None:
                     self._elements = Elements(reader.parser.dataset(self._address))
                 elements, rank = self._elements, len(self._elements.shape)
-                found = reader.finish(elements.read(reader.source, box[:rank]), elements.dataset.type)
-                inner = tuple(slice(*edge) for edge in box[rank:])  # axes of an array datatype
-                return found[(slice(None),) * rank + inner] if inner else found
+                found = reader.finish(elements.read(reader.source, places[:rank]), elements.dataset.type)
+                if len(places) == rank:
+                    return found
+                inner = (*map(range, found.shape[:rank]), *places[rank:])  # axes of an array datatype
+                part: np.ndarray[Any, Any] = found[inside(inner, tuple((0, length) for length in found.shape))]
+                return part
         except UnsupportedFeatureError:
-            return self._read_by_name(box)
+            return self._pick_by_name(places)
 
-    def _read_by_name(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
+    def _pick_by_name(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
+        box = hull(places)
         with OpenFile(self._path, self._stamp) as file:
-            return fallback.read_box(self._path, self.name, box, in_use=file.locked_for_writing)
+            whole = fallback.read_box(self._path, self.name, box, in_use=file.locked_for_writing)
+        part: np.ndarray[Any, Any] = whole[inside(places, box)]
+        return part
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArray, (self._path, self._stamp, self._names, self.shape, self.dtype, self._address)

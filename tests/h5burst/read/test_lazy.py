@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from h5burst import store
+from h5burst.arrays import chunks as chunk_plans
 from h5burst.arrays.selection import select
 from h5burst.model.errors import CorruptFileError, StaleFileError
 from h5burst.model.source import ArraySource
@@ -116,15 +117,70 @@ def test_wrong_indices_fail_as_numpys(index: Any, tmp_path: Path) -> None:
 
 @given(data=st.data(), shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=7))
 @settings(max_examples=300)
-def test_any_selection_is_a_box_and_an_index_into_it(data: st.DataObject, shape: tuple[int, ...]) -> None:
+def test_any_selection_is_places_of_each_axis_and_an_index_into_them(
+    data: st.DataObject, shape: tuple[int, ...]
+) -> None:
     array = np.arange(int(np.prod(shape))).reshape(shape)
     basic = hnp.basic_indices(shape, allow_newaxis=True)
     advanced = hnp.integer_array_indices(shape) if shape and 0 not in shape else basic
     index = data.draw(basic | advanced)
     selection = select(index, shape)
-    box = array[tuple(slice(*edge) for edge in selection.box)]
-    assert all(0 <= start <= stop <= length for (start, stop), length in zip(selection.box, shape, strict=True))
-    assert same(np.asarray(box[selection.within]), np.asarray(array[index]))
+    for places, length in zip(selection.places, shape, strict=True):
+        assert sorted(set(places)) == list(places)  # ascending, none twice
+        assert set(places) <= set(range(length))
+    picked = array[np.ix_(*selection.places)] if shape else array
+    assert same(np.asarray(picked[selection.within]), np.asarray(array[index]))
+    if selection.box is not None:
+        assert same(np.asarray(array[tuple(slice(*edge) for edge in selection.box)]), picked)
+
+
+WIDE = np.random.default_rng(5).integers(0, 1000, (120, 90))
+FEW_CHUNKS = [  # an index, and how many chunks of 10 x 30 hold what it asks for
+    (np.s_[7], 3),
+    (np.s_[7, 31], 1),
+    (np.s_[::40], 9),
+    (np.s_[119::-40, 0], 3),
+    (np.s_[5:95:45, ::60], 4),
+    (np.s_[[0, 119]], 6),
+    (np.s_[[119, 0, 119, 5], 45], 2),
+    (np.s_[3, [89, 2]], 2),
+    (np.s_[[0, 110], [0, 89]], 4),
+    (np.s_[np.arange(120) % 60 == 59], 6),
+    (np.s_[WIDE < 0], 0),
+    (np.s_[20:20], 0),
+    (np.s_[...], 36),
+]
+
+
+@pytest.mark.parametrize(("index", "chunks"), FEW_CHUNKS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("unwritten", [False, True])
+def test_only_chunks_that_are_asked_for_are_read_and_each_once(
+    index: Any, chunks: int, unwritten: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "wide.h5", "w", libver="v110") as file:
+        shape = (130, 90) if unwritten else WIDE.shape  # rows 120 to 130 are never written
+        file.create_dataset("x", shape, WIDE.dtype, chunks=(10, 30), compression="gzip")[:120] = WIDE
+    array = array_at(tmp_path / "wide.h5", "x")
+    whole = np.vstack([WIDE, np.zeros((10, 90), WIDE.dtype)]) if unwritten else WIDE
+    if unwritten and isinstance(index, np.ndarray) and index.dtype == bool:
+        index = np.concatenate([index, np.zeros((10, *index.shape[1:]), bool)])
+    decoded = []
+    decode = chunk_plans.decode
+    monkeypatch.setattr(chunk_plans, "decode", lambda *args: decoded.append(1) or decode(*args))
+    assert same(array[index], whole[index])
+    assert len(decoded) == chunks
+
+
+@pytest.mark.parametrize("shape", [(500,), (40, 700), (6, 5, 300_000)])
+def test_places_of_a_contiguous_dataset(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Rows with gaps between them, and rows so long that each is read in parts."""
+    data = np.random.default_rng(1).integers(0, 99, shape).astype(np.uint8)
+    with h5py.File(tmp_path / "a.h5", "w", libver="v110") as file:
+        file["x"] = data
+    array = array_at(tmp_path / "a.h5", "x")
+    rows = [np.s_[::3], np.s_[[0, 4, 5, 1]], np.s_[2, ..., 9] if len(shape) > 1 else np.s_[2]]
+    for index in (*rows, np.s_[..., 5], np.s_[..., ::7], np.s_[..., [250, 3]]):
+        assert same(np.asarray(array[index]), np.asarray(data[index]))
 
 
 def test_it_looks_like_an_array(cube: LazyArray) -> None:
