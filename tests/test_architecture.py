@@ -15,7 +15,10 @@ SOURCE = ROOT / "src"
 
 # Lower rooms first. A room imports from those before it, and from itself.
 ENGINE = ("_ext", "runtime", "model", "codecs", "arrays", "format", "read", "memory", "write", "store", "checking")
-HDMEA = ("utils", "kernels", "geometry", "session", "io", "features", "steps", "plot", "report", "simulate", "batch")
+HDMEA = (
+    *("utils", "kernels", "geometry", "session", "io", "features", "steps"),
+    *("plot", "report", "bridges", "simulate", "batch"),
+)
 SCPSTORE = ("core", "io")
 ROOMS = {"h5burst": ENGINE, "hdmea": HDMEA, "scpstore": SCPSTORE}
 DOMAINS = ("hdmea", "scpstore", "scptensor")

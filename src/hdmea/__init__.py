@@ -5,9 +5,21 @@ from typing import Any
 from h5burst import __version__ as __version__
 from hdmea.utils.lazy import find_name
 
-_NAMES = {"hdmea.session.session": ("PipelineSession", "SaveState", "create_session")}
+_NAMES = {
+    "hdmea.session.session": ("PipelineSession", "SaveState", "create_session"),
+    "hdmea.bridges.arrays": ("to_xarray",),
+    "hdmea.bridges.tables": ("feature_frame", "trace_frames", "write_tables"),
+}
 
-__all__ = ["PipelineSession", "SaveState", "create_session"]
+__all__ = [
+    "PipelineSession",
+    "SaveState",
+    "create_session",
+    "feature_frame",
+    "to_xarray",
+    "trace_frames",
+    "write_tables",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The `hdmea` command: demo, simulate, run, batch, report, verify."""
+"""The `hdmea` command: demo, simulate, run, batch, report, annotate, table, info, verify."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from h5burst import console
 from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
+from hdmea.bridges.command import info, table
 from hdmea.report.command import report
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ app = typer.Typer(
 )
 app.command(epilog=console.EPILOG)(batch)
 app.command(epilog=console.EPILOG)(report)
+app.command(epilog=console.EPILOG)(table)
+app.command(epilog=console.EPILOG)(info)
 
 
 @app.command(epilog=console.EPILOG)

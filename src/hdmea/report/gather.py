@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 import h5burst
+from hdmea.features.scalars import Scalar
 from hdmea.plot import content
-from hdmea.report.values import Scalar, explanation, scalars, values_of
+from hdmea.report.values import explanation, scalars, values_of
 from hdmea.session.session import PipelineSession
 
 Json: TypeAlias = dict[str, Any]

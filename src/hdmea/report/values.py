@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
-
-import numpy as np
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from hdmea.features.registry import FeatureRegistry
+from hdmea.features.scalars import Scalar, single_values, unit_values
 
-Scalar: TypeAlias = str | bool | int | float | None
-
-DEEPEST = 6  # levels of nested dicts that are looked into
-BESIDES = ("features", "spike_times_sectioned")
+LONGEST_TEXT = 300
 OWN = {
     "rate": "spikes/s, spikes over the recording's length",
     "spikes": "count, spikes of the whole recording",
@@ -35,37 +31,27 @@ UNITS = {
 ENDINGS = {"_um": "um", "_um2": "um^2", "_ms": "ms", "_deg": "degrees", "_hz": "Hz", "_frames": "frames", "_m_s": "m/s"}
 
 
-def single(found: Any) -> tuple[bool, Scalar]:
-    """Whether this is one value, and that value; a number that is not finite is None."""
-    if isinstance(found, np.ndarray) and found.ndim == 0:
-        found = found[()]
-    if isinstance(found, np.generic):
-        found = found.item()
-    if isinstance(found, bytes):
-        found = found.decode("utf-8", "replace")
-    if found is None or isinstance(found, (str, bool, int)):
-        return True, found
-    if isinstance(found, float):
-        return True, float(f"{found:.10g}") if math.isfinite(found) else None
-    return False, None
+def shown(one: Scalar) -> Scalar:
+    """A value as the page shows it: numbers with ten digits, None for one that is not finite."""
+    if isinstance(one, float):
+        return float(f"{one:.10g}") if math.isfinite(one) else None
+    return one
 
 
-def scalars(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Scalar]]:
+def scalars(values: Mapping[Any, Any]) -> Iterator[tuple[str, Scalar]]:
     """All single values in nested dicts, by their path; arrays, long texts and features' metadata are left out."""
-    for name, found in values.items():
-        if isinstance(found, Mapping):
-            if depth < DEEPEST and name != "metadata":
-                yield from scalars(found, prefix if name == "data" else f"{prefix}{name}/", depth + 1)
-            continue
-        is_single, one = single(found)
-        if is_single and not (isinstance(one, str) and len(one) > 300):
-            yield f"{prefix}{name}", one
+    yield from _shown(single_values(values))
 
 
 def values_of(unit: Mapping[str, Any]) -> dict[str, Scalar]:
     """A unit's own values, and those of its features as feature/value."""
-    own = {name: one for name, one in unit.items() if name not in BESIDES}
-    return dict(scalars(own)) | dict(scalars(unit.get("features") or {}))
+    return dict(_shown(unit_values(unit).items()))
+
+
+def _shown(found: Iterable[tuple[tuple[str, ...], Scalar]]) -> Iterator[tuple[str, Scalar]]:
+    for path, one in found:
+        if not (isinstance(one, str) and len(one) > LONGEST_TEXT):
+            yield "/".join(path), shown(one)
 
 
 def explanation(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Bridges: recordings to and from what laboratories use. One module a bridge, imported when it is used."""

@@ -1,0 +1,94 @@
+"""The commands `hdmea table` and `hdmea info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from h5burst import console, format_bytes
+from h5burst.console import output as screen
+
+Files = Annotated[list[Path], typer.Argument(help="Recordings (.h5).")]
+
+
+def table(
+    files: Files,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The table: .parquet, .csv, .tsv or .arrow.")],
+    long: Annotated[bool, typer.Option("--long", help="One row a value instead of one row a unit.")] = False,
+    traces: Annotated[
+        Path | None, typer.Option(help="Also the spikes in each frame of each trial: .parquet or .arrow.")
+    ] = None,
+    bin_s: Annotated[float | None, typer.Option(help="Traces in even bins of so many seconds.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Write the units of recordings as a table: one row a unit, one column a feature.
+
+    \b
+    Examples:
+      hdmea table results/*.h5 -o features.parquet
+      hdmea table results/*.h5 -o values.csv --long
+      hdmea table results/a.h5 -o features.parquet --traces traces.parquet
+    """
+    from hdmea.bridges.tables import write_tables
+
+    for file in files:
+        console.existing_file(file)
+    written = write_tables(files, output, long=long, traces=traces, bin_s=bin_s, overwrite=overwrite)
+    screen.say(output)
+    if traces is not None:
+        screen.say(traces)
+    screen.progress(f"{written.recordings} recordings, {written.rows} rows, {written.columns} columns")
+    screen.result(
+        {
+            "file": str(output),
+            "recordings": written.recordings,
+            "rows": written.rows,
+            "columns": written.columns,
+            "traces": None if traces is None else {"file": str(traces), "rows": written.trace_rows},
+        }
+    )
+
+
+def info(files: Files) -> None:
+    """Say what recordings hold: units, sections, features, and what is missing.
+
+    \b
+    Examples:
+      hdmea info results/recording.h5
+      hdmea info results/*.h5 --json
+    """
+    from hdmea.bridges.info import recording_info
+
+    found = [recording_info(console.existing_file(file)) for file in files]
+    for number, one in enumerate(found):
+        if number:
+            screen.say()
+        for line in _lines(one):
+            screen.say(line)
+    screen.result(found)
+
+
+def _lines(one: dict[str, Any]) -> list[str]:
+    units, rate, duration = one["units"], one["acquisition_rate_hz"], one["duration_s"]
+    about = [
+        "length not known" if duration is None else f"{duration:.1f} s",
+        "rate not known" if rate is None else f"{rate:g} Hz",
+        f"{one['frames']} frames",
+    ]
+    lines = [
+        f"{one['file']}: {one['dataset_id']}",
+        f"  file      {format_bytes(one['bytes'] or 0)}, layout {one['layout_version']}, saved {one['saved_at']}",
+        f"  recording {', '.join(about)}",
+        f"  units     {units['count']}, {units['spikes']} spikes; {units['without_spikes']} without spikes, "
+        f"{units['with_place']} with a place, {units['with_waveform']} with a waveform",
+    ]
+    for name, section in one["sections"].items():
+        shown = f"shown {section['presentations']} times, {section['trials']} trials in {section['units']} units"
+        lines.append(f"  section   {name}: {shown}")
+    for name, feature in one["features"].items():
+        versions = f", version {' and '.join(feature['versions'])}" if feature["versions"] else ""
+        lines.append(f"  feature   {name}: {feature['units']} units{versions}")
+    lines += [f"  missing   {what}" for what in one["missing"]]
+    return [*lines, *(f"  warning   {text}" for text in one["warnings"])]

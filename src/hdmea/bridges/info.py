@@ -1,0 +1,133 @@
+"""What a recording's file holds, in figures: units, sections, features, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdmea.bridges import units as unit_facts
+from hdmea.bridges.binned import sections_of
+from hdmea.bridges.units import Source, opened
+from hdmea.plot.content import duration_of
+from hdmea.session.session import PipelineSession
+from hdmea.steps.per_unit import number
+from hdmea.steps.table import STEPS
+
+
+def recording_info(source: Source) -> dict[str, Any]:
+    """A recording's content in figures; spikes and images are not read.
+
+    Parameters
+    ----------
+    source
+        A session, or the path of its file.
+
+    Returns
+    -------
+    dict
+        `dataset_id`, `file`, `bytes`, `layout_version`, `created_at`, `saved_at`, `acquisition_rate_hz`, `duration_s`,
+        `frames`, `units` (`count`, `spikes`, `without_spikes`, `with_place`, `with_waveform`), `light_reference`
+        (samples by channel), `sections` (by name: `presentations`, `trials` of each unit, `units`), `features` (by
+        name: `units`, `versions`), `steps` (done), `missing` (what was not done or lacks units: a list of text),
+        `warnings`. None for what is not known.
+
+    Raises
+    ------
+    FileNotFoundError, CheckpointError
+        As `PipelineSession.load`.
+    """
+    session = opened(source)
+    path = session.hdf5_path
+    duration, rate = duration_of(session), number(session.metadata.get("acquisition_rate"))
+    sections, features = _sections(session), _features(session)
+    there = path is not None and Path(path).exists()
+    return {
+        "dataset_id": session.dataset_id,
+        "file": None if path is None else str(path),
+        "bytes": Path(path).stat().st_size if path is not None and there else None,
+        "layout_version": session.layout_version,
+        "created_at": session.created_at,
+        "saved_at": session.saved_at,
+        "acquisition_rate_hz": rate if np.isfinite(rate) else None,
+        "duration_s": duration if np.isfinite(duration) else None,
+        "frames": _length(session.metadata.get("frame_timestamps")),
+        "units": _units(session),
+        "light_reference": {
+            str(name): _length(trace) for name, trace in (session.stimulus.get("light_reference") or {}).items()
+        },
+        "sections": sections,
+        "features": features,
+        "steps": sorted(session.completed_steps),
+        "missing": _missing(session, sections, features),
+        "warnings": list(session.warnings),
+    }
+
+
+def _length(values: Any) -> int:
+    return 0 if values is None else int(np.shape(values)[0] if np.ndim(values) else 0)
+
+
+def _units(session: PipelineSession) -> dict[str, int]:
+    counts = [unit_facts.spike_count(unit) for unit in session.units.values()]
+    places = [unit_facts.place_of(session, unit).x_um for unit in session.units.values()]
+    return {
+        "count": session.unit_count,
+        "spikes": sum(counts),
+        "without_spikes": sum(count == 0 for count in counts),
+        "with_place": sum(place is not None for place in places),
+        "with_waveform": sum(_length(unit.get("waveform")) > 0 for unit in session.units.values()),
+    }
+
+
+def _sections(session: PipelineSession) -> dict[str, dict[str, int]]:
+    shown = session.stimulus.get("section_time") or {}
+    found: dict[str, dict[str, int]] = {}
+    for name in dict.fromkeys([*map(str, shown), *sections_of(session)]):
+        trials = [
+            _length(section.get("trials_start_end"))
+            for unit in session.units.values()
+            if isinstance(section := (unit.get("spike_times_sectioned") or {}).get(name), Mapping)
+        ]
+        found[name] = {
+            "presentations": _length(shown.get(name)),
+            "trials": max(trials, default=0),
+            "units": len(trials),
+        }
+    return found
+
+
+def _features(session: PipelineSession) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for unit in session.units.values():
+        for name, feature in (unit.get("features") or {}).items():
+            row = found.setdefault(str(name), {"units": 0, "versions": []})
+            row["units"] += 1
+            metadata = feature.get("metadata") if isinstance(feature, Mapping) else None
+            version = metadata.get("version") if isinstance(metadata, Mapping) else None
+            if version is not None and str(version) not in row["versions"]:
+                row["versions"].append(str(version))
+    return dict(sorted(found.items()))
+
+
+def _missing(session: PipelineSession, sections: Mapping[str, Any], features: Mapping[str, Any]) -> list[str]:
+    """What is not there, each as one sentence."""
+    units = session.unit_count
+    missing = [] if units else ["units"]
+    if not np.isfinite(number(session.metadata.get("acquisition_rate"))):
+        missing.append("the acquisition rate")
+    if not _length(session.metadata.get("frame_timestamps")):
+        missing.append("frame timestamps")
+    if not sections:
+        missing.append("sections of the stimulus")
+    for name, section in sections.items():
+        if section["units"] < units:
+            missing.append(f"sectioned spikes of {name} in {units - section['units']} of {units} units")
+    for name, feature in features.items():
+        if feature["units"] < units:
+            missing.append(f"the feature {name} in {units - feature['units']} of {units} units")
+    loaded = any(step in session.completed_steps for step, row in STEPS.items() if row.loads is not None)
+    undone = [step for step, row in STEPS.items() if step not in session.completed_steps and row.loads is None]
+    return missing + ([] if loaded else ["a step that loads a recording"]) + [f"the step {step}" for step in undone]

@@ -1,0 +1,94 @@
+"""Files of tables, written part by part: Parquet, Arrow, CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import polars as pl
+
+from hdmea.bridges.extras import required
+from hdmea.utils.exceptions import ConfigurationError
+
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+UNIT_KEY, DESCRIPTION_KEY = b"unit", b"description"
+
+
+def checked_format(path: Path, *, lists: bool = False) -> str:
+    """The format that a path's suffix names. Raises `ConfigurationError` for another, or one that holds no lists."""
+    found = FORMATS.get(path.suffix.lower())
+    possible = {suffix: name for suffix, name in FORMATS.items() if not (lists and name in _SEPARATORS)}
+    if found is None or (lists and found in _SEPARATORS):
+        why = "holds no lists, of which traces consist" if found else "is not a table's suffix"
+        raise ConfigurationError(f"{path}: {path.suffix or 'no suffix'} {why}; use one of {', '.join(possible)}")
+    return found
+
+
+class TableWriter:
+    """A table that is written frame by frame; use it in a `with` block.
+
+    Parameters
+    ----------
+    path
+        The file, written anew.
+    form
+        A value of `FORMATS`.
+    types
+        Polars types of the columns, in their order; every frame has them.
+    facts
+        Unit and description of each column: metadata of the fields of Parquet and Arrow files. CSV cannot hold them.
+
+    Raises
+    ------
+    MissingExtraError
+        Parquet and Arrow need pyarrow.
+    """
+
+    def __init__(
+        self, path: Path, form: str, types: Mapping[str, pl.DataType], facts: Mapping[str, tuple[str, str]]
+    ) -> None:
+        self._separator = _SEPARATORS.get(form)
+        self._empty = pl.DataFrame(schema=dict(types))
+        self._stream: Any = None
+        self._writer: Any = None
+        if self._separator is not None:
+            self._stream = path.open("w", encoding="utf-8", newline="")
+            self._stream.write(self._empty.write_csv(separator=self._separator))
+            return
+        arrow = required("pyarrow", f"a table in {form}")
+        self._schema = _with_facts(arrow, self._empty.to_arrow().schema, facts)
+        if form == "parquet":
+            self._writer = required("pyarrow.parquet", "a table in parquet").ParquetWriter(
+                path, self._schema, compression="zstd"
+            )
+        else:
+            self._writer = arrow.ipc.new_file(str(path), self._schema)
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Add rows; Parquet: as a row group of their own."""
+        if not len(frame):
+            return
+        if self._separator is not None:
+            self._stream.write(frame.write_csv(separator=self._separator, include_header=False))
+            return
+        self._writer.write_table(frame.to_arrow().cast(self._schema))
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        (self._stream or self._writer).close()
+
+
+def _with_facts(arrow: Any, schema: Any, facts: Mapping[str, tuple[str, str]]) -> Any:
+    fields = []
+    for each in schema:
+        unit, description = facts.get(each.name, ("", ""))
+        said = {UNIT_KEY: unit.encode(), DESCRIPTION_KEY: description.encode()}
+        fields.append(each.with_metadata({key: text for key, text in said.items() if text}))
+    return arrow.schema(fields)

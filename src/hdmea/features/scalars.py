@@ -1,0 +1,56 @@
+"""The single values of a unit, exactly as they are stored, each with the path of keys that leads to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Scalar: TypeAlias = str | bool | int | float | None
+
+DEEPEST = 6  # levels of nested dicts that are looked into
+BESIDES = ("features", "spike_times_sectioned")  # of a unit: not values of its own
+
+
+def single(found: Any) -> tuple[bool, Scalar]:
+    """Whether this is one value, and that value as Python's own type."""
+    if isinstance(found, np.ndarray) and found.ndim == 0:
+        found = found[()]
+    if isinstance(found, np.generic):
+        found = found.item()
+    if isinstance(found, bytes):
+        found = found.decode("utf-8", "replace")
+    is_single = found is None or isinstance(found, (str, bool, int, float))
+    return is_single, found if is_single else None
+
+
+def single_values(values: Mapping[Any, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Scalar]]:
+    """All single values in nested dicts by their path; arrays and features' metadata are left out.
+
+    The key `data` of a feature is not part of a path: what is in it is the feature's own.
+    """
+    yield from _walk(values, path, 0)
+
+
+def _walk(values: Mapping[Any, Any], path: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], Scalar]]:
+    for name, found in values.items():
+        if isinstance(found, Mapping):
+            if depth < DEEPEST and name != "metadata":
+                yield from _walk(found, path if name == "data" else (*path, str(name)), depth + 1)
+            continue
+        is_single, one = single(found)
+        if is_single:
+            yield (*path, str(name)), one
+
+
+def unit_values(unit: Mapping[str, Any]) -> dict[tuple[str, ...], Scalar]:
+    """A unit's own values, and those of its features by (feature, …, name)."""
+    own = {name: one for name, one in unit.items() if name not in BESIDES}
+    if isinstance(sorter := own.get("unit_meta"), Mapping):  # the vendor's values are stored as arrays of one element
+        own["unit_meta"] = {name: _only_element(one) for name, one in sorter.items()}
+    return dict(single_values(own)) | dict(single_values(unit.get("features") or {}))
+
+
+def _only_element(value: Any) -> Any:
+    return np.asarray(value).reshape(())[()] if getattr(value, "shape", None) == (1,) else value

@@ -1,0 +1,82 @@
+"""`hdmea info`: what it says of a recording is what is in the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from h5burst.console import run as run_command
+from hdmea.cli import app
+from hdmea.pipeline import create_session
+from hdmea.simulate import SimulatedRecording
+
+
+def hdmea(*words: object) -> int:
+    return run_command(app, [str(word) for word in words])
+
+
+def test_json_holds_the_figures_of_the_file(
+    simulated: Path, small_recording: SimulatedRecording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hdmea("info", simulated, "--json") == 0
+
+    (said,) = json.loads(capsys.readouterr().out)
+    with h5py.File(simulated) as file:
+        spikes = sum(len(unit["spike_times"]) for unit in file["units"].values())
+        features = {name for unit in file["units"].values() for name in unit["features"]}
+    assert said["units"]["count"] == 3
+    assert said["units"]["spikes"] == spikes
+    assert said["features"].keys() == features
+    assert said["features"]["baseline_127"]["units"] == 3
+    assert said["sections"].keys() == set(small_recording.movies)
+    assert said["sections"]["step_up_5s_5i_b0_3x"] == {"presentations": 1, "trials": 3, "units": 3}
+    assert said["duration_s"] == pytest.approx(small_recording.duration_s)
+    assert said["acquisition_rate_hz"] == small_recording.sampling_rate
+    assert said["bytes"] == simulated.stat().st_size
+    assert "the step fit_ln_model" in said["missing"]
+    assert "the step section_spike_times" not in said["missing"]
+
+
+def test_text_names_units_sections_features_and_what_is_missing(
+    simulated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hdmea("info", simulated) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{simulated}: simulated"
+    assert any(line.startswith("  units     3, ") for line in lines)
+    assert any(line.startswith("  section   baseline_127: shown 1 times") for line in lines)
+    assert any(line.startswith("  feature   eimage_sta: 3 units") for line in lines)
+    assert any(line == "  missing   the step track_axons" for line in lines)
+
+
+def test_missing_parts_are_counted_by_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session = create_session("bare", output_dir=tmp_path)
+    session.add_units({"unit_001": {"spike_times": np.arange(3, dtype=np.uint64)}, "unit_002": {}})
+    session.add_feature("unit_001", "mine", {"a": 1})
+    path = session.save()
+
+    assert hdmea("info", path, "--json") == 0
+
+    (said,) = json.loads(capsys.readouterr().out)
+    assert {
+        "the acquisition rate",
+        "frame timestamps",
+        "sections of the stimulus",
+        "the feature mine in 1 of 2 units",
+        "a step that loads a recording",
+    } <= set(said["missing"])
+    assert said["units"] == {"count": 2, "spikes": 3, "without_spikes": 1, "with_place": 0, "with_waveform": 0}
+    assert said["duration_s"] is None
+
+
+def test_what_is_not_a_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.h5").write_bytes(b"not HDF5")
+
+    assert hdmea("info", tmp_path / "a.h5") == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert hdmea("info", tmp_path / "none.h5") == 2
