@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from support.browser import launched
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
@@ -20,3 +24,10 @@ def test_data() -> Path:
     if not directory or not Path(directory).is_dir():
         pytest.skip("H5BURST_TEST_DATA does not name the directory of real recordings (see docs/development.md)")
     return Path(directory)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser; of a module alone, as its driver keeps an event loop running in this thread."""
+    with launched() as browser:
+        yield browser

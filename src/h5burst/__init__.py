@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from h5burst import codecs as codecs
     from h5burst import console as console
+    from h5burst import page as page
     from h5burst.arrays import csr as csr
     from h5burst.checking import Problem as Problem
     from h5burst.checking import verify as verify
@@ -77,7 +78,7 @@ __version__ = "0.2.0"
 
 # Module below this package -> the names that it brings.
 _NAMES: dict[str, tuple[str, ...]] = {
-    "": ("codecs", "console"),
+    "": ("codecs", "console", "page"),
     "arrays": ("csr",),
     "memory.accounting": ("resident_bytes", "spilled_bytes"),
     "memory.budget": ("BUDGET_VARIABLE", "format_bytes", "memory_budget", "parse_bytes"),

@@ -43,9 +43,7 @@ def _draw_traces(ax: Axes, image: Image, reach: int) -> None:
     from matplotlib.collections import LineCollection
 
     rows, columns = image.peak_to_peak.shape
-    row, column = divmod(int(np.argmax(image.peak_to_peak)), columns)
-    if image.soma is not None:
-        column, row = (round(one) for one in image.soma)
+    row, column = content.middle_of(image)
     scale = 0.9 / (float(image.peak_to_peak.max()) or 1.0)
     along = np.linspace(-0.45, 0.45, len(image.average))
     traces = [

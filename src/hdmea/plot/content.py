@@ -221,14 +221,27 @@ def field_ellipse(unit: Unit, feature: str) -> Ellipse | None:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An average at its peak's lag (height, width) and its time course there (lags,), both in the file's unit."""
+    """An average at its peak's lag (height, width) and its time course there (lags,), both in the file's unit.
+
+    lags: (lags,) of each frame from the spike, negative before it, in `lag_unit`: "ms" where the file tells how long a
+    frame is, else "frames"; numbers of the frames within the window, in "frame of the window", where it does not say
+    how the window is placed.
+    """
 
     average: Floats
     peak_frame: int
     space: Floats
     time_course: Floats
+    lags: Floats
+    lag_unit: str
     ellipse: Ellipse | None
     significant: bool
+
+    @property
+    def colour_range(self) -> tuple[float, float]:
+        """The mean of the average, and its largest distance from it: what colours are centred on and reach to."""
+        middle = float(np.nanmean(self.average))
+        return middle, float(np.nanmax(np.abs(self.average - middle))) or 1.0
 
 
 def field_of(unit: Unit, feature: str) -> Field | None:
@@ -243,7 +256,21 @@ def field_of(unit: Unit, feature: str) -> Field | None:
     if np.isfinite(stored).all() and all(0 <= s < n for s, n in zip(stored, average.shape, strict=True)):
         lag, row, column = (round(s) for s in stored)
     seen = value(record, "significant") == 1
-    return Field(average, lag, average[lag], average[:, row, column], field_ellipse(unit, feature), seen)
+    lags = _lags(unit, feature, len(average))
+    return Field(average, lag, average[lag], average[:, row, column], *lags, field_ellipse(unit, feature), seen)
+
+
+def _lags(unit: Unit, feature: str, length: int) -> tuple[Floats, str]:
+    """When each frame of an average was, and in which unit."""
+    begins = np.asarray(inside(unit, "features", feature, "metadata", "cover_range")).ravel()
+    numbers = np.arange(length, dtype=np.float64)
+    if begins.dtype.kind not in "if" or len(begins) != 2 or begins[1] - begins[0] != length:
+        return numbers, "frame of the window"
+    record = inside(unit, "features", feature, "sta_geometry")
+    frame_ms = value(record, "peak_lag_ms") / (value(record, "peak_lag_frames") or np.nan)
+    if not frame_ms > 0:
+        return numbers + float(begins[0]), "frames"
+    return np.asarray((numbers + float(begins[0])) * frame_ms), "ms"
 
 
 # ---------------------------------------------------------------- the chip
@@ -283,6 +310,15 @@ def image_of(session: PipelineSession, unit: Unit) -> Image | None:
     peak_to_peak = np.nanmax(np.nan_to_num(average), axis=0) - np.nanmin(np.nan_to_num(average), axis=0)
     seen = soma if np.isfinite(soma).all() else None
     return Image(average, peak_to_peak, times_ms, seen, axon_of(unit), pitch_um(session))
+
+
+def middle_of(image: Image) -> tuple[int, int]:
+    """Row and column of the electrode at the soma, or of the largest amplitude where no soma was fitted."""
+    rows, columns = image.peak_to_peak.shape
+    row, column = divmod(int(np.argmax(image.peak_to_peak)), columns)
+    if image.soma is not None:
+        column, row = (round(one) for one in image.soma)
+    return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
 
 
 def axon_of(unit: Unit) -> Floats:

@@ -111,8 +111,7 @@ def plot_receptive_field(
     if found is None:
         return nothing(ax, "no spike-triggered average")
     ax.axis("off")
-    middle = float(np.nanmean(found.average))
-    reach = float(np.nanmax(np.abs(found.average - middle))) or 1.0
+    middle, reach = found.colour_range
     look: dict[str, Any] = {
         "cmap": DIVERGING,
         "vmin": middle - reach,
@@ -125,12 +124,18 @@ def plot_receptive_field(
     return ax
 
 
+def _lag_text(found: Field, frame: int) -> str:
+    """When a frame was, with the unit where there is one."""
+    unit = found.lag_unit if found.lag_unit == "ms" else "frames"
+    return f"frame {frame}" if found.lag_unit.startswith("frame of") else f"{found.lags[frame]:.0f} {unit}"
+
+
 def _draw_frames(ax: Axes, found: Field, count: int, look: dict[str, Any]) -> None:
     for place, lag in enumerate(np.linspace(0, len(found.average) - 1, count).round().astype(int)):
         small = ax.inset_axes((place / count, 0.72, 0.94 / count, 0.24))
         small.imshow(found.average[lag], **look)
         small.set(xticks=[], yticks=[])
-        small.set_title(f"frame {lag}", fontsize=7)
+        small.set_title(_lag_text(found, int(lag)), fontsize=7)
 
 
 def _draw_field(ax: Axes, found: Field, look: dict[str, Any]) -> None:
@@ -143,12 +148,13 @@ def _draw_field(ax: Axes, found: Field, look: dict[str, Any]) -> None:
     if (shape := found.ellipse) is not None:
         size = 2 * shape.half_major, 2 * shape.half_minor
         large.add_patch(Ellipse((shape.x, shape.y), *size, angle=shape.angle_deg, fill=False, ec=RED, lw=1.5))
-    label(large, "x (pixels)", "y (pixels)", f"frame {found.peak_frame}")
+    label(large, "x (pixels)", "y (pixels)", _lag_text(found, found.peak_frame))
 
 
 def _draw_time_course(ax: Axes, found: Field) -> None:
     course = ax.inset_axes((0.7, 0.1, 0.3, 0.52))
-    course.plot(np.arange(len(found.time_course)), found.time_course, color=BLUE)
-    course.axvline(found.peak_frame, color=RED, lw=0.8, ls=":")
-    label(course, "frame of the window", "", "time course")
+    course.plot(found.lags, found.time_course, color=BLUE)
+    course.axvline(found.lags[found.peak_frame], color=RED, lw=0.8, ls=":")
+    name = "frame of the window" if found.lag_unit.startswith("frame of") else f"time from spike ({found.lag_unit})"
+    label(course, name, "", "time course")
     open_frame(course)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from h5burst import durable
+from h5burst import durable, page
 from hdmea.plot import content
-from hdmea.report.page import head, is_report, may_write, write_page
+from hdmea.report.page import GENERATOR, is_report, may_write, write_page
 from hdmea.session.session import PipelineSession
 
 COLUMNS = ("recording", "state", "units", "duration (s)", "sections", "features", "warnings", "what was said")
@@ -61,11 +61,11 @@ def _states(directory: Path) -> dict[str, dict[str, Any]]:
 
 def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool) -> Row:
     state = str(said.get("status", "saved"))
-    page = file.with_suffix(".html")
-    may_write(page, overwrite)
+    own = file.with_suffix(".html")
+    may_write(own, overwrite)
     try:
-        if not is_report(page) or page.stat().st_mtime_ns < file.stat().st_mtime_ns:
-            write_page(PipelineSession.load(file, lazy=True), page, overwrite=overwrite, forget=True)
+        if not is_report(own) or own.stat().st_mtime_ns < file.stat().st_mtime_ns:
+            write_page(PipelineSession.load(file, lazy=True), own, overwrite=overwrite, forget=True)
         session = PipelineSession.load(file, lazy=True)
         features = _feature_names(session)
     except (OSError, ValueError) as error:
@@ -78,7 +78,7 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool) -> Row
         str(len(features)),
         str(len(session.warnings)),
     )
-    return Row(session.dataset_id, state, _link(page, beside), figures, _said(said))
+    return Row(session.dataset_id, state, _link(own, beside), figures, _said(said))
 
 
 def _feature_names(session: PipelineSession) -> set[str]:
@@ -90,9 +90,9 @@ def _feature_names(session: PipelineSession) -> set[str]:
     return names
 
 
-def _link(page: Path, beside: Path) -> str:
-    same = page.parent.resolve() == beside.resolve()
-    return quote(page.name) if same else page.resolve().as_uri()
+def _link(own: Path, beside: Path) -> str:
+    same = own.parent.resolve() == beside.resolve()
+    return quote(own.name) if same else own.resolve().as_uri()
 
 
 def _said(row: dict[str, Any]) -> str:
@@ -102,7 +102,7 @@ def _said(row: dict[str, Any]) -> str:
 def _page(title: str, rows: list[Row]) -> str:
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in COLUMNS)
     return (
-        f"{head(title)}<body><header><h1>{escape(title)}: {len(rows)} recordings</h1></header>\n"
+        f"{page.head(title, GENERATOR)}<body><header><h1>{escape(title)}: {len(rows)} recordings</h1></header>\n"
         f'<main><div class="scroll" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>{heads}</tr>'
         f"</thead>\n<tbody>{''.join(map(_cells, rows))}</tbody></table></div></main></body></html>\n"
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import numpy as np
 
 import h5burst
+from h5burst.page import finite_numbers, packed
 from hdmea.features.scalars import Scalar
 from hdmea.plot import content
-from hdmea.report.values import explanation, scalars, values_of
+from hdmea.report.values import explanation, scalars, unit_and_meaning, values_of
 from hdmea.session.session import PipelineSession
 
 Json: TypeAlias = dict[str, Any]
@@ -22,6 +23,9 @@ RATE_BINS = 300
 MOST_DRAWN = 4000  # spikes of one raster
 MOST_FACTS = 400  # values of the metadata that are listed
 RASTER_TICK_S = 0.001
+TRACES_REACH = 3  # electrodes to each side of the soma
+MOST_OF_TRACE = 64  # samples of a trace
+MOST_OF_FRAMES = 32768  # pixels of all frames of an average
 
 
 @dataclass
@@ -38,10 +42,11 @@ class Recording:
     versions: dict[str, set[str]] = field(default_factory=dict)
     having: dict[str, int] = field(default_factory=dict)
     reasons: list[list[str]] = field(default_factory=list)
-    population: Any = None
+    population: Any = field(default_factory=lambda: np.zeros(RATE_BINS))
+    sections: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.population = np.zeros(RATE_BINS)
+        self.sections = content.sections_of(self.session)
 
 
 def begin(session: PipelineSession, units: Iterable[str]) -> Recording:
@@ -71,7 +76,7 @@ def add_unit(recording: Recording, name: str) -> Json:
         "wave": _wave(session, unit),
         "isi": [int(count) for count in content.isi_histogram(times)[0]],
         "image": _image(session, unit),
-        "responses": [_response(session, unit, str(movie)) for movie in unit.get("spike_times_sectioned") or {}],
+        "responses": [_response(session, unit, movie) for movie in _movies(recording, unit)],
         "fields": [_field(one, found) for one, found in fields if found is not None],
         "tunings": [_tuning(one) for one in content.tunings_of(unit)],
     }
@@ -115,20 +120,9 @@ def _add_ellipse(recording: Recording, unit: Mapping[str, Any], fields: list[str
 # ---------------------------------------------------------------- a unit's pictures
 
 
-def _packed(values: Any, dtype: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, np.dtype(dtype)).tobytes()).decode("ascii")
-
-
-def _figures(values: Any) -> list[float | None]:
-    """Numbers with seven digits; None for what is not finite."""
-    return [
-        float(f"{one:.7g}") if np.isfinite(one) else None for one in np.asarray(values, np.float64).ravel().tolist()
-    ]
-
-
 def _wave(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
     found = content.waveform_of(session, unit)
-    return None if found is None else {"x": _figures(found[0]), "y": _figures(found[1])}
+    return None if found is None else {"x": finite_numbers(found[0]), "y": finite_numbers(found[1])}
 
 
 def _image(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
@@ -138,12 +132,41 @@ def _image(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
     top = float(image.peak_to_peak.max()) or 1.0
     return {
         "shape": list(image.peak_to_peak.shape),
-        "top": _figures(top)[0],
-        "pixels": _packed(np.round(image.peak_to_peak / top * 255), "u1"),
+        "top": finite_numbers(top)[0],
+        "pixels": packed(np.round(image.peak_to_peak / top * 255), "u1"),
         "soma": None if image.soma is None else list(image.soma),
-        "axon": [_figures(point) for point in image.axon],
+        "axon": [finite_numbers(point) for point in image.axon],
         "pitch": image.pitch_um,
+        "traces": _traces(image),
     }
+
+
+def _traces(image: content.Image) -> Json:
+    """The traces about the soma (or the largest one), as 127ths of the largest value of all."""
+    row, column = content.middle_of(image)
+    top, left = max(row - TRACES_REACH, 0), max(column - TRACES_REACH, 0)
+    part = image.average[:, top : row + TRACES_REACH + 1, left : column + TRACES_REACH + 1]
+    every = -(-len(part) // MOST_OF_TRACE)
+    shown = np.nan_to_num(part[::every]).transpose(1, 2, 0)
+    largest = float(np.abs(shown).max()) or 1.0
+    return {
+        "rows": shown.shape[0],
+        "columns": shown.shape[1],
+        "length": shown.shape[2],
+        "row": top,
+        "column": left,
+        "top": largest,
+        "from": finite_numbers(image.times_ms[0])[0],
+        "to": finite_numbers(image.times_ms[::every][-1])[0],
+        "values": packed(np.round(shown / largest * 127), "i1"),
+    }
+
+
+def _movies(recording: Recording, unit: Mapping[str, Any]) -> list[str]:
+    """The movies whose trials a unit has, in the order in which they were shown."""
+    order = {name: place for place, name in enumerate(recording.sections)}
+    names = [str(movie) for movie in unit.get("spike_times_sectioned") or {}]
+    return sorted(names, key=lambda name: order.get(name, len(order)))
 
 
 def _response(session: PipelineSession, unit: Mapping[str, Any], movie: str) -> Json:
@@ -154,6 +177,10 @@ def _response(session: PipelineSession, unit: Mapping[str, Any], movie: str) -> 
         return {"movie": movie, "trials": 0}
     every = max(1, -(-len(windows.samples) // MOST_DRAWN))
     drawn = [windows.of(trial)[::every] / windows.rate for trial in range(len(windows))]
+    ticks = np.round(np.concatenate(drawn) / RASTER_TICK_S)
+    kind = "u2" if ticks.max(initial=0) < 2**16 else "u4"
+    counts = psth.mean * psth.trials * psth.edges_s[1]
+    squares = (psth.sd * psth.edges_s[1]) ** 2 * (psth.trials - 1) + counts**2 / psth.trials
     return {
         "movie": movie,
         "trials": psth.trials,
@@ -161,31 +188,54 @@ def _response(session: PipelineSession, unit: Mapping[str, Any], movie: str) -> 
         "spikes": len(windows.samples),
         "every": every,
         "counts": [len(one) for one in drawn],
-        "times": _packed(np.round(np.concatenate(drawn) / RASTER_TICK_S), "<u4"),
+        "kind": kind,
+        "times": packed(ticks, f"<{kind}"),
         "bin": float(psth.edges_s[1]),
-        "mean": _figures(psth.mean),
-        "sd": _figures(psth.sd) if psth.trials > 1 else None,
+        "sums": [round(one) for one in counts.tolist()],
+        "squares": [round(one) for one in squares.tolist()] if psth.trials > 1 else None,
     }
 
 
 def _field(name: str, found: content.Field) -> Json:
     shape = found.ellipse
     ellipse = None if shape is None else [shape.x, shape.y, shape.half_major, shape.half_minor, shape.angle_deg]
+    middle, reach = found.colour_range
     return {
         "name": name,
         "shape": list(found.space.shape),
-        "space": _figures(found.space),
-        "course": _figures(found.time_course),
+        "space": finite_numbers(found.space),
+        "middle": middle,
+        "reach": reach,
+        "course": finite_numbers(found.time_course),
+        "times": finite_numbers(found.lags),
+        "unit": found.lag_unit,
         "frame": found.peak_frame,
+        "frames": _frames(found, middle, reach),
         "ellipse": ellipse,
         "significant": found.significant,
     }
 
 
+def _frames(found: content.Field, middle: float, reach: float) -> Json:
+    """Frames of the average, evenly chosen where all are too many, in 255 steps; 255 is not a number."""
+    length = len(found.average)
+    count = min(length, max(1, MOST_OF_FRAMES // found.space.size))
+    even = np.linspace(0, length - 1, count).round().astype(int) if count > 1 else []
+    numbers = np.unique([*even, found.peak_frame])
+    parts = (found.average[numbers] - middle) / reach / 2 + 0.5
+    steps = np.where(np.isfinite(parts), np.round(np.clip(np.nan_to_num(parts), 0, 1) * 254), 255)
+    return {"numbers": numbers.tolist(), "values": packed(steps, "u1")}
+
+
 def _tuning(found: content.Tuning) -> Json:
     figures = (found.preferred_deg, found.preferred_se_deg, found.dsi, found.p_value)
-    named = zip(("preferred", "se", "dsi", "p"), _figures(figures), strict=True)
-    return {"name": found.feature, "x": _figures(found.directions_deg), "y": _figures(found.response), **dict(named)}
+    named = zip(("preferred", "se", "dsi", "p"), finite_numbers(figures), strict=True)
+    return {
+        "name": found.feature,
+        "x": finite_numbers(found.directions_deg),
+        "y": finite_numbers(found.response),
+        **dict(named),
+    }
 
 
 # ---------------------------------------------------------------- the recording
@@ -203,12 +253,25 @@ def finish(recording: Recording) -> Json:
         "metadata": [list(item) for item in list(scalars(session.metadata))[:MOST_FACTS]],
         "features": sorted([name, "; ".join(sorted(said))] for name, said in recording.versions.items()),
         "duration": recording.duration_s if recording.duration_s > 0 else None,
-        "light": light and {"x": _figures(light.times_s), "low": _figures(light.low), "high": _figures(light.high)},
-        "sections": [[name, bounds.tolist()] for name, bounds in content.sections_of(session).items()],
-        "population": _figures(recording.population / width / count) if recording.duration_s > 0 else [],
+        "light": light
+        and {
+            "name": light.name,
+            "x": finite_numbers(light.times_s),
+            "low": finite_numbers(light.low),
+            "high": finite_numbers(light.high),
+        },
+        "sections": [[name, bounds.tolist()] for name, bounds in recording.sections.items()],
+        "population": finite_numbers(recording.population / width / count) if recording.duration_s > 0 else [],
         "units": recording.names,
         "columns": [
-            {"name": name, "what": explanation(name), "values": values} for name, values in recording.columns.items()
+            dict(
+                zip(
+                    ("name", "unit", "what", "values"),
+                    (name, *unit_and_meaning(explanation(name)), values),
+                    strict=True,
+                )
+            )
+            for name, values in recording.columns.items()
         ],
         "places": recording.places,
         "fields": recording.fields,
@@ -226,8 +289,8 @@ def _facts(recording: Recording) -> list[list[str]]:
     facts = {
         "file": "" if path is None else path.name,
         "size": size,
-        "made on": session.created_at or "not stored",
-        "saved on": session.saved_at or "not stored",
+        "made on": _date(session.created_at),
+        "saved on": _date(session.saved_at),
         "layout version": str(session.layout_version),
         "parameters' hash": session.params_hash or "not stored",
         "steps": ", ".join(sorted(session.completed_steps)) or "none",
@@ -235,6 +298,14 @@ def _facts(recording: Recording) -> list[list[str]]:
         "page made by": f"h5burst {h5burst.__version__}, Python {platform.python_version()}",
     }
     return [list(item) for item in facts.items()]
+
+
+def _date(stored: str | None) -> str:
+    """An ISO time as people write it; as it is stored where it is none."""
+    try:
+        return datetime.fromisoformat(str(stored)).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    except ValueError:
+        return str(stored or "not stored")
 
 
 def _missing(recording: Recording) -> list[list[Any]]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from h5burst import durable
+from h5burst import durable, page
 from hdmea.report import gather
 from hdmea.session.session import PipelineSession
 from hdmea.utils.progress import reporting
 
-GENERATOR = '<meta name="generator" content="hdmea report">'
-# Nothing is loaded from anywhere; the page's own scripts and styles are in it.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+GENERATOR = "hdmea report"
+SECTIONS = (
+    ("overview", "Overview"),
+    ("chip", "Chip"),
+    ("table", "Table"),
+    ("unit", "Units"),
+    ("population", "Population"),
+    ("problems", "What went wrong"),
+)
 
 
 def write_page(
@@ -35,48 +37,22 @@ def write_page(
     path = _output(session, output)
     may_write(path, overwrite)
     wanted = _wanted(session, units)
-    with durable.replacing(path, overwrite=True) as temporary, temporary.open("w", encoding="utf-8") as page:
-        page.writelines(_page(session, wanted, forget))
+    with (
+        durable.replacing(path, overwrite=True) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.writelines(_page(session, wanted, forget))
     return path
 
 
 def may_write(path: Path, overwrite: bool) -> None:
     """Raise `FileExistsError` for a file that no report wrote, unless it may be replaced."""
-    if path.exists() and not overwrite and not is_report(path):
-        raise FileExistsError(f"{path} exists and is not a report: give another output, or overwrite")
+    page.may_write(path, GENERATOR, overwrite)
 
 
 def is_report(path: Path) -> bool:
     """Whether a file is a page that this module wrote."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return GENERATOR.encode() in file.read(4096)
-
-
-def head(title: str) -> str:
-    """The page's beginning, up to its body."""
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{GENERATOR}\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{asset('page.css')}</style></head>\n"
-    )
-
-
-def asset(name: str) -> str:
-    """A script or style of the page."""
-    return files("hdmea.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def data_element(name: str, content: Any) -> str:
-    """Values as JSON in an element that the page's script reads; no text in it can end the element."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for mark in "<>&\u2028\u2029":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    # A lone surrogate cannot be written as UTF-8.
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return f'<script type="application/json" id="{name}">{text}</script>\n'
+    return page.is_page(path, GENERATOR)
 
 
 def _output(session: PipelineSession, output: str | Path | None) -> Path:
@@ -97,15 +73,14 @@ def _wanted(session: PipelineSession, units: Sequence[str] | None) -> list[str]:
 
 
 def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator[str]:
-    yield head(session.dataset_id)
-    yield asset("body.html")
+    yield page.begin(session.dataset_id, GENERATOR, SECTIONS)
     recording = gather.begin(session, wanted)
     with reporting("report") as report:
         for number, name in enumerate(wanted):
-            yield data_element(f"unit-{number}", gather.add_unit(recording, name))
+            yield page.data_element(f"unit-{number}", gather.add_unit(recording, name))
             if forget:
                 session.units[name] = {}
             if report is not None:
                 report(number + 1, len(wanted))
-    yield data_element("recording", gather.finish(recording))
-    yield f"<script>\n{asset('draw.js')}</script>\n<script>\n{asset('page.js')}</script>\n</body></html>\n"
+    yield page.data_element("recording", gather.finish(recording))
+    yield page.end("hdmea.report", "pictures.js", "page.js")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,25 @@ UNITS = {
     "r_squared": "of the fit",
     "reason": "why there is no result; empty where there is one",
 }
+KNOWN_UNITS = {
+    *(
+        "spikes/s",
+        "count",
+        "%",
+        "s",
+        "ms",
+        "um",
+        "um^2",
+        "Hz",
+        "degrees",
+        "frames",
+        "m/s",
+        "pixels",
+        "pixels^2",
+        "bits",
+    ),
+    *("bits/spike", "electrodes", "ADC counts", "samples", "uV", "mV", "SD"),
+}
 ENDINGS = {"_um": "um", "_um2": "um^2", "_ms": "ms", "_deg": "degrees", "_hz": "Hz", "_frames": "frames", "_m_s": "m/s"}
 
 
@@ -52,6 +72,14 @@ def _shown(found: Iterable[tuple[tuple[str, ...], Scalar]]) -> Iterator[tuple[st
     for path, one in found:
         if not (isinstance(one, str) and len(one) > LONGEST_TEXT):
             yield "/".join(path), shown(one)
+
+
+def unit_and_meaning(what: str) -> tuple[str, str]:
+    """An explanation as the unit with which it begins, empty for one that begins with words, and the rest."""
+    first = re.split(r"[,;:]| of | over | from | before | along ", what, maxsplit=1)[0].strip()
+    if first not in KNOWN_UNITS:
+        return "", what
+    return first.replace("um", "µm"), what[len(first) :].lstrip(",;: ")
 
 
 def explanation(name: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import itertools
 import json
 import os
 import subprocess
@@ -21,10 +20,9 @@ from hdmea.cli import app
 from hdmea.pipeline import create_session
 from hdmea.report import write_report
 from hdmea.session.session import PipelineSession
+from support.browser import accessibility_faults, data_of, downloaded, fits, go_to, opened
 from support.pictured import MOVIE, UNIT, made
 
-BROWSER = Path("/usr/bin/chromium")
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\">"
 LABELS = ("alpha", "beta", "gamma", HOSTILE)
 
@@ -57,29 +55,10 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(recording(directory).save(directory / "recording.h5"))
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if not BROWSER.exists():
-        pytest.skip(f"no browser at {BROWSER}: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
-    with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(BROWSER), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(chromium: Any, page_file: Path) -> Iterator[Any]:
-    """The page, opened; at the end there must be no error, and nothing asked for but the file."""
-    context = chromium.new_context(accept_downloads=True, viewport={"width": 1100, "height": 800})
-    opened, wrong = context.new_page(), []
-    opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("request", lambda r: wrong.append(r.url) if r.url.split(":")[0] not in ("file", "data", "blob") else None)
-    opened.goto(page_file.as_uri())
-    yield opened
-    context.close()
-    assert wrong == []
+    with opened(chromium, page_file) as shown:
+        yield shown
 
 
 def go(page: Any, section: str, heading: str) -> None:
@@ -89,13 +68,6 @@ def go(page: Any, section: str, heading: str) -> None:
 
 def first_column(page: Any) -> list[str]:
     found: list[str] = page.locator("#units tbody th").all_inner_texts()
-    return found
-
-
-def data_of(file: Path, element: str = "recording") -> dict[str, Any]:
-    text = file.read_text(encoding="utf-8")
-    start = text.index(f'id="{element}">') + len(f'id="{element}">')
-    found: dict[str, Any] = json.loads(text[start : text.index("</script>", start)])
     return found
 
 
@@ -120,14 +92,14 @@ def test_overview_says_what_the_file_says(page: Any) -> None:
     assert [value(page, name) for name in ("duration (s)", "units", "sections", "warnings")] == ["8", "4", "1", "1"]
     assert value(page, "acquisition_rate") == "10000"
     assert value(page, "note") == HOSTILE
-    assert value(page, MOVIE) == "2"
+    assert value(page, f"1 {MOVIE}") == "2"
     assert page.locator("main svg").count() == 2
 
 
 def test_table_sorts_filters_and_is_the_files(page: Any) -> None:
     go(page, "Table", "Table")
     assert first_column(page) == ["unit_000", "unit_001", "unit_002", "unit_003"]
-    by_spikes = page.locator("#units th button", has_text="spikes")
+    by_spikes = page.locator("#units th button", has_text="count")  # the unit of "spikes"
     by_spikes.focus()
     page.keyboard.press("Enter")
     assert first_column(page) == ["unit_001", "unit_003", "unit_002", "unit_000"]
@@ -139,12 +111,12 @@ def test_table_sorts_filters_and_is_the_files(page: Any) -> None:
 
     page.locator("summary").click()
     page.locator(".columns label", has_text="auto_label/type").locator("input").check()
-    page.locator("#filter").fill("ALPHA")
+    page.locator("#units-filter").fill("ALPHA")
     assert first_column(page) == [UNIT]
-    page.locator("#filter").fill("no such text")
+    page.locator("#units-filter").fill("no such text")
     assert first_column(page) == []
-    assert page.locator("#count").inner_text() == "0 of 4 units"
-    page.locator("#filter").fill("")
+    assert page.locator("#units-count").inner_text() == "0 of 4 units"
+    page.locator("#units-filter").fill("")
     page.get_by_label("Range of").select_option("spikes")
     page.get_by_label("at least").fill("15")
     page.get_by_label("at most").fill("30")
@@ -153,17 +125,14 @@ def test_table_sorts_filters_and_is_the_files(page: Any) -> None:
 
 def test_csv_holds_every_value_of_the_rows_shown(page: Any) -> None:
     go(page, "Table", "Table")
-    page.locator("#filter").fill("unit_000")
-    with page.expect_download() as waiting:
-        page.locator("#download").click()
-    text = Path(waiting.value.path()).read_text(encoding="utf-8")
-    (row,) = csv.DictReader(io.StringIO(text))
+    page.locator("#units-filter").fill("unit_000")
+    name, (row,) = downloaded(page, "#units-download")
     assert row["unit"] == UNIT
     assert row["auto_label/type"] == "alpha"
     assert float(row["bar/preferred_direction"]) == 90.0
     assert row["bar/nan"] == ""
     assert row[f"strange/{HOSTILE}"] == "5"
-    assert waiting.value.suggested_filename.endswith(".csv")
+    assert name.endswith(".csv")
 
 
 def test_links_lead_to_the_unit_and_keys_go_on(page: Any) -> None:
@@ -187,15 +156,26 @@ def test_a_unit_shows_every_picture_and_its_values(page: Any) -> None:
     page.locator("main h2", has_text=UNIT).wait_for()
     titles = page.locator("main h3").all_inner_texts()
     assert titles == [
-        "Waveform", "Intervals between spikes", "Electrical image", "Receptive field: sta_noise",
-        "Time course: sta_noise", "Tuning: bar", MOVIE,
+        "Waveform", "Intervals between spikes", "Tuning: bar", "Electrical image", "Waveforms on the electrodes",
+        "Receptive field: sta_noise", "Time course: sta_noise", "Frames: sta_noise", MOVIE,
     ]  # fmt: skip
-    assert page.locator("main figure .nothing").count() == 0
+    assert page.locator("main .nothing:not(.tools *)").count() == 0
     assert value(page, "bar/dsi") == "0.6"
     assert page.locator("main .tick").get_attribute("d").count("M") == 300
-    page.evaluate("location.hash = 'unit=3'")
+    go_to(page, "unit=3")
     page.locator("main h2", has_text="unit_003").wait_for()
-    assert page.locator("main figure .nothing").count() == 3  # no waveform, no image, no trials
+    gone = page.locator("#gone").inner_text()
+    assert gone == "Not stored for this unit: waveform, electrical image, spike-triggered average, direction tuning."
+
+
+def test_frames_and_traces_are_all_there(page: Any) -> None:
+    """The average has four frames of 15 x 15 pixels; the soma is at column 8, row 12 of 25 x 20 electrodes."""
+    go_to(page, "unit=0")
+    labels = [one.get_attribute("aria-label") for one in page.locator(".frames svg").all()]
+    assert labels == [f"Average at {number} frame of the window" for number in range(4)]
+    assert page.locator(".frames .peak").inner_text() == "2 frame of the window"
+    traces = page.locator("figure", has=page.locator("h3", has_text="Waveforms on")).locator("path.line")
+    assert traces.get_attribute("d").count("M") == 49  # three electrodes to each side
 
 
 def test_population_and_chip_hold_what_is_there(page: Any) -> None:
@@ -208,7 +188,13 @@ def test_population_and_chip_hold_what_is_there(page: Any) -> None:
     assert page.locator("main svg ellipse").count() == 1
     page.get_by_label("Scatter: x").select_option("spikes")
     page.get_by_label("Scatter: y").select_option("row")
-    assert page.locator("figure", has=page.locator('h3:text-is("Scatter")')).locator("circle").count() == 4
+    assert (
+        page.locator("figure", has=page.locator('h3:text-is("Scatter: row against spikes")')).locator("circle").count()
+        == 4
+    )
+
+
+SECTIONS = ("overview", "chip", "table", "unit=0", "population", "problems")
 
 
 @pytest.mark.parametrize("width", [360, 800, 1500])
@@ -217,31 +203,69 @@ def test_it_fits_the_window_and_is_not_empty(page: Any, width: int, scheme: str)
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 700})
     pictures = set()
-    for section in ("overview", "chip", "table", "unit=0", "population", "problems"):
-        page.evaluate(f"location.hash = '{section}'")
-        page.wait_for_timeout(30)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for section in SECTIONS:
+        go_to(page, section)
+        assert fits(page), section
         pictures.add(page.screenshot())
     assert len(pictures) == 6
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
 
 
-def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
-    """Fields, buttons and links without a name, ids that are there twice, and headings that skip a level."""
-    check = """() => {
-        const named = one => (one.getAttribute('aria-label') || one.textContent || '').trim()
-            || [...(one.labels || [])].some(label => label.textContent.trim());
-        const unnamed = [...document.querySelectorAll('a, button, input, select')].filter(one => !named(one)).length;
-        const ids = [...document.querySelectorAll('[id]')].map(one => one.id);
-        const levels = [...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]));
-        const skipped = levels.filter((level, i) => i && level > levels[i - 1] + 1).length;
-        return [unnamed, ids.length - new Set(ids).size, skipped, document.documentElement.lang];
-    }"""
-    for section in ("overview", "chip", "table", "unit=0", "population", "problems"):
-        page.evaluate(f"location.hash = '{section}'")
-        page.wait_for_timeout(30)
-        assert page.evaluate(check) == [0, 0, 0, "en"], section
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(page: Any, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    for section in SECTIONS:
+        go_to(page, section)
+        assert accessibility_faults(page) == [], section
+
+
+def test_headings_skip_no_level(page: Any) -> None:
+    check = """() => [...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]))"""
+    for section in SECTIONS:
+        go_to(page, section)
+        levels = page.evaluate(check)
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), section
+
+
+def test_it_works_by_keyboard_alone(page: Any) -> None:
+    """From the top: the first stop leads to the content, then the sections, then what is in them."""
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.locator("nav a", has_text="Table").focus()
+    page.keyboard.press("Enter")
+    page.locator("main h2", has_text="Table").wait_for()
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "units-filter"
+    page.keyboard.type("unit_002")
+    assert first_column(page) == ["unit_002"]
+    page.keyboard.type("jk")  # letters in a field turn no page
+    assert page.locator("main h2", has_text="Table").count() == 1
+
+
+def test_print_is_light_and_whole(page: Any) -> None:
+    page.emulate_media(media="print", color_scheme="dark")
+    go_to(page, "table")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    hidden = "[...document.querySelectorAll('nav, .tools')].every(one => getComputedStyle(one).display === 'none')"
+    assert page.evaluate(hidden)
+    assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
+    go_to(page, "unit=0")
+    assert page.pdf(format="A4").startswith(b"%PDF-")
+
+
+def test_ranges_add_up(page: Any) -> None:
+    go(page, "Table", "Table")
+    page.get_by_label("at least").fill("15")
+    page.get_by_label("Range of").select_option("spikes")
+    assert first_column(page) == ["unit_000", "unit_002", "unit_003"]
+    page.get_by_role("button", name="One more range").click()
+    page.get_by_label("Range of").last.select_option("row")
+    page.get_by_label("at most").last.fill("3")
+    assert first_column(page) == ["unit_002", "unit_003"]
 
 
 # ---------------------------------------------------------------- without a browser
@@ -252,12 +276,13 @@ def test_figures_are_the_files(page_file: Path) -> None:
     assert one["isi"] == [0] * 10 + [399] + [0] * 89
     (response,) = one["responses"]
     assert (response["trials"], response["spikes"], response["bin"]) == (2, 300, 0.02)
-    assert response["mean"] == [100.0] * 50 + [50.0] * 50
+    assert response["sums"] == [4] * 50 + [2] * 50  # 100 spikes/s in each of two trials, then in one
+    assert response["squares"] == [8] * 50 + [4] * 50
     assert one["tunings"][0]["y"] == [1, 8, 2, -1]
     assert one["fields"][0]["ellipse"] == [9, 4, 2, 1, 30]
     assert one["image"]["soma"] == [8, 12]
     assert one["image"]["axon"] == [[9, 12], [14, 13]]
-    found = data_of(page_file)
+    found = data_of(page_file, "recording")
     assert {c["name"]: c["values"] for c in found["columns"]}["spikes"] == [400, 10, 30, 20]
     assert found["places"][:2] == [[8, 12], [0, 0]]
     total = sum(found["population"]) * 8 / 300 * 4
@@ -268,7 +293,7 @@ def test_figures_are_the_files(page_file: Path) -> None:
 def test_chosen_units(tmp_path: Path) -> None:
     file = recording(tmp_path).save(tmp_path / "a.h5")
     page = write_report(file, tmp_path / "some.html", units=["unit_002", "unit_002"])
-    assert data_of(page)["units"] == ["unit_002"]
+    assert data_of(page, "recording")["units"] == ["unit_002"]
     session = PipelineSession.load(file, lazy=True)
     of_session = write_report(session, tmp_path / "session.html")
     assert data_of(of_session, "unit-0") == data_of(write_report(file), "unit-0")
@@ -349,7 +374,7 @@ def test_command(tmp_path: Path) -> None:
     done = run(str(file), "-o", str(tmp_path / "x.html"), "--units", "unit_001, unit_000", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"file": str(tmp_path / "x.html"), "bytes": (tmp_path / "x.html").stat().st_size}
-    assert data_of(tmp_path / "x.html")["units"] == ["unit_001", "unit_000"]
+    assert data_of(tmp_path / "x.html", "recording")["units"] == ["unit_001", "unit_000"]
     missing = run(str(tmp_path / "none.h5"))
     assert missing.returncode == 2
     assert missing.stderr.startswith("error: No such file")
@@ -367,4 +392,4 @@ def test_run_writes_a_page_when_it_is_asked_to(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "made.html").unlink()
     assert run_command(app, [str(word) for word in words]) == 0
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / "made.h5"), str(tmp_path / "made.html")]
-    assert data_of(tmp_path / "made.html")["units"] == ["unit_001", "unit_002"]
+    assert data_of(tmp_path / "made.html", "recording")["units"] == ["unit_001", "unit_002"]
