@@ -18,6 +18,7 @@ NAN = float("nan")
 OCTAVES_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))  # full width at half height of a Gaussian
 FIT_STEPS = 50
 LEAST_WEIGHT = 1e-6
+SETTLED = 1e-9  # of the largest weight
 
 _BY_FREQUENCY = (
     "frequencies_hz", "f1_amplitude", "f1_se", "f1_phase", "f1_p_value", "f2_amplitude", "f2_p_value", "noise_floor",
@@ -55,6 +56,7 @@ class FrequencySteps(StimulusFeature):
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "Tuning to the frequency of full-field flicker"
+    thread_safe: ClassVar[bool] = True
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
         nominal = np.asarray(settings["frequencies_hz"], np.float64)
@@ -107,12 +109,12 @@ def _against_sine(component: complex) -> float:
 
 def _p_values(trials: Trials, starts: Ints, widths: Floats, cycles: Floats, resamples: int) -> Floats:
     """p-values (2, frequencies) of both harmonics, times the number of frequencies, at most 1."""
-    from hdmea.features.harmonics import rolled_rayleigh
+    from hdmea.features.harmonics import frame_turns, rolled_rayleigh
 
     twice = (np.tile(starts, 2).astype(np.int64), np.tile(np.floor(widths), 2).astype(np.int64))
-    found = rolled_rayleigh(
-        trials.x, trials.offsets, trials.length, *twice, np.concatenate([cycles, 2 * cycles]), resamples, trials.seed
-    )
+    both = np.concatenate([cycles, 2 * cycles])
+    turns = frame_turns(tuple(both.tolist()), trials.length)
+    found = rolled_rayleigh(trials.x, trials.offsets, turns, *twice, both, resamples, trials.seed)
     single = np.array([resampling_p_value(column[1:], column[0]) for column in found.T])
     return np.asarray(np.minimum(single * len(cycles), 1.0).reshape(2, -1))
 
@@ -155,7 +157,7 @@ def bandwidth_octaves(frequencies: Floats, amplitude: Floats) -> tuple[float, st
             return NAN, "the responses do not fall off on both sides"
         fitted = powers @ curve
         last, weights = weights, np.exp(np.maximum(fitted - fitted.max(), np.log(LEAST_WEIGHT)))
-        if np.allclose(last, weights, rtol=0, atol=1e-9):
+        if np.abs(last - weights).max() <= SETTLED:
             break
     centre = -curve[1] / (2 * curve[0])
     if not centred[0] < centre < centred[-1]:

@@ -39,6 +39,7 @@ class DenseNoise(StimulusFeature):
         "fit_residual": "sum of squared residuals over the sum of squares about the mean",
     }
     description: ClassVar[str] = "Receptive field from the spike-triggered average"
+    thread_safe: ClassVar[bool] = True
 
     def extract(
         self,
@@ -88,7 +89,7 @@ def describe_sta(
     the
     trial's frames.
     """
-    found = receptive_field(sta, last_frame=last_frame, hold=hold, n_spikes=n_spikes)
+    found = receptive_field(sta, last_frame=last_frame, hold=hold, n_spikes=n_spikes, on_off=False)
     if not np.isfinite(found.z):
         return dict.fromkeys(DenseNoise.output_schema, float("nan"))
     shape = found.center_shape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from hdmea.features.arrays import Floats, Ints
@@ -48,19 +50,30 @@ def _prefix_sums(x: Floats, offsets: Ints, length: int, cycles: Floats) -> Float
     return prefix
 
 
+@lru_cache(maxsize=16)
+def frame_turns(cycles: tuple[float, ...], length: int) -> Floats:
+    """Cosine and sine of the phase at which each frame of a trial begins: (cycles, length + 1, 2), read-only.
+
+    cycles: a frame. The same for all units, so that it is kept.
+    """
+    angles = 2 * np.pi * np.outer(cycles, np.arange(length + 1))
+    turns = np.stack([np.cos(angles), np.sin(angles)], axis=2)
+    turns.setflags(write=False)
+    return turns
+
+
 @compiled
 def rolled_rayleigh(
-    x: Floats, offsets: Ints, length: int, starts: Ints, widths: Ints, cycles: Floats, resamples: int, seed: int
+    x: Floats, offsets: Ints, turns: Floats, starts: Ints, widths: Ints, cycles: Floats, resamples: int, seed: int
 ) -> Floats:
     """Rayleigh statistic 2|Σ exp(iφ)|²/n of the spikes in some windows, trials rolled by whole frames at random.
 
-    starts, widths: (windows,) frames; cycles: (windows,) a frame, of the phase φ; each trial is rolled as a whole by a
-    shift of its own, which all windows of a resample share. Returns (1 + resamples, windows): first as recorded.
+    turns: `frame_turns` of `cycles`; starts, widths: (windows,) frames; cycles: (windows,) a frame, of the phase φ;
+    each trial is rolled as a whole by a shift of its own, which all windows of a resample share. Returns (1 +
+    resamples, windows): first as recorded.
     """
+    length = turns.shape[1] - 1
     prefix = _prefix_sums(x, offsets, length, cycles)
-    angles = 2 * np.pi * np.outer(cycles, np.arange(length + 1))
-    turns = np.empty((len(cycles), length + 1, 2))  # by which phases that count from the trial's start are turned
-    turns[:, :, 0], turns[:, :, 1] = np.cos(angles), np.sin(angles)
     windows, trials = len(starts), len(offsets) - 1
     found = np.zeros((1 + resamples, windows))
     shifts = np.zeros(trials, np.int64)
@@ -91,4 +104,4 @@ def warm_up() -> None:
     """Load or compile the functions of this module for the types that extractors call them with."""
     x, offsets, one = np.zeros(1), np.array([0, 1]), np.array([1])
     fourier_sums(x, offsets, 0.0, 1.0, np.ones(1))
-    rolled_rayleigh(x, offsets, 2, one, one, np.ones(1), 1, 0)
+    rolled_rayleigh(x, offsets, frame_turns((1.0,), 2), one, one, np.ones(1), 1, 0)

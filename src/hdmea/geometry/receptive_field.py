@@ -6,7 +6,7 @@ Pixels are counted from 0, their centres at integers; x is the column, y the row
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,7 @@ def receptive_field(
     hold: int = 4,
     n_spikes: int | None = None,
     limits: FieldLimits | None = None,
+    on_off: bool = True,
 ) -> ReceptiveField:
     """Detect and fit a receptive field.
 
@@ -113,6 +114,8 @@ def receptive_field(
         Frames for which the movie shows each pattern (`hold_frames`).
     n_spikes
         That were averaged, where it is known.
+    on_off
+        Whether `on_off` of the result is computed, which takes two fits more; else it is NaN.
 
     Raises
     ------
@@ -131,7 +134,8 @@ def receptive_field(
     detection = _Detection.of(average, hold, limits)
     if not detection.z > limits.least_z:
         return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {limits.least_z:g}")
-    return _described(average, detection, last_frame, limits)
+    found = _described(average, detection, last_frame, limits)
+    return replace(found, on_off=_on_off(detection, last_frame, limits)) if on_off else found
 
 
 def hold_frames(movie: NDArray[Any]) -> int:
@@ -215,7 +219,6 @@ def _described(average: Floats, detection: _Detection, last_frame: int, limits: 
         time_course=time_course,
         gaussian_fit=gaussian,
         dog=surround,
-        on_off=_on_off(detection, last_frame, limits),
         sta_time_course=np.einsum("thw,hw->t", flat, parts.weights) * top,
         space=parts.space * parts.height,
         diff_map=np.ptp(detection.held, axis=0),

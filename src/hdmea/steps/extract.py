@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hdmea.features.families  # noqa: F401 - registers the families
+from h5burst import parallel_map
 from hdmea.features.base import MOVIE, FeatureExtractor, StimulusFeature
 from hdmea.features.inputs import missing_inputs
 from hdmea.features.movie_check import movie_problems
@@ -246,14 +247,20 @@ def _extract_one(
         "params_hash": params_hash(job.config),
         "extracted_at": utc_now(),
     }
-    errors: dict[str, str] = {}
-    for unit_id in wanted:
-        unit = units[unit_id]
+
+    def attempt(unit_id: str) -> tuple[dict[str, Any] | None, str]:
         try:
-            values = job.extractor.extract(unit, stimulus, config=job.config, metadata=metadata)
+            return job.extractor.extract(units[unit_id], stimulus, config=job.config, metadata=metadata), ""
         except FAILURES as error:
-            errors[unit_id] = f"{error}" or type(error).__name__
+            return None, f"{error}" or type(error).__name__
+
+    errors: dict[str, str] = {}
+    found = parallel_map(attempt, wanted, None if job.extractor.thread_safe else 1)
+    for unit_id, (values, error) in zip(wanted, found, strict=True):
+        if values is None:
+            errors[unit_id] = error
             continue
+        unit = units[unit_id]
         unit.setdefault("features", {})[job.name] = _feature(unit, job.name, values, marks)
         result.changed.append(("units", unit_id, "features", job.name))
     if wanted and len(errors) == len(wanted):

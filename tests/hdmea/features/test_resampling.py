@@ -71,7 +71,8 @@ def test_fourier_sums(trials: list[list[int]], start: float, width: float) -> No
 def test_rolled_rayleigh_statistics_are_those_of_rolled_spikes(trials: list[list[int]], seed: int) -> None:
     x, offsets = flat(trials, 0.9)
     starts, widths, cycles = np.array([10, 300]), np.array([240, 120]), np.array([0.5, 4]) / 60
-    found = harmonics.rolled_rayleigh(x, offsets, 450, starts, widths, cycles, 5, seed)
+    turns = harmonics.frame_turns(tuple(cycles.tolist()), 450)
+    found = harmonics.rolled_rayleigh(x, offsets, turns, starts, widths, cycles, 5, seed)
     state = resampling.start_state(seed, 0)
     own = [np.array(trial) * 0.9 for trial in trials]
     for resample in range(6):
