@@ -16,19 +16,23 @@ import numpy as np
 from h5burst.model.tree import UnsupportedValueError
 
 
-def parts_of(value: Any) -> list[Any] | None:
-    """What stands for a value of pandas in JSON; None for any other value."""
+def is_one(value: Any) -> bool:
+    """Whether this is a single value of pandas."""
     pandas: Any = sys.modules.get("pandas")
     if pandas is None or not type(value).__module__.startswith("pandas."):
-        return None
+        return False
+    return value is pandas.NaT or value is pandas.NA or isinstance(value, (pandas.Timestamp, pandas.Timedelta))
+
+
+def parts_of(value: Any, path: str) -> list[Any]:
+    """What stands for a value of pandas in JSON. `UnsupportedValueError` for a time zone that cannot be kept."""
+    pandas: Any = sys.modules["pandas"]
     if value is pandas.NaT or value is pandas.NA:
         return ["NaT" if value is pandas.NaT else "NA"]
-    if isinstance(value, (pandas.Timestamp, pandas.Timedelta)):
-        exact = value.asm8
-        kind = "Timestamp" if isinstance(value, pandas.Timestamp) else "Timedelta"
-        zone = _zone_of(value.tzinfo) if kind == "Timestamp" else None
-        return [kind, int(exact.view("i8")), np.datetime_data(exact.dtype)[0], zone]
-    return None
+    exact = value.asm8
+    kind = "Timestamp" if isinstance(value, pandas.Timestamp) else "Timedelta"
+    zone = _zone_of(value.tzinfo, path) if kind == "Timestamp" else None
+    return [kind, int(exact.view("i8")), np.datetime_data(exact.dtype)[0], zone]
 
 
 def from_parts(parts: list[Any]) -> Any:
@@ -57,7 +61,7 @@ def from_parts(parts: list[Any]) -> Any:
     return stamp.tz_localize("UTC").tz_convert(zone if isinstance(zone, str) else timezone(timedelta(seconds=zone)))
 
 
-def _zone_of(zone: Any) -> str | float | None:
+def _zone_of(zone: Any, path: str) -> str | float | None:
     """A time zone by its name, or a fixed offset in seconds."""
     if zone is None:
         return None
@@ -66,4 +70,4 @@ def _zone_of(zone: Any) -> str | float | None:
         return name
     if isinstance(zone, timezone):
         return zone.utcoffset(None).total_seconds()
-    raise UnsupportedValueError(f"time zone {zone!r} cannot be kept", "$")
+    raise UnsupportedValueError(f"time zone {zone!r} cannot be kept", path)

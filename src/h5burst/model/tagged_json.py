@@ -1,6 +1,7 @@
 """JSON that gives back what went in: plain JSON stays plain, everything else is tagged.
 
-A tagged value is `{"__type__": name, "value": …}`; a dict that could be taken for one is itself tagged.
+A tagged value is `{"__type__": marker, "value": …}` (see `encodings`). A dict that could be taken for one is itself
+tagged.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from h5burst.model import pandas_scalars
+from h5burst.model.encodings import Encoding, Encodings, Marker
 from h5burst.model.tree import UnsupportedValueError
 
 TAG = "__type__"
@@ -99,37 +101,31 @@ def load_texts(text: Any) -> list[str]:
     return list(found)
 
 
-def _tagged(name: str, value: Any) -> dict[str, Any]:
-    return {TAG: name, "value": value}
+# ---------------------------------------------------------------- the table
 
 
 def _to_plain(value: Any, path: str) -> Any:
-    if value is None or isinstance(value, bool):
+    is_plain = _MOSTLY_PLAIN.get(type(value))
+    if is_plain is not None and is_plain(value):
         return value
-    if isinstance(value, np.generic):
-        return _tagged("numpy.scalar", _array_parts(np.asarray(value), path))
-    if isinstance(value, np.ndarray):
-        if isinstance(value, np.ma.MaskedArray):
-            parts = [_array_parts(np.asarray(value.data), path), _array_parts(np.ma.getmaskarray(value), path)]
-            return _tagged("numpy.masked", parts)
-        return _tagged("numpy.ndarray", _array_parts(value, path))
-    if isinstance(value, int):
-        return int(value) if value.bit_length() <= _MAX_INT_BITS else _tagged("int", hex(value))
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _tagged("float", _float_text(float(value)))
-    if isinstance(value, str):
-        text = str.__str__(value)
-        return text if _is_utf8(text) else _tagged("str", text.encode("utf-8", "surrogatepass").hex())
-    if isinstance(value, Mapping):
-        return _mapping_to_plain(value, path)
+    encoding = _ENCODINGS.of(value)
+    if encoding is None:
+        raise UnsupportedValueError(f"{type(value).__name__} cannot be kept", path)
+    plain = encoding.encode(value, path)
+    return {TAG: str(encoding.marker()), "value": plain} if encoding.name else plain
+
+
+def _from_plain(value: Any) -> Any:
     if isinstance(value, list):
-        return _items(value, path)
-    if (scalar := pandas_scalars.parts_of(value)) is not None:
-        return _tagged("pandas", scalar)
-    for kind, (name, encode, _) in _CODECS.items():
-        if isinstance(value, kind):
-            return _tagged(name, encode(value, path))
-    raise UnsupportedValueError(f"{type(value).__name__} cannot be kept", path)
+        return [_from_plain(item) for item in value]
+    if isinstance(value, dict):
+        if TAG in value:
+            return _ENCODINGS.reader(Marker.parse(value[TAG])).decode(value["value"])
+        return {key: _from_plain(item) for key, item in value.items()}
+    return value
+
+
+# ---------------------------------------------------------------- what it consists of
 
 
 def _float_text(value: float) -> str:
@@ -146,10 +142,16 @@ def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _mapping_to_plain(value: Mapping[Any, Any], path: str) -> Any:
-    if TAG not in value and all(isinstance(key, str) and _is_utf8(key) for key in value):
-        return {str.__str__(key): _to_plain(item, f"{path}.{key}") for key, item in value.items()}
-    return _tagged("dict", [[_to_plain(k, path), _to_plain(v, f"{path}[{k!r}]")] for k, v in value.items()])
+def _is_plain_mapping(value: Mapping[Any, Any]) -> bool:
+    return TAG not in value and all(isinstance(key, str) and _is_utf8(key) for key in value)
+
+
+def _plain_mapping(value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    return {str.__str__(key): _to_plain(item, f"{path}.{key}") for key, item in value.items()}
+
+
+def _pairs(value: Mapping[Any, Any], path: str) -> list[Any]:
+    return [[_to_plain(k, path), _to_plain(v, f"{path}[{k!r}]")] for k, v in value.items()]
 
 
 def _items(value: Any, path: str) -> list[Any]:
@@ -239,67 +241,80 @@ def _datetime_from_parts(parts: list[Any]) -> datetime:
     return value.replace(tzinfo=_time_zone(value, parts), fold=parts[2])
 
 
-_Codec = tuple[str, Callable[[Any, str], Any], Callable[[Any], Any]]
+def _masked_parts(value: np.ma.MaskedArray[Any, Any], path: str) -> list[Any]:
+    return [_array_parts(np.asarray(value.data), path), _array_parts(np.ma.getmaskarray(value), path)]
 
-# Order matters: a datetime is also a date.
-_CODECS: dict[type, _Codec] = {
-    tuple: ("tuple", _items, lambda v: tuple(map(_from_plain, v))),
-    frozenset: ("frozenset", lambda v, p: _items(sorted(v, key=repr), p), lambda v: frozenset(map(_from_plain, v))),
-    set: ("set", lambda v, p: _items(sorted(v, key=repr), p), lambda v: set(map(_from_plain, v))),
-    complex: (
+
+def _masked_from_parts(parts: list[Any]) -> Any:
+    data, mask = (_array_from_parts(part) for part in parts)
+    return np.ma.masked_array(data, mask=mask)
+
+
+def _sorted_items(value: Any, path: str) -> list[Any]:
+    return _items(sorted(value, key=repr), path)
+
+
+def _base64(value: bytes | bytearray, path: str) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _text(value: Any, path: str) -> str:
+    return str(value)
+
+
+def _same(stored: Any) -> Any:
+    return stored
+
+
+# Types of most values, and whether JSON has a value of them as it is: these need not be looked up.
+_MOSTLY_PLAIN: dict[type, Callable[[Any], bool]] = {str: str.isascii, float: math.isfinite}
+
+_Row: TypeAlias = Encoding[Callable[[Any, str], Any], Callable[[Any], Any]]  # value, path -> JSON; JSON -> value
+
+# The first row that takes a value stores it: a datetime is also a date. Rows without a name are plain JSON.
+_ENCODINGS: Encodings[_Row] = Encodings(
+    Encoding("", (type(None), bool), lambda v, p: v, _same),
+    Encoding(
+        "numpy.scalar", (np.generic,), lambda v, p: _array_parts(np.asarray(v), p), lambda v: _array_from_parts(v)[()]
+    ),
+    Encoding("numpy.masked", (np.ma.MaskedArray,), _masked_parts, _masked_from_parts),
+    Encoding("numpy.ndarray", (np.ndarray,), _array_parts, _array_from_parts),
+    Encoding("", (int,), lambda v, p: int(v), _same, accepts=lambda v: v.bit_length() <= _MAX_INT_BITS),
+    Encoding("int", (int,), lambda v, p: hex(v), lambda v: int(v, 16)),
+    Encoding("", (float,), lambda v, p: float(v), _same, accepts=math.isfinite),
+    Encoding("float", (float,), lambda v, p: _float_text(float(v)), _float_from_text),
+    Encoding("", (str,), lambda v, p: str.__str__(v), _same, accepts=_is_utf8),
+    Encoding(
+        "str",
+        (str,),
+        lambda v, p: str.__str__(v).encode("utf-8", "surrogatepass").hex(),
+        lambda v: bytes.fromhex(v).decode("utf-8", "surrogatepass"),
+    ),
+    Encoding("", (Mapping,), _plain_mapping, _same, accepts=_is_plain_mapping),
+    Encoding("dict", (Mapping,), _pairs, lambda v: {_from_plain(key): _from_plain(item) for key, item in v}),
+    Encoding("", (list,), _items, _same),
+    Encoding("pandas", (object,), pandas_scalars.parts_of, pandas_scalars.from_parts, accepts=pandas_scalars.is_one),
+    Encoding("tuple", (tuple,), _items, lambda v: tuple(map(_from_plain, v))),
+    Encoding("frozenset", (frozenset,), _sorted_items, lambda v: frozenset(map(_from_plain, v))),
+    Encoding("set", (set,), _sorted_items, lambda v: set(map(_from_plain, v))),
+    Encoding(
         "complex",
+        (complex,),
         lambda v, p: [_float_text(v.real), _float_text(v.imag)],
         lambda v: complex(*map(_float_from_text, v)),
     ),
-    bytes: ("bytes", lambda v, p: base64.b64encode(v).decode("ascii"), base64.b64decode),
-    bytearray: (
-        "bytearray",
-        lambda v, p: base64.b64encode(v).decode("ascii"),
-        lambda v: bytearray(base64.b64decode(v)),
-    ),
-    datetime: ("datetime", _datetime_parts, _datetime_from_parts),
-    date: ("date", lambda v, p: v.isoformat(), date.fromisoformat),
-    time: ("time", _time_parts, _time_from_parts),
-    timedelta: (
+    Encoding("bytes", (bytes,), _base64, base64.b64decode),
+    Encoding("bytearray", (bytearray,), _base64, lambda v: bytearray(base64.b64decode(v))),
+    Encoding("datetime", (datetime,), _datetime_parts, _datetime_from_parts),
+    Encoding("date", (date,), lambda v, p: v.isoformat(), date.fromisoformat),
+    Encoding("time", (time,), _time_parts, _time_from_parts),
+    Encoding(
         "timedelta",
+        (timedelta,),
         lambda v, p: [v.days, v.seconds, v.microseconds],
         lambda v: timedelta(days=v[0], seconds=v[1], microseconds=v[2]),
     ),
-    Decimal: ("decimal", lambda v, p: str(v), Decimal),
-    UUID: ("uuid", lambda v, p: str(v), UUID),
-    PurePath: ("path", lambda v, p: str(v), Path),
-}
-
-
-def _from_tagged(name: str, value: Any) -> Any:
-    if name == "numpy.scalar":
-        return _array_from_parts(value)[()]
-    if name == "numpy.ndarray":
-        return _array_from_parts(value)
-    if name == "numpy.masked":
-        data, mask = (_array_from_parts(parts) for parts in value)
-        return np.ma.masked_array(data, mask=mask)
-    if name == "pandas":
-        return pandas_scalars.from_parts(value)
-    if name == "int":
-        return int(value, 16)
-    if name == "float":
-        return _float_from_text(value)
-    if name == "str":
-        return bytes.fromhex(value).decode("utf-8", "surrogatepass")
-    if name == "dict":
-        return {_from_plain(key): _from_plain(item) for key, item in value}
-    for known, _, decode in _CODECS.values():
-        if known == name:
-            return decode(value)
-    raise ValueError(f"unknown type {name!r} in a tagged JSON value")
-
-
-def _from_plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_plain(item) for item in value]
-    if isinstance(value, dict):
-        if TAG in value:
-            return _from_tagged(value[TAG], value["value"])
-        return {key: _from_plain(item) for key, item in value.items()}
-    return value
+    Encoding("decimal", (Decimal,), _text, Decimal),
+    Encoding("uuid", (UUID,), _text, UUID),
+    Encoding("path", (PurePath,), _text, Path),
+)

@@ -2,20 +2,24 @@
 
 A marker is written only where a plain reader of the file would not guess the type: attribute `h5burst.type` on a
 dataset or group, `h5burst.types` (JSON: name to type) for the attributes of a group, `h5burst.keys` for a dict whose
-keys were integers, `h5burst.text` for text in which NULs or lone surrogates had to be escaped.
+keys were integers, `h5burst.text` for text in which NULs or lone surrogates had to be escaped. Markers say the version
+of the encoding (see `encodings`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
-from urllib.parse import unquote
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from h5burst.model.array_values import decode_array, encode_array, encode_source
+from h5burst.model.encodings import Encoding, Encodings, Marker
+from h5burst.model.scalars import PLAIN_SCALARS, SCALARS, decode_scalar, encode_scalar, plain_scalar
 from h5burst.model.source import ArraySource, is_source
-from h5burst.model.tagged_json import from_json, load_json, to_json
+from h5burst.model.tagged_json import from_json, load_json, load_texts, to_json
+from h5burst.model.text import TEXT, escape_text, plain_text, text_node, unescape_text
 from h5burst.model.tree import Array, Group, Node, UnsupportedValueError
 
 __all__ = [
@@ -32,15 +36,10 @@ __all__ = [
 
 Scalars = Literal["datasets", "scalar_datasets", "attributes"]
 
-TYPE, TYPES, KEYS, TEXT = "h5burst.type", "h5burst.types", "h5burst.keys", "h5burst.text"
+TYPE, TYPES, KEYS = "h5burst.type", "h5burst.types", "h5burst.keys"
 _MARKERS = frozenset({TYPE, TYPES, KEYS, TEXT})
-_PLAIN_SCALARS = (bool, int, float, complex, str)
-_STORED_KINDS = {"M": "i", "m": "i", "U": "O", "S": "S"}  # kind of a marked dtype -> that of what is stored
-_LEAST_REFUSED = 64 << 20  # bytes that text of fixed width may take
-_WIDEST = 4096  # bytes of it for each character that is stored
-_LIST_DTYPES: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64, str: object}
-_FLAT_KINDS = ("list", "tuple", "bytes", "numpy.bytes")  # stored as an array of one axis
-_INT64 = range(-(2**63), 2**63)
+_INTEGER_KEYS = Marker("int")
+_ESCAPED = "escaped:"  # before the marker of a text that is escaped
 _MAX_NESTING = 128  # of mappings and lists that become groups; files hold no deeper groups
 
 
@@ -97,22 +96,22 @@ def _key_marker(values: Mapping[Any, Any], path: str) -> dict[str, Any]:
         raise UnsupportedValueError("the keys of a dict must be text or integers, each name once", path or "/")
     if not numbers:
         return {}
-    return {KEYS: "int" if not texts else json.dumps(sorted(numbers))}
+    return {KEYS: str(_INTEGER_KEYS._replace(parameter=json.dumps(sorted(numbers)) if texts else ""))}
 
 
-def _integer_keys(marker: Any, names: Iterable[str]) -> set[str]:
-    """The names that stand for integers: all where the marker is "int", else those of its JSON list."""
-    if marker == "int":
-        return set(names)
-    listed = from_json(marker)
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise ValueError(f"unknown marker {KEYS}: {marker!r}")
-    return set(listed)
+def _integer_keys(stored: Any, names: Iterable[str]) -> set[str]:
+    """The names that stand for integers: all, or those of a JSON list."""
+    if isinstance(stored, str) and stored.startswith("["):  # as the first layout has it
+        return set(load_texts(stored))
+    marker = Marker.parse(stored)
+    if marker[:2] != _INTEGER_KEYS[:2]:
+        raise ValueError(f"unknown marker {KEYS}: {str(marker)[:80]!r}")
+    return set(load_texts(marker.parameter)) if marker.parameter else set(names)
 
 
 def _needs_node(value: Any, depth: int = 0) -> bool:
     """Whether a value cannot be an attribute: arrays and mappings, and lists that hold them."""
-    if isinstance(value, _PLAIN_SCALARS):
+    if isinstance(value, PLAIN_SCALARS):
         return False
     if isinstance(value, (np.ndarray, Mapping)) or is_source(value):
         return True
@@ -124,119 +123,113 @@ def _needs_node(value: Any, depth: int = 0) -> bool:
 # ---------------------------------------------------------------- single values as nodes
 
 
+class _Place(NamedTuple):
+    """Where a value is: how single values are stored there, its path, and the identities of what holds it."""
+
+    scalars: Scalars
+    path: str
+    above: tuple[int, ...]
+
+
 def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", above: tuple[int, ...] = ()) -> Node:
     """The node of one value. With scalars="attributes", an array of one element needs no marker."""
-    if isinstance(value, Mapping):
-        return encode(value, scalars=scalars, path=path, above=above)
-    if isinstance(value, (list, tuple)) and any(_needs_node(item) for item in value):
-        if id(value) in above:
-            raise UnsupportedValueError("a dict or list that holds itself", path or "/")
-        group = encode(dict(enumerate(value)), scalars=scalars, path=path, above=(*above, id(value)))
-        group.attrs[TYPE] = "list" if isinstance(value, list) else "tuple"
-        return group
-    if value is None:
-        return Array(None)
-    if isinstance(value, np.ma.MaskedArray):
-        parts = {"data": np.asarray(value.data), "mask": np.ma.getmaskarray(value)}
-        group = encode(parts, scalars=scalars, path=path, above=above)
-        group.attrs[TYPE] = "masked"
-        return group
-    if isinstance(value, np.ndarray):
-        return _encode_array(value, scalars, path)
-    if not isinstance(value, _PLAIN_SCALARS) and is_source(value):
-        return _encode_source(value, scalars, path)
-    stored, kind = _encode_scalar(value, path)
-    return _scalar_node(stored, kind, () if scalars == "scalar_datasets" else (1,))
+    encoding = _NODES.of(value)
+    assert encoding is not None  # the last row takes every object
+    node: Node = encoding.encode(value, _Place(scalars, path, above))
+    if encoding.name:
+        node.attrs[TYPE] = str(encoding.marker())
+    return node
 
 
 def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
     """The value that `encode_value` was given. A lazily read array stays lazy unless it holds a marked scalar."""
-    kind = node.attrs.get(TYPE)
+    marker = Marker.parse(node.attrs[TYPE]) if TYPE in node.attrs else None
     if isinstance(node, Group):
         values = decode(node, scalars=scalars)
-        if kind in ("list", "tuple"):
-            items = [values[index] for index in range(len(values))]
-            return items if kind == "list" else tuple(items)
-        if kind == "masked":
-            return np.ma.masked_array(np.asarray(values["data"]), mask=np.asarray(values["mask"]))
-        return values
-    data = node.data
-    if data is None:
+        return values if marker is None else _NODES.reader(marker).decode(values)
+    if node.data is None:
         return None
-    if kind is None:
-        single = (
-            data.shape == () if scalars == "scalar_datasets" else scalars == "datasets" and data.shape in ((), (1,))
-        )
-        return _plain_scalar(_text(node, data).reshape(-1)[0]) if single else _text(node, data)
-    if kind == "ndarray" or kind.startswith("ndarray:"):
-        return _decode_array(_text(node, data), kind)
-    flat = _text(node, data)
-    return _decode_scalar(flat if kind in _FLAT_KINDS else flat.reshape(-1)[0], kind)
+    data = plain_text(node, node.data)
+    if marker is None:
+        one = data.shape == () if scalars == "scalar_datasets" else scalars == "datasets" and data.shape in ((), (1,))
+        return plain_scalar(data.reshape(-1)[0]) if one else data
+    if marker.name == _ARRAY.name:
+        return decode_array(data, marker)
+    is_list = SCALARS.reader(marker).is_list
+    return decode_scalar(data if is_list else data.reshape(-1)[0], marker)
 
 
-def _one_element_marker(shape: tuple[int, ...], scalars: Scalars) -> dict[str, Any]:
-    return {TYPE: "ndarray"} if scalars != "attributes" and shape in ((), (1,)) else {}
+def _mapping(value: Mapping[Any, Any], place: _Place) -> Node:
+    return encode(value, scalars=place.scalars, path=place.path, above=place.above)
 
 
-def _encode_source(source: ArraySource, scalars: Scalars, path: str) -> Array:
-    """As the array that the source reads; what is stored as something else than its bytes is read for that."""
-    if source.dtype.kind in "Mm" and hasattr(source, "as_dtype"):
-        stored = source.as_dtype(np.dtype(f"{source.dtype.byteorder}i8"))
-        return Array(stored, {TYPE: f"ndarray:{source.dtype.str}"})
-    if source.dtype.kind in "MmU":
-        return _encode_array(np.asarray(source), scalars, path)
-    return Array(source, _one_element_marker(source.shape, scalars))
+def _items(value: list[Any] | tuple[Any, ...], place: _Place) -> Node:
+    if id(value) in place.above:
+        raise UnsupportedValueError("a dict or list that holds itself", place.path or "/")
+    return _mapping(dict(enumerate(value)), place._replace(above=(*place.above, id(value))))
 
 
-def _encode_array(array: np.ndarray[Any, Any], scalars: Scalars, path: str) -> Array:
-    kind = array.dtype.kind
-    if kind in "Mm":
-        return Array(array.view(f"{array.dtype.byteorder}i8"), {TYPE: f"ndarray:{array.dtype.str}"})
-    if kind == "S" and array.dtype.itemsize == 0:
-        return Array(array.astype("S1"), {TYPE: "ndarray:|S0"})
-    if kind in "UT":
-        node = _text_node(np.asarray(array, dtype=object).copy())
-        node.attrs[TYPE] = f"ndarray:{array.dtype.str}" if kind == "U" else "ndarray:T"
-        return node
-    marker = _one_element_marker(array.shape, scalars)
-    if kind == "O":
-        node = _text_node(array, path)
-        node.attrs.update(marker)
-        return node
-    return Array(array, marker)
+def _needs_group(value: list[Any] | tuple[Any, ...]) -> bool:
+    return any(_needs_node(item) for item in value)
 
 
-def _decode_array(data: Any, kind: str) -> Any:
-    dtype = kind.partition(":")[2]
-    if not dtype:
-        return data
-    if dtype == "T":
-        return np.asarray(data).astype(np.dtypes.StringDType())
-    try:
-        target = np.dtype(dtype)
-    except TypeError as error:
-        raise ValueError(f"a marker names the dtype {dtype[:80]!r}, which there is not") from error
-    stored = np.asarray(data)
-    if stored.dtype.kind != _STORED_KINDS.get(target.kind):
-        raise ValueError(f"a marker says {str(target)[:80]} of an array of {stored.dtype}")
-    if target.kind in "Mm":
-        return stored.view(target)
-    characters = sum(map(len, stored.flat)) if stored.dtype.kind == "O" else stored.size
-    if stored.size * target.itemsize > max(_LEAST_REFUSED, _WIDEST * (characters + stored.size)):
-        raise ValueError(f"a marker claims {str(target)[:80]} for {characters} characters in {stored.size} items")
-    return stored.astype(target)
+def _in_order(values: dict[Any, Any]) -> list[Any]:
+    return [values[index] for index in range(len(values))]
 
 
-def _scalar_node(stored: Any, kind: str | None, shape: tuple[int, ...]) -> Array:
-    marker = {TYPE: kind} if kind else {}
-    if kind in _FLAT_KINDS:
-        node = _text_node(stored) if stored.dtype == object else Array(stored)
-    elif isinstance(stored, str):
-        node = _text_node(np.array([stored], dtype=object).reshape(shape))
+def _masked(value: np.ma.MaskedArray[Any, Any], place: _Place) -> Node:
+    return _mapping({"data": np.asarray(value.data), "mask": np.ma.getmaskarray(value)}, place)
+
+
+def _from_masked(values: dict[Any, Any]) -> Any:
+    return np.ma.masked_array(np.asarray(values["data"]), mask=np.asarray(values["mask"]))
+
+
+def _array(value: np.ndarray[Any, Any] | ArraySource, place: _Place) -> Node:
+    if isinstance(value, np.ndarray):
+        node, parameter = encode_array(value, place.path)
     else:
-        node = Array(np.array([stored]).reshape(shape))
-    node.attrs.update(marker)
+        node, parameter = encode_source(value, place.path)
+    # A dataset of one element is otherwise taken for a single value.
+    if parameter or (place.scalars != "attributes" and value.shape in ((), (1,))):
+        node.attrs[TYPE] = str(_ARRAY._replace(parameter=parameter))
     return node
+
+
+def _scalar(value: Any, place: _Place) -> Node:
+    stored, marker = encode_scalar(value, place.path)
+    if marker is not None and SCALARS.reader(marker).is_list:
+        node = text_node(stored) if stored.dtype == object else Array(stored)
+    else:
+        shape = () if place.scalars == "scalar_datasets" else (1,)
+        if isinstance(stored, str):
+            node = text_node(np.array([stored], dtype=object).reshape(shape))
+        else:
+            node = Array(np.array([stored]).reshape(shape))
+    if marker is not None:
+        node.attrs[TYPE] = str(marker)
+    return node
+
+
+def _same(values: Any) -> Any:
+    return values
+
+
+_ARRAY = Marker("ndarray")
+_NodeEncoding: TypeAlias = Encoding[Callable[[Any, _Place], Node], Callable[[dict[Any, Any]], Any]]
+
+# Readers get what the group holds. Rows without a name write the marker of their own table, or none.
+_NODES: Encodings[_NodeEncoding] = Encodings(
+    Encoding("", PLAIN_SCALARS, _scalar, _same),
+    Encoding("", (Mapping,), _mapping, _same),
+    Encoding("list", (list,), _items, _in_order, accepts=_needs_group),
+    Encoding("tuple", (tuple,), _items, lambda values: tuple(_in_order(values)), accepts=_needs_group),
+    Encoding("", (type(None),), lambda value, place: Array(None), _same),
+    Encoding("masked", (np.ma.MaskedArray,), _masked, _from_masked),
+    Encoding("", (np.ndarray,), _array, _same),
+    Encoding("", (object,), _array, _same, accepts=is_source),
+    Encoding("", (object,), _scalar, _same),
+)
 
 
 # ---------------------------------------------------------------- attributes
@@ -252,138 +245,33 @@ def encode_attributes(values: Mapping[str, Any], *, path: str = "") -> dict[str,
         if isinstance(value, np.ndarray):
             attrs[name] = value
             continue
-        stored, kind = (None, None) if value is None else _encode_scalar(value, f"{path}@{name}")
-        if isinstance(stored, str) and _escape_text(stored) != stored:
-            stored, kind = _escape_text(stored), f"escaped:{kind or 'str'}"
+        stored, marker = (None, None) if value is None else encode_scalar(value, f"{path}@{name}")
+        if isinstance(stored, str) and (escaped := escape_text(stored)) != stored:
+            attrs[name], types[name] = escaped, f"{_ESCAPED}{marker or Marker('str')}"
+            continue
         attrs[name] = stored
-        # A numpy scalar of any other dtype than Python's own is told from a Python scalar by that dtype.
-        if kind and not (kind == "numpy" and not isinstance(_plain_scalar(stored), _PLAIN_SCALARS)):
-            types[name] = kind
+        if marker is not None and not _tells_its_type(stored, marker):
+            types[name] = str(marker)
     if types:
         attrs[TYPES] = json.dumps(types, sort_keys=True)
     return attrs
 
 
+def _tells_its_type(stored: Any, marker: Marker) -> bool:
+    """Whether this is a numpy scalar of another dtype than Python's own: told from a Python scalar by that dtype."""
+    is_numpy = marker.name == "numpy" and not marker.parameter
+    return is_numpy and not isinstance(plain_scalar(stored), PLAIN_SCALARS)
+
+
 def decode_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """The values that `encode_attributes` was given; the engine's own markers are left out."""
-    types = load_json(attrs[TYPES]) if TYPES in attrs else {}
-    if not isinstance(types, dict) or not all(isinstance(kind, str) for kind in types.values()):
-        raise ValueError(f"the attribute {TYPES} must be a JSON object of names and types")
+    types = load_json(attrs[TYPES], dict) if TYPES in attrs else {}
     values: dict[str, Any] = {}
     for name, stored in attrs.items():
         if name in _MARKERS:
             continue
-        kind = types.get(name)
-        if kind and kind.startswith("escaped:"):
-            kind, stored = kind[len("escaped:") :], unquote(stored, errors="surrogatepass")
-        values[name] = _plain_scalar(stored) if kind is None else _decode_scalar(stored, kind)
+        marker = types.get(name)
+        if isinstance(marker, str) and marker.startswith(_ESCAPED):
+            marker, stored = marker[len(_ESCAPED) :], unescape_text(stored)
+        values[name] = plain_scalar(stored) if marker is None else decode_scalar(stored, Marker.parse(marker))
     return values
-
-
-# ---------------------------------------------------------------- scalars and short lists
-
-
-def _encode_scalar(value: Any, path: str) -> tuple[Any, str | None]:
-    """What is stored, and the marker it needs (None: a plain reader gets it right)."""
-    if isinstance(value, np.generic):
-        return _encode_numpy_scalar(value)
-    if type(value) in _PLAIN_SCALARS and (type(value) is not int or value in _INT64):
-        return value, None
-    if type(value) is bytes:
-        return np.frombuffer(value, np.uint8), "bytes"
-    if type(value) in (list, tuple) and (dtype := _common_dtype(value)) is not None:
-        return np.array(value, dtype=dtype), type(value).__name__
-    return to_json_at(value, path), "json"
-
-
-def to_json_at(value: Any, path: str) -> str:
-    try:
-        return to_json(value)
-    except UnsupportedValueError as error:
-        raise UnsupportedValueError(str(error).rsplit(" (at ", 1)[0], f"{path}: {error.path}") from error
-
-
-def _common_dtype(items: Iterable[Any]) -> Any:
-    kinds = {type(item) for item in items}
-    if len(kinds) != 1:
-        return None
-    kind = kinds.pop()
-    if kind is int and not all(item in _INT64 for item in items):
-        return None
-    if kind is str and any(_escape_text(item) != item for item in items):
-        return None
-    return _LIST_DTYPES.get(kind)
-
-
-def _encode_numpy_scalar(value: np.generic) -> tuple[Any, str]:
-    if value.dtype.kind in "Mm":
-        return np.int64(value.view("i8")), f"numpy:{value.dtype.str}"
-    if value.dtype.kind == "U":
-        return str(value), "numpy.str"
-    if value.dtype.kind == "S":
-        return np.frombuffer(value.tobytes(), np.uint8), "numpy.bytes"
-    return value, "numpy"
-
-
-def _decode_scalar(stored: Any, kind: str) -> Any:
-    if kind == "numpy":
-        return stored
-    if kind.startswith("numpy:"):
-        return np.int64(stored).view(np.dtype(kind.partition(":")[2]))
-    if kind == "numpy.str":
-        return np.str_(stored)
-    if kind in ("bytes", "numpy.bytes"):
-        raw = np.asarray(stored, dtype=np.uint8).tobytes()
-        return raw if kind == "bytes" else np.bytes_(raw)
-    if kind in ("list", "tuple"):
-        items = np.asarray(stored).tolist()
-        return items if kind == "list" else tuple(items)
-    if kind == "json":
-        return from_json(stored)
-    if kind == "str":
-        return stored
-    raise ValueError(f"unknown marker {kind!r}: the file was written by a newer version")
-
-
-def _plain_scalar(stored: Any) -> Any:
-    """Python's own scalar for the dtypes that Python has; anything else as it is."""
-    if isinstance(stored, (np.bool_, np.int64, np.float64, np.complex128)):
-        return stored.item()
-    return stored
-
-
-# ---------------------------------------------------------------- text
-
-
-def _escape_text(text: str) -> str:
-    """NUL ends HDF5's text and lone surrogates are not UTF-8: both become percent escapes, and so does "%"."""
-    if "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)):
-        return text
-    return "".join(_percent(c) if c in "%\0" or "\ud800" <= c <= "\udfff" else c for c in text)
-
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
-
-
-def _text_node(array: np.ndarray[Any, Any], path: str = "") -> Array:
-    flat = array.ravel().tolist()
-    if all(type(item) is str for item in flat):
-        escaped = [_escape_text(item) for item in flat]
-        if escaped == flat:
-            return Array(array)
-        stored = np.empty(len(flat), dtype=object)
-        # One flag speaks for all items, so a "%" that needed no escape gets one too.
-        stored[:] = [_escape_text(item) if _escape_text(item) != item else item.replace("%", "%25") for item in flat]
-        return Array(stored.reshape(array.shape), {TEXT: "escaped"})
-    if all(type(item) is bytes for item in flat) and not any(b"\0" in item for item in flat):
-        return Array(array)
-    raise UnsupportedValueError("an object array must hold only str, or only bytes without NUL", path or "/")
-
-
-def _text(node: Array, data: Any) -> Any:
-    if node.attrs.get(TEXT) != "escaped":
-        return data
-    plain = np.empty(data.size, dtype=object)
-    plain[:] = [unquote(item, errors="surrogatepass") for item in np.asarray(data).ravel().tolist()]
-    return plain.reshape(data.shape)
