@@ -12,18 +12,21 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, find_namespace_packages, setup
 
+sys.path.insert(0, str(Path(__file__).parent / "ext"))
+from building import BuildExtensions, translated, usable_cpus
+
 # Fused multiply-add would make a result depend on the CPU that computed it.
 FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 SOURCES = sorted(Path("ext").rglob("*.pyx"))
 DIRECTORIES = ["ext/kernels", "ext/codecs", "ext/hdf5/encode", "ext/hdf5/decode"]
-HEADERS = [path.as_posix() for suffix in ("*.h", "*.pxi") for path in sorted(Path("ext").rglob(suffix))]
+HEADERS = sorted(path for suffix in ("*.h", "*.pxi", "*.pxd") for path in Path("ext").rglob(suffix))
 
 EXTENSIONS = [
     Extension(
         f"h5burst._ext.{source.stem}",
-        [source.as_posix()],
+        [(source.with_suffix(".c") if translated(source, HEADERS) else source).as_posix()],
         include_dirs=[*DIRECTORIES, numpy.get_include()],
-        depends=HEADERS,
+        depends=["setup.py", *(path.as_posix() for path in HEADERS)],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=FLAGS,
     )
@@ -39,9 +42,11 @@ setup(
     entry_points={
         "console_scripts": [f"{name} = {home}.cli:main" for name, home in COMMANDS.items() if name not in LEFT_OUT]
     },
+    cmdclass={"build_ext": BuildExtensions},
     ext_modules=cythonize(
         EXTENSIONS,
         include_path=DIRECTORIES,
+        nthreads=usable_cpus() if sys.platform == "linux" else 0,  # elsewhere its workers would run this file again
         compiler_directives={
             "language_level": "3",
             "boundscheck": False,
