@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from h5burst.memory.spill import SpillManager as SpillManager
     from h5burst.model import values as values
     from h5burst.model.errors import CorruptFileError as CorruptFileError
+    from h5burst.model.errors import MissingFilterError as MissingFilterError
     from h5burst.model.errors import StaleFileError as StaleFileError
     from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError
     from h5burst.model.lazy_dict import LazyDict as LazyDict
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from h5burst.model.values import to_json as to_json
     from h5burst.read.blocks import DatasetBlocks as DatasetBlocks
     from h5burst.read.blocks import read_ahead as read_ahead
+    from h5burst.read.damaged import DamagedNode as DamagedNode
     from h5burst.read.files import open_file as open_file
     from h5burst.read.files import open_unfinished as open_unfinished
     from h5burst.read.files import read_tree as read_tree
@@ -85,7 +87,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "memory.scratch": ("Scratch", "scratch_directory"),
     "memory.spill": ("SpillManager",),
     "model": ("values",),
-    "model.errors": ("CorruptFileError", "StaleFileError", "UnfinishedFileError"),
+    "model.errors": ("CorruptFileError", "MissingFilterError", "StaleFileError", "UnfinishedFileError"),
     "model.lazy_dict": ("LazyDict",),
     "model.tagged_json": ("load_json", "load_texts"),
     "model.source": ("ArraySource", "BlockSource", "as_source", "is_source"),
@@ -108,6 +110,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "to_json",
     ),
     "read.blocks": ("DatasetBlocks", "read_ahead"),
+    "read.damaged": ("DamagedNode",),
     "read.lazy": ("LazyArray",),
     "runtime": ("durable", "locks", "processes", "simd"),
     "runtime.gc_pause": ("collection_paused",),

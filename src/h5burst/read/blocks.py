@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import h5py
 import numpy as np
 
-from h5burst.arrays import chunks
+from h5burst._ext.h5parse import Kind, UnsupportedFeatureError
 from h5burst.model.source import ArraySource, BufferedSource, Rows
+from h5burst.model.tree import Array, unescape
+from h5burst.read.elements import Elements
+from h5burst.read.lazy import MAKERS, LazyArray, open_tree
+from h5burst.read.reader import Reader
 
-NATIVE_KINDS = "iufcb"  # whose bytes in the file are their bytes in memory, if the byte order is the machine's
+_LAYOUTS = ("compact", "contiguous", "chunked")
+_OTHER = "other"
 
 
 def read_ahead(
@@ -57,27 +61,26 @@ def _buffers(source: ArraySource, rows: int, count: int) -> list[Rows]:
 
 
 class DatasetBlocks:
-    """A dataset of an HDF5 file as a source of blocks of rows.
+    """A dataset of an HDF5 file as a source of blocks of rows, read by this package's own parser.
 
-    Contiguous data are read past the library, by position, straight into the caller's buffer: no lock that other
-    readers wait for, and a fifth faster than `Dataset.read_direct` from the page cache. Chunks in deflate, shuffle and
-    fletcher32 are read by position and decoded in threads, each once when rows are asked for in ascending order: of a
-    band of chunks that a block cuts, the rest is kept. Everything else goes through the library. One thread at a time
-    may read.
+    The file is parsed once and kept open. Contiguous data are read by position, straight into the caller's buffer: no
+    lock that other readers wait for. Chunks are read by position and decoded in threads, each once when rows are asked
+    for in ascending order: of a band of chunks that a block cuts, the rest is kept. What only libhdf5 reads is read by
+    its child process. One thread at a time may read.
 
     Parameters
     ----------
     path : path-like
         The file, opened for reading; `close` it, or use the source as a context manager.
     name : str
-        The dataset's path in the file.
+        The dataset's stored path in the file.
     threads : int, optional
         For decoding chunks.
 
     Raises
     ------
     OSError
-        The file cannot be opened.
+        The file cannot be opened; `CorruptFileError` where it, or the dataset, is damaged.
     KeyError
         There is no such dataset.
     ValueError
@@ -85,27 +88,31 @@ class DatasetBlocks:
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str, *, threads: int | None = None) -> None:
-        self._file = h5py.File(path, "r")
+        self._source = _find(path, name)
         self._threads = threads
-        self._descriptor = -1
-        try:
-            dataset = self._file[name]
-            if not isinstance(dataset, h5py.Dataset):
-                raise KeyError(f"{name} in {path} is not a dataset")
-            if not dataset.shape:
-                raise ValueError(f"dataset {name} in {path} has no rows")
-            self._dataset = dataset
-            self.shape: tuple[int, ...] = dataset.shape
-            self.dtype: np.dtype[Any] = dataset.dtype
-            self._offset = self._contiguous_offset()
-            self._plan = self._chunk_plan() if self._offset is None else None
-            self._chunks = self._chunk_places() if self._plan is not None else {}
-            if self._offset is not None or self._plan is not None:
-                self._descriptor = os.open(dataset.file.filename, os.O_RDONLY)
-        except BaseException:
-            self._file.close()
-            raise
+        self.shape: tuple[int, ...] = self._source.shape
+        self.dtype: np.dtype[Any] = self._source.dtype
         self._band: tuple[int, Rows] | None = None
+        self._reader: Reader | None = None
+        self._elements: Elements | None = None
+        if isinstance(self._source, LazyArray):
+            self._open(self._source)
+
+    def _open(self, array: LazyArray) -> None:
+        """Keep the file open, if its elements are in memory just as they are there."""
+        if array.address is None:
+            return
+        reader = Reader(array.path, expected=array.stamp, makers=MAKERS)
+        try:
+            with reader.naming_damage(array.names):
+                self._elements = _plain_elements(reader, array.address)
+        except BaseException:
+            reader.__exit__()
+            raise
+        if self._elements is None:
+            reader.__exit__()
+        else:
+            self._reader = reader
 
     def __enter__(self) -> DatasetBlocks:
         return self
@@ -115,15 +122,14 @@ class DatasetBlocks:
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        self._file.close()
+        if self._reader is not None:
+            self._reader.__exit__()
+            self._reader = None
 
     @property
     def layout(self) -> str:
-        """How rows are read: "contiguous" or "chunked" past the library, or "library"."""
-        return "contiguous" if self._offset is not None else "chunked" if self._plan is not None else "library"
+        """How rows are read: "compact", "contiguous" or "chunked" by position, or "other"."""
+        return _OTHER if self._elements is None else _LAYOUTS[self._elements.layout_class]
 
     def read(self, start: int, stop: int) -> Rows:
         """Rows [start, stop) as a new array."""
@@ -134,8 +140,8 @@ class DatasetBlocks:
     def read_into(self, start: int, out: Rows) -> None:
         """Rows [start, start + len(out)) into `out`: C-ordered, of the dataset's dtype.
 
-        Raises ValueError for another shape or dtype, or rows outside the dataset; OSError when reading fails, also for
-        a file that ends before its data do, and for damaged chunks.
+        Raises ValueError for another shape or dtype, or rows outside the dataset, and once it is closed; OSError when
+        reading fails, also for a file that ends before its data do, and for damaged chunks.
         """
         if out.dtype != self.dtype or out.shape[1:] != self.shape[1:] or not out.flags.c_contiguous:
             raise ValueError(f"out must be a C-ordered {self.dtype} array of shape (rows, {self.shape[1:]})")
@@ -143,85 +149,63 @@ class DatasetBlocks:
             raise ValueError(f"rows {start} to {start + len(out)} of a dataset of {self.shape[0]}")
         if not out.size:
             return
-        if self._offset is not None:
-            row_bytes = out.nbytes // len(out)
-            _read_at(self._descriptor, out, self._offset + start * row_bytes, self._file.filename)
-        elif self._plan is not None:
-            self._read_chunks(self._plan, start, out)
+        if self._elements is None:
+            out[...] = self._source[start : start + len(out)]
+        elif self._elements.layout_class == _LAYOUTS.index("chunked"):
+            self._read_chunks(self._elements.plan.chunks[0], start, out)
         else:
-            self._dataset.read_direct(out, np.s_[start : start + len(out)])
+            self._read_box(start, out)
 
-    def _contiguous_offset(self) -> int | None:
-        """Where the data are in the file, if that is one run of bytes just as they are in memory."""
-        if self._dataset.chunks is not None or not self._readable_by_position():
-            return None
-        if self._dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS or self._dataset.external:
-            return None
-        offset = self._dataset.id.get_offset()
-        return None if offset is None else int(offset)
-
-    def _readable_by_position(self) -> bool:
-        file = self._dataset.file
-        plain = self.dtype.kind in NATIVE_KINDS and self.dtype.isnative and not self._dataset.is_virtual
-        stored = self._dataset.id.get_type().get_size() == self.dtype.itemsize
-        return hasattr(os, "preadv") and plain and stored and file.driver == "sec2" and file.userblock_size == 0
-
-    def _chunk_plan(self) -> chunks.ChunkPlan | None:
-        if self._dataset.chunks is None or not self._readable_by_position():
-            return None
-        properties = self._dataset.id.get_create_plist()
-        filters = []
-        for index in range(properties.get_nfilters()):
-            code, flags, values, name = properties.get_filter(index)
-            filters.append(chunks.Filter(code, flags, tuple(values), name.decode("utf-8", "replace")))
-        if not chunks.can_decode(filters):
-            return None
-        return chunks.ChunkPlan(self.shape, self.dtype, self._dataset.chunks, tuple(filters))
-
-    def _chunk_places(self) -> dict[tuple[int, ...], Any]:
-        """What HDF5 knows of each chunk that was written, by its first element."""
-        places: dict[tuple[int, ...], Any] = {}
-        self._dataset.id.chunk_iter(lambda info: places.__setitem__(info.chunk_offset, info))
-        return places
-
-    def _fetch(self, plan: chunks.ChunkPlan, index: int) -> tuple[memoryview, int] | None:
-        place = self._chunks.get(plan.offset(index))
-        if place is None:
-            return None
-        payload = np.empty(place.size, np.uint8)
-        _read_at(self._descriptor, payload, place.byte_offset, self._file.filename)
-        return payload.data, place.filter_mask
-
-    def _read_chunks(self, plan: chunks.ChunkPlan, start: int, out: Rows) -> None:
+    def _read_chunks(self, deep: int, start: int, out: Rows) -> None:
         """Band by band of chunks: whole ones straight into `out`, the last partial one is kept for the next read."""
-        done, deep = 0, plan.chunks[0]
+        done = 0
         while done < len(out):
             number, inside = divmod(start + done, deep)
             rows = min(deep, self.shape[0] - number * deep)
             count = min(rows - inside, len(out) - done)
             if count == rows:
                 whole = (len(out) - done) // deep * deep or count
-                self._decode(plan, start + done, out[done : done + whole])
+                self._read_box(start + done, out[done : done + whole])
                 done += whole
                 continue
             if self._band is None or self._band[0] != number:
-                self._band = number, np.empty((rows, *self.shape[1:]), self.dtype)
-                self._decode(plan, number * deep, self._band[1])
+                band = np.empty((rows, *self.shape[1:]), self.dtype)
+                self._read_box(number * deep, band)
+                self._band = number, band  # only what was read whole
             out[done : done + count] = self._band[1][inside : inside + count]
             done += count
 
-    def _decode(self, plan: chunks.ChunkPlan, start: int, out: Rows) -> None:
+    def _read_box(self, start: int, out: Rows) -> None:
+        elements, array = self._elements, self._source
+        if self._reader is None or elements is None:
+            raise ValueError(f"{array!r} is closed")
         box = [(start, start + len(out)), *((0, length) for length in self.shape[1:])]
-        fill = np.asarray(self._dataset.fillvalue, self.dtype).tobytes()
-        chunks.read_into(lambda index: self._fetch(plan, index), plan, out, box, self._threads, fill)
+        with self._reader.naming_damage(array.names):
+            elements.read(self._reader.source, box, out=out.view(elements.raw), threads=self._threads)
 
 
-def _read_at(descriptor: int, out: Rows, offset: int, filename: str) -> None:
-    """Fill `out` from a place in the file, however many calls the system takes for it."""
-    view = out.reshape(-1).view(np.uint8).data
-    done = 0
-    while done < len(view):
-        count = os.preadv(descriptor, [view[done:]], offset + done)
-        if count == 0:
-            raise OSError(f"{filename} ends before its data: {len(view) - done} bytes are missing")
-        done += count
+def _find(path: str | os.PathLike[str], name: str) -> Any:
+    """The data of the dataset at a stored path."""
+    names = tuple(unescape(part) for part in name.split("/") if part not in ("", "."))
+    try:
+        node = open_tree(path)[names]
+    except KeyError:
+        raise KeyError(f"there is no {name} in {os.fspath(path)}") from None
+    if not isinstance(node, Array):
+        raise KeyError(f"{name} in {os.fspath(path)} is not a dataset")
+    if node.data is None or not node.data.shape:
+        raise ValueError(f"dataset {name} in {os.fspath(path)} has no rows")
+    return node.data
+
+
+def _plain_elements(reader: Reader, address: int) -> Elements | None:
+    """The elements of a dataset whose bytes in the file are those in memory; None for any other."""
+    dataset = reader.parser.dataset(address)
+    if dataset.type.kind != Kind.PLAIN or dataset.type.subshape:
+        return None
+    try:
+        elements = Elements(dataset)
+        elements.stored_bytes(reader.source)  # looks at the layout, and at the index and filters of chunks
+        return elements
+    except UnsupportedFeatureError:
+        return None

@@ -86,6 +86,21 @@ class LazyArray(ReadableArray):
         """Path of the dataset in the file, as stored."""
         return stored_path(self._names)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The logical names that lead to the dataset."""
+        return self._names
+
+    @property
+    def stamp(self) -> Stamp:
+        """What tells its file from any other."""
+        return self._stamp
+
+    @property
+    def address(self) -> int | None:
+        """Where the dataset's object header is; None for a dataset that only libhdf5 reads."""
+        return self._address
+
     def __repr__(self) -> str:
         return f"<LazyArray {self.shape} {self.dtype} of {self._path}:{self.name}>"
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 
-from h5burst import DatasetBlocks
+from h5burst import Array, DatasetBlocks, Group, LazyArray
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
 from hdmea.utils.lazy import find_name
@@ -27,29 +26,28 @@ logger = logging.getLogger(__name__)
 
 
 class Channel:
-    """One row of an open two-dimensional dataset as a block source (samples,)."""
+    """One row of a two-dimensional dataset as a block source (samples,)."""
 
-    def __init__(self, dataset: h5py.Dataset, row: int) -> None:
-        self._dataset = dataset
+    def __init__(self, data: LazyArray, row: int) -> None:
+        self._data = data
         self._row = row
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (int(self._dataset.shape[1]),)
+        return (self._data.shape[1],)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = self._dataset.dtype
-        return dtype
+        return self._data.dtype
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Samples [start, stop). `DataLoadError` where the file does not give them."""
-        with mcs_format.reading(Path(self._dataset.file.filename), KIND):
-            return np.asarray(self._dataset[self._row, start:stop])
+        with mcs_format.reading(Path(self._data.path), KIND):
+            return np.asarray(self._data[self._row, start:stop])
 
 
 class CmcrRecording:
-    """An open `.cmcr` file; close it, or use it in a `with` block.
+    """A `.cmcr` file, of which the sensor stream is kept open; close it, or use it in a `with` block.
 
     Attributes
     ----------
@@ -67,27 +65,27 @@ class CmcrRecording:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = mcs_format.open_file(self.path, KIND)
         self.sensor: DatasetBlocks | None = None
+        tree = mcs_format.open_file(self.path, KIND)
         try:
             with mcs_format.reading(self.path, KIND):
-                self._read_header()
+                self._read_header(tree)
         except DataLoadError:
             self.close()
             raise
 
-    def _read_header(self) -> None:
-        acquisition = mcs_format.child_of(self._file, mcs_format.ACQUISITION)
-        if not isinstance(acquisition, h5py.Group):
+    def _read_header(self, tree: Group) -> None:
+        acquisition = mcs_format.find_group(tree, mcs_format.ACQUISITION, mcs_format.ACQUISITION)
+        if acquisition is None:
             raise DataLoadError(f"{self.path} is no {KIND} file: it has no group /Acquisition", self.path)
-        self.meta = mcs_format.attributes(self._file)
+        self.meta = mcs_format.attributes(tree)
         analog = mcs_format.find_group(acquisition, "Analog Data", "ChannelStream")
         sensor = mcs_format.find_group(acquisition, "Sensor Data", "SensorStream")
-        data = None if analog is None else _first_data(analog, "ChannelData", 2)
-        frames = None if sensor is None else _first_data(sensor, "SensorData", 3)
+        data = None if analog is None else _first_data(analog, "ChannelData", 2, self.path)
+        frames = None if sensor is None else _first_data(sensor, "SensorData", 3, self.path)
         self.channels: dict[str, Channel] = {}
         if frames is not None:
-            self.sensor = DatasetBlocks(self.path, frames.name)
+            self.sensor = DatasetBlocks(frames.path, frames.name)
             self.sample_count = self.sensor.shape[0]
         if data is not None:
             self.channels = {f"ch{n + 1}": Channel(data, n) for n in range(data.shape[0])}
@@ -109,7 +107,6 @@ class CmcrRecording:
         """Close the file; its block sources can no longer be read."""
         if self.sensor is not None:
             self.sensor.close()
-        self._file.close()
 
     def __enter__(self) -> CmcrRecording:
         return self
@@ -147,18 +144,18 @@ def load_cmcr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
         }
 
 
-def _first_data(stream: h5py.Group, prefix: str, dimensions: int) -> h5py.Dataset | None:
+def _first_data(stream: Group, prefix: str, dimensions: int, path: Path) -> LazyArray | None:
     """The first dataset of that kind in the order of its numbers; several regions or segments give a warning."""
     found = []
-    for name in stream:
-        dataset = mcs_format.child_of(stream, name) if name.startswith(prefix) else None
-        if isinstance(dataset, h5py.Dataset) and dataset.ndim == dimensions:
-            found.append(([int(digits) for digits in re.findall(r"\d+", name)], dataset))
+    for name, child in stream.children.items():
+        data = child.data if name.startswith(prefix) and isinstance(child, Array) else None
+        if isinstance(data, LazyArray) and data.ndim == dimensions:
+            found.append(([int(digits) for digits in re.findall(r"\d+", name)], data))
     if not found:
         return None
     found.sort(key=lambda item: item[0])
     if len(found) > 1:
-        logger.warning("%s: %d parts in %s, only the first is read", stream.file.filename, len(found), stream.name)
+        logger.warning("%s: %d parts %s *, only the first is read", path, len(found), prefix)
     return found[0][1]
 
 

@@ -9,10 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
+from h5burst import Array, Group
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
 from hdmea.utils.lazy import find_name
@@ -30,11 +30,12 @@ def read_meta(path: str | os.PathLike[str]) -> tuple[dict[str, Any], float | Non
 
     Raises `FileNotFoundError`, and `DataLoadError` for what is no `.cmtr` file.
     """
-    with mcs_format.open_file(path, KIND) as file, mcs_format.reading(Path(path), KIND):
-        _sorter(file, Path(path))
-        acquisition = mcs_format.child_of(file, mcs_format.ACQUISITION)
-        rate = mcs_format.stream_rate_hz(acquisition) if isinstance(acquisition, h5py.Group) else None
-        return mcs_format.attributes(file), rate
+    tree = mcs_format.open_file(path, KIND)
+    with mcs_format.reading(Path(path), KIND):
+        _sorter(tree, Path(path))
+        acquisition = tree.children.get(mcs_format.ACQUISITION)
+        rate = mcs_format.stream_rate_hz(acquisition) if isinstance(acquisition, Group) else None
+        return mcs_format.attributes(tree), rate
 
 
 def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[str, dict[str, Any]]:
@@ -63,17 +64,16 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
         The file is no `.cmtr` file, or its spikes cannot be read.
     """
     path = Path(path)
-    with mcs_format.open_file(path, KIND) as file, mcs_format.reading(path, KIND):
+    tree = mcs_format.open_file(path, KIND)
+    with mcs_format.reading(path, KIND):
         units: dict[int, dict[str, Any]] = {}
-        tables = mcs_format.TableReader()
-        for number, group, info in _unit_groups(_sorter(file, path), tables, path):
+        for number, name, group, info in _unit_groups(_sorter(tree, path), path):
             if number in units:
                 raise DataLoadError(f"{path}: two units have the number {number}", path)
-            name = group.name.rsplit("/", 1)[-1]
             units[number] = (
                 {"unit_num": number, "original_name": name}
                 | _electrode(info)
-                | _spikes(group, tables, acquisition_rate, path)
+                | _spikes(group, acquisition_rate, f"{path}: {name}", path)
             )
         return {f"unit_{number:03d}": units[number] for number in sorted(units)}
 
@@ -86,28 +86,29 @@ def read_unit_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     and where they are there `roi_stas`, `source` and `unmixing`. Raises as `read_units`.
     """
     path = Path(path)
-    with mcs_format.open_file(path, KIND) as file, mcs_format.reading(path, KIND):
-        tables = mcs_format.TableReader()
+    tree = mcs_format.open_file(path, KIND)
+    with mcs_format.reading(path, KIND):
         return {
-            f"unit_{number:03d}": _unit_table(group, info, tables)
-            for number, group, info in _unit_groups(_sorter(file, path), tables, path)
+            f"unit_{number:03d}": _unit_table(group, info)
+            for number, _, group, info in _unit_groups(_sorter(tree, path), path)
         }
 
 
-def _unit_table(group: h5py.Group, info: dict[str, Any], tables: mcs_format.TableReader) -> dict[str, Any]:
+def _unit_table(group: Group, info: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {name.lower(): _one_element(value) for name, value in info.items()}
     own = {name: value for name, value in mcs_format.attributes(group).items() if not name.startswith("ID.")}
     found |= {f"attr_{name.lower()}": _one_element(value) for name, value in own.items()}
-    peaks = tables.read(group, "Peaks")
+    peaks = mcs_format.read_table(group, "Peaks")
     names = [] if peaks is None else [name for name in peaks.dtype.names or () if not name.isdecimal()]
     found["peaks_data"] = {} if peaks is None else {name.lower(): np.ascontiguousarray(peaks[name]) for name in names}
     if peaks is not None and "PeakAmplitude" in names:
         included = peaks["IncludePeak"] == 1 if "IncludePeak" in names else slice(None)
         found["peak_amplitudes"] = np.ascontiguousarray(peaks["PeakAmplitude"][included])
     for name, key in (("RoiSTAs", "roi_stas"), ("Source", "source"), ("Unmixing", "unmixing")):
-        dataset = mcs_format.child_of(group, name)
-        if isinstance(dataset, h5py.Dataset) and dataset.shape is not None and dataset.dtype.names is None:
-            found[key] = np.asarray(dataset[()])
+        child = group.children.get(name)
+        data = child.data if isinstance(child, Array) else None
+        if data is not None and data.dtype.names is None:
+            found[key] = np.asarray(data[...])
     return found
 
 
@@ -138,33 +139,30 @@ def to_samples(timestamps_us: npt.NDArray[np.int64], rate_hz: float) -> npt.NDAr
     return np.asarray(samples, np.uint64)
 
 
-def _sorter(file: h5py.File, path: Path) -> h5py.Group:
-    sorter = mcs_format.find_group(file, SORTER, "SpikeSorter")
+def _sorter(tree: Group, path: Path) -> Group:
+    sorter = mcs_format.find_group(tree, SORTER, "SpikeSorter")
     if sorter is None:
         raise DataLoadError(f"{path} is no {KIND} file: it has no group /{SORTER}", path)
     return sorter
 
 
-def _unit_groups(
-    sorter: h5py.Group, tables: mcs_format.TableReader, path: Path
-) -> Iterator[tuple[int, h5py.Group, dict[str, Any]]]:
-    """Each unit's number, group and what is known of it: its own `Unit Info`, else its attributes and `Units`."""
+def _unit_groups(sorter: Group, path: Path) -> Iterator[tuple[int, str, Group, dict[str, Any]]]:
+    """Each unit's number, name, group and what is known of it: its own `Unit Info`, else its attributes and `Units`."""
     overview: dict[Any, dict[str, Any]] | None = None
-    for name in sorter:
-        group = mcs_format.child_of(sorter, name)
-        if not isinstance(group, h5py.Group) or not _is_unit(name, group):
+    for name, group in mcs_format.groups_in(sorter).items():
+        if not _is_unit(name, group):
             continue
-        rows = mcs_format.meta_rows(group, "Unit Info", tables)
+        rows = mcs_format.meta_rows(group, "Unit Info")
         info = rows[0] if rows else {}
         if not {"UnitID", "SensorID"} <= info.keys():
             if overview is None:
-                overview = {row.get("UnitID"): row for row in mcs_format.meta_rows(sorter, "Units", tables)}
+                overview = {row.get("UnitID"): row for row in mcs_format.meta_rows(sorter, "Units")}
             info = _completed(info, name, group, overview, path)
-        yield int(info["UnitID"]), group, info
+        yield int(info["UnitID"]), name, group, info
 
 
 def _completed(
-    info: dict[str, Any], name: str, group: h5py.Group, overview: dict[Any, dict[str, Any]], path: Path
+    info: dict[str, Any], name: str, group: Group, overview: dict[Any, dict[str, Any]], path: Path
 ) -> dict[str, Any]:
     known = mcs_format.attributes(group)
     info = {field: known[field] for field in ("UnitID", "SensorID") if field in known} | info
@@ -176,7 +174,7 @@ def _completed(
     return overview.get(info["UnitID"], {}) | info
 
 
-def _is_unit(name: str, group: h5py.Group) -> bool:
+def _is_unit(name: str, group: Group) -> bool:
     return _UNIT_NAME.fullmatch(name) is not None or mcs_format.plain(group.attrs.get("ID.Type")) == "SingleUnit"
 
 
@@ -192,16 +190,16 @@ def _electrode(info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _spikes(group: h5py.Group, tables: mcs_format.TableReader, rate_hz: float, path: Path) -> dict[str, Any]:
-    """Spike samples and mean waveform of one unit's included peaks."""
-    table = tables.read(group, "Peaks")
+def _spikes(group: Group, rate_hz: float, where: str, path: Path) -> dict[str, Any]:
+    """Spike samples and mean waveform of one unit's included peaks; `where` names the unit in errors."""
+    table = mcs_format.read_table(group, "Peaks")
     names = () if table is None else table.dtype.names or ()
     if table is None or "Timestamp" not in names:
-        raise DataLoadError(f"{path}: {group.name} has no table of peaks with time stamps", path)
+        raise DataLoadError(f"{where} has no table of peaks with time stamps", path)
     included = table["IncludePeak"] == 1 if "IncludePeak" in names else np.ones(len(table), bool)
     timestamps = table["Timestamp"][included].astype(np.int64)
     if timestamps.size and timestamps.min() < 0:
-        raise DataLoadError(f"{path}: {group.name} has spikes before the recording's start", path)
+        raise DataLoadError(f"{where} has spikes before the recording's start", path)
     spikes = to_samples(timestamps, rate_hz)
     if np.any(spikes[1:] < spikes[:-1]):
         spikes.sort()

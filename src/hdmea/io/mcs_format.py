@@ -1,16 +1,19 @@
-"""What `.cmcr` and `.cmtr` files have in common: how they are opened, and how their parts are read by name."""
+"""What `.cmcr` and `.cmtr` files have in common: how they are opened, and how their parts are read by name.
+
+They are strangers' files: the engine's own parser reads them, lazily, so that nothing is read before it is used.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from h5burst import Array, DamagedNode, Group, Node, read_tree
 from hdmea.utils.exceptions import DataLoadError
 
 MICROSECONDS = 1_000_000
@@ -29,13 +32,13 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise DataLoadError(f"{path} cannot be read as a {kind} file: {error}", path, error) from error
 
 
-def open_file(path: str | os.PathLike[str], kind: str) -> h5py.File:
-    """An HDF5 file for reading. `FileNotFoundError` where there is none, `DataLoadError` where it is not HDF5."""
+def open_file(path: str | os.PathLike[str], kind: str) -> Group:
+    """An HDF5 file as a lazy tree. `FileNotFoundError` where there is none, `DataLoadError` where it is not HDF5."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
     with reading(path, kind):
-        return h5py.File(path, "r")
+        return read_tree(path, lazy=True)
 
 
 def plain(value: Any) -> Any:
@@ -47,9 +50,9 @@ def plain(value: Any) -> Any:
     return value.decode("utf-8", errors="replace").rstrip() if isinstance(value, bytes) else value
 
 
-def attributes(node: h5py.HLObject) -> dict[str, Any]:
+def attributes(node: Node) -> dict[str, Any]:
     """All attributes that hold something, as Python values."""
-    return {name: plain(value) for name, value in node.attrs.items() if not isinstance(value, h5py.Empty)}
+    return {name: plain(value) for name, value in node.attrs.items() if value is not None}
 
 
 def fields(row: Any) -> dict[str, Any]:
@@ -57,62 +60,39 @@ def fields(row: Any) -> dict[str, Any]:
     return {name: plain(row[name]) for name in row.dtype.names or ()}
 
 
-def find_group(parent: h5py.Group, name: str, kind: str) -> h5py.Group | None:
-    """The child of that name, else the first whose `ID.Type` is `kind`, else None."""
-    names = [name] if name in parent else list(parent)
-    for candidate in names:
-        child = child_of(parent, candidate)
-        if isinstance(child, h5py.Group) and (candidate == name or plain(child.attrs.get("ID.Type")) == kind):
-            return child
-    return None
+def groups_in(parent: Group) -> dict[str, Group]:
+    """The groups in a group. Raises `CorruptFileError` for a child that is damaged: it may be one of them."""
+    found = {}
+    for name, child in parent.children.items():
+        if isinstance(child, DamagedNode):
+            child.fail()
+        if isinstance(child, Group):
+            found[name] = child
+    return found
 
 
-def child_of(parent: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """The child of that name; None where there is none, or where a link leads nowhere."""
-    try:
-        child = parent[name]
-    except (KeyError, OSError):
+def find_group(parent: Group, name: str, kind: str) -> Group | None:
+    """The child of that name, else the first group whose `ID.Type` is `kind`, else None."""
+    if name in parent.children:
+        child = parent.children[name]
+        if isinstance(child, DamagedNode):
+            child.fail()
+        return child if isinstance(child, Group) else None
+    groups = groups_in(parent).values()
+    return next((group for group in groups if plain(group.attrs.get("ID.Type")) == kind), None)
+
+
+def read_table(parent: Group, name: str) -> np.ndarray[Any, Any] | None:
+    """The table of that name as a one-dimensional structured array; None where it is missing or not a table."""
+    child = parent.children.get(name)
+    if not isinstance(child, Array) or child.data is None or child.data.dtype.names is None:
         return None
-    return child if isinstance(child, (h5py.Group, h5py.Dataset)) else None
+    return np.atleast_1d(np.asarray(child.data[...]))
 
 
-class TableReader:
-    """Reads compound datasets, of which a file has thousands of one type: each type is translated once.
-
-    Translating a compound type of 40 fields takes h5py longer than reading a unit's spikes.
-    """
-
-    def __init__(self) -> None:
-        self._types: list[tuple[h5py.h5t.TypeID, np.dtype[Any]]] = []
-
-    def read(self, parent: h5py.Group, name: str) -> np.ndarray[Any, Any] | None:
-        """The table of that name as a one-dimensional structured array; None where it is missing or no table."""
-        try:
-            dataset = h5py.h5d.open(parent.id, name.encode("utf-8"))
-        except (KeyError, OSError, TypeError):
-            return None
-        stored = dataset.get_type()
-        if not isinstance(stored, h5py.h5t.TypeCompoundID):
-            return None
-        dtype = self._dtype_of(stored)
-        if dtype.hasobject or dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
-            return np.atleast_1d(h5py.Dataset(dataset)[()]) if dataset.shape is not None else np.empty(0, dtype)
-        table = np.empty(dataset.shape, dtype)
-        if table.size:
-            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, table, stored)
-        return np.atleast_1d(table)
-
-    def _dtype_of(self, stored: h5py.h5t.TypeID) -> np.dtype[Any]:
-        for known, dtype in self._types:
-            if known.equal(stored):
-                return dtype
-        self._types.append((stored, np.dtype(stored.dtype)))
-        return self._types[-1][1]
-
-
-def meta_rows(stream: h5py.Group, name: str, tables: TableReader | None = None) -> list[dict[str, Any]]:
-    """The rows of a stream's meta table; none where it is missing or no table."""
-    table = (tables or TableReader()).read(stream, name)
+def meta_rows(stream: Group, name: str) -> list[dict[str, Any]]:
+    """The rows of a stream's meta table; none where it is missing or not a table."""
+    table = read_table(stream, name)
     return [] if table is None else [fields(row) for row in table]
 
 
@@ -130,7 +110,7 @@ def row_and_column(sensor_id: int) -> tuple[int, int]:
     return row + 1, column + 1
 
 
-def stream_rate_hz(acquisition: Mapping[str, Any] | h5py.Group) -> float | None:
+def stream_rate_hz(acquisition: Group) -> float | None:
     """The rate that an acquisition's streams give by their ticks. `ValueError` where they contradict one another."""
     rates = {}
     for name, kind, meta in (

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
+from h5burst import Array, Group, read_tree
 from hdmea.io.cmtr import UNKNOWN_ELECTRODE
 from hdmea.utils.exceptions import DataLoadError
 
@@ -34,48 +35,60 @@ def read_spikes(path: Path, acquisition_rate: float) -> tuple[dict[str, dict[str
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        with h5py.File(path, "r") as file:
-            return _read(file, path, acquisition_rate)
+        return _read(read_tree(path, lazy=True), path, acquisition_rate)
     except DataLoadError:
         raise
     except _READ_ERRORS as error:
         raise DataLoadError(f"{path} cannot be read as a spike file: {error}", path, error) from error
 
 
-def _read(file: h5py.File, path: Path, rate: float) -> tuple[dict[str, dict[str, Any]], float, dict[str, Any]]:
-    if missing := [name for name in _REQUIRED if name not in file]:
+def _read(tree: Group, path: Path, rate: float) -> tuple[dict[str, dict[str, Any]], float, dict[str, Any]]:
+    if missing := [name for name in _REQUIRED if name not in tree]:
         raise DataLoadError(f"{path} is not a spike file: it lacks {' and '.join(missing)}", path)
-    counts = _counts(file, path)
+    counts = _counts(tree, path)
     bounds = np.concatenate([[0], np.cumsum(counts)])
-    samples, seconds = _samples(file, bounds, rate, path)
-    places, facts = _places(file, len(counts), path), _facts(file)
+    samples, seconds = _samples(tree, bounds, rate, path)
+    places, facts = _places(tree, len(counts), path), _facts(tree)
     units = {}
     for index, place in enumerate(places):
         train = np.sort(samples[bounds[index] : bounds[index + 1]])
         units[_unit_id(index)] = {"spike_times": train, "waveform": np.empty(0, np.float32), **place}
-    return units, _duration(file, seconds, path), facts
+    return units, _duration(tree, seconds, path), facts
 
 
-def _counts(file: h5py.File, path: Path) -> npt.NDArray[np.int64]:
+def _data(tree: Group, name: str) -> Any:
+    """A dataset, still unread. `KeyError` where there is none, `ValueError` for a group or a null dataspace."""
+    node = tree[name]
+    if not isinstance(node, Array) or node.data is None:
+        raise ValueError(f"{name} is not a dataset that holds anything")
+    return node.data
+
+
+def _dataset(tree: Group, name: str) -> np.ndarray[Any, Any]:
+    """The elements of a dataset; raises as `_data`."""
+    return np.asarray(_data(tree, name)[...])
+
+
+def _counts(tree: Group, path: Path) -> npt.NDArray[np.int64]:
     """Spikes of each unit. Raises `DataLoadError` for what is not a count, and where they do not add up."""
-    stored = np.ravel(file["sCount"][()]).astype(np.float64)
+    stored = np.ravel(_dataset(tree, "sCount")).astype(np.float64)
     wrong = np.flatnonzero(~((stored >= 0) & (stored == np.floor(stored)) & (stored < 2**53)))
     if len(wrong):
         raise DataLoadError(
             f"{path}: sCount of {_unit_id(wrong[0])} is {stored[wrong[0]]:g}, not a number of spikes", path
         )
     counts = stored.astype(np.int64)
-    there = int(np.prod(file["spikes"].shape, dtype=np.int64))
+    there = math.prod(_data(tree, "spikes").shape)  # what is said of them fits before they are read
     if counts.sum() != there:
         raise DataLoadError(f"{path}: sCount adds up to {counts.sum()} spikes, but there are {there}", path)
     return counts
 
 
 def _samples(
-    file: h5py.File, bounds: npt.NDArray[np.int64], rate: float, path: Path
+    tree: Group, bounds: npt.NDArray[np.int64], rate: float, path: Path
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
     """All spikes in samples, and in seconds. Raises `DataLoadError` for a time that is none."""
-    seconds = np.ravel(file["spikes"][()]).astype(np.float64)
+    seconds = np.ravel(_dataset(tree, "spikes")).astype(np.float64)
     wrong = np.flatnonzero(~((seconds >= 0) & (seconds * rate < 2.0**63)))  # NaN is neither
     if len(wrong):
         unit_id = _unit_id(int(np.searchsorted(bounds, wrong[0], side="right")) - 1)
@@ -88,31 +101,31 @@ def _unit_id(index: int) -> str:
     return f"unit_{index + 1:03d}"
 
 
-def _duration(file: h5py.File, seconds: npt.NDArray[np.float64], path: Path) -> float:
+def _duration(tree: Group, seconds: npt.NDArray[np.float64], path: Path) -> float:
     """As the file says; never before the last spike; a second after it where the file says nothing."""
     last = float(seconds.max()) if seconds.size else 0.0
-    if "summary/duration" not in file:
+    if "summary/duration" not in tree:
         return last + 1.0
-    stated = float(np.ravel(file["summary/duration"][()])[0])
+    stated = float(np.ravel(_dataset(tree, "summary/duration"))[0])
     if not 0 <= stated < np.inf:
         raise DataLoadError(f"{path}: summary/duration is {stated:g}, not a number of seconds", path)
     return max(stated, last)
 
 
-def _places(file: h5py.File, count: int, path: Path) -> list[dict[str, Any]]:
-    names = [_text(name) for name in np.ravel(file["names"][()])] if "names" in file else [""] * count
+def _places(tree: Group, count: int, path: Path) -> list[dict[str, Any]]:
+    names = [_text(name) for name in np.ravel(_dataset(tree, "names"))] if "names" in tree else [""] * count
     if len(names) != count:
         raise DataLoadError(f"{path}: {len(names)} names for {count} units", path)
     unknown = {"row": UNKNOWN_ELECTRODE, "col": UNKNOWN_ELECTRODE, "global_id": UNKNOWN_ELECTRODE}
-    if "epos" not in file:
+    if "epos" not in tree:
         return [{**unknown, "unit_meta": {"name": name}, "features": {}} for name in names]
-    positions = np.asarray(file["epos"][()], np.float64)
+    positions = np.asarray(_dataset(tree, "epos"), np.float64)
     if positions.shape != (2, count):
         raise DataLoadError(f"{path}: epos is {positions.shape}, not (2, {count})", path)
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=0))
     if len(wrong):
         raise DataLoadError(f"{path}: epos of {_unit_id(wrong[0])} is {positions[:, wrong[0]]}, not a position", path)
-    sites = _sites(_text(np.ravel(file["array"][()])[0]) if "array" in file else "", positions)
+    sites = _sites(_text(np.ravel(_dataset(tree, "array"))[0]) if "array" in tree else "", positions)
     places = []
     for index, (name, (x, y)) in enumerate(zip(names, positions.T.tolist(), strict=True)):
         place = unknown if sites is None else sites[index]
@@ -155,11 +168,11 @@ def _nearest_to_zero(low: int, high: int) -> int:
     return min(max(low, 0), high)
 
 
-def _facts(file: h5py.File) -> dict[str, Any]:
+def _facts(tree: Group) -> dict[str, Any]:
     """What the file says of the recording as a whole: `array` and everything under `meta`."""
-    facts = {"array": _plain(file["array"][()])} if "array" in file else {}
-    if isinstance(meta := file.get("meta"), h5py.Group):
-        facts |= {name: _plain(item[()]) for name, item in meta.items() if isinstance(item, h5py.Dataset)}
+    facts = {"array": _plain(_dataset(tree, "array"))} if "array" in tree else {}
+    if isinstance(meta := tree.children.get("meta"), Group):
+        facts |= {name: _plain(_dataset(meta, name)) for name, item in meta.children.items() if isinstance(item, Array)}
     return facts
 
 

@@ -63,7 +63,7 @@ def test_every_layout_reads_as_h5py_does(dataset, options):
         (LAYOUTS["gzip"], "chunked"),
         (LAYOUTS["chunked"], "chunked"),
         (LAYOUTS["lzf"], "chunked"),
-        (LAYOUTS["big endian"], "library"),
+        (LAYOUTS["big endian"], "contiguous"),
     ],
 )
 def test_plain_data_are_read_past_the_library(dataset, options, layout):
@@ -138,8 +138,9 @@ def test_damaged_chunk_raises_oserror(dataset):
         stream.write(bytes([byte[0] ^ 255]))
     with DatasetBlocks(path, "group/data") as source:
         np.testing.assert_array_equal(source.read(0, 50), DATA[:50])
-        with pytest.raises(OSError):
-            source.read(50, 101)
+        for start, stop in ((50, 101), (60, 70), (60, 70)):  # a part of a band is kept only when it was read whole
+            with pytest.raises(OSError, match="group/data"):
+                source.read(start, stop)
 
 
 def test_what_is_not_a_dataset_of_rows_is_refused(tmp_path, dataset):
