@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from h5burst.read.blocks import read_ahead as read_ahead
     from h5burst.read.damaged import DamagedNode as DamagedNode
     from h5burst.read.files import open_file as open_file
-    from h5burst.read.files import open_unfinished as open_unfinished
     from h5burst.read.files import read_tree as read_tree
+    from h5burst.read.files import unfinished_attributes as unfinished_attributes
     from h5burst.read.lazy import LazyArray as LazyArray
     from h5burst.runtime import durable as durable
     from h5burst.runtime import locks as locks
@@ -115,7 +115,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "runtime": ("durable", "locks", "processes", "simd"),
     "runtime.gc_pause": ("collection_paused",),
     "runtime.threads": ("parallel_map", "split_evenly", "thread_count"),
-    "read.files": ("open_file", "open_unfinished", "read_tree"),
+    "read.files": ("open_file", "read_tree", "unfinished_attributes"),
     "write.graft": ("graft", "remove", "set_attributes"),
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
     "checking": ("Problem", "verify"),

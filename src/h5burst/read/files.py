@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 
-from h5burst._ext.h5parse import lookup3
+from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.format.constants import LIBVER
-from h5burst.format.superblock import SIZE
 from h5burst.model.errors import UnfinishedFileError
-from h5burst.model.tree import Group
-from h5burst.read.lazy import open_tree
+from h5burst.model.tree import Group, escape_link
+from h5burst.read.lazy import MAKERS, open_tree
+from h5burst.read.reader import Reader
 from h5burst.read.whole_file import load_tree
 from h5burst.runtime import durable
-
-_FLAGS_AT = 11  # place of the consistency flags in a superblock of version 2 or 3
 
 
 def read_tree(path: str | os.PathLike[str], *, lazy: bool = False) -> Group:
@@ -76,46 +73,21 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "
             raise UnfinishedFileError(path) from error
 
 
-def open_unfinished(path: str | os.PathLike[str]) -> h5py.File:
-    """A file that is marked as still being written, open for reading, whatever state its last edit left it in.
+def unfinished_attributes(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """The attributes of a group in a file that is marked as still being written, whatever state its last edit left.
 
     Raises
     ------
+    KeyError
+        There is no such object.
     OSError
-        Where libhdf5 cannot read it.
+        The file cannot be read, or somebody is writing it now.
     """
-    with open(path, "rb", buffering=0) as stream:
-        head = bytearray(stream.read(SIZE))
-    return h5py.File(_Unmarked(path, head), "r")
-
-
-class _Unmarked(io.RawIOBase):
-    """A file's bytes, but for the mark in its superblock."""
-
-    def __init__(self, path: str | os.PathLike[str], head: bytearray) -> None:
-        self._stream = open(path, "rb", buffering=0)  # noqa: SIM115  (closed with the file)
-        head[_FLAGS_AT] = 0
-        self._head = bytes(head[:-4]) + lookup3(bytes(head[:-4])).to_bytes(4, "little")
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        start = self._stream.tell()
-        count = self._stream.readinto(buffer) or 0
-        inside = self._head[start : start + count]
-        memoryview(buffer)[: len(inside)] = inside
-        return count
+    try:
+        with Reader(path, makers=MAKERS, unfinished=True) as reader:
+            node = reader.at("/".join(map(escape_link, names)).encode("utf-8", "surrogateescape"))
+    except UnsupportedFeatureError as error:
+        raise UnfinishedFileError(path) from error
+    if node is None:
+        raise KeyError(f"there is no {'/'.join(names)} in {os.fspath(path)}")
+    return dict(node.attrs)

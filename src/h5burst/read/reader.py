@@ -66,6 +66,8 @@ def stored_path(names: tuple[str | None, ...] | list[str | None]) -> str:
 class Reader:
     """The owner of a parser: answers its questions about what is rare. Used in a `with` block.
 
+    unfinished: read a file although its last writer has left it marked as still being written.
+
     Raises `CorruptFileError`, `StaleFileError`, other `OSError`s; `UnsupportedFeatureError` for a file that only
     libhdf5 reads.
     """
@@ -78,27 +80,28 @@ class Reader:
         makers: LazyNodeFactory | None = None,
         above: frozenset[Place] = frozenset(),
         shared: _Shared | None = None,
+        unfinished: bool = False,
     ) -> None:
         self.file = OpenFile(path, expected)
         self.path = self.file.path
         self.shared = shared or _Shared(makers)
         self._ancestors = above
         try:
-            self._open()
+            self._open(unfinished)
         except BaseException:
             self.file.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, unfinished: bool) -> None:
         descriptor, size = self.file.descriptor, self.file.stamp.size
         if self.file.locked_for_writing:
-            raise InUseError("files that are open for writing")
+            raise InUseError(is_locked=True)
         try:
             superblock, size = self._superblock(descriptor, size)
         except CorruptStructureError as error:
             raise CorruptFileError(self.path, str(error)) from error
-        if superblock.open_for_writing:
-            raise InUseError("files that are open for writing")
+        if superblock.open_for_writing and not unfinished:
+            raise InUseError(is_locked=False)
         lazy = self.shared.makers is not None
         self.root = superblock.root
         self.source = Source(descriptor, size, superblock.base, _LAZY_BLOCK if lazy else _EAGER_BLOCK, _BLOCKS)

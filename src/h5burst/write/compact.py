@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-
-import h5py
-import numpy as np
-from h5py import h5a, h5o
 
 from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format import object_header as oh
-from h5burst.format.constants import LIBVER
 from h5burst.model.errors import CorruptFileError
+from h5burst.read.libhdf5_worker import client
 from h5burst.runtime import durable
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.links import GroupLinks
@@ -22,7 +17,7 @@ from h5burst.write.native import NeedsLibhdf5Error
 def compact(path: str | os.PathLike[str]) -> int:
     """Write a file anew without what is dead in it; the new one replaces it when it is whole.
 
-    Datasets are copied as they are stored, by libhdf5.
+    Datasets are copied as they are stored, by libhdf5 in its child process.
 
     Parameters
     ----------
@@ -47,7 +42,7 @@ def compact(path: str | os.PathLike[str]) -> int:
         before = os.path.getsize(file.path)
         try:
             with durable.replacing(file.path, overwrite=True, edited=True) as temporary:
-                _copy(file.path, temporary)
+                client.copy(os.fspath(file.path), os.fspath(temporary))
                 saved = before - os.path.getsize(temporary)
                 if saved <= 0:
                     raise _NotSmallerError
@@ -86,28 +81,3 @@ def _require_single_links(file: EditedFile) -> None:
         if header.links != 1:
             raise NeedsLibhdf5Error("objects that several hard links lead to")
         waiting += GroupLinks(file.source, header).addresses()
-
-
-def _copy(path: Path, temporary: Path) -> None:
-    with (
-        h5py.File(path, "r", locking=False) as source,
-        h5py.File(temporary, "w", libver=LIBVER, locking=False) as target,
-    ):
-        for name in source.attrs:
-            _copy_attribute(source, target, name.encode())
-        for name in source:
-            link = source.get(name, getlink=True)
-            if isinstance(link, h5py.HardLink):
-                h5o.copy(source.id, name.encode(), target.id, name.encode())
-            else:
-                target[name] = link
-
-
-def _copy_attribute(source: h5py.File, target: h5py.File, name: bytes) -> None:
-    found = h5a.open(source.id, name)
-    made = h5a.create(target.id, name, found.get_type(), found.get_space())
-    if found.shape is None or 0 in found.shape:
-        return
-    value = np.empty(found.shape, found.dtype)
-    found.read(value)
-    made.write(value)

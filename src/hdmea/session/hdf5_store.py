@@ -13,7 +13,19 @@ from typing import Any
 
 import h5py
 
-from h5burst import Transaction, edit, escape_link, graft, load_texts, locks, open_file, unescape, values
+from h5burst import (
+    Group,
+    Transaction,
+    edit,
+    escape_link,
+    graft,
+    load_texts,
+    locks,
+    open_file,
+    read_tree,
+    unescape,
+    values,
+)
 from hdmea import __version__
 from hdmea.session import layout
 from hdmea.session.feature_layout import feature_node
@@ -98,9 +110,25 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
         file = open_file(path, "r" if mode == "r" else "r+")
     except OSError as error:
         raise explained(error, path) from error
-    for step in steps_in_progress(file):
-        logger.warning("%s: %s was interrupted while it wrote; run it again with force=True", path, step)
+    _warn_of_interruption(file, path)
     return file
+
+
+def recording_tree(path: Path) -> Group:
+    """An existing recording file, to be read, as a lazy tree. Raises as `open_recording_hdf5` does."""
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
+    try:
+        tree = read_tree(path, lazy=True)
+        _warn_of_interruption(tree, path)
+        return tree
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def _warn_of_interruption(root: h5py.Group | Group, path: Path) -> None:
+    for step in steps_in_progress(root):
+        logger.warning("%s: %s was interrupted while it wrote; run it again with force=True", path, step)
 
 
 def explained(error: OSError, path: Path) -> OSError:
@@ -144,7 +172,7 @@ def _no_other_writer(path: Path) -> Iterator[None]:
 @contextmanager
 def edited(path: Path) -> Iterator[Transaction]:
     """A transaction on a recording file. Raises as `open_recording_hdf5` does; who reads the file does not matter."""
-    open_recording_hdf5(path).close()
+    recording_tree(path)
     try:
         transaction = edit(path)
     except OSError as error:
@@ -241,7 +269,7 @@ def mark_stage1_complete(root: h5py.Group) -> None:
 # ---------------------------------------------------------------- ask
 
 
-def get_stage1_status(root: h5py.Group) -> dict[str, Any]:
+def get_stage1_status(root: h5py.Group | Group) -> dict[str, Any]:
     """`completed` (bool), `params_hash`, `created_at`, `updated_at` (text, None where the file does not say)."""
     return {
         "completed": bool(root.attrs.get("stage1_completed", False)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from h5burst import Group
 from hdmea.kernels.rates import firing_rates
 from hdmea.kernels.trains import to_ragged
 from hdmea.session import hdf5_store
@@ -140,14 +141,15 @@ class LoadJob:
         return NewFile(dataset_id, Path(output_dir), self.force, self._cached)
 
     def _cached(self, path: Path) -> LoadResult:
-        with hdf5_store.open_recording_hdf5(path) as file:
-            status = hdf5_store.get_stage1_status(file)
-            if not status["completed"]:
-                raise FileExistsError(f"{path} exists and is not complete: pass force=True to load anew")
-            if status["params_hash"] != params_hash(self.config):
-                raise FileExistsError(f"{path} was loaded with another config: pass force=True to load anew")
-            count, dataset_id = len(hdf5_store.list_units(file)), str(file.attrs["dataset_id"])
-            origin = file.attrs.get("source_files", "not known")
+        tree = hdf5_store.recording_tree(path)
+        status = hdf5_store.get_stage1_status(tree)
+        if not status["completed"]:
+            raise FileExistsError(f"{path} exists and is not complete: pass force=True to load anew")
+        if status["params_hash"] != params_hash(self.config):
+            raise FileExistsError(f"{path} was loaded with another config: pass force=True to load anew")
+        units = tree.children.get("units")
+        count, dataset_id = len(units.children) if isinstance(units, Group) else 0, str(tree.attrs["dataset_id"])
+        origin = tree.attrs.get("source_files", "not known")
         warning = f"{path} was loaded with the same config before: returned as it is (cache hit); its sources: {origin}"
         logger.warning(warning)
         return LoadResult(path, dataset_id, count, True, [warning])

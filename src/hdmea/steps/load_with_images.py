@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from h5burst import ArraySource
+from h5burst import ArraySource, Group
 from hdmea.io.cmcr import open_recording
 from hdmea.io.cmtr import read_meta
 from hdmea.session import hdf5_store
@@ -177,9 +177,8 @@ def has_images(session: PipelineSession) -> bool:
 
 def count_images(path: Path) -> int:
     """How many units of a file have an electrical image."""
-    with hdf5_store.open_recording_hdf5(path) as file:
-        units = hdf5_store.list_units(file)
-        return sum(FEATURE in hdf5_store.list_features(file, unit_id) for unit_id in units)
+    units = hdf5_store.recording_tree(path).children.get("units")
+    return sum((name, "features", FEATURE) in units for name in units.children) if isinstance(units, Group) else 0
 
 
 @dataclass(frozen=True)

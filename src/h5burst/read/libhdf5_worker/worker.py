@@ -14,6 +14,7 @@ from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.model.tree import Group
 from h5burst.read.libhdf5_worker import contents, libhdf5, protocol
 from h5burst.read.node_factory import LazyNodeFactory
+from h5burst.runtime.durable import error_number
 
 try:
     import resource
@@ -64,6 +65,9 @@ def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
         for described, attributes in contents.describe(path):
             protocol.send(out, {"described": list(described)}, Group({}, attributes))
         return None
+    if do == "copy":
+        contents.copy(path, options["to"])
+        return None
     if do == "attribute":
         return libhdf5.read_attribute(path, name, options["attribute"])
     if do == "box":
@@ -83,11 +87,14 @@ def main() -> None:
         _limit_time(request["path"])
         try:
             protocol.send(out, {"done": True}, _answer(request, out))
-        except (OSError, MemoryError, UnsupportedFeatureError) as error:
-            what = error.what if isinstance(error, CorruptFileError) else str(error) or type(error).__name__
-            problems = error.problems if isinstance(error, CorruptFileError) else ()
-            is_filter = isinstance(error, MissingFilterError)
-            protocol.send(out, {"done": True, "error": what, "filter": is_filter, "problems": problems})
+        except (OSError, MemoryError, UnsupportedFeatureError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            protocol.send(out, {"done": True, **_described(error)})
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    if isinstance(error, CorruptFileError):
+        return {"error": error.what, "filter": isinstance(error, MissingFilterError), "problems": error.problems}
+    return {"error": str(error) or type(error).__name__, "errno": error_number(error)}
 
 
 if __name__ == "__main__":
