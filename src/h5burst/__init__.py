@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from h5burst.arrays import csr as csr
     from h5burst.checking import Problem as Problem
     from h5burst.checking import verify as verify
+    from h5burst.format.superblock import is_hdf5 as is_hdf5
     from h5burst.memory.accounting import resident_bytes as resident_bytes
     from h5burst.memory.accounting import spilled_bytes as spilled_bytes
     from h5burst.memory.budget import BUDGET_VARIABLE as BUDGET_VARIABLE
@@ -82,6 +83,7 @@ __version__ = "0.2.0"
 _NAMES: dict[str, tuple[str, ...]] = {
     "": ("codecs", "console", "page"),
     "arrays": ("csr",),
+    "format.superblock": ("is_hdf5",),
     "memory.accounting": ("resident_bytes", "spilled_bytes"),
     "memory.budget": ("BUDGET_VARIABLE", "format_bytes", "memory_budget", "parse_bytes"),
     "memory.scratch": ("Scratch", "scratch_directory"),

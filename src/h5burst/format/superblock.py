@@ -62,7 +62,7 @@ def read_superblock(descriptor: int, file_size: int) -> Superblock:
     raise UnsupportedFeatureError(f"superblock version {version}")
 
 
-def is_hdf5(path: str) -> bool:
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Whether a file has the signature of HDF5 files, at one of the places where it may be."""
     at, size = 0, os.path.getsize(path)
     with open(path, "rb") as file:

@@ -108,7 +108,7 @@ def _unit_table(group: Group, info: dict[str, Any]) -> dict[str, Any]:
         child = group.children.get(name)
         data = child.data if isinstance(child, Array) else None
         if data is not None and data.dtype.names is None:
-            found[key] = np.asarray(data[...])
+            found[key] = np.asarray(data)
     return found
 
 

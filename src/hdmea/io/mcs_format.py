@@ -87,7 +87,7 @@ def read_table(parent: Group, name: str) -> np.ndarray[Any, Any] | None:
     child = parent.children.get(name)
     if not isinstance(child, Array) or child.data is None or child.data.dtype.names is None:
         return None
-    return np.atleast_1d(np.asarray(child.data[...]))
+    return np.atleast_1d(np.asarray(child.data))
 
 
 def meta_rows(stream: Group, name: str) -> list[dict[str, Any]]:

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import h5py
-
-from h5burst import CorruptFileError, Group, read_tree
+from h5burst import CorruptFileError, Group, is_hdf5, read_tree
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.classes import OURS, Classes
@@ -65,7 +63,7 @@ def read_checked(path: Path, *, lazy: bool) -> Group:
     """The tree of an HDF5 file, or the error that says what the file is instead."""
     if path.is_dir():
         raise IOFormatError(f"{path} is a directory, not an HDF5 file")
-    if not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         raise _not_hdf5(path)
     try:
         return read_tree(path, lazy=lazy)
