@@ -22,7 +22,7 @@ HDMEA = (
     *("utils", "kernels", "geometry", "session", "io", "features", "steps"),
     *("plot", "report", "bridges", "simulate", "batch"),
 )
-SCPSTORE = ("core", "io")
+SCPSTORE = ("core", "io", "report")
 ROOMS = {"h5burst": ENGINE, "hdmea": HDMEA, "scpstore": SCPSTORE}
 DOMAINS = ("hdmea", "scpstore", "scptensor")
 # Modules that exist for the paths by which scripts import; they hold nothing of their own.

@@ -128,6 +128,23 @@ def _form(matrix: Any, name: str) -> str:
     return f"{values.dtype}, {sparse}, {values.nnz} entries" if sparse else str(values.dtype)
 
 
+# ---------------------------------------------------------------- report
+
+
+@app.command(epilog="Examples:\n\nscptensor report plexDIA.h5\n\nscptensor report cells.h5ad -o page.html")
+def report(
+    file: AnyFile,
+    page: Annotated[Path | None, typer.Option("--output", "-o", help="The page; beside the file if not said.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is not a report.")] = False,
+) -> None:
+    """Write one HTML page that opens from disk: assays, layers, missing values, distributions, history."""
+    from scpstore.report import write_report
+
+    path = write_report(console.existing_file(file), page, overwrite=overwrite)
+    output.say(path)
+    output.result({"file": str(path), "bytes": path.stat().st_size})
+
+
 # ---------------------------------------------------------------- verify
 
 

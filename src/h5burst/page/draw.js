@@ -27,7 +27,8 @@ function shown(value, digits = 4) {
   if (typeof value !== "number") return String(value);
   if (Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(digits - 1) : String(Number(value.toPrecision(digits)));
+  const short = Number(value.toPrecision(digits));
+  return size >= 1e5 || size < 1e-3 ? short.toExponential() : String(short);
 }
 
 const KINDS = { u1: [1, "getUint8"], i1: [1, "getInt8"], u2: [2, "getUint16"], u4: [4, "getUint32"] };
@@ -68,6 +69,8 @@ function logTicks(low, high) {
   return found;
 }
 
+const marked = value => Math.abs(value) >= 1e5 ? value.toExponential() : shown(value);
+
 // An axis: {name, range, log, whole (marks at whole numbers alone)}. Gives the part of the way, 0 to 1, at which a value is, and the marks with their values.
 function scale({ range, log = false, whole = false }, count) {
   let [low, high] = range;
@@ -79,15 +82,15 @@ function scale({ range, log = false, whole = false }, count) {
 
 // A frame with both axes named. Gives the drawing, and functions from values to places in it.
 function plane(name, x, y, { width = 420, height = 230, square = false, down = false, words = true } = {}) {
-  const left = 54, bottom = 40, top = 8, right = 12, across = scale(x, 5), up = scale(y, 4);
+  const left = 60, bottom = 40, top = 8, right = 12, across = scale(x, 5), up = scale(y, 4);
   if (square) height = top + bottom + (width - left - right) * (up.high - up.low) / (across.high - across.low);
   const px = value => left + across.part(value) * (width - left - right);
   const py = value => { const part = up.part(value); return top + (down ? part : 1 - part) * (height - top - bottom); };
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": name });
   const content = shape("g");
   svg.append(content, shape("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }));
-  for (const at of across.marks) svg.append(shape("path", { class: "axis", d: `M${px(at)} ${height - bottom}v4` }), shape("text", { x: px(at), y: height - bottom + 15, "text-anchor": "middle" }, shown(at)));
-  if (words) for (const at of up.marks) svg.append(shape("path", { class: "axis", d: `M${left} ${py(at)}h-4` }), shape("text", { x: left - 7, y: py(at) + 4, "text-anchor": "end" }, shown(at)));
+  for (const at of across.marks) svg.append(shape("path", { class: "axis", d: `M${px(at)} ${height - bottom}v4` }), shape("text", { x: px(at), y: height - bottom + 15, "text-anchor": "middle" }, marked(at)));
+  if (words) for (const at of up.marks) svg.append(shape("path", { class: "axis", d: `M${left} ${py(at)}h-4` }), shape("text", { x: left - 7, y: py(at) + 4, "text-anchor": "end" }, marked(at)));
   svg.append(shape("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, x.name));
   svg.append(shape("text", { transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, y.name));
   return { svg, content, px, py, x0: across.low, x1: across.high, y0: up.low, y1: up.high, base: height - bottom, top, left, right: width - right };
@@ -130,13 +133,31 @@ const skewed = sorted => sorted.length > 10 && sorted[0] >= 0 && median(sorted) 
 function histogram(title, column, what) {
   const sorted = finite(column.values).sort((a, b) => a - b);
   if (!sorted.length) return figure(title, nothing("no values"));
+  if (sorted[0] === sorted[sorted.length - 1]) return figure(title, nothing(`${shown(sorted[0])}${column.unit ? ` ${column.unit}` : ""} in all ${sorted.length} of ${column.values.length} ${what} that have a value`));
   const log = skewed(sorted), used = log ? sorted.filter(value => value > 0) : sorted, low = used[0], high = used[used.length - 1];
   const count = Math.min(40, Math.max(8, Math.ceil(2 * Math.cbrt(used.length)))), counts = new Array(count).fill(0);
   const part = log ? value => Math.log(value / low) / Math.log(high / low) : value => (value - low) / (high - low);
-  const edges = counts.concat(0).map((_, i) => high === low ? low + (i / count - 0.5) : log ? low * (high / low) ** (i / count) : low + (high - low) * i / count);
-  for (const value of used) counts[high === low ? Math.floor(count / 2) : Math.min(count - 1, Math.floor(part(value) * count))]++;
+  const edges = counts.concat(0).map((_, i) => log ? low * (high / low) ** (i / count) : low + (high - low) * i / count);
+  for (const value of used) counts[Math.min(count - 1, Math.floor(part(value) * count))]++;
   const zeros = log && sorted.length > used.length ? `; ${sorted.length - used.length} are 0 and not drawn` : "";
   return bars(title, counts, edges, `${titled(column)}${log ? ", logarithmic" : ""}`, `${what} (count)`, `${sorted.length} of ${column.values.length} ${what} have a value${zeros}; median ${shown(median(sorted))}.`, { log });
+}
+
+function wider(values) {
+  const low = least(values), high = most(values), more = (high - low) * 0.04;
+  return [low - more, high + more];
+}
+
+// One column {name, unit, values} against another, a dot a row; rows are called `what`, and `link` gives their address.
+function scatter(x, y, { names, what, link = null }) {
+  const kept = names.map((_, i) => i).filter(i => typeof x.values[i] === "number" && typeof y.values[i] === "number"), title = `Scatter: ${y.name} against ${x.name}`;
+  if (!kept.length) return figure(title, nothing(`no ${what} have both values`));
+  const frame = plane(title, { name: titled(x), range: wider(kept.map(i => x.values[i])) }, { name: titled(y), range: wider(kept.map(i => y.values[i])) }, { height: 320 });
+  for (const i of kept) {
+    const text = `${names[i]}: ${shown(x.values[i])}, ${shown(y.values[i])}`, dot = shape("circle", { class: "dot bar", cx: frame.px(x.values[i]), cy: frame.py(y.values[i]), r: 4 }, shape("title", {}, text));
+    frame.content.append(link ? shape("a", { href: link(i), "aria-label": text }, dot) : dot);
+  }
+  return figure(title, frame.svg, `${kept.length} of ${names.length} ${what} have both values.${link ? " A dot leads to its page." : ""}`);
 }
 
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];

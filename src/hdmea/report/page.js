@@ -112,7 +112,7 @@ function population() {
   return [
     put("h2", {}, "Population"),
     put("div", { class: "tools" }, [choice("Scatter: x", numeric, x, pick("x")), choice("Scatter: y", numeric, y, pick("y")), choice("Histogram", numeric, spread, pick("spread")), angles.length ? choice("Directions", angles, angle, pick("angle")) : null]),
-    put("div", { class: "grid" }, [scatter(x, y), histogram(`Histogram: ${spread.name}`, spread, "units"), ...drawn.filter(Boolean), ...quality.map(one => histogram(`Quality: ${one.name}`, one, "units"))]),
+    put("div", { class: "grid" }, [scatter(x, y, { names: data.units, what: "units", link: i => `#unit=${i}` }), histogram(`Histogram: ${spread.name}`, spread, "units"), ...drawn.filter(Boolean), ...quality.map(one => histogram(`Quality: ${one.name}`, one, "units"))]),
     put("p", { class: "nothing" }, [drawn[0] ? "" : "No unit has a fitted receptive field. ", drawn[1] ? "" : "No unit has a preferred direction."]),
   ];
 }
@@ -124,20 +124,6 @@ function mosaic() {
   const frame = plane("Mosaic", { name: "x (pixels)", range: [least(edge(0, -1)), most(edge(0, 1))] }, { name: "y (pixels)", range: [least(edge(1, -1)), most(edge(1, 1))] }, { square: true, down: true });
   for (const [one, i] of found) frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": data.units[i] }, ellipse(frame, one, { class: "line" })));
   return figure(`Mosaic: ${data.mosaic}`, frame.svg, `${found.length} of ${data.units.length} units have a fitted field; ellipses at one SD. An ellipse leads to its unit.`);
-}
-
-function wider(values) {
-  const low = least(values), high = most(values), more = (high - low) * 0.04;
-  return [low - more, high + more];
-}
-
-function scatter(x, y) {
-  const kept = data.units.map((_, i) => i).filter(i => typeof x.values[i] === "number" && typeof y.values[i] === "number"), title = `Scatter: ${y.name} against ${x.name}`;
-  if (!kept.length) return figure(title, nothing("no unit has both values"));
-  const xs = kept.map(i => x.values[i]), ys = kept.map(i => y.values[i]);
-  const frame = plane(title, { name: titled(x), range: wider(xs) }, { name: titled(y), range: wider(ys) }, { height: 320 });
-  for (const i of kept) frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": `${data.units[i]}: ${shown(x.values[i])}, ${shown(y.values[i])}` }, shape("circle", { class: "dot bar", cx: frame.px(x.values[i]), cy: frame.py(y.values[i]), r: 4 })));
-  return figure(title, frame.svg, `${kept.length} of ${data.units.length} units have both values. A dot leads to its unit.`);
 }
 
 function directions(one) {
