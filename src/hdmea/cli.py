@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,6 +46,7 @@ def demo(
 ) -> None:
     """Simulate a recording, run the whole pipeline on it, and print what was recovered beside the truth.
 
+    It also writes a page about the recording, and says where that is: in the output directory, else in a temporary one.
     The full recording takes 2.2 GB of disk while the demonstration lasts.
 
     \b
@@ -54,20 +55,24 @@ def demo(
       hdmea demo --output-dir demo --units 100
       hdmea demo --full
     """
-    units = units or (100 if full else 40)
+    from hdmea.report.page import may_write
+
+    units, name = units or (100 if full else 40), "full.html" if full else "demo.html"
     if output_dir is not None:
-        _demo(output_dir, units, seed, full)
+        may_write(output_dir / name, overwrite=False)
+        _demo(output_dir, output_dir / name, units, seed, full)
         return
     with TemporaryDirectory() as directory:
-        _demo(Path(directory), units, seed, full)
+        _demo(Path(directory), Path(mkdtemp(prefix="hdmea_demo_")) / name, units, seed, full)
 
 
-def _demo(directory: Path, units: int, seed: int, full: bool) -> None:
+def _demo(directory: Path, page: Path, units: int, seed: int, full: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from h5burst import format_bytes
     from hdmea import demo, demo_full
+    from hdmea.report import write_report
 
     make, analyse, compare = (
         (demo_full.simulate_full, demo_full.analyse_full, demo_full.compare_full)
@@ -91,9 +96,11 @@ def _demo(directory: Path, units: int, seed: int, full: bool) -> None:
     for finding in findings:
         table.add_row(finding.what, finding.result, "[green]yes[/]" if finding.passed else "[red]no[/]")
     screen.print(table)
+    output.say(f"to look at, in any browser: {write_report(path, page)}")
     output.result(
         {
             "file": str(path),
+            "report": str(page),
             "simulate_s": simulated - started,
             "analyse_s": analysed - simulated,
             "save_s": saved - analysed,

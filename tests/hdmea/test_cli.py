@@ -37,7 +37,7 @@ def stored(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------- help and errors
 
 
-@pytest.mark.parametrize("command", ["demo", "simulate", "run", "annotate", "verify", "batch"])
+@pytest.mark.parametrize("command", ["demo", "simulate", "run", "annotate", "verify", "batch", "report"])
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert hdmea(command, "--help") == 0
 
@@ -50,7 +50,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert hdmea("--help") == 0
 
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("demo", "simulate", "run", "verify"))
+    assert all(command in printed for command in ("demo", "simulate", "run", "verify", "report"))
 
 
 def test_error_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,7 +140,9 @@ def test_full_demonstration_prints_what_it_found(
     assert code == int("│ no " in printed)
     assert re.search(r"receptive fields .*│ yes │", printed)
     assert re.search(r"light steps after the last frame .*│ yes │", printed)
-    assert {"full.cmcr", "full.cmtr", "full.h5", "full_truth.json"} <= {path.name for path in tmp_path.iterdir()}
+    made = {"full.cmcr", "full.cmtr", "full.h5", "full_truth.json", "full.html"}
+    assert made <= {path.name for path in tmp_path.iterdir()}
+    assert f"to look at, in any browser: {tmp_path / 'full.html'}" in printed
     log = (tmp_path / "logs" / "full.log").read_text(encoding="utf-8")
     assert "section_by_direction is skipped" in log
 

@@ -28,6 +28,7 @@ Examples:
   hdmea batch recordings.toml -o results --jobs 4 --memory-budget 4GiB --retries 1
   hdmea batch recordings.csv -o results --set add_section_windows.length_s=60 --set 'extract_features.features=["frif"]'
   hdmea batch recordings.csv -o results --skip-by-mark
+  hdmea batch recordings.csv -o results --report
   hdmea batch recordings.csv -o results --import my_features.py
   hdmea batch recordings.csv -o results --engine dask --scheduler tcp://head:8786
   hdmea batch recordings.csv -o results --print-slurm > job.sh && sbatch job.sh
@@ -67,6 +68,9 @@ def batch(
         bool, typer.Option("--skip-by-mark", help="Skip files of the same steps and parameters without reading them.")
     ] = False,
     max_failures: Annotated[int | None, typer.Option(min=0, help="Start no more after more failures.")] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write a page about each recording, and their index.")
+    ] = False,
 ) -> None:
     from hdmea.batch.progress import print_summary
     from hdmea.batch.run import plan, run_batch
@@ -86,12 +90,16 @@ def batch(
         scheduler_file=scheduler_file, jobs=jobs, threads=threads, memory_budget=memory_budget, array_task=array_task,
         array_count=array_count, force=force, checkpoint_steps=checkpoint_steps, compression=compression,
         retries=retries, max_failures=max_failures,
-        progress=False if output.quiet else None, by_mark=skip_by_mark, imports=import_ or (),
+        progress=False if output.quiet else None, by_mark=skip_by_mark, imports=import_ or (), report=report,
     )  # fmt: skip
     if not (output.quiet or output.as_json):
         print_summary(result.outcomes)
     output.say(f"summary: {result.summary_path}")
-    output.result(json.loads(result.summary_path.read_text(encoding="utf-8")))
+    written = {}
+    if result.index_path is not None:
+        output.say(f"pages: {result.index_path}")
+        written["report"] = str(result.index_path)
+    output.result({**json.loads(result.summary_path.read_text(encoding="utf-8")), **written})
     raise typer.Exit(result.exit_code)
 
 

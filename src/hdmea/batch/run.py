@@ -20,6 +20,8 @@ from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.progress import BatchProgress
 from hdmea.batch.recipe import read_parameters, steps_for
 from hdmea.batch.resources import Resources, plan_resources
+from hdmea.report.directory import write_index
+from hdmea.report.page import may_write
 from hdmea.session.file import storage as check_storage
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
@@ -33,12 +35,13 @@ ENGINES = ("local", "dask")
 
 @dataclass
 class BatchResult:
-    """What became of every recording, in the manifest's order; `exit_code` as the command's."""
+    """What became of every recording, in the manifest's order; `exit_code` as the command's; the index of pages."""
 
     outcomes: list[Outcome]
     resources: Resources
     summary_path: Path
     stopped_by: int | None = None
+    index_path: Path | None = None
 
     def count(self, status: Status) -> int:
         return sum(outcome.status is status for outcome in self.outcomes)
@@ -78,6 +81,7 @@ def run_batch(
     progress: bool | None = None,
     by_mark: bool = False,
     imports: Sequence[str] = (),
+    report: bool = False,
 ) -> BatchResult:
     """Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
 
@@ -88,7 +92,8 @@ def run_batch(
     unless `force`; with `by_mark` its hash and mark are enough, and its
     data are not read. A checkpointed recording goes on from there. retries: more tries of a recording that fails.
     max_failures: how many recordings may fail before no more are started. imports: modules, by name or as `.py` files,
-    that every worker imports first: those that register features of your own.
+    that every worker imports first: those that register features of your own. report: at the end, a page about each
+    recording, and `index.html` with all that the output directory holds (`hdmea.report`); not after a stop.
 
     Raises `ConfigurationError` and `FileNotFoundError` for what is wrong with the request, all of it in one message,
     before the first recording is started; a recording that fails does
@@ -108,6 +113,10 @@ def run_batch(
             manifest, output_dir, flow=flow, steps=steps, parameters=parameters, force=force,
             checkpoint_steps=checkpoint_steps, compression=compression, by_mark=by_mark, imports=imports,
         )  # fmt: skip
+    if report:
+        for page in (output_dir / "index.html", *(output_dir / f"{job.dataset_id}.html" for job in all_jobs)):
+            with problems.noting():
+                may_write(page, overwrite=False)
     problems.raise_any()
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
     resources = plan_resources(len(mine), jobs, threads, memory_budget)
@@ -126,6 +135,8 @@ def run_batch(
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
     result = BatchResult(outcomes, resources, output_dir / name, stop.signal)
     _write_summary(result, engine)
+    if report and stop.signal is None:
+        result.index_path = write_index(output_dir, pages=[job.dataset_id for job in mine])
     return result
 
 

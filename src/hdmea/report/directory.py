@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from hdmea.plot import content
 from hdmea.report.page import GENERATOR, is_report, may_write, write_page
 from hdmea.session.session import PipelineSession
 
-COLUMNS = ("recording", "state", "units", "duration (s)", "sections", "features", "warnings", "what was said")
+COLUMNS = ("recording", "state", "units", "duration (s)", "sections", "features", "warnings")
 
 
 @dataclass
@@ -23,16 +25,26 @@ class Row:
 
     name: str
     state: str
+    file_stem: str = ""
     page: str | None = None
     figures: tuple[str, ...] = ("", "", "", "", "")
     said: str = ""
+    key_figures: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_index(directory: Path, output: str | Path | None = None, *, overwrite: bool = False) -> Path:
+def write_index(
+    directory: Path,
+    output: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    pages: Collection[str] | None = None,
+) -> Path:
     """A page for each recording of a directory that has none, or an older one, and the index of all of them.
 
-    Recordings that a batch's summary (`batch_summary*.json`) names and that left no file are listed too. Raises
-    `FileNotFoundError` for a directory without either, `FileExistsError` for an index or a page that is not a report.
+    pages: names of the recordings that may get a page (default all); others are listed, and linked to the page that
+    they have. Recordings that a batch's summary (`batch_summary*.json`) names and that left no file are listed too; the
+    key figures of `batch_figures*.csv` are columns of their own. Raises `FileNotFoundError` for a directory without
+    either, `FileExistsError` for an index or a page that is not a report.
     """
     path = directory / "index.html" if output is None else Path(output)
     may_write(path, overwrite)
@@ -40,8 +52,14 @@ def write_index(directory: Path, output: str | Path | None = None, *, overwrite:
     recordings = sorted(directory.glob("*.h5"))
     if not recordings and not states:
         raise FileNotFoundError(f"{directory} holds no recording (.h5) and no summary of a batch")
-    rows = [_row(file, states.pop(file.stem, {}), path.parent, overwrite) for file in recordings]
+    rows = [
+        _row(file, states.pop(file.stem, {}), path.parent, overwrite, pages is None or file.stem in pages)
+        for file in recordings
+    ]
     rows += [Row(name, str(one.get("status", "unknown")), said=_said(one)) for name, one in sorted(states.items())]
+    figures = _key_figures(directory)
+    for row in rows:
+        row.key_figures = figures.get(row.file_stem or row.name, {})
     with durable.replacing(path, overwrite=True) as temporary:
         temporary.write_text(_page(directory.name, rows), encoding="utf-8", errors="backslashreplace")
     return path
@@ -59,17 +77,31 @@ def _states(directory: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool) -> Row:
+def _key_figures(directory: Path) -> dict[str, dict[str, str]]:
+    """By recording, what the batches' tables say of it, the latest last; a table that is not one is an error."""
+    found: dict[str, dict[str, str]] = {}
+    for table in sorted(directory.glob("batch_figures*.csv"), key=lambda one: one.stat().st_mtime_ns):
+        with table.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if "dataset_id" not in row:
+                    raise ValueError(f"{table} is not the table of a batch's figures: it has no column dataset_id")
+                known = {str(name): str(value) for name, value in row.items() if name and value is not None}
+                found[known.pop("dataset_id")] = {n: v for n, v in known.items() if n not in ("status", "units")}
+    return found
+
+
+def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool, may_make: bool) -> Row:
     state = str(said.get("status", "saved"))
     own = file.with_suffix(".html")
-    may_write(own, overwrite)
+    if may_make:
+        may_write(own, overwrite)
     try:
-        if not is_report(own) or own.stat().st_mtime_ns < file.stat().st_mtime_ns:
+        if may_make and (not is_report(own) or own.stat().st_mtime_ns < file.stat().st_mtime_ns):
             write_page(PipelineSession.load(file, lazy=True), own, overwrite=overwrite, forget=True)
         session = PipelineSession.load(file, lazy=True)
         features = _feature_names(session)
     except (OSError, ValueError) as error:
-        return Row(file.stem, "unreadable", said=" ".join(str(error).split()))
+        return Row(file.stem, "unreadable", file.stem, said=" ".join(str(error).split()))
     duration = content.duration_of(session)
     figures = (
         str(session.unit_count),
@@ -78,7 +110,9 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool) -> Row
         str(len(features)),
         str(len(session.warnings)),
     )
-    return Row(session.dataset_id, state, _link(own, beside), figures, _said(said))
+    return Row(
+        session.dataset_id, state, file.stem, _link(own, beside) if is_report(own) else None, figures, _said(said)
+    )
 
 
 def _feature_names(session: PipelineSession) -> set[str]:
@@ -100,16 +134,19 @@ def _said(row: dict[str, Any]) -> str:
 
 
 def _page(title: str, rows: list[Row]) -> str:
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in COLUMNS)
+    more = list(dict.fromkeys(name for row in rows for name in row.key_figures))
+    names = (*COLUMNS, *(name.replace("_", " ") for name in more), "what was said")
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     return (
         f"{page.head(title, GENERATOR)}<body><header><h1>{escape(title)}: {len(rows)} recordings</h1></header>\n"
         f'<main><div class="scroll" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>{heads}</tr>'
-        f"</thead>\n<tbody>{''.join(map(_cells, rows))}</tbody></table></div></main></body></html>\n"
+        f"</thead>\n<tbody>{''.join(_cells(row, more) for row in rows)}</tbody></table></div></main></body></html>\n"
     )
 
 
-def _cells(row: Row) -> str:
+def _cells(row: Row, more: list[str]) -> str:
     name = escape(row.name)
     linked = f'<a href="{escape(row.page)}">{name}</a>' if row.page else name
-    others = "".join(f"<td>{escape(text)}</td>" for text in (row.state, *row.figures, row.said))
+    figures = (row.key_figures.get(key, "") for key in more)
+    others = "".join(f"<td>{escape(text)}</td>" for text in (row.state, *row.figures, *figures, row.said))
     return f'<tr><th scope="row">{linked}</th>{others}</tr>\n'

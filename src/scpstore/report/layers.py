@@ -26,7 +26,7 @@ LOG_SPAN = 1000.0  # values that span more than this are binned by their logarit
 class LayerFigures:
     """Of a layer of (samples, features).
 
-    missing: not a finite number, or in a sparse layer not stored; zeros: stored values of 0; per sample and per feature.
+    missing: not a finite number, or in a sparse layer not stored; zeros: stored values of 0; per sample and feature.
     median (samples,), mean (features,): of the values that are there, NaN where there is none. counts (bins,) and edges
     (bins + 1,): how often values occur, in logarithmic bins where `log`; zeros are not among them then. by_code: how
     many values each `MaskCode` marks, None without a mask. map: share of values that are there, 0 to 1, by stretches of

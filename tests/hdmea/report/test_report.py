@@ -19,6 +19,7 @@ from h5burst.console import run as run_command
 from hdmea.cli import app
 from hdmea.pipeline import create_session
 from hdmea.report import write_report
+from hdmea.report.directory import write_index
 from hdmea.session.session import PipelineSession
 from support.browser import accessibility_faults, data_of, downloaded, fits, go_to, opened
 from support.pictured import MOVIE, UNIT, made
@@ -393,3 +394,47 @@ def test_run_writes_a_page_when_it_is_asked_to(tmp_path: Path, capsys: pytest.Ca
     assert run_command(app, [str(word) for word in words]) == 0
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / "made.h5"), str(tmp_path / "made.html")]
     assert data_of(tmp_path / "made.html", "recording")["units"] == ["unit_001", "unit_002"]
+
+
+def test_batch_writes_pages_and_their_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["spikes"], file["sCount"] = np.array([0.5, 1.5, 1.7]), np.array([2, 1])
+    (tmp_path / "broken.h5").write_bytes(b"not HDF5")
+    (tmp_path / "manifest.csv").write_text(
+        "spikes,dataset_id\n" + "".join(f"{n}.h5,{n}\n" for n in ("one", "two", "broken"))
+    )
+    results = tmp_path / "results"
+    results.mkdir()
+    words = ["batch", tmp_path / "manifest.csv", "-o", results, "--steps", "load_spikes", "--report", "--quiet"]
+    (results / "one.html").write_text("mine")
+    assert run_command(app, [str(word) for word in words]) == 2
+    assert "one.html" in capsys.readouterr().err
+    assert not (results / "one.h5").exists()  # it is said before the work
+    (results / "one.html").unlink()
+    assert run_command(app, [*(str(word) for word in words if word != "--quiet"), "--json"]) == 1  # one failed
+    assert json.loads(capsys.readouterr().out)["report"] == str(results / "index.html")
+    index = (results / "index.html").read_text(encoding="utf-8")
+    assert [name in index for name in ('href="one.html"', 'href="two.html"', ">broken<", ">failed<")] == [True] * 4
+    assert ">axons seen<" in index  # a key figure of batch_figures.csv
+    assert data_of(results / "two.html", "recording")["units"] == ["unit_001", "unit_002"]
+
+
+def test_index_takes_key_figures_and_leaves_others_pages(tmp_path: Path) -> None:
+    """An array task makes its own recordings' pages; those of others are linked where they are there."""
+    for name in ("a", "b"):
+        create_session(name, output_dir=tmp_path).save()
+    (tmp_path / "batch_figures.csv").write_text(
+        f'dataset_id,status,units,axons\na,done,0,17\nb,done,0,"{HOSTILE[:9]}"\n'
+    )
+    index = write_index(tmp_path, pages=["a"])
+    assert not (tmp_path / "b.html").exists()
+    text = index.read_text(encoding="utf-8")
+    assert "<td>17</td>" in text
+    assert 'href="b.html"' not in text
+    assert "<td>&lt;/script&gt;</td>" in text
+    write_index(tmp_path)
+    assert 'href="b.html"' in index.read_text(encoding="utf-8")
+    (tmp_path / "batch_figures.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(ValueError, match="dataset_id"):
+        write_index(tmp_path)
