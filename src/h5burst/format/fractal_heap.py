@@ -206,14 +206,14 @@ def read_huge_only(source: Source, address: int) -> HugeOnly | None:
     return HugeOnly(next_number, tree, count, stored_bytes)
 
 
-def encode_huge_only(next_number: int, tree: int, count: int, stored_bytes: int) -> bytes:
-    """The header of a heap of links that keeps every object as a huge one: more than one byte is too large for a block.
+def encode_huge_only(next_number: int, tree: int, count: int, stored_bytes: int, id_bytes: int = 7) -> bytes:
+    """The header of a heap of links (of attributes with IDs of 8 bytes) that keeps every object as a huge one: more than one byte is too large for a block.
 
     tree: address of the index that finds them by their numbers, of which `next_number` is still free.
     """
     doubling_table = (4, 512, 65536, 32, 1, UNDEFINED, 0)  # what blocks there would be: none
     data = _HEADER.pack(
-        *(b"FRHP", 0, 7, 0, _DIRECT_BLOCKS_CHECKED, 1),
+        *(b"FRHP", 0, id_bytes, 0, _DIRECT_BLOCKS_CHECKED, 1),
         *(next_number, tree, 0, UNDEFINED, 0, 0, 0, 0, stored_bytes, count, 0, 0),
         *doubling_table,
     )

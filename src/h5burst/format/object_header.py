@@ -32,6 +32,7 @@ LAST_KNOWN = 0x17
 SHARED, NEVER_SHARED, CONSTANT = 0x02, 0x04, 0x01  # message flags
 TIMES, PHASE_CHANGE, ORDER_INDEXED, ORDER_TRACKED = 0x20, 0x10, 0x08, 0x04  # header flags; the order of attributes
 MESSAGE_LIMIT = 65535  # bytes of one message
+_NOWHERE = (1 << 64) - 1  # an address of nothing
 _LONGEST = 1 << 26  # bytes of one header: far beyond any that a program writes
 
 
@@ -271,8 +272,9 @@ def decode_info(body: bytes, order_bytes: int) -> Info:
     return Info(heap, tree, tracked, indexed, int.from_bytes(body[2:at], "little"))
 
 
-def encode_info(info: Info, order_bytes: int) -> bytes:
-    """As `decode_info`; the index by order, if there is to be one, is not there yet: undefined."""
+def encode_info(info: Info, order_bytes: int, order_tree: int = _NOWHERE) -> bytes:
+    """As `decode_info`. order_tree: address of the index by order, where there is to be one."""
     flags = info.tracked | info.indexed << 1
     order = info.next_order.to_bytes(order_bytes, "little") if info.tracked else b""
-    return bytes([0, flags]) + order + struct.pack("<QQ", info.heap, info.tree) + (b"\xff" * 8 if info.indexed else b"")
+    last = order_tree.to_bytes(8, "little") if info.indexed else b""
+    return bytes([0, flags]) + order + struct.pack("<QQ", info.heap, info.tree) + last

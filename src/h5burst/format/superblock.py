@@ -127,7 +127,7 @@ class Whole(NamedTuple):
 
     version, base, root as in `Superblock`; end: length of the file as it says; data: its bytes; extension: address or
     UNDEFINED; is_plain: what a version 2 superblock does not hold (sizes of old B-trees' nodes, an index of free space)
-    is the default or not there.
+    is the default or not there; is_open_for_writing: as in `Superblock`.
     """
 
     version: int
@@ -137,6 +137,7 @@ class Whole(NamedTuple):
     data: bytes
     extension: int
     is_plain: bool
+    is_open_for_writing: bool = False
 
 
 _OLD_DEFAULTS = (4, 16)  # K of the leaves and of the inner nodes of groups' B-trees
@@ -149,7 +150,7 @@ def read_whole(descriptor: int, file_size: int) -> Whole:
     data = Source(descriptor, file_size, slots=1, block_bytes=4096).read(brief.base, SIZE if brief.version > 1 else 96)
     if brief.version > 1:
         extension, end = struct.unpack_from("<QQ", data, 20)
-        return Whole(brief.version, brief.base, brief.root, end, data, extension, True)
+        return Whole(brief.version, brief.base, brief.root, end, data, extension, True, brief.open_for_writing)
     fields = struct.unpack_from("<HH", data, 16)
     rest = 28 if brief.version == 1 else 24
     _, free, end = struct.unpack_from("<3Q", data, rest)

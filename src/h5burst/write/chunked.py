@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
 
 CHECKSUM_BYTES = 4
+
+
+class Appender(Protocol):
+    """Takes metadata of a file."""
+
+    def append(self, metadata: bytes, /) -> int:
+        """Put bytes behind all others. Returns their address."""
+        ...
 
 
 def store(
@@ -40,7 +48,7 @@ def store(
     return index(emitter, plan, entries)
 
 
-def growing_index(emitter: TreeWriter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+def growing_index(emitter: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
     """As `index`, for a dataset that may be resized."""
     coordinates = np.stack(np.unravel_index(np.arange(len(entries)), plan.grid), axis=1) if len(entries) else ()
     records = chunk_tree.records(entries, coordinates, chunk_tree.size_width(plan))
@@ -48,7 +56,7 @@ def growing_index(emitter: TreeWriter, plan: chunks.ChunkPlan, entries: Entries)
     return chunk_tree.layout_message(plan, address), encode_filters(plan.filters)
 
 
-def index(emitter: TreeWriter, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+def index(emitter: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
     """Write the index of chunks that are in the file: address, size and filter mask of each. Returns as `store`."""
     itemsize = plan.dtype.itemsize
     if len(entries) == 1:

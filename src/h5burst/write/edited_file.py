@@ -60,10 +60,12 @@ class EditedFile:
     """Open and locked for one edit until `close`. It is written to by `commit` alone.
 
     Raises `CorruptFileError`, `UnfinishedFileError`, and `OSError` with the path and what to do. `why_not`: why it
-    cannot be edited by appending; None where it can.
+    cannot be edited by appending; None where it can. only_replaced: it is to be replaced as a whole; its objects are
+    not looked at.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, only_replaced: bool = False) -> None:
+        self._only_replaced = only_replaced
         self.path = Path(os.path.realpath(path))
         self.why_not: str | None = None
         self._stack = contextlib.ExitStack()
@@ -71,7 +73,7 @@ class EditedFile:
             with durable.annotating_oserror(path, "edit"):
                 self._open()
             self._look()
-            self.reader = self._reader() if self.why_not is None else None
+            self.reader = self._reader() if self.why_not is None and not only_replaced else None
             self._stack.enter_context(open_file.being_edited(self.stamp))
         except BaseException:
             self._stack.close()
@@ -108,6 +110,8 @@ class EditedFile:
         try:
             self.start = superblock.read_whole(self.descriptor, status.st_size)
             self.source = Source(self.descriptor, self.start.end, self.start.base, 1 << 15, 32)
+            if self._only_replaced:
+                return
             if not self.start.is_plain:
                 raise NeedsLibhdf5Error("an old superblock with settings that a newer one does not hold")
             self._check_extension()

@@ -1,0 +1,82 @@
+"""Messages that a header shares: with a committed datatype, or through the table of shared messages of the file."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.format import object_header as oh
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.fractal_heap import FractalHeap
+
+TABLE = 0x0F  # type of the message in the superblock extension that says where the table is
+_IN_HEAP, _COMMITTED = 1, 2  # where a shared message is
+_ENTRY = struct.Struct("<BBHIHHHQQ")
+_MOST_INDICES = 8
+_OFTEN_SEEN = 4096  # messages kept decoded
+
+
+class SharedPlace(NamedTuple):
+    """Where a shared message is: at the address of a committed datatype, or under an ID in the heap of its kind."""
+
+    address: int | None
+    heap_id: bytes
+
+
+def decode_place(body: bytes) -> SharedPlace:
+    """What the body of a message with the flag "shared" says. Raises `CorruptStructureError`."""
+    if len(body) < 10 or not 1 <= body[0] <= 3:
+        raise CorruptStructureError("a shared message is too short, or of an unknown version")
+    if body[0] == 3 and body[1] == _IN_HEAP:
+        return SharedPlace(None, body[2:10])
+    if body[0] == 3 and body[1] != _COMMITTED:
+        raise CorruptStructureError("a shared message is in an unknown place")
+    at = 8 if body[0] == 1 else 2
+    if len(body) < at + 8:
+        raise CorruptStructureError("a shared message is too short")
+    return SharedPlace(int(struct.unpack_from("<Q", body, at)[0]), b"")
+
+
+def encode_committed(address: int) -> bytes:
+    """The body of a datatype message that is that of a committed datatype."""
+    return bytes([3, _COMMITTED]) + address.to_bytes(8, "little")
+
+
+class SharedMessages:
+    """The table of one file's shared messages. extension: address of its superblock extension, or UNDEFINED."""
+
+    def __init__(self, source: Source, extension: int) -> None:
+        self._source = source
+        self._heaps: list[tuple[int, int]] = []  # kinds of messages as bits, address of the heap
+        self._bodies: dict[tuple[int, bytes], bytes] = {}
+        if extension == UNDEFINED:
+            return
+        found = oh.decode(source, extension).first(TABLE)
+        if found is not None:
+            self._open(found.body)
+
+    def _open(self, body: bytes) -> None:
+        if len(body) < 10 or not 0 < body[9] <= _MOST_INDICES:
+            raise CorruptStructureError("the message that says where shared messages are makes no sense")
+        address, count = int.from_bytes(body[1:9], "little"), body[9]
+        table = self._source.read_checked(address, 4 + count * _ENTRY.size + 4, "the table of shared messages")
+        if table[:4] != b"SMTB":
+            raise CorruptStructureError(f"there is no table of shared messages at address {address}")
+        for at in range(4, 4 + count * _ENTRY.size, _ENTRY.size):
+            fields = _ENTRY.unpack_from(table, at)
+            self._heaps.append((fields[2], fields[-1]))
+
+    def body(self, kind: int, heap_id: bytes) -> bytes:
+        """The body of a message of this type. Raises `CorruptStructureError`, `UnsupportedFeatureError`."""
+        key = (kind, heap_id)
+        found = self._bodies.get(key)
+        if found is None:
+            heap = next((address for kinds, address in self._heaps if kinds >> kind & 1), UNDEFINED)
+            if heap == UNDEFINED:
+                raise UnsupportedFeatureError(f"messages of type {kind} shared through a table that has none")
+            found = FractalHeap(self._source, heap).objects([heap_id])[0]
+            if len(self._bodies) > _OFTEN_SEEN:
+                self._bodies.clear()
+            self._bodies[key] = found
+        return found

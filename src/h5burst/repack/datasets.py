@@ -1,0 +1,326 @@
+"""Datasets of the copy: their elements as they are stored, or through other filters, and the index of their chunks."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from h5burst import codecs
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.arrays import chunks
+from h5burst.arrays.chunks import ChunkPlan
+from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout
+from h5burst.format import object_header as oh
+from h5burst.format.chunk_index import ChunkIndex, read_index
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.filter_pipeline import decode_filters, encode_filters
+from h5burst.format.object_header import Message
+from h5burst.model.tree import Storage
+from h5burst.repack.datatypes import Places
+from h5burst.repack.elements import Translator
+from h5burst.repack.output import Measured, Writer
+from h5burst.runtime.threads import bounded_map
+from h5burst.write import chunked
+
+EXTERNAL_FILES = 0x07  # type of the message that says which other files hold a dataset's elements
+_COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = range(4)  # layout classes
+_BLOCK_BYTES = 8 << 20  # copied at once
+_OLD_LAYOUT = 8  # bytes before the dimensions of a layout message of version 1 or 2, the address left out
+
+Entries = np.ndarray[Any, np.dtype[np.uint64]]
+Lost = Callable[[str], None]
+
+
+class Stored(NamedTuple):
+    """What a dataset's header says: shape (None: null) and largest shape, its elements' places, layout, filters."""
+
+    shape: tuple[int, ...] | None
+    limits: tuple[int, ...]
+    places: Places
+    layout: bytes
+    filters: bytes | None
+
+
+@dataclass(frozen=True)
+class Recoding:
+    """How datasets are compressed that are compressed anew."""
+
+    storage: Storage
+    threads: int | None
+
+    def filters(self, itemsize: int, chunk_bytes: int) -> tuple[codecs.Filter, ...]:
+        return codecs.filters_for(self.storage, itemsize, chunk_bytes)
+
+
+class _Run:
+    """Elements in one run of bytes of the source, as a source of blocks."""
+
+    def __init__(self, source: Source, address: int, shape: tuple[int, ...], itemsize: int) -> None:
+        self._source, self._address = source, address
+        self.shape, self.dtype = shape, np.dtype((np.void, itemsize))
+        self._row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * itemsize
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        rows = np.empty((stop - start) * self._row_bytes, np.uint8)
+        self._source.read_into(self._address + start * self._row_bytes, rows)
+        return rows.view(self.dtype).reshape(stop - start, *self.shape[1:])
+
+
+class DatasetCopier:
+    """Copies the elements of datasets.
+
+    recoding: for datasets whose elements are numbers or text of fixed length; None: all are copied as they are stored.
+    lost: what to do about a chunk that does not decode, instead of raising; each is decoded then.
+    """
+
+    def __init__(self, source: Source, translator: Translator, recoding: Recoding | None) -> None:
+        self._source, self._translator, self._recoding = source, translator, recoding
+
+    def messages(self, stored: Stored, writer: Writer, lost: Lost | None) -> list[Message]:
+        """Write the elements; gives the messages of data layout and filters."""
+        layout = _modern(stored.layout)
+        if layout[1] == _CHUNKED and stored.shape is not None:
+            body, filters = self._chunked(stored, layout, writer, lost)
+        else:
+            body, filters = self._whole(stored, layout, writer, lost)
+        found = [Message(oh.DATA_LAYOUT, 0, body)]
+        return found if filters is None else [*found, Message(oh.FILTER_PIPELINE, oh.CONSTANT, filters)]
+
+    def elements(self, raw: bytes, places: Places, writer: Writer) -> bytes:
+        """Elements of a header, such as a fill value."""
+        return raw if isinstance(writer, Measured) else self._translator.translate(raw, places, writer)
+
+    # ------------------------------------------------------------ not in chunks
+
+    def _whole(
+        self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None
+    ) -> tuple[bytes, bytes | None]:
+        kind = layout[1]
+        if kind == _COMPACT:
+            (size,) = struct.unpack_from("<H", layout, 2)
+            return layout[:4] + self.elements(layout[4 : 4 + size], stored.places, writer), stored.filters
+        if kind == _VIRTUAL:
+            address, index = struct.unpack_from("<QI", layout, 2)
+            new = address if isinstance(writer, Measured) else self._translator.collection(address, writer)
+            return layout[:2] + struct.pack("<QI", new, index) + layout[14:], stored.filters
+        if kind != _CONTIGUOUS:
+            if stored.shape is None:
+                return layout, stored.filters
+            raise UnsupportedFeatureError(f"data layouts of class {kind}")
+        address, size = struct.unpack_from("<QQ", layout, 2)
+        if address == UNDEFINED or not size:
+            return layout[:2] + struct.pack("<QQ", UNDEFINED, size), stored.filters
+        if self._recoding is not None and stored.places.is_plain and stored.shape:
+            plan = chunks.plan(stored.shape, np.dtype((np.void, stored.places.size)), self._recoding.storage)
+            if plan is not None and plan.chunks:
+                return self._encode_run(_Run(self._source, address, stored.shape, stored.places.size), plan, writer)
+        return layout[:2] + struct.pack("<QQ", self._copy_run(address, size, stored, writer, lost), size), None
+
+    def _copy_run(self, address: int, size: int, stored: Stored, writer: Writer, lost: Lost | None) -> int:
+        """Copy bytes in one run. Returns their new address."""
+        if isinstance(writer, Measured):
+            return 0
+        if lost is not None and size > self._source.size - min(address, self._source.size):
+            lost(f"the elements from byte {max(0, self._source.size - address)} on: the file ends before them")
+            return self._copy_what_is_left(address, size, writer)
+        self._source.check_range(address, size)
+        step = max(1, _BLOCK_BYTES // stored.places.size) * stored.places.size
+        new = writer.append(b"")
+        block = np.empty(min(step, size), np.uint8)
+        for at in range(0, size, step):
+            part = block[: min(step, size - at)]
+            self._source.read_into(address + at, part)
+            if stored.places.is_plain:
+                writer.append(part.data)
+            else:
+                self._append_translated(part, stored.places, writer)
+        return new
+
+    def _append_translated(self, part: Any, places: Places, writer: Writer) -> None:
+        """Elements behind each other although translating them may append collections: room first, then values."""
+        at = writer.append(bytes(part.size))
+        writer.patch(at, self._translator.translate(part, places, writer))
+
+    def _copy_what_is_left(self, address: int, size: int, writer: Writer) -> int:
+        new, left = writer.append(b""), max(0, self._source.size - address)
+        for at in range(0, left, _BLOCK_BYTES):
+            writer.append(self._source.read(address + at, min(_BLOCK_BYTES, left - at)))
+        for at in range(left, size, _BLOCK_BYTES):
+            writer.append(bytes(min(_BLOCK_BYTES, size - at)))
+        return new
+
+    def _encode_run(self, run: _Run, plan: ChunkPlan, writer: Writer) -> tuple[bytes, bytes]:
+        assert self._recoding is not None
+        entries = np.zeros((plan.chunk_count, 3), np.uint64)
+        if not isinstance(writer, Measured):
+            for chunk in chunks.encode(run, plan, self._recoding.threads):
+                payload = memoryview(chunk.payload)
+                entries[chunk.number] = writer.append(payload), payload.nbytes, chunk.filter_mask
+        return chunked.index(writer, plan, entries)
+
+    # ------------------------------------------------------------ chunks
+
+    def _chunked(
+        self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None
+    ) -> tuple[bytes, bytes | None]:
+        shape, itemsize = stored.shape or (), stored.places.size
+        found = data_layout.decode(layout, len(shape), itemsize)
+        old = ChunkPlan(shape, np.dtype((np.void, itemsize)), found.chunks, decode_filters(stored.filters))
+        index = read_index(self._source, found, shape, stored.limits, old.chunk_bytes, bool(old.filters))
+        new, filters = self._new_plan(old, stored)
+        if isinstance(writer, Measured):
+            numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
+        elif new is old and stored.places.is_plain and lost is None:
+            numbers, entries = index.numbers, self._copy_chunks(index, writer)
+        else:
+            numbers, entries = self._encode_chunks(index, old, new, stored.places, writer, lost)
+        if layout[0] == 3:
+            places = [
+                (int(address), int(size), int(mask), new.offset(int(number)))
+                for number, (address, size, mask) in zip(numbers, entries, strict=True)
+            ]
+            tree = chunk_btree1.write(writer.append, places, new.chunks, itemsize)
+            return chunk_btree1.layout_message(new.chunks, itemsize, tree), filters
+        is_fixed = stored.limits == shape and len(numbers) == new.chunk_count and len(numbers) > 0
+        if is_fixed and new.filters:
+            return chunked.index(writer, new, entries)[0], filters
+        return _growing(writer, new, numbers, entries), filters
+
+    def _new_plan(self, old: ChunkPlan, stored: Stored) -> tuple[ChunkPlan, bytes | None]:
+        """The same chunks through the filters that they shall have, and the message that says those."""
+        if self._recoding is None or not stored.places.is_plain or not old.shape:
+            return old, stored.filters
+        if not chunks.can_decode(old.filters):
+            names = ", ".join(step.name or str(step.id) for step in old.filters)
+            raise UnsupportedFeatureError(f"filters that cannot be undone here ({names})")
+        filters = self._recoding.filters(old.dtype.itemsize, old.chunk_bytes)
+        if filters == old.filters:
+            return old, stored.filters
+        return ChunkPlan(old.shape, old.dtype, old.chunks, filters), encode_filters(filters)
+
+    def _copy_chunks(self, index: ChunkIndex, writer: Writer) -> Entries:
+        """Copy payloads as they are, those that are side by side at once."""
+        entries = np.stack([index.addresses, index.sizes, index.masks.astype(np.uint64)], axis=1)
+        first = 0
+        for last in _run_ends(index):
+            start, stop = int(index.addresses[first]), int(index.addresses[last] + index.sizes[last])
+            self._source.check_range(start, stop - start)
+            payload = np.empty(stop - start, np.uint8)
+            self._source.read_into(start, payload)
+            new = writer.append(payload.data)
+            for number in range(first, last + 1):
+                entries[number, 0] = new + int(index.addresses[number]) - start
+            first = last + 1
+        return entries
+
+    def _encode_chunks(
+        self, index: ChunkIndex, old: ChunkPlan, new: ChunkPlan, places: Places, writer: Writer, lost: Lost | None
+    ) -> tuple[Any, Entries]:
+        """Decode chunks, and encode them for the copy. Returns the numbers of those that are there, and their entries.
+
+        Chunks that are the same in the copy are decoded only to find out which are damaged.
+        """
+        if new is old and (lost is None or places.is_plain) and not chunks.can_decode(old.filters):
+            if not places.is_plain:
+                raise UnsupportedFeatureError("filters that cannot be undone here, on values of variable length")
+            return index.numbers, self._copy_chunks(index, writer)
+        hint = self._hint(index, old, new)
+        threads = self._recoding.threads if self._recoding is not None and places.is_plain else 1
+        if not codecs.is_threaded(new.filters):
+            threads = 1
+
+        def work(at: int) -> tuple[int, int, Any, str]:
+            payload = np.empty(int(index.sizes[at]), np.uint8)
+            try:
+                self._source.read_into(int(index.addresses[at]), payload)
+                whole = np.empty(old.chunk_bytes, np.uint8)
+                chunks.decode(payload, old, int(index.masks[at]), whole)
+            except (CorruptStructureError, chunks.ChunkError) as error:
+                if lost is None:
+                    raise CorruptStructureError(str(error)) from error
+                return at, 0, None, str(error)
+            if new is old and places.is_plain:
+                return at, int(index.masks[at]), payload, ""
+            if not places.is_plain:
+                whole = np.frombuffer(self._translator.translate(whole, places, writer), np.uint8)
+            mask, encoded = codecs.encode(whole, new.filters, new.dtype.itemsize, hint)
+            return at, mask, encoded, ""
+
+        entries = np.zeros((len(index.numbers), 3), np.uint64)
+        kept = []
+        for at, mask, payload, what in bounded_map(work, range(len(index.numbers)), threads):
+            if payload is None and lost is not None:
+                lost(f"the chunk from element {new.offset(int(index.numbers[at]))} on: {what}")
+                continue
+            view = memoryview(payload)
+            entries[at] = writer.append(view), view.nbytes, mask
+            kept.append(at)
+        return index.numbers[kept], entries[kept]
+
+    def _hint(self, index: ChunkIndex, old: ChunkPlan, new: ChunkPlan) -> Any:
+        """What one chunk says about how the others are best encoded."""
+        if new is old or len(index.numbers) < chunks.MANY_CHUNKS:
+            return None
+        payload, whole = np.empty(int(index.sizes[0]), np.uint8), np.empty(old.chunk_bytes, np.uint8)
+        try:
+            self._source.read_into(int(index.addresses[0]), payload)
+            chunks.decode(payload, old, int(index.masks[0]), whole)
+        except chunks.ChunkError as error:
+            raise CorruptStructureError(str(error)) from error
+        return codecs.encoding_hint(whole, new.filters, new.dtype.itemsize)
+
+
+def external_files(source: Source, body: bytes, writer: Writer) -> bytes:
+    """The message that names other files with a dataset's elements; their names are copied."""
+    heap = int.from_bytes(body[8:16], "little")
+    header = source.read(heap, 32)
+    if header[:5] != b"HEAP\0":
+        raise CorruptStructureError(f"there is no local heap at address {heap}")
+    size, free, data = struct.unpack_from("<QQQ", header, 8)
+    new_data = writer.append(source.read(data, size))
+    new_heap = writer.append(header[:8] + struct.pack("<QQQ", size, free, new_data))
+    return body[:8] + new_heap.to_bytes(8, "little") + body[16:]
+
+
+def _modern(layout: bytes) -> bytes:
+    """A layout message of version 3 or later, made of one of version 1 or 2."""
+    if len(layout) < 2:
+        raise CorruptStructureError("a data layout message is too short")
+    if layout[0] not in (1, 2):
+        return layout
+    rank, kind = layout[1], layout[2]
+    at = _OLD_LAYOUT if kind == _COMPACT else _OLD_LAYOUT + 8
+    try:
+        address = layout[_OLD_LAYOUT:at]
+        dimensions = struct.unpack_from(f"<{rank}I", layout, at)
+        if kind == _CHUNKED:
+            return bytes([3, _CHUNKED, rank]) + address + struct.pack(f"<{rank}I", *dimensions)
+        if kind == _CONTIGUOUS:
+            return bytes([3, _CONTIGUOUS]) + address + struct.pack("<Q", int(np.prod(dimensions, dtype=np.int64)))
+        (size,) = struct.unpack_from("<I", layout, at + 4 * rank)
+        return bytes([3, _COMPACT]) + struct.pack("<H", size) + layout[at + 4 * rank + 4 :][:size]
+    except struct.error as error:
+        raise CorruptStructureError("a data layout message is too short") from error
+
+
+def _run_ends(index: ChunkIndex) -> Iterator[int]:
+    """The last chunk of each run of chunks that are side by side in the file, none of them very long."""
+    start = 0
+    for number in range(len(index.numbers)):
+        end = int(index.addresses[number] + index.sizes[number])
+        is_last = number + 1 == len(index.numbers)
+        if is_last or int(index.addresses[number + 1]) != end or end - int(index.addresses[start]) > _BLOCK_BYTES:
+            yield number
+            start = number + 1
+
+
+def _growing(writer: Writer, plan: ChunkPlan, numbers: Any, entries: Entries) -> bytes:
+    """An index that takes any chunks: the layout message."""
+    places: Sequence[Any] = np.stack(np.unravel_index(numbers, plan.grid), axis=1) if len(numbers) else ()
+    records = chunk_tree.records(entries, places, chunk_tree.size_width(plan))
+    address = btree2_update.write(writer.append, chunk_tree.kind(plan), records) if records else UNDEFINED
+    return chunk_tree.layout_message(plan, address)

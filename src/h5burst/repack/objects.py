@@ -1,0 +1,392 @@
+"""Objects of a file copied one by one: headers taken apart, everything in them that is an address set anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.format import object_header as oh
+from h5burst.format import shared_messages
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import Info, Message, ObjectHeader
+from h5burst.format.shared_messages import SharedMessages
+from h5burst.model.tree import MAX_DEPTH
+from h5burst.repack import attributes, datasets, indexed, links
+from h5burst.repack.datasets import DatasetCopier, Recoding, Stored
+from h5burst.repack.datatypes import places_in
+from h5burst.repack.elements import Translator
+from h5burst.repack.indexed import Item
+from h5burst.repack.links import FoundLink
+from h5burst.repack.output import Measured, Output, Writer
+
+IN_HEADER = 256  # attributes; more are in an index
+LINKS_IN_HEADER = 512
+_OLD_FILL = 0x04
+_AS_THEY_ARE = frozenset({oh.DATASPACE, oh.DATATYPE, _OLD_FILL, oh.FILL_VALUE, 0x0D, 0x0E, oh.MODIFICATION_TIME})
+_GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE})
+_ELSEWHERE = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.DATA_LAYOUT, oh.FILTER_PIPELINE}
+_FRAME_BYTES = 4  # of a message in a header without an order
+_NOTHING = Info(UNDEFINED, UNDEFINED, False, False, 0)
+
+Names = tuple[bytes, ...]
+Keep = dict[bytes, Any]  # names of what is copied of a group; below each the same, None for all
+Lost = Callable[[Names, str], None]
+
+
+class _Object(NamedTuple):
+    """An object that is copied: its address, its names from the root, what of it is kept."""
+
+    address: int
+    names: Names
+    keep: Keep | None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.address, id(self.keep) if self.keep is not None else 0
+
+
+class _Waiting(NamedTuple):
+    """An object whose header is written when all addresses are known."""
+
+    object: _Object
+    place: int
+    length: int
+
+
+class ObjectCopier:
+    """Copies objects of `source` to `output`.
+
+    where: names of the object that is being copied, for who catches an error. lost: what to do about what cannot be
+    read, instead of raising.
+    """
+
+    def __init__(
+        self, source: Source, output: Output, extension: int, recoding: Recoding | None, lost: Lost | None = None
+    ) -> None:
+        self._source, self._output, self._lost = source, output, lost
+        self._shared = SharedMessages(source, extension)
+        self._translator = Translator(source, self.new_address)
+        self._datasets = DatasetCopier(source, self._translator, recoding)
+        self._new: dict[tuple[int, int], int | None] = {}  # None while an object is being copied
+        self._by_address: dict[int, int] = {}
+        self._link_counts: Counter[tuple[int, int]] = Counter()  # hard links in the copy, by the object's key
+        self._waiting: list[_Waiting] = []
+        self._cyclic: set[tuple[int, int]] = set()  # groups with a link to one that holds them
+        self._committed: dict[int, bytes] = {}
+        self.where: Names = ()
+        self.objects = 0
+        self.progress: Callable[[], None] = lambda: None
+
+    def copy_all(self, root: int, keep: Keep | None = None) -> int:
+        """Copy the root group and what is below it. Returns its new address."""
+        item = _Object(root, (), keep)
+        self._link_counts[item.key] += 1
+        new = self._copy(item)
+        if not new:
+            raise CorruptStructureError("the root group cannot be read")
+        while self._waiting:
+            waiting = self._waiting.pop()
+            self.where = waiting.object.names
+            self._output.patch(waiting.place, self._finished(waiting))
+        return new
+
+    def _finished(self, waiting: _Waiting) -> bytes:
+        """The header of an object for which room was left."""
+        try:
+            data = oh.encode(self._rewritten(waiting.object, self._output, is_first=False))
+            if len(data) != waiting.length:
+                raise CorruptStructureError("an object changed while it was copied")
+        except (CorruptStructureError, UnsupportedFeatureError) as error:
+            if self._lost is None:
+                raise
+            self._lost(waiting.object.names, str(error))
+            return _empty_group(waiting.length)
+        return data
+
+    def require(self, root: int, keep: Keep) -> None:
+        """Raise `KeyError` for a selected path that leads nowhere."""
+        waiting: list[tuple[int, Names, Keep]] = [(root, (), keep)]
+        while waiting:
+            address, names, below = waiting.pop()
+            found = [self._own(message) for message in oh.decode(self._source, address).messages]
+            members = {link.name: link for link in links.read(self._source, found, self._info(found, oh.LINK_INFO, 8))}
+            for name, inner in below.items():
+                link = members.get(name)
+                if link is None or (inner is not None and link.address is None):
+                    path = b"/".join((*names, name)).decode("utf-8", "replace")
+                    raise KeyError(f"/{path}: there is not an object of that path" if link is None else
+                                   f"/{path} is a soft or external link: select what it leads to by its own path")
+                if inner is not None and link.address is not None:
+                    waiting.append((link.address, (*names, name), inner))
+
+    def new_address(self, old: int) -> int:
+        """The address of an object's copy; 0 for what is not in the copy."""
+        return self._by_address.get(old, 0)
+
+    # ------------------------------------------------------------ one object
+
+    def _copy(self, item: _Object) -> int | None:
+        """The address of an object's copy; None for one that is being copied, 0 for one that is lost."""
+        if item.key in self._new:
+            return self._new[item.key]
+        if len(item.names) > MAX_DEPTH + 1:
+            raise CorruptStructureError(f"more than {MAX_DEPTH} groups inside each other")
+        self._new[item.key] = None
+        above, self.where = self.where, item.names
+        try:
+            new = self._copied(item)
+        except (CorruptStructureError, UnsupportedFeatureError) as error:
+            if self._lost is None:
+                raise
+            self._lost(item.names, str(error))
+            new = 0
+        self.where = above
+        self._new[item.key] = new
+        if new:
+            self._by_address[item.address] = new
+            self.objects += 1
+            self.progress()
+        return new
+
+    def _copied(self, item: _Object) -> int:
+        old = oh.decode(self._source, item.address)
+        is_known_later = self._lost is not None or old.links != 1 or self._holds_references(old)
+        header = self._rewritten(item, Measured() if is_known_later else self._output, is_first=True, old=old)
+        data = oh.encode(header)
+        new = self._output.append(data)
+        if is_known_later or item.key in self._cyclic:
+            self._waiting.append(_Waiting(item, new, len(data)))
+        return new
+
+    def _holds_references(self, header: ObjectHeader) -> bool:
+        """Whether elements or attributes of an object name addresses that are known when all is copied."""
+        found = [self._own(message) for message in header.messages]
+        datatype = self._datatype(found)
+        if datatype is not None and places_in(datatype).holds_references:
+            return True
+        bodies = (item.body for item in self._attribute_items(found))
+        return any(places_in(self._attribute_type(attributes.decode(body))).holds_references for body in bodies)
+
+    def _rewritten(
+        self, item: _Object, writer: Writer, *, is_first: bool, old: ObjectHeader | None = None
+    ) -> ObjectHeader:
+        """The header of the copy; what is outside it is written.
+
+        is_first: the first of two times, or the only one, in which objects below are copied and links are counted.
+        """
+        old = old or oh.decode(self._source, item.address)
+        found = [self._own(message) for message in old.messages]
+        new = ObjectHeader(old.flags, old.times, old.phase)
+        datatype = self._datatype(found)
+        for message in found:
+            if message.type not in _ELSEWHERE:
+                new.messages.append(self._other(message, datatype, writer, is_first))
+        if any(message.type in _GROUP for message in found):
+            new.messages += self._group(item, found, writer, is_first)
+        layout = next((message for message in found if message.type == oh.DATA_LAYOUT), None)
+        if layout is not None:
+            new.messages += self._datasets.messages(self._stored(found, datatype), writer, self._loses(item, writer))
+        new.messages += self._attributes(item, old, found, writer, is_first)
+        count = self._link_counts[item.key]
+        if old.links != 1 or self._lost is not None:
+            new.messages.append(Message(oh.REFERENCE_COUNT, 0, b"\0" + max(1, count).to_bytes(4, "little")))
+        return new
+
+    def _loses(self, item: _Object, writer: Writer) -> Callable[[str], None] | None:
+        """What to do about elements that cannot be read, once for each."""
+        lost = self._lost
+        if lost is None or isinstance(writer, Measured):
+            return None
+        return lambda what: lost(item.names, what)
+
+    # ------------------------------------------------------------ messages
+
+    def _own(self, message: Message) -> Message:
+        """A message that is shared through the file's table as one of its own."""
+        if not message.flags & oh.SHARED:
+            return message
+        place = shared_messages.decode_place(message.body)
+        if place.address is not None:
+            return message
+        body = self._shared.body(message.type, place.heap_id)
+        return message._replace(flags=message.flags & ~oh.SHARED, body=body)
+
+    def _other(self, message: Message, datatype: bytes | None, writer: Writer, is_first: bool) -> Message:
+        kind, body = message.type, message.body
+        if kind == oh.DATATYPE and message.flags & oh.SHARED:
+            return message._replace(body=self._committed_copy(body, is_first))
+        if kind == datasets.EXTERNAL_FILES:
+            return message._replace(body=datasets.external_files(self._source, body, writer))
+        if kind not in _AS_THEY_ARE or message.flags & oh.SHARED:
+            raise UnsupportedFeatureError(f"messages of type {kind}")
+        if kind in (oh.FILL_VALUE, _OLD_FILL) and datatype is not None:
+            places = places_in(datatype)
+            if not places.is_plain and len(body) > places.size:
+                value = self._datasets.elements(body[-places.size :], places, writer)
+                return message._replace(body=body[: -places.size] + value)
+        return message
+
+    def _datatype(self, found: Sequence[Message]) -> bytes | None:
+        """The datatype of a dataset or a committed datatype; None for other objects."""
+        message = next((message for message in found if message.type == oh.DATATYPE), None)
+        if message is None:
+            return None
+        return self._committed_type(message.body) if message.flags & oh.SHARED else message.body
+
+    def _committed_type(self, body: bytes) -> bytes:
+        """The datatype message of the committed datatype that a shared message names."""
+        address = shared_messages.decode_place(body).address
+        if address is None:
+            raise CorruptStructureError("a datatype is shared in an unknown place")
+        if address not in self._committed:
+            found = oh.decode(self._source, address).first(oh.DATATYPE)
+            if found is None:
+                raise CorruptStructureError(f"there is no committed datatype at address {address}")
+            self._committed[address] = self._own(found).body
+        return self._committed[address]
+
+    def _committed_copy(self, body: bytes, is_first: bool) -> bytes:
+        """The same for the copy, in which the datatype is copied if it is not yet."""
+        address = shared_messages.decode_place(body).address
+        if address is None:
+            raise CorruptStructureError("a datatype is shared in an unknown place")
+        item = _Object(address, self.where, None)
+        new = self._copy(item)
+        if not new:
+            raise CorruptStructureError("a committed datatype cannot be read")
+        self._link_counts[item.key] += is_first
+        return shared_messages.encode_committed(new)
+
+    def _stored(self, found: Sequence[Message], datatype: bytes | None) -> Stored:
+        bodies = {message.type: message.body for message in found}
+        if datatype is None or oh.DATASPACE not in bodies:
+            raise CorruptStructureError("a dataset has no datatype or no dataspace")
+        shape, limits = attributes.extent(bodies[oh.DATASPACE])
+        places = places_in(datatype)
+        return Stored(shape, limits, places, bodies[oh.DATA_LAYOUT], bodies.get(oh.FILTER_PIPELINE))
+
+    # ------------------------------------------------------------ attributes
+
+    def _attribute_items(self, found: Sequence[Message]) -> list[Item]:
+        items = [Item(b"", message.body, message.order) for message in found if message.type == oh.ATTRIBUTE]
+        info = self._info(found, oh.ATTRIBUTE_INFO, 2)
+        if info.heap != UNDEFINED:
+            rows = links.attribute_rows(self._source, info)
+            for body, order, is_shared in rows:
+                items.append(Item(b"", self._shared.body(oh.ATTRIBUTE, body) if is_shared else body, order))
+        return items
+
+    def _info(self, found: Sequence[Message], kind: int, order_bytes: int) -> Info:
+        message = next((message for message in found if message.type == kind), None)
+        return _NOTHING if message is None else oh.decode_info(message.body, order_bytes)
+
+    def _attributes(
+        self, item: _Object, old: ObjectHeader, found: Sequence[Message], writer: Writer, is_first: bool
+    ) -> list[Message]:
+        info, items = self._info(found, oh.ATTRIBUTE_INFO, 2), []
+        for stored in self._attribute_items(found):
+            try:
+                items.append(self._attribute(stored, writer, is_first))
+            except (CorruptStructureError, UnsupportedFeatureError) as error:
+                if self._lost is None:
+                    raise
+                if is_first:
+                    name = oh.attribute_name(stored.body)
+                    self._lost((*item.names[:-1], (item.names or (b"/",))[-1] + b"@" + name), str(error))
+        if not items and info == _NOTHING:
+            return []
+        longest = max((len(stored.body) for stored in items), default=0)
+        if len(items) <= IN_HEADER and longest <= oh.MESSAGE_LIMIT:
+            body = oh.encode_info(info._replace(heap=UNDEFINED, tree=UNDEFINED), 2)
+            kept = [Message(oh.ATTRIBUTE, 0, stored.body, stored.order & 0xFFFF) for stored in items]
+            return [Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body), *kept]
+        newest = [
+            stored._replace(body=attributes.encode(attributes.decode(stored.body)._replace(version=3)))
+            for stored in items
+        ]
+        made = indexed.write(writer, indexed.ATTRIBUTES, newest, by_order=info.indexed)
+        body = oh.encode_info(info._replace(heap=made.heap, tree=made.names), 2, made.orders)
+        return [Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body)]
+
+    def _attribute_type(self, attribute: attributes.Attribute) -> bytes:
+        if not attribute.is_type_shared:
+            return attribute.datatype
+        place = shared_messages.decode_place(attribute.datatype)
+        if place.address is None:
+            return self._shared.body(oh.DATATYPE, place.heap_id)
+        return self._committed_type(attribute.datatype)
+
+    def _attribute(self, stored: Item, writer: Writer, is_first: bool) -> Item:
+        attribute = attributes.decode(stored.body)
+        datatype = self._attribute_type(attribute)
+        places = places_in(datatype)
+        if attribute.is_space_shared:
+            heap_id = shared_messages.decode_place(attribute.dataspace).heap_id
+            space = self._shared.body(oh.DATASPACE, heap_id)
+            attribute = attribute._replace(dataspace=space, is_space_shared=False)
+        if attribute.is_type_shared and shared_messages.decode_place(attribute.datatype).address is None:
+            attribute = attribute._replace(datatype=datatype, is_type_shared=False)
+        elif attribute.is_type_shared:
+            attribute = attribute._replace(datatype=self._committed_copy(attribute.datatype, is_first))
+        length = attributes.element_count(attribute.dataspace) * places.size
+        if len(attribute.elements) < length:
+            raise CorruptStructureError("the elements of an attribute are cut short")
+        elements = self._datasets.elements(attribute.elements[:length], places, writer)
+        return Item(attribute.stored_name, attributes.encode(attribute._replace(elements=elements)), stored.order)
+
+    # ------------------------------------------------------------ groups
+
+    def _group(self, item: _Object, found: Sequence[Message], writer: Writer, is_first: bool) -> list[Message]:
+        info = self._info(found, oh.LINK_INFO, 8)
+        copied = []
+        for link in self._links(item, found, info, is_first):
+            if item.keep is not None and link.name not in item.keep:
+                continue
+            body = self._link(item, link, is_first)
+            if body is not None:
+                copied.append(Item(link.name, body, link.order or 0))
+        if len(copied) <= LINKS_IN_HEADER:
+            body = oh.encode_info(info._replace(heap=UNDEFINED, tree=UNDEFINED), 8)
+            kept = [Message(oh.LINK, 0, link.body) for link in copied]
+        else:
+            made = indexed.write(writer, indexed.LINKS, copied, by_order=info.indexed)
+            body = oh.encode_info(info._replace(heap=made.heap, tree=made.names), 8, made.orders)
+            kept = []
+        group_info = links.group_info(next((m.body for m in found if m.type == oh.GROUP_INFO), None), len(kept))
+        return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, group_info), *kept]
+
+    def _links(self, item: _Object, found: Sequence[Message], info: Info, is_first: bool) -> list[FoundLink]:
+        try:
+            return links.read(self._source, found, info)
+        except (CorruptStructureError, UnsupportedFeatureError) as error:
+            if self._lost is None:
+                raise
+            if is_first:
+                self._lost(item.names, f"the links of the group: {error}")
+            return []
+
+    def _link(self, item: _Object, link: FoundLink, is_first: bool) -> bytes | None:
+        """The message of a link in the copy; None where what it leads to is lost."""
+        if link.address is None:
+            return link.body
+        keep = None if item.keep is None else item.keep[link.name]
+        below = _Object(link.address, (*item.names, link.name), keep)
+        new = self._copy(below)
+        if new == 0:
+            return None
+        if new is None:
+            self._cyclic.add(item.key)
+        self._link_counts[below.key] += is_first
+        return link.with_address(new or 0)
+
+
+def _empty_group(length: int) -> bytes:
+    """The header of a group without links, of this many bytes: what stands for an object that is lost late."""
+    info = Message(oh.LINK_INFO, 0, oh.encode_info(_NOTHING, 8))
+    header = ObjectHeader(messages=[info, Message(oh.GROUP_INFO, oh.CONSTANT, b"\0\0")])
+    while (short := length - len(oh.encode(header))) >= _FRAME_BYTES:
+        room = min(short - _FRAME_BYTES, oh.MESSAGE_LIMIT - _FRAME_BYTES)
+        header.messages.append(Message(oh.NIL, 0, bytes(room)))
+    return oh.encode(header) + bytes(short)

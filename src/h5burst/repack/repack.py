@@ -1,0 +1,262 @@
+"""Repacking: a file written anew, without dead space, perhaps compressed otherwise, perhaps only a part of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from h5burst import codecs
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.format import superblock
+from h5burst.model.errors import CorruptFileError, UnfinishedFileError
+from h5burst.model.tree import Storage, escape_link
+from h5burst.read.open_file import OpenFile
+from h5burst.repack.datasets import Recoding
+from h5burst.repack.objects import Keep, ObjectCopier
+from h5burst.repack.output import Output
+from h5burst.runtime import durable
+from h5burst.runtime.gc_pause import collection_paused
+from h5burst.write.edited_file import EditedFile
+
+KEEP = "keep"
+_BLOCK_BYTES, _BLOCKS = 1 << 16, 64  # of the source, held in memory
+_COPIED_BYTES = 8 << 20  # of a user block, at once
+Progress = Callable[[int, int], None]
+
+
+class Repacked(NamedTuple):
+    """What a file was and is: bytes before and after, objects that were copied."""
+
+    before_bytes: int
+    after_bytes: int
+    objects: int
+
+
+@collection_paused()
+def repack(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    compression: str | None = KEEP,
+    compression_opts: int | None = None,
+    select: Iterable[str] | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Repacked:
+    """Write a copy of an HDF5 file that holds what the file holds, in bounded memory.
+
+    Attributes, references to objects and regions, hard, soft and external links, committed datatypes, maximal shapes,
+    chunks, fill values, dimension scales, the order of creation, a user block: all is in the copy as it is in the file.
+    Chunks whose filters do not change are copied as they are stored.
+
+    Parameters
+    ----------
+    src
+        An HDF5 file, written by whatever program.
+    dst
+        The copy, which appears when it is whole. It may be `src`, with `overwrite`.
+    compression
+        "keep" leaves each dataset's filters as they are; "gzip", "lzf", "zstd" or "blosc" compresses all datasets of
+        numbers and text of fixed length with shuffle and a checksum; None stores them uncompressed, with a checksum.
+        Datasets of a few kilobytes that are not in chunks are left as they are.
+    compression_opts
+        The codec's level, 0 to 9; None for its default.
+    select
+        Paths of groups and datasets; only these are copied, with all that is below them and the groups on the way.
+        References to other objects become null references.
+    overwrite
+        Whether an existing `dst` may be replaced.
+    threads
+        For compression; None: the CPUs that this process may use.
+    progress
+        Called now and then with the bytes of the source that were read and its size.
+
+    Returns
+    -------
+    Repacked
+        Bytes of the two files, and the number of objects in the copy.
+
+    Raises
+    ------
+    KeyError
+        For a path in `select` that leads nowhere.
+    ValueError
+        For an unknown codec or level.
+    FileExistsError
+        For an existing `dst` without `overwrite`.
+    CorruptFileError
+        For a file that is damaged; `salvage` takes what is left of it.
+    OSError
+        When reading or writing fails, or the file holds what cannot be copied; the message names it.
+
+    Examples
+    --------
+    >>> import h5py, h5burst
+    >>> with h5py.File("plain.h5", "w") as file:
+    ...     file["a"] = range(100_000)
+    >>> h5burst.repack("plain.h5", "small.h5", compression="gzip", overwrite=True).objects
+    2
+    """
+    storage = storage_for(compression, compression_opts)
+    recoding = None if storage is None else Recoding(storage, threads)
+    source, target = Path(os.path.realpath(src)), Path(os.path.realpath(dst))
+    keep = None if select is None else _selected(select)
+    if source == target:
+        if not overwrite:
+            raise FileExistsError(f"File already exists: {dst}")
+        return repack_in_place(source, recoding=recoding, keep=keep, progress=progress)
+    with OpenFile(src) as file:
+        if file.locked_for_writing:
+            raise BlockingIOError(f"{os.fspath(src)} is open for writing elsewhere: close it there first")
+        with durable.replacing(Path(dst), overwrite=overwrite) as temporary:
+            objects = _copy(file.descriptor, src, temporary, recoding, keep, progress)
+            after = temporary.stat().st_size
+    return Repacked(file.stamp.size, after, objects)
+
+
+def repack_in_place(
+    path: str | os.PathLike[str],
+    *,
+    recoding: Recoding | None = None,
+    keep: Keep | None = None,
+    progress: Progress | None = None,
+    only_smaller: bool = False,
+) -> Repacked:
+    """Replace a file by its copy. only_smaller: unless that is not smaller."""
+    with EditedFile(path, only_replaced=True) as file:
+        before = os.path.getsize(file.path)
+        try:
+            with durable.replacing(file.path, overwrite=True, edited=True) as temporary:
+                objects = _copy(file.descriptor, path, temporary, recoding, keep, progress)
+                after = temporary.stat().st_size
+                if only_smaller and after >= before:
+                    raise _NotSmallerError
+                file.check_unchanged()
+        except _NotSmallerError:
+            return Repacked(before, before, 0)
+    return Repacked(before, after, objects)
+
+
+def compact(path: str | os.PathLike[str]) -> int:
+    """Write a file anew without what is dead in it; the new one replaces it when it is whole.
+
+    Everything that can be reached is kept, as by `repack`.
+
+    Parameters
+    ----------
+    path
+        An HDF5 file that transactions append to.
+
+    Returns
+    -------
+    int
+        Bytes that were saved; 0 where the new file would not be smaller, which is then dropped.
+
+    Raises
+    ------
+    BlockingIOError
+        Somebody writes or edits the file.
+    OSError
+        It cannot be read, there is no room for the new one, or it holds what cannot be copied; it is then as it was.
+    """
+    result = repack_in_place(path, only_smaller=True)
+    return result.before_bytes - result.after_bytes
+
+
+class _NotSmallerError(Exception):
+    """The copy is dropped."""
+
+
+def storage_for(compression: str | None, level: int | None) -> Storage | None:
+    """What all datasets are stored as; None where each stays as it is. Raises ValueError."""
+    if compression == KEEP:
+        if level is not None:
+            raise ValueError("a level without a codec: give compression, too")
+        return None
+    storage = Storage(codec=compression, level=level)
+    codecs.filters_for(storage, 1)
+    return storage
+
+
+def _selected(paths: Iterable[str]) -> Keep:
+    """The names of what is copied, as a tree."""
+    keep: Keep = {}
+    for path in paths:
+        names = [escape_link(name).encode() for name in path.split("/") if name]
+        if not names:
+            raise KeyError(f"{path!r} names no object: leave select out to copy the whole file")
+        below = keep
+        for name in names[:-1]:
+            below = below.setdefault(name, {})
+            if below is None:
+                break
+        else:
+            below[names[-1]] = None
+    return keep
+
+
+def _copy(
+    descriptor: int,
+    path: str | os.PathLike[str],
+    target: Path,
+    recoding: Recoding | None,
+    keep: Keep | None,
+    progress: Progress | None,
+) -> int:
+    size = os.fstat(descriptor).st_size
+    with naming_damage(path) as copiers:
+        start = superblock.read_whole(descriptor, size)
+        if start.is_open_for_writing:
+            raise UnfinishedFileError(path)
+        source = Source(descriptor, start.end, start.base, _BLOCK_BYTES, _BLOCKS)
+        with Output(target, start.base) as output:
+            _copy_user_block(descriptor, start.base, output)
+            copier = ObjectCopier(source, output, start.extension, recoding)
+            copiers.append(copier)
+            if progress is not None:
+                copier.progress = lambda: progress(min(output.end, size), size)
+            if keep is not None:
+                copier.require(start.root, keep)
+            write_file(output, copier, start, keep)
+        return copier.objects
+
+
+def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, keep: Keep | None = None) -> None:
+    """All of the new file from its superblock on, which is written last."""
+    place = output.append(bytes(superblock.SIZE))
+    root = copier.copy_all(start.root, keep)
+    output.flush()
+    version = 3 if start.version == 3 else 2  # older programs read at most that
+    output.patch(place, superblock.encode(root, output.end, version=version, base=start.base))
+
+
+@contextlib.contextmanager
+def naming_damage(path: str | os.PathLike[str]) -> Iterator[list[ObjectCopier]]:
+    """Errors about the structure of the source as those that users know, with the object's path."""
+    copiers: list[ObjectCopier] = []
+    try:
+        yield copiers
+    except CorruptStructureError as error:
+        raise CorruptFileError(path, f"{_where(copiers)}{error}") from error
+    except UnsupportedFeatureError as error:
+        what = f"{_where(copiers)}{error}"
+        raise OSError(f"{os.fspath(path)} cannot be copied faithfully: {what}: h5repack may do it") from error
+
+
+def _where(copiers: list[ObjectCopier]) -> str:
+    return f"{path_of(copiers[0].where)}: " if copiers else ""
+
+
+def path_of(names: tuple[bytes, ...]) -> str:
+    """Stored names from the root as a path."""
+    return "/" + b"/".join(names).decode("utf-8", "backslashreplace").lstrip("/")
+
+
+def _copy_user_block(descriptor: int, length: int, output: Output) -> None:
+    for at in range(0, length, _COPIED_BYTES):
+        os.lseek(descriptor, at, os.SEEK_SET)
+        output.append(os.read(descriptor, min(_COPIED_BYTES, length - at)))
