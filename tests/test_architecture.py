@@ -16,7 +16,7 @@ SOURCE = ROOT / "src"
 # Lower rooms first. A room imports from those before it, and from itself.
 ENGINE = (
     *("_ext", "runtime", "model", "codecs", "arrays", "format", "read"),
-    *("memory", "write", "store", "checking", "page"),
+    *("memory", "write", "copying", "store", "checking", "page"),
 )
 HDMEA = (
     *("utils", "kernels", "geometry", "session", "io", "features", "steps"),

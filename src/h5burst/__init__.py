@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from h5burst.checking import Problem as Problem
     from h5burst.checking import verify as verify
     from h5burst.format.superblock import is_hdf5 as is_hdf5
+    from h5burst.copying.repacking import Repacked as Repacked
+    from h5burst.copying.repacking import compact as compact
+    from h5burst.copying.repacking import repack as repack
     from h5burst.memory.accounting import resident_bytes as resident_bytes
     from h5burst.memory.accounting import spilled_bytes as spilled_bytes
     from h5burst.memory.budget import BUDGET_VARIABLE as BUDGET_VARIABLE
@@ -67,7 +70,6 @@ if TYPE_CHECKING:
     from h5burst.runtime.threads import parallel_map as parallel_map
     from h5burst.runtime.threads import split_evenly as split_evenly
     from h5burst.runtime.threads import thread_count as thread_count
-    from h5burst.write.compact import compact as compact
     from h5burst.write.graft import graft as graft
     from h5burst.write.graft import remove as remove
     from h5burst.write.graft import set_attributes as set_attributes
@@ -121,7 +123,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "write.graft": ("graft", "remove", "set_attributes"),
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
     "checking": ("Problem", "verify"),
-    "write.compact": ("compact",),
+    "copying.repacking": ("Repacked", "compact", "repack"),
     "write.native": ("NeedsLibhdf5Error",),
     "write.transaction": ("Transaction", "edit"),
 }

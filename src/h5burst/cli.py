@@ -85,7 +85,7 @@ def repack(files: Annotated[list[Path], typer.Argument(help="HDF5 files.")]) -> 
     Examples:
       h5burst repack recording.h5
     """
-    from h5burst.write.compact import compact
+    from h5burst.copying.repacking import compact
 
     saved: dict[str, int] = {}
     for file in files:

@@ -207,9 +207,10 @@ def read_huge_only(source: Source, address: int) -> HugeOnly | None:
 
 
 def encode_huge_only(next_number: int, tree: int, count: int, stored_bytes: int, id_bytes: int = 7) -> bytes:
-    """The header of a heap of links (of attributes with IDs of 8 bytes) that keeps every object as a huge one: more than one byte is too large for a block.
+    """The header of a heap that keeps every object as a huge one: more than one byte is too large for a block.
 
-    tree: address of the index that finds them by their numbers, of which `next_number` is still free.
+    tree: address of the index that finds them by their numbers, of which `next_number` is still free. id_bytes: 7 for
+    links, 8 for attributes.
     """
     doubling_table = (4, 512, 65536, 32, 1, UNDEFINED, 0)  # what blocks there would be: none
     data = _HEADER.pack(

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
+from h5burst.copying.datatypes import Places
+from h5burst.copying.output import Writer
 from h5burst.format.constants import UNDEFINED
-from h5burst.repack.datatypes import Places
-from h5burst.repack.output import Writer
 
 _PREFIX = 16  # bytes before the objects of a collection, and before the bytes of an object
 _MARKED = b"GCOL\1sum"  # a collection whose objects carry a checksum of ours
@@ -45,7 +45,7 @@ class Translator:
             return bytes(elements)
         table = np.frombuffer(bytes(elements), np.uint8).reshape(-1, places.size).copy()
         self._set(table, places, writer)
-        return table.tobytes()
+        return bytes(table.data)
 
     def _set(self, table: Bytes, places: Places, writer: Writer) -> None:
         for at in places.objects:

@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.copying import attributes, datasets, indexed, links
+from h5burst.copying.datasets import DatasetCopier, Recoding, Stored
+from h5burst.copying.datatypes import places_in
+from h5burst.copying.elements import Translator
+from h5burst.copying.indexed import Item
+from h5burst.copying.links import FoundLink
+from h5burst.copying.output import Measured, Output, Writer
 from h5burst.format import object_header as oh
 from h5burst.format import shared_messages
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
 from h5burst.model.tree import MAX_DEPTH
-from h5burst.repack import attributes, datasets, indexed, links
-from h5burst.repack.datasets import DatasetCopier, Recoding, Stored
-from h5burst.repack.datatypes import places_in
-from h5burst.repack.elements import Translator
-from h5burst.repack.indexed import Item
-from h5burst.repack.links import FoundLink
-from h5burst.repack.output import Measured, Output, Writer
 
 IN_HEADER = 256  # attributes; more are in an index
 LINKS_IN_HEADER = 512
@@ -114,10 +114,11 @@ class ObjectCopier:
             members = {link.name: link for link in links.read(self._source, found, self._info(found, oh.LINK_INFO, 8))}
             for name, inner in below.items():
                 link = members.get(name)
-                if link is None or (inner is not None and link.address is None):
-                    path = b"/".join((*names, name)).decode("utf-8", "replace")
-                    raise KeyError(f"/{path}: there is not an object of that path" if link is None else
-                                   f"/{path} is a soft or external link: select what it leads to by its own path")
+                path = b"/".join((*names, name)).decode("utf-8", "replace")
+                if link is None:
+                    raise KeyError(f"/{path}: there is not an object of that path")
+                if inner is not None and link.address is None:
+                    raise KeyError(f"/{path} is a soft or external link: select what it leads to by its own path")
                 if inner is not None and link.address is not None:
                     waiting.append((link.address, (*names, name), inner))
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from h5burst import codecs
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.copying.datasets import Recoding
+from h5burst.copying.objects import Keep, ObjectCopier
+from h5burst.copying.output import Output
 from h5burst.format import superblock
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
 from h5burst.model.tree import Storage, escape_link
 from h5burst.read.open_file import OpenFile
-from h5burst.repack.datasets import Recoding
-from h5burst.repack.objects import Keep, ObjectCopier
-from h5burst.repack.output import Output
 from h5burst.runtime import durable
 from h5burst.runtime.gc_pause import collection_paused
 from h5burst.write.edited_file import EditedFile
@@ -98,7 +98,7 @@ def repack(
     >>> import h5py, h5burst
     >>> with h5py.File("plain.h5", "w") as file:
     ...     file["a"] = range(100_000)
-    >>> h5burst.repack("plain.h5", "small.h5", compression="gzip", overwrite=True).objects
+    >>> h5burst.copying("plain.h5", "small.h5", compression="gzip", overwrite=True).objects
     2
     """
     storage = storage_for(compression, compression_opts)

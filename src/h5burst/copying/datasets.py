@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,9 @@ from h5burst import codecs
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
+from h5burst.copying.datatypes import Places
+from h5burst.copying.elements import Translator
+from h5burst.copying.output import Measured, Writer
 from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout
 from h5burst.format import object_header as oh
 from h5burst.format.chunk_index import ChunkIndex, read_index
@@ -20,9 +23,6 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.format.filter_pipeline import decode_filters, encode_filters
 from h5burst.format.object_header import Message
 from h5burst.model.tree import Storage
-from h5burst.repack.datatypes import Places
-from h5burst.repack.elements import Translator
-from h5burst.repack.output import Measured, Writer
 from h5burst.runtime.threads import bounded_map
 from h5burst.write import chunked
 
@@ -96,9 +96,7 @@ class DatasetCopier:
 
     # ------------------------------------------------------------ not in chunks
 
-    def _whole(
-        self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None
-    ) -> tuple[bytes, bytes | None]:
+    def _whole(self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None) -> tuple[bytes, bytes | None]:
         kind = layout[1]
         if kind == _COMPACT:
             (size,) = struct.unpack_from("<H", layout, 2)
@@ -164,9 +162,7 @@ class DatasetCopier:
 
     # ------------------------------------------------------------ chunks
 
-    def _chunked(
-        self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None
-    ) -> tuple[bytes, bytes | None]:
+    def _chunked(self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None) -> tuple[bytes, bytes | None]:
         shape, itemsize = stored.shape or (), stored.places.size
         found = data_layout.decode(layout, len(shape), itemsize)
         old = ChunkPlan(shape, np.dtype((np.void, itemsize)), found.chunks, decode_filters(stored.filters))
@@ -238,7 +234,7 @@ class DatasetCopier:
             try:
                 self._source.read_into(int(index.addresses[at]), payload)
                 whole = np.empty(old.chunk_bytes, np.uint8)
-                chunks.decode(payload, old, int(index.masks[at]), whole)
+                chunks.decode(payload.data, old, int(index.masks[at]), whole)
             except (CorruptStructureError, chunks.ChunkError) as error:
                 if lost is None:
                     raise CorruptStructureError(str(error)) from error
@@ -268,7 +264,7 @@ class DatasetCopier:
         payload, whole = np.empty(int(index.sizes[0]), np.uint8), np.empty(old.chunk_bytes, np.uint8)
         try:
             self._source.read_into(int(index.addresses[0]), payload)
-            chunks.decode(payload, old, int(index.masks[0]), whole)
+            chunks.decode(payload.data, old, int(index.masks[0]), whole)
         except chunks.ChunkError as error:
             raise CorruptStructureError(str(error)) from error
         return codecs.encoding_hint(whole, new.filters, new.dtype.itemsize)
@@ -320,7 +316,7 @@ def _run_ends(index: ChunkIndex) -> Iterator[int]:
 
 def _growing(writer: Writer, plan: ChunkPlan, numbers: Any, entries: Entries) -> bytes:
     """An index that takes any chunks: the layout message."""
-    places: Sequence[Any] = np.stack(np.unravel_index(numbers, plan.grid), axis=1) if len(numbers) else ()
+    places: Any = np.stack(np.unravel_index(numbers, plan.grid), axis=1) if len(numbers) else ()
     records = chunk_tree.records(entries, places, chunk_tree.size_width(plan))
     address = btree2_update.write(writer.append, chunk_tree.kind(plan), records) if records else UNDEFINED
     return chunk_tree.layout_message(plan, address)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from h5burst._ext.h5parse import lookup3
+from h5burst.copying.output import Writer
 from h5burst.format import btree2_update
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.fractal_heap import encode_huge_only
-from h5burst.repack.output import Writer
 
 _HUGE = 1  # type of the records that say where objects are
 _HUGE_ID = 0x10  # first byte of the ID of an object that is in the file by itself
