@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from h5burst.arrays import csr as csr
     from h5burst.checking import Problem as Problem
     from h5burst.checking import verify as verify
-    from h5burst.format.superblock import is_hdf5 as is_hdf5
     from h5burst.copying.repacking import Repacked as Repacked
     from h5burst.copying.repacking import compact as compact
     from h5burst.copying.repacking import repack as repack
+    from h5burst.format.superblock import is_hdf5 as is_hdf5
     from h5burst.memory.accounting import resident_bytes as resident_bytes
     from h5burst.memory.accounting import spilled_bytes as spilled_bytes
     from h5burst.memory.budget import BUDGET_VARIABLE as BUDGET_VARIABLE

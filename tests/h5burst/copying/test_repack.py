@@ -128,7 +128,8 @@ def test_a_copy_holds_what_the_file_holds(source: Path, copy: Path, form: str, c
     assert result.after_bytes == copy.stat().st_size
     if compression == "gzip":
         with h5py.File(copy) as file:
-            assert file["chunked"].compression == "gzip" and file["chunked"].chunks == (100, 30)
+            assert file["chunked"].compression == "gzip"
+            assert file["chunked"].chunks == (100, 30)
 
 
 @pytest.mark.parametrize("form", ["earliest", "latest", "ordered"])
@@ -150,7 +151,8 @@ def test_h5py_goes_on_with_a_copy(source: Path, copy: Path, form: str) -> None:
         file["text"][1] = "longer than it was"
         file["rows"][1] = np.arange(1000)
     with h5py.File(copy) as file:
-        assert file["text"].asstr()[1] == "longer than it was" and len(file["rows"][1]) == 1000
+        assert file["text"].asstr()[1] == "longer than it was"
+        assert len(file["rows"][1]) == 1000
 
 
 def test_a_copy_of_a_copy_is_the_same_file(source: Path, copy: Path, tmp_path: Path) -> None:
@@ -221,7 +223,9 @@ def test_large_attributes_and_many_ordered_links(source: Path, copy: Path) -> No
     with h5py.File(copy, "r+") as file:
         file["later"], file.attrs["later"] = 1, 2
         del file["n7"], file.attrs["a7"]
-        assert list(file)[-1] == "later" and list(file.attrs)[-1] == "later" and len(file) == 901
+        assert list(file)[-1] == "later"
+        assert list(file.attrs)[-1] == "later"
+        assert len(file) == 901
 
 
 # ---------------------------------------------------------------- what is chosen
@@ -232,10 +236,12 @@ def test_a_selection_is_copied_with_the_groups_on_the_way(source: Path, copy: Pa
     h5burst.repack(source, copy, select=["/g/h/ordered", "references", "of a type"])
     with h5py.File(copy) as file, h5py.File(source) as old:
         assert sorted(file) == ["g", "of a type", "references"]
-        assert list(file["g/h"]) == ["ordered"] and list(file["g/h/ordered"]) == ["z", "b", "m"]
+        assert list(file["g/h"]) == ["ordered"]
+        assert list(file["g/h/ordered"]) == ["z", "b", "m"]
         assert file[file["references"][1]] == file["g/h"]
         assert not file["references"][0]  # what it leads to is not there
-        assert file["of a type"].dtype == old["of a type"].dtype and h5py.h5o.get_info(file["references"].id).rc == 1
+        assert file["of a type"].dtype == old["of a type"].dtype
+        assert h5py.h5o.get_info(file["references"].id).rc == 1
 
 
 @pytest.mark.parametrize("path", ["nowhere", "g/nowhere", "plain/x", "soft/ordered"])
@@ -301,7 +307,8 @@ def test_progress_is_told(source: Path, copy: Path) -> None:
     write_everything(source)
     told: list[tuple[int, int]] = []
     h5burst.repack(source, copy, progress=lambda done, size: told.append((done, size)))
-    assert told and all(0 <= done <= size == source.stat().st_size for done, size in told)
+    assert told
+    assert all(0 <= done <= size == source.stat().st_size for done, size in told)
 
 
 def test_the_package_is_imported_without_h5py_plugins_for_a_copy(source: Path, copy: Path) -> None:
