@@ -26,7 +26,8 @@ cdef class Source:
     """A file's bytes by address: counted from `base`, never beyond the end.
 
     descriptor: of a file open for reading, which the caller closes. block_bytes: a power of two; `slots` of them are
-    kept, so that parsing neighbours costs no system call. Not for several threads at once, but for `read_into`.
+    kept, so that parsing neighbours costs no system call. reader: called with an offset and a buffer to fill, in place
+    of the descriptor. Not for several threads at once, but for `read_into`.
     """
 
     cdef readonly int descriptor
@@ -38,11 +39,13 @@ cdef class Source:
     cdef uint64_t parsed, most_parsed  # bytes looked at as structures; more than a file can need is not an honest file
     cdef uint8_t* spill  # a run that crosses blocks
     cdef size_t spill_room
+    cdef readonly object reader
 
     def __cinit__(self, int descriptor, uint64_t file_size, uint64_t base=0, uint64_t block_bytes=1 << 16,
-                  int slots=16):
+                  int slots=16, reader=None):
         cdef int i
         self.descriptor = descriptor
+        self.reader = reader
         self.base = base
         self.size = file_size - base if file_size > base else 0
         self.most_parsed = MOST_PARSED * self.size + LEAST_PARSED
@@ -81,6 +84,10 @@ cdef class Source:
 
     cdef int fetch(self, uint8_t* out, uint64_t address, size_t length) except -1:
         cdef int status
+        if self.reader is not None:
+            if length:
+                self.reader(self.base + address, <uint8_t[:length]>out)
+            return 0
         with nogil:
             status = read_at(self.descriptor, out, length, self.base + address)
         if status == READ_AT_END:

@@ -24,8 +24,15 @@ class Source:
     descriptor: int
     size: int
     base: int
+    reader: Callable[[int, Any], None] | None
     def __new__(
-        cls, descriptor: int, file_size: int, base: int = 0, block_bytes: int = 65536, slots: int = 16
+        cls,
+        descriptor: int,
+        file_size: int,
+        base: int = 0,
+        block_bytes: int = 65536,
+        slots: int = 16,
+        reader: Callable[[int, Any], None] | None = None,
     ) -> Source: ...
     def check_range(self, address: int, length: int) -> None: ...
     def read(self, address: int, length: int) -> bytes: ...

@@ -40,6 +40,8 @@ def inside(places: tuple[Places, ...], box: Box) -> tuple[Any, ...]:
         for axis, (start, _) in zip(places, box, strict=True)
         if isinstance(axis, range)
     ]
+    if not places:
+        return (...,)  # an array of one element, not the element
     if len(slices) == len(places):
         return tuple(slices)
     return np.ix_(*(np.asarray(axis, np.int64) - start for axis, (start, _) in zip(places, box, strict=True)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
 from h5burst.format.constants import UNDEFINED
@@ -48,11 +49,11 @@ def encode(root: int, end_of_file: int, *, version: int = 3, base: int = 0, exte
     return fields + lookup3(fields).to_bytes(4, "little")
 
 
-def read_superblock(descriptor: int, file_size: int) -> Superblock:
+def read_superblock(descriptor: int, file_size: int, reader: Callable[[int, Any], None] | None = None) -> Superblock:
     """Raises `CorruptStructureError` for anything but a whole HDF5 file, `UnsupportedFeatureError` for one that only
-    libhdf5 reads.
+    libhdf5 reads. reader: as of `Source`.
     """
-    source = Source(descriptor, file_size, slots=1, block_bytes=4096)
+    source = Source(descriptor, file_size, slots=1, block_bytes=4096, reader=reader)
     at = _find_signature(source)
     version = source.read(at + 8, 1)[0]
     if version in (2, 3):

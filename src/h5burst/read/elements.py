@@ -20,6 +20,7 @@ from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import ChunkedLayout
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
+from h5burst.read.block_cache import CoalescedChunks
 from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
 
@@ -151,11 +152,15 @@ class Elements:
     ) -> Array:
         plan, index = self.plan, self.index(source)
 
+        coalesced = self._coalesced(source, places)
+
         def fetch(number: int) -> tuple[Any, int] | None:
             place = index.find(number)
             if place is None:
                 return None
             address, size, mask = place
+            if coalesced is not None:
+                return coalesced.take(number), mask
             payload = buffers.scratch("stored chunk", size)
             source.read_into(address, payload)
             return payload, mask
@@ -175,6 +180,15 @@ class Elements:
             return sparse
         except chunks.ChunkError as error:
             raise CorruptStructureError(str(error)) from error
+
+    def _coalesced(self, source: Source, places: tuple[Places, ...]) -> CoalescedChunks | None:
+        """Where every request is slow, the chunks that are needed by the few requests that bring them; else None."""
+        if source.reader is None:
+            return None
+        index = self.index(source)
+        wanted = np.flatnonzero(_touches(index.numbers, self.plan, places))
+        found = {int(index.numbers[at]): (int(index.addresses[at]), int(index.sizes[at])) for at in wanted}
+        return CoalescedChunks(source, found)
 
 
 def _put(found: Array, out: Array | None) -> Array:

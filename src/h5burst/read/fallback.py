@@ -17,6 +17,7 @@ import numpy as np
 from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
 from h5burst.model.tree import Array, Group, Node
+from h5burst.read.file_objects import Location, library_path, path_of
 from h5burst.read.libhdf5_worker import client, libhdf5
 from h5burst.read.libhdf5_worker.protocol import Unread
 from h5burst.read.node_factory import LazyNodeFactory
@@ -51,49 +52,57 @@ def _refusal(path: str, why: InUseError) -> OSError:
     return BlockingIOError(errno.EAGAIN, "Cannot read: another program has it open for writing: close it there", path)
 
 
-def read_file(
-    path: str | os.PathLike[str], why: UnsupportedFeatureError, makers: LazyNodeFactory | None = None
-) -> Group:
+def read_file(location: Location, why: UnsupportedFeatureError, makers: LazyNodeFactory | None = None) -> Group:
     """A whole file, which the parser gave up because of `why`."""
-    path = os.path.abspath(path)
     if isinstance(why, InUseError):
-        if not _is_open_here(path):
-            raise _refusal(path, why)
-        node = libhdf5.read_node(path, "/", makers)
+        if not isinstance(location, str) or not _is_open_here(location):
+            raise _refusal(path_of(location), why)
+        node = libhdf5.read_node(location, "/", makers)
     else:
-        node = read_node(path, "/", makers)
+        node = read_node(location, "/", makers)
     if not isinstance(node, Group):
-        raise CorruptFileError(path, "its root is not a group")
+        raise CorruptFileError(path_of(location), "its root is not a group")
     return node
 
 
-def read_node(path: str, name: str, makers: LazyNodeFactory | None = None) -> Node | None:
+def read_node(location: Location, name: str, makers: LazyNodeFactory | None = None) -> Node | None:
     """An object and all below it; None for what is neither group nor dataset."""
-    node: Node | None = client.read("node", path, name, lazy=makers is not None)
+    node: Node | None = _read("node", location, name, lazy=makers is not None)
     if makers is not None and node is not None:
-        _make_lazy(path, node, makers)
+        _make_lazy(location, node, makers)
     return node
 
 
-def _make_lazy(path: str, node: Node, makers: LazyNodeFactory) -> None:
+def _make_lazy(location: Location, node: Node, makers: LazyNodeFactory) -> None:
     for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
         if isinstance(part, Array) and isinstance(part.data, Unread):
-            part.data = makers.by_name(path, *part.data)
+            part.data = makers.by_name(location, *part.data)
 
 
-def holds(path: str, name: str) -> bool:
+def holds(location: Location, name: str) -> bool:
     """Whether a stored path leads to anything."""
-    return client.read("holds", path, name) is not None
+    return _read("holds", location, name) is not None
 
 
-def read_attribute(path: str, name: str, attribute: str) -> Any:
+def read_attribute(location: Location, name: str, attribute: str) -> Any:
     """One attribute of an object."""
-    return client.read("attribute", path, name, attribute=attribute)
+    return _read("attribute", location, name, attribute=attribute)
 
 
-def read_box(path: str, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:
+def read_box(location: Location, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:
     """A box of a dataset. in_use: the file is open for writing."""
-    if in_use and _is_open_here(path):
-        return libhdf5.read_box(path, name, box)
-    found: np.ndarray[Any, Any] = client.read("box", path, name, box=[list(edge) for edge in box])
+    if in_use and isinstance(location, str) and _is_open_here(location):
+        return libhdf5.read_box(location, name, box)
+    found: np.ndarray[Any, Any] = _read("box", location, name, box=[list(edge) for edge in box])
     return found
+
+
+def _read(do: str, location: Location, name: str, **options: Any) -> Any:
+    """What the child reads. Errors name the file as its user knows it, not a copy of it."""
+    path = library_path(location)
+    try:
+        return client.read(do, path, name, **options)
+    except CorruptFileError as error:
+        if error.path != path or path == path_of(location):
+            raise
+        raise type(error)(path_of(location), error.what, error.problems) from error

@@ -12,19 +12,20 @@ from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.format.constants import LIBVER
 from h5burst.model.errors import UnfinishedFileError
 from h5burst.model.tree import Group, escape_link
+from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.lazy import MAKERS, open_tree
 from h5burst.read.reader import Reader
 from h5burst.read.whole_file import load_tree
 from h5burst.runtime import durable
 
 
-def read_tree(path: str | os.PathLike[str], *, lazy: bool = False) -> Group:
+def read_tree(path: FileLike, *, lazy: bool = False) -> Group:
     """The whole file as a tree.
 
     Parameters
     ----------
     path
-        Of any HDF5 file.
+        Of any HDF5 file, or a binary file object (`read`, `seek`): `io.BytesIO`, an open file, a file of fsspec.
     lazy
         Whether groups and arrays read themselves when they are looked into.
 
@@ -84,7 +85,7 @@ def unfinished_attributes(path: str | os.PathLike[str], names: tuple[str, ...]) 
         The file cannot be read, or somebody is writing it now.
     """
     try:
-        with Reader(path, makers=MAKERS, unfinished=True) as reader:
+        with Reader(locate(path), makers=MAKERS, unfinished=True) as reader:
             node = reader.at("/".join(map(escape_link, names)).encode("utf-8", "surrogateescape"))
     except UnsupportedFeatureError as error:
         raise UnfinishedFileError(path) from error

@@ -22,23 +22,25 @@ from h5burst.model.tree import Group, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements
+from h5burst.read.file_objects import FileLike, Location, locate, path_of
 from h5burst.read.node_factory import LazyNodeFactory
-from h5burst.read.open_file import OpenFile, Stamp
+from h5burst.read.open_file import OpenFile, OpenObject, Stamp, open_location
 from h5burst.read.reader import Place, Reader, stored_path
 
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
 
 
-def open_tree(path: str | os.PathLike[str]) -> Group:
+def open_tree(file: FileLike) -> Group:
     """The file as a lazy tree.
 
     Raises `CorruptFileError` for what is not a whole HDF5 file; what is damaged further down is found when it is read.
     """
+    location = locate(file)
     try:
-        with Reader(path, makers=MAKERS) as reader:
+        with Reader(location, makers=MAKERS) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
-        return fallback.read_file(path, why, MAKERS)
+        return fallback.read_file(location, why, MAKERS)
 
 
 def place_of(node: Node) -> tuple[str, int] | None:
@@ -48,7 +50,7 @@ def place_of(node: Node) -> tuple[str, int] | None:
     if isinstance(node, Group):
         return node.children.place if isinstance(node.children, LazyChildren) else None
     data = node.data
-    return (data._path, data._address) if isinstance(data, LazyArray) and data._address is not None else None
+    return (data.path, data._address) if isinstance(data, LazyArray) and data._address is not None else None
 
 
 class LazyArray(ReadableArray):
@@ -57,18 +59,18 @@ class LazyArray(ReadableArray):
     Raises `StaleFileError` when the file has changed since it was opened, `CorruptFileError` when it is damaged.
     """
 
-    __slots__ = ("_address", "_elements", "_names", "_path", "_stamp")
+    __slots__ = ("_address", "_elements", "_location", "_names", "_stamp")
 
     def __init__(
         self,
-        path: str,
+        location: Location,
         stamp: Stamp,
         names: tuple[str, ...],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         address: int | None = None,
     ) -> None:
-        self._path = path
+        self._location = location
         self._stamp = stamp
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
@@ -79,7 +81,7 @@ class LazyArray(ReadableArray):
     @property
     def path(self) -> str:
         """The file."""
-        return self._path
+        return path_of(self._location)
 
     @property
     def name(self) -> str:
@@ -102,7 +104,7 @@ class LazyArray(ReadableArray):
         return self._address
 
     def __repr__(self) -> str:
-        return f"<LazyArray {self.shape} {self.dtype} of {self._path}:{self.name}>"
+        return f"<LazyArray {self.shape} {self.dtype} of {self.path}:{self.name}>"
 
     def _read(self, box: Box) -> np.ndarray[Any, Any]:
         return self._pick(tuple(range(*edge) for edge in box))
@@ -111,7 +113,7 @@ class LazyArray(ReadableArray):
         if self._address is None:
             return self._pick_by_name(places)
         try:
-            with Reader(self._path, expected=self._stamp) as reader, reader.naming_damage(self._names):
+            with Reader(self._location, expected=self._stamp) as reader, reader.naming_damage(self._names):
                 if self._elements is None:
                     self._elements = Elements(reader.parser.dataset(self._address))
                 elements, rank = self._elements, len(self._elements.shape)
@@ -126,13 +128,13 @@ class LazyArray(ReadableArray):
 
     def _pick_by_name(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
         box = hull(places)
-        with OpenFile(self._path, self._stamp) as file:
-            whole = fallback.read_box(self._path, self.name, box, in_use=file.locked_for_writing)
+        with open_location(self._location, self._stamp) as file:
+            whole = fallback.read_box(self._location, self.name, box, in_use=file.locked_for_writing)
         part: np.ndarray[Any, Any] = whole[inside(places, box)]
         return part
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LazyArray, (self._path, self._stamp, self._names, self.shape, self.dtype, self._address)
+        return LazyArray, (self._location, self._stamp, self._names, self.shape, self.dtype, self._address)
 
 
 _publishing = threading.Lock()
@@ -151,7 +153,7 @@ if hasattr(os, "register_at_fork"):
 class _Unread(NamedTuple):
     """What it takes to read the members of a group: where it is, its names from the root, and what holds it."""
 
-    path: str
+    location: Location
     stamp: Stamp
     address: int
     names: tuple[str, ...]
@@ -166,21 +168,21 @@ class LazyChildren(FilledLater[str, Node]):
     def __init__(self, unread: _Unread) -> None:
         super().__init__()
         self._unread: _Unread | None = unread
-        self.place = (unread.path, unread.address)
+        self.place = (path_of(unread.location), unread.address)
 
     def _fill(self) -> None:
         """Read the members, and what is below them as long as it is little: opening the file is what costs."""
         unread = self._unread
         if unread is None:
             return
-        with Reader(unread.path, expected=unread.stamp, makers=MAKERS) as reader:
+        with Reader(unread.location, expected=unread.stamp, makers=MAKERS) as reader:
             found = reader.children(unread.address, unread.names, unread.above)
             self._publish(found or {})
             waiting = deque([found or {}])
             left = _READAHEAD_MEMBERS
             while waiting and left > 0:
                 for node in waiting.popleft().values():
-                    ahead = _read_ahead(reader, unread.path, node, left)
+                    ahead = _read_ahead(reader, node, left)
                     left -= len(ahead) + 1
                     waiting.append(ahead)
 
@@ -191,13 +193,13 @@ class LazyChildren(FilledLater[str, Node]):
                 self._unread = None
 
 
-def _read_ahead(reader: Reader, path: str, node: Node, most: int) -> dict[str, Node]:
+def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
     """Fill a group of a tree that is being read anyway, if it has few members; gives those."""
     children = node.children if isinstance(node, Group) else None
     if not isinstance(children, LazyChildren) or most <= 0:
         return {}
     unread = children._unread
-    if unread is None or unread.path != path:
+    if unread is None or unread.location != reader.file.location:
         return {}
     try:
         found = reader.children(unread.address, unread.names, unread.above, most)
@@ -212,17 +214,23 @@ def _read_ahead(reader: Reader, path: str, node: Node, most: int) -> dict[str, N
 # ---------------------------------------------------------------- what readers call
 
 
-def _make_array(file: OpenFile, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type) -> LazyArray:
-    return LazyArray(file.path, file.stamp, names, shape, type_.dtype, address)
+def _make_array(
+    file: OpenFile | OpenObject, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type
+) -> LazyArray:
+    return LazyArray(file.location, file.stamp, names, shape, type_.dtype, address)
 
 
-def _make_children(file: OpenFile, address: int, names: tuple[str, ...], above: frozenset[Place]) -> LazyChildren:
-    return LazyChildren(_Unread(file.path, file.stamp, address, names, above))
+def _make_children(
+    file: OpenFile | OpenObject, address: int, names: tuple[str, ...], above: frozenset[Place]
+) -> LazyChildren:
+    return LazyChildren(_Unread(file.location, file.stamp, address, names, above))
 
 
-def _make_by_name(path: str, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:
-    with OpenFile(path) as file:
-        return LazyArray(path, file.stamp, names, shape, dtype)
+def _make_by_name(
+    location: Location, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> LazyArray:
+    with open_location(location) as file:
+        return LazyArray(location, file.stamp, names, shape, dtype)
 
 
 MAKERS = LazyNodeFactory(array=_make_array, children=_make_children, by_name=_make_by_name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from h5burst.model.errors import StaleFileError
+from h5burst.read.file_objects import FileObject, Location
 from h5burst.runtime import locks
 
 
@@ -51,8 +52,11 @@ class OpenFile:
     for writing.
     """
 
+    reader: Callable[[int, Any], None] | None = None  # fills a buffer from an offset on, in place of the descriptor
+
     def __init__(self, path: str | os.PathLike[str], expected: Stamp | None = None) -> None:
-        self.path = os.path.abspath(path)
+        self.location: Location = os.path.abspath(path)
+        self.path = self.location
         # A pipe must not make us wait for its writer.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
@@ -85,3 +89,34 @@ class OpenFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class OpenObject:
+    """A file object, as `OpenFile`: what it is open for and who locks it is the business of who opened it."""
+
+    locked_for_writing = False
+
+    def __init__(self, file: FileObject, expected: Stamp | None = None) -> None:
+        self.location: Location = file
+        self.path = file.path
+        self.descriptor = file.descriptor
+        self.reader = None if file.descriptor >= 0 else file.read_into
+        self.stamp = Stamp(0, 0, file.current_size(), 0, 0)
+        if expected is not None and expected != self.stamp:
+            raise StaleFileError(self.path)
+
+    def close(self) -> None:
+        """The object stays open: it is not ours."""
+
+    def __enter__(self) -> OpenObject:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_location(location: Location, expected: Stamp | None = None) -> OpenFile | OpenObject:
+    """A file, wherever it is, open for reading. expected: as of `OpenFile`."""
+    return OpenObject(location, expected) if isinstance(location, FileObject) else OpenFile(location, expected)

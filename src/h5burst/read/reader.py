@@ -28,10 +28,11 @@ from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements
 from h5burst.read.fallback import InUseError
+from h5burst.read.file_objects import Location
 from h5burst.read.libhdf5_worker.client import LibraryDiedError
 from h5burst.read.links import LinkResolver, find_external
 from h5burst.read.node_factory import LazyNodeFactory
-from h5burst.read.open_file import OpenFile, Stamp
+from h5burst.read.open_file import Stamp, open_location
 from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 
 _EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of the file
@@ -74,7 +75,7 @@ class Reader:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        location: Location,
         *,
         expected: Stamp | None = None,
         makers: LazyNodeFactory | None = None,
@@ -82,7 +83,7 @@ class Reader:
         shared: _Shared | None = None,
         unfinished: bool = False,
     ) -> None:
-        self.file = OpenFile(path, expected)
+        self.file = open_location(location, expected)
         self.path = self.file.path
         self.shared = shared or _Shared(makers)
         self._ancestors = above
@@ -104,7 +105,8 @@ class Reader:
             raise InUseError(is_locked=False)
         lazy = self.shared.makers is not None
         self.root = superblock.root
-        self.source = Source(descriptor, size, superblock.base, _LAZY_BLOCK if lazy else _EAGER_BLOCK, _BLOCKS)
+        block = _LAZY_BLOCK if lazy else _EAGER_BLOCK
+        self.source = Source(descriptor, size, superblock.base, block, _BLOCKS, self.file.reader)
         self.parser = Parser(self.source, self, lazy, MAX_DEPTH)
         self._helper: Parser | None = None
         self._resolver: LinkResolver | None = None
@@ -117,8 +119,10 @@ class Reader:
     def _superblock(self, descriptor: int, size: int) -> tuple[Superblock, int]:
         """The superblock, and the length of the file: an edit may append to it between looking at the two."""
         try:
-            return read_superblock(descriptor, size), size
+            return read_superblock(descriptor, size, self.file.reader), size
         except CorruptStructureError:
+            if self.file.reader is not None:
+                raise
             self.file.stamp = Stamp.of(os.fstat(descriptor))
             if self.file.stamp.size == size:
                 raise
@@ -295,7 +299,7 @@ class Reader:
         return self._external(*found) if isinstance(found, tuple) else found
 
     def _external(self, name: bytes, path: bytes) -> Node | None:
-        file = find_external(name, self.path)
+        file = find_external(name, self.path) if isinstance(self.file.location, str) else None
         if file is None or not is_hdf5(file):  # a link to nowhere
             return None
         key = (file, path)
@@ -344,11 +348,11 @@ class Reader:
 
     def uncovered(self, names: list[str | None]) -> Node | None:
         with self._asking_libhdf5(names):
-            return fallback.read_node(self.path, stored_path(names), self.shared.makers)
+            return fallback.read_node(self.file.location, stored_path(names), self.shared.makers)
 
     def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
         with self._asking_libhdf5(names):
-            return fallback.read_attribute(self.path, stored_path(names), name)
+            return fallback.read_attribute(self.file.location, stored_path(names), name)
 
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import os
-
 from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.tree import Group
 from h5burst.read import fallback
+from h5burst.read.file_objects import FileLike, FileObject, Location, locate
 from h5burst.read.reader import Reader
 from h5burst.runtime.gc_pause import collection_paused
 
 
 @collection_paused()
-def load_tree(path: str | os.PathLike[str]) -> Group:
+def load_tree(file: FileLike) -> Group:
     """The whole file as a tree, all arrays in memory.
 
     Raises `CorruptFileError` for a file that is damaged, cut short, or holds a cycle of links; other `OSError`s for
     one that cannot be opened.
     """
+    location = locate(file)
+    if isinstance(location, FileObject):
+        with location.nearby() as near:
+            return _load(near)
+    return _load(location)
+
+
+def _load(location: Location) -> Group:
     try:
-        with Reader(path) as reader:
+        with Reader(location) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
-        return fallback.read_file(path, why)
+        return fallback.read_file(location, why)

@@ -124,7 +124,7 @@ class EditedFile:
 
     def _reader(self) -> Reader | None:
         try:
-            return self._stack.enter_context(Reader(self.path))
+            return self._stack.enter_context(Reader(str(self.path)))
         except InUseError as error:
             raise UnfinishedFileError(self.path) from error
         except UnsupportedFeatureError as error:
