@@ -8,6 +8,14 @@ HDF5PLUGIN = {
     32018: "fcidecomp", 32024: "sz3", 32026: "blosc2", 32028: "sperr", 32033: "htj2k",
 }  # fmt: skip
 
+HDF5_OWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
+NOT_CODECS = frozenset({"shuffle", "fletcher32"})
+
+
+def filter_name(number: int, stored: str = "") -> str:
+    """What users call a filter: its registered name, else the one that the file gives, else its number."""
+    return HDF5_OWN.get(number) or HDF5PLUGIN.get(number) or stored or f"filter-{number}"
+
 
 def describe_missing(number: int, name: str) -> str:
     """What to say of a filter that is not installed, and where to get it. name: as the file gives it, or empty."""

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from h5burst import codecs
 from h5burst._ext.h5parse import CorruptStructureError, Dataset, Kind, Source, UnsupportedFeatureError
 from h5burst.arrays import chunks
 from h5burst.arrays.selection import Places, hull, inside
+from h5burst.codecs.filter_names import filter_name
 from h5burst.format import data_layout
 from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
@@ -31,6 +32,18 @@ _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _GAP_BYTES = 1 << 16  # between rows of it that are read at once
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
+
+
+class StorageInfo(NamedTuple):
+    """How a dataset is stored.
+
+    chunks: shape of a chunk, None for one that is not in chunks; maxshape: None along an axis without a limit; filters:
+    their names, in the order of writing.
+    """
+
+    chunks: tuple[int, ...] | None
+    maxshape: tuple[int | None, ...]
+    filters: tuple[str, ...]
 
 
 class Elements:
@@ -52,6 +65,19 @@ class Elements:
         self.layout_class = dataset.layout[1]
         if self.layout_class > _CHUNKED:
             raise UnsupportedFeatureError("virtual datasets")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the bytes of elements in the file are those in memory."""
+        return bool(self.dataset.type.kind == Kind.PLAIN and not self.dataset.type.subshape)
+
+    @property
+    def storage(self) -> StorageInfo:
+        """How it is stored."""
+        limits = tuple(None if limit == UNDEFINED else limit for limit in self.dataset.limits)
+        chunks_ = self.layout.chunks if self.layout_class == _CHUNKED else None
+        filters = tuple(filter_name(step.id, step.name) for step in decode_filters(self.dataset.filters))
+        return StorageInfo(chunks_, limits, filters)
 
     @cached_property
     def fill(self) -> bytes | None:

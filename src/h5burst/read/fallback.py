@@ -17,6 +17,7 @@ import numpy as np
 from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
 from h5burst.model.tree import Array, Group, Node
+from h5burst.read.elements import StorageInfo
 from h5burst.read.file_objects import Location, library_path, path_of
 from h5burst.read.libhdf5_worker import client, libhdf5
 from h5burst.read.libhdf5_worker.protocol import Unread
@@ -87,6 +88,14 @@ def holds(location: Location, name: str) -> bool:
 def read_attribute(location: Location, name: str, attribute: str) -> Any:
     """One attribute of an object."""
     return _read("attribute", location, name, attribute=attribute)
+
+
+def read_storage(location: Location, name: str) -> StorageInfo:
+    """How a dataset is stored."""
+    found = _read("storage", location, name).attrs
+    limits = tuple(None if limit < 0 else limit for limit in found["maxshape"].tolist())
+    chunks = found["chunks"]
+    return StorageInfo(None if chunks is None else tuple(chunks.tolist()), limits, tuple(found["filters"].split()))
 
 
 def read_box(location: Location, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:

@@ -7,26 +7,30 @@ are first asked for; an array's elements each time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from h5burst._ext.h5parse import Type, UnsupportedFeatureError
 from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import Box, Places, hull, inside
+from h5burst.codecs.filter_names import NOT_CODECS
 from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.elements import Elements
+from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, Location, locate, path_of
 from h5burst.read.node_factory import LazyNodeFactory
 from h5burst.read.open_file import OpenFile, OpenObject, Stamp, open_location
 from h5burst.read.reader import Place, Reader, stored_path
 
+_BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
 
 
@@ -59,7 +63,7 @@ class LazyArray(ReadableArray):
     Raises `StaleFileError` when the file has changed since it was opened, `CorruptFileError` when it is damaged.
     """
 
-    __slots__ = ("_address", "_elements", "_location", "_names", "_stamp")
+    __slots__ = ("_address", "_attrs", "_elements", "_location", "_names", "_stamp")
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class LazyArray(ReadableArray):
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
+        self._attrs: Mapping[str, Any] | None = None
         self.shape = shape
         self.dtype = dtype
 
@@ -103,6 +108,121 @@ class LazyArray(ReadableArray):
         """Where the dataset's object header is; None for a dataset that only libhdf5 reads."""
         return self._address
 
+    # ------------------------------------------------------------ how it is stored
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Its attributes, read when they are first asked for."""
+        if self._attrs is None:
+            self._attrs = self._read_attributes()
+        return self._attrs
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of a chunk; None for an array that is not stored in chunks."""
+        chunks = self._storage().chunks
+        return None if chunks is None else chunks + self.shape[len(chunks) :]
+
+    @property
+    def maxshape(self) -> tuple[int | None, ...]:
+        """The largest shape that it may be given; None along an axis without a limit."""
+        limits = self._storage().maxshape
+        return limits + self.shape[len(limits) :]
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Names of the filters that its chunks went through when they were written, in their order."""
+        return self._storage().filters
+
+    @property
+    def compression(self) -> str | None:
+        """The codec among the filters, as `Storage(codec=…)` and h5py call it; None where there is none."""
+        return next((name for name in self.filters if name not in NOT_CODECS), None)
+
+    def _storage(self) -> StorageInfo:
+        if self._address is not None:
+            try:
+                with self._reader() as reader:
+                    return self._open_elements(reader).storage
+            except UnsupportedFeatureError:
+                pass  # libhdf5 knows
+        return fallback.read_storage(self._location, self.name)
+
+    def _read_attributes(self) -> Mapping[str, Any]:
+        if self._address is not None:
+            with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
+                found, unread, _, _ = reader.parser.inspect(self._address)
+                return found | {name: fallback.read_attribute(self._location, self.name, name) for name in unread}
+        node = fallback.read_node(self._location, self.name, MAKERS)
+        return {} if node is None else node.attrs
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Reader]:
+        with Reader(self._location, expected=self._stamp) as reader, reader.naming_damage(self._names):
+            yield reader
+
+    def _open_elements(self, reader: Reader) -> Elements:
+        if self._elements is None:
+            assert self._address is not None
+            self._elements = Elements(reader.parser.dataset(self._address))
+        return self._elements
+
+    # ------------------------------------------------------------ reading
+
+    @overload
+    def read_into(self, start: np.ndarray[Any, Any], /) -> None: ...
+
+    @overload
+    def read_into(self, start: int, out: np.ndarray[Any, Any]) -> None: ...
+
+    def read_into(self, start: Any, out: np.ndarray[Any, Any] | None = None) -> None:
+        """`read_into(out)`: all of it into an array of its shape; `read_into(start, out)`: rows from `start` on.
+
+        Raises ValueError for another shape, or rows that it has not. What is of its dtype and C-ordered is decoded in
+        place; elements are converted to any other dtype that numpy casts to safely.
+        """
+        first, target = (0, start) if out is None else (start, out)
+        if not isinstance(target, np.ndarray):
+            raise TypeError(f"read_into fills a numpy array, not {type(target).__name__}")
+        rows = target.shape[0] if target.ndim else 0
+        fits = target.shape == self.shape if out is None else target.shape[1:] == self.shape[1:] and target.ndim > 0
+        if not fits or not 0 <= first <= first + rows <= max(rows if out is None else 0, *self.shape[:1], 0):
+            raise ValueError(f"rows {first} to {first + rows} of shape {target.shape[1:]} of an array {self.shape}")
+        places = (range(first, first + rows), *map(range, self.shape[1:])) if target.ndim else ()
+        if target.dtype == self.dtype and target.flags.c_contiguous and self._fill(places, target):
+            return
+        np.copyto(target, self._pick(places))
+
+    def _fill(self, places: tuple[Places, ...], out: np.ndarray[Any, Any]) -> bool:
+        """Read places straight into `out`; False where their bytes in the file are not those in memory."""
+        if self._address is None:
+            return False
+        try:
+            with self._reader() as reader:
+                elements = self._open_elements(reader)
+                if not elements.is_plain:
+                    return False
+                elements.read(reader.source, places, out=out.view(elements.raw))
+                return True
+        except UnsupportedFeatureError:
+            return False
+
+    def iter_blocks(self, rows: int | None = None) -> Iterator[np.ndarray[Any, Any]]:
+        """All rows from the top, `rows` of them at a time (None: whole chunks, about 8 MiB)."""
+        if not self.shape:
+            raise TypeError("an array without axes has no rows")
+        if rows is None:
+            wanted = max(1, _BLOCK_BYTES // max(1, self.nbytes // max(1, self.shape[0])))
+            deep = (self.chunks or (1,))[0]
+            rows = max(1, wanted // deep) * deep
+        elif rows < 1:
+            raise ValueError(f"rows must be at least 1, got {rows}")
+        for start in range(0, self.shape[0], rows):
+            yield self[start : start + rows]
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return type(self).__name__, self.path, tuple(self._stamp), self.name
+
     def __repr__(self) -> str:
         return f"<LazyArray {self.shape} {self.dtype} of {self.path}:{self.name}>"
 
@@ -113,10 +233,9 @@ class LazyArray(ReadableArray):
         if self._address is None:
             return self._pick_by_name(places)
         try:
-            with Reader(self._location, expected=self._stamp) as reader, reader.naming_damage(self._names):
-                if self._elements is None:
-                    self._elements = Elements(reader.parser.dataset(self._address))
-                elements, rank = self._elements, len(self._elements.shape)
+            with self._reader() as reader:
+                elements = self._open_elements(reader)
+                rank = len(elements.shape)
                 found = reader.finish(elements.read(reader.source, places[:rank]), elements.dataset.type)
                 if len(places) == rank:
                     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Parser
+from h5burst.format.superblock import is_hdf5
 from h5burst.model.tree import unescape
 
 Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"
@@ -16,6 +17,11 @@ _SOFT_LINKS_DEEP = 16  # as many as libhdf5 follows one after another
 
 class External(tuple[bytes, bytes]):
     """Stored name of another file, and the path of an object in it."""
+
+    def place(self, path: str) -> str | None:
+        """The file that it names in the file at `path`, if there is an HDF5 file; else None."""
+        found = find_external(self[0], path)
+        return found if found is not None and is_hdf5(found) else None
 
 
 class _Found(NamedTuple):

@@ -21,7 +21,7 @@ from h5burst._ext.h5parse import (
     set_model,
 )
 from h5burst.format import datatype, dense, symbol_table
-from h5burst.format.superblock import Superblock, is_hdf5, read_superblock
+from h5burst.format.superblock import Superblock, read_superblock
 from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_objects
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_link, unescape
 from h5burst.read import fallback
@@ -30,7 +30,7 @@ from h5burst.read.elements import Elements
 from h5burst.read.fallback import InUseError
 from h5burst.read.file_objects import Location
 from h5burst.read.libhdf5_worker.client import LibraryDiedError
-from h5burst.read.links import LinkResolver, find_external
+from h5burst.read.links import External, LinkResolver, Target
 from h5burst.read.node_factory import LazyNodeFactory
 from h5burst.read.open_file import Stamp, open_location
 from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
@@ -289,19 +289,22 @@ class Reader:
 
     def follow(self, target: bytes | tuple[bytes, bytes], group: int) -> int | Node | None:
         """What a soft or external link leads to: an address, a node of another file, None for nothing."""
-        found: int | tuple[bytes, bytes] | None
+        found = self.target(target, group)
+        return self._external(found) if isinstance(found, External) else found
+
+    def target(self, target: Target | None, group: int) -> int | External | None:
+        """Where a link of the group at an address leads: an address, another file, None for nothing."""
         if isinstance(target, bytes):
             if self._resolver is None:
                 self._resolver = LinkResolver(Parser(self.source, self), self.root)
-            found = self._resolver.resolve(target, group)
-        else:
-            found = target
-        return self._external(*found) if isinstance(found, tuple) else found
+            return self._resolver.resolve(target, group)
+        return External(target) if isinstance(target, tuple) else target
 
-    def _external(self, name: bytes, path: bytes) -> Node | None:
-        file = find_external(name, self.path) if isinstance(self.file.location, str) else None
-        if file is None or not is_hdf5(file):  # a link to nowhere
+    def _external(self, link: External) -> Node | None:
+        file = link.place(self.file.location) if isinstance(self.file.location, str) else None
+        if file is None:  # a link to nowhere
             return None
+        path = link[1]
         key = (file, path)
         shared = self.shared
         crossed = frozenset(place for place in self._ancestors if isinstance(place, tuple)) | {key}

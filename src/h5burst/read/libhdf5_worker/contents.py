@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 from h5py import h5a, h5o
 
-from h5burst.codecs.filter_names import HDF5PLUGIN
+from h5burst.codecs.filter_names import HDF5_OWN, HDF5PLUGIN
 from h5burst.format.constants import LIBVER
 from h5burst.model.errors import CorruptFileError
 from h5burst.read.libhdf5_worker.libhdf5 import naming_damage, open_file, read_attributes
 
-_NAMES = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf", **HDF5PLUGIN}
+_NAMES = {**HDF5_OWN, **HDF5PLUGIN}
 
 
 class Found(NamedTuple):

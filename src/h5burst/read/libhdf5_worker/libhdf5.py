@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from h5burst.codecs.filter_names import describe_missing
+from h5burst.codecs.filter_names import describe_missing, filter_name
 from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, Reference, escape_attribute, unescape
 from h5burst.read.damaged import DamagedNode
@@ -93,6 +93,25 @@ def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray
         rank = len(dataset.shape)
         found = read_elements(dataset, edges[:rank] or ...)
         return found[(slice(None),) * rank + edges[rank:]] if edges[rank:] else found  # axes of an array datatype
+
+
+def read_storage(path: str, name: str) -> Array:
+    """How a dataset is stored, as attributes: chunks (None for none), maxshape (-1: without limit), filters."""
+    with open_file(path) as file, naming_damage(path, name):
+        dataset = file[name]
+        creation = dataset.id.get_create_plist()
+        steps = [creation.get_filter(index) for index in range(creation.get_nfilters())]
+        names = [filter_name(number, stored.decode("utf-8", "replace")) for number, _, _, stored in steps]
+        limits = [-1 if limit is None else limit for limit in dataset.maxshape or ()]
+        chunks = None if dataset.chunks is None else np.array(dataset.chunks, np.int64)
+        return Array(
+            None,
+            {
+                "chunks": chunks,
+                "maxshape": np.array(limits, np.int64),
+                "filters": " ".join("-".join(name.split()) for name in names),
+            },
+        )
 
 
 def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any, Any]:

@@ -72,6 +72,8 @@ def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
         return libhdf5.read_attribute(path, name, options["attribute"])
     if do == "box":
         return libhdf5.read_box(path, name, [tuple(edge) for edge in options["box"]])
+    if do == "storage":
+        return libhdf5.read_storage(path, name)
     if do == "holds":
         return "yes" if libhdf5.holds(path, name) else None
     return libhdf5.read_node(path, name, _UNREAD if options["lazy"] else None)

@@ -1,0 +1,405 @@
+"""Files opened for looking into: groups as mappings, arrays that read what is asked for, one link at a time.
+
+Where `h5burst.read.lazy` makes trees, whose groups know the headers of all their members, nothing here is read before
+it is asked for, so that a file far away costs a few requests however many objects it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.lazy_dict import LazyDict
+from h5burst.model.tree import Array, Group, Node
+from h5burst.read import fallback
+from h5burst.read.damaged import DamagedNode
+from h5burst.read.file_objects import FileLike, Location, locate, path_of
+from h5burst.read.lazy import MAKERS, LazyArray
+from h5burst.read.links import External, Target
+from h5burst.read.open_file import Stamp
+from h5burst.read.reader import Reader, describe_names, stored_path
+
+Names: TypeAlias = "tuple[str, ...]"
+Member: TypeAlias = "LazyGroup | LazyArray | NullArray | NamedType"
+
+_FILES_DEEP = 16  # external links one after another
+
+
+class NullArray(NamedTuple):
+    """A dataset without a dataspace: it has a dtype and attributes, and no elements (h5py: `Empty`)."""
+
+    name: str
+    dtype: np.dtype[Any] | None
+    attrs: Mapping[str, Any]
+
+    @property
+    def shape(self) -> None:
+        """It has none."""
+        return None
+
+    def __getitem__(self, key: Any) -> None:  # type: ignore[override]
+        if key not in ((), ...):
+            raise IndexError(f"{self.name} has no elements: only [()] and [...] can be asked of it")
+
+
+class NamedType(NamedTuple):
+    """A datatype that is committed to the file under a name of its own."""
+
+    name: str
+    dtype: np.dtype[Any]
+
+
+class _File:
+    """What all objects of one opened file share."""
+
+    def __init__(self, location: Location, stamp: Stamp | None, tree: Group | None, depth: int) -> None:
+        self.location, self.stamp, self.tree, self.depth = location, stamp, tree, depth
+        self.links: dict[int, dict[str, Target]] = {}  # of groups that were looked into, by address
+        self.is_closed = False
+
+    @property
+    def path(self) -> str:
+        return path_of(self.location)
+
+    def reader(self) -> Reader:
+        return Reader(self.location, expected=self.stamp, makers=MAKERS)
+
+    def check_open(self) -> None:
+        if self.is_closed:
+            raise ValueError(f"{self.path} was closed: open it again with h5burst.open")
+
+    def links_of(self, reader: Reader, address: int) -> dict[str, Target]:
+        """Where the links of a group lead, by name."""
+        found = self.links.get(address)
+        if found is None:
+            found = self.links[address] = {name: target for name, target, _ in reader.parser.links(address)}
+        return found
+
+
+class LazyGroup(Mapping[str, Any]):
+    """A group of an opened file: a mapping of names to groups and arrays.
+
+    A path ("a/b", from the root with "/a/b") leads further down; a tuple of names does so, too, and is for names that
+    hold a "/". Keys, `in`, `len` and iteration read the group's own links alone. Objects are read when they are asked
+    for; one that is damaged raises `CorruptFileError`, its neighbours do not. Groups are pickled by the file's place.
+    """
+
+    def __init__(self, file: _File, address: int | None, names: Names, attrs: Mapping[str, Any], node: Any = None):
+        self._file, self._address, self._names, self._attrs = file, address, names, attrs
+        self._node: Group | None = node  # of a group that only libhdf5 reads
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def name(self) -> str:
+        """Its path in the file, as stored."""
+        return stored_path(self._names)
+
+    @property
+    def filename(self) -> str:
+        """The file."""
+        return self._file.path
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Its attributes."""
+        return self._attrs
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} of {self.filename}>"
+
+    # ------------------------------------------------------------ a mapping
+
+    def __getitem__(self, path: str | Names) -> Any:
+        """The group or array at a path. KeyError where there is none, or where a link leads to nothing."""
+        self._file.check_open()
+        names, from_root = _split(path)
+        start = self._root() if from_root else self
+        return start._find(names) if names else start
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, (str, tuple)):
+            return False
+        try:
+            self[path]
+        except KeyError:
+            return False
+        except OSError:
+            return True  # it is there, and damaged
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._links())
+
+    def __len__(self) -> int:
+        return len(self._links())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LazyGroup):
+            return NotImplemented
+        return (self._file.location, self._names) == (other._file.location, other._names)
+
+    def __hash__(self) -> int:
+        return hash((self.filename, self._names))
+
+    def visititems(self, function: Callable[[str, Any], Any]) -> Any:
+        """Call `function(path, object)` for everything below, each object once; the first result that is not None.
+
+        Parents come before what they hold. Links that lead to nothing are passed over. Paths are relative to this
+        group.
+        """
+        for path, found in self.walk():
+            result = function(path, found)
+            if result is not None:
+                return result
+        return None
+
+    def visit(self, function: Callable[[str], Any]) -> Any:
+        """As `visititems`, with the path alone."""
+        return self.visititems(lambda path, _: function(path))
+
+    def walk(self) -> Iterator[tuple[str, Any]]:
+        """Path and object of everything below, as `visititems`."""
+        seen = {self._identity()}
+        waiting = [("", self)]
+        while waiting:
+            prefix, group = waiting.pop()
+            below = []
+            for name in group:
+                try:
+                    found = group[(name,)]
+                except KeyError:
+                    continue
+                identity = _identity_of(found)
+                if identity is not None and identity in seen:
+                    continue
+                seen.add(identity)
+                yield prefix + name, found
+                if isinstance(found, LazyGroup):
+                    below.append((f"{prefix}{name}/", found))
+            waiting += reversed(below)
+
+    # ------------------------------------------------------------ finding
+
+    def _root(self) -> LazyGroup:
+        return _root_of(self._file) if self._names else self
+
+    def _identity(self) -> Any:
+        return (self.filename, self._address) if self._address is not None else id(self._node)
+
+    def _links(self) -> Mapping[str, Any]:
+        self._file.check_open()
+        if self._node is not None:
+            return self._node.children
+        assert self._address is not None
+        known = self._file.links.get(self._address)
+        if known is not None:
+            return known
+        with self._file.reader() as reader, reader.naming_damage(self._names):
+            return self._file.links_of(reader, self._address)
+
+    def _find(self, names: Names) -> Member:
+        if self._node is not None:
+            return _in_tree(self._file, self._node, self._names, names)
+        assert self._address is not None
+        with self._file.reader() as reader:
+            return _follow(self._file, reader, self._address, self._names, names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._file.location, self._file.stamp, self._names)
+
+
+class LazyFile(LazyGroup):
+    """The root group of a file that was opened with `open`; a context manager.
+
+    Nothing stays open between reads (a file object stays as open as its owner has it), so that it may be used by
+    threads, in forked children, and pickled. Arrays that were taken out of it can be read after it was closed.
+    """
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called, or its `with` block has ended."""
+        return self._file.is_closed
+
+    def close(self) -> None:
+        """Refuse to give anything more; a second time does nothing."""
+        self._file.is_closed = True
+
+    def __enter__(self) -> LazyFile:
+        self._file.check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_lazily(path: FileLike) -> LazyFile:
+    """Open an HDF5 file for reading, as a mapping of names to groups and arrays that read themselves on access.
+
+    Parameters
+    ----------
+    path
+        Of any HDF5 file, or a binary file object (`read`, `seek`): `io.BytesIO`, an open file, a file of fsspec. Of
+        one that is far away only what is asked for is fetched, in few requests.
+
+    Returns
+    -------
+    LazyFile
+        For a `with` block, or not: nothing stays open. Text comes as `str`.
+
+    Raises
+    ------
+    CorruptFileError
+        For what is not a whole HDF5 file; damage further down is found when it is read.
+    StaleFileError
+        Later, for a file that was changed since it was opened.
+    OSError
+        For a file that cannot be opened.
+    TypeError
+        For what is neither a path nor a binary file object.
+
+    Examples
+    --------
+    >>> with h5burst.open("recording.h5") as file:
+    ...     print(list(file), file["units/unit_001"].attrs["row"])
+    ...     first = file["light"][:1000]
+    """
+    return _open(locate(path))
+
+
+def _open(location: Location, expected: Stamp | None = None, depth: int = 0) -> LazyFile:
+    try:
+        with Reader(location, expected=expected, makers=MAKERS) as reader:
+            file = _File(location, reader.file.stamp, None, depth)
+            root = _object(file, reader, reader.root, ())
+    except UnsupportedFeatureError as why:
+        tree = fallback.read_file(location, why, MAKERS)
+        return LazyFile(_File(location, None, tree, depth), None, (), tree.attrs, tree)
+    if not isinstance(root, LazyGroup):
+        raise CorruptStructureError("the root is not a group")
+    return LazyFile(file, root._address, (), root._attrs, root._node)
+
+
+def _root_of(file: _File) -> LazyGroup:
+    if file.tree is not None:
+        return LazyGroup(file, None, (), file.tree.attrs, file.tree)
+    with file.reader() as reader:
+        root = _object(file, reader, reader.root, ())
+    assert isinstance(root, LazyGroup)
+    return root
+
+
+def _restored(location: Location, stamp: Stamp | None, names: Names) -> Any:
+    file = _open(location, stamp)
+    return file[names] if names else file
+
+
+def _split(path: str | Names) -> tuple[Names, bool]:
+    """Names on a path, and whether it begins at the root."""
+    if isinstance(path, tuple):
+        return path, False
+    if not isinstance(path, str):
+        raise TypeError(f"a group is indexed by a path or a tuple of names, not by {type(path).__name__}")
+    return tuple(part for part in path.split("/") if part not in ("", ".")), path.startswith("/")
+
+
+def _follow(file: _File, reader: Reader, address: int, above: Names, names: Names) -> Member:
+    """The object at a path from the group at `address`."""
+    for number, name in enumerate(names):
+        here = (*above, *names[: number + 1])
+        with reader.naming_damage(here[:-1]):
+            found: int | External | None = reader.target(file.links_of(reader, address).get(name), address)
+        if found is None:
+            raise KeyError(f"nothing at {describe_names(here)} in {file.path}")
+        if not isinstance(found, int):
+            return _elsewhere(file, found, names[number + 1 :], here)
+        address = found
+    return _object(file, reader, address, (*above, *names))
+
+
+def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
+    """What an external link leads to."""
+    place = None if not isinstance(file.location, str) else link.place(file.location)
+    if place is None:
+        raise KeyError(f"{describe_names(here)} in {file.path} leads to the file {link[0]!r}, which there is not")
+    if file.depth >= _FILES_DEEP:
+        raise KeyError(f"{describe_names(here)} in {file.path}: more than {_FILES_DEEP} files one after another")
+    other = _open(place, depth=file.depth + 1)
+    found: Member = other[link[1].decode("utf-8", "surrogateescape").strip("/") or "/"]
+    if not rest:
+        return found
+    if not isinstance(found, LazyGroup):
+        raise KeyError(f"nothing below {describe_names(here)} in {file.path}: it is not a group")
+    return found._find(rest)
+
+
+def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
+    try:
+        with reader.naming_damage(names):
+            attrs, unread, links, dataset = reader.parser.inspect(address)
+            if links is not None:
+                file.links.setdefault(address, {name: target for name, target, _ in links})
+                return LazyGroup(file, address, names, _attributes(file, names, attrs, unread))
+            if dataset is None:
+                message = reader.parser.datatype_message(address)
+                if message is None:
+                    raise CorruptStructureError("it is neither a group nor a dataset")
+                return NamedType(stored_path(names), reader.decode_datatype(message).dtype)
+            found = _attributes(file, names, attrs, unread)
+            if dataset.shape is None:
+                return NullArray(stored_path(names), dataset.dtype, found)
+            array = LazyArray(file.location, reader.file.stamp, names, dataset.shape, dataset.dtype, address)
+            array._attrs = found
+            return array
+    except UnsupportedFeatureError:
+        if not names:
+            raise
+        node = fallback.read_node(file.location, stored_path(names), MAKERS)
+        if node is None:
+            raise KeyError(f"{describe_names(names)} in {file.path} is a datatype that only libhdf5 reads") from None
+        return _wrapped(file, node, names)
+
+
+def _attributes(file: _File, names: Names, attrs: dict[str, Any], unread: list[str]) -> Mapping[str, Any]:
+    """Attributes; those that only libhdf5 reads when one of them is looked at."""
+    if not unread:
+        return attrs
+    where = stored_path(names)
+    return LazyDict(
+        lambda: attrs | {name: fallback.read_attribute(file.location, where, name) for name in unread},
+    )
+
+
+def _in_tree(file: _File, node: Group, above: Names, names: Names) -> Member:
+    found: Node = node
+    for number, name in enumerate(names):
+        if not isinstance(found, Group) or name not in found.children:
+            raise KeyError(f"nothing at {describe_names((*above, *names[: number + 1]))} in {file.path}")
+        found = found.children[name]
+    return _wrapped(file, found, (*above, *names))
+
+
+def _wrapped(file: _File, node: Node, names: Names) -> Member:
+    """A node that libhdf5 has read, as an object of an opened file."""
+    if isinstance(node, DamagedNode):
+        node.fail()
+    if isinstance(node, Group):
+        return LazyGroup(file, None, names, node.attrs, node)
+    assert isinstance(node, Array)
+    if isinstance(node.data, LazyArray):
+        node.data._attrs = node.attrs
+        return node.data
+    return NullArray(stored_path(names), getattr(node.data, "dtype", None), node.attrs)
+
+
+def _identity_of(found: Member) -> Any:
+    """What tells an object from others, however many names it has; None where that is not known."""
+    if isinstance(found, LazyGroup):
+        return found._identity()
+    return (found.path, found._address) if isinstance(found, LazyArray) and found._address is not None else None
