@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from h5burst.copying.repacking import Repacked as Repacked
     from h5burst.copying.repacking import compact as compact
     from h5burst.copying.repacking import repack as repack
+    from h5burst.dicts import load as load
+    from h5burst.dicts import save as save
+    from h5burst.direct_chunks import compress_into as compress_into
+    from h5burst.direct_chunks import decompress_from as decompress_from
     from h5burst.format.superblock import is_hdf5 as is_hdf5
     from h5burst.memory.accounting import resident_bytes as resident_bytes
     from h5burst.memory.accounting import spilled_bytes as spilled_bytes
@@ -62,6 +66,9 @@ if TYPE_CHECKING:
     from h5burst.read.files import read_tree as read_tree
     from h5burst.read.files import unfinished_attributes as unfinished_attributes
     from h5burst.read.lazy import LazyArray as LazyArray
+    from h5burst.read.opened import LazyFile as LazyFile
+    from h5burst.read.opened import LazyGroup as LazyGroup
+    from h5burst.read.opened import open as open
     from h5burst.runtime import durable as durable
     from h5burst.runtime import locks as locks
     from h5burst.runtime import processes as processes
@@ -85,6 +92,8 @@ __version__ = "0.2.0"
 _NAMES: dict[str, tuple[str, ...]] = {
     "": ("codecs", "console", "page"),
     "arrays": ("csr",),
+    "dicts": ("load", "save"),
+    "direct_chunks": ("compress_into", "decompress_from"),
     "format.superblock": ("is_hdf5",),
     "memory.accounting": ("resident_bytes", "spilled_bytes"),
     "memory.budget": ("BUDGET_VARIABLE", "format_bytes", "memory_budget", "parse_bytes"),
@@ -116,6 +125,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "read.blocks": ("DatasetBlocks", "read_ahead"),
     "read.damaged": ("DamagedNode",),
     "read.lazy": ("LazyArray",),
+    "read.opened": ("LazyFile", "LazyGroup", "open"),
     "runtime": ("durable", "locks", "processes", "simd"),
     "runtime.gc_pause": ("collection_paused",),
     "runtime.threads": ("parallel_map", "split_evenly", "thread_count"),

@@ -37,6 +37,7 @@ __all__ = [
 Scalars = Literal["datasets", "scalar_datasets", "attributes"]
 
 TYPE, TYPES, KEYS = "h5burst.type", "h5burst.types", "h5burst.keys"
+GROUP_MARKERS = (TYPE, KEYS)  # of what is encoded without attributes
 _MARKERS = frozenset({TYPE, TYPES, KEYS, TEXT})
 _INTEGER_KEYS = Marker("int")
 _ESCAPED = "escaped:"  # before the marker of a text that is escaped
@@ -83,9 +84,14 @@ def decode(group: Group, *, scalars: Scalars = "datasets") -> dict[Any, Any]:
         values.update(decode_attributes(group.attrs))
     for name, node in group.children.items():
         values[name] = decode_value(node, scalars=scalars)
-    if KEYS not in group.attrs:
+    return with_integer_keys(values, group.attrs)
+
+
+def with_integer_keys(values: dict[Any, Any], attrs: Mapping[str, Any]) -> dict[Any, Any]:
+    """The members of a group under the keys that a dict had, as the group's attributes tell."""
+    if KEYS not in attrs:
         return values
-    numbers = _integer_keys(group.attrs[KEYS], values)
+    numbers = _integer_keys(attrs[KEYS], values)
     return {int(name) if name in numbers else name: value for name, value in values.items()}
 
 

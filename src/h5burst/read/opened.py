@@ -239,7 +239,7 @@ class LazyFile(LazyGroup):
         self.close()
 
 
-def open_lazily(path: FileLike) -> LazyFile:
+def open(path: FileLike) -> LazyFile:
     """Open an HDF5 file for reading, as a mapping of names to groups and arrays that read themselves on access.
 
     Parameters

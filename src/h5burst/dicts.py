@@ -1,0 +1,136 @@
+"""Plain nested dicts to files and back: `save` and `load`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from h5burst.model import values
+from h5burst.model.lazy_dict import LazyDict
+from h5burst.model.tree import Group, Node, Storage
+from h5burst.read.file_objects import FileLike
+from h5burst.read.files import read_tree
+from h5burst.write.whole_file import write_tree
+
+
+def save(
+    path: str | os.PathLike[str],
+    mapping: Mapping[Any, Any],
+    *,
+    compression: str | int | None = None,
+    compression_opts: int | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+) -> None:
+    """Save a nested dict as a new HDF5 file: dicts become groups, what is in them datasets.
+
+    Parameters
+    ----------
+    path
+        Of the file, which appears when it is complete and on disk. Missing directories on the way are made.
+    mapping
+        Keys are text or integers. Values are numpy arrays of any dtype (no objects but text), numbers, text, bytes,
+        None, lists and tuples, dicts, numpy scalars, dates and times; masked arrays; sources of rows (`shape`, `dtype`,
+        `read(start, stop)`), lazy arrays among them, which are streamed. `load` gives back the same types.
+    compression
+        Of large arrays: "gzip", "lzf", "blosc", "zstd"; a number from 0 to 9 for that level of gzip; None for none.
+    compression_opts
+        Level of the codec, 0 to 9; None for its default.
+    overwrite
+        Whether an existing file may be replaced.
+    threads
+        For compression; None: the CPUs that this process may use.
+
+    Raises
+    ------
+    UnsupportedValueError
+        Before the first byte, for what cannot be stored exactly; it names the path in the dict.
+    FileExistsError
+        For an existing file without `overwrite`.
+    ValueError
+        For an unknown codec or level.
+    OSError
+        When writing fails; the file that was there is untouched.
+
+    Examples
+    --------
+    >>> h5burst.save("run.h5", {"trace": np.arange(10.0), "rate": 30_000, "by": {"name": "Ada", "tags": ["a", "b"]}})
+    >>> h5burst.load("run.h5")["by"]["tags"]
+    ['a', 'b']
+    """
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"save takes a dict, not {type(mapping).__name__}: for trees of nodes there is write_tree")
+    tree = values.encode(mapping, scalars="scalar_datasets")
+    write_tree(path, tree, storage=_storage(compression, compression_opts), overwrite=overwrite, threads=threads)
+
+
+def _storage(compression: str | int | None, level: int | None) -> Storage | None:
+    if isinstance(compression, bool):
+        compression = "gzip" if compression else None  # as h5py takes it
+    if compression is None:
+        if level is not None:
+            raise ValueError("compression_opts is the level of a codec: name the codec with compression")
+        return None
+    if isinstance(compression, (int, np.integer)):
+        if level is not None:
+            raise ValueError("compression is a level of gzip already: compression_opts must be None")
+        return Storage("gzip", int(compression))
+    return Storage(compression, level)
+
+
+def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
+    """An HDF5 file as a nested dict: what `save` was given, and of other programs' files groups and datasets.
+
+    Parameters
+    ----------
+    path
+        Of any HDF5 file, or a binary file object (`read`, `seek`).
+    lazy
+        Whether arrays are read when they are sliced, and groups when they are looked into.
+
+    Returns
+    -------
+    dict
+        Groups as dicts, datasets as arrays, datasets without axes as single values, null dataspaces as None, text as
+        `str`. Attributes are left out: `open` and `read_tree` have them.
+
+    Raises
+    ------
+    CorruptFileError
+        For a file that is damaged; it names all objects that cannot be read. With `lazy`, when such an object is read.
+    OSError
+        For a file that cannot be opened.
+    """
+    tree = read_tree(path, lazy=lazy)
+    if lazy:
+        return _later(tree)
+    return values.decode(_without_attributes(tree), scalars="scalar_datasets")
+
+
+def _without_attributes(group: Group) -> Group:
+    """The same tree with no attributes but the markers of types."""
+    children: dict[str, Node] = {
+        name: _without_attributes(node) if isinstance(node, Group) else node for name, node in group.children.items()
+    }
+    return Group(children, {name: group.attrs[name] for name in values.GROUP_MARKERS if name in group.attrs})
+
+
+def _later(group: Group) -> dict[Any, Any]:
+    """A dict that looks into the group when it is first asked for anything."""
+    return LazyDict(lambda: _members(group))
+
+
+def _members(group: Group) -> dict[Any, Any]:
+    found = {name: _value(node) for name, node in group.children.items()}
+    return values.with_integer_keys(found, group.attrs)
+
+
+def _value(node: Node) -> Any:
+    if isinstance(node, Group) and values.TYPE not in node.attrs:
+        return _later(node)
+    if isinstance(node, Group):
+        node = _without_attributes(node)
+    return values.decode_value(node, scalars="scalar_datasets")
