@@ -51,9 +51,8 @@ def compress_into(dataset: h5py.Dataset, array: Any, *, threads: int | None = No
 
     Examples
     --------
-    >>> with h5py.File("run.h5", "w") as file:
-    ...     dataset = file.create_dataset("x", data.shape, data.dtype, chunks=True, compression="gzip", shuffle=True)
-    ...     h5burst.compress_into(dataset, data)
+    >>> dataset = file.create_dataset("x", data.shape, data.dtype, chunks=True, compression="gzip", shuffle=True)
+    >>> h5burst.compress_into(dataset, data)  # file: an h5py.File that is open for writing
     """
     _check_dataset(dataset)
     data = array if is_source(array) and not isinstance(array, np.ndarray) else np.asarray(array)
@@ -100,8 +99,7 @@ def decompress_from(dataset: h5py.Dataset, selection: Any = ..., *, threads: int
 
     Examples
     --------
-    >>> with h5py.File("run.h5") as file:
-    ...     every_tenth = h5burst.decompress_from(file["x"], np.s_[::10])
+    >>> every_tenth = h5burst.decompress_from(file["x"], np.s_[::10])  # file: an open h5py.File
     """
     _check_dataset(dataset)
     plan = _plan(dataset)
