@@ -8,6 +8,7 @@ from hdmea.utils.lazy import find_name
 _NAMES = {
     "hdmea.session.session": ("PipelineSession", "SaveState", "create_session"),
     "hdmea.bridges.arrays": ("to_xarray",),
+    "hdmea.bridges.nwb": ("export_nwb",),
     "hdmea.bridges.tables": ("feature_frame", "trace_frames", "write_tables"),
 }
 
@@ -15,6 +16,7 @@ __all__ = [
     "PipelineSession",
     "SaveState",
     "create_session",
+    "export_nwb",
     "feature_frame",
     "to_xarray",
     "trace_frames",

@@ -16,6 +16,7 @@ from h5burst import console
 from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
 from hdmea.bridges.command import info, table
+from hdmea.bridges.export_command import export
 from hdmea.report.command import report
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ app.command(epilog=console.EPILOG)(batch)
 app.command(epilog=console.EPILOG)(report)
 app.command(epilog=console.EPILOG)(table)
 app.command(epilog=console.EPILOG)(info)
+app.command(epilog=console.EPILOG)(export)
 
 
 @app.command(epilog=console.EPILOG)

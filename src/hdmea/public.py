@@ -11,6 +11,7 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "hdmea.steps.results": ("StepResult",),
     "hdmea.steps.flows": ("FlowResult", "get_flow_info", "list_available_flows", "run_flow"),
     "hdmea.batch.run": ("BatchResult", "run_batch"),
+    "hdmea.bridges.nwb_read": ("load_nwb",),
     "hdmea.session.hdf5_store": (
         "create_recording_hdf5",
         "get_stage1_status",

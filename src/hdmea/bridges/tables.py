@@ -132,8 +132,8 @@ def column_name(path: tuple[str, ...]) -> str:
     return SEPARATOR.join(path)
 
 
-def wide_rows(session: PipelineSession) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A recording's units as rows, and the descriptions of their columns.
+def wide_rows(session: PipelineSession) -> tuple[pl.DataFrame, dict[str, str], dict[str, tuple[str, ...]]]:
+    """A recording's units as rows; the descriptions of their columns, and the keys that lead to their values.
 
     Raises
     ------
@@ -155,10 +155,10 @@ def wide_rows(session: PipelineSession) -> tuple[pl.DataFrame, dict[str, str]]:
         rows.append(row)
     texts = {name: unit_facts.description_of(path) for name, path in paths.items()}
     names = dict.fromkeys(name for row in rows for name in row)
-    return pl.DataFrame([_column(name, [row.get(name) for row in rows]) for name in names]), texts
+    return pl.DataFrame([value_column(name, [row.get(name) for row in rows]) for name in names]), texts, paths
 
 
-def _column(name: str, values: Sequence[Scalar]) -> pl.Series:
+def value_column(name: str, values: Sequence[Scalar]) -> pl.Series:
     """The values as a column of the narrowest of bool, int, float and text that holds them all."""
     if name in _IDENTIFIER_TYPES:
         return pl.Series(name, values, _IDENTIFIER_TYPES[name])
@@ -256,7 +256,7 @@ def feature_frame(sources: Source | Iterable[Source], *, long: bool = False) -> 
         return pl.concat([pl.DataFrame(schema=LONG_TYPES), *(long_rows(session) for session in each)])
     columns, frames = Columns(), []
     for session in each:
-        frame, texts = wide_rows(session)
+        frame, texts, _ = wide_rows(session)
         columns.note(frame, texts)
         frames.append(frame)
     return pl.concat([pl.DataFrame(schema=columns.types), *(columns.fitted(frame) for frame in frames)])
@@ -382,7 +382,7 @@ def _write(
         columns = Columns()
         parts: list[Path] = []
         for session in each():
-            frame, texts = wide_rows(session)
+            frame, texts, _ = wide_rows(session)
             columns.note(frame, texts)
             parts.append(Path(waiting) / f"{len(parts)}.arrow")
             frame.write_ipc(parts[-1])

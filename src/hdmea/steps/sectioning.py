@@ -123,7 +123,7 @@ def section_spike_times(
         directory = chosen_path(config_dir, DEFAULT_CONFIG_DIR, SHIPPED_CONFIG_DIR, (CONFIG_DIR_VARIABLE,))
         trials = trials_of(recording, movies, directory, named=movie_names is not None)
         outcome = Outcome(SectionResult(True, 0, len(movies), trial_repeats, margin, before, after))
-        _cut(recording, trials, (margin, before, after), outcome)
+        cut_trials(recording, trials, (margin, before, after), outcome)
         return outcome
 
     return run_step(STEP, step, hdf5_path, session)
@@ -215,13 +215,13 @@ def _spike_trains(recording: PipelineSession, outcome: Outcome[SectionResult]) -
 
 
 @collection_paused()
-def _cut(
+def cut_trials(
     recording: PipelineSession,
     trials: Mapping[str, TrialWindows],
     margins: tuple[tuple[float, float], int, int],
     outcome: Outcome[SectionResult],
 ) -> None:
-    """Every unit's spikes of each movie's trials, into the session."""
+    """Every unit's spikes of each movie's trials, into the session; margins: in seconds, and both in samples."""
     spikes = _spike_trains(recording, outcome)
     trains = Trains(*to_ragged(list(spikes.values())))
     now = utc_now()

@@ -1,0 +1,210 @@
+"""What a NWB file says that a recording does not: start time, subject, session. Asked for by name, never invented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hdmea.session.session import PipelineSession
+from hdmea.utils.exceptions import ConfigurationError
+
+SESSION_FIELDS = (
+    "session_description",
+    "session_id",
+    "experiment_description",
+    "experimenter",
+    "institution",
+    "lab",
+    "keywords",
+    "notes",
+    "protocol",
+    "pharmacology",
+    "related_publications",
+    "surgery",
+)
+SUBJECT_FIELDS = ("subject_id", "species", "sex", "age", "date_of_birth", "strain", "genotype", "weight", "description")
+LISTS = ("experimenter", "keywords", "related_publications")
+SEXES = ("M", "F", "U", "O")
+_SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]+(-[a-z]+)*( [a-z]+)?|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+")
+_AGE = re.compile(r"P(?!$)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
+_VENDOR_TIME = "DateTime"
+
+
+@dataclass(frozen=True)
+class NwbFacts:
+    """What is known of a recording beside its file.
+
+    Attributes
+    ----------
+    start_time : datetime or str, optional
+        ISO 8601, when the first sample was taken. Default: what the vendor's file says.
+    time_zone : str, optional
+        Name (`Europe/Berlin`) or offset (`+02:00`) of the zone in which a start time without one is.
+    session, subject : mapping
+        Values of `SESSION_FIELDS` and `SUBJECT_FIELDS`, as pynwb takes them.
+    without_subject : bool
+        Leave the subject out; the NWB Inspector calls that critical.
+    location : str
+        Where the electrodes are; this package is for recordings of the retina.
+    waveform_volts_per_count : float, optional
+        Scale of the sorter's waveforms. Default: that of the sensor stream, where the recording has it.
+    """
+
+    start_time: datetime | str | None = None
+    time_zone: str | None = None
+    session: Mapping[str, Any] = field(default_factory=dict)
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    without_subject: bool = False
+    location: str = "retina"
+    waveform_volts_per_count: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, given, known in (
+            ("session", self.session, SESSION_FIELDS),
+            ("subject", self.subject, SUBJECT_FIELDS),
+        ):
+            if unknown := sorted(set(given) - set(known)):
+                raise ConfigurationError(f"[{name}] has no {', '.join(unknown)}; it may have: {', '.join(known)}")
+
+
+def read_facts(path: str | Path) -> NwbFacts:
+    """Facts from a TOML file: `start_time`, `time_zone`, `location`, … and the tables `[session]`, `[subject]`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ConfigurationError
+        It is not TOML, or has a key that is not one of `NwbFacts`.
+    """
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        import tomli as tomllib  # type: ignore[import-not-found, no-redef, unused-ignore]
+
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    known = [item.name for item in fields(NwbFacts)]
+    if unknown := sorted(set(content) - set(known)):
+        raise ConfigurationError(f"{path} has {', '.join(unknown)}; it may have: {', '.join(known)}")
+    try:
+        return NwbFacts(**content)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+# ---------------------------------------------------------------- start time
+
+
+def start_time_of(session: PipelineSession, facts: NwbFacts) -> datetime:
+    """When the recording began, with its zone: as stated, else as the vendor's file says.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither says it, it is not ISO 8601, or its zone is not known; the message names the option.
+    """
+    given = facts.start_time if facts.start_time is not None else _vendors_time(session)
+    if given is None:
+        raise ConfigurationError(
+            f"{session.dataset_id} does not say when it was recorded: give --start-time (start_time), such as "
+            "2024-05-01T10:30:00+02:00"
+        )
+    start = given if isinstance(given, datetime) else _parsed(given, from_vendor=facts.start_time is None)
+    if start.tzinfo is None:
+        if facts.time_zone is None:
+            raise ConfigurationError(
+                f"the start time {start.isoformat()} has no time zone: give --time-zone (time_zone), such as "
+                "Europe/Berlin or +02:00"
+            )
+        start = start.replace(tzinfo=_zone(facts.time_zone))
+    if start > datetime.now(timezone.utc):
+        raise ConfigurationError(f"the start time {start.isoformat()} is in the future")
+    return start
+
+
+def _vendors_time(session: PipelineSession) -> str | None:
+    for name in ("sys_meta", "cmcr_meta", "cmtr_meta"):
+        meta = session.metadata.get(name)
+        if isinstance(meta, Mapping) and str(meta.get(_VENDOR_TIME) or "").strip():
+            return str(meta[_VENDOR_TIME]).strip()
+    return None
+
+
+def _parsed(text: str, *, from_vendor: bool) -> datetime:
+    cut = re.sub(r"(\.\d{6})\d+", r"\1", text.strip())  # the vendor's ticks are tenths of a microsecond
+    cut = re.sub(r"[Zz]$", "+00:00", cut)
+    try:
+        return datetime.fromisoformat(cut)
+    except ValueError as error:
+        where = f"the vendor's file says {text!r}, which" if from_vendor else f"{text!r}"
+        raise ConfigurationError(
+            f"{where} is not a time in ISO 8601: give --start-time (start_time), such as 2024-05-01T10:30:00+02:00"
+        ) from error
+
+
+def _zone(name: str) -> Any:
+    if match := re.fullmatch(r"([+-])(\d{2}):?(\d{2})", name):
+        return datetime.strptime("".join(match.groups()), "%z").tzinfo
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"no time zone is called {name!r}: use a name such as Europe/Berlin, or +02:00"
+        ) from error
+
+
+# ---------------------------------------------------------------- subject and session
+
+
+def checked_subject(facts: NwbFacts) -> dict[str, Any] | None:
+    """The subject as pynwb takes it; None where it is to be left out.
+
+    Raises
+    ------
+    ConfigurationError
+        What is needed and not known, by option, and values of another form.
+    """
+    subject = {name: value for name, value in facts.subject.items() if value not in (None, "")}
+    if facts.without_subject:
+        if subject:
+            raise ConfigurationError("a subject is stated, and it is to be left out: which?")
+        return None
+    missing = [name for name in ("subject_id", "species", "sex") if name not in subject]
+    missing += [] if {"age", "date_of_birth"} & subject.keys() else ["age (or date_of_birth)"]
+    if missing:
+        raise ConfigurationError(
+            f"a NWB file says of whom it is: {', '.join(missing)} is not known. Give --facts FILE.toml with a table "
+            "[subject], or --subject NAME=VALUE for each; --without-subject leaves the subject out"
+        )
+    checks = {
+        "sex": (subject["sex"] in SEXES, f"one of {', '.join(SEXES)} (U: unknown)"),
+        "species": (_SPECIES.fullmatch(str(subject["species"])), "a Latin binomial such as 'Mus musculus'"),
+        "age": ("age" not in subject or _AGE.fullmatch(str(subject["age"])), "an ISO 8601 duration such as P70D"),
+        "subject_id": ("/" not in str(subject["subject_id"]), "without a slash"),
+    }
+    for name, (is_right, form) in checks.items():
+        if not is_right:
+            raise ConfigurationError(f"subject: {name} must be {form}, not {subject[name]!r}")
+    if "date_of_birth" in subject:
+        born = subject["date_of_birth"]
+        born = born if isinstance(born, datetime) else _parsed(str(born), from_vendor=False)
+        subject["date_of_birth"] = born if born.tzinfo else born.replace(tzinfo=_zone(facts.time_zone or "+00:00"))
+    return {name: value if isinstance(value, datetime) else str(value) for name, value in subject.items()}
+
+
+def session_facts(facts: NwbFacts) -> dict[str, Any]:
+    """The session's facts as pynwb takes them; what is not known is left out."""
+    found: dict[str, Any] = {}
+    for name, value in facts.session.items():
+        if value in (None, "", []):
+            continue
+        found[name] = ([value] if isinstance(value, str) else list(value)) if name in LISTS else str(value)
+    return found
