@@ -158,12 +158,14 @@ def _plan_growing(
     return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes))
 
 
-def plan_text(shape: tuple[int, ...]) -> ChunkPlan | None:
-    """As `plan`, for variable-length text, whose elements in the file are references of 16 bytes.
+def plan_text(shape: tuple[int, ...], element_bytes: int = 16) -> ChunkPlan | None:
+    """As `plan`, for variable-length text, whose elements in the file are references of 16 bytes, and compounds of it.
 
     HDF5 refuses filters on them, the checksum as well as codecs.
     """
-    return None if 16 * math.prod(shape) <= COMPACT_LIMIT else ChunkPlan(shape, np.dtype("V16"), (), ())
+    if element_bytes * math.prod(shape) <= COMPACT_LIMIT:
+        return None
+    return ChunkPlan(shape, np.dtype((np.void, element_bytes)), (), ())
 
 
 def _given_chunks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -203,9 +203,10 @@ def _create_array(
     if not is_source(data):
         data = np.asarray(data)
     shape = tuple(data.shape)
-    is_text = data.dtype.kind == "O"
-    plan = chunks.plan_text(shape) if is_text else chunks.plan(shape, data.dtype, storage)
+    is_text = data.dtype.hasobject
     dtype, memory = _types(data)
+    # References are 16 bytes in the file and 8 in memory, as objects are.
+    plan = chunks.plan_text(shape, 2 * data.dtype.itemsize) if is_text else chunks.plan(shape, data.dtype, storage)
     made = _create_dataset(parent, link, dtype, _space(shape, storage.maxshape), _dataset_list(plan, is_text=is_text))
     if 0 in shape:
         return made
@@ -233,14 +234,29 @@ def _space(shape: tuple[int, ...], largest: tuple[int | None, ...] | None = None
 
 
 def _types(data: np.ndarray[Any, Any] | ArraySource) -> tuple[Any, Any]:
-    """The datatype in the file and in memory; an object array is text, UTF-8 for `str`, ASCII for `bytes`."""
-    if data.dtype.kind != "O":
+    """The datatype in the file and in memory; objects are text, UTF-8 for `str`, ASCII for `bytes`."""
+    if not data.dtype.hasobject:
         stored = h5t.py_create(data.dtype, logical=True)
         return stored, stored
-    text = read_whole(data)
-    is_bytes = bool(text.size) and isinstance(text.flat[0], bytes)
-    dtype = h5py.string_dtype("ascii" if is_bytes else "utf-8")
+    dtype = _text_dtype(read_whole(data))
     return h5t.py_create(dtype, logical=True), h5t.py_create(dtype)
+
+
+def _text_dtype(data: np.ndarray[Any, Any]) -> np.dtype[Any]:
+    """The dtype by which h5py knows variable-length text, in a compound as well."""
+    if data.dtype.names is None:
+        is_bytes = bool(data.size) and isinstance(data.flat[0], bytes)
+        text: np.dtype[Any] = h5py.string_dtype("ascii" if is_bytes else "utf-8")
+        return text
+    fields = data.dtype.fields or {}
+    formats = [_text_dtype(data[name]) if field[0].hasobject else field[0] for name, field in fields.items()]
+    described: Any = {
+        "names": list(fields),
+        "formats": formats,
+        "offsets": [field[1] for field in fields.values()],
+        "itemsize": data.dtype.itemsize,
+    }
+    return cast(np.dtype[Any], np.dtype(described))
 
 
 def _null_type(value: h5py.Empty | None) -> Any:

@@ -178,10 +178,7 @@ def _check_data(data: Any, what: str) -> None:
     if isinstance(data, np.generic):
         data = np.asarray(data)
     if isinstance(data, np.ndarray):
-        if data.dtype.kind == "O":
-            _check_objects(data)
-        else:
-            check_dtype(data.dtype)
+        _check_array(data)
     elif is_source(data):
         if np.dtype(data.dtype).hasobject:
             raise _NotRepresentableError("blocks of objects: only arrays in memory hold variable-length text")
@@ -192,6 +189,17 @@ def _check_data(data: Any, what: str) -> None:
         )
     if len(data.shape) > MAX_RANK:
         raise _NotRepresentableError(f"{len(data.shape)} axes: HDF5 holds at most {MAX_RANK}")
+
+
+def _check_array(data: np.ndarray[Any, Any]) -> None:
+    """An array in memory; a compound may have members of variable-length text."""
+    if data.dtype.kind == "O":
+        _check_objects(data)
+    elif data.dtype.names is None or not data.dtype.hasobject:
+        check_dtype(data.dtype)
+    else:
+        for name in data.dtype.names:
+            _check_array(data[name])
 
 
 def check_dtype(dtype: np.dtype[Any]) -> None:

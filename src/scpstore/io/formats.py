@@ -127,24 +127,39 @@ def write_any(
     if suffix in HDF5_SUFFIXES:
         _write_hdf5(container, path, options, overwrite)
         return [path]
-    options.refuse(("compression", "level"), f"it is for containers, {path} is none")
+    if suffix != ".h5ad":
+        options.refuse(("compression", "level"), f"it is for HDF5 files, {path} is none")
     assay = _only_assay(container, options.assay)
     if suffix == ".h5ad":
         _known_layer(container, assay, options.layer)
+        compression, level = _compression(options)
         write_h5ad(
-            container, path, assay, options.layer, layers="all" if options.layer is None else (), overwrite=overwrite
+            container,
+            path,
+            assay,
+            options.layer,
+            layers="all" if options.layer is None else (),
+            compression=compression,
+            compression_level=level,
+            overwrite=overwrite,
         )
         return [path]
     return write_table(container, path, assay, _only_layer(container, assay, options.layer), overwrite=overwrite)
 
 
-def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite: bool) -> None:
+def _compression(options: Options) -> tuple[str | None, int | None]:
+    """What files are compressed by, and the level, if one was named. Raises `ValidationError`."""
     names = [name if name is not None else "none" for name in COMPRESSIONS]
     compression = options.compression or "gzip"
     if compression not in names:
         raise ValidationError(f"--compression must be one of {', '.join(names)}, got {compression!r}", "compression")
     if options.level is not None and compression in ("none", "lzf"):
         raise ValidationError(f"--level does nothing here: {compression} has no levels", "level")
+    return None if compression == "none" else compression, options.level
+
+
+def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite: bool) -> None:
+    compression, level = _compression(options)
     if options.assay is not None and options.assay not in container.assays:
         raise AssayNotFoundError(options.assay, container.assays)
     if options.layer is not None and not any(options.layer in assay.layers for assay in container.assays.values()):
@@ -153,8 +168,8 @@ def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite
     save_hdf5(
         container,
         path,
-        compression=None if compression == "none" else compression,
-        compression_level=4 if options.level is None else options.level,
+        compression=compression,
+        compression_level=4 if level is None else level,
         save_assays=None if options.assay is None else [options.assay],
         save_layers=None if options.layer is None else [options.layer],
         overwrite=overwrite,

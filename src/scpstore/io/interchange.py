@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from h5burst import durable
+from h5burst import UnsupportedValueError
 from scpstore.core.exceptions import (
     AssayNotFoundError,
     LayerNotFoundError,
@@ -342,12 +340,15 @@ def read_h5ad(
 ) -> ScpContainer:
     """The container of an AnnData file, as `from_anndata` makes it; `backed` leaves X in the file.
 
-    Raises FileNotFoundError, `IOFormatError` for a file that anndata cannot read, `MissingDependencyError` without it.
+    Raises FileNotFoundError, `IOFormatError` for a file that is damaged or not an AnnData file,
+    `MissingDependencyError` without the package anndata.
     """
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"No such file: {source}")
-    anndata = _anndata(f"reading {source.name}")
+    _anndata(f"reading {source.name}")
+    from h5burst import anndata
+
     try:
         adata = anndata.read_h5ad(source, backed="r" if backed else None)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -366,29 +367,28 @@ def write_h5ad(
     layer: str | None = None,
     *,
     layers: Literal["all"] | Sequence[str] = (),
+    compression: str | None = None,
+    compression_level: int | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write one assay as an AnnData file, which appears when it is complete.
 
     Dates and times, which such files do not hold, become text with a `UserWarning`. Parameters and errors as
-    `to_anndata`, and `IOWriteError`.
+    `to_anndata` and `save_hdf5`.
     """
     target = Path(path)
     adata = to_anndata(container, assay, layer, layers=layers)
     times_as_text(adata.obs, "obs")
     times_as_text(adata.var, "var")
+    from h5burst import anndata
+
     try:
-        # AnnData opens its file itself, so it cannot write where a save holds the lock.
-        with (
-            durable.replacing(target, overwrite=overwrite) as temporary,
-            TemporaryDirectory(dir=target.parent) as directory,
-        ):
-            adata.write_h5ad(Path(directory) / "written.h5ad")
-            shutil.copyfile(Path(directory) / "written.h5ad", temporary)
+        anndata.write_h5ad(
+            adata, target, compression=compression, compression_opts=compression_level, overwrite=overwrite
+        )
     except FileExistsError as error:
         raise IOWriteError("File already exists", target) from error
     except OSError as error:
         raise IOWriteError(error.strerror or str(error), target) from error
-    except (TypeError, NotImplementedError, ValueError, KeyError) as error:
-        first = next(iter(str(error).strip().splitlines()), repr(error))
-        raise IOWriteError(f"anndata cannot write it ({first:.200})", target) from error
+    except UnsupportedValueError as error:
+        raise IOWriteError(f"an .h5ad file cannot hold it: {error}", target) from error

@@ -1,0 +1,74 @@
+"""The encodings of anndata's on-disk specification: name and version of each, once for writing and reading.
+
+Specification: "On-disk format" in anndata's documentation, as its versions 0.11 and 0.12 write it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from h5burst.model.tree import Array, Group, Node
+
+TYPE, VERSION = "encoding-type", "encoding-version"
+INDEX, COLUMN_ORDER, ORDERED, SHAPE = "_index", "column-order", "ordered", "shape"
+SPARSE_PARTS = ("data", "indices", "indptr")
+# Parts of an AnnData object beside X, obs, var and raw: mappings of names to elements.
+MAPPINGS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
+
+
+class Encoding(NamedTuple):
+    """What the attributes of an element say it is."""
+
+    name: str
+    version: str
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The attributes themselves."""
+        return {TYPE: self.name, VERSION: self.version}
+
+
+ANNDATA = Encoding("anndata", "0.1.0")
+RAW = Encoding("raw", "0.1.0")
+DICT = Encoding("dict", "0.1.0")
+DATAFRAME = Encoding("dataframe", "0.2.0")
+OLD_DATAFRAME = Encoding("dataframe", "0.1.0")
+ARRAY = Encoding("array", "0.2.0")
+STRING_ARRAY = Encoding("string-array", "0.2.0")
+REC_ARRAY = Encoding("rec-array", "0.2.0")
+CSR = Encoding("csr_matrix", "0.1.0")
+CSC = Encoding("csc_matrix", "0.1.0")
+CATEGORICAL = Encoding("categorical", "0.2.0")
+NULLABLE_INTEGER = Encoding("nullable-integer", "0.1.0")
+NULLABLE_BOOLEAN = Encoding("nullable-boolean", "0.1.0")
+NULLABLE_STRINGS = Encoding("nullable-string-array", "0.1.0")
+NUMERIC_SCALAR = Encoding("numeric-scalar", "0.2.0")
+STRING = Encoding("string", "0.2.0")
+BYTES = Encoding("bytes", "0.2.0")
+NULL = Encoding("null", "0.1.0")
+AWKWARD = Encoding("awkward-array", "0.1.0")
+NONE = Encoding("", "")  # files from before the specification
+
+
+def text_of(value: Any) -> str:
+    """An attribute as text, however a writer stored it: R's are often of fixed length, or arrays of one element."""
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1)[0] if value.size == 1 else ""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value) if value is not None else ""
+
+
+def encoding_of(node: Node) -> Encoding:
+    """The encoding that a node's attributes name, `NONE` where they name none."""
+    return Encoding(text_of(node.attrs.get(TYPE, "")), text_of(node.attrs.get(VERSION, "")))
+
+
+def element(encoding: Encoding, data: Any, **more: Any) -> Array:
+    """A dataset of an encoding."""
+    return Array(data, {**encoding.attrs, **more})
+
+
+def group(encoding: Encoding, children: dict[str, Node], **more: Any) -> Group:
+    """A group of an encoding."""
+    return Group(dict(children), {**encoding.attrs, **more})

@@ -1,0 +1,221 @@
+"""`.h5ad` files."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from h5burst import codecs
+from h5burst.anndata import encodings as spec
+from h5burst.model.tree import Array, Group, Storage
+from h5burst.read.files import read_tree
+from h5burst.write.whole_file import write_tree
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_MATRICES = {"X": "X", "raw/X": "raw/X", "raw.X": "raw/X", ("raw", "X"): "raw/X"}
+
+
+def write_h5ad(
+    adata: AnnData,
+    path: str | os.PathLike[str],
+    *,
+    compression: str | int | None = None,
+    compression_opts: int | Sequence[int] | None = None,
+    as_dense: str | Iterable[str] = (),
+    convert_strings_to_categoricals: bool = True,
+    overwrite: bool = True,
+    threads: int | None = None,
+) -> None:
+    """Write an AnnData object as an `.h5ad` file that anndata, scanpy and R's packages read; compressed in threads.
+
+    The file appears under its name when it is complete and on disk.
+
+    Parameters
+    ----------
+    adata
+        The object. A backed X, and dense dask arrays, are read block by block while they are written; the object stays
+        backed by its own file, also when that is replaced.
+    path
+        The file.
+    compression
+        None, "gzip", "lzf", "zstd", "blosc", a level of gzip (0 to 9), or the number of a filter (such as
+        `hdf5plugin.Zstd.filter_id`).
+    compression_opts
+        The level, None for the codec's default (of gzip: 4).
+    as_dense
+        Of "X" and "raw/X": what to store dense though it is sparse.
+    convert_strings_to_categoricals
+        Whether columns of text in which values repeat become categorical, in `adata` as well (as anndata does it).
+    overwrite
+        Whether an existing file is replaced, which is what anndata does.
+    threads
+        For compressing; None: the CPUs that this process may use.
+
+    Raises
+    ------
+    UnsupportedValueError
+        (A TypeError) For an element that has no encoding, such as dates and awkward arrays; the message names it and
+        says what to do. Nothing is written then.
+    ValueError
+        For an unknown compression or level, and names in `as_dense` that are not known.
+    FileExistsError
+        For an existing file with overwrite=False.
+    OSError
+        When writing fails; a file that was there is untouched.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np
+    >>> from h5burst.anndata import read_h5ad, write_h5ad
+    >>> write_h5ad(anndata.AnnData(np.eye(3)), "example.h5ad", compression="gzip")
+    >>> read_h5ad("example.h5ad").shape
+    (3, 3)
+    """
+    from h5burst.anndata.encode import encode_anndata
+
+    storage = _storage(compression, compression_opts)
+    dense = frozenset(_matrix_names(as_dense, "as_dense"))
+    if "raw/X" in dense and adata.raw is None:
+        raise ValueError("as_dense names raw/X, and the object has no raw")
+    if convert_strings_to_categoricals:
+        adata.strings_to_categoricals()
+        if adata.raw is not None:
+            adata.strings_to_categoricals(adata.raw.var)
+    if adata.isbacked:
+        adata.file.close()  # what was changed is then in the file; anndata opens it again when it is needed
+    tree = encode_anndata(adata, storage, dense)
+    write_tree(path, tree, storage=storage, overwrite=overwrite, threads=threads)
+
+
+def read_h5ad(
+    path: str | os.PathLike[str],
+    backed: Literal["r", "r+"] | bool | None = None,
+    *,
+    as_sparse: str | Iterable[Any] = (),
+    as_sparse_fmt: Any = sp.csr_matrix,
+    chunk_size: int = 6000,
+) -> AnnData:
+    """Read an `.h5ad` file into an AnnData object; chunks are decompressed in threads.
+
+    Parameters
+    ----------
+    path
+        The file, of any version of anndata, and of other writers that keep to the specification.
+    backed
+        "r" or "r+" (True): X, and that of raw, stay in the file, and anndata reads (and writes) them there.
+    as_sparse
+        Of "X" and "raw/X": what to make sparse though it is stored dense.
+    as_sparse_fmt
+        Of what class: `scipy.sparse.csr_matrix` or `csc_matrix`.
+    chunk_size
+        Rows that are read at once for that.
+
+    Returns
+    -------
+    AnnData
+        As `anndata.read_h5ad` gives it.
+
+    Raises
+    ------
+    CorruptFileError
+        (An OSError) For a file that is damaged, or in which an element is not of the form that its encoding says; the
+        message names the element.
+    ValueError
+        For a file that is not an AnnData file, an element of unknown encoding (awkward arrays are refused as well),
+        and wrong options.
+    OSError
+        For a file that cannot be opened.
+    """
+    import anndata
+
+    from h5burst.anndata.decode import ElementDecoder
+    from h5burst.anndata.legacy import is_legacy, legacy_parts
+
+    if as_sparse_fmt not in (sp.csr_matrix, sp.csc_matrix):
+        raise ValueError("as_sparse_fmt must be scipy.sparse.csr_matrix or csc_matrix")
+    sparse = _matrix_names(as_sparse, "as_sparse")
+    mode = "r+" if backed is True else backed or None
+    if mode not in (None, "r", "r+"):
+        raise ValueError(f"backed must be None, 'r' or 'r+', got {backed!r}")
+    path = os.path.abspath(path)
+    root = read_tree(path, lazy=mode is not None or bool(sparse))
+    _check_root(root, path)
+    decoder = ElementDecoder(path, root)
+    left = {"X", "raw/X"} if mode is not None else set(sparse)
+
+    def keep(name: str) -> bool:
+        return name not in left
+
+    parts = legacy_parts(decoder, root, keep) if is_legacy(root) else decoder.parts(root, keep)
+    if mode is not None:
+        parts.update(filename=path, filemode=mode)
+    for name in sparse if mode is None else ():
+        target = parts if name == "X" else parts.setdefault("raw", {})
+        target["X"] = _as_sparse(root, name, as_sparse_fmt, chunk_size, decoder)
+    return anndata.AnnData(**parts)
+
+
+def _check_root(root: Group, path: str) -> None:
+    encoding = spec.encoding_of(root)
+    if encoding.name not in ("", spec.ANNDATA.name):
+        raise ValueError(f"{path} is not an AnnData file, but one of the encoding {encoding.name!r}")
+    if encoding == spec.NONE and not {"obs", "var"} & set(root.children):
+        raise ValueError(f"{path} is not an AnnData file: it has neither obs nor var")
+    known = {"X", "obs", "var", "raw", *spec.MAPPINGS, "raw.X", "raw.var", "raw.varm"}
+    unknown = [name for name in root.children if name not in known and not name.startswith("__")]
+    if unknown:
+        message = f"{path}: {', '.join(unknown[:5])} at its top is not a part of AnnData, and is not read"
+        warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _as_sparse(root: Group, name: str, kind: Any, rows: int, decoder: Any) -> Any:
+    """A dense matrix of the file as a sparse one, a block of rows in memory at a time."""
+    node = root[name]
+    if not isinstance(node, Array):
+        return decoder.element(node, name)
+    shape, blocks = node.data.shape, []
+    for start in range(0, shape[0], max(1, rows)):
+        blocks.append(sp.csr_matrix(np.asarray(node.data[start : start + max(1, rows)])))
+    if not blocks:
+        return kind(shape, dtype=node.data.dtype)
+    return kind(sp.vstack(blocks, format="csr")) if kind is not sp.csr_matrix else sp.vstack(blocks, format="csr")
+
+
+def _matrix_names(names: str | Iterable[Any], argument: str) -> list[str]:
+    given = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in given if name not in _MATRICES]
+    if unknown:
+        raise ValueError(f"{argument} takes 'X' and 'raw/X', got {unknown[0]!r}")
+    return list(dict.fromkeys(_MATRICES[name] for name in given))
+
+
+def _storage(compression: str | int | None, options: int | Sequence[int] | None) -> Storage:
+    """The options of h5py as storage. Raises ValueError."""
+    level = options
+    if isinstance(level, (list, tuple)):
+        if len(level) != 1:
+            raise ValueError(f"compression_opts must be a level, got {options!r}")
+        level = level[0]
+    if level is not None and (isinstance(level, bool) or not isinstance(level, (int, np.integer))):
+        raise ValueError(f"compression_opts must be a level, got {options!r}")
+    if isinstance(compression, str) or compression is None:
+        name = compression
+    elif compression in range(10):
+        name, level = "gzip", compression if level is None else level
+    else:
+        codec = codecs.by_id(int(compression))
+        if codec is None:
+            raise ValueError(f"compression: filter {compression} is not known: choose one of {codecs.names()}")
+        name = codec.name
+    if name is None and level is not None:
+        raise ValueError("compression_opts does nothing without compression: name one")
+    storage = Storage(name, None if level is None else int(level))  # type: ignore[arg-type]
+    codecs.filters_for(storage, 1)
+    return storage
