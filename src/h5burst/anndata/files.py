@@ -178,13 +178,13 @@ def _check_root(root: Group, path: str) -> None:
 def _as_sparse(root: Group, name: str, kind: Any, rows: int, decoder: Any) -> Any:
     """A dense matrix of the file as a sparse one, a block of rows in memory at a time."""
     node = root[name]
-    if not isinstance(node, Array):
+    if not isinstance(node, Array) or node.data is None:
         return decoder.element(node, name)
-    shape, blocks = node.data.shape, []
-    for start in range(0, shape[0], max(1, rows)):
-        blocks.append(sp.csr_matrix(np.asarray(node.data[start : start + max(1, rows)])))
+    data, step, blocks = node.data, max(1, rows), []
+    for start in range(0, data.shape[0], step):
+        blocks.append(sp.csr_matrix(np.asarray(data[start : start + step])))
     if not blocks:
-        return kind(shape, dtype=node.data.dtype)
+        return kind(data.shape, dtype=data.dtype)
     return kind(sp.vstack(blocks, format="csr")) if kind is not sp.csr_matrix else sp.vstack(blocks, format="csr")
 
 

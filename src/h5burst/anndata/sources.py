@@ -15,7 +15,7 @@ _TOGETHER_BYTES = 16 << 20  # of rows that are made at once
 
 
 class SlicedRows:
-    """An array that is computed when it is sliced (dask's), as a `BlockSource`."""
+    """An array that is computed when it is sliced (dask's), as an `ArraySource`."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -39,7 +39,7 @@ class SlicedRows:
 
 
 class DenseRows:
-    """A CSR matrix as a `BlockSource` of dense rows."""
+    """A CSR matrix as an `ArraySource` of dense rows."""
 
     def __init__(self, matrix: Any) -> None:
         self._matrix = matrix
