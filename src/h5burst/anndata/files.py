@@ -180,7 +180,8 @@ def _as_sparse(root: Group, name: str, kind: Any, rows: int, decoder: Any) -> An
     node = root[name]
     if not isinstance(node, Array) or node.data is None:
         return decoder.element(node, name)
-    data, step, blocks = node.data, max(1, rows), []
+    data: Any = node.data  # lazy, and sliced as arrays are
+    step, blocks = max(1, rows), []
     for start in range(0, data.shape[0], step):
         blocks.append(sp.csr_matrix(np.asarray(data[start : start + step])))
     if not blocks:
