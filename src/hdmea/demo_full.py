@@ -42,15 +42,17 @@ PX_OF_BAR, BAR_ORIGIN = (
 Floats = npt.NDArray[np.float64]
 
 
-def simulate_full(directory: Path, units: int = 100, seed: int = 0) -> SimulatedRecording:
-    """The recording; options as in `hdmea.simulate.REALISTIC`, but for the light steps."""
+def simulate_full(
+    directory: Path, units: int = 100, seed: int = 0, sensor_s: float | None = None
+) -> SimulatedRecording:
+    """The recording; options as in `hdmea.simulate.REALISTIC`, but for the light steps. sensor_s: default 10."""
     return simulate_recording(
         directory,
         name="full",
         n_units=units,
         patch=PATCH,
         playlist=FULL_PLAYLIST,
-        sensor_duration_s=IMAGE_S,
+        sensor_duration_s=IMAGE_S if sensor_s is None else sensor_s,
         cutout_samples=16,
         seed=seed,
         options=OPTIONS,
@@ -63,6 +65,16 @@ def analyse_full(recording: SimulatedRecording, output_dir: Path) -> PipelineSes
 
     Raises `HDMEAError` that names the log where a step fails.
     """
+    row, parameters = batch_of_one(recording, IMAGE_S)
+    batch = run_batch([row], output_dir, flow="full", parameters=parameters, jobs=1, force=True, progress=False)
+    (outcome,) = batch.outcomes
+    if outcome.status is not Status.DONE:
+        raise HDMEAError(f"the flow full {outcome.status.value}: {outcome.reason}; see {outcome.log_path}")
+    return PipelineSession.load(outcome.output_path)
+
+
+def batch_of_one(recording: SimulatedRecording, sensor_s: float) -> tuple[Recording, dict[str, dict[str, Any]]]:
+    """The row of a batch's manifest, and the parameters of its steps; sensor_s: sensor data for images, seconds."""
     files = {
         "playlist_file_path": recording.playlist_path,
         "movie_length_file_path": recording.movie_length_path,
@@ -70,13 +82,8 @@ def analyse_full(recording: SimulatedRecording, output_dir: Path) -> PipelineSes
         "config_dir": recording.config_dir,
     }
     parameters = parameters_of([], files)
-    parameters.setdefault("load_recording_with_eimage_sta", {})["duration_s"] = IMAGE_S
-    row = Recording("full", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name)
-    batch = run_batch([row], output_dir, flow="full", parameters=parameters, jobs=1, force=True, progress=False)
-    (outcome,) = batch.outcomes
-    if outcome.status is not Status.DONE:
-        raise HDMEAError(f"the flow full {outcome.status.value}: {outcome.reason}; see {outcome.log_path}")
-    return PipelineSession.load(outcome.output_path)
+    parameters.setdefault("load_recording_with_eimage_sta", {})["duration_s"] = sensor_s
+    return Recording("full", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name), parameters
 
 
 def compare_full(session: PipelineSession, recording: SimulatedRecording) -> list[Finding]:

@@ -15,6 +15,7 @@ from typing import Any
 from h5burst import durable
 from hdmea.batch import cluster, local
 from hdmea.batch.figures import write_table
+from hdmea.batch.gather import gather_figures
 from hdmea.batch.job import Job, Outcome, Status
 from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.progress import BatchProgress
@@ -135,6 +136,8 @@ def run_batch(
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
     result = BatchResult(outcomes, resources, output_dir / name, stop.signal)
     _write_summary(result, engine)
+    if share is not None:
+        gather_figures(output_dir, [job.dataset_id for job in all_jobs])
     if report and stop.signal is None:
         result.index_path = write_index(output_dir, pages=[job.dataset_id for job in mine])
     return result

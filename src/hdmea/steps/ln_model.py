@@ -13,6 +13,7 @@ from hdmea.session.feature_layout import sta_feature
 from hdmea.session.session import PipelineSession
 from hdmea.steps import sta
 from hdmea.steps.per_unit import frame_period_s, has_part, number, put_part, units_with
+from hdmea.steps.reasons import without_result
 from hdmea.steps.results import StepResult
 from hdmea.steps.rf_geometry import GEOMETRY
 from hdmea.steps.run_step import Outcome, Target, run_step
@@ -96,15 +97,15 @@ def _fitted(
 
 def _store(recording: PipelineSession, feature: str, models: dict[str, LNModel], outcome: Outcome[StepResult]) -> None:
     result = outcome.result
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
     for unit_id, model in models.items():
         unit = recording.units[unit_id]
         geometry: dict[str, Any] = {**unit["features"][feature][GEOMETRY], MODEL: model_record(model)}
         outcome.changed.append(put_part(unit_id, unit, feature, GEOMETRY, geometry))
         if model.reason:
-            reasons.setdefault(model.reason, []).append(unit_id)
-    for reason, unit_ids in reasons.items():
-        outcome.warn(f"{STEP}: no model of {', '.join(unit_ids)}: {reason}")
-        result.failed_units += unit_ids
+            reasons[unit_id] = model.reason
+    for message in without_result(STEP, reasons):
+        outcome.warn(message)
+    result.failed_units = list(reasons)
     result.units_processed, result.units_failed = len(models), len(result.failed_units)
     result.warnings = outcome.warnings

@@ -11,6 +11,7 @@ import numpy as np
 from h5burst import parallel_map
 from hdmea.geometry.electrical_image import ImageScale
 from hdmea.session.session import PipelineSession
+from hdmea.steps.reasons import without_result
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome
 from hdmea.steps.section_time import acquisition_rate_of, frame_timestamps_of
@@ -34,7 +35,7 @@ def run_units(
     compute: Callable[[str, Unit], tuple[dict[str, Any], str]],
     store: Callable[[str, Unit, dict[str, Any]], tuple[str, ...]],
 ) -> Outcome[StepResult]:
-    """Compute something of every wanted unit, in threads, and store it; a unit that fails is a warning.
+    """Compute something of every wanted unit, in threads, and store it; a warning for each kind of failure.
 
     compute: gives what to store, and why it holds no finding (or an empty text). store: puts it into the unit and
     gives the path that changed.
@@ -49,17 +50,16 @@ def run_units(
         except FAILURES as error:
             return None, f"{type(error).__name__}: {error}"
 
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
     for unit_id, (found, reason) in zip(wanted, parallel_map(attempt, wanted), strict=True):
         if reason:
-            result.failed_units.append(unit_id)
-            reasons.setdefault(reason, []).append(unit_id)
+            reasons[unit_id] = reason
         if found is not None:
             outcome.changed.append(store(unit_id, recording.units[unit_id], found))
             result.units_processed += 1
-    for reason, unit_ids in reasons.items():
-        outcome.warn(f"{name}: no result for {', '.join(unit_ids)}: {reason}")
-    result.units_failed = len(result.failed_units)
+    for message in without_result(name, reasons):
+        outcome.warn(message)
+    result.failed_units, result.units_failed = list(reasons), len(reasons)
     result.warnings = outcome.warnings
     result.elapsed_seconds = time.perf_counter() - started
     return outcome

@@ -9,6 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
+from hdmea.simulate import SimulatedRecording
+from support.full_flow import BAR, NOISE, simulated
+
 
 def write_spikes(path: Path, seed: int, units: int = 4, duration_s: float = 30.0) -> Path:
     rng = np.random.default_rng(seed)
@@ -43,3 +46,9 @@ def spikes_manifest(tmp_path: Path) -> Callable[..., Path]:
 def parameters() -> dict[str, dict[str, object]]:
     """Windows short enough for the small recordings."""
     return {"add_section_windows": {"length_s": 10}}
+
+
+@pytest.fixture(scope="session")
+def full_recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
+    """Six units under noise and the moving bar, and two light steps: what the flow `full` needs."""
+    return simulated(tmp_path_factory.mktemp("made"), NOISE, BAR, light_steps=2)

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from hdmea.batch.run import run_batch
+from hdmea.simulate import SimulatedRecording
 from hdmea.utils.exceptions import ConfigurationError
 from support.batch_tools import add_hanging, holder, needs_fifo, same_trees, statuses, wait_for
+from support.full_flow import full_manifest, parameters_of
 
 pytest.importorskip("distributed", reason='the dask engine is an extra: pip install "h5burst[hpc]"')
 
@@ -71,6 +73,21 @@ def test_dask_gives_the_same_files(
     assert dask.outcomes[4].reason == local.outcomes[4].reason
     for index in range(4):
         assert same_trees(tmp_path / "local" / f"rec{index}.h5", tmp_path / "dask-out" / f"rec{index}.h5")
+
+
+def test_the_flow_full_gives_the_same_files_and_figures(
+    full_recording: SimulatedRecording, tmp_path: Path, scheduler_file: Path
+) -> None:
+    manifest, parameters = full_manifest(full_recording, tmp_path, "one", "two"), parameters_of(full_recording)
+    options = {"flow": "full", "parameters": parameters, "progress": False}
+    local = run_batch(manifest, tmp_path / "local", jobs=1, **options)
+    dask = run_batch(manifest, tmp_path / "dask", engine="dask", scheduler_file=str(scheduler_file), **options)
+
+    assert statuses(dask) == statuses(local) == ["done"] * 2, dask.outcomes
+    for name in ("one.h5", "two.h5"):
+        assert same_trees(tmp_path / "local" / name, tmp_path / "dask" / name)
+    assert dask.figures_path.read_text(encoding="utf-8") == local.figures_path.read_text(encoding="utf-8")
+    assert len(dask.figures_path.read_text(encoding="utf-8").splitlines()) == 3
 
 
 @needs_fifo

@@ -17,15 +17,12 @@ from hdmea.batch.manifest import Recording
 from hdmea.batch.run import BatchResult, run_batch
 from hdmea.pipeline import PipelineSession, run_flow
 from hdmea.session.validate_layout import check_recording
-from hdmea.simulate import LightStepOptions, SimulatedRecording, SimulationOptions, simulate_recording
+from hdmea.simulate import SimulatedRecording
 from hdmea.steps import axons
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from support.batch_tools import statuses
+from support.full_flow import BAR, NEED_NOISE, NOISE, STEP, UNITS, parameters_of, simulated
 from support.hdmea_trees import assert_same_files
-
-NOISE, STEP, BAR = "perfect_dense_noise_15x15_15hz_r42_3min", "step_up_5s_5i_b0_3x", "moving_h_bar_s5_d8_3x"
-UNITS = [f"unit_{n:03d}" for n in range(1, 7)]
-NEED_NOISE = ["compute_sta", "extract_rf_geometry", "fit_ln_model", "align_electrodes"]
 
 CRASH = """
 import json, os, sys
@@ -42,34 +39,6 @@ run_job(job, report=lambda dataset_id, step: os._exit(9) if step == at else None
 """
 
 
-def simulated(directory: Path, *playlist: str, light_steps: int = 0) -> SimulatedRecording:
-    steps = LightStepOptions(count=light_steps, delay_s=1.0, on_s=2.0, off_s=2.0)
-    return simulate_recording(
-        directory,
-        name="small",
-        n_units=len(UNITS),
-        patch=(12, 12),
-        playlist=playlist,
-        sensor_duration_s=1.0,
-        sampling_rate=10_000.0,
-        seed=5,
-        options=SimulationOptions(light_steps=steps),
-    )
-
-
-def parameters_of(recording: SimulatedRecording) -> dict[str, dict[str, Any]]:
-    """Arguments of the flow's steps, playlist aside."""
-    playlist, lengths = str(recording.playlist_path), str(recording.movie_length_path)
-    stimuli, configs = {"stimuli_dir": str(recording.stimuli_dir)}, {"config_dir": str(recording.config_dir)}
-    return {
-        "add_section_time": {"playlist_file_path": playlist, "movie_length_file_path": lengths},
-        "add_section_time_analog": {"plot_duration": 3.0},
-        "section_spike_times": configs,
-        "section_by_direction": {**stimuli, **configs},
-        **{step: stimuli for step in NEED_NOISE},
-    }
-
-
 def immediately(recording: SimulatedRecording, directory: Path) -> Any:
     parameters = parameters_of(recording)
     parameters["add_section_time"]["playlist_name"] = recording.playlist_name
@@ -84,8 +53,8 @@ def as_batch(recording: SimulatedRecording, directory: Path) -> BatchResult:
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecording:
-    return simulated(tmp_path_factory.mktemp("made"), NOISE, BAR, light_steps=2)
+def recording(full_recording: SimulatedRecording) -> SimulatedRecording:
+    return full_recording
 
 
 @pytest.fixture(scope="module")
