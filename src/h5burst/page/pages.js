@@ -3,6 +3,9 @@
 
 const main = document.getElementById("main");
 
+// The width of a broad drawing: at most as said, and no wider than the window, so that its text stays readable.
+const broad = width => Math.min(width, Math.max(360, main.clientWidth - 50));
+
 // sections: from a name to the function that makes its elements. counts: how many of a section there are; the keys
 // j, k and the arrows go on and back among them. sheets: tables that are printed whole.
 function startPages(sections, { counts = {}, sheets = [] } = {}) {

@@ -29,7 +29,7 @@ function lightFigure() {
   const light = data.light, end = data.duration ?? (light ? light.x[light.x.length - 1] : 0), title = "Light reference and sections";
   if (!light && !data.sections.length) return figure(title, nothing("no light reference and no sections"), "", true);
   const range = light ? [least(finite(light.low)), most(finite(light.high))] : [0, 1];
-  const frame = plane(title, { name: "time (s)", range: [0, end] }, { name: light ? "light (ADC counts)" : "", range }, { width: 1000, height: light ? 250 : 100, words: Boolean(light) });
+  const frame = plane(title, { name: "time (s)", range: [0, end] }, { name: light ? "light (ADC counts)" : "", range }, { width: broad(1000), height: light ? 250 : 100, words: Boolean(light) });
   data.sections.forEach(([name, bounds], k) => {
     const edges = { y: frame.top, height: frame.base - frame.top, fill: around(200 + 137.5 * k), class: "section" };
     for (const [from, to] of bounds) frame.content.append(shape("rect", { x: frame.px(from), width: Math.max(0.5, frame.px(to) - frame.px(from)), ...edges }, shape("title", {}, `${name}: ${shown(from)} to ${shown(to)} s`)));
@@ -47,7 +47,7 @@ function populationFigure() {
   const title = "Rate of the population";
   if (!data.population.length) return figure(title, nothing("no spikes, or no sampling rate"), "", true);
   const width = data.duration / data.population.length;
-  const frame = plane(title, { name: "time (s)", range: [0, data.duration] }, { name: "spikes/s per unit", range: [0, most(finite(data.population)) || 1] }, { width: 1000, height: 220 });
+  const frame = plane(title, { name: "time (s)", range: [0, data.duration] }, { name: "spikes/s per unit", range: [0, most(finite(data.population)) || 1] }, { width: broad(1000), height: 220 });
   frame.content.append(shape("path", { class: "line", d: path(data.population.map((_, i) => (i + 0.5) * width), data.population, frame) }));
   return figure(title, frame.svg, `Mean over ${data.units.length} units, in bins of ${shown(width)} s.`, true);
 }
@@ -70,7 +70,7 @@ function chip() {
   const xs = placed.map(([place]) => place[0]), ys = placed.map(([place]) => place[1]), margin = 2;
   const size = Math.max(most(xs) - least(xs), most(ys) - least(ys)) + 2 * margin;
   const from = values => (least(values) + most(values) - size) / 2;
-  const frame = plane("Unit map", { name: "column (electrodes)", range: [from(xs), from(xs) + size] }, { name: "row (electrodes)", range: [from(ys), from(ys) + size] }, { width: 700, square: true, down: true });
+  const frame = plane("Unit map", { name: "column (electrodes)", range: [from(xs), from(xs) + size] }, { name: "row (electrodes)", range: [from(ys), from(ys) + size] }, { width: broad(700), square: true, down: true });
   for (const [place, i] of placed) {
     const value = one.values[i], known = typeof value === "number", at = { cx: frame.px(place[0]), cy: frame.py(place[1]), r: 6 };
     const fill = angle ? around(value) : css(colour(high > low ? (value - low) / (high - low) : 0.5, VIRIDIS));

@@ -36,7 +36,7 @@ function mapFigure(assay, layer) {
   const [rows, columns] = layer.map.shape, name = `Where values are: ${layer.name}`;
   if (!layer.there || layer.there === layer.values) return figure(name, nothing(layer.there ? "no value is missing" : "no values"));
   const values = unpack(layer.map.values, "u1"), height = data.samples.names.length, width = assay.names.length;
-  const frame = plane(name, { name: "feature, in the order of the file", range: [0, width] }, { name: "sample", range: [0, height] }, { width: 620, height: 300, down: true });
+  const frame = plane(name, { name: "feature, in the order of the file", range: [0, width] }, { name: "sample", range: [0, height] }, { width: 420, height: 300, down: true });
   const square = { px: x => frame.px((x + 0.5) / columns * width), py: y => frame.py((y + 0.5) / rows * height) };
   frame.content.append(pixels(square, layer.map.shape, i => values[i] / 255, VIRIDIS));
   return figure(name, put("div", {}, [frame.svg, colourBar("values that are there (%)", 0, 100, VIRIDIS)]), `Share of values in stretches of ${shown(height / rows)} × ${shown(width / columns)} (samples × features).`);
