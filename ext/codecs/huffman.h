@@ -42,7 +42,7 @@ static inline void put_bits(bit_writer *w, uint32_t bits, unsigned count) {
 
 /* As `flush_bits`, at once: there must be room for eight bytes. */
 static inline void store_bits(bit_writer *w) {
-    for (int byte = 0; byte < 8; byte++) w->out[byte] = (uint8_t)(w->bits >> (8 * byte)); /* one store on any sane CPU */
+    for (int byte = 0; byte < 8; byte++) w->out[byte] = (uint8_t)(w->bits >> (8 * byte)); /* compiles to one 64-bit store */
     w->out += w->count >> 3;
     w->bits >>= w->count & ~7u;
     w->count &= 7;

@@ -1,4 +1,4 @@
-"""The `h5burst` command: what is in an HDF5 file, and whether it is sound."""
+"""The `h5burst` command: what is in an HDF5 file, and whether it is damaged."""
 
 from __future__ import annotations
 

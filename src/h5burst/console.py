@@ -109,7 +109,7 @@ def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[An
             continue
         broken += bool(problems)
         results.append({"file": str(file), "problems": problems})
-        output.say(f"{file}: {_count(len(problems), 'problem') if problems else 'sound'}")
+        output.say(f"{file}: {_count(len(problems), 'problem') if problems else 'OK'}")
         for problem in problems:
             output.say(f"  {problem}")
     output.result(results)

@@ -94,7 +94,7 @@ def test_verify_exits_with_1_and_a_list(sound: Path, tmp_path: Path, capsys: pyt
     (tmp_path / "bad.h5").write_bytes(sound.read_bytes()[:5000])
     assert console.run(cli.app, ["verify", str(sound), str(tmp_path / "bad.h5")]) == 1
     printed = capsys.readouterr().out
-    assert f"{sound}: sound" in printed
+    assert f"{sound}: OK" in printed
     assert "bad.h5: 1 problem\n" in printed
 
 

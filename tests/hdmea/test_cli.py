@@ -84,7 +84,7 @@ def test_command_is_installed_and_quiet_without_a_terminal(tmp_path: Path) -> No
 def test_verify_of_a_sound_recording_says_so(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert hdmea("verify", stored) == 0
 
-    assert capsys.readouterr().out == f"{stored}: sound\n"
+    assert capsys.readouterr().out == f"{stored}: OK\n"
 
 
 def test_verify_of_a_simulated_recording_finds_nothing(small_recording: SimulatedRecording, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def test_examples_of_the_pipeline_run(tmp_path: Path) -> None:
     printed = run_examples(PAGE, tmp_path)
 
     assert "run load_recording first" in printed
-    assert printed.count(": sound") == 3
+    assert printed.count(": OK") == 3
 
 
 def test_page_has_examples() -> None:

@@ -14,16 +14,16 @@ enum { H5_LANES = 8 };
 
 typedef struct {
     uint64_t start, length; /* of a structure in the buffer; four bytes for its checksum are behind it */
-} h5_unsealed;
+} h5_pending_checksum;
 
 /* Write the checksum of each of `count` structures (none empty) behind it. level: see simd.h. */
-static void h5_seal(int level, uint8_t *data, const h5_unsealed *structures, size_t count)
+static void h5_write_checksums(int level, uint8_t *data, const h5_pending_checksum *structures, size_t count)
 {
     uint32_t a[H5_LANES] = {0}, b[H5_LANES] = {0}, c[H5_LANES] = {0};
-    const h5_unsealed *in_lane[H5_LANES] = {NULL}; /* NULL: what the lane computes is nothing */
+    const h5_pending_checksum *in_lane[H5_LANES] = {NULL}; /* NULL: what the lane computes is nothing */
     const uint8_t *at[H5_LANES];
     size_t blocks[H5_LANES]; /* of 12 bytes, that are left; a tail of 1 to 12 bytes follows them */
-    const h5_unsealed *next = structures, *end = structures + count;
+    const h5_pending_checksum *next = structures, *end = structures + count;
     for (;;) {
         int shortest = -1;
         for (int i = 0; i < H5_LANES; i++) {
@@ -45,7 +45,7 @@ static void h5_seal(int level, uint8_t *data, const h5_unsealed *structures, siz
         SIMD_CALL(level, h5_mix_lanes, (at, step, a, b, c));
         for (int i = 0; i < H5_LANES; i++)
             at[i] += 12 * step, blocks[i] -= step;
-        const h5_unsealed *done = in_lane[shortest];
+        const h5_pending_checksum *done = in_lane[shortest];
         size_t tail = (size_t)(done->length - 1) % 12 + 1;
         uint32_t sum = h5_lookup3_end(at[shortest], tail, a[shortest], b[shortest], c[shortest]);
         h5_store(data + done->start + done->length, sum, 4);

@@ -1,6 +1,6 @@
 # ext/h5emit.pyx — a tree of groups, arrays and attributes as the metadata and compact data of an HDF5 file.
 #
-# Bytes are gathered in one buffer and given to `write` in the order of the file. Objects come before the groups that
+# Bytes are gathered in one buffer and written sequentially. Objects come before the groups that
 # link to them, so that every address is known by the time it is written.
 cimport cython
 cimport numpy as cnp
@@ -19,13 +19,13 @@ import os
 import numpy as np
 
 include "h5structures.pxi"
-include "h5survey.pxi"
+include "h5preflight.pxi"
 
 cnp.import_array()
 
 cdef enum:
     FLUSH_BYTES = 1 << 20
-    SEALED_BYTES = 1 << 18       # checksums are computed while what they are of is in the cache
+    CHECKSUMMED_BYTES = 1 << 18       # checksums are computed while what they are of is in the cache
     COPIED_BYTES = 1 << 18       # fewer are faster copied than written by themselves
     COMPACT_LINKS = 512          # more of them are slow to edit in a header
     COMPACT_ATTRIBUTES = 256
@@ -51,32 +51,32 @@ cdef class TreeWriter:
     functions that make a link or attribute name one that HDF5 holds. describe(dtype): the body of its datatype
     message, that of variable-length text for `str` and `bytes`. compact_limit(storage): bytes up to which an array
     is in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
-    cannot take. max_depth: of groups in groups. store(data, storage): writes a larger array by `payload` and `append`, and returns the bodies of its
-    data layout and filter pipeline messages. level: of the instruction set, as `h5burst.runtime.simd` counts them.
+    cannot take. max_depth: of groups in groups. store(data, storage): writes a larger array by `payload` and `append`,
+    and returns the bodies of its data layout and filter pipeline messages. level: of the instruction set, as `h5burst.runtime.simd` counts them.
     """
 
-    cdef Survey rules
+    cdef Preflight rules
     cdef Nodes nodes
     cdef object null_type, escape_link, escape_attribute, store, sink
     cdef Datatype utf8, ascii, boolean, integer, real, complex_number
     cdef h5_bytes out         # bytes of the file not yet handed over
-    cdef h5_bytes unsealed    # headers in `out` whose checksums are not computed yet
+    cdef h5_bytes pending_checksums    # headers in `out` whose checksums are not computed yet
     cdef h5_bytes links       # link messages of the groups that are being written, one after another
     cdef h5_bytes attributes  # attribute messages of the next object
     cdef h5_bytes references  # to the text of the next dataset
     cdef size_t attribute_count
     cdef uint64_t attribute_heap, attribute_tree
     cdef h5_heap heap
-    cdef size_t sealed        # bytes of `out` in which no checksum is missing
+    cdef size_t checksummed        # bytes of `out` in which no checksum is missing
     cdef uint64_t base        # address of the first byte in `out`
     cdef int level            # instruction set, see simd.h
     cdef h5_writer *writer    # computes checksums and writes, from the second buffer on
-    cdef bint alone           # there is no such thread
+    cdef bint no_writer_thread           # there is no such thread
 
     def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, max_depth, store, sink,
                  int level):
         self.level = level
-        self.rules = Survey(nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth)
+        self.rules = Preflight(nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth)
         self.nodes, self.null_type = self.rules.nodes, nodes[2]
         self.escape_link, self.escape_attribute = escapes
         self.store, self.sink = store, sink
@@ -90,7 +90,7 @@ cdef class TreeWriter:
     def __dealloc__(self):
         h5_writer_end(self.writer)
         h5_free(&self.out)
-        h5_free(&self.unsealed)
+        h5_free(&self.pending_checksums)
         h5_free(&self.links)
         h5_free(&self.attributes)
         h5_free(&self.references)
@@ -101,24 +101,24 @@ cdef class TreeWriter:
         """Go on behind what the file holds already; before anything else."""
         self.base = address
 
-    def emit(self, tree) -> int:
-        """Write a tree, or an array alone. Returns the address of its header. Raises as `survey`."""
-        self.survey(tree)
+    def write(self, tree) -> int:
+        """Write a tree, or an array alone. Returns the address of its header. Raises as `preflight`."""
+        self.preflight(tree)
         return self.dataset(tree) if self.nodes.is_array(tree) else self.group(tree)
 
-    def survey(self, tree) -> None:
+    def preflight(self, tree) -> None:
         """Raise `NeedsLibhdf5Error` for a tree, or an array, that only libhdf5 writes."""
         if self.nodes.is_array(tree):
-            self.rules.survey_array(tree)
+            self.rules.preflight_array(tree)
         else:
-            self.rules.survey_group(tree, 0)
+            self.rules.preflight_group(tree, 0)
 
-    def survey_attributes(self, dict attrs) -> None:
-        """As `survey`, for attributes."""
-        self.rules.survey_attributes(attrs)
+    def preflight_attributes(self, dict attrs) -> None:
+        """As `preflight`, for attributes."""
+        self.rules.preflight_attributes(attrs)
 
     def attribute_messages(self, dict attrs) -> list:
-        """The bodies of the messages of attributes that are surveyed, in order; text goes to the global heap."""
+        """The bodies of the messages of attributes that are checked, in order; text goes to the global heap."""
         cdef size_t at = 0, size
         cdef const uint8_t *body
         cdef list bodies = []
@@ -158,11 +158,11 @@ cdef class TreeWriter:
         return self.base
 
     def close(self):
-        """End the thread that writes; nothing may be emitted any more."""
+        """End the thread that writes; nothing may be written any more."""
         with nogil:
             h5_writer_end(self.writer)
         self.writer = NULL
-        self.alone = True
+        self.no_writer_thread = True
 
     def payload(self, const uint8_t[::1] view) -> int:
         """Write raw bytes. Returns their address."""
@@ -190,24 +190,24 @@ cdef class TreeWriter:
         h5_heap_close(&self.heap, &self.out)
         if self.out.failed or self.links.failed or self.attributes.failed or self.references.failed:
             raise MemoryError()
-        if self.unsealed.failed:
+        if self.pending_checksums.failed:
             raise MemoryError()
         if not self.out.length:
             return 0
         cdef uint64_t length = self.out.length
-        if self.out.length >= FLUSH_BYTES and self.base and not self.alone and self.writer == NULL:
+        if self.out.length >= FLUSH_BYTES and self.base and not self.no_writer_thread and self.writer == NULL:
             self.writer = h5_writer_start(self.sink.descriptor(), self.level)
-            self.alone = self.writer == NULL
+            self.no_writer_thread = self.writer == NULL
         self.wait()
         if self.out.length >= FLUSH_BYTES and self.writer != NULL:
             self.sink.expect(length)
             with nogil:
-                h5_writer_give(self.writer, &self.out, &self.unsealed)
+                h5_writer_give(self.writer, &self.out, &self.pending_checksums)
         else:
-            self.seal()
+            self.write_checksums()
             self.sink.write(PyMemoryView_FromMemory(<char *>self.out.data, <Py_ssize_t>length, PyBUF_READ))
         self.base += length
-        self.out.length = self.sealed = 0
+        self.out.length = self.checksummed = 0
         return 0
 
     cdef int wait(self) except -1:
@@ -220,16 +220,16 @@ cdef class TreeWriter:
             raise OSError(error, os.strerror(error))
         return 0
 
-    cdef void seal(self):
-        h5_seal(self.level, self.out.data, <h5_unsealed *>self.unsealed.data, self.unsealed.length // sizeof(h5_unsealed))
-        self.unsealed.length = 0
-        self.sealed = self.out.length
+    cdef void write_checksums(self):
+        h5_write_checksums(self.level, self.out.data, <h5_pending_checksum *>self.pending_checksums.data, self.pending_checksums.length // sizeof(h5_pending_checksum))
+        self.pending_checksums.length = 0
+        self.checksummed = self.out.length
 
     cdef int flush_if_full(self) except -1:
         if self.out.length >= FLUSH_BYTES or self.out.failed:
             self.flush()
-        elif self.writer == NULL and self.out.length >= self.sealed + SEALED_BYTES and not self.unsealed.failed:
-            self.seal()
+        elif self.writer == NULL and self.out.length >= self.checksummed + CHECKSUMMED_BYTES and not self.pending_checksums.failed:
+            self.write_checksums()
         return 0
 
     # ---- groups and datasets ------------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ cdef class TreeWriter:
             h5_put_attribute_info(&self.out, self.attribute_heap, self.attribute_tree)
             if self.attribute_count:
                 h5_put_bodies(&self.out, H5_ATTRIBUTE, &self.attributes, 0)
-        h5_header_end(&self.out, start, &self.unsealed)
+        h5_header_end(&self.out, start, &self.pending_checksums)
         self.flush_if_full()
         return address
 
@@ -469,7 +469,7 @@ cdef class TreeWriter:
         return self.text_datatype(array)
 
     cdef Datatype text_datatype(self, cnp.ndarray array):
-        """ASCII if the first element is `bytes`; the survey saw that all are alike."""
+        """ASCII if the first element is `bytes`; the preflight saw that all are alike."""
         return self.ascii if array.size and isinstance(array.flat[0], bytes) else self.utf8
 
     cdef int put_references(self, cnp.ndarray array, h5_bytes *references) except -1:

@@ -35,13 +35,13 @@ static inline size_t h5_header_begin(h5_bytes *b)
     return start;
 }
 
-/* Leaves room for the checksum, which `h5_seal` fills in, and notes the header in `unsealed`. */
-static inline void h5_header_end(h5_bytes *b, size_t start, h5_bytes *unsealed)
+/* Leaves room for the checksum, which `h5_write_checksums` fills in, and notes the header in `pending_checksums`. */
+static inline void h5_header_end(h5_bytes *b, size_t start, h5_bytes *pending_checksums)
 {
-    h5_unsealed header = {start, b->length - start};
+    h5_pending_checksum header = {start, b->length - start};
     h5_patch(b, start + 6, b->length - start - 10, 4);
     h5_put32(b, 0);
-    h5_put_bytes(unsealed, &header, sizeof header);
+    h5_put_bytes(pending_checksums, &header, sizeof header);
 }
 
 static inline void h5_put_message(h5_bytes *b, int type, size_t size, int flags)

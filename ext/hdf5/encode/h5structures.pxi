@@ -1,4 +1,4 @@
-# ext/h5structures.pxi — what the C headers give to the emitter.
+# ext/h5structures.pxi — what the C headers give to the writer.
 cdef extern from "Python.h":
     int64_t PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
 
@@ -18,23 +18,23 @@ cdef extern from "h5bytes.h" nogil:
     uint32_t h5_lookup3(const uint8_t *, size_t)
 
 cdef extern from "h5checksums.h" nogil:
-    ctypedef struct h5_unsealed:
+    ctypedef struct h5_pending_checksum:
         pass
-    void h5_seal(int level, uint8_t *data, const h5_unsealed *structures, size_t count)
+    void h5_write_checksums(int level, uint8_t *data, const h5_pending_checksum *structures, size_t count)
 
 cdef extern from "h5writer.h" nogil:
     ctypedef struct h5_writer:
         pass
     h5_writer *h5_writer_start(int descriptor, int level)
     int h5_writer_wait(h5_writer *)
-    int h5_writer_give(h5_writer *, h5_bytes *out, h5_bytes *unsealed)
+    int h5_writer_give(h5_writer *, h5_bytes *out, h5_bytes *pending_checksums)
     void h5_writer_end(h5_writer *)
 
 cdef extern from "h5messages.h" nogil:
     const int H5_DATASPACE, H5_DATATYPE, H5_LINK, H5_DATA_LAYOUT, H5_FILTER_PIPELINE, H5_ATTRIBUTE
     const int H5_CONSTANT, H5_NULL_SPACE, H5_MESSAGE_LIMIT
     size_t h5_header_begin(h5_bytes *)
-    void h5_header_end(h5_bytes *, size_t start, h5_bytes *unsealed)
+    void h5_header_end(h5_bytes *, size_t start, h5_bytes *pending_checksums)
     void h5_put_message(h5_bytes *, int type, size_t size, int flags)
     size_t h5_dataspace_size(int rank, int limited)
     void h5_put_dataspace(h5_bytes *, int rank, const Py_ssize_t *shape, int limited, const uint64_t *limits)

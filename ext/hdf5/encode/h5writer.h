@@ -17,9 +17,9 @@ static h5_writer *h5_writer_start(int descriptor, int level)
 }
 
 static int h5_writer_wait(h5_writer *writer) { (void)writer; return 0; }
-static int h5_writer_give(h5_writer *writer, h5_bytes *bytes, h5_bytes *unsealed)
+static int h5_writer_give(h5_writer *writer, h5_bytes *bytes, h5_bytes *pending_checksums)
 {
-    (void)writer, (void)bytes, (void)unsealed;
+    (void)writer, (void)bytes, (void)pending_checksums;
     return 0;
 }
 static void h5_writer_end(h5_writer *writer) { (void)writer; }
@@ -37,7 +37,7 @@ struct h5_writer {
     pthread_cond_t changed;
     int descriptor, level;
     int busy, ending, error; /* error: an errno, after which nothing more is written */
-    h5_bytes bytes, unsealed; /* the thread's own while it is busy */
+    h5_bytes bytes, pending_checksums; /* the thread's own while it is busy */
 };
 
 static int h5_write_all(int descriptor, const uint8_t *bytes, size_t length)
@@ -66,8 +66,8 @@ static void *h5_writer_run(void *given)
         int error = writer->error;
         pthread_mutex_unlock(&writer->lock);
         if (!error) {
-            h5_seal(writer->level, writer->bytes.data, (h5_unsealed *)writer->unsealed.data,
-                    writer->unsealed.length / sizeof(h5_unsealed));
+            h5_write_checksums(writer->level, writer->bytes.data, (h5_pending_checksum *)writer->pending_checksums.data,
+                    writer->pending_checksums.length / sizeof(h5_pending_checksum));
             error = h5_write_all(writer->descriptor, writer->bytes.data, writer->bytes.length);
         }
         pthread_mutex_lock(&writer->lock);
@@ -113,23 +113,23 @@ static int h5_writer_wait(h5_writer *writer)
     return error;
 }
 
-/* Hand over bytes whose checksums are missing as `unsealed` says; both are empty afterwards. Waits for what was given
+/* Hand over bytes whose checksums are missing as `pending_checksums` says; both are empty afterwards. Waits for what was given
  * before. Returns 0 or an errno, as `h5_writer_wait`. */
-static int h5_writer_give(h5_writer *writer, h5_bytes *bytes, h5_bytes *unsealed)
+static int h5_writer_give(h5_writer *writer, h5_bytes *bytes, h5_bytes *pending_checksums)
 {
     int error = h5_writer_wait(writer);
     if (error)
         return error;
-    h5_bytes empty = writer->bytes, none = writer->unsealed;
+    h5_bytes empty = writer->bytes, none = writer->pending_checksums;
     empty.length = none.length = 0;
     pthread_mutex_lock(&writer->lock);
     writer->bytes = *bytes;
-    writer->unsealed = *unsealed;
+    writer->pending_checksums = *pending_checksums;
     writer->busy = 1;
     pthread_cond_broadcast(&writer->changed);
     pthread_mutex_unlock(&writer->lock);
     *bytes = empty;
-    *unsealed = none;
+    *pending_checksums = none;
     return 0;
 }
 
@@ -146,7 +146,7 @@ static void h5_writer_end(h5_writer *writer)
     pthread_mutex_destroy(&writer->lock);
     pthread_cond_destroy(&writer->changed);
     h5_free(&writer->bytes);
-    h5_free(&writer->unsealed);
+    h5_free(&writer->pending_checksums);
     free(writer);
 }
 

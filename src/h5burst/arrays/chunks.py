@@ -20,7 +20,7 @@ from h5burst.arrays.selection import Places
 from h5burst.codecs import ChunkError, Filter
 from h5burst.model.source import ArraySource, as_source
 from h5burst.model.tree import Storage
-from h5burst.runtime.buffers import Bytes, scratch
+from h5burst.runtime.buffers import Bytes, thread_buffer
 from h5burst.runtime.threads import bounded_map, parallel_map
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 COMPACT_LIMIT = 60 * 1024  # bytes of an array that still are in its object header, whose message holds 64 KiB
-COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # who asks for a codec wants small files; below this it saves next to nothing
+COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # compression does not pay below this
 CHUNK_BYTES = 1 << 20
 GROWING_CHUNK_BYTES = 1 << 16  # of a dataset that may grow and is small now
 MANY_CHUNKS = 32  # with so many the first is worth a trial
@@ -66,7 +66,7 @@ class ChunkPlan:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """How many chunks are along each axis, the last one perhaps sticking out."""
+        """Number of chunks along each axis; edge chunks may exceed the array."""
         return tuple(-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True))
 
     @property
@@ -241,7 +241,7 @@ def _padded(part: np.ndarray[Any, Any], plan: ChunkPlan) -> Bytes:
     raw = np.dtype((np.void, plan.dtype.itemsize))  # bytes as they are, padding between fields included
     if part.shape == plan.chunks and part.flags.c_contiguous:
         return part.reshape(-1).view(np.uint8)
-    whole = scratch("padded", plan.chunk_bytes)
+    whole = thread_buffer("padded", plan.chunk_bytes)
     target = whole.view(raw).reshape(plan.chunks)
     if part.shape != plan.chunks:
         whole[:] = 0
@@ -374,6 +374,6 @@ def put_part(
     if target.shape == plan.chunks and target.flags.c_contiguous:
         decode(payload, plan, mask, target.reshape(-1).view(np.uint8))
         return
-    whole = scratch("chunk", plan.chunk_bytes)
+    whole = thread_buffer("chunk", plan.chunk_bytes)
     decode(payload, plan, mask, whole)
     target[...] = whole.view(out.dtype).reshape(plan.chunks)[part.source]

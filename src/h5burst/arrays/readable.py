@@ -59,7 +59,7 @@ class ReadableArray(NDArrayOperatorsMixin):
 
     @property
     def base(self) -> None:
-        """It shares memory with nothing."""
+        """Always None: it does not share memory."""
         return None
 
     def __len__(self) -> int:

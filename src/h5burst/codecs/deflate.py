@@ -18,7 +18,7 @@ from isal import isal_zlib
 
 from h5burst._ext import huffman
 from h5burst._ext import shuffle as kernels
-from h5burst.runtime.buffers import Bytes, scratch
+from h5burst.runtime.buffers import Bytes, thread_buffer
 
 MIN_STRETCH = 16 * 1024  # bytes; in shorter planes one code for all is better than one each
 MAX_STRETCH = 256 * 1024
@@ -132,7 +132,7 @@ def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
     if count < MIN_STRETCH:
         return False
     sample = data[(data.size - count) // 2 // itemsize * itemsize :][:count]
-    shuffled = scratch("shuffled sample", count)
+    shuffled = thread_buffer("shuffled sample", count)
     kernels.shuffle(sample, itemsize, shuffled)
     plane = count // itemsize
     gains = [huffman.gain(shuffled[start : start + plane]) for start in range(0, count, plane)]
@@ -202,7 +202,7 @@ def _edges(size: int, planes: int) -> list[int]:
 
 def _blocks(data: Bytes, way: BlockCoding, stride: int) -> memoryview:
     """Deflate blocks of literals, or with few matches, in a buffer that the next call overwrites."""
-    out_buffer = scratch("blocks", huffman.bound(data.size))
+    out_buffer = thread_buffer("blocks", huffman.bound(data.size))
     if way is BlockCoding.LITERALS:
         return out_buffer[: huffman.encode(data, out_buffer)].data
     return out_buffer[: huffman.encode_matches(data, stride, out_buffer)].data

@@ -8,7 +8,7 @@ import numpy as np
 
 from h5burst._ext import lzf
 from h5burst.codecs.codec import ChunkLayout, Codec
-from h5burst.runtime.buffers import Bytes, scratch
+from h5burst.runtime.buffers import Bytes, thread_buffer
 
 
 class Lzf(Codec):
@@ -24,7 +24,7 @@ class Lzf(Codec):
         return (4, 261, chunk_bytes)  # revision of the filter, version of the library
 
     def encode(self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout, hint: Any = None) -> bytes | None:
-        out = scratch("lzf", max(0, data.size - 1))
+        out = thread_buffer("lzf", max(0, data.size - 1))
         return out[: lzf.encode(data, out)].tobytes() or None
 
     def decode(

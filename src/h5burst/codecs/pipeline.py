@@ -11,7 +11,7 @@ from h5burst._ext import shuffle as kernels
 from h5burst.codecs import registry
 from h5burst.codecs.codec import OPTIONAL, ChunkError, ChunkLayout, Codec, Filter
 from h5burst.model.tree import Storage
-from h5burst.runtime.buffers import Bytes, scratch
+from h5burst.runtime.buffers import Bytes, thread_buffer
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -124,7 +124,7 @@ def _is_better_unshuffled(data: Bytes, after: Sequence[Filter], itemsize: int) -
 
 def _shuffle(data: Bytes, step: Filter, itemsize: int) -> tuple[Bytes, ChunkLayout]:
     width = step.values[0] if step.values else itemsize
-    shuffled = scratch("shuffled", data.size)
+    shuffled = thread_buffer("shuffled", data.size)
     kernels.shuffle(data, width, shuffled)
     return shuffled, ChunkLayout(itemsize, max(1, width))
 

@@ -12,7 +12,7 @@ import numpy as np
 from h5burst._ext.h5parse import CorruptStructureError, Source
 from h5burst.format import extensible_array, fixed_array, symbol_table
 from h5burst.format.btree2 import read_records
-from h5burst.format.chunk_index_elements import Element, ElementFormat, Placed, decode_elements
+from h5burst.format.chunk_index_elements import ChunkElements, Element, ElementFormat, decode_elements
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SINGLE, ChunkedLayout
 
@@ -77,7 +77,7 @@ def _whole_grid(shape: tuple[int, ...], limits: tuple[int, ...], chunks: tuple[i
 
 def _read_elements(
     source: Source, layout: ChunkedLayout, whole: tuple[int, ...], chunk_bytes: int, filtered: bool
-) -> Placed:
+) -> ChunkElements:
     count = math.prod(whole)
     form = ElementFormat(0, chunk_bytes, filtered)
     if layout.kind == SINGLE:

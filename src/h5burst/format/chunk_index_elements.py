@@ -17,7 +17,7 @@ class Element(NamedTuple):
     mask: int
 
 
-Placed: TypeAlias = "list[tuple[int, Element]]"  # place in the array of chunks, and the chunk; those that were written
+ChunkElements: TypeAlias = "list[tuple[int, Element]]"  # number and element of each chunk that was written
 
 
 class ElementFormat(NamedTuple):
@@ -32,7 +32,7 @@ class ElementFormat(NamedTuple):
             raise CorruptStructureError("the elements of a chunk index are of another size")
 
 
-def decode_elements(data: bytes, form: ElementFormat, first: int) -> Placed:
+def decode_elements(data: bytes, form: ElementFormat, first: int) -> ChunkElements:
     """Elements from place `first` on: an address; with filters also the size, and the filter mask of 4 bytes."""
     form.check()
     if not form.filtered:
@@ -50,11 +50,11 @@ def decode_elements(data: bytes, form: ElementFormat, first: int) -> Placed:
 
 def read_pages(
     source: Source, address: int, bitmap: bytes, first_bit: int, count: int, page: int, form: ElementFormat, first: int
-) -> Placed:
+) -> ChunkElements:
     """`count` elements in pages of `page`, each page with a checksum. A page without its bit was never written."""
     if first_bit + -(-count // page) > 8 * len(bitmap):
         raise CorruptStructureError("a chunk index does not say which of its pages were written")
-    out: Placed = []
+    out: ChunkElements = []
     for number in range(-(-count // page)):
         here = min(page, count - number * page)
         bit = first_bit + number

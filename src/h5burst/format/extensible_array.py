@@ -6,7 +6,7 @@ import struct
 from typing import NamedTuple
 
 from h5burst._ext.h5parse import CorruptStructureError, Source
-from h5burst.format.chunk_index_elements import ElementFormat, Placed, decode_elements, read_pages
+from h5burst.format.chunk_index_elements import ChunkElements, ElementFormat, decode_elements, read_pages
 from h5burst.format.constants import UNDEFINED
 
 _HEADER = struct.Struct("<4sBBBBBBBB6QQ")
@@ -36,7 +36,7 @@ class _Shape(NamedTuple):
         return self.least << (number + 1) // 2
 
 
-def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool) -> Placed:
+def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool) -> ChunkElements:
     """Every element that was set."""
     header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a chunk index")
     fields = _HEADER.unpack_from(header)
@@ -65,7 +65,7 @@ def _is_power(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
 
-def _read_index_block(source: Source, address: int, shape: _Shape, direct: int) -> Placed:
+def _read_index_block(source: Source, address: int, shape: _Shape, direct: int) -> ChunkElements:
     outer = max(0, shape.super_blocks - shape.inner)
     start = 14 + shape.index_elements * shape.form.width
     block = source.read_checked(address, start + 8 * (direct + outer) + _CHECKSUM, "a chunk index")
@@ -90,7 +90,7 @@ def _check_prefix(block: bytes, signature: bytes, shape: _Shape) -> None:
         raise CorruptStructureError("a block of an extensible array is not where it should be")
 
 
-def _read_super_block(source: Source, address: int, shape: _Shape, number: int, place: int) -> Placed:
+def _read_super_block(source: Source, address: int, shape: _Shape, number: int, place: int) -> ChunkElements:
     if address == UNDEFINED:
         return []
     blocks, elements = shape.blocks_in(number), shape.elements_in(number)
@@ -100,7 +100,7 @@ def _read_super_block(source: Source, address: int, shape: _Shape, number: int, 
     block = source.read_checked(address, start + bitmap + 8 * blocks + _CHECKSUM, "a chunk index")
     _check_prefix(block, b"EASB", shape)
     written = block[start : start + bitmap]
-    out: Placed = []
+    out: ChunkElements = []
     for i, child in enumerate(struct.unpack_from(f"<{blocks}Q", block, start + bitmap)):
         out += _read_data_block(source, child, shape, elements, written, i * pages, place + i * elements)
     return out
@@ -108,7 +108,7 @@ def _read_super_block(source: Source, address: int, shape: _Shape, number: int, 
 
 def _read_data_block(
     source: Source, address: int, shape: _Shape, elements: int, bitmap: bytes, first_bit: int, place: int
-) -> Placed:
+) -> ChunkElements:
     if address == UNDEFINED:
         return []
     start = 14 + shape.offset_width

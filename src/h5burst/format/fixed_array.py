@@ -9,7 +9,7 @@ import numpy as np
 
 from h5burst._ext.h5emit import lookup3
 from h5burst._ext.h5parse import CorruptStructureError, Source
-from h5burst.format.chunk_index_elements import ElementFormat, Placed, decode_elements, read_pages
+from h5burst.format.chunk_index_elements import ChunkElements, ElementFormat, decode_elements, read_pages
 from h5burst.format.constants import UNDEFINED
 
 Entries: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"  # (chunks, 3): address, size in the file, filter mask
@@ -52,7 +52,7 @@ def _checked(structure: bytes) -> bytes:
     return structure + lookup3(structure).to_bytes(4, "little")
 
 
-def read_elements(source: Source, address: int, count: int, form: ElementFormat) -> Placed:
+def read_elements(source: Source, address: int, count: int, form: ElementFormat) -> ChunkElements:
     """Every element that was set. count: chunks of the whole grid."""
     header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a chunk index")
     signature, version, client, width, page_bits, entries, block = _HEADER.unpack_from(header)
@@ -65,7 +65,7 @@ def read_elements(source: Source, address: int, count: int, form: ElementFormat)
     return _read_block(source, block, address, count, 1 << page_bits, form._replace(width=width))
 
 
-def _read_block(source: Source, address: int, header: int, count: int, page: int, form: ElementFormat) -> Placed:
+def _read_block(source: Source, address: int, header: int, count: int, page: int, form: ElementFormat) -> ChunkElements:
     pages = -(-count // page) if count > page else 0
     prefix = 14 + -(-pages // 8)
     block = source.read_checked(address, prefix + (0 if pages else count * form.width) + 4, "a chunk index")

@@ -1,7 +1,7 @@
-"""A file for arrays that memory has no room for, where they stay usable.
+"""A file for arrays that do not fit in memory, where they stay usable.
 
 Arrays are in the scratch file as they would in an uncompressed HDF5 file: in chunks that end in their checksum, behind
-room for a superblock. So a save without compression need not copy them: what is missing of the HDF5 file is written
+space for a superblock. So a save without compression need not copy them: what is missing of the HDF5 file is written
 behind them, and the scratch file becomes the output.
 """
 
@@ -26,7 +26,7 @@ from h5burst.model.source import ArraySource
 from h5burst.model.tree import Storage
 from h5burst.runtime import durable, private_files
 
-FOLDER_VARIABLE = "H5BURST_SCRATCH"
+DIRECTORY_VARIABLE = "H5BURST_SCRATCH"
 SUFFIX = ".h5burst-scratch"
 _CACHED_CHUNKS = 4  # decoded, for many small reads side by side
 
@@ -37,8 +37,8 @@ class ScratchLostError(OSError):
 
 def scratch_directory(beside: Path) -> Path:
     """Where scratch files go: `H5BURST_SCRATCH`, else the directory of the output."""
-    wish = os.environ.get(FOLDER_VARIABLE, "").strip()
-    return Path(wish) if wish else beside
+    requested = os.environ.get(DIRECTORY_VARIABLE, "").strip()
+    return Path(requested) if requested else beside
 
 
 class Scratch:
@@ -59,7 +59,7 @@ class Scratch:
             self.path, self._descriptor = private_files.create(directory, name, SUFFIX)
         self._pid = os.getpid()
         self.size = superblock.SIZE  # bytes used so far
-        self.live = 0  # of these, bytes of arrays that somebody still holds
+        self.live_bytes = 0  # of these, bytes of arrays that somebody still holds
         self._lock = threading.Lock()
         self._cache: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
         self._remover = weakref.finalize(self, _remove, self._descriptor, self.path, self._pid)
@@ -98,13 +98,13 @@ class Scratch:
                 os.ftruncate(self._descriptor, self.size)
                 raise
             self.size, used = end, end - self.size
-            self.live += used
+            self.live_bytes += used
         stored = ScratchArray(self, plan, entries)
         weakref.finalize(stored, self._released, used).atexit = False
         return stored
 
     def _released(self, used: int) -> None:
-        self.live -= used
+        self.live_bytes -= used
 
     def chunk(self, array: ScratchArray, number: int) -> tuple[bytes, int]:
         """Payload and filter mask of one chunk. Raises `ScratchLostError` for a file cut short or closed."""

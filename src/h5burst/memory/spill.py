@@ -1,4 +1,4 @@
-"""Keeping the arrays of nested dicts within a memory budget: what is too much moves to a scratch file.
+"""Keeping the arrays of nested dicts within a memory budget: arrays over it are spilled to a scratch file.
 
 Arrays are exchanged in place, in the dicts and lists that hold them, for lazy ones that read the same elements. Views
 of a common buffer move together and stay views of one array.

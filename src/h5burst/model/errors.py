@@ -57,7 +57,7 @@ class UnfinishedFileError(OSError):
         super().__init__(
             f"Cannot open {os.fspath(path)}: its last writer was interrupted, or is still at work. "
             "If none is, the file "
-            "may lack what was written last: go back to an older copy, or clear the mark with `h5clear -s` and check "
+            "may lack what was written last: restore a backup, or clear the mark with `h5clear -s` and check "
             "what is there"
         )
         self.path = os.fspath(path)

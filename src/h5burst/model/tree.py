@@ -63,7 +63,7 @@ class Group:
     soft_links: dict[str, str] | None = None
 
     def __getitem__(self, path: str | tuple[str, ...]) -> Array | Group:
-        """The node at a path: a tuple of names, or text in which "/" parts names. KeyError where there is none."""
+        """The node at a path: a tuple of names, or a "/"-separated string. KeyError where there is none."""
         node: Array | Group = self
         for name in path if isinstance(path, tuple) else [part for part in path.split("/") if part]:
             if not isinstance(node, Group):

@@ -13,7 +13,7 @@ from h5burst._ext.h5parse import Kind, UnsupportedFeatureError
 from h5burst.model.source import ArraySource, BufferedSource, Rows
 from h5burst.model.tree import Array, unescape
 from h5burst.read.elements import Elements
-from h5burst.read.lazy import MAKERS, LazyArray, open_tree
+from h5burst.read.lazy import LAZY_NODES, LazyArray, open_tree
 from h5burst.read.reader import Reader
 
 _LAYOUTS = ("compact", "contiguous", "chunked")
@@ -102,7 +102,7 @@ class DatasetBlocks:
         """Keep the file open, if its elements are in memory just as they are there."""
         if array.address is None:
             return
-        reader = Reader(array.path, expected=array.stamp, makers=MAKERS)
+        reader = Reader(array.path, expected=array.stamp, factory=LAZY_NODES)
         try:
             with reader.naming_damage(array.names):
                 self._elements = _plain_elements(reader, array.address)

@@ -187,7 +187,7 @@ class Elements:
             address, size, mask = place
             if coalesced is not None:
                 return coalesced.take(number), mask
-            payload = buffers.scratch("stored chunk", size)
+            payload = buffers.thread_buffer("stored chunk", size)
             source.read_into(address, payload)
             return payload, mask
 

@@ -53,31 +53,31 @@ def _refusal(path: str, why: InUseError) -> OSError:
     return BlockingIOError(errno.EAGAIN, "Cannot read: another program has it open for writing: close it there", path)
 
 
-def read_file(location: Location, why: UnsupportedFeatureError, makers: LazyNodeFactory | None = None) -> Group:
+def read_file(location: Location, why: UnsupportedFeatureError, factory: LazyNodeFactory | None = None) -> Group:
     """A whole file, which the parser gave up because of `why`."""
     if isinstance(why, InUseError):
         if not isinstance(location, str) or not _is_open_here(location):
             raise _refusal(path_of(location), why)
-        node = libhdf5.read_node(location, "/", makers)
+        node = libhdf5.read_node(location, "/", None if factory is None else factory.by_name)
     else:
-        node = read_node(location, "/", makers)
+        node = read_node(location, "/", factory)
     if not isinstance(node, Group):
         raise CorruptFileError(path_of(location), "its root is not a group")
     return node
 
 
-def read_node(location: Location, name: str, makers: LazyNodeFactory | None = None) -> Node | None:
+def read_node(location: Location, name: str, factory: LazyNodeFactory | None = None) -> Node | None:
     """An object and all below it; None for what is neither group nor dataset."""
-    node: Node | None = _read("node", location, name, lazy=makers is not None)
-    if makers is not None and node is not None:
-        _make_lazy(location, node, makers)
+    node: Node | None = _read("node", location, name, lazy=factory is not None)
+    if factory is not None and node is not None:
+        _make_lazy(location, node, factory)
     return node
 
 
-def _make_lazy(location: Location, node: Node, makers: LazyNodeFactory) -> None:
+def _make_lazy(location: Location, node: Node, factory: LazyNodeFactory) -> None:
     for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
         if isinstance(part, Array) and isinstance(part.data, Unread):
-            part.data = makers.by_name(location, *part.data)
+            part.data = factory.by_name(location, *part.data)
 
 
 def holds(location: Location, name: str) -> bool:

@@ -26,9 +26,9 @@ from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, Location, locate, path_of
-from h5burst.read.node_factory import LazyNodeFactory
+from h5burst.read.node_factory import LazyNodeFactory, Place
 from h5burst.read.open_file import OpenFile, OpenObject, Stamp, open_location
-from h5burst.read.reader import Place, Reader, stored_path
+from h5burst.read.reader import Reader, stored_path
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
@@ -41,10 +41,10 @@ def open_tree(file: FileLike) -> Group:
     """
     location = locate(file)
     try:
-        with Reader(location, makers=MAKERS) as reader:
+        with Reader(location, factory=LAZY_NODES) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
-        return fallback.read_file(location, why, MAKERS)
+        return fallback.read_file(location, why, LAZY_NODES)
 
 
 def place_of(node: Node) -> tuple[str, int] | None:
@@ -153,7 +153,7 @@ class LazyArray(ReadableArray):
             with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
                 found, unread, _, _ = reader.parser.inspect(self._address)
                 return found | {name: fallback.read_attribute(self._location, self.name, name) for name in unread}
-        node = fallback.read_node(self._location, self.name, MAKERS)
+        node = fallback.read_node(self._location, self.name, LAZY_NODES)
         return {} if node is None else node.attrs
 
     @contextlib.contextmanager
@@ -294,7 +294,7 @@ class LazyChildren(FilledLater[str, Node]):
         unread = self._unread
         if unread is None:
             return
-        with Reader(unread.location, expected=unread.stamp, makers=MAKERS) as reader:
+        with Reader(unread.location, expected=unread.stamp, factory=LAZY_NODES) as reader:
             found = reader.children(unread.address, unread.names, unread.above)
             self._publish(found or {})
             waiting = deque([found or {}])
@@ -323,7 +323,7 @@ def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
     try:
         found = reader.children(unread.address, unread.names, unread.above, most)
     except OSError:
-        return {}  # nobody has asked for this group yet; who does gets the error
+        return {}  # not requested yet; raised again on access
     if found is None:
         return {}
     children._publish(found)
@@ -333,23 +333,25 @@ def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
 # ---------------------------------------------------------------- what readers call
 
 
-def _make_array(
-    file: OpenFile | OpenObject, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type
-) -> LazyArray:
-    return LazyArray(file.location, file.stamp, names, shape, type_.dtype, address)
+class _LazyNodes:
+    """The lazy arrays and groups of this module, for readers (see `LazyNodeFactory`)."""
+
+    @staticmethod
+    def array(
+        file: OpenFile | OpenObject, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type
+    ) -> LazyArray:
+        return LazyArray(file.location, file.stamp, names, shape, type_.dtype, address)
+
+    @staticmethod
+    def children(
+        file: OpenFile | OpenObject, address: int, names: tuple[str, ...], above: frozenset[Place]
+    ) -> LazyChildren:
+        return LazyChildren(_Unread(file.location, file.stamp, address, names, above))
+
+    @staticmethod
+    def by_name(location: Location, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:
+        with open_location(location) as file:
+            return LazyArray(location, file.stamp, names, shape, dtype)
 
 
-def _make_children(
-    file: OpenFile | OpenObject, address: int, names: tuple[str, ...], above: frozenset[Place]
-) -> LazyChildren:
-    return LazyChildren(_Unread(file.location, file.stamp, address, names, above))
-
-
-def _make_by_name(
-    location: Location, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> LazyArray:
-    with open_location(location) as file:
-        return LazyArray(location, file.stamp, names, shape, dtype)
-
-
-MAKERS = LazyNodeFactory(array=_make_array, children=_make_children, by_name=_make_by_name)
+LAZY_NODES: LazyNodeFactory = _LazyNodes()

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+
+from h5burst._ext.h5parse import Type
+from h5burst.model.source import ArraySource
 from h5burst.model.tree import Node
+from h5burst.read.file_objects import Location
+from h5burst.read.open_file import OpenFile, OpenObject
+
+Names: TypeAlias = tuple[str, ...]  # from the root
+Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
 
 
-@dataclass(frozen=True, slots=True)
-class LazyNodeFactory:
-    """What a lazy tree is made of.
+class LazyNodeFactory(Protocol):
+    """What a lazy tree is made of: arrays, and the members of groups, that read themselves on access."""
 
-    `array(file, address, names, shape, type)` and `children(file, address, names, above)`: an array and the members of
-    a group that read themselves on access; `by_name(path, names, shape, dtype)`: an array that only libhdf5
-    reads.
-    """
+    def array(
+        self, file: OpenFile | OpenObject, address: int, names: Names, shape: tuple[int, ...], type_: Type
+    ) -> ArraySource:
+        """The dataset whose object header is at `address`."""
+        ...
 
-    array: Callable[..., Any]
-    children: Callable[..., dict[str, Node]]
-    by_name: Callable[..., Any]
+    def children(
+        self, file: OpenFile | OpenObject, address: int, names: Names, above: frozenset[Place]
+    ) -> dict[str, Node]:
+        """The members of the group whose object header is at `address`; `above`: the groups that it is in."""
+        ...
+
+    def by_name(self, location: Location, names: Names, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArraySource:
+        """A dataset that only libhdf5 reads."""
+        ...

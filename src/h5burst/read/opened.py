@@ -18,7 +18,7 @@ from h5burst.model.tree import Array, Group, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.file_objects import FileLike, Location, locate, path_of
-from h5burst.read.lazy import MAKERS, LazyArray
+from h5burst.read.lazy import LAZY_NODES, LazyArray
 from h5burst.read.links import External, Target
 from h5burst.read.open_file import Stamp
 from h5burst.read.reader import Reader, describe_names, stored_path
@@ -66,7 +66,7 @@ class _File:
         return path_of(self.location)
 
     def reader(self) -> Reader:
-        return Reader(self.location, expected=self.stamp, makers=MAKERS)
+        return Reader(self.location, expected=self.stamp, factory=LAZY_NODES)
 
     def check_open(self) -> None:
         if self.is_closed:
@@ -275,11 +275,11 @@ def open(path: FileLike) -> LazyFile:
 
 def _open(location: Location, expected: Stamp | None = None, depth: int = 0) -> LazyFile:
     try:
-        with Reader(location, expected=expected, makers=MAKERS) as reader:
+        with Reader(location, expected=expected, factory=LAZY_NODES) as reader:
             file = _File(location, reader.file.stamp, None, depth)
             root = _object(file, reader, reader.root, ())
     except UnsupportedFeatureError as why:
-        tree = fallback.read_file(location, why, MAKERS)
+        tree = fallback.read_file(location, why, LAZY_NODES)
         return LazyFile(_File(location, None, tree, depth), None, (), tree.attrs, tree)
     if not isinstance(root, LazyGroup):
         raise CorruptStructureError("the root is not a group")
@@ -360,7 +360,7 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
     except UnsupportedFeatureError:
         if not names:
             raise
-        node = fallback.read_node(file.location, stored_path(names), MAKERS)
+        node = fallback.read_node(file.location, stored_path(names), LAZY_NODES)
         if node is None:
             raise KeyError(f"{describe_names(names)} in {file.path} is a datatype that only libhdf5 reads") from None
         return _wrapped(file, node, names)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from h5burst.read.fallback import InUseError
 from h5burst.read.file_objects import Location
 from h5burst.read.libhdf5_worker.client import LibraryDiedError
 from h5burst.read.links import External, LinkResolver, Target
-from h5burst.read.node_factory import LazyNodeFactory
+from h5burst.read.node_factory import LazyNodeFactory, Place
 from h5burst.read.open_file import Stamp, open_location
 from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 
@@ -43,14 +43,12 @@ _FILES_DEEP = 16  # external links one after another
 
 set_model(Array, Group, unescape)
 
-Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
-
 
 @dataclass(slots=True)
 class _Shared:
     """What the readers of one load share when links lead from file to file."""
 
-    makers: LazyNodeFactory | None = None
+    factory: LazyNodeFactory | None = None
     nodes: dict[tuple[str, bytes], Node | None] = field(default_factory=dict)
 
 
@@ -65,7 +63,7 @@ def stored_path(names: tuple[str | None, ...] | list[str | None]) -> str:
 
 
 class Reader:
-    """The owner of a parser: answers its questions about what is rare. Used in a `with` block.
+    """The owner of a parser: its callbacks read uncommon structures. Used in a `with` block.
 
     unfinished: read a file although its last writer has left it marked as still being written.
 
@@ -78,14 +76,14 @@ class Reader:
         location: Location,
         *,
         expected: Stamp | None = None,
-        makers: LazyNodeFactory | None = None,
+        factory: LazyNodeFactory | None = None,
         above: frozenset[Place] = frozenset(),
         shared: _Shared | None = None,
         unfinished: bool = False,
     ) -> None:
         self.file = open_location(location, expected)
         self.path = self.file.path
-        self.shared = shared or _Shared(makers)
+        self.shared = shared or _Shared(factory)
         self._ancestors = above
         try:
             self._open(unfinished)
@@ -103,7 +101,7 @@ class Reader:
             raise CorruptFileError(self.path, str(error)) from error
         if superblock.open_for_writing and not unfinished:
             raise InUseError(is_locked=False)
-        lazy = self.shared.makers is not None
+        lazy = self.shared.factory is not None
         self.root = superblock.root
         block = _LAZY_BLOCK if lazy else _EAGER_BLOCK
         self.source = Source(descriptor, size, superblock.base, block, _BLOCKS, self.file.reader)
@@ -150,8 +148,8 @@ class Reader:
             raise CorruptFileError(self.path, f"{describe_names(what)}: {error.args[0]}") from error
 
     def tree(self) -> Group:
-        """The whole file: lazy with makers, else with all arrays read."""
-        if self.shared.makers is None:
+        """The whole file: lazy with factory, else with all arrays read."""
+        if self.shared.factory is None:
             return self.load()
         with self.naming_damage():
             root = self.parser.node(self.root)
@@ -322,7 +320,7 @@ class Reader:
                 return other.at(path)
         except UnsupportedFeatureError:
             name = os.fsdecode(path)
-            return fallback.read_node(file, name, self.shared.makers) if fallback.holds(file, name) else None
+            return fallback.read_node(file, name, self.shared.factory) if fallback.holds(file, name) else None
 
     def at(self, path: bytes) -> Node | None:
         """The node at a stored path of this file; None where there is none."""
@@ -331,7 +329,7 @@ class Reader:
             if not isinstance(address, int):
                 return address
             node: Node | None = self.parser.node(address)
-            if isinstance(node, Group) and self.shared.makers is None:
+            if isinstance(node, Group) and self.shared.factory is None:
                 return self.load(address)
             self._finish_reads()
             return node
@@ -339,9 +337,9 @@ class Reader:
     # ------------------------------------------------------------ the parser's questions: lazy nodes, libhdf5
 
     def _makers(self) -> LazyNodeFactory:
-        if self.shared.makers is None:
+        if self.shared.factory is None:
             raise RuntimeError("this reader loads everything at once")
-        return self.shared.makers
+        return self.shared.factory
 
     def lazy_array(self, address: int, names: list[str], shape: tuple[int, ...], type_: Type) -> Any:
         return self._makers().array(self.file, address, tuple(names), shape, type_)
@@ -351,7 +349,7 @@ class Reader:
 
     def uncovered(self, names: list[str | None]) -> Node | None:
         with self._asking_libhdf5(names):
-            return fallback.read_node(self.file.location, stored_path(names), self.shared.makers)
+            return fallback.read_node(self.file.location, stored_path(names), self.shared.factory)
 
     def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
         with self._asking_libhdf5(names):

@@ -10,17 +10,17 @@ import numpy as np
 Bytes: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 
 
-class _Scratch(threading.local):
+class _Buffers(threading.local):
     def __init__(self) -> None:
         self.buffers: dict[str, Bytes] = {}
 
 
-_scratch = _Scratch()
+_of_thread = _Buffers()
 
 
-def scratch(purpose: str, size: int) -> Bytes:
-    """This thread's buffer for one purpose, its content undefined; valid until asked for again."""
-    buffer = _scratch.buffers.get(purpose)
+def thread_buffer(name: str, size: int) -> Bytes:
+    """This thread's buffer for one name, its content undefined; valid until asked for again."""
+    buffer = _of_thread.buffers.get(name)
     if buffer is None or buffer.size < size:
-        buffer = _scratch.buffers[purpose] = np.empty(size, np.uint8)
+        buffer = _of_thread.buffers[name] = np.empty(size, np.uint8)
     return buffer[:size]

@@ -26,11 +26,11 @@ from h5burst.runtime.attributes import FileAttributes
 TEMPORARY_SUFFIX = ".h5burst-tmp"
 
 _ADVICE = {
-    errno.ENOSPC: "the disk is full: make room or choose another place",
-    errno.EDQUOT: "the disk quota is used up: make room or choose another place",
+    errno.ENOSPC: "the disk is full: free space or choose another place",
+    errno.EDQUOT: "the disk quota is used up: free space or choose another place",
     errno.EFBIG: "the file would grow over the limit of this process or file system (ulimit -f)",
-    errno.EACCES: "permission denied: check the rights of the file and its directory",
-    errno.EPERM: "not permitted: check the rights of the file and its directory",
+    errno.EACCES: "permission denied: check the permissions of the file and its directory",
+    errno.EPERM: "not permitted: check the permissions of the file and its directory",
     errno.EROFS: "the file system is read-only: choose another place",
     errno.EIO: "the disk reports an error: check it, and save elsewhere",
     errno.ENOENT: "no such file or directory",

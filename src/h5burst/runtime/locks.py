@@ -71,7 +71,7 @@ def try_exclusive(descriptor: int) -> Answer:
 
 
 def try_shared(descriptor: int) -> Answer:
-    """Ask for a shared lock on an open file, or to weaken an exclusive one to it, without waiting."""
+    """Ask for a shared lock on an open file, or to downgrade an exclusive one to it, without waiting."""
     return _ask(descriptor, fcntl.LOCK_SH) if are_used() else Answer.NONE
 
 

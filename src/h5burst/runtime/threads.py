@@ -20,7 +20,7 @@ _inside = threading.local()
 def thread_count(threads: int | None = None) -> int:
     """How many threads work may use.
 
-    threads: an explicit wish, at least 1. None: `H5BURST_NUM_THREADS`, else `SLURM_CPUS_PER_TASK` capped by the
+    threads: the requested number, at least 1. None: `H5BURST_NUM_THREADS`, else `SLURM_CPUS_PER_TASK` capped by the
     CPUs that this process may run on, else those.
     """
     if threads is not None:

@@ -30,7 +30,7 @@ class Appender(Protocol):
 
 
 def store(
-    emitter: TreeWriter, data: Any, plan: chunks.ChunkPlan, threads: int | None, *, grows: bool = False
+    writer: TreeWriter, data: Any, plan: chunks.ChunkPlan, threads: int | None, *, grows: bool = False
 ) -> tuple[bytes, bytes]:
     """Write an array's chunks and their index. Returns the bodies of the data layout and filter pipeline messages.
 
@@ -38,32 +38,32 @@ def store(
     """
     entries = np.empty((plan.chunk_count, 3), np.uint64)
     if _is_stored_by_rows(plan):
-        _store_rows(emitter, data, plan, entries)
+        _store_rows(writer, data, plan, entries)
     else:
         for chunk in chunks.encode(data, plan, threads):
             payload = memoryview(chunk.payload)
-            entries[chunk.number] = emitter.payload(payload), payload.nbytes, chunk.filter_mask
+            entries[chunk.number] = writer.payload(payload), payload.nbytes, chunk.filter_mask
     if grows:
-        return growing_index(emitter, plan, entries)
-    return index(emitter, plan, entries)
+        return growing_index(writer, plan, entries)
+    return index(writer, plan, entries)
 
 
-def growing_index(emitter: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+def growing_index(writer: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
     """As `index`, for a dataset that may be resized."""
     coordinates = np.stack(np.unravel_index(np.arange(len(entries)), plan.grid), axis=1) if len(entries) else ()
     records = chunk_tree.records(entries, coordinates, chunk_tree.size_width(plan))
-    address = btree2_update.write(emitter.append, chunk_tree.kind(plan), records) if records else UNDEFINED
+    address = btree2_update.write(writer.append, chunk_tree.kind(plan), records) if records else UNDEFINED
     return chunk_tree.layout_message(plan, address), encode_filters(plan.filters)
 
 
-def index(emitter: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
+def index(writer: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
     """Write the index of chunks that are in the file: address, size and filter mask of each. Returns as `store`."""
     itemsize = plan.dtype.itemsize
     if len(entries) == 1:
         layout = data_layout.encode_single(plan.chunks, itemsize, *(int(value) for value in entries[0]))
     else:
-        address = emitter.append(b"")
-        emitter.append(fixed_array.encode(entries, fixed_array.size_width(plan.chunk_bytes), address))
+        address = writer.append(b"")
+        writer.append(fixed_array.encode(entries, fixed_array.size_width(plan.chunk_bytes), address))
         information = bytes([fixed_array.PAGE_BITS])
         layout = data_layout.encode(plan.chunks, itemsize, data_layout.FIXED_ARRAY, information, address)
     return layout, encode_filters(plan.filters)
@@ -74,7 +74,7 @@ def _is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
     return plan.chunks[1:] == plan.shape[1:] and [step.id for step in plan.filters] == [codecs.FLETCHER32]
 
 
-def _store_rows(emitter: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries: Entries) -> None:
+def _store_rows(writer: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries: Entries) -> None:
     """Write rows from where they are. There is nothing to compute but a checksum, faster than memory is copied."""
     source, rows = as_source(data), plan.chunks[0]
     for number, first in enumerate(range(0, plan.shape[0], rows)):
@@ -85,5 +85,5 @@ def _store_rows(emitter: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries:
         payload = band.reshape(-1).view(np.uint8)
         if payload.size < plan.chunk_bytes:
             payload = np.concatenate([payload, np.zeros(plan.chunk_bytes - payload.size, np.uint8)])
-        entries[number] = emitter.payload(payload.data), payload.size + CHECKSUM_BYTES, 0
-        emitter.append(fletcher32(payload).to_bytes(CHECKSUM_BYTES, "little"))
+        entries[number] = writer.payload(payload.data), payload.size + CHECKSUM_BYTES, 0
+        writer.append(fletcher32(payload).to_bytes(CHECKSUM_BYTES, "little"))

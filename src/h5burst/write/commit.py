@@ -20,7 +20,7 @@ from h5burst.runtime import durable
 from h5burst.write.changes import Change, Gone
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.growing import Growing
-from h5burst.write.native import NeedsLibhdf5Error, make_emitter
+from h5burst.write.native import NeedsLibhdf5Error, make_writer
 from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def _append(
     with open_stream(file.descriptor) as stream:
         stream.seek(file.start.end)
         with Sink(stream, True, threads) as sink:
-            emitter = make_emitter(sink, storage, threads)
-            with contextlib.closing(emitter):
-                emitter.start_at(start)
-                address = _Rewriter(file, emitter, threads).rewrite(root)
-                end = emitter.append(b"") + references.MARK_BYTES
-                emitter.append(references.encode_mark(changed_ns, address, end))
-                if emitter.finish() != end:
+            writer = make_writer(sink, storage, threads)
+            with contextlib.closing(writer):
+                writer.start_at(start)
+                address = _Rewriter(file, writer, threads).rewrite(root)
+                end = writer.append(b"") + references.MARK_BYTES
+                writer.append(references.encode_mark(changed_ns, address, end))
+                if writer.finish() != end:
                     raise AssertionError(f"{file.path}: an edit ended elsewhere than it was to end")
     return address, base + end
 
@@ -123,8 +123,8 @@ def _tidy(file: EditedFile, end: int, changed_ns: int) -> None:
 class _Rewriter:
     """Writes changed objects, children before parents."""
 
-    def __init__(self, file: EditedFile, emitter: TreeWriter, threads: int | None) -> None:
-        self._file, self._emitter, self._threads = file, emitter, threads
+    def __init__(self, file: EditedFile, writer: TreeWriter, threads: int | None) -> None:
+        self._file, self._writer, self._threads = file, writer, threads
 
     def rewrite(self, change: Change) -> int:
         """The new address of a changed object."""
@@ -143,16 +143,16 @@ class _Rewriter:
                         new[link] = self.rewrite(child)
                 else:
                     new[link] = self._emit(child)
-            header.messages = existing.links.changed(self._emitter.append, new)
+            header.messages = existing.links.changed(self._writer.append, new)
         if change.rows:
             growing = Growing(self._file, existing.address, "a dataset")
-            growing.append(self._emitter, header, change.rows, self._threads)
+            growing.append(self._writer, header, change.rows, self._threads)
         if change.attrs:
             self._change_attributes(header, change.attrs)
-        return self._emitter.append(oh.encode(header))
+        return self._writer.append(oh.encode(header))
 
     def _emit(self, node: Group | Array) -> int:
-        return self._emitter.emit(node)
+        return self._writer.write(node)
 
     def _change_attributes(self, header: ObjectHeader, attrs: dict[str, Any]) -> None:
         found = header.first(oh.ATTRIBUTE_INFO)
@@ -162,7 +162,7 @@ class _Rewriter:
         for name in attrs.keys() - set_now.keys():
             messages.pop(escape_attribute(name).encode(), None)
         order = info.next_order
-        for name, body in zip(set_now, self._emitter.attribute_messages(set_now), strict=True):
+        for name, body in zip(set_now, self._writer.attribute_messages(set_now), strict=True):
             stored = escape_attribute(name).encode()
             old = messages.get(stored)
             messages[stored] = Message(oh.ATTRIBUTE, 0, body, order if old is None else old.order)
@@ -188,5 +188,5 @@ class _Rewriter:
     def _dense(self, info: Info, messages: list[Message]) -> Info:
         if info.tracked or info.indexed or any(message.body[0] != 3 for message in messages):
             raise NeedsLibhdf5Error("many attributes that are of the older kind, or whose order is kept")
-        heap, tree = self._emitter.dense_attributes([message.body for message in messages])
+        heap, tree = self._writer.dense_attributes([message.body for message in messages])
         return info._replace(heap=heap, tree=tree)

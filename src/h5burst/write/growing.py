@@ -61,7 +61,7 @@ class Growing:
         if limit != UNDEFINED and self.shape[0] + waiting + rows.shape[0] > limit:
             raise ValueError(f"{self._where} holds at most {limit} rows: write it with Storage(maxshape=(None, …))")
 
-    def append(self, emitter: TreeWriter, header: ObjectHeader, parts: list[Any], threads: int | None) -> None:
+    def append(self, writer: TreeWriter, header: ObjectHeader, parts: list[Any], threads: int | None) -> None:
         """Write the chunks that hold the rows, and change the header's messages accordingly."""
         plan, rows = self._plan, self.shape[0]
         per_chunk = plan.chunks[0]
@@ -75,10 +75,10 @@ class Growing:
             payload = memoryview(chunk.payload)
             place = [at // length for at, length in zip(chunk.offset, plan.chunks, strict=True)]
             place[0] += first // per_chunk
-            entry = (emitter.payload(payload), payload.nbytes, chunk.filter_mask)
+            entry = (writer.payload(payload), payload.nbytes, chunk.filter_mask)
             put.append(chunk_tree.record(entry, place, width))
         total = first + tail.shape[0]
-        address = self._index(emitter, put)
+        address = self._index(writer, put)
         header.replace(oh.DATA_LAYOUT, Message(oh.DATA_LAYOUT, 0, chunk_tree.layout_message(plan, address)))
         space = header.first(oh.DATASPACE)
         if space is None or space.flags & oh.SHARED:
@@ -87,19 +87,19 @@ class Growing:
         body = space.body[:at] + total.to_bytes(8, "little") + space.body[at + 8 :]
         header.replace(oh.DATASPACE, Message(oh.DATASPACE, space.flags, body))
 
-    def _index(self, emitter: TreeWriter, put: list[bytes]) -> int:
+    def _index(self, writer: TreeWriter, put: list[bytes]) -> int:
         layout, kind = self._elements.layout, chunk_tree.kind(self._plan)
         key = chunk_tree.coordinates_of(len(self.shape))
         if layout.kind == data_layout.BTREE2 and layout.address != UNDEFINED:
             tree = btree2_update.Index(self._source, layout.address, kind, key)
             is_ours = tree.header.shape.node_bytes == btree2_update.NODE_BYTES  # which the layout message repeats
             new = (
-                tree.updated(emitter.append, put) if is_ours and len(put[0]) == tree.header.shape.record_bytes else None
+                tree.updated(writer.append, put) if is_ours and len(put[0]) == tree.header.shape.record_bytes else None
             )
             if new is not None:
                 return new
         records = {key(record): record for record in [*self._known(), *put]}
-        return btree2_update.write(emitter.append, kind, [records[place] for place in sorted(records)])
+        return btree2_update.write(writer.append, kind, [records[place] for place in sorted(records)])
 
     def _known(self) -> list[bytes]:
         """Records of all chunks that are there."""

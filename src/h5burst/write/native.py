@@ -1,4 +1,4 @@
-"""Native emission: a whole new HDF5 file, written front to back without the HDF5 library.
+"""The native writer: a whole new HDF5 file, written front to back without the HDF5 library.
 
 The structures are those of the HDF5 File Format Specification, version 3.0, as HDF5 1.10 writes them: superblock 3,
 version 2 object headers, small arrays in compact layout inside their header, larger ones in chunks that end in
@@ -81,21 +81,21 @@ def _write(
     start: int = 0,
     existing_chunks: ChunkLookup = lambda data, plan: None,
 ) -> None:
-    emitter = make_emitter(sink, storage, threads, existing_chunks)
-    with contextlib.closing(emitter):
+    writer = make_writer(sink, storage, threads, existing_chunks)
+    with contextlib.closing(writer):
         if start:
-            emitter.start_at(start)
+            writer.start_at(start)
         else:
-            emitter.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
-        root = emitter.emit(tree)
-        end = emitter.finish()
+            writer.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
+        root = writer.write(tree)
+        end = writer.finish()
     sink.write_at_start(superblock.encode(root, end))
 
 
-def make_emitter(
+def make_writer(
     sink: Sink, storage: Storage | None, threads: int | None, existing_chunks: ChunkLookup = lambda data, plan: None
 ) -> TreeWriter:
-    """An emitter that writes through `sink`; the rest as in `write` and `complete`."""
+    """An writer that writes through `sink`; the rest as in `write` and `complete`."""
 
     def plan(data: Any, requested: Storage | None) -> chunks.ChunkPlan:
         found = chunks.plan(tuple(data.shape), data.dtype, requested or storage)
@@ -111,12 +111,12 @@ def make_emitter(
         found = plan(data, requested)
         entries = existing_chunks(data, found)
         if entries is not None:
-            return chunked.index(emitter, found, entries)
+            return chunked.index(writer, found, entries)
         return chunked.store(
-            emitter, data, found, threads, grows=requested is not None and requested.maxshape is not None
+            writer, data, found, threads, grows=requested is not None and requested.maxshape is not None
         )
 
-    emitter = TreeWriter(
+    writer = TreeWriter(
         (Array, Group, h5py.Empty),
         (escape_link, escape_attribute),
         describe=datatype.encode,
@@ -128,4 +128,4 @@ def make_emitter(
         sink=sink,
         level=simd.level(),
     )
-    return emitter
+    return writer

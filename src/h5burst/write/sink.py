@@ -1,4 +1,4 @@
-"""Where the bytes of an emitted file go: a new file, or a stream."""
+"""Where the bytes of a file that is written go: a new file, or a stream."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Sink:
         self._threads = threads
         self._stream: Any = None
         self._opened = contextlib.ExitStack()
-        self._unflushed_bytes = 0  # bytes that no one has asked the disk to take
+        self._unflushed_bytes = 0  # written since the disk was last asked to take them
         self._end = 0  # of what is written
         self._preallocated = 0  # where the room ends that was asked for; 0 before the first time
-        self._preallocation_unsupported = False  # it is not asked for again
+        self._preallocation_unsupported = False  # by the file system: do not ask again
 
     def __enter__(self) -> Sink:
         return self
@@ -78,7 +78,7 @@ class Sink:
     def _start_flushing(self) -> None:
         """Let the disk take what was written while more is made, so that little is left for an fsync at the end."""
         if hasattr(os, "posix_fadvise") and self._is_file():
-            with contextlib.suppress(OSError):  # a mere wish
+            with contextlib.suppress(OSError):  # best effort
                 os.posix_fadvise(
                     self._stream.fileno(),
                     self._end - self._unflushed_bytes,

@@ -22,7 +22,7 @@ from h5burst.write.commit import commit
 from h5burst.write.copied_edit import CopiedEdit
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.growing import Growing, check_rows
-from h5burst.write.native import NeedsLibhdf5Error, make_emitter
+from h5burst.write.native import NeedsLibhdf5Error, make_writer
 from h5burst.write.preflight import check_attributes, validate
 from h5burst.write.sink import Sink
 
@@ -88,8 +88,8 @@ class Transaction:
         except BaseException:
             self._close()
             raise
-        # Knows what the emitter covers; nothing is written with it.
-        self._survey = make_emitter(Sink(os.devnull, False, 1), storage, 1)
+        # Knows what the writer covers; nothing is written with it.
+        self._preflight = make_writer(Sink(os.devnull, False, 1), storage, 1)
 
     @property
     def way(self) -> str:
@@ -201,7 +201,7 @@ class Transaction:
     # ------------------------------------------------------------ by appending
 
     def _put(self, path: Path, node: Node) -> None:
-        self._survey.survey(node)
+        self._preflight.preflight(node)
         holder = self._group(path[:-1])
         holder.children[path[-1]] = node
 
@@ -257,7 +257,7 @@ class Transaction:
         return holder, found
 
     def _set_attributes(self, path: Path, attrs: dict[str, Any]) -> None:
-        self._survey.survey_attributes({name: value for name, value in attrs.items() if value is not None})
+        self._preflight.preflight_attributes({name: value for name, value in attrs.items() if value is not None})
         holder, found = self._object(path)
         if isinstance(found, Change):
             found.attrs.update(attrs)

@@ -35,14 +35,14 @@ class SessionMemory:
 
     def __init__(self, budget: int | str | None, output_path: Path) -> None:
         self.is_explicit = budget is not None or bool(os.environ.get("H5BURST_MEMORY_BUDGET", "").strip())
-        self._keeper = SpillManager(
+        self._spill = SpillManager(
             memory_budget(budget), lambda: Scratch(scratch_directory(output_path.parent), output_path.stem)
         )
 
     @property
     def budget(self) -> int:
         """Bytes that the session's arrays may take."""
-        return self._keeper.budget
+        return self._spill.budget
 
     def block_budget(self, *values: Any) -> int | None:
         """Bytes that a step's blocks and accumulators may take beside the arrays in `values`; None: need not count."""
@@ -52,21 +52,21 @@ class SessionMemory:
 
     def stream(self, source: ArraySource, loaded: tuple[Any, ...] = ()) -> Any:
         """A stream of blocks in the scratch file; None when it fits into memory beside `loaded`."""
-        return self._keeper.stream(source, loaded)
+        return self._spill.stream(source, loaded)
 
     def take(self, source: ArraySource, session: SessionData) -> Any:
         """A stream of blocks as an array.
 
         In memory when it fits there beside the session's, else in the scratch file.
         """
-        stored = self._keeper.stream(source, _values(session))
+        stored = self._spill.stream(source, _values(session))
         return source.read(0, source.shape[0]) if stored is None else stored
 
     def enforce(self, *values: Any, beside: int = 0) -> None:
         """Move what is too much to the scratch file; beside: bytes of the budget that a step's accumulators take."""
         # Arrays in memory are part of the process: as long as the whole fits they need not be counted one by one.
         if _process_bytes() > self.budget - beside:
-            self._keeper.enforce(*values, reserved_bytes=beside)
+            self._spill.enforce(*values, reserved_bytes=beside)
 
     def enforce_session(self, session: SessionData) -> None:
         self.enforce(*_values(session))
@@ -81,11 +81,11 @@ class SessionMemory:
 
     @property
     def has_scratch(self) -> bool:
-        return self._keeper.scratch is not None
+        return self._spill.scratch is not None
 
     def write(self, path: Path, tree: Group, *, storage: Storage | None, overwrite: bool) -> None:
         """Write a tree as `write_tree` does; where it can, by making the scratch file the output."""
-        scratch = self._keeper.scratch
+        scratch = self._spill.scratch
         if scratch is not None and storage is None and _can_become(scratch, path):
             try:
                 write_tree_into_scratch(path, tree, scratch, overwrite=overwrite)
@@ -96,7 +96,7 @@ class SessionMemory:
 
     def close(self) -> None:
         """Remove the scratch file."""
-        self._keeper.close()
+        self._spill.close()
 
 
 def _values(session: SessionData) -> tuple[Any, ...]:
@@ -108,7 +108,7 @@ def _can_become(scratch: Scratch, path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not scratch.path.exists() or scratch.path.stat().st_dev != path.parent.stat().st_dev:
         return False
-    return scratch.live >= (1 - MAX_UNUSED_FRACTION) * scratch.size
+    return scratch.live_bytes >= (1 - MAX_UNUSED_FRACTION) * scratch.size
 
 
 def _process_bytes() -> float:

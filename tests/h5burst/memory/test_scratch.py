@@ -164,10 +164,10 @@ def test_a_directory_that_cannot_be_written_is_an_error_that_names_it(tmp_path: 
 
 def test_what_nobody_holds_any_more_is_dead_space(scratch: Scratch) -> None:
     stored = scratch.store(np.arange(100_000))
-    assert scratch.live > 800_000
+    assert scratch.live_bytes > 800_000
     del stored
     gc.collect()
-    assert scratch.live == 0
+    assert scratch.live_bytes == 0
 
 
 def test_the_environment_names_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -418,7 +418,7 @@ def test_missing_rights_are_said(tmp_path: Path, what: str) -> None:
         path.chmod(0o644)
     done = _as_nobody(SAVE, path)
     assert done.stdout.startswith("PermissionError")
-    assert "check the rights" in done.stdout
+    assert "check the permissions" in done.stdout
     assert str(path) in done.stdout
     assert path.read_text() == "old"
     assert others(path) == []

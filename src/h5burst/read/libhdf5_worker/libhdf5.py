@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
@@ -20,8 +20,9 @@ from h5burst.codecs.filter_names import describe_missing, filter_name
 from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, Reference, escape_attribute, unescape
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.node_factory import LazyNodeFactory
 from h5burst.runtime.durable import annotating_oserror, error_number
+
+MakeUnread: TypeAlias = Callable[[str, tuple[str, ...], tuple[int, ...], np.dtype[Any]], Any]
 
 _ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
 _LEAST_REFUSED = 1 << 30  # bytes
@@ -42,14 +43,6 @@ def open_file(path: str | os.PathLike[str]) -> h5py.File:
             raise CorruptFileError(path, str(error)) from error
 
 
-def read_file(path: str, makers: LazyNodeFactory | None = None) -> Group:
-    """A whole file."""
-    node = read_node(path, "/", makers)
-    if not isinstance(node, Group):
-        raise CorruptFileError(path, "its root is not a group")
-    return node
-
-
 @contextlib.contextmanager
 def naming_damage(path: str, name: str) -> Iterator[None]:
     """Whatever libhdf5 or h5py say about an object, as an error that names it."""
@@ -62,11 +55,14 @@ def naming_damage(path: str, name: str) -> Iterator[None]:
         raise CorruptFileError(path, f"{name}: {text}") from error
 
 
-def read_node(path: str, name: str, makers: LazyNodeFactory | None = None) -> Node | None:
-    """The object at a stored path with all below it; None for what is neither group nor dataset."""
+def read_node(path: str, name: str, unread: MakeUnread | None = None) -> Node | None:
+    """The object at a stored path with all below it; None for what is neither group nor dataset.
+
+    unread: makes what stands for the data of a dataset (file, names, shape, dtype); None: they are read.
+    """
     with open_file(path) as file, naming_damage(path, name):
         names = tuple(unescape(part) for part in name.split("/") if part)
-        walk = _Walk(path, makers)
+        walk = _Walk(path, unread)
         node = walk.node(file[name], names)
     if walk.problems:
         raise damaged_objects(path, sorted(walk.problems))
@@ -202,11 +198,11 @@ def read_attributes(target: h5py.HLObject) -> dict[str, Any]:
 
 
 class _Walk:
-    """Objects of one file to nodes. Circles are errors, links that lead nowhere are left out."""
+    """Objects of one file to nodes. Cycles are errors, dangling links are skipped."""
 
-    def __init__(self, path: str, makers: LazyNodeFactory | None) -> None:
+    def __init__(self, path: str, unread: MakeUnread | None) -> None:
         self._path = path
-        self._makers = makers
+        self._unread = unread
         self._seen: dict[tuple[int, int], Node | None] = {}  # an object with two names is read once
         self.problems: list[tuple[str, str]] = []  # of a tree that is read whole
 
@@ -246,7 +242,7 @@ class _Walk:
         return children
 
     def _damaged(self, where: str, error: CorruptFileError) -> Node | None:
-        if self._makers is not None:
+        if self._unread is not None:
             return DamagedNode(error)
         self.problems.append((where, error.what.removeprefix(f"{where}: ")))
         return None
@@ -254,11 +250,11 @@ class _Walk:
     def _elements(self, dataset: h5py.Dataset, names: tuple[str, ...]) -> Any:
         if dataset.shape is None:
             return None
-        if self._makers is None:
+        if self._unread is None:
             return read_elements(dataset)
         dtype = element_dtype(dataset)
         base, inner = dtype.subdtype or (dtype, ())
-        return self._makers.by_name(self._path, names, dataset.shape + inner, base)
+        return self._unread(self._path, names, dataset.shape + inner, base)
 
 
 def _member(group: h5py.Group, link: str) -> Any:

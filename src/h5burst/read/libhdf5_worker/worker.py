@@ -9,11 +9,12 @@ import os
 import sys
 from typing import IO, Any
 
+import numpy as np
+
 from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.errors import CorruptFileError, MissingFilterError
 from h5burst.model.tree import Group
 from h5burst.read.libhdf5_worker import contents, libhdf5, protocol
-from h5burst.read.node_factory import LazyNodeFactory
 from h5burst.runtime.durable import error_number
 
 try:
@@ -24,11 +25,9 @@ except ImportError:  # Windows
 _LEAST_CPU_S = 5.0  # for one answer
 _BYTES_PER_CPU_S = 5e6  # of a file, read by the slowest codec
 
-_UNREAD = LazyNodeFactory(
-    array=lambda *_: None,
-    children=lambda *_: {},
-    by_name=lambda _, names, shape, dtype: protocol.Unread(names, shape, dtype),
-)
+
+def _unread(_: str, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> protocol.Unread:
+    return protocol.Unread(names, shape, dtype)
 
 
 def _limit_memory() -> None:
@@ -76,7 +75,7 @@ def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
         return libhdf5.read_storage(path, name)
     if do == "holds":
         return "yes" if libhdf5.holds(path, name) else None
-    return libhdf5.read_node(path, name, _UNREAD if options["lazy"] else None)
+    return libhdf5.read_node(path, name, _unread if options["lazy"] else None)
 
 
 def main() -> None:

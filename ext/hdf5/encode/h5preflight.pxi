@@ -1,4 +1,4 @@
-# ext/h5survey.pxi — what the emitter covers: nodes, names, datatypes, and which arrays are in their header.
+# ext/h5preflight.pxi — what the writer covers: nodes, names, datatypes, and which arrays are in their header.
 
 cdef enum:
     MOST_WITH_SOFT_LINKS = 256   # links of a group that has soft ones: they are kept in its header
@@ -95,7 +95,7 @@ cdef class Nodes:
 
 
 @cython.final
-cdef class Survey:
+cdef class Preflight:
     """Rules of what is covered, and the datatypes met. For the arguments see `TreeWriter`."""
 
     cdef Nodes nodes
@@ -117,7 +117,7 @@ cdef class Survey:
         self.datatypes = {}
         self.latest = Datatype(None, b"", False)
 
-    cdef int survey_group(self, node, int depth) except -1:
+    cdef int preflight_group(self, node, int depth) except -1:
         cdef Py_ssize_t total = 0
         if depth > self.max_depth:
             raise NeedsLibhdf5Error("groups nested too deep")
@@ -128,34 +128,34 @@ cdef class Survey:
             raise NeedsLibhdf5Error("children that are not a dict")
         self.nodes.fetch(<dict>children, False)
         for name, child in (<dict>children).items():
-            total += survey_name(name, self.escape_link)
+            total += preflight_name(name, self.escape_link)
             if self.nodes.is_array(child):
-                self.survey_array(child)
+                self.preflight_array(child)
             else:
-                self.survey_group(child, depth + 1)
+                self.preflight_group(child, depth + 1)
         if total > LARGEST_HEAP:
             raise NeedsLibhdf5Error("names that fill a heap")
         if self.nodes.soft_links(node) is not None:
-            self.survey_soft_links(<dict>children, self.nodes.soft_links(node))
-        return self.survey_attributes(self.nodes.group_attrs(node))
+            self.preflight_soft_links(<dict>children, self.nodes.soft_links(node))
+        return self.preflight_attributes(self.nodes.group_attrs(node))
 
-    cdef int survey_soft_links(self, dict children, links) except -1:
+    cdef int preflight_soft_links(self, dict children, links) except -1:
         if type(links) is not dict or len(children) + len(links) > MOST_WITH_SOFT_LINKS:
             raise NeedsLibhdf5Error("soft links in a large group")
         for name, target in (<dict>links).items():
-            survey_name(name, self.escape_link)
-            survey_name(target, str)
+            preflight_name(name, self.escape_link)
+            preflight_name(target, str)
             if name in children:
                 raise NeedsLibhdf5Error("a soft link named as a child")
         return 0
 
-    cdef int survey_array(self, node) except -1:
+    cdef int preflight_array(self, node) except -1:
         cdef Datatype datatype
         data, storage = self.nodes.data(node), self.nodes.storage(node)
         if isinstance(data, cnp.ndarray):
             datatype = self.datatype(dtype_of(<cnp.ndarray>data))
             if datatype.text:
-                survey_text(<cnp.ndarray>data)
+                preflight_text(<cnp.ndarray>data)
             if cnp.PyArray_NDIM(<cnp.ndarray>data) > HIGHEST_RANK:
                 raise NeedsLibhdf5Error("more axes than HDF5 has")
             if not datatype.text and not self.is_compact(<cnp.ndarray>data, datatype, storage):
@@ -163,28 +163,28 @@ cdef class Survey:
         elif isinstance(data, self.null_type):
             self.datatype(data.dtype)
         elif data is not None:
-            survey_source(data)
+            preflight_source(data)
             self.datatype(data.dtype)
             if not self.fits_header(source_bytes(data), storage):
                 self.check(data, storage)
-        return self.survey_attributes(self.nodes.array_attrs(node))
+        return self.preflight_attributes(self.nodes.array_attrs(node))
 
-    cdef int survey_attributes(self, attrs) except -1:
+    cdef int preflight_attributes(self, attrs) except -1:
         cdef Py_ssize_t total = 0
         if type(attrs) is not dict:
             raise NeedsLibhdf5Error("attributes that are not a dict")
         for name, value in (<dict>attrs).items():
-            total += survey_name(name, self.escape_attribute)
+            total += preflight_name(name, self.escape_attribute)
             kind = type(value)
             if kind is str or kind is bytes:
-                survey_string(value)
+                preflight_string(value)
             elif not (kind is float or kind is bool or kind is complex or value is None):
-                total += self.survey_value(value)
+                total += self.preflight_value(value)
         if total > LARGEST_HEAP:
             raise NeedsLibhdf5Error("attributes that fill a heap")
         return 0
 
-    cdef Py_ssize_t survey_value(self, value) except -1:
+    cdef Py_ssize_t preflight_value(self, value) except -1:
         """The bytes of an attribute of any type but Python's own."""
         cdef Datatype datatype
         cdef cnp.ndarray array
@@ -194,7 +194,7 @@ cdef class Survey:
         array = as_array(value)
         datatype = self.datatype(dtype_of(array))
         if datatype.text:
-            survey_text(array)
+            preflight_text(array)
         if stored_bytes(array, datatype) > LARGEST_ATTRIBUTE or cnp.PyArray_NDIM(array) > HIGHEST_RANK:
             raise NeedsLibhdf5Error("a very large attribute")
         return stored_bytes(array, datatype)
@@ -216,7 +216,7 @@ cdef class Survey:
         return self.latest
 
     cdef bint is_compact(self, cnp.ndarray array, Datatype datatype, storage) except -1:
-        """Whether an array is in its header; no storage wish moves a scalar or text out of it."""
+        """Whether an array is in its header; no storage option moves a scalar or text out of it."""
         if grows(storage):
             return False
         if datatype.text or cnp.PyArray_NDIM(array) == 0:
@@ -231,7 +231,7 @@ cdef class Survey:
 
 
 cdef inline bint grows(storage) except -1:
-    """Whether a wish names a largest shape: such a dataset is chunked, however small it is now."""
+    """Whether storage options name a largest shape: such a dataset is chunked, however small it is now."""
     return storage is not None and storage.maxshape is not None
 
 
@@ -243,7 +243,7 @@ cdef Py_ssize_t stored_bytes(cnp.ndarray array, Datatype datatype):
     return cnp.PyArray_SIZE(array) * REFERENCE_BYTES if datatype.text else cnp.PyArray_NBYTES(array)
 
 
-cdef int survey_source(data) except -1:
+cdef int preflight_source(data) except -1:
     if not hasattr(data, "read") or not hasattr(data, "dtype"):
         raise NeedsLibhdf5Error(f"data of type {type(data).__name__}")
     if data.dtype.hasobject or len(data.shape) > HIGHEST_RANK:
@@ -291,7 +291,7 @@ cdef const char *text_pointer(value, Py_ssize_t *length) except NULL:
     return PyBytes_AS_STRING(value)
 
 
-cdef Py_ssize_t survey_name(name, escape) except -1:
+cdef Py_ssize_t preflight_name(name, escape) except -1:
     """The bytes of a name as it is stored."""
     cdef Py_ssize_t length
     if type(name) is not str:
@@ -303,7 +303,7 @@ cdef Py_ssize_t survey_name(name, escape) except -1:
     return length
 
 
-cdef int survey_string(value) except -1:
+cdef int preflight_string(value) except -1:
     cdef Py_ssize_t length
     cdef const char *text
     try:
@@ -315,12 +315,12 @@ cdef int survey_string(value) except -1:
     return 0
 
 
-cdef int survey_text(cnp.ndarray array) except -1:
+cdef int preflight_text(cnp.ndarray array) except -1:
     kind = None
     for item in array.flat:
         if kind is None:
             kind = str if isinstance(item, str) else bytes
         if not isinstance(item, kind):
             raise NeedsLibhdf5Error("an object array of more than str, or more than bytes")
-        survey_string(item)
+        preflight_string(item)
     return 0
