@@ -8,6 +8,8 @@ import numpy as np
 
 from h5burst import Array, Group
 
+BLOCK_ELEMENTS = 1 << 18  # of a ragged column that are read at once
+
 
 def text_of(value: Any) -> Any:
     """Bytes as text; anything else as it is."""
@@ -25,6 +27,7 @@ class Table:
     def __init__(self, group: Group) -> None:
         self._group = group
         self._ends: dict[str, Any] = {}
+        self._blocks: dict[str, tuple[int, Any]] = {}  # what was read last of a ragged column, and where it begins
         stored = group.attrs.get("colnames", ())
         self.names = [str(text_of(name)) for name in np.atleast_1d(np.asarray(stored, object)).tolist()]
 
@@ -71,8 +74,12 @@ class Table:
             ):
                 raise ValueError(f"the index of {name} does not fit its data")
         ends = self._ends[name]
-        start = int(ends[row - 1]) if row else 0
-        return np.asarray(self._data(name)[start : int(ends[row])])
+        start, stop = int(ends[row - 1]) if row else 0, int(ends[row])
+        first, block = self._blocks.get(name, (0, np.empty(0)))
+        if not first <= start <= stop <= first + len(block):
+            first, block = start, np.asarray(self._data(name)[start : max(stop, start + BLOCK_ELEMENTS)])
+            self._blocks[name] = first, block
+        return block[start - first : stop - first]
 
     def identifier(self, row: int) -> int:
         """A row's ID."""

@@ -15,7 +15,7 @@ import numpy as np
 from h5burst import Array, CorruptFileError, Group, read_tree
 from hdmea.bridges import nwb_restore
 from hdmea.bridges.nwb_columns import Table, text_of
-from hdmea.session.layout import UNIT_ID
+from hdmea.bridges.units import unit_names
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import common_metadata, finish_units
 from hdmea.steps.load_recording import DEFAULT_RATE_HZ, TAIL_S
@@ -190,14 +190,9 @@ def _units(table: Table, tree: Group, rate: float, path: Path, session: Pipeline
 
 def _names(table: Table) -> list[str]:
     """IDs as an export gave them, else by the table's, else by row."""
-    count = len(table)
-    stored = [str(name) for name in table.single("unit_name")] if table.is_single("unit_name") else []
-    if len(set(stored)) == count and all(UNIT_ID.fullmatch(name) for name in stored):
-        return stored
-    numbers = [table.identifier(row) for row in range(count)]
-    if len(set(numbers)) < count or any(number < 0 for number in numbers):
-        numbers = list(range(count))
-    return [f"unit_{number:03d}" for number in numbers]
+    stored = table.single("unit_name") if table.is_single("unit_name") else []
+    names = unit_names(stored)
+    return names if stored == names else unit_names([table.identifier(row) for row in range(len(table))])
 
 
 # ---------------------------------------------------------------- intervals

@@ -16,7 +16,7 @@ from hdmea.bridges import units as unit_facts
 from hdmea.bridges.chip import MCS_CHIP, Chip
 from hdmea.bridges.nwb_restore import IMAGE_COLUMN, UNIT_COLUMNS, WAVEFORM_COUNTS, WAVEFORM_SCALE
 from hdmea.bridges.nwb_streams import streamed
-from hdmea.bridges.nwb_time import counts_to_volts
+from hdmea.bridges.scale import counts_to_volts
 from hdmea.features.scalars import single_values
 from hdmea.session.feature_layout import STA_PREFIX
 from hdmea.session.session import PipelineSession

@@ -11,6 +11,7 @@ from pynwb.epoch import TimeIntervals
 from hdmea.bridges.binned import sections_of
 from hdmea.bridges.nwb_restore import FRAMES, LIGHT, PRESENTATIONS, TRIALS
 from hdmea.bridges.nwb_streams import streamed_array
+from hdmea.bridges.scale import counts_to_volts
 from hdmea.io.light_reference import REDUCED_RATES, samples_per_block
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number
@@ -84,23 +85,6 @@ def add_light(pynwb: Any, file: Any, session: PipelineSession, rate: float) -> N
                 **{"unit": "volts", **measured},
             )
         )
-
-
-def counts_to_volts(session: PipelineSession, stream: str) -> tuple[float, float] | None:
-    """Factor and offset from ADC counts to volts of a stream, as the vendor's table gives them; None without.
-
-    volts = (counts - ADZero) · ConversionFactor · 10^Exponent, where the table's unit is V.
-    """
-    for source in ("cmcr_meta", "sys_meta"):
-        meta = session.metadata.get(source)
-        row = meta.get(stream) if isinstance(meta, Mapping) else None
-        if not isinstance(row, Mapping) or str(row.get("Unit", "")).strip("\0 ").upper() != "V":
-            continue
-        stated, exponent = number(row.get("ConversionFactor")), number(row.get("Exponent"))
-        factor = stated / 10.0**-exponent if exponent < 0 else stated * 10.0**exponent  # 10^9 is exact, 10^-9 is not
-        if np.isfinite(factor) and factor > 0:
-            return factor, 0.0 - number(row.get("ADZero"), 0.0) * factor
-    return None
 
 
 def add_frames(pynwb: Any, file: Any, session: PipelineSession, rate: float) -> None:

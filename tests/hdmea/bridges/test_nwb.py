@@ -207,28 +207,37 @@ def test_an_even_frame_clock_is_a_rate_and_comes_back(tmp_path: Path) -> None:
 
 
 def test_real_recordings_come_back_equal(waves: list[Path], tmp_path: Path) -> None:
-    for number, path in enumerate(waves):
-        add_section_windows(path, length_s=300.0, name="spontaneous")
-        section_spike_times(path)
-        output = export_nwb(path, tmp_path / "a.nwb", FACTS, overwrite=True)
-        original, back = PipelineSession.load(path), load_nwb(output)
+    for path in waves:
+        original = PipelineSession.load(path)
+        back = load_nwb(export_nwb(original, tmp_path / "a.nwb", FACTS, overwrite=True))
         assert list(back.units) == list(original.units)
         for name, unit in original.units.items():
             found = back.units[name]
             assert np.array_equal(found["spike_times"], unit["spike_times"])
             assert found["unit_meta"] == unit["unit_meta"]
             assert (found["row"], found["col"], found["global_id"]) == (unit["row"], unit["col"], unit["global_id"])
-            section, other = (one["spike_times_sectioned"]["spontaneous"] for one in (unit, found))
-            assert np.array_equal(section["trials_start_end"], other["trials_start_end"])
-            assert np.array_equal(section["full_spike_times"], other["full_spike_times"])
-        if number == 0:
-            assert findings(output) == []
-            with pynwb.NWBHDF5IO(str(output), "r") as io:
-                file = io.read()
-                row = np.flatnonzero(file.units["electrodes_index"].data[:])[0]
-                (electrode,) = file.units["electrodes"][row].index
-                assert file.electrodes["rel_x"][electrode] == file.units["x_um"][row]
-                assert len(file.electrodes) == 64 * 64
+
+
+def test_a_real_recording_in_windows_is_clean_and_comes_back(waves: list[Path], tmp_path: Path) -> None:
+    original = PipelineSession.load(min(waves, key=lambda path: path.stat().st_size))
+    add_section_windows(length_s=300.0, name="spontaneous", session=original)
+    section_spike_times(session=original)
+
+    output = export_nwb(original, tmp_path / "a.nwb", FACTS)
+
+    assert findings(output) == []
+    back = load_nwb(output)
+    for name, unit in original.units.items():
+        section, other = (one["spike_times_sectioned"]["spontaneous"] for one in (unit, back.units[name]))
+        assert np.array_equal(section["trials_start_end"], other["trials_start_end"])
+        assert np.array_equal(section["full_spike_times"], other["full_spike_times"])
+    with pynwb.NWBHDF5IO(str(output), "r") as io:
+        file = io.read()
+        row = int(np.flatnonzero(file.units["electrodes"].data[:])[0])
+        (electrode,) = file.units["electrodes"][row].index
+        assert file.electrodes["rel_x"][electrode] == file.units["x_um"][row]
+        assert file.electrodes["rel_y"][electrode] == file.units["y_um"][row]
+        assert len(file.electrodes) == 64 * 64
 
 
 # ---------------------------------------------------------------- what is asked for
