@@ -29,8 +29,8 @@ class BlockCache:
     small arrays that were written together come together.
     """
 
-    def __init__(self, fetch: Fetch, size: int) -> None:
-        self._fetch, self._size = fetch, size
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, bytes | memoryview] = OrderedDict()
         self._next = -1  # the block behind those that were fetched last
@@ -40,18 +40,18 @@ class BlockCache:
         """In a forked child: a lock that another thread of the parent held would stay held for ever."""
         self._lock = threading.Lock()
 
-    def read_into(self, offset: int, out: memoryview) -> None:
+    def read_into(self, fetch: Fetch, offset: int, out: memoryview) -> None:
         """Fill `out` with the bytes from `offset` on; all of them are in the file."""
         if len(out) >= DIRECT_BYTES:
             for start in range(0, len(out), REQUEST_BYTES):
                 part = out[start : start + REQUEST_BYTES]
-                part[:] = self._fetch(offset + start, offset + start + len(part))
+                part[:] = fetch(offset + start, offset + start + len(part))
             return
         with self._lock:
             first, last = offset // BLOCK_BYTES, (offset + len(out) - 1) // BLOCK_BYTES
             missing = [number for number in range(first, last + 1) if number not in self._blocks]
             if missing:
-                self._load(missing[0], missing[-1] + 1)
+                self._load(fetch, missing[0], missing[-1] + 1)
             done = 0
             for number in range(first, last + 1):
                 self._blocks.move_to_end(number)
@@ -62,11 +62,11 @@ class BlockCache:
             while len(self._blocks) > KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
 
-    def _load(self, start: int, stop: int) -> None:
+    def _load(self, fetch: Fetch, start: int, stop: int) -> None:
         """Fetch blocks [start, stop) with one request, and perhaps some behind them."""
         self._ahead = min(2 * self._ahead, MOST_AHEAD) if start == self._next else 1
         stop = max(stop, start + self._ahead)
-        data = memoryview(self._fetch(start * BLOCK_BYTES, min(stop * BLOCK_BYTES, self._size)))
+        data = memoryview(fetch(start * BLOCK_BYTES, min(stop * BLOCK_BYTES, self._size)))
         for number in range(start, start + -(-len(data) // BLOCK_BYTES)):
             at = (number - start) * BLOCK_BYTES
             self._blocks[number] = bytes(data[at : at + BLOCK_BYTES])

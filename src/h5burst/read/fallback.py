@@ -33,7 +33,7 @@ class InUseError(UnsupportedFeatureError):
 
 
 def _is_open_here(path: str) -> bool:
-    """Whether this process has a file open through h5py."""
+    """Whether this process has a file open through h5py, which is flushed then: it stays as it is while it is read."""
     if "h5py" not in sys.modules:
         return False
     import h5py
@@ -41,6 +41,7 @@ def _is_open_here(path: str) -> bool:
     for file in h5py.h5f.get_obj_ids(types=h5py.h5f.OBJ_FILE):
         try:
             if os.path.samefile(h5py.h5f.get_name(file), path):
+                h5py.h5f.flush(file)
                 return True
         except OSError:
             continue  # not a file of the file system

@@ -44,7 +44,8 @@ class FileObject:
         self.descriptor = _descriptor(stream)
         self.size = self._length()
         self.is_slow = self.descriptor < 0 and not isinstance(stream, io.BytesIO)
-        self._cache = BlockCache(_fetcher(self, stream), self.size) if self.is_slow else None
+        self._cache = BlockCache(self.size) if self.is_slow else None
+        self._fetch = _fetcher(stream, self.path)
         _known.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -67,7 +68,7 @@ class FileObject:
         """Fill a buffer with the bytes from `offset` on. Raises `OSError` where there are fewer."""
         view = memoryview(out)
         if self._cache is not None:
-            self._cache.read_into(offset, view)
+            self._cache.read_into(self._fetch or self.read_range, offset, view)
         elif self.descriptor >= 0:
             Source(self.descriptor, self.size, slots=1, block_bytes=4096).read_into(
                 offset, np.frombuffer(view, np.uint8)
@@ -183,20 +184,17 @@ def _descriptor(stream: Any) -> int:
     return int(raw.fileno()) if type(raw) is io.FileIO and not raw.writable() else -1
 
 
-def _fetcher(file: FileObject, stream: Any) -> Callable[[int, int], bytes | memoryview]:
-    """How ranges of a slow object are read.
-
-    Files of fsspec are asked past their own cache, which reads far more than is needed.
-    """
+def _fetcher(stream: Any, name: str) -> Callable[[int, int], bytes | memoryview] | None:
+    """How ranges of a file of fsspec are read: past its own cache, which reads far more than is needed."""
     system: Any = getattr(stream, "fs", None)
     path = getattr(stream, "path", None)
     if not callable(getattr(system, "cat_file", None)) or not isinstance(path, str):
-        return file.read_range
+        return None
 
     def fetch(start: int, stop: int) -> bytes:
         data: bytes = system.cat_file(path, start=start, end=stop)
         if len(data) != stop - start:
-            raise OSError(f"{file.path}: {len(data)} bytes came of {stop - start} at {start}")
+            raise OSError(f"{name}: {len(data)} bytes came of {stop - start} at {start}")
         return data
 
     return fetch

@@ -149,8 +149,7 @@ class LazyGroup(Mapping[str, Any]):
     def visititems(self, function: Callable[[str, Any], Any]) -> Any:
         """Call `function(path, object)` for everything below, each object once; the first result that is not None.
 
-        Parents come before what they hold. Links that lead to nothing are passed over. Paths are relative to this
-        group.
+        Parents come before what they hold. Soft and external links are passed over. Paths are relative to this group.
         """
         for path, found in self.walk():
             result = function(path, found)
@@ -169,11 +168,10 @@ class LazyGroup(Mapping[str, Any]):
         while waiting:
             prefix, group = waiting.pop()
             below = []
-            for name in group:
-                try:
-                    found = group[(name,)]
-                except KeyError:
+            for name, target in group._links().items():
+                if isinstance(target, (bytes, tuple)):
                     continue
+                found = group._find((name,))
                 identity = _identity_of(found)
                 if identity is not None and identity in seen:
                     continue

@@ -103,7 +103,7 @@ class Reader:
             raise InUseError(is_locked=False)
         lazy = self.shared.factory is not None
         self.root = superblock.root
-        block = _LAZY_BLOCK if lazy else _EAGER_BLOCK
+        block = _LAZY_BLOCK if lazy or self.file.reader is not None else _EAGER_BLOCK
         self.source = Source(descriptor, size, superblock.base, block, _BLOCKS, self.file.reader)
         self.parser = Parser(self.source, self, lazy, MAX_DEPTH)
         self._helper: Parser | None = None
