@@ -158,7 +158,10 @@ class LazyArray(ReadableArray):
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Reader]:
-        with Reader(self._location, expected=self._stamp, makers=MAKERS) as reader, reader.naming_damage(self._names):
+        with (
+            Reader(self._location, expected=self._stamp, factory=LAZY_NODES) as reader,
+            reader.naming_damage(self._names),
+        ):
             yield reader
 
     def _open_elements(self, reader: Reader) -> Elements:
