@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from h5burst.copying.repacking import Repacked as Repacked
     from h5burst.copying.repacking import compact as compact
     from h5burst.copying.repacking import repack as repack
+    from h5burst.copying.salvaging import Salvaged as Salvaged
+    from h5burst.copying.salvaging import salvage as salvage
     from h5burst.dicts import load as load
     from h5burst.dicts import save as save
+    from h5burst.differences import Difference as Difference
+    from h5burst.differences import diff as diff
     from h5burst.direct_chunks import compress_into as compress_into
     from h5burst.direct_chunks import decompress_from as decompress_from
     from h5burst.format.superblock import is_hdf5 as is_hdf5
@@ -133,6 +137,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "write.graft": ("graft", "remove", "set_attributes"),
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
     "checking": ("Problem", "verify"),
+    "copying.salvaging": ("Salvaged", "salvage"),
+    "differences": ("Difference", "diff"),
     "copying.repacking": ("Repacked", "compact", "repack"),
     "write.native": ("NeedsLibhdf5Error",),
     "write.transaction": ("Transaction", "edit"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from h5burst.memory.budget import memory_budget
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, Problem
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.lazy import open_tree, place_of
@@ -18,17 +18,6 @@ from h5burst.read.whole_file import load_tree
 
 BLOCK_BYTES = 8 << 20
 MOST_DEATHS = 3  # of libhdf5, over one file
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, and with which object of the file."""
-
-    path: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.what}"
 
 
 def verify(path: str | os.PathLike[str], *, deep: bool = False) -> list[Problem]:

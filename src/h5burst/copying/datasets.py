@@ -15,7 +15,7 @@ from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
 from h5burst.copying.datatypes import Places
 from h5burst.copying.elements import Translator
-from h5burst.copying.output import Measured, Writer
+from h5burst.copying.output import Counted, Measured, Writer
 from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout
 from h5burst.format import object_header as oh
 from h5burst.format.chunk_index import ChunkIndex, read_index
@@ -122,6 +122,8 @@ class DatasetCopier:
         """Copy bytes in one run. Returns their new address."""
         if isinstance(writer, Measured):
             return 0
+        if isinstance(writer, Counted) and stored.places.is_plain:
+            return writer.skip(size)
         if lost is not None and size > self._source.size - min(address, self._source.size):
             lost(f"the elements from byte {max(0, self._source.size - address)} on: the file ends before them")
             return self._copy_what_is_left(address, size, writer)
@@ -169,6 +171,9 @@ class DatasetCopier:
         index = read_index(self._source, found, shape, stored.limits, old.chunk_bytes, bool(old.filters))
         new, filters = self._new_plan(old, stored)
         if isinstance(writer, Measured):
+            numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
+        elif isinstance(writer, Counted) and stored.places.is_plain:
+            writer.skip(index.stored_bytes)
             numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
         elif new is old and stored.places.is_plain and lost is None:
             numbers, entries = index.numbers, self._copy_chunks(index, writer)

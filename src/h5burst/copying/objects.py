@@ -13,7 +13,7 @@ from h5burst.copying.datatypes import places_in
 from h5burst.copying.elements import Translator
 from h5burst.copying.indexed import Item
 from h5burst.copying.links import FoundLink
-from h5burst.copying.output import Measured, Output, Writer
+from h5burst.copying.output import Counted, Measured, Output, Writer
 from h5burst.format import object_header as oh
 from h5burst.format import shared_messages
 from h5burst.format.constants import UNDEFINED
@@ -63,7 +63,12 @@ class ObjectCopier:
     """
 
     def __init__(
-        self, source: Source, output: Output, extension: int, recoding: Recoding | None, lost: Lost | None = None
+        self,
+        source: Source,
+        output: Output | Counted,
+        extension: int,
+        recoding: Recoding | None,
+        lost: Lost | None = None,
     ) -> None:
         self._source, self._output, self._lost = source, output, lost
         self._shared = SharedMessages(source, extension)
@@ -74,6 +79,7 @@ class ObjectCopier:
         self._link_counts: Counter[tuple[int, int]] = Counter()  # hard links in the copy, by the object's key
         self._waiting: list[_Waiting] = []
         self._cyclic: set[tuple[int, int]] = set()  # groups with a link to one that holds them
+        self._additional: dict[tuple[int, int], Item] = {}  # a link that a group has in the copy alone
         self._committed: dict[int, bytes] = {}
         self.where: Names = ()
         self.objects = 0
@@ -81,15 +87,56 @@ class ObjectCopier:
 
     def copy_all(self, root: int, keep: Keep | None = None) -> int:
         """Copy the root group and what is below it. Returns its new address."""
-        item = _Object(root, (), keep)
-        self._link_counts[item.key] += 1
-        new = self._copy(item)
+        new = self.copy_object(root, (), keep)
         if not new:
             raise CorruptStructureError("the root group cannot be read")
+        self.finish()
+        return self._by_address[root]
+
+    def copy_object(self, address: int, names: Names, keep: Keep | None = None) -> int:
+        """Copy an object and what is below it, but for headers that wait for `finish`: its address, 0 if it is lost.
+
+        The caller links to it.
+        """
+        item = _Object(address, names, keep)
+        self._link_counts[item.key] += 1
+        return self._copy(item) or 0
+
+    def finish(self) -> None:
+        """Write the headers that hold addresses which were not known before."""
         while self._waiting:
             waiting = self._waiting.pop()
             self.where = waiting.object.names
             self._output.patch(waiting.place, self._finished(waiting))
+
+    def is_copied(self, address: int) -> bool:
+        """Whether an object was come upon."""
+        return (address, 0) in self._new
+
+    def children(self, address: int) -> list[int]:
+        """Where the hard links of a group lead; none for other objects. Raises `CorruptStructureError`."""
+        found = oh.decode(self._source, address).messages
+        if not any(message.type in _GROUP for message in found):
+            return []
+        members = links.read(self._source, found, self._info(found, oh.LINK_INFO, 8))
+        return [link.address for link in members if link.address is not None]
+
+    def add_group(self, members: Sequence[tuple[bytes, int]]) -> int:
+        """Write a group with hard links to objects of the copy. Returns its address."""
+        items = [Item(name, oh.encode_link(name, address), 0) for name, address in members]
+        return self._output.append(
+            oh.encode(ObjectHeader(messages=self._link_messages(items, _NOTHING, None, self._output)))
+        )
+
+    def add_to_root(self, root: int, name: bytes, address: int) -> int:
+        """Write the root group, which waits for `finish`, with one link more. Returns its new address."""
+        item = _Object(root, (), None)
+        self._waiting = [waiting for waiting in self._waiting if waiting.object != item]
+        self._additional[item.key] = Item(name, oh.encode_link(name, address), 1 << 62)
+        header = oh.encode(self._rewritten(item, Measured(), is_first=False))
+        new = self._output.append(bytes(len(header)))
+        self._new[item.key] = self._by_address[root] = new
+        self._waiting.append(_Waiting(item, new, len(header)))
         return new
 
     def _finished(self, waiting: _Waiting) -> bytes:
@@ -152,7 +199,7 @@ class ObjectCopier:
         return new
 
     def _copied(self, item: _Object) -> int:
-        old = oh.decode(self._source, item.address)
+        old = self._decoded(item, is_first=True)
         is_known_later = self._lost is not None or old.links != 1 or self._holds_references(old)
         header = self._rewritten(item, Measured() if is_known_later else self._output, is_first=True, old=old)
         data = oh.encode(header)
@@ -160,6 +207,12 @@ class ObjectCopier:
         if is_known_later or item.key in self._cyclic:
             self._waiting.append(_Waiting(item, new, len(data)))
         return new
+
+    def _decoded(self, item: _Object, *, is_first: bool) -> ObjectHeader:
+        lost = self._lost
+        if lost is None:
+            return oh.decode(self._source, item.address)
+        return oh.decode(self._source, item.address, lambda what: lost(item.names, what) if is_first else None)
 
     def _holds_references(self, header: ObjectHeader) -> bool:
         """Whether elements or attributes of an object name addresses that are known when all is copied."""
@@ -177,14 +230,14 @@ class ObjectCopier:
 
         is_first: the first of two times, or the only one, in which objects below are copied and links are counted.
         """
-        old = old or oh.decode(self._source, item.address)
+        old = old or self._decoded(item, is_first=is_first)
         found = [self._own(message) for message in old.messages]
         new = ObjectHeader(old.flags, old.times, old.phase)
         datatype = self._datatype(found)
         for message in found:
             if message.type not in _ELSEWHERE:
                 new.messages.append(self._other(message, datatype, writer, is_first))
-        if any(message.type in _GROUP for message in found):
+        if any(message.type in _GROUP for message in found) or not item.names:
             new.messages += self._group(item, found, writer, is_first)
         layout = next((message for message in found if message.type == oh.DATA_LAYOUT), None)
         if layout is not None:
@@ -348,6 +401,13 @@ class ObjectCopier:
             body = self._link(item, link, is_first)
             if body is not None:
                 copied.append(Item(link.name, body, link.order or 0))
+        if item.key in self._additional:
+            copied.append(self._additional[item.key])
+        old = next((message.body for message in found if message.type == oh.GROUP_INFO), None)
+        return self._link_messages(copied, info, old, writer)
+
+    def _link_messages(self, copied: list[Item], info: Info, old: bytes | None, writer: Writer) -> list[Message]:
+        """All messages about the links of a group. old: the body of its group info message."""
         if len(copied) <= LINKS_IN_HEADER:
             body = oh.encode_info(info._replace(heap=UNDEFINED, tree=UNDEFINED), 8)
             kept = [Message(oh.LINK, 0, link.body) for link in copied]
@@ -355,7 +415,7 @@ class ObjectCopier:
             made = indexed.write(writer, indexed.LINKS, copied, by_order=info.indexed)
             body = oh.encode_info(info._replace(heap=made.heap, tree=made.names), 8, made.orders)
             kept = []
-        group_info = links.group_info(next((m.body for m in found if m.type == oh.GROUP_INFO), None), len(kept))
+        group_info = links.group_info(old, len(kept))
         return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, group_info), *kept]
 
     def _links(self, item: _Object, found: Sequence[Message], info: Info, is_first: bool) -> list[FoundLink]:

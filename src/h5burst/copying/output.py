@@ -15,7 +15,7 @@ _GATHERED_BYTES = 1 << 20
 
 
 class Writer(Protocol):
-    """Takes bytes of the new file."""
+    """Takes bytes of the new file: an `Output`, or what only measures or counts."""
 
     def append(self, data: Buffer) -> int:
         """Put bytes behind all others. Returns their address."""
@@ -89,4 +89,28 @@ class Measured:
         return 0
 
     def patch(self, address: int, data: bytes) -> None:
+        pass
+
+
+class Counted:
+    """Takes bytes and counts them: how long a copy would be can be known without writing it."""
+
+    def __init__(self) -> None:
+        self.end = 0
+
+    def append(self, data: Buffer) -> int:
+        address = self.end
+        self.end += memoryview(data).nbytes
+        return address
+
+    def patch(self, address: int, data: bytes) -> None:
+        pass
+
+    def skip(self, size: int) -> int:
+        """As `append` of so many bytes that nobody has to read."""
+        address = self.end
+        self.end += size
+        return address
+
+    def flush(self) -> None:
         pass

@@ -12,7 +12,7 @@ from h5burst import codecs
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
 from h5burst.copying.datasets import Recoding
 from h5burst.copying.objects import Keep, ObjectCopier
-from h5burst.copying.output import Output
+from h5burst.copying.output import Counted, Output
 from h5burst.format import superblock
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
 from h5burst.model.tree import Storage, escape_link
@@ -223,6 +223,18 @@ def _copy(
                 copier.require(start.root, keep)
             write_file(output, copier, start, keep)
         return copier.objects
+
+
+def live_bytes(path: str | os.PathLike[str]) -> int:
+    """How long the copy of a file would be: what the file is longer is dead space. Raises as `repack`."""
+    with OpenFile(path) as file, naming_damage(path) as copiers:
+        start = superblock.read_whole(file.descriptor, file.stamp.size)
+        source = Source(file.descriptor, start.end, start.base, _BLOCK_BYTES, _BLOCKS)
+        counted = Counted()
+        copier = ObjectCopier(source, counted, start.extension, None)
+        copiers.append(copier)
+        copier.copy_all(start.root)
+        return start.base + superblock.SIZE + counted.end
 
 
 def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, keep: Keep | None = None) -> None:

@@ -7,8 +7,9 @@ there is the compiled parser, which looks into the messages; here they stay the 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
 
@@ -34,6 +35,9 @@ TIMES, PHASE_CHANGE, ORDER_INDEXED, ORDER_TRACKED = 0x20, 0x10, 0x08, 0x04  # he
 MESSAGE_LIMIT = 65535  # bytes of one message
 _NOWHERE = (1 << 64) - 1  # an address of nothing
 _LONGEST = 1 << 26  # bytes of one header: far beyond any that a program writes
+
+
+Lost: TypeAlias = "Callable[[str], None] | None"
 
 
 class Message(NamedTuple):
@@ -91,20 +95,23 @@ def encode(header: ObjectHeader) -> bytes:
     return out + lookup3(out).to_bytes(4, "little")
 
 
-def decode(source: Source, address: int) -> ObjectHeader:
-    """The header at an address. Raises `CorruptStructureError` for what is none, or is damaged."""
+def decode(source: Source, address: int, lost: Callable[[str], None] | None = None) -> ObjectHeader:
+    """The header at an address. Raises `CorruptStructureError` for what is none, or is damaged.
+
+    lost: what to do, instead, about the parts behind the first that cannot be read.
+    """
     start = source.read(address, min(16, max(0, source.size - address)))
     try:
         if start[:4] == b"OHDR":
-            return _version_2(source, address, start)
+            return _version_2(source, address, start, lost)
         if start[:2] == b"\x01\x00":
-            return _version_1(source, address, start)
+            return _version_1(source, address, start, lost)
     except (struct.error, IndexError) as error:
         raise CorruptStructureError(f"the object header at address {address} is cut short") from error
     raise CorruptStructureError(f"there is no object header at address {address}")
 
 
-def _version_2(source: Source, address: int, start: bytes) -> ObjectHeader:
+def _version_2(source: Source, address: int, start: bytes, lost: Lost) -> ObjectHeader:
     flags = start[5]
     if start[4] != 2 or flags & 0xC0:
         raise CorruptStructureError(f"the object header at address {address} is of an unknown version")
@@ -127,9 +134,15 @@ def _version_2(source: Source, address: int, start: bytes) -> ObjectHeader:
             raise CorruptStructureError(
                 f"the object header at address {address} is too long, or its parts run in a cycle"
             )
-        chunk = source.read_checked(place, skipped + size + 4, what)
-        if skipped == 4 and chunk[:4] != b"OCHK":
-            raise CorruptStructureError(f"no object header goes on at address {place}")
+        try:
+            chunk = source.read_checked(place, skipped + size + 4, what)
+            if skipped == 4 and chunk[:4] != b"OCHK":
+                raise CorruptStructureError(f"no object header goes on at address {place}")
+        except CorruptStructureError as error:
+            if lost is None or skipped != 4:
+                raise
+            lost(f"a part of its header: {error}")
+            continue
         for message in _messages_2(chunk, skipped, skipped + size, framed):
             if message.type == CONTINUATION:
                 next_place, length = struct.unpack_from("<QQ", message.body)
@@ -158,7 +171,7 @@ def _messages_2(chunk: bytes, at: int, end: int, framed: int) -> list[Message]:
     return out
 
 
-def _version_1(source: Source, address: int, start: bytes) -> ObjectHeader:
+def _version_1(source: Source, address: int, start: bytes, lost: Lost) -> ObjectHeader:
     _, _, _, links, size = struct.unpack_from("<BBHII", start)
     header = ObjectHeader(links=links)
     waiting = [(address + 16, size)]
@@ -170,7 +183,13 @@ def _version_1(source: Source, address: int, start: bytes) -> ObjectHeader:
             raise CorruptStructureError(
                 f"the object header at address {address} is too long, or its parts run in a cycle"
             )
-        chunk, at = source.read(place, size), 0
+        try:
+            chunk, at = source.read(place, size), 0
+        except CorruptStructureError as error:
+            if lost is None or place == address + 16:
+                raise
+            lost(f"a part of its header: {error}")
+            continue
         while len(chunk) - at >= 8:
             kind, length, flags = struct.unpack_from("<HHB", chunk, at)
             at += 8

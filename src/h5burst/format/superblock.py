@@ -141,6 +141,22 @@ class Whole(NamedTuple):
     is_open_for_writing: bool = False
 
 
+def guess(descriptor: int, file_size: int) -> Whole | None:
+    """What the superblock of a damaged file seems to say; None where there is none. Nothing of it is checked."""
+    try:
+        at = _find_signature(Source(descriptor, file_size, slots=1, block_bytes=4096))
+        os.lseek(descriptor, at, os.SEEK_SET)
+        data = os.read(descriptor, 96).ljust(96, b"\0")
+    except CorruptStructureError:
+        return None
+    version = data[8]
+    if version in (2, 3):
+        extension, _, root = struct.unpack_from("<QQQ", data, 20)
+        return Whole(version, at, root, file_size, data, extension, True)
+    (root,) = struct.unpack_from("<Q", data, (24 if version == 0 else 28) + 40)
+    return Whole(version, at, root, file_size, data, UNDEFINED, True)
+
+
 _OLD_DEFAULTS = (4, 16)  # K of the leaves and of the inner nodes of groups' B-trees
 _OLD_CHUNK_DEFAULT = 32  # K of the B-trees of chunks
 

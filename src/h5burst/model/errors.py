@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 _NAMED = 50  # objects that one message names
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and with which object of the file."""
+
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
 
 
 class CorruptFileError(OSError):

@@ -1,0 +1,171 @@
+"""Salvaging: what can still be read of a damaged file, in a new one, and a list of what cannot."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.copying.objects import ObjectCopier
+from h5burst.copying.output import Output
+from h5burst.copying.repacking import path_of
+from h5burst.format import object_header as oh
+from h5burst.format import superblock
+from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptFileError, Problem
+from h5burst.read.open_file import OpenFile
+from h5burst.runtime import durable
+
+NAMELESS = b"h5burst.nameless"  # group of what is found without a name
+_HEADER = re.compile(rb"OHDR\x02")  # how an object header begins
+_OLD_HEADER = re.compile(rb"\x01\x00..[\x01-\xff]\x00\x00\x00", re.DOTALL)  # and in old files: some links to it
+_OVERLAP = 7  # bytes of a beginning that may be in the block before
+_SCANNED_BYTES = 8 << 20
+
+
+class Salvaged(NamedTuple):
+    """What came of it: objects in the new file, what was lost, and how many of the objects were found without a name.
+
+    A lost object is named with why it cannot be read, an attribute as object@attribute; of a dataset that is there in
+    part, the elements that are not.
+    """
+
+    objects: int
+    lost: tuple[Problem, ...]
+    nameless: int
+
+
+def salvage(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, overwrite: bool = False) -> Salvaged:
+    """Write everything that can still be read of a damaged HDF5 file as a new one.
+
+    Objects are copied one by one as by `repack`; what is damaged is left out. Chunks are decoded to find out; one that
+    is damaged is left out of its dataset, which gives fill values there. Where groups are damaged, objects that nothing
+    leads to any more are looked for in the whole file and put into the group `h5burst.nameless`; some of them may be
+    earlier states of others.
+
+    Parameters
+    ----------
+    src
+        The damaged file; it is not changed. One that is cut short, or that a program left open for writing, too.
+    dst
+        The new file.
+    overwrite
+        Whether an existing `dst` may be replaced.
+
+    Returns
+    -------
+    Salvaged
+        With the list of what is lost; empty for a sound file.
+
+    Raises
+    ------
+    CorruptFileError
+        For a file of which nothing is left.
+    FileExistsError
+        For an existing `dst` without `overwrite`.
+    OSError
+        When reading or writing fails.
+
+    Examples
+    --------
+    >>> import h5py, h5burst
+    >>> with h5py.File("damaged.h5", "w") as file:
+    ...     file["a"] = range(1000)
+    >>> h5burst.salvage("damaged.h5", "saved.h5", overwrite=True).lost
+    ()
+    """
+    if os.path.realpath(src) == os.path.realpath(dst):
+        raise ValueError(f"{os.fspath(dst)} is the damaged file: write what is salvaged elsewhere")
+    with OpenFile(src) as file, durable.replacing(Path(dst), overwrite=overwrite) as temporary:
+        return _Rescue(file.descriptor, os.fspath(src), file.stamp.size).write(temporary)
+
+
+class _Rescue:
+    def __init__(self, descriptor: int, path: str, size: int) -> None:
+        self._descriptor, self._path, self._size = descriptor, path, size
+        self._lost: list[Problem] = []
+        self._start = self._superblock()
+        self._source = Source(descriptor, size, self._start.base, 1 << 16, 64)
+
+    def _superblock(self) -> superblock.Whole:
+        try:
+            return superblock.read_whole(self._descriptor, self._size)
+        except CorruptStructureError as error:
+            self._note((), str(error))
+        except UnsupportedFeatureError as error:
+            raise CorruptFileError(self._path, f"it has {error}, of which nothing can be salvaged here") from error
+        nothing = superblock.Whole(3, 0, UNDEFINED, self._size, b"", UNDEFINED, True)
+        return superblock.guess(self._descriptor, self._size) or nothing
+
+    def _note(self, names: tuple[bytes, ...], what: str) -> None:
+        self._lost.append(Problem(path_of(names), what))
+
+    def write(self, target: Path) -> Salvaged:
+        start = self._start
+        with Output(target, 0) as output:
+            place = output.append(bytes(superblock.SIZE))
+            copier = self._copier(output)
+            root = copier.copy_object(start.root, ())
+            found = self._nameless(copier) if not root or self._lost else []
+            if found:
+                group = copier.add_group(found)
+                link = (NAMELESS, group)
+                root = copier.add_to_root(start.root, *link) if root else copier.add_group([link])
+            if not root:
+                raise CorruptFileError(self._path, "nothing of it can be read")
+            copier.finish()
+            output.flush()
+            version = 3 if start.version == 3 else 2
+            output.patch(place, superblock.encode(root, output.end, version=version))
+        return Salvaged(copier.objects, tuple(dict.fromkeys(self._lost)), len(found))
+
+    def _copier(self, output: Output) -> ObjectCopier:
+        try:
+            return ObjectCopier(self._source, output, self._start.extension, None, self._note)
+        except (CorruptStructureError, UnsupportedFeatureError) as error:
+            self._note((), f"messages that objects share: {error}")
+            return ObjectCopier(self._source, output, UNDEFINED, None, self._note)
+
+    # ------------------------------------------------------------ objects that nothing leads to
+
+    def _nameless(self, copier: ObjectCopier) -> list[tuple[bytes, int]]:
+        """Copy the objects that no group leads to, those below them aside. Returns their names and addresses."""
+        below: dict[int, list[int]] = {}
+        for address in self._headers():
+            if not copier.is_copied(address):
+                try:
+                    below[address] = copier.children(address)
+                except (CorruptStructureError, UnsupportedFeatureError):
+                    continue
+        held = {child for children in below.values() for child in children}
+        found = []
+        for address, children in below.items():
+            if address in held or (children and all(map(copier.is_copied, children))):
+                continue  # it comes with its group, or is an earlier state of one that is there
+            name = b"object_%d" % address
+            new = copier.copy_object(address, (NAMELESS, name))
+            if new:
+                found.append((name, new))
+        return found
+
+    def _headers(self) -> Iterator[int]:
+        """Addresses at which an object header with a right checksum begins."""
+        begins = _OLD_HEADER if self._start.version < 2 else _HEADER
+        for at in range(0, self._size, _SCANNED_BYTES):
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            block = os.read(self._descriptor, _SCANNED_BYTES + _OVERLAP)
+            for match in begins.finditer(block):
+                address = at + match.start() - self._start.base
+                if match.start() < _SCANNED_BYTES and address >= 0 and self._is_object(address):
+                    yield address
+
+    def _is_object(self, address: int) -> bool:
+        try:
+            header = oh.decode(self._source, address)
+        except (CorruptStructureError, UnsupportedFeatureError):
+            return False
+        kinds = {message.type for message in header.messages}
+        return kinds >= {oh.DATA_LAYOUT, oh.DATATYPE, oh.DATASPACE} or bool(kinds & {oh.LINK_INFO, oh.SYMBOL_TABLE})

@@ -1,0 +1,281 @@
+"""What differs between two files: structure, types, attributes, values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.source import as_source, read_whole
+from h5burst.model.tree import Array, Group, Node, Reference
+from h5burst.read.lazy import open_tree, place_of
+
+_BLOCK_BYTES = 8 << 20
+_SHOWN = 60  # characters of a value
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference. kind: "only in a", "only in b", "kind", "type", "shape", "value", "attribute" or "unreadable"."""
+
+    path: str
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+
+class _Names:
+    """Which paths of a file lead to the same object: of several hard links to it, references may name any."""
+
+    def __init__(self, tree: Node) -> None:
+        self._tree = tree
+        self._first: dict[tuple[str, int], str] | None = None
+
+    def first(self, reference: Reference) -> Reference:
+        """The same reference by the name under which a walk comes first upon the object."""
+        if self._first is None:
+            self._first = {}
+            for names, node in self._tree.walk() if isinstance(self._tree, Group) else ():
+                place = place_of(node)
+                if place is not None:
+                    self._first.setdefault(place, "/" + "/".join(names))
+        try:
+            place = place_of(self._tree[reference.path]) if isinstance(self._tree, Group) else None
+        except (KeyError, OSError):
+            place = None
+        return reference if place is None else replace(reference, path=self._first.get(place, reference.path))
+
+
+@dataclass(frozen=True)
+class _Tolerance:
+    """How much numbers may differ, and how to find out whether references do."""
+
+    rtol: float
+    atol: float
+    names: tuple[_Names, _Names]
+
+    def is_same(self, x: Any, y: Any) -> bool:
+        """Whether two objects are equal: text, references, sequences."""
+        if isinstance(x, Reference) and isinstance(y, Reference):
+            return x == y or self.names[0].first(x) == self.names[1].first(y)
+        if isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
+            if type(x) is not type(y) or x.dtype != y.dtype or x.shape != y.shape:
+                return False
+            return not _differing(x, y, self).any()
+        return bool(x == y)
+
+
+def diff(
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    at: str | tuple[str, str] = "/",
+) -> list[Difference]:
+    """What differs between two HDF5 files: groups and datasets, types, shapes, attributes, values.
+
+    How data are stored (chunks, filters, order of creation) does not count; NaN equals NaN. Datasets are read in
+    blocks.
+
+    Parameters
+    ----------
+    a, b
+        The files.
+    rtol, atol
+        Numbers x of `a` and y of `b` are equal when abs(x - y) <= atol + rtol * abs(y).
+    at
+        Path of the objects that are compared; two paths where they have different ones in the two files.
+
+    Returns
+    -------
+    list of Difference
+        None for equal files.
+
+    Raises
+    ------
+    KeyError
+        Where one of the paths leads nowhere.
+    ValueError
+        For a negative tolerance.
+    OSError
+        For a file that cannot be opened. An object that cannot be read is a difference.
+
+    Examples
+    --------
+    >>> import h5burst, numpy as np
+    >>> h5burst.write_tree("a.h5", h5burst.Group({"x": h5burst.Array(np.arange(3.0))}), overwrite=True)
+    >>> h5burst.write_tree("b.h5", h5burst.Group({"x": h5burst.Array(np.arange(3.0) + 1e-9)}), overwrite=True)
+    >>> [str(found) for found in h5burst.diff("a.h5", "b.h5")]
+    ['/x: 3 of 3 values differ, by at most 1e-09; the first at [0]: 0.0 and 1e-09']
+    >>> h5burst.diff("a.h5", "b.h5", atol=1e-6)
+    []
+    """
+    if not (rtol >= 0 and atol >= 0):
+        raise ValueError(f"tolerances must not be negative: rtol={rtol}, atol={atol}")
+    paths = (at, at) if isinstance(at, str) else at
+    trees = open_tree(a), open_tree(b)
+    first, second = (_at(tree, path, file) for tree, path, file in zip(trees, paths, (a, b), strict=True))
+    tolerance = _Tolerance(rtol, atol, (_Names(trees[0]), _Names(trees[1])))
+    return list(_of_nodes(first, second, paths[0].rstrip("/") or "/", tolerance))
+
+
+def _at(tree: Group, path: str, file: str | os.PathLike[str]) -> Node:
+    try:
+        return tree[path]
+    except KeyError:
+        raise KeyError(f"{os.fspath(file)}: there is not an object {path}") from None
+
+
+def _of_nodes(a: Node, b: Node, where: str, tolerance: _Tolerance) -> Iterator[Difference]:
+    try:
+        _ = a.attrs, b.attrs
+    except CorruptFileError as error:
+        yield Difference(where, "unreadable", error.what)
+        return
+    yield from _of_attributes(a.attrs, b.attrs, where, tolerance)
+    if isinstance(a, Group) and isinstance(b, Group):
+        yield from _of_groups(a, b, where, tolerance)
+    elif isinstance(a, Group) or isinstance(b, Group):
+        kinds = ["a group" if isinstance(node, Group) else "a dataset" for node in (a, b)]
+        yield Difference(where, "kind", f"{kinds[0]} in the first file, {kinds[1]} in the second")
+    else:
+        try:
+            yield from _of_arrays(a, b, where, tolerance)
+        except OSError as error:
+            yield Difference(where, "unreadable", " ".join(str(error).split()))
+
+
+def _of_groups(a: Group, b: Group, where: str, tolerance: _Tolerance) -> Iterator[Difference]:
+    try:
+        first, second = dict(a.children), dict(b.children)
+    except CorruptFileError as error:
+        yield Difference(where, "unreadable", error.what)
+        return
+    for name in sorted(first.keys() | second.keys()):
+        below = f"{where.rstrip('/')}/{name}"
+        if name not in second:
+            yield Difference(below, "only in a", "only in the first file")
+        elif name not in first:
+            yield Difference(below, "only in b", "only in the second file")
+        else:
+            yield from _of_nodes(first[name], second[name], below, tolerance)
+
+
+def _of_attributes(a: dict[str, Any], b: dict[str, Any], where: str, tolerance: _Tolerance) -> Iterator[Difference]:
+    for name in sorted(a.keys() | b.keys()):
+        here = f"{where}@{name}"
+        if name not in b:
+            yield Difference(here, "attribute", "only in the first file")
+        elif name not in a:
+            yield Difference(here, "attribute", "only in the second file")
+        else:
+            what = _of_values(a[name], b[name], tolerance)
+            if what:
+                yield Difference(here, "attribute", what)
+
+
+def _of_values(a: Any, b: Any, tolerance: _Tolerance) -> str:
+    """What differs between two attributes' values; "" for equal ones."""
+    if isinstance(a, Reference) and isinstance(b, Reference):
+        return "" if tolerance.is_same(a, b) else f"{_shown(a)} and {_shown(b)}"
+    if a is None or b is None or isinstance(a, str) or isinstance(b, str):
+        same = type(a) is type(b) and a == b
+        return "" if same else f"{_shown(a)} and {_shown(b)}"
+    first, second = np.asarray(a), np.asarray(b)
+    if first.dtype != second.dtype:
+        return f"{_shown(a)} of type {first.dtype} and {_shown(b)} of type {second.dtype}"
+    if first.shape != second.shape:
+        return f"{_shown(a)} of shape {first.shape} and {_shown(b)} of shape {second.shape}"
+    return f"{_shown(a)} and {_shown(b)}" if _differing(first, second, tolerance).any() else ""
+
+
+def _of_arrays(a: Array, b: Array, where: str, tolerance: _Tolerance) -> Iterator[Difference]:
+    if a.data is None or b.data is None:
+        if a.data is not b.data:
+            yield Difference(where, "shape", "null in one file, not in the other")
+        return
+    first, second = as_source(a.data), as_source(b.data)
+    if first.dtype != second.dtype:
+        yield Difference(where, "type", f"{first.dtype} and {second.dtype}")
+    if first.shape != second.shape:
+        yield Difference(where, "shape", f"shape {first.shape} and {second.shape}")
+        return
+    yield from _of_elements(first, second, where, tolerance)
+
+
+def _of_elements(first: Any, second: Any, where: str, tolerance: _Tolerance) -> Iterator[Difference]:
+    total = differing = 0
+    largest, example = 0.0, ""
+    for start, x, y in _blocks(first, second):
+        wrong = _differing(x, y, tolerance)
+        total += wrong.size
+        count = int(np.count_nonzero(wrong))
+        if not count:
+            continue
+        if not differing:
+            place = tuple(int(k) for k in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+            index = (place[0] + start, *place[1:]) if place else ()
+            example = f"the first at {list(index)}: {_shown(x[place])} and {_shown(y[place])}"
+        differing += count
+        largest = max(largest, _distance(x[wrong], y[wrong]))
+    if differing:
+        by = f", by at most {largest:.6g}" if largest else ""
+        yield Difference(where, "value", f"{differing} of {total} values differ{by}; {example}")
+
+
+def _blocks(first: Any, second: Any) -> Iterator[tuple[int, Any, Any]]:
+    """First row, and elements of both, block by block."""
+    if not first.shape:
+        yield 0, np.asarray(read_whole(first)), np.asarray(read_whole(second))
+        return
+    row = max(1, int(np.prod(first.shape[1:], dtype=np.int64)) * max(first.dtype.itemsize, second.dtype.itemsize))
+    rows = max(1, _BLOCK_BYTES // row)
+    for start in range(0, first.shape[0], rows):
+        stop = min(start + rows, first.shape[0])
+        yield start, np.asarray(first.read(start, stop)), np.asarray(second.read(start, stop))
+
+
+def _differing(a: Any, b: Any, tolerance: _Tolerance) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which elements differ: two arrays of one shape."""
+    if a.dtype.names and b.dtype.names:
+        if a.dtype.names != b.dtype.names:
+            return np.ones(a.shape, bool)
+        wrong = np.zeros(a.shape, bool)
+        for name in a.dtype.names:
+            part = _differing(np.asarray(a[name]), np.asarray(b[name]), tolerance)
+            wrong |= part.reshape(*a.shape, -1).any(axis=-1) if part.ndim > a.ndim else part
+        return wrong
+    if a.dtype.kind in "iufc" and b.dtype.kind in "iufc" and (tolerance.rtol or tolerance.atol):
+        with np.errstate(invalid="ignore", over="ignore"):
+            close: Any = np.isclose(a, b, rtol=tolerance.rtol, atol=tolerance.atol, equal_nan=True)
+        return np.asarray(~close)
+    if a.dtype.hasobject or b.dtype.hasobject:
+        pairs = [not tolerance.is_same(x, y) for x, y in zip(a.reshape(-1), b.reshape(-1), strict=True)]
+        return np.array(pairs, bool).reshape(a.shape)
+    wrong = np.asarray(a != b)
+    if a.dtype.kind in "fc" and b.dtype.kind in "fc":
+        wrong &= ~((a != a) & (b != b))  # NaN
+    return wrong
+
+
+def _distance(x: Any, y: Any) -> float:
+    """The largest finite distance of numbers; 0 for what is not numbers."""
+    if x.dtype.kind not in "iufc" or y.dtype.kind not in "iufc":
+        return 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        wide = np.promote_types(np.promote_types(x.dtype, y.dtype), np.float64)
+        distances = np.abs(x.astype(wide) - y.astype(wide))
+    finite = distances[np.isfinite(distances)]
+    return float(finite.max()) if finite.size else 0.0
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
