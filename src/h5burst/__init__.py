@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from h5burst import console as console
     from h5burst import page as page
     from h5burst.arrays import csr as csr
-    from h5burst.checking import Problem as Problem
     from h5burst.checking import verify as verify
     from h5burst.copying.repacking import Repacked as Repacked
     from h5burst.copying.repacking import compact as compact
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from h5burst.model import values as values
     from h5burst.model.errors import CorruptFileError as CorruptFileError
     from h5burst.model.errors import MissingFilterError as MissingFilterError
+    from h5burst.model.errors import Problem as Problem
     from h5burst.model.errors import StaleFileError as StaleFileError
     from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError
     from h5burst.model.lazy_dict import LazyDict as LazyDict
@@ -104,7 +104,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "memory.scratch": ("Scratch", "scratch_directory"),
     "memory.spill": ("SpillManager",),
     "model": ("values",),
-    "model.errors": ("CorruptFileError", "MissingFilterError", "StaleFileError", "UnfinishedFileError"),
+    "model.errors": ("CorruptFileError", "MissingFilterError", "Problem", "StaleFileError", "UnfinishedFileError"),
     "model.lazy_dict": ("LazyDict",),
     "model.tagged_json": ("load_json", "load_texts"),
     "model.source": ("ArraySource", "BlockSource", "as_source", "is_source"),
@@ -136,7 +136,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "read.files": ("open_file", "read_tree", "unfinished_attributes"),
     "write.graft": ("graft", "remove", "set_attributes"),
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
-    "checking": ("Problem", "verify"),
+    "checking": ("verify",),
     "copying.salvaging": ("Salvaged", "salvage"),
     "differences": ("Difference", "diff"),
     "copying.repacking": ("Repacked", "compact", "repack"),

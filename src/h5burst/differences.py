@@ -242,12 +242,12 @@ def _blocks(first: Any, second: Any) -> Iterator[tuple[int, Any, Any]]:
         yield start, np.asarray(first.read(start, stop)), np.asarray(second.read(start, stop))
 
 
-def _differing(a: Any, b: Any, tolerance: _Tolerance) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _differing(a: Any, b: Any, tolerance: _Tolerance) -> np.ndarray[Any, Any]:
     """Which elements differ: two arrays of one shape."""
     if a.dtype.names and b.dtype.names:
         if a.dtype.names != b.dtype.names:
             return np.ones(a.shape, bool)
-        wrong = np.zeros(a.shape, bool)
+        wrong: np.ndarray[Any, Any] = np.zeros(a.shape, bool)
         for name in a.dtype.names:
             part = _differing(np.asarray(a[name]), np.asarray(b[name]), tolerance)
             wrong |= part.reshape(*a.shape, -1).any(axis=-1) if part.ndim > a.ndim else part
@@ -255,14 +255,15 @@ def _differing(a: Any, b: Any, tolerance: _Tolerance) -> np.ndarray[Any, np.dtyp
     if a.dtype.kind in "iufc" and b.dtype.kind in "iufc" and (tolerance.rtol or tolerance.atol):
         with np.errstate(invalid="ignore", over="ignore"):
             close: Any = np.isclose(a, b, rtol=tolerance.rtol, atol=tolerance.atol, equal_nan=True)
-        return np.asarray(~close)
+        return np.asarray(~close, bool)
     if a.dtype.hasobject or b.dtype.hasobject:
-        pairs = [not tolerance.is_same(x, y) for x, y in zip(a.reshape(-1), b.reshape(-1), strict=True)]
-        return np.array(pairs, bool).reshape(a.shape)
-    wrong = np.asarray(a != b)
+        wrong = np.zeros(a.size, bool)
+        wrong[:] = [not tolerance.is_same(x, y) for x, y in zip(a.reshape(-1), b.reshape(-1), strict=True)]
+        return wrong.reshape(a.shape)
+    wrong = np.array(a != b, bool)
     if a.dtype.kind in "fc" and b.dtype.kind in "fc":
         wrong &= ~((a != a) & (b != b))  # NaN
-    return wrong
+    return np.asarray(wrong, bool)
 
 
 def _distance(x: Any, y: Any) -> float:

@@ -74,14 +74,20 @@ class DatasetCopier:
     """Copies the elements of datasets.
 
     recoding: for datasets whose elements are numbers or text of fixed length; None: all are copied as they are stored.
-    lost: what to do about a chunk that does not decode, instead of raising; each is decoded then.
+    is_tolerant: chunks may be left out.
     """
 
-    def __init__(self, source: Source, translator: Translator, recoding: Recoding | None) -> None:
+    def __init__(
+        self, source: Source, translator: Translator, recoding: Recoding | None, *, is_tolerant: bool = False
+    ) -> None:
         self._source, self._translator, self._recoding = source, translator, recoding
+        self._is_tolerant = is_tolerant
 
     def messages(self, stored: Stored, writer: Writer, lost: Lost | None) -> list[Message]:
-        """Write the elements; gives the messages of data layout and filters."""
+        """Write the elements; gives the messages of data layout and filters.
+
+        lost: what to do about a chunk that does not decode, instead of raising; each is decoded then.
+        """
         layout = _modern(stored.layout)
         if layout[1] == _CHUNKED and stored.shape is not None:
             body, filters = self._chunked(stored, layout, writer, lost)
@@ -187,7 +193,7 @@ class DatasetCopier:
             tree = chunk_btree1.write(writer.append, places, new.chunks, itemsize)
             return chunk_btree1.layout_message(new.chunks, itemsize, tree), filters
         is_fixed = stored.limits == shape and len(numbers) == new.chunk_count and len(numbers) > 0
-        if is_fixed and new.filters:
+        if is_fixed and new.filters and not self._is_tolerant:
             return chunked.index(writer, new, entries)[0], filters
         return _growing(writer, new, numbers, entries), filters
 

@@ -30,11 +30,13 @@ class Translator:
     """Makes elements of the source those of the copy.
 
     Collections of the global heap are copied whole; what refers to them, and what in them refers to objects, is set
-    anew. new_address: of the copy of an object, 0 for what has none.
+    anew. new_address: of the copy of an object, 0 for what has none. lost: what to do about a value of variable length
+    that is damaged, instead of raising; it is empty then.
     """
 
     def __init__(self, source: Source, new_address: Callable[[int], int]) -> None:
         self._source, self._new_address = source, new_address
+        self.lost: Callable[[str], None] | None = None
         self._moved: dict[int, int] = {}  # collections
         self._held: dict[int, _Collection] = {}
         self._done: set[tuple[int, int]] = set()  # objects of the heap whose own addresses are set
@@ -62,15 +64,25 @@ class Translator:
     def _set_heap_ids(self, table: Bytes, at: int, writer: Writer, inner: Places | None) -> None:
         """Heap IDs at `at`: address of a collection, index in it. inner: of a sequence's items; None: regions."""
         old = _take(table, at)
-        if inner is None or not inner.is_plain:
+        if inner is None or not inner.is_plain or self.lost is not None:
             lengths = None if inner is None else table[:, at - 4 : at].copy().view("<u4").reshape(-1)
             for row in range(len(table)):
                 index = int.from_bytes(table[row, at + 8 : at + 12].tobytes(), "little")
                 if _is_somewhere(int(old[row])) and (lengths is None or lengths[row]):
                     count = None if lengths is None else int(lengths[row])
-                    if not self._set_object(int(old[row]), index, inner, count, writer):
-                        table[row, at : at + 12] = old[row] = 0
+                    if not self._is_set(int(old[row]), index, inner, count, writer):
+                        table[row, at if lengths is None else at - 4 : at + 12] = old[row] = 0
         _put(table, at, self._mapped(old, lambda address: self.collection(address, writer)))
+
+    def _is_set(self, address: int, index: int, inner: Places | None, count: int | None, writer: Writer) -> bool:
+        """As `_set_object`; False for what is damaged, too, where that is tolerated."""
+        try:
+            return self._set_object(address, index, inner, count, writer)
+        except CorruptStructureError as error:
+            if self.lost is None:
+                raise
+            self.lost(f"a value of variable length: {error}")
+            return False
 
     def _set_object(self, address: int, index: int, inner: Places | None, count: int | None, writer: Writer) -> bool:
         """Set the addresses in an object of the heap; False for a region of what is not in the copy."""
@@ -81,6 +93,8 @@ class Translator:
             raise CorruptStructureError(f"the global heap has no object {index} at address {address}")
         at, length = collection.objects[index]
         data = collection.data[at : at + length]
+        if collection.data.startswith(_MARKED) and not _is_whole(collection.data, at, length):
+            raise CorruptStructureError(f"the checksum of object {index} of the global heap at {address} is wrong")
         if inner is None:
             target = self._new_address(int.from_bytes(data[:8], "little"))
             if not target:
@@ -134,6 +148,12 @@ def _objects(data: bytes) -> dict[int, tuple[int, int]]:
         found[index] = (at + _PREFIX, size)
         at += _PREFIX + (size + 7) // 8 * 8
     return found
+
+
+def _is_whole(collection: bytes, at: int, length: int) -> bool:
+    """Whether the bytes of an object fit the checksum before them, if there is one."""
+    stored = int.from_bytes(collection[at - _PREFIX + 4 : at - _PREFIX + 8], "little")
+    return not stored or stored == (lookup3(collection[at : at + length]) or 1)
 
 
 def _is_somewhere(address: int) -> bool:

@@ -73,7 +73,7 @@ class ObjectCopier:
         self._source, self._output, self._lost = source, output, lost
         self._shared = SharedMessages(source, extension)
         self._translator = Translator(source, self.new_address)
-        self._datasets = DatasetCopier(source, self._translator, recoding)
+        self._datasets = DatasetCopier(source, self._translator, recoding, is_tolerant=lost is not None)
         self._new: dict[tuple[int, int], int | None] = {}  # None while an object is being copied
         self._by_address: dict[int, int] = {}
         self._link_counts: Counter[tuple[int, int]] = Counter()  # hard links in the copy, by the object's key
@@ -141,6 +141,7 @@ class ObjectCopier:
 
     def _finished(self, waiting: _Waiting) -> bytes:
         """The header of an object for which room was left."""
+        self._translator.lost = self._loses(waiting.object, self._output)
         try:
             data = oh.encode(self._rewritten(waiting.object, self._output, is_first=False))
             if len(data) != waiting.length:

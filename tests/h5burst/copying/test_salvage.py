@@ -1,0 +1,167 @@
+"""Salvage: of a damaged file all that is not damaged, and every loss named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import h5burst
+from h5burst import Array, CorruptFileError, Group, Storage
+from support.faithful import contents
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    return tmp_path / "damaged.h5"
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return tmp_path / "saved.h5"
+
+
+def write(path: Path, libver: str = "latest") -> None:
+    with h5py.File(path, "w", libver=libver) as file:
+        for name in ("first", "second", "third"):
+            group = file.create_group(name)
+            group["values"] = np.arange(100.0)
+            group["text"] = [name] * 5
+            group.attrs["name"] = name
+        file.create_dataset("chunked", data=np.arange(1000), chunks=(100,), fletcher32=True, fillvalue=-1)
+        file["to"] = np.array([file["second"].ref, file["third/values"].ref], dtype=h5py.ref_dtype)
+        file["again"] = file["third/values"]
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x55
+    path.write_bytes(data)
+
+
+def header_of(path: Path, name: str) -> int:
+    with h5py.File(path) as file:
+        return int(h5py.h5o.get_info(file[name].id).addr)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_nothing_is_lost_of_a_sound_file(damaged: Path, saved: Path, libver: str) -> None:
+    write(damaged, libver)
+    result = h5burst.salvage(damaged, saved)
+    assert result.lost == ()
+    assert result.nameless == 0
+    assert contents(saved) == contents(damaged)
+
+
+def test_one_damaged_object_costs_that_object(damaged: Path, saved: Path) -> None:
+    write(damaged)
+    flip(damaged, header_of(damaged, "second/values") + 30)
+    result = h5burst.salvage(damaged, saved)
+    assert [problem.path for problem in result.lost] == ["/second/values"]
+    with h5py.File(saved) as file:
+        assert list(file["second"]) == ["text"]
+        assert file["first/values"][99] == 99
+        assert file[file["to"][0]] == file["second"]
+
+
+def test_references_to_what_is_lost_are_null(damaged: Path, saved: Path) -> None:
+    write(damaged)
+    flip(damaged, header_of(damaged, "third/values") + 30)
+    result = h5burst.salvage(damaged, saved)
+    assert {problem.path for problem in result.lost} == {"/again"}  # the first of its two names
+    with h5py.File(saved, "r+") as file:
+        assert file[file["to"][0]] == file["second"]
+        assert not file["to"][1]
+        assert "again" not in file
+        assert list(file["third"]) == ["text"]
+
+
+def test_a_damaged_chunk_costs_its_elements(damaged: Path, saved: Path) -> None:
+    write(damaged)
+    with h5py.File(damaged) as file:
+        place = file["chunked"].id.get_chunk_info(3).byte_offset
+    flip(damaged, place + 5)
+    result = h5burst.salvage(damaged, saved)
+    assert len(result.lost) == 1
+    assert result.lost[0].path == "/chunked"
+    assert "(300,)" in result.lost[0].what
+    assert "checksum" in result.lost[0].what
+    with h5py.File(saved) as file:
+        expected = np.arange(1000)
+        expected[300:400] = -1
+        np.testing.assert_array_equal(file["chunked"][...], expected)
+
+
+def test_objects_of_a_damaged_group_are_found_without_their_names(damaged: Path, saved: Path) -> None:
+    write(damaged)
+    flip(damaged, header_of(damaged, "second") + 30)
+    result = h5burst.salvage(damaged, saved)
+    assert result.nameless == 2
+    assert [problem.path for problem in result.lost] == ["/second"]
+    with h5py.File(saved) as file:
+        found = [item[...] for item in file["h5burst.nameless"].values()]
+        assert sorted(len(values) for values in found) == [5, 100]
+        assert sorted(file) == ["again", "chunked", "first", "h5burst.nameless", "third", "to"]
+    assert h5burst.verify(saved, deep=True) == []
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_lost_superblock_or_root_leaves_the_objects(damaged: Path, saved: Path, libver: str) -> None:
+    write(damaged, libver)
+    root = header_of(damaged, "/")
+    data = bytearray(damaged.read_bytes())
+    data[root : root + 8] = bytes(8)
+    damaged.write_bytes(data)
+    result = h5burst.salvage(damaged, saved)
+    assert result.lost[0].path == "/"
+    with h5py.File(saved) as file:
+        names: list[str] = []
+        file["h5burst.nameless"].visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        assert len(names) == 8
+    assert h5burst.verify(saved) == []
+
+
+def test_a_file_that_is_cut_short_gives_what_is_left(damaged: Path, saved: Path) -> None:
+    tree = Group({f"d{k}": Array(np.arange(20_000.0) + k, storage=Storage("gzip")) for k in range(20)})
+    h5burst.write_tree(damaged, tree)
+    os.truncate(damaged, damaged.stat().st_size // 2)
+    result = h5burst.salvage(damaged, saved)
+    assert any("cut short" in problem.what for problem in result.lost)
+    assert result.nameless >= 8
+    with h5py.File(saved) as file:
+        for item in file["h5burst.nameless"].values():
+            np.testing.assert_array_equal(item[...] - item[0], np.arange(20_000.0))
+
+
+def test_random_damage_never_stops_a_salvage(damaged: Path, saved: Path) -> None:
+    write(damaged)
+    whole = damaged.read_bytes()
+    random = np.random.default_rng(5)
+    outcomes = set()
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in random.integers(48, len(data), 8):
+            data[place] = random.integers(256)
+        damaged.write_bytes(data)
+        result = h5burst.salvage(damaged, saved, overwrite=True)
+        outcomes.add(bool(result.lost))
+        assert h5burst.verify(saved) == [], [str(problem) for problem in result.lost]
+    assert outcomes == {True}
+
+
+def test_what_has_nothing_to_read_is_refused(damaged: Path, saved: Path) -> None:
+    damaged.write_bytes(b"no HDF5 at all" * 1000)
+    with pytest.raises(CorruptFileError, match="nothing of it can be read"):
+        h5burst.salvage(damaged, saved)
+    assert not saved.exists()
+    with pytest.raises(ValueError, match="elsewhere"):
+        h5burst.salvage(damaged, damaged, overwrite=True)
+    saved.write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        h5burst.salvage(damaged, saved)
+    assert saved.read_bytes() == b"precious"

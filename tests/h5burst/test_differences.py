@@ -1,0 +1,108 @@
+"""What `diff` finds: each kind of difference, by its path, and nothing where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import h5burst
+from h5burst import Array, Group, Storage
+
+BASE = {
+    "a": np.arange(10.0), "i": np.arange(3), "t": np.array(["x", "y"], object), "c": np.array([1 + 2j]),
+    "r": np.array([(1, 2.0)], [("n", "i4"), ("f", "f8")]),
+}  # fmt: skip
+
+
+def files(tmp_path: Path, changed: dict[str, Any], attrs: dict[str, Any] | None = None) -> tuple[Path, Path]:
+    paths = tmp_path / "a.h5", tmp_path / "b.h5"
+    for path, arrays, given in zip(paths, (BASE, {**BASE, **changed}), ({"u": 1.5}, attrs or {"u": 1.5}), strict=True):
+        children = {name: Array(data) for name, data in arrays.items() if data is not None}
+        h5burst.write_tree(path, Group({"g": Group(children, given)}), overwrite=True)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("changed", "attrs", "path", "kind", "words"),
+    [
+        ({"a": None}, None, "/g/a", "only in a", "first"),
+        ({"new": np.zeros(1)}, None, "/g/new", "only in b", "second"),
+        ({"a": np.arange(10.0, dtype="f4")}, None, "/g/a", "type", "float64 and float32"),
+        ({"a": np.arange(9.0)}, None, "/g/a", "shape", "(10,) and (9,)"),
+        ({"a": np.r_[np.arange(9.0), 5]}, None, "/g/a", "value", "1 of 10 values differ, by at most 4"),
+        ({"t": np.array(["x", "z"], object)}, None, "/g/t", "value", "[1]: y and z"),
+        ({"r": np.array([(1, 3.0)], [("n", "i4"), ("f", "f8")])}, None, "/g/r", "value", "1 of 1"),
+        ({"c": np.array([1 + 3j])}, None, "/g/c", "value", "by at most 1"),
+        ({}, {"u": 2.5}, "/g@u", "attribute", "1.5 and 2.5"),
+        ({}, {"u": np.float32(1.5)}, "/g@u", "attribute", "float64"),
+        ({}, {"u": "1.5"}, "/g@u", "attribute", "1.5"),
+        ({}, {"u": np.array([1.5, 1.5])}, "/g@u", "attribute", "shape"),
+        ({}, {"v": 1}, "/g@u", "attribute", "only in the first"),
+    ],
+)
+def test_a_difference_is_found(
+    tmp_path: Path, changed: dict[str, Any], attrs: dict[str, Any] | None, path: str, kind: str, words: str
+) -> None:
+    found = h5burst.diff(*files(tmp_path, changed, attrs))
+    assert (found[0].path, found[0].kind) == (path, kind)
+    assert words in str(found[0])
+    assert len(found) == (2 if attrs == {"v": 1} else 1)
+
+
+def test_a_group_in_place_of_a_dataset_is_one_difference(tmp_path: Path) -> None:
+    h5burst.write_tree(tmp_path / "a.h5", Group({"x": Array(np.zeros(1))}))
+    h5burst.write_tree(tmp_path / "b.h5", Group({"x": Group({"y": Array(np.zeros(1))})}))
+    assert [found.kind for found in h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")] == ["kind"]
+
+
+def test_storage_and_not_a_number_do_not_count(tmp_path: Path) -> None:
+    data = np.where(np.arange(50_000) % 7 == 0, np.nan, np.arange(50_000.0))
+    for name, storage in (("a", None), ("b", Storage("gzip", chunks=(999,), maxshape=(None,)))):
+        h5burst.write_tree(tmp_path / f"{name}.h5", Group({"x": Array(data, storage=storage)}))
+    assert h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5") == []
+
+
+def test_tolerances_are_those_of_numpy(tmp_path: Path) -> None:
+    a, b = files(tmp_path, {"a": np.arange(10.0) * (1 + 1e-6)}, {"u": 1.5 + 1e-7})
+    assert len(h5burst.diff(a, b)) == 2
+    assert h5burst.diff(a, b, rtol=1e-5) == []
+    assert h5burst.diff(a, b, atol=1e-4) == []
+    assert [found.path for found in h5burst.diff(a, b, atol=1e-6)] == ["/g/a"]
+    with pytest.raises(ValueError, match="negative"):
+        h5burst.diff(a, b, rtol=-1)
+
+
+def test_paths_choose_what_is_compared(tmp_path: Path) -> None:
+    a, b = files(tmp_path, {"i": np.arange(3.0)})
+    assert h5burst.diff(a, b, at="/g/a") == []
+    assert [found.kind for found in h5burst.diff(a, a, at=("/g/i", "/g/a"))] == ["type", "shape"]
+    with pytest.raises(KeyError, match=r"b\.h5.*nowhere"):
+        h5burst.diff(a, b, at=("/g", "/nowhere"))
+
+
+def test_references_are_equal_when_they_lead_to_the_same_object(tmp_path: Path) -> None:
+    for name, target in (("a", "x"), ("b", "same"), ("c", "other")):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["x"] = np.arange(3)
+            file["same"] = file["x"]
+            file["other"] = np.arange(3)
+            file["to"] = np.array([file[target].ref], dtype=h5py.ref_dtype)
+            file.attrs["to"] = file[target].ref
+    assert h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5") == []
+    assert len(h5burst.diff(tmp_path / "a.h5", tmp_path / "c.h5")) == 2
+
+
+def test_what_cannot_be_read_is_a_difference(tmp_path: Path) -> None:
+    data = np.arange(50_000)
+    for name in "ab":
+        h5burst.write_tree(tmp_path / f"{name}.h5", Group({"x": Array(data), "y": Array(data)}))
+    raw = bytearray((tmp_path / "b.h5").read_bytes())
+    raw[5000] ^= 1
+    (tmp_path / "b.h5").write_bytes(raw)
+    found = h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert [difference.kind for difference in found] == ["unreadable"]
+    assert "checksum" in found[0].what
