@@ -259,7 +259,8 @@ def _differing(a: Any, b: Any, tolerance: _Tolerance) -> np.ndarray[Any, Any]:
     if a.dtype.hasobject or b.dtype.hasobject:
         wrong = np.zeros(a.size, bool)
         wrong[:] = [not tolerance.is_same(x, y) for x, y in zip(a.reshape(-1), b.reshape(-1), strict=True)]
-        return wrong.reshape(a.shape)
+        shaped: np.ndarray[Any, Any] = wrong.reshape(a.shape)
+        return shaped
     wrong = np.array(a != b, bool)
     if a.dtype.kind in "fc" and b.dtype.kind in "fc":
         wrong &= ~((a != a) & (b != b))  # NaN
