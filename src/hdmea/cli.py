@@ -93,7 +93,7 @@ def _demo(directory: Path, page: Path, units: int, seed: int, full: bool) -> Non
     how = "" if full else f", saved in {saved - analysed:.2f} s"
     screen.print(f"analysed{' and saved' if full else ''} in {analysed - simulated:.1f} s{how}: ", end="")
     screen.print(f"{path.name}, {format_bytes(path.stat().st_size)}")
-    table = Table("against the truth", "found", "")
+    table = Table("result", "against the truth", "right")
     findings = compare(session, recording)
     for finding in findings:
         table.add_row(finding.what, finding.result, "[green]yes[/]" if finding.passed else "[red]no[/]")

@@ -106,8 +106,11 @@ def _fields(session: PipelineSession, truth: Truth) -> Finding | None:
     seen = _sees_noise(session, truth)
     off = np.hypot(*(centers - truth.population.rf_center).T)[seen]
     near = float(np.mean(off < 1.0))
-    result = f"{near:.0%} of {len(off)} within a pixel, median {np.nanmedian(off):.2f} pixels"
-    return Finding("receptive fields", result, near >= 0.95 and bool(np.nanmedian(off) < 0.3))
+    silent = truth.irregularities.is_silent
+    made_up = int(np.isfinite(centers[silent]).all(axis=1).sum())
+    result = f"{near:.0%} of {len(off)} within a pixel, median {np.nanmedian(off):.2f} pixels off"
+    result += f"; {made_up or 'none'} in {silent.sum()} silent cells" if silent.any() else ""
+    return Finding("receptive fields", result, made_up == 0 and near >= 0.95 and bool(np.nanmedian(off) < 0.3))
 
 
 def _polarity(session: PipelineSession, truth: Truth) -> Finding | None:
@@ -126,7 +129,9 @@ def _directions(session: PipelineSession, truth: Truth) -> Finding | None:
         return None
     off = np.abs(_turn(angle - truth.population.preferred_direction_deg))[found]
     share, median = found.sum() / selective.sum(), float(np.median(off)) if len(off) else np.inf
-    result = f"{found.sum()} of {selective.sum()} found, off by {median:.1f} degrees in the median"
+    others = ~truth.population.is_direction_selective & _works(truth) & np.isfinite(p_value)
+    result = f"{found.sum()} of {selective.sum()} selective cells found, median {median:.1f} degrees off; "
+    result += f"p < 0.05 in {(p_value[others] < 0.05).sum()} of {others.sum()} others"
     return Finding("preferred direction", result, bool(share >= 0.8) and median < 15)
 
 
@@ -169,8 +174,14 @@ def _nerve_head(session: PipelineSession, truth: Truth) -> Finding | None:
     found = np.array([_number(place.get(axis)) for axis in ("x", "y")])
     if not np.isfinite(found).all():
         return Finding("optic-nerve head", "no position", False)
-    off, away = np.hypot(*(found - truth.layout.nerve_head)), np.hypot(*(truth.layout.nerve_head - 32))
-    return Finding("optic-nerve head", f"off by {off:.1f} electrodes, {away:.0f} away", bool(off < 0.25 * away))
+    true = truth.layout.nerve_head
+    off, away = np.hypot(*(found - true)), np.hypot(*(true - 32))
+    result = f"({found[0]:.0f}, {found[1]:.0f}), truly ({true[0]:.0f}, {true[1]:.0f}): {off:.1f} electrodes off"
+    result += f", {away:.0f} from the chip's middle"
+    major, minor = (_number(place.get(f"region_{axis}")) for axis in ("major", "minor"))
+    if np.isfinite(major):
+        result += f"; stated 95 % region: half axes {major:.1f} and {minor:.1f}"
+    return Finding("optic-nerve head", result, bool(off < 0.25 * away))
 
 
 def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
@@ -181,7 +192,13 @@ def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
     true = PX_OF_BAR * truth.alignment.to_pixels(truth.layout.soma_xy) + BAR_ORIGIN
     off = np.hypot(*(places - true).T)
     median = float(np.nanmedian(off))
-    return Finding("chip under the stimulus", f"median {median:.1f} pixels of 300 off", median < 10)
+    result = f"median {median:.1f} pixels of 300 off"
+    map_ = _inside(session.metadata, "electrode_alignment")
+    if map_ is not None:
+        turn, scale = _number(map_.get("rotation_deg")), _number(map_.get("scale_px_per_um"))
+        result += f"; rotation {turn:.1f} degrees, truly {truth.alignment.rotation_deg:.1f}"
+        result += f"; {1000 * scale:.2f} pixels/mm, truly {1000 * truth.alignment.scale_px_per_um:.2f}"
+    return Finding("chip under the stimulus", result, median < 10)
 
 
 def _light_steps(session: PipelineSession, truth: Truth) -> Finding | None:

@@ -18,11 +18,13 @@ the step with a warning in a recording that lacks what it needs.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE
 from hdmea.steps.table import check_order, step_named
 from hdmea.utils.exceptions import ConfigurationError
 
@@ -47,33 +49,39 @@ class Flow:
 
 
 def flow_files(config_dir: str | Path | None = None) -> dict[str, Path]:
-    """The flows there are, name to file: those that ship, or those in `config_dir` and in its directory `flows`.
+    """The flows there are, name to file: those in `config_dir` and in its directory `flows`.
 
-    A name that is in both is that of the file in `config_dir` itself. A JSON file in `config_dir` that is not a flow
-    (a stimulus config, say) is not listed.
+    Without `config_dir` those that ship, and those in the directory that HDMEA_CONFIG_DIR names, which come first. A
+    name that is in a directory and in its `flows` is that of the file in the directory itself. A JSON file that is not
+    a flow (a stimulus config, say) is not listed.
     """
-    if config_dir is None:
-        return {path.stem: path for path in sorted(SHIPPED_FLOW_DIR.glob("*.json"))}
-    directory = Path(config_dir)
+    if config_dir is not None:
+        return _flows_in(Path(config_dir))
+    shipped = {path.stem: path for path in SHIPPED_FLOW_DIR.glob("*.json")}
+    own = os.environ.get(CONFIG_DIR_VARIABLE)
+    return dict(sorted((shipped | (_flows_in(Path(own)) if own else {})).items()))
+
+
+def _flows_in(directory: Path) -> dict[str, Path]:
     found = [*(directory / "flows").glob("*.json"), *(path for path in directory.glob("*.json") if _may_be_flow(path))]
     return dict(sorted((path.stem, path) for path in found))
 
 
 def find_flow(name: str | Path, config_dir: str | Path | None = None) -> Path:
-    """The file of a flow: a path to one, or a name in `config_dir`, else among those that ship.
+    """The file of a flow: a path to one, or a name in `config_dir`, else in HDMEA_CONFIG_DIR, else of those that ship.
 
     Raises `ConfigurationError` that lists the flows there are.
     """
     path, name = Path(name), str(name)
     if path.suffix == ".json" or path.parent != Path():
         if not path.is_file():
-            raise ConfigurationError(f"no flow file {path}; the flows that ship: {', '.join(flow_files())}")
+            raise ConfigurationError(f"no flow file {path}; there are the flows: {', '.join(flow_files())}")
         return path
     known = flow_files(config_dir)
     if name not in known and config_dir is not None:
         known = flow_files() | known
     if name not in known:
-        where = SHIPPED_FLOW_DIR if config_dir is None else config_dir
+        where = os.environ.get(CONFIG_DIR_VARIABLE, SHIPPED_FLOW_DIR) if config_dir is None else config_dir
         raise ConfigurationError(f"no flow {name!r} in {where}; there are: {', '.join(known) or 'none'}")
     return known[name]
 

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def list_available_flows(config_dir: str | Path | None = None) -> list[str]:
-    """The names of the flows that ship with the package, or of those in a directory and in its `flows`."""
+    """The names of the flows in a directory and in its `flows`; default those that ship, and in HDMEA_CONFIG_DIR."""
     return sorted(flow_files(config_dir))
 
 

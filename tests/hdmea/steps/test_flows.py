@@ -352,3 +352,19 @@ def test_immediate_script_works_on_one_path(small_recording: SimulatedRecording,
         rows = file["stimulus/section_time/iprgc_test"][()].astype(int)
         assert all(light[row] - light[row - 1] >= threshold for row in rows[:, 0])
     assert check_recording(path) == []
+
+
+def test_flows_in_the_directory_of_the_variable_are_found_and_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_flow(tmp_path / "flows", "mine", ["load_recording", "add_sys_meta_info"])
+    write_flow(tmp_path, "full", ["load_recording"])
+    (tmp_path / "step.json").write_text('{"section_kwargs": {"start_frame": 0}, "family": "on_off"}')
+    shipped = list_available_flows()
+    monkeypatch.setenv("HDMEA_CONFIG_DIR", str(tmp_path))
+
+    assert list_available_flows() == sorted([*shipped, "mine"])
+    assert [step["step"] for step in get_flow_info("mine")["steps"]] == ["load_recording", "add_sys_meta_info"]
+    assert [step["step"] for step in get_flow_info("full")["steps"]] == ["load_recording"]
+    with pytest.raises(ConfigurationError, match=r"no flow 'none' in .*full.*mine"):
+        get_flow_info("none")
