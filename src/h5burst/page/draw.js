@@ -161,6 +161,8 @@ function scatter(x, y, { names, what, link = null }) {
 }
 
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+// Of angles: light at 0, dark at 180 degrees, blue before and red after; told apart with any kind of colour vision.
+const CIRCULAR = [[226, 217, 226], [149, 181, 199], [98, 118, 186], [89, 42, 143], [47, 20, 54], [116, 30, 79], [178, 86, 82], [204, 163, 137], [226, 217, 226]];
 const DIVERGING = [[127, 59, 8], [253, 184, 99], [247, 247, 247], [178, 171, 210], [45, 0, 75]];
 
 function colour(part, stops) {
@@ -178,6 +180,7 @@ function colourBar(name, low, high, stops) {
 }
 
 const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
+const ofAngle = degrees => css(colour((((degrees % 360) + 360) % 360) / 360, CIRCULAR));
 const around = degrees => `hsl(${((degrees % 360) + 360) % 360} 65% 52%)`;
 
 // Pixels as a picture in the units of a frame: each covers the square of one unit about its place.

@@ -97,7 +97,7 @@ def plot_receptive_field(
     """Frames of the spike-triggered average, the field at the peak's lag with the fitted ellipse, and the time course.
 
     The pictures are in axes inside `ax` (`ax.child_axes`: the frames, the field, the time course). feature: default the
-    first average of the unit. frames: so many, evenly over the window. The ellipse is at one SD of the fit.
+    first average of the unit. frames: so many, evenly over the window, one of them the peak's. The ellipse is at one SD of the fit.
 
     Raises `KeyError` for a unit that is not there, `ValueError` for fewer than one frame.
     """
@@ -131,7 +131,9 @@ def _lag_text(found: Field, frame: int) -> str:
 
 
 def _draw_frames(ax: Axes, found: Field, count: int, look: dict[str, Any]) -> None:
-    for place, lag in enumerate(np.linspace(0, len(found.average) - 1, count).round().astype(int)):
+    lags = np.linspace(0, len(found.average) - 1, count).round().astype(int)
+    lags[np.argmin(np.abs(lags - found.peak_frame))] = found.peak_frame
+    for place, lag in enumerate(lags):
         small = ax.inset_axes((place / count, 0.72, 0.94 / count, 0.24))
         small.imshow(found.average[lag], **look)
         small.set(xticks=[], yticks=[])

@@ -56,7 +56,7 @@ function populationFigure() {
 function wheel() {
   const svg = shape("svg", { viewBox: "0 0 120 120", role: "img", "aria-label": "Colours of directions", class: "scale" });
   const at = (degrees, radius) => [60 + radius * Math.cos(degrees * Math.PI / 180), 60 - radius * Math.sin(degrees * Math.PI / 180)].map(one => one.toFixed(1)).join(" ");
-  for (let a = 0; a < 360; a += 10) svg.append(shape("path", { fill: around(a + 5), d: `M${at(a, 20)}L${at(a, 38)}L${at(a + 10.5, 38)}L${at(a + 10.5, 20)}Z` }));
+  for (let a = 0; a < 360; a += 10) svg.append(shape("path", { fill: ofAngle(a + 5), d: `M${at(a, 20)}L${at(a, 38)}L${at(a + 10.5, 38)}L${at(a + 10.5, 20)}Z` }));
   for (const a of [0, 90, 180, 270]) { const [x, y] = at(a, 49).split(" "); svg.append(shape("text", { x, y: Number(y) + 4, "text-anchor": "middle" }, `${a}°`)); }
   return svg;
 }
@@ -73,7 +73,7 @@ function chip() {
   const frame = plane("Unit map", { name: "column (electrodes)", range: [from(xs), from(xs) + size] }, { name: "row (electrodes)", range: [from(ys), from(ys) + size] }, { width: broad(700), square: true, down: true });
   for (const [place, i] of placed) {
     const value = one.values[i], known = typeof value === "number", at = { cx: frame.px(place[0]), cy: frame.py(place[1]), r: 6 };
-    const fill = angle ? around(value) : css(colour(high > low ? (value - low) / (high - low) : 0.5, VIRIDIS));
+    const fill = angle ? ofAngle(value) : css(colour(high > low ? (value - low) / (high - low) : 0.5, VIRIDIS));
     const dot = shape("circle", known ? { ...at, class: "dot", fill } : { ...at, class: "hollow" }, shape("title", {}, `${data.units[i]}: ${shown(value)}`));
     frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": `${data.units[i]}, ${one.name} ${shown(value)}` }, dot));
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from hdmea import plot  # noqa: E402
 from hdmea.pipeline import create_session  # noqa: E402
 from hdmea.session.session import PipelineSession  # noqa: E402
 from support.pictured import MOVIE, STA, UNIT, made  # noqa: E402
+
+PICTURES = Path(__file__).parents[2] / "data" / "hdmea" / "pictures"
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +73,30 @@ def test_a_file_gives_the_picture_of_its_session(name: str, session: PipelineSes
     of_file = drawn(ALL[name](session.save())).astype(int)
     assert of_session.std() > 5  # something is drawn
     assert np.abs(of_session - of_file).mean() < 0.5
+
+
+def thumbnail(ax: Any) -> np.ndarray:
+    """The picture without its text, which is drawn otherwise by each version, in 90 x 68 grey pixels."""
+    for text in ax.figure.findobj(matplotlib.text.Text):
+        text.set_visible(False)
+    ax.figure.set_layout_engine("none")
+    ax.figure.set_dpi(100)
+    grey = drawn(ax)[..., :3].astype(float).mean(axis=2)
+    rows, columns = (n // 5 for n in grey.shape)
+    return grey[: rows * 5, : columns * 5].reshape(rows, 5, columns, 5).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_pictures_are_as_they_were_looked_at(name: str, session: PipelineSession) -> None:
+    """Differs from the stored picture by less than another picture does. `H5BURST_MAKE_PICTURES=1` stores them anew."""
+    found = thumbnail(ALL[name](session))
+    if os.environ.get("H5BURST_MAKE_PICTURES"):
+        pyplot.imsave(PICTURES / f"{name}.png", found, cmap="gray", vmin=0, vmax=255)
+    stored = {other: pyplot.imread(PICTURES / f"{other}.png")[..., 0] * 255 for other in ALL}
+    assert found.shape == stored[name].shape
+    off = {other: float(np.abs(found - one).mean()) for other, one in stored.items() if one.shape == found.shape}
+    assert off.pop(name) < 3  # of 255
+    assert min(off.values()) > 3
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -365,6 +365,18 @@ def test_index_of_a_batch(tmp_path: Path, chromium: Any) -> None:
         write_report(directory, units=["unit_000"])
 
 
+def test_a_hostile_files_name_is_text(tmp_path: Path, chromium: Any) -> None:
+    name = "<img src=x onerror=document.title=1>"
+    file = create_session("plain", output_dir=tmp_path).save()
+    file.rename(tmp_path / f"{name}.h5")
+    with opened(chromium, write_report(tmp_path)) as page:
+        assert page.locator("img").count() == 0
+        page.locator("tbody a").click()
+        page.locator("main h2").first.wait_for()
+        assert value(page, "file") == f"{name}.h5"
+        assert (page.locator("img").count(), page.title()) == (0, "plain")
+
+
 def test_command(tmp_path: Path) -> None:
     file = recording(tmp_path).save(tmp_path / "a.h5")
     command = [sys.executable, "-c", "import sys; from hdmea.cli import main; sys.exit(main())", "report"]
