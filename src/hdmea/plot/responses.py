@@ -97,7 +97,8 @@ def plot_receptive_field(
     """Frames of the spike-triggered average, the field at the peak's lag with the fitted ellipse, and the time course.
 
     The pictures are in axes inside `ax` (`ax.child_axes`: the frames, the field, the time course). feature: default the
-    first average of the unit. frames: so many, evenly over the window, one of them the peak's. The ellipse is at one SD of the fit.
+    first average of the unit. frames: so many, evenly over the window, one of them the peak's. The ellipse is at one
+    SD of the fit.
 
     Raises `KeyError` for a unit that is not there, `ValueError` for fewer than one frame.
     """
