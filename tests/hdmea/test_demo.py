@@ -57,7 +57,8 @@ def perfect(recording: SimulatedRecording) -> PipelineSession:
     for n, unit_id in enumerate(truth.unit_ids):
         geometry = {"center_col": layout.soma_xy[n, 0], "center_row": layout.soma_xy[n, 1]}
         geometry |= {"center_corrected_col": corrected[n, 0], "center_corrected_row": corrected[n, 1]}
-        field = {"center_col": cells.rf_center[n, 0], "center_row": cells.rf_center[n, 1]}
+        seen = np.nan if truth.irregularities.is_silent[n] else 1.0  # silent cells have no field to be found
+        field = {"center_col": seen * cells.rf_center[n, 0], "center_row": seen * cells.rf_center[n, 1]}
         direction = cells.preferred_direction_deg[n]
         features: dict[str, Any] = {
             "eimage_sta": {"data": np.zeros((2, 2, 2)), "metadata": {"n_spikes": 100}, "geometry": geometry},
@@ -109,6 +110,15 @@ def spoilt(perfect: PipelineSession, what: str) -> PipelineSession:
 def test_what_is_wrong_is_called_wrong(perfect: PipelineSession, recording: SimulatedRecording, what: str) -> None:
     findings = compare_full(spoilt(perfect, what), recording)
     assert [finding.what for finding in findings if not finding.passed] == [what]
+
+
+def test_a_field_of_a_silent_cell_is_made_up(perfect: PipelineSession, recording: SimulatedRecording) -> None:
+    session = copy.deepcopy(perfect)
+    silent = recording.truth.unit_ids[int(np.flatnonzero(recording.truth.irregularities.is_silent)[0])]
+    session.units[silent]["features"][f"sta_{NOISE}"]["sta_geometry"] = {"center_col": 7.0, "center_row": 7.0}
+    (finding,) = [finding for finding in compare_full(session, recording) if finding.what == "receptive fields"]
+    assert not finding.passed
+    assert "1 in 2 silent cells" in finding.result
 
 
 def test_a_head_without_a_position_is_not_right(perfect: PipelineSession, recording: SimulatedRecording) -> None:
