@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.memory.budget import memory_budget
 from h5burst.model.errors import CorruptFileError, Problem
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
-from h5burst.read.lazy import open_tree, place_of
+from h5burst.read.elements import NEVER_WRITTEN
+from h5burst.read.lazy import LazyArray, open_tree, place_of
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.whole_file import load_tree
 
@@ -55,6 +57,8 @@ def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
     try:
         load_tree(path)
     except CorruptFileError as error:
+        if any(NEVER_WRITTEN in what for _, what in error.problems):
+            return _walk(path)  # not damaged, but more than fits into memory
         return [Problem(where, what) for where, what in error.problems] or [Problem("/", error.what)]
     except (OSError, MemoryError) as error:
         return [Problem("/", _what(error))]
@@ -95,6 +99,11 @@ def _what(error: OSError | MemoryError) -> str:
 def _read_all(node: Array) -> None:
     if node.data is None:
         return
+    if isinstance(node.data, LazyArray):
+        try:
+            return node.data.check(BLOCK_BYTES)
+        except UnsupportedFeatureError:
+            pass  # libhdf5 reads it, row by row
     source = as_source(node.data)
     if not source.shape:
         read_whole(source)

@@ -28,10 +28,13 @@ from h5burst.runtime.threads import parallel_map
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Box: TypeAlias = "Sequence[tuple[int, int]] | Sequence[Places]"
 
+NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _GAP_BYTES = 1 << 16  # between rows of it that are read at once
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
+_LEAST_UNWRITTEN = 1 << 30  # bytes that any file may have of them
+_POINTER = 8  # bytes of a text's place in an array of objects
 
 
 class StorageInfo(NamedTuple):
@@ -119,6 +122,19 @@ class Elements:
             return 0 if address == UNDEFINED else size
         return self.index(source).stored_bytes
 
+    def unwritten_bytes(self, source: Source) -> int:
+        """How many bytes of memory the elements take that no storage stands for. Zeros take none while nobody asks."""
+        type_ = self.dataset.type
+        if self.layout_class == _COMPACT:
+            return 0
+        is_text = type_.kind in (Kind.UTF8, Kind.ASCII)
+        if self.fill is None and type_.kind == Kind.PLAIN:
+            return 0
+        whole = math.prod(self.shape) * (type_.size + (_POINTER if is_text else 0))
+        if self.layout_class == _CONTIGUOUS:
+            return whole if self._run()[0] == UNDEFINED else 0
+        return max(0, whole - len(self.index(source).numbers) * self.plan.chunk_bytes)
+
     def read(
         self, source: Source, box: Box | None = None, *, out: Array | None = None, threads: int | None = None
     ) -> Array:
@@ -163,10 +179,8 @@ class Elements:
         """An array of fill values, which takes no memory while they are zeros."""
         if self.fill is None:
             return _new(shape, self.raw, zeros=True)
-        if math.prod(shape) * self.raw.itemsize > max(1 << 30, _MAX_UNWRITTEN_RATIO * source.size):
-            raise CorruptStructureError(
-                f"a dataset of shape {shape} was never written: read what you need of it lazily"
-            )
+        if math.prod(shape) * self.raw.itemsize > most_unwritten(source.size):
+            raise never_written(shape)
         out = _new(shape, self.raw)
         out[...] = np.frombuffer(self.fill, self.raw)[0]
         return out
@@ -177,20 +191,7 @@ class Elements:
         self, source: Source, places: tuple[Places, ...], shape: tuple[int, ...], out: Array | None, threads: int | None
     ) -> Array:
         plan, index = self.plan, self.index(source)
-
-        coalesced = self._coalesced(source, places)
-
-        def fetch(number: int) -> tuple[Any, int] | None:
-            place = index.find(number)
-            if place is None:
-                return None
-            address, size, mask = place
-            if coalesced is not None:
-                return coalesced.take(number), mask
-            payload = buffers.thread_buffer("stored chunk", size)
-            source.read_into(address, payload)
-            return payload, mask
-
+        fetch = self._fetch(source, self._coalesced(source, places))
         try:
             if len(index.numbers) == plan.chunk_count:
                 out = _new(shape, self.raw) if out is None else out
@@ -215,6 +216,65 @@ class Elements:
         wanted = np.flatnonzero(_touches(index.numbers, self.plan, places))
         found = {int(index.numbers[at]): (int(index.addresses[at]), int(index.sizes[at])) for at in wanted}
         return CoalescedChunks(source, found)
+
+    def _fetch(self, source: Source, coalesced: CoalescedChunks | None = None) -> chunks.Fetch:
+        """What gives a chunk's stored bytes and filter mask by its number; coalesced: has them already."""
+        index = self.index(source)
+
+        def fetch(number: int) -> tuple[Any, int] | None:
+            place = index.find(number)
+            if place is None:
+                return None
+            address, size, mask = place
+            if coalesced is not None:
+                return coalesced.take(number), mask
+            payload = buffers.thread_buffer("stored chunk", size)
+            source.read_into(address, payload)
+            return payload, mask
+
+        return fetch
+
+    def stored_parts(self, source: Source, most_bytes: int) -> Iterator[Array]:
+        """All elements that are stored, in parts of about so many bytes: what was never written is left out.
+
+        So the time that it takes is bounded by the file, whatever shape the dataset claims.
+        """
+        if self.layout_class == _CHUNKED:
+            index = self.index(source)
+            if len(index.numbers) < self.plan.chunk_count:
+                yield from (self._one_chunk(source, number) for number in index.numbers.tolist())
+                return
+        elif not self.stored_bytes(source):
+            return
+        if not self.shape:
+            yield self.read(source)
+            return
+        band = self.plan.chunks[0] if self.layout_class == _CHUNKED else 1
+        row_bytes = max(1, math.prod(self.shape[1:]) * self.raw.itemsize)
+        rows = max(1, most_bytes // (row_bytes * band)) * band
+        for start in range(0, self.shape[0], rows):
+            edges = [(start, min(start + rows, self.shape[0])), *((0, length) for length in self.shape[1:])]
+            yield self.read(source, edges)
+
+    def _one_chunk(self, source: Source, number: int) -> Array:
+        corner = zip(self.plan.offset(number), self.plan.chunks, self.shape, strict=True)
+        places = tuple(range(at, min(at + chunk, length)) for at, chunk, length in corner)
+        out = np.empty(tuple(map(len, places)), self.raw)
+        try:
+            chunks.read_into(self._fetch(source), self.plan, out, places, 1)
+        except chunks.ChunkError as error:
+            raise CorruptStructureError(str(error)) from error
+        return out
+
+
+def most_unwritten(file_size: int) -> int:
+    """Bytes of elements that were never written which a file of this size may stand for, all its datasets together."""
+    return max(_LEAST_UNWRITTEN, _MAX_UNWRITTEN_RATIO * file_size)
+
+
+def never_written(shape: tuple[int, ...]) -> CorruptStructureError:
+    """The refusal of elements that would take memory out of proportion to the file."""
+    return CorruptStructureError(f"a dataset of shape {shape} {NEVER_WRITTEN}")
 
 
 def _put(found: Array, out: Array | None) -> Array:

@@ -248,6 +248,18 @@ class LazyArray(ReadableArray):
         except UnsupportedFeatureError:
             return self._pick_by_name(places)
 
+    def check(self, most_bytes: int) -> None:
+        """Read all that is stored of it, in parts of about so many bytes, whatever shape it claims. Raises as reading.
+
+        Raises `UnsupportedFeatureError` for what only libhdf5 reads.
+        """
+        if self._address is None:
+            raise UnsupportedFeatureError("what only libhdf5 reads")
+        with Reader(self._path, expected=self._stamp) as reader, reader.naming_damage(self._names):
+            elements = Elements(reader.parser.dataset(self._address))
+            for part in elements.stored_parts(reader.source, most_bytes):
+                reader.finish(part, elements.dataset.type)
+
     def _pick_by_name(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
         box = hull(places)
         with open_location(self._location, self._stamp) as file:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from h5burst._ext.h5parse import Parser
 from h5burst.format.superblock import is_hdf5
 from h5burst.model.tree import unescape
+from h5burst.read.open_file import Stamp
 
 Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"
 
@@ -25,52 +26,78 @@ class External(tuple[bytes, bytes]):
 
 
 class _Found(NamedTuple):
-    """Where a path leads, and how many soft links are followed one inside the other on the way."""
+    """Where a path leads, and how many soft links are followed one inside the other on the way.
+
+    is_cut: more than are followed from where the question began; from further on, the path may lead somewhere.
+    """
 
     target: int | External | None
     depth: int
+    is_cut: bool = False
 
 
 _NOWHERE = _Found(None, 1)
+_TOO_DEEP = _Found(None, 1, is_cut=True)
+
+
+_last: tuple[Stamp | None, dict[int, dict[str, Target]]] = (None, {})
+
+
+def groups_of_last_file(stamp: Stamp) -> dict[int, dict[str, Target]]:
+    """The members of groups that links were followed through in the file that was last read lazily, if it is this one.
+
+    A lazy tree is read in many small steps: the links of each would lead through the same large groups again.
+    """
+    global _last
+    if _last[0] != stamp:
+        _last = (stamp, {})
+    return _last[1]
 
 
 class LinkResolver:
-    """Follows links in one file. parser: one of its own, for it changes what the parser holds.
+    """Follows links in one file. parser: one of its own, for it changes what the parser holds. groups: known members.
 
     Each path is followed once from each group, so that links that lead to paths of links take no longer than the file
     is long.
     """
 
-    def __init__(self, parser: Parser, root: int) -> None:
+    def __init__(self, parser: Parser, root: int, groups: dict[int, dict[str, Target]] | None = None) -> None:
         self._parser = parser
         self._root = root
-        self._groups: dict[int, dict[str, Target]] = {}
+        self._groups = {} if groups is None else groups
         self._found: dict[tuple[int, bytes], _Found] = {}
 
     def resolve(self, path: bytes, group: int) -> int | External | None:
         """The address at a path from a group, or the external link at which it leaves the file; None for nothing."""
-        return self._resolve(path, group).target
+        return self._resolve(path, group, 1).target
 
-    def _resolve(self, path: bytes, group: int) -> _Found:
+    def _resolve(self, path: bytes, group: int, level: int) -> _Found:
+        if level > _SOFT_LINKS_DEEP:
+            return _TOO_DEEP
         key = (self._root if path.startswith(b"/") else group, path)
         found = self._found.get(key)
         if found is None:
             self._found[key] = _NOWHERE  # what comes back here runs in a cycle
-            found = self._found[key] = self._follow(*key)
+            found = self._follow(*key, level)
+            if found.is_cut:
+                del self._found[key]
+            else:
+                self._found[key] = found
         return found
 
-    def _follow(self, at: int, path: bytes) -> _Found:
+    def _follow(self, at: int, path: bytes, level: int) -> _Found:
         names = [name for name in path.split(b"/") if name not in (b"", b".")]
         deepest = 1
         for number, stored in enumerate(names):
             target = self._members(at).get(unescape(stored.decode("utf-8", "surrogateescape")))
-            rest = names[number + 1 :]
             if isinstance(target, bytes):
-                further = self._resolve(target, at)
+                further = self._resolve(target, at, level + 1)
+                if further.is_cut:
+                    return _TOO_DEEP
                 deepest = max(deepest, further.depth + 1)
                 target = further.target if deepest <= _SOFT_LINKS_DEEP else None
             if isinstance(target, tuple):
-                return _Found(External((target[0], b"/".join([target[1], *rest]))), deepest)
+                return _Found(External((target[0], b"/".join([target[1], *names[number + 1 :]]))), deepest)
             if target is None:
                 return _Found(None, deepest)
             at = target

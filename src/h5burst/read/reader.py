@@ -26,11 +26,11 @@ from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_o
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_link, unescape
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.elements import Elements
+from h5burst.read.elements import Elements, most_unwritten, never_written
 from h5burst.read.fallback import InUseError
 from h5burst.read.file_objects import Location
 from h5burst.read.libhdf5_worker.client import LibraryDiedError
-from h5burst.read.links import External, LinkResolver, Target
+from h5burst.read.links import External, LinkResolver, Target, groups_of_last_file
 from h5burst.read.node_factory import LazyNodeFactory, Place
 from h5burst.read.open_file import Stamp, open_location
 from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
@@ -110,6 +110,7 @@ class Reader:
         self._resolver: LinkResolver | None = None
         self._problems: list[tuple[str, str]] = []
         self._missing_filter = False
+        self._unwritten = 0  # bytes in memory that no bytes of the file stand for
         self._deaths = 0  # of libhdf5, over this file
         self._committed: dict[int, bytes] = {}
         self._deferred_reads: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
@@ -229,6 +230,9 @@ class Reader:
         elements = Elements(dataset)
         stored = elements.stored_bytes(self.source)
         self.parser.claim(stored)
+        self._unwritten += elements.unwritten_bytes(self.source)
+        if self._unwritten > most_unwritten(self.source.size):
+            raise never_written(elements.shape)
         if self._can_wait(elements):
             out = np.empty(elements.shape, dataset.type.dtype)
             self._deferred_reads.append((elements, out.view(elements.raw), self.parser.where))
@@ -294,7 +298,8 @@ class Reader:
         """Where a link of the group at an address leads: an address, another file, None for nothing."""
         if isinstance(target, bytes):
             if self._resolver is None:
-                self._resolver = LinkResolver(Parser(self.source, self), self.root)
+                known = None if self.shared.makers is None else groups_of_last_file(self.file.stamp)
+                self._resolver = LinkResolver(Parser(self.source, self), self.root, known)
             return self._resolver.resolve(target, group)
         return External(target) if isinstance(target, tuple) else target
 
