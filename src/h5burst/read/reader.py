@@ -298,7 +298,7 @@ class Reader:
         """Where a link of the group at an address leads: an address, another file, None for nothing."""
         if isinstance(target, bytes):
             if self._resolver is None:
-                known = None if self.shared.makers is None else groups_of_last_file(self.file.stamp)
+                known = None if self.shared.factory is None else groups_of_last_file(self.file.stamp)
                 self._resolver = LinkResolver(Parser(self.source, self), self.root, known)
             return self._resolver.resolve(target, group)
         return External(target) if isinstance(target, tuple) else target
