@@ -255,8 +255,8 @@ class LazyArray(ReadableArray):
         """
         if self._address is None:
             raise UnsupportedFeatureError("what only libhdf5 reads")
-        with Reader(self._path, expected=self._stamp) as reader, reader.naming_damage(self._names):
-            elements = Elements(reader.parser.dataset(self._address))
+        with self._reader() as reader:
+            elements = self._open_elements(reader)
             for part in elements.stored_parts(reader.source, most_bytes):
                 reader.finish(part, elements.dataset.type)
 
