@@ -148,5 +148,6 @@ def _cells(row: Row, more: list[str]) -> str:
     name = escape(row.name)
     linked = f'<a href="{escape(row.page)}">{name}</a>' if row.page else name
     figures = (row.key_figures.get(key, "") for key in more)
-    others = "".join(f"<td>{escape(text)}</td>" for text in (row.state, *row.figures, *figures, row.said))
+    numbers = "".join(f'<td class="number">{escape(text)}</td>' for text in (*row.figures, *figures))
+    others = f"<td>{escape(row.state)}</td>{numbers}<td>{escape(row.said)}</td>"
     return f'<tr><th scope="row">{linked}</th>{others}</tr>\n'

@@ -189,6 +189,19 @@ def test_field_and_its_ellipse(session: PipelineSession) -> None:
     assert ellipse.angle == pytest.approx(30)
 
 
+def test_time_course_is_in_ms_where_the_file_tells(session: PipelineSession) -> None:
+    """A window of four frames before the spike; a peak 2.5 frames, which are 125 ms, before it."""
+    feature = session.units[UNIT]["features"][STA]
+    feature["metadata"] = {"cover_range": (-4, 0)}
+    course = plot.plot_receptive_field(session, UNIT).child_axes[-1]
+    np.testing.assert_allclose(course.lines[0].get_xdata(), [-4, -3, -2, -1])
+    assert course.get_xlabel() == "time from spike (frames)"
+    feature["sta_geometry"] |= {"peak_lag_ms": 125.0, "peak_lag_frames": 2.5}
+    course = plot.plot_receptive_field(session, UNIT).child_axes[-1]
+    np.testing.assert_allclose(course.lines[0].get_xdata(), [-200, -150, -100, -50])
+    assert course.get_xlabel() == "time from spike (ms)"
+
+
 def test_mosaic_holds_every_fitted_field(session: PipelineSession) -> None:
     (ellipses,) = plot.plot_rf_mosaic(session).collections
     np.testing.assert_allclose(ellipses.get_offsets(), [[9, 4]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -291,6 +292,24 @@ def test_figures_are_the_files(page_file: Path) -> None:
     assert ["units without the feature bar", 3, 4] in found["missing"]
 
 
+def test_frames_and_traces_are_the_files(page_file: Path, tmp_path: Path) -> None:
+    """Within half a step: frames have 254 steps over the range of the colours, traces 127 up to the largest value."""
+    features = made(tmp_path).units[UNIT]["features"]
+    one = data_of(page_file, "unit-0")
+    field = one["fields"][0]
+    steps = np.frombuffer(base64.b64decode(field["frames"]["values"]), np.uint8).reshape(4, 15, 15)
+    found = field["middle"] + (steps / 254 - 0.5) * 2 * field["reach"]
+    assert field["frames"]["numbers"] == [0, 1, 2, 3]
+    np.testing.assert_allclose(found, features["sta_noise"]["data"], atol=field["reach"] / 254 * 1.01)
+    traces = one["image"]["traces"]
+    values = np.frombuffer(base64.b64decode(traces["values"]), np.int8).reshape(7, 7, 3) / 127 * traces["top"]
+    stored = features["eimage_sta"]["data"][
+        :, traces["row"] : traces["row"] + 7, traces["column"] : traces["column"] + 7
+    ]
+    assert (traces["row"] + 3, traces["column"] + 3) == (12, 8)
+    np.testing.assert_allclose(values, stored.transpose(1, 2, 0), atol=traces["top"] / 254 * 1.01)
+
+
 def test_chosen_units(tmp_path: Path) -> None:
     file = recording(tmp_path).save(tmp_path / "a.h5")
     page = write_report(file, tmp_path / "some.html", units=["unit_002", "unit_002"])
@@ -442,9 +461,9 @@ def test_index_takes_key_figures_and_leaves_others_pages(tmp_path: Path) -> None
     index = write_index(tmp_path, pages=["a"])
     assert not (tmp_path / "b.html").exists()
     text = index.read_text(encoding="utf-8")
-    assert "<td>17</td>" in text
+    assert ">17</td>" in text
     assert 'href="b.html"' not in text
-    assert "<td>&lt;/script&gt;</td>" in text
+    assert ">&lt;/script&gt;</td>" in text
     write_index(tmp_path)
     assert 'href="b.html"' in index.read_text(encoding="utf-8")
     (tmp_path / "batch_figures.csv").write_text("x,y\n1,2\n")
