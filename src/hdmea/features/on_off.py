@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.features.arrays import Floats
 from hdmea.features.base import COMMON_SCHEMA, StimulusFeature
 from hdmea.features.edges import EDGE_DEFAULTS, EDGE_SCHEMA, NAN, LightStep, edge_response, edges_of
 from hdmea.features.movie_check import full_field_problems
@@ -28,7 +29,7 @@ class OnOff(StimulusFeature):
 
     family: ClassVar[str] = "on_off"
     timing: ClassVar[tuple[str, ...]] = ("on_frames",)
-    defaults: ClassVar[dict[str, Any]] = EDGE_DEFAULTS
+    defaults: ClassVar[dict[str, Any]] = {**EDGE_DEFAULTS, "psth_bins_per_frame": 1}
     output_schema: ClassVar[dict[str, str]] = {
         **{
             _NAMES.get(f"{side}_{name}", f"{side}_{name}"): what
@@ -37,7 +38,7 @@ class OnOff(StimulusFeature):
         },
         "on_off_index": "(ON - OFF) / (ON + OFF) of the rectified responses, 0 for one with p >= 0.01; NaN if both are",
         "transience": "of the side with the larger response; NaN if neither responds",
-        "psth": "float64 (frames,), spikes/s, mean over trials",
+        "psth": "float64 (frames,), spikes/s, mean over trials; with psth_bins_per_frame 2 in half frames",
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "ON and OFF responses to a step of light"
@@ -57,9 +58,21 @@ class OnOff(StimulusFeature):
         on, off = (max(edge.response, 0.0) if edge.responsive else 0.0 for edge in found.values())
         values["on_off_index"] = contrast_index(on, off)
         values["transience"] = values["on_transience" if on >= off else "off_transience"] if on + off > 0 else NAN
-        values["psth"] = counts.mean(axis=0) / trials.period_s if len(trials) else np.full(length, np.nan)
+        values["psth"] = _psth(trials, int(settings["psth_bins_per_frame"]))
         return values
 
     def check_movie(self, frames: npt.NDArray[Any], settings: Mapping[str, Any]) -> list[str]:
         lead, light = int(settings["lead_frames"]), int(settings["on_frames"])
         return full_field_problems(frames, settings, rises=[lead], falls=[lead + light])
+
+
+def _psth(trials: Trials, bins_per_frame: int) -> Floats:
+    """Spikes/s (frames · bins_per_frame,), mean over trials, not smoothed; NaN without a trial."""
+    from hdmea.features.psth import bin_counts
+
+    bins = trials.length * bins_per_frame
+    if not len(trials):
+        return np.full(bins, np.nan)
+    counts = bin_counts(trials.x, trials.offsets, 0.0, 1 / bins_per_frame, bins)
+    rate: Floats = counts.mean(axis=0) * bins_per_frame / trials.period_s
+    return rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,9 @@ class AxonSearch:
     def paths(self, steps: Floats) -> NDArray[np.int32]:
         """Electrodes of all rays, −1 beyond the chip and on bad ones."""
         rows, columns = self.clean.bad.shape
-        bend = CURVATURES[:, None] * steps
-        chord = steps * np.sinc(bend / (2 * np.pi))
-        angle = ANGLES[:, None, None] + bend / 2
-        at_x = np.rint(self.x + chord * np.cos(angle)).astype(np.int32)
-        at_y = np.rint(self.y + chord * np.sin(angle)).astype(np.int32)
+        dx, dy = _ray_offsets(float(steps[0]), len(steps))
+        at_x = np.rint(self.x + dx).astype(np.int32)
+        at_y = np.rint(self.y + dy).astype(np.int32)
         inside = (at_x >= 0) & (at_x < columns) & (at_y >= 0) & (at_y < rows)
         flat = np.where(inside, at_y * columns + at_x, 0)
         inside &= ~self.clean.bad.ravel()[flat]
@@ -102,6 +101,19 @@ class AxonSearch:
         steps = np.arange(np.ceil(self.inner), LONGEST + 1, dtype=np.float64)
         clipped = np.clip(waves, -self.limits.clip, self.limits.clip)
         return best_rays(clipped, self.paths(steps), self.times(steps), FEWEST_STEPS)
+
+
+@lru_cache(maxsize=32)
+def _ray_offsets(first: float, count: int) -> tuple[Floats, Floats]:
+    """Electrodes in x and y from the soma (angles, curvatures, steps) of the steps first, first + 1, …; read-only."""
+    steps = first + np.arange(count)
+    bend = CURVATURES[:, None] * steps
+    chord = steps * np.sinc(bend / (2 * np.pi))
+    angle = ANGLES[:, None, None] + bend / 2
+    dx, dy = chord * np.cos(angle), chord * np.sin(angle)
+    dx.setflags(write=False)
+    dy.setflags(write=False)
+    return dx, dy
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ def wave_image(clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> Ima
     rows, columns = np.indices(shape)
     ring = np.rint(np.hypot(rows - soma.center_row, columns - soma.center_col)).astype(np.int64).ravel()
     fields = _ring_medians(share.astype(np.float64), ring, ~clean.bad.ravel())[ring]
-    traces = clean.traces - (clean.traces[:, row, column][:, None] * fields.astype(np.float32)).reshape(-1, *shape)
+    traces = np.multiply.outer(clean.traces[:, row, column], fields.astype(np.float32)).reshape(-1, *shape)
+    np.subtract(clean.traces, traces, out=traces)
     noise = np.hypot(
         np.maximum(clean.noise_sd.ravel(), limits.least_noise * clean.typical_noise),
         limits.model_error * np.abs(fields) * np.abs(waveform).max(),
@@ -58,14 +59,19 @@ def wave_image(clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> Ima
     spread = MAD_TO_SD * float(
         np.median(np.abs(waves[_quiet_samples(len(traces), scale)].reshape(-1, good.size)[:, good]))
     )
-    return waves / np.float32(spread) if spread > 0 else None
+    if not spread > 0:
+        return None
+    waves /= np.float32(spread)
+    return waves
 
 
 def _ring_medians(values: Floats, ring: NDArray[np.int64], used: Bools) -> Floats:
     """Median of each ring's used values; 0 in rings 0 and 1 and where there are at most 5."""
-    order = np.lexsort((values[used], ring[used]))
-    ordered = values[used][order]
-    counts = np.bincount(ring[used], minlength=int(ring.max()) + 1)
+    values, inside = values[used], ring[used].astype(np.int16)
+    order = np.argsort(values)
+    order = order[np.argsort(inside[order], kind="stable")]  # by radix, several times as fast as np.lexsort
+    ordered = values[order]
+    counts = np.bincount(inside, minlength=int(ring.max()) + 1)
     ends = np.cumsum(counts)
     middle = np.minimum(ends - counts + counts // 2, len(ordered) - 1)
     medians: Floats = np.where(counts > 5, ordered[middle], 0.0)

@@ -271,6 +271,16 @@ def test_on_off_sustained_rates_go_to_the_end_of_the_phase_within_the_trial() ->
     assert values["transience"] == values["on_transience"]
 
 
+def test_on_off_psth_in_half_frames_where_asked() -> None:
+    unit = unit_with(STEP, [[10.2, 10.7, 300.1], [10.4, 599.9], []])
+    whole, halves = extract(STEP, unit), extract(STEP, unit, psth_bins_per_frame=2)
+    counts = np.zeros(1200)
+    counts[[20, 21, 600, 1199]] = 2, 1, 1, 1
+    np.testing.assert_allclose(halves["psth"] * 3 * PERIOD_S / 2, counts, atol=1e-4)
+    np.testing.assert_allclose(halves["psth"].reshape(-1, 2).mean(axis=1), whole["psth"])
+    assert halves["on_response"] == whole["on_response"]
+
+
 def test_on_off_peak_and_latency_are_those_of_the_fine_psth() -> None:
     trials = [step_trial(12, 5, 20) + shift for shift in (0.0, 0.3, -0.2)]
     values = extract(STEP, unit_with(STEP, trials))
