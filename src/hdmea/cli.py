@@ -170,7 +170,9 @@ def _patch(text: str) -> tuple[int, int]:
 def run(
     cmcr: Annotated[Path | None, typer.Option(help="Raw recording (.cmcr).")] = None,
     cmtr: Annotated[Path | None, typer.Option(help="Spike-sorted recording (.cmtr).")] = None,
-    spikes: Annotated[Path | None, typer.Option(help="Instead: spikes sorted elsewhere (HDF5).")] = None,
+    spikes: Annotated[
+        Path | None, typer.Option(help="Instead: spikes sorted elsewhere (HDF5, or Kilosort's directory).")
+    ] = None,
     dataset_id: Annotated[str | None, typer.Option(help="Name of the output; default the input's.")] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Directory of the output.")] = Path(
         "artifacts"
@@ -256,7 +258,8 @@ def _prepared(
     for name in ("cmcr", "cmtr", "spikes"):
         if row[name] is not None:
             with problems.noting():
-                console.existing_file(row[name])
+                if name != "spikes" or not row[name].is_dir():  # sorters write directories
+                    console.existing_file(row[name])
     session, steps = None, []
     with problems.noting():
         recording = recording_of(row, Path.cwd(), "the command line")

@@ -15,7 +15,7 @@ import numpy as np
 from h5burst import Array, CorruptFileError, Group, read_tree
 from hdmea.bridges import nwb_restore
 from hdmea.bridges.nwb_columns import Table, text_of
-from hdmea.bridges.units import unit_names
+from hdmea.io.unit_names import unit_names
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import common_metadata, finish_units
 from hdmea.steps.load_recording import DEFAULT_RATE_HZ, TAIL_S

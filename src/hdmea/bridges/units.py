@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,7 +12,6 @@ import numpy as np
 
 from hdmea.features.scalars import Scalar, unit_values
 from hdmea.report.values import explanation
-from hdmea.session.layout import UNIT_ID
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number, pitch_um
 
@@ -97,13 +96,3 @@ def unit_of_measure(name: str, description: str) -> str:
     """The unit in which a column is, as its description begins; empty where it says none."""
     match = _UNIT.match(description)
     return UNITS.get(name) or ("" if match is None else match[1])
-
-
-def unit_names(given: Sequence[Any]) -> list[str]:
-    """IDs of units that others name: their own where they are ours, by number where they have one, else by order."""
-    if len(set(map(str, given))) == len(given):
-        if all(isinstance(one, str) and UNIT_ID.fullmatch(one) for one in given):
-            return [str(one) for one in given]
-        if all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in given):
-            return [f"unit_{one:03d}" for one in given]
-    return [f"unit_{number + 1:03d}" for number in range(len(given))]

@@ -3,51 +3,109 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from hdmea.io.kilosort import SortedUnits, is_kilosort, read_kilosort
+from hdmea.io.si_sorting import is_sorting, open_sorting, read_sorting
 from hdmea.io.spikes import read_spikes
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import Loaded, LoadJob, check_rate, common_metadata, finish_units
+from hdmea.steps.load_recording import DEFAULT_RATE_HZ
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import run_step
-from hdmea.utils.exceptions import ConfigurationError
+from hdmea.utils.exceptions import ConfigurationError, DataLoadError
+
+KILOSORT_READERS = ("kilosort", "phy")  # read by this package, which runs no params.py
 
 
 def load_spikes(
-    path: str | Path,
+    path: str | Path | Any,
     dataset_id: str | None = None,
     *,
-    acquisition_rate: float = 20000.0,
+    acquisition_rate: float | None = None,
+    reader: str | None = None,
     output_dir: str | Path = "artifacts",
     force: bool = False,
     session: PipelineSession | None = None,
 ) -> LoadResult | PipelineSession:
-    """Load a spike-sorted recording in the retinal-wave HDF5 layout (see `hdmea.io.spikes`).
+    """Load a recording that was spike-sorted elsewhere.
 
-    path: the file; its stem is the default dataset ID. acquisition_rate: Hz, turns seconds into samples.
+    Parameters
+    ----------
+    path
+        A file in the retinal-wave HDF5 layout (see `hdmea.io.spikes`), a directory of Kilosort or phy (see
+        `hdmea.io.kilosort`), or a sorting of SpikeInterface (an object).
+    dataset_id
+        Default: the file's stem, the directory's name, or the sorting's annotation `recording`.
+    acquisition_rate
+        Hz. Default: as the source says; 20 000 Hz for the retinal-wave layout, which has seconds.
+    reader
+        Let SpikeInterface open the path: the name of one of its `spikeinterface.extractors.read_…`, or "folder" for
+        what `sorting.save(folder=…)` wrote. "kilosort" and "phy" are this package's own reader.
 
-    Raises `FileNotFoundError`; `DataLoadError` for another content; `ConfigurationError` for a rate that is none;
-    `FileExistsError` as `load_recording` does.
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file or directory.
+    DataLoadError
+        Another content.
+    ConfigurationError
+        A rate that is none or is not known, an unknown reader, a sorting without a name.
+    FileExistsError
+        As `load_recording` does.
     """
-    source = Path(path)
-    if not source.exists():
+    source = path if is_sorting(path) else Path(path)
+    if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no such file: {source}")
     job = LoadJob(
         "load_spikes",
-        {"acquisition_rate": float(acquisition_rate)},
-        lambda target: read_spike_file(source, target.dataset_id, acquisition_rate),
+        {"acquisition_rate": DEFAULT_RATE_HZ if acquisition_rate is None else float(acquisition_rate)}
+        | ({} if reader is None else {"reader": reader}),
+        lambda target: read_sorted(source, target.dataset_id, acquisition_rate, reader),
         force,
     )
-    return run_step(job.step, job.run, job.new_file(dataset_id or source.stem, output_dir), session)
+    return run_step(job.step, job.run, job.new_file(dataset_id or _default_name(source, session), output_dir), session)
 
 
-def read_spike_file(path: Path, dataset_id: str, acquisition_rate: float) -> Loaded:
-    """Everything that `load_spikes` takes from a file in the retinal-wave layout."""
-    if not 0 < acquisition_rate < float("inf"):
+def _default_name(source: Any, session: PipelineSession | None) -> str:
+    if isinstance(source, Path):
+        return source.name if source.is_dir() else source.stem
+    name = source.get_annotation("recording") if session is None else session.dataset_id
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigurationError("the sorting does not say of which recording it is: give dataset_id")
+    return name
+
+
+def read_sorted(source: Any, dataset_id: str, acquisition_rate: float | None, reader: str | None) -> Loaded:
+    """Everything that `load_spikes` takes from any of its sources."""
+    if acquisition_rate is not None and not 0 < acquisition_rate < float("inf"):
         raise ConfigurationError(f"acquisition_rate must be positive, not {acquisition_rate}")
+    found = _units_of(source, acquisition_rate, reader)
+    path = source if isinstance(source, Path) else None
     loaded = Loaded(source_files={"cmcr_path": None, "cmtr_path": None, "spikes_path": path})
-    check_rate(acquisition_rate, loaded)
-    loaded.units, duration_s, facts = read_spikes(path, float(acquisition_rate))
-    finish_units(loaded.units, float(acquisition_rate), duration_s)
-    loaded.metadata = common_metadata(dataset_id, float(acquisition_rate), duration_s)
-    loaded.metadata["sys_meta"] = facts
+    check_rate(found.acquisition_rate, loaded)
+    for warning in found.warnings:
+        loaded.warn(warning)
+    loaded.units = found.units
+    finish_units(loaded.units, found.acquisition_rate, found.duration_s)
+    loaded.metadata = common_metadata(dataset_id, found.acquisition_rate, found.duration_s)
+    loaded.metadata["sys_meta"] = found.facts
     return loaded
+
+
+def _units_of(source: Any, acquisition_rate: float | None, reader: str | None) -> SortedUnits:
+    if not isinstance(source, Path):
+        return read_sorting(source, acquisition_rate)
+    if reader in KILOSORT_READERS or (reader is None and is_kilosort(source)):
+        return read_kilosort(source, acquisition_rate)
+    if reader is not None:
+        return read_sorting(open_sorting(source, reader), acquisition_rate)
+    if source.is_dir():
+        raise DataLoadError(
+            f"{source} is not a directory of Kilosort or phy: it lacks spike_times.npy. For what another sorter wrote, "
+            "name the reader of SpikeInterface (reader=…)",
+            source,
+        )
+    rate = DEFAULT_RATE_HZ if acquisition_rate is None else float(acquisition_rate)
+    units, duration_s, facts = read_spikes(source, rate)
+    return SortedUnits(units, rate, duration_s, facts)

@@ -242,8 +242,10 @@ def test_quality_metrics_run_and_agree_with_the_spikes(analyzer: Any, inside: Pi
         assert metrics.loc[name, "snr"] > 1
 
 
-def test_session_from_analyzer_has_spikes_images_places_and_sections(analyzer: Any, inside: PipelineSession) -> None:
-    session = session_from_analyzer(analyzer)
+def test_session_from_analyzer_has_spikes_images_places_and_sections(
+    analyzer: Any, inside: PipelineSession, tmp_path: Path
+) -> None:
+    session = session_from_analyzer(analyzer, output_dir=tmp_path)
 
     assert session.dataset_id == "simulated"
     assert list(session.units) == list(inside.units)
@@ -280,7 +282,7 @@ def test_session_from_anybodys_analyzer(tmp_path: Path) -> None:
     for row, (own, unit) in enumerate(zip(sorting.unit_ids, session.units.values(), strict=True)):
         assert np.array_equal(unit["spike_times"], sorting.get_unit_spike_train(own))
         assert (unit["unit_meta"]["x_um"], unit["unit_meta"]["y_um"]) == tuple(locations[row, :2])
-        assert unit["unit_meta"]["original_id"] == str(own)
+        assert unit["original_name"] == str(own)
         assert {"eimage_sta", "template"} & unit["features"].keys()
     assert session.metadata["recording_duration_s"] == 5.0
     session.save()

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.bridges.units import unit_names
-from hdmea.features.scalars import single
+from hdmea.io.si_sorting import read_sorting
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import common_metadata, finish_units
 from hdmea.steps.per_unit import IMAGE, PITCH_UM
@@ -56,17 +55,7 @@ def session_from_analyzer(
     folder = getattr(analyzer, "folder", None)
     name = dataset_id or sorting.get_annotation("recording") or (Path(folder).stem if folder else "sorting")
     session = PipelineSession(str(name), output_dir=Path(output_dir))
-    ids = unit_names([_plain(one) for one in sorting.unit_ids])
-    for row, (unit_id, own) in enumerate(zip(sorting.unit_ids, ids, strict=True)):
-        train = np.asarray(sorting.get_unit_spike_train(unit_id, segment_index=0))
-        meta = {key: _plain(sorting.get_property(key)[row]) for key in sorting.get_property_keys()}
-        session.units[own] = {
-            "spike_times": np.sort(train).astype(np.uint64),
-            "waveform": np.empty(0, np.float32),
-            **{key: int(meta.pop(key, -1)) for key in ("row", "col", "global_id")},
-            "unit_meta": {**{key: one for key, one in meta.items() if single(one)[0]}, "original_id": str(unit_id)},
-            "features": {},
-        }
+    session.add_units(read_sorting(sorting).units)
     duration = analyzer.get_num_samples() / rate
     session.add_metadata(common_metadata(session.dataset_id, rate, duration))
     _add_templates(session, analyzer, rate)
@@ -74,10 +63,6 @@ def session_from_analyzer(
     _add_sections(session, sorting.get_annotation("sections"))
     session.mark_step_complete("load_spikes")
     return session
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 # ---------------------------------------------------------------- templates and places
