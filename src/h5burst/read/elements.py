@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import ChunkedLayout
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
 from h5burst.read.block_cache import CoalescedChunks
+from h5burst.read.decoded_chunks import MOST_OF_ONE, recent
 from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
 
@@ -31,6 +33,8 @@ Box: TypeAlias = "Sequence[tuple[int, int]] | Sequence[Places]"
 NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
+_FEW_CHUNKS = 4
+_numbers = itertools.count()  # tells all `Elements` of this process apart
 _GAP_BYTES = 1 << 16  # between rows of it that are read at once
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
 _LEAST_UNWRITTEN = 1 << 30  # bytes that any file may have of them
@@ -62,6 +66,7 @@ class Elements:
             raise UnsupportedFeatureError("external files, and fill values of the oldest kind")
         if len(dataset.layout) < 2 or not 3 <= dataset.layout[0] <= 5:
             raise UnsupportedFeatureError("data layouts of other versions than 3 to 5")
+        self._number = next(_numbers)
         self.dataset = dataset
         self.shape = dataset.space
         self.raw = np.dtype((np.void, dataset.type.size))
@@ -193,6 +198,8 @@ class Elements:
         plan, index = self.plan, self.index(source)
         fetch = self._fetch(source, self._coalesced(source, places))
         try:
+            if self._is_bit_of_chunks(places, shape):
+                return self._read_bits(fetch, places, _new(shape, self.raw) if out is None else out)
             if len(index.numbers) == plan.chunk_count:
                 out = _new(shape, self.raw) if out is None else out
                 chunks.read_into(fetch, plan, out, places, threads)
@@ -207,6 +214,30 @@ class Elements:
             return sparse
         except chunks.ChunkError as error:
             raise CorruptStructureError(str(error)) from error
+
+    def _is_bit_of_chunks(self, places: tuple[Places, ...], shape: tuple[int, ...]) -> bool:
+        """Whether so little is asked for of so few chunks that the next request may well be for the same ones."""
+        plan = self.plan
+        touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
+        wanted = math.prod(shape) * self.raw.itemsize
+        return touched <= _FEW_CHUNKS and plan.chunk_bytes <= MOST_OF_ONE and 4 * wanted <= touched * plan.chunk_bytes
+
+    def _read_bits(self, fetch: chunks.Fetch, places: tuple[Places, ...], out: Array) -> Array:
+        """Read parts of a few chunks, which are kept for a while."""
+        plan = self.plan
+        for part in chunks.parts_of(plan, places):
+            key = (self._number, part.number)
+            whole = recent.get(key)
+            if whole is None:
+                stored = fetch(part.number)
+                if stored is None:
+                    chunks.put_part(None, plan, part, out, self.fill)
+                    continue
+                whole = np.empty(plan.chunk_bytes, np.uint8)
+                chunks.decode(stored[0], plan, stored[1], whole)
+                recent.put(key, whole)
+            out[part.target] = whole.view(self.raw).reshape(plan.chunks)[part.source]
+        return out
 
     def _coalesced(self, source: Source, places: tuple[Places, ...]) -> CoalescedChunks | None:
         """Where every request is slow, the chunks that are needed by the few requests that bring them; else None."""

@@ -25,6 +25,7 @@ from h5burst.model.errors import CorruptFileError, StaleFileError
 from h5burst.model.source import ArraySource
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.read import lazy
+from h5burst.read.decoded_chunks import DecodedChunks
 from h5burst.read.lazy import LazyArray
 
 CUBE = np.random.default_rng(3).integers(-99, 99, (40, 30, 20))
@@ -169,6 +170,37 @@ def test_only_chunks_that_are_asked_for_are_read_and_each_once(
     monkeypatch.setattr(chunk_plans, "decode", lambda *args: decoded.append(1) or decode(*args))
     assert same(array[index], whole[index])
     assert len(decoded) == chunks
+
+
+def test_rows_one_after_another_decode_a_chunk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "wide.h5", "w", libver="v110") as file:
+        file.create_dataset("x", data=WIDE, chunks=(10, 30), maxshape=(None, 90), compression="gzip")
+        file["x"].resize(200, axis=0)  # chunks that were never written
+        file["y"] = WIDE + 1
+    array, other = array_at(tmp_path / "wide.h5", "x"), array_at(tmp_path / "wide.h5", "x")
+    decoded = []
+    decode = chunk_plans.decode
+    monkeypatch.setattr(chunk_plans, "decode", lambda *args: decoded.append(1) or decode(*args))
+    assert np.array_equal(np.stack([array[row] for row in range(200)]), np.vstack([WIDE, np.zeros((80, 90), int)]))
+    assert len(decoded) == 36
+    assert [array[3, 31], array[119, 89], array[150, 2]] == [WIDE[3, 31], WIDE[119, 89], 0]
+    assert len(decoded) == 36
+    assert np.array_equal(other[5], WIDE[5])  # another array of the same file decodes for itself
+    assert len(decoded) == 39
+    array[7][:] = -1  # what was given belongs to the caller
+    assert np.array_equal(array[7], WIDE[7])
+
+
+def test_the_chunks_that_are_kept_are_bounded() -> None:
+    kept = DecodedChunks(most_bytes=100)
+    for number in range(5):
+        kept.put((0, number), np.full(30, number, np.uint8))
+        kept.get((0, 0))  # what is used stays
+    found = [number for number in range(5) if kept.get((0, number)) is not None]
+    assert found == [0, 3, 4]
+    kept.put((1, 0), np.zeros(101, np.uint8))
+    assert kept.get((1, 0)) is None
+    assert kept.get((0, 4)) is not None
 
 
 @pytest.mark.parametrize("shape", [(500,), (40, 700), (6, 5, 300_000)])

@@ -1,0 +1,54 @@
+"""The chunks that were decoded last, for those who read an array bit by bit: row after row, points near each other."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from typing import TypeAlias
+
+from h5burst.runtime.buffers import Bytes
+
+Key: TypeAlias = "tuple[int, int]"  # whose chunk, and its number
+
+MOST_BYTES = 8 << 20  # of all chunks that are kept
+MOST_OF_ONE = 2 << 20
+
+
+class DecodedChunks:
+    """Chunks by who reads them and their number; those that were not used for longest go first."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._chunks: OrderedDict[Key, Bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Bytes | None:
+        """A chunk that is kept; it must not be written to."""
+        with self._lock:
+            found = self._chunks.get(key)
+            if found is not None:
+                self._chunks.move_to_end(key)
+            return found
+
+    def put(self, key: Key, chunk: Bytes) -> None:
+        """Keep a chunk, if there is room for it at all."""
+        if chunk.nbytes > min(MOST_OF_ONE, self._most_bytes):
+            return
+        with self._lock:
+            if key not in self._chunks:
+                self._chunks[key] = chunk
+                self._bytes += chunk.nbytes
+            while self._bytes > self._most_bytes:
+                self._bytes -= self._chunks.popitem(last=False)[1].nbytes
+
+    def renew_lock(self) -> None:
+        """In a forked child: a lock that another thread of the parent held would stay held for ever."""
+        self._lock = threading.Lock()
+
+
+recent = DecodedChunks()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=recent.renew_lock)
