@@ -13,9 +13,9 @@ from h5burst.model.tree import Array, Group, escape_attribute, escape_link
 LIBVER = ("v110", "v110")
 
 
-def write_plainly(path: str | os.PathLike[str], tree: Group) -> None:
+def write_plainly(path: str | os.PathLike[str], tree: Group, libver: Any = LIBVER) -> None:
     """Write the file object by object; storage wishes are ignored, as they change no value."""
-    with h5py.File(path, "w", libver=LIBVER) as file:
+    with h5py.File(path, "w", libver=libver) as file:
         _fill(file, tree)
 
 
