@@ -29,6 +29,7 @@ _MIN_GAIN = (1.0, 0.01, 0.01, 0.0025, 0.0025, 0.0025, 0.001, 0.001, 0.0005, 0.00
 _CONFIDENT_GAIN = 0.05  # beyond it the quick estimate is taken at its word
 # How long a result may be, compared with zlib's at the same level, by level.
 _MAX_SIZE_RATIO = (1.0, 1.01, 1.01, 1.01, 1.005, 1.005)
+_QUICK_PRICE = 1.02  # by how much it may be longer than the best of the ways, if it takes a fraction of the time
 _COLD_START = 1.02  # what a sample misses of the repetitions of numbers in a whole chunk
 _MIN_SIZE_RATIO = 0.98
 _SIMILARITY = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
@@ -44,6 +45,7 @@ _LAST_QUICK_LEVEL = len(_QUICK_LEVELS) - 1  # beyond it, size is what counts
 class BlockCoding(Enum):
     """How a stretch of bytes is coded."""
 
+    REPETITION = "repetition"  # of one byte
     LITERALS = "literals"  # no matches
     ELEMENT_MATCHES = "element matches"  # those that begin at elements of an array
     QUICK_MATCHES = "quick matches"  # what a general compressor finds with little effort
@@ -54,12 +56,14 @@ class BlockCoding(Enum):
 class EncodingHint:
     """What trying several ways on one chunk has taught for others of the same array.
 
-    quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream clearly shorter than zlib does. way: for
-    others, what suits them, and `sizes`: what `BlockCoding.LITERALS` and `BlockCoding.ELEMENT_MATCHES` make of a
-    sample.
+    quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream clearly shorter than zlib does.
+    stretches: for shuffled bytes in which `BlockCoding.ELEMENT_MATCHES` do as well as `BlockCoding.MATCHES`, what suits
+    each stretch. way: for others, what suits them, and `sizes`: what `BlockCoding.LITERALS` and
+    `BlockCoding.ELEMENT_MATCHES` make of a sample.
     """
 
     quick: bool = False
+    stretches: tuple[BlockCoding, ...] = ()
     way: BlockCoding | None = None
     sizes: tuple[int, int] = (0, 0)
 
@@ -76,7 +80,8 @@ def compress(data: Bytes, level: int, planes: int, stride: int = 1, hint: Encodi
     if level == _ISAL_LEVEL:
         return isal_zlib.compress(data.data, _ISAL_LEVEL)
     if planes > 1:
-        runs = _runs(data, planes, level)
+        edges = _edges(data.size, planes)
+        runs = _runs(edges, _ways(data, edges, level, hint.stretches))
         if hint.quick and [way for _, _, way in runs] == [BlockCoding.MATCHES]:
             runs = [(0, data.size, BlockCoding.QUICK_MATCHES)]
         return _stream(data, runs, level, stride)
@@ -94,7 +99,9 @@ def _stream(data: Bytes, runs: list[tuple[int, int, BlockCoding]], level: int, s
         return deflate.zlib_compress(data, _libdeflate_level(runs[0][2], level))
     stream = bytearray(_HEADER)
     for start, stop, way in runs:
-        if way not in _GENERAL:
+        if way is BlockCoding.REPETITION:
+            stream += _repetition(data[start:stop])
+        elif way not in _GENERAL:
             stream += _blocks(data[start:stop], way, stride)
         elif stop < data.size:
             stream += _open_stream(data[start:stop], level)
@@ -116,10 +123,19 @@ def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHi
         return NO_HINT
     if planes == 1:
         return EncodingHint(way=_way(data, stride, level, NO_HINT), sizes=_sample_sizes(data, stride))
-    if [way for _, _, way in _runs(data, planes, level)] != [BlockCoding.MATCHES]:
+    edges = _edges(data.size, planes)
+    ways = _ways(data, edges, level)
+    if BlockCoding.MATCHES not in ways:
+        return NO_HINT
+    zlibs, runs = len(zlib.compress(data.data, level)), _runs(edges, ways)
+    longest = min(_MAX_SIZE_RATIO[level] * zlibs, _QUICK_PRICE * len(_stream(data, runs, level, 1)))
+    stretches = _ways(data, edges, level, tuple(ways))
+    if len(_stream(data, _runs(edges, stretches), level, 1)) <= longest:
+        return EncodingHint(stretches=tuple(ways))
+    if len(runs) > 1:
         return NO_HINT
     quick = EncodingHint(quick=True)
-    shorter = len(compress(data, level, planes, 1, quick)) < _MIN_SIZE_RATIO * len(zlib.compress(data.data, level))
+    shorter = len(compress(data, level, planes, 1, quick)) < _MIN_SIZE_RATIO * zlibs
     return quick if shorter else NO_HINT
 
 
@@ -164,14 +180,33 @@ def _sample_sizes(data: Bytes, stride: int) -> tuple[int, int]:
     return len(_blocks(sample, BlockCoding.LITERALS, stride)), len(_blocks(sample, BlockCoding.ELEMENT_MATCHES, stride))
 
 
-def _runs(data: Bytes, planes: int, level: int) -> list[tuple[int, int, BlockCoding]]:
-    """Start, stop, and whether literals or matches suit shuffled bytes: neighbours of one kind are one run."""
-    stretches = list(pairwise(_edges(data.size, planes)))
-    gains = [huffman.gain(data[start:stop]) for start, stop in stretches]
+def _ways(data: Bytes, edges: list[int], level: int, known: tuple[BlockCoding, ...] = ()) -> list[BlockCoding]:
+    """What suits each stretch of shuffled bytes.
+
+    known: what suits the stretches of a chunk of the same array, in which quick matches do as well as general ones.
+    """
+    stretches = [data[start:stop] for start, stop in pairwise(edges)]
+    repeats = [not (stretch != stretch[0]).any() for stretch in stretches]
+    gains = [(0.0, 0.0) if same else huffman.gain(part) for part, same in zip(stretches, repeats, strict=True)]
     total = sum(literal - saved for literal, saved in gains)
+    ways = []
+    for number, (part, (_, saved)) in enumerate(zip(stretches, gains, strict=True)):
+        before = known[number] if len(known) == len(stretches) else None
+        if repeats[number]:
+            ways.append(BlockCoding.REPETITION)
+        elif _matches_pay(part, saved, total, level, before):
+            ways.append(BlockCoding.ELEMENT_MATCHES if known else BlockCoding.MATCHES)
+        else:
+            ways.append(BlockCoding.LITERALS)
+    if BlockCoding.MATCHES in ways:  # one run for all of them: what may follow a general compressor's block is slow
+        return [BlockCoding.MATCHES if way is BlockCoding.REPETITION else way for way in ways]
+    return ways
+
+
+def _runs(edges: list[int], ways: list[BlockCoding]) -> list[tuple[int, int, BlockCoding]]:
+    """Start, stop and way of stretches: neighbours of one kind are one run."""
     runs: list[tuple[int, int, BlockCoding]] = []
-    for (start, stop), (_, saved) in zip(stretches, gains, strict=True):
-        way = BlockCoding.MATCHES if _matches_pay(data[start:stop], saved, total, level) else BlockCoding.LITERALS
+    for (start, stop), way in zip(pairwise(edges), ways, strict=True):
         if runs and runs[-1][2] is way:
             runs[-1] = (runs[-1][0], stop, way)
         else:
@@ -179,11 +214,16 @@ def _runs(data: Bytes, planes: int, level: int) -> list[tuple[int, int, BlockCod
     return runs
 
 
-def _matches_pay(data: Bytes, saved: float, total: float, level: int) -> bool:
-    """Whether matches in a stretch save enough of the `total`; where the estimate is close, a sample is compressed."""
+def _matches_pay(data: Bytes, saved: float, total: float, level: int, before: BlockCoding | None) -> bool:
+    """Whether matches in a stretch save enough of the `total`.
+
+    Where the estimate is close, what suited the same stretch `before` counts, else a sample is compressed.
+    """
     least = _MIN_GAIN[level] * total
     if not least / 4 < saved < _CONFIDENT_GAIN * total:
         return saved >= least
+    if before is not None:
+        return before in _GENERAL
     sample = data[max(0, data.size - SAMPLE) // 2 :][:SAMPLE]
     difference = len(_blocks(sample, BlockCoding.LITERALS, 1)) - len(
         deflate.deflate_compress(sample, _SURE_LEVELS[level])
@@ -206,6 +246,12 @@ def _blocks(data: Bytes, way: BlockCoding, stride: int) -> memoryview:
     if way is BlockCoding.LITERALS:
         return out_buffer[: huffman.encode(data, out_buffer)].data
     return out_buffer[: huffman.encode_matches(data, stride, out_buffer)].data
+
+
+def _repetition(data: Bytes) -> bytes:
+    """Deflate blocks of one byte repeated, after which others may follow: what ISA-L makes of them is as short."""
+    packer = isal_zlib.compressobj(_ISAL_LEVEL, zlib.DEFLATED, -15)
+    return packer.compress(data.data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 def _open_stream(data: Bytes, level: int) -> bytes:
