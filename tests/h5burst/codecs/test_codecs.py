@@ -178,9 +178,49 @@ def test_any_bytes_come_back(data: Any, level: int, planes: int) -> None:
 
 
 def test_matches_are_used_only_where_they_pay() -> None:
-    ways = [way for _, _, way in deflate._runs(PLANES["noise, then zeros"], 2, 4)]
-    assert ways == [BlockCoding.LITERALS, BlockCoding.MATCHES]
-    assert [way for _, _, way in deflate._runs(skewed(80_000), 2, 4)] == [BlockCoding.LITERALS]
+    assert ways_of(PLANES["noise, then zeros"]) == [BlockCoding.LITERALS, BlockCoding.REPETITION]
+    assert ways_of(skewed(80_000)) == [BlockCoding.LITERALS]
+
+
+def ways_of(data: Any) -> list[BlockCoding]:
+    edges = deflate._edges(data.size, 2)
+    return [way for _, _, way in deflate._runs(edges, deflate._ways(data, edges, 4))]
+
+
+def shuffled_chunk(values: Any) -> Any:
+    """The bytes of numbers, those of one place together, as numpy shuffles them."""
+    return np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.itemsize).T).reshape(-1)
+
+
+SHUFFLED = {
+    "counts": lambda rng: np.where(rng.random(1 << 17) < 0.6, 0, rng.poisson(9, 1 << 17)).astype("f8"),
+    "float32": lambda rng: np.where(rng.random(1 << 17) < 0.6, 0, rng.normal(20, 3, 1 << 17).astype("f4")).astype("f8"),
+    "sorted": lambda rng: np.sort(rng.integers(0, 1 << 40, 1 << 17)),
+    "constant": lambda rng: np.full(1 << 17, 7.0),
+}
+
+
+@pytest.mark.parametrize("level", [2, 4, 5])
+@pytest.mark.parametrize("learnt", SHUFFLED)
+@pytest.mark.parametrize("kind", SHUFFLED)
+def test_shuffled_chunks_after_a_trial_on_one(kind: str, learnt: str, level: int) -> None:
+    """Whatever the trial was on, zlib reads the stream; if it was on data of the kind, it is no longer than zlib's."""
+    data, first = (
+        shuffled_chunk(SHUFFLED[name](np.random.default_rng(seed))) for name, seed in ((kind, 1), (learnt, 2))
+    )
+    stream = bytes(deflate.compress(data, level, 8, 1, deflate.hint_of(first, level, 8)))
+    assert zlib.decompress(stream) == data.tobytes()
+    if kind == learnt:
+        assert len(stream) <= 1.01 * len(zlib.compress(data, level)) + 1024
+
+
+def test_counts_need_no_general_compressor() -> None:
+    data = shuffled_chunk(SHUFFLED["counts"](np.random.default_rng(3)))
+    hint = deflate.hint_of(data, 4, 8)
+    edges = deflate._edges(data.size, 8)
+    ways = deflate._ways(data, edges, 4, hint.stretches)
+    assert ways[:5] == [BlockCoding.REPETITION] * 5  # small whole numbers as float64: the low bytes are zeros
+    assert BlockCoding.MATCHES not in ways
 
 
 def numbers_with_zeros(size: int, dtype: str = "f8") -> Any:
