@@ -28,6 +28,7 @@ from scpstore.io import IOFormatError
 SOURCES = Path(__file__).parents[1] / "src"
 # Where the code may open a file through h5py, and why.
 OPENS = {
+    "h5burst/benching.py": "the other side of a measurement, on files made for it",
     "h5burst/read/files.py": "open_file hands the user an h5py.File",
     "h5burst/read/libhdf5_worker/libhdf5.py": "runs in the child",
     "h5burst/read/libhdf5_worker/contents.py": "runs in the child",

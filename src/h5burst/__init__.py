@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from h5burst.copying.repacking import repack as repack
     from h5burst.copying.salvaging import Salvaged as Salvaged
     from h5burst.copying.salvaging import salvage as salvage
+    from h5burst.describing import Described as Described
+    from h5burst.describing import FileInfo as FileInfo
+    from h5burst.describing import info as info
     from h5burst.dicts import load as load
     from h5burst.dicts import save as save
     from h5burst.differences import Difference as Difference
@@ -138,6 +141,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "write.whole_file": ("write_tree", "write_tree_into_scratch"),
     "checking": ("verify",),
     "copying.salvaging": ("Salvaged", "salvage"),
+    "describing": ("Described", "FileInfo", "info"),
     "differences": ("Difference", "diff"),
     "copying.repacking": ("Repacked", "compact", "repack"),
     "write.native": ("NeedsLibhdf5Error",),

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.memory.budget import memory_budget
@@ -134,38 +131,3 @@ def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
         found[at] = f"libhdf5 {died} over it"
         skip.append(at)
     return [Problem(where, what) for where, what in sorted(found.items())]
-
-
-# ---------------------------------------------------------------- what is in a file
-
-
-@dataclass(frozen=True)
-class Described:
-    """One object of a file: its path, what it is, and for a dataset how it is stored."""
-
-    path: str
-    kind: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-    shape: tuple[int, ...] | None = None
-    dtype: str = ""
-    stored_bytes: int = 0
-    filters: str = ""
-
-
-def describe(path: str | os.PathLike[str]) -> Iterator[Described]:
-    """Every group and dataset of an HDF5 file of any origin, parents first. Raises `CorruptFileError`, `OSError`.
-
-    libhdf5 looks at the file, in a process of its own.
-    """
-    with open(path, "rb"):
-        pass
-    place = os.path.abspath(path)
-    for message in client.ask({"do": "describe", "path": place, "name": "/", "options": {}}):
-        if "described" in message:
-            where, kind, shape, dtype, stored_bytes, filters = message["described"]
-            shape = None if shape is None else tuple(shape)
-            yield Described(where, kind, message["value"].attrs, shape, dtype, stored_bytes, filters)
-        elif "error" in message:
-            raise client.error_of(place, message)
-        elif "died" in message:
-            raise CorruptFileError(place, f"libhdf5 {message['died']} over it")

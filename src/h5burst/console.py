@@ -75,7 +75,7 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     except Exception as error:  # the outermost frame: every error ends here as one line
         if output.debug:
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = _message(error)
         output.result({"error": message, "type": type(error).__name__})
         print(f"error: {message}  (--debug shows the traceback)", file=sys.stderr)
         return 2
@@ -114,6 +114,54 @@ def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[An
             output.say(f"  {problem}")
     output.result(results)
     return 2 if missing else int(broken > 0)
+
+
+def each_file(files: Sequence[Path], work: Callable[[Path], dict[str, Any]]) -> int:
+    """Do the same to every file, whatever becomes of the others, and give the exit code: 2 where it failed for one.
+
+    work: does it and gives the result; it prints for itself. Raises `OSError` where it cannot.
+    """
+    results: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            results.append({"file": str(file), **work(existing_file(file))})
+        except (OSError, KeyError) as error:
+            if output.debug:
+                raise
+            message = _message(error)
+            results.append({"file": str(file), "error": message})
+            print(f"error: {message if str(file) in message else f'{file}: {message}'}", file=sys.stderr)
+    output.result(results)
+    return 2 if any("error" in result for result in results) else 0
+
+
+def print_rows(rows: Sequence[Sequence[str]], header: Sequence[str] | None = None) -> None:
+    """A table for people: columns of text side by side, each as wide as its longest cell, the last one as it is."""
+    lines = [header, *rows] if header is not None else list(rows)
+    widths = [max(len(str(line[column])) for line in lines) for column in range(len(lines[0]))] if lines else []
+    for line in lines:
+        cells = [str(cell).ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
+        output.say("  ".join([*cells, str(line[-1])]).rstrip())
+
+
+def progress_of(what: str) -> Callable[[int, int], None] | None:
+    """Shows how far a long work is on the terminal, once a percent; None where nobody looks."""
+    if output.quiet or not sys.stderr.isatty():
+        return None
+    shown = [-1]
+
+    def show(done: int, total: int) -> None:
+        percent = 100 * done // max(1, total)
+        if percent != shown[0]:
+            shown[0] = percent
+            print(f"\r{what}: {percent} %", end="\n" if percent >= 100 else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _message(error: Exception) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(text).split()) or type(error).__name__
 
 
 def existing_file(path: Path) -> Path:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from h5burst import cli, console
-from h5burst.checking import describe, verify
+from h5burst.checking import verify
+from h5burst.describing import describe
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.store import write_tree
 
@@ -79,13 +80,13 @@ def test_description_tells_shapes_dtypes_sizes_and_filters(sound: Path) -> None:
     assert found["/below/small"].attributes["unit"] == "mV"
 
 
-def test_info_prints_the_tree(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert console.run(cli.app, ["info", str(sound), "-a"]) == 0
+def test_ls_prints_the_tree(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(cli.app, ["ls", str(sound), "-a"]) == 0
     printed = capsys.readouterr().out
     assert "large  500x400  float64  1.5 MiB  fletcher32" in printed
     assert "@unit = mV" in printed
     assert "5 datasets" in printed
-    assert console.run(cli.app, ["info", str(sound), "--depth", "1"]) == 0
+    assert console.run(cli.app, ["ls", str(sound), "--depth", "1"]) == 0
     assert "small" not in capsys.readouterr().out
 
 

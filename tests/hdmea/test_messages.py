@@ -47,6 +47,34 @@ WRONG = [
     ("h5burst info text.h5", ["text.h5", "HDF5"]),
     ("h5burst info cut.h5", ["cut.h5", "damaged or incomplete"]),
     ("h5burst info empty.h5", ["empty.h5", "HDF5"]),
+    ("h5burst ls missing.h5", ["missing.h5", "No such file"]),
+    ("h5burst ls good.h5::/nowhere", ["good.h5", "/nowhere"]),
+    ("h5burst info good.h5::/nowhere", ["good.h5", "/nowhere"]),
+    ("h5burst cat good.h5", ["good.h5", "is a group", "h5burst ls"]),
+    ("h5burst cat good.h5::/nowhere", ["good.h5", "/nowhere"]),
+    ("h5burst cat good.h5::/x --attribute u", ["good.h5", "/x@u"]),
+    ("h5burst cat good.h5::/x --slice 1:2:3:4", ["1:2:3:4", "not a selection"]),
+    ("h5burst cat good.h5::/x --slice 5,5", ["5,5", "2 axes", "1"]),
+    ("h5burst cat good.h5::/x --slice 9000", ["row 9000", "9000 rows"]),
+    ("h5burst cat missing.h5::/x", ["missing.h5", "No such file"]),
+    ("h5burst diff good.h5 missing.h5", ["missing.h5", "No such file"]),
+    ("h5burst diff good.h5 text.h5", ["text.h5", "HDF5"]),
+    ("h5burst diff good.h5 good.h5::/nowhere", ["good.h5", "/nowhere"]),
+    ("h5burst repack missing.h5", ["missing.h5", "No such file"]),
+    ("h5burst repack text.h5", ["text.h5", "HDF5"]),
+    ("h5burst repack cut.h5 -o new.h5", ["cut.h5", "cut short"]),
+    ("h5burst repack good.h5 -o spikes.h5", ["spikes.h5", "already exists"]),
+    ("h5burst repack good.h5 -o new.h5 --compression zip", ["zip", "gzip"]),
+    ("h5burst repack good.h5 -o new.h5 --compression gzip --level 10", ["0 to 9", "10"]),
+    ("h5burst repack good.h5 -o new.h5 --level 4", ["without a codec"]),
+    ("h5burst repack good.h5 -o new.h5 --select /nowhere", ["/nowhere", "good.h5"]),
+    ("h5burst repack good.h5 --select /x", ["--output"]),
+    ("h5burst repack good.h5 spikes.h5 -o new.h5", ["new.h5", "not a directory", "several files"]),
+    ("h5burst salvage missing.h5 new.h5", ["missing.h5", "No such file"]),
+    ("h5burst salvage text.h5 new.h5", ["text.h5", "nothing of it can be read"]),
+    ("h5burst salvage cut.h5 good.h5", ["good.h5", "already exists"]),
+    ("h5burst salvage cut.h5 cut.h5", ["cut.h5", "elsewhere"]),
+    ("h5burst bench --directory nowhere", ["nowhere", "not a directory"]),
     ("h5burst verify missing.h5", ["missing.h5", "No such file"]),
     ("h5burst verify directory.h5", ["directory.h5", "directory"]),
     ("hdmea verify missing.h5", ["missing.h5", "No such file"]),
@@ -157,11 +185,11 @@ def test_json_is_the_whole_result_and_quiet_is_nothing(directory: Path, capsys: 
         assert "No such file" in missing["error"]
         assert run(APPS[program], ["verify", "text.h5", "--quiet"]) == 1
         assert capsys.readouterr() == ("", "")
-    assert run(APPS["h5burst"], ["--json", "info", "good.h5"]) == 0
+    assert run(APPS["h5burst"], ["--json", "ls", "good.h5"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert [item["path"] for item in content["objects"]] == ["/", "/x"]
     assert content["objects"][1]["shape"] == [9000]
-    assert run(APPS["h5burst"], ["info", "text.h5", "--json"]) == 2
+    assert run(APPS["h5burst"], ["ls", "text.h5", "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["type"] == "CorruptFileError"
 
 

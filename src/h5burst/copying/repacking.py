@@ -95,10 +95,9 @@ def repack(
 
     Examples
     --------
-    >>> import h5py, h5burst
-    >>> with h5py.File("plain.h5", "w") as file:
-    ...     file["a"] = range(100_000)
-    >>> h5burst.copying("plain.h5", "small.h5", compression="gzip", overwrite=True).objects
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("plain.h5", {"a": np.arange(100_000)}, overwrite=True)
+    >>> h5burst.repack("plain.h5", "small.h5", compression="gzip", overwrite=True).objects
     2
     """
     storage = storage_for(compression, compression_opts)

@@ -71,9 +71,8 @@ def salvage(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, overwri
 
     Examples
     --------
-    >>> import h5py, h5burst
-    >>> with h5py.File("damaged.h5", "w") as file:
-    ...     file["a"] = range(1000)
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("damaged.h5", {"a": np.arange(1000)}, overwrite=True)
     >>> h5burst.salvage("damaged.h5", "saved.h5", overwrite=True).lost
     ()
     """

@@ -26,12 +26,16 @@ class Found(NamedTuple):
     dtype: str = ""
     stored_bytes: int = 0
     filters: str = ""
+    maxshape: tuple[int | None, ...] | None = None
+    chunks: tuple[int, ...] | None = None
+    nbytes: int = 0
+    hard_links: int = 1
 
 
 def describe(path: str) -> Iterator[tuple[Found, dict[str, Any]]]:
     """Every object of a file with its attributes, parents first; one that cannot be read says so as its kind."""
     with open_file(path) as file:
-        yield Found("/", "group"), read_attributes(file)
+        yield _found("/", file), read_attributes(file)
         waiting = [(f"/{name}", file, name) for name in reversed(list(file))]
         seen = {h5py.h5o.get_info(file.id).addr}
         while waiting:
@@ -57,11 +61,18 @@ def describe(path: str) -> Iterator[tuple[Found, dict[str, Any]]]:
 
 def _found(place: str, item: Any) -> Found:
     if isinstance(item, h5py.Group):
-        return Found(place, "group")
+        return Found(place, "group", hard_links=_links(item))
     if isinstance(item, h5py.Dataset):
         stored = item.id.get_storage_size()
-        return Found(place, "dataset", item.shape, _dtype_name(item), stored, _filters(item))
+        return Found(
+            *(place, "dataset", item.shape, _dtype_name(item), stored, _filters(item)),
+            *(item.maxshape, item.chunks, int(item.nbytes or 0) if item.shape is not None else 0, _links(item)),
+        )
     return Found(place, "datatype")
+
+
+def _links(item: Any) -> int:
+    return int(h5py.h5o.get_info(item.id).rc)
 
 
 def _dtype_name(dataset: h5py.Dataset) -> str:

@@ -1,0 +1,1 @@
+"""The commands of `h5burst`, by what they are for."""

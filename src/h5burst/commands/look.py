@@ -1,0 +1,262 @@
+"""Commands that look into files: ls, info, cat, diff."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from h5burst import console
+from h5burst.commands import addresses
+from h5burst.console import output
+from h5burst.memory.budget import format_bytes
+from h5burst.model.source import as_source, read_whole
+
+_MOST = 80  # characters of an attribute on its line
+_ROWS_BYTES = 8 << 20  # of a dataset, printed at once
+
+Where = Annotated[str, typer.Argument(metavar="FILE[::/PATH]", help="An HDF5 file, or an object in it.")]
+
+
+def ls(
+    file: Where,
+    depth: Annotated[int | None, typer.Option(min=0, help="Show no more levels than these.")] = None,
+    attributes: Annotated[bool, typer.Option("--attributes", "-a", help="Show attributes, too.")] = False,
+) -> None:
+    """Show the tree of a file: shapes, dtypes, sizes, filters.
+
+    \b
+    Examples:
+      h5burst ls recording.h5
+      h5burst ls recording.h5::/units --depth 2 --attributes
+    """
+    from h5burst.describing import info as describe_file
+
+    place = addresses.parse(file)
+    found = describe_file(place.file, place.inner)
+    top = 0 if place.inner == "/" else place.inner.count("/")
+    objects: list[dict[str, Any]] = []
+    for item in found.objects:
+        level = (0 if item.path == "/" else item.path.count("/")) - top
+        if depth is not None and level > depth:
+            continue
+        objects.append(_as_json(item, attributes))
+        output.say(_line(item, level))
+        for key, value in item.attributes.items() if attributes else ():
+            output.say(f"{'  ' * (level + 1)}@{key} = {_short(value)}")
+    size = format_bytes(found.bytes)
+    output.say(f"{found.datasets} datasets, {format_bytes(found.data_bytes)} of data in a file of {size}")
+    totals = {"file": found.path, "bytes": found.bytes, "datasets": found.datasets, "data_bytes": found.data_bytes}
+    output.result(totals | {"objects": objects})
+
+
+def _line(item: Any, level: int) -> str:
+    name: str = item.path if level == 0 else "  " * level + item.path.rsplit("/", 1)[1]
+    if item.kind != "dataset":
+        return name if item.kind == "group" else f"{name}  ({item.kind})"
+    parts = (name, _shape(item.shape), item.dtype, format_bytes(item.stored_bytes), item.filters)
+    return "  ".join(part for part in parts if part)
+
+
+def _shape(shape: tuple[int | None, ...] | None) -> str:
+    if shape is None:
+        return "null"
+    return "x".join("…" if length is None else str(length) for length in shape) or "scalar"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _MOST else text[: _MOST - 3] + "..."
+
+
+def _as_json(item: Any, attributes: bool) -> dict[str, Any]:
+    content = dataclasses.asdict(dataclasses.replace(item, attributes={}))
+    del content["attributes"]
+    if item.kind != "dataset":
+        content = {"path": item.path, "kind": item.kind, "hard_links": item.hard_links}
+    if attributes:
+        content["attributes"] = {key: str(value) for key, value in item.attributes.items()}
+    return content
+
+
+def info(file: Where) -> None:
+    """Show a file or one object in full: sizes, dead space, storage, attributes.
+
+    \b
+    Examples:
+      h5burst info recording.h5
+      h5burst info recording.h5::/units/unit_001/spike_times
+    """
+    from h5burst.describing import info as describe_file
+
+    place = addresses.parse(file)
+    found = describe_file(place.file, place.inner)
+    item = found.objects[0]
+    rows = [("file", found.path), ("size", format_bytes(found.bytes))]
+    if found.dead_bytes is not None:
+        share = found.dead_bytes / max(1, found.bytes)
+        rows.append(("dead space", f"{format_bytes(found.dead_bytes)} ({share:.0%}): h5burst repack drops it"))
+    if item.kind == "dataset":
+        rows += _dataset_rows(item)
+    else:
+        rows += [("object", f"{item.path} ({item.kind})"), ("groups", str(found.groups))]
+        rows += [("datasets", str(found.datasets)), ("data", format_bytes(found.data_bytes))]
+    rows += [(f"@{name}", _short(value)) for name, value in item.attributes.items()]
+    console.print_rows(rows)
+    content = {"file": found.path, "bytes": found.bytes, "dead_bytes": found.dead_bytes, "groups": found.groups}
+    totals = {"datasets": found.datasets, "data_bytes": found.data_bytes}
+    output.result(content | totals | {"object": _as_json(item, True)})
+
+
+def _dataset_rows(item: Any) -> list[tuple[str, str]]:
+    ratio = f" ({item.stored_bytes / item.nbytes:.0%} of {format_bytes(item.nbytes)})" if item.nbytes else ""
+    return [
+        ("object", f"{item.path} (dataset)"),
+        ("shape", _shape(item.shape)),
+        ("at most", _shape(item.maxshape)),
+        ("dtype", item.dtype),
+        ("chunks", _shape(item.chunks) if item.chunks else "none"),
+        ("filters", item.filters or "none"),
+        ("stored", format_bytes(item.stored_bytes) + ratio),
+        ("hard links", str(item.hard_links)),
+    ]
+
+
+def cat(
+    file: Where,
+    selection: Annotated[
+        str, typer.Option("--slice", "-s", help="Which elements, as numpy writes it: 0:10 or 5,:,::2.")
+    ] = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, fields of compounds with a header.")] = False,
+    attribute: Annotated[str | None, typer.Option("--attribute", help="This attribute in place of elements.")] = None,
+) -> None:
+    """Print the values of a dataset or an attribute, one row of it a line.
+
+    \b
+    Examples:
+      h5burst cat recording.h5::/units/unit_001/spike_times --slice 0:10
+      h5burst cat table.h5::/rows --csv > rows.csv
+    """
+    import h5burst
+    from h5burst.model.tree import Group
+
+    place = addresses.parse(file)
+    tree = h5burst.read_tree(place.file, lazy=True)
+    try:
+        node = tree[place.inner]
+        value = node.attrs[attribute] if attribute is not None else None if isinstance(node, Group) else node.data
+    except KeyError:
+        what = place.inner if attribute is None else f"{place.inner}@{attribute}"
+        raise KeyError(f"{place.file}: there is not an object {what}") from None
+    if attribute is None and isinstance(node, Group):
+        raise ValueError(f"{file} is a group: give the path of a dataset (h5burst ls {place.file} shows them)")
+    if value is None:
+        output.result(None)
+        return
+    source = as_source(np.asarray(value)) if attribute is not None else as_source(value)
+    blocks = _blocks(source, addresses.parse_slices(selection, len(source.shape)))
+    if output.as_json:
+        output.result(_joined([_listed(block) for block in blocks]))
+        return
+    names = source.dtype.names
+    if as_csv and names:
+        output.say(_csv_line(names))
+    for block in blocks:
+        for row in _rows(block):
+            output.say(_csv_line(row) if as_csv else " ".join(map(str, row)))
+
+
+def _blocks(source: Any, selection: tuple[int | slice, ...]) -> Iterator[Any]:
+    """The selected elements, some rows at a time; an array of rank 0 for one element."""
+    if not source.shape:
+        yield np.asarray(read_whole(source))[()]
+        return
+    first = selection[0] if selection else slice(None)
+    if isinstance(first, int):
+        row = range(source.shape[0])[first] if -source.shape[0] <= first < source.shape[0] else None
+        if row is None:
+            raise ValueError(f"there is not a row {first} in {source.shape[0]} rows")
+        inner: Any = (0, *selection[1:])
+        yield np.asarray(source.read(row, row + 1))[inner]
+        return
+    rows = range(source.shape[0])[first]
+    row_bytes = max(1, int(np.prod(source.shape[1:], dtype=np.int64)) * source.dtype.itemsize)
+    step = max(1, _ROWS_BYTES // row_bytes // abs(rows.step))
+    for at in range(0, len(rows), step):
+        part = rows[at : at + step]
+        low, high = min(part), max(part) + 1
+        block = np.asarray(source.read(low, high))[:: abs(rows.step)]
+        inner = (slice(None), *selection[1:])
+        yield (block[::-1] if rows.step < 0 else block)[inner]
+
+
+def _rows(block: Any) -> Iterator[list[Any]]:
+    """Lines of text: a line for each row of the first axis, the others one after another."""
+    array = np.asarray(block)
+    if array.ndim == 0:
+        yield list(array[()]) if array.dtype.names else [_plain(array[()])]
+        return
+    for row in array:
+        flat = np.asarray(row).reshape(-1) if not isinstance(row, (str, bytes)) else [row]
+        if array.dtype.names:
+            yield [_plain(value) for record in np.atleast_1d(flat) for value in record]
+        else:
+            yield [_plain(value) for value in flat]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value.item() if isinstance(value, np.generic) and value.dtype.names is None else value
+
+
+def _csv_line(values: Any) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
+
+
+def _listed(block: Any) -> Any:
+    array = np.asarray(block)
+    if array.dtype.names:
+        if array.ndim:
+            return [_listed(item) for item in array]
+        return {name: _listed(array[name]) for name in array.dtype.names}
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8", "backslashreplace").tolist()
+    return array.tolist()
+
+
+def _joined(parts: list[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    return [row for part in parts for row in part]
+
+
+def diff(
+    first: Where,
+    second: Annotated[str, typer.Argument(metavar="FILE[::/PATH]", help="What it is compared with.")],
+    rtol: Annotated[float, typer.Option(min=0.0, help="Relative tolerance of numbers.")] = 0.0,
+    atol: Annotated[float, typer.Option(min=0.0, help="Absolute tolerance of numbers.")] = 0.0,
+) -> None:
+    """Compare two files or objects: structure, types, attributes, values; exit code 1 where they differ.
+
+    \b
+    Examples:
+      h5burst diff before.h5 after.h5
+      h5burst diff a.h5::/units b.h5::/units --rtol 1e-6
+    """
+    from h5burst.differences import diff as differences_of
+
+    a, b = addresses.parse(first), addresses.parse(second)
+    found = differences_of(a.file, b.file, rtol=rtol, atol=atol, at=(a.inner, b.inner))
+    for difference in found:
+        output.say(difference)
+    output.say(f"{len(found)} difference{'' if len(found) == 1 else 's'}" if found else "no difference")
+    output.result({"differences": [dataclasses.asdict(difference) for difference in found]})
+    raise typer.Exit(int(bool(found)))

@@ -1,0 +1,131 @@
+"""What is in a file: its objects as data, how each is stored, and how much of the file nothing leads to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from h5burst.copying.repacking import live_bytes
+from h5burst.model.errors import CorruptFileError
+from h5burst.read.lazy import open_tree
+from h5burst.read.libhdf5_worker import client
+
+
+@dataclass(frozen=True)
+class Described:
+    """One object of a file.
+
+    kind: "group", "dataset", "datatype", "link to …", or "cannot be read: …". Of a dataset: shape (None: null),
+    maxshape (None along an axis without a limit), dtype, chunks (None: not in chunks), filters, bytes of its elements
+    in memory and in the file. hard_links: how many lead to it.
+    """
+
+    path: str
+    kind: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+    stored_bytes: int = 0
+    filters: str = ""
+    maxshape: tuple[int | None, ...] | None = None
+    chunks: tuple[int, ...] | None = None
+    nbytes: int = 0
+    hard_links: int = 1
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file, or a part of it.
+
+    objects: those at the path that was asked for and below, parents first. data_bytes: of their elements in the file.
+    dead_bytes: what `repack` would save, by any object of the file; None where that cannot be told.
+    """
+
+    path: str
+    bytes: int
+    dead_bytes: int | None
+    groups: int
+    datasets: int
+    data_bytes: int
+    objects: tuple[Described, ...]
+
+
+def info(path: str | os.PathLike[str], at: str = "/") -> FileInfo:
+    """What is in an HDF5 file, and how it is stored.
+
+    Parameters
+    ----------
+    path
+        The file.
+    at
+        Path of an object; only this and what is below it is described.
+
+    Returns
+    -------
+    FileInfo
+        Sizes, dead space, and every object.
+
+    Raises
+    ------
+    KeyError
+        Where `at` leads nowhere.
+    CorruptFileError, OSError
+        For a file that cannot be opened.
+
+    Examples
+    --------
+    >>> import h5burst, numpy as np
+    >>> h5burst.write_tree("a.h5", h5burst.Group({"x": h5burst.Array(np.arange(3.0))}), overwrite=True)
+    >>> found = h5burst.info("a.h5")
+    >>> found.dead_bytes, found.objects[1].shape, found.objects[1].dtype
+    (0, (3,), 'float64')
+    """
+    open_tree(path)  # what is not a whole HDF5 file is said in our words
+    wanted = "/" + at.strip("/")
+    below = wanted.rstrip("/") + "/"
+    objects = tuple(item for item in describe(path) if item.path == wanted or item.path.startswith(below))
+    if not objects:
+        raise KeyError(f"{os.fspath(path)}: there is not an object {wanted}")
+    datasets = [item for item in objects if item.kind == "dataset"]
+    size = os.path.getsize(path)
+    return FileInfo(
+        os.fspath(path),
+        size,
+        _dead_bytes(path, size),
+        sum(item.kind == "group" for item in objects),
+        len(datasets),
+        sum(item.stored_bytes for item in datasets),
+        objects,
+    )
+
+
+def _dead_bytes(path: str | os.PathLike[str], size: int) -> int | None:
+    try:
+        return max(0, size - live_bytes(path))
+    except OSError:
+        return None  # it is damaged, or holds what is not copied
+
+
+def describe(path: str | os.PathLike[str]) -> Iterator[Described]:
+    """Every group and dataset of an HDF5 file of any origin, parents first. Raises `CorruptFileError`, `OSError`.
+
+    libhdf5 looks at the file, in a process of its own.
+    """
+    with open(path, "rb"):
+        pass
+    place = os.path.abspath(path)
+    for message in client.ask({"do": "describe", "path": place, "name": "/", "options": {}}):
+        if "described" in message:
+            yield _described(message["described"], message["value"].attrs)
+        elif "error" in message:
+            raise client.error_of(place, message)
+        elif "died" in message:
+            raise CorruptFileError(place, f"libhdf5 {message['died']} over it")
+
+
+def _described(fields: list[Any], attributes: dict[str, Any]) -> Described:
+    where, kind, shape, dtype, stored_bytes, filters, maxshape, chunks, nbytes, hard_links = fields
+    shape, maxshape, chunks = (None if part is None else tuple(part) for part in (shape, maxshape, chunks))
+    return Described(where, kind, attributes, shape, dtype, stored_bytes, filters, maxshape, chunks, nbytes, hard_links)

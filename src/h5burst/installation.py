@@ -1,0 +1,228 @@
+"""What is installed on this machine and whether it works: versions, compiled code, threads, locks, disks, rivals."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import h5burst
+from h5burst import codecs
+from h5burst.memory.budget import format_bytes, memory_budget
+from h5burst.memory.scratch import DIRECTORY_VARIABLE
+from h5burst.runtime import locks, simd
+from h5burst.runtime.threads import thread_count
+
+PACKAGES = ("h5burst", "hdmea", "scpstore", "scptensor")
+_DISTRIBUTION = "h5burst"
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "polars",
+    "numba",
+    "isal",
+    "deflate",
+    "hdf5plugin",
+    "anndata",
+    "pynwb",
+    "fsspec",
+    "dask",
+)
+_TRIED_BYTES = 64 << 20  # written to and read from a disk
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. problem: what is wrong with it and what to do; "" where nothing is."""
+
+    topic: str
+    name: str
+    value: str
+    problem: str = ""
+
+
+def examine(directory: str | os.PathLike[str] = ".") -> list[Finding]:
+    """Look at this installation, and at a directory where files are to be.
+
+    Parameters
+    ----------
+    directory
+        A directory that can be written to: locks, renames and the speed of the disk are tried there with files that
+        are removed again.
+
+    Returns
+    -------
+    list of Finding
+        In the order in which they are shown; those with a problem say what to do.
+    """
+    looks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _versions, _machine, _compiled, _codecs, _owners, _writable, lambda: _disk(Path(directory)),
+    )  # fmt: skip
+    return [finding for look in looks for finding in look()]
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("versions", "h5burst", f"{h5burst.__version__} in {Path(h5burst.__file__).parent}")
+    yield Finding("versions", "Python", f"{platform.python_version()} ({sys.executable})")
+    import h5py
+
+    yield Finding("versions", "h5py", f"{h5py.__version__} with HDF5 {h5py.version.hdf5_version}")
+    for name in _LIBRARIES:
+        try:
+            yield Finding("versions", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("versions", name, "not installed")
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("machine", "system", f"{platform.platform()}")
+    try:
+        yield Finding("machine", "threads", f"{thread_count()} of {os.cpu_count()} CPUs")
+    except ValueError as error:
+        yield Finding("machine", "threads", "?", f"{error}: correct H5BURST_NUM_THREADS")
+    try:
+        yield Finding("machine", "memory budget", format_bytes(memory_budget()))
+    except ValueError as error:
+        yield Finding("machine", "memory budget", "?", f"{error}: correct the environment variable")
+    compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
+    yield Finding("machine", "C compiler", compiler or "none: needed only to build from source")
+
+
+def _compiled() -> Iterator[Finding]:
+    try:
+        yield Finding("compiled", "instructions", f"{simd.active()} of {', '.join(simd.available())}")
+    except ValueError as error:
+        yield Finding("compiled", "instructions", "?", f"{error}: correct or unset {simd.VARIABLE}")
+    place = Path(h5burst.__file__).parent / "_ext"
+    suffix = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
+    modules = sorted(path.name.removesuffix(suffix) for path in place.glob(f"*{suffix}"))
+    broken = [name for name in modules if not _imports(f"h5burst._ext.{name}")]
+    problem = "install h5burst again: its compiled modules do not fit this Python" if broken or not modules else ""
+    value = f"{len(modules)} modules" + (f", of which {', '.join(broken)} cannot be imported" if broken else "")
+    yield Finding("compiled", "modules", value, problem)
+
+
+def _imports(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def _codecs() -> Iterator[Finding]:
+    yield Finding("codecs", "write and read", ", ".join(codecs.names()))
+    is_there = importlib.util.find_spec("hdf5plugin") is not None
+    more = "all that hdf5plugin brings" if is_there else "none"
+    problem = "" if is_there else "install hdf5plugin to read files compressed by blosc2, bitshuffle, zfp and others"
+    yield Finding("codecs", "read beside these", more, problem)
+
+
+# ---------------------------------------------------------------- who owns the packages
+
+
+def _owners() -> Iterator[Finding]:
+    """Other distributions that own files of the same names: pip puts one over the other without a word."""
+    owners = metadata.packages_distributions()
+    home = Path(h5burst.__file__).resolve().parents[1]
+    for name in PACKAGES:
+        found = sorted(set(owners.get(name, [])))
+        rivals = [other for other in found if other != _DISTRIBUTION]
+        place = _place(name)
+        value = f"{place or 'not installed'}" + (f" (owned by {', '.join(found)})" if found else "")
+        yield Finding("packages", name, value, _owner_problem(name, rivals, place, home))
+    for name in ("hdmea", "scptensor"):
+        version = _installed(name)
+        if version is not None and not any(name in owners.get(package, []) for package in PACKAGES):
+            advice = f"an earlier {name} {version} is installed, too: pip uninstall {name}, then install h5burst again"
+            yield Finding("packages", f"distribution {name}", version, advice)
+
+
+def _owner_problem(name: str, rivals: list[str], place: Path | None, home: Path) -> str:
+    if rivals:
+        again = "then install h5burst again"
+        if name == "scptensor":
+            again += ", or keep both: build h5burst with H5BURST_WITHOUT_SCPTENSOR=1 and use scpstore.accelerate()"
+        return f"{', '.join(rivals)} brings a package {name}, too: pip uninstall {' '.join(rivals)}, {again}"
+    if place is not None and place.parent != home:
+        return f"another {name} comes first on the path: remove {place}, or start where it is not found"
+    return ""
+
+
+def _place(name: str) -> Path | None:
+    """The directory of a package, without importing it."""
+    spec = importlib.util.find_spec(name)
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+# ---------------------------------------------------------------- directories
+
+
+def _writable() -> Iterator[Finding]:
+    scratch = os.environ.get(DIRECTORY_VARIABLE, "").strip()
+    places = [("temporary files", tempfile.gettempdir())]
+    if scratch:
+        places.append((f"scratch files ({DIRECTORY_VARIABLE})", scratch))
+    if numba := os.environ.get("NUMBA_CACHE_DIR", "").strip():
+        places.append(("compiled fits (NUMBA_CACHE_DIR)", numba))
+    for name, place in places:
+        is_good = os.path.isdir(place) and os.access(place, os.W_OK)
+        problem = "" if is_good else f"cannot be written to: make {place}, or set another"
+        yield Finding("directories", name, place, problem)
+
+
+def _disk(directory: Path) -> Iterator[Finding]:
+    """Try locks, links and the speed in a directory."""
+    if not directory.is_dir():
+        yield Finding("disk", "directory", str(directory), "is not a directory: give one with --directory")
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix=".h5burst-doctor-", dir=directory) as made:
+            free = format_bytes(shutil.disk_usage(directory).free)
+            yield Finding("disk", "directory", f"{directory.resolve()}, {free} free")
+            yield _lock(Path(made) / "lock")
+            yield _speed(Path(made) / "speed")
+    except OSError as error:
+        yield Finding("disk", "directory", str(directory), f"cannot be written to ({error.strerror}): choose another")
+
+
+def _lock(path: Path) -> Finding:
+    if not locks.are_used():
+        return Finding("disk", "locks", "switched off by HDF5_USE_FILE_LOCKING", "two writers may lose data: unset it")
+    descriptors = [os.open(path, os.O_RDWR | os.O_CREAT) for _ in range(2)]
+    try:
+        first, second = locks.try_exclusive(descriptors[0]), locks.try_exclusive(descriptors[1])
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    if first is locks.Answer.GRANTED and second is locks.Answer.REFUSED:
+        return Finding("disk", "locks", "work")
+    return Finding("disk", "locks", "do not work here", "let one program at a time write a file, or use a local disk")
+
+
+def _speed(path: Path) -> Finding:
+    block = os.urandom(1 << 20)
+    start = time.perf_counter()
+    with open(path, "wb", buffering=0) as stream:
+        for _ in range(_TRIED_BYTES // len(block)):
+            stream.write(block)
+        os.fsync(stream.fileno())
+    seconds = time.perf_counter() - start
+    return Finding("disk", "writing", f"{_TRIED_BYTES / seconds / 1e6:.0f} MB/s, flush included")

@@ -1,0 +1,228 @@
+"""The commands of h5burst: what they print for people and for programs, and their exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import h5burst
+from h5burst import Array, Group, Storage, console
+from h5burst.cli import app
+
+COMMANDS = ("ls", "info", "cat", "diff", "repack", "verify", "salvage", "doctor", "bench")
+TABLE = np.array([(1, 2.5, b"a"), (2, 3.5, b"b,c")], [("n", "i4"), ("x", "f8"), ("t", "S4")])
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    arrays = {
+        "values": Array(np.arange(24.0).reshape(6, 4), {"unit": "s"}),
+        "table": Array(TABLE),
+        "text": Array(np.array(["a", "b c", ""], object)),
+        "single": Array(np.asarray(5)),
+        "large": Array(np.zeros(50_000), storage=Storage("gzip", maxshape=(None,))),
+    }
+    h5burst.write_tree(tmp_path / "a.h5", Group({"g": Group(dict(arrays), {"made": "here"})}))
+    return tmp_path / "a.h5"
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: Any, code: int = 0) -> str:
+    assert console.run(app, [str(word) for word in words]) == code, capsys.readouterr()
+    return capsys.readouterr().out
+
+
+def test_all_commands_are_there_and_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = said(capsys, "--help")
+    for name in COMMANDS:
+        assert name in whole
+        text = said(capsys, name, "--help")
+        assert "Examples" in text
+        assert f"h5burst {name}" in text
+
+
+def test_ls_shows_what_is_below_a_path(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "ls", f"{path}::/g", "-a").splitlines()
+    assert lines[0] == "/g"
+    assert "  @made = here" in lines
+    assert "  values  6x4  float64  192 B" in [line.rstrip() for line in lines]
+    assert lines[-1].startswith("5 datasets, ")
+    content = json.loads(said(capsys, "ls", path, "--depth", 1, "--json"))
+    assert [item["path"] for item in content["objects"]] == ["/", "/g"]
+
+
+def test_info_tells_storage_and_dead_space(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5burst.edit(path) as tx:
+        tx.put(("g", "dead"), Array(np.random.default_rng(0).normal(size=100_000)))
+    with h5burst.edit(path) as tx:
+        tx.remove(("g", "dead"))
+    content = json.loads(said(capsys, "info", path, "--json"))
+    assert content["dead_bytes"] > 800_000
+    assert "%): h5burst repack drops it" in said(capsys, "info", path)
+    found = h5burst.info(path, "/g/large")
+    assert (found.datasets, found.groups, len(found.objects)) == (1, 0, 1)
+    item = found.objects[0]
+    assert (item.shape, item.maxshape, item.nbytes, item.hard_links) == ((50_000,), (None,), 400_000, 1)
+    text = said(capsys, "info", f"{path}::/g/large")
+    for part in ("50000", "…", "shuffle gzip-4 fletcher32", "390.6 KiB"):
+        assert part in text
+    size = path.stat().st_size
+    assert h5burst.compact(path) == content["dead_bytes"]
+    assert path.stat().st_size == size - content["dead_bytes"]
+    assert h5burst.info(path).dead_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [("", slice(None)), ("1:3", slice(1, 3)), ("::2,1", (slice(None, None, 2), 1)), ("-1", -1), ("1,2", (1, 2)),
+     ("2,::-1", (2, slice(None, None, -1))), ("4:1:-2", slice(4, 1, -2)), ("9:", slice(9, None))],
+)  # fmt: skip
+def test_cat_prints_what_numpy_selects(
+    path: Path, capsys: pytest.CaptureFixture[str], selection: str, expected: Any
+) -> None:
+    wanted = np.arange(24.0).reshape(6, 4)[expected]
+    assert json.loads(said(capsys, "cat", f"{path}::/g/values", "--slice", selection, "--json")) == wanted.tolist()
+    lines = said(capsys, "cat", f"{path}::/g/values", "--slice", selection).split()
+    assert [float(word) for word in lines] == wanted.reshape(-1).tolist()
+
+
+def test_cat_prints_tables_text_and_attributes(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.reader(io.StringIO(said(capsys, "cat", f"{path}::/g/table", "--csv"))))
+    assert rows == [["n", "x", "t"], ["1", "2.5", "a"], ["2", "3.5", "b,c"]]
+    assert json.loads(said(capsys, "cat", f"{path}::/g/table", "--json"))[1] == {"n": 2, "x": 3.5, "t": "b,c"}
+    assert said(capsys, "cat", f"{path}::/g/text") == "a\nb c\n\n"
+    assert said(capsys, "cat", f"{path}::/g/single") == "5\n"
+    assert said(capsys, "cat", f"{path}::/g/values", "--attribute", "unit") == "s\n"
+
+
+def test_diff_exits_with_1_for_differences(path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = tmp_path / "b.h5"
+    h5burst.repack(path, other, compression=None)
+    assert said(capsys, "diff", path, other) == "no difference\n"
+    with h5burst.edit(other) as tx:
+        tx.put(("g", "single"), Array(np.asarray(6)))
+    assert "/g/single: 1 of 1 values differ, by at most 1" in said(capsys, "diff", path, other, code=1)
+    assert said(capsys, "diff", path, other, "--atol", 1) == "no difference\n"
+    assert said(capsys, "diff", f"{path}::/g/text", f"{other}::/g/text") == "no difference\n"
+    assert len(json.loads(said(capsys, "diff", path, other, "--json", code=1))["differences"]) == 1
+
+
+def test_repack_replaces_or_copies_and_tells_the_gain(
+    path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    before = h5burst.read_tree(path)
+    assert " saved" in said(capsys, "repack", path, "--compression", "none", "-o", "plain.h5") + " saved"
+    content = json.loads(said(capsys, "repack", "plain.h5", "-c", "gzip", "-l", 1, "--json"))
+    assert content[0]["saved_bytes"] > 300_000
+    assert h5burst.diff(path, tmp_path / "plain.h5") == []
+    (tmp_path / "out").mkdir()
+    said(capsys, "repack", path, "plain.h5", "-o", "out", "--select", "/g/table")
+    assert sorted(os.listdir("out")) == ["a.h5", "plain.h5"]
+    assert list(h5burst.read_tree("out/a.h5").children["g"].children) == ["table"]  # type: ignore[union-attr]
+    assert list(before.children) == ["g"]
+
+
+def test_repack_goes_on_after_a_file_that_fails(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(app, ["repack", "missing.h5", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "error: No such file: missing.h5\n"
+    assert str(path) in captured.out
+
+
+def test_salvage_exits_with_1_and_a_list(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "0 losses" in said(capsys, "salvage", path, "whole.h5")
+    with h5py.File(path) as file:
+        place = file["g/large"].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place] ^= 255
+    path.write_bytes(data)
+    text = said(capsys, "salvage", path, "saved.h5", code=1)
+    assert text.startswith("lost: /g/large: the chunk from element (0,) on")
+    lost = json.loads(said(capsys, "salvage", path, "saved.h5", "--overwrite", "--json", code=1))["lost"]
+    assert [problem["path"] for problem in lost] == ["/g/large"]
+
+
+def test_quiet_says_nothing(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["ls", path], ["info", path], ["cat", f"{path}::/g/text"], ["diff", path, path], ["repack", path]):
+        assert said(capsys, *words, "--quiet") == ""
+
+
+# ---------------------------------------------------------------- doctor
+
+
+def test_doctor_tells_versions_and_tries_the_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    findings = json.loads(said(capsys, "doctor", "-d", tmp_path, "--json"))
+    found = {item["name"]: item for item in reversed(findings)}
+    assert found["h5burst"]["value"].startswith(h5burst.__version__)
+    assert h5py.version.hdf5_version in found["h5py"]["value"]
+    assert found["locks"]["value"] == "work"
+    assert "MB/s" in found["writing"]["value"]
+    assert "gzip" in found["write and read"]["value"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_doctor_tells_of_wrong_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("H5BURST_NUM_THREADS", "many")
+    monkeypatch.setenv("H5BURST_SCRATCH", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    text = said(capsys, "doctor", "--directory", tmp_path, code=1)
+    problems = [line for line in text.splitlines() if line.startswith("problem: ")]
+    for part in ("correct H5BURST_NUM_THREADS", "H5BURST_SCRATCH", "two writers may lose data"):
+        assert any(part in line for line in problems), part
+
+
+@pytest.mark.parametrize(("name", "package"), [("hdmea", "hdmea"), ("scptensor", "scptensor"), ("other", "scptensor")])
+def test_doctor_finds_another_distribution_with_our_packages(tmp_path: Path, name: str, package: str) -> None:
+    site = tmp_path / "site"
+    (site / package).mkdir(parents=True)
+    (site / package / "__init__.py").write_text("")
+    info = site / f"{name}-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    (info / "RECORD").write_text(f"{package}/__init__.py,,\n{name}-0.1.dist-info/METADATA,,\n")
+    (info / "top_level.txt").write_text(f"{package}\n")
+    code = "import sys; from h5burst.cli import main; sys.exit(main())"
+    own = str(Path(h5burst.__file__).parents[1])
+    for first in (str(site), own):
+        paths = os.pathsep.join([first, str(site), own])
+        done = subprocess.run(
+            [sys.executable, "-c", code, "doctor", "-d", str(tmp_path)],
+            env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert f"problem: {package}: {name} brings a package {package}, too: pip uninstall {name}" in done.stdout
+        assert ("scpstore.accelerate()" in done.stdout) == (package == "scptensor")
+
+
+def test_the_distribution_is_named_as_doctor_thinks() -> None:
+    assert "h5burst" in metadata.packages_distributions().get("h5burst", ["h5burst"])
+
+
+# ---------------------------------------------------------------- bench
+
+
+def test_bench_measures_both_sides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from h5burst import benching
+
+    monkeypatch.setattr(benching, "_SMALL", 200)
+    monkeypatch.setattr(benching, "_LARGE", (200, 50))
+    rows = json.loads(said(capsys, "bench", "--directory", tmp_path, "--json"))
+    assert {row["other"] for row in rows} >= {"h5py"}
+    assert len(rows) >= 6
+    assert all(row["ours_s"] > 0 and row["other_s"] > 0 for row in rows)
+    assert os.listdir(tmp_path) == []
