@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "engine.md"
 
 
 def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
-    for needed in ("pynwb", "hdf5storage", "fsspec", "dask.array"):
+    for needed in ("anndata", "pynwb", "hdf5storage", "fsspec", "dask.array"):
         pytest.importorskip(needed)
     printed = run_examples(PAGE, tmp_path)
     assert "/samples" in printed  # the damaged object is named

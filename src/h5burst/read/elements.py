@@ -22,7 +22,7 @@ from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import ChunkedLayout
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
-from h5burst.read.block_cache import CoalescedChunks
+from h5burst.read.block_cache import GAP_BYTES, CoalescedChunks
 from h5burst.read.decoded_chunks import MOST_OF_ONE, recent
 from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
@@ -35,7 +35,7 @@ _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _FEW_CHUNKS = 4
 _numbers = itertools.count()  # tells all `Elements` of this process apart
-_GAP_BYTES = 1 << 16  # between rows of it that are read at once
+_GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
 _LEAST_UNWRITTEN = 1 << 30  # bytes that any file may have of them
 _POINTER = 8  # bytes of a text's place in an array of objects
@@ -356,14 +356,18 @@ def _read_run(source: Source, address: int, shape: tuple[int, ...], places: tupl
         first = places[0][0] if shape else 0
         source.read_into(address + first * row, out.reshape(-1).view(np.uint8))
         return
-    if row > _SLAB_BYTES or row - _span_bytes(shape[1:], places[1:], out.dtype.itemsize) > _GAP_BYTES:
+    gap = GAP_BYTES if source.reader is not None else _GAP_BYTES
+    if row > _SLAB_BYTES or row - _span_bytes(shape[1:], places[1:], out.dtype.itemsize) > gap:
         for number, i in enumerate(places[0]):
             _read_run(source, address + int(i) * row, shape[1:], places[1:], out[number])
         return
     inner = hull(places[1:])
     slab = np.empty(0, out.dtype)
-    for first, last in _slabs(np.asarray(places[0], np.int64), row):
+    for first, last in _slabs(np.asarray(places[0], np.int64), row, gap):
         low, high = int(places[0][first]), int(places[0][last - 1]) + 1
+        if is_whole and high - low == last - first:
+            source.read_into(address + low * row, out[first:last].reshape(-1).view(np.uint8))
+            continue
         count = (high - low) * math.prod(shape[1:])
         slab = slab if slab.size >= count else np.empty(count, out.dtype)
         source.read_into(address + low * row, slab[:count].view(np.uint8))
@@ -381,9 +385,9 @@ def _span_bytes(shape: tuple[int, ...], places: tuple[Places, ...], itemsize: in
     return span
 
 
-def _slabs(rows: np.ndarray[Any, np.dtype[np.int64]], row_bytes: int) -> Iterator[tuple[int, int]]:
+def _slabs(rows: np.ndarray[Any, np.dtype[np.int64]], row_bytes: int, gap_bytes: int) -> Iterator[tuple[int, int]]:
     """Ascending rows in groups [first, last) to be read at once: none of it long, and with no long gaps."""
-    gaps = np.flatnonzero(np.diff(rows) * row_bytes > _GAP_BYTES) + 1
+    gaps = np.flatnonzero((np.diff(rows) - 1) * row_bytes > gap_bytes) + 1
     most = max(1, _SLAB_BYTES // row_bytes)
     edges: list[int] = [0, *gaps.tolist(), len(rows)]
     for first, last in pairwise(edges):
