@@ -13,12 +13,14 @@ import h5py
 import numpy as np
 import pytest
 
+from hdmea.batch.job import Status, run_job
 from hdmea.batch.manifest import Recording
-from hdmea.batch.run import BatchResult, run_batch
-from hdmea.pipeline import PipelineSession, run_flow
+from hdmea.batch.run import BatchResult, plan, run_batch
+from hdmea.pipeline import PipelineSession, get_flow_info, run_flow
 from hdmea.session.validate_layout import check_recording
 from hdmea.simulate import SimulatedRecording
-from hdmea.steps import axons
+from hdmea.steps import axons, flows
+from hdmea.steps.flow_file import FlowStep
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from support.batch_tools import statuses
 from support.full_flow import BAR, NEED_NOISE, NOISE, STEP, UNITS, parameters_of, simulated
@@ -147,6 +149,61 @@ def test_flow_that_fails_in_the_middle_goes_on(
 
     assert immediately(recording, tmp_path).success
     assert_same_files(tmp_path / "small.h5", whole)
+
+
+def test_flow_that_ends_before_each_step_goes_on(
+    recording: SimulatedRecording, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_step = flows._run
+    names = [step["step"] for step in get_flow_info("full")["steps"]][1:]
+
+    def stops_at(name: str) -> Any:
+        def run(step: FlowStep, *arguments: Any) -> Any:
+            if step.step == name:
+                raise OSError(f"the power is gone at {name}")
+            return run_step(step, *arguments)
+
+        return run
+
+    for name in names:
+        monkeypatch.setattr(flows, "_run", stops_at(name))
+        with pytest.raises(OSError, match=f"the power is gone at {name}"):
+            immediately(recording, tmp_path)
+    monkeypatch.setattr(flows, "_run", run_step)
+    assert immediately(recording, tmp_path).success
+    assert_same_files(tmp_path / "small.h5", whole)
+
+
+class Crash(BaseException):
+    """The end of a process, as far as one test can have it."""
+
+
+def test_batch_that_ends_before_each_step_goes_on(recording: SimulatedRecording, whole: Path, tmp_path: Path) -> None:
+    row = Recording("small", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name)
+    recipe: dict[str, Any] = {"flow": "full", "steps": None, "parameters": parameters_of(recording)}
+    (job,) = plan([row], tmp_path, force=False, checkpoint_steps=True, compression=None, **recipe)
+    names = [step.name for step in job.steps]
+    begun: list[str] = []
+
+    def run_until(name: str) -> None:
+        def report(dataset_id: str, what: str) -> None:
+            if what == name:
+                raise Crash
+            begun.append(what)
+
+        with pytest.raises(Crash):
+            run_job(job, report=report)
+
+    for name in [*names[1:], "save"]:
+        run_until(name)
+    outcome = run_job(job)
+    assert outcome.status is Status.DONE, outcome.reason
+    assert begun[0] == names[0]
+    # What the load did already, and a table that is not given: there is nothing to do, and nothing to note.
+    assert sorted(name for name in begun if name not in ("add_sys_meta_info", "annotate")) == sorted(
+        {*names} - {"add_sys_meta_info", "annotate"}
+    )
+    assert_same_files(without_batch_group(tmp_path / "small.h5", tmp_path), whole)
 
 
 # ---------------------------------------------------------------- recordings that lack something
