@@ -9,6 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.dict cimport PyDict_Next
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_REFCNT
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
@@ -32,6 +33,7 @@ cdef enum:
     SPACE_EARLY = 1              # space allocation times of the fill value message
     SPACE_LATE = 2
     SPACE_INCREMENTAL = 3
+    ONE_NAME = 2                 # references to a node that is at one place: its parent's, and that of a loop's variable
 
 
 def lookup3(bytes data) -> int:
@@ -72,6 +74,8 @@ cdef class TreeWriter:
     cdef int level            # instruction set, see simd.h
     cdef h5_writer *writer    # computes checksums and writes, from the second buffer on
     cdef bint no_writer_thread           # there is no such thread
+    cdef dict written         # nodes with several names: the ID of one, its address and how many names are to come
+    cdef uint32_t name_count  # of the node that is about to be written
 
     def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, max_depth, store, sink,
                  int level):
@@ -80,6 +84,7 @@ cdef class TreeWriter:
         self.nodes, self.null_type = self.rules.nodes, nodes[2]
         self.escape_link, self.escape_attribute = escapes
         self.store, self.sink = store, sink
+        self.written, self.name_count = {}, 1
         self.utf8 = Datatype(None, describe(str), True)
         self.ascii = Datatype(None, describe(bytes), True)
         self.boolean = self.rules.datatype(np.dtype(np.bool_))
@@ -104,7 +109,12 @@ cdef class TreeWriter:
     def write(self, tree) -> int:
         """Write a tree, or an array alone. Returns the address of its header. Raises as `preflight`."""
         self.preflight(tree)
+        self.name_count = 1
         return self.dataset(tree) if self.nodes.is_array(tree) else self.group(tree)
+
+    def share_names(self, TreeWriter checked) -> None:
+        """Take how many names nodes have from a check of all that will be written, in place of one for each."""
+        self.rules.names, self.rules.counts_names = checked.rules.names, False
 
     def preflight(self, tree) -> None:
         """Raise `NeedsLibhdf5Error` for a tree, or an array, that only libhdf5 writes."""
@@ -236,12 +246,12 @@ cdef class TreeWriter:
 
     cdef uint64_t group(self, node) except 0:
         cdef size_t mark = self.links.length, start, count = 0
+        cdef uint32_t name_count = self.name_count
         cdef uint64_t address, heap = H5_UNDEFINED, tree = H5_UNDEFINED
         cdef dict children = self.nodes.children(node)
         self.nodes.fetch(children, True)
         for name, child in children.items():
-            address = self.dataset(child) if self.nodes.is_array(child) else self.group(child)
-            self.link(name, address)
+            self.link(name, self.child(child))
             count += 1
         if self.nodes.soft_links(node) is not None:
             for name, target in (<dict>self.nodes.soft_links(node)).items():
@@ -256,7 +266,27 @@ cdef class TreeWriter:
         if count:
             h5_put_bodies(&self.out, H5_LINK, &self.links, mark)
         self.links.length = mark
+        self.name_count = name_count
         return self.end_object(start)
+
+    cdef uint64_t child(self, node) except 0:
+        """Write a node, unless it is written: what is at several places of a tree is one object with several names."""
+        cdef uint64_t address
+        cdef Py_ssize_t to_come
+        self.name_count = 1
+        if Py_REFCNT(node) <= ONE_NAME:
+            return self.dataset(node) if self.nodes.is_array(node) else self.group(node)
+        key = <size_t><PyObject *>node
+        address, to_come = self.written.get(key, (0, 0))
+        if not to_come:
+            to_come = self.rules.names.get(key, 1)
+            self.name_count = <uint32_t>to_come
+            address = self.dataset(node) if self.nodes.is_array(node) else self.group(node)
+        if to_come > 1:
+            self.written[key] = address, to_come - 1
+        else:
+            self.written.pop(key, None)
+        return address
 
     cdef int soft_link(self, name, target) except -1:
         cdef Py_ssize_t length, path_length
@@ -379,6 +409,8 @@ cdef class TreeWriter:
             h5_put_attribute_info(&self.out, self.attribute_heap, self.attribute_tree)
             if self.attribute_count:
                 h5_put_bodies(&self.out, H5_ATTRIBUTE, &self.attributes, 0)
+        if self.name_count > 1:
+            h5_put_name_count(&self.out, self.name_count)
         h5_header_end(&self.out, start, &self.pending_checksums)
         self.flush_if_full()
         return address

@@ -14,7 +14,8 @@ enum {
     H5_GROUP_INFO = 0x0A,
     H5_FILTER_PIPELINE = 0x0B,
     H5_ATTRIBUTE = 0x0C,
-    H5_ATTRIBUTE_INFO = 0x15
+    H5_ATTRIBUTE_INFO = 0x15,
+    H5_REFERENCE_COUNT = 0x16
 };
 
 enum { H5_NULL_SPACE = -1 };       /* as a rank: no elements at all, not even one */
@@ -125,6 +126,14 @@ static inline void h5_put_attribute_info(h5_bytes *b, uint64_t heap, uint64_t tr
     h5_put8(b, 0);     /* flags: creation order neither tracked nor indexed */
     h5_put64(b, heap); /* fractal heap address */
     h5_put64(b, tree); /* attribute name v2 B-tree address */
+}
+
+/* How many hard links lead to the object; without it there is one. */
+static inline void h5_put_name_count(h5_bytes *b, uint32_t count)
+{
+    h5_put_message(b, H5_REFERENCE_COUNT, 5, H5_NOT_SHARED);
+    h5_put8(b, 0); /* version */
+    h5_put32(b, count);
 }
 
 static inline int h5_is_ascii(const char *name, size_t length)

@@ -106,6 +106,8 @@ cdef class Preflight:
     cdef object limit_storage  # for which `limit` was asked last
     cdef dict datatypes
     cdef Datatype latest  # the one asked for last
+    cdef dict names  # of nodes that are at several places of a tree: the ID of one, and how many names it has
+    cdef bint counts_names
 
     def __init__(self, nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth):
         array_type, group_type, self.null_type = nodes
@@ -116,6 +118,16 @@ cdef class Preflight:
         self.limit_storage, self.limit = None, compact_limit(None)
         self.datatypes = {}
         self.latest = Datatype(None, b"", False)
+        self.names, self.counts_names = {}, True
+
+    cdef bint is_first_name(self, node) except -1:
+        """Count a name of a node; False if it has another, by which it is surveyed."""
+        if Py_REFCNT(node) <= ONE_NAME or not self.counts_names:
+            return True
+        key = <size_t><PyObject *>node
+        count = self.names.get(key, 0) + 1
+        self.names[key] = count
+        return count == 1
 
     cdef int preflight_group(self, node, int depth) except -1:
         cdef Py_ssize_t total = 0
@@ -130,9 +142,16 @@ cdef class Preflight:
         for name, child in (<dict>children).items():
             total += preflight_name(name, self.escape_link)
             if self.nodes.is_array(child):
+<<<<<<< HEAD:ext/hdf5/encode/h5preflight.pxi
                 self.preflight_array(child)
             else:
                 self.preflight_group(child, depth + 1)
+=======
+                if self.is_first_name(child):
+                    self.survey_array(child)
+            elif self.is_first_name(child):
+                self.survey_group(child, depth + 1)
+>>>>>>> c69ac9c (Trees: a node at several places is one object with a hard link for each name, in new files and in edits):ext/hdf5/encode/h5survey.pxi
         if total > LARGEST_HEAP:
             raise NeedsLibhdf5Error("names that fill a heap")
         if self.nodes.soft_links(node) is not None:

@@ -43,6 +43,7 @@ cdef extern from "h5messages.h" nogil:
     void h5_put_contiguous_layout(h5_bytes *, uint64_t address, uint64_t size)
     void h5_put_group_info(h5_bytes *, size_t compact_links, uint64_t heap, uint64_t tree)
     void h5_put_attribute_info(h5_bytes *, uint64_t heap, uint64_t tree)
+    void h5_put_name_count(h5_bytes *, uint32_t count)
     void h5_put_link(h5_bytes *, const char *name, size_t length, uint64_t address)
     void h5_put_soft_link(h5_bytes *, const char *name, size_t length, const char *path, size_t path_length)
     void h5_put_attribute(h5_bytes *, const char *name, size_t length, const void *datatype, size_t datatype_size,

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 ATTRIBUTES_IN_HEADER = 256  # as in files that are written at once
 
 
-def commit(file: EditedFile, root: Change, storage: Storage | None, threads: int | None) -> None:
-    """Write the changes and switch to them.
+def commit(file: EditedFile, root: Change, checked: TreeWriter, storage: Storage | None, threads: int | None) -> None:
+    """Write the changes and switch to them. checked: what has seen all nodes that were put.
 
     Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then as it was.
     """
@@ -38,7 +38,7 @@ def commit(file: EditedFile, root: Change, storage: Storage | None, threads: int
         with durable.annotating_oserror(file.path, "edit"):
             file.check_unchanged()
             changed_ns = time.time_ns()
-            address, end = _append(file, root, storage, threads, changed_ns)
+            address, end = _append(file, root, checked, storage, threads, changed_ns)
             os.fsync(file.descriptor)
             file.check_unchanged()
             _switch(file, address, end)
@@ -55,7 +55,12 @@ def commit(file: EditedFile, root: Change, storage: Storage | None, threads: int
 
 
 def _append(
-    file: EditedFile, root: Change, storage: Storage | None, threads: int | None, changed_ns: int
+    file: EditedFile,
+    root: Change,
+    checked: TreeWriter,
+    storage: Storage | None,
+    threads: int | None,
+    changed_ns: int,
 ) -> tuple[int, int]:
     """Everything but the superblock. Returns the new address of the root and the new end, both from the base."""
     base, start = file.start.base, file.start.end - file.start.base
@@ -65,6 +70,7 @@ def _append(
             writer = make_writer(sink, storage, threads)
             with contextlib.closing(writer):
                 writer.start_at(start)
+                writer.share_names(checked)
                 address = _Rewriter(file, writer, threads).rewrite(root)
                 end = writer.append(b"") + references.MARK_BYTES
                 writer.append(references.encode_mark(changed_ns, address, end))

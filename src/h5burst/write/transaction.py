@@ -88,7 +88,7 @@ class Transaction:
         except BaseException:
             self._close()
             raise
-        # Knows what the writer covers; nothing is written with it.
+        # Knows what the writer covers, and which nodes have several names; nothing is written with it.
         self._preflight = make_writer(Sink(os.devnull, False, 1), storage, 1)
 
     @property
@@ -332,7 +332,7 @@ class Transaction:
             return
         try:
             if self._copied is None:
-                self._or_copy(lambda: commit(self._file, self._change(), self._storage, self._threads))
+                self._or_copy(lambda: commit(self._file, self._change(), self._preflight, self._storage, self._threads))
             if self._copied is not None:
                 self._file.check_unchanged()
                 self._copied.commit()
