@@ -165,6 +165,8 @@ cdef class Parser:
                 frames.append(Frame(node.children, self.messages.links, target))
                 self.names.append(None)
                 above.add(target)
+        elif type(node) is Array and isinstance(node.data, cnp.ndarray):
+            node.data.flags.writeable = False  # to change it by one of its names would change it by all
         frame.children[name] = node
         return 0
 

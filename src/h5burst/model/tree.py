@@ -53,7 +53,7 @@ class Group:
     """One group: children by logical name, in insertion order, and attributes.
 
     A node that is at several places of a tree is written once, with a hard link for each of its names, and is read as
-    one node again: whoever changes it in place by one name changes it by all.
+    one node again, its array read-only: to change that by one name would change it by all.
 
     soft_links: other names for nodes of the file, name to path (relative to this group, or from the root with "/").
     They are written; a group that is read has a copy of the node under each name instead.

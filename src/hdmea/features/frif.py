@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,12 +15,23 @@ from hdmea.features.trials import acquisition_rate, frame_timestamps, member, re
 from hdmea.utils.exceptions import MissingInputError
 
 
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """What all units share. stored: the frame timestamps as given; axis: (frames - 1,) s; durations: in samples."""
+
+    stored: Any
+    rate: float
+    axis: Floats
+    durations: Floats
+
+
 @FeatureRegistry.register("frif")
 class Frif(FeatureExtractor):
     """Spikes in [frame i, frame i + 1), in Hz, over the whole recording; with `movie_name`, averaged over its trials.
 
     `FRIF_x_axis` is each frame's time in seconds: from the recording's start, or from the trial's. In trials, each has
-    its own frames; those that lack some are left out, and the times are means over trials.
+    its own frames; those that lack some are left out, and the times are means over trials. Over the whole recording the
+    times are one array in memory for all units, and read-only.
     """
 
     version: ClassVar[str] = MEASURES_VERSION
@@ -30,6 +42,7 @@ class Frif(FeatureExtractor):
     }
     description: ClassVar[str] = "Firing rate between consecutive frames of the stimulus"
     thread_safe: ClassVar[bool] = True
+    _clock: _Clock | None = None
 
     def extract(
         self,
@@ -45,8 +58,18 @@ class Frif(FeatureExtractor):
         spikes = member(unit_data, "spike_times")
         if spikes is None:
             raise MissingInputError("no spike_times: run load_recording first", self.name, "spike_times")
-        counts = np.diff(np.searchsorted(np.sort(np.asarray(spikes).astype(np.int64)), frames))
-        return {"FRIF": (counts * rate / np.diff(frames)).astype(np.float32), "FRIF_x_axis": frames[:-1] / rate}
+        clock = self._clock_of(frames, rate, member(metadata, "frame_timestamps"))
+        shown = np.searchsorted(frames, np.sort(np.asarray(spikes).astype(np.int64)), side="right") - 1
+        counts = np.bincount(shown[(shown >= 0) & (shown < len(clock.axis))], minlength=len(clock.axis))
+        return {"FRIF": (counts * rate / clock.durations).astype(np.float32), "FRIF_x_axis": clock.axis}
+
+    def _clock_of(self, frames: Ints, rate: float, stored: Any) -> _Clock:
+        """The frames' times and durations, computed once for all units of a recording."""
+        clock = self._clock
+        if clock is None or clock.stored is not stored or clock.rate != rate:
+            clock = self._clock = _Clock(stored, rate, frames[:-1] / rate, np.diff(frames).astype(np.float64))
+            clock.axis.flags.writeable = False
+        return clock
 
     def _of_trials(self, unit_data: Any, movie: str, frames: Ints, metadata: Any) -> dict[str, Any]:
         windows = read_windows(unit_data, movie, metadata)
