@@ -121,7 +121,7 @@ cdef class Preflight:
         self.names, self.counts_names = {}, True
 
     cdef bint is_first_name(self, node) except -1:
-        """Count a name of a node; False if it has another, by which it is surveyed."""
+        """Count a name of a node; False if it has another, by which it is checked."""
         if Py_REFCNT(node) <= ONE_NAME or not self.counts_names:
             return True
         key = <size_t><PyObject *>node
@@ -142,16 +142,10 @@ cdef class Preflight:
         for name, child in (<dict>children).items():
             total += preflight_name(name, self.escape_link)
             if self.nodes.is_array(child):
-<<<<<<< HEAD:ext/hdf5/encode/h5preflight.pxi
-                self.preflight_array(child)
-            else:
-                self.preflight_group(child, depth + 1)
-=======
                 if self.is_first_name(child):
-                    self.survey_array(child)
+                    self.preflight_array(child)
             elif self.is_first_name(child):
-                self.survey_group(child, depth + 1)
->>>>>>> c69ac9c (Trees: a node at several places is one object with a hard link for each name, in new files and in edits):ext/hdf5/encode/h5survey.pxi
+                self.preflight_group(child, depth + 1)
         if total > LARGEST_HEAP:
             raise NeedsLibhdf5Error("names that fill a heap")
         if self.nodes.soft_links(node) is not None:
