@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import hdmea
@@ -28,3 +31,30 @@ def test_links_lead_somewhere() -> None:
         lines = (PAGE.parent / page).read_text(encoding="utf-8").splitlines()
         headings = [re.sub(r"[^\w -]", "", line.strip("# ").lower()) for line in lines if line.startswith("#")]
         assert not anchor or anchor.replace("-", " ") in [heading.replace("-", " ") for heading in headings], anchor
+
+
+DOCTOR = "import sys; from h5burst.cli import main; sys.exit(main())"
+
+
+def problems(path: Path) -> list[str]:
+    """What `h5burst doctor` says with a directory first on the path, its places as the page has them."""
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    done = subprocess.run(
+        [sys.executable, "-c", DOCTOR, "doctor"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    found = [line for line in done.stdout.splitlines() if line.startswith("problem: hdmea")]
+    return [line.replace(str(path), "/home/me/pipeline") for line in found]
+
+
+def test_doctor_says_what_the_page_says(tmp_path: Path) -> None:
+    shown = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("problem: hdmea")]
+    earlier = tmp_path / "installed" / "hdmea-0.9.dist-info"
+    earlier.mkdir(parents=True)
+    (earlier / "METADATA").write_text("Metadata-Version: 2.1\nName: hdmea\nVersion: 0.9\n", encoding="utf-8")
+    (earlier / "RECORD").write_text("hdmea/__init__.py,,\n", encoding="utf-8")
+    checkout = tmp_path / "checkout"
+    (checkout / "hdmea").mkdir(parents=True)
+    (checkout / "hdmea" / "__init__.py").touch()
+
+    assert problems(earlier.parent) + problems(checkout) == shown
