@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import is_source
+from h5burst import is_source, parallel_map
 
 Matrix: TypeAlias = Any  # numpy array, scipy sparse matrix or array, or a source that is read block by block
 _BLOCK_BYTES = 1 << 23  # of rows that are read at once
@@ -83,12 +83,14 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
     sparse = is_sparse_source(values)
     index = np.arange(values.shape[0]) if rows is None else np.asarray(rows, np.int64)
     wanted, places = np.unique(index, return_inverse=True)
-    parts = []
-    for run in _runs(wanted, values):
+
+    def read(run: np.ndarray[Any, Any]) -> Any:
         first = int(run[0])
         block = values.read(first, int(run[-1]) + 1)
         block = block if len(run) == block.shape[0] else block[run - first]
-        parts.append(block if columns is None else block[:, columns])
+        return block if columns is None else block[:, columns]
+
+    parts = parallel_map(read, _runs(wanted, values), None if getattr(values, "reads_in_threads", False) else 1)
     width = values.shape[1] if columns is None else len(columns)
     if sparse:
         picked = sp.vstack(parts, format="csr") if parts else sp.csr_matrix((0, width), dtype=values.dtype)
@@ -133,6 +135,7 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
         self.dtype = reader.dtype
         self.format = reader.format
         self.row_bytes: int | None = getattr(reader, "row_bytes", None)
+        self.reads_in_threads: bool = getattr(reader, "reads_in_threads", False)  # several of its blocks at once
 
     @property
     def ndim(self) -> int:

@@ -169,6 +169,8 @@ class LazyMatrix(ScpMatrix):
 class _LayerRows:
     """A `RowReader` of a lazy layer: of its file, or of what is in memory by now."""
 
+    reads_in_threads = True
+
     def __init__(self, layer: LazyMatrix, name: str, dtype: np.dtype[Any]) -> None:
         self._layer, self._name = layer, name
         where = f"{layer._stored.where}/{name}"
