@@ -80,7 +80,7 @@ class ElementDecoder:
         below = f"{where}/" if where else ""
         names = [name for name in ("X", "obs", "var", *spec.MAPPINGS) if name in root.children and keep(name)]
         made = {name: self.element(root.children[name], below + name) for name in names}
-        if "raw" in root.children and keep("raw"):
+        if "raw" in root.children and keep("raw") and spec.encoding_of(root.children["raw"]) != spec.NULL:
             made["raw"] = self.raw_parts(self._group(root.children["raw"]), keep, f"{below}raw")
         return made
 

@@ -242,12 +242,9 @@ def _strings(array: np.ndarray[Any, Any], where: str) -> Array:
         return spec.element(spec.STRING_ARRAY, array.astype(object))
     odd = {type(item).__name__ for item in array.flat if not isinstance(item, str)}
     if odd:
-        missing = (
-            " (missing values: make it a categorical or a string array)"
-            if odd <= {"float", "NoneType", "NAType"}
-            else ""
-        )
-        raise UnsupportedValueError(f"objects of type {', '.join(sorted(odd))}, not text{missing}", where)
+        is_missing = odd <= {"float", "NoneType", "NAType"}
+        advice = "for missing values make it a categorical or a string array" if is_missing else "make it one type"
+        raise UnsupportedValueError(f"objects of type {', '.join(sorted(odd))}, not text: {advice}", where)
     return spec.element(spec.STRING_ARRAY, array)
 
 

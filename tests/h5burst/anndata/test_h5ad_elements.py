@@ -1,0 +1,154 @@
+"""Every kind of element in `uns`, written and read by us and by anndata; what has no encoding is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+anndata = pytest.importorskip("anndata")
+from anndata.tests.helpers import assert_equal  # noqa: E402
+
+from h5burst import UnsupportedValueError  # noqa: E402
+from h5burst.anndata import read_h5ad, write_h5ad  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+RECORDS = np.array([("ü", 1, 2.5), ("", -1, 0.5)], dtype=[("name", "O"), ("n", "i4"), ("x", "f8")])
+KEPT: dict[str, Any] = {
+    "none": None, "true": True, "numpy bool": np.bool_(False), "int": 3, "large": 2**63, "float": 1.5,
+    "float32": np.float32(2), "complex64": np.complex64(1 + 2j), "text": "ü", "no text": "", "numpy text": np.str_("x"),
+    "number in an array": np.array(3), "text in an array": np.array("x"), "float16": np.array([1], np.float16),
+    "complex": np.array([1 + 2j]), "big-endian": np.arange(3, dtype=">i4"), "booleans": np.array([True, False]),
+    "bytes": np.array([b"ab", b"c"]), "empty": np.zeros((0, 3)), "no texts": np.array([], "U1"), "list": [1, 2],
+    "texts": ["a", "ü"], "empty list": [], "fixed texts": np.array([["ab", "c"]]),
+    "numpy strings": np.array(["a", "b"], dtype=np.dtypes.StringDType()) if hasattr(np.dtypes, "StringDType") else "x",
+    "objects": np.array(["a", "bb"], dtype=object), "nested": {"a": {"b": {}, "c": 1}}, "records": RECORDS,
+    "record array": RECORDS.view(np.recarray), "fixed records": np.array([(b"ab", 2)], [("s", "S3"), ("n", "i4")]),
+    "unicode records": np.array([("ab", 2)], [("s", "U3"), ("n", "i4")]),
+    "csr": sp.random(5, 4, 0.5, "csr", random_state=1), "csc": sp.random(5, 4, 0.5, "csc", random_state=1),
+    "csr array": sp.csr_array(np.eye(3)), "explicit zeros": sp.csr_matrix(([0.0, 1], [1, 0], [0, 1, 2]), (2, 2)),
+    "nullable integers": pd.array([1, None], dtype="Int8"), "unsigned": pd.array([1, None], dtype="UInt64"),
+    "nullable booleans": pd.array([True, None], dtype="boolean"), "strings": pd.array(["a", None], dtype="string"),
+    "ordered": pd.Categorical(["a", None, "b"], categories=["b", "a", "c"], ordered=True),
+    "categories of numbers": pd.Categorical([2.5, 1.5]), "of integers": pd.Categorical([3, 1, None]),
+    "of booleans": pd.Categorical([True, False]), "no categories": pd.Categorical([]),
+    "object in an object": anndata.AnnData(np.eye(2)),
+    "frame": pd.DataFrame({"a": [1, 2], "b": ["x", "y"], "c": pd.Categorical(["u", None])}, index=["r", "s"]),
+    "numbered frame": pd.DataFrame({"a": [1.5]}, index=[7]), "frame of an index": pd.DataFrame(index=["a"]),
+    "empty frame": pd.DataFrame({"a": np.zeros(0)}), "slash in a column": pd.DataFrame({"a/b": [2], "a/c": ["x"]}),
+    "index that is a column": pd.DataFrame({"x": ["r"]}, index=pd.Index(["r"], name="x")),
+    "named index": pd.DataFrame({"a": [1]}, index=pd.Index(["r"], name="id")),
+    "categorical index": pd.DataFrame({"a": [1, 2]}, index=pd.CategoricalIndex(["r", "s"])),
+}  # fmt: skip
+
+
+def with_uns(value: Any) -> Any:
+    adata = anndata.AnnData(np.eye(2, dtype=np.float32))
+    adata.uns["there"] = value
+    return adata
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_an_element_comes_back_as_anndata_gives_it(name: str, tmp_path: Path) -> None:
+    adata = with_uns(KEPT[name])
+    with anndata.settings.override(allow_write_nullable_strings=True):
+        adata.write_h5ad(tmp_path / "theirs.h5ad")
+    write_h5ad(adata, tmp_path / "ours.h5ad", compression="gzip")
+    expected = anndata.read_h5ad(tmp_path / "theirs.h5ad").uns["there"]
+    for read, file in ((read_h5ad, "theirs"), (anndata.read_h5ad, "ours"), (read_h5ad, "ours")):
+        found = read(tmp_path / f"{file}.h5ad").uns["there"]
+        assert type(found) is type(expected)
+        assert_equal(found, expected, exact=True)
+
+
+def frame(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "tuple": ((1, 2), "make it a list"),
+    "series": (pd.Series([1]), "to_frame"),
+    "date": (pd.Timestamp("2020-01-01"), "Timestamp"),
+    "dates": (np.array(["2020-01-01"], "M8[s]"), "dates and times have no encoding: convert them to text"),
+    "durations": (np.array([1], "m8[s]"), "durations"),
+    "column of dates": (frame(when=pd.date_range("2020", periods=2)), r"dates.*uns/there/when"),
+    "column of periods": (frame(when=pd.period_range("2020", periods=2)), r"uns/there/when"),
+    "column of intervals": (frame(bins=pd.arrays.IntervalArray.from_breaks([0, 1, 2])), r"uns/there/bins"),
+    "categories of dates": (pd.Categorical(pd.date_range("2020", periods=2)), "there/categories"),
+    "index of dates": (pd.DataFrame({"a": [1]}, index=pd.date_range("2020", periods=1)), "there/_index"),
+    "sparse column": (frame(a=pd.arrays.SparseArray([1, 0])), "SparseArray"),
+    "nullable floats": (frame(a=pd.array([1.0, None], dtype="Float64")), "float64, where a missing value is NaN"),
+    "mixed column": (frame(a=[1, "x"]), "objects of type int, not text"),
+    "missing text": (frame(a=["x", None, "y"]), "for missing values make it a categorical"),
+    "mixed list": ([1, "a"], "list of text and other values"),
+    "ragged list": ([[1], [2, 3]], "make it a dict"),
+    "list of objects": ([None, 1], "list of NoneType, int"),
+    "objects": (np.array([1, None]), "not text"),
+    "masked": (np.ma.array([1, 2], mask=[0, 1]), "masked array"),
+    "coordinates": (sp.coo_matrix(np.eye(2)), r"\.tocsr\(\)"),
+    "huge": (2**70, "does not fit 64 bits"),
+    "bytes": (b"abc", "type bytes"),
+    "object": (object(), "type object"),
+    "number as a key": ({1: 2}, "not text, but int"),
+    "slash in a key": ({"a/b": 1}, "slash"),
+    "empty key": ({"": 1}, "cannot be the name"),
+    "dot": ({".": 1}, "cannot be the name"),
+    "number as a column": (pd.DataFrame({1: [1]}), "not text, but int"),
+    "twice": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "more than once"),
+    "reserved": (frame(_index=[1]), "reserved"),
+    "column in a column": (pd.DataFrame({"a": [1], "a/b": [2]}), "below another"),
+    "column over a column": (pd.DataFrame({"a/b": [1], "a": [2]}), "above another"),
+    "index of another column": (pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="a")), "rename one of them"),
+    "field of dates": (np.array([(0,)], [("t", "M8[s]")]), "field 't'"),
+    "deep": ({"x": {"y": {"z": (1,)}}}, "uns/there/x/y/z"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_encoding_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    value, message = REFUSED[name]
+    target = tmp_path / "file.h5ad"
+    target.write_bytes(b"what was there")
+    with pytest.raises(UnsupportedValueError, match=message) as caught:
+        write_h5ad(with_uns(value), target)
+    assert "uns/there" in str(caught.value)
+    assert target.read_bytes() == b"what was there"
+
+
+def test_awkward_arrays_are_refused_in_both_directions(tmp_path: Path) -> None:
+    awkward = pytest.importorskip("awkward")
+    adata = with_uns(awkward.Array([[1], [2, 3]]))
+    with pytest.raises(UnsupportedValueError, match=r"awkward arrays are not supported.*uns/there"):
+        write_h5ad(adata, tmp_path / "ours.h5ad")
+    adata.write_h5ad(tmp_path / "theirs.h5ad")
+    with pytest.raises(ValueError, match="/uns/there is an awkward array"):
+        read_h5ad(tmp_path / "theirs.h5ad")
+
+
+def test_dask_arrays_are_computed_as_they_are_written(tmp_path: Path) -> None:
+    da = pytest.importorskip("dask.array")
+    values = np.random.default_rng(0).normal(size=(1000, 30))
+    adata = anndata.AnnData(da.from_array(values, chunks=(130, 7)))
+    adata.layers["sparse"] = da.from_array(values, chunks=(100, 30)).map_blocks(sp.csr_matrix)
+    write_h5ad(adata, tmp_path / "file.h5ad", compression="gzip")
+    found = anndata.read_h5ad(tmp_path / "file.h5ad")
+    assert np.array_equal(found.X, values)
+    assert np.array_equal(found.layers["sparse"].toarray(), values)
+
+
+@pytest.mark.parametrize("part", ["layers", "obsm", "obsp", "varm", "varp", "obs", "raw"])
+def test_the_part_is_named(part: str, tmp_path: Path) -> None:
+    adata = anndata.AnnData(np.eye(2))
+    if part == "obs":
+        adata.obs["x"] = pd.date_range("2020", periods=2)
+    elif part == "raw":
+        adata.raw = anndata.AnnData(np.eye(2), varm={"x": np.zeros((2, 2), "M8[s]")})
+    else:
+        getattr(adata, part)["x"] = np.zeros((2, 2), "M8[s]")
+    where = {"raw": "raw/varm/x"}.get(part, f"{part}/x")
+    with pytest.raises(UnsupportedValueError, match=where):
+        write_h5ad(adata, tmp_path / "file.h5ad")
