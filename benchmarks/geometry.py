@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from h5burst.runtime.threads import parallel_map, thread_count
+from h5burst import parallel_map, thread_count
 from hdmea import geometry
 from support.electrode_cells import SPIKE, cell_image
 from support.noise_cells import FRAMES, HOLD, movie, noise_cell, respond, triggered
