@@ -168,6 +168,9 @@ def _patch(text: str) -> tuple[int, int]:
 
 @app.command(epilog=console.EPILOG)
 def run(
+    directory: Annotated[
+        Path | None, typer.Argument(help="Holds a recording and what goes with it; options say what is elsewhere.")
+    ] = None,
     cmcr: Annotated[Path | None, typer.Option(help="Raw recording (.cmcr).")] = None,
     cmtr: Annotated[Path | None, typer.Option(help="Spike-sorted recording (.cmtr).")] = None,
     spikes: Annotated[
@@ -198,6 +201,7 @@ def run(
     \b
     Examples:
       hdmea simulate made --units 5 --patch 8x8 --sensor-s 1
+      hdmea run made --report
       hdmea run --cmcr made/simulated.cmcr --cmtr made/simulated.cmtr --playlist simulated
           --playlist-file made/playlist.csv --movie-lengths made/movie_length.csv
           --stimuli made/stimuli --configs made/configs
@@ -205,19 +209,28 @@ def run(
     """
     from hdmea.batch.command import parameters_of
     from hdmea.batch.recipe import read_parameters
+    from hdmea.utils.inputs import Inputs, find_inputs
     from hdmea.utils.problems import Problems
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
     problems, request = Problems(), _Request()
+    found = Inputs(cmcr, cmtr, playlist, playlist_file, movie_lengths, stimuli, configs)
+    if directory is not None:
+        if spikes is not None:
+            raise typer.BadParameter("a directory is for .cmcr and .cmtr files: leave it away with --spikes")
+        found = find_inputs(directory, found)
+        output.progress(f"found {found}")
     with problems.noting():
         names, parameters = read_parameters(flow) if flow is not None else (None, {})
         request.names = [name.strip() for name in steps.split(",")] if steps else names
         request.parameters = parameters
     with problems.noting():
-        files = {"playlist_file_path": playlist_file, "movie_length_file_path": movie_lengths}
-        for step, own in parameters_of(set_ or [], {**files, "stimuli_dir": stimuli, "config_dir": configs}).items():
+        files = {"playlist_file_path": found.playlist_file, "movie_length_file_path": found.movie_lengths}
+        directories = {"stimuli_dir": found.stimuli, "config_dir": found.configs}
+        for step, own in parameters_of(set_ or [], {**files, **directories}).items():
             request.parameters.setdefault(step, {}).update(own)
-    row = {"cmcr": cmcr, "cmtr": cmtr, "spikes": spikes, "dataset_id": dataset_id, "playlist": playlist}
+    row = {"cmcr": found.cmcr, "cmtr": found.cmtr, "spikes": spikes, "dataset_id": dataset_id}
+    row["playlist"] = found.playlist
     request.page = page
     prepared = _prepared(row, request, output_dir, memory_budget, compression, overwrite, import_ or (), problems)
     _run_steps(*prepared, overwrite=overwrite, compression=compression, page=page)
@@ -302,6 +315,8 @@ def _run_steps(
 
         written = {"report": str(write_report(path, overwrite=overwrite))}
         output.say(written["report"])
+    else:
+        output.progress(f"next: hdmea info {path}; hdmea report {path}; hdmea table {path} -o units.csv")
     output.result({"file": str(path), **written, **summary, "step_seconds": seconds})
 
 
