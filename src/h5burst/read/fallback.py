@@ -17,6 +17,7 @@ import numpy as np
 from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
 from h5burst.model.tree import Array, Group, Node
+from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import StorageInfo
 from h5burst.read.file_objects import Location, library_path, path_of
 from h5burst.read.libhdf5_worker import client, libhdf5
@@ -77,7 +78,9 @@ def read_node(location: Location, name: str, factory: LazyNodeFactory | None = N
 
 def _make_lazy(location: Location, node: Node, factory: LazyNodeFactory) -> None:
     for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
-        if isinstance(part, Array) and isinstance(part.data, Unread):
+        if isinstance(part, DamagedNode):
+            part.error = _renamed(part.error, location)
+        elif isinstance(part, Array) and isinstance(part.data, Unread):
             part.data = factory.by_name(location, *part.data)
 
 
@@ -109,10 +112,17 @@ def read_box(location: Location, name: str, box: Sequence[tuple[int, int]], *, i
 
 def _read(do: str, location: Location, name: str, **options: Any) -> Any:
     """What the child reads. Errors name the file as its user knows it, not a copy of it."""
-    path = library_path(location)
     try:
-        return client.read(do, path, name, **options)
+        return client.read(do, library_path(location), name, **options)
     except CorruptFileError as error:
-        if error.path != path or path == path_of(location):
+        renamed = _renamed(error, location)
+        if renamed is error:
             raise
-        raise type(error)(path_of(location), error.what, error.problems) from error
+        raise renamed from error
+
+
+def _renamed(error: CorruptFileError, location: Location) -> CorruptFileError:
+    """An error about a private copy of a file object, as one about the object."""
+    if isinstance(location, str) or error.path != library_path(location):
+        return error
+    return type(error)(path_of(location), error.what, error.problems)

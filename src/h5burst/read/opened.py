@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import CorruptFileError
 from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read import fallback
@@ -280,7 +281,7 @@ def _open(location: Location, expected: Stamp | None = None, depth: int = 0) -> 
         tree = fallback.read_file(location, why, LAZY_NODES)
         return LazyFile(_File(location, None, tree, depth), None, (), tree.attrs, tree)
     if not isinstance(root, LazyGroup):
-        raise CorruptStructureError("the root is not a group")
+        raise CorruptFileError(path_of(location), "its root is not a group")
     return LazyFile(file, root._address, (), root._attrs, root._node)
 
 

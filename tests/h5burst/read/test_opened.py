@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -242,6 +243,37 @@ def test_one_damaged_object_costs_that_object(tmp_path: Path) -> None:
             opened["c/large"][:5]
         assert opened["c/x"][3] == 3
         assert opened["a/large"][-1] == 89_999
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_damage_anywhere_is_an_oserror_or_harmless(libver: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        for k in range(12):
+            options = {"chunks": (20,), "compression": "gzip"} if k else {}
+            file.create_dataset(f"g{k % 3}/x{k}", data=np.arange(30 * k), **options)
+            file[f"g{k % 3}"].attrs[f"a{k}"] = "text"
+        file["soft"] = h5py.SoftLink("/g1/x4")
+        file["text"] = ["a", "b"]
+    content = (tmp_path / "a.h5").read_bytes()
+    rng = np.random.default_rng(8)
+    outcomes = {"read": 0, "refused": 0}
+    messages = []
+    for place in rng.integers(0, len(content), 120):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        try:
+            with h5burst.open(io.BytesIO(bytes(damaged))) as opened:
+                for name, item in opened.walk():
+                    assert isinstance(name, str)
+                    dict(item.attrs)
+                    if isinstance(item, LazyArray):
+                        item[()]
+            outcomes["read"] += 1
+        except OSError as error:
+            messages.append(str(error))
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 5
+    assert all("<BytesIO>" in message for message in messages)
 
 
 def test_a_closed_file_gives_nothing_more_but_arrays_stay(path: Path) -> None:
