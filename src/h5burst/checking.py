@@ -11,6 +11,7 @@ from h5burst.model.errors import CorruptFileError, Problem
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.elements import NEVER_WRITTEN
+from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.lazy import LazyArray, open_tree, place_of
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.whole_file import load_tree
@@ -19,13 +20,14 @@ BLOCK_BYTES = 8 << 20
 MOST_DEATHS = 3  # of libhdf5, over one file
 
 
-def verify(path: str | os.PathLike[str], *, deep: bool = False) -> list[Problem]:
+@takes_file_objects("path")
+def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
     """Open and read everything in an HDF5 file, checksums included.
 
     Parameters
     ----------
     path
-        The file. Files of any size are read in blocks.
+        The file, or a binary file object. Files of any size are read in blocks.
     deep
         Ask libhdf5, too, in a process of its own: it takes several times as long.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from h5burst.copying.repacking import live_bytes
 from h5burst.model.errors import CorruptFileError
+from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.lazy import open_tree
 from h5burst.read.libhdf5_worker import client
 
@@ -52,13 +53,14 @@ class FileInfo:
     objects: tuple[Described, ...]
 
 
-def info(path: str | os.PathLike[str], at: str = "/") -> FileInfo:
+@takes_file_objects("path")
+def info(path: FileLike, at: str = "/") -> FileInfo:
     """What is in an HDF5 file, and how it is stored.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or a binary file object.
     at
         Path of an object; only this and what is below it is described.
 

@@ -12,6 +12,7 @@ import numpy as np
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node, Reference
+from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.lazy import open_tree, place_of
 
 _BLOCK_BYTES = 8 << 20
@@ -71,9 +72,10 @@ class _Tolerance:
         return bool(x == y)
 
 
+@takes_file_objects("a", "b")
 def diff(
-    a: str | os.PathLike[str],
-    b: str | os.PathLike[str],
+    a: FileLike,
+    b: FileLike,
     *,
     rtol: float = 0.0,
     atol: float = 0.0,
@@ -87,7 +89,7 @@ def diff(
     Parameters
     ----------
     a, b
-        The files.
+        The files: paths, or binary file objects.
     rtol, atol
         Numbers x of `a` and y of `b` are equal when abs(x - y) <= atol + rtol * abs(y).
     at

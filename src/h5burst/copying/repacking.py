@@ -16,6 +16,7 @@ from h5burst.copying.output import Counted, Output
 from h5burst.format import superblock
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
 from h5burst.model.tree import Storage, escape_link
+from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 from h5burst.runtime.gc_pause import collection_paused
@@ -35,9 +36,10 @@ class Repacked(NamedTuple):
     objects: int
 
 
+@takes_file_objects("src")
 @collection_paused()
 def repack(
-    src: str | os.PathLike[str],
+    src: FileLike,
     dst: str | os.PathLike[str],
     *,
     compression: str | None = KEEP,
@@ -56,7 +58,7 @@ def repack(
     Parameters
     ----------
     src
-        An HDF5 file, written by whatever program.
+        An HDF5 file, written by whatever program; a path, or a binary file object.
     dst
         The copy, which appears when it is whole. It may be `src`, with `overwrite`.
     compression

@@ -16,6 +16,7 @@ from h5burst.format import object_header as oh
 from h5burst.format import superblock
 from h5burst.format.constants import UNDEFINED
 from h5burst.model.errors import CorruptFileError, Problem
+from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 
@@ -38,7 +39,8 @@ class Salvaged(NamedTuple):
     nameless: int
 
 
-def salvage(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, overwrite: bool = False) -> Salvaged:
+@takes_file_objects("src")
+def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = False) -> Salvaged:
     """Write everything that can still be read of a damaged HDF5 file as a new one.
 
     Objects are copied one by one as by `repack`; what is damaged is left out. Chunks are decoded to find out; one that
@@ -49,7 +51,8 @@ def salvage(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, overwri
     Parameters
     ----------
     src
-        The damaged file; it is not changed. One that is cut short, or that a program left open for writing, too.
+        The damaged file, or a binary file object; it is not changed. One that is cut short, or that a program left
+        open for writing, too.
     dst
         The new file.
     overwrite

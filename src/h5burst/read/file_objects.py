@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import io
 import os
 import tempfile
@@ -10,17 +12,20 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from h5burst._ext.h5parse import Source
+from h5burst.model.errors import CorruptFileError
 from h5burst.read.block_cache import REQUEST_BYTES, BlockCache
 from h5burst.runtime import private_files
 
 SUFFIX = ".h5burst-copy"
 _NAME = "h5burst"
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 FileLike: TypeAlias = "str | os.PathLike[str] | Any"  # a path, or a binary file object with `read` and `seek`
 Location: TypeAlias = "str | FileObject"
 
@@ -139,6 +144,43 @@ def locate(file: FileLike) -> Location:
         raise TypeError(
             f"{type(file).__name__} is neither a path nor a binary file object with read and seek{advice}"
         ) from error
+
+
+def takes_file_objects(*names: str) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Let a function that reads files by their paths take file objects for the arguments of these names.
+
+    It is given private copies, which are removed when it returns; its errors name the objects.
+    """
+
+    def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            bound = signature.bind(*args, **kwargs)
+            given = {name: bound.arguments[name] for name in names}
+            files = {name: FileObject(file) for name, file in given.items() if hasattr(file, "read")}
+            if not files:
+                return function(*args, **kwargs)
+            bound.arguments.update({name: file.library_path() for name, file in files.items()})
+            try:
+                return function(*bound.args, **bound.kwargs)
+            except OSError as error:
+                for file in files.values():
+                    if (copy := file.library_path()) in str(error):
+                        raise _about(file.path, copy, error) from error
+                raise
+
+        return call
+
+    return decorate
+
+
+def _about(path: str, copy: str, error: OSError) -> OSError:
+    """An error about a private copy as one about what it is a copy of."""
+    if isinstance(error, CorruptFileError):
+        return type(error)(path, error.what, error.problems)
+    return OSError(str(error).replace(copy, path))
 
 
 def path_of(location: Location) -> str:

@@ -209,6 +209,33 @@ def test_external_links_lead_nowhere_from_an_object(tmp_path: Path) -> None:
         opened["link"]
 
 
+@pytest.mark.parametrize("kind", ["BytesIO", "least", "fsspec file"])
+def test_verbs_that_read_files_take_objects(kind: str, content: bytes, tmp_path: Path) -> None:
+    stream = OBJECTS[kind](content, tmp_path)
+    (tmp_path / "on_disk.h5").write_bytes(content)
+    assert h5burst.verify(stream) == []
+    assert h5burst.diff(stream, tmp_path / "on_disk.h5") == []
+    assert h5burst.info(stream).datasets == 204
+    h5burst.repack(stream, tmp_path / "packed.h5")
+    assert h5burst.diff(tmp_path / "packed.h5", stream) == []
+    assert h5burst.salvage(stream, tmp_path / "saved.h5").lost == ()
+    assert h5burst.diff(tmp_path / "saved.h5", stream) == []
+
+
+def test_errors_of_such_verbs_name_the_object(tmp_path: Path) -> None:
+    with pytest.raises(CorruptFileError, match="<BytesIO>"):
+        h5burst.repack(io.BytesIO(b"not HDF5"), tmp_path / "packed.h5")
+    with pytest.raises(CorruptFileError, match="<BytesIO>"):
+        h5burst.diff(io.BytesIO(b"not HDF5"), io.BytesIO(b"not HDF5, too"))
+    with h5py.File(scaled := io.BytesIO(), "w") as file:
+        file.create_dataset("x", data=np.arange(9), chunks=(9,), scaleoffset=0)
+    with pytest.raises(OSError, match=r"^<BytesIO> cannot be copied"):
+        h5burst.repack(scaled, tmp_path / "packed.h5", compression="gzip")
+    assert [problem.path for problem in h5burst.verify(io.BytesIO(b"not HDF5"))] == ["/"]
+    with pytest.raises(TypeError, match="missing a required argument: 'b'"):
+        h5burst.diff(io.BytesIO(b""))  # type: ignore[call-arg]
+
+
 # ---------------------------------------------------------------- far away
 
 
