@@ -19,6 +19,7 @@ from hdmea.io.unit_names import unit_names
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import common_metadata, finish_units
 from hdmea.steps.load_recording import DEFAULT_RATE_HZ, TAIL_S
+from hdmea.steps.table import loading_steps
 from hdmea.utils.exceptions import DataLoadError
 
 _BESIDES = ("spike_times", "waveform_mean", "waveform_sd", "waveforms", "electrodes", "electrode_group")
@@ -110,7 +111,8 @@ def _session(
     _add_intervals(tree, session, rate)
     if origin:
         nwb_restore.restore(tree, session, rate, origin)
-    session.mark_step_complete("load_spikes")
+    if not session.completed_steps & set(loading_steps()):
+        session.mark_step_complete("load_spikes")
     return session
 
 
@@ -191,8 +193,9 @@ def _units(table: Table, tree: Group, rate: float, path: Path, session: Pipeline
 def _names(table: Table) -> list[str]:
     """IDs as an export gave them, else by the table's, else by row."""
     stored = table.single("unit_name") if table.is_single("unit_name") else []
-    names = unit_names(stored)
-    return names if stored == names else unit_names([table.identifier(row) for row in range(len(table))])
+    if stored and stored == unit_names(stored):
+        return [str(name) for name in stored]
+    return unit_names([table.identifier(row) for row in range(len(table))])
 
 
 # ---------------------------------------------------------------- intervals

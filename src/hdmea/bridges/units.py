@@ -19,7 +19,7 @@ Source: TypeAlias = PipelineSession | str | Path
 
 IDENTIFIERS = ("recording", "unit", "row", "col", "x_um", "y_um")
 PLACE = ("row", "col")
-UNITS = {"x_um": "um", "y_um": "um", "spike_count": "count", "mean_rate_hz": "Hz"}
+UNITS = {"x_um": "um", "y_um": "um", "spike_count": "count"}
 DESCRIPTIONS = {
     "recording": "dataset ID of the recording",
     "unit": "ID of the unit in the recording",

@@ -67,6 +67,7 @@ class CmcrRecording(BaseRecording):  # type: ignore[misc, unused-ignore]
             self.set_channel_offsets(scale[1] * MICROVOLTS)
         places = np.stack([col - 1, row - 1], axis=1) * float(pitch_um)
         self.set_probe(_probe(places, pitch_um, numbers))
+        self.annotate(pitch_um=float(pitch_um))
         self._kwargs = {"path": str(path), "pitch_um": float(pitch_um)}
 
 
