@@ -94,8 +94,8 @@ class Group:
 class Reference:
     """A reference of a file to one of its objects, or to a region of a dataset's elements.
 
-    path: of the object, as stored; empty for a reference to nothing. Trees that hold references can be read; to write
-    them is refused, because text in their place would be another file.
+    path: of the object, as stored; empty for a reference to nothing. `write_tree` writes references to objects of the
+    tree; those to regions, whose elements a tree does not say, are copied by `repack` alone.
     """
 
     path: str

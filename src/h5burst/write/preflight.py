@@ -23,7 +23,7 @@ from h5burst.model.tree import (
     escape_link,
 )
 
-_REFERENCES = "references to objects of a file cannot be written: another file has them at other places"
+_REFERENCES = "references and sequences of variable length are written only with a whole file, by write_tree"
 MAX_RANK = 32  # of the file format
 MAX_NAME_BYTES = 60_000  # a link or attribute message holds 64 KiB
 
@@ -109,7 +109,7 @@ def _check_node(node: Any, path: tuple[str, ...], default: Storage) -> None:
         try:
             _check_data(node.data, "data")
         except _NotRepresentableError as error:
-            raise UnsupportedValueError(str(error), _text_path(path)) from error
+            raise error.public(str(error), _text_path(path)) from error
         _check_storage(node.storage or default, node.data)
     elif not isinstance(node, Group):
         raise UnsupportedValueError(f"a node must be a Group or an Array, not {type(node).__name__}", _text_path(path))
@@ -135,11 +135,21 @@ def _check_attribute(name: Any, value: Any, path: tuple[str, ...]) -> None:
     try:
         _check_value(value)
     except _NotRepresentableError as error:
-        raise UnsupportedValueError(str(error), _text_path(where)) from error
+        raise error.public(str(error), _text_path(where)) from error
+
+
+class SpecialValueError(UnsupportedValueError):
+    """A reference, or a sequence of variable length: what only `h5burst.write.referring` writes."""
 
 
 class _NotRepresentableError(TypeError):
     """Why a value cannot be held; whoever knows the path says where."""
+
+    public = UnsupportedValueError
+
+
+class _SpecialError(_NotRepresentableError):
+    public = SpecialValueError
 
 
 def _check_value(value: Any) -> None:
@@ -160,8 +170,9 @@ def _check_value(value: Any) -> None:
     elif isinstance(value, (np.generic, np.ndarray)):
         _check_data(np.asanyarray(value), "an attribute")
     else:
-        what = _REFERENCES if isinstance(value, Reference) else f"an attribute of type {type(value).__name__}"
-        raise _NotRepresentableError(what)
+        if isinstance(value, Reference):
+            raise _SpecialError(_REFERENCES)
+        raise _NotRepresentableError(f"an attribute of type {type(value).__name__}")
 
 
 def _check_data(data: Any, what: str) -> None:
@@ -231,8 +242,8 @@ def _check_objects(data: np.ndarray[Any, Any]) -> None:
     first = type(data.flat[0]) if data.size else str
     kind = bytes if issubclass(first, bytes) else str
     while part := list(islice(items, _TEXT_AT_ONCE)):
-        if any(isinstance(item, Reference) for item in part):
-            raise _NotRepresentableError(_REFERENCES)
+        if any(isinstance(item, (Reference, np.ndarray)) for item in part):
+            raise _SpecialError(_REFERENCES)
         if not all(issubclass(found, kind) for found in set(map(type, part))):
             raise _NotRepresentableError("an object array must hold only str or only bytes")
         _check_text(part, kind)

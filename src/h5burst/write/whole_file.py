@@ -12,9 +12,9 @@ from h5burst.format.constants import LIBVER
 from h5burst.memory.scratch import Scratch
 from h5burst.model.tree import Group, Storage
 from h5burst.runtime import durable
-from h5burst.write import native
+from h5burst.write import native, referring
 from h5burst.write.graft import fill
-from h5burst.write.preflight import validate
+from h5burst.write.preflight import SpecialValueError, validate
 
 
 def write_tree(
@@ -57,7 +57,12 @@ def write_tree(
     >>> read_tree("example.h5").children["a"].data
     array([0, 1, 2])
     """
-    validate(tree, storage=storage)
+    try:
+        validate(tree, storage=storage)
+    except SpecialValueError:
+        with durable.replacing(Path(path), overwrite=overwrite) as temporary:
+            referring.write(temporary, tree, storage, threads)
+        return
     with durable.replacing(Path(path), overwrite=overwrite) as temporary:
         try:
             native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
