@@ -113,6 +113,19 @@ def _fields(session: PipelineSession, truth: Truth) -> Finding | None:
     return Finding("receptive fields", result, made_up == 0 and near >= 0.95 and bool(np.nanmedian(off) < 0.3))
 
 
+def _models(session: PipelineSession, truth: Truth) -> Finding | None:
+    """The rates of the simulated cells are logistic functions of what their filters see."""
+    path = (f"sta_{NOISE}", "sta_geometry", "lnl")
+    bits, seen = _column(session, *path, "bits_per_spike"), _sees_noise(session, truth)
+    if not np.isfinite(bits).any():
+        return None
+    kinds = np.array([str(_inside(unit, "features", *path, "kind")) for unit in session.units.values()])
+    better, logistic = float(np.mean(bits[seen] > 0)), float(np.mean(kinds[seen] == "logistic"))
+    result = f"better than the mean rate on unseen data in {better:.0%} of {seen.sum()}, median "
+    result += f"{np.nanmedian(bits[seen]):.2f} bits/spike; logistic, as the truth, {logistic:.0%}"
+    return Finding("linear-nonlinear models", result, better >= 0.95 and logistic >= 0.8)
+
+
 def _polarity(session: PipelineSession, truth: Truth) -> Finding | None:
     index = _column(session, STEP, "data", "on_off_index")
     told = np.isfinite(index) & _works(truth) & (truth.population.surround == 0) & _on_screen(truth)
@@ -133,6 +146,25 @@ def _directions(session: PipelineSession, truth: Truth) -> Finding | None:
     result = f"{found.sum()} of {selective.sum()} selective cells found, median {median:.1f} degrees off; "
     result += f"p < 0.05 in {(p_value[others] < 0.05).sum()} of {others.sum()} others"
     return Finding("preferred direction", result, bool(share >= 0.8) and median < 15)
+
+
+def _direction_sections(session: PipelineSession, truth: Truth) -> Finding | None:
+    """Of direction-selective cells, the section with most spikes is that of a direction next to the true one."""
+    selective = truth.population.is_direction_selective & _works(truth) & _on_screen(truth)
+    off = []
+    for unit, direction in zip(session.units.values(), truth.population.preferred_direction_deg, strict=True):
+        sections = _inside(unit, "spike_times_sectioned", BAR, "direction_section")
+        counts = {
+            angle: sum(len(train) for train in section["trials"].values())
+            for angle, section in (sections or {}).items()
+            if angle != "_attrs"
+        }
+        most = max(counts, key=lambda angle: counts[angle]) if counts else np.nan
+        off.append(abs(float(_turn(np.float64(most) - direction))))
+    known = selective & np.isfinite(off)
+    if not known.any():
+        return None
+    return _share("sections by direction", np.array(off)[known] <= 45, 0.8)
 
 
 def _somata(session: PipelineSession, truth: Truth) -> Finding | None:
@@ -216,8 +248,10 @@ def _light_steps(session: PipelineSession, truth: Truth) -> Finding | None:
 
 _COMPARISONS: tuple[Callable[[PipelineSession, Truth], Finding | None], ...] = (
     _fields,
+    _models,
     _polarity,
     _directions,
+    _direction_sections,
     _somata,
     _axon_angles,
     _velocities,
@@ -274,8 +308,8 @@ def _has_image(session: PipelineSession) -> npt.NDArray[np.bool_]:
     return np.array([count is not None and _number(count) >= 20 for count in spikes])
 
 
-def _turn(angle_deg: Floats) -> Floats:
-    return np.asarray((angle_deg + 180) % 360 - 180)
+def _turn(angle_deg: npt.ArrayLike) -> Floats:
+    return np.asarray((np.asarray(angle_deg, np.float64) + 180) % 360 - 180)
 
 
 def _share(what: str, right: npt.NDArray[np.bool_], least: float) -> Finding:

@@ -22,8 +22,10 @@ from hdmea.utils.exceptions import HDMEAError
 NOISE, _, STEP, BAR, *_ = FULL_PLAYLIST
 WHAT = [
     "receptive fields",
+    "linear-nonlinear models",
     "ON or OFF",
     "preferred direction",
+    "sections by direction",
     "soma positions",
     "axon directions",
     "conduction velocities",
@@ -59,7 +61,12 @@ def perfect(recording: SimulatedRecording) -> PipelineSession:
         geometry |= {"center_corrected_col": corrected[n, 0], "center_corrected_row": corrected[n, 1]}
         seen = np.nan if truth.irregularities.is_silent[n] else 1.0  # silent cells have no field to be found
         field = {"center_col": seen * cells.rf_center[n, 0], "center_row": seen * cells.rf_center[n, 1]}
+        field["lnl"] = {"bits_per_spike": 1.0, "kind": "logistic"}
         direction = cells.preferred_direction_deg[n]
+        spikes = {
+            angle: 10 + round(5 * np.cos(np.deg2rad(angle - np.nan_to_num(direction)))) for angle in range(0, 360, 45)
+        }
+        by_direction = {angle: {"trials": {0: np.arange(count)}} for angle, count in spikes.items()}
         features: dict[str, Any] = {
             "eimage_sta": {"data": np.zeros((2, 2, 2)), "metadata": {"n_spikes": 100}, "geometry": geometry},
             f"sta_{NOISE}": {"data": np.zeros((2, 2, 2)), "sta_geometry": field},
@@ -67,7 +74,7 @@ def perfect(recording: SimulatedRecording) -> PipelineSession:
             BAR: {"data": {"preferred_direction": direction, "dsi_p_value": 0.001}},
             "ap_tracking": {"ap_pathway": {"direction_angle": angle[n], "velocity_m_s": layout.axon_speed[n]}},
         }
-        sections = {NOISE: {"full_spike_times": np.arange(500)}}
+        sections = {NOISE: {"full_spike_times": np.arange(500)}, BAR: {"direction_section": by_direction}}
         session.add_units({unit_id: {"features": features, "spike_times_sectioned": sections}})
     x, y = layout.nerve_head.tolist()
     session.add_metadata({"ap_tracking": {"all_ap_intersection": {"x": x, "y": y}}})
@@ -89,6 +96,13 @@ def spoilt(perfect: PipelineSession, what: str) -> PipelineSession:
             features[f"sta_{NOISE}"]["sta_geometry"]["center_row"] += 1.5 * (n % 3 == 0)
         elif what == "ON or OFF":
             features[STEP]["data"]["on_off_index"] *= -1 if n % 4 == 0 else 1
+        elif what == "linear-nonlinear models":
+            features[f"sta_{NOISE}"]["sta_geometry"]["lnl"]["bits_per_spike"] -= 1.1 * (n % 3 == 0)
+        elif what == "sections by direction":
+            sections = unit["spike_times_sectioned"][BAR]["direction_section"]
+            unit["spike_times_sectioned"][BAR]["direction_section"] = {
+                (angle + 180) % 360: own for angle, own in sections.items()
+            }
         elif what == "preferred direction":
             features[BAR]["data"]["preferred_direction"] += 180
         elif what == "soma positions":
@@ -144,7 +158,7 @@ def test_full_demonstration_prints_what_it_found(
     printed = capsys.readouterr().out
     assert "simulated 12 units" in printed
     # No bar was shown. So small a chip may hold too few axons for a nerve head: the exit code says what the table says.
-    for what in set(WHAT) - {"preferred direction"}:
+    for what in set(WHAT) - {"preferred direction", "sections by direction"}:
         assert what in printed
     assert "preferred direction" not in printed
     assert code == int("│ no " in printed)
