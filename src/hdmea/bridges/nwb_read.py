@@ -22,6 +22,8 @@ from hdmea.steps.load_recording import DEFAULT_RATE_HZ, TAIL_S
 from hdmea.steps.table import loading_steps
 from hdmea.utils.exceptions import DataLoadError
 
+LONGEST_S = 1e9
+LONGEST_RATES_S = 7 * 86400.0  # longer than that, bins of 100 ms would take more memory than the spikes
 _BESIDES = ("spike_times", "waveform_mean", "waveform_sd", "waveforms", "electrodes", "electrode_group")
 
 
@@ -71,7 +73,7 @@ def load_nwb(
         return _session(tree, path, dataset_id, acquisition_rate, output_dir, memory_budget)
     except DataLoadError:
         raise
-    except (CorruptFileError, OSError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (CorruptFileError, OSError, LookupError, ValueError, TypeError, OverflowError) as error:
         raise DataLoadError(f"{path} cannot be read as a NWB file: {error}", path, error) from error
 
 
@@ -105,8 +107,11 @@ def _session(
     else:
         session.add_units(_units(table, tree, rate, path, session))
     last = max((int(unit["spike_times"][-1]) for unit in session.units.values() if len(unit["spike_times"])), default=0)
-    duration = float(origin.get("recording_duration_s", 0)) or last / rate + TAIL_S
-    finish_units(session.units, rate, duration)
+    duration = _duration_s(origin, last / rate, path)
+    if duration > LONGEST_RATES_S:
+        _warn(session, f"{path} is {duration / 86400:.1f} days long: rates in bins of 100 ms are left out")
+    else:
+        finish_units(session.units, rate, duration)
     session.add_metadata({**common_metadata(name, rate, duration), "sys_meta": _facts(tree)})
     _add_intervals(tree, session, rate)
     if origin:
@@ -114,6 +119,14 @@ def _session(
     if not session.completed_steps & set(loading_steps()):
         session.mark_step_complete("load_spikes")
     return session
+
+
+def _duration_s(origin: Mapping[str, str], last_s: float, path: Path) -> float:
+    """As an export says, never before the last spike; without one a second after it."""
+    stated = float(origin.get("recording_duration_s", 0))
+    if not 0 <= stated < LONGEST_S or not last_s < LONGEST_S:
+        raise DataLoadError(f"{path} says {max(stated, last_s):g} s, which is not the length of a recording", path)
+    return max(stated, last_s) if stated else last_s + TAIL_S
 
 
 def _warn(session: PipelineSession, message: str) -> None:
@@ -128,7 +141,10 @@ def _rate(
             raise DataLoadError(f"acquisition_rate must be positive, not {given}")
         return float(given)
     if "acquisition_rate_hz" in origin:
-        return float(origin["acquisition_rate_hz"])
+        stated = float(origin["acquisition_rate_hz"])
+        if not 0 < stated < float("inf"):
+            raise DataLoadError(f"the file's provenance says a rate of {stated:g} Hz: give acquisition_rate")
+        return stated
     resolution = np.nan if table is None else table.attribute("spike_times", "resolution")
     if np.isfinite(resolution) and 0 < resolution < 1:
         return float(round(1 / resolution, 6))

@@ -18,6 +18,7 @@ FRAMES, LIGHT, PRESENTATIONS, TRIALS = "stimulus_frames", "light_reference_", "s
 IMAGE_COLUMN, UNIT_COLUMNS = "average", "unit_columns"
 WAVEFORM_COUNTS, WAVEFORM_SCALE = "waveform_mean_counts", "waveform_volts_per_count"
 UNKNOWN = -1  # row, column and number of an electrode that is not known
+NOT_VALUES = ("spike_times", "waveform", "firing_rate_10hz", "spike_times_sectioned")  # of a unit
 _FROM_TEXT = {"True": True, "False": False}
 
 
@@ -116,8 +117,12 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    if not keys or keys[0] in NOT_VALUES:
+        raise DataLoadError(f"{UNIT_COLUMNS} names {'/'.join(keys) or 'no keys'}, which is not a single value")
     for key in keys[:-1]:
         values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise DataLoadError(f"{UNIT_COLUMNS} names {'/'.join(keys)}, but {key} is a value itself")
     values[keys[-1]] = value
 
 
@@ -143,6 +148,8 @@ def _restore_averages(tree: Group, session: PipelineSession) -> None:
         figures = [name for name in table.names if name not in ("unit", IMAGE_COLUMN) and table.is_single(name)]
         columns = {name: table.single(name) for name in figures}
         for row, unit_row in enumerate(table.single("unit")):
+            if not 0 <= int(unit_row) < len(ids):
+                raise DataLoadError(f"the table of {feature} names the unit {unit_row} of {len(ids)}")
             own = session.units[ids[int(unit_row)]].setdefault("features", {})
             data = np.asarray(table.rows(IMAGE_COLUMN)[row])
             metadata = {name: column[row] for name, column in columns.items()}

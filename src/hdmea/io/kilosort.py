@@ -207,7 +207,8 @@ class _Templates:
     def _most_frequent(self, spikes: Ints) -> npt.NDArray[np.float32] | None:
         if self._templates is None or self._of_spikes is None or not len(spikes):
             return None
-        number = int(np.bincount(self._of_spikes[spikes]).argmax())
+        numbers, counts = np.unique(self._of_spikes[spikes], return_counts=True)
+        number = int(numbers[counts.argmax()])
         if number >= len(self._templates) or not self._templates.shape[2]:
             return None
         return np.array(self._templates[number], np.float32)
@@ -238,7 +239,7 @@ def _labels(path: Path) -> dict[int, dict[str, Any]]:
 
 def _value(text: str) -> Any:
     """A cell: a whole number, a number, else the text."""
-    for kind in (int, float):
+    for kind in () if "_" in text else (int, float):  # Python takes 1_000 for a number, tables do not
         try:
             return kind(text)
         except ValueError:

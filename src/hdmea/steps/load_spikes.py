@@ -15,6 +15,7 @@ from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import run_step
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 
+LONGEST_S = 366 * 86400.0  # a recording of a year is a wrong rate, or not a list of spikes
 KILOSORT_READERS = ("kilosort", "phy")  # read by this package, which runs no params.py
 
 
@@ -82,6 +83,10 @@ def read_sorted(source: Any, dataset_id: str, acquisition_rate: float | None, re
         raise ConfigurationError(f"acquisition_rate must be positive, not {acquisition_rate}")
     found = _units_of(source, acquisition_rate, reader)
     path = source if isinstance(source, Path) else None
+    if not found.duration_s < LONGEST_S:
+        raise DataLoadError(
+            f"{source} has spikes at {found.duration_s:g} s, at {found.acquisition_rate:g} Hz: is that the rate?", path
+        )
     loaded = Loaded(source_files={"cmcr_path": None, "cmtr_path": None, "spikes_path": path})
     check_rate(found.acquisition_rate, loaded)
     for warning in found.warnings:

@@ -448,6 +448,34 @@ def test_what_is_not_nwb_2_is_refused(tmp_path: Path) -> None:
         load_nwb(tmp_path / "c.nwb")
 
 
+@pytest.mark.parametrize(
+    ("dataset", "row", "value", "message"),
+    [
+        ("processing/misc/unit_columns/keys", 0, "spike_times", "not a single value"),
+        ("processing/misc/unit_columns/column", 0, "no such column", "lacks the column"),
+        ("processing/misc/unit_columns/missing", 0, "x", r"a\.nwb"),
+        ("processing/misc/provenance/value", "acquisition_rate_hz", "0", "rate of 0 Hz"),
+        ("processing/misc/provenance/value", "recording_duration_s", "1e300", "not the length"),
+        ("processing/misc/provenance/value", "recording_duration_s", "long", r"a\.nwb"),
+        ("processing/ecephys/eimage_sta/unit", 0, 77, "names the unit 77"),
+    ],
+)
+def test_an_export_that_somebody_changed_is_refused_with_its_name(
+    exported: Path, tmp_path: Path, dataset: str, row: int | str, value: Any, message: str
+) -> None:
+    import shutil
+
+    import h5py
+
+    shutil.copy(exported, path := tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        if isinstance(row, str):
+            row = [key.decode() for key in file["processing/misc/provenance/key"][()]].index(row)
+        file[dataset][row] = value
+    with pytest.raises(DataLoadError, match=message):
+        load_nwb(path)
+
+
 def test_import_needs_no_pynwb_and_export_stays_within_memory(tmp_path: Path) -> None:
     """A recording of 150 MB of images is exported with a few blocks in memory."""
     session = recording(tmp_path, units=24)

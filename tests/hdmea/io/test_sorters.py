@@ -113,6 +113,15 @@ def test_arrays_of_pickled_objects_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ks.h5").exists()
 
 
+def test_numbers_that_no_sorter_writes_take_neither_memory_nor_time(tmp_path: Path) -> None:
+    huge = np.full(300, 2**61, np.int64)
+    session = create_session("x", output_dir=tmp_path)
+    load_spikes(written(tmp_path / "a", spike_templates=huge, spike_clusters=huge), session=session)
+    assert list(session.units) == [f"unit_{2**61}"]
+    with pytest.raises(DataLoadError, match="is that the rate"):
+        load_spikes(written(tmp_path / "b", spike_times=huge), output_dir=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
