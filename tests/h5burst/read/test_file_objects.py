@@ -21,6 +21,7 @@ import pytest
 
 import h5burst
 from h5burst import CorruptFileError, StaleFileError
+from h5burst.read.file_objects import takes_file_objects
 from support.range_server import serving
 
 DATA = np.random.default_rng(1).normal(size=(5000, 40)).round(2)
@@ -227,10 +228,13 @@ def test_errors_of_such_verbs_name_the_object(tmp_path: Path) -> None:
         h5burst.repack(io.BytesIO(b"not HDF5"), tmp_path / "packed.h5")
     with pytest.raises(CorruptFileError, match="<BytesIO>"):
         h5burst.diff(io.BytesIO(b"not HDF5"), io.BytesIO(b"not HDF5, too"))
-    with h5py.File(scaled := io.BytesIO(), "w") as file:
-        file.create_dataset("x", data=np.arange(9), chunks=(9,), scaleoffset=0)
-    with pytest.raises(OSError, match=r"^<BytesIO> cannot be copied"):
-        h5burst.repack(scaled, tmp_path / "packed.h5", compression="gzip")
+
+    @takes_file_objects("path")
+    def refuse(path: Any) -> None:
+        raise OSError(f"{path} is refused")
+
+    with pytest.raises(OSError, match=r"^<BytesIO> is refused$"):
+        refuse(io.BytesIO(b"any"))
     assert [problem.path for problem in h5burst.verify(io.BytesIO(b"not HDF5"))] == ["/"]
     with pytest.raises(TypeError, match="missing a required argument: 'b'"):
         h5burst.diff(io.BytesIO(b""))  # type: ignore[call-arg]
