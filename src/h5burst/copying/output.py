@@ -93,10 +93,13 @@ class Measured:
 
 
 class Counted:
-    """Takes bytes and counts them: how long a copy would be can be known without writing it."""
+    """Takes bytes and counts them: how long a copy would be can be known without writing it.
 
-    def __init__(self) -> None:
-        self.end = 0
+    end: where the first of them would be, and then the length of all.
+    """
+
+    def __init__(self, end: int) -> None:
+        self.end = end
 
     def append(self, data: Buffer) -> int:
         address = self.end

@@ -143,7 +143,7 @@ def repack_in_place(
     return Repacked(before, after, objects)
 
 
-def compact(path: str | os.PathLike[str]) -> int:
+def compact(path: str | os.PathLike[str], *, least_dead: float = 0.0) -> int:
     """Write a file anew without what is dead in it; the new one replaces it when it is whole.
 
     Everything that can be reached is kept, as by `repack`.
@@ -152,6 +152,9 @@ def compact(path: str | os.PathLike[str]) -> int:
     ----------
     path
         An HDF5 file that transactions append to.
+    least_dead
+        Share of the file, 0 to 1, that must be dead; with less of it nothing is done. To find that out takes a look at
+        each object, not at the data.
 
     Returns
     -------
@@ -165,6 +168,8 @@ def compact(path: str | os.PathLike[str]) -> int:
     OSError
         It cannot be read, there is no room for the new one, or it holds what cannot be copied; it is then as it was.
     """
+    if least_dead > 0 and live_bytes(path) > (1 - least_dead) * os.path.getsize(path):
+        return 0
     result = repack_in_place(path, only_smaller=True)
     return result.before_bytes - result.after_bytes
 
@@ -232,11 +237,11 @@ def live_bytes(path: str | os.PathLike[str]) -> int:
     with OpenFile(path) as file, naming_damage(path) as copiers:
         start = superblock.read_whole(file.descriptor, file.stamp.size)
         source = Source(file.descriptor, start.end, start.base, _BLOCK_BYTES, _BLOCKS)
-        counted = Counted()
+        counted = Counted(superblock.SIZE)
         copier = ObjectCopier(source, counted, start.extension, None)
         copiers.append(copier)
         copier.copy_all(start.root)
-        return start.base + superblock.SIZE + counted.end
+        return start.base + counted.end
 
 
 def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, keep: Keep | None = None) -> None:

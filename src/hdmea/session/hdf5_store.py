@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import h5py
 from h5burst import (
     Group,
     Transaction,
+    compact,
     edit,
     escape_link,
     graft,
@@ -35,6 +36,7 @@ from hdmea.utils.hashing import params_hash
 
 logger = logging.getLogger(__name__)
 
+_LEAST_COMPACTED = 1 << 20  # bytes of a file that is looked at for dead space
 RECORDING_SUFFIXES = (".h5", ".hdf5")
 
 LOCKED = (
@@ -179,6 +181,15 @@ def edited(path: Path) -> Iterator[Transaction]:
         raise explained(error, path) from error
     with transaction:
         yield transaction
+
+
+def compact_if_mostly_dead(path: Path) -> None:
+    """Write a recording file anew when more than half of it is dead space, which redone steps leave behind."""
+    if path.stat().st_size < _LEAST_COMPACTED:
+        return
+    # It is only space: where somebody else edits the file or the disk is full, a later step does it.
+    with suppress(OSError):
+        compact(path, least_dead=0.5)
 
 
 # ---------------------------------------------------------------- write

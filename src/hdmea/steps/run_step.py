@@ -128,9 +128,12 @@ def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
             stored = session_file.session_from_tree(tree, path, lazy=lazy)
         session = PipelineSession.from_stored(stored, path)
         outcome = step(session)
+        is_redone = bool(outcome.changed) and next(iter(outcome.changed)) in tree
         if outcome.changed:
             _note(name, outcome, session)
             _write_changes(name, outcome, session, tx)
+    if is_redone:  # what was there is dead space now
+        hdf5_store.compact_if_mostly_dead(path)
     return outcome.result
 
 
