@@ -30,24 +30,33 @@ def fourier_sums(x: Floats, offsets: Ints, start: float, stop: float, cycles: Fl
 
 
 @compiled
-def _prefix_sums(x: Floats, offsets: Ints, length: int, cycles: Floats) -> Floats:
-    """Sums of cosine, sine and count before each frame of a trial (trials, cycles, length + 1, 3)."""
-    trials = len(offsets) - 1
-    prefix = np.zeros((trials, len(cycles), length + 1, 3))
-    for trial in range(trials):
-        for i in range(len(cycles)):
-            part = prefix[trial, i]
-            for spike in range(offsets[trial], offsets[trial + 1]):
-                at = int(x[spike]) + 1
-                angle = 2 * np.pi * cycles[i] * x[spike]
-                part[at, 0] += np.cos(angle)
-                part[at, 1] += np.sin(angle)
-                part[at, 2] += 1
-            for frame in range(length):
-                part[frame + 1, 0] += part[frame, 0]
-                part[frame + 1, 1] += part[frame, 1]
-                part[frame + 1, 2] += part[frame, 2]
-    return prefix
+def _add_up(x: Floats, first: int, last: int, cycle: float, sums: Floats) -> None:
+    """Write the sums of cosine, sine and count before each frame of a trial, of the spikes x[first:last].
+
+    cycle: a frame; sums: (length + 1, 3).
+    """
+    sums[:] = 0.0
+    for spike in range(first, last):
+        at = int(x[spike]) + 1
+        angle = 2 * np.pi * cycle * x[spike]
+        sums[at, 0] += np.cos(angle)
+        sums[at, 1] += np.sin(angle)
+        sums[at, 2] += 1
+    for frame in range(len(sums) - 1):
+        sums[frame + 1, 0] += sums[frame, 0]
+        sums[frame + 1, 1] += sums[frame, 1]
+        sums[frame + 1, 2] += sums[frame, 2]
+
+
+@compiled
+def _random_shifts(resamples: int, trials: int, length: int, seed: int) -> Ints:
+    """Frames by which each trial is rolled (1 + resamples, trials): by none first, then at random."""
+    shifts = np.zeros((1 + resamples, trials), np.int64)
+    state = start_state(seed, 0)
+    for resample in range(1, 1 + resamples):
+        for trial in range(trials):
+            shifts[resample, trial] = random_below(state, length)
+    return shifts
 
 
 @lru_cache(maxsize=16)
@@ -72,31 +81,29 @@ def rolled_rayleigh(
     each trial is rolled as a whole by a shift of its own, which all windows of a resample share. Returns (1 +
     resamples, windows): first as recorded.
     """
-    length = turns.shape[1] - 1
-    prefix = _prefix_sums(x, offsets, length, cycles)
-    windows, trials = len(starts), len(offsets) - 1
-    found = np.zeros((1 + resamples, windows))
-    shifts = np.zeros(trials, np.int64)
-    state = start_state(seed, 0)
-    for resample in range(1 + resamples):
-        if resample > 0:
-            for trial in range(trials):
-                shifts[trial] = random_below(state, length)
-        for i in range(windows):
-            real, imaginary, count = 0.0, 0.0, 0.0
-            for trial in range(trials):
-                part = prefix[trial, i]
-                low = (starts[i] - shifts[trial]) % length
+    length, trials = turns.shape[1] - 1, len(offsets) - 1
+    shifts = _random_shifts(resamples, trials, length, seed)
+    found = np.zeros((1 + resamples, len(starts)))
+    sums = np.empty((length + 1, 3))  # of one trial and window at a time: they stay in the processor's cache
+    for i in range(len(starts)):
+        totals = np.zeros((1 + resamples, 3))
+        end_cosine, end_sine = turns[i, length, 0], turns[i, length, 1]
+        for trial in range(trials):
+            _add_up(x, offsets[trial], offsets[trial + 1], cycles[i], sums)
+            for resample in range(1 + resamples):
+                low = (starts[i] - shifts[resample, trial]) % length
                 high = min(low + widths[i], length)
                 beyond = low + widths[i] - high  # frames of the window that are at the trial's beginning
-                cosine, sine = part[high, 0] - part[low, 0], part[high, 1] - part[low, 1]
-                cosine += part[beyond, 0] * turns[i, length, 0] - part[beyond, 1] * turns[i, length, 1]
-                sine += part[beyond, 1] * turns[i, length, 0] + part[beyond, 0] * turns[i, length, 1]
-                real += cosine * turns[i, low, 0] + sine * turns[i, low, 1]
-                imaginary += sine * turns[i, low, 0] - cosine * turns[i, low, 1]
-                count += part[high, 2] - part[low, 2] + part[beyond, 2]
-            if count > 0:
-                found[resample, i] = 2 * (real * real + imaginary * imaginary) / count
+                cosine, sine = sums[high, 0] - sums[low, 0], sums[high, 1] - sums[low, 1]
+                cosine += sums[beyond, 0] * end_cosine - sums[beyond, 1] * end_sine
+                sine += sums[beyond, 1] * end_cosine + sums[beyond, 0] * end_sine
+                totals[resample, 0] += cosine * turns[i, low, 0] + sine * turns[i, low, 1]
+                totals[resample, 1] += sine * turns[i, low, 0] - cosine * turns[i, low, 1]
+                totals[resample, 2] += sums[high, 2] - sums[low, 2] + sums[beyond, 2]
+        for resample in range(1 + resamples):
+            if totals[resample, 2] > 0:
+                real, imaginary = totals[resample, 0], totals[resample, 1]
+                found[resample, i] = 2 * (real * real + imaginary * imaginary) / totals[resample, 2]
     return found
 
 
