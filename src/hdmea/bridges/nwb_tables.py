@@ -138,14 +138,9 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _filled(column: pl.Series) -> Any:
-    """A column of one type: what is missing is NaN, of text empty; -1 for rows and columns of electrodes."""
-    if column.dtype == pl.String:
-        return [str(value) for value in column.fill_null("")]
-    if column.name in unit_facts.PLACE:
-        return column.fill_null(-1).to_numpy()
-    if not column.null_count():
-        return column.to_numpy()
-    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    """A column without gaps as pynwb takes it: text as a list."""
+    values = tables.filled(column)
+    return values.tolist() if values.dtype.kind == "U" else values
 
 
 def waveform_scale(session: PipelineSession, stated: float | None) -> float | None:

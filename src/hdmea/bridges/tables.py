@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from h5burst import durable
@@ -172,6 +173,20 @@ def value_column(name: str, values: Sequence[Scalar]) -> pl.Series:
     if int in kinds:
         return pl.Series(name, [None if one is None else int(one) for one in values], pl.Int64())
     return pl.Series(name, values, pl.Boolean())
+
+
+def filled(column: pl.Series) -> np.ndarray[Any, Any]:
+    """A column without gaps, for programs that know none: missing text is empty, missing numbers and bools are NaN.
+
+    Rows and columns of electrodes stay integers: -1 where they are not known.
+    """
+    if column.dtype == pl.String:
+        return np.array([value or "" for value in column.to_list()], dtype=str)
+    if column.name in unit_facts.PLACE:
+        return np.asarray(column.fill_null(-1).to_numpy())
+    if not column.null_count():
+        return np.asarray(column.to_numpy())
+    return np.asarray(column.cast(pl.Float64).fill_null(float("nan")).to_numpy())
 
 
 def long_rows(session: PipelineSession) -> pl.DataFrame:

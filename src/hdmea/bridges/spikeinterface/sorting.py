@@ -10,8 +10,8 @@ import polars as pl
 from spikeinterface.core import BaseSorting, BaseSortingSegment
 
 from hdmea.bridges.binned import sections_of
-from hdmea.bridges.tables import wide_rows
-from hdmea.bridges.units import IDENTIFIERS, PLACE, Source, opened
+from hdmea.bridges.tables import filled, wide_rows
+from hdmea.bridges.units import Source, opened
 from hdmea.plot.content import duration_of
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number
@@ -68,18 +68,7 @@ class SessionSorting(BaseSorting):  # type: ignore[misc, unused-ignore]
         for column in frame.iter_columns():
             if column.name in ("recording", "unit") or column.dtype == pl.Null:
                 continue
-            self.set_property(column.name, _values(column)[rows])
-
-
-def _values(column: pl.Series) -> np.ndarray[Any, Any]:
-    """A column without gaps, of a type that SpikeInterface stores."""
-    if column.dtype == pl.String:
-        return np.array([value or "" for value in column.to_list()], dtype=str)
-    if column.name in PLACE:
-        return np.asarray(column.fill_null(-1).to_numpy())
-    if not column.null_count() and column.name not in IDENTIFIERS:
-        return np.asarray(column.to_numpy())
-    return np.asarray(column.cast(pl.Float64).fill_null(float("nan")).to_numpy())
+            self.set_property(column.name, filled(column)[rows])
 
 
 def _sections(session: PipelineSession) -> dict[str, dict[str, list[list[int]]]]:
