@@ -5,6 +5,9 @@ Values of several kinds, as real tables have them: with all digits, rounded, cou
 
 from __future__ import annotations
 
+import statistics
+import time
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,6 +16,7 @@ from harness import alone, cached_read_bandwidth, disk_write_bandwidth, peak_mem
 from naive import containers as naive
 
 from scpstore import Assay, MaskCode, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
+from scpstore.io import ContainerWriter
 
 SAMPLES, FEATURES = 5000, 8000
 FORMS = ("dense", "sparse")
@@ -149,6 +153,76 @@ def test_one_layer_of_many_lazily(benchmark, data, paths):
     got = rows()
     assert equal(got, X[1000:1100])
     alone(benchmark, rows)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_save_and_load_by_kind_of_values(benchmark, paths, form, kind):
+    """Values as real tables have them, saved and loaded, against anndata: both ratios, both sizes."""
+    X, M = matrices(form, kind)
+    container = a_container(X, M)
+    ours, theirs = paths
+    versus(
+        benchmark,
+        lambda: save_hdf5(container, ours, overwrite=True),
+        lambda: naive.save_anndata(theirs, X, M),
+        other_name="anndata",
+        same=None,  # the equality of what is loaded is checked below
+        target_ratio=5 if kind.startswith("rounded") else 6,
+    )
+    save_hdf5(container, ours, overwrite=True)
+    naive.save_anndata(theirs, X, M)
+    loaded, read = _alternating(lambda: load_hdf5(ours), lambda: naive.load_anndata(theirs))
+    assert_identical(load_hdf5(ours), container)
+    benchmark.extra_info.update(
+        ours_MB=megabytes(ours), other_MB=megabytes(theirs), load_s=loaded, other_load_s=read, load_ratio=read / loaded
+    )
+
+
+def _alternating(ours, other, rounds=3):
+    """Median seconds of two functions that run in turn."""
+    times = [[], []]
+    for _ in range(rounds):
+        for spent, work in zip(times, (ours, other), strict=True):
+            started = time.perf_counter()
+            work()
+            spent.append(time.perf_counter() - started)
+    return [statistics.median(spent) for spent in times]
+
+
+def a_block(rows=BLOCK):
+    """Rows of a sparse matrix with 5 % of entries, values rounded to three decimals."""
+    rng = np.random.default_rng(0)
+    entries = FEW // 20
+    places = np.sort(rng.integers(0, FEW, (rows, entries)), axis=1).astype(np.int32).reshape(-1)
+    values = np.round(rng.normal(20, 3, rows * entries), 3)
+    return sp.csr_matrix((values, places, np.arange(0, rows * entries + 1, entries)), (rows, FEW))
+
+
+def build_a_million(path, block):
+    obs = pl.DataFrame({"_index": [f"cell{n}" for n in range(MILLION)]})
+    var = pl.DataFrame({"_index": [f"P{n}" for n in range(FEW)]})
+    with ContainerWriter(path, obs, {"proteins": var}, overwrite=True) as writer:
+        for _ in range(MILLION // BLOCK):
+            writer.append("proteins", "X", block)
+
+
+def test_a_million_cells_block_by_block(benchmark, paths):
+    """100 million entries: seconds to build and save, and memory beyond the imports and one block."""
+    setup = _setup() + "\nblock = bench.a_block()"
+    measured = {}
+    work = f"bench.build_a_million({str(paths[0])!r}, block)"
+    seconds = alone(benchmark, lambda: measured.update(peak_memory(setup, work)), rounds=1, warmup=False, target_s=20)
+    peak = (measured["peak"] - measured["before"]) / 1e6
+    benchmark.extra_info.update(peak_MB=peak, target_peak_MB=300, MB=megabytes(paths[0]), entries_per_s=1e8 / seconds)
+
+
+def test_ten_scattered_cells_of_a_million(benchmark, paths):
+    build_a_million(paths[0], a_block())
+    X = load_hdf5(paths[0], lazy=True).assays["proteins"].layers["X"].X
+    rng = np.random.default_rng(1)
+    assert X[rng.choice(MILLION, 10, replace=False)].nnz <= 10 * FEW // 20
+    alone(benchmark, lambda: X[rng.choice(MILLION, 10, replace=False)], rounds=20, target_s=0.05)
 
 
 _SETUP = (
