@@ -133,3 +133,38 @@ def test_the_engine_exports_each_name_once_and_with_its_type() -> None:
     assert typed == h5burst.__all__
     for name in typed:
         getattr(h5burst, name)
+
+
+# ---------------------------------------------------------------- sizes of calls
+
+MOST_PARAMETERS = 8
+# Calls of scripts that have more, keyword by keyword: other programs' names, or published with the first version.
+WIDE_CALLS = {
+    "hdmea.steps.analog_sections.add_section_time_analog",
+    "hdmea.steps.eimage.compute_eimage_sta",
+    "hdmea.steps.flows.run_flow",
+    "hdmea.steps.load_with_images.load_recording_with_eimage_sta",
+    "hdmea.steps.section_by_direction.section_by_direction",
+    "hdmea.steps.section_time.add_section_time",
+    "scpstore.io.exporters.save_hdf5",
+    "scpstore.io.writer.__init__",
+    "hdmea.batch.run.run_batch",
+    "hdmea.simulate.recording.simulate_recording",
+}
+
+
+def is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether this is a program's command: one parameter an option, as typer wants it."""
+    return any("typer." in ast.unparse(argument.annotation) for argument in function.args.args if argument.annotation)
+
+
+def test_calls_are_not_wide() -> None:
+    """Options travel in small data classes."""
+    wide = set()
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not is_command(node):
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len([one for one in given if one.arg not in ("self", "cls")]) > MOST_PARAMETERS:
+                    wide.add(f"{name}.{node.name}")
+    assert wide == WIDE_CALLS

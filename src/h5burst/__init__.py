@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from h5burst.read.files import read_tree as read_tree
     from h5burst.read.files import unfinished_attributes as unfinished_attributes
     from h5burst.read.lazy import LazyArray as LazyArray
+    from h5burst.read.open_file import keeping_open as keeping_open
     from h5burst.read.opened import LazyFile as LazyFile
     from h5burst.read.opened import LazyGroup as LazyGroup
     from h5burst.read.opened import open as open
@@ -132,6 +133,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "read.blocks": ("DatasetBlocks", "read_ahead"),
     "read.damaged": ("DamagedNode",),
     "read.lazy": ("LazyArray",),
+    "read.open_file": ("keeping_open",),
     "read.opened": ("LazyFile", "LazyGroup", "open"),
     "runtime": ("durable", "locks", "processes", "simd"),
     "runtime.gc_pause": ("collection_paused",),

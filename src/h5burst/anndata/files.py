@@ -218,5 +218,5 @@ def _storage(compression: str | int | None, options: int | Sequence[int] | None)
     if name is None and level is not None:
         raise ValueError("compression_opts does nothing without compression: name one")
     storage = Storage(name, None if level is None else int(level))  # type: ignore[arg-type]
-    codecs.filters_for(storage, 1)
+    codecs.check_codec(storage)
     return storage

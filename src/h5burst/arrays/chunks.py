@@ -117,7 +117,7 @@ def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None =
     outside 0-9, and `storage.chunks` that do not fit the shape.
     """
     storage = storage or Storage()
-    codecs.filters_for(storage, dtype.itemsize)  # refuses an unknown codec however small the array
+    codecs.check_codec(storage)  # however small the array
     size = math.prod(shape) * dtype.itemsize
     if storage.maxshape is not None:
         return _plan_growing(shape, dtype, storage, storage.maxshape)

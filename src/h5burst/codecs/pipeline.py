@@ -20,14 +20,21 @@ SHUFFLE, FLETCHER32 = 2, 3  # filter IDs
 _CHECKSUM_BYTES = 4
 
 
+def check_codec(storage: Storage) -> None:
+    """Raise ValueError for an unknown codec or a level that it does not have."""
+    if storage.level is not None and not 0 <= storage.level <= 9:
+        raise ValueError(f"level must be 0 to 9, got {storage.level}")
+    if storage.codec is not None:
+        registry.by_name(storage.codec)
+
+
 def filters_for(storage: Storage, itemsize: int, chunk_bytes: int = 0) -> tuple[Filter, ...]:
     """Filter pipeline for these storage options and chunks of this size: shuffle, codec, fletcher32 always last.
 
     Raises ValueError for an unknown codec or a level that it does not have.
     """
     filters = []
-    if storage.level is not None and not 0 <= storage.level <= 9:
-        raise ValueError(f"level must be 0 to 9, got {storage.level}")
+    check_codec(storage)
     if storage.codec is not None:
         codec = registry.by_name(storage.codec)
         level = codec.default_level if storage.level is None else storage.level

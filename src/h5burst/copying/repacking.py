@@ -185,7 +185,7 @@ def storage_for(compression: str | None, level: int | None) -> Storage | None:
             raise ValueError("a level without a codec: give compression, too")
         return None
     storage = Storage(codec=compression, level=level)
-    codecs.filters_for(storage, 1)
+    codecs.check_codec(storage)
     return storage
 
 

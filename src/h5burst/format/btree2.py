@@ -20,6 +20,17 @@ class _Level(NamedTuple):
     total_width: int  # bytes of that number in a pointer; leaves need none
 
 
+class _Tree(NamedTuple):
+    """A tree that is being read: its type, the size of a record, its levels, and the records so far."""
+
+    source: Source
+    kind: int
+    size: int
+    levels: list[_Level]
+    width: int  # bytes of a number of records in a pointer
+    out: list[bytes]
+
+
 class Records(NamedTuple):
     """All records end to end, and the size of one."""
 
@@ -38,9 +49,9 @@ def read_records(source: Source, address: int, kind: int) -> Records:
     if root_count == 0:
         return Records(b"", size)
     levels, width = tree_levels(node_size, size, depth)
-    out: list[bytes] = []
-    _read_node(source, root, root_count, depth, kind, size, levels, width, out, total)
-    data = b"".join(out)
+    tree = _Tree(source, kind, size, levels, width, [])
+    _read_node(tree, root, root_count, depth, total)
+    data = b"".join(tree.out)
     if len(data) != total * size:
         raise CorruptStructureError("a B-tree holds another number of records than its header says")
     return Records(data, size)
@@ -68,19 +79,9 @@ def tree_levels(node_size: int, record_size: int, depth: int) -> tuple[list[_Lev
     return levels, width
 
 
-def _read_node(
-    source: Source,
-    address: int,
-    count: int,
-    depth: int,
-    kind: int,
-    size: int,
-    levels: list[_Level],
-    width: int,
-    out: list[bytes],
-    left: int,
-) -> int:
+def _read_node(tree: _Tree, address: int, count: int, depth: int, left: int) -> int:
     """Append the records below a node in order; how many of the `left` expected ones are then still missing."""
+    source, kind, size, levels, width, out = tree
     if count > levels[depth].most or count > left:
         raise CorruptStructureError("a B-tree node claims more records than fit")
     pointer = 8 + width + levels[depth - 1].total_width if depth else 0
@@ -95,7 +96,7 @@ def _read_node(
     for child in range(count + 1):
         own = int.from_bytes(node[at + 8 : at + 8 + width], "little")
         child_address = int.from_bytes(node[at : at + 8], "little")
-        left = _read_node(source, child_address, own, depth - 1, kind, size, levels, width, out, left)
+        left = _read_node(tree, child_address, own, depth - 1, left)
         if child < count:
             if left == 0:
                 raise CorruptStructureError("a B-tree holds more records than its header says")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -45,6 +47,34 @@ def being_edited(stamp: Stamp) -> Iterator[None]:
         _edited.pop(stamp[:2], None)
 
 
+class _Kept(threading.local):
+    """Files that this thread has open until the end of a `keeping_open` block, by path; None outside of one."""
+
+    files: dict[str, OpenFile] | None = None
+
+
+_kept = _Kept()
+_MOST_KEPT = 8  # files: of each, a descriptor
+
+
+@contextlib.contextmanager
+def keeping_open() -> Iterator[None]:
+    """Files that this thread reads within the block are opened once, and closed at its end.
+
+    For who reads many parts of lazy trees one after the other. A file that changes meanwhile is opened anew.
+    """
+    if _kept.files is not None:  # in another such block
+        yield
+        return
+    _kept.files = {}
+    try:
+        yield
+    finally:
+        files, _kept.files = _kept.files, None
+        for file in files.values():
+            file.close()
+
+
 class OpenFile:
     """A regular file, open for reading until `close`, under the shared lock that HDF5 readers take.
 
@@ -57,6 +87,8 @@ class OpenFile:
     def __init__(self, path: str | os.PathLike[str], expected: Stamp | None = None) -> None:
         self.location: Location = os.path.abspath(path)
         self.path = self.location
+        if self._take_kept(expected):
+            return
         # A pipe must not make us wait for its writer.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
@@ -78,6 +110,29 @@ class OpenFile:
         except BaseException:
             os.close(self.descriptor)
             raise
+
+        self._keep()
+
+    def _take_kept(self, expected: Stamp | None) -> bool:
+        """Go on with the file that this thread keeps open, if the path still leads to it as it was."""
+        known = (_kept.files or {}).get(self.path)
+        if known is None:
+            return False
+        try:
+            stamp = Stamp.of(os.stat(self.path))
+        except OSError:
+            return False
+        if stamp != known.stamp or (expected is not None and expected != stamp):
+            return False
+        self.descriptor, self.stamp, self.locked_for_writing = os.dup(known.descriptor), stamp, False
+        return True
+
+    def _keep(self) -> None:
+        files = _kept.files
+        if files is None or self.path in files or self.locked_for_writing or len(files) >= _MOST_KEPT:
+            return
+        files[self.path] = kept = copy.copy(self)
+        kept.descriptor = os.dup(self.descriptor)
 
     def close(self) -> None:
         os.close(self.descriptor)

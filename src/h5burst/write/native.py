@@ -27,6 +27,7 @@ from h5burst.write.sink import Sink
 
 __all__ = ["NeedsLibhdf5Error", "complete", "write"]
 
+_PLANS_KEPT = 1024
 ChunkLookup: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
 
@@ -97,14 +98,29 @@ def make_writer(
 ) -> TreeWriter:
     """An writer that writes through `sink`; the rest as in `write` and `complete`."""
 
+    planned: dict[tuple[tuple[int, ...], np.dtype[Any], Storage | None], chunks.ChunkPlan] = {}
+
     def plan(data: Any, requested: Storage | None) -> chunks.ChunkPlan:
-        found = chunks.plan(tuple(data.shape), data.dtype, requested or storage)
+        """Asked before the first byte, and when the array is written; arrays of one shape are stored alike."""
+        key = tuple(data.shape), data.dtype, requested or storage
+        try:
+            known = planned.get(key)
+        except TypeError:  # chunks in a list, which is not hashable
+            return new_plan(*key)
+        if known is None:
+            known = new_plan(*key)
+            if len(planned) < _PLANS_KEPT:
+                planned[key] = known
+        return known
+
+    def new_plan(shape: tuple[int, ...], dtype: np.dtype[Any], wanted: Storage | None) -> chunks.ChunkPlan:
+        found = chunks.plan(shape, dtype, wanted)
         if found is None or not found.chunks:
             raise NeedsLibhdf5Error("an array that is neither compact nor chunked")
         return found
 
     def compact_limit(requested: Storage | None) -> int:
-        codecs.filters_for(requested or storage or Storage(), 1)  # an unknown codec is an error for small arrays, too
+        codecs.check_codec(requested or storage or Storage())  # is an error for small arrays, too
         return chunks.compact_limit(requested or storage)
 
     def store(data: Any, requested: Storage | None) -> tuple[bytes, bytes]:

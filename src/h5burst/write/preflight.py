@@ -40,7 +40,7 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     for an unknown codec or level, or chunks of the wrong rank.
     """
     default = storage or Storage()
-    codecs.filters_for(default, 1)
+    codecs.check_codec(default)
     no_default_chunks = default.chunks is None  # of chunks that might not fit an array
     _check_node(node, path, default)
     if not isinstance(node, Group):
@@ -261,7 +261,7 @@ def _check_text(items: Any, kind: type) -> None:
 
 
 def _check_storage(storage: Storage, data: Any) -> None:
-    codecs.filters_for(storage, 1)
+    codecs.check_codec(storage)
     rank = len(getattr(data, "shape", None) or ())
     if storage.chunks is not None and rank and (len(storage.chunks) != rank or min(storage.chunks) < 1):
         raise ValueError(f"chunks {storage.chunks} do not fit an array of shape {data.shape}")

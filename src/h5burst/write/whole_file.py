@@ -11,6 +11,7 @@ import h5py
 from h5burst.format.constants import LIBVER
 from h5burst.memory.scratch import Scratch
 from h5burst.model.tree import Group, Storage
+from h5burst.read.open_file import keeping_open
 from h5burst.runtime import durable
 from h5burst.write import native, referring
 from h5burst.write.graft import fill
@@ -60,10 +61,10 @@ def write_tree(
     try:
         validate(tree, storage=storage)
     except SpecialValueError:
-        with durable.replacing(Path(path), overwrite=overwrite) as temporary:
+        with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
             referring.write(temporary, tree, storage, threads)
         return
-    with durable.replacing(Path(path), overwrite=overwrite) as temporary:
+    with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
         try:
             native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
         except native.NeedsLibhdf5Error:
@@ -96,5 +97,6 @@ def write_tree_into_scratch(
     with (
         scratch.promote_to(Path(path), overwrite=overwrite) as descriptor,
         open(descriptor, "rb+", buffering=0, closefd=False) as stream,
+        keeping_open(),
     ):
         native.complete(cast(BinaryIO, stream), scratch.size, tree, scratch.entries_of, threads=threads)

@@ -1,23 +1,17 @@
-"""Clusters: this task's share of an array job, the Slurm script, and the dask engine."""
+"""Array jobs of a cluster: this task's share of the recordings, and the Slurm script."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import shlex
 import sys
-import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from hdmea.batch.job import Job, Outcome, Report, Status, run_job
-from hdmea.batch.local import Finished, not_started
 from hdmea.batch.resources import Resources
 from hdmea.utils.exceptions import ConfigurationError
 
 Item = TypeVar("Item")
-
-_MAX_COLLATERAL_RETRIES = 3  # times that a recording may be found waiting on a worker that died, before it is blamed
 
 # Scheduler: variables of a task's number, of the first number, of the count.
 _ARRAYS = {
@@ -96,102 +90,3 @@ def slurm_script(arguments: Sequence[str], tasks: int, resources: Resources, env
 export PATH={shlex.quote(directory)}:"$PATH"
 srun hdmea {command}
 """
-
-
-def run_dask(
-    jobs: Sequence[Job],
-    stop: threading.Event,
-    report: Report,
-    finished: Finished,
-    *,
-    scheduler: str | None = None,
-    scheduler_file: str | None = None,
-    retries: int = 0,
-    max_failures: int | None = None,
-) -> list[Outcome]:
-    """Run the jobs on a dask.distributed cluster; outcomes in the order of `jobs`.
-
-    scheduler: its address; scheduler_file: the file that it wrote. Workers share the file system with this process. A
-    worker that dies is one failed recording, tried again on another worker `retries` times; what waited on that worker
-    is asked for again. Raises `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
-    """
-    try:
-        distributed: Any = importlib.import_module("distributed")
-    except ImportError as error:
-        raise ConfigurationError('the dask engine needs: pip install "h5burst[hpc]"') from error
-    outcomes: dict[str, Outcome] = {}
-    with (
-        distributed.Client(address=scheduler, scheduler_file=scheduler_file, set_as_default=False) as client,
-        client.as_current(),
-    ):
-        client.run_on_scheduler(_allow_failures, retries)
-        futures = {
-            client.submit(run_job, job, pure=False, key=f"hdmea-{i}-{id(jobs)}"): job for i, job in enumerate(jobs)
-        }
-        attempts = dict.fromkeys((job.dataset_id for job in jobs), 1)
-        bystander = dict.fromkeys(attempts, 0)  # how often a recording waited on a worker that died
-        queue = distributed.as_completed(list(futures))
-        failures = 0
-        while queue.count() and not stop.is_set():
-            for future in queue.next_batch(block=False) or _next(queue, stop):
-                job = futures[future]
-                outcome = _outcome(job, future)
-                outcome.attempts = attempts[job.dataset_id]
-                again_why = ""
-                if outcome.status is Status.FAILED and future.status == "finished" and outcome.attempts <= retries:
-                    attempts[job.dataset_id] += 1
-                    again_why = f"failed ({outcome.reason}); trying again"
-                elif _was_bystander(job, future) and bystander[job.dataset_id] < _MAX_COLLATERAL_RETRIES:
-                    bystander[job.dataset_id] += 1
-                    again_why = "its dask worker died before or after it ran; asking again"
-                if again_why:
-                    report(job.dataset_id, again_why)
-                    again = client.submit(run_job, job, pure=False)
-                    futures[again] = job
-                    queue.add(again)
-                    continue
-                outcomes[job.dataset_id] = outcome
-                finished(outcome)
-                failures += outcome.status is Status.FAILED
-            if max_failures is not None and failures > max_failures:
-                client.cancel([future for future in futures if not future.done()])
-                break
-        client.cancel([future for future in futures if not future.done()])
-    return [outcomes.get(job.dataset_id) or not_started(job) for job in jobs]
-
-
-def _next(queue: Any, stop: threading.Event) -> list[Any]:
-    """Wait a moment for the next futures."""
-    stop.wait(0.1)
-    return list(queue.next_batch(block=False))
-
-
-def _allow_failures(count: int, dask_scheduler: Any = None) -> None:
-    """How many workers a recording may kill before it counts as failed."""
-    dask_scheduler.allowed_failures = count
-
-
-def _outcome(job: Job, future: Any) -> Outcome:
-    if future.status == "finished":
-        outcome: Outcome = future.result()
-        return outcome
-    reason = "cancelled" if future.status == "cancelled" else _reason(future.exception())
-    return Outcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
-
-
-def _was_bystander(job: Job, future: Any) -> bool:
-    """Whether a worker died that had the recording in its queue, or its result, but was not at work on it.
-
-    dask blames every recording that the worker still had to answer for; the one at work left its lock behind.
-    """
-    return future.status == "error" and _is_killed(future.exception()) and not job.lock_path.exists()
-
-
-def _is_killed(error: BaseException) -> bool:
-    return type(error).__name__ == "KilledWorker"
-
-
-def _reason(error: BaseException) -> str:
-    if _is_killed(error):
-        return "the dask worker died: killed, or out of memory"
-    return f"{type(error).__name__}: {error}"

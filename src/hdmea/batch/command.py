@@ -72,6 +72,7 @@ def batch(
         bool, typer.Option("--report", help="Write a page about each recording, and their index.")
     ] = False,
 ) -> None:
+    from hdmea.batch.job import JobOptions
     from hdmea.batch.progress import print_summary
     from hdmea.batch.run import plan, run_batch
 
@@ -79,10 +80,8 @@ def batch(
     files = {"playlist_file_path": playlist_file, "movie_length_file_path": movie_lengths}
     parameters = parameters_of(set_ or [], {**files, "stimuli_dir": stimuli, "config_dir": configs})
     if print_slurm:
-        planned = plan(
-            manifest, output_dir, flow=flow, steps=names, parameters=parameters, force=force,
-            checkpoint_steps=checkpoint_steps, compression=compression,
-        )  # fmt: skip
+        options = JobOptions(force, checkpoint_steps, compression)
+        planned = plan(manifest, output_dir, flow=flow, steps=names, parameters=parameters, options=options)
         typer.echo(_script(slurm_tasks or len(planned), threads, memory_budget), nl=False)
         return
     result = run_batch(

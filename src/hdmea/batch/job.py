@@ -38,13 +38,24 @@ Report = Callable[[str, str], None]  # dataset_id, what it is doing now
 
 
 class Status(str, Enum):
-    """What became of a recording."""
+    """Final status of a recording."""
 
     DONE = "done"
     SKIPPED = "skipped"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     NOT_STARTED = "not started"
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How recordings are run: as `Job` has it."""
+
+    force: bool = False
+    checkpoint_steps: bool = False
+    compression: str | None = None
+    by_mark: bool = False
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ def _short(name: str, suffix: str) -> str:
 
 @dataclass
 class Outcome:
-    """What became of one recording: status, why, where, and what it took."""
+    """Final status of one recording: status, why, where, and what it took."""
 
     dataset_id: str
     status: Status

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,9 +20,9 @@ from typing import Any
 
 from h5burst import BUDGET_VARIABLE, processes
 from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, is_marked, run_job, skipped
+from hdmea.batch.loop import Ended
 from hdmea.batch.resources import Resources
 
-Finished = Callable[[Outcome], None]
 logger = logging.getLogger(__name__)
 
 _MOMENT_S = 0.1
@@ -30,55 +30,46 @@ _JOIN_S = 10.0  # until a worker that has said its last word, or was killed, is 
 _STARTS = 3
 
 
-def run_local(
-    jobs: Sequence[Job],
-    resources: Resources,
-    stop: threading.Event,
-    report: Report,
-    finished: Finished,
-    *,
-    retries: int = 0,
-    max_failures: int | None = None,
-) -> list[Outcome]:
-    """Run every job in a process of its own, `resources.jobs` at once; outcomes in the order of `jobs`.
+class LocalExecutor:
+    """Every recording in a process of its own, `resources.jobs` at once. A worker that dies is one failed recording.
 
-    stop: when set, no job is started any more and the running ones are told to finish their step and checkpoint. A
-    worker that dies is one failed recording; `retries` more tries each; after more than `max_failures` failed ones
-    the rest is not started.
+    jobs: those of the batch, of which finished files are looked at first, in threads of this process.
     """
-    checks = _Checks([job for job in jobs if is_marked(job)], resources.jobs)
-    waiting = deque((job, 1) for job in jobs if job not in checks)
-    pool = _Pool(resources, report, warm=len(jobs) > resources.jobs)
-    outcomes: dict[str, Outcome] = {}
-    failures = 0
-    while pool.running or not checks.are_done or (waiting and not stop.is_set()):
-        while waiting and not stop.is_set() and len(pool.running) < resources.jobs:
-            pool.start(*waiting.popleft())
-        if stop.is_set():
-            pool.tell_to_stop()
-            checks.cancel()
-        for job, skip in checks.collect():
-            if skip is None:
-                waiting.append((job, 1))
-            else:
-                outcomes[job.dataset_id] = skip
-                finished(skip)
-        for job, attempt, outcome in pool.collect():
-            outcome.attempts = attempt
-            if outcome.status is Status.FAILED and attempt <= retries and not stop.is_set():
-                report(job.dataset_id, f"failed ({outcome.reason}); trying again")
-                waiting.append((job, attempt + 1))
-                continue
-            outcomes[job.dataset_id] = outcome
-            finished(outcome)
-            failures += outcome.status is Status.FAILED
-        if max_failures is not None and failures > max_failures:
-            waiting.clear()
-    return [outcomes.get(job.dataset_id) or not_started(job) for job in jobs]
 
+    def __init__(self, jobs: Sequence[Job], resources: Resources, report: Report) -> None:
+        self._at_once = resources.jobs
+        self._checks = _Checks([job for job in jobs if is_marked(job)], resources.jobs)
+        self._waiting: deque[tuple[Job, int]] = deque()
+        self._pool = _Pool(resources, report, warm=len(jobs) > resources.jobs)
+        self._may_start = True
 
-def not_started(job: Job) -> Outcome:
-    return Outcome(job.dataset_id, Status.NOT_STARTED, "the batch ended before its turn", str(job.output_path))
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._pool.running or self._waiting or not self._checks.are_done)
+
+    def submit(self, job: Job, attempt: int) -> None:
+        if self._may_start and not (attempt == 1 and job in self._checks):
+            self._waiting.append((job, attempt))
+
+    def collect(self) -> list[Ended]:
+        while self._waiting and len(self._pool.running) < self._at_once:
+            self._pool.start(*self._waiting.popleft())
+        ended = []
+        for job, skip in self._checks.collect():
+            if skip is not None:
+                ended.append(Ended(job, 1, skip))
+            elif self._may_start:
+                self._waiting.append((job, 1))
+        return ended + [Ended(*each) for each in self._pool.collect()]
+
+    def drop_waiting(self) -> None:
+        self._may_start = False
+        self._waiting.clear()
+
+    def stop(self) -> None:
+        self.drop_waiting()
+        self._pool.tell_to_stop()
+        self._checks.cancel()
 
 
 class _Checks:

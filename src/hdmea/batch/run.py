@@ -8,15 +8,18 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from h5burst import durable
-from hdmea.batch import cluster, local
+from hdmea.batch import cluster
+from hdmea.batch.dask_engine import dask_executor
 from hdmea.batch.figures import write_table
 from hdmea.batch.gather import gather_figures
-from hdmea.batch.job import Job, Outcome, Status
+from hdmea.batch.job import Job, JobOptions, Outcome, Report, Status
+from hdmea.batch.local import LocalExecutor
+from hdmea.batch.loop import Executor, Limits, run_all
 from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.progress import BatchProgress
 from hdmea.batch.recipe import read_parameters, steps_for
@@ -36,7 +39,7 @@ ENGINES = ("local", "dask")
 
 @dataclass
 class BatchResult:
-    """What became of every recording, in the manifest's order; `exit_code` as the command's; the index of pages."""
+    """Final status of every recording, in the manifest's order; `exit_code` as the command's; the index of pages."""
 
     outcomes: list[Outcome]
     resources: Resources
@@ -110,10 +113,8 @@ def run_batch(
     with problems.noting():
         share = cluster.array_share(array_task, array_count)
     with problems.noting():
-        all_jobs = plan(
-            manifest, output_dir, flow=flow, steps=steps, parameters=parameters, force=force,
-            checkpoint_steps=checkpoint_steps, compression=compression, by_mark=by_mark, imports=imports,
-        )  # fmt: skip
+        options = JobOptions(force, checkpoint_steps, compression, by_mark, tuple(imports))
+        all_jobs = plan(manifest, output_dir, flow=flow, steps=steps, parameters=parameters, options=options)
     if report:
         for page in (output_dir / "index.html", *(output_dir / f"{job.dataset_id}.html" for job in all_jobs)):
             with problems.noting():
@@ -124,15 +125,9 @@ def run_batch(
     output_dir.mkdir(parents=True, exist_ok=True)
     with _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
         bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
-        if engine == "dask":
-            outcomes = cluster.run_dask(
-                mine, stop.event, bars.report, bars.finished, scheduler=scheduler, scheduler_file=scheduler_file,
-                retries=retries, max_failures=max_failures,
-            )  # fmt: skip
-        else:
-            outcomes = local.run_local(
-                mine, resources, stop.event, bars.report, bars.finished, retries=retries, max_failures=max_failures
-            )
+        limits = Limits(retries, max_failures)
+        with _executor(engine, mine, resources, bars.report, retries, scheduler, scheduler_file) as executor:
+            outcomes = run_all(mine, executor, limits, stop.event, bars.report, bars.finished)
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
     result = BatchResult(outcomes, resources, output_dir / name, stop.signal)
     _write_summary(result, engine)
@@ -147,27 +142,20 @@ def plan(
     manifest: str | Path | Sequence[Recording],
     output_dir: Path,
     *,
-    flow: str | Path | None,
-    steps: Sequence[str] | None,
-    parameters: Mapping[str, Mapping[str, Any]] | None,
-    force: bool,
-    checkpoint_steps: bool,
-    compression: str | None,
-    by_mark: bool = False,
-    imports: Sequence[str] = (),
+    flow: str | Path | None = None,
+    steps: Sequence[str] | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    options: JobOptions | None = None,
 ) -> list[Job]:
     """The jobs of a batch, checked as far as can be without running them. Raises what is wrong, all at once."""
-    problems = Problems()
+    problems, options = Problems(), options or JobOptions()
     with problems.noting():
-        import_modules(imports)
+        import_modules(options.imports)
     with problems.noting():
-        check_storage(compression)
+        check_storage(options.compression)
     with problems.noting():
-        planned = _jobs(
-            manifest, output_dir, flow=flow, steps=steps, parameters=parameters, problems=problems, force=force,
-            checkpoint_steps=checkpoint_steps, compression=compression, by_mark=by_mark,
-            imports=resolved_modules(imports),
-        )  # fmt: skip
+        options = replace(options, imports=resolved_modules(options.imports))
+        planned = _jobs(manifest, output_dir, (flow, steps, parameters), options, problems)
     problems.raise_any()
     return planned
 
@@ -175,14 +163,12 @@ def plan(
 def _jobs(
     manifest: str | Path | Sequence[Recording],
     output_dir: Path,
-    *,
-    flow: str | Path | None,
-    steps: Sequence[str] | None,
-    parameters: Mapping[str, Mapping[str, Any]] | None,
+    recipe: tuple[str | Path | None, Sequence[str] | None, Mapping[str, Mapping[str, Any]] | None],
+    options: JobOptions,
     problems: Problems,
-    **options: Any,
 ) -> list[Job]:
     """The jobs; what is wrong with single recordings goes to `problems`."""
+    flow, steps, parameters = recipe
     recordings = read_manifest(manifest) if isinstance(manifest, (str, Path)) else list(manifest)
     flow_steps, flow_parameters = read_parameters(flow) if flow is not None else (None, {})
     merged = {name: dict(own) for name, own in flow_parameters.items()}
@@ -192,8 +178,26 @@ def _jobs(
     for recording in recordings:
         with problems.noting():
             chosen = tuple(steps_for(recording, steps if steps is not None else flow_steps, merged))
-            jobs.append(Job(recording.dataset_id, chosen, output_dir, **options))
+            jobs.append(Job(recording.dataset_id, chosen, output_dir, **vars(options)))
     return jobs
+
+
+@contextmanager
+def _executor(
+    engine: str,
+    jobs: Sequence[Job],
+    resources: Resources,
+    report: Report,
+    retries: int,
+    scheduler: str | None,
+    scheduler_file: str | None,
+) -> Iterator[Executor]:
+    """What runs the recordings of a batch."""
+    if engine == "dask":
+        with dask_executor(report, retries, scheduler=scheduler, scheduler_file=scheduler_file) as executor:
+            yield executor
+    else:
+        yield LocalExecutor(jobs, resources, report)
 
 
 @dataclass

@@ -96,7 +96,7 @@ def fit_field(space: Floats, peak: tuple[int, int], height: float, limits: Field
     high = [np.inf, columns + 1, rows + 1, wide[1], wide[1], 10, np.inf]
     if space.size <= len(start):
         return GaussianFit(), f"{space.size} pixels are too few for a fit"
-    fit = fit_surface(Surface.GAUSSIAN_ON_OFFSET, x, y, space, start, low, high, most_steps=MOST_STEPS)
+    fit = fit_surface(Surface.GAUSSIAN_ON_OFFSET, x, y, space, start, (low, high), most_steps=MOST_STEPS)
     reason = _does_not_hold(fit, space.shape, limits)
     if reason:
         return GaussianFit(), reason
@@ -164,7 +164,7 @@ def fit_surround(parts: Separation, gaussian: GaussianFit, limits: FieldLimits) 
     if space.size <= len(low):
         return SurroundFit()
     fits = [
-        fit_surface(Surface.GAUSSIANS_DIFFERENCE, x, y, space, [*begin, *guess], low, high, most_steps=MOST_STEPS)
+        fit_surface(Surface.GAUSSIANS_DIFFERENCE, x, y, space, [*begin, *guess], (low, high), most_steps=MOST_STEPS)
         for guess in ((0.2, 0.7), (0.05, 1.0))
     ]
     fit = min(fits, key=lambda one: one.squares)

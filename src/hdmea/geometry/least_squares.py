@@ -55,8 +55,7 @@ def fit_surface(
     y: ArrayLike,
     values: ArrayLike,
     start: ArrayLike,
-    low: ArrayLike,
-    high: ArrayLike,
+    bounds: tuple[ArrayLike, ArrayLike],
     *,
     most_steps: int = 40,
     tolerance: float = 1e-6,
@@ -67,8 +66,10 @@ def fit_surface(
     ----------
     x, y, values
         (points,) finite floats; at least as many as parameters.
-    start, low, high
-        (parameters,) first guess, moved into the bounds, and the bounds. A step that would leave them ends there.
+    start
+        (parameters,) first guess, moved into the bounds.
+    bounds
+        Lowest and highest (parameters,). A step that would leave them ends there.
     most_steps
         Accepted steps until the fit counts as not converged.
     tolerance
@@ -83,11 +84,11 @@ def fit_surface(
     """
     at_x, at_y, given = (np.ascontiguousarray(part, np.float64).ravel() for part in (x, y, values))
     size = _ext.PARAMETERS[surface]
-    begin, lower, upper = (np.array(part, np.float64) for part in (start, low, high))
+    begin, lower, upper = (np.array(part, np.float64) for part in (start, *bounds))
     if not (at_x.size == at_y.size == given.size >= size):
         raise ValueError(f"{surface.name} needs x, y and values of one length, at least {size}")
     if not begin.shape == lower.shape == upper.shape == (size,):
-        raise ValueError(f"{surface.name} has {size} parameters: start, low and high must have as many")
+        raise ValueError(f"{surface.name} has {size} parameters: start and both bounds must have as many")
     if not (np.isfinite(given).all() and np.isfinite(begin).all()):
         raise ValueError(f"{surface.name}: values and start must be finite")
     parameters = np.clip(begin, lower, upper)

@@ -112,7 +112,7 @@ def _gaussian_weights(space: Floats, row: int, column: int, limits: SeparationLi
         fitted = np.array(start)
     else:
         fit = fit_surface(
-            Surface.GAUSSIAN, x[part], y[part], sign * space[part], start, low, high, most_steps=25, tolerance=1e-4
+            Surface.GAUSSIAN, x[part], y[part], sign * space[part], start, (low, high), most_steps=25, tolerance=1e-4
         )
         fitted = fit.parameters
     weights = gaussian(fitted, space.shape)

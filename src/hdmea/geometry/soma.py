@@ -180,7 +180,7 @@ def _fitted(
     reach, sigma = limits.most_offset, np.log(limits.sigma)
     low, high = [0, column - reach, row - reach, sigma[0]], [np.inf, column + reach, row + reach, sigma[1]]
     fits = {
-        name: fit_surface(surface, x, y, amplitudes, start, low, high, most_steps=MOST_STEPS)
+        name: fit_surface(surface, x, y, amplitudes, start, (low, high), most_steps=MOST_STEPS)
         for name, surface in (("gaussian", Surface.ROUND_GAUSSIAN), ("monopole", Surface.MONOPOLE))
     }
     name = min(fits, key=lambda one: fits[one].squares)

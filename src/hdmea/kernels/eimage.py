@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -312,15 +312,21 @@ class ElectricalImages:
     compute_seconds: float
 
 
+class SpikeWindows(NamedTuple):
+    """The spikes to average around, as `select_spikes` takes them."""
+
+    spikes: Integers
+    offsets: Integers
+    window: tuple[int, int]
+    limit: int | None = None
+
+
 def electrical_images(
     source: ArraySource,
-    spikes: Integers,
-    offsets: Integers,
-    window: tuple[int, int],
+    windows: SpikeWindows,
     *,
     sos: Any = None,
     frames: int | None = None,
-    limit: int | None = None,
     block_frames: int = BLOCK_FRAMES,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
@@ -331,8 +337,8 @@ def electrical_images(
     ----------
     source : ArraySource
         (frames, …) int16 or float32; all axes but the first are channels. Read in ascending order, one block ahead.
-    spikes, offsets, window, limit
-        As `select_spikes` takes them.
+    windows : SpikeWindows
+        The spikes of all units, the window around each, and how many of each unit's count.
     sos : (sections, 6) array, optional
         Filter the whole recording forwards and backwards, as `scipy.signal.sosfiltfilt` does, before averaging. Without
         it, each channel's mean over all frames is subtracted.
@@ -360,6 +366,7 @@ def electrical_images(
     if block_frames < 1:
         raise ValueError(f"block_frames must be at least 1, got {block_frames}")
     channels = int(np.prod(source.shape[1:]))
+    spikes, offsets, window, limit = windows
     selected = select_spikes(spikes, offsets, window, frames, limit)
     sums: ImageSums
     if sos is None:

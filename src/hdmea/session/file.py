@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, Storage, UnfinishedFileError, collection_paused, load_json, read_tree, values
+from h5burst import (
+    Array,
+    Group,
+    Storage,
+    UnfinishedFileError,
+    collection_paused,
+    keeping_open,
+    load_json,
+    read_tree,
+    values,
+)
 from hdmea.session import layout
 from hdmea.session.data import SessionData, StoredSession
 from hdmea.session.hdf5_store import LOCKED, explained, require_not_open, root_attributes, source_files_text
@@ -50,7 +60,8 @@ def write(
 
     write_file: writes a tree as `write_tree` does. marks: a checkpoint's attributes.
     """
-    tree = session_tree(session, saved_at, marks or {})
+    with keeping_open():
+        tree = session_tree(session, saved_at, marks or {})
     try:
         if path.exists():
             require_not_open(path)
@@ -120,9 +131,10 @@ def read(path: Path, *, lazy: bool) -> StoredSession:
     try:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
-        tree = read_tree(path, lazy=lazy)  # by our own parser: libhdf5 opens no file in this process to read it
-        with layout.reading_session(path):
-            return session_from_tree(tree, path, lazy=lazy)
+        with keeping_open():
+            tree = read_tree(path, lazy=lazy)  # by our own parser: libhdf5 opens no file in this process to read it
+            with layout.reading_session(path):
+                return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:
         raise
     except BlockingIOError as error:

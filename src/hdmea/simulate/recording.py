@@ -279,9 +279,7 @@ def sensor_stream(
             (electrodes.is_dead.shape[0], electrodes.is_dead.shape[1]),
             sampling_rate,
             pitch_um=options.chip.pitch_um,
-            start_um=options.axons.start_um,
-            modulation=options.axons.modulation,
-            waveform=options.axons.waveform,
+            axons=options.axons,
             is_dead=electrodes.is_dead,
         )
         for unit in range(len(layout))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hdmea.simulate.chip import Electrodes, Floats, Layout
+from hdmea.simulate.options import AxonOptions
 
 SENSOR_STREAM = 2
 OFFSET_STREAM = 3
@@ -92,23 +93,22 @@ def footprint(
     sampling_rate: float,
     *,
     pitch_um: float = 16.0,
-    start_um: float = 40.0,
-    modulation: float = 0.2,
-    waveform: str = "soma",
+    axons: AxonOptions | None = None,
     is_dead: npt.NDArray[np.bool_] | None = None,
 ) -> Footprint:
     """What the patch's electrodes (rows, columns) see of a unit's spike: its soma, and its axon, later along its way.
 
-    The axon is seen from `start_um` on; see `AxonOptions` for the rest.
+    axons: where the axon is seen from, its modulation and waveform; default as simulated recordings have them.
     """
+    seen = axons or AxonOptions()
     rows, columns = (axis.astype(np.float64) for axis in np.divmod(np.arange(patch[0] * patch[1]), patch[1]))
     x, y = layout.soma_xy[unit]
     monopole, amplitude = bool(layout.is_monopole[unit]), layout.amplitude[unit]
     soma = amplitude * field(np.hypot(columns - x, rows - y), layout.soma_sigma[unit], monopole)
     along, lateral = layout.nearest_on_path(unit, columns, rows)
     axon = amplitude / layout.axon_ratio[unit] * field(lateral, layout.axon_sigma[unit], False)
-    axon *= 1 / (1 + np.exp(-2 * np.clip(along - start_um / pitch_um, -50, 50)))
-    axon *= 1 + modulation * np.sin(along / layout.wave_period[unit] + layout.wave_phase[unit])
+    axon *= 1 / (1 + np.exp(-2 * np.clip(along - seen.start_um / pitch_um, -50, 50)))
+    axon *= 1 + seen.modulation * np.sin(along / layout.wave_period[unit] + layout.wave_phase[unit])
     axon[(along < 0) | (along > layout.axon_length[unit])] = 0
     delay_s = along * pitch_um * 1e-6 / layout.axon_speed[unit]
     working = np.ones(len(soma), bool) if is_dead is None else ~is_dead.ravel()
@@ -116,7 +116,7 @@ def footprint(
     time_s = shape_times(sampling_rate, SHAPE_AFTER_S + delay_s[axon_seen].max(initial=0.0))
     signal = np.zeros((len(time_s), len(soma)), np.float32)
     signal[:, soma_seen] = soma_shape(time_s)[:, None] * soma[soma_seen]
-    signal[:, axon_seen] += axon[axon_seen] * AXON_SHAPES[waveform](time_s[:, None] - delay_s[axon_seen])
+    signal[:, axon_seen] += axon[axon_seen] * AXON_SHAPES[seen.waveform](time_s[:, None] - delay_s[axon_seen])
     sample, electrode = np.nonzero(np.abs(signal) > LEAST_COUNTS)
     return Footprint(sample, electrode, signal[sample, electrode], int(np.searchsorted(time_s, 0)))
 

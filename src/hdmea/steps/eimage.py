@@ -268,14 +268,17 @@ def _passes(
             progress(done + frames_of_pass, to_do)
 
     while group := dict(islice(waiting, at_once)):
-        images = eimage.electrical_images(
-            source,
+        windows = eimage.SpikeWindows(
             np.concatenate(list(group.values())),
             np.cumsum([0, *map(len, group.values())], dtype=np.int64),
             options.window,
+            options.spike_limit,
+        )
+        images = eimage.electrical_images(
+            source,
+            windows,
             sos=options.sections(),
             frames=frames,
-            limit=options.spike_limit,
             block_frames=block_frames,
             threads=threads,
             progress=report,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from h5burst import CorruptFileError, Group, is_hdf5, read_tree
+from h5burst import CorruptFileError, Group, is_hdf5, keeping_open, read_tree
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.classes import OURS, Classes
@@ -48,7 +48,12 @@ def load_as(path: str | os.PathLike[str], classes: Classes, *, lazy: bool = Fals
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"No such file: {source}")
-    root = read_checked(source, lazy=lazy)
+    with keeping_open():
+        root = read_checked(source, lazy=lazy)
+        return _decoded(root, source, classes, lazy=lazy)
+
+
+def _decoded(root: Group, source: Path, classes: Classes, *, lazy: bool) -> Any:
     try:
         return decode_container(root, lazy=lazy, classes=classes)
     except IOFormatError as error:
@@ -63,13 +68,13 @@ def read_checked(path: Path, *, lazy: bool) -> Group:
     """The tree of an HDF5 file, or the error that says what the file is instead."""
     if path.is_dir():
         raise IOFormatError(f"{path} is a directory, not an HDF5 file")
-    if not is_hdf5(path):
-        raise _not_hdf5(path)
     try:
         return read_tree(path, lazy=lazy)
     except PermissionError:
         raise
     except CorruptFileError as error:
+        if not is_hdf5(path):
+            raise _not_hdf5(path) from error
         raise IOFormatError(f"{path} is a damaged or truncated HDF5 file: {error.what}") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         # What h5py raises for a damaged file depends on the place of the damage.

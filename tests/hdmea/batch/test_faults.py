@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hdmea.batch import local
-from hdmea.batch.job import Job, is_marked, skipped
+from hdmea.batch.job import Job, JobOptions, is_marked, skipped
 from hdmea.batch.manifest import read_manifest
 from hdmea.batch.recipe import Step, recipe_hash
 from hdmea.batch.resources import Resources
@@ -156,10 +156,7 @@ def test_a_damaged_file_is_skipped_by_its_mark_only_when_that_is_wished(
     content[content.index(spikes) + 3] ^= 0xFF
     path.write_bytes(content)
     for by_mark in (False, True):
-        (job,) = plan(
-            manifest, out, flow=None, steps=LOAD_ONLY, parameters=None, force=False, checkpoint_steps=False,
-            compression=None, by_mark=by_mark,
-        )  # fmt: skip
+        (job,) = plan(manifest, out, steps=LOAD_ONLY, options=JobOptions(by_mark=by_mark))
         assert is_marked(job)
         assert (skipped(job) is not None) == by_mark
 
@@ -252,10 +249,7 @@ def test_workers_that_die_unseen_do_not_hang_the_batch(
     monkeypatch.setattr(local, "_JOIN_S", 0.1)
     manifest, out = spikes_manifest(0), tmp_path / "out"
     add_hanging(manifest)
-    (job,) = plan(
-        manifest, out, flow=None, steps=LOAD_ONLY, parameters=None, force=False, checkpoint_steps=False,
-        compression=None,
-    )  # fmt: skip
+    (job,) = plan(manifest, out, steps=LOAD_ONLY)
     pool = local._Pool(Resources(1, 1, 1 << 28), lambda *_: None, warm=False)
     pool.start(job, 1)
     wait_for(lambda: holder(out, "hangs") is not None)

@@ -30,13 +30,13 @@ CRASH = """
 import json, os, sys
 from pathlib import Path
 from hdmea.batch.manifest import Recording
-from hdmea.batch.job import run_job
+from hdmea.batch.job import JobOptions, run_job
 from hdmea.batch.run import plan
 
 row, parameters, out, at = json.loads(sys.argv[1])
 recording = Recording("small", Path(row["cmcr"]), Path(row["cmtr"]), playlist=row["playlist"])
-(job,) = plan([recording], Path(out), flow="full", steps=None, parameters=parameters, force=False,
-              checkpoint_steps=True, compression=None)
+options = JobOptions(checkpoint_steps=True)
+(job,) = plan([recording], Path(out), flow="full", parameters=parameters, options=options)
 run_job(job, report=lambda dataset_id, step: os._exit(9) if step == at else None)
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hdmea.batch import local
-from hdmea.batch.job import Status
+from hdmea.batch.job import JobOptions, Status
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
 from hdmea.utils.exceptions import ConfigurationError
@@ -160,8 +160,7 @@ def test_a_signal_ends_the_batch_with_outputs_whole(
 def test_a_worker_told_to_stop_before_it_listens_is_interrupted(
     spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters, code: int, told: bool, status: Status
 ) -> None:
-    options = {"flow": None, "steps": None, "parameters": parameters, "force": False, "compression": None}
-    (job,) = plan(spikes_manifest(1), tmp_path, checkpoint_steps=False, **options)  # type: ignore[arg-type]
+    (job,) = plan(spikes_manifest(1), tmp_path, parameters=parameters)
     assert local._death(job, code, told=told).status is status
 
 
@@ -173,11 +172,11 @@ def test_a_stopped_recording_goes_on_from_its_checkpoint(
     from hdmea.batch.job import run_job
 
     manifest = spikes_manifest(1)
-    options = {"flow": None, "steps": None, "parameters": parameters, "force": False, "compression": None}
-    (whole,) = plan(manifest, tmp_path / "whole", checkpoint_steps=False, **options)  # type: ignore[arg-type]
+    (whole,) = plan(manifest, tmp_path / "whole", parameters=parameters)
     assert run_job(whole).status is Status.DONE
     for stop_at in [step.name for step in whole.steps][1:]:
-        (job,) = plan(manifest, tmp_path / stop_at, checkpoint_steps=True, **options)  # type: ignore[arg-type]
+        options = JobOptions(checkpoint_steps=True)
+        (job,) = plan(manifest, tmp_path / stop_at, parameters=parameters, options=options)
         stop = threading.Event()
 
         def stop_before(dataset_id: str, step: str, stop: threading.Event = stop, stop_at: str = stop_at) -> None:

@@ -100,7 +100,7 @@ def test_surfaces(surface: Surface, noise: float) -> None:
     rng = np.random.default_rng(0)
     values = reference.surface(surface.name, truth, x, y) + rng.normal(0, noise, x.size)
     start = truth + rng.uniform(-0.1, 0.1, len(truth))
-    fit = fit_surface(surface, x, y, values, start, low, high, most_steps=300)
+    fit = fit_surface(surface, x, y, values, start, (low, high), most_steps=300)
     expected, squares, errors = reference.fit_surface(surface.name, x, y, values, start, low, high)
     assert fit.converged
     assert fit.squares <= squares * (1 + 1e-6) + 1e-12
@@ -124,7 +124,7 @@ def test_derivatives_of_surfaces(surface: Surface) -> None:
         axis=1,
     )
     values = reference.surface(surface.name, truth, x, y)
-    fit = fit_surface(surface, x, y, values, truth, truth - 1, truth + 1)
+    fit = fit_surface(surface, x, y, values, truth, (truth - 1, truth + 1))
     np.testing.assert_allclose(fit.normal, jacobian.T @ jacobian, rtol=1e-5, atol=1e-6)
 
 

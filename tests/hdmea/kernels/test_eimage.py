@@ -47,8 +47,9 @@ def joined(spikes_by_unit):
     return np.concatenate([np.empty(0, np.int64), *arrays]), np.cumsum([0, *map(len, arrays)])
 
 
-def images(data, spikes_by_unit, window=(-10, 40), **options):
-    return eimage.electrical_images(Frames(data), *joined(spikes_by_unit), window, **options)
+def images(data, spikes_by_unit, window=(-10, 40), limit=None, **options):
+    windows = eimage.SpikeWindows(*joined(spikes_by_unit), window, limit)
+    return eimage.electrical_images(Frames(data), windows, **options)
 
 
 def assert_close_images(got, data, spikes_by_unit, window, sos, limit=None, tolerance=1e-5):
@@ -323,9 +324,8 @@ def test_frames_cut_the_recording_short():
 def test_source_is_read_once_in_order_and_in_blocks():
     source = Frames(recording(1000, 3))
     seen = []
-    eimage.electrical_images(
-        source, *joined([[500]]), (-10, 40), sos=sections(), block_frames=300, progress=seen.append
-    )  # fmt: skip
+    windows = eimage.SpikeWindows(*joined([[500]]), (-10, 40))
+    eimage.electrical_images(source, windows, sos=sections(), block_frames=300, progress=seen.append)
     assert source.rows == [(0, 300), (300, 600), (600, 900), (900, 1000)]
     assert seen == [300, 600, 900, 1000]
 
@@ -369,14 +369,11 @@ def test_more_units_than_spikes_and_no_units():
 )
 @pytest.mark.parametrize("sos", [None, sections()])
 def test_bad_arguments_are_named(change, error, message, sos):
-    arguments = {
-        "source": Frames(recording(1000, 2)),
-        "spikes": np.array([50]),
-        "offsets": np.array([0, 1]),
-        "window": (-10, 40),
-    }
+    change = dict(change)
+    windows = eimage.SpikeWindows(np.array([50]), np.array([0, 1]), (-10, 40))
+    windows = windows._replace(**{name: change.pop(name) for name in windows._fields if name in change})
     with pytest.raises(error, match=message):
-        eimage.electrical_images(**{**arguments, "sos": sos, **change})
+        eimage.electrical_images(**{"source": Frames(recording(1000, 2)), "windows": windows, "sos": sos, **change})
 
 
 def test_sums_refuse_a_recording_that_is_not_complete():

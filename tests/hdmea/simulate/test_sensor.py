@@ -111,7 +111,7 @@ def test_fields_fall_off_as_published() -> None:
 def test_image_is_deepest_at_the_soma_and_runs_along_the_axon(waveform: str) -> None:
     layout = layout_of(8, seed=5, nerve_head=(150.0, 40.0), soma_ratio=(10.0, 12.0))
     for unit in range(8):
-        image = image_of(footprint(layout, unit, CHIP, RATE, waveform=waveform))
+        image = image_of(footprint(layout, unit, CHIP, RATE, axons=AxonOptions(waveform=waveform)))
         depth = image.min(axis=0)
         row, column = np.unravel_index(depth.argmin(), CHIP)
         assert [row, column] == layout.soma_electrode[unit].tolist()
