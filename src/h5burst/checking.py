@@ -40,6 +40,13 @@ def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
     ------
     FileNotFoundError, OSError
         For a file that is not there, or may not be read.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("checked.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> h5burst.verify("checked.h5")
+    []
     """
     with open(path, "rb") as stream:
         stream.read(1)

@@ -18,9 +18,30 @@ from h5burst.read.libhdf5_worker import client
 class Described:
     """One object of a file.
 
-    kind: "group", "dataset", "datatype", "link to …", or "cannot be read: …". Of a dataset: shape (None: null),
-    maxshape (None along an axis without a limit), dtype, chunks (None: not in chunks), filters, bytes of its elements
-    in memory and in the file. hard_links: how many lead to it.
+    Attributes
+    ----------
+    path : str
+        As stored, from the root.
+    kind : str
+        "group", "dataset", "datatype", "link to …", or "cannot be read: …".
+    attributes : int
+        Their number.
+    shape : tuple of int, optional
+        Of a dataset; None: null.
+    dtype : str
+        Of a dataset.
+    stored_bytes : int
+        Bytes of its elements in the file.
+    filters : tuple of str
+        Names of its filters.
+    maxshape : tuple, optional
+        None along an axis without a limit.
+    chunks : tuple of int, optional
+        None: not in chunks.
+    nbytes : int
+        Bytes of its elements in memory.
+    hard_links : int
+        How many lead to it.
     """
 
     path: str
@@ -40,8 +61,20 @@ class Described:
 class FileInfo:
     """A file, or a part of it.
 
-    objects: those at the path that was asked for and below, parents first. data_bytes: of their elements in the file.
-    dead_bytes: what `repack` would save, by any object of the file; None where that cannot be told.
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    bytes : int
+        Its size.
+    dead_bytes : int, optional
+        What `repack` would save, by any object of the file; None where that cannot be told.
+    groups, datasets : int
+        Their numbers.
+    data_bytes : int
+        Bytes of their elements in the file.
+    objects : list of Described
+        Those at the path that was asked for and below, parents first.
     """
 
     path: str
@@ -81,8 +114,8 @@ def info(path: FileLike, at: str = "/") -> FileInfo:
     >>> import h5burst, numpy as np
     >>> h5burst.write_tree("a.h5", h5burst.Group({"x": h5burst.Array(np.arange(3.0))}), overwrite=True)
     >>> found = h5burst.info("a.h5")
-    >>> found.dead_bytes, found.objects[1].shape, found.objects[1].dtype
-    (0, (3,), 'float64')
+    >>> found.datasets, found.objects[1].shape, found.objects[1].dtype
+    (1, (3,), 'float64')
     """
     open_tree(path)  # what is not a whole HDF5 file is said in our words
     wanted = "/" + at.strip("/")

@@ -57,6 +57,7 @@ def save(
 
     Examples
     --------
+    >>> import numpy as np, h5burst
     >>> h5burst.save("run.h5", {"trace": np.arange(10.0), "rate": 30_000, "by": {"name": "Ada", "tags": ["a", "b"]}})
     >>> h5burst.load("run.h5")["by"]["tags"]
     ['a', 'b']
@@ -103,6 +104,13 @@ def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
         For a file that is damaged; it names all objects that cannot be read. With `lazy`, when such an object is read.
     OSError
         For a file that cannot be opened.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("loaded.h5", {"trace": np.arange(3), "rate_hz": 2.5}, overwrite=True)
+    >>> h5burst.load("loaded.h5")
+    {'rate_hz': 2.5, 'trace': array([0, 1, 2])}
     """
     tree = read_tree(path, lazy=lazy)
     if lazy:

@@ -21,7 +21,17 @@ _SHOWN = 60  # characters of a value
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference. kind: "only in a", "only in b", "kind", "type", "shape", "value", "attribute" or "unreadable"."""
+    """One difference of two files.
+
+    Attributes
+    ----------
+    path : str
+        Of the object or attribute.
+    kind : str
+        "only in a", "only in b", "kind", "type", "shape", "value", "attribute" or "unreadable".
+    what : str
+        What differs, for people.
+    """
 
     path: str
     kind: str

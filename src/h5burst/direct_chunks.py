@@ -51,8 +51,11 @@ def compress_into(dataset: h5py.Dataset, array: Any, *, threads: int | None = No
 
     Examples
     --------
-    >>> dataset = file.create_dataset("x", data.shape, data.dtype, chunks=True, compression="gzip", shuffle=True)
-    >>> h5burst.compress_into(dataset, data)  # file: an h5py.File that is open for writing
+    >>> import h5py, numpy as np, h5burst
+    >>> data = np.arange(100_000.0)
+    >>> with h5py.File("compressed.h5", "w") as file:
+    ...     made = file.create_dataset("x", data.shape, data.dtype, chunks=True, compression="gzip", shuffle=True)
+    ...     h5burst.compress_into(made, data)
     """
     _check_dataset(dataset)
     data = array if is_source(array) and not isinstance(array, np.ndarray) else np.asarray(array)
@@ -99,7 +102,11 @@ def decompress_from(dataset: h5py.Dataset, selection: Any = ..., *, threads: int
 
     Examples
     --------
-    >>> every_tenth = h5burst.decompress_from(file["x"], np.s_[::10])  # file: an open h5py.File
+    >>> import h5py, numpy as np, h5burst
+    >>> h5burst.save("numbers.h5", {"x": np.arange(100.0)}, overwrite=True)
+    >>> with h5py.File("numbers.h5") as file:
+    ...     h5burst.decompress_from(file["x"], np.s_[::40])
+    array([ 0., 40., 80.])
     """
     _check_dataset(dataset)
     plan = _plan(dataset)

@@ -29,7 +29,15 @@ Progress = Callable[[int, int], None]
 
 
 class Repacked(NamedTuple):
-    """What a file was and is: bytes before and after, objects that were copied."""
+    """What a file was and is.
+
+    Attributes
+    ----------
+    before_bytes, after_bytes : int
+        Size of the file.
+    objects : int
+        Objects that were copied.
+    """
 
     before_bytes: int
     after_bytes: int
@@ -167,6 +175,16 @@ def compact(path: str | os.PathLike[str], *, least_dead: float = 0.0) -> int:
         Somebody writes or edits the file.
     OSError
         It cannot be read, there is no room for the new one, or it holds what cannot be copied; it is then as it was.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("edited.h5", {"a": np.zeros(100_000)}, overwrite=True)
+    >>> with h5burst.edit("edited.h5") as tx:
+    ...     tx.remove(("a",))
+    True
+    >>> h5burst.compact("edited.h5") > 700_000
+    True
     """
     if least_dead > 0 and live_bytes(path) > (1 - least_dead) * os.path.getsize(path):
         return 0

@@ -28,10 +28,17 @@ _SCANNED_BYTES = 8 << 20
 
 
 class Salvaged(NamedTuple):
-    """What came of it: objects in the new file, what was lost, and how many of the objects were found without a name.
+    """What came of a salvage.
 
-    A lost object is named with why it cannot be read, an attribute as object@attribute; of a dataset that is there in
-    part, the elements that are not.
+    Attributes
+    ----------
+    objects : int
+        Objects in the new file.
+    lost : list
+        Objects with why they cannot be read; an attribute as object@attribute; of a dataset that is there in part, the
+        elements that are not.
+    nameless : int
+        How many of the objects were found without a name.
     """
 
     objects: int

@@ -64,7 +64,30 @@ def read_superblock(descriptor: int, file_size: int, reader: Callable[[int, Any]
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether a file has the signature of HDF5 files, at one of the places where it may be."""
+    """Whether a file has the signature of HDF5 files, at one of the places where it may be.
+
+    Parameters
+    ----------
+    path : path-like
+        Of a file that is there.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from h5burst import is_hdf5
+    >>> _ = Path("notes.txt").write_text("not a file of numbers")
+    >>> is_hdf5("notes.txt")
+    False
+    """
     at, size = 0, os.path.getsize(path)
     with open(path, "rb") as file:
         while at + len(SIGNATURE) <= size:

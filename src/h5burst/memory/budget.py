@@ -20,9 +20,30 @@ _AMOUNT = re.compile(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([a-z]*)\s*", re.IGNORECASE
 
 
 def parse_bytes(amount: int | str) -> int:
-    """Bytes from a whole number or text with a unit: "4GiB", "500 MB", "1.5G" (G alone is GiB), "2048".
+    """Bytes from a whole number or text with a unit.
 
-    Raises ValueError for what is neither, or not positive; TypeError for another type.
+    Parameters
+    ----------
+    amount : int or str
+        A number of bytes, "4GiB", "500 MB", "1.5G" (G alone is GiB) or "2048".
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    ValueError
+        For text that is neither, and what is not positive.
+    TypeError
+        For another type.
+
+    Examples
+    --------
+    >>> from h5burst import parse_bytes
+    >>> parse_bytes("500 MB"), parse_bytes("4GiB")
+    (500000000, 4294967296)
     """
     if isinstance(amount, bool) or not isinstance(amount, (int, str)):
         raise TypeError(f"a memory budget is bytes or text such as '4GiB', got {amount!r}")
@@ -42,7 +63,23 @@ def parse_bytes(amount: int | str) -> int:
 
 
 def format_bytes(size: int | float) -> str:
-    """Bytes for people: "1.5 GiB"."""
+    """Bytes for people.
+
+    Parameters
+    ----------
+    size : int or float
+        Bytes.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from h5burst import format_bytes
+    >>> format_bytes(1536 << 20)
+    '1.5 GiB'
+    """
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(size) < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -57,7 +94,30 @@ def process_limit() -> int:
 
 
 def memory_budget(requested: int | str | None = None) -> int:
-    """Bytes that arrays may take: the requested, else `H5BURST_MEMORY_BUDGET`, else 80 % of `process_limit()`."""
+    """Bytes that arrays may take.
+
+    Parameters
+    ----------
+    requested : int or str, optional
+        As of `parse_bytes`.
+
+    Returns
+    -------
+    int
+        The requested, else `H5BURST_MEMORY_BUDGET`, else 80 % of what the machine, its container and limits leave to
+        this process.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `parse_bytes`.
+
+    Examples
+    --------
+    >>> from h5burst import memory_budget
+    >>> memory_budget("1GiB")
+    1073741824
+    """
     if requested is not None:
         return parse_bytes(requested)
     text = os.environ.get(BUDGET_VARIABLE, "").strip()

@@ -36,7 +36,25 @@ class ScratchLostError(OSError):
 
 
 def scratch_directory(beside: Path) -> Path:
-    """Where scratch files go: `H5BURST_SCRATCH`, else the directory of the output."""
+    """Where scratch files go.
+
+    Parameters
+    ----------
+    beside : pathlib.Path
+        The directory of the output.
+
+    Returns
+    -------
+    pathlib.Path
+        What `H5BURST_SCRATCH` names, else `beside`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from h5burst import scratch_directory
+    >>> scratch_directory(Path("results")).name
+    'results'
+    """
     requested = os.environ.get(DIRECTORY_VARIABLE, "").strip()
     return Path(requested) if requested else beside
 
@@ -47,9 +65,37 @@ class Scratch:
     Nobody but this user may read it. A child that is forked from this process may read arrays in it as long as this
     process has it; it stores none and removes nothing.
 
-    directory: made if need be; name: of what it is for: files that a killed process has left for the same name are
-    removed
-    first. Raises `OSError` that names the file and says what to do.
+    Parameters
+    ----------
+    directory : pathlib.Path
+        Made if need be.
+    name : str
+        Of what it is for: files that a killed process has left for the same name are removed first.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Of the file.
+    size : int
+        Bytes used so far.
+    live_bytes : int
+        Of these, bytes of arrays that somebody still holds.
+
+    Raises
+    ------
+    OSError
+        It names the file and says what to do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from h5burst import Scratch
+    >>> scratch = Scratch(Path("."), "example")
+    >>> stored = scratch.store(np.arange(100_000))
+    >>> stored[10:13]
+    array([10, 11, 12])
+    >>> scratch.close()
     """
 
     def __init__(self, directory: Path, name: str) -> None:

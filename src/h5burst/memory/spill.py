@@ -29,9 +29,28 @@ def least_budget() -> int:
 
 
 class SpillManager:
-    """Keeps arrays within `budget` bytes; `make_scratch` is called when the first of them has to move.
+    """Keeps arrays within a budget.
 
-    Raises ValueError for a budget smaller than `least_budget()`.
+    Parameters
+    ----------
+    budget : int
+        Bytes of arrays in memory.
+    make_scratch : callable
+        Called without arguments when the first array has to move; gives the `Scratch`.
+
+    Raises
+    ------
+    ValueError
+        For a budget smaller than the blocks that work needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from h5burst import Scratch, SpillManager
+    >>> manager = SpillManager(1 << 30, lambda: Scratch(Path("."), "example"))
+    >>> manager.enforce({"a": np.zeros(1000)})
+    0
     """
 
     def __init__(self, budget: int, make_scratch: Callable[[], Scratch]) -> None:

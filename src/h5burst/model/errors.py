@@ -11,7 +11,15 @@ _NAMED = 50  # objects that one message names
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, and with which object of the file."""
+    """What is wrong, and with which object of the file.
+
+    Attributes
+    ----------
+    path : str
+        Of the object.
+    what : str
+        For people.
+    """
 
     path: str
     what: str

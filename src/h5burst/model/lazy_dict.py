@@ -41,9 +41,20 @@ for _name in _METHODS.split():
 
 
 class LazyDict(FilledLater[Any, Any]):
-    """A dict that calls `load` for its content on first use.
+    """A dict that is filled on first use.
 
-    Raises then, at every use, what `load` raises.
+    Parameters
+    ----------
+    load : callable
+        Called without arguments when the dict is first looked at; gives its content. What it raises is raised then, and
+        at every use.
+
+    Examples
+    --------
+    >>> from h5burst import LazyDict
+    >>> lazy = LazyDict(lambda: {"a": 1})
+    >>> lazy["a"]
+    1
     """
 
     __slots__ = ("_load",)

@@ -24,6 +24,7 @@ class ArraySource(Protocol):
     Examples
     --------
     >>> import numpy as np
+    >>> from h5burst import ArraySource
     >>> class Squares:
     ...     shape, dtype = (1_000_000,), np.dtype("i8")
     ...     def read(self, start, stop):
@@ -70,13 +71,52 @@ class MemoryArray:
 
 
 def is_source(value: Any) -> TypeGuard[ArraySource]:
-    """Whether a value is an array source rather than an array in memory, a single value or anything else."""
+    """Whether a value is an array source rather than an array in memory, a single value or anything else.
+
+    Parameters
+    ----------
+    value
+        Anything.
+
+    Returns
+    -------
+    bool
+        True for what has `shape`, `dtype` and `read`, and is not one of numpy's arrays or scalars.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.is_source(np.arange(5)), h5burst.is_source(h5burst.as_source(np.arange(5)))
+    (False, True)
+    """
     # numpy's arrays have no `read`, but a record array may have a field of that name.
     return not isinstance(value, (np.ndarray, np.generic, type)) and isinstance(value, ArraySource)
 
 
 def as_source(data: np.ndarray[Any, Any] | ArraySource) -> ArraySource:
-    """The source itself, or an array in memory as one. Raises TypeError for what is neither."""
+    """The source itself, or an array in memory as one.
+
+    Parameters
+    ----------
+    data : numpy.ndarray or ArraySource
+        Of any dtype; a subclass of numpy's arrays counts as one.
+
+    Returns
+    -------
+    ArraySource
+        Rows of an array in memory are views of it.
+
+    Raises
+    ------
+    TypeError
+        For what is neither.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.as_source(np.arange(5)).read(1, 3)
+    array([1, 2])
+    """
     if isinstance(data, np.ndarray):
         return MemoryArray(data)
     if is_source(data):

@@ -34,12 +34,30 @@ _USUAL_NAN = struct.pack(">d", math.nan)
 
 
 def to_json(value: Any) -> str:
-    """`value` as JSON text that `from_json` turns back into it.
+    """A value as JSON text that `from_json` turns back into it.
 
-    Holds None, bool, int, float (also nan, inf), complex, str, bytes, list, tuple, set, frozenset, dict with any
-    hashable keys, numpy scalars and arrays, date, datetime (fixed offset or IANA zone), time, timedelta, Decimal,
-    UUID and Path. Members of an IntEnum or a string enum are kept as their plain value. Raises
-    `UnsupportedValueError` (with the path inside the value) for anything else.
+    Parameters
+    ----------
+    value
+        None, bool, int, float (also nan, inf), complex, str, bytes, list, tuple, set, frozenset, dict with any hashable
+        keys, numpy scalars and arrays, single values of pandas, date, datetime (fixed offset or IANA zone), time,
+        timedelta, Decimal, UUID and Path. Members of an IntEnum or a string enum are kept as their plain value.
+
+    Returns
+    -------
+    str
+        Plain JSON stays plain; anything else is tagged with its encoding and version.
+
+    Raises
+    ------
+    UnsupportedValueError
+        For anything else, with the path inside the value; also for what is nested too deep.
+
+    Examples
+    --------
+    >>> from h5burst import to_json
+    >>> to_json({"a": [1, None], "b": (1, 2)})
+    '{"a": [1, null], "b": {"__type__": "tuple@1", "value": [1, 2]}}'
     """
     try:
         return json.dumps(_to_plain(value, "$"), ensure_ascii=False, allow_nan=False)
@@ -48,7 +66,28 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str) -> Any:
-    """The value that `to_json` was given; plain JSON as `json.loads` gives it. ValueError for text that is neither."""
+    """The value that `to_json` was given; plain JSON as `json.loads` gives it.
+
+    Parameters
+    ----------
+    text : str
+        JSON text, of any origin: nothing of it is executed.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        For text that is neither, is nested too deep, or has tags of a newer version.
+
+    Examples
+    --------
+    >>> from h5burst import from_json
+    >>> from_json('{"b": {"__type__": "tuple@1", "value": [1, 2]}}')
+    {'b': (1, 2)}
+    """
     try:
         return _from_plain(load_json(text))
     except (KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
@@ -75,6 +114,12 @@ def load_json(text: Any, kind: type[Kind] | None = None) -> Any:
     ValueError
         For what is not text, is not JSON or of another kind, is nested too deep, is longer than 2^28 characters, or
         needs more memory than there is.
+
+    Examples
+    --------
+    >>> from h5burst import load_json
+    >>> load_json('{"a": 1}', dict)
+    {'a': 1}
     """
     if not isinstance(text, str):
         raise ValueError(f"JSON text was expected, not {type(text).__name__}")
@@ -94,7 +139,28 @@ def load_json(text: Any, kind: type[Kind] | None = None) -> Any:
 
 
 def load_texts(text: Any) -> list[str]:
-    """A JSON list of texts from a file. ValueError for anything else."""
+    """A JSON list of texts from a file.
+
+    Parameters
+    ----------
+    text
+        An attribute, the content of a file, whatever came in its place.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> from h5burst import load_texts
+    >>> load_texts('["a", "b"]')
+    ['a', 'b']
+    """
     found = load_json(text, list)
     if not all(isinstance(item, str) for item in found):
         raise ValueError(f"a JSON list of texts was expected: {text[:80]!r}")

@@ -21,11 +21,27 @@ MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How one array's bytes are in the file.
+    """How one array's bytes are stored in the file.
 
-    codec: None (stored), "gzip", "lzf", "blosc" or "zstd"; level: 0-9, None for the codec's default; chunks: shape of
-    a chunk, None to let the writer choose; compress_small: apply the codec however small the array is; maxshape: the
-    largest shape that the dataset may be given later, None along an axis without a limit (None: it keeps its shape).
+    Parameters
+    ----------
+    codec : str, optional
+        "gzip", "lzf", "blosc", "zstd" or another that is registered (`h5burst.codecs`); None: not compressed.
+    level : int, optional
+        0 to 9; None: the codec's default.
+    chunks : tuple of int, optional
+        Shape of a chunk; None: the writer chooses.
+    compress_small : bool
+        Apply the codec however small the array is.
+    maxshape : tuple, optional
+        The largest shape that the dataset may be given later, None along an axis without a limit; None: it keeps its
+        shape.
+
+    Examples
+    --------
+    >>> from h5burst import Storage
+    >>> Storage("gzip", level=4, maxshape=(None, 3))
+    Storage(codec='gzip', level=4, chunks=None, compress_small=False, maxshape=(None, 3))
     """
 
     codec: str | None = None
@@ -39,8 +55,22 @@ class Storage:
 class Array:
     """One dataset.
 
-    data: a numpy array (numeric, bool, complex, fixed bytes, structured, or object holding only `str` or only
-    `bytes`: variable-length text), an `ArraySource`, or None for a null dataspace. storage None: the writer's choice.
+    Parameters
+    ----------
+    data : numpy.ndarray, ArraySource or None
+        A numpy array (numeric, bool, complex, fixed bytes, structured, or object holding only `str` or only `bytes`:
+        variable-length text), an `ArraySource`, or None for a null dataspace.
+    attrs : dict
+        Attributes, as of `Group`.
+    storage : Storage, optional
+        None: the writer's choice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import Array
+    >>> Array(np.arange(3), {"unit": "samples"}).data.shape
+    (3,)
     """
 
     data: np.ndarray[Any, Any] | ArraySource | None
@@ -52,13 +82,23 @@ class Array:
 class Group:
     """One group: children by logical name, in insertion order, and attributes.
 
-    A node that is at several places of a tree is written once, with a hard link for each of its names, and is read as
-    one node again, its array read-only: to change that by one name would change it by all.
+    Parameters
+    ----------
+    children : dict of str to Group or Array
+        Logical names: what HDF5 cannot hold as one link is escaped in the file.
+    attrs : dict of str to object
+        str, bytes, bool, int, float, complex, numpy scalars and arrays (as in `Array.data`), None.
+    soft_links : dict of str to str, optional
+        Other names for nodes of the file, name to path (relative to this group, or from the root with "/"). They are
+        written; a group that is read has a copy of the node under each name instead.
 
-    soft_links: other names for nodes of the file, name to path (relative to this group, or from the root with "/").
-    They are written; a group that is read has a copy of the node under each name instead.
-
-    Attribute values: str, bytes, bool, int, float, complex, numpy scalars and arrays (as in `Array.data`), None.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import Array, Group
+    >>> tree = Group({"units": Group({"unit_001": Array(np.arange(3))})})
+    >>> "units/unit_001" in tree, len(list(tree.walk()))
+    (True, 2)
     """
 
     children: dict[str, Array | Group] = field(default_factory=dict)
@@ -94,8 +134,17 @@ class Group:
 class Reference:
     """A reference of a file to one of its objects, or to a region of a dataset's elements.
 
-    path: of the object, as stored; empty for a reference to nothing. `write_tree` writes references to objects of the
-    tree; those to regions, whose elements a tree does not say, are copied by `repack` alone.
+    Attributes
+    ----------
+    path : str
+        Of the object, as stored; empty for a reference to nothing.
+    is_region : bool
+        Whether it is to a region.
+
+    Notes
+    -----
+    `write_tree` writes references to objects of the tree; those to regions, whose elements a tree does not say, are
+    copied by `repack` alone.
     """
 
     path: str
@@ -123,7 +172,24 @@ def _is_encodable(name: str) -> bool:
 
 
 def escape_link(name: str) -> str:
-    """The link name under which `name` is stored: itself, unless HDF5 could not hold it as one link."""
+    """The link name under which a name is stored: itself, unless HDF5 could not hold it as one link.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        With percent escapes behind `%~` where it is empty, ".", or holds "/", NUL or a lone surrogate.
+
+    Examples
+    --------
+    >>> from h5burst import escape_link
+    >>> escape_link("unit_001"), escape_link("on/off")
+    ('unit_001', '%~on%2Foff')
+    """
     if "/" in name or name == "." or name.startswith(ESCAPE_PREFIX) or not _is_encodable(name):
         return _escape(name)
     return name
@@ -135,7 +201,24 @@ def escape_attribute(name: str) -> str:
 
 
 def unescape(stored: str) -> str:
-    """The logical name behind a stored one; a name that no escape made stays as it is."""
+    """The logical name behind a stored one.
+
+    Parameters
+    ----------
+    stored : str
+        The name of a link or an attribute in a file.
+
+    Returns
+    -------
+    str
+        What `escape_link` was given; a name that no escape made stays as it is.
+
+    Examples
+    --------
+    >>> from h5burst import unescape
+    >>> unescape("%~on%2Foff"), unescape("50%")
+    ('on/off', '50%')
+    """
     if not stored.startswith(ESCAPE_PREFIX):
         return stored
     name = unquote(stored[len(ESCAPE_PREFIX) :], errors="surrogatepass")

@@ -138,7 +138,37 @@ class _Place(NamedTuple):
 
 
 def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", above: tuple[int, ...] = ()) -> Node:
-    """The node of one value. With scalars="attributes", an array of one element needs no marker."""
+    """The node of one value.
+
+    Parameters
+    ----------
+    value
+        None, a single value or short list of Python or numpy, an array, an `ArraySource`, a dict with text or integer
+        keys, or lists and tuples of these. Anything else becomes tagged JSON, if that has it.
+    scalars : {"datasets", "scalar_datasets", "attributes"}
+        Single values become datasets of shape (1,), datasets of shape (), or attributes of their group. With
+        "attributes" an array of one element needs no marker.
+    path : str
+        Of the node, for errors.
+    above : tuple of int
+        Identities of the dicts and lists that hold the value.
+
+    Returns
+    -------
+    Group or Array
+        `decode_value` makes the value of it again, with the same `scalars`.
+
+    Raises
+    ------
+    UnsupportedValueError
+        For what cannot be kept exactly; it names the path.
+
+    Examples
+    --------
+    >>> from h5burst import decode_value, encode_value
+    >>> decode_value(encode_value({"window": (-10, 40), 3: None}))
+    {'window': (-10, 40), 3: None}
+    """
     encoding = _NODES.of(value)
     assert encoding is not None  # the last row takes every object
     node: Node = encoding.encode(value, _Place(scalars, path, above))
@@ -148,7 +178,33 @@ def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", a
 
 
 def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
-    """The value that `encode_value` was given. A lazily read array stays lazy unless it holds a marked scalar."""
+    """The value that `encode_value` was given.
+
+    Parameters
+    ----------
+    node : Group or Array
+        Of a file of this package, or of any other.
+    scalars : {"datasets", "scalar_datasets", "attributes"}
+        As `encode_value` was given. Of a group without markers, "datasets" takes datasets of shape () and (1,) for
+        single values, "scalar_datasets" those of shape () alone.
+
+    Returns
+    -------
+    object
+        A lazily read array stays lazy unless it holds a marked single value.
+
+    Raises
+    ------
+    ValueError
+        For a marker of a newer version, or one that does not fit what is stored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import Array, Group, decode_value
+    >>> decode_value(Group({"rate_hz": Array(np.array([2.5]))}))
+    {'rate_hz': 2.5}
+    """
     marker = Marker.parse(node.attrs[TYPE]) if TYPE in node.attrs else None
     if isinstance(node, Group):
         values = decode(node, scalars=scalars)
@@ -242,7 +298,31 @@ _NODES: Encodings[_NodeEncoding] = Encodings(
 
 
 def encode_attributes(values: Mapping[str, Any], *, path: str = "") -> dict[str, Any]:
-    """`values` (no arrays, no mappings) as attributes of one object, with one more for the types if need be."""
+    """Values as attributes of one object, with one more for their types if need be.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Single values, short lists and arrays; no mappings. Lists of other things become tagged JSON.
+    path : str
+        Of the object, for errors.
+
+    Returns
+    -------
+    dict
+        Attributes that HDF5 holds; `decode_attributes` makes the values of them again.
+
+    Raises
+    ------
+    UnsupportedValueError
+        For what cannot be kept exactly, and the names of the package's own markers.
+
+    Examples
+    --------
+    >>> from h5burst import encode_attributes
+    >>> encode_attributes({"window": (-10, 40)})
+    {'window': array([-10,  40]), 'h5burst.types': '{"window": "tuple@1"}'}
+    """
     attrs: dict[str, Any] = {}
     types: dict[str, str] = {}
     for name, value in values.items():
@@ -270,7 +350,29 @@ def _tells_its_type(stored: Any, marker: Marker) -> bool:
 
 
 def decode_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that `encode_attributes` was given; the engine's own markers are left out."""
+    """The values that `encode_attributes` was given.
+
+    Parameters
+    ----------
+    attrs : mapping of str to object
+        Attributes of one object, as read.
+
+    Returns
+    -------
+    dict
+        Without the package's own markers.
+
+    Raises
+    ------
+    ValueError
+        For markers that are damaged, or of a newer version.
+
+    Examples
+    --------
+    >>> from h5burst import decode_attributes, encode_attributes
+    >>> decode_attributes(encode_attributes({"window": (-10, 40)}))
+    {'window': (-10, 40)}
+    """
     types = load_json(attrs[TYPES], dict) if TYPES in attrs else {}
     values: dict[str, Any] = {}
     for name, stored in attrs.items():

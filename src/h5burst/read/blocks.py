@@ -23,10 +23,36 @@ _OTHER = "other"
 def read_ahead(
     source: ArraySource, step: int, *, start: int = 0, stop: int | None = None
 ) -> Iterator[tuple[int, Rows]]:
-    """Rows [start, stop) of a source in blocks of `step`, each read while the caller works on the one before.
+    """Rows [start, stop) of a source in blocks, each read while the caller works on the one before.
 
-    Yields the block's first row and its data, which are valid until the next block is asked for: two buffers take
-    turns where the source fills buffers. An error of the source is raised at its block.
+    Parameters
+    ----------
+    source : ArraySource
+        Read by one other thread, in ascending order.
+    step : int
+        Rows of a block.
+    start, stop : int
+        Half-open range of rows; None: to the end.
+
+    Yields
+    ------
+    (int, numpy.ndarray)
+        The block's first row and its data, which are valid until the next block is asked for: two buffers take turns
+        where the source fills buffers (`read_into`).
+
+    Raises
+    ------
+    ValueError
+        For rows outside the source.
+    Exception
+        An error of the source, at its block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import as_source, read_ahead
+    >>> [(first, block.sum()) for first, block in read_ahead(as_source(np.ones(5)), 2)]
+    [(0, np.float64(2.0)), (2, np.float64(2.0)), (4, np.float64(1.0))]
     """
     stop = source.shape[0] if stop is None else stop
     if step < 1 or not 0 <= start <= stop <= source.shape[0]:
@@ -85,6 +111,15 @@ class DatasetBlocks:
         There is no such dataset.
     ValueError
         It is scalar or null.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("rows.h5", {"x": np.arange(6).reshape(3, 2)}, overwrite=True)
+    >>> with h5burst.DatasetBlocks("rows.h5", "x") as source:
+    ...     source.read(1, 3)
+    array([[2, 3],
+           [4, 5]])
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str, *, threads: int | None = None) -> None:

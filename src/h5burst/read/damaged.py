@@ -14,6 +14,11 @@ class DamagedNode(Array):
     """An object of a lazy tree that is damaged: whatever is asked of it raises the error that says why.
 
     It is there, so that nobody takes it for missing, and so that its neighbours can be read.
+
+    Parameters
+    ----------
+    error : CorruptFileError
+        What is wrong.
     """
 
     __slots__ = ("error",)

@@ -42,6 +42,13 @@ def read_tree(path: FileLike, *, lazy: bool = False) -> Group:
         For a file that is damaged, cut short, or whose links form a cycle.
     OSError
         For a file that cannot be opened.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("read.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> h5burst.read_tree("read.h5", lazy=True).children["a"].data[1:]
+    array([1, 2])
     """
     return open_tree(path) if lazy else load_tree(path)
 
@@ -63,6 +70,17 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "
         cannot be opened. The message names the path and what to do.
     UnfinishedFileError
         For a file that an interrupted writer left open.
+
+    Returns
+    -------
+    h5py.File
+        Close it, or use it as a context manager.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> with h5burst.open_file("new.h5", "w") as file:
+    ...     file.attrs["unit"] = "spikes/s"
     """
     with durable.annotating_oserror(path, "open"):
         durable.require_regular(Path(path))
@@ -83,6 +101,25 @@ def unfinished_attributes(path: str | os.PathLike[str], names: tuple[str, ...]) 
         There is no such object.
     OSError
         The file cannot be read, or somebody is writing it now.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the file.
+    names : tuple of str
+        Logical names of the group; () for the root.
+
+    Returns
+    -------
+    dict
+        Its attributes, as stored.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.write_tree("whole.h5", h5burst.Group({}, {"step": "load"}), overwrite=True)
+    >>> h5burst.unfinished_attributes("whole.h5", ())
+    {'step': 'load'}
     """
     try:
         with Reader(locate(path), factory=LAZY_NODES, unfinished=True) as reader:

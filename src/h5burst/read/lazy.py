@@ -60,7 +60,20 @@ def place_of(node: Node) -> tuple[str, int] | None:
 class LazyArray(ReadableArray):
     """A dataset that is read on access, with numpy's behaviour for reading (see `ReadableArray`).
 
-    Raises `StaleFileError` when the file has changed since it was opened, `CorruptFileError` when it is damaged.
+    Raises
+    ------
+    StaleFileError
+        At an access, when the file has changed since it was opened.
+    CorruptFileError
+        At an access, when it is damaged.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("array.h5", {"a": np.arange(6).reshape(3, 2)}, overwrite=True)
+    >>> lazy = h5burst.read_tree("array.h5", lazy=True).children["a"].data
+    >>> lazy.shape, lazy[1:, 0]
+    ((3, 2), array([2, 4]))
     """
 
     __slots__ = ("_address", "_attrs", "_elements", "_location", "_names", "_stamp")

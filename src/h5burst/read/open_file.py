@@ -62,6 +62,19 @@ def keeping_open() -> Iterator[None]:
     """Files that this thread reads within the block are opened once, and closed at its end.
 
     For who reads many parts of lazy trees one after the other. A file that changes meanwhile is opened anew.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("kept.h5", {"a": np.arange(3), "b": np.arange(4)}, overwrite=True)
+    >>> tree = h5burst.read_tree("kept.h5", lazy=True)
+    >>> with h5burst.keeping_open():
+    ...     [int(np.sum(node.data)) for node in tree.children.values()]
+    [3, 6]
     """
     if _kept.files is not None:  # in another such block
         yield

@@ -87,6 +87,14 @@ class LazyGroup(Mapping[str, Any]):
     A path ("a/b", from the root with "/a/b") leads further down; a tuple of names does so, too, and is for names that
     hold a "/". Keys, `in`, `len` and iteration read the group's own links alone. Objects are read when they are asked
     for; one that is damaged raises `CorruptFileError`, its neighbours do not. Groups are pickled by the file's place.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("nested.h5", {"a": {"b": np.arange(3)}}, overwrite=True)
+    >>> with h5burst.open("nested.h5") as file:
+    ...     list(file["a"]), "a/b" in file
+    (['b'], True)
     """
 
     def __init__(self, file: _File, address: int | None, names: Names, attrs: Mapping[str, Any], node: Any = None):
@@ -217,6 +225,14 @@ class LazyFile(LazyGroup):
 
     Nothing stays open between reads (a file object stays as open as its owner has it), so that it may be used by
     threads, in forked children, and pickled. Arrays that were taken out of it can be read after it was closed.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("lazy.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> with h5burst.open("lazy.h5") as file:
+    ...     file["a"][-1]
+    np.int64(2)
     """
 
     @property
@@ -265,9 +281,11 @@ def open(path: FileLike) -> LazyFile:
 
     Examples
     --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("recording.h5", {"units": {"unit_001": np.arange(5)}, "light": np.ones(2000)}, overwrite=True)
     >>> with h5burst.open("recording.h5") as file:
-    ...     print(list(file), file["units/unit_001"].attrs["row"])
-    ...     first = file["light"][:1000]
+    ...     sorted(file), file["units/unit_001"][1:3], file["light"][:1000].shape
+    (['light', 'units'], array([1, 2]), (1000,))
     """
     return _open(locate(path))
 

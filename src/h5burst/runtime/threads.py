@@ -20,8 +20,27 @@ _inside = threading.local()
 def thread_count(threads: int | None = None) -> int:
     """How many threads work may use.
 
-    threads: the requested number, at least 1. None: `H5BURST_NUM_THREADS`, else `SLURM_CPUS_PER_TASK` capped by the
-    CPUs that this process may run on, else those.
+    Parameters
+    ----------
+    threads : int, optional
+        The requested number, at least 1.
+
+    Returns
+    -------
+    int
+        The requested; else `H5BURST_NUM_THREADS`, else `SLURM_CPUS_PER_TASK` capped by the CPUs that this process may
+        run on, else those.
+
+    Raises
+    ------
+    ValueError
+        For less than 1.
+
+    Examples
+    --------
+    >>> from h5burst import thread_count
+    >>> thread_count(3)
+    3
     """
     if threads is not None:
         if threads < 1:
@@ -58,10 +77,33 @@ def _mark_inside() -> None:
 
 
 def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> list[Result]:
-    """`[function(item) for item in items]`, spread over the pool; the first error is raised.
+    """`[function(item) for item in items]`, spread over the pool of threads.
 
-    Runs in the calling thread when there is nothing to spread, or when the caller is itself a worker (a pool that
-    waits for itself would hang).
+    Parameters
+    ----------
+    function : callable
+        Called in several threads at once; what takes long should release Python's lock.
+    items : iterable
+        Its arguments.
+    threads : int, optional
+        As of `thread_count`.
+
+    Returns
+    -------
+    list
+        Results in the order of the items. In the calling thread when there is nothing to spread, or when the caller is
+        itself a worker: a pool that waits for itself would hang.
+
+    Raises
+    ------
+    Exception
+        The first error of `function`.
+
+    Examples
+    --------
+    >>> from h5burst import parallel_map
+    >>> parallel_map(abs, [-1, 2, -3])
+    [1, 2, 3]
     """
     work: Sequence[Item] = list(items)
     count = min(thread_count(threads), len(work))
@@ -98,7 +140,26 @@ def bounded_map(
 
 
 def split_evenly(length: int, parts: int) -> list[tuple[int, int]]:
-    """Half-open ranges that cover [0, length), at most `parts`, none empty."""
+    """Half-open ranges that cover [0, length).
+
+    Parameters
+    ----------
+    length : int
+        Of the whole.
+    parts : int
+        At most so many ranges.
+
+    Returns
+    -------
+    list of (int, int)
+        None of them empty.
+
+    Examples
+    --------
+    >>> from h5burst import split_evenly
+    >>> split_evenly(10, 3)
+    [(0, 3), (3, 6), (6, 10)]
+    """
     parts = max(1, min(parts, length))
     edges = [length * part // parts for part in range(parts + 1)]
     return [(edges[i], edges[i + 1]) for i in range(parts) if edges[i] < edges[i + 1]]

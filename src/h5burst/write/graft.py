@@ -46,12 +46,39 @@ def graft(
     storage: Storage | None = None,
     threads: int | None = None,
 ) -> None:
-    """Create `node` below an open group, replacing what is there; missing groups on the way are made.
+    """Create a node below an open group, replacing what is there; missing groups on the way are made.
 
-    For who holds an open file; `edit` is many times faster, and whole when the process dies.
+    For who holds an open file; `edit` is many times faster, and whole when the process dies. What is made is linked
+    when it is complete: a graft that fails leaves nothing that can be read.
 
-    path: logical names, at least one. What is made is linked when it is complete: a graft that fails leaves nothing
-    that can be read. Raises `UnsupportedValueError` before anything is changed, `OSError` when a dataset is in the way.
+    Parameters
+    ----------
+    parent : h5py.Group
+        Open for writing.
+    path : tuple of str
+        Logical names below it, at least one.
+    node : Group or Array
+        What shall be there.
+    storage : Storage, optional
+        For arrays that name none themselves; None: uncompressed.
+    threads : int, optional
+        For the filters of large arrays.
+
+    Raises
+    ------
+    UnsupportedValueError
+        Before anything is changed, for what HDF5 cannot hold.
+    OSError
+        A dataset is in the way, or writing fails.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("grafted.h5", {}, overwrite=True)
+    >>> with h5burst.open_file("grafted.h5", "r+") as file:
+    ...     h5burst.graft(file, ("units", "unit_001"), h5burst.Array(np.arange(3)))
+    ...     list(file["units"])
+    ['unit_001']
     """
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
@@ -67,9 +94,30 @@ def graft(
 
 
 def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str, Any]) -> None:
-    """Create or replace attributes of the object at `path` (() for `parent` itself); others stay.
+    """Create or replace attributes of the object at a path of an open group; others stay.
 
-    Raises `KeyError` where there is no such object, `UnsupportedValueError` before anything is changed.
+    Parameters
+    ----------
+    parent : h5py.Group
+        Open for writing.
+    path : tuple of str
+        Logical names below it; () for `parent` itself.
+    attrs : mapping of str to object
+        As of `Group.attrs`.
+
+    Raises
+    ------
+    KeyError
+        There is no such object.
+    UnsupportedValueError
+        Before anything is changed, for what HDF5 cannot hold.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("marked.h5", {"a": [1, 2]}, overwrite=True)
+    >>> with h5burst.open_file("marked.h5", "r+") as file:
+    ...     h5burst.set_attributes(file, (), {"reviewed": True})
     """
     check_attributes(attrs, (*_names(parent), *path))
     with _changing, durable.annotating_oserror(parent.file.filename, "change"):
@@ -78,7 +126,33 @@ def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str
 
 
 def remove(parent: h5py.Group, path: tuple[str, ...]) -> bool:
-    """Remove the object at `path` with everything below it; False where there was none."""
+    """Remove the object at a path of an open group, with everything below it.
+
+    Parameters
+    ----------
+    parent : h5py.Group
+        Open for writing.
+    path : tuple of str
+        Logical names below it, at least one.
+
+    Returns
+    -------
+    bool
+        False where there was none.
+
+    Raises
+    ------
+    ValueError
+        For an empty path.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("removed.h5", {"a": [1, 2], "b": [3]}, overwrite=True)
+    >>> with h5burst.open_file("removed.h5", "r+") as file:
+    ...     h5burst.remove(file, ("a",)), h5burst.remove(file, ("a",))
+    (True, False)
+    """
     if not path:
         raise ValueError("remove needs the name of the node: the path is empty")
     with _changing:

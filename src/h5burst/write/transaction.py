@@ -51,12 +51,20 @@ def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, thread
     CorruptFileError, UnfinishedFileError, OSError
         The file cannot be read, or an interrupted writer has left it; the message says what to do.
 
+    Returns
+    -------
+    Transaction
+        With `put`, `set_attributes`, `remove`, `append` and `tree`.
+
     Examples
     --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("recording.h5", {"units": {"unit_001": {}, "unit_007": {}}}, overwrite=True)
     >>> with h5burst.edit("recording.h5") as tx:
-    ...     tx.put(("units", "unit_001", "features"), node)
+    ...     tx.put(("units", "unit_001", "features"), h5burst.Array(np.arange(3)))
     ...     tx.set_attributes(("units",), {"reviewed": True})
     ...     tx.remove(("units", "unit_007"))
+    True
     """
     return Transaction(path, storage=storage, threads=threads)
 
@@ -65,6 +73,15 @@ class Transaction:
     """What `edit` gives. Its methods check what they are given at once; nothing is written before the block ends.
 
     For one thread at a time, in the process that began it.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("edited.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> with h5burst.edit("edited.h5") as tx:
+    ...     tx.put(("b",), h5burst.Array(np.arange(4)))
+    ...     sorted(tx.tree().children)
+    ['a', 'b']
     """
 
     def __init__(

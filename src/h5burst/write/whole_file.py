@@ -92,6 +92,16 @@ def write_tree_into_scratch(
         For a tree that only libhdf5 can write; the scratch file is then what it was.
     UnsupportedValueError, FileExistsError, OSError
         As `write_tree`.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> from pathlib import Path
+    >>> scratch = h5burst.Scratch(Path("."), "example")
+    >>> tree = h5burst.Group({"a": h5burst.Array(scratch.store(np.arange(100_000)))})
+    >>> h5burst.write_tree_into_scratch("completed.h5", tree, scratch, overwrite=True)
+    >>> h5burst.read_tree("completed.h5").children["a"].data[-1]
+    np.int64(99999)
     """
     validate(tree)
     with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_three_members_are_written_rows_once_and_in_order(tmp_path: Path) -> Non
     with h5py.File(tmp_path / "a.h5") as file:
         assert np.array_equal(file["x"][:], VALUES)
     assert source.asked[0][0] == 0
-    assert all(stop == start for (_, stop), (start, _) in zip(source.asked, source.asked[1:], strict=False))
+    assert all(stop == start for (_, stop), (start, _) in pairwise(source.asked))
     assert source.asked[-1][1] == len(VALUES)
 
 
