@@ -22,6 +22,7 @@ from h5burst.write.native import NeedsLibhdf5Error
 
 LINKS_IN_HEADER = 512  # as in files that are written at once
 FEWER_IN_HEADER = 256  # an indexed group that has become so small goes back into its header
+_ORDERED = "a group of many links that is indexed by the order of their making"
 _PHASE_DEFAULT = 8  # links that a header holds when it names no number itself
 _NAMES, _HUGE = 5, 1  # record types: names of links; places of huge objects by their number
 
@@ -69,6 +70,8 @@ class GroupLinks:
                 (address is not None) - (self._indexed.body(name) is not None) for name, address in changes.items()
             )
             if count > FEWER_IN_HEADER:
+                if self._info.indexed:
+                    raise NeedsLibhdf5Error(_ORDERED)
                 heap, tree, order = self._indexed.changed(append, changes, self._info)
                 return self._messages(heap, tree, order, {}) + others
             self._bodies = self._indexed.all_bodies()
@@ -82,7 +85,7 @@ class GroupLinks:
         if len(bodies) <= LINKS_IN_HEADER:
             return self._messages(UNDEFINED, UNDEFINED, order, bodies) + others
         if self._info.indexed:
-            raise NeedsLibhdf5Error("a group of many links that is indexed by the order of their making")
+            raise NeedsLibhdf5Error(_ORDERED)
         heap, tree = _write_indexed(append, bodies)
         return self._messages(heap, tree, order, {}) + others
 

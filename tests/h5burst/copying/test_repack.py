@@ -11,12 +11,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from h5py import h5f, h5p
+from h5py import h5p
 
 import h5burst
 from support.faithful import contents
+from support.shared_messages import share_messages
 
-_ALL_KINDS = 0x182A  # H5O_SHMESG_ALL_FLAG of libhdf5
 FORMS: dict[str, dict[str, Any]] = {
     "earliest": {},
     "1.8": {"libver": "v108"},
@@ -163,12 +163,7 @@ def test_a_copy_of_a_copy_is_the_same_file(source: Path, copy: Path, tmp_path: P
 
 
 def test_shared_messages_become_own_ones(source: Path, copy: Path) -> None:
-    creation = h5p.create(h5p.FILE_CREATE)
-    creation.set_link_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
-    set_shared(creation)
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_LATEST)
-    with h5py.File(h5f.create(bytes(source), fcpl=creation, fapl=access)) as file:
+    with share_messages(source) as file:
         for number in range(60):
             made = file.create_dataset(f"d{number}", data=np.arange(20.0), chunks=(5,), compression="gzip")
             for other in range(number % 13):
@@ -178,19 +173,6 @@ def test_shared_messages_become_own_ones(source: Path, copy: Path) -> None:
     assert b"SMTB" not in copy.read_bytes()
     assert contents(copy) == contents(source)
     assert h5burst.verify(copy) == []
-
-
-def set_shared(creation: Any) -> None:
-    """Share all kinds of messages: h5py does not offer the function, its libhdf5 has it."""
-    import ctypes
-
-    loaded = [line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libhdf5" in line]
-    main = next((name for name in loaded if "libhdf5_hl" not in name), None)
-    if main is None:
-        pytest.skip("libhdf5 is not a library of its own here")
-    library = ctypes.CDLL(main)
-    assert library.H5Pset_shared_mesg_nindexes(ctypes.c_int64(creation.id), 1) >= 0
-    assert library.H5Pset_shared_mesg_index(ctypes.c_int64(creation.id), 0, _ALL_KINDS, 16) >= 0
 
 
 def test_old_layouts_external_files_and_virtual_datasets(source: Path, copy: Path, tmp_path: Path) -> None:
