@@ -6,14 +6,16 @@ garbage collector may end an h5py object in any of them, which needs the lock.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import secrets
 import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5o, h5p, h5s, h5t
+from h5py import h5a, h5d, h5g, h5p, h5s, h5t
 
 from h5burst import codecs
 from h5burst.arrays import chunks
@@ -30,7 +32,7 @@ from h5burst.model.tree import (
     unescape,
 )
 from h5burst.runtime import durable
-from h5burst.write.preflight import check_attributes, validate
+from h5burst.write.preflight import check_attributes, validated
 
 COMPACT_ATTRIBUTES = 32  # attributes that still are in their object's header; above that libhdf5 indexes them
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
@@ -48,8 +50,8 @@ def graft(
 ) -> None:
     """Create a node below an open group, replacing what is there; missing groups on the way are made.
 
-    For who holds an open file; `edit` is many times faster, and whole when the process dies. What is made is linked
-    when it is complete: a graft that fails leaves nothing that can be read.
+    For who holds an open file; `edit` is many times faster, and whole when the process dies. What is made gets its
+    name when it is complete: a graft that fails leaves nothing that can be read.
 
     Parameters
     ----------
@@ -82,15 +84,22 @@ def graft(
     """
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
-    validate(node, storage=storage, path=(*_names(parent), *path))
+    node = validated(node, storage=storage, path=(*_names(parent), *path))
     with _changing, durable.annotating_oserror(parent.file.filename, "change"):
         group, missing = _deepest(parent, path[:-1])
         for name in reversed(path[len(path) - len(missing) :]):
             node = Group({name: node})
         link = escape_link(path[len(path) - 1 - len(missing)])
-        made = _unlinked(group, node, storage, threads)
-        _unlink(group, link)
-        h5o.link(made.id, group.id, link.encode(), lcpl=_link_list())
+        # Not as an object without a name: libhdf5 2.0 loses the header of one while much text is written into it.
+        unfinished = f".h5burst-unfinished-{secrets.token_hex(8)}"
+        try:
+            fill(group, Group({unfinished: node}), storage=storage, threads=threads)
+            _unlink(group, link)
+            group.id.links.move(unfinished.encode(), group.id, link.encode(), lcpl=_link_list())
+        except BaseException:
+            with contextlib.suppress(OSError, RuntimeError, KeyError, ValueError):
+                _unlink(group, unfinished)
+            raise
 
 
 def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str, Any]) -> None:
@@ -191,17 +200,6 @@ def _deepest(parent: h5py.Group, path: tuple[str, ...]) -> tuple[h5py.Group, tup
             raise OSError(f"{where} in {parent.file.filename} is a dataset, not a group: remove it first")
         parent = child
     return parent, ()
-
-
-def _unlinked(parent: h5py.Group, node: Node, storage: Storage | None, threads: int | None) -> Any:
-    """A new object that no link leads to yet: libhdf5 drops it if none ever does."""
-    if isinstance(node, Group):
-        group = h5py.Group(h5g.create(parent.id, None, gcpl=_group_list()))
-        fill(group, node, storage=storage, threads=threads)
-        return group
-    made = _create_array(parent, None, node, node.storage or storage or Storage(), threads)
-    write_attributes(made, node.attrs)
-    return made
 
 
 def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: int | None = None) -> None:

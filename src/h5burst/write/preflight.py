@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import h5py
 import numpy as np
 
 from h5burst import codecs
-from h5burst.model.source import is_source
+from h5burst.model.source import as_source, is_source, read_whole
 from h5burst.model.tree import (
     MAX_DEPTH,
     Array,
@@ -30,6 +30,46 @@ MAX_NAME_BYTES = 60_000  # a link or attribute message holds 64 KiB
 _PLAIN_SCALARS = frozenset({str, bool, int, float, complex})
 _INT_RANGE = range(-(1 << 63), 1 << 64)
 _TEXT_AT_ONCE = 65536
+
+
+class _TextOutOfMemoryError(Exception):
+    """A source of variable-length text, which is written from memory alone."""
+
+
+NodeT = TypeVar("NodeT", bound=Node)
+
+
+def validated(node: NodeT, *, storage: Storage | None = None, path: tuple[str, ...] = ()) -> NodeT:
+    """The node, after `validate`; one of its like where it holds lazily read text, which is now read.
+
+    Variable-length text is written from memory alone: the format keeps it apart from the elements that refer to it.
+    """
+    try:
+        validate(node, storage=storage, path=path)
+        return node
+    except _TextOutOfMemoryError:
+        found = _with_text(node, {})
+        validate(found, storage=storage, path=path)
+        return found
+
+
+def _with_text(node: NodeT, known: dict[int, Node], depth: int = 0) -> NodeT:
+    """What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
+    found: Any = known.get(id(node))
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    found = node
+    if isinstance(node, Group) and depth <= MAX_DEPTH:
+        found = known[id(node)] = Group({}, node.attrs, node.soft_links)
+        found.children = {name: _with_text(child, known, depth + 1) for name, child in node.children.items()}
+    elif isinstance(node, Array) and _is_text_source(node.data):
+        found = Array(np.asarray(read_whole(as_source(cast(Any, node.data)))), node.attrs, node.storage)
+    known[id(node)] = found
+    return found  # type: ignore[no-any-return]
+
+
+def _is_text_source(data: Any) -> bool:
+    return not isinstance(data, np.ndarray) and is_source(data) and np.dtype(data.dtype).hasobject
 
 
 def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...] = ()) -> None:
@@ -192,7 +232,7 @@ def _check_data(data: Any, what: str) -> None:
         _check_array(data)
     elif is_source(data):
         if np.dtype(data.dtype).hasobject:
-            raise _NotRepresentableError("blocks of objects: only arrays in memory hold variable-length text")
+            raise _TextOutOfMemoryError
         check_dtype(np.dtype(data.dtype))
     else:
         raise _NotRepresentableError(

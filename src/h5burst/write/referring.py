@@ -22,7 +22,7 @@ from h5burst.model.tree import (
     unescape,
 )
 from h5burst.write.graft import fill, write_attributes
-from h5burst.write.preflight import validate
+from h5burst.write.preflight import validated
 
 _SCALE = b"DIMENSION_SCALE"  # of the attribute CLASS, by the specification of dimension scales
 
@@ -45,7 +45,7 @@ def write(path: Path, tree: Group, storage: Storage | None, threads: int | None)
     """Write a tree as a new file. Raises `UnsupportedValueError` before anything is written, as `validate` does."""
     specials: list[_Special] = []
     plain = _without(tree, (), specials)
-    validate(plain, storage=storage)
+    plain = validated(plain, storage=storage)
     dtypes = [_checked(special, tree) for special in specials]
     with h5py.File(path, "w", libver=LIBVER, locking=False) as file:
         fill(file, plain, storage=storage, threads=threads)

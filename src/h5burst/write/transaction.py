@@ -23,7 +23,7 @@ from h5burst.write.copied_edit import CopiedEdit
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.growing import Growing, check_rows
 from h5burst.write.native import NeedsLibhdf5Error, make_writer
-from h5burst.write.preflight import check_attributes, validate
+from h5burst.write.preflight import check_attributes, validated
 from h5burst.write.sink import Sink
 
 Path = tuple[str, ...]
@@ -130,7 +130,7 @@ class Transaction:
         self._check_open()
         if not path:
             raise ValueError("put needs the name of the node: the path is empty")
-        validate(node, storage=self._storage, path=path)
+        node = validated(node, storage=self._storage, path=path)
         self._do("put", (path, node), lambda: self._put(path, node))
 
     def set_attributes(self, path: Path, attrs: Mapping[str, Any]) -> None:

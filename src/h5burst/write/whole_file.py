@@ -15,7 +15,7 @@ from h5burst.read.open_file import keeping_open
 from h5burst.runtime import durable
 from h5burst.write import native, referring
 from h5burst.write.graft import fill
-from h5burst.write.preflight import SpecialValueError, validate
+from h5burst.write.preflight import SpecialValueError, validated
 
 
 def write_tree(
@@ -59,7 +59,7 @@ def write_tree(
     array([0, 1, 2])
     """
     try:
-        validate(tree, storage=storage)
+        tree = validated(tree, storage=storage)
     except SpecialValueError:
         with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
             referring.write(temporary, tree, storage, threads)
@@ -103,7 +103,7 @@ def write_tree_into_scratch(
     >>> h5burst.read_tree("completed.h5").children["a"].data[-1]
     np.int64(99999)
     """
-    validate(tree)
+    tree = validated(tree)
     with (
         scratch.promote_to(Path(path), overwrite=overwrite) as descriptor,
         open(descriptor, "rb+", buffering=0, closefd=False) as stream,
