@@ -104,7 +104,7 @@ def _find_signature(source: Source) -> int:
         if source.read(at, 8) == SIGNATURE:
             return at
         at = 2 * at or 512
-    raise CorruptStructureError("it is no HDF5 file, or its beginning is lost")
+    raise CorruptStructureError("it is not an HDF5 file, or its beginning is lost")
 
 
 def _version_2(data: bytes, version: int, at: int, file_size: int) -> Superblock:

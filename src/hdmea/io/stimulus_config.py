@@ -62,7 +62,7 @@ class StimulusConfig:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _InvalidConfig(ValueError):
+class _InvalidConfigError(ValueError):
     """What is wrong with one config; collected into the one error that callers see."""
 
 
@@ -87,7 +87,7 @@ def load_stimulus_configs(
             configs[movie] = _load(movie, directory)
         except FileNotFoundError:
             missing.append(movie)
-        except _InvalidConfig as error:
+        except _InvalidConfigError as error:
             invalid.append(f"{movie}: {error}")
     if missing or invalid:
         raise ValueError(_complaint(directory, missing, invalid))
@@ -157,16 +157,16 @@ def _is_file_name(movie: str) -> bool:
 
 def _load(movie: str, directory: Path) -> StimulusConfig:
     if not _is_file_name(movie):
-        raise _InvalidConfig("the movie's name cannot be a file name")
+        raise _InvalidConfigError("the movie's name cannot be a file name")
     path = directory / f"{movie}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise _InvalidConfig(f"not a readable JSON file ({error})") from error
+        raise _InvalidConfigError(f"not a readable JSON file ({error})") from error
     if not isinstance(content, dict):
-        raise _InvalidConfig("the file holds no JSON object")
+        raise _InvalidConfigError("the file holds no JSON object")
     family, parameters = content.get("family"), content.get("parameters") or {}
     problems = _section_problems(content.get("section_kwargs"))
     if family is not None and not isinstance(family, str):
@@ -174,7 +174,7 @@ def _load(movie: str, directory: Path) -> StimulusConfig:
     if not isinstance(parameters, dict):
         problems.append("parameters must be an object")
     if problems:
-        raise _InvalidConfig("; ".join(problems))
+        raise _InvalidConfigError("; ".join(problems))
     known = (*_REQUIRED_MINIMA, *_OPTIONAL_MINIMA)
     section = SectionKwargs(**{name: value for name, value in content["section_kwargs"].items() if name in known})
     return StimulusConfig(movie, section, family, parameters)

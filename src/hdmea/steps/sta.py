@@ -145,7 +145,7 @@ def _compute(
     totals = np.diff(offsets).tolist()
     for unit_id, image, count, total in zip(wanted, images, counts.tolist(), totals, strict=True):
         if count == 0:
-            outcome.warn(f"{unit_id}: no spike counts for the STA of {movie}: it is NaN")
+            outcome.warn(f"{unit_id}: no spike contributes to the STA of {movie}: it is NaN")
         figures = {"n_spikes": count, "n_spikes_excluded": total - count, "cover_range": cover_range}
         features = recording.units[unit_id].setdefault("features", {})
         features[sta_feature(movie)] = {"data": image, "metadata": figures}

@@ -46,7 +46,7 @@ def _import_file(path: Path) -> None:
         raise ConfigurationError(f"a module of the name {name} is imported already, from {there.__spec__}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{path} is no Python file")
+        raise ConfigurationError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
