@@ -43,8 +43,8 @@ Child: TypeAlias = "Change | Group | Array | Gone"
 
 
 def merged_attributes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Attributes after a change; None removes one."""
-    return {name: value for name, value in {**old, **new}.items() if value is not None}
+    """Attributes after a change; None in `new` removes one, in `old` it is one of a null dataspace."""
+    return {name: value for name, value in {**old, **new}.items() if value is not None or name not in new}
 
 
 def overlaid(change: Change, base: Node) -> Node:

@@ -408,3 +408,18 @@ def test_rows_behind_a_dataset_that_is_new_itself(path: Path) -> None:
             tx.append(("bad",), np.arange(3))
     with h5py.File(path) as file:
         assert list(file["log"]) == [0, 1, 2, 0, 1, 2, 3]
+
+
+def test_attributes_that_are_null_stay_when_others_of_a_new_node_are_set(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    h5burst.write_tree(path, Group({"old": Array(np.arange(3), {"null": None, "kept": 1})}))
+    with h5burst.edit(path) as tx:
+        tx.put(("array",), Array(np.arange(3), {"null": None, "gone": 1}))
+        tx.put(("group",), Group({}, {"null": None}))
+        for name in ("array", "group", "old"):
+            tx.set_attributes((name,), {"more": 2, "gone": None})
+        assert set(tx[("old",)].attrs) == {"null", "kept", "more"}
+    with h5py.File(path) as file:
+        assert set(file["array"].attrs) == set(file["group"].attrs) == {"null", "more"}
+        assert set(file["old"].attrs) == {"null", "kept", "more"}
+        assert isinstance(file["array"].attrs["null"], h5py.Empty)
