@@ -59,7 +59,8 @@ class Array:
     ----------
     data : numpy.ndarray, ArraySource or None
         A numpy array (numeric, bool, complex, fixed bytes, structured, or object holding only `str` or only `bytes`:
-        variable-length text), an `ArraySource`, or None for a null dataspace.
+        variable-length text; for whole files also only `Reference`, or only arrays of one axis: sequences of variable
+        length), an `ArraySource`, or None for a null dataspace.
     attrs : dict
         Attributes, as of `Group`.
     storage : Storage, optional
