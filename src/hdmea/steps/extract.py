@@ -74,6 +74,8 @@ def extract_features(
 ) -> ExtractionResult | PipelineSession:
     """Extract features of every unit into `units[id]["features"][name]`.
 
+    A unit that fails is a warning; a feature that no unit can have is listed as failed, with a warning.
+
     Parameters
     ----------
     features
@@ -84,8 +86,6 @@ def extract_features(
     config_overrides
         Parameters that count before those of the stimulus configs; `movie_name` points a feature at the section of
         another movie.
-
-    A unit that fails is a warning; a feature that no unit can have is listed as failed, with a warning.
 
     Raises
     ------

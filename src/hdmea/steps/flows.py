@@ -46,6 +46,9 @@ def run_flow(
 ) -> FlowResult:
     """Run a flow's steps on one recording, immediately.
 
+    Steps that the flow calls optional are skipped where the recording lacks what they need; the result's `warnings`
+    say which.
+
     Parameters
     ----------
     flow_name
@@ -58,15 +61,12 @@ def run_flow(
         Do again what loads and sections, or what is computed from that; which is which says `hdmea.steps.table`.
         Steps that were done before are otherwise skipped with a warning.
 
-    Steps that the flow calls optional are skipped where the recording lacks what they need; the result's `warnings`
-    say which.
-
     Raises
     ------
     ConfigurationError
         An unknown or malformed flow, or parameters that do not fit.
-
-    Besides, what the steps raise.
+    Exception
+        What the steps raise.
     """
     flow = with_arguments(read_flow(find_flow(flow_name, config_dir)), parameters or {})
     first, *others = flow.steps

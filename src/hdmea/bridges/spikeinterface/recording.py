@@ -23,17 +23,17 @@ MICROVOLTS = 1e6
 class CmcrRecording(BaseRecording):  # type: ignore[misc, unused-ignore]
     """The sensor stream of a raw recording, of which nothing is read before it is asked for.
 
+    Channels are the vendor's sensor numbers (from 1, column by column of the chip), in the order of the stream: row by
+    row. Properties: `row`, `col` (from 1), location in µm, gain and offset to µV where the file states them. Traces are
+    int16 ADC counts. The probe has a circle of a quarter pitch at each electrode: the file does not say how large they
+    are.
+
     Parameters
     ----------
     path
         A `.cmcr` file.
     pitch_um
         Distance of neighbouring electrodes.
-
-    Channels are the vendor's sensor numbers (from 1, column by column of the chip), in the order of the stream: row by
-    row. Properties: `row`, `col` (from 1), location in µm, gain and offset to µV where the file states them. Traces are
-    int16 ADC counts. The probe has a circle of a quarter pitch at each electrode: the file does not say how large they
-    are.
 
     Raises
     ------

@@ -21,16 +21,16 @@ from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 class SessionSorting(BaseSorting):  # type: ignore[misc, unused-ignore]
     """The units of a recording as SpikeInterface has them.
 
+    Properties of units: `row`, `col` (from 1; -1 where not known), `x_um`, `y_um` (NaN where not known), and every
+    single value under `{stimulus}.{name}` (numbers missing in a unit are NaN, texts empty). Annotations: `recording`,
+    `duration_s`, and `sections`: by name `presentations` and `trials`, lists of [start, stop) in samples.
+
     Parameters
     ----------
     source
         A session, or the path of its file. Spikes are read when they are asked for.
     unit_ids
         Units to take; default all.
-
-    Properties of units: `row`, `col` (from 1; -1 where not known), `x_um`, `y_um` (NaN where not known), and every
-    single value under `{stimulus}.{name}` (numbers missing in a unit are NaN, texts empty). Annotations: `recording`,
-    `duration_s`, and `sections`: by name `presentations` and `trials`, lists of [start, stop) in samples.
 
     Raises
     ------
