@@ -59,7 +59,7 @@ def made_pages() -> dict[str, str]:
     return {
         **{made: _moved(ROOT / source) for source, made in TOP_LEVEL.items()},
         **{f"reference/commands/{name}.md": command_page(name) for name in COMMANDS},
-        **{f"reference/api/{name}.md": api_page(name) for name in API},
+        **api_pages(),
     }
 
 
@@ -100,7 +100,9 @@ def _parameters(command: Any) -> Iterator[str]:
     arguments = [one for one in command.params if not one.opts[0].startswith("-")]
     options = [one for one in command.params if one.opts[0].startswith("-") and not one.hidden and one.name != "help"]
     if arguments:
-        rows = [f"| `{one.name.upper()}` | {_text(one.help)}{'' if one.required else ' (optional)'} |" for one in arguments]
+        rows = [
+            f"| `{one.name.upper()}` | {_text(one.help)}{'' if one.required else ' (optional)'} |" for one in arguments
+        ]
         yield "\n".join(["| argument | meaning |", "|---|---|", *rows])
     if options:
         rows = [f"| {_flags(one, types)} | {_text(one.help)} | {_default(one)} |" for one in options]
@@ -109,7 +111,9 @@ def _parameters(command: Any) -> Iterator[str]:
 
 def _flags(option: Any, types: dict[str, Any]) -> str:
     value = "" if option.is_flag else f" {_type_name(types.get(option.name, str))}"
-    return ", ".join(f"`{flag}{value}`" for flag in option.opts) + "".join(f", `{one}`" for one in option.secondary_opts)
+    return ", ".join(f"`{flag}{value}`" for flag in option.opts) + "".join(
+        f", `{one}`" for one in option.secondary_opts
+    )
 
 
 def _type_name(kind: Any) -> str:
@@ -139,22 +143,24 @@ def _text(text: str | None) -> str:
 # ---------------------------------------------------------------- API
 
 
-def api_page(name: str) -> str:
-    """What the modules of a page export, with the place where each name is defined."""
-    title, modules = API[name]
-    parts, seen = [f"# {title}"], set[str]()
+def api_pages() -> dict[str, str]:
+    """A page for each group of modules: what they export, each name once, from the place where it is defined."""
+    seen: set[str] = set()
+    return {f"reference/api/{name}.md": _api_page(title, modules, seen) for name, (title, modules) in API.items()}
+
+
+def _api_page(title: str, modules: tuple[str, ...], seen: set[str]) -> str:
+    parts = [f"# {title}"]
     for module_name in modules:
         module = importlib.import_module(module_name)
-        targets, constants = [], []
-        for public in _public_names(module):
-            target = _place(module_name, public, getattr(module, public))
-            (constants if target is None else targets).append(target or f"{module_name}.{public}")
-        new = [target for target in dict.fromkeys(targets) if target not in seen]
-        seen.update(new)
-        if new or constants:
-            parts += [f"## {module_name}", _summary(module), *(f"::: {target}" for target in new)]
-        if constants:
-            parts.append("Constants and types: " + ", ".join(f"`{one.rpartition('.')[2]}`" for one in constants) + ".")
+        places = {name: _place(getattr(module, name)) for name in _public_names(module)}
+        targets = list(dict.fromkeys(place for place in places.values() if place and place not in seen))
+        constants = [f"`{name}`" for name, place in places.items() if place is None]
+        elsewhere = [f"[`{name}`][{place}]" for name, place in places.items() if place in seen]
+        seen.update(targets)
+        parts += [f"## {module_name}", _summary(module), *(f"::: {target}" for target in targets)]
+        parts += [f"Constants and types: {', '.join(constants)}."] if constants else []
+        parts += [f"Also here: {', '.join(elsewhere)}."] if elsewhere else []
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -166,7 +172,7 @@ def _public_names(module: Any) -> list[str]:
     return [name for name in defined if not name.startswith("_") and callable(getattr(module, name))]
 
 
-def _place(module: str, name: str, value: Any) -> str | None:
+def _place(value: Any) -> str | None:
     """The full name under which a class, a function or a module is defined; None for constants."""
     if inspect.ismodule(value):
         return value.__name__
