@@ -87,7 +87,7 @@ def same(found: Any, expected: Any) -> bool:
     if type(found) is not type(expected):
         return False
     if isinstance(expected, np.ndarray):
-        if found.dtype != expected.dtype or found.shape != expected.shape or not found.flags.writeable:
+        if found.dtype != expected.dtype or found.shape != expected.shape:
             return False
         if _metadata(found.dtype) != _metadata(expected.dtype):
             return False

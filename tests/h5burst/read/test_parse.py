@@ -52,6 +52,10 @@ def check(path: str | Path, expected: Group | None = None) -> Group:
     expected = expected or read_plainly(path)
     tree = store.read_tree(path)
     assert differences(tree, expected) == []
+    arrays = [id(node.data) for _, node in tree.walk() if isinstance(node, Array)]
+    for path_, node in tree.walk():
+        if isinstance(node, Array) and isinstance(node.data, np.ndarray):
+            assert node.data.flags.writeable == (arrays.count(id(node.data)) == 1), path_
     assert differences(_thawed(store.read_tree(path, lazy=True)), expected) == []
     return tree
 
