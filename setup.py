@@ -18,15 +18,23 @@ from building import BuildExtensions, translated, usable_cpus
 # Fused multiply-add would make a result depend on the CPU that computed it.
 FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 SOURCES = sorted(Path("ext").rglob("*.pyx"))
-DIRECTORIES = ["ext/kernels", "ext/codecs", "ext/hdf5/encode", "ext/hdf5/decode"]
-HEADERS = sorted(path for suffix in ("*.h", "*.pxi", "*.pxd") for path in Path("ext").rglob(suffix))
+KERNELS, CODECS, ENCODE, DECODE = "ext/kernels", "ext/codecs", "ext/hdf5/encode", "ext/hdf5/decode"
+INCLUDED = {KERNELS: [KERNELS], CODECS: [KERNELS, CODECS]}  # whose headers a directory uses; the format's, all
+DIRECTORIES = [KERNELS, CODECS, ENCODE, DECODE]
+
+
+def beside(source: Path, *suffixes: str) -> list[Path]:
+    """The files that an extension may include, and that it is compiled again for when they change."""
+    directories = INCLUDED.get(source.parent.as_posix(), DIRECTORIES)
+    return sorted(path for name in directories for path in Path(name).iterdir() if path.suffix in suffixes)
+
 
 EXTENSIONS = [
     Extension(
         f"h5burst._ext.{source.stem}",
-        [(source.with_suffix(".c") if translated(source, HEADERS) else source).as_posix()],
+        [(source.with_suffix(".c") if translated(source, beside(source, ".pxi", ".pxd")) else source).as_posix()],
         include_dirs=[*DIRECTORIES, numpy.get_include()],
-        depends=["setup.py", *(path.as_posix() for path in HEADERS)],
+        depends=["setup.py", *(path.as_posix() for path in beside(source, ".h", ".pxi", ".pxd"))],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=FLAGS,
     )
