@@ -156,7 +156,11 @@ def _api_page(title: str, modules: tuple[str, ...], seen: set[str]) -> str:
         places = {name: _place(getattr(module, name)) for name in _public_names(module)}
         targets = list(dict.fromkeys(place for place in places.values() if place and place not in seen))
         constants = [f"`{name}`" for name, place in places.items() if place is None]
-        elsewhere = [f"[`{name}`][{place}]" for name, place in places.items() if place in seen]
+        elsewhere = [
+            f"[`{name}`][{place}]"
+            for name, place in places.items()
+            if place and (place in seen or not place.endswith(f".{name}"))
+        ]
         seen.update(targets)
         parts += [f"## {module_name}", _summary(module), *(f"::: {target}" for target in targets)]
         parts += [f"Constants and types: {', '.join(constants)}."] if constants else []

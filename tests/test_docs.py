@@ -1,0 +1,225 @@
+"""The documentation keeps its promises: examples run, links lead somewhere, the site is made, lists are complete."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import h5burst
+from support.docs_examples import console_commands, python_program, run_examples
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+TOP_LEVEL = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+
+# ---------------------------------------------------------------- examples
+
+RUN_HERE = (
+    *("batch", "cite", "extending", "first_recording", "playlists", "resume_and_repair", "stimulus_configs"),
+    "transactions",
+)
+RUN_ELSEWHERE = {  # page: the test that also looks at what it prints
+    "bridges": "hdmea/bridges/test_docs_bridges.py",
+    "engine": "h5burst/test_docs_engine.py",
+    "geometry": "hdmea/geometry/test_docs_geometry.py",
+    "h5ad": "h5burst/anndata/test_h5ad_docs.py",
+    "measures": "hdmea/features/test_docs_measures.py",
+    "memory": "hdmea/session/test_memory_budget.py",
+    "migrate": "hdmea/test_docs_migrate.py",
+    "pipeline_explained": "hdmea/test_docs_pipeline.py",
+    "scptensor": "scpstore/test_docs.py",
+    "simulate": "hdmea/simulate/test_recording.py",
+}
+
+
+@pytest.mark.parametrize("page", RUN_HERE)
+def test_examples_run(tmp_path: Path, page: str) -> None:
+    run_examples(DOCS / f"{page}.md", tmp_path, timeout_s=280)
+
+
+def test_the_example_of_real_recordings_runs(tmp_path: Path, test_data: Path) -> None:
+    printed = run_examples(DOCS / "wave_recordings.md", tmp_path, timeout_s=280)
+    assert "520 units, 1800 s" in printed
+
+
+def test_every_page_with_examples_is_run_by_one_test() -> None:
+    with_examples = {page.relative_to(DOCS).parts[0].removesuffix(".md") for page in PAGES if has_examples(page)}
+    assert with_examples == {*RUN_HERE, *RUN_ELSEWHERE, "wave_recordings"}
+    assert not set(RUN_HERE) & set(RUN_ELSEWHERE)
+    for page, test in RUN_ELSEWHERE.items():
+        source = (ROOT / "tests" / test).read_text(encoding="utf-8")
+        assert "run_examples(" in source
+        assert f"{page}.md" in source or page == "bridges"
+
+
+def has_examples(page: Path) -> bool:
+    text = page.read_text(encoding="utf-8")
+    return bool(python_program(text).strip() or console_commands(text))
+
+
+# ---------------------------------------------------------------- links
+
+
+def links_of(page: Path) -> Iterator[tuple[str, str]]:
+    """Target and anchor of each link of a page that leads to a file or a heading, code aside."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", target):
+            yield target.partition("#")[0], target.partition("#")[2]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as Markdown's table of contents makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    titles = [re.sub(r"[`*]", "", title) for title in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)]
+    ascii_only = [title.encode("ascii", "ignore").decode() for title in titles]
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in ascii_only}
+
+
+@pytest.mark.parametrize("page", [*TOP_LEVEL, *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in links_of(page):
+        file = (page.parent / target) if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors_of(file), f"{page.name} links to {target}#{anchor}"
+
+
+# ---------------------------------------------------------------- the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole site; a warning is an error."""
+    for needed in ("mkdocs", "material", "mkdocstrings_handlers.python"):
+        pytest.importorskip(needed, reason="mkdocs is not installed: pip install '.[docs]'")
+    directory = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(directory)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return directory
+
+
+def test_every_page_is_in_the_site(site: Path) -> None:
+    for page in PAGES:
+        name = page.relative_to(DOCS).as_posix().removesuffix(".md").replace("README", "index")
+        assert (site / f"{name}.html").is_file(), page.name
+    start = (site / "index.html").read_text(encoding="utf-8")
+    for title in ("Tutorials", "How-to", "Reference", "Explanation", "How to cite", "Contributing"):
+        assert title in start
+
+
+def test_the_site_asks_for_nothing_elsewhere(site: Path) -> None:
+    loads = re.compile(
+        r"""<(?:script|img|iframe)\b[^>]*\bsrc=["'](?:https?:)?//|<link\b[^>]*\bhref=["'](?:https?:)?//"""
+    )
+    for page in site.rglob("*.html"):
+        assert not loads.search(page.read_text(encoding="utf-8")), page.name
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\([\"']?https?:|@import", sheet.read_text(encoding="utf-8")), sheet.name
+
+
+@pytest.mark.parametrize(
+    ("program", "package"), [("hdmea", "hdmea"), ("h5burst", "h5burst"), ("scptensor", "scpstore")]
+)
+def test_every_command_and_option_is_in_the_reference(site: Path, program: str, package: str) -> None:
+    page = (site / "reference" / "commands" / f"{program}.html").read_text(encoding="utf-8")
+    app = importlib.import_module(f"{package}.cli").app
+    import typer
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined, unused-ignore]
+    assert len(commands) >= 4
+    for name, command in commands.items():
+        assert f"{program} {name}" in page
+        for option in (flag for one in command.params for flag in one.opts if flag.startswith("--")):
+            assert option == "--help" or f"{option}<" in page or f"{option} " in page, f"{program} {name} {option}"
+
+
+@pytest.mark.parametrize(
+    ("page", "module"),
+    [
+        *(("h5burst", "h5burst"), ("hdmea_pipeline", "hdmea.pipeline"), ("hdmea_pipeline", "hdmea.io")),
+        *(("hdmea_features", "hdmea.features"), ("hdmea_geometry", "hdmea.geometry"), ("hdmea_tools", "hdmea.plot")),
+        *(("hdmea_tools", "hdmea.simulate"), ("scptensor", "scptensor"), ("scptensor", "scptensor.io")),
+    ],
+)
+def test_every_public_name_is_in_the_reference(site: Path, page: str, module: str) -> None:
+    text = (site / "reference" / "api" / f"{page}.html").read_text(encoding="utf-8")
+    names = [name for name in importlib.import_module(module).__all__ if not name.startswith("__")]
+    assert [name for name in names if not re.search(rf"[>.]{name}\b", text)] == []
+
+
+# ---------------------------------------------------------------- lists that must be complete
+
+
+def test_every_environment_variable_is_listed() -> None:
+    listed = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)`", (DOCS / "environment.md").read_text(encoding="utf-8")))
+    product = (
+        r'["`](H5BURST_[A-Z_]+|HDMEA_[A-Z_]+|NUMBA_CACHE_DIR|HDF5_USE_FILE_LOCKING|(?:SLURM|PBS|SGE)_[A-Z_]+)["`=]'
+    )
+    tests = r'"(H5BURST_[A-Z_]+|HYPOTHESIS_PROFILE)"'
+    read = variables(product, [*(ROOT / "src").rglob("*.py"), ROOT / "setup.py"])
+    read |= variables(tests, [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
+    assert "H5BURST_SCRATCH" in read
+    assert "SLURM_CPUS_PER_TASK" in read
+    assert read - listed == set()
+    assert listed - read == {"HDF5_PLUGIN_PATH"}  # which libhdf5 reads
+
+
+def variables(pattern: str, files: list[Path]) -> set[str]:
+    texts = [file.read_text(encoding="utf-8") for file in files if file != Path(__file__)]
+    return {name for text in texts for name in re.findall(pattern, text)}
+
+
+def exceptions_of(*modules: str) -> set[str]:
+    """The exceptions and warnings that modules export; those that they define, where they export nothing by name."""
+    found = set()
+    for module in map(importlib.import_module, modules):
+        names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+        items = {name: getattr(module, name) for name in names}
+        found |= {name for name, item in items.items() if isinstance(item, type) and issubclass(item, BaseException)}
+    return found
+
+
+def test_every_error_is_listed() -> None:
+    text = (DOCS / "errors.md").read_text(encoding="utf-8")
+    sections = {title: part for title, _, part in (part.partition("\n") for part in text.split("\n## ")[1:])}
+    first_cells = {
+        title: set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", part, flags=re.MULTILINE))))
+        for title, part in sections.items()
+    }
+    assert first_cells["hdmea"] == exceptions_of("hdmea.utils.exceptions") | {
+        "RecordingLockedError",
+        "MissingExtraError",
+    }
+    assert first_cells["scptensor"] == exceptions_of("scptensor", "scptensor.core", "scptensor.io")
+    assert exceptions_of("h5burst") <= first_cells["h5burst"]
+
+
+def test_errors_are_where_the_page_says() -> None:
+    text = (DOCS / "errors.md").read_text(encoding="utf-8")
+    places = re.findall(r"^\| `(\w+)` \| `(h5burst[\w.]*)` \|", text, flags=re.MULTILINE)
+    places += re.findall(r"^\| `(\w+)` \|.*\(`(hdmea[\w.]+)`\)", text, flags=re.MULTILINE)
+    assert len(places) >= 7
+    for name, module in places:
+        parent, _, last = module.rpartition(".")
+        home = getattr(h5burst, last, None) if parent == "h5burst" else None
+        assert issubclass(getattr(home or importlib.import_module(module), name), BaseException)
+
+
+def test_citation_is_of_this_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    fields = dict(re.findall(r"^([a-z-]+): *(.*)$", text, flags=re.MULTILINE))
+    assert fields["version"] == h5burst.__version__
+    assert f"Version {h5burst.__version__}." in (DOCS / "cite.md").read_text(encoding="utf-8")
+    assert fields["cff-version"] == "1.2.0"
+    assert fields["license"] == "BSD-3-Clause"
+    assert {"message", "title", "authors", "abstract", "type"} <= set(fields)
