@@ -27,6 +27,12 @@ API = {
     "hdmea_pipeline": ("hdmea: sessions, steps, flows", ("hdmea.pipeline", "hdmea.utils.exceptions")),
     "hdmea_features": ("hdmea.features", ("hdmea.features",)),
     "hdmea_geometry": ("hdmea.geometry", ("hdmea.geometry",)),
+    "hdmea_kernels": (
+        "hdmea.kernels",
+        tuple(
+            f"hdmea.kernels.{name}" for name in ("rates", "trains", "sections", "sta", "highpass", "eimage", "passages")
+        ),
+    ),
     "hdmea_tools": (
         "hdmea: pictures, pages, simulation, bridges",
         (
