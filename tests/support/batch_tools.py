@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -69,13 +70,26 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+HANGING_TABLE = "cluster_group.tsv"
+
+
 def add_hanging(manifest: Path, name: str = "hangs") -> Path:
-    """A recording whose worker waits for ever to read its spikes."""
-    fifo = manifest.parent / f"{name}.h5"
-    os.mkfifo(fifo)
+    """A recording, in a sorter's directory, whose worker waits for ever to read the labels of its clusters."""
+    directory = manifest.parent / f"{name}.h5"
+    directory.mkdir()
+    np.save(directory / "spike_times.npy", np.arange(5))
+    np.save(directory / "spike_clusters.npy", np.zeros(5, np.int64))
+    (directory / "params.py").write_text("sample_rate = 20000.0\n")
+    os.mkfifo(directory / HANGING_TABLE)
     with open(manifest, "a", encoding="utf-8") as stream:
-        stream.write(f"{fifo.name},{name}\n")
-    return fifo
+        stream.write(f"{directory.name},{name}\n")
+    return directory
+
+
+def mend_hanging(directory: Path, good: Path) -> None:
+    """Put a sound file in its place."""
+    shutil.rmtree(directory)
+    os.link(good, directory)
 
 
 def holder(output: Path, name: str) -> int | None:
@@ -84,3 +98,10 @@ def holder(output: Path, name: str) -> int | None:
         return int(json.loads((output / f".{name}.lock").read_text())["pid"])
     except (OSError, ValueError):
         return None
+
+
+def holding_process(output: Path, name: str) -> int:
+    """The process that works on a recording, which it must."""
+    pid = holder(output, name)
+    assert pid is not None, f"nobody works on {name}"
+    return pid

@@ -16,7 +16,16 @@ import pytest
 from hdmea.batch.run import run_batch
 from hdmea.simulate import SimulatedRecording
 from hdmea.utils.exceptions import ConfigurationError
-from support.batch_tools import add_hanging, holder, needs_fifo, same_trees, statuses, wait_for
+from support.batch_tools import (
+    add_hanging,
+    holder,
+    holding_process,
+    mend_hanging,
+    needs_fifo,
+    same_trees,
+    statuses,
+    wait_for,
+)
 from support.full_flow import full_manifest, parameters_of
 
 pytest.importorskip("distributed", reason='the dask engine is an extra: pip install "h5burst[hpc]"')
@@ -100,15 +109,13 @@ def test_a_killed_dask_worker_is_one_failed_recording(
     retries: int,
 ) -> None:
     manifest, out = spikes_manifest(3), tmp_path / "out"
-    fifo = add_hanging(manifest)
+    directory = add_hanging(manifest)
 
     def kill() -> None:
         wait_for(lambda: holder(out, "hangs") is not None)
         time.sleep(0.2)
-        first = holder(out, "hangs") or 0
-        good = (manifest.parent / "rec0.h5").read_bytes()
-        fifo.unlink()
-        fifo.write_bytes(good)
+        first = holding_process(out, "hangs")
+        mend_hanging(directory, manifest.parent / "rec0.h5")
         os.kill(first, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
@@ -143,7 +150,7 @@ def test_recordings_that_waited_on_a_worker_that_died_are_asked_for_again(
     def kill() -> None:
         wait_for(lambda: holder(out, "hangs") is not None)
         time.sleep(0.2)
-        os.kill(holder(out, "hangs") or 0, signal.SIGKILL)
+        os.kill(holding_process(out, "hangs"), signal.SIGKILL)
         start_worker(start, file)
 
     killer = threading.Thread(target=kill)

@@ -23,7 +23,16 @@ from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
 from hdmea.utils.exceptions import ConfigurationError
 from support import faulty
-from support.batch_tools import add_hanging, command, holder, needs_fifo, statuses, wait_for
+from support.batch_tools import (
+    HANGING_TABLE,
+    add_hanging,
+    command,
+    holder,
+    mend_hanging,
+    needs_fifo,
+    statuses,
+    wait_for,
+)
 
 MakeManifest = Callable[..., Path]
 Parameters = dict[str, dict[str, object]]
@@ -205,7 +214,7 @@ def test_parent_and_workers_killed_together_leave_what_the_next_batch_needs(
     tmp_path: Path, spikes_manifest: MakeManifest
 ) -> None:
     manifest, out = spikes_manifest(1), tmp_path / "out"
-    fifo = add_hanging(manifest)
+    directory = add_hanging(manifest)
     batch = command(manifest, "-o", out, "--steps", "load_spikes", "--jobs", "1")
     wait_for(lambda: holder(out, "hangs") is not None)
     worker = holder(out, "hangs")
@@ -214,8 +223,7 @@ def test_parent_and_workers_killed_together_leave_what_the_next_batch_needs(
         os.kill(pid, signal.SIGKILL)
     batch.communicate()
     assert (out / ".hangs.lock").exists()
-    fifo.unlink()
-    os.link(manifest.parent / "rec0.h5", fifo)
+    mend_hanging(directory, manifest.parent / "rec0.h5")
 
     result = run_batch(manifest, out, steps=LOAD_ONLY, progress=False)
 
@@ -228,7 +236,7 @@ def test_a_second_signal_ends_a_batch_at_once_and_the_worker_by_itself(
     tmp_path: Path, spikes_manifest: MakeManifest
 ) -> None:
     manifest, out = spikes_manifest(0), tmp_path / "out"
-    fifo = add_hanging(manifest)
+    directory = add_hanging(manifest)
     batch = command(manifest, "-o", out, "--steps", "load_spikes,extract_features", "--jobs", "1")
     wait_for(lambda: holder(out, "hangs") is not None)
     batch.send_signal(signal.SIGTERM)
@@ -236,7 +244,7 @@ def test_a_second_signal_ends_a_batch_at_once_and_the_worker_by_itself(
     batch.send_signal(signal.SIGTERM)
     assert batch.wait(timeout=60) in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert holder(out, "hangs") is not None
-    with open(fifo, "wb"):  # the worker reads an empty file, fails, and has nobody to tell
+    with open(directory / HANGING_TABLE, "wb"):  # the worker reads an empty table, fails, and has nobody to tell
         pass
     wait_for(lambda: holder(out, "hangs") is None)
     batch.communicate()

@@ -15,7 +15,17 @@ from hdmea.batch.job import JobOptions, Status
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
 from hdmea.utils.exceptions import ConfigurationError
-from support.batch_tools import add_hanging, command, holder, needs_fifo, same_trees, statuses, wait_for
+from support.batch_tools import (
+    add_hanging,
+    command,
+    holder,
+    holding_process,
+    mend_hanging,
+    needs_fifo,
+    same_trees,
+    statuses,
+    wait_for,
+)
 
 MakeManifest = Callable[..., Path]
 Parameters = dict[str, dict[str, object]]
@@ -94,7 +104,7 @@ def test_a_killed_worker_is_one_failed_recording(
     add_hanging(manifest)
     process = command(manifest, "-o", out, "--set", "add_section_windows.length_s=10")
     wait_for(lambda: holder(out, "hangs") is not None)
-    os.kill(holder(out, "hangs") or 0, signal.SIGKILL)
+    os.kill(holding_process(out, "hangs"), signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 1, stderr
     outcomes = {o["dataset_id"]: o for o in json.loads((out / "batch_summary.json").read_text())["recordings"]}
@@ -107,13 +117,11 @@ def test_a_killed_worker_is_one_failed_recording(
 @needs_fifo
 def test_a_killed_worker_is_tried_again(spikes_manifest: MakeManifest, tmp_path: Path) -> None:
     manifest, out = spikes_manifest(1), tmp_path / "out"
-    fifo = add_hanging(manifest)
+    directory = add_hanging(manifest)
     process = command(manifest, "-o", out, "--retries", "1", "--set", "add_section_windows.length_s=10")
     wait_for(lambda: holder(out, "hangs") is not None)
-    first = holder(out, "hangs") or 0
-    good = (manifest.parent / "rec0.h5").read_bytes()
-    fifo.unlink()
-    fifo.write_bytes(good)
+    first = holding_process(out, "hangs")
+    mend_hanging(directory, manifest.parent / "rec0.h5")
     os.kill(first, signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
