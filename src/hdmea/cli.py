@@ -315,8 +315,8 @@ def _run_steps(
 
         written = {"report": str(write_report(path, overwrite=overwrite))}
         output.say(written["report"])
-    else:
-        output.progress(f"next: hdmea info {path}; hdmea report {path}; hdmea table {path} -o units.csv")
+    look = [f"hdmea info {path}", *([] if page else [f"hdmea report {path}"]), f"hdmea table {path} -o units.csv"]
+    output.progress(f"next: {'; '.join(look)}")
     output.result({"file": str(path), **written, **summary, "step_seconds": seconds})
 
 
