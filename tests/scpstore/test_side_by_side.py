@@ -23,6 +23,7 @@ _SETUP = """
 import json, runpy, sys, types
 import setuptools
 sys.modules["Cython"] = types.ModuleType("Cython")  # not there where this package was installed from a wheel
+sys.modules["Cython"].__version__ = "none"
 sys.modules["Cython.Build"] = types.ModuleType("Cython.Build")
 sys.modules["Cython.Build"].cythonize = lambda *args, **kwargs: []
 setuptools.setup = lambda **kwargs: print(json.dumps([kwargs["packages"], kwargs["entry_points"]["console_scripts"]]))

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hdmea.batch.job import Status, run_job
+from hdmea.batch.job import JobOptions, Status, run_job
 from hdmea.batch.manifest import Recording
 from hdmea.batch.run import BatchResult, plan, run_batch
 from hdmea.pipeline import PipelineSession, get_flow_info, run_flow
@@ -181,7 +181,7 @@ class Crash(BaseException):
 def test_batch_that_ends_before_each_step_goes_on(recording: SimulatedRecording, whole: Path, tmp_path: Path) -> None:
     row = Recording("small", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name)
     recipe: dict[str, Any] = {"flow": "full", "steps": None, "parameters": parameters_of(recording)}
-    (job,) = plan([row], tmp_path, force=False, checkpoint_steps=True, compression=None, **recipe)
+    (job,) = plan([row], tmp_path, options=JobOptions(checkpoint_steps=True), **recipe)
     names = [step.name for step in job.steps]
     begun: list[str] = []
 

@@ -131,9 +131,9 @@ def test_derivatives_of_surfaces(surface: Surface) -> None:
 def test_bounds_hold_and_flat_values_end() -> None:
     y, x = (part.ravel().astype(float) for part in np.mgrid[:7, :7])
     values = reference.surface("ROUND_GAUSSIAN", [5.0, 3.0, 3.0, 0.0], x, y)
-    fit = fit_surface(Surface.ROUND_GAUSSIAN, x, y, values, [1, 5, 5, 0], [0, 4, 4, -1], [np.inf, 6, 6, 1])
+    fit = fit_surface(Surface.ROUND_GAUSSIAN, x, y, values, [1, 5, 5, 0], ([0, 4, 4, -1], [np.inf, 6, 6, 1]))
     assert (fit.parameters[1:3] >= 4).all()
-    flat = fit_surface(Surface.ROUND_GAUSSIAN, x, y, 0 * x, [1, 3, 3, 0], [0, 0, 0, -1], [9, 6, 6, 1])
+    flat = fit_surface(Surface.ROUND_GAUSSIAN, x, y, 0 * x, [1, 3, 3, 0], ([0, 0, 0, -1], [9, 6, 6, 1]))
     assert flat.squares == pytest.approx(0, abs=1e-9)
     assert np.isfinite(flat.errors()).all()
 
@@ -142,13 +142,13 @@ def test_surfaces_refuse_what_does_not_fit() -> None:
     x = np.arange(9.0)
     bounds = [0] * 4, [9] * 4
     with pytest.raises(ValueError, match="one length"):
-        fit_surface(Surface.MONOPOLE, x, x[:8], x, [1, 1, 1, 1], *bounds)
+        fit_surface(Surface.MONOPOLE, x, x[:8], x, [1, 1, 1, 1], bounds)
     with pytest.raises(ValueError, match="at least 4"):
-        fit_surface(Surface.MONOPOLE, x[:3], x[:3], x[:3], [1, 1, 1, 1], *bounds)
+        fit_surface(Surface.MONOPOLE, x[:3], x[:3], x[:3], [1, 1, 1, 1], bounds)
     with pytest.raises(ValueError, match="4 parameters"):
-        fit_surface(Surface.MONOPOLE, x, x, x, [1, 1, 1], *bounds)
+        fit_surface(Surface.MONOPOLE, x, x, x, [1, 1, 1], bounds)
     with pytest.raises(ValueError, match="finite"):
-        fit_surface(Surface.MONOPOLE, x, x, x * np.nan, [1, 1, 1, 1], *bounds)
+        fit_surface(Surface.MONOPOLE, x, x, x * np.nan, [1, 1, 1, 1], bounds)
 
 
 @few
