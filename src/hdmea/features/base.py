@@ -75,9 +75,9 @@ class FeatureExtractor(ABC):
     q_values : dict
         Values that are computed over all units of a recording once every unit has the feature: the q-value's name, and
         that of the p-value it comes from (Benjamini & Hochberg 1995).
-    thread_safe : bool
-        Whether `extract` may work on several units at once, in threads: true for one that changes nothing but what it
-        made itself. Values must not depend on it.
+    in_threads : bool
+        Whether `extract` works on several units at once, in threads. For one that changes nothing but what it made
+        itself, and spends its time in compiled code without Python's lock: else threads only wait for each other.
     runtime_class : str
         "fast" or "slow".
     description : str
@@ -89,7 +89,7 @@ class FeatureExtractor(ABC):
     required_inputs: ClassVar[tuple[str, ...]] = ()
     output_schema: ClassVar[dict[str, str]] = {}
     q_values: ClassVar[dict[str, str]] = {}
-    thread_safe: ClassVar[bool] = False
+    in_threads: ClassVar[bool] = False
     runtime_class: ClassVar[str] = "fast"
     description: ClassVar[str] = ""
 

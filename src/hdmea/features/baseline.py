@@ -50,7 +50,6 @@ class Baseline(StimulusFeature):
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "Spontaneous rate, interval statistics, refractory violations and contamination"
-    thread_safe: ClassVar[bool] = True
 
     def extract(
         self,

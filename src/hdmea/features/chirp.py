@@ -56,7 +56,6 @@ class FrequencySteps(StimulusFeature):
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "Tuning to the frequency of full-field flicker"
-    thread_safe: ClassVar[bool] = True
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
         nominal = np.asarray(settings["frequencies_hz"], np.float64)

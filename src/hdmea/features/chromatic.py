@@ -45,7 +45,6 @@ class Chromatic(StimulusFeature):
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "Responses to green and blue, the preference between them, and opponency"
-    thread_safe: ClassVar[bool] = True
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
         counts = trials.counts()

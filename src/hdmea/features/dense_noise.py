@@ -39,7 +39,7 @@ class DenseNoise(StimulusFeature):
         "fit_residual": "sum of squared residuals over the sum of squares about the mean",
     }
     description: ClassVar[str] = "Receptive field from the spike-triggered average"
-    thread_safe: ClassVar[bool] = True
+    in_threads: ClassVar[bool] = True
 
     def extract(
         self,

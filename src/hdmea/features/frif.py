@@ -41,7 +41,7 @@ class Frif(FeatureExtractor):
         "FRIF_x_axis": "float64 (frames - 1,), s, the time of frame i",
     }
     description: ClassVar[str] = "Firing rate between consecutive frames of the stimulus"
-    thread_safe: ClassVar[bool] = True
+    in_threads: ClassVar[bool] = True
     _clock: _Clock | None = None
 
     def extract(

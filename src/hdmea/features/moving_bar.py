@@ -58,7 +58,6 @@ class MovingBar(StimulusFeature):
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "Direction and orientation selectivity from a moving bar"
-    thread_safe: ClassVar[bool] = True
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
         directions_deg = np.asarray(settings["directions_deg"], np.float64)

@@ -42,7 +42,6 @@ class OnOff(StimulusFeature):
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "ON and OFF responses to a step of light"
-    thread_safe: ClassVar[bool] = True
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
         counts = trials.counts()

@@ -255,7 +255,7 @@ def _extract_one(
             return None, f"{error}" or type(error).__name__
 
     errors: dict[str, str] = {}
-    found = parallel_map(attempt, wanted, None if job.extractor.thread_safe else 1)
+    found = parallel_map(attempt, wanted, None if job.extractor.in_threads else 1)
     for unit_id, (values, error) in zip(wanted, found, strict=True):
         if values is None:
             errors[unit_id] = error

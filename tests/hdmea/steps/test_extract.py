@@ -375,7 +375,7 @@ def test_only_extractors_that_say_so_run_in_threads(
             return super().extract(*args, **kwargs)
 
     class Careful(Careless):
-        thread_safe = True
+        in_threads = True
 
     FeatureRegistry.register("careless")(Careless)
     FeatureRegistry.register("careful")(Careful)
