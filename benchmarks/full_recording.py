@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hdmea.batch.job import Job, Outcome, run_job
+from hdmea.batch.job import Job, JobOptions, Outcome, run_job
 from hdmea.batch.run import plan
 from hdmea.demo_full import batch_of_one, compare_full, simulate_full
 from hdmea.pipeline import PipelineSession
@@ -52,8 +52,12 @@ def main() -> None:
         size = recording.cmcr_path.stat().st_size
         print(f"simulated in {time.perf_counter() - started:.1f} s, not counted: {size / 1e9:.1f} GB", flush=True)
         row, parameters = batch_of_one(recording, options.sensor_s)
-        recipe = {"flow": "full", "steps": None, "parameters": parameters, "compression": None}
-        (job,) = plan([row], directory, force=True, checkpoint_steps=False, **recipe)
+        recipe = {
+            "flow": "full",
+            "steps": None,
+            "parameters": parameters,
+        }
+        (job,) = plan([row], directory, options=JobOptions(force=True), **recipe)
         for _ in range(options.rounds):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 outcome, cpu_s = process.submit(measured, job).result()
