@@ -33,14 +33,15 @@ _STARTS = 3
 class LocalExecutor:
     """Every recording in a process of its own, `resources.jobs` at once. A worker that dies is one failed recording.
 
-    jobs: those of the batch, of which finished files are looked at first, in threads of this process.
+    jobs: those of the batch, of which finished files are looked at first, in a thread of this process.
     """
 
     def __init__(self, jobs: Sequence[Job], resources: Resources, report: Report) -> None:
         self._at_once = resources.jobs
-        self._checks = _Checks([job for job in jobs if is_marked(job)], resources.jobs)
+        marked = [job for job in jobs if is_marked(job)]
+        self._checks = _Checks(marked)
         self._waiting: deque[tuple[Job, int]] = deque()
-        self._pool = _Pool(resources, report, warm=len(jobs) > resources.jobs)
+        self._pool = _Pool(resources, report, warm=len(jobs) - len(marked) > resources.jobs)
         self._may_start = True
 
     @property
@@ -73,10 +74,10 @@ class LocalExecutor:
 
 
 class _Checks:
-    """Finished files, looked at in threads of this process while workers do the rest."""
+    """Finished files, looked at in a thread of this process while workers do the rest; more would wait for the GIL."""
 
-    def __init__(self, jobs: Sequence[Job], threads: int) -> None:
-        self._pool = ThreadPoolExecutor(max(1, threads))
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._pool = ThreadPoolExecutor(1)
         self._jobs: dict[Future[Outcome | None], Job] = {self._pool.submit(skipped, job): job for job in jobs}
         self._all = {job.dataset_id for job in jobs}
 
