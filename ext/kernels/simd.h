@@ -26,10 +26,11 @@ Compilers other than GCC and Clang, and machines other than x86-64, have the bas
 
 #define SIMD_BASELINE 0
 #define SIMD_AVX2 1   /* x86-64-v3 without FMA: Intel from Haswell, AMD from Excavator */
-#define SIMD_AVX512 2 /* F, BW, DQ, VL and VNNI: Intel from SosFilter Lake, AMD from Zen 4 */
+#define SIMD_AVX512 2 /* F, BW, DQ, VL and VNNI: Intel from Cascade Lake, AMD from Zen 4 */
 
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
 #define SIMD_HAS_VARIANTS 1
+#include <cpuid.h>
 #include <immintrin.h>
 #else
 #define SIMD_HAS_VARIANTS 0
@@ -47,16 +48,20 @@ Compilers other than GCC and Clang, and machines other than x86-64, have the bas
 #define SIMD_CALL(level, name, arguments) ((void)(level), SIMD_JOIN(name, baseline) arguments)
 #endif
 
-/* The highest level that this machine and its operating system run. */
+/* The highest level that this machine and its operating system run. The processor is asked itself (CPUID, Intel SDM
+ * volume 2A): what __builtin_cpu_supports reads is filled in by libgcc, which other linkers do not bring. */
 static inline int simd_detect(void) {
 #if SIMD_HAS_VARIANTS
-    __builtin_cpu_init();
-    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-          __builtin_cpu_supports("popcnt")))
+    unsigned eax, ebx, ecx, edx, saved, high;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE) || !(ecx & bit_AVX) || !(ecx & bit_POPCNT))
         return SIMD_BASELINE;
-    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-          __builtin_cpu_supports("avx512vnni")))
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0)); /* registers that the system saves */
+    if ((saved & 0x06) != 0x06 || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
+        return SIMD_BASELINE;
+    if (!(ebx & (1u << 5)) || !(ebx & (1u << 3)) || !(ebx & (1u << 8))) /* AVX2, BMI1, BMI2 */
+        return SIMD_BASELINE;
+    if ((saved & 0xE6) != 0xE6 || !(ebx & (1u << 16)) || !(ebx & (1u << 30)) || !(ebx & (1u << 17)) ||
+        !(ebx & (1u << 31)) || !(ecx & (1u << 11))) /* AVX512 F, BW, DQ, VL, VNNI */
         return SIMD_AVX2;
     return SIMD_AVX512;
 #else
