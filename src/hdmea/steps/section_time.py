@@ -15,6 +15,7 @@ from hdmea.kernels.rates import frames_at
 from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
 from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
+from hdmea.utils.inputs import LENGTH_COLUMNS, PLAYLIST_COLUMNS
 from hdmea.utils.names import movie_name
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def read_playlist(playlist_name: str, playlist_path: Path) -> list[str]:
 
     Raises `ConfigurationError` that lists what there is for an unknown playlist or a missing file.
     """
-    table = _read_csv(playlist_path, ("playlist_name", "movie_names"))
+    table = _read_csv(playlist_path, PLAYLIST_COLUMNS)
     names = table["playlist_name"].to_list()
     if playlist_name not in names:
         known = ", ".join(str(name) for name in names) or "none"
@@ -104,7 +105,7 @@ def _literal_list(text: Any, playlist_name: str, path: Path) -> list[str]:
 
 def read_movie_lengths(path: Path) -> dict[str, int]:
     """Frames of every movie, by movie name. Raises `ConfigurationError` for a file that is missing or no such table."""
-    table = _read_csv(path, ("movie_name", "movie_length"))
+    table = _read_csv(path, LENGTH_COLUMNS)
     lengths: dict[str, int] = {}
     for name, text in zip(table["movie_name"].to_list(), table["movie_length"].to_list(), strict=True):
         if not str(text).strip().isdecimal():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hdmea.utils.exceptions import ConfigurationError
 
-_PLAYLIST_COLUMNS = ("playlist_name", "movie_names")
-_LENGTH_COLUMNS = ("movie_name", "movie_length")
+PLAYLIST_COLUMNS = ("playlist_name", "movie_names")
+LENGTH_COLUMNS = ("movie_name", "movie_length")
 _DEPTH = 2  # directories below the one given
 
 
@@ -61,13 +61,13 @@ def find_inputs(directory: Path, given: Inputs) -> Inputs:
     )
     if cmcr is None and cmtr is None:
         raise ConfigurationError(f"{directory} holds no recording (.cmcr, .cmtr): use --cmcr, --cmtr or --spikes")
-    playlist_file = given.playlist_file or _only(files, "--playlist-file", lambda path: _has(path, _PLAYLIST_COLUMNS))
+    playlist_file = given.playlist_file or _only(files, "--playlist-file", lambda path: _has(path, PLAYLIST_COLUMNS))
     return Inputs(
         cmcr=cmcr,
         cmtr=cmtr,
         playlist=given.playlist or _playlist(playlist_file, (cmcr or cmtr or directory).stem),
         playlist_file=playlist_file,
-        movie_lengths=given.movie_lengths or _only(files, "--movie-lengths", lambda path: _has(path, _LENGTH_COLUMNS)),
+        movie_lengths=given.movie_lengths or _only(files, "--movie-lengths", lambda path: _has(path, LENGTH_COLUMNS)),
         stimuli=given.stimuli or _only(_parents(files, ".npy"), "--stimuli", lambda path: True),
         configs=given.configs or _only(_parents(files, ".json"), "--configs", lambda path: path != directory),
     )
