@@ -17,7 +17,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst import Group, read_tree, verify
+import h5burst
+from h5burst import Group, verify
 from hdmea.batch.figures import FIGURES, key_figures, stored_figures
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
@@ -222,8 +223,9 @@ def _figures_of(path: Path) -> dict[str, Any]:
 
 def _batch_attributes(path: Path) -> dict[str, Any] | None:
     try:
-        batch = read_tree(path, lazy=True).children.get(BATCH_GROUP)
-        return None if batch is None else dict(batch.attrs)
+        with h5burst.open(path) as file:  # one link of it; a tree would look at every unit
+            batch = file.get(BATCH_GROUP)
+            return None if batch is None else dict(batch.attrs)
     except OSError as error:
         logger.warning("cannot read %s: %s", path, error)
         return None
