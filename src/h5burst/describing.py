@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from h5burst.copying.repacking import live_bytes
@@ -12,49 +12,7 @@ from h5burst.model.errors import CorruptFileError
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.lazy import open_tree
 from h5burst.read.libhdf5_worker import client
-
-
-@dataclass(frozen=True)
-class Described:
-    """One object of a file.
-
-    Attributes
-    ----------
-    path : str
-        As stored, from the root.
-    kind : str
-        "group", "dataset", "datatype", "link to …", or "cannot be read: …".
-    attributes : int
-        Their number.
-    shape : tuple of int, optional
-        Of a dataset; None: null.
-    dtype : str
-        Of a dataset.
-    stored_bytes : int
-        Bytes of its elements in the file.
-    filters : tuple of str
-        Names of its filters.
-    maxshape : tuple, optional
-        None along an axis without a limit.
-    chunks : tuple of int, optional
-        None: not in chunks.
-    nbytes : int
-        Bytes of its elements in memory.
-    hard_links : int
-        How many lead to it.
-    """
-
-    path: str
-    kind: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-    shape: tuple[int, ...] | None = None
-    dtype: str = ""
-    stored_bytes: int = 0
-    filters: str = ""
-    maxshape: tuple[int | None, ...] | None = None
-    chunks: tuple[int, ...] | None = None
-    nbytes: int = 0
-    hard_links: int = 1
+from h5burst.read.libhdf5_worker.described import Described as Described
 
 
 @dataclass(frozen=True)
@@ -160,7 +118,6 @@ def describe(path: str | os.PathLike[str]) -> Iterator[Described]:
             raise CorruptFileError(place, f"libhdf5 {message['died']} over it")
 
 
-def _described(fields: list[Any], attributes: dict[str, Any]) -> Described:
-    where, kind, shape, dtype, stored_bytes, filters, maxshape, chunks, nbytes, hard_links = fields
-    shape, maxshape, chunks = (None if part is None else tuple(part) for part in (shape, maxshape, chunks))
-    return Described(where, kind, attributes, shape, dtype, stored_bytes, filters, maxshape, chunks, nbytes, hard_links)
+def _described(fields: dict[str, Any], attributes: dict[str, Any]) -> Described:
+    lengths = {name: tuple(fields[name]) for name in ("shape", "maxshape", "chunks") if fields[name] is not None}
+    return Described(**{**fields, **lengths, "attributes": attributes})

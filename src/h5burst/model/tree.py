@@ -6,7 +6,7 @@ Names here are the logical ones; a name that HDF5 cannot hold as one link is esc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
@@ -153,7 +153,6 @@ class Reference:
 
 
 Node: TypeAlias = Array | Group
-AttributeValues: TypeAlias = Mapping[str, Any]
 
 
 class UnsupportedValueError(TypeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,30 +12,16 @@ from h5py import h5a, h5o
 from h5burst.codecs.filter_names import HDF5_OWN, HDF5PLUGIN
 from h5burst.format.constants import LIBVER
 from h5burst.model.errors import CorruptFileError
+from h5burst.read.libhdf5_worker.described import Described
 from h5burst.read.libhdf5_worker.libhdf5 import naming_damage, open_file, read_attributes
 
 _NAMES = {**HDF5_OWN, **HDF5PLUGIN}
 
 
-class Found(NamedTuple):
-    """One object: its path, what it is, and for a dataset how it is stored."""
-
-    path: str
-    kind: str
-    shape: tuple[int, ...] | None = None
-    dtype: str = ""
-    stored_bytes: int = 0
-    filters: str = ""
-    maxshape: tuple[int | None, ...] | None = None
-    chunks: tuple[int, ...] | None = None
-    nbytes: int = 0
-    hard_links: int = 1
-
-
-def describe(path: str) -> Iterator[tuple[Found, dict[str, Any]]]:
+def describe(path: str) -> Iterator[Described]:
     """Every object of a file with its attributes, parents first; one that cannot be read says so as its kind."""
     with open_file(path) as file:
-        yield _found("/", file), read_attributes(file)
+        yield _described("/", file, read_attributes(file))
         waiting = [(f"/{name}", file, name) for name in reversed(list(file))]
         seen = {h5py.h5o.get_info(file.id).addr}
         while waiting:
@@ -44,31 +30,38 @@ def describe(path: str) -> Iterator[tuple[Found, dict[str, Any]]]:
                 with naming_damage(path, place):
                     link = parent.get(name, getlink=True)
                     if not isinstance(link, h5py.HardLink):
-                        yield Found(place, f"link to {getattr(link, 'filename', '')}{link.path}"), {}
+                        yield Described(place, f"link to {getattr(link, 'filename', '')}{link.path}")
                         continue
                     item = parent[name]
-                    attributes = read_attributes(item)
-                    found = _found(place, item)
+                    described = _described(place, item, read_attributes(item))
                     address = h5py.h5o.get_info(item.id).addr
                     below = list(item) if isinstance(item, h5py.Group) and address not in seen else []
             except CorruptFileError as error:
-                yield Found(place, f"cannot be read: {error.what.removeprefix(f'{place}: ')}"), {}
+                yield Described(place, f"cannot be read: {error.what.removeprefix(f'{place}: ')}")
                 continue
             seen.add(address)
-            yield found, attributes
+            yield described
             waiting += [(f"{place}/{child}", item, child) for child in reversed(below)]
 
 
-def _found(place: str, item: Any) -> Found:
+def _described(place: str, item: Any, attributes: dict[str, Any]) -> Described:
     if isinstance(item, h5py.Group):
-        return Found(place, "group", hard_links=_links(item))
-    if isinstance(item, h5py.Dataset):
-        stored = item.id.get_storage_size()
-        return Found(
-            *(place, "dataset", item.shape, _dtype_name(item), stored, _filters(item)),
-            *(item.maxshape, item.chunks, int(item.nbytes or 0) if item.shape is not None else 0, _links(item)),
-        )
-    return Found(place, "datatype")
+        return Described(place, "group", attributes, hard_links=_links(item))
+    if not isinstance(item, h5py.Dataset):
+        return Described(place, "datatype", attributes)
+    return Described(
+        place,
+        "dataset",
+        attributes,
+        shape=item.shape,
+        dtype=_dtype_name(item),
+        stored_bytes=item.id.get_storage_size(),
+        filters=_filters(item),
+        maxshape=item.maxshape,
+        chunks=item.chunks,
+        nbytes=int(item.nbytes or 0) if item.shape is not None else 0,
+        hard_links=_links(item),
+    )
 
 
 def _links(item: Any) -> int:

@@ -61,8 +61,9 @@ def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
             protocol.send(out, {"at": at, "problem": problem})
         return None
     if do == "describe":
-        for described, attributes in contents.describe(path):
-            protocol.send(out, {"described": list(described)}, Group({}, attributes))
+        for described in contents.describe(path):
+            fields = {**vars(described)}
+            protocol.send(out, {"described": fields}, Group({}, fields.pop("attributes")))
         return None
     if do == "copy":
         contents.copy(path, options["to"])
