@@ -6,7 +6,7 @@ Names here are the logical ones; a name that HDF5 cannot hold as one link is esc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
@@ -17,6 +17,11 @@ from h5burst.model.source import ArraySource
 
 ESCAPE_PREFIX = "%~"
 MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of it may run out of stack
+
+
+def path_names(path: str | Iterable[str]) -> tuple[str, ...]:
+    """The names of a path: given one by one, or as one text with "/" between them."""
+    return tuple(part for part in path.split("/") if part) if isinstance(path, str) else tuple(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ class Group:
     def __getitem__(self, path: str | tuple[str, ...]) -> Array | Group:
         """The node at a path: a tuple of names, or a "/"-separated string. KeyError where there is none."""
         node: Array | Group = self
-        for name in path if isinstance(path, tuple) else [part for part in path.split("/") if part]:
+        for name in path_names(path):
             if not isinstance(node, Group):
                 raise KeyError(path)
             node = node.children[name]

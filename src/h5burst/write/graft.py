@@ -29,6 +29,7 @@ from h5burst.model.tree import (
     UnsupportedValueError,
     escape_attribute,
     escape_link,
+    path_names,
     unescape,
 )
 from h5burst.runtime import durable
@@ -42,7 +43,7 @@ _changing = threading.RLock()  # one change of an open file at a time; h5py's ow
 
 def graft(
     parent: h5py.Group,
-    path: tuple[str, ...],
+    path: str | tuple[str, ...],
     node: Node,
     *,
     storage: Storage | None = None,
@@ -57,8 +58,8 @@ def graft(
     ----------
     parent : h5py.Group
         Open for writing.
-    path : tuple of str
-        Logical names below it, at least one.
+    path : str or tuple of str
+        Logical names below it, one by one or with "/" between them, at least one.
     node : Group or Array
         What shall be there.
     storage : Storage, optional
@@ -82,6 +83,7 @@ def graft(
     ...     list(file["units"])
     ['unit_001']
     """
+    path = path_names(path)
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
     node = validated(node, storage=storage, path=(*_names(parent), *path))
@@ -102,15 +104,15 @@ def graft(
             raise
 
 
-def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str, Any]) -> None:
+def set_attributes(parent: h5py.Group, path: str | tuple[str, ...], attrs: Mapping[str, Any]) -> None:
     """Create or replace attributes of the object at a path of an open group; others stay.
 
     Parameters
     ----------
     parent : h5py.Group
         Open for writing.
-    path : tuple of str
-        Logical names below it; () for `parent` itself.
+    path : str or tuple of str
+        Logical names below it, one by one or with "/" between them; () for `parent` itself.
     attrs : mapping of str to object
         As of `Group.attrs`.
 
@@ -128,21 +130,22 @@ def set_attributes(parent: h5py.Group, path: tuple[str, ...], attrs: Mapping[str
     >>> with h5burst.open_file("marked.h5", "r+") as file:
     ...     h5burst.set_attributes(file, (), {"reviewed": True})
     """
+    path = path_names(path)
     check_attributes(attrs, (*_names(parent), *path))
     with _changing, durable.annotating_oserror(parent.file.filename, "change"):
         target = parent["/".join(map(escape_link, path))] if path else parent
         write_attributes(target, attrs)
 
 
-def remove(parent: h5py.Group, path: tuple[str, ...]) -> bool:
+def remove(parent: h5py.Group, path: str | tuple[str, ...]) -> bool:
     """Remove the object at a path of an open group, with everything below it.
 
     Parameters
     ----------
     parent : h5py.Group
         Open for writing.
-    path : tuple of str
-        Logical names below it, at least one.
+    path : str or tuple of str
+        Logical names below it, one by one or with "/" between them, at least one.
 
     Returns
     -------
@@ -162,6 +165,7 @@ def remove(parent: h5py.Group, path: tuple[str, ...]) -> bool:
     ...     h5burst.remove(file, ("a",)), h5burst.remove(file, ("a",))
     (True, False)
     """
+    path = path_names(path)
     if not path:
         raise ValueError("remove needs the name of the node: the path is empty")
     with _changing:

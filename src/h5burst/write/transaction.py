@@ -15,7 +15,7 @@ import numpy as np
 
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.source import is_source
-from h5burst.model.tree import Array, Group, Node, Storage, escape_link
+from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
 from h5burst.read.lazy import open_tree
 from h5burst.write.changes import GONE, Change, Gone, Joined, merged_attributes, overlaid
 from h5burst.write.commit import commit
@@ -119,38 +119,42 @@ class Transaction:
 
     # ------------------------------------------------------------ edits
 
-    def put(self, path: Path, node: Node) -> None:
+    def put(self, path: str | Path, node: Node) -> None:
         """Create or replace what is at a path; missing groups on the way are made.
 
-        path: logical names, at least one. node: its data may be array sources, which are read when the block ends,
-        those of this very file included; what else it holds must not be changed until then.
+        path: at least one logical name; here and in all that follows a tuple of names, or one text with "/" between
+        them. node: its data may be array sources, which are read when the block ends, those of this very file
+        included; what else it holds must not be changed until then.
 
         Raises `UnsupportedValueError` for what HDF5 cannot hold, `OSError` where a dataset is in the way.
         """
         self._check_open()
-        if not path:
+        names = path_names(path)
+        if not names:
             raise ValueError("put needs the name of the node: the path is empty")
-        node = validated(node, storage=self._storage, path=path)
-        self._do("put", (path, node), lambda: self._put(path, node))
+        node = validated(node, storage=self._storage, path=names)
+        self._do("put", (names, node), lambda: self._put(names, node))
 
-    def set_attributes(self, path: Path, attrs: Mapping[str, Any]) -> None:
+    def set_attributes(self, path: str | Path, attrs: Mapping[str, Any]) -> None:
         """Set attributes of the object at a path (() for the root). Others stay; None removes one.
 
         Raises `KeyError` where there is no such object, `UnsupportedValueError` for what HDF5 cannot hold.
         """
         self._check_open()
-        check_attributes(attrs, path)
+        names = path_names(path)
+        check_attributes(attrs, names)
         kept = dict(attrs)
-        self._do("set_attributes", (path, kept), lambda: self._set_attributes(path, kept))
+        self._do("set_attributes", (names, kept), lambda: self._set_attributes(names, kept))
 
-    def remove(self, path: Path) -> bool:
+    def remove(self, path: str | Path) -> bool:
         """Remove the object at a path with everything below it; False where there is none."""
         self._check_open()
-        if not path:
+        names = path_names(path)
+        if not names:
             raise ValueError("remove needs the name of the node: the path is empty")
-        return bool(self._do("remove", (path,), lambda: self._remove(path)))
+        return bool(self._do("remove", (names,), lambda: self._remove(names)))
 
-    def append(self, path: Path, rows: Any) -> None:
+    def append(self, path: str | Path, rows: Any) -> None:
         """Put rows behind a dataset that may grow along its first axis (`Storage(maxshape=(None, …))`).
 
         rows: an array or an `ArraySource` of the dataset's dtype, and of its shape but for the number of rows.
@@ -158,8 +162,9 @@ class Transaction:
         Raises `KeyError` where there is no such object, `ValueError` for a dataset or rows that do not fit.
         """
         self._check_open()
+        names = path_names(path)
         given = rows if is_source(rows) else np.asanyarray(rows)
-        self._do("append", (path, given), lambda: self._append(path, given))
+        self._do("append", (names, given), lambda: self._append(names, given))
 
     # ------------------------------------------------------------ reading
 
@@ -173,11 +178,11 @@ class Transaction:
             raise CorruptFileError(self.path, "the root is not a group")
         return tree
 
-    def __getitem__(self, path: Path) -> Node:
+    def __getitem__(self, path: str | Path) -> Node:
         """The node at a path as it will be; `KeyError` where there is none."""
         return self.tree()[path]
 
-    def __contains__(self, path: Path) -> bool:
+    def __contains__(self, path: str | Path) -> bool:
         return path in self.tree()
 
     # ------------------------------------------------------------ the two ways

@@ -423,3 +423,28 @@ def test_attributes_that_are_null_stay_when_others_of_a_new_node_are_set(tmp_pat
         assert set(file["array"].attrs) == set(file["group"].attrs) == {"null", "more"}
         assert set(file["old"].attrs) == {"null", "kept", "more"}
         assert isinstance(file["array"].attrs["null"], h5py.Empty)
+
+
+def test_a_path_is_one_text_as_well(path: Path) -> None:
+    """As h5py takes it, and as trees are read; it was taken for a path of single characters."""
+    with h5burst.edit(path) as tx:
+        tx.put("units/unit_001/rate", Array(np.array(4.5)))
+        tx.put("log", Array(np.zeros(3), storage=Storage(chunks=(10,), maxshape=(None,))))
+        tx.set_attributes("units", {"reviewed": True})
+        assert tx.remove("/units/unit_004")
+        with pytest.raises(ValueError, match="path is empty"):
+            tx.put("/", Group())
+    with h5burst.edit(path) as tx:
+        tx.append("log", np.ones(2))
+    with h5py.File(path, "r+") as file:
+        h5burst.graft(file, "units/unit_002/rate", Array(np.array(5.5)))
+        h5burst.set_attributes(file, "units/unit_002", {"reviewed": True})
+        assert h5burst.remove(file, "units/unit_003")
+    tree = h5burst.read_tree(path)
+    assert list(tree.children) == ["empty", "large", "log", "units"]
+    assert list(tree["units"].children) == ["unit_000", "unit_001", "unit_002"]
+    assert tree["units/unit_001/rate"].data == 4.5
+    assert tree["units/unit_002/rate"].data == 5.5
+    assert tree["units"].attrs["reviewed"]
+    assert tree["units/unit_002"].attrs["reviewed"]
+    assert tree["log"].data.shape == (5,)
