@@ -4,6 +4,7 @@
 # is checked before it is believed. What is rare (dense storage, chunk indices, old groups, odd datatypes) is asked of
 # the Python object that owns the parser; what nobody here covers raises `UnsupportedFeatureError`.
 import enum
+import operator
 
 cimport cython
 cimport numpy as cnp
@@ -18,14 +19,41 @@ from libc.string cimport memchr, memcmp, memcpy
 
 cnp.import_array()
 
+cdef extern from "h5nodes.h":
+    Py_ssize_t h5_slot_offset(object type, const char* name) except -1
+    object h5_new_object(object type)
+    void h5_set_slot(object node, Py_ssize_t offset, object value)
+
 # The tree that is made of a file: classes of its nodes, and what turns a stored name into a logical one.
 cdef object Array = None, Group = None, unescape = None
+cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, soft_links_slot
 
 
 def set_model(array, group, unescape_name) -> None:
-    """Say what trees are made of. array, group: called with data or children, and attributes."""
+    """Say what trees are made of. array, group: the classes of nodes, whose attributes are slots."""
     global Array, Group, unescape
+    global data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, soft_links_slot
+    data_slot, array_attrs_slot = h5_slot_offset(array, b"data"), h5_slot_offset(array, b"attrs")
+    storage_slot, children_slot = h5_slot_offset(array, b"storage"), h5_slot_offset(group, b"children")
+    group_attrs_slot, soft_links_slot = h5_slot_offset(group, b"attrs"), h5_slot_offset(group, b"soft_links")
     Array, Group, unescape = array, group, unescape_name
+
+
+cdef object new_array_node(data, attrs):
+    """An `Array`, made without a call of Python code: a file has thousands."""
+    node = h5_new_object(Array)
+    h5_set_slot(node, data_slot, data)
+    h5_set_slot(node, array_attrs_slot, attrs)
+    h5_set_slot(node, storage_slot, None)
+    return node
+
+
+cdef object new_group_node(children, attrs):
+    node = h5_new_object(Group)
+    h5_set_slot(node, children_slot, children)
+    h5_set_slot(node, group_attrs_slot, attrs)
+    h5_set_slot(node, soft_links_slot, None)
+    return node
 
 
 

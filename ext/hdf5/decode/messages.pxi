@@ -58,6 +58,8 @@ cdef class Messages:
     cdef Heap heap
     cdef object owner  # answers what is rare
     cdef dict types
+    cdef Type latest  # the datatype asked for last
+    cdef bytes latest_message
     cdef Space space
     cdef bint escaped, has_space, is_group, external, old_fill, links_ordered, attributes_ordered
     cdef Span type, layout, filters, fill
@@ -82,7 +84,13 @@ cdef class Messages:
         self.type.data = self.layout.data = self.filters.data = self.fill.data = NULL
         self.shared_type = None
         self.link_heap = self.attribute_heap = self.symbol_tree = UNDEFINED
-        self.links, self.attributes, self.orders, self.unsupported_attributes = [], {}, [], []
+        self.attributes = {}
+        if self.links is None or self.links:  # most objects have none: an empty list is not handed out, but used again
+            self.links = []
+        if self.orders is None or self.orders:
+            self.orders = []
+        if self.unsupported_attributes is None or self.unsupported_attributes:
+            self.unsupported_attributes = []
         self.header.read(address)
         self.attributes_ordered = self.header.ordered
         for i in range(self.header.count):
@@ -99,7 +107,7 @@ cdef class Messages:
             for body in self.owner.dense_links(self.link_heap, self.link_tree):
                 self.take_link(byte_pointer(body), len(body))
         if len(self.links) > 1:
-            self.links.sort(key=third if self.links_ordered else first)
+            self.links.sort(key=THIRD if self.links_ordered else FIRST)
         if self.escaped:
             self.links = [(unescape(name), target, order) for name, target, order in self.links]
             self.attributes = {unescape(name): value for name, value in self.attributes.items()}
@@ -290,7 +298,7 @@ cdef class Messages:
         if len(self.orders) != len(self.attributes):
             raise CorruptStructureError("two attributes have the same name")
         if self.attributes_ordered:
-            pairs = sorted(zip(self.orders, self.attributes.items(), strict=True), key=first)
+            pairs = sorted(zip(self.orders, self.attributes.items(), strict=True), key=FIRST)
             self.attributes = {name: value for _, (name, value) in pairs}
             return 0
         names = list(self.attributes)
@@ -302,12 +310,17 @@ cdef class Messages:
     # ------------------------------------------------------------ datatypes and datasets
 
     cdef Type type_of(self, const uint8_t* p, size_t size):
+        cdef Type found
+        if self.latest is not None and size == <size_t>len(self.latest_message) \
+                and memcmp(p, byte_pointer(self.latest_message), size) == 0:
+            return self.latest
         message = PyBytes_FromStringAndSize(<const char*>p, size)
         found = self.types.get(message)
         if found is None:
             if len(self.types) > 4096:
                 self.types.clear()
             found = self.types[message] = Type(self.owner.decode_datatype(message))
+        self.latest, self.latest_message = found, message
         return found
 
     cdef Type committed(self, const uint8_t* p, size_t size):
@@ -370,9 +383,4 @@ def split_external(bytes value) -> tuple:
     return parts[0], parts[1]
 
 
-def first(pair):
-    return pair[0]
-
-
-def third(triple):
-    return triple[2]
+cdef object FIRST = operator.itemgetter(0), THIRD = operator.itemgetter(2)

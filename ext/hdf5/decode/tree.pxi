@@ -79,7 +79,7 @@ cdef class Parser:
         cdef Messages m = self.messages
         m.read(address)
         dataset = m.dataset() if m.layout.data != NULL and m.has_space else None
-        return m.attributes, m.unsupported_attributes, m.links if m.is_group else None, dataset
+        return m.attributes, list(m.unsupported_attributes), list(m.links) if m.is_group else None, dataset
 
     def dataset(self, address) -> Dataset:
         """The header of a dataset."""
@@ -91,7 +91,7 @@ cdef class Parser:
     def links(self, address) -> list:
         """(name, target, order) of a group's links; empty for another object."""
         self.messages.read(address)
-        return self.messages.links
+        return list(self.messages.links)
 
     def datatype_message(self, address) -> bytes:
         """The datatype of a committed datatype's own object header."""
@@ -161,7 +161,7 @@ cdef class Parser:
             if node is None:
                 return 0
             self.seen[target] = node
-            if self.messages.is_group:
+            if self.messages.is_group and self.messages.links:
                 frames.append(Frame(node.children, self.messages.links, target))
                 self.names.append(None)
                 above.add(target)
@@ -215,9 +215,9 @@ cdef class Parser:
         if m.is_group:
             if len(self.names) > self.max_depth:
                 raise CorruptStructureError(f"more than {self.max_depth} groups inside each other")
-            node = Group(self.owner.lazy_children(address, self.names) if self.lazy else {}, m.attributes)
+            node = new_group_node(self.owner.lazy_children(address, self.names) if self.lazy else {}, m.attributes)
         elif m.layout.data != NULL and m.has_space:
-            node = Array(self.lazy_data(address) if self.lazy else self.data(), m.attributes)
+            node = new_array_node(self.lazy_data(address) if self.lazy else self.data(), m.attributes)
         elif m.type.data != NULL or m.shared_type is not None:
             return None
         else:
@@ -277,7 +277,7 @@ cdef class Parser:
             return False
         width = p[4]
         at = 5 + (rank + 1) * width
-        filtered = p[2] & SINGLE_CHUNK_FILTERED
+        filtered = (p[2] & SINGLE_CHUNK_FILTERED) != 0
         if filtered != (m.filters.data != NULL):
             return False
         if m.layout.size != at + 1 + (12 if filtered else 0) + 8 or p[3] != rank + 1 or not 1 <= width <= 8:

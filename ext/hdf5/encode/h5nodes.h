@@ -1,4 +1,4 @@
-/* h5nodes.h — the slots of Python objects, read as memory. */
+/* h5nodes.h — the slots of Python objects, read and filled as memory. */
 #ifndef H5BURST_NODES_H
 #define H5BURST_NODES_H
 
@@ -33,6 +33,19 @@ static inline PyObject *h5_slot(PyObject *object, Py_ssize_t offset)
     if (value == NULL)
         PyErr_SetString(PyExc_AttributeError, "a node without one of its attributes");
     return value;
+}
+
+/* A new object of a class whose attributes all are slots; none of them is set yet. NULL with an exception set. */
+static inline PyObject *h5_new_object(PyObject *type)
+{
+    return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
+}
+
+/* Set a slot of an object made by `h5_new_object`, once. */
+static inline void h5_set_slot(PyObject *object, Py_ssize_t offset, PyObject *value)
+{
+    Py_INCREF(value);
+    *(PyObject **)((char *)object + offset) = value;
 }
 
 #endif

@@ -129,3 +129,14 @@ def test_a_file_that_changes_within_the_block_is_stale(stored: Path, change: Cal
         change(stored)
         with pytest.raises(h5burst.StaleFileError):
             np.asarray(data)
+
+
+def test_a_whole_tree_is_read_without_python_calls_for_each_array(tmp_path: Path) -> None:
+    """In their header, or in one chunk with a checksum: what a session consists of, read by compiled code alone."""
+    arrays = {f"{length} {i}": Array(np.full(length, i)) for length in (10, 10_000) for i in range(50)}
+    h5burst.write_tree(tmp_path / "a.h5", Group({"units": Group(arrays, {"n": 1})}))
+    with counting_calls() as calls:
+        tree = h5burst.read_tree(tmp_path / "a.h5")
+    assert calls.total() > 0
+    assert {name: count for name, count in calls.items() if count >= 50} == {}
+    assert np.array_equal(tree["units/10000 7"].data, np.full(10_000, 7))  # type: ignore[union-attr]
