@@ -48,9 +48,14 @@ def validated(node: NodeT, *, storage: Storage | None = None, path: tuple[str, .
         validate(node, storage=storage, path=path)
         return node
     except _TextOutOfMemoryError:
-        found = _with_text(node, {})
+        found = with_text(node)
         validate(found, storage=storage, path=path)
         return found
+
+
+def with_text(node: NodeT) -> NodeT:
+    """A node like this one, with what is lazily read and of variable length in memory: text and sequences."""
+    return _with_text(node, {})
 
 
 def _with_text(node: NodeT, known: dict[int, Node], depth: int = 0) -> NodeT:

@@ -22,7 +22,7 @@ from h5burst.model.tree import (
     unescape,
 )
 from h5burst.write.graft import fill, write_attributes
-from h5burst.write.preflight import validated
+from h5burst.write.preflight import validated, with_text
 
 _SCALE = b"DIMENSION_SCALE"  # of the attribute CLASS, by the specification of dimension scales
 
@@ -44,6 +44,7 @@ class _Special(NamedTuple):
 def write(path: Path, tree: Group, storage: Storage | None, threads: int | None) -> None:
     """Write a tree as a new file. Raises `UnsupportedValueError` before anything is written, as `validate` does."""
     specials: list[_Special] = []
+    tree = with_text(tree)
     plain = _without(tree, (), specials)
     plain = validated(plain, storage=storage)
     dtypes = [_checked(special, tree) for special in specials]

@@ -69,3 +69,18 @@ def test_a_cycle_beside_lazy_text_is_named(tmp_path: Path) -> None:
         deep = Group({"g": deep})
     with pytest.raises(UnsupportedValueError, match="more than 128 groups"):
         write_tree(tmp_path / "b.h5", Group({"first": tree["words"], "deep": deep}))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_sequences_that_are_read_lazily_are_written(lazy: bool, tmp_path: Path) -> None:
+    """Alone, and beside a reference, which is what the writer meets first."""
+    rows = np.array([np.arange(3, dtype="i4"), np.arange(2, dtype="i4")], dtype=object)
+    for name, referring in (("rows", False), ("both", True)):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset("rows", data=rows, dtype=h5py.vlen_dtype("i4"))
+            if referring:
+                file.create_dataset("a", data=[file["rows"].ref], dtype=h5py.ref_dtype)
+        write_tree(tmp_path / f"{name}.h5", read_tree(tmp_path / "a.h5", lazy=lazy))
+        with h5py.File(tmp_path / f"{name}.h5") as file:
+            assert [list(row) for row in file["rows"]] == [[0, 1, 2], [0, 1]]
+            assert file["rows"].dtype.metadata == h5py.vlen_dtype("i4").metadata
