@@ -39,7 +39,32 @@ ENGINES = ("local", "dask")
 
 @dataclass
 class BatchResult:
-    """Final status of every recording, in the manifest's order; `exit_code` as the command's; the index of pages."""
+    """What became of every recording of a batch.
+
+    Attributes
+    ----------
+    outcomes
+        Of each recording (`dataset_id`, `status`, `reason`, `output_path`, `seconds` and more), in the manifest's
+        order.
+    resources
+        Processes, threads and memory that it ran with.
+    summary_path
+        The JSON file that says the same.
+    stopped_by
+        Number of the signal that ended the batch; None: it came to its end.
+    index_path
+        Of the pages' index; None without `report`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hdmea.batch.manifest import Recording
+    >>> from hdmea.pipeline import run_batch
+    >>> recordings = [Recording("day1", cmcr=Path("recording.cmcr"), cmtr=Path("recording.cmtr"))]
+    >>> result = run_batch(recordings, "results", steps=["load_recording"], progress=False)
+    >>> result.exit_code, result.outcomes[0].status.value, result.summary_path.as_posix()
+    (0, 'done', 'results/batch_summary.json')
+    """
 
     outcomes: list[Outcome]
     resources: Resources
@@ -48,6 +73,18 @@ class BatchResult:
     index_path: Path | None = None
 
     def count(self, status: Status) -> int:
+        """How many recordings ended so.
+
+        Parameters
+        ----------
+        status
+            Of `hdmea.batch.job.Status`.
+
+        Returns
+        -------
+        int
+            Of `outcomes`.
+        """
         return sum(outcome.status is status for outcome in self.outcomes)
 
     @property
@@ -57,6 +94,7 @@ class BatchResult:
 
     @property
     def exit_code(self) -> int:
+        """That of the command: 0; 1 where a recording failed or was not started; 128 and the signal that ended it."""
         if self.stopped_by is not None:
             return 128 + self.stopped_by
         return int(self.count(Status.FAILED) > 0 or self.count(Status.NOT_STARTED) > 0)
@@ -87,21 +125,69 @@ def run_batch(
     imports: Sequence[str] = (),
     report: bool = False,
 ) -> BatchResult:
-    """Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
+    r"""Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
 
-    manifest: a path for `read_manifest`, or the recordings. flow: JSON file of steps and parameters; `steps` and
-    `parameters` come before it, a recording's own options before both. engine: "local" (a process a recording) or
-    "dask". jobs, threads, memory_budget: default what fits this machine. array_task, array_count: this task's share,
-    default from the scheduler's environment. A file that is complete, verified and made by the same recipe is skipped
-    unless `force`; with `by_mark` its hash and mark are enough, and its
-    data are not read. A checkpointed recording goes on from there. retries: more tries of a recording that fails.
-    max_failures: how many recordings may fail before no more are started. imports: modules, by name or as `.py` files,
-    that every worker imports first: those that register features of your own. report: at the end, a page about each
-    recording, and `index.html` with all that the output directory holds (`hdmea.report`); not after a stop.
+    A file that is complete, verified and made by the same recipe is skipped; a checkpointed recording goes on from
+    there. SIGINT and SIGTERM checkpoint what is running and end the batch. A recording that fails does not raise but is
+    an outcome.
 
-    Raises `ConfigurationError` and `FileNotFoundError` for what is wrong with the request, all of it in one message,
-    before the first recording is started; a recording that fails does
-    not raise but is an outcome. SIGINT and SIGTERM checkpoint what is running and end the batch.
+    Parameters
+    ----------
+    manifest
+        A path for `hdmea.batch.manifest.read_manifest`, or the recordings.
+    output_dir
+        Directory, made if need be.
+    flow
+        JSON file of steps and parameters.
+    steps, parameters
+        Names of steps, and step name to arguments; they come before `flow`, a recording's own options before both.
+    engine
+        "local" (a process a recording) or "dask".
+    scheduler, scheduler_file
+        Where the scheduler of dask is; default a local one.
+    jobs, threads, memory_budget
+        Recordings at once, threads of each, bytes (or text such as "4GiB") of all; default what fits this machine.
+    array_task, array_count
+        This task's share of the recordings; default from the environment of the cluster's scheduler.
+    force
+        Run again what is done.
+    checkpoint_steps
+        Write a checkpoint after each step.
+    compression
+        Of the files, as of `PipelineSession.save`.
+    retries
+        More tries of a recording that fails.
+    max_failures
+        How many recordings may fail before no more are started; None: any number.
+    progress
+        Whether to show it; None: in a terminal.
+    by_mark
+        Take a finished file's mark and hash for enough, without reading its data.
+    imports
+        Modules, by name or as `.py` files, that every worker imports first: those that register features of your own.
+    report
+        At the end, a page about each recording, and `index.html` with all that the output directory holds; not after a
+        stop.
+
+    Returns
+    -------
+    BatchResult
+        What became of every recording.
+
+    Raises
+    ------
+    ConfigurationError, FileNotFoundError
+        What is wrong with the request, all of it in one message, before the first recording is started.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hdmea.pipeline import run_batch
+    >>> rows = ["cmcr,cmtr,dataset_id", "recording.cmcr,recording.cmtr,day1"]
+    >>> _ = Path("manifest.csv").write_text("\n".join(rows))
+    >>> result = run_batch("manifest.csv", "results", steps=["load_recording"], progress=False)
+    >>> [(outcome.dataset_id, outcome.status.value) for outcome in result.outcomes]
+    [('day1', 'done')]
     """
     output_dir = Path(output_dir)
     problems, all_jobs, share = Problems(), [], None

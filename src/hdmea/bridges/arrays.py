@@ -50,6 +50,13 @@ def to_xarray(source: Source, stimulus: str, *, bin_s: float | None = None) -> D
         A bin that is not positive.
     MissingExtraError
         xarray is not installed.
+
+    Examples
+    --------
+    >>> from hdmea import to_xarray
+    >>> dataset = to_xarray("recording.h5", "moving_h_bar_s5_d8_3x")
+    >>> dict(dataset["count"].sizes)
+    {'unit': 12, 'trial': 3, 'time': 192}
     """
     xarray = required("xarray", "to_xarray")
     session = opened(source)

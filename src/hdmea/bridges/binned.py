@@ -36,6 +36,14 @@ class Trials:
         Samples a second.
     in_frames : bool
         Whether a bin is a frame of the stimulus; else all are equally long.
+
+    Examples
+    --------
+    >>> from hdmea.bridges.binned import trials_of
+    >>> from hdmea.pipeline import PipelineSession
+    >>> trials = trials_of(PipelineSession.load("recording.h5"), "moving_h_bar_s5_d8_3x")
+    >>> len(trials), trials.in_frames, trials.starts_s
+    (3, True, array([20.417, 22.337, 24.257]))
     """
 
     stimulus: str
@@ -49,11 +57,35 @@ class Trials:
         return len(self.starts_s)
 
     def times_s(self, trial: int) -> Floats:
-        """When each bin of a trial begins (bins,), in seconds from the trial's start."""
+        """When each bin of a trial begins (bins,), in seconds from the trial's start.
+
+        Parameters
+        ----------
+        trial
+            Its number.
+
+        Returns
+        -------
+        ndarray
+            float64 (bins,).
+        """
         return self.edges[trial][:-1] / self.rate_hz
 
     def counts(self, session: PipelineSession, unit: Mapping[str, Any]) -> list[Counts] | None:
-        """A unit's spikes in each bin, by trial; None where it has none of this section."""
+        """A unit's spikes in each bin, by trial; None where it has none of this section.
+
+        Parameters
+        ----------
+        session
+            The recording.
+        unit
+            One of its units.
+
+        Returns
+        -------
+        list of ndarray, or None
+            For each trial int32 (bins,).
+        """
         windows = read_windows(unit, self.stimulus, session.metadata)
         if windows is None or len(windows) != len(self):
             return None
@@ -64,7 +96,25 @@ class Trials:
 
 
 def sections_of(session: PipelineSession) -> list[str]:
-    """The sections by which spikes were cut, in the order of the units' dicts."""
+    """The sections by which spikes were cut, in the order of the units' dicts.
+
+    Parameters
+    ----------
+    session
+        A recording.
+
+    Returns
+    -------
+    list of str
+        Names.
+
+    Examples
+    --------
+    >>> from hdmea.bridges.binned import sections_of
+    >>> from hdmea.pipeline import PipelineSession
+    >>> sections_of(PipelineSession.load("recording.h5"))
+    ['dense_noise_15x15', 'moving_h_bar_s5_d8_3x']
+    """
     names: dict[str, None] = {}
     for unit in session.units.values():
         names |= dict.fromkeys(str(name) for name in unit.get("spike_times_sectioned") or {})
@@ -83,12 +133,25 @@ def trials_of(session: PipelineSession, stimulus: str, bin_s: float | None = Non
     bin_s
         Length of even bins in seconds. None: one bin a frame, where each trial begins with a frame; else 0.1 s.
 
+    Returns
+    -------
+    Trials
+        Where their bins begin and end.
+
     Raises
     ------
     MissingInputError
         No unit has trials of that section, or the recording has no rate.
     ConfigurationError
         A bin that is not a positive number.
+
+    Examples
+    --------
+    >>> from hdmea.bridges.binned import trials_of
+    >>> from hdmea.pipeline import PipelineSession
+    >>> trials = trials_of(PipelineSession.load("recording.h5"), "moving_h_bar_s5_d8_3x", bin_s=0.1)
+    >>> len(trials), trials.times_s(0)[:3]
+    (3, array([0. , 0.1, 0.2]))
     """
     if bin_s is not None and not 0 < bin_s < float("inf"):
         raise ConfigurationError(f"bin_s must be a positive number of seconds, not {bin_s}")

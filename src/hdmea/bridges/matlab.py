@@ -51,6 +51,13 @@ def export_matlab(source: Source, output: str | Path, *, overwrite: bool = False
         The output is there, without `overwrite`.
     CheckpointError
         The source is not a recording.
+
+    Examples
+    --------
+    >>> from hdmea.bridges.matlab import export_matlab, matlab_problems
+    >>> path = export_matlab("recording.h5", "for_matlab.h5")
+    >>> matlab_problems(path)
+    []
     """
     output = Path(output)
     if output.exists() and not overwrite:
@@ -67,10 +74,29 @@ def export_matlab(source: Source, output: str | Path, *, overwrite: bool = False
 def matlab_problems(path: str | Path) -> list[Problem]:
     """What MATLAB's `h5read` cannot take of a file: types, filters and names, each with its place.
 
+    Parameters
+    ----------
+    path
+        Any HDF5 file.
+
+    Returns
+    -------
+    list of Problem
+        What and where; empty where MATLAB can read all of it.
+
     Raises
     ------
     FileNotFoundError, CorruptFileError
         As `h5burst.read_tree`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import h5burst
+    >>> from hdmea.bridges.matlab import matlab_problems
+    >>> h5burst.write_tree("flags.h5", h5burst.Group({"flags": h5burst.Array(np.array([True, False]))}))
+    >>> [problem.path for problem in matlab_problems("flags.h5")]
+    ['/flags']
     """
     tree = read_tree(path, lazy=True)
     return [Problem(place, what) for place, what in _problems("", tree)]

@@ -59,6 +59,13 @@ def export_nwb(
         The output is there, without `overwrite`.
     MissingExtraError
         pynwb is not installed.
+
+    Examples
+    --------
+    >>> from hdmea import export_nwb
+    >>> facts = {"start_time": "2024-05-01T10:30:00+02:00", "without_subject": True}
+    >>> export_nwb("recording.h5", "recording.nwb", facts).name
+    'recording.nwb'
     """
     output = Path(output)
     if output.suffix.lower() != SUFFIX:

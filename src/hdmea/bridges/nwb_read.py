@@ -63,6 +63,15 @@ def load_nwb(
         There is no such file.
     DataLoadError
         It is not a NWB 2 file, or its units cannot be read as what they should be.
+
+    Examples
+    --------
+    >>> from hdmea import export_nwb
+    >>> from hdmea.io import load_nwb
+    >>> facts = {"start_time": "2024-05-01T10:30:00+02:00", "without_subject": True}
+    >>> session = load_nwb(export_nwb("recording.h5", "day1.nwb", facts))
+    >>> session.dataset_id, session.unit_count, session.units["unit_001"]["spike_times"].dtype
+    ('recording', 12, dtype('uint64'))
     """
     path = Path(path)
     if not path.exists():

@@ -224,10 +224,22 @@ def trace_frames(source: Source, bin_s: float | None = None) -> Iterator[pl.Data
     bin_s
         Even bins of that length in seconds; None: frames where the trials begin with one, else 0.1 s.
 
+    Yields
+    ------
+    polars.DataFrame
+        A row for each unit and trial of one section: the time base, and the counts of spikes as lists.
+
     Raises
     ------
     MissingInputError
         The recording has no acquisition rate.
+
+    Examples
+    --------
+    >>> from hdmea import trace_frames
+    >>> tables = list(trace_frames("recording.h5"))
+    >>> [(table.height, table["stimulus"][0]) for table in tables]
+    [(12, 'dense_noise_15x15'), (36, 'moving_h_bar_s5_d8_3x')]
     """
     session = opened(source)
     for stimulus in sections_of(session):
@@ -265,6 +277,13 @@ def feature_frame(sources: Source | Iterable[Source], *, long: bool = False) -> 
     ------
     ConfigurationError
         Two recordings, or two columns, of one name.
+
+    Examples
+    --------
+    >>> from hdmea import feature_frame
+    >>> frame = feature_frame("recording.h5")
+    >>> frame.height, frame.columns[:4]
+    (12, ['recording', 'unit', 'row', 'col'])
     """
     each = _sessions([sources] if isinstance(sources, (PipelineSession, str, Path)) else sources)
     if long:
@@ -329,6 +348,11 @@ def write_tables(
     overwrite
         Replace files that are there.
 
+    Returns
+    -------
+    Written
+        `recordings`, `rows`, `columns` of the table, and `trace_rows` (None without traces).
+
     Raises
     ------
     ConfigurationError
@@ -337,6 +361,13 @@ def write_tables(
         A file is there, without `overwrite`.
     MissingExtraError
         pyarrow is not installed and the format needs it.
+
+    Examples
+    --------
+    >>> from hdmea import write_tables
+    >>> written = write_tables(["recording.h5"], "units.csv", long=True)
+    >>> written.recordings, written.columns
+    (1, 12)
     """
     output = Path(output)
     paths = [output] if traces is None else [output, Path(traces)]

@@ -82,6 +82,20 @@ class FeatureExtractor(ABC):
         "fast" or "slow".
     description : str
         One line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.features import FeatureExtractor, FeatureRegistry
+    >>> @FeatureRegistry.register("shortest_interval")
+    ... class ShortestInterval(FeatureExtractor):
+    ...     required_inputs = ("spike_times",)
+    ...     output_schema = {"samples": "shortest interval between two spikes"}
+    ...
+    ...     def extract(self, unit_data, stimulus_data, config=None, metadata=None):
+    ...         return {"samples": int(np.diff(unit_data["spike_times"]).min())}
+    >>> ShortestInterval().extract({"spike_times": np.array([5, 8, 20])}, {})
+    {'samples': 3}
     """
 
     name: ClassVar[str] = ""
@@ -103,10 +117,22 @@ class FeatureExtractor(ABC):
     ) -> dict[str, Any]:
         """The feature's values for one unit.
 
-        unit_data, stimulus_data, metadata: a session's dicts, or the groups `/units/{id}`, `/stimulus` and `/metadata`
-        of a file. config: what overrides the defaults. Values: arrays, scalars, text, or dicts of them.
+        Parameters
+        ----------
+        unit_data, stimulus_data, metadata
+            A session's dicts, or the groups `/units/{id}`, `/stimulus` and `/metadata` of a file.
+        config
+            What overrides the defaults.
 
-        Raises `MissingInputError` that names the step to run first.
+        Returns
+        -------
+        dict
+            Name to value: arrays, scalars, text, or dicts of them.
+
+        Raises
+        ------
+        MissingInputError
+            An input is not there; the message names the step to run first.
         """
 
 
@@ -121,6 +147,18 @@ class StimulusFeature(FeatureExtractor):
         Parameters that the stimulus config must give: how long what is shown, in frames.
     defaults : dict
         Parameters of the measure itself, which a config or a call may change.
+
+    Examples
+    --------
+    >>> from hdmea.features import StimulusFeature
+    >>> class MeanCount(StimulusFeature):
+    ...     family, name = "mean_count", "mean_count"
+    ...     defaults = {"longest_s": 2.0}
+    ...
+    ...     def compute(self, trials, settings):
+    ...         return {"spikes_a_trial": sum(map(len, trials.spikes)) / max(len(trials), 1)}
+    >>> MeanCount().settings({"longest_s": 1.0}, movie="any")["longest_s"]
+    1.0
     """
 
     family: ClassVar[str] = ""
@@ -135,7 +173,24 @@ class StimulusFeature(FeatureExtractor):
         They come from, later ones first: the call's `config`, the config of the movie, the config of the feature's own
         stimulus, the class's `defaults`.
 
-        Raises `ConfigurationError` that names what the stimulus config lacks; `ValueError` for an invalid one.
+        Parameters
+        ----------
+        config
+            What overrides all else.
+        movie
+            The section to work on; default that of the feature's own name.
+
+        Returns
+        -------
+        dict
+            Name to value.
+
+        Raises
+        ------
+        ConfigurationError
+            The stimulus config lacks what `timing` names.
+        ValueError
+            The stimulus config is invalid.
         """
         given = dict(config or {})
         if SECTION in given and MOVIE in given:
@@ -161,7 +216,23 @@ class StimulusFeature(FeatureExtractor):
         config: Mapping[str, Any] | None = None,
         metadata: Any = None,
     ) -> dict[str, Any]:
-        """See `FeatureExtractor.extract`. Raises `MissingInputError` where the unit has no trials of the movie."""
+        """The values of `compute` and the response's quality, from the trials of one movie.
+
+        Parameters
+        ----------
+        unit_data, stimulus_data, config, metadata
+            As of `FeatureExtractor.extract`.
+
+        Returns
+        -------
+        dict
+            Name to value.
+
+        Raises
+        ------
+        MissingInputError
+            The unit has no trials of the movie.
+        """
         settings = self.settings(config)
         section = settings[SECTION]
         length = None if section is None else int(section["trial_length_frame"])
@@ -177,15 +248,52 @@ class StimulusFeature(FeatureExtractor):
         }
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of this family from one unit's complete trials, of which there may be none."""
+        """The values of this family from one unit's complete trials, of which there may be none.
+
+        Parameters
+        ----------
+        trials
+            `hdmea.features.trials.Trials`: the spikes and frames of each trial.
+        settings
+            What `settings` gave.
+
+        Returns
+        -------
+        dict
+            Name to value.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not work on trials")
 
     def conditions(self, trials: Trials, settings: Mapping[str, Any]) -> npt.NDArray[np.int64]:
-        """Which stimulus each trial showed (trials,); trials of one condition are repeats of each other."""
+        """Which stimulus each trial showed; trials of one condition are repeats of each other.
+
+        Parameters
+        ----------
+        trials, settings
+            As of `compute`.
+
+        Returns
+        -------
+        ndarray
+            int64 (trials,).
+        """
         return np.zeros(len(trials), np.int64)
 
     def check_movie(self, frames: npt.NDArray[Any], settings: Mapping[str, Any]) -> list[str]:
-        """How the movie (frames, height, width) differs from what the config says of it; nothing where it does not."""
+        """How the movie differs from what the config says of it.
+
+        Parameters
+        ----------
+        frames
+            (frames, height, width), any real dtype.
+        settings
+            What `settings` gave.
+
+        Returns
+        -------
+        list of str
+            A sentence for each difference; empty where there is none.
+        """
         return []
 
 

@@ -18,6 +18,12 @@ class FeatureRegistry:
 
     Those of other packages come from their entry points of the group `hdmea.features`, when a feature is first asked
     for: each names a `FeatureExtractor`, registered under the entry point's name, or a module that registers its own.
+
+    Examples
+    --------
+    >>> from hdmea.features import FeatureRegistry
+    >>> FeatureRegistry.is_registered("frif"), FeatureRegistry.get("frif").__name__
+    (True, 'Frif')
     """
 
     _classes: ClassVar[dict[str, type[FeatureExtractor]]] = {}
@@ -26,9 +32,22 @@ class FeatureRegistry:
 
     @classmethod
     def register(cls, name: str) -> Callable[[Extractor], Extractor]:
-        """Decorator: make a class known under `name`, and write the name to it.
+        """Decorator: make a class known under a name, and write the name to it.
 
-        Raises `ValueError` for a name that is taken or empty.
+        Parameters
+        ----------
+        name
+            Of the feature.
+
+        Returns
+        -------
+        callable
+            Takes the class and returns it.
+
+        Raises
+        ------
+        ValueError
+            The name is taken or empty.
         """
         if not isinstance(name, str) or not name:
             raise ValueError(f"a feature's name must be text, not {name!r}")
@@ -44,7 +63,23 @@ class FeatureRegistry:
 
     @classmethod
     def get(cls, name: str) -> type[FeatureExtractor]:
-        """The class of that name. `KeyError` that lists the names there are, and entry points that do not load."""
+        """The class of that name.
+
+        Parameters
+        ----------
+        name
+            Of a feature.
+
+        Returns
+        -------
+        type
+            A subclass of `FeatureExtractor`.
+
+        Raises
+        ------
+        KeyError
+            There is none; the message lists the names that there are, and entry points that do not load.
+        """
         cls._load_plugins()
         try:
             return cls._classes[name]
@@ -61,7 +96,23 @@ class FeatureRegistry:
 
     @classmethod
     def get_metadata(cls, name: str) -> dict[str, Any]:
-        """A feature's name, version, inputs, outputs, runtime class and description. `KeyError` as in `get`."""
+        """A feature's name, version, inputs, outputs, runtime class and description.
+
+        Parameters
+        ----------
+        name
+            Of a feature.
+
+        Returns
+        -------
+        dict
+            `name`, `version`, `required_inputs`, `output_schema`, `runtime_class`, `description`.
+
+        Raises
+        ------
+        KeyError
+            As of `get`.
+        """
         extractor = cls.get(name)
         return {
             "name": name,
@@ -79,7 +130,20 @@ class FeatureRegistry:
 
     @classmethod
     def is_registered(cls, name: str, *, entry_points: bool = True) -> bool:
-        """Whether there is a feature of that name; without `entry_points`, whether one was registered by now."""
+        """Whether there is a feature of that name.
+
+        Parameters
+        ----------
+        name
+            Of a feature.
+        entry_points
+            False: whether one was registered by now, without looking for those of other packages.
+
+        Returns
+        -------
+        bool
+            True for a name that is taken.
+        """
         if entry_points:
             cls._load_plugins()
         return name in cls._classes

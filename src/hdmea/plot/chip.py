@@ -15,8 +15,34 @@ from hdmea.plot.content import Data, Image
 def plot_electrical_image(data: Data, unit: str, *, waveforms: int = 3, ax: Axes | None = None) -> Axes:
     """Peak-to-peak amplitude at every electrode, the soma, the axon's path, and the traces around the soma.
 
-    waveforms: electrodes to each side of the soma (or of the largest amplitude) whose traces are drawn; 0 for none.
-    Raises `KeyError` for a unit that is not there, `ValueError` for a negative number of electrodes.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    waveforms
+        Electrodes to each side of the soma (or of the largest amplitude) whose traces are drawn; 0 for none.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+    ValueError
+        A negative number of electrodes.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_electrical_image
+    >>> ax = plot_electrical_image("recording.h5", "unit_001", waveforms=2)
+    >>> ax.figure.savefig("image.png")
     """
     if waveforms < 0:
         raise ValueError(f"waveforms must be 0 or more electrodes, got {waveforms}")
@@ -64,9 +90,34 @@ def plot_unit_map(
 ) -> Axes:
     """Where the units are on the chip, coloured by any value.
 
-    values: by unit; units without one, or with NaN, are hollow. name: of the value, with its unit, beside the colours.
-    circular: the values are angles in degrees. Places are fitted somata where there are some, else the sorter's
-    electrodes; units without either are left out, and their number is said.
+    Places are fitted somata where there are some, else the sorter's electrodes; units without either are left out, and
+    their number is said.
+
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    values
+        Unit ID to a number; units without one, or with NaN, are hollow.
+    name
+        Of the value, with its unit, beside the colours.
+    circular
+        The values are angles in degrees.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import PipelineSession
+    >>> from hdmea.plot import plot_unit_map
+    >>> session = PipelineSession.load("recording.h5")
+    >>> counts = {unit_id: len(unit["spike_times"]) for unit_id, unit in session.units.items()}
+    >>> plot_unit_map(session, counts, name="spikes").figure.savefig("map.png")
     """
     session, ax = content.opened(data), axes_of(ax)
     places = {unit_id: content.place_of(unit) for unit_id, unit in session.units.items()}
@@ -97,8 +148,31 @@ def plot_rf_mosaic(
 ) -> Axes:
     """The ellipses of all fitted receptive fields at one SD, on the movie's pixels.
 
-    feature: default the first spike-triggered average of any unit. units: default all. Raises `KeyError` for a unit
-    that is not there.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    feature
+        Default the first spike-triggered average of any unit.
+    units
+        IDs; default all.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        A unit is not there.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_rf_mosaic
+    >>> plot_rf_mosaic("recording.h5").figure.savefig("mosaic.png")
     """
     session, ax = content.opened(data), axes_of(ax)
     wanted = [content.unit_of(session, one) for one in (session.units if units is None else units)]

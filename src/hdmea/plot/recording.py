@@ -12,8 +12,29 @@ from hdmea.plot.content import Data
 def plot_sections(data: Data, *, bins: int = 1500, ax: Axes | None = None) -> Axes:
     """The light reference over time, and each section that was found as a shaded stretch with its name in the legend.
 
-    bins: the trace is drawn as the range between its lowest and highest sample in each of so many stretches. Raises
-    `ValueError` for fewer than one.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    bins
+        The trace is drawn as the range between its lowest and highest sample in each of so many stretches.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    ValueError
+        Fewer than one bin.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_sections
+    >>> plot_sections("recording.h5", bins=500).figure.savefig("sections.png")
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
@@ -49,8 +70,30 @@ MEASURES = {
 def plot_quality(data: Data, measure: str = "rate", *, ax: Axes | None = None) -> Axes:
     """How a measure of quality is distributed over the units.
 
-    measure: "rate" (spikes/s over the recording, or to the last spike of all where its length is not known),
-    "violations" (intervals below 1.5 ms, percent) or "count" (spikes). Raises `ValueError` for another one.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    measure
+        "rate" (spikes/s over the recording, or to the last spike of all where its length is not known), "violations"
+        (intervals below 1.5 ms, percent) or "count" (spikes).
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    ValueError
+        Another measure.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_quality
+    >>> plot_quality("recording.h5", "violations").figure.savefig("quality.png")
     """
     names = {short: long for long, short in MEASURES.items()}
     if measure not in names:

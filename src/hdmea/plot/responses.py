@@ -14,7 +14,34 @@ Z95 = 1.96  # standard errors of a 95 % interval of a normal variable
 
 
 def plot_raster(data: Data, unit: str, movie: str, *, ax: Axes | None = None) -> Axes:
-    """A unit's spikes, trial by trial. Raises `KeyError` for a unit that is not there."""
+    """A unit's spikes, trial by trial.
+
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    movie
+        The section.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_raster
+    >>> plot_raster("recording.h5", "unit_001", "moving_h_bar_s5_d8_3x").figure.savefig("raster.png")
+    """
     session, ax = content.opened(data), axes_of(ax)
     windows = content.windows_of(session, content.unit_of(session, unit), movie)
     label(ax, "time in trial (s)", "trial", f"{unit}: {movie}")
@@ -34,8 +61,35 @@ def plot_raster(data: Data, unit: str, movie: str, *, ax: Axes | None = None) ->
 def plot_psth(data: Data, unit: str, movie: str, *, bin_s: float | None = None, ax: Axes | None = None) -> Axes:
     """Mean rate over trials, with one SD of the trials shaded where there are several.
 
-    bin_s: default 20 ms, or for long trials so wide that one has at most 400 bins. Raises `KeyError` for a unit that
-    is not there, `ValueError` for a bin that is not positive.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    movie
+        The section.
+    bin_s
+        Seconds; default 20 ms, or for long trials so wide that one has at most 400 bins.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+    ValueError
+        A bin that is not positive.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_psth
+    >>> plot_psth("recording.h5", "unit_001", "moving_h_bar_s5_d8_3x", bin_s=0.1).figure.savefig("psth.png")
     """
     if bin_s is not None and not bin_s > 0:
         raise ValueError(f"bin_s must be a positive number of seconds, got {bin_s}")
@@ -59,10 +113,35 @@ def plot_psth(data: Data, unit: str, movie: str, *, bin_s: float | None = None, 
 def plot_tuning(data: Data, unit: str, feature: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Response by direction, polar, with the preferred direction and its 95 % interval.
 
-    feature: default the first one with a tuning curve. Negative responses are drawn at 0. The interval is 1.96 standard
-    errors, as stored, to each side.
+    Negative responses are drawn at 0. The interval is 1.96 standard errors, as stored, to each side.
 
-    Raises `KeyError` for a unit that is not there, `ValueError` for axes that are not polar.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    feature
+        Default the first one with a tuning curve.
+    ax
+        Polar axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+    ValueError
+        The axes are not polar.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_tuning
+    >>> plot_tuning("recording.h5", "unit_001").figure.savefig("tuning.png")
     """
     session, ax = content.opened(data), axes_of(ax, polar=True)
     tunings = content.tunings_of(content.unit_of(session, unit))
@@ -96,11 +175,38 @@ def plot_receptive_field(
 ) -> Axes:
     """Frames of the spike-triggered average, the field at the peak's lag with the fitted ellipse, and the time course.
 
-    The pictures are in axes inside `ax` (`ax.child_axes`: the frames, the field, the time course). feature: default the
-    first average of the unit. frames: so many, evenly over the window, one of them the peak's. The ellipse is at one
-    SD of the fit.
+    The pictures are in axes inside `ax` (`ax.child_axes`: the frames, the field, the time course). The ellipse is at
+    one SD of the fit.
 
-    Raises `KeyError` for a unit that is not there, `ValueError` for fewer than one frame.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    feature
+        Default the first average of the unit.
+    frames
+        So many, evenly over the window, one of them the peak's.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+    ValueError
+        Fewer than one frame.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_receptive_field
+    >>> plot_receptive_field("recording.h5", "unit_001", frames=4).figure.savefig("field.png")
     """
     if frames < 1:
         raise ValueError(f"frames must be at least 1, got {frames}")

@@ -18,7 +18,35 @@ def plot_isi(
 ) -> Axes:
     """Histogram of the intervals between spikes, up to `longest_ms`; the refractory period is shaded.
 
-    Raises `KeyError` for a unit that is not there, `ValueError` for a bin that is not positive or too wide.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    longest_ms, bin_ms
+        Longest interval and width of a bin in ms.
+    refractory_ms
+        What is shaded.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+    ValueError
+        A bin that is not positive or too wide.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_isi
+    >>> plot_isi("recording.h5", "unit_001", longest_ms=50.0).figure.savefig("isi.png")
     """
     _check_bins(longest_ms, bin_ms)
     session, ax = content.opened(data), axes_of(ax)
@@ -40,7 +68,33 @@ def plot_autocorrelogram(
 ) -> Axes:
     """Pairs of a unit's spikes by the time between them, each spike with itself left out.
 
-    Raises as `plot_isi`.
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    longest_ms, bin_ms
+        Longest time and width of a bin in ms.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+    ValueError
+        A bin that is not positive or too wide.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_autocorrelogram
+    >>> plot_autocorrelogram("recording.h5", "unit_001").figure.savefig("pairs.png")
     """
     _check_bins(longest_ms, bin_ms)
     session, ax = content.opened(data), axes_of(ax)
@@ -56,7 +110,32 @@ def plot_autocorrelogram(
 
 
 def plot_waveform(data: Data, unit: str, *, ax: Axes | None = None) -> Axes:
-    """The mean waveform that the sorter stored, in its unit, about its trough. Raises `KeyError` as `plot_isi`."""
+    """The mean waveform that the sorter stored, in its unit, about its trough.
+
+    Parameters
+    ----------
+    data
+        A session, or the path of its file, which is read as it is used.
+    unit
+        Its ID.
+    ax
+        Axes to draw into; default those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those drawn into; they say so where there is nothing to draw.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+
+    Examples
+    --------
+    >>> from hdmea.plot import plot_waveform
+    >>> plot_waveform("recording.h5", "unit_001").figure.savefig("waveform.png")
+    """
     session, ax = content.opened(data), axes_of(ax)
     found = content.waveform_of(session, content.unit_of(session, unit))
     label(ax, "time from trough (ms)", "amplitude (unit of the file)", f"{unit}: waveform")

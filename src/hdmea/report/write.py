@@ -43,6 +43,12 @@ def write_report(
         `output` is there, and is not a report.
     ValueError
         A unit that is not there; `units` of a directory; a session without a file and without `output`.
+
+    Examples
+    --------
+    >>> from hdmea.report import write_report
+    >>> write_report("recording.h5", units=["unit_001"]).name
+    'recording.html'
     """
     if not isinstance(source, PipelineSession) and Path(source).is_dir():
         if units is not None:

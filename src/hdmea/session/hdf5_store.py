@@ -59,9 +59,37 @@ def create_recording_hdf5(
 ) -> h5py.File:
     """A new recording file with its groups and root attributes, open for writing; the caller closes it.
 
-    config: what the load was asked to do; its hash goes into `stage1_params_hash`.
+    A name that does not end in `.h5` or `.hdf5` is a warning, and so is a file that is replaced.
 
-    Raises `FileExistsError` for an existing file without `overwrite`, `OSError` for one that is open elsewhere.
+    Parameters
+    ----------
+    hdf5_path
+        The file; its directory is made.
+    dataset_id
+        The recording's name.
+    config
+        What the load was asked to do; its hash goes into `stage1_params_hash`.
+    overwrite
+        Delete a file that is there.
+
+    Returns
+    -------
+    h5py.File
+        Open for writing, with the groups `units`, `stimulus` and `metadata`.
+
+    Raises
+    ------
+    FileExistsError
+        The file is there, without `overwrite`.
+    OSError
+        The file to replace is open elsewhere.
+
+    Examples
+    --------
+    >>> from hdmea.io import create_recording_hdf5
+    >>> with create_recording_hdf5("day1.h5", "day1") as file:
+    ...     print(sorted(file), file.attrs["dataset_id"], file.attrs["stage1_completed"])
+    ['metadata', 'stimulus', 'units'] day1 False
     """
     path = Path(hdf5_path)
     if path.suffix.lower() not in RECORDING_SUFFIXES:
@@ -98,10 +126,35 @@ def root_attributes(dataset_id: str, created_at: str | None, config_hash: str) -
 
 
 def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
-    """An existing recording file, open for reading ("r") or editing in place ("r+", "a").
+    """An existing recording file, open for reading or for editing in place.
 
-    Raises `FileNotFoundError`; `OSError` for a file that is open elsewhere, that cannot be read, or whose last edit
-    was interrupted (the message says what to do); `ValueError` for another mode.
+    Parameters
+    ----------
+    hdf5_path
+        The file.
+    mode
+        "r" to read; "r+" or "a" to edit.
+
+    Returns
+    -------
+    h5py.File
+        The caller closes it.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    OSError
+        It is open elsewhere, cannot be read, or its last edit was interrupted; the message says what to do.
+    ValueError
+        Another mode.
+
+    Examples
+    --------
+    >>> from hdmea.io import open_recording_hdf5
+    >>> with open_recording_hdf5("recording.h5") as file:
+    ...     print(file["units/unit_001/spike_times"].dtype, file["units/unit_001"].attrs["spike_count"])
+    uint64 864
     """
     if mode not in ("r", "r+", "a"):
         raise ValueError(f"mode must be 'r', 'r+' or 'a', not {mode!r}")
@@ -198,7 +251,23 @@ def compact_if_mostly_dead(path: Path) -> None:
 def write_units(root: h5py.Group, units_data: Mapping[str, Mapping[str, Any]]) -> None:
     """A group for each unit, replacing one that is there.
 
-    units_data: unit ID -> `spike_times` (samples), `waveform`, `firing_rate_10hz`, `row`, `col`, `global_id`, …
+    Parameters
+    ----------
+    root
+        A recording file, open for writing.
+    units_data
+        Unit ID to `spike_times` (spikes,) samples, `waveform`, `firing_rate_10hz`, `row`, `col`, `global_id` and more,
+        as in `PipelineSession.units`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.io import create_recording_hdf5, list_units, write_units
+    >>> unit = {"spike_times": np.array([5, 8]), "waveform": np.zeros(3), "row": 1, "col": 1, "global_id": 1}
+    >>> with create_recording_hdf5("day1.h5", "day1") as file:
+    ...     write_units(file, {"unit_001": unit})
+    ...     print(list_units(file), file["units/unit_001/spike_times"].dtype)
+    ['unit_001'] uint64
     """
     root.require_group("units")
     for unit_id, unit in units_data.items():
@@ -211,7 +280,27 @@ def write_stimulus(
     frame_times: Mapping[str, Any] | None = None,
     section_times: Mapping[str, Any] | None = None,
 ) -> None:
-    """Light reference per rate, frame and section times per movie; a group that is given is replaced whole."""
+    """Light reference per rate, frame and section times per movie; a group that is given is replaced whole.
+
+    Parameters
+    ----------
+    root
+        A recording file, open for writing.
+    light_reference
+        Name, such as "10hz_ch1", to a trace (samples,), stored as float32.
+    frame_times
+        Movie to samples (frames,), stored as uint64 in `frame_time`.
+    section_times
+        Movie to samples (n, 2), stored as uint64 in `section_time`.
+
+    Examples
+    --------
+    >>> from hdmea.io import create_recording_hdf5, write_stimulus
+    >>> with create_recording_hdf5("day1.h5", "day1") as file:
+    ...     write_stimulus(file, {"10hz_ch1": [0.0, 1.0]}, section_times={"noise": [[0, 900]]})
+    ...     print(sorted(file["stimulus"]), file["stimulus/section_time/noise"][0])
+    ['light_reference', 'section_time'] [  0 900]
+    """
     root.require_group("stimulus")
     given = {"light_reference": light_reference, "frame_times": frame_times, "section_time": section_times}
     tree = layout.stimulus_node({name: value for name, value in given.items() if value is not None})
@@ -221,7 +310,23 @@ def write_stimulus(
 
 
 def write_metadata(root: h5py.Group, metadata: Mapping[str, Any]) -> None:
-    """Every field of `metadata`, replacing those that are there: dicts as groups, scalars and text of shape (1,)."""
+    """Every field of `metadata`, replacing those that are there.
+
+    Parameters
+    ----------
+    root
+        A recording file, open for writing.
+    metadata
+        Name to value: dicts become groups, scalars and text datasets of shape (1,).
+
+    Examples
+    --------
+    >>> from hdmea.io import create_recording_hdf5, write_metadata
+    >>> with create_recording_hdf5("day1.h5", "day1") as file:
+    ...     write_metadata(file, {"acquisition_rate": 20000.0, "sys_meta": {"program": "MC_Rack"}})
+    ...     print(file["metadata/acquisition_rate"][0], file["metadata/sys_meta/program"].asstr()[0])
+    20000.0 MC_Rack
+    """
     root.require_group("metadata")
     for name, node in values.encode(metadata, path="metadata").children.items():
         graft(root, ("metadata", name), node)
@@ -232,7 +337,31 @@ def write_feature_to_unit(
 ) -> None:
     """A unit's feature, replacing one of that name; the name is added to the root's `features_extracted`.
 
-    Raises `KeyError` for a unit that is not there.
+    Parameters
+    ----------
+    root
+        A recording file, open for writing.
+    unit_id
+        The unit.
+    feature_name
+        The group under the unit's `features`.
+    feature_data
+        Arrays become datasets, scalars attributes, dicts groups.
+    metadata
+        How it was made: attributes. Their names are kept, so that loading tells them from values.
+
+    Raises
+    ------
+    KeyError
+        The unit is not there.
+
+    Examples
+    --------
+    >>> from hdmea.io import list_features, open_recording_hdf5, write_feature_to_unit
+    >>> with open_recording_hdf5("loaded.h5", "r+") as file:
+    ...     write_feature_to_unit(file, "unit_001", "rate", {"hz": 2.5}, {"version": "1.0"})
+    ...     print(list_features(file, "unit_001"), file["units/unit_001/features/rate"].attrs["hz"])
+    ['eimage_sta', 'rate'] 2.5
     """
     if unit_id not in list_units(root):
         raise KeyError(f"no unit {unit_id!r} in {root.file.filename}")
@@ -257,7 +386,23 @@ def set_feature_mark(root: h5py.Group, unit_id: str) -> None:
 
 
 def write_source_files(root: h5py.Group, cmcr_path: str | Path | None, cmtr_path: str | Path | None) -> None:
-    """Where the recording came from, as the root attribute `source_files`."""
+    """Where the recording came from, as JSON in the root attribute `source_files`.
+
+    Parameters
+    ----------
+    root
+        A recording file, open for writing.
+    cmcr_path, cmtr_path
+        The vendor's files; whether each is there at this moment is noted as well.
+
+    Examples
+    --------
+    >>> from hdmea.io import create_recording_hdf5, write_source_files
+    >>> with create_recording_hdf5("day1.h5", "day1") as file:
+    ...     write_source_files(file, "day1.cmcr", None)
+    ...     print(file.attrs["source_files"])
+    {"cmcr_path": "day1.cmcr", "cmtr_path": null, "cmcr_exists": false, "cmtr_exists": false}
+    """
     root.attrs["source_files"] = source_files_text({"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
 
 
@@ -270,7 +415,21 @@ def source_files_text(paths: Mapping[str, str | Path | None]) -> str:
 
 
 def mark_stage1_complete(root: h5py.Group) -> None:
-    """Note that the recording was loaded to its end."""
+    """Note that the recording was loaded to its end.
+
+    Parameters
+    ----------
+    root
+        A recording file, open for writing.
+
+    Examples
+    --------
+    >>> from hdmea.io import create_recording_hdf5, get_stage1_status, mark_stage1_complete
+    >>> with create_recording_hdf5("day1.h5", "day1") as file:
+    ...     mark_stage1_complete(file)
+    ...     print(get_stage1_status(file)["completed"])
+    True
+    """
     now = utc_now()
     root.attrs["stage1_completed"] = True
     root.attrs["updated_at"] = now
@@ -281,7 +440,25 @@ def mark_stage1_complete(root: h5py.Group) -> None:
 
 
 def get_stage1_status(root: h5py.Group | Group) -> dict[str, Any]:
-    """`completed` (bool), `params_hash`, `created_at`, `updated_at` (text, None where the file does not say)."""
+    """Whether and how a recording was loaded.
+
+    Parameters
+    ----------
+    root
+        A recording file, open.
+
+    Returns
+    -------
+    dict
+        `completed` (bool), `params_hash`, `created_at`, `updated_at` (text, None where the file does not say).
+
+    Examples
+    --------
+    >>> from hdmea.io import get_stage1_status, open_recording_hdf5
+    >>> with open_recording_hdf5("recording.h5") as file:
+    ...     print(sorted(get_stage1_status(file)))
+    ['completed', 'created_at', 'params_hash', 'updated_at']
+    """
     return {
         "completed": bool(root.attrs.get("stage1_completed", False)),
         "params_hash": root.attrs.get("stage1_params_hash"),
@@ -291,11 +468,49 @@ def get_stage1_status(root: h5py.Group | Group) -> dict[str, Any]:
 
 
 def list_units(root: h5py.Group) -> list[str]:
-    """The IDs of all units."""
+    """The IDs of all units.
+
+    Parameters
+    ----------
+    root
+        A recording file, open.
+
+    Returns
+    -------
+    list of str
+        Empty where there are none.
+
+    Examples
+    --------
+    >>> from hdmea.io import list_units, open_recording_hdf5
+    >>> with open_recording_hdf5("recording.h5") as file:
+    ...     print(list_units(file)[:2])
+    ['unit_001', 'unit_002']
+    """
     return [unescape(name) for name in root["units"]] if "units" in root else []
 
 
 def list_features(root: h5py.Group, unit_id: str) -> list[str]:
-    """The names of a unit's features; none for a unit that is not there."""
+    """The names of a unit's features.
+
+    Parameters
+    ----------
+    root
+        A recording file, open.
+    unit_id
+        The unit.
+
+    Returns
+    -------
+    list of str
+        Empty for a unit without features, and for one that is not there.
+
+    Examples
+    --------
+    >>> from hdmea.io import list_features, open_recording_hdf5
+    >>> with open_recording_hdf5("recording.h5") as file:
+    ...     print(list_features(file, "unit_001"))
+    ['ap_tracking', 'eimage_sta', 'frif', 'sta_dense_noise_15x15']
+    """
     path = f"units/{escape_link(unit_id)}/features"
     return [unescape(name) for name in root[path]] if path in root else []

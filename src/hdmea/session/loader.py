@@ -24,12 +24,24 @@ def load_session_from_hdf5(
         Names, or prefixes of names, of the features wanted in `units[id]["features"]`. The others stay in the file:
         `save()` keeps them as they are.
 
+    Returns
+    -------
+    PipelineSession
+        Deferred.
+
     Raises
     ------
     FileNotFoundError
         There is no such file.
     ValueError
         It is not a session (a `CheckpointError`), or `dataset_id` is blank.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import load_session_from_hdf5
+    >>> session = load_session_from_hdf5("recording.h5", load_features="sta_")
+    >>> session.unit_count, list(session.units["unit_001"]["features"])
+    (12, ['sta_dense_noise_15x15'])
     """
     path = Path(hdf5_path)
     session = PipelineSession.load(path)

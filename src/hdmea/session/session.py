@@ -26,7 +26,21 @@ GIGABYTE = 1e9
 
 
 class SaveState(Enum):
-    """Whether the file at `hdf5_path` holds what the session holds."""
+    """Whether the file at `hdf5_path` holds what the session holds.
+
+    Attributes
+    ----------
+    DEFERRED
+        It does not: there are changes to save.
+    SAVED
+        It does.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import create_session
+    >>> create_session("day1").save_state
+    <SaveState.DEFERRED: 'deferred'>
+    """
 
     DEFERRED = "deferred"
     SAVED = "saved"
@@ -37,13 +51,58 @@ class PipelineSession:
     """One recording's data in memory, and where they are or will be saved.
 
     Scripts read and write `units`, `metadata` and `stimulus` as plain dicts. A change through a method or a pipeline
-    step makes a saved session deferred again; after writing into the dicts by hand, call `save` yourself.
+    step makes a saved session deferred again; after writing into the dicts by hand, call `save` yourself. As a context
+    manager it saves nothing but removes the scratch file at the end.
 
-    memory_budget: bytes, or text such as "4GiB", that its arrays may take; what is more is in a scratch file beside
-    the output (or in the directory `H5BURST_SCRATCH`) and is read from there when used. None: `H5BURST_MEMORY_BUDGET`,
-    else 80 % of what the process may use. As a context manager it saves nothing but removes that file at the end.
+    Parameters
+    ----------
+    dataset_id
+        The recording's name.
+    save_state
+        Whether the file at `hdf5_path` holds what the session holds.
+    hdf5_path
+        The file that the session was saved to or loaded from.
+    output_dir
+        Directory of `{dataset_id}.h5`, where `save` writes by default.
+    units
+        Unit ID (`unit_` and at least three digits) to its data: `spike_times` (spikes,) uint64 samples, `waveform`
+        float32, `firing_rate_10hz` (bins,) float32 spikes/s, `row`, `col`, `global_id`, `unit_meta`, `features`,
+        `spike_times_sectioned`.
+    metadata
+        `dataset_id`, `acquisition_rate` (Hz), `sample_interval` (s), `frame_timestamps` (frames,) samples, `frame_time`
+        (frames,) s, `sys_meta`, and what steps add.
+    stimulus
+        `light_reference`, `frame_times`, `section_time`, `light_template`: dicts of arrays.
+    source_files
+        `cmcr_path`, `cmtr_path`: where the recording came from.
+    completed_steps
+        Names of the steps that were done.
+    warnings
+        What steps warned of.
+    created_at, saved_at
+        ISO 8601, UTC.
+    memory_budget
+        Bytes, or text such as "4GiB", that its arrays may take; what is more is in a scratch file beside the output (or
+        in the directory `H5BURST_SCRATCH`) and is read from there when used. None: `H5BURST_MEMORY_BUDGET`, else 80 %
+        of what the process may use.
+    params_hash, stage1_timestamp
+        What the file says of the load; kept, so that saving again loses nothing.
 
-    Raises `ValueError` for a `dataset_id` that is empty or blank, and for a budget smaller than one block.
+    Raises
+    ------
+    ValueError
+        A `dataset_id` that is blank, or a budget smaller than one block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea import PipelineSession
+    >>> session = PipelineSession("day1", output_dir="results")
+    >>> session.add_units({"unit_001": {"spike_times": np.array([5, 8], np.uint64)}})
+    >>> session.save().as_posix(), session.is_saved
+    ('results/day1.h5', True)
+    >>> PipelineSession.load("results/day1.h5").units["unit_001"]["spike_times"]
+    array([5, 8], dtype=uint64)
     """
 
     dataset_id: str
@@ -108,14 +167,17 @@ class PipelineSession:
 
     @property
     def is_saved(self) -> bool:
+        """Whether the file at `hdf5_path` holds what the session holds."""
         return self.save_state is SaveState.SAVED
 
     @property
     def is_deferred(self) -> bool:
+        """Whether there are changes to save."""
         return self.save_state is SaveState.DEFERRED
 
     @property
     def unit_count(self) -> int:
+        """How many units there are."""
         return len(self.units)
 
     @property
@@ -144,7 +206,18 @@ class PipelineSession:
         self.memory.enforce_session(self)
 
     def add_units(self, units_data: Mapping[str, Mapping[str, Any]]) -> None:
-        """Merge data into units, field by field. Raises `ValueError` for an ID that is not `unit_` and 3+ digits."""
+        """Merge data into units, field by field.
+
+        Parameters
+        ----------
+        units_data
+            Unit ID to fields, as in `units`.
+
+        Raises
+        ------
+        ValueError
+            An ID that is not `unit_` and at least three digits; nothing is changed then.
+        """
         for unit_id in units_data:
             if not isinstance(unit_id, str) or not UNIT_ID.fullmatch(unit_id):
                 raise ValueError(f"unit IDs are 'unit_' and at least three digits, not {unit_id!r}")
@@ -154,13 +227,25 @@ class PipelineSession:
             self._changed()
 
     def add_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Merge fields into the metadata."""
+        """Merge fields into the metadata.
+
+        Parameters
+        ----------
+        metadata
+            Name to value.
+        """
         with self.changing:
             self.metadata.update(metadata)
             self._changed()
 
     def add_stimulus(self, stimulus_data: Mapping[str, Any]) -> None:
-        """Merge into the stimulus: dicts within it are merged, not replaced."""
+        """Merge into the stimulus: dicts within it are merged, not replaced.
+
+        Parameters
+        ----------
+        stimulus_data
+            Such as `{"section_time": {movie: samples (n, 2)}}`.
+        """
         with self.changing:
             for name, value in stimulus_data.items():
                 current = self.stimulus.get(name)
@@ -173,15 +258,46 @@ class PipelineSession:
     def stream(self, source: ArraySource) -> Any:
         """A stream of blocks as an array for this session's dicts: in memory if it fits beside what is there.
 
-        Otherwise it goes to the scratch file and comes back as a lazy array, which is read when it is used. Raises
-        `OSError` when the disk is full.
+        Otherwise it goes to the scratch file and comes back as a lazy array, which is read when it is used.
+
+        Parameters
+        ----------
+        source
+            Has `shape`, `dtype` and `read` (`h5burst.ArraySource`).
+
+        Returns
+        -------
+        ndarray or LazyArray
+            Of the source's shape and dtype.
+
+        Raises
+        ------
+        OSError
+            The disk is full.
         """
         return self.memory.take(source, self)
 
     def add_feature(
         self, unit_id: str, feature_name: str, feature_data: Any, feature_metadata: Mapping[str, Any] | None = None
     ) -> None:
-        """Set a unit's feature. Raises `KeyError` for a unit that is not there."""
+        """Set a unit's feature.
+
+        Parameters
+        ----------
+        unit_id
+            The unit.
+        feature_name
+            Its name in `units[unit_id]["features"]`; one of that name is replaced.
+        feature_data
+            Arrays, scalars, text, or dicts of them.
+        feature_metadata
+            How it was made.
+
+        Raises
+        ------
+        KeyError
+            The unit is not there.
+        """
         if unit_id not in self.units:
             raise KeyError(f"no unit {unit_id!r} in session {self.dataset_id!r}")
         feature = {"data": feature_data, "metadata": dict(feature_metadata or {})}
@@ -190,12 +306,25 @@ class PipelineSession:
             self._changed()
 
     def mark_step_complete(self, step_name: str) -> None:
+        """Note that a step was done.
+
+        Parameters
+        ----------
+        step_name
+            As in `completed_steps`.
+        """
         with self.changing:
             self.completed_steps.add(step_name)
             self._changed()
 
     def set_source_files(self, cmcr_path: str | Path | None = None, cmtr_path: str | Path | None = None) -> None:
-        """Set where the recording came from; a path that is not given stays as it was."""
+        """Set where the recording came from; a path that is not given stays as it was.
+
+        Parameters
+        ----------
+        cmcr_path, cmtr_path
+            The vendor's files.
+        """
         for name, path in (("cmcr_path", cmcr_path), ("cmtr_path", cmtr_path)):
             if path is not None:
                 self.source_files[name] = Path(path)
@@ -212,14 +341,33 @@ class PipelineSession:
         compression: str | None = None,
         compression_level: int = 4,
     ) -> Path:
-        """Write everything to one HDF5 file, which appears only when it is complete, and return its path.
+        """Write everything to one HDF5 file, which appears only when it is complete.
 
-        output_path: default the file it was saved to or loaded from, unless that is a checkpoint, else
-            `output_dir/{dataset_id}.h5`. An existing file that is not the session's own raises `FileExistsError`
-            unless `overwrite`.
-        compression: "gzip", "lzf", "blosc", "zstd" or None; another is `ValueError`.
+        Parameters
+        ----------
+        output_path
+            Default: the file it was saved to or loaded from, unless that is a checkpoint, else
+            `output_dir/{dataset_id}.h5`.
+        overwrite
+            Replace a file that is not the session's own.
+        compression
+            "gzip", "lzf", "blosc", "zstd" or None.
+        compression_level
+            From 0 (fast) to 9 (small).
 
-        Raises `OSError` with the path when writing fails; the session and any file that was there stay as they were.
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        FileExistsError
+            There is another file, or others changed the session's own, without `overwrite`.
+        ValueError
+            Another compression, or a level outside 0 to 9.
+        OSError
+            Writing failed: the message names the path. The session and any file that was there stay as they were.
         """
         with self.changing:
             return self._save(output_path, overwrite, session_file.storage(compression, compression_level))
@@ -292,7 +440,28 @@ class PipelineSession:
     ) -> Path:
         """Write the session as it is now to a file of its own, marked as a checkpoint; the session does not change.
 
-        Raises `FileExistsError` for an existing file with `overwrite=False`, `OSError` when writing fails.
+        Parameters
+        ----------
+        checkpoint_path
+            The file.
+        checkpoint_name
+            Is stored in it.
+        overwrite
+            Replace a file that is there, with a warning.
+        compression, compression_level
+            As of `save`.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        FileExistsError
+            The file is there, with `overwrite=False`.
+        OSError
+            Writing failed.
         """
         path = Path(checkpoint_path)
         storage = session_file.storage(compression, compression_level)
@@ -316,7 +485,23 @@ class PipelineSession:
         return path
 
     def ensure_saved(self, default_path: str | Path | None = None) -> Path:
-        """The path of a file that holds what the session holds; saves first, with a warning, where need be."""
+        """The path of a file that holds what the session holds; saves first, with a warning, where need be.
+
+        Parameters
+        ----------
+        default_path
+            Where a session without a file of its own is saved; default as of `save`.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OSError
+            Others changed the file, or saving failed.
+        """
         if self.is_saved and self.hdf5_path is not None:
             if self.hdf5_path.exists() and self.file_stamp not in (None, _stamp(self.hdf5_path)):
                 raise OSError(
@@ -333,10 +518,26 @@ class PipelineSession:
     ) -> PipelineSession:
         """The session that a file holds: one that was saved, a checkpoint, or one that immediate steps wrote.
 
-        lazy: dicts and arrays are read from the file when they are used; after a save they come from the new file.
-        memory_budget: as of the class; a file that is larger is read lazily.
+        Parameters
+        ----------
+        checkpoint_path
+            The file.
+        lazy
+            Dicts and arrays are read from the file when they are used; after a save they come from the new file.
+        memory_budget
+            As of the class; a file that is larger is read lazily.
 
-        Raises `FileNotFoundError`, and `CheckpointError` (a `ValueError`) for a file that is not a session.
+        Returns
+        -------
+        PipelineSession
+            Saved, with `hdf5_path` the file.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        CheckpointError
+            The file is not a session; it is a `ValueError`, too.
         """
         path = Path(checkpoint_path)
         budget = resolve_budget(memory_budget)
@@ -350,7 +551,22 @@ class PipelineSession:
     def from_stored(
         cls, stored: StoredSession, hdf5_path: Path | None = None, *, memory_budget: int | str | None = None
     ) -> PipelineSession:
-        """The session with the content that was read from a file."""
+        """The session with the content that was read from a file.
+
+        Parameters
+        ----------
+        stored
+            What `hdmea.session.file.read` gave.
+        hdf5_path
+            Of that file.
+        memory_budget
+            As of the class.
+
+        Returns
+        -------
+        PipelineSession
+            Deferred.
+        """
         session = cls(stored.dataset_id, memory_budget=memory_budget, hdf5_path=hdf5_path)
         for item in fields(stored):
             setattr(session, item.name, getattr(stored, item.name))
@@ -377,10 +593,34 @@ def create_session(
     output_dir: str | Path = "artifacts",
     memory_budget: int | str | None = None,
 ) -> PipelineSession:
-    """An empty deferred session. The paths need not exist yet.
+    """An empty deferred session.
 
-    dataset_id: default the stem of the `.cmtr`, else of the `.cmcr`, without trailing hyphens; with neither,
-    `ConfigurationError`. memory_budget: as of `PipelineSession`.
+    Parameters
+    ----------
+    dataset_id
+        The recording's name; default the stem of the `.cmtr`, else of the `.cmcr`, without trailing hyphens.
+    cmcr_path, cmtr_path
+        Where the recording comes from; they need not exist yet.
+    output_dir
+        Where `save` writes by default.
+    memory_budget
+        As of `PipelineSession`.
+
+    Returns
+    -------
+    PipelineSession
+        Without units.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither a name nor a path.
+
+    Examples
+    --------
+    >>> from hdmea import create_session
+    >>> create_session(cmtr_path="data/2024-05-01-.cmtr").dataset_id
+    '2024-05-01'
     """
     if dataset_id is None:
         dataset_id = default_dataset_id(cmcr_path, cmtr_path)

@@ -42,7 +42,7 @@ def align_electrodes(
     force: bool = False,
     session: PipelineSession | None = None,
 ) -> StepResult | PipelineSession:
-    """Find where the chip is in the stimulus (`hdmea.geometry.alignment`), and where each soma does.
+    """Find where the chip is in the stimulus (`hdmea.geometry.alignment`), and where each soma is.
 
     `metadata["electrode_alignment"]` holds the fields of `Alignment`, in pixels of the noise movie, with the units it
     was fitted to. Every unit with a soma gets in `features/eimage_sta/geometry`: `center_corrected_row`,
@@ -50,17 +50,40 @@ def align_electrodes(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     movie_name
         The noise movie; default the one whose name contains "noise".
     bar_movie_name, stimuli_dir
         The movie in whose pixels corrected centres are; its size is read where it is at hand (else 300 x 300).
     force
         Align again.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    StepResult or PipelineSession
+        Counts of units; or `session`.
 
     Raises
     ------
     MissingInputError
         No unit has a soma geometry, or none a receptive field.
+
+    Notes
+    -----
+    The method is that of `hdmea.geometry.align`.
+
+    Examples
+    --------
+    >>> from hdmea.features import align_electrodes
+    >>> from hdmea.pipeline import PipelineSession
+    >>> session = PipelineSession.load("recording.h5")
+    >>> session = align_electrodes(stimuli_dir="stimuli", force=True, session=session)
+    >>> alignment = session.metadata["electrode_alignment"]
+    >>> alignment["valid"], round(alignment["rotation_deg"])
+    (True, 31)
     """
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:

@@ -43,23 +43,29 @@ def add_section_time_analog(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     threshold_value
         ADC counts; "auto": half the distance of the trace's two levels (Otsu's split of them), compared over 1 ms.
+    movie_name
+        Of the section.
     plot_duration
         Seconds.
     repeat
-        The first so many onsets only; fewer are a warning.
+        The first so many onsets only; fewer are a warning. Default all.
     min_distance_s
         Onsets closer than that to the last one count as the same; default 0.8 of the duration.
     after_last_frame
         Only onsets after the last frame pulse.
     force
         Make sections again that are there.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
 
     Returns
     -------
     bool or PipelineSession
-        Whether there are sections of that name; False and a warning where no onset is found.
+        Whether there are sections of that name (False, with a warning, where no onset is found); or `session`.
 
     Raises
     ------
@@ -67,6 +73,18 @@ def add_section_time_analog(
         A number outside its range.
     MissingInputError
         There is no light channel.
+
+    Notes
+    -----
+    "auto" is the threshold of Otsu 1979, IEEE Trans. Syst. Man Cybern. 9:62.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import PipelineSession, add_section_time_analog
+    >>> session = PipelineSession.load("loaded.h5")
+    >>> session = add_section_time_analog(plot_duration=1.0, after_last_frame=True, session=session)
+    >>> session.stimulus["section_time"]["iprgc_test"]
+    array([[34000, 35000], [36500, 37500]], dtype=uint64)
     """
     _check(threshold_value, plot_duration, repeat, min_distance_s)
 

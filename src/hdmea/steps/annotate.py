@@ -30,7 +30,7 @@ def annotate(
     force: bool = False,
     session: PipelineSession | None = None,
 ) -> bool | PipelineSession:
-    """Bring the rows of a table that are about this recording into it.
+    r"""Bring the rows of a table that are about this recording into it.
 
     A row is about the recording whose `dataset_id` it names: exactly, else where one of the two names begins with the
     other and no second row's does. A table without a unit column gives `metadata["gsheet_row"][column]`; one with a
@@ -41,17 +41,22 @@ def annotate(
     ----------
     table
         CSV, TSV (or tab-separated text) or Parquet; None: nothing is done, so that a flow may leave it open.
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     recording_column, unit_column
         Names of the columns; default the first that is called `dataset_id`, `recording`, `recording_id`, `file_name`,
         `filename`, `file`, and `unit_id`, `unit`, `unit_num`, `original_name` (small or capital letters). A table of
         units without a recording column is about this recording alone.
     force
         Replace annotations that are there.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
 
     Returns
     -------
     bool or PipelineSession
-        Whether the recording has annotations of that kind; False and a warning where no row is about it.
+        Whether the recording has annotations of that kind (False, with a warning, where no row is about it); or
+        `session`.
 
     Raises
     ------
@@ -59,6 +64,17 @@ def annotate(
         A column is missing, or several rows fit.
     FileNotFoundError, DataLoadError
         Of the table.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hdmea.pipeline import PipelineSession, annotate
+    >>> text = "unit_id,axon_type\nunit_001,rgc\nunit_003,ac\n"
+    >>> session = PipelineSession.load("recording.h5")
+    >>> _ = Path("labels.csv").write_text(text)
+    >>> session = annotate("labels.csv", session=session)
+    >>> session.units["unit_001"]["auto_label"]
+    {'axon_type': 'rgc'}
     """
 
     def step(recording: PipelineSession) -> Outcome[bool]:

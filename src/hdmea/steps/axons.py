@@ -50,17 +50,39 @@ def track_axons(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     max_units
         The first so many units only.
     filter_by_cell_type, cell_type_filter
         Only units one of whose labels in `auto_label` is this text; without any labels all units.
     force
         Track again what is there.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    StepResult or PipelineSession
+        Counts of units; or `session`.
 
     Raises
     ------
     MissingInputError
         No unit has an electrical image.
+
+    Notes
+    -----
+    The methods are those of `hdmea.geometry.track_axon`, `find_nerve_head` and `soma_polar`.
+
+    Examples
+    --------
+    >>> from hdmea.features import track_axons
+    >>> from hdmea.pipeline import PipelineSession
+    >>> session = track_axons(session=PipelineSession.load("loaded.h5"))
+    >>> pathway = session.units["unit_001"]["features"]["ap_tracking"]["ap_pathway"]
+    >>> pathway["axon_seen"], round(pathway["velocity_m_s"], 1)
+    (True, 0.5)
     """
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:

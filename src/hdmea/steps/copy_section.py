@@ -29,10 +29,21 @@ def copy_section(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
+    source, target
+        Names of sections.
     trials
         Numbers of the trials to take, in their new order: they are numbered from 0 on. Default all.
     force
         Replace a section of that name that is there; otherwise such units are skipped.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    StepResult or PipelineSession
+        Counts of units; or `session`.
 
     Raises
     ------
@@ -40,6 +51,13 @@ def copy_section(
         No unit has the section.
     ConfigurationError
         Names that are equal, trials that some unit does not have, or one trial twice.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import copy_section
+    >>> result = copy_section("recording.h5", source="moving_h_bar_s5_d8_3x", target="bars", trials=[0, 2])
+    >>> result.units_processed
+    12
     """
     if source == target:
         raise ConfigurationError(f"source and target are both {source!r}")

@@ -78,6 +78,8 @@ def extract_features(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     features
         Names of registered features, or of movies whose stimulus config names a family; default every feature whose
         input is there.
@@ -86,6 +88,13 @@ def extract_features(
     config_overrides
         Parameters that count before those of the stimulus configs; `movie_name` points a feature at the section of
         another movie.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    ExtractionResult or PipelineSession
+        Names of features; or `session`.
 
     Raises
     ------
@@ -93,6 +102,18 @@ def extract_features(
         No recording was loaded.
     ConfigurationError
         Overrides that JSON cannot hold.
+
+    Notes
+    -----
+    docs/measures.md defines every measure, with its source.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import PipelineSession, extract_features
+    >>> session = PipelineSession.load("recording.h5")
+    >>> session = extract_features(features=["frif"], force=True, session=session)
+    >>> sorted(session.units["unit_001"]["features"]["frif"]["data"])
+    ['FRIF', 'FRIF_x_axis']
     """
 
     def step(recording: PipelineSession) -> Outcome[ExtractionResult]:

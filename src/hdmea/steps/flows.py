@@ -17,14 +17,52 @@ logger = logging.getLogger(__name__)
 
 
 def list_available_flows(config_dir: str | Path | None = None) -> list[str]:
-    """The names of the flows in a directory and in its `flows`; default those that ship, and in HDMEA_CONFIG_DIR."""
+    """The names of the flows in a directory.
+
+    Parameters
+    ----------
+    config_dir
+        Flows in it and in its directory `flows`; default those that ship, and in `HDMEA_CONFIG_DIR`.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import list_available_flows
+    >>> list_available_flows()
+    ['electrical_images', 'full', 'load', 'spontaneous']
+    """
     return sorted(flow_files(config_dir))
 
 
 def get_flow_info(name: str | Path, config_dir: str | Path | None = None) -> dict[str, Any]:
-    """A flow by name or path: `name`, `description`, `steps` (a list of `step` and `arguments`).
+    """What a flow does.
 
-    Raises `ConfigurationError` that lists the flows there are for another name, and for a file that is not a flow.
+    Parameters
+    ----------
+    name
+        Of a flow, or the path of a `.json` file.
+    config_dir
+        As of `list_available_flows`.
+
+    Returns
+    -------
+    dict
+        `name`, `description`, `steps` (a list of dicts of `step` and `arguments`).
+
+    Raises
+    ------
+    ConfigurationError
+        No flow has that name (the flows that there are are listed), or the file is not a flow.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import get_flow_info
+    >>> [step["step"] for step in get_flow_info("spontaneous")["steps"]]
+    ['load_recording', 'add_section_windows', 'section_spike_times']
     """
     flow = read_flow(find_flow(name, config_dir))
     steps = [{"step": step.step, "arguments": dict(step.arguments)} for step in flow.steps]
@@ -55,11 +93,20 @@ def run_flow(
         A flow that ships or that is in `config_dir` (or its directory `flows`), or the path of a `.json` file.
     cmcr_path, cmtr_path, spikes_path
         The recording; spikes for a flow that begins with `load_spikes`.
+    dataset_id, output_dir
+        As of the step that loads: the file is `{output_dir}/{dataset_id}.h5`.
+    config_dir
+        Directory of flows; default those that ship, and in `HDMEA_CONFIG_DIR`.
     parameters
         Step name to arguments that count before the flow's own, such as `{"add_section_time": {"playlist_name": "a"}}`.
     force_load, force_extract
         Do again what loads and sections, or what is computed from that; which is which says `hdmea.steps.table`.
         Steps that were done before are otherwise skipped with a warning.
+
+    Returns
+    -------
+    FlowResult
+        What the load and the extraction returned.
 
     Raises
     ------
@@ -67,6 +114,13 @@ def run_flow(
         An unknown or malformed flow, or parameters that do not fit.
     Exception
         What the steps raise.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import run_flow
+    >>> windows = {"length_s": 5.0, "name": "minute"}
+    >>> run_flow("spontaneous", "recording.cmcr", parameters={"add_section_windows": windows}).success
+    True
     """
     flow = with_arguments(read_flow(find_flow(flow_name, config_dir)), parameters or {})
     first, *others = flow.steps

@@ -40,10 +40,19 @@ def fit_ln_model(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     movie_name, stimuli_dir
         As of `extract_rf_geometry`; here the movie itself is needed.
     force
         Fit again what is there.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    StepResult or PipelineSession
+        Counts of units; or `session`.
 
     Raises
     ------
@@ -51,6 +60,20 @@ def fit_ln_model(
         No unit has a receptive field of the movie, or there are no frame timestamps.
     ConfigurationError, FileNotFoundError
         No directory of stimuli is known, or it does not hold the movie.
+
+    Notes
+    -----
+    The method is that of `hdmea.geometry.fit_ln_models`.
+
+    Examples
+    --------
+    >>> from hdmea.features import fit_ln_model
+    >>> from hdmea.pipeline import PipelineSession
+    >>> session = PipelineSession.load("recording.h5")
+    >>> session = fit_ln_model(stimuli_dir="stimuli", force=True, session=session)
+    >>> model = session.units["unit_001"]["features"]["sta_dense_noise_15x15"]["sta_geometry"]["lnl"]
+    >>> model["bits_per_spike"] > 0
+    True
     """
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:

@@ -60,6 +60,13 @@ def load_recording(
         Load anew, whatever is there; both mean the same.
     config
         What tells one load from another: a complete file of the same config is returned as it is, with a warning.
+    session
+        Deferred mode: the session that is filled; no file is written.
+
+    Returns
+    -------
+    LoadResult or PipelineSession
+        What was written; or `session`.
 
     Raises
     ------
@@ -73,6 +80,15 @@ def load_recording(
         The two files are of different recordings.
     FileExistsError
         The recording was loaded with another config, or incompletely, and neither `force` nor `allow_overwrite`.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import create_session, load_recording
+    >>> load_recording("recording.cmcr", "recording.cmtr").hdf5_path.as_posix()
+    'artifacts/recording.h5'
+    >>> session = load_recording("recording.cmcr", "recording.cmtr", session=create_session("recording"))
+    >>> session.unit_count, session.metadata["acquisition_rate"]
+    (3, 10000.0)
     """
     cmcr_path, cmtr_path = source_paths(cmcr_path, cmtr_path, session)
     cmcr, cmtr = checked_paths(cmcr_path, cmtr_path)

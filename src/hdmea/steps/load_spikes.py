@@ -43,6 +43,17 @@ def load_spikes(
     reader
         Let SpikeInterface open the path: the name of one of its `spikeinterface.extractors.read_…`, or "folder" for
         what `sorting.save(folder=…)` wrote. "kilosort" and "phy" are this package's own reader.
+    output_dir
+        The file is `{output_dir}/{dataset_id}.h5`, as of `load_recording`.
+    force
+        Load anew, whatever is there.
+    session
+        Deferred mode: the session that is filled; no file is written.
+
+    Returns
+    -------
+    LoadResult or PipelineSession
+        What was written; or `session`.
 
     Raises
     ------
@@ -51,9 +62,21 @@ def load_spikes(
     DataLoadError
         Another content.
     ConfigurationError
-        A rate that is none or is not known, an unknown reader, a sorting without a name.
+        A rate that is not positive or is not known, an unknown reader, a sorting without a name.
     FileExistsError
-        As `load_recording` does.
+        The recording was loaded with another config, or incompletely, and `force` is False.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hdmea.pipeline import create_session, load_spikes
+    >>> Path("sorted").mkdir()  # as Kilosort leaves it
+    >>> np.save("sorted/spike_times.npy", np.array([30, 60, 90, 120]))
+    >>> np.save("sorted/spike_clusters.npy", np.array([0, 1, 0, 0]))
+    >>> session = load_spikes("sorted", acquisition_rate=30_000, session=create_session("sorted"))
+    >>> session.units["unit_000"]["spike_times"]
+    array([ 30,  90, 120], dtype=uint64)
     """
     source = path if is_sorting(path) else Path(path)
     if isinstance(source, Path) and not source.exists():

@@ -46,18 +46,41 @@ def load_recording_with_eimage_sta(
     """Load a recording as `load_recording` does, and compute the electrical image of its units in the same go.
 
     The sensor stream is read in chunks, high-pass filtered without phase shift and averaged around each unit's
-    spikes: `units[id]["features"]["eimage_sta"]` holds float32 (window, rows, columns), and in its metadata
-    `n_spikes`, `n_spikes_excluded` and the parameters. See `hdmea.steps.eimage.compute_eimage_sta` for these.
+    spikes: `units[id]["features"]["eimage_sta"]` holds float32 (window, rows, columns) in ADC counts, and in its
+    metadata `n_spikes`, `n_spikes_excluded` and the parameters.
 
     Parameters
     ----------
+    cmcr_path, cmtr_path
+        The raw and the spike-sorted file. With a session, those that it names are the default.
+    dataset_id, output_dir
+        As of `load_recording`.
+    force
+        Load anew, whatever is there.
+    duration_s
+        Seconds of the recording, from its start, that are analysed. Spikes after them take no part.
+    spike_limit
+        Average over each unit's first so many spikes whose window is inside the analysed part; None for all.
     unit_ids
         Units to compute images of; default all. All units are loaded.
+    window_range
+        (lo, hi) in samples: the window of a spike at sample t is [t + lo, t + hi).
+    cutoff_hz, filter_order
+        Of the Butterworth high-pass, run forwards and backwards over the analysed part.
+    skip_highpass
+        Subtract each electrode's mean over the analysed part instead.
     chunk_duration_s
         Seconds to read at once; the result does not depend on it.
+    session
+        Deferred mode: the session that is filled; no file is written.
     load_unit_meta, load_sys_meta
         Whether to keep the sorter's quality measures (`unit_meta`), and the files' own facts (`sys_meta`,
         `cmcr_meta`, `cmtr_meta`).
+
+    Returns
+    -------
+    LoadWithEImageSTAResult or PipelineSession
+        What was written; or `session`.
 
     Raises
     ------
@@ -69,6 +92,19 @@ def load_recording_with_eimage_sta(
         A parameter outside its range.
     FileNotFoundError, MismatchError, FileExistsError
         As `load_recording`.
+
+    References
+    ----------
+    Litke et al. 2004, IEEE Trans. Nucl. Sci. 51:1434 (electrical images). The filter gives what
+    `scipy.signal.sosfiltfilt` gives.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import create_session, load_recording_with_eimage_sta
+    >>> session = create_session("recording", "recording.cmcr", "recording.cmtr")
+    >>> session = load_recording_with_eimage_sta(duration_s=1.0, session=session)
+    >>> session.units["unit_001"]["features"]["eimage_sta"]["data"].shape
+    (50, 6, 6)
     """
     started = time.perf_counter()
     cmcr, cmtr = checked_paths(*source_paths(cmcr_path, cmtr_path, session))

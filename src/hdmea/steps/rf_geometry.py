@@ -46,17 +46,40 @@ def extract_rf_geometry(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     movie_name
         Default: the one whose name contains "noise".
     stimuli_dir
         As of `compute_sta`; from the movie comes how long each pattern is shown (without it: 4 frames).
     force
         Fit again what is there.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    StepResult or PipelineSession
+        Counts of units; or `session`.
 
     Raises
     ------
     MissingInputError
         No unit has an STA of the movie.
+
+    Notes
+    -----
+    The method is that of `hdmea.geometry.receptive_field`.
+
+    Examples
+    --------
+    >>> from hdmea.features import extract_rf_geometry
+    >>> from hdmea.pipeline import PipelineSession
+    >>> session = PipelineSession.load("recording.h5")
+    >>> session = extract_rf_geometry(stimuli_dir="stimuli", force=True, session=session)
+    >>> field = session.units["unit_001"]["features"]["sta_dense_noise_15x15"]["sta_geometry"]
+    >>> field["significant"], field["polarity"]
+    (True, 1)
     """
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:

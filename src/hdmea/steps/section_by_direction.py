@@ -41,7 +41,34 @@ _UNCOMMON = (".pkl", ".pickle")
 
 @dataclass
 class DirectionSectionResult:
-    """What `section_by_direction` did: counts of units, and the IDs of those whose field's centre is not known."""
+    """What `section_by_direction` did: counts of units, and the IDs of those whose field's centre is not known.
+
+    Attributes
+    ----------
+    hdf5_path
+        The recording's file; None for a session that was never saved.
+    movie_name
+        The bar movie.
+    units_processed
+        Units that were cut.
+    units_skipped
+        Units that had been cut before.
+    units_failed, failed_units
+        How many units have no known centre within the movie, and their IDs.
+    padding_frames
+        As it was asked for.
+    elapsed_seconds
+        Of the step.
+    warnings
+        What was logged as a warning on the way.
+
+    Examples
+    --------
+    >>> from hdmea.features import section_by_direction
+    >>> result = section_by_direction("recording.h5", stimuli_dir="stimuli", config_dir="stimuli", force=True)
+    >>> result.movie_name, result.units_processed, result.failed_units
+    ('moving_h_bar_s5_d8_3x', 12, [])
+    """
 
     hdf5_path: Path | None
     movie_name: str
@@ -79,6 +106,10 @@ def section_by_direction(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
+    movie_name
+        The bar movie.
     on_off_dict_path
         A table (`.npz`, CSV, Parquet): row, col, on_0 ... on_23, off_0 ... off_23. A `.pkl` is code and is not opened:
         the movie is used instead, with a warning.
@@ -88,10 +119,19 @@ def section_by_direction(
         As of `compute_sta`; scripts may assign `DEFAULT_STIMULI_DIR` of this module, too.
     config_dir
         Directory of `{movie}.json`, which says where the directions are; default as of `section_spike_times`.
+    force
+        Cut again units that were cut before.
     output_path
         Immediate mode: work on a copy of the file, which is written there.
     unit_ids
         Default all.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    DirectionSectionResult or PipelineSession
+        Counts of an immediate call; or `session`.
 
     Raises
     ------
@@ -101,6 +141,17 @@ def section_by_direction(
         Unknown units, a negative padding, neither movie nor table.
     FileNotFoundError, DataLoadError
         Of the movie or the table.
+
+    Examples
+    --------
+    >>> from hdmea.features import section_by_direction
+    >>> from hdmea.pipeline import PipelineSession
+    >>> session = PipelineSession.load("recording.h5")
+    >>> at = {"stimuli_dir": "stimuli", "config_dir": "stimuli"}
+    >>> session = section_by_direction(**at, unit_ids=["unit_001"], force=True, session=session)
+    >>> section = session.units["unit_001"]["spike_times_sectioned"]["moving_h_bar_s5_d8_3x"]["direction_section"]
+    >>> [angle for angle in section if angle != "_attrs"], section[45]["section_bounds"].shape
+    ([0, 45, 90, 135, 180, 225, 270, 315], (3, 2))
     """
     if padding_frames < 0:
         raise ConfigurationError(f"padding_frames must not be negative, not {padding_frames}")

@@ -41,7 +41,31 @@ WINDOWS = "section_windows"  # metadata: the sections that are regular windows, 
 
 
 def convert_frame_to_sample_index(frame: Any, frame_timestamps: npt.ArrayLike) -> Any:
-    """The sample at which a frame began, clipped to the first and last frame; of one frame or of an array of them."""
+    """The sample at which a frame began, clipped to the first and last frame.
+
+    Parameters
+    ----------
+    frame
+        Number of a frame from 0, or integers of any shape (…).
+    frame_timestamps
+        (frames,) integers, ascending: the sample at which each frame began.
+
+    Returns
+    -------
+    int or ndarray
+        An int for one frame; else int64 samples of the shape of `frame`.
+
+    Raises
+    ------
+    ValueError
+        `frame_timestamps` does not have one axis, or is empty.
+
+    Examples
+    --------
+    >>> from hdmea.io import convert_frame_to_sample_index
+    >>> convert_frame_to_sample_index([0, 1, 9], [7, 17, 27])
+    array([ 7, 17, 27])
+    """
     timestamps = _timestamps(frame_timestamps)
     frames = np.clip(np.asarray(frame, dtype=np.int64), 0, len(timestamps) - 1)
     samples = timestamps[frames]
@@ -49,7 +73,31 @@ def convert_frame_to_sample_index(frame: Any, frame_timestamps: npt.ArrayLike) -
 
 
 def convert_sample_index_to_frame(sample_index: Any, frame_timestamps: npt.ArrayLike) -> Any:
-    """The last frame that began at or before a sample, clipped to the first and last frame; of one or of an array."""
+    """The last frame that began at or before a sample, clipped to the first and last frame.
+
+    Parameters
+    ----------
+    sample_index
+        A sample, or integers of any shape (…).
+    frame_timestamps
+        (frames,) integers, ascending: the sample at which each frame began.
+
+    Returns
+    -------
+    int or ndarray
+        An int for one sample; else int64 frames of the shape of `sample_index`.
+
+    Raises
+    ------
+    ValueError
+        `frame_timestamps` does not have one axis, or is empty.
+
+    Examples
+    --------
+    >>> from hdmea.io import convert_sample_index_to_frame
+    >>> convert_sample_index_to_frame([0, 17, 26, 90], [7, 17, 27])
+    array([0, 1, 1, 2])
+    """
     timestamps = _timestamps(frame_timestamps)
     samples = np.asarray(sample_index)
     frames = frames_at(np.ravel(samples).astype(np.int64, copy=False), timestamps)
@@ -148,18 +196,54 @@ def add_section_time(
 ) -> bool | PipelineSession:
     """Work out when each movie of a playlist played, and the mean light trace of its presentations.
 
-    Each movie has `pad_frame` frames before and after it; its section reaches from `pre_margin_frame_num` before its
-    first frame to `post_margin_frame_num` after its last. The playlist was played `repeats` times. Stores
-    `stimulus/section_time/{movie}` (presentations, 2) uint64 samples and `stimulus/light_template/{movie}` float32.
+    The movies play in order, the whole playlist `repeats` times. Each has `pad_frame` frames before and after it; its
+    section reaches from `pre_margin_frame_num` before its first frame to `post_margin_frame_num` after its last. Stores
+    `stimulus/section_time/{movie}` (presentations, 2) uint64 samples and `stimulus/light_template/{movie}` (samples,)
+    float32. A movie that `movie_length.csv` lacks is skipped with a warning.
 
-    playlist_file_path, movie_length_file_path: default what was assigned to `DEFAULT_PLAYLIST_PATH` and
-    `DEFAULT_MOVIE_LENGTH_PATH`, else `playlist.csv` and `movie_length.csv` in the directory that the environment
-    variable `HDMEA_PLAYLIST_DIR` or `HDMEA_CONFIG_DIR` names.
+    Parameters
+    ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
+    playlist_name
+        A row of `playlist.csv`.
+    playlist_file_path, movie_length_file_path
+        Default: what was assigned to `DEFAULT_PLAYLIST_PATH` and `DEFAULT_MOVIE_LENGTH_PATH`, else `playlist.csv` and
+        `movie_length.csv` in the directory that the environment variable `HDMEA_PLAYLIST_DIR` or `HDMEA_CONFIG_DIR`
+        names.
+    repeats
+        How often the playlist was played.
+    pad_frame
+        Frames of background before and after each movie.
+    pre_margin_frame_num, post_margin_frame_num
+        Frames by which a section is longer than its movie, before and after it.
+    force
+        Replace sections of a playlist that are there.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
 
-    Returns whether any section was stored (False when `movie_length.csv` knows none of the movies), or the session.
+    Returns
+    -------
+    bool or PipelineSession
+        Whether any section was stored (False when `movie_length.csv` knows none of the movies); or `session`.
 
-    Raises `ConfigurationError` for an unknown playlist or a missing or malformed CSV, `MissingInputError` without
-    frame timestamps, `FileExistsError` for sections that are there without `force` (a session: a warning).
+    Raises
+    ------
+    ConfigurationError
+        An unknown playlist, a missing or malformed CSV, a number outside its range.
+    MissingInputError
+        There are no frame timestamps.
+    FileExistsError
+        Immediate mode, without `force`: there are sections. With a session that is a warning.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import PipelineSession, add_section_time
+    >>> tables = {"playlist_file_path": "stimuli/playlist.csv", "movie_length_file_path": "stimuli/movie_length.csv"}
+    >>> add_section_time("loaded.h5", "all", **tables)
+    True
+    >>> PipelineSession.load("loaded.h5").stimulus["section_time"]["dense_noise_15x15"]
+    array([[ 1207, 18017]], dtype=uint64)
     """
 
     def step(recording: PipelineSession) -> Outcome[bool]:
@@ -278,13 +362,43 @@ def add_section_windows(
     """Regular windows over the whole recording, for recordings without a stimulus.
 
     Stores `stimulus/section_time/{name}` (windows, 2) uint64 samples: windows of `length_s` seconds every `step_s`
-    seconds (default: end to end) that are wholly within the recording. `section_spike_times` takes each as a trial.
+    seconds that are wholly within the recording. `section_spike_times` takes each as a trial.
 
-    Returns True, or the session.
+    Parameters
+    ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
+    length_s
+        Length of a window in seconds.
+    step_s
+        Seconds from the start of one window to that of the next; default `length_s`: end to end.
+    name
+        Of the section.
+    force
+        Replace windows of that name.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
 
-    Raises `ConfigurationError` for a length or step that is not a positive time or longer than the recording,
-    `MissingInputError` without a recording, `FileExistsError` for windows of that name without `force` (a session: a
-    warning).
+    Returns
+    -------
+    bool or PipelineSession
+        True, or `session`.
+
+    Raises
+    ------
+    ConfigurationError
+        A length or step that is not positive, or longer than the recording.
+    MissingInputError
+        No recording was loaded.
+    FileExistsError
+        Immediate mode, without `force`: there are windows of that name. With a session that is a warning.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import PipelineSession, add_section_windows
+    >>> session = add_section_windows(length_s=10.0, session=PipelineSession.load("loaded.h5"))
+    >>> session.stimulus["section_time"]["window"][:2]
+    array([[    0, 10000], [10000, 20000]], dtype=uint64)
     """
 
     def step(recording: PipelineSession) -> Outcome[bool]:

@@ -49,7 +49,32 @@ DEFAULT_CONFIG_DIR: str | Path = SHIPPED_CONFIG_DIR  # scripts assign another pa
 
 @dataclass
 class SectionResult:
-    """What `section_spike_times` did: how many units and movies, and the margins in seconds and samples."""
+    """What `section_spike_times` did: how many units and movies, and the margins in seconds and samples.
+
+    Attributes
+    ----------
+    success
+        True: what fails raises.
+    units_processed, movies_processed
+        Units and movies (sections) that were cut.
+    trial_repeats
+        As it was given; without effect.
+    pad_margin
+        (before, after) in seconds, as it was asked for.
+    pre_samples, post_samples
+        The same in samples.
+    warnings
+        What was logged as a warning on the way.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import add_section_windows, section_spike_times
+    >>> add_section_windows("loaded.h5", length_s=10.0)
+    True
+    >>> result = section_spike_times("loaded.h5", pad_margin=(0.5, 0.0))
+    >>> result.units_processed, result.movies_processed, result.pre_samples
+    (12, 1, 500)
+    """
 
     success: bool
     units_processed: int
@@ -83,22 +108,29 @@ def section_spike_times(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     movie_names
         Default: all that have a section. Those that are not of the playlist and have no config (analog sections,
         windows) are then cut row by row.
+    trial_repeats
+        Deprecated, without effect: the configs say how many trials there are.
     pad_margin
         Seconds before and after each trial whose spikes belong to it as well: those in [start − pre, end + post).
+    force
+        Cut again movies that were cut before.
     config_dir
         Directory of `{movie}.json`; default what was assigned to `DEFAULT_CONFIG_DIR`, else `HDMEA_CONFIG_DIR`, else
         the configs that ship with the package.
-    trial_repeats
-        Deprecated, without effect: the configs say how many trials there are.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
 
     Returns
     -------
     SectionResult or PipelineSession
-        `units[id]["spike_times_sectioned"][movie]` holds `trials_spike_times` (trial → int64 samples),
-        `full_spike_times` (their sorted union without repeats) and `trials_start_end` (n, 2), without margins.
+        Counts of an immediate call; or `session`. `units[id]["spike_times_sectioned"][movie]` holds
+        `trials_spike_times` (trial → int64 samples), `full_spike_times` (their sorted union without repeats) and
+        `trials_start_end` (n, 2) int64, without margins.
 
     Raises
     ------
@@ -106,8 +138,19 @@ def section_spike_times(
         No recording, no section of a movie, or no frame timestamps.
     ValueError
         Configs that are missing or invalid, all of them listed.
+    ConfigurationError
+        A margin that is negative or no pair.
     FileExistsError
-        A movie was sectioned before, without `force`; with a session a warning.
+        Immediate mode, without `force`: a movie was cut before. With a session that is a warning.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import PipelineSession, add_section_windows, section_spike_times
+    >>> session = add_section_windows(length_s=10.0, session=PipelineSession.load("loaded.h5"))
+    >>> session = section_spike_times(session=session)
+    >>> section = session.units["unit_001"]["spike_times_sectioned"]["window"]
+    >>> section["trials_start_end"][0], len(section["trials_spike_times"])
+    (array([    0, 10000]), 4)
     """
     if trial_repeats != 3:
         message = "trial_repeats has no effect: the stimulus configs say how many trials there are"

@@ -25,10 +25,39 @@ def extract_soma_geometry(
     `units[id]["features"]["eimage_sta"]["geometry"]` holds the fields of `SomaGeometry`: `center_row`, `center_col`
     (electrodes from 0, between electrodes), their standard errors and places in µm, `peak_row`, `peak_col`, `size_x`,
     `size_y`, `area`, `equivalent_diameter`, `diff_map` (rows, columns) and more. NaN and a `reason` where there is no
-    soma.
+    soma. A unit that fails is a warning.
 
-    Units that have it are skipped without `force`; a unit that fails is a warning. Raises `MissingInputError` without
-    electrical images.
+    Parameters
+    ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
+    force
+        Fit again units that have it; otherwise they are skipped.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
+
+    Returns
+    -------
+    StepResult or PipelineSession
+        Counts of units; or `session`.
+
+    Raises
+    ------
+    MissingInputError
+        No unit has an electrical image.
+
+    Notes
+    -----
+    The method is that of `hdmea.geometry.soma_geometry`.
+
+    Examples
+    --------
+    >>> from hdmea.features import extract_soma_geometry
+    >>> from hdmea.pipeline import PipelineSession
+    >>> session = extract_soma_geometry(session=PipelineSession.load("loaded.h5"))
+    >>> soma = session.units["unit_001"]["features"]["eimage_sta"]["geometry"]
+    >>> round(soma["center_col"], 1), round(soma["center_row"], 1)  # electrodes
+    (6.2, 8.1)
     """
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:

@@ -32,7 +32,32 @@ DEFAULT_STIMULI_DIR: str | Path = _SHIPPED_STIMULI  # scripts assign another pat
 
 @dataclass
 class STAResult:
-    """What `compute_sta` did; counts of units, and the IDs of those for which there is no STA."""
+    """What `compute_sta` did; counts of units, and the IDs of those for which there is no STA.
+
+    Attributes
+    ----------
+    hdf5_path
+        The recording's file; None for a session that was never saved.
+    movie_name
+        The noise movie.
+    units_processed
+        Units that got an STA.
+    units_failed, failed_units
+        How many units have none because no spike counts, and their IDs.
+    cover_range
+        (lo, hi) in frames, as it was asked for.
+    elapsed_seconds
+        Of the step.
+    warnings
+        What was logged as a warning on the way.
+
+    Examples
+    --------
+    >>> from hdmea.features import compute_sta
+    >>> result = compute_sta("recording.h5", stimuli_dir="stimuli", force=True)
+    >>> result.movie_name, result.units_processed, result.failed_units
+    ('dense_noise_15x15', 12, [])
+    """
 
     hdf5_path: Path | None
     movie_name: str
@@ -53,7 +78,7 @@ def compute_sta(
     force: bool = False,
     session: PipelineSession | None = None,
 ) -> STAResult | PipelineSession:
-    """The spike-triggered average of every unit for the noise movie's first presentation.
+    """The spike-triggered average (STA) of every unit for the noise movie's first presentation.
 
     For a spike in frame f of the movie, the frames `[f + lo, f + hi)` count, where they all are in the movie. The STA
     is their mean over spikes: float32 (hi − lo, height, width), NaN for a unit none of whose spikes count. It is
@@ -61,6 +86,8 @@ def compute_sta(
 
     Parameters
     ----------
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
     cover_range
         (lo, hi) in frames.
     use_multiprocessing
@@ -70,12 +97,14 @@ def compute_sta(
         environment variable `HDMEA_STIMULI_DIR`.
     force
         Compute again what is there.
+    session
+        Deferred mode: the session to work on; it counts where both are given.
 
     Returns
     -------
     STAResult or PipelineSession
-        `units[id]["features"]["sta_{movie}"]` holds `{"data": …, "metadata": {n_spikes, n_spikes_excluded,
-        cover_range}}`.
+        Counts of units; or `session`. `units[id]["features"]["sta_{movie}"]` holds `{"data": …, "metadata": {n_spikes,
+        n_spikes_excluded, cover_range}}`.
 
     Raises
     ------
@@ -87,6 +116,19 @@ def compute_sta(
         No directory of stimuli is known.
     FileNotFoundError
         It does not hold the movie.
+
+    References
+    ----------
+    Chichilnisky 2001, Network: Comput. Neural Syst. 12:199.
+
+    Examples
+    --------
+    >>> from hdmea.features import compute_sta
+    >>> from hdmea.pipeline import PipelineSession
+    >>> session = PipelineSession.load("recording.h5")
+    >>> session = compute_sta(cover_range=(-30, 0), stimuli_dir="stimuli", force=True, session=session)
+    >>> session.units["unit_001"]["features"]["sta_dense_noise_15x15"]["data"].shape
+    (30, 15, 15)
     """
     lo, hi = (int(edge) for edge in cover_range)
     if lo >= hi:

@@ -31,10 +31,38 @@ def add_cmtr_unit_info(
     element; `peaks_data` (the columns of the peak table but cut-outs) and `peak_amplitudes` (of the included peaks);
     `roi_stas` and `unmixing` where they are there. Keys that were there stay.
 
-    cmtr_path: default the file that the recording was loaded from. Units that have it are skipped without `force`.
+    Parameters
+    ----------
+    session
+        Deferred mode: the session to work on; it counts where both are given. It is the first argument here.
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
+    cmtr_path
+        Default: the file that the recording was loaded from.
+    force
+        Read again for units that have it; otherwise they are skipped.
 
-    Raises `ConfigurationError` where no `.cmtr` is known, `FileNotFoundError`, `DataLoadError`, and
-    `MissingInputError` without units.
+    Returns
+    -------
+    StepResult or PipelineSession
+        Counts of units; or `session`.
+
+    Raises
+    ------
+    ConfigurationError
+        No `.cmtr` is known.
+    FileNotFoundError, DataLoadError
+        It is missing, or cannot be read as what it should be.
+    MissingInputError
+        There are no units.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import add_cmtr_unit_info, create_session, load_recording
+    >>> session = load_recording(cmtr_path="recording.cmtr", session=create_session("recording"))
+    >>> session = add_cmtr_unit_info(session, force=True)
+    >>> sorted(session.units["unit_001"]["unit_meta"])[:2]
+    ['Kurtosis', 'RoiSize']
     """
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:
@@ -73,10 +101,35 @@ def add_sys_meta_info(
 ) -> bool | PipelineSession:
     """Add the root attributes of both files as `metadata/cmcr_meta` and `metadata/cmtr_meta`.
 
-    The paths default to the files that the recording was loaded from; one of them may be missing, which is a warning.
-    What is there already stays without `force`. Returns whether either is there then, or the session.
+    Parameters
+    ----------
+    session
+        Deferred mode: the session to work on; it counts where both are given. It is the first argument here.
+    hdf5_path
+        Immediate mode: the recording's file, changed in one transaction; or a session, which is saved first.
+    cmcr_path, cmtr_path
+        Default: the files that the recording was loaded from; one of them may be missing, which is a warning.
+    force
+        Read again what is there.
 
-    Raises `ConfigurationError` where neither file is known or there, `DataLoadError`.
+    Returns
+    -------
+    bool or PipelineSession
+        Whether either is there then; or `session`.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither file is known or there.
+    DataLoadError
+        A file cannot be read as what it should be.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import add_sys_meta_info, load_recording
+    >>> path = load_recording("recording.cmcr").hdf5_path
+    >>> add_sys_meta_info(hdf5_path=path, cmtr_path="recording.cmtr")
+    True
     """
 
     def step(recording: PipelineSession) -> Outcome[bool]:

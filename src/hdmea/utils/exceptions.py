@@ -16,7 +16,17 @@ class ConfigurationError(HDMEAError):
 
 
 class DataLoadError(HDMEAError):
-    """A data file whose content cannot be read as what it should be."""
+    """A data file whose content cannot be read as what it should be.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and with which file.
+    file_path
+        The file.
+    original_error
+        What reading it raised.
+    """
 
     def __init__(self, message: str, file_path: PathLike = None, original_error: BaseException | None = None) -> None:
         super().__init__(message)
@@ -25,7 +35,19 @@ class DataLoadError(HDMEAError):
 
 
 class FeatureExtractionError(HDMEAError):
-    """A feature that could not be computed for one unit."""
+    """A feature that could not be computed for one unit.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    feature_name
+        The feature.
+    unit_id
+        The unit.
+    original_error
+        What computing it raised.
+    """
 
     def __init__(
         self,
@@ -41,7 +63,17 @@ class FeatureExtractionError(HDMEAError):
 
 
 class MissingInputError(HDMEAError):
-    """A step whose input is not there yet; the message names the step to run first."""
+    """A step whose input is not there yet; the message names the step to run first.
+
+    Parameters
+    ----------
+    message
+        What is missing, and which step to run first.
+    feature_name
+        The step or feature that needs it.
+    missing_input
+        What it needs.
+    """
 
     def __init__(self, message: str, feature_name: str | None = None, missing_input: str | None = None) -> None:
         super().__init__(message)
@@ -58,7 +90,15 @@ class CacheConflictError(HDMEAError):
 
 
 class ValidationError(HDMEAError):
-    """Data that break a rule of the data model."""
+    """Data that break a rule of the data model.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    entity, entity_id, field
+        Of what kind, which one, and which of its fields.
+    """
 
     def __init__(
         self, message: str, entity: str | None = None, entity_id: str | None = None, field: str | None = None
@@ -70,7 +110,17 @@ class ValidationError(HDMEAError):
 
 
 class MismatchError(HDMEAError):
-    """Two files that are not of the same recording."""
+    """Two files that are not of the same recording.
+
+    Parameters
+    ----------
+    message
+        What differs.
+    cmcr_path, cmtr_path
+        The files.
+    reason
+        In few words.
+    """
 
     def __init__(
         self, message: str, cmcr_path: PathLike = None, cmtr_path: PathLike = None, reason: str | None = None
@@ -82,7 +132,17 @@ class MismatchError(HDMEAError):
 
 
 class SessionError(HDMEAError):
-    """An operation that a session cannot do in its present state."""
+    """An operation that a session cannot do in its present state.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    session_id
+        The session's `dataset_id`.
+    operation
+        What could not be done.
+    """
 
     def __init__(self, message: str, session_id: str | None = None, operation: str | None = None) -> None:
         super().__init__(message)
@@ -91,7 +151,17 @@ class SessionError(HDMEAError):
 
 
 class CheckpointError(HDMEAError, ValueError):
-    """A file that cannot be read back as a session."""
+    """A file that cannot be read back as a session.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and with which file.
+    checkpoint_path
+        The file.
+    original_error
+        What reading it raised.
+    """
 
     def __init__(
         self, message: str, checkpoint_path: PathLike = None, original_error: BaseException | None = None

@@ -48,6 +48,17 @@ def session_from_analyzer(
     ------
     ConfigurationError
         More than one segment, or two units of one name.
+
+    Examples
+    --------
+    >>> import spikeinterface.core as si
+    >>> from hdmea.spikeinterface import session_from_analyzer
+    >>> recording, sorting = si.generate_ground_truth_recording(durations=[2.0], num_channels=4, num_units=3, seed=0)
+    >>> analyzer = si.create_sorting_analyzer(sorting, recording, sparse=False)
+    >>> _ = analyzer.compute(["random_spikes", "templates"])
+    >>> session = session_from_analyzer(analyzer, "day1")
+    >>> session.unit_count
+    3
     """
     if (segments := analyzer.get_num_segments()) != 1:
         raise ConfigurationError(f"the analyzer has {segments} segments: a session is one recording")

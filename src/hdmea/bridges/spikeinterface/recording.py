@@ -43,6 +43,13 @@ class CmcrRecording(BaseRecording):  # type: ignore[misc, unused-ignore]
         It is not such a file, has no sensor stream, or does not say its rate.
     ConfigurationError
         A pitch that is not positive.
+
+    Examples
+    --------
+    >>> from hdmea.spikeinterface import CmcrRecording
+    >>> recording = CmcrRecording("recording.cmcr")
+    >>> recording.get_num_channels(), recording.sampling_frequency
+    (36, 10000.0)
     """
 
     def __init__(self, path: str | os.PathLike[str], pitch_um: float = DEFAULT_PITCH_UM) -> None:

@@ -38,6 +38,13 @@ class SessionSorting(BaseSorting):  # type: ignore[misc, unused-ignore]
         The recording has no acquisition rate.
     ConfigurationError
         Units that the recording does not have.
+
+    Examples
+    --------
+    >>> from hdmea.spikeinterface import SessionSorting
+    >>> sorting = SessionSorting("recording.h5")
+    >>> sorting.unit_ids[:2], len(sorting.get_unit_spike_train("unit_001"))
+    (array(['unit_001', 'unit_002'], dtype='<U8'), 864)
     """
 
     def __init__(self, source: Source, unit_ids: Sequence[str] | None = None) -> None:
