@@ -9,7 +9,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +35,12 @@ MODULES = (
     "hdmea.bridges.matlab",
     "hdmea.bridges.arrays",
     "hdmea.utils.exceptions",
+    "scptensor",
+    "scptensor.core",
+    "scptensor.core.exceptions",
+    "scptensor.io",
+    "scptensor.io.serializers",
+    "scpstore.report",
 )
 SECTIONS = (
     *("Parameters", "Attributes", "Methods", "Returns", "Yields", "Raises", "Warns", "See Also", "Notes"),
@@ -113,7 +119,7 @@ def described(value: object, *names: str) -> dict[str, str]:
 
 def parameters_of(value: Any) -> dict[str, str]:
     """The parameters of a call and their annotations as text."""
-    if is_dataclass(value):
+    if "__dataclass_fields__" in vars(value):
         return {field.name: str(field.type) for field in fields(value) if field.init and not field.name.startswith("_")}
     signature = inspect.signature(value)
     own = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]

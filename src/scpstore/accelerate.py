@@ -51,6 +51,12 @@ def accelerate(package: str = "scptensor") -> list[str]:
     ------
     MissingDependencyError
         There is no such package, or it has no `ScpContainer`, `Assay` and `ScpMatrix`.
+
+    Examples
+    --------
+    >>> from scpstore import accelerate
+    >>> accelerate("scptensor")  # this project's own drop-in needs nothing of it
+    []
     """
     try:
         root = importlib.import_module(package)
@@ -69,7 +75,13 @@ def accelerate(package: str = "scptensor") -> list[str]:
 
 
 def undo() -> None:
-    """Take back all that `accelerate` has set."""
+    """Take back all that `accelerate` has set.
+
+    Examples
+    --------
+    >>> from scpstore import undo
+    >>> undo()
+    """
     while _changes:
         target, name, before = _changes.pop()
         if isinstance(target, dict):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
+import polars as pl
+
 from hdmea.features import (
     align_electrodes,
     compute_sta,
@@ -16,11 +19,14 @@ from hdmea.features import (
 )
 from hdmea.pipeline import add_section_time, create_session, extract_features, section_spike_times
 from hdmea.simulate import simulate_recording
+from scpstore import AggregationLink, Assay, ScpContainer, ScpMatrix
 from support.hdmea_laboratory import load_by_hand, write_laboratory
 
 
 def make_example_files(directory: Path) -> None:
-    """`recording.cmcr` and `.cmtr`, `loaded.h5` (no step done), `recording.h5` (most steps done), and `stimuli/`."""
+    """A recording as `recording.cmcr` and `.cmtr`; another one as `loaded.h5` and `recording.h5`, before and after its
+    steps, with `stimuli/`; a container as `cells.h5`."""
+    make_container(directory / "cells.h5")
     made = simulate_recording(
         directory / "vendor",
         name="recording",
@@ -50,6 +56,19 @@ def make_example_files(directory: Path) -> None:
     section_by_direction(config_dir=stimuli, stimuli_dir=stimuli, session=session)
     extract_features(features=["frif"], session=session)
     session.save(directory / "recording.h5")
+
+
+def make_container(path: Path) -> None:
+    """Three cells, an assay of two proteins (one value missing), and one of the four peptides they come from."""
+    obs = pl.DataFrame({"_index": ["A", "B", "C"], "group": ["treated", "control", "treated"]})
+    values, codes = np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 6.0]]), np.array([[0, 0], [0, 2], [0, 0]], np.int8)
+    peptides = ScpMatrix(np.arange(12.0).reshape(3, 4))
+    assays = {
+        "proteins": Assay(pl.DataFrame({"_index": ["P1", "P2"]}), {"X": ScpMatrix(values, codes)}),
+        "peptides": Assay(pl.DataFrame({"_index": ["a", "b", "c", "d"]}), {"X": peptides}),
+    }
+    linkage = pl.DataFrame({"source_id": ["a", "b", "c", "d"], "target_id": ["P1", "P1", "P2", "P2"]})
+    ScpContainer(obs, assays, [AggregationLink("peptides", "proteins", linkage)]).save(path)
 
 
 def bring(directory: Path, text: str, target: Path) -> None:

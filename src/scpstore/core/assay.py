@@ -27,10 +27,30 @@ def check_ids(frame: pl.DataFrame, column: str, what: str) -> None:
 class Assay(Comparable):
     """Features (one row of `var` each) and layers of values over them.
 
-    var: feature table with the unique IDs in `feature_id_col`. layers: matrices by name, each as wide as `var` is
-    high. validate_on_init: False leaves the checks to `validate`. Raises `ValidationError` for IDs that are not
-    unique, `ColumnNotFoundError` for a missing ID column and
-    `DimensionError` for a layer of another width (all are `ValueError`s).
+    Parameters
+    ----------
+    var
+        Feature table with the unique IDs in `feature_id_col`.
+    layers
+        Matrices by name, each (samples, features) as wide as `var` is high.
+    feature_id_col
+        Name of the ID column.
+    validate_on_init
+        False leaves the checks to `validate`.
+
+    Raises
+    ------
+    ValidationError, ColumnNotFoundError, DimensionError
+        IDs that are not unique, no ID column, a layer of another width; all are `ValueError`s.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> from scptensor import Assay, ScpMatrix
+    >>> assay = Assay(pl.DataFrame({"_index": ["P1", "P2"]}), {"X": ScpMatrix(np.ones((3, 2)))})
+    >>> assay.n_features, assay.X.shape
+    (2, (3, 2))
     """
 
     compared: ClassVar[tuple[str, ...]] = ("feature_id_col", "var", "layers")
@@ -57,10 +77,12 @@ class Assay(Comparable):
 
     @property
     def n_features(self) -> int:
+        """How many features there are."""
         return self.var.height
 
     @property
     def feature_ids(self) -> pl.Series:
+        """The IDs of the features."""
         return self.var.get_column(self.feature_id_col)
 
     @property
@@ -69,7 +91,20 @@ class Assay(Comparable):
         return self.layers["X"].X if "X" in self.layers else None
 
     def add_layer(self, name: str, matrix: ScpMatrix) -> None:
-        """Add a layer, or put it in the place of the one of that name. Raises `DimensionError` for another width."""
+        """Add a layer, or put it in the place of the one of that name.
+
+        Parameters
+        ----------
+        name
+            Of the layer.
+        matrix
+            (samples, features), as wide as `var` is high.
+
+        Raises
+        ------
+        DimensionError
+            Another width.
+        """
         self._check_width(name, matrix)
         self.layers[name] = matrix
 
@@ -80,9 +115,19 @@ class Assay(Comparable):
             raise DimensionError(message, (shape[0], self.n_features), shape)
 
     def subset(self, feature_indices: Any, copy_data: bool = True) -> Assay:
-        """The assay of these features, in this order (indices, a slice or a boolean mask).
+        """The assay of these features, in this order.
 
-        copy_data: False lets arrays be shared where nothing is left out.
+        Parameters
+        ----------
+        feature_indices
+            Whole numbers (negative ones count from the end), a slice or a mask (features,) of bool.
+        copy_data
+            False lets arrays be shared where nothing is left out.
+
+        Returns
+        -------
+        Assay
+            A new one.
         """
         index = as_indices(feature_indices, self.n_features, "feature_indices")
         whole = not copy_data and np.array_equal(index, np.arange(self.n_features))
@@ -91,7 +136,20 @@ class Assay(Comparable):
         return Assay(self.var[index], layers, self.feature_id_col)
 
     def select_samples(self, index: np.ndarray[Any, Any], *, copy_data: bool = True) -> Assay:
-        """The assay of these rows, in this order."""
+        """The assay of these rows, in this order.
+
+        Parameters
+        ----------
+        index
+            (rows,) whole numbers.
+        copy_data
+            False lets arrays be shared where nothing is left out.
+
+        Returns
+        -------
+        Assay
+            A new one.
+        """
         layers = {name: m.subset(rows=index, copy_data=copy_data) for name, m in self.layers.items()}
         return Assay(self.var, layers, self.feature_id_col)
 

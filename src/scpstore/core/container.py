@@ -24,11 +24,38 @@ from scpstore.core.selection import chosen
 class ScpContainer(Comparable):
     """Samples (one row of `obs` each), assays over them, links between assays, and the history of operations.
 
-    obs: sample table with the unique IDs in `sample_id_col`. assays: by name; each layer has one row a sample.
-    links: pairs of features of two assays that are here. extras: what AnnData keeps beside the layers.
-    validate_on_init: False leaves the checks to `validate`.
+    Parameters
+    ----------
+    obs
+        Sample table with the unique IDs in `sample_id_col`.
+    assays
+        By name; each layer has one row a sample.
+    links
+        Pairs of features of two assays that are here.
+    history
+        The steps so far.
+    sample_id_col
+        Name of the ID column.
+    extras
+        What AnnData keeps beside the layers.
+    validate_on_init
+        False leaves the checks to `validate`.
 
-    Raises `ValidationError`, `ColumnNotFoundError` or `DimensionError` (all are `ValueError`s) where parts do not fit.
+    Raises
+    ------
+    ValidationError, ColumnNotFoundError, DimensionError
+        Parts that do not fit together; all are `ValueError`s.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> from scptensor import Assay, ScpContainer, ScpMatrix
+    >>> proteins = Assay(pl.DataFrame({"_index": ["P1", "P2"]}), {"X": ScpMatrix(np.ones((3, 2)))})
+    >>> container = ScpContainer(pl.DataFrame({"_index": ["A", "B", "C"]}), {"proteins": proteins})
+    >>> container.save("three.h5")
+    >>> ScpContainer.load("three.h5") == container
+    True
     """
 
     compared: ClassVar[tuple[str, ...]] = ("sample_id_col", "obs", "assays", "links", "history", "extras")
@@ -65,6 +92,7 @@ class ScpContainer(Comparable):
 
     @property
     def n_samples(self) -> int:
+        """How many samples there are."""
         return self.obs.height
 
     @property
@@ -79,6 +107,7 @@ class ScpContainer(Comparable):
 
     @property
     def sample_ids(self) -> pl.Series:
+        """The IDs of the samples."""
         return self.obs.get_column(self.sample_id_col)
 
     def list_assays(self) -> list[str]:
@@ -86,11 +115,43 @@ class ScpContainer(Comparable):
         return list(self.assays)
 
     def list_layers(self, assay_name: str) -> list[str]:
-        """The names of an assay's layers, in order. Raises `AssayNotFoundError`."""
+        """The names of an assay's layers, in order.
+
+        Parameters
+        ----------
+        assay_name
+            The assay.
+
+        Returns
+        -------
+        list of str
+            Names.
+
+        Raises
+        ------
+        AssayNotFoundError
+            There is no such assay.
+        """
         return list(self._assay(assay_name).layers)
 
     def assay_shape(self, assay_name: str) -> tuple[int, int]:
-        """(samples, features) of an assay. Raises `AssayNotFoundError`."""
+        """(samples, features) of an assay.
+
+        Parameters
+        ----------
+        assay_name
+            The assay.
+
+        Returns
+        -------
+        tuple of int
+            Two numbers.
+
+        Raises
+        ------
+        AssayNotFoundError
+            There is no such assay.
+        """
         return self.n_samples, self._assay(assay_name).n_features
 
     def _assay(self, name: str) -> Assay:
@@ -125,7 +186,27 @@ class ScpContainer(Comparable):
     # ------------------------------------------------------------ additions
 
     def add_assay(self, name: str, assay: Assay) -> ScpContainer:
-        """Add an assay and return this container. Raises `StructureError` where the name is taken."""
+        """Add an assay.
+
+        Parameters
+        ----------
+        name
+            Of the assay.
+        assay
+            Its layers have one row a sample.
+
+        Returns
+        -------
+        ScpContainer
+            This one.
+
+        Raises
+        ------
+        StructureError
+            The name is taken.
+        DimensionError
+            A layer has another number of rows.
+        """
         if name in self.assays:
             raise StructureError(f"Assay '{name}' already exists")
         self._check_height(name, assay)
@@ -146,14 +227,31 @@ class ScpContainer(Comparable):
         description: str | None = None,
         software_version: str | None = None,
     ) -> None:
-        """Append a step to the history, with the time of now (UTC, ISO 8601)."""
+        """Append a step to the history, with the time of now (UTC, ISO 8601).
+
+        Parameters
+        ----------
+        action, params, description, software_version
+            As of `ProvenanceLog`.
+        """
         now = datetime.now(timezone.utc).isoformat()
         self.history.append(ProvenanceLog(now, action, params, software_version, description))
 
     # ------------------------------------------------------------ copies
 
     def copy(self, deep: bool = True) -> ScpContainer:
-        """A copy: `deepcopy()`, or `shallow_copy()` with deep=False."""
+        """A copy of this container.
+
+        Parameters
+        ----------
+        deep
+            True: `deepcopy()`; False: `shallow_copy()`.
+
+        Returns
+        -------
+        ScpContainer
+            A new one.
+        """
         return self.deepcopy() if deep else self.shallow_copy()
 
     def deepcopy(self) -> ScpContainer:
@@ -185,11 +283,38 @@ class ScpContainer(Comparable):
         polars_expression: pl.Expr | None = None,
         copy: bool = True,
     ) -> ScpContainer:
-        """A new container of some samples, chosen in exactly one way.
+        """A new container of some samples, chosen in exactly one way. The step is added to the history.
 
-        sample_ids: IDs, in the order wanted (or positionally any of the following). sample_indices: positions.
-        boolean_mask: (n_samples,). polars_expression: on `obs`. copy: False lets unchanged parts be shared.
-        The step is added to the history.
+        Parameters
+        ----------
+        sample_ids
+            IDs, in the order wanted (or, given by position, any of the following).
+        sample_indices
+            Whole numbers (negative ones count from the end), or a slice.
+        boolean_mask
+            (n_samples,) bool.
+        polars_expression
+            On `obs`.
+        copy
+            False lets unchanged parts be shared.
+
+        Returns
+        -------
+        ScpContainer
+            A new one.
+
+        Raises
+        ------
+        ValidationError, DimensionError
+            Samples that there are not, a mask of another length, or not exactly one way of choosing.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> from scptensor import load_hdf5
+        >>> container = load_hdf5("cells.h5")
+        >>> container.filter_samples(polars_expression=pl.col("group") == "treated").sample_ids.to_list()
+        ['A', 'C']
         """
         index = chosen(
             self.obs, self.sample_id_col, "sample", sample_ids, sample_indices, boolean_mask, polars_expression
@@ -210,9 +335,39 @@ class ScpContainer(Comparable):
         polars_expression: pl.Expr | None = None,
         copy: bool = True,
     ) -> ScpContainer:
-        """A new container with some features of one assay, chosen as in `filter_samples` (expression: on `var`).
+        """A new container with some features of one assay. The step is added to the history.
 
-        Links lose the pairs whose feature is gone. Raises `AssayNotFoundError`. The step is added to the history.
+        Links lose the pairs whose feature is gone.
+
+        Parameters
+        ----------
+        assay_name
+            The assay.
+        feature_ids, feature_indices, boolean_mask
+            As of `filter_samples`; the mask is (features,) bool.
+        polars_expression
+            On `var`.
+        copy
+            False lets unchanged parts be shared.
+
+        Returns
+        -------
+        ScpContainer
+            A new one.
+
+        Raises
+        ------
+        AssayNotFoundError
+            There is no such assay.
+        ValidationError, DimensionError
+            As of `filter_samples`.
+
+        Examples
+        --------
+        >>> from scptensor import load_hdf5
+        >>> container = load_hdf5("cells.h5").filter_features("peptides", ["a", "c"])
+        >>> container.assay_shape("peptides"), container.links[0].linkage.height
+        ((3, 2), 2)
         """
         assay = self._assay(assay_name)
         index = chosen(
@@ -232,7 +387,12 @@ class ScpContainer(Comparable):
     def validate_links(self) -> None:
         """Raise unless every link joins two assays, and features, that there are.
 
-        `AssayNotFoundError` for an assay, `ValidationError` (a `ValueError`) for feature IDs.
+        Raises
+        ------
+        AssayNotFoundError
+            An assay is not there.
+        ValidationError
+            A feature ID is not there; it is a `ValueError`.
         """
         for link in self.links:
             for name in (link.source_assay, link.target_assay):
@@ -256,9 +416,21 @@ class ScpContainer(Comparable):
         compression_level: int = 4,
         overwrite: bool = False,
     ) -> None:
-        """Write this container as an HDF5 file (`.h5` or `.hdf5`; another suffix is a ValueError).
+        """Write this container as an HDF5 file.
 
-        See `scpstore.save_hdf5` for the parameters and errors.
+        Parameters
+        ----------
+        path
+            Ends in `.h5` or `.hdf5`.
+        compression, compression_level, overwrite
+            As of `save_hdf5`.
+
+        Raises
+        ------
+        ValueError
+            Another suffix or compression.
+        IOWriteError
+            As of `save_hdf5`.
         """
         file_functions().save(
             self,
@@ -270,9 +442,26 @@ class ScpContainer(Comparable):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContainer:
-        """The container in an HDF5 file (`.h5` or `.hdf5`; another suffix is a ValueError).
+        """The container in an HDF5 file.
 
-        See `scpstore.load_hdf5` for the parameters and errors.
+        Parameters
+        ----------
+        path
+            Ends in `.h5` or `.hdf5`.
+        lazy
+            As of `load_hdf5`.
+
+        Returns
+        -------
+        ScpContainer
+            A new one.
+
+        Raises
+        ------
+        ValueError
+            Another suffix.
+        FileNotFoundError, IOPasswordError, IOFormatError
+            As of `load_hdf5`.
         """
         made: ScpContainer = file_functions().load(checked_suffix(path), lazy=lazy)
         return made

@@ -31,14 +31,51 @@ class Comparable:
 
 
 def assert_identical(a: Any, b: Any) -> None:
-    """Raise AssertionError that names the first difference between two containers (or parts of them)."""
+    """Raise unless two containers (or parts of them) are equal to the bit.
+
+    Parameters
+    ----------
+    a, b
+        Structures, frames, arrays, or dicts and lists of them.
+
+    Raises
+    ------
+    AssertionError
+        Names the first difference and its place.
+
+    Examples
+    --------
+    >>> from scptensor import assert_identical, load_hdf5
+    >>> assert_identical(load_hdf5("cells.h5"), load_hdf5("cells.h5", lazy=True))
+    """
     found = difference(a, b)
     if found is not None:
         raise AssertionError(found)
 
 
 def difference(a: Any, b: Any, path: str = "") -> str | None:
-    """The first difference between `a` and `b`, as text with its place; None where they are equal to the bit."""
+    """The first difference between two structures, as text with its place.
+
+    Parameters
+    ----------
+    a, b
+        Structures, frames, arrays, or dicts and lists of them.
+    path
+        Begins the place.
+
+    Returns
+    -------
+    str or None
+        None where they are equal to the bit.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.core import difference
+    >>> container = load_hdf5("cells.h5")
+    >>> difference(container, container.filter_samples(["A"]))
+    '.obs: 3 != 1 rows'
+    """
     a, b = (whole(values) if is_source(values) else values for values in (a, b))
     if isinstance(a, Comparable) and isinstance(b, Comparable) and (isinstance(a, type(b)) or isinstance(b, type(a))):
         return _first(difference(getattr(a, name), getattr(b, name), f"{path}.{name}") for name in a.compared)

@@ -28,7 +28,15 @@ class StructureError(ScpTensorError, ValueError):
 
 
 class ValidationError(ScpTensorError, ValueError):
-    """A value that a field cannot take. `field` names it."""
+    """A value that a field cannot take.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    field
+        The field.
+    """
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -36,7 +44,15 @@ class ValidationError(ScpTensorError, ValueError):
 
 
 class ScpValueError(ScpTensorError, ValueError):
-    """An argument that a function cannot work with. `parameter` names it."""
+    """An argument that a function cannot work with.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    parameter, value
+        The argument's name and value.
+    """
 
     def __init__(self, message: str, parameter: str | None = None, value: object = None) -> None:
         super().__init__(message)
@@ -49,7 +65,15 @@ class VisualizationError(ScpTensorError):
 
 
 class MissingDependencyError(ScpTensorError, ImportError):
-    """An optional package that is not installed; the message says how to get it. `dependency` names it."""
+    """An optional package that is not installed.
+
+    Parameters
+    ----------
+    dependency
+        The package.
+    message
+        How to get it; default `pip install {dependency}`.
+    """
 
     def __init__(self, dependency: str, message: str | None = None) -> None:
         super().__init__(message or f"the package {dependency} is needed for this: pip install {dependency}")
@@ -57,7 +81,15 @@ class MissingDependencyError(ScpTensorError, ImportError):
 
 
 class DimensionError(ScpTensorError, ValueError):
-    """Arrays whose shapes do not match."""
+    """Arrays whose shapes do not match.
+
+    Parameters
+    ----------
+    message
+        What does not match.
+    expected_shape, actual_shape
+        What it should be, and what it is.
+    """
 
     def __init__(
         self,
@@ -71,7 +103,15 @@ class DimensionError(ScpTensorError, ValueError):
 
 
 class MaskCodeError(ScpTensorError, ValueError):
-    """A mask holds a number that is not a `MaskCode`."""
+    """A mask holds a number that is not a `MaskCode`.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    invalid_code
+        The number.
+    """
 
     def __init__(self, message: str, invalid_code: float | None = None) -> None:
         super().__init__(message)
@@ -91,7 +131,15 @@ def _among(names: Iterable[str]) -> str:
 
 
 class AssayNotFoundError(_NotFoundError):
-    """The container has no assay of that name."""
+    """The container has no assay of that name; the message lists those that are there.
+
+    Parameters
+    ----------
+    assay_name
+        That was asked for.
+    available, available_assays
+        Names that there are; the second counts where both are given, and is kept.
+    """
 
     def __init__(
         self, assay_name: str, available: Iterable[str] = (), *, available_assays: Iterable[str] | None = None
@@ -103,7 +151,15 @@ class AssayNotFoundError(_NotFoundError):
 
 
 class LayerNotFoundError(_NotFoundError):
-    """The assay has no layer of that name."""
+    """The assay has no layer of that name; the message lists those that are there.
+
+    Parameters
+    ----------
+    layer_name, assay_name
+        That were asked for.
+    available, available_layers
+        Names that there are; the second counts where both are given, and is kept.
+    """
 
     def __init__(
         self,
@@ -122,7 +178,17 @@ class LayerNotFoundError(_NotFoundError):
 
 
 class ColumnNotFoundError(_NotFoundError, ValueError):
-    """A frame has no column of that name."""
+    """A frame has no column of that name; the message lists those that are there.
+
+    Parameters
+    ----------
+    column
+        That was asked for.
+    frame
+        What the frame is, in words.
+    available
+        Columns that there are.
+    """
 
     def __init__(self, column: str, frame: str, available: Iterable[str] = ()) -> None:
         super().__init__(f"Column '{column}' not found in {frame} ({_among(available)})")

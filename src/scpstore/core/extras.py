@@ -20,7 +20,25 @@ Index = np.ndarray[Any, Any]
 
 @dataclass(eq=False)
 class RawValues(Comparable):
-    """Values of more features than those of the assay: AnnData's `raw`, with one row a sample."""
+    """Values of more features than those of the assay: AnnData's `raw`.
+
+    Parameters
+    ----------
+    X
+        (samples, raw features), dense or sparse.
+    var
+        Table of the raw features.
+    varm
+        Arrays or frames of one row a raw feature, by name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> from scptensor.core import RawValues
+    >>> RawValues(np.ones((3, 5)), pl.DataFrame({"_index": list("abcde")})).X.shape
+    (3, 5)
+    """
 
     compared: ClassVar[tuple[str, ...]] = ("X", "var", "varm")
 
@@ -31,9 +49,25 @@ class RawValues(Comparable):
 
 @dataclass(eq=False)
 class AssayExtras(Comparable):
-    """varm: arrays or frames of one row a feature. varp: matrices of features × features. raw: all features.
+    """What AnnData keeps beside the layers for the features of one assay.
 
-    origin: what AnnData had that the assay itself cannot say (dtypes, the order of categories, which layer was its X).
+    Parameters
+    ----------
+    varm
+        Arrays or frames of one row a feature, by name.
+    varp
+        Matrices (features, features), by name.
+    raw
+        All features.
+    origin
+        What AnnData had that the assay itself cannot say (dtypes, the order of categories, which layer was its X).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scptensor.core import AssayExtras
+    >>> AssayExtras(varm={"PCs": np.ones((2, 10))}).is_empty()
+    False
     """
 
     compared: ClassVar[tuple[str, ...]] = ("varm", "varp", "raw", "origin")
@@ -50,10 +84,30 @@ class AssayExtras(Comparable):
 
 @dataclass(eq=False)
 class Extras(Comparable):
-    """obsm: arrays, sparse matrices or frames of one row a sample. obsp: matrices of samples × samples.
+    """What AnnData keeps beside the layers, for the samples and the assays.
 
-    uns: nested dicts of anything that a file can hold. assays: what belongs to the features of an assay, by its name.
-    origin: as of `AssayExtras`, for `obs`.
+    Parameters
+    ----------
+    obsm
+        Arrays, sparse matrices or frames of one row a sample, by name.
+    obsp
+        Matrices (samples, samples), by name.
+    uns
+        Nested dicts of anything that a file can hold.
+    assays
+        What belongs to the features of an assay, by its name.
+    origin
+        As of `AssayExtras`, for `obs`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.core import Extras
+    >>> container = load_hdf5("cells.h5")
+    >>> container.extras = Extras(obsm={"X_pca": np.arange(6.0).reshape(3, 2)})
+    >>> container.filter_samples(["C"]).extras.obsm["X_pca"]
+    array([[4., 5.]])
     """
 
     compared: ClassVar[tuple[str, ...]] = ("obsm", "obsp", "uns", "assays", "origin")
@@ -71,7 +125,18 @@ class Extras(Comparable):
         )
 
     def select_samples(self, index: Index) -> Extras:
-        """What is left for these rows, in this order."""
+        """What is left for these rows, in this order.
+
+        Parameters
+        ----------
+        index
+            (rows,) whole numbers.
+
+        Returns
+        -------
+        Extras
+            New ones.
+        """
         assays = {
             name: AssayExtras(dict(known.varm), dict(known.varp), _raw_rows(known.raw, index), deepcopy(known.origin))
             for name, known in self.assays.items()
@@ -85,7 +150,20 @@ class Extras(Comparable):
         )
 
     def select_features(self, assay: str, index: Index) -> Extras:
-        """What is left for these features of an assay; its raw values stay, they have features of their own."""
+        """What is left for these features of an assay; its raw values stay, they have features of their own.
+
+        Parameters
+        ----------
+        assay
+            The assay's name.
+        index
+            (features,) whole numbers.
+
+        Returns
+        -------
+        Extras
+            New ones.
+        """
         assays = dict(self.assays)
         if assay in assays:
             known = assays[assay]

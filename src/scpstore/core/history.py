@@ -13,7 +13,27 @@ from scpstore.core.exceptions import ColumnNotFoundError
 
 @dataclass(eq=False)
 class ProvenanceLog(Comparable):
-    """One step: when (ISO 8601 text), what, with which parameters, by which version of which software."""
+    """One step of a container's history.
+
+    Parameters
+    ----------
+    timestamp
+        When: ISO 8601 text.
+    action
+        What was done.
+    params
+        With which parameters.
+    software_version
+        Of the software that did it.
+    description
+        In words.
+
+    Examples
+    --------
+    >>> from scptensor import ProvenanceLog
+    >>> ProvenanceLog("2024-05-01T10:30:00+00:00", "normalize", {"method": "median"}, "1.0").action
+    'normalize'
+    """
 
     compared: ClassVar[tuple[str, ...]] = ("timestamp", "action", "params", "software_version", "description")
 
@@ -28,7 +48,20 @@ class ProvenanceLog(Comparable):
 class AggregationLink(Comparable):
     """Which feature of `source_assay` (say, a peptide) went into which of `target_assay` (a protein).
 
-    linkage: a frame with the columns `source_id` and `target_id`, one row a pair; further columns are kept.
+    Parameters
+    ----------
+    source_assay, target_assay
+        Names of assays.
+    linkage
+        A frame with the columns `source_id` and `target_id`, one row a pair; further columns are kept.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from scptensor import AggregationLink
+    >>> pairs = pl.DataFrame({"source_id": ["a", "b"], "target_id": ["P1", "P1"]})
+    >>> AggregationLink("peptides", "proteins", pairs).linkage.height
+    2
     """
 
     compared: ClassVar[tuple[str, ...]] = ("source_assay", "target_assay", "linkage")

@@ -20,7 +20,31 @@ _CHECK_BYTES = 1 << 22  # a mask is checked in pieces of this size
 
 
 class MaskCode(IntEnum):
-    """Why a value is what it is."""
+    """Why a value is what it is.
+
+    Attributes
+    ----------
+    VALID
+        0: measured.
+    MBR
+        1: match between runs.
+    LOD
+        2: below the limit of detection.
+    FILTERED
+        3: filtered out.
+    OUTLIER
+        4: an outlier.
+    IMPUTED
+        5: imputed.
+    UNCERTAIN
+        6: uncertain.
+
+    Examples
+    --------
+    >>> from scptensor import MaskCode
+    >>> MaskCode(2).name, int(MaskCode.IMPUTED)
+    ('LOD', 5)
+    """
 
     VALID = 0
     MBR = 1  # match between runs
@@ -33,7 +57,23 @@ class MaskCode(IntEnum):
 
 @dataclass(eq=False)
 class MatrixMetadata(Comparable):
-    """What is known about a matrix: arrays or sparse matrices of any shape, and a dict about its making."""
+    """What is known about a matrix.
+
+    Parameters
+    ----------
+    confidence_scores, detection_limits, imputation_quality, outlier_scores
+        Arrays or sparse matrices of any shape; those of the matrix's shape are cut with it.
+    creation_info
+        About its making.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scptensor import MatrixMetadata, ScpMatrix
+    >>> known = MatrixMetadata(detection_limits=np.array([0.5, 0.7]), creation_info={"software": "DIA-NN"})
+    >>> ScpMatrix(np.ones((3, 2)), metadata=known).metadata.creation_info
+    {'software': 'DIA-NN'}
+    """
 
     compared: ClassVar[tuple[str, ...]] = (
         "confidence_scores", "detection_limits", "imputation_quality", "outlier_scores", "creation_info",
@@ -50,7 +90,22 @@ class MatrixMetadata(Comparable):
         return deepcopy(self)
 
     def subset(self, shape: tuple[int, ...], rows: Any, columns: Any, *, copy_data: bool = True) -> MatrixMetadata:
-        """What is known about these rows and columns (None: all) of a matrix of that shape."""
+        """What is known about some rows and columns of a matrix.
+
+        Parameters
+        ----------
+        shape
+            Of the matrix.
+        rows, columns
+            Index arrays; None: all.
+        copy_data
+            False lets arrays that are taken whole be shared.
+
+        Returns
+        -------
+        MatrixMetadata
+            A new one.
+        """
 
         def part(values: Any) -> Any:
             return _select_like(values, shape, rows, columns, copy_data=copy_data)
@@ -68,10 +123,28 @@ class MatrixMetadata(Comparable):
 class ScpMatrix(Comparable):
     """Values and mask of one layer.
 
-    X: (samples, features), dense or sparse, of a float dtype; any other dtype becomes float64. M: `MaskCode`s of the
-    same shape, dense or sparse, int8; None where every value is valid. Both may be an `ArraySource`.
+    Parameters
+    ----------
+    X
+        (samples, features), dense or sparse, of a float dtype; any other dtype becomes float64. May be an
+        `ArraySource`.
+    M
+        `MaskCode`s of the same shape, dense or sparse, int8; None where every value is valid. May be an `ArraySource`.
+    metadata
+        What is known about the values.
 
-    Raises `DimensionError` for shapes that differ and `MaskCodeError` for other codes (both are `ValueError`s).
+    Raises
+    ------
+    DimensionError, MaskCodeError
+        Shapes that differ, codes that there are not; both are `ValueError`s.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scptensor import MaskCode, ScpMatrix
+    >>> matrix = ScpMatrix(np.array([[1.0, np.nan]]), np.array([[MaskCode.VALID, MaskCode.LOD]]))
+    >>> matrix.shape, matrix.M.dtype
+    ((1, 2), dtype('int8'))
     """
 
     compared: ClassVar[tuple[str, ...]] = ("X", "M", "metadata")
@@ -87,6 +160,7 @@ class ScpMatrix(Comparable):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(samples, features)."""
         return tuple(self.X.shape)
 
     def get_m(self) -> Matrix:
@@ -102,9 +176,19 @@ class ScpMatrix(Comparable):
         return deepcopy(self)
 
     def subset(self, rows: Any = None, columns: Any = None, *, copy_data: bool = True) -> ScpMatrix:
-        """The matrix of these rows and columns (index arrays; None: all of them).
+        """The matrix of these rows and columns.
 
-        copy_data: False lets arrays that are taken whole be shared with this matrix.
+        Parameters
+        ----------
+        rows, columns
+            Index arrays; None: all of them.
+        copy_data
+            False lets arrays that are taken whole be shared with this matrix.
+
+        Returns
+        -------
+        ScpMatrix
+            A new one.
         """
         values = select(self.X, rows, columns, copy_data=copy_data)
         mask = None if self.M is None else select(self.M, rows, columns, copy_data=copy_data)

@@ -18,7 +18,15 @@ class IOPasswordError(ScpTensorError):
 
 
 class IOWriteError(ScpTensorError):
-    """A container that could not be saved; the file that was there before, if any, is untouched."""
+    """A container that could not be saved; the file that was there before, if any, is untouched.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    path
+        The file.
+    """
 
     def __init__(self, message: str, path: str | os.PathLike[str] | None = None) -> None:
         super().__init__(message if path is None else f"{message}: {os.fspath(path)}")

@@ -62,6 +62,15 @@ def save_hdf5(
         `compression` or `compression_level` is not one of the above.
     IOWriteError
         The file exists, cannot be written, or the container holds what no file can hold (objects).
+    IOFormatError
+        A lazily loaded container's own file is damaged.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5, save_hdf5
+    >>> save_hdf5(load_hdf5("cells.h5"), "proteins.h5", save_assays=["proteins"], compression="zstd")
+    >>> load_hdf5("proteins.h5").list_assays()
+    ['proteins']
     """
     storage = storage_for(compression, compression_level)
     target = Path(path)

@@ -30,6 +30,11 @@ def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContain
     lazy
         True leaves the matrices of all layers in the file until they are asked for (`LazyMatrix`).
 
+    Returns
+    -------
+    ScpContainer
+        With dtypes, masks, links and history as they were saved.
+
     Raises
     ------
     FileNotFoundError
@@ -38,6 +43,15 @@ def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContain
         The file is recognisably encrypted.
     IOFormatError
         The file is not HDF5, is cut short or damaged, or is not a container; the message says what is wrong and where.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> container = load_hdf5("cells.h5")
+    >>> container.list_assays(), container.n_samples
+    (['proteins', 'peptides'], 3)
+    >>> load_hdf5("cells.h5", lazy=True).assays["proteins"].X[:1]  # only this row is read
+    array([[1., 2.]])
     """
     made: ScpContainer = load_as(path, OURS, lazy=lazy)
     return made

@@ -50,11 +50,27 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     make_unique
         Whether IDs that repeat get "-1", "-2", …, as anndata does it.
 
+    Returns
+    -------
+    ScpContainer
+        With one assay.
+
     Raises
     ------
     ValidationError
         IDs that repeat, a layer whose numbers float64 does not hold exactly, a column that has no form: the message
         names it and says what to do.
+
+    Examples
+    --------
+    >>> import anndata
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from scptensor.io import from_anndata
+    >>> adata = anndata.AnnData(np.ones((3, 2)), pd.DataFrame(index=list("ABC")), pd.DataFrame(index=["P1", "P2"]))
+    >>> container = from_anndata(adata)
+    >>> container.list_layers("proteins"), container.sample_ids.to_list()
+    (['X'], ['A', 'B', 'C'])
     """
     obs, obs_origin = with_origin(_unique(adata.obs, "obs", make_unique), "obs")
     var, var_origin = with_origin(_unique(adata.var, "var", make_unique), "var")
@@ -236,12 +252,25 @@ def to_anndata(
     layers
         Further layers by name, or "all"; the mask of one becomes "{layer}_mask".
 
+    Returns
+    -------
+    anndata.AnnData
+        Of one assay.
+
     Raises
     ------
     AssayNotFoundError, LayerNotFoundError
         There is no such assay or layer.
     MissingDependencyError
         (An ImportError) the package anndata is not installed.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import to_anndata
+    >>> adata = to_anndata(load_hdf5("cells.h5"), "proteins")
+    >>> adata.shape, list(adata.layers)
+    ((3, 2), ['mask'])
     """
     anndata = _anndata("to_anndata")
     if assay not in container.assays:
@@ -339,10 +368,38 @@ def _unplain(value: Any) -> Any:
 def read_h5ad(
     path: str | os.PathLike[str], assay: str = "proteins", *, make_unique: bool = False, backed: bool = False
 ) -> ScpContainer:
-    """The container of an AnnData file, as `from_anndata` makes it; `backed` leaves X in the file.
+    """The container of an AnnData file, as `from_anndata` makes it.
 
-    Raises FileNotFoundError, `IOFormatError` for a file that is damaged or not an AnnData file,
-    `MissingDependencyError` without the package anndata.
+    Parameters
+    ----------
+    path
+        An `.h5ad` file.
+    assay, make_unique
+        As of `from_anndata`.
+    backed
+        Leave X in the file, to be read by rows.
+
+    Returns
+    -------
+    ScpContainer
+        With one assay.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    IOFormatError
+        It is damaged, or not an AnnData file.
+    MissingDependencyError
+        The package anndata is not installed.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import read_h5ad, write_h5ad
+    >>> write_h5ad(load_hdf5("cells.h5"), "cells.h5ad", "proteins")
+    >>> read_h5ad("cells.h5ad").assay_shape("proteins")
+    (3, 2)
     """
     source = Path(path)
     if not source.exists():
@@ -374,8 +431,33 @@ def write_h5ad(
 ) -> None:
     """Write one assay as an AnnData file, which appears when it is complete.
 
-    Dates and times, which such files do not hold, become text with a `UserWarning`. Parameters and errors as
-    `to_anndata` and `save_hdf5`.
+    Dates and times, which such files do not hold, become text with a `UserWarning`.
+
+    Parameters
+    ----------
+    container
+        Where it is taken from.
+    path
+        The `.h5ad` file.
+    assay, layer, layers
+        As of `to_anndata`.
+    compression, compression_level
+        As of `anndata.AnnData.write_h5ad`.
+    overwrite
+        Replace a file that is there.
+
+    Raises
+    ------
+    AssayNotFoundError, LayerNotFoundError, MissingDependencyError
+        As of `to_anndata`.
+    IOWriteError
+        The file exists, cannot be written, or cannot hold what the assay has.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import write_h5ad
+    >>> write_h5ad(load_hdf5("cells.h5"), "cells.h5ad", "proteins", compression="gzip")
     """
     target = Path(path)
     adata = to_anndata(container, assay, layer, layers=layers)

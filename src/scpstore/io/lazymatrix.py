@@ -30,11 +30,25 @@ INT8 = np.dtype(np.int8)
 
 
 class LazyMatrix(ScpMatrix):
-    """A layer of a file: X and M are `LazyRows`, of which rows are read as they are indexed; metadata when asked for.
+    """A layer of a file: X and M are read by rows as they are indexed, metadata when asked for.
 
     What was read as a whole (by arithmetic, by `load`, by an assignment) stays in memory until `release`. Saving
     streams what was not read from file to file. When the file changes, reading raises
-    `h5burst.model.errors.StaleFileError`.
+    `h5burst.model.errors.StaleFileError`. `load_hdf5(…, lazy=True)` makes them.
+
+    Parameters
+    ----------
+    stored
+        The layer's group in the file.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> layer = load_hdf5("cells.h5", lazy=True).assays["proteins"].layers["X"]
+    >>> layer
+    <LazyMatrix (3, 2) assays/proteins/layers/X, in memory: nothing>
+    >>> layer.read_rows(0, 1)
+    array([[1., 2.]])
     """
 
     def __init__(self, stored: StoredGroup) -> None:
@@ -61,6 +75,7 @@ class LazyMatrix(ScpMatrix):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(samples, features)."""
         return tuple(self._read["X"].shape) if "X" in self._read else self._shape
 
     @property
@@ -99,16 +114,54 @@ class LazyMatrix(ScpMatrix):
         self._read.clear()
 
     def read_rows(self, start: int, stop: int) -> Matrix:
-        """Rows [start, stop) of X alone: an array, or a CSR matrix where X is sparse. As of a slice, -1 is the last."""
+        """Rows [start, stop) of X alone.
+
+        Parameters
+        ----------
+        start, stop
+            As of a slice: -1 is the last.
+
+        Returns
+        -------
+        ndarray or sparse matrix
+            (rows, features); CSR where X is sparse.
+        """
         start, stop, _ = slice(start, stop).indices(self.shape[0])
         return self._rows["X"].read(start, max(start, stop))
 
     def in_memory(self, name: str) -> Any:
-        """X, M or metadata if it was read or assigned, else None."""
+        """X, M or metadata if it was read or assigned, else None.
+
+        Parameters
+        ----------
+        name
+            "X", "M" or "metadata".
+
+        Returns
+        -------
+        object
+            What was read.
+        """
         return self._read.get(name)
 
     def kept(self, name: str) -> Any:
-        """X, M or metadata in memory: read now, unless it was before, and kept."""
+        """X, M or metadata in memory: read now, unless it was before, and kept.
+
+        Parameters
+        ----------
+        name
+            "X", "M" or "metadata".
+
+        Returns
+        -------
+        object
+            What was read.
+
+        Raises
+        ------
+        IOFormatError
+            The file is damaged there.
+        """
         if name in self._read:
             return self._read[name]
         try:
@@ -120,7 +173,18 @@ class LazyMatrix(ScpMatrix):
         return found
 
     def stored_as(self, name: str) -> str:
-        """What X or M is in the file, in words: "float64", "float32, coo, 1200 entries"; "" where it is not there."""
+        """What X or M is in the file, in words.
+
+        Parameters
+        ----------
+        name
+            "X" or "M".
+
+        Returns
+        -------
+        str
+            Such as "float64" or "float32, coo, 1200 entries"; "" where it is not there.
+        """
         if not has_matrix(name, self._stored):
             return ""
         dtype = str(stored_dtype(name, self._stored))
@@ -133,7 +197,20 @@ class LazyMatrix(ScpMatrix):
         return f"{dtype}, {fmt}, {entries.data.shape[0]} entries"
 
     def stored_nodes(self, name: str, storage: Storage) -> StoredGroup | None:
-        """The nodes of X or M as they are in the file, to be streamed; None for what must be read to be saved."""
+        """The nodes of X or M as they are in the file, to be streamed; None for what must be read to be saved.
+
+        Parameters
+        ----------
+        name
+            "X" or "M".
+        storage
+            How they will be stored.
+
+        Returns
+        -------
+        StoredGroup or None
+            Nodes by name.
+        """
         if name in self._read or not has_matrix(name, self._stored):
             return None
         dtype = stored_dtype(name, self._stored)
@@ -149,7 +226,18 @@ class LazyMatrix(ScpMatrix):
         )
 
     def stored_metadata(self, storage: Storage) -> Group | None:
-        """The metadata as they are in the file, to be streamed; None where there are none or they were read."""
+        """The metadata as they are in the file, to be streamed; None where there are none or they were read.
+
+        Parameters
+        ----------
+        storage
+            How they will be stored.
+
+        Returns
+        -------
+        Group or None
+            A tree.
+        """
         found = self._stored.extra.children.get(METADATA)
         return _streamed(found, storage) if isinstance(found, Group) and "metadata" not in self._read else None
 

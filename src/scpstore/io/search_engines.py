@@ -68,7 +68,7 @@ def read_diann(
     q_value: float | None = None,
     precursors: PathLike | None = None,
 ) -> ScpContainer:
-    """A container from DIA-NN: its main report (text or Parquet), or a matrix (`*.pg_matrix.tsv`, `*.pr_matrix.tsv`).
+    r"""A container from DIA-NN: its main report (text or Parquet), or a matrix (`*.pg_matrix.tsv`, `*.pr_matrix.tsv`).
 
     The main report gives the assays "precursors" and "proteins" and the link from one to the other. Each quantity
     (`Precursor.Quantity`, `PG.MaxLFQ`, …) and each q-value is a layer under its own name; what was not measured is
@@ -85,11 +85,26 @@ def read_diann(
     precursors
         Beside a protein matrix: the precursor matrix. None: the one that is named like it, if there is one.
 
+    Returns
+    -------
+    ScpContainer
+        With the assays "precursors" and "proteins", or "proteins" alone.
+
     Raises
     ------
     FileNotFoundError, IOFormatError
         There is no such file; it has not the columns of such a report; rows that repeat or contradict a run and ID,
         one of which is named.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from scptensor.io import read_diann
+    >>> rows = ["Protein.Group\tGenes\trun1.raw\trun2.raw", "P1\tG1\t1.5\t2.5", "P2\tG2\t\t4"]
+    >>> _ = Path("report.pg_matrix.tsv").write_text("\n".join(rows))
+    >>> container = read_diann("report.pg_matrix.tsv")
+    >>> container.assays["proteins"].layers["PG.MaxLFQ"].M
+    array([[0, 2], [0, 0]], dtype=int8)
     """
     table = open_table(Path(path))
     if "Run" in table.columns or "File.Name" in table.columns:
@@ -103,9 +118,35 @@ def read_diann(
 
 
 def read_spectronaut(path: PathLike, cells: PathLike | None = None, *, q_value: float | None = None) -> ScpContainer:
-    """A container from a report of Spectronaut, long (`R.FileName`, …) or pivoted (`[1] run.raw.PG.Quantity`).
+    r"""A container from a report of Spectronaut, long (`R.FileName`, …) or pivoted (`[1] run.raw.PG.Quantity`).
 
-    Assays, layers, parameters and errors as of `read_diann`; "Filtered" is missing.
+    Assays and layers are as of `read_diann`; "Filtered" is missing.
+
+    Parameters
+    ----------
+    path
+        The report.
+    cells, q_value
+        As of `read_diann`.
+
+    Returns
+    -------
+    ScpContainer
+        With the assays "precursors" and "proteins", or one of them.
+
+    Raises
+    ------
+    FileNotFoundError, IOFormatError
+        As of `read_diann`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from scptensor.io import read_spectronaut
+    >>> rows = ["PG.ProteinGroups\t[1] a.raw.PG.Quantity\t[2] b.raw.PG.Quantity", "P1\t1.5\tFiltered"]
+    >>> _ = Path("report.tsv").write_text("\n".join(rows))
+    >>> read_spectronaut("report.tsv").assays["proteins"].layers["PG.Quantity"].X
+    array([[1.5], [nan]])
     """
     table = open_table(Path(path))
     if "R.FileName" in table.columns:
@@ -126,10 +167,40 @@ def read_maxquant(
     *,
     drop: Sequence[Literal["reverse", "contaminant", "by_site"]] = (),
 ) -> ScpContainer:
-    """A container from MaxQuant's proteinGroups.txt: "Intensity", "LFQ intensity" and "iBAQ" as layers.
+    r"""A container from MaxQuant's proteinGroups.txt: "Intensity", "LFQ intensity" and "iBAQ" as layers.
 
     Intensities of 0 are missing. Reverse hits, contaminants and groups that are identified by site alone are marked
-    in `var` (`reverse`, `contaminant`, `by_site`). drop: which of these to leave out. Errors as of `read_diann`.
+    in `var` (`reverse`, `contaminant`, `by_site`).
+
+    Parameters
+    ----------
+    path
+        The table.
+    cells
+        As of `read_diann`.
+    drop
+        Which marked groups to leave out: "reverse", "contaminant", "by_site".
+
+    Returns
+    -------
+    ScpContainer
+        With the assay "proteins".
+
+    Raises
+    ------
+    FileNotFoundError, IOFormatError
+        As of `read_diann`.
+    ValidationError
+        Another word in `drop`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from scptensor.io import read_maxquant
+    >>> rows = ["Protein IDs\tMajority protein IDs\tIntensity a\tIntensity b\tReverse", "P1;P2\tP1\t10\t0\t"]
+    >>> _ = Path("proteinGroups.txt").write_text("\n".join(rows))
+    >>> read_maxquant("proteinGroups.txt").assays["proteins"].layers["Intensity"].X
+    array([[10.], [nan]])
     """
     table = open_table(Path(path))
     if _MAXQUANT_IDS not in table.columns:

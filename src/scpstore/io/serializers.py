@@ -35,21 +35,96 @@ __all__ = [
 
 
 def serialize_dataframe(df: pl.DataFrame, group: h5py.Group) -> None:
-    """Write each column of a frame as a dataset of `group`. Raises `IOWriteError` for a column of Python objects."""
+    """Write each column of a frame as a dataset.
+
+    Parameters
+    ----------
+    df
+        The frame.
+    group
+        Of a file that is open for writing; it should be empty.
+
+    Raises
+    ------
+    IOWriteError
+        A column of Python objects.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import polars as pl
+    >>> from scptensor.io import deserialize_dataframe, serialize_dataframe
+    >>> with h5py.File("frame.h5", "w") as file:
+    ...     serialize_dataframe(pl.DataFrame({"a": [1, None]}), file)
+    ...     print(deserialize_dataframe(file)["a"].to_list())
+    [1, None]
+    """
     _graft(group, encode_frame(as_frame(df, group.name), group.name))
 
 
 def deserialize_dataframe(group: h5py.Group) -> pl.DataFrame:
-    """The frame in `group`, whoever wrote it. Raises `IOFormatError` for datasets that are not columns."""
+    """The frame in a group, whoever wrote it.
+
+    Parameters
+    ----------
+    group
+        Of an open file.
+
+    Returns
+    -------
+    polars.DataFrame
+        A column a dataset.
+
+    Raises
+    ------
+    IOFormatError
+        Datasets that are not columns.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> from scptensor.io import deserialize_dataframe
+    >>> with h5py.File("cells.h5", "r") as file:
+    ...     print(deserialize_dataframe(file["obs"]).columns)
+    ['_index', 'group']
+    """
     return decode_frame(_stored(group))
 
 
 def serialize_dense_matrix(
     X: Any, group: h5py.Group, name: str = "X", compression: str | None = "gzip", compression_level: int = 4
 ) -> None:
-    """Write a dense matrix (an array, or an `ArraySource`) as the dataset `name`, in its own dtype.
+    """Write a dense matrix as a dataset, in its own dtype.
 
-    Raises `IOWriteError` for an array of objects, ValueError for a compression that there is not.
+    Parameters
+    ----------
+    X
+        An array (rows, columns), or an `ArraySource`.
+    group
+        Of a file that is open for writing.
+    name
+        Of the dataset.
+    compression, compression_level
+        As of `save_hdf5`.
+
+    Raises
+    ------
+    TypeError
+        X is sparse.
+    IOWriteError
+        An array of objects.
+    ValueError
+        A compression that there is not.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import numpy as np
+    >>> from scptensor.io import serialize_dense_matrix
+    >>> with h5py.File("matrix.h5", "w") as file:
+    ...     serialize_dense_matrix(np.ones((2, 3), np.float32), file)
+    ...     print(file["X"].shape, file["X"].dtype)
+    (2, 3) float32
     """
     if sp.issparse(X):
         raise TypeError("X is sparse: use serialize_sparse_matrix")
@@ -59,7 +134,25 @@ def serialize_dense_matrix(
 def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
     """Write a matrix as the CSR datasets `{name}_data`, `{name}_indices`, `{name}_indptr`, in blocks of rows.
 
-    X: sparse of any format, or dense values (an array or an `ArraySource`) of which what is not zero is written.
+    Parameters
+    ----------
+    X
+        (rows, columns), sparse of any format, or dense values (an array or an `ArraySource`) of which what is not zero
+        is written.
+    group
+        Of a file that is open for writing.
+    name
+        Begins the names of the datasets.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import scipy.sparse
+    >>> from scptensor.io import serialize_sparse_matrix
+    >>> with h5py.File("matrix.h5", "w") as file:
+    ...     serialize_sparse_matrix(scipy.sparse.eye(3), file)
+    ...     print(sorted(file))
+    ['X_data', 'X_indices', 'X_indptr']
     """
     target = Target(storage_for("gzip", 4))
     if sp.issparse(X):
@@ -71,12 +164,62 @@ def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
 
 
 def serialize_provenance(history: Iterable[ProvenanceLog], group: h5py.Group) -> None:
-    """Write the steps of a history as datasets of `group`. Raises `IOWriteError` for params that no file can hold."""
+    """Write the steps of a history as datasets.
+
+    Parameters
+    ----------
+    history
+        The steps.
+    group
+        Of a file that is open for writing.
+
+    Raises
+    ------
+    IOWriteError
+        Params that no file can hold.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> from scptensor import ProvenanceLog
+    >>> from scptensor.io import deserialize_provenance, serialize_provenance
+    >>> step = ProvenanceLog("2024-05-01T10:30:00+00:00", "normalize", {"method": "median"})
+    >>> with h5py.File("history.h5", "w") as file:
+    ...     serialize_provenance([step], file)
+    ...     print(deserialize_provenance(file) == [step])
+    True
+    """
     _graft(group, encode_history(history, group.name))
 
 
 def deserialize_provenance(group: h5py.Group) -> list[ProvenanceLog]:
-    """The history in `group` (or in its subgroup `history`). Raises `IOFormatError` for datasets that do not fit."""
+    """The history in a group, or in its subgroup `history`.
+
+    Parameters
+    ----------
+    group
+        Of an open file.
+
+    Returns
+    -------
+    list of ProvenanceLog
+        In their order.
+
+    Raises
+    ------
+    IOFormatError
+        Datasets that do not fit.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> from scptensor import load_hdf5, save_hdf5
+    >>> from scptensor.io import deserialize_provenance
+    >>> save_hdf5(load_hdf5("cells.h5").filter_samples(["A"]), "one.h5")
+    >>> with h5py.File("one.h5", "r") as file:
+    ...     print([step.action for step in deserialize_provenance(file["provenance"])])
+    ['filter_samples']
+    """
     if "action" not in group and isinstance(group.get("history"), h5py.Group):
         group = group["history"]
     stored = _stored(group)

@@ -41,7 +41,7 @@ def read_table(
     layer: str = "X",
     annotations: Sequence[str] | None = None,
 ) -> ScpContainer:
-    """A container of one assay and one layer from a table of values.
+    r"""A container of one assay and one layer from a table of values.
 
     Parameters
     ----------
@@ -60,12 +60,25 @@ def read_table(
         Columns that are not values but belong to the rows (`var` of features in rows, `obs` of samples). None: with
         features in rows, those that hold text.
 
+    Returns
+    -------
+    ScpContainer
+        With one assay of one layer.
+
     Raises
     ------
     FileNotFoundError, IOFormatError
         There is no such file, or it is not such a table: the message names the line or column.
     ValidationError
-        "auto", and neither the rows nor the columns are named as the cells are.
+        An orientation that there is not; "auto", and neither the rows nor the columns are named as the cells are.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from scptensor.io import read_table
+    >>> _ = Path("values.csv").write_text("cell,P1,P2\nA,1.5,2\nB,NA,4\n")
+    >>> read_table("values.csv").assays["proteins"].X
+    array([[1.5, 2. ], [nan, 4. ]])
     """
     table = open_table(Path(path))
     cells = Path(cells) if cells is not None else cells_path(path) if cells_path(path).exists() else None
@@ -95,7 +108,26 @@ def read_table(
 def read_csv(
     path: str | os.PathLike[str], cells: str | os.PathLike[str] | None = None, assay: str = "proteins"
 ) -> ScpContainer:
-    """As `read_table` of samples in rows."""
+    r"""A container from a table with samples in rows.
+
+    Parameters
+    ----------
+    path, cells, assay
+        As of `read_table`.
+
+    Returns
+    -------
+    ScpContainer
+        With one assay of one layer.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from scptensor.io import read_csv
+    >>> _ = Path("values.csv").write_text("cell,P1,P2\nA,1.5,2\nB,NA,4\n")
+    >>> read_csv("values.csv").shape
+    (2, 2)
+    """
     return read_table(path, cells, assay)
 
 
@@ -196,11 +228,41 @@ def write_table(
     cells: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write the values of one layer as a table, NaN as empty values, and `obs` as another (None: `cells_path`).
+    """Write the values of one layer as a table, and the samples as another.
 
-    The suffix says the format: `.csv`, `.tsv` or `.txt` (tabs), `.parquet`. A mask, which tables have no place for, is
-    left out with a `UserWarning`. Gives the files that were written. Raises `AssayNotFoundError`,
-    `LayerNotFoundError`, and `IOWriteError` for an existing file without `overwrite`.
+    NaN becomes an empty value. A mask, which tables have no place for, is left out with a `UserWarning`.
+
+    Parameters
+    ----------
+    container
+        Where it is taken from.
+    path
+        The suffix says the format: `.csv`, `.tsv` or `.txt` (tabs), `.parquet`.
+    assay, layer
+        Which layer.
+    cells
+        The table of samples (`obs`); None: by the name of the first: `x_data.csv` or `x.csv` has `x_cells.csv`.
+    overwrite
+        Replace files that are there.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    AssayNotFoundError, LayerNotFoundError
+        There is no such assay or layer.
+    IOWriteError
+        A file exists, without `overwrite`.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import write_table
+    >>> [path.name for path in write_table(load_hdf5("cells.h5"), "peptides.csv", "peptides", "X")]
+    ['peptides.csv', 'peptides_cells.csv']
     """
     path, cells = Path(path), cells_path(path) if cells is None else Path(cells)
     if assay not in container.assays:
@@ -232,7 +294,19 @@ def write_csv(
     cells: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """As `write_table`."""
+    """Write the values of one layer as a table, and the samples as another, as `write_table` does.
+
+    Parameters
+    ----------
+    container, path, assay, layer, cells, overwrite
+        As of `write_table`.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import write_csv
+    >>> write_csv(load_hdf5("cells.h5"), "peptides.csv", "peptides", "X")
+    """
     write_table(container, path, assay, layer, cells=cells, overwrite=overwrite)
 
 

@@ -53,9 +53,16 @@ class ContainerWriter:
 
     Examples
     --------
-    >>> with ContainerWriter("cells.h5", obs, {"proteins": var}) as writer:  # doctest: +SKIP
-    ...     for block in blocks:
-    ...         writer.append("proteins", "X", block)
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import ContainerWriter
+    >>> obs, var = pl.DataFrame({"_index": ["A", "B", "C"]}), pl.DataFrame({"_index": ["P1", "P2"]})
+    >>> with ContainerWriter("blocks.h5", obs, {"proteins": var}) as writer:
+    ...     writer.append("proteins", "X", np.ones((2, 2)))
+    ...     writer.append("proteins", "X", np.zeros((1, 2)))
+    >>> load_hdf5("blocks.h5").assay_shape("proteins")
+    (3, 2)
     """
 
     def __init__(
@@ -85,10 +92,25 @@ class ContainerWriter:
         self._closed = False
 
     def append(self, assay: str, layer: str, X: Any, M: Any = None) -> None:
-        """Add the next samples of a layer: values, sparse or dense as the first block, and mask codes if there are any.
+        """Add the next samples of a layer.
 
-        A layer has masks in all its blocks or in none. Raises `AssayNotFoundError`, ValueError for a block that does
-        not fit those before it, `IOWriteError` for more samples than there are, or a full disk.
+        Parameters
+        ----------
+        assay, layer
+            Where they belong.
+        X
+            (samples, features) values, sparse or dense as the first block of the layer.
+        M
+            Mask codes of the same shape; a layer has them in all its blocks or in none.
+
+        Raises
+        ------
+        AssayNotFoundError
+            There is no such assay.
+        ValueError
+            A block that does not fit those before it.
+        IOWriteError
+            More samples than there are, a closed writer, or a full disk.
         """
         if self._closed:
             raise IOWriteError("the writer is closed", self._path)
@@ -120,7 +142,13 @@ class ContainerWriter:
         return kind(width, _INT8 if name == "M" else block.dtype, scratch_directory(self._path))
 
     def close(self) -> None:
-        """Write the file. Raises `IOWriteError` for a layer of which samples are missing; then nothing is written."""
+        """Write the file.
+
+        Raises
+        ------
+        IOWriteError
+            A layer of which samples are missing (then nothing is written), or a full disk.
+        """
         if self._closed:
             return
         try:

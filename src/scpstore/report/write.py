@@ -44,6 +44,12 @@ def write_report(
         `output` is there, and is not a report.
     ValueError
         A container without `output`.
+
+    Examples
+    --------
+    >>> from scpstore.report import write_report
+    >>> write_report("cells.h5").name
+    'cells.html'
     """
     if isinstance(source, ScpContainer):
         if output is None:
