@@ -85,8 +85,6 @@ def command_page(program: str) -> str:
     for name, command in group.commands.items():
         if not command.hidden:
             parts += [f"## {program} {name}", *_paragraphs(command.help or ""), *_parameters(command)]
-            if command.epilog and command.epilog != app.info.epilog:
-                parts += _paragraphs(command.epilog)
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -66,20 +66,32 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     if "--version" in words and "--version" not in own:
         return _print_version()
     try:
-        app(words)
+        code = app(words or ["--help"], standalone_mode=False)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:  # the outermost frame: every error ends here as one line
         if output.debug:
             raise
-        message = _message(error)
+        message, hint = _wrong_words(error) or (_message(error), "--debug shows the traceback")
         output.result({"error": message, "type": type(error).__name__})
-        print(f"error: {message}  (--debug shows the traceback)", file=sys.stderr)
+        print(f"error: {message}  ({hint})", file=sys.stderr)
         return 2
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_words(error: Exception) -> tuple[str, str] | None:
+    """What is wrong with a command line, and where it says what is right; None for an error of another kind.
+
+    Known by what they can do: the class is click's or typer's own, by the version of typer.
+    """
+    if not hasattr(error, "format_message"):
+        return None
+    context = getattr(error, "ctx", None)
+    message = " ".join(str(error.format_message()).split()).rstrip(".")
+    return message, f"{context.command_path if context is not None else 'the command'} --help says what there is"
 
 
 def _options_of(app: typer.Typer) -> set[str]:
@@ -137,11 +149,13 @@ def each_file(files: Sequence[Path], work: Callable[[Path], dict[str, Any]]) -> 
 
 def print_rows(rows: Sequence[Sequence[str]], header: Sequence[str] | None = None) -> None:
     """A table for people: columns of text side by side, each as wide as its longest cell, the last one as it is."""
-    lines = [header, *rows] if header is not None else list(rows)
-    widths = [max(len(str(line[column])) for line in lines) for column in range(len(lines[0]))] if lines else []
-    for line in lines:
-        cells = [str(cell).ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
-        output.say("  ".join([*cells, str(line[-1])]).rstrip())
+    lines = [
+        [" ".join(cell.splitlines()) for cell in row] for row in ([header] if header is not None else []) + [*rows]
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for *cells, last in lines:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
+        output.say("  ".join([*padded, last]).rstrip())
 
 
 def progress_of(what: str) -> Callable[[int, int], None] | None:

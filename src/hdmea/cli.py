@@ -1,10 +1,10 @@
-"""The `hdmea` command: demo, simulate, run, batch, report, annotate, table, info, verify."""
+"""The `hdmea` command."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -18,6 +18,7 @@ from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, ba
 from hdmea.bridges.command import info, table
 from hdmea.bridges.export_command import export
 from hdmea.report.command import report
+from hdmea.utils.inputs import Inputs, find_inputs, recording_files
 
 if TYPE_CHECKING:
     from hdmea.batch.recipe import Step
@@ -30,14 +31,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command(epilog=console.EPILOG)(batch)
-app.command(epilog=console.EPILOG)(report)
-app.command(epilog=console.EPILOG)(table)
-app.command(epilog=console.EPILOG)(info)
-app.command(epilog=console.EPILOG)(export)
 
 
-@app.command(epilog=console.EPILOG)
 def demo(
     output_dir: Annotated[Path | None, typer.Option("--output-dir", "-o", help="Keep all files here.")] = None,
     units: Annotated[int | None, typer.Option(min=1, help="Units to simulate; default 40, with --full 100.")] = None,
@@ -69,9 +64,6 @@ def demo(
 
 
 def _demo(directory: Path, page: Path, units: int, seed: int, full: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from h5burst import format_bytes
     from hdmea import demo, demo_full
     from hdmea.report import write_report
@@ -81,23 +73,20 @@ def _demo(directory: Path, page: Path, units: int, seed: int, full: bool) -> Non
         if full
         else (demo.simulate_demo, demo.analyse, demo.compare)
     )
-    screen = Console(quiet=output.quiet or output.as_json)
     started = time.perf_counter()
     recording = make(directory, units, seed)
     simulated = time.perf_counter()
-    screen.print(f"simulated {units} units, {recording.duration_s / 60:.1f} minutes ({simulated - started:.1f} s)")
+    output.say(f"simulated {units} units, {recording.duration_s / 60:.1f} minutes ({simulated - started:.1f} s)")
     session = analyse(recording, directory)
     analysed = time.perf_counter()
     path = session.ensure_saved() if full else session.save(overwrite=True)  # the batch has saved it
     saved = time.perf_counter()
     how = "" if full else f", saved in {saved - analysed:.2f} s"
-    screen.print(f"analysed{' and saved' if full else ''} in {analysed - simulated:.1f} s{how}: ", end="")
-    screen.print(f"{path.name}, {format_bytes(path.stat().st_size)}")
-    table = Table("result", "against the truth", "right")
+    size = format_bytes(path.stat().st_size)
+    output.say(f"analysed{' and saved' if full else ''} in {analysed - simulated:.1f} s{how}: {path.name}, {size}")
     findings = compare(session, recording)
-    for finding in findings:
-        table.add_row(finding.what, finding.result, "[green]yes[/]" if finding.passed else "[red]no[/]")
-    screen.print(table)
+    rows = [(finding.what, finding.result, "yes" if finding.passed else "no") for finding in findings]
+    console.print_rows(rows, ("result", "against the truth", "right"))
     output.say(f"to look at, in any browser: {write_report(path, page)}")
     output.result(
         {
@@ -113,7 +102,6 @@ def _demo(directory: Path, page: Path, units: int, seed: int, full: bool) -> Non
         raise typer.Exit(1)
 
 
-@app.command(epilog=console.EPILOG)
 def simulate(
     output_dir: Annotated[Path, typer.Argument(help="Directory for the files.")],
     name: Annotated[str, typer.Option(help="Name of the .cmcr and .cmtr files.")] = "simulated",
@@ -131,11 +119,13 @@ def simulate(
 
     \b
     Examples:
-      hdmea simulate recording --units 100 --patch 16x16 --sensor-s 10
+      hdmea simulate made --units 5 --patch 8x8 --sensor-s 1
       hdmea simulate chip --patch 65x65 --duration-s 1200 --sensor-s 10 --realistic
     """
     from hdmea.simulate import DEFAULT_PLAYLIST, REALISTIC, simulate_recording
 
+    if not overwrite and any((output_dir / f"{name}{suffix}").exists() for suffix in (".cmcr", ".cmtr")):
+        raise FileExistsError(f"{output_dir / name}.cmcr or .cmtr exists; --overwrite replaces them")
     recording = simulate_recording(
         output_dir,
         name=name,
@@ -166,7 +156,6 @@ def _patch(text: str) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
-@app.command(epilog=console.EPILOG)
 def run(
     directory: Annotated[
         Path | None, typer.Argument(help="Holds a recording and what goes with it; options say what is elsewhere.")
@@ -201,15 +190,14 @@ def run(
     \b
     Examples:
       hdmea simulate made --units 5 --patch 8x8 --sensor-s 1
-      hdmea run made --report
+      hdmea run made -o results --report
       hdmea run --cmcr made/simulated.cmcr --cmtr made/simulated.cmtr --playlist simulated
           --playlist-file made/playlist.csv --movie-lengths made/movie_length.csv
-          --stimuli made/stimuli --configs made/configs
-      hdmea run --spikes retina.h5 --set add_section_windows.length_s=60 -o results
+          --stimuli made/stimuli --configs made/configs --dataset-id again -o results
+      hdmea run --spikes spikes.h5 --set add_section_windows.length_s=60 -o results
     """
     from hdmea.batch.command import parameters_of
     from hdmea.batch.recipe import read_parameters
-    from hdmea.utils.inputs import Inputs, find_inputs
     from hdmea.utils.problems import Problems
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
@@ -333,10 +321,9 @@ def _summary(session: PipelineSession) -> dict[str, Any]:
     }
 
 
-@app.command(epilog=console.EPILOG)
 def annotate(
     table: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet: a row a recording, or a row a unit.")],
-    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5), changed in place.")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5), or directories of them; changed in place.")],
     recording_column: Annotated[str | None, typer.Option(help="Column that names the recording.")] = None,
     unit_column: Annotated[str | None, typer.Option(help="Column that names the unit.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace annotations that are there.")] = False,
@@ -345,35 +332,49 @@ def annotate(
 
     \b
     Examples:
-      hdmea annotate animals.csv results/*.h5
-      hdmea annotate celltypes.csv results/a.h5 --recording-column file --unit-column cell
+      hdmea annotate animals.csv results
+      hdmea annotate celltypes.csv results/simulated.h5 --recording-column file --unit-column cell
+
+    animals.csv has a column recording, celltypes.csv the columns file and cell; their other columns are brought in.
     """
     from hdmea.io import annotate as annotate_file
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
     columns = {"recording_column": recording_column, "unit_column": unit_column}
     found: dict[str, bool] = {}
-    for file in files:
+    for file in recording_files(files):
         found[str(file)] = bool(annotate_file(table, console.existing_file(file), **columns, force=force))
         output.say(f"{file}: {'annotated' if found[str(file)] else 'no row'}")
     output.result(found)
     raise typer.Exit(int(not all(found.values())))
 
 
-@app.command(epilog=console.EPILOG)
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5).")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5), or directories of them.")],
     deep: Annotated[bool, typer.Option("--deep", help="Let libhdf5 read everything once more.")] = False,
 ) -> None:
     """Open and read everything, and check the layout; exit code 1 and a list when something is off.
 
     \b
     Examples:
-      hdmea verify results/recording.h5
+      hdmea verify results/simulated.h5
+      hdmea verify results --deep
     """
     from hdmea.session.validate_layout import check_recording
 
-    raise typer.Exit(console.check_files(files, lambda file: check_recording(console.existing_file(file), deep=deep)))
+    def problems_of(file: Path) -> list[Any]:
+        return check_recording(console.existing_file(file), deep=deep)
+
+    raise typer.Exit(console.check_files(recording_files(files), problems_of))
+
+
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(demo, simulate, run, batch),
+    *(report, info, table, export),
+    *(annotate, verify),
+)
+for _command in _COMMANDS:
+    app.command(epilog=console.EPILOG)(_command)
 
 
 def main() -> int:

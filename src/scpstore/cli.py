@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import h5burst
 from h5burst import console, format_bytes
@@ -35,8 +33,10 @@ _MANY = 12  # columns named before the rest is counted
 
 app = typer.Typer(
     help="Single-cell proteomics containers: HDF5, AnnData, tables and reports of search engines.",
-    epilog=console.EPILOG, no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
-)  # fmt: skip
+    epilog=console.EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 AnyFile = Annotated[
     Path, typer.Argument(help="A container (.h5), .h5ad, a table or a report of a search engine.", show_default=False)
@@ -46,31 +46,33 @@ AnyFile = Annotated[
 # ---------------------------------------------------------------- info
 
 
-@app.command(epilog="Example:  scptensor info plexDIA.h5")
 def info(file: AnyFile) -> None:
-    """Say what a file is and holds: samples, assays, layers, history. Layers of containers are not read."""
+    """Say what a file is and holds: samples, assays, layers, history. Layers of containers are not read.
+
+    \b
+    Examples:
+      scptensor info cells.h5
+      scptensor info report.tsv --json
+    """
     kind = kind_of(file)
     container = read_any(file)
     output.result({"file": str(file), "kind": kind, "bytes": file.stat().st_size, **_described(container)})
-    if output.as_json or output.quiet:
-        return
-    out = Console(highlight=False, soft_wrap=True)
     size = format_bytes(file.stat().st_size)
-    line = f"{file}: {kind}, {size}, {container.n_samples} samples, {container.n_features} features"
-    out.print(line, markup=False)
-    out.print(f"obs: {_columns(container.obs.columns, container.sample_id_col)}", markup=False)
+    output.say(f"{file}: {kind}, {size}, {container.n_samples} samples, {container.n_features} features")
+    output.say(f"obs: {_columns(container.obs.columns, container.sample_id_col)}")
     for name, assay in container.assays.items():
-        out.print(f"assay {name}: {assay.n_features} features", markup=False)
-        out.print(f"  var: {_columns(assay.var.columns, assay.feature_id_col)}", markup=False)
+        output.say(f"assay {name}: {assay.n_features} features")
+        output.say(f"  var: {_columns(assay.var.columns, assay.feature_id_col)}")
         if assay.layers:
-            out.print(_layer_table(assay))
+            layers = [(f"  {layer}", _form(m, "X"), _form(m, "M")) for layer, m in assay.layers.items()]
+            console.print_rows(layers, ("  layer", "X", "M"))
     for link in container.links:
-        out.print(f"link {link.source_assay} -> {link.target_assay}: {link.linkage.height} pairs", markup=False)
+        output.say(f"link {link.source_assay} -> {link.target_assay}: {link.linkage.height} pairs")
     for name, known in _extras(container).items():
-        out.print(f"{name}: {', '.join(known)}", markup=False)
+        output.say(f"{name}: {', '.join(known)}")
     for step in container.history:
         version = f" ({step.software_version})" if step.software_version else ""
-        out.print(f"history {step.timestamp} {step.action}{version}", markup=False)
+        output.say(f"history {step.timestamp} {step.action}{version}")
 
 
 def _described(container: ScpContainer) -> dict[str, Any]:
@@ -110,13 +112,6 @@ def _columns(names: list[str], id_column: str) -> str:
     return f"IDs in {id_column!r}; {', '.join(others[:_MANY]) or 'no other columns'}{more}"
 
 
-def _layer_table(assay: Any) -> Table:
-    table = Table("layer", "X", "M", box=None, pad_edge=True)
-    for name, matrix in assay.layers.items():
-        table.add_row(f" {name}", _form(matrix, "X"), _form(matrix, "M"))
-    return table
-
-
 def _form(matrix: Any, name: str) -> str:
     """The dtype, format and entries of a matrix; "" where it is not there."""
     if isinstance(matrix, LazyMatrix):
@@ -131,13 +126,18 @@ def _form(matrix: Any, name: str) -> str:
 # ---------------------------------------------------------------- report
 
 
-@app.command(epilog="Examples:\n\nscptensor report plexDIA.h5\n\nscptensor report cells.h5ad -o page.html")
 def report(
     file: AnyFile,
     page: Annotated[Path | None, typer.Option("--output", "-o", help="The page; beside the file if not said.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is not a report.")] = False,
 ) -> None:
-    """Write one HTML page that opens from disk: assays, layers, missing values, distributions, history."""
+    """Write one HTML page that opens from disk: assays, layers, missing values, distributions, history.
+
+    \b
+    Examples:
+      scptensor report cells.h5
+      scptensor report proteins.h5ad -o page.html
+    """
     from scpstore.report import write_report
 
     path = write_report(console.existing_file(file), page, overwrite=overwrite)
@@ -148,9 +148,14 @@ def report(
 # ---------------------------------------------------------------- verify
 
 
-@app.command(epilog="Example:  scptensor verify plexDIA.h5 results/*.h5")
 def verify(files: Annotated[list[Path], typer.Argument(help="Containers.", show_default=False)]) -> None:
-    """Read everything, checksums included; exit code 1 and a list when something is wrong. Each file is looked at."""
+    """Read everything, checksums included; exit code 1 and a list when something is wrong. Each file is looked at.
+
+    \b
+    Examples:
+      scptensor verify cells.h5
+      scptensor verify *.h5 --json
+    """
     raise typer.Exit(console.check_files(files, _problems))
 
 
@@ -175,12 +180,6 @@ def _problems(file: Path) -> list[str]:
 # ---------------------------------------------------------------- convert
 
 
-@app.command(
-    epilog="Examples:\n\nscptensor convert report.parquet cells.h5 --q-value 0.01 --cells cells.csv\n\n"
-    "scptensor convert plexDIA_data.csv plexDIA.h5 --cells plexDIA_cells.csv\n\n"
-    "scptensor convert cells.h5 proteins.h5ad --assay proteins --layer PG.MaxLFQ\n\n"
-    "scptensor convert old.h5 new.h5 --compression zstd"
-)
 def convert(
     source: Annotated[
         Path, typer.Argument(metavar="IN", help=f"A file: {', '.join(INPUT_SUFFIXES)}.", show_default=False)
@@ -209,7 +208,15 @@ def convert(
     level: Annotated[int | None, typer.Option(help="0 to 9 (4 if not said).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Convert between containers, AnnData files, tables and (as input) reports of search engines."""
+    """Convert between containers, AnnData files, tables and (as input) reports of search engines.
+
+    \b
+    Examples:
+      scptensor convert report.tsv cells.h5 --q-value 0.01 --cells cells.csv
+      scptensor convert cells.h5 proteins.h5ad --assay proteins --layer PG.MaxLFQ
+      scptensor convert plexDIA_data.csv plexDIA.h5 --cells plexDIA_cells.csv
+      scptensor convert cells.h5 smaller.h5 --compression zstd
+    """
     for path, suffixes in ((source, INPUT_SUFFIXES), (target, OUTPUT_SUFFIXES)):
         if suffix_of(path) not in suffixes:
             raise ValueError(f"Unsupported file suffix {suffix_of(path)!r} of {path}: use one of {', '.join(suffixes)}")
@@ -225,9 +232,13 @@ def convert(
 # ---------------------------------------------------------------- diff
 
 
-@app.command(epilog="Example:  scptensor diff before.h5 after.h5")
 def diff(first: AnyFile, second: AnyFile) -> None:
-    """What differs between two files, one line a part; exit code 1 when anything does. Values count to the bit."""
+    """What differs between two files, one line a part; exit code 1 when anything does. Values count to the bit.
+
+    \b
+    Examples:
+      scptensor diff cells.h5 smaller.h5
+    """
     found = differences(read_any(first), read_any(second))
     for line in found or ["equal"]:
         output.say(line)
@@ -254,6 +265,10 @@ def differences(a: ScpContainer, b: ScpContainer) -> list[str]:
 def _only_in_one(where: str, a: Collection[str], b: Collection[str]) -> list[str]:
     first = [f"{where}[{name!r}]: only in the first" for name in a if name not in b]
     return first + [f"{where}[{name!r}]: only in the second" for name in b if name not in a]
+
+
+for _command in (convert, info, report, verify, diff):
+    app.command(epilog=console.EPILOG)(_command)
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ def verify(
 
     \b
     Examples:
-      h5burst verify recording.h5
+      h5burst verify results/simulated.h5
       h5burst verify results/*.h5 --deep
     """
     from h5burst.checking import verify as problems_of
@@ -51,9 +51,9 @@ def repack(
 
     \b
     Examples:
-      h5burst repack recording.h5
-      h5burst repack large.h5 -o small.h5 --compression gzip --level 4
-      h5burst repack large.h5 -o part.h5 --select /units/unit_001
+      h5burst repack results/simulated.h5
+      h5burst repack results/simulated.h5 -o small.h5 --compression gzip --level 4
+      h5burst repack results/simulated.h5 -o part.h5 --select /units/unit_001
     """
     from h5burst.copying.repacking import repack as copy
     from h5burst.copying.repacking import storage_for

@@ -32,8 +32,8 @@ def ls(
 
     \b
     Examples:
-      h5burst ls recording.h5
-      h5burst ls recording.h5::/units --depth 2 --attributes
+      h5burst ls results/simulated.h5
+      h5burst ls results/simulated.h5::/units --depth 2 --attributes
     """
     from h5burst.describing import info as describe_file
 
@@ -89,8 +89,8 @@ def info(file: Where) -> None:
 
     \b
     Examples:
-      h5burst info recording.h5
-      h5burst info recording.h5::/units/unit_001/spike_times
+      h5burst info results/simulated.h5
+      h5burst info results/simulated.h5::/units/unit_001/spike_times
     """
     from h5burst.describing import info as describe_file
 
@@ -139,8 +139,8 @@ def cat(
 
     \b
     Examples:
-      h5burst cat recording.h5::/units/unit_001/spike_times --slice 0:10
-      h5burst cat table.h5::/rows --csv > rows.csv
+      h5burst cat results/simulated.h5::/units/unit_001/spike_times --slice 0:10
+      h5burst cat results/simulated.h5::/units/unit_001/waveform --csv > waveform.csv
     """
     import h5burst
     from h5burst.model.tree import Group
@@ -248,8 +248,8 @@ def diff(
 
     \b
     Examples:
-      h5burst diff before.h5 after.h5
-      h5burst diff a.h5::/units b.h5::/units --rtol 1e-6
+      h5burst diff results/simulated.h5 results/again.h5
+      h5burst diff results/simulated.h5::/units/unit_001/waveform results/again.h5::/units/unit_001/waveform --rtol 1e-6
     """
     from h5burst.differences import diff as differences_of
 

@@ -22,7 +22,7 @@ def doctor(
     \b
     Examples:
       h5burst doctor
-      h5burst doctor --directory /shared/results
+      h5burst doctor --directory results
     """
     from h5burst.installation import examine
 
@@ -47,7 +47,7 @@ def bench(
     \b
     Examples:
       h5burst bench
-      h5burst bench --directory /shared/results --json
+      h5burst bench --directory results --json
     """
     from h5burst.benching import measure
 

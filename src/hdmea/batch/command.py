@@ -23,15 +23,20 @@ EXAMPLES = """
 Run many recordings, one HDF5 file each. What is complete is skipped, what was checkpointed goes on.
 
 \b
+A manifest, recordings.csv, of what `hdmea simulate made` writes; "playlist" is for recordings with a stimulus:
+  cmcr,cmtr,playlist
+  made/simulated.cmcr,made/simulated.cmtr,simulated
+
+\b
 Examples:
-  hdmea batch recordings.csv --output-dir results
-  hdmea batch recordings.toml -o results --jobs 4 --memory-budget 4GiB --retries 1
-  hdmea batch recordings.csv -o results --set add_section_windows.length_s=60 --set 'extract_features.features=["frif"]'
-  hdmea batch recordings.csv -o results --skip-by-mark
-  hdmea batch recordings.csv -o results --report
-  hdmea batch recordings.csv -o results --import my_features.py
-  hdmea batch recordings.csv -o results --engine dask --scheduler tcp://head:8786
-  hdmea batch recordings.csv -o results --print-slurm > job.sh && sbatch job.sh
+  hdmea batch recordings.csv -o all --playlist-file made/playlist.csv --movie-lengths made/movie_length.csv
+      --stimuli made/stimuli --configs made/configs --report
+  hdmea batch spikes.csv -o waves --jobs 4 --memory-budget 4GiB --retries 1
+  hdmea batch spikes.csv -o waves --skip-by-mark
+  hdmea batch spikes.csv -o own --set add_section_windows.length_s=30 --import my_features.py
+      --set 'extract_features.features=["baseline_127", "mine"]'
+  hdmea batch spikes.csv -o waves --engine dask --scheduler tcp://head:8786
+  hdmea batch spikes.csv -o waves --print-slurm > job.sh
 """
 
 
@@ -82,7 +87,9 @@ def batch(
     if print_slurm:
         options = JobOptions(force, checkpoint_steps, compression)
         planned = plan(manifest, output_dir, flow=flow, steps=names, parameters=parameters, options=options)
-        typer.echo(_script(slurm_tasks or len(planned), threads, memory_budget), nl=False)
+        script = _script(slurm_tasks or len(planned), threads, memory_budget)
+        output.say(script)
+        output.result({"script": script})
         return
     result = run_batch(
         manifest, output_dir, flow=flow, steps=names, parameters=parameters, engine=engine, scheduler=scheduler,
@@ -91,8 +98,7 @@ def batch(
         retries=retries, max_failures=max_failures,
         progress=False if output.quiet else None, by_mark=skip_by_mark, imports=import_ or (), report=report,
     )  # fmt: skip
-    if not (output.quiet or output.as_json):
-        print_summary(result.outcomes)
+    print_summary(result.outcomes)
     output.say(f"summary: {result.summary_path}")
     written = {}
     if result.index_path is not None:

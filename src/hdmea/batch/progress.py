@@ -9,19 +9,9 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from h5burst import format_bytes
+from h5burst import console, format_bytes
 from hdmea.batch.job import Outcome, Status
-
-_ANY_WIDTH = 100_000  # columns of what is not a terminal
-_COLOURS = {
-    Status.DONE: "green",
-    Status.SKIPPED: "cyan",
-    Status.FAILED: "red",
-    Status.INTERRUPTED: "yellow",
-    Status.NOT_STARTED: "yellow",
-}
 
 
 class BatchProgress:
@@ -73,24 +63,17 @@ class BatchProgress:
             self._bars.advance(self._task)
 
 
-def summary_table(outcomes: Iterable[Outcome]) -> Table:
-    """One row a recording: status, time, peak memory, and for what is not done the reason and the log."""
-    table = Table("recording", "status", "seconds", "peak memory", "reason", "log")
-    for outcome in outcomes:
-        peak = "" if outcome.peak_memory_bytes is None else format_bytes(outcome.peak_memory_bytes)
-        colour = _COLOURS[outcome.status]
-        log = outcome.log_path if outcome.status is Status.FAILED else ""
-        status = f"[{colour}]{outcome.status.value}[/{colour}]"
-        table.add_row(outcome.dataset_id, status, f"{outcome.seconds:.1f}", peak, outcome.reason, log)
-    return table
-
-
 def print_summary(outcomes: Iterable[Outcome]) -> None:
-    """The table on standard output, no text of it cut: folded on a terminal, in whole lines elsewhere."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_ANY_WIDTH)
-    table = summary_table(outcomes)
-    for column in table.columns:
-        column.overflow = "fold"
-    console.print(table)
+    """One row a recording: status, time, peak memory, and for what is not done the reason and the log."""
+    rows = [
+        (
+            outcome.dataset_id,
+            outcome.status.value,
+            f"{outcome.seconds:.1f}",
+            "" if outcome.peak_memory_bytes is None else format_bytes(outcome.peak_memory_bytes),
+            outcome.reason,
+            outcome.log_path if outcome.status is Status.FAILED else "",
+        )
+        for outcome in outcomes
+    ]
+    console.print_rows(rows, ("recording", "status", "seconds", "peak memory", "reason", "log"))

@@ -9,8 +9,9 @@ import typer
 
 from h5burst import console, format_bytes
 from h5burst.console import output as screen
+from hdmea.utils.inputs import recording_files
 
-Files = Annotated[list[Path], typer.Argument(help="Recordings (.h5).")]
+Files = Annotated[list[Path], typer.Argument(help="Recordings (.h5), or directories of them.")]
 
 
 def table(
@@ -27,15 +28,14 @@ def table(
 
     \b
     Examples:
-      hdmea table results/*.h5 -o features.parquet
+      hdmea table results -o features.csv
       hdmea table results/*.h5 -o values.csv --long
-      hdmea table results/a.h5 -o features.parquet --traces traces.parquet
+      hdmea table results/simulated.h5 -o features.parquet --traces traces.parquet
     """
     from hdmea.bridges.tables import write_tables
 
-    for file in files:
-        console.existing_file(file)
-    written = write_tables(files, output, long=long, traces=traces, bin_s=bin_s, overwrite=overwrite)
+    recordings = [console.existing_file(file) for file in recording_files(files)]
+    written = write_tables(recordings, output, long=long, traces=traces, bin_s=bin_s, overwrite=overwrite)
     screen.say(output)
     if traces is not None:
         screen.say(traces)
@@ -52,16 +52,16 @@ def table(
 
 
 def info(files: Files) -> None:
-    """Say what recordings hold: units, sections, features, and what is missing.
+    """Say what recordings hold: units, sections, features, what is missing, and which steps were not run.
 
     \b
     Examples:
-      hdmea info results/recording.h5
-      hdmea info results/*.h5 --json
+      hdmea info results/simulated.h5
+      hdmea info results --json
     """
     from hdmea.bridges.info import recording_info
 
-    found = [recording_info(console.existing_file(file)) for file in files]
+    found = [recording_info(console.existing_file(file)) for file in recording_files(files)]
     for number, one in enumerate(found):
         if number:
             screen.say()
@@ -91,4 +91,5 @@ def _lines(one: dict[str, Any]) -> list[str]:
         versions = f", version {' and '.join(feature['versions'])}" if feature["versions"] else ""
         lines.append(f"  feature   {name}: {feature['units']} units{versions}")
     lines += [f"  missing   {what}" for what in one["missing"]]
+    lines += [f"  not run   {step}, which makes {', '.join(makes)}" for step, makes in one["not_run"].items()]
     return [*lines, *(f"  warning   {text}" for text in one["warnings"])]

@@ -44,10 +44,10 @@ def export(
 
     \b
     Examples:
-      hdmea export results/a.h5 a.nwb --facts animal.toml
-      hdmea export results/a.h5 a.nwb --start-time 2024-05-01T10:30:00+02:00
+      hdmea export results/simulated.h5 a.nwb --facts animal.toml
+      hdmea export results/simulated.h5 b.nwb --start-time 2024-05-01T10:30:00+02:00
           --subject subject_id=m7 --subject 'species=Mus musculus' --subject sex=F --subject age=P70D
-      hdmea export results/a.h5 a.mat.h5
+      hdmea export results/simulated.h5 a.mat.h5
     """
     console.existing_file(file)
     if output.suffix.lower() == ".nwb":

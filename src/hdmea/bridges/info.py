@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ def recording_info(source: Source) -> dict[str, Any]:
         `dataset_id`, `file`, `bytes`, `layout_version`, `created_at`, `saved_at`, `acquisition_rate_hz`, `duration_s`,
         `frames`, `units` (`count`, `spikes`, `without_spikes`, `with_place`, `with_waveform`), `light_reference`
         (samples by channel), `sections` (by name: `presentations`, `trials` of each unit, `units`), `features` (by
-        name: `units`, `versions`), `steps` (done), `missing` (what was not done or lacks units: a list of text),
-        `warnings`. None for what is not known.
+        name: `units`, `versions`), `steps` (done), `missing` (what is not there, or not in all units: a list of text),
+        `not_run` (steps that were not run, by name: the places that each makes), `warnings`. None for what is not
+        known.
 
     Raises
     ------
@@ -62,6 +64,7 @@ def recording_info(source: Source) -> dict[str, Any]:
         "features": features,
         "steps": sorted(session.completed_steps),
         "missing": _missing(session, sections, features),
+        "not_run": _not_run(session),
         "warnings": list(session.warnings),
     }
 
@@ -113,21 +116,36 @@ def _features(session: PipelineSession) -> dict[str, dict[str, Any]]:
 
 
 def _missing(session: PipelineSession, sections: Mapping[str, Any], features: Mapping[str, Any]) -> list[str]:
-    """What is not there, each as one sentence."""
+    """What is not there or not in all units, each with the steps that make it."""
     units = session.unit_count
-    missing = [] if units else ["units"]
+    missing = [] if units else [("units", "units")]
     if not np.isfinite(number(session.metadata.get("acquisition_rate"))):
-        missing.append("the acquisition rate")
+        missing.append(("the acquisition rate", "metadata"))
     if not _length(session.metadata.get("frame_timestamps")):
-        missing.append("frame timestamps")
+        missing.append(("frame timestamps", "metadata/frame_timestamps"))
     if not sections:
-        missing.append("sections of the stimulus")
+        missing.append(("sections of the stimulus", "stimulus/section_time"))
     for name, section in sections.items():
         if section["units"] < units:
-            missing.append(f"sectioned spikes of {name} in {units - section['units']} of {units} units")
+            lacking = f"{units - section['units']} of {units} units"
+            missing.append((f"sectioned spikes of {name} in {lacking}", "spike_times_sectioned"))
     for name, feature in features.items():
         if feature["units"] < units:
-            missing.append(f"the feature {name} in {units - feature['units']} of {units} units")
-    loaded = any(step in session.completed_steps for step, row in STEPS.items() if row.loads is not None)
-    undone = [step for step, row in STEPS.items() if step not in session.completed_steps and row.loads is None]
-    return missing + ([] if loaded else ["a step that loads a recording"]) + [f"the step {step}" for step in undone]
+            missing.append((f"the feature {name} in {units - feature['units']} of {units} units", f"features/{name}"))
+    return [f"{what} (made by {_makers(place)})" for what, place in missing]
+
+
+def _makers(place: str) -> str:
+    """The steps that make a place of the session, or else what holds it, as text."""
+    exact = [
+        s.name for s in STEPS.values() if any(fnmatchcase(place, made.replace("{movie}", "*")) for made in s.makes)
+    ]
+    names = exact or [step.name for step in STEPS.values() if place.partition("/")[0] in step.makes]
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _not_run(session: PipelineSession) -> dict[str, list[str]]:
+    """The steps that were not run on a loaded recording, and what each would make; all that load, where none was."""
+    loaded = any(step.loads is not None for name, step in STEPS.items() if name in session.completed_steps)
+    undone = (step for name, step in STEPS.items() if name not in session.completed_steps)
+    return {step.name: list(step.makes) for step in undone if step.loads is None or not loaded}

@@ -21,8 +21,8 @@ def report(
 
     \b
     Examples:
-      hdmea report results/recording.h5
-      hdmea report results/recording.h5 -o page.html --units unit_001,unit_002
+      hdmea report results/simulated.h5
+      hdmea report results/simulated.h5 -o page.html --units unit_001,unit_002
       hdmea report results
     """
     from hdmea.report.write import write_report

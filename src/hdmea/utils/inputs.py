@@ -1,9 +1,9 @@
-"""What a directory holds for a run: the recording, its playlist and movie lengths, stimuli and stimulus configs."""
+"""What directories hold: for a run the recording and what goes with it; of results, the recordings."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -29,6 +29,26 @@ class Inputs:
     def __str__(self) -> str:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in found.items() if value is not None)
+
+
+def recording_files(paths: Sequence[Path]) -> list[Path]:
+    """The files that paths mean: a directory stands for the recordings (`.h5`) in it, by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        A directory without any.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found = sorted(path.glob("*.h5"))
+        if not found:
+            raise FileNotFoundError(f"{path} is a directory without recordings (.h5)")
+        files += found
+    return files
 
 
 def find_inputs(directory: Path, given: Inputs) -> Inputs:

@@ -37,8 +37,9 @@ def test_json_holds_the_figures_of_the_file(
     assert said["duration_s"] == pytest.approx(small_recording.duration_s)
     assert said["acquisition_rate_hz"] == small_recording.sampling_rate
     assert said["bytes"] == simulated.stat().st_size
-    assert "the step fit_ln_model" in said["missing"]
-    assert "the step section_spike_times" not in said["missing"]
+    assert said["not_run"]["fit_ln_model"] == ["sta_geometry/lnl"]
+    assert said["missing"] == []
+    assert not said["not_run"].keys() & {"section_spike_times", *said["steps"], "load_spikes"}
 
 
 def test_text_names_units_sections_features_and_what_is_missing(
@@ -51,7 +52,8 @@ def test_text_names_units_sections_features_and_what_is_missing(
     assert any(line.startswith("  units     3, ") for line in lines)
     assert any(line.startswith("  section   baseline_127: shown 1 times") for line in lines)
     assert any(line.startswith("  feature   eimage_sta: 3 units") for line in lines)
-    assert any(line == "  missing   the step track_axons" for line in lines)
+    assert "  not run   track_axons, which makes features/ap_tracking, metadata/ap_tracking" in lines
+    assert not any("missing" in line for line in lines)
 
 
 def test_missing_parts_are_counted_by_unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,13 +65,14 @@ def test_missing_parts_are_counted_by_unit(tmp_path: Path, capsys: pytest.Captur
     assert hdmea("info", path, "--json") == 0
 
     (said,) = json.loads(capsys.readouterr().out)
-    assert {
-        "the acquisition rate",
-        "frame timestamps",
-        "sections of the stimulus",
-        "the feature mine in 1 of 2 units",
-        "a step that loads a recording",
-    } <= set(said["missing"])
+    loading = "load_recording, load_recording_with_eimage_sta or load_spikes"
+    assert said["missing"] == [
+        f"the acquisition rate (made by {loading})",
+        "frame timestamps (made by load_recording or load_recording_with_eimage_sta)",
+        "sections of the stimulus (made by add_section_time, add_section_windows or add_section_time_analog)",
+        "the feature mine in 1 of 2 units (made by extract_features)",
+    ]
+    assert {"load_recording", "load_spikes", "compute_sta"} <= said["not_run"].keys()
     assert said["units"] == {"count": 2, "spikes": 3, "without_spikes": 1, "with_place": 0, "with_waveform": 0}
     assert said["duration_s"] is None
 
@@ -80,3 +83,23 @@ def test_what_is_not_a_recording_is_one_line(tmp_path: Path, capsys: pytest.Capt
     assert hdmea("info", tmp_path / "a.h5") == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert hdmea("info", tmp_path / "none.h5") == 2
+
+
+def test_a_directory_stands_for_the_recordings_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results"
+    for name in ("b", "a"):
+        session = create_session(name, output_dir=results)
+        session.add_units({"unit_001": {"spike_times": np.arange(3, dtype=np.uint64)}})
+        session.save()
+    (tmp_path / "none").mkdir()
+
+    assert hdmea("info", results, "--json") == 0
+    assert [one["dataset_id"] for one in json.loads(capsys.readouterr().out)] == ["a", "b"]
+    assert hdmea("verify", results, "--json") == 1  # no electrodes
+    assert [Path(one["file"]).name for one in json.loads(capsys.readouterr().out)] == ["a.h5", "b.h5"]
+    assert hdmea("table", results, "-o", tmp_path / "t.csv") == 0
+    assert [line.split(",")[0] for line in (tmp_path / "t.csv").read_text().splitlines()] == ["recording", "a", "b"]
+    capsys.readouterr()
+    for words in (("info", tmp_path / "none"), ("table", tmp_path / "none", "-o", tmp_path / "n.csv")):
+        assert hdmea(*words) == 2
+        assert f"{tmp_path / 'none'} is a directory without recordings (.h5)" in capsys.readouterr().err
