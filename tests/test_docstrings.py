@@ -25,6 +25,7 @@ MODULES = (
     "hdmea.pipeline",
     "hdmea.io",
     "hdmea.features",
+    "hdmea.geometry",
     "hdmea.plot",
     "hdmea.report",
     "hdmea.bridges.tables",

@@ -23,11 +23,37 @@ Complexes = NDArray[np.complex128]
 
 @dataclass(frozen=True, slots=True)
 class AlignmentLimits:
-    """fewest_pairs: for anything. wrong_px: residual at which a pair counts as wrong in the search. trials: pairs of
-    units that are tried (all of at most all_up_to units). least_apart: of the units of a pair, as part of the median
-    radius. scale_px: bounds of the residuals' SD. least_inliers, least_share: that must agree. most_scale_error:
-    relative SE of the scale. permutations: of the shuffle; seed. fewest_affine: pairs for an affine map.
-    least_se_px: of a field's centre, when pairs are weighted."""
+    """When a map counts, and constants of the search.
+
+    Attributes
+    ----------
+    fewest_pairs
+        For anything.
+    wrong_px
+        Residual at which a pair counts as wrong in the search.
+    trials, all_up_to
+        Pairs of units that are tried; all of them of at most `all_up_to` units.
+    least_apart
+        Distance of the units of a pair, as part of the median radius.
+    scale_px
+        Bounds of the residuals' SD.
+    least_inliers, least_share
+        Pairs, and share of all, that must agree.
+    most_scale_error
+        Relative standard error of the scale.
+    permutations, seed
+        Of the shuffle.
+    fewest_affine
+        Pairs for an affine map.
+    least_se_px
+        Of a field's centre, when pairs are weighted.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import AlignmentLimits
+    >>> AlignmentLimits(permutations=999).fewest_pairs
+    6
+    """
 
     fewest_pairs: int = 6
     wrong_px: float = 1.5
@@ -46,13 +72,52 @@ class AlignmentLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """field = matrix · chip + shift. Chip places in um (x right, y down), field places in pixels of the noise movie.
+    """A map from the chip to the stimulus: field = matrix · chip + shift.
 
-    matrix: (2, 2), px/um; shift: (2,) px. scale_px_per_um, its relative SE; rotation_deg in [0, 360): the angle in the
-    movie of the chip's x axis; reflected: y runs the other way. model: "similarity" or "affine". residual_sd: of one
-    coordinate, px. n, n_inliers (weight above 0.1). p: part of the shuffled pairings, and this one, that support a map
-    as well. residuals: (n,) px; weights: (n,). covariance: of the parameters, as `predict` uses it. Not valid: all but
-    n, p, what was counted and `reason` is NaN.
+    Chip places are in µm (x right, y down), field places in pixels of the noise movie. Where the map is not valid, all
+    but `n`, `p`, what was counted and `reason` is NaN.
+
+    Attributes
+    ----------
+    valid
+        Whether the map counts.
+    n, n_inliers
+        Pairs, and those with a weight above 0.1.
+    matrix
+        (2, 2), px/µm.
+    shift
+        (2,), px.
+    scale_px_per_um, scale_relative_se
+        Of the map, and its relative standard error.
+    rotation_deg
+        In [0, 360): the angle in the movie of the chip's x axis.
+    reflected
+        y runs the other way.
+    model
+        "similarity" or "affine".
+    residual_sd
+        Of one coordinate, px.
+    p
+        Part of the shuffled pairings, and this one, that support a map as well.
+    residuals
+        (n,), px.
+    weights
+        (n,), robust ones times those by `fields_se_px`.
+    center
+        (2,), µm: the weighted mean of the chip places.
+    spread
+        (2, 2), 1/µm²: how the error of `predict` grows with the distance from `center`.
+    reason
+        Why the map is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import align
+    >>> chip = np.random.default_rng(0).uniform(0, 1000, (20, 2))
+    >>> alignment = align(chip, 0.0125 * chip + [2.0, 3.0])
+    >>> alignment.predict([[400.0, 800.0]]).round(2)
+    array([[ 7., 13.]])
     """
 
     valid: bool
@@ -74,12 +139,34 @@ class Alignment:
     reason: str = ""
 
     def predict(self, chip_um: ArrayLike) -> Floats:
-        """Field places (…, 2) of chip places (…, 2) in um: x, y in pixels, not clipped; NaN where not valid."""
+        """Field places of chip places: not clipped, NaN where the map is not valid.
+
+        Parameters
+        ----------
+        chip_um
+            (…, 2) x, y in µm.
+
+        Returns
+        -------
+        ndarray
+            float64 (…, 2) x, y in pixels.
+        """
         places: Floats = np.asarray(chip_um, np.float64) @ self.matrix.T + self.shift
         return places
 
     def predict_se(self, chip_um: ArrayLike) -> Floats:
-        """Standard error in px of one coordinate of `predict`: of the map, without the scatter of single cells."""
+        """Standard error of one coordinate of `predict`: of the map, without the scatter of single cells.
+
+        Parameters
+        ----------
+        chip_um
+            (…, 2) x, y in µm.
+
+        Returns
+        -------
+        ndarray
+            float64 (…,), px.
+        """
         apart = np.asarray(chip_um, np.float64) - self.center
         distance = np.einsum("...i,ij,...j->...", apart, self.spread, apart)
         errors: Floats = self.residual_sd * np.sqrt(1 / max(float(self.weights.sum()), 1e-12) + distance)
@@ -88,7 +175,26 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """units: (n,) indices of the units that have both; chip_um, fields_px: (n, 2) x, y; fields_se_px: (n,)."""
+    """Units that have both a soma and a receptive field, and where these are.
+
+    Attributes
+    ----------
+    units
+        (n,) indices of the units.
+    chip_um, fields_px
+        (n, 2) x, y.
+    fields_se_px
+        (n,) standard errors of the fields' centres.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import Pairs, align
+    >>> chip = np.random.default_rng(0).uniform(0, 1000, (20, 2))
+    >>> pairs = Pairs(np.arange(20), chip, 0.0125 * chip, np.full(20, 0.1))
+    >>> align(pairs.chip_um, pairs.fields_px, pairs.fields_se_px).valid
+    True
+    """
 
     units: NDArray[np.int64]
     chip_um: Floats
@@ -99,10 +205,29 @@ class Pairs:
 def usable_pairs(somata: Sequence[SomaGeometry], fields: Sequence[ReceptiveField]) -> Pairs:
     """Places of the units whose soma is found and whose field is significant and fitted.
 
+    Parameters
+    ----------
+    somata, fields
+        One of both for each unit.
+
+    Returns
+    -------
+    Pairs
+        Of the units that have both.
+
     Raises
     ------
     ValueError
         As many somata as fields are not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import ImageScale, receptive_field, soma_geometry, usable_pairs
+    >>> noise = np.random.default_rng(0).normal(size=(60, 15, 15))
+    >>> soma = soma_geometry(noise, ImageScale(20_000, 20, 16))
+    >>> len(usable_pairs([soma], [receptive_field(noise)]).units)
+    0
     """
     if len(somata) != len(fields):
         raise ValueError(f"{len(somata)} somata and {len(fields)} fields: each unit has one of both")
@@ -129,18 +254,39 @@ def align(
     Parameters
     ----------
     chip_um
-        (n, 2) x, y of somata in um.
+        (n, 2) x, y of somata in µm.
     fields_px
         (n, 2) x, y of the same cells' receptive fields in pixels. Give only cells with a significant soma and field.
     fields_se_px
         (n,) standard errors of the fields' centres; weights are their inverse squares.
     affine
         Fit an affine map at the end, where there are `fewest_affine` pairs. Never better in tests with similarities.
+    limits
+        When the map counts; default `AlignmentLimits()`.
+
+    Returns
+    -------
+    Alignment
+        Not valid, with its reason, where a condition of `limits` is not met.
 
     Raises
     ------
     ValueError
         Shapes do not fit, or a value is not finite.
+
+    Notes
+    -----
+    A search over pairs of units for the map that most others support, a robust fit (Beaton & Tukey 1974, Technometrics
+    16:147), and a test against shuffled pairings. docs/geometry.md has its accuracy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import align
+    >>> chip = np.random.default_rng(0).uniform(0, 1000, (20, 2))
+    >>> alignment = align(chip, 0.0125 * chip[:, ::-1] + [2.0, 3.0])
+    >>> alignment.valid, alignment.reflected, round(alignment.scale_px_per_um, 4)
+    (True, True, 0.0125)
     """
     limits = limits or AlignmentLimits()
     chip, fields = (np.asarray(part, np.float64).reshape(-1, 2) for part in (chip_um, fields_px))
@@ -169,9 +315,27 @@ def align(
 
 
 def to_movie_pixels(place_px: ArrayLike, factor: float) -> Floats:
-    """A place in pixels of one movie as pixels of a movie `factor` times as fine over the same screen.
+    """A place in pixels of one movie as pixels of a finer movie over the same screen.
 
     Pixel centres are at integers in both: factor · place + (factor − 1)/2, 20 · place + 9.5 from 15 to 300 pixels.
+
+    Parameters
+    ----------
+    place_px
+        (…,) pixels of the coarse movie.
+    factor
+        Pixels of the fine movie in one of the coarse movie.
+
+    Returns
+    -------
+    ndarray
+        float64 (…,), pixels of the fine movie.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import to_movie_pixels
+    >>> to_movie_pixels([7.0, 0.0], 20)
+    array([149.5,   9.5])
     """
     places: Floats = factor * np.asarray(place_px, np.float64) + (factor - 1) / 2
     return places

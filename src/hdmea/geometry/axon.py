@@ -27,21 +27,60 @@ NAN = float("nan")
 class Axon:
     """An axon's path; x is the column, y the row, both in electrodes from 0; times in samples of the window and ms.
 
-    axon_seen: whether it counts; where it does not, all but score, contrast, what the ray scan found and `reason` is
-    NaN. score: the best ray's sum, in SD (`significance` in the file). contrast: the score minus the median over
-    directions of the best ray in each. ray_angle, ray_velocity_m_s: of the best ray.
+    Where `axon_seen` is False, all but `score`, `contrast`, what the ray scan found and `reason` is NaN.
 
-    direction_angle: degrees in [0, 360) from x towards y, from the path's first electrode to its last; …_se.
-    velocity_m_s, velocity_se: along the path. length_um: along the path from the soma to its last electrode;
-    length_censored: the window ended before the wave was 2 electrodes farther: the axon may be longer. slope,
-    intercept: of the straight line through the path, y = slope · x + intercept, NaN for a vertical one; std_err: of
-    slope. r_value: the part of the path's electrodes' spread that is along the line, √(1 − across/all), with the
-    slope's sign. p_value: of the line of time over distance against none (t, two-sided). slope_t: its slope in standard
-    errors; intercept_ms: when it leaves the soma, after the trough there; lateral_offset: electrodes by which the path
-    passes the soma. n_inliers: electrodes on the path; start: electrodes from the soma to the first of them.
+    Attributes
+    ----------
+    axon_seen
+        Whether it counts.
+    score
+        The best ray's sum, in SD (`significance` in the file).
+    contrast
+        The score minus the median over directions of the best ray in each.
+    ray_angle, ray_velocity_m_s
+        Of the best ray: degrees, m/s.
+    direction_angle, direction_angle_se
+        Degrees in [0, 360) from x towards y, from the path's first electrode to its last; standard error.
+    velocity_m_s, velocity_se
+        Along the path, m/s; standard error.
+    length_um
+        Along the path from the soma to its last electrode.
+    length_censored
+        The window ended before the wave was 2 electrodes farther: the axon may be longer.
+    slope, intercept, std_err
+        Of the straight line through the path, y = slope · x + intercept, NaN for a vertical one; standard error of
+        slope.
+    r_value
+        The part of the path's electrodes' spread that is along the line, √(1 − across/all), with the slope's sign.
+    p_value
+        Of the line of time over distance against none (t, two-sided).
+    slope_t
+        That line's slope in standard errors.
+    intercept_ms
+        When it leaves the soma, after the trough there.
+    lateral_offset
+        Electrodes by which the path passes the soma.
+    n_inliers
+        Electrodes on the path.
+    start
+        Electrodes from the soma to the first of them.
+    refined_soma
+        (t, x, y): the soma's trough.
+    axon_initial_segment
+        (t, x, y): the first place of the path that is not hidden by the soma's own field.
+    axon_centroids
+        (n, 4) t, x, y and height in SD of the wave, sample by sample.
+    reason
+        Why it does not count.
 
-    refined_soma, axon_initial_segment: (t, x, y): the soma's trough; the first place of the path that is not hidden by
-    the soma's own field. axon_centroids: (n, 4) t, x, y and height in SD of the wave, sample by sample.
+    Examples
+    --------
+    >>> from hdmea.geometry import ImageScale, track_axon
+    >>> from hdmea.pipeline import PipelineSession
+    >>> image = PipelineSession.load("loaded.h5").units["unit_001"]["features"]["eimage_sta"]["data"]
+    >>> axon = track_axon(image, ImageScale(sampling_rate_hz=20_000, spike_sample=10, pitch_um=16))
+    >>> axon.axon_seen, round(axon.velocity_m_s, 1)  # it was simulated with 0.5 m/s
+    (True, 0.5)
     """
 
     axon_seen: bool
@@ -87,6 +126,8 @@ def track_axon(
         Of an image that is not clean yet.
     soma
         Of the same image, where it is known.
+    limits
+        When the axon counts; default `AxonLimits()`.
 
     Returns
     -------
@@ -96,7 +137,22 @@ def track_axon(
     Raises
     ------
     ValueError
-        As in `soma_geometry`.
+        `scale` is missing; as in `soma_geometry`.
+
+    Notes
+    -----
+    A scan of rays from the soma for a wave that moves along them, then a robust fit of a curve and of a line of time
+    over distance (Beaton & Tukey 1974, Technometrics 16:147), with the errors of White 1980, Econometrica 48:817.
+    docs/geometry.md has its accuracy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import ImageScale, track_axon
+    >>> noise = np.random.default_rng(0).normal(size=(50, 24, 24))
+    >>> axon = track_axon(noise, ImageScale(sampling_rate_hz=20_000, spike_sample=10, pitch_um=16))
+    >>> axon.axon_seen, axon.reason.partition(":")[0]
+    (False, 'no soma')
     """
     limits = limits or AxonLimits()
     if not isinstance(image, CleanImage):

@@ -28,14 +28,42 @@ FEWEST_STEPS = 6  # a ray's sum is divided by the root of at least so many
 class AxonLimits:
     """When an axon counts as seen, and constants of the search.
 
-    least_score, least_contrast: of the best ray, in SD. least_inliers, least_extent: electrodes on the path, and
-    electrodes' distances that they span. least_slope_t: the slope of time over distance in its standard errors.
-    intercept_ms: of that line at the soma, after the trough there. most_offset: electrodes by which the path passes the
-    soma. most_start: electrodes from where rays begin to the first inlier. velocity_m_s: bounds. longest_gap:
-    electrodes without an inlier after which the path ends.
-    clip: of the filtered image in rays, in SD; model_error: of the soma's own field, as part of it; least_noise: of an
-    electrode, as part of the typical; least_peak: of an electrode on the path, in SD; error_factor: on the
-    standard error of velocity, measured; edge_ms: at the window's end that are not used.
+    Attributes
+    ----------
+    least_score, least_contrast
+        Of the best ray, in SD.
+    least_inliers, least_extent
+        Electrodes on the path, and electrodes' distances that they span.
+    least_slope_t
+        The slope of time over distance in its standard errors.
+    intercept_ms
+        Bounds of that line at the soma, after the trough there.
+    most_offset
+        Electrodes by which the path passes the soma.
+    most_start
+        Electrodes from where rays begin to the first inlier.
+    velocity_m_s
+        Bounds.
+    longest_gap
+        Electrodes without an inlier after which the path ends.
+    clip
+        Of the filtered image in rays, in SD.
+    model_error
+        Of the soma's own field, as part of it.
+    least_noise
+        Of an electrode, as part of the typical.
+    least_peak
+        Of an electrode on the path, in SD.
+    error_factor
+        On the standard error of velocity, measured.
+    edge_ms
+        At the window's end that are not used.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import AxonLimits
+    >>> AxonLimits(least_score=8.0).velocity_m_s
+    (0.05, 4.0)
     """
 
     least_score: float = 6.5

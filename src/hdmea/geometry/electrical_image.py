@@ -18,10 +18,22 @@ BEFORE_MS, AFTER_MS = 0.5, 2.0  # of the spike, that an image must cover
 
 @dataclass(frozen=True, slots=True)
 class ImageScale:
-    """What the axes of an image mean.
+    """What the axes of an electrical image mean.
 
-    sampling_rate_hz: samples a second; spike_sample: index of the sample of the spike; pitch_um: distance of
-    neighbouring electrodes.
+    Attributes
+    ----------
+    sampling_rate_hz
+        Samples a second.
+    spike_sample
+        Index of the sample of the spike.
+    pitch_um
+        Distance of neighbouring electrodes.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import ImageScale
+    >>> ImageScale(sampling_rate_hz=20_000, spike_sample=10, pitch_um=16).samples(0.5)
+    10
     """
 
     sampling_rate_hz: float
@@ -38,18 +50,44 @@ class ImageScale:
 
     @property
     def samples_per_ms(self) -> float:
+        """Samples in a millisecond."""
         return self.sampling_rate_hz / 1000
 
     def samples(self, ms: float) -> int:
-        """That time in whole samples."""
+        """A time in whole samples.
+
+        Parameters
+        ----------
+        ms
+            The time.
+
+        Returns
+        -------
+        int
+            Rounded.
+        """
         return round(ms * self.samples_per_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseLimits:
-    """bad_line: a column or row is bad whose median noise is so many times that of all electrodes. suspect,
-    suspect_neighbours: an electrode is suspect whose noise is so many times that of all, and of its good neighbours;
-    same_trace: but not if its trace correlates so well with one of them (then it is signal)."""
+    """When an electrode is bad.
+
+    Attributes
+    ----------
+    bad_line
+        A column or row is bad whose median noise is so many times that of all electrodes.
+    suspect, suspect_neighbours
+        An electrode is suspect whose noise is so many times that of all, and of its good neighbours,
+    same_trace
+        but not if its trace correlates so well with one of them (then it is signal).
+
+    Examples
+    --------
+    >>> from hdmea.geometry import NoiseLimits
+    >>> NoiseLimits().bad_line
+    2.5
+    """
 
     bad_line: float = 2.5
     suspect: float = 4.0
@@ -61,10 +99,29 @@ class NoiseLimits:
 class CleanImage:
     """An electrical image without its common mode.
 
-    traces: float32 (samples, rows, columns), the source's unit; 0 where an electrode is not finite.
-    noise_sd: float64 (rows, columns); typical_noise: their median over electrodes that are finite and not flat.
-    bad: bool (rows, columns): not finite, flat, in a bad line, or suspect. reason: why there is nothing to compute
-    with, empty where there is.
+    Attributes
+    ----------
+    traces
+        float32 (samples, rows, columns), the source's unit; 0 where an electrode is not finite.
+    noise_sd
+        float64 (rows, columns).
+    typical_noise
+        Their median over electrodes that are finite and not flat.
+    bad
+        bool (rows, columns): not finite, flat, in a bad line, or suspect.
+    scale
+        What the axes mean.
+    reason
+        Why there is nothing to compute with, empty where there is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import ImageScale, clean_image
+    >>> noise = np.random.default_rng(0).normal(size=(50, 8, 8))
+    >>> noise[:, 2, 3] *= 20
+    >>> np.argwhere(clean_image(noise, ImageScale(20_000, 10, 16)).bad)
+    array([[2, 3]])
     """
 
     traces: Image
@@ -85,11 +142,33 @@ def clean_image(image: NDArray[Any], scale: ImageScale, limits: NoiseLimits | No
     ----------
     image
         (samples, rows, columns), real numbers: what each electrode records, on average, around a unit's spikes.
+    scale
+        What its axes mean.
+    limits
+        When an electrode is bad; default `NoiseLimits()`.
+
+    Returns
+    -------
+    CleanImage
+        With the noise of every electrode.
 
     Raises
     ------
     ValueError
         `image` does not have three axes or no electrode, or `spike_sample` is outside it.
+
+    Notes
+    -----
+    docs/geometry.md says how the limits were chosen. Electrical images: Litke et al. 2004, IEEE Trans. Nucl. Sci.
+    51:1434.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import ImageScale, clean_image
+    >>> noise = np.random.default_rng(0).normal(0, 3, (50, 8, 8))
+    >>> round(clean_image(noise, ImageScale(20_000, 10, 16)).typical_noise, 1)
+    2.9
     """
     image = np.asarray(image)
     if image.ndim != 3 or 0 in image.shape:

@@ -16,11 +16,37 @@ MOST_STEPS = 200
 
 @dataclass(frozen=True, slots=True)
 class FieldLimits:
-    """least_z: of the peak. fewest_spikes. noise_lags: earliest lags of 60 that noise is judged by (of fewer, the same
-    part); fewest_lags: an average must have. sigma: bounds of the fit's widths in pixels; most_outside: of the centre
-    beyond the grid. surround_share, surround_ratio: bounds of the surround's amplitude over the centre's and of its
-    width; least_bic: by which the BIC must fall for a surround. round: ratio of widths below which there is no
-    angle."""
+    """When a receptive field counts, and bounds of its fits.
+
+    Attributes
+    ----------
+    least_z
+        Of the peak.
+    fewest_spikes
+        That were averaged.
+    noise_lags
+        Earliest lags of 60 that noise is judged by (of fewer, the same part).
+    fewest_lags
+        An average must have.
+    sigma
+        Bounds of the fit's widths in pixels.
+    most_outside
+        Of the centre beyond the grid, in pixels.
+    surround_share, surround_ratio
+        Bounds of the surround's amplitude over the centre's and of its width.
+    least_bic
+        By which the BIC must fall for a surround.
+    round
+        Ratio of widths below which there is no angle.
+    separation
+        Of the average into space and time (`hdmea.geometry.separable`).
+
+    Examples
+    --------
+    >>> from hdmea.geometry import FieldLimits
+    >>> FieldLimits(least_z=6.0).fewest_spikes
+    40
+    """
 
     least_z: float = 5.0
     fewest_spikes: int = 40
@@ -37,10 +63,26 @@ class FieldLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaussianFit:
-    """center_x, center_y, and their standard errors; sigma_x: along theta, the wider one, sigma_y: across; in pixels.
+    """A rotated Gaussian on an offset, in pixels.
 
-    theta: degrees in [0, 180) from x towards y, NaN where the widths' ratio is below `FieldLimits.round`. amplitude,
-    offset: at the peak's lag, the average's unit, signed. r_squared, and bic up to a constant: of the map in space.
+    Attributes
+    ----------
+    center_x, center_y, center_x_se, center_y_se
+        Column and row from 0, and their standard errors.
+    sigma_x, sigma_y
+        Along `theta`, the wider one, and across.
+    amplitude, offset
+        At the peak's lag, the average's unit, signed.
+    theta
+        Degrees in [0, 180) from x towards y, NaN where the widths' ratio is below `FieldLimits.round`.
+    r_squared, bic
+        Of the map in space; BIC up to a constant.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import GaussianFit
+    >>> GaussianFit(sigma_x=2.0, sigma_y=1.0, theta=0.0).along("x")
+    2.0
     """
 
     center_x: float = NAN
@@ -56,7 +98,18 @@ class GaussianFit:
     bic: float = NAN
 
     def along(self, axis: str) -> float:
-        """SD of the Gaussian along "x" or "y", over the other axis: √(σ₁² cos²θ + σ₂² sin²θ)."""
+        """SD of the Gaussian along an axis, over the other axis: √(σ₁² cos²θ + σ₂² sin²θ).
+
+        Parameters
+        ----------
+        axis
+            "x" or "y".
+
+        Returns
+        -------
+        float
+            Pixels.
+        """
         theta = np.radians(self.theta) if np.isfinite(self.theta) else np.pi / 4
         parts = (np.cos(theta), np.sin(theta)) if axis == "x" else (np.sin(theta), np.cos(theta))
         return float(np.hypot(self.sigma_x * parts[0], self.sigma_y * parts[1]))
@@ -64,8 +117,29 @@ class GaussianFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurroundFit:
-    """A difference of two Gaussians with one centre and one shape: sigma_exc, sigma_inh are √(σ₁σ₂) of centre and
-    surround; sigma_x, sigma_y, theta: the centre's, as in `GaussianFit`. offset: 0, the model has none."""
+    """A difference of two Gaussians with one centre and one shape, in pixels.
+
+    Attributes
+    ----------
+    center_x, center_y, center_x_se, center_y_se
+        Column and row from 0, and their standard errors.
+    sigma_exc, sigma_inh
+        √(σ₁σ₂) of centre and surround.
+    amp_exc, amp_inh
+        At the peak's lag, the average's unit, of centre and surround.
+    offset
+        0: the model has none.
+    r_squared, bic
+        Of the map in space; BIC up to a constant.
+    sigma_x, sigma_y, theta
+        The centre's, as in `GaussianFit`.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import SurroundFit
+    >>> SurroundFit(sigma_exc=1.0, sigma_inh=3.0).sigma_inh
+    3.0
+    """
 
     center_x: float = NAN
     center_y: float = NAN

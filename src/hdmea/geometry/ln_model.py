@@ -33,10 +33,27 @@ AVERAGES_BYTES = 64 << 20  # of averages in memory
 class ModelLimits:
     """When a model is fitted, and constants of the fit.
 
-    least_z: of the receptive field; fewest_spikes: in the movie. ridge, ridge_spikes: what is added to the movie's
-    autocorrelation when the time course is whitened, the larger of `ridge` and `ridge_spikes` over the training spikes
-    (a course of few spikes is mostly noise). least_gain: bits a spike by which a kind must be better than the
-    exponential. spikes_a_bin, bins: of the histogram.
+    Attributes
+    ----------
+    least_z
+        Of the receptive field.
+    fewest_spikes
+        In the movie.
+    ridge, ridge_spikes
+        What is added to the movie's autocorrelation when the time course is whitened: the larger of `ridge` and
+        `ridge_spikes` over the training spikes (a course of few spikes is mostly noise).
+    least_gain
+        Bits a spike by which a kind must be better than the exponential.
+    spikes_a_bin, bins
+        Of the histogram: spikes in a bin, and bounds of their number.
+    separation
+        Of the average into space and time (`hdmea.geometry.separable`).
+
+    Examples
+    --------
+    >>> from hdmea.geometry import ModelLimits
+    >>> ModelLimits(fewest_spikes=500).bins
+    (4, 20)
     """
 
     least_z: float = 5.0
@@ -51,22 +68,60 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LNModel:
-    """A fitted model; all NaN, with its reason, where none was fitted. g: what the filter sees, in its SD from its
-    mean.
+    """A fitted linear-nonlinear model; all NaN, with its reason, where none was fitted.
 
-    kind: of the rate's curve that predicts best. bits_per_spike, r_squared: of it on held-out frames, against the
-    training frames' mean rate; bits, r_squareds: of each of "exponential", "logistic", "histogram"; bits_in_sample: of
-    the chosen kind on the frames that it was fitted to (not a measure of the fit). log_likelihood,
-    null_log_likelihood: Poisson, in nats, of held-out counts under the model and the mean rate; n_frames, n_spikes:
-    held-out ones.
-    a, b: rate in Hz = exp(a · s + b), s being the filter's output in the movie's unit (s = g_mean + g_sd · g); a_norm:
-    the same slope for g. logistic_rate_hz, logistic_slope, logistic_midpoint: rate = top/(1 + exp(−slope (g −
-    midpoint))). g_bin_centers, rate_vs_g, g_bin_counts: mean g, rate in Hz and spikes of equally filled bins of all
-    frames. threshold_g: where the better of the two curves is half way between its values at the first and the last
-    bin. rectification_index: 1 − (f(0) − f(−1))/(f(1) − f(0)) of that curve: 0 for a line, 1 for a half-wave
-    rectifier, negative where it saturates. nonlinearity_index: ln of its steepest slope within the bins over its slope
-    at 0 (after Chichilnisky & Kalmar 2002, J. Neurosci. 22:2737).
-    space, time: the filter, (height, width) of norm 1 and (lags,) lag 0 first. dt: frame period in s.
+    g is what the filter sees, in its SD from its mean.
+
+    Attributes
+    ----------
+    kind
+        Of the rate's curve that predicts best: "exponential", "logistic" or "histogram".
+    bits_per_spike, r_squared
+        Of it on held-out frames, against the training frames' mean rate.
+    bits, r_squareds
+        The same of each kind.
+    bits_in_sample
+        Of the chosen kind on the frames that it was fitted to (not a measure of the fit).
+    log_likelihood, null_log_likelihood
+        Poisson, in nats, of held-out counts under the model and under the mean rate.
+    n_frames, n_spikes
+        Held-out ones.
+    a, b
+        Rate in Hz = exp(a · s + b), s being the filter's output in the movie's unit (s = g_mean + g_sd · g).
+    a_norm
+        The same slope for g.
+    logistic_rate_hz, logistic_slope, logistic_midpoint
+        Rate = top/(1 + exp(−slope (g − midpoint))).
+    threshold_g
+        Where the better of the two curves is half way between its values at the first and the last bin.
+    rectification_index
+        1 − (f(0) − f(−1))/(f(1) − f(0)) of that curve: 0 for a line, 1 for a half-wave rectifier, negative where it
+        saturates.
+    nonlinearity_index
+        ln of its steepest slope within the bins over its slope at 0.
+    g_bin_centers, rate_vs_g, g_bin_counts
+        (bins,) mean g, rate in Hz and spikes of equally filled bins of all frames.
+    g_mean, g_sd
+        Of the filter's output, in the movie's unit.
+    space
+        (height, width), the filter in space, of norm 1.
+    time
+        (lags,), the filter in time, lag 0 first.
+    dt
+        Frame period in s.
+    reason
+        Why no model was fitted.
+
+    References
+    ----------
+    Chichilnisky & Kalmar 2002, J. Neurosci. 22:2737 (after which the nonlinearity index is).
+
+    Examples
+    --------
+    >>> import math
+    >>> from hdmea.geometry import LNModel
+    >>> math.isnan(LNModel(reason="too few spikes").bits_per_spike)
+    True
     """
 
     kind: str = ""
@@ -108,24 +163,48 @@ def fit_ln_models(
     limits: ModelLimits | None = None,
     threads: int | None = None,
 ) -> list[LNModel]:
-    """Fit a model to each unit.
+    """Fit a linear-nonlinear model to each unit.
 
     Parameters
     ----------
     movie
         What `NoiseMovie.of` made of the movie.
     trains
-        For each unit the frame of the movie in which each spike fell, integers from 0, in any order; those outside the
-        movie do not count.
+        For each unit (spikes,) the frame of the movie in which each spike fell, integers from 0, in any order; those
+        outside the movie do not count.
     z_scores
         Of the units' receptive fields.
     frame_period_s
         The real one.
+    limits
+        When a model is fitted; default `ModelLimits()`.
+    threads
+        The result does not depend on it; default as many as the process may use.
+
+    Returns
+    -------
+    list of LNModel
+        For each unit one, without a fit where a condition of `limits` is not met.
 
     Raises
     ------
     ValueError
         As many z-scores as trains are not given, the frame period is not positive, or frames are not integers.
+
+    References
+    ----------
+    Chichilnisky 2001, Network: Comput. Neural Syst. 12:199. docs/geometry.md says what is different here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import NoiseMovie, fit_ln_models
+    >>> rng = np.random.default_rng(0)
+    >>> frames = np.repeat(rng.integers(0, 2, (600, 5, 5), np.uint8) * 255, 4, axis=0)
+    >>> spikes = 2 + np.repeat(np.arange(2400), rng.poisson(frames[:, 2, 2] / 255.0))
+    >>> model, = fit_ln_models(NoiseMovie.of(frames), [spikes], [20.0], 1 / 60)
+    >>> model.bits_per_spike > 0.3, int(model.space.argmax())  # pixel 12: row 2, column 2
+    (True, 12)
     """
     limits = limits or ModelLimits()
     if len(trains) != len(z_scores):

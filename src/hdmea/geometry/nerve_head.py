@@ -23,10 +23,35 @@ START_SCALE = np.radians(15)  # of angles, when starting points are compared
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """fewest_axons: for anything. least_used, least_share: axons that must agree. most_relative_sd: of the position's
-    major axis over its distance. most_scale_deg: spread of the angles at which the search has no hold. scale_deg:
-    bounds of that spread. near_deg: residuals that it is judged by. least_crossing_deg: of two axons whose crossing is
-    a starting point. covariance_factor: on the model's, measured. seed: of the pairs that are drawn."""
+    """When an optic-nerve head counts, and constants of the fit.
+
+    Attributes
+    ----------
+    fewest_axons
+        For anything.
+    least_used, least_share
+        Axons, and share of all, that must agree.
+    most_relative_sd
+        Of the position's major axis over its distance.
+    most_scale_deg
+        Spread of the angles at which the search has no hold.
+    scale_deg
+        Bounds of that spread.
+    near_deg
+        Residuals that it is judged by.
+    least_crossing_deg
+        Of two axons whose crossing is a starting point.
+    covariance_factor
+        On the model's, measured.
+    seed
+        Of the pairs that are drawn.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import HeadLimits
+    >>> HeadLimits(fewest_axons=10).scale_deg
+    (1.0, 12.0)
+    """
 
     fewest_axons: int = 6
     least_used: int = 6
@@ -42,16 +67,44 @@ class HeadLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NerveHead:
-    """x (column) and y (row) in electrodes from 0, angles in degrees from x towards y.
+    """The optic-nerve head: where the axons of a retina meet.
 
-    status: "position", "direction" (the axons agree on a direction, not on a place: x and y are NaN) or "none".
-    covariance: (2, 2) of x and y. region_*: the 95 % confidence ellipse: semi-axes, and the angle of the major one.
-    direction_deg, direction_se_deg: the robust mean of the axons' angles; resultant: length of the mean of their unit
-    vectors, 1 where they are parallel. n: axons given; n_cells_used: those that agree (weight above 0.05). scale_deg:
-    spread of the angles about the fit. rmse_deg: weighted root mean square of it; rmse: in electrodes, of the
-    distances of the axons' lines from the point. weights: of each axon. unaccepted: x and y of a fit that does not
-    count.
-    method, reason.
+    x (column) and y (row) are in electrodes from 0, angles in degrees from x towards y.
+
+    Attributes
+    ----------
+    status
+        "position", "direction" (the axons agree on a direction, not on a place: x and y are NaN) or "none".
+    x, y, covariance
+        The place, and its covariance (2, 2).
+    region_major, region_minor, region_angle_deg
+        The 95 % confidence ellipse: semi-axes, and the angle of the major one.
+    direction_deg, direction_se_deg
+        The robust mean of the axons' angles, and its standard error.
+    resultant
+        Length of the mean of their unit vectors, 1 where they are parallel.
+    n, n_cells_used
+        Axons given, and those that agree (weight above 0.05).
+    scale_deg
+        Spread of the angles about the fit.
+    rmse_deg, rmse
+        Weighted root mean square of the angles about the fit, and, in electrodes, of the distances of the axons' lines
+        from the point.
+    weights
+        (n,) of each axon, 0 to 1.
+    unaccepted
+        x and y of a fit that does not count.
+    method, reason
+        How it was found, and why there is no position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import find_nerve_head
+    >>> somata = np.random.default_rng(0).uniform(0, 60, (30, 2))
+    >>> head = find_nerve_head(somata, np.degrees(np.arctan2(-20 - somata[:, 1], 30 - somata[:, 0])))
+    >>> head.status, round(head.x), round(head.y)
+    ('position', 30, -20)
     """
 
     status: str
@@ -77,8 +130,21 @@ class NerveHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SomaPolar:
-    """A soma as seen from the head: radius_um, its SE, and angle_deg in [0, 360) of soma − head, its SE; in the chip's
-    frame, x right and y down."""
+    """A soma as seen from the optic-nerve head, in the chip's frame, x right and y down.
+
+    Attributes
+    ----------
+    radius_um, radius_se_um
+        Distance, and its standard error.
+    angle_deg, angle_se_deg
+        Of soma − head in [0, 360), from x towards y, and its standard error.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import NerveHead, soma_polar
+    >>> soma_polar(NerveHead(status="none"), 3.0, 4.0, 16.0).radius_um
+    nan
+    """
 
     radius_um: float = NAN
     radius_se_um: float = NAN
@@ -97,11 +163,31 @@ def find_nerve_head(
         (n, 2) x and y in electrodes.
     angles_deg
         (n,) directions of the axons, degrees from x towards y.
+    limits
+        When it counts; default `HeadLimits()`.
+
+    Returns
+    -------
+    NerveHead
+        `status` says whether it is a position, a direction or none.
 
     Raises
     ------
     ValueError
         Shapes do not fit or a value is not finite.
+
+    Notes
+    -----
+    A robust fit of bearings (Beaton & Tukey 1974, Technometrics 16:147) that begins at crossings of pairs of axons.
+    docs/geometry.md has its accuracy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import find_nerve_head
+    >>> somata = np.random.default_rng(0).uniform(0, 60, (30, 2))
+    >>> find_nerve_head(somata, np.full(30, 90.0)).status  # parallel axons
+    'direction'
     """
     limits = limits or HeadLimits()
     places, angles = np.asarray(somata, np.float64).reshape(-1, 2), np.radians(np.asarray(angles_deg, np.float64))
@@ -121,7 +207,30 @@ def find_nerve_head(
 
 
 def soma_polar(head: NerveHead, x: float, y: float, pitch_um: float) -> SomaPolar:
-    """Polar coordinates of a soma (electrodes) about the head; NaN where the head has no position."""
+    """Polar coordinates of a soma about the head; NaN where the head has no position.
+
+    Parameters
+    ----------
+    head
+        Of `find_nerve_head`.
+    x, y
+        Column and row of the soma in electrodes.
+    pitch_um
+        Distance of neighbouring electrodes.
+
+    Returns
+    -------
+    SomaPolar
+        Distance and angle, with errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import NerveHead, soma_polar
+    >>> polar = soma_polar(NerveHead(status="position", x=0.0, y=0.0, covariance=np.eye(2)), 3.0, 4.0, 16.0)
+    >>> polar.radius_um, round(polar.angle_deg, 1)
+    (80.0, 53.1)
+    """
     if head.status != "position":
         return SomaPolar()
     dx, dy = x - head.x, y - head.y

@@ -17,7 +17,23 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class FoldPlan:
-    """folds: parts; block_frames: frames that are together in one part, parts by turns; lags: frames of the filter."""
+    """How a movie is split for cross-validation.
+
+    Attributes
+    ----------
+    folds
+        Parts.
+    block_frames
+        Frames that are together in one part, parts by turns.
+    lags
+        Frames of the filter.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import FoldPlan
+    >>> FoldPlan(folds=3).block_frames
+    240
+    """
 
     folds: int = 5
     block_frames: int = 240
@@ -32,12 +48,38 @@ class FoldPlan:
 
 @dataclass(frozen=True, slots=True)
 class NoiseMovie:
-    """frames: the movie (frames, height, width). patterns: (patterns, pixels) float32, each run of equal frames once;
-    shown: (frames,) pattern of each frame. hold: frames of the shortest run. part, touches: (frames,) the fold a frame
-    is in; whether its filter's window reaches back into the fold before. training, tested: for each
-    fold the frames that its filter may see, last all, and those that it is judged on. means: (folds + 1, pixels) of
-    the training
-    frames of each fold, last of all frames."""
+    """A noise movie, prepared once for all units; made by `NoiseMovie.of`.
+
+    Attributes
+    ----------
+    frames
+        The movie (frames, height, width).
+    patterns
+        float32 (patterns, pixels), each run of equal frames once.
+    shown
+        (frames,) pattern of each frame.
+    hold
+        Frames of the shortest run.
+    plan
+        How it is split.
+    part
+        (frames,) the fold that a frame is in.
+    touches
+        (frames,) whether its filter's window reaches back into the fold before.
+    training, tested
+        For each fold (frames,): the frames that its filter may see, last all, and those that it is judged on.
+    means
+        float64 (folds + 1, pixels) of the training frames of each fold, last of all frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import NoiseMovie
+    >>> patterns = np.random.default_rng(0).integers(0, 2, (400, 5, 5), np.uint8)
+    >>> movie = NoiseMovie.of(np.repeat(patterns, 4, axis=0))
+    >>> movie.hold, movie.patterns.shape
+    (4, (400, 25))
+    """
 
     frames: NDArray[Any]
     patterns: NDArray[np.float32]
@@ -53,6 +95,18 @@ class NoiseMovie:
     @classmethod
     def of(cls, movie: NDArray[Any], plan: FoldPlan | None = None) -> NoiseMovie:
         """Prepare a movie once for all units.
+
+        Parameters
+        ----------
+        movie
+            (frames, height, width), uint8 or any real dtype.
+        plan
+            How it is split; default `FoldPlan()`.
+
+        Returns
+        -------
+        NoiseMovie
+            Prepared.
 
         Raises
         ------
@@ -78,7 +132,18 @@ class NoiseMovie:
         return cls(movie, patterns, shown, hold_frames(flat), plan, part, touches, training, tested, means)
 
     def counts(self, spikes: NDArray[Any]) -> Floats:
-        """Spikes in each frame, of the frames in which they fell; those outside the movie do not count."""
+        """Spikes in each frame.
+
+        Parameters
+        ----------
+        spikes
+            (spikes,) the frames in which they fell; those outside the movie do not count.
+
+        Returns
+        -------
+        ndarray
+            float64 (frames,).
+        """
         inside = spikes[(spikes >= 0) & (spikes < len(self.shown))].astype(np.int64)
         return np.bincount(inside, minlength=len(self.shown)).astype(np.float64)
 
@@ -89,11 +154,22 @@ class NoiseMovie:
         return (2 * kinds + 2 * sets) * self.plan.lags * int(self.patterns.shape[1]) * 8
 
     def averages(self, trains: list[NDArray[Any]], threads: int | None = None) -> Floats:
-        """Spike-triggered averages of each fold's training spikes minus its mean: (trains, folds + 1, lags, pixels).
+        """Spike-triggered averages of each fold's training spikes, minus its mean.
 
-        trains: the frames of each unit's spikes. NaN for a fold without spikes. The spikes are sorted into two kinds
-        a fold (their window touches the fold before or not), and every fold's training set is a sum of kinds: the
-        movie is passed once.
+        The spikes are sorted into two kinds a fold (their window touches the fold before or not), and every fold's
+        training set is a sum of kinds: the movie is passed once.
+
+        Parameters
+        ----------
+        trains
+            For each unit (spikes,) the frames of its spikes.
+        threads
+            The result does not depend on it.
+
+        Returns
+        -------
+        ndarray
+            float64 (trains, folds + 1, lags, pixels); NaN for a fold without spikes.
         """
         folds, lags = self.plan.folds, self.plan.lags
         kinds = 2 * folds
@@ -125,7 +201,20 @@ class NoiseMovie:
         return used
 
     def drive(self, weights: Floats, kernel: Floats) -> Floats:
-        """(frames,) what a filter sees: space weights (height, width) times kernel (lags,), lag 0 first."""
+        """What a filter sees in each frame.
+
+        Parameters
+        ----------
+        weights
+            (height, width), in space.
+        kernel
+            (lags,), in time, lag 0 first.
+
+        Returns
+        -------
+        ndarray
+            float64 (frames,).
+        """
         seen = np.einsum("np,p->n", self.patterns, weights.ravel().astype(np.float32))
         return np.convolve(seen.astype(np.float64)[self.shown], kernel)[: len(self.shown)]
 

@@ -42,18 +42,61 @@ class OnOffFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceptiveField:
-    """A receptive field. Where `significant` is False all but z, n_noise_lags and reason is NaN, and polarity 0.
+    """A receptive field. Where `significant` is False, all but z and reason is NaN, and polarity 0.
 
-    z: the peak of the average, smoothed over held frames and 3 x 3 pixels, over its noise SD. polarity: +1 or −1, the
-    peak's sign. peak_frame: index into the average of the lag of the largest value of the time course; peak_row,
-    peak_col: of the peak's pixel.
-    center_row, center_col (…_se), sigma_major, sigma_minor, theta: of the model that is chosen ("gaussian", or
-    "surround" where its BIC is lower by more than `least_bic`: then its centre's). size_x, size_y: full widths at half
-    maximum along the grid's axes, equivalent_diameter: that of the circle of the same area; area: of the ellipse at
-    half maximum; pixels. r_squared: of the chosen model. NaN where the fit does not hold (`fit_reason`).
-    time_course: figures of the time course; sta_time_course: (lags,) the average's unit, the factor of the Gaussian of
-    amplitude 1. space: (height, width) the average's unit at the peak's lag. diff_map: highest minus lowest lag of each
-    pixel, smoothed over held frames. noise_sd: of one pixel and lag.
+    Places are in pixels from 0, x the column and y the row.
+
+    Attributes
+    ----------
+    significant
+        Whether it counts.
+    z
+        The peak of the average, smoothed over held frames and 3 x 3 pixels, over its noise SD.
+    polarity
+        +1 or −1, the peak's sign.
+    peak_frame
+        Index into the average of the lag of the largest value of the time course.
+    peak_row, peak_col
+        Of the peak's pixel.
+    model
+        That was chosen: "gaussian", or "surround" where its BIC is lower by more than `least_bic`.
+    center_row, center_col, center_row_se, center_col_se
+        Of the chosen model, and their standard errors; NaN where the fit does not hold.
+    sigma_major, sigma_minor, theta
+        Of the chosen model's centre, as in `GaussianFit`.
+    size_x, size_y
+        Full widths at half maximum along the grid's axes.
+    equivalent_diameter, area
+        Diameter of the circle of the same area; area of the ellipse at half maximum.
+    r_squared
+        Of the chosen model.
+    bic_difference
+        By which the surround's BIC is lower.
+    noise_sd
+        Of one pixel and lag.
+    time_course
+        Figures of the time course.
+    gaussian_fit, dog
+        Both fits.
+    on_off
+        Where light brightened and where it darkened before spikes, each fitted by itself.
+    sta_time_course
+        (lags,), the average's unit, the factor of the Gaussian of amplitude 1.
+    space
+        (height, width), the average's unit at the peak's lag.
+    diff_map
+        (height, width), highest minus lowest lag of each pixel, smoothed over held frames.
+    reason, fit_reason
+        Why there is no field, and why no fit.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import receptive_field
+    >>> from hdmea.pipeline import PipelineSession
+    >>> unit = PipelineSession.load("recording.h5").units["unit_001"]
+    >>> field = receptive_field(unit["features"]["sta_dense_noise_15x15"]["data"], hold=1)
+    >>> field.significant, field.model
+    (True, 'gaussian')
     """
 
     significant: bool
@@ -114,13 +157,39 @@ def receptive_field(
         Frames for which the movie shows each pattern (`hold_frames`).
     n_spikes
         That were averaged, where it is known.
+    limits
+        When it counts, and bounds of the fits; default `FieldLimits()`.
     on_off
         Whether `on_off` of the result is computed, which takes two fits more; else it is NaN.
+
+    Returns
+    -------
+    ReceptiveField
+        Not significant, with its reason, where a condition of `limits` is not met.
 
     Raises
     ------
     ValueError
         `average` does not have three axes, or `hold` is less than 1.
+
+    Notes
+    -----
+    The average is taken apart into a map in space and a course in time; a rotated Gaussian and a difference of two are
+    fitted to the map by least squares (Marquardt 1963, J. SIAM 11:431) and compared by BIC (Schwarz 1978, Ann. Stat.
+    6:461). docs/geometry.md has its accuracy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import receptive_field
+    >>> average = np.random.default_rng(0).normal(0, 1, (60, 15, 15))
+    >>> receptive_field(average).significant
+    False
+    >>> y, x = np.mgrid[:15, :15]
+    >>> average[50:56] += 30 * np.exp(-((x - 4) ** 2 + (y - 9) ** 2) / 4)
+    >>> field = receptive_field(average)
+    >>> round(field.center_col, 1), round(field.center_row, 1), field.polarity
+    (4.0, 9.0, 1)
     """
     limits = limits or FieldLimits()
     average = np.asarray(average, np.float64)
@@ -139,7 +208,25 @@ def receptive_field(
 
 
 def hold_frames(movie: NDArray[Any]) -> int:
-    """Frames for which a movie (frames, …) shows each pattern: its shortest run of equal frames but the last."""
+    """Frames for which a movie shows each pattern: its shortest run of equal frames but the last.
+
+    Parameters
+    ----------
+    movie
+        (frames, …), any dtype.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import hold_frames
+    >>> hold_frames(np.repeat(np.arange(6), 4))
+    4
+    """
     flat = np.asarray(movie).reshape(len(movie), -1)
     if len(flat) < 2:
         return 1

@@ -28,12 +28,52 @@ def _own(result: Any, *without: str) -> Record:
 
 
 def soma_record(soma: SomaGeometry) -> Record:
-    """`features/eimage_sta/geometry`."""
+    """A soma as nested dicts: `features/eimage_sta/geometry` of a file.
+
+    Parameters
+    ----------
+    soma
+        Of `soma_geometry`.
+
+    Returns
+    -------
+    dict
+        Its fields by name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import ImageScale, soma_geometry, soma_record
+    >>> noise = np.random.default_rng(0).normal(size=(60, 8, 8))
+    >>> soma_record(soma_geometry(noise, ImageScale(20_000, 20, 16)))["center_row"]
+    nan
+    """
     return _own(soma)
 
 
 def field_record(field: ReceptiveField, frame_period_s: float) -> Record:
-    """`features/sta_{movie}/sta_geometry`, without `lnl`. frame_period_s: the real one, for times in ms."""
+    """A receptive field as nested dicts: `features/sta_{movie}/sta_geometry` of a file, without `lnl`.
+
+    Parameters
+    ----------
+    field
+        Of `receptive_field`.
+    frame_period_s
+        The real one, for times in ms.
+
+    Returns
+    -------
+    dict
+        Its fields by name, and the figures of its time course.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import field_record, receptive_field
+    >>> noise = np.random.default_rng(0).normal(size=(60, 15, 15))
+    >>> field_record(receptive_field(noise), 1 / 60)["significant"]
+    False
+    """
     lag_ms, crossing_ms = field.time_course.in_ms(frame_period_s)
     return {
         **_own(field, "time_course", "gaussian_fit", "dog", "on_off", "peak_frame"),
@@ -69,14 +109,52 @@ def _along_the_grid(prefix: str, fit: GaussianFit) -> Record:
 
 
 def model_record(model: LNModel) -> Record:
-    """`features/sta_{movie}/sta_geometry/lnl`."""
+    """A linear-nonlinear model as a dict: `features/sta_{movie}/sta_geometry/lnl` of a file.
+
+    Parameters
+    ----------
+    model
+        Of `fit_ln_models`.
+
+    Returns
+    -------
+    dict
+        Its fields by name, with `bits_{kind}` and `r_squared_{kind}`.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import LNModel, model_record
+    >>> model_record(LNModel(reason="too few spikes"))["reason"]
+    'too few spikes'
+    """
     kinds = {f"bits_{kind}": model.bits[kind] for kind in KINDS}
     kinds |= {f"r_squared_{kind}": model.r_squareds[kind] for kind in KINDS}
     return {**_own(model, "bits", "r_squareds"), **kinds}
 
 
 def axon_record(axon: Axon, scale: ImageScale, polar: SomaPolar | None = None) -> Record:
-    """`features/ap_tracking`. Times `t` in samples of the window; `t_ms` from the spike."""
+    """An axon as nested dicts: `features/ap_tracking` of a file.
+
+    Parameters
+    ----------
+    axon
+        Of `track_axon`.
+    scale
+        Of the image.
+    polar
+        Where the soma is from the optic-nerve head.
+
+    Returns
+    -------
+    dict
+        Times `t` are in samples of the window, `t_ms` from the spike.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import Axon, ImageScale, axon_record
+    >>> sorted(axon_record(Axon(axon_seen=False, reason="no soma"), ImageScale(20_000, 10, 16)))[:2]
+    ['ap_pathway', 'axon_initial_segment']
+    """
     pathway = _own(axon, "refined_soma", "axon_initial_segment", "axon_centroids", "score")
     return {
         "refined_soma": _place(axon.refined_soma, scale),
@@ -100,7 +178,26 @@ def _place(place: tuple[float, float, float], scale: ImageScale) -> Record:
 
 
 def head_record(head: NerveHead, pitch_um: float) -> Record:
-    """`metadata/ap_tracking/all_ap_intersection`."""
+    """An optic-nerve head as a dict: `metadata/ap_tracking/all_ap_intersection` of a file.
+
+    Parameters
+    ----------
+    head
+        Of `find_nerve_head`.
+    pitch_um
+        Distance of neighbouring electrodes.
+
+    Returns
+    -------
+    dict
+        Its fields by name, and the place in µm.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import NerveHead, head_record
+    >>> head_record(NerveHead(status="position", x=2.0, y=-3.0), 16.0)["y_um"]
+    -48.0
+    """
     return {
         **_own(head, "unaccepted", "covariance"),
         "x_um": head.x * pitch_um,
@@ -112,17 +209,52 @@ def head_record(head: NerveHead, pitch_um: float) -> Record:
 
 
 def alignment_record(alignment: Alignment) -> Record:
-    """`metadata/electrode_alignment`."""
+    """An alignment as a dict: `metadata/electrode_alignment` of a file.
+
+    Parameters
+    ----------
+    alignment
+        Of `align`.
+
+    Returns
+    -------
+    dict
+        Its fields by name.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import Alignment, alignment_record
+    >>> alignment_record(Alignment(valid=False, n=3, reason="3 pairs"))["n"]
+    3
+    """
     return {**_own(alignment, "center", "spread"), "chip_center_um": alignment.center, "spread": alignment.spread}
 
 
 def alignment_from_record(record: Record) -> Alignment:
     """The alignment of such a record, so that its map can be used again.
 
+    Parameters
+    ----------
+    record
+        Of `alignment_record`, or `session.metadata["electrode_alignment"]`.
+
+    Returns
+    -------
+    Alignment
+        With the arrays as float64.
+
     Raises
     ------
     ValueError
         An entry is missing.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import alignment_from_record
+    >>> from hdmea.pipeline import PipelineSession
+    >>> record = PipelineSession.load("recording.h5").metadata["electrode_alignment"]
+    >>> alignment_from_record(record).predict([[160.0, 160.0]]).shape
+    (1, 2)
     """
     names = {"chip_center_um": "center"}
     known = {one.name for one in fields(Alignment)}

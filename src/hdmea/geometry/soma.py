@@ -25,10 +25,33 @@ MONOPOLE_WIDTH = 2 * 1.6 * np.sqrt(2 ** (2 / 3) - 1)
 
 @dataclass(frozen=True, slots=True)
 class SomaLimits:
-    """least_z: of the trough. trough_ms: from the spike, where the trough is looked for. waveform_ms: about the trough.
-    half_width: electrodes to each side of the peak that are fitted; weak: part of the peak's amplitude from which an
-    electrode counts for the waveform; most_offset: of the centre from the peak, in electrodes; sigma: bounds of the
-    width, in electrodes; fewest: good electrodes in the window."""
+    """When a soma counts, and constants of the fit.
+
+    Attributes
+    ----------
+    least_z
+        Of the trough.
+    trough_ms
+        From the spike, where the trough is looked for.
+    waveform_ms
+        About the trough.
+    half_width
+        Electrodes to each side of the peak that are fitted.
+    weak
+        Part of the peak's amplitude from which an electrode counts for the waveform.
+    most_offset
+        Of the centre from the peak, in electrodes.
+    sigma
+        Bounds of the width, in electrodes.
+    fewest
+        Good electrodes in the window.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import SomaLimits
+    >>> SomaLimits(least_z=8.0).half_width
+    3
+    """
 
     least_z: float = 6.0
     trough_ms: tuple[float, float] = (-0.2, 0.3)
@@ -44,15 +67,49 @@ class SomaLimits:
 class SomaGeometry:
     """A soma on the chip; rows and columns count electrodes from 0. Without one all but `z` is NaN, False or empty.
 
-    center_row, center_col: of the fitted surface; …_se: standard errors; …_um: in micrometres from the centre of
-    electrode (0, 0). peak_row, peak_col: the electrode with the deepest trough. size_x, size_y: columns and rows that
-    the connected electrodes around it span which reach half its trough. sigma: of the fit, in electrodes;
-    equivalent_diameter: the fit's full width at half maximum, area: of the circle so wide; in electrodes, and …_um,
-    …_um2. amplitude: of the fit, the image's unit. model: "gaussian" or "monopole". r_squared: of the fit.
-    trough_sample: of the peak electrode's trough (a parabola through its three lowest samples), trough_ms: from the
-    spike. z: the trough over the typical noise. near_bad: one of the peak's eight neighbours is bad or missing from
-    the fit. n_bad: bad electrodes. diff_map: (rows, columns) highest minus lowest sample, 0 where bad. reason: why
-    there is no position.
+    Attributes
+    ----------
+    z
+        The trough over the typical noise.
+    center_row, center_col, center_row_se, center_col_se
+        Of the fitted surface, and their standard errors.
+    center_row_um, center_col_um
+        In micrometres from the centre of electrode (0, 0).
+    peak_row, peak_col
+        The electrode with the deepest trough.
+    size_x, size_y
+        Columns and rows that the connected electrodes around it span which reach half its trough.
+    sigma, sigma_um
+        Of the fit, in electrodes and µm.
+    equivalent_diameter, equivalent_diameter_um
+        The fit's full width at half maximum, in electrodes and µm.
+    area, area_um2
+        Of the circle so wide.
+    amplitude
+        Of the fit, the image's unit.
+    model
+        "gaussian" or "monopole".
+    r_squared
+        Of the fit.
+    trough_sample, trough_ms
+        Of the peak electrode's trough (a parabola through its three lowest samples), and its time from the spike.
+    near_bad
+        One of the peak's eight neighbours is bad or missing from the fit.
+    n_bad
+        Bad electrodes.
+    diff_map
+        (rows, columns) highest minus lowest sample, 0 where bad.
+    reason
+        Why there is no position.
+
+    Examples
+    --------
+    >>> from hdmea.geometry import ImageScale, soma_geometry
+    >>> from hdmea.pipeline import PipelineSession
+    >>> image = PipelineSession.load("loaded.h5").units["unit_001"]["features"]["eimage_sta"]["data"]
+    >>> soma = soma_geometry(image, ImageScale(sampling_rate_hz=20_000, spike_sample=10, pitch_um=16))
+    >>> soma.found, soma.peak_col, soma.peak_row
+    (True, 6, 8)
     """
 
     z: float
@@ -84,6 +141,7 @@ class SomaGeometry:
 
     @property
     def found(self) -> bool:
+        """Whether there is a soma."""
         return not self.reason
 
 
@@ -98,6 +156,8 @@ def soma_geometry(
         (samples, rows, columns), or what `clean_image` made of one.
     scale
         Of an image that is not clean yet.
+    limits
+        When a soma counts; default `SomaLimits()`.
 
     Returns
     -------
@@ -109,6 +169,23 @@ def soma_geometry(
     ------
     ValueError
         `scale` is missing, or as in `clean_image`.
+
+    Notes
+    -----
+    A Gaussian or a monopole's field is fitted to the amplitudes about the deepest trough by least squares (Marquardt
+    1963, J. SIAM 11:431). docs/geometry.md has its accuracy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.geometry import ImageScale, soma_geometry
+    >>> y, x = np.mgrid[:20, :20]
+    >>> trough = -100 * np.exp(-((np.arange(60) - 20) ** 2) / 20)
+    >>> image = trough[:, None, None] * np.exp(-((x - 7.3) ** 2 + (y - 12.6) ** 2) / 3)
+    >>> image += np.random.default_rng(0).normal(size=image.shape)
+    >>> soma = soma_geometry(image, ImageScale(sampling_rate_hz=20_000, spike_sample=20, pitch_um=16))
+    >>> round(soma.center_col, 1), round(soma.center_row, 1)
+    (7.3, 12.6)
     """
     limits = limits or SomaLimits()
     clean = image if isinstance(image, CleanImage) else clean_image(image, _given(scale))
