@@ -14,6 +14,7 @@ from h5burst.read.elements import NEVER_WRITTEN
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.lazy import LazyArray, open_tree, place_of
 from h5burst.read.libhdf5_worker import client
+from h5burst.read.open_file import OpenFile
 from h5burst.read.whole_file import load_tree
 
 BLOCK_BYTES = 8 << 20
@@ -39,7 +40,7 @@ def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
     Raises
     ------
     FileNotFoundError, OSError
-        For a file that is not there, or may not be read.
+        For a file that is not there, may not be read, or is not a regular file.
 
     Examples
     --------
@@ -48,8 +49,8 @@ def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
     >>> h5burst.verify("checked.h5")
     []
     """
-    with open(path, "rb") as stream:
-        stream.read(1)
+    with OpenFile(path):
+        pass  # what is not there, may not be read or is not a regular file is no problem of a file
     found = _own_problems(path)
     if deep:
         known = {problem.path for problem in found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -74,6 +75,7 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     Returns
     -------
     bool
+        False for a pipe, a device or a socket, which are not opened.
 
     Raises
     ------
@@ -88,7 +90,10 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     >>> is_hdf5("notes.txt")
     False
     """
-    at, size = 0, os.path.getsize(path)
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return False
+    at, size = 0, status.st_size
     with open(path, "rb") as file:
         while at + len(SIGNATURE) <= size:
             file.seek(at)

@@ -362,7 +362,7 @@ class Reader:
 
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:
-        """A file over which libhdf5 dies again and again shall not keep us locked_for_writing with that."""
+        """A file over which libhdf5 dies again and again shall not keep us busy with that."""
         if self._deaths >= _MOST_DEATHS:
             what = f"only libhdf5 reads it, which died over {self._deaths} other objects of this file"
             raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {what}")

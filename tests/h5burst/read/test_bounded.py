@@ -6,6 +6,7 @@ A step is a call of a function, of Python or of C, as the interpreter's profiler
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sys
 import tracemalloc
@@ -238,3 +239,30 @@ def test_datasets_of_fill_values_share_one_bound(tmp_path: Path, monkeypatch: py
     with pytest.raises(CorruptFileError) as caught:
         h5burst.read_tree(path)
     assert len(caught.value.problems) == 42  # eight are read
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_pipe_keeps_nobody_waiting(deep: bool, tmp_path: Path) -> None:
+    """Neither as the file itself nor as one that a file names."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="pipe is not a regular file"):
+        h5burst.verify(pipe, deep=deep)
+    assert not h5burst.is_hdf5(pipe)
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_external(bytes(pipe), 0, 24)
+    layout = h5py.VirtualLayout((3,), "i8")
+    layout[:] = h5py.VirtualSource("pipe", "x", (3,))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.arange(3)
+        file["link"] = h5py.ExternalLink("pipe", "/x")
+        h5py.h5d.create(file.id, b"raw", h5py.h5t.NATIVE_INT64, h5py.h5s.create_simple((3,)), creation)
+        file.create_virtual_dataset("virtual", layout)
+    tree = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
+    assert list(tree.children) == ["raw", "virtual", "x"]
+    found = h5burst.verify(tmp_path / "a.h5", deep=deep)
+    assert [(problem.path, "pipe is not a regular file" in problem.what) for problem in found] == [
+        ("/raw", True),
+        ("/virtual", True),
+    ]

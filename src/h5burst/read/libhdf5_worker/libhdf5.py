@@ -113,6 +113,7 @@ def read_storage(path: str, name: str) -> Array:
 def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any, Any]:
     """Elements of a dataset: text as `str`, as `bytes` where the file calls it ASCII."""
     _refuse_missing_filters(dataset)
+    _refuse_pipes(dataset)
     text = h5py.check_string_dtype(dataset.dtype)
     if selection is ... and not dataset.is_virtual and dataset.external is None:
         _refuse_absurd(dataset)
@@ -133,6 +134,16 @@ def _refuse_missing_filters(dataset: h5py.Dataset) -> None:
         if not h5py.h5z.filter_avail(number):
             what = describe_missing(number, name.decode("utf-8", "replace"))
             raise MissingFilterError(dataset.file.filename, f"{dataset.name}: {what}")
+
+
+def _refuse_pipes(dataset: h5py.Dataset) -> None:
+    """Elements that the dataset's own file does not hold come from regular files: a pipe would keep libhdf5 waiting."""
+    names = [name for name, _, _ in dataset.external or ()]
+    names += [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
+    for name in set(names):
+        for place in (os.path.join(os.path.dirname(dataset.file.filename), name), name):  # where libhdf5 looks
+            if os.path.exists(place) and not os.path.isfile(place):
+                raise CorruptFileError(dataset.file.filename, f"{dataset.name}: {place} is not a regular file")
 
 
 def _without_references(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:
