@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-import Cython
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, PlatformError
@@ -40,6 +39,8 @@ def translated(pyx: Path, included: list[Path]) -> bool:
     Cython itself translates again whenever its own files are newer, as they are in each new build environment; then
     every install of one clone would compile everything again.
     """
+    import Cython
+
     made = pyx.with_suffix(".c")
     if not made.exists() or made.stat().st_mtime < max(path.stat().st_mtime for path in [pyx, *included]):
         return False

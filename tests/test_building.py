@@ -1,0 +1,80 @@
+"""What a build says of a machine that cannot compile, and what the source distribution holds."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BUILDING = ROOT / "ext" / "building.py"
+OF_ITSELF = {"MANIFEST.in", "README.md", "LICENSE", "pyproject.toml", "setup.py"}  # what a source distribution takes
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A distribution of one empty extension, built as ours is."""
+    pytest.importorskip("setuptools")
+    if not BUILDING.exists():
+        pytest.skip("needs the sources: ext/building.py")
+    (tmp_path / "one.c").write_text("int one;\n")
+    (tmp_path / "setup.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(BUILDING.parent)!r})\n"
+        "from building import BuildExtensions\nfrom setuptools import Extension, setup\n"
+        "setup(name='one', ext_modules=[Extension('one', ['one.c'])], cmdclass={'build_ext': BuildExtensions})\n"
+    )
+    return tmp_path
+
+
+def build(project: Path, compiler: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "setup.py", "build_ext"], cwd=project, env={**os.environ, "CC": compiler},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_without_a_compiler_it_is_said_what_to_install(project: Path) -> None:
+    done = build(project, "/no/compiler")
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "'/no/compiler'" in done.stderr
+    assert "If there is none, install one and run the same command again" in done.stderr
+    for advice in ("sudo apt install gcc python3-dev", "conda install gcc_linux-64", "xcode-select --install"):
+        assert advice in done.stderr
+
+
+def test_a_fault_in_a_source_is_shown_with_the_compilers_words(project: Path) -> None:
+    (project / "one.c").write_text("#include <no_such_header.h>\n")
+    done = build(project, os.environ.get("CC", "cc"))
+    if "No such file or directory: " in done.stderr:
+        pytest.skip("there is no C compiler")
+
+    assert done.returncode == 1
+    assert "no_such_header.h" in done.stderr
+    assert "h5burst: the C compiler failed" in done.stderr
+
+
+def test_the_source_distribution_holds_every_file() -> None:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not (ROOT / "MANIFEST.in").exists():
+        pytest.skip("needs a clone")
+    rules = [line.split() for line in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()]
+    assert {rule[0] for rule in rules} <= {"include", "recursive-include"}
+
+    def taken(name: str) -> bool:
+        if name in OF_ITSELF or name.startswith("src/"):
+            return True
+        return any(
+            name in words if kind == "include" else name.startswith(f"{words[0]}/") and fits(name, words[1:])
+            for kind, *words in rules
+        )
+
+    def fits(name: str, patterns: list[str]) -> bool:
+        return any(fnmatch.fnmatch(name.rpartition("/")[2], pattern) for pattern in patterns)
+
+    assert [name for name in done.stdout.split() if not taken(name)] == []
