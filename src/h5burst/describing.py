@@ -33,6 +33,14 @@ class FileInfo:
         Bytes of their elements in the file.
     objects : list of Described
         Those at the path that was asked for and below, parents first.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("a.h5", {"x": [1.0, 2.0]}, overwrite=True)
+    >>> found = h5burst.info("a.h5")
+    >>> found.groups, found.datasets, found.data_bytes, found.dead_bytes
+    (1, 1, 16, 0)
     """
 
     path: str

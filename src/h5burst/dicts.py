@@ -50,6 +50,8 @@ def save(
         Before the first byte, for what cannot be stored exactly; it names the path in the dict.
     FileExistsError
         For an existing file without `overwrite`.
+    TypeError
+        For what is not a dict.
     ValueError
         For an unknown codec or level.
     OSError

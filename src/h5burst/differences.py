@@ -31,6 +31,14 @@ class Difference:
         "only in a", "only in b", "kind", "type", "shape", "value", "attribute" or "unreadable".
     what : str
         What differs, for people.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("a.h5", {"x": 1}, overwrite=True)
+    >>> h5burst.save("b.h5", {"x": 1, "y": 2}, overwrite=True)
+    >>> [(one.path, one.kind) for one in h5burst.diff("a.h5", "b.h5")]
+    [('/y', 'only in b')]
     """
 
     path: str

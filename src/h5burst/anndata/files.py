@@ -132,6 +132,14 @@ def read_h5ad(
         and wrong options.
     OSError
         For a file that cannot be opened.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np
+    >>> from h5burst.anndata import read_h5ad, write_h5ad
+    >>> write_h5ad(anndata.AnnData(np.arange(6.0).reshape(3, 2)), "example.h5ad")
+    >>> read_h5ad("example.h5ad", as_sparse="X").X.nnz
+    5
     """
     import anndata
 

@@ -37,6 +37,14 @@ class Repacked(NamedTuple):
         Size of the file.
     objects : int
         Objects that were copied.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("plain.h5", {"a": np.zeros(100_000)}, overwrite=True)
+    >>> done = h5burst.repack("plain.h5", "small.h5", compression="gzip", overwrite=True)
+    >>> done.objects, done.after_bytes < done.before_bytes
+    (2, True)
     """
 
     before_bytes: int
@@ -99,6 +107,8 @@ def repack(
         For an unknown codec or level.
     FileExistsError
         For an existing `dst` without `overwrite`.
+    BlockingIOError
+        For a file that another program has open for writing.
     CorruptFileError
         For a file that is damaged; `salvage` takes what is left of it.
     OSError

@@ -39,6 +39,13 @@ class Salvaged(NamedTuple):
         elements that are not.
     nameless : int
         How many of the objects were found without a name.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("damaged.h5", {"a": np.arange(1000)}, overwrite=True)
+    >>> h5burst.salvage("damaged.h5", "saved.h5", overwrite=True)
+    Salvaged(objects=2, lost=(), nameless=0)
     """
 
     objects: int
@@ -76,6 +83,8 @@ def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = Fal
         For a file of which nothing is left.
     FileExistsError
         For an existing `dst` without `overwrite`.
+    ValueError
+        Where `dst` is the damaged file itself.
     OSError
         When reading or writing fails.
 

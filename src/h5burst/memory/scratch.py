@@ -118,6 +118,7 @@ class Scratch:
 
     @property
     def is_open(self) -> bool:
+        """Whether the file is there: `close` removes it."""
         return bool(self._remover.alive)
 
     def close(self) -> None:
@@ -127,7 +128,22 @@ class Scratch:
     def store(self, data: np.ndarray[Any, Any] | ArraySource, threads: int | None = None) -> ScratchArray:
         """Write an array or a stream of blocks to the file. It is checksummed, not flushed to disk.
 
-        Raises `OSError` (the file is then as it was) when the disk is full or the file has been deleted.
+        Parameters
+        ----------
+        data : numpy.ndarray or ArraySource
+            Of any shape with elements, and any dtype without objects.
+        threads : int, optional
+            For checksums; None: the CPUs that this process may use.
+
+        Returns
+        -------
+        ScratchArray
+            The same elements, read on access.
+
+        Raises
+        ------
+        OSError
+            When the disk is full or the file has been deleted; the file is then as it was.
         """
         plan = plan_for(tuple(data.shape), data.dtype)
         entries = np.empty((plan.chunk_count, 3), np.uint64)
@@ -153,7 +169,20 @@ class Scratch:
         self.live_bytes -= used
 
     def chunk(self, array: ScratchArray, number: int) -> tuple[bytes, int]:
-        """Payload and filter mask of one chunk. Raises `ScratchLostError` for a file cut short or closed."""
+        """Payload and filter mask of one chunk.
+
+        Parameters
+        ----------
+        array : ScratchArray
+            In this file.
+        number : int
+            Of the chunk, in row-major order.
+
+        Raises
+        ------
+        ScratchLostError
+            For a file that was cut short or closed.
+        """
         if not self.is_open:
             raise ScratchLostError(errno.ENOENT, "the scratch file was closed and removed", str(self.path))
         address, size, mask = (int(value) for value in array.entries[number])
@@ -163,7 +192,20 @@ class Scratch:
         return payload, mask
 
     def decoded(self, array: ScratchArray, number: int) -> np.ndarray[Any, Any]:
-        """One whole chunk of a one-dimensional array, from a small cache."""
+        """One whole chunk of a one-dimensional array, from a small cache.
+
+        Parameters
+        ----------
+        array : ScratchArray
+            In this file.
+        number : int
+            Of the chunk.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (elements of a chunk,), of the array's dtype.
+        """
         key = (int(array.entries[0, 0]), number)
         with self._lock:
             found = self._cache.get(key)
@@ -197,16 +239,41 @@ class Scratch:
             )  # fmt: skip
 
     def entries_of(self, data: Any, plan: ChunkPlan) -> np.ndarray[Any, np.dtype[np.uint64]] | None:
-        """Where the chunks of an array are in this file, if it is here by that plan."""
+        """Where the chunks of an array are in this file.
+
+        Parameters
+        ----------
+        data : object
+            Any array.
+        plan : ChunkPlan
+            By which its chunks are wanted.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            (chunks, 3) uint64: address, size and filter mask; None for what is not here by that plan.
+        """
         if isinstance(data, ScratchArray) and data.scratch is self and data.plan == plan:
             return data.entries
         return None
 
     @contextlib.contextmanager
     def promote_to(self, path: Path, *, overwrite: bool) -> Iterator[int]:
-        """Let the block complete the file behind `size` through the descriptor it is given; then it is called `path`.
+        """Let the block complete the file behind `size`; then it is called `path`.
 
         When the block fails the file is again what it was. Arrays in it stay readable either way.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            The output.
+        overwrite : bool
+            Whether an existing output may be replaced.
+
+        Yields
+        ------
+        int
+            The descriptor to write to.
         """
         self._check_there()
         try:

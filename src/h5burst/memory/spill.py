@@ -81,7 +81,17 @@ class SpillManager:
     def stream(self, source: ArraySource, values: Iterable[Any]) -> ScratchArray | None:
         """A stream of blocks in the scratch file.
 
-        None when it fits into memory beside the arrays in `values`.
+        Parameters
+        ----------
+        source : ArraySource
+            The stream.
+        values : iterable
+            What else is in memory: arrays, and containers of them.
+
+        Returns
+        -------
+        ScratchArray or None
+            None when the stream fits into memory beside the arrays in `values`; nothing is read then.
         """
         size = int(np.prod(source.shape, dtype=np.int64)) * source.dtype.itemsize
         if size < SMALL_BYTES or resident_bytes(values) + size <= self.budget:
@@ -89,9 +99,19 @@ class SpillManager:
         return self._scratch_file().store(source)
 
     def enforce(self, *values: Any, reserved_bytes: int = 0) -> int:
-        """Move arrays until those in `values` fit: the largest first, of like size the oldest. Bytes that moved.
+        """Move arrays until those in `values` fit: the largest first, of like size the oldest.
 
-        reserved_bytes: bytes of the budget that somebody else uses now.
+        Parameters
+        ----------
+        *values : dict or list
+            Containers, in which lazy arrays replace those that move.
+        reserved_bytes : int
+            Bytes of the budget that somebody else uses now.
+
+        Returns
+        -------
+        int
+            Bytes that moved.
         """
         found = buffers(values)
         excess = sum(buffer.nbytes for buffer in found.values()) - max(self.budget - reserved_bytes, 0)

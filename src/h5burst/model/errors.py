@@ -19,6 +19,12 @@ class Problem:
         Of the object.
     what : str
         For people.
+
+    Examples
+    --------
+    >>> from h5burst import Problem
+    >>> str(Problem("/units/unit_007", "its header is damaged"))
+    '/units/unit_007: its header is damaged'
     """
 
     path: str
@@ -29,10 +35,17 @@ class Problem:
 
 
 class CorruptFileError(OSError):
-    """A file that cannot be read as what it claims to be: damaged, cut short, or no HDF5 file at all.
+    """A file that cannot be read as what it claims to be: damaged, cut short, or not an HDF5 file at all.
 
-    Attributes: `path`, the file; `what`, what is wrong with it, and where in the file; `problems`, all objects that
-    cannot be read, each with its path in the file and what is wrong with it (empty where no object is to blame).
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    what : str
+        What is wrong with it, and where in the file.
+    problems : tuple of (str, str)
+        All objects that cannot be read: the path of each in the file, and what is wrong with it. Empty where the fault
+        is not in one object.
     """
 
     _advice = " The file may be damaged or incomplete."
@@ -63,7 +76,13 @@ def damaged_objects(path: str | os.PathLike[str], problems: Sequence[tuple[str, 
 
 
 class StaleFileError(OSError):
-    """A file that was replaced or changed after it was opened lazily."""
+    """A file that was replaced or changed after it was opened lazily.
+
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(f"{os.fspath(path)} was changed since it was opened lazily: read it anew")
@@ -71,7 +90,13 @@ class StaleFileError(OSError):
 
 
 class UnfinishedFileError(OSError):
-    """A file that is marked as open for writing, and that nobody here has open."""
+    """A file that is marked as open for writing, and that nobody here has open.
+
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(

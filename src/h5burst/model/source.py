@@ -39,7 +39,20 @@ class ArraySource(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]: ...
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop) in memory.
+
+        Parameters
+        ----------
+        start, stop : int
+            Half-open range of rows, within the shape.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (stop - start, *shape[1:]), C-ordered, of the source's dtype.
+        """
+        ...
 
 
 BlockSource = ArraySource  # its name in earlier versions
@@ -99,7 +112,7 @@ def as_source(data: np.ndarray[Any, Any] | ArraySource) -> ArraySource:
     Parameters
     ----------
     data : numpy.ndarray or ArraySource
-        Of any dtype; a subclass of numpy's arrays counts as one.
+        Of any shape, a scalar's included, and any dtype; a subclass of numpy's arrays counts as one.
 
     Returns
     -------

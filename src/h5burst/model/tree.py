@@ -63,9 +63,9 @@ class Array:
     Parameters
     ----------
     data : numpy.ndarray, ArraySource or None
-        A numpy array (numeric, bool, complex, fixed bytes, structured, or object holding only `str` or only `bytes`:
-        variable-length text; for whole files also only `Reference`, or only arrays of one axis: sequences of variable
-        length), an `ArraySource`, or None for a null dataspace.
+        A numpy array of any shape (numeric, bool, complex, fixed bytes, structured, or object holding only `str` or
+        only `bytes`: variable-length text; for whole files also only `Reference`, or only arrays of one axis: sequences
+        of variable length), an `ArraySource`, or None for a null dataspace.
     attrs : dict
         Attributes, as of `Group`.
     storage : Storage, optional
@@ -128,7 +128,18 @@ class Group:
         return True
 
     def walk(self, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Array | Group]]:
-        """Every node below this one with its path, parents first."""
+        """Every node below this one with its path, parents first.
+
+        Parameters
+        ----------
+        prefix : tuple of str
+            Names that each path begins with.
+
+        Yields
+        ------
+        (tuple of str, Array or Group)
+            The path from this group, behind `prefix`, and the node.
+        """
         for name, node in self.children.items():
             path = (*prefix, name)
             yield path, node
@@ -151,6 +162,15 @@ class Reference:
     -----
     `write_tree` writes references to objects of the tree; those to regions, whose elements a tree does not say, are
     copied by `repack` alone.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> references = np.array([h5burst.Reference("/x"), h5burst.Reference("")], object)
+    >>> tree = h5burst.Group({"x": h5burst.Array(np.arange(3)), "references": h5burst.Array(references)})
+    >>> h5burst.write_tree("references.h5", tree, overwrite=True)
+    >>> h5burst.read_tree("references.h5")["references"].data[0].path
+    '/x'
     """
 
     path: str
@@ -161,7 +181,15 @@ Node: TypeAlias = Array | Group
 
 
 class UnsupportedValueError(TypeError):
-    """A value that HDF5 cannot hold exactly. `path` names the node (and attribute) it sits at."""
+    """A value that HDF5 cannot hold exactly.
+
+    Parameters
+    ----------
+    message : str
+        What cannot be stored, and what to do.
+    path : str
+        Of the node, and the name of the attribute where it is one.
+    """
 
     def __init__(self, message: str, path: str) -> None:
         super().__init__(f"{message} (at {path})")

@@ -167,16 +167,43 @@ class DatasetBlocks:
         return _OTHER if self._elements is None else _LAYOUTS[self._elements.layout_class]
 
     def read(self, start: int, stop: int) -> Rows:
-        """Rows [start, stop) as a new array."""
+        """Rows [start, stop) as a new array.
+
+        Parameters
+        ----------
+        start, stop : int
+            Half-open range of rows.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (stop - start, *shape[1:]), of the dataset's dtype.
+
+        Raises
+        ------
+        ValueError, OSError
+            As `read_into`.
+        """
         out = np.empty((max(stop - start, 0), *self.shape[1:]), self.dtype)
         self.read_into(start, out)
         return out
 
     def read_into(self, start: int, out: Rows) -> None:
-        """Rows [start, start + len(out)) into `out`: C-ordered, of the dataset's dtype.
+        """Rows [start, start + len(out)) into an array of the caller's.
 
-        Raises ValueError for another shape or dtype, or rows outside the dataset, and once it is closed; OSError when
-        reading fails, also for a file that ends before its data do, and for damaged chunks.
+        Parameters
+        ----------
+        start : int
+            The first row.
+        out : numpy.ndarray
+            Shape (rows, *shape[1:]), C-ordered, of the dataset's dtype.
+
+        Raises
+        ------
+        ValueError
+            For another shape or dtype, or rows outside the dataset, and once it is closed.
+        OSError
+            When reading fails, also for a file that ends before its data do, and for damaged chunks.
         """
         if out.dtype != self.dtype or out.shape[1:] != self.shape[1:] or not out.flags.c_contiguous:
             raise ValueError(f"out must be a C-ordered {self.dtype} array of shape (rows, {self.shape[1:]})")

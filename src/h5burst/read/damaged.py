@@ -19,6 +19,15 @@ class DamagedNode(Array):
     ----------
     error : CorruptFileError
         What is wrong.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> node = h5burst.DamagedNode(h5burst.CorruptFileError("a.h5", "/x: its header is damaged"))
+    >>> node.data
+    Traceback (most recent call last):
+    h5burst.model.errors.CorruptFileError: Cannot read HDF5 file: a.h5: /x: its header is damaged. The file may be \
+    damaged or incomplete.
     """
 
     __slots__ = ("error",)

@@ -99,6 +99,8 @@ def unfinished_attributes(path: str | os.PathLike[str], names: tuple[str, ...]) 
     ------
     KeyError
         There is no such object.
+    UnfinishedFileError
+        Only libhdf5 reads it.
     OSError
         The file cannot be read, or somebody is writing it now.
 

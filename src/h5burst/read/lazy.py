@@ -60,6 +60,35 @@ def place_of(node: Node) -> tuple[str, int] | None:
 class LazyArray(ReadableArray):
     """A dataset that is read on access, with numpy's behaviour for reading (see `ReadableArray`).
 
+    `read_tree(path, lazy=True)` and `open` give them.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the array.
+    dtype : numpy.dtype
+        Of its elements in memory.
+    path : str
+        The file.
+    name : str
+        Path of the dataset in the file, as stored.
+    names : tuple of str
+        The logical names that lead to the dataset.
+    attrs : Mapping
+        Its attributes, read when they are first asked for.
+    chunks : tuple of int or None
+        Shape of a chunk; None for an array that is not stored in chunks.
+    maxshape : tuple of int or None
+        The largest shape that it may be given; None along an axis without a limit.
+    filters : tuple of str
+        Names of the filters of its chunks, in the order of writing.
+    compression : str or None
+        The codec among the filters, as `Storage(codec=…)` and h5py call it; None where there is none.
+    stamp : tuple
+        Device, number, size and time of the file, which tell it from any other.
+    address : int or None
+        Where the dataset's object header is; None for a dataset that only libhdf5 reads.
+
     Raises
     ------
     StaleFileError
@@ -192,10 +221,22 @@ class LazyArray(ReadableArray):
     def read_into(self, start: int, out: np.ndarray[Any, Any]) -> None: ...
 
     def read_into(self, start: Any, out: np.ndarray[Any, Any] | None = None) -> None:
-        """`read_into(out)`: all of it into an array of its shape; `read_into(start, out)`: rows from `start` on.
+        """Fill an array: `read_into(out)` with all elements, `read_into(start, out)` with rows from `start` on.
 
-        Raises ValueError for another shape, or rows that it has not. What is of its dtype and C-ordered is decoded in
-        place; elements are converted to any other dtype that numpy casts to safely.
+        Parameters
+        ----------
+        start : int
+            The first row.
+        out : numpy.ndarray
+            Of the array's shape, or (rows, *shape[1:]). One of its dtype that is C-ordered is decoded in place;
+            elements are converted to any other dtype that numpy casts to safely.
+
+        Raises
+        ------
+        TypeError
+            For what is not a numpy array.
+        ValueError
+            For another shape, or rows that it does not have.
         """
         first, target = (0, start) if out is None else (start, out)
         if not isinstance(target, np.ndarray):
@@ -224,7 +265,25 @@ class LazyArray(ReadableArray):
             return False
 
     def iter_blocks(self, rows: int | None = None) -> Iterator[np.ndarray[Any, Any]]:
-        """All rows from the top, `rows` of them at a time (None: whole chunks, about 8 MiB)."""
+        """All rows from the first to the last, some at a time.
+
+        Parameters
+        ----------
+        rows : int, optional
+            How many at a time; None: whole chunks, about 8 MiB.
+
+        Yields
+        ------
+        numpy.ndarray
+            Shape (up to `rows`, *shape[1:]).
+
+        Raises
+        ------
+        TypeError
+            For an array without axes.
+        ValueError
+            For fewer than one row.
+        """
         if not self.shape:
             raise TypeError("an array without axes has no rows")
         if rows is None:
@@ -262,9 +321,19 @@ class LazyArray(ReadableArray):
             return self._pick_by_name(places)
 
     def check(self, most_bytes: int) -> None:
-        """Read all that is stored of it, in parts of about so many bytes, whatever shape it claims. Raises as reading.
+        """Read all that is stored of it, whatever shape it claims.
 
-        Raises `UnsupportedFeatureError` for what only libhdf5 reads.
+        Parameters
+        ----------
+        most_bytes : int
+            About how many are in memory at once.
+
+        Raises
+        ------
+        CorruptFileError
+            And all else that reading raises.
+        UnsupportedFeatureError
+            For what only libhdf5 reads.
         """
         if self._address is None:
             raise UnsupportedFeatureError("what only libhdf5 reads")

@@ -88,6 +88,15 @@ class LazyGroup(Mapping[str, Any]):
     hold a "/". Keys, `in`, `len` and iteration read the group's own links alone. Objects are read when they are asked
     for; one that is damaged raises `CorruptFileError`, its neighbours do not. Groups are pickled by the file's place.
 
+    Attributes
+    ----------
+    name : str
+        Its path in the file, as stored.
+    filename : str
+        The file.
+    attrs : Mapping
+        Its attributes.
+
     Examples
     --------
     >>> import numpy as np, h5burst
@@ -158,7 +167,17 @@ class LazyGroup(Mapping[str, Any]):
     def visititems(self, function: Callable[[str, Any], Any]) -> Any:
         """Call `function(path, object)` for everything below, each object once; the first result that is not None.
 
-        Parents come before what they hold. Soft and external links are passed over. Paths are relative to this group.
+        Parents come before what they hold. Soft and external links are passed over.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the path, relative to this group, and the object.
+
+        Returns
+        -------
+        object
+            The first result that is not None; None where there is none.
         """
         for path, found in self.walk():
             result = function(path, found)
@@ -167,7 +186,18 @@ class LazyGroup(Mapping[str, Any]):
         return None
 
     def visit(self, function: Callable[[str], Any]) -> Any:
-        """As `visititems`, with the path alone."""
+        """Call `function(path)` for everything below, as `visititems`.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the path, relative to this group.
+
+        Returns
+        -------
+        object
+            The first result that is not None; None where there is none.
+        """
         return self.visititems(lambda path, _: function(path))
 
     def walk(self) -> Iterator[tuple[str, Any]]:
@@ -225,6 +255,11 @@ class LazyFile(LazyGroup):
 
     Nothing stays open between reads (a file object stays as open as its owner has it), so that it may be used by
     threads, in forked children, and pickled. Arrays that were taken out of it can be read after it was closed.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether `close` was called, or its `with` block has ended.
 
     Examples
     --------

@@ -72,7 +72,17 @@ def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, thread
 class Transaction:
     """What `edit` gives. Its methods check what they are given at once; nothing is written before the block ends.
 
-    For one thread at a time, in the process that began it.
+    For one thread at a time, in the process that began it. A path is a tuple of logical names, or one text with "/"
+    between them; () is the root.
+
+    Attributes
+    ----------
+    way : str
+        "append": new bytes behind the file's end; "copy": libhdf5 edits a copy, which then replaces the file.
+    reason : str
+        Why the way is "copy".
+    path : str
+        Of the file.
 
     Examples
     --------
@@ -122,11 +132,22 @@ class Transaction:
     def put(self, path: str | Path, node: Node) -> None:
         """Create or replace what is at a path; missing groups on the way are made.
 
-        path: at least one logical name; here and in all that follows a tuple of names, or one text with "/" between
-        them. node: its data may be array sources, which are read when the block ends, those of this very file
-        included; what else it holds must not be changed until then.
+        Parameters
+        ----------
+        path : str or tuple of str
+            At least one name.
+        node : Group or Array
+            Its data may be array sources, which are read when the block ends, those of this very file included; what
+            else it holds must not be changed until then.
 
-        Raises `UnsupportedValueError` for what HDF5 cannot hold, `OSError` where a dataset is in the way.
+        Raises
+        ------
+        UnsupportedValueError
+            For what HDF5 cannot hold.
+        ValueError
+            For an empty path, and after the block's end.
+        OSError
+            Where a dataset is in the way.
         """
         self._check_open()
         names = path_names(path)
@@ -136,9 +157,21 @@ class Transaction:
         self._do("put", (names, node), lambda: self._put(names, node))
 
     def set_attributes(self, path: str | Path, attrs: Mapping[str, Any]) -> None:
-        """Set attributes of the object at a path (() for the root). Others stay; None removes one.
+        """Set attributes of the object at a path. Others stay; None removes one.
 
-        Raises `KeyError` where there is no such object, `UnsupportedValueError` for what HDF5 cannot hold.
+        Parameters
+        ----------
+        path : str or tuple of str
+            Of a group or dataset.
+        attrs : Mapping
+            By name, as of `Group`.
+
+        Raises
+        ------
+        KeyError
+            Where there is no such object.
+        UnsupportedValueError
+            For what HDF5 cannot hold.
         """
         self._check_open()
         names = path_names(path)
@@ -147,7 +180,18 @@ class Transaction:
         self._do("set_attributes", (names, kept), lambda: self._set_attributes(names, kept))
 
     def remove(self, path: str | Path) -> bool:
-        """Remove the object at a path with everything below it; False where there is none."""
+        """Remove the object at a path with everything below it.
+
+        Parameters
+        ----------
+        path : str or tuple of str
+            At least one name.
+
+        Returns
+        -------
+        bool
+            False where there is no such object.
+        """
         self._check_open()
         names = path_names(path)
         if not names:
@@ -157,9 +201,19 @@ class Transaction:
     def append(self, path: str | Path, rows: Any) -> None:
         """Put rows behind a dataset that may grow along its first axis (`Storage(maxshape=(None, …))`).
 
-        rows: an array or an `ArraySource` of the dataset's dtype, and of its shape but for the number of rows.
+        Parameters
+        ----------
+        path : str or tuple of str
+            Of the dataset.
+        rows : numpy.ndarray or ArraySource
+            Shape (rows, *shape[1:]), of the dataset's dtype.
 
-        Raises `KeyError` where there is no such object, `ValueError` for a dataset or rows that do not fit.
+        Raises
+        ------
+        KeyError
+            Where there is no such object.
+        ValueError
+            For a dataset or rows that do not fit.
         """
         self._check_open()
         names = path_names(path)

@@ -1,7 +1,7 @@
 """What a simulated recording may be like, beyond its size: small groups of options, each with stated defaults.
 
 The defaults make a plain recording: an even clock, steady cells, a chip without faults. `REALISTIC` makes what real
-recordings have. Whatever is drawn at random is drawn from the recording's seed and stands in its truth file.
+recordings have. Whatever is drawn at random is drawn from the recording's seed and is stored in its truth file.
 """
 
 from __future__ import annotations
@@ -25,9 +25,23 @@ def _range(name: str, limits: tuple[float, float]) -> None:
 class ClockOptions:
     """The display's frame clock.
 
-    rate_hz: frames/s; None: drawn from 58.9 to 60.7. wander: relative amplitude of a slow (minutes) change of that
-    rate. jitter_s: SD of a frame's onset about the clock. dropped_per_minute: refreshes a minute that show no new
-    frame: that interval is twice as long, and no frame of the movie is left out.
+    Parameters
+    ----------
+    rate_hz : float or None
+        Frames/s, 10 to 240; None: drawn from 58.9 to 60.7.
+    wander : float
+        Relative amplitude of a slow (minutes) change of that rate, up to 0.01.
+    jitter_s : float
+        SD of a frame's onset about the clock, seconds.
+    dropped_per_minute : float
+        Refreshes a minute that show no new frame: that interval is twice as long, and no frame of the movie is left
+        out.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import ClockOptions
+    >>> ClockOptions(rate_hz=59.7, dropped_per_minute=0.3).jitter_s
+    0.0
     """
 
     rate_hz: float | None = 60.0
@@ -47,11 +61,34 @@ class ClockOptions:
 class CellOptions:
     """What cells do beyond following the light.
 
-    surround_fraction: cells with an antagonistic surround, of `surround_strength` times the centre's amplitude and
-    `surround_ratio` times its size. drift: SD of the logarithm of a cell's rate at either end of the recording, against
-    its middle. burst_fraction: cells that burst: `burst_probability` of their spikes are followed by more, on average
-    `burst_spikes`, 3 to 6 ms apart. silent_fraction: cells that see nothing and fire at `silent_rate_hz`.
-    contaminated_fraction: units of whose spikes the share `contamination` is the nearest other cell's.
+    Parameters
+    ----------
+    surround_fraction : float
+        Fraction of cells with an antagonistic surround.
+    surround_strength, surround_ratio : float
+        Amplitude and size of the surround, relative to the centre's.
+    drift : float
+        SD of the logarithm of a cell's rate at either end of the recording, relative to its middle.
+    burst_fraction : float
+        Fraction of cells that burst.
+    burst_probability : float
+        Fraction of a bursting cell's spikes that are followed by more, 3 to 6 ms apart.
+    burst_spikes : float
+        How many follow, on average; at least 1.
+    silent_fraction : float
+        Fraction of cells that do not respond to light.
+    silent_rate_hz : float
+        Their firing rate, spikes/s.
+    contaminated_fraction : float
+        Fraction of units that hold spikes of the nearest other cell.
+    contamination : float
+        Fraction of these units' spikes that are the other cell's.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import CellOptions
+    >>> CellOptions(burst_fraction=0.2).burst_probability
+    0.3
     """
 
     surround_fraction: float = 0.0
@@ -83,10 +120,26 @@ class CellOptions:
 class ChipOptions:
     """Electrodes and somata.
 
-    pitch_um: between electrodes' centres. soma_sigma_um, amplitude_counts: ranges that somata are drawn from.
-    monopole_fraction: cells whose field falls off as that of a monopole, (1 + d²/(1.6σ)²)^-1.5, not as a Gaussian.
-    dead_columns: electrodes there give a constant. noisy_columns: noise 5 to 20 times as large; noisy_electrodes: 5 to
-    30 times.
+    Parameters
+    ----------
+    pitch_um : float
+        Distance of neighbouring electrodes' centres, µm.
+    soma_sigma_um : tuple of float
+        Range of the width (Gaussian sigma) of a soma's field, µm.
+    amplitude_counts : tuple of float
+        Range of a soma's amplitude, ADC counts.
+    monopole_fraction : float
+        Fraction of cells whose field falls off as that of a monopole, (1 + d²/(1.6σ)²)^-1.5, not as a Gaussian.
+    dead_columns : int
+        Columns whose electrodes give a constant.
+    noisy_columns, noisy_electrodes : int
+        Columns with noise 5 to 20 times as large, and electrodes with noise 5 to 30 times as large.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import ChipOptions
+    >>> ChipOptions(noisy_electrodes=5).pitch_um
+    16.0
     """
 
     pitch_um: float = 16.0
@@ -109,11 +162,31 @@ class ChipOptions:
 class AxonOptions:
     """Axons: arcs from each soma to the one optic-nerve head.
 
-    nerve_head: (x, y) = (column, row) in electrodes, on the chip or off it; None: drawn, 0.8 to 1.4 times the chip's
-    longer side from its middle. speed_m_s, sigma_um, soma_ratio: ranges of conduction velocity, width of the field
-    across, and
-    soma's amplitude over the axon's. curvature: SD, radians/mm. modulation: relative change of amplitude along the way.
-    start_um: where the axon's signal reaches half its height. waveform: "soma" (the soma's, scaled) or "triphasic".
+    Parameters
+    ----------
+    nerve_head : tuple of float or None
+        (x, y) = (column, row) in electrodes, on the chip or off it; None: drawn, 0.8 to 1.4 times the chip's longer
+        side from its middle.
+    speed_m_s : tuple of float
+        Range of the conduction velocity, m/s.
+    sigma_um : tuple of float
+        Range of the width (Gaussian sigma) of the field across the axon, µm.
+    soma_ratio : tuple of float
+        Range of the soma's amplitude over the axon's.
+    curvature : float
+        SD of an axon's curvature, radians/mm.
+    modulation : float
+        Relative change of amplitude along the axon.
+    start_um : float
+        Distance from the soma at which the axon's signal reaches half its height, µm.
+    waveform : str
+        "soma" (the soma's, scaled) or "triphasic".
+
+    Examples
+    --------
+    >>> from hdmea.simulate import AxonOptions
+    >>> AxonOptions(nerve_head=(-4.0, 8.0), waveform="triphasic").speed_m_s
+    (0.3, 1.5)
     """
 
     nerve_head: tuple[float, float] | None = None
@@ -139,9 +212,24 @@ class AxonOptions:
 class AlignmentOptions:
     """How the chip is under the stimulus, so that receptive fields are over their somata.
 
-    scale: stimulus pixels (of the noise movie) per µm; rotation_deg: None: drawn from 0 to 360; mirrored: None: drawn;
-    shift_px: SD of the shift between the middles of chip and stimulus; scatter_px: SD of a field about its soma's
-    place.
+    Parameters
+    ----------
+    scale : float
+        Stimulus pixels (of the noise movie) per µm.
+    rotation_deg : float or None
+        From chip to stimulus, degrees; None: drawn from 0 to 360.
+    mirrored : bool or None
+        Whether the chip is mirrored; None: drawn.
+    shift_px : float
+        SD of the shift between the middles of chip and stimulus, pixels.
+    scatter_px : float
+        SD of a receptive field's centre about the position of its soma, pixels.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import AlignmentOptions
+    >>> AlignmentOptions(rotation_deg=90.0, mirrored=False).shift_px
+    0.5
     """
 
     scale: float = 0.19 / 16
@@ -159,8 +247,22 @@ class AlignmentOptions:
 class NoiseOptions:
     """The sensor's noise.
 
-    counts: SD of an electrode's noise; spread: SD of the logarithm of that from electrode to electrode; autocorrelation
-    from one sample to the next; common: SD of what all electrodes share, relative to `counts`.
+    Parameters
+    ----------
+    counts : float
+        SD of an electrode's noise, ADC counts.
+    spread : float
+        SD of the logarithm of that from electrode to electrode.
+    autocorrelation : float
+        From one sample to the next, 0 to 0.5.
+    common : float
+        SD of what all electrodes share, relative to `counts`.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import NoiseOptions
+    >>> NoiseOptions(spread=0, autocorrelation=0, common=0).is_white
+    True
     """
 
     counts: float = 8.0
@@ -184,8 +286,24 @@ class NoiseOptions:
 class LightStepOptions:
     """Steps of light from another source than the display, after the last frame.
 
-    count: steps; `delay_s` after the last frame's pulse, each `on_s` long and `off_s` before the next (or the
-    recording's end); height_counts: on the light channel. The retina sees them as full luminance, between them dark.
+    The retina sees them as full luminance, and darkness between them.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    delay_s : float
+        From the last frame's pulse to the first step, seconds.
+    on_s, off_s : float
+        Length of a step, and of the darkness before the next or before the recording's end, seconds.
+    height_counts : int
+        On the light channel, ADC counts.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import LightStepOptions
+    >>> LightStepOptions(count=2).on_s
+    10.0
     """
 
     count: int = 0
@@ -201,7 +319,31 @@ class LightStepOptions:
 
 @dataclass(frozen=True, slots=True)
 class SimulationOptions:
-    """All groups of options. `alignment` None: receptive fields are drawn anywhere, whatever their somata."""
+    """All groups of options; the defaults make a plain recording.
+
+    Parameters
+    ----------
+    clock : ClockOptions
+        The display's frame clock.
+    cells : CellOptions
+        What cells do beyond following the light.
+    chip : ChipOptions
+        Electrodes and somata.
+    axons : AxonOptions
+        From somata to the optic-nerve head.
+    alignment : AlignmentOptions or None
+        From chip to stimulus; None: receptive fields are drawn anywhere, independent of their somata.
+    noise : NoiseOptions
+        Of the sensor.
+    light_steps : LightStepOptions
+        After the last frame.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import AlignmentOptions, CellOptions, SimulationOptions
+    >>> SimulationOptions(cells=CellOptions(drift=0.2), alignment=AlignmentOptions()).cells.drift
+    0.2
+    """
 
     clock: ClockOptions = field(default_factory=ClockOptions)
     cells: CellOptions = field(default_factory=CellOptions)

@@ -51,7 +51,36 @@ CELL_SEED, FILE_SEED, LAYOUT_SEED, ELECTRODE_SEED, ALIGNMENT_SEED, CLOCK_SEED, I
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRecording:
-    """Where a simulated recording's files are, and its truth."""
+    """Where a simulated recording's files are, and its truth.
+
+    Attributes
+    ----------
+    cmcr_path, cmtr_path : pathlib.Path
+        The recording as the vendor's software leaves it.
+    playlist_path, movie_length_path : pathlib.Path
+        Tables for `add_section_time`.
+    stimuli_dir, config_dir : pathlib.Path
+        Directories of the movies' frames and of the stimulus configs.
+    truth_path : pathlib.Path
+        The truth as JSON.
+    playlist_name : str
+        Of the playlist in its table.
+    movies : tuple of str
+        The playlist.
+    sampling_rate : float
+        Hz.
+    duration_s : float
+        Length of the recording, seconds.
+    truth : Truth
+        What the pipeline should find.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import simulate_recording
+    >>> made = simulate_recording("lab", n_units=2, playlist=["baseline_127"], sensor_duration_s=0)
+    >>> made.cmcr_path.name, made.movies
+    ('simulated.cmcr', ('baseline_127',))
+    """
 
     cmcr_path: Path
     cmtr_path: Path
@@ -93,7 +122,9 @@ def simulate_recording(
     output_dir
         Directory, made if need be: `{name}.cmcr`, `{name}.cmtr`, `{name}_truth.json`, `playlist.csv`,
         `movie_length.csv`, `stimuli/{movie}.npy` (frames, height, width) uint8, `configs/{movie}.json`.
-        The moving bar's movie has 300 x 300 pixels and is in the file with holes: 1.2 GB long, 0.3 GB on disk.
+        The moving bar's movie has 300 x 300 pixels and is stored as a sparse file: 1.2 GB long, 0.3 GB on disk.
+    name
+        Of the files.
     n_units
         Units, sorted without error; 0 is allowed.
     patch
@@ -119,6 +150,8 @@ def simulate_recording(
         Samples of the cut-out that the `.cmtr` holds of each peak.
     config_dir
         Stimulus configs; default as in `hdmea.io.stimulus_config`.
+    overwrite
+        Whether a recording of that name may be replaced.
     options
         What else the recording is like; see `hdmea.simulate.options`. None: the defaults; `REALISTIC`: as real ones
         are.
@@ -134,6 +167,15 @@ def simulate_recording(
         An impossible size, rate, duration or option; missing or invalid stimulus configs.
     FileExistsError
         A recording of that name is there and `overwrite` is False.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import create_session, load_recording
+    >>> from hdmea.simulate import simulate_recording
+    >>> made = simulate_recording("lab", n_units=2, patch=(6, 6), playlist=["baseline_127"], sensor_duration_s=1.0)
+    >>> session = load_recording(made.cmcr_path, made.cmtr_path, session=create_session("simulated"))
+    >>> sorted(session.units) == made.truth.unit_ids
+    True
     """
     _check(n_units, patch, sampling_rate, cutout_samples, repeats, pad_frames)
     options = options or SimulationOptions()

@@ -132,8 +132,32 @@ class SensorStream:
 
     Any range of frames may be asked for, in any order, by any number of threads, and is always the same for the same
     seed. Each electrode has an offset, noise of its own (a first-order autoregressive process), and what all share:
-    slow
-    waves and common noise.
+    slow waves and common noise. `simulate_recording` writes one into the `.cmcr`.
+
+    Parameters
+    ----------
+    frames : int
+        Samples of the stream.
+    electrodes : Electrodes
+        Noise and faults of a patch.
+    sampling_rate : float
+        Hz.
+    footprints : sequence of Footprint
+        What the electrodes see of each cell's spike.
+    spikes : sequence of numpy.ndarray
+        Each cell's spikes, (spikes,) int64 samples.
+    seed : int
+        Of the noise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.simulate import NoiseOptions, SensorStream
+    >>> from hdmea.simulate.chip import draw_electrodes
+    >>> from hdmea.simulate.options import ChipOptions
+    >>> electrodes = draw_electrodes((6, 6), ChipOptions(), NoiseOptions(), np.random.default_rng(1))
+    >>> SensorStream(1000, electrodes, 20_000.0, [], [], seed=1).read(0, 10).shape
+    (10, 6, 6)
     """
 
     def __init__(
@@ -173,7 +197,7 @@ class SensorStream:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(frames, rows, columns)"""
+        """Frames, rows and columns."""
         return self._shape
 
     @property
@@ -182,7 +206,18 @@ class SensorStream:
         return np.dtype(np.int16)
 
     def read(self, start: int, stop: int) -> Int16s:
-        """Frames [start, stop) as (frames, rows, columns) int16."""
+        """Frames [start, stop) as a new array.
+
+        Parameters
+        ----------
+        start, stop : int
+            Half-open range of frames.
+
+        Returns
+        -------
+        numpy.ndarray
+            (frames, rows, columns) int16, ADC counts.
+        """
         if not 0 <= start <= stop <= self._shape[0]:
             raise ValueError(f"frames [{start}, {stop}) are not within the recording's {self._shape[0]}")
         frames = np.empty((stop - start, *self._shape[1:]), np.int16)
@@ -190,7 +225,20 @@ class SensorStream:
         return frames
 
     def read_into(self, start: int, out: Int16s) -> None:
-        """Frames [start, start + len(out)) into `out`: C-ordered (frames, rows, columns) int16."""
+        """Frames [start, start + len(out)) into an array of the caller's.
+
+        Parameters
+        ----------
+        start : int
+            The first frame.
+        out : numpy.ndarray
+            (frames, rows, columns) int16, C-ordered.
+
+        Raises
+        ------
+        ValueError
+            For another shape or dtype, or frames outside the recording.
+        """
         stop = start + len(out)
         if not 0 <= start <= stop <= self._shape[0]:
             raise ValueError(f"frames [{start}, {stop}) are not within the recording's {self._shape[0]}")

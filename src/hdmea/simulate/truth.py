@@ -22,12 +22,39 @@ IMAGE_END_S = 0.002  # how long after the spike an axon is looked at: the usual 
 class Truth:
     """What the pipeline should find; one entry a unit, in the order of `unit_ids`.
 
-    soma_row, soma_col: electrode of the soma, 1-based on the chip (and on the patch, which is in its corner);
-    spike_samples: every spike of the sorted unit; frame_samples: first sample of each frame that the pipeline counts;
-    section_frames: (first frame of the movie, its length) of each presentation, by movie. layout: somata and axons;
-    electrodes: noise and faults; alignment: chip to stimulus, None where fields are not over their somata;
-    discharge: also what the cells themselves fired; light_steps: (n, 2) samples [on, off) of the steps after the last
-    frame.
+    Attributes
+    ----------
+    unit_ids : list of str
+        As `load_recording` names them.
+    population : Population
+        Receptive fields and responses of the cells.
+    soma_row, soma_col : numpy.ndarray
+        (units,) int64, electrode of the soma, 1-based on the chip (and on the patch, which is in its corner).
+    spike_samples : list of numpy.ndarray
+        Every spike of the sorted unit, (spikes,) int64 samples, for each unit.
+    frame_samples : numpy.ndarray
+        (frames,) int64, first sample of each frame that the pipeline counts.
+    section_frames : dict of str to list
+        (first frame of the movie, its length in frames) of each presentation, by movie.
+    layout : Layout
+        Somata and axons.
+    electrodes : Electrodes
+        Noise and faults.
+    alignment : Alignment or None
+        Chip to stimulus; None where receptive fields are not over their somata.
+    irregularities : Irregularities
+        Surrounds, drift, bursts, silence and contamination.
+    discharge : Discharge
+        Also the spikes of the cells themselves.
+    light_steps : numpy.ndarray
+        (steps, 2) int64 samples [on, off) of the steps after the last frame.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import simulate_recording
+    >>> truth = simulate_recording("lab", n_units=2, playlist=["baseline_127"], sensor_duration_s=0).truth
+    >>> truth.unit_ids, list(truth.section_frames)
+    (['unit_001', 'unit_002'], ['baseline_127'])
     """
 
     unit_ids: list[str]

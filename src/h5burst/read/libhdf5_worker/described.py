@@ -34,6 +34,13 @@ class Described:
         Bytes of its elements in memory.
     hard_links : int
         How many lead to it.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("a.h5", {"x": [1.0, 2.0]}, overwrite=True)
+    >>> [(one.path, one.kind) for one in h5burst.info("a.h5").objects]
+    [('/', 'group'), ('/x', 'dataset')]
     """
 
     path: str
