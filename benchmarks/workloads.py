@@ -210,7 +210,7 @@ def assert_same(path: Path, other: Path, *, all_of_path: bool = True) -> int:
         assert set(there) <= set(here), sorted(set(there) - set(here))[:5]
         assert not all_of_path or set(here) == set(there), sorted(set(here) - set(there))[:5]
         for name in there:
-            got, expected = ours[name][()], theirs[name][()]
+            got, expected = np.asarray(ours[name][()]), np.asarray(theirs[name][()])
             same = got.dtype == expected.dtype and np.array_equal(got, expected, equal_nan=got.dtype.kind == "f")
             assert same, f"{name} differs"
         theirs.visititems(lambda name, node: _assert_same_attributes(ours[name], node, name))

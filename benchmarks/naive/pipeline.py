@@ -185,7 +185,7 @@ def save(recording: dict[str, Any], path: Path, compression: str | None = None) 
             for key in ("spike_times", "waveform", "firing_rate_10hz"):
                 group.create_dataset(key, data=unit[key])
             for key, value in unit["unit_meta"].items():
-                group.create_dataset(f"unit_meta/{key}", data=[value])
+                group.create_dataset(f"unit_meta/{key}", data=value)
             for movie, (trials, windows) in unit.get("sectioned", {}).items():
                 section = group.create_group(f"spike_times_sectioned/{movie}")
                 section.create_dataset("full_spike_times", data=np.unique(np.concatenate(trials)))
@@ -202,7 +202,7 @@ def save(recording: dict[str, Any], path: Path, compression: str | None = None) 
         for kind in ("light_reference", "section_time", "light_template"):
             for name, data in recording.get(kind, {}).items():
                 file.create_dataset(f"stimulus/{kind}/{name}", data=data, **options)
-        file.create_dataset("metadata/acquisition_rate", data=[recording["acquisition_rate"]])
+        file.create_dataset("metadata/acquisition_rate", data=recording["acquisition_rate"])
         if "frame_timestamps" in recording:
             file.create_dataset("metadata/frame_timestamps", data=recording["frame_timestamps"])
             file.create_dataset(

@@ -83,6 +83,7 @@ class ObjectCopier:
         self._committed: dict[int, bytes] = {}
         self.where: Names = ()
         self.objects = 0
+        self.holds_references = False  # any object that was copied so far
         self.progress: Callable[[], None] = lambda: None
 
     def copy_all(self, root: int, keep: Keep | None = None) -> int:
@@ -201,7 +202,9 @@ class ObjectCopier:
 
     def _copied(self, item: _Object) -> int:
         old = self._decoded(item, is_first=True)
-        is_known_later = self._lost is not None or old.links != 1 or self._holds_references(old)
+        refers = self._holds_references(old)
+        self.holds_references = self.holds_references or refers
+        is_known_later = self._lost is not None or old.links != 1 or refers
         header = self._rewritten(item, Measured() if is_known_later else self._output, is_first=True, old=old)
         data = oh.encode(header)
         new = self._output.append(data)

@@ -13,7 +13,7 @@ from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatu
 from h5burst.copying.datasets import Recoding
 from h5burst.copying.objects import Keep, ObjectCopier
 from h5burst.copying.output import Counted, Output
-from h5burst.format import superblock
+from h5burst.format import references, superblock
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
 from h5burst.model.tree import Storage, escape_link
 from h5burst.read.file_objects import FileLike, takes_file_objects
@@ -269,7 +269,8 @@ def live_bytes(path: str | os.PathLike[str]) -> int:
         copier = ObjectCopier(source, counted, start.extension, None)
         copiers.append(copier)
         copier.copy_all(start.root)
-        return start.base + counted.end
+        is_marked = references.is_marked(file.descriptor, start, file.stamp.written_ns)
+        return start.base + counted.end + (references.MARK_BYTES if is_marked else 0)
 
 
 def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, keep: Keep | None = None) -> None:
@@ -278,7 +279,11 @@ def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, ke
     root = copier.copy_all(start.root, keep)
     output.flush()
     version = 3 if start.version == 3 else 2  # older programs read at most that
-    output.patch(place, superblock.encode(root, output.end, version=version, base=start.base))
+    end = output.end
+    if version == 3 and not copier.holds_references:
+        output.append(references.encode_mark(root, end - start.base))
+        output.flush()
+    output.patch(place, superblock.encode(root, end, version=version, base=start.base))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,6 +12,7 @@ from h5burst.format import dense
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Message, ObjectHeader
+from h5burst.format.superblock import Whole
 
 _STRING, _OPAQUE, _COMPOUND, _REFERENCE, _ENUM, _VLEN, _ARRAY = 3, 5, 6, 7, 8, 9, 10  # classes of datatypes
 _FIXED_BYTES = {0: 12, 1: 20, 2: 10, _STRING: 8, 4: 12, _REFERENCE: 8}  # of the messages without parts
@@ -108,20 +110,33 @@ def _behind_name(body: bytes, at: int, version: int) -> int:
 
 # ---------------------------------------------------------------- the mark of files that hold none
 
+#
+# It is behind the end of the file that the superblock names, where no reader looks. libhdf5 cuts a file off at that end
+# whenever it flushes or closes one that is open for writing, even where it has changed nothing; so whatever libhdf5
+# does to the file, the mark is gone. A program that is killed in between leaves the flag "open for writing" in a
+# superblock of version 3, and such a file is not edited. A version 2 superblock has no such flag: there, the mark holds
+# the time of the last change as well.
+
 MARK_BYTES = 40
 _MARK = struct.Struct("<8sqQQ")
 _SIGNATURE = b"H5B\x00norf"
 
 
-def encode_mark(changed_ns: int, root: int, end: int) -> bytes:
-    """The last bytes of a file that holds no references: good as long as the file is the one that was written so.
+def encode_mark(root: int, end: int, *, version: int = 3, changed_ns: int = 0) -> bytes:
+    """The bytes behind the end of a file that holds no references.
 
-    changed_ns: the time of its last change, which its writer sets; root, end: as the superblock has them.
+    root, end, version: as the superblock has them, both addresses from its base. changed_ns: the time of the file's
+    last change, which its writer sets; it matters where the version is 2.
     """
-    data = _MARK.pack(_SIGNATURE, changed_ns, root, end)
+    data = _MARK.pack(_SIGNATURE, changed_ns if version == 2 else 0, root, end)
     return data + lookup3(data).to_bytes(MARK_BYTES - _MARK.size, "little")
 
 
-def is_marked(data: bytes, changed_ns: int, root: int, end: int) -> bool:
-    """Whether these last bytes of a file are its mark."""
-    return data == encode_mark(changed_ns, root, end)
+def is_marked(descriptor: int, start: Whole, changed_ns: int) -> bool:
+    """Whether the last writer of an open file has stated that it holds no references, and nobody has written since.
+
+    start: its superblock; changed_ns: the time of its last change.
+    """
+    os.lseek(descriptor, start.end, os.SEEK_SET)
+    mark = encode_mark(start.root, start.end - start.base, version=start.version, changed_ns=changed_ns)
+    return start.version in (2, 3) and os.read(descriptor, MARK_BYTES) == mark

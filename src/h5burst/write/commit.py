@@ -37,11 +37,12 @@ def commit(file: EditedFile, root: Change, checked: TreeWriter, storage: Storage
     try:
         with durable.annotating_oserror(file.path, "edit"):
             file.check_unchanged()
+            version = 3 if file.start.version == 3 else 2  # what read the file before reads it still
             changed_ns = time.time_ns()
-            address, end = _append(file, root, checked, storage, threads, changed_ns)
+            address, end = _append(file, root, checked, storage, threads, version, changed_ns)
             os.fsync(file.descriptor)
             file.check_unchanged()
-            _switch(file, address, end)
+            _switch(file, address, end, version)
     except (CorruptStructureError, UnsupportedFeatureError) as error:
         file.cut_off()
         if isinstance(error, UnsupportedFeatureError):
@@ -51,7 +52,7 @@ def commit(file: EditedFile, root: Change, checked: TreeWriter, storage: Storage
         if _is_as_it_was(file):
             file.cut_off()
         raise
-    _tidy(file, end, changed_ns)
+    _tidy(file, end + references.MARK_BYTES, version, changed_ns)
 
 
 def _append(
@@ -60,21 +61,22 @@ def _append(
     checked: TreeWriter,
     storage: Storage | None,
     threads: int | None,
+    version: int,
     changed_ns: int,
 ) -> tuple[int, int]:
     """Everything but the superblock. Returns the new address of the root and the new end, both from the base."""
-    base, start = file.start.base, file.start.end - file.start.base
+    base, start = file.start.base, file.appends_at - file.start.base
     with open_stream(file.descriptor) as stream:
-        stream.seek(file.start.end)
+        stream.seek(file.appends_at)
         with Sink(stream, True, threads) as sink:
             writer = make_writer(sink, storage, threads)
             with contextlib.closing(writer):
                 writer.start_at(start)
                 writer.share_names(checked)
                 address = _Rewriter(file, writer, threads).rewrite(root)
-                end = writer.append(b"") + references.MARK_BYTES
-                writer.append(references.encode_mark(changed_ns, address, end))
-                if writer.finish() != end:
+                end = writer.append(b"")
+                writer.append(references.encode_mark(address, end, version=version, changed_ns=changed_ns))
+                if writer.finish() != end + references.MARK_BYTES:
                     raise AssertionError(f"{file.path}: an edit ended elsewhere than it was to end")
     return address, base + end
 
@@ -84,10 +86,9 @@ def open_stream(descriptor: int) -> io.FileIO:
     return io.FileIO(descriptor, "r+", closefd=False)
 
 
-def _switch(file: EditedFile, root: int, end: int) -> None:
+def _switch(file: EditedFile, root: int, end: int, version: int) -> None:
     """The one write that makes the edit true. If it cannot be brought to disk, the old superblock is put back."""
     start = file.start
-    version = 3 if start.version == 3 else 2  # what read the file before reads it still
     new = superblock.encode(root, end, version=version, base=start.base, extension=start.extension)
     with open_stream(file.descriptor) as stream:
         try:
@@ -117,12 +118,12 @@ def _is_as_it_was(file: EditedFile) -> bool:
         return False
 
 
-def _tidy(file: EditedFile, end: int, changed_ns: int) -> None:
+def _tidy(file: EditedFile, size: int, version: int, changed_ns: int) -> None:
     """Cut off what an earlier, interrupted edit left further behind; set the time that the mark knows the file by."""
     with contextlib.suppress(OSError):
-        if os.fstat(file.descriptor).st_size > end:
-            os.ftruncate(file.descriptor, end)
-        if os.utime in os.supports_fd:
+        if os.fstat(file.descriptor).st_size > size:
+            os.ftruncate(file.descriptor, size)
+        if version == 2 and os.utime in os.supports_fd:
             os.utime(file.descriptor, ns=(changed_ns, changed_ns))
 
 

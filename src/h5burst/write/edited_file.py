@@ -107,6 +107,7 @@ class EditedFile:
         self.stamp = open_file.Stamp.of(status)
         self.changed_ns = status.st_mtime_ns
         self.process = os.getpid()
+        self.is_marked = False
         try:
             self.start = superblock.read_whole(self.descriptor, status.st_size)
             self.source = Source(self.descriptor, self.start.end, self.start.base, 1 << 15, 32)
@@ -115,7 +116,8 @@ class EditedFile:
             if not self.start.is_plain:
                 raise NeedsLibhdf5Error("an old superblock with settings that a newer one does not hold")
             self._check_extension()
-            if not self._is_marked() and self._holds_references():
+            self.is_marked = references.is_marked(self.descriptor, self.start, self.changed_ns)
+            if not self.is_marked and self._holds_references():
                 raise NeedsLibhdf5Error("references between its objects")
         except (NeedsLibhdf5Error, UnsupportedFeatureError) as error:
             self.why_not = str(error)
@@ -136,13 +138,6 @@ class EditedFile:
             kinds = {message.type for message in oh.decode(self.source, self.start.extension).messages}
             if kinds - _KNOWN_IN_EXTENSION:
                 raise NeedsLibhdf5Error("a superblock extension (paged space, shared messages or a driver)")
-
-    def _is_marked(self) -> bool:
-        end = self.start.end - self.start.base
-        if end < references.MARK_BYTES:
-            return False
-        data = self.source.read(end - references.MARK_BYTES, references.MARK_BYTES)
-        return references.is_marked(data, self.changed_ns, self.start.root, end)
 
     def _holds_references(self) -> bool:
         """Look at every object. Whoever edits the file next is spared that by the mark."""
@@ -171,6 +166,11 @@ class EditedFile:
 
     # ------------------------------------------------------------ writing
 
+    @property
+    def appends_at(self) -> int:
+        """Where an edit begins to write: behind the end, and behind a mark, which stays good until the edit is made."""
+        return self.start.end + (references.MARK_BYTES if self.is_marked else 0)
+
     def check_unchanged(self) -> None:
         """Raise `OSError` unless the file is still the one that was opened: locks do not work everywhere."""
         if self.process != os.getpid():
@@ -182,7 +182,7 @@ class EditedFile:
     def cut_off(self) -> None:
         """Remove what an edit that failed has left behind the end."""
         with contextlib.suppress(OSError):  # it is only space: no reader looks there, and the next edit writes over it
-            os.ftruncate(self.descriptor, self.start.end)
+            os.ftruncate(self.descriptor, self.appends_at)
 
     def close(self) -> None:
         self._stack.close()

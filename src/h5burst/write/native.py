@@ -19,7 +19,7 @@ import numpy as np
 from h5burst import codecs
 from h5burst._ext.h5emit import NeedsLibhdf5Error, TreeWriter
 from h5burst.arrays import chunks
-from h5burst.format import datatype, superblock
+from h5burst.format import datatype, references, superblock
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Storage, escape_attribute, escape_link
 from h5burst.runtime import simd
 from h5burst.write import chunked
@@ -89,7 +89,9 @@ def _write(
         else:
             writer.append(bytes(superblock.SIZE))  # its place, until the addresses that it holds are known
         root = writer.write(tree)
-        end = writer.finish()
+        end = writer.append(b"")
+        writer.append(references.encode_mark(root, end))  # for this writer writes no references
+        writer.finish()
     sink.write_at_start(superblock.encode(root, end))
 
 
