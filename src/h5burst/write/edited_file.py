@@ -109,7 +109,7 @@ class EditedFile:
         self.process = os.getpid()
         self.is_marked = False
         try:
-            self.start = superblock.read_whole(self.descriptor, status.st_size)
+            self.start = self._superblock(status.st_size)
             self.source = Source(self.descriptor, self.start.end, self.start.base, 1 << 15, 32)
             if self._only_replaced:
                 return
@@ -123,6 +123,16 @@ class EditedFile:
             self.why_not = str(error)
         except CorruptStructureError as error:
             raise CorruptFileError(self.path, str(error)) from error
+
+    def _superblock(self, size: int) -> superblock.Whole:
+        """Of one that only libhdf5 understands, what tells whether others change it is kept before the error."""
+        try:
+            return superblock.read_whole(self.descriptor, size)
+        except UnsupportedFeatureError:
+            guessed = superblock.guess(self.descriptor, size)
+            if guessed is not None:
+                self.start = guessed
+            raise
 
     def _reader(self) -> Reader | None:
         try:

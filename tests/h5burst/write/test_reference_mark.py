@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from h5burst import Array, Group, UnfinishedFileError
 from h5burst.format import superblock
 from h5burst.format.references import MARK_BYTES
 from h5burst.write.edited_file import EditedFile
+from reference.hdf5_tree import content
 
 
 @pytest.fixture
@@ -94,6 +98,88 @@ def test_whatever_opens_the_file_for_writing_drops_the_mark(
     set_one(path, 2)
     set_one(path, 3)
     assert len(looks) == 1
+
+
+def by_a_python_object(path: Path) -> None:
+    with open(path, "rb+") as stream, h5py.File(stream, "r+"):
+        pass
+
+
+def by_one_writer_beside_readers(path: Path) -> None:
+    with h5py.File(path, "r+", libver="latest") as file:
+        file.swmr_mode = True
+
+
+def by_h5clear(path: Path) -> None:
+    subprocess.run(["h5clear", "-s", str(path)], check=True)
+
+
+@pytest.mark.parametrize("opens", [by_a_python_object, by_one_writer_beside_readers, by_h5clear])
+def test_other_ways_of_writing_drop_the_mark(path: Path, looks: list[Path], opens: Callable[[Path], None]) -> None:
+    if opens is by_h5clear and shutil.which("h5clear") is None:
+        pytest.skip("needs HDF5's h5clear")
+    opens(path)
+    assert whole(path).end == path.stat().st_size
+    set_one(path, 1)
+    assert len(looks) == 1
+
+
+@pytest.mark.skipif(shutil.which("h5jam") is None, reason="needs HDF5's own tools")
+def test_the_tools_of_hdf5_take_a_file_with_a_mark(path: Path, tmp_path: Path, looks: list[Path]) -> None:
+    block, framed, repacked = tmp_path / "block", tmp_path / "framed.h5", tmp_path / "repacked.h5"
+    block.write_bytes(b"a user block")
+    subprocess.run(["h5jam", "-i", path, "-u", block, "-o", framed], check=True)
+    subprocess.run(["h5repack", framed, repacked], check=True)
+    subprocess.run(["h5diff", "-v", path, repacked], check=True, capture_output=True)
+    subprocess.run(["h5stat", framed], check=True, capture_output=True)
+    for file in (framed, repacked):
+        assert h5burst.verify(file) == []
+    assert set_one(framed, 5) == "copy"  # its superblock names the base address that it had before
+    assert framed.read_bytes().startswith(b"a user block")
+    with h5py.File(framed) as file:
+        assert file["group"].attrs["value"] == 5
+    assert not looks
+
+
+def test_equal_saves_are_equal_byte_for_byte(path: Path, tmp_path: Path) -> None:
+    tree = h5burst.read_tree(path)
+    for name in ("one", "other"):
+        h5burst.write_tree(tmp_path / name, tree)
+        h5burst.repack(path, tmp_path / f"{name}.copy")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    assert (tmp_path / "one.copy").read_bytes() == (tmp_path / "other.copy").read_bytes()
+
+
+def test_the_mark_is_not_dead_space_and_not_needed(path: Path, tmp_path: Path, looks: list[Path]) -> None:
+    assert h5burst.info(path).dead_bytes == 0
+    data, expected = path.read_bytes(), content(path)
+    found: Any = h5burst.read_tree(io.BytesIO(data))["group/numbers"]
+    assert np.array_equal(found.data, np.arange(50))
+    for cut in (1, MARK_BYTES):
+        path.write_bytes(data[:-cut])
+        assert h5burst.verify(path) == []
+        assert content(path) == expected
+        assert h5burst.salvage(path, tmp_path / "salvaged.h5", overwrite=True).lost == ()
+        set_one(path, 1)
+        assert looks
+        del looks[:]
+    path.write_bytes(data[: -MARK_BYTES - 1])
+    with pytest.raises(h5burst.CorruptFileError, match="cut short"):
+        set_one(path, 1)
+    assert not looks
+
+
+def test_files_that_hold_references_are_never_marked(path: Path, tmp_path: Path, looks: list[Path]) -> None:
+    with h5py.File(path, "r+") as file:
+        file["group/other"].attrs["ref"] = file["large"].ref
+    tree = h5burst.read_tree(path)
+    h5burst.write_tree(tmp_path / "written.h5", tree)
+    h5burst.repack(path, tmp_path / "repacked.h5")
+    h5burst.salvage(path, tmp_path / "salvaged.h5")
+    for name in ("written.h5", "repacked.h5", "salvaged.h5"):
+        assert set_one(tmp_path / name, 1) == "copy"
+        assert set_one(tmp_path / name, 2) == "copy"
+    assert len(looks) == 6
 
 
 def test_a_reference_in_room_that_was_there_is_noticed(path: Path) -> None:

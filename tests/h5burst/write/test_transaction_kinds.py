@@ -124,12 +124,20 @@ def paged(path: Path) -> None:
     plain(path, fs_strategy="page", fs_page_size=4096, libver="v110")
 
 
+def short_addresses(path: Path) -> None:
+    settings = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    settings.set_sizes(4, 4)
+    with h5py.File(h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, settings)) as file:
+        fill(file)
+
+
 COPIED: list[Callable[[Path], None]] = [
     hard_links,
     references,
     dimension_scales,
     reference_in_a_compound,
     paged,
+    short_addresses,
 ]
 
 
