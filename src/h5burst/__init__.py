@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from h5burst.model.tree import Storage as Storage
     from h5burst.model.tree import UnsupportedValueError as UnsupportedValueError
     from h5burst.model.tree import escape_link as escape_link
+    from h5burst.model.tree import numbered_arrays as numbered_arrays
     from h5burst.model.tree import unescape as unescape
     from h5burst.model.values import decode_attributes as decode_attributes
     from h5burst.model.values import decode_value as decode_value
@@ -120,6 +121,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "Storage",
         "UnsupportedValueError",
         "escape_link",
+        "numbered_arrays",
         "unescape",
     ),
     "model.values": (

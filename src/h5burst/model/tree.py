@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from h5burst._ext.treenodes import ArrayMaker
 from h5burst.model.source import ArraySource
 
 ESCAPE_PREFIX = "%~"
@@ -178,6 +179,33 @@ class Reference:
 
 
 Node: TypeAlias = Array | Group
+_maker = ArrayMaker(Array)
+
+
+def numbered_arrays(arrays: Any, dtype: np.dtype[Any]) -> dict[str, Array] | None:
+    """The children of a group that holds numbered arrays, thousands of them in little time.
+
+    Parameters
+    ----------
+    arrays : dict of int to numpy.ndarray
+        By their numbers.
+    dtype : numpy.dtype
+        Of all of them.
+
+    Returns
+    -------
+    dict of str to Array, or None
+        Nodes without attributes, by the numbers in decimal form. None where `arrays` is anything else: not a dict, with
+        keys that are not `int`, or with a value that is not an array of this very dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import numbered_arrays
+    >>> list(numbered_arrays({0: np.arange(3), 1: np.arange(2)}, np.dtype(np.int64)))
+    ['0', '1']
+    """
+    return _maker.by_number(arrays, dtype)
 
 
 class UnsupportedValueError(TypeError):

@@ -38,6 +38,7 @@ Scalars = Literal["datasets", "scalar_datasets", "attributes"]
 
 TYPE, TYPES, KEYS = "h5burst.type", "h5burst.types", "h5burst.keys"
 GROUP_MARKERS = (TYPE, KEYS)  # of what is encoded without attributes
+_STORED_AS_IS = frozenset({bool, float, complex})
 _MARKERS = frozenset({TYPE, TYPES, KEYS, TEXT})
 _INTEGER_KEYS = Marker("int")
 _ESCAPED = "escaped:"  # before the marker of a text that is escaped
@@ -328,6 +329,10 @@ def encode_attributes(values: Mapping[str, Any], *, path: str = "") -> dict[str,
     for name, value in values.items():
         if name in _MARKERS:
             raise UnsupportedValueError(f"the name {name!r} is reserved", f"{path}@{name}")
+        kind = type(value)
+        if kind in _STORED_AS_IS or (kind is str and value.isascii() and "\0" not in value):  # by far the most
+            attrs[name] = value
+            continue
         if isinstance(value, np.ndarray):
             attrs[name] = value
             continue

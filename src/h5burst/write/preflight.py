@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from h5burst import codecs
+from h5burst._ext.treenodes import Overseer
 from h5burst.model.source import as_source, is_source, read_whole
 from h5burst.model.tree import (
     MAX_DEPTH,
@@ -28,8 +29,11 @@ MAX_RANK = 32  # of the file format
 MAX_NAME_BYTES = 60_000  # a link or attribute message holds 64 KiB
 
 _PLAIN_SCALARS = frozenset({str, bool, int, float, complex})
+_PLAIN_VALUES = frozenset({bool, float, complex, *(np.dtype(code).type for code in "?bhilqBHILQefdFD")})
 _INT_RANGE = range(-(1 << 63), 1 << 64)
 _TEXT_AT_ONCE = 65536
+_SHORT_NAME = MAX_NAME_BYTES // 12  # an escape makes up to twelve bytes of a character
+_overseer = Overseer(Array, Group, _PLAIN_VALUES, _SHORT_NAME, MAX_RANK)
 
 
 class _TextOutOfMemoryError(Exception):
@@ -86,10 +90,22 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     """
     default = storage or Storage()
     codecs.check_codec(default)
-    no_default_chunks = default.chunks is None  # of chunks that might not fit an array
     _check_node(node, path, default)
     if not isinstance(node, Group):
         return
+    odd = None
+    if type(node) is Group:  # chunks by default might not fit an array: then each is looked at
+        odd = _overseer.odd_nodes(node, path, MAX_DEPTH, default.chunks is not None)
+    if odd is None:
+        _validate_each(node, path, default)
+        return
+    for where, child in odd:
+        _check_name(where[-1], escape_link, where)
+        _check_node(child, where, default)
+
+
+def _validate_each(node: Group, path: tuple[str, ...], default: Storage) -> None:
+    """Check all nodes below a group one by one."""
     # Depth first without recursion: the path from the root is the stack, which shows cycles and depth at once.
     names = list(path)
     ancestors = {id(node)}
@@ -97,14 +113,6 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     while stack:
         group, children = stack[-1]
         for name, child in children:
-            if (
-                type(child) is Array
-                and not child.attrs
-                and child.storage is None
-                and no_default_chunks
-                and _is_plain(name, child.data)
-            ):
-                continue
             where = (*names, name)
             _check_name(name, escape_link, where)
             _check_node(child, where, default)
@@ -124,18 +132,6 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
                 names.pop()
 
 
-def _is_plain(name: Any, data: Any) -> bool:
-    """The common case, told quickly: an array of simple numbers under a simple name."""
-    return (
-        type(data) is np.ndarray
-        and data.dtype.kind in "iufb"
-        and data.ndim <= MAX_RANK
-        and type(name) is str
-        and len(name) < MAX_NAME_BYTES // 12  # an escape makes up to twelve bytes of a character
-        and data.dtype.metadata is None
-    )
-
-
 def _text_path(path: tuple[str, ...]) -> str:
     return "/" + "/".join(str(name) for name in path)
 
@@ -143,7 +139,7 @@ def _text_path(path: tuple[str, ...]) -> str:
 def _check_name(name: Any, escape: Any, path: tuple[str, ...]) -> None:
     if not isinstance(name, str):
         raise UnsupportedValueError(f"a name must be text, not {type(name).__name__}", _text_path(path))
-    if len(name) >= MAX_NAME_BYTES // 12 and len(escape(name).encode()) > MAX_NAME_BYTES:
+    if len(name) >= _SHORT_NAME and len(escape(name).encode()) > MAX_NAME_BYTES:
         raise UnsupportedValueError(
             f"a name of more than {MAX_NAME_BYTES} bytes", _text_path((*path[:-1], name[:40] + "…"))
         )
@@ -165,7 +161,7 @@ def _check_node(node: Any, path: tuple[str, ...], default: Storage) -> None:
 def check_attributes(attrs: Any, path: tuple[str, ...] = ()) -> None:
     """As `validate`, for the attributes of the object at `path`."""
     for name, value in attrs.items():
-        if type(value) in _PLAIN_SCALARS and type(name) is str and len(name) < MAX_NAME_BYTES // 12:
+        if type(value) in _PLAIN_SCALARS and type(name) is str and len(name) < _SHORT_NAME:
             if (type(value) is str and not (value.isascii() and "\0" not in value)) or (
                 type(value) is int and value not in _INT_RANGE
             ):

@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import Array, Group, LazyDict, Node, is_source, values
+from h5burst import Array, Group, LazyDict, Node, is_source, numbered_arrays, values
 from hdmea.session.feature_layout import STA_PREFIX, feature_node, features_from_node, further_node, sta_feature
 from hdmea.utils.exceptions import CheckpointError, ValidationError
 
 SessionPath: TypeAlias = tuple[str, ...]
+EncodedSections: TypeAlias = dict[tuple[tuple[str, ...], tuple[int, ...]], tuple[dict[str, Any], dict[str, Any]]]
 SCALARS: values.Scalars = "scalar_datasets"  # single values of metadata, stimulus and open dicts: datasets of shape ()
 
 LAYOUT_VERSION, VERSION_ATTRIBUTE = 2, "hdmea_layout_version"  # files of the first version do not have the attribute
@@ -146,11 +147,15 @@ def _refuse_loss(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
 
 
 def units_node(units: Mapping[str, Mapping[str, Any]]) -> Group:
-    return Group({unit_id: unit_node(unit, unit_id) for unit_id, unit in units.items()})
+    seen: EncodedSections = {}
+    return Group({unit_id: unit_node(unit, unit_id, seen) for unit_id, unit in units.items()})
 
 
-def unit_node(unit: Mapping[str, Any], unit_id: str) -> Group:
-    """A unit's group: spike times and waveform as arrays, its place on the chip as attributes."""
+def unit_node(unit: Mapping[str, Any], unit_id: str, seen: EncodedSections | None = None) -> Group:
+    """A unit's group: spike times and waveform as arrays, its place on the chip as attributes.
+
+    seen: how the sections of other units were cut, with what that is in the file.
+    """
     where = f"units/{unit_id}"
     as_attributes = (*UNIT_ATTRIBUTES, *VENDOR_ATTRIBUTES)
     attrs = values.encode_attributes({name: unit[name] for name in as_attributes if name in unit}, path=where)
@@ -159,13 +164,13 @@ def unit_node(unit: Mapping[str, Any], unit_id: str) -> Group:
     group = Group(attrs=attrs)
     for field, value in unit.items():
         if field not in as_attributes:
-            group.children[field] = _unit_field_node(field, value, f"{where}/{field}")
+            group.children[field] = _unit_field_node(field, value, f"{where}/{field}", seen)
     if "features" not in unit:
         group.children["features"] = Group(attrs={ABSENT: True})
     return group
 
 
-def _unit_field_node(field: str, value: Any, path: str) -> Node:
+def _unit_field_node(field: str, value: Any, path: str, seen: EncodedSections | None = None) -> Node:
     if field == "spike_times":
         return _typed(value, np.uint64, path, {"unit": "sample_index"})
     if field in UNIT_DTYPES:
@@ -173,7 +178,7 @@ def _unit_field_node(field: str, value: Any, path: str) -> Node:
     if field == "features" and isinstance(value, Mapping):
         return Group({name: feature_node(feature, f"{path}/{name}") for name, feature in value.items()})
     if field == "spike_times_sectioned" and isinstance(value, Mapping):
-        return Group({movie: section_node(section, f"{path}/{movie}") for movie, section in value.items()})
+        return Group({movie: section_node(section, f"{path}/{movie}", seen) for movie, section in value.items()})
     return values.encode_value(value, scalars=SCALARS, path=path)
 
 
@@ -240,13 +245,12 @@ def _value_at(node: Node, is_array: bool) -> Any:
 # ---------------------------------------------------------------- sectioned spikes
 
 
-def section_node(section: Any, path: str) -> Node:
+def section_node(section: Any, path: str, seen: EncodedSections | None = None) -> Node:
     """One movie's sectioned spikes: the trials as a group of arrays, how they were cut as attributes."""
     if not isinstance(section, Mapping):
         return values.encode_value(section, scalars=SCALARS, path=path)
     trials = section.get("trials_spike_times")
-    plain = {name: section[name] for name in SECTION_ATTRIBUTES if name in section}
-    group = Group(attrs=values.encode_attributes(plain, path=path))
+    group = Group(attrs=_section_attributes(section, path, {} if seen is None else seen))
     if isinstance(trials, Mapping):
         group.attrs["n_trials"] = np.int64(len(trials))
     for field, value in section.items():
@@ -257,11 +261,22 @@ def section_node(section: Any, path: str) -> Node:
     return group
 
 
+def _section_attributes(section: Mapping[str, Any], path: str, seen: EncodedSections) -> dict[str, Any]:
+    """How a section was cut, as attributes: all units of a movie have the same objects, which are encoded once."""
+    plain = {name: section[name] for name in SECTION_ATTRIBUTES if name in section}
+    key = tuple(plain), tuple(map(id, plain.values()))
+    if key not in seen:
+        seen[key] = plain, values.encode_attributes(plain, path=path)  # while it holds them, none has another's id
+    return seen[key][1].copy()
+
+
 def _trials_node(trials: Mapping[Any, Any], path: str) -> Group:
     int64 = np.dtype(np.int64)
-    return Group(
-        {str(trial): Array(_cast(spikes, int64, path)) for trial, spikes in numbered_trials(trials, path).items()}
-    )
+    nodes = numbered_arrays(trials, int64)
+    if nodes is None:
+        numbered = numbered_trials(trials, path)
+        nodes = {str(trial): Array(_cast(spikes, int64, path)) for trial, spikes in numbered.items()}
+    return Group(nodes)  # type: ignore[arg-type]  # a dict of arrays is one of nodes, though the checker cannot know
 
 
 def numbered_trials(trials: Mapping[Any, Any], path: str) -> dict[int, Any]:

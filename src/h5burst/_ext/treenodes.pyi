@@ -1,0 +1,22 @@
+from typing import Any
+
+import numpy as np
+
+from h5burst.model.tree import Array
+
+class ArrayMaker:
+    def __init__(self, array_type: type[Any]) -> None: ...
+    def by_number(self, arrays: Any, dtype: np.dtype[Any]) -> dict[str, Array] | None: ...
+
+class Overseer:
+    def __init__(
+        self,
+        array_type: type[Any],
+        group_type: type[Any],
+        plain_types: frozenset[Any],
+        longest_name: int,
+        most_axes: int,
+    ) -> None: ...
+    def odd_nodes(
+        self, root: Any, path: tuple[str, ...], most_names: int, any_array: bool
+    ) -> list[tuple[tuple[Any, ...], Any]] | None: ...

@@ -1,0 +1,133 @@
+"""The check before the first byte: the compiled look finds what the slow one, node by node, finds."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from h5burst import Array, Group, Storage, UnsupportedValueError, numbered_arrays
+from h5burst.write import preflight
+from h5burst.write.preflight import validate
+
+
+def plain_tree() -> Group:
+    def unit(i: int) -> Group:
+        trials = numbered_arrays({k: np.arange(k + i) for k in range(40)}, np.dtype(np.int64))
+        assert trials is not None
+        return Group(
+            {"trials": Group(dict(trials)), "rate": Array(np.ones(3, "f4"), {"unit": "Hz"})},
+            {"row": i, "n": np.int64(i), "margin": np.array([0.0, 0.5]), "made": True},
+        )
+
+    return Group({"units": Group({f"unit_{i}": unit(i) for i in range(5)})})
+
+
+class Itself(Group):
+    pass
+
+
+def deep(levels: int, end: Any) -> Group:
+    group = Group({"end": end})
+    for _ in range(levels):
+        group = Group({"g": group})
+    return group
+
+
+def cycle() -> Group:
+    group = Group()
+    group.children["again"] = group
+    return group
+
+
+WRONG: dict[str, Any] = {
+    "masked": Array(np.ma.masked_array([1, 2], mask=[0, 1])),
+    "objects": Array(np.array([1, "a"], dtype=object)),
+    "dates": Array(np.array(["2020"], dtype="M8[D]")),
+    "data of no kind": Array([1, 2]),  # type: ignore[arg-type]
+    "axes": Array(np.zeros((1,) * 33)),
+    "integer": Array(np.arange(2), {"n": 2**70}),
+    "text": Array(np.arange(2), {"t": "a\0b"}),
+    "surrogate": Group({}, {"t": "\ud800"}),
+    "list": Group({}, {"t": [1, 2]}),
+    "a name": Group({1: Group()}),  # type: ignore[dict-item]
+    "a long name": Group({"é" * 40_000: Group()}),
+    "an attribute's name": Group({}, {3: 1}),  # type: ignore[dict-item]
+    "no node": Group({"x": 3}),  # type: ignore[dict-item]
+    "depth": deep(140, Group({"x": Group()})),
+    "a cycle": cycle(),
+    "a cycle of another class": Itself({"x": cycle()}),
+}
+FINE: dict[str, Any] = {
+    "big endian": Array(np.arange(3, dtype=">i4")),
+    "accents": Array(np.array(["a", "ü"], dtype=object), {"t": "ü", "b": b"x", "none": None}),
+    "nothing": Array(None),
+    "empty": Group({}, {"e": h5py.Empty("f8")}),
+    "compound": Array(np.zeros(2, [("a", "i4"), ("b", "f8")])),
+    "scalar": Array(np.array(3.0), {"c": 1j, "u": 2**63, "f": np.float32(1), "s": np.str_("x")}),
+    "another class": Itself({"x": Array(np.arange(3))}),
+    "storage": Array(np.arange(30), storage=Storage("gzip", chunks=(7,))),
+}
+
+
+def found(check: Any, tree: Group) -> str:
+    try:
+        check(tree)
+    except (UnsupportedValueError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+@pytest.mark.parametrize("what", [*WRONG, *FINE])
+def test_finds_what_the_slow_check_finds(what: str) -> None:
+    tree = plain_tree()
+    tree["units/unit_3"].children["odd"] = {**WRONG, **FINE}[what]  # type: ignore[union-attr]
+    slow = found(lambda tree: preflight._validate_each(tree, (), Storage()), tree)
+    assert found(validate, tree) == slow
+    assert bool(slow) == (what in WRONG)
+    if slow:
+        assert "/units/unit_3/odd" in slow
+
+
+def test_chunks_by_default_are_compared_with_every_array() -> None:
+    with pytest.raises(ValueError, match="do not fit an array"):
+        validate(plain_tree(), storage=Storage(chunks=(2, 2)))
+
+
+def test_plain_nodes_cost_no_python_calls() -> None:
+    tree, calls = plain_tree(), 0
+
+    def note(frame: Any, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(note)
+    try:
+        validate(tree)
+    finally:
+        sys.setprofile(None)
+    assert 0 < calls < 20
+
+
+def test_numbered_arrays_are_made_of_plain_ones_alone() -> None:
+    int64 = np.dtype(np.int64)
+    made = numbered_arrays({3: np.arange(2), 1: np.arange(0)}, int64)
+    assert made is not None
+    assert [(name, node.data.tolist(), node.attrs, node.storage) for name, node in made.items()] == [
+        ("3", [0, 1], {}, None),
+        ("1", [], {}, None),
+    ]
+    made["3"].attrs["own"] = 1
+    assert made["1"].attrs == {}
+    for other in (
+        [np.arange(2)],
+        {"0": np.arange(2)},
+        {True: np.arange(2)},
+        {0: [1, 2]},
+        {0: np.arange(2.0)},
+        {0: np.ma.masked_array([1])},
+    ):
+        assert numbered_arrays(other, int64) is None
