@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+from collections import OrderedDict
+from types import MappingProxyType
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import random_trees
 
 from h5burst import Array, Group, Storage, UnsupportedValueError, numbered_arrays
 from h5burst.write import preflight
@@ -37,10 +44,15 @@ def deep(levels: int, end: Any) -> Group:
     return group
 
 
-def cycle() -> Group:
+def cycle(ways: int = 1) -> Group:
     group = Group()
-    group.children["again"] = group
+    for number in range(ways):
+        group.children[f"again {number}"] = group
     return group
+
+
+class Numbers(np.ndarray[Any, Any]):
+    pass
 
 
 WRONG: dict[str, Any] = {
@@ -59,6 +71,7 @@ WRONG: dict[str, Any] = {
     "no node": Group({"x": 3}),  # type: ignore[dict-item]
     "depth": deep(140, Group({"x": Group()})),
     "a cycle": cycle(),
+    "a cycle of many ways": cycle(40),
     "a cycle of another class": Itself({"x": cycle()}),
 }
 FINE: dict[str, Any] = {
@@ -69,6 +82,10 @@ FINE: dict[str, Any] = {
     "compound": Array(np.zeros(2, [("a", "i4"), ("b", "f8")])),
     "scalar": Array(np.array(3.0), {"c": 1j, "u": 2**63, "f": np.float32(1), "s": np.str_("x")}),
     "another class": Itself({"x": Array(np.arange(3))}),
+    "another class of dict": Group(OrderedDict({"x": Array(np.arange(3), OrderedDict(unit="s"))})),
+    "no dict": Group(MappingProxyType({"x": Group()}), MappingProxyType({"n": 1})),  # type: ignore[arg-type]
+    "another class of array": Array(np.arange(3).view(Numbers)),
+    "the same group twice": Group(dict.fromkeys("ab", Group(dict.fromkeys("ab", Array(np.arange(3)))))),
     "storage": Array(np.arange(30), storage=Storage("gzip", chunks=(7,))),
 }
 
@@ -90,6 +107,48 @@ def test_finds_what_the_slow_check_finds(what: str) -> None:
     assert bool(slow) == (what in WRONG)
     if slow:
         assert "/units/unit_3/odd" in slow
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["", *WRONG, *FINE]), st.integers(0, 2**16))
+def test_finds_in_random_trees_what_the_slow_check_finds(seed: int, what: str, where: int) -> None:
+    tree = random_trees.tree(seed)
+    if what:
+        groups = [tree, *(node for _, node in tree.walk() if isinstance(node, Group))]
+        groups[where % len(groups)].children["odd"] = {**WRONG, **FINE}[what]
+    slow = found(lambda tree: preflight._validate_each(tree, (), Storage()), tree)
+    assert found(validate, tree) == slow
+    assert bool(slow) == (what in WRONG)
+
+
+def test_a_tree_that_threads_change_is_checked_or_refused() -> None:
+    tree, ended, changes = plain_tree(), threading.Event(), 0
+    children = tree["units/unit_2"].children  # type: ignore[union-attr]
+
+    def change() -> None:
+        nonlocal changes
+        while not ended.is_set():
+            children[f"more {changes % 50}"] = Array(np.arange(3), {"é": changes})
+            children.pop(f"more {(changes + 25) % 50}", None)
+            changes += 1
+
+    thread, interval = threading.Thread(target=change), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        while thread.is_alive() and changes < 20_000:
+            with contextlib.suppress(RuntimeError):  # as of any dict that changes under a loop
+                validate(tree)
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+
+
+def test_a_node_without_one_of_its_attributes_is_refused() -> None:
+    tree = plain_tree()
+    del tree["units/unit_3/rate"].data  # type: ignore[union-attr]
+    with pytest.raises(AttributeError, match="without one of its attributes"):
+        validate(tree)
 
 
 def test_chunks_by_default_are_compared_with_every_array() -> None:
