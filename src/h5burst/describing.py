@@ -9,10 +9,12 @@ from typing import Any
 
 from h5burst.copying.repacking import live_bytes
 from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import path_names
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.lazy import open_tree
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.libhdf5_worker.described import Described as Described
+from h5burst.read.reader import stored_path
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class FileInfo:
 
 
 @takes_file_objects("path")
-def info(path: FileLike, at: str = "/") -> FileInfo:
+def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     """What is in an HDF5 file, and how it is stored.
 
     Parameters
@@ -61,7 +63,7 @@ def info(path: FileLike, at: str = "/") -> FileInfo:
     path
         The file, or a binary file object.
     at
-        Path of an object; only this and what is below it is described.
+        Path of an object, as stored or as a tuple of logical names; only this and what is below it is described.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def info(path: FileLike, at: str = "/") -> FileInfo:
     (1, (3,), 'float64')
     """
     open_tree(path)  # what is not a whole HDF5 file is said in our words
-    wanted = "/" + at.strip("/")
+    wanted = stored_path(path_names(at))
     below = wanted.rstrip("/") + "/"
     objects = tuple(item for item in describe(path) if item.path == wanted or item.path.startswith(below))
     if not objects:

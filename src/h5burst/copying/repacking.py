@@ -15,7 +15,7 @@ from h5burst.copying.objects import Keep, ObjectCopier
 from h5burst.copying.output import Counted, Output
 from h5burst.format import references, superblock
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError
-from h5burst.model.tree import Storage, escape_link
+from h5burst.model.tree import Storage, escape_link, path_names
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
@@ -85,8 +85,8 @@ def repack(
     compression_opts
         The codec's level, 0 to 9; None for its default.
     select
-        Paths of groups and datasets; only these are copied, with all that is below them and the groups on the way.
-        References to other objects become null references.
+        A path of a group or dataset, or several; only these are copied, with all that is below them and the groups on
+        the way. References to other objects become null references.
     overwrite
         Whether an existing `dst` may be replaced.
     threads
@@ -124,7 +124,7 @@ def repack(
     storage = storage_for(compression, compression_opts)
     recoding = None if storage is None else Recoding(storage, threads)
     source, target = Path(os.path.realpath(src)), Path(os.path.realpath(dst))
-    keep = None if select is None else _selected(select)
+    keep = None if select is None else _selected([select] if isinstance(select, str) else select)
     if source == target:
         if not overwrite:
             raise FileExistsError(f"File already exists: {dst}")
@@ -221,7 +221,7 @@ def _selected(paths: Iterable[str]) -> Keep:
     """The names of what is copied, as a tree."""
     keep: Keep = {}
     for path in paths:
-        names = [escape_link(name).encode() for name in path.split("/") if name]
+        names = [escape_link(name).encode() for name in path_names(path)]
         if not names:
             raise KeyError(f"{path!r} names no object: leave select out to copy the whole file")
         below = keep

@@ -6,7 +6,7 @@ Names here are the logical ones; a name that HDF5 cannot hold as one link is esc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
@@ -20,9 +20,17 @@ ESCAPE_PREFIX = "%~"
 MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of it may run out of stack
 
 
-def path_names(path: str | Iterable[str]) -> tuple[str, ...]:
-    """The names of a path: given one by one, or as one text with "/" between them."""
-    return tuple(part for part in path.split("/") if part) if isinstance(path, str) else tuple(path)
+def path_names(path: str | Sequence[str]) -> tuple[str, ...]:
+    """The logical names of a path, for all that takes one, to read or to write.
+
+    path: one text as a file stores it, with "/" between the links, in which "." means nothing; or the logical names one
+    by one, for names that hold "/" or are ".". Raises TypeError for what is neither.
+    """
+    if isinstance(path, str):
+        return tuple(unescape(part) for part in path.split("/") if part not in ("", "."))
+    if not isinstance(path, (tuple, list)) or not all(isinstance(name, str) for name in path):
+        raise TypeError(f"a path is one text or a tuple of names, not {path!r}")
+    return tuple(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ class Group:
     soft_links: dict[str, str] | None = None
 
     def __getitem__(self, path: str | tuple[str, ...]) -> Array | Group:
-        """The node at a path: a tuple of names, or a "/"-separated string. KeyError where there is none."""
+        """The node at a path: a tuple of logical names, or one text as stored. KeyError where there is none."""
         node: Array | Group = self
         for name in path_names(path):
             if not isinstance(node, Group):

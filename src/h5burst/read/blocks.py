@@ -11,7 +11,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Kind, UnsupportedFeatureError
 from h5burst.model.source import ArraySource, BufferedSource, Rows
-from h5burst.model.tree import Array, unescape
+from h5burst.model.tree import Array, path_names
 from h5burst.read.elements import Elements
 from h5burst.read.lazy import LAZY_NODES, LazyArray, open_tree
 from h5burst.read.reader import Reader
@@ -248,7 +248,7 @@ class DatasetBlocks:
 
 def _find(path: str | os.PathLike[str], name: str) -> Any:
     """The data of the dataset at a stored path."""
-    names = tuple(unescape(part) for part in name.split("/") if part not in ("", "."))
+    names = path_names(name)
     try:
         node = open_tree(path)[names]
     except KeyError:

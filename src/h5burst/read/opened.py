@@ -15,7 +15,7 @@ import numpy as np
 from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.lazy_dict import LazyDict
-from h5burst.model.tree import Array, Group, Node
+from h5burst.model.tree import Array, Group, Node, path_names
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.file_objects import FileLike, Location, locate, path_of
@@ -135,8 +135,8 @@ class LazyGroup(Mapping[str, Any]):
     def __getitem__(self, path: str | Names) -> Any:
         """The group or array at a path. KeyError where there is none, or where a link leads to nothing."""
         self._file.check_open()
-        names, from_root = _split(path)
-        start = self._root() if from_root else self
+        names = path_names(path)
+        start = self._root() if isinstance(path, str) and path.startswith("/") else self
         return start._find(names) if names else start
 
     def __contains__(self, path: object) -> bool:
@@ -350,15 +350,6 @@ def _root_of(file: _File) -> LazyGroup:
 def _restored(location: Location, stamp: Stamp | None, names: Names) -> Any:
     file = _open(location, stamp)
     return file[names] if names else file
-
-
-def _split(path: str | Names) -> tuple[Names, bool]:
-    """Names on a path, and whether it begins at the root."""
-    if isinstance(path, tuple):
-        return path, False
-    if not isinstance(path, str):
-        raise TypeError(f"a group is indexed by a path or a tuple of names, not by {type(path).__name__}")
-    return tuple(part for part in path.split("/") if part not in ("", ".")), path.startswith("/")
 
 
 def _follow(file: _File, reader: Reader, address: int, above: Names, names: Names) -> Member:

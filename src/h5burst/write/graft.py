@@ -30,7 +30,6 @@ from h5burst.model.tree import (
     escape_attribute,
     escape_link,
     path_names,
-    unescape,
 )
 from h5burst.runtime import durable
 from h5burst.write.preflight import check_attributes, validated
@@ -59,7 +58,7 @@ def graft(
     parent : h5py.Group
         Open for writing.
     path : str or tuple of str
-        Logical names below it, one by one or with "/" between them, at least one.
+        One text, as stored, or logical names one by one; at least one name.
     node : Group or Array
         What shall be there.
     storage : Storage, optional
@@ -83,10 +82,10 @@ def graft(
     ...     list(file["units"])
     ['unit_001']
     """
-    path = path_names(path)
+    above, path = _names(parent), path_names(path)
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
-    node = validated(node, storage=storage, path=(*_names(parent), *path))
+    node = validated(node, storage=storage, path=(*above, *path))
     with _changing, durable.annotating_oserror(parent.file.filename, "change"):
         group, missing = _deepest(parent, path[:-1])
         for name in reversed(path[len(path) - len(missing) :]):
@@ -112,7 +111,7 @@ def set_attributes(parent: h5py.Group, path: str | tuple[str, ...], attrs: Mappi
     parent : h5py.Group
         Open for writing.
     path : str or tuple of str
-        Logical names below it, one by one or with "/" between them; () for `parent` itself.
+        One text, as stored, or logical names one by one; () for `parent` itself.
     attrs : mapping of str to object
         As of `Group.attrs`.
 
@@ -130,8 +129,8 @@ def set_attributes(parent: h5py.Group, path: str | tuple[str, ...], attrs: Mappi
     >>> with h5burst.open_file("marked.h5", "r+") as file:
     ...     h5burst.set_attributes(file, (), {"reviewed": True})
     """
-    path = path_names(path)
-    check_attributes(attrs, (*_names(parent), *path))
+    above, path = _names(parent), path_names(path)
+    check_attributes(attrs, (*above, *path))
     with _changing, durable.annotating_oserror(parent.file.filename, "change"):
         target = parent["/".join(map(escape_link, path))] if path else parent
         write_attributes(target, attrs)
@@ -145,7 +144,7 @@ def remove(parent: h5py.Group, path: str | tuple[str, ...]) -> bool:
     parent : h5py.Group
         Open for writing.
     path : str or tuple of str
-        Logical names below it, one by one or with "/" between them, at least one.
+        One text, as stored, or logical names one by one; at least one name.
 
     Returns
     -------
@@ -165,7 +164,7 @@ def remove(parent: h5py.Group, path: str | tuple[str, ...]) -> bool:
     ...     h5burst.remove(file, ("a",)), h5burst.remove(file, ("a",))
     (True, False)
     """
-    path = path_names(path)
+    _, path = _names(parent), path_names(path)
     if not path:
         raise ValueError("remove needs the name of the node: the path is empty")
     with _changing:
@@ -177,8 +176,11 @@ def remove(parent: h5py.Group, path: str | tuple[str, ...]) -> bool:
         return _unlink(group, escape_link(path[-1]))
 
 
-def _names(group: h5py.Group) -> tuple[str, ...]:
-    return tuple(unescape(part) for part in (group.name or "").split("/") if part)
+def _names(parent: h5py.Group) -> tuple[str, ...]:
+    if not isinstance(parent, h5py.HLObject):
+        kind = type(parent).__name__
+        raise TypeError(f"an open h5py.Group is needed, not {kind}: h5burst.edit(path) changes a file by its path")
+    return path_names(parent.name or "")
 
 
 def _linked(group: h5py.Group, link: str) -> bool:

@@ -19,7 +19,7 @@ from h5burst.model.tree import (
     UnsupportedValueError,
     escape_attribute,
     escape_link,
-    unescape,
+    path_names,
 )
 from h5burst.write.graft import fill, write_attributes
 from h5burst.write.preflight import validated, with_text
@@ -137,7 +137,7 @@ def _checked(special: _Special, tree: Group) -> np.dtype[Any]:
         if reference.is_region:
             what = "a reference to a region, whose elements a tree does not say: h5burst.repack copies files with them"
             raise UnsupportedValueError(what, special.where)
-        names = tuple(unescape(name) for name in reference.path.split("/") if name)
+        names = path_names(reference.path)
         if reference.path and names and names not in tree:
             raise UnsupportedValueError(f"a reference to {reference.path}, which is not in the tree", special.where)
     return _dtype(value, special.where)

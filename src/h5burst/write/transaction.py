@@ -135,7 +135,7 @@ class Transaction:
         Parameters
         ----------
         path : str or tuple of str
-            At least one name.
+            As stored, or logical names one by one; at least one name.
         node : Group or Array
             Its data may be array sources, which are read when the block ends, those of this very file included; what
             else it holds must not be changed until then.

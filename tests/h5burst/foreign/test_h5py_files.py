@@ -181,7 +181,9 @@ def test_what_numpy_has_no_type_for_costs_its_object_alone(tmp_path: Path) -> No
     for name in ("odd", "time", "wide"):
         with pytest.raises(CorruptFileError, match=f"/{name}: "):
             np.asarray(lazy[name].data)
-    with pytest.raises(CorruptFileError, match=r"/odd: .*/time: .*/wide: ") as caught:
+    with pytest.raises(
+        CorruptFileError, match=r"/odd: numpy has no type for .*/time: .* may be sound.*/wide: "
+    ) as caught:
         read_tree(path)
     assert [where for where, _ in caught.value.problems] == ["/odd", "/time", "/wide"]
 

@@ -140,7 +140,7 @@ def test_what_is_not_there(path: Path) -> None:
             with pytest.raises(KeyError, match="nothing at"):
                 file[lost]
         assert 5 not in file
-        with pytest.raises(TypeError, match="path or a tuple of names, not by int"):
+        with pytest.raises(TypeError, match="a path is one text or a tuple of names, not 5"):
             file[5]  # type: ignore[index]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from h5burst.codecs.filter_names import describe_missing, filter_name
 from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
-from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, Reference, escape_attribute, unescape
+from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, Reference, escape_attribute, path_names, unescape
 from h5burst.read.damaged import DamagedNode
 from h5burst.runtime.durable import annotating_oserror, error_number
 
@@ -50,7 +50,10 @@ def naming_damage(path: str, name: str) -> Iterator[None]:
         yield
     except CorruptFileError:
         raise
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+    except TypeError as error:
+        what = f"numpy has no type for what it holds, which may be sound ({error})"
+        raise CorruptFileError(path, f"{name}: {what}") from error
+    except (OSError, RuntimeError, ValueError, KeyError, OverflowError, MemoryError) as error:
         text = error.args[0] if error.args else type(error).__name__
         raise CorruptFileError(path, f"{name}: {text}") from error
 
@@ -61,7 +64,7 @@ def read_node(path: str, name: str, unread: MakeUnread | None = None) -> Node | 
     unread: makes what stands for the data of a dataset (file, names, shape, dtype); None: they are read.
     """
     with open_file(path) as file, naming_damage(path, name):
-        names = tuple(unescape(part) for part in name.split("/") if part)
+        names = path_names(name)
         walk = _Walk(path, unread)
         node = walk.node(file[name], names)
     if walk.problems:
