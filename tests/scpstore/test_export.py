@@ -16,6 +16,7 @@ import pytest
 import scipy.sparse as sp
 
 import scpstore
+from h5burst.codecs import registry
 from scpstore import AggregationLink, Assay, MatrixMetadata, ScpContainer, ScpMatrix, load_hdf5, save_hdf5
 from scpstore.io import FORMAT_VERSION, SUPPORTED_VERSIONS
 
@@ -107,6 +108,13 @@ def test_dense_matrices_are_stored_with_the_filter_whatever_their_size(
                 assert dataset.compression == "gzip"
                 assert dataset.compression_opts == level
         np.testing.assert_array_equal(file["assays/proteins/layers/raw/X"][()], X)
+
+
+def test_a_codec_that_somebody_registered_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._by_name, "my_codec", registry.by_name("gzip"))
+    a_container().save(tmp_path / "a.h5", compression="my_codec")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["assays/proteins/layers/raw/X"].compression == "gzip"
 
 
 def test_dtypes_in_the_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from h5burst.codecs.pipeline import (
     max_ratio,
     prepare_libhdf5,
 )
-from h5burst.codecs.registry import by_id, by_name, names, register
+from h5burst.codecs.registry import by_id, by_name, is_known, names, register
 
 __all__ = [
     "FLETCHER32",
@@ -34,6 +34,7 @@ __all__ = [
     "encode",
     "encoding_hint",
     "filters_for",
+    "is_known",
     "is_threaded",
     "max_ratio",
     "names",

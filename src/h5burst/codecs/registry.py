@@ -56,6 +56,11 @@ def by_id(filter_id: int) -> Codec | None:
     return _by_id.get(filter_id)
 
 
+def is_known(name: object) -> bool:
+    """Whether `Storage(codec=name)` names a codec."""
+    return isinstance(name, str) and (name in _by_name or name in _with_entry_points())
+
+
 def names() -> tuple[str, ...]:
     """The names that `Storage(codec=...)` takes."""
     return tuple(_with_entry_points())

@@ -15,6 +15,7 @@ from h5burst import (
     Group,
     Storage,
     UnfinishedFileError,
+    codecs,
     collection_paused,
     keeping_open,
     load_json,
@@ -29,15 +30,14 @@ from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash
 
 SOURCE_FILES = "source_files"
-_COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd")
 
 
 def storage(compression: str | None, compression_level: int = 4) -> Storage | None:
-    """How arrays are stored. Raises `ValueError` for what is not a compression or no level of it."""
+    """How arrays are stored. Raises `ValueError` for what is not a compression, or not a level."""
     if compression is None:
         return None
-    if compression not in _COMPRESSIONS:
-        raise ValueError(f"compression must be one of {', '.join(_COMPRESSIONS)} or None, not {compression!r}")
+    if not codecs.is_known(compression):
+        raise ValueError(f"compression must be one of {', '.join(codecs.names())} or None, not {compression!r}")
     if not isinstance(compression_level, int) or not 0 <= compression_level <= 9:
         raise ValueError(f"compression_level must be an int from 0 to 9, not {compression_level!r}")
     return Storage(compression, compression_level)

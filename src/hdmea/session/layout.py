@@ -79,13 +79,14 @@ def node_at(
     raise KeyError(path)
 
 
-def with_moved_features(units: Mapping[str, Any], changed: Iterable[SessionPath]) -> list[SessionPath]:
-    """The parts to write into a file of the first version, which keeps a movie's STA among its family's values.
+def paths_to_write(units: Mapping[str, Any], changed: Iterable[SessionPath], version: int) -> list[SessionPath]:
+    """The parts to write into a file of that layout version when these have changed.
 
-    Writing one of the two features replaces the group that holds both, so the other is written with it.
+    A file of the first version keeps a movie's STA among its family's values. Writing one of the two features replaces
+    the group that holds both, so the other is written with it.
     """
     paths = dict.fromkeys(changed)
-    for path in list(paths):
+    for path in list(paths) if version < 2 else ():
         match path:
             case ("units", unit_id, "features", name, *_):
                 movie = name.removeprefix(STA_PREFIX)

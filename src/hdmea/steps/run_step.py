@@ -184,8 +184,7 @@ def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
 
 def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, tx: Transaction) -> str:
     """Put what changed into the file; the time stamp that it then bears."""
-    if session.layout_version < layout.LAYOUT_VERSION:
-        outcome.changed = layout.with_moved_features(session.units, outcome.changed)
+    outcome.changed = layout.paths_to_write(session.units, outcome.changed, session.layout_version)
     before = read_tree(tx.path, lazy=True)
     now = utc_now()
     for path in outcome.changed:

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from h5burst import CorruptFileError, StaleFileError, Storage, UnsupportedValueError, write_tree
+from h5burst import CorruptFileError, StaleFileError, Storage, UnsupportedValueError, codecs, write_tree
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
 from scpstore.io.matrices import Target
 
-__all__ = ["COMPRESSIONS", "FORMAT_VERSION", "save_hdf5", "storage_for"]
+__all__ = ["FORMAT_VERSION", "save_hdf5", "storage_for"]
 
-COMPRESSIONS = ("gzip", "lzf", "blosc", "zstd", None)
 _LEVELS = range(10)
 _WITHOUT_LEVEL = (None, "lzf")
 
@@ -101,8 +100,9 @@ def scratch_directory(target: Path) -> Path | None:
 
 def storage_for(compression: str | None, level: int) -> Storage:
     """How a matrix is stored. Raises ValueError for what is not a compression or level."""
-    if compression not in COMPRESSIONS:
-        raise ValueError(f"compression must be one of {', '.join(map(repr, COMPRESSIONS))}, got {compression!r}")
+    if compression is not None and not codecs.is_known(compression):
+        known = ", ".join(map(repr, (*codecs.names(), None)))
+        raise ValueError(f"compression must be one of {known}, got {compression!r}")
     if compression in _WITHOUT_LEVEL:
         return Storage(compression, None, compress_small=True)
     if isinstance(level, bool) or level not in _LEVELS:

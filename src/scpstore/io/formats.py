@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from h5burst import codecs
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.exporters import COMPRESSIONS, save_hdf5
+from scpstore.io.exporters import save_hdf5
 from scpstore.io.importers import load_hdf5, read_checked
 from scpstore.io.interchange import read_h5ad, write_h5ad
 from scpstore.io.search_engines import read_diann, read_maxquant, read_spectronaut
@@ -149,9 +150,9 @@ def write_any(
 
 def _compression(options: Options) -> tuple[str | None, int | None]:
     """What files are compressed by, and the level, if one was named. Raises `ValidationError`."""
-    names = [name if name is not None else "none" for name in COMPRESSIONS]
     compression = options.compression or "gzip"
-    if compression not in names:
+    if compression != "none" and not codecs.is_known(compression):
+        names = (*codecs.names(), "none")
         raise ValidationError(f"--compression must be one of {', '.join(names)}, got {compression!r}", "compression")
     if options.level is not None and compression in ("none", "lzf"):
         raise ValidationError(f"--level does nothing here: {compression} has no levels", "level")

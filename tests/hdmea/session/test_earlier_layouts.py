@@ -13,6 +13,7 @@ import pytest
 from hdmea.features import compute_sta
 from hdmea.io import add_section_windows, section_spike_times
 from hdmea.pipeline import PipelineSession, extract_features, load_session_from_hdf5
+from hdmea.session import layout
 from support.hdmea_recordings import recording, write_config
 from support.hdmea_trees import assert_same_values
 
@@ -253,6 +254,15 @@ def test_values_of_a_family_beside_an_sta_of_the_first_version_both_stay(tmp_pat
     features = PipelineSession.load(copy).units["unit_001"]["features"]
     assert features[MOVIE] == {"data": {"center_x": 2.0}, "metadata": {"version": "3"}}
     assert_same_values(features[f"sta_{MOVIE}"], before)
+
+
+@pytest.mark.parametrize(("version", "count"), [(1, 2), (2, 1)])
+def test_an_sta_is_written_with_its_family_into_files_of_the_first_version_alone(version: int, count: int) -> None:
+    """Whatever the newest version is: it must not be compared with that."""
+    units = {"unit_001": {"features": {MOVIE: {}, f"sta_{MOVIE}": {}}}}
+    changed = [("units", "unit_001", "features", MOVIE)]
+
+    assert len(layout.paths_to_write(units, changed, version)) == count
 
 
 # ---------------------------------------------------------------- sessions from files

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from h5burst.codecs import registry
 from hdmea.pipeline import PipelineSession, SaveState, create_session
 from hdmea.pipeline.session import PipelineSession as FromModule
 from hdmea.utils.exceptions import CheckpointError, ConfigurationError, HDMEAError
@@ -247,6 +248,16 @@ def test_save_compressed_comes_back_the_same(tmp_path: Path, compression: str) -
 
     assert path.stat().st_size < 200_000
     assert_same_values(PipelineSession.load(path).stimulus, session.stimulus)
+
+
+def test_save_takes_a_codec_that_somebody_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._by_name, "my_codec", registry.by_name("gzip"))
+    session = filled_session(tmp_path)
+    session.stimulus["light_reference"]["raw_ch1"] = np.zeros(100_000, np.float32)
+
+    assert session.save(compression="my_codec").stat().st_size < 200_000
+    with pytest.raises(ValueError, match="must be one of gzip, lzf, blosc, zstd, my_codec or None, not 'rar'"):
+        session.save(compression="rar", overwrite=True)
 
 
 def test_save_uncompressed_is_the_default(tmp_path: Path) -> None:
