@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 
 import h5burst
+import hdmea
 from h5burst import Array, Group, Storage
 from h5burst.cli import app
 from h5burst.read.libhdf5_worker import libhdf5
-from hdmea.io import add_section_windows, load_recording, load_spikes
+from hdmea.io import add_section_windows, load_nwb, load_recording, load_spikes
 from hdmea.io.cmcr import load_cmcr_data
 from hdmea.io.cmtr import load_cmtr_data, read_unit_tables
 from hdmea.pipeline import PipelineSession
@@ -54,7 +56,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         file.create_dataset("groups/data", data=np.arange(5000.0), chunks=(100,), compression="gzip")
         file["groups"].attrs["note"] = "é"
     recording = load_recording(made.cmcr_path, made.cmtr_path, "p01", output_dir=directory).hdf5_path
-    return {"cmcr": made.cmcr_path, "cmtr": made.cmtr_path, "waves": waves, "old": old, "recording": recording}
+    found = {"cmcr": made.cmcr_path, "cmtr": made.cmtr_path, "waves": waves, "old": old, "recording": recording}
+    if importlib.util.find_spec("pynwb"):
+        facts = {"start_time": "2024-05-01T10:30:00+02:00", "without_subject": True}
+        found["nwb"] = hdmea.export_nwb(recording, directory / "p01.nwb", facts)
+    return found
 
 
 def blocks(path: Path) -> Any:
@@ -80,8 +86,14 @@ READS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "a step in place": ("recording", lambda path: add_section_windows(path, length_s=0.05, force=True)),
     "an edit": ("recording", lambda path: edited(path)),
     "compact": ("recording", h5burst.compact),
+    "NWB": ("nwb", lambda path: dict(load_nwb(path).units)),
+    "a recording for SpikeInterface": ("cmcr", lambda path: traces(path)),
     "a container": ("old", lambda path: not_a_container(path)),
 }
+
+
+def traces(path: Path) -> Any:
+    return pytest.importorskip("hdmea.spikeinterface").CmcrRecording(path).get_traces(0, 5, 9)
 
 
 def not_a_container(path: Path) -> None:
@@ -99,6 +111,8 @@ def test_reading_opens_no_file_with_libhdf5_here(
     case: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, read = READS[case]
+    if name not in files:
+        pytest.skip(f"writing {name} needs a package that is not installed")
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("libhdf5 opened the file in this process")
