@@ -15,7 +15,7 @@ import typer
 from h5burst import console
 from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
-from hdmea.bridges.command import info, table
+from hdmea.bridges.command import counted, info, table
 from hdmea.bridges.export_command import export
 from hdmea.report.command import report
 from hdmea.utils.inputs import Inputs, find_inputs, recording_files
@@ -208,6 +208,10 @@ def run(
             raise typer.BadParameter("a directory is for .cmcr and .cmtr files: leave it away with --spikes")
         found = find_inputs(directory, found)
         output.progress(f"found {found}")
+        if found.cmtr is None:
+            logging.warning("no sorted spikes (.cmtr) in %s, so no units: --cmtr names the file", directory)
+        if found.cmcr is None:
+            logging.warning("no raw recording (.cmcr) in %s, so no frame pulses: --cmcr names the file", directory)
     with problems.noting():
         names, parameters = read_parameters(flow) if flow is not None else (None, {})
         request.names = [name.strip() for name in steps.split(",")] if steps else names
@@ -249,6 +253,7 @@ def _prepared(
     from hdmea.pipeline import create_session
     from hdmea.report.page import may_write
     from hdmea.session.file import storage
+    from hdmea.steps.section_time import requested_movies
     from hdmea.utils.names import recording_path
     from hdmea.utils.user_modules import import_modules
 
@@ -273,6 +278,9 @@ def _prepared(
                 may_write(path.with_suffix(".html"), overwrite)
         with problems.noting():
             steps = steps_for(recording, request.names, request.parameters)
+            for step in steps:
+                if step.name == "add_section_time":
+                    requested_movies(**step.arguments)
         with problems.noting():
             session = create_session(recording.dataset_id, output_dir=output_dir, memory_budget=memory_budget)
     problems.raise_any()
@@ -292,10 +300,9 @@ def _run_steps(
             output.progress(f"{step.name}: {seconds[step.name]:.2f} s")
         path = session.save(overwrite=overwrite, compression=compression)
         summary = _summary(session)
-    output.progress(
-        f"{summary['units']} units, {len(summary['sections'])} sections, {len(summary['features'])} features "
-        f"({', '.join(summary['features']) or 'none'}), {len(summary['warnings'])} warnings"
-    )
+    sections, features, warnings = (counted(len(summary[what]), what) for what in ("sections", "features", "warnings"))
+    names = f" ({', '.join(summary['features'])})" if summary["features"] else ""
+    output.progress(f"{counted(summary['units'], 'units')}, {sections}, {features}{names}, {warnings}")
     output.say(path)
     written = {}
     if page:

@@ -85,11 +85,17 @@ def _lines(one: dict[str, Any]) -> list[str]:
         f"{units['with_place']} with a place, {units['with_waveform']} with a waveform",
     ]
     for name, section in one["sections"].items():
-        shown = f"shown {section['presentations']} times, {section['trials']} trials in {section['units']} units"
-        lines.append(f"  section   {name}: {shown}")
+        counts = (counted(section[what], what) for what in ("presentations", "trials"))
+        lines.append(f"  section   {name}: {', '.join(counts)} in {counted(section['units'], 'units')}")
     for name, feature in one["features"].items():
         versions = f", version {' and '.join(feature['versions'])}" if feature["versions"] else ""
-        lines.append(f"  feature   {name}: {feature['units']} units{versions}")
+        lines.append(f"  feature   {name}: {counted(feature['units'], 'units')}{versions}")
     lines += [f"  missing   {what}" for what in one["missing"]]
-    lines += [f"  not run   {step}, which makes {', '.join(makes)}" for step, makes in one["not_run"].items()]
+    if one["not_run"]:
+        lines.append(f"  not run   {', '.join(one['not_run'])} (--json says what each makes)")
     return [*lines, *(f"  warning   {text}" for text in one["warnings"])]
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, whose name is given in the plural."""
+    return f"{count} {what.removesuffix('s') if count == 1 else what}"

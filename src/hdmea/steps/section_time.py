@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.inputs import LENGTH_COLUMNS, PLAYLIST_COLUMNS
 from hdmea.utils.names import movie_name
+from hdmea.utils.problems import Problems
 
 if TYPE_CHECKING:
     import polars as pl
@@ -250,7 +252,7 @@ def add_section_time(
         if not force and (done := _playlist_sections(recording)):
             raise AlreadyDoneError(f"add_section_time was done already ({', '.join(done)})")
         timestamps = frame_timestamps_of(recording, "add_section_time")
-        movies, lengths = _requested(playlist_name, playlist_file_path, movie_length_file_path)
+        movies, lengths = requested_movies(playlist_name, playlist_file_path, movie_length_file_path)
         outcome = Outcome(False)
         timing = (pad_frame, pre_margin_frame_num, post_margin_frame_num)
         frames = _section_frames(movies * repeats, lengths, timing, outcome)
@@ -284,17 +286,57 @@ def _playlist_sections(recording: PipelineSession) -> list[str]:
     return [movie for movie in recording.stimulus.get("section_time") or {} if movie not in windows]
 
 
-def _requested(
-    playlist_name: str | None, playlist_path: str | Path | None, length_path: str | Path | None
+def requested_movies(
+    playlist_name: str | None = None,
+    playlist_file_path: str | Path | None = None,
+    movie_length_file_path: str | Path | None = None,
+    **_others: Any,
 ) -> tuple[list[str], dict[str, int]]:
-    variables = (PLAYLIST_DIR_VARIABLE, CONFIG_DIR_VARIABLE)
-    playlist_file = chosen_path(playlist_path, DEFAULT_PLAYLIST_PATH, _SHIPPED_PLAYLIST, variables, PLAYLIST_FILE)
-    length_file = chosen_path(length_path, DEFAULT_MOVIE_LENGTH_PATH, _SHIPPED_LENGTHS, variables, MOVIE_LENGTH_FILE)
-    if playlist_name is None:
-        known = _read_csv(playlist_file, ("playlist_name", "movie_names"))["playlist_name"].to_list()
-        raise ConfigurationError(f"give a playlist_name; {playlist_file} has: {', '.join(map(str, known)) or 'none'}")
-    movies = read_playlist(playlist_name, playlist_file)
-    return movies, read_movie_lengths(length_file)
+    """The movies of a playlist in order, and the frames of every movie, by arguments of `add_section_time`.
+
+    Raises one `ConfigurationError` that says all that is missing or wrong.
+    """
+    problems = Problems()
+    movies: list[str] = []
+    lengths: dict[str, int] = {}
+    with problems.noting():
+        path = _table(playlist_file_path, DEFAULT_PLAYLIST_PATH, _SHIPPED_PLAYLIST, _PLAYLISTS)
+        if playlist_name is None:
+            known = ", ".join(map(str, _read_csv(path, PLAYLIST_COLUMNS)["playlist_name"])) or "none"
+            raise ConfigurationError(f"give a playlist_name (in commands --playlist); {path} has: {known}")
+        movies = read_playlist(playlist_name, path)
+    with problems.noting():
+        path = _table(movie_length_file_path, DEFAULT_MOVIE_LENGTH_PATH, _SHIPPED_LENGTHS, _LENGTHS)
+        lengths = read_movie_lengths(path)
+    problems.raise_any()
+    return movies, lengths
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A table that `add_section_time` needs, and how it is named."""
+
+    what: str
+    columns: Sequence[str]
+    file: str
+    argument: str
+    option: str
+
+
+_PLAYLISTS = _Wanted("playlists", PLAYLIST_COLUMNS, PLAYLIST_FILE, "playlist_file_path", "--playlist-file")
+_LENGTHS = _Wanted("movie lengths", LENGTH_COLUMNS, MOVIE_LENGTH_FILE, "movie_length_file_path", "--movie-lengths")
+
+
+def _table(argument: str | Path | None, assigned: str | Path, shipped: Path, wanted: _Wanted) -> Path:
+    """The file of a table. Raises `ConfigurationError` where nothing names one."""
+    path = chosen_path(argument, assigned, shipped, (PLAYLIST_DIR_VARIABLE, CONFIG_DIR_VARIABLE), wanted.file)
+    if path is shipped and not path.is_file():
+        raise ConfigurationError(
+            f"add_section_time needs {wanted.what}, a CSV file with the columns {', '.join(wanted.columns)}: name it "
+            f"by {wanted.argument} (in commands {wanted.option}), or the directory of {wanted.file} by "
+            f"{PLAYLIST_DIR_VARIABLE}"
+        )
+    return path
 
 
 def _section_frames(

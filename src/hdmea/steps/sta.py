@@ -254,7 +254,8 @@ def stimuli_directory(stimuli_dir: str | Path | None, assigned: str | Path, step
     directory = chosen_path(stimuli_dir, assigned, _SHIPPED_STIMULI, (STIMULI_DIR_VARIABLE,))
     if directory is _SHIPPED_STIMULI:
         raise ConfigurationError(
-            f"{step} needs the directory of stimuli: pass stimuli_dir or set {STIMULI_DIR_VARIABLE}"
+            f"{step} needs the directory of stimuli (movies as .npy): name it by stimuli_dir (in commands --stimuli) "
+            f"or by {STIMULI_DIR_VARIABLE}"
         )
     return directory
 

@@ -70,7 +70,9 @@ def find_inputs(directory: Path, given: Inputs) -> Inputs:
         which.
     """
     if not directory.is_dir():
-        raise NotADirectoryError(f"{directory} is not a directory: pass the one that holds the recording")
+        raise NotADirectoryError(
+            f"{directory} is not a directory: pass the one that holds the recording, or files by options"
+        )
     files = sorted(_files(directory, _DEPTH))
     cmcr = given.cmcr or _only(files, "--cmcr", lambda path: path.suffix.lower() == ".cmcr")
     cmtr = given.cmtr or _only(

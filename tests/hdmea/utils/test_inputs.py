@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from h5burst.console import run as run_command
+from hdmea.cli import app
+from hdmea.steps import section_time
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.inputs import Inputs, find_inputs
 
@@ -77,3 +80,48 @@ def test_a_directory_without_a_recording(tmp_path: Path) -> None:
 def test_sorted_spikes_alone_are_enough(tmp_path: Path) -> None:
     (tmp_path / "only.cmtr").touch()
     assert find_inputs(tmp_path, Inputs()) == Inputs(cmtr=tmp_path / "only.cmtr")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ("lists.csv", ["playlist_name, movie_names: name it by playlist_file_path (in commands --playlist-file)"]),
+        ("frames.csv", ["movie_name, movie_length: name it by movie_length_file_path (in commands --movie-lengths)"]),
+        ("*.csv", ["2 things are wrong", "--playlist-file", "--movie-lengths"]),
+    ],
+)
+def test_a_run_says_what_a_directory_lacks_before_it_reads_the_recording(
+    laboratory: Path, lacking: str, said: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HDMEA_PLAYLIST_DIR", raising=False)
+    monkeypatch.delenv("HDMEA_CONFIG_DIR", raising=False)
+    for path in (laboratory / "shown").glob(lacking):
+        path.unlink()
+
+    assert run_command(app, ["run", str(laboratory), "-o", str(laboratory / "results")]) == 2
+
+    errors = capsys.readouterr().err
+    assert all(text in errors for text in said)
+    assert "load_recording" not in errors  # whose files are empty, so that it would fail
+
+
+def test_a_run_says_which_half_of_a_recording_it_did_not_find(
+    laboratory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (laboratory / "2026_01_05.cmtr").unlink()
+    (laboratory / "shown" / "lists.csv").unlink()  # so that the run ends before the recording is read
+    run_command(app, ["run", str(laboratory), "-o", str(laboratory / "results")])
+
+    assert "no sorted spikes (.cmtr)" in caplog.text
+    assert "--cmtr" in caplog.text
+
+
+def test_tables_of_a_script_or_of_a_variable_need_no_argument(
+    laboratory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HDMEA_PLAYLIST_DIR", raising=False)
+    monkeypatch.setattr(section_time, "DEFAULT_PLAYLIST_PATH", laboratory / "shown" / "lists.csv")
+    (laboratory / "movie_length.csv").write_text("movie_name,movie_length\na,600\n")
+    monkeypatch.setenv("HDMEA_CONFIG_DIR", str(laboratory))
+
+    assert section_time.requested_movies("monday") == (["a"], {"a": 600})
