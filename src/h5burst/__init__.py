@@ -53,9 +53,12 @@ if TYPE_CHECKING:
     from h5burst.model.tagged_json import load_json as load_json
     from h5burst.model.tagged_json import load_texts as load_texts
     from h5burst.model.tree import Array as Array
+    from h5burst.model.tree import CommittedType as CommittedType
+    from h5burst.model.tree import ExternalLink as ExternalLink
     from h5burst.model.tree import Group as Group
     from h5burst.model.tree import Node as Node
     from h5burst.model.tree import Reference as Reference
+    from h5burst.model.tree import SoftLink as SoftLink
     from h5burst.model.tree import Storage as Storage
     from h5burst.model.tree import UnsupportedValueError as UnsupportedValueError
     from h5burst.model.tree import escape_link as escape_link
@@ -115,9 +118,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "model.source": ("ArraySource", "BlockSource", "as_source", "is_source"),
     "model.tree": (
         "Array",
+        "CommittedType",
+        "ExternalLink",
         "Group",
         "Node",
         "Reference",
+        "SoftLink",
         "Storage",
         "UnsupportedValueError",
         "escape_link",

@@ -168,7 +168,8 @@ def _plan(dataset: h5py.Dataset) -> ChunkPlan | None:
         filters.append(Filter(number, flags, tuple(options), name.decode("utf-8", "replace")))
     if not chunks.can_decode(filters):
         return None
-    return ChunkPlan(dataset.shape, dtype, dataset.chunks, tuple(filters))
+    fill = np.array(dataset.fillvalue, dtype).tobytes()
+    return ChunkPlan(dataset.shape, dtype, dataset.chunks, tuple(filters), fill if any(fill) else None)
 
 
 class _Cast:

@@ -44,7 +44,7 @@ def _attributes(item: h5py.HLObject) -> dict[str, Any]:
 def _attribute(item: h5py.HLObject, name: str) -> Any:
     value = item.attrs[name]
     if isinstance(value, h5py.Empty):
-        return None
+        return None if value.dtype == np.float64 else value
     text = h5py.check_string_dtype(item.attrs.get_id(name).dtype)
     if isinstance(value, np.ndarray) and text is not None and text.length is None and text.encoding == "ascii":
         out = np.empty(value.shape, dtype=object)

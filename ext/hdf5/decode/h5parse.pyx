@@ -26,33 +26,36 @@ cdef extern from "h5nodes.h":
 
 # The tree that is made of a file: classes of its nodes, and what turns a stored name into a logical one.
 cdef object Array = None, Group = None, unescape = None
-cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, soft_links_slot
+cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, links_slot, group_order_slot
 
 
 def set_model(array, group, unescape_name) -> None:
     """Say what trees are made of. array, group: the classes of nodes, whose attributes are slots."""
     global Array, Group, unescape
-    global data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, soft_links_slot
+    global data_slot, array_attrs_slot, storage_slot, children_slot
+    global group_attrs_slot, links_slot, group_order_slot
     data_slot, array_attrs_slot = h5_slot_offset(array, b"data"), h5_slot_offset(array, b"attrs")
     storage_slot, children_slot = h5_slot_offset(array, b"storage"), h5_slot_offset(group, b"children")
-    group_attrs_slot, soft_links_slot = h5_slot_offset(group, b"attrs"), h5_slot_offset(group, b"soft_links")
+    group_attrs_slot, links_slot = h5_slot_offset(group, b"attrs"), h5_slot_offset(group, b"links")
+    group_order_slot = h5_slot_offset(group, b"track_order")
     Array, Group, unescape = array, group, unescape_name
 
 
-cdef object new_array_node(data, attrs):
+cdef object new_array_node(data, attrs, storage):
     """An `Array`, made without a call of Python code: a file has thousands."""
     node = h5_new_object(Array)
     h5_set_slot(node, data_slot, data)
     h5_set_slot(node, array_attrs_slot, attrs)
-    h5_set_slot(node, storage_slot, None)
+    h5_set_slot(node, storage_slot, storage)
     return node
 
 
-cdef object new_group_node(children, attrs):
+cdef object new_group_node(children, attrs, links, track_order):
     node = h5_new_object(Group)
     h5_set_slot(node, children_slot, children)
     h5_set_slot(node, group_attrs_slot, attrs)
-    h5_set_slot(node, soft_links_slot, None)
+    h5_set_slot(node, links_slot, links)
+    h5_set_slot(node, group_order_slot, track_order)
     return node
 
 

@@ -268,8 +268,10 @@ cdef class Messages:
             return PyArray_Scalar(<void*>p, <PyArray_Descr*>type_.dtype, None)
         if space.rank == 0 and size >= 16 and (type_.kind == UTF8 or type_.kind == ASCII):
             return self.heap.text(p, False)
+        if space.rank == NULL_SPACE:
+            return self.owner.null_value(type_)
         array = self.array(type_, space, p, size)
-        return array[()] if space.rank == 0 and array is not None and not type_.subshape else array
+        return array[()] if space.rank == 0 and not type_.subshape else array
 
     cdef object array(self, Type type_, const Space* space, const uint8_t* p, size_t size):
         """An array of the elements at `p`; None for a null dataspace. `p` stays valid while text is fetched."""
@@ -344,6 +346,17 @@ cdef class Messages:
             raise CorruptStructureError("a dataset has no datatype")
         return self.type_of(self.type.data, self.type.size)
 
+    cdef bint says_more(self) except -1:
+        """Whether a dataset has more than elements and attributes: a larger maximal shape, a fill value, an order of
+        its attributes, or a null dataspace."""
+        cdef int i
+        if self.space.rank == NULL_SPACE or self.attributes_ordered or has_fill_value(self.fill):
+            return True
+        for i in range(self.space.rank):
+            if self.space.limits[i] != self.space.dims[i]:
+                return True
+        return False
+
     cdef Dataset dataset(self):
         """What was read last, as an object of its own."""
         cdef Dataset out = Dataset.__new__(Dataset)
@@ -356,6 +369,18 @@ cdef class Messages:
         out.checked = self.header.checked
         out.external = self.external or (self.old_fill and self.fill.data == NULL)
         return out
+
+
+cdef bint has_fill_value(Span fill) noexcept:
+    """Whether a fill value message holds a value: versions 1 and 2 have a byte that says so, version 3 a flag."""
+    cdef size_t at = 2 if fill.data != NULL and fill.data[0] == 3 else 4
+    cdef uint32_t length
+    if fill.data == NULL or fill.size < at + 4:
+        return False
+    if not (fill.data[1] & 0x20 if at == 2 else fill.data[3]):
+        return False
+    length = u32(fill.data + at)
+    return length != 0 and length != 0xFFFFFFFF
 
 
 cdef tuple space_shape(const Space* space):

@@ -23,13 +23,15 @@ cdef struct Read:
 cdef class Frame:
     """A group that is being filled."""
 
+    cdef object group
     cdef dict children
     cdef list links
     cdef Py_ssize_t done
     cdef object address
 
-    def __cinit__(self, dict children, list links, address):
-        self.children = children
+    def __cinit__(self, group, list links, address):
+        self.group = group
+        self.children = group.children
         self.links = links
         self.address = address
 
@@ -39,7 +41,7 @@ cdef class Parser:
     """Reads nodes from one open file.
 
     owner: the reader of the file, which answers what is rare. lazy: arrays and the members of groups are made by
-    `owner.lazy_array` and `owner.lazy_children`, and read later.
+    `owner.lazy_array` and `owner.lazy_members`, and read later.
     """
 
     cdef Messages messages
@@ -121,7 +123,7 @@ cdef class Parser:
         tree = self.node(address)
         if not self.messages.is_group:
             raise CorruptStructureError("the root is not a group")
-        frames.append(Frame(tree.children, self.messages.links, address))
+        frames.append(Frame(tree, self.messages.links, address))
         self.names.append(None)
         while frames:
             frame = frames[len(frames) - 1]
@@ -139,13 +141,15 @@ cdef class Parser:
                 self.owner.note_problem(tuple(self.names), error)
         return tree
 
-    cdef int load_member(self, list frames, Frame frame, name, target, set above) except -1:
+    cdef int load_member(self, list frames, Frame frame, name, link, set above) except -1:
         """What one link leads to; a group is put on `frames` to be filled."""
-        if type(target) is not int:
-            target = self.owner.follow(target, frame.address)
+        target = link
+        if type(link) is not int:
+            target = self.owner.follow(link, frame.address)
             if type(target) is not int:
                 if target is not None:
                     frame.children[name] = target
+                self.note_link(frame, name, link, target)
                 return 0
         if target in above:
             raise CorruptStructureError("links back to a group that holds it: a cycle is not a tree")
@@ -159,44 +163,55 @@ cdef class Parser:
                 self.damaged[target] = error.args[0]
                 raise
             if node is None:
+                self.note_link(frame, name, None, None)
                 return 0
             self.seen[target] = node
             if self.messages.is_group and self.messages.links:
-                frames.append(Frame(node.children, self.messages.links, target))
+                frames.append(Frame(node, self.messages.links, target))
                 self.names.append(None)
                 above.add(target)
         elif type(node) is Array and isinstance(node.data, cnp.ndarray):
             node.data.flags.writeable = False  # to change it by one of its names would change it by all
         frame.children[name] = node
+        if target is not link:
+            self.note_link(frame, name, link, node)
+        return 0
+
+    cdef int note_link(self, Frame frame, name, link, node) except -1:
+        """Keep what a member is besides a node: a soft or external link, or (None) a committed datatype."""
+        if frame.group.links is None:
+            frame.group.links = {}
+        frame.group.links[name] = self.owner.link(link, node)
         return 0
 
     def children(self, address, tuple names, above, most=None):
-        """The members of one group, themselves lazy; None if there are more than `most`.
+        """The members of one group, themselves lazy, and its links; None if there are more than `most`.
 
         names: of the group; above: addresses of it and what holds it.
         """
-        cdef dict children = {}
+        cdef dict children = {}, links = {}
         self.names = list(names)
         self.messages.read(address)
         if most is not None and len(self.messages.links) > most:
             return None
-        for name, target, _ in self.messages.links:
+        for name, link, _ in self.messages.links:
             self.names = [*names, name]
+            is_committed = False
             try:
-                node = self.child(address, target, above)
+                target = self.owner.follow(link, address) if type(link) is not int else link
+                node = self.child(target, above) if type(target) is int else target
+                is_committed = node is None and target is not None
             except (CorruptStructureError, OSError) as error:
                 node = self.owner.damaged_node(tuple(self.names), error)
             if node is not None:
                 children[name] = node
+            if type(link) is not int or is_committed:
+                links[name] = self.owner.link(None if is_committed else link, node)
         self.names = list(names)
-        return children
+        return children, links
 
-    cdef object child(self, address, target, above):
-        """The lazy node that a link of the group at `address` leads to, None for nothing."""
-        if type(target) is not int:
-            target = self.owner.follow(target, address)
-            if type(target) is not int:
-                return target
+    cdef object child(self, target, above):
+        """The lazy node at an address, None for a committed datatype."""
         if target in above:
             raise CorruptStructureError("links back to a group that holds it: a cycle is not a tree")
         return self.node_or_fallback(target)
@@ -215,9 +230,12 @@ cdef class Parser:
         if m.is_group:
             if len(self.names) > self.max_depth:
                 raise CorruptStructureError(f"more than {self.max_depth} groups inside each other")
-            node = new_group_node(self.owner.lazy_children(address, self.names) if self.lazy else {}, m.attributes)
+            children, links = self.owner.lazy_members(address, self.names) if self.lazy else ({}, None)
+            node = new_group_node(children, m.attributes, links, bool(m.links_ordered))
         elif m.layout.data != NULL and m.has_space:
-            node = new_array_node(self.lazy_data(address) if self.lazy else self.data(), m.attributes)
+            storage = self.owner.kept_storage(m.dataset(), bool(m.attributes_ordered)) if m.says_more() else None
+            data = self.lazy_data(address) if self.lazy else self.data()
+            node = new_array_node(data, m.attributes, storage)
         elif m.type.data != NULL or m.shared_type is not None:
             return None
         else:

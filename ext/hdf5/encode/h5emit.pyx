@@ -54,12 +54,12 @@ cdef class TreeWriter:
     message, that of variable-length text for `str` and `bytes`. compact_limit(storage): bytes up to which an array
     is in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
     cannot take. max_depth: of groups in groups. store(data, storage): writes a larger array by `payload` and `append`,
-    and returns the bodies of its data layout and filter pipeline messages. level: of the instruction set, as `h5burst.runtime.simd` counts them.
+    and returns the bodies of its data layout and filter pipeline messages. fill_bytes(value, dtype): one element. level: of the instruction set, as `h5burst.runtime.simd` counts them.
     """
 
     cdef Preflight rules
     cdef Nodes nodes
-    cdef object null_type, escape_link, escape_attribute, store, sink
+    cdef object null_type, escape_link, escape_attribute, store, fill_bytes, sink
     cdef Datatype utf8, ascii, boolean, integer, real, complex_number
     cdef h5_bytes out         # bytes of the file not yet handed over
     cdef h5_bytes pending_checksums    # headers in `out` whose checksums are not computed yet
@@ -77,13 +77,13 @@ cdef class TreeWriter:
     cdef dict written         # nodes with several names: the ID of one, its address and how many names are to come
     cdef uint32_t name_count  # of the node that is about to be written
 
-    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, max_depth, store, sink,
+    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, max_depth, store, fill_bytes, sink,
                  int level):
         self.level = level
         self.rules = Preflight(nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth)
         self.nodes, self.null_type = self.rules.nodes, nodes[2]
         self.escape_link, self.escape_attribute = escapes
-        self.store, self.sink = store, sink
+        self.store, self.fill_bytes, self.sink = store, fill_bytes, sink
         self.written, self.name_count = {}, 1
         self.utf8 = Datatype(None, describe(str), True)
         self.ascii = Datatype(None, describe(bytes), True)
@@ -253,9 +253,9 @@ cdef class TreeWriter:
         for name, child in children.items():
             self.link(name, self.child(child))
             count += 1
-        if self.nodes.soft_links(node) is not None:
-            for name, target in (<dict>self.nodes.soft_links(node)).items():
-                self.soft_link(name, target)
+        if self.nodes.links(node) is not None:
+            for name, target in (<dict>self.nodes.links(node)).items():
+                self.link_to(name, target)
                 count += 1
         self.gather_attributes(<dict>self.nodes.group_attrs(node))
         if count > COMPACT_LINKS:
@@ -288,13 +288,14 @@ cdef class TreeWriter:
             self.written.pop(key, None)
         return address
 
-    cdef int soft_link(self, name, target) except -1:
-        cdef Py_ssize_t length, path_length
+    cdef int link_to(self, name, target) except -1:
+        cdef Py_ssize_t length
         cdef object stored = stored_name(name, self.escape_link)
         cdef const char *text = PyUnicode_AsUTF8AndSize(stored, &length)
-        cdef const char *path = PyUnicode_AsUTF8AndSize(target, &path_length)
+        cdef bytes value = link_value(target)
         cdef size_t start = h5_body_begin(&self.links)
-        h5_put_soft_link(&self.links, text, <size_t>length, path, <size_t>path_length)
+        h5_put_link_to(&self.links, H5_SOFT_LINK if isinstance(target, str) else H5_EXTERNAL_LINK, text, <size_t>length,
+                       PyBytes_AS_STRING(value), <size_t>PyBytes_GET_SIZE(value))
         h5_body_end(&self.links, start)
         return 0
 
@@ -318,18 +319,26 @@ cdef class TreeWriter:
                 return self.text_dataset(<cnp.ndarray>data, node)
             return self.chunked_dataset(data, datatype, node)
         if data is None:
-            return self.null_dataset(self.real, node)
+            return self.null_dataset(self.null_datatype(null_dtype(storage)), node)
         if isinstance(data, self.null_type):
-            return self.null_dataset(self.rules.datatype(data.dtype), node)
+            return self.null_dataset(self.null_datatype(data.dtype), node)
         datatype = self.rules.datatype(data.dtype)
         if self.rules.fits_header(source_bytes(data), storage):
             return self.compact_dataset(whole_source(data), datatype, node)
         return self.chunked_dataset(data, datatype, node)
 
+    cdef Datatype null_datatype(self, dtype):
+        """Of what has no elements: text is told by what h5py says of its dtype."""
+        if dtype is None:
+            return self.real
+        if dtype.kind == "O":
+            return self.ascii if (dtype.metadata or {}).get("vlen") is bytes else self.utf8
+        return self.rules.datatype(dtype)
+
     cdef uint64_t null_dataset(self, Datatype datatype, node) except 0:
         cdef size_t start
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
-        start = self.begin_dataset(datatype, H5_NULL_SPACE, NULL, NULL, SPACE_LATE)
+        start = self.begin_dataset(datatype, H5_NULL_SPACE, NULL, NULL, SPACE_LATE, None)
         h5_put_contiguous_layout(&self.out, H5_UNDEFINED, 0)
         return self.end_object(start)
 
@@ -346,7 +355,7 @@ cdef class TreeWriter:
             elements = cnp.PyArray_DATA(array)
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
-                                   NULL, SPACE_EARLY if size else SPACE_LATE)
+                                   NULL, SPACE_EARLY if size else SPACE_LATE, self.nodes.storage(node))
         if size:
             place = h5_put_compact_layout(&self.out, <size_t>size)
             if place != NULL:
@@ -363,7 +372,7 @@ cdef class TreeWriter:
         address = self.payload(PyMemoryView_FromMemory(<char *>self.references.data, <Py_ssize_t>size, PyBUF_READ))
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
         start = self.begin_dataset(datatype, cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array),
-                                   NULL, SPACE_LATE)
+                                   NULL, SPACE_LATE, None)
         h5_put_contiguous_layout(&self.out, address, size)
         return self.end_object(start)
 
@@ -382,19 +391,22 @@ cdef class TreeWriter:
             if grows(storage):
                 limits[axis] = H5_UNDEFINED if storage.maxshape[axis] is None else storage.maxshape[axis]
         self.gather_attributes(<dict>self.nodes.array_attrs(node))
-        start = self.begin_dataset(datatype, rank, shape, limits, SPACE_INCREMENTAL)
+        start = self.begin_dataset(datatype, rank, shape, limits, SPACE_INCREMENTAL, storage)
         self.put_message(H5_FILTER_PIPELINE, pipeline, H5_CONSTANT)
         self.put_message(H5_DATA_LAYOUT, layout, 0)
         return self.end_object(start)
 
     cdef size_t begin_dataset(self, Datatype datatype, int rank, const Py_ssize_t *shape, const uint64_t *limits,
-                              int space_allocation):
+                              int space_allocation, storage):
         """A header that says the maximum dimensions always: without them libhdf5 resizes what it should not."""
         cdef size_t start = h5_header_begin(&self.out)
+        cdef bytes fill = b""
+        if storage is not None and storage.fillvalue is not None:
+            fill = self.fill_bytes(storage.fillvalue, datatype.dtype)
         h5_put_message(&self.out, H5_DATASPACE, h5_dataspace_size(rank, True), 0)
         h5_put_dataspace(&self.out, rank, shape, True, limits)
         self.put_message(H5_DATATYPE, datatype.message, H5_CONSTANT)
-        h5_put_fill_value(&self.out, space_allocation)
+        h5_put_fill_value(&self.out, space_allocation, PyBytes_AS_STRING(fill), <size_t>PyBytes_GET_SIZE(fill))
         return start
 
     cdef void put_message(self, int type, bytes body, int flags):
@@ -458,7 +470,7 @@ cdef class TreeWriter:
         elif value is None:
             self.begin_attribute(name, self.real, H5_NULL_SPACE, NULL)
         elif isinstance(value, self.null_type):
-            self.begin_attribute(name, self.rules.datatype(value.dtype), H5_NULL_SPACE, NULL)
+            self.begin_attribute(name, self.null_datatype(value.dtype), H5_NULL_SPACE, NULL)
         else:
             if kind is int:
                 integer = PyLong_AsLongLongAndOverflow(value, &overflow)

@@ -73,12 +73,17 @@ static inline void h5_put_dataspace(h5_bytes *b, int rank, const Py_ssize_t *sha
         h5_put64(b, limits != NULL ? limits[i] : (uint64_t)shape[i]);
 }
 
-/* Fill value, version 3: the default value, written if set. space_allocation: 1 early, 2 late, 3 incremental. */
-static inline void h5_put_fill_value(h5_bytes *b, int space_allocation)
+/* Fill value, version 3: `size` bytes, none for the default value; written if set. space_allocation: 1 early, 2 late,
+ * 3 incremental. */
+static inline void h5_put_fill_value(h5_bytes *b, int space_allocation, const void *value, size_t size)
 {
-    h5_put_message(b, H5_FILL_VALUE, 2, H5_CONSTANT);
+    h5_put_message(b, H5_FILL_VALUE, size ? 6 + size : 2, H5_CONSTANT);
     h5_put8(b, 3);
-    h5_put8(b, (uint8_t)(space_allocation | 2 << 2));
+    h5_put8(b, (uint8_t)(space_allocation | 2 << 2 | (size ? 0x20 : 0)));
+    if (size) {
+        h5_put32(b, (uint32_t)size);
+        h5_put_bytes(b, value, size);
+    }
 }
 
 /* Data layout, version 4, compact: room for the data, which the caller copies in; NULL without memory. */
@@ -158,20 +163,23 @@ static inline void h5_put_link(h5_bytes *b, const char *name, size_t length, uin
     h5_put64(b, address);
 }
 
-/* The body of a link message of a soft link: another name for what is at a path. */
-static inline void h5_put_soft_link(h5_bytes *b, const char *name, size_t length, const char *path, size_t path_length)
+enum { H5_SOFT_LINK = 1, H5_EXTERNAL_LINK = 64 };
+
+/* The body of a link message of a soft link (value: a path) or an external one (value: a byte of version and
+ * flags, the names of file and object, each with a NUL). */
+static inline void h5_put_link_to(h5_bytes *b, int type, const char *name, size_t length, const void *value, size_t size)
 {
     int utf8 = !h5_is_ascii(name, length);
     int wide = length > 255;
     h5_put8(b, 1);                                   /* version */
     h5_put8(b, (uint8_t)(wide | 1 << 3 | utf8 << 4)); /* flags: width of the length; link type, character set present */
-    h5_put8(b, 1);                                   /* link type: soft */
+    h5_put8(b, (uint8_t)type);
     if (utf8)
         h5_put8(b, 1); /* link name character set: UTF-8 */
     h5_put(b, length, wide ? 2 : 1);
     h5_put_bytes(b, name, length);
-    h5_put16(b, (uint16_t)path_length);
-    h5_put_bytes(b, path, path_length);
+    h5_put16(b, (uint16_t)size);
+    h5_put_bytes(b, value, size);
 }
 
 /* The body of an attribute message, version 3, up to its data. rank as for dataspaces. */

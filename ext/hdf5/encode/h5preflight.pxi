@@ -1,7 +1,7 @@
 # ext/h5preflight.pxi — what the writer covers: nodes, names, datatypes, and which arrays are in their header.
 
 cdef enum:
-    MOST_WITH_SOFT_LINKS = 256   # links of a group that has soft ones: they are kept in its header
+    MOST_WITH_LINKS = 256        # members of a group that has soft or external links: they are kept in its header
     LONGEST_NAME = 4000          # bytes: a dense link has to fit into the smallest block of its heap
     LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it is in one block of its heap
     LARGEST_HEAP = 1 << 29       # bytes of all names, or of all attributes, of one object; a heap has 4 GiB of addresses
@@ -33,7 +33,8 @@ cdef class Nodes:
     """The classes of arrays and groups, and where their objects keep what they consist of."""
 
     cdef object array_type, group_type
-    cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, soft_links_slot
+    cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, links_slot
+    cdef Py_ssize_t group_order_slot
 
     def __init__(self, array_type, group_type):
         self.array_type, self.group_type = array_type, group_type
@@ -42,7 +43,8 @@ cdef class Nodes:
         self.storage_slot = h5_slot_offset(array_type, b"storage")
         self.children_slot = h5_slot_offset(group_type, b"children")
         self.group_attrs_slot = h5_slot_offset(group_type, b"attrs")
-        self.soft_links_slot = h5_slot_offset(group_type, b"soft_links")
+        self.links_slot = h5_slot_offset(group_type, b"links")
+        self.group_order_slot = h5_slot_offset(group_type, b"track_order")
 
     cdef inline bint is_array(self, node):
         return type(node) is self.array_type
@@ -59,8 +61,11 @@ cdef class Nodes:
     cdef inline object children(self, group):
         return <object>h5_slot(group, self.children_slot)
 
-    cdef inline object soft_links(self, group):
-        return <object>h5_slot(group, self.soft_links_slot)
+    cdef inline object links(self, group):
+        return <object>h5_slot(group, self.links_slot)
+
+    cdef inline bint is_ordered(self, group):
+        return <object>h5_slot(group, self.group_order_slot) is True
 
     cdef inline object group_attrs(self, group):
         return <object>h5_slot(group, self.group_attrs_slot)
@@ -148,34 +153,44 @@ cdef class Preflight:
                 self.preflight_group(child, depth + 1)
         if total > LARGEST_HEAP:
             raise NeedsLibhdf5Error("names that fill a heap")
-        if self.nodes.soft_links(node) is not None:
-            self.preflight_soft_links(<dict>children, self.nodes.soft_links(node))
+        if self.nodes.links(node) is not None:
+            self.preflight_links(<dict>children, self.nodes.links(node))
+        if self.nodes.is_ordered(node):
+            raise NeedsLibhdf5Error("members in the order of their making")
         return self.preflight_attributes(self.nodes.group_attrs(node))
 
-    cdef int preflight_soft_links(self, dict children, links) except -1:
-        if type(links) is not dict or len(children) + len(links) > MOST_WITH_SOFT_LINKS:
-            raise NeedsLibhdf5Error("soft links in a large group")
+    cdef int preflight_links(self, dict children, links) except -1:
+        if type(links) is not dict or len(children) + len(links) > MOST_WITH_LINKS:
+            raise NeedsLibhdf5Error("soft and external links in a large group")
         for name, target in (<dict>links).items():
             preflight_name(name, self.escape_link)
-            preflight_name(target, str)
+            if len(link_value(target)) > LONGEST_NAME:
+                raise NeedsLibhdf5Error("a very long link")
             if name in children:
-                raise NeedsLibhdf5Error("a soft link named as a child")
+                raise NeedsLibhdf5Error("a link named as a child")
         return 0
 
     cdef int preflight_array(self, node) except -1:
         cdef Datatype datatype
         data, storage = self.nodes.data(node), self.nodes.storage(node)
+        if storage is not None and storage.track_order:
+            raise NeedsLibhdf5Error("attributes in the order of their making")
         if isinstance(data, cnp.ndarray):
             datatype = self.datatype(dtype_of(<cnp.ndarray>data))
             if datatype.text:
                 preflight_text(<cnp.ndarray>data)
+                if grows(storage) or (storage is not None and storage.fillvalue is not None):
+                    raise NeedsLibhdf5Error("text that can grow, or has a fill value")
             if cnp.PyArray_NDIM(<cnp.ndarray>data) > HIGHEST_RANK:
                 raise NeedsLibhdf5Error("more axes than HDF5 has")
             if not datatype.text and not self.is_compact(<cnp.ndarray>data, datatype, storage):
                 self.check(data, storage)
         elif isinstance(data, self.null_type):
             self.datatype(data.dtype)
-        elif data is not None:
+        elif data is None:
+            if null_dtype(storage) is not None:
+                self.datatype(null_dtype(storage))
+        else:
             preflight_source(data)
             self.datatype(data.dtype)
             if not self.fits_header(source_bytes(data), storage):
@@ -246,6 +261,18 @@ cdef class Preflight:
 cdef inline bint grows(storage) except -1:
     """Whether storage options name a largest shape: such a dataset is chunked, however small it is now."""
     return storage is not None and storage.maxshape is not None
+
+
+cdef inline object null_dtype(storage):
+    """The dtype that storage options name for an array without elements; None for the usual one."""
+    return None if storage is None else storage.null_dtype
+
+
+cdef bytes link_value(target):
+    """What the message of a soft or external link says of where it leads."""
+    if isinstance(target, str):
+        return target.encode()
+    return b"\0" + target.file.encode() + b"\0" + target.path.encode() + b"\0"
 
 
 cdef object dtype_of(cnp.ndarray array):

@@ -38,14 +38,15 @@ cdef extern from "h5messages.h" nogil:
     void h5_put_message(h5_bytes *, int type, size_t size, int flags)
     size_t h5_dataspace_size(int rank, int limited)
     void h5_put_dataspace(h5_bytes *, int rank, const Py_ssize_t *shape, int limited, const uint64_t *limits)
-    void h5_put_fill_value(h5_bytes *, int space_allocation)
+    void h5_put_fill_value(h5_bytes *, int space_allocation, const void *value, size_t size)
     uint8_t *h5_put_compact_layout(h5_bytes *, size_t size)
     void h5_put_contiguous_layout(h5_bytes *, uint64_t address, uint64_t size)
     void h5_put_group_info(h5_bytes *, size_t compact_links, uint64_t heap, uint64_t tree)
     void h5_put_attribute_info(h5_bytes *, uint64_t heap, uint64_t tree)
     void h5_put_name_count(h5_bytes *, uint32_t count)
     void h5_put_link(h5_bytes *, const char *name, size_t length, uint64_t address)
-    void h5_put_soft_link(h5_bytes *, const char *name, size_t length, const char *path, size_t path_length)
+    const int H5_SOFT_LINK, H5_EXTERNAL_LINK
+    void h5_put_link_to(h5_bytes *, int type, const char *name, size_t length, const void *value, size_t size)
     void h5_put_attribute(h5_bytes *, const char *name, size_t length, const void *datatype, size_t datatype_size,
                           int rank, const Py_ssize_t *shape)
     size_t h5_body_begin(h5_bytes *)

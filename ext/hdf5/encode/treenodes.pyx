@@ -60,7 +60,7 @@ cdef class Overseer:
 
     cdef object array_type, group_type
     cdef frozenset plain_types
-    cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot
+    cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, links_slot
     cdef Py_ssize_t longest_name
     cdef int most_axes
     cdef object latest  # dtype that was found to be plain
@@ -73,6 +73,7 @@ cdef class Overseer:
         self.storage_slot = h5_slot_offset(array_type, b"storage")
         self.children_slot = h5_slot_offset(group_type, b"children")
         self.group_attrs_slot = h5_slot_offset(group_type, b"attrs")
+        self.links_slot = h5_slot_offset(group_type, b"links")
 
     def odd_nodes(self, root, tuple path, Py_ssize_t most_names, bint any_array):
         """(path, node) of what is below `root` and not plain, parents first.
@@ -94,7 +95,8 @@ cdef class Overseer:
                          and self.is_plain_array(<object>h5_slot(child, self.data_slot))
                          and self.are_plain(<object>h5_slot(child, self.array_attrs_slot)))
             elif type(child) is self.group_type:
-                plain = self.are_plain(<object>h5_slot(child, self.group_attrs_slot))
+                plain = (self.are_plain(<object>h5_slot(child, self.group_attrs_slot))
+                         and not <object>h5_slot(child, self.links_slot))
             else:
                 return False
             if not plain or not self.is_plain_name(name):

@@ -23,6 +23,7 @@ class TreeWriter:
         check: Callable[[Any, Any], object],
         max_depth: int,
         store: Callable[[Any, Any], tuple[bytes, bytes]],
+        fill_bytes: Callable[[Any, np.dtype[Any]], bytes],
         sink: _Sink,
         level: int,
     ) -> None: ...

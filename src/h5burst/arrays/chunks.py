@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -19,7 +19,7 @@ from h5burst import codecs
 from h5burst.arrays.selection import Places
 from h5burst.codecs import ChunkError, Filter
 from h5burst.model.source import ArraySource, as_source
-from h5burst.model.tree import Storage
+from h5burst.model.tree import Storage, fill_bytes
 from h5burst.runtime.buffers import Bytes, thread_buffer
 from h5burst.runtime.threads import bounded_map, parallel_map
 
@@ -56,6 +56,7 @@ Box: TypeAlias = "Sequence[tuple[int, int]]"
 class ChunkPlan:
     """Shape and dtype of the dataset, shape of a chunk, filters in the order of writing (fletcher32 last).
 
+    fill: the element that chunks hold beyond the array's edge, which shows when it grows; None for zeros.
     `chunks` is () for what HDF5 can hold only contiguous and unfiltered: large scalars, much variable-length text.
     """
 
@@ -63,6 +64,7 @@ class ChunkPlan:
     dtype: np.dtype[Any]
     chunks: tuple[int, ...]
     filters: tuple[Filter, ...]
+    fill: bytes | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -155,14 +157,20 @@ def _plan_growing(
     chunk_bytes = math.prod(chunks) * dtype.itemsize
     if chunk_bytes > MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
-    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes))
+    fill = None if storage.fillvalue is None else fill_bytes(storage.fillvalue, dtype)
+    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes), fill)
 
 
-def plan_text(shape: tuple[int, ...], element_bytes: int = 16) -> ChunkPlan | None:
+def plan_text(shape: tuple[int, ...], element_bytes: int = 16, storage: Storage | None = None) -> ChunkPlan | None:
     """As `plan`, for variable-length text, whose elements in the file are references of 16 bytes, and compounds of it.
 
     HDF5 refuses filters on them, the checksum as well as codecs.
     """
+    if storage is not None and storage.maxshape is not None:
+        cut = _plan_growing(
+            shape, np.dtype((np.void, element_bytes)), replace(storage, fillvalue=None), storage.maxshape
+        )
+        return replace(cut, filters=())
     if element_bytes * math.prod(shape) <= COMPACT_LIMIT:
         return None
     return ChunkPlan(shape, np.dtype((np.void, element_bytes)), (), ())
@@ -233,7 +241,7 @@ def _parts(
 
 
 def _padded(part: np.ndarray[Any, Any], plan: ChunkPlan) -> Bytes:
-    """The bytes of a whole chunk: `part` itself where it is in one run, else a copy, padded with zeros."""
+    """The bytes of a whole chunk: `part` itself where it is in one run, else a copy, padded at the array's edge."""
     if part.dtype != plan.dtype:
         if not np.can_cast(part.dtype, plan.dtype, "equiv"):
             raise ValueError(f"data of dtype {part.dtype} for a plan of dtype {plan.dtype}")
@@ -245,6 +253,8 @@ def _padded(part: np.ndarray[Any, Any], plan: ChunkPlan) -> Bytes:
     target = whole.view(raw).reshape(plan.chunks)
     if part.shape != plan.chunks:
         whole[:] = 0
+        if plan.fill is not None:
+            target[...] = np.frombuffer(plan.fill, raw)[0]
     np.copyto(target[tuple(slice(length) for length in part.shape)], _as_raw(part, raw))
     return whole
 

@@ -59,8 +59,8 @@ def _decode_filter(message: bytes, at: int, version: int) -> tuple[Filter, int]:
     return Filter(identity, flags, values, name), at
 
 
-def decode_fill_value(message: bytes | None, size: int) -> bytes | None:
-    """One element as chunks that were never written hold it; None for zeros."""
+def fill_element(message: bytes | None, size: int) -> bytes | None:
+    """The fill value that a dataset was given, one element of `size` bytes; None where it has HDF5's own."""
     if message is None:
         return None
     try:
@@ -79,8 +79,14 @@ def decode_fill_value(message: bytes | None, size: int) -> bytes | None:
     except (struct.error, IndexError) as error:
         raise CorruptStructureError("a fill value message is too short") from error
     value = message[at + 4 : at + 4 + length]
-    if length == 0 or length == 0xFFFFFFFF or not any(value):
+    if length == 0 or length == 0xFFFFFFFF:
         return None
     if len(value) != size:
         raise CorruptStructureError("a fill value is of another size than an element")
     return value
+
+
+def decode_fill_value(message: bytes | None, size: int) -> bytes | None:
+    """One element as chunks that were never written hold it; None for zeros."""
+    value = fill_element(message, size)
+    return value if value is not None and any(value) else None

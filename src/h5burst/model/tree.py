@@ -7,7 +7,7 @@ Names here are the logical ones; a name that HDF5 cannot hold as one link is esc
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -17,6 +17,8 @@ from h5burst._ext.treenodes import ArrayMaker
 from h5burst.model.source import ArraySource
 
 ESCAPE_PREFIX = "%~"
+AS_DEFAULT = "default"  # as a codec: that of the arrays which name no storage themselves
+NULL_DTYPE = np.dtype(np.float64)  # of a null dataspace that names none
 MAX_DEPTH = 128  # groups inside groups, for all that writes and reads: none of it may run out of stack
 
 
@@ -40,7 +42,8 @@ class Storage:
     Parameters
     ----------
     codec : str, optional
-        "gzip", "lzf", "blosc", "zstd" or another that is registered (`h5burst.codecs`); None: not compressed.
+        "gzip", "lzf", "blosc", "zstd" or another that is registered (`h5burst.codecs`); None: not compressed;
+        "default": codec and level of the arrays that name no storage, as `write_tree` is given them.
     level : int, optional
         0 to 9; None: the codec's default.
     chunks : tuple of int, optional
@@ -50,12 +53,25 @@ class Storage:
     maxshape : tuple, optional
         The largest shape that the dataset may be given later, None along an axis without a limit; None: it keeps its
         shape.
+    fillvalue : scalar, optional
+        What elements are that nobody has written, as of the array's dtype; None: HDF5's default, zero or empty text.
+    null_dtype : numpy.dtype, optional
+        Of a null dataspace, an array whose data are None; None: float64.
+    track_order : bool
+        Whether the order of the attributes is kept, as by h5py's option of that name; else readers sort them by name.
+
+    Notes
+    -----
+    `read_tree` gives an array a storage (with the codec "default") only where the file says one of the last four, or a
+    maximal shape beyond the shape, together with the shape of its chunks.
 
     Examples
     --------
     >>> from h5burst import Storage
     >>> Storage("gzip", level=4, maxshape=(None, 3))
     Storage(codec='gzip', level=4, chunks=None, compress_small=False, maxshape=(None, 3))
+    >>> Storage(maxshape=(None,), fillvalue=-1).fillvalue
+    -1
     """
 
     codec: str | None = None
@@ -63,6 +79,29 @@ class Storage:
     chunks: tuple[int, ...] | None = None
     compress_small: bool = False
     maxshape: tuple[int | None, ...] | None = None
+    fillvalue: Any = field(default=None, hash=False)
+    null_dtype: np.dtype[Any] | None = None
+    track_order: bool = False
+
+
+def storage_of(own: Storage | None, default: Storage | None) -> Storage | None:
+    """How an array is stored that names `own`, among others that name nothing and get `default`."""
+    if own is None or own.codec != AS_DEFAULT:
+        return own or default
+    base = default or Storage()
+    return replace(own, codec=base.codec, level=base.level, compress_small=base.compress_small)
+
+
+def fill_bytes(value: Any, dtype: np.dtype[Any]) -> bytes:
+    """A fill value as one element of a dtype. Raises ValueError unless that holds it exactly."""
+    try:
+        element = np.asarray(value).astype(dtype, casting="same_kind" if isinstance(value, np.generic) else "unsafe")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"the fill value {value!r} is not of dtype {dtype}") from error
+    same = element.tolist() == np.asarray(value).tolist() or value != value  # a NaN is not equal to itself
+    if element.shape or not same:
+        raise ValueError(f"the fill value {value!r} is not one element of dtype {dtype}")
+    return element.tobytes()
 
 
 @dataclass(slots=True)
@@ -103,9 +142,14 @@ class Group:
         Logical names: what HDF5 cannot hold as one link is escaped in the file.
     attrs : dict of str to object
         str, bytes, bool, int, float, complex, numpy scalars and arrays (as in `Array.data`), None.
-    soft_links : dict of str to str, optional
-        Other names for nodes of the file, name to path (relative to this group, or from the root with "/"). They are
-        written; a group that is read has a copy of the node under each name instead.
+    links : dict, optional
+        Members that are not nodes of their own, by logical name: a `str` or `SoftLink` (the path of a node of the file,
+        relative to this group, or from the root with "/"), an `ExternalLink`, or a `CommittedType`. A group that is
+        read has what a link leads to under `children` as well, and the link is written again as long as that is the
+        node there.
+    track_order : bool
+        Whether the order of members and attributes is kept, as by h5py's option of that name; else readers sort them
+        by name.
 
     Examples
     --------
@@ -118,7 +162,8 @@ class Group:
 
     children: dict[str, Array | Group] = field(default_factory=dict)
     attrs: dict[str, Any] = field(default_factory=dict)
-    soft_links: dict[str, str] | None = None
+    links: dict[str, Link] | None = None
+    track_order: bool = False
 
     def __getitem__(self, path: str | tuple[str, ...]) -> Array | Group:
         """The node at a path: a tuple of logical names, or one text as stored. KeyError where there is none."""
@@ -186,6 +231,69 @@ class Reference:
     is_region: bool = False
 
 
+class SoftLink(str):
+    """Another name for a node of the file: its path, as stored.
+
+    Attributes
+    ----------
+    node : Group, Array or None
+        What it leads to in a tree that was read; None where it leads to nothing.
+
+    Examples
+    --------
+    >>> from h5burst import SoftLink
+    >>> SoftLink("/units/unit_001").node is None
+    True
+    """
+
+    __slots__ = ("node",)
+
+    node: Array | Group | None
+
+    def __new__(cls, path: str, node: Array | Group | None = None) -> SoftLink:
+        made = super().__new__(cls, path)
+        made.node = node
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SoftLink, (str(self), self.node)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalLink:
+    """A name for an object of another file.
+
+    Attributes
+    ----------
+    file, path : str
+        Name of the file, and of the object in it, as stored.
+    node : Group, Array or None
+        What it leads to in a tree that was read; None where it leads to nothing.
+
+    Examples
+    --------
+    >>> from h5burst import ExternalLink
+    >>> ExternalLink("raw.h5", "/samples").file
+    'raw.h5'
+    """
+
+    file: str
+    path: str
+    node: Array | Group | None = field(default=None, compare=False, repr=False)
+
+
+class CommittedType:
+    """What the name of a committed datatype leads to in a tree that was read.
+
+    Notes
+    -----
+    Datasets of a tree have their datatypes themselves: `write_tree` leaves the name out, and warns. `repack` copies it.
+    """
+
+    __slots__ = ()
+
+
+Link: TypeAlias = "str | SoftLink | ExternalLink | CommittedType"
 Node: TypeAlias = Array | Group
 _maker = ArrayMaker(Array)
 

@@ -21,7 +21,7 @@ from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import Box, Places, hull, inside
 from h5burst.codecs.filter_names import NOT_CODECS
 from h5burst.model.lazy_dict import FilledLater
-from h5burst.model.tree import Group, Node
+from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, StorageInfo
@@ -379,10 +379,11 @@ class _Unread(NamedTuple):
 class LazyChildren(FilledLater[str, Node]):
     """The members of a group: a dict that is filled from the file when it is first looked at."""
 
-    __slots__ = ("_unread", "place")
+    __slots__ = ("_unread", "links", "place")
 
     def __init__(self, unread: _Unread) -> None:
         super().__init__()
+        self.links: dict[str, Link] = {}  # once it is filled
         self._unread: _Unread | None = unread
         self.place = (path_of(unread.location), unread.address)
 
@@ -393,8 +394,10 @@ class LazyChildren(FilledLater[str, Node]):
             return
         with Reader(unread.location, expected=unread.stamp, factory=LAZY_NODES) as reader:
             found = reader.children(unread.address, unread.names, unread.above)
-            self._publish(found or {})
-            waiting = deque([found or {}])
+            if found is None:
+                return
+            self._publish(*found)
+            waiting = deque([found[0]])
             left = _READAHEAD_MEMBERS
             while waiting and left > 0:
                 for node in waiting.popleft().values():
@@ -402,11 +405,30 @@ class LazyChildren(FilledLater[str, Node]):
                     left -= len(ahead) + 1
                     waiting.append(ahead)
 
-    def _publish(self, found: dict[str, Node]) -> None:
+    def _publish(self, found: dict[str, Node], links: dict[str, Link]) -> None:
         with _publishing:
             if self._unread is not None:  # else another thread was faster
+                self.links = links
                 dict.update(self, found)
                 self._unread = None
+
+
+class LazyLinks(FilledLater[str, Link]):
+    """The links of a group, which are read with its members."""
+
+    __slots__ = ("_children",)
+
+    def __init__(self, children: LazyChildren) -> None:
+        super().__init__()
+        self._children: LazyChildren | None = children
+
+    def _fill(self) -> None:
+        children = self._children
+        if children is not None:
+            children._fill()
+            if self._children is not None:  # else another thread was faster
+                dict.update(self, children.links)
+                self._children = None
 
 
 def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
@@ -423,8 +445,8 @@ def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
         return {}  # not requested yet; raised again on access
     if found is None:
         return {}
-    children._publish(found)
-    return found
+    children._publish(*found)
+    return found[0]
 
 
 # ---------------------------------------------------------------- what readers call
@@ -440,10 +462,11 @@ class _LazyNodes:
         return LazyArray(file.location, file.stamp, names, shape, type_.dtype, address)
 
     @staticmethod
-    def children(
+    def members(
         file: OpenFile | OpenObject, address: int, names: tuple[str, ...], above: frozenset[Place]
-    ) -> LazyChildren:
-        return LazyChildren(_Unread(file.location, file.stamp, address, names, above))
+    ) -> tuple[LazyChildren, LazyLinks]:
+        children = LazyChildren(_Unread(file.location, file.stamp, address, names, above))
+        return children, LazyLinks(children)
 
     @staticmethod
     def by_name(location: Location, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:

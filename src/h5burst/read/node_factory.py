@@ -8,7 +8,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Type
 from h5burst.model.source import ArraySource
-from h5burst.model.tree import Node
+from h5burst.model.tree import Link, Node
 from h5burst.read.file_objects import Location
 from h5burst.read.open_file import OpenFile, OpenObject
 
@@ -25,10 +25,10 @@ class LazyNodeFactory(Protocol):
         """The dataset whose object header is at `address`."""
         ...
 
-    def children(
+    def members(
         self, file: OpenFile | OpenObject, address: int, names: Names, above: frozenset[Place]
-    ) -> dict[str, Node]:
-        """The members of the group whose object header is at `address`; `above`: the groups that it is in."""
+    ) -> tuple[dict[str, Node], dict[str, Link]]:
+        """Children and links of the group whose object header is at `address`; `above`: the groups that it is in."""
         ...
 
     def by_name(self, location: Location, names: Names, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArraySource:

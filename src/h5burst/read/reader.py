@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+import h5py
 import numpy as np
 
 from h5burst._ext.h5parse import (
@@ -20,10 +21,26 @@ from h5burst._ext.h5parse import (
     UnsupportedFeatureError,
     set_model,
 )
-from h5burst.format import datatype, dense, symbol_table
+from h5burst.format import data_layout, datatype, dense, symbol_table
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.filter_pipeline import fill_element
 from h5burst.format.superblock import Superblock, read_superblock
 from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_objects
-from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, escape_link, unescape
+from h5burst.model.tree import (
+    AS_DEFAULT,
+    MAX_DEPTH,
+    NULL_DTYPE,
+    Array,
+    CommittedType,
+    ExternalLink,
+    Group,
+    Link,
+    Node,
+    SoftLink,
+    Storage,
+    escape_link,
+    unescape,
+)
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, most_unwritten, never_written
@@ -60,6 +77,13 @@ def describe_names(names: tuple[str | None, ...]) -> str:
 def stored_path(names: tuple[str | None, ...] | list[str | None]) -> str:
     """The path by which libhdf5 finds an object."""
     return "/" + "/".join(escape_link(name) for name in names if name is not None)
+
+
+def _null_dtype(type_: Type) -> np.dtype[Any]:
+    """The dtype of a null dataspace; of text the one by which h5py knows it."""
+    if type_.kind not in (Kind.UTF8, Kind.ASCII):
+        return type_.dtype
+    return cast("np.dtype[Any]", h5py.string_dtype("ascii" if type_.kind == Kind.ASCII else "utf-8"))
 
 
 class Reader:
@@ -160,8 +184,8 @@ class Reader:
 
     def children(
         self, address: int, names: tuple[str, ...], above: frozenset[Place], most: int | None = None
-    ) -> dict[str, Node] | None:
-        """The members of one group of a lazy tree; None if there are more than `most`.
+    ) -> tuple[dict[str, Node], dict[str, Link]] | None:
+        """The members and the links of one group of a lazy tree; None if there are more than `most`.
 
         above: the groups that hold this one, and the external links that led to this file.
         """
@@ -259,6 +283,39 @@ class Reader:
             datatype.normalise(out, type_.kind)
         return out
 
+    def kept_storage(self, dataset: Dataset, ordered: bool) -> Storage | None:
+        """What a dataset's header says besides its elements, to be written again; None if that is what is written."""
+        type_ = dataset.type
+        if dataset.space is None:
+            dtype = _null_dtype(type_)
+            is_usual = dtype == NULL_DTYPE and not ordered
+            return None if is_usual else Storage(AS_DEFAULT, null_dtype=dtype, track_order=ordered)
+        grows = dataset.space != dataset.limits and bool(dataset.space)
+        value = fill_element(dataset.fill, type_.size)
+        fillvalue = None if value is None or type_.subshape else self._fillvalue(value, type_)
+        limits = chunk = None
+        if grows:
+            limits = tuple(None if limit == UNDEFINED else limit for limit in dataset.limits) + type_.subshape
+            if dataset.layout[1:2] == bytes([data_layout.CHUNKED]):
+                layout = data_layout.decode(dataset.layout, len(dataset.space), type_.size)
+                chunk = layout.chunks + type_.subshape
+        if limits is None and fillvalue is None and not ordered:
+            return None
+        return Storage(AS_DEFAULT, chunks=chunk, maxshape=limits, fillvalue=fillvalue, track_order=ordered)
+
+    def _fillvalue(self, value: bytes, type_: Type) -> Any:
+        """One element as those of the dtype; None for the default of text, which is no text."""
+        if type_.kind in (Kind.UTF8, Kind.ASCII) and not any(value):
+            return None
+        found: Any = self.finish(np.frombuffer(bytearray(value), np.dtype((np.void, type_.size))), type_)[0]
+        return found
+
+    @staticmethod
+    def null_value(type_: Type) -> Any:
+        """An attribute without a dataspace: None, or what says its dtype."""
+        dtype = _null_dtype(type_)
+        return None if dtype == NULL_DTYPE else h5py.Empty(dtype)
+
     normalise = staticmethod(datatype.normalise)
     decode_datatype = staticmethod(datatype.decode)
 
@@ -288,6 +345,14 @@ class Reader:
 
     def symbol_links(self, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
         return symbol_table.read_links(self.source, tree, heap)
+
+    def link(self, target: bytes | tuple[bytes, bytes] | None, node: Node | None) -> Link:
+        """What a member is that is not a node of its own; None: the name of a committed datatype."""
+        if target is None:
+            return CommittedType()
+        if isinstance(target, tuple):
+            return ExternalLink(os.fsdecode(target[0]), target[1].decode("utf-8", "surrogateescape"), node)
+        return SoftLink(target.decode("utf-8", "surrogateescape"), node)
 
     def follow(self, target: bytes | tuple[bytes, bytes], group: int) -> int | Node | None:
         """What a soft or external link leads to: an address, a node of another file, None for nothing."""
@@ -349,8 +414,8 @@ class Reader:
     def lazy_array(self, address: int, names: list[str], shape: tuple[int, ...], type_: Type) -> Any:
         return self._makers().array(self.file, address, tuple(names), shape, type_)
 
-    def lazy_children(self, address: int, names: list[str]) -> dict[str, Node]:
-        return self._makers().children(self.file, address, tuple(names), self._ancestors)
+    def lazy_members(self, address: int, names: list[str]) -> tuple[dict[str, Node], dict[str, Link]]:
+        return self._makers().members(self.file, address, tuple(names), self._ancestors)
 
     def uncovered(self, names: list[str | None]) -> Node | None:
         with self._asking_libhdf5(names):

@@ -61,7 +61,7 @@ def overlaid(change: Change, base: Node) -> Node:
                 children[name] = overlaid(child, children[name])
         else:
             children[name] = child
-    return Group(children, merged_attributes(base.attrs, change.attrs))
+    return Group(children, merged_attributes(base.attrs, change.attrs), base.links, base.track_order)
 
 
 class Joined:

@@ -84,6 +84,8 @@ def _store_rows(writer: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries: 
             raise ValueError(f"rows {first} to {last} of a {plan.dtype} source came as {band.shape} {band.dtype}")
         payload = band.reshape(-1).view(np.uint8)
         if payload.size < plan.chunk_bytes:
-            payload = np.concatenate([payload, np.zeros(plan.chunk_bytes - payload.size, np.uint8)])
+            missing = plan.chunk_bytes - payload.size
+            element = plan.fill or bytes(plan.dtype.itemsize)
+            payload = np.concatenate([payload, np.frombuffer(element * (missing // len(element)), np.uint8)])
         entries[number] = writer.payload(payload.data), payload.size + CHECKSUM_BYTES, 0
         writer.append(fletcher32(payload).to_bytes(CHECKSUM_BYTES, "little"))

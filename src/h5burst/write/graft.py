@@ -22,7 +22,9 @@ from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
 from h5burst.model.source import ArraySource, is_source, read_whole
 from h5burst.model.tree import (
+    NULL_DTYPE,
     Array,
+    ExternalLink,
     Group,
     Node,
     Storage,
@@ -30,11 +32,13 @@ from h5burst.model.tree import (
     escape_attribute,
     escape_link,
     path_names,
+    storage_of,
 )
 from h5burst.runtime import durable
 from h5burst.write.preflight import check_attributes, validated
 
 COMPACT_ATTRIBUTES = 32  # attributes that still are in their object's header; above that libhdf5 indexes them
+_ORDERED = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
 
 _changing = threading.RLock()  # one change of an open file at a time; h5py's own lock must not be held so long
@@ -85,7 +89,7 @@ def graft(
     above, path = _names(parent), path_names(path)
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")
-    node = validated(node, storage=storage, path=(*above, *path))
+    node = validated(node, storage=storage, path=(*above, *path), target=parent.file.filename)
     with _changing, durable.annotating_oserror(parent.file.filename, "change"):
         group, missing = _deepest(parent, path[:-1])
         for name in reversed(path[len(path) - len(missing) :]):
@@ -215,13 +219,17 @@ def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: in
     for name, child in node.children.items():
         link = escape_link(name)
         if isinstance(child, Group):
-            below = h5py.Group(h5g.create(group.id, link.encode(), lcpl=_link_list(), gcpl=_group_list()))
+            creation = _group_list(child.track_order)
+            below = h5py.Group(h5g.create(group.id, link.encode(), lcpl=_link_list(), gcpl=creation))
             fill(below, child, storage=storage, threads=threads)
         else:
-            made = _create_array(group, link, child, child.storage or storage or Storage(), threads)
+            made = _create_array(group, link, child, storage_of(child.storage, storage) or Storage(), threads)
             write_attributes(made, child.attrs)
-    for name, target in (node.soft_links or {}).items():
-        group[escape_link(name)] = h5py.SoftLink(target)
+    for name, target in (node.links or {}).items():
+        if isinstance(target, ExternalLink):
+            group.id.links.create_external(escape_link(name).encode(), target.file.encode(), target.path.encode())
+        elif isinstance(target, str):
+            group[escape_link(name)] = h5py.SoftLink(target)
 
 
 def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
@@ -236,16 +244,21 @@ def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
 # ---------------------------------------------------------------- property lists
 
 
-def _object_list(kind: Any) -> Any:
+def _object_list(kind: Any, ordered: bool = False) -> Any:
     made = h5p.create(kind)
     made.set_obj_track_times(False)
+    if ordered:
+        made.set_attr_creation_order(_ORDERED)
     made.set_attr_phase_change(COMPACT_ATTRIBUTES, COMPACT_ATTRIBUTES // 2)
     return made
 
 
 @functools.cache
-def _group_list() -> Any:
-    return _object_list(h5p.GROUP_CREATE)
+def _group_list(ordered: bool = False) -> Any:
+    made = _object_list(h5p.GROUP_CREATE, ordered)
+    if ordered:
+        made.set_link_creation_order(_ORDERED)
+    return made
 
 
 @functools.cache
@@ -255,9 +268,11 @@ def _link_list() -> Any:
     return made
 
 
-def _dataset_list(plan: ChunkPlan | None, *, is_text: bool = False) -> Any:
-    made = _object_list(h5p.DATASET_CREATE)
-    if not is_text:  # HDF5 wants a fill value for references to text
+def _dataset_list(plan: ChunkPlan | None, storage: Storage, dtype: np.dtype[Any], *, is_text: bool = False) -> Any:
+    made = _object_list(h5p.DATASET_CREATE, storage.track_order)
+    if storage.fillvalue is not None:
+        made.set_fill_value(np.asarray(storage.fillvalue, dtype))
+    if not is_text and storage.maxshape is None:  # HDF5 wants a fill value for references to text
         made.set_fill_time(h5d.FILL_TIME_NEVER)
     if plan is None:
         made.set_layout(h5d.COMPACT)
@@ -277,15 +292,22 @@ def _create_array(
 ) -> h5py.Dataset:
     data = node.data
     if data is None or isinstance(data, h5py.Empty):
-        return _create_dataset(parent, link, _null_type(data), h5s.create(h5s.NULL), h5p.DEFAULT)
+        creation = _object_list(h5p.DATASET_CREATE, storage.track_order)
+        null = _null_type(storage.null_dtype if data is None else data.dtype)
+        return _create_dataset(parent, link, null, h5s.create(h5s.NULL), creation)
     if not is_source(data):
         data = np.asarray(data)
     shape = tuple(data.shape)
     is_text = data.dtype.hasobject
     dtype, memory = _types(data)
     # References are 16 bytes in the file and 8 in memory, as objects are.
-    plan = chunks.plan_text(shape, 2 * data.dtype.itemsize) if is_text else chunks.plan(shape, data.dtype, storage)
-    made = _create_dataset(parent, link, dtype, _space(shape, storage.maxshape), _dataset_list(plan, is_text=is_text))
+    plan = (
+        chunks.plan_text(shape, 2 * data.dtype.itemsize, storage)
+        if is_text
+        else chunks.plan(shape, data.dtype, storage)
+    )
+    creation = _dataset_list(plan, storage, _text_dtype(read_whole(data)) if is_text else data.dtype, is_text=is_text)
+    made = _create_dataset(parent, link, dtype, _space(shape, storage.maxshape), creation)
     if 0 in shape:
         return made
     if is_text:
@@ -337,9 +359,9 @@ def _text_dtype(data: np.ndarray[Any, Any]) -> np.dtype[Any]:
     return cast(np.dtype[Any], np.dtype(described))
 
 
-def _null_type(value: h5py.Empty | None) -> Any:
+def _null_type(dtype: np.dtype[Any] | None) -> Any:
     """The type of a null dataspace, which holds nothing and has a type all the same."""
-    return h5t.py_create(np.dtype("f8") if value is None else value.dtype, logical=True)
+    return h5t.py_create(NULL_DTYPE if dtype is None else dtype, logical=True)
 
 
 # ---------------------------------------------------------------- one attribute
@@ -348,7 +370,7 @@ def _null_type(value: h5py.Empty | None) -> Any:
 def _create_attribute(target: h5py.HLObject, name: str, value: Any) -> None:
     stored = escape_attribute(name).encode()
     if value is None or isinstance(value, h5py.Empty):
-        h5a.create(target.id, stored, _null_type(value), h5s.create(h5s.NULL))
+        h5a.create(target.id, stored, _null_type(None if value is None else value.dtype), h5s.create(h5s.NULL))
         return
     is_text = isinstance(value, str) or type(value) is bytes
     data = np.asarray(value, dtype=object if is_text else None)

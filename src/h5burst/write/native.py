@@ -20,7 +20,16 @@ from h5burst import codecs
 from h5burst._ext.h5emit import NeedsLibhdf5Error, TreeWriter
 from h5burst.arrays import chunks
 from h5burst.format import datatype, references, superblock
-from h5burst.model.tree import MAX_DEPTH, Array, Group, Storage, escape_attribute, escape_link
+from h5burst.model.tree import (
+    MAX_DEPTH,
+    Array,
+    Group,
+    Storage,
+    escape_attribute,
+    escape_link,
+    fill_bytes,
+    storage_of,
+)
 from h5burst.runtime import simd
 from h5burst.write import chunked
 from h5burst.write.sink import Sink
@@ -104,7 +113,9 @@ def make_writer(
 
     def plan(data: Any, requested: Storage | None) -> chunks.ChunkPlan:
         """Asked before the first byte, and when the array is written; arrays of one shape are stored alike."""
-        key = tuple(data.shape), data.dtype, requested or storage
+        key = tuple(data.shape), data.dtype, storage_of(requested, storage)
+        if requested is not None and requested.fillvalue is not None:  # which is not part of a storage's hash
+            return new_plan(*key)
         try:
             known = planned.get(key)
         except TypeError:  # chunks in a list, which is not hashable
@@ -122,8 +133,9 @@ def make_writer(
         return found
 
     def compact_limit(requested: Storage | None) -> int:
-        codecs.check_codec(requested or storage or Storage())  # is an error for small arrays, too
-        return chunks.compact_limit(requested or storage)
+        wanted = storage_of(requested, storage)
+        codecs.check_codec(wanted or Storage())  # is an error for small arrays, too
+        return chunks.compact_limit(wanted)
 
     def store(data: Any, requested: Storage | None) -> tuple[bytes, bytes]:
         found = plan(data, requested)
@@ -143,6 +155,7 @@ def make_writer(
         check=plan,
         max_depth=MAX_DEPTH,
         store=store,
+        fill_bytes=fill_bytes,
         sink=sink,
         level=simd.level(),
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from h5burst import codecs
 from h5burst._ext.treenodes import Overseer
-from h5burst.model.source import as_source, is_source, read_whole
+from h5burst.model.source import is_source
 from h5burst.model.tree import (
     MAX_DEPTH,
     Array,
+    ExternalLink,
     Group,
     Node,
     Reference,
@@ -22,7 +23,10 @@ from h5burst.model.tree import (
     UnsupportedValueError,
     escape_attribute,
     escape_link,
+    fill_bytes,
+    storage_of,
 )
+from h5burst.write.settled import NeedsSettlingError, needs_settling, settled
 
 _REFERENCES = "references and sequences of variable length are written only with a whole file, by write_tree"
 MAX_RANK = 32  # of the file format
@@ -36,49 +40,27 @@ _SHORT_NAME = MAX_NAME_BYTES // 12  # an escape makes up to twelve bytes of a ch
 _overseer = Overseer(Array, Group, _PLAIN_VALUES, _SHORT_NAME, MAX_RANK)
 
 
-class _TextOutOfMemoryError(Exception):
-    """A source of variable-length text, which is written from memory alone."""
-
-
 NodeT = TypeVar("NodeT", bound=Node)
 
 
-def validated(node: NodeT, *, storage: Storage | None = None, path: tuple[str, ...] = ()) -> NodeT:
-    """The node, after `validate`; one of its like where it holds lazily read text, which is now read.
+def validated(
+    node: NodeT, *, storage: Storage | None = None, path: tuple[str, ...] = (), target: str | None = None
+) -> NodeT:
+    """The node, after `validate`; one of its like, `settled`, where it holds what is read lazily or is a link.
 
-    Variable-length text is written from memory alone: the format keeps it apart from the elements that refer to it.
+    target: the file that it is written to.
     """
     try:
         validate(node, storage=storage, path=path)
         return node
-    except _TextOutOfMemoryError:
-        found = with_text(node)
+    except NeedsSettlingError:
+        found = settled(node, path, target)
+    try:
         validate(found, storage=storage, path=path)
-        return found
-
-
-def with_text(node: NodeT) -> NodeT:
-    """A node like this one, with what is lazily read and of variable length in memory: text and sequences."""
-    return _with_text(node, {})
-
-
-def _with_text(node: NodeT, known: dict[int, Node], depth: int = 0) -> NodeT:
-    """What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
-    found: Any = known.get(id(node))
-    if found is not None:
-        return found  # type: ignore[no-any-return]
-    found = node
-    if isinstance(node, Group) and depth <= MAX_DEPTH:
-        found = known[id(node)] = Group({}, node.attrs, node.soft_links)
-        found.children = {name: _with_text(child, known, depth + 1) for name, child in node.children.items()}
-    elif isinstance(node, Array) and _is_text_source(node.data):
-        found = Array(np.asarray(read_whole(as_source(cast(Any, node.data)))), node.attrs, node.storage)
-    known[id(node)] = found
-    return found  # type: ignore[no-any-return]
-
-
-def _is_text_source(data: Any) -> bool:
-    return not isinstance(data, np.ndarray) and is_source(data) and np.dtype(data.dtype).hasobject
+    except SpecialValueError as error:
+        error.settled = found
+        raise
+    return found
 
 
 def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...] = ()) -> None:
@@ -93,6 +75,7 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     _check_node(node, path, default)
     if not isinstance(node, Group):
         return
+    _check_members(node, path)
     odd = None
     if type(node) is Group:  # chunks by default might not fit an array: then each is looked at
         odd = _overseer.odd_nodes(node, path, MAX_DEPTH, default.chunks is not None)
@@ -102,6 +85,8 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     for where, child in odd:
         _check_name(where[-1], escape_link, where)
         _check_node(child, where, default)
+        if isinstance(child, Group):
+            _check_members(child, where)
 
 
 def _validate_each(node: Group, path: tuple[str, ...], default: Storage) -> None:
@@ -116,6 +101,8 @@ def _validate_each(node: Group, path: tuple[str, ...], default: Storage) -> None
             where = (*names, name)
             _check_name(name, escape_link, where)
             _check_node(child, where, default)
+            if isinstance(child, Group):
+                _check_members(child, where)
             if isinstance(child, Group) and (child.children or id(child) in ancestors):
                 if id(child) in ancestors:
                     raise UnsupportedValueError("a group that holds itself", _text_path(where))
@@ -130,6 +117,24 @@ def _validate_each(node: Group, path: tuple[str, ...], default: Storage) -> None
             ancestors.discard(id(group))
             if stack:
                 names.pop()
+
+
+def _check_members(group: Group, path: tuple[str, ...]) -> None:
+    """The links of a group, and whether it is in memory."""
+    if needs_settling(group):
+        raise NeedsSettlingError
+    for name, link in (group.links or {}).items():
+        where = (*path, name)
+        _check_name(name, escape_link, where)
+        texts = (link.file, link.path) if isinstance(link, ExternalLink) else (link,)
+        if not all(isinstance(text, str) and text and "\0" not in text and _is_unicode(text) for text in texts):
+            raise UnsupportedValueError(f"a link to {link!r}: give the path of a node", _text_path(where))
+        if name in group.children:
+            raise UnsupportedValueError("a link with the name of another member", _text_path(where))
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _text_path(path: tuple[str, ...]) -> str:
@@ -151,7 +156,7 @@ def _check_node(node: Any, path: tuple[str, ...], default: Storage) -> None:
             _check_data(node.data, "data")
         except _NotRepresentableError as error:
             raise error.public(str(error), _text_path(path)) from error
-        _check_storage(node.storage or default, node.data)
+        _check_storage(storage_of(node.storage, default) or default, node.data, path)
     elif not isinstance(node, Group):
         raise UnsupportedValueError(f"a node must be a Group or an Array, not {type(node).__name__}", _text_path(path))
     if node.attrs:
@@ -180,7 +185,12 @@ def _check_attribute(name: Any, value: Any, path: tuple[str, ...]) -> None:
 
 
 class SpecialValueError(UnsupportedValueError):
-    """A reference, or a sequence of variable length: what only `h5burst.write.referring` writes."""
+    """A reference, or a sequence of variable length: what only `h5burst.write.referring` writes.
+
+    settled: the tree as `validated` would have given it; None if it did not come so far.
+    """
+
+    settled: Node | None = None
 
 
 class _NotRepresentableError(TypeError):
@@ -225,7 +235,7 @@ def _check_data(data: Any, what: str) -> None:
             "a masked array: HDF5 has no place for its mask; fill it, or store the mask beside it"
         )
     if isinstance(data, h5py.Empty):
-        check_dtype(data.dtype)
+        check_dtype(data.dtype, of_nothing=True)
         return
     if isinstance(data, np.generic):
         data = np.asarray(data)
@@ -233,7 +243,7 @@ def _check_data(data: Any, what: str) -> None:
         _check_array(data)
     elif is_source(data):
         if np.dtype(data.dtype).hasobject:
-            raise _TextOutOfMemoryError
+            raise NeedsSettlingError
         check_dtype(np.dtype(data.dtype))
     else:
         raise _NotRepresentableError(
@@ -254,8 +264,13 @@ def _check_array(data: np.ndarray[Any, Any]) -> None:
             _check_array(data[name])
 
 
-def check_dtype(dtype: np.dtype[Any]) -> None:
-    """Raise TypeError unless HDF5 holds elements of this (not object) dtype exactly."""
+def check_dtype(dtype: np.dtype[Any], *, of_nothing: bool = False) -> None:
+    """Raise TypeError unless HDF5 holds elements of this (not object) dtype exactly.
+
+    of_nothing: it is that of a null dataspace, which may be text as well.
+    """
+    if of_nothing and h5py.check_string_dtype(dtype) is not None:
+        return
     reason = _dtype_reason(dtype) if dtype.metadata is None else _find_dtype_reason(dtype)
     if reason:
         raise _NotRepresentableError(reason)
@@ -301,8 +316,13 @@ def _check_text(items: Any, kind: type) -> None:
             raise _NotRepresentableError("text with a lone surrogate, which UTF-8 cannot hold") from error
 
 
-def _check_storage(storage: Storage, data: Any) -> None:
+def _check_storage(storage: Storage, data: Any, path: tuple[str, ...]) -> None:
     codecs.check_codec(storage)
     rank = len(getattr(data, "shape", None) or ())
     if storage.chunks is not None and rank and (len(storage.chunks) != rank or min(storage.chunks) < 1):
         raise ValueError(f"chunks {storage.chunks} do not fit an array of shape {data.shape}")
+    if storage.fillvalue is not None and hasattr(data, "dtype") and data.dtype.kind != "O":
+        try:
+            fill_bytes(storage.fillvalue, np.dtype(data.dtype))
+        except ValueError as error:
+            raise ValueError(f"{error} (at {_text_path(path)})") from error

@@ -22,7 +22,7 @@ from h5burst.model.tree import (
     path_names,
 )
 from h5burst.write.graft import fill, write_attributes
-from h5burst.write.preflight import validated, with_text
+from h5burst.write.preflight import validated
 
 _SCALE = b"DIMENSION_SCALE"  # of the attribute CLASS, by the specification of dimension scales
 
@@ -34,6 +34,7 @@ class _Special(NamedTuple):
     attribute: str | None
     value: Any
     attrs: dict[str, Any]
+    storage: Storage | None = None
 
     @property
     def where(self) -> str:
@@ -42,13 +43,12 @@ class _Special(NamedTuple):
 
 
 def write(path: Path, tree: Group, storage: Storage | None, threads: int | None) -> None:
-    """Write a tree as a new file. Raises `UnsupportedValueError` before anything is written, as `validate` does."""
+    """Write a settled tree as a new file. Raises `UnsupportedValueError` before anything is written."""
     specials: list[_Special] = []
-    tree = with_text(tree)
     plain = _without(tree, (), specials)
     plain = validated(plain, storage=storage)
     dtypes = [_checked(special, tree) for special in specials]
-    with h5py.File(path, "w", libver=LIBVER, locking=False) as file:
+    with h5py.File(path, "w", libver=LIBVER, locking=False, track_order=tree.track_order) as file:
         fill(file, plain, storage=storage, threads=threads)
         made = [(special, dtype) for special, dtype in zip(specials, dtypes, strict=True) if special.attribute is None]
         for special, dtype in made:
@@ -102,10 +102,11 @@ def _without(group: Group, names: tuple[str, ...], specials: list[_Special]) -> 
         if isinstance(child, Group):
             children[name] = _without(child, below, specials)
         elif not is_source(child.data) and _is_special(child.data):
-            specials.append(_Special(below, None, child.data, _plain_attributes(child.attrs, below, specials)))
+            attrs = _plain_attributes(child.attrs, below, specials)
+            specials.append(_Special(below, None, child.data, attrs, child.storage))
         else:
             children[name] = Array(child.data, _plain_attributes(child.attrs, below, specials), child.storage)
-    return Group(children, _plain_attributes(group.attrs, names, specials), group.soft_links)
+    return Group(children, _plain_attributes(group.attrs, names, specials), group.links, group.track_order)
 
 
 def _plain_attributes(attrs: dict[str, Any], names: tuple[str, ...], specials: list[_Special]) -> dict[str, Any]:
@@ -188,7 +189,15 @@ def _sequence_dtype(items: list[Any], where: str) -> np.dtype[Any]:
 
 
 def _create(file: h5py.File, special: _Special, dtype: np.dtype[Any]) -> None:
-    made = file.create_dataset(_stored(special.names), special.value.shape, dtype)
+    kept = special.storage or Storage()
+    made = file.create_dataset(
+        _stored(special.names),
+        special.value.shape,
+        dtype,
+        chunks=kept.chunks,
+        maxshape=kept.maxshape,
+        track_order=kept.track_order,
+    )
     write_attributes(made, special.attrs)
 
 

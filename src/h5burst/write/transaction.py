@@ -153,7 +153,7 @@ class Transaction:
         names = path_names(path)
         if not names:
             raise ValueError("put needs the name of the node: the path is empty")
-        node = validated(node, storage=self._storage, path=names)
+        node = validated(node, storage=self._storage, path=names, target=self.path)
         self._do("put", (names, node), lambda: self._put(names, node))
 
     def set_attributes(self, path: str | Path, attrs: Mapping[str, Any]) -> None:
@@ -301,7 +301,8 @@ class Transaction:
         if isinstance(found, Gone):
             return None
         if isinstance(found, Group) and id(found) not in self._owned:
-            found = self._own(Group(dict(found.children), dict(found.attrs)))
+            links = None if found.links is None else dict(found.links)
+            found = self._own(Group(dict(found.children), dict(found.attrs), links, found.track_order))
             holder.children[name] = found
         if found is not None or isinstance(holder, Group):
             return found

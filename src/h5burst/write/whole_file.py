@@ -16,6 +16,7 @@ from h5burst.runtime import durable
 from h5burst.write import native, referring
 from h5burst.write.graft import fill
 from h5burst.write.preflight import SpecialValueError, validated
+from h5burst.write.settled import settled
 
 
 def write_tree(
@@ -59,8 +60,9 @@ def write_tree(
     array([0, 1, 2])
     """
     try:
-        tree = validated(tree, storage=storage)
-    except SpecialValueError:
+        tree = validated(tree, storage=storage, target=os.fspath(path))
+    except SpecialValueError as special:
+        tree = cast(Group, special.settled) or settled(tree, (), os.fspath(path))
         with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
             referring.write(temporary, tree, storage, threads)
         return
@@ -68,7 +70,8 @@ def write_tree(
         try:
             native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
         except native.NeedsLibhdf5Error:
-            with h5py.File(temporary, "w", libver=LIBVER, locking=False) as f:  # `replacing` holds the lock
+            # `replacing` holds the lock.
+            with h5py.File(temporary, "w", libver=LIBVER, locking=False, track_order=tree.track_order) as f:
                 fill(f, tree, storage=storage, threads=threads)
 
 
@@ -103,7 +106,7 @@ def write_tree_into_scratch(
     >>> h5burst.read_tree("completed.h5").children["a"].data[-1]
     np.int64(99999)
     """
-    tree = validated(tree)
+    tree = validated(tree, target=os.fspath(path))
     with (
         scratch.promote_to(Path(path), overwrite=overwrite) as descriptor,
         open(descriptor, "rb+", buffering=0, closefd=False) as stream,

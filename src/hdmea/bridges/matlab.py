@@ -155,7 +155,8 @@ def _group(group: Group) -> Group:
         if free != name:
             node.attrs[NAME_ATTRIBUTE] = name
         made.children[free] = node
-    made.soft_links = {_ascii(name): path for name, path in (group.soft_links or {}).items()} or None
+    links = {name: link for name, link in (group.links or {}).items() if name not in group.children}
+    made.links = {_ascii(name): link for name, link in links.items()} or None
     return made
 
 

@@ -334,7 +334,7 @@ def stimulus_node(stimulus: Mapping[str, Any]) -> Group:
     """The stimulus; earlier readers find `frame_times` under its former name, too."""
     group = Group({field: _stimulus_field_node(field, value) for field, value in stimulus.items()})
     if FRAME_TIMES in stimulus and EARLIER_FRAME_TIMES not in stimulus:
-        group.soft_links = {EARLIER_FRAME_TIMES: FRAME_TIMES}
+        group.links = {EARLIER_FRAME_TIMES: FRAME_TIMES}
     return group
 
 

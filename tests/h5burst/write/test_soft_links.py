@@ -14,7 +14,7 @@ from h5burst import Array, Group, edit, graft, read_tree, verify, write_tree
 def tree() -> Group:
     times = Group({"default": Array(np.arange(5, dtype=np.uint64))})
     return Group(
-        {"stimulus": Group({"times": times}, soft_links={"time": "times", "größe": "/stimulus/times/default"})}
+        {"stimulus": Group({"times": times}, links={"time": "times", "größe": "/stimulus/times/default"})}
     )
 
 
@@ -55,7 +55,7 @@ def test_an_edit_beside_them_keeps_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [10, 2000])
 def test_soft_links_in_groups_of_any_size(tmp_path: Path, count: int) -> None:
-    group = Group({f"n{n}": Array(np.array([n])) for n in range(count)}, soft_links={"last": f"n{count - 1}"})
+    group = Group({f"n{n}": Array(np.array([n])) for n in range(count)}, links={"last": f"n{count - 1}"})
 
     write_tree(tmp_path / "a.h5", group)
 

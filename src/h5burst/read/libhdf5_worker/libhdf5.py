@@ -18,7 +18,23 @@ import numpy as np
 
 from h5burst.codecs.filter_names import describe_missing, filter_name
 from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
-from h5burst.model.tree import MAX_DEPTH, Array, Group, Node, Reference, escape_attribute, path_names, unescape
+from h5burst.model.tree import (
+    AS_DEFAULT,
+    MAX_DEPTH,
+    NULL_DTYPE,
+    Array,
+    CommittedType,
+    ExternalLink,
+    Group,
+    Link,
+    Node,
+    Reference,
+    SoftLink,
+    Storage,
+    escape_attribute,
+    path_names,
+    unescape,
+)
 from h5burst.read.damaged import DamagedNode
 from h5burst.runtime.durable import annotating_oserror, error_number
 
@@ -193,7 +209,7 @@ def element_dtype(dataset: h5py.Dataset) -> np.dtype[Any]:
 def _attribute(target: h5py.HLObject, name: str) -> Any:
     value = target.attrs[name]
     if isinstance(value, h5py.Empty):
-        return None
+        return None if value.dtype == NULL_DTYPE else value
     if isinstance(value, np.ndarray) and (text := h5py.check_string_dtype(value.dtype)) and text.length is None:
         value = value.astype(object)
         if text.encoding == "ascii":
@@ -233,18 +249,22 @@ class _Walk:
             raise CorruptFileError(self._path, f"{item.name}: more than {MAX_DEPTH} groups inside each other")
         if here not in self._seen:
             if isinstance(item, h5py.Dataset):
-                self._seen[here] = Array(self._elements(item, names), read_attributes(item))
+                self._seen[here] = Array(self._elements(item, names), read_attributes(item), _kept_storage(item))
             else:
-                self._seen[here] = Group(self._children(item, names, above | {here}), read_attributes(item))
+                links: dict[str, Link] = {}
+                children = self._children(item, names, above | {here}, links)
+                ordered = bool(item.id.get_create_plist().get_link_creation_order())
+                self._seen[here] = Group(children, read_attributes(item), links or None, ordered)
         return self._seen[here]
 
     def _children(
-        self, group: h5py.Group, names: tuple[str, ...], above: frozenset[tuple[int, int]]
+        self, group: h5py.Group, names: tuple[str, ...], above: frozenset[tuple[int, int]], links: dict[str, Link]
     ) -> dict[str, Node]:
         children = {}
         for link in group:
             below = (*names, unescape(link))
             where = "/" + "/".join(below)
+            member = made = None
             try:
                 with naming_damage(self._path, where):
                     member = _member(group, link)
@@ -253,6 +273,9 @@ class _Walk:
                 made = self._damaged(where, error)
             if made is not None:
                 children[unescape(link)] = made
+            kept = _kept_link(group, link, made, isinstance(member, h5py.Datatype))
+            if kept is not None:
+                links[unescape(link)] = kept
         return children
 
     def _damaged(self, where: str, error: CorruptFileError) -> Node | None:
@@ -269,6 +292,44 @@ class _Walk:
         dtype = element_dtype(dataset)
         base, inner = dtype.subdtype or (dtype, ())
         return self._unread(self._path, names, dataset.shape + inner, base)
+
+
+def _kept_link(group: h5py.Group, link: str, node: Node | None, is_type: bool) -> Link | None:
+    """What a member is besides a node; None for a node alone."""
+    if is_type:
+        return CommittedType()
+    found = group.get(link, getlink=True)
+    if isinstance(found, h5py.SoftLink):
+        return SoftLink(found.path, node)
+    return ExternalLink(found.filename, found.path, node) if isinstance(found, h5py.ExternalLink) else None
+
+
+def _kept_storage(dataset: h5py.Dataset) -> Storage | None:
+    """What a dataset has besides its elements, to be written again (as the reader says it)."""
+    creation = dataset.id.get_create_plist()
+    ordered = bool(creation.get_attr_creation_order())
+    if dataset.shape is None:
+        is_usual = dataset.dtype == NULL_DTYPE and not ordered
+        return None if is_usual else Storage(AS_DEFAULT, null_dtype=dataset.dtype, track_order=ordered)
+    limits = chunk = value = None
+    inner = () if dataset.dtype.subdtype is None else dataset.dtype.subdtype[1]
+    if dataset.maxshape != dataset.shape:
+        limits = dataset.maxshape + inner
+        chunk = None if dataset.chunks is None else dataset.chunks + inner
+    if creation.fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED and not inner:
+        value = _fillvalue(dataset)
+    if limits is None and value is None and not ordered:
+        return None
+    return Storage(AS_DEFAULT, chunks=chunk, maxshape=limits, fillvalue=value, track_order=ordered)
+
+
+def _fillvalue(dataset: h5py.Dataset) -> Any:
+    text = h5py.check_string_dtype(dataset.dtype)
+    if text is None or text.length is not None:
+        return None if dataset.dtype.hasobject else dataset.fillvalue
+    value = dataset.fillvalue
+    value = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+    return (value if text.encoding == "utf-8" else value.encode()) if value else None
 
 
 def _member(group: h5py.Group, link: str) -> Any:

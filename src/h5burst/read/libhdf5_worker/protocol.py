@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import h5py
 import numpy as np
@@ -13,7 +13,17 @@ import numpy as np
 from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format import datatype
 from h5burst.model.errors import CorruptFileError, MissingFilterError
-from h5burst.model.tree import Array, Group, Reference
+from h5burst.model.tree import (
+    AS_DEFAULT,
+    Array,
+    CommittedType,
+    ExternalLink,
+    Group,
+    Link,
+    Reference,
+    SoftLink,
+    Storage,
+)
 from h5burst.read.damaged import DamagedNode
 
 _LENGTH = 8  # bytes of a length
@@ -46,6 +56,8 @@ class _Packer:
             return self._node(value)
         if isinstance(value, Unread):
             return {"unread": value.names, "shape": value.shape, "type": _pack_dtype(value.dtype)}
+        if isinstance(value, h5py.Empty):
+            return {"empty": _pack_null(value.dtype)}
         if isinstance(value, np.ndarray):
             return self._array(value)
         if isinstance(value, np.generic):
@@ -59,11 +71,31 @@ class _Packer:
             return {"again": self.nodes[id(node)]}
         attrs = [[name, self.pack(value)] for name, value in node.attrs.items()]
         if isinstance(node, Array):
-            packed = {"data": self.pack(node.data), "attrs": attrs}
+            packed = {"data": self.pack(node.data), "attrs": attrs, "storage": self._storage(node.storage)}
         else:
-            packed = {"members": [[name, self._node(child)] for name, child in node.children.items()], "attrs": attrs}
+            packed = {
+                "members": [[name, self._node(child)] for name, child in node.children.items()],
+                "links": [[name, self._link(link)] for name, link in (node.links or {}).items()],
+                "attrs": attrs,
+                "ordered": node.track_order,
+            }
         self.nodes[id(node)] = len(self.nodes)
         return packed
+
+    def _storage(self, storage: Storage | None) -> Any:
+        if storage is None:
+            return None
+        null = None if storage.null_dtype is None else _pack_null(storage.null_dtype)
+        fill = self.pack(storage.fillvalue)
+        return {"chunks": storage.chunks, "maxshape": storage.maxshape, "fill": fill, "null": null} | {
+            "ordered": storage.track_order
+        }
+
+    def _link(self, link: Link) -> Any:
+        """Of the nodes that links lead to, only the child under their name."""
+        if isinstance(link, str):
+            return [link]
+        return [link.file, link.path] if isinstance(link, ExternalLink) else []
 
     def _array(self, array: np.ndarray[Any, Any]) -> Any:
         if array.dtype.kind == "O":
@@ -74,6 +106,18 @@ class _Packer:
         data = np.ascontiguousarray(array).tobytes()
         self.payload.append(data)
         return {"shape": array.shape, "type": _pack_dtype(array.dtype), "size": len(data)}
+
+
+def _pack_null(dtype: np.dtype[Any]) -> Any:
+    """The dtype of what has no elements: text as the name of its character set."""
+    text = h5py.check_string_dtype(dtype)
+    return {"text": text.encoding} if text is not None and text.length is None else _pack_dtype(dtype)
+
+
+def _unpack_null(packed: Any) -> np.dtype[Any]:
+    if isinstance(packed, dict) and "text" in packed:
+        return cast("np.dtype[Any]", h5py.string_dtype(packed["text"]))
+    return _unpack_dtype(packed)
 
 
 def _pack_dtype(dtype: np.dtype[Any]) -> Any:
@@ -121,6 +165,8 @@ class _Unpacker:
             return Reference(packed["reference"], packed["region"])
         if "bytes" in packed:
             return base64.b64decode(packed["bytes"])
+        if "empty" in packed:
+            return h5py.Empty(_unpack_null(packed["empty"]))
         if "scalar" in packed:
             return self.unpack(packed["scalar"])[()]
         if "unread" in packed:
@@ -137,11 +183,26 @@ class _Unpacker:
         attrs = {name: self.unpack(value) for name, value in packed["attrs"]}
         node: Array | Group
         if "members" in packed:
-            node = Group({name: self.node(child) for name, child in packed["members"]}, attrs)
+            children = {name: self.node(child) for name, child in packed["members"]}
+            links = {name: self._link(link, children.get(name)) for name, link in packed["links"]}
+            node = Group(children, attrs, links or None, packed["ordered"])
         else:
-            node = Array(self.unpack(packed["data"]), attrs)
+            node = Array(self.unpack(packed["data"]), attrs, self._storage(packed["storage"]))
         self._nodes.append(node)
         return node
+
+    def _storage(self, packed: Any) -> Storage | None:
+        if packed is None:
+            return None
+        chunks, limits = (None if packed[name] is None else tuple(packed[name]) for name in ("chunks", "maxshape"))
+        null = None if packed["null"] is None else _unpack_null(packed["null"])
+        fill, ordered = self.unpack(packed["fill"]), packed["ordered"]
+        return Storage(AS_DEFAULT, chunks=chunks, maxshape=limits, fillvalue=fill, null_dtype=null, track_order=ordered)
+
+    def _link(self, packed: list[str], node: Array | Group | None) -> Link:
+        if len(packed) == 1:
+            return SoftLink(packed[0], node)
+        return ExternalLink(packed[0], packed[1], node) if packed else CommittedType()
 
     def _array(self, packed: Any) -> np.ndarray[Any, Any]:
         shape = tuple(packed["shape"])

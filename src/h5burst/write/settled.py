@@ -1,0 +1,137 @@
+"""Trees as they are written: members read, long text in memory, links that lead somewhere as links."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from h5burst.model.source import as_source, is_source, read_whole
+from h5burst.model.tree import (
+    MAX_DEPTH,
+    Array,
+    CommittedType,
+    ExternalLink,
+    Group,
+    Link,
+    Node,
+    SoftLink,
+    unescape,
+)
+from h5burst.read.links import find_external
+
+NodeT = TypeVar("NodeT", bound=Node)
+
+_MOST_NAMED = 5  # paths in one warning
+
+
+class NeedsSettlingError(Exception):
+    """A tree that is written only after `settled`."""
+
+
+def needs_settling(group: Group) -> bool:
+    """Whether a group is read lazily, or has links that came from a file."""
+    if type(group.children) is not dict:
+        return True
+    return group.links is not None and not all(map(_is_final, group.links.values()))
+
+
+def _is_final(link: Link) -> bool:
+    """Whether a link knows of no node, so that it is written as it is."""
+    return type(link) is str or (isinstance(link, ExternalLink) and link.node is None)
+
+
+def is_text_source(data: Any) -> bool:
+    """Whether data are text that is read lazily. The format keeps text apart from what refers to it."""
+    return not isinstance(data, np.ndarray) and is_source(data) and np.dtype(data.dtype).hasobject
+
+
+def settled(node: NodeT, path: tuple[str, ...], target: str | None) -> NodeT:
+    """The node as it is written at a path of the file `target`: lazily read groups and text in memory.
+
+    A soft link stays one where it leads to a node that is written along, an external one where it leads to a file from
+    the new place, and both where they led to nothing; what others lead to is written in their place. Warns of what is
+    left out.
+    """
+    work = _Settling(node, path, target)
+    found = work.node(node, path)
+    work.warn()
+    return found
+
+
+class _Settling:
+    def __init__(self, root: Node, path: tuple[str, ...], target: str | None) -> None:
+        self._root, self._path, self._target = root, path, target
+        self._known: dict[int, Node] = {}
+        self._left_out: dict[str, list[str]] = {}
+
+    def node(self, node: NodeT, path: tuple[str, ...], depth: int = 0) -> NodeT:
+        """What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
+        found: Any = self._known.get(id(node))
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+        found = self._known[id(node)] = node
+        if isinstance(node, Group) and depth <= MAX_DEPTH:
+            found = self._known[id(node)] = Group({}, node.attrs, None, node.track_order)
+            links = {name: link for name, link in (node.links or {}).items() if self._is_kept(node, name, link, path)}
+            found.links = {name: _final(link) for name, link in links.items()} or None
+            for name, child in node.children.items():
+                if name not in links or _is_final(links[name]):
+                    found.children[name] = self.node(child, (*path, name), depth + 1)
+        elif isinstance(node, Array) and is_text_source(node.data):
+            data = np.asarray(read_whole(as_source(cast(Any, node.data))))
+            found = self._known[id(node)] = Array(data, node.attrs, node.storage)
+        return found  # type: ignore[no-any-return]
+
+    def _is_kept(self, group: Group, name: str, link: Link, path: tuple[str, ...]) -> bool:
+        """Whether a link is written, and not what it leads to."""
+        if _is_final(link):
+            return True
+        where = "/" + "/".join((*path, name))
+        if isinstance(link, CommittedType):
+            self._left_out.setdefault("committed datatypes, whose datasets keep their types", []).append(where)
+            return False
+        assert isinstance(link, (SoftLink, ExternalLink))
+        if group.children.get(name) is not link.node or not _is_encodable(link):
+            return False
+        if link.node is None:
+            return True
+        if isinstance(link, ExternalLink):
+            if self._target is not None and find_external(os.fsencode(link.file), os.path.abspath(self._target)):
+                return True
+            what = "external links that lead to nothing from here, so that what they led to is copied"
+            self._left_out.setdefault(what, []).append(where)
+            return False
+        return self._holds(link, path)
+
+    def _holds(self, link: SoftLink, path: tuple[str, ...]) -> bool:
+        """Whether the path of a soft link of the group at `path` leads to a node that is written."""
+        names = tuple(unescape(part) for part in link.split("/") if part not in ("", "."))
+        names = names if link.startswith("/") else (*path, *names)
+        inside = len(self._path)
+        if names[:inside] != self._path or not isinstance(self._root, Group):
+            return False
+        return names[inside:] in self._root
+
+    def warn(self) -> None:
+        """Say what is left out, in one warning."""
+        parts = []
+        for what, where in self._left_out.items():
+            more = f" and {len(where) - _MOST_NAMED} more" if len(where) > _MOST_NAMED else ""
+            parts.append(f"{what}: {', '.join(where[:_MOST_NAMED])}{more}")
+        if parts:
+            file = "" if self._target is None else f" into {self._target}"
+            message = f"not written{file}: {'; '.join(parts)} (h5burst.repack copies a file with all that it has)"
+            warnings.warn(message, stacklevel=5)
+
+
+def _final(link: Link) -> Link:
+    """A link without its node."""
+    return ExternalLink(link.file, link.path) if isinstance(link, ExternalLink) else str(link)
+
+
+def _is_encodable(link: SoftLink | ExternalLink) -> bool:
+    texts = (link,) if isinstance(link, SoftLink) else (link.file, link.path)
+    return not any("\0" in text or any("\ud800" <= c <= "\udfff" for c in text) for text in texts)
