@@ -271,7 +271,10 @@ def _link_list() -> Any:
 def _dataset_list(plan: ChunkPlan | None, storage: Storage, dtype: np.dtype[Any], *, is_text: bool = False) -> Any:
     made = _object_list(h5p.DATASET_CREATE, storage.track_order)
     if storage.fillvalue is not None:
-        made.set_fill_value(np.asarray(storage.fillvalue, dtype))
+        text = h5py.check_string_dtype(dtype)
+        # Text of fixed length as text of any: h5py takes the bytes of the other for an address.
+        kind = dtype if text is None else h5py.string_dtype(text.encoding)
+        made.set_fill_value(np.array(storage.fillvalue, kind))
     if not is_text and storage.maxshape is None:  # HDF5 wants a fill value for references to text
         made.set_fill_time(h5d.FILL_TIME_NEVER)
     if plan is None:

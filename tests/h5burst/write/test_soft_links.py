@@ -13,9 +13,7 @@ from h5burst import Array, Group, edit, graft, read_tree, verify, write_tree
 
 def tree() -> Group:
     times = Group({"default": Array(np.arange(5, dtype=np.uint64))})
-    return Group(
-        {"stimulus": Group({"times": times}, links={"time": "times", "größe": "/stimulus/times/default"})}
-    )
+    return Group({"stimulus": Group({"times": times}, links={"time": "times", "größe": "/stimulus/times/default"})})
 
 
 def check(path: Path) -> None:
