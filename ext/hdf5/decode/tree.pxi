@@ -179,8 +179,6 @@ cdef class Parser:
 
     cdef int note_link(self, Frame frame, name, link, node) except -1:
         """Keep what a member is besides a node: a soft or external link, or (None) a committed datatype."""
-        if frame.group.links is None:
-            frame.group.links = {}
         frame.group.links[name] = self.owner.link(link, node)
         return 0
 
@@ -230,7 +228,7 @@ cdef class Parser:
         if m.is_group:
             if len(self.names) > self.max_depth:
                 raise CorruptStructureError(f"more than {self.max_depth} groups inside each other")
-            children, links = self.owner.lazy_members(address, self.names) if self.lazy else ({}, None)
+            children, links = self.owner.lazy_members(address, self.names) if self.lazy else ({}, {})
             node = new_group_node(children, m.attributes, links, bool(m.links_ordered))
         elif m.layout.data != NULL and m.has_space:
             storage = self.owner.kept_storage(m.dataset(), bool(m.attributes_ordered)) if m.says_more() else None

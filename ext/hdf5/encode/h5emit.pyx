@@ -253,7 +253,7 @@ cdef class TreeWriter:
         for name, child in children.items():
             self.link(name, self.child(child))
             count += 1
-        if self.nodes.links(node) is not None:
+        if self.nodes.links(node):
             for name, target in (<dict>self.nodes.links(node)).items():
                 self.link_to(name, target)
                 count += 1

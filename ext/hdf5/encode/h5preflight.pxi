@@ -153,7 +153,7 @@ cdef class Preflight:
                 self.preflight_group(child, depth + 1)
         if total > LARGEST_HEAP:
             raise NeedsLibhdf5Error("names that fill a heap")
-        if self.nodes.links(node) is not None:
+        if self.nodes.links(node):
             self.preflight_links(<dict>children, self.nodes.links(node))
         if self.nodes.is_ordered(node):
             raise NeedsLibhdf5Error("members in the order of their making")

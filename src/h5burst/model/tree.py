@@ -68,8 +68,8 @@ class Storage:
     Examples
     --------
     >>> from h5burst import Storage
-    >>> Storage("gzip", level=4, maxshape=(None, 3))
-    Storage(codec='gzip', level=4, chunks=None, compress_small=False, maxshape=(None, 3))
+    >>> Storage("gzip", level=4).maxshape is None
+    True
     >>> Storage(maxshape=(None,), fillvalue=-1).fillvalue
     -1
     """
@@ -142,7 +142,7 @@ class Group:
         Logical names: what HDF5 cannot hold as one link is escaped in the file.
     attrs : dict of str to object
         str, bytes, bool, int, float, complex, numpy scalars and arrays (as in `Array.data`), None.
-    links : dict, optional
+    links : dict of str to str, SoftLink, ExternalLink or CommittedType
         Members that are not nodes of their own, by logical name: a `str` or `SoftLink` (the path of a node of the file,
         relative to this group, or from the root with "/"), an `ExternalLink`, or a `CommittedType`. A group that is
         read has what a link leads to under `children` as well, and the link is written again as long as that is the
@@ -162,7 +162,7 @@ class Group:
 
     children: dict[str, Array | Group] = field(default_factory=dict)
     attrs: dict[str, Any] = field(default_factory=dict)
-    links: dict[str, Link] | None = None
+    links: dict[str, Link] = field(default_factory=dict)
     track_order: bool = False
 
     def __getitem__(self, path: str | tuple[str, ...]) -> Array | Group:

@@ -225,7 +225,7 @@ def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: in
         else:
             made = _create_array(group, link, child, storage_of(child.storage, storage) or Storage(), threads)
             write_attributes(made, child.attrs)
-    for name, target in (node.links or {}).items():
+    for name, target in node.links.items():
         if isinstance(target, ExternalLink):
             group.id.links.create_external(escape_link(name).encode(), target.file.encode(), target.path.encode())
         elif isinstance(target, str):

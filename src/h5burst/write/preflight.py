@@ -123,7 +123,7 @@ def _check_members(group: Group, path: tuple[str, ...]) -> None:
     """The links of a group, and whether it is in memory."""
     if needs_settling(group):
         raise NeedsSettlingError
-    for name, link in (group.links or {}).items():
+    for name, link in group.links.items():
         where = (*path, name)
         _check_name(name, escape_link, where)
         texts = (link.file, link.path) if isinstance(link, ExternalLink) else (link,)

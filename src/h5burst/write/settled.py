@@ -35,7 +35,7 @@ def needs_settling(group: Group) -> bool:
     """Whether a group is read lazily, or has links that came from a file."""
     if type(group.children) is not dict:
         return True
-    return group.links is not None and not all(map(_is_final, group.links.values()))
+    return not all(map(_is_final, group.links.values()))
 
 
 def _is_final(link: Link) -> bool:
@@ -74,9 +74,9 @@ class _Settling:
             return found  # type: ignore[no-any-return]
         found = self._known[id(node)] = node
         if isinstance(node, Group) and depth <= MAX_DEPTH:
-            found = self._known[id(node)] = Group({}, node.attrs, None, node.track_order)
-            links = {name: link for name, link in (node.links or {}).items() if self._is_kept(node, name, link, path)}
-            found.links = {name: _final(link) for name, link in links.items()} or None
+            found = self._known[id(node)] = Group({}, node.attrs, {}, node.track_order)
+            links = {name: link for name, link in node.links.items() if self._is_kept(node, name, link, path)}
+            found.links = {name: _final(link) for name, link in links.items()}
             for name, child in node.children.items():
                 if name not in links or _is_final(links[name]):
                     found.children[name] = self.node(child, (*path, name), depth + 1)

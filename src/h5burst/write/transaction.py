@@ -301,8 +301,7 @@ class Transaction:
         if isinstance(found, Gone):
             return None
         if isinstance(found, Group) and id(found) not in self._owned:
-            links = None if found.links is None else dict(found.links)
-            found = self._own(Group(dict(found.children), dict(found.attrs), links, found.track_order))
+            found = self._own(Group(dict(found.children), dict(found.attrs), dict(found.links), found.track_order))
             holder.children[name] = found
         if found is not None or isinstance(holder, Group):
             return found

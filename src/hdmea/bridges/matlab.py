@@ -155,8 +155,8 @@ def _group(group: Group) -> Group:
         if free != name:
             node.attrs[NAME_ATTRIBUTE] = name
         made.children[free] = node
-    links = {name: link for name, link in (group.links or {}).items() if name not in group.children}
-    made.links = {_ascii(name): link for name, link in links.items()} or None
+    links = {name: link for name, link in group.links.items() if name not in group.children}
+    made.links = {_ascii(name): link for name, link in links.items()}
     return made
 
 

@@ -254,7 +254,7 @@ class _Walk:
                 links: dict[str, Link] = {}
                 children = self._children(item, names, above | {here}, links)
                 ordered = bool(item.id.get_create_plist().get_link_creation_order())
-                self._seen[here] = Group(children, read_attributes(item), links or None, ordered)
+                self._seen[here] = Group(children, read_attributes(item), links, ordered)
         return self._seen[here]
 
     def _children(

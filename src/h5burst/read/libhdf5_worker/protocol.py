@@ -75,7 +75,7 @@ class _Packer:
         else:
             packed = {
                 "members": [[name, self._node(child)] for name, child in node.children.items()],
-                "links": [[name, self._link(link)] for name, link in (node.links or {}).items()],
+                "links": [[name, self._link(link)] for name, link in node.links.items()],
                 "attrs": attrs,
                 "ordered": node.track_order,
             }
@@ -185,7 +185,7 @@ class _Unpacker:
         if "members" in packed:
             children = {name: self.node(child) for name, child in packed["members"]}
             links = {name: self._link(link, children.get(name)) for name, link in packed["links"]}
-            node = Group(children, attrs, links or None, packed["ordered"])
+            node = Group(children, attrs, links, packed["ordered"])
         else:
             node = Array(self.unpack(packed["data"]), attrs, self._storage(packed["storage"]))
         self._nodes.append(node)
