@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.source import as_source, is_source, read_whole
 from h5burst.model.tree import (
     MAX_DEPTH,
@@ -33,9 +34,7 @@ class NeedsSettlingError(Exception):
 
 def needs_settling(group: Group) -> bool:
     """Whether a group is read lazily, or has links that came from a file."""
-    if type(group.children) is not dict:
-        return True
-    return not all(map(_is_final, group.links.values()))
+    return isinstance(group.children, FilledLater) or not all(map(_is_final, group.links.values()))
 
 
 def _is_final(link: Link) -> bool:
@@ -94,7 +93,10 @@ class _Settling:
             self._left_out.setdefault("committed datatypes, whose datasets keep their types", []).append(where)
             return False
         assert isinstance(link, (SoftLink, ExternalLink))
-        if group.children.get(name) is not link.node or not _is_encodable(link):
+        if group.children.get(name) is not link.node:
+            return False
+        if not _is_encodable(link):
+            self._left_out.setdefault("links to what is not Unicode text", []).append(where)
             return False
         if link.node is None:
             return True
