@@ -19,7 +19,7 @@ from h5burst.model.tree import (
     Link,
     Node,
     SoftLink,
-    unescape,
+    path_names,
 )
 from h5burst.read.links import find_external
 
@@ -110,7 +110,7 @@ class _Settling:
 
     def _holds(self, link: SoftLink, path: tuple[str, ...]) -> bool:
         """Whether the path of a soft link of the group at `path` leads to a node that is written."""
-        names = tuple(unescape(part) for part in link.split("/") if part not in ("", "."))
+        names = path_names(str(link))
         names = names if link.startswith("/") else (*path, *names)
         inside = len(self._path)
         if names[:inside] != self._path or not isinstance(self._root, Group):
