@@ -20,7 +20,7 @@ _KERNELS = {
         f"from hdmea.kernels.sta import triggered_average; {_SPIKES}; m = np.zeros((9000, 15, 15), np.uint8)",
         "triggered_average(m, t, o, (-60, 0))",
     ),
-    "CSR": ("from hdmea.kernels import csr; m = np.eye(100)", "csr.encode(m)"),
+    "CSR": ("from h5burst.arrays import csr; m = np.eye(100)", "csr.encode(m)"),
     "high-pass": (
         "from hdmea.kernels.highpass import highpass; from scipy.signal import butter;"
         "s = butter(2, 100, 'highpass', fs=2e4, output='sos'); b = [np.zeros((3000, 64), np.int16)]",

@@ -89,10 +89,20 @@ def decode(message: bytes) -> Datatype:
     """Raises `UnsupportedFeatureError` for what only libhdf5 converts, `CorruptStructureError` for what cannot be a
     datatype.
     """
+    if message[:1] and message[0] & 15 == COMPOUND:  # of many members, and a file's tables often have the same ones
+        known = _compound_of(message)
+        return known._replace(dtype=np.dtype(known.dtype, copy=True))  # its members can be renamed in place
+    return _decoded(message)
+
+
+def _decoded(message: bytes) -> Datatype:
     try:
         return _decode(message, 0, 0)[0]
     except (struct.error, IndexError) as error:
         raise CorruptStructureError("a datatype message is too short for its type") from error
+
+
+_compound_of = functools.lru_cache(maxsize=256)(_decoded)
 
 
 def _decode(message: bytes, at: int, depth: int) -> tuple[Datatype, int]:

@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from h5burst import ArraySource
+from hdmea.kernels import traces
 
 BLOCK_SAMPLES = 1 << 18  # of a block that is worked on at once: stays in the processor's cache
 REDUCED_RATES = {"1khz": 1000.0, "10hz": 10.0}
 PULSE_PERCENTILE = 99.9
 PULSE_HEIGHT = 0.1
 DROPPED_PULSES = 4
+_ROUNDING = 1e-9  # of a bound that is compared in double precision: what is this near is looked at again
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +85,8 @@ def reduced_traces(channel: ArraySource, lengths: Sequence[int], *, keep_raw: bo
         if keep_raw:
             raw[start : start + len(block)] = block
         for length, trace in zip(lengths, means, strict=True):
-            whole = block[: len(block) // length * length].reshape(-1, length)
-            wide = np.int64 if whole.dtype.kind in "iu" else np.float64
-            trace[start // length : start // length + len(whole)] = whole.sum(axis=1, dtype=wide) / length
+            sums = traces.block_sums(block, length)
+            trace[start // length : start // length + len(sums)] = sums / length
     return raw, means
 
 
@@ -97,7 +98,7 @@ def frame_timestamps(channel: ArraySource) -> npt.NDArray[np.uint64]:
     warning on this module's logger.
     """
     top = _TopValues(max(channel.shape[0] - 1, 0), PULSE_PERCENTILE)
-    for _, steps in _differences(channel):
+    for _, steps in _rises(channel, top.smallest):
         top.add(steps)
     scale = top.percentile()
     if scale <= 0:
@@ -115,6 +116,10 @@ class _TopValues:
         self._rank = (count - 1) * (percent / 100)
         self._keep = max(1, count - int(np.floor(max(self._rank, 0))))
         self._largest: npt.NDArray[Any] = np.empty(0, np.int64)
+
+    def smallest(self) -> float:
+        """What values must be above to matter."""
+        return float(self._largest[0]) if len(self._largest) >= self._keep else -math.inf
 
     def add(self, values: Ints) -> None:
         if len(self._largest) >= self._keep:
@@ -144,9 +149,9 @@ def _peaks_above(channel: ArraySource, scale: float) -> npt.NDArray[np.int64]:
     below needs not be kept.
     """
     indices, heights = [], []
-    for start, steps in _differences(channel):
-        high = np.flatnonzero(steps / scale > PULSE_HEIGHT)
-        indices.append(high + start)
+    for places, steps in _rises(channel, lambda: scale * PULSE_HEIGHT):
+        high = steps / scale > PULSE_HEIGHT
+        indices.append(places[high])
         heights.append(steps[high])
     at, height = np.concatenate([*indices, np.empty(0, np.int64)]), np.concatenate([*heights, np.empty(0, np.int64)])
     if not len(at):
@@ -170,8 +175,15 @@ def _blocks(channel: ArraySource, step: int) -> Iterator[tuple[int, npt.NDArray[
         yield start, channel.read(start, min(start + step, channel.shape[0]))
 
 
-def _differences(channel: ArraySource) -> Iterator[tuple[int, Ints]]:
-    """`numpy.diff` of the channel block by block, wide enough not to overflow."""
+def _rises(channel: ArraySource, above: Callable[[], float]) -> Iterator[tuple[npt.NDArray[np.int64], Ints]]:
+    """Where `numpy.diff` of the channel is above a bound, or hardly below it, and its values there, block by block.
+
+    above: the bound of the next block. Differences are wide enough not to overflow.
+    """
+    found = np.empty(BLOCK_SAMPLES, np.int64)
     for start in range(0, channel.shape[0] - 1, BLOCK_SAMPLES):
         block = channel.read(start, min(start + BLOCK_SAMPLES + 1, channel.shape[0]))
-        yield start, np.diff(block.astype(np.int64 if block.dtype.kind in "iu" else np.float64))
+        bound = above()
+        at = traces.rises(block, bound - abs(bound) * _ROUNDING, found)
+        wide = block if block.dtype.kind == "f" else block.astype(np.int64)
+        yield at + start, wide[at + 1] - wide[at]

@@ -453,3 +453,14 @@ def test_a_changed_file_is_never_read_as_the_old_one(cube: LazyArray, kind: str)
         cube[0]
     with pytest.raises(StaleFileError, match="changed"):
         list(tree.children)
+
+
+def test_renamed_members_of_one_table_leave_others_alone(tmp_path: Path) -> None:
+    table = np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")])
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["one"], file["two"] = table, table
+    one = store.read_tree(tmp_path / "x.h5")["one"].data  # type: ignore[union-attr]
+    one.dtype.names = ("c", "d")
+    for name in ("one", "two"):
+        again = store.read_tree(tmp_path / "x.h5")[name].data  # type: ignore[union-attr]
+        assert again.dtype == table.dtype

@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def block_sums(samples: NDArray[Any], length: int, out: NDArray[Any]) -> None: ...
+def rises(samples: NDArray[Any], above: float, out: NDArray[Any]) -> int: ...
