@@ -24,7 +24,7 @@ PACKAGES = (
 )
 _SHOWN_ELSEWHERE = (
     *("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max"),
-    *("target_ratio", "target_s", "target_share", "growth"),
+    *("target_ratio", "target_s", "target_share", "target_MB", "growth"),
 )
 
 
@@ -69,6 +69,8 @@ def verdicts(row: dict[str, Any]) -> list[tuple[str, bool]]:
         found.append((f"<= {seconds(row['target_s'])}", row["ours_s"] <= row["target_s"]))
     if "target_share" in row:
         found.append((f"<= {row['target_share']:g} x data", row["share_of_data"] <= row["target_share"]))
+    if "target_MB" in row:
+        found.append((f"<= {row['target_MB']:g} MB", row["MB"] <= row["target_MB"]))
     return found
 
 

@@ -97,6 +97,46 @@ def versus(
     return result
 
 
+_RUN = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True)
+wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
+"""
+
+
+def run_process(command: list[str]) -> tuple[float, float, int]:
+    """Seconds of the clock and of the processors that a program took, and the most bytes that it held.
+
+    A small process starts it: what is started inherits the most that the one that starts it held.
+    """
+    done = subprocess.run([sys.executable, "-S", "-c", _RUN, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stderr[-2000:]}")
+    wall, cpu, peak = json.loads(done.stdout.splitlines()[-1])
+    return wall, cpu, peak
+
+
+def versus_processes(
+    benchmark: Any, ours: list[str], other: list[str], *, other_name: str, rounds: int, **extra: Any
+) -> Versus:
+    """Time two commands, each a process of its own, a round of each in turn; with CPU seconds and peak memory."""
+    found: dict[str, list[tuple[float, float, int]]] = {"ours": [], "other": []}
+
+    def run_both() -> None:
+        for side, command in (("other", other), ("ours", ours)):
+            found[side].append(run_process(command))
+
+    benchmark.pedantic(run_both, rounds=rounds, iterations=1)
+    for side, runs in found.items():
+        extra[f"{side}_cpu_s"] = statistics.median(run[1] for run in runs)
+        extra[f"{side}_peak_MB"] = max(run[2] for run in runs) / 1e6
+    result = Versus([run[0] for run in found["ours"]], [run[0] for run in found["other"]], other_name, extra)
+    benchmark.extra_info.update(result.as_json())
+    return result
+
+
 def alone(benchmark: Any, ours: Callable[[], Any], *, rounds: int = ROUNDS, warmup: bool = True, **extra: Any) -> float:
     """Time something that has no other side; its median in seconds."""
     cpu: list[float] = []

@@ -40,11 +40,31 @@ TARGETS = [
     ("21 000 datasets as a durable save, 95 MB", "test_engine.py::test_write_tree[session]"),
     ("the same datasets cut to 64 elements, 28 MB", "test_engine.py::test_write_tree[arrays cut to 64]"),
     ("21 000 datasets grafted into an open file", "test_engine.py::test_graft"),
+    ("21 000 datasets into a file, as a transaction", "test_transactions.py::test_21_000_datasets_into_a_file"),
+    (
+        "one attribute in a file of 600 MB, without the flushes",
+        "test_transactions.py::test_one_attribute_in_a_file_of_600_MB",
+    ),
+    (
+        "the last thousand of 3000 commits",
+        "test_transactions.py::test_the_last_thousand_of_3000_commits",
+    ),
+    *(
+        (f"repack to gzip 4, {name}, against h5repack", f"test_repack.py::test_repack[{row}]")
+        for name, row in (("all digits", "full-6"), ("int16", "int16-6"), ("two decimals", "rounded-3"))
+    ),
     ("sections, 300 units, 7 movies, without gaps", "test_kernels.py::test_sections_of_300_units_and_7_movies[0]"),
     ("the same with gaps", "test_kernels.py::test_sections_of_300_units_and_7_movies[1000]"),
     *((f"STA of 10 units, {name}", f"test_kernels.py::test_average_of_10_units[{name}]") for name in MOVIES),
     ("electrical images of 5 units, against scipy", "test_eimage.py::test_five_units_against_scipy"),
     ("electrical images of 5 units, against SpikeInterface", "test_eimage.py::test_five_units_against_spikeinterface"),
+    ("features, 300 units, 7 stimuli", "test_features.py::test_features_of_300_units_and_7_stimuli"),
+    ("soma and axon of 300 units", "test_geometry.py::test_soma_and_axon"),
+    ("receptive fields of 300 units", "test_geometry.py::test_receptive_field"),
+    ("linear-nonlinear models of 300 units", "test_geometry.py::test_linear_nonlinear_model"),
+    ("a whole recording through the flow `full`", "test_full_flow.py::test_whole_recording"),
+    ("the page of a recording of 300 units", "test_full_flow.py::test_page_of_300_units"),
+    ("opening that page in Chromium", "test_full_flow.py::test_opening_that_page"),
     ("`save_hdf5`, dense, against anndata", "test_containers.py::test_save[dense-anndata]"),
     ("`load_hdf5`, dense, against anndata", "test_containers.py::test_load[dense-anndata]"),
     ("`save_hdf5`, sparse, against anndata", "test_containers.py::test_save[sparse-anndata]"),

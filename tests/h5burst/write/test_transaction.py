@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +16,10 @@ import pytest
 
 import h5burst
 from h5burst import Array, Group, Storage, UnsupportedValueError
+from h5burst._ext.h5parse import Source
+from h5burst.format import btree2
+from h5burst.format import object_header as oh
+from h5burst.format.fractal_heap import read_huge_only
 from reference.hdf5_tree import content
 
 
@@ -76,6 +83,41 @@ def test_nothing_that_was_there_is_overwritten_but_the_superblock(path: Path) ->
     after = path.read_bytes()
     assert after[48 : len(before)] == before[48:]
     assert len(after) > len(before)
+
+
+def test_all_else_is_flushed_before_the_superblock_and_that_is_flushed_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, flushed, real = path.read_bytes(), [], os.fsync
+
+    def seen(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            flushed.append(path.read_bytes())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with h5burst.edit(path) as tx:
+        tx.put(("units", "unit_001", "new"), Array(np.arange(100_000)))
+    after = path.read_bytes()
+    assert flushed == [before[:48] + after[48:], after]
+
+
+def test_if_the_superblock_cannot_be_flushed_the_old_one_is_put_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, real = path.read_bytes(), os.fsync
+
+    def fails(descriptor: int) -> None:
+        if path.read_bytes()[:48] != before[:48]:
+            raise OSError(errno.EIO, "on purpose")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails)
+    tx = h5burst.edit(path)
+    tx.set_attributes((), {"title": "after"})
+    with pytest.raises(OSError, match=re.escape(str(path))):
+        tx.__exit__(None, None, None)
+    assert path.read_bytes() == before
 
 
 def test_an_exception_leaves_the_file_as_it_was(path: Path) -> None:
@@ -243,6 +285,22 @@ def test_bytes_left_by_an_interrupted_edit_are_written_over_and_cut_off(path: Pa
 # ---------------------------------------------------------------- groups with many links
 
 
+def assert_heap_says_what_it_holds(path: Path, name: str, count: int) -> None:
+    """Number and bytes of the huge objects, and the next number, in the header of a group's heap."""
+    with open(path, "rb") as stream, h5py.File(path) as file:
+        source = Source(stream.fileno(), path.stat().st_size)
+        header = oh.decode(source, h5py.h5o.get_info(file[name].id).addr)
+        info = header.first(oh.LINK_INFO)
+        assert info is not None
+        heap = read_huge_only(source, oh.decode_info(info.body, 8).heap)
+        assert heap is not None
+        next_number, tree, stated, stored = heap
+        rows = np.frombuffer(btree2.read_records(source, tree, 1).data, "<u8").reshape(-1, 3)
+    assert len(rows) == stated == count
+    assert rows[:, 1].sum() == stored
+    assert rows[:, 2].max() < next_number
+
+
 @pytest.mark.parametrize("count", [500, 513, 3000, 20_000])
 def test_groups_of_many_links_change_at_little_cost(tmp_path: Path, count: int) -> None:
     path = tmp_path / "many.h5"
@@ -268,6 +326,8 @@ def test_groups_of_many_links_change_at_little_cost(tmp_path: Path, count: int) 
         assert "nobody" not in file["g"]
     assert {name: int(item.data) for name, item in node(h5burst.read_tree(path), "g").children.items()} == expected
     assert sorted(grown)[len(grown) // 2] < 40_000
+    if count > 513:
+        assert_heap_says_what_it_holds(path, "g", len(expected))
     with h5py.File(path, "r+") as file:
         for number in range(50):
             file[f"g/theirs {number}"] = number

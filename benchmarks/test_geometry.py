@@ -1,0 +1,102 @@
+"""What the geometry of 300 units costs.
+
+Cells are made up as in the tests (50 samples of 65 x 65 electrodes; a movie of 10 800 frames of 15 x 15 pixels).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import alone
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from h5burst import parallel_map
+from hdmea import geometry
+from support.electrode_cells import SPIKE, cell_image
+from support.noise_cells import FRAMES, HOLD, movie, noise_cell, respond, triggered
+
+SCALE = geometry.ImageScale(20_000, SPIKE, 16.0)
+UNITS, DIFFERENT = 300, 40  # more units than cells are the same again
+WHICH = [number % DIFFERENT for number in range(UNITS)]
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return [cell_image(rng)[0] for _ in range(DIFFERENT)]
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """Spikes of each frame."""
+    rng = np.random.default_rng(1)
+    return [respond(rng, noise_cell(rng, 0.35 * (n % 2)), "sigmoid", 2000)[0] for n in range(DIFFERENT)]
+
+
+@pytest.fixture(scope="module")
+def averages(counts):
+    return [triggered(each) for each in counts]
+
+
+def tracked(image):
+    clean = geometry.clean_image(image, SCALE)
+    soma = geometry.soma_geometry(clean)
+    return geometry.track_axon(clean, soma=soma)
+
+
+def of_field(average):
+    return geometry.receptive_field(average, last_frame=1, hold=HOLD)
+
+
+def each(benchmark, function, items, **extra):
+    parallel_map(function, items[:2])
+    alone(
+        benchmark,
+        lambda: parallel_map(function, [items[n] for n in WHICH]),
+        rounds=2,
+        warmup=False,
+        units=UNITS,
+        **extra,
+    )
+
+
+def test_soma(benchmark, images):
+    each(benchmark, lambda image: geometry.soma_geometry(image, SCALE), images)
+
+
+def test_soma_and_axon(benchmark, images):
+    each(benchmark, tracked, images, target_s=3)
+
+
+def test_receptive_field(benchmark, averages):
+    each(benchmark, of_field, averages, target_s=1)
+
+
+def test_linear_nonlinear_model(benchmark, counts, averages):
+    prepared = geometry.NoiseMovie.of(movie())
+    trains = [np.repeat(np.arange(FRAMES), each) for each in counts]
+    fields = [of_field(average).z for average in averages]
+    alone(
+        benchmark,
+        lambda: geometry.fit_ln_models(prepared, [trains[n] for n in WHICH], [fields[n] for n in WHICH], 1 / 60),
+        rounds=2,
+        warmup=False,
+        units=UNITS,
+        target_s=6,
+    )
+
+
+def test_nerve_head_and_alignment(benchmark):
+    rng = np.random.default_rng(2)
+    somata, angles = rng.uniform(2, 62, (UNITS, 2)), rng.uniform(0, 360, UNITS)
+    placed = 0.19 * somata + rng.normal(0, 0.4, somata.shape)
+
+    def both() -> None:
+        geometry.find_nerve_head(somata, angles)
+        geometry.align(16 * somata, placed)
+
+    alone(benchmark, both, rounds=3, units=UNITS)
