@@ -91,7 +91,7 @@ def decode(message: bytes) -> Datatype:
     """
     if message[:1] and message[0] & 15 == COMPOUND:  # of many members, and a file's tables often have the same ones
         known = _compound_of(message)
-        return known._replace(dtype=np.dtype(known.dtype, copy=True))  # its members can be renamed in place
+        return known._replace(dtype=known.dtype.newbyteorder("|"))  # a copy: members can be renamed in place
     return _decoded(message)
 
 
