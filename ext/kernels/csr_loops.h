@@ -40,7 +40,7 @@ static void CSR(csr_count)(const char *x, ptrdiff_t row_step, ptrdiff_t step, in
         (k) += CSR_NONZERO(value_, mask);                         \
     } while (0)
 
-/* The nonzeros of `columns` elements of a row, the first of which stands in column `first`; at most `room` of them.
+/* The nonzeros of `columns` elements of a row, the first of which is in column `first`; at most `room` of them.
    Gives their number. */
 static inline int64_t CSR(put)(const char *x, ptrdiff_t step, int64_t first, int64_t columns, uint64_t mask,
                                int64_t room, T *data, int32_t *narrow, int64_t *wide) {

@@ -50,7 +50,7 @@ def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
     []
     """
     with OpenFile(path):
-        pass  # what is not there, may not be read or is not a regular file is no problem of a file
+        pass  # what is not there, may not be read or is not a regular file is not a problem of its content
     found = _own_problems(path)
     if deep:
         known = {problem.path for problem in found}
@@ -122,7 +122,7 @@ def _read_all(node: Array) -> None:
 
 
 def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
-    """What libhdf5 says. An object over which it dies is passed over in the next attempt, a few times."""
+    """What libhdf5 says. An object that crashes it is left out of the next attempt, a few times."""
     found: dict[str, str] = {}
     skip: list[str] = []
     for _ in range(MOST_DEATHS):
@@ -138,6 +138,6 @@ def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
             died = message.get("died", "")
         if not died:
             break
-        found[at] = f"libhdf5 {died} over it"
+        found[at] = f"libhdf5 {died} while reading it"
         skip.append(at)
     return [Problem(where, what) for where, what in sorted(found.items())]

@@ -90,7 +90,7 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     below = wanted.rstrip("/") + "/"
     objects = tuple(item for item in describe(path) if item.path == wanted or item.path.startswith(below))
     if not objects:
-        raise KeyError(f"{os.fspath(path)}: there is not an object {wanted}")
+        raise KeyError(f"{os.fspath(path)}: there is no object {wanted}")
     datasets = [item for item in objects if item.kind == "dataset"]
     size = os.path.getsize(path)
     return FileInfo(
@@ -125,7 +125,7 @@ def describe(path: str | os.PathLike[str]) -> Iterator[Described]:
         elif "error" in message:
             raise client.error_of(place, message)
         elif "died" in message:
-            raise CorruptFileError(place, f"libhdf5 {message['died']} over it")
+            raise CorruptFileError(place, f"libhdf5 {message['died']} while reading it")
 
 
 def _described(fields: dict[str, Any], attributes: dict[str, Any]) -> Described:

@@ -150,7 +150,7 @@ def _at(tree: Group, path: str, file: str | os.PathLike[str]) -> Node:
     try:
         return tree[path]
     except KeyError:
-        raise KeyError(f"{os.fspath(file)}: there is not an object {path}") from None
+        raise KeyError(f"{os.fspath(file)}: there is no object {path}") from None
 
 
 def _of_nodes(a: Node, b: Node, where: str, tolerance: _Tolerance) -> Iterator[Difference]:

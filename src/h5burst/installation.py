@@ -1,4 +1,4 @@
-"""What is installed on this machine and whether it works: versions, compiled code, threads, locks, disks, rivals."""
+"""What is installed on this machine and whether it works: versions, compiled code, threads, locks, disks."""
 
 from __future__ import annotations
 
@@ -137,10 +137,10 @@ def _owners() -> Iterator[Finding]:
     home = Path(h5burst.__file__).resolve().parents[1]
     for name in PACKAGES:
         found = sorted(set(owners.get(name, [])))
-        rivals = [other for other in found if other != _DISTRIBUTION]
+        other_owners = [other for other in found if other != _DISTRIBUTION]
         place = _place(name)
         value = f"{place or 'not installed'}" + (f" (owned by {', '.join(found)})" if found else "")
-        yield Finding("packages", name, value, _owner_problem(name, rivals, place, home))
+        yield Finding("packages", name, value, _owner_problem(name, other_owners, place, home))
     for name in ("hdmea", "scptensor"):
         version = _installed(name)
         if version is not None and not any(name in owners.get(package, []) for package in PACKAGES):
@@ -148,12 +148,14 @@ def _owners() -> Iterator[Finding]:
             yield Finding("packages", f"distribution {name}", version, advice)
 
 
-def _owner_problem(name: str, rivals: list[str], place: Path | None, home: Path) -> str:
-    if rivals:
+def _owner_problem(name: str, other_owners: list[str], place: Path | None, home: Path) -> str:
+    if other_owners:
         again = "then install h5burst again"
         if name == "scptensor":
             again += ", or keep both: build h5burst with H5BURST_WITHOUT_SCPTENSOR=1 and use scpstore.accelerate()"
-        return f"{', '.join(rivals)} brings a package {name}, too: pip uninstall {' '.join(rivals)}, {again}"
+        return (
+            f"{', '.join(other_owners)} brings a package {name}, too: pip uninstall {' '.join(other_owners)}, {again}"
+        )
     if place is not None and place.parent != home:
         return f"another {name} comes first on the path: remove {place}, or start where it is not found"
     return ""

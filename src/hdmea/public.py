@@ -1,4 +1,4 @@
-"""The public names and the modules they live in: what `hdmea.io` and `hdmea.pipeline` both export."""
+"""The public names and the modules that define them: what `hdmea.io` and `hdmea.pipeline` both export."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_selections_take_the_extras_along() -> None:
 def test_repeated_ids_are_refused_or_made_unique() -> None:
     adata = anndata.AnnData(X=np.ones((2, 3)))
     adata.var_names = ["ACTB", "ALB", "ACTB"]
-    with pytest.raises(ValidationError, match=r"var: IDs are there more than once: \['ACTB'\].*make_unique=True"):
+    with pytest.raises(ValidationError, match=r"var: IDs appear more than once: \['ACTB'\].*make_unique=True"):
         from_anndata(adata)
     made = from_anndata(adata, make_unique=True)
     assert made.assays["proteins"].feature_ids.to_list() == ["ACTB", "ALB", "ACTB-1"]
@@ -138,7 +138,7 @@ def test_repeated_ids_are_refused_or_made_unique() -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pd.Series(pd.interval_range(0, 2)).array, "'odd' of dtype interval.* has no place"),
+        (pd.Series(pd.interval_range(0, 2)).array, "'odd' of dtype interval.* cannot be stored"),
         (pd.arrays.SparseArray([0.0, 1.0]), "'odd' of dtype Sparse.*make it dense"),
         (pd.array([1, "a"], dtype=object), "'odd' holds values of different types"),
     ],
@@ -153,7 +153,7 @@ def test_columns_without_a_form_are_refused_by_name(column: Any, message: str) -
 def test_names_that_clash_are_refused() -> None:
     adata = anndata.AnnData(X=np.ones((2, 1)))
     adata.obs = pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"], index=adata.obs_names)
-    with pytest.raises(ValidationError, match=r"columns \['a'\] are there more than once"):
+    with pytest.raises(ValidationError, match=r"columns \['a'\] appear more than once"):
         from_anndata(adata)
     adata.obs = pd.DataFrame({"_index": ["x", "y"]}, index=adata.obs_names)
     with pytest.raises(ValidationError, match="'_index' with other values than the index"):

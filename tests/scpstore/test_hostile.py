@@ -1,4 +1,4 @@
-"""Files that a stranger made: refused as `IOFormatError` before memory is asked for or compiled code sees them."""
+"""Malformed files: refused as `IOFormatError` before memory is asked for or compiled code sees them."""
 
 from __future__ import annotations
 

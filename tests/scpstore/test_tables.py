@@ -209,7 +209,7 @@ def test_a_threshold_marks_and_keeps(tmp_path: Path) -> None:
 
 def test_rows_that_repeat_are_named(tmp_path: Path) -> None:
     rows = diann_rows()
-    with pytest.raises(IOFormatError, match=r"Precursor.Id 'AAK2' of run 'run1' is there more than once"):
+    with pytest.raises(IOFormatError, match=r"Precursor.Id 'AAK2' of run 'run1' appears more than once"):
         read_diann(save([*rows, rows[0]], tmp_path / "report.tsv"))
     rows[1]["PG.MaxLFQ"] = 77.0
     with pytest.raises(IOFormatError, match=r"Protein.Group 'PA;PA2' of run 'run1' is there with different quantities"):

@@ -1,8 +1,7 @@
 """Runs the examples of a document, so that none of them can go stale.
 
 The ```python blocks of a page are one program, run in an empty directory. In its ```console blocks, each line that
-begins
-with "$ " is a command of this distribution, run in that directory after it.
+begins with "$ " is a command of this distribution, run in that directory after it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Units with known responses, for tests of the features: rates over frames, turned into spikes of a made-up recording.
 
 Shares no code, constant or time base with hdmea: rates are given per second over the frames of a trial, spikes are
-drawn
-in the seconds that the frame clock of the recording really takes for them.
+drawn in the seconds that the frame clock of the recording really takes for them.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ static inline void h5_put_block_prefix(h5_fractal *heap, const char *signature)
     h5_put(heap->b, heap->space, H5_HEAP_OFFSET_SIZE);
 }
 
-/* Fill the next direct block of the heap's address space; its checksum stands before its objects. */
+/* Fill the next direct block of the heap's address space; its checksum is stored before its objects. */
 static inline uint64_t h5_put_direct_block(h5_fractal *heap, uint64_t size)
 {
     h5_bytes *b = heap->b;

@@ -7,7 +7,7 @@
 enum { H5_COLLECTION_PREFIX = 16, H5_HEAP_OBJECT_PREFIX = 16, H5_COLLECTION_MINIMUM = 4096 };
 enum { H5_COLLECTION_MAXIMUM = 65536 }; /* unless one object needs more: libhdf5 reads a collection whole */
 
-/* The format has no checksum for the heap, so ours stands in what it reserves: a collection marked so in its prefix
+/* The format has no checksum for the heap, so ours is stored in what it reserves: a collection marked so in its prefix
  * keeps in the reserved bytes of each object the lookup3 of its bytes. Programs that edit the file leave these bytes as
  * they are, move them along with their object, and write 0 for objects of their own, which then count as unchecked. */
 #define H5_HEAP_MARK "sum" /* in the 3 reserved bytes behind the version of a collection */

@@ -324,7 +324,7 @@ cdef object stored_name(name, escape):
 
 
 cdef const char *text_pointer(value, Py_ssize_t *length) except NULL:
-    """The UTF-8 bytes of a str, or the bytes of bytes, as long as `value` lives."""
+    """The UTF-8 bytes of a str, or the bytes of bytes, as long as `value` exists."""
     if isinstance(value, str):
         return PyUnicode_AsUTF8AndSize(value, length)
     length[0] = PyBytes_GET_SIZE(value)

@@ -133,7 +133,7 @@ static int h5_writer_give(h5_writer *writer, h5_bytes *bytes, h5_bytes *pending_
     return 0;
 }
 
-/* Waits for what was given, ends the thread, forgets everything. */
+/* Waits for what was given, ends the thread, frees everything. */
 static void h5_writer_end(h5_writer *writer)
 {
     if (writer == NULL)

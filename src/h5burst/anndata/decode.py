@@ -243,7 +243,7 @@ def unmarked_array(stored: np.ndarray[Any, Any]) -> Any:
 
 
 def sparse_matrix(node: Group, form: str) -> Any:
-    """A CSR or CSC matrix, or array where anndata's settings say so. Raises ValueError for what is no such matrix."""
+    """A CSR or CSC matrix, or array where anndata's settings say so. Raises ValueError for anything else."""
     if form not in ("csr", "csc"):
         raise ValueError(f"a sparse matrix of the format {form!r}")
     is_array = getattr(anndata.settings, "use_sparse_array_on_read", False)

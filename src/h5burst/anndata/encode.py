@@ -211,9 +211,6 @@ class ElementEncoder:
             raise UnsupportedValueError(f"a list of {', '.join(kinds)}: make it an array or a dict", where)
         return self._array(array, where)
 
-    def _open_dataset(self, dataset: h5py.Dataset, where: str) -> Node:
-        return stored_node(dataset.file.filename, dataset.name, spec.ARRAY, self._growing)
-
     def _dask(self, array: Any, where: str) -> Node:
         """A dask array: dense ones are computed block by block as they are written, sparse ones whole."""
         if isinstance(array._meta, np.ndarray):
@@ -272,7 +269,7 @@ def _checked_columns(frame: Any, where: str) -> list[str]:
         raise UnsupportedValueError(f"{spec.INDEX!r} is a reserved name for columns: rename it", where)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()].unique().tolist()
-        raise UnsupportedValueError(f"columns {twice[:3]} are there more than once: rename or drop them", where)
+        raise UnsupportedValueError(f"columns {twice[:3]} appear more than once: rename or drop them", where)
     name = frame.index.name
     if name in columns and not pd.Series(frame.index, index=frame.index).equals(frame[name]):
         what = f"the index is named {name!r}, as a column with other values is: rename one of them"

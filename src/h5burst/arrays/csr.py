@@ -67,7 +67,7 @@ def encode_blocks(
     """CSR parts of a matrix that comes as blocks of rows, one block at a time; no more than that is held.
 
     A part's `indptr` (rows of the block + 1,) int64 goes on from the part before, so that all parts' data and indices
-    laid end to end, and their pointers without each later part's first, are the matrix.
+    concatenated, and their pointers without each later part's first, are the matrix.
 
     Raises
     ------

@@ -152,7 +152,7 @@ def cat(
         value = node.attrs[attribute] if attribute is not None else None if isinstance(node, Group) else node.data
     except KeyError:
         what = place.inner if attribute is None else f"{place.inner}@{attribute}"
-        raise KeyError(f"{place.file}: there is not an object {what}") from None
+        raise KeyError(f"{place.file}: there is no object {what}") from None
     if attribute is None and isinstance(node, Group):
         raise ValueError(f"{file} is a group: give the path of a dataset (h5burst ls {place.file} shows them)")
     if value is None:
@@ -180,7 +180,7 @@ def _blocks(source: Any, selection: tuple[int | slice, ...]) -> Iterator[Any]:
     if isinstance(first, int):
         row = range(source.shape[0])[first] if -source.shape[0] <= first < source.shape[0] else None
         if row is None:
-            raise ValueError(f"there is not a row {first} in {source.shape[0]} rows")
+            raise ValueError(f"row {first} is outside the {source.shape[0]} rows")
         inner: Any = (0, *selection[1:])
         yield np.asarray(source.read(row, row + 1))[inner]
         return

@@ -48,7 +48,7 @@ def places_in(datatype: bytes) -> Places:
     try:
         return _walk(datatype, 0, 0)[0]
     except (IndexError, ValueError, struct.error) as error:
-        raise CorruptStructureError("a datatype message makes no sense") from error
+        raise CorruptStructureError("a datatype message has impossible values") from error
 
 
 def _walk(body: bytes, at: int, depth: int) -> tuple[Places, int]:

@@ -165,7 +165,7 @@ class ObjectCopier:
                 link = members.get(name)
                 path = b"/".join((*names, name)).decode("utf-8", "replace")
                 if link is None:
-                    raise KeyError(f"/{path}: there is not an object of that path")
+                    raise KeyError(f"/{path}: there is no object of that path")
                 if inner is not None and link.address is None:
                     raise KeyError(f"/{path} is a soft or external link: select what it leads to by its own path")
                 if inner is not None and link.address is not None:

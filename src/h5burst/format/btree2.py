@@ -45,7 +45,7 @@ def read_records(source: Source, address: int, kind: int) -> Records:
     if signature != b"BTHD" or version != 0 or found != kind:
         raise CorruptStructureError(f"there is no B-tree of type {kind} at address {address}")
     if total * size > source.size or depth > _MAX_DEPTH or not 0 < size <= node_size - _PREFIX - _CHECKSUM:
-        raise CorruptStructureError("a B-tree header makes no sense")
+        raise CorruptStructureError("a B-tree header has impossible values")
     if root_count == 0:
         return Records(b"", size)
     levels, width = tree_levels(node_size, size, depth)

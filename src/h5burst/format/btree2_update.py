@@ -64,7 +64,7 @@ def read_header(source: Source, address: int, kind: int) -> Header:
     if signature != b"BTHD" or version != 0 or found != kind or depth > _DEEPEST:
         raise CorruptStructureError(f"there is no B-tree of type {kind} at address {address}")
     if not 0 < size <= node_bytes - 10 or total * size > source.size:
-        raise CorruptStructureError("a B-tree header makes no sense")
+        raise CorruptStructureError("a B-tree header has impossible values")
     return Header(Shape(kind, node_bytes, size), depth, Child(root, count, total))
 
 

@@ -45,7 +45,7 @@ def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool
     if signature != b"EAHD" or version != 0 or client != int(filtered):
         raise CorruptStructureError(f"there is no extensible array at address {address}")
     if bits > 64 or page_bits > 32 or not _is_power(least) or not _is_power(pointers):
-        raise CorruptStructureError("the header of an extensible array makes no sense")
+        raise CorruptStructureError("the header of an extensible array has impossible values")
     if index_block == UNDEFINED:
         return []
     shape = _Shape(

@@ -43,7 +43,7 @@ class FractalHeap:
         if filters_length:
             raise UnsupportedFeatureError("filtered fractal heaps")
         if heap_bits > 64 or not 0 < width <= 1024 or not _is_power(start) or not _is_power(largest) or rows > 64:
-            raise CorruptStructureError("a fractal heap header makes no sense")
+            raise CorruptStructureError("a fractal heap header has impossible values")
         self._source, self._address = source, address
         self._table = _Table(width, start, largest, (heap_bits + 7) // 8, bool(flags & _DIRECT_BLOCKS_CHECKED))
         self._length_width = _length_width(largest, max_managed)

@@ -62,7 +62,7 @@ def _contains_reference(body: bytes) -> bool:
     try:
         return _walk(body, 0)[1]
     except (IndexError, ValueError, struct.error, KeyError, RecursionError) as error:
-        raise CorruptStructureError("a datatype message makes no sense") from error
+        raise CorruptStructureError("a datatype message has impossible values") from error
 
 
 def _committed(body: bytes) -> int:

@@ -58,7 +58,7 @@ class SharedMessages:
 
     def _open(self, body: bytes) -> None:
         if len(body) < 10 or not 0 < body[9] <= _MOST_INDICES:
-            raise CorruptStructureError("the message that says where shared messages are makes no sense")
+            raise CorruptStructureError("the shared message table message has impossible values")
         address, count = int.from_bytes(body[1:9], "little"), body[9]
         table = self._source.read_checked(address, 4 + count * _ENTRY.size + 4, "the table of shared messages")
         if table[:4] != b"SMTB":

@@ -133,7 +133,7 @@ def _version_0(source: Source, version: int, at: int, file_size: int) -> Superbl
     data = source.read(at, 24)
     # A damaged version number must not make a checksummed superblock pass for one without a checksum.
     if any(data[position] for position in (9, 10, 11, 12, 15)):
-        raise CorruptStructureError("its superblock makes no sense")
+        raise CorruptStructureError("its superblock has impossible values")
     if (data[13], data[14]) != (8, 8):
         raise UnsupportedFeatureError("addresses of other than 8 bytes")
     rest = at + 24 + (4 if version == 1 else 0)

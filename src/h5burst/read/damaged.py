@@ -1,4 +1,4 @@
-"""What stands in a lazy tree for an object that cannot be read."""
+"""The node of a lazy tree for an object that cannot be read."""
 
 from __future__ import annotations
 

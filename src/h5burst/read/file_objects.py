@@ -1,4 +1,4 @@
-"""Files that are no path but an object with `read` and `seek`: in memory, opened by somebody else, or far away."""
+"""Files that are given not as a path but as an object with `read` and `seek`: in memory, already open, or far away."""
 
 from __future__ import annotations
 

@@ -427,9 +427,9 @@ class Reader:
 
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:
-        """A file over which libhdf5 dies again and again shall not keep us busy with that."""
+        """No more objects are tried of a file that makes libhdf5 crash repeatedly."""
         if self._deaths >= _MOST_DEATHS:
-            what = f"only libhdf5 reads it, which died over {self._deaths} other objects of this file"
+            what = f"only libhdf5 reads it, which crashed at {self._deaths} other objects of this file"
             raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {what}")
         try:
             yield

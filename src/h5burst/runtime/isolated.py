@@ -17,8 +17,7 @@ def command(code: str, arguments: Sequence[str] = ()) -> list[str]:
     """A command line that runs `code`, with `arguments` in `sys.argv[1:]`.
 
     `-I` leaves the working directory, `PYTHONPATH` and `PYTHONSTARTUP` out. The directories of the packages that the
-    code
-    needs come last and as absolute paths, so that nothing beside them takes the place of a standard module.
+    code needs come last and as absolute paths, so that nothing beside them takes the place of a standard module.
     """
     return [sys.executable, "-I", "-c", _START + code, json.dumps(_directories()), *arguments]
 

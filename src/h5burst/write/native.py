@@ -54,9 +54,8 @@ def write(
     storage: for arrays that name none themselves. threads: for the filters of large arrays; with more than one, another
     writes a large file while its objects are laid out. flushing: let the disk take bytes while others are made, so that
     little is left for the caller's fsync. Raises `NeedsLibhdf5Error` before the first byte for a tree that only
-    libhdf5 can
-    write (or refuse), ValueError for a wrong codec, level or chunk shape. An interrupted write leaves what no reader
-    takes for an HDF5 file, because the superblock comes last.
+    libhdf5 can write (or refuse), ValueError for a wrong codec, level or chunk shape. An interrupted write leaves what
+    no reader takes for an HDF5 file, because the superblock comes last.
     """
     with Sink(target, flushing, threads) as sink:
         _write(sink, tree, storage, threads)
@@ -74,9 +73,8 @@ def complete(
     """Make an HDF5 file of one that holds chunks already: everything else is written from byte `start` on.
 
     stream: open for reading and writing, its first `superblock.SIZE` bytes free. existing_chunks: gives the chunk
-    entries
-    (address, size, filter mask) of an array that is in the stream by the plan it is asked about, None for any other
-    array. Raises as `write`.
+    entries (address, size, filter mask) of an array that is in the stream by the plan it is asked about, None for any
+    other array. Raises as `write`.
     """
     stream.seek(start)
     with Sink(stream, True, threads) as sink:

@@ -13,7 +13,9 @@ from hdmea.batch.loop import Ended
 from hdmea.utils.exceptions import ConfigurationError
 
 _MOMENT_S = 0.1
-_MAX_COLLATERAL_RETRIES = 3  # times that a recording may be found waiting on a worker that died, before it is blamed
+_MAX_COLLATERAL_RETRIES = (
+    3  # times that a recording may be found waiting on a worker that died, before it counts as a failure
+)
 
 
 class Future(Protocol):

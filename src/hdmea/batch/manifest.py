@@ -38,9 +38,8 @@ def read_manifest(path: str | Path) -> list[Recording]:
     """The recordings of a manifest: `.csv`, `.jsonl` or `.toml` (`[[recording]]` tables).
 
     Columns are `cmcr`, `cmtr`, `spikes` (paths, relative ones to the manifest's directory), `dataset_id`, `playlist`,
-    and
-    `step.parameter` for one parameter of one step (JSON, else text); JSON Lines and TOML may nest them as
-    `"step": {"parameter": …}`. Raises `FileNotFoundError`, and `ConfigurationError` that names file and row.
+    and `step.parameter` for one parameter of one step (JSON, else text); JSON Lines and TOML may nest them as `"step":
+    {"parameter": …}`. Raises `FileNotFoundError`, and `ConfigurationError` that names file and row.
     """
     path = Path(path)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".toml": _toml_rows}

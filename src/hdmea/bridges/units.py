@@ -88,7 +88,7 @@ def spike_count(unit: Mapping[str, Any]) -> int:
 
 
 def description_of(path: tuple[str, ...]) -> str:
-    """What a value is, its unit first; empty where nobody says."""
+    """What a value is, its unit first; empty where it is not known."""
     return DESCRIPTIONS.get(path[0], "") if len(path) == 1 else explanation("/".join(path))
 
 

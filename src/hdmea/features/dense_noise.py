@@ -86,8 +86,7 @@ def describe_sta(
     """Receptive-field values of an STA (window, height, width) of frames that end before `last_frame` from the spike.
 
     hold: frames for which the movie shows each pattern. n_spikes: that were averaged, where it is known. period_s: of
-    the
-    trial's frames.
+    the trial's frames.
     """
     found = receptive_field(sta, last_frame=last_frame, hold=hold, n_spikes=n_spikes, on_off=False)
     if not np.isfinite(found.z):

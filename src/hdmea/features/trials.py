@@ -1,8 +1,7 @@
 """A unit's inputs, from a session's dicts or a file's groups alike, and its spikes trial by trial.
 
 Stimuli are defined in frames, and the frame clock of a recording is neither exactly 60 Hz nor even. So a spike's time
-in
-a trial is a number of frames of that very trial: `Trials`. Seconds appear only in what features return.
+in a trial is a number of frames of that very trial: `Trials`. Seconds appear only in what features return.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class CmcrRecording:
 def open_recording(path: str | os.PathLike[str]) -> CmcrRecording:
     """Open a `.cmcr` file for reading.
 
-    Raises `FileNotFoundError`, and `DataLoadError` (with `file_path` and `original_error`) for what is no such file.
+    Raises `FileNotFoundError`, and `DataLoadError` (with `file_path` and `original_error`) for any other file.
     """
     return CmcrRecording(path)
 

@@ -1,6 +1,6 @@
 """What `.cmcr` and `.cmtr` files have in common: how they are opened, and how their parts are read by name.
 
-They are strangers' files: the engine's own parser reads them, lazily, so that nothing is read before it is used.
+They are not trusted: the engine's own parser reads them, lazily, so that nothing is read before it is used.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ Sums are single precision, so that they become the images in place, with the rou
 more: six bytes an element, against eight in double, and a third faster where memory is the limit. n spikes leave an
 error below 6e-11 n of the peak, however alike they are; the plain single precision sum was off by 1e-3 at 200 000 equal
 ones. States are double. Unfiltered int16 windows are summed exactly, in 32 bits up to 65 535 spikes a unit and in
-double
-beyond.
+double beyond.
 """
 
 from __future__ import annotations

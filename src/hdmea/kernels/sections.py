@@ -1,4 +1,4 @@
-"""Trains of times, all laid end to end, cut by windows of time.
+"""Spike trains in one ragged array, cut by time windows.
 
 Equal to a boolean mask for each train and window, and to `np.unique` of what a train's windows hold, but by binary
 search: the trains are checked, and where need be sorted, once (`Trains`), and cut as often as there are sets of
@@ -56,7 +56,7 @@ class Sections:
 
 
 class Trains:
-    """Trains of times, laid end to end.
+    """Spike trains as one ragged array (values, offsets).
 
     Parameters
     ----------

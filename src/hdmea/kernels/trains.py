@@ -1,4 +1,4 @@
-"""Many trains of integers laid end to end, as several kernels take them: the checks that they share."""
+"""Ragged arrays (values, offsets) of integers, as several kernels take them: the checks that they share."""
 
 from __future__ import annotations
 

@@ -28,8 +28,7 @@ class Layout:
     soma_xy (units, 2); amplitude counts at the soma; soma_sigma electrodes; is_monopole; axon_speed m/s; axon_ratio the
     soma's amplitude over the axon's; axon_sigma electrodes; axon_curvature radians/electrode, positive from x to y;
     axon_start radians, the direction in which it leaves the soma; axon_length electrodes, to the nerve head;
-    wave_period
-    electrodes and wave_phase of its change of amplitude.
+    wave_period electrodes and wave_phase of its change of amplitude.
     """
 
     soma_xy: Floats

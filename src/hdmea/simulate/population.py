@@ -25,10 +25,8 @@ class Population:
     """What is true of each unit; every array has one entry a unit.
 
     rf_center: (units, 2) x (column) and y (row) in pixels of the noise movie, a pixel's centre at its integers;
-    rf_sigma
-    the same; polarity +1 (ON) or -1 (OFF); time_to_peak_s of the time course; preferred_direction_deg, from x to y (90
-    is
-    to larger rows), NaN where a unit is not direction selective; colour_weights: (units, 2) green and blue;
+    rf_sigma the same; polarity +1 (ON) or -1 (OFF); time_to_peak_s of the time course; preferred_direction_deg, from x
+    to y (90 is to larger rows), NaN where a unit is not direction selective; colour_weights: (units, 2) green and blue;
     surround: amplitude of the surround against the centre's, 0 for none; surround_ratio: its size against the centre's.
     """
 
@@ -64,8 +62,7 @@ class Irregularities:
     """How units' spikes stray from what light makes them; every array has one entry a unit.
 
     drift_trend: ln(rate) changes from -trend to +trend over the recording; drift_wave, wave_period_s, wave_phase: and
-    by
-    wave · sin(2πt/period + phase). burst_probability: of a spike to be followed by more. is_silent: sees nothing.
+    by wave · sin(2πt/period + phase). burst_probability: of a spike to be followed by more. is_silent: sees nothing.
     contaminated_by: number of the unit whose spikes are mixed in, -1 for none; contamination: their share, of what was
     asked for.
     """

@@ -1,11 +1,9 @@
 """From a movie to firing rates: each cell's filters over what it is shown, refresh by refresh.
 
 A linear-nonlinear cascade (Chichilnisky 2001, Network 12:199): light, less a slow adaptation to its mean, is weighted
-by
-a Gaussian field (less a wider one, the surround), filtered by a biphasic time course and turned into a rate by a
-sigmoid.
-A direction-selective cell has two more fields, before and behind its centre along its preferred direction. Their
-filtered signals a and b drive a motion detector (Hassenstein & Reichardt 1956; see Borst & Egelhaaf 1989, Trends
+by a Gaussian field (less a wider one, the surround), filtered by a biphasic time course and turned into a rate by a
+sigmoid. A direction-selective cell has two more fields, before and behind its centre along its preferred direction.
+Their filtered signals a and b drive a motion detector (Hassenstein & Reichardt 1956; see Borst & Egelhaaf 1989, Trends
 Neurosci 12:297): a, delayed, times b, less b, delayed, times a. It is positive for what moves from a to b, whether
 light or dark, and is divided by the signals' own size, so that it tells direction and not contrast.
 """

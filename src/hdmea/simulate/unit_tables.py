@@ -25,8 +25,7 @@ class UnitRecord:
     """One unit of a `.cmtr` file.
 
     info: one row of `UNIT_INFO`; peaks: its table of peaks; roi_averages: (samples, electrodes) float32 mean waveforms
-    on
-    the region of interest, row by row; unmixing: (electrodes,) float32 weights that give the unit's own signal.
+    on the region of interest, row by row; unmixing: (electrodes,) float32 weights that give the unit's own signal.
     """
 
     info: np.ndarray

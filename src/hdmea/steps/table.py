@@ -1,4 +1,4 @@
-"""The pipeline's steps, one row a step: what it is called, where it lives, what it needs, makes and is redone with.
+"""The pipeline's steps, one row a step: what it is called, where it is, what it needs, makes and is redone with.
 
 Public exports, flows, batch recipes and "what is redone with what" all derive from this table; a new step is one new
 module and one row here. Nothing is imported before a step is used.
@@ -31,7 +31,7 @@ class Step:
     name : str
         Of the step and of its function.
     module : str
-        Where the function lives.
+        Where the function is defined.
     needs, makes : tuple of str
         Places of the session that the step cannot do without, and those that it fills.
     redo_with : "load" or "analysis"

@@ -16,7 +16,7 @@ from scpstore.io.layout import SUPPORTED_VERSIONS, decode_container
 
 __all__ = ["SUPPORTED_VERSIONS", "load_hdf5"]
 
-# What attributes and markers that a stranger wrote may end in, wherever they are looked at.
+# What attributes and markers of a file that is not trusted may raise, wherever they are decoded.
 _OF_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 
 

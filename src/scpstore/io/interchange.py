@@ -109,7 +109,7 @@ def _unique(frame: Any, where: str, make_unique: bool) -> Any:
         return frame
     if not make_unique:
         twice = names[names.duplicated()].unique().tolist()
-        what = f"{where}: IDs are there more than once: {twice[:5]}"
+        what = f"{where}: IDs appear more than once: {twice[:5]}"
         message = f"{what}: make_unique=True (--make-unique) appends -1, -2, … to them"
         raise ValidationError(message, where)
     from anndata.utils import make_index_unique

@@ -124,12 +124,12 @@ def from_wide(
 ) -> Matrices:
     """One row a feature as matrices. columns: by layer, the column of each run.
 
-    Raises `IOFormatError` for a feature that is there more than once.
+    Raises `IOFormatError` for a feature that appears more than once.
     """
     ids = frame.get_column(feature).cast(pl.String).fill_null("")
     twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
     if twice.len():
-        raise IOFormatError(f"{path}: {feature} {twice[0]!r} is there more than once")
+        raise IOFormatError(f"{path}: {feature} {twice[0]!r} appears more than once")
     runs = list(dict.fromkeys(run for by_run in columns.values() for run in by_run))
     var = pl.DataFrame({INDEX: ids, **{n: frame.get_column(n) for n in annotations if n != feature}})
     made = Matrices(runs, ids.to_list(), var=var)

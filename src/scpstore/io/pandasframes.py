@@ -59,7 +59,7 @@ def _check_names(frame: Any, ids: list[str], where: str) -> None:
         raise ValidationError(f"{where}: column names must be text, got {odd[:3]}: rename them", where)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()].unique().tolist()
-        raise ValidationError(f"{where}: columns {twice[:3]} are there more than once: rename or drop them", where)
+        raise ValidationError(f"{where}: columns {twice[:3]} appear more than once: rename or drop them", where)
     if INDEX in frame.columns and [str(value) for value in frame[INDEX]] != ids:
         message = f"{where}: a column {INDEX!r} with other values than the index: rename it"
         raise ValidationError(message, INDEX)
@@ -71,7 +71,7 @@ def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, Origin]
     title = type(dtype).__name__
     if title in ("IntervalDtype", "PeriodDtype", "SparseDtype"):
         advice = {"SparseDtype": "make it dense"}.get(title, "convert it to text or to its two ends")
-        raise ValidationError(f"{where} column {name!r} of dtype {dtype} has no place in a container: {advice}", name)
+        raise ValidationError(f"{where} column {name!r} of dtype {dtype} cannot be stored: {advice}", name)
     if hasattr(dtype, "categories"):
         return _from_categories(series, name, where)
     if kind in "mM":

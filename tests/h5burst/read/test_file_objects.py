@@ -199,7 +199,7 @@ def test_an_object_of_another_length_is_stale(content: bytes) -> None:
 
 
 def test_external_links_lead_nowhere_from_an_object(tmp_path: Path) -> None:
-    """An object has no directory, and a stranger's bytes shall not open files here."""
+    """An object has no directory, and untrusted bytes shall not open files here."""
     h5burst.save(tmp_path / "other.h5", {"x": 1})
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:

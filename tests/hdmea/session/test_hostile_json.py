@@ -1,4 +1,4 @@
-"""JSON in a file's attributes is a stranger's: whatever is in it ends in the contract's error, eagerly and lazily."""
+"""JSON in a file's attributes is not trusted: whatever is in it ends in the contract's error, eagerly and lazily."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def changed(saved: Path, path: Path, place: str, attribute: str, text: Any) -> P
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("lazy", [False, True])
-def test_json_of_a_stranger_ends_in_the_contracts_error(
+def test_untrusted_json_ends_in_the_contracts_error(
     place: str, text: str, lazy: bool, saved: Path, tmp_path: Path
 ) -> None:
     path = changed(saved, tmp_path / "a.h5", *PLACES[place], TEXTS[text])
@@ -81,7 +81,7 @@ def _not_reached(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_figures_of_a_stranger_are_none(text: str) -> None:
+def test_untrusted_figures_are_none(text: str) -> None:
     assert stored_figures({"figures": TEXTS[text]}) == {}
     assert stored_figures({"figures": json.dumps({"units": 3})}) == {"units": 3}
 

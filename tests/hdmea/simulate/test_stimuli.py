@@ -1,8 +1,7 @@
 """The movies: that they show what is published of the stimuli, that shipped configs say the same, and their files.
 
 The truth here is the stimuli's description: where trials are comes from the configs, what a trial shows from the
-numbers
-below, and what is shown from the files that a recording has.
+numbers below, and what is shown from the files that a recording has.
 """
 
 from __future__ import annotations

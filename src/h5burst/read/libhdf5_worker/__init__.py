@@ -1,1 +1,1 @@
-"""libhdf5 in a process of its own, which a stranger's file may crash."""
+"""libhdf5 in a process of its own, which a malformed file may crash."""

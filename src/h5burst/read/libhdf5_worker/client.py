@@ -128,7 +128,7 @@ def read(do: str, path: str, name: str, **options: Any) -> Any:
     """
     message = list(ask({"do": do, "path": path, "name": name, "options": options}))[-1]
     if "died" in message:
-        raise LibraryDiedError(path, f"{name}: libhdf5 {message['died']} over it")
+        raise LibraryDiedError(path, f"{name}: libhdf5 {message['died']} while reading it")
     if "error" in message:
         raise error_of(path, message)
     return message["value"]
@@ -138,7 +138,7 @@ def copy(path: str, new: str) -> None:
     """Everything that can be reached in a file into a new one. Raises `CorruptFileError`; `OSError` for a full disk."""
     message = list(ask({"do": "copy", "path": path, "name": "/", "options": {"to": new}}))[-1]
     if "died" in message:
-        raise LibraryDiedError(path, f"libhdf5 {message['died']} over copying it")
+        raise LibraryDiedError(path, f"libhdf5 {message['died']} while copying it")
     if (number := message.get("errno")) is not None:
         raise OSError(number, message["error"], new)
     if "error" in message:

@@ -1,4 +1,4 @@
-"""All objects of a file, to be looked at or copied: run in the child, as all that libhdf5 reads of a stranger's."""
+"""All objects of a file, to be looked at or copied: run in the child, as all that libhdf5 reads of files of others."""
 
 from __future__ import annotations
 
