@@ -212,7 +212,7 @@ def test_rows_that_repeat_are_named(tmp_path: Path) -> None:
     with pytest.raises(IOFormatError, match=r"Precursor.Id 'AAK2' of run 'run1' appears more than once"):
         read_diann(save([*rows, rows[0]], tmp_path / "report.tsv"))
     rows[1]["PG.MaxLFQ"] = 77.0
-    with pytest.raises(IOFormatError, match=r"Protein.Group 'PA;PA2' of run 'run1' is there with different quantities"):
+    with pytest.raises(IOFormatError, match=r"Protein.Group 'PA;PA2' of run 'run1' appears with different quantities"):
         read_diann(save(rows, tmp_path / "report.tsv"))
 
 

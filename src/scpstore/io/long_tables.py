@@ -93,8 +93,8 @@ def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matric
     repeated = numbers.select(pl.struct(run, level.feature).is_duplicated()).to_series()
     if repeated.any():
         row = numbers.filter(repeated).row(0)
-        what = "there more than once" if level.every_row else "there with different quantities"
-        raise IOFormatError(f"{path}: {level.feature} {row[1]!r} of run {row[0]!r} is {what}")
+        what = "appears more than once" if level.every_row else "appears with different quantities"
+        raise IOFormatError(f"{path}: {level.feature} {row[1]!r} of run {row[0]!r} {what}")
     rows = numbers.get_column(run).replace_strict(dict(zip(runs, range(len(runs)), strict=True))).to_numpy()
     places = dict(zip(features, range(len(features)), strict=True))
     columns = numbers.get_column(level.feature).replace_strict(places).to_numpy()
