@@ -31,6 +31,7 @@ EDGE_DEFAULTS: dict[str, Any] = {
     "settle_ms": 1000.0,  # after an edge nothing is quiet
     "fine_sigma_ms": 10.0,  # of the PSTH in bins of 1 ms that peaks and latencies come from
     "response_alpha": 0.01,
+    "latency_alpha": 0.005,  # of every 200 units without a response, at most one has a latency on a side
     "resamples": 1000,
 }
 
@@ -38,7 +39,7 @@ EDGE_SCHEMA = {
     "response": "spikes/s, mean of the 400 ms after the edge - quiet",
     "p_value": "that the response is no more than quiet activity (roll test)",
     "peak_rate": "spikes/s, maximum of the PSTH (1 ms bins, sigma 10 ms) in those 400 ms - quiet; NaN where p >= 0.01",
-    "latency_ms": "ms from the edge to half the peak; NaN where p >= 0.01 or there from the first bin on",
+    "latency_ms": "ms from the edge to half the peak; NaN where p >= 0.005 or there from the first bin on",
     "sustained_rate": "spikes/s, mean from 500 ms after the edge to the end of its phase",
     "sustained_response": "spikes/s, sustained_rate - quiet",
     "transience": "1 - sustained_response / peak_rate; NaN where p >= 0.01",
@@ -127,7 +128,8 @@ def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[
         window_ms = settings["window_ms"]
         fine = _fine_psth(trials, edge.at, window_ms, settings["fine_sigma_ms"])
         peak = float(fine.max()) - quiet_rate
-        values["peak_rate"], values["latency_ms"] = peak, half_peak_ms(fine, quiet_rate)
+        values["peak_rate"] = peak
+        values["latency_ms"] = half_peak_ms(fine, quiet_rate) if increase < settings["latency_alpha"] else NAN
         values["transience"] = 1 - values["sustained_response"] / peak if peak > 0 else NAN
         values["first_spike_jitter_ms"] = _first_spike_jitter_ms(trials, edge.at, window_ms)
     return EdgeResponse(values["response"], increase, decrease, quiet_rate, responsive, per_trial, values)

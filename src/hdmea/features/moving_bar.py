@@ -26,6 +26,10 @@ class MovingBar(StimulusFeature):
     slot, less the slot's own lower quartile. Directions are permuted within each trial. A drift of the rate that adds
     to it falls out with the quartile; a drift of the response's own gain cannot be told from tuning.
 
+    The highest 500 ms of noise are alike in all directions, because they were chosen, while single trials are not: a
+    permutation within trials would hardly ever be reached by a unit without a response. So where the response is not
+    there in trials that did not choose its frames, the directions of the mean are permuted instead, which is exact.
+
     Sources: Taylor & Vaney 2002, J Neurosci 22:7712; Mazurek, Kager & Van Hooser 2014, Front Neural Circuits 8:92;
     Freedman & Lane 1983, J Bus Econ Stat 1:292. Definitions and figures: docs/measures.md.
     """
@@ -37,6 +41,7 @@ class MovingBar(StimulusFeature):
         "window_ms": 500.0,
         "noise_factor": 2.75,  # standard errors of a Poisson unit's PSTH by which the highest 500 ms of noise stand out
         "direction_alpha": 0.05,
+        "least_repeatability": 0.15,  # below it, the response is no more than noise that was chosen
         "permutations": 1000,
     }
     q_values: ClassVar[dict[str, str]] = {"q_value": "dsi_p_value"}
@@ -49,11 +54,12 @@ class MovingBar(StimulusFeature):
         "preferred_orientation": "degrees, 0 to 180; NaN where osi is 0",
         "preferred_direction_se": "degrees, jackknife over trials",
         "preferred_orientation_se": "degrees, jackknife over trials",
-        "dsi_p_value": "directions permuted within each trial",
-        "osi_p_value": "directions permuted within each trial",
+        "response_repeatability": "share of the response that is there in trials that did not choose its frames",
+        "dsi_p_value": "directions permuted within each trial; of the mean where the response does not repeat",
+        "osi_p_value": "as dsi_p_value",
         "dsi_p_value_order": "as dsi_p_value, the slope over the order of directions removed",
         "dsi_null": "mean DSI of the permutations",
-        "dsi_corrected": "DSI of responses less what noise alone gives; NaN where dsi_p_value >= 0.05",
+        "dsi_corrected": "DSI of responses less what noise alone gives; NaN where dsi_p_value >= 0.05 or none repeats",
         "q_value": "Benjamini-Hochberg, of dsi_p_value over the units of the recording",
         **COMMON_SCHEMA,
     }
@@ -76,8 +82,10 @@ class MovingBar(StimulusFeature):
         for harmonic, index, preferred in HARMONICS:
             values[index], values[preferred] = vector_sum(tuning, angles, harmonic)
             values[f"{preferred}_se"] = _jackknife_se(slots.rates, angles, harmonic)
-        values |= _tests(slots.rates, angles, settings, trials.seed)
-        if values["dsi_p_value"] < settings["direction_alpha"]:
+        values["response_repeatability"] = slots.repeatability
+        repeats = not slots.repeatability < settings["least_repeatability"]  # true where it is not known
+        values |= _tests(slots, repeats, angles, settings["permutations"], trials.seed)
+        if repeats and values["dsi_p_value"] < settings["direction_alpha"]:
             noise = np.sqrt(slots.median_hz / (len(trials) * 2 * np.sqrt(np.pi) * settings["sigma_ms"] / 1000))
             above = np.maximum(tuning - settings["noise_factor"] * noise, 0.0)
             values["dsi_corrected"] = vector_sum(above, angles, 1)[0]
@@ -89,15 +97,21 @@ class MovingBar(StimulusFeature):
 
 @dataclass(frozen=True, slots=True)
 class SlotResponses:
-    """rates: (trials, directions), spikes/s above the slot's lower quartile; median_hz: (directions,) of its PSTH."""
+    """What each direction's slot shows, trial by trial.
+
+    rates: (trials, directions), spikes/s above the slot's lower quartile; mean_hz, median_hz: (directions,) of its
+    PSTH; repeatability: see `_repeatability`.
+    """
 
     rates: Floats
+    mean_hz: Floats
     median_hz: Floats
+    repeatability: float
 
 
 def slot_responses(trials: Trials, directions: int, settings: Mapping[str, Any]) -> SlotResponses | None:
     """The response in each direction's slot, trial by trial; None without a trial that holds all slots."""
-    from hdmea.features.psth import bin_counts, smoothed
+    from hdmea.features.psth import bin_counts, highest_means, smoothed
 
     lead, length = int(settings["lead_frames"]), int(settings["direction_frames"])
     if not len(trials) or lead + directions * length > trials.length:
@@ -107,10 +121,30 @@ def slot_responses(trials: Trials, directions: int, settings: Mapping[str, Any])
     by_trial = smoothed(counts.reshape(-1, length), sigma).reshape(len(trials), directions, length)
     psth = by_trial.mean(axis=0)
     width = max(1, min(trials.frames_in(settings["window_ms"]), length // 2))
-    highest = np.argsort(-psth, axis=1, kind="stable")[:, :width]
-    inside = np.take_along_axis(by_trial, np.broadcast_to(highest, (len(trials), *highest.shape)), axis=2)
-    rates = (inside.mean(axis=2) - np.quantile(psth, 0.25, axis=1)) / trials.period_s
-    return SlotResponses(rates, np.median(psth, axis=1) / trials.period_s)
+    highest = highest_means(by_trial, psth, width)
+    mean = psth.mean(axis=1)
+    return SlotResponses(
+        rates=(highest - np.quantile(psth, 0.25, axis=1)) / trials.period_s,
+        mean_hz=mean / trials.period_s,
+        median_hz=np.median(psth, axis=1) / trials.period_s,
+        repeatability=_repeatability(by_trial, width, float((highest.mean(axis=0) - mean).sum())),
+    )
+
+
+def _repeatability(by_trial: Floats, width: int, chosen: float) -> float:
+    """The share of a response that is there in trials that did not choose its frames: 0 of noise, up to 1.
+
+    Each trial's mean over the `width` frames with the highest mean of the other trials, less the slot's mean, averaged
+    over trials and summed over directions; over `chosen`, the same with the frames that all trials chose. NaN for
+    fewer than two trials. by_trial: (trials, directions, frames).
+    """
+    from hdmea.features.psth import highest_means
+
+    if len(by_trial) < 2 or not chosen > 0:
+        return NAN
+    total = by_trial.sum(axis=0)
+    others = [highest_means(own[None], total - own, width)[0] - own.mean(axis=1) for own in by_trial]
+    return float(np.mean(others, axis=0).sum() / chosen)
 
 
 def vector_sum(tuning: Floats, angles: Floats, harmonic: int) -> tuple[float, float]:
@@ -147,24 +181,36 @@ def _jackknife_se(rates: Floats, angles: Floats, harmonic: int) -> float:
     return float(np.rad2deg(np.sqrt((n - 1) / n * (around**2).sum())) / harmonic)
 
 
-def _tests(rates: Floats, angles: Floats, settings: Mapping[str, Any], seed: int) -> dict[str, float]:
-    """Permutation tests of both harmonics, and of the first with the slope over the order of directions removed."""
+def _tests(slots: SlotResponses, repeats: bool, angles: Floats, permutations: int, seed: int) -> dict[str, float]:
+    """Permutation tests of both harmonics, and of the first with the slope over the order of directions removed.
+
+    Where no response repeats, its mean over trials is permuted in units of the root of the slot's mean rate, to which
+    the highest frames of noise are proportional: a rate that drifts over the slots is no direction.
+    """
     from hdmea.features.resampling import permuted_sums
 
+    rates = slots.rates if repeats else (slots.rates.mean(axis=0) / _root(slots.mean_hz))[None]
     phases = np.exp(1j * np.outer([1, 2], angles))
     scale = TOLERANCE * float(np.abs(rates).sum(axis=1).mean())
-    permutations = settings["permutations"]
     null = permuted_sums(rates, phases.real.copy(), phases.imag.copy(), permutations, seed, 0)
     observed = np.abs(phases @ rates.mean(axis=0))
     # A slope over the order takes part in the sum with a weight of its own: it is removed from weights and responses.
-    order = np.arange(len(angles)) - (len(angles) - 1) / 2
-    slope = order / (order**2).sum() if len(angles) > 1 else order
+    count = len(angles)
+    order = np.arange(count) - (count - 1) / 2
+    slope = order / (order**2).sum() if count > 1 else order
     flat = phases[:1] - (phases[:1] @ slope)[:, None] * order
-    level = rates - (rates @ slope)[:, None] * order
+    level = rates - (rates @ slope)[:, None] * order if repeats else rates  # one value a direction: exchangeable as is
     null_order = permuted_sums(level, flat.real.copy(), flat.imag.copy(), permutations, seed, 1)
+    if repeats and count > 2:  # what is left has a degree of freedom less than what is permuted
+        null_order *= np.sqrt((count - 1) / (count - 2))
     return {
         "dsi_p_value": resampling_p_value(null[:, 0], float(observed[0]), scale),
         "osi_p_value": resampling_p_value(null[:, 1], float(observed[1]), scale),
         "dsi_p_value_order": resampling_p_value(null_order[:, 0], float(np.abs(flat @ level.mean(axis=0))[0]), scale),
         "dsi_null": float(null[:, 0].mean() / rates.mean(axis=0).sum()),
     }
+
+
+def _root(rates_hz: Floats) -> Floats:
+    """Square roots, and 1 of nothing: what is divided by it is nothing as well."""
+    return np.sqrt(np.where(rates_hz > 0, rates_hz, 1.0))

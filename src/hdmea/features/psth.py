@@ -52,7 +52,32 @@ def smoothed(values: Floats, sigma: float) -> Floats:
     return out
 
 
+@compiled
+def highest_means(values: Floats, ranked: Floats, width: int) -> Floats:
+    """Means (trials, rows) of `values` over the `width` bins of each row in which `ranked` is highest.
+
+    values: (trials, rows, bins); ranked: (rows, bins). Of equal bins the earlier ones count; 1 <= width <= bins.
+    """
+    trials, rows, bins = values.shape
+    means = np.zeros((trials, rows))
+    chosen = np.empty(width, np.int64)
+    for row in range(rows):
+        lowest = np.partition(ranked[row], bins - width)[bins - width]
+        found, equal = 0, width - int((ranked[row] > lowest).sum())
+        for i in range(bins):
+            if ranked[row, i] == lowest:
+                equal -= 1
+            if ranked[row, i] > lowest or (ranked[row, i] == lowest and equal >= 0):
+                chosen[found] = i
+                found += 1
+        for trial in range(trials):
+            for at in chosen:
+                means[trial, row] += values[trial, row, at]
+    return means / width
+
+
 def warm_up() -> None:
     """Load or compile the functions of this module for the types that extractors call them with."""
     bin_counts(np.zeros(1), np.array([0, 1]), 0.0, 1.0, 1)
     smoothed(np.ones((1, 3)), 1.0)
+    highest_means(np.ones((1, 1, 3)), np.ones((1, 3)), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -600,6 +600,32 @@ def test_bar_one_trial_has_no_jackknife() -> None:
     values = extract(BAR, unit_with(BAR, bar_trials([40, 20, 5, 4, 3, 4, 5, 20], trials=1)))
     assert np.isfinite(values["dsi"])
     assert all_nan(only(values, "preferred_direction_se", "preferred_orientation_se", "response_quality"))
+
+
+def test_bar_repeatability_is_what_other_trials_show_in_the_frames_that_some_chose() -> None:
+    """One: the same spikes in each trial. None: those of each trial where no other has any."""
+    same = extract(BAR, unit_with(BAR, bar_trials([20] * 8, jitter=0.0)))
+    assert same["response_repeatability"] == pytest.approx(1)
+    apart = [
+        np.concatenate([60 + 550 * k + 100 + 150 * trial + np.arange(20) * 0.8 for k in range(8)]) for trial in range(3)
+    ]
+    values = extract(BAR, unit_with(BAR, apart))
+    assert values["response_repeatability"] < 0
+    assert np.isnan(values["dsi_corrected"])
+    assert np.isnan(extract(BAR, unit_with(BAR, apart[:1]))["response_repeatability"])
+
+
+def test_bar_of_a_response_that_does_not_repeat_is_tested_by_permuting_the_means_of_directions() -> None:
+    """p against all 40 320 orders of the eight means over the root of their rates."""
+    rng = np.random.default_rng(5)
+    trials = [np.sort(rng.uniform(0, 4520, 800)) for _ in range(3)]
+    values = extract(BAR, unit_with(BAR, trials), permutations=20_000)
+    assert values["response_repeatability"] < 0.15
+    counts = np.array([sum(((t >= 60 + 550 * k) & (t < 610 + 550 * k)).sum() for t in trials) for k in range(8)])
+    heights = values["tuning_curve"] / np.sqrt(counts)
+    phases = np.exp(1j * np.arange(8) * np.pi / 4)
+    reached = abs(np.array(list(permutations(heights))) @ phases) >= abs(heights @ phases) * (1 - 1e-9)
+    assert values["dsi_p_value"] == pytest.approx(reached.mean(), abs=5 * np.sqrt(0.25 / 20_000))
 
 
 def test_bar_without_spikes() -> None:

@@ -55,6 +55,21 @@ def test_smoothing_keeps_the_sum_even_where_the_kernel_is_longer_than_the_row() 
 
 
 @few
+@given(
+    values=hnp.arrays(np.float64, (2, 3, 24), elements=st.integers(0, 4)),
+    ranked=hnp.arrays(np.float64, (3, 24), elements=st.integers(0, 4)),
+    width=st.integers(1, 24),
+)
+def test_means_over_the_highest_bins(
+    values: npt.NDArray[np.float64], ranked: npt.NDArray[np.float64], width: int
+) -> None:
+    """Whole numbers, so that many bins are equal: the earlier ones count."""
+    chosen = np.argsort(-ranked, axis=1, kind="stable")[:, :width]
+    expected = [[own[row][chosen[row]].mean() for row in range(3)] for own in values]
+    np.testing.assert_allclose(psth.highest_means(values, ranked, width), expected, rtol=1e-12)
+
+
+@few
 @given(trials=trains, start=st.sampled_from([0.0, 30.5]), width=st.sampled_from([100.0, 240.0]))
 def test_fourier_sums(trials: list[list[int]], start: float, width: float) -> None:
     x, offsets = flat(trials, 0.77)
