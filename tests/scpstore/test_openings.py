@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from scptensor import Assay, ScpContainer, ScpMatrix, load_hdf5, save_hdf5
-
-_opens: Counter[str] = Counter()
-
-
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and isinstance(arguments[0], (str, os.PathLike)):
-        _opens[os.path.basename(os.fspath(arguments[0]))] += 1
-
-
-sys.addaudithook(_note)
+from support.openings import counting_opens
 
 
 @pytest.fixture
@@ -36,14 +23,14 @@ def stored(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_load_opens_the_file_once(stored: Path, lazy: bool) -> None:
-    _opens.clear()
-    load_hdf5(stored, lazy=lazy)
-    assert _opens["c.h5"] == 1
+    with counting_opens() as opens:
+        load_hdf5(stored, lazy=lazy)
+    assert opens["c.h5"] == 1
 
 
 def test_a_lazy_save_opens_its_source_at_most_twice(stored: Path, tmp_path: Path) -> None:
     container = load_hdf5(stored, lazy=True)
-    _opens.clear()
-    save_hdf5(container, tmp_path / "d.h5")
-    assert 1 <= _opens["c.h5"] <= 2
+    with counting_opens() as opens:
+        save_hdf5(container, tmp_path / "d.h5")
+    assert 1 <= opens["c.h5"] <= 2
     assert load_hdf5(tmp_path / "d.h5") == load_hdf5(stored)

@@ -9,33 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import pytest
 
 import h5burst
 from h5burst import Array, Group, Storage
-
-_watching: list[Counter[str]] = []
-
-
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if _watching and event == "open" and isinstance(arguments[0], (str, os.PathLike)):
-        _watching[-1][os.path.basename(os.fspath(arguments[0]))] += 1
-
-
-sys.addaudithook(_note)  # sees every open of this process's own code; there is no way to remove it
-
-
-@contextmanager
-def counting_opens() -> Iterator[Counter[str]]:
-    counter: Counter[str] = Counter()
-    _watching.append(counter)
-    try:
-        yield counter
-    finally:
-        _watching.pop()
+from support.openings import counting_opens
 
 
 @contextmanager
