@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
+from h5burst.format.datatype import MAX_DEPTH
 
 _REFERENCE, _COMPOUND, _ENUMERATION, _VARIABLE_LENGTH, _ARRAY, _OPAQUE = 7, 6, 8, 9, 10, 5
 _BODY_BYTES = {0: 12, 1: 20, 2: 10, 3: 8, 4: 12, _REFERENCE: 8}  # of the messages without parts
 _OBJECT, _REGION = 0, 1  # types of references
-_MAX_DEPTH = 32
 _MOST_PLACES = 1 << 20  # of addresses in one element
 
 
@@ -53,8 +53,8 @@ def places_in(datatype: bytes) -> Places:
 
 def _walk(body: bytes, at: int, depth: int) -> tuple[Places, int]:
     """What a datatype that begins at `at` holds, and where it ends."""
-    if depth > _MAX_DEPTH:
-        raise CorruptStructureError(f"a datatype nests more than {_MAX_DEPTH} deep")
+    if depth > MAX_DEPTH:
+        raise CorruptStructureError(f"a datatype nests more than {MAX_DEPTH} deep")
     version, kind = body[at] >> 4, body[at] & 15
     bits = int.from_bytes(body[at + 1 : at + 4], "little")
     size = int.from_bytes(body[at + 4 : at + 8], "little")
