@@ -11,14 +11,15 @@ from hdmea.batch.manifest import Recording
 from hdmea.session.session import PipelineSession
 from hdmea.steps.flow_file import find_flow, read_flow
 from hdmea.steps.optional import run_optional
-from hdmea.steps.table import STEPS
+from hdmea.steps.table import OPTIONAL, STEPS
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.problems import Problems
 
 STIMULUS_STEPS = ("load_recording", "add_section_time", "section_spike_times", "compute_sta", "extract_features")
 SPIKES_STEPS = ("load_spikes", "add_section_windows", "section_spike_times", "extract_features")
-# What the usual steps for spikes sorted elsewhere take where nobody says otherwise.
+# What the usual steps take where nobody says otherwise. Not every playlist has a noise movie.
+STIMULUS_PARAMETERS: dict[str, dict[str, Any]] = {"compute_sta": {OPTIONAL: True}}
 SPIKES_PARAMETERS: dict[str, dict[str, Any]] = {
     "add_section_windows": {"length_s": 60.0},
     "extract_features": {"features": ["baseline_127"], "config_overrides": {"movie_name": "window"}},
@@ -49,7 +50,7 @@ def steps_for(
     """
     chosen = tuple(names) if names is not None else SPIKES_STEPS if recording.spikes else STIMULUS_STEPS
     _check_names([*chosen, *(parameters or {}), *recording.options], recording.dataset_id)
-    usual = SPIKES_PARAMETERS if recording.spikes else {}
+    usual = SPIKES_PARAMETERS if recording.spikes else STIMULUS_PARAMETERS if names is None else {}
     steps, problems = [], Problems()
     for name in chosen:
         arguments = {**usual.get(name, {}), **(parameters or {}).get(name, {}), **recording.options.get(name, {})}

@@ -67,6 +67,13 @@ def test_the_usual_steps_follow_from_the_kind_of_recording() -> None:
     assert tuple(step.name for step in steps_for(Recording("x", cmtr=Path("a.cmtr")))) == STIMULUS_STEPS
 
 
+def test_of_the_usual_steps_the_averages_are_left_out_without_a_noise_movie() -> None:
+    recording = Recording("x", cmtr=Path("a.cmtr"))
+    assert {step.name: step.arguments.get("optional") for step in steps_for(recording)}["compute_sta"] is True
+    (asked_for,) = steps_for(recording, ["compute_sta"])  # what is asked for by name has to be done
+    assert "optional" not in asked_for.arguments
+
+
 def test_a_recordings_own_options_come_first() -> None:
     recording = Recording("x", spikes=Path("a.h5"), options={"add_section_windows": {"length_s": 5}})
     steps = steps_for(recording, ["add_section_windows"], {"add_section_windows": {"length_s": 60, "step_s": 30}})
