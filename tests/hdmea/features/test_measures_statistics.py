@@ -266,7 +266,13 @@ def test_latency_of_abrupt_onsets(quiet_hz: float, more_hz: float, lasting_s: fl
 
 @pytest.mark.parametrize(
     ("quiet_hz", "more_hz", "lasting_s", "latency_s", "earliest_ms", "latest_ms"),
-    [(3, 60, 0.05, 0.05, 0, 9), (3, 60, 0.2, 0.08, 2, 9), (8, 40, 0.2, 0.08, 2, 9), (5, 40, 3.0, 0.10, 9, 20)],
+    [
+        (3, 60, 0.05, 0.05, 1, 6),
+        (3, 60, 0.2, 0.08, 6, 14),
+        (8, 40, 0.2, 0.08, 10, 20),
+        (5, 40, 3.0, 0.10, 12, 22),
+        (5, 20, 0.2, 0.1, 16, 33),
+    ],
 )
 def test_latency_of_three_trials_is_later_because_the_peak_is_that_of_noise(
     quiet_hz: float, more_hz: float, lasting_s: float, latency_s: float, earliest_ms: float, latest_ms: float
@@ -383,7 +389,7 @@ def test_weak_modulation_is_mostly_found_and_full_modulation_always() -> None:
     half = values(extracted(CHIRP, flickering(10.0, [0.5] * 5), 60, seed=24), "f1_p_value")
     full = values(extracted(CHIRP, flickering(10.0, [1.0] * 5), 60, seed=25), "f1_p_value")
     for step in range(5):
-        assert_share(half[:, step] < 0.05, at_least=0.75)
+        assert_share(half[:, step] < 0.05, 0.7, 0.9)
         assert_share(full[:, step] < 0.05, at_least=0.99)
 
 
