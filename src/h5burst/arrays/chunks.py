@@ -47,6 +47,8 @@ CHUNK_BYTES = 1 << 20
 GROWING_CHUNK_BYTES = 1 << 16  # of a dataset that may grow and is small now
 MANY_CHUNKS = 32  # with so many the first is worth a trial
 MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
+_ENOUGH_FOR_PAIRS = 16  # chunks of a request; of fewer each goes to the next free thread
+_MOST_BYTES_OF_PAIRED = 4 << 20  # of each chunk, so that two need little memory
 
 Fetch: TypeAlias = "Callable[[int], tuple[Buffer, int] | None]"
 Box: TypeAlias = "Sequence[tuple[int, int]]"
@@ -355,7 +357,9 @@ def read_into(
         return
     target = out.view(np.dtype((np.void, plan.dtype.itemsize)))
     parts = list(parts_of(plan, places))
-    parallel_map(lambda part: put_part(fetch(part.number), plan, part, target, fill), parts, threads)
+    at_once = 2 if len(parts) >= _ENOUGH_FOR_PAIRS and plan.chunk_bytes <= _MOST_BYTES_OF_PAIRED else 1
+    groups = [parts[first : first + at_once] for first in range(0, len(parts), at_once)]
+    parallel_map(lambda group: _put_parts(fetch, plan, group, target, fill), groups, threads)
 
 
 def places_of(box: Box | Sequence[Places] | None, shape: tuple[int, ...]) -> tuple[Places, ...]:
@@ -363,6 +367,30 @@ def places_of(box: Box | Sequence[Places] | None, shape: tuple[int, ...]) -> tup
     if box is None:
         return tuple(range(length) for length in shape)
     return tuple(range(*edge) if isinstance(edge, tuple) else edge for edge in box)
+
+
+def _put_parts(
+    fetch: Fetch, plan: ChunkPlan, parts: Sequence[ChunkPart], out: np.ndarray[Any, Any], fill: bytes | None
+) -> None:
+    """Fetch one chunk or two, and put what is asked for of them where it belongs in `out`."""
+    first = fetch(parts[0].number)
+    if len(parts) == 1 or first is None:
+        put_part(first, plan, parts[0], out, fill)
+        for part in parts[1:]:
+            put_part(fetch(part.number), plan, part, out, fill)
+        return
+    payload = np.frombuffer(memoryview(first[0]), np.uint8)
+    kept: Any = thread_buffer("first of two chunks", payload.size)  # `fetch` may use the memory again
+    kept[:] = payload
+    second = fetch(parts[1].number)
+    if second is None or second[1] != first[1]:
+        put_part((kept, first[1]), plan, parts[0], out, fill)
+        put_part(second, plan, parts[1], out, fill)
+        return
+    wholes = [_whole_chunk(plan, part, out, place) for place, part in enumerate(parts)]
+    codecs.decode_alike([kept, second[0]], plan.filters, first[1], plan.dtype.itemsize, wholes)
+    for whole, part in zip(wholes, parts, strict=True):
+        _put_whole_chunk(whole, plan, part, out)
 
 
 def put_part(
@@ -376,14 +404,28 @@ def put_part(
 
     stored: payload and filter mask of the chunk, None for one that was never written.
     """
-    target = out[part.target]
     if stored is None:
-        target[...] = np.zeros((), out.dtype) if fill is None else np.frombuffer(fill, out.dtype)[0]
+        out[part.target] = np.zeros((), out.dtype) if fill is None else np.frombuffer(fill, out.dtype)[0]
         return
-    payload, mask = stored
-    if target.shape == plan.chunks and target.flags.c_contiguous:
-        decode(payload, plan, mask, target.reshape(-1).view(np.uint8))
-        return
-    whole = thread_buffer("chunk", plan.chunk_bytes)
-    decode(payload, plan, mask, whole)
-    target[...] = whole.view(out.dtype).reshape(plan.chunks)[part.source]
+    whole = _whole_chunk(plan, part, out)
+    decode(stored[0], plan, stored[1], whole)
+    _put_whole_chunk(whole, plan, part, out)
+
+
+def _is_in_place(plan: ChunkPlan, target: np.ndarray[Any, Any]) -> bool:
+    return target.shape == plan.chunks and target.flags.c_contiguous
+
+
+def _whole_chunk(plan: ChunkPlan, part: ChunkPart, out: np.ndarray[Any, Any], place: int = 0) -> Bytes:
+    """Memory for a decoded chunk: that where it belongs, if it is in one run there."""
+    target = out[part.target]
+    if _is_in_place(plan, target):
+        return target.reshape(-1).view(np.uint8)
+    return thread_buffer(f"chunk {place}", plan.chunk_bytes)
+
+
+def _put_whole_chunk(whole: Bytes, plan: ChunkPlan, part: ChunkPart, out: np.ndarray[Any, Any]) -> None:
+    """Copy what is asked for of a chunk from its memory, unless that is where it belongs."""
+    target = out[part.target]
+    if not _is_in_place(plan, target):
+        target[...] = whole.view(out.dtype).reshape(plan.chunks)[part.source]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
 
 from h5burst.runtime.buffers import Bytes
 
@@ -87,14 +90,34 @@ class Codec(ABC):
             What `encode` made, or a stranger's file holds.
         size
             How many bytes must come out; with `is_exact` False, how many may.
+
         is_shuffled
-            Whether shuffled bytes come out, which one decoder may be faster at than another.
+            Whether shuffled bytes come out, or elements of one byte, which one decoder may be faster at than another.
 
         Raises
         ------
         ValueError
             For damaged data, and for a wrong length.
         """
+
+    def decode_into(
+        self,
+        datas: Sequence[Bytes],
+        values: tuple[int, ...],
+        outs: Sequence[Bytes],
+        *,
+        is_exact: bool = True,
+        is_shuffled: bool = False,
+    ) -> list[Bytes]:
+        """As `decode`, of one or two chunks, each of as many bytes as its `out` has.
+
+        A codec that can puts them there, which spares a copy, and works on both at once. What is returned is where the
+        bytes are.
+        """
+        return [
+            np.frombuffer(self.decode(data, values, out.size, is_exact=is_exact, is_shuffled=is_shuffled), np.uint8)
+            for data, out in zip(datas, outs, strict=True)
+        ]
 
     def is_threaded(self) -> bool:
         """Whether `encode` and `decode` may be called from any thread, without libhdf5's lock."""

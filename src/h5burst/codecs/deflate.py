@@ -4,20 +4,25 @@ Shuffled numbers are in planes of very different kinds: noise in the low bytes, 
 plane in which matches would save next to nothing becomes Huffman-coded literals, smaller and many times faster
 than what a general compressor makes of it. Zeros among numbers, and bytes of few values, want but the matches that are
 quick to find (`ext/codecs/matches.h`), and so do decimal fractions; the rest goes to libdeflate. Level 1 is ISA-L's.
+Streams of bytes are undone by `ext/codecs/inflate.h`, which takes several literals at once and two streams at once,
+straight into the array; those of whole elements by libdeflate.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
 import deflate
+import numpy as np
 from isal import isal_zlib
 
-from h5burst._ext import huffman
+from h5burst._ext import huffman, inflate
 from h5burst._ext import shuffle as kernels
+from h5burst.runtime import simd
 from h5burst.runtime.buffers import Bytes, thread_buffer
 
 MIN_STRETCH = 16 * 1024  # bytes; in shorter planes one code for all is better than one each
@@ -33,7 +38,6 @@ _QUICK_PRICE = 1.02  # by how much it may be longer than the best of the ways, i
 _COLD_START = 1.02  # what a sample misses of the repetitions of numbers in a whole chunk
 _MIN_SIZE_RATIO = 0.98
 _SIMILARITY = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
-_ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub calls the class an instance
 _ISAL_LEVEL = 1  # of HDF5 and of ISA-L: who asks for it wants speed
 _HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
@@ -260,35 +264,45 @@ def _open_stream(data: Bytes, level: int) -> bytes:
     return packer.compress(data.data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
-def decompress(data: Bytes, size: int, *, is_exact: bool = True, is_shuffled: bool = True) -> bytes | bytearray:
-    """The bytes behind a zlib stream: `size`, or at most so many. Raises ValueError for a damaged one, or a wrong
-    length.
+def decompress(
+    datas: Sequence[Bytes], outs: Sequence[Bytes], *, is_exact: bool = True, is_shuffled: bool = True
+) -> list[Bytes]:
+    """The bytes behind one zlib stream or two, as many as each `out` has; at most so many with is_exact False.
 
-    Both libraries stop at `size`, whatever a malicious stream would become. ISA-L is the faster one for the mere
-    literals that planes of shuffled numbers consist of, libdeflate for matches.
+    Two at once take less time than one after the other. Raises ValueError for a damaged stream, or a wrong length.
+    Nothing is written beyond `outs`, whatever a malicious stream would become. Whole elements are libdeflate's, whose
+    memory is returned: there are few literals side by side in them.
     """
+    if is_exact and not is_shuffled:
+        return [_whole_elements(data, out.size) for data, out in zip(datas, outs, strict=True)]
+    level = _instructions()
+    results: tuple[int | str, ...]
+    if len(datas) == 2:
+        results = inflate.inflate_both(datas[0], outs[0], datas[1], outs[1], level)
+    else:
+        results = tuple(inflate.inflate(data, out, level) for data, out in zip(datas, outs, strict=True))
+    found = []
+    for result, out in zip(results, outs, strict=True):
+        if isinstance(result, str):
+            raise ValueError(result)
+        if is_exact and result != out.size:
+            raise ValueError(f"it holds {result} bytes, not {out.size}")
+        found.append(out[:result])
+    return found
+
+
+def _whole_elements(data: Bytes, size: int) -> Bytes:
     try:
-        if is_exact and not is_shuffled:
-            whole: bytes | bytearray = deflate.zlib_decompress(data, size)
-            ended = True
-        else:
-            unpacker = isal_zlib.decompressobj(15)
-            whole = unpacker.decompress(data, size)
-            ended = unpacker.eof
-    except (_ISAL_ERROR, deflate.DeflateError) as error:
+        whole = np.frombuffer(deflate.zlib_decompress(data, size), np.uint8)
+    except deflate.DeflateError as error:
         raise ValueError(str(error)) from error
-    if not ended or (is_exact and len(whole) != size):
-        raise ValueError(f"it does not hold {size} bytes")
+    if whole.size != size:
+        raise ValueError(f"it holds {whole.size} bytes, not {size}")
     return whole
 
 
-def decompress_to_any_size(data: Bytes, most: int) -> bytes:
-    """As `decompress`, for a stream of which only the largest possible length is known."""
-    unpacker = isal_zlib.decompressobj(15)
+def _instructions() -> int:
     try:
-        whole: bytes = unpacker.decompress(data, most)
-    except _ISAL_ERROR as error:
-        raise ValueError(str(error)) from error
-    if not unpacker.eof:
-        raise ValueError(f"it is cut short, or holds more than {most} bytes")
-    return whole
+        return simd.level()
+    except ValueError as error:  # which would be taken for damage here
+        raise RuntimeError(str(error)) from error

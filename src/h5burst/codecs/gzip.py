@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from h5burst.codecs import deflate
 from h5burst.codecs.codec import ChunkLayout, Codec
@@ -32,8 +35,20 @@ class Gzip(Codec):
 
     def decode(
         self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True, is_shuffled: bool = False
-    ) -> bytes | bytearray:
-        return deflate.decompress(data, size, is_exact=is_exact, is_shuffled=is_shuffled)
+    ) -> Bytes:
+        out = np.empty(size, np.uint8)
+        return self.decode_into([data], values, [out], is_exact=is_exact, is_shuffled=is_shuffled)[0]
+
+    def decode_into(
+        self,
+        datas: Sequence[Bytes],
+        values: tuple[int, ...],
+        outs: Sequence[Bytes],
+        *,
+        is_exact: bool = True,
+        is_shuffled: bool = False,
+    ) -> list[Bytes]:
+        return deflate.decompress(datas, outs, is_exact=is_exact, is_shuffled=is_shuffled)
 
     def prefers_unshuffled(self, data: Bytes, values: tuple[int, ...], itemsize: int) -> bool:
         return values[0] > 0 and deflate.is_better_unshuffled(data, itemsize)

@@ -1,0 +1,195 @@
+/* inflate_loops.h — a deflate stream, or two at once, where neither input nor room is about to end; see inflate.h.
+ *
+ * A stream's next code begins where the last one ends, so a single stream leaves most of a processor idle. Two that have
+ * nothing to do with each other share it. Included once a level of instructions, so no guard. */
+
+#if SIMD_LEVEL >= SIMD_AVX2
+/* Copy what is repeated. Bytes up to OUT_MARGIN beyond it may be overwritten. A distance below 16 is a pattern, of which
+ * a register holds as many whole ones as it has room for. */
+IN_PLACE void SIMD(copy_match)(uint8_t *out, size_t distance, size_t length) {
+    const uint8_t *from = out - distance;
+    uint8_t *stop = out + length;
+    if (distance >= 16) {
+        _mm_storeu_si128((__m128i *)out, _mm_loadu_si128((const __m128i *)from));
+        _mm_storeu_si128((__m128i *)(out + 16), _mm_loadu_si128((const __m128i *)(from + 16)));
+        if (length > 32)
+            for (out += 32, from += 32; out < stop; out += 16, from += 16)
+                _mm_storeu_si128((__m128i *)out, _mm_loadu_si128((const __m128i *)from));
+    } else {
+        size_t step = pattern_steps[distance];
+        __m128i order = _mm_loadu_si128((const __m128i *)pattern_orders[distance]);
+        __m128i bytes = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)from), order);
+        _mm_storeu_si128((__m128i *)out, bytes);
+        _mm_storeu_si128((__m128i *)(out += step), bytes);
+        while ((out += step) < stop) _mm_storeu_si128((__m128i *)out, bytes);
+    }
+}
+#else
+IN_PLACE void SIMD(copy_match)(uint8_t *out, size_t distance, size_t length) {
+    const uint8_t *from = out - distance;
+    uint8_t *stop = out + length;
+    if (distance >= 8) {
+        for (; out < stop; out += 8, from += 8) memcpy(out, from, 8);
+    } else {
+        while (out < stop) *out++ = *from++;
+    }
+}
+#endif
+
+/* What is needed of a stream from one code to the next. */
+typedef struct {
+    const uint8_t *in;
+    uint8_t *out;
+    uint64_t bits;
+    unsigned count;
+} SIMD(place);
+
+IN_PLACE void SIMD(refill)(SIMD(place) * at) {
+    at->bits |= little_endian_64(at->in) << at->count;
+    at->in += (63 - at->count) >> 3;
+    at->count |= 56;
+}
+
+IN_PLACE void SIMD(drop)(SIMD(place) * at, unsigned bits) {
+    at->bits >>= bits & 63;
+    at->count -= bits;
+}
+
+IN_PLACE void SIMD(put)(SIMD(place) * at, uint64_t entry) {
+    store_little_endian_64(at->out, entry >> 8);
+    at->out += entry >> 56;
+    SIMD(drop)(at, (unsigned)(entry & 63));
+}
+
+/* A length and its distance, a long code, or the end of a block. few: whether no more than 11 bits of a full refill are
+ * gone, so that there are enough of them left. */
+IN_PLACE int SIMD(special)(SIMD(place) * at, uint64_t entry, const inflate_tables *tables, const uint8_t *start, int few) {
+    if (entry & IS_ODD) {
+        if (entry & IS_REST) {
+            SIMD(drop)(at, LITERAL_BITS);
+            SIMD(refill)(at);
+            entry = tables->literal[(entry >> 16 & 0xffff) + (at->bits & (LITERAL_REST - 1))];
+            if (!(entry & IS_SPECIAL)) {
+                SIMD(put)(at, entry);
+                return STILL_GOING;
+            }
+        }
+        if (entry & IS_ODD) {
+            SIMD(drop)(at, (unsigned)(entry & 63));
+            return entry & IS_END ? BLOCK_ENDED : NO_SUCH_CODE;
+        }
+    } else if (!few) {
+        SIMD(refill)(at);
+    }
+    size_t length = (entry >> 16 & 0x1ff) + ((at->bits & (((uint64_t)1 << (entry & 63)) - 1)) >> (entry >> 8 & 63));
+    SIMD(drop)(at, (unsigned)(entry & 63));
+    uint32_t distant = tables->distance[at->bits & ((1u << DISTANCE_BITS) - 1)];
+    if (distant & DISTANCE_IS_REST) {
+        SIMD(drop)(at, DISTANCE_BITS);
+        distant = tables->distance[(distant >> 16) + (at->bits & (DISTANCE_REST - 1))];
+    }
+    size_t distance = (distant >> 16) + ((at->bits & (((uint64_t)1 << (distant & 63)) - 1)) >> (distant >> 8 & 63));
+    SIMD(drop)(at, distant & 63);
+    if (distance - 1 >= (size_t)(at->out - start)) return TOO_FAR_BACK;
+    SIMD(copy_match)(at->out, distance, length);
+    at->out += length;
+    return STILL_GOING;
+}
+
+/* Up to four codes. */
+IN_PLACE int SIMD(step)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start) {
+    const uint64_t mask = (1u << LITERAL_BITS) - 1;
+    SIMD(refill)(at);
+    uint64_t entry = tables->literal[at->bits & mask];
+    if (!(entry & IS_SPECIAL)) {
+        SIMD(put)(at, entry);
+        entry = tables->literal[at->bits & mask];
+    }
+    if (entry & IS_SPECIAL) return SIMD(special)(at, entry, tables, start, 1);
+    SIMD(put)(at, entry);
+    entry = tables->literal[at->bits & mask];
+    if (!(entry & IS_SPECIAL)) {
+        SIMD(put)(at, entry);
+        entry = tables->literal[at->bits & mask];
+        if (!(entry & IS_SPECIAL)) {
+            SIMD(put)(at, entry);
+            return STILL_GOING;
+        }
+    }
+    return SIMD(special)(at, entry, tables, start, 0);
+}
+
+#define PLACE_OF(s) {(s)->in, (s)->out, (s)->bits, (s)->count}
+#define KEEP_PLACE(s, at) ((s)->in = (at).in, (s)->out = (at).out, (s)->bits = (at).bits, (s)->count = (at).count)
+#define IS_AMPLE(at, in_stop, out_stop) ((at).in < (in_stop) && (at).out < (out_stop))
+
+static int SIMD(inflate_one)(inflate_stream *s) {
+    SIMD(place) at = PLACE_OF(s);
+    const uint8_t *in_stop = s->in_stop, *out_stop = s->out_stop;
+    int state = STILL_GOING;
+    while (IS_AMPLE(at, in_stop, out_stop) && (state = SIMD(step)(&at, s->tables, s->out_start)) == STILL_GOING) {}
+    KEEP_PLACE(s, at);
+    return state;
+}
+
+/* Two streams, until one of them needs something else. */
+static void SIMD(inflate_both)(inflate_stream *a, inflate_stream *b) {
+    SIMD(place) first = PLACE_OF(a), second = PLACE_OF(b);
+    const uint8_t *first_in = a->in_stop, *first_out = a->out_stop, *second_in = b->in_stop, *second_out = b->out_stop;
+    const inflate_tables *first_tables = a->tables, *second_tables = b->tables;
+    const uint8_t *first_start = a->out_start, *second_start = b->out_start;
+    int first_state = STILL_GOING, second_state = STILL_GOING;
+    while (IS_AMPLE(first, first_in, first_out) && IS_AMPLE(second, second_in, second_out)) {
+        first_state = SIMD(step)(&first, first_tables, first_start);
+        second_state = SIMD(step)(&second, second_tables, second_start);
+        if (first_state | second_state) break;
+    }
+    KEEP_PLACE(a, first);
+    KEEP_PLACE(b, second);
+    a->state = first_state;
+    b->state = second_state;
+}
+
+/* Adler-32 (RFC 1950). */
+static uint32_t SIMD(adler32)(const uint8_t *data, size_t size) {
+    uint32_t low = 1, high = 0;
+    while (size) {
+        size_t part = size < ADLER_BYTES ? size : ADLER_BYTES, at = 0;
+#if SIMD_LEVEL >= SIMD_AVX2
+        const __m256i weights = _mm256_setr_epi8(32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15,
+                                                 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1);
+        const __m256i ones = _mm256_set1_epi16(1), none = _mm256_setzero_si256();
+        __m256i sum = none, sums = none, before = none; /* of bytes; weighted; of bytes before each step */
+        for (; at + 32 <= part; at += 32) {
+            __m256i bytes = _mm256_loadu_si256((const __m256i *)(data + at));
+            before = _mm256_add_epi32(before, sum);
+            sum = _mm256_add_epi32(sum, _mm256_sad_epu8(bytes, none));
+            sums = _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, weights), ones));
+        }
+        uint32_t lanes[3][8], plain = 0, weighted = 0, earlier = 0;
+        _mm256_storeu_si256((__m256i *)lanes[0], sum);
+        _mm256_storeu_si256((__m256i *)lanes[1], sums);
+        _mm256_storeu_si256((__m256i *)lanes[2], before);
+        for (int lane = 0; lane < 8; lane++) {
+            plain += lanes[0][lane];
+            weighted += lanes[1][lane];
+            earlier += lanes[2][lane];
+        }
+        high += (uint32_t)at * low + weighted + 32 * earlier;
+        low += plain;
+#endif
+        for (; at < part; at++) {
+            low += data[at];
+            high += low;
+        }
+        low %= 65521;
+        high %= 65521;
+        data += part;
+        size -= part;
+    }
+    return high << 16 | low;
+}
+
+#undef PLACE_OF
+#undef KEEP_PLACE
+#undef IS_AMPLE
