@@ -1,4 +1,4 @@
-"""One chunk of 1 MiB on one thread: gzip as this package makes it, beside zlib and the two libraries that it stands on.
+"""A chunk of 1 MiB on one thread: gzip as this package makes and undoes it, beside zlib and the libraries it stands on.
 
 A row says what our own coder buys: speed and size for each kind of data that users keep.
 """
@@ -14,6 +14,7 @@ from harness import versus
 from isal import isal_zlib
 
 from h5burst import Storage, codecs
+from h5burst.codecs import deflate as ours
 
 BYTES = 1 << 20
 
@@ -48,6 +49,12 @@ OTHERS = {
     "libdeflate": {1: lambda data: deflate.zlib_compress(data, 1), 4: lambda data: deflate.zlib_compress(data, 4)},
 }
 
+DECODERS = {
+    "zlib": lambda stream, size: zlib.decompress(stream),
+    "ISA-L": lambda stream, size: isal_zlib.decompress(stream.data, 15, size),
+    "libdeflate": deflate.zlib_decompress,
+}
+
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [1, 4])
@@ -77,4 +84,25 @@ def test_chunk(benchmark, other, level, kind):
         ours_share=len(payload) / data.size,
         other_share=len(compress(arranged)) / data.size,
         megabyte_per_s=BYTES / 1e6,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("other", DECODERS)
+def test_two_chunks_are_inflated(benchmark, other, kind):
+    """Streams of level 4, as they are in a file, two at once as in a load of many chunks; without the shuffle."""
+    array = KINDS[kind]
+    data, itemsize = array.view(np.uint8), array.dtype.itemsize
+    filters = codecs.filters_for(Storage("gzip", 4), itemsize, data.size)
+    mask, payload = codecs.encode(data, filters, itemsize)
+    stream = np.frombuffer(payload, np.uint8)[:-4]  # what follows is the checksum of the last filter
+    streams, outs = [stream, stream.copy()], [np.empty_like(data), np.empty_like(data)]
+    is_shuffled = itemsize == 1 or not mask & 1
+    versus(
+        benchmark,
+        lambda: ours.decompress(streams, outs, is_shuffled=is_shuffled),
+        lambda: [DECODERS[other](each, data.size) for each in streams],
+        other_name=other,
+        same=lambda a, b: all(bytes(x) == bytes(y) for x, y in zip(a, b, strict=True)),
+        megabyte_per_s=2 * BYTES / 1e6,
     )

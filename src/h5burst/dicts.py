@@ -34,7 +34,8 @@ def save(
     mapping
         Keys are text or integers. Values are numpy arrays of any dtype (no objects but text), numbers, text, bytes,
         None, lists and tuples, dicts, numpy scalars, dates and times; masked arrays; sources of rows (`shape`, `dtype`,
-        `read(start, stop)`), lazy arrays among them, which are streamed. `load` gives back the same types.
+        `read(start, stop)`), lazy arrays among them, which are streamed. `load` gives back the same types, with
+        the keys of a dict in the order of their names, whatever it was.
     compression
         Of large arrays: "gzip", "lzf", "blosc", "zstd"; a number from 0 to 9 for that level of gzip; None for none.
     compression_opts
@@ -98,7 +99,8 @@ def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
     -------
     dict
         Groups as dicts, datasets as arrays, datasets without axes as single values, null dataspaces as None, text as
-        `str`. Attributes are left out: `open` and `read_tree` have them.
+        `str`. Keys are in the order of their names; of a file that was made with `track_order`, in the order of their
+        making. Attributes are left out: `open` and `read_tree` have them.
 
     Raises
     ------

@@ -263,3 +263,21 @@ def test_load_takes_file_objects_and_names_damage(tmp_path: Path) -> None:
     assert lazily["good"][2] == 2
     with pytest.raises(CorruptFileError, match="/bad"):
         lazily["bad"][:5]
+
+
+def test_keys_come_back_in_the_order_of_their_names(tmp_path: Path) -> None:
+    mapping = {"zeta": 1, "alpha": {"b": 2.0, "a": np.arange(3)}, "mid": [{"y": 1, "x": 2}]}
+    h5burst.save(tmp_path / "ours.h5", mapping)
+    for lazy in (False, True):
+        loaded = h5burst.load(tmp_path / "ours.h5", lazy=lazy)
+        assert list(loaded) == ["alpha", "mid", "zeta"]
+        assert list(loaded["alpha"]) == ["a", "b"]
+        assert list(loaded["mid"][0]) == ["x", "y"]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_keys_of_a_file_that_tracks_their_order_stay_in_it(tmp_path: Path, lazy: bool) -> None:
+    with h5py.File(tmp_path / "theirs.h5", "w", track_order=True) as file:
+        for name in ("zeta", "alpha", "mid"):
+            file[name] = 1
+    assert list(h5burst.load(tmp_path / "theirs.h5", lazy=lazy)) == ["zeta", "alpha", "mid"]
