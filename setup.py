@@ -13,7 +13,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_namespace_packages, setup
 
 sys.path.insert(0, str(Path(__file__).parent / "ext"))
-from building import BuildExtensions, translated, usable_cpus
+from building import BuildExtensions, BuildPackages, translated, usable_cpus
 
 # Fused multiply-add would make a result depend on the CPU that computed it.
 FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
@@ -50,7 +50,7 @@ setup(
     entry_points={
         "console_scripts": [f"{name} = {home}.cli:main" for name, home in COMMANDS.items() if name not in LEFT_OUT]
     },
-    cmdclass={"build_ext": BuildExtensions},
+    cmdclass={"build_ext": BuildExtensions, "build_py": BuildPackages},
     ext_modules=cythonize(
         EXTENSIONS,
         include_path=DIRECTORIES,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, TextIO
 
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, ExecError, PlatformError
 
 NO_COMPILER = """
@@ -76,3 +78,14 @@ class BuildExtensions(build_ext):
             self._terminal.write(f"\r\033[K  compiling [{bar}] {self._done}/{count}  {name}")
             self._terminal.flush()
         return built
+
+
+class BuildPackages(build_py):
+    """Copy the packages, and remove those of an earlier build in the same directory that this one leaves out."""
+
+    def run(self) -> None:
+        super().run()
+        wanted = {name.partition(".")[0] for name in self.packages or []}
+        for source in Path((self.package_dir or {}).get("", ".")).iterdir():
+            if source.is_dir() and source.name not in wanted:
+                shutil.rmtree(Path(self.build_lib, source.name), ignore_errors=True)

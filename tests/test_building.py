@@ -59,6 +59,25 @@ def test_a_fault_in_a_source_is_shown_with_the_compilers_words(project: Path) ->
     assert "h5burst: the C compiler failed" in done.stderr
 
 
+def test_what_is_left_out_is_not_taken_from_an_earlier_build(project: Path) -> None:
+    for name in ("kept", "extra"):
+        (project / "src" / name).mkdir(parents=True)
+        (project / "src" / name / "__init__.py").touch()
+
+    def packages(*names: str) -> set[str]:
+        (project / "setup.py").write_text(
+            f"import sys\nsys.path.insert(0, {str(BUILDING.parent)!r})\n"
+            "from building import BuildPackages\nfrom setuptools import setup\n"
+            f"setup(name='two', package_dir={{'': 'src'}}, packages={list(names)},\n"
+            "      cmdclass={'build_py': BuildPackages})\n"
+        )
+        subprocess.run([sys.executable, "setup.py", "-q", "build_py"], cwd=project, check=True, capture_output=True)
+        return {path.name for path in (project / "build" / "lib").iterdir()}
+
+    assert packages("kept", "extra") == {"kept", "extra"}
+    assert packages("kept") == {"kept"}
+
+
 def test_the_source_distribution_holds_every_file() -> None:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not (ROOT / "MANIFEST.in").exists():
