@@ -1,13 +1,15 @@
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
 from h5burst.model.tree import Array
 
+@final
 class ArrayMaker:
     def __init__(self, array_type: type[Any]) -> None: ...
     def by_number(self, arrays: Any, dtype: np.dtype[Any]) -> dict[str, Array] | None: ...
 
+@final
 class Overseer:
     def __init__(
         self,
