@@ -213,9 +213,10 @@ def run(
         if found.cmcr is None:
             logging.warning("no raw recording (.cmcr) in %s, so no frame pulses: --cmcr names the file", directory)
     with problems.noting():
-        names, parameters = read_parameters(flow) if flow is not None else (None, {})
-        request.names = [name.strip() for name in steps.split(",")] if steps else names
-        request.parameters = parameters
+        if flow is not None:
+            request.names, request.parameters = read_parameters(flow)
+    if steps:
+        request.names = [name.strip() for name in steps.split(",")]
     with problems.noting():
         files = {"playlist_file_path": found.playlist_file, "movie_length_file_path": found.movie_lengths}
         directories = {"stimuli_dir": found.stimuli, "config_dir": found.configs}

@@ -57,6 +57,19 @@ WRONG = [
     ("h5burst cat good.h5::/x --slice 5,5", ["5,5", "2 axes", "1"]),
     ("h5burst cat good.h5::/x --slice 9000", ["row 9000", "9000 rows"]),
     ("h5burst cat missing.h5::/x", ["missing.h5", "No such file"]),
+    (
+        "hdmea run --spikes spikes.h5 --dataset-id good -o . --steps nosuch --flow nowhere --set a --stimuli lost "
+        "--compression zip --memory-budget 1x --import nomodule",
+        ["8 things are wrong", "nomodule", "'nowhere'", "lost", "not 'a'", "'zip'", "good.h5 exists", "nosuch", "'1x'"],
+    ),
+    (
+        "hdmea batch one.csv -o out --steps nosuch --set a --stimuli lost --compression zip --memory-budget 1x",
+        ["5 things are wrong", "lost", "not 'a'", "'zip'", "nosuch", "'1x'"],
+    ),
+    (
+        "hdmea batch missing.csv -o out --set a --compression zip --memory-budget 1x",
+        ["4 things are wrong", "not 'a'", "'zip'", "missing.csv", "'1x'"],
+    ),
     ("h5burst diff good.h5 missing.h5", ["missing.h5", "No such file"]),
     ("h5burst diff good.h5 text.h5", ["text.h5", "HDF5"]),
     ("h5burst diff good.h5 good.h5::/nowhere", ["good.h5", "/nowhere"]),

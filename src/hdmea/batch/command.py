@@ -79,11 +79,20 @@ def batch(
 ) -> None:
     from hdmea.batch.job import JobOptions
     from hdmea.batch.progress import print_summary
+    from hdmea.batch.resources import plan_resources
     from hdmea.batch.run import plan, run_batch
 
     names = [name.strip() for name in steps.split(",")] if steps else None
     files = {"playlist_file_path": playlist_file, "movie_length_file_path": movie_lengths}
-    parameters = parameters_of(set_ or [], {**files, "stimuli_dir": stimuli, "config_dir": configs})
+    problems, parameters = Problems(), {}
+    with problems.noting():
+        parameters = parameters_of(set_ or [], {**files, "stimuli_dir": stimuli, "config_dir": configs})
+    if problems:  # what else is wrong is said with it
+        with problems.noting():
+            plan_resources(1, jobs, threads, memory_budget)
+        with problems.noting():
+            plan(manifest, output_dir, flow=flow, steps=names, options=JobOptions(compression=compression))
+    problems.raise_any()
     if print_slurm:
         options = JobOptions(force, checkpoint_steps, compression)
         planned = plan(manifest, output_dir, flow=flow, steps=names, parameters=parameters, options=options)

@@ -161,7 +161,7 @@ def unit_node(unit: Mapping[str, Any], unit_id: str, seen: EncodedSections | Non
     as_attributes = (*UNIT_ATTRIBUTES, *VENDOR_ATTRIBUTES)
     attrs = values.encode_attributes({name: unit[name] for name in as_attributes if name in unit}, path=where)
     if unit.get("spike_times") is not None:
-        attrs["spike_count"] = np.int64(len(unit["spike_times"]))
+        attrs["spike_count"] = np.int64(_spike_count(unit["spike_times"], f"{where}/spike_times"))
     group = Group(attrs=attrs)
     for field, value in unit.items():
         if field not in as_attributes:
@@ -169,6 +169,17 @@ def unit_node(unit: Mapping[str, Any], unit_id: str, seen: EncodedSections | Non
     if "features" not in unit:
         group.children["features"] = Group(attrs={ABSENT: True})
     return group
+
+
+def _spike_count(spike_times: Any, path: str) -> int:
+    try:
+        shape = np.shape(spike_times)
+        if len(shape) != 1:
+            raise ValueError(f"its shape is {shape}")
+    except ValueError as error:
+        message = f"{path} must have one axis, a sample for each spike: {error}"
+        raise ValidationError(message, entity="array", entity_id=path, field=path) from error
+    return int(shape[0])
 
 
 def _unit_field_node(field: str, value: Any, path: str, seen: EncodedSections | None = None) -> Node:

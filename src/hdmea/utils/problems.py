@@ -8,6 +8,12 @@ from contextlib import contextmanager
 from hdmea.utils.exceptions import ConfigurationError
 
 
+class _SeveralError(ConfigurationError):
+    """Several errors in one message."""
+
+    errors: tuple[Exception, ...] = ()
+
+
 class Problems:
     """Collects errors of a request that is checked before any work, and raises them together."""
 
@@ -19,13 +25,18 @@ class Problems:
         """Keep an error of the block that says what is wrong with the request; the next block is checked as well."""
         try:
             yield
-        except (ConfigurationError, ValueError, TypeError, FileNotFoundError) as error:
-            self._found.append(error)
+        except (ConfigurationError, ValueError, TypeError, OSError) as error:
+            self._found += error.errors if isinstance(error, _SeveralError) else [error]
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
 
     def raise_any(self) -> None:
         """Raise the one error as it is, or several as one `ConfigurationError` that lists them."""
-        texts = list(dict.fromkeys(str(error) for error in self._found))
-        if len(texts) == 1:
-            raise self._found[0]
-        if texts:
-            raise ConfigurationError(f"{len(texts)} things are wrong: " + "; ".join(texts)) from self._found[0]
+        different = list({str(error): error for error in reversed(self._found)}.values())[::-1]
+        if len(different) == 1:
+            raise different[0]
+        if different:
+            several = _SeveralError(f"{len(different)} things are wrong: " + "; ".join(map(str, different)))
+            several.errors = tuple(different)
+            raise several from different[0]

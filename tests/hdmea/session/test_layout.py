@@ -239,7 +239,17 @@ def test_everything_comes_back_with_its_type(
 
 
 @pytest.mark.parametrize(
-    "value", [np.array([3, -1]), np.array([1.5, np.nan]), np.array(["a"]), np.array([1 + 2j]), "text", [[1], [2, 3]]]
+    "value",
+    [
+        np.array([3, -1]),
+        np.array([1.5, np.nan]),
+        np.array(["a"]),
+        np.array([1 + 2j]),
+        "text",
+        [[1], [2, 3]],
+        [[1, 2]],
+        5,
+    ],
 )
 def test_spike_times_that_are_none_are_a_validation_error_and_nothing_is_written(
     session: PipelineSession, tmp_path: Path, value: Any
