@@ -37,6 +37,8 @@ _NOWHERE = (1 << 64) - 1  # an address of nothing
 _LONGEST = 1 << 26  # bytes of one header: far beyond any that a program writes
 
 
+_FRAME, _ORDERED_FRAME = struct.Struct("<BHB"), struct.Struct("<BHBH")  # before a message of version 2
+
 Lost: TypeAlias = "Callable[[str], None] | None"
 
 
@@ -65,7 +67,10 @@ class ObjectHeader:
 
     def first(self, kind: int) -> Message | None:
         """The first message of a type."""
-        return next((message for message in self.messages if message.type == kind), None)
+        for message in self.messages:
+            if message.type == kind:
+                return message
+        return None
 
     def replace(self, kind: int, message: Message) -> None:
         """Put `message` in the place of the first one of a type, or at the end where there is none."""
@@ -83,11 +88,7 @@ def encode(header: ObjectHeader) -> bytes:
     for kind, flags, body, order in header.messages:
         if len(body) > MESSAGE_LIMIT:
             raise ValueError(f"a message of {len(body)} bytes: a header holds at most {MESSAGE_LIMIT}")
-        frame = (
-            struct.pack("<BHBH", kind, len(body), flags, order)
-            if tracked
-            else struct.pack("<BHB", kind, len(body), flags)
-        )
+        frame = _ORDERED_FRAME.pack(kind, len(body), flags, order) if tracked else _FRAME.pack(kind, len(body), flags)
         parts += [frame, body]
     chunk = b"".join(parts)
     flags = (header.flags & (TIMES | PHASE_CHANGE | ORDER_INDEXED | ORDER_TRACKED)) | 2  # 4 bytes of size
@@ -160,7 +161,7 @@ def _version_2(source: Source, address: int, start: bytes, lost: Lost) -> Object
 def _messages_2(chunk: bytes, at: int, end: int, framed: int) -> list[Message]:
     out = []
     while end - at >= framed:  # less is a gap
-        kind, size, flags = struct.unpack_from("<BHB", chunk, at)
+        kind, size, flags = _FRAME.unpack_from(chunk, at)
         order = int.from_bytes(chunk[at + 4 : at + 6], "little") if framed == 6 else 0
         at += framed
         if size > end - at:
@@ -236,6 +237,13 @@ def decode_link(body: bytes) -> Link:
     if body[0] != 1 or len(name) != length or not length:
         raise CorruptStructureError("the name of a link is outside its message")
     return Link(name, address, order)
+
+
+def link_name(body: bytes) -> bytes:
+    """The stored name in a link message. Raises `CorruptStructureError`."""
+    if body[:2] == b"\x01\x00" and len(body) == 11 + body[2] > 11:  # a hard link as this package writes it
+        return body[3:-8]
+    return decode_link(body).name
 
 
 def encode_link(name: bytes, target: int | bytes, order: int | None = None) -> bytes:

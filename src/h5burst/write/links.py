@@ -108,7 +108,7 @@ class GroupLinks:
 
 
 def _by_name(bodies: Iterable[bytes]) -> dict[bytes, bytes]:
-    return {oh.decode_link(body).name: body for body in bodies}
+    return {oh.link_name(body): body for body in bodies}
 
 
 def _next_order(old: bytes | None, order: int, info: Info) -> tuple[int | None, int]:

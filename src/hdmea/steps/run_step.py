@@ -131,7 +131,7 @@ def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
         is_redone = bool(outcome.changed) and next(iter(outcome.changed)) in tree
         if outcome.changed:
             _note(name, outcome, session)
-            _write_changes(name, outcome, session, tx)
+            _write_changes(name, outcome, session, tx, tree)
     if is_redone:  # what was there is dead space now
         hdf5_store.compact_if_mostly_dead(path)
     return outcome.result
@@ -147,7 +147,7 @@ def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
             if outcome.changed:
                 session.save_state = SaveState.DEFERRED  # should writing fail
                 _note(name, outcome, session)
-                session.saved_at = _write_changes(name, outcome, session, tx)
+                session.saved_at = _write_changes(name, outcome, session, tx, read_tree(tx.path, lazy=True))
     except BaseException:
         if is_ours:  # an edit that failed may have touched the file, but nobody else has
             session.note_own_edit()
@@ -167,11 +167,12 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
         path = Path(target)
         with hdf5_store.edited(path) as tx:
             with layout.reading_session(path):
-                stored = session_file.session_from_tree(read_tree(path, lazy=True), path, lazy=True)
+                tree = read_tree(path, lazy=True)
+                stored = session_file.session_from_tree(tree, path, lazy=True)
             own = PipelineSession.from_stored(stored, path)
             if message not in own.warnings:
                 own.warnings.append(message)
-                _write_changes("", Outcome(None), own, tx)
+                _write_changes("", Outcome(None), own, tx, tree)
 
 
 def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
@@ -182,10 +183,9 @@ def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
 # ---------------------------------------------------------------- in place
 
 
-def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, tx: Transaction) -> str:
-    """Put what changed into the file; the time stamp that it then bears."""
+def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, tx: Transaction, before: Group) -> str:
+    """Put what changed into the file; the time stamp that it then bears. before: the tree of the file as it is."""
     outcome.changed = layout.paths_to_write(session.units, outcome.changed, session.layout_version)
-    before = read_tree(tx.path, lazy=True)
     now = utc_now()
     for path in outcome.changed:
         tx.put(path, layout.node_at(session.units, session.metadata, session.stimulus, path))

@@ -19,7 +19,7 @@ import pytest
 import h5burst
 from h5burst import Array, Group, UnfinishedFileError
 from h5burst.format import superblock
-from h5burst.format.references import MARK_BYTES
+from h5burst.format.references import MARK_BYTES, encode_mark
 from h5burst.write.edited_file import EditedFile
 from reference.hdf5_tree import content
 
@@ -231,11 +231,14 @@ def test_in_a_file_for_older_programs_the_mark_is_good_for_its_time(path: Path, 
     assert len(looks) == 2
 
 
-def test_marks_of_other_states_do_not_count(path: Path, looks: list[Path]) -> None:
-    data = path.read_bytes()
-    set_one(path, 1)
+@pytest.mark.parametrize("differs", ["root", "end", "checksum"])
+def test_marks_of_other_states_do_not_count(path: Path, looks: list[Path], differs: str) -> None:
+    start = whole(path)
+    mark = bytearray(encode_mark(start.root + 8 * (differs == "root"), start.end - 8 * (differs == "end")))
+    if differs == "checksum":
+        mark[-1] ^= 1
     with open(path, "rb+") as stream:
-        stream.seek(whole(path).end)
-        stream.write(data[-MARK_BYTES:])
+        stream.seek(start.end)
+        stream.write(mark)
     set_one(path, 2)
     assert len(looks) == 1

@@ -76,13 +76,22 @@ def test_every_kind_of_change_at_once(path: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_that_was_there_is_overwritten_but_the_superblock(path: Path) -> None:
-    before = path.read_bytes()
+    before, places = path.read_bytes(), addresses(path)
     with h5burst.edit(path) as tx:
         tx.put(("units", "unit_001", "new"), Array(np.arange(100_000)))
         tx.remove(("large",))
     after = path.read_bytes()
     assert after[48 : len(before)] == before[48:]
     assert len(after) > len(before)
+    moved = {name for name, place in addresses(path).items() if place != places.get(name)}
+    assert moved == {"/", "units", "units/unit_001", "units/unit_001/new"}
+
+
+def addresses(path: Path) -> dict[str, int]:
+    with h5py.File(path) as file:
+        found = {"/": h5py.h5o.get_info(file.id).addr}
+        file.visititems(lambda name, item: found.update({name: h5py.h5o.get_info(item.id).addr}))
+    return found
 
 
 def test_all_else_is_flushed_before_the_superblock_and_that_is_flushed_itself(
@@ -182,7 +191,38 @@ def test_sources_of_the_file_itself_stream_into_it(path: Path) -> None:
         assert np.array_equal(file["large"], np.arange(50_000.0))
 
 
-@pytest.mark.parametrize("bad", [Array(np.array([1, "x"], dtype=object)), Group({"a": Group({"b": Array("text")})})])
+class Blocks:
+    """Rows that are made when they are asked for; how many at most."""
+
+    shape, dtype = (4_000_000,), np.dtype("f8")
+    most = 0
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        self.most = max(self.most, stop - start)
+        return np.arange(start, stop, dtype=self.dtype)
+
+
+@pytest.mark.parametrize("codec", [None, "gzip"])
+def test_sources_are_read_in_blocks(path: Path, codec: str | None) -> None:
+    blocks = Blocks()
+    with h5burst.edit(path, threads=2) as tx:
+        tx.put(("blocks",), Array(blocks, storage=Storage(codec)))
+        assert not blocks.most
+    assert 0 < 8 * blocks.most <= 4 << 20
+    with h5py.File(path) as file:
+        assert np.array_equal(file["blocks"], np.arange(4_000_000.0))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Array(np.array([1, "x"], dtype=object)),
+        Group({"a": Group({"b": Array("text")})}),
+        Array(np.array([h5burst.Reference("/large")], dtype=object)),
+        Array(np.array([np.arange(2), np.arange(3)], dtype=object)),
+        Group({}, {"a": h5burst.Reference("/large")}),
+    ],
+)
 def test_what_cannot_be_held_is_refused_before_the_first_byte(path: Path, bad: Any) -> None:
     before = path.read_bytes()
     with h5burst.edit(path) as tx:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,27 @@ def virtual(path: Path) -> None:
         file.create_virtual_dataset("virtual", layout)
 
 
+def made_with(path: Path, set_up: Callable[[h5py.h5p.PropFCID], None], access: Any = h5py.h5p.DEFAULT) -> None:
+    settings = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    set_up(settings)
+    with h5py.File(h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, settings, access)) as file:
+        fill(file)
+
+
+def set_properties(settings: h5py.h5p.PropFCID, function: str, *arguments: int) -> None:
+    """By a function of libhdf5 that h5py does not have."""
+    found = getattr(ctypes.CDLL(h5py.h5p.__file__), function)
+    found.argtypes = [ctypes.c_int64, *len(arguments) * [ctypes.c_uint]]
+    assert found(settings.id, *arguments) >= 0
+
+
+def wider_chunk_trees(path: Path) -> None:
+    """Said in a superblock extension."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    made_with(path, lambda settings: set_properties(settings, "H5Pset_istore_k", 64), access)
+
+
 APPENDED: list[Callable[[Path], None]] = [
     old_groups,
     earliest_with_many_links,
@@ -88,6 +110,7 @@ APPENDED: list[Callable[[Path], None]] = [
     soft_links,
     committed_type,
     virtual,
+    wider_chunk_trees,
 ]
 
 
@@ -125,10 +148,40 @@ def paged(path: Path) -> None:
 
 
 def short_addresses(path: Path) -> None:
-    settings = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    settings.set_sizes(4, 4)
-    with h5py.File(h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, settings)) as file:
+    made_with(path, lambda settings: settings.set_sizes(4, 4))
+
+
+def superblock_1(path: Path) -> None:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)
+    made_with(path, lambda settings: set_properties(settings, "H5Pset_istore_k", 64), access)
+    assert path.read_bytes()[8] == 1
+
+
+def many_links_by_order(path: Path) -> None:
+    with h5py.File(path, "w", track_order=True, libver="v110") as file:
+        for number in range(600):
+            file.create_group(f"g{number}")
         fill(file)
+
+
+def many_attributes_by_order(path: Path) -> None:
+    plain(path, libver="v110", track_order=True)
+    with h5py.File(path, "r+") as file:
+        for number in range(300):
+            file.attrs[f"a{number}"] = number
+
+
+def shared_messages(path: Path) -> None:
+    """Datatypes, dataspaces and attributes in a table of the file's own."""
+
+    def share(settings: h5py.h5p.PropFCID) -> None:
+        set_properties(settings, "H5Pset_shared_mesg_nindexes", 1)
+        set_properties(settings, "H5Pset_shared_mesg_index", 0, 0x1F, 1)
+
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    made_with(path, share, access)
 
 
 COPIED: list[Callable[[Path], None]] = [
@@ -138,6 +191,10 @@ COPIED: list[Callable[[Path], None]] = [
     reference_in_a_compound,
     paged,
     short_addresses,
+    superblock_1,
+    many_links_by_order,
+    many_attributes_by_order,
+    shared_messages,
 ]
 
 
@@ -178,9 +235,11 @@ def test_files_of_every_kind_are_edited_whole(tmp_path: Path, kind: Callable[[Pa
     path, reference = tmp_path / "file.h5", tmp_path / "reference.h5"
     kind(path)
     kind(reference)
-    head = path.read_bytes()[:512]
+    head, inode = path.read_bytes()[:512], path.stat().st_ino
     edited_by_h5py(reference)
     assert edit_all(path) == ("append" if kind in APPENDED else "copy")
+    assert (path.stat().st_ino == inode) == (kind in APPENDED)
+    assert settings_of(path) == settings_of(reference)
     assert picture(path) == picture(reference)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file.h5", "reference.h5"]
     if kind in (user_block, new_user_block):
@@ -194,6 +253,15 @@ def test_files_of_every_kind_are_edited_whole(tmp_path: Path, kind: Callable[[Pa
     with h5py.File(path) as file:
         assert {name: file["group"].attrs[name] for name in ("b", "c", "theirs")} == {"b": "text", "c": 3, "theirs": 1}
         assert list(file["group/theirs"]) == [0, 1, 2]
+
+
+def settings_of(path: Path) -> list[Any]:
+    with h5py.File(path) as file:
+        made, chunks = file.id.get_create_plist(), ctypes.c_uint()
+        ask = ctypes.CDLL(h5py.h5p.__file__).H5Pget_istore_k
+        ask.argtypes = [ctypes.c_int64, ctypes.c_void_p]
+        assert ask(made.id, ctypes.byref(chunks)) >= 0
+        return [chunks.value, made.get_sizes(), made.get_userblock()]
 
 
 def picture(path: Path) -> dict[str, Any]:
@@ -299,6 +367,26 @@ def test_a_way_through_a_soft_link_is_followed_in_a_copy(tmp_path: Path) -> None
     with h5py.File(path) as file:
         assert list(file["group/new"]) == [0, 1, 2]
         assert list(file["first"]) == [0, 1]
+
+
+def test_what_is_new_comes_last_where_the_order_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", track_order=True, libver="v110") as file:
+        for name in "zya":
+            file.create_group(name)
+            file.attrs[name] = name
+    for names in ("xm", "cbd"):
+        with h5burst.edit(path) as tx:
+            for name in names:
+                tx.put((name,), Group())
+                tx.set_attributes((), {name: name})
+            tx.set_attributes((), {"y": "changed"})
+            tx.put(("y",), Group())
+            assert tx.way == "append"
+    with h5py.File(path) as file:
+        assert list(file.attrs) == list(file) == list("zyaxmcbd")
+        orders = [h5py.h5a.get_info(file.id, name.encode()).corder for name in file.attrs]
+        assert orders == list(range(8))
 
 
 def test_an_exception_drops_the_copy(tmp_path: Path) -> None:
