@@ -24,7 +24,7 @@ PACKAGES = (
 )
 _SHOWN_ELSEWHERE = (
     *("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max"),
-    *("target_ratio", "target_s", "target_share", "target_MB", "growth"),
+    *("target_ratio", "target_s", "target_share", "target_MB", "target_peak_MB", "target_load_ratio", "growth"),
 )
 
 
@@ -71,6 +71,10 @@ def verdicts(row: dict[str, Any]) -> list[tuple[str, bool]]:
         found.append((f"<= {row['target_share']:g} x data", row["share_of_data"] <= row["target_share"]))
     if "target_MB" in row:
         found.append((f"<= {row['target_MB']:g} MB", row["MB"] <= row["target_MB"]))
+    if "target_peak_MB" in row:
+        found.append((f"peak <= {row['target_peak_MB']:g} MB", row["peak_MB"] <= row["target_peak_MB"]))
+    if "target_load_ratio" in row:
+        found.append((f"load >= {row['target_load_ratio']:g}x", row["load_ratio"] >= row["target_load_ratio"]))
     return found
 
 

@@ -59,12 +59,14 @@ def versus(
     same: Callable[[Any, Any], bool] | None,
     rounds: int = ROUNDS,
     before: Callable[[], Any] | None = None,
+    warmup: bool = True,
     **extra: Any,
 ) -> Versus:
     """Time `ours` against `other`, a round of each in turn after one warm-up of both.
 
     same: whether both gave the same result; None where the caller has checked. before: run ahead of each side of each
-    round, untimed (to remove an output file). extra: more figures for the table, such as bytes or a target ratio.
+    round, untimed (to remove an output file). warmup: without it nothing runs ahead of the first round. extra: more
+    figures for the table, such as bytes or a target ratio.
     """
     times: list[float] = []
     cpu: dict[str, list[float]] = {"ours": [], "other": []}
@@ -86,7 +88,7 @@ def versus(
         results["ours"] = ours()
         cpu["ours"].append(time.process_time() - started)
 
-    benchmark.pedantic(run_ours, setup=run_other, rounds=rounds, iterations=1, warmup_rounds=1)
+    benchmark.pedantic(run_ours, setup=run_other, rounds=rounds, iterations=1, warmup_rounds=int(warmup))
     if same is not None:
         assert same(results["ours"], results["other"]), "the two sides disagree"
     ours_times = list(benchmark.stats.stats.data)

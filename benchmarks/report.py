@@ -17,6 +17,7 @@ from typing import Any
 import scaling
 from figures import more, ratio, seconds, verdicts
 
+KINDS_OF_VALUES = "test_containers.py::test_save_and_load_by_kind_of_values"
 MOVIES = ("uint8", "uint8, each frame held for 4", "int16", "float32")
 
 Rows = dict[str, dict[str, Any]]
@@ -28,8 +29,14 @@ TARGETS = [
         "test_pipeline.py::test_batch[deferred-immediate-1.25-simulated]",
     ),
     ("10 real recordings, deferred against immediate", "test_pipeline.py::test_batch[deferred-immediate-1.25-real]"),
-    ("10 simulated recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-2.0-simulated]"),
-    ("10 real recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-2.0-real]"),
+    ("10 simulated recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-4.0-simulated]"),
+    ("10 real recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-4.0-real]"),
+    ("10 simulated recordings, deferred against naive", "test_pipeline.py::test_batch[deferred-naive-8.0-simulated]"),
+    ("10 real recordings, deferred against naive", "test_pipeline.py::test_batch[deferred-naive-8.0-real]"),
+    ("a batch of 10 finished recordings", "test_finished.py::test_finished_recordings[every byte]"),
+    ("the same, `--skip-by-mark`", "test_finished.py::test_finished_recordings[by mark]"),
+    ("a batch's first recording is at work", "test_finished.py::test_first_recording_starts"),
+    ("verify a session, against reading it", "test_finished.py::test_verify_against_reading"),
     ("one recording: sections, STA, save", "test_pipeline.py::test_sections_sta_save"),
     ("load that session, every array", "test_engine.py::test_read_tree"),
     ("open that session lazily", "test_engine.py::test_open_lazily"),
@@ -58,6 +65,14 @@ TARGETS = [
     *((f"STA of 10 units, {name}", f"test_kernels.py::test_average_of_10_units[{name}]") for name in MOVIES),
     ("electrical images of 5 units, against scipy", "test_eimage.py::test_five_units_against_scipy"),
     ("electrical images of 5 units, against SpikeInterface", "test_eimage.py::test_five_units_against_spikeinterface"),
+    *(
+        (
+            f"electrical images of {units} units from the disk",
+            f"test_on_disk.py::test_electrical_images[{units}-{share}]",
+        )
+        for units, share in ((100, 0.8), (400, 0.6))
+    ),
+    ("a recording from the disk as a session of 2 GiB", "test_on_disk.py::test_a_session_beyond_its_budget"),
     ("features, 300 units, 7 stimuli", "test_features.py::test_features_of_300_units_and_7_stimuli"),
     ("soma and axon of 300 units", "test_geometry.py::test_soma_and_axon"),
     ("receptive fields of 300 units", "test_geometry.py::test_receptive_field"),
@@ -69,6 +84,17 @@ TARGETS = [
     ("`load_hdf5`, dense, against anndata", "test_containers.py::test_load[dense-anndata]"),
     ("`save_hdf5`, sparse, against anndata", "test_containers.py::test_save[sparse-anndata]"),
     ("`load_hdf5`, sparse, against anndata", "test_containers.py::test_load[sparse-anndata]"),
+    *(
+        (f"a container, {form}, {kind}, against anndata", f"{KINDS_OF_VALUES}[{kind}-{form}]")
+        for form in ("dense", "sparse")
+        for kind in ("rounded to 2", "rounded to 3", "counts", "float32 as float64")
+    ),
+    ("1 M cells x 2 000, built and saved block by block", "test_containers.py::test_a_million_cells_block_by_block"),
+    *(
+        (f"`.h5ad`, {kind}, {way}", f"test_h5ad.py::test_{way}[{kind}]")
+        for kind in ("sparse counts", "dense rounded to 2", "dense full digits")
+        for way in ("write", "read")
+    ),
     ("dense to CSR, 40 M float64", "test_kernels.py::test_dense_to_csr[f8-C]"),
     ("peak memory of a deferred session", "test_memory.py::test_deferred_session[None]"),
     ("peak memory of a deferred session, gzip", "test_memory.py::test_deferred_session[gzip]"),

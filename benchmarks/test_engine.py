@@ -129,8 +129,7 @@ def test_read_tree(benchmark, tree, paths):
         other_name="h5py visititems",
         same=same_tree,
         rounds=min(ROUNDS, 3),
-        target_ratio=8,
-        target_s=0.4,
+        target_ratio=40,
         datasets=count(tree),
     )
     rate = path.stat().st_size / benchmark.extra_info["ours_s"]
