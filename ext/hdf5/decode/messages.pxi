@@ -271,7 +271,7 @@ cdef class Messages:
         if space.rank == NULL_SPACE:
             return self.owner.null_value(type_)
         array = self.array(type_, space, p, size)
-        return array[()] if space.rank == 0 and not type_.subshape else array
+        return array[()] if space.rank == 0 and not type_.subshape and not type_.is_enum else array
 
     cdef object array(self, Type type_, const Space* space, const uint8_t* p, size_t size):
         """An array of the elements at `p`; None for a null dataspace. `p` stays valid while text is fetched."""

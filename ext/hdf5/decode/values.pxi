@@ -35,10 +35,12 @@ cdef class Type:
     cdef readonly int kind
     cdef readonly tuple subshape
     cdef bint numeric  # numpy makes its scalars from the bytes as they are
+    cdef bint is_enum  # whose names are in the dtype: scalars have none
 
     def __cinit__(self, decoded):
         self.dtype, self.size, self.kind, self.subshape = decoded
-        self.numeric = self.kind == PLAIN and self.dtype.kind in "biufc" and not self.subshape
+        self.is_enum = self.dtype.metadata is not None and "enum" in self.dtype.metadata
+        self.numeric = self.kind == PLAIN and self.dtype.kind in "biufc" and not self.subshape and not self.is_enum
 
 
 cdef object new_array(object dtype, int rank, const uint64_t* dims, tuple subshape=()):

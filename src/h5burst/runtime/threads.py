@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -72,6 +73,17 @@ def pool(threads: int | None = None) -> ThreadPoolExecutor:
         return _pools[key]
 
 
+@contextlib.contextmanager
+def _naming_what_threads_lack() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        what = "no thread can be started: too little memory, or too many threads (ulimit -v, ulimit -u)"
+        raise MemoryError(f"{what}; with H5BURST_THREADS=1 none is started") from error
+
+
 def _mark_inside() -> None:
     _inside.value = True
 
@@ -109,7 +121,8 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], thre
     count = min(thread_count(threads), len(work))
     if count <= 1 or getattr(_inside, "value", False):
         return [function(item) for item in work]
-    return list(pool(threads).map(function, work))
+    with _naming_what_threads_lack():
+        return list(pool(threads).map(function, work))
 
 
 def bounded_map(
@@ -128,7 +141,8 @@ def bounded_map(
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(executor.submit(function, item))
+            with _naming_what_threads_lack():
+                waiting.append(executor.submit(function, item))
             if len(waiting) > count:
                 yield waiting.popleft().result()
         while waiting:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import Array, Group, Storage, read_tree, verify, write_tree
+from h5burst import Array, ExternalLink, Group, Storage, read_tree, verify, write_tree
 from reference.hdf5_tree import content, write_plainly
 from support.foreign_files import refused
 
@@ -100,6 +100,45 @@ def test_lengths_of_soft_links(tmp_path: Path) -> None:
     assert len(read_tree(path)["links"].children) == len(lengths)  # type: ignore[union-attr]
 
 
+# Of links that we write ourselves: 255 bytes of name, 4000 of what they lead to, 256 members of one group.
+@pytest.mark.parametrize("count", [255, 256, 257])
+@pytest.mark.parametrize("length", [1, 255, 256, 257, 3990, 4000, 4010])
+def test_links_of_any_length_and_number(count: int, length: int, tmp_path: Path) -> None:
+    soft = {f"{n:03}" + "s" * min(length, 1000): "/" + "x" * length for n in range(count - 2)}
+    external = {"external": ExternalLink("f" * min(length, 250), "/" + "y" * length)}
+    write_tree(tmp_path / "a.h5", Group({"of": Group({"data": Array(np.arange(2))}, links={**soft, **external})}))
+    with h5py.File(tmp_path / "a.h5") as file:
+        group = file["of"]
+        assert len(group) == count
+        assert {name: group.get(name, getlink=True).path for name in soft} == soft
+        found = group.get("external", getlink=True)
+        assert (found.filename, found.path) == (external["external"].file, external["external"].path)
+        assert group["data"][...].tolist() == [0, 1]
+    read = read_tree(tmp_path / "a.h5")["of"]
+    assert read.links == {**soft, **external}  # type: ignore[union-attr]
+    assert verify(tmp_path / "a.h5") == []
+
+
+def test_sizes_of_headers(tmp_path: Path) -> None:
+    """A header says its own size in 1, 2 or 4 bytes: every size near 256, and near 64 KiB."""
+    sizes = [*range(180, 260), *range(65_400, 65_560, 4)]
+    tree = Group({f"{size}": Group(attrs={"a": np.zeros(size, "u1"), "b": 1}) for size in sizes})
+    ours, theirs = tmp_path / "ours.h5", tmp_path / "theirs.h5"
+    write_tree(ours, tree)
+    with h5py.File(theirs, "w", libver="latest") as file:
+        for name, child in tree.children.items():
+            file.create_group(name).attrs.update(child.attrs)
+    for path in (ours, theirs):
+        assert refused(path) == {}
+        assert verify(path) == []
+        assert content(path) == content(theirs)
+
+
+def test_numbers_of_axes(tmp_path: Path) -> None:
+    tree = Group({f"{rank}": Array(np.arange(2.0).reshape((1,) * (rank - 1) + (2,))) for rank in range(1, 33)})
+    assert_read_by_both(both(tmp_path, tree), tree)
+
+
 # ---------------------------------------------------------------- chunks, elements, text
 
 CHUNKS = [1, 2, 3, 4, 5, 15, 16, 17, 255, 256, 257, 1023, 1024, 1025]
@@ -135,6 +174,54 @@ def test_numbers_of_our_chunks(codec: Any, maxshape: bool, tmp_path: Path) -> No
             assert file[f"{count}"][...].tolist() == list(range(2 * count))
     assert refused(path) == {}
     assert verify(path) == []
+
+
+# The edges of a chunk, and the bytes of a compressed one, are stored in as many bytes as the largest of them needs.
+@pytest.mark.parametrize("codec", [None, "gzip"])
+@pytest.mark.parametrize("limit", [1 << 8, 1 << 16])
+def test_sizes_of_chunks(limit: int, codec: Any, tmp_path: Path) -> None:
+    edges = [limit - 1, limit, limit + 1]
+    growing = [None, (None,), (None, None)]
+    for libver in ("earliest", "latest"):
+        with h5py.File(tmp_path / f"{libver}.h5", "w", libver=libver) as file:
+            for edge in edges:
+                for number, maxshape in enumerate(growing):
+                    shape = (edge + 1, 1)[: 1 if maxshape is None else len(maxshape)]
+                    chunks = (edge, 1)[: len(shape)]
+                    made = file.create_dataset(f"{edge} {number}", shape, "u1", chunks=chunks, maxshape=maxshape,
+                                               compression=codec)  # fmt: skip
+                    made[:3], made[edge:] = 1, 2
+    arrays = {}
+    for edge in edges:
+        for number, maxshape in enumerate(growing):
+            rank = 1 if maxshape is None else len(maxshape)
+            data = np.zeros((edge + 1, 1)[:rank], "u1")
+            data[:3], data[edge:] = 1, 2
+            storage = Storage(codec, chunks=(edge, 1)[:rank], maxshape=maxshape, compress_small=True)
+            arrays[f"{edge} {number}"] = Array(data, storage=storage)
+    write_tree(tmp_path / "ours.h5", Group(arrays))  # type: ignore[arg-type]
+    for name in ("earliest", "latest", "ours"):
+        assert refused(tmp_path / f"{name}.h5") == {}
+        assert verify(tmp_path / f"{name}.h5") == []
+        with h5py.File(tmp_path / f"{name}.h5") as file:
+            for key, array in arrays.items():
+                assert file[key].chunks == array.storage.chunks
+                np.testing.assert_array_equal(file[key][...], array.data)
+
+
+def test_sizes_of_fill_values(tmp_path: Path) -> None:
+    sizes = [1, 7, 8, 9, 255, 256, 257, 65_000]
+    fills = {f"{size}": np.bytes_(b"f" * size) for size in sizes}
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        for name, fill in fills.items():
+            file.create_dataset(name, (2,), f"S{name}", chunks=(1,), maxshape=(None,), fillvalue=fill)
+    write_tree(tmp_path / "ours.h5", read_tree(tmp_path / "theirs.h5"))
+    for name in ("theirs", "ours"):
+        assert refused(tmp_path / f"{name}.h5") == {}
+        with h5py.File(tmp_path / f"{name}.h5", "r+") as file:
+            for key, fill in fills.items():
+                file[key].resize((3,))
+                assert file[key][2] == file[key].fillvalue == fill
 
 
 def test_sizes_of_datasets(tmp_path: Path) -> None:

@@ -86,8 +86,21 @@ def test_filters_of_hdf5plugin(tmp_path: Path) -> None:
                 file.create_dataset(f"{name} {kind} f", data=data, chunks=(10, 11), fletcher32=True, **options)
         for name, options in LOSSY.items():
             file.create_dataset(name, data=rng.normal(size=(64, 64)).cumsum(0), chunks=(32, 32), **options)
+        for count, shape in enumerate([(32, 32), (16, 16, 3), (500,)]):
+            pictures = rng.integers(0, 99, shape).astype("i2" if count else "u1")
+            file.create_dataset(f"htj2k {count}", data=pictures, compression=hdf5plugin.Htj2k())
         file.create_dataset("fcidecomp", data=rng.integers(0, 99, (32, 32)).astype("u2"), **hdf5plugin.FciDecomp())
         file.create_dataset("scale-offset", data=np.arange(900).reshape(30, 30), chunks=(10, 30), scaleoffset=0)
+
+        used = {
+            plist.get_filter(index)[0]
+            for plist in (dataset.id.get_create_plist() for dataset in file.values())
+            for index in range(plist.get_nfilters())
+        }
+    brought = {
+        made.filter_id for made in vars(hdf5plugin).values() if isinstance(getattr(made, "filter_id", None), int)
+    }
+    assert brought <= used  # a filter that a later hdf5plugin brings wants a dataset here
 
     assert refused(path) == {}
     assert verify(path) == []

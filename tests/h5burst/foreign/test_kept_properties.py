@@ -290,6 +290,40 @@ def test_names_of_committed_datatypes_are_left_out_with_a_warning(lazy: bool, tm
         assert repacked["types/point"].dtype == POINT
 
 
+@LAZY
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_enums_are_kept(libver: str, lazy: bool, tmp_path: Path) -> None:
+    kind = h5py.enum_dtype({"OFF": 0, "ON": 1, "ÉTEINT": -2}, "i2")
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        file.create_dataset("many", data=[0, 1, -2], dtype=kind)
+        file.create_dataset("one", data=1, dtype=kind)
+        file.attrs.create("one", 1, dtype=kind)
+        file.attrs.create("many", [1, 0], dtype=kind)
+    tree = h5burst.read_tree(tmp_path / "a.h5", lazy=lazy)
+    assert tree.attrs["one"] == 1
+    h5burst.write_tree(tmp_path / "b.h5", tree)
+    with h5py.File(tmp_path / "b.h5") as file:
+        for item in (file["many"], file["one"], file.attrs.get_id("one"), file.attrs.get_id("many")):
+            assert h5py.check_enum_dtype(item.dtype) == {"OFF": 0, "ON": 1, "ÉTEINT": -2}
+        assert file.attrs.get_id("one").shape == ()
+        assert file["many"][:].tolist() == [0, 1, -2]
+
+
+@LAZY
+def test_a_virtual_dataset_of_its_own_file_is_read(lazy: bool, tmp_path: Path) -> None:
+    """Its source's file is ".", which is no directory there."""
+    layout = h5py.VirtualLayout((2, 4), "i8")
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        for row in range(2):
+            file[f"row {row}"] = np.arange(4) + row
+            layout[row] = h5py.VirtualSource(file[f"row {row}"])
+        file.create_virtual_dataset("both", layout)
+    h5burst.write_tree(tmp_path / "b.h5", h5burst.read_tree(tmp_path / "a.h5", lazy=lazy))
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert file["both"][...].tolist() == [[0, 1, 2, 3], [1, 2, 3, 4]]
+    assert h5burst.verify(tmp_path / "a.h5") == []
+
+
 # ---------------------------------------------------------------- netCDF4, which brings its own libhdf5
 
 _MAKE = """

@@ -156,12 +156,15 @@ def _refuse_missing_filters(dataset: h5py.Dataset) -> None:
 
 
 def _refuse_pipes(dataset: h5py.Dataset) -> None:
-    """Elements that the dataset's own file does not hold come from regular files: a pipe would keep libhdf5 waiting."""
+    """Elements that the dataset's own file does not hold come from regular files: a pipe would keep libhdf5 waiting.
+
+    A directory does not: "." as the file of a virtual source is the dataset's own.
+    """
     names = [name for name, _, _ in dataset.external or ()]
     names += [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
     for name in set(names):
         for place in (os.path.join(os.path.dirname(dataset.file.filename), name), name):  # where libhdf5 looks
-            if os.path.exists(place) and not os.path.isfile(place):
+            if os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place):
                 raise CorruptFileError(dataset.file.filename, f"{dataset.name}: {place} is not a regular file")
 
 
@@ -217,6 +220,8 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
             value[...] = np.array(items, dtype=object).reshape(value.shape)
     elif isinstance(value, (h5py.Reference, h5py.RegionReference)):
         return _referred(value, target)
+    elif isinstance(value, np.integer) and h5py.check_enum_dtype(target.attrs.get_id(name).dtype) is not None:
+        return np.array(value, target.attrs.get_id(name).dtype)
     elif isinstance(value, np.ndarray) and value.dtype.hasobject:
         value = _without_references(value, target)
     return value
