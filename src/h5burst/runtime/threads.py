@@ -81,7 +81,7 @@ def _naming_what_threads_lack() -> Iterator[None]:
         if "start new thread" not in str(error):
             raise
         what = "no thread can be started: too little memory, or too many threads (ulimit -v, ulimit -u)"
-        raise MemoryError(f"{what}; with H5BURST_THREADS=1 none is started") from error
+        raise MemoryError(f"{what}; with H5BURST_NUM_THREADS=1 none is started") from error
 
 
 def _mark_inside() -> None:
