@@ -30,7 +30,8 @@ API = {
     "hdmea_kernels": (
         "hdmea.kernels",
         tuple(
-            f"hdmea.kernels.{name}" for name in ("rates", "trains", "sections", "sta", "highpass", "eimage", "passages")
+            f"hdmea.kernels.{name}"
+            for name in ("rates", "trains", "sections", "sta", "highpass", "eimage", "passages", "traces")
         ),
     ),
     "hdmea_tools": (

@@ -32,6 +32,14 @@ MODULES = (
     "hdmea.io",
     "hdmea.features",
     "hdmea.geometry",
+    "hdmea.kernels.eimage",
+    "hdmea.kernels.highpass",
+    "hdmea.kernels.passages",
+    "hdmea.kernels.rates",
+    "hdmea.kernels.sections",
+    "hdmea.kernels.sta",
+    "hdmea.kernels.traces",
+    "hdmea.kernels.trains",
     "hdmea.plot",
     "hdmea.report",
     "hdmea.bridges.tables",
@@ -58,6 +66,7 @@ NUMERICAL = (
     *("compute_sta", "extract_features", "extract_rf_geometry", "extract_soma_geometry", "fit_ln_model"),
     *("align_electrodes", "track_axons", "load_recording_with_eimage_sta"),
     *("align", "clean_image", "find_nerve_head", "fit_ln_models", "receptive_field", "soma_geometry", "track_axon"),
+    *("bar_passages", "electrical_images", "firing_rates", "frames_at", "highpass", "triggered_average"),
 )
 # What calls of this project return; nobody makes one by its constructor.
 RETURNED = ("LazyArray", "LazyFile", "LazyGroup", "Transaction")

@@ -48,10 +48,28 @@ Integers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 @dataclass(frozen=True, slots=True)
 class SelectedSpikes:
-    """The spikes that count, in order of time.
+    """The spikes that are used, in order of time.
 
-    times, units (n,): sample and unit of each; used, excluded (units,): how many of a unit's spikes count, and how many
-    do not because their window leaves the recording.
+    Attributes
+    ----------
+    times : (n,) int64
+        Sample of each spike.
+    units : (n,) int64
+        Number of each spike's unit.
+    used : (units,) int64
+        How many spikes of each unit are used.
+    excluded : (units,) int64
+        How many are not because their window is not inside the recording.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.eimage import select_spikes
+    >>> selected = select_spikes(np.array([3, 50, 20]), np.array([0, 2, 3]), (-10, 20), frames=100)
+    >>> selected.times.tolist(), selected.units.tolist()
+    ([20, 50], [1, 0])
+    >>> selected.excluded.tolist()
+    [1, 0]
     """
 
     times: Integers
@@ -68,7 +86,8 @@ def select_spikes(
     Parameters
     ----------
     spikes : (n,) integers
-        Samples of all units end to end, in any order within a unit; a repeated spike counts as often as it is there.
+        Samples of all units one after another, each unit's in any order. A repeated spike is used as often as it is
+        repeated.
     offsets : (units + 1,) integers
         Unit u's spikes are ``spikes[offsets[u]:offsets[u + 1]]``.
     window : (lo, hi)
@@ -76,7 +95,26 @@ def select_spikes(
     frames : int
         Length of the recording.
     limit : int, optional
-        All of them without it.
+        Most spikes of a unit; without it, all are used.
+
+    Returns
+    -------
+    SelectedSpikes
+        The spikes in order of time, and how many each unit has.
+
+    Raises
+    ------
+    TypeError
+        `spikes` or `offsets` are not arrays of integers.
+    ValueError
+        `offsets` do not ascend within `spikes`, `window` is empty, or `limit` is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.eimage import select_spikes
+    >>> select_spikes(np.array([70, 50, 60]), np.array([0, 3]), (-10, 20), frames=100, limit=2).times
+    array([50, 60])
     """
     offsets = trains.checked_offsets(offsets, trains.checked_integers(spikes, "spikes").size)
     spikes = trains.as_int64(spikes[offsets[0] : offsets[-1]])
@@ -99,7 +137,31 @@ def select_spikes(
 
 
 def checked_window(window: tuple[int, int]) -> tuple[int, int]:
-    """(lo, hi) as ints; ValueError unless lo < hi."""
+    """The window as two Python integers.
+
+    Parameters
+    ----------
+    window : (lo, hi)
+        First frame, and one past the last, relative to a spike.
+
+    Returns
+    -------
+    (int, int)
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        `lo` is not less than `hi`.
+
+    Examples
+    --------
+    >>> from hdmea.kernels.eimage import checked_window
+    >>> checked_window((20, 10))
+    Traceback (most recent call last):
+        ...
+    ValueError: window must have lo < hi, got (20, 10)
+    """
     low, high = (int(edge) for edge in window)
     if low >= high:
         raise ValueError(f"window must have lo < hi, got ({low}, {high})")
@@ -107,11 +169,34 @@ def checked_window(window: tuple[int, int]) -> tuple[int, int]:
 
 
 class ImageSums(Protocol):
-    """Takes a recording's blocks in ascending order, then gives the mean windows."""
+    """Takes a recording's blocks in ascending order, then gives the mean windows.
 
-    def add(self, block: Samples) -> None: ...
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.eimage import ImageSums, RawSums, select_spikes
+    >>> selected = select_spikes(np.array([5]), np.array([0, 1]), (-1, 1), frames=10)
+    >>> sums: ImageSums = RawSums(10, 3, selected, (-1, 1))
+    """
 
-    def images(self) -> Floats: ...
+    def add(self, block: Samples) -> None:
+        """Take the next block.
+
+        Parameters
+        ----------
+        block : (frames, channels) int16 or float32
+            The frames that follow those of the block before.
+        """
+
+    def images(self) -> Floats:
+        """The mean windows, once all blocks were given.
+
+        Returns
+        -------
+        (units, window, channels) float32
+            In the unit of the blocks; NaN for a unit of which no spike is used.
+        """
+        ...
 
 
 class _Windows:
@@ -142,7 +227,35 @@ class _Windows:
 class FilteredSums:
     """Sums for images of the recording filtered forwards and backwards.
 
-    frames, channels: of the whole recording. Blocks may have any lengths; `images` wants all frames to have come.
+    Parameters
+    ----------
+    frames, channels : int
+        Of the whole recording.
+    spikes : SelectedSpikes
+        The spikes to average around.
+    window : (lo, hi)
+        First frame, and one past the last, relative to a spike.
+    sos : (sections, 6) array
+        Second-order sections of a stable filter.
+    threads : int, optional
+        The result does not depend on it.
+
+    Raises
+    ------
+    ValueError
+        `sos` is not such a filter, or the recording is not longer than scipy's padding of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.signal import butter
+    >>> from hdmea.kernels.eimage import FilteredSums, select_spikes
+    >>> selected = select_spikes(np.array([500]), np.array([0, 1]), (-10, 20), frames=1000)
+    >>> sos = butter(2, 100, "highpass", fs=20_000, output="sos")
+    >>> sums = FilteredSums(1000, 4, selected, (-10, 20), sos)
+    >>> sums.add(np.zeros((1000, 4), np.int16))
+    >>> sums.images().shape
+    (1, 30, 4)
     """
 
     def __init__(
@@ -177,7 +290,14 @@ class FilteredSums:
         self._scratch = Scratch()
 
     def add(self, block: Samples) -> None:
-        """Take the next block, (frames, channels) int16 or float32; it may be overwritten once this returns."""
+        """Take the next block.
+
+        Parameters
+        ----------
+        block : (frames, channels) int16 or float32
+            The frames that follow those of the block before, any number of them. The array may be overwritten after
+            this call.
+        """
         block = checked_block(block)
         self._remember_last(block)
         if self._forward is None:
@@ -216,7 +336,18 @@ class FilteredSums:
         self._done = stop
 
     def images(self) -> Floats:
-        """Means (units, window, channels) over the spikes used, NaN for a unit without any; they replace the sums."""
+        """The mean windows, once all frames were given; they are stored in place of the sums.
+
+        Returns
+        -------
+        (units, window, channels) float32
+            In the unit of the blocks; NaN for a unit of which no spike is used.
+
+        Raises
+        ------
+        ValueError
+            Not all frames were given.
+        """
         if self._done != self._frames or self._forward is None:
             raise ValueError(f"{self._frames} frames were announced, {self._done} have come")
         np.add.at(self._carry, self._windows.ending(self._frames, self._frames + 1)[:, 0], self._powers[0])
@@ -249,7 +380,35 @@ def _in_place(sums: Samples, channels: int) -> Floats:
 
 
 class RawSums:
-    """Sums for images of the unfiltered recording, less each electrode's mean over all frames."""
+    """Sums for images of the unfiltered recording, less each electrode's mean over all frames.
+
+    Parameters
+    ----------
+    frames, channels : int
+        Of the whole recording.
+    spikes : SelectedSpikes
+        The spikes to average around.
+    window : (lo, hi)
+        First frame, and one past the last, relative to a spike.
+    threads : int, optional
+        The result does not depend on it.
+
+    Raises
+    ------
+    ValueError
+        The recording is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.eimage import RawSums, select_spikes
+    >>> selected = select_spikes(np.array([2]), np.array([0, 1]), (0, 2), frames=4)
+    >>> sums = RawSums(4, 1, selected, (0, 2))
+    >>> sums.add(np.array([[0], [0], [8], [4]], np.int16))
+    >>> sums.images()  # the mean over all frames, 3, is subtracted
+    array([[[5.],
+            [1.]]], dtype=float32)
+    """
 
     def __init__(
         self, frames: int, channels: int, spikes: SelectedSpikes, window: tuple[int, int], threads: int | None = None
@@ -266,7 +425,13 @@ class RawSums:
         self._scratch = Scratch()
 
     def add(self, block: Samples) -> None:
-        """Take the next block, (frames, channels) int16 or float32."""
+        """Take the next block.
+
+        Parameters
+        ----------
+        block : (frames, channels) int16 or float32
+            The frames that follow those of the block before, any number of them, always of one dtype.
+        """
         block = checked_block(block)
         if self._sums is None:
             fits = block.dtype == np.int16 and self._spikes.used.max(initial=0) <= EXACT_SPIKES
@@ -286,7 +451,18 @@ class RawSums:
         self._done += len(block)
 
     def images(self) -> Floats:
-        """Means (units, window, channels) over the spikes used, NaN for a unit without any; they replace the sums."""
+        """The mean windows, once all frames were given; they are stored in place of the sums.
+
+        Returns
+        -------
+        (units, window, channels) float32
+            In the unit of the blocks; NaN for a unit of which no spike is used.
+
+        Raises
+        ------
+        ValueError
+            Not all frames were given.
+        """
         if self._done != self._frames or self._sums is None:
             raise ValueError(f"{self._frames} frames were announced, {self._done} have come")
         images = _in_place(self._sums, self._channels)
@@ -300,9 +476,28 @@ class RawSums:
 
 @dataclass(frozen=True, slots=True)
 class ElectricalImages:
-    """Means (units, window, channels) float32, NaN for units without a spike that counts; the numbers of spikes.
+    """The mean window of every unit, and how many spikes are in it.
 
-    compute_seconds: the time that filtering and summing took, waiting for the source not counted.
+    Attributes
+    ----------
+    means : (units, window, channels) float32
+        In the unit of the recording; NaN for a unit of which no spike is used.
+    used : (units,) int64
+        How many spikes of each unit are used.
+    excluded : (units,) int64
+        How many are not because their window is not inside the recording.
+    compute_seconds : float
+        Seconds of filtering and summing, without those of waiting for the source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import as_source
+    >>> from hdmea.kernels.eimage import SpikeWindows, electrical_images
+    >>> windows = SpikeWindows(np.array([2, 9]), np.array([0, 2]), (0, 2))
+    >>> images = electrical_images(as_source(np.zeros((10, 4), np.int16)), windows)
+    >>> images.used, images.excluded
+    (array([1]), array([1]))
     """
 
     means: Floats
@@ -312,7 +507,26 @@ class ElectricalImages:
 
 
 class SpikeWindows(NamedTuple):
-    """The spikes to average around, as `select_spikes` takes them."""
+    """The spikes to average around, as `select_spikes` takes them.
+
+    Attributes
+    ----------
+    spikes : (n,) integers
+        Samples of all units one after another.
+    offsets : (units + 1,) integers
+        Unit u's spikes are ``spikes[offsets[u]:offsets[u + 1]]``.
+    window : (lo, hi)
+        First frame, and one past the last, relative to a spike.
+    limit : int, optional
+        Most spikes of a unit; without it, all are used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.eimage import SpikeWindows
+    >>> SpikeWindows(np.array([70, 50]), np.array([0, 2]), (-10, 20)).limit is None
+    True
+    """
 
     spikes: Integers
     offsets: Integers
@@ -337,7 +551,7 @@ def electrical_images(
     source : ArraySource
         (frames, …) int16 or float32; all axes but the first are channels. Read in ascending order, one block ahead.
     windows : SpikeWindows
-        The spikes of all units, the window around each, and how many of each unit's count.
+        The spikes of all units, the window around each, and how many of each unit are used at most.
     sos : (sections, 6) array, optional
         Filter the whole recording forwards and backwards, as `scipy.signal.sosfiltfilt` does, before averaging. Without
         it, each channel's mean over all frames is subtracted.
@@ -348,16 +562,34 @@ def electrical_images(
     threads : int, optional
         Results do not depend on it.
     progress : callable, optional
-        Told the frames done after each block.
+        Called after each block with the number of frames done.
 
     Returns
     -------
     ElectricalImages
+        The mean window of every unit, in the unit of `source`, and the numbers of spikes.
 
     Raises
     ------
     TypeError, ValueError
-        What is wrong with an argument, by name; a recording no longer than scipy's padding of this filter.
+        An argument is not as described, or the recording is not longer than scipy's padding of this filter.
+
+    Notes
+    -----
+    The electrical image is the spike-triggered average of all electrodes (Litke et al. 2004, IEEE Trans. Nucl. Sci.
+    51:1434). The module's docstring tells how the filter is applied without writing out the filtered recording.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from h5burst import as_source
+    >>> from hdmea.kernels.eimage import SpikeWindows, electrical_images
+    >>> recording = np.array([[0, 1], [0, 1], [8, 1], [4, 1]], np.int16)
+    >>> windows = SpikeWindows(np.array([2]), np.array([0, 1]), (0, 2))
+    >>> images = electrical_images(as_source(recording), windows)
+    >>> images.means
+    array([[[5., 0.],
+            [1., 0.]]], dtype=float32)
     """
     frames = source.shape[0] if frames is None else frames
     if not 0 <= frames <= source.shape[0]:
@@ -386,7 +618,28 @@ def electrical_images(
 
 
 def unit_bytes(window: tuple[int, int], channels: int, sos: Any = None) -> int:
-    """Bytes that the sums of one unit take while a recording streams by."""
+    """Memory for the sums of one unit.
+
+    Parameters
+    ----------
+    window : (lo, hi)
+        First frame, and one past the last, relative to a spike.
+    channels : int
+        Number of channels.
+    sos : (sections, 6) array, optional
+        The filter, if there is one.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> from hdmea.kernels.eimage import unit_bytes
+    >>> unit_bytes((-10, 20), channels=32)
+    7680
+    """
     low, high = checked_window(window)
     per_electrode = 6 * (high - low) if sos is not None else 8 * (high - low)
     orders = 0 if sos is None else SosFilter.of(sos).orders
@@ -394,6 +647,29 @@ def unit_bytes(window: tuple[int, int], channels: int, sos: Any = None) -> int:
 
 
 def block_bytes(channels: int, itemsize: int, frames: int, threads: int | None = None) -> int:
-    """Bytes that do not depend on the number of units: two blocks, and each thread's scratch."""
+    """Memory that does not depend on the number of units: two blocks, and each thread's buffers.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels.
+    itemsize : int
+        Bytes of a sample.
+    frames : int
+        Frames of a block.
+    threads : int, optional
+        Number of threads; without it, as many as `h5burst.thread_count` says.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> from hdmea.kernels.eimage import block_bytes
+    >>> block_bytes(channels=32, itemsize=2, frames=1000, threads=1)
+    320000
+    """
     scratch = _ext.TILE * (4 + itemsize) * min(frames, BLOCK_FRAMES)
     return 2 * frames * channels * itemsize + thread_count(threads) * scratch

@@ -31,8 +31,26 @@ Samples: TypeAlias = "np.ndarray[Any, Any]"
 class SosFilter:
     """A filter as second-order sections, and what its zero-phase use over a whole recording needs.
 
-    sos (sections, 6) as scipy's; coefficients (sections, 5): b0 b1 b2 a1 a2; rest (sections, 2): the states in which
-    an input of constant 1 finds the filter settled; pad_frames: how far each end is extended.
+    Attributes
+    ----------
+    sos : (sections, 6) float64
+        The sections, as those of scipy.
+    coefficients : (sections, 5) float64
+        b0, b1, b2, a1 and a2 of each section.
+    rest : (sections, 2) float64
+        The states of the filter once it has settled on an input of constant 1.
+    pad_frames : int
+        By how many frames each end of a recording is extended.
+
+    Examples
+    --------
+    >>> from scipy.signal import butter
+    >>> from hdmea.kernels.highpass import SosFilter
+    >>> filtering = SosFilter.of(butter(2, 100, "highpass", fs=20_000, output="sos"))
+    >>> filtering.orders, filtering.pad_frames
+    (2, 9)
+    >>> filtering.settling_frames()
+    726
     """
 
     sos: Doubles
@@ -42,9 +60,22 @@ class SosFilter:
 
     @classmethod
     def of(cls, sos: Any) -> SosFilter:
-        """Check sections from `scipy.signal.butter(..., output="sos")`.
+        """Check the sections of a filter, as `scipy.signal.butter(..., output="sos")` gives them.
 
-        Raises TypeError and ValueError that name `sos`, also for a filter that does not settle.
+        Parameters
+        ----------
+        sos : (sections, 6) array
+            Second-order sections.
+
+        Returns
+        -------
+        SosFilter
+            The filter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `sos` are not such sections, or the filter is not stable.
         """
         from scipy.signal import sosfilt_zi
 
@@ -65,12 +96,34 @@ class SosFilter:
         return 2 * len(self.sos)
 
     def settling_frames(self, remainder: float = TRANSIENT_TOLERANCE) -> int:
-        """Frames after which no more than `remainder` is left of a wrong start."""
+        """After how many frames the effect of wrong states at the start is small.
+
+        Parameters
+        ----------
+        remainder : float
+            What may be left of the effect, as a fraction.
+
+        Returns
+        -------
+        int
+            Frames, at least one.
+        """
         radius = _slowest_pole(self.sos)
         return max(1, math.ceil(math.log(remainder) / math.log(radius))) if radius > 0 else self.orders
 
     def transitions(self, frames: int) -> Doubles:
-        """What 0, 1, … `frames` samples of zero input make of the states: (frames + 1, orders, orders)."""
+        """How the states change over 0, 1, … `frames` frames of zero input.
+
+        Parameters
+        ----------
+        frames : int
+            The largest number of frames.
+
+        Returns
+        -------
+        (frames + 1, orders, orders) float64
+            One matrix for each number of frames.
+        """
         powers = np.empty((frames + 1, self.orders, self.orders))
         powers[0] = np.eye(self.orders)
         powers[1:2] = self._transition()
@@ -94,22 +147,54 @@ class SosFilter:
         return moved
 
     def state_at_start(self, first: Samples) -> Doubles:
-        """Forward states before the recording's first frame; first (pad_frames + 1, channels): its first frames."""
+        """States of the forward pass before the recording's first frame.
+
+        Parameters
+        ----------
+        first : (pad_frames + 1, channels) array
+            The recording's first frames.
+
+        Returns
+        -------
+        (orders, channels) float64
+            The states.
+        """
         rows = first.astype(np.float64)
         extension = 2 * rows[0] - rows[:0:-1]
         return self._filtered(extension, self.at_rest(extension[0]))[1]
 
     def state_at_end(self, forward: Doubles, last: Samples) -> Doubles:
-        """Backward states after the recording's last frame.
+        """States of the backward pass after the recording's last frame.
 
-        forward (orders, channels): forward states after it; last (pad_frames + 1, channels): its last frames.
+        Parameters
+        ----------
+        forward : (orders, channels) float64
+            States of the forward pass after that frame.
+        last : (pad_frames + 1, channels) array
+            The recording's last frames.
+
+        Returns
+        -------
+        (orders, channels) float64
+            The states.
         """
         rows = last.astype(np.float64)
         extension, _ = self._filtered(2 * rows[-1] - rows[-2::-1], forward)
         return self._filtered(extension[::-1], self.at_rest(extension[-1]))[1]
 
     def at_rest(self, level: Samples) -> Doubles:
-        """States (orders, channels) of a filter that has seen nothing but `level` (channels,)."""
+        """States of a filter whose input has always been the same.
+
+        Parameters
+        ----------
+        level : (channels,) array
+            The input of each channel.
+
+        Returns
+        -------
+        (orders, channels) float64
+            The states.
+        """
         return (self.rest[..., None] * level.astype(np.float64)).reshape(self.orders, -1)
 
     def _filtered(self, rows: Doubles, states: Doubles) -> tuple[Doubles, Doubles]:
@@ -125,11 +210,47 @@ def _slowest_pole(sections: Doubles) -> float:
 
 
 def tile_count(channels: int) -> int:
+    """How many tiles of channels the compiled code works on.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels.
+
+    Returns
+    -------
+    int
+        Number of tiles; the last one may be filled in part only.
+
+    Examples
+    --------
+    >>> from hdmea.kernels.highpass import tile_count
+    >>> tile_count(1), tile_count(32), tile_count(33)
+    (1, 1, 2)
+    """
     return -(-channels // _ext.TILE)
 
 
 def to_tiles(states: Doubles) -> Doubles:
-    """States (orders, channels) as the kernels keep them: (tiles, orders, TILE), padded with zeros."""
+    """States of a filter in the order of the compiled code.
+
+    Parameters
+    ----------
+    states : (orders, channels) float64
+        States of each channel.
+
+    Returns
+    -------
+    (tiles, orders, channels of a tile) float64
+        The same states; zeros for the channels that the last tile lacks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.highpass import to_tiles
+    >>> to_tiles(np.ones((2, 40))).shape
+    (2, 2, 32)
+    """
     orders, channels = states.shape
     padded = np.zeros((orders, tile_count(channels) * _ext.TILE))
     padded[:, :channels] = states
@@ -137,17 +258,67 @@ def to_tiles(states: Doubles) -> Doubles:
 
 
 def from_tiles(states: Doubles, channels: int) -> Doubles:
-    """The inverse of `to_tiles`."""
+    """The inverse of `to_tiles`.
+
+    Parameters
+    ----------
+    states : (tiles, orders, channels of a tile) float64
+        States in the order of the compiled code.
+    channels : int
+        Number of channels.
+
+    Returns
+    -------
+    (orders, channels) float64
+        States of each channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.highpass import from_tiles, to_tiles
+    >>> from_tiles(to_tiles(np.ones((2, 40))), 40).shape
+    (2, 40)
+    """
     return np.ascontiguousarray(states.swapaxes(0, 1).reshape(states.shape[1], -1)[:, :channels])
 
 
 def tile_ranges(channels: int, threads: int | None) -> list[tuple[int, int]]:
-    """Ranges of tiles to spread over threads: a few for each, so that one held up does not hold up the rest."""
+    """Ranges of tiles to distribute over threads: several for each, so that no thread waits long for another.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels.
+    threads : int or None
+        Number of threads; None for as many as `h5burst.thread_count` says.
+
+    Returns
+    -------
+    list of (int, int)
+        The first tile of each range, and one past the last.
+
+    Examples
+    --------
+    >>> from hdmea.kernels.highpass import tile_ranges
+    >>> tile_ranges(96, threads=1)
+    [(0, 1), (1, 2), (2, 3)]
+    """
     return split_evenly(tile_count(channels), 4 * thread_count(threads))
 
 
 class Scratch(threading.local):
-    """Buffers of one thread, kept from call to call, since first-touched memory is slow."""
+    """Buffers of one thread, kept from call to call, since the first use of new memory is slow.
+
+    A call (purpose, size, dtype) gives a buffer of at least `size` elements, with any content.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.highpass import Scratch
+    >>> scratch = Scratch()
+    >>> scratch("padded", 8, np.float32) is scratch("padded", 4, np.float32)
+    True
+    """
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray[Any, Any]] = {}
@@ -160,7 +331,34 @@ class Scratch(threading.local):
 
 
 def checked_block(block: Any, name: str = "block") -> Samples:
-    """A C-ordered (frames, channels) array of native int16 or float32; TypeError or ValueError naming `name`."""
+    """A block of a recording in C order.
+
+    Parameters
+    ----------
+    block : (frames, channels) int16 or float32
+        The samples.
+    name : str
+        What an error calls the block.
+
+    Returns
+    -------
+    (frames, channels) int16 or float32
+        The same samples; a copy only where they are in another order.
+
+    Raises
+    ------
+    TypeError
+        `block` is not an array of int16 or float32 in native byte order.
+    ValueError
+        `block` does not have two axes, or has no channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.highpass import checked_block
+    >>> checked_block(np.zeros((2, 4), np.int16).T).flags.c_contiguous
+    True
+    """
     if not isinstance(block, np.ndarray):
         raise TypeError(f"{name} must be a numpy array, got {type(block).__name__}")
     if block.dtype not in (np.dtype(np.int16), np.dtype(np.float32)):
@@ -187,12 +385,27 @@ def highpass(blocks: Iterable[Samples], sos: Any, *, threads: int | None = None)
     (frames, channels) float32
         The blocks, filtered, of the same lengths, equal to `scipy.signal.sosfiltfilt` over the whole recording to
         1e-4 of its standard deviation. They come late by as long as the filter takes to settle (about 700 frames for
-        100 Hz at 20 kHz, a hundred times that for 1 Hz): that much is held in memory, up to three times.
+        100 Hz at 20 kHz, a hundred times that for 1 Hz): that much is in memory, up to three times.
 
     Raises
     ------
     TypeError, ValueError
-        Bad sections or blocks; a recording no longer than scipy's padding.
+        Sections or blocks are not as described; the recording is not longer than scipy's padding.
+
+    Notes
+    -----
+    Both ends are extended as `scipy.signal.sosfiltfilt` does by default: by odd reflection of ``3 * taps`` frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.signal import butter
+    >>> from hdmea.kernels.highpass import highpass
+    >>> sos = butter(2, 100, "highpass", fs=20_000, output="sos")
+    >>> recording = np.full((5000, 4), 120, np.int16)  # a constant voltage
+    >>> filtered = list(highpass(np.split(recording, 5), sos))
+    >>> [block.shape for block in filtered][:2], float(np.abs(filtered).max()) < 1e-3
+    ([(1000, 4), (1000, 4)], True)
     """
     return _highpass(blocks, SosFilter.of(sos), threads)
 

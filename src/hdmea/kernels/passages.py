@@ -17,15 +17,15 @@ Frames = npt.NDArray[np.int32]
 def bar_passages(
     movie: np.ndarray[Any, Any], parts: Sequence[tuple[int, int]], threads: int | None = None
 ) -> tuple[Frames, Frames]:
-    """The frames in which each pixel lights up and goes dark again, in each part of a movie.
+    """The frames in which each pixel becomes bright and dark again, in each part of a movie.
 
     Parameters
     ----------
-    movie
-        (frames, height, width), any real dtype; may be memory-mapped.
-    parts
-        First and last frame [start, stop) of each part.
-    threads
+    movie : (frames, height, width) real numbers
+        Brightness, in any unit; may be memory-mapped.
+    parts : sequence of (start, stop)
+        The frames [start, stop) of each part.
+    threads : int, optional
         The result does not depend on it.
 
     Returns
@@ -38,6 +38,20 @@ def bar_passages(
     ------
     ValueError
         The movie does not have three axes, or a part is not in it.
+
+    Notes
+    -----
+    The measure is this project's own; docs/geometry.md tells what it is used for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.passages import bar_passages
+    >>> movie = np.zeros((5, 1, 2), np.uint8)
+    >>> movie[1:3, 0, 0] = 255  # the bar is on the first pixel in frames 1 and 2
+    >>> on, off = bar_passages(movie, [(0, 5)])
+    >>> on.tolist(), off.tolist()
+    ([[[1, -1]]], [[[3, -1]]])
     """
     if movie.ndim != 3 or movie.dtype.kind not in "buif":
         raise ValueError(f"a movie holds real numbers (frames, height, width), not {movie.dtype} {movie.shape}")

@@ -16,7 +16,25 @@ _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doi
 
 
 def bin_count(duration: float, bin_width: float) -> int:
-    """Bins from 0 to `duration`; the last may reach beyond it, by more than a millionth of a bin's width only."""
+    """How many bins cover the time from 0 to `duration`.
+
+    Parameters
+    ----------
+    duration, bin_width : float
+        In the same unit.
+
+    Returns
+    -------
+    int
+        `duration` divided by `bin_width`, rounded up. A remainder of less than a millionth of a bin, as rounding
+        leaves it, adds no bin.
+
+    Examples
+    --------
+    >>> from hdmea.kernels.rates import bin_count
+    >>> bin_count(0.3, 0.1), bin_count(0.31, 0.1)
+    (3, 4)
+    """
     return math.ceil(round(duration / bin_width, 6))
 
 
@@ -29,21 +47,25 @@ def firing_rates(
     rate_hz: float,
     threads: int | None = None,
 ) -> NDArray[np.float32]:
-    """How many times of each train are in each bin, multiplied by `rate_hz`: float32 (trains, bins).
-
-    Equal to `np.histogram(train, np.arange(bins + 1) * bin_width)[0] * rate_hz` with the bins of `bin_count`: a bin
-    holds its first edge, the last bin also its last, and times outside do not count.
+    """How many times of each train are in each bin, multiplied by `rate_hz`.
 
     Parameters
     ----------
-    times
-        (n,) integers or floats, all trains end to end, in any order; NaN is in no bin.
-    offsets
-        (trains + 1,) integers: train i is `times[offsets[i] : offsets[i + 1]]`.
-    bin_width, duration
+    times : (n,) integers or floats
+        All trains one after another, each in any order. NaN is in no bin.
+    offsets : (trains + 1,) integers
+        Train i is ``times[offsets[i] : offsets[i + 1]]``.
+    bin_width, duration : float
         In the unit of `times`.
-    rate_hz
+    rate_hz : float
         Bins in a second: the rate that one time in a bin stands for.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    (trains, bins) float32
+        Rates in hertz; `bin_count` says how many bins.
 
     Raises
     ------
@@ -52,6 +74,20 @@ def firing_rates(
     ValueError
         `times` or `offsets` are not one-dimensional, `offsets` descend or leave `times`, `bin_width` is not positive,
         `duration` negative, or one of the numbers not finite.
+
+    Notes
+    -----
+    Equal to ``np.histogram(train, np.arange(bins + 1) * bin_width)[0] * rate_hz``: a bin includes its first edge, the
+    last bin also its last edge, and times outside the bins are not counted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.rates import firing_rates
+    >>> spikes = np.array([100, 150, 900, 400])  # samples of 1 kHz: three spikes of one unit, one of another
+    >>> firing_rates(spikes, np.array([0, 3, 4]), bin_width=500, duration=1000, rate_hz=2.0)
+    array([[4., 2.],
+           [2., 0.]], dtype=float32)
     """
     if not isinstance(times, np.ndarray) or times.dtype.kind not in "iuf":
         raise TypeError("times must be an array of integers or floats")
@@ -78,16 +114,21 @@ def firing_rates(
 
 
 def frames_at(times: NDArray[Any], starts: NDArray[Any], *, threads: int | None = None) -> NDArray[np.int64]:
-    """The last frame that starts at or before each time, clipped to the first and last frame: int64 (n,).
-
-    Equal to `np.clip(np.searchsorted(starts, times, side="right") - 1, 0, len(starts) - 1)` in exact arithmetic.
+    """The frame that is shown at each time: the last one that starts at or before it.
 
     Parameters
     ----------
-    times
-        (n,) integers in any order; ascending ones are found fastest.
-    starts
-        (frames,) integers, ascending, at least one.
+    times : (n,) integers
+        In any order; ascending times are found fastest.
+    starts : (frames,) integers
+        The time at which each frame starts, in the unit of `times`; ascending, at least one.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    (n,) int64
+        Numbers of frames. Times before the first frame give 0, times after the last one its number.
 
     Raises
     ------
@@ -95,6 +136,17 @@ def frames_at(times: NDArray[Any], starts: NDArray[Any], *, threads: int | None 
         `times` or `starts` are not integers.
     ValueError
         They are not one-dimensional; `starts` is empty or descends.
+
+    Notes
+    -----
+    Equal to ``np.clip(np.searchsorted(starts, times, side="right") - 1, 0, len(starts) - 1)`` in exact arithmetic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.rates import frames_at
+    >>> frames_at(np.array([50, 100, 399]), starts=np.array([100, 200, 300]))
+    array([0, 0, 2])
     """
     values, frames = _as_64_bits(checked_integers(times, "times")), _as_64_bits(checked_integers(starts, "starts"))
     if frames.size == 0:

@@ -25,12 +25,33 @@ _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doi
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """What is in each window: train i's part of window w is `times[bounds[i, w, 0] : bounds[i, w, 1]]`.
+    """What each train has in each window, as `Trains.cut` gives it.
 
-    times: int64, the buffer into which `bounds` (trains, windows, 2) int64 point; the trains' own buffer unless a train
-    was not ascending. union_times: int64; train i's times in any window, ascending and without repeats, are
-    `union_times[union_bounds[i, 0] : union_bounds[i, 1]]`; also the trains' own buffer where that holds them as
-    they are: ascending trains without repeats, windows without gaps.
+    Iteration gives each train's `windows` and `union`, train after train.
+
+    Attributes
+    ----------
+    times : (n,) int64
+        The times into which `bounds` point: the array that the trains were made of, unless a train did not ascend.
+    bounds : (trains, windows, 2) int64
+        Train i's part of window w is ``times[bounds[i, w, 0] : bounds[i, w, 1]]``.
+    union_times : (m,) int64
+        The times into which `union_bounds` point: the array that the trains were made of where that can be used as
+        it is (ascending trains without repeated times, windows without gaps), else a new one.
+    union_bounds : (trains, 2) int64
+        Train i's times in any window, ascending and without repeats, are
+        ``union_times[union_bounds[i, 0] : union_bounds[i, 1]]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.sections import Trains
+    >>> trains = Trains(np.array([5, 12, 30, 8]), np.array([0, 3, 4]))
+    >>> sections = trains.cut(np.array([[0, 10], [10, 20]]))
+    >>> sections.windows(0)
+    [array([5]), array([12])]
+    >>> sections.union(0)
+    array([ 5, 12])
     """
 
     times: NDArray[np.int64]
@@ -45,12 +66,34 @@ class Sections:
             yield [times[first:last] for first, last in windows], union_times[start:stop]
 
     def windows(self, train: int) -> list[NDArray[np.int64]]:
-        """A train's part of each window: views of `times`."""
+        """A train's part of each window.
+
+        Parameters
+        ----------
+        train : int
+            Number of the train.
+
+        Returns
+        -------
+        list of (n,) int64
+            One for each window: views of `times`.
+        """
         times = self.times
         return [times[start:stop] for start, stop in self.bounds[train].tolist()]
 
     def union(self, train: int) -> NDArray[np.int64]:
-        """A train's times in any window, ascending, without repeats: a view of `union_times`."""
+        """A train's times that are in any window, ascending and without repeats.
+
+        Parameters
+        ----------
+        train : int
+            Number of the train.
+
+        Returns
+        -------
+        (n,) int64
+            A view of `union_times`.
+        """
         start, stop = self.union_bounds[train].tolist()
         return self.union_times[start:stop]
 
@@ -60,19 +103,29 @@ class Trains:
 
     Parameters
     ----------
-    times
-        (n,) integers; uint64 and int64 are not copied. Those that int64 does not hold, and negative ones, are in no
+    times : (n,) integers
+        In samples; uint64 and int64 are not copied. Negative times, and those that int64 cannot represent, are in no
         window.
-    offsets
-        (trains + 1,) integers: train i is `times[offsets[i] : offsets[i + 1]]`. A train need not ascend; one that does
-        not is sorted into a copy, and its part of a window keeps the given order.
-    threads
-        See `h5burst.runtime.threads.thread_count`.
+    offsets : (trains + 1,) integers
+        Train i is ``times[offsets[i] : offsets[i + 1]]``. A train that does not ascend is sorted into a copy, and its
+        part of a window keeps the given order.
+    threads : int, optional
+        The result does not depend on it; see `h5burst.thread_count`.
 
     Raises
     ------
     TypeError, ValueError
         `times` or `offsets` are not one-dimensional arrays of integers, or `offsets` descend or leave `times`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.sections import Trains
+    >>> trains = Trains(np.array([5, 12, 30, 8]), np.array([0, 3, 4]))
+    >>> len(trains)
+    2
+    >>> [union.tolist() for _, union in trains.cut(np.array([[10, 20]]), before=2)]
+    [[12], [8]]
     """
 
     def __init__(self, times: NDArray[Any], offsets: NDArray[Any], *, threads: int | None = None) -> None:
@@ -100,10 +153,16 @@ class Trains:
 
         Parameters
         ----------
-        windows
-            (n, 2) integers; they may overlap, be empty, reversed (then they hold nothing) or out of range.
-        before, after
-            Margins in the unit of the times.
+        windows : (n, 2) integers
+            In the unit of the times. They may overlap or be out of range; an empty window, or one whose stop is before
+            its start, has no times.
+        before, after : int
+            Margins, in the unit of the times.
+
+        Returns
+        -------
+        Sections
+            The parts of all trains.
 
         Raises
         ------

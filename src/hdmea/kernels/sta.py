@@ -75,28 +75,30 @@ def triggered_average(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The mean, over each train's triggers f, of `movie[f + window[0] : f + window[1]]`.
 
-    A trigger counts if its window is within the movie. Integer movies are summed exactly and divided once, in double
-    precision; float movies are summed in double precision. Nothing of it depends on the number of threads.
+    A trigger is used if its window is within the movie. Integer movies are summed exactly and divided once, in double
+    precision; float movies are summed in double precision.
 
     Parameters
     ----------
-    movie
-        (frames, …) bool, integers or floats; may be memory-mapped. Fastest: 8 bits, then 16, each frame contiguous.
-    triggers
-        (n,) integers, the frames of all trains end to end, in any order.
-    offsets
-        (trains + 1,) integers: train i is `triggers[offsets[i] : offsets[i + 1]]`.
-    window
-        First and last frame (exclusive) relative to a trigger.
-    out
+    movie : (frames, …) bool, integers or floats
+        In any unit; may be memory-mapped. Fastest are 8 bits, then 16, with each frame contiguous.
+    triggers : (n,) integers
+        Numbers of frames: those of all trains one after another, each in any order.
+    offsets : (trains + 1,) integers
+        Train i is ``triggers[offsets[i] : offsets[i + 1]]``.
+    window : (low, high)
+        First frame, and one past the last, relative to a trigger.
+    out : (trains, window[1] - window[0], …) float32, optional
         Where to write the means, instead of a new array.
+    threads : int, optional
+        The result does not depend on it.
 
     Returns
     -------
-    means
-        (trains, window[1] - window[0], …) float32; NaN for a train none of whose triggers counts.
-    counts
-        (trains,) int64: the triggers that count.
+    means : (trains, window[1] - window[0], …) float32
+        In the unit of `movie`; NaN for a train of which no trigger is used.
+    counts : (trains,) int64
+        How many triggers of each train are used.
 
     Raises
     ------
@@ -104,7 +106,23 @@ def triggered_average(
         `movie` is not a real array, `triggers` or `offsets` not integers, `window` not two integers.
     ValueError
         A shape does not fit; `window` is empty; `offsets` descend or leave `triggers`; `out` does not fit; a movie of
-        64-bit integers holds some whose sum could leave 64 bits.
+        64-bit integers has values so large that their sum might not fit into 64 bits.
+
+    References
+    ----------
+    Chichilnisky 2001, Network: Comput. Neural Syst. 12:199 (the spike-triggered average).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.sta import triggered_average
+    >>> movie = np.array([[0, 0], [10, 0], [20, 4], [0, 0]], np.uint8)
+    >>> means, counts = triggered_average(movie, np.array([1, 2, 0]), np.array([0, 3]), (-1, 1))
+    >>> means
+    array([[[ 5.,  0.],
+            [15.,  2.]]], dtype=float32)
+    >>> counts  # the window of trigger 0 begins before the movie
+    array([2])
     """
     low, high = _checked_window(window)
     kind = _checked_movie(movie)

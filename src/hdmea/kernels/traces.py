@@ -14,21 +14,33 @@ _COMPARED = tuple(map(np.dtype, ("i4", "i8", "f8")))
 
 
 def block_sums(samples: NDArray[Any], length: int) -> NDArray[Any]:
-    """Sums of consecutive blocks: int64 for integers, else float64 (blocks,). An incomplete last block is left out.
+    """Sums of consecutive blocks of samples.
 
     Parameters
     ----------
-    samples
-        (n,) integers or floats.
-    length
+    samples : (n,) integers or floats
+        The trace, in any unit.
+    length : int
         Samples of a block, at least one.
+
+    Returns
+    -------
+    (n // length,) int64 or float64
+        int64 for integers, else float64, in the unit of `samples`. An incomplete last block is left out.
 
     Raises
     ------
     TypeError
         `samples` are not real numbers.
     ValueError
-        `samples` have another number of axes, or `length` is less than one.
+        `samples` are not one-dimensional, or `length` is less than one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.traces import block_sums
+    >>> block_sums(np.array([1, 2, 3, 4, 5], np.int16), 2)
+    array([3, 7])
     """
     _check(samples)
     if length < 1:
@@ -42,23 +54,36 @@ def block_sums(samples: NDArray[Any], length: int) -> NDArray[Any]:
 
 
 def rises(samples: NDArray[Any], above: float, out: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each k with `samples[k + 1] - samples[k] > above`, ascending: the first elements of `out`.
+    """Where a trace rises by more than a limit from one sample to the next.
 
     Parameters
     ----------
-    samples
-        (n,) integers, whose differences are taken in 64 bits, or floats.
-    above
-        Compared in double precision.
-    out
-        int64, contiguous, of at least n - 1 elements; overwritten.
+    samples : (n,) integers or floats
+        The trace, in any unit. Differences of integers are taken in 64 bits.
+    above : float
+        The limit, in the unit of `samples`; compared in double precision.
+    out : (m,) int64
+        Contiguous, of at least n - 1 elements; it is overwritten.
+
+    Returns
+    -------
+    (rises,) int64
+        Each k with ``samples[k + 1] - samples[k] > above``, ascending: a view of the first elements of `out`.
 
     Raises
     ------
     TypeError
         `samples` are not real numbers.
     ValueError
-        `samples` have another number of axes, or `out` is too short or of another dtype.
+        `samples` are not one-dimensional, or `out` is too short or of another dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.traces import rises
+    >>> trace = np.array([0.0, 0.1, 5.0, 4.9, 9.0])
+    >>> rises(trace, above=1.0, out=np.empty(4, np.int64))
+    array([1, 3])
     """
     _check(samples)
     if out.dtype != np.int64 or out.ndim != 1 or not out.flags.c_contiguous or out.size < samples.size - 1:

@@ -10,16 +10,34 @@ from numpy.typing import NDArray
 
 
 def to_ragged(trains: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The trains as one array, and the offsets (trains + 1,) int64 at which each begins and ends.
+    """The trains as one array, and the offsets at which each begins and ends.
 
-    Trains of one integer dtype keep it; without any train it is int64.
+    Parameters
+    ----------
+    trains : sequence of (n,) integers
+        One array a train, in samples.
+
+    Returns
+    -------
+    values : (sum of all n,) integers
+        The trains one after another. Trains of one integer dtype keep it; without any train it is int64.
+    offsets : (trains + 1,) int64
+        Train i is ``values[offsets[i] : offsets[i + 1]]``.
 
     Raises
     ------
     TypeError
-        A train is not an array of integers, or their dtypes differ in a way that no integer dtype covers.
+        A train is not an array of integers, or no integer dtype holds the dtypes of all trains.
     ValueError
         A train is not one-dimensional.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.trains import to_ragged
+    >>> values, offsets = to_ragged([np.array([5, 9]), np.array([7])])
+    >>> values.tolist(), offsets.tolist()
+    ([5, 9, 7], [0, 2, 3])
     """
     for train in trains:
         checked_integers(train, "trains")
@@ -30,7 +48,36 @@ def to_ragged(trains: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.
 
 
 def checked_integers(values: NDArray[Any], name: str) -> NDArray[Any]:
-    """`values` if they are a one-dimensional array of integers; TypeError or ValueError that says `name` if not."""
+    """`values`, if they are a one-dimensional array of integers.
+
+    Parameters
+    ----------
+    values : (n,) integers
+        The array to check.
+    name : str
+        What an error calls the array.
+
+    Returns
+    -------
+    (n,) integers
+        The same array.
+
+    Raises
+    ------
+    TypeError
+        `values` are not an array of integers.
+    ValueError
+        `values` are not one-dimensional.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.trains import checked_integers
+    >>> checked_integers(np.array([0.5]), "times")
+    Traceback (most recent call last):
+        ...
+    TypeError: times must be an array of integers, got an array of float64
+    """
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
         what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
         raise TypeError(f"{name} must be an array of integers, got {what}")
@@ -40,7 +87,34 @@ def checked_integers(values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def checked_offsets(offsets: NDArray[Any], size: int) -> NDArray[np.int64]:
-    """Offsets as contiguous int64. TypeError or ValueError unless they ascend within [0, size]."""
+    """Offsets of a ragged array as contiguous int64.
+
+    Parameters
+    ----------
+    offsets : (trains + 1,) integers
+        Where each train begins, and where the last one ends.
+    size : int
+        Number of values that the offsets point into.
+
+    Returns
+    -------
+    (trains + 1,) int64
+        The same numbers.
+
+    Raises
+    ------
+    TypeError
+        `offsets` are not an array of integers.
+    ValueError
+        `offsets` are not one-dimensional or empty, do not ascend, or are outside [0, size].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.trains import checked_offsets
+    >>> checked_offsets(np.array([0, 2, 3], np.uint8), size=3)
+    array([0, 2, 3])
+    """
     offsets = checked_integers(offsets, "offsets")
     if offsets.size < 1 or offsets[0] < 0 or offsets[-1] > size or np.any(offsets[1:] < offsets[:-1]):
         raise ValueError(f"offsets must be trains + 1 ascending numbers from 0 to {size} at most")
@@ -48,7 +122,25 @@ def checked_offsets(offsets: NDArray[Any], size: int) -> NDArray[np.int64]:
 
 
 def as_int64(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Contiguous int64, without a copy of 64-bit integers: uint64 past int64's largest value turns negative."""
+    """The integers as contiguous int64, without a copy where they have 64 bits.
+
+    Parameters
+    ----------
+    values : (n,) integers
+        Values of uint64 that are larger than the largest of int64 become negative.
+
+    Returns
+    -------
+    (n,) int64
+        A view of `values` where they are contiguous and have 64 bits, else a copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdmea.kernels.trains import as_int64
+    >>> as_int64(np.array([5, 9], np.uint64))
+    array([5, 9])
+    """
     if values.dtype in (np.dtype(np.int64), np.dtype(np.uint64)):
         return np.require(values, None, ["A", "C"]).view(np.int64)
     return np.ascontiguousarray(values, np.int64)
