@@ -160,7 +160,9 @@ def decode_alike(
         if step.id == FLETCHER32:
             currents = [_checked(current) for current in currents]
         elif step.id == SHUFFLE:
-            currents = [_unshuffle(current, step, itemsize, out) for current, out in zip(currents, outs, strict=True)]
+            # Not into `outs` before the end: a compressor's bytes may be as many as its chunk's, which come there.
+            targets = outs if number == 0 else [None] * len(currents)
+            currents = [_unshuffle(*both, step, itemsize) for both in zip(currents, targets, strict=True)]
         else:
             is_last = number == 0 and sizes[0] == chunk_bytes
             is_shuffled = itemsize == 1 or (number > 0 and steps[number - 1].id == SHUFFLE)
@@ -195,8 +197,8 @@ def _checked(payload: Bytes) -> Bytes:
     return data
 
 
-def _unshuffle(data: Bytes, step: Filter, itemsize: int, out: Bytes) -> Bytes:
-    target = out if data.size == out.size and not np.may_share_memory(data, out) else np.empty(data.size, np.uint8)
+def _unshuffle(data: Bytes, out: Bytes | None, step: Filter, itemsize: int) -> Bytes:
+    target = out if out is not None and out.size == data.size else np.empty(data.size, np.uint8)
     kernels.unshuffle(data, step.values[0] if step.values else itemsize, target)
     return target
 

@@ -19,7 +19,7 @@ from h5burst import codecs
 from h5burst._ext import huffman, lzf
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkError
-from h5burst.codecs import deflate, plugin
+from h5burst.codecs import deflate, pipeline, plugin
 from h5burst.codecs.deflate import BlockCoding
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.store import read_tree, write_tree
@@ -460,6 +460,24 @@ def test_a_chunk_of_another_length_is_refused() -> None:
     for size in (7996, 8004):
         with pytest.raises(ChunkError):
             codecs.decode(payload, filters, mask, 4, np.empty(size, np.uint8))
+
+
+@pytest.mark.parametrize("filter_id", [1, 32000])
+def test_compressed_bytes_as_many_as_the_elements_may_be_shuffled(filter_id: int) -> None:
+    def packed(row: Any) -> bytes:
+        room = np.empty(2 * row.size, np.uint8)
+        return zlib.compress(row) if filter_id == 1 else room[: lzf.encode(row, room)].tobytes()
+
+    rng = np.random.default_rng(0)
+    rows = (rng.integers(0, limit, 120).astype(np.uint8) for limit in range(2, 256) for _ in range(40))
+    row = next(row for row in rows if len(packed(row)) == row.size)
+    steps = (codecs.Filter(filter_id, 0, (), ""), codecs.Filter(2, 0, (4,), "shuffle"))
+    shuffled = np.frombuffer(packed(row), np.uint8).reshape(-1, 4).T.tobytes()
+    for count in (1, 2):
+        outs = [np.zeros(row.size, np.uint8) for _ in range(count)]
+        pipeline.decode_alike([shuffled] * count, steps, 0, 1, outs)
+        for out in outs:
+            np.testing.assert_array_equal(out, row)
 
 
 def test_unknown_wishes_are_refused() -> None:
