@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,12 +15,18 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, ExecError, PlatformError
 
-NO_COMPILER = """
-h5burst: the C compiler failed (above is what it said). If there is none, install one and run the same command again:
+NO_COMPILER = (
+    "h5burst: {compiler!r}, the C compiler, was not found: install one as below and run the same command again, or "
+    "install a wheel of h5burst, which needs none (python -m pip install h5burst-VERSION-PYTHON-PLATFORM.whl)."
+)
+FAILED = (
+    "h5burst: the C compiler failed, above is what it said: if it misses Python.h, or if there is no compiler, install "
+    "both as below and run the same command again."
+)
+INSTALL = """\
     Debian, Ubuntu: sudo apt install gcc python3-dev      Fedora: sudo dnf install gcc python3-devel
     cluster: module load gcc      conda: conda install gcc_linux-64      macOS: xcode-select --install
     Windows: "Desktop development with C++" of the Visual Studio Build Tools
-With a wheel of h5burst no compiler is needed: python -m pip install h5burst-VERSION-PYTHON-PLATFORM.whl
 """
 
 
@@ -33,6 +41,12 @@ def terminal() -> TextIO | None:
         return open("CON" if sys.platform == "win32" else "/dev/tty", "w", encoding="utf-8")
     except OSError:
         return None
+
+
+def missing_compiler() -> str | None:
+    """The C compiler that the build would start, if there is no such program; None on Windows, where it is searched."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "")
+    return command[0] if command and sys.platform != "win32" and shutil.which(command[0]) is None else None
 
 
 def translated(pyx: Path, included: list[Path]) -> bool:
@@ -62,7 +76,7 @@ class BuildExtensions(build_ext):
         try:
             super().build_extensions()
         except (CompileError, ExecError, PlatformError) as error:
-            print(error, NO_COMPILER, sep="\n", file=sys.stderr)
+            print(error, FAILED, INSTALL, sep="\n", file=sys.stderr)
             raise SystemExit(1) from error
         finally:
             if self._terminal is not None:
@@ -81,9 +95,11 @@ class BuildExtensions(build_ext):
 
 
 class BuildPackages(build_py):
-    """Copy the packages, and remove those of an earlier build in the same directory that this one leaves out."""
+    """Copy the packages, if all can be built, and remove those of an earlier build that this one leaves out."""
 
     def run(self) -> None:
+        if self.distribution.has_ext_modules() and (compiler := missing_compiler()):
+            raise SystemExit(f"{NO_COMPILER.format(compiler=compiler)}\n{INSTALL}")
         super().run()
         wanted = {name.partition(".")[0] for name in self.packages or []}
         for source in Path((self.package_dir or {}).get("", ".")).iterdir():

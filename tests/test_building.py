@@ -24,28 +24,41 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "one.c").write_text("int one;\n")
     (tmp_path / "setup.py").write_text(
         f"import sys\nsys.path.insert(0, {str(BUILDING.parent)!r})\n"
-        "from building import BuildExtensions\nfrom setuptools import Extension, setup\n"
-        "setup(name='one', ext_modules=[Extension('one', ['one.c'])], cmdclass={'build_ext': BuildExtensions})\n"
+        "from building import BuildExtensions, BuildPackages\nfrom setuptools import Extension, setup\n"
+        "setup(name='one', packages=['one'], ext_modules=[Extension('one', ['one.c'])],\n"
+        "      cmdclass={'build_ext': BuildExtensions, 'build_py': BuildPackages})\n"
     )
     return tmp_path
 
 
-def build(project: Path, compiler: str) -> subprocess.CompletedProcess[str]:
+def build(project: Path, compiler: str, command: str = "build_ext") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "setup.py", "build_ext"], cwd=project, env={**os.environ, "CC": compiler},
+        [sys.executable, "setup.py", "-q", command], cwd=project, env={**os.environ, "CC": compiler},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def test_without_a_compiler_it_is_said_what_to_install(project: Path) -> None:
+ADVICE = ("sudo apt install gcc python3-dev", "conda install gcc_linux-64", "xcode-select --install")
+
+
+def test_without_a_compiler_the_first_line_says_what_to_do(project: Path) -> None:
+    done = build(project, "/no/compiler", "build")
+
+    assert done.returncode == 1
+    assert not (project / "build").exists()  # before any work
+    first, *more = done.stderr.splitlines()
+    assert first.startswith("h5burst: '/no/compiler', the C compiler, was not found: install one as below and run the")
+    assert all(advice in "\n".join(more) for advice in ADVICE)
+
+
+def test_where_the_compiler_fails_it_is_said_what_to_install(project: Path) -> None:
     done = build(project, "/no/compiler")
 
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "'/no/compiler'" in done.stderr
-    assert "If there is none, install one and run the same command again" in done.stderr
-    for advice in ("sudo apt install gcc python3-dev", "conda install gcc_linux-64", "xcode-select --install"):
-        assert advice in done.stderr
+    assert "if there is no compiler, install both as below and run the same command again" in done.stderr
+    assert all(advice in done.stderr for advice in ADVICE)
 
 
 def test_a_fault_in_a_source_is_shown_with_the_compilers_words(project: Path) -> None:

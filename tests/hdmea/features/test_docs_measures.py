@@ -1,26 +1,90 @@
-"""docs/measures.md names every value, and its example works."""
+"""docs/measures.md and docs/geometry.md define every value; the example of the first works."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from hdmea import geometry
 from hdmea.features import FeatureRegistry
 from hdmea.features.base import MEASURES_VERSION
 from support.docs_examples import run_examples
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "measures.md"
-NAMED = set(re.findall(r"`([A-Za-z0-9_]+)`", PAGE.read_text(encoding="utf-8")))
-EDGES = re.compile(r"(?:green|blue)_(?:on|off)_(.+)")
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+PAGE = DOCS / "measures.md"
+SCALE = geometry.ImageScale(sampling_rate_hz=20_000, spike_sample=10, pitch_um=16)
+ROW = re.compile(r"(?<!\\)\|")
 
 
-@pytest.mark.parametrize("family", ["on_off", "chromatic", "moving_bar", "chirp", "baseline", "frif"])
-def test_every_value_is_described(family: str) -> None:
+def rows_of(page: Path) -> dict[str, dict[str, list[str]]]:
+    """By section and value, the cells of its row in the tables that begin with "value | definition | unit | NaN"."""
+    sections: dict[str, dict[str, list[str]]] = {}
+    for part in page.read_text(encoding="utf-8").split("\n## ")[1:]:
+        rows, inside, columns = sections.setdefault(part.partition("\n")[0], {}), False, 0
+        for line in part.splitlines():
+            cells = [cell.strip() for cell in ROW.split(line.strip())[1:-1]]
+            if cells[:4] == ["value", "definition", "unit", "NaN"]:
+                inside, columns = True, len(cells)
+            elif not cells:
+                inside = False
+            elif inside and not cells[0].startswith("-"):
+                assert len(cells) == columns, line
+                assert all(cells[:4]), line
+                rows |= dict.fromkeys(re.findall(r"`(\w+)`", cells[0]), cells)
+    return sections
+
+
+@pytest.mark.parametrize("family", ["on_off", "chromatic", "moving_bar", "chirp", "baseline", "frif", "dense_noise"])
+def test_every_value_has_definition_unit_nan_rule_and_source(family: str) -> None:
+    sections = rows_of(PAGE)
+    rows = {name: row for section in sections.values() for name, row in section.items()}
+    section = next(part for title, part in sections.items() if f"(`{family}`)" in title)
     for name in FeatureRegistry.get(family).output_schema:
-        edge = EDGES.fullmatch(name)
-        assert name in NAMED or (edge and edge[1] in NAMED), name
+        step_of_light = re.fullmatch(r"(?:green|blue)_((?:on|off)_.+)", name)  # as a step of white light
+        row = rows.get(name) or (step_of_light and rows.get(step_of_light[1]))
+        assert row, name
+        assert len(row) == 5
+    assert section
+
+
+def test_every_family_is_looked_at() -> None:
+    families = {title for title in re.findall(r"\(`(\w+)`\)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)}
+    names = {name for name in FeatureRegistry.list_all() if FeatureRegistry.get(name).__module__.startswith("hdmea.")}
+    stimuli = {name for name in names if re.search(r"\d", name)}  # of a family, whose values they have
+    assert families == names - stimuli
+
+
+def records() -> dict[str, dict[str, Any]]:
+    """By section of the page, all that is stored of it: records without a result have every name."""
+    average = np.random.default_rng(0).normal(size=(60, 15, 15))
+    axon = geometry.axon_record(geometry.Axon(axon_seen=False), SCALE)
+    of_steps = {"unit_ids": [], "center_corrected_row": 0.0, "center_corrected_col": 0.0, "center_corrected_se": 0.0}
+    soma = geometry.soma_record(geometry.soma_geometry(average[:, :8, :8], SCALE))
+    head = geometry.head_record(geometry.NerveHead(status="none"), SCALE.pitch_um)
+    map_of_chip = geometry.alignment_record(geometry.Alignment(valid=False, n=0))
+    return {
+        "Soma (": soma | {name: of_steps[name] for name in of_steps if name.startswith("center")},
+        "Axon (": {name: part for name, part in axon.items() if name.startswith(("refined", "axon_initial"))}
+        | axon["post_processed_data"] | axon["ap_pathway"],
+        "Optic-nerve head (": head | axon["soma_polar_coordinates"] | {"unit_ids": [], "n_units": 0, "n_axons": 0},
+        "Receptive field (": geometry.field_record(geometry.receptive_field(average), 1 / 60),
+        "Linear-nonlinear model (": geometry.model_record(geometry.LNModel()),
+        "Chip and stimulus (": map_of_chip | {"unit_ids": [], "bar_pixels_per_noise_pixel": 20.0},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("start", list(records()))
+def test_every_value_of_geometry_has_definition_unit_and_nan_rule(start: str) -> None:
+    rows = next(part for title, part in rows_of(DOCS / "geometry.md").items() if title.startswith(start))
+    text = " ".join(cell for row in rows.values() for cell in row)
+    for name, value in records()[start].items():
+        assert name in rows
+        inner = {re.sub("^off_", "on_", one) for one in value} if isinstance(value, dict) else set()
+        assert [one for one in inner if f"`{one}`" not in text] == []
 
 
 def test_version_is_that_of_the_page() -> None:
