@@ -98,7 +98,7 @@ def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matric
     rows = numbers.get_column(run).replace_strict(dict(zip(runs, range(len(runs)), strict=True))).to_numpy()
     places = dict(zip(features, range(len(features)), strict=True))
     columns = numbers.get_column(level.feature).replace_strict(places).to_numpy()
-    made = Matrices(runs, features, var=_annotated(known, level, features))
+    made = Matrices(runs, features, var=annotated(known, level, features))
     for name in level.numbers:
         values = np.full((len(runs), len(features)), np.nan)
         values[rows, columns] = numbers.get_column(name).fill_null(float("nan")).to_numpy()
@@ -106,7 +106,7 @@ def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matric
     return made
 
 
-def _annotated(frame: pl.DataFrame, level: Level, features: Sequence[str]) -> pl.DataFrame:
+def annotated(frame: pl.DataFrame, level: Level, features: Sequence[str]) -> pl.DataFrame:
     """What is known of each feature; values that differ from row to row are joined by ";"."""
     ids = pl.DataFrame({INDEX: pl.Series(list(features), dtype=pl.String)})
     if not level.annotations:
@@ -120,16 +120,24 @@ def _annotated(frame: pl.DataFrame, level: Level, features: Sequence[str]) -> pl
 
 
 def from_wide(
-    path: Path, frame: pl.DataFrame, feature: str, columns: Mapping[str, Mapping[str, str]], annotations: Sequence[str]
+    path: Path,
+    frame: pl.DataFrame,
+    feature: str,
+    columns: Mapping[str, Mapping[str, str]],
+    annotations: Sequence[str] = (),
+    every_row: bool = True,
 ) -> Matrices:
-    """One row a feature as matrices. columns: by layer, the column of each run.
+    """One row a feature (unless `every_row`, more of them, if they agree) as matrices.
 
-    Raises `IOFormatError` for a feature that appears more than once.
+    columns: by layer, the column of each run. Raises `IOFormatError` for a feature that appears more than once.
     """
+    if not every_row:
+        frame = frame.drop_nulls(feature).unique(maintain_order=True)
     ids = frame.get_column(feature).cast(pl.String).fill_null("")
     twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
     if twice.len():
-        raise IOFormatError(f"{path}: {feature} {twice[0]!r} appears more than once")
+        what = "more than once" if every_row else "with different quantities"
+        raise IOFormatError(f"{path}: {feature} {twice[0]!r} appears {what}")
     runs = list(dict.fromkeys(run for by_run in columns.values() for run in by_run))
     var = pl.DataFrame({INDEX: ids, **{n: frame.get_column(n) for n in annotations if n != feature}})
     made = Matrices(runs, ids.to_list(), var=var)

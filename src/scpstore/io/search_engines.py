@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -18,7 +18,7 @@ import polars as pl
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import AggregationLink, ScpContainer
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.long_tables import Level, Matrices, from_long, from_wide
+from scpstore.io.long_tables import Level, Matrices, annotated, from_long, from_wide
 from scpstore.io.tables import INDEX, built, with_cells
 from scpstore.io.text import Table, open_table
 
@@ -151,11 +151,14 @@ def read_spectronaut(path: PathLike, cells: PathLike | None = None, *, q_value: 
     table = open_table(Path(path))
     if "R.FileName" in table.columns:
         return _from_report(table, "R.FileName", _SPECTRONAUT, cells, q_value, "Spectronaut")
+    matches = {name: found for name in table.columns if (found := _PIVOTED.fullmatch(name))}
+    names = _short_names(dict.fromkeys(found["run"] for found in matches.values()))
     pivoted: dict[str, dict[str, str]] = {}
-    for name in table.columns:
-        found = _PIVOTED.fullmatch(name)
-        if found:
-            pivoted.setdefault(found["column"], {})[run_name(found["run"])] = name
+    for name, found in matches.items():
+        by_run = pivoted.setdefault(found["column"], {})
+        if names[found["run"]] in by_run:
+            raise IOFormatError(f"{table.path}: {by_run[names[found['run']]]!r} and {name!r} are of the same run")
+        by_run[names[found["run"]]] = name
     if not pivoted:
         raise _not_a_report(table, "Spectronaut", "R.FileName, or columns such as '[1] run.raw.PG.Quantity'")
     return _from_pivoted(table, pivoted, cells, q_value)
@@ -267,7 +270,8 @@ def _from_report(
     numbers = dict.fromkeys(name for level in present for name in level.numbers)
     frame = table.read([*texts, *numbers], list(numbers)).with_columns(pl.col(list(texts)).cast(pl.String))
     if run == "File.Name":
-        frame = frame.with_columns(pl.col(run).map_elements(run_name, return_dtype=pl.String))
+        paths = frame.get_column(run).drop_nulls().unique(maintain_order=True)
+        frame = frame.with_columns(pl.col(run).replace(_short_names(paths)))
     made = [(level, from_long(table.path, frame, run, level)) for level in present]
     pairs = frame.select(source_id=present[0].feature, target_id=present[-1].feature) if len(present) > 1 else None
     return _container(table.path, made, cells, q_value, _links(pairs))
@@ -315,7 +319,7 @@ def _from_matrices(tables: Sequence[Table], cells: PathLike | None) -> ScpContai
             raise _not_a_report(
                 table, "DIA-NN", "Run or File.Name, or Protein.Group or Precursor.Id and one column a run"
             )
-        names = _short_names(runs)
+        names = {run: column for column, run in _short_names(runs).items()}
         known = [name for name in table.columns if name in _DIANN_ANNOTATIONS]
         frame = table.read(numbers=runs)
         quantity = "Precursor.Normalised" if assay == PRECURSORS else "PG.MaxLFQ"
@@ -328,25 +332,33 @@ def _from_matrices(tables: Sequence[Table], cells: PathLike | None) -> ScpContai
     return _container(tables[-1].path, assays, cells, None, _links(pairs))
 
 
-def _short_names(columns: Sequence[str]) -> Mapping[str, str]:
-    """Runs by their names; by their whole headers where the names are not unique."""
-    names = [run_name(column) for column in columns]
-    return dict(zip(names if len(set(names)) == len(names) else columns, columns, strict=True))
+def _short_names(paths: Iterable[str]) -> dict[str, str]:
+    """The run of each path or header: its name, or as a whole where the names are not unique."""
+    names = {path: run_name(path) for path in paths}
+    return names if len(set(names.values())) == len(names) else {path: path for path in names}
 
 
 def _from_pivoted(
     table: Table, pivoted: dict[str, dict[str, str]], cells: PathLike | None, q_value: float | None
 ) -> ScpContainer:
-    (level, *_) = [*(x for x in _SPECTRONAUT if x.feature in table.columns), None]
-    if level is None:
-        raise _not_a_report(table, "Spectronaut", "PG.ProteinGroups or EG.PrecursorId")
-    wanted = {name: pivoted[name] for name in (*level.quantities, *level.q_values) if name in pivoted}
-    present = level.present([*table.columns, *wanted])
-    if present is None:
-        raise _not_a_report(table, "Spectronaut", f"columns such as '[1] run.raw.{level.quantities[0]}'")
-    if q_value is not None and present.filter_by is None:
+    """Spectronaut's reports with a column a run; rows of precursors may repeat what is known of their proteins."""
+    quantities = [name for known in _SPECTRONAUT for name in known.numbers if name in pivoted]
+    present = [level for known in _SPECTRONAUT if (level := known.present([*table.columns, *quantities])) is not None]
+    if not present:
+        wanted = " or ".join(f"{level.feature} with [1] run.raw.{level.quantities[0]}" for level in _SPECTRONAUT)
+        raise _not_a_report(table, "Spectronaut", wanted)
+    if q_value is not None and all(level.filter_by is None for level in present):
         _no_threshold(q_value, table)
-    numbers = [name for by_run in wanted.values() for name in by_run.values()]
-    frame = table.read([present.feature, *present.annotations, *numbers], numbers)
-    made: Any = from_wide(table.path, frame, present.feature, wanted, present.annotations)
-    return _container(table.path, [(present, made)], cells, q_value, [])
+    texts = dict.fromkeys(name for level in present for name in (level.feature, *level.annotations))
+    numbers = [name for level in present for layer in level.numbers for name in pivoted[layer].values()]
+    frame = table.read([*texts, *numbers], numbers)
+    made = []
+    for level in present:
+        columns = {layer: pivoted[layer] for layer in level.numbers}
+        rows = frame.select(level.feature, *(n for by_run in columns.values() for n in by_run.values()))
+        every_row = level.every_row or "EG.PrecursorId" not in table.columns
+        matrices = from_wide(table.path, rows, level.feature, columns, every_row=every_row)
+        matrices.var = annotated(frame, level, matrices.features)
+        made.append((level, matrices))
+    pairs = frame.select(source_id=present[0].feature, target_id=present[-1].feature) if len(present) > 1 else None
+    return _container(table.path, made, cells, q_value, _links(pairs))

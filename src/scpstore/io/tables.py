@@ -18,7 +18,7 @@ from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, Val
 from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOFormatError, IOWriteError
-from scpstore.io.text import Table, number_column, open_table
+from scpstore.io.text import Table, is_text, open_table
 
 INDEX = "_index"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
@@ -94,7 +94,7 @@ def read_table(
     ids = _ids(frame.to_series(0))
     texts = _annotations(table, frame, orientation, annotations)
     numeric = [name for name in table.columns[1:] if name not in set(texts)]
-    values = [number_column(table.path, frame.get_column(name), table.decimal_comma) for name in numeric]
+    values = table.numbers([frame.get_column(name) for name in numeric])
     X = np.empty((ids.len(), len(numeric)))
     for place, column in enumerate(values):
         X[:, place] = column.fill_null(float("nan")).to_numpy()
@@ -161,16 +161,7 @@ def _annotations(table: Table, frame: pl.DataFrame, orientation: str, named: Seq
         if unknown:
             raise IOFormatError(f"{table.path} has no column {unknown[0]!r}: there are {list(table.columns)[:12]}")
         return [name for name in named if name != table.columns[0]]
-    return [] if orientation == "samples_in_rows" else [n for n in table.columns[1:] if _is_text(table, frame[n])]
-
-
-def _is_text(table: Table, series: pl.Series) -> bool:
-    """Whether most of a column is not numbers: a single stray word in a column of values is a fault to be told."""
-    if series.dtype != pl.String:
-        return False
-    filled = series.drop_nulls().str.strip_chars()
-    filled = filled.str.replace(",", ".", literal=True) if table.decimal_comma else filled
-    return bool(2 * filled.cast(pl.Float64, strict=False).null_count() > filled.len())
+    return [] if orientation == "samples_in_rows" else [n for n in table.columns[1:] if is_text(frame[n])]
 
 
 # ---------------------------------------------------------------- cells

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -33,8 +32,10 @@ MISSING = [
     "Filtered",
 ]
 _SAMPLE_ROWS = 50
+_LONGEST_FIELD = 1 << 30
 _SAMPLE_BYTES = 1 << 24
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d+([eE][+-]?\d+)?")
+_DECIMAL_COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
+_THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK": "a zip archive or Excel workbook"}
 
 
@@ -45,7 +46,6 @@ class Table:
     path: Path
     columns: tuple[str, ...]
     separator: str | None = None  # None: Parquet
-    decimal_comma: bool = False
     row_names: bool = False  # R: one name fewer in the header than there are columns
 
     def read(self, columns: Sequence[str] | None = None, numbers: Sequence[str] = ()) -> pl.DataFrame:
@@ -58,8 +58,20 @@ class Table:
             frame = pl.scan_parquet(self.path).select(wanted).collect()
         else:
             frame = self._read_text(wanted)
-        numeric = [number_column(self.path, frame.get_column(name), self.decimal_comma) for name in numbers]
-        return frame.with_columns(numeric)
+        return frame.with_columns(self.numbers([frame.get_column(name) for name in numbers]))
+
+    def numbers(self, columns: Sequence[pl.Series]) -> list[pl.Series]:
+        """Columns as float64, with points or commas before their decimals: all of the table's with the same.
+
+        Raises `IOFormatError` that names the column and line of what is not a number, or not surely one.
+        """
+        stated = [] if self.separator == "," else [found for series in columns if (found := _with_commas(series)).len()]
+        if stated and all(found.str.contains(_THOUSANDS).all() for found in stated):
+            raise IOFormatError(
+                f"{self.path}, column {stated[0].name!r}: {stated[0][0]!r} may have decimals or thousands (all numbers "
+                "with a comma have three digits behind it): write numbers with points"
+            )
+        return [number_column(self.path, series, bool(stated)) for series in columns]
 
     def _read_text(self, wanted: list[str]) -> pl.DataFrame:
         schema: dict[str, Any] = {f"column {place}": pl.String() for place in range(len(self.columns))}
@@ -76,7 +88,7 @@ class Table:
     def _what_is_wrong(self, error: Exception) -> str:
         """In our words: the first line that has another number of fields than the header."""
         with open_text(self.path) as stream:
-            rows = csv.reader(stream, delimiter=self.separator or ",")
+            rows = _split(stream, delimiter=self.separator or ",")
             try:
                 for number, row in enumerate(rows, 1):
                     if row and number > 1 and len(row) != len(self.columns):
@@ -92,14 +104,35 @@ def number_column(path: Path, series: pl.Series, decimal_comma: bool = False) ->
         plain: pl.Series = series.cast(pl.Float64)
         return plain
     text = series.cast(pl.String).str.strip_chars()
-    text = text.str.replace(",", ".", literal=True) if decimal_comma else text
     text = text.replace(dict.fromkeys(MISSING))
-    made: pl.Series = text.cast(pl.Float64, strict=False)
+    points = text
+    if decimal_comma:  # a point among them would stand between thousands, or come from elsewhere
+        points = pl.select(pl.when(~text.str.contains(".", literal=True)).then(text.str.replace(",", "."))).to_series()
+    made: pl.Series = points.cast(pl.Float64, strict=False).alias(series.name)
     wrong = (made.is_null() & text.is_not_null()).arg_true()
     if len(wrong):
         row = int(wrong[0])
-        raise IOFormatError(f"{path}, line {row + 2}, column {series.name!r}: {series[row]!r} is not a number")
+        reason = " (others of the table have decimal commas)" if decimal_comma and "." in series[row] else ""
+        raise IOFormatError(f"{path}, line {row + 2}, column {series.name!r}: {series[row]!r} is not a number{reason}")
     return made
+
+
+def _with_commas(series: pl.Series) -> pl.Series:
+    """Those values of a column that are numbers with a decimal comma."""
+    if series.dtype != pl.String:
+        return series.clear()
+    some = series.filter(series.str.contains(",", literal=True)).str.strip_chars()
+    found: pl.Series = some.filter(some.str.contains(_DECIMAL_COMMA))
+    return found
+
+
+def is_text(series: pl.Series) -> bool:
+    """Whether most of a column is not numbers: a single stray word in a column of values is a fault to be told."""
+    if series.dtype != pl.String:
+        return False
+    filled = series.drop_nulls().str.strip_chars()
+    numbers = filled.cast(pl.Float64, strict=False).is_not_null() | filled.str.contains(_DECIMAL_COMMA)
+    return bool(2 * numbers.sum() < filled.len())
 
 
 def open_text(path: Path) -> IO[str]:
@@ -123,15 +156,23 @@ def open_table(path: Path, separator: str | None = None) -> Table:
     if not any(line.strip() for line in lines):
         raise IOFormatError(f"{path} is empty: expected a header of names")
     found = separator or _separator(path, lines)
-    rows = [row for row in csv.reader(lines, delimiter=found) if row]
+    rows = [row for row in _split(lines, delimiter=found) if row]
     header, body = rows[0], rows[1:]
     row_names = bool(body) and all(len(row) == len(header) + 1 for row in body)
     columns = ["", *header] if row_names else header
     twice = sorted({name for name in columns if columns.count(name) > 1}) if len(set(columns)) < len(columns) else []
     if twice:
         raise IOFormatError(f"{path}: names in the header are not unique: {twice[:5]}")
-    commas = found == ";" and any(_DECIMAL_COMMA.fullmatch(value.strip()) for row in body for value in row)
-    return Table(path, tuple(columns), found, commas, row_names)
+    return Table(path, tuple(columns), found, row_names)
+
+
+def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """The fields of each line, of any length: a header of thousands of runs, or a list of as many IDs in a field."""
+    limit = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield from csv.reader(lines, delimiter=delimiter)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _first_lines(path: Path) -> list[str]:
@@ -160,7 +201,7 @@ def _separator(path: Path, lines: list[str]) -> str:
     """The separator by which all lines have as many fields (R: the header one fewer). Raises `IOFormatError`."""
     counts = {}
     for separator in SEPARATORS:
-        fields = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+        fields = [len(row) for row in _split(lines, delimiter=separator) if row]
         counts[separator] = fields
         if fields and len(set(fields[1:])) <= 1 and fields[0] > 1 and fields[-1] - fields[0] in (0, 1):
             counts[separator] = [fields[-1]]
