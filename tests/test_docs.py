@@ -65,6 +65,21 @@ def has_examples(page: Path) -> bool:
     return bool(python_program(text).strip() or console_commands(text))
 
 
+# ---------------------------------------------------------------- what the site shows
+
+
+@pytest.mark.parametrize("page", [*PAGES, *TOP_LEVEL], ids=lambda page: page.name)
+def test_lists_and_tables_are_shown_as_such(page: Path) -> None:
+    """Markdown on the site wants an empty line before a list or table, and four spaces before an inner list."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    before = ""
+    for line in text.splitlines():
+        begins = re.match(r"[-*] |\d+\. |\|", line) and not re.match(r"\s|[-*] |\d+\. |\||#|$", before)
+        assert not begins, line
+        assert not re.match(r" {1,3}([-*] |\d+\. )", line), line
+        before = line
+
+
 # ---------------------------------------------------------------- links
 
 
