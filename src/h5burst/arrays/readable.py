@@ -77,8 +77,7 @@ class ReadableArray(NDArrayOperatorsMixin):
         if isinstance(key, str) or (isinstance(key, list) and key and isinstance(key[0], str)):
             return np.asarray(self)[key]
         selection = select(key, self.shape)
-        box = selection.box
-        return (self._pick(selection.places) if box is None else self._read(box))[selection.within]
+        return self._pick(selection.places)[selection.within]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from h5burst._ext.h5parse import Type, UnsupportedFeatureError
+from h5burst._ext.h5parse import CorruptStructureError, Source, Type, UnsupportedFeatureError
 from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import Box, Places, hull, inside
 from h5burst.codecs.filter_names import NOT_CODECS
+from h5burst.model.errors import CorruptFileError
 from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback
@@ -28,9 +29,10 @@ from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, Location, locate, path_of
 from h5burst.read.node_factory import LazyNodeFactory, Place
 from h5burst.read.open_file import OpenFile, OpenObject, Stamp, open_location
-from h5burst.read.reader import Reader, stored_path
+from h5burst.read.reader import Reader, describe_names, stored_path
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
+_PAGE = 4096  # bytes; of a source of which no structures are read
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
 
 
@@ -105,7 +107,7 @@ class LazyArray(ReadableArray):
     ((3, 2), array([2, 4]))
     """
 
-    __slots__ = ("_address", "_attrs", "_elements", "_location", "_names", "_stamp")
+    __slots__ = ("_address", "_attrs", "_base", "_elements", "_location", "_names", "_stamp")
 
     def __init__(
         self,
@@ -121,6 +123,7 @@ class LazyArray(ReadableArray):
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
+        self._base = 0  # where address 0 is in the file, once there are `_elements`
         self._attrs: Mapping[str, Any] | None = None
         self.shape = shape
         self.dtype = dtype
@@ -209,6 +212,7 @@ class LazyArray(ReadableArray):
     def _open_elements(self, reader: Reader) -> Elements:
         if self._elements is None:
             assert self._address is not None
+            self._base = reader.source.base
             self._elements = Elements(reader.parser.dataset(self._address))
         return self._elements
 
@@ -255,6 +259,8 @@ class LazyArray(ReadableArray):
         if self._address is None:
             return False
         try:
+            if self._read_again(places, out) is not None:
+                return True
             with self._reader() as reader:
                 elements = self._open_elements(reader)
                 if not elements.is_plain:
@@ -308,6 +314,9 @@ class LazyArray(ReadableArray):
         if self._address is None:
             return self._pick_by_name(places)
         try:
+            again = self._read_again(places)
+            if again is not None:
+                return again
             with self._reader() as reader:
                 elements = self._open_elements(reader)
                 rank = len(elements.shape)
@@ -319,6 +328,26 @@ class LazyArray(ReadableArray):
                 return part
         except UnsupportedFeatureError:
             return self._pick_by_name(places)
+
+    def _read_again(
+        self, places: tuple[Places, ...], out: np.ndarray[Any, Any] | None = None
+    ) -> np.ndarray[Any, Any] | None:
+        """Places of a dataset whose headers were read before: the file has the same stamp, so that they still hold.
+
+        None for what has to be converted, where its chunks are not known yet, and for a file that somebody writes.
+        """
+        elements = self._elements
+        if elements is None or not elements.is_plain or not elements.knows_places:
+            return None
+        with open_location(self._location, self._stamp) as file:
+            if file.locked_for_writing:
+                return None
+            source = Source(file.descriptor, file.stamp.size, self._base, _PAGE, 1, file.reader)
+            try:
+                raw = elements.read(source, places, out=None if out is None else out.view(elements.raw))
+            except CorruptStructureError as error:
+                raise CorruptFileError(self.path, f"{describe_names(self._names)}: {error.args[0]}") from error
+            return raw.view(self.dtype)
 
     def check(self, most_bytes: int) -> None:
         """Read all that is stored of it, whatever shape it claims.

@@ -54,6 +54,8 @@ class _Kept(threading.local):
 
 
 _kept = _Kept()
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a pipe must not make us wait for its writer
 _MOST_KEPT = 8  # files: of each, a descriptor
 
 
@@ -102,10 +104,8 @@ class OpenFile:
         self.path = self.location
         if self._take_kept(expected):
             return
-        # A pipe must not make us wait for its writer.
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
-            self.descriptor = os.open(self.path, flags)
+            self.descriptor = os.open(self.path, _FLAGS)
         except FileNotFoundError:
             if expected is not None:
                 raise StaleFileError(self.path) from None

@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from h5burst import store
-from h5burst.arrays import chunks as chunk_plans
 from h5burst.arrays.selection import select
 from h5burst.model.errors import CorruptFileError, StaleFileError
 from h5burst.model.source import ArraySource
@@ -27,6 +26,8 @@ from h5burst.model.tree import Array, Group, Storage
 from h5burst.read import lazy
 from h5burst.read.decoded_chunks import DecodedChunks
 from h5burst.read.lazy import LazyArray
+from h5burst.runtime import locks
+from support.decodings import counting_decoded
 
 CUBE = np.random.default_rng(3).integers(-99, 99, (40, 30, 20))
 
@@ -131,8 +132,6 @@ def test_any_selection_is_places_of_each_axis_and_an_index_into_them(
         assert set(places) <= set(range(length))
     picked = array[np.ix_(*selection.places)] if shape else array
     assert same(np.asarray(picked[selection.within]), np.asarray(array[index]))
-    if selection.box is not None:
-        assert same(np.asarray(array[tuple(slice(*edge) for edge in selection.box)]), picked)
 
 
 WIDE = np.random.default_rng(5).integers(0, 1000, (120, 90))
@@ -156,7 +155,7 @@ FEW_CHUNKS = [  # an index, and how many chunks of 10 x 30 hold what it asks for
 @pytest.mark.parametrize(("index", "chunks"), FEW_CHUNKS, ids=lambda value: str(value)[:40])
 @pytest.mark.parametrize("unwritten", [False, True])
 def test_only_chunks_that_are_asked_for_are_read_and_each_once(
-    index: Any, chunks: int, unwritten: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: Any, chunks: int, unwritten: bool, tmp_path: Path
 ) -> None:
     with h5py.File(tmp_path / "wide.h5", "w", libver="v110") as file:
         shape = (130, 90) if unwritten else WIDE.shape  # rows 120 to 130 are never written
@@ -165,30 +164,26 @@ def test_only_chunks_that_are_asked_for_are_read_and_each_once(
     whole = np.vstack([WIDE, np.zeros((10, 90), WIDE.dtype)]) if unwritten else WIDE
     if unwritten and isinstance(index, np.ndarray) and index.dtype == bool:
         index = np.concatenate([index, np.zeros((10, *index.shape[1:]), bool)])
-    decoded = []
-    decode = chunk_plans.decode
-    monkeypatch.setattr(chunk_plans, "decode", lambda *args: decoded.append(1) or decode(*args))
-    assert same(array[index], whole[index])
+    with counting_decoded() as decoded:
+        assert same(array[index], whole[index])
     assert len(decoded) == chunks
 
 
-def test_rows_one_after_another_decode_a_chunk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_one_after_another_decode_a_chunk_once(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "wide.h5", "w", libver="v110") as file:
         file.create_dataset("x", data=WIDE, chunks=(10, 30), maxshape=(None, 90), compression="gzip")
         file["x"].resize(200, axis=0)  # chunks that were never written
         file["y"] = WIDE + 1
     array, other = array_at(tmp_path / "wide.h5", "x"), array_at(tmp_path / "wide.h5", "x")
-    decoded = []
-    decode = chunk_plans.decode
-    monkeypatch.setattr(chunk_plans, "decode", lambda *args: decoded.append(1) or decode(*args))
-    assert np.array_equal(np.stack([array[row] for row in range(200)]), np.vstack([WIDE, np.zeros((80, 90), int)]))
-    assert len(decoded) == 36
-    assert [array[3, 31], array[119, 89], array[150, 2]] == [WIDE[3, 31], WIDE[119, 89], 0]
-    assert len(decoded) == 36
-    assert np.array_equal(other[5], WIDE[5])  # another array of the same file decodes for itself
-    assert len(decoded) == 39
-    array[7][:] = -1  # what was given belongs to the caller
-    assert np.array_equal(array[7], WIDE[7])
+    with counting_decoded() as decoded:
+        assert np.array_equal(np.stack([array[row] for row in range(200)]), np.vstack([WIDE, np.zeros((80, 90), int)]))
+        assert len(decoded) == 36
+        assert [array[3, 31], array[119, 89], array[150, 2]] == [WIDE[3, 31], WIDE[119, 89], 0]
+        assert len(decoded) == 36
+        assert np.array_equal(other[5], WIDE[5])  # another array of the same file decodes for itself
+        assert len(decoded) == 39
+        array[7][:] = -1  # what was given belongs to the caller
+        assert np.array_equal(array[7], WIDE[7])
 
 
 def test_the_chunks_that_are_kept_are_bounded() -> None:
@@ -439,9 +434,12 @@ def test_the_working_directory_may_change(tmp_path: Path, monkeypatch: pytest.Mo
     assert tree["data"].data.tolist() == [0, 1, 2]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["not read before", "read before"])
 @pytest.mark.parametrize("kind", ["replaced", "edited", "removed"])
-def test_a_changed_file_is_never_read_as_the_old_one(cube: LazyArray, kind: str) -> None:
+def test_a_changed_file_is_never_read_as_the_old_one(cube: LazyArray, kind: str, is_known: bool) -> None:
     tree = store.read_tree(cube.path, lazy=True)
+    if is_known:
+        assert same(cube[1], CUBE[1])
     if kind == "replaced":
         store.write_tree(cube.path, Group({"cube": Array(np.zeros(cube.shape))}), overwrite=True)
     elif kind == "edited":
@@ -453,6 +451,65 @@ def test_a_changed_file_is_never_read_as_the_old_one(cube: LazyArray, kind: str)
         cube[0]
     with pytest.raises(StaleFileError, match="changed"):
         list(tree.children)
+
+
+@pytest.mark.parametrize("user_block", [0, 512])
+def test_headers_are_read_at_the_first_access(user_block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", userblock_size=user_block) as file:
+        file["flat"] = CUBE
+        file.create_dataset("packed", data=CUBE, chunks=(7, 30, 3), compression="gzip")
+    arrays = [array_at(path, name) for name in ("flat", "packed")]
+    for array in arrays:
+        assert same(array[5], CUBE[5])
+    monkeypatch.setattr(lazy, "Reader", None)
+    out = np.empty_like(CUBE)
+    for array in arrays:
+        for index in np.s_[-1, 3:9, [4, 1], ::7, (2, 3, 4), (..., 0)]:
+            assert same(array[index], CUBE[index])
+        array.read_into(out)
+        assert same(out, CUBE)
+
+
+@pytest.mark.skipif(not locks.are_used(), reason="files are not locked here")
+def test_an_array_that_was_read_is_refused_while_its_file_is_locked(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["flat"] = CUBE
+    array = array_at(tmp_path / "a.h5", "flat")
+    assert same(array[5], CUBE[5])
+    with open(tmp_path / "a.h5", "rb") as writer:
+        assert locks.try_exclusive(writer.fileno()) is locks.Answer.GRANTED
+        with pytest.raises(OSError, match=r"a\.h5"):
+            array[6]
+    assert same(array[6], CUBE[6])
+
+
+def test_damage_met_at_a_later_access_names_the_array(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("packed", data=CUBE, chunks=(1, 30, 20), compression="gzip")
+        chunk = file["packed"].id.get_chunk_info(6)
+    with open(tmp_path / "a.h5", "r+b") as stream:
+        stream.seek(chunk.byte_offset)
+        stream.write(bytes(chunk.size))
+    array = array_at(tmp_path / "a.h5", "packed")
+    assert same(array[5], CUBE[5])
+    for index in (6, slice(None)):
+        with pytest.raises(CorruptFileError, match="/packed: "):
+            array[index]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors there")
+def test_thousands_of_arrays_of_many_files_leave_nothing_open(tmp_path: Path) -> None:
+    store.write_tree(tmp_path / "a.h5", Group({f"{number}": Array(CUBE[:1]) for number in range(3000)}))
+    arrays = [node.data for node in store.read_tree(tmp_path / "a.h5", lazy=True).children.values()]
+    for number in range(50):
+        store.write_tree(tmp_path / f"{number}.h5", Group({"flat": Array(CUBE[:1])}))
+        arrays.append(array_at(tmp_path / f"{number}.h5", "flat"))
+    before = os.listdir("/proc/self/fd")
+    for _ in range(2):
+        for array in arrays:
+            assert same(array[0], CUBE[0])
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_renamed_members_of_one_table_leave_others_alone(tmp_path: Path) -> None:

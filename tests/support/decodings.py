@@ -1,0 +1,26 @@
+"""How many chunks are decoded, one at a time or two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from h5burst import codecs
+from h5burst.codecs import pipeline
+
+
+@contextmanager
+def counting_decoded() -> Iterator[list[int]]:
+    """A list that gets one element for each chunk that is decoded while the block runs."""
+    decoded: list[int] = []
+    decode_alike = pipeline.decode_alike
+
+    def counted(payloads: Any, *others: Any) -> None:
+        decoded.extend([1] * len(payloads))
+        decode_alike(payloads, *others)
+
+    # Where it is called by `codecs.decode`, and where those call it that have two chunks.
+    with mock.patch.object(pipeline, "decode_alike", counted), mock.patch.object(codecs, "decode_alike", counted):
+        yield decoded
