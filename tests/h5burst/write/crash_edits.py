@@ -135,39 +135,53 @@ def every_operation(path: Path, way: str, kind: str) -> tuple[int, dict[int, lis
     return len(cases), {at: found for at in cases if (found := wrongs(path, way, kind, at))}
 
 
-def killed_at_random(path: Path, way: str, count: int) -> tuple[int, dict[int, list[str]]]:
-    """Kill a process that edits without pause; what is there must be a whole state, the last one known or a later."""
+def killed_at_random(path: Path, way: str, count: int) -> tuple[int, dict[int, list[str]], int]:
+    """Kill a process that edits without pause; what is there must be a whole state, the last one known or a later.
+
+    Gives as well how many kills came after at least one more edit was committed.
+    """
     found: dict[int, list[str]] = {}
+    later = 0
     state, chance = 0, random.Random(count)
     start(path, way)
     for number in range(count):
         if number % 50 == 0:
             start(path, way)
             state = 0
+        reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
             for each in range(state + 1, state + 1_000_000):
+                os.write(writing, b".")
                 step(path, each)
-        time.sleep(0.005 + 0.1 * chance.random())
+        os.close(writing)
+        for _ in range(chance.choice([1, 1, 2, 3])):  # edits that are begun, however busy the machine is
+            os.read(reading, 1)
+        time.sleep(0.05 * chance.random())
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(reading)
         try:
             now = state_of(path)
             if now < state:
                 found[number] = [f"state {now} after {state}"]
+            later += now > state
             state = now
         except (OSError, AssertionError, KeyError) as error:
             found[number] = [repr(error)]
             start(path, way)
             state = 0
     step(path, state + 1)
-    return count, found
+    return count, found, later
 
 
 def main(directory: str, way: str, kind: str, count: str = "0") -> None:
     path = Path(directory).resolve() / "file.h5"
-    random_kills = kind == "random"
-    cases, found = killed_at_random(path, way, int(count)) if random_kills else every_operation(path, way, kind)
+    if kind == "random":
+        cases, found, later = killed_at_random(path, way, int(count))
+        print(json.dumps({"cases": cases, "wrongs": found, "after an edit": later}))
+        return
+    cases, found = every_operation(path, way, kind)
     print(json.dumps({"cases": cases, "wrongs": found}))
 
 
