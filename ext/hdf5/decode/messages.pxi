@@ -76,7 +76,7 @@ cdef class Messages:
         self.heap = Heap(source)
         self.types = {}
 
-    cdef int read(self, uint64_t address) except -1:
+    cdef int read(self, uint64_t address, bint only_links=False) except -1:
         """Read an object header and sort its messages. Text that attributes refer to is fetched at once."""
         cdef size_t i
         cdef Message* message
@@ -95,6 +95,8 @@ cdef class Messages:
         self.attributes_ordered = self.header.ordered
         for i in range(self.header.count):
             message = &self.header.messages[i]
+            if only_links and message.type not in (LINK, LINK_INFO, GROUP_INFO, SYMBOL_TABLE):
+                continue
             self.take(message, self.header.body + message.start)
         if self.attribute_heap != UNDEFINED:
             self.take_dense_attributes()

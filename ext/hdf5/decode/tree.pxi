@@ -91,8 +91,11 @@ cdef class Parser:
         return self.messages.dataset()
 
     def links(self, address) -> list:
-        """(name, target, order) of a group's links; empty for another object."""
-        self.messages.read(address)
+        """(name, target, order) of a group's links; empty for another object. What else it holds is not looked at."""
+        try:
+            self.messages.read(address, only_links=True)
+        except UnsupportedFeatureError as error:
+            raise CorruptStructureError(f"its links cannot be read: {error}") from error
         return list(self.messages.links)
 
     def datatype_message(self, address) -> bytes:

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from h5py import h5d, h5f, h5p, h5s, h5t
 
+import h5burst
 from h5burst import CorruptFileError
 from h5burst.checking import verify
 from h5burst.store import read_tree
 from support.foreign_files import refused
+from support.shared_messages import share_messages
 
 LIBVERS = [("earliest", "v108"), ("earliest", "latest"), ("v108", "v108"), ("v110", "v110"), ("v112", "latest")]
 NESTED = np.dtype([("x", "<i2"), ("y", [("r", ">f4"), ("deep", [("a", "u1", (2, 3))])]), ("name", "S5")], align=True)
@@ -146,6 +148,25 @@ def test_file_spaces(options: dict[str, Any], tmp_path: Path) -> None:
         for number in range(40):
             file.attrs[f"attribute {number}"] = number
     assert refused(path) == {}
+
+
+def test_messages_that_objects_share(tmp_path: Path) -> None:
+    """Only libhdf5 reads them: in place of each object that has them, and of none that leads to it."""
+    path = tmp_path / "a.h5"
+    with share_messages(path) as file:
+        fill(file)
+        for name in "BC":
+            group = file.create_group(name)
+            group["x"] = np.arange(5)
+            for number in range(3):
+                group.attrs[f"attribute {number}"] = np.arange(40)
+        file["A/linked"] = h5py.SoftLink("/B/x")
+        file["A/own"] = 1
+    assert refused(path) == {}
+    assert verify(path) == []
+    with h5burst.open(path) as opened:
+        assert list(opened["A"]) == ["linked", "own"]
+        np.testing.assert_array_equal(opened["A/linked"], np.arange(5))
 
 
 @pytest.mark.parametrize("offsets", [2, 4, 8])
