@@ -72,6 +72,7 @@ class Job:
     by_mark: bool = False  # skip a file of the same recipe without reading its data
     memory_budget: int | None = None
     imports: tuple[str, ...] = ()  # modules of the user's own, that register features
+    input_bytes: int = 0  # of its files; the largest recordings are started first
 
     @property
     def output_path(self) -> Path:

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ class Recording:
     spikes: Path | None = None
     playlist: str | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def input_bytes(self) -> int:
+        """The size of its files, of those that can be looked at: how long it may take beside others."""
+        size = 0
+        for path in (self.cmcr, self.cmtr, self.spikes):
+            with suppress(OSError, ValueError):
+                size += path.stat().st_size if path is not None else 0
+        return size
 
 
 def read_manifest(path: str | Path) -> list[Recording]:

@@ -264,7 +264,8 @@ def _jobs(
     for recording in recordings:
         with problems.noting():
             chosen = tuple(steps_for(recording, steps if steps is not None else flow_steps, merged))
-            jobs.append(Job(recording.dataset_id, chosen, output_dir, **vars(options)))
+            size = recording.input_bytes()
+            jobs.append(Job(recording.dataset_id, chosen, output_dir, input_bytes=size, **vars(options)))
     return jobs
 
 

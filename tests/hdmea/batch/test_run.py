@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from hdmea.batch import local
@@ -45,6 +47,20 @@ def test_every_recording_becomes_a_file(spikes_manifest: MakeManifest, tmp_path:
     assert summary["counts"]["done"] == 3
     assert summary["recordings"][0]["peak_memory_bytes"] is None or summary["recordings"][0]["peak_memory_bytes"] > 1e6
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_the_largest_recordings_are_started_first(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters
+) -> None:
+    manifest = spikes_manifest(3, extra=("missing.h5,missing",))
+    for name, more in (("rec1", 1_000_000), ("rec2", 1000)):
+        with h5py.File(manifest.with_name(f"{name}.h5"), "a") as file:
+            file["unused"] = np.zeros(more)
+    result = run_batch(manifest, tmp_path / "out", parameters=parameters, jobs=1, progress=False)
+    assert [outcome.dataset_id for outcome in result.outcomes] == ["rec0", "rec1", "rec2", "missing"]
+    assert statuses(result) == ["done", "done", "done", "failed"]
+    written = [(tmp_path / "out" / f"{name}.h5").stat().st_mtime_ns for name in ("rec1", "rec2", "rec0")]
+    assert written == sorted(written)
 
 
 def test_what_is_complete_is_skipped_and_the_rest_done(
@@ -232,7 +248,7 @@ def test_all_real_recordings_through_array_and_local(tmp_path: Path, test_data: 
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("spikes\n" + "".join(f"{path}\n" for path in files))
     local = run_batch(manifest, tmp_path / "local", progress=False)
-    assert statuses(local) == ["done"] * 10
+    assert statuses(local) == ["done"] * 10, [outcome.reason for outcome in local.outcomes]
     for task in range(2):
         run_batch(manifest, tmp_path / "array", array_task=task, array_count=2, progress=False)
     for path in files:
