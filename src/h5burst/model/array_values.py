@@ -86,7 +86,7 @@ def _decode(data: np.ndarray[Any, Any] | ArraySource, dtype: str) -> Any:
     try:
         target = np.dtype(dtype)
     except TypeError as error:
-        raise ValueError(f"a marker names the dtype {dtype[:80]!r}, which there is not") from error
+        raise ValueError(f"a marker names the dtype {dtype[:80]!r}, which does not exist") from error
     stored = np.asarray(data)
     if stored.dtype.kind != _STORED_KINDS.get(target.kind):
         raise ValueError(f"a marker says {str(target)[:80]} of an array of {stored.dtype}")

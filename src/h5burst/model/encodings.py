@@ -1,6 +1,6 @@
 """How values are stored that HDF5 or JSON do not have: tables of encodings, each with a name and a version.
 
-What is stored says by a marker how: `name@version`, and behind a colon what else its reader needs, such as a dtype:
+What is stored says by a marker how: `name@version`, and after a colon what else its reader needs, such as a dtype:
 `tuple@1`, `ndarray@1:<M8[ns]`. Files of the first layout have markers without a version, which is 1.
 
 To change how a type is stored, put an encoding with the same name and the next version before the old one, and leave
@@ -56,7 +56,7 @@ class Encoding(Generic[Encode, Decode]):
     name : str
         In markers; "" for what is stored plainly and needs none.
     types : tuple of type
-        Whose instances it stores; () for one that is only read any more.
+        Whose instances it stores; () for one that is no longer written, only read.
     encode, decode : callable
         As the table's user defines them.
     version : int

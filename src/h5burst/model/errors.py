@@ -90,7 +90,7 @@ class StaleFileError(OSError):
 
 
 class UnfinishedFileError(OSError):
-    """A file that is marked as open for writing, and that nobody here has open.
+    """A file that is marked as open for writing, and that this process does not have open.
 
     Attributes
     ----------

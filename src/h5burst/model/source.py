@@ -1,4 +1,4 @@
-"""Array sources: whatever has a shape, a dtype and rows to read, be it in memory, a file, a scratch file or a stream.
+"""Array sources: objects with a shape, a dtype and rows to read, be it in memory, a file, a scratch file or a stream.
 
 All that writes, counts or moves arrays takes any of them; `as_source` makes one of an array in memory.
 """
@@ -83,7 +83,7 @@ class MemoryArray:
         return np.array(self.array, dtype=dtype) if copy else np.asarray(self.array, dtype=dtype)
 
 
-def is_source(value: Any) -> TypeGuard[ArraySource]:
+def is_source(value: object) -> TypeGuard[ArraySource]:
     """Whether a value is an array source rather than an array in memory, a single value or anything else.
 
     Parameters

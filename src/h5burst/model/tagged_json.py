@@ -270,7 +270,7 @@ def _datetime_parts(value: datetime, path: str) -> list[Any]:
 
 
 def _offset_name(value: datetime | time) -> list[str]:
-    """The name that somebody has given to a fixed offset, if so."""
+    """The name of a fixed offset, if it was given one."""
     if not isinstance(value.tzinfo, timezone):
         return []
     name = value.tzinfo.tzname(None)

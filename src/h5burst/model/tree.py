@@ -1,7 +1,7 @@
 """The tree: everything that is saved is first groups, arrays and attributes in plain data classes.
 
-Names here are the logical ones; a name that HDF5 cannot hold as one link is escaped by whoever writes bytes
-(`escape_link`, `escape_attribute`) and unescaped by whoever reads them.
+Names here are the logical ones; a name that HDF5 cannot hold as one link is escaped by the code that writes bytes
+(`escape_link`, `escape_attribute`) and unescaped by the code that reads them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Storage:
         The largest shape that the dataset may be given later, None along an axis without a limit; None: it keeps its
         shape.
     fillvalue : scalar, optional
-        What elements are that nobody has written, as of the array's dtype; None: HDF5's default, zero or empty text.
+        The value of elements that were never written, in the array's dtype; None: HDF5's default, zero or empty text.
     null_dtype : numpy.dtype, optional
         Of a null dataspace, an array whose data are None; None: float64.
     track_order : bool
@@ -192,7 +192,7 @@ class Group:
         Yields
         ------
         (tuple of str, Array or Group)
-            The path from this group, behind `prefix`, and the node.
+            The path from this group, after `prefix`, and the node.
         """
         for name, node in self.children.items():
             path = (*prefix, name)
@@ -367,7 +367,7 @@ def escape_link(name: str) -> str:
     Returns
     -------
     str
-        With percent escapes behind `%~` where it is empty, ".", or holds "/", NUL or a lone surrogate.
+        With percent escapes after `%~` where it is empty, ".", or holds "/", NUL or a lone surrogate.
 
     Examples
     --------
@@ -386,7 +386,7 @@ def escape_attribute(name: str) -> str:
 
 
 def unescape(stored: str) -> str:
-    """The logical name behind a stored one.
+    """The logical name of a stored one.
 
     Parameters
     ----------

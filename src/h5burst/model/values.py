@@ -122,7 +122,7 @@ def _needs_node(value: Any, depth: int = 0) -> bool:
         return False
     if isinstance(value, (np.ndarray, Mapping)) or is_source(value):
         return True
-    if depth > _MAX_NESTING:  # a list that holds itself, as far as anybody can see
+    if depth > _MAX_NESTING:  # most likely a list that holds itself
         return True
     return isinstance(value, (list, tuple)) and any(_needs_node(item, depth + 1) for item in value)
 

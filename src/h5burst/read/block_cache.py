@@ -14,7 +14,7 @@ from h5burst._ext.h5parse import Source
 Fetch: TypeAlias = "Callable[[int, int], bytes | memoryview]"  # the bytes [start, stop) of a file
 
 BLOCK_BYTES = 1 << 16
-MOST_AHEAD = 16  # blocks that one request fetches when a file is read on and on
+MOST_AHEAD = 16  # blocks that one request fetches when a file is read from front to back
 KEPT_BLOCKS = 256
 DIRECT_BYTES = 1 << 18  # what is as long is not kept: its reader has it
 REQUEST_BYTES = 16 << 20  # of one request at most
@@ -25,15 +25,15 @@ RUN_BYTES = 8 << 20  # of chunks that one request fetches
 class BlockCache:
     """The last blocks that were read of a file, for any number of threads.
 
-    A block that is read behind the last one fetched brings the next ones along, twice as many each time: metadata and
-    small arrays that were written together come together.
+    When the block after the last fetched one is read, the next ones are fetched too, twice as many each time: metadata
+    and small arrays that were written together are fetched together.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, bytes | memoryview] = OrderedDict()
-        self._next = -1  # the block behind those that were fetched last
+        self._next = -1  # the block after those that were fetched last
         self._ahead = 1
 
     def renew_lock(self) -> None:
@@ -63,7 +63,7 @@ class BlockCache:
                 self._blocks.popitem(last=False)
 
     def _load(self, fetch: Fetch, start: int, stop: int) -> None:
-        """Fetch blocks [start, stop) with one request, and perhaps some behind them."""
+        """Fetch blocks [start, stop) with one request, and perhaps some after them."""
         self._ahead = min(2 * self._ahead, MOST_AHEAD) if start == self._next else 1
         stop = max(stop, start + self._ahead)
         data = memoryview(fetch(start * BLOCK_BYTES, min(stop * BLOCK_BYTES, self._size)))
@@ -74,11 +74,11 @@ class BlockCache:
 
 
 class _Run:
-    """Chunks that are fetched by one request, by whoever asks for the first of them, and kept until all are taken."""
+    """Chunks that are fetched by one request, by the first thread that needs one, and kept until all are taken."""
 
     def __init__(self, start: int, stop: int) -> None:
         self.start, self.stop = start, stop
-        self.waiting = 0  # chunks that nobody has taken yet
+        self.waiting = 0  # chunks that are not taken yet
         self.data: np.ndarray[Any, np.dtype[np.uint8]] | None = None
         self.lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""Reading a dataset in blocks of rows: as fast as its layout allows, and ahead of whoever computes."""
+"""Reading a dataset in blocks of rows: as fast as its layout allows, and ahead of the computation."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class DatasetBlocks:
             self._open(self._source)
 
     def _open(self, array: LazyArray) -> None:
-        """Keep the file open, if its elements are in memory just as they are there."""
+        """Keep the file open, if its elements have the same bytes in memory."""
         if array.address is None:
             return
         reader = Reader(array.path, expected=array.stamp, factory=LAZY_NODES)

@@ -11,9 +11,9 @@ _ASKED = frozenset({"data", "attrs", "storage", "children"})
 
 
 class DamagedNode(Array):
-    """An object of a lazy tree that is damaged: whatever is asked of it raises the error that says why.
+    """An object of a lazy tree that is damaged: any use of it raises the error that says why.
 
-    It is there, so that nobody takes it for missing, and so that its neighbours can be read.
+    It is there, so that it is not taken for missing, and so that its neighbours can be read.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class DamagedNode(Array):
         return object.__getattribute__(self, name)
 
     def fail(self) -> NoReturn:
-        """Raise the error, as often as one likes."""
+        """Raise the error, any number of times."""
         raise type(self.error)(self.error.path, self.error.what, self.error.problems)
 
     def __getitem__(self, path: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The chunks that were decoded last, for those who read an array bit by bit: row after row, points near each other."""
+"""The chunks that were decoded last, for arrays that are read in small parts, such as row after row."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _FEW_CHUNKS = 4
-_numbers = itertools.count()  # tells all `Elements` of this process apart
+_numbers = itertools.count()  # a number of its own for each `Elements` of this process
 _GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
 _LEAST_UNWRITTEN = 1 << 30  # bytes that any file may have of them
@@ -133,7 +133,7 @@ class Elements:
         return self.index(source).stored_bytes
 
     def unwritten_bytes(self, source: Source) -> int:
-        """How many bytes of memory the elements take that no storage stands for. Zeros take none while nobody asks."""
+        """How many bytes of memory the elements without storage take. Zeros take none until they are used."""
         type_ = self.dataset.type
         if self.layout_class == _COMPACT:
             return 0

@@ -1,4 +1,4 @@
-"""Files that are given not as a path but as an object with `read` and `seek`: in memory, already open, or far away."""
+"""Files that are given not as a path but as an object with `read` and `seek`: in memory, already open, or remote."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "
 
 
 def unfinished_attributes(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[str, Any]:
-    """The attributes of a group in a file that is marked as still being written, whatever state its last edit left.
+    """The attributes of a group in a file that is marked as still being written, in the state that its last edit left.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def unfinished_attributes(path: str | os.PathLike[str], names: tuple[str, ...]) 
     UnfinishedFileError
         Only libhdf5 reads it.
     OSError
-        The file cannot be read, or somebody is writing it now.
+        The file cannot be read, or another program is writing it now.
 
     Parameters
     ----------

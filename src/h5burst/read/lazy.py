@@ -350,7 +350,7 @@ class LazyArray(ReadableArray):
             return raw.view(self.dtype)
 
     def check(self, most_bytes: int) -> None:
-        """Read all that is stored of it, whatever shape it claims.
+        """Read all that is stored of it, independent of the shape that it claims.
 
         Parameters
         ----------

@@ -19,7 +19,7 @@ from h5burst.runtime import locks
 class Stamp(NamedTuple):
     """Tells a file from whatever may take its place: device and inode, bytes, time of the last write.
 
-    Also the time of the inode's own last change: anybody may set the other to what it was, as archivers do.
+    Also the time of the inode's own last change: any program can set the other one back, as archivers do.
     """
 
     device: int

@@ -1,7 +1,7 @@
 """Files opened for looking into: groups as mappings, arrays that read what is asked for, one link at a time.
 
 Where `h5burst.read.lazy` makes trees, whose groups know the headers of all their members, nothing here is read before
-it is asked for, so that a file far away costs a few requests however many objects it has.
+it is asked for, so that a remote file costs a few requests however many objects it has.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ def open(path: FileLike) -> LazyFile:
     ----------
     path
         Of any HDF5 file, or a binary file object (`read`, `seek`): `io.BytesIO`, an open file, a file of fsspec. Of
-        one that is far away only what is asked for is fetched, in few requests.
+        a remote one only what is asked for is fetched, in few requests.
 
     Returns
     -------
@@ -370,7 +370,7 @@ def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
     """What an external link leads to."""
     place = None if not isinstance(file.location, str) else link.place(file.location)
     if place is None:
-        raise KeyError(f"{describe_names(here)} in {file.path} leads to the file {link[0]!r}, which there is not")
+        raise KeyError(f"{describe_names(here)} in {file.path} leads to the file {link[0]!r}, which does not exist")
     if file.depth >= _FILES_DEEP:
         raise KeyError(f"{describe_names(here)} in {file.path}: more than {_FILES_DEEP} files one after another")
     other = _open(place, depth=file.depth + 1)

@@ -234,7 +234,7 @@ class Reader:
 
     def _object_problems(self, names: tuple[str | None, ...], error: CorruptFileError) -> list[tuple[str, str]]:
         where = describe_names(names)
-        if error.path != self.path:  # behind an external link
+        if error.path != self.path:  # the object is beyond an external link
             return [(where, f"in {error.path}: {error.what}")]
         return list(error.problems) or [(where, error.what.removeprefix(f"{where}: "))]
 
@@ -264,7 +264,7 @@ class Reader:
         return self.finish(elements.read(self.source), dataset.type)
 
     def _can_wait(self, elements: Elements) -> bool:
-        """Whether a dataset has so few chunks that threads had better share datasets than chunks."""
+        """Whether a dataset has so few chunks that threads should each take datasets, not chunks."""
         type_ = elements.dataset.type
         if type_.kind != Kind.PLAIN or type_.subshape or elements.layout_class != 2 or not type_.dtype.isbuiltin:
             return False

@@ -1,4 +1,4 @@
-"""What a transaction is going to change, gathered name by name before anything of it is written."""
+"""What a transaction is going to change, collected name by name before any of it is written."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def overlaid(change: Change, base: Node) -> Node:
 
 
 class Joined:
-    """Rows of several arrays, one behind the other: an `ArraySource`."""
+    """Rows of several arrays, one after the other: an `ArraySource`."""
 
     def __init__(self, parts: list[np.ndarray[Any, Any] | ArraySource]) -> None:
         self._parts = [as_source(part) for part in parts]

@@ -25,7 +25,7 @@ class Appender(Protocol):
     """Takes metadata of a file."""
 
     def append(self, metadata: bytes, /) -> int:
-        """Put bytes behind all others. Returns their address."""
+        """Append bytes. Returns their address."""
         ...
 
 
@@ -70,12 +70,12 @@ def index(writer: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[b
 
 
 def _is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
-    """Whether chunks are in memory as they will in the file, but for their checksum."""
+    """Whether chunks are in memory as they will be in the file, except for their checksum."""
     return plan.chunks[1:] == plan.shape[1:] and [step.id for step in plan.filters] == [codecs.FLETCHER32]
 
 
 def _store_rows(writer: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries: Entries) -> None:
-    """Write rows from where they are. There is nothing to compute but a checksum, faster than memory is copied."""
+    """Write rows without a copy: only a checksum is computed, which is faster than to copy them."""
     source, rows = as_source(data), plan.chunks[0]
     for number, first in enumerate(range(0, plan.shape[0], rows)):
         last = min(first + rows, plan.shape[0])

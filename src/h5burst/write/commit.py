@@ -1,4 +1,4 @@
-"""The commit: new objects behind the end of the file, new headers up to the root, then the superblock in one write."""
+"""The commit: new objects after the end of the file, new headers up to the root, then the superblock in one write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def commit(file: EditedFile, root: Change, checked: TreeWriter, storage: Storage
     try:
         with durable.annotating_oserror(file.path, "edit"):
             file.check_unchanged()
-            version = 3 if file.start.version == 3 else 2  # what read the file before reads it still
+            version = 3 if file.start.version == 3 else 2  # programs that could read the file still can
             changed_ns = time.time_ns()
             address, end = _append(file, root, checked, storage, threads, version, changed_ns)
             os.fsync(file.descriptor)
@@ -77,7 +77,7 @@ def _append(
                 end = writer.append(b"")
                 writer.append(references.encode_mark(address, end, version=version, changed_ns=changed_ns))
                 if writer.finish() != end + references.MARK_BYTES:
-                    raise AssertionError(f"{file.path}: an edit ended elsewhere than it was to end")
+                    raise AssertionError(f"{file.path}: an edit ended at another address than was planned")
     return address, base + end
 
 
@@ -87,7 +87,7 @@ def open_stream(descriptor: int) -> io.FileIO:
 
 
 def _switch(file: EditedFile, root: int, end: int, version: int) -> None:
-    """The one write that makes the edit true. If it cannot be brought to disk, the old superblock is put back."""
+    """The one write that makes the edit valid. If it does not reach the disk, the old superblock is put back."""
     start = file.start
     new = superblock.encode(root, end, version=version, base=start.base, extension=start.extension)
     with open_stream(file.descriptor) as stream:
@@ -119,7 +119,7 @@ def _is_as_it_was(file: EditedFile) -> bool:
 
 
 def _tidy(file: EditedFile, size: int, version: int, changed_ns: int) -> None:
-    """Cut off what an earlier, interrupted edit left further behind; set the time that the mark knows the file by."""
+    """Cut off what an earlier, interrupted edit left after the new end; set the time of change that the mark names."""
     with contextlib.suppress(OSError):
         if os.fstat(file.descriptor).st_size > size:
             os.ftruncate(file.descriptor, size)

@@ -95,7 +95,7 @@ class EditedFile:
         raise BlockingIOError(errno.EAGAIN, "is replaced again and again", str(self.path))
 
     def _is_at_path(self, descriptor: int) -> bool:
-        """Whether nobody has put another file in its place."""
+        """Whether the path still leads to this file."""
         try:
             return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
         except FileNotFoundError:
@@ -125,7 +125,7 @@ class EditedFile:
             raise CorruptFileError(self.path, str(error)) from error
 
     def _superblock(self, size: int) -> superblock.Whole:
-        """Of one that only libhdf5 understands, what tells whether others change it is kept before the error."""
+        """Before the error for a file that only libhdf5 understands, note what shows whether others change it."""
         try:
             return superblock.read_whole(self.descriptor, size)
         except UnsupportedFeatureError:
@@ -150,7 +150,7 @@ class EditedFile:
                 raise NeedsLibhdf5Error("a superblock extension (paged space, shared messages or a driver)")
 
     def _holds_references(self) -> bool:
-        """Look at every object. Whoever edits the file next is spared that by the mark."""
+        """Look at every object. The mark makes this unnecessary for the next edit."""
         waiting, seen = [self.start.root], {self.start.root}
         while waiting:
             header = oh.decode(self.source, waiting.pop())
@@ -178,7 +178,7 @@ class EditedFile:
 
     @property
     def appends_at(self) -> int:
-        """Where an edit begins to write: behind the end, and behind a mark, which stays good until the edit is made."""
+        """Where an edit begins to write: after the end, and after a mark, which stays valid until the edit is made."""
         return self.start.end + (references.MARK_BYTES if self.is_marked else 0)
 
     def check_unchanged(self) -> None:
@@ -190,7 +190,7 @@ class EditedFile:
             raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", str(self.path))
 
     def cut_off(self) -> None:
-        """Remove what an edit that failed has left behind the end."""
+        """Remove what an edit that failed has left after the end."""
         with contextlib.suppress(OSError):  # it is only space: no reader looks there, and the next edit writes over it
             os.ftruncate(self.descriptor, self.appends_at)
 

@@ -1,4 +1,4 @@
-"""Nodes into open HDF5 files, plainly through h5py. For many objects, or where the process may die, there is `edit`.
+"""Nodes into open HDF5 files, through h5py. For many objects, or where the process may be killed, use `edit`.
 
 h5py's lock is held for its calls alone, never while threads are waited for: the
 garbage collector may end an h5py object in any of them, which needs the lock.
@@ -37,7 +37,7 @@ from h5burst.model.tree import (
 from h5burst.runtime import durable
 from h5burst.write.preflight import check_attributes, validated
 
-COMPACT_ATTRIBUTES = 32  # attributes that still are in their object's header; above that libhdf5 indexes them
+COMPACT_ATTRIBUTES = 32  # attributes that are stored in their object's header; above that libhdf5 indexes them
 _ORDERED = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 _OLD_ATTRIBUTE_LIMIT = 64_000  # bytes of an attribute in a header of version 1, less what describes it
 

@@ -1,4 +1,4 @@
-"""Rows behind an existing dataset: new chunks, and an index that keeps what it knows of the others."""
+"""Rows added to the end of an existing dataset: new chunks, and an index that keeps what it knows of the others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Growing:
         self.dtype, self.shape, self._where = self._dataset.type.dtype, self._elements.shape, where
 
     def check(self, rows: Any, waiting: int) -> None:
-        """Raise `ValueError` unless these rows fit behind the dataset and `waiting` others."""
+        """Raise `ValueError` unless these rows fit after those of the dataset and `waiting` others."""
         check_rows(rows, self.shape, self.dtype, self._where)
         limit = self._dataset.limits[0]
         if limit != UNDEFINED and self.shape[0] + waiting + rows.shape[0] > limit:
@@ -116,6 +116,8 @@ def check_rows(rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any], where: s
     if not shape:
         raise ValueError(f"{where} is a scalar: nothing can be appended to it")
     if tuple(rows.shape[1:]) != tuple(shape[1:]) or len(rows.shape) != len(shape):
-        raise ValueError(f"rows of shape {tuple(rows.shape)} do not fit behind {where} of shape {tuple(shape)}")
+        raise ValueError(f"rows of shape {tuple(rows.shape)} cannot be appended to {where} of shape {tuple(shape)}")
     if np.dtype(rows.dtype) != dtype:
-        raise ValueError(f"rows of dtype {rows.dtype} do not fit behind {where} of dtype {dtype}: convert them first")
+        raise ValueError(
+            f"rows of dtype {rows.dtype} cannot be appended to {where} of dtype {dtype}: convert them first"
+        )

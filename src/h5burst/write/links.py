@@ -23,7 +23,7 @@ from h5burst.write.native import NeedsLibhdf5Error
 LINKS_IN_HEADER = 512  # as in files that are written at once
 FEWER_IN_HEADER = 256  # an indexed group that has become so small goes back into its header
 _ORDERED = "a group of many links that is indexed by the order of their making"
-_PHASE_DEFAULT = 8  # links that a header holds when it names no number itself
+_PHASE_DEFAULT = 8  # links that a header holds when it states no number
 _NAMES, _HUGE = 5, 1  # record types: names of links; places of huge objects by their number
 
 Append: TypeAlias = "Callable[[bytes], int]"

@@ -105,12 +105,12 @@ def _write(
 def make_writer(
     sink: Sink, storage: Storage | None, threads: int | None, existing_chunks: ChunkLookup = lambda data, plan: None
 ) -> TreeWriter:
-    """An writer that writes through `sink`; the rest as in `write` and `complete`."""
+    """A writer that writes through `sink`; the rest as in `write` and `complete`."""
 
     planned: dict[tuple[tuple[int, ...], np.dtype[Any], Storage | None], chunks.ChunkPlan] = {}
 
     def plan(data: Any, requested: Storage | None) -> chunks.ChunkPlan:
-        """Asked before the first byte, and when the array is written; arrays of one shape are stored alike."""
+        """Called before the first byte, and when the array is written; arrays of one shape are stored the same way."""
         key = tuple(data.shape), data.dtype, storage_of(requested, storage)
         if requested is not None and requested.fillvalue is not None:  # which is not part of a storage's hash
             return new_plan(*key)

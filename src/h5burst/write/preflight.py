@@ -46,7 +46,7 @@ NodeT = TypeVar("NodeT", bound=Node)
 def validated(
     node: NodeT, *, storage: Storage | None = None, path: tuple[str, ...] = (), target: str | None = None
 ) -> NodeT:
-    """The node, after `validate`; one of its like, `settled`, where it holds what is read lazily or is a link.
+    """The node, after `validate`; a `settled` copy where it holds links or what is read lazily.
 
     target: the file that it is written to.
     """
@@ -187,14 +187,14 @@ def _check_attribute(name: Any, value: Any, path: tuple[str, ...]) -> None:
 class SpecialValueError(UnsupportedValueError):
     """A reference, or a sequence of variable length: what only `h5burst.write.referring` writes.
 
-    settled: the tree as `validated` would have given it; None if it did not come so far.
+    settled: the tree as `validated` would have given it; None if it was not made.
     """
 
     settled: Node | None = None
 
 
 class _NotRepresentableError(TypeError):
-    """Why a value cannot be held; whoever knows the path says where."""
+    """Why a value cannot be stored; the caller, which knows the path, adds where."""
 
     public = UnsupportedValueError
 

@@ -67,7 +67,7 @@ class Sink:
         return isinstance(self._stream, io.FileIO)
 
     def _preallocate(self, size: int) -> None:
-        """Room on the disk before the bytes come: found at once it is found faster, and is in one piece."""
+        """Reserve space on the disk before the bytes are written: this is faster, and the space is contiguous."""
         end = self._end + size
         if size < LARGE_BYTES or end <= self._preallocated or self._preallocation_unsupported or not self._is_file():
             return

@@ -1,7 +1,7 @@
 """Edits of an HDF5 file that happen whole or not at all.
 
 Nothing that is in the file is overwritten: new objects, and new headers of the groups on the way to them, are written
-behind its end, and the superblock is switched to them in one write. See `docs/transactions.md`.
+after its end, and the superblock is switched to them in one write. See `docs/transactions.md`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, thread
     Parameters
     ----------
     path
-        An existing HDF5 file, written by whatever program.
+        An existing HDF5 file, written by any program.
     storage
         How arrays are stored that name nothing themselves (None: uncompressed).
     threads
@@ -78,7 +78,7 @@ class Transaction:
     Attributes
     ----------
     way : str
-        "append": new bytes behind the file's end; "copy": libhdf5 edits a copy, which then replaces the file.
+        "append": new bytes after the file's end; "copy": libhdf5 edits a copy, which then replaces the file.
     reason : str
         Why the way is "copy".
     path : str
@@ -101,7 +101,7 @@ class Transaction:
         self._storage, self._threads = storage, threads
         self._file = EditedFile(path)
         self._is_open = True
-        self._log: list[tuple[str, Any]] = []  # what was asked for, should it have to be done in a copy
+        self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
         self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
         self._growing: dict[int, Growing] = {}
         self._copied: CopiedEdit | None = None
@@ -122,8 +122,8 @@ class Transaction:
     def way(self) -> str:
         """How the file is edited.
 
-        "append": new bytes behind its end, which take time by what changes. "copy": libhdf5 edits a copy, which then
-        replaces the file, because of what `reason` says.
+        "append": new bytes after its end, in a time that depends on what changes. "copy": libhdf5 edits a copy, which
+        then replaces the file, because of what `reason` says.
         """
         return "append" if self._copied is None else "copy"
 
@@ -156,7 +156,7 @@ class Transaction:
         node = validated(node, storage=self._storage, path=names, target=self.path)
         self._do("put", (names, node), lambda: self._put(names, node))
 
-    def set_attributes(self, path: str | Path, attrs: Mapping[str, Any]) -> None:
+    def set_attributes(self, path: str | Path, attrs: Mapping[str, object]) -> None:
         """Set attributes of the object at a path. Others stay; None removes one.
 
         Parameters
@@ -199,7 +199,7 @@ class Transaction:
         return bool(self._do("remove", (names,), lambda: self._remove(names)))
 
     def append(self, path: str | Path, rows: Any) -> None:
-        """Put rows behind a dataset that may grow along its first axis (`Storage(maxshape=(None, …))`).
+        """Append rows to a dataset that may grow along its first axis (`Storage(maxshape=(None, …))`).
 
         Parameters
         ----------

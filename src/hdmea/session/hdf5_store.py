@@ -207,7 +207,9 @@ def require_not_open(path: Path) -> None:
 
 @contextmanager
 def _no_other_writer(path: Path) -> Iterator[None]:
-    """While the block runs, nobody else edits the file; it may be read. `OSError` where somebody has it open now.
+    """While the block runs, no other program edits the file; it may be read.
+
+    Raises `OSError` where another program has it open now.
 
     The lock is the one that HDF5 takes; Windows and file systems without such locks do without.
     """
@@ -237,10 +239,10 @@ def edited(path: Path) -> Iterator[Transaction]:
 
 
 def compact_if_mostly_dead(path: Path) -> None:
-    """Write a recording file anew when more than half of it is dead space, which redone steps leave behind."""
+    """Write a recording file anew when more than half of it is dead space, which redone steps leave."""
     if path.stat().st_size < _LEAST_COMPACTED:
         return
-    # It is only space: where somebody else edits the file or the disk is full, a later step does it.
+    # It is only space: where another program edits the file or the disk is full, a later step does it.
     with suppress(OSError):
         compact(path, least_dead=0.5)
 

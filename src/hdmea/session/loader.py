@@ -1,4 +1,4 @@
-"""A file as a deferred session, to go on working with."""
+"""A file as a deferred session, on which more steps can run."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class PipelineSession:
         self.close()
 
     def close(self) -> None:
-        """Remove the scratch file, if there is one; arrays that was in it cannot be read any more."""
+        """Remove the scratch file, if there is one; arrays that were in it cannot be read any more."""
         self.memory.close()
 
     # ------------------------------------------------------------ what it is
@@ -185,7 +185,7 @@ class PipelineSession:
         """Every array at any depth, in 10^9 bytes; a buffer that several arrays look at counts once.
 
         What is in memory and what is in the scratch file. Arrays that are read from a file when they are used, and
-        parts of a lazily loaded session that nobody has looked at, hold nothing.
+        parts of a lazily loaded session that were not used yet, hold nothing.
         """
         return self.memory_resident_gb + self.memory_spilled_gb
 
@@ -414,7 +414,7 @@ class PipelineSession:
         return True
 
     def note_own_edit(self) -> None:
-        """What its file looks like at this moment is this session's own doing."""
+        """Note that the file, as it is at this moment, was written or read by this session."""
         if self.hdf5_path is not None:
             self.file_stamp = _stamp(self.hdf5_path)
 
@@ -578,7 +578,7 @@ def _same_file(path: Path, other: Path) -> bool:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """What changes when somebody writes to the file, or puts another in its place; of none there is nothing to lose."""
+    """What changes when a program writes to the file or replaces it; empty where there is no file."""
     try:
         status = path.stat()
     except FileNotFoundError:

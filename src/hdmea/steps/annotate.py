@@ -191,7 +191,7 @@ def _annotate_units(
 
 
 def _unit_names(recording: PipelineSession) -> dict[str, str]:
-    """Whatever a unit may be called, to its ID; IDs count before the vendor's names."""
+    """Any name of a unit, to its ID; IDs are tried before the vendor's names."""
     names: dict[str, str] = {}
     for key in ("original_name", "unit_num"):
         names |= {str(unit[key]): unit_id for unit_id, unit in recording.units.items() if unit.get(key) is not None}

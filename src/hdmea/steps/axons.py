@@ -121,7 +121,7 @@ def compute_ap_tracking(
     force: bool = False,
     **ignored: Any,
 ) -> StepResult | PipelineSession:
-    """`track_axons` under an earlier name. No network is needed: a model's path and its options count for nothing.
+    """`track_axons` under an earlier name. No network is needed: a model's path and its options are ignored.
 
     ignored: options of a network, such as its batch size or device; they are named in a warning.
     """

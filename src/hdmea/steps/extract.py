@@ -240,7 +240,7 @@ def _all_with_input(units: Units, stimulus: Mapping[str, Any], metadata: Mapping
 def _has_usable_family(movie: str) -> bool:
     try:
         return _family_of(movie) is not None
-    except ValueError:  # not asked for by name, so it is not a failure that its config is of no use
+    except ValueError:  # not asked for by name, so a config that cannot be used is not a failure
         return False
 
 

@@ -102,7 +102,7 @@ def read_flow(path: Path) -> Flow:
 
 
 def with_arguments(flow: Flow, parameters: Mapping[str, Mapping[str, Any]]) -> Flow:
-    """The flow with arguments, by step, that count before its own; those of steps that it does not have are left out.
+    """The flow with arguments, by step, that replace its own; those of steps that it does not have are left out.
 
     Raises `ConfigurationError` for an unknown step, and for an argument that does not fit.
     """

@@ -1,4 +1,4 @@
-"""A recording from the vendor's files, and in the same go the electrical images of its units."""
+"""A recording from the vendor's files, and in the same pass the electrical images of its units."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load_recording_with_eimage_sta(
     load_unit_meta: bool = True,
     load_sys_meta: bool = True,
 ) -> LoadWithEImageSTAResult | PipelineSession:
-    """Load a recording as `load_recording` does, and compute the electrical image of its units in the same go.
+    """Load a recording as `load_recording` does, and compute the electrical image of its units in the same pass.
 
     The sensor stream is read in chunks, high-pass filtered without phase shift and averaged around each unit's
     spikes: `units[id]["features"]["eimage_sta"]` holds float32 (window, rows, columns) in ADC counts, and in its

@@ -123,7 +123,7 @@ def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
     with hdf5_store.edited(path) as tx:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
         tree = read_tree(path, lazy=lazy)
-        _listed_features(tree, path)  # what would hinder the writing is said before the work
+        _listed_features(tree, path)  # what prevents writing is reported before the work
         with layout.reading_session(path):
             stored = session_file.session_from_tree(tree, path, lazy=lazy)
         session = PipelineSession.from_stored(stored, path)
@@ -149,7 +149,7 @@ def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
                 _note(name, outcome, session)
                 session.saved_at = _write_changes(name, outcome, session, tx, read_tree(tx.path, lazy=True))
     except BaseException:
-        if is_ours:  # an edit that failed may have touched the file, but nobody else has
+        if is_ours:  # an edit that failed may have touched the file, but no other program has
             session.note_own_edit()
         raise
     session.note_saved()
@@ -184,7 +184,7 @@ def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
 
 
 def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, tx: Transaction, before: Group) -> str:
-    """Put what changed into the file; the time stamp that it then bears. before: the tree of the file as it is."""
+    """Put what changed into the file; the file's time stamp after that. before: the tree of the file as it is."""
     outcome.changed = layout.paths_to_write(session.units, outcome.changed, session.layout_version)
     now = utc_now()
     for path in outcome.changed:

@@ -16,7 +16,7 @@ from hdmea.utils.exceptions import ConfigurationError
 
 Source = Literal["vendor", "spikes"]
 
-# Set by whoever runs a step: where it works, what the recording is called, and whether it is done again.
+# Set by the code that runs a step: where it works, what the recording is called, and whether it is done again.
 SET_BY_THE_RUNNER = frozenset(
     {"session", "hdf5_path", "output_dir", "dataset_id", "cmcr_path", "cmtr_path", "path", "force", "allow_overwrite"}
 )

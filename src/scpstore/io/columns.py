@@ -104,7 +104,7 @@ def _is_fill(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def decode_column(
     name: str, node: Array, mask: Any = None, long_dtype: str | None = None, where: str = ""
 ) -> pl.Series:
-    """The column in a dataset, whoever wrote it.
+    """The column in a dataset, written by any program.
 
     mask, long_dtype: from the extras. A value that no longer fits the dtype that the column had makes it a plain one,
     with a `UserWarning`. Raises `IOFormatError` for a dataset that is not a column.
@@ -154,7 +154,7 @@ def _plain_series(name: str, values: np.ndarray[Any, Any]) -> pl.Series:
 
 
 def _nulls(values: np.ndarray[Any, Any], how: Any, mask: Any) -> Any:
-    """Which cells are null (None: no one)."""
+    """Which cells are null (None: no cell)."""
     if how is None:
         return None
     fill = _is_fill(values)

@@ -1,4 +1,4 @@
-"""The three arrays of CSR, whoever wrote them, back to a sparse matrix of the format that it was."""
+"""The three arrays of CSR, written by any program, back to a sparse matrix of the format that it was."""
 
 from __future__ import annotations
 

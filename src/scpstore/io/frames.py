@@ -63,7 +63,7 @@ def encode_frame(frame: pl.DataFrame, where: str) -> StoredGroup:
 
 
 def decode_frame(stored: StoredGroup) -> pl.DataFrame:
-    """The frame in a group, whoever wrote it: columns in their saved order, others behind in name order.
+    """The frame in a group, written by any program: columns in their saved order, then others in order of name.
 
     A dataset in a group inside (of a column that another program named with a "/") is a column, too, if it is as long
     as the others. Raises `IOFormatError` for columns of different lengths or of no known form.

@@ -16,12 +16,12 @@ from scpstore.io.layout import SUPPORTED_VERSIONS, decode_container
 
 __all__ = ["SUPPORTED_VERSIONS", "load_hdf5"]
 
-# What attributes and markers of a file that is not trusted may raise, wherever they are decoded.
+# What attributes and markers of a file that is not trusted may raise, in all places that decode them.
 _OF_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 
 
 def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContainer:
-    """The container in an HDF5 file of format 1.0, whoever wrote it.
+    """The container in an HDF5 file of format 1.0, written by any program.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def decode_metadata(stored: StoredGroup, classes: Classes = OURS) -> Any:
     if not isinstance(group, Group):
         return None
     where = f"{stored.where}/{METADATA}"
-    known = StoredGroup(where, group, group)  # what a matrix needs besides is in the same group
+    known = StoredGroup(where, group, group)  # what else a matrix needs is in the same group
     fields: dict[str, Any] = {}
     for name in METADATA_MATRICES:
         if name in group.children:

@@ -228,7 +228,7 @@ def _decode_assay(stored: StoredGroup, n_samples: int, lazy: bool, classes: Clas
 
 
 def _check_shape(layer: StoredGroup, expected: tuple[int, int]) -> None:
-    """Before anything is read: no memory is requested for a shape that is only stated."""
+    """Before anything is read: no memory is requested for a shape that the file only claims."""
     for name in ("X", "M"):
         if (name == "X" or has_matrix(name, layer)) and stored_shape(name, layer) != expected:
             found = stored_shape(name, layer)

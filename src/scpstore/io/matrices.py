@@ -196,7 +196,7 @@ def stored_kind(name: str, stored: StoredGroup) -> SparseKind:
 
 
 def whole_codes(mask: Any, where: str) -> Any:
-    """A mask as int8, whatever number type it was stored in. Raises `IOFormatError` unless it holds mask codes."""
+    """A mask as int8, stored in any number type. Raises `IOFormatError` unless it holds mask codes."""
     try:
         check_codes(stored_values(mask))
     except MaskCodeError as error:

@@ -111,7 +111,7 @@ def _plain_key(key: Any) -> str:
 
 
 def decode_history(stored: StoredGroup, make: Callable[..., Any] = ProvenanceLog) -> list[Any]:
-    """The history in a group, whoever wrote it. Raises `IOFormatError` for datasets that do not fit together."""
+    """The history in a group, written by any program. Raises `IOFormatError` for datasets that do not fit together."""
     stored = stored.in_memory()
     columns = {name: _texts(stored, name) for name in (*TEXT_FIELDS, PARAMS)}
     count = len(columns["action"] or ())

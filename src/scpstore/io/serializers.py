@@ -63,7 +63,7 @@ def serialize_dataframe(df: pl.DataFrame, group: h5py.Group) -> None:
 
 
 def deserialize_dataframe(group: h5py.Group) -> pl.DataFrame:
-    """The frame in a group, whoever wrote it.
+    """The frame in a group, written by any program.
 
     Parameters
     ----------
