@@ -23,6 +23,8 @@ from support.docstring_examples import bring, make_example_files
 MODULES = (
     "h5burst",
     "h5burst.anndata",
+    "h5burst.codecs.codec",
+    "h5burst.codecs.registry",
     "scpstore",
     "scpstore.core",
     "scpstore.io",

@@ -16,7 +16,25 @@ OPTIONAL = 1  # flag: a chunk that a filter cannot make smaller is stored withou
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter of a pipeline, in the order of writing: HDF5 filter ID, flags (1 = optional), client values."""
+    """One filter of a dataset's pipeline, which is in the order of writing.
+
+    Attributes
+    ----------
+    id
+        HDF5's number of the filter.
+    flags
+        1 where a chunk that the filter cannot make smaller is stored without it, else 0.
+    values
+        The client values: numbers that are stored for the filter.
+    name
+        As stored beside the number; may be empty.
+
+    Examples
+    --------
+    >>> from h5burst import Storage, codecs
+    >>> codecs.filters_for(Storage(codec="gzip", level=4), itemsize=8)[1]
+    Filter(id=1, flags=1, values=(4,), name='deflate')
+    """
 
     id: int
     flags: int
@@ -30,10 +48,21 @@ class ChunkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class ChunkLayout:
-    """How the bytes of a chunk are before a codec sees them.
+    """How the bytes of a chunk are arranged when a codec gets them.
 
-    itemsize: bytes of an element; planes: stretches of equal length that the byte shuffle made of the chunk, 1 where it
-    was left out.
+    Attributes
+    ----------
+    itemsize
+        Bytes of an element.
+    planes
+        Parts of equal length that the byte shuffle made of the chunk (all first bytes of elements, all second bytes and
+        so on); 1 where it was left out.
+
+    Examples
+    --------
+    >>> from h5burst.codecs import ChunkLayout
+    >>> ChunkLayout(itemsize=8, planes=8)  # shuffled float64
+    ChunkLayout(itemsize=8, planes=8)
     """
 
     itemsize: int
@@ -41,7 +70,9 @@ class ChunkLayout:
 
 
 class Codec(ABC):
-    """A compressor of chunks. Derive, set the class attributes, and give an instance to `register`.
+    """A compressor of chunks: derive from it, set the class attributes, and give an instance to `register`.
+
+    `docs/extending.md` has a whole one.
 
     Attributes
     ----------
@@ -57,6 +88,13 @@ class Codec(ABC):
         Bytes that one encoded byte can become at most; None where the format has no bound.
     needs_size
         Whether `decode` must be told exactly how many bytes come out, because the format does not say.
+
+    Examples
+    --------
+    >>> from h5burst import codecs
+    >>> gzip = codecs.by_name("gzip")
+    >>> gzip.filter_id, gzip.filter_name, gzip.client_values(4, itemsize=8, chunk_bytes=1 << 20)
+    (1, 'deflate', (4,))
     """
 
     name: ClassVar[str]
@@ -70,29 +108,69 @@ class Codec(ABC):
 
     @abstractmethod
     def client_values(self, level: int, itemsize: int, chunk_bytes: int) -> tuple[int, ...]:
-        """The numbers that are stored with the filter, as its author and h5py would store them."""
+        """The numbers that are stored with the filter, as its author and h5py would store them.
+
+        Parameters
+        ----------
+        level
+            One of `levels`; `default_level` where the user gave none.
+        itemsize
+            Bytes of an element.
+        chunk_bytes
+            Bytes of a whole chunk.
+
+        Returns
+        -------
+        tuple of int
+            Each of 32 bits without a sign.
+        """
 
     @abstractmethod
     def encode(
         self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout, hint: Any = None
     ) -> bytes | bytearray | None:
-        """The bytes of a chunk, encoded; None where they do not get fewer. `hint`: what `hint` has returned."""
+        """Encode the bytes of a chunk.
+
+        Parameters
+        ----------
+        data
+            uint8 of shape (bytes,).
+        values
+            The client values.
+        layout
+            How the bytes are arranged.
+        hint
+            What `hint` has returned for a chunk of the same array, or None.
+
+        Returns
+        -------
+        bytes, bytearray or None
+            None where the bytes do not get fewer; the chunk is then stored without this filter.
+        """
 
     @abstractmethod
     def decode(
         self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True, is_shuffled: bool = False
     ) -> bytes | bytearray | Bytes:
-        """The bytes behind encoded ones.
+        """Decode the bytes of a chunk.
 
         Parameters
         ----------
         data
-            What `encode` made, or a stranger's file holds.
+            uint8 of shape (bytes,): what `encode` made, or what a file of any origin holds.
+        values
+            The client values that are stored in the file.
         size
-            How many bytes must come out; with `is_exact` False, how many may.
-
+            How many bytes the result must have.
+        is_exact
+            False where `size` is the most that the result may have.
         is_shuffled
-            Whether shuffled bytes come out, or elements of one byte, which one decoder may be faster at than another.
+            Whether the result is shuffled, or of elements of one byte, for which another decoder may be faster.
+
+        Returns
+        -------
+        bytes, bytearray or ndarray
+            The decoded bytes; an array is uint8 of shape (bytes,).
 
         Raises
         ------
@@ -109,10 +187,31 @@ class Codec(ABC):
         is_exact: bool = True,
         is_shuffled: bool = False,
     ) -> list[Bytes]:
-        """As `decode`, of one or two chunks, each of as many bytes as its `out` has.
+        """Decode one chunk or two, each into memory that has the size of its result.
 
-        A codec that can puts them there, which spares a copy, and works on both at once. What is returned is where the
-        bytes are.
+        The default calls `decode` for each. A codec that writes into `outs` itself saves a copy, and may work on both
+        chunks at once.
+
+        Parameters
+        ----------
+        datas
+            The encoded chunks: one or two, each uint8 of shape (bytes,).
+        values
+            The client values that are stored in the file.
+        outs
+            Memory for the results: as many as `datas`, each uint8 of shape (bytes,).
+        is_exact, is_shuffled
+            As of `decode`.
+
+        Returns
+        -------
+        list of ndarray
+            Where the results are, in `outs` or elsewhere: each uint8 of shape (bytes,).
+
+        Raises
+        ------
+        ValueError
+            As `decode`.
         """
         return [
             np.frombuffer(self.decode(data, values, out.size, is_exact=is_exact, is_shuffled=is_shuffled), np.uint8)
@@ -124,16 +223,48 @@ class Codec(ABC):
         return True
 
     def can_decode(self) -> bool:
-        """Whether `decode` works here; else libhdf5 reads the dataset."""
+        """Whether `decode` works in this installation; where it does not, libhdf5 reads the dataset."""
         return True
 
     def prepare_libhdf5(self) -> None:  # noqa: B027  (most need nothing)
         """Make sure that libhdf5 finds the filter, too."""
 
     def prefers_unshuffled(self, data: Bytes, values: tuple[int, ...], itemsize: int) -> bool:
-        """Whether this chunk gets clearly smaller where the byte shuffle before the codec is left out."""
+        """Whether this chunk gets clearly smaller where the byte shuffle before the codec is left out.
+
+        Parameters
+        ----------
+        data
+            uint8 of shape (bytes,), not shuffled.
+        values
+            The client values.
+        itemsize
+            Bytes of an element.
+
+        Returns
+        -------
+        bool
+            False, unless a codec says otherwise.
+        """
         return False
 
     def hint(self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout) -> Any:
-        """What `encode` may go by for chunks of the same array; worth several times the time of an `encode`."""
+        """Look at a chunk for what `encode` may use for all chunks of the same array, such as a choice of method.
+
+        It is called once an array, so it may take several times as long as `encode`.
+
+        Parameters
+        ----------
+        data
+            uint8 of shape (bytes,): as `encode` gets it.
+        values
+            The client values.
+        layout
+            How the bytes are arranged.
+
+        Returns
+        -------
+        object
+            Given to each `encode`; None without a hint.
+        """
         return None
