@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run tests against a debug build: Cython's bounds checks, address and undefined-behaviour sanitizers.
 #
-#   tests/sanitize.sh [pytest arguments]     default: the kernel tests
+#   tests/sanitize.sh [pytest arguments]     default: the tests of the kernels and of inflate
 #
 # Builds in a temporary directory and leaves the work tree as it is. Needs GCC with libasan and libubsan, and the
 # Python environment of the project. Signed overflow counts as undefined here, though release builds define it.
@@ -45,7 +45,7 @@ setup(
 )
 PYTHON
 )
-[ $# -gt 0 ] || set -- -q -p no:cacheprovider "$project/tests/hdmea/kernels"
+[ $# -gt 0 ] || set -- -q -p no:cacheprovider "$project/tests/hdmea/kernels" "$project/tests/h5burst/codecs/test_inflate.py"
 cd "$project"
 PYTHONPATH="$directory/src" PYTHONDONTWRITEBYTECODE=1 PYTHONMALLOC=malloc \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
