@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from h5burst.model import values
+from h5burst.model.errors import damaged_objects
 from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Group, Node, Storage
-from h5burst.read.file_objects import FileLike
+from h5burst.read.file_objects import FileLike, name_of
 from h5burst.read.files import read_tree
 from h5burst.write.whole_file import write_tree
+
+_SCALARS: values.Scalars = "scalar_datasets"
 
 
 def save(
@@ -67,7 +71,7 @@ def save(
     """
     if not isinstance(mapping, Mapping):
         raise TypeError(f"save takes a dict, not {type(mapping).__name__}: for trees of nodes there is write_tree")
-    tree = values.encode(mapping, scalars="scalar_datasets")
+    tree = values.encode(mapping, scalars=_SCALARS)
     write_tree(path, tree, storage=_storage(compression, compression_opts), overwrite=overwrite, threads=threads)
 
 
@@ -105,7 +109,8 @@ def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
     Raises
     ------
     CorruptFileError
-        For a file that is damaged; it names all objects that cannot be read. With `lazy`, when such an object is read.
+        For a file that is damaged; it names all objects that cannot be read. For markers of types that a newer version
+        wrote, or that do not fit what is stored. With `lazy`, when such an object is read.
     OSError
         For a file that cannot be opened.
 
@@ -118,8 +123,39 @@ def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
     """
     tree = read_tree(path, lazy=lazy)
     if lazy:
-        return _later(tree)
-    return values.decode(_without_attributes(tree), scalars="scalar_datasets")
+        return _later(tree, _Place(path))
+    with _Place(path).naming(tree):
+        return values.decode(_without_attributes(tree), scalars=_SCALARS)
+
+
+class _Place(NamedTuple):
+    """A file and the path of an object in it."""
+
+    file: FileLike
+    path: str = ""
+
+    def below(self, name: str) -> _Place:
+        return self._replace(path=f"{self.path}/{name}")
+
+    @contextmanager
+    def naming(self, node: Node) -> Iterator[None]:
+        """Markers of types that do not fit what is stored are an error of the file, which names the object."""
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            where = _first_misfit(node, self.path) or "/"
+            name = self.file if isinstance(self.file, (str, os.PathLike)) else name_of(self.file)
+            raise damaged_objects(name, [(where, str(error))]) from error
+
+
+def _first_misfit(node: Node, path: str) -> str:
+    """The path of the innermost object that is no value of ours."""
+    for name, child in node.children.items() if isinstance(node, Group) else ():
+        try:
+            values.decode_value(_without_attributes(child) if isinstance(child, Group) else child, scalars=_SCALARS)
+        except (ValueError, TypeError):
+            return _first_misfit(child, f"{path}/{name}")
+    return path
 
 
 def _without_attributes(group: Group) -> Group:
@@ -130,19 +166,21 @@ def _without_attributes(group: Group) -> Group:
     return Group(children, {name: group.attrs[name] for name in values.GROUP_MARKERS if name in group.attrs})
 
 
-def _later(group: Group) -> dict[Any, Any]:
+def _later(group: Group, place: _Place) -> dict[Any, Any]:
     """A dict that looks into the group when it is first asked for anything."""
-    return LazyDict(lambda: _members(group))
+    return LazyDict(lambda: _members(group, place))
 
 
-def _members(group: Group) -> dict[Any, Any]:
-    found = {name: _value(node) for name, node in group.children.items()}
-    return values.with_integer_keys(found, group.attrs)
+def _members(group: Group, place: _Place) -> dict[Any, Any]:
+    found = {name: _value(node, place.below(name)) for name, node in group.children.items()}
+    with place.naming(Group({}, {name: group.attrs[name] for name in values.GROUP_MARKERS if name in group.attrs})):
+        return values.with_integer_keys(found, group.attrs)
 
 
-def _value(node: Node) -> Any:
+def _value(node: Node, place: _Place) -> Any:
     if isinstance(node, Group) and values.TYPE not in node.attrs:
-        return _later(node)
+        return _later(node, place)
     if isinstance(node, Group):
         node = _without_attributes(node)
-    return values.decode_value(node, scalars="scalar_datasets")
+    with place.naming(node):
+        return values.decode_value(node, scalars=_SCALARS)

@@ -281,3 +281,24 @@ def test_keys_of_a_file_that_tracks_their_order_stay_in_it(tmp_path: Path, lazy:
         for name in ("zeta", "alpha", "mid"):
             file[name] = 1
     assert list(h5burst.load(tmp_path / "theirs.h5", lazy=lazy)) == ["zeta", "alpha", "mid"]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("stored", ["[" * 20_000, "nonsense", "", "tuple@99", np.arange(3), np.nan])
+@pytest.mark.parametrize("marker", ["h5burst.type", "h5burst.keys"])
+def test_markers_that_do_not_fit_are_an_error_of_the_file(marker: str, stored: Any, lazy: bool, tmp_path: Path) -> None:
+    """It names the file and the object."""
+    path = tmp_path / "a.h5"
+    h5burst.save(path, {"below": {"items": (1, np.arange(3))}, "good": 1})
+    with h5py.File(path, "r+") as file:
+        file["below/items"].attrs[marker] = stored
+
+    def look() -> None:
+        found = h5burst.load(path, lazy=lazy)
+        assert found["good"] == 1
+        _ = found["below"]["items"]
+
+    with pytest.raises(CorruptFileError, match=r"marker|JSON") as caught:
+        look()
+    assert caught.value.path == str(path)
+    assert [where for where, _ in caught.value.problems] == ["/below/items"]

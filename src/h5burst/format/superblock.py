@@ -70,12 +70,12 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     Parameters
     ----------
     path : path-like
-        Of a file that is there.
+        Of something that is there.
 
     Returns
     -------
     bool
-        False for a pipe, a device or a socket, which are not opened.
+        False for a directory, and for a pipe, a device or a socket, which are not opened.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     False
     """
     status = os.stat(path)
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+    if not stat.S_ISREG(status.st_mode):
         return False
     at, size = 0, status.st_size
     with open(path, "rb") as file:

@@ -250,6 +250,7 @@ def test_a_pipe_keeps_nobody_waiting(deep: bool, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="pipe is not a regular file"):
         h5burst.verify(pipe, deep=deep)
     assert not h5burst.is_hdf5(pipe)
+    assert not h5burst.is_hdf5(tmp_path)
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_external(bytes(pipe), 0, 24)
     layout = h5py.VirtualLayout((3,), "i8")

@@ -278,3 +278,18 @@ def test_private_files_have_names_that_fit_and_that_nobody_else_uses(tmp_path: P
     link = tmp_path / f".a.h5{SUFFIX}"
     link.symlink_to(tmp_path / "x")
     assert private_files.remove_abandoned(tmp_path, "a.h5", SUFFIX) == []
+
+
+def test_a_link_planted_at_a_guessed_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private_files.secrets, "token_hex", lambda count: "0" * 2 * count)
+    path, descriptor = private_files.create(tmp_path, "a.h5", SUFFIX)
+    os.close(descriptor)
+    path.unlink()
+    victim = tmp_path / "victim"
+    for content in ("precious", None):  # a link to nothing would make a file elsewhere
+        victim.unlink() if content is None else victim.write_text(content)
+        path.unlink(missing_ok=True)
+        path.symlink_to(victim)
+        with pytest.raises(FileExistsError):
+            private_files.create(tmp_path, "a.h5", SUFFIX)
+        assert (victim.read_text() if victim.exists() else None) == content
