@@ -41,13 +41,17 @@ cdef class Parser:
     """Reads nodes from one open file.
 
     owner: the reader of the file, which answers what is rare. lazy: arrays and the members of groups are made by
-    `owner.lazy_array` and `owner.lazy_members`, and read later.
+    `owner.lazy_array` and `owner.lazy_members`, and read later. ahead: of a lazy tree, all groups are read with it, and
+    the arrays that are no larger than a 512th of so many bytes, as long as they are no more together.
     """
 
     cdef Messages messages
     cdef Source source
     cdef object owner
     cdef bint lazy
+    cdef bint lazy_groups
+    cdef uint64_t ahead  # bytes of arrays that may still be read with a lazy tree
+    cdef uint64_t ahead_each  # of one of them at most
     cdef Py_ssize_t max_depth  # of groups in groups
     cdef list names  # of the object at hand, from the root
     cdef dict seen  # address to node: an object with two names is read once
@@ -57,10 +61,12 @@ cdef class Parser:
     cdef list read_arrays, read_names
     cdef uint64_t claimed  # bytes of the file that are some dataset's elements
 
-    def __cinit__(self, Source source, owner, bint lazy=False, Py_ssize_t max_depth=0):
+    def __cinit__(self, Source source, owner, bint lazy=False, Py_ssize_t max_depth=0, uint64_t ahead=0):
         self.source = source
         self.owner = owner
         self.lazy, self.max_depth = lazy, max_depth
+        self.lazy_groups = lazy and not ahead
+        self.ahead, self.ahead_each = ahead, ahead // 512
         self.messages = Messages(source, owner)
         self.names = []
         self.seen, self.damaged = {}, {}
@@ -231,7 +237,7 @@ cdef class Parser:
         if m.is_group:
             if len(self.names) > self.max_depth:
                 raise CorruptStructureError(f"more than {self.max_depth} groups inside each other")
-            children, links = self.owner.lazy_members(address, self.names) if self.lazy else ({}, {})
+            children, links = self.owner.lazy_members(address, self.names) if self.lazy_groups else ({}, {})
             node = new_group_node(children, m.attributes, links, bool(m.links_ordered))
         elif m.layout.data != NULL and m.has_space:
             storage = self.owner.kept_storage(m.dataset(), bool(m.attributes_ordered)) if m.says_more() else None
@@ -247,11 +253,17 @@ cdef class Parser:
         return node
 
     cdef object lazy_data(self, address):
+        cdef uint64_t length
         if self.messages.space.rank == NULL_SPACE:
             return None
         type_ = self.messages.dataset_type()
         if (type_.kind == UTF8 or type_.kind == ASCII) and self.messages.space.count <= SHORT_TEXT:
             return self.data()  # names and labels, which every writer wants whole
+        if self.ahead:
+            length = byte_count(&self.messages.space, type_)
+            if length <= self.ahead_each and length <= self.ahead:
+                self.ahead -= length
+                return self.data()
         return self.owner.lazy_array(address, self.names, space_shape(&self.messages.space) + type_.subshape, type_)
 
     # ------------------------------------------------------------ elements

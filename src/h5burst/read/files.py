@@ -19,7 +19,7 @@ from h5burst.read.whole_file import load_tree
 from h5burst.runtime import durable
 
 
-def read_tree(path: FileLike, *, lazy: bool = False) -> Group:
+def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0) -> Group:
     """The whole file as a tree.
 
     Parameters
@@ -28,6 +28,10 @@ def read_tree(path: FileLike, *, lazy: bool = False) -> Group:
         Of any HDF5 file, or a binary file object (`read`, `seek`): `io.BytesIO`, an open file, a file of fsspec.
     lazy
         Whether groups and arrays read themselves when they are looked into.
+    ahead
+        Of a lazy tree: how many bytes of arrays are read at once, and all groups with them, since thousands of small
+        arrays are read much faster together. An array that is larger than a 512th of it, and what is beyond it, reads
+        itself as ever. 0: everything does.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def read_tree(path: FileLike, *, lazy: bool = False) -> Group:
     >>> h5burst.read_tree("read.h5", lazy=True).children["a"].data[1:]
     array([1, 2])
     """
-    return open_tree(path) if lazy else load_tree(path)
+    return open_tree(path, ahead) if lazy else load_tree(path)
 
 
 def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "x"] = "r") -> h5py.File:

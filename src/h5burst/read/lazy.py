@@ -30,20 +30,22 @@ from h5burst.read.file_objects import FileLike, Location, locate, path_of
 from h5burst.read.node_factory import LazyNodeFactory, Place
 from h5burst.read.open_file import OpenFile, OpenObject, Stamp, open_location
 from h5burst.read.reader import Reader, describe_names, stored_path
+from h5burst.runtime.gc_pause import collection_paused
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
 _PAGE = 4096  # bytes; of a source of which no structures are read
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
 
 
-def open_tree(file: FileLike) -> Group:
-    """The file as a lazy tree.
+@collection_paused()
+def open_tree(file: FileLike, ahead: int = 0) -> Group:
+    """The file as a lazy tree; ahead: see `read_tree`.
 
     Raises `CorruptFileError` for what is not a whole HDF5 file; what is damaged further down is found when it is read.
     """
     location = locate(file)
     try:
-        with Reader(location, factory=LAZY_NODES) as reader:
+        with Reader(location, factory=LAZY_NODES, ahead=ahead) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
         return fallback.read_file(location, why, LAZY_NODES)

@@ -89,7 +89,8 @@ def _null_dtype(type_: Type) -> np.dtype[Any]:
 class Reader:
     """The owner of a parser: its callbacks read uncommon structures. Used in a `with` block.
 
-    unfinished: read a file although its last writer has left it marked as still being written.
+    unfinished: read a file although its last writer has left it marked as still being written. ahead: read the groups
+    of a lazy tree at once, and so many bytes of arrays that are no larger than a 512th of it.
 
     Raises `CorruptFileError`, `StaleFileError`, other `OSError`s; `UnsupportedFeatureError` for a file that only
     libhdf5 reads.
@@ -104,11 +105,13 @@ class Reader:
         above: frozenset[Place] = frozenset(),
         shared: _Shared | None = None,
         unfinished: bool = False,
+        ahead: int = 0,
     ) -> None:
         self.file = open_location(location, expected)
         self.path = self.file.path
         self.shared = shared or _Shared(factory)
         self._ancestors = above
+        self._ahead = ahead
         try:
             self._open(unfinished)
         except BaseException:
@@ -127,9 +130,9 @@ class Reader:
             raise InUseError(is_locked=False)
         lazy = self.shared.factory is not None
         self.root = superblock.root
-        block = _LAZY_BLOCK if lazy or self.file.reader is not None else _EAGER_BLOCK
+        block = _LAZY_BLOCK if (lazy and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
         self.source = Source(descriptor, size, superblock.base, block, _BLOCKS, self.file.reader)
-        self.parser = Parser(self.source, self, lazy, MAX_DEPTH)
+        self.parser = Parser(self.source, self, lazy, MAX_DEPTH, self._ahead)
         self._helper: Parser | None = None
         self._resolver: LinkResolver | None = None
         self._problems: list[tuple[str, str]] = []
@@ -174,7 +177,7 @@ class Reader:
 
     def tree(self) -> Group:
         """The whole file: lazy with factory, else with all arrays read."""
-        if self.shared.factory is None:
+        if self.shared.factory is None or self._ahead:
             return self.load()
         with self.naming_damage():
             root = self.parser.node(self.root)
@@ -194,7 +197,7 @@ class Reader:
             return self.parser.children(address, names, self._ancestors, most)
 
     def load(self, address: int | None = None) -> Group:
-        """The tree below a group (the root if None), all arrays read. The error names all objects that cannot be."""
+        """The tree below a group (the root if None), read but for what is lazy. The error names all that is damaged."""
         with self.naming_damage():
             tree: Group = self.parser.load(self.root if address is None else address)
             self._finish_reads()

@@ -26,7 +26,7 @@ from hdmea.utils.names import recording_path
 
 logger = logging.getLogger(__name__)
 
-READ_WHOLE_BYTES = 1 << 27  # up to this size of a file its thousands of small arrays are read faster all at once
+READ_WHOLE_BYTES = 1 << 27  # of a file, or of the small arrays of a larger one: thousands are read faster at once
 
 Result = TypeVar("Result")
 
@@ -122,7 +122,7 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
     with hdf5_store.edited(path) as tx:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
-        tree = read_tree(path, lazy=lazy)
+        tree = read_tree(path, lazy=lazy, ahead=READ_WHOLE_BYTES)
         _listed_features(tree, path)  # what prevents writing is reported before the work
         with layout.reading_session(path):
             stored = session_file.session_from_tree(tree, path, lazy=lazy)

@@ -521,3 +521,34 @@ def test_renamed_members_of_one_table_leave_others_alone(tmp_path: Path) -> None
     for name in ("one", "two"):
         again = store.read_tree(tmp_path / "x.h5")[name].data  # type: ignore[union-attr]
         assert again.dtype == table.dtype
+
+
+def test_small_arrays_are_read_ahead_as_long_as_they_fit_and_others_read_themselves(tmp_path: Path) -> None:
+    path = tmp_path / "tree.h5"
+    arrays = {f"{number}": np.full(100 + number, float(number)) for number in range(12)}  # 800 to 888 bytes
+    large = np.arange(1000.0)
+    tree = Group({"large": Array(large), "none": Group(), "small": Group({n: Array(a) for n, a in arrays.items()})})
+    store.write_tree(path, tree)
+
+    each = store.read_tree(path, lazy=True, ahead=900 * 512)
+    none = store.read_tree(path, lazy=True, ahead=500 * 512)
+
+    assert type(each.children["small"].children) is dict  # not one that is filled later
+    assert isinstance(each.children["large"].data, LazyArray)
+    assert all(isinstance(node.data, np.ndarray) for node in each.children["small"].children.values())
+    assert all(isinstance(node.data, LazyArray) for node in none.children["small"].children.values())
+    for found in (each, none):
+        np.testing.assert_array_equal(found.children["large"].data[:], large)
+        for name, node in found.children["small"].children.items():
+            np.testing.assert_array_equal(np.asarray(node.data), arrays[name])
+
+
+def test_what_is_read_ahead_is_bounded_in_sum(tmp_path: Path) -> None:
+    path = tmp_path / "tree.h5"
+    rows = 600
+    store.write_tree(path, Group({f"{number:03d}": Array(np.full(10, number)) for number in range(rows)}))
+
+    found = store.read_tree(path, lazy=True, ahead=80 * 512).children.values()
+
+    assert sum(isinstance(node.data, np.ndarray) for node in found) == 512
+    assert [int(node.data[3]) for node in found] == list(range(rows))

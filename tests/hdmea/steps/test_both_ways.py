@@ -27,13 +27,14 @@ def test_simulated_recording_gives_the_same_file_both_ways(small_recording: Simu
     assert_same_files(immediate, deferred)
 
 
+@pytest.mark.parametrize("size", [0, 1 << 14])  # 1 << 14: all groups and arrays of up to 32 bytes are read at once
 def test_file_too_large_to_be_read_whole_becomes_the_same(
-    small_recording: SimulatedRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_recording: SimulatedRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     steps = simulated_steps(small_recording)
     read_whole = run_immediate(steps, tmp_path / "read whole")
 
-    monkeypatch.setattr(run_step, "READ_WHOLE_BYTES", 0)
+    monkeypatch.setattr(run_step, "READ_WHOLE_BYTES", size)
     read_lazily = run_immediate(steps, tmp_path / "read lazily")
 
     assert_same_files(read_lazily, read_whole)
