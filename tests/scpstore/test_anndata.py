@@ -44,6 +44,11 @@ def rich() -> Any:
     adata.varp["corr"] = np.array([[1.0, 0.5], [0.5, 1.0]])
     adata.uns["pca"] = {"variance": np.array([2.0, 1.0]), "params": {"zero_center": True, "use": "all"}}
     adata.uns["names"] = ["a", "b"]
+    kinds = [("lo", "O"), ("hi", "O")]  # as scanpy's rank_genes_groups
+    adata.uns["ranked"] = {
+        "names": np.array([("p1", "p2"), ("p2", "größer")], kinds),
+        "scores": np.array([(2.5, 1.0), (0.5, 0.25)], [("lo", "f4"), ("hi", "f4")]),
+    }
     raw = anndata.AnnData(
         X=rng.normal(size=(3, 5)), obs=obs[[]], var=pd.DataFrame({"n": range(5)}, index=[f"r{i}" for i in range(5)])
     )

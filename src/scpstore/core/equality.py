@@ -122,7 +122,7 @@ def _first(found: Any) -> str | None:
 def _array_difference(a: Any, b: Any, path: str) -> str | None:
     if type(a) is not type(b) or a.dtype != b.dtype or a.shape != b.shape:
         return f"{path}: {_outline(a)} != {_outline(b)}"
-    if a.dtype == object:
+    if a.dtype.hasobject:  # records with objects become tuples
         return difference(a.ravel().tolist(), b.ravel().tolist(), path)
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)  # a view where the array is contiguous
     step = max(1, _BLOCK_BYTES // max(1, a.dtype.itemsize))

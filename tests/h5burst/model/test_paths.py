@@ -90,6 +90,8 @@ def test_a_path_means_the_same_everywhere(way: str, path: Path, tmp_path: Path) 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "group of open"])
 @pytest.mark.parametrize("at", [b"g/plain", 3, ("g", 3), None])
 def test_what_is_not_a_path_is_said(way: str, at: Any, path: Path) -> None:
+    with h5py.File(path, "r+"):
+        pass  # libhdf5 cuts off what is after the file's end, and `graft` is given a file that it has open
     before = path.read_bytes()
     with pytest.raises(TypeError, match="a path is one text or a tuple of names, not "):
         WAYS[way](path, at)

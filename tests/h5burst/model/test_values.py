@@ -278,3 +278,47 @@ def test_wide_text_in_few_characters_comes_back() -> None:
     read = values.decode_value(values.encode_value(array))
     assert read.dtype == array.dtype
     assert (read == array).all()
+
+
+RECORDS = [
+    np.array([("p1", 2.5, "a"), ("größer", -1.0, "")], [("name", "O"), ("score", "<f4"), ("code", "<U3")]),
+    np.array([[("x" * 300,)], [("",)]], [("only", ">U300")]),
+    np.array([(1, "left"), (2, "right")], np.dtype([("id", "u1"), ("side", "O")], align=True)),
+    np.zeros(0, [("name", "O"), ("n", "i8")]),
+    np.array(("one", 1), [("name", "O"), ("n", "i8")]),
+    np.array([(b"raw", 1)], [("name", "O"), ("n", "i8")]),
+]
+
+
+@pytest.mark.parametrize("records", RECORDS, ids=range(len(RECORDS)))
+@pytest.mark.parametrize("lazy", [False, True])
+def test_text_in_records_comes_back_as_text(records: np.ndarray[Any, Any], lazy: bool, tmp_path: Path) -> None:
+    write_tree(tmp_path / "a.h5", encode({"records": records}))
+    back = decode(read_tree(tmp_path / "a.h5", lazy=lazy))["records"]
+    assert (np.asarray(back).dtype, back.shape) == (records.dtype, records.shape)
+    assert np.asarray(back)[()].tolist() == records.tolist()
+
+
+@pytest.mark.parametrize("item", [None, 3, "nul\0", "\ud800"])
+def test_records_whose_objects_cannot_be_kept_are_refused_by_path(item: object) -> None:
+    records = np.array([("p1", 1), (item, 2)], [("name", "O"), ("n", "i8")])
+    with pytest.raises(UnsupportedValueError, match="/some/records, field 'name'"):
+        encode({"some": {"records": records}})
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "[]",
+        "{}",
+        '{"formats": ["|O", ""], "offsets": [0, 4], "itemsize": 16}',
+        '{"formats": ["|O", ""], "offsets": [0, 8], "itemsize": 1e30}',
+        '{"formats": ["<U2000000000", ""], "offsets": [0, 8000000000], "itemsize": 8000000008}',
+        '{"formats": ["|O", "|O"], "offsets": [0, 8], "itemsize": 16}',
+        '{"formats": ["|O"], "offsets": [0], "itemsize": 8}',
+    ],
+)
+def test_markers_of_records_that_do_not_fit_are_refused(layout: str) -> None:
+    stored = np.array([(b"p1", 1)], [("name", "O"), ("n", "i8")])
+    with pytest.raises(ValueError, match=r"marker|JSON"):
+        decode(Group({"records": Array(stored, {"h5burst.type": f"ndarray@1:records:{layout}"})}))
