@@ -158,6 +158,20 @@ def print_rows(rows: Sequence[Sequence[str]], header: Sequence[str] | None = Non
         output.say("  ".join([*padded, last]).rstrip())
 
 
+def check_all(*checks: Callable[[], object]) -> None:
+    """Run all checks of a request; raise the one error as it is, or several as one ValueError that lists them."""
+    found: dict[str, Exception] = {}
+    for check in checks:
+        try:
+            check()
+        except (ValueError, KeyError, OSError) as error:
+            found.setdefault(_message(error), error)
+    if len(found) == 1:
+        raise next(iter(found.values()))
+    if found:
+        raise ValueError(f"{len(found)} things are wrong: {'; '.join(found)}")
+
+
 def progress_of(what: str) -> Callable[[int, int], None] | None:
     """Shows how far a long work is on the terminal, once a percent; None where nobody looks."""
     if output.quiet or not sys.stderr.isatty():

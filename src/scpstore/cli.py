@@ -13,7 +13,6 @@ from h5burst import console, format_bytes
 from scpstore.core.equality import difference
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
-from scpstore.io.exceptions import IOWriteError
 from scpstore.io.formats import (
     ANNDATA,
     CONTAINER,
@@ -217,16 +216,29 @@ def convert(
       scptensor convert plexDIA_data.csv plexDIA.h5 --cells plexDIA_cells.csv
       scptensor convert cells.h5 smaller.h5 --compression zstd
     """
-    for path, suffixes in ((source, INPUT_SUFFIXES), (target, OUTPUT_SUFFIXES)):
-        if suffix_of(path) not in suffixes:
-            raise ValueError(f"Unsupported file suffix {suffix_of(path)!r} of {path}: use one of {', '.join(suffixes)}")
-    if target.exists() and not overwrite:
-        raise IOWriteError("File already exists (--overwrite replaces it)", target)
     options = Options(cells, assay, layer, orientation, q_value, make_unique, compression, level)
+    console.check_all(
+        lambda: _check_suffix(source, INPUT_SUFFIXES),
+        lambda: _check_suffix(target, OUTPUT_SUFFIXES),
+        lambda: console.existing_file(source),
+        lambda: None if cells is None else console.existing_file(cells),
+        lambda: _check_free(target, overwrite),
+        *options.checks(),
+    )
     written = write_any(read_any(source, options), target, options, overwrite=overwrite)
     for path in written:
         output.say(f"{path}: {format_bytes(path.stat().st_size)}")
     output.result([{"file": str(path), "bytes": path.stat().st_size} for path in written])
+
+
+def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    if suffix_of(path) not in suffixes:
+        raise ValueError(f"Unsupported file suffix {suffix_of(path)!r} of {path}: use one of {', '.join(suffixes)}")
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"File already exists (--overwrite replaces it): {path}")
 
 
 # ---------------------------------------------------------------- diff

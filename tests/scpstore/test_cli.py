@@ -94,6 +94,13 @@ def test_errors_are_one_line(saved: Path, tmp_path: Path, capsys: pytest.Capture
         capsys, "convert", saved, tmp_path / "b.csv", "--assay", "genes", "--layer", "X"
     )
     assert "Layer 'log' not found" in fails(capsys, "convert", saved, tmp_path / "b.csv", "--layer", "log")
+    words = ("--compression", "rar", "--level", "44", "--orientation", "sideways", "--cells", "none.csv")
+    message = fails(capsys, "convert", tmp_path / "none.h5", tmp_path / "a.doc", *words)
+    assert "6 things are wrong: " in message
+    for part in ("none.h5", "'.doc'", "'rar'", "got 44", "'sideways'", "No such file: none.csv"):
+        assert part in message
+    message = fails(capsys, "convert", saved, tmp_path / "b.h5", "--q-value", "0.1", "--orientation", "auto")
+    assert "--orientation, --q-value do nothing here" in message
     (tmp_path / "secret.h5").write_bytes(b"Salted__" + bytes(64))
     assert "is encrypted by OpenSSL" in fails(capsys, "info", tmp_path / "secret.h5")
 
@@ -142,7 +149,7 @@ def test_as_a_program(saved: Path) -> None:
         ("b.h5", ["--assay", "genes"], "Assay 'genes' not found"),
         ("b.csv", ["--assay", "genes"], "Assay 'genes' not found"),
         ("b.h5ad", ["--layer", "log"], "Layer 'log' not found"),
-        ("b.h5", ["--cells", "c.csv"], "--cells does nothing here"),
+        ("b.h5", ["--cells", __file__], "--cells does nothing here"),
         ("b.h5", ["--orientation", "auto"], "--orientation does nothing here"),
         ("b.h5", ["--q-value", "0.01"], "--q-value does nothing here"),
         ("b.h5", ["--make-unique"], "--make-unique does nothing here"),
@@ -150,7 +157,7 @@ def test_as_a_program(saved: Path) -> None:
         ("b.h5ad", ["--level", "3", "--compression", "none"], "--level does nothing here: none has no levels"),
         ("b.csv", ["--level", "3"], "--level does nothing here"),
         ("b.h5", ["--level", "3", "--compression", "lzf"], "--level does nothing here: lzf has no levels"),
-        ("b.h5", ["--level", "10"], "compression_level must be a whole number from 0 to 9"),
+        ("b.h5", ["--level", "10"], "--level must be 0 to 9, got 10"),
     ],
 )
 def test_an_option_that_would_not_act_is_an_error(

@@ -59,11 +59,14 @@ def repack(
     from h5burst.copying.repacking import storage_for
 
     codec = None if compression == "none" else compression
-    storage_for(codec, level)
-    if select and target is None:
-        raise ValueError("--select without --output would drop the rest of the file: give --output, too")
-    if len(files) > 1 and target is not None and not target.is_dir():
-        raise NotADirectoryError(f"{target} is not a directory: several files need one as --output")
+
+    def check_output() -> None:
+        if select and target is None:
+            raise ValueError("--select without --output would drop the rest of the file: give --output, too")
+        if len(files) > 1 and target is not None and not target.is_dir():
+            raise NotADirectoryError(f"{target} is not a directory: several files need one as --output")
+
+    console.check_all(lambda: storage_for(codec, level), lambda: storage_for(codec, None), check_output)
 
     def work(file: Path) -> dict[str, Any]:
         place = file if target is None else target / file.name if target.is_dir() else target

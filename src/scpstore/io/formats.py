@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from scpstore.io.exporters import save_hdf5
 from scpstore.io.importers import load_hdf5, read_checked
 from scpstore.io.interchange import read_h5ad, write_h5ad
 from scpstore.io.search_engines import read_diann, read_maxquant, read_spectronaut
-from scpstore.io.tables import TABLE_SUFFIXES, read_table, write_table
+from scpstore.io.tables import TABLE_SUFFIXES, check_orientation, read_table, write_table
 from scpstore.io.text import open_table
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -43,9 +44,18 @@ class Options:
 
     def refuse(self, names: tuple[str, ...], why: str) -> None:
         """Raise `ValidationError` where one of these was said: it would not act."""
-        for name in names:
-            if getattr(self, name) not in (None, False):
-                raise ValidationError(f"--{name.replace('_', '-')} does nothing here: {why}", name)
+        said = [name for name in names if getattr(self, name) not in (None, False)]
+        if said:
+            words = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+            raise ValidationError(f"{words} {'does' if len(said) == 1 else 'do'} nothing here: {why}", said[0])
+
+    def checks(self) -> tuple[Callable[[], object], ...]:
+        """What can be known to be wrong before a file is read; each raises `ValidationError`."""
+        return (
+            lambda: _compression(self),
+            lambda: _check_level(self.level),
+            lambda: check_orientation(self.orientation or "auto"),
+        )
 
 
 def suffix_of(path: Path) -> str:
@@ -157,6 +167,11 @@ def _compression(options: Options) -> tuple[str | None, int | None]:
     if options.level is not None and compression in ("none", "lzf"):
         raise ValidationError(f"--level does nothing here: {compression} has no levels", "level")
     return None if compression == "none" else compression, options.level
+
+
+def _check_level(level: int | None) -> None:
+    if level is not None and not 0 <= level <= 9:
+        raise ValidationError(f"--level must be 0 to 9, got {level}", "level")
 
 
 def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite: bool) -> None:

@@ -82,10 +82,7 @@ def read_table(
     """
     table = open_table(Path(path))
     cells = Path(cells) if cells is not None else cells_path(path) if cells_path(path).exists() else None
-    if orientation not in ("samples_in_rows", "features_in_rows", "auto"):
-        raise ValidationError(
-            f"orientation must be samples_in_rows, features_in_rows or auto, got {orientation!r}", "orientation"
-        )
+    check_orientation(orientation)
     if len(table.columns) < 2:
         raise IOFormatError(f"{table.path} has one column only: expected IDs and values")
     frame = table.read()
@@ -142,6 +139,14 @@ def built(path: Path, obs: pl.DataFrame, assays: dict[str, Any], links: Sequence
 def _ids(series: pl.Series) -> pl.Series:
     texts: pl.Series = series.cast(pl.String).fill_null("").alias(INDEX)
     return texts
+
+
+def check_orientation(orientation: str) -> None:
+    """Raise `ValidationError` for one that there is not."""
+    if orientation not in ("samples_in_rows", "features_in_rows", "auto"):
+        raise ValidationError(
+            f"orientation must be samples_in_rows, features_in_rows or auto, got {orientation!r}", "orientation"
+        )
 
 
 def _orientation(table: Table, frame: pl.DataFrame, cells: Path | None) -> Orientation:
