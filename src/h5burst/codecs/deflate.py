@@ -190,7 +190,7 @@ def _ways(data: Bytes, edges: list[int], level: int, known: tuple[BlockCoding, .
     known: what suits the stretches of a chunk of the same array, in which quick matches do as well as general ones.
     """
     stretches = [data[start:stop] for start, stop in pairwise(edges)]
-    repeats = [not (stretch != stretch[0]).any() for stretch in stretches]
+    repeats = [not (stretch != stretch[:1]).any() for stretch in stretches]  # empty ones, too
     gains = [(0.0, 0.0) if same else huffman.gain(part) for part, same in zip(stretches, repeats, strict=True)]
     total = sum(literal - saved for literal, saved in gains)
     ways = []

@@ -11,7 +11,7 @@ import anndata
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -173,6 +173,7 @@ def test_streams_are_zlib_whatever_the_planes(kind: str, level: int) -> None:
 
 
 @given(some_bytes, st.integers(1, 9), st.sampled_from([1, 2, 3, 8]))
+@example(np.empty(0, np.uint8), 2, 2)
 def test_any_bytes_come_back(data: Any, level: int, planes: int) -> None:
     stream = bytes(deflate.compress(data, level, planes))
     assert zlib.decompress(stream) == data.tobytes()
