@@ -45,7 +45,10 @@ def _attribute(item: h5py.HLObject, name: str) -> Any:
     value = item.attrs[name]
     if isinstance(value, h5py.Empty):
         return None if value.dtype == np.float64 else value
-    text = h5py.check_string_dtype(item.attrs.get_id(name).dtype)
+    stored = item.attrs.get_id(name).dtype
+    if isinstance(value, np.generic) and h5py.check_enum_dtype(stored):
+        return np.array(value, stored)  # ours is an array without axes, which has the names
+    text = h5py.check_string_dtype(stored)
     if isinstance(value, np.ndarray) and text is not None and text.length is None and text.encoding == "ascii":
         out = np.empty(value.shape, dtype=object)
         out[...] = [
