@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from h5burst import console
+from h5burst import memory_budget as resolve_budget
 from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
 from hdmea.bridges.command import counted, info, table
@@ -206,12 +207,14 @@ def run(
     if directory is not None:
         if spikes is not None:
             raise typer.BadParameter("a directory is for .cmcr and .cmtr files: leave it away with --spikes")
-        found = find_inputs(directory, found)
-        output.progress(f"found {found}")
-        if found.cmtr is None:
-            logging.warning("no sorted spikes (.cmtr) in %s, so no units: --cmtr names the file", directory)
-        if found.cmcr is None:
-            logging.warning("no raw recording (.cmcr) in %s, so no frame pulses: --cmcr names the file", directory)
+        with problems.noting():
+            found = find_inputs(directory, found)
+            output.progress(f"found {found}")
+            if found.cmtr is None:
+                logging.warning("no sorted spikes (.cmtr) in %s, so no units: --cmtr names the file", directory)
+            if found.cmcr is None:
+                logging.warning("no raw recording (.cmcr) in %s, so no frame pulses: --cmcr names the file", directory)
+    are_found = not problems
     with problems.noting():
         if flow is not None:
             request.names, request.parameters = read_parameters(flow)
@@ -222,8 +225,10 @@ def run(
         directories = {"stimuli_dir": found.stimuli, "config_dir": found.configs}
         for step, own in parameters_of(set_ or [], {**files, **directories}).items():
             request.parameters.setdefault(step, {}).update(own)
-    row = {"cmcr": found.cmcr, "cmtr": found.cmtr, "spikes": spikes, "dataset_id": dataset_id}
-    row["playlist"] = found.playlist
+    row = None
+    if are_found:
+        row = {"cmcr": found.cmcr, "cmtr": found.cmtr, "spikes": spikes, "dataset_id": dataset_id}
+        row["playlist"] = found.playlist
     request.page = page
     prepared = _prepared(row, request, output_dir, memory_budget, compression, overwrite, import_ or (), problems)
     _run_steps(*prepared, overwrite=overwrite, compression=compression, page=page)
@@ -239,7 +244,7 @@ class _Request:
 
 
 def _prepared(
-    row: dict[str, Any],
+    row: dict[str, Any] | None,
     request: _Request,
     output_dir: Path,
     memory_budget: str | None,
@@ -248,7 +253,10 @@ def _prepared(
     modules: Sequence[str],
     problems: Problems,
 ) -> tuple[PipelineSession, list[Step]]:
-    """The session and its steps. Raises all that is wrong and can be known before the first step."""
+    """The session and its steps. Raises all that is wrong and can be known before the first step.
+
+    Without a row, `problems` say already why there is no recording.
+    """
     from hdmea.batch.manifest import recording_of
     from hdmea.batch.recipe import steps_for
     from hdmea.pipeline import create_session
@@ -263,10 +271,15 @@ def _prepared(
     with problems.noting():
         storage(compression)
     for name in ("cmcr", "cmtr", "spikes"):
-        if row[name] is not None:
+        if row is not None and row[name] is not None:
             with problems.noting():
                 if name != "spikes" or not row[name].is_dir():  # sorters write directories
                     console.existing_file(row[name])
+    with problems.noting():
+        resolve_budget(memory_budget)
+    if row is None:
+        problems.raise_any()
+    assert row is not None
     session, steps = None, []
     with problems.noting():
         recording = recording_of(row, Path.cwd(), "the command line")

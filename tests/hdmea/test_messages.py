@@ -67,6 +67,10 @@ WRONG = [
         ["5 things are wrong", "lost", "not 'a'", "'zip'", "nosuch", "'1x'"],
     ),
     (
+        "hdmea run nosuchdir -o out --flow nowhere --set a --compression zip --memory-budget 1x --import nomodule",
+        ["6 things are wrong", "nosuchdir is not a directory", "nomodule", "'nowhere'", "not 'a'", "'zip'", "'1x'"],
+    ),
+    (
         "hdmea batch missing.csv -o out --set a --compression zip --memory-budget 1x",
         ["4 things are wrong", "not 'a'", "'zip'", "missing.csv", "'1x'"],
     ),
