@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 import scpstore
 from h5burst.codecs import registry
+from h5burst.codecs.gzip import Gzip
 from scpstore import AggregationLink, Assay, MatrixMetadata, ScpContainer, ScpMatrix, load_hdf5, save_hdf5
 from scpstore.io import FORMAT_VERSION, SUPPORTED_VERSIONS
 
@@ -111,7 +112,10 @@ def test_dense_matrices_are_stored_with_the_filter_whatever_their_size(
 
 
 def test_a_codec_that_somebody_registered_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._by_name, "my_codec", registry.by_name("gzip"))
+    mine = type("MyCodec", (Gzip,), {"levels": range(3, 7)})()
+    monkeypatch.setitem(registry._by_name, "my_codec", mine)
+    with pytest.raises(ValueError, match="compression_level must be a whole number from 3 to 6, got 9"):
+        a_container().save(tmp_path / "a.h5", compression="my_codec", compression_level=9)
     a_container().save(tmp_path / "a.h5", compression="my_codec")
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["assays/proteins/layers/raw/X"].compression == "gzip"

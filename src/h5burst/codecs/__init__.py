@@ -3,7 +3,7 @@
 The registry that knows them; and HDF5's filter pipeline, which they are part of.
 """
 
-from h5burst.codecs.codec import ChunkError, ChunkLayout, Codec, Filter
+from h5burst.codecs.codec import DEFAULT_LEVELS, ChunkError, ChunkLayout, Codec, Filter
 from h5burst.codecs.pipeline import (
     FLETCHER32,
     SHUFFLE,
@@ -21,6 +21,7 @@ from h5burst.codecs.pipeline import (
 from h5burst.codecs.registry import by_id, by_name, is_known, names, register
 
 __all__ = [
+    "DEFAULT_LEVELS",
     "FLETCHER32",
     "SHUFFLE",
     "ChunkError",

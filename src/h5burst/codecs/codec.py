@@ -11,6 +11,7 @@ import numpy as np
 
 from h5burst.runtime.buffers import Bytes
 
+DEFAULT_LEVELS = range(10)  # of a codec that names no others
 OPTIONAL = 1  # flag: a chunk that a filter cannot make smaller is stored without it
 
 
@@ -81,7 +82,7 @@ class Codec(ABC):
     filter_id, filter_name
         The number that the HDF Group has registered for the filter, and the name that is stored beside it.
     levels, default_level
-        What users may ask for; None for a codec without levels.
+        What users may ask for, and what they get when they do not; None for a codec without levels.
     is_shuffled
         Whether HDF5's byte shuffle goes before it.
     max_ratio
@@ -100,7 +101,7 @@ class Codec(ABC):
     name: ClassVar[str]
     filter_id: ClassVar[int]
     filter_name: ClassVar[str]
-    levels: ClassVar[range | None] = range(10)
+    levels: ClassVar[range | None] = DEFAULT_LEVELS
     default_level: ClassVar[int] = 0
     is_shuffled: ClassVar[bool] = True
     max_ratio: ClassVar[int | None] = None

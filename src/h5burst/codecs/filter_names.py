@@ -1,6 +1,8 @@
-"""Filters that only libhdf5 applies: who brings them."""
+"""What filters are called, and who brings those that only libhdf5 applies."""
 
 from __future__ import annotations
+
+from h5burst.codecs import registry
 
 # Numbers that the HDF Group registered, of the filters that hdf5plugin brings.
 HDF5PLUGIN = {
@@ -13,8 +15,11 @@ NOT_CODECS = frozenset({"shuffle", "fletcher32"})
 
 
 def filter_name(number: int, stored: str = "") -> str:
-    """What users call a filter: its registered name, else the one that the file gives, else its number."""
-    return HDF5_OWN.get(number) or HDF5PLUGIN.get(number) or stored or f"filter-{number}"
+    """What users call a filter: by its codec here, else as registered, else as the file says, else by its number."""
+    if number in HDF5_OWN:
+        return HDF5_OWN[number]
+    codec = registry.by_id(number)
+    return codec.name if codec is not None else HDF5PLUGIN.get(number) or stored or f"filter-{number}"
 
 
 def describe_missing(number: int, name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from h5burst._ext import shuffle as kernels
 from h5burst.codecs import registry
-from h5burst.codecs.codec import OPTIONAL, ChunkError, ChunkLayout, Codec, Filter
+from h5burst.codecs.codec import DEFAULT_LEVELS, OPTIONAL, ChunkError, ChunkLayout, Codec, Filter
 from h5burst.model.tree import Storage
 from h5burst.runtime.buffers import Bytes, thread_buffer
 
@@ -22,10 +22,11 @@ _CHECKSUM_BYTES = 4
 
 def check_codec(storage: Storage) -> None:
     """Raise ValueError for an unknown codec or a level that it does not have."""
-    if storage.level is not None and not 0 <= storage.level <= 9:
-        raise ValueError(f"level must be 0 to 9, got {storage.level}")
-    if storage.codec is not None:
-        registry.by_name(storage.codec)
+    codec = None if storage.codec is None else registry.by_name(storage.codec)
+    levels = DEFAULT_LEVELS if codec is None or codec.levels is None else codec.levels
+    if storage.level is not None and storage.level not in levels:
+        whose = f"level of {codec.name}" if codec is not None and codec.levels is not None else "level"
+        raise ValueError(f"{whose} must be {levels[0]} to {levels[-1]}, got {storage.level}")
 
 
 def filters_for(storage: Storage, itemsize: int, chunk_bytes: int = 0) -> tuple[Filter, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from importlib.metadata import entry_points
 
 from h5burst.codecs.blosc import Blosc
@@ -136,8 +137,16 @@ def names() -> tuple[str, ...]:
 
 @functools.cache
 def _load_entry_points() -> None:
+    """Register what other packages offer, once. One that does not load is a warning, and the rest go on."""
     for point in entry_points(group=ENTRY_POINTS):
-        register(point.load()())
+        try:
+            register(point.load()())
+        except Exception as error:  # noqa: BLE001 - somebody else's code: it must not stop the codecs that work
+            message = (
+                f"the codec of the entry point {point.name} = {point.value} cannot be loaded: "
+                f"{type(error).__name__}: {error}"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def _with_entry_points() -> dict[str, Codec]:

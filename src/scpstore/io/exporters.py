@@ -15,9 +15,6 @@ from scpstore.io.matrices import Target
 
 __all__ = ["FORMAT_VERSION", "save_hdf5", "storage_for"]
 
-_LEVELS = range(10)
-_WITHOUT_LEVEL = (None, "lzf")
-
 
 def save_hdf5(
     container: Any,
@@ -103,10 +100,11 @@ def storage_for(compression: str | None, level: int) -> Storage:
     if compression is not None and not codecs.is_known(compression):
         known = ", ".join(map(repr, (*codecs.names(), None)))
         raise ValueError(f"compression must be one of {known}, got {compression!r}")
-    if compression in _WITHOUT_LEVEL:
+    levels = None if compression is None else codecs.by_name(compression).levels
+    if levels is None:
         return Storage(compression, None, compress_small=True)
-    if isinstance(level, bool) or level not in _LEVELS:
-        raise ValueError(f"compression_level must be a whole number from 0 to 9, got {level!r}")
+    if isinstance(level, bool) or level not in levels:
+        raise ValueError(f"compression_level must be a whole number from {levels[0]} to {levels[-1]}, got {level!r}")
     return Storage(compression, int(level), compress_small=True)
 
 

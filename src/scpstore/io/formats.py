@@ -53,7 +53,7 @@ class Options:
         """What can be known to be wrong before a file is read; each raises `ValidationError`."""
         return (
             lambda: _compression(self),
-            lambda: _check_level(self.level),
+            lambda: _check_level(self),
             lambda: check_orientation(self.orientation or "auto"),
         )
 
@@ -164,14 +164,16 @@ def _compression(options: Options) -> tuple[str | None, int | None]:
     if compression != "none" and not codecs.is_known(compression):
         names = (*codecs.names(), "none")
         raise ValidationError(f"--compression must be one of {', '.join(names)}, got {compression!r}", "compression")
-    if options.level is not None and compression in ("none", "lzf"):
+    if options.level is not None and (compression == "none" or codecs.by_name(compression).levels is None):
         raise ValidationError(f"--level does nothing here: {compression} has no levels", "level")
     return None if compression == "none" else compression, options.level
 
 
-def _check_level(level: int | None) -> None:
-    if level is not None and not 0 <= level <= 9:
-        raise ValidationError(f"--level must be 0 to 9, got {level}", "level")
+def _check_level(options: Options) -> None:
+    named = options.compression or "gzip"
+    levels = (codecs.by_name(named).levels if codecs.is_known(named) else None) or codecs.DEFAULT_LEVELS
+    if options.level is not None and options.level not in levels:
+        raise ValidationError(f"--level must be {levels[0]} to {levels[-1]}, got {options.level}", "level")
 
 
 def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite: bool) -> None:

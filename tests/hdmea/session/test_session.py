@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from h5burst.codecs import registry
+from h5burst.codecs.gzip import Gzip
 from hdmea.pipeline import PipelineSession, SaveState, create_session
 from hdmea.pipeline.session import PipelineSession as FromModule
 from hdmea.utils.exceptions import CheckpointError, ConfigurationError, HDMEAError
@@ -251,11 +252,14 @@ def test_save_compressed_comes_back_the_same(tmp_path: Path, compression: str) -
 
 
 def test_save_takes_a_codec_that_somebody_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._by_name, "my_codec", registry.by_name("gzip"))
+    mine = type("MyCodec", (Gzip,), {"levels": range(3, 7)})()
+    monkeypatch.setitem(registry._by_name, "my_codec", mine)
     session = filled_session(tmp_path)
     session.stimulus["light_reference"]["raw_ch1"] = np.zeros(100_000, np.float32)
 
     assert session.save(compression="my_codec").stat().st_size < 200_000
+    with pytest.raises(ValueError, match="compression_level must be an int from 3 to 6, not 9"):
+        session.save(compression="my_codec", compression_level=9, overwrite=True)
     with pytest.raises(ValueError, match="must be one of gzip, lzf, blosc, zstd, my_codec or None, not 'rar'"):
         session.save(compression="rar", overwrite=True)
 
