@@ -285,6 +285,8 @@ cdef class Parser:
             return m.array(type_, &m.space, p + 4, u16(p + 2))
         if type_.kind == PLAIN:
             length = byte_count(&m.space, type_)
+            if p[1] == CONTIGUOUS and m.layout.size >= 18 and u64(p + 2) == UNDEFINED and length == 0:
+                return new_array(type_.dtype, m.space.rank, m.space.dims, type_.subshape)
             if p[1] == CONTIGUOUS and m.layout.size >= 18 and u64(p + 2) != UNDEFINED:
                 if length > u64(p + 10):
                     raise CorruptStructureError("a dataset is longer than its storage")

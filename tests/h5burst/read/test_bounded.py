@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import h5burst
-from h5burst import Array, CorruptFileError
+from h5burst import Array, CorruptFileError, Group
 
 STEPS_A_BYTE, LEAST_STEPS = 8, 20_000
 MEMORY_A_BYTE, LEAST_MEMORY = 60, 24 << 20
@@ -119,6 +119,21 @@ def test_steps_grow_as_the_file_does(make: Callable[[Path, int], None], tmp_path
     for name in ("read", "verify") if make is one_path else WAYS:  # a walk over a lazy tree goes all paths
         few, many = steps_of(WAYS[name], small), steps_of(WAYS[name], large)
         assert many <= 1.4 * 8 * few + LEAST_STEPS, (name, few, many)
+
+
+def test_empty_arrays_take_no_more_steps_than_short_ones(tmp_path: Path) -> None:
+    """Half the trials of a recording of few spikes hold none."""
+    paths = []
+    for elements in (0, 1):
+        paths.append(tmp_path / f"{elements}.h5")
+        h5burst.write_tree(paths[-1], Group({f"a{number}": Array(np.arange(elements)) for number in range(200)}))
+    empty, short = (steps_of(h5burst.read_tree, path) for path in paths)
+    assert empty <= short + 100, (empty, short)
+    for node in h5burst.read_tree(paths[0]).children.values():
+        assert isinstance(node, Array)
+        assert node.data is not None
+        assert (node.data.shape, node.data.dtype) == ((0,), np.int64)
+        assert np.asarray(node.data).flags.writeable
 
 
 def test_a_long_chain_of_soft_links_leads_nowhere_and_its_end_somewhere(tmp_path: Path) -> None:
