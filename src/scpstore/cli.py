@@ -67,7 +67,7 @@ def info(file: AnyFile) -> None:
             console.print_rows(layers, ("  layer", "X", "M"))
     for link in container.links:
         output.say(f"link {link.source_assay} -> {link.target_assay}: {link.linkage.height} pairs")
-    for name, known in _extras(container).items():
+    for name, known in container.extras.names().items():
         output.say(f"{name}: {', '.join(known)}")
     for step in container.history:
         version = f" ({step.software_version})" if step.software_version else ""
@@ -91,18 +91,9 @@ def _described(container: ScpContainer) -> dict[str, Any]:
         "sample_id_col": container.sample_id_col,
         "assays": assays,
         "links": [[x.source_assay, x.target_assay, x.linkage.height] for x in container.links],
-        "extras": _extras(container),
+        "extras": container.extras.names(),
         "history": [[step.timestamp, step.action, step.software_version] for step in container.history],
     }
-
-
-def _extras(container: ScpContainer) -> dict[str, list[str]]:
-    extras = container.extras
-    found = {name: list(getattr(extras, name)) for name in ("obsm", "obsp", "uns")}
-    for assay, known in extras.assays.items():
-        found |= {f"{assay} {name}": list(getattr(known, name)) for name in ("varm", "varp")}
-        found[f"{assay} raw"] = [] if known.raw is None else [f"{known.raw.var.height} features"]
-    return {name: names for name, names in found.items() if names}
 
 
 def _columns(names: list[str], id_column: str) -> str:

@@ -13,8 +13,9 @@ import pytest
 import scipy.sparse as sp
 
 from h5burst import console
-from scpstore import Assay, ScpContainer, ScpMatrix, load_hdf5
+from scpstore import AggregationLink, Assay, ScpContainer, ScpMatrix, load_hdf5
 from scpstore.cli import app
+from scpstore.core.extras import AssayExtras, RawValues
 
 
 def run(*words: str | Path) -> int:
@@ -41,6 +42,23 @@ def test_info(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert text in out
     assert "float64, coo, 5 entries" in out
     assert "made (7.1)" in out
+
+
+def test_info_of_links_and_extras(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    container = load_hdf5(saved)
+    container.add_assay("peptides", Assay(pl.DataFrame({"_index": ["q1"]}), {"X": ScpMatrix(np.ones((2, 1)))}))
+    linkage = pl.DataFrame({"source_id": ["q1"], "target_id": ["p1"]})
+    container.links.append(AggregationLink("peptides", "proteins", linkage))
+    container.extras.uns["colour"] = "red"
+    raw = RawValues(np.ones((2, 4)), pl.DataFrame({"_index": list("abcd")}), {})
+    container.extras.assays["proteins"] = AssayExtras(varm={"loadings": np.ones((3, 2))}, raw=raw)
+    container.save(saved, overwrite=True)
+    assert run("info", saved) == 0
+    out = capsys.readouterr().out
+    assert "link peptides -> proteins: 1 pairs" in out
+    assert "uns: colour" in out
+    assert "proteins varm: loadings" in out
+    assert "proteins raw: 4 features" in out
 
 
 def test_h5_to_h5(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,6 +269,10 @@ def test_verify_looks_at_each_file(saved: Path, tmp_path: Path, capsys: pytest.C
     assert "bad.h5: 1 problem\n" in captured.out
     assert "column numbers must be in" in captured.out
     assert "text.h5 is not an HDF5 file" in captured.out
+    with h5py.File(tmp_path / "r.h5", "w") as file:
+        file.attrs["hdmea_pipeline_version"] = "1"
+    assert run("verify", tmp_path / "r.h5") == 1
+    assert "it is not a container but a recording of hdmea" in capsys.readouterr().out
     assert run("verify", saved) == 0
     assert run("verify", *files[2:]) == 1
     capsys.readouterr()

@@ -125,6 +125,55 @@ def test_a_frame_of_another_kind_is_refused(tmp_path: Path) -> None:
         save_hdf5(SimpleNamespace(obs={"_index": ["s"]}, assays={}, history=[]), tmp_path / "a.h5")
 
 
+def _nested(depth: int) -> dict[str, Any]:
+    return {"a": _nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("deep", _nested(80), "extras/uns/deep/a.*is nested more than 64 deep"),
+        (3, 1, "extras/uns: the name 3 must be text: rename it"),
+        ("m", {3: 1}, "extras/uns/m: the name 3 must be text"),
+        ("x", np.ma.masked_array([1.0], [True]), "extras/uns/x is a masked array: fill it first"),
+        ("x", len, "extras/uns/x cannot be stored"),
+    ],
+)
+def test_extras_that_cannot_be_stored(tmp_path: Path, name: Any, value: Any, message: str) -> None:
+    container = a_container()
+    container.extras.uns[name] = value
+    with pytest.raises(IOWriteError, match=message):
+        save_hdf5(container, tmp_path / "a.h5")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.ma.masked_array([[1.0]]), "layers/raw/X is a masked array: fill it first, and say in M what is missing"),
+        (np.array([["a"]]), "layers/raw/X is not an array of numbers: it has the dtype <U1"),
+    ],
+)
+def test_matrices_of_other_classes_that_cannot_be_stored(tmp_path: Path, X: Any, message: str) -> None:
+    layers = {"raw": SimpleNamespace(X=X, M=None)}
+    assay = SimpleNamespace(var=pl.DataFrame({"_index": ["p"]}), layers=layers)
+    other = SimpleNamespace(obs=pl.DataFrame({"_index": ["s"]}), assays={"a": assay}, history=[])
+    with pytest.raises(IOWriteError, match=message):
+        save_hdf5(other, tmp_path / "a.h5")
+
+
+def test_masked_metadata_is_refused(tmp_path: Path) -> None:
+    metadata = MatrixMetadata(confidence_scores=np.ma.masked_array(np.ones((2, 3))))
+    with pytest.raises(IOWriteError, match="metadata/confidence_scores is a masked array: fill it first"):
+        save_hdf5(a_container(X=ScpMatrix(np.ones((2, 3)), metadata=metadata)), tmp_path / "a.h5")
+
+
+def test_the_ids_alone_need_their_column(tmp_path: Path) -> None:
+    other = SimpleNamespace(obs=pl.DataFrame({"cell": ["s"]}), assays={}, history=[], sample_id_col="_index")
+    with pytest.raises(IOWriteError, match=r"obs has no ID column '_index' that could be saved alone: \['cell'\]"):
+        save_hdf5(other, tmp_path / "a.h5", save_obs=False)
+
+
 class _Failing:
     """A matrix whose second block cannot be read, as on a disk that fails."""
 
@@ -321,7 +370,48 @@ def _broken_files() -> dict[str, tuple[Any, str]]:
     def short_history(file: Any) -> None:
         del file["provenance/history/params"]
 
+    def no_text(file: Any) -> None:
+        file["obs/odd"] = np.array([b"a", b"\xff"], "S1")
+
+    def complex_column(file: Any) -> None:
+        file["obs/odd"] = np.array([1j, 2])
+
+    def cut_by_no_blocks(file: Any) -> None:
+        sparse = file["assays/proteins/layers/S"].attrs
+        sparse["X_original_format"], sparse["X_block_shape"] = "bsr", [2, 2]
+
+    def unknown_order(file: Any) -> None:
+        file["assays/proteins/layers/S"].attrs["X_entry_order"] = "odd"
+
+    def later_params(file: Any) -> None:
+        file["scptensor/provenance/history"].attrs["version"] = 99
+
+    def unknown_marker(file: Any) -> None:
+        file["extras/uns/u"].attrs["h5burst.type"] = "fraction"
+
+    def deep(file: Any) -> None:
+        group = file["extras/uns"]
+        for _ in range(70):
+            group = group.create_group("a")
+            group.attrs["stored_as"] = "mapping"
+
+    def link_without_names(file: Any) -> None:
+        file["links/link_0/linkage/source_id"], file["links/link_0/linkage/target_id"] = ["a"], ["b"]
+        file["links/link_0"].attrs["source_assay"] = 3
+
+    def no_creation_json(file: Any) -> None:
+        file["scptensor/assays/proteins/layers/X/metadata/creation_info"][...] = "{"
+
     return {
+        "text of bytes": (no_text, "obs/odd holds text that is not UTF-8"),
+        "complex column": (complex_column, "obs/odd is not a column: it has the dtype complex128"),
+        "blocks": (cut_by_no_blocks, r"blocks of \(2, 2\) do not cut a matrix of shape \(2, 3\)"),
+        "version of params": (later_params, "provenance/history: params of version 99: written by a newer version"),
+        "unknown marker": (unknown_marker, "extras/uns/u cannot be read: unknown marker 'fraction@1'"),
+        "deep": (deep, "extras/uns/a.*is nested more than 64 deep"),
+        "link": (link_without_names, "links/link_0: attributes source_assay and target_assay must be text"),
+        "creation info": (no_creation_json, "layers/X/metadata/creation_info is not JSON"),
+        "entry order": (unknown_order, "S: unknown sparse format 'csr' with entries by 'odd'"),
         "duplicate IDs": (duplicate_ids, r"IDs in column '_index' of obs are not unique: \['s0'\]"),
         "short column": (short_column, "obs: columns of different lengths: .*short 1"),
         "two axes": (two_axes, r"obs/wide is not a column: it has the shape \(2, 2\)"),
@@ -342,8 +432,10 @@ def _broken_files() -> dict[str, tuple[Any, str]]:
 @pytest.mark.parametrize("fault", _broken_files())
 def test_a_faulty_file_says_where(tmp_path: Path, fault: str) -> None:
     change, message = _broken_files()[fault]
-    container = a_container(X=ScpMatrix(np.ones((2, 3))), S=ScpMatrix(sp.csr_matrix(np.eye(2, 3))))
-    container.log_operation("x", {})
+    made = MatrixMetadata(creation_info={"by": "us"})
+    container = a_container(X=ScpMatrix(np.ones((2, 3)), metadata=made), S=ScpMatrix(sp.csr_matrix(np.eye(2, 3))))
+    container.log_operation("x", {"a": (1,)})
+    container.extras.uns["u"] = np.arange(3)
     container.save(tmp_path / "faulty.h5")
     with h5py.File(tmp_path / "faulty.h5", "r+") as file:
         change(file)

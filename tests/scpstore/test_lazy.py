@@ -250,6 +250,43 @@ def test_iteration_by_blocks(path: Path, rows: int | None) -> None:
     np.testing.assert_array_equal(np.concatenate(list(lazy.X.iter_blocks(rows))), layers_of(a_container())["dense"].X)
 
 
+@pytest.mark.parametrize("name", ["dense", "csr"])
+def test_a_lazy_layer_is_used_as_its_matrix(path: Path, name: str) -> None:
+    layers, whole = layers_of(load_hdf5(path, lazy=True)), layers_of(a_container())[name].X
+    X = layers[name].X
+    assert repr(X).startswith("<LazyRows (40, 30) float64 ")
+    assert len(X) == 40
+    np.testing.assert_array_equal(np.stack([as_array(row).ravel() for row in X]), as_array(whole))
+    assert copy.deepcopy(X)[3, 4] == whole[3, 4]
+
+
+def test_a_lazy_layer_takes_values(path: Path) -> None:
+    layer = layers_of(load_hdf5(path, lazy=True))["dense"]
+    layer.X[2, 3] = 7
+    assert layer.X[2, 3] == 7
+    np.testing.assert_array_equal(np.add.reduce(layer.X, axis=0), np.asarray(layer.X).sum(axis=0))
+
+
+def test_a_lazy_layer_takes_no_output_of_numpy(path: Path) -> None:
+    with pytest.raises(TypeError, match="NotImplemented"):
+        np.add(np.ones((40, 30)), 1, out=layers_of(load_hdf5(path, lazy=True))["dense"].X)
+
+
+def test_a_damaged_chunk_of_a_lazy_layer_says_where(path: Path) -> None:
+    with h5py.File(path) as file:
+        place = file["assays/proteins/layers/dense/X"].id.get_chunk_info(0)
+    with path.open("r+b") as file:
+        file.seek(place.byte_offset + place.size // 2)
+        file.write(b"damage")
+    loaded = load_hdf5(path, lazy=True)
+    layer = layers_of(loaded)["dense"]
+    for read in (lambda: layer.X[:3], lambda: layer.read_rows(0, 3), layer.load):
+        with pytest.raises(IOFormatError, match=r"assays/proteins/layers/dense: .*checksum of a chunk is wrong"):
+            read()
+    with pytest.raises(IOFormatError, match=f"{path.name} is a damaged or truncated HDF5 file: .*checksum"):
+        load_hdf5(path)
+
+
 @pytest.mark.parametrize("form", ["dense", "sparse"])
 def test_slices_and_selections_do_not_read_the_whole(tmp_path: Path, form: str) -> None:
     rng = np.random.default_rng(0)

@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 import scpstore.core.exceptions as errors
+from scpstore.core import equality
 from scpstore.core.structures import (
     AggregationLink,
     Assay,
@@ -95,6 +96,47 @@ def test_shapes_must_match() -> None:
         ScpMatrix(np.zeros(3))
 
 
+class _Source:
+    """A matrix that is read block by block."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values)
+        self.shape, self.dtype = self.values.shape, self.values.dtype
+
+    def read(self, start: int, stop: int) -> Any:
+        return self.values[start:stop]
+
+
+def test_sources_must_have_the_dtype_that_is_kept() -> None:
+    X = _Source(np.ones((2, 3)))
+    assert ScpMatrix(X, _Source(np.ones((2, 3), np.int8))).X is X
+    with pytest.raises(TypeError, match="X is read block by block and must be of a float dtype, got int32"):
+        ScpMatrix(_Source(np.ones((2, 3), np.int32)))
+    with pytest.raises(TypeError, match="M is read block by block and must be int8, got float64"):
+        ScpMatrix(X, _Source(np.ones((2, 3))))
+
+
+def test_text_is_no_mask() -> None:
+    with pytest.raises(errors.MaskCodeError, match="M must hold mask codes, got dtype <U1"):
+        ScpMatrix(np.ones((2, 3)), np.full((2, 3), "a"))
+
+
+def test_a_copy_of_metadata_shares_nothing() -> None:
+    metadata = MatrixMetadata(creation_info={"by": ["us"]})
+    made = metadata.copy()
+    made.creation_info["by"].append("them")
+    assert metadata.creation_info == {"by": ["us"]}
+
+
+def test_extras_that_are_sources_are_cut_with_the_samples() -> None:
+    container = a_container()
+    pca, distances = np.arange(6.0).reshape(3, 2), np.arange(9.0).reshape(3, 3)
+    container.extras.obsm["pca"], container.extras.obsp["distances"] = _Source(pca), _Source(distances)
+    some = container.filter_samples(["s2", "s0"]).extras
+    np.testing.assert_array_equal(some.obsm["pca"], pca[[2, 0]])
+    np.testing.assert_array_equal(some.obsp["distances"], distances[[2, 0]][:, [2, 0]])
+
+
 def test_get_m_makes_a_mask_of_the_kind_of_x() -> None:
     M = np.ones((2, 3), np.int8)
     assert ScpMatrix(np.zeros((2, 3)), M).get_m() is M
@@ -144,6 +186,7 @@ def test_widths_and_heights_must_match() -> None:
 
 def test_assay_properties() -> None:
     assay = a_container().assays["proteins"]
+    assert repr(assay).startswith("<Assay n_features=")
     assert assay.n_features == 4
     assert assay.feature_ids.to_list() == ["p0", "p1", "p2", "p3"]
     assert assay.X is assay.layers["X"].X
@@ -296,6 +339,11 @@ def test_filters_refuse_what_they_do_not_find() -> None:
         container.filter_samples(boolean_mask=[0, 1, 2])
 
 
+@pytest.mark.parametrize("chosen", ["s1", slice(1, 2), [1], [False, True, False]])
+def test_samples_may_be_given_by_position_in_the_place_of_ids(chosen: Any) -> None:
+    assert a_container().filter_samples(chosen).sample_ids.to_list() == ["s1"]
+
+
 def test_null_in_an_expression_is_left_out() -> None:
     container = ScpContainer(ids("s", 2).with_columns(age=pl.Series([None, 3])))
     assert container.filter_samples(pl.col("age") > 1).sample_ids.to_list() == ["s1"]
@@ -369,6 +417,32 @@ def test_containers_that_differ_are_not_equal(change: str) -> None:
     assert container == a_container()
     _changes()[change](container)
     assert container != a_container()
+
+
+def _empty_structs() -> pl.DataFrame:
+    return pl.DataFrame({"a": pl.Series([{}], dtype=pl.Struct([]))})
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "difference"),
+    [
+        (sp.csr_matrix((2, 3)), sp.csr_matrix((3, 3)), "x: csr_matrix float64 (2, 3) != csr_matrix float64 (3, 3)"),
+        (sp.csr_matrix(np.eye(2)), sp.csr_matrix(2 * np.eye(2)), "x.data[0]: np.float64(1.0) != np.float64(2.0)"),
+        (pl.DataFrame({"a": [1]}), pl.DataFrame({"b": [1]}), "x: columns ['a'] != ['b']"),
+        (pl.DataFrame({"a": [[1]]}), pl.DataFrame({"a": [[1, 2]]}), "x['a']: lists of different lengths"),
+        (_empty_structs(), _empty_structs(), None),
+    ],
+)
+def test_a_difference_says_where(a: Any, b: Any, difference: str | None) -> None:
+    assert equality.difference(a, b, "x") == difference
+
+
+def test_identical_or_an_error_that_says_where() -> None:
+    container = a_container()
+    equality.assert_identical(container, a_container())
+    container.assays["proteins"].layers["X"].X[0, 0] = -1
+    with pytest.raises(AssertionError, match=r"\.assays\['proteins'\]\.layers\['X'\]\.X\[0, 0\]: "):
+        equality.assert_identical(container, a_container())
 
 
 def test_params_are_compared_exactly() -> None:

@@ -115,6 +115,36 @@ def test_what_is_not_a_table_says_where(tmp_path: Path, content: bytes, message:
         read_table(tmp_path / "x.csv")
 
 
+def test_what_is_not_a_table_of_parquet_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"no" * 50)
+    with pytest.raises(IOFormatError, match=r"x\.parquet cannot be read as a Parquet file: .*PAR1"):
+        read_table(tmp_path / "x.parquet")
+    pl.DataFrame({"cell": ["s1"]}).write_parquet(tmp_path / "y.parquet")
+    with pytest.raises(IOFormatError, match=r"y\.parquet has one column only: expected IDs and values"):
+        read_table(tmp_path / "y.parquet")
+
+
+def test_annotations_that_are_not_there(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", "id,gene,s1,s2\nP1,g,1,2\n")
+    with pytest.raises(IOFormatError, match=r"a\.csv has no column 'mass': there are \['id', 'gene', 's1', 's2'\]"):
+        read_table(table, orientation="features_in_rows", annotations=["mass"])
+    read = read_table(table, orientation="features_in_rows", annotations=["gene"])
+    assert read.assays["proteins"].var["gene"].to_list() == ["g"]
+
+
+def test_columns_of_the_cell_table_have_the_dtype_that_fits(tmp_path: Path) -> None:
+    cells = write(tmp_path / "kinds.csv", "id,n,x,flag,word,empty\ns1,1,1.5,true,a,\ns2,2,2,False,b,\n")
+    obs = read_table(write(tmp_path / "a.csv", ",P1\ns1,1\ns2,2\n"), cells=cells).obs
+    assert obs.dtypes[1:] == [pl.Int64, pl.Float64, pl.Boolean, pl.String, pl.String]
+    assert obs["flag"].to_list() == [True, False]
+
+
+def test_ids_of_the_cell_table_must_be_unique(tmp_path: Path) -> None:
+    cells = write(tmp_path / "twice.csv", "id,kind\ns1,a\ns1,b\n")
+    with pytest.raises(IOFormatError, match=r"twice\.csv: sample IDs in column 'id' are not unique"):
+        read_table(write(tmp_path / "a.csv", ",P1\ns1,1\n"), cells=cells)
+
+
 def test_a_fault_far_down_is_found(tmp_path: Path) -> None:
     lines = [",P1,P2", *(f"s{n},1,2" for n in range(500)), "last,1,2,3"]
     with pytest.raises(IOFormatError, match="line 502: 4 fields, the header has 3"):
@@ -298,6 +328,35 @@ def test_maxquant(tmp_path: Path) -> None:
 def test_what_cannot_be_dropped(tmp_path: Path, drop: Any) -> None:
     with pytest.raises(ValidationError, match="drop must be a list of reverse, contaminant, by_site"):
         read_maxquant(write(tmp_path / "proteinGroups.txt", MAXQUANT), drop=drop)
+
+
+@pytest.mark.parametrize(
+    ("read", "content", "message"),
+    [
+        (read_maxquant, "Protein IDs\tMajority protein IDs\tx\nA\tA\t1\n", "expected columns such as 'Intensity run'"),
+        (
+            read_spectronaut,
+            "PG.ProteinGroups\t[1] a.raw.PG.Odd\nA\t1\n",
+            r"expected .*with \[1\] run\.raw\.PG\.Quantity",
+        ),
+        (read_diann, "Run\tPrecursor.Id\tProtein.Group\na\tA\tb\n", "expected .*Protein.Group with PG.MaxLFQ"),
+    ],
+)
+def test_a_report_without_quantities(tmp_path: Path, read: Any, content: str, message: str) -> None:
+    with pytest.raises(IOFormatError, match=rf"a\.tsv is not a report of .*: {message}"):
+        read(write(tmp_path / "a.tsv", content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "PG.ProteinGroups\t[1] a.raw.PG.Quantity\nA\t1\n",
+        "R.FileName\tPG.ProteinGroups\tPG.Quantity\na\tA\t1\n",
+    ],
+)
+def test_a_threshold_needs_q_values(tmp_path: Path, content: str) -> None:
+    with pytest.raises(ValidationError, match=r"a\.tsv has no q-values: q_value needs the main report"):
+        read_spectronaut(write(tmp_path / "a.tsv", content), q_value=0.01)
 
 
 @pytest.mark.parametrize("read", [read_diann, read_spectronaut, read_maxquant])

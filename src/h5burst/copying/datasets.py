@@ -13,13 +13,13 @@ from h5burst import codecs
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
-from h5burst.copying.datatypes import Places
 from h5burst.copying.elements import Translator
 from h5burst.copying.output import Counted, Measured, Writer
 from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout
 from h5burst.format import object_header as oh
 from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.datatype_places import Places
 from h5burst.format.filter_pipeline import decode_filters, encode_filters
 from h5burst.format.object_header import Message
 from h5burst.model.tree import Storage

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
 from h5burst.copying import attributes, datasets, indexed, links
 from h5burst.copying.datasets import DatasetCopier, Recoding, Stored
-from h5burst.copying.datatypes import places_in
 from h5burst.copying.elements import Translator
 from h5burst.copying.indexed import Item
 from h5burst.copying.links import FoundLink
@@ -17,6 +16,7 @@ from h5burst.copying.output import Counted, Measured, Output, Writer
 from h5burst.format import object_header as oh
 from h5burst.format import shared_messages
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
 from h5burst.model.tree import MAX_DEPTH

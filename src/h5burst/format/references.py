@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from functools import lru_cache
 
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
 from h5burst.format import dense
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.format.superblock import Whole
-
-_STRING, _OPAQUE, _COMPOUND, _REFERENCE, _ENUM, _VLEN, _ARRAY = 3, 5, 6, 7, 8, 9, 10  # classes of datatypes
-_FIXED_BYTES = {0: 12, 1: 20, 2: 10, _STRING: 8, 4: 12, _REFERENCE: 8}  # of the messages without parts
 
 
 def holds_references(source: Source, header: ObjectHeader) -> bool:
     """Whether the elements or the attributes of one object are, or contain, references.
 
-    Raises `CorruptStructureError`.
+    Raises `CorruptStructureError`, and `UnsupportedFeatureError` where it cannot be told.
     """
     for kind, flags, body, _ in header.messages:
         if kind == oh.DATATYPE and _is_reference(source, body, bool(flags & oh.SHARED)):
@@ -54,15 +51,7 @@ def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
         if found is None:
             raise CorruptStructureError(f"there is no committed datatype at address {address}")
         body = found.body
-    return _contains_reference(body)
-
-
-@lru_cache(maxsize=1024)  # files have few datatypes, each many times
-def _contains_reference(body: bytes) -> bool:
-    try:
-        return _walk(body, 0)[1]
-    except (IndexError, ValueError, struct.error, KeyError, RecursionError) as error:
-        raise CorruptStructureError("a datatype message has impossible values") from error
+    return places_in(body).holds_references
 
 
 def _committed(body: bytes) -> int:
@@ -70,42 +59,6 @@ def _committed(body: bytes) -> int:
     if not body or not 1 <= body[0] <= 3 or (body[0] == 3 and body[1] != 2):
         raise UnsupportedFeatureError("messages shared through a table")
     return int(struct.unpack_from("<Q", body, 8 if body[0] == 1 else 2)[0])
-
-
-def _walk(body: bytes, at: int) -> tuple[int, bool]:
-    """Where a datatype that begins at `at` ends, and whether it contains references."""
-    version, kind = body[at] >> 4, body[at] & 15
-    bits = int.from_bytes(body[at + 1 : at + 4], "little")
-    size = int.from_bytes(body[at + 4 : at + 8], "little")
-    if kind in _FIXED_BYTES:
-        return at + _FIXED_BYTES[kind], kind == _REFERENCE
-    if kind == _OPAQUE:
-        return at + 8 + (bits & 0xFF), False
-    if kind == _VLEN:
-        return _walk(body, at + 8)
-    if kind == _ARRAY:
-        rank = body[at + 8]
-        return _walk(body, at + (9 + 4 * rank if version >= 3 else 12 + 8 * rank))
-    if kind == _ENUM:
-        base_size = int.from_bytes(body[at + 12 : at + 16], "little")
-        at, _ = _walk(body, at + 8)
-        for _ in range(bits & 0xFFFF):
-            at = _behind_name(body, at, version)
-        return at + (bits & 0xFFFF) * base_size, False
-    if kind != _COMPOUND:
-        raise UnsupportedFeatureError(f"datatypes of class {kind}")
-    at, refers = at + 8, False
-    for _ in range(bits & 0xFFFF):
-        at = _behind_name(body, at, version)
-        at += {1: 32, 2: 4}.get(version, (max(size, 1).bit_length() + 7) // 8)
-        at, found = _walk(body, at)
-        refers = refers or found
-    return at, refers
-
-
-def _behind_name(body: bytes, at: int, version: int) -> int:
-    length = body.index(b"\0", at) - at + 1
-    return at + (length if version >= 3 else (length + 7) // 8 * 8)
 
 
 # ---------------------------------------------------------------- the mark of files that hold none

@@ -352,7 +352,8 @@ def _escape(name: str) -> str:
     return ESCAPE_PREFIX + quote(name, safe="", errors="surrogatepass")
 
 
-def _is_encodable(name: str) -> bool:
+def is_encodable(name: str) -> bool:
+    """Whether HDF5 can hold a name, or the path of a link, as it is: not empty, without NUL and lone surrogates."""
     return bool(name) and "\0" not in name and not any("\ud800" <= c <= "\udfff" for c in name)
 
 
@@ -375,14 +376,14 @@ def escape_link(name: str) -> str:
     >>> escape_link("unit_001"), escape_link("on/off")
     ('unit_001', '%~on%2Foff')
     """
-    if "/" in name or name == "." or name.startswith(ESCAPE_PREFIX) or not _is_encodable(name):
+    if "/" in name or name == "." or name.startswith(ESCAPE_PREFIX) or not is_encodable(name):
         return _escape(name)
     return name
 
 
 def escape_attribute(name: str) -> str:
     """As `escape_link`, for attribute names, in which "/" and "." mean nothing."""
-    return _escape(name) if name.startswith(ESCAPE_PREFIX) or not _is_encodable(name) else name
+    return _escape(name) if name.startswith(ESCAPE_PREFIX) or not is_encodable(name) else name
 
 
 def unescape(stored: str) -> str:

@@ -24,6 +24,7 @@ from h5burst.model.tree import (
     escape_attribute,
     escape_link,
     fill_bytes,
+    is_encodable,
     storage_of,
 )
 from h5burst.write.settled import NeedsSettlingError, needs_settling, settled
@@ -127,14 +128,10 @@ def _check_members(group: Group, path: tuple[str, ...]) -> None:
         where = (*path, name)
         _check_name(name, escape_link, where)
         texts = (link.file, link.path) if isinstance(link, ExternalLink) else (link,)
-        if not all(isinstance(text, str) and text and "\0" not in text and _is_unicode(text) for text in texts):
+        if not all(isinstance(text, str) and is_encodable(text) for text in texts):
             raise UnsupportedValueError(f"a link to {link!r}: give the path of a node", _text_path(where))
         if name in group.children:
             raise UnsupportedValueError("a link with the name of another member", _text_path(where))
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _text_path(path: tuple[str, ...]) -> str:

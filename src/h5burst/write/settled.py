@@ -19,6 +19,7 @@ from h5burst.model.tree import (
     Link,
     Node,
     SoftLink,
+    is_encodable,
     path_names,
 )
 from h5burst.read.links import find_external
@@ -95,7 +96,7 @@ class _Settling:
         assert isinstance(link, (SoftLink, ExternalLink))
         if group.children.get(name) is not link.node:
             return False
-        if not _is_encodable(link):
+        if not all(map(is_encodable, (link.file, link.path) if isinstance(link, ExternalLink) else (link,))):
             self._left_out.setdefault("links to what is not Unicode text", []).append(where)
             return False
         if link.node is None:
@@ -132,8 +133,3 @@ class _Settling:
 def _final(link: Link) -> Link:
     """A link without its node."""
     return ExternalLink(link.file, link.path) if isinstance(link, ExternalLink) else str(link)
-
-
-def _is_encodable(link: SoftLink | ExternalLink) -> bool:
-    texts = (link,) if isinstance(link, SoftLink) else (link.file, link.path)
-    return not any("\0" in text or any("\ud800" <= c <= "\udfff" for c in text) for text in texts)

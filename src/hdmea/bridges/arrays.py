@@ -9,7 +9,8 @@ import numpy as np
 from hdmea.bridges import units as unit_facts
 from hdmea.bridges.binned import Trials, trials_of
 from hdmea.bridges.extras import required
-from hdmea.bridges.units import Source, opened
+from hdmea.bridges.units import Source
+from hdmea.plot.content import opened
 from hdmea.session.session import PipelineSession
 
 if TYPE_CHECKING:

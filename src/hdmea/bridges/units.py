@@ -35,17 +35,6 @@ _UNIT = re.compile(
 )
 
 
-def opened(source: Source) -> PipelineSession:
-    """The session itself, or the one in a file, read as it is used.
-
-    Raises
-    ------
-    FileNotFoundError, CheckpointError
-        As `PipelineSession.load`.
-    """
-    return source if isinstance(source, PipelineSession) else PipelineSession.load(source, lazy=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a unit is: its electrode's row and column from 1, and µm; None for what is not known."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hdmea.features.trials import Windows, read_windows
 from hdmea.session.session import PipelineSession
-from hdmea.steps.per_unit import IMAGE, feature_data, image_scale, number, pitch_um
+from hdmea.steps.per_unit import IMAGE, feature_data, image_scale, inside, number, pitch_um
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Data: TypeAlias = PipelineSession | str | Path
@@ -37,15 +37,6 @@ def unit_of(session: PipelineSession, unit: str) -> Unit:
         )
     found: Unit = session.units[unit]
     return found
-
-
-def inside(values: Any, *path: str) -> Any:
-    """What is at a path of keys in nested dicts; None where there is nothing."""
-    for key in path:
-        if not isinstance(values, Mapping) or key not in values:
-            return None
-        values = values[key]
-    return values
 
 
 def value(values: Any, *path: str) -> float:

@@ -92,6 +92,15 @@ def put_part(unit_id: str, unit: Unit, feature: str, part: str, value: dict[str,
     return ("units", unit_id, "features", feature, part)
 
 
+def inside(values: Any, *path: str) -> Any:
+    """What is at a path of keys in nested dicts; None where there is nothing."""
+    for key in path:
+        if not isinstance(values, Mapping) or key not in values:
+            return None
+        values = values[key]
+    return values
+
+
 def number(value: Any, missing: float = float("nan")) -> float:
     """A stored single value, of any shape, as a float."""
     return missing if value is None or np.size(value) == 0 else float(np.asarray(value).ravel()[0])

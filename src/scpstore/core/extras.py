@@ -124,6 +124,14 @@ class Extras(Comparable):
             assay.is_empty() for assay in self.assays.values()
         )
 
+    def names(self) -> dict[str, list[str]]:
+        """What there is by kind, such as "obsm" or "proteins varm"; kinds without any are left out."""
+        found = {name: list(getattr(self, name)) for name in ("obsm", "obsp", "uns")}
+        for assay, known in self.assays.items():
+            found |= {f"{assay} {name}": list(getattr(known, name)) for name in ("varm", "varp")}
+            found[f"{assay} raw"] = [] if known.raw is None else [f"{known.raw.var.height} features"]
+        return {name: names for name, names in found.items() if names}
+
     def select_samples(self, index: Index) -> Extras:
         """What is left for these rows, in this order.
 

@@ -45,7 +45,7 @@ def contents(
             [one.timestamp, one.action, one.software_version or "", one.description or "", _text(one.params)]
             for one in container.history
         ],
-        "extras": _extras(container),
+        "extras": [[kind, ", ".join(map(str, names))] for kind, names in container.extras.names().items()],
     }
 
 
@@ -144,12 +144,3 @@ def _number(found: float) -> float | None:
 
 def _text(params: Mapping[str, Any]) -> str:
     return json.dumps(params, ensure_ascii=False, default=str) if params else ""
-
-
-def _extras(container: ScpContainer) -> list[list[str]]:
-    extras = container.extras
-    found = [[name, ", ".join(map(str, getattr(extras, name)))] for name in ("obsm", "obsp", "uns")]
-    for assay, known in extras.assays.items():
-        found += [[f"{assay}: {name}", ", ".join(map(str, getattr(known, name)))] for name in ("varm", "varp")]
-        found.append([f"{assay}: raw", "" if known.raw is None else f"{known.raw.var.height} features"])
-    return [one for one in found if one[1]]
