@@ -70,15 +70,14 @@ class Baseline(StimulusFeature):
 
 def _of_windows(windows: Windows, bin_s: float) -> dict[str, Any]:
     duration_s = windows.durations_s.sum()
-    intervals = [np.diff(windows.of(window)) / windows.rate for window in range(len(windows))]
-    isi_s = np.concatenate([*intervals, np.empty(0)])
+    isi_s, of_window = windows.intervals()
     violations = float((isi_s < VIOLATION_S).mean()) if len(isi_s) else NAN
     mean_rate = float(len(windows.samples) / duration_s) if duration_s > 0 else NAN
     return {
         "mean_rate": mean_rate,
         "std_rate": _std_rate(windows, bin_s),
         "cv_isi": float(isi_s.std() / isi_s.mean()) if len(isi_s) > 1 and isi_s.any() else NAN,
-        **local_variability(intervals),
+        **local_variability(isi_s, of_window),
         "median_isi_ms": float(np.median(isi_s) * 1000) if len(isi_s) else NAN,
         "burst_index": burst_index(isi_s, mean_rate),
         "spike_count": len(windows.samples),
@@ -89,13 +88,12 @@ def _of_windows(windows: Windows, bin_s: float) -> dict[str, Any]:
 
 def _std_rate(windows: Windows, bin_s: float) -> float:
     """Of the bins that are wholly in all windows; NaN without one."""
-    from hdmea.features.psth import bin_counts
-
     bins = int(windows.durations_s.min(initial=np.inf) / bin_s + 1e-9) if len(windows) else 0
     if not bins:
         return NAN
-    counts = bin_counts(windows.samples.astype(np.float64), windows.offsets, 0.0, bin_s * windows.rate, bins)
-    return float((counts.mean(axis=0) / bin_s).std())
+    bin_of = np.floor(windows.samples / (bin_s * windows.rate)).astype(np.int64)
+    counts = np.bincount(bin_of[bin_of < bins], minlength=bins)  # of all windows: whole numbers, exact in any order
+    return float((counts / len(windows) / bin_s).std())
 
 
 def _contamination(unit_data: Any, metadata: Any, rate: float) -> dict[str, float]:

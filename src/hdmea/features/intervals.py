@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from hdmea.features.arrays import Floats, Ints
 
@@ -14,23 +13,20 @@ CENSORED_S = 0.0005  # spikes closer than this cannot be told apart by the sorte
 BURST_S = 0.010
 
 
-def local_variability(intervals: list[Floats]) -> dict[str, float]:
-    """`cv2` and `lv` over all pairs of neighbouring intervals (s) of the same window; NaN without a pair.
+def local_variability(intervals: Floats, windows: Ints) -> dict[str, float]:
+    """`cv2` and `lv` over all pairs of neighbouring intervals of the same window; NaN without a pair.
 
     CV2 = mean of 2|I' - I| / (I' + I) (Holt, Softky, Koch & Douglas 1996, J Neurophysiol 75:1806); LV = mean of
     3((I' - I) / (I' + I))² (Shinomoto, Shima & Tanji 2003, Neural Comput 15:2823). Both are 1 for a Poisson unit.
+
+    intervals: (intervals,) s; windows: (intervals,) the window that each is of.
     """
-    ratios = [np.diff(own)[keep] / total[keep] for own in intervals for total, keep in [_pair_sums(own)]]
-    contrast = np.concatenate([*ratios, np.empty(0)])
+    total = intervals[1:] + intervals[:-1]
+    kept = (windows[1:] == windows[:-1]) & (total > 0)  # spikes of one and the same sample are not intervals
+    contrast = (intervals[1:] - intervals[:-1])[kept] / total[kept]
     if not len(contrast):
         return {"cv2": NAN, "lv": NAN}
     return {"cv2": float(2 * np.abs(contrast).mean()), "lv": float(3 * (contrast**2).mean())}
-
-
-def _pair_sums(intervals: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Sums of neighbouring intervals, and which of them are not zero: two spikes of one sample are not interval."""
-    total = intervals[1:] + intervals[:-1]
-    return total, total > 0
 
 
 def burst_index(isi_s: Floats, rate_hz: float) -> float:

@@ -78,6 +78,12 @@ class Windows:
         """(windows,)"""
         return self.lengths / self.rate
 
+    def intervals(self) -> tuple[Floats, Ints]:
+        """Seconds (intervals,) between spikes of the same window, and the window (intervals,) of each."""
+        window = np.repeat(np.arange(len(self)), self.offsets[1:] - self.offsets[:-1])
+        is_within = window[1:] == window[:-1]
+        return (self.samples[1:] - self.samples[:-1])[is_within] / self.rate, window[1:][is_within]
+
 
 @dataclass(frozen=True, slots=True)
 class Trials:
@@ -134,12 +140,13 @@ def read_windows(unit_data: Any, movie: str, metadata: Any) -> Windows | None:
     bounds = np.asarray(stored).astype(np.int64).reshape(-1, 2)
     starts, lengths = bounds[:, 0].copy(), bounds[:, 1] - bounds[:, 0]
     by_number = {int(trial): trains[trial] for trial in trains}
-    pieces = [np.asarray(by_number.get(trial, ())).astype(np.int64) for trial in range(len(starts))]
+    pieces = [np.asarray(by_number.get(trial, ())) for trial in range(len(starts))]
     window = np.repeat(np.arange(len(starts)), [len(piece) for piece in pieces])
-    samples = np.concatenate([*pieces, np.empty(0, np.int64)]) - starts[window]
+    samples = np.concatenate([*pieces, ()], dtype=np.int64, casting="unsafe") - starts[window]
     inside = (samples >= 0) & (samples < lengths[window])
-    samples, window = samples[inside], window[inside]
-    if len(samples) > 1 and ((np.diff(samples) < 0) & (np.diff(window) == 0)).any():
+    if not inside.all():
+        samples, window = samples[inside], window[inside]
+    if ((samples[1:] < samples[:-1]) & (window[1:] == window[:-1])).any():
         samples = samples[np.lexsort((samples, window))]
     offsets = np.searchsorted(window, np.arange(len(starts) + 1)).astype(np.int64)
     return Windows(starts, lengths, samples, offsets, acquisition_rate(metadata))

@@ -101,20 +101,20 @@ def test_local_variability_is_the_published_formula() -> None:
         for now, after in zip(own.tolist()[:-1], own.tolist()[1:], strict=True):
             cv2.append(2 * abs(after - now) / (after + now))
             lv.append(3 * (now - after) ** 2 / (now + after) ** 2)
-    found = local_variability(intervals)
+    found = local_variability(np.concatenate(intervals), np.repeat([0, 1], [30, 25]))
     assert found["cv2"] == pytest.approx(np.mean(cv2))
     assert found["lv"] == pytest.approx(np.mean(lv))
 
 
 def test_local_variability_does_not_see_a_slow_change_of_the_rate() -> None:
     interval = np.repeat([0.01, 0.1, 0.5], 200)
-    assert local_variability([interval])["lv"] < 0.02
+    assert local_variability(interval, np.zeros(600, np.int64))["lv"] < 0.02
     assert interval.std() / interval.mean() > 0.9
 
 
 def test_regular_unit_has_no_local_variability_and_no_bursts() -> None:
     regular = np.full(50, 0.1)
-    found = local_variability([regular])
+    found = local_variability(regular, np.zeros(50, np.int64))
     assert found["cv2"] == pytest.approx(0, abs=1e-12)
     assert found["lv"] == pytest.approx(0, abs=1e-12)
     assert burst_index(regular, 10.0) == 0
