@@ -44,8 +44,9 @@ __all__ = [
 COMPACT_LIMIT = 60 * 1024  # bytes of an array that still are in its object header, whose message holds 64 KiB
 COMPACT_LIMIT_WITH_CODEC = 8 * 1024  # compression does not pay below this
 CHUNK_BYTES = 1 << 20
-GROWING_CHUNK_BYTES = 1 << 16  # of a dataset that may grow and is small now
+GROWING_CHUNK_BYTES = 1 << 16  # of a dataset that may grow and is not larger now
 MANY_CHUNKS = 32  # with so many the first is worth a trial
+FEW_CHUNKS = 8  # enough for several threads
 MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
 _ENOUGH_FOR_PAIRS = 16  # chunks of a request; of fewer each goes to the next free thread
 _MOST_BYTES_OF_PAIRED = 4 << 20  # of each chunk, so that two need little memory
@@ -139,7 +140,11 @@ def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None =
 def _plan_growing(
     shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage, largest: tuple[int | None, ...]
 ) -> ChunkPlan:
-    """Chunks of a dataset that may be resized: smaller ones for one that is small now."""
+    """Chunks of a dataset that may be resized: smaller ones for one that is small now.
+
+    No smaller than a few threads need: the planes of shuffled bytes are coded one by one where they are long enough,
+    which is faster and makes them shorter (`codecs.deflate.MIN_STRETCH`).
+    """
     if len(largest) != len(shape) or not shape:
         raise ValueError(f"maxshape {largest} does not fit an array of shape {shape}: one length for each axis")
     if any(limit is not None and limit < max(length, 1) for length, limit in zip(shape, largest, strict=True)):
@@ -150,8 +155,8 @@ def _plan_growing(
         limits = zip(storage.chunks, largest, strict=True)
         chunks = tuple(chunk if limit is None else min(chunk, limit) for chunk, limit in limits)
     else:
-        is_small = math.prod(shape) * dtype.itemsize < MANY_CHUNKS * CHUNK_BYTES
-        target = GROWING_CHUNK_BYTES if is_small else CHUNK_BYTES
+        size = math.prod(shape) * dtype.itemsize
+        target = min(max(size // FEW_CHUNKS, min(size, 2 * GROWING_CHUNK_BYTES), GROWING_CHUNK_BYTES), CHUNK_BYTES)
         extents = [max(length, 1) if limit is None else limit for length, limit in zip(shape, largest, strict=True)]
         if largest[0] is None:
             extents[0] = max(extents[0], target // max(1, math.prod(extents[1:]) * dtype.itemsize))

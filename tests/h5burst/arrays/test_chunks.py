@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import CHUNK_BYTES, COMPACT_LIMIT, ChunkError, ChunkPlan
+from h5burst.codecs.deflate import MIN_STRETCH
 from h5burst.model.tree import Storage
 
 F8 = np.dtype("f8")
@@ -55,6 +56,27 @@ def test_small_arrays_lie_in_their_header(shape: tuple[int, ...]) -> None:
 def test_larger_arrays_are_cut_and_checked() -> None:
     plan = planned((COMPACT_LIMIT // 8 + 1,))
     assert [step.name for step in plan.filters] == ["fletcher32"]
+
+
+@pytest.mark.parametrize("length", [33_000, 70_000, 300_000, 1_000_000, 4_000_000, 8_388_607, 20_000_000])
+def test_planes_of_arrays_that_may_grow_are_coded_one_by_one(length: int) -> None:
+    plan = planned((length,), "f4", Storage("gzip", maxshape=(None,)))
+    assert plan.chunks[0] >= MIN_STRETCH  # bytes of one of the four planes of a chunk
+    assert plan.chunk_bytes <= CHUNK_BYTES
+    assert plan.chunk_count * plan.chunk_bytes < 1.1 * 4 * length  # little is padded
+
+
+def test_arrays_that_may_grow_have_small_chunks_while_they_are_small() -> None:
+    assert planned((3,), "f4", Storage("gzip", maxshape=(None,))).chunk_bytes == 1 << 16
+
+
+def test_counts_that_may_grow_are_no_larger_in_the_file_than_others() -> None:
+    counts = np.random.default_rng(0).poisson(3, 400_000).astype("f4")
+    sizes = []
+    for maxshape in (None, (None,)):
+        plan = planned(counts.shape, "f4", Storage("gzip", maxshape=maxshape))
+        sizes.append(sum(len(chunk.payload) for chunk in chunks.encode(counts, plan)))
+    assert sizes[1] < 1.01 * sizes[0]
 
 
 @pytest.mark.parametrize(
