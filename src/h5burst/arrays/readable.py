@@ -12,6 +12,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from h5burst.arrays.selection import Places, hull, inside, select
 
 _ROWS_BYTES = 1 << 20  # read at once when iterating
+_CHANGING = ("fill", "itemset", "partition", "put", "resize", "setfield", "sort")  # methods of numpy's arrays
+_UNCHANGEABLE = "an array that is read from a file cannot be assigned to: np.array(x) makes an array in memory of it"
 
 
 class ReadableArray(NDArrayOperatorsMixin):
@@ -80,9 +82,7 @@ class ReadableArray(NDArrayOperatorsMixin):
         return self._pick(selection.places)[selection.within]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError(
-            "an array that is read from a file cannot be assigned to: np.array(x) makes an array in memory of it"
-        )
+        raise TypeError(_UNCHANGEABLE)
 
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
@@ -97,15 +97,19 @@ class ReadableArray(NDArrayOperatorsMixin):
         array = self._read(tuple((0, length) for length in self.shape))
         return array if dtype is None else array.astype(dtype, copy=False)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(isinstance(target, ReadableArray) for target in kwargs.get("out", ())):
-            return NotImplemented
-        return getattr(ufunc, method)(*(np.asarray(x) if isinstance(x, ReadableArray) else x for x in inputs), **kwargs)
-
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(np.ndarray, name):
+        kind = None if name.startswith("_") else getattr(np.ndarray, name, None)
+        if kind is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(np.asarray(self), name)
+        if not callable(kind):
+            return getattr(np.asarray(self), name)
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            if name in _CHANGING:
+                raise TypeError(_UNCHANGEABLE)
+            return getattr(np.asarray(self), name)(*args, **kwargs)
+
+        return method
 
     def __contains__(self, value: Any) -> bool:
         return value in np.asarray(self)

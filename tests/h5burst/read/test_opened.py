@@ -354,6 +354,44 @@ def test_dask_takes_lazy_arrays(path: Path) -> None:
         assert dask_array.from_array(file["cube"]).name == dask_array.from_array(file["cube"]).name
 
 
+def test_what_dask_holds_is_not_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dask copies what numpy's ufuncs are handed over to: the whole array was read, and kept."""
+    dask_array = pytest.importorskip("dask.array")
+    read = []
+    pick = h5burst.LazyArray._pick
+
+    def counted(array: h5burst.LazyArray, places: Any) -> Any:
+        found = pick(array, places)
+        read.append(found.size)
+        return found
+
+    monkeypatch.setattr(h5burst.LazyArray, "_pick", counted)
+    with h5burst.open(path) as file:
+        lazily = dask_array.from_array(file["cube"], chunks=(16, 40, 5))
+        assert sum(read) == 0
+        np.testing.assert_array_equal(lazily[:16].compute(scheduler="sync"), CUBE[:16])
+        assert sum(read) == CUBE[:16].size
+
+
+def test_methods_read_when_they_are_called(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5burst.open(path) as file:
+        cube = file["cube"]
+        with monkeypatch.context() as patched:
+            patched.setattr(h5burst.LazyArray, "_read", lambda *_: pytest.fail("it was read"))
+            mean = cube.mean
+            assert hasattr(cube, "copy")
+            assert hasattr(cube, "sort")
+            assert not hasattr(cube, "no_such_method")
+        assert mean() == CUBE.mean()
+
+
+@pytest.mark.parametrize("change", ["sort", "fill", "partition", "put", "resize"])
+def test_methods_that_would_change_an_array_are_refused(change: str, path: Path) -> None:
+    """They changed a copy, and said nothing."""
+    with h5burst.open(path) as file, pytest.raises(TypeError, match=r"np\.array\(x\) makes an array in memory"):
+        getattr(file["cube"], change)(0)
+
+
 def test_loaders_that_index_single_rows(path: Path) -> None:
     """As a data loader for training asks: `len`, and single rows in any order."""
     with h5burst.open(path) as file:
