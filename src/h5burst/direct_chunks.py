@@ -7,6 +7,7 @@ compressed bytes.
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -45,9 +46,9 @@ def compress_into(dataset: h5py.Dataset, array: Any, *, threads: int | None = No
     ValueError
         For another shape.
     TypeError
-        For a dtype that cannot be cast, and for what is not a dataset.
+        For a dtype that cannot be cast, a masked array, and what is not a dataset.
     OSError
-        When the file cannot be written.
+        When the file cannot be written, or is open for reading alone.
 
     Examples
     --------
@@ -58,6 +59,10 @@ def compress_into(dataset: h5py.Dataset, array: Any, *, threads: int | None = No
     ...     h5burst.compress_into(made, data)
     """
     _check_dataset(dataset)
+    if dataset.file.mode == "r":
+        raise OSError(errno.EROFS, f"{dataset.name} cannot be written: its file is open for reading", dataset.file.filename)
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array cannot be kept: fill it first (array.filled(value))")
     data = array if is_source(array) and not isinstance(array, np.ndarray) else np.asarray(array)
     if tuple(data.shape) != dataset.shape:
         raise ValueError(f"an array of shape {tuple(data.shape)} for the dataset {dataset.name} of {dataset.shape}")

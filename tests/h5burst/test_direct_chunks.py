@@ -158,6 +158,23 @@ def test_wrong_arguments(file: h5py.File, tmp_path: Path) -> None:
         h5burst.compress_into(closed, np.arange(4))
 
 
+def test_a_file_that_is_open_for_reading_stays_as_it_is(tmp_path: Path) -> None:
+    """libhdf5 took the chunks, and failed when the file was closed."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(100), chunks=(10,), compression="gzip")
+    before = (tmp_path / "a.h5").read_bytes()
+    with h5py.File(tmp_path / "a.h5") as file, pytest.raises(OSError, match="/x cannot be written: its file is open for"):
+        h5burst.compress_into(file["x"], np.zeros(100, int))
+    assert (tmp_path / "a.h5").read_bytes() == before
+
+
+def test_a_masked_array_is_refused(file: h5py.File) -> None:
+    """What was under the mask was written."""
+    made = file.create_dataset("x", (3,), "i4", chunks=(3,), compression="gzip")
+    with pytest.raises(TypeError, match="a masked array cannot be kept: fill it first"):
+        h5burst.compress_into(made, np.ma.masked_array([1, 2, 3], [0, 1, 0], dtype="i4"))
+
+
 def test_a_damaged_chunk_is_an_error(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         dataset = file.create_dataset("x", data=DATA, chunks=(50, 30), compression="gzip", fletcher32=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, damaged_objects
 from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Array, Group, Node, path_names
 from h5burst.read import fallback
@@ -48,10 +48,14 @@ class NullArray(NamedTuple):
 
 
 class NamedType(NamedTuple):
-    """A datatype that is committed to the file under a name of its own."""
+    """A datatype that is committed to the file under a name of its own.
+
+    Where only libhdf5 reads it, its dtype is None, and attributes are not given.
+    """
 
     name: str
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any] | None
+    attrs: Mapping[str, Any]
 
 
 class _File:
@@ -167,7 +171,8 @@ class LazyGroup(Mapping[str, Any]):
     def visititems(self, function: Callable[[str, Any], Any]) -> Any:
         """Call `function(path, object)` for everything below, each object once; the first result that is not None.
 
-        Parents come before what they hold. Soft and external links are passed over.
+        What a group holds comes right after it, in the order in which the group is iterated over. Soft and external
+        links are passed over.
 
         Parameters
         ----------
@@ -178,6 +183,11 @@ class LazyGroup(Mapping[str, Any]):
         -------
         object
             The first result that is not None; None where there is none.
+
+        Raises
+        ------
+        CorruptFileError
+            After everything that is sound was visited: it names what is damaged.
         """
         for path, found in self.walk():
             result = function(path, found)
@@ -201,24 +211,40 @@ class LazyGroup(Mapping[str, Any]):
         return self.visititems(lambda path, _: function(path))
 
     def walk(self) -> Iterator[tuple[str, Any]]:
-        """Path and object of everything below, as `visititems`."""
+        """Path and object of everything below, as `visititems`. Raises `CorruptFileError` after all that is sound."""
         seen = {self._identity()}
-        waiting = [("", self)]
+        problems: list[tuple[str, str]] = []
+        waiting = [self._members("", problems)]
         while waiting:
-            prefix, group = waiting.pop()
-            below = []
-            for name, target in group._links().items():
-                if isinstance(target, (bytes, tuple)):
-                    continue
-                found = group._find((name,))
-                identity = _identity_of(found)
-                if identity is not None and identity in seen:
-                    continue
-                seen.add(identity)
+            path, found = next(waiting[-1], ("", None))
+            if found is None:
+                waiting.pop()
+                continue
+            identity = _identity_of(found)
+            if identity is not None and identity in seen:
+                continue
+            seen.add(identity)
+            yield path, found
+            if isinstance(found, LazyGroup):
+                waiting.append(found._members(f"{path}/", problems))
+        if problems:
+            raise damaged_objects(self.filename, problems)
+
+    def _members(self, prefix: str, problems: list[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
+        """Path and object of every member that is no soft or external link; what is damaged goes to `problems`."""
+        try:
+            names = [name for name, target in self._links().items() if not isinstance(target, (bytes, tuple))]
+        except CorruptFileError as error:
+            problems.append((self.name, error.what.removeprefix(f"{self.name}: ")))
+            return
+        for name in names:
+            try:
+                found = self._find((name,))
+            except CorruptFileError as error:
+                where = stored_path((*self._names, name))
+                problems.append((where, error.what.removeprefix(f"{where}: ")))
+            else:
                 yield prefix + name, found
-                if isinstance(found, LazyGroup):
-                    below.append((f"{prefix}{name}/", found))
-            waiting += reversed(below)
 
     # ------------------------------------------------------------ finding
 
@@ -389,12 +415,12 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
             if links is not None:
                 file.links.setdefault(address, {name: target for name, target, _ in links})
                 return LazyGroup(file, address, names, _attributes(file, names, attrs, unread))
+            found = _attributes(file, names, attrs, unread)
             if dataset is None:
                 message = reader.parser.datatype_message(address)
                 if message is None:
                     raise CorruptStructureError("it is neither a group nor a dataset")
-                return NamedType(stored_path(names), reader.decode_datatype(message).dtype)
-            found = _attributes(file, names, attrs, unread)
+                return NamedType(stored_path(names), reader.decode_datatype(message).dtype, found)
             if dataset.shape is None:
                 return NullArray(stored_path(names), dataset.dtype, found)
             array = LazyArray(file.location, reader.file.stamp, names, dataset.shape, dataset.dtype, address)
@@ -405,7 +431,7 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
             raise
         node = fallback.read_node(file.location, stored_path(names), LAZY_NODES)
         if node is None:
-            raise KeyError(f"{describe_names(names)} in {file.path} is a datatype that only libhdf5 reads") from None
+            return NamedType(stored_path(names), None, {})
         return _wrapped(file, node, names)
 
 

@@ -245,6 +245,37 @@ def test_one_damaged_object_costs_that_object(tmp_path: Path) -> None:
         assert opened["a/large"][-1] == 89_999
 
 
+def test_a_walk_goes_on_past_what_is_damaged(tmp_path: Path) -> None:
+    h5burst.save(tmp_path / "a.h5", {name: {"x": np.arange(9), "y": {"z": np.arange(3)}} for name in "abc"})
+    content = bytearray((tmp_path / "a.h5").read_bytes())
+    with h5py.File(tmp_path / "a.h5") as file:
+        for path in ("a/y", "b"):
+            content[h5py.h5o.get_info(file[path].id).addr + 12] ^= 255
+    (tmp_path / "a.h5").write_bytes(content)
+    found: list[str] = []
+    with h5burst.open(tmp_path / "a.h5") as opened, pytest.raises(CorruptFileError) as caught:
+        opened.visit(found.append)
+    assert found == ["a", "a/x", "c", "c/x", "c/y", "c/y/z"]
+    assert [path for path, _ in caught.value.problems] == ["/a/y", "/b"]
+
+
+def test_a_walk_takes_h5pys_way_and_meets_committed_types(tmp_path: Path) -> None:
+    """A committed type of variable length, as netCDF4 makes them, ended the walk; it went through groups last."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["ragged"] = h5py.vlen_dtype(np.int32)
+        file["pair"] = np.dtype([("a", "i4"), ("b", "f8")])
+        file["pair"].attrs["unit"] = "mV"
+        for path in ("a/b/c", "a/d", "b", "z/a/x", "z/b"):
+            file[path] = 1
+        expected: list[str] = []
+        file.visit(expected.append)
+    with h5burst.open(tmp_path / "a.h5") as opened:
+        walked = dict(opened.walk())
+        assert list(walked) == expected
+        assert (walked["pair"].dtype, dict(walked["pair"].attrs)) == (np.dtype([("a", "i4"), ("b", "f8")]), {"unit": "mV"})
+        assert (walked["ragged"].dtype, dict(walked["ragged"].attrs)) == (None, {})
+
+
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_damage_anywhere_is_an_oserror_or_harmless(libver: str, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
