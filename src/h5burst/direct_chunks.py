@@ -60,7 +60,9 @@ def compress_into(dataset: h5py.Dataset, array: Any, *, threads: int | None = No
     """
     _check_dataset(dataset)
     if dataset.file.mode == "r":
-        raise OSError(errno.EROFS, f"{dataset.name} cannot be written: its file is open for reading", dataset.file.filename)
+        raise OSError(
+            errno.EROFS, f"{dataset.name} cannot be written: its file is open for reading", dataset.file.filename
+        )
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("a masked array cannot be kept: fill it first (array.filled(value))")
     data = array if is_source(array) and not isinstance(array, np.ndarray) else np.asarray(array)

@@ -272,7 +272,10 @@ def test_a_walk_takes_h5pys_way_and_meets_committed_types(tmp_path: Path) -> Non
     with h5burst.open(tmp_path / "a.h5") as opened:
         walked = dict(opened.walk())
         assert list(walked) == expected
-        assert (walked["pair"].dtype, dict(walked["pair"].attrs)) == (np.dtype([("a", "i4"), ("b", "f8")]), {"unit": "mV"})
+        assert (walked["pair"].dtype, dict(walked["pair"].attrs)) == (
+            np.dtype([("a", "i4"), ("b", "f8")]),
+            {"unit": "mV"},
+        )
         assert (walked["ragged"].dtype, dict(walked["ragged"].attrs)) == (None, {})
 
 
