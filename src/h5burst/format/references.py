@@ -12,6 +12,7 @@ from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Message, ObjectHeader
+from h5burst.format.shared_messages import decode_place
 from h5burst.format.superblock import Whole
 
 
@@ -46,19 +47,14 @@ def _attribute_refers(source: Source, body: bytes) -> bool:
 
 def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
     if shared:
-        address = _committed(body)
+        address = decode_place(body).address
+        if address is None:
+            raise UnsupportedFeatureError("messages shared through a table")
         found: Message | None = oh.decode(source, address).first(oh.DATATYPE)
         if found is None:
             raise CorruptStructureError(f"there is no committed datatype at address {address}")
         body = found.body
     return places_in(body).holds_references
-
-
-def _committed(body: bytes) -> int:
-    """The address in a shared message."""
-    if not body or not 1 <= body[0] <= 3 or (body[0] == 3 and body[1] != 2):
-        raise UnsupportedFeatureError("messages shared through a table")
-    return int(struct.unpack_from("<Q", body, 8 if body[0] == 1 else 2)[0])
 
 
 # ---------------------------------------------------------------- the mark of files that hold none
