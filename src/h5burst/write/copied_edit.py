@@ -16,7 +16,7 @@ from h5burst.model.tree import Group, Node, Storage, escape_attribute, escape_li
 from h5burst.read.lazy import open_tree
 from h5burst.runtime import durable
 from h5burst.write import graft
-from h5burst.write.growing import check_rows
+from h5burst.write.growing import check_rows, too_long
 
 _ROWS_BYTES = 8 << 20
 
@@ -72,13 +72,13 @@ class CopiedEdit:
 
         def work(file: h5py.File) -> None:
             dataset = file["/".join(map(escape_link, path))]
-            where = "/".join(path)
+            where = "/" + "/".join(path)
             if not isinstance(dataset, h5py.Dataset):
                 raise ValueError(f"{where} is not a dataset")
             check_rows(rows, dataset.shape, dataset.dtype, where)
             limit, start = dataset.maxshape[0], dataset.shape[0]
             if dataset.chunks is None or (limit is not None and start + rows.shape[0] > limit):
-                raise ValueError(f"{where} holds at most {start if limit is None else limit} rows")
+                raise too_long(where, start if limit is None else limit)
             dataset.resize(start + rows.shape[0], axis=0)
             step = max(1, _ROWS_BYTES // max(1, dataset.dtype.itemsize * dataset.size // max(1, dataset.shape[0])))
             for first in range(0, rows.shape[0], step):

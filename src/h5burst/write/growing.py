@@ -59,7 +59,7 @@ class Growing:
         check_rows(rows, self.shape, self.dtype, self._where)
         limit = self._dataset.limits[0]
         if limit != UNDEFINED and self.shape[0] + waiting + rows.shape[0] > limit:
-            raise ValueError(f"{self._where} holds at most {limit} rows: write it with Storage(maxshape=(None, …))")
+            raise too_long(self._where, limit)
 
     def append(self, writer: TreeWriter, header: ObjectHeader, parts: list[Any], threads: int | None) -> None:
         """Write the chunks that hold the rows, and change the header's messages accordingly."""
@@ -109,6 +109,11 @@ class Growing:
         entries = zip(found.addresses.tolist(), found.sizes.tolist(), found.masks.tolist(), strict=True)
         places = np.stack(np.unravel_index(found.numbers, self._plan.grid), axis=1)
         return chunk_tree.records(list(entries), places, chunk_tree.size_width(self._plan))
+
+
+def too_long(where: str, limit: int) -> ValueError:
+    """The error for more rows than a dataset was made for."""
+    return ValueError(f"{where} holds at most {limit} rows: write it with Storage(maxshape=(None, …))")
 
 
 def check_rows(rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:

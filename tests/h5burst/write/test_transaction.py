@@ -247,6 +247,20 @@ def test_what_is_in_the_way_or_missing_is_said(path: Path) -> None:
             tx.append(("units",), np.arange(3))
 
 
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_more_rows_than_a_dataset_was_made_for_are_refused_in_both_ways(libver: str, tmp_path: Path) -> None:
+    """libhdf5 edits files of the older format; the words are the same."""
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        file.create_dataset("growing/a", data=np.zeros((5, 2)), maxshape=(6, 2))
+        file.create_dataset("fixed", data=np.zeros((5, 2)))
+    for name, limit in (("growing/a", 6), ("fixed", 5)):
+        message = rf"/{name} holds at most {limit} rows: write it with Storage\(maxshape=\(None, …\)\)"
+        with h5burst.edit(tmp_path / "a.h5") as tx, pytest.raises(ValueError, match=message):
+            tx.append(tuple(name.split("/")), np.zeros((3, 2)))
+    with h5burst.edit(tmp_path / "a.h5") as tx, pytest.raises(ValueError, match="/growing is not a dataset"):
+        tx.append(("growing",), np.zeros((3, 2)))
+
+
 def test_many_edits_one_after_another_and_h5py_between_them(path: Path, tmp_path: Path) -> None:
     for number in range(12):
         with h5burst.edit(path) as tx:
