@@ -89,9 +89,6 @@ class Encodings(Generic[Row]):
             raise ValueError("two encodings of the same name and version")
         self._for_type: dict[type, tuple[Row, ...]] = {}
 
-    def __contains__(self, marker: Marker) -> bool:
-        return (marker.name, marker.version) in self._readers
-
     def of(self, value: Any) -> Row | None:
         """The encoding that stores a value; None where there is none."""
         kind = type(value)

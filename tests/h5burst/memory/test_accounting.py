@@ -65,3 +65,14 @@ def test_arrays_that_cannot_be_stored_stay_and_the_others_move_for_them(tmp_path
     assert {name for name, array in held.items() if isinstance(array, ScratchArray)} == {"plain"}
     assert isinstance(held["masked"], np.ma.MaskedArray)
     manager.close()
+
+
+def test_a_base_that_does_not_show_its_memory_counts_once() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.kept = np.arange(10.0)
+            self.__array_interface__ = self.kept.__array_interface__
+
+    array = np.asarray(Owner())
+    assert isinstance(array.base, Owner)
+    assert resident_bytes([array, array[2:4]]) == 80

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import stat
 import subprocess
 import sys
@@ -258,3 +259,20 @@ def test_an_array_in_a_scratch_file_has_what_arrays_have_and_no_name(scratch: Sc
         with pytest.raises(AttributeError, match="has no attribute 'name'"):
             _ = array.name
         assert np.array_equal((array + 1).sum(axis=0), (np.asarray(array) + 1).sum(axis=0))
+
+
+def test_what_a_scratch_array_says_of_itself(scratch: Scratch) -> None:
+    whole = scratch.store(np.arange(1_000_000))
+    view = ScratchView(whole, 5, (3,))
+    assert repr(whole) == f"<ScratchArray (1000000,) int64 in {scratch.path}>"
+    assert repr(view) == f"<ScratchView (3,) int64 in {scratch.path}>"
+    assert whole.path == view.path == str(scratch.path)
+    assert np.array_equal(np.asarray(view.as_dtype(np.dtype("M8[s]"))), np.arange(5, 8).astype("M8[s]"))
+    for array in (whole, view):
+        with pytest.raises(TypeError, match=r"belongs to this process: pass np\.asarray\(x\) on"):
+            pickle.dumps(array)
+
+
+def test_what_is_too_small_for_a_scratch_file_is_refused(scratch: Scratch) -> None:
+    with pytest.raises(ValueError, match=r"an array of shape \(0,\) and dtype float64 is too small to be moved"):
+        scratch.store(np.empty(0))

@@ -10,7 +10,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from h5burst import Group, UnsupportedValueError, from_json, read_tree, to_json, values, write_tree
+from h5burst import (
+    Group,
+    UnsupportedValueError,
+    from_json,
+    load_json,
+    load_texts,
+    read_tree,
+    to_json,
+    values,
+    write_tree,
+)
+from h5burst.model import tagged_json
 
 pandas = pytest.importorskip("pandas")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -97,3 +108,89 @@ def test_what_is_nested_too_deep_is_refused_with_its_place(kind: type) -> None:
         to_json(nested(100_000, kind))
     with pytest.raises(ValueError, match="deep"):
         from_json("[" * 100_000)
+
+
+class _Zone(dt.tzinfo):
+    """A time zone without a name that another program would know."""
+
+    def utcoffset(self, _: Any) -> dt.timedelta:
+        return dt.timedelta(hours=1)
+
+    def dst(self, _: Any) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        return "_Zone()"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [dt.datetime(2020, 1, 1, tzinfo=_Zone()), dt.time(1, tzinfo=_Zone()), pandas.Timestamp("2020", tz=_Zone())],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_zone_that_only_this_program_knows_is_refused(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(UnsupportedValueError, match=r"time zone _Zone\(\) cannot be kept"):
+        to_json(value)
+    with pytest.raises(UnsupportedValueError, match=r"time zone _Zone\(\) cannot be kept \(at /v: "):
+        through_a_file(tmp_path, value)
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 1")
+def test_text_of_variable_length_keeps_its_dtype(tmp_path: Path) -> None:
+    text = np.array(["a", "größer"], dtype=np.dtypes.StringDType())
+    found = through_a_file(tmp_path, text)
+    assert found.dtype == text.dtype
+    assert found.tolist() == text.tolist()
+
+
+def test_what_no_form_holds_is_refused_with_its_place(tmp_path: Path) -> None:
+    inner = np.zeros(2, [("a", [("b", object)])])
+    with pytest.raises(UnsupportedValueError, match=r"text in records inside of records \(at /v, field 'a'\)"):
+        through_a_file(tmp_path, inner)
+    with pytest.raises(UnsupportedValueError, match=r"an array of \[\('a', 'O'\)\] cannot be kept"):
+        to_json(np.zeros(2, [("a", object)]))
+    endless: list[Any] = [1]
+    endless.append(endless)
+    with pytest.raises(UnsupportedValueError, match=r"a dict or list that holds itself \(at /v/1\)"):
+        through_a_file(tmp_path, endless)
+
+
+@pytest.mark.parametrize("value", [[2**70, 1], ["a\0b", "c"], ["\ud800"]])
+def test_lists_of_what_an_array_cannot_hold_come_back(tmp_path: Path, value: list[Any]) -> None:
+    assert through_a_file(tmp_path, value) == value
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        [("a", "<i4"), (("title", "b"), "<f8", (2,))],
+        [("a", [("b", "<i2"), ("c", "S3")])],
+        "V0",
+    ],
+)
+def test_records_in_json_keep_their_dtype(dtype: Any) -> None:
+    array = np.zeros(3, dtype)
+    found = from_json(to_json(array))
+    assert found.dtype == array.dtype
+    assert found.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"__type__": "tuple@1"}', r"not a tagged JSON value: KeyError\('value'\)"),
+        ('{"__type__": "pandas@1", "value": ["Period", 1, "s", null]}', "unknown value of pandas 'Period'"),
+        (3, "JSON text was expected, not int"),
+    ],
+)
+def test_json_that_no_value_makes(text: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_json(text)
+
+
+def test_json_of_another_kind_than_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"a JSON list of texts was expected: '\[1\]'"):
+        load_texts("[1]")
+    monkeypatch.setattr(tagged_json, "_MAX_JSON", 10)
+    with pytest.raises(ValueError, match="JSON of 12 characters, longer than any that is read"):
+        load_json("[1, 2, 3, 4]")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from h5burst.runtime import locks, private_files
+from h5burst.runtime import edit_locks, locks, private_files
 from h5burst.runtime.processes import Process
 from support import faulty
 
@@ -293,3 +293,12 @@ def test_a_link_planted_at_a_guessed_name_is_refused(tmp_path: Path, monkeypatch
         with pytest.raises(FileExistsError):
             private_files.create(tmp_path, "a.h5", SUFFIX)
         assert (victim.read_text() if victim.exists() else None) == content
+
+
+def test_lock_files_of_edits_have_names_that_fit(tmp_path: Path) -> None:
+    short, long = edit_locks.lock_file_of(tmp_path / "a.h5"), edit_locks.lock_file_of(tmp_path / ("ü" * 120 + ".h5"))
+    assert short.name == f".a.h5{edit_locks.LOCK_SUFFIX}"
+    assert long.name.endswith(edit_locks.LOCK_SUFFIX)
+    with locks.holding(long):
+        assert long.exists()
+    assert edit_locks.lock_file_of(tmp_path / ("ü" * 121 + ".h5")) != long
