@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -28,6 +28,8 @@ class ReadableArray(NDArrayOperatorsMixin):
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    if TYPE_CHECKING:  # the mixin's stub asks for it; numpy reads what does not have it, and dask then takes blocks
+        __array_ufunc__: Callable[..., Any]
 
     @abstractmethod
     def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
