@@ -7,7 +7,7 @@ import os
 
 from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.memory.budget import memory_budget
-from h5burst.model.errors import CorruptFileError, Problem
+from h5burst.model.errors import CorruptFileError, MissingFilterError, Problem
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.elements import NEVER_WRITTEN
@@ -72,8 +72,13 @@ def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
     return []
 
 
-def _walk(path: str | os.PathLike[str]) -> list[Problem]:
-    """Read a file block by block, each object once, whatever the number of its names."""
+def damaged(path: str | os.PathLike[str]) -> list[Problem]:
+    """Every object that cannot be read, filters that are not installed aside."""
+    return _walk(path, passing=MissingFilterError)
+
+
+def _walk(path: str | os.PathLike[str], passing: type[OSError] | tuple[()] = ()) -> list[Problem]:
+    """Read a file block by block, each object once, whatever the number of its names. passing: no problem."""
     try:
         waiting: list[tuple[str, Node]] = [("/", open_tree(path))]
     except OSError as error:
@@ -92,6 +97,8 @@ def _walk(path: str | os.PathLike[str]) -> list[Problem]:
                 waiting += [(f"{where.rstrip('/')}/{name}", child) for name, child in node.children.items()]
             else:
                 _read_all(node)
+        except passing:
+            continue
         except (OSError, MemoryError) as error:
             problems.append(Problem(where, _what(error).removeprefix(f"{where}: ")))
     return sorted(problems, key=lambda problem: problem.path)

@@ -175,7 +175,8 @@ class ElementDecoder:
         return decode_records(_data(node))
 
     def _scalar(self, node: Array, where: str) -> Any:
-        return _data(node).item()
+        value = _data(node)[()]
+        return value if spec.GIVES_NUMPY_SCALARS else value.item()
 
     def _string(self, node: Array, where: str) -> str:
         return str(as_text(_data(node)).reshape(-1)[0])

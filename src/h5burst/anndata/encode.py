@@ -135,7 +135,8 @@ class ElementEncoder:
             if "/" in name:
                 what = f"the name {name!r}: with a slash it would be read as a mapping inside another: rename it"
                 raise UnsupportedValueError(what, where)
-        return spec.group(spec.DICT, {name: self.encode(value, f"{where}/{name}") for name, value in values.items()})
+        kept = {name: value for name, value in values.items() if value is not None or not spec.LEAVES_NONE_OUT}
+        return spec.group(spec.DICT, {name: self.encode(value, f"{where}/{name}") for name, value in kept.items()})
 
     def _frame(self, frame: Any, where: str) -> Group:
         columns = _checked_columns(frame, where)

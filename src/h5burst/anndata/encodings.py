@@ -5,6 +5,8 @@ Specification: "On-disk format" in anndata's documentation, as its versions 0.11
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,14 @@ INDEX, COLUMN_ORDER, ORDERED, SHAPE = "_index", "column-order", "ordered", "shap
 SPARSE_PARTS = ("data", "indices", "indptr")
 # Parts of an AnnData object beside X, obs, var and raw: mappings of names to elements.
 MAPPINGS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
+
+
+def is_before_0_12(release: str) -> bool:
+    """Whether a release of anndata leaves None out of mappings, cannot read it, and gives numbers as numpy's."""
+    return re.match(r"0\.(\d|10|11)\b", release) is not None
+
+
+LEAVES_NONE_OUT = GIVES_NUMPY_SCALARS = is_before_0_12(version("anndata"))  # as the installed one does
 
 
 class Encoding(NamedTuple):

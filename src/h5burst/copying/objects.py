@@ -241,9 +241,10 @@ class ObjectCopier:
         for message in found:
             if message.type not in _ELSEWHERE:
                 new.messages.append(self._other(message, datatype, writer, is_first))
-        if any(message.type in _GROUP for message in found) or not item.names:
-            new.messages += self._group(item, found, writer, is_first)
         layout = next((message for message in found if message.type == oh.DATA_LAYOUT), None)
+        is_rest = self._lost is not None and layout is None and datatype is None  # the rest of its header is lost
+        if is_rest or any(message.type in _GROUP for message in found) or not item.names:
+            new.messages += self._group(item, found, writer, is_first)
         if layout is not None:
             new.messages += self._datasets.messages(self._stored(found, datatype), writer, self._loses(item, writer))
         new.messages += self._attributes(item, old, found, writer, is_first)

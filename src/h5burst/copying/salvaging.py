@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst.checking import damaged
 from h5burst.copying.objects import ObjectCopier
 from h5burst.copying.output import Output
 from h5burst.copying.repacking import path_of
@@ -58,7 +59,8 @@ def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = Fal
     """Write everything that can still be read of a damaged HDF5 file as a new one.
 
     Objects are copied one by one as by `repack`; what is damaged is left out. Chunks are decoded to find out; one that
-    is damaged is left out of its dataset, which gives fill values there. Where groups are damaged, objects that nothing
+    is damaged is left out of its dataset, which gives fill values there; those of filters that only libhdf5 undoes are
+    copied as they are, and the dataset is listed where one is damaged. Where groups are damaged, objects that nothing
     leads to any more are looked for in the whole file and put into the group `h5burst.nameless`; some of them may be
     earlier states of others.
 
@@ -98,7 +100,9 @@ def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = Fal
     if os.path.realpath(src) == os.path.realpath(dst):
         raise ValueError(f"{os.fspath(dst)} is the damaged file: write what is salvaged elsewhere")
     with OpenFile(src) as file, durable.replacing(Path(dst), overwrite=overwrite) as temporary:
-        return _Rescue(file.descriptor, os.fspath(src), file.stamp.size).write(temporary)
+        saved = _Rescue(file.descriptor, os.fspath(src), file.stamp.size).write(temporary)
+    # What went through filters that only libhdf5 undoes was copied as it is: whether it can be read shows now.
+    return saved._replace(lost=tuple(dict.fromkeys([*saved.lost, *damaged(dst)])))
 
 
 class _Rescue:

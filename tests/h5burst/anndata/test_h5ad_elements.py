@@ -14,7 +14,7 @@ anndata = pytest.importorskip("anndata")
 from anndata.tests.helpers import assert_equal  # noqa: E402
 
 from h5burst import UnsupportedValueError  # noqa: E402
-from h5burst.anndata import read_h5ad, write_h5ad  # noqa: E402
+from h5burst.anndata import encodings, read_h5ad, write_h5ad  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RECORDS = np.array([("ü", 1, 2.5), ("", -1, 0.5)], dtype=[("name", "O"), ("n", "i4"), ("x", "f8")])
@@ -58,11 +58,30 @@ def test_an_element_comes_back_as_anndata_gives_it(name: str, tmp_path: Path) ->
     with anndata.settings.override(allow_write_nullable_strings=True):
         adata.write_h5ad(tmp_path / "theirs.h5ad")
     write_h5ad(adata, tmp_path / "ours.h5ad", compression="gzip")
-    expected = anndata.read_h5ad(tmp_path / "theirs.h5ad").uns["there"]
+    expected = anndata.read_h5ad(tmp_path / "theirs.h5ad").uns
     for read, file in ((read_h5ad, "theirs"), (anndata.read_h5ad, "ours"), (read_h5ad, "ours")):
-        found = read(tmp_path / f"{file}.h5ad").uns["there"]
-        assert type(found) is type(expected)
-        assert_equal(found, expected, exact=True)
+        found = read(tmp_path / f"{file}.h5ad").uns
+        assert list(found) == list(expected)  # anndata 0.11 leaves None out
+        for key in expected:
+            assert type(found[key]) is type(expected[key])
+            assert_equal(found[key], expected[key], exact=True)
+
+
+def test_beside_anndata_0_11_files_are_those_that_it_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot read a file with None in it, leaves None out, and gives numbers as numpy's."""
+    monkeypatch.setattr(encodings, "LEAVES_NONE_OUT", True)
+    monkeypatch.setattr(encodings, "GIVES_NUMPY_SCALARS", True)
+    write_h5ad(with_uns({"none": None, "below": {"none": None, "number": np.float32(2)}}), tmp_path / "ours.h5ad")
+    found = read_h5ad(tmp_path / "ours.h5ad").uns["there"]
+    assert found == {"below": {"number": 2}}
+    assert type(found["below"]["number"]) is np.float32
+
+
+@pytest.mark.parametrize(
+    ("version", "is_older"), [("0.9.2", True), ("0.11.4", True), ("0.12.0rc1", False), ("1.1", False)]
+)
+def test_which_anndata_leaves_none_out(version: str, is_older: bool) -> None:
+    assert encodings.is_before_0_12(version) is is_older
 
 
 def frame(**columns: Any) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -54,6 +55,37 @@ def test_nothing_is_lost_of_a_sound_file(damaged: Path, saved: Path, libver: str
     assert result.lost == ()
     assert result.nameless == 0
     assert contents(saved) == contents(damaged)
+
+
+def test_what_is_copied_without_being_decoded_is_read_afterwards(damaged: Path, saved: Path) -> None:
+    """Chunks that only libhdf5's plugins undo: damage in them was not listed."""
+    with h5py.File(damaged, "w") as file:
+        made = [
+            file.create_dataset(name, data=np.arange(5000), chunks=(1000,), **hdf5plugin.LZ4())
+            for name in ("bad", "good")
+        ]
+        place = made[0].id.get_chunk_info(2).byte_offset
+    data = bytearray(damaged.read_bytes())
+    data[place : place + 400] = b"\xff" * 400
+    damaged.write_bytes(data)
+    assert [problem.path for problem in h5burst.salvage(damaged, saved).lost] == ["/bad"]
+    assert h5burst.open(saved)["bad"][:2000].tolist() == list(range(2000))
+    assert h5burst.open(saved)["good"][:].tolist() == list(range(5000))
+
+
+def test_what_is_left_of_a_file_cut_short_is_sound(damaged: Path, saved: Path) -> None:
+    """Where the end of a group's header is lost, what is left is a group: it was an object of no kind."""
+    with h5py.File(damaged, "w", libver="earliest") as file:
+        for name in "abcdef":
+            group = file.create_group(f"{name}/below")
+            group["x"] = np.arange(40)
+            for number in range(6):
+                group.attrs[f"attribute {number}"] = "long enough to go elsewhere" * 3
+    content = damaged.read_bytes()
+    for length in range(1000, len(content), 371):
+        damaged.write_bytes(content[:length])
+        h5burst.salvage(damaged, saved, overwrite=True)
+        assert h5burst.verify(saved) == [], length
 
 
 def test_one_damaged_object_costs_that_object(damaged: Path, saved: Path) -> None:
