@@ -20,6 +20,7 @@ from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 SPIKE_TIMES, CLUSTERS, TEMPLATES_OF_SPIKES = "spike_times.npy", "spike_clusters.npy", "spike_templates.npy"
 TEMPLATES, POSITIONS, PARAMETERS = "templates.npy", "channel_positions.npy", "params.py"
 CLUSTER_ID = "cluster_id"
+_DIGITS = 18  # of the number of a cluster: what int64 holds
 RATE = "sample_rate"
 LONGEST_PARAMETERS = 1 << 16  # bytes of params.py; real ones have some hundred
 _READ_ERRORS = (OSError, ValueError, TypeError, EOFError, SyntaxError)
@@ -230,7 +231,7 @@ def _labels(path: Path) -> dict[int, dict[str, Any]]:
             raise DataLoadError(f"{file} cannot be read as a table: {error}", file, error) from error
         for row in rows:
             number = row.pop(CLUSTER_ID, None) or row.pop("id", None)
-            if number is None or not number.strip().isdecimal():
+            if number is None or not number.strip().isdecimal() or len(number) > _DIGITS:
                 raise DataLoadError(f"{file} has a row without a {CLUSTER_ID}: {number!r}", file)
             values = {str(name): _value(text) for name, text in row.items() if name and isinstance(text, str) and text}
             found.setdefault(int(number), {}).update(values)

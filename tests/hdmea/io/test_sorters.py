@@ -139,6 +139,40 @@ def test_wrong_arrays_are_named(tmp_path: Path, name: str, array: Any, message: 
         load_spikes(written(tmp_path / "ks", **{name: array}), output_dir=tmp_path)
 
 
+@pytest.mark.parametrize("number", ["", "x", "1" * 5000])
+def test_a_label_without_its_cluster_is_named(tmp_path: Path, number: str) -> None:
+    directory = written(tmp_path / "ks")
+    (directory / "cluster_group.tsv").write_text(f"cluster_id\tgroup\n{number}\tgood\n")
+    with pytest.raises(DataLoadError, match=r"cluster_group\.tsv has a row without a cluster_id: "):
+        load_spikes(directory, output_dir=tmp_path)
+
+
+def test_a_table_of_labels_that_is_not_text_is_named(tmp_path: Path) -> None:
+    directory = written(tmp_path / "ks")
+    (directory / "cluster_group.tsv").write_bytes(b"cluster_id\tgroup\n0\tgr\xfcn\n")
+    with pytest.raises(DataLoadError, match=r"cluster_group\.tsv cannot be read as a table: "):
+        load_spikes(directory, output_dir=tmp_path)
+
+
+@pytest.mark.parametrize("rate", ["0.0", "-5", "True", "'fast'", "[1]"])
+def test_a_rate_in_the_parameters_that_is_none_is_refused(tmp_path: Path, rate: str) -> None:
+    directory = written(tmp_path / "ks")
+    (directory / "params.py").write_text(f"sample_rate = {rate}\n")
+    with pytest.raises(ConfigurationError, match="sample_rate of .*ks must be a positive number of Hz, not "):
+        load_spikes(directory, output_dir=tmp_path)
+
+
+def test_a_sorting_of_several_segments_and_spikes_before_its_start_are_refused(tmp_path: Path) -> None:
+    core = pytest.importorskip("spikeinterface.core")
+    train = {"a": np.array([1, 2])}
+    two = core.NumpySorting.from_unit_dict([train, train], 24_000.0)
+    with pytest.raises(ConfigurationError, match=r"the sorting has 2 segments: give one by sorting\.select_segments"):
+        load_spikes(two, "rec", output_dir=tmp_path)
+    early = core.NumpySorting.from_unit_dict({"a": np.array([-3, 2])}, 24_000.0)
+    with pytest.raises(DataLoadError, match="unit a has spikes before the recording's start"):
+        load_spikes(early, "rec", output_dir=tmp_path)
+
+
 def test_what_is_optional_may_be_missing(tmp_path: Path) -> None:
     missing = dict.fromkeys(("templates", "channel_positions", "spike_clusters"))
     directory = written(tmp_path / "ks", **missing)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hdmea.pipeline import PipelineSession
 from hdmea.session import layout
-from hdmea.utils.exceptions import ValidationError
+from hdmea.utils.exceptions import CheckpointError, ValidationError
 from support.hdmea_recordings import recording
 from support.hdmea_trees import assert_same_values
 
@@ -261,6 +261,61 @@ def test_spike_times_that_are_none_are_a_validation_error_and_nothing_is_written
 
     assert not list(tmp_path.glob("*"))
     assert session.is_deferred
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("spike_times", np.array([3, -1]), "holds negative values"),
+        ("spike_times", np.array([1.5, np.nan]), "holds NaN or infinity"),
+        ("spike_times", [[1, 2]], r"its shape is \(1, 2\)"),
+        ("waveform", np.array(["2024-01-01"], "M8[D]"), r"it is of dtype datetime64\[D\]"),
+        ("waveform", np.ma.masked_array([1.0, 2.0], [True, False]), "it has masked elements, .*: take them out"),
+    ],
+)
+def test_a_field_that_cannot_be_stored_says_why(session: PipelineSession, field: str, value: Any, reason: str) -> None:
+    session.units["unit_001"][field] = value
+    with pytest.raises(ValidationError, match=f"unit_001/{field}.*{reason}"):
+        session.save()
+
+
+@pytest.mark.parametrize("value", [None, {"rise": 1.5}])
+def test_a_field_that_is_not_an_array_comes_back_as_it_was(
+    session: PipelineSession, tmp_path: Path, value: Any
+) -> None:
+    session.units["unit_001"]["waveform"] = value
+    assert_same_values(roundtrip(session, tmp_path / "a.h5").units["unit_001"]["waveform"], value)
+
+
+def test_a_section_that_is_not_one_comes_back_as_it_was(session: PipelineSession, tmp_path: Path) -> None:
+    session.units["unit_001"]["spike_times_sectioned"] = {"odd": np.arange(3)}
+    assert_same_values(
+        roundtrip(session, tmp_path / "a.h5").units["unit_001"]["spike_times_sectioned"], {"odd": np.arange(3)}
+    )
+
+
+def test_a_trial_that_is_there_twice_is_a_validation_error(session: PipelineSession) -> None:
+    trials = {1: np.arange(2), "1": np.arange(3)}
+    session.units["unit_001"]["spike_times_sectioned"] = {"m": {"trials_spike_times": trials}}
+    with pytest.raises(ValidationError, match="trial 1 is there twice"):
+        session.save()
+
+
+def test_a_dataset_in_the_place_of_a_feature_is_its_data(session: PipelineSession) -> None:
+    path = session.save()
+    with h5py.File(path, "r+") as file:
+        file["units/unit_001/features/theirs"] = np.arange(3.0)
+        file["units/unit_001/features/theirs"].attrs["by"] = "another program"
+    feature = PipelineSession.load(path).units["unit_001"]["features"]["theirs"]
+    assert_same_values(feature, {"data": np.arange(3.0), "metadata": {"by": "another program"}})
+
+
+def test_a_file_of_a_later_layout_is_refused(session: PipelineSession) -> None:
+    path = session.save()
+    with h5py.File(path, "r+") as file:
+        file.attrs["hdmea_layout_version"] = 99
+    with pytest.raises(CheckpointError, match=r"has layout version 99; this program reads 1 to \d+: update hdmea"):
+        PipelineSession.load(path)
 
 
 def test_trials_with_other_keys_than_numbers_are_a_validation_error(session: PipelineSession) -> None:
