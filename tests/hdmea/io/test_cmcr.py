@@ -154,20 +154,20 @@ def _with_two_clocks(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "reason"),
     [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"not HDF5 at all" * 100),
-        lambda path: path.write_bytes(path.read_bytes()[:5000]),
-        _without_acquisition,
-        _without_streams,
-        _with_two_clocks,
+        (lambda path: path.write_bytes(b""), r"it is not an HDF5 file, or its beginning is lost"),
+        (lambda path: path.write_bytes(b"not HDF5 at all" * 100), r"it is not an HDF5 file, or its beginning is lost"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), r"it is cut short: \d+ bytes are left"),
+        (_without_acquisition, r"is no \.cmcr file: it has no group /Acquisition"),
+        (_without_streams, "holds neither sensor nor analog data"),
+        (_with_two_clocks, "streams of different rates: Sensor Data 10000 Hz, Analog Data "),
     ],
     ids=["empty", "text", "truncated", "no acquisition", "no streams", "two clocks"],
 )
-def test_what_is_no_such_file_is_refused(copy: Path, spoil: Any) -> None:
+def test_what_is_no_such_file_is_refused(copy: Path, spoil: Any, reason: str) -> None:
     spoil(copy)
-    with pytest.raises(DataLoadError) as caught:
+    with pytest.raises(DataLoadError, match=reason) as caught:
         cmcr.open_recording(copy)
     assert caught.value.file_path == copy
     assert str(copy) in str(caught.value)

@@ -199,24 +199,45 @@ def _duplicate_number(file: h5py.File) -> None:
     file["Spike Sorter/Unit 2/Unit Info"]["UnitID"] = np.array([1])
 
 
+def _no_number(file: h5py.File) -> None:
+    unit = file["Spike Sorter/Unit 2"]
+    del unit["Unit Info"]
+    for name in ("UnitID", "SensorID"):
+        unit.attrs.pop(name, None)
+    file.move("Spike Sorter/Unit 2", "Spike Sorter/Unit odd")
+
+
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "reason"),
     [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600)),
-        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-        _drop("Spike Sorter"),
-        _drop("Spike Sorter/Unit 1/Peaks"),
-        lambda path: replace(path, "Peaks", np.arange(4)),
-        lambda path: replace(path, "Peaks", np.zeros(3, [("Time", "i8")])),
-        lambda path: replace(path, "Peaks", peaks_of([-100, 100], [1, 1])),
-        _edit(_duplicate_number),
+        (lambda path: path.write_bytes(b""), r"it is not an HDF5 file, or its beginning is lost"),
+        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600)), r"cannot be read as a \.cmtr file"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+            r"it is cut short: \d+ bytes are left",
+        ),
+        (_drop("Spike Sorter"), r"is no \.cmtr file: it has no group /Spike Sorter"),
+        (_drop("Spike Sorter/Unit 1/Peaks"), r"Unit 1 has no table of peaks with time stamps"),
+        (lambda path: replace(path, "Peaks", np.arange(4)), r"Unit 1 has no table of peaks with time stamps"),
+        (
+            lambda path: replace(path, "Peaks", np.zeros(3, [("Time", "i8")])),
+            r"Unit 1 has no table of peaks with time stamps",
+        ),
+        (
+            lambda path: replace(path, "Peaks", peaks_of([-100, 100], [1, 1])),
+            r"Unit 1 has spikes before the recording's start",
+        ),
+        (_edit(_duplicate_number), "two units have the number 1"),
+        (_edit(_no_number), "unit 'Unit odd' has no number"),
     ],
-    ids=["empty", "garbage", "truncated", "no sorter", "no peaks", "no table", "no time", "before zero", "two of one"],
+    ids=[
+        *("empty", "garbage", "truncated", "no sorter", "no peaks", "no table", "no time", "before zero"),
+        *("two of one", "no number"),
+    ],
 )
-def test_what_is_no_such_file_is_refused(copy: Path, spoil: Any) -> None:
+def test_what_is_no_such_file_is_refused(copy: Path, spoil: Any, reason: str) -> None:
     spoil(copy)
-    with pytest.raises(DataLoadError) as caught:
+    with pytest.raises(DataLoadError, match=reason) as caught:
         cmtr.read_units(copy, 20000.0)
     assert caught.value.file_path == copy
     assert str(copy) in str(caught.value)

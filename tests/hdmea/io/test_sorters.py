@@ -158,7 +158,7 @@ def test_a_table_of_labels_that_is_not_text_is_named(tmp_path: Path) -> None:
 def test_a_rate_in_the_parameters_that_is_none_is_refused(tmp_path: Path, rate: str) -> None:
     directory = written(tmp_path / "ks")
     (directory / "params.py").write_text(f"sample_rate = {rate}\n")
-    with pytest.raises(ConfigurationError, match="sample_rate of .*ks must be a positive number of Hz, not "):
+    with pytest.raises(ConfigurationError, match=r"sample_rate of .*ks must be a positive number of Hz, not "):
         load_spikes(directory, output_dir=tmp_path)
 
 

@@ -65,8 +65,11 @@ def test_two_rows_that_fit_are_an_error_that_names_them(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"2024\.05\.07, 2024\.05"):
         annotate(table, session=session)
     twice = write_table(tmp_path / "u.csv", [{"file": "2024.05.07-01", "age": 3}] * 2)
-    with pytest.raises(ConfigurationError, match="2 rows"):
+    with pytest.raises(ConfigurationError, match=r"u\.csv: 2 rows are about 2024\.05\.07-01"):
         annotate(twice, session=session)
+    units = write_table(tmp_path / "v.csv", [{"file": "2024.05.07-01", "unit": "unit_001", "kind": "a"}] * 2)
+    with pytest.raises(ConfigurationError, match=r"v\.csv: two rows are about unit_001 of 2024\.05\.07-01"):
+        annotate(units, session=session)
 
 
 def test_rows_of_units_become_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -146,13 +149,13 @@ def test_copy_in_a_file_is_skipped_when_it_is_there(cut: PipelineSession) -> Non
 
 
 def test_copy_of_what_is_not_there_is_refused(cut: PipelineSession) -> None:
-    for kwargs, error in (
-        ({"source": "none", "target": "new"}, MissingInputError),
-        ({"source": "old_3x", "target": "old_3x"}, ConfigurationError),
-        ({"source": "old_3x", "target": "new", "trials": [0, 9]}, ConfigurationError),
-        ({"source": "old_3x", "target": "new", "trials": [1, 1]}, ConfigurationError),
+    for kwargs, error, reason in (
+        ({"source": "none", "target": "new"}, MissingInputError, "none"),
+        ({"source": "old_3x", "target": "old_3x"}, ConfigurationError, "source and target are both 'old_3x'"),
+        ({"source": "old_3x", "target": "new", "trials": [0, 9]}, ConfigurationError, "9"),
+        ({"source": "old_3x", "target": "new", "trials": [1, 1]}, ConfigurationError, "1, 1"),
     ):
-        with pytest.raises(error):
+        with pytest.raises(error, match=reason):
             copy_section(session=cut, **kwargs)
     assert "new" not in cut.units["unit_001"]["spike_times_sectioned"]
 
