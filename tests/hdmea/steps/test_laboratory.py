@@ -308,5 +308,47 @@ def test_axons_of_one_cell_type_without_a_network(
     assert sum("ap_tracking" in unit["features"] for unit in session.units.values()) == 4
 
 
+def test_direction_sections_of_a_copy_leave_the_file_as_it_was(
+    finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = finished.read_bytes()
+    copy, table = tmp_path / "new" / "copy.h5", tmp_path / "timing.pkl"
+    table.write_bytes(b"a pickle")
+    with h5py.File(finished) as file:
+        moved = file["units/unit_001/spike_times"].shape
+
+    result: Any = section_by_direction(finished, on_off_dict_path=table, output_path=copy, force=True)
+
+    assert finished.read_bytes() == before
+    assert (result.hdf5_path, result.units_failed) == (copy, 0)
+    assert "timing.pkl is a pickle, which is code, and is not opened: the movie's own timing is used" in caplog.text
+    with h5py.File(copy) as file:
+        assert file["units/unit_001/spike_times"].shape == moved
+        assert "direction_section" in file[f"units/unit_001/spike_times_sectioned/{BAR}"]
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*lost\.h5"):
+        section_by_direction(tmp_path / "lost.h5", output_path=copy)
+
+
+def test_units_without_a_place_in_the_stimulus_are_failed(finished: Path, tmp_path: Path) -> None:
+    session = PipelineSession.load(finished)
+    for feature in session.units["unit_001"]["features"].values():
+        for part in ("sta_geometry", "geometry"):
+            if part in feature:
+                del feature[part]
+    session = section_by_direction(session=session, force=True)
+    assert any(text.endswith("or outside the movie, for unit_001") for text in session.warnings)
+
+
+def test_an_alignment_that_is_not_valid_is_a_warning(finished: Path) -> None:
+    session = PipelineSession.load(finished)
+    for unit_id in list(session.units)[2:]:
+        del session.units[unit_id]["features"][f"sta_{NOISE}"]["sta_geometry"]
+    session = align_electrodes(session=session, force=True)
+    assert not session.metadata["electrode_alignment"]["valid"]
+    assert any("the chip cannot be aligned with the stimulus: " in text for text in session.warnings)
+    soma = session.units["unit_001"]["features"]["eimage_sta"]["geometry"]
+    assert np.isnan(soma["center_corrected_row"])
+
+
 def test_finished_file_keeps_to_the_layout(finished: Path) -> None:
     assert check_recording(finished) == []

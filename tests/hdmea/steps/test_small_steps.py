@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hdmea.features import section_by_direction
+from hdmea.features import align_electrodes, extract_soma_geometry, fit_ln_model, section_by_direction
 from hdmea.io import add_section_time_analog, annotate, copy_section, section_spike_times
 from hdmea.io.cmcr import add_sys_meta_info
 from hdmea.io.cmtr import add_cmtr_unit_info
@@ -19,7 +19,7 @@ from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig
 from hdmea.kernels.passages import bar_passages
 from hdmea.pipeline import PipelineSession, create_session, load_recording
 from hdmea.simulate import SimulatedRecording
-from hdmea.steps.bar_timing import slots, timing_of_table
+from hdmea.steps.bar_timing import slots, timing_of_movie, timing_of_table
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInputError
 from support.hdmea_recordings import recording, write_config
 
@@ -227,11 +227,36 @@ def test_only_light_after_the_last_frame_counts_where_that_is_asked(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{"threshold_value": -1}, {"threshold_value": "half"}, {"plot_duration": 0}, {"repeat": 0}]
+    "kwargs",
+    [
+        {"threshold_value": -1},
+        {"threshold_value": "half"},
+        {"plot_duration": 0},
+        {"repeat": 0},
+        {"min_distance_s": -0.5},
+    ],
 )
 def test_numbers_that_mean_nothing_are_refused(tmp_path: Path, kwargs: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=next(iter(kwargs))):
         add_section_time_analog(session=lit(tmp_path, [3000]), **kwargs)
+
+
+def test_fewer_onsets_than_asked_for_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "hdmea"):
+        session = add_section_time_analog(threshold_value=400, repeat=3, session=lit(tmp_path, [3000]))
+    assert "1 onsets were found, 3 are asked for" in caplog.text
+    assert len(session.stimulus["section_time"]["iprgc_test"]) == 1
+
+
+def test_light_that_is_not_there_or_never_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    session = recording(tmp_path)
+    session.stimulus["light_reference"] = {"raw_ch1": np.full(20_000, 7.0, np.float32)}
+    with caplog.at_level(logging.WARNING, "hdmea"):
+        add_section_time_analog(threshold_value="auto", session=session)
+    assert "never rises" in caplog.text
+    del session.stimulus["light_reference"]
+    with pytest.raises(MissingInputError, match="needs stimulus/light_reference/raw_ch1: run load_recording first"):
+        add_section_time_analog(session=session)
 
 
 # ---------------------------------------------------------------- the bar
@@ -290,6 +315,41 @@ def test_table_gives_the_frames_of_its_pixels(tmp_path: Path, suffix: str) -> No
     assert timing.at(10, 0) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("lost.csv", None, FileNotFoundError, r"no such file: .*lost\.csv"),
+        ("t.csv", "row,col\n1,2\n", DataLoadError, "0 columns on_… are not a whole number of repetitions"),
+        ("t.csv", "row,col,on_0\n1,2,3\n", DataLoadError, "1 columns on_… are not a whole number of repetitions"),
+        ("t.csv", "row,on_0,on_1,off_0,off_1\n1,2,3,4,5\n", DataLoadError, "lacks the column 'col'"),
+        ("t.csv", "row,col,on_0,on_1,off_0\n1,2,3,4,5\n", DataLoadError, "lacks the column 'off_1'"),
+        ("t.parquet", "text", DataLoadError, "cannot be read as a table of the bar's timing"),
+        ("t.npz", "text", DataLoadError, "cannot be read as a table of the bar's timing"),
+    ],
+)
+def test_what_is_not_a_table_of_timing_says_why(
+    tmp_path: Path, name: str, content: str | None, error: type[Exception], message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(error, match=message):
+        timing_of_table(tmp_path / name, 2, (10, 10))
+
+
+def test_what_is_not_the_bar_movie_says_why(tmp_path: Path) -> None:
+    parameters = {"directions_deg": [0, 90], "direction_frames": 30}
+    config = StimulusConfig("bar", SectionKwargs(0, 60, 1), "moving_bar", parameters)
+    path = tmp_path / "bar.npy"
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*bar\.npy, the frames of the bar movie"):
+        timing_of_movie(path, config)
+    np.save(path, np.zeros((40, 3, 3), np.uint8))
+    with pytest.raises(DataLoadError, match="cannot be read as the bar movie: 40 frames hold 1 of 2 directions"):
+        timing_of_movie(path, config)
+    lacking = StimulusConfig("bar", SectionKwargs(0, 60, 1), "moving_bar", {"directions_deg": [0, 90]})
+    with pytest.raises(ConfigurationError, match="the config of bar lacks the parameter 'direction_frames'"):
+        slots(lacking)
+
+
 def test_pickle_is_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "t.pkl"
     path.write_bytes(b"cos\nsystem\n(S'touch /nowhere'\ntR.")
@@ -335,6 +395,30 @@ def test_unit_metadata_are_all_that_the_vendor_says(small_recording: SimulatedRe
     again: Any = add_cmtr_unit_info(hdf5_path=path)
     assert (again.units_processed, again.units_skipped) == (0, 3)
     assert add_sys_meta_info(hdf5_path=path) is True
+
+
+def test_units_that_the_vendor_does_not_have_are_failed(small_recording: SimulatedRecording, tmp_path: Path) -> None:
+    session = recording(tmp_path, units=4)
+    path = session.save()
+    result: Any = add_cmtr_unit_info(hdf5_path=path, cmtr_path=small_recording.cmtr_path)
+    assert (result.units_processed, result.failed_units) == (3, ["unit_004"])
+    assert result.warnings == ["add_cmtr_unit_info: the .cmtr file does not have unit_004"]
+    empty = create_session("empty", small_recording.cmcr_path, small_recording.cmtr_path, output_dir=tmp_path)
+    with pytest.raises(MissingInputError, match="needs units: run load_recording first"):
+        add_cmtr_unit_info(empty)
+
+
+def test_steps_of_geometry_without_their_input_name_the_step(tmp_path: Path) -> None:
+    session = recording(tmp_path)
+    image = "the feature eimage_sta of some unit: run load_recording_with_eimage_sta first"
+    with pytest.raises(MissingInputError, match=f"extract_soma_geometry needs {image}"):
+        extract_soma_geometry(session=session)
+    session.add_feature("unit_001", "eimage_sta", np.zeros((60, 5, 5), np.float32))
+    with pytest.raises(MissingInputError, match="needs eimage_sta/geometry: run extract_soma_geometry first"):
+        align_electrodes(session=session, movie_name="noise")
+    session.add_feature("unit_001", "sta_noise", np.zeros((60, 5, 5), np.float32))
+    with pytest.raises(MissingInputError, match="needs the receptive fields of noise: run extract_rf_geometry first"):
+        fit_ln_model(session=session, movie_name="noise")
 
 
 def test_vendor_metadata_without_the_files_say_what_is_needed(tmp_path: Path) -> None:
