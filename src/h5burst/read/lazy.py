@@ -35,6 +35,7 @@ from h5burst.runtime.gc_pause import collection_paused
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
 _PAGE = 4096  # bytes; of a source of which no structures are read
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
+_READAHEAD_OF_ROOT = 64  # the same for the root: every use of a file begins there, and few need what is far below
 
 
 @collection_paused()
@@ -429,7 +430,7 @@ class LazyChildren(FilledLater[str, Node]):
                 return
             self._publish(*found)
             waiting = deque([found[0]])
-            left = _READAHEAD_MEMBERS
+            left = _READAHEAD_MEMBERS if unread.names else _READAHEAD_OF_ROOT
             while waiting and left > 0:
                 for node in waiting.popleft().values():
                     ahead = _read_ahead(reader, node, left)

@@ -321,6 +321,7 @@ def test_rows_of_a_large_dataset_take_little_memory(tmp_path: Path) -> None:
 
 def test_groups_are_read_when_they_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lazy, "_READAHEAD_MEMBERS", 0)
+    monkeypatch.setattr(lazy, "_READAHEAD_OF_ROOT", 0)
     tree = Group({"a": Group({"b": Group({"c": Array(np.arange(3))}, {"x": 1})}), "d": Array(None)})
     store.write_tree(tmp_path / "a.h5", tree)
     opened: list[Any] = []
@@ -339,6 +340,25 @@ def test_groups_are_read_when_they_are_looked_at(tmp_path: Path, monkeypatch: py
     assert opened == [(), ("a",)]
     assert found["a/b/c"].data.sum() == 3  # type: ignore[union-attr]
     assert opened == [(), ("a",), ("a", "b")]
+
+
+def test_the_root_alone_reads_little_of_a_large_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of hundreds of units is opened for its metadata, too."""
+    units = Group({f"unit_{number}": Group({"spikes": Group()}) for number in range(300)})
+    store.write_tree(tmp_path / "a.h5", Group({"units": units, "steps": Group({"done": Array(np.arange(2))})}))
+    made: list[Any] = []
+    members = lazy.Reader.lazy_members
+
+    def counted(self: Any, *args: Any) -> Any:
+        made.append(args)
+        return members(self, *args)
+
+    monkeypatch.setattr(lazy.Reader, "lazy_members", counted)
+    found = store.read_tree(tmp_path / "a.h5", lazy=True)
+    assert found["steps/done"].data.sum() == 1  # type: ignore[union-attr]
+    assert len(made) == 3
+    assert len(found["units"].children) == 300  # type: ignore[union-attr]
+    assert len(made) >= 600  # and what is in them
 
 
 def test_members_of_a_lazy_group_behave_like_a_dict(tmp_path: Path) -> None:
