@@ -56,10 +56,59 @@ def test_ls_shows_what_is_below_a_path(path: Path, capsys: pytest.CaptureFixture
     lines = said(capsys, "ls", f"{path}::/g", "-a").splitlines()
     assert lines[0] == "/g"
     assert "  @made = here" in lines
-    assert "  values  6x4  float64  192 B" in [line.rstrip() for line in lines]
+    assert ["values", "6x4", "float64", "192", "B"] in [line.split() for line in lines]
     assert lines[-1].startswith("5 datasets, ")
     content = json.loads(said(capsys, "ls", path, "--depth", 1, "--json"))
     assert [item["path"] for item in content["objects"]] == ["/", "/g"]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """What h5py writes and numpy has no short name for."""
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        record = np.dtype([("a", "i4"), ("n", [("x", "f8"), ("y", "S3")]), ("v", "f4", (2, 2))])
+        file["records"] = np.zeros(2, record)
+        file.create_dataset("ragged", (2,), h5py.vlen_dtype("i4"))[:] = [np.array([1, 2], "i4"), np.array([], "i4")]
+        file.create_dataset("kinds", data=[1, 0], dtype=h5py.enum_dtype({"ON": 1, "OFF": 0}, "i1"))
+        file["opaque"] = np.array([b"ab"], "V2")
+        file["to"] = np.array([file["kinds"].ref], h5py.ref_dtype)
+        file.create_dataset("region", (1,), h5py.regionref_dtype)[0] = file["kinds"].regionref[:1]
+        file["type"] = record
+        file["link"] = h5py.SoftLink("/kinds")
+        file.attrs["words"] = np.array([b"one", b"two"])
+    return tmp_path / "foreign.h5"
+
+
+def test_ls_is_aligned_and_names_all_types(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "ls", foreign, "-a").splitlines()
+    assert [line for line in lines if "/" not in line[:1] and "(" not in line][:-1] == [
+        "  @words = [one two]",
+        "  kinds    2  enum int8                                 2 B",
+        "  opaque   1  opaque[2]                                 2 B",
+        "  ragged   2  sequence of int32                         32 B",
+        "  records  2  {a: int32, n: {x: float64, y: text ascii[3]}, v: float32[2,2]}  62 B",
+        "  region   1  region reference                          12 B",
+        "  to       1  object reference                          8 B",
+    ]
+    assert [line for line in lines if "(" in line] == ["  link  (link to /kinds)", "  type  (datatype)"]
+    assert lines[-1].startswith("6 datasets, ")
+    assert "\n1 dataset, " in said(capsys, "ls", f"{foreign}::/to")
+
+
+def test_cat_prints_a_row_a_line_whatever_the_type(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = {name: said(capsys, "cat", f"{foreign}::/{name}").splitlines() for name in ("records", "to", "region")}
+    assert printed["records"] == ["0 (0.0, ) [[0.0 0.0] [0.0 0.0]]"] * 2
+    assert (printed["to"], printed["region"]) == (["/kinds"], ["/kinds (region)"])
+    assert said(capsys, "cat", f"{foreign}::/records", "--csv").splitlines()[1] == '0,"(0.0, )",[[0.0 0.0] [0.0 0.0]]'
+    as_json = {name: said(capsys, "cat", f"{foreign}::/{name}", "--json") for name in ("to", "ragged", "opaque")}
+    assert {name: json.loads(text) for name, text in as_json.items()} == {
+        "to": ["/kinds"],
+        "ragged": [[1, 2], []],
+        "opaque": ["ab"],
+    }
+    for name in ("type", "nothing"):
+        assert console.run(app, ["cat", f"{foreign}::/{name}"]) == 2
+        assert f"there is no dataset /{name} (h5burst ls -a" in capsys.readouterr().err
 
 
 def test_info_tells_storage_and_dead_space(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,10 @@ from h5burst.commands import addresses
 from h5burst.console import output
 from h5burst.memory.budget import format_bytes
 from h5burst.model.source import as_source, read_whole
+from h5burst.model.tree import Reference
 
 _MOST = 80  # characters of an attribute on its line
+_WIDEST = 40  # characters of a column of `ls`; longer cells push the others of their line to the right
 _ROWS_BYTES = 8 << 20  # of a dataset, printed at once
 
 Where = Annotated[str, typer.Argument(metavar="FILE[::/PATH]", help="An HDF5 file, or an object in it.")]
@@ -40,27 +42,29 @@ def ls(
     place = addresses.parse(file)
     found = describe_file(place.file, place.inner)
     top = 0 if place.inner == "/" else place.inner.count("/")
-    objects: list[dict[str, Any]] = []
-    for item in found.objects:
-        level = (0 if item.path == "/" else item.path.count("/")) - top
-        if depth is not None and level > depth:
-            continue
-        objects.append(_as_json(item, attributes))
-        output.say(_line(item, level))
+    levels = [(0 if item.path == "/" else item.path.count("/")) - top for item in found.objects]
+    shown = [
+        (item, level) for item, level in zip(found.objects, levels, strict=True) if depth is None or level <= depth
+    ]
+    objects = [_as_json(item, attributes) for item, _ in shown]
+    rows = [_cells(item, level) for item, level in shown]
+    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*(row for row in rows if row[1]), strict=True)]
+    for (item, level), row in zip(shown, rows, strict=True):
+        output.say("  ".join(map(str.ljust, row, widths)).rstrip() if row[1] else row[0])
         for key, value in item.attributes.items() if attributes else ():
             output.say(f"{'  ' * (level + 1)}@{key} = {_short(value)}")
-    size = format_bytes(found.bytes)
-    output.say(f"{found.datasets} datasets, {format_bytes(found.data_bytes)} of data in a file of {size}")
+    number = f"{found.datasets} dataset{'' if found.datasets == 1 else 's'}"
+    output.say(f"{number}, {format_bytes(found.data_bytes)} of data in a file of {format_bytes(found.bytes)}")
     totals = {"file": found.path, "bytes": found.bytes, "datasets": found.datasets, "data_bytes": found.data_bytes}
     output.result(totals | {"objects": objects})
 
 
-def _line(item: Any, level: int) -> str:
+def _cells(item: Any, level: int) -> tuple[str, ...]:
+    """The columns of an object's line: one that is no dataset has the first alone."""
     name: str = item.path if level == 0 else "  " * level + item.path.rsplit("/", 1)[1]
     if item.kind != "dataset":
-        return name if item.kind == "group" else f"{name}  ({item.kind})"
-    parts = (name, _shape(item.shape), item.dtype, format_bytes(item.stored_bytes), item.filters)
-    return "  ".join(part for part in parts if part)
+        return (name if item.kind == "group" else f"{name}  ({item.kind})", "", "", "", "")
+    return (name, _shape(item.shape), item.dtype, format_bytes(item.stored_bytes), item.filters)
 
 
 def _shape(shape: tuple[int | None, ...] | None) -> str:
@@ -70,7 +74,7 @@ def _shape(shape: tuple[int | None, ...] | None) -> str:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
+    text = " ".join(_text(value).split())
     return text if len(text) <= _MOST else text[: _MOST - 3] + "..."
 
 
@@ -104,8 +108,10 @@ def info(file: Where) -> None:
     if item.kind == "dataset":
         rows += _dataset_rows(item)
     else:
-        rows += [("object", f"{item.path} ({item.kind})"), ("groups", str(found.groups))]
-        rows += [("datasets", str(found.datasets)), ("data", format_bytes(found.data_bytes))]
+        rows.append(("object", f"{item.path} ({item.kind})"))
+    if item.kind == "group":
+        rows += [("groups", str(found.groups)), ("datasets", str(found.datasets))]
+        rows.append(("data", format_bytes(found.data_bytes)))
     rows += [(f"@{name}", _short(value)) for name, value in item.attributes.items()]
     console.print_rows(rows)
     content = {"file": found.path, "bytes": found.bytes, "dead_bytes": found.dead_bytes, "groups": found.groups}
@@ -151,8 +157,8 @@ def cat(
         node = tree[place.inner]
         value = node.attrs[attribute] if attribute is not None else None if isinstance(node, Group) else node.data
     except KeyError:
-        what = place.inner if attribute is None else f"{place.inner}@{attribute}"
-        raise KeyError(f"{place.file}: there is no object {what}") from None
+        what = f"dataset {place.inner}" if attribute is None else f"attribute {place.inner}@{attribute}"
+        raise KeyError(f"{place.file}: there is no {what} (h5burst ls -a {place.file} shows what there is)") from None
     if attribute is None and isinstance(node, Group):
         raise ValueError(f"{file} is a group: give the path of a dataset (h5burst ls {place.file} shows them)")
     if value is None:
@@ -210,9 +216,27 @@ def _rows(block: Any) -> Iterator[list[Any]]:
 
 
 def _plain(value: Any) -> Any:
+    """A number as it is, all else as text, what is not text itself on one line."""
+    if isinstance(value, np.generic) and value.dtype.names is None:
+        value = value.item()
+    if isinstance(value, (str, bytes)):
+        return _text(value)
+    return value if isinstance(value, (int, float, complex)) else " ".join(_text(value).splitlines())
+
+
+def _text(value: Any) -> str:
+    """A value for people: text as it is, references as their paths, parts of records and arrays in brackets."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
-    return value.item() if isinstance(value, np.generic) and value.dtype.names is None else value
+    if isinstance(value, Reference):
+        return f"{value.path or 'null'}{' (region)' if value.is_region else ''}"
+    if isinstance(value, np.void) and value.dtype.names:
+        return f"({', '.join(map(_text, value.item()))})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))})"
+    if isinstance(value, (np.ndarray, list)) and np.ndim(value):
+        return f"[{' '.join(map(_text, value))}]" if len(value) <= _MOST else str(value)
+    return f"null {value.dtype}" if type(value).__name__ == "Empty" else str(value)  # h5py's, which is not imported
 
 
 def _csv_line(values: Any) -> str:
@@ -229,7 +253,16 @@ def _listed(block: Any) -> Any:
         return {name: _listed(array[name]) for name in array.dtype.names}
     if array.dtype.kind == "S":
         return np.char.decode(array, "utf-8", "backslashreplace").tolist()
-    return array.tolist()
+    return _as_plain_json(array.tolist())
+
+
+def _as_plain_json(value: Any) -> Any:
+    """Lists for sequences, paths for references, text for opaque bytes."""
+    if isinstance(value, np.ndarray):
+        return _listed(value)
+    if isinstance(value, list):
+        return [_as_plain_json(item) for item in value]
+    return _text(value) if isinstance(value, (bytes, Reference)) else value
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -54,7 +54,7 @@ def _described(place: str, item: Any, attributes: dict[str, Any]) -> Described:
         "dataset",
         attributes,
         shape=item.shape,
-        dtype=_dtype_name(item),
+        dtype=_dtype_name(item.dtype),
         stored_bytes=item.id.get_storage_size(),
         filters=_filters(item),
         maxshape=item.maxshape,
@@ -68,11 +68,23 @@ def _links(item: Any) -> int:
     return int(h5py.h5o.get_info(item.id).rc)
 
 
-def _dtype_name(dataset: h5py.Dataset) -> str:
-    text = h5py.check_string_dtype(dataset.dtype)
-    if text is None:
-        return str(dataset.dtype)
-    return f"text {text.encoding}" + ("" if text.length is None else f"[{text.length}]")
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    """A datatype for people: numpy's name, and words for what numpy has no name for."""
+    text, reference = h5py.check_string_dtype(dtype), h5py.check_ref_dtype(dtype)
+    if text is not None:
+        return f"text {text.encoding}" + ("" if text.length is None else f"[{text.length}]")
+    if reference is not None:
+        return "object reference" if reference is h5py.Reference else "region reference"
+    if (items := h5py.check_vlen_dtype(dtype)) is not None:
+        return f"sequence of {_dtype_name(np.dtype(items))}"
+    if dtype.names:
+        return "{" + ", ".join(f"{name}: {_dtype_name(dtype[name])}" for name in dtype.names) + "}"
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return f"{_dtype_name(base)}[{','.join(map(str, shape))}]"
+    if h5py.check_enum_dtype(dtype) is not None:
+        return f"enum {dtype}"
+    return f"opaque[{dtype.itemsize}]" if dtype.kind == "V" else str(dtype)
 
 
 def _filters(dataset: h5py.Dataset) -> str:
