@@ -12,7 +12,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from h5burst.arrays.selection import Places, hull, inside, select
 
 _ROWS_BYTES = 1 << 20  # read at once when iterating
-_CHANGING = ("fill", "itemset", "partition", "put", "resize", "setfield", "sort")  # methods of numpy's arrays
+_CHANGING = ("fill", "itemset", "partition", "put", "resize", "setfield", "setflags", "sort")  # of numpy's methods
 _UNCHANGEABLE = "an array that is read from a file cannot be assigned to: np.array(x) makes an array in memory of it"
 
 
@@ -104,7 +104,10 @@ class ReadableArray(NDArrayOperatorsMixin):
         if kind is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if not callable(kind):
-            return getattr(np.asarray(self), name)
+            whole = np.asarray(self)
+            if name == "flat":
+                whole.flags.writeable = False  # else what is assigned to it would be lost
+            return getattr(whole, name)
 
         def method(*args: Any, **kwargs: Any) -> Any:
             if name in _CHANGING:

@@ -258,7 +258,7 @@ class PipelineSession:
     def stream(self, source: ArraySource) -> Any:
         """A stream of blocks as an array for this session's dicts: in memory if it fits beside what is there.
 
-        Otherwise it goes to the scratch file and comes back as a lazy array, which is read when it is used.
+        Otherwise it goes to the scratch file and comes back as an array that is read when it is used.
 
         Parameters
         ----------
@@ -267,8 +267,9 @@ class PipelineSession:
 
         Returns
         -------
-        ndarray or LazyArray
-            Of the source's shape and dtype.
+        ndarray, or array in the scratch file
+            Of the source's shape and dtype. One in the scratch file has what numpy's arrays have for reading, and none
+            of what a dataset has (`name`, `chunks`, …).
 
         Raises
         ------

@@ -276,3 +276,19 @@ def test_what_a_scratch_array_says_of_itself(scratch: Scratch) -> None:
 def test_what_is_too_small_for_a_scratch_file_is_refused(scratch: Scratch) -> None:
     with pytest.raises(ValueError, match=r"an array of shape \(0,\) and dtype float64 is too small to be moved"):
         scratch.store(np.empty(0))
+
+
+def test_an_array_in_a_scratch_file_has_every_attribute_of_numpys(scratch: Scratch) -> None:
+    data = np.arange(200.0)[::-1].reshape(10, 20).copy()
+    whole = scratch.store(data.ravel())
+    for array in (scratch.store(data), ScratchView(whole, 0, (10, 20))):
+        for name in (name for name in dir(np.ndarray) if not name.startswith("_")):
+            expected, found = getattr(data, name), getattr(array, name)
+            if isinstance(expected, np.ndarray) or np.isscalar(expected):
+                assert np.array_equal(found, expected), name
+            assert callable(found) == callable(expected), name
+        assert (array.mean(), array.max(axis=0)[1]) == (data.mean(), data.max(axis=0)[1])
+        for change in ("fill", "partition", "put", "resize", "setfield", "setflags", "sort"):
+            with pytest.raises(TypeError, match=r"np.array\(x\) makes an array in memory of it"):
+                getattr(array, change)()
+        assert array.path == str(scratch.path)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import io
 import multiprocessing
 import os
 import pickle
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -251,9 +254,61 @@ def test_it_cannot_be_written_to(cube: LazyArray) -> None:
         np.add(1, 1, out=cube)  # type: ignore[call-overload]
     with pytest.raises(ValueError):
         np.asarray(cube, copy=False)
+    for change in ("fill", "partition", "put", "resize", "setfield", "setflags", "sort"):
+        with pytest.raises(TypeError, match=r"cannot be assigned to: np.array\(x\) makes an array"):
+            getattr(cube, change)()
+    with pytest.raises(ValueError, match="read-only"):
+        cube.flat[0] = 5
     changed = np.array(cube)
     changed[0] = 5
     assert not np.array_equal(changed, cube)
+
+
+def documented_attributes(of: type) -> dict[str, str]:
+    """The section "Attributes" of a docstring: the text after each name."""
+    section = inspect.cleandoc(str(of.__doc__)).split("Attributes\n----------\n")[1].split("\n\n")[0]
+    return dict(line.split(" : ") for line in section.splitlines() if not line.startswith(" "))
+
+
+PYTHON_TYPES: dict[str, Any] = {
+    "str": str, "int or None": (int, type(None)), "str or None": (str, type(None)), "tuple": tuple, "Mapping": Mapping,
+    "numpy.dtype": np.dtype, "tuple of int": tuple, "tuple of str": tuple, "tuple of int or None": (tuple, type(None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", ["nothing", "pickled", "read from a file object"])
+def test_every_documented_attribute_is_there_on_every_kind_of_dataset(tmp_path: Path, lost: str) -> None:
+    path = tmp_path / "kinds.h5"
+    with h5py.File(path, "w") as file:
+        file["plain"] = np.arange(6).reshape(2, 3)
+        file["single"] = 2.5
+        file["empty"] = np.empty((0, 4))
+        file["records"] = np.array([(1, 2.0), (3, 4.0)], [("a", "i4"), ("b", "f8")])
+        file["text"] = [f"text {k}" for k in range(70_000)]
+        file.create_dataset("growing", data=np.arange(50), chunks=(20,), maxshape=(None,), compression="gzip")
+        file.create_dataset("scaled", data=np.arange(50), chunks=(20,), scaleoffset=0)
+        file.create_dataset("of arrays", shape=(4,), dtype=np.dtype(("i2", (2, 3))))
+        file.create_dataset("bits", (3,), dtype=h5py.h5t.STD_B16LE)
+        for name in file:
+            file[name].attrs["unit"] = name
+    documented = documented_attributes(LazyArray)
+    assert {"shape", "dtype", "path", "name", "attrs", "chunks", "maxshape", "stamp"} <= set(documented)
+    where: Any = io.BytesIO(path.read_bytes()) if lost == "read from a file object" else path
+    arrays = {name: node.data for name, node in store.read_tree(where, lazy=True).children.items()}  # type: ignore[union-attr]
+    lazily = {name: data for name, data in arrays.items() if isinstance(data, LazyArray)}
+    assert {"plain", "records", "text", "growing", "scaled", "of arrays", "bits"} <= set(lazily)
+    with h5py.File(path) as file:
+        for name, array in lazily.items():
+            again = pickle.loads(pickle.dumps(array)) if lost == "pickled" else array
+            for attribute, words in documented.items():
+                assert isinstance(getattr(again, attribute), PYTHON_TYPES[words]), (name, attribute)
+            assert (again.name, again.attrs["unit"]) == (f"/{name}", name)
+            inner = again.shape[file[name].ndim :]  # of a datatype whose elements are arrays
+            assert (again.shape, again.chunks) == (file[name].shape + inner, file[name].chunks)
+            assert (again.maxshape, again.compression is None) == (
+                file[name].maxshape + inner,
+                name not in ("growing", "scaled"),
+            )
 
 
 def test_scalars(tmp_path: Path) -> None:

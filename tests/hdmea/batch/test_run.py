@@ -290,6 +290,56 @@ def test_workers_know_the_features_of_an_imported_module(
         assert unit["features"]["spikes_in_all"]["data"]["count"] == len(unit["spike_times"])
 
 
+OWN_CODEC = """
+import bz2
+
+from h5burst import codecs
+
+
+class Bzip2(codecs.Codec):
+    name = filter_name = "bz"
+    filter_id = 307
+    default_level = 9
+    levels = range(1, 10)
+
+    def client_values(self, level, itemsize, chunk_bytes):
+        return (level,)
+
+    def encode(self, data, values, layout, hint=None):
+        packed = bz2.compress(data.tobytes(), values[0])
+        return packed if len(packed) < data.size else None
+
+    def decode(self, data, values, size, *, is_exact=True, is_shuffled=False):
+        return bz2.decompress(data.tobytes())
+"""
+
+
+def test_workers_know_what_an_installed_package_brings_by_entry_points(
+    spikes_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    (site / "of_others-1.0.dist-info").mkdir(parents=True)
+    (site / "of_others-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: of-others\nVersion: 1.0\n")
+    (site / "of_others-1.0.dist-info" / "entry_points.txt").write_text(
+        "[hdmea.features]\nspikes_in_all = others_feature:SpikesInAll\n\n[h5burst.codecs]\nbz = others_codec:Bzip2\n"
+    )
+    (site / "others_feature.py").write_text(OWN_FEATURE)
+    (site / "others_codec.py").write_text(OWN_CODEC)
+    own = ("--set", 'extract_features.features=["spikes_in_all"]', "--set", "add_section_windows.length_s=10")
+    batch = (spikes_manifest(2), "-o", tmp_path / "out", "--jobs", "2", "--compression", "bz", *own)
+    without = command(*batch)
+    _, stderr = without.communicate(timeout=60)
+    assert (without.returncode, "must be one of gzip, lzf, blosc, zstd or None, not 'bz'" in stderr) == (2, True)
+    done = command(*batch, PYTHONPATH=str(site))
+    assert done.wait(60) == 0, done.communicate()
+    for name in ("rec0", "rec1"):
+        unit = PipelineSession.load(tmp_path / "out" / f"{name}.h5").units["unit_001"]
+        assert unit["features"]["spikes_in_all"]["data"]["count"] == len(unit["spike_times"])
+    again = command(*batch, PYTHONPATH=str(site))
+    assert again.communicate(timeout=60)[0].count("skipped") >= 2
+    assert again.returncode == 0
+
+
 def test_module_that_cannot_be_imported_ends_the_batch_before_it_starts(
     spikes_manifest: MakeManifest, tmp_path: Path
 ) -> None:

@@ -221,7 +221,10 @@ class Ramp:
 @pytest.mark.parametrize(("budget", "spilled_gb"), [("12MiB", 4 * 4 * MIB / 1e9), ("1GiB", 0.0)])
 def test_a_stream_goes_where_it_fits(tmp_path: Path, budget: str, spilled_gb: float) -> None:
     session = create_session("x", output_dir=tmp_path, memory_budget=budget)
-    session.add_metadata({"ramp": session.stream(Ramp())})
+    ramp = session.stream(Ramp())
+    assert (ramp.shape, ramp.dtype, ramp.ndim, ramp.size) == ((4 * MIB,), np.float32, 1, 4 * MIB)
+    assert not hasattr(ramp, "name")  # an array, wherever it is, and not a dataset
+    session.add_metadata({"ramp": ramp})
     assert session.memory_spilled_gb == pytest.approx(spilled_gb)
     path = session.save(compression="gzip")
     assert np.array_equal(PipelineSession.load(path).metadata["ramp"], Ramp().read(0, 4 * MIB))
