@@ -299,7 +299,7 @@ def test_every_documented_attribute_is_there_on_every_kind_of_dataset(tmp_path: 
     assert {"plain", "records", "text", "growing", "scaled", "of arrays", "bits"} <= set(lazily)
     with h5py.File(path) as file:
         for name, array in lazily.items():
-            again = pickle.loads(pickle.dumps(array)) if lost == "pickled" else array
+            again = pickle.loads(pickle.dumps(array)) if lost == "pickled" else array  # noqa: S301
             for attribute, words in documented.items():
                 assert isinstance(getattr(again, attribute), PYTHON_TYPES[words]), (name, attribute)
             assert (again.name, again.attrs["unit"]) == (f"/{name}", name)
