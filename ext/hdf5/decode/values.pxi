@@ -223,7 +223,7 @@ cdef class Heap:
         return PyUnicode_DecodeUTF8(<const char*>object_, length, b"surrogateescape")
 
     cdef object array(self, const uint8_t* references, const Space* space, bint as_bytes):
-        cdef object out = new_array(OBJECT, space.rank, space.dims)
+        cdef object out = new_array(NO_BYTES if as_bytes and not space.count else OBJECT, space.rank, space.dims)
         cdef PyObject** items = <PyObject**>cnp.PyArray_DATA(out)
         cdef uint64_t i
         cdef object item
@@ -235,3 +235,4 @@ cdef class Heap:
 
 
 cdef object OBJECT = cnp.dtype("O")
+cdef object NO_BYTES = cnp.dtype("O", metadata={"vlen": bytes})  # ASCII text where no element tells: as h5py says it

@@ -514,7 +514,9 @@ cdef class TreeWriter:
 
     cdef Datatype text_datatype(self, cnp.ndarray array):
         """ASCII if the first element is `bytes`; the preflight saw that all are alike."""
-        return self.ascii if array.size and isinstance(array.flat[0], bytes) else self.utf8
+        if not array.size:
+            return self.null_datatype(dtype_of(array))
+        return self.ascii if isinstance(array.flat[0], bytes) else self.utf8
 
     cdef int put_references(self, cnp.ndarray array, h5_bytes *references) except -1:
         cdef Py_ssize_t left = cnp.PyArray_SIZE(array)

@@ -238,6 +238,8 @@ cdef class Preflight:
             if len(self.datatypes) >= 4096:
                 self.datatypes.clear()
             text = dtype.kind == "O"
+            if text and says_special(dtype.metadata or {}):
+                raise NeedsLibhdf5Error("a dtype of references or sequences")
             found = Datatype(dtype, b"" if text else self.describe(dtype), text)
             self.datatypes[key] = found
         self.latest = <Datatype>found
@@ -261,6 +263,11 @@ cdef class Preflight:
 cdef inline bint grows(storage) except -1:
     """Whether storage options name a largest shape: such a dataset is chunked, however small it is now."""
     return storage is not None and storage.maxshape is not None
+
+
+cdef bint says_special(metadata) except -1:
+    """Whether an object dtype is by what h5py says of it of references or sequences, and not of text."""
+    return "ref" in metadata or metadata.get("vlen", str) not in (str, bytes)
 
 
 cdef inline object null_dtype(storage):

@@ -348,11 +348,15 @@ def _types(data: np.ndarray[Any, Any] | ArraySource) -> tuple[Any, Any]:
 def _text_dtype(data: np.ndarray[Any, Any]) -> np.dtype[Any]:
     """The dtype by which h5py knows variable-length text, in a compound as well."""
     if data.dtype.names is None:
-        is_bytes = bool(data.size) and isinstance(data.flat[0], bytes)
+        said = None if data.size else h5py.check_string_dtype(data.dtype)
+        is_bytes = said.encoding == "ascii" if said else bool(data.size) and isinstance(data.flat[0], bytes)
         text: np.dtype[Any] = h5py.string_dtype("ascii" if is_bytes else "utf-8")
         return text
     fields = data.dtype.fields or {}
-    formats = [_text_dtype(data[name]) if field[0].hasobject else field[0] for name, field in fields.items()]
+    kinds = {name: field[0] for name, field in fields.items()}
+    formats = [
+        np.dtype((_text_dtype(data[name]), kind.shape)) if kind.hasobject else kind for name, kind in kinds.items()
+    ]
     described: Any = {
         "names": list(fields),
         "formats": formats,

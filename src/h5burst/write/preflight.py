@@ -261,12 +261,25 @@ def _check_array(data: np.ndarray[Any, Any]) -> None:
             _check_array(data[name])
 
 
+def says_special(dtype: np.dtype[Any]) -> bool:
+    """Whether an object dtype says that it is of references or sequences, as h5py's do: where no element tells."""
+    return h5py.check_ref_dtype(dtype) is not None or isinstance(h5py.check_vlen_dtype(dtype), np.dtype)
+
+
+def _is_told(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype with objects says what they are, in a compound as well."""
+    if dtype.names is not None:
+        members = [dtype[name].base for name in dtype.names]
+        return dtype.hasobject and all(_is_told(member) for member in members if member.hasobject)
+    return h5py.check_string_dtype(dtype) is not None or says_special(dtype)
+
+
 def check_dtype(dtype: np.dtype[Any], *, of_nothing: bool = False) -> None:
     """Raise TypeError unless HDF5 holds elements of this (not object) dtype exactly.
 
     of_nothing: it is that of a null dataspace, which may be text as well.
     """
-    if of_nothing and h5py.check_string_dtype(dtype) is not None:
+    if of_nothing and _is_told(dtype):
         return
     reason = _dtype_reason(dtype) if dtype.metadata is None else _find_dtype_reason(dtype)
     if reason:
@@ -291,6 +304,8 @@ _dtype_reason = lru_cache(maxsize=1024)(_find_dtype_reason)
 
 def _check_objects(data: np.ndarray[Any, Any]) -> None:
     """An object array must be variable-length text: only `str`, or only `bytes`."""
+    if not data.size and says_special(data.dtype):
+        raise _SpecialError(_REFERENCES)
     items = iter(data.flat)
     first = type(data.flat[0]) if data.size else str
     kind = bytes if issubclass(first, bytes) else str

@@ -22,7 +22,7 @@ from h5burst.model.tree import (
     path_names,
 )
 from h5burst.write.graft import fill, write_attributes
-from h5burst.write.preflight import validated
+from h5burst.write.preflight import says_special, validated
 
 _SCALE = b"DIMENSION_SCALE"  # of the attribute CLASS, by the specification of dimension scales
 
@@ -91,7 +91,7 @@ def _is_special(value: Any) -> bool:
         return False
     if value.dtype.names:
         return any(_is_special(value[name]) for name in value.dtype.names)
-    return bool(value.size) and isinstance(value.flat[0], (Reference, np.ndarray))
+    return isinstance(value.flat[0], (Reference, np.ndarray)) if value.size else says_special(value.dtype)
 
 
 def _without(group: Group, names: tuple[str, ...], specials: list[_Special]) -> Group:
@@ -164,6 +164,8 @@ def _dtype(value: np.ndarray[Any, np.dtype[Any]], where: str) -> np.dtype[Any]:
         parts = [(name, _dtype(value[name], where), value.dtype[name].shape) for name in value.dtype.names]
         return cast(np.dtype[Any], np.dtype(parts))
     items = list(value.flat)
+    if not items and value.dtype.metadata:
+        return value.dtype
     kinds = {type(item) for item in items}
     if kinds == {Reference}:
         return cast(np.dtype[Any], h5py.ref_dtype)
@@ -207,7 +209,8 @@ def _referring(value: np.ndarray[Any, Any], dtype: np.dtype[Any], file: h5py.Fil
     if value.dtype.names:
         out = np.empty(value.shape, dtype)
         for name in value.dtype.names:
-            out[name] = _referring(value[name], dtype[name], file) if value.dtype[name].hasobject else value[name]
+            member = value[name]
+            out[name] = _referring(member, dtype[name].base, file) if member.dtype.hasobject else member
         return out
     out = np.empty(value.shape, dtype)
     inner = h5py.check_vlen_dtype(dtype)

@@ -141,7 +141,7 @@ def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any
         return words
     found: np.ndarray[Any, Any] = np.asarray(dataset[selection])
     if found.dtype.hasobject:
-        found = _without_references(found, dataset)
+        found = _settled(found, dataset)
     return found
 
 
@@ -168,22 +168,31 @@ def _refuse_pipes(dataset: h5py.Dataset) -> None:
                 raise CorruptFileError(dataset.file.filename, f"{dataset.name}: {place} is not a regular file")
 
 
-def _without_references(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:
-    """References, at any depth, as `Reference`."""
+def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:
+    """Objects at any depth as they are told in trees.
+
+    References as `Reference`; text as `str`, as `bytes` where the file calls it ASCII.
+    """
     out: np.ndarray[Any, Any]
     if array.dtype.names:
         out = array.copy()
         for name in array.dtype.names:
             if array.dtype[name].hasobject:
-                out[name] = _without_references(np.asarray(array[name]), item)
+                out[name] = _settled(np.asarray(array[name]), item)
         return out
+    if not array.size:
+        return array  # its dtype says what it would have
+    text = h5py.check_string_dtype(array.dtype)
+    is_utf8 = text is not None and text.encoding == "utf-8"
     out = np.empty(array.shape, dtype=object)
     for place in np.ndindex(array.shape):
         value = array[place]
         if isinstance(value, (h5py.Reference, h5py.RegionReference)):
             value = _referred(value, item)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
-            value = _without_references(value, item)
+            value = _settled(value, item)
+        elif is_utf8 and isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
         out[place] = value
     return out
 
@@ -214,6 +223,8 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
     if isinstance(value, h5py.Empty):
         return None if value.dtype == NULL_DTYPE else value
     if isinstance(value, np.ndarray) and (text := h5py.check_string_dtype(value.dtype)) and text.length is None:
+        if not value.size:
+            return value
         value = value.astype(object)
         if text.encoding == "ascii":
             items = [item.encode("utf-8", "surrogateescape") for item in value.flat]
@@ -222,8 +233,9 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
         return _referred(value, target)
     elif isinstance(value, np.integer) and h5py.check_enum_dtype(target.attrs.get_id(name).dtype) is not None:
         return np.array(value, target.attrs.get_id(name).dtype)
-    elif isinstance(value, np.ndarray) and value.dtype.hasobject:
-        value = _without_references(value, target)
+    elif isinstance(value, (np.ndarray, np.void)) and value.dtype.hasobject:
+        found = _settled(np.asarray(value), target)
+        value = found if isinstance(value, np.ndarray) else found[()]
     return value
 
 

@@ -57,7 +57,7 @@ class _Packer:
         if isinstance(value, Unread):
             return {"unread": value.names, "shape": value.shape, "type": _pack_dtype(value.dtype)}
         if isinstance(value, h5py.Empty):
-            return {"empty": _pack_null(value.dtype)}
+            return {"empty": _pack_dtype(value.dtype)}
         if isinstance(value, np.ndarray):
             return self._array(value)
         if isinstance(value, np.generic):
@@ -85,7 +85,7 @@ class _Packer:
     def _storage(self, storage: Storage | None) -> Any:
         if storage is None:
             return None
-        null = None if storage.null_dtype is None else _pack_null(storage.null_dtype)
+        null = None if storage.null_dtype is None else _pack_dtype(storage.null_dtype)
         fill = self.pack(storage.fillvalue)
         return {"chunks": storage.chunks, "maxshape": storage.maxshape, "fill": fill, "null": null} | {
             "ordered": storage.track_order
@@ -99,7 +99,8 @@ class _Packer:
 
     def _array(self, array: np.ndarray[Any, Any]) -> Any:
         if array.dtype.kind == "O":
-            return {"shape": array.shape, "items": [self.pack(item) for item in array.ravel().tolist()]}
+            packed = {"shape": array.shape, "items": [self.pack(item) for item in array.ravel().tolist()]}
+            return packed if array.size else packed | {"type": _pack_dtype(array.dtype)}
         if array.dtype.names and array.dtype.hasobject:
             fields = [[name, self._array(np.asarray(array[name]))] for name in array.dtype.names]
             return {"shape": array.shape, "fields": fields}
@@ -108,22 +109,24 @@ class _Packer:
         return {"shape": array.shape, "type": _pack_dtype(array.dtype), "size": len(data)}
 
 
-def _pack_null(dtype: np.dtype[Any]) -> Any:
-    """The dtype of what has no elements: text as the name of its character set."""
-    text = h5py.check_string_dtype(dtype)
-    return {"text": text.encoding} if text is not None and text.length is None else _pack_dtype(dtype)
-
-
-def _unpack_null(packed: Any) -> np.dtype[Any]:
-    if isinstance(packed, dict) and "text" in packed:
-        return cast("np.dtype[Any]", h5py.string_dtype(packed["text"]))
-    return _unpack_dtype(packed)
+def _pack_objects(dtype: np.dtype[Any]) -> Any:
+    """What h5py says of objects, which counts where there are no elements: their character set, what they are."""
+    text, reference = h5py.check_string_dtype(dtype), h5py.check_ref_dtype(dtype)
+    if text is not None:
+        return {"text": text.encoding}
+    if reference is not None:
+        return {"references": reference is h5py.RegionReference}
+    inner = h5py.check_vlen_dtype(dtype)
+    return "O" if inner is None else {"sequences": _pack_dtype(inner)}
 
 
 def _pack_dtype(dtype: np.dtype[Any]) -> Any:
     """HDF5's own description of the dtype, where the parser gets back from it what went in; else numpy's."""
+    if dtype.names and dtype.hasobject:  # as `_array` sends its elements: member by member
+        members = [(name, dtype[name].base, dtype[name].shape) for name in dtype.names]
+        return {"members": [[name, _pack_dtype(base), shape] for name, base, shape in members]}
     if dtype.hasobject:
-        return "O"
+        return _pack_objects(dtype)
     message = h5py.h5t.py_create(dtype, logical=True).encode()[2:]
     try:
         found = datatype.decode(message)
@@ -135,10 +138,25 @@ def _pack_dtype(dtype: np.dtype[Any]) -> Any:
 
 
 def _unpack_dtype(packed: Any) -> np.dtype[Any]:
+    if isinstance(packed, dict) and "members" in packed:
+        return np.dtype([(name, _unpack_dtype(base), tuple(shape)) for name, base, shape in packed["members"]])
+    if isinstance(packed, dict) and "message" not in packed:
+        return _unpack_objects(packed)
     if isinstance(packed, dict):
         return datatype.decode(base64.b64decode(packed["message"])).dtype
     descr: Any = packed if isinstance(packed, str) else _tuples(packed)
     return np.lib.format.descr_to_dtype(descr)
+
+
+def _unpack_objects(packed: dict[str, Any]) -> np.dtype[Any]:
+    found: Any
+    if "text" in packed:
+        found = h5py.string_dtype(packed["text"])
+    elif "references" in packed:
+        found = h5py.regionref_dtype if packed["references"] else h5py.ref_dtype
+    else:
+        found = h5py.vlen_dtype(_unpack_dtype(packed["sequences"]))
+    return cast("np.dtype[Any]", found)
 
 
 def _tuples(descr: Any) -> Any:
@@ -166,7 +184,7 @@ class _Unpacker:
         if "bytes" in packed:
             return base64.b64decode(packed["bytes"])
         if "empty" in packed:
-            return h5py.Empty(_unpack_null(packed["empty"]))
+            return h5py.Empty(_unpack_dtype(packed["empty"]))
         if "scalar" in packed:
             return self.unpack(packed["scalar"])[()]
         if "unread" in packed:
@@ -195,7 +213,7 @@ class _Unpacker:
         if packed is None:
             return None
         chunks, limits = (None if packed[name] is None else tuple(packed[name]) for name in ("chunks", "maxshape"))
-        null = None if packed["null"] is None else _unpack_null(packed["null"])
+        null = None if packed["null"] is None else _unpack_dtype(packed["null"])
         fill, ordered = self.unpack(packed["fill"]), packed["ordered"]
         return Storage(AS_DEFAULT, chunks=chunks, maxshape=limits, fillvalue=fill, null_dtype=null, track_order=ordered)
 
@@ -207,7 +225,7 @@ class _Unpacker:
     def _array(self, packed: Any) -> np.ndarray[Any, Any]:
         shape = tuple(packed["shape"])
         if "items" in packed:
-            out = np.empty(len(packed["items"]), dtype=object)
+            out = np.empty(len(packed["items"]), _unpack_dtype(packed.get("type", "O")))
             for place, item in enumerate(packed["items"]):
                 out[place] = self.unpack(item)
             return out.reshape(shape)
