@@ -109,6 +109,14 @@ def test_frif_without_frames_or_spikes_names_the_step() -> None:
         extract_frif({"spike_times": np.array([1])}, np.empty(0))
     with pytest.raises(MissingInputError, match="load_recording"):
         extract_frif({}, np.array([1, 2]))
+    with pytest.raises(MissingInputError, match=f"no spikes of '{STEP}': run section_spike_times first"):
+        extract_frif({"spike_times": np.array([1])}, np.array([1, 2]), movie_name=STEP)
+
+
+def test_frif_of_trials_without_a_whole_frame_is_empty() -> None:
+    section = {"trials_spike_times": {0: np.array([10])}, "trials_start_end": np.array([[5, 20]])}
+    values = extract_frif({"spike_times_sectioned": {STEP: section}}, np.array([0, 100, 200]), movie_name=STEP)
+    assert len(values["FRIF"]) == len(values["FRIF_x_axis"]) == 0
 
 
 # ---------------------------------------------------------------- time

@@ -392,3 +392,16 @@ def test_bytes_are_what_the_sums_take():
     sums = eimage.FilteredSums(1000, 100, spikes, (-10, 40), sections(order=4))
     held = sums._sums.nbytes + sums._lost.nbytes + sums._states.nbytes
     assert held == 3 * eimage.unit_bytes((-10, 40), 100, sections(order=4))
+
+
+def test_raw_sums_refuse_what_does_not_follow() -> None:
+    spikes = eimage.select_spikes(np.array([5]), np.array([0, 1]), (0, 2), frames=10)
+    with pytest.raises(ValueError, match="the recording is empty"):
+        eimage.RawSums(0, 1, spikes, (0, 2))
+    sums = eimage.RawSums(10, 1, spikes, (0, 2))
+    sums.add(np.zeros((4, 1), np.int16))
+    sums.add(np.zeros((0, 1), np.int16))
+    with pytest.raises(TypeError, match="block must be int16 as those before, got float32"):
+        sums.add(np.zeros((6, 1), np.float32))
+    with pytest.raises(ValueError, match="10 frames were announced, 4 have come"):
+        sums.images()

@@ -27,6 +27,7 @@ from hdmea.io import (
     write_stimulus,
     write_units,
 )
+from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 from support.open_elsewhere import open_elsewhere
 
@@ -71,6 +72,11 @@ def test_params_hash_is_sha256_over_sorted_compact_json() -> None:
 
     assert params_hash({"b": {"c": None}, "a": [1, 2]}) == expected
     assert params_hash(None) == params_hash({})
+
+
+def test_params_that_json_cannot_hold_are_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match=r"the config must consist of what JSON can hold: .*object"):
+        params_hash({"a": object()})
 
 
 def test_create_warns_of_another_suffix(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
