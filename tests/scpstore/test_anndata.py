@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import scipy.sparse as sp
 
 from scpstore import Assay, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
 from scpstore.core import ValidationError
-from scpstore.io import IOFormatError, from_anndata, read_h5ad, to_anndata
+from scpstore.io import IOFormatError, from_anndata, read_h5ad, to_anndata, write_h5ad
 
 anndata = pytest.importorskip("anndata")
 
@@ -193,3 +194,139 @@ def test_a_damaged_h5ad_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.h5ad").write_bytes(b"no such thing")
     with pytest.raises(IOFormatError, match=r"a\.h5ad cannot be read as an AnnData file"):
         read_h5ad(tmp_path / "a.h5ad")
+
+
+# ---------------------------------------------------------------- what frames beside obs and var say
+
+
+def some(**members: Any) -> Any:
+    return anndata.AnnData(
+        np.arange(12.0).reshape(6, 2),
+        pd.DataFrame(index=[f"c{n}" for n in range(6)]),
+        pd.DataFrame(index=["p", "q"]),
+        **members,
+    )
+
+
+def a_frame(index: Any) -> pd.DataFrame:
+    columns = {
+        "grade": pd.Categorical(list("aabbca"), categories=list("cbaz"), ordered=True),
+        "batch": pd.Categorical([1, 2, 1, 2, 1, 1], categories=[2, 1, 5]),
+        "count": pd.array([1, None, 3] * 2, dtype="Int16"),
+        "text": pd.array(["a", None, "c"] * 2, dtype="string"),
+        "when": np.array(["2024-01-01"] * 6, "M8[s]"),
+    }
+    return pd.DataFrame(columns, index=index)
+
+
+def back(adata: Any, tmp_path: Path) -> Any:
+    return to_anndata(through_file(from_anndata(adata), tmp_path), "proteins", layers="all")
+
+
+def test_frames_beside_obs_come_back_with_the_order_of_categories_and_their_dtypes(tmp_path: Path) -> None:
+    adata = some()
+    adata.obsm["table"] = a_frame(adata.obs_names)
+    adata.uns["tables"] = {"of text/labels": a_frame(pd.Index(list("uvwxyz"), name="label"))}
+    adata.uns["numbered"] = a_frame(pd.Index([5, 3, 1, 2, 4, 6], name="_index"))
+    genes = pd.Index([f"g{n}" for n in range(6)], name="gene")
+    adata.raw = anndata.AnnData(np.ones((6, 6)), adata.obs, a_frame(genes), varm={"table": a_frame(genes)})
+    found = back(adata, tmp_path)
+    for ours, theirs in [
+        (found.obsm["table"], adata.obsm["table"]),
+        (found.uns["tables"]["of text/labels"], adata.uns["tables"]["of text/labels"]),
+        (found.uns["numbered"], adata.uns["numbered"]),
+        (found.raw.var, adata.raw.var),
+        (found.raw.varm["table"], adata.raw.varm["table"]),
+    ]:
+        pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_frames_keep_their_dtypes_in_selections() -> None:
+    adata = some()
+    adata.obsm["table"] = a_frame(adata.obs_names)
+    adata.varm["table"] = pd.DataFrame({"c": pd.Categorical(["x", "y"], ordered=True)}, index=adata.var_names)
+    container = from_anndata(adata).filter_samples(["c4", "c0"]).filter_features("proteins", ["q"])
+    chosen = to_anndata(container, "proteins")
+    pd.testing.assert_frame_equal(chosen.obsm["table"], adata.obsm["table"].loc[["c4", "c0"]])
+    pd.testing.assert_frame_equal(chosen.varm["table"], adata.varm["table"].loc[["q"]])
+
+
+def test_arrays_of_pandas_in_uns_come_back(tmp_path: Path) -> None:
+    arrays = {
+        "groups": pd.Categorical(["b", "a", None], categories=["b", "a", "c"], ordered=True),
+        "counts": pd.array([1, None, 2**62], dtype="Int64"),
+    }
+    found = back(some(uns=arrays), tmp_path).uns
+    for name, values in arrays.items():
+        pd.testing.assert_extension_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b"a", b"\x00b", None] * 2,
+        [1, 2, None] * 2,
+        [True, None, False] * 2,
+        [date(2024, 1, 1), None, date(1999, 12, 31)] * 2,
+        [[1, 2], [3, 4], [5, 6]] * 2,
+        [["a"], [], ["b", "c"]] * 2,
+    ],
+)
+def test_columns_of_objects_come_back_as_objects(tmp_path: Path, values: list[Any]) -> None:
+    adata = some()
+    adata.obs["mixed"] = pd.Series(values, index=adata.obs_names, dtype=object)
+    found = back(adata, tmp_path).obs["mixed"]
+    assert found.dtype == object
+    assert found.tolist() == values
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize("dtype", ["string", "object", "float64"])
+def test_categories_keep_their_dtype(tmp_path: Path, dtype: str) -> None:
+    categories = pd.Index([] if dtype == "float64" else ["b", "a"], dtype=dtype)
+    adata = some()
+    adata.obs["c"] = pd.Categorical([None] * 6, categories=categories)
+    assert back(adata, tmp_path).obs["c"].dtype == adata.obs["c"].dtype
+
+
+def test_no_X_is_no_X_again(tmp_path: Path) -> None:
+    adata = some()
+    adata.layers["log"] = np.ones((6, 2))
+    del adata.X
+    container = from_anndata(adata)
+    assert container.list_layers("proteins") == ["log"]
+    found = back(adata, tmp_path)
+    assert found.X is None
+    assert list(found.layers) == ["log"]
+    assert to_anndata(container, "proteins").X.sum() == 12  # the only layer, where no others are asked for
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("layers", np.ma.masked_array(np.ones((6, 2)), np.eye(6, 2)), r"layer 'odd' is a masked array: fill it first"),
+        ("obsm", np.ma.masked_array(np.ones((6, 2)), np.eye(6, 2)), r"obsm/odd is a masked array: fill it first"),
+        ("uns", {"below": np.ma.masked_array([1, 2], [0, 1])}, r"uns/odd/below is a masked array: fill it first"),
+        ("uns", anndata.AnnData(np.ones((2, 2))), r"uns/odd is an AnnData object: make it an assay of its own"),
+        ("uns", pd.DataFrame([[1, 2]]), r"uns/odd: column names must be text, got \[0, 1\]"),
+        (
+            "uns",
+            pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([(1, 2)])),
+            r"uns/odd: an index of dtype object",
+        ),
+        ("obs", np.array([1j] * 6), r"obs column 'odd' holds values of type complex: convert them first"),
+    ],
+)
+def test_what_would_change_is_refused_by_its_place(part: str, value: Any, message: str) -> None:
+    adata = some()
+    getattr(adata, part)["odd"] = value
+    with pytest.raises(ValidationError, match=message):
+        from_anndata(adata)
+
+
+def test_columns_of_date_objects_become_text_in_h5ad_files(tmp_path: Path) -> None:
+    adata = some()
+    adata.obs["day"] = pd.Series([date(2024, 1, 2), None] * 3, index=adata.obs_names, dtype=object)
+    with pytest.warns(UserWarning, match="'day' of dtype object becomes text"):
+        write_h5ad(from_anndata(adata), tmp_path / "a.h5ad", "proteins")
+    assert anndata.read_h5ad(tmp_path / "a.h5ad").obs["day"].dropna().unique().tolist() == ["2024-01-02"]

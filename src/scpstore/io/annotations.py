@@ -93,7 +93,8 @@ def _encode_plain(value: Any, where: str, target: Target) -> Any:
     try:
         node = encode_value(value, path=where)
     except (UnsupportedValueError, RecursionError, TypeError, ValueError) as error:
-        raise IOWriteError(f"{where} cannot be stored: {error}") from error
+        advice = "convert it to an array, a list, a dict or a frame, or remove it"
+        raise IOWriteError(f"{where} cannot be stored: {error}: {advice}") from error
     is_numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
     if isinstance(node, Array) and (is_numbers or is_source(value)) and len(value.shape):
         node.storage = target.storage

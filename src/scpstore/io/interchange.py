@@ -24,10 +24,12 @@ from scpstore.core.extras import AssayExtras, Extras, RawValues
 from scpstore.core.sources import LazyRows, whole
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOFormatError, IOWriteError
-from scpstore.io.pandasframes import INDEX, from_pandas, times_as_text, to_pandas, with_origin
+from scpstore.io.pandasframes import INDEX, times_as_text, to_pandas, with_origin
 
 MASK_LAYER = "mask"
 X_LAYER, DTYPES, FRAME = "x_layer", "dtypes", "frame"  # in the origin of an assay
+MEMBERS = "members"  # in an origin: those of the frames in obsm, uns, varm, raw, by their names
+_VALUES, _IS_ARRAY = "values", "is_array"  # the only column of a frame that was an array of pandas; mark of its origin
 _EXACT_IN_FLOAT64 = 2**53
 
 
@@ -78,7 +80,9 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     x_layer = (
         "X" if "X" not in layers else next(n for n in ("main", *map("main{}".format, range(9))) if n not in layers)
     )
-    if adata.X is not None:
+    if adata.X is None:
+        x_layer = ""
+    else:
         layers = {x_layer: adata.X, **layers}
     masks = {name: mask for name in layers if (mask := _mask_name(name, x_layer, layers)) is not None}
     dtypes: dict[str, str] = {}
@@ -92,14 +96,16 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
         origin[X_LAYER] = x_layer
     if var_origin:
         origin[FRAME] = var_origin
-    known = AssayExtras(_mapped(adata.varm), _mapped(adata.varp), _raw(adata), origin)
-    extras = Extras(
-        _mapped(adata.obsm),
-        _mapped(adata.obsp),
-        _mapped(adata.uns),
-        {} if known.is_empty() else {assay: known},
-        {FRAME: obs_origin} if obs_origin else {},
+    shared: dict[str, Any] = {FRAME: obs_origin} if obs_origin else {}
+    of_assay: dict[str, Any] = {}
+    of_samples: dict[str, Any] = {}
+    known = AssayExtras(
+        _mapped(adata.varm, "varm", of_assay), _mapped(adata.varp, "varp", of_assay), _raw(adata, of_assay), origin
     )
+    obsm, obsp, uns = (_mapped(getattr(adata, name), name, of_samples) for name in ("obsm", "obsp", "uns"))
+    origin.update({MEMBERS: of_assay} if of_assay else {})
+    shared.update({MEMBERS: of_samples} if of_samples else {})
+    extras = Extras(obsm, obsp, uns, {} if known.is_empty() else {assay: known}, shared)
     return ScpContainer(obs, {assay: Assay(var, matrices)}, extras=extras)
 
 
@@ -141,6 +147,7 @@ def _in_memory(values: Any) -> Any:
 
 def _as_floats(values: Any, name: str, dtypes: dict[str, str]) -> Any:
     """A layer as floats; the dtype that it had is noted. Raises `ValidationError` where numbers would change."""
+    _check_not_masked(values, f"layer {name!r}")
     dtype = np.dtype(values.dtype)
     if dtype.kind not in "biuf":
         raise ValidationError(f"layer {name!r} has the dtype {dtype}: a container holds floats: convert it first", name)
@@ -154,6 +161,11 @@ def _as_floats(values: Any, name: str, dtypes: dict[str, str]) -> Any:
     _check_exact(values, name)
     dtypes[name] = dtype.str
     return values.astype(np.float64)
+
+
+def _check_not_masked(values: Any, where: str) -> None:
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValidationError(f"{where} is a masked array: fill it first, and keep its mask beside it", where)
 
 
 def _check_exact(values: Any, name: str) -> None:
@@ -200,30 +212,52 @@ class _BackedRows:
         return rows.astype(self.dtype)
 
 
-def _raw(adata: Any) -> RawValues | None:
+def _raw(adata: Any, origins: dict[str, Any]) -> RawValues | None:
     if adata.raw is None:
         return None
     X = adata.raw.X
-    return RawValues(
-        _in_memory(X if hasattr(X, "to_memory") or sp.issparse(X) else X[:]),
-        from_pandas(adata.raw.var, "raw.var"),
-        _mapped(adata.raw.varm),
-    )
+    known: dict[str, Any] = {}
+    values = _in_memory(X if hasattr(X, "to_memory") or sp.issparse(X) else X[:])
+    raw = RawValues(values, _frame(adata.raw.var, "raw.var", "var", known), _mapped(adata.raw.varm, "varm", known))
+    if known:
+        origins["raw"] = known
+    return raw
 
 
-def _mapped(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a mapping of AnnData, frames as polars ones."""
-    return {name: _plain(value, str(name)) for name, value in values.items()}
+def _mapped(values: Mapping[str, Any], where: str, origins: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a mapping of AnnData, frames as polars ones, whose origins are noted under the mapping's name."""
+    made: dict[str, Any] = _plain(dict(values), where, where, origins)
+    return made
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, where: str, name: str, origins: dict[str, Any]) -> Any:
     if isinstance(value, Mapping) and not sp.issparse(value):
-        return {name: _plain(item, f"{where}/{name}") for name, item in value.items()}
+        known: dict[str, Any] = {}
+        made = {below: _plain(item, f"{where}/{below}", below, known) for below, item in value.items()}
+        if known:
+            origins[name] = known
+        return made
     if hasattr(value, "iloc") and hasattr(value, "columns"):
-        return from_pandas(value, where)
+        return _frame(value, where, name, origins)
+    if hasattr(value, "_from_sequence"):  # a category, or another array of pandas
+        import pandas as pd
+
+        frame = _frame(pd.DataFrame({_VALUES: value}), where, name, origins)
+        origins[name] = {**origins.get(name, {}), _IS_ARRAY: True}
+        return frame
+    if hasattr(value, "obs_names"):
+        raise ValidationError(f"{where} is an AnnData object: make it an assay of its own, or save it by itself", where)
     if sp.issparse(value) or hasattr(value, "to_memory"):
         return deepcopy(_in_memory(value))
+    _check_not_masked(value, where)
     return np.array(value) if isinstance(value, np.ndarray) and value.dtype.names is None else deepcopy(value)
+
+
+def _frame(frame: Any, where: str, name: str, origins: dict[str, Any]) -> pl.DataFrame:
+    made, origin = with_origin(frame, where)
+    if origin:
+        origins[name] = origin
+    return made
 
 
 # ---------------------------------------------------------------- to AnnData
@@ -248,7 +282,7 @@ def to_anndata(
         Its name.
     layer
         The layer that becomes X, its mask, if it has one, the layer "mask". None: the one that was X, else "X", else
-        the only one.
+        the only one; where AnnData had no X, there is none with layers="all".
     layers
         Further layers by name, or "all"; the mask of one becomes "{layer}_mask".
 
@@ -277,7 +311,8 @@ def to_anndata(
         raise AssayNotFoundError(assay, container.assays)
     source = container.assays[assay]
     known = container.extras.assays.get(assay, AssayExtras())
-    main = _main_layer(layer, assay, source, known)
+    had_no_x = layer is None and layers == "all" and known.origin.get(X_LAYER) == ""
+    main = None if had_no_x else _main_layer(layer, assay, source, known)
     others = [name for name in source.layers if name != main] if layers == "all" else list(layers)
     made = {}
     for name in others:
@@ -285,25 +320,28 @@ def to_anndata(
         made[name] = _for_anndata(source.layers[name].X, known, name)
         if source.layers[name].M is not None:
             made[f"{name}_{MASK_LAYER}"] = _known_formats(source.layers[name].M)
-    if source.layers[main].M is not None:
+    if main is not None and source.layers[main].M is not None:
         made[MASK_LAYER] = _known_formats(source.layers[main].M)
     obs = to_pandas(container.obs, container.sample_id_col, "obs", container.extras.origin.get(FRAME))
     var = to_pandas(source.var, source.feature_id_col, "var", known.origin.get(FRAME))
     extras = container.extras
+    of_samples, of_assay = extras.origin.get(MEMBERS, {}), known.origin.get(MEMBERS, {})
     adata = anndata.AnnData(
-        X=_for_anndata(source.layers[main].X, known, main),
+        X=None if main is None else _for_anndata(source.layers[main].X, known, main),
         obs=obs,
         var=var,
         layers=made,
-        obsm=_unmapped(extras.obsm),
-        obsp=_unmapped(extras.obsp),
-        varm=_unmapped(known.varm),
-        varp=_unmapped(known.varp),
-        uns=_unmapped(extras.uns),
+        obsm=_unmapped(extras.obsm, of_samples, "obsm"),
+        obsp=_unmapped(extras.obsp, of_samples, "obsp"),
+        varm=_unmapped(known.varm, of_assay, "varm"),
+        varp=_unmapped(known.varp, of_assay, "varp"),
+        uns=_unmapped(extras.uns, of_samples, "uns"),
     )
     if known.raw is not None:
-        raw_var = to_pandas(known.raw.var, INDEX, "raw.var")
-        adata.raw = anndata.AnnData(X=known.raw.X, obs=obs[[]], var=raw_var, varm=_unmapped(known.raw.varm))
+        of_raw = of_assay.get("raw", {})
+        raw_var = to_pandas(known.raw.var, INDEX, "raw.var", of_raw.get("var"))
+        varm = _unmapped(known.raw.varm, of_raw, "varm")
+        adata.raw = anndata.AnnData(X=known.raw.X, obs=obs[[]], var=raw_var, varm=varm)
     return adata
 
 
@@ -319,7 +357,7 @@ def _anndata(what: str) -> Any:
 def _main_layer(layer: str | None, assay: str, source: Assay, known: AssayExtras) -> str:
     if layer is None:
         names = list(source.layers)
-        layer = known.origin.get(X_LAYER, "X" if "X" in names or len(names) != 1 else names[0])
+        layer = known.origin.get(X_LAYER) or ("X" if "X" in names or len(names) != 1 else names[0])
     return _known_layer(layer, assay, source)
 
 
@@ -346,19 +384,18 @@ def _known_formats(values: Any) -> Any:
     return values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
 
 
-def _unmapped(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _unplain(value) for name, value in values.items()}
+def _unmapped(values: Mapping[str, Any], origins: Mapping[str, Any], name: str) -> dict[str, Any]:
+    known = origins.get(name, {})
+    return {below: _unplain(value, known, below) for below, value in values.items()}
 
 
-def _unplain(value: Any) -> Any:
+def _unplain(value: Any, origins: Mapping[str, Any], name: str) -> Any:
     if isinstance(value, Mapping) and not sp.issparse(value):
-        return _unmapped(value)
+        return _unmapped(value, origins, name)
     if isinstance(value, pl.DataFrame):
-        return (
-            to_pandas(value, INDEX, "a frame")
-            if INDEX in value.columns
-            else to_pandas(value.with_row_index(INDEX), INDEX, "a frame")
-        )
+        origin = origins.get(name, {})
+        frame = to_pandas(value if INDEX in value.columns else value.with_row_index(INDEX), INDEX, name, origin)
+        return frame[_VALUES].array if origin.get(_IS_ARRAY) and _VALUES in frame else frame
     return value
 
 

@@ -2,7 +2,7 @@
 
 What a polars column cannot say of a pandas one (the order of categories, categories of numbers, a nullable dtype, a
 unit of time) is its *origin*, a dict that is kept beside the frame: `{column: {"categories": …, "ordered": …, "dtype":
-…}}`, and under `INDEX_NAME` the name of the index.
+…}}` under `COLUMNS`, and the name and the dtype of the index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scpstore.io.storage_dtypes import to_storage
 from scpstore.io.stored import object_array
 
 INDEX = "_index"
-INDEX_NAME = "index_name"
+INDEX_NAME, INDEX_DTYPE = "index_name", "index_dtype"
 COLUMNS = "columns"
 Origin = dict[str, Any]
 _UNITS = ("ms", "us", "ns")  # of times in polars
@@ -48,12 +48,19 @@ def with_origin(frame: Any, where: str) -> tuple[pl.DataFrame, Origin]:
         if known:
             origins[name] = known
     origin: Origin = {COLUMNS: origins} if origins else {}
-    if isinstance(frame.index.name, str) and frame.index.name != INDEX:
+    if isinstance(frame.index.name, str):
         origin[INDEX_NAME] = frame.index.name
+    if frame.index.dtype != object:
+        origin[INDEX_DTYPE] = str(frame.index.dtype)
     return pl.DataFrame(made), origin
 
 
 def _check_names(frame: Any, ids: list[str], where: str) -> None:
+    dtype = frame.index.dtype
+    is_text = type(dtype).__name__ == "StringDtype" or all(isinstance(name, str) for name in frame.index)
+    if not is_text and not (isinstance(dtype, np.dtype) and dtype.kind in "biuf"):
+        message = f"{where}: an index of dtype {dtype} cannot be stored: make it a column (reset_index()), or text"
+        raise ValidationError(message, where)
     odd = [name for name in frame.columns if not isinstance(name, str)]
     if odd:
         raise ValidationError(f"{where}: column names must be text, got {odd[:3]}: rename them", where)
@@ -82,7 +89,8 @@ def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, Origin]
     if kind in "biuf":  # pandas' own dtypes, whose missing values are nulls
         values = series.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))
         return _with_nulls(pl.Series(name, values), missing), {"dtype": str(dtype)}
-    return _from_objects(series, name, where, missing), {"dtype": str(dtype)} if title == "StringDtype" else {}
+    made = _from_objects(series, name, where, missing)
+    return made, {"dtype": str(dtype)} if title == "StringDtype" or made.dtype != pl.String else {}
 
 
 def _from_objects(series: Any, name: str, where: str, missing: np.ndarray[Any, Any]) -> pl.Series:
@@ -94,11 +102,15 @@ def _from_objects(series: Any, name: str, where: str, missing: np.ndarray[Any, A
             f"{where} column {name!r} holds values of different types ({', '.join(names)}): make it one", name
         )
     try:
-        return pl.Series(name, values, strict=True) if kinds else pl.Series(name, values, dtype=pl.String)
+        made = pl.Series(name, values, strict=True) if kinds else pl.Series(name, values, dtype=pl.String)
     except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
         raise ValidationError(
             f"{where} column {name!r} holds values that have no column type: {error}", name
         ) from error
+    if made.dtype == pl.Object:
+        kind = next(iter(kinds)).__name__
+        raise ValidationError(f"{where} column {name!r} holds values of type {kind}: convert them first", name)
+    return made
 
 
 def _with_nulls(series: pl.Series, missing: np.ndarray[Any, Any]) -> pl.Series:
@@ -114,7 +126,8 @@ def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Ori
     ordered = {"ordered": True} if series.dtype.ordered else {}
     if all(isinstance(category, str) for category in categories):
         texts = [None if code < 0 else categories[code] for code in codes.tolist()]
-        return pl.Series(name, texts, dtype=pl.Enum(list(categories))), ordered
+        dtype = {} if categories.dtype == object else {"categories_dtype": str(categories.dtype)}
+        return pl.Series(name, texts, dtype=pl.Enum(list(categories))), {**dtype, **ordered}
     try:
         known, _ = _from_series(categories.to_series(), "categories", where)
     except ValidationError as error:
@@ -148,26 +161,41 @@ def to_pandas(frame: pl.DataFrame, id_column: str, where: str, origin: Origin | 
 
     origin = origin or {}
     ids = [str(value) for value in frame.get_column(id_column).to_list()]
-    index = pd.Index(ids, dtype=object, name=origin.get(INDEX_NAME))
+    index = _index_as_it_was(pd.Index(ids, dtype=object, name=origin.get(INDEX_NAME)), origin.get(INDEX_DTYPE))
     columns = {}
     for series in frame.get_columns():
         if series.name != id_column:
             known = origin.get(COLUMNS, {}).get(series.name, {})
-            columns[series.name] = _restored(_to_values(series, where), series, known)
+            columns[series.name] = _restored(series, where, known)
     return pd.DataFrame(columns, index=index)
 
 
-def _restored(values: Any, series: pl.Series, known: Origin) -> Any:
+def _index_as_it_was(index: Any, dtype: Any) -> Any:
+    if dtype is None:
+        return index
+    if dtype == "bool":
+        return index == "True"
+    try:
+        return index.astype(dtype)
+    except (TypeError, ValueError, OverflowError):  # other IDs by now
+        return index
+
+
+def _restored(series: pl.Series, where: str, known: Origin) -> Any:
     """The values as the pandas column that they were; as they are where they no longer fit."""
     import pandas as pd
 
-    if "categories" in known or known.get("ordered"):
+    if known.get("dtype") == "object":
+        return object_array(series.to_list())
+    values = _to_values(series, where)
+    if {"categories", "categories_dtype", "ordered"} & set(known):
         names = known.get("categories", getattr(series.dtype, "categories", None))
         names = names.to_list() if isinstance(names, pl.Series) else names
         if names is None or not set(series.drop_nulls().unique().to_list()) <= set(pd.Index(names).tolist()):
             return values
         plain = [None if value is None else value for value in series.to_list()]
-        return pd.Categorical(plain, categories=pd.Index(names), ordered=bool(known.get("ordered")))
+        categories = pd.Index(names, dtype=known.get("categories_dtype"))
+        return pd.Categorical(plain, categories=categories, ordered=bool(known.get("ordered")))
     if "dtype" in known:
         try:
             return pd.array(series.to_list(), dtype=known["dtype"])
@@ -221,11 +249,12 @@ def _to_times(series: pl.Series, nulls: np.ndarray[Any, Any]) -> Any:
 def times_as_text(frame: Any, where: str) -> None:
     """Replace columns of dates, times and durations of a pandas frame by their text (ISO 8601)."""
     for name in frame.columns:
-        if frame[name].dtype.kind in "mM":
-            warnings.warn(
-                f"{where} column {name!r} of dtype {frame[name].dtype} becomes text", UserWarning, stacklevel=3
-            )
-            texts = [
-                None if none else value.isoformat() for value, none in zip(frame[name], frame[name].isna(), strict=True)
-            ]
+        values, missing = frame[name], frame[name].isna()
+        if values.dtype.kind in "mM" or _are_dates(values[~missing]):
+            warnings.warn(f"{where} column {name!r} of dtype {values.dtype} becomes text", UserWarning, stacklevel=3)
+            texts = [None if none else value.isoformat() for value, none in zip(values, missing, strict=True)]
             frame[name] = object_array(texts)
+
+
+def _are_dates(values: Any) -> bool:
+    return values.dtype == object and len(values) > 0 and all(hasattr(value, "isoformat") for value in values)

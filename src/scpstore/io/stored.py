@@ -111,9 +111,7 @@ def in_memory(node: Group) -> Group:
 
 def object_array(items: list[Any]) -> np.ndarray[Any, Any]:
     """(n,) object array of exactly these items."""
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
+    return np.fromiter(items, dtype=object, count=len(items))  # lists stay lists, however long
 
 
 def texts_node(items: Any) -> Array:
