@@ -21,6 +21,7 @@ EPILOG = (
     "(the whole traceback of an error)."
 )
 _GLOBAL = ("--debug", "--json", "--quiet")
+_INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 @dataclass
@@ -70,8 +71,7 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 2
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        return 130
+        code = _INTERRUPTED
     except Exception as error:  # the outermost frame: every error ends here as one line
         if output.debug:
             raise
@@ -79,6 +79,8 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
         output.result({"error": message, "type": type(error).__name__})
         print(f"error: {message}  ({hint})", file=sys.stderr)
         return 2
+    if code == _INTERRUPTED:  # typer of later versions gives the code, without a word
+        print("interrupted", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 

@@ -106,3 +106,55 @@ def test_what_cannot_be_read_is_a_difference(tmp_path: Path) -> None:
     found = h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")
     assert [difference.kind for difference in found] == ["unreadable"]
     assert "checksum" in found[0].what
+
+
+@pytest.mark.parametrize("place", ["/g/a", "/g/sub", "/g"])
+def test_what_cannot_be_read_in_one_file_is_a_difference(tmp_path: Path, place: str) -> None:
+    tree = Group({"g": Group({"a": Array(np.arange(10.0)), "sub": Group({"x": Array(np.arange(3))})})})
+    for name in ("a.h5", "b.h5"):
+        h5burst.write_tree(tmp_path / name, tree)
+    with h5py.File(tmp_path / "b.h5") as file:
+        address = h5py.h5o.get_info(file[place].id).addr
+    content = bytearray((tmp_path / "b.h5").read_bytes())
+    content[address + 6 : address + 10] = b"\xff" * 4  # the size of its header
+    (tmp_path / "b.h5").write_bytes(content)
+    for pair in (("a.h5", "b.h5"), ("b.h5", "a.h5")):
+        (found,) = h5burst.diff(*(tmp_path / name for name in pair))
+        assert (found.path, found.kind) == (place, "unreadable")
+        assert f"the object header at address {address}" in found.what
+
+
+def test_null_dataspaces_are_equal_to_each_other_alone(tmp_path: Path) -> None:
+    for name, data in (("a.h5", np.arange(3)), ("b.h5", None)):
+        h5burst.write_tree(tmp_path / name, Group({"x": Array(data)}))
+    (found,) = h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert (found.path, found.kind, found.what) == ("/x", "shape", "null in one file, not in the other")
+    assert h5burst.diff(tmp_path / "b.h5", tmp_path / "b.h5") == []
+
+
+def test_sequences_and_references_are_compared_by_what_they_hold(tmp_path: Path) -> None:
+    def made(name: str, last: list[int], target: str) -> Path:
+        with h5py.File(tmp_path / name, "w") as file:
+            file["x"], file["y"], file["z"] = 1, 2, 3
+            rows = file.create_dataset("rows", (2,), h5py.vlen_dtype("i4"))
+            rows[0], rows[1] = [1, 2], last
+            file["at"] = np.array([file[target].ref], dtype=h5py.ref_dtype)
+            del file["z"]
+        return tmp_path / name
+
+    first = made("a.h5", [3], "x")
+    assert h5burst.diff(first, made("b.h5", [3], "x")) == []
+    for last in ([3, 4], [4]):
+        (found,) = h5burst.diff(first, made("b.h5", last, "x"))
+        assert (found.path, found.kind) == ("/rows", "value")
+        assert "1 of 2 values differ; the first at [1]: [3] and " in found.what
+    for target in ("y", "z"):  # the last leads nowhere
+        (found,) = h5burst.diff(first, made("b.h5", [3], target))
+        assert (found.path, found.kind) == ("/at", "value")
+    assert h5burst.diff(tmp_path / "b.h5", tmp_path / "b.h5") == []
+
+
+def test_records_of_other_fields_differ(tmp_path: Path) -> None:
+    for name, field in (("a.h5", "b"), ("b.h5", "c")):
+        h5burst.write_tree(tmp_path / name, Group({"x": Array(np.zeros(2, [("a", "i4"), (field, "i4")]))}))
+    assert [found.kind for found in h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")] == ["type", "value"]

@@ -1,0 +1,77 @@
+"""What all programs do with their command line: exit codes, errors of one line, several files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from h5burst import console
+
+
+def program(work: Any) -> typer.Typer:
+    """A program with a command `do`."""
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    app.command("do")(work)
+    return app
+
+
+@pytest.mark.parametrize(("code", "expected"), [(3, 3), (None, 0), ("in words", 2)])
+def test_an_exit_gives_its_code(code: Any, expected: int) -> None:
+    def leave() -> None:
+        raise SystemExit(code)
+
+    assert console.run(program(leave), ["do"]) == expected
+
+
+def test_an_interrupt_is_said_and_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    assert console.run(program(wait), ["do"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_option_that_there_is_not_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(program(lambda: None), ["do", "--nonsense"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "--nonsense" in lines[0]
+
+
+def test_every_file_is_tried_and_the_code_says_that_one_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).touch()
+
+    def size(path: Path) -> dict[str, Any]:
+        if path.name == "b":
+            raise KeyError(f"{path}: there is no object /x")
+        return {"bytes": path.stat().st_size}
+
+    files = [tmp_path / "a", tmp_path / "b", tmp_path / "lost", tmp_path / "c"]
+
+    def sizes(as_json: bool = typer.Option(False, "--json")) -> int:
+        console.output.as_json = as_json
+        return console.each_file(files, size)
+
+    assert console.run(program(sizes), ["do", "--json"]) == 2
+    captured = capsys.readouterr()
+    results = json.loads(captured.out)
+    assert [result.get("bytes") for result in results] == [0, None, None, 0]
+    assert f"error: {tmp_path / 'b'}: there is no object /x" in captured.err
+    assert f"No such file: {tmp_path / 'lost'}" in captured.err
+    files[:] = [tmp_path / "a", tmp_path / "c"]
+    assert console.run(program(sizes), ["do"]) == 0
+
+
+def test_what_is_not_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=f"{tmp_path} is a directory: give a file"):
+        console.existing_file(tmp_path)
+    with pytest.raises(OSError, match="/dev/null is not a regular file"):
+        console.existing_file(Path("/dev/null"))
