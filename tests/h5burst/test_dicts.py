@@ -302,3 +302,12 @@ def test_markers_that_do_not_fit_are_an_error_of_the_file(marker: str, stored: A
         look()
     assert caught.value.path == str(path)
     assert [where for where, _ in caught.value.problems] == ["/below/items"]
+
+
+def test_what_cannot_be_kept_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """The place ended with the root of a JSON path, "$", which says nothing to who saves a dict."""
+    pandas = pytest.importorskip("pandas")
+    for value, where in ((pandas.DataFrame({"a": [1]}), "/g/x"), (["a", pandas.Series([1])], r"/g/x: \[1\]")):
+        with pytest.raises(UnsupportedValueError, match=rf"cannot be kept: make arrays, .* of it \(at {where}\)$"):
+            h5burst.save(tmp_path / "a.h5", {"g": {"x": value}})
+    assert not (tmp_path / "a.h5").exists()

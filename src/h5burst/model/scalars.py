@@ -82,7 +82,8 @@ def _json(value: Any, path: str) -> tuple[str, str]:
     try:
         return to_json(value), ""
     except UnsupportedValueError as error:
-        raise UnsupportedValueError(str(error).rsplit(" (at ", 1)[0], f"{path}: {error.path}") from error
+        where = path if error.path == "$" else f"{path}: {error.path.removeprefix('$')}"
+        raise UnsupportedValueError(str(error).rsplit(" (at ", 1)[0], where) from error
 
 
 def _is_plain(value: Any) -> bool:

@@ -176,7 +176,8 @@ def _to_plain(value: Any, path: str) -> Any:
         return value
     encoding = _ENCODINGS.of(value)
     if encoding is None:
-        raise UnsupportedValueError(f"{type(value).__name__} cannot be kept", path)
+        what = f"{type(value).__name__} cannot be kept: make arrays, numbers, text, or lists and dicts of these of it"
+        raise UnsupportedValueError(what, path)
     plain = encoding.encode(value, path)
     return {TAG: str(encoding.marker()), "value": plain} if encoding.name else plain
 
