@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
 import struct
+from collections.abc import Iterator
 
 from h5burst._ext.h5parse import CorruptStructureError, Source
 
 _TREE_HEADER, _ENTRY = 24, 40
 _SOFT_LINK = 2  # cache type of an entry
 _GROUP_NODES = 0  # type of a B-tree
+_MOST_LEVELS = 256
 
 
 def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
@@ -17,24 +20,47 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
     links: list[tuple[bytes, int | bytes]] = []
     taken = 0
     for _, address in entries(source, tree, kind=_GROUP_NODES, key_size=8):
-        node = source.read(address, 8)
-        if node[:5] != b"SNOD\1":
-            raise CorruptStructureError(f"there is no symbol table node at address {address}")
-        (count,) = struct.unpack_from("<H", node, 6)
-        if (len(links) + count) * _ENTRY > source.size:
-            raise CorruptStructureError("the nodes of a group overlap")
-        body = source.read(address + 8, count * _ENTRY)
-        for at in range(0, len(body), _ENTRY):
-            name, target, cached = struct.unpack_from("<QQI", body, at)
-            stored, soft = _text(names, name), None
-            if cached == _SOFT_LINK:
-                (value,) = struct.unpack_from("<I", body, at + 24)
-                soft = _text(names, value)
-            links.append((stored, target if soft is None else soft))
-            taken += len(stored) + len(soft or b"")
+        for stored, target in _node_links(source, address, names, len(links)):
+            links.append((stored, target))
+            taken += len(stored) + (len(target) if isinstance(target, bytes) else 0)
             if taken > len(names):
                 raise CorruptStructureError("the names in a local heap overlap")
     return links
+
+
+def find_link(source: Source, tree: int, heap: int, name: bytes) -> int | bytes | None:
+    """The target of one link: a node of each level of the tree is read. None where the order of names leads nowhere."""
+    names, place, level = _local_heap(source, heap), tree, _MOST_LEVELS
+    while level:
+        node = source.read(place, _TREE_HEADER)
+        is_lower, (count,) = node[5] < level, struct.unpack_from("<H", node, 6)
+        if node[:4] != b"TREE" or node[4] != _GROUP_NODES or not is_lower or not count:
+            return None
+        level = node[5]
+        numbers = struct.unpack(f"<{2 * count}Q", source.read(place + _TREE_HEADER + 8, count * 16))
+        last_names = [_text(names, at) for at in numbers[1::2]]  # of each child
+        child = bisect.bisect_left(last_names, name)
+        if child == count:
+            return None
+        place = numbers[2 * child]
+    return dict(_node_links(source, place, names, 0)).get(name)
+
+
+def _node_links(source: Source, address: int, names: bytes, before: int) -> Iterator[tuple[bytes, int | bytes]]:
+    """Name and target of the links in one node. before: how many were in others."""
+    node = source.read(address, 8)
+    if node[:5] != b"SNOD\1":
+        raise CorruptStructureError(f"there is no symbol table node at address {address}")
+    (count,) = struct.unpack_from("<H", node, 6)
+    if (before + count) * _ENTRY > source.size:
+        raise CorruptStructureError("the nodes of a group overlap")
+    body = source.read(address + 8, count * _ENTRY)
+    for at in range(0, len(body), _ENTRY):
+        name, target, cached = struct.unpack_from("<QQI", body, at)
+        if cached == _SOFT_LINK:
+            (value,) = struct.unpack_from("<I", body, at + 24)
+            target = _text(names, value)
+        yield _text(names, name), target
 
 
 def _local_heap(source: Source, address: int) -> bytes:

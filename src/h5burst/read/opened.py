@@ -70,6 +70,19 @@ class _File:
     def path(self) -> str:
         return path_of(self.location)
 
+    @property
+    def is_far(self) -> bool:
+        """Whether every request for bytes is slow: it is a file object."""
+        return not isinstance(self.location, str)
+
+    def target(self, reader: Reader, address: int, name: str) -> Target | None:
+        """Where a link of a group leads. In a far file not all links of a group of the older format are read for it."""
+        if self.is_far and address not in self.links:
+            found = reader.search_symbol(address, name)
+            if found is not None:
+                return found
+        return self.links_of(reader, address).get(name)
+
     def reader(self) -> Reader:
         return Reader(self.location, expected=self.stamp, factory=LAZY_NODES)
 
@@ -383,7 +396,7 @@ def _follow(file: _File, reader: Reader, address: int, above: Names, names: Name
     for number, name in enumerate(names):
         here = (*above, *names[: number + 1])
         with reader.naming_damage(here[:-1]):
-            found: int | External | None = reader.target(file.links_of(reader, address).get(name), address)
+            found: int | External | None = reader.target(file.target(reader, address, name), address)
         if found is None:
             raise KeyError(f"nothing at {describe_names(here)} in {file.path}")
         if not isinstance(found, int):
@@ -411,9 +424,12 @@ def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
 def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
     try:
         with reader.naming_damage(names):
+            reader.passes_symbols, reader.has_passed_symbols = file.is_far, False
             attrs, unread, links, dataset = reader.parser.inspect(address)
+            reader.passes_symbols = False
             if links is not None:
-                file.links.setdefault(address, {name: target for name, target, _ in links})
+                if not reader.has_passed_symbols:
+                    file.links.setdefault(address, {name: target for name, target, _ in links})
                 return LazyGroup(file, address, names, _attributes(file, names, attrs, unread))
             found = _attributes(file, names, attrs, unread)
             if dataset is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from h5burst._ext.h5parse import (
     UnsupportedFeatureError,
     set_model,
 )
-from h5burst.format import data_layout, datatype, dense, symbol_table
+from h5burst.format import data_layout, datatype, dense, object_header, symbol_table
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.filter_pipeline import fill_element
 from h5burst.format.superblock import Superblock, read_superblock
@@ -133,6 +134,7 @@ class Reader:
         block = _LAZY_BLOCK if (lazy and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
         self.source = Source(descriptor, size, superblock.base, block, _BLOCKS, self.file.reader)
         self.parser = Parser(self.source, self, lazy, MAX_DEPTH, self._ahead)
+        self.passes_symbols = self.has_passed_symbols = False  # links of groups of the older format are left out
         self._helper: Parser | None = None
         self._resolver: LinkResolver | None = None
         self._problems: list[tuple[str, str]] = []
@@ -347,7 +349,19 @@ class Reader:
         return dense.read_attributes(self.source, heap, tree)
 
     def symbol_links(self, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
+        if self.passes_symbols:
+            self.has_passed_symbols = True
+            return []
         return symbol_table.read_links(self.source, tree, heap)
+
+    def search_symbol(self, address: int, name: str) -> Target | None:
+        """Where a link of a group of the older format leads; None for another group, and where it is not found."""
+        message = object_header.decode(self.source, address).first(object_header.SYMBOL_TABLE)
+        if message is None or len(message.body) < 16:
+            return None
+        tree, heap = struct.unpack_from("<QQ", message.body)
+        stored = escape_link(name).encode("utf-8", "surrogateescape")
+        return symbol_table.find_link(self.source, tree, heap, stored)
 
     def link(self, target: bytes | tuple[bytes, bytes] | None, node: Node | None) -> Link:
         """What a member is that is not a node of its own; None: the name of a committed datatype."""

@@ -276,6 +276,27 @@ def test_one_unit_of_a_far_session_takes_few_requests(session: bytes) -> None:
     np.testing.assert_array_equal(values["movie_16/rate"], local["movie_16"]["rate"])
 
 
+@pytest.mark.parametrize("path", ["units/unit_0123/x", "units"])
+def test_one_object_of_a_far_file_of_the_older_format_takes_few_requests(path: str) -> None:
+    """All links of each group above it were read, which stand all over the file."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for number in range(1000):
+            file[f"units/unit_{number:04}/x"] = np.full(500, number)
+        file["units/link"] = h5py.SoftLink("/units/unit_0007")
+    with serving(content.getvalue()) as served, fsspec.open(served.url) as stream, h5burst.open(stream) as file:
+        found = file[path]
+        assert served.requests <= 12
+        units = file["units"]
+        assert file["units"]["unit_0999"]["x"][3] == 999
+        assert served.requests <= 20
+        assert "unit_1000" not in units
+        assert units["link/x"][0] == 7
+        assert units["unit_0000/x"][0] == 0
+        assert len(units) == 1001
+        assert found.name == f"/{path}"
+
+
 def test_slices_of_a_far_array_fetch_the_chunks_they_need_together_and_once(content: bytes) -> None:
     with h5py.File(io.BytesIO(content)) as local:
         sizes = [local["zipped"].id.get_chunk_info(k).size for k in range(20)]
