@@ -56,14 +56,21 @@ ABSENT = "hdmea.absent"  # mark of an empty group that the session did not have
 
 
 def node_at(
-    units: Mapping[str, Any], metadata: Mapping[str, Any], stimulus: Mapping[str, Any], path: SessionPath
+    units: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    stimulus: Mapping[str, Any],
+    path: SessionPath,
+    seen: EncodedSections | None = None,
 ) -> Node:
-    """The node of the part of a session at `path`, such as ("units", "unit_001", "features", "frif")."""
+    """The node of the part of a session at `path`, such as ("units", "unit_001", "features", "frif").
+
+    seen: see `unit_node`; one dict for all paths that are written together.
+    """
     match path:
         case ("units", unit_id):
-            return unit_node(units[unit_id], unit_id)
+            return unit_node(units[unit_id], unit_id, seen)
         case ("units", unit_id, "spike_times_sectioned", movie):
-            return section_node(units[unit_id]["spike_times_sectioned"][movie], "/".join(path))
+            return section_node(units[unit_id]["spike_times_sectioned"][movie], "/".join(path), seen)
         case ("units", unit_id, "features", name):
             return feature_node(units[unit_id]["features"][name], "/".join(path))
         case ("units", unit_id, "features", name, key):

@@ -187,8 +187,9 @@ def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, t
     """Put what changed into the file; the file's time stamp after that. before: the tree of the file as it is."""
     outcome.changed = layout.paths_to_write(session.units, outcome.changed, session.layout_version)
     now = utc_now()
+    seen: layout.EncodedSections = {}
     for path in outcome.changed:
-        tx.put(path, layout.node_at(session.units, session.metadata, session.stimulus, path))
+        tx.put(path, layout.node_at(session.units, session.metadata, session.stimulus, path, seen))
         if _is_feature(path):
             tx.set_attributes(path[:3], {layout.ABSENT: None})  # a unit that has features has them
     info_attrs = {"saved_at": now, **session_file.checkpoint_marks(session)}
