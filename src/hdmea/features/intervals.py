@@ -67,7 +67,8 @@ def contamination_llobet(samples: Ints, rate: float, duration_s: float) -> float
     refractory, censored = (round(seconds * rate) for seconds in (VIOLATION_S, CENSORED_S))
     if refractory <= censored:
         return NAN
-    until = np.searchsorted(samples, samples + refractory, side="right")
-    pairs = int((until - np.arange(1, count + 1)).sum())
+    first = np.flatnonzero(np.diff(samples) <= refractory)  # of a pair at least; few spikes have such a neighbour
+    until = np.searchsorted(samples, samples[first] + refractory, side="right")
+    pairs = int((until - first - 1).sum())
     inside = 1 - pairs * (duration_s * rate - 2 * count * censored) / (count**2 * (refractory - censored))
     return float(1 - np.sqrt(inside)) if inside >= 0 else 1.0
