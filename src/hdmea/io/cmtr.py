@@ -134,7 +134,9 @@ def to_samples(timestamps_us: npt.NDArray[np.int64], rate_hz: float) -> npt.NDAr
     largest = int(timestamps_us.max(initial=1))
     if largest * ratio.numerator >= _EXACT or ratio.denominator * 2 >= _EXACT:
         return np.asarray(np.rint(timestamps_us * (rate_hz / mcs_format.MICROSECONDS)), np.uint64)
-    samples, rest = np.divmod(timestamps_us * ratio.numerator, ratio.denominator)
+    scaled = timestamps_us * ratio.numerator
+    samples = scaled // ratio.denominator
+    rest = scaled - samples * ratio.denominator  # several times as fast as numpy's divmod
     samples += (2 * rest + (samples & 1)) > ratio.denominator
     return np.asarray(samples, np.uint64)
 
