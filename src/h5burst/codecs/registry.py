@@ -141,7 +141,7 @@ def _load_entry_points() -> None:
     for point in entry_points(group=ENTRY_POINTS):
         try:
             register(point.load()())
-        except Exception as error:  # noqa: BLE001 - somebody else's code: it must not stop the codecs that work
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code: it must not stop the codecs that work
             message = (
                 f"the codec of the entry point {point.name} = {point.value} cannot be loaded: "
                 f"{type(error).__name__}: {error}"

@@ -129,8 +129,10 @@ def load_json(text: Any, kind: type[Kind] | None = None) -> Any:
         found = json.loads(text)
     except RecursionError as error:
         raise ValueError(f"JSON that is nested too deep: {text[:80]!r}") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error}): {text[:80]!r}") from error
+    except ValueError as error:  # Python's limit for the digits of a whole number
+        raise ValueError(f"JSON with a number of thousands of digits (write it as text): {text[:80]!r}") from error
     except MemoryError as error:
         raise ValueError(f"JSON of {len(text)} characters needs more memory than there is: {text[:80]!r}…") from error
     if kind is not None and not isinstance(found, kind):

@@ -111,7 +111,7 @@ def _toml_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         import tomli as tomllib
     try:
         table = tomllib.loads(_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: not TOML: {_reason(error)}") from error
     rows = table.get("recording")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -143,7 +143,10 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return "nested too deep" if isinstance(error, RecursionError) else str(error)
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    has_long_number = "integer string conversion" in str(error)  # Python's words about its limit
+    return "it has a number of thousands of digits: write it as text" if has_long_number else str(error)
 
 
 def _check_text(row: Mapping[str, Any], where: str) -> None:

@@ -169,7 +169,7 @@ class FeatureRegistry:
                 is_feature = isinstance(offered, type) and issubclass(offered, FeatureExtractor)
                 if is_feature and cls._classes.get(entry.name) is not offered:
                     cls.register(entry.name)(offered)
-            except Exception as error:  # noqa: BLE001 - somebody else's code: it must not stop the features that work
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code: it must not stop the features that work
                 cls._broken[f"{entry.name} = {entry.value}"] = f"{type(error).__name__}: {error}"
                 message = f"the feature of the entry point {entry.name} = {entry.value} cannot be loaded: {error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from h5burst import load_json
+
 CONFIG_DIR_VARIABLE = "HDMEA_CONFIG_DIR"
 SHIPPED_CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs" / "stimuli"
 
@@ -160,7 +162,7 @@ def _load(movie: str, directory: Path) -> StimulusConfig:
         raise _InvalidConfigError("the movie's name cannot be a file name")
     path = directory / f"{movie}.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:

@@ -17,13 +17,13 @@ the step with a warning in a recording that lacks what it needs.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from h5burst import load_json
 from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE
 from hdmea.steps.table import check_order, step_named
 from hdmea.utils.exceptions import ConfigurationError
@@ -116,8 +116,8 @@ def with_arguments(flow: Flow, parameters: Mapping[str, Mapping[str, Any]]) -> F
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = load_json(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read as a flow: {error}") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} is not a flow: it must hold a JSON object")
@@ -127,8 +127,8 @@ def _json_object(path: Path) -> dict[str, Any]:
 def _may_be_flow(path: Path) -> bool:
     """Whether a JSON file is a flow, or cannot be read, which is said when it is used; stimulus configs are not."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        content = load_json(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
         return True
     return not isinstance(content, dict) or "section_kwargs" not in content
 

@@ -27,6 +27,11 @@ def import_modules(names: Iterable[str]) -> None:
                 _import_file(Path(name).resolve())
             else:
                 importlib.import_module(name)
+        except SystemExit as error:
+            raise ConfigurationError(
+                f"the module {name} cannot be imported: it ends the process (sys.exit, code {error.code}): "
+                'put what it does as a script under `if __name__ == "__main__":`'
+            ) from error
         except Exception as error:
             raise ConfigurationError(
                 f"the module {name} cannot be imported: {type(error).__name__}: {error}"

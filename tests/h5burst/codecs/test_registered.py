@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,13 @@ def test_an_entry_point_that_does_not_load_is_a_warning_and_the_rest_works(monke
         def load(self) -> Any:
             return type("Zstd", (Lz4,), {"name": "zstd", "filter_id": 32015})
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(), Taken()])
+    class Exits(Point):
+        name, value = "exits", "a_script:Codec"
+
+        def load(self) -> Any:
+            sys.exit(3)
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(), Taken(), Exits()])
     registry._load_entry_points.cache_clear()
     with pytest.warns(RuntimeWarning) as told:
         assert codecs.by_id(9999) is None
@@ -141,6 +148,7 @@ def test_an_entry_point_that_does_not_load_is_a_warning_and_the_rest_works(monke
         "ModuleNotFoundError: No module named 'no_such_package'",
         "the codec of the entry point taken = somewhere:Zstd cannot be loaded: "
         "ValueError: a codec 'zstd' (filter 32015) is registered: Zstd",
+        "the codec of the entry point exits = a_script:Codec cannot be loaded: SystemExit: 3",
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import h5py
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from h5burst import (
     Group,
     UnsupportedValueError,
     from_json,
+    load,
     load_json,
     load_texts,
     read_tree,
@@ -194,3 +196,20 @@ def test_json_of_another_kind_than_expected(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tagged_json, "_MAX_JSON", 10)
     with pytest.raises(ValueError, match="JSON of 12 characters, longer than any that is read"):
         load_json("[1, 2, 3, 4]")
+
+
+def test_a_number_of_thousands_of_digits_is_kept_or_refused_in_words_of_ours(tmp_path: Path) -> None:
+    number = 10**5000
+    assert through_a_file(tmp_path, number) == number
+    assert through_a_file(tmp_path, {"deep": [number, "x"]}) == {"deep": [number, "x"]}
+    with pytest.raises(ValueError, match=r"JSON with a number of thousands of digits \(write it as text\): .\{"):
+        load_json('{"a": 1' + "0" * 5000 + "}")
+    with pytest.raises(UnsupportedValueError, match=r"an integer of 16610 bits does not fit 64 bits \(at /g@n\)"):
+        write_tree(tmp_path / "b.h5", Group({"g": Group({}, {"n": number})}))
+    write_tree(tmp_path / "b.h5", Group({"m": values.encode({"v": [1, {2}]})}))
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        text = np.ravel(file["m/v"][()])[0].decode()
+        assert '"__type__"' in text
+        file["m/v"][...] = text.replace("2", "2" * 5001)
+    with pytest.raises(OSError, match=r"b\.h5.* /m/v.*a number of thousands of digits"):
+        load(tmp_path / "b.h5")

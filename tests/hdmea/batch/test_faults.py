@@ -105,6 +105,12 @@ def test_every_bad_row_is_named_at_once(tmp_path: Path) -> None:
         ("m.jsonl", b'{"spikes": {"a": 1}}\n', "row 1: spikes must be text"),
         ("m.toml", b'[[recording]]\nspikes = "a\xff.h5"\n', "line 2: not UTF-8"),
         ("m.toml", b"x = " + b"[" * 100_000, "not TOML"),
+        ("m.toml", b"x = 1" + b"0" * 5000, "not TOML: it has a number of thousands of digits: write it as text"),
+        (
+            "m.jsonl",
+            b'{}\n{"spikes": 1' + b"0" * 5000 + b"}",
+            "line 2: not JSON: it has a number of thousands of digits",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_manifest_is_said_with_its_place(
@@ -128,6 +134,35 @@ def test_what_is_wrong_with_a_manifest_is_said_with_its_place(
 def test_byte_order_marks_and_unusual_line_ends_are_no_obstacle(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert [recording.dataset_id for recording in read_manifest(tmp_path / name)] == ["one\u2028two"]
+
+
+def test_a_thousand_rows_are_checked_in_steps_in_proportion(tmp_path: Path, spikes_manifest: MakeManifest) -> None:
+    """All checks of a batch before its first recording; a step is a call of a function."""
+    directory = spikes_manifest(1).parent
+    called = 0
+
+    def count_calls(frame: Any, event: str, arg: Any) -> None:
+        nonlocal called
+        called += event in ("call", "c_call")
+
+    steps = {}
+    for count in (100, 1000):
+        manifest = directory / f"{count}.csv"
+        manifest.write_text("spikes,dataset_id\n" + "".join(f"rec0.h5,r{number}\n" for number in range(count)))
+        plan(manifest, tmp_path / "out", steps=LOAD_ONLY)  # what is imported and made once
+        called = 0
+        sys.setprofile(count_calls)
+        try:
+            jobs = plan(manifest, tmp_path / "out", steps=LOAD_ONLY)
+        finally:
+            sys.setprofile(None)
+        assert [job.dataset_id for job in jobs] == [f"r{number}" for number in range(count)]
+        steps[count] = called
+    assert steps[1000] < 11 * steps[100], steps
+    assert steps[1000] < 1000 * 800, steps
+    printed = command(directory / "1000.csv", "-o", tmp_path / "out", "--print-slurm")
+    script, _ = printed.communicate(timeout=60)
+    assert (printed.returncode, "#SBATCH" in script, (tmp_path / "out").exists()) == (0, True, False)
 
 
 def test_sixty_is_sixty_wherever_it_comes_from() -> None:

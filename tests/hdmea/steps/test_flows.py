@@ -301,6 +301,12 @@ def test_flow_that_is_no_json_is_a_configuration_error(tmp_path: Path) -> None:
         get_flow_info("bad", tmp_path)
 
 
+def test_flow_with_a_number_of_thousands_of_digits_is_named(tmp_path: Path) -> None:
+    (tmp_path / "long.json").write_text('{"steps": [{"step": "load_recording", "n": 1' + "0" * 5000 + "}]}")
+    with pytest.raises(ConfigurationError, match=r"long\.json cannot be read as a flow: .*write it as text"):
+        get_flow_info(str(tmp_path / "long.json"))
+
+
 def test_flow_of_whole_recordings_has_its_steps_in_order() -> None:
     assert [step["step"] for step in get_flow_info("full")["steps"]] == [
         "load_recording_with_eimage_sta",

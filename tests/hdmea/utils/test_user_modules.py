@@ -60,6 +60,17 @@ def test_what_cannot_be_imported_is_named_with_the_reason(tmp_path: Path) -> Non
     assert "broken_module" not in sys.modules
 
 
+@pytest.mark.parametrize(("ends", "code"), [("sys.exit(3)", "3"), ("sys.exit('no licence')", "no licence")])
+def test_module_that_ends_the_process_is_named(tmp_path: Path, ends: str, code: str) -> None:
+    path = tmp_path / "a_script.py"
+    path.write_text(f"import sys\n{ends}\n")
+    with pytest.raises(
+        ConfigurationError, match=rf"a_script\.py cannot be imported: it ends .*code {code}\): put what"
+    ):
+        import_modules([str(path)])
+    assert "a_script" not in sys.modules
+
+
 def test_file_of_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "json.py"
     path.write_text("")
