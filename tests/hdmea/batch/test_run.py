@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import h5py
 import numpy as np
 import pytest
 
+from h5burst import verify
 from hdmea.batch import local
 from hdmea.batch.job import JobOptions, Status
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
 from hdmea.utils.exceptions import ConfigurationError
+from support import faulty
 from support.batch_tools import (
     add_hanging,
     command,
@@ -346,3 +349,29 @@ def test_module_that_cannot_be_imported_ends_the_batch_before_it_starts(
     with pytest.raises(ConfigurationError, match="no_such_module"):
         run_batch(spikes_manifest(1), tmp_path / "out", imports=["no_such_module"], progress=False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="preloads a library into processes")
+@pytest.mark.parametrize("locks", ["enosys", "granted"])
+def test_two_batches_at_once_where_locks_do_not_work(
+    spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters, locks: str
+) -> None:
+    manifest, out = spikes_manifest(2), tmp_path / "out"
+    words = (manifest, "-o", out, "--jobs", "1", "--set", "add_section_windows.length_s=10", "--json")
+    both = [command(*words, LD_PRELOAD=str(faulty.library()), FAULT_FLOCK=locks) for _ in range(2)]
+    told = [process.communicate(timeout=400) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    seen: dict[str, set[str]] = {}
+    for stdout, _ in told:
+        for one in json.loads(stdout)["recordings"]:
+            seen.setdefault(one["dataset_id"], set()).add(one["status"])
+            assert one["status"] == "done" or one["reason"].startswith(("locked by process", "already complete")), one
+    assert all("done" in statuses_ and statuses_ <= {"done", "skipped"} for statuses_ in seen.values()), seen
+    alone = run_batch(manifest, tmp_path / "alone", parameters=parameters, progress=False)
+    assert [outcome.dataset_id for outcome in alone.outcomes if outcome.dataset_id not in seen] == []
+    for name in ("rec0", "rec1"):
+        assert same_trees(tmp_path / "alone" / f"{name}.h5", out / f"{name}.h5")
+        assert not verify(out / f"{name}.h5")
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    again = run_batch(manifest, out, parameters=parameters, progress=False)
+    assert statuses(again) == ["skipped"] * 2
