@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import cli, console
+from h5burst import checking, cli, console
 from h5burst.checking import verify
 from h5burst.describing import describe
 from h5burst.model.tree import Array, Group, Storage
@@ -34,6 +34,24 @@ def sound(tmp_path: Path) -> Path:
 
 def test_a_sound_file_has_no_problems(sound: Path) -> None:
     assert verify(sound) == []
+
+
+def test_a_file_beyond_the_memory_budget_is_checked_block_by_block(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "memory_budget", lambda: 800)
+    assert verify(sound) == []
+    with h5py.File(sound, "r+") as file:
+        file["again"] = file["zipped"]
+        place = file["zipped"].id.get_chunk_info(0)
+    content = bytearray(sound.read_bytes())
+    content[place.byte_offset + 20] ^= 255
+    (tmp_path / "bad.h5").write_bytes(content)
+    (found,) = verify(tmp_path / "bad.h5")  # an object of two names is read once
+    assert found.path in ("/again", "/zipped")
+    assert "checksum of a chunk is wrong" in found.what
+    (tmp_path / "text.h5").write_text("no HDF5 file at all")
+    assert [problem.path for problem in verify(tmp_path / "text.h5")] == ["/"]
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])

@@ -60,3 +60,15 @@ def test_eagerly_the_error_names_all(path: Path) -> None:
         read_tree(path)
     assert [where for where, _ in caught.value.problems] == DAMAGED
     assert [problem.path for problem in verify(path)] == DAMAGED
+
+
+def test_a_damaged_object_is_asked_as_a_group_and_shown(path: Path) -> None:
+    node = read_tree(path, lazy=True)["group"].children["inner"]
+    with pytest.raises(CorruptFileError, match="/group/inner"):
+        node["a"]
+    with pytest.raises(CorruptFileError, match="/group/inner"):
+        _ = "a" in node
+    assert repr(node).startswith("<DamagedNode: /group/inner")
+    assert node == node
+    assert node != read_tree(path, lazy=True)["group"].children["inner"]
+    assert len({node, node}) == 1

@@ -181,6 +181,29 @@ def test_what_is_no_binary_file_is_refused(tmp_path: Path) -> None:
         h5burst.open(stream)
 
 
+def test_an_object_without_read_and_seek_is_refused() -> None:
+    class Reads:
+        def read(self, _size: int = -1) -> bytes:
+            return b""
+
+    with pytest.raises(TypeError, match="<Reads> has no read and seek: it is not a binary file object"):
+        h5burst.open(Reads())
+
+
+def test_an_object_that_ends_early_is_an_error_that_names_it(content: bytes) -> None:
+    class Ending(Plain):
+        is_at_end = False
+
+        def read(self, size: int = -1) -> bytes:
+            return b"" if self.is_at_end and size else super().read(size)
+
+    stream = Ending(content)
+    file = h5burst.open(stream)
+    stream.is_at_end = True
+    with pytest.raises(OSError, match=r"<Ending> ends \d+ bytes too early"):
+        file["contiguous"][:]
+
+
 def test_a_closed_object_is_an_error(content: bytes, tmp_path: Path) -> None:
     for stream in (io.BytesIO(content), _on_disk(content, tmp_path).open("rb")):
         file = h5burst.open(stream)
