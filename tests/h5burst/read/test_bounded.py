@@ -20,6 +20,7 @@ import pytest
 
 import h5burst
 from h5burst import Array, CorruptFileError, Group
+from h5burst._ext.h5parse import CorruptStructureError, Source
 
 STEPS_A_BYTE, LEAST_STEPS = 8, 20_000
 MEMORY_A_BYTE, LEAST_MEMORY = 60, 24 << 20
@@ -215,6 +216,20 @@ def test_structures_that_are_shared_are_not_read_for_ever(kind: str, tmp_path: P
             data[at + 24 : at + 40] = (target + 16).to_bytes(8, "little") + length.to_bytes(8, "little")
     path.write_bytes(data)
     assert_bounded(path, ways=("read", "verify"))  # a walk over a lazy tree goes all paths
+
+
+def test_structures_may_take_16_times_the_length_of_the_file_and_a_mebibyte(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(10_000))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        source = Source(descriptor, 10_000)
+        for _ in range((16 * 10_000 + (1 << 20)) // 1000):
+            source.read(0, 1000)
+        with pytest.raises(CorruptStructureError, match="its structures overlap: together they are many times as long"):
+            source.read(0, 1000)
+    finally:
+        os.close(descriptor)
 
 
 GROWING = {"chunks": (1000,), "maxshape": (None,)}  # whose index has no room for chunks that were never written
