@@ -5,6 +5,7 @@ By default samples run; `H5BURST_WHOLE=1 pytest tests/h5burst/test_hostile.py` r
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -17,11 +18,12 @@ import h5py
 import numpy as np
 import pytest
 
+import h5burst
 from h5burst import store
 from h5burst._ext.h5parse import lookup3
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Reference, Storage
-from h5burst.read.libhdf5_worker import client, libhdf5
+from h5burst.read.libhdf5_worker import client, libhdf5, worker
 from reference.hdf5_reading import differences, read_plainly
 
 HERE = Path(__file__).parent
@@ -391,3 +393,20 @@ def test_libhdf5_is_not_let_at_a_file_in_this_process(monkeypatch: pytest.Monkey
         assert tree["long"].data[...].tolist() == [1.5]
         assert tree["record"].data[0].tolist() == ("é".encode(), 5, Reference("/long"))
         assert tree["scaled"].data[30:33].tolist() == [30, 31, 32]
+
+
+@pytest.mark.parametrize("do", ["describe", "problems"])
+def test_the_time_for_an_answer_grows_with_the_objects_that_it_tells_of(
+    do: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sound file of 50 000 small arrays was "damaged": `info` of it takes more time than its few bytes allow."""
+    resource = pytest.importorskip("resource")
+    h5burst.save(tmp_path / "a.h5", {f"{number}": np.arange(3) for number in range(300)})
+    told: list[int] = []
+    request = {"do": do, "path": str(tmp_path / "a.h5"), "name": "/", "options": {"skip": []}}
+    worker._answer(request, io.BytesIO(), told.append)
+    assert told[:2] == [0, 256]
+    seconds: list[int] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: seconds.append(limits[0]))
+    worker._time_limit(str(tmp_path / "a.h5"))(50_000)
+    assert seconds[1] - seconds[0] == 100

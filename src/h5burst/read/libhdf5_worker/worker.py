@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ except ImportError:  # Windows
 
 _LEAST_CPU_S = 5.0  # for one answer
 _BYTES_PER_CPU_S = 5e6  # of a file, read by the slowest codec
+_OBJECT_CPU_S = 0.002  # more for each object that an answer tells of: files of many small ones have few bytes each
+_OBJECTS_AT_ONCE = 256
 
 
 def _unread(_: str, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> protocol.Unread:
@@ -41,27 +44,39 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _limit_time(path: str) -> None:
-    """So much time of a processor for the next answer; whoever takes more is ended by the system.
+def _time_limit(path: str) -> Callable[[int], None]:
+    """What limits the time of a processor for the next answer, given how many objects it has told of so far.
 
-    Unlike the time on a clock it does not depend on how busy the machine is.
+    The system ends the process that takes more. Unlike the time on a clock it does not depend on how busy the machine
+    is.
     """
     if resource is None:
-        return
+        return lambda objects: None
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime + _LEAST_CPU_S + os.path.getsize(path) / _BYTES_PER_CPU_S) + 1
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds if hard == resource.RLIM_INFINITY else min(seconds, hard), hard))
+    least = used.ru_utime + used.ru_stime + _LEAST_CPU_S + os.path.getsize(path) / _BYTES_PER_CPU_S
+
+    def limit(objects: int) -> None:
+        seconds = int(least + objects * _OBJECT_CPU_S) + 1
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        soft = seconds if hard == resource.RLIM_INFINITY else min(seconds, hard)
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+    limit(0)
+    return limit
 
 
-def _answer(request: dict[str, Any], out: IO[bytes]) -> Any:
+def _answer(request: dict[str, Any], out: IO[bytes], limit_time: Callable[[int], None]) -> Any:
     do, path, name, options = request["do"], request["path"], request["name"], request["options"]
     if do == "problems":
-        for at, problem in libhdf5.problems(path, frozenset(options["skip"])):
+        for number, (at, problem) in enumerate(libhdf5.problems(path, frozenset(options["skip"]))):
+            if number % _OBJECTS_AT_ONCE == 0:
+                limit_time(number)
             protocol.send(out, {"at": at, "problem": problem})
         return None
     if do == "describe":
-        for described in contents.describe(path):
+        for number, described in enumerate(contents.describe(path)):
+            if number % _OBJECTS_AT_ONCE == 0:
+                limit_time(number)
             fields = {**vars(described)}
             protocol.send(out, {"described": fields}, Group({}, fields.pop("attributes")))
         return None
@@ -86,9 +101,9 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints is not a message
     protocol.send(out, {"ready": True})
     while (request := protocol.receive(sys.stdin.buffer)) is not None:
-        _limit_time(request["path"])
+        limit_time = _time_limit(request["path"])
         try:
-            protocol.send(out, {"done": True}, _answer(request, out))
+            protocol.send(out, {"done": True}, _answer(request, out, limit_time))
         except (OSError, MemoryError, UnsupportedFeatureError, RuntimeError, ValueError, TypeError, KeyError) as error:
             protocol.send(out, {"done": True, **_described(error)})
 
