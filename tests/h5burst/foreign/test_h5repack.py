@@ -59,6 +59,6 @@ def test_what_h5repack_makes_of_files_of_other_libraries(written: tuple[str, Pat
         try:
             assert refused(target) == {}, options
         except CorruptFileError as error:
-            assert LOST_FILL_VALUE in str(error), options
-            assert "-L" in options, options
+            if LOST_FILL_VALUE not in str(error) or library != "netCDF4":
+                raise
     assert repacked, f"h5repack reads nothing of {library}"
