@@ -107,10 +107,13 @@ def test_graft(benchmark, tree, paths):
     )
 
 
+ALIASES = {"stimulus/frame_time", "stimulus/frame_time/default"}  # a soft link, which visititems does not follow
+
+
 def same_tree(got, expected):
     """Whether a tree holds every array and attribute that h5py read."""
     nodes = {"/".join(path): node for path, node in got.walk()}
-    assert set(nodes) == set(expected)
+    assert set(nodes) - ALIASES == set(expected)
     for name, (data, attrs) in expected.items():
         assert len(nodes[name].attrs) == len(attrs), name
         if data is not None and data.dtype.kind != "O":
