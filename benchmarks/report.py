@@ -25,14 +25,14 @@ Rows = dict[str, dict[str, Any]]
 # The work that has a target, and the benchmark that measures it.
 TARGETS = [
     (
-        "10 simulated recordings, deferred against immediate",
+        "simulated recordings, deferred against immediate",
         "test_pipeline.py::test_batch[deferred-immediate-1.25-simulated]",
     ),
-    ("10 real recordings, deferred against immediate", "test_pipeline.py::test_batch[deferred-immediate-1.25-real]"),
-    ("10 simulated recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-4.0-simulated]"),
-    ("10 real recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-4.0-real]"),
-    ("10 simulated recordings, deferred against naive", "test_pipeline.py::test_batch[deferred-naive-8.0-simulated]"),
-    ("10 real recordings, deferred against naive", "test_pipeline.py::test_batch[deferred-naive-8.0-real]"),
+    ("real recordings, deferred against immediate", "test_pipeline.py::test_batch[deferred-immediate-1.25-real]"),
+    ("simulated recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-4.0-simulated]"),
+    ("real recordings, immediate against naive", "test_pipeline.py::test_batch[immediate-naive-4.0-real]"),
+    ("simulated recordings, deferred against naive", "test_pipeline.py::test_batch[deferred-naive-8.0-simulated]"),
+    ("real recordings, deferred against naive", "test_pipeline.py::test_batch[deferred-naive-8.0-real]"),
     ("a batch of 10 finished recordings", "test_finished.py::test_finished_recordings[every byte]"),
     ("the same, `--skip-by-mark`", "test_finished.py::test_finished_recordings[by mark]"),
     ("a batch's first recording is at work", "test_finished.py::test_first_recording_starts"),
