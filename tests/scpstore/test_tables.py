@@ -157,6 +157,81 @@ def test_words_for_what_is_missing(tmp_path: Path, word: str) -> None:
     np.testing.assert_array_equal(container.assays["proteins"].X, [[np.nan, 2]])
 
 
+@pytest.mark.parametrize("last", ["last,1", "last", '"la,st",1'])
+def test_a_line_that_ends_early_far_down_is_found(tmp_path: Path, last: str) -> None:
+    lines = [",P1,P2", *(f"s{n},1,2" for n in range(500)), last]
+    with pytest.raises(IOFormatError, match=r"a\.csv, line 502: [12] fields, the header has 3"):
+        read_table(write(tmp_path / "a.csv", "\n".join(lines)))
+
+
+def test_quoted_separators_and_line_ends_are_not_counted(tmp_path: Path) -> None:
+    text = ',P1,P2\n"s,1",1,2\n"s\n2",3,\n'
+    container = read_table(write(tmp_path / "a.csv", text))
+    assert container.sample_ids.to_list() == ["s,1", "s\n2"]
+    np.testing.assert_array_equal(container.assays["proteins"].X, [[1, 2], [3, np.nan]])
+
+
+def test_empty_lines_at_the_end_are_no_samples(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path / "a.csv", ",P1,P2\ns1,1,2\n\n\n")).sample_ids.to_list() == ["s1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",P1,P2\ns1,1,2\n\ns2,3,4\n", "line 3 is empty, and rows follow"),
+        ("\n,1,2\ns1,1,2\n", "line 1 is empty"),
+        (",P1,P2\ns1,1,2,3\n", "line 2: 4 fields, the header has 3, the first without a name: add the name"),
+        ("cell,P1\ns1,1,\ns2,2,\n", "line 2: 3 fields, the header has 2: each line ends with a separator: remove it"),
+        ("P1,P2\ns1,1,2\ns1,3,4\n", r"line 2: 3 fields, the header has 2, .*not unique: 's1'.*row\.names = FALSE"),
+        ("P1,P2\ns1,1,2\n,3,4\n", "line 2: 3 fields, the header has 2, .*some of it is empty"),
+    ],
+)
+def test_lines_and_fields_too_many_say_where(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(IOFormatError, match=rf"a\.csv, {message}"):
+        read_table(write(tmp_path / "a.csv", text))
+
+
+def test_the_last_column_of_r_may_be_missing_everywhere(tmp_path: Path) -> None:
+    container = read_table(write(tmp_path / "a.csv", '"P1","P2"\n"s1",1,NA\n"s2",2,NA\n'))
+    np.testing.assert_array_equal(container.assays["proteins"].X, [[1, np.nan], [2, np.nan]])
+
+
+REPORT = {"Run": "run{}", "Protein.Group": "P{}", "Precursor.Id": "AAK{}", "Precursor.Quantity": "1{}", "Q.Value": "0"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("", "\t0.5", "the first column does not hold names of rows .in a DIA-NN report it must hold whole numbers"),
+        ("", "\t", "each line ends with a separator: remove it"),
+        ("7\t", "", "the first column does not hold names of rows .its values are not unique: '7'"),
+    ],
+)
+def test_a_report_with_a_field_more_than_its_header_is_refused(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    rows = [before + "\t".join(REPORT.values()).format(n, n, n, n) + after for n in range(3)]
+    path = write(tmp_path / "report.tsv", "\n".join(["\t".join(REPORT), *rows]))
+    with pytest.raises(IOFormatError, match=rf"report\.tsv, line 2: 6 fields, the header has 5.*{message}"):
+        read_diann(path)
+
+
+def test_a_protein_matrix_with_a_column_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "report.pg_matrix.tsv", "Protein.Group\tGenes\trun1\nP1\tG1\t1\t2\nP2\tG2\t3\t4\n")
+    with pytest.raises(IOFormatError, match=r"4 fields, the header has 3.*add the name that the header lacks"):
+        read_diann(path)
+    with pytest.raises(IOFormatError, match=r"4 fields, the header has 3.*add the name that the header lacks"):
+        read_table(path, orientation="features_in_rows")
+
+
+def test_a_report_that_r_wrote_has_the_numbers_of_its_rows(tmp_path: Path) -> None:
+    rows = ["\t".join([f"{n * 3 + 1}", *REPORT.values()]).format(n, n, n, n) for n in range(3)]
+    container = read_diann(write(tmp_path / "report.tsv", "\n".join(["\t".join(REPORT), *rows])))
+    quantities = container.assays["precursors"].layers["Precursor.Quantity"].X
+    assert container.sample_ids.to_list() == ["run0", "run1", "run2"]
+    np.testing.assert_array_equal(np.diag(quantities), [10, 11, 12])
+
+
 def test_a_missing_file() -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.csv"):
         read_table("none.csv")

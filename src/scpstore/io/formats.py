@@ -15,6 +15,7 @@ from scpstore.io.exceptions import IOFormatError
 from scpstore.io.exporters import save_hdf5
 from scpstore.io.importers import load_hdf5, read_checked
 from scpstore.io.interchange import read_h5ad, write_h5ad
+from scpstore.io.reports import DIANN, MAXQUANT, SPECTRONAUT, report_of
 from scpstore.io.search_engines import read_diann, read_maxquant, read_spectronaut
 from scpstore.io.tables import TABLE_SUFFIXES, check_orientation, read_table, write_table
 from scpstore.io.text import open_table
@@ -24,7 +25,6 @@ OUTPUT_SUFFIXES = (*HDF5_SUFFIXES, ".h5ad", *TABLE_SUFFIXES)
 INPUT_SUFFIXES = (*OUTPUT_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz")
 
 CONTAINER, ANNDATA, TABLE = "container", "AnnData", "table"
-DIANN, SPECTRONAUT, MAXQUANT = "DIA-NN report", "Spectronaut report", "MaxQuant proteinGroups"
 RECORDING, HDF5 = "hdmea recording", "HDF5 file of another kind"
 REPORTS = {DIANN: read_diann, SPECTRONAUT: read_spectronaut, MAXQUANT: read_maxquant}
 
@@ -69,22 +69,13 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     if not path.exists():
         raise FileNotFoundError(f"No such file: {path}")
     if suffix_of(path) in (*TABLE_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz"):
-        return _kind_of_table(path)
+        return report_of(open_table(path).columns) or TABLE
     root = read_checked(path, lazy=True)
     if "hdmea_pipeline_version" in root.attrs:
         return RECORDING
     if "assays" in root.children or "scptensor_version" in root.attrs:
         return CONTAINER
     return ANNDATA if {"obs", "var"} <= set(root.children) else HDF5
-
-
-def _kind_of_table(path: Path) -> str:
-    columns = set(open_table(path).columns)
-    if "Precursor.Id" in columns or "Protein.Group" in columns:
-        return DIANN
-    if "R.FileName" in columns or {"PG.ProteinGroups", "EG.PrecursorId"} & columns:
-        return SPECTRONAUT
-    return MAXQUANT if {"Protein IDs", "Majority protein IDs"} <= columns else TABLE
 
 
 def read_any(path: str | os.PathLike[str], options: Options | None = None) -> ScpContainer:

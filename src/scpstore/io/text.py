@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO, Any
 import polars as pl
 
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.reports import report_of
 
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon"}
 MISSING = [
@@ -76,26 +78,77 @@ class Table:
     def _read_text(self, wanted: list[str]) -> pl.DataFrame:
         schema: dict[str, Any] = {f"column {place}": pl.String() for place in range(len(self.columns))}
         place = {name: f"column {number}" for number, name in enumerate(self.columns)}
+        last = self.columns[-1]
         try:
             scan = pl.scan_csv(
                 self.path, separator=self.separator or ",", has_header=False, skip_rows=1, schema=schema,
                 null_values=MISSING, truncate_ragged_lines=False,
             )  # fmt: skip
-            return scan.select(pl.col(place[name]).alias(name) for name in wanted).collect()
+            frame = scan.select(pl.col(place[name]).alias(name) for name in dict.fromkeys([*wanted, last])).collect()
         except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-            raise IOFormatError(self._what_is_wrong(error)) from error
+            self._check_rows()
+            first = next(iter(str(error).splitlines()), "")
+            raise IOFormatError(f"{self.path} cannot be read as a table: {first:.200}") from error
+        if frame.get_column(last).null_count():  # as of lines that end early, which polars fills up
+            frame = frame.head(frame.height - self._check_rows())
+        return frame.select(wanted)
 
-    def _what_is_wrong(self, error: Exception) -> str:
-        """In our words: the first line that has another number of fields than the header."""
-        with open_text(self.path) as stream:
-            rows = _split(stream, delimiter=self.separator or ",")
-            try:
-                for number, row in enumerate(rows, 1):
-                    if row and number > 1 and len(row) != len(self.columns):
-                        return f"{self.path}, line {number}: {len(row)} fields, the header has {len(self.columns)}"
-            except (UnicodeDecodeError, csv.Error) as fault:
-                return f"{self.path} is not text in UTF-8: {fault}"
-        return f"{self.path} cannot be read as a table: {next(iter(str(error).splitlines()), '')[:200]}"
+    def _check_rows(self) -> int:
+        """Raise `IOFormatError` for a line with another number of fields than the header.
+
+        Returns how many lines at the end are empty.
+        """
+        separator, expected = self.separator or ",", len(self.columns) - 1
+        try:
+            with open_text(self.path) as stream:
+                if all(
+                    line.count(separator) == expected and '"' not in line for line in itertools.islice(stream, 1, None)
+                ):
+                    return 0
+            with open_text(self.path) as stream:  # there are quotes, or lines that are wrong
+                return self._count_fields(stream, separator)
+        except (UnicodeDecodeError, csv.Error) as fault:
+            raise IOFormatError(f"{self.path} is not text in UTF-8: {fault}") from fault
+
+    def _count_fields(self, stream: Iterable[str], separator: str) -> int:
+        empty = first_empty = 0
+        for number, row in enumerate(_split(stream, delimiter=separator), 1):
+            if number == 1:
+                continue
+            if not row:
+                first_empty = first_empty or number
+                empty += 1
+            elif first_empty:
+                raise IOFormatError(f"{self.path}, line {first_empty} is empty, and rows follow: remove it")
+            elif len(row) != len(self.columns):
+                raise IOFormatError(f"{self.path}, line {number}: {len(row)} fields, the header has {self._in_header}")
+        return empty
+
+    @property
+    def _in_header(self) -> str:
+        return f"{len(self.columns) - 1} and the rows before one more" if self.row_names else f"{len(self.columns)}"
+
+    def check_row_names(self, trailing: bool) -> None:
+        """Raise `IOFormatError` unless the first column, which the header does not name, holds names of rows.
+
+        R writes such tables. Other programs do, too, where a name is missing or each line ends with a separator: then
+        all values would be read as those of the column beside theirs. trailing: whether the last field of the first
+        lines is empty.
+        """
+        frame = self.read(list(dict.fromkeys([self.columns[0], self.columns[-1]])))
+        names, report = frame.get_column(self.columns[0]), report_of(self.columns)
+        twice = names.filter(names.is_duplicated())
+        count = f"{self.path}, line 2: {len(self.columns)} fields, the header has {len(self.columns) - 1}"
+        if trailing and frame.get_column(self.columns[-1]).null_count() == frame.height:
+            raise IOFormatError(f"{count}: each line ends with a separator: remove it")
+        if names.null_count() or twice.len():
+            reason = f"its values are not unique: {twice[0]!r}" if not names.null_count() else "some of it is empty"
+        elif report and not names.str.contains(r"^\d+$").all():
+            reason = f"in a {report} it must hold whole numbers, as R numbers rows"
+        else:
+            return
+        advice = "add the name that the header lacks (R: write.table(..., row.names = FALSE))"
+        raise IOFormatError(f"{count}, and the first column does not hold names of rows ({reason}): {advice}")
 
 
 def number_column(path: Path, series: pl.Series, decimal_comma: bool = False) -> pl.Series:
@@ -155,15 +208,23 @@ def open_table(path: Path, separator: str | None = None) -> Table:
     lines = _first_lines(path)
     if not any(line.strip() for line in lines):
         raise IOFormatError(f"{path} is empty: expected a header of names")
+    if not lines[0].strip():
+        raise IOFormatError(f"{path}, line 1 is empty: expected a header of names: remove the line")
     found = separator or _separator(path, lines)
     rows = [row for row in _split(lines, delimiter=found) if row]
     header, body = rows[0], rows[1:]
     row_names = bool(body) and all(len(row) == len(header) + 1 for row in body)
+    if row_names and not header[0].strip():
+        message = f"{path}, line 2: {len(body[0])} fields, the header has {len(header)}, the first without a name"
+        raise IOFormatError(f"{message}: add the name that is missing, or remove the separator at the end of each line")
     columns = ["", *header] if row_names else header
     twice = sorted({name for name in columns if columns.count(name) > 1}) if len(set(columns)) < len(columns) else []
     if twice:
         raise IOFormatError(f"{path}: names in the header are not unique: {twice[:5]}")
-    return Table(path, tuple(columns), found, row_names)
+    table = Table(path, tuple(columns), found, row_names)
+    if row_names:
+        table.check_row_names(trailing=not any(row[-1] for row in body))
+    return table
 
 
 def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
