@@ -13,7 +13,10 @@ from h5burst.arrays.selection import Places, hull, inside, select
 
 _ROWS_BYTES = 1 << 20  # read at once when iterating
 _CHANGING = ("fill", "itemset", "partition", "put", "resize", "setfield", "setflags", "sort")  # of numpy's methods
-_UNCHANGEABLE = "an array that is read from a file cannot be assigned to: np.array(x) makes an array in memory of it"
+_UNCHANGEABLE = (
+    "an array that is read from a file cannot be changed in place: change x[...], which is a copy in memory, and write "
+    "that to the file with tx.put of h5burst.edit"
+)
 
 
 class ReadableArray(NDArrayOperatorsMixin):
@@ -21,7 +24,8 @@ class ReadableArray(NDArrayOperatorsMixin):
 
     Indexing (basic and advanced), `np.asarray`, arithmetic, iteration, `len` and numpy's functions work; every one of
     them reads. Whatever numpy's arrays have besides (`mean`, `astype`, `T`, …) is taken from the array when asked for.
-    Writing to it is refused: `np.array(x)` makes an array of it. Subclasses set `shape` and `dtype`, and read boxes.
+    Writing to it is refused, `x += 1` included: `x[...]` is an array in memory. Subclasses set `shape` and `dtype`, and
+    read boxes.
     """
 
     __slots__ = ("dtype", "shape")
@@ -86,6 +90,12 @@ class ReadableArray(NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(_UNCHANGEABLE)
 
+    def _refuse_in_place(self, other: Any) -> Any:
+        raise TypeError(_UNCHANGEABLE)
+
+    __iadd__ = __isub__ = __imul__ = __imatmul__ = __itruediv__ = __ifloordiv__ = __imod__ = _refuse_in_place
+    __ipow__ = __ilshift__ = __irshift__ = __iand__ = __ixor__ = __ior__ = _refuse_in_place
+
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
@@ -105,7 +115,7 @@ class ReadableArray(NDArrayOperatorsMixin):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if not callable(kind):
             whole = np.asarray(self)
-            if name == "flat":
+            if name in ("flat", "data"):
                 whole.flags.writeable = False  # else what is assigned to it would be lost
             return getattr(whole, name)
 
