@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anndata
@@ -55,13 +56,18 @@ class ElementDecoder:
         read = self._readers.get(encoding)
         if read is None:
             raise ValueError(f"{self.path}: /{where} {self._unknown(encoding)}")
+        return self.read_by(read, node, where)
+
+    def read_by(self, read: Callable[[Any, str], Any], node: Node, where: str) -> Any:
+        """An element by the function that reads it; its errors name the element."""
         try:
             return read(node, where)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             if str(error).startswith(f"{self.path}: "):  # an element below it is of unknown encoding
                 raise
             what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-            problem = f"it is not what its encoding {encoding.name!r} says: {what}"
+            name = spec.encoding_of(node).name
+            problem = f"it is not what its encoding {name!r} says: {what}" if name else what
             raise CorruptFileError(self.path, f"/{where}: {problem}", [(f"/{where}", problem)]) from error
 
     @staticmethod
@@ -81,19 +87,20 @@ class ElementDecoder:
         names = [name for name in ("X", "obs", "var", *spec.MAPPINGS) if name in root.children and keep(name)]
         made = {name: self.element(root.children[name], below + name) for name in names}
         if "raw" in root.children and keep("raw") and spec.encoding_of(root.children["raw"]) != spec.NULL:
-            made["raw"] = self.raw_parts(self._group(root.children["raw"]), keep, f"{below}raw")
+            made["raw"] = self.read_by(partial(self.raw_parts, keep), root.children["raw"], f"{below}raw")
         return made
 
-    def raw_parts(self, node: Group, keep: Keep, where: str) -> dict[str, Any]:
+    def raw_parts(self, keep: Keep, node: Node, where: str) -> dict[str, Any]:
         """X, var and varm of a raw."""
-        names = [name for name in ("X", "var", "varm") if name in node.children and keep(f"raw/{name}")]
-        return {name: self.element(node.children[name], f"{where}/{name}") for name in names}
+        children = self._group(node).children
+        names = [name for name in ("X", "var", "varm") if name in children and keep(f"raw/{name}")]
+        return {name: self.element(children[name], f"{where}/{name}") for name in names}
 
     def _nested(self, node: Group, where: str) -> Any:
         return anndata.AnnData(**self.parts(self._group(node), lambda name: True, where))
 
     def _raw(self, node: Group, where: str) -> Any:
-        return anndata.AnnData(**self.raw_parts(self._group(node), lambda name: True, where))
+        return anndata.AnnData(**self.raw_parts(lambda name: True, node, where))
 
     # ------------------------------------------------------------ groups
 

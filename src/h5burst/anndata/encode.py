@@ -67,10 +67,7 @@ class ElementEncoder:
             (Mapping, self.mapping),
             (anndata.AnnData, lambda value, where: self.anndata(value, where)),
             (anndata.Raw, lambda value, where: self._raw(value, where, None)),
-            (
-                h5py.Dataset,
-                lambda value, where: stored_node(value.file.filename, value.name, spec.ARRAY, self._growing),
-            ),
+            (h5py.Dataset, lambda value, where: self._stored(value, where)),
         )
 
     def encode(self, value: Any, where: str) -> Node:
@@ -81,8 +78,7 @@ class ElementEncoder:
         if hasattr(value, "dask") and hasattr(value, "compute"):
             return self._dask(value, where)
         if hasattr(value, "backend") and hasattr(value, "group") and hasattr(value, "format"):
-            encoding = spec.CSR if value.format == "csr" else spec.CSC
-            return stored_node(value.group.file.filename, value.group.name, encoding, self._growing)
+            return self._stored(value.group, where)
         raise _unsupported(value, where)
 
     # ------------------------------------------------------------ the parts of an object
@@ -112,20 +108,27 @@ class ElementEncoder:
     def _matrix(self, adata: Any, name: str, where: str, dense: bool) -> Node | None:
         """X of an object or of its raw: from the file, where it is backed, else from memory."""
         if adata.isbacked and not adata.is_view:
-            try:
-                node = stored_node(adata.filename, name, None, self._growing)
-            except KeyError:
-                return None
-            if not (dense and isinstance(node, Group)):
+            node = stored_node(adata.filename, name, self._growing)
+            if node is None or not (dense and isinstance(node, Group)):
                 return node
         values = adata.X if name == "X" else adata.raw.X
         if values is None:
             return None
         if dense and not isinstance(values, np.ndarray):
-            values = values.to_memory() if hasattr(values, "to_memory") else values
+            if hasattr(values, "to_memory"):
+                values = values.to_memory()
+            elif hasattr(values, "dask") and sp.issparse(values._meta):
+                values = values.compute()
             if sp.issparse(values):
                 return spec.element(spec.ARRAY, DenseRows(values.tocsr()))
         return self.encode(values, where)
+
+    def _stored(self, opened: Any, where: str) -> Node:
+        """What h5py has open, from its file."""
+        node = stored_node(opened.file.filename, opened.name, self._growing)
+        if node is None:
+            raise UnsupportedValueError(f"{opened.name} of {opened.file.filename}, which is not in that file", where)
+        return node
 
     # ------------------------------------------------------------ groups
 

@@ -61,6 +61,13 @@ NULL = Encoding("null", "0.1.0")
 AWKWARD = Encoding("awkward-array", "0.1.0")
 NONE = Encoding("", "")  # files from before the specification
 
+_STORED_AT = {"raw/X": ("raw/X", "raw.X")}  # the second before anndata 0.7
+
+
+def matrix_of(root: Group, name: str) -> Node | None:
+    """X, or that of raw ("raw/X"), under the name that the file has it by; None where it has none."""
+    return next((root[stored] for stored in _STORED_AT.get(name, (name,)) if stored in root), None)
+
 
 def text_of(value: Any) -> str:
     """An attribute as text, however a writer stored it: R's are often of fixed length, or arrays of one element."""

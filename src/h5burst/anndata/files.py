@@ -12,7 +12,8 @@ import scipy.sparse as sp
 
 from h5burst import codecs
 from h5burst.anndata import encodings as spec
-from h5burst.model.tree import Array, Group, Storage
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Array, Group, Node, Storage
 from h5burst.read.files import read_tree
 from h5burst.write.whole_file import write_tree
 
@@ -111,7 +112,7 @@ def read_h5ad(
     backed
         "r" or "r+" (True): X, and that of raw, stay in the file, and anndata reads (and writes) them there.
     as_sparse
-        Of "X" and "raw/X": what to make sparse though it is stored dense.
+        Of "X" and "raw/X": what to make sparse though it is stored dense; what the file does not have is passed over.
     as_sparse_fmt
         Of what class: `scipy.sparse.csr_matrix` or `csc_matrix`.
     chunk_size
@@ -125,8 +126,8 @@ def read_h5ad(
     Raises
     ------
     CorruptFileError
-        (An OSError) For a file that is damaged, or in which an element is not of the form that its encoding says; the
-        message names the element.
+        (An OSError) For a file that is damaged, in which an element is not of the form that its encoding says (the
+        message names the element), or whose parts do not fit together.
     ValueError
         For a file that is not an AnnData file, an element of unknown encoding (awkward arrays are refused as well),
         and wrong options.
@@ -162,12 +163,16 @@ def read_h5ad(
         return name not in left
 
     parts = legacy_parts(decoder, root, keep) if is_legacy(root) else decoder.parts(root, keep)
+    for name in sparse if mode is None else ():
+        if (node := spec.matrix_of(root, name)) is not None:
+            target = parts if name == "X" else parts.setdefault("raw", {})
+            target["X"] = _as_sparse(node, name, as_sparse_fmt, chunk_size, decoder)
     if mode is not None:
         parts.update(filename=path, filemode=mode)
-    for name in sparse if mode is None else ():
-        target = parts if name == "X" else parts.setdefault("raw", {})
-        target["X"] = _as_sparse(root, name, as_sparse_fmt, chunk_size, decoder)
-    return anndata.AnnData(**parts)
+    try:
+        return anndata.AnnData(**parts)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CorruptFileError(path, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
 
 
 def _check_root(root: Group, path: str) -> None:
@@ -183,9 +188,8 @@ def _check_root(root: Group, path: str) -> None:
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def _as_sparse(root: Group, name: str, kind: Any, rows: int, decoder: Any) -> Any:
+def _as_sparse(node: Node, name: str, kind: Any, rows: int, decoder: Any) -> Any:
     """A dense matrix of the file as a sparse one, a block of rows in memory at a time."""
-    node = root[name]
     if not isinstance(node, Array) or node.data is None:
         return decoder.element(node, name)
     data: Any = node.data  # lazy, and sliced as arrays are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,18 @@ def legacy_parts(decoder: ElementDecoder, root: Group, keep: Keep) -> dict[str, 
     tables = {name: root.children[name] for name in ("obs", "var") if isinstance(root.children.get(name), Array)}
     parts = decoder.parts(root, lambda name: keep(name) and name not in tables)
     for name, node in tables.items():
-        parts[name] = _table(node)
+        parts[name] = decoder.read_by(_table, node, name)
     if tables:
         _restore_categories(parts)
-    raw: dict[str, Any] = {}
-    for stored, name in _RAW.items():
-        old = root.children.get(stored)
-        if old is not None and keep(f"raw/{name}"):
-            raw[name] = _table(old) if name == "var" and isinstance(old, Array) else decoder.element(old, stored)
-    if raw:
+    if "raw.X" in root.children:  # else there is no raw, as anndata reads it
         if "raw" in parts:
             raise ValueError(f"{decoder.path}: it has both the earlier and the present form of raw")
+        raw: dict[str, Any] = {}
+        for stored, name in _RAW.items():
+            old = root.children.get(stored)
+            if old is not None and keep(f"raw/{name}"):
+                is_table = name == "var" and isinstance(old, Array)
+                raw[name] = decoder.read_by(_table, old, stored) if is_table else decoder.element(old, stored)
         raw["varm"] = _columns_of(raw.get("varm"))
         parts["raw"] = raw
     for name in ("obsm", "varm"):
@@ -44,21 +46,23 @@ def legacy_parts(decoder: ElementDecoder, root: Group, keep: Keep) -> dict[str, 
     return parts
 
 
-def _table(node: Any) -> pd.DataFrame:
+def _table(node: Any, where: str) -> pd.DataFrame:
     frame = pd.DataFrame(decode_records(np.asarray(node.data)))
     return frame.set_index(frame.columns[0])
 
 
-def _columns_of(stored: Any) -> dict[str, Any]:
-    """Matrices that were the fields of one compound."""
+def _columns_of(stored: Any) -> Any:
+    """Matrices that were the fields of one compound, by name; anything else as it is, nothing as a dict."""
     if isinstance(stored, np.ndarray) and stored.dtype.names is not None:
         return {name: stored[name] for name in stored.dtype.names}
-    return stored if isinstance(stored, dict) else {}
+    return {} if stored is None else stored
 
 
 def _restore_categories(parts: dict[str, Any]) -> None:
     """Columns of codes whose categories are in uns, under the column's name."""
-    uns = parts.get("uns", {})
+    uns = parts.get("uns")
+    if not isinstance(uns, dict):
+        return
     for stored in [name for name in uns if name.endswith(_CATEGORIES)]:
         column, categories = stored.removesuffix(_CATEGORIES), np.atleast_1d(np.asarray(uns[stored]))
         found = False
@@ -66,10 +70,8 @@ def _restore_categories(parts: dict[str, Any]) -> None:
             frame = parts.get(name)
             if frame is None or column not in frame or frame[column].dtype.kind not in "iu":
                 continue
-            codes = frame[column].to_numpy()
-            if codes.size and codes.max() >= len(categories):
-                continue
-            frame[column] = pd.Categorical.from_codes(codes, categories)
-            found = True
+            with suppress(ValueError, TypeError):  # not the categories of this column
+                frame[column] = pd.Categorical.from_codes(frame[column].to_numpy(), categories)
+                found = True
         if found:
             del uns[stored]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,14 @@ from h5burst import UnsupportedValueError  # noqa: E402
 from h5burst.anndata import encodings, read_h5ad, write_h5ad  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def with_raw() -> Any:
+    adata = anndata.AnnData(np.eye(2), varm={"m": np.ones((2, 1))})
+    adata.raw = adata.copy()
+    return adata
+
+
 RECORDS = np.array([("ü", 1, 2.5), ("", -1, 0.5)], dtype=[("name", "O"), ("n", "i4"), ("x", "f8")])
 KEPT: dict[str, Any] = {
     "none": None, "true": True, "numpy bool": np.bool_(False), "int": 3, "large": 2**63, "float": 1.5,
@@ -36,7 +45,7 @@ KEPT: dict[str, Any] = {
     "ordered": pd.Categorical(["a", None, "b"], categories=["b", "a", "c"], ordered=True),
     "categories of numbers": pd.Categorical([2.5, 1.5]), "of integers": pd.Categorical([3, 1, None]),
     "of booleans": pd.Categorical([True, False]), "no categories": pd.Categorical([]),
-    "object in an object": anndata.AnnData(np.eye(2)),
+    "object in an object": anndata.AnnData(np.eye(2)), "raw of an object": with_raw().raw,
     "frame": pd.DataFrame({"a": [1, 2], "b": ["x", "y"], "c": pd.Categorical(["u", None])}, index=["r", "s"]),
     "numbered frame": pd.DataFrame({"a": [1.5]}, index=[7]), "frame of an index": pd.DataFrame(index=["a"]),
     "empty frame": pd.DataFrame({"a": np.zeros(0)}), "slash in a column": pd.DataFrame({"a/b": [2], "a/c": ["x"]}),
@@ -88,6 +97,12 @@ def frame(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def sparse_objects() -> Any:
+    matrix = sp.csr_matrix(np.eye(2))
+    matrix.data = matrix.data.astype(object)
+    return matrix
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "tuple": ((1, 2), "make it a list"),
     "series": (pd.Series([1]), "to_frame"),
@@ -96,6 +111,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "durations": (np.array([1], "m8[s]"), "durations"),
     "column of dates": (frame(when=pd.date_range("2020", periods=2)), r"dates.*uns/there/when"),
     "column of periods": (frame(when=pd.period_range("2020", periods=2)), r"uns/there/when"),
+    "column of durations": (frame(took=pd.to_timedelta([1, 2])), r"durations.*uns/there/took"),
+    "sparse objects": (sparse_objects(), "a sparse matrix of object"),
     "column of intervals": (frame(bins=pd.arrays.IntervalArray.from_breaks([0, 1, 2])), r"uns/there/bins"),
     "categories of dates": (pd.Categorical(pd.date_range("2020", periods=2)), "there/categories"),
     "index of dates": (pd.DataFrame({"a": [1]}, index=pd.date_range("2020", periods=1)), "there/_index"),
@@ -153,10 +170,39 @@ def test_dask_arrays_are_computed_as_they_are_written(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(1000, 30))
     adata = anndata.AnnData(da.from_array(values, chunks=(130, 7)))
     adata.layers["sparse"] = da.from_array(values, chunks=(100, 30)).map_blocks(sp.csr_matrix)
-    write_h5ad(adata, tmp_path / "file.h5ad", compression="gzip")
+    adata.uns["texts"], adata.uns["one"] = da.from_array(np.array(["a", "bb"]), chunks=1), da.from_array(np.array(3.5))
+    write_h5ad(adata, tmp_path / "file.h5ad", compression="gzip", as_dense="X")
     found = anndata.read_h5ad(tmp_path / "file.h5ad")
     assert np.array_equal(found.X, values)
     assert np.array_equal(found.layers["sparse"].toarray(), values)
+    assert (found.uns["texts"].tolist(), found.uns["one"]) == (["a", "bb"], 3.5)
+    adata.X = adata.layers["sparse"]
+    write_h5ad(adata, tmp_path / "file.h5ad", as_dense="X")
+    found = anndata.read_h5ad(tmp_path / "file.h5ad")
+    assert isinstance(found.X, np.ndarray)
+    assert np.array_equal(found.X, values)
+
+
+def test_what_h5py_has_open_is_written_from_its_file(tmp_path: Path) -> None:
+    values = np.arange(9.0).reshape(3, 3)
+    with h5py.File(tmp_path / "source.h5", "w") as file:
+        anndata.io.write_elem(file, "sparse", sp.csc_matrix(values))
+        file["below/dense"] = values
+    with h5py.File(tmp_path / "source.h5") as file:
+        adata = anndata.AnnData(np.eye(3))
+        adata.layers["sparse"], adata.uns["dense"] = anndata.io.sparse_dataset(file["sparse"]), file["below/dense"]
+        write_h5ad(adata, tmp_path / "file.h5ad")
+    found = anndata.read_h5ad(tmp_path / "file.h5ad")
+    assert found.layers["sparse"].format == "csc"
+    assert np.array_equal(found.layers["sparse"].toarray(), values)
+    assert np.array_equal(found.uns["dense"], values)
+    with h5py.File(tmp_path / "memory.h5", "w", driver="core", backing_store=False) as file:
+        adata = with_uns(file.create_dataset("x", data=values))
+        with pytest.raises(OSError, match=r"memory\.h5"):
+            write_h5ad(adata, tmp_path / "file.h5ad")
+        write_h5ad(anndata.AnnData(np.eye(3)), tmp_path / "memory.h5")
+        with pytest.raises(UnsupportedValueError, match="which is not in that file"):
+            write_h5ad(adata, tmp_path / "file.h5ad")
 
 
 @pytest.mark.parametrize("part", ["layers", "obsm", "obsp", "varm", "varp", "obs", "raw"])

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 anndata = pytest.importorskip("anndata")
 from anndata.tests.helpers import assert_equal  # noqa: E402
 
-from h5burst import CorruptFileError  # noqa: E402
+from h5burst import CorruptFileError, UnsupportedValueError  # noqa: E402
 from h5burst.anndata import read_h5ad, write_h5ad  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning", "ignore::FutureWarning")
@@ -93,6 +93,18 @@ def test_sparse_as_dense_and_back(path: Path) -> None:
             assert_equal(found, expected, exact=True)
 
 
+def test_what_there_is_to_make_sparse(path: Path) -> None:
+    """What the file does not have is passed over, as by anndata; what is sparse stays so; a matrix may be empty."""
+    write_h5ad(anndata.AnnData(obs=pd.DataFrame(index=["a"])), path)
+    assert read_h5ad(path, as_sparse=["X", "raw/X"]).X is None
+    write_h5ad(an_object(sp.csc_matrix), path)
+    assert read_h5ad(path, as_sparse=["X"]).X.format == "csc"
+    write_h5ad(anndata.AnnData(np.zeros((0, 3))), path)
+    assert_equal(read_h5ad(path, as_sparse="X"), anndata.read_h5ad(path, as_sparse=["X"]), exact=True)
+    with pytest.raises(ValueError, match="as_sparse_fmt must be"):
+        read_h5ad(path, as_sparse="X", as_sparse_fmt=sp.coo_matrix)
+
+
 def test_an_object_without_raw_has_none_to_make_dense(path: Path) -> None:
     with pytest.raises(ValueError, match="no raw"):
         write_h5ad(anndata.AnnData(sp.csr_matrix(DENSE)), path, as_dense="raw/X")
@@ -120,9 +132,26 @@ def test_backed_objects_read_and_are_written_from_their_file(kind: Any, path: Pa
     assert_equal(backed.to_memory(), anndata.read_h5ad(path, backed="r").to_memory(), exact=True)
     write_h5ad(backed, tmp_path / "copy.h5ad", compression="gzip")
     assert_equal(read_h5ad(tmp_path / "copy.h5ad"), an_object(kind), exact=True)
+    write_h5ad(backed, tmp_path / "dense.h5ad", as_dense=["X", "raw/X"])
+    dense = anndata.read_h5ad(tmp_path / "dense.h5ad")
+    assert np.array_equal(dense.X, DENSE)
+    assert np.array_equal(dense.raw.X, DENSE)
     view = backed[5:9]
     write_h5ad(view, tmp_path / "view.h5ad")
     assert np.array_equal(sp.csr_matrix(read_h5ad(tmp_path / "view.h5ad").X).toarray(), DENSE[5:9])
+    backed.file.close()
+
+
+def test_backed_objects_without_x_and_with_a_damaged_one(path: Path, tmp_path: Path) -> None:
+    write_h5ad(anndata.AnnData(obs=pd.DataFrame(index=["a", "b"])), path)
+    backed = read_h5ad(path, backed="r")
+    write_h5ad(backed, tmp_path / "copy.h5ad")
+    backed.file.close()
+    assert (read_h5ad(tmp_path / "copy.h5ad").X, read_h5ad(tmp_path / "copy.h5ad").n_obs) == (None, 2)
+    changed(path, lambda file: file.__delitem__("X/indices"))
+    backed = read_h5ad(path, backed="r")
+    with pytest.raises(CorruptFileError, match="/X: its dataset 'indices' is missing"):
+        write_h5ad(backed, tmp_path / "copy.h5ad")
     backed.file.close()
 
 
@@ -168,6 +197,82 @@ def test_files_of_the_first_versions(path: Path) -> None:
     assert_equal(found, anndata.read_h5ad(path), exact=True)
     assert found.obs["cat"].tolist()[:3] == ["u", "v", "v"]
     assert found.raw.X.tolist() == np.eye(4)[:, :3].tolist()
+    sparse = read_h5ad(path, as_sparse="raw/X")
+    assert sparse.raw.X.format == "csr"
+    assert np.array_equal(sparse.raw.X.toarray(), found.raw.X)
+
+
+def test_a_backed_file_of_the_first_versions_is_written_whole(path: Path, tmp_path: Path) -> None:
+    an_old_file(path)
+    backed = read_h5ad(path, backed="r")
+    write_h5ad(backed, tmp_path / "new.h5ad")
+    backed.file.close()
+    new, old = anndata.read_h5ad(tmp_path / "new.h5ad"), anndata.read_h5ad(path)
+    assert np.array_equal(new.raw.X, old.raw.X)  # stored as raw.X
+    assert np.array_equal(new.X.toarray(), old.X.toarray())
+    with h5py.File(path, "r+") as file:
+        file["X"].attrs["h5sparse_format"] = "coo"
+    backed = read_h5ad(path, backed="r")
+    with pytest.raises(UnsupportedValueError, match="a sparse matrix of the format 'coo'"):
+        write_h5ad(backed, tmp_path / "other.h5ad")
+    backed.file.close()
+
+
+def without_raw(file: Any) -> None:
+    for name in ("raw.X", "raw.var"):
+        del file[name]
+
+
+OTHER_CATEGORIES = {"n_categories": [b"u"], "nothing_categories": [b"u"], "m_categories": [b"u"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_raw,
+        lambda file: file.__delitem__("raw.X"),
+        lambda file: file.__delitem__("obsm"),
+        lambda file: file["uns"].update({name: np.array(value) for name, value in OTHER_CATEGORIES.items()}),
+    ],
+    ids=["no raw", "a raw without X", "no obsm", "categories that are no column's"],
+)
+def test_first_versions_as_anndata_reads_them(change: Any, path: Path) -> None:
+    an_old_file(path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    found, expected = read_h5ad(path), anndata.read_h5ad(path)
+    assert_equal(found, expected, exact=True)
+    assert (found.raw is None) == (expected.raw is None)
+
+
+def test_old_names_of_raw_beside_tables_as_groups(path: Path) -> None:
+    def rename(file: Any) -> None:
+        for name in ("X", "var", "varm"):
+            file.move(f"raw/{name}", f"raw.{name}")
+        del file["raw"]
+
+    changed(path, rename)
+    assert_equal(read_h5ad(path), anndata.read_h5ad(path), exact=True)
+    assert np.array_equal(read_h5ad(path).raw.X.toarray(), DENSE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("obs", [1, 2], "/obs: its dataset holds int64, not records"),
+        ("raw.var", 3, "/raw.var: its dataset holds int64, not records"),
+        ("uns", 3, "its parts are not those of one object"),
+        ("obsm", 3, "its parts are not those of one object"),
+        ("raw/X", 3, "both the earlier and the present form of raw"),
+    ],
+)
+def test_first_versions_with_something_else_in_them(name: str, value: Any, message: str, path: Path) -> None:
+    an_old_file(path)
+    with h5py.File(path, "r+") as file:
+        file.pop(name, None)
+        file[name] = value
+    with pytest.raises((CorruptFileError, ValueError), match=rf"file\.h5ad: .*{message}"):
+        read_h5ad(path)
 
 
 def test_text_of_fixed_length_as_other_languages_write_it(path: Path) -> None:
@@ -202,6 +307,12 @@ def changed(path: Path, change: Any) -> None:
         change(file)
 
 
+def put(file: Any, name: str, value: Any, encoding: str, version: str) -> None:
+    del file[name]
+    file[name] = value
+    file[name].attrs.update({"encoding-type": encoding, "encoding-version": version})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -214,6 +325,12 @@ def changed(path: Path, change: Any) -> None:
         (lambda file: file.__delitem__("obs/n"), "/obs: .*there is no 'n'"),
         (lambda file: file["obs/n"].attrs.__setitem__("encoding-type", "string-array"), "/obs/n: .*not text"),
         (lambda file: file["obs"].attrs.__setitem__("encoding-type", "array"), "/obs: .*not a dataset"),
+        (lambda file: put(file, "obs/n", h5py.Empty("f4"), "array", "0.2.0"), "/obs/n: .*dataspace is null"),
+        (lambda file: put(file, "obs/n", [1], "rec-array", "0.2.0"), "/obs/n: .*not records"),
+        (lambda file: put(file, "obs/n", [1], "dict", "0.1.0"), "/obs/n: .*not a group"),
+        (lambda file: put(file, "raw", 3, "numeric-scalar", "0.2.0"), "/raw: .*not a group"),
+        (lambda file: put(file, "X", np.eye(3), "array", "0.2.0"), "as many rows as"),
+        (lambda file: put(file, "uns", 3, "numeric-scalar", "0.2.0"), "its parts are not those of one object"),
     ],
 )
 def test_elements_that_are_not_what_they_say_are_named(change: Any, message: str, path: Path) -> None:
