@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
+from numbers import Real
 from pathlib import Path
+from types import NoneType
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +35,15 @@ SEXES = ("M", "F", "U", "O")
 _SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]+(-[a-z]+)*( [a-z]+)?|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+")
 _AGE = re.compile(r"P(?!$)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
 _VENDOR_TIME = "DateTime"
+_FORMS: dict[str, tuple[Any, str]] = {
+    "start_time": ((str, datetime, NoneType), "a date and time"),
+    "time_zone": ((str, NoneType), "text"),
+    "session": (Mapping, "a table"),
+    "subject": (Mapping, "a table"),
+    "without_subject": (bool, "true or false"),
+    "location": (str, "text"),
+    "waveform_volts_per_count": ((Real, NoneType), "a number"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,9 @@ class NwbFacts:
     waveform_volts_per_count: float | None = None
 
     def __post_init__(self) -> None:
+        for name, (kinds, form) in _FORMS.items():
+            if not isinstance(getattr(self, name), kinds):
+                raise ConfigurationError(f"{name} must be {form}, not {getattr(self, name)!r}")
         for name, given, known in (
             ("session", self.session, SESSION_FIELDS),
             ("subject", self.subject, SUBJECT_FIELDS),

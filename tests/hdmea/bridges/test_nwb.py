@@ -13,6 +13,7 @@ import pytest
 
 from h5burst.console import run as run_command
 from hdmea import export_nwb
+from hdmea.bridges.nwb_facts import read_facts
 from hdmea.cli import app
 from hdmea.io import add_section_windows, load_nwb, section_spike_times
 from hdmea.pipeline import PipelineSession, create_session
@@ -425,6 +426,49 @@ def test_rate_of_anybodys_file(tmp_path: Path) -> None:
     assert session.metadata["acquisition_rate"] == 24_414.0625
     assert session.units["unit_000"]["spike_times"].tolist() == [6104, 12_207]
     assert any("2 spike times" in text for text in session.warnings)
+
+
+def test_rate_of_the_series_and_intervals_without_times(tmp_path: Path) -> None:
+    import h5py
+
+    others_file(tmp_path / "a.nwb")
+    with h5py.File(tmp_path / "a.nwb", "r+") as file:
+        for name, kind, rate in (("video", "ImageSeries", 30.0), ("raw", "ElectricalSeries", 25_000.0)):
+            series = file.create_group(f"acquisition/{name}")
+            series.attrs["neurodata_type"] = kind
+            series["starting_time"] = 0.0
+            series["starting_time"].attrs["rate"] = rate
+        file["intervals/trials/start_time"][1] = np.nan
+        file["intervals/trials/start_time"][2] = -1.0
+        file["intervals/note"] = 3
+    session = load_nwb(tmp_path / "a.nwb")
+    assert session.metadata["acquisition_rate"] == 25_000.0
+    assert session.stimulus["section_time"]["trials"].tolist() == [[50_000 * n, 50_000 * n + 25_000] for n in (0, 3, 4)]
+    assert np.allclose(session.metadata["nwb_intervals"]["trials"]["contrast"], [0, 0.3, 0.4])
+    assert any("intervals trials: 2 rows" in text for text in session.warnings)
+    with pytest.raises(DataLoadError, match="acquisition_rate must be positive"):
+        load_nwb(tmp_path / "a.nwb", acquisition_rate=0)
+    with h5py.File(tmp_path / "a.nwb", "r+") as file:
+        file.attrs["nwb_version"] = "3.0.0"
+    with pytest.raises(DataLoadError, match=r"a\.nwb is a NWB file of version 3\.0\.0"):
+        load_nwb(tmp_path / "a.nwb")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[subject", "is not TOML"),
+        ("subjekt = 1", "has subjekt; it may have: "),
+        ("subject = 3", "subject must be a table, not 3"),
+        ("time_zone = 3", "time_zone must be text, not 3"),
+        ("start_time = 2024-05-01", "start_time must be a date and time"),
+        ("[session]\nname = 'x'", r"\[session\] has no name"),
+    ],
+)
+def test_a_file_of_facts_that_is_not_one_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "facts.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"facts\.toml.*{message}"):
+        read_facts(tmp_path / "facts.toml")
 
 
 def test_what_is_not_nwb_2_is_refused(tmp_path: Path) -> None:

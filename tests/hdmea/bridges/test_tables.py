@@ -160,6 +160,25 @@ def test_long_keeps_integers_that_a_float_cannot_hold(tmp_path: Path) -> None:
     assert (row["value"], row["text"], row["type"]) == (None, str(2**60 + 1), "int")
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_long_table_on_disk_is_the_long_frames_of_its_recordings(tmp_path: Path, suffix: str) -> None:
+    paths = [
+        saved(tmp_path, name, {"x": {"data": {"index": value, "kind": "ON"}}}) for name, value in (("a", 1), ("b", 0.5))
+    ]
+    output = tmp_path / f"long{suffix}"
+    written = write_tables(paths, output, long=True)
+    frames = [feature_frame(path, long=True) for path in paths]
+    found = pl.read_parquet(output) if suffix == ".parquet" else pl.read_csv(output)
+    assert (written.recordings, written.rows, written.columns) == (2, len(found), found.width)
+    names = ["recording", "unit", "feature", "name", "value", "text"]
+    assert found.select(names).rows() == pl.concat(frames).select(names).rows()
+
+
+def test_the_table_and_the_traces_are_two_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot both be"):
+        write_tables(["missing.h5"], tmp_path / "t.parquet", traces=tmp_path / "x" / ".." / "t.parquet")
+
+
 # ---------------------------------------------------------------- spikes in frames
 
 

@@ -18,9 +18,11 @@ import pytest
 
 from h5burst.console import run as run_command
 from hdmea.cli import app
+from hdmea.features import FeatureRegistry
 from hdmea.pipeline import create_session
 from hdmea.report import write_report
 from hdmea.report.directory import write_index
+from hdmea.report.values import explanation, unit_and_meaning
 from hdmea.session.session import PipelineSession
 from support.browser import accessibility_faults, data_of, downloaded, fits, go_to, opened
 from support.pictured import MOVIE, UNIT, made
@@ -449,6 +451,31 @@ def test_batch_writes_pages_and_their_index(tmp_path: Path, capsys: pytest.Captu
     assert [name in index for name in ('href="one.html"', 'href="two.html"', ">broken<", ">failed<")] == [True] * 4
     assert ">axons seen<" in index  # a key figure of batch_figures.csv
     assert data_of(results / "two.html", "recording")["units"] == ["unit_001", "unit_002"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"recordings": [{"status": "done"}]}', '{"recordings": 3}'])
+def test_what_is_no_summary_of_a_batch_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "batch_summary.json").write_text(text)
+    with pytest.raises(ValueError, match=r"batch_summary\.json is not the summary of a batch"):
+        write_index(tmp_path)
+
+
+def test_values_are_explained_by_their_feature() -> None:
+    schema = FeatureRegistry.get_metadata("frif")["output_schema"]
+    assert [explanation(f"frif/{name}") for name in schema] == list(schema.values())
+    assert explanation("unit_meta/snr") == "as the sorter's table of units has it"
+    assert explanation("nobodys/width_um") == "um"
+    assert unit_and_meaning("um, along the axon") == ("µm", "along the axon")
+    assert (explanation("x"), explanation("nobodys/x")) == ("", "")
+
+
+def test_a_date_that_is_none_and_a_recording_without_a_length(tmp_path: Path) -> None:
+    session = create_session("silent", output_dir=tmp_path)
+    session.add_units({"unit_001": {"spike_times": np.empty(0, np.uint64)}})
+    session.created_at = "last spring"
+    found = data_of(write_report(session, tmp_path / "page.html"), "recording")
+    assert ["made on", "last spring"] in found["facts"]
+    assert ["units without spikes", 1, 1] in found["missing"]
 
 
 def test_index_takes_key_figures_and_leaves_others_pages(tmp_path: Path) -> None:
