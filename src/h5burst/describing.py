@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from h5burst.copying.repacking import live_bytes
@@ -85,6 +85,13 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     >>> found.datasets, found.objects[1].shape, found.objects[1].dtype
     (1, (3,), 'float64')
     """
+    found = contents(path, at)
+    return replace(found, dead_bytes=_dead_bytes(path, found.bytes))
+
+
+@takes_file_objects("path")
+def contents(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
+    """As `info`, but for dead space, which is left None: to find it takes a walk over every structure of the file."""
     open_tree(path)  # what is not a whole HDF5 file is said in our words
     wanted = stored_path(path_names(at))
     below = wanted.rstrip("/") + "/"
@@ -92,11 +99,10 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     if not objects:
         raise KeyError(f"{os.fspath(path)}: there is no object {wanted}")
     datasets = [item for item in objects if item.kind == "dataset"]
-    size = os.path.getsize(path)
     return FileInfo(
         os.fspath(path),
-        size,
-        _dead_bytes(path, size),
+        os.path.getsize(path),
+        None,
         sum(item.kind == "group" for item in objects),
         len(datasets),
         sum(item.stored_bytes for item in datasets),

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import h5burst
-from h5burst import Array, Group, Storage, console
+from h5burst import Array, Group, Storage, console, describing
 from h5burst.cli import app
 
 COMMANDS = ("ls", "info", "cat", "diff", "repack", "verify", "salvage", "doctor", "bench")
@@ -60,6 +60,18 @@ def test_ls_shows_what_is_below_a_path(path: Path, capsys: pytest.CaptureFixture
     assert lines[-1].startswith("5 datasets, ")
     content = json.loads(said(capsys, "ls", path, "--depth", 1, "--json"))
     assert [item["path"] for item in content["objects"]] == ["/", "/g"]
+
+
+def test_ls_does_not_look_for_dead_space(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Any) -> int:
+        raise AssertionError("every structure of the file was gone through")
+
+    monkeypatch.setattr(describing, "live_bytes", refused)
+    assert "5 datasets, " in said(capsys, "ls", path)
+    with pytest.raises(AssertionError, match="gone through"):
+        h5burst.info(path)
 
 
 @pytest.fixture

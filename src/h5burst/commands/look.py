@@ -37,10 +37,10 @@ def ls(
       h5burst ls results/simulated.h5
       h5burst ls results/simulated.h5::/units --depth 2 --attributes
     """
-    from h5burst.describing import info as describe_file
+    from h5burst.describing import contents
 
     place = addresses.parse(file)
-    found = describe_file(place.file, place.inner)
+    found = contents(place.file, place.inner)
     top = 0 if place.inner == "/" else place.inner.count("/")
     levels = [(0 if item.path == "/" else item.path.count("/")) - top for item in found.objects]
     shown = [

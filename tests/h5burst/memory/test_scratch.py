@@ -289,6 +289,6 @@ def test_an_array_in_a_scratch_file_has_every_attribute_of_numpys(scratch: Scrat
             assert callable(found) == callable(expected), name
         assert (array.mean(), array.max(axis=0)[1]) == (data.mean(), data.max(axis=0)[1])
         for change in ("fill", "partition", "put", "resize", "setfield", "setflags", "sort"):
-            with pytest.raises(TypeError, match=r"np.array\(x\) makes an array in memory of it"):
+            with pytest.raises(TypeError, match="cannot be changed in place"):
                 getattr(array, change)()
         assert array.path == str(scratch.path)
