@@ -422,7 +422,7 @@ def test_methods_read_when_they_are_called(path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("change", ["sort", "fill", "partition", "put", "resize"])
 def test_methods_that_would_change_an_array_are_refused(change: str, path: Path) -> None:
     """They changed a copy, and said nothing."""
-    with h5burst.open(path) as file, pytest.raises(TypeError, match=r"np\.array\(x\) makes an array in memory"):
+    with h5burst.open(path) as file, pytest.raises(TypeError, match="cannot be changed in place"):
         getattr(file["cube"], change)(0)
 
 
