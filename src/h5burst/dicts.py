@@ -43,7 +43,7 @@ def save(
     compression
         Of large arrays: "gzip", "lzf", "blosc", "zstd"; a number from 0 to 9 for that level of gzip; None for none.
     compression_opts
-        Level of the codec, 0 to 9; None for its default.
+        Level of the codec, 0 to 9; None for its default. "lzf" has no levels.
     overwrite
         Whether an existing file may be replaced.
     threads
@@ -58,7 +58,7 @@ def save(
     TypeError
         For what is not a dict.
     ValueError
-        For an unknown codec or level.
+        For an unknown codec or level, and a level of what has none.
     OSError
         When writing fails; the file that was there is untouched.
 

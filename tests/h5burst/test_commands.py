@@ -212,6 +212,24 @@ def test_all_that_is_wrong_with_a_repack_is_in_one_message(path: Path, capsys: p
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (["repack", "{}", "-c", "lzf", "-l", "4"], "level 4: lzf has no levels: leave the level out"),
+        (["repack", "{}", "-c", "none", "-l", "4"], "level 4: without a codec it does nothing"),
+        (["repack", "{}", "-l", "4"], "a level without a codec"),
+        (["cat", "{}::/g/table", "--csv", "--json"], "--csv and --json are two forms of one output"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    path: Path, capsys: pytest.CaptureFixture[str], request_: list[str], message: str
+) -> None:
+    before = path.read_bytes()
+    assert console.run(app, [word.format(path) for word in request_]) == 2
+    assert message in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 def test_salvage_exits_with_1_and_a_list(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 losses" in said(capsys, "salvage", path, "whole.h5")
     with h5py.File(path) as file:

@@ -184,6 +184,10 @@ def test_compression_as_h5py_names_it(compression: Any, opts: int | None, filter
         ({"compression": 11}, ValueError, "0 to 9"),
         ({"compression": 4, "compression_opts": 5}, ValueError, "level"),
         ({"compression_opts": 5}, ValueError, "codec"),
+        ({"compression": False, "compression_opts": 5}, ValueError, "codec"),
+        ({"compression": "lzf", "compression_opts": 5}, ValueError, "lzf has no levels: leave the level out"),
+        ({"compression": "gzip", "compression_opts": 4.0}, ValueError, "0 to 9, got 4.0"),
+        ({"compression": "gzip", "compression_opts": True}, ValueError, "0 to 9, got True"),
     ],
 )
 def test_wrong_compression_is_refused_before_the_first_byte(

@@ -221,7 +221,9 @@ def _storage(compression: str | int | None, options: int | Sequence[int] | None)
     if isinstance(compression, str) or compression is None:
         name = compression
     elif compression in range(10):
-        name, level = "gzip", compression if level is None else level
+        if level is not None:
+            raise ValueError(f"compression={compression} is a level of gzip already: leave compression_opts out")
+        name, level = "gzip", compression
     else:
         codec = codecs.by_id(int(compression))
         if codec is None:

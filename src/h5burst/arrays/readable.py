@@ -24,14 +24,14 @@ class ReadableArray(NDArrayOperatorsMixin):
 
     Indexing (basic and advanced), `np.asarray`, arithmetic, iteration, `len` and numpy's functions work; every one of
     them reads. Whatever numpy's arrays have besides (`mean`, `astype`, `T`, …) is taken from the array when asked for.
-    Writing to it is refused, `x += 1` included: `x[...]` is an array in memory. Subclasses set `shape` and `dtype`, and
+    Writing to it is refused, `x += 1` included: `x[...]` is an array in memory. Subclasses set `_shape` and `_dtype`, and
     read boxes.
     """
 
-    __slots__ = ("dtype", "shape")
+    __slots__ = ("_dtype", "_shape")
 
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
+    _dtype: np.dtype[Any]
+    _shape: tuple[int, ...]
     if TYPE_CHECKING:  # the mixin's stub asks for it; numpy reads what does not have it, and dask then takes blocks
         __array_ufunc__: Callable[..., Any]
 
@@ -44,6 +44,14 @@ class ReadableArray(NDArrayOperatorsMixin):
         box = hull(places)
         found: np.ndarray[Any, Any] = self._read(box)[inside(places, box)]
         return found
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
 
     @property
     def ndim(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from h5burst._ext import shuffle as kernels
 from h5burst.codecs import registry
-from h5burst.codecs.codec import DEFAULT_LEVELS, OPTIONAL, ChunkError, ChunkLayout, Codec, Filter
+from h5burst.codecs.codec import OPTIONAL, ChunkError, ChunkLayout, Codec, Filter
 from h5burst.model.tree import Storage
 from h5burst.runtime.buffers import Bytes, thread_buffer
 
@@ -21,12 +21,19 @@ _CHECKSUM_BYTES = 4
 
 
 def check_codec(storage: Storage) -> None:
-    """Raise ValueError for an unknown codec or a level that it does not have."""
+    """Raise ValueError for an unknown codec, a level that it does not have, or a level of what has none."""
     codec = None if storage.codec is None else registry.by_name(storage.codec)
-    levels = DEFAULT_LEVELS if codec is None or codec.levels is None else codec.levels
-    if storage.level is not None and storage.level not in levels:
-        whose = f"level of {codec.name}" if codec is not None and codec.levels is not None else "level"
-        raise ValueError(f"{whose} must be {levels[0]} to {levels[-1]}, got {storage.level}")
+    if storage.level is None:
+        return
+    if codec is None or codec.levels is None:
+        reason = "without a codec it does nothing" if codec is None else f"{codec.name} has no levels"
+        raise ValueError(f"level {storage.level!r}: {reason}: leave the level out, or name a codec with levels (gzip)")
+    levels, is_whole = (
+        codec.levels,
+        isinstance(storage.level, (int, np.integer)) and not isinstance(storage.level, bool),
+    )
+    if not is_whole or storage.level not in levels:
+        raise ValueError(f"level of {codec.name} must be {levels[0]} to {levels[-1]}, got {storage.level!r}")
 
 
 def filters_for(storage: Storage, itemsize: int, chunk_bytes: int = 0) -> tuple[Filter, ...]:

@@ -151,6 +151,8 @@ def cat(
     import h5burst
     from h5burst.model.tree import Group
 
+    if as_csv and output.as_json:
+        raise ValueError("--csv and --json are two forms of one output: give one of them")
     place = addresses.parse(file)
     tree = h5burst.read_tree(place.file, lazy=True)
     try:

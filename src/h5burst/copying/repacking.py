@@ -83,7 +83,7 @@ def repack(
         Datasets of a few kilobytes that are not in chunks, and those compressed by a filter that this package does not
         know itself (such as blosc2 or bitshuffle), are left as they are.
     compression_opts
-        The codec's level, 0 to 9; None for its default.
+        The codec's level, 0 to 9; None for its default. "lzf" has no levels.
     select
         A path of a group or dataset, or several; only these are copied, with all that is below them and the groups on
         the way. References to other objects become null references.
@@ -104,7 +104,7 @@ def repack(
     KeyError
         For a path in `select` that leads nowhere.
     ValueError
-        For an unknown codec or level.
+        For an unknown codec or level, and a level of what has none.
     FileExistsError
         For an existing `dst` without `overwrite`.
     BlockingIOError

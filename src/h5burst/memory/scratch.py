@@ -305,7 +305,7 @@ class ScratchArray(ReadableArray):
 
     def __init__(self, scratch: Scratch, plan: ChunkPlan, entries: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
         self.scratch, self.plan, self.entries = scratch, plan, entries
-        self.shape, self.dtype = plan.shape, plan.dtype
+        self._shape, self._dtype = plan.shape, plan.dtype
 
     @property
     def path(self) -> str:
@@ -346,7 +346,7 @@ class ScratchView(ReadableArray):
         self, whole: ScratchArray, first: int, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None
     ) -> None:
         self.whole, self.first = whole, first
-        self.shape, self.dtype = shape, whole.dtype if dtype is None else dtype
+        self._shape, self._dtype = shape, whole.dtype if dtype is None else dtype
 
     def as_dtype(self, dtype: np.dtype[Any]) -> ScratchView:
         """The same bytes as elements of another dtype of the same size."""

@@ -45,9 +45,9 @@ class Storage:
         "gzip", "lzf", "blosc", "zstd" or another that is registered (`h5burst.codecs`); None: not compressed;
         "default": codec and level of the arrays that name no storage, as `write_tree` is given them.
     level : int, optional
-        0 to 9; None: the codec's default.
+        0 to 9, for codecs that have levels ("lzf" has none); None: the codec's default.
     chunks : tuple of int, optional
-        Shape of a chunk; None: the writer chooses.
+        Shape of a chunk; None: the writer chooses. Text of variable length has chunks only with `maxshape`.
     compress_small : bool
         Apply the codec however small the array is.
     maxshape : tuple, optional

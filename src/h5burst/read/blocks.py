@@ -125,13 +125,23 @@ class DatasetBlocks:
     def __init__(self, path: str | os.PathLike[str], name: str, *, threads: int | None = None) -> None:
         self._source = _find(path, name)
         self._threads = threads
-        self.shape: tuple[int, ...] = self._source.shape
-        self.dtype: np.dtype[Any] = self._source.dtype
         self._band: tuple[int, Rows] | None = None
         self._reader: Reader | None = None
         self._elements: Elements | None = None
         if isinstance(self._source, LazyArray):
             self._open(self._source)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the dataset."""
+        shape: tuple[int, ...] = self._source.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its elements in memory."""
+        dtype: np.dtype[Any] = self._source.dtype
+        return dtype
 
     def _open(self, array: LazyArray) -> None:
         """Keep the file open, if its elements have the same bytes in memory."""

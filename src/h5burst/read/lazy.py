@@ -128,8 +128,8 @@ class LazyArray(ReadableArray):
         self._elements: Elements | None = None
         self._base = 0  # where address 0 is in the file, once there are `_elements`
         self._attrs: Mapping[str, Any] | None = None
-        self.shape = shape
-        self.dtype = dtype
+        self._shape = shape
+        self._dtype = dtype
 
     @property
     def path(self) -> str:

@@ -123,6 +123,8 @@ class LazyGroup(Mapping[str, Any]):
     (['b'], True)
     """
 
+    __slots__ = ("__weakref__", "_address", "_attrs", "_file", "_names", "_node")
+
     def __init__(self, file: _File, address: int | None, names: Names, attrs: Mapping[str, Any], node: Any = None):
         self._file, self._address, self._names, self._attrs = file, address, names, attrs
         self._node: Group | None = node  # of a group that only libhdf5 reads
@@ -308,6 +310,8 @@ class LazyFile(LazyGroup):
     ...     file["a"][-1]
     np.int64(2)
     """
+
+    __slots__ = ()
 
     @property
     def closed(self) -> bool:

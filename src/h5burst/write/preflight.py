@@ -13,6 +13,7 @@ from h5burst import codecs
 from h5burst._ext.treenodes import Overseer
 from h5burst.model.source import is_source
 from h5burst.model.tree import (
+    AS_DEFAULT,
     MAX_DEPTH,
     Array,
     ExternalLink,
@@ -154,6 +155,8 @@ def _check_node(node: Any, path: tuple[str, ...], default: Storage) -> None:
             _check_data(node.data, "data")
         except _NotRepresentableError as error:
             raise error.public(str(error), _text_path(path)) from error
+        if node.storage is not None:
+            _check_own_storage(node.storage, node.data, path)
         _check_storage(storage_of(node.storage, default) or default, node.data, path)
     elif not isinstance(node, Group):
         raise UnsupportedValueError(f"a node must be a Group or an Array, not {type(node).__name__}", _text_path(path))
@@ -336,8 +339,35 @@ def _check_storage(storage: Storage, data: Any, path: tuple[str, ...]) -> None:
     rank = len(getattr(data, "shape", None) or ())
     if storage.chunks is not None and rank and (len(storage.chunks) != rank or min(storage.chunks) < 1):
         raise ValueError(f"chunks {storage.chunks} do not fit an array of shape {data.shape}")
-    if storage.fillvalue is not None and hasattr(data, "dtype") and data.dtype.kind != "O":
+    if storage.fillvalue is not None and hasattr(data, "dtype"):
         try:
-            fill_bytes(storage.fillvalue, np.dtype(data.dtype))
+            _check_fillvalue(storage.fillvalue, np.dtype(data.dtype))
         except ValueError as error:
             raise ValueError(f"{error} (at {_text_path(path)})") from error
+
+
+def _check_fillvalue(value: Any, dtype: np.dtype[Any]) -> None:
+    if dtype.kind != "O":
+        fill_bytes(value, dtype)
+        return
+    if not isinstance(value, (str, bytes)):
+        raise ValueError(f"the fill value {value!r} is not text, as the elements are")
+    try:
+        _check_text((value,), bytes if isinstance(value, bytes) else str)
+    except _NotRepresentableError as error:
+        raise ValueError(f"the fill value {value!r} is {error}") from error
+
+
+def _check_own_storage(storage: Storage, data: Any, path: tuple[str, ...]) -> None:
+    """What an array asks for itself and cannot have."""
+    if storage.codec == AS_DEFAULT and storage.level is not None:
+        reason = 'with the codec "default" the level is that of the file'
+        raise ValueError(f"level {storage.level!r} (at {_text_path(path)}): {reason}: name a codec, or leave it out")
+    if getattr(data, "shape", None):
+        return
+    for name in ("chunks", "maxshape"):
+        if getattr(storage, name) is not None:
+            what = "a null dataspace" if getattr(data, "shape", None) is None else "a single value"
+            raise ValueError(
+                f"{name} {getattr(storage, name)} (at {_text_path(path)}): {what} has no axes: leave it out"
+            )

@@ -38,12 +38,13 @@ def storage(compression: str | None, compression_level: int = 4) -> Storage | No
         return None
     if not codecs.is_known(compression):
         raise ValueError(f"compression must be one of {', '.join(codecs.names())} or None, not {compression!r}")
-    levels = codecs.by_name(compression).levels or codecs.DEFAULT_LEVELS
+    known = codecs.by_name(compression).levels
+    levels = known or codecs.DEFAULT_LEVELS
     if not isinstance(compression_level, int) or compression_level not in levels:
         raise ValueError(
             f"compression_level must be an int from {levels[0]} to {levels[-1]}, not {compression_level!r}"
         )
-    return Storage(compression, compression_level)
+    return Storage(compression, None if known is None else compression_level)
 
 
 # ---------------------------------------------------------------- write

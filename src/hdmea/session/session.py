@@ -354,7 +354,7 @@ class PipelineSession:
         compression
             "gzip", "lzf", "blosc", "zstd" or None.
         compression_level
-            From 0 (fast) to 9 (small).
+            From 0 (fast) to 9 (small), for the compressions that have levels ("lzf" and None have none).
 
         Returns
         -------

@@ -68,6 +68,8 @@ def test_compression_as_h5py_says_it(compression: Any, options: Any, filters: An
         ({"compression": "gzip", "compression_opts": 11}, "level"),
         ({"compression": "gzip", "compression_opts": (1, 2)}, "must be a level"),
         ({"compression": "gzip", "compression_opts": "high"}, "must be a level"),
+        ({"compression": "lzf", "compression_opts": 4}, "lzf has no levels"),
+        ({"compression": 4, "compression_opts": 5}, "is a level of gzip already"),
         ({"compression_opts": 4}, "does nothing without compression"),
         ({"as_dense": ["layers/a"]}, "as_dense takes"),
     ],

@@ -657,3 +657,20 @@ def test_what_is_read_ahead_is_bounded_in_sum(tmp_path: Path) -> None:
 
     assert sum(isinstance(node.data, np.ndarray) for node in found) == 512
     assert [int(node.data[3]) for node in found] == list(range(rows))
+
+
+def test_attributes_of_what_was_read_cannot_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    h5burst.save(path, {"g": {"a": np.arange(6).reshape(3, 2)}})
+    with h5burst.open(path) as file, h5burst.DatasetBlocks(path, "g/a") as blocks:
+        array = file["g/a"]
+        for owner, names in (
+            (array, ("shape", "dtype", "ndim", "chunks", "maxshape", "name", "path", "attrs", "unknown")),
+            (file, ("name", "filename", "attrs", "closed", "unknown")),
+            (file["g"], ("name", "unknown")),
+            (blocks, ("shape", "dtype")),
+        ):
+            for name in names:
+                with pytest.raises(AttributeError):
+                    setattr(owner, name, None)
+        assert array.shape == blocks.shape == (3, 2)

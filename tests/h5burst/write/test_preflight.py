@@ -156,6 +156,32 @@ def test_chunks_by_default_are_compared_with_every_array() -> None:
         validate(plain_tree(), storage=Storage(chunks=(2, 2)))
 
 
+@pytest.mark.parametrize(
+    ("data", "storage", "message"),
+    [
+        (np.arange(3), Storage("lzf", 4), "lzf has no levels"),
+        (np.arange(3), Storage(level=4), "without a codec it does nothing"),
+        (np.arange(3), Storage("default", 4), 'the codec "default" the level is that of the file'),
+        (np.array(1.0), Storage(chunks=(5,)), r"chunks \(5,\) \(at /g/a\): a single value has no axes"),
+        (None, Storage(chunks=(5,)), r"chunks \(5,\) \(at /g/a\): a null dataspace has no axes"),
+        (None, Storage(maxshape=(None,)), r"maxshape \(None,\) \(at /g/a\): a null dataspace has no axes"),
+        (np.array(["a"], object), Storage(fillvalue=3), r"the fill value 3 is not text, .* \(at /g/a\)"),
+        (
+            np.array(["a"], object),
+            Storage(fillvalue="a\0b"),
+            r"the fill value 'a\\x00b' is text with a NUL.* \(at /g/a\)",
+        ),
+    ],
+)
+def test_storage_that_would_do_nothing_is_refused(data: Any, storage: Storage, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(Group({"g": Group({"a": Array(data, storage=storage)})}))
+
+
+def test_chunks_by_default_are_for_arrays_with_axes() -> None:
+    validate(Group({"a": Array(np.arange(9)), "b": Array(np.array(1)), "c": Array(None)}), storage=Storage(chunks=(5,)))
+
+
 def test_plain_nodes_cost_no_python_calls() -> None:
     tree, calls = plain_tree(), 0
 
