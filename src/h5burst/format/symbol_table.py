@@ -20,11 +20,7 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
     links: list[tuple[bytes, int | bytes]] = []
     taken = 0
     for _, address in entries(source, tree, kind=_GROUP_NODES, key_size=8):
-        for stored, target in _node_links(source, address, names, len(links)):
-            links.append((stored, target))
-            taken += len(stored) + (len(target) if isinstance(target, bytes) else 0)
-            if taken > len(names):
-                raise CorruptStructureError("the names in a local heap overlap")
+        taken = _add_links(links, source, address, names, taken)
     return links
 
 
@@ -38,12 +34,24 @@ def find_link(source: Source, tree: int, heap: int, name: bytes) -> int | bytes 
             return None
         level = node[5]
         numbers = struct.unpack(f"<{2 * count}Q", source.read(place + _TREE_HEADER + 8, count * 16))
-        last_names = [_text(names, at) for at in numbers[1::2]]  # of each child
-        child = bisect.bisect_left(last_names, name)
+        # By the last name of each child; only those on the way are cut out, for they might all be one long name.
+        child = bisect.bisect_left(numbers[1::2], name, key=lambda at: _text(names, at))
         if child == count:
             return None
         place = numbers[2 * child]
-    return dict(_node_links(source, place, names, 0)).get(name)
+    links: list[tuple[bytes, int | bytes]] = []
+    _add_links(links, source, place, names, 0)
+    return dict(links).get(name)
+
+
+def _add_links(links: list[tuple[bytes, int | bytes]], source: Source, address: int, names: bytes, taken: int) -> int:
+    """Take in the links of one node. taken: bytes of names before it; returns those with it."""
+    for stored, target in _node_links(source, address, names, len(links)):
+        links.append((stored, target))
+        taken += len(stored) + (len(target) if isinstance(target, bytes) else 0)
+        if taken > len(names):
+            raise CorruptStructureError("the names in a local heap overlap")
+    return taken
 
 
 def _node_links(source: Source, address: int, names: bytes, before: int) -> Iterator[tuple[bytes, int | bytes]]:

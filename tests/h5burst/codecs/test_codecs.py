@@ -501,7 +501,7 @@ def test_unknown_wishes_are_refused() -> None:
 )
 def test_filters_are_described_as_h5py_and_hdf5plugin_do(codec: str | None, options: Any) -> None:
     hdf5plugin = pytest.importorskip("hdf5plugin")
-    plan = chunks.plan((20_000,), np.dtype("f8"), Storage(codec, 6 if codec else None))
+    plan = chunks.plan((20_000,), np.dtype("f8"), Storage(codec, 6 if codec not in (None, "lzf") else None))
     assert plan is not None
     if isinstance(options, str):
         options = dict(getattr(hdf5plugin, options)(clevel=6)) | {"shuffle": options == "Zstd"}
