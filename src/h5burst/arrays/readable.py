@@ -24,8 +24,8 @@ class ReadableArray(NDArrayOperatorsMixin):
 
     Indexing (basic and advanced), `np.asarray`, arithmetic, iteration, `len` and numpy's functions work; every one of
     them reads. Whatever numpy's arrays have besides (`mean`, `astype`, `T`, …) is taken from the array when asked for.
-    Writing to it is refused, `x += 1` included: `x[...]` is an array in memory. Subclasses set `_shape` and `_dtype`, and
-    read boxes.
+    Writing to it is refused, `x += 1` included: `x[...]` is an array in memory. Subclasses set `_shape` and `_dtype`,
+    and read boxes.
     """
 
     __slots__ = ("_dtype", "_shape")
