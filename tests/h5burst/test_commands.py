@@ -230,6 +230,24 @@ def test_options_that_would_do_nothing_are_refused(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("command", [["ls", "-a"], ["info"]])
+def test_names_and_attributes_are_no_commands_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    with h5py.File(tmp_path / "odd.h5", "w") as file:
+        file.attrs["key\x1b[2J"] = "value\x1b[2J\nmore\u202e"
+        file["line\nbreak\x1b[31m"] = np.zeros(2, [("field\x1b[0m", "f4")])
+        file["größe"] = 1
+    printed = said(capsys, *command, tmp_path / "odd.h5")
+    assert all(line.isprintable() for line in printed.splitlines())
+    assert r"@key\x1b[2J" in printed
+    assert r"value\x1b[2J more\u202e" in printed
+    if command[0] == "ls":
+        assert r"  line\nbreak\x1b[31m" in printed
+        assert r"{field\x1b[0m: " in printed
+        assert "  größe" in printed
+
+
 def test_salvage_exits_with_1_and_a_list(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 losses" in said(capsys, "salvage", path, "whole.h5")
     with h5py.File(path) as file:

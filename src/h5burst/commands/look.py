@@ -47,12 +47,12 @@ def ls(
         (item, level) for item, level in zip(found.objects, levels, strict=True) if depth is None or level <= depth
     ]
     objects = [_as_json(item, attributes) for item, _ in shown]
-    rows = [_cells(item, level) for item, level in shown]
+    rows = [tuple(map(_printable, _cells(item, level))) for item, level in shown]
     widths = [min(_WIDEST, max(map(len, column))) for column in zip(*(row for row in rows if row[1]), strict=True)]
     for (item, level), row in zip(shown, rows, strict=True):
         output.say("  ".join(map(str.ljust, row, widths)).rstrip() if row[1] else row[0])
         for key, value in item.attributes.items() if attributes else ():
-            output.say(f"{'  ' * (level + 1)}@{key} = {_short(value)}")
+            output.say(f"{'  ' * (level + 1)}@{_printable(key)} = {_short(value)}")
     number = f"{found.datasets} dataset{'' if found.datasets == 1 else 's'}"
     output.say(f"{number}, {format_bytes(found.data_bytes)} of data in a file of {format_bytes(found.bytes)}")
     totals = {"file": found.path, "bytes": found.bytes, "datasets": found.datasets, "data_bytes": found.data_bytes}
@@ -74,8 +74,15 @@ def _shape(shape: tuple[int | None, ...] | None) -> str:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(_text(value).split())
+    text = _printable(" ".join(_text(value).split()))
     return text if len(text) <= _MOST else text[: _MOST - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    """Text of a file on one line, without what a terminal would take for a command."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _as_json(item: Any, attributes: bool) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def info(file: Where) -> None:
         rows += [("groups", str(found.groups)), ("datasets", str(found.datasets))]
         rows.append(("data", format_bytes(found.data_bytes)))
     rows += [(f"@{name}", _short(value)) for name, value in item.attributes.items()]
-    console.print_rows(rows)
+    console.print_rows([tuple(map(_printable, row)) for row in rows])
     content = {"file": found.path, "bytes": found.bytes, "dead_bytes": found.dead_bytes, "groups": found.groups}
     totals = {"datasets": found.datasets, "data_bytes": found.data_bytes}
     output.result(content | totals | {"object": _as_json(item, True)})
