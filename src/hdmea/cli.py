@@ -152,7 +152,7 @@ def simulate(
 
 def _patch(text: str) -> tuple[int, int]:
     rows, _, columns = text.lower().partition("x")
-    if not (rows.isdigit() and columns.isdigit()):
+    if not (rows.isdecimal() and columns.isdecimal()):
         raise typer.BadParameter(f"a patch is rows x columns, such as 16x16, not {text!r}")
     return int(rows), int(columns)
 

@@ -78,6 +78,28 @@ def test_command_is_installed_and_quiet_without_a_terminal(tmp_path: Path) -> No
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("simulate", "out", "--patch", "5"), "a patch is rows x columns"),
+        (("simulate", "out", "--patch", "\u00b2x3"), "a patch is rows x columns"),
+        (("run", ".", "--spikes", "a.h5"), "leave it away with --spikes"),
+        (("run", "--spikes", "a.h5", "--flow", "nobodys"), "nobodys"),
+    ],
+)
+def test_wrong_words_are_said_before_any_work(
+    words: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hdmea(*words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------- verify
 
 
