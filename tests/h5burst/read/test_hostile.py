@@ -1,6 +1,6 @@
 """Damaged and malicious files end in a clear error or the right data: never a crash, a hang, or all memory.
 
-By default samples run; `H5BURST_WHOLE=1 pytest tests/h5burst/test_hostile.py` runs all of it.
+By default samples run; `H5BURST_WHOLE=1 pytest tests/h5burst/read/test_hostile.py` runs all of it.
 """
 
 from __future__ import annotations
