@@ -142,7 +142,8 @@ def test_examples_of_help_run_as_they_stand(
         assert console.run(APPS[program], words) == wanted, f"{example}\n{capsys.readouterr()}"
         assert capsys.readouterr().out, f"{example} prints nothing"
         words = [*(LIGHT.get(words[0], "").split() or words), *REPLACING.get(words[0], ())]
-        for option in () if ".nwb" in example else ("--json", "--quiet"):
+        options = () if ".nwb" in example else ("--quiet",) if "--csv" in words else ("--json", "--quiet")
+        for option in options:
             line = " ".join([program, *words, option])
             assert console.run(APPS[program], [*words, option]) == wanted, f"{line}\n{capsys.readouterr()}"
             printed = capsys.readouterr().out

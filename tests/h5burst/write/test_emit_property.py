@@ -90,8 +90,10 @@ SCALARS = (
     | st.booleans().map(np.bool_)
 )
 ATTRIBUTES = st.dictionaries(NAMES, SCALARS | numbers() | texts(), max_size=4)
-STORAGE = st.none() | st.builds(
-    Storage, codec=st.sampled_from([None, "gzip"]), level=st.none() | st.integers(0, 9), compress_small=st.booleans()
+STORAGE = (
+    st.none()
+    | st.builds(Storage, codec=st.none(), compress_small=st.booleans())
+    | st.builds(Storage, codec=st.just("gzip"), level=st.none() | st.integers(0, 9), compress_small=st.booleans())
 )
 ARRAYS = st.builds(Array, st.none() | numbers() | texts(), ATTRIBUTES, STORAGE)
 TREES = st.recursive(
