@@ -106,12 +106,22 @@ def extend(file: h5py.File, rng: random.Random) -> None:
         dataset.resize((dataset.shape[0] + rng.randint(1, 300),))
 
 
+def has_new_header(file: h5py.File, target: h5py.HLObject) -> bool:
+    address = h5py.h5o.get_info(target.id).addr
+    file.flush()
+    return Path(file.filename).read_bytes()[address:][:4] == b"OHDR"
+
+
 def attributes(file: h5py.File, rng: random.Random) -> None:
     target = a_dataset(file, rng) or file
     for number in range(rng.choice([1, 40])):
         target.attrs[f"attribute {number}"] = np.arange(rng.choice([1, 200]))
     if rng.random() < 0.3:
-        target.attrs["large"] = np.arange(rng.choice([7000, 20_000]))
+        try:
+            target.attrs["large"] = np.arange(rng.choice([7000, 20_000]))
+        except OSError as error:  # on an object that h5py made in the oldest form: no object of ours has it
+            if "message is too large" not in str(error) or has_new_header(file, target):
+                raise
     for name in list(target.attrs)[: rng.randint(0, 5)]:
         del target.attrs[name]
 
