@@ -238,7 +238,7 @@ cdef class Preflight:
             if len(self.datatypes) >= 4096:
                 self.datatypes.clear()
             text = dtype.kind == "O"
-            if text and says_special(dtype.metadata or {}):
+            if text and says_special(dtype):
                 raise NeedsLibhdf5Error("a dtype of references or sequences")
             found = Datatype(dtype, b"" if text else self.describe(dtype), text)
             self.datatypes[key] = found
@@ -265,9 +265,10 @@ cdef inline bint grows(storage) except -1:
     return storage is not None and storage.maxshape is not None
 
 
-cdef bint says_special(metadata) except -1:
-    """Whether an object dtype is by what h5py says of it of references or sequences, and not of text."""
-    return "ref" in metadata or metadata.get("vlen", str) not in (str, bytes)
+cpdef bint says_special(dtype) except -1:
+    """Whether an object dtype says, by what h5py adds to it, that it is of references or sequences: not of text."""
+    said = dtype.metadata or {}
+    return "ref" in said or said.get("vlen", str) not in (str, bytes)
 
 
 cdef inline object null_dtype(storage):

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from h5burst import codecs
+from h5burst._ext.h5emit import says_special
 from h5burst._ext.treenodes import Overseer
 from h5burst.model.source import is_source
 from h5burst.model.tree import (
@@ -267,11 +268,6 @@ def _check_array(data: np.ndarray[Any, Any]) -> None:
             _check_array(data[name])
 
 
-def says_special(dtype: np.dtype[Any]) -> bool:
-    """Whether an object dtype says that it is of references or sequences, as h5py's do: where no element tells."""
-    return h5py.check_ref_dtype(dtype) is not None or isinstance(h5py.check_vlen_dtype(dtype), np.dtype)
-
-
 def _is_told(dtype: np.dtype[Any]) -> bool:
     """Whether a dtype with objects says what they are, in a compound as well."""
     if dtype.names is not None:
@@ -286,10 +282,20 @@ def check_dtype(dtype: np.dtype[Any], *, of_nothing: bool = False) -> None:
     of_nothing: it is that of a null dataspace, which may be text as well.
     """
     if of_nothing and _is_told(dtype):
-        return
-    reason = _dtype_reason(dtype) if dtype.metadata is None else _find_dtype_reason(dtype)
+        reason = unknown_reason(dtype)
+    else:
+        reason = _dtype_reason(dtype) if dtype.metadata is None else _find_dtype_reason(dtype)
     if reason:
         raise _NotRepresentableError(reason)
+
+
+def unknown_reason(dtype: np.dtype[Any]) -> str:
+    """Why there is no datatype of HDF5 for a dtype; empty text where there is one."""
+    try:
+        h5py.h5t.py_create(dtype, logical=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return f"HDF5 cannot hold dtype {dtype}: {error}"
+    return ""
 
 
 def _find_dtype_reason(dtype: np.dtype[Any]) -> str:
@@ -298,10 +304,10 @@ def _find_dtype_reason(dtype: np.dtype[Any]) -> str:
         return f"HDF5 cannot hold dtype {dtype}"
     if dtype.itemsize == 0:
         return f"HDF5 cannot hold elements of no bytes (dtype {dtype})"
-    try:
-        kept = h5py.h5t.py_create(dtype, logical=True).dtype
-    except (TypeError, ValueError, RuntimeError) as error:
-        return f"HDF5 cannot hold dtype {dtype}: {error}"
+    reason = unknown_reason(dtype)
+    if reason:
+        return reason
+    kept = h5py.h5t.py_create(dtype, logical=True).dtype
     return "" if kept == dtype else f"HDF5 cannot hold dtype {dtype} exactly: it would become {kept}"
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import h5py
 import numpy as np
 
+from h5burst._ext.h5emit import says_special
 from h5burst.format.constants import LIBVER
 from h5burst.model.source import is_source
 from h5burst.model.tree import (
@@ -22,7 +23,7 @@ from h5burst.model.tree import (
     path_names,
 )
 from h5burst.write.graft import fill, write_attributes
-from h5burst.write.preflight import says_special, validated
+from h5burst.write.preflight import unknown_reason, validated
 
 _SCALE = b"DIMENSION_SCALE"  # of the attribute CLASS, by the specification of dimension scales
 
@@ -141,7 +142,11 @@ def _checked(special: _Special, tree: Group) -> np.dtype[Any]:
         names = path_names(reference.path)
         if reference.path and names and names not in tree:
             raise UnsupportedValueError(f"a reference to {reference.path}, which is not in the tree", special.where)
-    return _dtype(value, special.where)
+    found = _dtype(value, special.where)
+    reason = unknown_reason(found)
+    if reason:
+        raise UnsupportedValueError(reason, special.where)
+    return found
 
 
 def _references(value: np.ndarray[Any, Any]) -> Iterator[Reference]:

@@ -65,6 +65,39 @@ def test_what_has_no_elements_keeps_its_type(kind: str, way: str, tmp_path: Path
     assert other_null is None
 
 
+@pytest.mark.parametrize("base", [np.int16, "i2", np.dtype("i2"), float])
+def test_sequences_without_elements_are_of_what_their_dtype_says(base: Any, tmp_path: Path) -> None:
+    sequences = h5py.vlen_dtype(base)
+    h5burst.save(tmp_path / "rows.h5", {"rows": np.empty(0, sequences)})
+    with h5py.File(tmp_path / "rows.h5") as file:
+        assert h5py.check_vlen_dtype(file["rows"].dtype) == np.dtype(base)
+    records = np.empty(0, [("n", "i4"), ("rows", sequences), ("pairs", sequences, (2,))])
+    attrs = {"records": records, "rows": np.empty(0, sequences), "null": h5py.Empty(sequences)}
+    h5burst.write_tree(tmp_path / "records.h5", Group({"records": h5burst.Array(records)}, attrs))
+    with h5py.File(tmp_path / "records.h5") as file:
+        for found in (file["records"].dtype, file.attrs.get_id("records").dtype):
+            assert h5py.check_vlen_dtype(found["rows"]) == h5py.check_vlen_dtype(found["pairs"].base) == np.dtype(base)
+        for name in ("rows", "null"):
+            assert h5py.check_vlen_dtype(file.attrs.get_id(name).dtype) == np.dtype(base), name
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.empty(0, h5py.vlen_dtype(np.str_)),
+        np.empty(0, [("rows", h5py.vlen_dtype("U5"))]),
+        np.array([np.array(["a"]), np.array(["b", "c"])], object),
+        h5py.Empty(h5py.vlen_dtype("U5")),
+    ],
+    ids=["without elements", "in a compound", "with elements", "of a null dataspace"],
+)
+def test_sequences_of_what_hdf5_cannot_hold_are_refused_with_their_path(value: Any, tmp_path: Path) -> None:
+    tree = Group({"group": Group({}, {"rows": value})})
+    with pytest.raises(h5burst.UnsupportedValueError, match=r"No conversion path.* \(at /group@rows\)"):
+        h5burst.write_tree(tmp_path / "rows.h5", tree)
+    assert not list(tmp_path.iterdir())
+
+
 RECORDS = np.array(
     [(1, "gène", b"a", ("x", "ü"), b"fixed", ("in", 2.0)), (2, "", b"", ("", ""), b"", ("ner", 3.0))],
     [
