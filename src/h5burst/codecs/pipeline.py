@@ -28,12 +28,10 @@ def check_codec(storage: Storage) -> None:
     if codec is None or codec.levels is None:
         reason = "without a codec it does nothing" if codec is None else f"{codec.name} has no levels"
         raise ValueError(f"level {storage.level!r}: {reason}: leave the level out, or name a codec with levels (gzip)")
-    levels, is_whole = (
-        codec.levels,
-        isinstance(storage.level, (int, np.integer)) and not isinstance(storage.level, bool),
-    )
-    if not is_whole or storage.level not in levels:
-        raise ValueError(f"level of {codec.name} must be {levels[0]} to {levels[-1]}, got {storage.level!r}")
+    is_whole = isinstance(storage.level, (int, np.integer)) and not isinstance(storage.level, bool)
+    if not is_whole or storage.level not in codec.levels:
+        levels = f"{codec.levels[0]} to {codec.levels[-1]}"
+        raise ValueError(f"level of {codec.name} must be {levels}, got {storage.level!r}")
 
 
 def filters_for(storage: Storage, itemsize: int, chunk_bytes: int = 0) -> tuple[Filter, ...]:

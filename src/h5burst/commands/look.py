@@ -82,7 +82,9 @@ def _printable(text: str) -> str:
     """Text of a file on one line, without what a terminal would take for a command."""
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def _as_json(item: Any, attributes: bool) -> dict[str, Any]:
