@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -287,6 +288,43 @@ def test_categories_keep_their_dtype(tmp_path: Path, dtype: str) -> None:
     adata = some()
     adata.obs["c"] = pd.Categorical([None] * 6, categories=categories)
     assert back(adata, tmp_path).obs["c"].dtype == adata.obs["c"].dtype
+
+
+def edited(container: ScpContainer, path: Path, texts: dict[str, str]) -> ScpContainer:
+    """The container from a file in which some texts were replaced."""
+    save_hdf5(container, path)
+    with h5py.File(path, "r+") as file:
+        for place, text in texts.items():
+            file[f"extras/{place}"][...] = text
+    return load_hdf5(path)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "decimal128(3,2)[pyarrow]", "datetime64[ns, Nowhere]"])
+def test_a_name_in_a_file_that_is_not_that_of_a_dtype_is_passed_over(name: str, tmp_path: Path) -> None:
+    grades = pd.Index(["lo", "mid", "hi"], dtype="string")
+    obs = pd.DataFrame({"grade": pd.Categorical(["lo", "hi", "lo"], grades, True)}, ["c1", "c2", "c3"])
+    obs["count"] = pd.array([1, None, 3], dtype="Int32")
+    obs["when"] = pd.array(["2024-01-01", None, "2024-01-03"], dtype="datetime64[s]")
+    adata = anndata.AnnData(np.ones((3, 2), np.int16), obs, pd.DataFrame(index=["p1", "p2"]))
+    adata.uns["table"] = pd.DataFrame({"a": [1, 2]}, [7, 8])
+    columns = "origin/frame/columns"
+    names = (f"{columns}/grade/categories_dtype", f"{columns}/count/dtype", f"{columns}/when/unit")
+    others = ("origin/members/uns/table/index_dtype", "assays/proteins/origin/dtypes/X")
+    container = edited(from_anndata(adata), tmp_path / "a.h5", dict.fromkeys((*names, *others), name))
+    found = to_anndata(container, "proteins")
+    assert found.obs["grade"].cat.categories.tolist() == ["lo", "mid", "hi"]
+    assert found.obs["grade"].cat.ordered
+    assert found.obs["grade"].tolist() == ["lo", "hi", "lo"]
+    assert found.obs["count"].tolist()[::2] == [1, 3]
+    assert found.obs["when"].tolist()[::2] == [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-03")]
+    assert found.uns["table"].index.tolist() == ["7", "8"]
+    assert np.array_equal(found.X, adata.X)
+
+
+def test_a_column_of_numbers_where_one_of_times_was() -> None:
+    container = from_anndata(rich())
+    container.obs = container.obs.with_columns(pl.Series("when", [1, 2, 3]))
+    assert to_anndata(container, "proteins").obs["when"].tolist() == [1, 2, 3]
 
 
 def test_no_X_is_no_X_again(tmp_path: Path) -> None:

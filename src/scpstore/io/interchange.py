@@ -371,9 +371,15 @@ def _for_anndata(values: Any, known: AssayExtras, layer: str) -> Any:
     """A matrix in a format that AnnData knows, in the dtype that it had there, if it still fits."""
     values = _known_formats(values)
     wanted = known.origin.get(DTYPES, {}).get(layer)
-    if not isinstance(wanted, str) or np.dtype(wanted).kind not in "biu":
+    if not isinstance(wanted, str):
         return values
-    dtype, stored = np.dtype(wanted), values.data if sp.issparse(values) else values
+    try:
+        dtype = np.dtype(wanted)
+    except (TypeError, ValueError):  # not the name of a dtype: of a file
+        return values
+    if dtype.kind not in "biu":
+        return values
+    stored = values.data if sp.issparse(values) else values
     with np.errstate(invalid="ignore"):
         converted = stored.astype(dtype)
     return values.astype(dtype) if np.array_equal(converted.astype(stored.dtype), stored) else values

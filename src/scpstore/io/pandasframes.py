@@ -21,7 +21,9 @@ INDEX = "_index"
 INDEX_NAME, INDEX_DTYPE = "index_name", "index_dtype"
 COLUMNS = "columns"
 Origin = dict[str, Any]
-_UNITS = ("ms", "us", "ns")  # of times in polars
+# Of pandas for a dtype that does not fit the values, or for a name in a file that is not that of a dtype.
+_NOT_A_DTYPE = (TypeError, ValueError, OverflowError, NotImplementedError, ImportError)
+_UNITS, _SECONDS = ("ms", "us", "ns"), "s"  # of times in polars; what pandas has besides
 
 
 # ---------------------------------------------------------------- from pandas
@@ -177,7 +179,7 @@ def _index_as_it_was(index: Any, dtype: Any) -> Any:
         return index == "True"
     try:
         return index.astype(dtype)
-    except (TypeError, ValueError, OverflowError):  # other IDs by now
+    except _NOT_A_DTYPE:
         return index
 
 
@@ -194,15 +196,18 @@ def _restored(series: pl.Series, where: str, known: Origin) -> Any:
         if names is None or not set(series.drop_nulls().unique().to_list()) <= set(pd.Index(names).tolist()):
             return values
         plain = [None if value is None else value for value in series.to_list()]
-        categories = pd.Index(names, dtype=known.get("categories_dtype"))
+        try:
+            categories = pd.Index(names, dtype=known.get("categories_dtype"))
+        except _NOT_A_DTYPE:
+            categories = pd.Index(names)
         return pd.Categorical(plain, categories=categories, ordered=bool(known.get("ordered")))
     if "dtype" in known:
         try:
             return pd.array(series.to_list(), dtype=known["dtype"])
-        except (TypeError, ValueError, OverflowError):
+        except _NOT_A_DTYPE:
             return values
-    if "unit" in known:
-        return values.as_unit(known["unit"])
+    if known.get("unit") == _SECONDS and isinstance(series.dtype, (pl.Datetime, pl.Duration)):
+        return values.as_unit(_SECONDS)
     return values
 
 
