@@ -428,11 +428,9 @@ def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
 def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
     try:
         with reader.naming_damage(names):
-            reader.passes_symbols, reader.has_passed_symbols = file.is_far, False
-            attrs, unread, links, dataset = reader.parser.inspect(address)
-            reader.passes_symbols = False
+            attrs, unread, links, dataset, has_all_links = reader.inspect(address, symbols=not file.is_far)
             if links is not None:
-                if not reader.has_passed_symbols:
+                if has_all_links:
                     file.links.setdefault(address, {name: target for name, target, _ in links})
                 return LazyGroup(file, address, names, _attributes(file, names, attrs, unread))
             found = _attributes(file, names, attrs, unread)

@@ -134,7 +134,7 @@ class Reader:
         block = _LAZY_BLOCK if (lazy and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
         self.source = Source(descriptor, size, superblock.base, block, _BLOCKS, self.file.reader)
         self.parser = Parser(self.source, self, lazy, MAX_DEPTH, self._ahead)
-        self.passes_symbols = self.has_passed_symbols = False  # links of groups of the older format are left out
+        self._is_leaving_out = self._has_left_out = False  # links of groups of the older format: `inspect`
         self._helper: Parser | None = None
         self._resolver: LinkResolver | None = None
         self._problems: list[tuple[str, str]] = []
@@ -349,10 +349,22 @@ class Reader:
         return dense.read_attributes(self.source, heap, tree)
 
     def symbol_links(self, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
-        if self.passes_symbols:
-            self.has_passed_symbols = True
+        if self._is_leaving_out:
+            self._has_left_out = True
             return []
         return symbol_table.read_links(self.source, tree, heap)
+
+    def inspect(self, address: int, *, symbols: bool) -> tuple[Any, ...]:
+        """What the parser's `inspect` gives, and whether all links are in it.
+
+        symbols: whether links of a group of the older format are read; they are in many places of the file.
+        """
+        self._is_leaving_out, self._has_left_out = not symbols, False
+        try:
+            found = self.parser.inspect(address)
+        finally:
+            self._is_leaving_out = False
+        return (*found, not self._has_left_out)
 
     def search_symbol(self, address: int, name: str) -> Target | None:
         """Where a link of a group of the older format leads; None for another group, and where it is not found."""
