@@ -234,9 +234,12 @@ static inline void put_literals(bit_writer *w, const uint8_t *data, size_t size,
     size_t left = (size_t)(stop - data);
     if (readable - size >= 8) {
         uint32_t entries[8];
-        for (size_t i = 0; i < 8; i++) entries[i] = table[data[i]] & (0u - (uint32_t)(i < left));
+        for (size_t i = 0; i < 4; i++) entries[i] = table[data[i]] & (0u - (uint32_t)(i < left));
         put_four(&at, entries[0], entries[1], entries[2], entries[3]);
-        put_four(&at, entries[4], entries[5], entries[6], entries[7]);
+        if (left > 4) {
+            for (size_t i = 4; i < 8; i++) entries[i] = table[data[i]] & (0u - (uint32_t)(i < left));
+            put_four(&at, entries[4], entries[5], entries[6], entries[7]);
+        }
     } else {
         for (; data < stop; data++) put_four(&at, table[*data], 0, 0, 0);
     }

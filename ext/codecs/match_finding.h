@@ -68,6 +68,7 @@ typedef struct {
 
 typedef struct {
     uint32_t symbols[SYMBOLS], distances[DISTANCES]; /* how often each occurs */
+    uint32_t lengths[MAX_MATCH_BYTES + 1];           /* how often each length of a match; `symbols` counts them in the end */
     size_t matches;
     match match[MAX_MATCHES];
 } parsed_block;
@@ -142,19 +143,26 @@ static inline void count_literals(const uint8_t *data, size_t size, uint32_t cou
     for (; i < size; i++) counts[0][data[i]]++;
 }
 
+/* Note a match of MAX_MATCH_BYTES at most. */
+static inline void add_piece(parsed_block *block, size_t literals, size_t length, size_t distance) {
+    unsigned bits, count;
+    match *m = &block->match[block->matches++];
+    m->literals = (uint32_t)literals;
+    m->length = (uint16_t)length;
+    m->distance = (uint16_t)distance; /* WINDOW at most */
+    block->lengths[length]++;
+    block->distances[distance_symbol((unsigned)distance, &bits, &count)]++;
+}
+
 /* Note a match of any length, in pieces that a code can say. */
-static void add_match(parsed_block *block, size_t literals, size_t length, size_t distance) {
-    while (length) {
-        size_t piece = length <= MAX_MATCH_BYTES ? length : length - MAX_MATCH_BYTES >= 3 ? MAX_MATCH_BYTES : MAX_MATCH_BYTES - 3;
-        unsigned bits, count;
-        block->match[block->matches].literals = (uint32_t)literals;
-        block->match[block->matches].length = (uint16_t)piece;
-        block->match[block->matches++].distance = (uint16_t)distance; /* WINDOW at most */
-        block->symbols[length_symbol((unsigned)piece, &bits, &count)]++;
-        block->distances[distance_symbol((unsigned)distance, &bits, &count)]++;
+static inline void add_match(parsed_block *block, size_t literals, size_t length, size_t distance) {
+    while (length > MAX_MATCH_BYTES) {
+        size_t piece = length - MAX_MATCH_BYTES >= 3 ? MAX_MATCH_BYTES : MAX_MATCH_BYTES - 3;
+        add_piece(block, literals, piece, distance);
         literals = 0;
         length -= piece;
     }
+    add_piece(block, literals, length, distance);
 }
 
 /* Where matches may begin: by the hash of what follows, and for runs of one byte by their length in elements. Places
@@ -314,37 +322,46 @@ static inline size_t parse_packed(parsing *p, size_t from, unsigned width, float
     return from + at;
 }
 
-/* The last place of the same low bytes of a number, and how many bytes are equal there, 0 for none; the place is
- * remembered anew. bits: of the bytes that are looked at. */
-static inline size_t find_low_bytes(const uint8_t *data, size_t at, uint64_t bits, uint32_t *table, size_t *distance) {
-    uint64_t value = eight_bytes(data + at);
+/* The last place of the same low bytes of a number, counted from 1; 0 for none. The place is remembered anew.
+ * bits: of the bytes that are looked at. differing: the bits in which the two numbers differ. */
+static inline size_t find_low_bytes(const uint8_t *data, size_t at, uint64_t value, uint64_t bits, uint32_t *table, uint64_t *differing) {
     uint32_t *place = &table[((value & bits) * 0x9e3779b97f4a7c15u) >> (64 - PLACE_BITS)];
-    size_t last = *place;
+    size_t last = *place, is_near = (size_t)(last != 0) & (size_t)(at + 1 - last <= WINDOW);
     *place = (uint32_t)at + 1;
-    if (!last || at + 1 - last > WINDOW) return 0;
-    uint64_t differing = value ^ eight_bytes(data + last - 1);
-    if (differing & bits) return 0;
-    *distance = at + 1 - last;
-    return differing ? lowest_bit(differing) / 8 : 8;
+    last = is_near ? last : at + 1;
+    *differing = value ^ eight_bytes(data + last - 1);
+    return is_near & (size_t)!(*differing & bits) ? last : 0;
 }
 
-/* The last place of the same number, else of the same six, five or four low bytes. */
+/* The last place of the same number, else of the same six, five or four low bytes, and how many bytes are equal there;
+ * 0 for none. Hardly a branch: which of them is found cannot be foreseen. */
 static inline size_t find_number(const parsing *p, size_t at, size_t *distance) {
     places *seen = p->seen;
-    size_t far[3] = {0, 0, 0};
-    size_t four = find_low_bytes(p->data, at, 0xffffffffu, seen->four, distance);
-    size_t five = find_low_bytes(p->data, at, 0xffffffffffu, seen->five, far);
-    size_t six = find_low_bytes(p->data, at, 0xffffffffffffu, seen->six, far + 1);
-    size_t whole = find_low_bytes(p->data, at, ~(uint64_t)0, seen->hashed, far + 2);
-    if (whole) *distance = far[2];
-    else if (six) *distance = far[1];
-    else if (five) *distance = far[0];
-    return whole ? whole : six ? six : five ? five : four;
+    uint64_t value = eight_bytes(p->data + at), differing, others[3];
+    size_t last = find_low_bytes(p->data, at, value, 0xffffffffu, seen->four, &differing);
+    size_t five = find_low_bytes(p->data, at, value, 0xffffffffffu, seen->five, others);
+    size_t six = find_low_bytes(p->data, at, value, 0xffffffffffffu, seen->six, others + 1);
+    size_t whole = find_low_bytes(p->data, at, value, ~(uint64_t)0, seen->hashed, others + 2);
+    differing = five ? others[0] : differing;
+    last = five ? five : last;
+    differing = six ? others[1] : differing;
+    last = six ? six : last;
+    differing = whole ? 0 : differing;
+    last = whole ? whole : last;
+    *distance = at + 1 - last;
+    size_t length = differing ? lowest_bit(differing | (uint64_t)1 << 63) / 8 : 8;
+    return last ? length : 0;
+}
+
+/* As `count_literals`, where they are mostly four at most, and four bytes may be looked at. */
+static inline void count_few_literals(const uint8_t *data, size_t size, uint32_t counts[4][256]) {
+    for (size_t lane = 0; lane < 4; lane++) counts[lane][data[lane]] += lane < size;
+    if (size > 4) count_literals(data + 4, size - 4, counts);
 }
 
 /* Note a match of bytes from `first` on, and the literals before it. */
 static inline void add_counted_match(parsing *p, size_t first, size_t end, size_t distance) {
-    count_literals(p->data + p->literals, first - p->literals, p->counts);
+    count_few_literals(p->data + p->literals, first - p->literals, p->counts);
     add_match(p->block, first - p->literals, end - first, distance);
     p->literals = end;
 }
@@ -378,7 +395,7 @@ static inline size_t parse_numbers(parsing *p, size_t at, int *found) {
         } else {
             if (run) {
                 size_t literals = p->literals, first = add_run(p, at, run, 8);
-                count_literals(data + literals, first - literals, p->counts);
+                count_few_literals(data + literals, first - literals, p->counts);
             }
             if (length) {
                 size_t first = number, least = p->literals > distance ? p->literals : distance;
@@ -418,6 +435,7 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
     float byte_bits = literal_costs(data + from, stop - from, p.costs, &values);
     memset(block->symbols, 0, sizeof block->symbols);
     memset(block->distances, 0, sizeof block->distances);
+    memset(block->lengths, 0, sizeof block->lengths);
     block->matches = 0;
     if (stride == 1 && values <= 16) {
         at = values <= 2   ? parse_packed(&p, from, 1, byte_bits)
@@ -482,6 +500,8 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
     count_literals(data + counted, p.stop - counted, p.counts);
     for (int byte = 0; byte < 256; byte++)
         for (int lane = 0; lane < 4; lane++) block->symbols[byte] += p.counts[lane][byte];
+    for (unsigned length = 3, bits, count; length <= MAX_MATCH_BYTES; length++)
+        block->symbols[length_symbol(length, &bits, &count)] += block->lengths[length];
     block->symbols[END_OF_BLOCK]++;
     block->distances[0]++; /* a complete code has two symbols at least */
     block->distances[1]++;

@@ -8,7 +8,8 @@ enum {
     SAMPLE_BYTES = 32768,
     HASH_BITS = 12,
     LONGEST_STRIDE = 64,     /* longer elements, and those of no power of two, are looked at as bytes */
-    LONGEST_MIXED_CODE = 11  /* of literals amid matches: libdeflate, which decodes those, looks up so many bits at once */
+    LONGEST_MIXED_CODE = 11, /* of literals amid matches: libdeflate, which decodes those, looks up so many bits at once */
+    LENGTH_TABLE_BITS = 20   /* of an entry of `length_table`: a code, and the five bits after it at most */
 };
 
 static inline uint32_t short_hash(const uint8_t *p) {
@@ -88,11 +89,20 @@ static uint64_t make_codes(const parsed_block *block, uint8_t *lengths, uint8_t 
     return bits;
 }
 
-static inline void put_match(bit_writer *w, const match *m, const uint32_t *table, const uint32_t *distance_table) {
+/* A code of match lengths as a table: of each length its bits, those after its symbol included, and above them how many. */
+static void length_table(const uint32_t *table, uint32_t *lengths) {
+    for (unsigned length = 3; length <= MAX_MATCH_BYTES; length++) {
+        unsigned bits, count;
+        uint32_t entry = table[length_symbol(length, &bits, &count)], size = entry >> 16;
+        lengths[length] = (entry & 0xffff) | bits << size | (size + count) << LENGTH_TABLE_BITS;
+    }
+}
+
+static inline void put_match(bit_writer *w, const match *m, const uint32_t *lengths, const uint32_t *distance_table) {
     unsigned bits, count;
-    uint32_t entry = table[length_symbol(m->length, &bits, &count)];
-    uint64_t all = (entry & 0xffff) | (uint64_t)bits << (entry >> 16);
-    unsigned total = (entry >> 16) + count;
+    uint32_t entry = lengths[m->length];
+    uint64_t all = entry & ((1u << LENGTH_TABLE_BITS) - 1);
+    unsigned total = entry >> LENGTH_TABLE_BITS;
     entry = distance_table[distance_symbol(m->distance, &bits, &count)];
     all |= (uint64_t)((entry & 0xffff) | bits << (entry >> 16)) << total;
     total += (entry >> 16) + count; /* 12 + 5 + 12 + 13 bits at most */
@@ -103,20 +113,21 @@ static inline void put_match(bit_writer *w, const match *m, const uint32_t *tabl
 
 static void put_parsed(bit_writer *w, const uint8_t *data, size_t size, const parsed_block *block) {
     uint8_t lengths[SYMBOLS], distance_lengths[DISTANCES];
-    uint32_t table[SYMBOLS], distance_table[DISTANCES];
+    uint32_t table[SYMBOLS], distance_table[DISTANCES], lengths_table[MAX_MATCH_BYTES + 1];
     if (make_codes(block, lengths, distance_lengths) / 8 + 300 >= size) { /* 300 bytes: the most that describe codes */
         put_stored(w, data, size);
         return;
     }
     code_table(lengths, SYMBOLS, table);
     code_table(distance_lengths, DISTANCES, distance_table);
+    length_table(table, lengths_table);
     put_bits(w, OWN_CODE, 3);
     put_code_lengths(w, lengths, SYMBOLS, distance_lengths, DISTANCES);
     const uint8_t *at = data;
     bit_writer to = *w; /* of this function alone, so that it may be in registers */
     for (const match *m = block->match; m < block->match + block->matches; m++) {
         put_literals(&to, at, m->literals, (size_t)(data + size - at), table);
-        put_match(&to, m, table, distance_table);
+        put_match(&to, m, lengths_table, distance_table);
         at += m->literals + m->length;
     }
     put_literals(&to, at, (size_t)(data + size - at), (size_t)(data + size - at), table);
