@@ -61,7 +61,7 @@ class BlockCoding(Enum):
 class EncodingHint:
     """What trying several ways on one chunk has taught for others of the same array.
 
-    quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream clearly shorter than zlib does.
+    quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream no longer than zlib's.
     stretches: for shuffled bytes in which `BlockCoding.ELEMENT_MATCHES` do as well as `BlockCoding.MATCHES`, what suits
     each stretch. way: for others, what suits them, and `sizes`: what `BlockCoding.LITERALS` and
     `BlockCoding.ELEMENT_MATCHES` make of a sample.
@@ -142,8 +142,7 @@ def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHi
     if len(runs) > 1:
         return NO_HINT
     quick = EncodingHint(quick=True)
-    shorter = len(compress(data, level, planes, 1, quick)) < _MIN_SIZE_RATIO * zlibs
-    return quick if shorter else NO_HINT
+    return quick if len(compress(data, level, planes, 1, quick)) <= zlibs else NO_HINT
 
 
 def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
