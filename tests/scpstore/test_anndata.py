@@ -321,6 +321,39 @@ def test_a_name_in_a_file_that_is_not_that_of_a_dtype_is_passed_over(name: str, 
     assert np.array_equal(found.X, adata.X)
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["origin/frame", "origin/frame/columns", "origin/frame/columns/grade", "origin/members", "origin/members/uns",
+     "assays/proteins/origin/frame", "assays/proteins/origin/dtypes"],
+)  # fmt: skip
+def test_text_in_a_file_where_origins_were_is_passed_over(place: str, tmp_path: Path) -> None:
+    obs = pd.DataFrame({"grade": pd.Categorical(["lo", "hi", "lo"], ["lo", "mid", "hi"], True)}, ["c1", "c2", "c3"])
+    var = pd.DataFrame({"n": pd.array([1, None], dtype="Int32")}, ["p1", "p2"])
+    adata = anndata.AnnData(np.ones((3, 2), np.int16), obs, var)
+    adata.uns["table"] = pd.DataFrame({"a": [1, 2]}, [7, 8])
+    path = tmp_path / "a.h5"
+    save_hdf5(from_anndata(adata), path)
+    with h5py.File(path, "r+") as file:
+        del file[f"extras/{place}"]
+        file[f"extras/{place}"] = "text"
+    found = to_anndata(load_hdf5(path), "proteins")
+    assert found.obs["grade"].tolist() == ["lo", "hi", "lo"]
+    assert found.var["n"].tolist()[:1] == [1]
+    assert [int(name) for name in found.uns["table"].index] == [7, 8]
+    assert np.array_equal(found.X, adata.X)
+
+
+@pytest.mark.parametrize("names", [[2.5, 2.5, 7.5], [2.5, 7.5, np.nan]])
+def test_categories_in_a_file_that_are_none(names: list[float], tmp_path: Path) -> None:
+    adata = some()
+    adata.obs["c"] = pd.Categorical([2.5, 7.5] * 3, [2.5, 7.5, 9.5])
+    path = tmp_path / "a.h5"
+    save_hdf5(from_anndata(adata), path)
+    with h5py.File(path, "r+") as file:
+        file["extras/origin/frame/columns/c/categories"][...] = names
+    assert to_anndata(load_hdf5(path), "proteins").obs["c"].tolist() == [2.5, 7.5] * 3
+
+
 def test_a_column_of_numbers_where_one_of_times_was() -> None:
     container = from_anndata(rich())
     container.obs = container.obs.with_columns(pl.Series("when", [1, 2, 3]))

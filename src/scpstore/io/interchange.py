@@ -24,7 +24,7 @@ from scpstore.core.extras import AssayExtras, Extras, RawValues
 from scpstore.core.sources import LazyRows, whole
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOFormatError, IOWriteError
-from scpstore.io.pandasframes import INDEX, times_as_text, to_pandas, with_origin
+from scpstore.io.pandasframes import INDEX, remembered, times_as_text, to_pandas, with_origin
 
 MASK_LAYER = "mask"
 X_LAYER, DTYPES, FRAME = "x_layer", "dtypes", "frame"  # in the origin of an assay
@@ -322,10 +322,10 @@ def to_anndata(
             made[f"{name}_{MASK_LAYER}"] = _known_formats(source.layers[name].M)
     if main is not None and source.layers[main].M is not None:
         made[MASK_LAYER] = _known_formats(source.layers[main].M)
-    obs = to_pandas(container.obs, container.sample_id_col, "obs", container.extras.origin.get(FRAME))
-    var = to_pandas(source.var, source.feature_id_col, "var", known.origin.get(FRAME))
+    obs = to_pandas(container.obs, container.sample_id_col, "obs", remembered(container.extras.origin, FRAME))
+    var = to_pandas(source.var, source.feature_id_col, "var", remembered(known.origin, FRAME))
     extras = container.extras
-    of_samples, of_assay = extras.origin.get(MEMBERS, {}), known.origin.get(MEMBERS, {})
+    of_samples, of_assay = remembered(extras.origin, MEMBERS), remembered(known.origin, MEMBERS)
     adata = anndata.AnnData(
         X=None if main is None else _for_anndata(source.layers[main].X, known, main),
         obs=obs,
@@ -338,8 +338,8 @@ def to_anndata(
         uns=_unmapped(extras.uns, of_samples, "uns"),
     )
     if known.raw is not None:
-        of_raw = of_assay.get("raw", {})
-        raw_var = to_pandas(known.raw.var, INDEX, "raw.var", of_raw.get("var"))
+        of_raw = remembered(of_assay, "raw")
+        raw_var = to_pandas(known.raw.var, INDEX, "raw.var", remembered(of_raw, "var"))
         varm = _unmapped(known.raw.varm, of_raw, "varm")
         adata.raw = anndata.AnnData(X=known.raw.X, obs=obs[[]], var=raw_var, varm=varm)
     return adata
@@ -370,7 +370,7 @@ def _known_layer(name: str, assay: str, source: Assay) -> str:
 def _for_anndata(values: Any, known: AssayExtras, layer: str) -> Any:
     """A matrix in a format that AnnData knows, in the dtype that it had there, if it still fits."""
     values = _known_formats(values)
-    wanted = known.origin.get(DTYPES, {}).get(layer)
+    wanted = remembered(known.origin, DTYPES).get(layer)
     if not isinstance(wanted, str):
         return values
     try:
@@ -391,7 +391,7 @@ def _known_formats(values: Any) -> Any:
 
 
 def _unmapped(values: Mapping[str, Any], origins: Mapping[str, Any], name: str) -> dict[str, Any]:
-    known = origins.get(name, {})
+    known = remembered(origins, name)
     return {below: _unplain(value, known, below) for below, value in values.items()}
 
 
@@ -399,7 +399,7 @@ def _unplain(value: Any, origins: Mapping[str, Any], name: str) -> Any:
     if isinstance(value, Mapping) and not sp.issparse(value):
         return _unmapped(value, origins, name)
     if isinstance(value, pl.DataFrame):
-        origin = origins.get(name, {})
+        origin = remembered(origins, name)
         frame = to_pandas(value if INDEX in value.columns else value.with_row_index(INDEX), INDEX, name, origin)
         return frame[_VALUES].array if origin.get(_IS_ARRAY) and _VALUES in frame else frame
     return value

@@ -8,6 +8,7 @@ unit of time) is its *origin*, a dict that is kept beside the frame: `{column: {
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -161,15 +162,22 @@ def to_pandas(frame: pl.DataFrame, id_column: str, where: str, origin: Origin | 
     """A polars frame as a pandas frame with the IDs (as text) as its index; `origin`: of `with_origin`."""
     import pandas as pd
 
-    origin = origin or {}
+    origin = remembered(origin)
     ids = [str(value) for value in frame.get_column(id_column).to_list()]
     index = _index_as_it_was(pd.Index(ids, dtype=object, name=origin.get(INDEX_NAME)), origin.get(INDEX_DTYPE))
     columns = {}
     for series in frame.get_columns():
         if series.name != id_column:
-            known = origin.get(COLUMNS, {}).get(series.name, {})
+            known = remembered(origin, COLUMNS, series.name)
             columns[series.name] = _restored(series, where, known)
     return pd.DataFrame(columns, index=index)
+
+
+def remembered(origin: Any, *names: str) -> Origin:
+    """What an origin, which may come from any file, says below these names: nothing where it is not a dict."""
+    for name in names:
+        origin = origin.get(name) if isinstance(origin, Mapping) else None
+    return dict(origin) if isinstance(origin, Mapping) else {}
 
 
 def _index_as_it_was(index: Any, dtype: Any) -> Any:
@@ -200,6 +208,8 @@ def _restored(series: pl.Series, where: str, known: Origin) -> Any:
             categories = pd.Index(names, dtype=known.get("categories_dtype"))
         except _NOT_A_DTYPE:
             categories = pd.Index(names)
+        if categories.hasnans or not categories.is_unique:  # no categories of pandas, but of a file
+            return values
         return pd.Categorical(plain, categories=categories, ordered=bool(known.get("ordered")))
     if "dtype" in known:
         try:
