@@ -72,7 +72,16 @@ def _variable_text(array: np.ndarray[Any, Any], path: str) -> tuple[Array, str]:
 
 
 def _objects(array: np.ndarray[Any, Any], path: str) -> tuple[Array, str]:
-    return text_node(array, path), ""
+    return (Array(array) if array.size and _are_sequences(array) else text_node(array, path)), ""
+
+
+def _are_sequences(array: np.ndarray[Any, Any]) -> bool:
+    """Whether arrays of variable length are in it that come back as they are; text in them would as bytes."""
+    return all(
+        type(item) is np.ndarray
+        and (item.dtype.kind != "O" or _are_sequences(item) or all(type(text) is bytes for text in item.flat))
+        for item in array.flat
+    )
 
 
 def _records(array: np.ndarray[Any, Any], path: str) -> tuple[Array, str]:

@@ -8,6 +8,7 @@ References come as `Reference`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +142,7 @@ def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any
         return words
     found: np.ndarray[Any, Any] = np.asarray(dataset[selection])
     if found.dtype.hasobject:
-        found = _settled(found, dataset)
+        found = _settled(found, dataset, dataset.dtype)
     return found
 
 
@@ -168,8 +169,8 @@ def _refuse_pipes(dataset: h5py.Dataset) -> None:
                 raise CorruptFileError(dataset.file.filename, f"{dataset.name}: {place} is not a regular file")
 
 
-def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any, Any]:
-    """Objects at any depth as they are told in trees.
+def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Objects at any depth as they are told in trees, of elements of the dtype of h5py.
 
     References as `Reference`; text as `str`, as `bytes` where the file calls it ASCII.
     """
@@ -178,11 +179,11 @@ def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any
         out = array.copy()
         for name in array.dtype.names:
             if array.dtype[name].hasobject:
-                out[name] = _settled(np.asarray(array[name]), item)
+                out[name] = _settled(np.asarray(array[name]), item, dtype[name].base)
         return out
     if not array.size:
-        return array  # its dtype says what it would have
-    text = h5py.check_string_dtype(array.dtype)
+        return np.empty(array.shape, dtype)  # which says what it would have
+    text, inner = h5py.check_string_dtype(dtype), np.dtype(h5py.check_vlen_dtype(dtype) or object)
     is_utf8 = text is not None and text.encoding == "utf-8"
     out = np.empty(array.shape, dtype=object)
     for place in np.ndindex(array.shape):
@@ -190,11 +191,23 @@ def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject) -> np.ndarray[Any
         if isinstance(value, (h5py.Reference, h5py.RegionReference)):
             value = _referred(value, item)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
-            value = _settled(value, item)
+            value = _settled(value, item, inner)
+        elif isinstance(value, np.ndarray) and not inner.hasobject:  # h5py's own have neither its order nor its names
+            value = value.view(inner) if value.dtype == inner or _swaps_sequences() else value.astype(inner)
         elif is_utf8 and isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
         out[place] = value
     return out
+
+
+@functools.cache
+def _swaps_sequences() -> bool:
+    """Whether h5py (to 3.16) gives sequences of the other byte order as they are stored, and says it were ours."""
+    other = np.dtype("i4").newbyteorder()
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        dataset = file.create_dataset("sequences", (1,), h5py.vlen_dtype(other))
+        dataset[0] = np.array([1], other)
+        return bool(dataset[0][0] != 1)
 
 
 def _referred(reference: Any, item: h5py.HLObject) -> Reference:
@@ -234,7 +247,7 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
     elif isinstance(value, np.integer) and h5py.check_enum_dtype(target.attrs.get_id(name).dtype) is not None:
         return np.array(value, target.attrs.get_id(name).dtype)
     elif isinstance(value, (np.ndarray, np.void)) and value.dtype.hasobject:
-        found = _settled(np.asarray(value), target)
+        found = _settled(np.asarray(value), target, target.attrs.get_id(name).dtype)
         value = found if isinstance(value, np.ndarray) else found[()]
     return value
 
