@@ -230,6 +230,17 @@ def test_options_that_would_do_nothing_are_refused(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("options", [[], ["--csv"]])
+def test_values_are_no_commands_to_the_terminal(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.h5"
+    h5burst.save(path, {"text": np.array(["a\x1b[31m", "b\x07"], object)})
+    assert said(capsys, "cat", f"{path}::/text", *options) == "a\x1b[31m\nb\x07\n"  # to a file or a program, as it is
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert said(capsys, "cat", f"{path}::/text", *options) == "a\\x1b[31m\nb\\x07\n"
+
+
 @pytest.mark.parametrize("command", [["ls", "-a"], ["info"]])
 def test_names_and_attributes_are_no_commands_to_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]

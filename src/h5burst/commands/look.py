@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -180,12 +181,13 @@ def cat(
     if output.as_json:
         output.result(_joined([_listed(block) for block in blocks]))
         return
+    shown = _printable if sys.stdout.isatty() else str  # what a program reads is as it is stored
     names = source.dtype.names
     if as_csv and names:
-        output.say(_csv_line(names))
+        output.say(shown(_csv_line(names)))
     for block in blocks:
         for row in _rows(block):
-            output.say(_csv_line(row) if as_csv else " ".join(map(str, row)))
+            output.say(shown(_csv_line(row) if as_csv else " ".join(map(str, row))))
 
 
 def _blocks(source: Any, selection: tuple[int | slice, ...]) -> Iterator[Any]:
