@@ -20,6 +20,7 @@ from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 from h5burst.runtime.gc_pause import collection_paused
+from h5burst.runtime.threads import thread_count
 from h5burst.write.edited_file import EditedFile
 
 KEEP = "keep"
@@ -121,6 +122,7 @@ def repack(
     >>> h5burst.repack("plain.h5", "small.h5", compression="gzip", overwrite=True).objects
     2
     """
+    thread_count(threads)
     storage = storage_for(compression, compression_opts)
     recoding = None if storage is None else Recoding(storage, threads)
     source, target = Path(os.path.realpath(src)), Path(os.path.realpath(dst))

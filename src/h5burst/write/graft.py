@@ -35,6 +35,7 @@ from h5burst.model.tree import (
     storage_of,
 )
 from h5burst.runtime import durable
+from h5burst.runtime.threads import thread_count
 from h5burst.write.preflight import check_attributes, validated
 
 COMPACT_ATTRIBUTES = 32  # attributes that are stored in their object's header; above that libhdf5 indexes them
@@ -86,6 +87,7 @@ def graft(
     ...     list(file["units"])
     ['unit_001']
     """
+    thread_count(threads)
     above, path = _names(parent), path_names(path)
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")

@@ -17,6 +17,7 @@ from h5burst.model.errors import CorruptFileError
 from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
 from h5burst.read.lazy import open_tree
+from h5burst.runtime.threads import thread_count
 from h5burst.write.changes import GONE, Change, Gone, Joined, merged_attributes, overlaid
 from h5burst.write.commit import commit
 from h5burst.write.copied_edit import CopiedEdit
@@ -97,6 +98,7 @@ class Transaction:
     def __init__(
         self, path: str | os.PathLike[str], *, storage: Storage | None = None, threads: int | None = None
     ) -> None:
+        thread_count(threads)
         self.path = os.fspath(path)
         self._storage, self._threads = storage, threads
         self._file = EditedFile(path)

@@ -13,6 +13,7 @@ from h5burst.memory.scratch import Scratch
 from h5burst.model.tree import Group, Storage
 from h5burst.read.open_file import keeping_open
 from h5burst.runtime import durable
+from h5burst.runtime.threads import thread_count
 from h5burst.write import native, referring
 from h5burst.write.graft import fill
 from h5burst.write.preflight import SpecialValueError, validated
@@ -59,6 +60,7 @@ def write_tree(
     >>> read_tree("example.h5").children["a"].data
     array([0, 1, 2])
     """
+    thread_count(threads)
     try:
         tree = validated(tree, storage=storage, target=os.fspath(path))
     except SpecialValueError as special:
