@@ -42,7 +42,7 @@ _ISAL_LEVEL = 1  # of HDF5 and of ISA-L: who asks for it wants speed
 _HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
 _SURE_LEVELS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)  # of libdeflate, for those of zlib
-_ELEMENT_LEVELS = (0, 1, 2, 4, 4, 6, 7, 8, 9, 10)  # the same for whole elements: 5 takes a fifth longer, for no less
+_ELEMENT_LEVELS = (0, 1, 2, 4, 4, 6, 7, 8, 9, 10)  # for whole elements: 5 takes a fifth longer
 _QUICK_LEVELS = (0, 1, 1, 2, 2, 3)  # often enough
 _LAST_QUICK_LEVEL = len(_QUICK_LEVELS) - 1  # beyond it, size is what counts
 

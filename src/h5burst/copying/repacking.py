@@ -122,7 +122,7 @@ def repack(
     >>> h5burst.repack("plain.h5", "small.h5", compression="gzip", overwrite=True).objects
     2
     """
-    thread_count(threads)
+    thread_count(threads)  # a number that cannot be is refused before anything is done
     storage = storage_for(compression, compression_opts)
     recoding = None if storage is None else Recoding(storage, threads)
     source, target = Path(os.path.realpath(src)), Path(os.path.realpath(dst))

@@ -75,6 +75,8 @@ def graft(
     ------
     UnsupportedValueError
         Before anything is changed, for what HDF5 cannot hold.
+    ValueError
+        For an empty path, and less than one thread.
     OSError
         A dataset is in the way, or writing fails.
 
@@ -87,7 +89,7 @@ def graft(
     ...     list(file["units"])
     ['unit_001']
     """
-    thread_count(threads)
+    thread_count(threads)  # a number that cannot be is refused before anything is done
     above, path = _names(parent), path_names(path)
     if not path:
         raise ValueError("graft needs the name of the node: the path is empty")

@@ -98,7 +98,7 @@ class Transaction:
     def __init__(
         self, path: str | os.PathLike[str], *, storage: Storage | None = None, threads: int | None = None
     ) -> None:
-        thread_count(threads)
+        thread_count(threads)  # a number that cannot be is refused before anything is done
         self.path = os.fspath(path)
         self._storage, self._threads = storage, threads
         self._file = EditedFile(path)

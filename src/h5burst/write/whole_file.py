@@ -49,6 +49,8 @@ def write_tree(
         Before the first byte, for what HDF5 cannot hold; it names the path in the tree.
     FileExistsError
         For an existing file without `overwrite`.
+    ValueError
+        For less than one thread.
     OSError
         When writing fails, or another process has the file open; the file that was there is untouched.
 
@@ -60,7 +62,7 @@ def write_tree(
     >>> read_tree("example.h5").children["a"].data
     array([0, 1, 2])
     """
-    thread_count(threads)
+    thread_count(threads)  # a number that cannot be is refused before anything is done
     try:
         tree = validated(tree, storage=storage, target=os.fspath(path))
     except SpecialValueError as special:

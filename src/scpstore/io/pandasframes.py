@@ -203,14 +203,13 @@ def _restored(series: pl.Series, where: str, known: Origin) -> Any:
         names = names.to_list() if isinstance(names, pl.Series) else names
         if names is None or not set(series.drop_nulls().unique().to_list()) <= set(pd.Index(names).tolist()):
             return values
-        plain = [None if value is None else value for value in series.to_list()]
         try:
             categories = pd.Index(names, dtype=known.get("categories_dtype"))
         except _NOT_A_DTYPE:
             categories = pd.Index(names)
         if categories.hasnans or not categories.is_unique:  # no categories of pandas, but of a file
             return values
-        return pd.Categorical(plain, categories=categories, ordered=bool(known.get("ordered")))
+        return pd.Categorical(series.to_list(), categories=categories, ordered=bool(known.get("ordered")))
     if "dtype" in known:
         try:
             return pd.array(series.to_list(), dtype=known["dtype"])
