@@ -202,7 +202,7 @@ def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject, dtype: np.dtype[A
 
 @functools.cache
 def _swaps_sequences() -> bool:
-    """Whether h5py (to 3.16) gives sequences of the other byte order as they are stored, and says it were ours."""
+    """Whether h5py gives numbers of the other byte order in sequences unswapped, as 3.16 does."""
     other = np.dtype("i4").newbyteorder()
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         dataset = file.create_dataset("sequences", (1,), h5py.vlen_dtype(other))
