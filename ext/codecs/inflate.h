@@ -24,8 +24,8 @@ enum { /* how it stands with a stream; errors are below 0 */
 };
 
 enum {
-    IN_MARGIN = 16,   /* bytes that a step of the fast loops may look at */
-    OUT_MARGIN = 384, /* and write: four entries, a match, and what is copied beyond it */
+    IN_MARGIN = 24,   /* bytes that a step of the fast loops may look at */
+    OUT_MARGIN = 384, /* and write: three entries, a match, and what is copied beyond it */
     ADLER_BYTES = 5536 /* before sums of sums may exceed 32 bits, in whole vectors */
 };
 
@@ -124,8 +124,7 @@ static int put_stored_block(inflate_stream *s) {
 static int read_codes(inflate_stream *s) {
     static const uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
     uint8_t lengths[LITERAL_SYMBOLS + DISTANCE_SYMBOLS + 138], code_lengths[19] = {0}, symbol_of[128], bits_of[128];
-    uint16_t ordered[LITERAL_SYMBOLS];
-    int at_length[LONGEST_DEFLATE_CODE + 1], next = 0;
+    code_list list;
     need_bits(s);
     int literals = (int)take_bits(s, 5) + 257, distances = (int)take_bits(s, 5) + 1, sent = (int)take_bits(s, 4) + 4;
     if (literals > 286 || distances > 30) return NO_SUCH_CODE;
@@ -133,16 +132,14 @@ static int read_codes(inflate_stream *s) {
         need_bits(s);
         code_lengths[order[n]] = (uint8_t)take_bits(s, 3);
     }
-    if (!order_codes(code_lengths, 19, ordered, at_length)) return NO_SUCH_CODE;
+    if (!list_codes(code_lengths, 19, &list)) return NO_SUCH_CODE;
     memset(bits_of, 0, sizeof bits_of);
-    for (int length = 1, n = 0; length <= 7; length++) {
-        unsigned step = 1u << length;
-        for (int k = 0; k < at_length[length]; k++, n++) {
-            for (unsigned at = (unsigned)next; at < 128; at += step) {
-                symbol_of[at] = (uint8_t)ordered[n];
+    for (int length = 1; length <= 7; length++) {
+        for (int n = list.first[length]; n < list.first[length + 1]; n++) {
+            for (unsigned at = list.code[n]; at < 128; at += 1u << length) {
+                symbol_of[at] = (uint8_t)list.symbol[n];
                 bits_of[at] = (uint8_t)length;
             }
-            next = (int)next_code((unsigned)next, length);
         }
     }
     for (int made = 0; made < literals + distances;) {
@@ -200,11 +197,11 @@ static int finish_block(inflate_stream *s) {
         need_bits(s);
         if (s->missing > 8) return CUT_SHORT;
         uint64_t entry = s->tables->literal[s->bits & ((1u << LITERAL_BITS) - 1)];
-        if (entry & IS_REST) {
+        if (IS_SPECIAL(entry) && entry & IS_REST) {
             take_bits(s, LITERAL_BITS);
-            entry = s->tables->literal[(entry >> 16 & 0xffff) + (s->bits & (LITERAL_REST - 1))];
+            entry = s->tables->literal[(entry >> 24 & 0xffff) + (s->bits & (LITERAL_REST - 1))];
         }
-        if (!(entry & IS_SPECIAL)) {
+        if (!IS_SPECIAL(entry)) {
             size_t literals = (size_t)(entry >> 56);
             if ((size_t)(s->out_end - s->out) < literals) return is_cut_short(s) ? CUT_SHORT : TOO_LONG;
             for (size_t n = 0; n < literals; n++) *s->out++ = (uint8_t)(entry >> (8 + 8 * n));
@@ -212,12 +209,12 @@ static int finish_block(inflate_stream *s) {
             continue;
         }
         if (entry & IS_NONE) return NO_SUCH_CODE;
-        unsigned bits = entry & 63, code = entry >> 8 & 63;
+        unsigned bits = entry >> 8 & 63, code = entry >> 16 & 63;
         if (entry & IS_END) {
             take_bits(s, bits);
             return is_cut_short(s) ? CUT_SHORT : BLOCK_ENDED;
         }
-        size_t length = (entry >> 16 & 0x1ff) + (take_bits(s, bits) >> code);
+        size_t length = (entry >> 24 & 0x1ff) + (take_bits(s, bits) >> code);
         need_bits(s);
         uint32_t distant = s->tables->distance[s->bits & ((1u << DISTANCE_BITS) - 1)];
         if (distant & DISTANCE_IS_REST) {

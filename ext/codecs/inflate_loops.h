@@ -4,26 +4,31 @@
  * nothing to do with each other share it. Included once a level of instructions, so no guard. */
 
 #if SIMD_LEVEL >= SIMD_AVX2
-/* Copy what is repeated. Bytes up to OUT_MARGIN beyond it may be overwritten. A distance below 16 is a pattern, of which
- * a register holds as many whole ones as it has room for. */
+#define COPY_16(out, from) _mm_storeu_si128((__m128i *)(out), _mm_loadu_si128((const __m128i *)(from)))
+
+/* Copy what is repeated. Bytes up to OUT_MARGIN beyond it may be overwritten: more is copied than most matches have, as
+ * their lengths cannot be foreseen. A distance below 16 is a pattern, of which a register holds as many whole ones as it
+ * has room for. */
 IN_PLACE void SIMD(copy_match)(uint8_t *out, size_t distance, size_t length) {
     const uint8_t *from = out - distance;
     uint8_t *stop = out + length;
     if (distance >= 16) {
-        _mm_storeu_si128((__m128i *)out, _mm_loadu_si128((const __m128i *)from));
-        _mm_storeu_si128((__m128i *)(out + 16), _mm_loadu_si128((const __m128i *)(from + 16)));
-        if (length > 32)
-            for (out += 32, from += 32; out < stop; out += 16, from += 16)
-                _mm_storeu_si128((__m128i *)out, _mm_loadu_si128((const __m128i *)from));
+        for (int part = 0; part < 4; part++, out += 16, from += 16) COPY_16(out, from);
+        for (; out < stop; out += 16, from += 16) COPY_16(out, from);
+    } else if (distance == 1) { /* a byte that was just written is there sooner than a register around it */
+        __m256i bytes = _mm256_set1_epi8((char)*from);
+        _mm256_storeu_si256((__m256i *)out, bytes);
+        _mm256_storeu_si256((__m256i *)(out + 32), bytes);
+        for (out += 64; out < stop; out += 32) _mm256_storeu_si256((__m256i *)out, bytes);
     } else {
         size_t step = pattern_steps[distance];
         __m128i order = _mm_loadu_si128((const __m128i *)pattern_orders[distance]);
         __m128i bytes = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)from), order);
-        _mm_storeu_si128((__m128i *)out, bytes);
-        _mm_storeu_si128((__m128i *)(out += step), bytes);
-        while ((out += step) < stop) _mm_storeu_si128((__m128i *)out, bytes);
+        for (int part = 0; part < 3; part++, out += step) _mm_storeu_si128((__m128i *)out, bytes);
+        for (; out < stop; out += step) _mm_storeu_si128((__m128i *)out, bytes);
     }
 }
+#undef COPY_16
 #else
 IN_PLACE void SIMD(copy_match)(uint8_t *out, size_t distance, size_t length) {
     const uint8_t *from = out - distance;
@@ -40,93 +45,95 @@ IN_PLACE void SIMD(copy_match)(uint8_t *out, size_t distance, size_t length) {
 typedef struct {
     const uint8_t *in;
     uint8_t *out;
-    uint64_t bits;
-    unsigned count;
+    uint64_t bits, count; /* the lowest byte of `count` counts */
+    uint64_t entry;       /* what the next bits mean */
 } SIMD(place);
 
 IN_PLACE void SIMD(refill)(SIMD(place) * at) {
-    at->bits |= little_endian_64(at->in) << at->count;
-    at->in += (63 - at->count) >> 3;
+    at->bits |= little_endian_64(at->in) << (at->count & 63);
+    at->in += 7 - (at->count >> 3 & 7);
     at->count |= 56;
 }
 
-IN_PLACE void SIMD(drop)(SIMD(place) * at, unsigned bits) {
+/* bits: how many, in the lowest byte. */
+IN_PLACE void SIMD(drop)(SIMD(place) * at, uint64_t bits) {
     at->bits >>= bits & 63;
     at->count -= bits;
+}
+
+IN_PLACE void SIMD(look)(SIMD(place) * at, const inflate_tables *tables) {
+    at->entry = tables->literal[at->bits & ((1u << LITERAL_BITS) - 1)];
 }
 
 IN_PLACE void SIMD(put)(SIMD(place) * at, uint64_t entry) {
     store_little_endian_64(at->out, entry >> 8);
     at->out += entry >> 56;
-    SIMD(drop)(at, (unsigned)(entry & 63));
+    SIMD(drop)(at, entry);
 }
 
-/* A length and its distance, a long code, or the end of a block. few: whether no more than 11 bits of a full refill are
- * gone, so that there are enough of them left. */
-IN_PLACE int SIMD(special)(SIMD(place) * at, uint64_t entry, const inflate_tables *tables, const uint8_t *start, int few) {
+/* A length and its distance, a long code, or the end of a block. What comes next is looked up before anything is copied,
+ * so that the processor need not wait for it. */
+IN_PLACE int SIMD(special)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start) {
+    uint64_t entry = at->entry;
     if (entry & IS_ODD) {
         if (entry & IS_REST) {
-            SIMD(drop)(at, LITERAL_BITS);
             SIMD(refill)(at);
-            entry = tables->literal[(entry >> 16 & 0xffff) + (at->bits & (LITERAL_REST - 1))];
-            if (!(entry & IS_SPECIAL)) {
+            SIMD(drop)(at, LITERAL_BITS);
+            entry = tables->literal[(entry >> 24 & 0xffff) + (at->bits & (LITERAL_REST - 1))];
+            if (!IS_SPECIAL(entry)) {
                 SIMD(put)(at, entry);
+                SIMD(look)(at, tables);
+                SIMD(refill)(at);
                 return STILL_GOING;
             }
         }
         if (entry & IS_ODD) {
-            SIMD(drop)(at, (unsigned)(entry & 63));
+            SIMD(drop)(at, entry >> 8);
             return entry & IS_END ? BLOCK_ENDED : NO_SUCH_CODE;
         }
-    } else if (!few) {
-        SIMD(refill)(at);
     }
-    size_t length = (entry >> 16 & 0x1ff) + ((at->bits & (((uint64_t)1 << (entry & 63)) - 1)) >> (entry >> 8 & 63));
-    SIMD(drop)(at, (unsigned)(entry & 63));
+    size_t length = (entry >> 24 & 0x1ff) + ((at->bits & (((uint64_t)1 << (entry >> 8 & 63)) - 1)) >> (entry >> 16 & 63));
+    SIMD(drop)(at, entry >> 8);
+    SIMD(refill)(at);
     uint32_t distant = tables->distance[at->bits & ((1u << DISTANCE_BITS) - 1)];
     if (distant & DISTANCE_IS_REST) {
         SIMD(drop)(at, DISTANCE_BITS);
         distant = tables->distance[(distant >> 16) + (at->bits & (DISTANCE_REST - 1))];
     }
     size_t distance = (distant >> 16) + ((at->bits & (((uint64_t)1 << (distant & 63)) - 1)) >> (distant >> 8 & 63));
-    SIMD(drop)(at, distant & 63);
+    SIMD(drop)(at, distant);
     if (distance - 1 >= (size_t)(at->out - start)) return TOO_FAR_BACK;
+    SIMD(look)(at, tables);
+    SIMD(refill)(at);
     SIMD(copy_match)(at->out, distance, length);
     at->out += length;
     return STILL_GOING;
 }
 
-/* Up to four codes. */
+/* Three entries of literals at most, of 33 bits of 56, and perhaps something else. Whether a literal or a match comes
+ * next is often a matter of chance: unless matches are most of what comes, the first two are put without asking. */
 IN_PLACE int SIMD(step)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start) {
-    const uint64_t mask = (1u << LITERAL_BITS) - 1;
+    if (tables->has_few_literals && IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start);
+    for (int entry = 0; entry < 3; entry++) {
+        if (entry == 2 && IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start);
+        SIMD(put)(at, at->entry);
+        SIMD(look)(at, tables);
+    }
+    if (IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start);
     SIMD(refill)(at);
-    uint64_t entry = tables->literal[at->bits & mask];
-    if (!(entry & IS_SPECIAL)) {
-        SIMD(put)(at, entry);
-        entry = tables->literal[at->bits & mask];
-    }
-    if (entry & IS_SPECIAL) return SIMD(special)(at, entry, tables, start, 1);
-    SIMD(put)(at, entry);
-    entry = tables->literal[at->bits & mask];
-    if (!(entry & IS_SPECIAL)) {
-        SIMD(put)(at, entry);
-        entry = tables->literal[at->bits & mask];
-        if (!(entry & IS_SPECIAL)) {
-            SIMD(put)(at, entry);
-            return STILL_GOING;
-        }
-    }
-    return SIMD(special)(at, entry, tables, start, 0);
+    return STILL_GOING;
 }
 
-#define PLACE_OF(s) {(s)->in, (s)->out, (s)->bits, (s)->count}
-#define KEEP_PLACE(s, at) ((s)->in = (at).in, (s)->out = (at).out, (s)->bits = (at).bits, (s)->count = (at).count)
+#define PLACE_OF(s) {(s)->in, (s)->out, (s)->bits, (s)->count, 0}
+#define KEEP_PLACE(s, at) ((s)->in = (at).in, (s)->out = (at).out, (s)->bits = (at).bits, (s)->count = (unsigned)((at).count & 63))
 #define IS_AMPLE(at, in_stop, out_stop) ((at).in < (in_stop) && (at).out < (out_stop))
 
 static int SIMD(inflate_one)(inflate_stream *s) {
     SIMD(place) at = PLACE_OF(s);
     const uint8_t *in_stop = s->in_stop, *out_stop = s->out_stop;
     int state = STILL_GOING;
+    SIMD(refill)(&at);
+    SIMD(look)(&at, s->tables);
     while (IS_AMPLE(at, in_stop, out_stop) && (state = SIMD(step)(&at, s->tables, s->out_start)) == STILL_GOING) {}
     KEEP_PLACE(s, at);
     return state;
@@ -139,6 +146,10 @@ static void SIMD(inflate_both)(inflate_stream *a, inflate_stream *b) {
     const inflate_tables *first_tables = a->tables, *second_tables = b->tables;
     const uint8_t *first_start = a->out_start, *second_start = b->out_start;
     int first_state = STILL_GOING, second_state = STILL_GOING;
+    SIMD(refill)(&first);
+    SIMD(look)(&first, first_tables);
+    SIMD(refill)(&second);
+    SIMD(look)(&second, second_tables);
     while (IS_AMPLE(first, first_in, first_out) && IS_AMPLE(second, second_in, second_out)) {
         first_state = SIMD(step)(&first, first_tables, first_start);
         second_state = SIMD(step)(&second, second_tables, second_start);
