@@ -175,20 +175,43 @@ static inline uint32_t swapped(uint32_t word) { return ((word & 0xff) << 8) | (w
 
 static inline uint32_t word_at(const uint8_t *data) { return (uint32_t)data[0] | ((uint32_t)data[1] << 8); }
 
+/* Sums, and sums of sums, of the words of each lane. */
+#if H5BURST_SSE2
+static void sum_lanes(const uint8_t *p, size_t steps, uint32_t *plain, uint32_t *weighted) {
+    const __m128i none = _mm_setzero_si128();
+    __m128i sum[LANES / 4] = {none, none, none, none}, sums[LANES / 4] = {none, none, none, none};
+    for (size_t step = 0; step < steps; step++, p += 2 * LANES) {
+        for (int half = 0; half < 2; half++) {
+            __m128i words = _mm_loadu_si128((const __m128i *)(p + 16 * half));
+            sum[2 * half] = _mm_add_epi32(sum[2 * half], _mm_unpacklo_epi16(words, none));
+            sum[2 * half + 1] = _mm_add_epi32(sum[2 * half + 1], _mm_unpackhi_epi16(words, none));
+        }
+        for (int part = 0; part < LANES / 4; part++) sums[part] = _mm_add_epi32(sums[part], sum[part]);
+    }
+    memcpy(plain, sum, sizeof sum);
+    memcpy(weighted, sums, sizeof sums);
+}
+#else
+static void sum_lanes(const uint8_t *p, size_t steps, uint32_t *plain, uint32_t *weighted) {
+    memset(plain, 0, LANES * sizeof *plain);
+    memset(weighted, 0, LANES * sizeof *weighted);
+    for (size_t step = 0; step < steps; step++, p += 2 * LANES) {
+        for (int lane = 0; lane < LANES; lane++) {
+            plain[lane] += word_at(p + 2 * lane);
+            weighted[lane] += plain[lane];
+        }
+    }
+}
+#endif
+
 static uint32_t fletcher32_bytes(const uint8_t *data, size_t size) {
     uint64_t low = 0, high = 0; /* both kept folded between blocks */
     size_t words = size / 2, at = 0;
     while (words - at >= LANES) {
-        uint32_t sum[LANES] = {0}, sums[LANES] = {0};
+        uint32_t sum[LANES], sums[LANES];
         size_t steps = (words - at) / LANES;
         if (steps > STEPS) steps = STEPS;
-        const uint8_t *p = data + 2 * at;
-        for (size_t step = 0; step < steps; step++, p += 2 * LANES) {
-            for (int lane = 0; lane < LANES; lane++) {
-                sum[lane] += word_at(p + 2 * lane);
-                sums[lane] += sum[lane];
-            }
-        }
+        sum_lanes(data + 2 * at, steps, sum, sums);
         uint64_t plain = 0, weighted = 0, behind = 0;
         for (int lane = 0; lane < LANES; lane++) {
             plain += sum[lane];
