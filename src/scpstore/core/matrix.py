@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import is_source
+from h5burst import is_source, parallel_map
 from scpstore.core.equality import Comparable
 from scpstore.core.exceptions import DimensionError, MaskCodeError, ValidationError
 from scpstore.core.sources import Matrix, take
 
-_CHECK_BYTES = 1 << 22  # a mask is checked in pieces of this size
+_CHECK_BYTES = 1 << 20  # a mask is checked in pieces of this size
 
 
 class MaskCode(IntEnum):
@@ -240,22 +240,25 @@ def stored_values(values: Matrix) -> np.ndarray[Any, Any]:
 
 
 def check_codes(codes: np.ndarray[Any, Any]) -> None:
-    """Raise `MaskCodeError` unless every element is the number of a `MaskCode`. Bounded memory."""
+    """Raise `MaskCodeError` unless every element is the number of a `MaskCode`. Bounded memory, in threads."""
     if codes.dtype.kind not in "biuf":
         raise MaskCodeError(f"M must hold mask codes, got dtype {codes.dtype}")
-    for piece in _pieces(codes):
-        if codes.dtype.kind in "biu":
-            wrong = piece[(piece < min(MaskCode)) | (piece > max(MaskCode))] if _out_of_range(piece) else piece[:0]
-        else:
-            wrong = piece[~np.isin(piece, [float(code) for code in MaskCode])]
-        if wrong.size:
-            number = wrong.flat[0].item()
+    for number in parallel_map(_first_wrong, _pieces(codes)):
+        if number is not None:
             message = f"M holds {number}, which is not a mask code (0 to {max(MaskCode):d}: see MaskCode)"
             raise MaskCodeError(message, number)
 
 
-def _out_of_range(codes: np.ndarray[Any, Any]) -> bool:
-    return bool(codes.size) and bool(codes.min() < min(MaskCode) or codes.max() > max(MaskCode))
+def _first_wrong(codes: np.ndarray[Any, Any]) -> Any:
+    """The first element that is not a mask code, None if all are."""
+    if codes.dtype.kind == "f":
+        wrong = codes[~np.isin(codes, [float(code) for code in MaskCode])]
+    else:
+        unsigned = codes.view(codes.dtype.str.replace("i", "u"))  # numbers below 0 are large ones then: one look
+        if not codes.size or unsigned.max() <= max(MaskCode):
+            return None
+        wrong = codes[unsigned > max(MaskCode)]
+    return wrong.flat[0].item() if wrong.size else None
 
 
 def _pieces(array: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
