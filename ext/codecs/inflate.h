@@ -24,9 +24,11 @@ enum { /* how it stands with a stream; errors are below 0 */
 };
 
 enum {
-    IN_MARGIN = 24,   /* bytes that a step of the fast loops may look at */
-    OUT_MARGIN = 384, /* and write: three entries, a match, and what is copied beyond it */
-    ADLER_BYTES = 5536 /* before sums of sums may exceed 32 bits, in whole vectors */
+    IN_STEP = 16,     /* more bytes than a step of the fast loops takes */
+    IN_MARGIN = 32,   /* than it looks at, with those that were taken before */
+    OUT_STEP = 512,   /* than a step writes: four entries and a match */
+    OUT_MARGIN = 384, /* the same, and what is copied beyond a match */
+    ADLER_BYTES = 5504 /* before sums of sums may exceed 32 bits, in whole vectors */
 };
 
 typedef struct {
@@ -35,6 +37,8 @@ typedef struct {
     uint64_t bits; /* of input, the next one lowest; those above `count` are of the bytes at `in`, or 0 */
     unsigned count, missing; /* missing: bytes beyond the end that were read as 0 */
     int state, is_last, in_block;
+    uint32_t checksum; /* of the bytes before `summed`: block by block, while they are in the cache */
+    const uint8_t *summed;
     inflate_tables *tables;
 } inflate_stream;
 
@@ -55,11 +59,14 @@ static inline void store_little_endian_64(uint8_t *p, uint64_t value) {
     memcpy(p, &value, 8);
 }
 
-/* The fast loops keep a stream's place in registers, which takes that everything in them is one function. */
+/* The fast loops keep a stream's place in registers, which takes that everything in them is one function.
+ * COMPUTED_ONCE: the compiler would rather compute the value again at each use. */
 #if defined(__GNUC__)
 #define IN_PLACE static inline __attribute__((always_inline))
+#define COMPUTED_ONCE(value) __asm__("" : "+r"(value))
 #else
 #define IN_PLACE static inline
+#define COMPUTED_ONCE(value)
 #endif
 
 /* For each distance up to 16: how many bytes of whole patterns a register of 16 holds, and which byte is where. */
@@ -217,14 +224,15 @@ static int finish_block(inflate_stream *s) {
         size_t length = (entry >> 24 & 0x1ff) + (take_bits(s, bits) >> code);
         need_bits(s);
         uint32_t distant = s->tables->distance[s->bits & ((1u << DISTANCE_BITS) - 1)];
-        if (distant & DISTANCE_IS_REST) {
+        if ((distant & DISTANCE_IS_NONE) == DISTANCE_IS_REST) {
             take_bits(s, DISTANCE_BITS);
             distant = s->tables->distance[(distant >> 16) + (s->bits & (DISTANCE_REST - 1))];
         }
+        if (distant & DISTANCE_IS_REST) return is_cut_short(s) ? CUT_SHORT : NO_SUCH_CODE;
         bits = distant & 63;
         size_t distance = (distant >> 16) + (take_bits(s, bits) >> (distant >> 8 & 63));
         if (is_cut_short(s)) return CUT_SHORT;
-        if (distance - 1 >= (size_t)(s->out - s->out_start)) return distance ? TOO_FAR_BACK : NO_SUCH_CODE;
+        if (distance > (size_t)(s->out - s->out_start)) return TOO_FAR_BACK;
         if ((size_t)(s->out_end - s->out) < length) return TOO_LONG;
         for (size_t n = 0; n < length; n++, s->out++) *s->out = s->out[-(ptrdiff_t)distance];
     }
@@ -240,6 +248,8 @@ static void begin_stream(inflate_stream *s, const uint8_t *data, size_t size, ui
     s->in_end = data + size;
     s->in_stop = size > IN_MARGIN ? s->in_end - IN_MARGIN : data;
     s->out = s->out_start = out;
+    s->summed = out;
+    s->checksum = 1;
     s->out_end = out + room;
     s->out_stop = room > OUT_MARGIN ? s->out_end - OUT_MARGIN : out;
     if (size < 2) s->state = CUT_SHORT;
@@ -247,12 +257,11 @@ static void begin_stream(inflate_stream *s, const uint8_t *data, size_t size, ui
     else s->in += 2;
 }
 
-static int end_stream(inflate_stream *s, int level) {
+static int end_stream(inflate_stream *s) {
     align_input(s);
     if (s->in_end - s->in < 4) return CUT_SHORT;
     uint32_t stated = (uint32_t)s->in[0] << 24 | (uint32_t)s->in[1] << 16 | (uint32_t)s->in[2] << 8 | s->in[3];
-    size_t size = (size_t)(s->out - s->out_start);
-    return SIMD_CALL(level, adler32, (s->out_start, size)) == stated ? STREAM_ENDED : WRONG_CHECKSUM;
+    return s->checksum == stated ? STREAM_ENDED : WRONG_CHECKSUM;
 }
 
 /* Go on to where the fast loops can do something. Returns whether there is such a place. */
@@ -260,7 +269,9 @@ static int go_on(inflate_stream *s, int level) {
     while (s->state == STILL_GOING || s->state == BLOCK_ENDED) {
         if (s->state == BLOCK_ENDED) {
             s->in_block = 0;
-            s->state = s->is_last ? end_stream(s, level) : STILL_GOING;
+            s->checksum = SIMD_CALL(level, adler32, (s->checksum, s->summed, (size_t)(s->out - s->summed)));
+            s->summed = s->out;
+            s->state = s->is_last ? end_stream(s) : STILL_GOING;
         } else if (!s->in_block) {
             s->state = begin_block(s);
         } else if (s->in < s->in_stop && s->out < s->out_stop) {
@@ -272,7 +283,8 @@ static int go_on(inflate_stream *s, int level) {
     return 0;
 }
 
-/* Undo two streams (of the second, `data` may be NULL). Afterwards `state` is STREAM_ENDED or an error. */
+/* Undo two streams whose tables are neighbours in an array; `b` may be NULL. Afterwards `state` is STREAM_ENDED or an
+ * error. */
 static void inflate_streams(inflate_stream *a, inflate_stream *b, int level) {
     int first = go_on(a, level), second = b != NULL && go_on(b, level);
     while (first && second) {

@@ -66,18 +66,26 @@ IN_PLACE void SIMD(look)(SIMD(place) * at, const inflate_tables *tables) {
 }
 
 IN_PLACE void SIMD(put)(SIMD(place) * at, uint64_t entry) {
-    store_little_endian_64(at->out, entry >> 8);
+    store_little_endian_64(at->out, entry >> 8 | entry << 56); /* rotated: one instruction less than shifted */
     at->out += entry >> 56;
     SIMD(drop)(at, entry);
 }
 
+
+#if SIMD_LEVEL >= SIMD_AVX2
+#define LOW_BITS(value, n) _bzhi_u64(value, (unsigned)(n))
+#else
+#define LOW_BITS(value, n) ((value) & (((uint64_t)1 << ((n) & 63)) - 1))
+#endif
+
 /* A length and its distance, a long code, or the end of a block. What comes next is looked up before anything is copied,
- * so that the processor need not wait for it. */
-IN_PLACE int SIMD(special)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start) {
+ * so that the processor need not wait for it. is_full: nothing was taken since the last refill, so that there are the
+ * 48 bits that a length and a distance have at most; else they are 23. */
+IN_PLACE int SIMD(special)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start, int is_full) {
     uint64_t entry = at->entry;
     if (entry & IS_ODD) {
         if (entry & IS_REST) {
-            SIMD(refill)(at);
+            if (!is_full) SIMD(refill)(at);
             SIMD(drop)(at, LITERAL_BITS);
             entry = tables->literal[(entry >> 24 & 0xffff) + (at->bits & (LITERAL_REST - 1))];
             if (!IS_SPECIAL(entry)) {
@@ -92,49 +100,71 @@ IN_PLACE int SIMD(special)(SIMD(place) * at, const inflate_tables *tables, const
             return entry & IS_END ? BLOCK_ENDED : NO_SUCH_CODE;
         }
     }
-    size_t length = (entry >> 24 & 0x1ff) + ((at->bits & (((uint64_t)1 << (entry >> 8 & 63)) - 1)) >> (entry >> 16 & 63));
-    SIMD(drop)(at, entry >> 8);
-    SIMD(refill)(at);
-    uint32_t distant = tables->distance[at->bits & ((1u << DISTANCE_BITS) - 1)];
+    uint64_t what = entry >> 8;
+    COMPUTED_ONCE(what);
+    size_t length = (what >> 16) + (LOW_BITS(at->bits, what) >> (what >> 8 & 63));
+    SIMD(drop)(at, what);
+    if (!is_full) SIMD(refill)(at);
+    uint64_t distant = tables->distance[at->bits & ((1u << DISTANCE_BITS) - 1)];
     if (distant & DISTANCE_IS_REST) {
+        if ((distant & DISTANCE_IS_NONE) == DISTANCE_IS_NONE) return NO_SUCH_CODE;
         SIMD(drop)(at, DISTANCE_BITS);
         distant = tables->distance[(distant >> 16) + (at->bits & (DISTANCE_REST - 1))];
+        if (distant & DISTANCE_IS_REST) return NO_SUCH_CODE;
     }
-    size_t distance = (distant >> 16) + ((at->bits & (((uint64_t)1 << (distant & 63)) - 1)) >> (distant >> 8 & 63));
+    size_t distance = (distant >> 16) + (LOW_BITS(at->bits, distant) >> (distant >> 8 & 63));
     SIMD(drop)(at, distant);
-    if (distance - 1 >= (size_t)(at->out - start)) return TOO_FAR_BACK;
-    SIMD(look)(at, tables);
-    SIMD(refill)(at);
+    if (distance > (size_t)(at->out - start)) return TOO_FAR_BACK;
+    if (is_full) { /* as few as 8 bits are left */
+        SIMD(refill)(at);
+        SIMD(look)(at, tables);
+    } else {
+        SIMD(look)(at, tables);
+        SIMD(refill)(at);
+    }
     SIMD(copy_match)(at->out, distance, length);
     at->out += length;
     return STILL_GOING;
 }
+#undef LOW_BITS
 
-/* Three entries of literals at most, of 33 bits of 56, and perhaps something else. Whether a literal or a match comes
- * next is often a matter of chance: unless matches are most of what comes, the first two are put without asking. */
+/* Up to four entries of literals, of 44 bits of 56, or three and something else. Whether a literal or a match comes next
+ * is often a matter of chance: unless matches are most of what comes, the first two are put without asking. */
 IN_PLACE int SIMD(step)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start) {
-    if (tables->has_few_literals && IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start);
-    for (int entry = 0; entry < 3; entry++) {
-        if (entry == 2 && IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start);
-        SIMD(put)(at, at->entry);
-        SIMD(look)(at, tables);
-    }
-    if (IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start);
+    if (tables->has_few_literals && IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start, 1);
+    SIMD(put)(at, at->entry);
+    SIMD(look)(at, tables);
+    SIMD(put)(at, at->entry);
+    SIMD(look)(at, tables);
+    if (IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start, 0);
+    SIMD(put)(at, at->entry);
+    SIMD(look)(at, tables);
+    if (IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start, 0);
+    SIMD(put)(at, at->entry);
+    SIMD(look)(at, tables);
     SIMD(refill)(at);
     return STILL_GOING;
 }
 
 #define PLACE_OF(s) {(s)->in, (s)->out, (s)->bits, (s)->count, 0}
 #define KEEP_PLACE(s, at) ((s)->in = (at).in, (s)->out = (at).out, (s)->bits = (at).bits, (s)->count = (unsigned)((at).count & 63))
-#define IS_AMPLE(at, in_stop, out_stop) ((at).in < (in_stop) && (at).out < (out_stop))
+
+/* How many steps certainly stay within input and room. */
+IN_PLACE size_t SIMD(steps_of)(const SIMD(place) * at, const inflate_stream *s) {
+    if (at->in >= s->in_stop || at->out >= s->out_stop) return 0;
+    size_t in = (size_t)(s->in_stop - at->in) / IN_STEP, out = (size_t)(s->out_stop - at->out) / OUT_STEP;
+    return 1 + (in < out ? in : out);
+}
 
 static int SIMD(inflate_one)(inflate_stream *s) {
     SIMD(place) at = PLACE_OF(s);
-    const uint8_t *in_stop = s->in_stop, *out_stop = s->out_stop;
+    const inflate_tables *tables = s->tables;
+    const uint8_t *start = s->out_start;
     int state = STILL_GOING;
     SIMD(refill)(&at);
-    SIMD(look)(&at, s->tables);
-    while (IS_AMPLE(at, in_stop, out_stop) && (state = SIMD(step)(&at, s->tables, s->out_start)) == STILL_GOING) {}
+    SIMD(look)(&at, tables);
+    for (size_t steps; state == STILL_GOING && (steps = SIMD(steps_of)(&at, s));)
+        while (steps-- && (state = SIMD(step)(&at, tables, start)) == STILL_GOING) {}
     KEEP_PLACE(s, at);
     return state;
 }
@@ -142,31 +172,51 @@ static int SIMD(inflate_one)(inflate_stream *s) {
 /* Two streams, until one of them needs something else. */
 static void SIMD(inflate_both)(inflate_stream *a, inflate_stream *b) {
     SIMD(place) first = PLACE_OF(a), second = PLACE_OF(b);
-    const uint8_t *first_in = a->in_stop, *first_out = a->out_stop, *second_in = b->in_stop, *second_out = b->out_stop;
-    const inflate_tables *first_tables = a->tables, *second_tables = b->tables;
+    const inflate_tables *tables = a->tables;
     const uint8_t *first_start = a->out_start, *second_start = b->out_start;
     int first_state = STILL_GOING, second_state = STILL_GOING;
     SIMD(refill)(&first);
-    SIMD(look)(&first, first_tables);
+    SIMD(look)(&first, tables);
     SIMD(refill)(&second);
-    SIMD(look)(&second, second_tables);
-    while (IS_AMPLE(first, first_in, first_out) && IS_AMPLE(second, second_in, second_out)) {
-        first_state = SIMD(step)(&first, first_tables, first_start);
-        second_state = SIMD(step)(&second, second_tables, second_start);
-        if (first_state | second_state) break;
+    SIMD(look)(&second, tables + 1);
+    for (;;) {
+        size_t steps = SIMD(steps_of)(&first, a), others = SIMD(steps_of)(&second, b);
+        if (others < steps) steps = others;
+        if (!steps) break;
+        do {
+            if ((first_state = SIMD(step)(&first, tables, first_start)) != STILL_GOING) goto stop;
+            if ((second_state = SIMD(step)(&second, tables + 1, second_start)) != STILL_GOING) goto stop;
+        } while (--steps);
     }
+stop:
     KEEP_PLACE(a, first);
     KEEP_PLACE(b, second);
     a->state = first_state;
     b->state = second_state;
 }
 
-/* Adler-32 (RFC 1950). */
-static uint32_t SIMD(adler32)(const uint8_t *data, size_t size) {
-    uint32_t low = 1, high = 0;
+/* Adler-32 (RFC 1950) of more data, from that of all before (1 of none). */
+static uint32_t SIMD(adler32)(uint32_t checksum, const uint8_t *data, size_t size) {
+    uint32_t low = checksum & 0xffff, high = checksum >> 16;
     while (size) {
         size_t part = size < ADLER_BYTES ? size : ADLER_BYTES, at = 0;
-#if SIMD_LEVEL >= SIMD_AVX2
+#if SIMD_LEVEL >= SIMD_AVX512
+        static const int8_t weight[64] = {64, 63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49,
+                                          48, 47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 34, 33,
+                                          32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,
+                                          16, 15, 14, 13, 12, 11, 10, 9,  8,  7,  6,  5,  4,  3,  2,  1};
+        const __m512i weights = _mm512_loadu_si512(weight), ones = _mm512_set1_epi8(1);
+        __m512i sum = _mm512_setzero_si512(), sums = sum, before = sum; /* of bytes; weighted; of bytes before each step */
+        for (; at + 64 <= part; at += 64) {
+            __m512i bytes = _mm512_loadu_si512(data + at);
+            before = _mm512_add_epi32(before, sum);
+            sum = _mm512_dpbusd_epi32(sum, bytes, ones);
+            sums = _mm512_dpbusd_epi32(sums, bytes, weights);
+        }
+        uint32_t weighted = (uint32_t)_mm512_reduce_add_epi32(sums), earlier = (uint32_t)_mm512_reduce_add_epi32(before);
+        high += (uint32_t)at * low + weighted + 64 * earlier;
+        low += (uint32_t)_mm512_reduce_add_epi32(sum);
+#elif SIMD_LEVEL >= SIMD_AVX2
         const __m256i weights = _mm256_setr_epi8(32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15,
                                                  14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1);
         const __m256i ones = _mm256_set1_epi16(1), none = _mm256_setzero_si256();
@@ -203,4 +253,3 @@ static uint32_t SIMD(adler32)(const uint8_t *data, size_t size) {
 
 #undef PLACE_OF
 #undef KEEP_PLACE
-#undef IS_AMPLE

@@ -29,16 +29,18 @@ enum {
  * All others are special: no bits and no literals, so that to put one does nothing.
  *   a length: bits of code and length together in byte 1, of the code alone in byte 2, the least length from bit 24 on;
  *   longer codes: IS_REST, where they go on from bit 24 on;
- *   the end of the block: IS_END, its bits in byte 1; what is no code: IS_NONE. */
-#define IS_SPECIAL(entry) ((entry) < (uint64_t)1 << 56)
-#define IS_REST ((uint64_t)1 << 50) /* this and the next two: of special entries alone */
-#define IS_END ((uint64_t)1 << 49)
-#define IS_NONE ((uint64_t)1 << 48)
+ *   the end of the block: IS_END, its bits in byte 1; what is no code: IS_NONE.
+ * Of byte 1 and 2 only six bits count as numbers, so that the flags, which are above, do not disturb. */
+#define IS_SPECIAL(entry) (!(uint8_t)(entry))
+#define IS_REST 0x800000u /* this and the next two: of special entries alone */
+#define IS_END 0x8000u
+#define IS_NONE 0x4000u
 #define IS_ODD (IS_REST | IS_END | IS_NONE)
 
 /* An entry for distances: bits of code and distance together in byte 0, of the code alone in byte 1, the least distance
- * in bytes 2 and 3, which is 0 for what is no code; DISTANCE_IS_REST: where longer codes go on in bytes 2 and 3. */
+ * in bytes 2 and 3; DISTANCE_IS_REST: where longer codes go on in bytes 2 and 3; DISTANCE_IS_NONE: what is no code. */
 #define DISTANCE_IS_REST 0x8000u
+#define DISTANCE_IS_NONE (DISTANCE_IS_REST | 0x4000u)
 
 typedef struct {
     uint64_t literal[LITERAL_ENTRIES];
@@ -60,7 +62,7 @@ static uint64_t literal_entry(int symbol, unsigned bits) {
 }
 
 static uint32_t distance_entry(int symbol, unsigned bits) {
-    if (symbol >= 30) return 0;
+    if (symbol >= 30) return DISTANCE_IS_NONE;
     unsigned extra = symbol < 4 ? 0 : (unsigned)symbol / 2 - 1;
     unsigned least = symbol < 4 ? (unsigned)symbol + 1 : ((2u + ((unsigned)symbol & 1)) << extra) + 1;
     return (bits + extra) | bits << 8 | (uint32_t)least << 16;
@@ -176,7 +178,7 @@ static int make_literal_table(const uint8_t *lengths, int symbols, uint64_t *tab
 static int make_distance_table(const uint8_t *lengths, int symbols, uint32_t *table) {
     code_list list;
     if (!list_codes(lengths, symbols, &list)) return 0;
-    table[0] = 0;
+    table[0] = DISTANCE_IS_NONE;
     for (unsigned bits = 1; bits <= DISTANCE_BITS; bits++) {
         memcpy(table + (1u << (bits - 1)), table, sizeof *table << (bits - 1));
         for (int n = list.first[bits]; n < list.first[bits + 1]; n++)

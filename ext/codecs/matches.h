@@ -8,7 +8,7 @@ enum {
     SAMPLE_BYTES = 32768,
     HASH_BITS = 12,
     LONGEST_STRIDE = 64,     /* longer elements, and those of no power of two, are looked at as bytes */
-    LONGEST_MIXED_CODE = 11, /* of literals amid matches: libdeflate, which decodes those, looks up so many bits at once */
+    LONGEST_MIXED_CODE = 11, /* of literals amid matches: decoders (ours, libdeflate) look up so many bits at once */
     LENGTH_TABLE_BITS = 20   /* of an entry of `length_table`: a code, and the five bits after it at most */
 };
 

@@ -151,7 +151,7 @@ class Codec(ABC):
 
     @abstractmethod
     def decode(
-        self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True, is_shuffled: bool = False
+        self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True
     ) -> bytes | bytearray | Bytes:
         """Decode the bytes of a chunk.
 
@@ -165,8 +165,6 @@ class Codec(ABC):
             How many bytes the result must have.
         is_exact
             False where `size` is the most that the result may have.
-        is_shuffled
-            Whether the result is shuffled, or of elements of one byte, for which another decoder may be faster.
 
         Returns
         -------
@@ -186,7 +184,6 @@ class Codec(ABC):
         outs: Sequence[Bytes],
         *,
         is_exact: bool = True,
-        is_shuffled: bool = False,
     ) -> list[Bytes]:
         """Decode one chunk or two, each into memory that has the size of its result.
 
@@ -201,7 +198,7 @@ class Codec(ABC):
             The client values that are stored in the file.
         outs
             Memory for the results: as many as `datas`, each uint8 of shape (bytes,).
-        is_exact, is_shuffled
+        is_exact
             As of `decode`.
 
         Returns
@@ -215,7 +212,7 @@ class Codec(ABC):
             As `decode`.
         """
         return [
-            np.frombuffer(self.decode(data, values, out.size, is_exact=is_exact, is_shuffled=is_shuffled), np.uint8)
+            np.frombuffer(self.decode(data, values, out.size, is_exact=is_exact), np.uint8)
             for data, out in zip(datas, outs, strict=True)
         ]
 

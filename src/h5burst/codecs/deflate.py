@@ -4,8 +4,8 @@ Shuffled numbers are in planes of very different kinds: noise in the low bytes, 
 plane in which matches would save next to nothing becomes Huffman-coded literals, smaller and many times faster
 than what a general compressor makes of it. Zeros among numbers, and bytes of few values, want but the matches that are
 quick to find (`ext/codecs/matches.h`), and so do decimal fractions; the rest goes to libdeflate. Level 1 is ISA-L's.
-Streams of bytes are undone by `ext/codecs/inflate.h`, which takes several literals at once and two streams at once,
-straight into the array; those of whole elements by libdeflate.
+Streams are undone by `ext/codecs/inflate.h`, which takes several literals at once and two streams at once, straight
+into the array.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from enum import Enum
 from itertools import pairwise
 
 import deflate
-import numpy as np
 from isal import isal_zlib
 
 from h5burst._ext import huffman, inflate
@@ -266,17 +265,12 @@ def _open_stream(data: Bytes, level: int) -> bytes:
     return packer.compress(data.data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
-def decompress(
-    datas: Sequence[Bytes], outs: Sequence[Bytes], *, is_exact: bool = True, is_shuffled: bool = True
-) -> list[Bytes]:
+def decompress(datas: Sequence[Bytes], outs: Sequence[Bytes], *, is_exact: bool = True) -> list[Bytes]:
     """The bytes behind one zlib stream or two, as many as each `out` has; at most so many with is_exact False.
 
     Two at once take less time than one after the other. Raises ValueError for a damaged stream, or a wrong length.
-    Nothing is written beyond `outs`, whatever a malicious stream would become. Whole elements are libdeflate's, whose
-    memory is returned: there are few literals side by side in them.
+    Nothing is written beyond `outs`, whatever a malicious stream would become.
     """
-    if is_exact and not is_shuffled:
-        return [_whole_elements(data, out.size) for data, out in zip(datas, outs, strict=True)]
     level = _instructions()
     results: tuple[int | str, ...]
     if len(datas) == 2:
@@ -291,16 +285,6 @@ def decompress(
             raise ValueError(f"it holds {result} bytes, not {out.size}")
         found.append(out[:result])
     return found
-
-
-def _whole_elements(data: Bytes, size: int) -> Bytes:
-    try:
-        whole = np.frombuffer(deflate.zlib_decompress(data, size), np.uint8)
-    except deflate.DeflateError as error:
-        raise ValueError(str(error)) from error
-    if whole.size != size:
-        raise ValueError(f"it holds {whole.size} bytes, not {size}")
-    return whole
 
 
 def _instructions() -> int:

@@ -33,11 +33,9 @@ class Gzip(Codec):
         packed = deflate.compress(data, values[0], layout.planes, stride, hint or deflate.NO_HINT)
         return packed if len(packed) < data.size else None
 
-    def decode(
-        self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True, is_shuffled: bool = False
-    ) -> Bytes:
+    def decode(self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True) -> Bytes:
         out = np.empty(size, np.uint8)
-        return self.decode_into([data], values, [out], is_exact=is_exact, is_shuffled=is_shuffled)[0]
+        return self.decode_into([data], values, [out], is_exact=is_exact)[0]
 
     def decode_into(
         self,
@@ -46,9 +44,8 @@ class Gzip(Codec):
         outs: Sequence[Bytes],
         *,
         is_exact: bool = True,
-        is_shuffled: bool = False,
     ) -> list[Bytes]:
-        return deflate.decompress(datas, outs, is_exact=is_exact, is_shuffled=is_shuffled)
+        return deflate.decompress(datas, outs, is_exact=is_exact)
 
     def prefers_unshuffled(self, data: Bytes, values: tuple[int, ...], itemsize: int) -> bool:
         return values[0] > 0 and deflate.is_better_unshuffled(data, itemsize)

@@ -27,9 +27,7 @@ class Lzf(Codec):
         out = thread_buffer("lzf", max(0, data.size - 1))
         return out[: lzf.encode(data, out)].tobytes() or None
 
-    def decode(
-        self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True, is_shuffled: bool = False
-    ) -> Bytes:
+    def decode(self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True) -> Bytes:
         if not is_exact:
             raise ValueError("an LZF stream does not say how long it becomes")
         out = np.empty(size, np.uint8)

@@ -171,9 +171,8 @@ def decode_alike(
             currents = [_unshuffle(*both, step, itemsize) for both in zip(currents, targets, strict=True)]
         else:
             is_last = number == 0 and sizes[0] == chunk_bytes
-            is_shuffled = itemsize == 1 or (number > 0 and steps[number - 1].id == SHUFFLE)
             places = outs if is_last else _places(len(currents), sizes[number], chunk_bytes)
-            currents = _decompressed(currents, step, places, sizes[number] is not None, is_shuffled)
+            currents = _decompressed(currents, step, places, sizes[number] is not None)
     for current, out in zip(currents, outs, strict=True):
         if current.size != out.size:
             raise ChunkError(f"a chunk of {out.size} bytes came out as {current.size}")
@@ -219,10 +218,8 @@ def _places(count: int, size: int | None, chunk_bytes: int) -> list[Bytes]:
     return [thread_buffer(f"decompressed {place}", size) for place in range(count)]
 
 
-def _decompressed(
-    datas: Sequence[Bytes], step: Filter, outs: Sequence[Bytes], is_exact: bool, is_shuffled: bool
-) -> list[Bytes]:
+def _decompressed(datas: Sequence[Bytes], step: Filter, outs: Sequence[Bytes], is_exact: bool) -> list[Bytes]:
     try:
-        return _known(step).decode_into(datas, step.values, outs, is_exact=is_exact, is_shuffled=is_shuffled)
+        return _known(step).decode_into(datas, step.values, outs, is_exact=is_exact)
     except ValueError as error:
         raise ChunkError(f"a {step.name or 'compressed'} chunk does not decompress ({error}): it is damaged") from error

@@ -85,9 +85,7 @@ class PluginCodec(Codec):
             return _compress_in_memory_file(self.filter_id, values, data, layout.itemsize)
         return _call(function, 0, values, data, data.size - 1)
 
-    def decode(
-        self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True, is_shuffled: bool = False
-    ) -> bytes:
+    def decode(self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True) -> bytes:
         function = _function(self.library, self.filter_id)
         if function is None:
             raise LookupError(f"filter {self.filter_id} can only be called by libhdf5")

@@ -47,6 +47,7 @@ MADE = {
     "geometric": geometric,
     "repeats": repeats,
     "zeros": lambda size: np.zeros(size, np.uint8),
+    "largest bytes": lambda size: np.full(size, 255, np.uint8),
     "rounded": lambda size: np.random.default_rng(5).normal(10, 3, size // 8 + 1).round(2).view(np.uint8)[:size],
 }
 

@@ -312,7 +312,7 @@ class Bzip2(codecs.Codec):
         packed = bz2.compress(data.tobytes(), values[0])
         return packed if len(packed) < data.size else None
 
-    def decode(self, data, values, size, *, is_exact=True, is_shuffled=False):
+    def decode(self, data, values, size, *, is_exact=True):
         return bz2.decompress(data.tobytes())
 """
 
