@@ -113,7 +113,7 @@ def batch(
     if result.index_path is not None:
         output.say(f"pages: {result.index_path}")
         written["report"] = str(result.index_path)
-    output.result({**json.loads(result.summary_path.read_text(encoding="utf-8")), **written})
+    output.result({**result.summary, **written})
     raise typer.Exit(result.exit_code)
 
 

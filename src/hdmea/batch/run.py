@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ class BatchResult:
     resources
         Processes, threads and memory that it ran with.
     summary_path
-        The JSON file that says the same.
+        The JSON file that says the same; a later batch into the directory replaces it.
+    summary
+        What this batch wrote there.
     stopped_by
         Number of the signal that ended the batch; None: it came to its end.
     index_path
@@ -71,6 +73,7 @@ class BatchResult:
     summary_path: Path
     stopped_by: int | None = None
     index_path: Path | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
 
     def count(self, status: Status) -> int:
         """How many recordings ended so.
@@ -317,7 +320,7 @@ def _stopping() -> Iterator[_Stop]:
 
 
 def _write_summary(result: BatchResult, engine: str) -> None:
-    content = {
+    result.summary = {
         "written_at": utc_now(),
         "engine": engine,
         "jobs": result.resources.jobs,
@@ -330,4 +333,4 @@ def _write_summary(result: BatchResult, engine: str) -> None:
     rows = [{"dataset_id": one.dataset_id, "status": one.status.value, **one.figures} for one in result.outcomes]
     write_table(result.figures_path, rows)
     with durable.replacing(result.summary_path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(result.summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

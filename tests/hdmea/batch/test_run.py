@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,8 +16,10 @@ import pytest
 
 from h5burst import verify
 from hdmea.batch import local
+from hdmea.batch import run as run_module
 from hdmea.batch.job import JobOptions, Status
-from hdmea.batch.run import plan, run_batch
+from hdmea.batch.run import BatchResult, plan, run_batch
+from hdmea.cli import main
 from hdmea.pipeline import PipelineSession
 from hdmea.utils.exceptions import ConfigurationError
 from support import faulty
@@ -47,6 +50,7 @@ def test_every_recording_becomes_a_file(spikes_manifest: MakeManifest, tmp_path:
         assert outcome.step_seconds.keys() >= {"load_spikes", "section_spike_times", "save"}
         assert Path(outcome.log_path).read_text().count("section_spike_times took") == 1
     summary = json.loads(result.summary_path.read_text())
+    assert summary == result.summary
     assert summary["counts"]["done"] == 3
     assert summary["recordings"][0]["peak_memory_bytes"] is None or summary["recordings"][0]["peak_memory_bytes"] > 1e6
     assert not list((tmp_path / "out").glob(".*"))
@@ -349,6 +353,23 @@ def test_module_that_cannot_be_imported_ends_the_batch_before_it_starts(
     with pytest.raises(ConfigurationError, match="no_such_module"):
         run_batch(spikes_manifest(1), tmp_path / "out", imports=["no_such_module"], progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_says_what_its_own_batch_did(
+    spikes_manifest: MakeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another batch into the same directory may have replaced the summary by then."""
+
+    def overtaken(*arguments: Any, **options: Any) -> BatchResult:
+        result = run_batch(*arguments, **options)
+        result.summary_path.write_text("{}")
+        return result
+
+    words = [spikes_manifest(1), "-o", tmp_path / "out", "--set", "add_section_windows.length_s=10", "--json"]
+    monkeypatch.setattr(run_module, "run_batch", overtaken)
+    monkeypatch.setattr(sys, "argv", ["hdmea", "batch", *map(str, words)])
+    assert main() == 0
+    assert [one["status"] for one in json.loads(capsys.readouterr().out)["recordings"]] == ["done"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads a library into processes")
