@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 
-from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.memory.budget import memory_budget
-from h5burst.model.errors import CorruptFileError, MissingFilterError, Problem
+from h5burst.model.errors import CorruptFileError, MissingFilterError, Problem, UnsupportedFeatureError
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.elements import NEVER_WRITTEN

@@ -2,7 +2,7 @@
 #
 # Everything here works on bytes that were checked to be inside the file, and every structure that carries a checksum
 # is checked before it is believed. What is rare (dense storage, chunk indices, old groups, odd datatypes) is asked of
-# the Python object that owns the parser; what nobody here covers raises `UnsupportedFeatureError`.
+# the Python object that owns the parser; what nobody here covers raises `UnsupportedFeatureError` (see `set_errors`).
 import enum
 import operator
 
@@ -59,13 +59,14 @@ cdef object new_group_node(children, attrs, links, track_order):
     return node
 
 
+# What is raised: bytes that cannot be what they should be; a sound structure that only libhdf5 reads.
+cdef object CorruptStructureError = None, UnsupportedFeatureError = None
 
-class CorruptStructureError(Exception):
-    """Bytes that cannot be what they should be."""
 
-
-class UnsupportedFeatureError(Exception):
-    """A sound structure that only libhdf5 reads."""
+def set_errors(corrupt_structure, unsupported_feature) -> None:
+    """Say what is raised: two classes of exceptions."""
+    global CorruptStructureError, UnsupportedFeatureError
+    CorruptStructureError, UnsupportedFeatureError = corrupt_structure, unsupported_feature
 
 
 class Kind(enum.IntEnum):

@@ -6,7 +6,7 @@ import math
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _SHARED_TYPE, _SHARED_SPACE = 1, 2  # flags
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
 from h5burst.copying.elements import Translator
@@ -22,6 +22,7 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import Places
 from h5burst.format.filter_pipeline import decode_filters, encode_filters
 from h5burst.format.object_header import Message
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import Storage
 from h5burst.runtime.threads import bounded_map
 from h5burst.write import chunked

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.copying.output import Writer
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import Places
+from h5burst.model.errors import CorruptStructureError
 
 _PREFIX = 16  # bytes before the objects of a collection, and before the bytes of an object
 _MARKED = b"GCOL\1sum"  # a collection whose objects carry a checksum of ours

@@ -6,11 +6,12 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
 from h5burst.format import dense, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Info, Message
+from h5burst.model.errors import CorruptStructureError
 
 _COMPACT_DEFAULT = 8  # links that a header holds when it names no number itself
 _MOST_SAID = 65535

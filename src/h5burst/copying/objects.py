@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source
 from h5burst.copying import attributes, datasets, indexed, links
 from h5burst.copying.datasets import DatasetCopier, Recoding, Stored
 from h5burst.copying.elements import Translator
@@ -19,6 +19,7 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import MAX_DEPTH
 
 IN_HEADER = 256  # attributes; more are in an index

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from h5burst import codecs
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source
 from h5burst.copying.datasets import Recoding
 from h5burst.copying.objects import Keep, ObjectCopier
 from h5burst.copying.output import Counted, Output
 from h5burst.format import references, superblock
-from h5burst.model.errors import CorruptFileError, UnfinishedFileError
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Storage, escape_link, path_names
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.open_file import OpenFile

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source
 from h5burst.checking import damaged
 from h5burst.copying.objects import ObjectCopier
 from h5burst.copying.output import Output
@@ -16,7 +16,7 @@ from h5burst.copying.repacking import path_of
 from h5burst.format import object_header as oh
 from h5burst.format import superblock
 from h5burst.format.constants import UNDEFINED
-from h5burst.model.errors import CorruptFileError, Problem
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, Problem, UnsupportedFeatureError
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
+from h5burst.model.errors import CorruptStructureError
 
 _HEADER = struct.Struct("<4sBBIHHBBQHQ")
 _PREFIX, _CHECKSUM = 6, 4

@@ -11,9 +11,10 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.btree2 import tree_levels
 from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptStructureError
 
 NODE_BYTES = 2048
 _HEADER = struct.Struct("<4sBBIHHBBQHQ")

@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
 from h5burst.format import extensible_array, fixed_array, symbol_table
 from h5burst.format.btree2 import read_records
 from h5burst.format.chunk_index_elements import ChunkElements, Element, ElementFormat, decode_elements
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SINGLE, ChunkedLayout
+from h5burst.model.errors import CorruptStructureError
 
 Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
 from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptStructureError
 
 
 class Element(NamedTuple):

@@ -6,7 +6,7 @@ import math
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 CHUNKED = 2  # layout class
 BTREE1, SINGLE, IMPLICIT, FIXED_ARRAY, EXTENSIBLE_ARRAY, BTREE2 = range(6)  # kinds of index; the first is the older one

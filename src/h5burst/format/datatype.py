@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 
 from h5burst._ext.h5emit import NeedsLibhdf5Error
-from h5burst._ext.h5parse import CorruptStructureError, Kind, UnsupportedFeatureError
+from h5burst._ext.h5parse import Kind
 from h5burst.format.constants import REFERENCE_BYTES
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 LARGEST_ELEMENT = (1 << 31) - 1  # bytes
 MAX_DEPTH = 32  # types inside types; what people write has three or four

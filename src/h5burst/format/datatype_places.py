@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format.datatype import MAX_DEPTH
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _REFERENCE, _COMPOUND, _ENUMERATION, _VARIABLE_LENGTH, _ARRAY, _OPAQUE = 7, 6, 8, 9, 10, 5
 _BODY_BYTES = {0: 12, 1: 20, 2: 10, 3: 8, 4: 12, _REFERENCE: 8}  # of the messages without parts

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source
 from h5burst.format.btree2 import read_records
 from h5burst.format.fractal_heap import FractalHeap
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _LINKS_BY_NAME, _ATTRIBUTES_BY_NAME = 5, 8  # record types
 _SHARED = 2  # message flag

@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
 from h5burst.format.chunk_index_elements import ChunkElements, ElementFormat, decode_elements, read_pages
 from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptStructureError
 
 _HEADER = struct.Struct("<4sBBBBBBBB6QQ")
 _CHECKSUM = 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.codecs import SHUFFLE, Filter
 from h5burst.format.constants import FIRST_NAMED_FILTER
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 
 def encode_filters(filters: Sequence[Filter]) -> bytes:

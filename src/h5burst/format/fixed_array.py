@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from h5burst._ext.h5emit import lookup3
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
 from h5burst.format.chunk_index_elements import ChunkElements, ElementFormat, decode_elements, read_pages
 from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptStructureError
 
 Entries: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"  # (chunks, 3): address, size in the file, filter mask
 

@@ -6,9 +6,10 @@ import bisect
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.btree2 import read_records
 from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _HEADER = struct.Struct("<4sBHHBI12QHQQHHQH")
 _CHECKSUM = 4

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
+from h5burst._ext.h5parse import Source, lookup3
+from h5burst.model.errors import CorruptStructureError
 
 NIL = 0x00
 DATASPACE = 0x01

@@ -6,7 +6,7 @@ import os
 import struct
 from collections.abc import Iterator
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format import dense
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
@@ -14,6 +14,7 @@ from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.format.shared_messages import decode_place
 from h5burst.format.superblock import Whole
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 
 def holds_references(source: Source, header: ObjectHeader) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.fractal_heap import FractalHeap
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 TABLE = 0x0F  # type of the message in the superblock extension that says where the table is
 _IN_HEAP, _COMMITTED = 1, 2  # where a shared message is

@@ -8,8 +8,9 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError, lookup3
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SIZE = 48  # of the versions 2 and 3

@@ -6,7 +6,8 @@ import bisect
 import struct
 from collections.abc import Iterator
 
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
+from h5burst.model.errors import CorruptStructureError
 
 _TREE_HEADER, _ENTRY = 24, 40
 _SOFT_LINK = 2  # cache type of an entry

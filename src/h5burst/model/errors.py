@@ -9,6 +9,14 @@ from dataclasses import dataclass
 _NAMED = 50  # objects that one message names
 
 
+class CorruptStructureError(Exception):
+    """Bytes that cannot be the structure that they should be; who knows the file raises `CorruptFileError` of it."""
+
+
+class UnsupportedFeatureError(Exception):
+    """A sound structure that only libhdf5 reads."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong, and with which object of the file.

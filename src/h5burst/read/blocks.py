@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from h5burst._ext.h5parse import Kind, UnsupportedFeatureError
+from h5burst._ext.h5parse import Kind
+from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.model.source import ArraySource, BufferedSource, Rows
 from h5burst.model.tree import Array, path_names
 from h5burst.read.elements import Elements

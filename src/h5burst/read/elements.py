@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5parse import CorruptStructureError, Dataset, Kind, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Dataset, Kind, Source
 from h5burst.arrays import chunks
 from h5burst.arrays.selection import Places, hull, inside
 from h5burst.codecs.filter_names import filter_name
@@ -22,6 +22,7 @@ from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import ChunkedLayout
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.read.block_cache import GAP_BYTES, CoalescedChunks
 from h5burst.read.decoded_chunks import MOST_OF_ONE, recent
 from h5burst.runtime import buffers

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst._ext.h5parse import UnsupportedFeatureError
-from h5burst.model.errors import CorruptFileError, UnfinishedFileError
+from h5burst.model.errors import CorruptFileError, UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import StorageInfo

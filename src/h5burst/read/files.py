@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 import h5py
 
-from h5burst._ext.h5parse import UnsupportedFeatureError
 from h5burst.format.constants import LIBVER
-from h5burst.model.errors import UnfinishedFileError
+from h5burst.model.errors import UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Group, escape_link
 from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.lazy import LAZY_NODES, open_tree

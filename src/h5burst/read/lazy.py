@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, Type, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source, Type
 from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import Box, Places, hull, inside
 from h5burst.codecs.filter_names import NOT_CODECS
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
-from h5burst.model.errors import CorruptFileError, damaged_objects
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError, damaged_objects
 from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Array, Group, Node, path_names
 from h5burst.read import fallback

@@ -12,21 +12,18 @@ from typing import Any, cast
 import h5py
 import numpy as np
 
-from h5burst._ext.h5parse import (
-    CorruptStructureError,
-    Dataset,
-    Kind,
-    Parser,
-    Source,
-    Type,
-    UnsupportedFeatureError,
-    set_model,
-)
+from h5burst._ext.h5parse import Dataset, Kind, Parser, Source, Type, set_model
 from h5burst.format import data_layout, datatype, dense, object_header, symbol_table
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.filter_pipeline import fill_element
 from h5burst.format.superblock import Superblock, read_superblock
-from h5burst.model.errors import CorruptFileError, MissingFilterError, damaged_objects
+from h5burst.model.errors import (
+    CorruptFileError,
+    CorruptStructureError,
+    MissingFilterError,
+    UnsupportedFeatureError,
+    damaged_objects,
+)
 from h5burst.model.tree import (
     AS_DEFAULT,
     MAX_DEPTH,

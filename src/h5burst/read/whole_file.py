@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from h5burst._ext.h5parse import UnsupportedFeatureError
+from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.model.tree import Group
 from h5burst.read import fallback
 from h5burst.read.file_objects import FileLike, FileObject, Location, locate

@@ -9,12 +9,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format import dense, references, superblock
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Info, Message, ObjectHeader
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import Array, Group, Storage, escape_attribute, escape_link
 from h5burst.runtime import durable
 from h5burst.write.changes import Change, Gone

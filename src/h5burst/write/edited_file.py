@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, UnsupportedFeatureError
+from h5burst._ext.h5parse import Source
 from h5burst.format import object_header as oh
 from h5burst.format import references, superblock
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Info, Message, ObjectHeader
-from h5burst.model.errors import CorruptFileError, UnfinishedFileError
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
 from h5burst.read import open_file
 from h5burst.read.fallback import InUseError
 from h5burst.read.reader import Reader

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5parse import Dataset, Kind, UnsupportedFeatureError
+from h5burst._ext.h5parse import Dataset, Kind
 from h5burst.arrays import chunks
 from h5burst.format import btree2_update, chunk_tree, data_layout
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Message, ObjectHeader
+from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.read.elements import Elements
 from h5burst.write.changes import Joined
 from h5burst.write.edited_file import EditedFile

@@ -12,12 +12,13 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import CorruptStructureError, Source, lookup3
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format import btree2, btree2_update, dense, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.fractal_heap import encode_huge_only, read_huge_only
 from h5burst.format.object_header import Info, Link, Message, ObjectHeader
+from h5burst.model.errors import CorruptStructureError
 from h5burst.write.native import NeedsLibhdf5Error
 
 LINKS_IN_HEADER = 512  # as in files that are written at once

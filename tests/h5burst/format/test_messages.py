@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from h5burst._ext.h5emit import NeedsLibhdf5Error
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.copying import attributes
 from h5burst.format import data_layout, datatype, filter_pipeline, object_header, shared_messages
 from h5burst.format.datatype_places import places_in
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 PLAIN = np.dtype([("a", "<f8"), ("b", "<i4")])
 

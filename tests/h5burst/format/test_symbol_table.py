@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
 from h5burst.format import symbol_table
+from h5burst.model.errors import CorruptStructureError
 
 LENGTH = 1 << 20  # of the one name in the heap
 COUNT = 1000  # of links and of children

@@ -20,7 +20,8 @@ import pytest
 
 import h5burst
 from h5burst import Array, CorruptFileError, Group
-from h5burst._ext.h5parse import CorruptStructureError, Source
+from h5burst._ext.h5parse import Source
+from h5burst.model.errors import CorruptStructureError
 
 STEPS_A_BYTE, LEAST_STEPS = 8, 20_000
 MEMORY_A_BYTE, LEAST_MEMORY = 60, 24 << 20

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from h5burst import store
-from h5burst._ext.h5parse import CorruptStructureError, lookup3
+from h5burst._ext.h5parse import lookup3
 from h5burst.format import datatype
-from h5burst.model.errors import UnfinishedFileError
+from h5burst.model.errors import CorruptStructureError, UnfinishedFileError
 from h5burst.model.tree import Array, Group, Reference
 from h5burst.read.libhdf5_worker import client, libhdf5
 from h5burst.write import native

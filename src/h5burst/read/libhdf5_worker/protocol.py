@@ -10,9 +10,8 @@ from typing import IO, Any, NamedTuple, cast
 import h5py
 import numpy as np
 
-from h5burst._ext.h5parse import CorruptStructureError, UnsupportedFeatureError
 from h5burst.format import datatype
-from h5burst.model.errors import CorruptFileError, MissingFilterError
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, MissingFilterError, UnsupportedFeatureError
 from h5burst.model.tree import (
     AS_DEFAULT,
     Array,

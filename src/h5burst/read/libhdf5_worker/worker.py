@@ -12,8 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from h5burst._ext.h5parse import UnsupportedFeatureError
-from h5burst.model.errors import CorruptFileError, MissingFilterError
+from h5burst.model.errors import CorruptFileError, MissingFilterError, UnsupportedFeatureError
 from h5burst.model.tree import Group
 from h5burst.read.libhdf5_worker import contents, libhdf5, protocol
 from h5burst.runtime.durable import error_number
