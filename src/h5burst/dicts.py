@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from h5burst.codecs import storage_for
 from h5burst.model import values
 from h5burst.model.errors import damaged_objects
 from h5burst.model.lazy_dict import LazyDict
-from h5burst.model.tree import Group, Node, Storage
+from h5burst.model.tree import Group, Node
 from h5burst.read.file_objects import FileLike, name_of
 from h5burst.read.files import read_tree
 from h5burst.write.whole_file import write_tree
@@ -41,7 +40,8 @@ def save(
         `read(start, stop)`), lazy arrays among them, which are streamed. `load` gives back the same types, with
         the keys of a dict in the order of their names, whatever it was.
     compression
-        Of large arrays: "gzip", "lzf", "blosc", "zstd"; a number from 0 to 9 for that level of gzip; None for none.
+        Of large arrays, as `codecs.storage_for` takes it: "gzip", "lzf", "blosc", "zstd"; a number from 0 to 9 for that
+        level of gzip; None for none.
     compression_opts
         Level of the codec, 0 to 9; None for its default. "lzf" has no levels.
     overwrite
@@ -72,21 +72,7 @@ def save(
     if not isinstance(mapping, Mapping):
         raise TypeError(f"save takes a dict, not {type(mapping).__name__}: for trees of nodes there is write_tree")
     tree = values.encode(mapping, scalars=_SCALARS)
-    write_tree(path, tree, storage=_storage(compression, compression_opts), overwrite=overwrite, threads=threads)
-
-
-def _storage(compression: str | int | None, level: int | None) -> Storage | None:
-    if isinstance(compression, bool):
-        compression = "gzip" if compression else None  # as h5py takes it
-    if compression is None:
-        if level is not None:
-            raise ValueError("compression_opts is the level of a codec: name the codec with compression")
-        return None
-    if isinstance(compression, (int, np.integer)):
-        if level is not None:
-            raise ValueError("compression is a level of gzip already: compression_opts must be None")
-        return Storage("gzip", int(compression))
-    return Storage(compression, level)
+    write_tree(path, tree, storage=storage_for(compression, compression_opts), overwrite=overwrite, threads=threads)
 
 
 def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from h5burst import console
+from h5burst import codecs, console
 from h5burst import memory_budget as resolve_budget
 from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
@@ -261,7 +261,6 @@ def _prepared(
     from hdmea.batch.recipe import steps_for
     from hdmea.pipeline import create_session
     from hdmea.report.page import may_write
-    from hdmea.session.file import storage
     from hdmea.steps.section_time import requested_movies
     from hdmea.utils.names import recording_path
     from hdmea.utils.user_modules import import_modules
@@ -269,7 +268,7 @@ def _prepared(
     with problems.noting():
         import_modules(modules)
     with problems.noting():
-        storage(compression)
+        codecs.storage_for(compression)
     for name in ("cmcr", "cmtr", "spikes"):
         if row is not None and row[name] is not None:
             with problems.noting():

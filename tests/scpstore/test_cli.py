@@ -105,7 +105,7 @@ def test_errors_are_one_line(saved: Path, tmp_path: Path, capsys: pytest.Capture
     assert "Unsupported file suffix '.doc'" in fails(capsys, "convert", saved, tmp_path / "a.doc")
     assert "Unsupported file suffix '.doc'" in fails(capsys, "convert", tmp_path / "a.doc", saved)
     assert "File already exists (--overwrite replaces it)" in fails(capsys, "convert", saved, saved)
-    assert "--compression must be one of gzip, lzf, blosc, zstd, none, got 'rar'" in fails(
+    assert "level of gzip (0 to 9), got 'rar'" in fails(
         capsys, "convert", saved, tmp_path / "b.h5", "--compression", "rar"
     )
     assert "Assay 'genes' not found" in fails(
@@ -172,10 +172,14 @@ def test_as_a_program(saved: Path) -> None:
         ("b.h5", ["--q-value", "0.01"], "--q-value does nothing here"),
         ("b.h5", ["--make-unique"], "--make-unique does nothing here"),
         ("b.csv", ["--compression", "zstd"], "--compression does nothing here"),
-        ("b.h5ad", ["--level", "3", "--compression", "none"], "--level does nothing here: none has no levels"),
+        (
+            "b.h5ad",
+            ["--level", "3", "--compression", "none"],
+            "level 3: without a codec it does nothing",
+        ),
         ("b.csv", ["--level", "3"], "--level does nothing here"),
-        ("b.h5", ["--level", "3", "--compression", "lzf"], "--level does nothing here: lzf has no levels"),
-        ("b.h5", ["--level", "10"], "--level must be 0 to 9, got 10"),
+        ("b.h5", ["--level", "3", "--compression", "lzf"], "--level: compression level 3: lzf has no levels"),
+        ("b.h5", ["--level", "10"], "level of gzip must be a whole number from 0 to 9, got 10"),
     ],
 )
 def test_an_option_that_would_not_act_is_an_error(

@@ -114,7 +114,7 @@ def test_dense_matrices_are_stored_with_the_filter_whatever_their_size(
 def test_a_codec_that_somebody_registered_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = type("MyCodec", (Gzip,), {"levels": range(3, 7)})()
     monkeypatch.setitem(registry._by_name, "my_codec", mine)
-    with pytest.raises(ValueError, match="compression_level must be a whole number from 3 to 6, got 9"):
+    with pytest.raises(ValueError, match="compression level of my_codec must be a whole number from 3 to 6, got 9"):
         a_container().save(tmp_path / "a.h5", compression="my_codec", compression_level=9)
     a_container().save(tmp_path / "a.h5", compression="my_codec")
     with h5py.File(tmp_path / "a.h5") as file:

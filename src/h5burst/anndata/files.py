@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from h5burst import codecs
 from h5burst.anndata import encodings as spec
 from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, Group, Node, Storage
+from h5burst.model.tree import Array, Group, Node
 from h5burst.read.files import read_tree
 from h5burst.write.whole_file import write_tree
 
@@ -81,7 +81,7 @@ def write_h5ad(
     """
     from h5burst.anndata.encode import encode_anndata
 
-    storage = _storage(compression, compression_opts)
+    storage = codecs.storage_for(compression, compression_opts)
     dense = frozenset(_matrix_names(as_dense, "as_dense"))
     if "raw/X" in dense and adata.raw is None:
         raise ValueError("as_dense names raw/X, and the object has no raw")
@@ -207,30 +207,3 @@ def _matrix_names(names: str | Iterable[Any], argument: str) -> list[str]:
     if unknown:
         raise ValueError(f"{argument} takes 'X' and 'raw/X', got {unknown[0]!r}")
     return list(dict.fromkeys(_MATRICES[name] for name in given))
-
-
-def _storage(compression: str | int | None, options: int | Sequence[int] | None) -> Storage:
-    """The options of h5py as storage. Raises ValueError."""
-    level = options
-    if isinstance(level, (list, tuple)):
-        if len(level) != 1:
-            raise ValueError(f"compression_opts must be a level, got {options!r}")
-        level = level[0]
-    if level is not None and (isinstance(level, bool) or not isinstance(level, (int, np.integer))):
-        raise ValueError(f"compression_opts must be a level, got {options!r}")
-    if isinstance(compression, str) or compression is None:
-        name = compression
-    elif compression in range(10):
-        if level is not None:
-            raise ValueError(f"compression={compression} is a level of gzip already: leave compression_opts out")
-        name, level = "gzip", compression
-    else:
-        codec = codecs.by_id(int(compression))
-        if codec is None:
-            raise ValueError(f"compression: filter {compression} is not known: choose one of {codecs.names()}")
-        name = codec.name
-    if name is None and level is not None:
-        raise ValueError("compression_opts does nothing without compression: name one")
-    storage = Storage(name, None if level is None else int(level))  # type: ignore[arg-type]
-    codecs.check_codec(storage)
-    return storage

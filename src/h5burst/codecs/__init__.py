@@ -4,11 +4,11 @@ The registry that knows them; and HDF5's filter pipeline, which they are part of
 """
 
 from h5burst.codecs.codec import DEFAULT_LEVELS, ChunkError, ChunkLayout, Codec, Filter
+from h5burst.codecs.options import check_codec, storage_for
 from h5burst.codecs.pipeline import (
     FLETCHER32,
     SHUFFLE,
     can_decode,
-    check_codec,
     decode,
     decode_alike,
     encode,
@@ -43,4 +43,5 @@ __all__ = [
     "names",
     "prepare_libhdf5",
     "register",
+    "storage_for",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from h5burst._ext import shuffle as kernels
 from h5burst.codecs import registry
 from h5burst.codecs.codec import OPTIONAL, ChunkError, ChunkLayout, Codec, Filter
+from h5burst.codecs.options import check_codec
 from h5burst.model.tree import Storage
 from h5burst.runtime.buffers import Bytes, thread_buffer
 
@@ -18,20 +19,6 @@ if TYPE_CHECKING:
 
 SHUFFLE, FLETCHER32 = 2, 3  # filter IDs
 _CHECKSUM_BYTES = 4
-
-
-def check_codec(storage: Storage) -> None:
-    """Raise ValueError for an unknown codec, a level that it does not have, or a level of what has none."""
-    codec = None if storage.codec is None else registry.by_name(storage.codec)
-    if storage.level is None:
-        return
-    if codec is None or codec.levels is None:
-        reason = "without a codec it does nothing" if codec is None else f"{codec.name} has no levels"
-        raise ValueError(f"level {storage.level!r}: {reason}: leave the level out, or name a codec with levels (gzip)")
-    is_whole = isinstance(storage.level, (int, np.integer)) and not isinstance(storage.level, bool)
-    if not is_whole or storage.level not in codec.levels:
-        levels = f"{codec.levels[0]} to {codec.levels[-1]}"
-        raise ValueError(f"level of {codec.name} must be {levels}, got {storage.level!r}")
 
 
 def filters_for(storage: Storage, itemsize: int, chunk_bytes: int = 0) -> tuple[Filter, ...]:

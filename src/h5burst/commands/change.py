@@ -55,8 +55,8 @@ def repack(
       h5burst repack results/simulated.h5 -o small.h5 --compression gzip --level 4
       h5burst repack results/simulated.h5 -o part.h5 --select /units/unit_001
     """
+    from h5burst.copying.repacking import chosen_storage
     from h5burst.copying.repacking import repack as copy
-    from h5burst.copying.repacking import storage_for
 
     codec = None if compression == "none" else compression
 
@@ -66,7 +66,7 @@ def repack(
         if len(files) > 1 and target is not None and not target.is_dir():
             raise NotADirectoryError(f"{target} is not a directory: several files need one as --output")
 
-    console.check_all(lambda: storage_for(codec, level), lambda: storage_for(codec, None), check_output)
+    console.check_all(lambda: chosen_storage(codec, level), lambda: chosen_storage(codec, None), check_output)
 
     def work(file: Path) -> dict[str, Any]:
         place = file if target is None else target / file.name if target.is_dir() else target

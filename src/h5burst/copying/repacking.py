@@ -59,7 +59,7 @@ def repack(
     src: FileLike,
     dst: str | os.PathLike[str],
     *,
-    compression: str | None = KEEP,
+    compression: str | int | None = KEEP,
     compression_opts: int | None = None,
     select: Iterable[str] | None = None,
     overwrite: bool = False,
@@ -80,7 +80,8 @@ def repack(
         The copy, which appears when it is whole. It may be `src`, with `overwrite`.
     compression
         "keep" leaves each dataset's filters as they are; "gzip", "lzf", "zstd" or "blosc" compresses all datasets of
-        numbers and text of fixed length with shuffle and a checksum; None stores them uncompressed, with a checksum.
+        numbers and text of fixed length with shuffle and a checksum (and what else `codecs.storage_for` takes); None
+        stores them uncompressed, with a checksum.
         Datasets of a few kilobytes that are not in chunks, and those compressed by a filter that this package does not
         know itself (such as blosc2 or bitshuffle), are left as they are.
     compression_opts
@@ -123,7 +124,7 @@ def repack(
     2
     """
     thread_count(threads)  # a number that cannot be is refused before anything is done
-    storage = storage_for(compression, compression_opts)
+    storage = chosen_storage(compression, compression_opts)
     recoding = None if storage is None else Recoding(storage, threads)
     source, target = Path(os.path.realpath(src)), Path(os.path.realpath(dst))
     keep = None if select is None else _selected([select] if isinstance(select, str) else select)
@@ -208,15 +209,13 @@ class _NotSmallerError(Exception):
     """The copy is dropped."""
 
 
-def storage_for(compression: str | None, level: int | None) -> Storage | None:
+def chosen_storage(compression: str | int | None, level: int | None) -> Storage | None:
     """What all datasets are stored as; None where each stays as it is. Raises ValueError."""
-    if compression == KEEP:
-        if level is not None:
-            raise ValueError("a level without a codec: give compression, too")
-        return None
-    storage = Storage(codec=compression, level=level)
-    codecs.check_codec(storage)
-    return storage
+    if compression != KEEP:
+        return codecs.storage_for(compression, level)
+    if level is not None:
+        raise ValueError("a level without a codec: give compression, too")
+    return None
 
 
 def _selected(paths: Iterable[str]) -> Keep:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import durable
+from h5burst import codecs, durable
 from hdmea.batch import cluster
 from hdmea.batch.dask_engine import dask_executor
 from hdmea.batch.figures import write_table
@@ -26,7 +26,6 @@ from hdmea.batch.recipe import read_parameters, steps_for
 from hdmea.batch.resources import Resources, plan_resources
 from hdmea.report.directory import write_index
 from hdmea.report.page import may_write
-from hdmea.session.file import storage as check_storage
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.problems import Problems
@@ -241,7 +240,7 @@ def plan(
     with problems.noting():
         import_modules(options.imports)
     with problems.noting():
-        check_storage(options.compression)
+        codecs.storage_for(options.compression)
     with problems.noting():
         options = replace(options, imports=resolved_modules(options.imports))
         planned = _jobs(manifest, output_dir, (flow, steps, parameters), options, problems)

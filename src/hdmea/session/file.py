@@ -15,7 +15,6 @@ from h5burst import (
     Group,
     Storage,
     UnfinishedFileError,
-    codecs,
     collection_paused,
     keeping_open,
     load_json,
@@ -30,21 +29,6 @@ from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash
 
 SOURCE_FILES = "source_files"
-
-
-def storage(compression: str | None, compression_level: int = 4) -> Storage | None:
-    """How arrays are stored. Raises `ValueError` for what is not a compression, or not a level."""
-    if compression is None:
-        return None
-    if not codecs.is_known(compression):
-        raise ValueError(f"compression must be one of {', '.join(codecs.names())} or None, not {compression!r}")
-    known = codecs.by_name(compression).levels
-    levels = known or codecs.DEFAULT_LEVELS
-    if not isinstance(compression_level, int) or compression_level not in levels:
-        raise ValueError(
-            f"compression_level must be an int from {levels[0]} to {levels[-1]}, not {compression_level!r}"
-        )
-    return Storage(compression, None if known is None else compression_level)
 
 
 # ---------------------------------------------------------------- write

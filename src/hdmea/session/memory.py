@@ -86,7 +86,7 @@ class SessionMemory:
     def write(self, path: Path, tree: Group, *, storage: Storage | None, overwrite: bool) -> None:
         """Write a tree as `write_tree` does; where it can, by making the scratch file the output."""
         scratch = self._spill.scratch
-        if scratch is not None and storage is None and _can_become(scratch, path):
+        if scratch is not None and (storage is None or storage.codec is None) and _can_become(scratch, path):
             try:
                 write_tree_into_scratch(path, tree, scratch, overwrite=overwrite)
                 return

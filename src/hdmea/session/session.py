@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from h5burst import ArraySource, Storage, write_tree
+from h5burst import ArraySource, Storage, codecs, write_tree
 from h5burst import memory_budget as resolve_budget
 from hdmea.session import file as session_file
 from hdmea.session.data import StoredSession
@@ -352,9 +352,9 @@ class PipelineSession:
         overwrite
             Replace a file that is not the session's own.
         compression
-            "gzip", "lzf", "blosc", "zstd" or None.
+            "gzip", "lzf", "blosc", "zstd" or None, and what else `h5burst.codecs.storage_for` takes.
         compression_level
-            From 0 (fast) to 9 (small), for the compressions that have levels ("lzf" and None have none).
+            From 0 (fast) to 9 (small); compressions without levels ("lzf" and None) ignore it.
 
         Returns
         -------
@@ -371,7 +371,9 @@ class PipelineSession:
             Writing failed: the message names the path. The session and any file that was there stay as they were.
         """
         with self.changing:
-            return self._save(output_path, overwrite, session_file.storage(compression, compression_level))
+            return self._save(
+                output_path, overwrite, codecs.storage_for(compression, compression_level, ignores_unused_level=True)
+            )
 
     def _save(self, output_path: str | Path | None, overwrite: bool, storage: Storage | None) -> Path:
         path = self._default_path() if output_path is None else Path(output_path)
@@ -465,7 +467,7 @@ class PipelineSession:
             Writing failed.
         """
         path = Path(checkpoint_path)
-        storage = session_file.storage(compression, compression_level)
+        storage = codecs.storage_for(compression, compression_level, ignores_unused_level=True)
         if path.exists():
             if not overwrite:
                 raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")

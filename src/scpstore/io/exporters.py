@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
 from scpstore.io.matrices import Target
 
-__all__ = ["FORMAT_VERSION", "save_hdf5", "storage_for"]
+__all__ = ["FORMAT_VERSION", "matrix_storage", "save_hdf5"]
 
 
 def save_hdf5(
@@ -39,9 +40,10 @@ def save_hdf5(
         The file. It appears, or is replaced, only when it is complete and on disk; a save that fails leaves what was
         there.
     compression
-        "gzip" (plain HDF5 deflate, readable everywhere), "lzf", "blosc", "zstd" (these need a plugin to read) or None.
+        "gzip" (plain HDF5 deflate, readable everywhere), "lzf", "blosc", "zstd" (these need a plugin to read) or None,
+        and what else `h5burst.codecs.storage_for` takes.
     compression_level
-        0 to 9, for the compressions that have levels.
+        0 to 9; compressions without levels ignore it.
     save_obs
         False keeps of `obs` the IDs alone.
     save_assays, save_layers
@@ -68,14 +70,14 @@ def save_hdf5(
     >>> load_hdf5("proteins.h5").list_assays()
     ['proteins']
     """
-    storage = storage_for(compression, compression_level)
+    storage = matrix_storage(compression, compression_level)
     target = Path(path)
     if target.exists() and not overwrite:
         raise IOWriteError("File already exists (overwrite=True replaces it)", target)
     selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
     try:
         tree = encode_container(container, selection, Target(storage, scratch_directory(target)))
-        small = Storage(storage.codec, storage.level)  # for what is not a matrix, where the writer deems it worth it
+        small = replace(storage, compress_small=False)  # for what is not a matrix, where the writer deems it worth it
         write_tree(target, tree, storage=small, overwrite=overwrite)
     except IOWriteError as error:
         raise IOWriteError(str(error), target) from error
@@ -95,17 +97,9 @@ def scratch_directory(target: Path) -> Path | None:
     return parent if os.access(parent, os.W_OK) else None
 
 
-def storage_for(compression: str | None, level: int) -> Storage:
+def matrix_storage(compression: str | None, level: int) -> Storage:
     """How a matrix is stored. Raises ValueError for what is not a compression or level."""
-    if compression is not None and not codecs.is_known(compression):
-        known = ", ".join(map(repr, (*codecs.names(), None)))
-        raise ValueError(f"compression must be one of {known}, got {compression!r}")
-    levels = None if compression is None else codecs.by_name(compression).levels
-    if levels is None:
-        return Storage(compression, None, compress_small=True)
-    if isinstance(level, bool) or level not in levels:
-        raise ValueError(f"compression_level must be a whole number from {levels[0]} to {levels[-1]}, got {level!r}")
-    return Storage(compression, int(level), compress_small=True)
+    return replace(codecs.storage_for(compression, level, ignores_unused_level=True), compress_small=True)
 
 
 def _selected(

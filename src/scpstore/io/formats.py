@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import codecs
+from h5burst import Storage, codecs
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.exceptions import IOFormatError
@@ -51,9 +51,10 @@ class Options:
 
     def checks(self) -> tuple[Callable[[], object], ...]:
         """What can be known to be wrong before a file is read; each raises `ValidationError`."""
+        known = self.compression if self.compression == "none" or codecs.is_known(self.compression) else None
         return (
-            lambda: _compression(self),
-            lambda: _check_level(self),
+            lambda: _storage(replace(self, level=None)),
+            lambda: _storage(replace(self, compression=known)),
             lambda: check_orientation(self.orientation or "auto"),
         )
 
@@ -134,41 +135,32 @@ def write_any(
     assay = _only_assay(container, options.assay)
     if suffix == ".h5ad":
         _known_layer(container, assay, options.layer)
-        compression, level = _compression(options)
+        storage = _storage(options)
         write_h5ad(
             container,
             path,
             assay,
             options.layer,
             layers="all" if options.layer is None else (),
-            compression=compression,
-            compression_level=level,
+            compression=storage.codec,
+            compression_level=storage.level,
             overwrite=overwrite,
         )
         return [path]
     return write_table(container, path, assay, _only_layer(container, assay, options.layer), overwrite=overwrite)
 
 
-def _compression(options: Options) -> tuple[str | None, int | None]:
+def _storage(options: Options) -> Storage:
     """What files are compressed by, and the level, if one was named. Raises `ValidationError`."""
     compression = options.compression or "gzip"
-    if compression != "none" and not codecs.is_known(compression):
-        names = (*codecs.names(), "none")
-        raise ValidationError(f"--compression must be one of {', '.join(names)}, got {compression!r}", "compression")
-    if options.level is not None and (compression == "none" or codecs.by_name(compression).levels is None):
-        raise ValidationError(f"--level does nothing here: {compression} has no levels", "level")
-    return None if compression == "none" else compression, options.level
-
-
-def _check_level(options: Options) -> None:
-    named = options.compression or "gzip"
-    levels = (codecs.by_name(named).levels if codecs.is_known(named) else None) or codecs.DEFAULT_LEVELS
-    if options.level is not None and options.level not in levels:
-        raise ValidationError(f"--level must be {levels[0]} to {levels[-1]}, got {options.level}", "level")
+    try:
+        return codecs.storage_for(None if compression == "none" else compression, options.level)
+    except ValueError as error:
+        raise ValidationError(f"--compression, --level: {error}", "compression") from error
 
 
 def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite: bool) -> None:
-    compression, level = _compression(options)
+    storage = _storage(options)
     if options.assay is not None and options.assay not in container.assays:
         raise AssayNotFoundError(options.assay, container.assays)
     if options.layer is not None and not any(options.layer in assay.layers for assay in container.assays.values()):
@@ -177,8 +169,8 @@ def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite
     save_hdf5(
         container,
         path,
-        compression=compression,
-        compression_level=4 if level is None else level,
+        compression=storage.codec,
+        compression_level=4 if storage.level is None else storage.level,
         save_assays=None if options.assay is None else [options.assay],
         save_layers=None if options.layer is None else [options.layer],
         overwrite=overwrite,

@@ -18,7 +18,7 @@ from scpstore.core.history import ProvenanceLog
 from scpstore.core.sources import is_sparse_source
 from scpstore.io.csr_dense import dense_parts
 from scpstore.io.exceptions import IOWriteError
-from scpstore.io.exporters import storage_for
+from scpstore.io.exporters import matrix_storage
 from scpstore.io.frames import as_frame, decode_frame, encode_frame
 from scpstore.io.matrices import Target, csr_nodes, encode_matrix, source_parts
 from scpstore.io.provenance import decode_history, encode_history
@@ -128,7 +128,7 @@ def serialize_dense_matrix(
     """
     if sp.issparse(X):
         raise TypeError("X is sparse: use serialize_sparse_matrix")
-    _graft(group, encode_matrix(name, X, Target(storage_for(compression, compression_level)), group.name))
+    _graft(group, encode_matrix(name, X, Target(matrix_storage(compression, compression_level)), group.name))
 
 
 def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
@@ -154,7 +154,7 @@ def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
     ...     print(sorted(file))
     ['X_data', 'X_indices', 'X_indptr']
     """
-    target = Target(storage_for("gzip", 4))
+    target = Target(matrix_storage("gzip", 4))
     if sp.issparse(X):
         _graft(group, encode_matrix(name, X, target, group.name))
         return

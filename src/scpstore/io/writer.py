@@ -16,7 +16,7 @@ from scpstore.core.exceptions import AssayNotFoundError
 from scpstore.core.matrix import as_mask, as_values
 from scpstore.core.structures import AggregationLink, Assay, ProvenanceLog, ScpContainer, ScpMatrix
 from scpstore.io.exceptions import IOWriteError
-from scpstore.io.exporters import save_hdf5, scratch_directory, storage_for
+from scpstore.io.exporters import matrix_storage, save_hdf5, scratch_directory
 from scpstore.io.spool import CsrRows, CsrSpool, DenseSpool
 
 _Spool = CsrSpool | DenseSpool
@@ -79,7 +79,7 @@ class ContainerWriter:
         compression_level: int = 4,
         overwrite: bool = False,
     ) -> None:
-        storage_for(compression, compression_level)
+        matrix_storage(compression, compression_level)
         self._path = Path(path)
         if self._path.exists() and not overwrite:
             raise IOWriteError("File already exists (overwrite=True replaces it)", self._path)

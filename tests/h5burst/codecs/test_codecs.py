@@ -484,7 +484,7 @@ def test_unknown_wishes_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown codec 'zip'"):
         codecs.filters_for(Storage("zip"), 8)
     for level in (-1, 10):
-        with pytest.raises(ValueError, match="level of gzip must be 0 to 9, got"):
+        with pytest.raises(ValueError, match="level of gzip must be a whole number from 0 to 9, got"):
             codecs.filters_for(Storage("gzip", level), 8)
 
 

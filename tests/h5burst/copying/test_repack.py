@@ -235,7 +235,7 @@ def test_a_selection_that_leads_nowhere_is_named(source: Path, copy: Path, path:
 
 
 def test_wrong_options_are_refused_before_anything_is_read(source: Path, copy: Path) -> None:
-    with pytest.raises(ValueError, match="unknown codec 'zip'"):
+    with pytest.raises(ValueError, match="got 'zip'"):
         h5burst.repack(source, copy, compression="zip")
     with pytest.raises(ValueError, match="0 to 9"):
         h5burst.repack(source, copy, compression="gzip", compression_opts=10)

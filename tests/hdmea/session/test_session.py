@@ -258,9 +258,9 @@ def test_save_takes_a_codec_that_somebody_registered(tmp_path: Path, monkeypatch
     session.stimulus["light_reference"]["raw_ch1"] = np.zeros(100_000, np.float32)
 
     assert session.save(compression="my_codec").stat().st_size < 200_000
-    with pytest.raises(ValueError, match="compression_level must be an int from 3 to 6, not 9"):
+    with pytest.raises(ValueError, match="compression level of my_codec must be a whole number from 3 to 6, got 9"):
         session.save(compression="my_codec", compression_level=9, overwrite=True)
-    with pytest.raises(ValueError, match="must be one of gzip, lzf, blosc, zstd, my_codec or None, not 'rar'"):
+    with pytest.raises(ValueError, match="must be one of 'gzip', 'lzf', 'blosc', 'zstd', 'my_codec', None"):
         session.save(compression="rar", overwrite=True)
 
 
