@@ -411,3 +411,55 @@ def split_external(bytes value) -> tuple:
 
 
 cdef object FIRST = operator.itemgetter(0), THIRD = operator.itemgetter(2)
+
+
+# ------------------------------------------------------------ links in a heap
+
+
+def checked_link(bytes body not None, uint32_t name_hash) -> bytes:
+    """A link message of a heap whose index lists it under this hash of its name, without a checksum of ours behind it.
+
+    Huge objects carry no checksum of the format; `sealed_link` puts one behind links that this package writes.
+    """
+    cdef const uint8_t* p = byte_pointer(body)
+    cdef size_t size = len(body), name = 0, end
+    cdef uint64_t name_length = 0
+    end = link_end(p, size, &name, &name_length)
+    if h5_lookup3(p + name, name_length) != name_hash:
+        raise CorruptStructureError("the name of a link is another one than its group's index lists")
+    if end == size:
+        return body
+    if size - end != 4 or h5_lookup3(p, end) != u32(p + end):
+        raise CorruptStructureError("the checksum of a link is wrong")
+    return body[:end]
+
+
+cdef size_t link_end(const uint8_t* p, size_t size, size_t* name, uint64_t* name_length) except 0:
+    """Where a link message ends; the place and length of its name."""
+    cdef size_t at = 2
+    cdef int flags, kind = 0, width
+    if size < 4:
+        raise CorruptStructureError("a link message is too short")
+    flags = p[1]
+    width = 1 << (flags & 3)
+    if flags & 8:
+        kind = p[at]
+        at += 1
+    at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
+    if size < at + width:
+        raise CorruptStructureError("a link message is too short")
+    name_length[0] = little(p + at, width)
+    at += width
+    name[0] = at
+    if name_length[0] == 0 or name_length[0] > size - at:
+        raise CorruptStructureError("the name of a link is outside its message")
+    at += name_length[0]
+    if kind == 0:
+        at += 8
+    elif size - at >= 2:
+        at += 2 + u16(p + at)
+    else:
+        at += 2
+    if at > size:
+        raise CorruptStructureError("the target of a link is outside its message")
+    return at

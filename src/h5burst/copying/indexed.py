@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from h5burst._ext.h5parse import lookup3
 from h5burst.copying.output import Writer
-from h5burst.format import btree2_update
+from h5burst.format import btree2_update, dense
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.fractal_heap import encode_huge_only
 
@@ -47,11 +47,12 @@ class Stored(NamedTuple):
 
 def write(writer: Writer, kind: Kind, items: Sequence[Item], *, by_order: bool) -> Stored:
     """Write at least one item. by_order: whether there is an index by order."""
-    place = writer.append(b"".join(item.body for item in items))
+    bodies = [dense.sealed_link(item.body) if kind is LINKS else item.body for item in items]
+    place = writer.append(b"".join(bodies))
     places = []
-    for number, item in enumerate(items, 1):
-        places.append(struct.pack("<QQQ", place, len(item.body), number))
-        place += len(item.body)
+    for number, body in enumerate(bodies, 1):
+        places.append(struct.pack("<QQQ", place, len(body), number))
+        place += len(body)
     ids = [bytes([_HUGE_ID]) + number.to_bytes(kind.id_bytes - 1, "little") for number in range(1, len(items) + 1)]
     by_name = sorted((lookup3(item.name), item.name, _name_record(kind, item, ids[k])) for k, item in enumerate(items))
     names = btree2_update.write(writer.append, kind.by_name, [record for _, _, record in by_name])
@@ -60,8 +61,8 @@ def write(writer: Writer, kind: Kind, items: Sequence[Item], *, by_order: bool) 
         ordered = sorted((item.order, _order_record(kind, item, ids[k])) for k, item in enumerate(items))
         orders = btree2_update.write(writer.append, kind.by_order, [record for _, record in ordered])
     huge = btree2_update.write(writer.append, _HUGE, places)
-    stored = sum(len(item.body) for item in items)
-    heap = writer.append(encode_huge_only(len(items) + 1, huge, len(items), stored, kind.id_bytes))
+    stored = sum(map(len, bodies))
+    heap = writer.append(encode_huge_only(len(items), huge, len(items), stored, kind.id_bytes))
     return Stored(heap, names, orders)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from h5burst._ext.h5parse import Source
+from h5burst._ext.h5parse import Source, checked_link, lookup3
 from h5burst.format.btree2 import read_records
 from h5burst.format.fractal_heap import FractalHeap
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
@@ -17,7 +17,26 @@ def read_links(source: Source, heap: int, tree: int) -> list[bytes]:
     if records.size != 11:
         raise CorruptStructureError("the index of a group has records of another size")
     data = records.data
-    return FractalHeap(source, heap).objects([data[at + 4 : at + 11] for at in range(0, len(data), 11)])
+    ids = [data[at + 4 : at + 11] for at in range(0, len(data), 11)]
+    opened = FractalHeap(source, heap)
+    if len(set(ids)) < len(ids) or sum(map(is_huge, ids)) != opened.huge_count:
+        raise CorruptStructureError("the index of a group lists other links than its heap holds")
+    hashes = (int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 11))
+    return [checked_link(body, name_hash) for body, name_hash in zip(opened.objects(ids), hashes, strict=True)]
+
+
+def sealed_link(body: bytes) -> bytes:
+    """A link message with the checksum that this package keeps behind it where the format has none.
+
+    Huge objects of a heap carry no checksum. The format takes a link's length from the message itself, so other
+    programs do not look at what follows. `checked_link` takes it off again.
+    """
+    return body + lookup3(body).to_bytes(4, "little")
+
+
+def is_huge(heap_id: bytes) -> bool:
+    """Whether a heap ID is of an object that is in the file by itself, without a checksum of the format."""
+    return heap_id[0] >> 4 & 3 == 1
 
 
 def read_attributes(source: Source, heap: int, tree: int) -> list[tuple[bytes, int]]:

@@ -50,6 +50,7 @@ class FractalHeap:
         self._length_width = _length_width(largest, max_managed)
         self._id_length = id_length
         self._huge_tree: int = fields[7]
+        self.huge_count: int = fields[15]
         self._huge: dict[int, tuple[int, int]] | None = None
         self._starts: list[int] = []  # heap offset of each direct block, ascending
         self._blocks: list[tuple[int, int]] = []  # its address and size
@@ -187,9 +188,12 @@ def _is_power(number: int) -> bool:
 
 
 class HugeOnly(NamedTuple):
-    """A heap whose objects are all huge: number of the next object, address of their index, how many, their bytes."""
+    """A heap whose objects are all huge: last number given to one, address of their index, how many, their bytes.
 
-    next_number: int
+    The HDF5 specification calls the number "next huge object ID"; libhdf5 adds 1 before it uses it.
+    """
+
+    last_number: int
     tree: int
     objects: int
     stored_bytes: int
@@ -200,23 +204,23 @@ def read_huge_only(source: Source, address: int) -> HugeOnly | None:
     fields = _HEADER.unpack_from(source.read_checked(address, _HEADER.size + _CHECKSUM, "a fractal heap header"))
     if fields[0] != b"FRHP" or fields[1] != 0:
         raise CorruptStructureError(f"there is no fractal heap at address {address}")
-    next_number, tree = fields[6:8]
+    last_number, tree = fields[6:8]
     managed, stored_bytes, count, _, tiny = fields[13:18]
     if managed or tiny or not count or fields[2] >= 17 or fields[3]:
         return None
-    return HugeOnly(next_number, tree, count, stored_bytes)
+    return HugeOnly(last_number, tree, count, stored_bytes)
 
 
-def encode_huge_only(next_number: int, tree: int, count: int, stored_bytes: int, id_bytes: int = 7) -> bytes:
+def encode_huge_only(last_number: int, tree: int, count: int, stored_bytes: int, id_bytes: int = 7) -> bytes:
     """The header of a heap that keeps every object as a huge one: more than one byte is too large for a block.
 
-    tree: address of the index that finds them by their numbers, of which `next_number` is still free. id_bytes: 7 for
-    links, 8 for attributes.
+    tree: address of the index that finds them by their numbers, of which `last_number` is the last that was ever given.
+    id_bytes: 7 for links, 8 for attributes.
     """
     doubling_table = (4, 512, 65536, 32, 1, UNDEFINED, 0)  # what blocks there would be: none
     data = _HEADER.pack(
         *(b"FRHP", 0, id_bytes, 0, _DIRECT_BLOCKS_CHECKED, 1),
-        *(next_number, tree, 0, UNDEFINED, 0, 0, 0, 0, stored_bytes, count, 0, 0),
+        *(last_number, tree, 0, UNDEFINED, 0, 0, 0, 0, stored_bytes, count, 0, 0),
         *doubling_table,
     )
     return data + lookup3(data).to_bytes(_CHECKSUM, "little")

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.constants import UNDEFINED
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
+from h5burst.runtime.locks import BY_SWMR, SIGNATURE
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SIZE = 48  # of the versions 2 and 3
 _OTHER_SIZES = (2, 4)  # bytes of addresses and lengths; all that programs choose beside 8
-_WRITTEN_TO, _BY_SWMR = 1, 4  # file consistency flags
+_WRITTEN_TO = 1  # file consistency flag
 
 
 class Superblock(NamedTuple):
@@ -123,7 +123,7 @@ def _version_2(data: bytes, version: int, at: int, file_size: int) -> Superblock
     _check_end(at, base, end, file_size)
     if (offset_size, length_size) != (8, 8):
         raise UnsupportedFeatureError("addresses of other than 8 bytes")
-    return Superblock(version, base, root, version == 3 and bool(flags & (_WRITTEN_TO | _BY_SWMR)))
+    return Superblock(version, base, root, version == 3 and bool(flags & (_WRITTEN_TO | BY_SWMR)))
 
 
 def _u32(data: bytes, at: int) -> int:

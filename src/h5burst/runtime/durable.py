@@ -115,7 +115,9 @@ def annotating_oserror(path: str | os.PathLike[str], verb: str) -> Iterator[None
         if number is None or foreign:
             raise
         own = isinstance(error, OSError) and error.strerror not in (None, os.strerror(number))
-        advice = _ADVICE.get(number) or (str(error.strerror) if own else os.strerror(number))  # type: ignore[attr-defined]
+        says_all = isinstance(error, locks.SwmrWriterError)
+        known = None if says_all else _ADVICE.get(number)
+        advice = known or (str(error.strerror) if own else os.strerror(number))  # type: ignore[attr-defined]
         raise OSError(number, f"Cannot {verb}: {advice}", os.fspath(path)) from error
 
 
@@ -167,14 +169,22 @@ def _prepared(path: Path, stack: contextlib.ExitStack, edited: bool = False) -> 
 
 
 def _hold_off_writers(target: Path, stack: contextlib.ExitStack, edited: bool) -> None:
-    """Share a lock of the file that is going to be replaced; refuse where somebody writes or edits it."""
-    if not locks.are_used():
-        return
+    """Share a lock of the file that is going to be replaced; refuse where somebody writes or edits it.
+
+    Where files are not locked it is closed again: Windows replaces nothing that is open.
+    """
     try:
-        descriptor = os.open(target, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(target, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         return
+    if not locks.are_used():
+        try:
+            locks.refuse_swmr_writer(descriptor, target)
+        finally:
+            os.close(descriptor)
+        return
     stack.callback(os.close, descriptor)
+    locks.refuse_swmr_writer(descriptor, target)
     locks.share_or_fail(descriptor, target)
     if not edited:
         edit_locks.hold_off_editors(descriptor, target)

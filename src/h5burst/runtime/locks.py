@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from h5burst._ext.h5parse import lookup3
 from h5burst.runtime.processes import Process, is_running
 
 try:
@@ -40,6 +41,10 @@ PRIVATE = (
     | getattr(os, "O_BINARY", 0)
 )  # how a file of our own is made: new, not through a link of somebody else's
 _PEEK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+BY_SWMR = 4  # flag of a superblock of the version that has flags
+_WITH_FLAGS = 3
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # of a superblock
+_SUPERBLOCK_BYTES = 48
 _MAX_RECORD = 4096  # bytes of a lock file
 _EMPTY_S = 60.0  # for so long a lock file without a holder counts as one that is being written
 _TAKEOVERS = 3  # lock files above each other: each takes a crash at the very moment of taking over
@@ -51,6 +56,10 @@ class Answer(Enum):
     GRANTED = "granted"
     REFUSED = "refused"
     NONE = "no locks here"
+
+
+class SwmrWriterError(BlockingIOError):
+    """A file whose superblock says that a SWMR writer is at work; the text says what to do."""
 
 
 class FileHeldError(OSError):
@@ -79,6 +88,24 @@ def share_or_fail(descriptor: int, path: Path) -> None:
     """Hold off writers of an open file. `BlockingIOError` where there is one."""
     if try_shared(descriptor) is Answer.REFUSED:
         raise BlockingIOError(errno.EAGAIN, "is open for writing", str(path))
+
+
+def refuse_swmr_writer(descriptor: int, path: Path) -> None:
+    """Raise `SwmrWriterError` where an open file says that a SWMR writer is at work, who holds no lock.
+
+    libhdf5 gives up its lock when such writing begins; a flag in the superblock stays until the file is closed.
+    """
+    at, size = 0, os.fstat(descriptor).st_size
+    while at + _SUPERBLOCK_BYTES <= size:
+        os.lseek(descriptor, at, os.SEEK_SET)
+        data = os.read(descriptor, _SUPERBLOCK_BYTES)
+        if data[:8] == SIGNATURE:
+            is_whole = lookup3(data[:44]) == int.from_bytes(data[44:48], "little")
+            if data[8] == _WITH_FLAGS and is_whole and data[11] & BY_SWMR:
+                what = "says that a SWMR writer is at work: if none is, run `h5clear -s` on it, or delete it"
+                raise SwmrWriterError(errno.EAGAIN, what, str(path))
+            return
+        at = 2 * at or 512
 
 
 def is_unheld(path: Path) -> bool:

@@ -2,8 +2,9 @@
 
 Up to `LINKS_IN_HEADER` links are kept in the group's header. More are kept in an indexed form whose cost does not grow
 with the group: each link is a huge object of a fractal heap (bytes anywhere in the file, found by a B-tree of numbers),
-and a B-tree of names finds the number. Huge objects and nodes of B-trees do not say where the heap's header is, as its
-blocks would; so a change writes some links, the nodes on the way to them and new headers, and keeps everything else.
+and a B-tree of names finds the number. Behind each link stands a checksum of ours, since the format has none there.
+Huge objects and nodes of B-trees do not say where the heap's header is, as its blocks would; so a change writes some
+links, the nodes on the way to them and new headers, and keeps everything else.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import Source, lookup3
+from h5burst._ext.h5parse import Source, checked_link, lookup3
 from h5burst.format import btree2, btree2_update, dense, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.fractal_heap import encode_huge_only, read_huge_only
+from h5burst.format.fractal_heap import HugeOnly, encode_huge_only, read_huge_only
 from h5burst.format.object_header import Info, Link, Message, ObjectHeader
 from h5burst.model.errors import CorruptStructureError
 from h5burst.write.native import NeedsLibhdf5Error
@@ -124,10 +125,11 @@ def _next_order(old: bytes | None, order: int, info: Info) -> tuple[int | None, 
 
 
 class _Place(NamedTuple):
-    """A link in the indexed form: its record in the tree of names, its number in the heap, its body."""
+    """A link in the indexed form: record in the tree of names, number and stored bytes in the heap, message."""
 
     record: bytes
     number: int
+    length: int
     body: bytes
 
 
@@ -144,6 +146,11 @@ def _hash_of(record: bytes) -> int:
     return int.from_bytes(record[:4], "little")
 
 
+def _named_number(record: bytes) -> int:
+    """In a record of a name: its hash, kind of the heap ID, number."""
+    return int.from_bytes(record[5:11], "little")
+
+
 def _number_of(record: bytes) -> int:
     """In a record of a huge object: address, length, number."""
     return int.from_bytes(record[16:24], "little")
@@ -158,9 +165,9 @@ def _in_order(bodies: Mapping[int, bytes]) -> list[bytes]:
 class _Indexed:
     """A group in the indexed form, as it is in the file."""
 
-    def __init__(self, source: Source, info: Info, next_number: int, tree: int, count: int, stored_bytes: int) -> None:
+    def __init__(self, source: Source, info: Info, heap: HugeOnly) -> None:
         self._source = source
-        self._next, self.count, self._stored = next_number, count, stored_bytes
+        self._last, tree, self.count, self._stored = heap
         self._names = btree2_update.Index(source, info.tree, _NAMES, _hash_of)
         self._places = btree2_update.Index(source, tree, _HUGE, _number_of)
         self._trees = info.tree, tree
@@ -169,7 +176,7 @@ class _Indexed:
     def open(cls, source: Source, info: Info) -> _Indexed | None:
         """None for a group whose links are kept in the blocks of its heap."""
         heap = read_huge_only(source, info.heap)
-        return None if heap is None else cls(source, info, *heap)
+        return None if heap is None else cls(source, info, heap)
 
     def body(self, name: bytes) -> bytes | None:
         found = self._find(name)
@@ -177,29 +184,32 @@ class _Indexed:
 
     def _find(self, name: bytes) -> _Place | None:
         for record in self._names.find(lookup3(name)):
-            number = int.from_bytes(record[5:11], "little")
-            body = self._body(number)
+            number = _named_number(record)
+            places = self._places.find(number)
+            if not places:
+                raise CorruptStructureError("a huge object of a fractal heap is not in its index")
+            address, length, _ = struct.unpack("<QQQ", places[0])
+            body = checked_link(self._source.read(address, length), _hash_of(record))
             if oh.decode_link(body).name == name:
-                return _Place(record, number, body)
+                return _Place(record, number, length, body)
         return None
-
-    def _body(self, number: int) -> bytes:
-        places = self._places.find(number)
-        if not places:
-            raise CorruptStructureError("a huge object of a fractal heap is not in its index")
-        address, length, _ = struct.unpack("<QQQ", places[0])
-        return self._source.read(address, length)
 
     def all_bodies(self) -> dict[bytes, bytes]:
         return _by_name(self._by_number().values())
 
     def _by_number(self) -> dict[int, bytes]:
-        records = btree2.read_records(self._source, self._trees[1], _HUGE).data
-        return {number: self._source.read(at, length) for at, length, number in struct.iter_unpack("<QQQ", records)}
+        names = btree2.read_records(self._source, self._trees[0], _NAMES).data
+        records = [names[at : at + 11] for at in range(0, len(names), 11)]
+        hashes = {_named_number(record): _hash_of(record) for record in records}
+        places = btree2.read_records(self._source, self._trees[1], _HUGE).data
+        stored = {number: self._source.read(at, length) for at, length, number in struct.iter_unpack("<QQQ", places)}
+        if hashes.keys() != stored.keys() or len(records) != self.count:
+            raise CorruptStructureError("the index of a group lists other links than its heap holds")
+        return {number: checked_link(body, hashes[number]) for number, body in stored.items()}
 
     def changed(self, append: Append, changes: Changes, info: Info) -> tuple[int, int, int]:
         """Addresses of the heap and of the tree of names after the change, and the next link's order."""
-        order, number, stored, count = info.next_order, self._next, self._stored, self.count
+        order, last, stored, count = info.next_order, self._last, self._stored, self.count
         names_put: list[bytes] = []
         names_gone: list[bytes] = []
         places_put: list[bytes] = []
@@ -209,7 +219,7 @@ class _Indexed:
         for name, address in changes.items():
             old = self._find(name)
             if old is not None:
-                stored -= len(old.body)
+                stored -= old.length
             if address is None:
                 if old is not None:
                     names_gone.append(old.record)
@@ -219,19 +229,28 @@ class _Indexed:
                 continue
             kept, order = _next_order(old.body if old else None, order, info)
             body = oh.encode_link(name, address, kept)
-            stored += len(body)
             if old is None:
                 clash = clash or bool(self._names.find(lookup3(name)))
-                names_put.append(_name_record(name, number))
+                own = last = self._next_number(last)
+                names_put.append(_name_record(name, own))
                 count += 1
-            own = number if old is None else old.number
-            number += old is None
+            else:
+                own = old.number
             bodies[own] = body
-            places_put.append(struct.pack("<QQQ", append(body), len(body), own))
+            sealed = dense.sealed_link(body)
+            stored += len(sealed)
+            places_put.append(struct.pack("<QQQ", append(sealed), len(sealed), own))
         clash = clash or len({record[:4] for record in names_put}) < len(names_put)
         places = self._new_places(append, places_put, places_gone)
         names = self._new_names(append, names_put, names_gone, clash, bodies)
-        return append(encode_huge_only(number, places, count, stored)), names, order
+        return append(encode_huge_only(last, places, count, stored)), names, order
+
+    def _next_number(self, last: int) -> int:
+        """The number of a new link: others may have added some since, so none that is in use is taken."""
+        last += 1
+        while self._places.find(last):
+            last += 1
+        return last
 
     def _new_places(self, append: Append, puts: list[bytes], gone: list[bytes]) -> int:
         new = self._places.updated(append, puts, gone) if puts or gone else self._trees[1]
@@ -261,12 +280,13 @@ class _Indexed:
 def _write_indexed(append: Append, bodies: Mapping[bytes, bytes]) -> tuple[int, int]:
     """Links in the indexed form for the first time: addresses of the heap and of the tree of names."""
     numbered = dict(enumerate(bodies.values(), 1))
-    at = append(b"".join(numbered.values()))
+    sealed = [dense.sealed_link(body) for body in numbered.values()]
+    at = append(b"".join(sealed))
     places = []
-    for number, body in numbered.items():
+    for number, body in enumerate(sealed, 1):
         places.append(struct.pack("<QQQ", at, len(body), number))
         at += len(body)
     names = btree2_update.write(append, _NAMES, _in_order(numbered))
     huge = btree2_update.write(append, _HUGE, places)
-    stored = sum(map(len, numbered.values()))
-    return append(encode_huge_only(len(numbered) + 1, huge, len(numbered), stored)), names
+    stored = sum(map(len, sealed))
+    return append(encode_huge_only(len(numbered), huge, len(numbered), stored)), names

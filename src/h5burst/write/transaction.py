@@ -6,14 +6,15 @@ after its end, and the superblock is switched to them in one write. See `docs/tr
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
 from h5burst.read.lazy import open_tree
@@ -247,7 +248,8 @@ class Transaction:
         """Note an edit where the file can be appended to, else make it in the copy."""
         if self._copied is None:
             try:
-                result = work()
+                with self._naming_damage():
+                    result = work()
                 self._log.append((verb, arguments))
                 return result
             except NeedsLibhdf5Error as reason:
@@ -256,9 +258,19 @@ class Transaction:
 
     def _or_copy(self, work: Callable[[], None]) -> None:
         try:
-            work()
+            with self._naming_damage():
+                work()
         except NeedsLibhdf5Error as reason:
             self._copy(str(reason))
+
+    @contextlib.contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except CorruptStructureError as error:
+            raise CorruptFileError(self.path, str(error)) from error
+        except UnsupportedFeatureError as error:
+            raise NeedsLibhdf5Error(str(error)) from error
 
     def _copy(self, reason: str) -> None:
         """Make what was asked for so far in a copy of the file."""

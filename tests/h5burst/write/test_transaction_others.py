@@ -317,3 +317,31 @@ def test_compacting_keeps_references_hard_links_and_user_blocks(tmp_path: Path) 
         assert file[file["references"][0]] == file["again"] == file["a"]
         del file["a"]
         assert file["again"][999] == 999
+
+
+REPLACING: dict[str, Any] = {
+    "save": lambda path: h5burst.save(path, {"a": 1}, overwrite=True),
+    "write_tree": lambda path: h5burst.write_tree(path, Group({"a": Array(np.arange(3))}), overwrite=True),
+    "repack": lambda path: h5burst.repack(path.with_name("other.h5"), path, overwrite=True),
+    "salvage": lambda path: h5burst.salvage(path.with_name("other.h5"), path, overwrite=True),
+    "compact": h5burst.compact,
+    "edit": h5burst.edit,
+}
+
+
+@pytest.mark.parametrize("verb", REPLACING)
+def test_a_file_that_a_swmr_writer_has_open_is_not_replaced(tmp_path: Path, verb: str, locks: str) -> None:
+    path = tmp_path / "swmr.h5"
+    h5burst.save(tmp_path / "other.h5", {"b": 2})
+    with h5py.File(path, "w", libver="latest") as file:
+        rows = file.create_dataset("rows", (3,), "i8", chunks=(10,), maxshape=(None,))
+        file.swmr_mode = True
+        with pytest.raises(OSError, match="h5clear -s"):
+            REPLACING[verb](path)
+        rows.resize((5,))
+        rows[3:] = 7
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["other.h5", "swmr.h5"]
+    with h5py.File(path) as file:
+        assert file["rows"][:].tolist() == [0, 0, 0, 7, 7]
+    if verb != "edit":
+        REPLACING[verb](path)
