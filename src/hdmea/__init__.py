@@ -3,26 +3,15 @@
 from typing import Any
 
 from h5burst import __version__ as __version__
-from hdmea.utils.lazy import find_name
+from h5burst import find_export, stub_exports
 
-_NAMES = {
-    "hdmea.session.session": ("PipelineSession", "SaveState", "create_session"),
-    "hdmea.bridges.arrays": ("to_xarray",),
-    "hdmea.bridges.nwb": ("export_nwb",),
-    "hdmea.bridges.tables": ("feature_frame", "trace_frames", "write_tables"),
-}
-
-__all__ = [
-    "PipelineSession",
-    "SaveState",
-    "create_session",
-    "export_nwb",
-    "feature_frame",
-    "to_xarray",
-    "trace_frames",
-    "write_tables",
-]
+_exports = stub_exports(__file__)
+__all__ = sorted(_exports)
 
 
 def __getattr__(name: str) -> Any:
-    return find_name(__name__, name, _NAMES)
+    return find_export(__name__, name, _exports)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

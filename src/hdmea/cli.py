@@ -360,10 +360,11 @@ def annotate(
     from hdmea.io import annotate as annotate_file
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
-    columns = {"recording_column": recording_column, "unit_column": unit_column}
     found: dict[str, bool] = {}
     for file in recording_files(files):
-        found[str(file)] = bool(annotate_file(table, console.existing_file(file), **columns, force=force))
+        found[str(file)] = annotate_file(
+            table, console.existing_file(file), recording_column=recording_column, unit_column=unit_column, force=force
+        )
         output.say(f"{file}: {'annotated' if found[str(file)] else 'no row'}")
     output.result(found)
     raise typer.Exit(int(not all(found.values())))

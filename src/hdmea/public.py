@@ -1,13 +1,16 @@
-"""The public names and the modules that define them: what `hdmea.io` and `hdmea.pipeline` both export."""
+"""The public names and the modules that define them: what `hdmea.io`, `hdmea.pipeline` and `hdmea.features` export.
+
+Their stubs say the same to type checkers; `python tests/support/public_stubs.py` writes them from this and the table of
+steps.
+"""
 
 from __future__ import annotations
 
 from hdmea.steps.table import exported_names
 
-PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
+_NAMES: dict[str, tuple[str, ...]] = {
     "hdmea.session.session": ("PipelineSession", "SaveState", "create_session"),
     "hdmea.session.loader": ("load_hdf5_to_session", "load_session_from_hdf5"),
-    **exported_names(),
     "hdmea.steps.results": ("StepResult",),
     "hdmea.steps.flows": ("FlowResult", "get_flow_info", "list_available_flows", "run_flow"),
     "hdmea.batch.run": ("BatchResult", "run_batch"),
@@ -26,3 +29,4 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
         "write_units",
     ),
 }
+PUBLIC_NAMES = {**{name: module for module, names in _NAMES.items() for name in names}, **exported_names()}

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from h5burst import find_export
 from hdmea.public import PUBLIC_NAMES
-from hdmea.utils.lazy import find_name
 
-__all__ = [name for names in PUBLIC_NAMES.values() for name in names]
+__all__ = list(PUBLIC_NAMES)
 
 
 def __getattr__(name: str) -> Any:
-    return find_name(__name__, name, PUBLIC_NAMES)
+    return find_export(__name__, name, PUBLIC_NAMES)

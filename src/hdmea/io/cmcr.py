@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, DatasetBlocks, Group, LazyArray
+from h5burst import Array, DatasetBlocks, Group, LazyArray, find_export
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
-from hdmea.utils.lazy import find_name
 
 KIND = ".cmcr"
 DURATION = "LB.RecordingDuration"
@@ -160,4 +159,4 @@ def _first_data(stream: Group, prefix: str, dimensions: int, path: Path) -> Lazy
 
 
 def __getattr__(name: str) -> Any:
-    return find_name(__name__, name, {"hdmea.steps.vendor_metadata": ("add_sys_meta_info",)})
+    return find_export(__name__, name, {"add_sys_meta_info": "hdmea.steps.vendor_metadata"})

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import Array, Group
+from h5burst import Array, Group, find_export
 from hdmea.io import mcs_format
 from hdmea.utils.exceptions import DataLoadError
-from hdmea.utils.lazy import find_name
 
 KIND = ".cmtr"
 SORTER = "Spike Sorter"
@@ -234,4 +233,4 @@ def _side_by_side(table: np.ndarray[Any, Any], names: list[str]) -> np.ndarray[A
 
 
 def __getattr__(name: str) -> Any:
-    return find_name(__name__, name, {"hdmea.steps.vendor_metadata": ("add_cmtr_unit_info",)})
+    return find_export(__name__, name, {"add_cmtr_unit_info": "hdmea.steps.vendor_metadata"})

@@ -1,16 +1,16 @@
 """A recording as one HTML page: `write_report`, and the command `hdmea report`."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+from h5burst import find_export, stub_exports
 
-from hdmea.utils.lazy import find_name
-
-if TYPE_CHECKING:
-    from hdmea.report.write import write_report as write_report
-
-__all__ = ["write_report"]
+_exports = stub_exports(__file__)
+__all__ = sorted(_exports)
 
 
 def __getattr__(name: str) -> Any:
-    return find_name(__name__, name, {"hdmea.report.write": ("write_report",)})
+    return find_export(__name__, name, _exports)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

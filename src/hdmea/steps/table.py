@@ -150,7 +150,7 @@ _ROWS = (
         "hdmea.steps.section_by_direction",
         ("spike_times_sectioned",),
         ("spike_times_sectioned/direction_section",),
-        exports=("DirectionSectionResult",),
+        exports=("DIRECTION_LIST", "DirectionSectionResult"),
     ),
     Step("extract_features", "hdmea.steps.extract", ("units",), ("features",), exports=("ExtractionResult",)),
 )
@@ -194,9 +194,6 @@ def metadata_of_steps() -> set[str]:
     return {name for top, _, name in made if top == "metadata" and name}
 
 
-def exported_names() -> dict[str, tuple[str, ...]]:
-    """Module to the public names that its steps give it."""
-    names: dict[str, tuple[str, ...]] = {}
-    for step in _ROWS:
-        names[step.module] = (*names.get(step.module, ()), step.name, *step.exports)
-    return names
+def exported_names() -> dict[str, str]:
+    """The public names of the steps' modules, and which module each is of."""
+    return {name: step.module for step in _ROWS for name in (step.name, *step.exports)}

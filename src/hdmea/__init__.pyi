@@ -1,0 +1,9 @@
+from h5burst import __version__ as __version__
+from hdmea.bridges.arrays import to_xarray as to_xarray
+from hdmea.bridges.nwb import export_nwb as export_nwb
+from hdmea.bridges.tables import feature_frame as feature_frame
+from hdmea.bridges.tables import trace_frames as trace_frames
+from hdmea.bridges.tables import write_tables as write_tables
+from hdmea.session.session import PipelineSession as PipelineSession
+from hdmea.session.session import SaveState as SaveState
+from hdmea.session.session import create_session as create_session

@@ -1,0 +1,1 @@
+from hdmea.pipeline import *  # noqa: F403

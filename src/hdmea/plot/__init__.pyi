@@ -1,0 +1,12 @@
+from hdmea.plot.chip import plot_electrical_image as plot_electrical_image
+from hdmea.plot.chip import plot_rf_mosaic as plot_rf_mosaic
+from hdmea.plot.chip import plot_unit_map as plot_unit_map
+from hdmea.plot.recording import plot_quality as plot_quality
+from hdmea.plot.recording import plot_sections as plot_sections
+from hdmea.plot.responses import plot_psth as plot_psth
+from hdmea.plot.responses import plot_raster as plot_raster
+from hdmea.plot.responses import plot_receptive_field as plot_receptive_field
+from hdmea.plot.responses import plot_tuning as plot_tuning
+from hdmea.plot.trains import plot_autocorrelogram as plot_autocorrelogram
+from hdmea.plot.trains import plot_isi as plot_isi
+from hdmea.plot.trains import plot_waveform as plot_waveform

@@ -1,0 +1,1 @@
+from hdmea.report.write import write_report as write_report
