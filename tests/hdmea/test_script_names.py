@@ -198,12 +198,40 @@ def test_loaders_give_dicts_of_what_the_files_hold(small_recording: SimulatedRec
 
     assert raw["acquisition_rate"] == sorted_["acquisition_rate"] == small_recording.sampling_rate
     with h5py.File(small_recording.cmcr_path) as file:
+        rate = small_recording.sampling_rate
         channels = file["Acquisition/Analog Data/ChannelData 1"][()]
-        np.testing.assert_array_equal(raw["light_reference"]["raw_ch1"], channels[0])
+        for number, channel in enumerate(channels, start=1):
+            np.testing.assert_array_equal(raw["light_reference"][f"raw_ch{number}"], channel)
+            for label, samples in (("1khz", round(rate / 1000)), ("10hz", round(rate / 10))):
+                means = raw["light_reference"][f"{label}_ch{number}"][: channel.size // samples]
+                whole = channel[: channel.size // samples * samples].reshape(-1, samples)
+                np.testing.assert_allclose(means, whole.mean(axis=1), rtol=1e-6)
+        assert {trace.dtype for trace in raw["light_reference"].values()} == {np.dtype(np.float32)}
+        assert raw["metadata"]["recording_duration_s"] == channels.shape[1] / rate
         assert raw["sample_count"] == channels.shape[1]
         assert raw["sensor_shape"] == file["Acquisition/Sensor Data/SensorData 1 1"].shape
     assert list(sorted_["units"]) == list(small_recording.truth.unit_ids)
     assert sorted_["units"]["unit_002"]["original_name"] == "Unit 2"
+
+
+@pytest.mark.parametrize("has_rate", [True, False])
+def test_loaded_spike_times_are_the_files_microseconds(
+    small_recording: SimulatedRecording, tmp_path: Path, has_rate: bool
+) -> None:
+    path = tmp_path / "sorted.cmtr"
+    path.write_bytes(small_recording.cmtr_path.read_bytes())
+    if has_rate:  # the link to the raw file leads to one
+        (tmp_path / small_recording.cmcr_path.name).write_bytes(small_recording.cmcr_path.read_bytes())
+
+    loaded = load_cmtr_data(path)
+
+    assert (loaded["acquisition_rate"] is not None) == has_rate
+    with h5py.File(path) as file:
+        for unit in loaded["units"].values():
+            peaks = file["Spike Sorter"][unit["original_name"]]["Peaks"][()]
+            stamps = np.sort(peaks["Timestamp"][peaks["IncludePeak"] == 1])
+            np.testing.assert_array_equal(unit["spike_times"], stamps)
+            assert unit["spike_times"].dtype == np.uint64
 
 
 def test_vendors_numbers_choose_units(small_recording: SimulatedRecording, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hdmea.features.trials import Windows, read_windows
+from hdmea.features.trials import sections_of as section_rows
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
@@ -86,7 +87,7 @@ class Trials:
         list of ndarray, or None
             For each trial int32 (bins,).
         """
-        windows = read_windows(unit, self.stimulus, session.metadata)
+        windows = read_windows(unit, self.stimulus, session.metadata, section_rows(session.stimulus, self.stimulus))
         if windows is None or len(windows) != len(self):
             return None
         return [
@@ -172,7 +173,7 @@ def _any_windows(session: PipelineSession, stimulus: str) -> Windows:
     if not number(session.metadata.get("acquisition_rate")) > 0:
         raise MissingInputError("the recording has no acquisition_rate: run load_recording first", None, "metadata")
     for unit in session.units.values():
-        windows = read_windows(unit, stimulus, session.metadata)
+        windows = read_windows(unit, stimulus, session.metadata, section_rows(session.stimulus, stimulus))
         if windows is not None:
             return windows
     there = ", ".join(sections_of(session)) or "none: run section_spike_times first"

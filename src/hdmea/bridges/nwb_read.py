@@ -15,10 +15,11 @@ import numpy as np
 from h5burst import Array, CorruptFileError, Group, read_tree
 from hdmea.bridges import nwb_restore
 from hdmea.bridges.nwb_columns import Table, text_of
+from hdmea.io.cmcr import DEFAULT_RATE_HZ
 from hdmea.io.unit_names import unit_names
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import common_metadata, finish_units
-from hdmea.steps.load_recording import DEFAULT_RATE_HZ, TAIL_S
+from hdmea.steps.load_recording import TAIL_S
 from hdmea.steps.table import loading_steps
 from hdmea.utils.exceptions import DataLoadError
 

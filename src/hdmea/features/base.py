@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hdmea.features.quality import response_quality
-from hdmea.features.trials import Trials, read_trials
+from hdmea.features.trials import Trials, read_trials, sections_of
 from hdmea.io.stimulus_config import SectionKwargs, inherited_stimulus_config
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 
 MOVIE = "movie_name"  # in a config: the section that a feature works on
 SECTION = "section_kwargs"  # in a config that `settings` made: where the trials are
 
-MEASURES_VERSION = "2.1.0"  # of the definitions in docs/measures.md: raised when values change
+MEASURES_VERSION = "2.2.0"  # of the definitions in docs/measures.md: raised when values change
 
 
 class DictAdapter(Mapping[str, Any]):
@@ -236,7 +236,8 @@ class StimulusFeature(FeatureExtractor):
         settings = self.settings(config)
         section = settings[SECTION]
         length = None if section is None else int(section["trial_length_frame"])
-        trials = read_trials(unit_data, settings[MOVIE], metadata, length)
+        sections = sections_of(stimulus_data, settings[MOVIE])
+        trials = read_trials(unit_data, settings[MOVIE], metadata, length, sections)
         if trials is None:
             message = f"no spikes of {settings[MOVIE]!r}: run section_spike_times first"
             raise MissingInputError(message, self.name, "spike_times_sectioned")

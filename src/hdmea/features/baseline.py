@@ -17,7 +17,7 @@ from hdmea.features.intervals import (
     local_variability,
 )
 from hdmea.features.quality import response_quality
-from hdmea.features.trials import Trials, Windows, member, read_trials, read_windows, scalar
+from hdmea.features.trials import Trials, Windows, member, read_trials, read_windows, scalar, sections_of
 from hdmea.utils.exceptions import MissingInputError
 
 NAN = float("nan")
@@ -60,12 +60,17 @@ class Baseline(StimulusFeature):
     ) -> dict[str, Any]:
         """See `FeatureExtractor.extract`. Raises `MissingInputError` where the unit has no spikes of the movie."""
         settings = self.settings(config)
-        windows = read_windows(unit_data, settings[MOVIE], metadata)
+        sections = sections_of(stimulus_data, settings[MOVIE])
+        windows = read_windows(unit_data, settings[MOVIE], metadata, sections)
         if windows is None:
             message = f"no spikes of {settings[MOVIE]!r}: run section_spike_times first"
             raise MissingInputError(message, self.name, "spike_times_sectioned")
         values = _of_windows(windows, settings["bin_ms"] / 1000)
-        return values | _contamination(unit_data, metadata, windows.rate) | _repeats(unit_data, metadata, settings)
+        return (
+            values
+            | _contamination(unit_data, metadata, windows.rate)
+            | _repeats(unit_data, metadata, settings, sections)
+        )
 
 
 def _of_windows(windows: Windows, bin_s: float) -> dict[str, Any]:
@@ -115,13 +120,13 @@ def _duration_s(unit_data: Any, metadata: Any) -> float:
     return 0.0 if rate is None else len(rate) * RATE_BIN_S
 
 
-def _repeats(unit_data: Any, metadata: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _repeats(unit_data: Any, metadata: Any, settings: Mapping[str, Any], sections: Any) -> dict[str, Any]:
     """What needs trials in frames; NaN for windows of a recording without frames."""
     section, stored = settings[SECTION], member(metadata, "frame_timestamps")
     trials: Trials | None = None
     if stored is not None and len(stored):
         length = None if section is None else int(section["trial_length_frame"])
-        trials = read_trials(unit_data, settings[MOVIE], metadata, length)
+        trials = read_trials(unit_data, settings[MOVIE], metadata, length, sections)
     if trials is None:
         return dict.fromkeys(COMMON_SCHEMA, NAN) | {"n_trials": 0}
     common = {"n_trials": len(trials), "frame_period_s": trials.period_s}

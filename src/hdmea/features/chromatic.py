@@ -12,7 +12,7 @@ from hdmea.features.arrays import Floats
 from hdmea.features.base import COMMON_SCHEMA, SECTION, StimulusFeature
 from hdmea.features.edges import EDGE_DEFAULTS, EDGE_SCHEMA, NAN, EdgeResponse, LightStep, edge_response, edges_of
 from hdmea.features.movie_check import full_field_problems
-from hdmea.features.significance import TOLERANCE, resampling_p_value
+from hdmea.features.significance import counts_differ_p_value
 from hdmea.features.trials import Trials, contrast_index
 
 COLORS, SIDES = ("green", "blue"), ("on", "off")
@@ -37,7 +37,7 @@ class Chromatic(StimulusFeature):
         "blue_off_rate": "spikes/s in the gap after it, as far as the trial goes",
         "color_opponency_index": "(G - B) / (G + B) of the rectified responses, ON and OFF, 0 for one with p >= 0.01",
         "preferred_color": "green or blue where the two differ (p < 0.05), else none",
-        "preferred_color_p_value": "that both colours give the same response (labels exchanged within trials)",
+        "preferred_color_p_value": "that both colours give the same response (quasi-Poisson)",
         "color_opponency": "-sign(g b) min(|g|, |b|) / max(|g|, |b|) in the phase of the smaller p; "
         "NaN without a response",
         "color_opponent": "whether the two colours give responses of opposite sign in one phase, p < 0.05",
@@ -60,7 +60,7 @@ class Chromatic(StimulusFeature):
             values[f"{color}_off_rate"] = _mean_rate(counts, step.off, step.end, trials)
         green, blue = (sum(_rectified(found[color, side]) for side in SIDES) for color in COLORS)
         values["color_opponency_index"] = contrast_index(green, blue)
-        return values | _preference(found, trials, settings) | _opponency(found, settings)
+        return values | _preference(found, self.conditions(trials, settings), settings) | _opponency(found, settings)
 
     def _steps(self, settings: Mapping[str, Any], length: int) -> dict[str, LightStep]:
         """Where each colour's step is in the trial; the last gap goes on after the trial's end."""
@@ -93,19 +93,20 @@ def _rectified(response: EdgeResponse) -> float:
     return max(response.response, 0.0) if response.responsive else 0.0
 
 
-def _preference(found: Responses, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _preference(found: Responses, conditions: npt.NDArray[np.int64], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Which colour gives the larger response, over the phases in which either gives one."""
-    from hdmea.features.resampling import flipped_sums
-
     sides = [side for side in SIDES if any(found[color, side].responsive for color in COLORS)]
     if not sides:
         return {"preferred_color": "none", "preferred_color_p_value": NAN}
-    difference = np.sum([found["green", side].per_trial - found["blue", side].per_trial for side in sides], axis=0)
-    observed = abs(float(difference.sum()))
-    null = flipped_sums(difference, settings["resamples"], trials.seed, len(found))
-    p_value = resampling_p_value(null, observed, TOLERANCE * float(np.abs(difference).sum()))
-    differs = p_value < settings["color_alpha"]
-    preferred = "none" if not differs else "green" if difference.sum() > 0 else "blue"
+    green, blue = (np.sum([found[color, side].in_window for side in sides], axis=0) for color in COLORS)
+    quiet = sum(
+        len(conditions) * found[color, side].window_s * found[color, side].quiet_rate * sign
+        for color, sign in zip(COLORS, (1, -1), strict=True)
+        for side in sides
+    )
+    difference = float(green.sum() - blue.sum() - quiet)
+    p_value = counts_differ_p_value(green, blue, conditions, difference)
+    preferred = "none" if not p_value < settings["color_alpha"] else "green" if difference > 0 else "blue"
     return {"preferred_color": preferred, "preferred_color_p_value": p_value}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hdmea.features.base import MOVIE, SECTION, StimulusFeature
 from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import Floats, member, read_trials
+from hdmea.features.trials import Floats, member, read_trials, sections_of
 from hdmea.geometry.receptive_field import receptive_field
 from hdmea.utils.exceptions import MissingInputError
 
@@ -56,7 +56,7 @@ class DenseNoise(StimulusFeature):
             raise MissingInputError(f"no STA of {movie!r}: run compute_sta first", self.name, "sta")
         section = settings[SECTION]
         length = None if section is None else int(section["trial_length_frame"])
-        trials = read_trials(unit_data, movie, metadata, length)
+        trials = read_trials(unit_data, movie, metadata, length, sections_of(stimulus_data, movie))
         period_s = float("nan") if trials is None else trials.period_s
         hold = max(1, int(settings["pattern_frames"]))
         return describe_sta(sta, last_frame, hold=hold, n_spikes=n_spikes, period_s=period_s)

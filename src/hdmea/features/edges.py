@@ -84,14 +84,15 @@ def _tail(start: int, stop: int, trials: Trials, settings: Mapping[str, Any], na
 
 @dataclass(frozen=True, slots=True)
 class EdgeResponse:
-    """What one edge does to a unit: rates in spikes/s; per_trial: (trials,) window minus quiet of all trials."""
+    """What one edge does to a unit: rates in spikes/s; in_window: (trials,) spikes in the window of `window_s`."""
 
     response: float
     p_value: float
     p_value_decrease: float
     quiet_rate: float
     responsive: bool
-    per_trial: Floats
+    in_window: Floats
+    window_s: float
     values: dict[str, float]
 
 
@@ -104,7 +105,7 @@ def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[
     quiet = [counts[:, first:last] for first, last in edge.quiet]
     quiet_frames = sum(part.shape[1] for part in quiet)
     if not (len(trials) and window > 0 and quiet_frames and edge.at >= 0 and edge.phase_end <= trials.length):
-        return EdgeResponse(NAN, NAN, NAN, NAN, False, np.full(len(trials), NAN), dict.fromkeys(EDGE_SCHEMA, NAN))
+        return EdgeResponse(NAN, NAN, NAN, NAN, False, np.full(len(trials), NAN), NAN, dict.fromkeys(EDGE_SCHEMA, NAN))
     in_window = counts[:, edge.at : edge.at + window]
     increase, decrease = roll_test(
         np.concatenate([*quiet, in_window], axis=1), window, settings["resamples"], trials.seed, stream
@@ -132,7 +133,9 @@ def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[
         values["latency_ms"] = half_peak_ms(fine, quiet_rate) if increase < settings["latency_alpha"] else NAN
         values["transience"] = 1 - values["sustained_response"] / peak if peak > 0 else NAN
         values["first_spike_jitter_ms"] = _first_spike_jitter_ms(trials, edge.at, window_ms)
-    return EdgeResponse(values["response"], increase, decrease, quiet_rate, responsive, per_trial, values)
+    window_s = window * trials.period_s
+    response = values["response"]
+    return EdgeResponse(response, increase, decrease, quiet_rate, responsive, in_window.sum(axis=1), window_s, values)
 
 
 def _rate(counts: Floats, first: int, last: int, trials: Trials) -> float:

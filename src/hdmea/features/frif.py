@@ -11,7 +11,7 @@ import numpy as np
 from hdmea.features.arrays import Floats, Ints
 from hdmea.features.base import MEASURES_VERSION, MOVIE, FeatureExtractor
 from hdmea.features.registry import FeatureRegistry
-from hdmea.features.trials import acquisition_rate, frame_timestamps, member, read_windows
+from hdmea.features.trials import acquisition_rate, frame_timestamps, member, read_windows, sections_of
 from hdmea.utils.exceptions import MissingInputError
 
 
@@ -54,7 +54,7 @@ class Frif(FeatureExtractor):
         """See `FeatureExtractor.extract`. Raises `MissingInputError` without frame timestamps or spikes."""
         frames, rate = frame_timestamps(metadata), acquisition_rate(metadata)
         if movie := (config or {}).get(MOVIE):
-            return self._of_trials(unit_data, movie, frames, metadata)
+            return self._of_trials(unit_data, movie, frames, metadata, sections_of(stimulus_data, movie))
         spikes = member(unit_data, "spike_times")
         if spikes is None:
             raise MissingInputError("no spike_times: run load_recording first", self.name, "spike_times")
@@ -71,8 +71,8 @@ class Frif(FeatureExtractor):
             clock.axis.flags.writeable = False
         return clock
 
-    def _of_trials(self, unit_data: Any, movie: str, frames: Ints, metadata: Any) -> dict[str, Any]:
-        windows = read_windows(unit_data, movie, metadata)
+    def _of_trials(self, unit_data: Any, movie: str, frames: Ints, metadata: Any, sections: Any) -> dict[str, Any]:
+        windows = read_windows(unit_data, movie, metadata, sections)
         if windows is None:
             raise MissingInputError(f"no spikes of {movie!r}: run section_spike_times first", self.name, movie)
         ends = windows.starts + windows.lengths

@@ -78,22 +78,8 @@ def rolled_sums(values: Floats, resamples: int, seed: int, stream: int) -> Float
     return found
 
 
-@compiled
-def flipped_sums(values: Floats, resamples: int, seed: int, stream: int) -> Floats:
-    """|Σ ± values| with a random sign of each trial: (resamples,) float64. values: (trials,)."""
-    found = np.empty(resamples)
-    state = start_state(seed, stream)
-    for resample in range(resamples):
-        total = 0.0
-        for trial in range(len(values)):
-            total += values[trial] if random_below(state, 2) else -values[trial]
-        found[resample] = abs(total)
-    return found
-
-
 def warm_up() -> None:
     """Load or compile the functions of this module for the types that extractors call them with."""
     ones = np.ones((1, 2))
     permuted_sums(ones, ones, ones, 1, 0, 0)
     rolled_sums(ones, 1, 0, 0)
-    flipped_sums(ones[0], 1, 0, 0)

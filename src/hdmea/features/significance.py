@@ -34,6 +34,31 @@ def roll_test(counts: Floats, window: int, resamples: int, seed: int, stream: in
     return resampling_p_value(null, observed), resampling_p_value(-null, -observed)
 
 
+def counts_differ_p_value(first: Floats, second: Floats, conditions: npt.NDArray[np.int64], difference: float) -> float:
+    """p-value, two-sided, that two counts a trial have the same mean, where trials are few and counts overdispersed.
+
+    The variance of a count is φ times its mean: φ is the variance over trials of one condition by the mean, pooled over
+    both counts and all conditions, and at least 1. (first − second) / √(φ (first + second)), summed over trials, is
+    compared with Student's t of the degrees of freedom of φ. A permutation of three trials cannot be significant.
+
+    first, second, conditions: (trials,); difference: the sum of first − second, less what is not of the counts. 1 where
+    there are no counts.
+    Source: McCullagh & Nelder 1989, Generalized Linear Models, 4.5 and 6.2.
+    """
+    from scipy.stats import t as student
+
+    total = float(first.sum() + second.sum())
+    if not total > 0:
+        return 1.0
+    groups = [conditions == condition for condition in np.unique(conditions)]
+    freedom = 2 * (len(conditions) - len(groups))
+    alike = [counts[group] for counts in (first, second) for group in groups]
+    squares = sum(float(((counts - counts.mean()) ** 2).sum()) for counts in alike)
+    dispersion = max(1.0, squares / freedom / (total / (2 * len(conditions)))) if freedom else 1.0
+    z = abs(difference) / float(np.sqrt(dispersion * total))
+    return float(2 * student.sf(z, freedom or np.inf))
+
+
 def q_values(p_values: npt.ArrayLike) -> Floats:
     """Benjamini–Hochberg q-values of p-values (tests,); those that are NaN are not tests, and have none.
 

@@ -12,6 +12,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
 from h5burst import escape_link
 from hdmea.features.arrays import Floats as Floats
@@ -57,7 +58,7 @@ class Windows:
 
     starts: (windows,) first sample of each; lengths: (windows,) samples that each lasts; samples: (spikes,) int64 from
     the start of the spike's window, sorted, windows end to end; offsets: (windows + 1,) where each window begins in
-    `samples`; rate: samples a second.
+    `samples`; rate: samples a second; numbers: (windows,) which of the section's windows they are.
     """
 
     starts: Ints
@@ -65,6 +66,7 @@ class Windows:
     samples: Ints
     offsets: Ints
     rate: float
+    numbers: Ints
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -127,8 +129,52 @@ class Trials:
         return bin_counts(self.x, self.offsets, 0.0, 1.0, self.length)
 
 
-def read_windows(unit_data: Any, movie: str, metadata: Any) -> Windows | None:
+def lies_in_sections(trials: Ints, sections: Any) -> npt.NDArray[np.bool_]:
+    """Which trials are not empty and end no later than their section (trials,).
+
+    trials: (n, 2) samples [start, stop), presentation by presentation; sections: (presentations, 2) samples, or None
+    where they are not known: then only empty trials are not. Each presentation has the same number of trials; where
+    that does not come out even, a trial is of the last presentation that began before it.
+    """
+    is_inside: npt.NDArray[np.bool_] = trials[:, 1] > trials[:, 0]
+    if sections is None or not len(trials):
+        return is_inside
+    rows = np.asarray(sections).astype(np.int64).reshape(-1, 2)
+    each, rest = divmod(len(trials), max(len(rows), 1))
+    if rest:
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        own = np.maximum(np.searchsorted(rows[:, 0], trials[:, 0], side="right") - 1, 0)
+    else:
+        own = np.repeat(np.arange(len(rows)), each)
+    return np.asarray(is_inside & (trials[:, 1] <= rows[own, 1]))
+
+
+def left_out_trials(movie: str, trials: Ints, sections: Any, rate_hz: float) -> str | None:
+    """Which trials of a movie are not within their section, in words with numbers; None where all are.
+
+    trials, sections: as of `lies_in_sections`.
+    """
+    beyond = np.flatnonzero(~lies_in_sections(trials, sections))
+    if not len(beyond):
+        return None
+    end_s = "is not known" if sections is None else f"ends at {np.asarray(sections).max() / rate_hz:.2f} s"
+    first, last = trials[beyond[0], 0] / rate_hz, trials[beyond, 1].max() / rate_hz
+    return (
+        f"{movie}: {len(beyond)} of {len(trials)} trials ({', '.join(map(str, beyond.tolist()))}; {first:.2f} to "
+        f"{last:.2f} s) are not within their section, which {end_s}: left out. Compare the config with "
+        "the movie's length"
+    )
+
+
+def sections_of(stimulus_data: Any, movie: str) -> Any:
+    """First and last sample of each presentation of a movie (presentations, 2); None where they are not known."""
+    return None if stimulus_data is None else member(stimulus_data, "section_time", movie)
+
+
+def read_windows(unit_data: Any, movie: str, metadata: Any, sections: Any = None) -> Windows | None:
     """A unit's spikes in the windows of one section; None where its spikes were not sectioned by it.
+
+    sections: (presentations, 2) samples; windows that do not lie in them are left out.
 
     Raises `MissingInputError` without an acquisition rate.
     """
@@ -138,9 +184,11 @@ def read_windows(unit_data: Any, movie: str, metadata: Any) -> Windows | None:
     if trains is None or stored is None:
         return None
     bounds = np.asarray(stored).astype(np.int64).reshape(-1, 2)
-    starts, lengths = bounds[:, 0].copy(), bounds[:, 1] - bounds[:, 0]
+    lies_inside = np.ones(len(bounds), np.bool_) if sections is None else lies_in_sections(bounds, sections)
+    numbers = np.flatnonzero(lies_inside).astype(np.int64)
+    starts, lengths = bounds[numbers, 0], bounds[numbers, 1] - bounds[numbers, 0]
     by_number = {int(trial): trains[trial] for trial in trains}
-    pieces = [np.asarray(by_number.get(trial, ())) for trial in range(len(starts))]
+    pieces = [np.asarray(by_number.get(trial, ())) for trial in numbers.tolist()]
     window = np.repeat(np.arange(len(starts)), [len(piece) for piece in pieces])
     samples = np.concatenate([*pieces, ()], dtype=np.int64, casting="unsafe") - starts[window]
     inside = (samples >= 0) & (samples < lengths[window])
@@ -149,47 +197,51 @@ def read_windows(unit_data: Any, movie: str, metadata: Any) -> Windows | None:
     if ((samples[1:] < samples[:-1]) & (window[1:] == window[:-1])).any():
         samples = samples[np.lexsort((samples, window))]
     offsets = np.searchsorted(window, np.arange(len(starts) + 1)).astype(np.int64)
-    return Windows(starts, lengths, samples, offsets, acquisition_rate(metadata))
+    return Windows(starts, lengths, samples, offsets, acquisition_rate(metadata), numbers)
 
 
-def read_trials(unit_data: Any, movie: str, metadata: Any, length: int | None = None) -> Trials | None:
+def read_trials(
+    unit_data: Any, movie: str, metadata: Any, length: int | None = None, sections: Any = None
+) -> Trials | None:
     """A unit's complete trials of one movie; None where its spikes were not sectioned by it.
 
     length: frames of a trial, as its config says; None: those of the longest. A trial counts if that many frames of it
-    were recorded, with the beginning of the frame after it, which is the last one's end.
+    were recorded, with the beginning of the frame after it, which is the last one's end, and if it lies in its section:
+    sections, (presentations, 2) samples, None where they are not known.
 
     Raises `MissingInputError` without an acquisition rate or frame timestamps.
     """
-    windows = read_windows(unit_data, movie, metadata)
+    windows = read_windows(unit_data, movie, metadata, sections)
     if windows is None:
         return None
     frames = frame_timestamps(metadata)
     first = np.searchsorted(frames, windows.starts, side="right") - 1
     recorded = np.searchsorted(frames, windows.starts + windows.lengths, side="right") - 1 - first
     frame_count = int(recorded.max(initial=0)) if length is None else length
-    numbers = np.flatnonzero((first >= 0) & (recorded >= frame_count) & (frame_count > 0)).astype(np.int64)
+    complete = np.flatnonzero((first >= 0) & (recorded >= frame_count) & (frame_count > 0)).astype(np.int64)
+    numbers = windows.numbers[complete]
     seed = crc32(movie.encode(), crc32(windows.offsets.tobytes(), crc32(windows.samples.tobytes())))
     if not len(numbers):
         return Trials(np.empty(0), np.zeros(1, np.int64), numbers, frame_count, float("nan"), seed)
-    at = first[numbers]
+    at = first[complete]
     period_s = float((frames[at + frame_count] - frames[at]).mean() / frame_count / windows.rate)
-    x, offsets = _in_frames(windows, numbers, at, frame_count, frames)
+    x, offsets = _in_frames(windows, complete, at, frame_count, frames)
     return Trials(x, offsets, numbers, frame_count, period_s, seed)
 
 
-def _in_frames(windows: Windows, numbers: Ints, first: Ints, length: int, frames: Ints) -> tuple[Floats, Ints]:
+def _in_frames(windows: Windows, chosen: Ints, first: Ints, length: int, frames: Ints) -> tuple[Floats, Ints]:
     """Spikes of some windows in frames from each one's first frame, and where each window begins among them."""
-    counts = np.diff(windows.offsets)[numbers]
-    samples = np.concatenate([windows.of(number) for number in numbers.tolist()])
-    trial = np.repeat(np.arange(len(numbers)), counts)
+    counts = np.diff(windows.offsets)[chosen]
+    samples = np.concatenate([windows.of(number) for number in chosen.tolist()])
+    trial = np.repeat(np.arange(len(chosen)), counts)
     lowest, highest = int(first.min()), int(first.max()) + length
     origin = frames[lowest]
     clock = (frames[lowest : highest + 1] - origin).astype(np.float64)
     # Piecewise linear between frame pulses: at a pulse exactly its frame's number.
-    x = np.interp((samples + windows.starts[numbers][trial] - origin).astype(np.float64), clock, np.arange(len(clock)))
+    x = np.interp((samples + windows.starts[chosen][trial] - origin).astype(np.float64), clock, np.arange(len(clock)))
     x -= (first - lowest)[trial]
     inside = (x >= 0) & (x < length)
-    offsets = np.searchsorted(trial[inside], np.arange(len(numbers) + 1)).astype(np.int64)
+    offsets = np.searchsorted(trial[inside], np.arange(len(chosen) + 1)).astype(np.int64)
     return x[inside], offsets
 
 

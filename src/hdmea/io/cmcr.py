@@ -16,10 +16,12 @@ import numpy as np
 
 from h5burst import Array, DatasetBlocks, Group, LazyArray, find_export
 from hdmea.io import mcs_format
+from hdmea.io.light_reference import light_reference
 from hdmea.utils.exceptions import DataLoadError
 
 KIND = ".cmcr"
 DURATION = "LB.RecordingDuration"
+DEFAULT_RATE_HZ = 20000.0  # where a file does not tell
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +130,18 @@ def load_cmcr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a raw file holds beside its sensor stream.
 
     `file_path`, `metadata`, `acquisition_rate` (Hz, None where the file does not tell), `sample_count`,
-    `light_reference` ("raw_ch1", "raw_ch2": int32 ADC counts, whole) and `sensor_shape` (frames, rows, columns; None
-    without a sensor stream). Raises as `open_recording`.
+    `light_reference` (`raw_ch1`, `1khz_ch1`, `10hz_ch1` and the same of `ch2`: float32 ADC counts, the latter two block
+    means) and `sensor_shape` (frames, rows, columns; None without a sensor stream). `metadata` holds
+    `recording_duration_s` beside what the file says. Where the file tells no rate, both are as of 20 000 Hz. Raises as
+    `open_recording`.
     """
     with open_recording(path) as recording:
-        light = {f"raw_{name}": channel.read(0, channel.shape[0]) for name, channel in recording.channels.items()}
+        rate_hz = recording.acquisition_rate or DEFAULT_RATE_HZ
+        with mcs_format.reading(recording.path, KIND):
+            light = light_reference(recording.channels, rate_hz)
         return {
             "file_path": recording.path,
-            "metadata": dict(recording.meta),
+            "metadata": {**recording.meta, "recording_duration_s": recording.sample_count / rate_hz},
             "acquisition_rate": recording.acquisition_rate,
             "sample_count": recording.sample_count,
             "light_reference": light,

@@ -119,11 +119,12 @@ def _one_element(value: Any) -> np.ndarray[Any, Any]:
 def load_cmtr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a spike-sorted file holds: `file_path`, `metadata`, `acquisition_rate` (Hz) and `units`.
 
-    acquisition_rate is None where the file does not tell; times are then in microseconds, not samples. Raises as
-    `read_units`.
+    `spike_times` of the units are **microseconds**, uint64, as the file's `Peaks["Timestamp"]`, whether it tells a rate
+    or not; `load_recording` and `read_units` give samples. acquisition_rate is None where the file does not tell.
+    Raises as `read_units`.
     """
     metadata, rate = read_meta(path)
-    units = read_units(path, mcs_format.MICROSECONDS if rate is None else rate)
+    units = read_units(path, mcs_format.MICROSECONDS)
     return {"file_path": Path(path), "metadata": metadata, "acquisition_rate": rate, "units": units}
 
 

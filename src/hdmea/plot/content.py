@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hdmea.features.trials import Windows, read_windows
+from hdmea.features.trials import sections_of as section_rows
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, image_scale, inside, number, pitch_um
 
@@ -118,7 +119,11 @@ def waveform_of(session: PipelineSession, unit: Unit) -> tuple[Floats, Floats] |
 
 def windows_of(session: PipelineSession, unit: Unit, movie: str) -> Windows | None:
     """The spikes in each trial of a section; None where the unit has none of it or the recording has no rate."""
-    return read_windows(unit, movie, session.metadata) if rate_of(session) > 0 else None
+    return (
+        read_windows(unit, movie, session.metadata, section_rows(session.stimulus, movie))
+        if rate_of(session) > 0
+        else None
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,22 +132,23 @@ def _full_field(
 # ---------------------------------------------------------------- the stimuli that are known by name
 
 _STEP_ONSETS = range(300, 10**6, 600)
-_COLOUR_ONSETS = [180 + 720 * n + 180 * (n // 3) for n in range(9)]
+_COLOUR_ONSETS = range(180, 10**6, 720)
+_GROUPED_ONSETS = [180 + 720 * n + 180 * (n // 3) for n in range(9)]
 
 _KNOWN: dict[str, Callable[[str, tuple[int, int]], Movie]] = {
     "baseline_127": lambda name, grid: constant(name, grid, 180, 127),
-    "step_up_5s_5i_b0_3x": lambda name, grid: steps(name, grid, 2040, _STEP_ONSETS[:3], 300, 255, 0),
-    "step_up_5s_5i_b0_30x": lambda name, grid: steps(name, grid, 18240, _STEP_ONSETS[:30], 300, 255, 0),
-    "step_up_5s_5i_3x": lambda name, grid: steps(name, grid, 2040, _STEP_ONSETS[:3], 300, 255, 127),
-    "green_blue_3s_3i_3x": lambda name, grid: colours(name, grid, 6960, _COLOUR_ONSETS, 180, 180, [255] * 9, 0),
+    "step_up_5s_5i_b0_3x": lambda name, grid: steps(name, grid, 2100, _STEP_ONSETS[:3], 300, 255, 0),
+    "step_up_5s_5i_b0_30x": lambda name, grid: steps(name, grid, 18300, _STEP_ONSETS[:30], 300, 255, 0),
+    "step_up_5s_5i_3x": lambda name, grid: steps(name, grid, 2100, _STEP_ONSETS[:3], 300, 255, 127),
+    "green_blue_3s_3i_3x": lambda name, grid: colours(name, grid, 2340, _COLOUR_ONSETS[:3], 180, 180, [255] * 3, 0),
     "green_blue_3s_3i_3x_64_128_255": lambda name, grid: colours(
-        name, grid, 6960, _COLOUR_ONSETS, 180, 180, [64] * 3 + [128] * 3 + [255] * 3, 0
+        name, grid, 6960, _GROUPED_ONSETS, 180, 180, [64] * 3 + [128] * 3 + [255] * 3, 0
     ),
     "freq_step_5st_3x": lambda name, grid: frequencies(
-        name, grid, 4530, (60, 1560, 3060), FREQUENCIES_HZ, 240, 60, GREY
+        name, grid, 4560, (60, 1560, 3060), FREQUENCIES_HZ, 240, 60, GREY
     ),
     "moving_h_bar_s5_d8_3x": lambda name, grid: bar_movie(
-        name, 13620, [4520 * repetition + 120 for repetition in range(3)], DIRECTIONS_DEG, 550, WHITE
+        name, 13560, [4520 * repetition + 120 for repetition in range(3)], DIRECTIONS_DEG, 550, WHITE
     ),
     "perfect_dense_noise_15x15_15hz_r42_3min": lambda name, grid: noise(name, (15, 15), 10800, 4, 42),
 }

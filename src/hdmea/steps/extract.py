@@ -18,7 +18,7 @@ from hdmea.features.inputs import missing_inputs
 from hdmea.features.movie_check import movie_problems
 from hdmea.features.registry import FeatureRegistry
 from hdmea.features.significance import q_values
-from hdmea.features.trials import member, scalar
+from hdmea.features.trials import acquisition_rate, left_out_trials, member, scalar, sections_of
 from hdmea.io.stimulus_config import inherited_stimulus_config
 from hdmea.session.file import stage1_completed
 from hdmea.session.session import PipelineSession
@@ -182,6 +182,8 @@ def extract_for_units(
             result.fail(name, f"feature {name}: no section {job.movie!r} in this recording")
             continue
         _extract_one(job, units, stimulus, metadata, force, result)
+        if name in result.extracted:
+            _warn_of_trials_left_out(job, units, stimulus, metadata, result)
         if name in result.extracted and movies_dir is not None:
             _check_movie(job, Path(movies_dir), result)
         _over_units(job, units, result)
@@ -290,6 +292,21 @@ def _extract_one(
     for unit_id, reason in errors.items():
         result.warn(f"feature {job.name} failed for {unit_id}: {reason}")
     result.extracted.append(job.name)
+
+
+def _warn_of_trials_left_out(
+    job: _Job, units: Units, stimulus: Mapping[str, Any], metadata: Mapping[str, Any], result: Extraction
+) -> None:
+    """Say, once for all units, which stored trials are not within their section."""
+    if job.movie is None:
+        return
+    stored = (member(unit, "spike_times_sectioned", job.movie, "trials_start_end") for unit in units.values())
+    bounds = next((np.asarray(one).astype(np.int64).reshape(-1, 2) for one in stored if one is not None), None)
+    if bounds is None or member(metadata, "acquisition_rate") is None:
+        return
+    message = left_out_trials(job.movie, bounds, sections_of(stimulus, job.movie), acquisition_rate(metadata))
+    if message is not None:
+        result.warn(f"feature {job.name}: {message}")
 
 
 def _warn_of_old_values(job: _Job, units: Units, force: bool, result: Extraction) -> None:

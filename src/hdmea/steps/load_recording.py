@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from h5burst import ArraySource
-from hdmea.io.cmcr import CmcrRecording, open_recording
+from hdmea.io.cmcr import DEFAULT_RATE_HZ, CmcrRecording, open_recording
 from hdmea.io.cmtr import read_meta, read_units
 from hdmea.io.light_reference import frame_timestamps, light_reference
 from hdmea.session.memory import SessionMemory
@@ -30,7 +30,6 @@ from hdmea.steps.run_step import run_step
 from hdmea.utils.exceptions import MismatchError
 from hdmea.utils.names import default_dataset_id
 
-DEFAULT_RATE_HZ = 20000.0
 TAIL_S = 1.0  # a recording that is known by its spikes alone ends so long after the last one
 
 

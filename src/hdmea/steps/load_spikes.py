@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hdmea.io.cmcr import DEFAULT_RATE_HZ
 from hdmea.io.kilosort import SortedUnits, is_kilosort, read_kilosort
 from hdmea.io.si_sorting import is_sorting, open_sorting, read_sorting
 from hdmea.io.spikes import read_spikes
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import Loaded, LoadJob, check_rate, common_metadata, finish_units
-from hdmea.steps.load_recording import DEFAULT_RATE_HZ
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import run_step
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from h5burst import collection_paused
+from hdmea.features.trials import left_out_trials, lies_in_sections
 from hdmea.io.stimulus_config import (
     CONFIG_DIR_VARIABLE,
     SHIPPED_CONFIG_DIR,
     SectionKwargs,
+    StimulusConfig,
     has_stimulus_config,
     load_stimulus_configs,
 )
@@ -106,6 +108,9 @@ def section_spike_times(
 ) -> SectionResult | PipelineSession:
     """Cut every unit's spikes into trials, as each movie's config says; a regular window is one trial.
 
+    A trial that ends after its section is left out, with a warning that says which and by how much: what was recorded
+    then is another stimulus.
+
     Parameters
     ----------
     hdf5_path
@@ -164,8 +169,8 @@ def section_spike_times(
         rate = acquisition_rate_of(recording, STEP)
         before, after = (round(seconds * rate) for seconds in margin)
         directory = chosen_path(config_dir, DEFAULT_CONFIG_DIR, SHIPPED_CONFIG_DIR, (CONFIG_DIR_VARIABLE,))
-        trials = trials_of(recording, movies, directory, named=movie_names is not None)
         outcome = Outcome(SectionResult(True, 0, len(movies), trial_repeats, margin, before, after))
+        trials = trials_of(recording, movies, directory, outcome, named=movie_names is not None)
         cut_trials(recording, trials, (margin, before, after), outcome)
         return outcome
 
@@ -199,11 +204,13 @@ def _is_done(recording: PipelineSession, movie: str) -> bool:
 
 
 def trials_of(
-    recording: PipelineSession, movies: Sequence[str], config_dir: Path, *, named: bool
+    recording: PipelineSession, movies: Sequence[str], config_dir: Path, outcome: Outcome[Any], *, named: bool
 ) -> dict[str, TrialWindows]:
     """When each movie's trials were; a section that needs no config is cut row by row.
 
-    named: the movies were asked for by name. Raises `ValueError` that lists every config that is missing or invalid.
+    Trials that do not lie in their section are left out, those that the recording's end cuts short are kept, both with
+    a warning. named: the movies were asked for by name. Raises `ValueError` that lists every config that is missing or
+    invalid.
     """
     sections = recording.stimulus["section_time"]
     with_config = [movie for movie in movies if _needs_config(recording, movie, config_dir, named)]
@@ -212,12 +219,28 @@ def trials_of(
     for movie in movies:
         rows = np.asarray(sections[movie]).astype(np.int64).reshape(-1, 2)
         if movie in configs:
-            kwargs = configs[movie].section
-            samples = _trial_samples(rows, kwargs, frame_timestamps_of(recording, STEP))
-            trials[movie] = TrialWindows(samples, kwargs.repeat)
+            trials[movie] = _trials_within(recording, configs[movie], rows, outcome)
         else:
             trials[movie] = TrialWindows(rows, 1)
     return trials
+
+
+def _trials_within(
+    recording: PipelineSession, config: StimulusConfig, rows: Samples, outcome: Outcome[Any]
+) -> TrialWindows:
+    """The trials that a config says, but for those that do not lie in their section."""
+    timestamps, rate_hz = frame_timestamps_of(recording, STEP), acquisition_rate_of(recording, STEP)
+    samples = _trial_samples(rows, config.section, timestamps)
+    if (message := left_out_trials(config.movie, samples, rows, rate_hz)) is not None:
+        outcome.warn(f"{STEP}: {message}")
+    samples = samples[lies_in_sections(samples, rows)]
+    shown = np.diff(convert_sample_index_to_frame(samples, timestamps), axis=1)[:, 0]
+    for trial in np.flatnonzero(shown < config.section.trial_length_frame).tolist():
+        outcome.warn(
+            f"{STEP}: {config.movie}: the recording ends {shown[trial]} frames after the start of trial {trial}, which "
+            f"takes {config.section.trial_length_frame}: features leave it out"
+        )
+    return TrialWindows(samples, config.section.repeat)
 
 
 def _needs_config(recording: PipelineSession, movie: str, config_dir: Path, named: bool) -> bool:

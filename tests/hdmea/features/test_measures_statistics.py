@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from hdmea.features import FeatureRegistry
+from hdmea.features.significance import counts_differ_p_value
 from support.spiking_units import Clock, Field, bursting_train, sectioned, tuned, unit_of
 
 STEP, BAR, CHIRP = "step_up_5s_5i_b0_3x", "moving_h_bar_s5_d8_3x", "freq_step_5st_3x"
@@ -321,7 +322,7 @@ def test_quality_of_halves_shows_a_recording_that_runs_down() -> None:
 # ---------------------------------------------------------------- colours
 
 
-def colours(green: float, blue: float, silence: float = 1.0) -> Make:
+def colours(green: float, blue: float, silence: float = 1.0, trials: int = 3) -> Make:
     """ON responses of two heights; `silence` multiplies the rate while blue begins."""
 
     def make(clock: Clock, rng: np.random.Generator) -> dict[str, Any]:
@@ -331,20 +332,35 @@ def colours(green: float, blue: float, silence: float = 1.0) -> Make:
             base = np.where((frames > 422) & (frames < 446), silence * quiet_hz, quiet_hz)
             return base + green * ((frames > 64) & (frames < 85)) + blue * ((frames > 424) & (frames < 445))
 
-        return unit_of(clock, COLOURS, 720, [rate] * 9, rng)
+        return unit_of(clock, COLOURS, 720, [rate] * trials, rng)
 
     return make
 
 
-def test_equal_colours_are_preferred_as_often_as_chance_has_it() -> None:
-    units = extracted(COLOURS, colours(40, 40), 200, seed=13)
-    assert_share(values(units, "preferred_color") != "none", 0.02, 0.05)
+@pytest.mark.parametrize(("trials", "least"), [(3, 0.0), (9, 0.01)])
+def test_equal_colours_are_preferred_as_seldom_as_it_says(trials: int, least: float) -> None:
+    units = extracted(COLOURS, colours(40, 40, trials=trials), 200, seed=13)
+    assert_share(values(units, "preferred_color") != "none", least, 0.05)
     assert_share(values(units, "color_opponent"), at_most=0.01)
 
 
+def test_counts_differ_as_often_as_it_says_whatever_their_dispersion() -> None:
+    rng = np.random.default_rng(3)
+    for dispersion in (1, 3):  # bursts of so many spikes
+        counts = dispersion * rng.poisson(12 / dispersion, (1500, 2, 3)).astype(float)
+        p_values = [counts_differ_p_value(a, b, np.zeros(3, np.int64), (a - b).sum()) for a, b in counts]
+        assert_share(np.array(p_values) < 0.05, at_most=0.05)
+    # Without a dispersion to estimate, it is the comparison of two Poisson counts, here by its normal approximation.
+    p_value = counts_differ_p_value(np.array([60.0]), np.array([40.0]), np.zeros(1, np.int64), 20.0)
+    assert p_value == pytest.approx(2 * norm.sf(20 / np.sqrt(100)))
+
+
 def test_preference_and_opponency_are_found_and_told_apart() -> None:
-    green = extracted(COLOURS, colours(60, 30), 60, seed=14)
+    green = extracted(COLOURS, colours(60, 30, trials=9), 60, seed=14)
     assert_share(values(green, "preferred_color") == "green", at_least=0.95)
+    of_three = extracted(COLOURS, colours(60, 20), 60, seed=14)
+    assert_share(values(of_three, "preferred_color") == "green", at_least=0.7)
+    assert not (values(of_three, "preferred_color") == "blue").any()
     assert_share(values(green, "color_opponent"), at_most=0.05)
     opponent = extracted(COLOURS, colours(60, 0, silence=0.1), 60, seed=15)
     assert_share(values(opponent, "color_opponent"), at_least=0.95)

@@ -163,13 +163,6 @@ def test_roll_test_of_all_shifts() -> None:
     assert decrease == 1
 
 
-def test_flipped_sums_take_every_sign() -> None:
-    found = resampling.flipped_sums(np.array([1.0, 2.0, 4.0]), 8000, 9, 0)
-    values, counts = np.unique(found, return_counts=True)
-    np.testing.assert_array_equal(values, [1, 3, 5, 7])
-    np.testing.assert_allclose(counts / 8000, 0.25, atol=0.03)
-
-
 def test_p_values_count_the_observed_and_never_are_zero() -> None:
     assert resampling_p_value(np.zeros(999), 1.0) == 1 / 1000
     assert resampling_p_value(np.ones(999), 1.0) == 1

@@ -28,11 +28,24 @@ TABLE = {
     "step_up_5s_5i_b0_3x": ("on_off", 240, 600, 3, 1, 0),
     "step_up_5s_5i_b0_30x": ("on_off", 240, 600, 30, 1, 0),
     "step_up_5s_5i_3x": ("on_off", 240, 600, 3, 1, 0),
-    "green_blue_3s_3i_3x": ("chromatic", 120, 720, 3, 3, 180),
+    "green_blue_3s_3i_3x": ("chromatic", 120, 720, 3, 1, 0),
     "green_blue_3s_3i_3x_64_128_255": ("chromatic", 120, 720, 3, 3, 180),
     "freq_step_5st_3x": ("chirp", 30, 1500, 3, 1, 0),
     "moving_h_bar_s5_d8_3x": ("moving_bar", 60, 4520, 3, 1, 0),
     "perfect_dense_noise_15x15_15hz_r42_3min": ("dense_noise", 0, 10800, 1, 1, 0),
+}
+
+
+# Frames of the movies that a laboratory shows, counted in its recordings (36 of them; +- 2 frames).
+REAL_LENGTHS = {
+    "baseline_127": 180,
+    "step_up_5s_5i_b0_3x": 2100,
+    "step_up_5s_5i_3x": 2100,
+    "step_up_5s_5i_b0_30x": 18300,
+    "green_blue_3s_3i_3x": 2340,
+    "freq_step_5st_3x": 4560,
+    "moving_h_bar_s5_d8_3x": 13560,
+    "perfect_dense_noise_15x15_15hz_r42_3min": 10800,
 }
 
 
@@ -46,6 +59,13 @@ def test_shipped_configs_are_those_of_the_table() -> None:
         config = load_stimulus_config(movie)
         assert config.family == family
         assert config.section == SectionKwargs(start, length, repeat, groups, gap)
+
+
+@pytest.mark.parametrize(("movie", "frames"), REAL_LENGTHS.items())
+def test_trials_of_shipped_configs_lie_in_the_sections_of_real_movies(movie: str, frames: int) -> None:
+    section = load_stimulus_config(movie).section
+    after_the_movie = 121  # a section's last frame, with the margin that sections are made with
+    assert frames - section.trial_length_frame < section.frame_count <= frames + after_the_movie
 
 
 def test_trials_start_where_the_formula_says() -> None:

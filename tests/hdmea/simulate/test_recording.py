@@ -144,7 +144,7 @@ def test_playlist_lengths_configs_and_frames_fit_together(tmp_path: Path) -> Non
     count = 0
     for movie in movies:
         config = load_stimulus_config(movie, made.config_dir)
-        assert lengths[movie] == config.section.frame_count
+        assert config.section.frame_count <= lengths[movie] < config.section.frame_count + 121
         assert np.load(made.stimuli_dir / f"{movie}.npy", mmap_mode="r").shape == (lengths[movie], 15, 15)
         assert made.truth.section_frames[movie] == [(count + 180, lengths[movie])]
         count += 2 * 180 + lengths[movie] + 1

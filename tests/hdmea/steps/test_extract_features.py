@@ -14,7 +14,7 @@ from hdmea.features import compute_sta
 from hdmea.io import add_section_windows, list_features, section_spike_times
 from hdmea.pipeline import ExtractionResult, PipelineSession, extract_features
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
-from support.hdmea_recordings import recording
+from support.hdmea_recordings import FIRST_FRAME, FRAME_SAMPLES, recording, write_config
 
 OVERRIDES = {"movie_name": "window"}
 
@@ -108,7 +108,8 @@ def test_sta_and_values_of_a_movie_are_two_features(tmp_path: Path) -> None:
     np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).integers(0, 255, (1500, 5, 5), dtype=np.uint8))
     made = recording(tmp_path)
     made.add_stimulus({"section_time": {name: made.metadata["frame_timestamps"][[0, 1900]][None]}})
-    section_spike_times(session=made)
+    write_config(tmp_path / "configs", name, start_frame=0, trial_length_frame=1500, repeat=1)
+    section_spike_times(session=made, config_dir=tmp_path / "configs")
     compute_sta(cover_range=(-10, 0), stimuli_dir=tmp_path, session=made)
     path = made.save()
 
@@ -119,6 +120,38 @@ def test_sta_and_values_of_a_movie_are_two_features(tmp_path: Path) -> None:
     assert {"polarity", "peak_z_score"} <= set(features[name]["data"])
     assert features[f"sta_{name}"]["data"].shape == (10, 5, 5)
     assert extracted(path, [name]).features_skipped == [name]
+
+
+@pytest.mark.parametrize("movie", ["green_blue_3s_3i_3x", "baseline_127", "frif"])
+def test_trials_of_another_stimulus_in_a_file_are_left_out_of_features(tmp_path: Path, movie: str) -> None:
+    """A file cut with a config of nine trials, where the section holds three: six are of what was shown next."""
+    made = recording(tmp_path, frames=7000)
+    section = FIRST_FRAME + FRAME_SAMPLES * np.array([[300, 300 + 2640]])  # a movie of 2340 frames with its margins
+    made.add_stimulus({"section_time": {"green_blue_3s_3i_3x": section.astype(np.uint64)}})
+    starts = FIRST_FRAME + FRAME_SAMPLES * (300 + 60 + 120 + np.arange(9) * 720)
+    bounds = np.stack([starts, starts + 720 * FRAME_SAMPLES], axis=1)
+    whole, right = (PipelineSession.load(made.checkpoint(tmp_path / f"{name}.h5")) for name in ("nine", "three"))
+    for session, count in ((whole, 9), (right, 3)):
+        for unit in session.units.values():
+            spikes = unit["spike_times"].astype(np.int64)
+            trials = {n: spikes[(spikes >= a) & (spikes < b)] for n, (a, b) in enumerate(bounds[:count].tolist())}
+            unit["spike_times_sectioned"] = {
+                "green_blue_3s_3i_3x": {
+                    "trials_spike_times": trials,
+                    "trials_start_end": bounds[:count],
+                    "full_spike_times": np.concatenate(list(trials.values())),
+                }
+            }
+        extract_features(features=[movie], session=session, config_overrides={"movie_name": "green_blue_3s_3i_3x"})
+
+    for unit_id, unit in whole.units.items():
+        ours, expected = (one["features"][movie]["data"] for one in (unit, right.units[unit_id]))
+        for name in expected:
+            np.testing.assert_array_equal(ours[name], expected[name], err_msg=name)
+        assert ours.get("n_trials", 3) == 3
+    (said,) = [text for text in whole.warnings if "left out" in text]
+    assert "6 of 9 trials (3, 4, 5, 6, 7, 8;" in said
+    assert not [text for text in right.warnings if "left out" in text]
 
 
 def test_session_without_a_recording_names_the_step_to_run(tmp_path: Path) -> None:

@@ -77,9 +77,42 @@ def test_trials_are_clipped_to_the_last_frame(tmp_path: Path) -> None:
 
     cut(short, tmp_path)
 
+    np.testing.assert_array_equal(section(short, "m")["trials_start_end"], [[at(165), at(199)]])
+    assert any("ends 34 frames after the start of trial 0, which takes 40" in text for text in short.warnings)
+    assert any("2 of 3 trials (1, 2;" in text for text in short.warnings)
+
+
+@pytest.mark.parametrize("immediate", [False, True])
+def test_trials_beyond_their_section_are_left_out_with_numbers(
+    session: PipelineSession, tmp_path: Path, immediate: bool
+) -> None:
+    # As a laboratory's movie of three trials with a config of nine: the others lie in the stimuli after it.
+    write_config(tmp_path / "configs", "m", start_frame=5, trial_length_frame=75, repeat=3, group_count=3)
+    write_config(tmp_path / "configs", "n", start_frame=0, trial_length_frame=100, repeat=3)
+
+    if immediate:
+        path = session.save(tmp_path / "saved.h5")
+        result = section_spike_times(path, config_dir=tmp_path / "configs")
+        assert isinstance(result, SectionResult)
+        session, warned = PipelineSession.load(path), result.warnings
+    else:
+        warned = cut(session, tmp_path).warnings
+
+    starts = [100 + 60 + 5 + n * 75 for n in range(3)]
+    first = section(session, "m")
+    np.testing.assert_array_equal(first["trials_start_end"], [[at(start), at(start + 75)] for start in starts])
+    assert sorted(first["trials_spike_times"]) == [0, 1, 2]
+    spikes = session.units["unit_001"]["spike_times"].astype(np.int64)
+    assert first["full_spike_times"].max() < at(starts[-1] + 75) <= at(400) < spikes.max()
+    starts = [begin + 60 + n * 100 for begin in (500, 900) for n in range(2)]  # the third of each ends too late
     np.testing.assert_array_equal(
-        section(short, "m")["trials_start_end"], [[at(165), at(199)], [at(199), at(199)], [at(199), at(199)]]
+        section(session, "n")["trials_start_end"], [[at(start), at(start + 100)] for start in starts]
     )
+    (said,) = [text for text in warned if " m: " in text]
+    rate = session.metadata["acquisition_rate"]
+    for number in ("6 of 9 trials (3, 4, 5, 6, 7, 8;", f"{at(400) / rate:.2f} s", f"{at(165 + 9 * 75) / rate:.2f} s"):
+        assert number in said
+    assert any(" n: 2 of 6 trials (2, 5;" in text for text in warned)
 
 
 # ---------------------------------------------------------------- which spikes a trial holds
