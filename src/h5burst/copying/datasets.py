@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
 from h5burst.copying.elements import Translator
 from h5burst.copying.output import Counted, Measured, Writer
-from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout
+from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout, external_files, local_heap
 from h5burst.format import object_header as oh
 from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
@@ -27,10 +26,7 @@ from h5burst.model.tree import Storage
 from h5burst.runtime.threads import bounded_map
 from h5burst.write import chunked
 
-EXTERNAL_FILES = 0x07  # type of the message that says which other files hold a dataset's elements
-_COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = range(4)  # layout classes
 _BLOCK_BYTES = 8 << 20  # copied at once
-_OLD_LAYOUT = 8  # bytes before the dimensions of a layout message of version 1 or 2, the address left out
 
 Entries = np.ndarray[Any, np.dtype[np.uint64]]
 Lost = Callable[[str], None]
@@ -89,8 +85,8 @@ class DatasetCopier:
 
         lost: what to do about a chunk that does not decode, instead of raising; each is decoded then.
         """
-        layout = _modern(stored.layout)
-        if layout[1] == _CHUNKED and stored.shape is not None:
+        layout = data_layout.modern(stored.layout)
+        if layout[1] == data_layout.CHUNKED and stored.shape is not None:
             body, filters = self._chunked(stored, layout, writer, lost)
         else:
             body, filters = self._whole(stored, layout, writer, lost)
@@ -105,25 +101,26 @@ class DatasetCopier:
 
     def _whole(self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None) -> tuple[bytes, bytes | None]:
         kind = layout[1]
-        if kind == _COMPACT:
-            (size,) = struct.unpack_from("<H", layout, 2)
-            return layout[:4] + self.elements(layout[4 : 4 + size], stored.places, writer), stored.filters
-        if kind == _VIRTUAL:
-            address, index = struct.unpack_from("<QI", layout, 2)
+        if kind == data_layout.COMPACT:
+            elements = self.elements(data_layout.decode_compact(layout), stored.places, writer)
+            return data_layout.with_compact(layout, elements), stored.filters
+        if kind == data_layout.VIRTUAL:
+            address, _ = data_layout.decode_virtual(layout)
             new = address if isinstance(writer, Measured) else self._translator.collection(address, writer)
-            return layout[:2] + struct.pack("<QI", new, index) + layout[14:], stored.filters
-        if kind != _CONTIGUOUS:
+            return data_layout.with_virtual(layout, new), stored.filters
+        if kind != data_layout.CONTIGUOUS:
             if stored.shape is None:
                 return layout, stored.filters
             raise UnsupportedFeatureError(f"data layouts of class {kind}")
-        address, size = struct.unpack_from("<QQ", layout, 2)
+        address, size = data_layout.decode_contiguous(layout)
         if address == UNDEFINED or not size:
-            return layout[:2] + struct.pack("<QQ", UNDEFINED, size), stored.filters
+            return data_layout.encode_contiguous(UNDEFINED, size, version=layout[0]), stored.filters
         if self._recoding is not None and stored.places.is_plain and stored.shape:
             plan = chunks.plan(stored.shape, np.dtype((np.void, stored.places.size)), self._recoding.storage)
             if plan is not None and plan.chunks:
                 return self._encode_run(_Run(self._source, address, stored.shape, stored.places.size), plan, writer)
-        return layout[:2] + struct.pack("<QQ", self._copy_run(address, size, stored, writer, lost), size), None
+        new = self._copy_run(address, size, stored, writer, lost)
+        return data_layout.encode_contiguous(new, size, version=layout[0]), None
 
     def _copy_run(self, address: int, size: int, stored: Stored, writer: Writer, lost: Lost | None) -> int:
         """Copy bytes in one run. Returns their new address."""
@@ -281,37 +278,11 @@ class DatasetCopier:
         return codecs.encoding_hint(whole, new.filters, new.dtype.itemsize)
 
 
-def external_files(source: Source, body: bytes, writer: Writer) -> bytes:
+def moved_names(source: Source, body: bytes, writer: Writer) -> bytes:
     """The message that names other files with a dataset's elements; their names are copied."""
-    heap = int.from_bytes(body[8:16], "little")
-    header = source.read(heap, 32)
-    if header[:5] != b"HEAP\0":
-        raise CorruptStructureError(f"there is no local heap at address {heap}")
-    size, free, data = struct.unpack_from("<QQQ", header, 8)
-    new_data = writer.append(source.read(data, size))
-    new_heap = writer.append(header[:8] + struct.pack("<QQQ", size, free, new_data))
-    return body[:8] + new_heap.to_bytes(8, "little") + body[16:]
-
-
-def _modern(layout: bytes) -> bytes:
-    """A layout message of version 3 or later, made of one of version 1 or 2."""
-    if len(layout) < 2:
-        raise CorruptStructureError("a data layout message is too short")
-    if layout[0] not in (1, 2):
-        return layout
-    rank, kind = layout[1], layout[2]
-    at = _OLD_LAYOUT if kind == _COMPACT else _OLD_LAYOUT + 8
-    try:
-        address = layout[_OLD_LAYOUT:at]
-        dimensions = struct.unpack_from(f"<{rank}I", layout, at)
-        if kind == _CHUNKED:
-            return bytes([3, _CHUNKED, rank]) + address + struct.pack(f"<{rank}I", *dimensions)
-        if kind == _CONTIGUOUS:
-            return bytes([3, _CONTIGUOUS]) + address + struct.pack("<Q", int(np.prod(dimensions, dtype=np.int64)))
-        (size,) = struct.unpack_from("<I", layout, at + 4 * rank)
-        return bytes([3, _COMPACT]) + struct.pack("<H", size) + layout[at + 4 * rank + 4 :][:size]
-    except struct.error as error:
-        raise CorruptStructureError("a data layout message is too short") from error
+    heap = local_heap.read_header(source, external_files.heap_of(body))
+    data = writer.append(source.read(heap.data, heap.size))
+    return external_files.with_heap(body, writer.append(local_heap.encode(heap._replace(data=data))))
 
 
 def _run_ends(index: ChunkIndex) -> Iterator[int]:

@@ -7,23 +7,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import Source
-from h5burst.copying import attributes, datasets, indexed, links
+from h5burst.copying import datasets, indexed, links
 from h5burst.copying.datasets import DatasetCopier, Recoding, Stored
 from h5burst.copying.elements import Translator
 from h5burst.copying.indexed import Item
 from h5burst.copying.links import FoundLink
 from h5burst.copying.output import Counted, Measured, Output, Writer
+from h5burst.format import attribute as attributes
+from h5burst.format import dataspace, group_info, shared_messages
 from h5burst.format import object_header as oh
-from h5burst.format import shared_messages
-from h5burst.format.constants import UNDEFINED
+from h5burst.format.constants import ATTRIBUTES_IN_HEADER, LINKS_IN_HEADER, UNDEFINED
 from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import MAX_DEPTH
 
-IN_HEADER = 256  # attributes; more are in an index
-LINKS_IN_HEADER = 512
 _OLD_FILL = 0x04
 _AS_THEY_ARE = frozenset({oh.DATASPACE, oh.DATATYPE, _OLD_FILL, oh.FILL_VALUE, 0x0D, 0x0E, oh.MODIFICATION_TIME})
 _GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE})
@@ -277,8 +276,8 @@ class ObjectCopier:
         kind, body = message.type, message.body
         if kind == oh.DATATYPE and message.flags & oh.SHARED:
             return message._replace(body=self._committed_copy(body, is_first))
-        if kind == datasets.EXTERNAL_FILES:
-            return message._replace(body=datasets.external_files(self._source, body, writer))
+        if kind == oh.EXTERNAL_FILES:
+            return message._replace(body=datasets.moved_names(self._source, body, writer))
         if kind not in _AS_THEY_ARE or message.flags & oh.SHARED:
             raise UnsupportedFeatureError(f"messages of type {kind}")
         if kind in (oh.FILL_VALUE, _OLD_FILL) and datatype is not None:
@@ -323,7 +322,7 @@ class ObjectCopier:
         bodies = {message.type: message.body for message in found}
         if datatype is None or oh.DATASPACE not in bodies:
             raise CorruptStructureError("a dataset has no datatype or no dataspace")
-        shape, limits = attributes.extent(bodies[oh.DATASPACE])
+        shape, limits = dataspace.extent(bodies[oh.DATASPACE])
         places = places_in(datatype)
         return Stored(shape, limits, places, bodies[oh.DATA_LAYOUT], bodies.get(oh.FILTER_PIPELINE))
 
@@ -353,12 +352,12 @@ class ObjectCopier:
                 if self._lost is None:
                     raise
                 if is_first:
-                    name = oh.attribute_name(stored.body)
+                    name = attributes.stored_name(stored.body)
                     self._lost((*item.names[:-1], (item.names or (b"/",))[-1] + b"@" + name), str(error))
         if not items and info == _NOTHING:
             return []
         longest = max((len(stored.body) for stored in items), default=0)
-        if len(items) <= IN_HEADER and longest <= oh.MESSAGE_LIMIT:
+        if len(items) <= ATTRIBUTES_IN_HEADER and longest <= oh.MESSAGE_LIMIT:
             body = oh.encode_info(info._replace(heap=UNDEFINED, tree=UNDEFINED), 2)
             kept = [Message(oh.ATTRIBUTE, 0, stored.body, stored.order & 0xFFFF) for stored in items]
             return [Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body), *kept]
@@ -390,7 +389,7 @@ class ObjectCopier:
             attribute = attribute._replace(datatype=datatype, is_type_shared=False)
         elif attribute.is_type_shared:
             attribute = attribute._replace(datatype=self._committed_copy(attribute.datatype, is_first))
-        length = attributes.element_count(attribute.dataspace) * places.size
+        length = dataspace.element_count(attribute.dataspace) * places.size
         if len(attribute.elements) < length:
             raise CorruptStructureError("the elements of an attribute are cut short")
         elements = self._datasets.elements(attribute.elements[:length], places, writer)
@@ -421,8 +420,8 @@ class ObjectCopier:
             made = indexed.write(writer, indexed.LINKS, copied, by_order=info.indexed)
             body = oh.encode_info(info._replace(heap=made.heap, tree=made.names), 8, made.orders)
             kept = []
-        group_info = links.group_info(old, len(kept))
-        return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, group_info), *kept]
+        info_body = group_info.allowing(old, len(kept))
+        return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, info_body), *kept]
 
     def _links(self, item: _Object, found: Sequence[Message], info: Info, is_first: bool) -> list[FoundLink]:
         try:

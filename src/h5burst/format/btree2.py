@@ -6,6 +6,7 @@ import struct
 from typing import NamedTuple
 
 from h5burst._ext.h5parse import Source
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
 _HEADER = struct.Struct("<4sBBIHHBBQHQ")
@@ -39,6 +40,7 @@ class Records(NamedTuple):
     size: int
 
 
+@total("a B-tree", reads=True)
 def read_records(source: Source, address: int, kind: int) -> Records:
     """Every record of the tree in its order. Raises `CorruptStructureError`."""
     header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a B-tree header")

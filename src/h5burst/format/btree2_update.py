@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.btree2 import tree_levels
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
 NODE_BYTES = 2048
@@ -58,6 +59,7 @@ class _Node(NamedTuple):
     keys: list[Any]
 
 
+@total("a B-tree header", reads=True)
 def read_header(source: Source, address: int, kind: int) -> Header:
     """The header of a tree of records of this kind. Raises `CorruptStructureError`."""
     data = source.read_checked(address, _HEADER.size + 4, "a B-tree header")

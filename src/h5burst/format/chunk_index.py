@@ -15,6 +15,7 @@ from h5burst.format.btree2 import read_records
 from h5burst.format.chunk_index_elements import ChunkElements, Element, ElementFormat, decode_elements
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SINGLE, ChunkedLayout
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
 Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
@@ -42,6 +43,7 @@ class ChunkIndex:
         return sum(self.sizes.tolist())
 
 
+@total("a chunk index", reads=True)
 def read_index(
     source: Source,
     layout: ChunkedLayout,

@@ -1,4 +1,4 @@
-"""The data layout message of chunked data: shape of a chunk, kind and address of the index that finds them."""
+"""The data layout message: where the elements of a dataset are, of chunked ones how they are found."""
 
 from __future__ import annotations
 
@@ -6,13 +6,82 @@ import math
 import struct
 from typing import NamedTuple
 
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
-CHUNKED = 2  # layout class
+COMPACT, CONTIGUOUS, CHUNKED, VIRTUAL = range(4)  # layout classes
 BTREE1, SINGLE, IMPLICIT, FIXED_ARRAY, EXTENSIBLE_ARRAY, BTREE2 = range(6)  # kinds of index; the first is the older one
 EDGE_CHUNKS_UNFILTERED, SINGLE_FILTERED = 1, 2  # flags
 _MAX_CHUNK_BYTES = (1 << 32) - 1
 _MAX_BYTES = 1 << 62
+_OLD_ADDRESS = 8  # place of the address in a message of version 1 or 2; compact ones have none
+
+
+@total("a data layout message")
+def modern(message: bytes) -> bytes:
+    """A message of version 3 or later, made of one of version 1 or 2."""
+    version, rank, kind = message[0], message[1], message[2]
+    if version not in (1, 2):
+        return message
+    at = _OLD_ADDRESS if kind == COMPACT else _OLD_ADDRESS + 8
+    address = message[_OLD_ADDRESS:at]
+    dimensions = struct.unpack_from(f"<{rank}I", message, at)
+    if kind == CHUNKED:
+        return bytes([3, CHUNKED, rank]) + address + struct.pack(f"<{rank}I", *dimensions)
+    if kind == CONTIGUOUS:
+        return encode_contiguous(int.from_bytes(address, "little"), math.prod(dimensions))
+    (size,) = struct.unpack_from("<I", message, at + 4 * rank)
+    return bytes([3, COMPACT]) + struct.pack("<H", size) + message[at + 4 * rank + 4 :][:size]
+
+
+# ---------------------------------------------------------------- not in chunks
+
+
+class Run(NamedTuple):
+    """Elements in one run of the file: its address (UNDEFINED where nothing was written), its bytes."""
+
+    address: int
+    size: int
+
+
+@total("a contiguous layout message")
+def decode_contiguous(message: bytes) -> Run:
+    """Of version 3 and later, as all below."""
+    return Run(*struct.unpack_from("<QQ", message, 2))
+
+
+def encode_contiguous(address: int, size: int, *, version: int = 3) -> bytes:
+    """See `decode_contiguous`."""
+    return bytes([version, CONTIGUOUS]) + struct.pack("<QQ", address, size)
+
+
+@total("a compact layout message")
+def decode_compact(message: bytes) -> bytes:
+    """The elements, which are in the message."""
+    (size,) = struct.unpack_from("<H", message, 2)
+    if size > len(message) - 4:
+        raise CorruptStructureError("compact data are cut short")
+    return message[4 : 4 + size]
+
+
+def with_compact(message: bytes, elements: bytes) -> bytes:
+    """The message with other elements, of the same length."""
+    return message[:4] + elements
+
+
+@total("a virtual layout message")
+def decode_virtual(message: bytes) -> tuple[int, int]:
+    """Address of a collection of the global heap, and the index in it of the mappings."""
+    address, index = struct.unpack_from("<QI", message, 2)
+    return address, index
+
+
+def with_virtual(message: bytes, address: int) -> bytes:
+    """The message with its mappings in another collection."""
+    return message[:2] + address.to_bytes(8, "little") + message[10:]
+
+
+# ---------------------------------------------------------------- in chunks
 
 
 class ChunkedLayout(NamedTuple):
@@ -50,12 +119,10 @@ def encode_single(chunks: tuple[int, ...], element_bytes: int, address: int, siz
     return encode(chunks, element_bytes, SINGLE, struct.pack("<QI", size, mask), address, SINGLE_FILTERED)
 
 
+@total("a chunked layout message")
 def decode(message: bytes, rank: int, element_bytes: int) -> ChunkedLayout:
     """A layout message of version 3 to 5, which differs from 4 only in larger chunks, of a dataset that is chunked."""
-    try:
-        layout, stored = _decode_version_3(message) if message[0] == 3 else _decode_version_4(message)
-    except (struct.error, IndexError, ValueError) as error:
-        raise CorruptStructureError("a chunked layout message is too short") from error
+    layout, stored = _decode_version_3(message) if message[0] == 3 else _decode_version_4(message)
     if len(layout.chunks) != rank or stored != element_bytes or 0 in layout.chunks:
         raise CorruptStructureError("the chunks of a dataset do not fit its shape or datatype")
     if math.prod(layout.chunks) * element_bytes > (_MAX_CHUNK_BYTES if message[0] < 5 else _MAX_BYTES):

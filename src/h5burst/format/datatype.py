@@ -12,6 +12,7 @@ import numpy as np
 from h5burst._ext.h5emit import NeedsLibhdf5Error
 from h5burst._ext.h5parse import Kind
 from h5burst.format.constants import REFERENCE_BYTES
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 LARGEST_ELEMENT = (1 << 31) - 1  # bytes
@@ -96,11 +97,9 @@ def decode(message: bytes) -> Datatype:
     return _decoded(message)
 
 
+@total("a datatype message")
 def _decoded(message: bytes) -> Datatype:
-    try:
-        return _decode(message, 0, 0)[0]
-    except (struct.error, IndexError) as error:
-        raise CorruptStructureError("a datatype message is too short for its type") from error
+    return _decode(message, 0, 0)[0]
 
 
 _compound_of = functools.lru_cache(maxsize=256)(_decoded)

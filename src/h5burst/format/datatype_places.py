@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from h5burst.format.datatype import MAX_DEPTH
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _REFERENCE, _COMPOUND, _ENUMERATION, _VARIABLE_LENGTH, _ARRAY, _OPAQUE = 7, 6, 8, 9, 10, 5
@@ -40,24 +41,26 @@ class Places(NamedTuple):
 
 
 @lru_cache(maxsize=4096)  # files have few datatypes, each many times
+@total("a datatype message")
 def places_in(datatype: bytes) -> Places:
     """Of the body of a datatype message.
 
     Raises `UnsupportedFeatureError` for references of kinds that this module does not know, `CorruptStructureError`.
     """
-    try:
-        return _walk(datatype, 0, 0)[0]
-    except (IndexError, ValueError, struct.error) as error:
-        raise CorruptStructureError("a datatype message has impossible values") from error
+    places, end = _walk(datatype, 0, 0)
+    if end > len(datatype):
+        raise CorruptStructureError("a datatype message is too short")
+    return places
 
 
 def _walk(body: bytes, at: int, depth: int) -> tuple[Places, int]:
     """What a datatype that begins at `at` holds, and where it ends."""
     if depth > MAX_DEPTH:
         raise CorruptStructureError(f"a datatype nests more than {MAX_DEPTH} deep")
-    version, kind = body[at] >> 4, body[at] & 15
-    bits = int.from_bytes(body[at + 1 : at + 4], "little")
-    size = int.from_bytes(body[at + 4 : at + 8], "little")
+    first, size = struct.unpack_from("<II", body, at)
+    kind, version, bits = first & 15, first >> 4 & 15, first >> 8
+    if not size:
+        raise CorruptStructureError("a datatype has no size")
     if kind == _REFERENCE:
         return _reference(bits & 15, size), at + _BODY_BYTES[kind]
     if kind in _BODY_BYTES:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from h5burst.codecs import SHUFFLE, Filter
 from h5burst.format.constants import FIRST_NAMED_FILTER
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 
@@ -21,21 +22,19 @@ def encode_filters(filters: Sequence[Filter]) -> bytes:
     return body
 
 
+@total("a filter pipeline message")
 def decode_filters(message: bytes | None) -> tuple[Filter, ...]:
     """The filters in the order of writing; version 1 pads each name to 8 bytes and the values to pairs."""
     if message is None:
         return ()
-    try:
-        version, count = message[0], message[1]
-        if version not in (1, 2):
-            raise UnsupportedFeatureError(f"filter pipelines of version {version}")
-        at = 8 if version == 1 else 2
-        filters = []
-        for _ in range(count):
-            step, at = _decode_filter(message, at, version)
-            filters.append(step)
-    except (struct.error, IndexError) as error:
-        raise CorruptStructureError("a filter pipeline message is too short") from error
+    version, count = message[0], message[1]
+    if version not in (1, 2):
+        raise UnsupportedFeatureError(f"filter pipelines of version {version}")
+    at = 8 if version == 1 else 2
+    filters = []
+    for _ in range(count):
+        step, at = _decode_filter(message, at, version)
+        filters.append(step)
     return tuple(filters)
 
 
@@ -59,25 +58,23 @@ def _decode_filter(message: bytes, at: int, version: int) -> tuple[Filter, int]:
     return Filter(identity, flags, values, name), at
 
 
+@total("a fill value message")
 def fill_element(message: bytes | None, size: int) -> bytes | None:
     """The fill value that a dataset was given, one element of `size` bytes; None where it has HDF5's own."""
     if message is None:
         return None
-    try:
-        version = message[0]
-        if version == 3:
-            if not message[1] & 0x20:
-                return None
-            at = 2
-        elif version in (1, 2):
-            if version == 2 and not message[3]:
-                return None
-            at = 4
-        else:
-            raise UnsupportedFeatureError(f"fill values of version {version}")
-        (length,) = struct.unpack_from("<I", message, at)
-    except (struct.error, IndexError) as error:
-        raise CorruptStructureError("a fill value message is too short") from error
+    version = message[0]
+    if version == 3:
+        if not message[1] & 0x20:
+            return None
+        at = 2
+    elif version in (1, 2):
+        if version == 2 and not message[3]:
+            return None
+        at = 4
+    else:
+        raise UnsupportedFeatureError(f"fill values of version {version}")
+    (length,) = struct.unpack_from("<I", message, at)
     value = message[at + 4 : at + 4 + length]
     if length == 0 or length == 0xFFFFFFFF:
         return None

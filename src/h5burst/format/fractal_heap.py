@@ -9,6 +9,7 @@ from typing import NamedTuple
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.btree2 import read_records
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _HEADER = struct.Struct("<4sBHHBI12QHQQHHQH")
@@ -34,6 +35,7 @@ class _Table(NamedTuple):
 class FractalHeap:
     """The objects of one heap by their ID."""
 
+    @total("a fractal heap", reads=True)
     def __init__(self, source: Source, address: int) -> None:
         header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a fractal heap header")
         fields = _HEADER.unpack_from(header)
@@ -115,6 +117,7 @@ class FractalHeap:
         if lookup3(block[:at] + bytes(4) + block[at + 4 :]) != int.from_bytes(block[at : at + 4], "little"):
             raise CorruptStructureError("the checksum of a fractal heap's block is wrong")
 
+    @total("a fractal heap", reads=True)
     def objects(self, ids: list[bytes]) -> list[bytes]:
         """The objects of these IDs, in the same order."""
         out = [b""] * len(ids)
@@ -199,6 +202,7 @@ class HugeOnly(NamedTuple):
     stored_bytes: int
 
 
+@total("a fractal heap", reads=True)
 def read_huge_only(source: Source, address: int) -> HugeOnly | None:
     """The header of a heap with huge objects alone, found by their numbers; None for any other heap."""
     fields = _HEADER.unpack_from(source.read_checked(address, _HEADER.size + _CHECKSUM, "a fractal heap header"))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Source, lookup3
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
 NIL = 0x00
@@ -20,6 +22,7 @@ LINK_INFO = 0x02
 DATATYPE = 0x03
 FILL_VALUE = 0x05
 LINK = 0x06
+EXTERNAL_FILES = 0x07
 DATA_LAYOUT = 0x08
 GROUP_INFO = 0x0A
 FILTER_PIPELINE = 0x0B
@@ -34,7 +37,6 @@ LAST_KNOWN = 0x17
 SHARED, NEVER_SHARED, CONSTANT = 0x02, 0x04, 0x01  # message flags
 TIMES, PHASE_CHANGE, ORDER_INDEXED, ORDER_TRACKED = 0x20, 0x10, 0x08, 0x04  # header flags; the order of attributes
 MESSAGE_LIMIT = 65535  # bytes of one message
-_NOWHERE = (1 << 64) - 1  # an address of nothing
 _LONGEST = 1 << 26  # bytes of one header: far beyond any that a program writes
 
 
@@ -97,19 +99,17 @@ def encode(header: ObjectHeader) -> bytes:
     return out + lookup3(out).to_bytes(4, "little")
 
 
+@total("an object header", reads=True)
 def decode(source: Source, address: int, lost: Callable[[str], None] | None = None) -> ObjectHeader:
     """The header at an address. Raises `CorruptStructureError` for what is none, or is damaged.
 
     lost: what to do, instead, about the parts behind the first that cannot be read.
     """
     start = source.read(address, min(16, max(0, source.size - address)))
-    try:
-        if start[:4] == b"OHDR":
-            return _version_2(source, address, start, lost)
-        if start[:2] == b"\x01\x00":
-            return _version_1(source, address, start, lost)
-    except (struct.error, IndexError) as error:
-        raise CorruptStructureError(f"the object header at address {address} is cut short") from error
+    if start[:4] == b"OHDR":
+        return _version_2(source, address, start, lost)
+    if start[:2] == b"\x01\x00":
+        return _version_1(source, address, start, lost)
     raise CorruptStructureError(f"there is no object header at address {address}")
 
 
@@ -220,31 +220,39 @@ class Link(NamedTuple):
     order: int | None
 
 
+@total("a link message")
 def decode_link(body: bytes) -> Link:
-    """A link message. Raises `CorruptStructureError`."""
-    try:
-        flags, at = body[1], 2
-        kind = body[at] if flags & 8 else 0
-        at += 1 if flags & 8 else 0
-        order = struct.unpack_from("<q", body, at)[0] if flags & 4 else None
-        at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
-        width = 1 << (flags & 3)
-        length = int.from_bytes(body[at : at + width], "little")
-        at += width
-        name = body[at : at + length]
-        address = struct.unpack_from("<Q", body, at + length)[0] if kind == 0 else None
-    except (struct.error, IndexError) as error:
-        raise CorruptStructureError("a link message is too short") from error
+    """A link message."""
+    flags, at = body[1], 2
+    kind = body[at] if flags & 8 else 0
+    at += 1 if flags & 8 else 0
+    order = struct.unpack_from("<q", body, at)[0] if flags & 4 else None
+    at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
+    width = 1 << (flags & 3)
+    length = int.from_bytes(body[at : at + width], "little")
+    at += width
+    name = body[at : at + length]
+    address = struct.unpack_from("<Q", body, at + length)[0] if kind == 0 else None
     if body[0] != 1 or len(name) != length or not length:
         raise CorruptStructureError("the name of a link is outside its message")
     return Link(name, address, order)
 
 
+@total("a link message")
 def link_name(body: bytes) -> bytes:
     """The stored name in a link message. Raises `CorruptStructureError`."""
     if body[:2] == b"\x01\x00" and len(body) == 11 + body[2] > 11:  # a hard link as this package writes it
         return body[3:-8]
     return decode_link(body).name
+
+
+def relinked(body: bytes, address: int) -> bytes:
+    """A hard link's message, leading elsewhere."""
+    flags = body[1]
+    at = 2 + (1 if flags & 8 else 0) + (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
+    width = 1 << (flags & 3)
+    at += width + int.from_bytes(body[at : at + width], "little")
+    return body[:at] + address.to_bytes(8, "little")
 
 
 def encode_link(name: bytes, target: int | bytes, order: int | None = None) -> bytes:
@@ -268,14 +276,6 @@ def encode_link(name: bytes, target: int | bytes, order: int | None = None) -> b
     return b"".join(parts)
 
 
-def attribute_name(body: bytes) -> bytes:
-    """The stored name in an attribute message of any version. Raises `CorruptStructureError`."""
-    if len(body) < 9 or not 1 <= body[0] <= 3:
-        raise CorruptStructureError("an attribute message is too short, or of an unknown version")
-    at = 9 if body[0] == 3 else 8
-    return body[at : at + int.from_bytes(body[2:4], "little")].split(b"\0")[0]
-
-
 class Info(NamedTuple):
     """A link info or attribute info message: addresses of the heap and of the index by name.
 
@@ -289,18 +289,16 @@ class Info(NamedTuple):
     next_order: int
 
 
+@total("a link info or attribute info message")
 def decode_info(body: bytes, order_bytes: int) -> Info:
-    """order_bytes: of the order: 8 for links, 2 for attributes. Raises `CorruptStructureError`."""
+    """order_bytes: of the order: 8 for links, 2 for attributes."""
     tracked, indexed = bool(body[1] & 1), bool(body[1] & 2)
     at = 2 + (order_bytes if tracked else 0)
-    try:
-        heap, tree = struct.unpack_from("<QQ", body, at)
-    except struct.error as error:
-        raise CorruptStructureError("a link info or attribute info message is too short") from error
+    heap, tree = struct.unpack_from("<QQ", body, at)
     return Info(heap, tree, tracked, indexed, int.from_bytes(body[2:at], "little"))
 
 
-def encode_info(info: Info, order_bytes: int, order_tree: int = _NOWHERE) -> bytes:
+def encode_info(info: Info, order_bytes: int, order_tree: int = UNDEFINED) -> bytes:
     """As `decode_info`. order_tree: address of the index by order, where there is to be one."""
     flags = info.tracked | info.indexed << 1
     order = info.next_order.to_bytes(order_bytes, "little") if info.tracked else b""

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from h5burst._ext.h5parse import Source, lookup3
-from h5burst.format import dense
+from h5burst.format import attribute, dense
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import places_in
@@ -40,10 +40,8 @@ def _dense(source: Source, info_body: bytes) -> Iterator[bytes]:
 
 
 def _attribute_refers(source: Source, body: bytes) -> bool:
-    name, size = struct.unpack_from("<HH", body, 2)
-    unit = 7 if body[0] == 1 else 0
-    at = (9 if body[0] == 3 else 8) + ((name + unit) & ~unit)
-    return _is_reference(source, body[at : at + size], body[0] > 1 and bool(body[1] & 1))
+    stored = attribute.decode(body)
+    return _is_reference(source, stored.datatype, stored.is_type_shared)
 
 
 def _is_reference(source: Source, body: bytes, shared: bool) -> bool:

@@ -9,6 +9,7 @@ from h5burst._ext.h5parse import Source
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.fractal_heap import FractalHeap
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 TABLE = 0x0F  # type of the message in the superblock extension that says where the table is
@@ -25,6 +26,7 @@ class SharedPlace(NamedTuple):
     heap_id: bytes
 
 
+@total("a shared message")
 def decode_place(body: bytes) -> SharedPlace:
     """What the body of a message with the flag "shared" says. Raises `CorruptStructureError`."""
     if len(body) < 10 or not 1 <= body[0] <= 3:
@@ -57,6 +59,7 @@ class SharedMessages:
         if found is not None:
             self._open(found.body)
 
+    @total("the table of shared messages", reads=True)
     def _open(self, body: bytes) -> None:
         if len(body) < 10 or not 0 < body[9] <= _MOST_INDICES:
             raise CorruptStructureError("the shared message table message has impossible values")

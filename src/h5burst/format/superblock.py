@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.runtime.locks import BY_SWMR, SIGNATURE
 
@@ -51,6 +52,7 @@ def encode(root: int, end_of_file: int, *, version: int = 3, base: int = 0, exte
     return fields + lookup3(fields).to_bytes(4, "little")
 
 
+@total("its superblock", reads=True)
 def read_superblock(descriptor: int, file_size: int, reader: Callable[[int, Any], None] | None = None) -> Superblock:
     """Raises `CorruptStructureError` for anything but a whole HDF5 file, `UnsupportedFeatureError` for one that only
     libhdf5 reads. reader: as of `Source`.
@@ -170,6 +172,7 @@ class Whole(NamedTuple):
     is_open_for_writing: bool = False
 
 
+@total("its superblock", reads=True)
 def guess(descriptor: int, file_size: int) -> Whole | None:
     """What the superblock of a damaged file seems to say; None where there is none. Nothing of it is checked."""
     try:
@@ -190,6 +193,7 @@ _OLD_DEFAULTS = (4, 16)  # K of the leaves and of the inner nodes of groups' B-t
 _OLD_CHUNK_DEFAULT = 32  # K of the B-trees of chunks
 
 
+@total("its superblock", reads=True)
 def read_whole(descriptor: int, file_size: int) -> Whole:
     """As `read_superblock`, for an edit that writes it anew."""
     brief = read_superblock(descriptor, file_size)

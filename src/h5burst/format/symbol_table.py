@@ -7,6 +7,9 @@ import struct
 from collections.abc import Iterator
 
 from h5burst._ext.h5parse import Source
+from h5burst.format import local_heap
+from h5burst.format.local_heap import text_at
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
 _TREE_HEADER, _ENTRY = 24, 40
@@ -15,9 +18,17 @@ _GROUP_NODES = 0  # type of a B-tree
 _MOST_LEVELS = 256
 
 
+@total("a symbol table message")
+def decode_message(body: bytes) -> tuple[int, int]:
+    """Addresses of the tree of a group and of the heap with its names."""
+    tree, heap = struct.unpack_from("<QQ", body)
+    return tree, heap
+
+
+@total("a group of the older format", reads=True)
 def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
     """Stored name and target (an address, or the path of a soft link) of every link, in order."""
-    names = _local_heap(source, heap)
+    names = local_heap.read(source, heap)
     links: list[tuple[bytes, int | bytes]] = []
     taken = 0
     for _, address in entries(source, tree, kind=_GROUP_NODES, key_size=8):
@@ -25,9 +36,10 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
     return links
 
 
+@total("a group of the older format", reads=True)
 def find_link(source: Source, tree: int, heap: int, name: bytes) -> int | bytes | None:
     """The target of one link: a node of each level of the tree is read. None where the order of names leads nowhere."""
-    names, place, level = _local_heap(source, heap), tree, _MOST_LEVELS
+    names, place, level = local_heap.read(source, heap), tree, _MOST_LEVELS
     while level:
         node = source.read(place, _TREE_HEADER)
         is_lower, (count,) = node[5] < level, struct.unpack_from("<H", node, 6)
@@ -36,7 +48,7 @@ def find_link(source: Source, tree: int, heap: int, name: bytes) -> int | bytes 
         level = node[5]
         numbers = struct.unpack(f"<{2 * count}Q", source.read(place + _TREE_HEADER + 8, count * 16))
         # By the last name of each child; only those on the way are cut out, for they might all be one long name.
-        child = bisect.bisect_left(numbers[1::2], name, key=lambda at: _text(names, at))
+        child = bisect.bisect_left(numbers[1::2], name, key=lambda at: text_at(names, at))
         if child == count:
             return None
         place = numbers[2 * child]
@@ -68,25 +80,11 @@ def _node_links(source: Source, address: int, names: bytes, before: int) -> Iter
         name, target, cached = struct.unpack_from("<QQI", body, at)
         if cached == _SOFT_LINK:
             (value,) = struct.unpack_from("<I", body, at + 24)
-            target = _text(names, value)
-        yield _text(names, name), target
+            target = text_at(names, value)
+        yield text_at(names, name), target
 
 
-def _local_heap(source: Source, address: int) -> bytes:
-    header = source.read(address, 32)
-    if header[:5] != b"HEAP\0":
-        raise CorruptStructureError(f"there is no local heap at address {address}")
-    size, _, data = struct.unpack_from("<QQQ", header, 8)
-    return source.read(data, size)
-
-
-def _text(heap: bytes, at: int) -> bytes:
-    end = heap.find(b"\0", at)
-    if at >= len(heap) or end < 0:
-        raise CorruptStructureError("a name is outside the local heap")
-    return heap[at:end]
-
-
+@total("a B-tree", reads=True)
 def entries(source: Source, address: int, kind: int, key_size: int) -> list[tuple[bytes, int]]:
     """Key and child of each entry in the leaves, in order. kind: 0 for groups, 1 for chunks."""
     found: list[tuple[bytes, int]] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import struct
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -20,7 +19,7 @@ from h5burst.codecs.filter_names import filter_name
 from h5burst.format import data_layout
 from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.data_layout import ChunkedLayout
+from h5burst.format.data_layout import CHUNKED, COMPACT, CONTIGUOUS, ChunkedLayout, Run
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.read.block_cache import GAP_BYTES, CoalescedChunks
@@ -32,7 +31,6 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 Box: TypeAlias = "Sequence[tuple[int, int]] | Sequence[Places]"
 
 NEVER_WRITTEN = "was never written: read what you need of it lazily"
-_COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _FEW_CHUNKS = 4
 _numbers = itertools.count()  # a number of its own for each `Elements` of this process
@@ -72,7 +70,7 @@ class Elements:
         self.shape = dataset.space
         self.raw = np.dtype((np.void, dataset.type.size))
         self.layout_class = dataset.layout[1]
-        if self.layout_class > _CHUNKED:
+        if self.layout_class > CHUNKED:
             raise UnsupportedFeatureError("virtual datasets")
 
     @property
@@ -83,13 +81,13 @@ class Elements:
     @property
     def knows_places(self) -> bool:
         """Whether nothing but elements is read of the file from now on."""
-        return self.layout_class != _CHUNKED or self._index is not None
+        return self.layout_class != CHUNKED or self._index is not None
 
     @property
     def storage(self) -> StorageInfo:
         """How it is stored."""
         limits = tuple(None if limit == UNDEFINED else limit for limit in self.dataset.limits)
-        chunks_ = self.layout.chunks if self.layout_class == _CHUNKED else None
+        chunks_ = self.layout.chunks if self.layout_class == CHUNKED else None
         filters = tuple(filter_name(step.id, step.name) for step in decode_filters(self.dataset.filters))
         return StorageInfo(chunks_, limits, filters)
 
@@ -126,24 +124,24 @@ class Elements:
 
     def stored_bytes(self, source: Source) -> int:
         """How many bytes of the file hold elements."""
-        if self.layout_class == _COMPACT:
-            return int.from_bytes(self.dataset.layout[2:4], "little")
-        if self.layout_class == _CONTIGUOUS:
-            address, size = self._run()
+        if self.layout_class == COMPACT:
+            return len(data_layout.decode_compact(self.dataset.layout))
+        if self.layout_class == CONTIGUOUS:
+            address, size = self._run
             return 0 if address == UNDEFINED else size
         return self.index(source).stored_bytes
 
     def unwritten_bytes(self, source: Source) -> int:
         """How many bytes of memory the elements without storage take. Zeros take none until they are used."""
         type_ = self.dataset.type
-        if self.layout_class == _COMPACT:
+        if self.layout_class == COMPACT:
             return 0
         is_text = type_.kind in (Kind.UTF8, Kind.ASCII)
         if self.fill is None and type_.kind == Kind.PLAIN:
             return 0
         whole = math.prod(self.shape) * (type_.size + (_POINTER if is_text else 0))
-        if self.layout_class == _CONTIGUOUS:
-            return whole if self._run()[0] == UNDEFINED else 0
+        if self.layout_class == CONTIGUOUS:
+            return whole if self._run[0] == UNDEFINED else 0
         return max(0, whole - len(self.index(source).numbers) * self.plan.chunk_bytes)
 
     def read(
@@ -157,12 +155,11 @@ class Elements:
         shape = tuple(map(len, places))
         if 0 in shape:
             return np.empty(shape, self.raw) if out is None else out
-        if self.layout_class == _CHUNKED:
+        if self.layout_class == CHUNKED:
             return self._read_chunks(source, places, shape, out, threads)
-        if self.layout_class == _COMPACT:
-            size = int.from_bytes(self.dataset.layout[2:4], "little")
-            return _put(self._cut(self.dataset.layout[4 : 4 + size], places), out)
-        address, size = self._run()
+        if self.layout_class == COMPACT:
+            return _put(self._cut(data_layout.decode_compact(self.dataset.layout), places), out)
+        address, size = self._run
         if address == UNDEFINED:
             return _put(self._filled(source, shape), out)
         if math.prod(self.shape) * self.raw.itemsize > size:
@@ -172,12 +169,9 @@ class Elements:
         _read_run(source, address, self.shape, places, out)
         return out
 
-    def _run(self) -> tuple[int, int]:
-        try:
-            address, size = struct.unpack_from("<QQ", self.dataset.layout, 2)
-        except struct.error as error:
-            raise CorruptStructureError("a contiguous layout message is too short") from error
-        return address, size
+    @cached_property
+    def _run(self) -> Run:
+        return data_layout.decode_contiguous(self.dataset.layout)
 
     def _cut(self, data: bytes, places: tuple[Places, ...]) -> Array:
         count = math.prod(self.shape)
@@ -276,7 +270,7 @@ class Elements:
 
         So the time that it takes is bounded by the file, whatever shape the dataset claims.
         """
-        if self.layout_class == _CHUNKED:
+        if self.layout_class == CHUNKED:
             index = self.index(source)
             if len(index.numbers) < self.plan.chunk_count:
                 yield from (self._one_chunk(source, number) for number in index.numbers.tolist())
@@ -286,7 +280,7 @@ class Elements:
         if not self.shape:
             yield self.read(source)
             return
-        band = self.plan.chunks[0] if self.layout_class == _CHUNKED else 1
+        band = self.plan.chunks[0] if self.layout_class == CHUNKED else 1
         row_bytes = max(1, math.prod(self.shape[1:]) * self.raw.itemsize)
         rows = max(1, most_bytes // (row_bytes * band)) * band
         for start in range(0, self.shape[0], rows):

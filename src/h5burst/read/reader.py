@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -366,9 +365,9 @@ class Reader:
     def search_symbol(self, address: int, name: str) -> Target | None:
         """Where a link of a group of the older format leads; None for another group, and where it is not found."""
         message = object_header.decode(self.source, address).first(object_header.SYMBOL_TABLE)
-        if message is None or len(message.body) < 16:
+        if message is None:
             return None
-        tree, heap = struct.unpack_from("<QQ", message.body)
+        tree, heap = symbol_table.decode_message(message.body)
         stored = escape_link(name).encode("utf-8", "surrogateescape")
         return symbol_table.find_link(self.source, tree, heap, stored)
 

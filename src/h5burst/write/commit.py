@@ -9,9 +9,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from h5burst.format import dense, references, superblock
+from h5burst.format import attribute, dense, references, superblock
 from h5burst.format import object_header as oh
-from h5burst.format.constants import UNDEFINED
+from h5burst.format.constants import ATTRIBUTES_IN_HEADER, UNDEFINED
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import Array, Group, Storage, escape_attribute, escape_link
@@ -24,8 +24,6 @@ from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
-
-ATTRIBUTES_IN_HEADER = 256  # as in files that are written at once
 
 
 def commit(file: EditedFile, root: Change, checked: TreeWriter, storage: Storage | None, threads: int | None) -> None:
@@ -189,7 +187,7 @@ class _Rewriter:
             found += [Message(oh.ATTRIBUTE, 0, body, order & 0xFFFF) for body, order in bodies]
         if any(message.flags & oh.SHARED for message in found):
             raise NeedsLibhdf5Error("shared attributes")
-        return {oh.attribute_name(message.body): message for message in found}
+        return {attribute.stored_name(message.body): message for message in found}
 
     def _dense(self, info: Info, messages: list[Message]) -> Info:
         if info.tracked or info.indexed or any(message.body[0] != 3 for message in messages):

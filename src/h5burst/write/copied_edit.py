@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from h5burst.format.constants import LIBVER
+from h5burst.model.errors import CorruptFileError
 from h5burst.model.source import as_source
 from h5burst.model.tree import Group, Node, Storage, escape_attribute, escape_link
 from h5burst.read.lazy import open_tree
@@ -19,6 +20,7 @@ from h5burst.write import graft
 from h5burst.write.growing import check_rows, too_long
 
 _ROWS_BYTES = 8 << 20
+_MISTAKES = ("doesn't exist", "not found", "already exists")  # libhdf5's words about what the caller asked for
 
 
 class CopiedEdit:
@@ -47,8 +49,19 @@ class CopiedEdit:
         return h5py.File(self._copy, "r+", libver=LIBVER, locking=False)  # `replacing` holds the lock
 
     def _do(self, work: Callable[[h5py.File], Any]) -> Any:
-        with durable.annotating_oserror(self.path, "edit"), self._open() as file:
+        with durable.annotating_oserror(self.path, "edit"), self._naming_damage(), self._open() as file:
             return work(file)
+
+    @contextlib.contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        """What libhdf5 cannot read as an error of the file: h5py has other classes for it."""
+        try:
+            yield
+        except (KeyError, ValueError, RuntimeError) as error:
+            what = str(error.args[0]) if error.args else ""
+            if not what.startswith(("Unable to", "Can't")) or any(words in what for words in _MISTAKES):
+                raise
+            raise CorruptFileError(self.path, what) from error
 
     def put(self, path: tuple[str, ...], node: Node) -> None:
         self._do(lambda file: graft.graft(file, path, node, storage=self._storage, threads=self._threads))

@@ -14,18 +14,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Source, checked_link, lookup3
-from h5burst.format import btree2, btree2_update, dense, symbol_table
+from h5burst.format import btree2, btree2_update, dense, group_info, symbol_table
 from h5burst.format import object_header as oh
-from h5burst.format.constants import UNDEFINED
+from h5burst.format.constants import LINKS_IN_HEADER, UNDEFINED
 from h5burst.format.fractal_heap import HugeOnly, encode_huge_only, read_huge_only
 from h5burst.format.object_header import Info, Link, Message, ObjectHeader
 from h5burst.model.errors import CorruptStructureError
 from h5burst.write.native import NeedsLibhdf5Error
 
-LINKS_IN_HEADER = 512  # as in files that are written at once
 FEWER_IN_HEADER = 256  # an indexed group that has become so small goes back into its header
 _ORDERED = "a group of many links that is indexed by the order of their making"
-_PHASE_DEFAULT = 8  # links that a header holds when it states no number
 _NAMES, _HUGE = 5, 1  # record types: names of links; places of huge objects by their number
 
 Append: TypeAlias = "Callable[[bytes], int]"
@@ -44,7 +42,7 @@ class GroupLinks:
         self._bodies: dict[bytes, bytes] = {}
         old = header.first(oh.SYMBOL_TABLE)
         if old is not None:
-            tree, heap = struct.unpack_from("<QQ", old.body)
+            tree, heap = symbol_table.decode_message(old.body)
             links = symbol_table.read_links(source, tree, heap)
             self._bodies = {name: oh.encode_link(name, target) for name, target in links}
         elif self._info.heap == UNDEFINED:
@@ -99,14 +97,7 @@ class GroupLinks:
     def _group_info(self, count: int) -> Message:
         """The message as it was, but for a larger number of links that the header may hold where it holds more."""
         old = self._header.first(oh.GROUP_INFO)
-        body = b"\0\0" if old is None else old.body
-        limits, estimates = (body[2:6], body[6:]) if body[1] & 1 else (b"", body[2:])
-        most = int.from_bytes(limits[:2], "little") if limits else _PHASE_DEFAULT
-        if count > most:
-            limits = struct.pack("<HH", count, min(6, count))
-        flags = (body[1] & 2) | (1 if limits else 0)
-        estimates = estimates[:4] if body[1] & 2 else b""
-        return Message(oh.GROUP_INFO, oh.CONSTANT, bytes([0, flags]) + limits + estimates)
+        return Message(oh.GROUP_INFO, oh.CONSTANT, group_info.allowing(None if old is None else old.body, count))
 
 
 def _by_name(bodies: Iterable[bytes]) -> dict[bytes, bytes]:

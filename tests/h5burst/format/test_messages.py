@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from h5burst._ext.h5emit import NeedsLibhdf5Error
-from h5burst.copying import attributes
-from h5burst.format import data_layout, datatype, filter_pipeline, object_header, shared_messages
+from h5burst.format import attribute, data_layout, dataspace, datatype, filter_pipeline, object_header, shared_messages
 from h5burst.format.datatype_places import places_in
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
@@ -69,8 +68,8 @@ def complaint_of(part: object) -> str:
 @pytest.mark.parametrize(
     ("message", "complaint"),
     [
-        (b"", "too short for its type"),
-        (stored("<i4")[:9], "too short for its type"),
+        (b"", "too short, or has impossible values"),
+        (stored("<i4")[:9], "too short, or has impossible values"),
         (nested(40), "a datatype nests more than 32 deep"),
         (changed(stored("<i4"), 4, bytes(4)), "a datatype has no size"),
         (changed(stored("S4"), 4, b"\xff" * 4), "more than numpy holds"),
@@ -145,8 +144,8 @@ def test_places_of_references_at_any_depth() -> None:
 @pytest.mark.parametrize(
     ("message", "error", "complaint"),
     [
-        (bytes([0x16, 2, 0, 0, 8, 0, 0, 0]), CorruptStructureError, "a datatype message has impossible values"),
-        (stored(PLAIN)[:-30], CorruptStructureError, "a datatype message has impossible values"),
+        (bytes([0x16, 2, 0, 0, 8, 0, 0, 0]), CorruptStructureError, "a datatype message is too short"),
+        (stored(PLAIN)[:-30], CorruptStructureError, "a datatype message is too short"),
         (nested(40), CorruptStructureError, "a datatype nests more than 32 deep"),
         (changed(stored("<i4"), 0, b"\x1c"), UnsupportedFeatureError, "datatypes of class 12"),
         (changed(reference(), 1, b"\x02"), UnsupportedFeatureError, "references of the kinds that HDF5 1.12 brought"),
@@ -256,16 +255,16 @@ def test_a_message_that_no_header_holds() -> None:
 )
 def test_attributes(body: bytes, error: type[Exception], complaint: str) -> None:
     with pytest.raises(error, match=complaint):
-        attributes.decode(body)
+        attribute.decode(body)
 
 
 @pytest.mark.parametrize(
     ("body", "complaint"),
-    [(b"\3\1\0\0", "of an unknown version"), (b"\2\2\0\1" + bytes(8), "too short for its dimensions")],
+    [(b"\3\1\0\0", "of an unknown version"), (b"\2\2\0\1" + bytes(8), "a dataspace message is too short")],
 )
 def test_dataspaces(body: bytes, complaint: str) -> None:
     with pytest.raises(CorruptStructureError, match=complaint):
-        attributes.extent(body)
+        dataspace.extent(body)
 
 
 @pytest.mark.parametrize(

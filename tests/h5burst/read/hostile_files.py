@@ -4,7 +4,8 @@
 
 KIND: `flips` (one bit each), `truncations` (at every 4 KiB, COUNT of them, 0 for all), `forged` (bytes changed inside
 one structure whose checksum is then made right again), `blanks` (a page of zeros, or of another page). Every load must
-end in an `OSError` or a tree, within the limits of this process; anything else is listed as wrong.
+end in an `OSError` or a tree, within the limits of this process; anything else is listed as wrong. With every 20th
+file all else that can be asked of one is tried as well.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from h5burst import store
 from h5burst._ext.h5parse import lookup3
 from h5burst.model.tree import Array, Group
 from reference.hdf5_reading import differences
+from support.verbs import misbehaviours
 
 PAGE = 4096
 MEMORY = 3 << 30  # bytes of address space that all loads together may use
-SECONDS = 20  # for one load
+SECONDS = 20  # for one load, and for all verbs
+VERBS_EVERY = 20  # files
 STRUCTURES = re.compile(rb"OHDR|OCHK|BTHD|BTLF|BTIN|FRHP|FHDB|FHIB|FAHD|FADB|EAHD|EAIB|EASB|EADB")
 
 
@@ -125,13 +128,15 @@ def main(file: str, kind: str, count: int, seed: int) -> dict[str, Any]:
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []
     slowest: tuple[float, str] = (0.0, "")
-    for what, content in damaged(data, kind, count, seed):
+    for number, (what, content) in enumerate(damaged(data, kind, count, seed)):
         path.write_bytes(content)
         print(what, file=sys.stderr, flush=True)  # the last line tells what a crash died of
         started = time.perf_counter()
         signal.alarm(SECONDS)
         try:
             outcomes[outcome(path, good)] += 1
+            if number % VERBS_EVERY == 0:
+                wrong += [f"{what}: {said}" for said in misbehaviours(path)]
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is wrong
             outcomes["wrong"] += 1
             wrong.append(f"{what}: {type(error).__name__}: {error}")

@@ -1,11 +1,11 @@
-"""Attribute messages taken apart and put together."""
+"""Attribute messages of all versions."""
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import NamedTuple
 
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _SHARED_TYPE, _SHARED_SPACE = 1, 2  # flags
@@ -33,6 +33,7 @@ class Attribute(NamedTuple):
         return self.name.split(b"\0")[0]
 
 
+@total("an attribute message")
 def decode(body: bytes) -> Attribute:
     """Raises `CorruptStructureError`, `UnsupportedFeatureError` for an unknown version."""
     if len(body) < 9:
@@ -66,23 +67,9 @@ def encode(attribute: Attribute) -> bytes:
     return head + b"".join(parts) + attribute.elements
 
 
-def element_count(dataspace: bytes) -> int:
-    """How many elements a dataspace message means; 0 for a null one. Raises `CorruptStructureError`."""
-    shape, _ = extent(dataspace)
-    return 0 if shape is None else math.prod(shape)
-
-
-def extent(dataspace: bytes) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
-    """Shape and largest shape of a dataspace message; None for the shape of a null one."""
-    if len(dataspace) < 4 or dataspace[0] not in (1, 2):
-        raise CorruptStructureError("a dataspace message is too short, or of an unknown version")
-    version, rank, flags = dataspace[0], dataspace[1], dataspace[2]
-    if version == 2 and dataspace[3] == 2:
-        return None, ()
-    at = 8 if version == 1 else 4
-    try:
-        shape = struct.unpack_from(f"<{rank}Q", dataspace, at)
-        limits = struct.unpack_from(f"<{rank}Q", dataspace, at + 8 * rank) if flags & 1 else shape
-    except struct.error as error:
-        raise CorruptStructureError("a dataspace message is too short for its dimensions") from error
-    return shape, limits
+def stored_name(body: bytes) -> bytes:
+    """The name in a message of any version, also where what follows the name is damaged."""
+    if len(body) < 9 or not 1 <= body[0] <= 3:
+        raise CorruptStructureError("an attribute message is too short, or of an unknown version")
+    at = 9 if body[0] == 3 else 8
+    return body[at : at + int.from_bytes(body[2:4], "little")].split(b"\0")[0]
