@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 import sysconfig
@@ -38,17 +39,23 @@ _LIBRARIES = (
     "fsspec",
     "dask",
 )
+# The newest release of each whose interface other releases may change, with which the tests were run.
+_NEWEST_TRIED = {"anndata": (0, 13), "numpy": (2,), "h5py": (3,), "polars": (2,), "pynwb": (4,)}
 _TRIED_BYTES = 64 << 20  # written to and read from a disk
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. problem: what is wrong with it and what to do; "" where nothing is."""
+    """One thing that was looked at.
+
+    problem: what is wrong with it and what to do; warning: what may be wrong; "" where nothing is.
+    """
 
     topic: str
     name: str
     value: str
     problem: str = ""
+    warning: str = ""
 
 
 def examine(directory: str | os.PathLike[str] = ".") -> list[Finding]:
@@ -76,12 +83,24 @@ def _versions() -> Iterator[Finding]:
     yield Finding("versions", "Python", f"{platform.python_version()} ({sys.executable})")
     import h5py
 
-    yield Finding("versions", "h5py", f"{h5py.__version__} with HDF5 {h5py.version.hdf5_version}")
+    value = f"{h5py.__version__} with HDF5 {h5py.version.hdf5_version}"
+    yield Finding("versions", "h5py", value, warning=_untried("h5py", h5py.__version__))
     for name in _LIBRARIES:
         try:
-            yield Finding("versions", name, metadata.version(name))
+            release = metadata.version(name)
+            yield Finding("versions", name, release, warning=_untried(name, release))
         except metadata.PackageNotFoundError:
             yield Finding("versions", name, "not installed")
+
+
+def _untried(name: str, release: str) -> str:
+    """What to say of a release that is newer than those the tests were run with; "" of others."""
+    newest = _NEWEST_TRIED.get(name)
+    numbers = tuple(int(part) for part in re.findall(r"\d+", release)[: len(newest or ())])
+    if newest is None or numbers <= newest:
+        return ""
+    tried = ".".join(map(str, newest))
+    return f"release {release} is newer than the newest that was tried, {tried}: if something fails, install that one"
 
 
 def _machine() -> Iterator[Finding]:

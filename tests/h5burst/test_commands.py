@@ -303,6 +303,17 @@ def test_doctor_tells_of_wrong_settings(
         assert any(part in line for line in problems), part
 
 
+def test_doctor_warns_of_releases_that_were_not_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warning, not a problem: the exit code stays 0."""
+    known = metadata.version
+    for release, is_untried in (("0.13.4", False), ("0.10.9", False), ("0.14.0rc1", True), ("1.0", True)):
+        monkeypatch.setattr(metadata, "version", lambda name, r=release: r if name == "anndata" else known(name))
+        lines = said(capsys, "doctor", "-d", tmp_path).splitlines()
+        assert any(line.startswith(f"warning: anndata: release {release} is newer") for line in lines) is is_untried
+
+
 @pytest.mark.parametrize(("name", "package"), [("hdmea", "hdmea"), ("scptensor", "scptensor"), ("other", "scptensor")])
 def test_doctor_finds_another_distribution_with_our_packages(tmp_path: Path, name: str, package: str) -> None:
     site = tmp_path / "site"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import anndata
@@ -13,8 +14,9 @@ import scipy.sparse as sp
 
 from h5burst.anndata import encodings as spec
 from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, Group, Node
+from h5burst.model.tree import Array, Group, Node, Reference
 
+_HAS_STR = "na_value" in signature(pd.StringDtype).parameters  # from pandas 2.3 on
 Keep = Callable[[str], bool]
 
 
@@ -62,7 +64,7 @@ class ElementDecoder:
         """An element by the function that reads it; its errors name the element."""
         try:
             return read(node, where)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             if str(error).startswith(f"{self.path}: "):  # an element below it is of unknown encoding
                 raise
             what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
@@ -85,16 +87,24 @@ class ElementDecoder:
         """What to build an `AnnData` of: its parts by name. keep: which to decode."""
         below = f"{where}/" if where else ""
         names = [name for name in ("X", "obs", "var", *spec.MAPPINGS) if name in root.children and keep(name)]
-        made = {name: self.element(root.children[name], below + name) for name in names}
+        made = {name: self._part(root.children[name], name, below + name) for name in names}
         if "raw" in root.children and keep("raw") and spec.encoding_of(root.children["raw"]) != spec.NULL:
             made["raw"] = self.read_by(partial(self.raw_parts, keep), root.children["raw"], f"{below}raw")
+        return made
+
+    def _part(self, node: Node, name: str, where: str) -> Any:
+        """A part, of the kind that an object takes. Raises `CorruptFileError` for another."""
+        made = self.element(node, where)
+        problem = _part_problem(name, made)
+        if problem:
+            raise CorruptFileError(self.path, f"/{where}: {problem}", [(f"/{where}", problem)])
         return made
 
     def raw_parts(self, keep: Keep, node: Node, where: str) -> dict[str, Any]:
         """X, var and varm of a raw."""
         children = self._group(node).children
         names = [name for name in ("X", "var", "varm") if name in children and keep(f"raw/{name}")]
-        return {name: self.element(children[name], f"{where}/{name}") for name in names}
+        return {name: self._part(children[name], name, f"{where}/{name}") for name in names}
 
     def _nested(self, node: Group, where: str) -> Any:
         return anndata.AnnData(**self.parts(self._group(node), lambda name: True, where))
@@ -141,6 +151,8 @@ class ElementDecoder:
         target = stored.attrs.get("categories")
         if target is None:
             return values
+        if not isinstance(target, Reference):
+            raise ValueError(f"the categories of {name!r} are not a reference")
         categories = self.root[target.path]
         known = self.element(Array(categories.data, {}), target.path) if isinstance(categories, Array) else None
         ordered = bool(np.any(categories.attrs.get(spec.ORDERED, False)))
@@ -160,7 +172,9 @@ class ElementDecoder:
     def _nullable_strings(self, node: Group, where: str) -> Any:
         values = np.array(self._child(node, "values", where), dtype=object)
         values[np.asarray(self._child(node, "mask", where), bool)] = pd.NA
-        return pd.array(values, dtype=pd.StringDtype())
+        if spec.text_of(node.attrs.get(spec.NA_VALUE)) != spec.NAN or not _HAS_STR:
+            return pd.array(values, dtype=pd.StringDtype())
+        return pd.array(values, dtype=pd.StringDtype(na_value=np.nan))  # type: ignore[call-arg]
 
     def _sparse(self, form: str) -> Callable[[Any, str], Any]:
         def read(node: Group, where: str) -> Any:
@@ -183,7 +197,9 @@ class ElementDecoder:
 
     def _scalar(self, node: Array, where: str) -> Any:
         value = _data(node)[()]
-        return value if spec.GIVES_NUMPY_SCALARS else value.item()
+        if not isinstance(value, (np.generic, bytes)):
+            raise ValueError("it is not a number")
+        return value if spec.GIVES_NUMPY_SCALARS or isinstance(value, bytes) else value.item()
 
     def _string(self, node: Array, where: str) -> str:
         return str(as_text(_data(node)).reshape(-1)[0])
@@ -196,6 +212,24 @@ class ElementDecoder:
         if node.data is None:
             return None
         return unmarked_array(_data(node))
+
+
+def _part_problem(name: str, made: Any) -> str:
+    """Why an object cannot have such a part; "" where it can."""
+    problem = f"it is {type(made).__name__}, not "
+    if made is None:
+        return ""
+    if name in ("obs", "var"):
+        return "" if isinstance(made, pd.DataFrame) else f"{problem}a table"
+    if name == "X":
+        return "" if np.ndim(made) or sp.issparse(made) else f"{problem}a matrix"
+    is_old = name in ("obsm", "varm") and isinstance(made, np.ndarray) and made.dtype.names is not None  # before 0.7
+    if not isinstance(made, dict):
+        return "" if is_old else f"{problem}a group of elements"
+    if name == "uns":
+        return ""
+    wrong = [key for key, value in made.items() if not getattr(value, "shape", ())]
+    return f"its member {wrong[0]!r} is {type(made[wrong[0]]).__name__}, not an array or a table" if wrong else ""
 
 
 def _data(node: Array) -> np.ndarray[Any, Any]:
@@ -254,7 +288,9 @@ def sparse_matrix(node: Group, form: str) -> Any:
     """A CSR or CSC matrix, or array where anndata's settings say so. Raises ValueError for anything else."""
     if form not in ("csr", "csc"):
         raise ValueError(f"a sparse matrix of the format {form!r}")
-    is_array = getattr(anndata.settings, "use_sparse_array_on_read", False)
+    if not isinstance(node, Group):
+        raise ValueError("it is not a group")
+    is_array = getattr(getattr(anndata, "settings", None), "use_sparse_array_on_read", False)  # not before 0.11
     kind = getattr(sp, f"{form}_{'array' if is_array else 'matrix'}")
     stored_shape = node.attrs.get(spec.SHAPE, node.attrs.get("h5sparse_shape"))
     shape = tuple(int(length) for length in np.asarray(stored_shape).reshape(-1))

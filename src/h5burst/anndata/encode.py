@@ -91,7 +91,7 @@ class ElementEncoder:
         for name in ("obs", "var"):
             parts[name] = self._frame(getattr(adata, name), below + name)
         for name in spec.MAPPINGS:
-            parts[name] = self.mapping(dict(getattr(adata, name)), below + name)
+            parts[name] = self.mapping(spec.members_of(adata, name), below + name)
         if adata.raw is not None:
             parts["raw"] = self._raw(adata.raw, f"{below}raw", adata, "raw/X" in as_dense)
         return spec.group(spec.ANNDATA, parts)
@@ -168,10 +168,13 @@ class ElementEncoder:
 
         return write
 
-    def _nullable_strings(self, values: Any, where: str) -> Group:
+    def _nullable_strings(self, values: Any, where: str) -> Node:
+        if spec.are_strings_plain() and not values.isna().any():
+            return self._array(np.asarray(values, object), where)
         stored = values.to_numpy(dtype=object, na_value="")
         parts: dict[str, Node] = {"values": self._array(stored, where), "mask": self._mask(values)}
-        return spec.group(spec.NULLABLE_STRINGS, parts)
+        is_nan = isinstance(values.dtype.na_value, float)  # the dtype "str" of pandas 3; that of "string" is NA
+        return spec.group(spec.NULLABLE_STRINGS, parts, **{spec.NA_VALUE: spec.NAN if is_nan else "NA"})
 
     def _mask(self, values: Any) -> Array:
         return spec.element(spec.ARRAY, np.asarray(values.isna()))

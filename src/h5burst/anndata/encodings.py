@@ -1,6 +1,6 @@
 """The encodings of anndata's on-disk specification: name and version of each, once for writing and reading.
 
-Specification: "On-disk format" in anndata's documentation, as its versions 0.11 and 0.12 write it.
+Specification: "On-disk format" in anndata's documentation, as its versions 0.10 to 0.13 write it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import re
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import anndata
 import numpy as np
 
 from h5burst.model.tree import Array, Group, Node
 
 TYPE, VERSION = "encoding-type", "encoding-version"
 INDEX, COLUMN_ORDER, ORDERED, SHAPE = "_index", "column-order", "ordered", "shape"
+NA_VALUE, NAN = "na-value", "NaN"  # of nullable strings, from anndata 0.13 on: what a missing one is: "NA" or "NaN"
 SPARSE_PARTS = ("data", "indices", "indptr")
 # Parts of an AnnData object beside X, obs, var and raw: mappings of names to elements.
 MAPPINGS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
@@ -26,6 +28,18 @@ def is_before_0_12(release: str) -> bool:
 
 
 LEAVES_NONE_OUT = GIVES_NUMPY_SCALARS = is_before_0_12(version("anndata"))  # as the installed one does
+_MAY_BE_PLAIN = re.match(r"0\.(\d|1[0-2])\b", version("anndata")) is None  # what False means from anndata 0.13 on
+
+
+def are_strings_plain() -> bool:
+    """Whether text of pandas' own dtypes is to be stored as older programs read it, by anndata's settings."""
+    return _MAY_BE_PLAIN and getattr(anndata.settings, "allow_write_nullable_strings", None) is False
+
+
+def members_of(adata: Any, part: str) -> dict[Any, Any]:
+    """The elements of a part by name; X, which is a layer called None from anndata 0.13 on, is none of them."""
+    members = getattr(adata, part)
+    return {name: members[name] for name in members if name is not None or part != "layers"}
 
 
 class Encoding(NamedTuple):

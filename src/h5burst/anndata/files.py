@@ -171,7 +171,7 @@ def read_h5ad(
         parts.update(filename=path, filemode=mode)
     try:
         return anndata.AnnData(**parts)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, IndexError) as error:
         raise CorruptFileError(path, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
 
 

@@ -31,6 +31,9 @@ def doctor(
     problems = [finding for finding in findings if finding.problem]
     for finding in problems:
         output.say(f"problem: {finding.name}: {finding.problem}")
+    for finding in findings:
+        if finding.warning:
+            output.say(f"warning: {finding.name}: {finding.warning}")
     if not problems:
         output.say("OK")
     output.result([dataclasses.asdict(finding) for finding in findings])

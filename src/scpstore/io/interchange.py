@@ -76,7 +76,7 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     """
     obs, obs_origin = with_origin(_unique(adata.obs, "obs", make_unique), "obs")
     var, var_origin = with_origin(_unique(adata.var, "var", make_unique), "var")
-    layers = dict(adata.layers.items())
+    layers = {name: adata.layers[name] for name in adata.layers if name is not None}  # None: X, from anndata 0.13 on
     x_layer = (
         "X" if "X" not in layers else next(n for n in ("main", *map("main{}".format, range(9))) if n not in layers)
     )
@@ -452,7 +452,7 @@ def read_h5ad(
 
     try:
         adata = anndata.read_h5ad(source, backed="r" if backed else None)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         first = next(iter(str(error).strip().splitlines()), repr(error))
         raise IOFormatError(f"{source} cannot be read as an AnnData file: {first:.200}") from error
     try:

@@ -129,7 +129,8 @@ def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Ori
     ordered = {"ordered": True} if series.dtype.ordered else {}
     if all(isinstance(category, str) for category in categories):
         texts = [None if code < 0 else categories[code] for code in codes.tolist()]
-        dtype = {} if categories.dtype == object else {"categories_dtype": str(categories.dtype)}
+        usual = type(categories)(list(categories)).dtype == categories.dtype  # as pandas of this version makes them
+        dtype = {} if usual else {"categories_dtype": str(categories.dtype)}
         return pl.Series(name, texts, dtype=pl.Enum(list(categories))), {**dtype, **ordered}
     try:
         known, _ = _from_series(categories.to_series(), "categories", where)

@@ -15,7 +15,7 @@ anndata = pytest.importorskip("anndata")
 from anndata.tests.helpers import assert_equal  # noqa: E402
 
 from h5burst import CorruptFileError, UnsupportedValueError  # noqa: E402
-from h5burst.anndata import read_h5ad, write_h5ad  # noqa: E402
+from h5burst.anndata import encodings, read_h5ad, write_h5ad  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning", "ignore::FutureWarning")
 DENSE = np.random.default_rng(0).poisson(0.5, (400, 60)).astype(np.float32)
@@ -263,9 +263,9 @@ def test_old_names_of_raw_beside_tables_as_groups(path: Path) -> None:
     [
         ("obs", [1, 2], "/obs: its dataset holds int64, not records"),
         ("raw.var", 3, "/raw.var: its dataset holds int64, not records"),
-        ("uns", 3, "its parts are not those of one object"),
-        ("obsm", 3, "its parts are not those of one object"),
-        ("raw/X", 3, "both the earlier and the present form of raw"),
+        ("uns", 3, "/uns: it is int64, not a group of elements"),
+        ("obsm", 3, "/obsm: it is int64, not a group of elements"),
+        ("raw/X", [[3.0]], "both the earlier and the present form of raw"),
     ],
 )
 def test_first_versions_with_something_else_in_them(name: str, value: Any, message: str, path: Path) -> None:
@@ -279,7 +279,8 @@ def test_first_versions_with_something_else_in_them(name: str, value: Any, messa
 
 def test_text_of_fixed_length_as_other_languages_write_it(path: Path) -> None:
     """R's packages write text, attributes included, of fixed length, some attributes as arrays of one element."""
-    write_h5ad(an_object(np.asarray), path)
+    with anndata.settings.override(allow_write_nullable_strings=False):
+        write_h5ad(an_object(np.asarray), path)
     with h5py.File(path, "r+") as file:
         for name in ("obs/_index", "var/_index"):
             texts = np.array([item.encode() for item in file[name].asstr()[:]])
@@ -332,7 +333,7 @@ def put(file: Any, name: str, value: Any, encoding: str, version: str) -> None:
         (lambda file: put(file, "obs/n", [1], "dict", "0.1.0"), "/obs/n: .*not a group"),
         (lambda file: put(file, "raw", 3, "numeric-scalar", "0.2.0"), "/raw: .*not a group"),
         (lambda file: put(file, "X", np.eye(3), "array", "0.2.0"), "as many rows as"),
-        (lambda file: put(file, "uns", 3, "numeric-scalar", "0.2.0"), "its parts are not those of one object"),
+        (lambda file: put(file, "uns", 3, "numeric-scalar", "0.2.0"), "/uns: it is int, not a group of elements"),
     ],
 )
 def test_elements_that_are_not_what_they_say_are_named(change: Any, message: str, path: Path) -> None:
@@ -359,3 +360,53 @@ def test_unknown_encodings_and_other_files(path: Path) -> None:
         read_h5ad(path.parent / "missing.h5ad")
     with pytest.raises(ValueError, match="backed must be"):
         read_h5ad(path, backed="w")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "where", ["X", "obs", "uns", "obsm", "layers", "raw/X", "raw/varm", "layers/x", "obsm/x", "obs/x"]
+)
+@pytest.mark.parametrize("made", ["group", "number", "text", "array"])
+def test_elements_of_another_kind_are_damage_that_is_named(where: str, made: str, path: Path) -> None:
+    """Whatever stands in the place of an element: an error of the file's, or it is read; never one of Python's."""
+    values = {"number": 3, "text": "x", "array": [1, 2]}
+    marks = [(e.name, e.version) for e in vars(encodings).values() if isinstance(e, encodings.Encoding) and e.name]
+    refused = 0
+    adata = anndata.AnnData(np.eye(2), layers={"x": np.eye(2)}, obsm={"x": np.eye(2)})
+    adata.obs["x"], adata.raw = [1, 2], adata.copy()
+    write_h5ad(adata, path)
+    for name, version in marks:
+        with h5py.File(path, "r+") as file:
+            del file[where]
+            node = file.create_group(where) if made == "group" else file.create_dataset(where, data=values[made])
+            node.attrs["encoding-type"], node.attrs["encoding-version"] = name, version
+        try:
+            read_h5ad(path)
+        except (CorruptFileError, ValueError):
+            refused += 1
+    assert refused > len(marks) // 2
+
+
+def test_a_fault_of_the_program_is_not_called_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_h5ad(an_object(), path)
+    monkeypatch.delattr("h5burst.anndata.decode.np.asarray")
+    with pytest.raises(AttributeError, match="asarray"):
+        read_h5ad(path)
+
+
+def test_x_as_the_layer_none(path: Path) -> None:
+    """As anndata 0.13 keeps it: X is stored once, and the layers have text for names."""
+
+    class Layers(dict):  # type: ignore[type-arg]
+        pass
+
+    adata = an_object(np.asarray)
+    adata.layers["twice"] = 2 * DENSE
+    parts = Layers({None: adata.X, "twice": adata.layers["twice"]})
+    holder = type("Holder", (), {"layers": parts, "uns": {None: 1}})()
+    assert list(encodings.members_of(holder, "layers")) == ["twice"]
+    assert list(encodings.members_of(holder, "uns")) == [None]  # refused by its name, as ever
+    write_h5ad(adata, path)
+    with h5py.File(path) as file:
+        assert list(file["layers"]) == ["twice"]
+        assert np.array_equal(file["X"][:], DENSE)
+    assert_equal(read_h5ad(path), anndata.read_h5ad(path), exact=True)
