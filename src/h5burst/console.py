@@ -1,15 +1,18 @@
 """How the command lines of all packages behave: options that all have, one clear line for an error, exit codes.
 
 `--debug`, `--quiet`, `--json` and `--version` may stand anywhere on the line. Results go to standard output, what is
-said on the way and errors to standard error.
+said on the way and errors to standard error. A terminal or a pipe that goes away ends no work: see `lasting_streams`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +25,20 @@ EPILOG = (
 )
 _GLOBAL = ("--debug", "--json", "--quiet")
 _INTERRUPTED = 130  # exit code after Ctrl-C
+_GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ECONNRESET}  # what a stream that went away raises
 
 
 @dataclass
 class Output:
-    """How this run of a command prints."""
+    """How this run of a command prints.
+
+    ends_with_reader: the command does nothing but print, and has nothing to do once nobody reads it any more.
+    """
 
     as_json: bool = False
     quiet: bool = False
     debug: bool = False
+    ends_with_reader: bool = False
 
     def say(self, text: object = "") -> None:
         """A line of the result, for people."""
@@ -51,6 +59,54 @@ class Output:
 output = Output()
 
 
+class _Lasting:
+    """A text stream of which all is dropped from the moment on that its reader is gone, while `drops` says so."""
+
+    def __init__(self, stream: Any, drops: Callable[[], bool]) -> None:
+        self._stream, self._drops = stream, drops
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            with contextlib.suppress(OSError, ValueError):  # what is buffered, and what others print, goes there too
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+            if not self._drops():
+                raise
+
+
+@contextlib.contextmanager
+def lasting_streams() -> Iterator[None]:
+    """For the block, standard error drops what nobody can read any more; standard output, too,
+    unless the command ends with its reader.
+
+    The reader of a pipe may end (`| head`), and a terminal may be closed, long before the work is done.
+    """
+    before = sys.stdout, sys.stderr
+    if sys.stdout is not None and not isinstance(sys.stdout, _Lasting):
+        sys.stdout = _Lasting(sys.stdout, lambda: not output.ends_with_reader)  # type: ignore[assignment]
+    if sys.stderr is not None and not isinstance(sys.stderr, _Lasting):
+        sys.stderr = _Lasting(sys.stderr, lambda: True)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
 def one_line_warnings() -> None:
     """Warnings on a terminal: the message alone, without the source line that raised it."""
     warnings.showwarning = lambda message, *_args, **_kwargs: print(f"warning: {message}", file=sys.stderr)
@@ -62,12 +118,20 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     own = _options_of(app)  # a command may have one of these options to itself
     words = [word for word in given if word not in _GLOBAL or word in own]
     output.as_json, output.quiet, output.debug = ("--json" in given, "--quiet" in given, "--debug" in given)
+    output.ends_with_reader = False
     one_line_warnings()
     _never_fail_to_print()
-    if "--version" in words and "--version" not in own:
-        return _print_version()
+    with lasting_streams():
+        if "--version" in words and "--version" not in own:
+            return _print_version()
+        return _run(app, words or ["--help"])
+
+
+def _run(app: typer.Typer, words: list[str]) -> int:
     try:
-        code = app(words or ["--help"], standalone_mode=False)
+        code = app(words, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what does not get out is an error of the command, not of Python's end
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 2
     except (KeyboardInterrupt, typer.Abort):
@@ -76,7 +140,8 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
         if output.debug:
             raise
         message, hint = _wrong_words(error) or (_message(error), "--debug shows the traceback")
-        output.result({"error": message, "type": type(error).__name__})
+        with contextlib.suppress(OSError):  # it may be the very stream that failed
+            output.result({"error": message, "type": type(error).__name__})
         print(f"error: {message}  ({hint})", file=sys.stderr)
         return 2
     if code == _INTERRUPTED:  # typer of later versions gives the code, without a word

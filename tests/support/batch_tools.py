@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -21,6 +22,19 @@ from hdmea.batch.run import BatchResult
 TIME_STAMPS = {"created_at", "updated_at", "saved_at", "extracted_at", "stage1_timestamp"}
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a worker that hangs is made with a FIFO")
+
+
+def write_spikes(path: Path, seed: int, units: int = 4, duration_s: float = 30.0) -> Path:
+    rng = np.random.default_rng(seed)
+    trains = [np.sort(rng.uniform(0, duration_s, rng.integers(20, 60))) for _ in range(units)]
+    with h5py.File(path, "w") as file:
+        file["spikes"] = np.concatenate(trains)
+        file["sCount"] = np.array([len(train) for train in trains], np.int32)
+        file["names"] = np.array([f"ch_{index}" for index in range(units)], "S8")
+        file["epos"] = rng.uniform(0, 2000, (2, units))
+        file["array"] = np.array(["test array"], "S12")
+        file["summary/duration"] = np.array([duration_s])
+    return path
 
 
 def same_trees(one: Path, other: Path) -> bool:
@@ -98,6 +112,19 @@ def holder(output: Path, name: str) -> int | None:
         return int(json.loads((output / f".{name}.lock").read_text())["pid"])
     except (OSError, ValueError):
         return None
+
+
+def wait_until_at_work(output: Path, name: str) -> None:
+    """Wait until a recording's first step is run, as its log says."""
+
+    def is_at_work() -> bool:
+        try:
+            return f"{name}: load_" in (output / "logs" / f"{name}.log").read_text(encoding="utf-8")
+        except OSError:
+            return False
+
+    wait_for(is_at_work)
+    assert holder(output, name) is not None
 
 
 def holding_process(output: Path, name: str) -> int:

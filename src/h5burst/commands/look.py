@@ -40,6 +40,7 @@ def ls(
     """
     from h5burst.describing import contents
 
+    output.ends_with_reader = True
     place = addresses.parse(file)
     found = contents(place.file, place.inner)
     top = 0 if place.inner == "/" else place.inner.count("/")
@@ -161,6 +162,7 @@ def cat(
     import h5burst
     from h5burst.model.tree import Group
 
+    output.ends_with_reader = True
     if as_csv and output.as_json:
         raise ValueError("--csv and --json are two forms of one output: give one of them")
     place = addresses.parse(file)

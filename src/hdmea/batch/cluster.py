@@ -87,6 +87,7 @@ def slurm_script(arguments: Sequence[str], tasks: int, resources: Resources, env
 #SBATCH --signal=TERM@120
 #SBATCH --output=hdmea-batch-%A-%a.log
 
+cd {shlex.quote(os.getcwd())} || exit 2
 export PATH={shlex.quote(directory)}:"$PATH"
 srun hdmea {command}
 """

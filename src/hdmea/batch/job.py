@@ -18,19 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import h5burst
-from h5burst import Group, verify
+from h5burst import Group, load_json, verify
+from hdmea.batch import identity
 from hdmea.batch.figures import FIGURES, key_figures, stored_figures
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
 from hdmea.session.session import PipelineSession, create_session
 from hdmea.utils.clock import utc_now
+from hdmea.utils.exceptions import DataLoadError
 from hdmea.utils.names import recording_path
 from hdmea.utils.user_modules import import_modules
 
 logger = logging.getLogger(__name__)
 
 BATCH_GROUP = "batch"  # of the output: its attributes say by which recipe the file came to be
-HASH, RECIPE = "params_hash", "recipe"
+HASH, RECIPE, INPUTS = "params_hash", "recipe", "inputs"
 BEFORE_FIRST_STEP = "stopped before its first step"
 ALREADY_COMPLETE = "already complete"
 MAX_NAME_BYTES = 255  # of one name, in the file systems that matter
@@ -98,6 +100,10 @@ class Job:
     def params_hash(self) -> str:
         return recipe_hash(self.steps)
 
+    def inputs(self) -> dict[str, identity.Identity | None]:
+        """What the result depends on beside the recipe, as it is now."""
+        return identity.identities(self.steps, self.imports)
+
 
 def _short(name: str, suffix: str) -> str:
     """`name` with a suffix, or its hash where that would be too long for a file system."""
@@ -147,11 +153,12 @@ def run_job(job: Job, stop: threading.Event | None = None, report: Report = lamb
 def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Report) -> None:
     try:
         if is_finished(job):
-            outcome.status, outcome.reason = Status.SKIPPED, ALREADY_COMPLETE
+            outcome.status, outcome.reason = Status.SKIPPED, _complete(job)
             outcome.figures = _figures_of(job.output_path)
             return
         import_modules(job.imports)
-        session = _start(job)
+        session = _start(job, outcome)
+        inputs = load_json(session.extra_nodes[BATCH_GROUP].attrs[INPUTS])
         for step in job.steps:
             if step.name in session.completed_steps:
                 logger.info("%s: %s was done before", job.dataset_id, step.name)
@@ -162,6 +169,8 @@ def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Repor
             session = _run_step(step, session, outcome, report)
             if job.checkpoint_steps:
                 _checkpoint(job, session)
+        if changed := identity.differences(inputs, job.inputs()):
+            raise DataLoadError(f"an input was changed meanwhile, so nothing is saved: {'; '.join(changed)}")
         report(job.dataset_id, "save")
         started = time.perf_counter()
         outcome.figures = key_figures(session)
@@ -191,19 +200,23 @@ def skipped(job: Job) -> Outcome | None:
     started = time.perf_counter()
     if not is_finished(job):
         return None
-    outcome = Outcome(job.dataset_id, Status.SKIPPED, ALREADY_COMPLETE, str(job.output_path), str(job.log_path))
+    outcome = Outcome(job.dataset_id, Status.SKIPPED, _complete(job), str(job.output_path), str(job.log_path))
     outcome.figures = _figures_of(job.output_path)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
 
 def is_marked(job: Job) -> bool:
-    """Whether the output is there, and says that the same recipe made it; nothing is asked of its data."""
-    return not job.force and job.output_path.exists() and _recipe_of(job.output_path) == job.params_hash
+    """Whether the output is there, and says that the same recipe made it of the same inputs; nothing is asked of its
+    data.
+    """
+    return not job.force and _changes(job, job.output_path) == []
 
 
 def is_finished(job: Job) -> bool:
-    """Whether the output is there, made by the same recipe, and (unless marks are enough) every byte of it checks."""
+    """Whether the output is there, made by the same recipe of the same inputs, and (unless marks are enough) every byte
+    of it checks.
+    """
     if not is_marked(job):
         return False
     problems = [] if job.by_mark else verify(job.output_path)
@@ -212,10 +225,37 @@ def is_finished(job: Job) -> bool:
     return not problems
 
 
-def _recipe_of(path: Path) -> str | None:
-    """The recipe's hash in a file, None where it has none or cannot be read."""
-    attrs = _batch_attributes(path)
-    return None if attrs is None else str(attrs.get(HASH))
+def _changes(job: Job, path: Path) -> list[str] | None:
+    """What differs between the inputs of an output or checkpoint and those of today; None for a file that is not
+    there, cannot be read, or is of another recipe.
+    """
+    attrs = _batch_attributes(path) if path.exists() else None
+    if attrs is None or str(attrs.get(HASH)) != job.params_hash:
+        return None
+    stored = _stored_inputs(attrs)
+    return identity.newer_files(job.steps, path) if stored is None else identity.differences(stored, job.inputs())
+
+
+def _stored_inputs(attrs: dict[str, Any]) -> dict[str, Any] | None:
+    """What a file was made of; None where it does not say: those of earlier versions do not."""
+    try:
+        return dict(load_json(attrs[INPUTS], dict))
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _other_versions(job: Job, path: Path) -> str:
+    """The versions that made a file, where they are not those of today."""
+    stored = _stored_inputs(_batch_attributes(path) or {}) or {}
+    versions = stored.get(identity.VERSIONS)
+    if not isinstance(versions, dict) or versions == job.inputs()[identity.VERSIONS]:
+        return ""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _complete(job: Job) -> str:
+    versions = _other_versions(job, job.output_path)
+    return f"{ALREADY_COMPLETE}, by {versions}: --force does it again" if versions else ALREADY_COMPLETE
 
 
 def _figures_of(path: Path) -> dict[str, Any]:
@@ -232,9 +272,9 @@ def _batch_attributes(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _start(job: Job) -> PipelineSession:
-    """The checkpointed session where there is one of the same recipe, else a new one."""
-    if not job.force and job.checkpoint_path.exists() and _recipe_of(job.checkpoint_path) == job.params_hash:
+def _start(job: Job, outcome: Outcome) -> PipelineSession:
+    """The checkpointed session where there is one of the same recipe, inputs and versions, else a new one."""
+    if not job.force and _may_go_on(job, outcome):
         try:
             session = PipelineSession.load(job.checkpoint_path)
         except (OSError, ValueError) as error:
@@ -244,8 +284,21 @@ def _start(job: Job) -> PipelineSession:
             return session
     session = create_session(job.dataset_id, output_dir=job.output_dir)
     recipe = json.dumps([[step.name, dict(step.arguments)] for step in job.steps], default=str)
-    session.extra_nodes[BATCH_GROUP] = Group(attrs={HASH: job.params_hash, RECIPE: recipe})
+    attrs = {HASH: job.params_hash, RECIPE: recipe, INPUTS: json.dumps(job.inputs())}
+    session.extra_nodes[BATCH_GROUP] = Group(attrs=attrs)
     return session
+
+
+def _may_go_on(job: Job, outcome: Outcome) -> bool:
+    """Whether there is a checkpoint of the same recipe, inputs and versions; says why a recording is done again."""
+    changes = _changes(job, job.checkpoint_path)
+    is_same = changes == [] and not (versions := _other_versions(job, job.checkpoint_path))
+    if changes == [] and not is_same:
+        changes = [f"the checkpoint was made by {versions}"]
+    if why := changes or _changes(job, job.output_path):
+        outcome.reason = f"done again: {'; '.join(why)}"
+        logger.warning("%s: %s", job.dataset_id, outcome.reason)
+    return is_same
 
 
 def _interrupt(job: Job, session: PipelineSession, outcome: Outcome) -> None:

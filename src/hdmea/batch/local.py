@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from h5burst import BUDGET_VARIABLE, processes
+from h5burst import BUDGET_VARIABLE, console, processes
 from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, is_marked, run_job, skipped
 from hdmea.batch.loop import Ended
 from hdmea.batch.resources import Resources
@@ -239,7 +239,8 @@ def _work(job: Job, resources: Resources, connection: Connection) -> None:
         except OSError:  # the batch was killed: finish the step, checkpoint, and let the next one go on from there
             stop.set()
 
-    outcome = run_job(job, stop, report)
+    with console.lasting_streams():
+        outcome = run_job(job, stop, report)
     with suppress(OSError):  # the file, the checkpoint and the log say it to the next batch
         connection.send(outcome)
     connection.close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hdmea.steps.table import takes_path
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.names import default_dataset_id, recording_path
 from hdmea.utils.problems import Problems
@@ -167,7 +168,7 @@ def recording_of(row: Mapping[str, Any], directory: Path, where: str) -> Recordi
     Raises `ConfigurationError` that begins with `where`.
     """
     _check_text(row, where)
-    paths = {name: (directory / str(row[name])).resolve() for name in PATH_COLUMNS if row.get(name)}
+    paths = {name: (directory / str(row[name])).absolute() for name in PATH_COLUMNS if row.get(name)}
     if not paths:
         raise ConfigurationError(f"{where}: give at least one of {', '.join(PATH_COLUMNS)}")
     if "spikes" in paths and len(paths) > 1:
@@ -175,19 +176,26 @@ def recording_of(row: Mapping[str, Any], directory: Path, where: str) -> Recordi
     dataset_id = row.get("dataset_id") or default_dataset_id(
         paths.get("cmcr"), paths.get("cmtr") or paths.get("spikes")
     )
-    options = _options({name: value for name, value in row.items() if name not in COLUMNS}, where)
+    options = _options({name: value for name, value in row.items() if name not in COLUMNS}, directory, where)
     return Recording(str(dataset_id), **paths, playlist=row.get("playlist"), options=options)
 
 
-def _options(columns: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+def _below(directory: Path, parameter: str, value: Any) -> Any:
+    """The value of a parameter; a path that is relative is so to the manifest."""
+    is_path = isinstance(parameter, str) and takes_path(parameter) and isinstance(value, str)
+    return str((directory / value).absolute()) if is_path else value
+
+
+def _options(columns: Mapping[str, Any], directory: Path, where: str) -> dict[str, dict[str, Any]]:
     """`{"step.parameter": value}` and `{"step": {"parameter": value}}`, both as the latter."""
     options: dict[str, dict[str, Any]] = {}
     for name, value in columns.items():
         step, _, parameter = name.partition(".")
         if parameter:
-            options.setdefault(step, {})[parameter] = value
+            options.setdefault(step, {})[parameter] = _below(directory, parameter, value)
         elif isinstance(value, Mapping):
-            options.setdefault(step, {}).update(value)
+            own = {parameter: _below(directory, parameter, item) for parameter, item in value.items()}
+            options.setdefault(step, {}).update(own)
         else:
             raise ConfigurationError(f"{where}: unknown column {name!r}; use {', '.join(COLUMNS)} or step.parameter")
     return options

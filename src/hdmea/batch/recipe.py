@@ -11,7 +11,7 @@ from hdmea.batch.manifest import Recording
 from hdmea.session.session import PipelineSession
 from hdmea.steps.flow_file import find_flow, read_flow
 from hdmea.steps.optional import run_optional
-from hdmea.steps.table import OPTIONAL, STEPS
+from hdmea.steps.table import OPTIONAL, STEPS, takes_path
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.problems import Problems
@@ -56,7 +56,7 @@ def steps_for(
         arguments = {**usual.get(name, {}), **(parameters or {}).get(name, {}), **recording.options.get(name, {})}
         with problems.noting():
             _check_arguments(name, arguments, recording.dataset_id)
-        steps.append(Step(name, {**_own_arguments(name, recording), **arguments}))
+        steps.append(Step(name, {**_own_arguments(name, recording), **_with_whole_paths(arguments)}))
     problems.raise_any()
     return steps
 
@@ -67,6 +67,14 @@ def _own_arguments(name: str, recording: Recording) -> dict[str, Any]:
     fields = {argument: getattr(recording, field) for argument, field in row.from_recording.items()}
     given = {argument: str(value) if isinstance(value, Path) else value for argument, value in fields.items()}
     return given if row.loads else {argument: value for argument, value in given.items() if value is not None}
+
+
+def _with_whole_paths(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a process in another directory."""
+    return {
+        name: str(Path(value).absolute()) if takes_path(name) and isinstance(value, (str, Path)) else value
+        for name, value in arguments.items()
+    }
 
 
 def _check_names(names: Iterable[str], dataset_id: str) -> None:

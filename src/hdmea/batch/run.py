@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import codecs, durable
+from h5burst import codecs, console, durable
 from hdmea.batch import cluster
 from hdmea.batch.dask_engine import dask_executor
 from hdmea.batch.figures import write_table
@@ -63,8 +63,8 @@ class BatchResult:
     >>> from hdmea.pipeline import run_batch
     >>> recordings = [Recording("day1", cmcr=Path("recording.cmcr"), cmtr=Path("recording.cmtr"))]
     >>> result = run_batch(recordings, "results", steps=["load_recording"], progress=False)
-    >>> result.exit_code, result.outcomes[0].status.value, result.summary_path.as_posix()
-    (0, 'done', 'results/batch_summary.json')
+    >>> result.exit_code, result.outcomes[0].status.value, result.summary_path.name
+    (0, 'done', 'batch_summary.json')
     """
 
     outcomes: list[Outcome]
@@ -191,7 +191,7 @@ def run_batch(
     >>> [(outcome.dataset_id, outcome.status.value) for outcome in result.outcomes]
     [('day1', 'done')]
     """
-    output_dir = Path(output_dir)
+    output_dir = Path(output_dir).absolute()  # workers may be in another directory
     problems, all_jobs, share = Problems(), [], None
     with problems.noting():
         if engine not in ENGINES:
@@ -211,7 +211,7 @@ def run_batch(
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
     resources = plan_resources(len(mine), jobs, threads, memory_budget)
     output_dir.mkdir(parents=True, exist_ok=True)
-    with _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
+    with console.lasting_streams(), _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
         bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
         limits = Limits(retries, max_failures)
         with _executor(engine, mine, resources, bars.report, retries, scheduler, scheduler_file) as executor:
@@ -267,7 +267,7 @@ def _jobs(
         with problems.noting():
             chosen = tuple(steps_for(recording, steps if steps is not None else flow_steps, merged))
             size = recording.input_bytes()
-            jobs.append(Job(recording.dataset_id, chosen, output_dir, input_bytes=size, **vars(options)))
+            jobs.append(Job(recording.dataset_id, chosen, output_dir.absolute(), input_bytes=size, **vars(options)))
     return jobs
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from h5burst import load_json
 from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE
-from hdmea.steps.table import check_order, step_named
+from hdmea.steps.table import check_order, step_named, takes_path
 from hdmea.utils.exceptions import ConfigurationError
 
 SHIPPED_FLOW_DIR = Path(__file__).resolve().parent / "flow_files"
@@ -174,7 +174,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
 
 def _resolved(step: FlowStep, path: Path) -> FlowStep:
     arguments = {
-        name: str(path.parent / value) if name.endswith(("_path", "_dir")) and isinstance(value, str) else value
+        name: str((path.parent / value).absolute()) if takes_path(name) and isinstance(value, str) else value
         for name, value in step.arguments.items()
     }
     return FlowStep(step.step, arguments)

@@ -22,6 +22,11 @@ SET_BY_THE_RUNNER = frozenset(
 )
 
 
+def takes_path(argument: str) -> bool:
+    """Whether an argument of that name, of any step, is the path of a file or a directory."""
+    return argument in ("path", "table") or argument.endswith(("_path", "_dir"))
+
+
 @dataclass(frozen=True)
 class Step:
     """One row.
@@ -63,6 +68,11 @@ class Step:
         """Names of the arguments that a flow, a recipe or an option may give."""
         own = [name for name in inspect.signature(self.function).parameters if name not in SET_BY_THE_RUNNER]
         return own if self.loads is not None else [*own, OPTIONAL]
+
+    def defaults(self) -> dict[str, Any]:
+        """What the function takes where an argument is not given."""
+        own = inspect.signature(self.function).parameters.values()
+        return {one.name: one.default for one in own if one.default is not inspect.Parameter.empty}
 
 
 # For the runner, not the function, of every step that does not load: true skips the step, with a warning, in a

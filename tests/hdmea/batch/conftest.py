@@ -5,25 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from hdmea.simulate import SimulatedRecording
+from support.batch_tools import write_spikes
 from support.full_flow import BAR, NOISE, simulated
-
-
-def write_spikes(path: Path, seed: int, units: int = 4, duration_s: float = 30.0) -> Path:
-    rng = np.random.default_rng(seed)
-    trains = [np.sort(rng.uniform(0, duration_s, rng.integers(20, 60))) for _ in range(units)]
-    with h5py.File(path, "w") as file:
-        file["spikes"] = np.concatenate(trains)
-        file["sCount"] = np.array([len(train) for train in trains], np.int32)
-        file["names"] = np.array([f"ch_{index}" for index in range(units)], "S8")
-        file["epos"] = rng.uniform(0, 2000, (2, units))
-        file["array"] = np.array(["test array"], "S12")
-        file["summary/duration"] = np.array([duration_s])
-    return path
 
 
 @pytest.fixture

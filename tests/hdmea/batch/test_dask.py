@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,13 +19,13 @@ from hdmea.simulate import SimulatedRecording
 from hdmea.utils.exceptions import ConfigurationError
 from support.batch_tools import (
     add_hanging,
-    holder,
     holding_process,
     mend_hanging,
     needs_fifo,
     same_trees,
     statuses,
     wait_for,
+    wait_until_at_work,
 )
 from support.full_flow import full_manifest, parameters_of
 
@@ -84,6 +85,33 @@ def test_dask_gives_the_same_files(
         assert same_trees(tmp_path / "local" / f"rec{index}.h5", tmp_path / "dask-out" / f"rec{index}.h5")
 
 
+def test_workers_in_another_directory_write_to_the_directory_of_the_command(
+    spikes_manifest: Callable[..., Path],
+    tmp_path: Path,
+    parameters: Parameters,
+    start: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "scheduler.json"
+    start("scheduler", file, "--host", "127.0.0.1", "--port", "0")
+    wait_for(file.exists)
+    for place in ("here", "elsewhere"):
+        (tmp_path / place).mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    start_worker(start, file)
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copy(spikes_manifest(2).parent / "rec0.h5", "rec0.h5")
+    Path("manifest.csv").write_text("spikes\nrec0.h5\n")
+    Path("animals.csv").write_text("recording,age\nrec0,12\n")
+    result = run_batch(
+        "manifest.csv", "results", steps=["load_spikes", "annotate"], parameters={"annotate": {"table": "animals.csv"}},
+        engine="dask", scheduler_file=str(file), progress=False,
+    )  # fmt: skip
+    assert statuses(result) == ["done"], result.outcomes
+    assert (tmp_path / "here" / "results" / "rec0.h5").is_file()
+    assert list((tmp_path / "elsewhere").glob("**/*.h5")) == []
+
+
 def test_the_flow_full_gives_the_same_files_and_figures(
     full_recording: SimulatedRecording, tmp_path: Path, scheduler_file: Path
 ) -> None:
@@ -112,7 +140,7 @@ def test_a_killed_dask_worker_is_one_failed_recording(
     directory = add_hanging(manifest)
 
     def kill() -> None:
-        wait_for(lambda: holder(out, "hangs") is not None)
+        wait_until_at_work(out, "hangs")
         time.sleep(0.2)
         first = holding_process(out, "hangs")
         mend_hanging(directory, manifest.parent / "rec0.h5")
@@ -148,7 +176,7 @@ def test_recordings_that_waited_on_a_worker_that_died_are_asked_for_again(
     start_worker(start, file)
 
     def kill() -> None:
-        wait_for(lambda: holder(out, "hangs") is not None)
+        wait_until_at_work(out, "hangs")
         time.sleep(0.2)
         os.kill(holding_process(out, "hangs"), signal.SIGKILL)
         start_worker(start, file)

@@ -32,6 +32,7 @@ from support.batch_tools import (
     needs_fifo,
     statuses,
     wait_for,
+    wait_until_at_work,
 )
 
 MakeManifest = Callable[..., Path]
@@ -251,7 +252,7 @@ def test_parent_and_workers_killed_together_leave_what_the_next_batch_needs(
     manifest, out = spikes_manifest(1), tmp_path / "out"
     directory = add_hanging(manifest)
     batch = command(manifest, "-o", out, "--steps", "load_spikes", "--jobs", "1")
-    wait_for(lambda: holder(out, "hangs") is not None)
+    wait_until_at_work(out, "hangs")
     worker = holder(out, "hangs")
     assert worker is not None
     for pid in (worker, batch.pid):
@@ -273,7 +274,7 @@ def test_a_second_signal_ends_a_batch_at_once_and_the_worker_by_itself(
     manifest, out = spikes_manifest(0), tmp_path / "out"
     directory = add_hanging(manifest)
     batch = command(manifest, "-o", out, "--steps", "load_spikes,extract_features", "--jobs", "1")
-    wait_for(lambda: holder(out, "hangs") is not None)
+    wait_until_at_work(out, "hangs")
     batch.send_signal(signal.SIGTERM)
     time.sleep(0.2)  # two signals at the same moment are one
     batch.send_signal(signal.SIGTERM)
@@ -295,7 +296,7 @@ def test_workers_that_die_unseen_do_not_hang_the_batch(
     (job,) = plan(manifest, out, steps=LOAD_ONLY)
     pool = local._Pool(Resources(1, 1, 1 << 28), lambda *_: None, warm=False)
     pool.start(job, 1)
-    wait_for(lambda: holder(out, "hangs") is not None)
+    wait_until_at_work(out, "hangs")
     (connection,) = pool.running
     process, *_ = pool.running[connection]
     receiver, sender = pool._context.Pipe(duplex=False)  # a pipe that somebody holds open: its end never comes

@@ -26,13 +26,13 @@ from support import faulty
 from support.batch_tools import (
     add_hanging,
     command,
-    holder,
     holding_process,
     mend_hanging,
     needs_fifo,
     same_trees,
     statuses,
     wait_for,
+    wait_until_at_work,
 )
 
 MakeManifest = Callable[..., Path]
@@ -126,7 +126,7 @@ def test_a_killed_worker_is_one_failed_recording(
     manifest, out = spikes_manifest(1), tmp_path / "out"
     add_hanging(manifest)
     process = command(manifest, "-o", out, "--set", "add_section_windows.length_s=10")
-    wait_for(lambda: holder(out, "hangs") is not None)
+    wait_until_at_work(out, "hangs")
     os.kill(holding_process(out, "hangs"), signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 1, stderr
@@ -142,7 +142,7 @@ def test_a_killed_worker_is_tried_again(spikes_manifest: MakeManifest, tmp_path:
     manifest, out = spikes_manifest(1), tmp_path / "out"
     directory = add_hanging(manifest)
     process = command(manifest, "-o", out, "--retries", "1", "--set", "add_section_windows.length_s=10")
-    wait_for(lambda: holder(out, "hangs") is not None)
+    wait_until_at_work(out, "hangs")
     first = holding_process(out, "hangs")
     mend_hanging(directory, manifest.parent / "rec0.h5")
     os.kill(first, signal.SIGKILL)
