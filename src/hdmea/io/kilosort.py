@@ -30,13 +30,19 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass
 class SortedUnits:
-    """Units of a sorter: their data by ID, the rate in Hz, the length in seconds, and what the source says besides."""
+    """Units of a sorter: their data by ID, the rate in Hz, the length in seconds, and what the source says besides.
+
+    frame_timestamps: samples at which a movie's frames begin; pitch_um: distance of neighbouring electrodes; None for
+    what the source does not say.
+    """
 
     units: dict[str, dict[str, Any]]
     acquisition_rate: float
     duration_s: float
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    frame_timestamps: npt.NDArray[np.uint64] | None = None
+    pitch_um: float | None = None
 
 
 def is_kilosort(path: Path) -> bool:

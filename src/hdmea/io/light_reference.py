@@ -97,6 +97,11 @@ def frame_timestamps(channel: ArraySource) -> npt.NDArray[np.uint64]:
     maxima, of a plateau its middle) higher than 0.1 count, but for the first four. A flat channel gives none, and a
     warning on this module's logger.
     """
+    return pulse_samples(channel)[DROPPED_PULSES:]
+
+
+def pulse_samples(channel: ArraySource) -> npt.NDArray[np.uint64]:
+    """As `frame_timestamps`, with the first four pulses."""
     top = _TopValues(max(channel.shape[0] - 1, 0), PULSE_PERCENTILE)
     for _, steps in _rises(channel, top.smallest):
         top.add(steps)
@@ -106,7 +111,7 @@ def frame_timestamps(channel: ArraySource) -> npt.NDArray[np.uint64]:
     if scale <= 0:
         logger.warning("the frame-pulse channel is flat: no frame timestamps")
         return np.empty(0, np.uint64)
-    return _peaks_above(channel, scale)[DROPPED_PULSES:].astype(np.uint64)
+    return _peaks_above(channel, scale).astype(np.uint64)
 
 
 class _TopValues:

@@ -1,5 +1,6 @@
 """Simulated recordings with known truth: ganglion cells under a playlist of stimuli, as the vendor's files."""
 
+from hdmea.simulate.mcs_h5 import McsH5Options, SimulatedMcsH5, simulate_mcs_h5
 from hdmea.simulate.options import (
     REALISTIC,
     AlignmentOptions,
@@ -25,10 +26,13 @@ __all__ = [
     "ChipOptions",
     "ClockOptions",
     "LightStepOptions",
+    "McsH5Options",
     "NoiseOptions",
     "SensorStream",
+    "SimulatedMcsH5",
     "SimulatedRecording",
     "SimulationOptions",
     "Truth",
+    "simulate_mcs_h5",
     "simulate_recording",
 ]

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from h5burst import Group
 from hdmea.kernels.rates import firing_rates
 from hdmea.kernels.trains import to_ragged
@@ -94,6 +97,13 @@ def common_metadata(dataset_id: str, rate: float, duration_s: float) -> dict[str
         "sample_interval": 1.0 / rate,
         "recording_duration_s": duration_s,
     }
+
+
+def add_frames(samples: npt.NDArray[np.uint64], rate: float, loaded: Loaded) -> None:
+    """Samples (frames,) at which the movie's frames begin; rate in Hz."""
+    loaded.metadata["frame_timestamps"] = samples
+    loaded.stimulus["frame_times"] = {"default": samples.copy()}
+    loaded.metadata["frame_time"] = samples / rate
 
 
 def finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: float) -> None:

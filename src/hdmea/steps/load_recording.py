@@ -19,6 +19,7 @@ from hdmea.session.session import PipelineSession
 from hdmea.steps.load import (
     Loaded,
     LoadJob,
+    add_frames,
     check_rate,
     checked_paths,
     common_metadata,
@@ -157,6 +158,4 @@ def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory
         pulses = frame_timestamps(channels[channel])
         if not len(pulses):
             loaded.warn(f"analog channel {channel} shows no frame pulses: there are no frame timestamps")
-    loaded.metadata["frame_timestamps"] = pulses
-    loaded.stimulus["frame_times"] = {"default": pulses.copy()}
-    loaded.metadata["frame_time"] = pulses / rate
+    add_frames(pulses, rate, loaded)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hdmea.io.cmcr import DEFAULT_RATE_HZ
 from hdmea.io.kilosort import SortedUnits, is_kilosort, read_kilosort
+from hdmea.io.mcs_h5 import McsChoice, is_mcs_h5, read_mcs_units
 from hdmea.io.si_sorting import is_sorting, open_sorting, read_sorting
 from hdmea.io.spikes import read_spikes
 from hdmea.session.session import PipelineSession
-from hdmea.steps.load import Loaded, LoadJob, check_rate, common_metadata, finish_units
+from hdmea.steps.load import Loaded, LoadJob, add_frames, check_rate, common_metadata, finish_units
+from hdmea.steps.per_unit import PITCH_UM
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import run_step
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
@@ -25,6 +28,10 @@ def load_spikes(
     *,
     acquisition_rate: float | None = None,
     reader: str | None = None,
+    recording: int | None = None,
+    stream: str | None = None,
+    frames: str | None = None,
+    pitch_um: float | None = None,
     output_dir: str | Path = "artifacts",
     force: bool = False,
     session: PipelineSession | None = None,
@@ -34,7 +41,8 @@ def load_spikes(
     Parameters
     ----------
     path
-        A file in the retinal-wave HDF5 layout (see `hdmea.io.spikes`), a directory of Kilosort or phy (see
+        A file in the retinal-wave HDF5 layout (see `hdmea.io.spikes`), an MCS-HDF5 file of Multi Channel DataManager
+        (see `hdmea.io.mcs_h5`; its electrodes are the units, unsorted), a directory of Kilosort or phy (see
         `hdmea.io.kilosort`), or a sorting of SpikeInterface (an object).
     dataset_id
         Default: the file's stem, the directory's name, or the sorting's annotation `recording`.
@@ -43,6 +51,15 @@ def load_spikes(
     reader
         Let SpikeInterface open the path: the name of one of its `spikeinterface.extractors.read_…`, or "folder" for
         what `sorting.save(folder=…)` wrote. "kilosort" and "phy" are this package's own reader.
+    recording, stream
+        Of an MCS-HDF5 file that holds several: the number of the recording; name or label of the stream of spikes, such
+        as "TimeStampStream/Stream_0".
+    frames
+        Of an MCS-HDF5 file: name or label of the stream of events, or of the analog stream with a trigger channel,
+        whose pulses are the frames of the stimulus; a playlist needs them. ":LABEL" behind it names the entity or
+        channel, where there are several: "AnalogStream/Stream_2:1".
+    pitch_um
+        Of an MCS-HDF5 file: distance of neighbouring electrodes, where the array's name does not say it.
     output_dir
         The file is `{output_dir}/{dataset_id}.h5`, as of `load_recording`.
     force
@@ -62,7 +79,8 @@ def load_spikes(
     DataLoadError
         Another content.
     ConfigurationError
-        A rate that is not positive or is not known, an unknown reader, a sorting without a name.
+        A rate that is not positive or is not known, an unknown reader, a sorting without a name; options for an
+        MCS-HDF5 file with another source, or one of which several recordings or streams could be meant.
     FileExistsError
         The recording was loaded with another config, or incompletely, and `force` is False.
 
@@ -81,11 +99,13 @@ def load_spikes(
     source = path if is_sorting(path) else Path(path)
     if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no such file: {source}")
+    choice = McsChoice(recording, stream, frames, pitch_um)
+    options = {"reader": reader, **asdict(choice)}
     job = LoadJob(
         "load_spikes",
         {"acquisition_rate": DEFAULT_RATE_HZ if acquisition_rate is None else float(acquisition_rate)}
-        | ({} if reader is None else {"reader": reader}),
-        lambda target: read_sorted(source, target.dataset_id, acquisition_rate, reader),
+        | {name: value for name, value in options.items() if value is not None},
+        lambda target: read_sorted(source, target.dataset_id, acquisition_rate, reader, choice),
         force,
     )
     return run_step(job.step, job.run, job.new_file(dataset_id or _default_name(source, session), output_dir), session)
@@ -100,11 +120,13 @@ def _default_name(source: Any, session: PipelineSession | None) -> str:
     return name
 
 
-def read_sorted(source: Any, dataset_id: str, acquisition_rate: float | None, reader: str | None) -> Loaded:
+def read_sorted(
+    source: Any, dataset_id: str, acquisition_rate: float | None, reader: str | None, choice: McsChoice | None = None
+) -> Loaded:
     """Everything that `load_spikes` takes from any of its sources."""
     if acquisition_rate is not None and not 0 < acquisition_rate < float("inf"):
         raise ConfigurationError(f"acquisition_rate must be positive, not {acquisition_rate}")
-    found = _units_of(source, acquisition_rate, reader)
+    found = _units_of(source, acquisition_rate, reader, choice or McsChoice())
     path = source if isinstance(source, Path) else None
     if not found.duration_s < LONGEST_S:
         raise DataLoadError(
@@ -118,10 +140,19 @@ def read_sorted(source: Any, dataset_id: str, acquisition_rate: float | None, re
     finish_units(loaded.units, found.acquisition_rate, found.duration_s)
     loaded.metadata = common_metadata(dataset_id, found.acquisition_rate, found.duration_s)
     loaded.metadata["sys_meta"] = found.facts
+    if found.frame_timestamps is not None:
+        add_frames(found.frame_timestamps, found.acquisition_rate, loaded)
+    if found.pitch_um is not None:
+        loaded.metadata[PITCH_UM] = found.pitch_um
     return loaded
 
 
-def _units_of(source: Any, acquisition_rate: float | None, reader: str | None) -> SortedUnits:
+def _units_of(source: Any, acquisition_rate: float | None, reader: str | None, choice: McsChoice) -> SortedUnits:
+    if isinstance(source, Path) and reader is None and is_mcs_h5(source):
+        return read_mcs_units(source, acquisition_rate, choice)
+    if choice != McsChoice():
+        given = ", ".join(name for name, value in asdict(choice).items() if value is not None)
+        raise ConfigurationError(f"{source} is not an MCS-HDF5 file, which alone takes {given}")
     if not isinstance(source, Path):
         return read_sorting(source, acquisition_rate)
     if reader in KILOSORT_READERS or (reader is None and is_kilosort(source)):
