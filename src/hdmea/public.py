@@ -13,7 +13,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "hdmea.session.loader": ("load_hdf5_to_session", "load_session_from_hdf5"),
     "hdmea.steps.results": ("StepResult",),
     "hdmea.steps.flows": ("FlowResult", "get_flow_info", "list_available_flows", "run_flow"),
-    "hdmea.io.mcs_h5": ("read_mcs",),
+    "hdmea.io.mcs_h5": ("McsChoice", "read_mcs"),
     "hdmea.batch.run": ("BatchResult", "run_batch"),
     "hdmea.bridges.nwb_read": ("load_nwb",),
     "hdmea.session.hdf5_store": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,7 @@ def load_spikes(
     *,
     acquisition_rate: float | None = None,
     reader: str | None = None,
-    recording: int | None = None,
-    stream: str | None = None,
-    frames: str | None = None,
-    pitch_um: float | None = None,
+    mcs: McsChoice | Mapping[str, Any] | None = None,
     output_dir: str | Path = "artifacts",
     force: bool = False,
     session: PipelineSession | None = None,
@@ -51,15 +49,10 @@ def load_spikes(
     reader
         Let SpikeInterface open the path: the name of one of its `spikeinterface.extractors.read_…`, or "folder" for
         what `sorting.save(folder=…)` wrote. "kilosort" and "phy" are this package's own reader.
-    recording, stream
-        Of an MCS-HDF5 file that holds several: the number of the recording; name or label of the stream of spikes, such
-        as "TimeStampStream/Stream_0".
-    frames
-        Of an MCS-HDF5 file: name or label of the stream of events, or of the analog stream with a trigger channel,
-        whose pulses are the frames of the stimulus; a playlist needs them. ":LABEL" behind it names the entity or
-        channel, where there are several: "AnalogStream/Stream_2:1".
-    pitch_um
-        Of an MCS-HDF5 file: distance of neighbouring electrodes, where the array's name does not say it.
+    mcs
+        Which part of an MCS-HDF5 file, as a `hdmea.io.McsChoice` or a dict of its fields: the recording and the stream of
+        spikes where it holds several, the stream whose pulses are the frames of the stimulus (a playlist needs them),
+        and the electrodes' pitch where the array's name does not say it.
     output_dir
         The file is `{output_dir}/{dataset_id}.h5`, as of `load_recording`.
     force
@@ -79,8 +72,8 @@ def load_spikes(
     DataLoadError
         Another content.
     ConfigurationError
-        A rate that is not positive or is not known, an unknown reader, a sorting without a name; options for an
-        MCS-HDF5 file with another source, or one of which several recordings or streams could be meant.
+        A rate that is not positive or is not known, an unknown reader, a sorting without a name; `mcs` with
+        another source, or one of which several recordings or streams could be meant.
     FileExistsError
         The recording was loaded with another config, or incompletely, and `force` is False.
 
@@ -99,7 +92,7 @@ def load_spikes(
     source = path if is_sorting(path) else Path(path)
     if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no such file: {source}")
-    choice = McsChoice(recording, stream, frames, pitch_um)
+    choice = McsChoice.of(mcs)
     options = {"reader": reader, **asdict(choice)}
     job = LoadJob(
         "load_spikes",
@@ -152,7 +145,7 @@ def _units_of(source: Any, acquisition_rate: float | None, reader: str | None, c
         return read_mcs_units(source, acquisition_rate, choice)
     if choice != McsChoice():
         given = ", ".join(name for name, value in asdict(choice).items() if value is not None)
-        raise ConfigurationError(f"{source} is not an MCS-HDF5 file, which alone takes {given}")
+        raise ConfigurationError(f"{source} is not an MCS-HDF5 file, for which alone mcs ({given}) is")
     if not isinstance(source, Path):
         return read_sorting(source, acquisition_rate)
     if reader in KILOSORT_READERS or (reader is None and is_kilosort(source)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -37,17 +38,57 @@ Entity = TimeStampEntity | SegmentEntity
 
 @dataclass(frozen=True)
 class McsChoice:
-    """Which part of a file is loaded; None where the file has one only.
+    """Which part of an MCS-HDF5 file is loaded; None where the file has one only.
 
-    recording: its number; stream: name or label of the stream of spikes; frames: name or label of a stream of events,
-    or of an analog stream with a trigger, whose pulses are the movie's frames (`STREAM:LABEL` names its channel or
-    entity); pitch_um: distance of neighbouring electrodes, where the array's name does not say it.
+    Attributes
+    ----------
+    recording : int
+        Its number.
+    stream : str
+        Name ("TimeStampStream/Stream_0") or label of the stream of spikes.
+    frames : str
+        Name or label of the stream of events, or of the analog stream with a trigger channel, whose pulses are the
+        frames of the stimulus. ":LABEL" behind it names the entity or channel: "AnalogStream/Stream_2:1".
+    pitch_um : float
+        Distance of neighbouring electrodes, where the array's name does not say it.
+
+    Examples
+    --------
+    >>> from hdmea.io import McsChoice
+    >>> McsChoice(recording=1, frames="Digital Events 1").recording
+    1
     """
 
     recording: int | None = None
     stream: str | None = None
     frames: str | None = None
     pitch_um: float | None = None
+
+    @classmethod
+    def of(cls, value: McsChoice | Mapping[str, Any] | None) -> McsChoice:
+        """A choice as such, as a dict of its fields, or none. `ConfigurationError` for what cannot be one."""
+        if isinstance(value, McsChoice):
+            return value
+        if not isinstance(value, (Mapping, NoneType)):
+            raise ConfigurationError(f"mcs must be a McsChoice or a dict of its fields, not {type(value).__name__}")
+        given = dict(value or {})
+        if unknown := sorted(map(str, given.keys() - _CHOICES.keys())):
+            raise ConfigurationError(f"mcs takes {', '.join(_CHOICES)}, not {', '.join(unknown)}")
+        for name, one in given.items():
+            if one is not None and (isinstance(one, bool) or not isinstance(one, _CHOICES[name])):
+                raise ConfigurationError(f"mcs: {name} must be {_WORDS[name]}, not {one!r}")
+        if (pitch := given.get("pitch_um")) is not None and not 0 < pitch < float("inf"):
+            raise ConfigurationError(f"mcs: pitch_um must be positive, not {pitch!r}")
+        return cls(**given)
+
+
+_CHOICES: dict[str, tuple[type, ...]] = {
+    "recording": (int, np.integer),
+    "stream": (str,),
+    "frames": (str,),
+    "pitch_um": (int, float, np.number),
+}
+_WORDS = {"recording": "a number", "stream": "a text", "frames": "a text", "pitch_um": "a number of µm"}
 
 
 def read_mcs_units(path: Path, acquisition_rate: float | None = None, choice: McsChoice | None = None) -> SortedUnits:
@@ -73,7 +114,7 @@ def read_mcs_units(path: Path, acquisition_rate: float | None = None, choice: Mc
     grid = electrode_grid(file, recording, stream, choice.pitch_um)
     if grid is not None and grid.pitch_um is None:
         warnings.append(
-            f"{path} does not say how far electrodes are apart: units have no place in µm (pitch_um= gives it)"
+            f"{path} does not say how far electrodes are apart: units have no place in µm (mcs={'pitch_um': …} gives it)"
         )
     cutouts = _Cutouts(recording, stream)
     units = {
@@ -99,7 +140,7 @@ def chosen_recording(file: McsFile, number: int | None) -> McsRecording:
         if not file.recordings:
             raise DataLoadError(f"{file.path} holds no recording", file.path)
         known = ", ".join(str(one.number) for one in file.recordings)
-        raise ConfigurationError(f"{file.path} holds several recordings: give recording= one of {known}")
+        raise ConfigurationError(f"{file.path} holds several recordings: give mcs={{'recording': N}}, N one of {known}")
     return file.recordings[0]
 
 
@@ -145,7 +186,9 @@ def _spike_stream(recording: McsRecording, name: str | None) -> TimeStampStream 
             return streams[0]
         if streams:
             known = "; ".join(f"{one.name} ({one.label})" for one in streams)
-            raise ConfigurationError(f"{recording.path} holds several streams of spikes: give stream= one of {known}")
+            raise ConfigurationError(
+                f"{recording.path} holds several streams of spikes: give mcs={{'stream': NAME}}, one of {known}"
+            )
     raise DataLoadError(
         f"{recording.path}: recording {recording.number} holds no spikes (no TimeStampStream, no SegmentStream of "
         "cut-outs). Detect them first: hdmea.spikeinterface.McsH5Recording opens its electrodes for a spike sorter",
@@ -320,7 +363,7 @@ def _frames(recording: McsRecording, name: str, rate: float) -> npt.NDArray[np.u
         rises = pulse_samples(_Counts(stream, channel)).astype(np.int64)
         times = stream.times()[rises] if len(rises) else np.empty(0, np.int64)
         return _samples(times, rate, what, recording.path)
-    raise ConfigurationError(f"{recording.path}: {what} holds neither events nor a trigger channel for frames=")
+    raise ConfigurationError(f"{recording.path}: {what} holds neither events nor a trigger channel for frames")
 
 
 def _names_of_events(entity: EventEntity) -> tuple[str, ...]:
@@ -343,7 +386,7 @@ def _only_part(
     if len(found) != 1:
         known = ", ".join(next(filter(None, names(part)), "") for part in parts)
         problem = f"has no {kind} {name!r}" if name is not None else f"has {len(found)} of them"
-        raise ConfigurationError(f"{what} {problem}: give frames='STREAM:{kind.upper()}', one of {known}")
+        raise ConfigurationError(f"{what} {problem}: name it as STREAM:{kind.upper()}, one of {known}")
     return found[0]
 
 
