@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from hdmea.batch.run import BatchResult as BatchResult
 from hdmea.batch.run import run_batch as run_batch
 from hdmea.bridges.nwb_read import load_nwb as load_nwb
+from hdmea.io.mcs_h5.recording import read_mcs as read_mcs
+from hdmea.io.mcs_h5.units import McsChoice as McsChoice
 from hdmea.session.hdf5_store import create_recording_hdf5 as create_recording_hdf5
 from hdmea.session.hdf5_store import get_stage1_status as get_stage1_status
 from hdmea.session.hdf5_store import list_features as list_features
@@ -49,9 +51,9 @@ def load_recording_with_eimage_sta(cmcr_path: str | Path | None = ..., cmtr_path
 @overload
 def load_recording_with_eimage_sta(cmcr_path: str | Path | None = ..., cmtr_path: str | Path | None = ..., dataset_id: str | None = ..., *, output_dir: str | Path = ..., force: bool = ..., duration_s: float = ..., spike_limit: int | None = ..., unit_ids: Sequence[str] | None = ..., window_range: tuple[int, int] = ..., cutoff_hz: float = ..., filter_order: int = ..., skip_highpass: bool = ..., chunk_duration_s: float = ..., load_unit_meta: bool = ..., load_sys_meta: bool = ..., session: PipelineSession) -> PipelineSession: ...
 @overload
-def load_spikes(path: str | Path | Any, dataset_id: str | None = ..., *, acquisition_rate: float | None = ..., reader: str | None = ..., output_dir: str | Path = ..., force: bool = ..., session: None = None) -> LoadResult: ...
+def load_spikes(path: str | Path | Any, dataset_id: str | None = ..., *, acquisition_rate: float | None = ..., reader: str | None = ..., mcs: McsChoice | Mapping[str, Any] | None = ..., output_dir: str | Path = ..., force: bool = ..., session: None = None) -> LoadResult: ...
 @overload
-def load_spikes(path: str | Path | Any, dataset_id: str | None = ..., *, acquisition_rate: float | None = ..., reader: str | None = ..., output_dir: str | Path = ..., force: bool = ..., session: PipelineSession) -> PipelineSession: ...
+def load_spikes(path: str | Path | Any, dataset_id: str | None = ..., *, acquisition_rate: float | None = ..., reader: str | None = ..., mcs: McsChoice | Mapping[str, Any] | None = ..., output_dir: str | Path = ..., force: bool = ..., session: PipelineSession) -> PipelineSession: ...
 @overload
 def add_section_time(hdf5_path: Target = ..., playlist_name: str | None = ..., *, playlist_file_path: str | Path | None = ..., movie_length_file_path: str | Path | None = ..., repeats: int = ..., pad_frame: int = ..., pre_margin_frame_num: int = ..., post_margin_frame_num: int = ..., force: bool = ..., session: None = None) -> bool: ...
 @overload

@@ -50,9 +50,9 @@ def load_spikes(
         Let SpikeInterface open the path: the name of one of its `spikeinterface.extractors.read_…`, or "folder" for
         what `sorting.save(folder=…)` wrote. "kilosort" and "phy" are this package's own reader.
     mcs
-        Which part of an MCS-HDF5 file, as a `hdmea.io.McsChoice` or a dict of its fields: the recording and the stream of
-        spikes where it holds several, the stream whose pulses are the frames of the stimulus (a playlist needs them),
-        and the electrodes' pitch where the array's name does not say it.
+        Which part of an MCS-HDF5 file, as a `hdmea.io.McsChoice` or a dict of its fields: the recording and the stream
+        of spikes where it holds several, the stream whose pulses are the frames of the stimulus (a playlist needs
+        them), and the electrodes' pitch where the array's name does not say it.
     output_dir
         The file is `{output_dir}/{dataset_id}.h5`, as of `load_recording`.
     force

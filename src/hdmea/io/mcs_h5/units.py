@@ -114,7 +114,7 @@ def read_mcs_units(path: Path, acquisition_rate: float | None = None, choice: Mc
     grid = electrode_grid(file, recording, stream, choice.pitch_um)
     if grid is not None and grid.pitch_um is None:
         warnings.append(
-            f"{path} does not say how far electrodes are apart: units have no place in µm (mcs={'pitch_um': …} gives it)"
+            f"{path} does not say how far electrodes are apart, so units have no place: give mcs={{'pitch_um': …}}"
         )
     cutouts = _Cutouts(recording, stream)
     units = {
