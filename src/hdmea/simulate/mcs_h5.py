@@ -60,12 +60,32 @@ STAMP_INFO = np.dtype(
 
 @dataclass(frozen=True, kw_only=True)
 class McsH5Options:
-    """How a file is written.
+    """How an MCS-HDF5 file is written.
 
-    protocol, info_version: of the file, and of its tables; exponent, conversion_factor, ad_zero: what a count means;
-    gaps_s: (from, to) in seconds, in which nothing was recorded; start_us: time of the first sample;
-    transposed_stamps: time stamps of segments as (3, segments), without names of columns; wave_interval_s: seconds
-    between waves, None for none; wave_speed_um_s: of their fronts; background_hz: spikes of each electrode.
+    Attributes
+    ----------
+    protocol, info_version : int
+        Of the file, and of its tables.
+    exponent, conversion_factor, ad_zero : int
+        What a count means: (counts - ad_zero) · conversion_factor · 10^exponent volts.
+    gaps_s : sequence of (float, float)
+        From and to, in seconds, in which nothing was recorded.
+    start_us : int
+        Time of the first sample, in microseconds.
+    transposed_stamps : bool
+        Time stamps of segments as (3, segments), without names of columns.
+    wave_interval_s : float or None
+        Seconds between waves; None for none.
+    wave_speed_um_s, background_hz : float
+        Of the waves' fronts, in µm/s; spikes of each electrode, in Hz.
+    compression : str or None
+        Of the samples.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import McsH5Options
+    >>> McsH5Options(gaps_s=[(1.0, 1.5)]).exponent
+    -12
     """
 
     protocol: int = 1
@@ -86,8 +106,26 @@ class McsH5Options:
 class SimulatedMcsH5:
     """What was written, and the truth.
 
-    path: the file; labels: of the electrodes, in the order of the rows; spikes_us: for each recording the times of each
-    electrode's spikes, by label; waves_s: for each recording when each wave begins; frames_us: when frames begin.
+    Attributes
+    ----------
+    path : Path
+        The file.
+    labels : list of str
+        Of the electrodes, in the order of the rows.
+    sampling_rate : float
+        Hz.
+    spikes_us : list of dict
+        For each recording the times (int64, microseconds) of each electrode's spikes, by label.
+    waves_s : list of (waves,) float64
+        For each recording when each wave begins, in seconds.
+    frames_us : list of (frames,) int64
+        For each recording when frames begin, in microseconds.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import simulate_mcs_h5
+    >>> simulate_mcs_h5("slice.h5", duration_s=0.5).labels[:3]
+    ['12', '13', '14']
     """
 
     path: Path

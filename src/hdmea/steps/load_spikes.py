@@ -9,7 +9,7 @@ from typing import Any
 
 from hdmea.io.cmcr import DEFAULT_RATE_HZ
 from hdmea.io.kilosort import SortedUnits, is_kilosort, read_kilosort
-from hdmea.io.mcs_h5 import McsChoice, is_mcs_h5, read_mcs_units
+from hdmea.io.mcs_h5 import McsChoice, is_mcs_h5, mcs_choice, read_mcs_units
 from hdmea.io.si_sorting import is_sorting, open_sorting, read_sorting
 from hdmea.io.spikes import read_spikes
 from hdmea.session.session import PipelineSession
@@ -92,7 +92,7 @@ def load_spikes(
     source = path if is_sorting(path) else Path(path)
     if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no such file: {source}")
-    choice = McsChoice.of(mcs)
+    choice = mcs_choice(mcs)
     options = {"reader": reader, **asdict(choice)}
     job = LoadJob(
         "load_spikes",

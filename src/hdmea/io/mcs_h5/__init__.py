@@ -15,7 +15,7 @@ from hdmea.io.mcs_h5.streams import (
     TimeStampEntity,
     TimeStampStream,
 )
-from hdmea.io.mcs_h5.units import McsChoice, read_mcs_units
+from hdmea.io.mcs_h5.units import McsChoice, mcs_choice, read_mcs_units
 
 __all__ = [
     "AnalogStream",
@@ -35,6 +35,7 @@ __all__ = [
     "TimeStampEntity",
     "TimeStampStream",
     "is_mcs_h5",
+    "mcs_choice",
     "read_mcs",
     "read_mcs_units",
 ]

@@ -64,23 +64,6 @@ class McsChoice:
     frames: str | None = None
     pitch_um: float | None = None
 
-    @classmethod
-    def of(cls, value: McsChoice | Mapping[str, Any] | None) -> McsChoice:
-        """A choice as such, as a dict of its fields, or none. `ConfigurationError` for what cannot be one."""
-        if isinstance(value, McsChoice):
-            return value
-        if not isinstance(value, (Mapping, NoneType)):
-            raise ConfigurationError(f"mcs must be a McsChoice or a dict of its fields, not {type(value).__name__}")
-        given = dict(value or {})
-        if unknown := sorted(map(str, given.keys() - _CHOICES.keys())):
-            raise ConfigurationError(f"mcs takes {', '.join(_CHOICES)}, not {', '.join(unknown)}")
-        for name, one in given.items():
-            if one is not None and (isinstance(one, bool) or not isinstance(one, _CHOICES[name])):
-                raise ConfigurationError(f"mcs: {name} must be {_WORDS[name]}, not {one!r}")
-        if (pitch := given.get("pitch_um")) is not None and not 0 < pitch < float("inf"):
-            raise ConfigurationError(f"mcs: pitch_um must be positive, not {pitch!r}")
-        return cls(**given)
-
 
 _CHOICES: dict[str, tuple[type, ...]] = {
     "recording": (int, np.integer),
@@ -89,6 +72,23 @@ _CHOICES: dict[str, tuple[type, ...]] = {
     "pitch_um": (int, float, np.number),
 }
 _WORDS = {"recording": "a number", "stream": "a text", "frames": "a text", "pitch_um": "a number of µm"}
+
+
+def mcs_choice(value: McsChoice | Mapping[str, Any] | None) -> McsChoice:
+    """A choice as such, as a dict of its fields, or none. `ConfigurationError` for what cannot be one."""
+    if isinstance(value, McsChoice):
+        return value
+    if not isinstance(value, (Mapping, NoneType)):
+        raise ConfigurationError(f"mcs must be a McsChoice or a dict of its fields, not {type(value).__name__}")
+    given = dict(value or {})
+    if unknown := sorted(map(str, given.keys() - _CHOICES.keys())):
+        raise ConfigurationError(f"mcs takes {', '.join(_CHOICES)}, not {', '.join(unknown)}")
+    for name, one in given.items():
+        if one is not None and (isinstance(one, bool) or not isinstance(one, _CHOICES[name])):
+            raise ConfigurationError(f"mcs: {name} must be {_WORDS[name]}, not {one!r}")
+    if (pitch := given.get("pitch_um")) is not None and not 0 < pitch < float("inf"):
+        raise ConfigurationError(f"mcs: pitch_um must be positive, not {pitch!r}")
+    return McsChoice(**given)
 
 
 def read_mcs_units(path: Path, acquisition_rate: float | None = None, choice: McsChoice | None = None) -> SortedUnits:
