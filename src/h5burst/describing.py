@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from h5burst.copying.repacking import live_bytes
-from h5burst.model.errors import CorruptFileError
+from h5burst.copying.repacking import space
+from h5burst.model.errors import CorruptFileError, UnsupportedFeatureError
 from h5burst.model.tree import path_names
 from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.history import History
 from h5burst.read.lazy import open_tree
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.libhdf5_worker.described import Described as Described
+from h5burst.read.open_file import OpenFile
 from h5burst.read.reader import stored_path
 
 
@@ -26,9 +28,12 @@ class FileInfo:
     path : str
         Of the file.
     bytes : int
-        Its size.
-    dead_bytes : int, optional
-        What `repack` would save, by any object of the file; None where that cannot be told.
+        Its size, without the zeros that may follow its end.
+    live_bytes, history_bytes, dead_bytes : int, optional
+        What of that is for the state now, for earlier states and the log of commits, and for nothing; None where that
+        cannot be told. `repack` drops the last two.
+    reserve_bytes : int
+        Zeros behind the end: they make the file look longer and take no space on the disk.
     groups, datasets : int
         Their numbers.
     data_bytes : int
@@ -47,7 +52,10 @@ class FileInfo:
 
     path: str
     bytes: int
+    live_bytes: int | None
+    history_bytes: int | None
     dead_bytes: int | None
+    reserve_bytes: int
     groups: int
     datasets: int
     data_bytes: int
@@ -86,12 +94,16 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     (1, (3,), 'float64')
     """
     found = contents(path, at)
-    return replace(found, dead_bytes=_dead_bytes(path, found.bytes))
+    try:
+        live, history, dead, _ = space(path)
+    except OSError:
+        return found  # it is damaged, or holds what is not copied
+    return replace(found, live_bytes=live, history_bytes=history, dead_bytes=dead)
 
 
 @takes_file_objects("path")
 def contents(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
-    """As `info`, but for dead space, which is left None: to find it takes a walk over every structure of the file."""
+    """As `info`, but what the bytes are for is left None: to find it takes a walk over every structure of the file."""
     open_tree(path)  # what is not a whole HDF5 file is said in our words
     wanted = stored_path(path_names(at))
     below = wanted.rstrip("/") + "/"
@@ -99,10 +111,15 @@ def contents(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     if not objects:
         raise KeyError(f"{os.fspath(path)}: there is no object {wanted}")
     datasets = [item for item in objects if item.kind == "dataset"]
+    size = os.path.getsize(path)
+    used = _used_bytes(path, size)
     return FileInfo(
         os.fspath(path),
-        os.path.getsize(path),
+        used,
         None,
+        None,
+        None,
+        size - used,
         sum(item.kind == "group" for item in objects),
         len(datasets),
         sum(item.stored_bytes for item in datasets),
@@ -110,11 +127,12 @@ def contents(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     )
 
 
-def _dead_bytes(path: str | os.PathLike[str], size: int) -> int | None:
+def _used_bytes(path: str | os.PathLike[str], size: int) -> int:
     try:
-        return max(0, size - live_bytes(path))
-    except OSError:
-        return None  # it is damaged, or holds what is not copied
+        with OpenFile(path) as file:
+            return History(file.descriptor, os.fspath(path)).used_bytes
+    except (OSError, UnsupportedFeatureError):
+        return size  # libhdf5 alone reads it
 
 
 def describe(path: str | os.PathLike[str]) -> Iterator[Described]:

@@ -21,6 +21,7 @@ from h5burst.model.tree import Reference
 
 _MOST = 80  # characters of an attribute on its line
 _WIDEST = 40  # characters of a column of `ls`; longer cells push the others of their line to the right
+_HISTORY = "earlier states and messages, which whoever gets the file can read (h5burst log)"
 _ROWS_BYTES = 8 << 20  # of a dataset, printed at once
 
 Where = Annotated[str, typer.Argument(metavar="FILE[::/PATH]", help="An HDF5 file, or an object in it.")]
@@ -113,9 +114,12 @@ def info(file: Where) -> None:
     found = describe_file(place.file, place.inner)
     item = found.objects[0]
     rows = [("file", found.path), ("size", format_bytes(found.bytes))]
+    if found.history_bytes:
+        rows.append(("history", f"{_of(found.history_bytes, found.bytes)}: {_HISTORY}"))
     if found.dead_bytes is not None:
-        share = found.dead_bytes / max(1, found.bytes)
-        rows.append(("dead space", f"{format_bytes(found.dead_bytes)} ({share:.0%}): h5burst repack drops it"))
+        rows.append(("dead space", f"{_of(found.dead_bytes, found.bytes)}: h5burst repack drops it"))
+    if found.reserve_bytes:
+        rows.append(("reserve", f"{format_bytes(found.reserve_bytes)} of zeros behind the end, not on the disk"))
     if item.kind == "dataset":
         rows += _dataset_rows(item)
     else:
@@ -125,9 +129,14 @@ def info(file: Where) -> None:
         rows.append(("data", format_bytes(found.data_bytes)))
     rows += [(f"@{name}", _short(value)) for name, value in item.attributes.items()]
     console.print_rows([tuple(map(_printable, row)) for row in rows])
-    content = {"file": found.path, "bytes": found.bytes, "dead_bytes": found.dead_bytes, "groups": found.groups}
+    sizes = ("bytes", "live_bytes", "history_bytes", "dead_bytes", "reserve_bytes", "groups")
+    content = {"file": found.path} | {name: getattr(found, name) for name in sizes}
     totals = {"datasets": found.datasets, "data_bytes": found.data_bytes}
     output.result(content | totals | {"object": _as_json(item, True)})
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{format_bytes(part)} ({part / max(1, whole):.0%})"
 
 
 def _dataset_rows(item: Any) -> list[tuple[str, str]]:

@@ -85,6 +85,7 @@ class ObjectCopier:
         self.objects = 0
         self.holds_references = False  # any object that was copied so far
         self.progress: Callable[[], None] = lambda: None
+        self.keeps_link_counts = False  # of objects: as they are in the source, not as they are met
 
     def copy_all(self, root: int, keep: Keep | None = None) -> int:
         """Copy the root group and what is below it. Returns its new address."""
@@ -248,7 +249,7 @@ class ObjectCopier:
         if layout is not None:
             new.messages += self._datasets.messages(self._stored(found, datatype), writer, self._loses(item, writer))
         new.messages += self._attributes(item, old, found, writer, is_first)
-        count = self._link_counts[item.key]
+        count = old.links if self.keeps_link_counts else self._link_counts[item.key]
         if old.links != 1 or self._lost is not None:
             new.messages.append(Message(oh.REFERENCE_COUNT, 0, b"\0" + max(1, count).to_bytes(4, "little")))
         return new

@@ -13,10 +13,12 @@ from h5burst._ext.h5parse import Source
 from h5burst.copying.datasets import Recoding
 from h5burst.copying.objects import Keep, ObjectCopier
 from h5burst.copying.output import Counted, Output
+from h5burst.copying.states import write_states
 from h5burst.format import references, superblock
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Storage, escape_link, path_names
 from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.history import History, State
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 from h5burst.runtime.gc_pause import collection_paused
@@ -148,13 +150,15 @@ def repack_in_place(
     keep: Keep | None = None,
     progress: Progress | None = None,
     only_smaller: bool = False,
+    states: int = 0,
 ) -> Repacked:
-    """Replace a file by its copy. only_smaller: unless that is not smaller."""
+    """Replace a file by its copy. only_smaller: unless that is not smaller; states: how many earlier ones are kept."""
     with EditedFile(path, only_replaced=True) as file:
-        before = os.path.getsize(file.path)
+        with naming_damage(path):
+            before = History(file.descriptor, str(file.path)).used_bytes
         try:
             with durable.replacing(file.path, overwrite=True, edited=True) as temporary:
-                objects = _copy(file.descriptor, path, temporary, recoding, keep, progress)
+                objects = _copy(file.descriptor, path, temporary, recoding, keep, progress, states)
                 after = temporary.stat().st_size
                 if only_smaller and after >= before:
                     raise _NotSmallerError
@@ -164,18 +168,22 @@ def repack_in_place(
     return Repacked(before, after, objects)
 
 
-def compact(path: str | os.PathLike[str], *, least_dead: float = 0.0) -> int:
+def compact(path: str | os.PathLike[str], keep: int = 0, *, least_dead: float = 0.0) -> int:
     """Write a file anew without what is dead in it; the new one replaces it when it is whole.
 
-    Everything that can be reached is kept, as by `repack`.
+    Everything that can be reached is kept, as by `repack`. Earlier states and their messages are dropped, but for those
+    that `keep` asks for.
 
     Parameters
     ----------
     path
         An HDF5 file that transactions append to.
+    keep
+        So many states before the newest stay, with their numbers, sharing what they share. `log` then shows the commits
+        before them as well, as compacted. With 0 the file is as one that was just saved, without a history.
     least_dead
-        Share of the file, 0 to 1, that must be dead; with less of it nothing is done. To find that out takes a look at
-        each object, not at the data.
+        Share of the file, 0 to 1, that the new one must save; with less of it nothing is done. To find that out takes a
+        look at each object, not at the data.
 
     Returns
     -------
@@ -184,6 +192,8 @@ def compact(path: str | os.PathLike[str], *, least_dead: float = 0.0) -> int:
 
     Raises
     ------
+    TypeError, ValueError
+        For a number of states that cannot be.
     BlockingIOError
         Somebody writes or edits the file.
     OSError
@@ -199,10 +209,22 @@ def compact(path: str | os.PathLike[str], *, least_dead: float = 0.0) -> int:
     >>> h5burst.compact("edited.h5") > 700_000
     True
     """
-    if least_dead > 0 and live_bytes(path) > (1 - least_dead) * os.path.getsize(path):
+    if isinstance(keep, bool) or not isinstance(keep, int):
+        raise TypeError(f"keep is a number of states, not {type(keep).__name__}")
+    if keep < 0:
+        raise ValueError(f"keep is a number of states from 0 on, got {keep}")
+    if least_dead > 0 and not _saves(path, keep, least_dead):
         return 0
-    result = repack_in_place(path, only_smaller=True)
+    result = repack_in_place(path, only_smaller=True, states=keep)
     return result.before_bytes - result.after_bytes
+
+
+def _saves(path: str | os.PathLike[str], keep: int, share: float) -> bool:
+    """Whether a file without what only dropped states need would be shorter by this share of it."""
+    with _measured(path) as file:
+        used = file.history.used_bytes
+        state = file.history.state(max(file.history.number - keep, file.history.oldest))
+        return state.end - file.live(state) >= share * used
 
 
 class _NotSmallerError(Exception):
@@ -242,8 +264,10 @@ def _copy(
     recoding: Recoding | None,
     keep: Keep | None,
     progress: Progress | None,
+    states: int = 0,
 ) -> int:
     size = os.fstat(descriptor).st_size
+    changed_ns: int | None = None
     with naming_damage(path) as copiers:
         start = superblock.read_whole(descriptor, size)
         if start.is_open_for_writing:
@@ -257,21 +281,66 @@ def _copy(
                 copier.progress = lambda: progress(min(output.end, size), size)
             if keep is not None:
                 copier.require(start.root, keep)
-            write_file(output, copier, start, keep)
+            history = History(descriptor, os.fspath(path)) if states else None
+            if history is not None and history.newest is not None:
+                changed_ns = write_states(output, copier, history, states)
+            else:
+                write_file(output, copier, start, keep)
+        if changed_ns is not None:
+            os.utime(target, ns=(changed_ns, changed_ns))
         return copier.objects
 
 
-def live_bytes(path: str | os.PathLike[str]) -> int:
-    """How long the copy of a file would be: what the file is longer is dead space. Raises as `repack`."""
-    with OpenFile(path) as file, naming_damage(path) as copiers:
-        start = superblock.read_whole(file.descriptor, file.stamp.size)
-        source = Source(file.descriptor, start.end, start.base, _BLOCK_BYTES, _BLOCKS)
+class Space(NamedTuple):
+    """What the bytes of a file are for.
+
+    live: the state now; history: earlier states, and the records of commits; dead: nothing; reserve: zeros behind the
+    end, which take no space on the disk.
+    """
+
+    live: int
+    history: int
+    dead: int
+    reserve: int
+
+
+def space(path: str | os.PathLike[str]) -> Space:
+    """What a file's bytes are for; to find out takes a look at each object. Raises as `repack`."""
+    with _measured(path) as file:
+        history = file.history
+        used = history.used_bytes
+        is_marked = references.is_marked(file.descriptor, history.start, file.written_ns)
+        tail = used - history.start.end if history.trailer is not None else references.MARK_BYTES if is_marked else 0
+        live = file.live(history.state(-1)) + tail
+        first = history.state(history.oldest)
+        dead = used - live if history.newest is None else first.end - file.live(first)
+        return Space(live, used - live - dead, dead, file.size - used)
+
+
+class _Measured(NamedTuple):
+    """An open file whose states are measured."""
+
+    descriptor: int
+    size: int
+    written_ns: int
+    history: History
+    copiers: list[ObjectCopier]
+
+    def live(self, state: State) -> int:
+        """How long a file would be that holds a state alone."""
+        source = Source(self.descriptor, state.end, state.base, _BLOCK_BYTES, _BLOCKS)
         counted = Counted(superblock.SIZE)
-        copier = ObjectCopier(source, counted, start.extension, None)
-        copiers.append(copier)
-        copier.copy_all(start.root)
-        is_marked = references.is_marked(file.descriptor, start, file.stamp.written_ns)
-        return start.base + counted.end + (references.MARK_BYTES if is_marked else 0)
+        copier = ObjectCopier(source, counted, self.history.start.extension, None)
+        self.copiers[:] = [copier]
+        copier.copy_all(state.root)
+        return state.base + counted.end
+
+
+@contextlib.contextmanager
+def _measured(path: str | os.PathLike[str]) -> Iterator[_Measured]:
+    with OpenFile(path) as file, naming_damage(path) as copiers:
+        history = History(file.descriptor, file.path)
+        yield _Measured(file.descriptor, file.stamp.size, file.stamp.written_ns, history, copiers)
 
 
 def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, keep: Keep | None = None) -> None:

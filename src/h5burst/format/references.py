@@ -80,11 +80,23 @@ def encode_mark(root: int, end: int, *, version: int = 3, changed_ns: int = 0) -
     return data + lookup3(data).to_bytes(MARK_BYTES - _MARK.size, "little")
 
 
+def marked_ns(descriptor: int, start: Whole) -> int | None:
+    """The time of change in the mark of an open file of this superblock, 0 where it needs none; None without a mark."""
+    if start.version not in (2, 3):
+        return None
+    os.lseek(descriptor, start.end, os.SEEK_SET)
+    data = os.read(descriptor, MARK_BYTES)
+    if len(data) < MARK_BYTES:
+        return None
+    changed_ns: int = _MARK.unpack_from(data)[1]
+    mark = encode_mark(start.root, start.end - start.base, version=start.version, changed_ns=changed_ns)
+    return changed_ns if data == mark else None
+
+
 def is_marked(descriptor: int, start: Whole, changed_ns: int) -> bool:
     """Whether the last writer of an open file has stated that it holds no references, and nobody has written since.
 
     start: its superblock; changed_ns: the time of its last change.
     """
-    os.lseek(descriptor, start.end, os.SEEK_SET)
-    mark = encode_mark(start.root, start.end - start.base, version=start.version, changed_ns=changed_ns)
-    return start.version in (2, 3) and os.read(descriptor, MARK_BYTES) == mark
+    found = marked_ns(descriptor, start)
+    return found is not None and (start.version == 3 or found == changed_ns)

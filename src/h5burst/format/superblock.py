@@ -63,7 +63,7 @@ def read_superblock(descriptor: int, file_size: int, reader: Callable[[int, Any]
     if version in (2, 3):
         return _version_2(source.read(at, 48), version, at, file_size)
     if version in (0, 1):
-        return _version_0(source, version, at, file_size)
+        return _version_0(source.read, version, at, file_size)
     raise UnsupportedFeatureError(f"superblock version {version}")
 
 
@@ -132,15 +132,15 @@ def _u32(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 4], "little")
 
 
-def _version_0(source: Source, version: int, at: int, file_size: int) -> Superblock:
-    data = source.read(at, 24)
+def _version_0(read: Callable[[int, int], bytes], version: int, at: int, file_size: int) -> Superblock:
+    data = read(at, 24)
     # A damaged version number must not make a checksummed superblock pass for one without a checksum.
     if any(data[position] for position in (9, 10, 11, 12, 15)):
         raise CorruptStructureError("its superblock has impossible values")
     if (data[13], data[14]) != (8, 8):
         raise UnsupportedFeatureError("addresses of other than 8 bytes")
     rest = at + 24 + (4 if version == 1 else 0)
-    base, _free, end, driver, _name, root = struct.unpack("<6Q", source.read(rest, 48))
+    base, _free, end, driver, _name, root = struct.unpack("<6Q", read(rest, 48))
     _check_end(at, base, end, file_size)
     if driver != UNDEFINED:
         raise UnsupportedFeatureError("a driver of its own")
@@ -198,6 +198,21 @@ def read_whole(descriptor: int, file_size: int) -> Whole:
     """As `read_superblock`, for an edit that writes it anew."""
     brief = read_superblock(descriptor, file_size)
     data = Source(descriptor, file_size, slots=1, block_bytes=4096).read(brief.base, SIZE if brief.version > 1 else 96)
+    return _whole(brief, data)
+
+
+def read_head(data: bytes, base: int) -> Whole:
+    """As `read_whole`, of the first bytes of a superblock that was at `base`, and what follows them."""
+    if data[: len(SIGNATURE)] != SIGNATURE:
+        raise CorruptStructureError("its signature is another")
+    if data[8] in (2, 3):
+        return _whole(_version_2(data[:SIZE], data[8], base, UNDEFINED), data[:SIZE])
+    if data[8] == 0:
+        return _whole(_version_0(lambda at, length: data[at - base : at - base + length], 0, base, UNDEFINED), data)
+    raise UnsupportedFeatureError(f"superblock version {data[8]}")
+
+
+def _whole(brief: Superblock, data: bytes) -> Whole:
     if brief.version > 1:
         extension, end = struct.unpack_from("<QQ", data, 20)
         return Whole(brief.version, brief.base, brief.root, end, data, extension, True, brief.open_for_writing)

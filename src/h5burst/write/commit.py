@@ -9,37 +9,48 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from h5burst.format import attribute, dense, references, superblock
+from h5burst.format import attribute, dense, history, references, superblock
 from h5burst.format import object_header as oh
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, UNDEFINED
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import Array, Group, Storage, escape_attribute, escape_link
+from h5burst.read.history import State
 from h5burst.runtime import durable
 from h5burst.write.changes import Change, Gone
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.growing import Growing
 from h5burst.write.native import NeedsLibhdf5Error, make_writer
+from h5burst.write.notes import Note, record_of
+from h5burst.write.reserve import Reserve
 from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
 
 
-def commit(file: EditedFile, root: Change, checked: TreeWriter, storage: Storage | None, threads: int | None) -> None:
-    """Write the changes and switch to them. checked: what has seen all nodes that were put.
+def commit(
+    file: EditedFile,
+    root: Change | State,
+    checked: TreeWriter | None,
+    storage: Storage | None,
+    threads: int | None,
+    note: Note | None,
+) -> str:
+    """Write the changes and switch to them. root: a state of earlier whose root becomes that of the file again.
 
-    Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then as it was.
+    checked: what has seen all nodes that were put. note: what the record of the commit says; None: it leaves none.
+    Gives what could not be done, for people. Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then as it
+    was.
     """
     try:
         with durable.annotating_oserror(file.path, "edit"):
             file.check_unchanged()
-            version = 3 if file.start.version == 3 else 2  # programs that could read the file still can
-            changed_ns = time.time_ns()
-            address, end = _append(file, root, checked, storage, threads, version, changed_ns)
-            os.fsync(file.descriptor)
+            append = _Append(file, note)
+            new_root, end = append.write(root, checked, storage, threads)
+            flush_data(file.descriptor)
             file.check_unchanged()
-            _switch(file, address, end, version)
+            could_not = _switch(file, new_root, end, append)
     except (CorruptStructureError, UnsupportedFeatureError) as error:
         file.cut_off()
         if isinstance(error, UnsupportedFeatureError):
@@ -49,33 +60,70 @@ def commit(file: EditedFile, root: Change, checked: TreeWriter, storage: Storage
         if _is_as_it_was(file):
             file.cut_off()
         raise
-    _tidy(file, end + references.MARK_BYTES, version, changed_ns)
+    append.tidy()
+    return could_not
 
 
-def _append(
-    file: EditedFile,
-    root: Change,
-    checked: TreeWriter,
-    storage: Storage | None,
-    threads: int | None,
-    version: int,
-    changed_ns: int,
-) -> tuple[int, int]:
-    """Everything but the superblock. Returns the new address of the root and the new end, both from the base."""
-    base, start = file.start.base, file.appends_at - file.start.base
-    with open_stream(file.descriptor) as stream:
-        stream.seek(file.appends_at)
-        with Sink(stream, True, threads) as sink:
-            writer = make_writer(sink, storage, threads)
-            with contextlib.closing(writer):
-                writer.start_at(start)
-                writer.share_names(checked)
-                address = _Rewriter(file, writer, threads).rewrite(root)
-                end = writer.append(b"")
-                writer.append(references.encode_mark(address, end, version=version, changed_ns=changed_ns))
-                if writer.finish() != end + references.MARK_BYTES:
-                    raise AssertionError(f"{file.path}: an edit ended at another address than was planned")
-    return address, base + end
+class _Append:
+    """What one commit appends: objects, the record, the mark and the trailer behind the new end."""
+
+    def __init__(self, file: EditedFile, note: Note | None) -> None:
+        self._file, self._note = file, note
+        self._at = file.appends_at
+        self.version = 3 if file.start.version == 3 else 2  # programs that could read the file still can
+        newest = None if file.history is None else file.history.newest
+        # A `datetime` has microseconds: two commits are never of the same one.
+        self.changed_ns = max(time.time_ns(), 0 if newest is None else newest.time_ns + 1000)
+        self._reserve = Reserve(file.descriptor, self._at, file.has_reserve)
+        self._size = 0  # of all but the reserve
+
+    def write(
+        self, root: Change | State, checked: TreeWriter | None, storage: Storage | None, threads: int | None
+    ) -> tuple[int, int]:
+        """Everything but the superblock. Returns the new address of the root, from the base, and the new end."""
+        file, base = self._file, self._file.start.base
+        with open_stream(file.descriptor) as stream:
+            stream.seek(self._at)
+            with Sink(stream, True, threads, self._reserve.before) as sink:
+                writer = make_writer(sink, storage, threads)
+                with contextlib.closing(writer):
+                    writer.start_at(self._at - base)
+                    if checked is not None:
+                        writer.share_names(checked)
+                    address = root.root if isinstance(root, State) else _Rewriter(file, writer, threads).rewrite(root)
+                    newest = self._record(writer)
+                    end = writer.append(b"")
+                    mark = references.encode_mark(address, end, version=self.version, changed_ns=self.changed_ns)
+                    writer.append(mark)
+                    writer.append(history.encode_trailer(newest, self._reserve.needed(base + end)))
+                    self._size = base + end + len(mark) + history.trailer_length()
+                    if base + writer.finish() != self._size:
+                        raise AssertionError(f"{file.path}: an edit ended at another address than was planned")
+        self._reserve.before(self._size)
+        return address, base + end
+
+    def _record(self, writer: TreeWriter) -> int | None:
+        """Append the record of this commit; its address, None where it leaves none."""
+        if self._note is None or self._file.history is None:
+            return None
+        address = writer.append(b"")
+        record = record_of(self._file, self._note, address, self.changed_ns, self._at)
+        return writer.append(history.encode_record(record))
+
+    def set_time(self) -> str:
+        """The time of change that the mark names; why it could not be set."""
+        if self.version == 2 and os.utime in os.supports_fd:
+            try:
+                os.utime(self._file.descriptor, ns=(self.changed_ns, self.changed_ns))
+            except OSError as error:
+                return f"its time of change cannot be set ({error.strerror}): earlier states are not offered"
+        return ""
+
+    def tidy(self) -> None:
+        """Cut off what an earlier, interrupted edit left after the new end."""
+        with contextlib.suppress(OSError):
+            if self._reserve.cut(self._size):
+                self.set_time()
 
 
 def open_stream(descriptor: int) -> io.FileIO:
@@ -83,19 +131,26 @@ def open_stream(descriptor: int) -> io.FileIO:
     return io.FileIO(descriptor, "r+", closefd=False)
 
 
-def _switch(file: EditedFile, root: int, end: int, version: int) -> None:
+def flush_data(descriptor: int) -> None:
+    """Bring what was written to the disk, with the file's length, but not its times."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def _switch(file: EditedFile, root: int, end: int, append: _Append) -> str:
     """The one write that makes the edit valid. If it does not reach the disk, the old superblock is put back."""
     start = file.start
-    new = superblock.encode(root, end, version=version, base=start.base, extension=start.extension)
+    new = superblock.encode(root, end, version=append.version, base=start.base, extension=start.extension)
     with open_stream(file.descriptor) as stream:
         try:
             _write_at(stream, start.base, new)
+            could_not = append.set_time()
             os.fsync(file.descriptor)
         except BaseException:
             with contextlib.suppress(OSError):
                 _write_at(stream, start.base, start.data[: len(new)])
                 os.fsync(file.descriptor)
             raise
+    return could_not
 
 
 def _write_at(stream: io.FileIO, place: int, data: bytes) -> None:
@@ -113,15 +168,6 @@ def _is_as_it_was(file: EditedFile) -> bool:
         return os.read(file.descriptor, len(file.start.data)) == file.start.data
     except OSError:
         return False
-
-
-def _tidy(file: EditedFile, size: int, version: int, changed_ns: int) -> None:
-    """Cut off what an earlier, interrupted edit left after the new end; set the time of change that the mark names."""
-    with contextlib.suppress(OSError):
-        if os.fstat(file.descriptor).st_size > size:
-            os.ftruncate(file.descriptor, size)
-        if version == 2 and os.utime in os.supports_fd:
-            os.utime(file.descriptor, ns=(changed_ns, changed_ns))
 
 
 class _Rewriter:

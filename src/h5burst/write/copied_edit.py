@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import h5py
 
+from h5burst.format import history, superblock
 from h5burst.format.constants import LIBVER
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.source import as_source
 from h5burst.model.tree import Group, Node, Storage, escape_attribute, escape_link
 from h5burst.read.lazy import open_tree
@@ -21,6 +23,7 @@ from h5burst.write.growing import check_rows, too_long
 
 _ROWS_BYTES = 8 << 20
 _MISTAKES = ("doesn't exist", "not found", "already exists")  # libhdf5's words about what the caller asked for
+_LONGEST_REASON = 200  # characters
 
 
 class CopiedEdit:
@@ -104,9 +107,23 @@ class CopiedEdit:
         """The copy as it is now, lazily read."""
         return open_tree(self._copy)
 
-    def commit(self) -> None:
-        """Put the copy in the place of the file."""
+    def commit(self, reason: str) -> None:
+        """Put the copy in the place of the file. reason: why it is a copy, and so has no earlier states."""
+        with durable.annotating_oserror(self.path, "edit"):
+            self._explain(reason)
         self._stack.close()
+
+    def _explain(self, reason: str) -> None:
+        """State behind the end of the copy why it has no history, where no reader looks."""
+        with open(self._copy, "rb+", buffering=0) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            try:
+                end = superblock.read_whole(stream.fileno(), size).end
+            except (CorruptStructureError, UnsupportedFeatureError):
+                return  # libhdf5 alone reads it: `log` says so anyway
+            if end == size:
+                stream.seek(end)
+                stream.write(history.encode_trailer(None, 0, f"edited as a copy: {reason}"[:_LONGEST_REASON]))
 
     def abandon(self, error: BaseException) -> None:
         """Remove the copy."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +18,7 @@ from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
 from h5burst.read import open_file
 from h5burst.read.fallback import InUseError
+from h5burst.read.history import History
 from h5burst.read.reader import Reader
 from h5burst.runtime import durable, edit_locks
 from h5burst.write.links import GroupLinks
@@ -23,6 +26,16 @@ from h5burst.write.native import NeedsLibhdf5Error
 
 _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
 _OPENS = 3  # tries to open a file that is replaced just then
+_PAUSE_S = (0.001, 0.05)  # between two tries to get a file that others hold: random, so that all come to it
+
+
+def waiting_time(wait: float) -> float:
+    """Seconds. Raises `TypeError` and `ValueError` for what is no length of time."""
+    if isinstance(wait, bool) or not isinstance(wait, (int, float)):
+        raise TypeError(f"wait is a number of seconds, not {type(wait).__name__}")
+    if not 0 <= wait < float("inf"):
+        raise ValueError(f"wait is a number of seconds from 0 on, got {wait}")
+    return float(wait)
 
 
 class Existing:
@@ -61,23 +74,35 @@ class EditedFile:
 
     Raises `CorruptFileError`, `UnfinishedFileError`, and `OSError` with the path and what to do. `why_not`: why it
     cannot be edited by appending; None where it can. only_replaced: it is to be replaced as a whole; its objects are
-    not looked at.
+    not looked at. wait: how many seconds it is tried again where others hold it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, only_replaced: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, only_replaced: bool = False, wait: float = 0) -> None:
         self._only_replaced = only_replaced
+        self._deadline = time.monotonic() + waiting_time(wait)
         self.path = Path(os.path.realpath(path))
         self.why_not: str | None = None
         self._stack = contextlib.ExitStack()
         try:
             with durable.annotating_oserror(path, "edit"):
-                self._open()
+                self._wait()
             self._look()
             self.reader = self._reader() if self.why_not is None and not only_replaced else None
             self._stack.enter_context(open_file.being_edited(self.stamp))
         except BaseException:
             self._stack.close()
             raise
+
+    def _wait(self) -> None:
+        """Open the file; as long as others hold it and there is time, again, each time by its path."""
+        while True:
+            try:
+                return self._open()
+            except BlockingIOError:
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    raise
+            time.sleep(min(left, random.uniform(*_PAUSE_S)))
 
     def _open(self) -> None:
         for _ in range(_OPENS):
@@ -105,9 +130,10 @@ class EditedFile:
         """The superblock, and whether all objects that an edit moves may move."""
         status = os.fstat(self.descriptor)
         self.stamp = open_file.Stamp.of(status)
-        self.changed_ns = status.st_mtime_ns
+        self.changed_ns, self.size = status.st_mtime_ns, status.st_size
         self.process = os.getpid()
         self.is_marked = False
+        self.history: History | None = None
         try:
             self.start = self._superblock(status.st_size)
             self.source = Source(self.descriptor, self.start.end, self.start.base, 1 << 15, 32)
@@ -116,6 +142,7 @@ class EditedFile:
             if not self.start.is_plain:
                 raise NeedsLibhdf5Error("an old superblock with settings that a newer one does not hold")
             self._check_extension()
+            self.history = History(self.descriptor, str(self.path))
             self.is_marked = references.is_marked(self.descriptor, self.start, self.changed_ns)
             if not self.is_marked and self._holds_references():
                 raise NeedsLibhdf5Error("references between its objects")
@@ -178,8 +205,16 @@ class EditedFile:
 
     @property
     def appends_at(self) -> int:
-        """Where an edit begins to write: after the end, and after a mark, which stays valid until the edit is made."""
-        return self.start.end + (references.MARK_BYTES if self.is_marked else 0)
+        """Where an edit begins to write: after the end, a mark and a trailer, which stay valid until it is made."""
+        if references.marked_ns(self.descriptor, self.start) is None:
+            return self.start.end
+        trailer = None if self.history is None else self.history.trailer
+        return self.start.end + references.MARK_BYTES + (0 if trailer is None else trailer.length)
+
+    @property
+    def has_reserve(self) -> bool:
+        """Whether what follows is the reserve of an earlier edit."""
+        return self.history is not None and self.history.trailer is not None and self.appends_at > self.start.end
 
     def check_unchanged(self) -> None:
         """Raise `OSError` unless the file is still the one that was opened: locks do not work everywhere."""
@@ -193,6 +228,7 @@ class EditedFile:
         """Remove what an edit that failed has left after the end."""
         with contextlib.suppress(OSError):  # it is only space: no reader looks there, and the next edit writes over it
             os.ftruncate(self.descriptor, self.appends_at)
+            os.ftruncate(self.descriptor, max(self.appends_at, self.size))
 
     def close(self) -> None:
         self._stack.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from h5burst._ext.preallocate import preallocate
@@ -18,8 +19,15 @@ LARGE_BYTES = 1 << 20
 class Sink:
     """Where the bytes go. A path is opened with the first of them: a tree that is not covered leaves it alone."""
 
-    def __init__(self, target: BinaryIO | str | os.PathLike[str], flushing: bool, threads: int | None) -> None:
+    def __init__(
+        self,
+        target: BinaryIO | str | os.PathLike[str],
+        flushing: bool,
+        threads: int | None,
+        before: Callable[[int], None] | None = None,
+    ) -> None:
         self._target = target
+        self._before = before  # called with the end of what is written next
         self._flushing = flushing
         self._threads = threads
         self._stream: Any = None
@@ -59,6 +67,8 @@ class Sink:
         """Take note that `size` bytes are written next; all before them have been."""
         if self._flushing and self._unflushed_bytes >= FLUSHED_BYTES:
             self._start_flushing()
+        if self._before is not None:
+            self._before(self._end + size)
         self._preallocate(size)
         self._unflushed_bytes += size
         self._end += size

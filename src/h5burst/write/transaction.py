@@ -25,6 +25,7 @@ from h5burst.write.copied_edit import CopiedEdit
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.growing import Growing, check_rows
 from h5burst.write.native import NeedsLibhdf5Error, make_writer
+from h5burst.write.notes import note_of
 from h5burst.write.preflight import check_attributes, validated
 from h5burst.write.sink import Sink
 
@@ -32,7 +33,15 @@ Path = tuple[str, ...]
 _Holder = Change | Group | Array
 
 
-def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, threads: int | None = None) -> Transaction:
+def edit(
+    path: str | os.PathLike[str],
+    message: str | None = None,
+    *,
+    wait: float = 0,
+    history: bool = True,
+    storage: Storage | None = None,
+    threads: int | None = None,
+) -> Transaction:
     """A transaction on an HDF5 file, for use in a `with` block.
 
     Leaving the block commits; an exception, a kill or a full disk leaves the file as it was.
@@ -41,6 +50,13 @@ def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, thread
     ----------
     path
         An existing HDF5 file, written by any program.
+    message
+        What the edit is for, at most 4 KiB of UTF-8: `log` shows it. Who gets the file can read it.
+    wait
+        Seconds for which it is tried again where others have the file open for writing.
+    history
+        Whether the commit leaves a record, so that the state before it can be read and restored. Without one, earlier
+        states of the file are not offered any more. With `H5BURST_HISTORY=0` no edit leaves one.
     storage
         How arrays are stored that name nothing themselves (None: uncompressed).
     threads
@@ -49,7 +65,10 @@ def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, thread
     Raises
     ------
     BlockingIOError
-        Another transaction, or another program, has the file open for writing. Readers do not matter.
+        Another transaction, or another program, has the file open for writing, also at the end of `wait`. Readers do
+        not matter.
+    TypeError, ValueError
+        For a message or a waiting time that cannot be.
     CorruptFileError, UnfinishedFileError, OSError
         The file cannot be read, or an interrupted writer has left it; the message says what to do.
 
@@ -68,7 +87,7 @@ def edit(path: str | os.PathLike[str], *, storage: Storage | None = None, thread
     ...     tx.remove(("units", "unit_007"))
     True
     """
-    return Transaction(path, storage=storage, threads=threads)
+    return Transaction(path, message, wait=wait, history=history, storage=storage, threads=threads)
 
 
 class Transaction:
@@ -82,7 +101,7 @@ class Transaction:
     way : str
         "append": new bytes after the file's end; "copy": libhdf5 edits a copy, which then replaces the file.
     reason : str
-        Why the way is "copy".
+        Why the way is "copy", and why a commit leaves no history where it should.
     path : str
         Of the file.
 
@@ -97,12 +116,20 @@ class Transaction:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, storage: Storage | None = None, threads: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        message: str | None = None,
+        *,
+        wait: float = 0,
+        history: bool = True,
+        storage: Storage | None = None,
+        threads: int | None = None,
     ) -> None:
         thread_count(threads)  # a number that cannot be is refused before anything is done
+        self._note = note_of(message, history)
         self.path = os.fspath(path)
         self._storage, self._threads = storage, threads
-        self._file = EditedFile(path)
+        self._file = EditedFile(path, wait=wait)
         self._is_open = True
         self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
         self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
@@ -422,14 +449,18 @@ class Transaction:
             return
         try:
             if self._copied is None:
-                self._or_copy(lambda: commit(self._file, self._change(), self._preflight, self._storage, self._threads))
+                self._or_copy(self._append_all)
             if self._copied is not None:
                 self._file.check_unchanged()
-                self._copied.commit()
+                self._copied.commit(self.reason)
         except BaseException as error:
             if self._copied is not None:
                 self._copied.abandon(error)
             raise
+
+    def _append_all(self) -> None:
+        root = self._change()
+        self.reason = commit(self._file, root, self._preflight, self._storage, self._threads, self._note)
 
     def _close(self) -> None:
         self._is_open = False

@@ -1,0 +1,443 @@
+"""The earlier states of an edited file: which there are, and how each is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import NamedTuple, TypeAlias
+
+from h5burst._ext.h5parse import Source
+from h5burst.format import history, references, superblock
+from h5burst.format.history import Record, Trailer
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, StaleFileError, UnsupportedFeatureError
+from h5burst.read.open_file import OpenFile
+from h5burst.runtime import durable
+
+At: TypeAlias = "int | datetime | str | Commit"
+
+_BLOCK_BYTES, _BLOCKS = 1 << 12, 16
+_LOOKED_AT = 4 << 20  # bytes before the end in which a record is looked for that no trailer leads to
+_NS = 1_000_000_000
+_DROPPED = "compacted: only this entry is kept, not the state"
+_UNTRUSTED = "copied without its times, or written by a program that was killed"
+TRUST_ADVICE = "log(path, trust=True) and `h5burst log --trust` show its earlier states"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One state of a file, and the commit that made it.
+
+    Attributes
+    ----------
+    number : int
+        0 for the file as it was saved, or as it was when its history began.
+    time : datetime.datetime
+        When it was made, with its zone (UTC).
+    message : str, optional
+        What the edit was given; None without one, and for the first state.
+    program, version : str
+        What made it; empty for the first state.
+    bytes_added : int
+        That the file became longer; the length of the file for the first state.
+    way : str
+        "append"; empty for the first state.
+    restored_from : int, optional
+        The state that was restored; None for any other commit.
+    note : str, optional
+        What else there is to know: that the state itself was dropped by compacting, or what ended an earlier history.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("logged.h5", {"a": 1}, overwrite=True)
+    >>> with h5burst.edit("logged.h5", "looked at again") as tx:
+    ...     tx.set_attributes((), {"reviewed": True})
+    >>> [(commit.number, commit.message) for commit in h5burst.log("logged.h5")]
+    [(1, 'looked at again'), (0, None)]
+    """
+
+    number: int
+    time: datetime
+    message: str | None
+    program: str
+    version: str
+    bytes_added: int
+    way: str
+    restored_from: int | None = None
+    note: str | None = None
+
+    def __str__(self) -> str:
+        """The commit on one line, without what a terminal would take for a command."""
+        parts = [f"{self.number}", f"{self.time:%Y-%m-%d %H:%M:%S}"]
+        if self.message:
+            parts.append(printable(self.message))
+        if self.restored_from is not None:
+            parts.append(f"(state {self.restored_from} again)")
+        if self.note:
+            parts.append(f"[{printable(self.note)}]")
+        return "  ".join(parts)
+
+
+def printable(text: str) -> str:
+    """Text of a stranger on one line: what cannot be printed as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)
+
+
+class State(NamedTuple):
+    """One state of a file: its number, and what its superblock says (see `superblock.Whole`).
+
+    head: the bytes at the base that open it.
+    """
+
+    number: int
+    root: int
+    end: int
+    base: int
+    head: bytes
+
+
+class History:
+    """The states of an open file; used while it stays open.
+
+    newest: the last commit's record, None where there is none. reason: why there are no states but the one now.
+    """
+
+    def __init__(self, descriptor: int, path: str, *, trust: bool = False) -> None:
+        status = os.fstat(descriptor)
+        self.path, self._descriptor = path, descriptor
+        self._written_ns, self._size = status.st_mtime_ns, status.st_size
+        self.newest: Record | None = None
+        self.trailer: Trailer | None = None
+        self.reason = self.note = ""
+        try:
+            self.start = superblock.read_whole(descriptor, status.st_size)
+        except CorruptStructureError as error:
+            raise CorruptFileError(path, str(error)) from error
+        self._source = Source(descriptor, status.st_size, self.start.base, _BLOCK_BYTES, _BLOCKS)
+        self._look(trust)
+
+    @property
+    def has_no_states(self) -> bool:
+        """Whether not even the state now counts as one: the file was edited in a way that leaves none."""
+        return self.newest is None and bool(self.reason)
+
+    def _look(self, trust: bool) -> None:
+        start = self.start
+        mark_ns = references.marked_ns(self._descriptor, start)
+        end = start.end - start.base
+        self.trailer = history.read_trailer(self._source, end + (0 if mark_ns is None else references.MARK_BYTES))
+        if self.trailer is not None and self.trailer.newest is not None and mark_ns is not None:
+            try:
+                self.newest = history.read_record(self._source, self.trailer.newest)
+            except CorruptStructureError as error:
+                self.note = f"its history is damaged: {error}"
+                return
+            if start.version == 2 and mark_ns != self._written_ns and not trust:
+                self.note, self.newest = f"{_UNTRUSTED}: {TRUST_ADVICE}", None
+        elif mark_ns is None and self.trailer is not None:
+            self.reason = self.trailer.reason
+        else:
+            self.note = self._interruption(is_marked=mark_ns is not None)
+
+    def _interruption(self, *, is_marked: bool) -> str:
+        """What ended a history of which a record is left."""
+        last = history.last_record(self._source, self.start.end - self.start.base, _LOOKED_AT)
+        if last is None:
+            return ""
+        if self.trailer is not None:
+            return f"edited without a record after commit {last.number}"
+        by = "interrupted by h5burst 0.2" if is_marked else "changed by another program"
+        return f"{by} after commit {last.number}"
+
+    # ------------------------------------------------------------ commits
+
+    def commits(self) -> Iterator[Commit]:
+        """All that there are, newest first."""
+        if self.has_no_states:
+            return
+        if self.newest is None:
+            yield self._bottom(self._written_ns, self.start.end, self.note)
+            return
+        note, first = "", self.newest
+        for record in self.records():
+            yield _commit_of(record, note or None)
+            note, first = "" if record.head else _DROPPED, record
+        if note:
+            yield self._bottom(first.before_ns, 0, note)
+        else:
+            yield self._bottom(first.before_ns, self._state(first.number - 1, first.head).end, first.note)
+
+    def _bottom(self, time_ns: int, end: int, note: str) -> Commit:
+        return Commit(0, moment(time_ns), None, "", "", end, "", None, note or None)
+
+    def _before(self, record: Record) -> Record | None:
+        jump = record.jumps[0]
+        if not jump.number:
+            return None
+        return self._read(jump)
+
+    def _read(self, jump: history.Jump) -> Record:
+        try:
+            return history.read_record(self._source, jump.address, jump.number)
+        except CorruptStructureError as error:
+            raise CorruptFileError(self.path, str(error)) from error
+
+    def record(self, number: int) -> Record | None:
+        """The record of a commit, by the shortest way; None where there is none."""
+        record = self.newest
+        while record is not None and record.number > number:
+            ahead = [jump for jump in record.jumps if jump.number >= max(number, 1)]
+            if not ahead:
+                return None
+            record = self._read(min(ahead))
+        return record if record is not None and record.number == number else None
+
+    def records(self) -> Iterator[Record]:
+        """All records, newest first."""
+        record = self.newest
+        while record is not None:
+            yield record
+            record = self._before(record)
+
+    # ------------------------------------------------------------ states
+
+    @property
+    def number(self) -> int:
+        """Of the state now."""
+        return 0 if self.newest is None else self.newest.number
+
+    @property
+    def oldest(self) -> int:
+        """The number of the first state that can be read: compacting drops those before it."""
+        low, high = 0, self.number
+        while low < high:
+            middle = (low + high) // 2
+            following = self.record(middle + 1)
+            if following is not None and following.head:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    @property
+    def used_bytes(self) -> int:
+        """Length of the file without what follows it as a reserve."""
+        if self.trailer is None:
+            return self._size
+        mark = 0 if references.marked_ns(self._descriptor, self.start) is None else references.MARK_BYTES
+        return self.start.end + mark + self.trailer.length
+
+    def state(self, at: At) -> State:
+        """A state by its number (negative: from the newest, -1), by the time at which it was the newest, or by commit.
+
+        Raises `LookupError` for one that there is not, `TypeError` and `ValueError` for what names none.
+        """
+        number = self._number(at)
+        now = State(self.number, self.start.root, self.start.end, self.start.base, self.start.data[: superblock.SIZE])
+        if number == now.number:
+            return now
+        following = self.record(number + 1) if 0 <= number < now.number else None
+        if following is None or not following.head:
+            raise LookupError(f"{self.path}: there is no state {at}: {self._what_there_is(number)}")
+        return self._state(number, following.head)
+
+    def _what_there_is(self, number: int) -> str:
+        if 0 <= number < self.number:
+            return "it was dropped by compacting"
+        if self.newest is None:
+            return self.reason or self.note or "the file has no history"
+        return f"the newest is {self.number}"
+
+    def _state(self, number: int, head: bytes) -> State:
+        """What a superblock of then says. Raises `CorruptFileError`."""
+        try:
+            rest = self._source.read(superblock.SIZE, superblock.SIZE) if head[8:9] == b"\0" else b""
+            found = superblock.read_head(head + rest, self.start.base)
+        except (CorruptStructureError, UnsupportedFeatureError) as error:
+            what = f"the record of commit {number + 1} holds no superblock: {error}"
+            raise CorruptFileError(self.path, what) from error
+        if found.root >= found.end - found.base or found.end > self.start.end:
+            raise CorruptFileError(self.path, f"the root of state {number} is outside the file")
+        return State(number, found.root, found.end, found.base, head)
+
+    def holds(self, state: State) -> bool:
+        """Whether a state is one of this file's, now or earlier."""
+        try:
+            return self.state(state.number) == state
+        except LookupError:
+            return False
+
+    def _number(self, at: At) -> int:
+        if isinstance(at, bool):
+            raise TypeError("a state is a number, a time or a commit, not a bool")
+        if isinstance(at, int):
+            if at < 0 and self.number + 1 + at < 0:
+                raise LookupError(f"{self.path}: there is no state {at}: {self._what_there_is(-1)}")
+            return at if at >= 0 else self.number + 1 + at
+        if isinstance(at, Commit):
+            return self._number_of(at)
+        return self._number_at(ns_of(at))
+
+    def _number_of(self, commit: Commit) -> int:
+        following = self.record(commit.number + 1)
+        record = self.newest if commit.number == self.number else None
+        time_ns = following.before_ns if following is not None else record.time_ns if record is not None else None
+        if commit.number > self.number or (time_ns is not None and moment(time_ns) != commit.time):
+            raise LookupError(f"{self.path}: commit {commit.number} is not one of its history")
+        return commit.number
+
+    def _number_at(self, time_ns: int) -> int:
+        """The newest commit that is not later; before the first: the first state."""
+        record = self.newest
+        while record is not None and record.time_ns > time_ns:
+            for jump in sorted(filter(lambda jump: jump.number, record.jumps)):
+                earlier = self._read(jump)
+                if earlier.time_ns > time_ns or jump == record.jumps[0]:
+                    record = earlier
+                    break
+            else:
+                return record.number - 1
+        return 0 if record is None else record.number
+
+
+def _commit_of(record: Record, note: str | None) -> Commit:
+    restored = None if record.restored_from < 0 else record.restored_from
+    return Commit(
+        record.number,
+        moment(record.time_ns),
+        record.message,
+        record.program,
+        record.version,
+        record.bytes_added,
+        "append",
+        restored,
+        note,
+    )
+
+
+def moment(time_ns: int) -> datetime:
+    """A time of the file, to the microsecond; one that no calendar has as the nearest that it has."""
+    seconds = min(max(time_ns // _NS, -62_135_596_800), 253_402_300_799)
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=time_ns % _NS // 1000)
+
+
+def ns_of(at: datetime | str) -> int:
+    """A time as the last nanosecond of what it says (a datetime has microseconds). Raises TypeError and ValueError."""
+    if isinstance(at, str):
+        try:
+            found = datetime.fromisoformat(at.strip().replace("Z", "+00:00"))
+        except ValueError as error:
+            raise ValueError(f"{at!r} is no time: write it as 2026-05-04T12:30") from error
+        found = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+    elif isinstance(at, datetime):
+        found = at
+        if found.tzinfo is None:
+            raise ValueError("a datetime without a zone may be of any: give it one (timezone.utc)")
+    else:
+        raise TypeError(f"a state is a number, a time or a commit, not {type(at).__name__}")
+    whole = found.replace(microsecond=0)
+    return int(whole.timestamp()) * _NS + found.microsecond * 1000 + 999
+
+
+# ---------------------------------------------------------------- what users call
+
+
+class Log:
+    """The commits of a file, newest first: what `log` gives. It is read when it is iterated over.
+
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    reason : str
+        Why there are no commits, or none but one; empty where there are.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("fresh.h5", {"a": 1}, overwrite=True)
+    >>> [commit.number for commit in h5burst.log("fresh.h5")]
+    [0]
+    """
+
+    def __init__(self, path: str | os.PathLike[str], trust: bool) -> None:
+        self.path, self._trust = os.path.abspath(path), trust
+        with opened(self.path, trust=trust) as found:
+            self.reason = found.history.reason or found.history.note
+
+    def __iter__(self) -> Iterator[Commit]:
+        with opened(self.path, trust=self._trust) as found:
+            yield from found.history.commits()
+
+
+class _Opened:
+    """A file that is open, and its history."""
+
+    def __init__(self, file: OpenFile, history: History) -> None:
+        self.file, self.history = file, history
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def opened(path: str, *, trust: bool = False) -> _Opened:
+    """A file open for reading, with its history. Raises `CorruptFileError`, other `OSError`s."""
+    with durable.annotating_oserror(path, "read"):
+        file = OpenFile(path)
+    try:
+        return _Opened(file, History(file.descriptor, path, trust=trust))
+    except UnsupportedFeatureError as error:
+        file.close()
+        raise CorruptFileError(path, f"only libhdf5 reads it, so that it has no history: {error}") from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def log(path: str | os.PathLike[str], trust: bool = False) -> Log:
+    """The commits of a file, newest first; the last one is the state before the first edit.
+
+    Parameters
+    ----------
+    path
+        Of an HDF5 file. One that was never edited has one state; one that another program has changed since has one,
+        whose note says so; one that is edited as a copy (see `Transaction.way`) has none, and `reason` says why.
+    trust
+        Show earlier states also where the file's time of change is not that of its last commit: it was copied without
+        its times, or written by a program that was killed. Only files with a superblock of version 2 need this.
+
+    Returns
+    -------
+    Log
+        An iterable of `Commit`.
+
+    Raises
+    ------
+    CorruptFileError
+        For what is not a whole HDF5 file, and, while one iterates, for a record that is damaged; it names the record.
+    OSError
+        For a file that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("edited.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> with h5burst.edit("edited.h5", "with b") as tx:
+    ...     tx.put("b", h5burst.Array(np.arange(4)))
+    >>> [commit.message for commit in h5burst.log("edited.h5")]
+    ['with b', None]
+    """
+    return Log(path, trust)
+
+
+def check_same_file(file: OpenFile, inode: tuple[int, int]) -> None:
+    """Raise `StaleFileError` where another file is in the place of one."""
+    if tuple(file.stamp[:2]) != inode:
+        raise StaleFileError(file.path)
