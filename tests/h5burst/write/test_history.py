@@ -131,7 +131,7 @@ def test_ten_thousand_commits_are_found_in_forty_reads(monkeypatch: pytest.Monke
 def test_states_are_named_by_time_and_by_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = time.time_ns()
     os.utime(path, ns=(start, start))
-    at = iter([start + n * 10**9 for n in (10, 20, 15, 40)])  # the clock is set back in between
+    at = iter([start + n * 10**9 for n in (10, 20, 15, 40, 50)])  # the clock is set back in between
     monkeypatch.setattr("h5burst.write.commit.time", SimpleNamespace(time_ns=lambda: next(at)))
     for value in range(4):
         set_one(path, value)
