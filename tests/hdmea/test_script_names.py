@@ -144,6 +144,26 @@ def test_configs_and_stimuli_come_from_argument_assigned_name_or_variable(
     assert (length(config_dir=directories["argument"]), height(stimuli_dir=directories["argument"])) == (1, 1)
 
 
+def test_default_stimuli_are_those_of_the_variable_when_the_name_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hdmea.features.dsgc_direction as bar
+    import hdmea.features.sta as sta
+
+    np.save(tmp_path / "noise.npy", np.zeros((4, 2, 3), np.uint8))
+    monkeypatch.delenv("HDMEA_STIMULI_DIR", raising=False)
+    unassigned = sta.DEFAULT_STIMULI_DIR  # as a script's `from … import` takes it before the variable is set
+    with pytest.raises(ConfigurationError, match="HDMEA_STIMULI_DIR"):
+        sta._load_stimulus_movie("noise", unassigned)
+    monkeypatch.setenv("HDMEA_STIMULI_DIR", str(tmp_path))
+    assert sta._load_stimulus_movie("noise", unassigned).shape == (4, 2, 3)
+    assert sta._load_stimulus_movie("noise", sta.DEFAULT_STIMULI_DIR).shape == (4, 2, 3)
+    for module in (sta, bar):
+        assert (Path(module.DEFAULT_STIMULI_DIR) / "noise.npy").is_file()
+    with pytest.raises(FileNotFoundError, match="Stimulus file not found"):
+        sta._load_stimulus_movie("other", sta.DEFAULT_STIMULI_DIR)
+
+
 # ---------------------------------------------------------------- messages
 
 
@@ -232,6 +252,22 @@ def test_loaded_spike_times_are_the_files_microseconds(
             stamps = np.sort(peaks["Timestamp"][peaks["IncludePeak"] == 1])
             np.testing.assert_array_equal(unit["spike_times"], stamps)
             assert unit["spike_times"].dtype == np.uint64
+
+
+def test_unit_meta_of_a_load_is_all_that_the_vendor_says(small_recording: SimulatedRecording, tmp_path: Path) -> None:
+    session = create_session("x", output_dir=tmp_path)
+    load_recording_with_eimage_sta(
+        small_recording.cmcr_path, small_recording.cmtr_path, unit_ids=["2"], duration_s=0.5, session=session
+    )
+
+    meta = session.units["unit_002"]["unit_meta"]
+    wanted = {"row", "column", "snr", "separability", "kurtosis", "roisize", "unitid", "sensorid"}
+    assert wanted | {"peak_amplitudes", "peaks_data", "roi_stas", "unmixing_matrix"} <= set(meta)
+    with h5py.File(small_recording.cmtr_path) as file:
+        group = file["Spike Sorter/Unit 2"]
+        np.testing.assert_array_equal(meta["peaks_data"]["timestamp"], group["Peaks"]["Timestamp"])
+        np.testing.assert_array_equal(meta["unmixing_matrix"], group["Unmixing"][()])
+        assert meta["snr"] == group["Unit Info"]["SNR"][0]
 
 
 def test_vendors_numbers_choose_units(small_recording: SimulatedRecording, tmp_path: Path) -> None:

@@ -231,10 +231,11 @@ def fit_ln_models(
 
 def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float, limits: ModelLimits) -> str:
     if not z > limits.least_z:
-        return f"z {z:.2f} of the receptive field is not above {limits.least_z:g}"
+        found = "no receptive field was found" if np.isnan(z) else f"z {z:.2f} of the receptive field"
+        return found if np.isnan(z) else f"{found} is not above {limits.least_z:g}"
     count = int(((train >= movie.plan.lags - 1) & (train < len(movie.shown))).sum())
     if count < limits.fewest_spikes:
-        return f"{count} spikes in the movie, at least {limits.fewest_spikes} are needed"
+        return f"{count} {'spike' if count == 1 else 'spikes'} in the movie, at least {limits.fewest_spikes} are needed"
     return ""
 
 

@@ -237,7 +237,7 @@ def hold_frames(movie: NDArray[Any]) -> int:
 
 def _unfit(average: Floats, n_spikes: int | None, hold: int, limits: FieldLimits) -> str:
     if n_spikes is not None and n_spikes < limits.fewest_spikes:
-        return f"{n_spikes} spikes, at least {limits.fewest_spikes} are needed"
+        return f"{n_spikes} {'spike' if n_spikes == 1 else 'spikes'}, at least {limits.fewest_spikes} are needed"
     if len(average) < max(limits.fewest_lags, 4 * hold):
         return f"{len(average)} lags, at least {max(limits.fewest_lags, 4 * hold)} are needed"
     if average.size == 0 or not np.isfinite(average).all():

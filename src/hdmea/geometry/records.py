@@ -13,7 +13,7 @@ import numpy as np
 from hdmea.geometry.alignment import Alignment
 from hdmea.geometry.axon import Axon
 from hdmea.geometry.electrical_image import ImageScale
-from hdmea.geometry.field_fits import GaussianFit
+from hdmea.geometry.field_fits import GaussianFit, SurroundFit
 from hdmea.geometry.ln_model import KINDS, LNModel
 from hdmea.geometry.nerve_head import NerveHead, SomaPolar
 from hdmea.geometry.receptive_field import ReceptiveField
@@ -83,8 +83,8 @@ def field_record(field: ReceptiveField, frame_period_s: float) -> Record:
         "biphasic_index": field.time_course.biphasic_index,
         "zero_crossing_frames": field.time_course.zero_crossing_frames,
         "zero_crossing_ms": crossing_ms,
-        "gaussian_fit": _own(field.gaussian_fit),
-        "DoG": _own(field.dog),
+        "gaussian_fit": _rotated(field.gaussian_fit),
+        "DoG": _rotated(field.dog),
         "ONOFF_model": {
             "on_z": field.on_off.on_z,
             "off_z": field.on_off.off_z,
@@ -94,6 +94,11 @@ def field_record(field: ReceptiveField, frame_period_s: float) -> Record:
             **_along_the_grid("off_", field.on_off.off),
         },
     }
+
+
+def _rotated(fit: GaussianFit | SurroundFit) -> Record:
+    """The fields of a fit, its angle as `theta` in radians, as scripts have it, and as `theta_deg` in degrees."""
+    return {**_own(fit), "theta": float(np.radians(fit.theta)), "theta_deg": fit.theta}
 
 
 def _along_the_grid(prefix: str, fit: GaussianFit) -> Record:

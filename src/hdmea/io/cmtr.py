@@ -21,6 +21,10 @@ SORTER = "Spike Sorter"
 UNKNOWN_ELECTRODE = -1
 _ELECTRODE_FIELDS = ("UnitID", "SensorID", "Row", "Column")
 _UNIT_NAME = re.compile(r"Unit \d+")
+_UNIT_ARRAYS = (
+    *(("RoiSTAs", "roi_stas"), ("Source", "source")),
+    *(("Unmixing", "unmixing"), ("Unmixing", "unmixing_matrix")),  # by either name
+)
 _EXACT = 1 << 62  # products of integers below this cannot overflow int64
 
 
@@ -82,7 +86,7 @@ def read_unit_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 
     Fields of the unit table by their names in small letters and attributes as `attr_{name}`, each an array of one
     element; `peaks_data` (dict of the peak table's columns but the cut-outs), `peak_amplitudes` (of included peaks),
-    and where they are there `roi_stas`, `source` and `unmixing`. Raises as `read_units`.
+    and where they are there `roi_stas`, `source` and `unmixing` (as `unmixing_matrix` as well). Raises as `read_units`.
     """
     path = Path(path)
     tree = mcs_format.open_file(path, KIND)
@@ -103,7 +107,7 @@ def _unit_table(group: Group, info: dict[str, Any]) -> dict[str, Any]:
     if peaks is not None and "PeakAmplitude" in names:
         included = peaks["IncludePeak"] == 1 if "IncludePeak" in names else slice(None)
         found["peak_amplitudes"] = np.ascontiguousarray(peaks["PeakAmplitude"][included])
-    for name, key in (("RoiSTAs", "roi_stas"), ("Source", "source"), ("Unmixing", "unmixing")):
+    for name, key in _UNIT_ARRAYS:
         child = group.children.get(name)
         data = child.data if isinstance(child, Array) else None
         if data is not None and data.dtype.names is None:

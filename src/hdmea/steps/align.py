@@ -151,7 +151,7 @@ def _factor(recording: PipelineSession, movie: str, bar_movie: str, stimuli_dir:
     grid = feature_data(recording.units[unit_id], sta_feature(movie)).shape[2]
     width = BAR_PIXELS
     try:
-        path = sta.stimuli_directory(stimuli_dir, sta.DEFAULT_STIMULI_DIR, STEP) / f"{bar_movie}.npy"
+        path = sta.stimuli_directory(stimuli_dir, sta.assigned_stimuli_dir(), STEP) / f"{bar_movie}.npy"
         if path.exists():
             width = np.load(path, mmap_mode="r", allow_pickle=False).shape[2]
     except ConfigurationError:

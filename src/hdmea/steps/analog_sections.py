@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hdmea.session.session import PipelineSession
-from hdmea.steps.run_step import Outcome, Target, run_step
+from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
 from hdmea.steps.section_time import WINDOWS, acquisition_rate_of
-from hdmea.utils.exceptions import ConfigurationError, MissingInputError
+from hdmea.utils.exceptions import ConfigurationError, InvalidValueError, MissingInputError
 
 STEP = "add_section_time_analog"
 CHANNEL = "raw_ch1"
@@ -70,7 +70,9 @@ def add_section_time_analog(
     Raises
     ------
     ConfigurationError
-        A number outside its range.
+        A number outside its range; for `threshold_value` and `plot_duration` a `ValueError` as well.
+    FileExistsError
+        Immediate mode, without `force`: there are sections of that name. With a session that is a warning.
     MissingInputError
         There is no light channel.
 
@@ -92,7 +94,7 @@ def add_section_time_analog(
         sections = recording.stimulus.get("section_time") or {}
         outcome = Outcome(True)
         if movie_name in sections and not force:
-            return outcome
+            raise AlreadyDoneError(f"{STEP} was done already ({movie_name})")
         light = (recording.stimulus.get("light_reference") or {}).get(CHANNEL)
         if light is None or not len(light):
             message = f"{STEP} needs stimulus/light_reference/{CHANNEL}: run load_recording first, with the .cmcr file"
@@ -107,7 +109,7 @@ def add_section_time_analog(
             outcome.result = False
             return outcome
         if repeat is not None and len(onsets) < repeat:
-            outcome.warn(f"{STEP}: {len(onsets)} onsets were found, {repeat} are asked for")
+            outcome.warn(f"{STEP}: onsets found: {len(onsets)}, asked for: {repeat}")
         rows = _rows(onsets[:repeat], length, len(light), outcome)
         _store(recording, movie_name, rows, light, outcome)
         made = {"threshold_value": threshold_value, "plot_duration": float(plot_duration), "by": STEP}
@@ -121,9 +123,9 @@ def add_section_time_analog(
 def _check(threshold: Any, duration_s: float, repeat: int | None, min_distance_s: float | None) -> None:
     is_number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
     if threshold != "auto" and not (is_number and 0 < threshold < float("inf")):
-        raise ConfigurationError(f"threshold_value must be a positive number or 'auto', not {threshold!r}")
+        raise InvalidValueError(f"threshold_value must be a positive number or 'auto', not {threshold!r}")
     if not 0 < duration_s < float("inf"):
-        raise ConfigurationError(f"plot_duration must be a positive time in seconds, not {duration_s}")
+        raise InvalidValueError(f"plot_duration must be a positive time in seconds, not {duration_s}")
     if repeat is not None and repeat < 1:
         raise ConfigurationError(f"repeat must be at least 1, not {repeat}")
     if min_distance_s is not None and not 0 <= min_distance_s < float("inf"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hdmea.geometry import axon_record, find_nerve_head, head_record, soma_polar, track_axon
+from hdmea.geometry.retina import DVNTPosition, parse_dvnt_from_center_xy, retinal_polar
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import (
     IMAGE,
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 STEP = "track_axons"
 AP_TRACKING = "ap_tracking"
+NAN = float("nan")
 
 
 def track_axons(
@@ -46,7 +48,8 @@ def track_axons(
     `units[id]["features"]["ap_tracking"]` holds `refined_soma` and `axon_initial_segment` (`t`, `x`, `y`: x is the
     column, y the row, in electrodes from 0; t in samples of the window), `post_processed_data/axon_centroids`
     (n, 4), `ap_pathway` (slope, angle, velocity, length and more, with errors), `soma_polar_coordinates` (about the
-    head). `metadata["ap_tracking"]["all_ap_intersection"]` holds the head.
+    head; in the retina as well where `metadata["gsheet_row"]["Center_xy"]` says the chip's place, as "L, 1.5, -0.8":
+    the eye, ventral, nasal). `metadata["ap_tracking"]["all_ap_intersection"]` holds the head.
 
     Parameters
     ----------
@@ -138,6 +141,23 @@ def compute_ap_tracking(
     )
 
 
+def compute_ap_tracking_batch(
+    hdf5_paths: Iterable[str | Path], model_path: str | Path | None = None, **options: Any
+) -> list[StepResult]:
+    """`compute_ap_tracking` of several files, one after the other; options are its own. Raises what it raises."""
+    results = [compute_ap_tracking(Path(path), model_path, **options) for path in hdf5_paths]
+    return [result for result in results if isinstance(result, StepResult)]
+
+
+def retinal_place(recording: PipelineSession) -> DVNTPosition | None:
+    """Where the chip's centre is in the retina, by `metadata/gsheet_row/Center_xy`; None where that does not tell."""
+    row = recording.metadata.get("gsheet_row")
+    said = row.get("Center_xy") if isinstance(row, Mapping) else None
+    if isinstance(said, np.ndarray) and said.size == 1:
+        said = said.item()
+    return parse_dvnt_from_center_xy(said.decode() if isinstance(said, bytes) else said)
+
+
 def _of_type(recording: PipelineSession, unit_ids: list[str], cell_type: str) -> list[str]:
     """The units with that label; all where no unit of the recording has labels."""
     labels = {
@@ -161,19 +181,32 @@ def _add_head(recording: PipelineSession, outcome: Outcome[StepResult]) -> None:
     places = [[number(found["refined_soma"]["x"]), number(found["refined_soma"]["y"])] for found in seen.values()]
     angles = [number(found["ap_pathway"]["direction_angle"]) for found in seen.values()]
     head = find_nerve_head(np.reshape(places, (len(seen), 2)), np.array(angles, np.float64))
-    if head.reason:
-        outcome.warn(f"{STEP}: {head.reason}")
+    if head.status != "position":
+        outcome.warn(
+            f"{STEP}: no optic-nerve head is accepted ({head.reason}): the polar coordinates of {len(tracked)} units "
+            "are NaN, and later stages that need them drop these cells"
+        )
+    place = retinal_place(recording)
     pitch = pitch_um(recording)
     for unit_id, found in tracked.items():
         soma = found["refined_soma"]
-        polar = asdict(soma_polar(head, number(soma["x"]), number(soma["y"]), pitch))
+        x, y = number(soma["x"]), number(soma["y"])
+        polar = asdict(soma_polar(head, x, y, pitch)) | asdict(retinal_polar(head.x, head.y, y, x, place))
         recording.units[unit_id]["features"][AP_TRACKING] = {**found, "soma_polar_coordinates": polar}
         if (path := ("units", unit_id, "features", AP_TRACKING)) not in outcome.changed:
             outcome.changed.append(path)
     recording.metadata[AP_TRACKING] = {
         "n_units": len(tracked),
         "n_axons": len(seen),
-        "all_ap_intersection": {**head_record(head, pitch), "unit_ids": list(seen)},
+        **_place_record(place),
+        "all_ap_intersection": {**head_record(head, pitch), "mse": head.rmse**2, "unit_ids": list(seen)},
     }
     outcome.changed.append(("metadata", AP_TRACKING))
     outcome.result.warnings = outcome.warnings
+
+
+def _place_record(place: DVNTPosition | None) -> dict[str, Any]:
+    """A place in the retina under the names that tables use; NaN where it is not known."""
+    dv, nt, eye = (NAN, NAN, NAN) if place is None else place
+    names = (("dvnt_dv", "dvnt_nt", "dvnt_lr"), ("DV_position", "NT_position", "LR_position"))
+    return {name: value for one in names for name, value in zip(one, (dv, nt, eye), strict=True)}

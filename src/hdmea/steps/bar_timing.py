@@ -57,7 +57,7 @@ def slots(config: StimulusConfig) -> list[tuple[int, int]]:
 def timing_of_movie(path: Path, config: StimulusConfig) -> BarTiming:
     """The passages that the movie shows, computed once a movie. `FileNotFoundError`, `DataLoadError`."""
     if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}, the frames of the bar movie")
+        raise FileNotFoundError(f"Stimulus file not found: {path}, the frames of the bar movie")
     status = path.stat()
     return _computed(path, (status.st_mtime_ns, status.st_size), tuple(slots(config)), _directions(config))
 

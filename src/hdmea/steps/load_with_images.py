@@ -10,7 +10,7 @@ from typing import Any
 
 from h5burst import ArraySource, Group
 from hdmea.io.cmcr import open_recording
-from hdmea.io.cmtr import read_meta
+from hdmea.io.cmtr import read_meta, read_unit_tables
 from hdmea.session import hdf5_store
 from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
@@ -74,8 +74,8 @@ def load_recording_with_eimage_sta(
     session
         Deferred mode: the session that is filled; no file is written.
     load_unit_meta, load_sys_meta
-        Whether to keep the sorter's quality measures (`unit_meta`), and the files' own facts (`sys_meta`,
-        `cmcr_meta`, `cmtr_meta`).
+        Whether to keep all that the sorter says of a unit (`unit_meta`, as `add_cmtr_unit_info` fills it), and the
+        files' own facts (`sys_meta`, `cmcr_meta`, `cmtr_meta`).
 
     Returns
     -------
@@ -165,8 +165,11 @@ def read_with_images(
         )
     if not options.load_sys_meta:
         del loaded.metadata["sys_meta"]
-    if not options.load_unit_meta:
-        for unit in loaded.units.values():
+    tables = read_unit_tables(cmtr_path) if options.load_unit_meta else {}
+    for unit_id, unit in loaded.units.items():
+        if options.load_unit_meta:
+            unit["unit_meta"] = {**unit["unit_meta"], **tables.get(unit_id, {})}
+        else:
             unit.pop("unit_meta", None)
     return loaded, outcome
 

@@ -115,7 +115,7 @@ def _last_frame(cover_range: Any) -> int:
 def _hold(movie: str, stimuli_dir: str | Path | None) -> int:
     """Frames for which the movie shows each pattern; the usual number where the movie is not at hand."""
     try:
-        path = sta.stimuli_directory(stimuli_dir, sta.DEFAULT_STIMULI_DIR, STEP) / f"{movie}.npy"
+        path = sta.stimuli_directory(stimuli_dir, sta.assigned_stimuli_dir(), STEP) / f"{movie}.npy"
     except ConfigurationError:
         return USUAL_HOLD_FRAMES
     return hold_frames(np.load(path, mmap_mode="r", allow_pickle=False)) if path.exists() else USUAL_HOLD_FRAMES

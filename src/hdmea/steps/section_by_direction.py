@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,8 @@ DIRECTION_LIST = [0, 45, 90, 135, 180, 225, 270, 315]  # degrees, of the shipped
 N_DIRECTIONS, N_REPETITIONS = 8, 3
 DEFAULT_MOVIE_NAME = BAR_MOVIE
 STA_GEOMETRY_FEATURE = "sta_perfect_dense_noise_15x15_15hz_r42_3min"
-DEFAULT_STIMULI_DIR: str | Path = sta.DEFAULT_STIMULI_DIR  # scripts assign another path to this name
+if TYPE_CHECKING:
+    DEFAULT_STIMULI_DIR: str | Path  # scripts assign another path to this name; see __getattr__
 _UNCOMMON = (".pkl", ".pickle")
 
 
@@ -211,7 +212,7 @@ def _timing(
     if table is not None and Path(table).suffix.lower() not in _UNCOMMON:
         return timing_of_table(Path(table), directions, (BAR_PIXELS, BAR_PIXELS))
     try:
-        assigned = sta.DEFAULT_STIMULI_DIR if DEFAULT_STIMULI_DIR is _INITIAL_STIMULI_DIR else DEFAULT_STIMULI_DIR
+        assigned = globals().get("DEFAULT_STIMULI_DIR", sta.assigned_stimuli_dir())
         timing = timing_of_movie(sta.stimuli_directory(stimuli_dir, assigned, STEP) / f"{movie}.npy", config)
     except (ConfigurationError, FileNotFoundError):
         if table is not None:
@@ -310,4 +311,8 @@ def _factor(recording: PipelineSession, feature: Mapping[str, Any]) -> float:
     return float(BAR_PIXELS / feature["data"].shape[2]) if known is None else number(known)
 
 
-_INITIAL_STIMULI_DIR = DEFAULT_STIMULI_DIR
+def __getattr__(name: str) -> Path:
+    """`DEFAULT_STIMULI_DIR` as the environment says when it is read, until a script assigns it."""
+    if name == "DEFAULT_STIMULI_DIR":
+        return sta.default_stimuli_dir()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

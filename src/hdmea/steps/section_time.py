@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from h5burst import find_export
 from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE, SHIPPED_CONFIG_DIR
 from hdmea.kernels.rates import frames_at
 from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
@@ -489,3 +490,7 @@ def recording_end_sample(recording: PipelineSession) -> int:
         if samples is not None and len(samples):
             ends.append(int(np.max(samples)) + 1)
     return max(ends, default=0)
+
+
+def __getattr__(name: str) -> Any:
+    return find_export(__name__, name, {"add_section_time_analog": "hdmea.steps.analog_sections"})

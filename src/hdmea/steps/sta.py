@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 STIMULI_DIR_VARIABLE = "HDMEA_STIMULI_DIR"
 STEP = "compute_sta"
 _SHIPPED_STIMULI = SHIPPED_CONFIG_DIR  # no movies ship
-DEFAULT_STIMULI_DIR: str | Path = _SHIPPED_STIMULI  # scripts assign another path to this name
+if TYPE_CHECKING:
+    DEFAULT_STIMULI_DIR: str | Path  # scripts assign another path to this name; see __getattr__
 
 
 @dataclass
@@ -249,9 +251,28 @@ def _warn_of_other_range(
             return
 
 
+def default_stimuli_dir() -> Path:
+    """The directory in `HDMEA_STIMULI_DIR`; where it names none, a path that counts as none given."""
+    return Path(os.environ.get(STIMULI_DIR_VARIABLE) or _SHIPPED_STIMULI)
+
+
+def assigned_stimuli_dir() -> str | Path:
+    """What a script assigned to `DEFAULT_STIMULI_DIR`; where none did, a path that counts as none given."""
+    assigned: str | Path = globals().get("DEFAULT_STIMULI_DIR", _SHIPPED_STIMULI)
+    return assigned
+
+
+def __getattr__(name: str) -> Path:
+    """`DEFAULT_STIMULI_DIR` as the environment says when it is read, until a script assigns it."""
+    if name == "DEFAULT_STIMULI_DIR":
+        return default_stimuli_dir()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def stimuli_directory(stimuli_dir: str | Path | None, assigned: str | Path, step: str) -> Path:
     """The directory of stimulus movies. Raises `ConfigurationError` where none is known."""
-    directory = chosen_path(stimuli_dir, assigned, _SHIPPED_STIMULI, (STIMULI_DIR_VARIABLE,))
+    given = None if stimuli_dir is not None and Path(stimuli_dir) == _SHIPPED_STIMULI else stimuli_dir
+    directory = chosen_path(given, assigned, _SHIPPED_STIMULI, (STIMULI_DIR_VARIABLE,))
     if directory is _SHIPPED_STIMULI:
         raise ConfigurationError(
             f"{step} needs the directory of stimuli (movies as .npy): name it by stimuli_dir (in commands --stimuli) "
@@ -266,9 +287,9 @@ def _load_stimulus_movie(movie_name: str, stimuli_dir: str | Path | None = None)
     Raises `FileNotFoundError`; `DataLoadError` for what is not an array; `ValueError` for one that is not a movie;
     `ConfigurationError` where no directory is known.
     """
-    path = stimuli_directory(stimuli_dir, DEFAULT_STIMULI_DIR, STEP) / f"{movie_name}.npy"
+    path = stimuli_directory(stimuli_dir, assigned_stimuli_dir(), STEP) / f"{movie_name}.npy"
     if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}, the frames of the noise movie")
+        raise FileNotFoundError(f"Stimulus file not found: {path}, the frames of {movie_name}")
     try:
         frames: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -15,6 +15,10 @@ class ConfigurationError(HDMEAError):
     """Arguments or configuration files that say something impossible, or lack something needed."""
 
 
+class InvalidValueError(ConfigurationError, ValueError):
+    """An argument with a value that it cannot have."""
+
+
 class DataLoadError(HDMEAError):
     """A data file whose content cannot be read as what it should be.
 

@@ -145,3 +145,13 @@ def test_pairs_are_of_units_with_a_soma_and_a_field() -> None:
     assert geometry.usable_pairs([], []).chip_um.shape == (0, 2)
     with pytest.raises(ValueError, match="one of both"):
         geometry.usable_pairs([soma], [])
+
+
+def test_angle_of_a_fit_is_in_radians_and_in_degrees() -> None:
+    y, x = np.mgrid[:15, :15] - 7.0
+    along, across = (np.cos(0.5) * x + np.sin(0.5) * y), (np.cos(0.5) * y - np.sin(0.5) * x)
+    average = np.random.default_rng(0).normal(0, 0.02, (60, 15, 15))
+    average[48:56] += 3 * np.exp(-0.5 * ((along / 2.5) ** 2 + (across / 1.2) ** 2))
+    record = geometry.field_record(geometry.receptive_field(average), 1 / 60)["gaussian_fit"]
+    assert record["theta"] == pytest.approx(0.5, abs=0.05)
+    assert record["theta_deg"] == pytest.approx(np.degrees(0.5), abs=3)

@@ -252,7 +252,18 @@ def test_axons_lead_to_the_head(laboratory: Laboratory, finished: Path) -> None:
             assert abs(apart) < 15
             assert axon["ap_pathway"]["velocity_m_s"] == pytest.approx(0.5, rel=0.25)
 
-    head = session.metadata["ap_tracking"]["all_ap_intersection"]
+    tracking = session.metadata["ap_tracking"]
+    head = tracking["all_ap_intersection"]
+    names = ("dvnt_dv", "dvnt_nt", "dvnt_lr", "DV_position", "NT_position", "LR_position")
+    assert all(isinstance(tracking[name], float) and np.isnan(tracking[name]) for name in names)
+    for unit in session.units.values():
+        polar, soma = (unit["features"]["ap_tracking"][name] for name in ("soma_polar_coordinates", "refined_soma"))
+        dx, dy = soma["x"] - head["x"], soma["y"] - head["y"]
+        np.testing.assert_allclose(polar["radius"], np.hypot(dx, dy))
+        np.testing.assert_allclose(polar["theta_deg"], np.degrees(np.arctan2(dy, dx)) % 360)
+        assert np.isnan(polar["angle_correction_applied"])
+        assert (polar["original_x"], polar["original_y"]) == (soma["y"], soma["x"]) or np.isnan(soma["x"])
+    np.testing.assert_allclose(head["mse"], head["rmse"] ** 2)
     assert seen >= 8
     assert head["n"] == seen
     if head["status"] == "position":

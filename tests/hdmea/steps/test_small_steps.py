@@ -241,10 +241,27 @@ def test_numbers_that_mean_nothing_are_refused(tmp_path: Path, kwargs: dict[str,
         add_section_time_analog(session=lit(tmp_path, [3000]), **kwargs)
 
 
+@pytest.mark.parametrize("kwargs", [{"threshold_value": None}, {"plot_duration": 0}, {"plot_duration": -3.0}])
+def test_scripts_catch_impossible_numbers_as_value_errors(tmp_path: Path, kwargs: dict[str, Any]) -> None:
+    from hdmea.io.section_time import add_section_time_analog as by_its_other_path
+
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+        by_its_other_path(session=lit(tmp_path, [3000]), **kwargs)
+
+
+def test_analog_sections_that_are_there_are_made_again_with_force_only(tmp_path: Path) -> None:
+    path = lit(tmp_path, [3000]).save()
+    assert add_section_time_analog(path, 400, plot_duration=1.0) is True
+    with pytest.raises(FileExistsError, match=r"iprgc_test.*force=True"):
+        add_section_time_analog(path, 400, plot_duration=2.0)
+    assert add_section_time_analog(path, 400, plot_duration=2.0, force=True) is True
+    assert PipelineSession.load(path).stimulus["section_time"]["iprgc_test"].tolist() == [[3000, 5000]]
+
+
 def test_fewer_onsets_than_asked_for_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "hdmea"):
         session = add_section_time_analog(threshold_value=400, repeat=3, session=lit(tmp_path, [3000]))
-    assert "1 onsets were found, 3 are asked for" in caplog.text
+    assert "onsets found: 1, asked for: 3" in caplog.text
     assert len(session.stimulus["section_time"]["iprgc_test"]) == 1
 
 
@@ -340,7 +357,7 @@ def test_what_is_not_the_bar_movie_says_why(tmp_path: Path) -> None:
     parameters = {"directions_deg": [0, 90], "direction_frames": 30}
     config = StimulusConfig("bar", SectionKwargs(0, 60, 1), "moving_bar", parameters)
     path = tmp_path / "bar.npy"
-    with pytest.raises(FileNotFoundError, match=r"no such file: .*bar\.npy, the frames of the bar movie"):
+    with pytest.raises(FileNotFoundError, match=r"Stimulus file not found: .*bar\.npy, the frames of the bar movie"):
         timing_of_movie(path, config)
     np.save(path, np.zeros((40, 3, 3), np.uint8))
     with pytest.raises(DataLoadError, match="cannot be read as the bar movie: 40 frames hold 1 of 2 directions"):
