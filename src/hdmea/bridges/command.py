@@ -54,19 +54,26 @@ def table(
 def info(files: Files) -> None:
     """Say what recordings hold: units, sections, features, what is missing, and which steps were not run.
 
+    Of an MCS-HDF5 file of Multi Channel DataManager: its recordings and streams.
+
     \b
     Examples:
       hdmea info results/simulated.h5
       hdmea info results --json
     """
     from hdmea.bridges.info import recording_info
+    from hdmea.bridges.mcs_info import mcs_info, mcs_lines
+    from hdmea.io.mcs_h5 import is_mcs_h5
 
-    found = [recording_info(console.existing_file(file)) for file in recording_files(files)]
-    for number, one in enumerate(found):
-        if number:
+    found: list[dict[str, Any]] = []
+    for file in recording_files(files):
+        is_vendors = is_mcs_h5(console.existing_file(file))
+        one = mcs_info(file) if is_vendors else recording_info(file)
+        if found:
             screen.say()
-        for line in _lines(one):
+        for line in (mcs_lines if is_vendors else _lines)(one):
             screen.say(line)
+        found.append(one)
     screen.result(found)
 
 

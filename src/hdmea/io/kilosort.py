@@ -18,6 +18,7 @@ from hdmea.io.cmtr import UNKNOWN_ELECTRODE
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 
 SPIKE_TIMES, CLUSTERS, TEMPLATES_OF_SPIKES = "spike_times.npy", "spike_clusters.npy", "spike_templates.npy"
+SPARSE_CHANNELS = ("template_ind.npy", "templates_ind.npy")  # of each template, where it has only some of the channels
 TEMPLATES, POSITIONS, PARAMETERS = "templates.npy", "channel_positions.npy", "params.py"
 CLUSTER_ID = "cluster_id"
 _DIGITS = 18  # of the number of a cluster: what int64 holds
@@ -57,8 +58,8 @@ def read_kilosort(path: Path, acquisition_rate: float | None = None) -> SortedUn
     ----------
     path
         A directory with `spike_times.npy` (samples) and `spike_clusters.npy` (else `spike_templates.npy`); where they
-        are there also `cluster_*.tsv` (or `.csv`), `templates.npy` (templates, samples, channels) and
-        `channel_positions.npy` (channels, 2) in µm.
+        are there also `cluster_*.tsv` (or `.csv`), `templates.npy` (templates, samples, channels; of some channels only
+        where `template_ind.npy` names those) and `channel_positions.npy` (channels, 2) in µm.
     acquisition_rate
         Hz; default `sample_rate` of `params.py`.
 
@@ -104,7 +105,7 @@ def read_kilosort(path: Path, acquisition_rate: float | None = None) -> SortedUn
         }
     last = float(times.max()) / rate if len(times) else 0.0
     facts = {name: value for name, value in parameters.items() if isinstance(value, (str, int, float, bool))}
-    return SortedUnits(units, rate, last + 1.0, facts, warnings)
+    return SortedUnits(units, rate, last + 1.0, facts, warnings + shapes.warnings)
 
 
 # ---------------------------------------------------------------- parameters
@@ -182,20 +183,48 @@ def _samples(path: Path) -> Ints:
 
 
 class _Templates:
-    """Templates and positions of a directory; what is missing gives empty waveforms and no places."""
+    """Templates and positions of a directory; what is missing gives empty waveforms and no places.
+
+    warnings: why templates that are there are not used.
+    """
 
     def __init__(self, path: Path, spikes: int) -> None:
-        self._templates = _load(path / TEMPLATES) if (path / TEMPLATES).is_file() else None
+        self.warnings: list[str] = []
         self._positions = np.asarray(_load(path / POSITIONS), np.float64) if (path / POSITIONS).is_file() else None
-        has_both = self._templates is not None and (path / TEMPLATES_OF_SPIKES).is_file()
-        self._of_spikes = _integers(path / TEMPLATES_OF_SPIKES, spikes) if has_both else None
-        if self._templates is not None and self._templates.ndim != 3:
-            raise DataLoadError(f"{path / TEMPLATES} has shape {self._templates.shape}, not three axes", path)
         if self._positions is not None and (self._positions.ndim != 2 or self._positions.shape[1] < 2):
             raise DataLoadError(f"{path / POSITIONS} has shape {self._positions.shape}, not (channels, 2)", path)
-        channels = None if self._templates is None else self._templates.shape[2]
-        if self._positions is not None and channels not in (None, len(self._positions)):
-            raise DataLoadError(f"{path}: templates of {channels} channels, positions of {len(self._positions)}", path)
+        self._templates: Any = None
+        self._channels: Any = None
+        if (path / TEMPLATES).is_file():
+            self._templates, self._channels = self._read_templates(path)
+        has_both = self._templates is not None and (path / TEMPLATES_OF_SPIKES).is_file()
+        self._of_spikes = _integers(path / TEMPLATES_OF_SPIKES, spikes) if has_both else None
+
+    def _read_templates(self, path: Path) -> tuple[Any, Any]:
+        """Templates, and the channels of each that has only some (-1, or beyond the last one: none).
+
+        Spikes are loaded without templates, and with a warning, where nothing says of which channels those are.
+        """
+        templates = _load(path / TEMPLATES)
+        if templates.ndim != 3:
+            raise DataLoadError(f"{path / TEMPLATES} has shape {templates.shape}, not three axes", path)
+        count = templates.shape[2] if self._positions is None else len(self._positions)
+        sparse = next((path / name for name in SPARSE_CHANNELS if (path / name).is_file()), None)
+        if sparse is not None:
+            channels = _load(sparse)
+            if channels.shape == (len(templates), templates.shape[2]):
+                return templates, channels
+            self.warnings.append(
+                f"{sparse} has shape {channels.shape}, the templates {templates.shape}: none is loaded"
+            )
+        elif templates.shape[2] == count:
+            return templates, None
+        else:
+            self.warnings.append(
+                f"{path}: templates of {templates.shape[2]} channels, positions of {count}, and no template_ind.npy: "
+                "spikes are loaded without templates"
+            )
+        return None, None
 
     def of(self, spikes: Ints, labels: dict[str, Any]) -> dict[str, Any]:
         """Waveform, labels with the place, and the template of a cluster with these spikes."""
@@ -218,7 +247,15 @@ class _Templates:
         number = int(numbers[counts.argmax()])
         if number >= len(self._templates) or not self._templates.shape[2]:
             return None
-        return np.array(self._templates[number], np.float32)
+        template = np.array(self._templates[number], np.float32)
+        if self._channels is None:
+            return template
+        channels = np.asarray(self._channels[number])
+        count = int(channels.max(initial=-1)) + 1 if self._positions is None else len(self._positions)
+        whole = np.zeros((len(template), count), np.float32)  # a sorter leaves out where it sees nothing
+        there = (channels >= 0) & (channels < count)
+        whole[:, channels[there].astype(np.int64)] = template[:, there]
+        return whole if count else None
 
 
 # ---------------------------------------------------------------- tables of clusters

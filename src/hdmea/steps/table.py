@@ -141,6 +141,7 @@ _ROWS = (
     ),
     Step("add_cmtr_unit_info", "hdmea.steps.vendor_metadata", ("units",), ("unit_meta",), "load"),
     Step("add_sys_meta_info", "hdmea.steps.vendor_metadata", ("metadata",), ("metadata/cmcr_meta",), "load"),
+    Step("add_electrode_images", "hdmea.steps.electrode_images", ("units",), ("features/eimage_sta",)),
     Step("extract_soma_geometry", "hdmea.steps.soma", ("features/eimage_sta",), ("eimage_sta/geometry",)),
     Step("extract_rf_geometry", "hdmea.steps.rf_geometry", ("features/sta_{movie}",), ("sta_{movie}/sta_geometry",)),
     Step("fit_ln_model", "hdmea.steps.ln_model", ("sta_{movie}/sta_geometry",), ("sta_geometry/lnl",)),

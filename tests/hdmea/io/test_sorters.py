@@ -130,13 +130,48 @@ def test_numbers_that_no_sorter_writes_take_neither_memory_nor_time(tmp_path: Pa
         ("spike_times", np.array([0.5, 5.0]), "fractions"),
         ("spike_times", np.zeros((2, 3), np.int64), "shape"),
         ("templates", np.zeros((3, 4), np.float32), "three axes"),
-        ("channel_positions", np.zeros((3, 2)), "positions of 3"),
         ("channel_positions", np.array(["a"]), "not numbers"),
     ],
 )
 def test_wrong_arrays_are_named(tmp_path: Path, name: str, array: Any, message: str) -> None:
     with pytest.raises(DataLoadError, match=message):
         load_spikes(written(tmp_path / "ks", **{name: array}), output_dir=tmp_path)
+
+
+def test_templates_of_unknown_channels_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    session = create_session("x", output_dir=tmp_path)
+    load_spikes(written(tmp_path / "ks", channel_positions=np.zeros((3, 2))), session=session)
+
+    assert [len(unit["waveform"]) for unit in session.units.values()] == [0, 0, 0]
+    assert sum(len(unit["spike_times"]) for unit in session.units.values()) == 300
+    assert "templates of 4 channels, positions of 3" in session.warnings[0]
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_what_spikeinterface_exports_to_phy_is_read(tmp_path: Path, sparse: bool) -> None:
+    pytest.importorskip("pandas")
+    si = pytest.importorskip("spikeinterface.full")
+    if not hasattr(si, "create_sorting_analyzer"):
+        pytest.skip("spikeinterface before 0.101")
+    recording, sorting = si.generate_ground_truth_recording(num_channels=48, num_units=4, durations=[5.0], seed=0)
+    analyzer = si.create_sorting_analyzer(sorting, recording, sparse=sparse)
+    quiet = {"n_jobs": 1, "progress_bar": False}
+    analyzer.compute(["random_spikes", "waveforms", "templates", "noise_levels", "spike_amplitudes"], **quiet)
+    si.export_to_phy(analyzer, tmp_path / "phy", compute_pc_features=False, copy_binary=False, verbose=False)
+
+    session = create_session("x", output_dir=tmp_path)
+    load_spikes(tmp_path / "phy", session=session)
+
+    templates = analyzer.get_extension("templates")
+    dense = {own: templates.get_unit_template(own) for own in analyzer.unit_ids}
+    positions = recording.get_channel_locations()
+    assert session.unit_count == 4
+    for own, unit in zip(analyzer.unit_ids, session.units.values(), strict=True):
+        assert np.array_equal(unit["spike_times"], sorting.get_unit_spike_train(own))
+        data = unit["features"]["template"]["data"]
+        assert np.allclose(data, dense[own], rtol=1e-6)
+        peak = int(np.argmax(np.ptp(dense[own], axis=0)))
+        assert (unit["unit_meta"]["x_um"], unit["unit_meta"]["y_um"]) == pytest.approx(tuple(positions[peak]))
 
 
 @pytest.mark.parametrize("number", ["", "x", "1" * 5000])

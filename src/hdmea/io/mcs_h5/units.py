@@ -360,8 +360,8 @@ def _frames(recording: McsRecording, name: str, rate: float) -> npt.NDArray[np.u
         return _samples(entity.times, rate, f"{what}, entity {entity.id}", recording.path)
     if isinstance(stream, AnalogStream):
         channel = _only_part(stream.channels, part, what, "channel", lambda one: (one.label, str(one.channel_id)))
-        rises = pulse_samples(_Counts(stream, channel)).astype(np.int64)
-        times = stream.times()[rises] if len(rises) else np.empty(0, np.int64)
+        first = pulse_samples(_Counts(stream, channel)).astype(np.int64) + 1  # the first sample that is up
+        times = stream.times()[first] if len(first) else np.empty(0, np.int64)
         return _samples(times, rate, what, recording.path)
     raise ConfigurationError(f"{recording.path}: {what} holds neither events nor a trigger channel for frames")
 
