@@ -64,11 +64,11 @@ from h5burst.read.damaged import DamagedNode as DamagedNode
 from h5burst.read.files import open_file as open_file
 from h5burst.read.files import read_tree as read_tree
 from h5burst.read.files import unfinished_attributes as unfinished_attributes
+from h5burst.read.handle import keeping_open as keeping_open
 from h5burst.read.history import Commit as Commit
 from h5burst.read.history import Log as Log
 from h5burst.read.history import log as log
 from h5burst.read.lazy import LazyArray as LazyArray
-from h5burst.read.open_file import keeping_open as keeping_open
 from h5burst.read.opened import LazyFile as LazyFile
 from h5burst.read.opened import LazyGroup as LazyGroup
 from h5burst.read.opened import open as open

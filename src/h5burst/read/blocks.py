@@ -148,7 +148,7 @@ class DatasetBlocks:
         """Keep the file open, if its elements have the same bytes in memory."""
         if array.address is None:
             return
-        reader = Reader(array.path, expected=array.stamp, factory=LAZY_NODES)
+        reader = Reader(array._handle, factory=LAZY_NODES)
         try:
             with reader.naming_damage(array.names):
                 self._elements = _plain_elements(reader, array.address)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import OrderedDict
 from typing import TypeAlias
 
 from h5burst.runtime.buffers import Bytes
+from h5burst.runtime.process_lock import ProcessLock
 
-Key: TypeAlias = "tuple[int, int]"  # whose chunk, and its number
+Key: TypeAlias = "tuple[int, int]"  # which dataset's chunk, and its number
 
 MOST_BYTES = 8 << 20  # of all chunks that are kept
 MOST_OF_ONE = 2 << 20
 
 
 class DecodedChunks:
-    """Chunks by who reads them and their number; those that were not used for longest go first."""
+    """Chunks of one file by dataset and number; those that were not used for longest go first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._chunks: OrderedDict[Key, Bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def get(self, key: Key) -> Bytes | None:
         """A chunk that is kept; it must not be written to."""
@@ -42,13 +41,3 @@ class DecodedChunks:
                 self._bytes += chunk.nbytes
             while self._bytes > self._most_bytes:
                 self._bytes -= self._chunks.popitem(last=False)[1].nbytes
-
-    def renew_lock(self) -> None:
-        """In a forked child: a lock that another thread of the parent held would stay held for ever."""
-        self._lock = threading.Lock()
-
-
-recent = DecodedChunks()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=recent.renew_lock)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -23,7 +22,7 @@ from h5burst.format.data_layout import CHUNKED, COMPACT, CONTIGUOUS, ChunkedLayo
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.read.block_cache import GAP_BYTES, CoalescedChunks
-from h5burst.read.decoded_chunks import MOST_OF_ONE, recent
+from h5burst.read.decoded_chunks import MOST_OF_ONE, DecodedChunks
 from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
 
@@ -33,7 +32,6 @@ Box: TypeAlias = "Sequence[tuple[int, int]] | Sequence[Places]"
 NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _FEW_CHUNKS = 4
-_numbers = itertools.count()  # a number of its own for each `Elements` of this process
 _GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
 _LEAST_UNWRITTEN = 1 << 30  # bytes that any file may have of them
@@ -55,17 +53,18 @@ class StorageInfo(NamedTuple):
 class Elements:
     """Reads a dataset's elements as they are in the file: arrays of opaque items, one axis for each of its dataspace.
 
-    Nothing of the file is read before it is needed. Raises `CorruptStructureError` and `UnsupportedFeatureError`.
+    Nothing of the file is read before it is needed. kept: where chunks are kept that may be asked for again, and the
+    number of the dataset there. Raises `CorruptStructureError` and `UnsupportedFeatureError`.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, kept: tuple[DecodedChunks, int] | None = None) -> None:
         if dataset.space is None:
             raise ValueError("a null dataspace has no elements")
         if dataset.external:
             raise UnsupportedFeatureError("external files, and fill values of the oldest kind")
         if len(dataset.layout) < 2 or not 3 <= dataset.layout[0] <= 5:
             raise UnsupportedFeatureError("data layouts of other versions than 3 to 5")
-        self._number = next(_numbers)
+        self._kept = kept
         self.dataset = dataset
         self.shape = dataset.space
         self.raw = np.dtype((np.void, dataset.type.size))
@@ -198,8 +197,8 @@ class Elements:
         plan, index = self.plan, self.index(source)
         fetch = self._fetch(source, self._coalesced(source, places))
         try:
-            if self._is_bit_of_chunks(places, shape):
-                return self._read_bits(fetch, places, _new(shape, self.raw) if out is None else out)
+            if self._kept is not None and self._is_small_read(places, shape):
+                return self._read_kept(*self._kept, fetch, places, _new(shape, self.raw) if out is None else out)
             if len(index.numbers) == plan.chunk_count:
                 out = _new(shape, self.raw) if out is None else out
                 chunks.read_into(fetch, plan, out, places, threads)
@@ -215,19 +214,21 @@ class Elements:
         except chunks.ChunkError as error:
             raise CorruptStructureError(str(error)) from error
 
-    def _is_bit_of_chunks(self, places: tuple[Places, ...], shape: tuple[int, ...]) -> bool:
+    def _is_small_read(self, places: tuple[Places, ...], shape: tuple[int, ...]) -> bool:
         """Whether so little is asked for of so few chunks that the next request may well be for the same ones."""
         plan = self.plan
         touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
         wanted = math.prod(shape) * self.raw.itemsize
         return touched <= _FEW_CHUNKS and plan.chunk_bytes <= MOST_OF_ONE and 4 * wanted <= touched * plan.chunk_bytes
 
-    def _read_bits(self, fetch: chunks.Fetch, places: tuple[Places, ...], out: Array) -> Array:
+    def _read_kept(
+        self, kept: DecodedChunks, number: int, fetch: chunks.Fetch, places: tuple[Places, ...], out: Array
+    ) -> Array:
         """Read parts of a few chunks, which are kept for a while."""
         plan = self.plan
         for part in chunks.parts_of(plan, places):
-            key = (self._number, part.number)
-            whole = recent.get(key)
+            key = (number, part.number)
+            whole = kept.get(key)
             if whole is None:
                 stored = fetch(part.number)
                 if stored is None:
@@ -235,7 +236,7 @@ class Elements:
                     continue
                 whole = np.empty(plan.chunk_bytes, np.uint8)
                 chunks.decode(stored[0], plan, stored[1], whole)
-                recent.put(key, whole)
+                kept.put(key, whole)
             out[part.target] = whole.view(self.raw).reshape(plan.chunks)[part.source]
         return out
 

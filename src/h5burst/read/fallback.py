@@ -19,6 +19,7 @@ from h5burst.model.tree import Array, Group, Node
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import StorageInfo
 from h5burst.read.file_objects import Location, library_path, path_of
+from h5burst.read.handle import FileHandle
 from h5burst.read.libhdf5_worker import client, libhdf5
 from h5burst.read.libhdf5_worker.protocol import Unread
 from h5burst.read.node_factory import LazyNodeFactory
@@ -54,67 +55,69 @@ def _refusal(path: str, why: InUseError) -> OSError:
     return BlockingIOError(errno.EAGAIN, "Cannot read: another program has it open for writing: close it there", path)
 
 
-def read_file(location: Location, why: UnsupportedFeatureError, factory: LazyNodeFactory | None = None) -> Group:
+def read_file(handle: FileHandle, why: UnsupportedFeatureError, factory: LazyNodeFactory | None = None) -> Group:
     """A whole file, which the parser gave up because of `why`."""
     if isinstance(why, InUseError):
-        if not isinstance(location, str) or not _is_open_here(location):
-            raise _refusal(path_of(location), why)
-        node = libhdf5.read_node(location, "/", None if factory is None else factory.by_name)
+        if handle.is_far or not _is_open_here(handle.path):
+            raise _refusal(handle.path, why)
+        handle.stamp = None  # it was flushed just now
+        by_name = None if factory is None else lambda _, *of: factory.by_name(handle, *of)
+        node = libhdf5.read_node(handle.path, "/", by_name)
     else:
-        node = read_node(location, "/", factory)
+        node = read_node(handle, "/", factory)
     if not isinstance(node, Group):
-        raise CorruptFileError(path_of(location), "its root is not a group")
+        raise CorruptFileError(handle.path, "its root is not a group")
     return node
 
 
-def read_node(location: Location, name: str, factory: LazyNodeFactory | None = None) -> Node | None:
+def read_node(handle: FileHandle, name: str, factory: LazyNodeFactory | None = None) -> Node | None:
     """An object and all below it; None for what is neither group nor dataset."""
-    node: Node | None = _read("node", location, name, lazy=factory is not None)
+    node: Node | None = _read("node", handle, name, lazy=factory is not None)
     if factory is not None and node is not None:
-        _make_lazy(location, node, factory)
+        _make_lazy(handle, node, factory)
     return node
 
 
-def _make_lazy(location: Location, node: Node, factory: LazyNodeFactory) -> None:
+def _make_lazy(handle: FileHandle, node: Node, factory: LazyNodeFactory) -> None:
     for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
         if isinstance(part, DamagedNode):
-            part.error = _renamed(part.error, location)
+            part.error = _renamed(part.error, handle.location)
         elif isinstance(part, Array) and isinstance(part.data, Unread):
-            part.data = factory.by_name(location, *part.data)
+            part.data = factory.by_name(handle, *part.data)
 
 
-def holds(location: Location, name: str) -> bool:
+def holds(handle: FileHandle, name: str) -> bool:
     """Whether a stored path leads to anything."""
-    return _read("holds", location, name) is not None
+    return _read("holds", handle, name) is not None
 
 
-def read_attribute(location: Location, name: str, attribute: str) -> Any:
+def read_attribute(handle: FileHandle, name: str, attribute: str) -> Any:
     """One attribute of an object."""
-    return _read("attribute", location, name, attribute=attribute)
+    return _read("attribute", handle, name, attribute=attribute)
 
 
-def read_storage(location: Location, name: str) -> StorageInfo:
+def read_storage(handle: FileHandle, name: str) -> StorageInfo:
     """How a dataset is stored."""
-    found = _read("storage", location, name).attrs
+    found = _read("storage", handle, name).attrs
     limits = tuple(None if limit < 0 else limit for limit in found["maxshape"].tolist())
     chunks = found["chunks"]
     return StorageInfo(None if chunks is None else tuple(chunks.tolist()), limits, tuple(found["filters"].split()))
 
 
-def read_box(location: Location, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:
+def read_box(handle: FileHandle, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:
     """A box of a dataset. in_use: the file is open for writing."""
-    if in_use and isinstance(location, str) and _is_open_here(location):
-        return libhdf5.read_box(location, name, box)
-    found: np.ndarray[Any, Any] = _read("box", location, name, box=[list(edge) for edge in box])
+    if in_use and not handle.is_far and _is_open_here(handle.path):
+        return libhdf5.read_box(handle.path, name, box)
+    found: np.ndarray[Any, Any] = _read("box", handle, name, box=[list(edge) for edge in box])
     return found
 
 
-def _read(do: str, location: Location, name: str, **options: Any) -> Any:
+def _read(do: str, handle: FileHandle, name: str, **options: Any) -> Any:
     """What the child reads. Errors name the file as its user knows it, not a copy of it."""
     try:
-        return client.read(do, library_path(location), name, **options)
+        return client.read(do, library_path(handle.location), name, **options)
     except CorruptFileError as error:
-        renamed = _renamed(error, location)
+        renamed = _renamed(error, handle.location)
         if renamed is error:
             raise
         raise renamed from error

@@ -1,15 +1,14 @@
 """Lazy trees: groups and arrays that read themselves from their file on access.
 
-Nothing here keeps a file open: each access opens it, checks that it is still the same file, reads and closes it. So
-lazy trees may be shared by threads, survive a fork, and are pickled by path. The members of a group are read when they
+Every node holds the handle of its file and an address. Nothing here keeps a file open: each access has the handle open
+it and check that it is still the same file. So lazy trees may be shared by threads, survive a fork, and are pickled by
+path. The members of a group are read when they
 are first asked for; an array's elements each time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, overload
@@ -26,11 +25,13 @@ from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, StorageInfo
-from h5burst.read.file_objects import FileLike, Location, locate, path_of
+from h5burst.read.file_objects import FileLike, locate
+from h5burst.read.handle import FileHandle
 from h5burst.read.node_factory import LazyNodeFactory, Place
-from h5burst.read.open_file import OpenFile, OpenObject, Stamp, open_location
+from h5burst.read.open_file import Stamp
 from h5burst.read.reader import Reader, describe_names, stored_path
 from h5burst.runtime.gc_pause import collection_paused
+from h5burst.runtime.process_lock import ProcessLock
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
 _PAGE = 4096  # bytes; of a source of which no structures are read
@@ -39,17 +40,17 @@ _READAHEAD_OF_ROOT = 64  # the same for the root: every use of a file begins the
 
 
 @collection_paused()
-def open_tree(file: FileLike, ahead: int = 0) -> Group:
-    """The file as a lazy tree; ahead: see `read_tree`.
+def open_tree(file: FileLike | FileHandle, ahead: int = 0) -> Group:
+    """The file as a lazy tree: of a handle, the state that it looks at. ahead: see `read_tree`.
 
     Raises `CorruptFileError` for what is not a whole HDF5 file; what is damaged further down is found when it is read.
     """
-    location = locate(file)
+    handle = file if isinstance(file, FileHandle) else FileHandle(locate(file))
     try:
-        with Reader(location, factory=LAZY_NODES, ahead=ahead) as reader:
+        with Reader(handle, factory=LAZY_NODES, ahead=ahead) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
-        return fallback.read_file(location, why, LAZY_NODES)
+        return fallback.read_file(handle, why, LAZY_NODES)
 
 
 def place_of(node: Node) -> tuple[str, int] | None:
@@ -110,19 +111,17 @@ class LazyArray(ReadableArray):
     ((3, 2), array([2, 4]))
     """
 
-    __slots__ = ("_address", "_attrs", "_base", "_elements", "_location", "_names", "_stamp")
+    __slots__ = ("_address", "_attrs", "_base", "_elements", "_handle", "_names")
 
     def __init__(
         self,
-        location: Location,
-        stamp: Stamp,
+        handle: FileHandle,
         names: tuple[str, ...],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         address: int | None = None,
     ) -> None:
-        self._location = location
-        self._stamp = stamp
+        self._handle = handle
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
@@ -134,7 +133,7 @@ class LazyArray(ReadableArray):
     @property
     def path(self) -> str:
         """The file."""
-        return path_of(self._location)
+        return self._handle.path
 
     @property
     def name(self) -> str:
@@ -149,7 +148,8 @@ class LazyArray(ReadableArray):
     @property
     def stamp(self) -> Stamp:
         """What tells its file from any other."""
-        return self._stamp
+        assert self._handle.stamp is not None
+        return self._handle.stamp
 
     @property
     def address(self) -> int | None:
@@ -194,20 +194,20 @@ class LazyArray(ReadableArray):
                     return self._open_elements(reader).storage
             except UnsupportedFeatureError:
                 pass  # libhdf5 knows
-        return fallback.read_storage(self._location, self.name)
+        return fallback.read_storage(self._handle, self.name)
 
     def _read_attributes(self) -> Mapping[str, Any]:
         if self._address is not None:
             with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
                 found, unread, _, _ = reader.parser.inspect(self._address)
-                return found | {name: fallback.read_attribute(self._location, self.name, name) for name in unread}
-        node = fallback.read_node(self._location, self.name, LAZY_NODES)
+                return found | {name: fallback.read_attribute(self._handle, self.name, name) for name in unread}
+        node = fallback.read_node(self._handle, self.name, LAZY_NODES)
         return {} if node is None else node.attrs
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Reader]:
         with (
-            Reader(self._location, expected=self._stamp, factory=LAZY_NODES) as reader,
+            Reader(self._handle, factory=LAZY_NODES) as reader,
             reader.naming_damage(self._names),
         ):
             yield reader
@@ -216,7 +216,8 @@ class LazyArray(ReadableArray):
         if self._elements is None:
             assert self._address is not None
             self._base = reader.source.base
-            self._elements = Elements(reader.parser.dataset(self._address))
+            kept = self._handle.chunks, self._address
+            self._elements = Elements(reader.parser.dataset(self._address), kept)
         return self._elements
 
     # ------------------------------------------------------------ reading
@@ -305,7 +306,7 @@ class LazyArray(ReadableArray):
             yield self[start : start + rows]
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return type(self).__name__, self.path, tuple(self._stamp), self.name
+        return type(self).__name__, self.path, tuple(self.stamp), self._handle.state, self.name
 
     def __repr__(self) -> str:
         return f"<LazyArray {self.shape} {self.dtype} of {self.path}:{self.name}>"
@@ -342,7 +343,7 @@ class LazyArray(ReadableArray):
         elements = self._elements
         if elements is None or not elements.is_plain or not elements.knows_places:
             return None
-        with open_location(self._location, self._stamp) as file:
+        with self._handle.open() as file:
             if file.locked_for_writing:
                 return None
             source = Source(file.descriptor, file.stamp.size, self._base, _PAGE, 1, file.reader)
@@ -376,33 +377,22 @@ class LazyArray(ReadableArray):
 
     def _pick_by_name(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
         box = hull(places)
-        with open_location(self._location, self._stamp) as file:
-            whole = fallback.read_box(self._location, self.name, box, in_use=file.locked_for_writing)
+        with self._handle.open() as file:
+            whole = fallback.read_box(self._handle, self.name, box, in_use=file.locked_for_writing)
         part: np.ndarray[Any, Any] = whole[inside(places, box)]
         return part
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LazyArray, (self._location, self._stamp, self._names, self.shape, self.dtype, self._address)
+        return LazyArray, (self._handle, self._names, self.shape, self.dtype, self._address)
 
 
-_publishing = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """A lock that another thread held at the moment of a fork stays held in the child for ever."""
-    global _publishing
-    _publishing = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_publishing = ProcessLock()
 
 
 class _Unread(NamedTuple):
     """What it takes to read the members of a group: where it is, its names from the root, and what holds it."""
 
-    location: Location
-    stamp: Stamp
+    handle: FileHandle
     address: int
     names: tuple[str, ...]
     above: frozenset[Place]
@@ -417,14 +407,14 @@ class LazyChildren(FilledLater[str, Node]):
         super().__init__()
         self.links: dict[str, Link] = {}  # once it is filled
         self._unread: _Unread | None = unread
-        self.place = (path_of(unread.location), unread.address)
+        self.place = (unread.handle.path, unread.address)
 
     def _fill(self) -> None:
         """Read the members, and what is below them as long as it is little: opening the file is what costs."""
         unread = self._unread
         if unread is None:
             return
-        with Reader(unread.location, expected=unread.stamp, factory=LAZY_NODES) as reader:
+        with Reader(unread.handle, factory=LAZY_NODES) as reader:
             found = reader.children(unread.address, unread.names, unread.above)
             if found is None:
                 return
@@ -469,7 +459,7 @@ def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
     if not isinstance(children, LazyChildren) or most <= 0:
         return {}
     unread = children._unread
-    if unread is None or unread.location != reader.file.location:
+    if unread is None or unread.handle is not reader.handle:
         return {}
     try:
         found = reader.children(unread.address, unread.names, unread.above, most)
@@ -489,21 +479,22 @@ class _LazyNodes:
 
     @staticmethod
     def array(
-        file: OpenFile | OpenObject, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type
+        handle: FileHandle, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type
     ) -> LazyArray:
-        return LazyArray(file.location, file.stamp, names, shape, type_.dtype, address)
+        return LazyArray(handle, names, shape, type_.dtype, address)
 
     @staticmethod
     def members(
-        file: OpenFile | OpenObject, address: int, names: tuple[str, ...], above: frozenset[Place]
+        handle: FileHandle, address: int, names: tuple[str, ...], above: frozenset[Place]
     ) -> tuple[LazyChildren, LazyLinks]:
-        children = LazyChildren(_Unread(file.location, file.stamp, address, names, above))
+        children = LazyChildren(_Unread(handle, address, names, above))
         return children, LazyLinks(children)
 
     @staticmethod
-    def by_name(location: Location, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:
-        with open_location(location) as file:
-            return LazyArray(location, file.stamp, names, shape, dtype)
+    def by_name(handle: FileHandle, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:
+        if handle.stamp is None:
+            handle.open().close()
+        return LazyArray(handle, names, shape, dtype)
 
 
 LAZY_NODES: LazyNodeFactory = _LazyNodes()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from h5burst._ext.h5parse import Parser
 from h5burst.format.superblock import is_hdf5
 from h5burst.model.tree import unescape
-from h5burst.read.open_file import Stamp
-
-Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"
+from h5burst.read.handle import Target
 
 _SOFT_LINKS_DEEP = 16  # as many as libhdf5 follows one after another
 
@@ -38,20 +36,6 @@ class _Found(NamedTuple):
 
 _NOWHERE = _Found(None, 1)
 _TOO_DEEP = _Found(None, 1, is_cut=True)
-
-
-_last: tuple[Stamp | None, dict[int, dict[str, Target]]] = (None, {})
-
-
-def groups_of_last_file(stamp: Stamp) -> dict[int, dict[str, Target]]:
-    """The members of groups that links were followed through in the file that was last read lazily, if it is this one.
-
-    A lazy tree is read in many small steps: the links of each would lead through the same large groups again.
-    """
-    global _last
-    if _last[0] != stamp:
-        _last = (stamp, {})
-    return _last[1]
 
 
 class LinkResolver:

@@ -9,8 +9,7 @@ import numpy as np
 from h5burst._ext.h5parse import Type
 from h5burst.model.source import ArraySource
 from h5burst.model.tree import Link, Node
-from h5burst.read.file_objects import Location
-from h5burst.read.open_file import OpenFile, OpenObject
+from h5burst.read.handle import FileHandle
 
 Names: TypeAlias = tuple[str, ...]  # from the root
 Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
@@ -19,18 +18,16 @@ Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an
 class LazyNodeFactory(Protocol):
     """What a lazy tree is made of: arrays, and the members of groups, that read themselves on access."""
 
-    def array(
-        self, file: OpenFile | OpenObject, address: int, names: Names, shape: tuple[int, ...], type_: Type
-    ) -> ArraySource:
+    def array(self, handle: FileHandle, address: int, names: Names, shape: tuple[int, ...], type_: Type) -> ArraySource:
         """The dataset whose object header is at `address`."""
         ...
 
     def members(
-        self, file: OpenFile | OpenObject, address: int, names: Names, above: frozenset[Place]
+        self, handle: FileHandle, address: int, names: Names, above: frozenset[Place]
     ) -> tuple[dict[str, Node], dict[str, Link]]:
         """Children and links of the group whose object header is at `address`; `above`: the groups that it is in."""
         ...
 
-    def by_name(self, location: Location, names: Names, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArraySource:
+    def by_name(self, handle: FileHandle, names: Names, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArraySource:
         """A dataset that only libhdf5 reads."""
         ...

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -47,47 +45,8 @@ def being_edited(stamp: Stamp) -> Iterator[None]:
         _edited.pop(stamp[:2], None)
 
 
-class _Kept(threading.local):
-    """Files that this thread has open until the end of a `keeping_open` block, by path; None outside of one."""
-
-    files: dict[str, OpenFile] | None = None
-
-
-_kept = _Kept()
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a pipe must not make us wait for its writer
-_MOST_KEPT = 8  # files: of each, a descriptor
-
-
-@contextlib.contextmanager
-def keeping_open() -> Iterator[None]:
-    """Files that this thread reads within the block are opened once, and closed at its end.
-
-    For who reads many parts of lazy trees one after the other. A file that changes meanwhile is opened anew.
-
-    Yields
-    ------
-    None
-
-    Examples
-    --------
-    >>> import numpy as np, h5burst
-    >>> h5burst.save("kept.h5", {"a": np.arange(3), "b": np.arange(4)}, overwrite=True)
-    >>> tree = h5burst.read_tree("kept.h5", lazy=True)
-    >>> with h5burst.keeping_open():
-    ...     [int(np.sum(node.data)) for node in tree.children.values()]
-    [3, 6]
-    """
-    if _kept.files is not None:  # in another such block
-        yield
-        return
-    _kept.files = {}
-    try:
-        yield
-    finally:
-        files, _kept.files = _kept.files, None
-        for file in files.values():
-            file.close()
 
 
 class OpenFile:
@@ -102,8 +61,6 @@ class OpenFile:
     def __init__(self, path: str | os.PathLike[str], expected: Stamp | None = None) -> None:
         self.location: Location = os.path.abspath(path)
         self.path = self.location
-        if self._take_kept(expected):
-            return
         try:
             self.descriptor = os.open(self.path, _FLAGS)
         except FileNotFoundError:
@@ -123,29 +80,6 @@ class OpenFile:
         except BaseException:
             os.close(self.descriptor)
             raise
-
-        self._keep()
-
-    def _take_kept(self, expected: Stamp | None) -> bool:
-        """Go on with the file that this thread keeps open, if the path still leads to it as it was."""
-        known = (_kept.files or {}).get(self.path)
-        if known is None:
-            return False
-        try:
-            stamp = Stamp.of(os.stat(self.path))
-        except OSError:
-            return False
-        if stamp != known.stamp or (expected is not None and expected != stamp):
-            return False
-        self.descriptor, self.stamp, self.locked_for_writing = os.dup(known.descriptor), stamp, False
-        return True
-
-    def _keep(self) -> None:
-        files = _kept.files
-        if files is None or self.path in files or self.locked_for_writing or len(files) >= _MOST_KEPT:
-            return
-        files[self.path] = kept = copy.copy(self)
-        kept.descriptor = os.dup(self.descriptor)
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -183,8 +117,3 @@ class OpenObject:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def open_location(location: Location, expected: Stamp | None = None) -> OpenFile | OpenObject:
-    """A file, wherever it is, open for reading. expected: as of `OpenFile`."""
-    return OpenObject(location, expected) if isinstance(location, FileObject) else OpenFile(location, expected)

@@ -17,10 +17,10 @@ from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Array, Group, Node, path_names
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.file_objects import FileLike, Location, locate, path_of
+from h5burst.read.file_objects import FileLike, locate
+from h5burst.read.handle import FileHandle, Target
 from h5burst.read.lazy import LAZY_NODES, LazyArray
-from h5burst.read.links import External, Target
-from h5burst.read.open_file import Stamp
+from h5burst.read.links import External
 from h5burst.read.reader import Reader, describe_names, stored_path
 
 Names: TypeAlias = "tuple[str, ...]"
@@ -60,30 +60,28 @@ class NamedType(NamedTuple):
 class _File:
     """What all objects of one opened file share."""
 
-    def __init__(self, location: Location, stamp: Stamp | None, tree: Group | None, depth: int) -> None:
-        self.location, self.stamp, self.tree, self.depth = location, stamp, tree, depth
-        self.links: dict[int, dict[str, Target]] = {}  # of groups that were looked into, by address
+    def __init__(self, handle: FileHandle, tree: Group | None, depth: int) -> None:
+        self.handle, self.tree, self.depth = handle, tree, depth
+        self.path = handle.path
+        self.links = handle.links
         self.is_closed = False
+        handle.hold()
 
-    @property
-    def path(self) -> str:
-        return path_of(self.location)
-
-    @property
-    def is_far(self) -> bool:
-        """Whether every request for bytes is slow: it is a file object."""
-        return not isinstance(self.location, str)
+    def close(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self.handle.release()
 
     def target(self, reader: Reader, address: int, name: str) -> Target | None:
         """Where a link of a group leads. In a far file not all links of a group of the older format are read for it."""
-        if self.is_far and address not in self.links:
+        if self.handle.is_far and address not in self.links:
             found = reader.search_symbol(address, name)
             if found is not None:
                 return found
         return self.links_of(reader, address).get(name)
 
     def reader(self) -> Reader:
-        return Reader(self.location, expected=self.stamp, factory=LAZY_NODES)
+        return Reader(self.handle, factory=LAZY_NODES)
 
     def check_open(self) -> None:
         if self.is_closed:
@@ -177,7 +175,7 @@ class LazyGroup(Mapping[str, Any]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LazyGroup):
             return NotImplemented
-        return (self._file.location, self._names) == (other._file.location, other._names)
+        return (self._file.handle.location, self._names) == (other._file.handle.location, other._names)
 
     def __hash__(self) -> int:
         return hash((self.filename, self._names))
@@ -287,14 +285,15 @@ class LazyGroup(Mapping[str, Any]):
             return _follow(self._file, reader, self._address, self._names, names)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._file.location, self._file.stamp, self._names)
+        return _restored, (self._file.handle, self._names)
 
 
 class LazyFile(LazyGroup):
     """The root group of a file that was opened with `open`; a context manager.
 
-    Nothing stays open between reads (a file object stays as open as its owner has it), so that it may be used by
-    threads, in forked children, and pickled. Arrays that were taken out of it can be read after it was closed.
+    It may be used by threads, in forked children, and pickled. Until it is closed or collected, the file is kept open
+    between reads where the system lets open files be replaced, but locked only during each. Arrays that were taken out
+    of it can be read after it was closed. A file object stays as open as its owner has it.
 
     Attributes
     ----------
@@ -319,7 +318,7 @@ class LazyFile(LazyGroup):
 
     def close(self) -> None:
         """Refuse to give anything more; a second time does nothing."""
-        self._file.is_closed = True
+        self._file.close()
 
     def __enter__(self) -> LazyFile:
         self._file.check_open()
@@ -343,7 +342,7 @@ def open(path: FileLike) -> LazyFile:
     Returns
     -------
     LazyFile
-        For a `with` block, or not: nothing stays open. Text comes as `str`.
+        For a `with` block; the file is locked during each read alone. Text comes as `str`.
 
     Raises
     ------
@@ -364,19 +363,19 @@ def open(path: FileLike) -> LazyFile:
     ...     sorted(file), file["units/unit_001"][1:3], file["light"][:1000].shape
     (['light', 'units'], array([1, 2]), (1000,))
     """
-    return _open(locate(path))
+    return _open(FileHandle(locate(path)))
 
 
-def _open(location: Location, expected: Stamp | None = None, depth: int = 0) -> LazyFile:
+def _open(handle: FileHandle, depth: int = 0) -> LazyFile:
+    file = _File(handle, None, depth)
     try:
-        with Reader(location, expected=expected, factory=LAZY_NODES) as reader:
-            file = _File(location, reader.file.stamp, None, depth)
+        with Reader(handle, factory=LAZY_NODES) as reader:
             root = _object(file, reader, reader.root, ())
     except UnsupportedFeatureError as why:
-        tree = fallback.read_file(location, why, LAZY_NODES)
-        return LazyFile(_File(location, None, tree, depth), None, (), tree.attrs, tree)
+        tree = file.tree = fallback.read_file(handle, why, LAZY_NODES)
+        return LazyFile(file, None, (), tree.attrs, tree)
     if not isinstance(root, LazyGroup):
-        raise CorruptFileError(path_of(location), "its root is not a group")
+        raise CorruptFileError(handle.path, "its root is not a group")
     return LazyFile(file, root._address, (), root._attrs, root._node)
 
 
@@ -389,8 +388,8 @@ def _root_of(file: _File) -> LazyGroup:
     return root
 
 
-def _restored(location: Location, stamp: Stamp | None, names: Names) -> Any:
-    file = _open(location, stamp)
+def _restored(handle: FileHandle, names: Names) -> Any:
+    file = _open(handle)
     return file[names] if names else file
 
 
@@ -410,12 +409,12 @@ def _follow(file: _File, reader: Reader, address: int, above: Names, names: Name
 
 def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
     """What an external link leads to."""
-    place = None if not isinstance(file.location, str) else link.place(file.location)
+    place = None if file.handle.is_far else link.place(file.path)
     if place is None:
         raise KeyError(f"{describe_names(here)} in {file.path} leads to the file {link[0]!r}, which does not exist")
     if file.depth >= _FILES_DEEP:
         raise KeyError(f"{describe_names(here)} in {file.path}: more than {_FILES_DEEP} files one after another")
-    other = _open(place, depth=file.depth + 1)
+    other = _open(FileHandle(place), depth=file.depth + 1)
     found: Member = other[link[1].decode("utf-8", "surrogateescape").strip("/") or "/"]
     if not rest:
         return found
@@ -427,7 +426,7 @@ def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
 def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
     try:
         with reader.naming_damage(names):
-            attrs, unread, links, dataset, has_all_links = reader.inspect(address, symbols=not file.is_far)
+            attrs, unread, links, dataset, has_all_links = reader.inspect(address, symbols=not file.handle.is_far)
             if links is not None:
                 if has_all_links:
                     file.links.setdefault(address, {name: target for name, target, _ in links})
@@ -440,13 +439,13 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
                 return NamedType(stored_path(names), reader.decode_datatype(message).dtype, found)
             if dataset.shape is None:
                 return NullArray(stored_path(names), dataset.dtype, found)
-            array = LazyArray(file.location, reader.file.stamp, names, dataset.shape, dataset.dtype, address)
+            array = LazyArray(file.handle, names, dataset.shape, dataset.dtype, address)
             array._attrs = found
             return array
     except UnsupportedFeatureError:
         if not names:
             raise
-        node = fallback.read_node(file.location, stored_path(names), LAZY_NODES)
+        node = fallback.read_node(file.handle, stored_path(names), LAZY_NODES)
         if node is None:
             return NamedType(stored_path(names), None, {})
         return _wrapped(file, node, names)
@@ -458,7 +457,7 @@ def _attributes(file: _File, names: Names, attrs: dict[str, Any], unread: list[s
         return attrs
     where = stored_path(names)
     return LazyDict(
-        lambda: attrs | {name: fallback.read_attribute(file.location, where, name) for name in unread},
+        lambda: attrs | {name: fallback.read_attribute(file.handle, where, name) for name in unread},
     )
 
 

@@ -43,10 +43,11 @@ from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, most_unwritten, never_written
 from h5burst.read.fallback import InUseError
 from h5burst.read.file_objects import Location
+from h5burst.read.handle import FileHandle, State, Target
 from h5burst.read.libhdf5_worker.client import LibraryDiedError
-from h5burst.read.links import External, LinkResolver, Target, groups_of_last_file
+from h5burst.read.links import External, LinkResolver
 from h5burst.read.node_factory import LazyNodeFactory, Place
-from h5burst.read.open_file import Stamp, open_location
+from h5burst.read.open_file import Stamp
 from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 
 _EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of the file
@@ -95,16 +96,16 @@ class Reader:
 
     def __init__(
         self,
-        location: Location,
+        file: Location | FileHandle,
         *,
-        expected: Stamp | None = None,
         factory: LazyNodeFactory | None = None,
         above: frozenset[Place] = frozenset(),
         shared: _Shared | None = None,
         unfinished: bool = False,
         ahead: int = 0,
     ) -> None:
-        self.file = open_location(location, expected)
+        self.handle = file if isinstance(file, FileHandle) else FileHandle(file)
+        self.file = self.handle.open()
         self.path = self.file.path
         self.shared = shared or _Shared(factory)
         self._ancestors = above
@@ -116,19 +117,14 @@ class Reader:
             raise
 
     def _open(self, unfinished: bool) -> None:
-        descriptor, size = self.file.descriptor, self.file.stamp.size
         if self.file.locked_for_writing:
             raise InUseError(is_locked=True)
-        try:
-            superblock, size = self._superblock(descriptor, size)
-        except CorruptStructureError as error:
-            raise CorruptFileError(self.path, str(error)) from error
-        if superblock.open_for_writing and not unfinished:
-            raise InUseError(is_locked=False)
+        if self.handle.state is None:
+            self.handle.state = self._newest_state(unfinished)
+        self.root, base, end = self.handle.state
         lazy = self.shared.factory is not None
-        self.root = superblock.root
         block = _LAZY_BLOCK if (lazy and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
-        self.source = Source(descriptor, size, superblock.base, block, _BLOCKS, self.file.reader)
+        self.source = Source(self.file.descriptor, end, base, block, _BLOCKS, self.file.reader)
         self.parser = Parser(self.source, self, lazy, MAX_DEPTH, self._ahead)
         self._is_leaving_out = self._has_left_out = False  # links of groups of the older format: `inspect`
         self._helper: Parser | None = None
@@ -140,6 +136,15 @@ class Reader:
         self._committed: dict[int, bytes] = {}
         self._deferred_reads: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
 
+    def _newest_state(self, unfinished: bool) -> State:
+        try:
+            superblock, size = self._superblock(self.file.descriptor, self.file.stamp.size)
+        except CorruptStructureError as error:
+            raise CorruptFileError(self.path, str(error)) from error
+        if superblock.open_for_writing and not unfinished:
+            raise InUseError(is_locked=False)
+        return State(superblock.root, superblock.base, size)
+
     def _superblock(self, descriptor: int, size: int) -> tuple[Superblock, int]:
         """The superblock, and the length of the file: an edit may append to it between looking at the two."""
         try:
@@ -147,7 +152,7 @@ class Reader:
         except CorruptStructureError:
             if self.file.reader is not None:
                 raise
-            self.file.stamp = Stamp.of(os.fstat(descriptor))
+            self.handle.stamp = self.file.stamp = Stamp.of(os.fstat(descriptor))
             if self.file.stamp.size == size:
                 raise
             return read_superblock(descriptor, self.file.stamp.size), self.file.stamp.size
@@ -388,8 +393,7 @@ class Reader:
         """Where a link of the group at an address leads: an address, another file, None for nothing."""
         if isinstance(target, bytes):
             if self._resolver is None:
-                known = None if self.shared.factory is None else groups_of_last_file(self.file.stamp)
-                self._resolver = LinkResolver(Parser(self.source, self), self.root, known)
+                self._resolver = LinkResolver(Parser(self.source, self), self.root, self.handle.links)
             return self._resolver.resolve(target, group)
         return External(target) if isinstance(target, tuple) else target
 
@@ -410,12 +414,13 @@ class Reader:
         return shared.nodes[key]
 
     def _external_node(self, file: str, path: bytes, crossed: frozenset[Place]) -> Node | None:
+        handle = FileHandle(file)
         try:
-            with Reader(file, above=crossed, shared=self.shared) as other:
+            with Reader(handle, above=crossed, shared=self.shared) as other:
                 return other.at(path)
         except UnsupportedFeatureError:
             name = os.fsdecode(path)
-            return fallback.read_node(file, name, self.shared.factory) if fallback.holds(file, name) else None
+            return fallback.read_node(handle, name, self.shared.factory) if fallback.holds(handle, name) else None
 
     def at(self, path: bytes) -> Node | None:
         """The node at a stored path of this file; None where there is none."""
@@ -437,18 +442,18 @@ class Reader:
         return self.shared.factory
 
     def lazy_array(self, address: int, names: list[str], shape: tuple[int, ...], type_: Type) -> Any:
-        return self._makers().array(self.file, address, tuple(names), shape, type_)
+        return self._makers().array(self.handle, address, tuple(names), shape, type_)
 
     def lazy_members(self, address: int, names: list[str]) -> tuple[dict[str, Node], dict[str, Link]]:
-        return self._makers().members(self.file, address, tuple(names), self._ancestors)
+        return self._makers().members(self.handle, address, tuple(names), self._ancestors)
 
     def uncovered(self, names: list[str | None]) -> Node | None:
         with self._asking_libhdf5(names):
-            return fallback.read_node(self.file.location, stored_path(names), self.shared.factory)
+            return fallback.read_node(self.handle, stored_path(names), self.shared.factory)
 
     def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
         with self._asking_libhdf5(names):
-            return fallback.read_attribute(self.file.location, stored_path(names), name)
+            return fallback.read_attribute(self.handle, stored_path(names), name)
 
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:

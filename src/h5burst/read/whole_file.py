@@ -6,6 +6,7 @@ from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.model.tree import Group
 from h5burst.read import fallback
 from h5burst.read.file_objects import FileLike, FileObject, Location, locate
+from h5burst.read.handle import FileHandle
 from h5burst.read.reader import Reader
 from h5burst.runtime.gc_pause import collection_paused
 
@@ -25,8 +26,9 @@ def load_tree(file: FileLike) -> Group:
 
 
 def _load(location: Location) -> Group:
+    handle = FileHandle(location)
     try:
-        with Reader(location) as reader:
+        with Reader(handle) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
-        return fallback.read_file(location, why)
+        return fallback.read_file(handle, why)

@@ -11,7 +11,7 @@ import h5py
 from h5burst.format.constants import LIBVER
 from h5burst.memory.scratch import Scratch
 from h5burst.model.tree import Group, Storage
-from h5burst.read.open_file import keeping_open
+from h5burst.read.handle import keeping_open
 from h5burst.runtime import durable
 from h5burst.runtime.threads import thread_count
 from h5burst.write import native, referring

@@ -1,0 +1,272 @@
+"""A file that is read: where it is, which state of it is looked at, and what is known of it between two reads.
+
+Every lazy node holds the handle of its file and an address. A handle may keep its file open from one read to the next:
+for `h5burst.open` until it is closed, for all within a `keeping_open` block, a few files at a time. A kept file is
+locked only while it is read, so that it can be written to by others in between; then, and when it is replaced, the next
+read finds another stamp and raises `StaleFileError`. Windows replaces nothing that is open: there only blocks keep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, NamedTuple, TypeAlias
+
+from h5burst.read.decoded_chunks import DecodedChunks
+from h5burst.read.file_objects import FileObject, Location, path_of
+from h5burst.read.open_file import OpenFile, OpenObject, Stamp
+from h5burst.runtime import locks
+from h5burst.runtime.process_lock import ProcessLock
+
+Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"  # of a link: an address, a path, a file and a path
+
+_MOST_KEPT = 8  # files: of each, a descriptor
+_KEEPS_OPENED = os.name != "nt"
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
+
+
+class State(NamedTuple):
+    """What is looked at of a file: the newest state, as its superblock says, or the one that an earlier edit left.
+
+    root: address of the root group's header; base: where address 0 is; end: bytes from the file's beginning to where
+    the state ends.
+    """
+
+    root: int
+    base: int
+    end: int
+
+
+class FileHandle:
+    """One file, or file object, as all that reads it shares it.
+
+    location: where it is. stamp: which file that must be; None: whatever is there when it is first opened. state: which
+    state of it is looked at; None: the newest one then. links: of groups that were looked into, by address. chunks:
+    those that were decoded last.
+    """
+
+    __slots__ = ("__weakref__", "_holders", "_kept", "chunks", "links", "location", "path", "stamp", "state")
+
+    def __init__(self, location: Location, stamp: Stamp | None = None, state: State | None = None) -> None:
+        self.location, self.stamp, self.state = location, stamp, state
+        self.path = path_of(location)
+        self.links: dict[int, dict[str, Target]] = {}
+        self.chunks = DecodedChunks()
+        self._kept: _Kept | None = None
+        self._holders = 0
+
+    @property
+    def is_far(self) -> bool:
+        """Whether every request for bytes is slow: it is a file object."""
+        return isinstance(self.location, FileObject)
+
+    def open(self) -> Opened:
+        """The file, open and locked for reading until it is closed. Raises `StaleFileError` where it is another one."""
+        if isinstance(self.location, FileObject):
+            file = OpenObject(self.location, self.stamp)
+            self.stamp = file.stamp
+            return file
+        opened = self._borrow()
+        if opened is not None:
+            return opened
+        new = _opened(self.location, self.stamp)
+        if self.stamp is None:
+            self.stamp = new.stamp
+        return self._keep(new) or new
+
+    def hold(self) -> None:
+        """Keep the file open between reads until `release`, as far as the system allows that."""
+        with _lock:
+            self._holders += _KEEPS_OPENED
+
+    def release(self) -> None:
+        """Undo one `hold`."""
+        with _lock:
+            self._holders = max(0, self._holders - 1)
+            if not self._is_held():
+                self._drop()
+
+    def _is_held(self) -> bool:
+        return self._holders > 0 or _blocks > 0
+
+    # ------------------------------------------------------------ what is kept open
+
+    def _borrow(self) -> Borrowed | None:
+        """The file that is kept open, if it is still the one at the path, and nobody writes it."""
+        kept = self._kept
+        if kept is None:
+            return None
+        try:
+            stamp = Stamp.of(os.stat(self.path))
+        except OSError:
+            stamp = None
+        with _lock:
+            if kept is not self._kept:
+                return None
+            if stamp != self.stamp or kept.process != os.getpid():
+                self._drop()
+                return None
+            if not kept.lock():
+                return None
+            _order.move_to_end(id(self))
+            return Borrowed(self, kept)
+
+    def _keep(self, file: OpenFile) -> Borrowed | None:
+        """Keep a file that was opened, if that is wanted; it stays locked until what is given here is closed."""
+        with _lock:
+            if not self._is_held() or self._kept is not None or file.locked_for_writing or file.stamp != self.stamp:
+                return None
+            kept = self._kept = _Kept(file)
+            _order[id(self)] = weakref.ref(self)
+            if len(_order) > _MOST_KEPT:
+                _drop(next(iter(_order.values())))
+            return Borrowed(self, kept)
+
+    def _drop(self) -> None:
+        """Keep the file no longer; it is closed when nobody reads it any more."""
+        with _lock:
+            kept, self._kept = self._kept, None
+            _order.pop(id(self), None)
+            if kept is not None:
+                kept.forget()
+
+    def __del__(self) -> None:
+        if self._kept is not None:
+            self._drop()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileHandle, (self.location, self.stamp, self.state)
+
+
+class _Kept:
+    """A file that a handle keeps open: its descriptor, and how many read it now. All under the lock of this module."""
+
+    __slots__ = ("descriptor", "is_forgotten", "process", "readers")
+
+    def __init__(self, file: OpenFile) -> None:
+        self.descriptor, self.process = file.descriptor, os.getpid()
+        self.readers, self.is_forgotten = 1, False  # the one that has opened it
+
+    def lock(self) -> bool:
+        """Read it; False where somebody has it open for writing."""
+        if self.readers == 0 and locks.try_shared(self.descriptor) is locks.Answer.REFUSED:
+            return False
+        self.readers += 1
+        return True
+
+    def unlock(self) -> None:
+        """Read it no longer. In a forked child nothing is done: locks of the parent would end with those here."""
+        if self.process != os.getpid():
+            return
+        self.readers -= 1
+        if self.readers:
+            return
+        if self.is_forgotten:
+            os.close(self.descriptor)
+        else:
+            locks.unlock(self.descriptor)
+
+    def forget(self) -> None:
+        """Close it when it is read no more."""
+        self.is_forgotten = True
+        if not self.readers:
+            os.close(self.descriptor)
+
+
+class Borrowed:
+    """A kept file while it is read, as `OpenFile`."""
+
+    __slots__ = ("_kept", "descriptor", "location", "path", "stamp")
+
+    reader: Callable[[int, Any], None] | None = None
+    locked_for_writing = False
+
+    def __init__(self, handle: FileHandle, kept: _Kept) -> None:
+        assert handle.stamp is not None
+        self._kept: _Kept | None = kept
+        self.descriptor, self.stamp, self.location, self.path = (
+            kept.descriptor,
+            handle.stamp,
+            handle.location,
+            handle.path,
+        )
+
+    def close(self) -> None:
+        """Read it no longer; a second time does nothing."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with _lock:
+                kept.unlock()
+
+    def __enter__(self) -> Borrowed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+Opened: TypeAlias = "OpenFile | OpenObject | Borrowed"
+
+_lock = ProcessLock()
+_order: OrderedDict[int, weakref.ref[FileHandle]] = OrderedDict()  # handles that keep files, the longest unused first
+_blocks = 0  # `keeping_open` blocks that have begun
+
+
+def _opened(path: str, expected: Stamp | None) -> OpenFile:
+    try:
+        return OpenFile(path, expected)
+    except OSError as error:
+        if error.errno not in _TOO_MANY or not _order:
+            raise
+    _drop_all()
+    return OpenFile(path, expected)
+
+
+def _drop(reference: weakref.ref[FileHandle], only_unheld: bool = False) -> None:
+    handle = reference()
+    if handle is not None and not (only_unheld and handle._is_held()):
+        handle._drop()
+
+
+def _drop_all(only_unheld: bool = False) -> None:
+    with _lock:
+        for reference in list(_order.values()):
+            _drop(reference, only_unheld)
+
+
+@contextlib.contextmanager
+def keeping_open() -> Iterator[None]:
+    """Files that are read lazily within the block are opened once, and closed at its end.
+
+    For who reads many parts of lazy trees one after the other. A file that changes meanwhile is stale, as ever.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("kept.h5", {"a": np.arange(3), "b": np.arange(4)}, overwrite=True)
+    >>> tree = h5burst.read_tree("kept.h5", lazy=True)
+    >>> with h5burst.keeping_open():
+    ...     [int(np.sum(node.data)) for node in tree.children.values()]
+    [3, 6]
+    """
+    global _blocks
+    with _lock:
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks -= 1
+            if not _blocks:
+                _drop_all(only_unheld=True)
