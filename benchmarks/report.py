@@ -95,7 +95,6 @@ TARGETS = [
         for kind in ("sparse counts", "dense rounded to 2", "dense full digits")
         for way in ("write", "read")
     ),
-    ("dense to CSR, 40 M float64", "test_kernels.py::test_dense_to_csr[f8-C]"),
     ("peak memory of a deferred session", "test_memory.py::test_deferred_session[None]"),
     ("peak memory of a deferred session, gzip", "test_memory.py::test_deferred_session[gzip]"),
     ("`import hdmea`", "test_first_use.py::test_import[import hdmea]"),

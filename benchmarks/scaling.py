@@ -129,7 +129,6 @@ def tree_jobs(datasets: int) -> dict[str, Callable[[], Any]]:
 
 
 def thread_jobs(threads: int) -> dict[str, Callable[[], Any]]:
-    from h5burst.arrays import csr
     from hdmea.kernels import sta
 
     rng = np.random.default_rng(0)
@@ -141,7 +140,6 @@ def thread_jobs(threads: int) -> dict[str, Callable[[], Any]]:
     path = workloads.directory() / "threads.h5"
     return {
         "STA kernel": lambda: sta.triggered_average(movie, spikes.ravel(), offsets, (-60, 0), threads=threads),
-        "dense to CSR": lambda: csr.encode(dense, threads=threads),
         "gzip 4 save": lambda: store.write_tree(path, tree, overwrite=True, threads=threads),
     }
 

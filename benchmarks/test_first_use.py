@@ -20,12 +20,6 @@ _KERNELS = {
         f"from hdmea.kernels.sta import triggered_average; {_SPIKES}; m = np.zeros((9000, 15, 15), np.uint8)",
         "triggered_average(m, t, o, (-60, 0))",
     ),
-    "CSR": ("from h5burst.arrays import csr; m = np.eye(100)", "csr.encode(m)"),
-    "high-pass": (
-        "from hdmea.kernels.highpass import highpass; from scipy.signal import butter;"
-        "s = butter(2, 100, 'highpass', fs=2e4, output='sos'); b = [np.zeros((3000, 64), np.int16)]",
-        "list(highpass(b, s))",
-    ),
     "firing rates": (
         f"from hdmea.kernels.rates import firing_rates; {_SPIKES}",
         "firing_rates(t.astype(np.uint64), o, bin_width=100.0, duration=10000.0, rate_hz=1000.0)",

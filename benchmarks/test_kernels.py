@@ -8,11 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from harness import alone, memcpy_bandwidth, peak_memory, versus
 from naive import kernels as naive
 
-from h5burst.arrays import csr
 from h5burst.runtime import simd
 from h5burst.runtime.threads import parallel_map
 from hdmea.kernels import rates, sta
@@ -42,59 +40,9 @@ def byte_additions() -> float:
     return THREADS * count * 8192 / min(seconds)
 
 
-# ---------------------------------------------------------------- CSR
-
-ROWS, COLUMNS = 5000, 8000
-
-
-@lru_cache
-def dense(code: str = "f8", order: str = "C") -> np.ndarray:
-    """40 million elements, 60 % of them zero."""
-    rng = np.random.default_rng(0)
-    values = rng.random((ROWS, COLUMNS)).astype(code)
-    values[rng.random((ROWS, COLUMNS)) < 0.6] = 0
-    return np.asarray(values, order=order)
-
-
-def same_parts(ours, theirs):
-    return all(np.array_equal(getattr(ours, name), getattr(theirs, name)) for name in ("data", "indices", "indptr"))
-
-
 def traffic(seconds: float, touched: int) -> dict[str, float]:
     """Bytes a second through memory, and their share of what a copy moves, which reads and writes each byte."""
     return {"GB/s": touched / seconds / 1e9, "share_of_memcpy": touched / seconds / (2 * memcpy_bandwidth())}
-
-
-@pytest.mark.parametrize(("code", "order"), [("f8", "C"), ("f8", "F"), ("f4", "C"), ("i1", "C")])
-def test_dense_to_csr(benchmark, code, order):
-    matrix = dense(code, order) if code != "i1" else (dense() * 127).astype(np.int8)
-    result = versus(
-        benchmark,
-        lambda: csr.encode(matrix, threads=THREADS),
-        lambda: sp.csr_matrix(matrix),
-        other_name="scipy",
-        same=same_parts,
-        target_ratio=5,
-        **({"target_s": 0.09} if (code, order) == ("f8", "C") else {}),
-    )
-    entries = int(np.count_nonzero(matrix))
-    benchmark.extra_info.update(
-        traffic(statistics.median(result.ours), 2 * matrix.nbytes + entries * (matrix.itemsize + 4))
-    )
-
-
-def test_csr_to_dense(benchmark):
-    parts = csr.encode(dense())
-    matrix = sp.csr_matrix((parts.data, parts.indices, parts.indptr), shape=(ROWS, COLUMNS))
-    result = versus(
-        benchmark,
-        lambda: csr.decode(parts.data, parts.indices, parts.indptr, COLUMNS, threads=THREADS),
-        matrix.toarray,
-        other_name="scipy",
-        same=np.array_equal,
-    )
-    touched = parts.data.nbytes + parts.indices.nbytes + dense().nbytes
-    benchmark.extra_info.update(traffic(statistics.median(result.ours), touched))
 
 
 # ---------------------------------------------------------------- sections and rates

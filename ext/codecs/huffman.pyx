@@ -1,4 +1,4 @@
-# ext/huffman.pyx — deflate blocks of literals alone, or with the matches that arrays have.
+# ext/codecs/huffman.pyx — deflate blocks of literals alone, or with the matches that arrays have.
 from libc.stdint cimport uint8_t
 
 cdef extern from "matches.h" nogil:

@@ -1,4 +1,4 @@
-# ext/lzf.pyx — the LZF codec, as h5py's filter of that name writes and reads it.
+# ext/codecs/lzf.pyx — the LZF codec, as h5py's filter of that name writes and reads it.
 from libc.stdint cimport uint8_t
 
 cdef extern from "lzf.h" nogil:

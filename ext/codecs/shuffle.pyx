@@ -1,4 +1,4 @@
-# ext/shuffle.pyx — HDF5's byte shuffle, its inverse, and HDF5's fletcher32 checksum.
+# ext/codecs/shuffle.pyx — HDF5's byte shuffle, its inverse, and HDF5's fletcher32 checksum.
 from libc.stdint cimport uint8_t, uint32_t
 
 cdef extern from "shuffle.h" nogil:

@@ -1,4 +1,4 @@
-# ext/eimage.pyx — zero-phase filtering of electrodes, and sums of windows around spikes, tile by tile.
+# ext/kernels/eimage.pyx — zero-phase filtering of electrodes, and sums of windows around spikes, tile by tile.
 #
 # A tile is `TILE` neighbouring electrodes; what belongs to it is together: sums (unit, tile, window row, electrode).
 # The backward half of the zero-phase filter is linear, so it is applied to the summed windows, not to the recording:
@@ -141,51 +141,4 @@ def finish_filtered(const float[:, :, ::1] sums, double[:, :, ::1] states, const
             width = min(EIMAGE_TILE, channels - tile * EIMAGE_TILE) * sizeof(float)
             for row in range(window):
                 memcpy(&out[row, tile * EIMAGE_TILE], &filtered[row * EIMAGE_TILE], width)
-        eimage_restore_denormals(mode)
-
-
-def forward_pass(const sample[:, ::1] block, Py_ssize_t first_tile, Py_ssize_t last_tile,
-                 const double[:, ::1] coefficients, double[:, :, ::1] forward, float[:, ::1] out,
-                 float[::1] filtered, sample[::1] padded, int level) -> None:
-    """Filter a block's tiles forward into `out` (frames, channels), with states and scratch as `add_filtered`."""
-    cdef Py_ssize_t tile, row, first, step = 0, frames = block.shape[0], channels = block.shape[1]
-    cdef const sample *rows
-    cdef float *target
-    cdef bint whole
-    cdef unsigned int mode
-    with nogil:
-        mode = eimage_flush_denormals()
-        for tile in range(first_tile, last_tile):
-            first = tile * EIMAGE_TILE
-            whole = first + EIMAGE_TILE <= channels
-            rows = tile_rows(block, tile, padded, &step)
-            target = &out[0, first] if whole else &filtered[0]
-            eimage_forward(level, kind_of(rows), <int>coefficients.shape[0], rows, step, target,
-                           channels if whole else EIMAGE_TILE, frames, &coefficients[0, 0], &forward[tile, 0, 0])
-            if not whole:
-                for row in range(frames):
-                    memcpy(&out[row, first], &filtered[row * EIMAGE_TILE], (channels - first) * sizeof(float))
-        eimage_restore_denormals(mode)
-
-
-def backward_pass(float[:, ::1] block, Py_ssize_t first_tile, Py_ssize_t last_tile,
-                  const double[:, ::1] coefficients, double[:, :, ::1] backward, float[::1] padded,
-                  int level) -> None:
-    """Filter a block's tiles backwards in time, in place; `backward` holds the states after the block's last frame."""
-    cdef Py_ssize_t tile, row, first, frames = block.shape[0], channels = block.shape[1]
-    cdef Py_ssize_t step = 0
-    cdef const float *rows
-    cdef float *target
-    cdef unsigned int mode
-    with nogil:
-        mode = eimage_flush_denormals()
-        for tile in range(first_tile, last_tile):
-            first = tile * EIMAGE_TILE
-            rows = tile_rows(block, tile, padded, &step)
-            target = <float *>rows
-            eimage_backward(level, <int>coefficients.shape[0], rows, step, target, step, frames, &coefficients[0, 0],
-                            &backward[tile, 0, 0], 1.0)
-            if first + EIMAGE_TILE > channels:
-                for row in range(frames):
-                    memcpy(&block[row, first], &padded[row * EIMAGE_TILE], (channels - first) * sizeof(float))
         eimage_restore_denormals(mode)

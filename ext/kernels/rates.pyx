@@ -1,4 +1,4 @@
-# ext/rates.pyx — binned rates of trains of times, and the frame that is shown at a time.
+# ext/kernels/rates.pyx — binned rates of trains of times, and the frame that is shown at a time.
 from libc.stdint cimport int64_t, uint64_t
 
 ctypedef fused integer:

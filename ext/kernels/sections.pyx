@@ -1,4 +1,4 @@
-# ext/sections.pyx — trains of times × windows of time -> slices, and the union of each train's slices.
+# ext/kernels/sections.pyx — trains of times × windows of time -> slices, and the union of each train's slices.
 #
 # Times are int64. A window [first, last] is inclusive, so that int64's largest value can be in one; last < first: empty.
 from libc.stdint cimport int64_t, uint8_t, uint64_t

@@ -1,4 +1,4 @@
-/* ext/simd.h — one source, several instruction sets, picked at run time.
+/* ext/kernels/simd.h — one source, several instruction sets, picked at run time.
 
 How a kernel uses it:
 

@@ -1,4 +1,4 @@
-# ext/simd.pyx — which instruction sets this machine runs.
+# ext/kernels/simd.pyx — which instruction sets this machine runs.
 cdef extern from "simd.h" nogil:
     int simd_detect()
 

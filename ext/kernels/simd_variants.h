@@ -1,4 +1,4 @@
-/* ext/simd_variants.h — compile SIMD_SOURCE once for each level; see simd.h. Included once a kernel, so no guard. */
+/* ext/kernels/simd_variants.h — compile SIMD_SOURCE once for each level; see simd.h. Included once a kernel, so no guard. */
 #define SIMD_LEVEL SIMD_BASELINE
 #define SIMD(name) SIMD_JOIN(name, baseline)
 #include SIMD_SOURCE

@@ -1,4 +1,4 @@
-/* ext/sta.h — the triggered average: packing of frames, and the entry points of sta_loops.h. */
+/* ext/kernels/sta.h — the triggered average: packing of frames, and the entry points of sta_loops.h. */
 #ifndef H5BURST_STA_H
 #define H5BURST_STA_H
 

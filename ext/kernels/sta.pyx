@@ -1,4 +1,4 @@
-# ext/sta.pyx — the average of a movie over windows around trigger frames: sums of every train over one tile.
+# ext/kernels/sta.pyx — the average of a movie over windows around trigger frames: sums of every train over one tile.
 #
 # The movie comes tile by tile: some frames × neighbouring pixels. `pack` turns a tile into strips of 64 pixels, one
 # entry for each run of equal frames; `add` adds every train's weighted runs to its sums; `finish` divides.

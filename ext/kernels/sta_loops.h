@@ -1,4 +1,4 @@
-/* ext/sta_loops.h — the inner loops of the triggered average, for one instruction set.
+/* ext/kernels/sta_loops.h — the inner loops of the triggered average, for one instruction set.
 
 A strip is STA_STRIP neighbouring pixels. Its frames, or runs of equal frames, are packed into 32-bit words, a word a
 pixel: four 8-bit or two 16-bit values of one pixel in consecutive runs. The weights of a lag, how many windows show

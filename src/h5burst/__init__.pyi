@@ -1,7 +1,6 @@
 from h5burst import codecs as codecs
 from h5burst import console as console
 from h5burst import page as page
-from h5burst.arrays import csr as csr
 from h5burst.checking import verify as verify
 from h5burst.copying.repacking import Repacked as Repacked
 from h5burst.copying.repacking import compact as compact

@@ -173,7 +173,7 @@ def _plan(dataset: h5py.Dataset) -> ChunkPlan | None:
     for index in range(creation.get_nfilters()):
         number, flags, options, name = creation.get_filter(index)
         filters.append(Filter(number, flags, tuple(options), name.decode("utf-8", "replace")))
-    if not chunks.can_decode(filters):
+    if not codecs.can_decode(filters):
         return None
     fill = np.array(dataset.fillvalue, dtype).tobytes()
     return ChunkPlan(dataset.shape, dtype, dataset.chunks, tuple(filters), fill if any(fill) else None)

@@ -202,7 +202,7 @@ def _writable() -> Iterator[Finding]:
     if scratch:
         places.append((f"scratch files ({DIRECTORY_VARIABLE})", scratch))
     if numba := os.environ.get("NUMBA_CACHE_DIR", "").strip():
-        places.append(("compiled fits (NUMBA_CACHE_DIR)", numba))
+        places.append(("compiled helpers of features (NUMBA_CACHE_DIR)", numba))
     for name, place in places:
         is_good = os.path.isdir(place) and os.access(place, os.W_OK)
         problem = "" if is_good else f"cannot be written to: make {place}, or set another"

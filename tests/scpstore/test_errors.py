@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
-import lzma
 import os
-import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -457,40 +454,6 @@ def _zip(encrypted: bool) -> bytes:
     return stream.getvalue()
 
 
-def _7z(*coders: bytes, packed_by: bytes | None) -> bytes:
-    """An archive whose header names these coders, packed by LZMA, by LZMA2 or not at all."""
-    header = b"\x01\x04\x06\0\x01\x09\x10\0\x07\x0b\x01\0" + b"".join(bytes([len(c)]) + c for c in coders) + bytes(40)
-    if packed_by is None:
-        body, last = b"", header
-    else:
-        is_lzma2 = packed_by == b"\x21"
-        kind = {
-            "id": lzma.FILTER_LZMA2 if is_lzma2 else lzma.FILTER_LZMA1,
-            "dict_size": 1 << 20,
-            "lc": 3,
-            "lp": 0,
-            "pb": 2,
-        }
-        body = lzma.compress(header, lzma.FORMAT_RAW, filters=[kind])
-        properties = b"\x18" if is_lzma2 else struct.pack("<BI", (2 * 5 + 0) * 9 + 3, 1 << 20)
-        coder = bytes([0x20 | len(packed_by)]) + packed_by + bytes([len(properties)]) + properties
-        last = (
-            b"\x17\x06\0\x01\x09"
-            + bytes([len(body)])
-            + b"\0\x07\x0b\x01\0\x01"
-            + coder
-            + b"\x0c"
-            + bytes([len(header)])
-            + b"\0\0"
-        )
-    start = struct.pack("<QQI", len(body), len(last), zlib.crc32(last))
-    return b"7z\xbc\xaf\x27\x1c\0\x04" + struct.pack("<I", zlib.crc32(start)) + start + body + last
-
-
-_AES, _LZMA = b"\x06\xf1\x07\x01", b"\x03\x01\x01"
-_RAR5_MAIN = b"\0\0\0\0" + bytes([3, 1, 0, 0])
-_RAR5_FILE = b"\0\0\0\0" + bytes([9, 2, 1, 3, 0, 0, 0, 2, 1, 0])
-
 ENCRYPTED = {
     "GnuPG.*armored": b"-----BEGIN PGP MESSAGE-----\n\nhQEMA\n",
     "GnuPG": bytes.fromhex("8c0d04090308a1b2c3d4e5f60718ff") + bytes(64),
@@ -500,12 +463,8 @@ ENCRYPTED = {
     "age": b"age-encryption.org/v1\n-> X25519 abc\n",
     "age.*armored": b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n",
     "encrypted zip archive": _zip(True),
-    "encrypted 7z archive": _7z(_LZMA, _AES, packed_by=_LZMA),
-    "encrypted 7z archive ": _7z(_LZMA, _AES, packed_by=b"\x21"),
-    "encrypted 7z archive  ": _7z(_AES, packed_by=None),
-    "encrypted rar archive": b"Rar!\x1a\x07\x01\x00" + b"\0\0\0\0" + bytes([5, 4, 0, 0, 0, 0]),
-    "encrypted rar archive ": b"Rar!\x1a\x07\x01\x00" + _RAR5_MAIN + _RAR5_FILE,
-    "encrypted rar archive  ": b"Rar!\x1a\x07\x00" + struct.pack("<HBHH", 0, 0x73, 0x80, 13) + bytes(64),
+    "a 7z archive": b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(40),
+    "a rar archive": b"Rar!\x1a\x07\x01\x00" + bytes(12),
     "Ansible Vault": b"$ANSIBLE_VAULT;1.1;AES256\n3031\n",
     "git-crypt": b"\0GITCRYPT\0" + bytes(20),
     "AES Crypt": b"AES\x02\0" + bytes(40),
@@ -524,13 +483,9 @@ def test_an_encrypted_file_says_by_what_and_how_to_go_on(tmp_path: Path, program
     "content",
     [
         _zip(False),
-        _7z(_LZMA, packed_by=_LZMA),
-        _7z(_LZMA, packed_by=_LZMA)[:-3],
-        b"7z\xbc\xaf\x27\x1c" + bytes(64),
         b"\x85",
         b"\x85\xff\xff\x03" + bytes(9),
         b"\x8c\x0d\x09" + bytes(9),
-        b"Rar!\x1a\x07\x01\x00",
     ],
 )
 def test_what_only_looks_like_it_is_not_called_encrypted(tmp_path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-# ext/h5emit.pyx — a tree of groups, arrays and attributes as the metadata and compact data of an HDF5 file.
+# ext/hdf5/encode/h5emit.pyx — a tree of groups, arrays and attributes as the metadata and compact data of an HDF5 file.
 #
 # Bytes are gathered in one buffer and written sequentially. Objects come before the groups that
 # link to them, so that every address is known by the time it is written.

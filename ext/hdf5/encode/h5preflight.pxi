@@ -1,4 +1,4 @@
-# ext/h5preflight.pxi — what the writer covers: nodes, names, datatypes, and which arrays are in their header.
+# ext/hdf5/encode/h5preflight.pxi — what the writer covers: nodes, names, datatypes, and which arrays are in their header.
 
 cdef enum:
     MOST_WITH_LINKS = 256        # members of a group that has soft or external links: they are kept in its header

@@ -1,4 +1,4 @@
-# ext/h5structures.pxi — what the C headers give to the writer.
+# ext/hdf5/encode/h5structures.pxi — what the C headers give to the writer.
 cdef extern from "Python.h":
     int64_t PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
 

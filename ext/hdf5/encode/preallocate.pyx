@@ -1,4 +1,4 @@
-# ext/preallocate.pyx — disk space for bytes that are about to be written.
+# ext/hdf5/encode/preallocate.pyx — disk space for bytes that are about to be written.
 from libc.stdint cimport uint64_t
 
 cdef extern from "preallocate.h" nogil:

@@ -44,23 +44,3 @@ def finish_filtered(
     filtered: _Array,
     level: int,
 ) -> None: ...
-def forward_pass(
-    block: _Array,
-    first_tile: int,
-    last_tile: int,
-    coefficients: _Array,
-    forward: _Array,
-    out: _Array,
-    filtered: _Array,
-    padded: _Array,
-    level: int,
-) -> None: ...
-def backward_pass(
-    block: _Array,
-    first_tile: int,
-    last_tile: int,
-    coefficients: _Array,
-    backward: _Array,
-    padded: _Array,
-    level: int,
-) -> None: ...

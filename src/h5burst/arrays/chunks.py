@@ -32,7 +32,6 @@ __all__ = [
     "ChunkPlan",
     "EncodedChunk",
     "Filter",
-    "can_decode",
     "compact_limit",
     "decode",
     "encode",
@@ -262,18 +261,8 @@ def _padded(part: np.ndarray[Any, Any], plan: ChunkPlan) -> Bytes:
         whole[:] = 0
         if plan.fill is not None:
             target[...] = np.frombuffer(plan.fill, raw)[0]
-    np.copyto(target[tuple(slice(length) for length in part.shape)], _as_raw(part, raw))
+    np.copyto(target[tuple(slice(length) for length in part.shape)], part.view(raw))
     return whole
-
-
-def _as_raw(part: np.ndarray[Any, Any], raw: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """The same elements as opaque bytes, whatever the strides."""
-    return part.view(raw)
-
-
-def can_decode(filters: Sequence[Filter]) -> bool:
-    """Whether `decode` knows all these filters; else libhdf5 has to read the dataset."""
-    return codecs.can_decode(filters)
 
 
 def decode(payload: Buffer, plan: ChunkPlan, filter_mask: int, out: Bytes) -> None:

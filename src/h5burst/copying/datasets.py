@@ -199,7 +199,7 @@ class DatasetCopier:
         """The same chunks through the filters that they shall have, and the message that says those."""
         if self._recoding is None or not stored.places.is_plain or not old.shape:
             return old, stored.filters
-        if not chunks.can_decode(old.filters):
+        if not codecs.can_decode(old.filters):
             return old, stored.filters
         filters = self._recoding.filters(old.dtype.itemsize, old.chunk_bytes)
         if filters == old.filters:
@@ -228,7 +228,7 @@ class DatasetCopier:
 
         Chunks that are the same in the copy are decoded only to find out which are damaged.
         """
-        if new is old and (lost is None or places.is_plain) and not chunks.can_decode(old.filters):
+        if new is old and (lost is None or places.is_plain) and not codecs.can_decode(old.filters):
             if not places.is_plain:
                 raise UnsupportedFeatureError("filters that cannot be undone here, on values of variable length")
             return index.numbers, self._copy_chunks(index, writer)

@@ -104,7 +104,7 @@ class Elements:
     @cached_property
     def plan(self) -> chunks.ChunkPlan:
         filters = decode_filters(self.dataset.filters)
-        if not chunks.can_decode(filters):
+        if not codecs.can_decode(filters):
             raise UnsupportedFeatureError("filters that only libhdf5's plugins know")
         return chunks.ChunkPlan(self.shape, self.raw, self.layout.chunks, filters)
 

@@ -14,7 +14,7 @@ from h5burst.format import object_header as oh
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, UNDEFINED
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
-from h5burst.model.tree import Array, Group, Storage, escape_attribute, escape_link
+from h5burst.model.tree import Storage, escape_attribute, escape_link
 from h5burst.read.history import State
 from h5burst.runtime import durable
 from h5burst.write.changes import Change, Gone
@@ -192,7 +192,7 @@ class _Rewriter:
                     if not child.is_empty:
                         new[link] = self.rewrite(child)
                 else:
-                    new[link] = self._emit(child)
+                    new[link] = self._writer.write(child)
             header.messages = existing.links.changed(self._writer.append, new)
         if change.rows:
             growing = Growing(self._file, existing.address, "a dataset")
@@ -200,9 +200,6 @@ class _Rewriter:
         if change.attrs:
             self._change_attributes(header, change.attrs)
         return self._writer.append(oh.encode(header))
-
-    def _emit(self, node: Group | Array) -> int:
-        return self._writer.write(node)
 
     def _change_attributes(self, header: ObjectHeader, attrs: dict[str, Any]) -> None:
         found = header.first(oh.ATTRIBUTE_INFO)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +29,6 @@ from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.problems import Problems
 from hdmea.utils.user_modules import import_modules, resolved_modules
-
-logger = logging.getLogger(__name__)
 
 ENGINES = ("local", "dask")
 

@@ -7,16 +7,13 @@ precision, samples between the two passes single precision.
 
 from __future__ import annotations
 
-import math
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from h5burst import parallel_map, simd, split_evenly, thread_count
+from h5burst import split_evenly, thread_count
 from h5burst._ext import eimage as _ext
 
 # of its start-up that the backward pass may still show: far below the noise of single precision
@@ -94,22 +91,6 @@ class SosFilter:
     def orders(self) -> int:
         """State variables of one electrode."""
         return 2 * len(self.sos)
-
-    def settling_frames(self, remainder: float = TRANSIENT_TOLERANCE) -> int:
-        """After how many frames the effect of wrong states at the start is small.
-
-        Parameters
-        ----------
-        remainder : float
-            What may be left of the effect, as a fraction.
-
-        Returns
-        -------
-        int
-            Frames, at least one.
-        """
-        radius = _slowest_pole(self.sos)
-        return max(1, math.ceil(math.log(remainder) / math.log(radius))) if radius > 0 else self.orders
 
     def transitions(self, frames: int) -> Doubles:
         """How the states change over 0, 1, … `frames` frames of zero input.
@@ -366,150 +347,3 @@ def checked_block(block: Any, name: str = "block") -> Samples:
     if block.ndim != 2 or block.shape[1] < 1:
         raise ValueError(f"{name} must have shape (frames, channels) with at least one channel, got {block.shape}")
     return np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("="))
-
-
-def highpass(blocks: Iterable[Samples], sos: Any, *, threads: int | None = None) -> Iterator[Floats]:
-    """Filter a recording forwards and backwards, block by block.
-
-    Parameters
-    ----------
-    blocks : iterable of (frames, channels) int16 or float32
-        Consecutive pieces of one recording, of any lengths, all of one dtype. Each is let go once it is filtered.
-    sos : (sections, 6) array
-        Second-order sections of a stable filter.
-    threads : int, optional
-        Results do not depend on it.
-
-    Yields
-    ------
-    (frames, channels) float32
-        The blocks, filtered, of the same lengths, equal to `scipy.signal.sosfiltfilt` over the whole recording to
-        1e-4 of its standard deviation. They come late by as long as the filter takes to settle (about 700 frames for
-        100 Hz at 20 kHz, a hundred times that for 1 Hz): that much is in memory, up to three times.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Sections or blocks are not as described; the recording is not longer than scipy's padding.
-
-    Notes
-    -----
-    Both ends are extended as `scipy.signal.sosfiltfilt` does by default: by odd reflection of ``3 * taps`` frames.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy.signal import butter
-    >>> from hdmea.kernels.highpass import highpass
-    >>> sos = butter(2, 100, "highpass", fs=20_000, output="sos")
-    >>> recording = np.full((5000, 4), 120, np.int16)  # a constant voltage
-    >>> filtered = list(highpass(np.split(recording, 5), sos))
-    >>> [block.shape for block in filtered][:2], float(np.abs(filtered).max()) < 1e-3
-    ([(1000, 4), (1000, 4)], True)
-    """
-    return _highpass(blocks, SosFilter.of(sos), threads)
-
-
-def _highpass(blocks: Iterable[Samples], cascade: SosFilter, threads: int | None) -> Iterator[Floats]:
-    filtering = _TwoPasses(cascade, threads)
-    for number, block in enumerate(blocks):
-        yield from filtering.add(checked_block(block, f"blocks[{number}]"))
-    yield from filtering.finish()
-
-
-class _TwoPasses:
-    """Blocks that were filtered forward wait here until what follows them has settled the backward filter."""
-
-    def __init__(self, cascade: SosFilter, threads: int | None) -> None:
-        self._cascade = cascade
-        self._threads = threads
-        self._level = simd.level()
-        self._settling = cascade.settling_frames()
-        self._head: list[Samples] | None = []
-        self._forward = np.empty((0, 0, 0))
-        self._last = np.empty((0, 0), np.int16)
-        self._waiting: deque[Floats] = deque()
-        self._scratch = Scratch()
-
-    def add(self, block: Samples) -> Iterator[Floats]:
-        """Take the next block; give those that are done."""
-        if self._last.shape[1] and (block.dtype != self._last.dtype or block.shape[1] != self._last.shape[1]):
-            raise ValueError("blocks must all have the same dtype and the same number of channels")
-        pad = self._cascade.pad_frames
-        self._last = (
-            np.concatenate([self._last, block])[-pad - 1 :] if self._last.shape[1] else block[-pad - 1 :].copy()
-        )
-        if self._head is None:
-            self._pass_forward(block)
-        else:
-            self._head.append(block)
-            if sum(map(len, self._head)) > pad:
-                self._start()
-        return self._settled()
-
-    def _start(self) -> None:
-        head, self._head = self._head or [], None
-        first = np.concatenate(head)[: self._cascade.pad_frames + 1]
-        self._forward = to_tiles(self._cascade.state_at_start(first))
-        for block in head:
-            self._pass_forward(block)
-
-    def _settled(self) -> Iterator[Floats]:
-        """Blocks followed by enough frames, in batches that make the extra pass over those worth while."""
-        held = sum(map(len, self._waiting))
-        ready, count = 0, 0
-        for block in self._waiting:
-            if held - ready - len(block) < self._settling:
-                break
-            ready += len(block)
-            count += 1
-        if ready >= self._settling:
-            level = self._waiting[-1][-1] if len(self._waiting[-1]) else np.zeros(self._last.shape[1])
-            yield from self._pass_backward(count, to_tiles(self._cascade.at_rest(level)))
-
-    def finish(self) -> Iterator[Floats]:
-        """The blocks that remain, once the recording's end is known."""
-        if self._head is not None:
-            frames = sum(map(len, self._head))
-            raise ValueError(
-                f"the recording is too short for this filter: {frames} frames, "
-                f"it needs more than {self._cascade.pad_frames}"
-            )
-        forward = from_tiles(self._forward, self._last.shape[1])
-        states = to_tiles(self._cascade.state_at_end(forward, self._last))
-        yield from self._pass_backward(len(self._waiting), states)
-
-    def _pass_forward(self, block: Samples) -> None:
-        out = np.empty(block.shape, np.float32)
-        size = block.shape[0] * _ext.TILE
-
-        def run(tiles: tuple[int, int]) -> None:
-            filtered, padded = self._scratch("filtered", size, np.float32), self._scratch("padded", size, block.dtype)
-            _ext.forward_pass(
-                block, *tiles, self._cascade.coefficients, self._forward, out, filtered, padded, self._level
-            )
-
-        self._over_tiles(run, block)
-        self._waiting.append(out)
-
-    def _over_tiles(self, run: Callable[[tuple[int, int]], None], block: Samples) -> None:
-        if len(block):
-            parallel_map(run, tile_ranges(block.shape[1], self._threads), self._threads)
-
-    def _pass_backward(self, count: int, states: Doubles) -> Iterator[Floats]:
-        """Filter everything that waits backwards from `states`; give the first `count` blocks."""
-        done = []
-        for index in reversed(range(len(self._waiting))):
-            block = self._waiting[index] if index < count else self._waiting[index].copy()
-            size = block.shape[0] * _ext.TILE
-
-            def run(tiles: tuple[int, int], block: Floats = block, size: int = size) -> None:
-                padded = self._scratch("backward", size, np.float32)
-                _ext.backward_pass(block, *tiles, self._cascade.coefficients, states, padded, self._level)
-
-            self._over_tiles(run, block)
-            if index < count:
-                done.append(block)
-        for _ in range(count):
-            self._waiting.popleft()
-        yield from reversed(done)

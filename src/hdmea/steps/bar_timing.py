@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +14,6 @@ import numpy.typing as npt
 from hdmea.io.stimulus_config import StimulusConfig
 from hdmea.kernels.passages import bar_passages
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
-
-logger = logging.getLogger(__name__)
 
 TABLE_SUFFIXES = (".npz", ".csv", ".parquet")
 _HOW_TO_CONVERT = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -27,8 +26,6 @@ from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.soma import GEOMETRY as SOMA
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
-
-logger = logging.getLogger(__name__)
 
 STEP = "section_by_direction"
 DIRECTION_LIST = [0, 45, 90, 135, 180, 225, 270, 315]  # degrees, of the shipped bar movie

@@ -1,17 +1,14 @@
 """Which program encrypted a file, told from its first bytes.
 
 Sources: RFC 4880 and 9580 (OpenPGP packets), openssl-enc(1), the age specification (age-encryption.org/v1), PKWARE's
-APPNOTE.TXT (zip), the RAR 5.0 archive format, the 7z format description, LUKS on-disk format.
+APPNOTE.TXT (zip), the signatures of RAR and 7z, LUKS on-disk format.
 """
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-from scpstore.io.sevenzip import sevenzip_encrypted
 
 _HEAD_BYTES = 4096
 
@@ -23,8 +20,6 @@ class Encryption:
     by: str
     remedy: str
 
-
-_UNPACK = "extract it with its password"
 
 _MAGIC: tuple[tuple[bytes, Encryption], ...] = (
     (b"-----BEGIN PGP MESSAGE-----", Encryption("GnuPG (OpenPGP, armored)", "gpg --output plain.h5 --decrypt {path}")),
@@ -41,8 +36,12 @@ _MAGIC: tuple[tuple[bytes, Encryption], ...] = (
     (b"LUKS\xba\xbe", Encryption("LUKS (an encrypted volume)", "cryptsetup open {path}, then mount it")),
     (b"RCLONE\0\0", Encryption("rclone crypt", "rclone copy from the remote that encrypted it")),
     (b"AES\x02", Encryption("AES Crypt", "aescrypt -d {path}")),
+    # Which of these archives have a password is deep in their headers.
+    (b"7z\xbc\xaf\x27\x1c", Encryption("a password (or packed: a 7z archive)", "extract what is in it")),
+    (b"Rar!\x1a\x07", Encryption("a password (or packed: a rar archive)", "extract what is in it")),
 )
 
+_ZIP = Encryption("a password (an encrypted zip archive)", "extract it with its password")
 _OPENPGP = Encryption("GnuPG (OpenPGP)", "gpg --output plain.h5 --decrypt {path}")
 _PKESK, _SKESK = 1, 3  # tags of the packets that an encrypted message begins with
 _PACKET_VERSIONS = {_PKESK: (2, 3, 6), _SKESK: (4, 5, 6)}
@@ -57,9 +56,7 @@ def encryption_of(path: Path) -> Encryption | None:
             return encryption
     if _is_openpgp(head):
         return _OPENPGP
-    archives = (("zip", _zip_encrypted(path)), ("7z", sevenzip_encrypted(path)), ("rar", _rar_encrypted(head)))
-    found = [kind for kind, encrypted in archives if encrypted]
-    return Encryption(f"a password (an encrypted {found[0]} archive)", _UNPACK) if found else None
+    return _ZIP if _zip_encrypted(path) else None
 
 
 def _is_openpgp(head: bytes) -> bool:
@@ -86,55 +83,3 @@ def _zip_encrypted(path: Path) -> bool:
             return any(entry.flag_bits & 1 for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # not a zip archive, or not a whole one
         return False
-
-
-def _rar_encrypted(head: bytes) -> bool:
-    """RAR 5: a header of type 4, or the encryption record (type 1) of the first file; RAR 4: flags of the headers."""
-    if head.startswith(b"Rar!\x1a\x07\x01\x00"):
-        return _rar5_encrypted(head[8:])
-    if head.startswith(b"Rar!\x1a\x07\x00") and len(head) > 32:
-        main_flags, main_size = struct.unpack_from("<HH", head, 10)
-        file_header = 7 + main_size
-        file_flags = struct.unpack_from("<H", head, file_header + 3)[0] if len(head) > file_header + 5 else 0
-        return bool(main_flags & 0x80) or bool(file_flags & 0x04)
-    return False
-
-
-def _rar5_encrypted(blocks: bytes) -> bool:
-    place = 0
-    for _ in range(4):  # the archive's own header, perhaps a few others, then the first file's
-        size, start = _varint(blocks, place + 4)  # after the checksum
-        kind, at = _varint(blocks, start)
-        flags, at = _varint(blocks, at)
-        if kind == 4:
-            return True
-        if kind == 2 and flags & 1:
-            extra_size, _ = _varint(blocks, at)
-            return _has_record(blocks[start + size - extra_size : start + size], 1)
-        if kind == 2 or size == 0:
-            return False
-        place = start + size
-    return False
-
-
-def _has_record(extra: bytes, wanted: int) -> bool:
-    place = 0
-    while place < len(extra):
-        size, start = _varint(extra, place)
-        if _varint(extra, start)[0] == wanted:
-            return True
-        place = start + max(size, 1)
-    return False
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """RAR's number of seven bits a byte, and the place after it; 0 beyond the end."""
-    value = shift = 0
-    while place < len(data):
-        byte = data[place]
-        value |= (byte & 0x7F) << shift
-        place += 1
-        if not byte & 0x80:
-            break
-        shift += 7
-    return value, place

@@ -15,8 +15,6 @@ import scipy.sparse as sp
 
 from h5burst import Array, Group, Node, UnsupportedValueError, escape_link, graft, is_source, set_attributes, unescape
 from scpstore.core.history import ProvenanceLog
-from scpstore.core.sources import is_sparse_source
-from scpstore.io.csr_dense import dense_parts
 from scpstore.io.exceptions import IOWriteError
 from scpstore.io.exporters import matrix_storage
 from scpstore.io.frames import as_frame, decode_frame, encode_frame
@@ -159,7 +157,7 @@ def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
         _graft(group, encode_matrix(name, X, target, group.name))
         return
     values = X if is_source(X) else np.asarray(X)
-    parts = source_parts(values, target) if is_sparse_source(values) else dense_parts(values)
+    parts = source_parts(values, target)
     _graft(group, csr_nodes(name, parts, target.storage, group.name))
 
 

@@ -66,16 +66,22 @@ class CsrSpool:
 
         Raises ValueError for another width, or a dtype that would lose values.
         """
-        rows = block.tocsr() if sp.issparse(block) else sp.csr_matrix(np.asarray(block))
-        if rows.shape[1] != self.columns:
-            raise ValueError(f"a block of {rows.shape[1]} columns, expected {self.columns}")
-        if not np.can_cast(rows.dtype, self._data.dtype, "safe"):
-            raise ValueError(f"a block of dtype {rows.dtype}, expected {self._data.dtype}")
-        count = int(rows.indptr[-1])
-        self._data.append(rows.data[:count])
-        self._indices.append(rows.indices[:count])
-        self._counts.append(np.diff(rows.indptr))
-        self.rows += rows.shape[0]
+        if block.shape[1] != self.columns:
+            raise ValueError(f"a block of {block.shape[1]} columns, expected {self.columns}")
+        if not np.can_cast(block.dtype, self._data.dtype, "safe"):
+            raise ValueError(f"a block of dtype {block.dtype}, expected {self._data.dtype}")
+        if sp.issparse(block):
+            rows = block.tocsr()
+            count = int(rows.indptr[-1])
+            data, indices, counts = rows.data[:count], rows.indices[:count], np.diff(rows.indptr)
+        else:  # not by way of scipy, which knows no half precision
+            block = np.asarray(block)
+            numbers, indices = np.nonzero(block)
+            data, counts = block[numbers, indices], np.bincount(numbers, minlength=len(block))
+        self._data.append(data)
+        self._indices.append(indices)
+        self._counts.append(counts)
+        self.rows += block.shape[0]
 
     def parts(self) -> CsrParts:
         """The matrix of all blocks so far."""

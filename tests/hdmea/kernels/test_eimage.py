@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from scipy.signal import butter
 
 from h5burst.runtime import simd
 from hdmea.kernels import eimage
-from hdmea.kernels.highpass import SosFilter, highpass
+from hdmea.kernels.highpass import SosFilter
 from reference import eimage as reference
 
 RATE = 20_000
@@ -67,75 +65,10 @@ def assert_close_images(got, data, spikes_by_unit, window, sos, limit=None, tole
 # --- the filter -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.float32])
-@pytest.mark.parametrize(
-    ("cutoff_hz", "order", "frames"),
-    [(100, 2, 9000), (100, 3, 3000), (1, 2, 150_000), (1, 4, 100_000), (5, 8, 60_000), (300, 1, 2000), (6000, 9, 999)],
-)
-def test_highpass_is_sosfiltfilt_over_the_whole_recording(cutoff_hz, order, frames, dtype):
-    data = recording(frames, 3, dtype, offset=20_000)
-    sos = sections(cutoff_hz, order)
-    blocks = [data[start : start + 4096] for start in range(0, frames, 4096)]
-
-    filtered = list(highpass(blocks, sos))
-
-    expected = reference.highpass(data, sos)
-    assert [len(block) for block in filtered] == [len(block) for block in blocks]
-    np.testing.assert_allclose(np.concatenate(filtered), expected, rtol=0, atol=2e-6 * expected.std())
-
-
-@pytest.mark.parametrize("kind", ["highpass", "lowpass", "bandpass"])
-def test_highpass_takes_any_stable_sections(kind):
-    data = recording(5000, 2, offset=1000)
-    sos = sections((300, 3000) if kind == "bandpass" else 300, 3, kind)
-    expected = reference.highpass(data, sos)
-    filtered = np.concatenate(list(highpass([data[:2000], data[2000:]], sos)))
-    np.testing.assert_allclose(filtered, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
-
-
-@settings(max_examples=40)
-@given(
-    lengths=st.lists(st.integers(0, 900), min_size=1, max_size=12),
-    channels=st.sampled_from([1, 2, 31, 32, 33, 70]),
-    threads=st.sampled_from([1, 2, 3]),
-    dtype=st.sampled_from([np.int16, np.float32]),
-    cutoff_hz=st.sampled_from([50.0, 500.0, 4000.0]),
-    order=st.integers(1, 4),
-)
-def test_highpass_does_not_depend_on_the_blocks(lengths, channels, threads, dtype, cutoff_hz, order):
-    sos = sections(cutoff_hz, order)
-    frames = max(sum(lengths), SosFilter.of(sos).pad_frames + 1)
-    lengths.append(frames - sum(lengths))
-    data = recording(frames, channels, dtype, seed=frames)
-    edges = np.cumsum([0, *lengths])
-    blocks = [data[start:stop] for start, stop in pairwise(edges)]
-
-    filtered = list(highpass(blocks, sos, threads=threads))
-
-    expected = reference.highpass(data, sos)
-    assert [len(block) for block in filtered] == lengths
-    np.testing.assert_allclose(np.concatenate(filtered), expected, rtol=0, atol=1e-4 * expected.std() + 1e-6)
-
-
-def test_highpass_gives_blocks_before_the_recording_ends():
-    given_blocks = 0
-
-    def blocks():
-        nonlocal given_blocks
-        for _ in range(50):
-            given_blocks += 1
-            yield np.ones((1000, 2), np.int16)
-
-    next(highpass(blocks(), sections()))
-    assert given_blocks <= 4
-
-
 @pytest.mark.parametrize("frames", [0, 1, 15])
 def test_recording_no_longer_than_the_padding_is_refused(frames):
     sos = sections(order=4)
     assert SosFilter.of(sos).pad_frames == 15
-    with pytest.raises(ValueError, match=f"too short for this filter: {frames} frames, it needs more than 15"):
-        list(highpass([recording(frames, 2)], sos))
     with pytest.raises(ValueError, match=f"too short for this filter: {frames} frames, it needs more than 15"):
         images(recording(frames, 2), [[5]], sos=sos)
 
@@ -143,8 +76,6 @@ def test_recording_no_longer_than_the_padding_is_refused(frames):
 def test_shortest_recording_is_exact():
     sos = sections(order=4)
     data = recording(16, 5)
-    expected = reference.highpass(data, sos)
-    np.testing.assert_allclose(np.concatenate(list(highpass([data], sos))), expected, rtol=0, atol=1e-5)
     got = images(data, [[5, 7], [0]], (0, 9), sos=sos)
     assert_close_images(got, data, [[5, 7], [0]], (0, 9), sos)
 
@@ -171,22 +102,7 @@ def test_transitions_are_powers_of_one_sample():
 )
 def test_bad_sections_are_refused(sos, message):
     with pytest.raises(ValueError, match=message):
-        highpass([], sos)
-
-
-@pytest.mark.parametrize(
-    ("block", "error", "message"),
-    [
-        (np.zeros((5, 2), np.float64), TypeError, r"blocks\[1\] must be int16 or float32, got float64"),
-        (np.zeros(5, np.int16), ValueError, r"blocks\[1\] must have shape"),
-        ([[1, 2]], TypeError, r"blocks\[1\] must be a numpy array"),
-        (np.zeros((5, 3), np.int16), ValueError, "same number of channels"),
-        (np.zeros((5, 2), np.float32), ValueError, "same dtype"),
-    ],
-)
-def test_bad_blocks_are_refused(block, error, message):
-    with pytest.raises(error, match=message):
-        list(highpass([np.zeros((50, 2), np.int16), block], sections()))
+        SosFilter.of(sos)
 
 
 # --- images -----------------------------------------------------------------------------------------------------------
@@ -231,16 +147,12 @@ def test_variants_give_the_same_bits(sos, dtype):
     rng = np.random.default_rng(4)
     data = recording(9000, 75, dtype)
     spikes = [rng.integers(0, len(data), 200), rng.integers(0, len(data), 7)]
-    results, filtered = [], []
+    results = []
     for variant in simd.available():
         with simd.forced(variant):
             results.append(images(data, spikes, sos=sos).means)
-            if sos is not None:
-                filtered.append(np.concatenate(list(highpass([data[:5000], data[5000:]], sos))))
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
-    for result in filtered[1:]:
-        np.testing.assert_array_equal(result, filtered[0])
 
 
 @pytest.mark.parametrize("sos", [None, sections()])

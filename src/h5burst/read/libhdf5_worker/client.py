@@ -134,17 +134,6 @@ def read(do: str, path: str, name: str, **options: Any) -> Any:
     return message["value"]
 
 
-def copy(path: str, new: str) -> None:
-    """Everything that can be reached in a file into a new one. Raises `CorruptFileError`; `OSError` for a full disk."""
-    message = list(ask({"do": "copy", "path": path, "name": "/", "options": {"to": new}}))[-1]
-    if "died" in message:
-        raise LibraryDiedError(path, f"libhdf5 {message['died']} while copying it")
-    if (number := message.get("errno")) is not None:
-        raise OSError(number, message["error"], new)
-    if "error" in message:
-        raise error_of(path, message)
-
-
 class LibraryDiedError(CorruptFileError):
     """libhdf5 crashed or took too long."""
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5o
 
 from h5burst.codecs.filter_names import HDF5_OWN, HDF5PLUGIN
-from h5burst.format.constants import LIBVER
 from h5burst.model.errors import CorruptFileError
 from h5burst.read.libhdf5_worker.described import Described
 from h5burst.read.libhdf5_worker.libhdf5 import naming_damage, open_file, read_attributes
@@ -95,29 +93,3 @@ def _filters(dataset: h5py.Dataset) -> str:
         f"gzip-{values[0]}" if number == 1 and values else _NAMES.get(number, f"filter {number}")
         for number, _, values, _ in steps
     )
-
-
-def copy(path: str, new: str) -> None:
-    """Everything that can be reached in a file into a new one, datasets as they are stored. Locks are the caller's."""
-    with (
-        h5py.File(path, "r", locking=False) as source,
-        h5py.File(new, "w", libver=LIBVER, locking=False) as target,
-    ):
-        for name in source.attrs:
-            _copy_attribute(source, target, name.encode())
-        for name in source:
-            link = source.get(name, getlink=True)
-            if isinstance(link, h5py.HardLink):
-                h5o.copy(source.id, name.encode(), target.id, name.encode())
-            else:
-                target[name] = link
-
-
-def _copy_attribute(source: h5py.File, target: h5py.File, name: bytes) -> None:
-    found = h5a.open(source.id, name)
-    made = h5a.create(target.id, name, found.get_type(), found.get_space())
-    if found.shape is None or 0 in found.shape:
-        return
-    value = np.empty(found.shape, found.dtype)
-    found.read(value)
-    made.write(value)

@@ -79,9 +79,6 @@ def _answer(request: dict[str, Any], out: IO[bytes], limit_time: Callable[[int],
             fields = {**vars(described)}
             protocol.send(out, {"described": fields}, Group({}, fields.pop("attributes")))
         return None
-    if do == "copy":
-        contents.copy(path, options["to"])
-        return None
     if do == "attribute":
         return libhdf5.read_attribute(path, name, options["attribute"])
     if do == "box":
