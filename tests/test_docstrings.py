@@ -34,14 +34,6 @@ MODULES = (
     "hdmea.io",
     "hdmea.features",
     "hdmea.geometry",
-    "hdmea.kernels.eimage",
-    "hdmea.kernels.highpass",
-    "hdmea.kernels.passages",
-    "hdmea.kernels.rates",
-    "hdmea.kernels.sections",
-    "hdmea.kernels.sta",
-    "hdmea.kernels.traces",
-    "hdmea.kernels.trains",
     "hdmea.plot",
     "hdmea.report",
     "hdmea.bridges.tables",
@@ -68,7 +60,7 @@ NUMERICAL = (
     *("compute_sta", "extract_features", "extract_rf_geometry", "extract_soma_geometry", "fit_ln_model"),
     *("align_electrodes", "track_axons", "load_recording_with_eimage_sta"),
     *("align", "clean_image", "find_nerve_head", "fit_ln_models", "receptive_field", "soma_geometry", "track_axon"),
-    *("bar_passages", "electrical_images", "firing_rates", "frames_at", "highpass", "triggered_average"),
+    *("bar_passages", "electrical_images", "firing_rates", "frames_at", "triggered_average"),
 )
 # What calls of this project return; nobody makes one by its constructor.
 RETURNED = ("LazyArray", "LazyFile", "LazyGroup", "Log", "Transaction")
@@ -137,6 +129,16 @@ def described(value: object, *names: str) -> dict[str, str]:
     return {name: text.strip() for name, text in entries.items()}
 
 
+def is_small(function: Any) -> bool:
+    """Whether a function's own lines are three at most: one line says what it does."""
+    if not inspect.isfunction(function):
+        return False
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(tree, ast.FunctionDef)
+    body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    return bool(body) and (body[-1].end_lineno or 0) - body[0].lineno < 3
+
+
 def parameters_of(value: Any) -> dict[str, str]:
     """The parameters of a call and their annotations as text."""
     if "__dataclass_fields__" in vars(value):
@@ -168,12 +170,14 @@ def check_entries(wanted: dict[str, str], entries: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", [name for name in VALUES if name not in ERRORS])
 def test_an_export_begins_with_a_sentence_and_has_an_example(name: str) -> None:
     check_summary(VALUES[name])
-    assert ">>>" in "\n".join(sections(VALUES[name]).get("Examples", ()))
+    assert is_small(VALUES[name]) or ">>>" in "\n".join(sections(VALUES[name]).get("Examples", ()))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_says_what_it_takes_gives_and_raises(name: str) -> None:
     function = FUNCTIONS[name]
+    if is_small(function) and not sections(function).keys() - {""}:
+        return
     check_entries(parameters_of(function), described(function, "Parameters"))
     gives_nothing = inspect.signature(function).return_annotation in (None, "None")
     assert gives_nothing or {"Returns", "Yields"} & set(sections(function))
@@ -206,6 +210,8 @@ def test_an_error_says_what_it_means_and_what_it_carries(name: str) -> None:
 def test_a_method_says_what_it_takes(name: str) -> None:
     method = METHODS[name]
     check_summary(method)
+    if is_small(method) and not sections(method).keys() - {""}:
+        return
     check_entries(parameters_of(method), described(method, "Parameters"))
 
 

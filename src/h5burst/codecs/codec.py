@@ -228,41 +228,12 @@ class Codec(ABC):
         """Make sure that libhdf5 finds the filter, too."""
 
     def prefers_unshuffled(self, data: Bytes, values: tuple[int, ...], itemsize: int) -> bool:
-        """Whether this chunk gets clearly smaller where the byte shuffle before the codec is left out.
-
-        Parameters
-        ----------
-        data
-            uint8 of shape (bytes,), not shuffled.
-        values
-            The client values.
-        itemsize
-            Bytes of an element.
-
-        Returns
-        -------
-        bool
-            False, unless a codec says otherwise.
-        """
+        """Whether this chunk gets clearly smaller where the byte shuffle before the codec is left out."""
         return False
 
     def hint(self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout) -> Any:
         """Look at a chunk for what `encode` may use for all chunks of the same array, such as a choice of method.
 
         It is called once an array, so it may take several times as long as `encode`.
-
-        Parameters
-        ----------
-        data
-            uint8 of shape (bytes,): as `encode` gets it.
-        values
-            The client values.
-        layout
-            How the bytes are arranged.
-
-        Returns
-        -------
-        object
-            Given to each `encode`; None without a hint.
         """
         return None

@@ -73,65 +73,19 @@ def by_name(name: str) -> Codec:
 
 
 def by_id(filter_id: int) -> Codec | None:
-    """The codec of an HDF5 filter number.
-
-    Parameters
-    ----------
-    filter_id
-        The number that the HDF Group has registered.
-
-    Returns
-    -------
-    Codec or None
-        None where no codec is registered for it.
-
-    Examples
-    --------
-    >>> from h5burst import codecs
-    >>> codecs.by_id(1).name, codecs.by_id(12345)
-    ('gzip', None)
-    """
+    """The codec of an HDF5 filter number."""
     if filter_id not in _by_id:
         _with_entry_points()
     return _by_id.get(filter_id)
 
 
 def is_known(name: object) -> bool:
-    """Whether `Storage(codec=name)` names a codec.
-
-    Parameters
-    ----------
-    name
-        Anything; only text can be a name.
-
-    Returns
-    -------
-    bool
-        True for the names in `names()`.
-
-    Examples
-    --------
-    >>> from h5burst import codecs
-    >>> codecs.is_known("gzip"), codecs.is_known("zip")
-    (True, False)
-    """
+    """Whether `Storage(codec=name)` names a codec."""
     return isinstance(name, str) and (name in _by_name or name in _with_entry_points())
 
 
 def names() -> tuple[str, ...]:
-    """The names that `Storage(codec=...)` takes.
-
-    Returns
-    -------
-    tuple of str
-        Of this package's codecs, of those given to `register`, and of installed packages' entry points.
-
-    Examples
-    --------
-    >>> from h5burst import codecs
-    >>> "gzip" in codecs.names()
-    True
-    """
+    """The names that `Storage(codec=...)` takes."""
     return tuple(_with_entry_points())
 
 

@@ -239,20 +239,7 @@ class Scratch:
             )  # fmt: skip
 
     def entries_of(self, data: Any, plan: ChunkPlan) -> np.ndarray[Any, np.dtype[np.uint64]] | None:
-        """Where the chunks of an array are in this file.
-
-        Parameters
-        ----------
-        data : object
-            Any array.
-        plan : ChunkPlan
-            By which its chunks are wanted.
-
-        Returns
-        -------
-        numpy.ndarray or None
-            (chunks, 3) uint64: address, size and filter mask; None for what is not here by that plan.
-        """
+        """Where the chunks of an array are in this file."""
         if isinstance(data, ScratchArray) and data.scratch is self and data.plan == plan:
             return data.entries
         return None

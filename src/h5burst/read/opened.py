@@ -208,18 +208,7 @@ class LazyGroup(Mapping[str, Any]):
         return None
 
     def visit(self, function: Callable[[str], Any]) -> Any:
-        """Call `function(path)` for everything below, as `visititems`.
-
-        Parameters
-        ----------
-        function : callable
-            Takes the path, relative to this group.
-
-        Returns
-        -------
-        object
-            The first result that is not None; None where there is none.
-        """
+        """Call `function(path)` for everything below, as `visititems`."""
         return self.visititems(lambda path, _: function(path))
 
     def walk(self) -> Iterator[tuple[str, Any]]:

@@ -72,18 +72,7 @@ class BatchResult:
     summary: dict[str, Any] = field(default_factory=dict)
 
     def count(self, status: Status) -> int:
-        """How many recordings ended so.
-
-        Parameters
-        ----------
-        status
-            Of `hdmea.batch.job.Status`.
-
-        Returns
-        -------
-        int
-            Of `outcomes`.
-        """
+        """How many recordings ended so."""
         return sum(outcome.status is status for outcome in self.outcomes)
 
     @property

@@ -58,18 +58,7 @@ class Trials:
         return len(self.starts_s)
 
     def times_s(self, trial: int) -> Floats:
-        """When each bin of a trial begins (bins,), in seconds from the trial's start.
-
-        Parameters
-        ----------
-        trial
-            Its number.
-
-        Returns
-        -------
-        ndarray
-            float64 (bins,).
-        """
+        """When each bin of a trial begins (bins,), in seconds from the trial's start."""
         return self.edges[trial][:-1] / self.rate_hz
 
     def counts(self, session: PipelineSession, unit: Mapping[str, Any]) -> list[Counts] | None:

@@ -249,52 +249,15 @@ class StimulusFeature(FeatureExtractor):
         }
 
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of this family from one unit's complete trials, of which there may be none.
-
-        Parameters
-        ----------
-        trials
-            `hdmea.features.trials.Trials`: the spikes and frames of each trial.
-        settings
-            What `settings` gave.
-
-        Returns
-        -------
-        dict
-            Name to value.
-        """
+        """The values of this family from one unit's complete trials, of which there may be none."""
         raise NotImplementedError(f"{type(self).__name__} does not work on trials")
 
     def conditions(self, trials: Trials, settings: Mapping[str, Any]) -> npt.NDArray[np.int64]:
-        """Which stimulus each trial showed; trials of one condition are repeats of each other.
-
-        Parameters
-        ----------
-        trials, settings
-            As of `compute`.
-
-        Returns
-        -------
-        ndarray
-            int64 (trials,).
-        """
+        """Which stimulus each trial showed; trials of one condition are repeats of each other."""
         return np.zeros(len(trials), np.int64)
 
     def check_movie(self, frames: npt.NDArray[Any], settings: Mapping[str, Any]) -> list[str]:
-        """How the movie differs from what the config says of it.
-
-        Parameters
-        ----------
-        frames
-            (frames, height, width), any real dtype.
-        settings
-            What `settings` gave.
-
-        Returns
-        -------
-        list of str
-            A sentence for each difference; empty where there is none.
-        """
+        """How the movie differs from what the config says of it."""
         return []
 
 

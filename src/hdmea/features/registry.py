@@ -130,20 +130,7 @@ class FeatureRegistry:
 
     @classmethod
     def is_registered(cls, name: str, *, entry_points: bool = True) -> bool:
-        """Whether there is a feature of that name.
-
-        Parameters
-        ----------
-        name
-            Of a feature.
-        entry_points
-            False: whether one was registered by now, without looking for those of other packages.
-
-        Returns
-        -------
-        bool
-            True for a name that is taken.
-        """
+        """Whether there is a feature of that name."""
         if entry_points:
             cls._load_plugins()
         return name in cls._classes

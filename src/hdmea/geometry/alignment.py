@@ -139,18 +139,7 @@ class Alignment:
     reason: str = ""
 
     def predict(self, chip_um: ArrayLike) -> Floats:
-        """Field places of chip places: not clipped, NaN where the map is not valid.
-
-        Parameters
-        ----------
-        chip_um
-            (…, 2) x, y in µm.
-
-        Returns
-        -------
-        ndarray
-            float64 (…, 2) x, y in pixels.
-        """
+        """Field places of chip places: not clipped, NaN where the map is not valid."""
         places: Floats = np.asarray(chip_um, np.float64) @ self.matrix.T + self.shift
         return places
 
@@ -318,24 +307,6 @@ def to_movie_pixels(place_px: ArrayLike, factor: float) -> Floats:
     """A place in pixels of one movie as pixels of a finer movie over the same screen.
 
     Pixel centres are at integers in both: factor · place + (factor − 1)/2, 20 · place + 9.5 from 15 to 300 pixels.
-
-    Parameters
-    ----------
-    place_px
-        (…,) pixels of the coarse movie.
-    factor
-        Pixels of the fine movie in one of the coarse movie.
-
-    Returns
-    -------
-    ndarray
-        float64 (…,), pixels of the fine movie.
-
-    Examples
-    --------
-    >>> from hdmea.geometry import to_movie_pixels
-    >>> to_movie_pixels([7.0, 0.0], 20)
-    array([149.5,   9.5])
     """
     places: Floats = factor * np.asarray(place_px, np.float64) + (factor - 1) / 2
     return places

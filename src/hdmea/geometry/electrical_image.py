@@ -54,18 +54,7 @@ class ImageScale:
         return self.sampling_rate_hz / 1000
 
     def samples(self, ms: float) -> int:
-        """A time in whole samples.
-
-        Parameters
-        ----------
-        ms
-            The time.
-
-        Returns
-        -------
-        int
-            Rounded.
-        """
+        """A time in whole samples."""
         return round(ms * self.samples_per_ms)
 
 

@@ -98,18 +98,7 @@ class GaussianFit:
     bic: float = NAN
 
     def along(self, axis: str) -> float:
-        """SD of the Gaussian along an axis, over the other axis: √(σ₁² cos²θ + σ₂² sin²θ).
-
-        Parameters
-        ----------
-        axis
-            "x" or "y".
-
-        Returns
-        -------
-        float
-            Pixels.
-        """
+        """SD of the Gaussian along an axis, over the other axis: √(σ₁² cos²θ + σ₂² sin²θ)."""
         theta = np.radians(self.theta) if np.isfinite(self.theta) else np.pi / 4
         parts = (np.cos(theta), np.sin(theta)) if axis == "x" else (np.sin(theta), np.cos(theta))
         return float(np.hypot(self.sigma_x * parts[0], self.sigma_y * parts[1]))

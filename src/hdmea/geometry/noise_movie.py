@@ -132,18 +132,7 @@ class NoiseMovie:
         return cls(movie, patterns, shown, hold_frames(flat), plan, part, touches, training, tested, means)
 
     def counts(self, spikes: NDArray[Any]) -> Floats:
-        """Spikes in each frame.
-
-        Parameters
-        ----------
-        spikes
-            (spikes,) the frames in which they fell; those outside the movie do not count.
-
-        Returns
-        -------
-        ndarray
-            float64 (frames,).
-        """
+        """Spikes in each frame."""
         inside = spikes[(spikes >= 0) & (spikes < len(self.shown))].astype(np.int64)
         return np.bincount(inside, minlength=len(self.shown)).astype(np.float64)
 
@@ -201,20 +190,7 @@ class NoiseMovie:
         return used
 
     def drive(self, weights: Floats, kernel: Floats) -> Floats:
-        """What a filter sees in each frame.
-
-        Parameters
-        ----------
-        weights
-            (height, width), in space.
-        kernel
-            (lags,), in time, lag 0 first.
-
-        Returns
-        -------
-        ndarray
-            float64 (frames,).
-        """
+        """What a filter sees in each frame."""
         seen = np.einsum("np,p->n", self.patterns, weights.ravel().astype(np.float32))
         return np.convolve(seen.astype(np.float64)[self.shown], kernel)[: len(self.shown)]
 

@@ -28,26 +28,7 @@ def _own(result: Any, *without: str) -> Record:
 
 
 def soma_record(soma: SomaGeometry) -> Record:
-    """A soma as nested dicts: `features/eimage_sta/geometry` of a file.
-
-    Parameters
-    ----------
-    soma
-        Of `soma_geometry`.
-
-    Returns
-    -------
-    dict
-        Its fields by name.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.geometry import ImageScale, soma_geometry, soma_record
-    >>> noise = np.random.default_rng(0).normal(size=(60, 8, 8))
-    >>> soma_record(soma_geometry(noise, ImageScale(20_000, 20, 16)))["center_row"]
-    nan
-    """
+    """A soma as nested dicts: `features/eimage_sta/geometry` of a file."""
     return _own(soma)
 
 
@@ -114,24 +95,7 @@ def _along_the_grid(prefix: str, fit: GaussianFit) -> Record:
 
 
 def model_record(model: LNModel) -> Record:
-    """A linear-nonlinear model as a dict: `features/sta_{movie}/sta_geometry/lnl` of a file.
-
-    Parameters
-    ----------
-    model
-        Of `fit_ln_models`.
-
-    Returns
-    -------
-    dict
-        Its fields by name, with `bits_{kind}` and `r_squared_{kind}`.
-
-    Examples
-    --------
-    >>> from hdmea.geometry import LNModel, model_record
-    >>> model_record(LNModel(reason="too few spikes"))["reason"]
-    'too few spikes'
-    """
+    """A linear-nonlinear model as a dict: `features/sta_{movie}/sta_geometry/lnl` of a file."""
     kinds = {f"bits_{kind}": model.bits[kind] for kind in KINDS}
     kinds |= {f"r_squared_{kind}": model.r_squareds[kind] for kind in KINDS}
     return {**_own(model, "bits", "r_squareds"), **kinds}
@@ -214,24 +178,7 @@ def head_record(head: NerveHead, pitch_um: float) -> Record:
 
 
 def alignment_record(alignment: Alignment) -> Record:
-    """An alignment as a dict: `metadata/electrode_alignment` of a file.
-
-    Parameters
-    ----------
-    alignment
-        Of `align`.
-
-    Returns
-    -------
-    dict
-        Its fields by name.
-
-    Examples
-    --------
-    >>> from hdmea.geometry import Alignment, alignment_record
-    >>> alignment_record(Alignment(valid=False, n=3, reason="3 pairs"))["n"]
-    3
-    """
+    """An alignment as a dict: `metadata/electrode_alignment` of a file."""
     return {**_own(alignment, "center", "spread"), "chip_center_um": alignment.center, "spread": alignment.spread}
 
 

@@ -60,16 +60,6 @@ class SelectedSpikes:
         How many spikes of each unit are used.
     excluded : (units,) int64
         How many are not because their window is not inside the recording.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.eimage import select_spikes
-    >>> selected = select_spikes(np.array([3, 50, 20]), np.array([0, 2, 3]), (-10, 20), frames=100)
-    >>> selected.times.tolist(), selected.units.tolist()
-    ([20, 50], [1, 0])
-    >>> selected.excluded.tolist()
-    [1, 0]
     """
 
     times: Integers
@@ -108,13 +98,6 @@ def select_spikes(
         `spikes` or `offsets` are not arrays of integers.
     ValueError
         `offsets` do not ascend within `spikes`, `window` is empty, or `limit` is negative.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.eimage import select_spikes
-    >>> select_spikes(np.array([70, 50, 60]), np.array([0, 3]), (-10, 20), frames=100, limit=2).times
-    array([50, 60])
     """
     offsets = trains.checked_offsets(offsets, trains.checked_integers(spikes, "spikes").size)
     spikes = trains.as_int64(spikes[offsets[0] : offsets[-1]])
@@ -153,14 +136,6 @@ def checked_window(window: tuple[int, int]) -> tuple[int, int]:
     ------
     ValueError
         `lo` is not less than `hi`.
-
-    Examples
-    --------
-    >>> from hdmea.kernels.eimage import checked_window
-    >>> checked_window((20, 10))
-    Traceback (most recent call last):
-        ...
-    ValueError: window must have lo < hi, got (20, 10)
     """
     low, high = (int(edge) for edge in window)
     if low >= high:
@@ -169,15 +144,7 @@ def checked_window(window: tuple[int, int]) -> tuple[int, int]:
 
 
 class ImageSums(Protocol):
-    """Takes a recording's blocks in ascending order, then gives the mean windows.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.eimage import ImageSums, RawSums, select_spikes
-    >>> selected = select_spikes(np.array([5]), np.array([0, 1]), (-1, 1), frames=10)
-    >>> sums: ImageSums = RawSums(10, 3, selected, (-1, 1))
-    """
+    """Takes a recording's blocks in ascending order, then gives the mean windows."""
 
     def add(self, block: Samples) -> None:
         """Take the next block.
@@ -244,18 +211,6 @@ class FilteredSums:
     ------
     ValueError
         `sos` is not such a filter, or the recording is not longer than scipy's padding of it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy.signal import butter
-    >>> from hdmea.kernels.eimage import FilteredSums, select_spikes
-    >>> selected = select_spikes(np.array([500]), np.array([0, 1]), (-10, 20), frames=1000)
-    >>> sos = butter(2, 100, "highpass", fs=20_000, output="sos")
-    >>> sums = FilteredSums(1000, 4, selected, (-10, 20), sos)
-    >>> sums.add(np.zeros((1000, 4), np.int16))
-    >>> sums.images().shape
-    (1, 30, 4)
     """
 
     def __init__(
@@ -397,17 +352,6 @@ class RawSums:
     ------
     ValueError
         The recording is empty.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.eimage import RawSums, select_spikes
-    >>> selected = select_spikes(np.array([2]), np.array([0, 1]), (0, 2), frames=4)
-    >>> sums = RawSums(4, 1, selected, (0, 2))
-    >>> sums.add(np.array([[0], [0], [8], [4]], np.int16))
-    >>> sums.images()  # the mean over all frames, 3, is subtracted
-    array([[[5.],
-            [1.]]], dtype=float32)
     """
 
     def __init__(
@@ -488,16 +432,6 @@ class ElectricalImages:
         How many are not because their window is not inside the recording.
     compute_seconds : float
         Seconds of filtering and summing, without those of waiting for the source.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from h5burst import as_source
-    >>> from hdmea.kernels.eimage import SpikeWindows, electrical_images
-    >>> windows = SpikeWindows(np.array([2, 9]), np.array([0, 2]), (0, 2))
-    >>> images = electrical_images(as_source(np.zeros((10, 4), np.int16)), windows)
-    >>> images.used, images.excluded
-    (array([1]), array([1]))
     """
 
     means: Floats
@@ -519,13 +453,6 @@ class SpikeWindows(NamedTuple):
         First frame, and one past the last, relative to a spike.
     limit : int, optional
         Most spikes of a unit; without it, all are used.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.eimage import SpikeWindows
-    >>> SpikeWindows(np.array([70, 50]), np.array([0, 2]), (-10, 20)).limit is None
-    True
     """
 
     spikes: Integers
@@ -578,18 +505,6 @@ def electrical_images(
     -----
     The electrical image is the spike-triggered average of all electrodes (Litke et al. 2004, IEEE Trans. Nucl. Sci.
     51:1434). The module's docstring tells how the filter is applied without writing out the filtered recording.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from h5burst import as_source
-    >>> from hdmea.kernels.eimage import SpikeWindows, electrical_images
-    >>> recording = np.array([[0, 1], [0, 1], [8, 1], [4, 1]], np.int16)
-    >>> windows = SpikeWindows(np.array([2]), np.array([0, 1]), (0, 2))
-    >>> images = electrical_images(as_source(recording), windows)
-    >>> images.means
-    array([[[5., 0.],
-            [1., 0.]]], dtype=float32)
     """
     frames = source.shape[0] if frames is None else frames
     if not 0 <= frames <= source.shape[0]:
@@ -633,12 +548,6 @@ def unit_bytes(window: tuple[int, int], channels: int, sos: Any = None) -> int:
     -------
     int
         Bytes.
-
-    Examples
-    --------
-    >>> from hdmea.kernels.eimage import unit_bytes
-    >>> unit_bytes((-10, 20), channels=32)
-    7680
     """
     low, high = checked_window(window)
     per_electrode = 6 * (high - low) if sos is not None else 8 * (high - low)
@@ -647,29 +556,6 @@ def unit_bytes(window: tuple[int, int], channels: int, sos: Any = None) -> int:
 
 
 def block_bytes(channels: int, itemsize: int, frames: int, threads: int | None = None) -> int:
-    """Memory that does not depend on the number of units: two blocks, and each thread's buffers.
-
-    Parameters
-    ----------
-    channels : int
-        Number of channels.
-    itemsize : int
-        Bytes of a sample.
-    frames : int
-        Frames of a block.
-    threads : int, optional
-        Number of threads; without it, as many as `h5burst.thread_count` says.
-
-    Returns
-    -------
-    int
-        Bytes.
-
-    Examples
-    --------
-    >>> from hdmea.kernels.eimage import block_bytes
-    >>> block_bytes(channels=32, itemsize=2, frames=1000, threads=1)
-    320000
-    """
+    """Memory that does not depend on the number of units: two blocks, and each thread's buffers."""
     scratch = _ext.TILE * (4 + itemsize) * min(frames, BLOCK_FRAMES)
     return 2 * frames * channels * itemsize + thread_count(threads) * scratch

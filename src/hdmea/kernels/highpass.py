@@ -38,16 +38,6 @@ class SosFilter:
         The states of the filter once it has settled on an input of constant 1.
     pad_frames : int
         By how many frames each end of a recording is extended.
-
-    Examples
-    --------
-    >>> from scipy.signal import butter
-    >>> from hdmea.kernels.highpass import SosFilter
-    >>> filtering = SosFilter.of(butter(2, 100, "highpass", fs=20_000, output="sos"))
-    >>> filtering.orders, filtering.pad_frames
-    (2, 9)
-    >>> filtering.settling_frames()
-    726
     """
 
     sos: Doubles
@@ -128,54 +118,19 @@ class SosFilter:
         return moved
 
     def state_at_start(self, first: Samples) -> Doubles:
-        """States of the forward pass before the recording's first frame.
-
-        Parameters
-        ----------
-        first : (pad_frames + 1, channels) array
-            The recording's first frames.
-
-        Returns
-        -------
-        (orders, channels) float64
-            The states.
-        """
+        """States of the forward pass before the recording's first frame."""
         rows = first.astype(np.float64)
         extension = 2 * rows[0] - rows[:0:-1]
         return self._filtered(extension, self.at_rest(extension[0]))[1]
 
     def state_at_end(self, forward: Doubles, last: Samples) -> Doubles:
-        """States of the backward pass after the recording's last frame.
-
-        Parameters
-        ----------
-        forward : (orders, channels) float64
-            States of the forward pass after that frame.
-        last : (pad_frames + 1, channels) array
-            The recording's last frames.
-
-        Returns
-        -------
-        (orders, channels) float64
-            The states.
-        """
+        """States of the backward pass after the recording's last frame."""
         rows = last.astype(np.float64)
         extension, _ = self._filtered(2 * rows[-1] - rows[-2::-1], forward)
         return self._filtered(extension[::-1], self.at_rest(extension[-1]))[1]
 
     def at_rest(self, level: Samples) -> Doubles:
-        """States of a filter whose input has always been the same.
-
-        Parameters
-        ----------
-        level : (channels,) array
-            The input of each channel.
-
-        Returns
-        -------
-        (orders, channels) float64
-            The states.
-        """
+        """States of a filter whose input has always been the same."""
         return (self.rest[..., None] * level.astype(np.float64)).reshape(self.orders, -1)
 
     def _filtered(self, rows: Doubles, states: Doubles) -> tuple[Doubles, Doubles]:
@@ -191,24 +146,7 @@ def _slowest_pole(sections: Doubles) -> float:
 
 
 def tile_count(channels: int) -> int:
-    """How many tiles of channels the compiled code works on.
-
-    Parameters
-    ----------
-    channels : int
-        Number of channels.
-
-    Returns
-    -------
-    int
-        Number of tiles; the last one may be filled in part only.
-
-    Examples
-    --------
-    >>> from hdmea.kernels.highpass import tile_count
-    >>> tile_count(1), tile_count(32), tile_count(33)
-    (1, 1, 2)
-    """
+    """How many tiles of channels the compiled code works on."""
     return -(-channels // _ext.TILE)
 
 
@@ -224,13 +162,6 @@ def to_tiles(states: Doubles) -> Doubles:
     -------
     (tiles, orders, channels of a tile) float64
         The same states; zeros for the channels that the last tile lacks.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.highpass import to_tiles
-    >>> to_tiles(np.ones((2, 40))).shape
-    (2, 2, 32)
     """
     orders, channels = states.shape
     padded = np.zeros((orders, tile_count(channels) * _ext.TILE))
@@ -239,51 +170,12 @@ def to_tiles(states: Doubles) -> Doubles:
 
 
 def from_tiles(states: Doubles, channels: int) -> Doubles:
-    """The inverse of `to_tiles`.
-
-    Parameters
-    ----------
-    states : (tiles, orders, channels of a tile) float64
-        States in the order of the compiled code.
-    channels : int
-        Number of channels.
-
-    Returns
-    -------
-    (orders, channels) float64
-        States of each channel.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.highpass import from_tiles, to_tiles
-    >>> from_tiles(to_tiles(np.ones((2, 40))), 40).shape
-    (2, 40)
-    """
+    """The inverse of `to_tiles`."""
     return np.ascontiguousarray(states.swapaxes(0, 1).reshape(states.shape[1], -1)[:, :channels])
 
 
 def tile_ranges(channels: int, threads: int | None) -> list[tuple[int, int]]:
-    """Ranges of tiles to distribute over threads: several for each, so that no thread waits long for another.
-
-    Parameters
-    ----------
-    channels : int
-        Number of channels.
-    threads : int or None
-        Number of threads; None for as many as `h5burst.thread_count` says.
-
-    Returns
-    -------
-    list of (int, int)
-        The first tile of each range, and one past the last.
-
-    Examples
-    --------
-    >>> from hdmea.kernels.highpass import tile_ranges
-    >>> tile_ranges(96, threads=1)
-    [(0, 1), (1, 2), (2, 3)]
-    """
+    """Ranges of tiles to distribute over threads: several for each, so that no thread waits long for another."""
     return split_evenly(tile_count(channels), 4 * thread_count(threads))
 
 
@@ -291,14 +183,6 @@ class Scratch(threading.local):
     """Buffers of one thread, kept from call to call, since the first use of new memory is slow.
 
     A call (purpose, size, dtype) gives a buffer of at least `size` elements, with any content.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.highpass import Scratch
-    >>> scratch = Scratch()
-    >>> scratch("padded", 8, np.float32) is scratch("padded", 4, np.float32)
-    True
     """
 
     def __init__(self) -> None:
@@ -332,13 +216,6 @@ def checked_block(block: Any, name: str = "block") -> Samples:
         `block` is not an array of int16 or float32 in native byte order.
     ValueError
         `block` does not have two axes, or has no channels.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.highpass import checked_block
-    >>> checked_block(np.zeros((2, 4), np.int16).T).flags.c_contiguous
-    True
     """
     if not isinstance(block, np.ndarray):
         raise TypeError(f"{name} must be a numpy array, got {type(block).__name__}")

@@ -42,16 +42,6 @@ def bar_passages(
     Notes
     -----
     The measure is this project's own; docs/geometry.md tells what it is used for.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.passages import bar_passages
-    >>> movie = np.zeros((5, 1, 2), np.uint8)
-    >>> movie[1:3, 0, 0] = 255  # the bar is on the first pixel in frames 1 and 2
-    >>> on, off = bar_passages(movie, [(0, 5)])
-    >>> on.tolist(), off.tolist()
-    ([[[1, -1]]], [[[3, -1]]])
     """
     if movie.ndim != 3 or movie.dtype.kind not in "buif":
         raise ValueError(f"a movie holds real numbers (frames, height, width), not {movie.dtype} {movie.shape}")

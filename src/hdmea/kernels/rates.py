@@ -16,25 +16,7 @@ _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doi
 
 
 def bin_count(duration: float, bin_width: float) -> int:
-    """How many bins cover the time from 0 to `duration`.
-
-    Parameters
-    ----------
-    duration, bin_width : float
-        In the same unit.
-
-    Returns
-    -------
-    int
-        `duration` divided by `bin_width`, rounded up. A remainder of less than a millionth of a bin, as rounding
-        leaves it, adds no bin.
-
-    Examples
-    --------
-    >>> from hdmea.kernels.rates import bin_count
-    >>> bin_count(0.3, 0.1), bin_count(0.31, 0.1)
-    (3, 4)
-    """
+    """How many bins cover the time from 0 to `duration`."""
     return math.ceil(round(duration / bin_width, 6))
 
 
@@ -79,15 +61,6 @@ def firing_rates(
     -----
     Equal to ``np.histogram(train, np.arange(bins + 1) * bin_width)[0] * rate_hz``: a bin includes its first edge, the
     last bin also its last edge, and times outside the bins are not counted.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.rates import firing_rates
-    >>> spikes = np.array([100, 150, 900, 400])  # samples of 1 kHz: three spikes of one unit, one of another
-    >>> firing_rates(spikes, np.array([0, 3, 4]), bin_width=500, duration=1000, rate_hz=2.0)
-    array([[4., 2.],
-           [2., 0.]], dtype=float32)
     """
     if not isinstance(times, np.ndarray) or times.dtype.kind not in "iuf":
         raise TypeError("times must be an array of integers or floats")
@@ -140,13 +113,6 @@ def frames_at(times: NDArray[Any], starts: NDArray[Any], *, threads: int | None 
     Notes
     -----
     Equal to ``np.clip(np.searchsorted(starts, times, side="right") - 1, 0, len(starts) - 1)`` in exact arithmetic.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.rates import frames_at
-    >>> frames_at(np.array([50, 100, 399]), starts=np.array([100, 200, 300]))
-    array([0, 0, 2])
     """
     values, frames = _as_64_bits(checked_integers(times, "times")), _as_64_bits(checked_integers(starts, "starts"))
     if frames.size == 0:

@@ -41,17 +41,6 @@ class Sections:
     union_bounds : (trains, 2) int64
         Train i's times in any window, ascending and without repeats, are
         ``union_times[union_bounds[i, 0] : union_bounds[i, 1]]``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.sections import Trains
-    >>> trains = Trains(np.array([5, 12, 30, 8]), np.array([0, 3, 4]))
-    >>> sections = trains.cut(np.array([[0, 10], [10, 20]]))
-    >>> sections.windows(0)
-    [array([5]), array([12])]
-    >>> sections.union(0)
-    array([ 5, 12])
     """
 
     times: NDArray[np.int64]
@@ -66,34 +55,12 @@ class Sections:
             yield [times[first:last] for first, last in windows], union_times[start:stop]
 
     def windows(self, train: int) -> list[NDArray[np.int64]]:
-        """A train's part of each window.
-
-        Parameters
-        ----------
-        train : int
-            Number of the train.
-
-        Returns
-        -------
-        list of (n,) int64
-            One for each window: views of `times`.
-        """
+        """A train's part of each window."""
         times = self.times
         return [times[start:stop] for start, stop in self.bounds[train].tolist()]
 
     def union(self, train: int) -> NDArray[np.int64]:
-        """A train's times that are in any window, ascending and without repeats.
-
-        Parameters
-        ----------
-        train : int
-            Number of the train.
-
-        Returns
-        -------
-        (n,) int64
-            A view of `union_times`.
-        """
+        """A train's times that are in any window, ascending and without repeats."""
         start, stop = self.union_bounds[train].tolist()
         return self.union_times[start:stop]
 
@@ -116,16 +83,6 @@ class Trains:
     ------
     TypeError, ValueError
         `times` or `offsets` are not one-dimensional arrays of integers, or `offsets` descend or leave `times`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.sections import Trains
-    >>> trains = Trains(np.array([5, 12, 30, 8]), np.array([0, 3, 4]))
-    >>> len(trains)
-    2
-    >>> [union.tolist() for _, union in trains.cut(np.array([[10, 20]]), before=2)]
-    [[12], [8]]
     """
 
     def __init__(self, times: NDArray[Any], offsets: NDArray[Any], *, threads: int | None = None) -> None:

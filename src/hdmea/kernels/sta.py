@@ -111,18 +111,6 @@ def triggered_average(
     References
     ----------
     Chichilnisky 2001, Network: Comput. Neural Syst. 12:199 (the spike-triggered average).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.sta import triggered_average
-    >>> movie = np.array([[0, 0], [10, 0], [20, 4], [0, 0]], np.uint8)
-    >>> means, counts = triggered_average(movie, np.array([1, 2, 0]), np.array([0, 3]), (-1, 1))
-    >>> means
-    array([[[ 5.,  0.],
-            [15.,  2.]]], dtype=float32)
-    >>> counts  # the window of trigger 0 begins before the movie
-    array([2])
     """
     low, high = _checked_window(window)
     kind = _checked_movie(movie)

@@ -34,13 +34,6 @@ def block_sums(samples: NDArray[Any], length: int) -> NDArray[Any]:
         `samples` are not real numbers.
     ValueError
         `samples` are not one-dimensional, or `length` is less than one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.traces import block_sums
-    >>> block_sums(np.array([1, 2, 3, 4, 5], np.int16), 2)
-    array([3, 7])
     """
     _check(samples)
     if length < 1:
@@ -76,14 +69,6 @@ def rises(samples: NDArray[Any], above: float, out: NDArray[np.int64]) -> NDArra
         `samples` are not real numbers.
     ValueError
         `samples` are not one-dimensional, or `out` is too short or of another dtype.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.traces import rises
-    >>> trace = np.array([0.0, 0.1, 5.0, 4.9, 9.0])
-    >>> rises(trace, above=1.0, out=np.empty(4, np.int64))
-    array([1, 3])
     """
     _check(samples)
     if out.dtype != np.int64 or out.ndim != 1 or not out.flags.c_contiguous or out.size < samples.size - 1:

@@ -30,14 +30,6 @@ def to_ragged(trains: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.
         A train is not an array of integers, or no integer dtype holds the dtypes of all trains.
     ValueError
         A train is not one-dimensional.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.trains import to_ragged
-    >>> values, offsets = to_ragged([np.array([5, 9]), np.array([7])])
-    >>> values.tolist(), offsets.tolist()
-    ([5, 9, 7], [0, 2, 3])
     """
     for train in trains:
         checked_integers(train, "trains")
@@ -68,15 +60,6 @@ def checked_integers(values: NDArray[Any], name: str) -> NDArray[Any]:
         `values` are not an array of integers.
     ValueError
         `values` are not one-dimensional.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.trains import checked_integers
-    >>> checked_integers(np.array([0.5]), "times")
-    Traceback (most recent call last):
-        ...
-    TypeError: times must be an array of integers, got an array of float64
     """
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
         what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
@@ -107,13 +90,6 @@ def checked_offsets(offsets: NDArray[Any], size: int) -> NDArray[np.int64]:
         `offsets` are not an array of integers.
     ValueError
         `offsets` are not one-dimensional or empty, do not ascend, or are outside [0, size].
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.trains import checked_offsets
-    >>> checked_offsets(np.array([0, 2, 3], np.uint8), size=3)
-    array([0, 2, 3])
     """
     offsets = checked_integers(offsets, "offsets")
     if offsets.size < 1 or offsets[0] < 0 or offsets[-1] > size or np.any(offsets[1:] < offsets[:-1]):
@@ -122,25 +98,7 @@ def checked_offsets(offsets: NDArray[Any], size: int) -> NDArray[np.int64]:
 
 
 def as_int64(values: NDArray[Any]) -> NDArray[np.int64]:
-    """The integers as contiguous int64, without a copy where they have 64 bits.
-
-    Parameters
-    ----------
-    values : (n,) integers
-        Values of uint64 that are larger than the largest of int64 become negative.
-
-    Returns
-    -------
-    (n,) int64
-        A view of `values` where they are contiguous and have 64 bits, else a copy.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hdmea.kernels.trains import as_int64
-    >>> as_int64(np.array([5, 9], np.uint64))
-    array([5, 9])
-    """
+    """The integers as contiguous int64, without a copy where they have 64 bits."""
     if values.dtype in (np.dtype(np.int64), np.dtype(np.uint64)):
         return np.require(values, None, ["A", "C"]).view(np.int64)
     return np.ascontiguousarray(values, np.int64)

@@ -227,13 +227,7 @@ class PipelineSession:
             self._changed()
 
     def add_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Merge fields into the metadata.
-
-        Parameters
-        ----------
-        metadata
-            Name to value.
-        """
+        """Merge fields into the metadata."""
         with self.changing:
             self.metadata.update(metadata)
             self._changed()
@@ -307,13 +301,7 @@ class PipelineSession:
             self._changed()
 
     def mark_step_complete(self, step_name: str) -> None:
-        """Note that a step was done.
-
-        Parameters
-        ----------
-        step_name
-            As in `completed_steps`.
-        """
+        """Note that a step was done."""
         with self.changing:
             self.completed_steps.add(step_name)
             self._changed()

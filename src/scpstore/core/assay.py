@@ -136,20 +136,7 @@ class Assay(Comparable):
         return Assay(self.var[index], layers, self.feature_id_col)
 
     def select_samples(self, index: np.ndarray[Any, Any], *, copy_data: bool = True) -> Assay:
-        """The assay of these rows, in this order.
-
-        Parameters
-        ----------
-        index
-            (rows,) whole numbers.
-        copy_data
-            False lets arrays be shared where nothing is left out.
-
-        Returns
-        -------
-        Assay
-            A new one.
-        """
+        """The assay of these rows, in this order."""
         layers = {name: m.subset(rows=index, copy_data=copy_data) for name, m in self.layers.items()}
         return Assay(self.var, layers, self.feature_id_col)
 

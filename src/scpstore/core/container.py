@@ -227,31 +227,14 @@ class ScpContainer(Comparable):
         description: str | None = None,
         software_version: str | None = None,
     ) -> None:
-        """Append a step to the history, with the time of now (UTC, ISO 8601).
-
-        Parameters
-        ----------
-        action, params, description, software_version
-            As of `ProvenanceLog`.
-        """
+        """Append a step to the history, with the time of now (UTC, ISO 8601)."""
         now = datetime.now(timezone.utc).isoformat()
         self.history.append(ProvenanceLog(now, action, params, software_version, description))
 
     # ------------------------------------------------------------ copies
 
     def copy(self, deep: bool = True) -> ScpContainer:
-        """A copy of this container.
-
-        Parameters
-        ----------
-        deep
-            True: `deepcopy()`; False: `shallow_copy()`.
-
-        Returns
-        -------
-        ScpContainer
-            A new one.
-        """
+        """A copy of this container."""
         return self.deepcopy() if deep else self.shallow_copy()
 
     def deepcopy(self) -> ScpContainer:

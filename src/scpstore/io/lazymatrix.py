@@ -114,34 +114,12 @@ class LazyMatrix(ScpMatrix):
         self._read.clear()
 
     def read_rows(self, start: int, stop: int) -> Matrix:
-        """Rows [start, stop) of X alone.
-
-        Parameters
-        ----------
-        start, stop
-            As of a slice: -1 is the last.
-
-        Returns
-        -------
-        ndarray or sparse matrix
-            (rows, features); CSR where X is sparse.
-        """
+        """Rows [start, stop) of X alone."""
         start, stop, _ = slice(start, stop).indices(self.shape[0])
         return self._rows["X"].read(start, max(start, stop))
 
     def in_memory(self, name: str) -> Any:
-        """X, M or metadata if it was read or assigned, else None.
-
-        Parameters
-        ----------
-        name
-            "X", "M" or "metadata".
-
-        Returns
-        -------
-        object
-            What was read.
-        """
+        """X, M or metadata if it was read or assigned, else None."""
         return self._read.get(name)
 
     def kept(self, name: str) -> Any:
@@ -226,18 +204,7 @@ class LazyMatrix(ScpMatrix):
         )
 
     def stored_metadata(self, storage: Storage) -> Group | None:
-        """The metadata as they are in the file, to be streamed; None where there are none or they were read.
-
-        Parameters
-        ----------
-        storage
-            How they will be stored.
-
-        Returns
-        -------
-        Group or None
-            A tree.
-        """
+        """The metadata as they are in the file, to be streamed; None where there are none or they were read."""
         found = self._stored.extra.children.get(METADATA)
         return _streamed(found, storage) if isinstance(found, Group) and "metadata" not in self._read else None
 

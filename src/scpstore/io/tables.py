@@ -105,26 +105,7 @@ def read_table(
 def read_csv(
     path: str | os.PathLike[str], cells: str | os.PathLike[str] | None = None, assay: str = "proteins"
 ) -> ScpContainer:
-    r"""A container from a table with samples in rows.
-
-    Parameters
-    ----------
-    path, cells, assay
-        As of `read_table`.
-
-    Returns
-    -------
-    ScpContainer
-        With one assay of one layer.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from scptensor.io import read_csv
-    >>> _ = Path("values.csv").write_text("cell,P1,P2\nA,1.5,2\nB,NA,4\n")
-    >>> read_csv("values.csv").shape
-    (2, 2)
-    """
+    r"""A container from a table with samples in rows."""
     return read_table(path, cells, assay)
 
 
@@ -290,19 +271,7 @@ def write_csv(
     cells: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write the values of one layer as a table, and the samples as another, as `write_table` does.
-
-    Parameters
-    ----------
-    container, path, assay, layer, cells, overwrite
-        As of `write_table`.
-
-    Examples
-    --------
-    >>> from scptensor import load_hdf5
-    >>> from scptensor.io import write_csv
-    >>> write_csv(load_hdf5("cells.h5"), "peptides.csv", "peptides", "X")
-    """
+    """Write the values of one layer as a table, and the samples as another, as `write_table` does."""
     write_table(container, path, assay, layer, cells=cells, overwrite=overwrite)
 
 
