@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Annotated, Any
@@ -389,10 +389,33 @@ def verify(
     raise typer.Exit(console.check_files(recording_files(files), problems_of))
 
 
+def doctor(
+    scripts: Annotated[list[Path], typer.Argument(help="Scripts (.py), or directories of them.")],
+) -> None:
+    """Look through scripts that import hdmea, without running them; exit code 1 when something is found.
+
+    It prints each line that puts a directory first in sys.path, which may hide this package behind an earlier one, each
+    imported name that is missing, and each name whose meaning has changed (docs/migrate.md).
+
+    \b
+    Examples:
+      hdmea doctor my_features.py
+    """
+    from hdmea.script_check import check_scripts
+
+    findings = [finding for path in scripts for finding in check_scripts(path)]
+    for one in findings:
+        output.say(f"{one.path}:{one.line}: {one.kind}: {one.what}")
+    if not findings:
+        output.say("OK")
+    output.result([asdict(one) for one in findings])
+    raise typer.Exit(int(bool(findings)))
+
+
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, simulate, run, batch),
     *(report, info, table, export),
-    *(annotate, verify),
+    *(annotate, verify, doctor),
 )
 for _command in _COMMANDS:
     app.command(epilog=console.EPILOG)(_command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,26 @@ from h5burst._ext import passages as _ext
 Frames = npt.NDArray[np.int32]
 
 
-def bar_passages(
-    movie: np.ndarray[Any, Any], parts: Sequence[tuple[int, int]], threads: int | None = None
-) -> tuple[Frames, Frames]:
+class _Movie(Protocol):
+    """What of an array of frames (frames, height, width) is used; slices of frames are read one part at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def ndim(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> np.ndarray[Any, Any]: ...
+
+
+def bar_passages(movie: _Movie, parts: Sequence[tuple[int, int]], threads: int | None = None) -> tuple[Frames, Frames]:
     """The frames in which each pixel becomes bright and dark again, in each part of a movie.
 
     Parameters
     ----------
     movie : (frames, height, width) real numbers
-        Brightness, in any unit; may be memory-mapped.
+        Brightness, in any unit; an array, or what reads frames when it is sliced.
     parts : sequence of (start, stop)
         The frames [start, stop) of each part.
     threads : int, optional

@@ -63,11 +63,31 @@ def _directions(config: StimulusConfig) -> int:
     return len(config.parameters["directions_deg"])
 
 
+class FileFrames:
+    """A movie's file, read when it is sliced: pages of a mapped file would count as memory until the end."""
+
+    def __init__(self, path: Path) -> None:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.memmap) or not mapped.flags.c_contiguous or mapped.ndim < 1:
+            raise ValueError("it must hold frames one after the other (frames, height, width)")
+        self.path, self.shape, self.dtype, self.ndim = path, mapped.shape, mapped.dtype, mapped.ndim
+        self._offset, self._frame = mapped.offset, int(np.prod(mapped.shape[1:]))
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, part: slice, /) -> np.ndarray[Any, Any]:
+        first, stop, _ = part.indices(len(self))
+        at = self._offset + first * self._frame * self.dtype.itemsize
+        values = np.fromfile(self.path, self.dtype, (stop - first) * self._frame, offset=at)
+        return values.reshape(-1, *self.shape[1:])
+
+
 @lru_cache(maxsize=4)
 def _computed(path: Path, stamp: tuple[int, int], parts: tuple[tuple[int, int], ...], directions: int) -> BarTiming:
     """`stamp` tells one state of the file from another."""
     try:
-        movie = np.load(path, mmap_mode="r", allow_pickle=False)
+        movie = FileFrames(path)
         inside = [part for part in parts if part[1] <= len(movie)]
         if not inside or len(inside) % directions:
             raise ValueError(f"{len(movie)} frames hold {len(inside)} of {len(parts)} directions")

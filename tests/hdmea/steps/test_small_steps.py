@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -444,3 +446,31 @@ def test_vendor_metadata_without_the_files_say_what_is_needed(tmp_path: Path) ->
         add_cmtr_unit_info(session)
     with pytest.raises(ConfigurationError, match="cmcr_path"):
         add_sys_meta_info(session)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
+def test_a_movie_is_read_part_by_part(tmp_path: Path) -> None:
+    """A quarter of a gigabyte in parts of 9 MB: pages of a mapped file would all count."""
+    movie = np.lib.format.open_memmap(tmp_path / "bar.npy", "w+", np.uint8, (2800, 300, 300))
+    movie[:] = 1
+    movie[50:60, 100:200, 100:200] = 255
+    movie.flush()
+    script = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig
+from hdmea.steps.bar_timing import timing_of_movie
+
+path = Path(sys.argv[1])
+
+parameters = {"directions_deg": [0] * 28, "direction_frames": 100}
+config = StimulusConfig("bar", SectionKwargs(0, 2800, 1), "moving_bar", parameters)
+timing = timing_of_movie(path, config)
+assert (timing.on[0, 0, 150, 150], timing.off[0, 0, 150, 150]) == (50, 60)
+print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "bar.npy")], capture_output=True, text=True, check=True
+    )
+    assert int(ran.stdout) < 150_000  # KiB, of which imports are half
