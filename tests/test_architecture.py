@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from support.public_stubs import STUB, pipeline_stub
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 
@@ -133,6 +135,10 @@ def test_every_line_of_a_stub_is_an_export_and_there_is_what_it_names(package: s
     assert {line.split()[-1] for line in lines if line and "__version__" not in line} == set(module.__all__)
     for name in module.__all__:
         getattr(module, name)
+
+
+def test_the_stub_of_the_pipeline_says_what_the_sources_say() -> None:
+    assert STUB.read_text("utf-8") == pipeline_stub(), "python tests/support/public_stubs.py writes it anew"
 
 
 # ---------------------------------------------------------------- sizes of calls

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from support.public_stubs import STUB, pipeline_stub
-
 ROOT = Path(__file__).parents[1]
 
 # Each line that ends in a comment is a mistake, and the comment is mypy's word for it; all others are right.
@@ -52,10 +50,6 @@ load_hdf5("a.h5", lazi=True)  # call-arg
 def wrapper(session: PipelineSession | None) -> None:
     io.compute_sta("a.h5", session=session)
 """
-
-
-def test_the_stub_says_what_the_sources_say() -> None:
-    assert STUB.read_text("utf-8") == pipeline_stub(), "python tests/support/public_stubs.py writes it anew"
 
 
 def test_mypy_finds_each_mistake_of_a_script_and_nothing_else(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ Pure functions on arrays; results are frozen data classes, `hdmea.geometry.recor
 that files use. docs/geometry.md says how each is defined and how accurate it is.
 """
 
-from hdmea.geometry.alignment import Alignment, AlignmentLimits, Pairs, align, to_movie_pixels, usable_pairs
+from hdmea.geometry.alignment import Alignment, Pairs, align, to_movie_pixels, usable_pairs
 from hdmea.geometry.axon import Axon, track_axon
-from hdmea.geometry.axon_path import AxonLimits
-from hdmea.geometry.electrical_image import CleanImage, ImageScale, NoiseLimits, clean_image
-from hdmea.geometry.field_fits import FieldLimits, GaussianFit, SurroundFit
-from hdmea.geometry.ln_model import LNModel, ModelLimits, fit_ln_models
-from hdmea.geometry.nerve_head import HeadLimits, NerveHead, SomaPolar, find_nerve_head, soma_polar
+from hdmea.geometry.electrical_image import CleanImage, ImageScale, clean_image
+from hdmea.geometry.field_fits import GaussianFit, SurroundFit
+from hdmea.geometry.ln_model import LNModel, fit_ln_models
+from hdmea.geometry.nerve_head import NerveHead, SomaPolar, find_nerve_head, soma_polar
 from hdmea.geometry.noise_movie import FoldPlan, NoiseMovie
 from hdmea.geometry.receptive_field import ReceptiveField, hold_frames, receptive_field
 from hdmea.geometry.records import (
@@ -22,28 +21,21 @@ from hdmea.geometry.records import (
     model_record,
     soma_record,
 )
-from hdmea.geometry.soma import SomaGeometry, SomaLimits, soma_geometry
+from hdmea.geometry.soma import SomaGeometry, soma_geometry
 
 __all__ = [
     "Alignment",
-    "AlignmentLimits",
     "Axon",
-    "AxonLimits",
     "CleanImage",
-    "FieldLimits",
     "FoldPlan",
     "GaussianFit",
-    "HeadLimits",
     "ImageScale",
     "LNModel",
-    "ModelLimits",
     "NerveHead",
-    "NoiseLimits",
     "NoiseMovie",
     "Pairs",
     "ReceptiveField",
     "SomaGeometry",
-    "SomaLimits",
     "SomaPolar",
     "SurroundFit",
     "align",

@@ -21,53 +21,20 @@ NAN = float("nan")
 Complexes = NDArray[np.complex128]
 
 
-@dataclass(frozen=True, slots=True)
-class AlignmentLimits:
-    """When a map counts, and constants of the search.
-
-    Attributes
-    ----------
-    fewest_pairs
-        For anything.
-    wrong_px
-        Residual at which a pair counts as wrong in the search.
-    trials, all_up_to
-        Pairs of units that are tried; all of them of at most `all_up_to` units.
-    least_apart
-        Distance of the units of a pair, as part of the median radius.
-    scale_px
-        Bounds of the residuals' SD.
-    least_inliers, least_share
-        Pairs, and share of all, that must agree.
-    most_scale_error
-        Relative standard error of the scale.
-    permutations, seed
-        Of the shuffle.
-    fewest_affine
-        Pairs for an affine map.
-    least_se_px
-        Of a field's centre, when pairs are weighted.
-
-    Examples
-    --------
-    >>> from hdmea.geometry import AlignmentLimits
-    >>> AlignmentLimits(permutations=999).fewest_pairs
-    6
-    """
-
-    fewest_pairs: int = 6
-    wrong_px: float = 1.5
-    trials: int = 300
-    all_up_to: int = 25
-    least_apart: float = 0.25
-    scale_px: tuple[float, float] = (0.08, 1.5)
-    least_inliers: int = 5
-    least_share: float = 0.4
-    most_scale_error: float = 0.15
-    permutations: int = 99
-    seed: int = 0
-    fewest_affine: int = 20
-    least_se_px: float = 0.05
+# When a map counts, and constants of the search.
+FEWEST_PAIRS = 6  # for anything
+WRONG_PX = 1.5  # residual at which a pair counts as wrong in the search
+TRIALS = 300  # pairs of units that are tried; all of them of at most `all_up_to` units
+ALL_UP_TO = 25
+LEAST_APART = 0.25  # distance of the units of a pair, as part of the median radius
+SCALE_PX = (0.08, 1.5)  # bounds of the residuals' SD
+LEAST_INLIERS = 5  # pairs, and share of all, that must agree
+LEAST_SHARE = 0.4
+MOST_SCALE_ERROR = 0.15  # relative standard error of the scale
+PERMUTATIONS = 99  # of the shuffle
+SEED = 0
+FEWEST_AFFINE = 20  # pairs for an affine map
+LEAST_SE_PX = 0.05  # of a field's centre, when pairs are weighted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +203,6 @@ def align(
     fields_se_px: ArrayLike | None = None,
     *,
     affine: bool = False,
-    limits: AlignmentLimits | None = None,
 ) -> Alignment:
     """Find the map from the chip to the stimulus.
 
@@ -250,13 +216,11 @@ def align(
         (n,) standard errors of the fields' centres; weights are their inverse squares.
     affine
         Fit an affine map at the end, where there are `fewest_affine` pairs. Never better in tests with similarities.
-    limits
-        When the map counts; default `AlignmentLimits()`.
 
     Returns
     -------
     Alignment
-        Not valid, with its reason, where a condition of `limits` is not met.
+        Not valid, with its reason, where a condition (the constants of this module) is not met.
 
     Raises
     ------
@@ -277,7 +241,6 @@ def align(
     >>> alignment.valid, alignment.reflected, round(alignment.scale_px_per_um, 4)
     (True, True, 0.0125)
     """
-    limits = limits or AlignmentLimits()
     chip, fields = (np.asarray(part, np.float64).reshape(-1, 2) for part in (chip_um, fields_px))
     errors = np.ones(len(chip)) if fields_se_px is None else np.asarray(fields_se_px, np.float64)
     if not len(chip) == len(fields) == errors.size:
@@ -286,21 +249,19 @@ def align(
         )
     if not all(np.isfinite(part).all() for part in (chip, fields, errors)):
         raise ValueError("somata, fields and errors must be finite: leave out units without a soma or a field")
-    if len(chip) < limits.fewest_pairs:
-        return Alignment(
-            valid=False, n=len(chip), reason=f"too few: {len(chip)} pairs, {limits.fewest_pairs} are needed"
-        )
-    search = _Search(chip, fields, limits)
+    if len(chip) < FEWEST_PAIRS:
+        return Alignment(valid=False, n=len(chip), reason=f"too few: {len(chip)} pairs, {FEWEST_PAIRS} are needed")
+    search = _Search(chip, fields)
     cost, reflected, residuals = search.best(fields)
-    prior = 1 / np.maximum(errors, limits.least_se_px) ** 2
-    fit = _refined(chip, fields, prior / prior.mean(), reflected, residuals, affine, limits)
+    prior = 1 / np.maximum(errors, LEAST_SE_PX) ** 2
+    fit = _refined(chip, fields, prior / prior.mean(), reflected, residuals, affine)
     if fit is None:
         return Alignment(valid=False, n=len(chip), reason="fewer than 3 pairs support any map")
     p = search.p_value(cost)
-    reason = _refused(fit, p, len(chip), limits)
+    reason = _refused(fit, p, len(chip))
     if reason:
         return Alignment(valid=False, n=len(chip), n_inliers=fit.inliers, p=p, reason=reason)
-    return _described(fit, p, affine and len(chip) >= limits.fewest_affine)
+    return _described(fit, p, affine and len(chip) >= FEWEST_AFFINE)
 
 
 def to_movie_pixels(place_px: ArrayLike, factor: float) -> Floats:
@@ -315,17 +276,17 @@ def to_movie_pixels(place_px: ArrayLike, factor: float) -> Floats:
 class _Search:
     """The pairs of units that maps are tried from, the same for the pairs as they are and for every shuffle."""
 
-    def __init__(self, chip: Floats, fields: Floats, limits: AlignmentLimits) -> None:
-        self.limits, self.fields = limits, fields
-        self.random = np.random.default_rng(limits.seed)
+    def __init__(self, chip: Floats, fields: Floats) -> None:
+        self.fields = fields
+        self.random = np.random.default_rng(SEED)
         count = len(chip)
-        if count > limits.all_up_to:
-            first, second = self.random.integers(0, count, (limits.trials, 2)).T
+        if count > ALL_UP_TO:
+            first, second = self.random.integers(0, count, (TRIALS, 2)).T
         else:
             first, second = np.tril_indices(count, -1)
         self.chips = [_complex(chip), _complex(chip).conj()]
         radius = np.median(np.abs(self.chips[0] - np.median(self.chips[0].real) - 1j * np.median(self.chips[0].imag)))
-        apart = np.abs(self.chips[0][first] - self.chips[0][second]) > limits.least_apart * radius
+        apart = np.abs(self.chips[0][first] - self.chips[0][second]) > LEAST_APART * radius
         self.first, self.second = first[apart], second[apart]
 
     def best(self, fields: Floats) -> tuple[float, bool, Floats]:
@@ -338,7 +299,7 @@ class _Search:
             turn = (q[self.first] - q[self.second]) / (p[self.first] - p[self.second])
             shift = q[self.first] - turn * p[self.first]
             square = _squares(turn[:, None] * p + (shift[:, None] - q))
-            costs = np.minimum(square / self.limits.wrong_px**2, 1).sum(axis=1)
+            costs = np.minimum(square / WRONG_PX**2, 1).sum(axis=1)
             trial = int(costs.argmin())
             if costs[trial] < found[0]:
                 found = float(costs[trial]), bool(reflected), np.sqrt(square[trial])
@@ -346,7 +307,7 @@ class _Search:
 
     def p_value(self, cost: float) -> float:
         """(1 + shuffles whose best cost is at most this one's)/(1 + shuffles)."""
-        shuffles = self.limits.permutations
+        shuffles = PERMUTATIONS
         if shuffles == 0:
             return NAN
         as_good = sum(self.best(self.random.permutation(self.fields))[0] <= cost for _ in range(shuffles))
@@ -401,20 +362,19 @@ def _refined(
     reflected: bool,
     residuals: Floats,
     affine: bool,
-    limits: AlignmentLimits,
 ) -> _Fit | None:
     """Iteratively reweighted least squares from the pairs that support the best map."""
-    weights = (residuals < 2 * limits.wrong_px).astype(np.float64)
+    weights = (residuals < 2 * WRONG_PX).astype(np.float64)
     fit: _Fit | None = None
-    affine = affine and len(chip) >= limits.fewest_affine
+    affine = affine and len(chip) >= FEWEST_AFFINE
     for _ in range(30):
         if (weights > 0).sum() < 3:
             return None
         solve = _affine if affine else _similarity
         matrix, shift = solve(chip, fields, weights * prior, reflected)
         errors = np.hypot(*(chip @ matrix.T + shift - fields).T)
-        near = errors[errors < 3 * limits.wrong_px]
-        sd = float(np.clip(np.median(near) / 1.177 if len(near) else np.inf, *limits.scale_px))  # Rayleigh's median
+        near = errors[errors < 3 * WRONG_PX]
+        sd = float(np.clip(np.median(near) / 1.177 if len(near) else np.inf, *SCALE_PX))  # Rayleigh's median
         part = errors / (TUKEY * sd)
         weights = np.where(part < 1, (1 - part * part) ** 2, 0.0)
         fit = _Fit(chip, matrix, shift, errors, weights, prior, sd, reflected)
@@ -440,13 +400,13 @@ def _affine(chip: Floats, fields: Floats, weights: Floats, reflected: bool) -> t
     return solution[:2].T, solution[2]
 
 
-def _refused(fit: _Fit, p: float, given: int, limits: AlignmentLimits) -> str:
-    least = max(limits.least_inliers, limits.least_share * given)
+def _refused(fit: _Fit, p: float, given: int) -> str:
+    least = max(LEAST_INLIERS, LEAST_SHARE * given)
     if fit.inliers < least:
         return f"{fit.inliers} of {given} pairs agree on a map"
-    if not fit.scale_relative_se < limits.most_scale_error:
+    if not fit.scale_relative_se < MOST_SCALE_ERROR:
         return f"the scale is known to {100 * fit.scale_relative_se:.0f} %"
-    if p > 1 / (1 + limits.permutations):
+    if p > 1 / (1 + PERMUTATIONS):
         return f"shuffled pairs support a map as well (p = {p:.2f})"
     return ""
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdmea.geometry.axon_path import ANGLES, VELOCITIES, AxonLimits, AxonPath, AxonSearch, refined
+from hdmea.geometry import axon_path
+from hdmea.geometry.axon_path import ANGLES, VELOCITIES, AxonPath, AxonSearch, refined
 from hdmea.geometry.axon_waves import wave_image
 from hdmea.geometry.electrical_image import CleanImage, Image, ImageScale, clean_image
 from hdmea.geometry.robust import Floats
@@ -114,7 +115,6 @@ def track_axon(
     image: NDArray[Any] | CleanImage,
     scale: ImageScale | None = None,
     soma: SomaGeometry | None = None,
-    limits: AxonLimits | None = None,
 ) -> Axon:
     """Find a cell's axon.
 
@@ -126,13 +126,11 @@ def track_axon(
         Of an image that is not clean yet.
     soma
         Of the same image, where it is known.
-    limits
-        When the axon counts; default `AxonLimits()`.
 
     Returns
     -------
     Axon
-        `axon_seen` False, with its reason, where there is no soma or a condition of `limits` is not met.
+        `axon_seen` False, with its reason, where there is no soma or a condition (constants of `axon_path`) is not met.
 
     Raises
     ------
@@ -154,7 +152,6 @@ def track_axon(
     >>> axon.axon_seen, axon.reason.partition(":")[0]
     (False, 'no soma')
     """
-    limits = limits or AxonLimits()
     if not isinstance(image, CleanImage):
         if scale is None:
             raise ValueError("scale is needed with an image that clean_image has not seen")
@@ -162,8 +159,8 @@ def track_axon(
     soma = soma or soma_geometry(image)
     if not soma.found:
         return Axon(axon_seen=False, reason=f"no soma: {soma.reason}")
-    search = AxonSearch(image, soma, limits)
-    waves = wave_image(image, soma, limits)
+    search = AxonSearch(image, soma)
+    waves = wave_image(image, soma)
     if waves is None:
         return Axon(axon_seen=False, reason="the filtered image has no noise to compare with")
     return _tracked(search, waves)
@@ -206,7 +203,7 @@ def _slope_error(path: AxonPath) -> float:
 def _described(search: AxonSearch, path: AxonPath, axon: Axon) -> Axon:
     from scipy.special import stdtr
 
-    limits, scale = search.limits, search.scale
+    scale = search.scale
     inliers = path.u[path.inliers]
     first, last = float(inliers.min()), float(inliers.max())
     chord = max(last - first, 1e-9)
@@ -222,7 +219,7 @@ def _described(search: AxonSearch, path: AxonPath, axon: Axon) -> Axon:
         axon,
         direction_angle=float(np.degrees(angle) % 360),
         velocity_m_s=float(velocity),
-        velocity_se=float(limits.error_factor * velocity * slope_se / path.line[1]),
+        velocity_se=float(axon_path.ERROR_FACTOR * velocity * slope_se / path.line[1]),
         length_um=path.arc(0.0, path.end) * scale.pitch_um,
         length_censored=bool(path.line[0] + path.line[1] * (path.end + 2) >= search.last_fitted),
         p_value=float(2 * stdtr(max(count - 2, 1), -abs(slope_t))),
@@ -266,19 +263,19 @@ def _straight_line(search: AxonSearch, path: AxonPath, angle: float) -> dict[str
 
 def _refused(search: AxonSearch, path: AxonPath, axon: Axon) -> str:
     """The first condition that an axon does not meet; empty where it counts as seen."""
-    limits = search.limits
-    low, high = limits.intercept_ms
-    slow, fast = limits.velocity_m_s
+    low, high = axon_path.INTERCEPT_MS
+    slow, fast = axon_path.VELOCITY_M_S
     conditions = {
-        f"score {axon.score:.1f} is not above {limits.least_score:g}": axon.score > limits.least_score,
-        f"contrast {axon.contrast:.1f} is not above {limits.least_contrast:g}": axon.contrast > limits.least_contrast,
-        f"{axon.n_inliers} electrodes on the path": axon.n_inliers >= limits.least_inliers,
-        f"the path spans {path.end - axon.start:.1f} electrodes": path.end - axon.start >= limits.least_extent,
-        f"time over distance has a slope of {axon.slope_t:.1f} SE": axon.slope_t > limits.least_slope_t,
+        f"score {axon.score:.1f} is not above {axon_path.LEAST_SCORE:g}": axon.score > axon_path.LEAST_SCORE,
+        f"contrast {axon.contrast:.1f} is not above {axon_path.LEAST_CONTRAST:g}": axon.contrast
+        > axon_path.LEAST_CONTRAST,
+        f"{axon.n_inliers} electrodes on the path": axon.n_inliers >= axon_path.LEAST_INLIERS,
+        f"the path spans {path.end - axon.start:.1f} electrodes": path.end - axon.start >= axon_path.LEAST_EXTENT,
+        f"time over distance has a slope of {axon.slope_t:.1f} SE": axon.slope_t > axon_path.LEAST_SLOPE_T,
         f"the wave leaves the soma at {axon.intercept_ms:.2f} ms": low - 1e-9 <= axon.intercept_ms <= high + 1e-9,
         f"the path passes the soma at {axon.lateral_offset:.1f} electrodes": abs(axon.lateral_offset)
-        < limits.most_offset,
-        f"the path begins at {axon.start:.1f} electrodes": axon.start < search.inner + limits.most_start,
+        < axon_path.MOST_OFFSET,
+        f"the path begins at {axon.start:.1f} electrodes": axon.start < search.inner + axon_path.MOST_START,
         f"a velocity of {axon.velocity_m_s:.2f} m/s": slow < axon.velocity_m_s < fast,
     }
     return next((reason for reason, met in conditions.items() if not met), "")
@@ -299,7 +296,7 @@ def _centroids(search: AxonSearch, waves: Image, path: AxonPath) -> Floats:
         here = np.abs(along - (t - path.line[0]) / path.line[1]) < half
         height = np.maximum(waves[t, rows[here], columns[here]], 0).astype(np.float64)
         found[n, 0] = t
-        if height.size and height.max() > search.limits.least_peak:
+        if height.size and height.max() > axon_path.LEAST_PEAK:
             weights = np.where(height > 0.4 * height.max(), height, 0)
             total = weights.sum()
             found[n, 1:] = weights @ columns[here] / total, weights @ rows[here] / total, height.max()

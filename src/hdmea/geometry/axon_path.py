@@ -24,64 +24,23 @@ LONGEST = 60  # electrodes along a ray
 FEWEST_STEPS = 6  # a ray's sum is divided by the root of at least so many
 
 
-@dataclass(frozen=True, slots=True)
-class AxonLimits:
-    """When an axon counts as seen, and constants of the search.
-
-    Attributes
-    ----------
-    least_score, least_contrast
-        Of the best ray, in SD.
-    least_inliers, least_extent
-        Electrodes on the path, and electrodes' distances that they span.
-    least_slope_t
-        The slope of time over distance in its standard errors.
-    intercept_ms
-        Bounds of that line at the soma, after the trough there.
-    most_offset
-        Electrodes by which the path passes the soma.
-    most_start
-        Electrodes from where rays begin to the first inlier.
-    velocity_m_s
-        Bounds.
-    longest_gap
-        Electrodes without an inlier after which the path ends.
-    clip
-        Of the filtered image in rays, in SD.
-    model_error
-        Of the soma's own field, as part of it.
-    least_noise
-        Of an electrode, as part of the typical.
-    least_peak
-        Of an electrode on the path, in SD.
-    error_factor
-        On the standard error of velocity, measured.
-    edge_ms
-        At the window's end that are not used.
-
-    Examples
-    --------
-    >>> from hdmea.geometry import AxonLimits
-    >>> AxonLimits(least_score=8.0).velocity_m_s
-    (0.05, 4.0)
-    """
-
-    least_score: float = 6.5
-    least_contrast: float = 2.5
-    least_inliers: int = 6
-    least_extent: float = 3.0
-    least_slope_t: float = 6.0
-    intercept_ms: tuple[float, float] = (-0.2, 0.45)
-    most_offset: float = 2.5
-    most_start: float = 10.0
-    velocity_m_s: tuple[float, float] = (0.05, 4.0)
-    longest_gap: float = 6.0
-    clip: float = 5.0
-    model_error: float = 0.1
-    least_noise: float = 0.7
-    least_peak: float = 3.5
-    error_factor: float = 1.3
-    edge_ms: float = 0.1
+# When an axon counts as seen, and constants of the search.
+LEAST_SCORE = 6.5  # of the best ray, in SD
+LEAST_CONTRAST = 2.5
+LEAST_INLIERS = 6  # electrodes on the path, and electrodes' distances that they span
+LEAST_EXTENT = 3.0
+LEAST_SLOPE_T = 6.0  # the slope of time over distance in its standard errors
+INTERCEPT_MS = (-0.2, 0.45)  # bounds of that line at the soma, after the trough there
+MOST_OFFSET = 2.5  # electrodes by which the path passes the soma
+MOST_START = 10.0  # electrodes from where rays begin to the first inlier
+VELOCITY_M_S = (0.05, 4.0)  # bounds
+LONGEST_GAP = 6.0  # electrodes without an inlier after which the path ends
+CLIP = 5.0  # of the filtered image in rays, in SD
+MODEL_ERROR = 0.1  # of the soma's own field, as part of it
+LEAST_NOISE = 0.7  # of an electrode, as part of the typical
+LEAST_PEAK = 3.5  # of an electrode on the path, in SD
+ERROR_FACTOR = 1.3  # on the standard error of velocity, measured
+EDGE_MS = 0.1  # at the window's end that are not used
 
 
 def trough_sample(clean: CleanImage, soma: SomaGeometry) -> int:
@@ -92,14 +51,14 @@ def trough_sample(clean: CleanImage, soma: SomaGeometry) -> int:
 class AxonSearch:
     """One cell's search: its soma and the geometry that every stage uses. Distances in electrodes, times in samples."""
 
-    def __init__(self, clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> None:
-        self.clean, self.soma, self.limits, self.scale = clean, soma, limits, clean.scale
+    def __init__(self, clean: CleanImage, soma: SomaGeometry) -> None:
+        self.clean, self.soma, self.scale = clean, soma, clean.scale
         self.x, self.y = soma.center_col, soma.center_row
         self.trough = float(trough_sample(clean, soma))
         self.inner = max(2.5, 3.5 * min(soma.sigma, 60 / clean.scale.pitch_um))
         self.samples = len(clean.traces)
-        self.last = self.samples - clean.scale.samples(limits.edge_ms)
-        self.last_fitted = self.samples - 2 * clean.scale.samples(limits.edge_ms)
+        self.last = self.samples - clean.scale.samples(EDGE_MS)
+        self.last_fitted = self.samples - 2 * clean.scale.samples(EDGE_MS)
         rows, columns = np.nonzero(~clean.bad)
         self.rows, self.columns = rows, columns
         self.dx, self.dy = columns - self.x, rows - self.y
@@ -127,7 +86,7 @@ class AxonSearch:
     def rays(self, waves: Image) -> RaySums:
         """The best ray of each angle over the image of waves."""
         steps = np.arange(np.ceil(self.inner), LONGEST + 1, dtype=np.float64)
-        clipped = np.clip(waves, -self.limits.clip, self.limits.clip)
+        clipped = np.clip(waves, -CLIP, CLIP)
         return best_rays(clipped, self.paths(steps), self.times(steps), FEWEST_STEPS)
 
 
@@ -181,7 +140,7 @@ class AxonPath:
 
 def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int, velocity: int) -> AxonPath | str:
     """The curve and the line of time through the electrodes along the best ray, or why there are none."""
-    limits, scale = search.limits, search.scale
+    scale = search.scale
     theta = float(ANGLES[angle])
     along = search.dx * np.cos(theta) + search.dy * np.sin(theta)
     across = search.dy * np.cos(theta) - search.dx * np.sin(theta)
@@ -201,7 +160,7 @@ def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int,
             return "fewer than 4 electrodes are along the best ray"
         tolerance = tolerance_ms * scale.samples_per_ms
         t, height = _peaks(waves[:, rows[near], columns[near]], expected[near], tolerance)
-        seen = (height > limits.least_peak) & np.isfinite(t)
+        seen = (height > LEAST_PEAK) & np.isfinite(t)
         if seen.sum() < 4:
             return "fewer than 4 electrodes along the best ray see the wave"
         found = _fit_path(theta, along[near][seen], across[near][seen], t[seen], height[seen], scale)
@@ -214,7 +173,7 @@ def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int,
     u = np.sort(path.u[path.inliers])
     if len(u) == 0:
         return "no electrode is on the path"
-    gaps = np.flatnonzero(np.diff(u) > limits.longest_gap)
+    gaps = np.flatnonzero(np.diff(u) > LONGEST_GAP)
     return replace(path, end=float(u[gaps[0]] if len(gaps) else u[-1]))
 
 

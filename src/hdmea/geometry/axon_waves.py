@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hdmea.geometry.axon_path import AxonLimits, trough_sample
+from hdmea.geometry import axon_path
+from hdmea.geometry.axon_path import trough_sample
 from hdmea.geometry.electrical_image import CleanImage, Image, ImageScale, filtered_in_time
 from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats
 from hdmea.geometry.soma import SomaGeometry
@@ -31,7 +32,7 @@ def _bell(ms: Floats, sigma: float) -> Floats:
     return bell
 
 
-def wave_image(clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> Image | None:
+def wave_image(clean: CleanImage, soma: SomaGeometry) -> Image | None:
     """How much of a travelling wave's trough each electrode sees at each sample, in SD of noise; 0 where bad.
 
     The soma's own field is removed first: its waveform times the median, in each ring of one electrode about the soma,
@@ -49,8 +50,8 @@ def wave_image(clean: CleanImage, soma: SomaGeometry, limits: AxonLimits) -> Ima
     traces = np.multiply.outer(clean.traces[:, row, column], fields.astype(np.float32)).reshape(-1, *shape)
     np.subtract(clean.traces, traces, out=traces)
     noise = np.hypot(
-        np.maximum(clean.noise_sd.ravel(), limits.least_noise * clean.typical_noise),
-        limits.model_error * np.abs(fields) * np.abs(waveform).max(),
+        np.maximum(clean.noise_sd.ravel(), axon_path.LEAST_NOISE * clean.typical_noise),
+        axon_path.MODEL_ERROR * np.abs(fields) * np.abs(waveform).max(),
     )
     good = ~clean.bad.ravel()
     gain = np.zeros(noise.size, np.float32)

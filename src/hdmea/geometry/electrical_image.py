@@ -58,30 +58,11 @@ class ImageScale:
         return round(ms * self.samples_per_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class NoiseLimits:
-    """When an electrode is bad.
-
-    Attributes
-    ----------
-    bad_line
-        A column or row is bad whose median noise is so many times that of all electrodes.
-    suspect, suspect_neighbours
-        An electrode is suspect whose noise is so many times that of all, and of its good neighbours,
-    same_trace
-        but not if its trace correlates so well with one of them (then it is signal).
-
-    Examples
-    --------
-    >>> from hdmea.geometry import NoiseLimits
-    >>> NoiseLimits().bad_line
-    2.5
-    """
-
-    bad_line: float = 2.5
-    suspect: float = 4.0
-    suspect_neighbours: float = 3.0
-    same_trace: float = 0.8
+# When an electrode is bad.
+BAD_LINE = 2.5  # a column or row is bad whose median noise is so many times that of all electrodes
+SUSPECT = 4.0  # an electrode is suspect whose noise is so many times that of all, and of its good neighbours
+SUSPECT_NEIGHBOURS = 3.0
+SAME_TRACE = 0.8  # but not if its trace correlates so well with one of them (then it is signal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +102,7 @@ class CleanImage:
     reason: str = ""
 
 
-def clean_image(image: NDArray[Any], scale: ImageScale, limits: NoiseLimits | None = None) -> CleanImage:
+def clean_image(image: NDArray[Any], scale: ImageScale) -> CleanImage:
     """Remove the median over good electrodes at each sample, and judge every electrode by its noise.
 
     The SD of an electrode's noise is 1.4826 · median |second difference over time| / √6: it hardly sees signals, which
@@ -133,8 +114,6 @@ def clean_image(image: NDArray[Any], scale: ImageScale, limits: NoiseLimits | No
         (samples, rows, columns), real numbers: what each electrode records, on average, around a unit's spikes.
     scale
         What its axes mean.
-    limits
-        When an electrode is bad; default `NoiseLimits()`.
 
     Returns
     -------
@@ -164,7 +143,6 @@ def clean_image(image: NDArray[Any], scale: ImageScale, limits: NoiseLimits | No
         raise ValueError(f"an electrical image has axes (samples, rows, columns), got shape {image.shape}")
     if scale.spike_sample >= len(image):
         raise ValueError(f"spike_sample {scale.spike_sample} is outside the image's {len(image)} samples")
-    limits = limits or NoiseLimits()
     finite = np.isfinite(image).all(axis=0)
     traces = np.ascontiguousarray(image if finite.all() else np.where(finite, image, 0), np.float32)
     reason = _too_short(len(image), scale)
@@ -176,11 +154,11 @@ def clean_image(image: NDArray[Any], scale: ImageScale, limits: NoiseLimits | No
         return CleanImage(traces, nothing, float("nan"), ~usable, scale, reason)
     noise = _noise_sd(traces)
     typical = float(np.median(noise[usable]))
-    bad = ~usable | _bad_lines(noise, usable, typical, limits.bad_line)
-    suspect = _suspects(noise, bad, typical, limits)
+    bad = ~usable | _bad_lines(noise, usable, typical, BAD_LINE)
+    suspect = _suspects(noise, bad, typical)
     used = bad | suspect if not (bad | suspect).all() else ~usable
     traces = traces - _medians(traces, ~used)[:, None, None]
-    bad = bad | _without_signals(suspect, traces, bad | suspect, limits.same_trace)
+    bad = bad | _without_signals(suspect, traces, bad | suspect, SAME_TRACE)
     return CleanImage(traces, noise, typical, bad, scale, "every electrode is bad" if bad.all() else "")
 
 
@@ -225,16 +203,16 @@ def _on_chip(places: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[NDArray
     return moved, (moved == places).all(axis=-1)
 
 
-def _suspects(noise: Floats, bad: Bools, typical: float, limits: NoiseLimits) -> Bools:
+def _suspects(noise: Floats, bad: Bools, typical: float) -> Bools:
     """Single electrodes that are much noisier than all and than their good neighbours."""
     suspect = np.zeros(noise.shape, np.bool_)
-    places = np.argwhere((noise > limits.suspect * typical) & ~bad)
+    places = np.argwhere((noise > SUSPECT * typical) & ~bad)
     if len(places):
         around, inside = _on_chip(_around(places), noise.shape)
         rows, columns = around[..., 0], around[..., 1]
         ring = masked_median(noise[rows, columns], inside & ~bad[rows, columns], axis=1)
         own = noise[places[:, 0], places[:, 1]]
-        quieter = ~(ring > own / limits.suspect_neighbours)  # also where there is no good neighbour
+        quieter = ~(ring > own / SUSPECT_NEIGHBOURS)  # also where there is no good neighbour
         suspect[places[quieter, 0], places[quieter, 1]] = True
     return suspect
 

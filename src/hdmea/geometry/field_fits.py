@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface
 from hdmea.geometry.robust import Floats
-from hdmea.geometry.separable import Separation, SeparationLimits
+from hdmea.geometry.separable import Separation
 
 NAN = float("nan")
 MOST_STEPS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class FieldLimits:
-    """When a receptive field counts, and bounds of its fits.
-
-    Attributes
-    ----------
-    least_z
-        Of the peak.
-    fewest_spikes
-        That were averaged.
-    noise_lags
-        Earliest lags of 60 that noise is judged by (of fewer, the same part).
-    fewest_lags
-        An average must have.
-    sigma
-        Bounds of the fit's widths in pixels.
-    most_outside
-        Of the centre beyond the grid, in pixels.
-    surround_share, surround_ratio
-        Bounds of the surround's amplitude over the centre's and of its width.
-    least_bic
-        By which the BIC must fall for a surround.
-    round
-        Ratio of widths below which there is no angle.
-    separation
-        Of the average into space and time (`hdmea.geometry.separable`).
-
-    Examples
-    --------
-    >>> from hdmea.geometry import FieldLimits
-    >>> FieldLimits(least_z=6.0).fewest_spikes
-    40
-    """
-
-    least_z: float = 5.0
-    fewest_spikes: int = 40
-    noise_lags: int = 24
-    fewest_lags: int = 30
-    sigma: tuple[float, float] = (0.3, 7.0)
-    most_outside: float = 1.0
-    surround_share: float = 0.95
-    surround_ratio: tuple[float, float] = (1.3, 5.0)
-    least_bic: float = 10.0
-    round: float = 1.1
-    separation: SeparationLimits = field(default_factory=SeparationLimits)
+# When a receptive field counts, and bounds of its fits.
+LEAST_Z = 5.0  # of the peak
+FEWEST_SPIKES = 40  # that were averaged
+NOISE_LAGS = 24  # earliest lags of 60 that noise is judged by (of fewer, the same part)
+FEWEST_LAGS = 30  # an average must have
+SIGMA = (0.3, 7.0)  # bounds of the fit's widths in pixels
+MOST_OUTSIDE = 1.0  # of the centre beyond the grid, in pixels
+SURROUND_SHARE = 0.95  # bounds of the surround's amplitude over the centre's and of its width
+SURROUND_RATIO = (1.3, 5.0)
+LEAST_BIC = 10.0  # by which the BIC must fall for a surround
+ROUND = 1.1  # ratio of widths below which there is no angle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +40,7 @@ class GaussianFit:
     amplitude, offset
         At the peak's lag, the average's unit, signed.
     theta
-        Degrees in [0, 180) from x towards y, NaN where the widths' ratio is below `FieldLimits.round`.
+        Degrees in [0, 180) from x towards y, NaN where the widths' ratio is below `ROUND`.
     r_squared, bic
         Of the map in space; BIC up to a constant.
 
@@ -146,25 +112,25 @@ class SurroundFit:
     theta: float = NAN
 
 
-def fit_field(space: Floats, peak: tuple[int, int], height: float, limits: FieldLimits) -> tuple[GaussianFit, str]:
+def fit_field(space: Floats, peak: tuple[int, int], height: float) -> tuple[GaussianFit, str]:
     """A rotated Gaussian on an offset, positive at the peak (row, column), and why it does not hold (or empty).
 
     height: by which amplitude and offset are multiplied.
     """
     y, x = np.indices(space.shape)
     row, column = peak
-    wide, (rows, columns) = np.log(limits.sigma), space.shape
+    wide, (rows, columns) = np.log(SIGMA), space.shape
     start = [space.max(), column, row, np.log(1.3), np.log(1.1), 0.3, 0.0]
     low = [0, -2, -2, wide[0], wide[0], -10, -np.inf]
     high = [np.inf, columns + 1, rows + 1, wide[1], wide[1], 10, np.inf]
     if space.size <= len(start):
         return GaussianFit(), f"{space.size} pixels are too few for a fit"
     fit = fit_surface(Surface.GAUSSIAN_ON_OFFSET, x, y, space, start, (low, high), most_steps=MOST_STEPS)
-    reason = _does_not_hold(fit, space.shape, limits)
+    reason = _does_not_hold(fit, space.shape)
     if reason:
         return GaussianFit(), reason
     amplitude, center_x, center_y, _, _, _, offset = fit.parameters.tolist()
-    sigma_x, sigma_y, theta = _axes(fit.parameters, limits.round)
+    sigma_x, sigma_y, theta = _axes(fit.parameters, ROUND)
     errors = fit.errors()
     return (
         GaussianFit(
@@ -184,15 +150,15 @@ def fit_field(space: Floats, peak: tuple[int, int], height: float, limits: Field
     )
 
 
-def _does_not_hold(fit: SurfaceFit, shape: tuple[int, ...], limits: FieldLimits) -> str:
+def _does_not_hold(fit: SurfaceFit, shape: tuple[int, ...]) -> str:
     _, x, y, along, across = fit.parameters[:5]
-    outside = limits.most_outside
+    outside = MOST_OUTSIDE
     if not fit.converged:
         return "the fit did not converge"
     if not (-outside <= x <= shape[1] - 1 + outside and -outside <= y <= shape[0] - 1 + outside):
         return "the fitted centre is outside the grid"
-    if max(along, across) >= np.log(limits.sigma[1]) - 1e-6:
-        return f"the fitted width reaches {limits.sigma[1]:g} pixels"
+    if max(along, across) >= np.log(SIGMA[1]) - 1e-6:
+        return f"the fitted width reaches {SIGMA[1]:g} pixels"
     return ""
 
 
@@ -213,17 +179,17 @@ def _bic(fit: SurfaceFit) -> float:
     return float(fit.points * np.log(max(fit.squares, 1e-300) / fit.points) + len(fit.parameters) * np.log(fit.points))
 
 
-def fit_surround(parts: Separation, gaussian: GaussianFit, limits: FieldLimits) -> SurroundFit:
+def fit_surround(parts: Separation, gaussian: GaussianFit) -> SurroundFit:
     """The better of two starts; empty where neither converges."""
     y, x = np.indices(parts.space.shape)
     sign = np.sign(parts.height * gaussian.amplitude) or 1.0
     space = sign * parts.space
     theta = np.radians(gaussian.theta) if np.isfinite(gaussian.theta) else 0.3
-    wide, ratio = np.log(limits.sigma), np.log(limits.surround_ratio)
+    wide, ratio = np.log(SIGMA), np.log(SURROUND_RATIO)
     begin = [abs(gaussian.amplitude / parts.height), gaussian.center_x, gaussian.center_y]
     begin += [np.log(gaussian.sigma_x), np.log(gaussian.sigma_y), theta]
     low = [0, -2, -2, wide[0], wide[0], -10, 0, ratio[0]]
-    high = [np.inf, space.shape[1] + 1, space.shape[0] + 1, wide[1], wide[1], 10, limits.surround_share, ratio[1]]
+    high = [np.inf, space.shape[1] + 1, space.shape[0] + 1, wide[1], wide[1], 10, SURROUND_SHARE, ratio[1]]
     if space.size <= len(low):
         return SurroundFit()
     fits = [
@@ -231,10 +197,10 @@ def fit_surround(parts: Separation, gaussian: GaussianFit, limits: FieldLimits) 
         for guess in ((0.2, 0.7), (0.05, 1.0))
     ]
     fit = min(fits, key=lambda one: one.squares)
-    if _does_not_hold(fit, space.shape, limits):
+    if _does_not_hold(fit, space.shape):
         return SurroundFit()
     amplitude, center_x, center_y, along, across, _, share, log_ratio = fit.parameters.tolist()
-    sigma_x, sigma_y, theta = _axes(fit.parameters, limits.round)
+    sigma_x, sigma_y, theta = _axes(fit.parameters, ROUND)
     errors = fit.errors()
     height = sign * parts.height
     return SurroundFit(

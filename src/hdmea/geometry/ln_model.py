@@ -19,7 +19,7 @@ from h5burst import parallel_map
 from h5burst._ext import fits as _ext
 from hdmea.geometry.noise_movie import NoiseMovie
 from hdmea.geometry.robust import Floats
-from hdmea.geometry.separable import SeparationLimits, blurred, held_mean, separate
+from hdmea.geometry.separable import blurred, held_mean, separate
 
 NAN = float("nan")
 KINDS = ("exponential", "logistic", "histogram")
@@ -29,41 +29,16 @@ NARROW_BINS = 1024
 AVERAGES_BYTES = 64 << 20  # of averages in memory
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLimits:
-    """When a model is fitted, and constants of the fit.
-
-    Attributes
-    ----------
-    least_z
-        Of the receptive field.
-    fewest_spikes
-        In the movie.
-    ridge, ridge_spikes
-        What is added to the movie's autocorrelation when the time course is whitened: the larger of `ridge` and
-        `ridge_spikes` over the training spikes (a course of few spikes is mostly noise).
-    least_gain
-        Bits a spike by which a kind must be better than the exponential.
-    spikes_a_bin, bins
-        Of the histogram: spikes in a bin, and bounds of their number.
-    separation
-        Of the average into space and time (`hdmea.geometry.separable`).
-
-    Examples
-    --------
-    >>> from hdmea.geometry import ModelLimits
-    >>> ModelLimits(fewest_spikes=500).bins
-    (4, 20)
-    """
-
-    least_z: float = 5.0
-    fewest_spikes: int = 200
-    ridge: float = 0.3
-    ridge_spikes: float = 400.0
-    least_gain: float = 0.005
-    spikes_a_bin: int = 40
-    bins: tuple[int, int] = (4, 20)
-    separation: SeparationLimits = field(default_factory=SeparationLimits)
+# When a model is fitted, and constants of the fit.
+LEAST_Z = 5.0  # of the receptive field
+FEWEST_SPIKES = 200  # in the movie
+# what is added to the movie's autocorrelation when the time course is whitened: the larger of `ridge` and
+# `ridge_spikes` over the training spikes (a course of few spikes is mostly noise)
+RIDGE = 0.3
+RIDGE_SPIKES = 400.0
+LEAST_GAIN = 0.005  # bits a spike by which a kind must be better than the exponential
+SPIKES_A_BIN = 40  # of the histogram: spikes in a bin, and bounds of their number
+BINS = (4, 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +135,6 @@ def fit_ln_models(
     z_scores: Sequence[float],
     frame_period_s: float,
     *,
-    limits: ModelLimits | None = None,
     threads: int | None = None,
 ) -> list[LNModel]:
     """Fit a linear-nonlinear model to each unit.
@@ -176,15 +150,13 @@ def fit_ln_models(
         Of the units' receptive fields.
     frame_period_s
         The real one.
-    limits
-        When a model is fitted; default `ModelLimits()`.
     threads
         The result does not depend on it; default as many as the process may use.
 
     Returns
     -------
     list of LNModel
-        For each unit one, without a fit where a condition of `limits` is not met.
+        For each unit one, without a fit where a condition (the constants of this module) is not met.
 
     Raises
     ------
@@ -206,7 +178,6 @@ def fit_ln_models(
     >>> model.bits_per_spike > 0.3, int(model.space.argmax())  # pixel 12: row 2, column 2
     (True, 12)
     """
-    limits = limits or ModelLimits()
     if len(trains) != len(z_scores):
         raise ValueError(f"{len(trains)} trains and {len(z_scores)} z-scores: each unit has one of both")
     if not frame_period_s > 0:
@@ -215,27 +186,27 @@ def fit_ln_models(
     for train in spikes:
         if train.size and train.dtype.kind not in "iu":
             raise ValueError(f"trains hold frame numbers, not {train.dtype}")
-    reasons = [_unfit(movie, train, z, limits) for train, z in zip(spikes, z_scores, strict=True)]
+    reasons = [_unfit(movie, train, z) for train, z in zip(spikes, z_scores, strict=True)]
     models = [LNModel(reason=reason, dt=frame_period_s) for reason in reasons]
     fitted = [unit for unit, reason in enumerate(reasons) if not reason]
     at_once = max(1, AVERAGES_BYTES // movie.averages_bytes)
     for first in range(0, len(fitted), at_once):
         some = fitted[first : first + at_once]
         averages = movie.averages([spikes[unit] for unit in some], threads)
-        units = [_Unit(movie, movie.counts(spikes[unit]), frame_period_s, limits) for unit in some]
+        units = [_Unit(movie, movie.counts(spikes[unit]), frame_period_s) for unit in some]
         found = parallel_map(lambda n: units[n].model(averages[n]), range(len(some)), threads)  # noqa: B023
         for unit, model in zip(some, found, strict=True):
             models[unit] = model
     return models
 
 
-def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float, limits: ModelLimits) -> str:
-    if not z > limits.least_z:
+def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float) -> str:
+    if not z > LEAST_Z:
         found = "no receptive field was found" if np.isnan(z) else f"z {z:.2f} of the receptive field"
-        return found if np.isnan(z) else f"{found} is not above {limits.least_z:g}"
+        return found if np.isnan(z) else f"{found} is not above {LEAST_Z:g}"
     count = int(((train >= movie.plan.lags - 1) & (train < len(movie.shown))).sum())
-    if count < limits.fewest_spikes:
-        return f"{count} {'spike' if count == 1 else 'spikes'} in the movie, at least {limits.fewest_spikes} are needed"
+    if count < FEWEST_SPIKES:
+        return f"{count} {'spike' if count == 1 else 'spikes'} in the movie, at least {FEWEST_SPIKES} are needed"
     return ""
 
 
@@ -313,7 +284,7 @@ class Curves:
         return limited
 
 
-def fit_curves(g: Floats, counts: Floats, limits: ModelLimits) -> Curves:
+def fit_curves(g: Floats, counts: Floats) -> Curves:
     """Rates of counts as functions of g: largest Poisson likelihood; (counts + 2 means)/(frames + 2) in bins."""
     mean = float(counts.mean())
     exponential = np.array([np.log(mean + 1e-9), 0.0])
@@ -322,7 +293,7 @@ def fit_curves(g: Floats, counts: Floats, limits: ModelLimits) -> Curves:
     points = narrow.sums / narrow.frames, narrow.spikes, narrow.frames
     _ext.fit_rate(0, *points, exponential, MOST_STEPS)
     reached, _ = _ext.fit_rate(1, *points, logistic, MOST_STEPS)
-    bins = narrow.joined(int(np.clip(counts.sum() / limits.spikes_a_bin, *limits.bins)))
+    bins = narrow.joined(int(np.clip(counts.sum() / SPIKES_A_BIN, *BINS)))
     usable = np.isfinite(logistic).all() and np.isfinite(reached)
     heights = (bins.spikes + 2 * mean) / (bins.frames + 2)
     return Curves(exponential, logistic if usable else np.empty(0), bins, heights)
@@ -331,8 +302,8 @@ def fit_curves(g: Floats, counts: Floats, limits: ModelLimits) -> Curves:
 class _Unit:
     """One unit's counts and how its model is fitted."""
 
-    def __init__(self, movie: NoiseMovie, counts: Floats, frame_period_s: float, limits: ModelLimits) -> None:
-        self.movie, self.counts, self.frame_period_s, self.limits = movie, counts, frame_period_s, limits
+    def __init__(self, movie: NoiseMovie, counts: Floats, frame_period_s: float) -> None:
+        self.movie, self.counts, self.frame_period_s = movie, counts, frame_period_s
 
     def model(self, averages: Floats) -> LNModel:
         """averages: (folds + 1, lags, pixels)."""
@@ -344,8 +315,8 @@ class _Unit:
             return LNModel(reason="what the filter sees does not vary", dt=self.frame_period_s)
         used = self.movie.training[-1]
         g, counts = whole.g[used], self.counts[used]
-        curves = fit_curves(g, counts, self.limits)
-        kind = _chosen(held_out.bits, self.limits.least_gain)
+        curves = fit_curves(g, counts)
+        kind = _chosen(held_out.bits, LEAST_GAIN)
         return LNModel(
             kind=kind,
             bits_per_spike=held_out.bits[kind],
@@ -370,15 +341,15 @@ class _Unit:
         )
 
     def _filter(self, average: Floats, fold: int) -> _Filter | None:
-        movie, limits = self.movie, self.limits
+        movie = self.movie
         average = average.reshape(len(average), *movie.frames.shape[1:])
         if not np.isfinite(average).all():
             return None
         smooth = np.abs(blurred(held_mean(average, movie.hold)))
         lag, row, column = (int(i) for i in np.unravel_index(smooth.argmax(), smooth.shape))
-        parts = separate(average, (lag, row, column), limits.separation)  # the training frames' mean is its baseline
+        parts = separate(average, (lag, row, column))  # the training frames' mean is its baseline
         spikes = float(self.counts[movie.training[fold]].sum())
-        ridge = max(limits.ridge, limits.ridge_spikes / max(spikes, 1))
+        ridge = max(RIDGE, RIDGE_SPIKES / max(spikes, 1))
         whitening = _autocorrelation(len(average), movie.hold) + ridge * np.eye(len(average))
         kernel: Floats = np.linalg.solve(whitening, parts.time[::-1]).astype(np.float64)
         drive = movie.drive(parts.weights, kernel)
@@ -394,7 +365,7 @@ class _Unit:
             if found is None:
                 return "a fold has no spikes, or what its filter sees does not vary"
             training, tested = self.movie.training[fold], self.movie.tested[fold]
-            curves = fit_curves(found.g[training], self.counts[training], self.limits)
+            curves = fit_curves(found.g[training], self.counts[training])
             counts.append(self.counts[tested])
             nulls.append(np.full(int(tested.sum()), self.counts[training].mean()))
             for kind in KINDS:

@@ -21,48 +21,17 @@ MOST_PAIRS, MOST_STARTS, MOST_STEPS = 3000, 1500, 60
 START_SCALE = np.radians(15)  # of angles, when starting points are compared
 
 
-@dataclass(frozen=True, slots=True)
-class HeadLimits:
-    """When an optic-nerve head counts, and constants of the fit.
-
-    Attributes
-    ----------
-    fewest_axons
-        For anything.
-    least_used, least_share
-        Axons, and share of all, that must agree.
-    most_relative_sd
-        Of the position's major axis over its distance.
-    most_scale_deg
-        Spread of the angles at which the search has no hold.
-    scale_deg
-        Bounds of that spread.
-    near_deg
-        Residuals that it is judged by.
-    least_crossing_deg
-        Of two axons whose crossing is a starting point.
-    covariance_factor
-        On the model's, measured.
-    seed
-        Of the pairs that are drawn.
-
-    Examples
-    --------
-    >>> from hdmea.geometry import HeadLimits
-    >>> HeadLimits(fewest_axons=10).scale_deg
-    (1.0, 12.0)
-    """
-
-    fewest_axons: int = 6
-    least_used: int = 6
-    least_share: float = 0.4
-    most_relative_sd: float = 0.15
-    most_scale_deg: float = 11.9
-    scale_deg: tuple[float, float] = (1.0, 12.0)
-    near_deg: float = 30.0
-    least_crossing_deg: float = 3.0
-    covariance_factor: float = 1.3
-    seed: int = 0
+# When an optic-nerve head counts, and constants of the fit.
+FEWEST_AXONS = 6  # for anything
+LEAST_USED = 6  # axons, and share of all, that must agree
+LEAST_SHARE = 0.4
+MOST_RELATIVE_SD = 0.15  # of the position's major axis over its distance
+MOST_SCALE_DEG = 11.9  # spread of the angles at which the search has no hold
+SCALE_DEG = (1.0, 12.0)  # bounds of that spread
+NEAR_DEG = 30.0  # residuals that it is judged by
+LEAST_CROSSING_DEG = 3.0  # of two axons whose crossing is a starting point
+COVARIANCE_FACTOR = 1.3  # on the model's, measured
+SEED = 0  # of the pairs that are drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +121,7 @@ class SomaPolar:
     angle_se_deg: float = NAN
 
 
-def find_nerve_head(
-    somata: ArrayLike, angles_deg: Sequence[float] | Floats, limits: HeadLimits | None = None
-) -> NerveHead:
+def find_nerve_head(somata: ArrayLike, angles_deg: Sequence[float] | Floats) -> NerveHead:
     """The optic-nerve head from cells whose axon is seen.
 
     Parameters
@@ -163,8 +130,6 @@ def find_nerve_head(
         (n, 2) x and y in electrodes.
     angles_deg
         (n,) directions of the axons, degrees from x towards y.
-    limits
-        When it counts; default `HeadLimits()`.
 
     Returns
     -------
@@ -189,21 +154,20 @@ def find_nerve_head(
     >>> find_nerve_head(somata, np.full(30, 90.0)).status  # parallel axons
     'direction'
     """
-    limits = limits or HeadLimits()
     places, angles = np.asarray(somata, np.float64).reshape(-1, 2), np.radians(np.asarray(angles_deg, np.float64))
     if angles.shape != (len(places),):
         raise ValueError(f"{len(places)} somata need as many angles, not an array of shape {angles.shape}")
     if not (np.isfinite(places).all() and np.isfinite(angles).all()):
         raise ValueError("somata and angles must be finite: leave out cells whose axon is not seen")
-    if len(places) < limits.fewest_axons:
+    if len(places) < FEWEST_AXONS:
         return NerveHead(
-            status="none", n=len(places), reason=f"{len(places)} axons, at least {limits.fewest_axons} are needed"
+            status="none", n=len(places), reason=f"{len(places)} axons, at least {FEWEST_AXONS} are needed"
         )
-    start = _start(places, angles, limits)
+    start = _start(places, angles)
     if start is None:
         return NerveHead(**_direction(angles), n=len(places), reason="no two axons cross ahead of both")
-    fit = _Bearings(places, angles, limits).fitted(start)
-    return _judged(fit, limits)
+    fit = _Bearings(places, angles).fitted(start)
+    return _judged(fit)
 
 
 def soma_polar(head: NerveHead, x: float, y: float, pitch_um: float) -> SomaPolar:
@@ -246,15 +210,15 @@ def soma_polar(head: NerveHead, x: float, y: float, pitch_um: float) -> SomaPola
     )
 
 
-def _start(places: Floats, angles: Floats, limits: HeadLimits) -> Floats | None:
+def _start(places: Floats, angles: Floats) -> Floats | None:
     """Of the crossings of pairs of axons that are ahead of both the one that most bearings agree with."""
     first, second = np.triu_indices(len(places), 1)
     if len(first) > MOST_PAIRS:
-        chosen = np.random.default_rng(limits.seed).choice(len(first), MOST_PAIRS, replace=False)
+        chosen = np.random.default_rng(SEED).choice(len(first), MOST_PAIRS, replace=False)
         first, second = first[chosen], second[chosen]
     ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     cross = ways[first, 0] * ways[second, 1] - ways[first, 1] * ways[second, 0]
-    usable = np.abs(cross) > np.sin(np.radians(limits.least_crossing_deg))
+    usable = np.abs(cross) > np.sin(np.radians(LEAST_CROSSING_DEG))
     first, second, cross = first[usable], second[usable], cross[usable]
     apart = places[second] - places[first]
     along_first = (apart[:, 0] * ways[second, 1] - apart[:, 1] * ways[second, 0]) / cross
@@ -284,8 +248,8 @@ class _Fit:
 
 
 class _Bearings:
-    def __init__(self, places: Floats, angles: Floats, limits: HeadLimits) -> None:
-        self.places, self.angles, self.limits = places, angles, limits
+    def __init__(self, places: Floats, angles: Floats) -> None:
+        self.places, self.angles = places, angles
 
     def fitted(self, point: Floats) -> _Fit:
         """Gauss-Newton on the angles with Tukey's weights, steps at most half the median distance."""
@@ -304,20 +268,20 @@ class _Bearings:
     def _at(self, point: Floats) -> _Fit:
         toward = point - self.places
         errors = wrapped(self.angles - np.arctan2(toward[:, 1], toward[:, 0]))
-        near = np.abs(errors[np.abs(errors) < np.radians(self.limits.near_deg)])
+        near = np.abs(errors[np.abs(errors) < np.radians(NEAR_DEG)])
         spread = MAD_TO_SD * float(np.median(near)) if len(near) > 3 else np.radians(8)
-        scale = float(np.clip(spread, *np.radians(self.limits.scale_deg)))
+        scale = float(np.clip(spread, *np.radians(SCALE_DEG)))
         distances = np.maximum(np.hypot(*toward.T), 2.0)
         slopes = np.stack([-toward[:, 1], toward[:, 0]], axis=1) / distances[:, None] ** 2
         return _Fit(point, self.places, self.angles, errors, tukey_weights(errors, scale), slopes, scale)
 
 
-def _judged(fit: _Fit, limits: HeadLimits) -> NerveHead:
+def _judged(fit: _Fit) -> NerveHead:
     used = fit.weights > 0.05
     count, total = int(used.sum()), float(fit.weights.sum())
     inverse = np.linalg.pinv((fit.slopes.T * fit.weights) @ fit.slopes)
     variance = float((fit.weights * fit.errors**2).sum()) / max(total - 2, 1)
-    covariance = limits.covariance_factor * variance * inverse
+    covariance = COVARIANCE_FACTOR * variance * inverse
     major = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[1], 0)))
     distance = float(np.hypot(*(fit.point - fit.places.mean(axis=0))))
     common: dict[str, Any] = {
@@ -327,7 +291,7 @@ def _judged(fit: _Fit, limits: HeadLimits) -> NerveHead:
         "rmse_deg": float(np.degrees(np.sqrt((fit.weights * fit.errors**2).sum() / max(total, 1e-12)))),
         "weights": fit.weights,
     }
-    reason = _refused(count, len(fit.places), major, distance, fit.scale, limits)
+    reason = _refused(count, len(fit.places), major, distance, fit.scale)
     if reason:
         place = (float(fit.point[0]), float(fit.point[1]))
         return NerveHead(**_direction(fit.angles), **common, unaccepted=place, reason=reason)
@@ -343,13 +307,13 @@ def _judged(fit: _Fit, limits: HeadLimits) -> NerveHead:
     )
 
 
-def _refused(count: int, given: int, major: float, distance: float, scale: float, limits: HeadLimits) -> str:
-    least = max(limits.least_used, limits.least_share * given)
+def _refused(count: int, given: int, major: float, distance: float, scale: float) -> str:
+    least = max(LEAST_USED, LEAST_SHARE * given)
     if count < least:
         return f"{count} of {given} axons agree on a place"
-    if not major < limits.most_relative_sd * distance:
+    if not major < MOST_RELATIVE_SD * distance:
         return f"the place is known to {major:.1f} electrodes at a distance of {distance:.1f}"
-    if not scale < np.radians(limits.most_scale_deg):
+    if not scale < np.radians(MOST_SCALE_DEG):
         return f"the angles spread by {np.degrees(scale):.1f} degrees"
     return ""
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdmea.geometry.field_fits import FieldLimits, GaussianFit, SurroundFit, fit_field, fit_surround
+from hdmea.geometry import field_fits, separable
+from hdmea.geometry.field_fits import GaussianFit, SurroundFit, fit_field, fit_surround
 from hdmea.geometry.robust import Floats, mad_sd
 from hdmea.geometry.separable import (
     Separation,
@@ -142,7 +143,6 @@ def receptive_field(
     last_frame: int = 0,
     hold: int = 4,
     n_spikes: int | None = None,
-    limits: FieldLimits | None = None,
     on_off: bool = True,
 ) -> ReceptiveField:
     """Detect and fit a receptive field.
@@ -157,15 +157,13 @@ def receptive_field(
         Frames for which the movie shows each pattern (`hold_frames`).
     n_spikes
         That were averaged, where it is known.
-    limits
-        When it counts, and bounds of the fits; default `FieldLimits()`.
     on_off
         Whether `on_off` of the result is computed, which takes two fits more; else it is NaN.
 
     Returns
     -------
     ReceptiveField
-        Not significant, with its reason, where a condition of `limits` is not met.
+        Not significant, with its reason, where a condition (constants of `field_fits`) is not met.
 
     Raises
     ------
@@ -191,20 +189,19 @@ def receptive_field(
     >>> round(field.center_col, 1), round(field.center_row, 1), field.polarity
     (4.0, 9.0, 1)
     """
-    limits = limits or FieldLimits()
     average = np.asarray(average, np.float64)
     if average.ndim != 3:
         raise ValueError(f"a spike-triggered average has axes (lags, height, width), got shape {average.shape}")
     if hold < 1:
         raise ValueError(f"hold must be at least one frame, got {hold}")
-    reason = _unfit(average, n_spikes, hold, limits)
+    reason = _unfit(average, n_spikes, hold)
     if reason:
         return _nothing(average, NAN, reason)
-    detection = _Detection.of(average, hold, limits)
-    if not detection.z > limits.least_z:
-        return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {limits.least_z:g}")
-    found = _described(average, detection, last_frame, limits)
-    return replace(found, on_off=_on_off(detection, last_frame, limits)) if on_off else found
+    detection = _Detection.of(average, hold)
+    if not detection.z > field_fits.LEAST_Z:
+        return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {field_fits.LEAST_Z:g}")
+    found = _described(average, detection, last_frame)
+    return replace(found, on_off=_on_off(detection, last_frame)) if on_off else found
 
 
 def hold_frames(movie: NDArray[Any]) -> int:
@@ -235,11 +232,11 @@ def hold_frames(movie: NDArray[Any]) -> int:
     return int(runs.min()) if len(runs) else len(flat)
 
 
-def _unfit(average: Floats, n_spikes: int | None, hold: int, limits: FieldLimits) -> str:
-    if n_spikes is not None and n_spikes < limits.fewest_spikes:
-        return f"{n_spikes} {'spike' if n_spikes == 1 else 'spikes'}, at least {limits.fewest_spikes} are needed"
-    if len(average) < max(limits.fewest_lags, 4 * hold):
-        return f"{len(average)} lags, at least {max(limits.fewest_lags, 4 * hold)} are needed"
+def _unfit(average: Floats, n_spikes: int | None, hold: int) -> str:
+    if n_spikes is not None and n_spikes < field_fits.FEWEST_SPIKES:
+        return f"{n_spikes} {'spike' if n_spikes == 1 else 'spikes'}, at least {field_fits.FEWEST_SPIKES} are needed"
+    if len(average) < max(field_fits.FEWEST_LAGS, 4 * hold):
+        return f"{len(average)} lags, at least {max(field_fits.FEWEST_LAGS, 4 * hold)} are needed"
     if average.size == 0 or not np.isfinite(average).all():
         return "the average is empty or not finite"
     return ""
@@ -269,9 +266,9 @@ class _Detection:
     z: float
 
     @classmethod
-    def of(cls, average: Floats, hold: int, limits: FieldLimits) -> _Detection:
+    def of(cls, average: Floats, hold: int) -> _Detection:
         lags = len(average)
-        noise_lags = min(limits.noise_lags, lags * limits.noise_lags // 60)
+        noise_lags = min(field_fits.NOISE_LAGS, lags * field_fits.NOISE_LAGS // 60)
         held = held_mean(average - average.mean(axis=0), hold)
         smooth = blurred(held)
         spread = mad_sd(smooth[hold // 2 : noise_lags - (hold - 1) // 2])  # lags whose mean is of noise lags alone
@@ -282,18 +279,18 @@ class _Detection:
         return cls(held, standard, noise_lags, near, peak, abs(float(standard[peak])))
 
 
-def _described(average: Floats, detection: _Detection, last_frame: int, limits: FieldLimits) -> ReceptiveField:
+def _described(average: Floats, detection: _Detection, last_frame: int) -> ReceptiveField:
     lag, row, column = detection.peak
     polarity = int(np.sign(detection.standard[detection.peak]))
-    flat = without_baseline(average - average.mean(axis=0), lag, limits.separation.baseline_reach)
+    flat = without_baseline(average - average.mean(axis=0), lag, separable.BASELINE_REACH)
     near = flat[detection.noise_lags :]
-    parts = separate(near, (lag - detection.noise_lags, row, column), limits.separation)
+    parts = separate(near, (lag - detection.noise_lags, row, column))
     time_course = describe_time_course(
-        np.concatenate([np.zeros(detection.noise_lags), parts.time]), lag, limits.separation.time_reach, last_frame
+        np.concatenate([np.zeros(detection.noise_lags), parts.time]), lag, separable.TIME_REACH, last_frame
     )
-    gaussian, fit_reason = _fit_gaussian(parts, (row, column), limits)
-    surround = fit_surround(parts, gaussian, limits) if not fit_reason else SurroundFit()
-    chosen = _chosen(gaussian, surround, limits)
+    gaussian, fit_reason = _fit_gaussian(parts, (row, column))
+    surround = fit_surround(parts, gaussian) if not fit_reason else SurroundFit()
+    chosen = _chosen(gaussian, surround)
     top = float(parts.weights.max())
     return ReceptiveField(
         significant=True,
@@ -314,15 +311,15 @@ def _described(average: Floats, detection: _Detection, last_frame: int, limits: 
     )
 
 
-def _fit_gaussian(parts: Separation, peak: tuple[int, int], limits: FieldLimits) -> tuple[GaussianFit, str]:
+def _fit_gaussian(parts: Separation, peak: tuple[int, int]) -> tuple[GaussianFit, str]:
     sign = np.sign(parts.space[peak]) or 1.0
-    return fit_field(sign * parts.space, peak, sign * parts.height, limits)
+    return fit_field(sign * parts.space, peak, sign * parts.height)
 
 
-def _chosen(gaussian: GaussianFit, surround: SurroundFit, limits: FieldLimits) -> dict[str, Any]:
+def _chosen(gaussian: GaussianFit, surround: SurroundFit) -> dict[str, Any]:
     """Place and size of the model that is chosen."""
     difference = gaussian.bic - surround.bic
-    with_surround = bool(difference > limits.least_bic)
+    with_surround = bool(difference > field_fits.LEAST_BIC)
     one = surround if with_surround else gaussian
     shape = GaussianFit(sigma_x=one.sigma_x, sigma_y=one.sigma_y, theta=one.theta)
     diameter = HALF_MAXIMUM * np.sqrt(one.sigma_x * one.sigma_y)
@@ -344,14 +341,14 @@ def _chosen(gaussian: GaussianFit, surround: SurroundFit, limits: FieldLimits) -
     }
 
 
-def _on_off(detection: _Detection, last_frame: int, limits: FieldLimits) -> OnOffFields:
+def _on_off(detection: _Detection, last_frame: int) -> OnOffFields:
     found: dict[str, Any] = {}
     for name, sign in (("on", 1.0), ("off", -1.0)):
         signed = sign * detection.standard[detection.near]
         place = np.unravel_index(signed.argmax(), signed.shape)
         found[f"{name}_z"] = float(signed[place])
-        if signed[place] > limits.least_z:
+        if signed[place] > field_fits.LEAST_Z:
             lag = int(place[0]) + detection.noise_lags
             found[f"{name}_lag_frames"] = float(len(detection.held) - lag - last_frame)
-            found[name], _ = fit_field(sign * detection.held[lag], (int(place[1]), int(place[2])), sign, limits)
+            found[name], _ = fit_field(sign * detection.held[lag], (int(place[1]), int(place[2])), sign)
     return OnOffFields(**found)

@@ -12,19 +12,13 @@ from hdmea.geometry.robust import Bools, Floats
 BLUR = np.array([0.6, 1.0, 0.6])
 
 
-@dataclass(frozen=True, slots=True)
-class SeparationLimits:
-    """time_reach: frames about the peak that the map is made of. space_reach, sigma, most_offset, least_amplitude: of
-    the Gaussian: pixels about the peak that are fitted, bounds of its widths and of its centre from the peak in
-    pixels, and part of the peak's value that its amplitude is at least. baseline_reach: frames from the peak beyond
-    which a pixel's mean is its baseline."""
-
-    time_reach: int = 8
-    space_reach: float = 4.5
-    sigma: tuple[float, float] = (0.4, 4.0)
-    most_offset: float = 2.0
-    least_amplitude: float = 0.2
-    baseline_reach: int = 12
+TIME_REACH = 8  # frames about the peak that the map is made of
+BASELINE_REACH = 12  # frames from the peak beyond which a pixel's mean is its baseline
+# Of the Gaussian:
+SPACE_REACH = 4.5  # pixels about the peak that are fitted
+SIGMA = (0.4, 4.0)  # bounds of its widths in pixels
+MOST_OFFSET = 2.0  # of its centre from the peak in pixels
+LEAST_AMPLITUDE = 0.2  # part of the peak's value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +65,18 @@ def without_baseline(average: Floats, peak_lag: int, reach: int) -> Floats:
     return average - average[far].mean(axis=0) if far.any() else average
 
 
-def separate(average: Floats, peak: tuple[int, int, int], limits: SeparationLimits) -> Separation:
+def separate(average: Floats, peak: tuple[int, int, int]) -> Separation:
     """Space and time of an average (lags, height, width) without baseline, about its peak (lag, row, column)."""
     lags, height, width = average.shape
     lag, row, column = peak
     flat = average.reshape(lags, -1)
-    near = np.abs(np.arange(lags) - lag) <= limits.time_reach
+    near = np.abs(np.arange(lags) - lag) <= TIME_REACH
     time = average[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].mean(axis=(1, 2))
     used = np.where(near, time, 0.0)
     weights = np.zeros((height, width))
     for _ in range(2):
         space = _projected(used, flat).reshape(height, width)
-        weights = _gaussian_weights(space, row, column, limits)
+        weights = _gaussian_weights(space, row, column)
         time = np.einsum("tp,p->t", flat, weights.ravel())
         used = time
     used = np.where(near, time, 0.0)
@@ -98,15 +92,15 @@ def _projected(time: Floats, flat: Floats) -> Floats:
     return projected
 
 
-def _gaussian_weights(space: Floats, row: int, column: int, limits: SeparationLimits) -> Floats:
+def _gaussian_weights(space: Floats, row: int, column: int) -> Floats:
     """The Gaussian fitted to the map about the peak, of norm 1; one of σ 1.2 pixels where the map says nothing."""
     y, x = np.mgrid[: space.shape[0], : space.shape[1]]
-    part: Bools = (np.abs(y - row) <= limits.space_reach) & (np.abs(x - column) <= limits.space_reach)
+    part: Bools = (np.abs(y - row) <= SPACE_REACH) & (np.abs(x - column) <= SPACE_REACH)
     sign = np.sign(space[row, column]) or 1.0
     top = abs(float(space[row, column]))
-    wide, offset = np.log(limits.sigma), limits.most_offset
+    wide, offset = np.log(SIGMA), MOST_OFFSET
     start = [max(top, 1e-9), column, row, 0.25, 0.2, 0.3]
-    low = [limits.least_amplitude * top + 1e-9, column - offset, row - offset, wide[0], wide[0], -10.0]
+    low = [LEAST_AMPLITUDE * top + 1e-9, column - offset, row - offset, wide[0], wide[0], -10.0]
     high = [np.inf, column + offset, row + offset, wide[1], wide[1], 10.0]
     if part.sum() < len(start):
         fitted = np.array(start)

@@ -23,44 +23,15 @@ GAUSSIAN_WIDTH = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum, of σ
 MONOPOLE_WIDTH = 2 * 1.6 * np.sqrt(2 ** (2 / 3) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class SomaLimits:
-    """When a soma counts, and constants of the fit.
-
-    Attributes
-    ----------
-    least_z
-        Of the trough.
-    trough_ms
-        From the spike, where the trough is looked for.
-    waveform_ms
-        About the trough.
-    half_width
-        Electrodes to each side of the peak that are fitted.
-    weak
-        Part of the peak's amplitude from which an electrode counts for the waveform.
-    most_offset
-        Of the centre from the peak, in electrodes.
-    sigma
-        Bounds of the width, in electrodes.
-    fewest
-        Good electrodes in the window.
-
-    Examples
-    --------
-    >>> from hdmea.geometry import SomaLimits
-    >>> SomaLimits(least_z=8.0).half_width
-    3
-    """
-
-    least_z: float = 6.0
-    trough_ms: tuple[float, float] = (-0.2, 0.3)
-    waveform_ms: float = 0.3
-    half_width: int = 3
-    weak: float = 0.2
-    most_offset: float = 1.5
-    sigma: tuple[float, float] = (0.2, 6.0)
-    fewest: int = 6
+# When a soma counts, and constants of the fit.
+LEAST_Z = 6.0  # of the trough
+TROUGH_MS = (-0.2, 0.3)  # from the spike, where the trough is looked for
+WAVEFORM_MS = 0.3  # about the trough
+HALF_WIDTH = 3  # electrodes to each side of the peak that are fitted
+WEAK = 0.2  # part of the peak's amplitude from which an electrode counts for the waveform
+MOST_OFFSET = 1.5  # of the centre from the peak, in electrodes
+SIGMA = (0.2, 6.0)  # bounds of the width, in electrodes
+FEWEST = 6  # good electrodes in the window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +116,7 @@ class SomaGeometry:
         return not self.reason
 
 
-def soma_geometry(
-    image: NDArray[Any] | CleanImage, scale: ImageScale | None = None, limits: SomaLimits | None = None
-) -> SomaGeometry:
+def soma_geometry(image: NDArray[Any] | CleanImage, scale: ImageScale | None = None) -> SomaGeometry:
     """Find and fit a soma.
 
     Parameters
@@ -156,8 +125,6 @@ def soma_geometry(
         (samples, rows, columns), or what `clean_image` made of one.
     scale
         Of an image that is not clean yet.
-    limits
-        When a soma counts; default `SomaLimits()`.
 
     Returns
     -------
@@ -187,18 +154,17 @@ def soma_geometry(
     >>> round(soma.center_col, 1), round(soma.center_row, 1)
     (7.3, 12.6)
     """
-    limits = limits or SomaLimits()
     clean = image if isinstance(image, CleanImage) else clean_image(image, _given(scale))
     if clean.reason:
         return _nothing(clean.reason, NAN, clean)
-    first, troughs = _troughs(clean, limits)
+    first, troughs = _troughs(clean)
     row, column = (int(i) for i in np.unravel_index(troughs.argmax(), troughs.shape))
     z = float(troughs[row, column]) / clean.typical_noise if clean.typical_noise > 0 else NAN
-    if not z >= limits.least_z:
-        return _nothing(f"z {z:.2f} of the trough is below {limits.least_z:g}", z, clean)
-    last = clean.scale.spike_sample + clean.scale.samples(limits.trough_ms[1])
+    if not z >= LEAST_Z:
+        return _nothing(f"z {z:.2f} of the trough is below {LEAST_Z:g}", z, clean)
+    last = clean.scale.spike_sample + clean.scale.samples(TROUGH_MS[1])
     trough = first + int(clean.traces[first : last + 1, row, column].argmin())
-    found = _fitted(clean, row, column, trough, limits)
+    found = _fitted(clean, row, column, trough)
     if isinstance(found, str):
         return _nothing(found, z, clean)
     diff_map = np.where(clean.bad, np.float32(0), np.ptp(clean.traces, axis=0))
@@ -216,45 +182,41 @@ def _nothing(reason: str, z: float, clean: CleanImage) -> SomaGeometry:
     return SomaGeometry(z=z, n_bad=int(clean.bad.sum()), diff_map=empty, reason=reason)
 
 
-def _troughs(clean: CleanImage, limits: SomaLimits) -> tuple[int, Image]:
+def _troughs(clean: CleanImage) -> tuple[int, Image]:
     """First sample of the window around the spike, and the depth of each good electrode's trough in it."""
-    first, last = (clean.scale.spike_sample + clean.scale.samples(ms) for ms in limits.trough_ms)
+    first, last = (clean.scale.spike_sample + clean.scale.samples(ms) for ms in TROUGH_MS)
     first = max(first, 0)
     depths = -clean.traces[first : last + 1].min(axis=0)
     return first, np.where(clean.bad, np.float32(0), depths)
 
 
-def _amplitudes(
-    clean: CleanImage, row: int, column: int, trough: int, limits: SomaLimits
-) -> tuple[Floats, Floats, Floats]:
+def _amplitudes(clean: CleanImage, row: int, column: int, trough: int) -> tuple[Floats, Floats, Floats]:
     """Columns, rows and amplitudes of the good electrodes around the peak.
 
     How much of the spike's waveform they see.
     """
-    reach = clean.scale.samples(limits.waveform_ms)
-    rows, columns = (slice(max(at - limits.half_width, 0), at + limits.half_width + 1) for at in (row, column))
+    reach = clean.scale.samples(WAVEFORM_MS)
+    rows, columns = (slice(max(at - HALF_WIDTH, 0), at + HALF_WIDTH + 1) for at in (row, column))
     window = clean.traces[max(trough - reach, 0) : trough + reach + 1, rows, columns].astype(np.float64)
     good = ~clean.bad[rows, columns]
     peak = row - rows.start, column - columns.start
     waveform = window[:, peak[0], peak[1]]
     for _ in range(2):
         share = np.tensordot(waveform, window, 1) / (waveform @ waveform)
-        weights = share * good * (share > limits.weak * share[peak])
+        weights = share * good * (share > WEAK * share[peak])
         waveform = np.tensordot(window, weights, ([1, 2], [0, 1])) / (weights**2).sum()
     amplitudes = np.tensordot(waveform, window, 1) / (waveform @ waveform) * -waveform.min()
     y, x = np.nonzero(good)
     return (x + columns.start).astype(np.float64), (y + rows.start).astype(np.float64), amplitudes[good]
 
 
-def _fitted(
-    clean: CleanImage, row: int, column: int, trough: int, limits: SomaLimits
-) -> tuple[str, SurfaceFit, float] | str:
+def _fitted(clean: CleanImage, row: int, column: int, trough: int) -> tuple[str, SurfaceFit, float] | str:
     """Name, fit and r² of the better of both models, or why there is none."""
-    x, y, amplitudes = _amplitudes(clean, row, column, trough, limits)
-    if len(x) < limits.fewest:
-        return f"{len(x)} good electrodes around the peak, at least {limits.fewest} are needed"
+    x, y, amplitudes = _amplitudes(clean, row, column, trough)
+    if len(x) < FEWEST:
+        return f"{len(x)} good electrodes around the peak, at least {FEWEST} are needed"
     start = _start(x, y, amplitudes, column, row)
-    reach, sigma = limits.most_offset, np.log(limits.sigma)
+    reach, sigma = MOST_OFFSET, np.log(SIGMA)
     low, high = [0, column - reach, row - reach, sigma[0]], [np.inf, column + reach, row + reach, sigma[1]]
     fits = {
         name: fit_surface(surface, x, y, amplitudes, start, (low, high), most_steps=MOST_STEPS)

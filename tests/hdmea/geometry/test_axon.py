@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hdmea.geometry import axon_path
 from hdmea.geometry.axon import Axon, track_axon
-from hdmea.geometry.axon_path import AxonLimits
 from hdmea.geometry.electrical_image import ImageScale, clean_image
 from hdmea.geometry.soma import soma_geometry
 from support.bounds import WHOLE, at_least, at_most, cases, reaches, row
@@ -198,10 +198,11 @@ def test_without_a_soma_there_is_no_axon() -> None:
         track_axon(np.zeros((50, 9, 9)))
 
 
-def test_limits_are_the_users() -> None:
+def test_limits_are_the_constants_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     image, _ = cell_image(np.random.default_rng(11))
     assert track_axon(image, ImageScale(20_000, SPIKE, 16.0)).axon_seen
-    refused = track_axon(image, ImageScale(20_000, SPIKE, 16.0), limits=AxonLimits(least_score=1e6))
+    monkeypatch.setattr(axon_path, "LEAST_SCORE", 1e6)
+    refused = track_axon(image, ImageScale(20_000, SPIKE, 16.0))
     assert not refused.axon_seen
     assert "score" in refused.reason
 

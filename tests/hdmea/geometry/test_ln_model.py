@@ -9,13 +9,18 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from h5burst.runtime.threads import thread_count
-from hdmea.geometry.ln_model import LNModel, ModelLimits, describe_curve, fit_ln_models
+from hdmea.geometry import ln_model
+from hdmea.geometry.ln_model import LNModel, describe_curve, fit_ln_models
 from hdmea.geometry.noise_movie import FoldPlan, NoiseMovie
 from support.bounds import at_least, at_most, cases, row
 from support.noise_cells import FRAMES, HOLD, movie, noise_cell, noise_spikes, patterns, respond
 
 PERIOD_S = 1 / 59.7
-EVERY = ModelLimits(fewest_spikes=1)
+
+
+@pytest.fixture(autouse=True)
+def _every_unit_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ln_model, "FEWEST_SPIKES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +28,9 @@ def prepared() -> NoiseMovie:
     return NoiseMovie.of(movie())
 
 
-def fits(prepared: NoiseMovie, counts: list[np.ndarray], limits: ModelLimits = EVERY) -> list[LNModel]:
+def fits(prepared: NoiseMovie, counts: list[np.ndarray]) -> list[LNModel]:
     trains = [np.repeat(np.arange(FRAMES), c) for c in counts]
-    return fit_ln_models(prepared, trains, [9.0] * len(trains), PERIOD_S, limits=limits)
+    return fit_ln_models(prepared, trains, [9.0] * len(trains), PERIOD_S)
 
 
 def true_bits(counts: np.ndarray, rate: np.ndarray) -> float:
@@ -227,7 +232,8 @@ def test_the_averages_are_those_of_each_fold() -> None:
                 assert not (prepared_here.tested[fold] & training).any()
 
 
-def test_units_without_a_field_or_spikes_are_not_fitted(prepared: NoiseMovie) -> None:
+def test_units_without_a_field_or_spikes_are_not_fitted(prepared: NoiseMovie, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the limit as it is
     train = np.arange(0, FRAMES, 20)
     models = fit_ln_models(prepared, [train, train[:50], train], [5.0, 20.0, np.nan], PERIOD_S)
     assert [bool(m.reason) for m in models] == [True] * 3
@@ -240,7 +246,7 @@ def test_units_without_a_field_or_spikes_are_not_fitted(prepared: NoiseMovie) ->
 
 def test_spikes_in_one_fold_only_have_a_reason(prepared: NoiseMovie) -> None:
     train = np.arange(300).repeat(2)  # no training spikes for the other folds' filters
-    model = fit_ln_models(prepared, [train[train < 200]], [9.0], PERIOD_S, limits=EVERY)[0]
+    model = fit_ln_models(prepared, [train[train < 200]], [9.0], PERIOD_S)[0]
     assert "fold" in model.reason
 
 
@@ -277,11 +283,12 @@ def test_figures_of_known_curves() -> None:
     assert np.isnan(list(falling.values())).all()
 
 
-def test_models_without_enough_gain_are_exponential(prepared: NoiseMovie) -> None:
+def test_models_without_enough_gain_are_exponential(prepared: NoiseMovie, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(87)
     counts, _ = respond(rng, noise_cell(rng), "sigmoid", 2000)
     assert fits(prepared, [counts])[0].kind != "exponential"
-    assert fits(prepared, [counts], ModelLimits(least_gain=10.0))[0].kind == "exponential"
+    monkeypatch.setattr(ln_model, "LEAST_GAIN", 10.0)
+    assert fits(prepared, [counts])[0].kind == "exponential"
 
 
 def test_poisson_counts_of_a_flat_curve_have_no_bits(prepared: NoiseMovie) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hdmea.geometry import nerve_head
 from hdmea.geometry.axon import track_axon
 from hdmea.geometry.electrical_image import ImageScale
-from hdmea.geometry.nerve_head import HeadLimits, NerveHead, find_nerve_head, soma_polar
+from hdmea.geometry.nerve_head import NerveHead, find_nerve_head, soma_polar
 from support.bounds import at_least, at_most, cases, reaches, row
 from support.electrode_cells import SPIKE, cell_image
 
@@ -196,11 +197,14 @@ def test_the_result_does_not_depend_on_where_the_chip_is() -> None:
     assert (quarter.x, quarter.y) == pytest.approx((-here.y, here.x), abs=1e-3)
 
 
-def test_limits_are_the_users() -> None:
+def test_limits_are_the_constants_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     _, somata, angles = retina(np.random.default_rng(68), 25, 20, *GOOD)
     assert find_nerve_head(somata, angles).status == "position"
-    assert find_nerve_head(somata, angles, HeadLimits(fewest_axons=30)).status == "none"
-    strict = find_nerve_head(somata, angles, HeadLimits(most_relative_sd=1e-6))
+    with monkeypatch.context() as patch:
+        patch.setattr(nerve_head, "FEWEST_AXONS", 30)
+        assert find_nerve_head(somata, angles).status == "none"
+    monkeypatch.setattr(nerve_head, "MOST_RELATIVE_SD", 1e-6)
+    strict = find_nerve_head(somata, angles)
     assert strict.status == "direction"
     assert strict.unaccepted != (np.nan, np.nan)
 

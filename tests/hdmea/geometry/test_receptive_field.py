@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdmea.geometry.field_fits import FieldLimits
+from hdmea.geometry import field_fits
 from hdmea.geometry.receptive_field import ReceptiveField, hold_frames, receptive_field
 from support.bounds import WHOLE, at_least, at_most, cases, reaches, row
 from support.noise_cells import (
@@ -240,10 +240,11 @@ def test_lags_count_from_the_end_of_the_window() -> None:
     )
 
 
-def test_limits_are_the_users() -> None:
+def test_limits_are_the_constants_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     average = triggered(noise_spikes(np.random.default_rng(0), 500))
     assert not field_of(average).significant
-    assert field_of(average, limits=FieldLimits(least_z=1.0)).significant
+    monkeypatch.setattr(field_fits, "LEAST_Z", 1.0)
+    assert field_of(average).significant
 
 
 def test_hold_of_a_movie() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdmea.geometry.electrical_image import ImageScale, NoiseLimits, clean_image
-from hdmea.geometry.soma import SomaGeometry, SomaLimits, soma_geometry
+from hdmea.geometry import electrical_image, soma
+from hdmea.geometry.electrical_image import ImageScale, clean_image
+from hdmea.geometry.soma import SomaGeometry, soma_geometry
 from support.bounds import at_least, at_most, cases, reaches, row
 from support.electrode_cells import MS, SPIKE, Cell, cell_image, old_soma, soma_wave
 
@@ -147,14 +148,14 @@ def test_size_spans_the_electrodes_above_half_of_the_peak() -> None:
     assert (found.size_y, found.size_x) == (3, 4)
 
 
-def test_an_image_of_noise_has_no_soma() -> None:
+def test_an_image_of_noise_has_no_soma(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(7)
     found = [soma_geometry(rng.normal(0, 1, (50, 65, 65)), scale()) for _ in range(20)]
     assert not any(s.found for s in found)
     assert all("z" in s.reason and np.isfinite(s.z) and np.isnan(s.center_row) for s in found)
     assert all(np.isnan(s.diff_map).all() and np.isnan(s.peak_row) for s in found)
-    # ... and another limit is the user's choice
-    lax = soma_geometry(rng.normal(0, 1, (50, 65, 65)), scale(), SomaLimits(least_z=1))
+    monkeypatch.setattr(soma, "LEAST_Z", 1.0)
+    lax = soma_geometry(rng.normal(0, 1, (50, 65, 65)), scale())
     assert lax.found or "converge" in lax.reason
 
 
@@ -174,11 +175,11 @@ def test_without_data_there_is_a_reason(image: np.ndarray, reason: str) -> None:
     assert not found.found
 
 
-def test_few_good_electrodes_are_a_reason() -> None:
+def test_few_good_electrodes_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     image, _ = cell_image(np.random.default_rng(8), axon=False)
     image[:, np.ones((65, 65), bool)] = np.where(np.arange(65 * 65) % 65 < 63, image.reshape(50, -1), 0)
-    limits = SomaLimits(fewest=50)
-    assert "good electrodes" in soma_geometry(image, scale(), limits).reason
+    monkeypatch.setattr(soma, "FEWEST", 50)
+    assert "good electrodes" in soma_geometry(image, scale()).reason
 
 
 def test_values_that_are_not_finite_only_cost_their_electrodes() -> None:
@@ -210,7 +211,9 @@ def test_arguments_that_do_not_fit() -> None:
         ImageScale(20_000, -1, 16)
 
 
-def test_limits_of_noise_are_the_users() -> None:
+def test_limits_of_noise_are_the_constants_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     image, _ = cell_image(np.random.default_rng(12), noisy_columns=2)
     assert clean_image(image, scale()).bad.any()
-    assert not clean_image(image, scale(), NoiseLimits(bad_line=1e9, suspect=1e9)).bad.any()
+    monkeypatch.setattr(electrical_image, "BAD_LINE", 1e9)
+    monkeypatch.setattr(electrical_image, "SUSPECT", 1e9)
+    assert not clean_image(image, scale()).bad.any()
