@@ -14,6 +14,7 @@ NEEDED = {
     "nwb": ("pynwb",),
     "spikeinterface": ("spikeinterface.core",),
     "sorters": (),
+    "mcs": (),
     "matlab": ("hdf5storage",),
     "arrays": ("xarray",),
 }

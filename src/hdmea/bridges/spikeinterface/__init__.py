@@ -9,7 +9,8 @@ required("spikeinterface.core", "hdmea.spikeinterface")
 required("probeinterface", "hdmea.spikeinterface")
 
 from hdmea.bridges.spikeinterface.analyzer import session_from_analyzer as session_from_analyzer  # noqa: E402
+from hdmea.bridges.spikeinterface.mcs_recording import McsH5Recording as McsH5Recording  # noqa: E402
 from hdmea.bridges.spikeinterface.recording import CmcrRecording as CmcrRecording  # noqa: E402
 from hdmea.bridges.spikeinterface.sorting import SessionSorting as SessionSorting  # noqa: E402
 
-__all__ = ["CmcrRecording", "SessionSorting", "session_from_analyzer"]
+__all__ = ["CmcrRecording", "McsH5Recording", "SessionSorting", "session_from_analyzer"]
