@@ -51,7 +51,7 @@ class McsH5Recording(BaseRecording):  # type: ignore[misc, unused-ignore]
     >>> from hdmea.simulate import simulate_mcs_h5
     >>> from hdmea.spikeinterface import McsH5Recording
     >>> recording = McsH5Recording(simulate_mcs_h5("slice.h5", duration_s=0.5).path)
-    >>> recording.get_num_channels(), recording.sampling_frequency, recording.channel_ids[0]
+    >>> recording.get_num_channels(), recording.sampling_frequency, str(recording.channel_ids[0])
     (60, 25000.0, '12')
     """
 
