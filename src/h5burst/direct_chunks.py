@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import tee
 from typing import Any, NamedTuple
 
 import h5py
@@ -148,15 +149,48 @@ class _Stored(NamedTuple):
 def _stored(dataset: h5py.Dataset, parts: Iterator[ChunkPart]) -> Iterator[_Stored]:
     """Chunks as they are in the file, read in the calling thread: it may hold the lock that h5py then needs."""
     grid = [-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
-    for part in parts:
-        coordinates = np.unravel_index(part.number, grid)
-        offset = tuple(int(k) * chunk for k, chunk in zip(coordinates, dataset.chunks, strict=True))
-        info = dataset.id.get_chunk_info_by_coord(offset)
-        if info.byte_offset is None or info.size == 0:
-            yield _Stored(part, None)
+    asked, offsets = tee(parts)
+    starts = (
+        tuple(int(k) * chunk for k, chunk in zip(np.unravel_index(part.number, grid), dataset.chunks, strict=True))
+        for part in offsets
+    )
+    for part, stored in zip(asked, stored_chunks(dataset.id, starts), strict=True):
+        yield _Stored(part, stored)
+
+
+def stored_chunks(dataset: h5py.h5d.DatasetID, starts: Iterable[tuple[int, ...]]) -> Iterator[tuple[bytes, int] | None]:
+    """Payload and filter mask of the chunks that begin at these elements; None for one that was never written.
+
+    HDF5 finds a chunk's bytes in no time, but needs as long as for all of them to say whether there is one. So that is
+    asked once, when a first chunk cannot be read.
+    """
+    known: set[tuple[int, ...]] | None = None
+    for start in starts:
+        if known is None:
+            try:
+                mask, payload = dataset.read_direct_chunk(start)
+            except (OSError, RuntimeError, MemoryError):  # the last for no bytes at all
+                known = _written(dataset)
+            else:
+                yield (payload, mask) if payload else None
+                continue
+        if start in known:
+            mask, payload = dataset.read_direct_chunk(start)
+            yield payload, mask
         else:
-            mask, payload = dataset.id.read_direct_chunk(offset)
-            yield _Stored(part, (payload, mask))
+            yield None
+
+
+def _written(dataset: h5py.h5d.DatasetID) -> set[tuple[int, ...]]:
+    """The first elements of all chunks that are in the file."""
+    starts: set[tuple[int, ...]] = set()
+
+    def keep(info: h5py.h5d.StoreInfo) -> None:
+        if info.size:
+            starts.add(info.chunk_offset)
+
+    dataset.chunk_iter(keep)
+    return starts
 
 
 def _plan(dataset: h5py.Dataset) -> ChunkPlan | None:

@@ -1,0 +1,128 @@
+"""What is known of a dataset that h5py holds open, and why it is left to h5py where it is."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5d, h5f, h5fd, h5i, h5t
+
+DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # filter numbers
+KNOWN_FILTERS = frozenset((DEFLATE, SHUFFLE, FLETCHER32, LZF))
+_PLAIN_KINDS = "biufcSV"
+_HAS_PREAD = hasattr(os, "pread")
+_SWMR = getattr(h5f, "ACC_SWMR_READ", 64) | getattr(h5f, "ACC_SWMR_WRITE", 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One filter: its number, the width of an element for the shuffle, level of gzip."""
+
+    number: int
+    width: int
+    level: int
+    is_optional: bool
+
+
+@dataclass(slots=True)
+class Facts:
+    """Of a dataset whose chunks this package undoes and makes; what does not change while it is open.
+
+    fill: the bytes of one element, empty for zeros. descriptor: of the file, where chunks may be read from it by
+    `pread`; -1 where only libhdf5 reads. cache_bytes: that libhdf5 keeps of decoded chunks.
+    """
+
+    dtype: np.dtype[Any]
+    file_type: h5t.TypeID
+    chunk: tuple[int, ...]
+    steps: tuple[Step, ...]
+    fill: bytes
+    descriptor: int
+    is_writable: bool
+    cache_bytes: int
+    row_bytes: int
+    locations: Any = None  # of all chunks, of a file that is open for reading alone
+    read_directly: int = 0  # chunks, one after another
+    last_box: tuple[tuple[int, int], ...] = ()
+    encoder: Any = None
+    encoded_bytes: int = field(default=0)  # since the encoder was chosen
+
+    @property
+    def chunk_bytes(self) -> int:
+        return math.prod(self.chunk) * self.dtype.itemsize
+
+
+def facts_of(dataset: h5py.Dataset) -> Facts | str:
+    """What is known of a dataset, or why it is left to h5py. In h5py's lock."""
+    creation = dataset.id.get_create_plist()
+    if creation.get_layout() != h5d.CHUNKED:
+        return "not in chunks"
+    shape = dataset.id.shape
+    if not shape:
+        return "no axes"
+    steps = _steps(creation)
+    if isinstance(steps, str):
+        return steps
+    dtype, file_type = dataset.id.dtype, dataset.id.get_type()
+    if not _is_plain(dtype, file_type):
+        return f"elements of {dtype} are others in memory"
+    opened = h5i.get_file_id(dataset.id)
+    intent = opened.get_intent()
+    if intent & _SWMR:
+        return "single writer, multiple readers"
+    access = opened.get_access_plist()
+    driver = access.get_driver()
+    if driver == getattr(h5fd, "MPIO", object()) and driver != -1:
+        return "MPI"
+    is_writable = bool(intent & h5f.ACC_RDWR)
+    descriptor = opened.get_vfd_handle() if driver == h5fd.SEC2 and not is_writable and _HAS_PREAD else -1
+    fill = np.zeros((), dtype)
+    if creation.fill_value_defined() != h5d.FILL_VALUE_UNDEFINED:
+        creation.get_fill_value(fill)
+    raw = fill.tobytes()
+    return Facts(
+        dtype=dtype,
+        file_type=file_type,
+        chunk=creation.get_chunk(),
+        steps=steps,
+        fill=raw if any(raw) else b"",
+        descriptor=descriptor,
+        is_writable=is_writable,
+        cache_bytes=dataset.id.get_access_plist().get_chunk_cache()[1],
+        row_bytes=math.prod(shape[1:]) * dtype.itemsize,
+    )
+
+
+def _steps(creation: Any) -> tuple[Step, ...] | str:
+    steps = []
+    for place in range(creation.get_nfilters()):
+        number, flags, values, name = creation.get_filter(place)
+        if number not in KNOWN_FILTERS:
+            return f"the filter {name.decode('utf-8', 'replace') or number}"
+        width = values[0] if number == SHUFFLE and values else 1
+        level = values[0] if number == DEFLATE and values else 0
+        if width < 1 or (number == DEFLATE and not values):
+            return "a filter with unusual values"
+        steps.append(Step(number, width, level, bool(flags & 1)))
+    if not steps or len(steps) > 8:
+        return "no filters" if not steps else "many filters"
+    return tuple(steps)
+
+
+def _is_plain(dtype: np.dtype[Any], file_type: h5t.TypeID) -> bool:
+    """Whether elements are in the file as they are in memory."""
+    if dtype.hasobject or dtype.subdtype is not None or dtype.kind not in _PLAIN_KINDS or not dtype.itemsize:
+        return False
+    try:
+        return bool(h5t.py_create(dtype) == file_type)
+    except TypeError:
+        return False
+
+
+def is_shared_while_written(dataset: h5py.Dataset) -> bool:
+    """Whether others may read the file while it is written, which may begin at any time."""
+    return bool(h5i.get_file_id(dataset.id).get_intent() & _SWMR)
