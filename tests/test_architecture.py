@@ -20,6 +20,7 @@ SOURCE = ROOT / "src"
 ENGINE = (
     *("_ext", "runtime", "model", "codecs", "arrays", "format", "read"),
     *("memory", "write", "checking", "copying", "store", "page", "anndata"),
+    *("accelerate", "auto"),
 )
 HDMEA = (
     *("utils", "kernels", "geometry", "session", "io", "features", "steps"),
@@ -113,6 +114,13 @@ def test_compiled_modules_import_nothing_of_ours() -> None:
     wrong = {source.name: found for source in sources if (found := pattern.findall(source.read_text(encoding="utf-8")))}
     assert sources
     assert set(wrong) == set()
+
+
+def test_nothing_imports_what_changes_h5py() -> None:
+    """`h5burst.auto` is for programs to import; the module that a virtual environment starts with does it for them."""
+    for_programs = ("h5burst.auto", "h5burst.auto.__main__", "h5burst.accelerate.starter")
+    wrong = [name for name in modules() if name not in for_programs and "h5burst.auto" in imports_of(name)]
+    assert wrong == []
 
 
 def test_files_do_not_import_in_circles() -> None:

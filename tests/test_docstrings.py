@@ -22,6 +22,7 @@ from support.docstring_examples import bring, make_example_files
 
 MODULES = (
     "h5burst",
+    "h5burst.accelerate",
     "h5burst.anndata",
     "h5burst.codecs.codec",
     "h5burst.codecs.registry",

@@ -1,3 +1,4 @@
+from h5burst import accelerate as accelerate
 from h5burst import codecs as codecs
 from h5burst import console as console
 from h5burst import page as page

@@ -18,7 +18,7 @@ app = typer.Typer(
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(look.ls, look.info, look.cat, look.diff),
     *(change.repack, change.verify, change.salvage),
-    *(machine.doctor, machine.bench),
+    *(machine.doctor, machine.bench, machine.auto),
 )
 for _command in _COMMANDS:
     app.command(epilog=console.EPILOG)(_command)

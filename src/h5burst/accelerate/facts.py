@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5fd, h5i, h5t
+from h5py import h5d, h5f, h5fd, h5i, h5o, h5t
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # filter numbers
 KNOWN_FILTERS = frozenset((DEFLATE, SHUFFLE, FLETCHER32, LZF))
@@ -32,10 +32,11 @@ class Step:
 class Facts:
     """Of a dataset whose chunks this package undoes and makes; what does not change while it is open.
 
-    fill: the bytes of one element, empty for zeros. descriptor: of the file, where chunks may be read from it by
-    `pread`; -1 where only libhdf5 reads. cache_bytes: that libhdf5 keeps of decoded chunks.
+    identity: as `identity_of`. fill: the bytes of one element, empty for zeros. descriptor: of the file, where chunks
+    may be read from it by `pread`; -1 where only libhdf5 reads. cache_bytes: that libhdf5 keeps of decoded chunks.
     """
 
+    identity: tuple[int, int]
     dtype: np.dtype[Any]
     file_type: h5t.TypeID
     chunk: tuple[int, ...]
@@ -85,6 +86,7 @@ def facts_of(dataset: h5py.Dataset) -> Facts | str:
         creation.get_fill_value(fill)
     raw = fill.tobytes()
     return Facts(
+        identity=identity_of(dataset),
         dtype=dtype,
         file_type=file_type,
         chunk=creation.get_chunk(),
@@ -126,3 +128,9 @@ def _is_plain(dtype: np.dtype[Any], file_type: h5t.TypeID) -> bool:
 def is_shared_while_written(dataset: h5py.Dataset) -> bool:
     """Whether others may read the file while it is written, which may begin at any time."""
     return bool(h5i.get_file_id(dataset.id).get_intent() & _SWMR)
+
+
+def identity_of(dataset: h5py.Dataset) -> tuple[int, int]:
+    """Which opened file, and where in it: HDF5 gives the number of what is closed to what is opened next."""
+    info = h5o.get_info(dataset.id)
+    return int(info.fileno), int(info.addr)

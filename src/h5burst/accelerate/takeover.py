@@ -13,11 +13,12 @@ from h5py._objects import phil
 
 from h5burst.accelerate import reading, tally, writing
 from h5burst.accelerate.boxes import Box, box_of, overlap, touched, volume
-from h5burst.accelerate.facts import Facts, facts_of, is_shared_while_written
+from h5burst.accelerate.facts import Facts, facts_of, identity_of, is_shared_while_written
 
 THRESHOLD_VARIABLE = "H5BURST_AUTO_THRESHOLD"
 THRESHOLD = 256 << 10  # bytes of an array that is read or written
 _PLACE = "_h5burst_facts"  # in the `__dict__` of a dataset that h5py holds open: what is known of it
+_NO_DATASET = (ValueError, RuntimeError, OSError, KeyError)  # h5py's, for a file that is closed
 _MOST_RATIO = 64  # what is smaller in the file than the threshold by this is not looked at any further
 _LEFT = "left"  # in its place where it is left to h5py
 
@@ -35,11 +36,13 @@ class _Method(Protocol):
 
 def _facts(dataset: Any) -> Facts | None:
     """What is known of a dataset; None where it is left to h5py, which is then noted in it. In h5py's lock."""
-    if not dataset._id:  # its file is closed: h5py says so
+    try:
+        identity = identity_of(dataset)
+    except _NO_DATASET:  # h5py says so
         return None
     place = dataset.__dict__
     known = place.get(_PLACE)
-    if known is None:
+    if known is None or (known is not _LEFT and known.identity != identity):
         known = facts_of(dataset)
         if isinstance(known, str):
             tally.note_left(known)
@@ -59,7 +62,10 @@ def _is_left(dataset: Any, args: Any) -> bool:
     item: Any = args if type(args) is not tuple else args[0] if args else ...
     kind = type(item)
     if known is None:
-        return not dataset._id or _is_small(dataset, item)
+        try:
+            return _is_small(dataset, item)
+        except _NO_DATASET:
+            return True
     if kind is int:
         return bool(known.row_bytes < _threshold)
     if kind is slice:

@@ -22,8 +22,9 @@ from h5burst.runtime.gc_pause import collection_paused
 _BATCH_BYTES = 1 << 20  # that are handed to a thread at once
 _MOST_CHUNK_BYTES = 16 << 20  # of which each thread needs a few at once
 _MOST_MEMORY = 48 << 20
-_SAMPLE_BYTES = 32 << 10
+_SAMPLE_BYTES = 64 << 10
 _SAMPLES = 3
+_CHUNKS_A_SAMPLE = 8  # so that trials take a small part of the time
 _SAME_ENCODER = 64 << 20  # bytes that are encoded before the encoder is chosen anew
 _SAFE_KINDS = "iuf"
 
@@ -147,12 +148,13 @@ def _lzf(data: Bytes) -> bytes | None:
 
 
 def _encoder(facts: Facts, box: Box, data: np.ndarray[Any, Any], corners: list[tuple[int, ...]]) -> Any:
-    """What makes gzip's streams; chosen by some of the elements of the first chunk, one in the middle and the last."""
+    """What makes gzip's streams; chosen by elements of some chunks."""
     gzip = next((step for step in facts.steps if step.number == DEFLATE), None)
     if gzip is None:
         return None
     if facts.encoder is None or facts.encoded_bytes > _SAME_ENCODER:
-        places = sorted({len(corners) * k // _SAMPLES + len(corners) // (2 * _SAMPLES) for k in range(_SAMPLES)})
+        count = max(1, min(_SAMPLES, len(corners) // _CHUNKS_A_SAMPLE))
+        places = [len(corners) * (2 * k + 1) // (2 * count) for k in range(count)]
         samples = [_sample(facts, _bytes_of(facts, box, data, corners[place])) for place in places]
         facts.encoder, facts.encoded_bytes = quickest(samples, gzip.level), 0
     return facts.encoder

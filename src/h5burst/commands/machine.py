@@ -1,4 +1,4 @@
-"""Commands about this machine: doctor, bench."""
+"""Commands about this machine: doctor, bench, auto."""
 
 from __future__ import annotations
 
@@ -66,3 +66,34 @@ def bench(
     ]
     console.print_rows(table, ("work", "h5burst", "beside", "took", "ratio"))
     output.result([dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows])
+
+
+def auto(
+    install: Annotated[
+        bool, typer.Option("--install", help="Let H5BURST_AUTO=1 do for every program of this virtual environment.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take that back; nothing stays.")] = False,
+) -> None:
+    """Let programs of this virtual environment that use h5py read and write in threads, where H5BURST_AUTO is set.
+
+    Without an option: say whether they do. H5BURST_AUTO=report also prints at the end what was taken over.
+
+    \b
+    Examples:
+      h5burst auto
+    """
+    from h5burst.accelerate import installing
+
+    if install and remove:
+        raise typer.BadParameter("--install or --remove, not both")
+    if install:
+        paths = list(installing.install())
+        output.say("written: " + ", ".join(map(str, paths)))
+        output.say("programs use it with H5BURST_AUTO=1 in their environment; h5burst auto --remove takes it back")
+    elif remove:
+        paths = installing.remove()
+        output.say("removed: " + (", ".join(map(str, paths)) or "nothing was there"))
+    else:
+        paths = [path for path in installing.files() if path.exists()]
+        output.say(f"{'installed' if installing.is_installed() else 'not installed'} in {installing.files()[0].parent}")
+    output.result({"installed": installing.is_installed(), "files": [str(path) for path in paths]})

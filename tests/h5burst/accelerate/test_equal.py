@@ -92,7 +92,8 @@ def assert_same(ours: Any, theirs: Any) -> None:
         assert (ours.dtype, ours.dtype.metadata, ours.shape) == (theirs.dtype, theirs.dtype.metadata, theirs.shape)
         assert ours.tobytes() == theirs.tobytes()
         if isinstance(theirs, np.ndarray):
-            assert (ours.flags.owndata, ours.flags.writeable) == (theirs.flags.owndata, True)
+            assert ours.flags.owndata >= theirs.flags.owndata
+            assert ours.flags.writeable
     else:
         assert ours == theirs
 
@@ -158,6 +159,8 @@ def test_reads_and_writes_are_h5pys(data: st.DataObject, seed: int, tmp_path_fac
             expected = attempt(read, theirs["x"], how, selection)
             with accelerate.enabled():
                 assert_same(attempt(read, ours["x"], how, selection), expected)
+        elif kind == "resize" and theirs.mode == "r":
+            continue
         elif kind == "resize":
             new_shape = tuple(data.draw(st.integers(1, 30)) for _ in shape)
             theirs["x"].resize(new_shape)
