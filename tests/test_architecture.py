@@ -118,7 +118,7 @@ def test_compiled_modules_import_nothing_of_ours() -> None:
 
 def test_nothing_imports_what_changes_h5py() -> None:
     """`h5burst.auto` is for programs to import; the module that a virtual environment starts with does it for them."""
-    for_programs = ("h5burst.auto", "h5burst.auto.__main__", "h5burst.accelerate.starter")
+    for_programs = ("h5burst.auto", "h5burst.auto.__main__", "h5burst.auto.starter")
     wrong = [name for name in modules() if name not in for_programs and "h5burst.auto" in imports_of(name)]
     assert wrong == []
 

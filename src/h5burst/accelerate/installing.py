@@ -6,8 +6,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from h5burst.accelerate import starter
-
+_STARTER = Path(__file__).parents[1] / "auto" / "starter.py"  # not imported: that would enable it
 _LINE = 'import os; os.environ.get("H5BURST_AUTO", "0") not in ("", "0") and __import__("_h5burst_auto")\n'
 
 
@@ -26,7 +25,7 @@ def install() -> tuple[Path, Path]:
     if sys.prefix == sys.base_prefix:
         raise OSError(f"{sys.prefix} is not a virtual environment: make one (python -m venv), or import h5burst.auto")
     line, module = files()
-    module.write_text(Path(starter.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    module.write_text(_STARTER.read_text(encoding="utf-8"), encoding="utf-8")
     line.write_text(_LINE, encoding="utf-8")
     return line, module
 
