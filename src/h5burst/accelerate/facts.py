@@ -13,7 +13,7 @@ from h5py import h5d, h5f, h5fd, h5i, h5o, h5t
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # filter numbers
 KNOWN_FILTERS = frozenset((DEFLATE, SHUFFLE, FLETCHER32, LZF))
-_PLAIN_KINDS = "biufcSV"
+_PLAIN_KINDS, _NUMBERS = "biufcSV", "iuf"
 _HAS_PREAD = hasattr(os, "pread")
 _SWMR = getattr(h5f, "ACC_SWMR_READ", 64) | getattr(h5f, "ACC_SWMR_WRITE", 32)
 
@@ -134,3 +134,13 @@ def identity_of(dataset: h5py.Dataset) -> tuple[int, int]:
     """Which opened file, and where in it: HDF5 gives the number of what is closed to what is opened next."""
     info = h5o.get_info(dataset.id)
     return int(info.fileno), int(info.addr)
+
+
+def is_safe_cast(dtype: np.dtype[Any], to: np.dtype[Any]) -> bool:
+    """Whether numpy and HDF5 agree on a cast: of numbers, to a type that holds them all."""
+    return dtype.kind in _NUMBERS and to.kind in _NUMBERS and np.can_cast(dtype, to, "safe")
+
+
+def has_class_of_its_dtype(facts: Facts) -> bool:
+    """Whether integers are no names of an enumeration, which HDF5 casts to no others."""
+    return bool(h5t.py_create(facts.dtype).get_class() == facts.file_type.get_class() != h5t.ENUM)

@@ -14,16 +14,18 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from h5py import h5t
 
 from h5burst._ext.chunk_reading import MISSING, ChunkReading
 from h5burst.accelerate.boxes import Box, starts_of, touched, volume
-from h5burst.accelerate.facts import Facts
+from h5burst.accelerate.facts import Facts, has_class_of_its_dtype, is_safe_cast
 from h5burst.accelerate.helpers import help_with, helper_count
 from h5burst.direct_chunks import stored_chunks
 from h5burst.runtime import simd
 
 _BATCH_BYTES = 1 << 20  # that a thread takes at once
 _MOST_MEMORY = 48 << 20  # of all threads, beside the result
+_CONVERTED_BYTES = 16 << 20  # that are read before their elements are converted
 _STAGES = 3  # at most, of a chunk between the file and its place
 _MOST_PAIRED = 4 << 20  # bytes of a chunk of which two are undone at once
 _SHARE_FOR_LOCATIONS = 4  # all chunks are looked up once a fourth of them is asked for
@@ -52,6 +54,38 @@ def most_threads(facts: Facts) -> int:
     """How many threads may work on these chunks at once, for the memory that they need; 0 for chunks too large."""
     paired = 2 if facts.chunk_bytes <= _MOST_PAIRED else 1
     return _MOST_MEMORY // (_STAGES * paired * facts.chunk_bytes)
+
+
+def can_give(facts: Facts, dtype: np.dtype[Any]) -> bool:
+    """Whether what h5py gives are the elements of the file as they are, cast without loss, or some of their fields."""
+    if dtype == facts.dtype:
+        return bool(h5t.py_create(dtype) == facts.file_type)
+    if dtype.names and facts.dtype.names:
+        return all(name in facts.dtype.names and dtype[name] == facts.dtype[name] for name in dtype.names)
+    return is_safe_cast(facts.dtype, dtype) and has_class_of_its_dtype(facts)
+
+
+def read_as(dataset: h5py.Dataset, facts: Facts, box: Box, shape: tuple[int, ...], out: np.ndarray[Any, Any]) -> bool:
+    """As `read_box`, into elements of a dtype that `can_give` allows: some rows of chunks after the other."""
+    if out.dtype == facts.dtype:
+        return read_box(dataset, facts, box, shape, out)
+    (start, stop), *others = box
+    row_bytes = volume(tuple(others)) * facts.dtype.itemsize
+    rows = max(1, _CONVERTED_BYTES // (row_bytes * facts.chunk[0])) * facts.chunk[0]
+    first = start
+    while first < stop:
+        last = min(stop, (first // facts.chunk[0]) * facts.chunk[0] + rows)
+        band = np.empty((last - first, *out.shape[1:]), facts.dtype)
+        if not read_box(dataset, facts, ((first, last), *others), shape, band):
+            return False
+        target = out[first - start : last - start]
+        if out.dtype.names:
+            for name in out.dtype.names:
+                target[name] = band[name]
+        else:
+            target[...] = band
+        first = last
+    return True
 
 
 def read_box(dataset: h5py.Dataset, facts: Facts, box: Box, shape: tuple[int, ...], out: np.ndarray[Any, Any]) -> bool:

@@ -22,7 +22,15 @@ _NO_DATASET = (ValueError, RuntimeError, OSError, KeyError)  # h5py's, for a fil
 _MOST_RATIO = 64  # what is smaller in the file than the threshold by this is not looked at any further
 _LEFT = "left"  # in its place where it is left to h5py
 
-_threshold = int(os.environ.get(THRESHOLD_VARIABLE, "") or THRESHOLD)
+
+def _threshold_asked_for() -> int:
+    text = os.environ.get(THRESHOLD_VARIABLE, "").strip()
+    if text and not text.isdigit():
+        raise ValueError(f"{THRESHOLD_VARIABLE} must be a whole number of bytes, got {text!r}")
+    return int(text or THRESHOLD)
+
+
+_threshold = _threshold_asked_for()
 _get = h5py.Dataset.__getitem__
 _set = h5py.Dataset.__setitem__
 _read_direct = h5py.Dataset.read_direct
@@ -128,15 +136,21 @@ def _may_read(facts: Facts, box: Box, shape: tuple[int, ...]) -> bool:
 def _read_as(
     dataset: Any, facts: Facts, box: Box, shape: tuple[int, ...], lengths: tuple[int, ...], new_dtype: Any
 ) -> np.ndarray[Any, Any] | None:
-    if new_dtype is not None and np.dtype(new_dtype) != facts.dtype:
+    dtype = facts.dtype if new_dtype is None else np.dtype(new_dtype)
+    if not reading.can_give(facts, dtype):
+        tally.note_left("conversion of elements")
         return None
+    out = np.empty(lengths, dtype)
+    return out if _read_and_note(dataset, facts, box, shape, out) else None
+
+
+def _read_and_note(dataset: Any, facts: Facts, box: Box, shape: tuple[int, ...], out: np.ndarray[Any, Any]) -> bool:
     began = time.perf_counter()
-    out = np.empty(lengths, facts.dtype if new_dtype is None else new_dtype)
-    if not reading.read_box(dataset, facts, box, shape, out):
+    if not reading.read_as(dataset, facts, box, shape, out.reshape([stop - start for start, stop in box])):
         tally.note_left("something unusual in the file")
-        return None
+        return False
     tally.note(False, out.nbytes, time.perf_counter() - began)
-    return out
+    return True
 
 
 def read_direct(self: Any, dest: Any, source_sel: Any = None, dest_sel: Any = None) -> None:
@@ -152,18 +166,13 @@ def _read_into(dataset: Any, dest: np.ndarray[Any, Any], selection: Any) -> bool
         return False
     with phil:
         facts = _facts(dataset)
-        if facts is None or dest.dtype != facts.dtype or not writing.can_convert(dest.dtype, facts):
+        if facts is None or not reading.can_give(facts, dest.dtype):
             return False
         shape = dataset.shape
         chosen = box_of(args, shape)
         if chosen is None or chosen[1] != dest.shape or not _may_read(facts, chosen[0], shape):
             return False
-        began = time.perf_counter()
-        if not reading.read_box(dataset, facts, chosen[0], shape, dest):
-            tally.note_left("something unusual in the file")
-            return False
-        tally.note(False, dest.nbytes, time.perf_counter() - began)
-        return True
+        return _read_and_note(dataset, facts, chosen[0], shape, dest)
 
 
 def put(self: Any, args: Any, val: Any) -> None:

@@ -14,7 +14,7 @@ from h5burst._ext import lzf
 from h5burst._ext import shuffle as kernels
 from h5burst.accelerate.boxes import Box
 from h5burst.accelerate.encoders import quickest
-from h5burst.accelerate.facts import DEFLATE, FLETCHER32, SHUFFLE, Facts
+from h5burst.accelerate.facts import DEFLATE, FLETCHER32, SHUFFLE, Facts, has_class_of_its_dtype, is_safe_cast
 from h5burst.accelerate.helpers import ahead, helper_count
 from h5burst.runtime.buffers import Bytes, thread_buffer
 from h5burst.runtime.gc_pause import collection_paused
@@ -26,7 +26,6 @@ _SAMPLE_BYTES = 64 << 10
 _SAMPLES = 3
 _CHUNKS_A_SAMPLE = 8  # so that trials take a small part of the time
 _SAME_ENCODER = 64 << 20  # bytes that are encoded before the encoder is chosen anew
-_SAFE_KINDS = "iuf"
 
 
 class _Made(NamedTuple):
@@ -56,10 +55,7 @@ def can_convert(dtype: np.dtype[Any], facts: Facts) -> bool:
             return bool(h5t.py_create(dtype) == facts.file_type)
         except TypeError:
             return False
-    is_number = dtype.kind in _SAFE_KINDS and facts.dtype.kind in _SAFE_KINDS
-    if not is_number or not np.can_cast(dtype, facts.dtype, "safe"):
-        return False
-    return bool(h5t.py_create(facts.dtype.newbyteorder("=")).get_class() == facts.file_type.get_class())
+    return is_safe_cast(dtype, facts.dtype) and has_class_of_its_dtype(facts)
 
 
 def write_box(dataset: h5py.Dataset, facts: Facts, box: Box, data: np.ndarray[Any, Any]) -> None:
