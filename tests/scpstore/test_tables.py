@@ -98,7 +98,7 @@ def test_an_orientation_that_nothing_tells_is_asked_for(tmp_path: Path, cells: s
     [
         (b"", "is empty"),
         (b"P1 P2\n1 2\n", "one column only: expected columns separated by tabs, commas or semicolons"),
-        (b"\tP1\tP2\ns1\t1\t2\ns2\t1\n", "line 3: 2 fields .tab-separated., the header has 3"),
+        (b"\tP1\tP2\ns1\t1\t2\ns2\t1", "line 3: 2 fields, the header has 3: the file ends within it"),
         (b",P1\ns1,1\ns2,1_000\n", "line 3, column 'P1': '1_000' is not a number"),
         (b",P1\ns1,#REF!\n", "line 2, column 'P1': '#REF!' is not a number"),
         (b",P1,P1\ns1,1,2\n", r"names in the header are not unique: \['P1'\]"),

@@ -1,12 +1,19 @@
 """Files of containers."""
 
 from scpstore.core import files
+from scpstore.io.engines.alphadia import read_alphadia
+from scpstore.io.engines.any_report import read_report
+from scpstore.io.engines.diann import read_diann
+from scpstore.io.engines.discoverer import read_discoverer
+from scpstore.io.engines.fragpipe import read_fragpipe
+from scpstore.io.engines.maxquant import read_maxquant
+from scpstore.io.engines.sage import read_sage
+from scpstore.io.engines.spectronaut import read_spectronaut
 from scpstore.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
 from scpstore.io.exporters import FORMAT_VERSION, save_hdf5
 from scpstore.io.importers import SUPPORTED_VERSIONS, load_hdf5
 from scpstore.io.interchange import from_anndata, read_h5ad, to_anndata, write_h5ad
 from scpstore.io.lazymatrix import LazyMatrix
-from scpstore.io.search_engines import read_diann, read_maxquant, read_spectronaut
 from scpstore.io.serializers import (
     deserialize_dataframe,
     deserialize_provenance,
@@ -32,10 +39,15 @@ __all__ = [
     "deserialize_provenance",
     "from_anndata",
     "load_hdf5",
+    "read_alphadia",
     "read_csv",
     "read_diann",
+    "read_discoverer",
+    "read_fragpipe",
     "read_h5ad",
     "read_maxquant",
+    "read_report",
+    "read_sage",
     "read_spectronaut",
     "read_table",
     "save_hdf5",

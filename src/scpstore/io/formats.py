@@ -11,12 +11,12 @@ from typing import Any
 from h5burst import Storage, codecs
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.structures import ScpContainer
+from scpstore.io.engines.any_report import READERS, read_report
+from scpstore.io.engines.recognise import report_of
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.exporters import save_hdf5
 from scpstore.io.importers import load_hdf5, read_checked
 from scpstore.io.interchange import read_h5ad, write_h5ad
-from scpstore.io.reports import DIANN, MAXQUANT, SPECTRONAUT, report_of
-from scpstore.io.search_engines import read_diann, read_maxquant, read_spectronaut
 from scpstore.io.tables import TABLE_SUFFIXES, check_orientation, read_table, write_table
 from scpstore.io.text import open_table
 
@@ -26,7 +26,6 @@ INPUT_SUFFIXES = (*OUTPUT_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz")
 
 CONTAINER, ANNDATA, TABLE = "container", "AnnData", "table"
 RECORDING, HDF5 = "hdmea recording", "HDF5 file of another kind"
-REPORTS = {DIANN: read_diann, SPECTRONAUT: read_spectronaut, MAXQUANT: read_maxquant}
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
     if kind == ANNDATA:
         options.refuse(options_of_tables, f"{path} is an AnnData file")
         return read_h5ad(path, options.assay or "proteins", make_unique=options.make_unique)
-    if kind in REPORTS:
+    if kind in READERS:
         return _read_report(path, kind, options)
     if kind == TABLE:
         options.refuse(("q_value", "make_unique"), f"{path} is a table without q-values")
@@ -106,11 +105,7 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
 
 def _read_report(path: Path, kind: str, options: Options) -> ScpContainer:
     options.refuse(("orientation", "make_unique"), f"{path} is a {kind}")
-    if kind == MAXQUANT:
-        options.refuse(("q_value",), f"{path} has no q-values")
-        return read_maxquant(path, options.cells)
-    read = read_diann if kind == DIANN else read_spectronaut
-    return read(path, options.cells, q_value=options.q_value)
+    return read_report(path, options.cells, q_value=options.q_value)
 
 
 def write_any(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from h5burst import durable
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
+from scpstore.io.engines.recognise import report_of
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.text import Table, is_text, open_table
 
@@ -40,6 +43,7 @@ def read_table(
     orientation: Orientation = "samples_in_rows",
     layer: str = "X",
     annotations: Sequence[str] | None = None,
+    samples: Sequence[str] | str | None = None,
 ) -> ScpContainer:
     r"""A container of one assay and one layer from a table of values.
 
@@ -58,7 +62,11 @@ def read_table(
         "samples_in_rows", "features_in_rows", or "auto": as the IDs of the cell table stand.
     annotations
         Columns that are not values but belong to the rows (`var` of features in rows, `obs` of samples). None: with
-        features in rows, those that hold text.
+        features in rows, those that hold text, and numbers beside them: all but the longest row of columns of numbers
+        that no text interrupts; a `UserWarning` names these.
+    samples
+        With features in rows: the columns of values, as a list or as a pattern (a regular expression that fits the
+        whole name); all others are annotations.
 
     Returns
     -------
@@ -70,7 +78,8 @@ def read_table(
     FileNotFoundError, IOFormatError
         There is no such file, or it is not such a table: the message names the line or column.
     ValidationError
-        An orientation that there is not; "auto", and neither the rows nor the columns are named as the cells are.
+        An orientation that there is not; "auto", and neither the rows nor the columns are named as the cells are;
+        `samples` that there are not, or with samples in rows.
 
     Examples
     --------
@@ -89,7 +98,8 @@ def read_table(
     if orientation == "auto":
         orientation = _orientation(table, frame, cells)
     ids = _ids(frame.to_series(0))
-    texts = _annotations(table, frame, orientation, annotations)
+    _warn_of_report(table, orientation, samples)
+    texts = _annotations(table, frame, orientation, annotations, samples, cells)
     numeric = [name for name in table.columns[1:] if name not in set(texts)]
     values = table.numbers([frame.get_column(name) for name in numeric])
     X = np.empty((ids.len(), len(numeric)))
@@ -141,13 +151,59 @@ def _orientation(table: Table, frame: pl.DataFrame, cells: Path | None) -> Orien
     raise ValidationError(f"{message}'features_in_rows'", "orientation")
 
 
-def _annotations(table: Table, frame: pl.DataFrame, orientation: str, named: Sequence[str] | None) -> list[str]:
+def _warn_of_report(table: Table, orientation: str, samples: Sequence[str] | str | None) -> None:
+    """Say that a reader knows which columns of a table are samples, and refuse it with samples in rows."""
+    kind = report_of(table.columns)
+    if kind is None or samples is not None:
+        return
+    message = f"{table.path} is a {kind}: read_report reads it, and knows which of its columns are samples"
+    if orientation == "samples_in_rows":
+        raise IOFormatError(message)
+    warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _annotations(
+    table: Table,
+    frame: pl.DataFrame,
+    orientation: str,
+    named: Sequence[str] | None,
+    samples: Sequence[str] | str | None,
+    cells: Path | None,
+) -> list[str]:
+    others = table.columns[1:]
+    if samples is not None:
+        if orientation != "features_in_rows" or named is not None:
+            reason = "it is for features in rows" if named is None else "annotations says the same"
+            raise ValidationError(f"samples does nothing here: {reason}", "samples")
+        chosen = {n for n in others if re.fullmatch(samples, n)} if isinstance(samples, str) else set(samples)
+        unknown = sorted(chosen - set(others))
+        if unknown or not chosen:
+            what = repr(unknown[0]) if unknown else f"that fits {samples!r}"
+            raise ValidationError(f"{table.path} has no column {what}: there are {list(others)[:12]}", "samples")
+        return [name for name in others if name not in chosen]
     if named is not None:
         unknown = [name for name in named if name not in table.columns]
         if unknown:
             raise IOFormatError(f"{table.path} has no column {unknown[0]!r}: there are {list(table.columns)[:12]}")
         return [name for name in named if name != table.columns[0]]
-    return [] if orientation == "samples_in_rows" else [n for n in table.columns[1:] if is_text(frame[n])]
+    if orientation == "samples_in_rows":
+        return []
+    texts = {name for name in others if is_text(frame[name])}
+    known = set() if cells is None else set(_cell_table(cells)[INDEX].to_list())
+    if not texts or set(others) - texts <= known:
+        return [name for name in others if name in texts]
+    if known & set(others):
+        values = known & set(others)
+    else:
+        longest: list[str] = []
+        for is_text_too, run in itertools.groupby(others, lambda name: name in texts):
+            longest = max(longest, [] if is_text_too else list(run), key=len)
+        values = set(longest)
+    beside = [name for name in others if name not in values | texts]
+    if beside:
+        message = f"{table.path}: columns of numbers beside text are taken for annotations: {', '.join(beside)}"
+        warnings.warn(f"{message}: say samples=[…] where they are samples", UserWarning, stacklevel=3)
+    return [name for name in others if name not in values]
 
 
 # ---------------------------------------------------------------- cells

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import IO, Any
 
 import polars as pl
 
+from scpstore.io.engines.recognise import report_of
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.reports import report_of
 
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon"}
 MISSING = [
@@ -79,24 +80,31 @@ class Table:
         schema: dict[str, Any] = {f"column {place}": pl.String() for place in range(len(self.columns))}
         place = {name: f"column {number}" for number, name in enumerate(self.columns)}
         last = self.columns[-1]
+        skipped = int(self.row_names)  # else the header says how many fields there are: the first row may lack some
         try:
             scan = pl.scan_csv(
-                self.path, separator=self.separator or ",", has_header=False, skip_rows=1, schema=schema,
+                self.path, separator=self.separator or ",", has_header=False, skip_rows=skipped, schema=schema,
                 null_values=MISSING, truncate_ragged_lines=False,
             )  # fmt: skip
+            scan = scan.slice(1 - skipped)
             frame = scan.select(pl.col(place[name]).alias(name) for name in dict.fromkeys([*wanted, last])).collect()
         except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
             self._check_rows()
             first = next(iter(str(error).splitlines()), "")
             raise IOFormatError(f"{self.path} cannot be read as a table: {first:.200}") from error
         if frame.get_column(last).null_count():  # as of lines that end early, which polars fills up
-            frame = frame.head(frame.height - self._check_rows())
+            empty, short = self._check_rows()
+            frame = frame.head(frame.height - empty)
+            if short:
+                message = f"{self.path}: {short} lines lack fields at their end: they are read as empty"
+                warnings.warn(message, UserWarning, stacklevel=3)
         return frame.select(wanted)
 
-    def _check_rows(self) -> int:
-        """Raise `IOFormatError` for a line with another number of fields than the header.
+    def _check_rows(self) -> tuple[int, int]:
+        """Raise `IOFormatError` for a line with more fields than the header, or cut short.
 
-        Returns how many lines at the end are empty.
+        Editors and spreadsheets take empty fields off the end of lines: such lines are sound, unless it is the last,
+        and without its newline. Returns how many lines at the end are empty, and how many lack fields.
         """
         separator, expected = self.separator or ",", len(self.columns) - 1
         try:
@@ -104,15 +112,16 @@ class Table:
                 if all(
                     line.count(separator) == expected and '"' not in line for line in itertools.islice(stream, 1, None)
                 ):
-                    return 0
+                    return 0, 0
             with open_text(self.path) as stream:  # there are quotes, or lines that are wrong
                 return self._count_fields(stream, separator)
         except (UnicodeDecodeError, csv.Error) as fault:
             raise IOFormatError(f"{self.path} is not text in UTF-8: {fault}") from fault
 
-    def _count_fields(self, stream: Iterable[str], separator: str) -> int:
-        empty = first_empty = 0
-        for number, row in enumerate(_split(stream, delimiter=separator), 1):
+    def _count_fields(self, stream: Iterable[str], separator: str) -> tuple[int, int]:
+        empty = first_empty = short = 0
+        ends = _Ends(stream)
+        for number, row in enumerate(_split(ends, delimiter=separator), 1):
             if number == 1:
                 continue
             if not row:
@@ -120,9 +129,13 @@ class Table:
                 empty += 1
             elif first_empty:
                 raise IOFormatError(f"{self.path}, line {first_empty} is empty, and rows follow: remove it")
+            elif 1 < len(row) < len(self.columns) and ends.has_newline:
+                short += 1
             elif len(row) != len(self.columns):
-                raise IOFormatError(f"{self.path}, line {number}: {len(row)} fields, the header has {self._in_header}")
-        return empty
+                cut = "" if ends.has_newline else ": the file ends within it, and may be cut short"
+                message = f"{self.path}, line {number}: {len(row)} fields, the header has {self._in_header}{cut}"
+                raise IOFormatError(message)
+        return empty, short
 
     @property
     def _in_header(self) -> str:
@@ -227,6 +240,19 @@ def open_table(path: Path, separator: str | None = None) -> Table:
     return table
 
 
+class _Ends:
+    """Lines of a text, and whether the last that was taken ended with a newline."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.has_newline = True
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.has_newline = line.endswith(("\n", "\r"))
+            yield line
+
+
 def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """The fields of each line, of any length: a header of thousands of runs, or a list of as many IDs in a field."""
     limit = csv.field_size_limit(_LONGEST_FIELD)
@@ -270,6 +296,8 @@ def _separator(path: Path, lines: list[str]) -> str:
     if whole:
         return max(whole, key=lambda separator: whole[separator])
     best = max(counts, key=lambda separator: counts[separator][0])
+    if counts[best][0] > 1 and all(1 < count <= counts[best][0] for count in counts[best]):
+        return best  # lines that lack fields at their end
     if counts[best][0] < 2:
         raise IOFormatError(f"{path} has one column only: expected columns separated by tabs, commas or semicolons")
     wrong = next(number for number, count in enumerate(counts[best], 1) if count != counts[best][0])

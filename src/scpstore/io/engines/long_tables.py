@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,18 @@ from scpstore.core.structures import MaskCode, ScpMatrix
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.tables import INDEX
 
+QValue = float | Mapping[str, float]
+
 
 @dataclass(frozen=True)
 class Level:
     """What of a report belongs to one assay.
 
     feature: the column of IDs. quantities, q_values: columns that become a layer each, under their own names.
-    filter_by: the q-value that a threshold is about. annotations: columns about the features. every_row: whether a
-    run and feature must have one row only; else rows that repeat them must agree.
+    filter_by: the q-value that a threshold without a name is about. annotations: columns about the features.
+    every_row: whether a run and feature must have one row only; else rows that repeat them must agree.
+    zero_is_missing: quantities of which 0 says that there is none. owns: how the names of columns begin that are
+    about this assay, whoever asks for them.
     """
 
     assay: str
@@ -31,52 +35,75 @@ class Level:
     filter_by: str | None = None
     annotations: tuple[str, ...] = ()
     every_row: bool = True
-    zero_is_missing: bool = False
+    zero_is_missing: tuple[str, ...] = ()
+    owns: tuple[str, ...] = ()
 
     def present(self, columns: Sequence[str]) -> Level | None:
         """The level with the columns that there are; None where there are no IDs or no quantities."""
-        quantities = tuple(name for name in self.quantities if name in columns)
-        if self.feature not in columns or not quantities:
+        known = set(columns)
+        quantities = tuple(name for name in self.quantities if name in known)
+        if self.feature not in known or not quantities:
             return None
-        return Level(
-            self.assay,
-            self.feature,
-            quantities,
-            tuple(name for name in self.q_values if name in columns),
-            self.filter_by if self.filter_by in columns else None,
-            tuple(name for name in self.annotations if name in columns and name != self.feature),
-            self.every_row,
-            self.zero_is_missing,
+        return replace(
+            self,
+            quantities=quantities,
+            q_values=tuple(name for name in self.q_values if name in known),
+            filter_by=self.filter_by if self.filter_by in known else None,
+            annotations=tuple(name for name in self.annotations if name in known and name != self.feature),
         )
 
     @property
     def numbers(self) -> tuple[str, ...]:
         """The columns that hold numbers."""
-        return (*self.quantities, *self.q_values)
+        return tuple(dict.fromkeys((*self.quantities, *self.q_values)))
+
+    def thresholds(self, q_value: QValue | None) -> dict[str, float]:
+        """By q-value, above what quantities are marked."""
+        if q_value is None:
+            return {}
+        if isinstance(q_value, Mapping):
+            return {name: float(limit) for name, limit in q_value.items() if name in self.q_values}
+        return {} if self.filter_by is None else {self.filter_by: float(q_value)}
 
 
 @dataclass
 class Matrices:
-    """Runs × features of one assay, by layer, before they become one."""
+    """Runs × features of one assay, by layer, before they become one.
+
+    codes: by layer, mask codes of what is there; VALID where there is none.
+    """
 
     runs: list[str]
     features: list[str]
     values: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     var: pl.DataFrame = field(default_factory=pl.DataFrame)
+    codes: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
 
-    def layers(self, level: Level, q_value: float | None) -> dict[str, ScpMatrix]:
-        """The layers with their masks: what is absent is LOD, what is above the threshold FILTERED."""
+    def of_runs(self, runs: list[str]) -> Matrices:
+        """The same of all these runs: those that it does not have are absent."""
+        places = [runs.index(run) for run in self.runs]
+        made = replace(self, runs=runs, values={}, codes={})
+        for name, values in self.values.items():
+            made.values[name] = np.full((len(runs), len(self.features)), np.nan)
+            made.values[name][places] = values
+        for name, codes in self.codes.items():
+            made.codes[name] = np.zeros((len(runs), len(self.features)), np.int8)
+            made.codes[name][places] = codes
+        return made
+
+    def layers(self, level: Level, q_value: QValue | None) -> dict[str, ScpMatrix]:
+        """The layers with their masks: what is absent is LOD, what is above a threshold FILTERED."""
         above = np.zeros((len(self.runs), len(self.features)), bool)
-        if q_value is not None and level.filter_by is not None:
+        for name, limit in level.thresholds(q_value).items():
             with np.errstate(invalid="ignore"):
-                above = self.values[level.filter_by] > q_value
+                above |= self.values[name] > limit
         made = {}
         for name, values in self.values.items():
-            X = np.where(values == 0, np.nan, values) if level.zero_is_missing else values
-            mask = np.where(np.isnan(X), MaskCode.LOD, MaskCode.VALID).astype(np.int8)
+            X = np.where(values == 0, np.nan, values) if name in level.zero_is_missing else values
+            mask = np.where(np.isnan(X), np.int8(MaskCode.LOD), self.codes.get(name, np.int8(MaskCode.VALID)))
             if name in level.quantities:
                 mask[above & ~np.isnan(X)] = MaskCode.FILTERED
-            made[name] = ScpMatrix(X, mask)
+            made[name] = ScpMatrix(X, mask.astype(np.int8))
         return made
 
 

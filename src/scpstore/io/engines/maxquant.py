@@ -1,0 +1,326 @@
+"""MaxQuant: proteinGroups.txt, peptides.txt, evidence.txt, with TMT channels and SILAC labels.
+
+Columns as its "Output tables" (cox-labs.github.io/coxdocs/output_tables.html) describe them.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from scpstore.core.exceptions import ValidationError
+from scpstore.core.structures import MaskCode, ScpContainer
+from scpstore.io.engines.long_tables import Level, annotated, from_long, from_wide
+from scpstore.io.engines.recognise import MAXQUANT, MAXQUANT_EVIDENCE, MAXQUANT_PEPTIDES
+from scpstore.io.engines.shared import (
+    PEPTIDES,
+    PRECURSORS,
+    PROTEINS,
+    PathLike,
+    Request,
+    container_of,
+    not_a_report,
+)
+from scpstore.io.exceptions import IOFormatError
+from scpstore.io.tables import INDEX
+from scpstore.io.text import Table, open_table
+
+_IDS, _MAJORITY, _SEQUENCE = "Protein IDs", "Majority protein IDs", "Sequence"
+_LAYERS = ("Intensity", "LFQ intensity", "iBAQ")
+_MARKS = {
+    "reverse": ("Reverse",),
+    "contaminant": ("Potential contaminant", "Contaminant"),
+    "by_site": ("Only identified by site",),
+}
+_ANNOTATIONS = {
+    _IDS: (_MAJORITY, "Protein names", "Gene names", "Fasta headers"),
+    _SEQUENCE: ("Proteins", "Leading razor protein", "Protein names", "Gene names", "Charges", "Unique (Proteins)"),
+}
+_REPORTER = re.compile(
+    r"(?P<layer>Reporter intensity(?: corrected| not corrected| count)?) (?P<channel>\d+)(?: (?P<of>.+))?"
+)
+_RATIO = re.compile(r"(?P<layer>Ratio (?P<a>[HML])/(?P<b>[HML])(?: normalized)?)(?: (?P<of>.+))?")
+_ALL = "all"  # the sample of a table without experiments
+
+Columns = dict[str, dict[str, str]]  # by layer, the column of each sample
+
+
+def read_maxquant(
+    path: PathLike,
+    cells: PathLike | None = None,
+    *,
+    drop: Sequence[Literal["reverse", "contaminant", "by_site"]] = (),
+    layers: Sequence[str] = (),
+    annotations: Sequence[str] = (),
+) -> ScpContainer:
+    r"""A container from MaxQuant's proteinGroups.txt, peptides.txt or evidence.txt.
+
+    "Intensity", "LFQ intensity" and "iBAQ" are layers, a sample an experiment. Of isobaric labels (TMT, iTRAQ) a
+    sample is a channel, `{experiment}_{channel}`, and "Reporter intensity", "Reporter intensity corrected" and
+    "Reporter intensity count" are the layers; intensities of whole sets go into `var`. Of SILAC, labels are layers
+    ("Intensity L", "Intensity H"), and so are their ratios. Totals are no samples. Intensities of 0 are missing.
+
+    Reverse hits, contaminants and groups that are identified by site alone are marked in `var` (`reverse`,
+    `contaminant`, `by_site`).
+
+    In evidence.txt a sample is an experiment, else a raw file, a feature a modified sequence and charge
+    (`_SEQUENCE_.2`); intensities of rows that repeat both are added, "Evidence count" is their number; what was found
+    by matching between runs alone is MBR in the mask.
+
+    Parameters
+    ----------
+    path
+        The table.
+    cells
+        As of `read_diann`.
+    drop
+        Which marked rows to leave out: "reverse", "contaminant", "by_site".
+    layers
+        Of proteinGroups.txt and peptides.txt: what stands before the experiment in further columns, such as
+        "MS/MS count" or "Razor + unique peptides".
+    annotations
+        Further columns that go into `var`, such as "Score" or "Q-value".
+
+    Returns
+    -------
+    ScpContainer
+        With the assay "proteins", "peptides" or "precursors".
+
+    Raises
+    ------
+    FileNotFoundError, IOFormatError
+        As of `read_diann`.
+    ValidationError
+        Another word in `drop`, a column that there is not.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from scptensor.io import read_maxquant
+    >>> rows = ["Protein IDs\tMajority protein IDs\tIntensity a\tIntensity b\tReverse", "P1;P2\tP1\t10\t0\t"]
+    >>> _ = Path("proteinGroups.txt").write_text("\n".join(rows))
+    >>> read_maxquant("proteinGroups.txt").assays["proteins"].layers["Intensity"].X
+    array([[10.], [nan]])
+    """
+    table = open_table(Path(path))
+    unknown = set(drop) - set(_MARKS)
+    if isinstance(drop, str) or unknown:
+        raise ValidationError(f"drop must be a list of {', '.join(_MARKS)}, got {drop!r}", "drop")
+    request = Request(cells, None, layers, annotations)
+    if {"Modified sequence", "Raw file", "Charge"} <= set(table.columns):
+        return _from_evidence(table, drop, request)
+    feature = _IDS if _IDS in table.columns else _SEQUENCE
+    if feature not in table.columns:
+        raise not_a_report(table, "MaxQuant", f"{_IDS} (proteinGroups.txt), or {_SEQUENCE} (peptides.txt)")
+    return _from_wide(table, feature, drop, request)
+
+
+# ---------------------------------------------------------------- a column an experiment
+
+
+def _from_wide(table: Table, feature: str, drop: Sequence[str], request: Request) -> ScpContainer:
+    columns, others = _quantities(table)
+    for name in request.layers:
+        by_run = {run: f"{name} {run}" for run in _samples(columns) if f"{name} {run}" in table.columns}
+        if not by_run:
+            raise ValidationError(f"{table.path} has no columns {name!r} of the samples", "layers")
+        columns.setdefault(name, by_run)
+    numbers = list(dict.fromkeys([*(n for by_run in columns.values() for n in by_run.values()), *others]))
+    known = [name for name in _ANNOTATIONS[feature] if name in table.columns]
+    level = Level(PROTEINS if feature == _IDS else PEPTIDES, feature, tuple(columns), annotations=tuple(known))
+    asked = Request(annotations=request.annotations).levels([level], table.columns, table.path)[0].annotations
+    frame = _read_marked(table, [feature, *asked], numbers, drop)
+    made = from_wide(table.path, frame, feature, columns, [*asked, *others, *_MARKS])
+    kind = MAXQUANT if feature == _IDS else MAXQUANT_PEPTIDES
+    counts = tuple(name for name in columns if name not in request.layers and not name.endswith("count"))
+    made_level = Level(level.assay, feature, tuple(columns), zero_is_missing=counts)
+    return container_of(table.path, kind, [(made_level, made)], request, obs=_channels(columns))
+
+
+def _samples(columns: Columns) -> list[str]:
+    return list(dict.fromkeys(run for by_run in columns.values() for run in by_run))
+
+
+def _channels(columns: Columns) -> pl.DataFrame | None:
+    """Set and channel of each sample of isobaric labels; None without any."""
+    if not any(name.startswith("Reporter") for name in columns):
+        return None
+    samples = _samples(columns)
+    parts = [sample.rpartition("_") for sample in samples]
+    return pl.DataFrame({INDEX: samples, "set": [part[0] for part in parts], "channel": [part[2] for part in parts]})
+
+
+def _quantities(table: Table) -> tuple[Columns, list[str]]:
+    """By layer, the column of each sample; and columns of numbers that are of no sample, for `var`.
+
+    Raises `IOFormatError` where there is no quantity.
+    """
+    names = set(table.columns)
+    experiments = _of_layers(table.columns)
+    reporters = _reporters(table.columns)
+    if reporters:
+        whole = [name for by_run in experiments.values() for name in by_run.values()]
+        return reporters, whole
+    ratios = [found for name in table.columns if (found := _RATIO.fullmatch(name))]
+    labels = {letter for found in ratios for letter in (found["a"], found["b"])}
+    if labels:
+        return _of_labels(table.columns, labels), []
+    if experiments:
+        return experiments, []
+    totals: Columns = {layer: {_ALL: layer} for layer in _LAYERS if layer in names}
+    if not totals:
+        raise not_a_report(table, "MaxQuant", "columns such as 'Intensity run' or 'LFQ intensity run'")
+    _warn_of_one_sample(table)
+    return totals, []
+
+
+def _warn_of_one_sample(table: Table) -> None:
+    message = f"{table.path} names no experiments: all its raw files are one sample, {_ALL!r}"
+    warnings.warn(message, UserWarning, stacklevel=5)
+
+
+def _of_layers(names: Sequence[str]) -> Columns:
+    columns: Columns = {}
+    for layer in _LAYERS:
+        by_run = {n[len(layer) + 1 :]: n for n in names if n.startswith(f"{layer} ")}
+        by_run = {run: name for run, name in by_run.items() if not (layer == "iBAQ" and run == "peptides")}
+        if by_run:
+            columns[layer] = by_run
+    return columns
+
+
+def _reporters(names: Sequence[str]) -> Columns:
+    """A sample a channel; where channels of experiments are there, those of none are their totals."""
+    found = [match for name in names if (match := _REPORTER.fullmatch(name))]
+    has_experiments = any(match["of"] for match in found)
+    columns: Columns = {}
+    for match in found:
+        if bool(match["of"]) == has_experiments:
+            sample = f"{match['of']}_{match['channel']}" if has_experiments else match["channel"]
+            columns.setdefault(match["layer"], {})[sample] = match[0]
+    return columns
+
+
+def _of_labels(names: Sequence[str], labels: set[str]) -> Columns:
+    """SILAC: a layer a label. An experiment may be called as a label is: it is one if it has labels of its own."""
+    experiments = set()
+    for name in names:
+        for layer in _LAYERS[:1]:
+            words = name.removeprefix(f"{layer} ").split(" ", 1)
+            if (
+                name.startswith(f"{layer} ")
+                and len(words) == 2
+                and words[0] in labels
+                and f"{layer} {words[1]}" in names
+            ):
+                experiments.add(words[1])
+    columns: Columns = {}
+    for name in names:
+        kind = next((each for each in _LAYERS if name == each or name.startswith(f"{each} ")), None)
+        ratio = _RATIO.fullmatch(name)
+        if ratio is not None:
+            sample = ratio["of"] or _ALL
+            if (sample in experiments) if experiments else not ratio["of"]:
+                columns.setdefault(str(ratio["layer"]), {})[sample] = name
+            continue
+        if kind is None or name == "iBAQ peptides":
+            continue
+        rest = name[len(kind) + 1 :]
+        label, _, of = rest.partition(" ")
+        if experiments:
+            if label in labels and of in experiments:
+                columns.setdefault(f"{kind} {label}", {})[of] = name
+            elif rest in experiments:
+                columns.setdefault(kind, {})[rest] = name
+        elif rest in labels or not rest:
+            columns.setdefault(name, {})[_ALL] = name
+    return columns
+
+
+def _read_marked(table: Table, texts: Sequence[str], numbers: Sequence[str], drop: Sequence[str]) -> pl.DataFrame:
+    """Columns, with the marks as booleans, without the rows that are dropped."""
+    marked = [n for names in _MARKS.values() for n in names if n in table.columns]
+    wanted = list(dict.fromkeys([*texts, *marked]))
+    frame = table.read([*wanted, *(n for n in numbers if n not in wanted)], list(numbers))
+    frame = frame.with_columns(_mark(frame, name, columns) for name, columns in _MARKS.items())
+    return frame.filter(~pl.any_horizontal(pl.lit(False), *(pl.col(name) for name in drop)))
+
+
+def _mark(frame: pl.DataFrame, name: str, columns: Sequence[str]) -> pl.Series:
+    there = [frame.get_column(column) for column in columns if column in frame.columns]
+    marks = there[0].cast(pl.String).fill_null("").str.strip_chars() == "+" if there else None
+    return (pl.repeat(False, frame.height, eager=True) if marks is None else marks).alias(name)
+
+
+# ---------------------------------------------------------------- a row a finding
+
+
+def _from_evidence(table: Table, drop: Sequence[str], request: Request) -> ScpContainer:
+    """Evidence: rows of one sample, sequence and charge are added up."""
+    if request.layers:
+        raise ValidationError("layers are of proteinGroups.txt and peptides.txt", "layers")
+    run = "Experiment" if "Experiment" in table.columns else "Raw file"
+    reporters = _reporters([name for name in table.columns if _REPORTER.fullmatch(name)])
+    labels = [f"Intensity {label}" for label in "LMH" if f"Intensity {label}" in table.columns]
+    has_ratios = any(_RATIO.fullmatch(name) for name in table.columns)
+    summed = [name for name in ("Intensity", *(labels if has_ratios else [])) if name in table.columns]
+    numbers = [name for by_channel in reporters.values() for name in by_channel.values()] or summed
+    if not numbers:
+        raise not_a_report(table, "MaxQuant", "the column 'Intensity'")
+    known = tuple(
+        n
+        for n in ("Sequence", "Modifications", "Proteins", "Leading razor protein", "Gene names")
+        if n in table.columns
+    )
+    level = Level(PRECURSORS, "precursor", tuple(numbers), annotations=known)
+    asked = Request(annotations=request.annotations).levels([level], table.columns, table.path)[0].annotations
+    ids = ["Modified sequence", "Charge"]
+    types = ["Type"] if "Type" in table.columns else []
+    frame = _read_marked(table, list(dict.fromkeys([run, "Raw file", *ids, *types, *asked])), numbers, drop)
+    sample = pl.coalesce(pl.col(run), pl.col("Raw file")).alias("sample")
+    frame = frame.with_columns(sample, pl.concat_str(ids, separator=".").alias("precursor"))
+    lost = frame.get_column("sample").is_null().sum()
+    if lost:
+        raise IOFormatError(f"{table.path}: {lost} rows name neither an experiment nor a raw file")
+    frame = frame.with_columns(pl.when(pl.col(name) > 0).then(name).alias(name) for name in numbers)
+    is_there = pl.any_horizontal(pl.col(name).is_not_null() for name in numbers)
+    is_match = (pl.col("Type") == "MULTI-MATCH") if types else pl.lit(False)
+    added = frame.group_by("sample", "precursor", maintain_order=True).agg(
+        *(pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name) for name in numbers),
+        pl.col("precursor").filter(is_there).len().cast(pl.Float64).alias("Evidence count"),
+        (is_match | ~is_there).all().alias("matched"),
+    )
+    if reporters:
+        added, layers, obs = _by_channel(added, reporters)
+    else:
+        layers, obs = summed, None
+    counted = (*layers, "Evidence count")
+    numbered = added.with_columns(pl.col("matched").cast(pl.Float64))
+    wanted = Level(PRECURSORS, "precursor", (*counted, "matched"), zero_is_missing=("Evidence count",))
+    made = from_long(table.path, numbered, "sample", wanted)
+    is_matched = made.values.pop("matched") == 1
+    made.codes = {name: np.where(is_matched, MaskCode.MBR, MaskCode.VALID).astype(np.int8) for name in counted}
+    made.var = annotated(frame, Level(PRECURSORS, "precursor", counted, annotations=asked), made.features)
+    marks = frame.group_by("precursor").agg(pl.col(name).any() for name in _MARKS).rename({"precursor": INDEX})
+    made.var = made.var.join(marks, on=INDEX, how="left", maintain_order="left")
+    final = Level(PRECURSORS, "precursor", counted, zero_is_missing=wanted.zero_is_missing)
+    return container_of(table.path, MAXQUANT_EVIDENCE, [(final, made)], request, obs=obs)
+
+
+def _by_channel(added: pl.DataFrame, reporters: Columns) -> tuple[pl.DataFrame, list[str], pl.DataFrame]:
+    """Rows of samples as rows of samples and channels; the layers; set and channel of each new sample."""
+    parts = []
+    for channel in _samples(reporters):
+        columns = [pl.col(by[channel]).alias(layer) for layer, by in reporters.items() if channel in by]
+        others = (pl.col("precursor"), pl.col("Evidence count"), pl.col("matched"))
+        name = pl.concat_str(pl.col("sample"), pl.lit(f"_{channel}"))
+        parts.append(added.select(name, *others, *columns, set=pl.col("sample"), channel=pl.lit(channel)))
+    whole = pl.concat(parts, how="diagonal")
+    obs = whole.select(pl.col("sample").alias(INDEX), "set", "channel").unique(maintain_order=True)
+    return whole.drop("set", "channel"), list(reporters), obs

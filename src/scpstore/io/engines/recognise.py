@@ -1,0 +1,53 @@
+"""Whose report a table is, told by the names of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+DIANN, SPECTRONAUT, FRAGPIPE = "DIA-NN report", "Spectronaut report", "FragPipe table"
+MAXQUANT, MAXQUANT_PEPTIDES, MAXQUANT_EVIDENCE = "MaxQuant proteinGroups", "MaxQuant peptides", "MaxQuant evidence"
+SAGE, SAGE_SPECTRA = "Sage lfq table", "Sage table of spectra"
+ALPHADIA, ALPHADIA_PRECURSORS = "AlphaDIA matrix", "AlphaDIA precursors"
+DISCOVERER = "Proteome Discoverer table"
+
+Names = frozenset[str]
+
+
+def _has(*names: str) -> Callable[[Names], bool]:
+    return lambda columns: set(names) <= columns
+
+
+def _any(*names: str) -> Callable[[Names], bool]:
+    return lambda columns: bool(set(names) & columns)
+
+
+def _ends(columns: Names, *suffixes: str) -> bool:
+    return any(name.endswith(suffixes) for name in columns)
+
+
+# One row a kind; the first that fits counts. What is told apart by a column that others have as well stands first.
+_KINDS: tuple[tuple[str, Callable[[Names], bool]], ...] = (
+    (DIANN, _any("Precursor.Id", "Protein.Group")),
+    (SPECTRONAUT, lambda names: bool({"R.FileName", "PG.ProteinGroups", "EG.PrecursorId"} & names)),
+    (MAXQUANT_EVIDENCE, _has("Modified sequence", "Raw file", "Charge", "Intensity")),
+    (MAXQUANT, _has("Protein IDs", "Majority protein IDs")),
+    (MAXQUANT_PEPTIDES, _has("Sequence", "Leading razor protein")),
+    (SAGE_SPECTRA, _has("peptide", "scannr", "filename")),
+    (SAGE, _has("peptide", "proteins", "q_value")),
+    (ALPHADIA_PRECURSORS, lambda names: bool({"run", "raw.name"} & names) and _is_alphadia(names)),
+    (ALPHADIA, lambda names: _is_alphadia(names) or "pg" in names),
+    (DISCOVERER, lambda names: bool({"Accession", "Annotated Sequence"} & names)
+     and any(name.startswith(("Abundance:", "Abundance F", "Abundances (", "Abundances N")) for name in names)),
+    (FRAGPIPE, lambda names: bool({"Protein ID", "Peptide Sequence", "Sequence"} & names)
+     and _ends(names, " Spectral Count", " Intensity")),
+)  # fmt: skip
+
+
+def _is_alphadia(names: Names) -> bool:
+    return any(name.removeprefix("precursor.") in ("mod_seq_charge_hash", "mod_seq_hash") for name in names)
+
+
+def report_of(columns: Iterable[str]) -> str | None:
+    """Which of the reports has such columns; None: a table of another kind."""
+    names = frozenset(columns)
+    return next((kind for kind, fits in _KINDS if fits(names)), None)
