@@ -42,8 +42,7 @@ def read_fragpipe(
     layers: Sequence[str] = (),
     annotations: Sequence[str] | None = None,
 ) -> ScpContainer:
-    r"""A container from FragPipe's `combined_protein.tsv`, `combined_peptide.tsv`, `combined_modified_peptide.tsv` or
-    `combined_ion.tsv`.
+    r"""A container from FragPipe's `combined_protein.tsv`, `combined_peptide.tsv`, `combined_ion.tsv` and the like.
 
     A column is `{sample} {what}`, such as `cell_1 MaxLFQ Intensity`: what is measured is a layer, the longest name of
     one counts. Totals (`Combined …`, `Summarized …`) are no samples. Intensities of 0 are missing; `Match Type` MBR is
