@@ -5,6 +5,7 @@
 # the Python object that owns the parser; what nobody here covers raises `UnsupportedFeatureError` (see `set_errors`).
 import enum
 import operator
+import os
 
 cimport cython
 cimport numpy as cnp
@@ -115,3 +116,4 @@ include "values.pxi"
 include "header.pxi"
 include "messages.pxi"
 include "tree.pxi"
+include "kept.pxi"

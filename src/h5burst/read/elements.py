@@ -168,6 +168,13 @@ class Elements:
         _read_run(source, address, self.shape, places, out)
         return out
 
+    @property
+    def run(self) -> Run | None:
+        """Where all elements are end to end in the file; None where they are not, or were never written."""
+        if self.layout_class != CONTIGUOUS or self._run.address == UNDEFINED:
+            return None
+        return self._run if math.prod(self.shape) * self.raw.itemsize <= self._run.size else None
+
     @cached_property
     def _run(self) -> Run:
         return data_layout.decode_contiguous(self.dataset.layout)

@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+
+from h5burst._ext.h5parse import KeptFile
 from h5burst.read.decoded_chunks import DecodedChunks
 from h5burst.read.file_objects import FileObject, Location, path_of
 from h5burst.read.open_file import OpenFile, OpenObject, Stamp
@@ -57,7 +60,7 @@ class FileHandle:
         self.path = path_of(location)
         self.links: dict[int, dict[str, Target]] = {}
         self.chunks = DecodedChunks()
-        self._kept: _Kept | None = None
+        self._kept: KeptFile | None = None
         self._holders = 0
 
     @property
@@ -78,6 +81,11 @@ class FileHandle:
         if self.stamp is None:
             self.stamp = new.stamp
         return self._keep(new) or new
+
+    def fill(self, offset: int, out: np.ndarray[Any, Any]) -> bool:
+        """Fill an array with bytes of the file from `offset` on, if it is kept open, and unchanged; else False."""
+        kept = self._kept
+        return kept is not None and kept.fill(offset, out)
 
     def hold(self) -> None:
         """Keep the file open between reads until `release`, as far as the system allows that."""
@@ -108,7 +116,7 @@ class FileHandle:
         with _lock:
             if kept is not self._kept:
                 return None
-            if stamp != self.stamp or kept.process != os.getpid():
+            if stamp != self.stamp or not kept.is_here:
                 self._drop()
                 return None
             if not kept.lock():
@@ -121,7 +129,8 @@ class FileHandle:
         with _lock:
             if not self._is_held() or self._kept is not None or file.locked_for_writing or file.stamp != self.stamp:
                 return None
-            kept = self._kept = _Kept(file)
+            place = os.fsencode(file.path), file.stamp, locks.are_used()
+            kept = self._kept = KeptFile(file.descriptor, *place)
             _order[id(self)] = weakref.ref(self)
             if len(_order) > _MOST_KEPT:
                 _drop(next(iter(_order.values())))
@@ -132,8 +141,8 @@ class FileHandle:
         with _lock:
             kept, self._kept = self._kept, None
             _order.pop(id(self), None)
-            if kept is not None:
-                kept.forget()
+            if kept is not None and kept.forget():
+                os.close(kept.descriptor)
 
     def __del__(self) -> None:
         if self._kept is not None:
@@ -141,41 +150,6 @@ class FileHandle:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FileHandle, (self.location, self.stamp, self.state)
-
-
-class _Kept:
-    """A file that a handle keeps open: its descriptor, and how many read it now. All under the lock of this module."""
-
-    __slots__ = ("descriptor", "is_forgotten", "process", "readers")
-
-    def __init__(self, file: OpenFile) -> None:
-        self.descriptor, self.process = file.descriptor, os.getpid()
-        self.readers, self.is_forgotten = 1, False  # the one that has opened it
-
-    def lock(self) -> bool:
-        """Read it; False where somebody has it open for writing."""
-        if self.readers == 0 and locks.try_shared(self.descriptor) is locks.Answer.REFUSED:
-            return False
-        self.readers += 1
-        return True
-
-    def unlock(self) -> None:
-        """Read it no longer. In a forked child nothing is done: locks of the parent would end with those here."""
-        if self.process != os.getpid():
-            return
-        self.readers -= 1
-        if self.readers:
-            return
-        if self.is_forgotten:
-            os.close(self.descriptor)
-        else:
-            locks.unlock(self.descriptor)
-
-    def forget(self) -> None:
-        """Close it when it is read no more."""
-        self.is_forgotten = True
-        if not self.readers:
-            os.close(self.descriptor)
 
 
 class Borrowed:
@@ -186,9 +160,9 @@ class Borrowed:
     reader: Callable[[int, Any], None] | None = None
     locked_for_writing = False
 
-    def __init__(self, handle: FileHandle, kept: _Kept) -> None:
+    def __init__(self, handle: FileHandle, kept: KeptFile) -> None:
         assert handle.stamp is not None
-        self._kept: _Kept | None = kept
+        self._kept: KeptFile | None = kept
         self.descriptor, self.stamp, self.location, self.path = (
             kept.descriptor,
             handle.stamp,
@@ -199,9 +173,8 @@ class Borrowed:
     def close(self) -> None:
         """Read it no longer; a second time does nothing."""
         kept, self._kept = self._kept, None
-        if kept is not None:
-            with _lock:
-                kept.unlock()
+        if kept is not None and kept.unlock():
+            os.close(kept.descriptor)
 
     def __enter__(self) -> Borrowed:
         return self

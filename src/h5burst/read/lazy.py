@@ -9,6 +9,7 @@ are first asked for; an array's elements each time.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, overload
@@ -111,7 +112,7 @@ class LazyArray(ReadableArray):
     ((3, 2), array([2, 4]))
     """
 
-    __slots__ = ("_address", "_attrs", "_base", "_elements", "_handle", "_names")
+    __slots__ = ("_address", "_attrs", "_base", "_elements", "_handle", "_names", "_rows")
 
     def __init__(
         self,
@@ -125,6 +126,7 @@ class LazyArray(ReadableArray):
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
+        self._rows: _Rows | None = None
         self._base = 0  # where address 0 is in the file, once there are `_elements`
         self._attrs: Mapping[str, Any] | None = None
         self._shape = shape
@@ -218,9 +220,20 @@ class LazyArray(ReadableArray):
             self._base = reader.source.base
             kept = self._handle.chunks, self._address
             self._elements = Elements(reader.parser.dataset(self._address), kept)
+            self._rows = _rows_of(self._elements, self._base)
         return self._elements
 
     # ------------------------------------------------------------ reading
+
+    def __getitem__(self, key: Any) -> Any:
+        if self._rows is not None and (type(key) is int or isinstance(key, np.integer)):
+            length, shape, start, step = self._rows
+            number = int(key) + length if key < 0 else int(key)
+            if 0 <= number < length:
+                row = np.empty(shape, self._dtype)
+                if self._handle.fill(start + number * step, row):
+                    return row if shape else row[()]
+        return super().__getitem__(key)
 
     @overload
     def read_into(self, start: np.ndarray[Any, Any], /) -> None: ...
@@ -384,6 +397,23 @@ class LazyArray(ReadableArray):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArray, (self._handle, self._names, self.shape, self.dtype, self._address)
+
+
+class _Rows(NamedTuple):
+    """Rows that are end to end in the file, as they are in memory: place of the first, bytes from one to the next."""
+
+    length: int
+    shape: tuple[int, ...]
+    start: int
+    step: int
+
+
+def _rows_of(elements: Elements, base: int) -> _Rows | None:
+    run = elements.run
+    if run is None or not elements.is_plain or not elements.shape:
+        return None
+    length, *shape = elements.shape
+    return _Rows(length, tuple(shape), base + run.address, math.prod(shape) * elements.raw.itemsize)
 
 
 _publishing = ProcessLock()

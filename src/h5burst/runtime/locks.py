@@ -84,13 +84,6 @@ def try_shared(descriptor: int) -> Answer:
     return _ask(descriptor, fcntl.LOCK_SH) if are_used() else Answer.NONE
 
 
-def unlock(descriptor: int) -> None:
-    """Give up the lock on an open file."""
-    if are_used():
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
 def share_or_fail(descriptor: int, path: Path) -> None:
     """Hold off writers of an open file. `BlockingIOError` where there is one."""
     if try_shared(descriptor) is Answer.REFUSED:
