@@ -24,7 +24,7 @@ ENGINE = (
 )
 HDMEA = (
     *("utils", "kernels", "geometry", "session", "io", "features", "steps"),
-    *("plot", "report", "bridges", "simulate", "batch"),
+    *("plot", "report", "bridges", "simulate", "batch", "population"),
 )
 SCPSTORE = ("core", "io", "report")
 ROOMS = {"h5burst": ENGINE, "hdmea": HDMEA, "scpstore": SCPSTORE}

@@ -18,6 +18,7 @@ from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
 from hdmea.bridges.command import counted, info, table
 from hdmea.bridges.export_command import export
+from hdmea.population.command import population
 from hdmea.report.command import report
 from hdmea.utils.inputs import Inputs, find_inputs, recording_files
 
@@ -414,7 +415,7 @@ def doctor(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, simulate, run, batch),
-    *(report, info, table, export),
+    *(report, info, table, export, population),
     *(annotate, verify, doctor),
 )
 for _command in _COMMANDS:

@@ -10,6 +10,8 @@ EXTRA_OF = {
     "nwbinspector": "neuro",
     "probeinterface": "neuro",
     "pyarrow": "tables",
+    "shapely": "population",
+    "sklearn": "population",
     "pynwb": "neuro",
     "spikeinterface": "neuro",
     "xarray": "arrays",

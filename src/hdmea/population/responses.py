@@ -1,0 +1,173 @@
+"""What a unit's mean responses look like, by measures that a laboratory's thresholds feed on.
+
+Rates are filtered without phase shift (Bessel, order 5, 10 Hz) and cut at 400 Hz first. Our own tested measures stand
+beside these in the table of cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.population.traces import LIGHT_STEP
+
+Floats = npt.NDArray[np.float64]
+
+FRAME_HZ = 60.0
+CUTOFF_HZ, ORDER, MOST_HZ = 10.0, 5, 400.0
+STEP = ("step_up_5s_5i_b0_3x", "step_up_5s_5i_b0_30x", "step_up_5s_5i_3x")
+COLOURS, FLICKER = "green_blue_3s_3i_3x", "freq_step_5st_3x"
+STEP_ON, STEP_OFF, STEP_END = 60, 360, 600
+COLOUR_EDGES = {"green_on": (60, 240), "green_off": (240, 420), "blue_on": (420, 600), "blue_off": (600, 720)}
+FREQUENCIES_HZ = (0.5, 1.0, 2.0, 4.0, 10.0)
+FLICKER_LEAD, FLICKER_FRAMES, FLICKER_PITCH, FLICKER_SETTLED = 30, 240, 300, 60
+SUSTAINED = 60  # frames at the end of a phase
+LEAST_RATE_HZ = 1.0
+NAN = float("nan")
+
+
+def filtered(rates: npt.ArrayLike, cutoff_hz: float = CUTOFF_HZ, rate_hz: float = FRAME_HZ) -> Floats:
+    """Rates (..., T) low-passed without phase shift; NaN where there are too few bins for it."""
+    from scipy.signal import sosfiltfilt
+
+    values = np.asarray(rates, np.float64)
+    sections = _sections(cutoff_hz, rate_hz)
+    if values.shape[-1] <= 3 * (2 * len(sections) + 1):
+        return np.full(values.shape, np.nan)
+    return np.asarray(sosfiltfilt(sections, values, axis=-1))
+
+
+@lru_cache
+def _sections(cutoff_hz: float, rate_hz: float) -> Floats:
+    from scipy.signal import bessel
+
+    return np.asarray(bessel(ORDER, cutoff_hz, fs=rate_hz, output="sos"))
+
+
+def quality_index(trials: Floats) -> float:
+    """Var_t(mean over trials) / mean over trials(Var_t) of (n_trials, T); NaN without variance.
+
+    Source: Baden et al. 2016, Nature 529:345. Of noise it is 1 / n_trials.
+    """
+    within = trials.var(axis=1).mean() if trials.size else 0.0
+    return float(trials.mean(axis=0).var() / within) if within > 0 else NAN
+
+
+def response_features(rates: Mapping[str, npt.ArrayLike]) -> dict[str, float]:
+    """The features of one unit from its rates by stimulus, (n_trials, T) Hz; those of stimuli that it lacks are NaN."""
+    step = next((rates[name] for name in STEP if name in rates), None)
+    return {
+        **_step(_smooth(step)),
+        **_colours(_smooth(rates.get(COLOURS))),
+        **_flicker(_smooth(rates.get(FLICKER))),
+        **light_step_indices(rates.get(LIGHT_STEP)),
+    }
+
+
+def _smooth(rates: npt.ArrayLike | None) -> Floats | None:
+    return None if rates is None else filtered(np.minimum(np.asarray(rates, np.float64), MOST_HZ))
+
+
+def _phase(mean: Floats, start: int, stop: int, quiet: float) -> dict[str, float]:
+    """Peak and its time after the edge, sustained rate and their ratio, less the quiet rate."""
+    part = mean[start:stop]
+    if len(part) < SUSTAINED:
+        return {"peak": NAN, "peak_time_s": NAN, "sustained": NAN, "sustained_ratio": NAN}
+    peak, sustained = float(part.max() - quiet), float(part[-SUSTAINED:].mean() - quiet)
+    return {
+        "peak": peak,
+        "peak_time_s": float(part.argmax() / FRAME_HZ),
+        "sustained": sustained,
+        "sustained_ratio": sustained / peak if peak > 0 else NAN,
+    }
+
+
+def _step(trials: Floats | None) -> dict[str, float]:
+    mean = np.empty(0) if trials is None else trials.mean(axis=0)
+    quiet = float(mean[:STEP_ON].mean()) if len(mean) else NAN
+    phases = {"on": (STEP_ON, STEP_OFF), "off": (STEP_OFF, STEP_END)}
+    found = {
+        f"step_{side}_{name}": value
+        for side, (start, stop) in phases.items()
+        for name, value in _phase(mean, start, stop, quiet).items()
+    }
+    on, off = max(found["step_on_peak"], 0.0), max(found["step_off_peak"], 0.0)
+    return {
+        **found,
+        "step_on_off_ratio": (on - off) / (on + off) if on + off > 0 else NAN,
+        "step_up_QI": NAN if trials is None else quality_index(trials),
+    }
+
+
+def _colours(trials: Floats | None) -> dict[str, float]:
+    mean = np.empty(0) if trials is None else trials.mean(axis=0)
+    quiet = float(mean[:STEP_ON].mean()) if len(mean) else NAN
+    found = {
+        f"{edge}_{name}": value
+        for edge, (start, stop) in COLOUR_EDGES.items()
+        for name, value in _phase(mean, start, stop, quiet).items()
+    }
+    green, blue = (max(found[f"{c}_on_peak"], 0.0) + max(found[f"{c}_off_peak"], 0.0) for c in ("green", "blue"))
+    return {
+        **found,
+        "green_blue_ratio": (green - blue) / (green + blue) if green + blue > 0 else NAN,
+        "green_blue_QI": NAN if trials is None else quality_index(trials),
+    }
+
+
+def _flicker(trials: Floats | None) -> dict[str, float]:
+    mean = np.empty(0) if trials is None else trials.mean(axis=0)
+    found: dict[str, float] = {}
+    for n, frequency_hz in enumerate(FREQUENCIES_HZ):
+        settled = 0 if frequency_hz == FREQUENCIES_HZ[0] else FLICKER_SETTLED
+        start = FLICKER_LEAD + n * FLICKER_PITCH
+        part = mean[start + settled : start + FLICKER_FRAMES]
+        time_s = np.arange(settled, settled + len(part)) / FRAME_HZ
+        whole = len(part) == FLICKER_FRAMES - settled
+        values = sine_fit(time_s, part, frequency_hz) if whole else (NAN, NAN, NAN, NAN)
+        names = ("amplitude", "phase", "offset", "r_squared")
+        found |= {f"freq_{frequency_hz:g}hz_{name}": value for name, value in zip(names, values, strict=True)}
+    return {**found, "freq_step_QI": NAN if trials is None else quality_index(trials)}
+
+
+def sine_fit(time_s: Floats, values: Floats, frequency_hz: float) -> tuple[float, float, float, float]:
+    """Amplitude, phase (radians, of A sin(2 π f t + φ)), offset and r² of the least-squares sine of that frequency."""
+    turn = 2 * np.pi * frequency_hz * time_s
+    design = np.stack([np.sin(turn), np.cos(turn), np.ones(len(turn))], axis=1)
+    (sine, cosine, offset), *_ = np.linalg.lstsq(design, values, rcond=None)
+    total = float(((values - values.mean()) ** 2).sum())
+    rest = float(((values - design @ np.array([sine, cosine, offset])) ** 2).sum())
+    r_squared = 1 - rest / total if total > 0 else NAN
+    return float(np.hypot(sine, cosine)), float(np.arctan2(cosine, sine)), float(offset), r_squared
+
+
+def light_step_indices(rates: npt.ArrayLike | None) -> dict[str, float]:
+    """How alike a unit's responses to long steps of light are: `iprgc_2hz_QI` and `iprgc_20hz_QI`.
+
+    Each trial less the mean of its last second, low-passed (Bessel, order 5, zero phase) at 2 Hz, from 2 s to the end;
+    at 20 Hz from 2 to 10 s. The index is the mean Pearson r of the trials with the mean trial; 0 where in some trial
+    the mean rate of that part is below 1 Hz, the part is constant, or nothing in it reaches 1. NaN without the
+    stimulus.
+    """
+    if rates is None:
+        return {"iprgc_2hz_QI": NAN, "iprgc_20hz_QI": NAN}
+    trials = np.asarray(rates, np.float64)
+    second = round(FRAME_HZ)
+    return {
+        "iprgc_2hz_QI": _likeness(trials, 2.0, slice(2 * second, None)),
+        "iprgc_20hz_QI": _likeness(trials, 20.0, slice(2 * second, 10 * second)),
+    }
+
+
+def _likeness(trials: Floats, cutoff_hz: float, part: slice) -> float:
+    second = round(FRAME_HZ)
+    x = filtered(trials - trials[:, -second:].mean(axis=1, keepdims=True), cutoff_hz)[:, part]
+    if not x.size or np.isnan(x).any():
+        return NAN
+    if (trials[:, part].mean(axis=1) < LEAST_RATE_HZ).any() or (np.ptp(x, axis=1) == 0).any() or (np.abs(x) < 1).all():
+        return 0.0
+    mean = x.mean(axis=0)
+    return float(np.mean([np.corrcoef(trial, mean)[0, 1] for trial in x])) if np.ptp(mean) > 0 else 0.0

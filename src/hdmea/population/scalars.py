@@ -1,0 +1,103 @@
+"""The numbers of each unit that tables of cells are made of, and its preferred direction in the retina."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hdmea.population.traces import unit_key
+from hdmea.session.feature_layout import STA_PREFIX
+from hdmea.session.session import PipelineSession
+from hdmea.steps.per_unit import inside, number
+
+POLAR = (
+    *("radius", "theta_deg", "theta_deg_raw", "transformed_x", "transformed_y"),
+    *("angle_correction_applied", "quadrant", "anatomical_quadrant"),
+)
+TEXTS = ("quadrant", "anatomical_quadrant")
+GAUSSIAN = ("sigma_x", "sigma_y", "amplitude", "r_squared")
+SURROUND = ("sigma_exc", "sigma_inh", "amp_exc", "amp_inh", "r_squared")
+MODEL = (
+    *("a", "b", "a_norm", "bits_per_spike", "r_squared", "rectification_index", "nonlinearity_index", "threshold_g"),
+    *("log_likelihood", "null_log_likelihood", "n_frames", "n_spikes"),
+)
+MODEL_CURVES = ("g_bin_centers", "rate_vs_g")
+BAR = "moving_h_bar_s5_d8_3x"
+TUNING = ("dsi", "osi", "dsi_p_value", "osi_p_value", "q_value", "preferred_direction", "preferred_orientation")
+
+Row = dict[str, Any]
+
+
+def unit_scalars(session: PipelineSession) -> list[Row]:
+    """A row a unit; NaN or None where a unit has no value, lists where a value is a curve.
+
+    `preferred_direction_retina` is the bar's preferred direction turned as the somata's coordinates are
+    (`angle_correction_applied`); NaN where the chip's place in the retina is not known.
+    """
+    return [
+        {
+            "key": unit_key(session.dataset_id, unit_id),
+            "recording": session.dataset_id,
+            "unit": unit_id,
+            "total_unit_count": len(session.units),
+            "spike_count": len(unit.get("spike_times", ())),
+            **_labels(unit),
+            **_place(unit),
+            **_field(unit),
+            **_direction(unit),
+        }
+        for unit_id, unit in session.units.items()
+    ]
+
+
+def _labels(unit: Mapping[str, Any]) -> Row:
+    said = inside(unit, "auto_label", "axon_type")
+    return {"axon_type": None if said is None else str(np.asarray(said).ravel()[0])}
+
+
+def _place(unit: Mapping[str, Any]) -> Row:
+    features = unit.get("features")
+    soma = inside(features, "eimage_sta", "geometry") or {}
+    polar = inside(features, "ap_tracking", "soma_polar_coordinates") or {}
+    row: Row = {name: number(soma.get(key)) for name, key in (("soma_row", "center_row"), ("soma_col", "center_col"))}
+    for name in POLAR:
+        row[name] = _text(polar.get(name)) if name in TEXTS else number(polar.get(name))
+    return row
+
+
+def _text(value: Any) -> str | None:
+    """A stored text; None for NaN."""
+    found = None if value is None else np.asarray(value).ravel()[0]
+    return str(found) if isinstance(found, (str, bytes)) else None
+
+
+def _field(unit: Mapping[str, Any]) -> Row:
+    geometry: Mapping[str, Any] = {}
+    for name, feature in (unit.get("features") or {}).items():
+        if str(name).startswith(STA_PREFIX) and isinstance(inside(feature, "sta_geometry"), Mapping):
+            geometry = feature["sta_geometry"]
+    gaussian, surround, model = (geometry.get(name) or {} for name in ("gaussian_fit", "DoG", "lnl"))
+    course = geometry.get("sta_time_course")
+    return {
+        **{name: number(gaussian.get(name)) for name in GAUSSIAN},
+        **{f"dog_{name}": number(surround.get(name)) for name in SURROUND},
+        **{f"ln_{name}": number(model.get(name)) for name in MODEL},
+        **{f"ln_{name}": _curve(model.get(name)) for name in MODEL_CURVES},
+        "field_row": number(geometry.get("center_row")),
+        "field_col": number(geometry.get("center_col")),
+        "sta_time_course": _curve(course),
+    }
+
+
+def _curve(values: Any) -> list[float]:
+    return [] if values is None else np.asarray(values, np.float64).ravel().tolist()
+
+
+def _direction(unit: Mapping[str, Any]) -> Row:
+    features = unit.get("features")
+    measured = inside(features, BAR, "data") or {}
+    turn = number(inside(features, "ap_tracking", "soma_polar_coordinates", "angle_correction_applied"))
+    row = {f"bar_{name}": number(measured.get(name)) for name in TUNING}
+    return {**row, "preferred_direction_retina": float((row["bar_preferred_direction"] + turn) % 360)}

@@ -1,0 +1,146 @@
+"""Firing rates of every unit and trial, of one length over all recordings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hdmea.features.trials import lies_in_sections
+from hdmea.io.stimulus_config import inherited_stimulus_config
+from hdmea.session.layout import DIRECTION_SECTION
+from hdmea.session.session import PipelineSession
+from hdmea.steps.per_unit import inside, number
+
+Floats = npt.NDArray[np.float64]
+Rates = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+BAR_PADDING = 40  # frames before and after the bar's passage
+LIGHT_STEP, LIGHT_BIN_S, LIGHT_BINS = "iprgc_test", 1 / 60, 7200
+LIGHT_TOLERANCE = 0.1  # of a light step's length by which a trial may be off
+LENGTH_TOLERANCE = 1  # frames by which a unit's trials may differ from the usual length
+
+
+@dataclass
+class Traces:
+    """The rates of one stimulus: `rates` (n_trials, T) float32, Hz, by the key of each unit.
+
+    rejected: keys of units whose trials have another length, with that length; dropped: trials that were left out.
+    """
+
+    rates: dict[str, Rates] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def unit_key(recording: str, unit_id: str) -> str:
+    """`{recording}_unit_{nnn}`, by which every row of every table is known."""
+    return f"{recording}_{unit_id}"
+
+
+def rates_between(samples: Ints, edges: Ints, rate_hz: float) -> Rates:
+    """Spikes/s between neighbouring edges (edges - 1,): counts in [edge, next edge) over the interval.
+
+    samples: (spikes,) sorted; edges: (n,) samples, ascending; rate_hz: samples a second.
+    """
+    counts = np.diff(np.searchsorted(samples, edges, side="left"))
+    return np.asarray(counts / (np.diff(edges) / rate_hz), np.float32)
+
+
+def recording_traces(session: PipelineSession) -> dict[str, Traces]:
+    """The rates of one recording by stimulus, trials of a unit cut to the shortest of them.
+
+    Stimuli with frames: between frames, the frames that begin within the trial. `iprgc_test`: bins of 1/60 s from the
+    first sample. The moving bar cut by direction is `{movie}_{degrees}`: from 40 frames before the bar's passage over
+    the unit's field to 40 after it.
+    """
+    rate_hz = number(session.metadata.get("acquisition_rate"))
+    frames = np.asarray(session.metadata.get("frame_timestamps", ())).astype(np.int64)
+    found: dict[str, Traces] = {}
+    for unit_id, unit in session.units.items():
+        key = unit_key(session.dataset_id, unit_id)
+        spikes = np.sort(np.asarray(unit.get("spike_times", ())).astype(np.int64))
+        for movie, section in (unit.get("spike_times_sectioned") or {}).items():
+            bounds = np.asarray(section["trials_start_end"]).astype(np.int64).reshape(-1, 2)
+            rows = inside(session.stimulus, "section_time", movie)
+            usable = bounds[lies_in_sections(bounds, rows)]
+            traces = found.setdefault(movie, Traces())
+            _add_movie(traces, key, movie, spikes, usable, frames, rate_hz)
+            for name, edges in _passages(session, movie, section, frames):
+                _add(found.setdefault(name, Traces()), key, [rates_between(spikes, one, rate_hz) for one in edges])
+    return found
+
+
+def _add_movie(traces: Traces, key: str, movie: str, spikes: Ints, bounds: Ints, frames: Ints, rate_hz: float) -> None:
+    if movie == LIGHT_STEP:
+        length = LIGHT_BINS * LIGHT_BIN_S * rate_hz
+        whole = np.abs(np.diff(bounds, axis=1)[:, 0] - length) <= LIGHT_TOLERANCE * length
+        traces.dropped = max(traces.dropped, int((~whole).sum()))
+        bins = np.rint(np.arange(LIGHT_BINS + 1) * LIGHT_BIN_S * rate_hz).astype(np.int64)
+        counts = [np.diff(np.searchsorted(spikes, start + bins)) for start in bounds[whole, 0]]
+        _add(traces, key, [np.asarray(one / LIGHT_BIN_S, np.float32) for one in counts])
+        return
+    spans = np.stack([np.searchsorted(frames, bounds[:, 0]), np.searchsorted(frames, bounds[:, 1], side="right")], 1)
+    edges = [frames[first:last] for first, last in spans.tolist()]
+    config = inherited_stimulus_config(movie)
+    if config is not None:  # a trial that the recording's end cuts short would cut all others
+        complete = [one for one in edges if len(one) - 1 >= config.section.trial_length_frame - LENGTH_TOLERANCE]
+        traces.dropped = max(traces.dropped, len(edges) - len(complete))
+        edges = complete
+    _add(traces, key, [rates_between(spikes, one, rate_hz) for one in edges if len(one) > 1])
+
+
+def _add(traces: Traces, key: str, trials: list[Rates]) -> None:
+    if trials:
+        shortest = min(map(len, trials))
+        traces.rates[key] = np.stack([trial[:shortest] for trial in trials])
+
+
+def _passages(
+    session: PipelineSession, movie: str, section: Mapping[str, Any], frames: Ints
+) -> Iterable[tuple[str, list[Ints]]]:
+    """By direction the edges of the frames about each passage of the bar."""
+    directions = section.get(DIRECTION_SECTION)
+    rows = inside(session.stimulus, "section_time", movie)
+    if not isinstance(directions, Mapping) or rows is None:
+        return
+    padding = round(number(inside(directions, "_attrs", "padding_frames"), 10.0))
+    start = int(np.asarray(rows).reshape(-1, 2)[0, 0])
+    first = int(np.searchsorted(frames, start, side="right")) - 1 + 60  # where the movie begins in its section
+    for angle, part in directions.items():
+        if angle == "_attrs":
+            continue
+        bounds = np.asarray(part["section_bounds"]).reshape(-1, 2).astype(np.int64)
+        seen = bounds[bounds[:, 1] > 0]
+        on, off = seen[:, 0] + padding - BAR_PADDING, seen[:, 1] - padding + BAR_PADDING
+        spans = [(first + a, first + b + 1) for a, b in zip(on.tolist(), off.tolist(), strict=True)]
+        yield f"{movie}_{angle}", [frames[a : b + 1] for a, b in spans if a >= 0 and b < len(frames)]
+
+
+def joined(parts: Iterable[Mapping[str, Traces]]) -> dict[str, Traces]:
+    """The traces of several recordings as one: cut to the shortest over all, by stimulus.
+
+    Units whose length differs from the most frequent one by more than a frame are rejected, and counted with theirs.
+    """
+    merged: dict[str, Traces] = {}
+    for part in parts:
+        for movie, traces in part.items():
+            into = merged.setdefault(movie, Traces())
+            into.rates |= traces.rates
+            into.dropped += traces.dropped
+    for traces in merged.values():
+        lengths = {key: rates.shape[1] for key, rates in traces.rates.items()}
+        if not lengths:
+            continue
+        usual = Counter(lengths.values()).most_common(1)[0][0]
+        traces.rejected = {key: n for key, n in lengths.items() if abs(n - usual) > LENGTH_TOLERANCE}
+        for key in traces.rejected:
+            del traces.rates[key]
+        shortest = min(rates.shape[1] for rates in traces.rates.values())
+        traces.rates = {key: rates[:, :shortest] for key, rates in traces.rates.items()}
+    return merged

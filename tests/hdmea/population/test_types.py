@@ -1,0 +1,115 @@
+"""Types of cells: found where there are some, and none where there is only noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hdmea.population.types import (
+    STABLE,
+    find_types,
+    groups_of,
+    shares_by_recording,
+    sparse_components,
+    trace_features,
+)
+
+pytest.importorskip("sklearn")
+Floats = npt.NDArray[np.float64]
+KINDS = 12
+
+
+def population(noise: float, seed: int = 0, cells: int = 40) -> tuple[list[Floats], npt.NDArray[np.int64]]:
+    """Mean traces of 12 types: time courses to light steps and flicker that differ in sign, delay, decay and tuning."""
+    rng = np.random.default_rng(seed)
+    step_time, flicker_time = np.arange(600) / 60, np.arange(1500) / 60
+    kinds = [
+        (sign, decay, best) for sign in (1, -1) for decay in (0.3, 1.5, 6.0) for best in (0.5, 4.0)
+    ]  # ON or OFF; transient to sustained; slow or fast flicker
+    traces: list[list[Floats]] = [[], []]
+    truth = np.repeat(np.arange(KINDS), cells)
+    for kind in truth:
+        sign, decay, best = kinds[kind]
+        gain = rng.lognormal(0, 0.3)
+        onset = 1.0 if sign > 0 else 6.0
+        since = step_time - onset
+        step = np.where(since > 0, np.exp(-np.maximum(since, 0) / decay), 0)
+        flicker = sum(
+            np.exp(-np.abs(np.log2(f / best)))
+            * np.sin(2 * np.pi * f * flicker_time)
+            * ((flicker_time >= 0.5 + 5 * n) & (flicker_time < 4.5 + 5 * n))
+            for n, f in enumerate((0.5, 1, 2, 4, 10))
+        )
+        for one, clean in zip(traces, (step, flicker), strict=True):
+            one.append(gain * clean + noise * rng.normal(size=len(clean)))
+    return [np.array(one) for one in traces], truth
+
+
+def agreement(noise: float) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    traces, truth = population(noise)
+    found = find_types(trace_features(traces, [(8, 20)] * 2), most=20, starts=2, bootstraps=2)
+    return float(adjusted_rand_score(truth, found.labels))
+
+
+def test_twelve_types_are_found_and_noise_lowers_the_agreement() -> None:
+    low, high = agreement(0.1), agreement(0.5)  # SD of the noise, of responses of about 1
+    assert low >= 0.9
+    assert 0.5 < high < low
+
+
+def test_types_that_are_there_are_stable() -> None:
+    traces, _ = population(0.1)
+    found = find_types(trace_features(traces, [(8, 20)] * 2), most=16, starts=2, bootstraps=4)
+    assert found.reason == ""
+    assert found.is_stable.mean() >= 0.8
+    assert found.sizes.sum() == len(found.labels)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_has_no_stable_type(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = find_types(rng.normal(size=(400, 10)), most=10, starts=2, bootstraps=5, seed=seed)
+    assert found.reason.startswith("no stable type")
+    assert not found.is_stable.any()
+    heavy = find_types(rng.standard_t(3, size=(400, 10)), most=10, starts=2, bootstraps=5, seed=seed)
+    assert (heavy.stability >= STABLE).sum() <= 1  # BIC takes two components for heavy tails
+
+
+def test_the_same_seed_gives_the_same_types() -> None:
+    traces, _ = population(0.3, cells=20)
+    features = trace_features(traces, [(4, 20)] * 2)
+    one, other = (find_types(features, most=6, starts=1, bootstraps=2, seed=4) for _ in range(2))
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_array_equal(one.stability, other.stability)
+
+
+def test_sparse_components_have_so_many_loadings_and_find_where_the_variance_is() -> None:
+    rng = np.random.default_rng(2)
+    values = 0.1 * rng.normal(size=(300, 40))
+    values[:, 5:10] += rng.normal(size=(300, 1))
+    values[:, 20:25] += 0.5 * rng.normal(size=(300, 1))
+    loadings = sparse_components(values, 2, 5)
+    assert [np.flatnonzero(row).tolist() for row in loadings] == [[5, 6, 7, 8, 9], [20, 21, 22, 23, 24]]
+    np.testing.assert_allclose((loadings**2).sum(axis=1), 1)
+
+
+def test_groups_come_before_types() -> None:
+    nan = np.nan
+    found = groups_of(
+        np.array([0.9, 0.1, nan, nan]), np.array([0.01, 0.01, 0.5, nan]), np.array([nan, 0.01, 0.01, nan])
+    )
+    assert found == ["ipRGC", "direction selective", "orientation selective", "other"]
+
+
+def test_shares_are_of_each_recording() -> None:
+    names, shares = shares_by_recording(np.array([0, 0, 1, 1]), ["a", "a", "a", "b"])
+    assert names == ["a", "b"]
+    np.testing.assert_allclose(shares, [[2 / 3, 1 / 3], [0, 1]])
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        find_types(np.array([[np.nan, 1.0]]))
