@@ -11,7 +11,7 @@ from hdmea.batch.manifest import Recording
 from hdmea.session.session import PipelineSession
 from hdmea.steps.flow_file import find_flow, read_flow
 from hdmea.steps.optional import run_optional
-from hdmea.steps.table import OPTIONAL, STEPS, takes_path
+from hdmea.steps.table import OPTIONAL, STEPS, loading_step, takes_path
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.problems import Problems
@@ -52,8 +52,11 @@ def steps_for(
     _check_names([*chosen, *(parameters or {}), *recording.options], recording.dataset_id)
     usual = SPIKES_PARAMETERS if recording.spikes else STIMULUS_PARAMETERS if names is None else {}
     steps, problems = [], Problems()
-    for name in chosen:
-        arguments = {**usual.get(name, {}), **(parameters or {}).get(name, {}), **recording.options.get(name, {})}
+    for listed in chosen:
+        name = loading_step(listed, recording.spikes is not None)
+        arguments = dict(usual.get(name, {}))
+        for own in (parameters or {}, recording.options):
+            arguments |= {**own.get(listed, {}), **own.get(name, {})}
         with problems.noting():
             _check_arguments(name, arguments, recording.dataset_id)
         steps.append(Step(name, {**_own_arguments(name, recording), **_with_whole_paths(arguments)}))

@@ -10,7 +10,7 @@ from typing import Any
 from hdmea.steps.flow_file import Flow, FlowStep, find_flow, flow_files, read_flow, with_arguments
 from hdmea.steps.optional import run_optional
 from hdmea.steps.results import ExtractionResult, FlowResult, LoadResult, LoadWithEImageSTAResult
-from hdmea.steps.table import step_named
+from hdmea.steps.table import loading_step, step_named
 from hdmea.utils.exceptions import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,8 @@ def run_flow(
     flow_name
         A flow that ships or that is in `config_dir` (or its directory `flows`), or the path of a `.json` file.
     cmcr_path, cmtr_path, spikes_path
-        The recording; spikes for a flow that begins with `load_spikes`.
+        The recording; spikes for a flow that begins with `load_spikes`, or in the place of a recording for one that
+        begins with `load_recording`.
     dataset_id, output_dir
         As of the step that loads: the file is `{output_dir}/{dataset_id}.h5`.
     config_dir
@@ -144,7 +145,7 @@ def _load(
     output_dir: str | Path,
     force: bool,
 ) -> LoadResult | LoadWithEImageSTAResult:
-    row = step_named(step.step)
+    row = step_named(loading_step(step.step, paths[2] is not None))
     given = dict(zip(("cmcr", "cmtr", "spikes"), paths, strict=True))
     sources = {argument: given[name] for argument, name in row.from_recording.items()}
     if all(path is None for path in sources.values()):

@@ -176,6 +176,11 @@ def step_named(name: object) -> Step:
     return row
 
 
+def loading_step(name: str, spikes: bool) -> str:
+    """The step that takes the place of `load_recording` for spikes that were found elsewhere; others stay."""
+    return "load_spikes" if spikes and name == "load_recording" else name
+
+
 def loading_steps(source: Source | None = None) -> tuple[str, ...]:
     """The names of the steps that load a recording, of any kind or from these files."""
     return tuple(step.name for step in _ROWS if step.loads is not None and source in (None, step.loads))

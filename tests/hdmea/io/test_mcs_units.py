@@ -16,7 +16,7 @@ from h5burst.console import run as run_command
 from hdmea.cli import app
 from hdmea.features import add_electrode_images, extract_soma_geometry
 from hdmea.io import McsChoice, load_spikes, read_mcs
-from hdmea.pipeline import PipelineSession, create_session
+from hdmea.pipeline import PipelineSession, create_session, run_flow
 from hdmea.session.validate_layout import check_recording
 from hdmea.simulate import McsH5Options, SimulatedMcsH5, simulate_mcs_h5
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInputError
@@ -295,3 +295,26 @@ def test_info_says_what_a_vendors_file_holds(
     assert recording["streams"][-1]["times"] == count
     assert len(read_mcs(made.path).recordings[0].streams) == len(recording["streams"])
     assert McsChoice().stream is None
+
+
+def test_a_flow_that_loads_a_recording_takes_spikes_as_well(
+    made: SimulatedMcsH5, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    windows = ["--set", "add_section_windows.length_s=2"]
+    arguments = ["run", "--spikes", str(made.path), "--flow", "spontaneous", *windows, "-o", str(tmp_path), "--report"]
+    assert run_command(app, [*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+
+    assert result["sections"] == ["minute"]
+    assert Path(result["report"]).exists()
+    immediate = run_flow(
+        "spontaneous",
+        spikes_path=made.path,
+        output_dir=tmp_path / "b",
+        parameters={"add_section_windows": {"length_s": 2.0}},
+    )
+    ours, other = PipelineSession.load(immediate.hdf5_path), PipelineSession.load(result["file"])
+    for name, unit in ours.units.items():
+        for kind in ("full_spike_times", "trials_start_end"):
+            mine, theirs = (one["spike_times_sectioned"]["minute"][kind] for one in (unit, other.units[name]))
+            assert np.array_equal(np.asarray(mine), np.asarray(theirs))
