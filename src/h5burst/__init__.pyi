@@ -82,6 +82,7 @@ from h5burst.runtime.gc_pause import collection_paused as collection_paused
 from h5burst.runtime.threads import parallel_map as parallel_map
 from h5burst.runtime.threads import split_evenly as split_evenly
 from h5burst.runtime.threads import thread_count as thread_count
+from h5burst.runtime.threads import thread_limit as thread_limit
 from h5burst.write.graft import graft as graft
 from h5burst.write.graft import remove as remove
 from h5burst.write.graft import set_attributes as set_attributes

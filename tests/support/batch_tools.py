@@ -66,7 +66,8 @@ def statuses(result: BatchResult) -> list[str]:
     return [outcome.status.value for outcome in result.outcomes]
 
 
-def command(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+def command(*arguments: str | Path, is_group: bool = False, **environment: str) -> subprocess.Popen[str]:
+    """A running `hdmea batch`; is_group: with its workers a process group, which gets signals as one."""
     code = "import sys; from hdmea.cli import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", code, "batch", *map(str, arguments)],
@@ -74,6 +75,7 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=is_group,
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
-from h5burst.runtime import threads
+from h5burst.runtime import cgroups, threads
 
 BUDGET_VARIABLE = "H5BURST_MEMORY_BUDGET"
 DEFAULT_SHARE = 0.8  # of what the process may use, where nobody set a budget
@@ -89,7 +88,7 @@ def format_bytes(size: int | float) -> str:
 
 def process_limit() -> int:
     """Bytes that this process may use: the least of its cgroup's limit, Slurm's allocation and the free memory."""
-    limits = [*_cgroup_limits(), *_slurm_limits(), *_free_memory()]
+    limits = [*cgroups.memory_limits(), *_slurm_limits(), *_free_memory()]
     return min(limits) if limits else 1 << 62
 
 
@@ -129,26 +128,6 @@ def memory_budget(requested: int | str | None = None) -> int:
     return int(DEFAULT_SHARE * process_limit())
 
 
-def _cgroup_limits() -> list[int]:
-    """Limits of this process's control groups, version 2 and version 1, up to the root."""
-    limits: list[int] = []
-    for line in _lines("/proc/self/cgroup"):
-        if line.count(":") < 2:
-            continue
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            base, name = Path("/sys/fs/cgroup"), "memory.max"
-        elif "memory" in controllers.split(","):
-            base, name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
-        else:
-            continue
-        directory = base / group.lstrip("/")
-        while directory != base.parent:
-            limits += [int(text) for text in _lines(directory / name)[:1] if text.isdigit()]
-            directory = directory.parent
-    return limits
-
-
 def _slurm_limits() -> list[int]:
     """What Slurm gave, in MiB a node or a CPU."""
     node, cpu = os.environ.get("SLURM_MEM_PER_NODE", ""), os.environ.get("SLURM_MEM_PER_CPU", "")
@@ -161,7 +140,7 @@ def _slurm_limits() -> list[int]:
 
 
 def _free_memory() -> list[int]:
-    for line in _lines("/proc/meminfo"):
+    for line in cgroups.lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
             return [int(line.split()[1]) << 10]
     return _windows_free_memory()
@@ -181,10 +160,3 @@ def _windows_free_memory() -> list[int]:
     status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
     ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined,unused-ignore]
     return [int(status.free)]
-
-
-def _lines(path: str | Path) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="ascii", errors="replace").split("\n")
-    except OSError:  # not on this system
-        return []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import os
 import threading
 from collections import deque
@@ -10,9 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from h5burst.runtime import cgroups
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_MOST = 4096  # threads; more is a slip of the pen, and cannot be started
 _lock = threading.Lock()
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _inside = threading.local()
@@ -29,13 +34,13 @@ def thread_count(threads: int | None = None) -> int:
     Returns
     -------
     int
-        The requested; else `H5BURST_NUM_THREADS`, else `SLURM_CPUS_PER_TASK` capped by the CPUs that this process may
-        run on, else those.
+        The requested; else that of `thread_limit`; else `H5BURST_NUM_THREADS`, else `SLURM_CPUS_PER_TASK` capped by the
+        CPUs that this process may use, else those: the least of its affinity and the quotas of its control groups.
 
     Raises
     ------
     ValueError
-        For less than 1.
+        For less than 1, and for more than 4096.
 
     Examples
     --------
@@ -44,23 +49,49 @@ def thread_count(threads: int | None = None) -> int:
     3
     """
     if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
+        if not 1 <= threads <= _MOST:
+            raise ValueError(
+                f"threads must be at least 1{'' if threads < 1 else f' and at most {_MOST}'}, got {threads}"
+            )
         return threads
-    own = _positive_int("H5BURST_NUM_THREADS")
+    own = getattr(_inside, "limit", None) or _positive_int("H5BURST_NUM_THREADS")
     if own is not None:
-        return own
+        return int(own)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = min(cpus, _quota() or cpus)
     slurm = _positive_int("SLURM_CPUS_PER_TASK")
     return min(cpus, slurm) if slurm is not None else cpus
+
+
+@functools.cache
+def _quota() -> int | None:
+    """Whole CPUs that the control groups of this process give time for, as they were at the first look."""
+    limits = cgroups.cpu_limits()
+    return max(1, math.ceil(min(limits))) if limits else None
+
+
+@contextlib.contextmanager
+def thread_limit(threads: int | None) -> Iterator[None]:
+    """For the block, and for what this thread does in it, that many threads are the default; None changes nothing.
+
+    Where several threads of a process each have work of their own, a variable of the environment would be theirs all.
+    """
+    before = getattr(_inside, "limit", None)
+    _inside.limit = before if threads is None else thread_count(threads)
+    try:
+        yield
+    finally:
+        _inside.limit = before
 
 
 def _positive_int(variable: str) -> int | None:
     text = os.environ.get(variable, "").strip()
     if not text:
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdigit() or not text.strip("0"):
         raise ValueError(f"{variable} must be a whole number of at least 1, got {text!r}")
+    if len(text) > 9 or int(text) > _MOST:
+        raise ValueError(f"{variable} must be at most {_MOST}, got {text[:20]}")
     return int(text)
 
 
@@ -185,6 +216,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
     _pools.clear()
     _inside.value = False
+    _quota.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):

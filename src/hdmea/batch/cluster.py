@@ -26,12 +26,15 @@ def array_share(
 ) -> tuple[int, int] | None:
     """(number from 0, count) of this task of an array job; None when it is not one.
 
-    Given numbers come before those of the scheduler's environment. Raises `ConfigurationError` for numbers that do not
-    fit, or a task without a count.
+    Given numbers come before those of the scheduler's environment, which knows this submission alone: where only some
+    tasks were submitted again, their rows cannot be told from it. Raises `ConfigurationError` for numbers that do not
+    fit, a task without a count, and a submission that cannot be of all tasks.
     """
     environment = os.environ if environment is None else environment
     if task is None:
         task, found = _from_environment(environment)
+        if task is not None:
+            _check_whole(environment)
         count = found if count is None else count
     if task is None:
         if count is not None:
@@ -42,6 +45,24 @@ def array_share(
     if not 0 <= task < count:
         raise ConfigurationError(f"array task {task} of {count}: tasks are numbered 0 to {count - 1}")
     return task, count
+
+
+def _check_whole(environment: Mapping[str, str]) -> None:
+    """Raise `ConfigurationError` for an array of which some tasks are missing: it begins with 0 or 1, without gaps."""
+    for scheduler, (number, first, count) in _ARRAYS.items():
+        last = {"Slurm": "SLURM_ARRAY_TASK_MAX", "Grid Engine": "SGE_TASK_LAST"}.get(scheduler, "")
+        found = [environment.get(name, "") for name in (number, first, last)]
+        if not all(text.isdigit() for text in found):
+            continue
+        begin, end = int(found[1]), int(found[2])
+        tasks = environment.get(count, "")
+        has_gaps = tasks.isdigit() and end - begin + 1 != int(tasks)
+        if begin > 1 or has_gaps:
+            numbers = f"{scheduler} numbers {begin} to {end}{f', {tasks} of them' if has_gaps else ''}"
+            raise ConfigurationError(
+                f"these are only some of the tasks of an array ({numbers}), so their recordings cannot be told: give "
+                "--array-task and --array-count, as the script of --print-slurm does"
+            )
 
 
 def _from_environment(environment: Mapping[str, str]) -> tuple[int | None, int | None]:
@@ -71,9 +92,10 @@ def slurm_script(arguments: Sequence[str], tasks: int, resources: Resources, env
     directory = environment or os.path.dirname(sys.executable)
     memory = (resources.memory_budget * resources.jobs) // (1 << 20) + 512
     command = " ".join(shlex.quote(word) for word in arguments)
+    share = f'--array-task "$SLURM_ARRAY_TASK_ID" --array-count {tasks}'
     return f"""#!/bin/bash
 # One array task takes every {tasks}-th recording of the manifest; finished ones are skipped, so submitting again
-# after a failure does only what is left.
+# after a failure does only what is left; sbatch --array=3,7 submits tasks 3 and 7 alone.
 #SBATCH --job-name=hdmea-batch
 #SBATCH --array=0-{tasks - 1}
 #SBATCH --ntasks=1
@@ -89,5 +111,5 @@ def slurm_script(arguments: Sequence[str], tasks: int, resources: Resources, env
 
 cd {shlex.quote(os.getcwd())} || exit 2
 export PATH={shlex.quote(directory)}:"$PATH"
-srun hdmea {command}
+srun hdmea {command} {share}
 """

@@ -161,6 +161,9 @@ def read_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
     return parameters
 
 
+_OF_THE_SCRIPT = ("--slurm-tasks", "--array-task", "--array-count")  # options with a value that the script decides
+
+
 def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
     """The Slurm script for this very command line, less what the script itself decides."""
     from hdmea.batch.cluster import slurm_script
@@ -169,8 +172,8 @@ def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
     words, skip = [], False
     for word in sys.argv[1:]:
         name = word.split("=", 1)[0]
-        if skip or name in ("--print-slurm", "--slurm-tasks"):
-            skip = not skip and name == "--slurm-tasks" and "=" not in word
+        if skip or name in ("--print-slurm", *_OF_THE_SCRIPT):
+            skip = not skip and name in _OF_THE_SCRIPT and "=" not in word
             continue
         words.append(word)
     return slurm_script([*words, "--jobs", "1"], tasks, plan_resources(1, 1, threads, memory_budget))

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import importlib
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
-from hdmea.batch.job import Job, Outcome, Report, Status, run_job
-from hdmea.batch.loop import Ended
+from h5burst import memory_budget
+from hdmea.batch.job import (
+    Job,
+    Outcome,
+    Report,
+    Status,
+    forget_peak_memory,
+    run_job,
+)
+from hdmea.batch.loop import Ended, not_started
+from hdmea.batch.resources import Resources
 from hdmea.utils.exceptions import ConfigurationError
 
 _MOMENT_S = 0.1
 _MAX_COLLATERAL_RETRIES = (
     3  # times that a recording may be found waiting on a worker that died, before it counts as a failure
 )
+_WORKER_SHARE = 0.8  # of a worker's memory limit: dask pauses a worker beyond it
+_PYTHON_BYTES = 256 << 20  # of it, for what is no array
 
 
 class Future(Protocol):
@@ -30,13 +43,20 @@ class Future(Protocol):
 
 @contextmanager
 def dask_executor(
-    report: Report, retries: int, *, scheduler: str | None, scheduler_file: str | None
+    report: Report,
+    retries: int,
+    *,
+    scheduler: str | None,
+    scheduler_file: str | None,
+    threads: int | None = None,
+    memory: int | None = None,
 ) -> Iterator[DaskExecutor]:
     """An executor on a cluster, connected for the block.
 
     scheduler: its address; scheduler_file: the file that it wrote. Workers share the file system with this process. A
     worker that dies is one failed recording, tried again on another worker `retries` times; what waited on that worker
-    is asked for again. Raises `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
+    is asked for again. threads, memory: of each recording; default what its worker has for it. Raises
+    `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
     """
     try:
         distributed: Any = importlib.import_module("distributed")
@@ -47,18 +67,38 @@ def dask_executor(
         client.as_current(),
     ):
         client.run_on_scheduler(_allow_failures, retries)
-        executor = DaskExecutor(client, distributed.as_completed([]), report)
+        words = _Words(f"hdmea-{uuid.uuid4().hex}", client)
+        executor = DaskExecutor(client, distributed.as_completed([]), report, words, threads, memory)
         try:
             yield executor
         finally:
-            executor.drop_waiting()
+            executor.cancel()
+            with suppress(Exception):  # of a scheduler that is gone nothing needs to be put back
+                client.run_on_scheduler(_allow_as_before)
+
+
+class _Words:
+    """What a batch tells its recordings wherever they run: to end, or only that no more are started."""
+
+    def __init__(self, name: str, client: Any) -> None:
+        self.name, self._client, self._said = name, client, set[str]()
+
+    def say(self, word: str) -> None:
+        if word in self._said or self._client.status != "running":
+            return
+        self._said.add(word)
+        distributed: Any = importlib.import_module("distributed")
+        distributed.Event(f"{self.name}-{word}", client=self._client).set()
 
 
 class DaskExecutor:
     """Recordings as tasks of a dask client; `queue` gives those that are completed."""
 
-    def __init__(self, client: Any, queue: Any, report: Report) -> None:
-        self._client, self._queue, self._report = client, queue, report
+    def __init__(
+        self, client: Any, queue: Any, report: Report, words: _Words, threads: int | None, memory: int | None
+    ) -> None:
+        self._client, self._queue, self._report, self._words = client, queue, report, words
+        self._threads, self._memory = threads, memory
         self._running: dict[Future, tuple[Job, int]] = {}
         self._collateral: dict[str, int] = {}  # how often a recording waited on a worker that died
 
@@ -66,8 +106,17 @@ class DaskExecutor:
     def is_busy(self) -> bool:
         return bool(self._running)
 
+    @property
+    def resources(self) -> Resources:
+        """Recordings at once, on the workers that there are now; of each the threads and memory that the least has."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        own = [_share(one["nthreads"], one.get("memory_limit")) for one in workers]
+        slots = sum(one["nthreads"] for one in workers)
+        return Resources(slots, self._threads or 1, self._memory or min(own, default=memory_budget()))
+
     def submit(self, job: Job, attempt: int) -> None:
-        future = self._client.submit(run_job, job, pure=False)
+        own = replace(job, threads=self._threads, memory_budget=self._memory)
+        future = self._client.submit(_run_on_worker, own, self._words.name, pure=False)
         self._running[future] = (job, attempt)
         self._queue.add(future)
 
@@ -83,16 +132,21 @@ class DaskExecutor:
                 self.submit(job, attempt)
                 continue
             # Of a worker that died dask itself has tried the recording again.
-            ended.append(Ended(job, attempt, _outcome(job, future), is_final=future.status != "finished"))
+            ended.append(Ended(job, attempt, self._outcome(job, future), is_final=future.status != "finished"))
         return ended
 
     def drop_waiting(self) -> None:
-        """Cancel all that has not ended: dask does not tell what waits from what runs."""
-        self._client.cancel([future for future in self._running if not future.done()])
-        self._running = {future: of for future, of in self._running.items() if future.done()}
+        """dask does not tell what waits from what runs: each recording looks for itself, first of all."""
+        self._words.say(_NO_MORE)
 
     def stop(self) -> None:
-        self.drop_waiting()
+        self._words.say(_NO_MORE)
+        self._words.say(_STOP)
+
+    def cancel(self) -> None:
+        """Ask for nothing any more."""
+        self._client.cancel([future for future in self._running if not future.done()])
+        self._running = {}
 
     def _completed(self) -> list[Future]:
         completed = list(self._queue.next_batch(block=False))
@@ -101,18 +155,84 @@ class DaskExecutor:
             completed = list(self._queue.next_batch(block=False))
         return completed
 
+    def _outcome(self, job: Job, future: Future) -> Outcome:
+        if future.status == "finished":
+            outcome: Outcome = future.result()
+            return outcome
+        if future.status == "cancelled":
+            reason = f"the dask scheduler at {self._address()} is gone, or somebody cancelled the recording there"
+        else:
+            reason = _reason(future.exception())
+        return Outcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
+
+    def _address(self) -> str:
+        scheduler = getattr(self._client, "scheduler", None)
+        return str(getattr(scheduler, "address", "an unknown address"))
+
+
+# ---------------------------------------------------------------- on the workers
+
+_STOP, _NO_MORE = "stop", "no-more"
+
+
+class _Told:
+    """Whether the batch has said a word; also where nobody can be asked any more: then the batch is gone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def is_set(self) -> bool:
+        distributed: Any = importlib.import_module("distributed")
+        try:
+            return bool(distributed.Event(self._name).is_set())
+        except Exception:  # noqa: BLE001 - dask raises many kinds where the scheduler is gone
+            return True
+
+
+def _run_on_worker(job: Job, words: str) -> Outcome:
+    """What a dask worker does: one recording, within what the worker has for it."""
+    distributed: Any = importlib.import_module("distributed")
+    if _Told(f"{words}-{_NO_MORE}").is_set():
+        return not_started(job)
+    worker = distributed.get_worker()
+    slots = worker.state.nthreads
+    limit = getattr(getattr(worker, "memory_manager", None), "memory_limit", None)
+    own = replace(job, threads=job.threads or 1, memory_budget=job.memory_budget or _share(slots, limit))
+    if slots == 1:
+        forget_peak_memory()
+    outcome: Outcome = run_job(own, _Told(f"{words}-{_STOP}"))
+    if slots > 1:  # the process worked on others as well
+        outcome.peak_memory_bytes = None
+    return outcome
+
+
+def _share(slots: int, limit: int | None) -> int:
+    """Bytes of arrays of one recording on a worker that works on so many at once."""
+    if not limit:
+        return max(1, memory_budget() // slots)
+    return max(1, int(max(_WORKER_SHARE * limit - _PYTHON_BYTES, limit / 4)) // slots)
+
+
+# ---------------------------------------------------------------- on the scheduler
+
 
 def _allow_failures(count: int, dask_scheduler: Any = None) -> None:
-    """How many workers a recording may kill before it counts as failed."""
+    """How many workers a recording may kill before it counts as failed: for all recordings of the scheduler."""
+    if not hasattr(dask_scheduler, "hdmea_batches"):
+        dask_scheduler.hdmea_batches, dask_scheduler.hdmea_before = 0, dask_scheduler.allowed_failures
+    dask_scheduler.hdmea_batches += 1
     dask_scheduler.allowed_failures = count
 
 
-def _outcome(job: Job, future: Future) -> Outcome:
-    if future.status == "finished":
-        outcome: Outcome = future.result()
-        return outcome
-    reason = "cancelled" if future.status == "cancelled" else _reason(future.exception())
-    return Outcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
+def _allow_as_before(dask_scheduler: Any = None) -> None:
+    """The last batch puts back what was there before the first."""
+    dask_scheduler.hdmea_batches -= 1
+    if dask_scheduler.hdmea_batches == 0:
+        dask_scheduler.allowed_failures = dask_scheduler.hdmea_before
+        del dask_scheduler.hdmea_batches, dask_scheduler.hdmea_before
+
+
+# ---------------------------------------------------------------- what became of a recording
 
 
 def _was_bystander(job: Job, future: Future) -> bool:

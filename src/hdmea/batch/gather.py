@@ -1,46 +1,81 @@
-"""The key figures of all recordings of an array of tasks in one table, whichever task ends last."""
+"""The key figures of all recordings of an array of tasks in one table, whichever task ends last.
+
+Tasks that end at once take turns, by a lock file, and each puts its own rows into the table that is there. Only where
+that table is not of these recordings are the summaries of all tasks read.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 import json
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hdmea.batch.figures import write_table
 from hdmea.batch.job import Status
+from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.utils.exceptions import DataLoadError
 
 TABLE = "batch_figures.csv"
 SUMMARIES = "batch_summary_*.json"  # one a task
 
-Stamps = dict[Path, tuple[int, int]]
+LOCK = ".batch_figures.lock"
+_PATIENCE_S = 60.0  # for the turn of others; then a task goes on without, and their rows may be lost until the next one
+_MOMENT_S = 0.05
+
+logger = logging.getLogger(__name__)
 
 
-def gather_figures(output_dir: Path, dataset_ids: Sequence[str]) -> Path:
+def gather_figures(output_dir: Path, dataset_ids: Sequence[str], own: Path | None = None) -> Path:
     """Write the table of all recordings in their order, from the summaries of the tasks that have ended.
 
-    Every task calls this once its own summary is written. Two that end at once cannot lose each other's rows: a task
-    that sees another summary after it has written the table writes it again. Recordings that no summary has are "not
-    started".
+    Every task calls this once its own summary is written. Recordings that no summary has are "not started".
 
-    Raises `DataLoadError` for a summary that is not one.
+    own: the summary of this task, where the table needs no more than its rows anew. Raises `DataLoadError` for a
+    summary that is not one.
     """
     path = output_dir / TABLE
-    while True:
-        seen = _stamps(output_dir)
-        known = _latest(list(seen))
+    with _turn(output_dir / LOCK):
+        known = None if own is None else _table(path, dataset_ids)
+        if known is None or own is None:
+            known = _latest(sorted(output_dir.glob(SUMMARIES)))
+        else:
+            known |= _latest([own])
         write_table(path, [known.get(name, _unknown(name)) for name in dataset_ids])
-        if _stamps(output_dir) == seen:
-            return path
+    return path
 
 
-def _stamps(output_dir: Path) -> Stamps:
-    stamps = {}
-    for path in sorted(output_dir.glob(SUMMARIES)):
-        status = path.stat()
-        stamps[path] = (status.st_mtime_ns, status.st_ino)
-    return stamps
+@contextlib.contextmanager
+def _turn(lock: Path) -> Iterator[None]:
+    """Hold the lock for the block, as soon as others have given it back."""
+    until = time.monotonic() + _PATIENCE_S
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(holding(lock))
+            except RecordingLockedError as error:
+                if time.monotonic() > until:
+                    logger.warning("the table of figures is written although %s", error)
+                    break
+                time.sleep(_MOMENT_S)
+            else:
+                break
+        yield
+
+
+def _table(path: Path, dataset_ids: Sequence[str]) -> dict[str, dict[str, Any]] | None:
+    """The rows of the table that is there, by dataset ID; None for one that is not of just these recordings."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
+        known = {row["dataset_id"]: dict(row) for row in rows}
+    except (OSError, KeyError, ValueError, csv.Error):
+        return None
+    return known if list(known) == list(dataset_ids) else None
 
 
 def _latest(summaries: Sequence[Path]) -> dict[str, dict[str, Any]]:

@@ -10,21 +10,21 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5burst
-from h5burst import Group, load_json, verify
+from h5burst import Group, load_json, thread_limit, verify
 from hdmea.batch import identity
 from hdmea.batch.figures import FIGURES, key_figures, stored_figures
+from hdmea.batch.job_log import logging_to
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
 from hdmea.session.session import PipelineSession, create_session
-from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import DataLoadError
 from hdmea.utils.names import recording_path
 from hdmea.utils.user_modules import import_modules
@@ -47,6 +47,7 @@ class Status(str, Enum):
     SKIPPED = "skipped"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    LOCKED = "locked"
     NOT_STARTED = "not started"
 
 
@@ -72,6 +73,7 @@ class Job:
     checkpoint_steps: bool = False
     compression: str | None = None
     by_mark: bool = False  # skip a file of the same recipe without reading its data
+    threads: int | None = None  # of those of this process; None: what its environment says
     memory_budget: int | None = None
     imports: tuple[str, ...] = ()  # modules of the user's own, that register features
     input_bytes: int = 0  # of its files; the largest recordings are started first
@@ -112,6 +114,12 @@ def _short(name: str, suffix: str) -> str:
     return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{suffix}"
 
 
+class Stop(Protocol):
+    """What says that a batch is to end, as `threading.Event` does."""
+
+    def is_set(self) -> bool: ...
+
+
 @dataclass
 class Outcome:
     """Final status of one recording: status, why, where, and what it took."""
@@ -131,7 +139,7 @@ class Outcome:
         return {**asdict(self), "status": self.status.value}
 
 
-def run_job(job: Job, stop: threading.Event | None = None, report: Report = lambda dataset_id, what: None) -> Outcome:
+def run_job(job: Job, stop: Stop | None = None, report: Report = lambda dataset_id, what: None) -> Outcome:
     """Run one recording to its file. Never raises for what is wrong with the recording: the outcome says it.
 
     stop: when set, the step that is running is finished, the session checkpointed, and the outcome is INTERRUPTED.
@@ -139,10 +147,10 @@ def run_job(job: Job, stop: threading.Event | None = None, report: Report = lamb
     outcome = Outcome(job.dataset_id, Status.FAILED, output_path=str(job.output_path), log_path=str(job.log_path))
     started = time.perf_counter()
     try:
-        with holding(job.lock_path), _logging_to(job.log_path):
+        with holding(job.lock_path), logging_to(job.log_path), thread_limit(job.threads):
             _run_locked(job, outcome, stop or threading.Event(), report)
     except RecordingLockedError as error:
-        outcome.status, outcome.reason = Status.SKIPPED, str(error)
+        outcome.status, outcome.reason = Status.LOCKED, str(error)
     except OSError as error:  # the lock or the log could not be written
         outcome.reason = f"{type(error).__name__}: {error}"
     outcome.seconds = time.perf_counter() - started
@@ -150,7 +158,7 @@ def run_job(job: Job, stop: threading.Event | None = None, report: Report = lamb
     return outcome
 
 
-def _run_locked(job: Job, outcome: Outcome, stop: threading.Event, report: Report) -> None:
+def _run_locked(job: Job, outcome: Outcome, stop: Stop, report: Report) -> None:
     try:
         if is_finished(job):
             outcome.status, outcome.reason = Status.SKIPPED, _complete(job)
@@ -276,13 +284,13 @@ def _start(job: Job, outcome: Outcome) -> PipelineSession:
     """The checkpointed session where there is one of the same recipe, inputs and versions, else a new one."""
     if not job.force and _may_go_on(job, outcome):
         try:
-            session = PipelineSession.load(job.checkpoint_path)
+            session = PipelineSession.load(job.checkpoint_path, memory_budget=job.memory_budget)
         except (OSError, ValueError) as error:
             logger.warning("%s: starting anew, the checkpoint cannot be read: %s", job.dataset_id, error)
         else:
             logger.info("%s: goes on after %s", job.dataset_id, ", ".join(sorted(session.completed_steps)))
             return session
-    session = create_session(job.dataset_id, output_dir=job.output_dir)
+    session = create_session(job.dataset_id, output_dir=job.output_dir, memory_budget=job.memory_budget)
     recipe = json.dumps([[step.name, dict(step.arguments)] for step in job.steps], default=str)
     attrs = {HASH: job.params_hash, RECIPE: recipe, INPUTS: json.dumps(job.inputs())}
     session.extra_nodes[BATCH_GROUP] = Group(attrs=attrs)
@@ -313,29 +321,17 @@ def _checkpoint(job: Job, session: PipelineSession) -> None:
     session.checkpoint(job.checkpoint_path, checkpoint_name=f"batch-{len(session.completed_steps)}")
 
 
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Send the records of `hdmea` and `h5burst`, and warnings, to a recording's own log."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("hdmea", "h5burst", "py.warnings")]
-    levels = [own.level for own in loggers]
-    for own in loggers:
-        own.addHandler(handler)
-        own.setLevel(min(own.level or logging.INFO, logging.INFO))
-    logger.info("process %d on %s, %s", os.getpid(), sys.platform, utc_now())
-    try:
-        yield
-    finally:
-        for own, level in zip(loggers, levels, strict=True):
-            own.removeHandler(handler)
-            own.setLevel(level)
-        handler.close()
+def forget_peak_memory() -> None:
+    """Let `peak_memory_bytes` count from now on, where the system can (Linux: `clear_refs` in proc(5))."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory_bytes() -> int | None:
     """The most memory that this process has held at once; None where the system does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.split("VmHWM:")[1].split()[0]) << 10
     try:
         import resource
     except ImportError:  # Windows

@@ -11,11 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from h5burst import BUDGET_VARIABLE, console, processes
@@ -37,7 +37,7 @@ class LocalExecutor:
     """
 
     def __init__(self, jobs: Sequence[Job], resources: Resources, report: Report) -> None:
-        self._at_once = resources.jobs
+        self.resources = resources
         marked = [job for job in jobs if is_marked(job)]
         self._checks = _Checks(marked)
         self._waiting: deque[tuple[Job, int]] = deque()
@@ -53,7 +53,7 @@ class LocalExecutor:
             self._waiting.append((job, attempt))
 
     def collect(self) -> list[Ended]:
-        while self._waiting and len(self._pool.running) < self._at_once:
+        while self._waiting and len(self._pool.running) < self.resources.jobs:
             self._pool.start(*self._waiting.popleft())
         ended = []
         for job, skip in self._checks.collect():
@@ -78,7 +78,10 @@ class _Checks:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._pool = ThreadPoolExecutor(1)
+        self._done: SimpleQueue[Future[Outcome | None]] = SimpleQueue()
         self._jobs: dict[Future[Outcome | None], Job] = {self._pool.submit(skipped, job): job for job in jobs}
+        for future in self._jobs:
+            future.add_done_callback(self._done.put)
         self._all = {job.dataset_id for job in jobs}
 
     def __contains__(self, job: Job) -> bool:
@@ -90,10 +93,15 @@ class _Checks:
 
     def collect(self) -> list[tuple[Job, Outcome | None]]:
         """The files that were looked at since, with None for those that need work. Waits a moment at most."""
-        done, _ = futures.wait(self._jobs, timeout=_MOMENT_S, return_when=futures.FIRST_COMPLETED)
-        ended = []
-        for future in done:
-            job = self._jobs.pop(future)
+        ended: list[tuple[Job, Outcome | None]] = []
+        while self._jobs:
+            try:
+                future = self._done.get(timeout=0 if ended else _MOMENT_S)
+            except Empty:
+                break
+            job = self._jobs.pop(future, None)
+            if job is None:  # cancelled
+                continue
             try:
                 ended.append((job, future.result()))
             except Exception as error:  # noqa: BLE001 - a file that cannot be looked at is the worker's to name
@@ -189,6 +197,13 @@ def _started(context: Any, arguments: tuple[Any, ...]) -> BaseProcess:
     return process
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Those that tell a process to end: a terminal that is closed sends SIGHUP, and counts unless it is ignored."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    return signals if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*signals, hangup]
+
+
 def _lives(process: BaseProcess) -> bool:
     """Whether a worker runs, as the system says: who kills all at once may kill what would have told us, too."""
     return process.pid is None or processes.is_running(process.pid)
@@ -212,7 +227,7 @@ def _main_module_hidden() -> Iterator[None]:
 
 def _death(job: Job, code: int | None, *, told: bool) -> Outcome:
     """What becomes of a recording whose worker died. told: the workers had been told to stop."""
-    if told and code is not None and -code in (signal.SIGTERM, signal.SIGINT):
+    if told and code is not None and -code in ending_signals():
         # It was told before it could listen, which is the first thing it does.
         return Outcome(job.dataset_id, Status.INTERRUPTED, BEFORE_FIRST_STEP, str(job.output_path), str(job.log_path))
     reason = f"the worker process ended with code {code}"
@@ -226,7 +241,7 @@ def _death(job: Job, code: int | None, *, told: bool) -> Outcome:
 def _work(job: Job, resources: Resources, connection: Connection) -> None:
     """What a worker process does."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         signal.signal(number, lambda *_: stop.set())
         if hasattr(signal, "siginterrupt"):
             signal.siginterrupt(number, False)  # libhdf5 takes an interrupted call for a file that cannot be opened

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hdmea.batch.job import Job, Outcome, Report, Status
+from hdmea.batch.resources import Resources
 
 Finished = Callable[[Outcome], None]
 
@@ -36,6 +37,11 @@ class Executor(Protocol):
     @property
     def is_busy(self) -> bool:
         """Whether any recording that was submitted has not ended."""
+        ...
+
+    @property
+    def resources(self) -> Resources:
+        """How many run at once, and what each may use."""
         ...
 
     def submit(self, job: Job, attempt: int) -> None:
@@ -87,8 +93,9 @@ def run_all(
             failures += is_failed
         if limits.max_failures is not None and failures > limits.max_failures:
             executor.drop_waiting()
-    return [outcomes.get(job.dataset_id) or _not_started(job) for job in jobs]
+    return [outcomes.get(job.dataset_id) or not_started(job) for job in jobs]
 
 
-def _not_started(job: Job) -> Outcome:
+def not_started(job: Job) -> Outcome:
+    """The outcome of a recording whose turn never came."""
     return Outcome(job.dataset_id, Status.NOT_STARTED, "the batch ended before its turn", str(job.output_path))

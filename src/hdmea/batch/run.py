@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import codecs, console, durable
+from h5burst import codecs, console, durable, parse_bytes
 from hdmea.batch import cluster
 from hdmea.batch.dask_engine import dask_executor
 from hdmea.batch.figures import write_table
 from hdmea.batch.gather import gather_figures
-from hdmea.batch.job import Job, JobOptions, Outcome, Report, Status
-from hdmea.batch.local import LocalExecutor
+from hdmea.batch.job import Job, JobOptions, Outcome, Report, Status, skipped
+from hdmea.batch.local import LocalExecutor, ending_signals
 from hdmea.batch.loop import Executor, Limits, run_all
 from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.progress import BatchProgress
@@ -82,10 +82,12 @@ class BatchResult:
 
     @property
     def exit_code(self) -> int:
-        """That of the command: 0; 1 where a recording failed or was not started; 128 and the signal that ended it."""
+        """That of the command: 0 where every recording is done, now or before; 128 and the signal that ended it; else 1
+        (a recording failed, was not started, or is another batch's and not done yet).
+        """
         if self.stopped_by is not None:
             return 128 + self.stopped_by
-        return int(self.count(Status.FAILED) > 0 or self.count(Status.NOT_STARTED) > 0)
+        return int(self.count(Status.DONE) + self.count(Status.SKIPPED) < len(self.outcomes))
 
 
 def run_batch(
@@ -116,8 +118,8 @@ def run_batch(
     r"""Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
 
     A file that is complete, verified and made by the same recipe is skipped; a checkpointed recording goes on from
-    there. SIGINT and SIGTERM checkpoint what is running and end the batch. A recording that fails does not raise but is
-    an outcome.
+    there. SIGINT, SIGTERM and SIGHUP checkpoint what is running and end the batch. A recording that fails does not
+    raise but is an outcome.
 
     Parameters
     ----------
@@ -198,15 +200,19 @@ def run_batch(
     resources = plan_resources(len(mine), jobs, threads, memory_budget)
     output_dir.mkdir(parents=True, exist_ok=True)
     with console.lasting_streams(), _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
-        bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
         limits = Limits(retries, max_failures)
-        with _executor(engine, mine, resources, bars.report, retries, scheduler, scheduler_file) as executor:
+        with _executor(
+            engine, mine, resources, bars.report, retries, scheduler, scheduler_file, threads, memory_budget
+        ) as executor:
+            resources = executor.resources
+            bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
             outcomes = run_all(mine, executor, limits, stop.event, bars.report, bars.finished)
+    outcomes = [_settled(job, outcome) for job, outcome in zip(mine, outcomes, strict=True)]
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
     result = BatchResult(outcomes, resources, output_dir / name, stop.signal)
     _write_summary(result, engine)
     if share is not None:
-        gather_figures(output_dir, [job.dataset_id for job in all_jobs])
+        gather_figures(output_dir, [job.dataset_id for job in all_jobs], result.summary_path)
     if report and stop.signal is None:
         result.index_path = write_index(output_dir, pages=[job.dataset_id for job in mine])
     return result
@@ -257,6 +263,11 @@ def _jobs(
     return jobs
 
 
+def _settled(job: Job, outcome: Outcome) -> Outcome:
+    """The outcome; where another batch had the recording, what has become of it since."""
+    return (skipped(job) or outcome) if outcome.status is Status.LOCKED else outcome
+
+
 @contextmanager
 def _executor(
     engine: str,
@@ -266,10 +277,14 @@ def _executor(
     retries: int,
     scheduler: str | None,
     scheduler_file: str | None,
+    threads: int | None,
+    memory_budget: int | str | None,
 ) -> Iterator[Executor]:
     """What runs the recordings of a batch."""
     if engine == "dask":
-        with dask_executor(report, retries, scheduler=scheduler, scheduler_file=scheduler_file) as executor:
+        memory = None if memory_budget is None else parse_bytes(memory_budget)
+        where = {"scheduler": scheduler, "scheduler_file": scheduler_file}
+        with dask_executor(report, retries, **where, threads=threads, memory=memory) as executor:
             yield executor
     else:
         yield LocalExecutor(jobs, resources, report)
@@ -283,12 +298,15 @@ class _Stop:
 
 @contextmanager
 def _stopping() -> Iterator[_Stop]:
-    """Turn SIGINT and SIGTERM into an event for the block; the second signal acts as it does without us."""
+    """Turn SIGINT, SIGTERM and SIGHUP (unless it is ignored, as by nohup) into an event for the block.
+
+    The second signal acts as it does without us.
+    """
     stop = _Stop(threading.Event())
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread gets signals
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ending_signals()}
 
     def told(number: int, frame: Any) -> None:
         stop.signal = number

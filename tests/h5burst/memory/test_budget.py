@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from h5burst.memory import budget
+from h5burst.runtime import cgroups
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_least_limit_of_all_control_groups_counts(
         f"{base}/{name}": str(9 << 20),
         "/proc/meminfo": "MemTotal: 100000 kB\nMemAvailable: 90000 kB",
     }
-    monkeypatch.setattr(budget, "_lines", lambda path: files.get(str(path), "").split("\n"))
+    monkeypatch.setattr(cgroups, "lines", lambda path: files.get(str(path), "").split("\n"))
     monkeypatch.delenv("SLURM_MEM_PER_NODE", raising=False)
     monkeypatch.delenv("SLURM_MEM_PER_CPU", raising=False)
     assert budget.process_limit() == 5 << 20

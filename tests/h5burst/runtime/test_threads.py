@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,69 @@ import pytest
 
 import h5burst
 from h5burst import Array, Group
+from h5burst.runtime import cgroups, threads
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Files of the system to fill in, on a machine of 64 CPUs."""
+    files: dict[str, str] = {}
+    monkeypatch.setattr(cgroups, "lines", lambda path: files.get(str(path), "").split("\n"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    for variable in ("H5BURST_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(variable, raising=False)
+    threads._quota.cache_clear()
+    yield files
+    threads._quota.cache_clear()
+
+
+def cpu_groups(of: str, **contents: str) -> dict[str, str]:
+    """The file that names the groups, and below /sys/fs/cgroup others, by path with __ for /."""
+    return {"/proc/self/cgroup": of} | {
+        f"/sys/fs/cgroup/{name.replace('__', '/').replace('_max', '.max').replace('_cfs', '.cfs')}": text
+        for name, text in contents.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "count"),
+    [
+        ({}, 64),
+        (cpu_groups("0::/", cpu_max="max 100000"), 64),
+        (cpu_groups("0::/", cpu_max="400000 100000"), 4),
+        (cpu_groups("0::/a/b", a__b__cpu_max="max 100000", a__cpu_max="250000 100000"), 3),
+        (cpu_groups("0::/", cpu_max="50000 100000"), 1),
+        (cpu_groups("4:cpu:/x\n0::/", cpu__cpu_cfs_quota_us="150000", cpu__cpu_cfs_period_us="100000"), 2),
+        (cpu_groups("4:cpu:/", cpu__cpu_cfs_quota_us="-1", cpu__cpu_cfs_period_us="100000"), 64),
+    ],
+    ids=["none", "2, no quota", "2, four CPUs", "2, group above", "2, half a CPU", "1, one and a half", "1, no quota"],
+)
+def test_a_quota_of_a_container_is_obeyed(machine: dict[str, str], files: dict[str, str], count: int) -> None:
+    machine.update(files)
+    assert threads.thread_count() == count
+    assert threads.thread_count(7) == 7
+
+
+def test_a_thread_has_a_limit_of_its_own(machine: dict[str, str]) -> None:
+    with threads.thread_limit(3):
+        assert threads.thread_count() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(threads.thread_count).result() == 64
+        with threads.thread_limit(None):
+            assert threads.thread_count() == 3
+    assert threads.thread_count() == 64
+
+
+@pytest.mark.parametrize("text", ["100000", "1" + "0" * 5000])
+def test_threads_that_cannot_be_started_are_refused_at_once(
+    machine: dict[str, str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("H5BURST_NUM_THREADS", text)
+    with pytest.raises(ValueError, match="H5BURST_NUM_THREADS must be at most 4096"):
+        threads.thread_count()
+    with pytest.raises(ValueError, match="at most 4096"):
+        threads.thread_count(100_000)
+
 
 SMALL = Group({"a": Array(np.arange(3))})  # for which no thread is needed
 VERBS: dict[str, Callable[..., Any]] = {

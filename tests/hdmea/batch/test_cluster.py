@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +32,28 @@ def test_the_shares_of_all_tasks_are_the_whole(items: list[int], count: int) -> 
 )
 def test_the_share_comes_from_the_scheduler(environment: dict[str, str], share: tuple[int, int] | None) -> None:
     assert array_share(None, None, environment) == share
+
+
+def of_slurm(task: int, first: int, last: int, count: int) -> dict[str, str]:
+    values = {"ID": task, "MIN": first, "MAX": last, "COUNT": count}
+    return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        of_slurm(3, first=3, last=7, count=2),
+        of_slurm(0, first=0, last=6, count=4),
+        of_slurm(5, first=5, last=5, count=1),
+        {"SGE_TASK_ID": "4", "SGE_TASK_FIRST": "4", "SGE_TASK_LAST": "4", "SGE_TASK_STEPSIZE": "1"},
+    ],
+    ids=["3,7", "0-6:2", "5", "Grid Engine, 4"],
+)
+def test_some_tasks_of_an_array_submitted_again_do_no_other_rows(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="only some of the tasks"):
+        array_share(None, None, environment)
+    number = int(environment.get("SLURM_ARRAY_TASK_ID") or environment["SGE_TASK_ID"])
+    assert array_share(number, 8, environment) == (number, 8)
 
 
 def test_pbs_gives_a_number_and_the_caller_the_count() -> None:
@@ -64,4 +89,6 @@ def test_the_slurm_script_asks_for_what_was_worked_out() -> None:
     assert "#SBATCH --array=0-4\n" in script
     assert "#SBATCH --cpus-per-task=4\n" in script
     assert "#SBATCH --mem=2560M\n" in script
-    assert "srun hdmea batch 'my list.csv' -o out\n" in script
+    own = '--array-task "$SLURM_ARRAY_TASK_ID" --array-count 5'
+    assert f"srun hdmea batch 'my list.csv' -o out {own}\n" in script
+    assert f"\ncd {shlex.quote(os.getcwd())} ||" in script

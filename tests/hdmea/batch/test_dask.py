@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,14 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from h5burst import thread_count
+from hdmea.batch.resources import Resources
 from hdmea.batch.run import run_batch
+from hdmea.pipeline import PipelineSession
 from hdmea.simulate import SimulatedRecording
 from hdmea.utils.exceptions import ConfigurationError
 from support.batch_tools import (
     add_hanging,
+    command,
     holding_process,
     mend_hanging,
     needs_fifo,
@@ -29,7 +35,7 @@ from support.batch_tools import (
 )
 from support.full_flow import full_manifest, parameters_of
 
-pytest.importorskip("distributed", reason='the dask engine is an extra: pip install "h5burst[hpc]"')
+distributed = pytest.importorskip("distributed", reason='the dask engine is an extra: pip install "h5burst[hpc]"')
 
 Parameters = dict[str, dict[str, object]]
 
@@ -188,6 +194,119 @@ def test_recordings_that_waited_on_a_worker_that_died_are_asked_for_again(
     assert statuses(result)[0] == "failed"
     assert set(statuses(result)[1:]) <= {"done", "skipped"}  # skipped: finished before, its result was not handed over
     assert "dask worker died" in result.outcomes[0].reason
+
+
+WAITING = """
+import os, time
+from hdmea.steps import load_spikes as module
+
+load = module.load_spikes
+
+def load_spikes(*arguments, **options):
+    while not os.path.exists(GATE):
+        time.sleep(0.05)
+    return load(*arguments, **options)
+
+module.load_spikes = load_spikes
+"""
+
+
+def test_a_stopped_batch_checkpoints_on_its_workers_and_says_what_was_not_started(
+    spikes_manifest: Callable[..., Path], tmp_path: Path, scheduler_file: Path
+) -> None:
+    manifest, out, gate, module = spikes_manifest(6), tmp_path / "out", tmp_path / "gate", tmp_path / "waiting_load.py"
+    module.write_text(f"GATE = {str(gate)!r}\n{WAITING}")
+    words = ("--set", "add_section_windows.length_s=10", "--engine", "dask", "--import", module)
+    batch = command(manifest, "-o", out, *words, "--scheduler-file", scheduler_file, "--json")
+    wait_for(lambda: len(list(out.glob(".rec*.lock"))) == 2)
+    at_work = {path.name.split(".")[1] for path in out.glob(".rec*.lock")}
+    for name in at_work:
+        wait_until_at_work(out, name)
+    batch.send_signal(signal.SIGTERM)
+    time.sleep(1)  # until the workers know
+    gate.touch()  # now the first step ends
+    stdout, stderr = batch.communicate(timeout=100)
+    told = {one["dataset_id"]: (one["status"], one["reason"]) for one in json.loads(stdout)["recordings"]}
+    assert batch.returncode == 128 + signal.SIGTERM, stderr
+    for name, said in told.items():
+        if name in at_work:
+            assert said == ("interrupted", "checkpointed after load_spikes")
+            assert (out / f".{name}.h5burst-checkpoint").exists()
+        else:
+            assert said[0] == "not started"
+    assert list(out.glob("*.h5")) == []
+
+
+def test_a_worker_uses_what_it_has_or_what_the_batch_gives(
+    spikes_manifest: Callable[..., Path],
+    tmp_path: Path,
+    start: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PipelineSession, "save", PipelineSession.save)  # the module below replaces it here, too
+    file, module = tmp_path / "scheduler.json", tmp_path / "tells_limits.py"
+    start("scheduler", file, "--host", "127.0.0.1", "--port", "0")
+    wait_for(file.exists)
+    own = ("--nthreads", "2", "--memory-limit", "1200MiB", "--local-directory", str(tmp_path / "dask"))
+    start("worker", file, "--no-nanny", *own)
+    with distributed.Client(scheduler_file=str(file)) as client:
+        client.wait_for_workers(1, timeout=60)
+    module.write_text(
+        "from h5burst import thread_count\n"
+        "from hdmea.session.session import PipelineSession\n"
+        "before = PipelineSession.save\n"
+        "def save(self, *args, **options):\n"
+        "    self.metadata['limits'] = [thread_count(), self.memory.budget]\n"
+        "    return before(self, *args, **options)\n"
+        "PipelineSession.save = save\n"
+    )
+    shared = {"engine": "dask", "scheduler_file": str(file), "progress": False, "imports": [str(module)]}
+    before = thread_count()
+    for name, given, limits in (
+        ("own", {}, [1, (int(0.8 * (1200 << 20)) - (256 << 20)) // 2]),
+        ("given", {"threads": 3, "memory_budget": "64MiB"}, [3, 64 << 20]),
+    ):
+        result = run_batch(spikes_manifest(2), tmp_path / name, steps=["load_spikes"], **shared, **given)
+        assert statuses(result) == ["done", "done"], result.outcomes
+        assert result.resources == Resources(2, *limits)
+        for index in range(2):
+            found = PipelineSession.load(tmp_path / name / f"rec{index}.h5").metadata["limits"]
+            assert [int(one) for one in found] == limits
+    assert thread_count() == before
+
+
+def test_recordings_in_threads_of_one_worker_have_logs_of_their_own(
+    spikes_manifest: Callable[..., Path], tmp_path: Path, parameters: Parameters, start: Callable[..., None]
+) -> None:
+    file = tmp_path / "scheduler.json"
+    start("scheduler", file, "--host", "127.0.0.1", "--port", "0")
+    wait_for(file.exists)
+    start("worker", file, "--no-nanny", "--nthreads", "3", "--local-directory", str(tmp_path / "dask"))
+    result = run_batch(
+        spikes_manifest(6), tmp_path / "out", parameters=parameters, engine="dask", scheduler_file=str(file),
+        progress=False,
+    )  # fmt: skip
+    assert statuses(result) == ["done"] * 6
+    for outcome in result.outcomes:
+        said = Path(outcome.log_path).read_text(encoding="utf-8")
+        assert f"{outcome.dataset_id}: save" in said
+        assert not [other for other in range(6) if f"rec{other}" != outcome.dataset_id and f"rec{other}: " in said]
+        assert outcome.peak_memory_bytes is None  # of the worker, not of a recording
+
+
+def test_a_scheduler_of_many_is_left_as_it_was(
+    spikes_manifest: Callable[..., Path], tmp_path: Path, scheduler_file: Path
+) -> None:
+    def allowed(dask_scheduler: Any = None) -> Any:
+        return dask_scheduler.allowed_failures, [name for name in vars(dask_scheduler) if "hdmea" in name]
+
+    with distributed.Client(scheduler_file=str(scheduler_file)) as client:
+        before = client.run_on_scheduler(allowed)
+        run_batch(
+            spikes_manifest(1), tmp_path, steps=["load_spikes"], engine="dask", scheduler_file=str(scheduler_file),
+            progress=False,
+        )  # fmt: skip
+        assert client.run_on_scheduler(allowed) == before
 
 
 def test_an_unknown_engine_is_refused(spikes_manifest: Callable[..., Path], tmp_path: Path) -> None:

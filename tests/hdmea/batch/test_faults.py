@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from support.batch_tools import (
     statuses,
     wait_for,
     wait_until_at_work,
+    write_spikes,
 )
 
 MakeManifest = Callable[..., Path]
@@ -190,6 +192,37 @@ def test_finished_recordings_need_no_process(
     assert statuses(run_batch(manifest, out, steps=LOAD_ONLY, by_mark=True, progress=False)) == ["skipped", "skipped"]
 
 
+def test_finished_recordings_are_looked_at_in_steps_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each ends for itself, as they do where files are large; a step is a call of a function."""
+    called = 0
+
+    def count_calls(frame: Any, event: str, arg: Any) -> None:
+        nonlocal called
+        called += event in ("call", "c_call")
+
+    steps = {}
+    for count in (50, 500):
+        may_end: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+        def skip(job: Job, may_end: queue.SimpleQueue[None] = may_end) -> None:
+            may_end.get(timeout=60)
+
+        monkeypatch.setattr(local, "skipped", skip)
+        checks = local._Checks([Job(f"r{number}", (), Path()) for number in range(count)])
+        called = 0
+        for _ in range(count):
+            may_end.put(None)
+            sys.setprofile(count_calls)
+            try:
+                while not checks.collect():
+                    pass
+            finally:
+                sys.setprofile(None)
+        assert checks.are_done
+        steps[count] = called
+    assert steps[500] < 15 * steps[50], steps
+
+
 def test_a_damaged_file_is_skipped_by_its_mark_only_when_that_is_wished(
     tmp_path: Path, spikes_manifest: MakeManifest
 ) -> None:
@@ -284,6 +317,31 @@ def test_a_second_signal_ends_a_batch_at_once_and_the_worker_by_itself(
         pass
     wait_for(lambda: holder(out, "hangs") is None)
     batch.communicate()
+
+
+@needs_fifo
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_terminal_that_is_closed_ends_a_batch_as_sigterm_does(
+    tmp_path: Path, spikes_manifest: MakeManifest, is_ignored: bool
+) -> None:
+    """It tells the command and all workers; with nohup nobody minds."""
+    manifest, out = spikes_manifest(0), tmp_path / "out"
+    directory = add_hanging(manifest)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    try:
+        batch = command(manifest, "-o", out, "--steps", "load_spikes", "--jobs", "1", "--json", is_group=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_until_at_work(out, "hangs")
+    os.killpg(batch.pid, signal.SIGHUP)
+    time.sleep(0.5)
+    with open(directory / HANGING_TABLE, "wb"):  # the worker reads an empty table, and fails
+        pass
+    stdout, stderr = batch.communicate(timeout=100)
+    assert batch.returncode == (1 if is_ignored else 128 + signal.SIGHUP), stderr
+    told = [one["status"] for one in json.loads(stdout)["recordings"]]
+    assert told == ["failed"]
+    assert [path for path in out.iterdir() if path.name.startswith(".")] == []
 
 
 @needs_fifo

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,8 +23,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def write_summary(directory: Path, task: int, written_at: str, *recordings: tuple[str, str, int]) -> Path:
     path = directory / f"batch_summary_{task:04d}.json"
     listed = [{"dataset_id": name, "status": status, "figures": {"units": units}} for name, status, units in recordings]
-    path.write_text(json.dumps({"written_at": written_at, "recordings": listed}), encoding="utf-8")
-    return path
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"written_at": written_at, "recordings": listed}), encoding="utf-8")
+    return temporary.replace(path)
 
 
 def test_every_task_leaves_the_table_of_all_that_are_done(
@@ -52,21 +53,43 @@ def test_the_latest_word_on_a_recording_counts(tmp_path: Path) -> None:
     ]
 
 
-def test_a_task_that_ends_while_the_table_is_written_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_that_end_at_once_lose_no_rows(tmp_path: Path) -> None:
+    names = [f"rec{number}" for number in range(12)]
+
+    def end(number: int) -> None:
+        own = write_summary(tmp_path, number, f"2030-01-01T00:00:{number:02d}", (names[number], "done", number))
+        gather_figures(tmp_path, names, own)
+
+    tasks = [threading.Thread(target=end, args=(number,)) for number in range(12)]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join(60)
+    rows = rows_of(tmp_path / "batch_figures.csv")
+    assert [(row["dataset_id"], row["status"], row["units"]) for row in rows] == [
+        (name, "done", str(number)) for number, name in enumerate(names)
+    ]
+    assert not (tmp_path / gather.LOCK).exists()
+
+
+def test_a_task_reads_its_own_summary_alone_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, read = gather._content, []
+    monkeypatch.setattr(gather, "_content", lambda path: read.append(path) or content(path))
+    names = [f"rec{number}" for number in range(40)]
+    for number, name in enumerate(names):
+        gather_figures(tmp_path, names, write_summary(tmp_path, number, "2030", (name, "done", number)))
+    assert len(read) == 40
+    assert [row["status"] for row in rows_of(tmp_path / "batch_figures.csv")] == ["done"] * 40
+
+
+def test_a_table_of_other_recordings_is_made_anew_from_all_summaries(tmp_path: Path) -> None:
     write_summary(tmp_path, 0, "2030-01-01T00:00:00", ("a", "done", 5))
-    write_table = gather.write_table
-    written = []
-
-    def slow(path: Path, rows: Any) -> None:
-        write_table(path, rows)
-        if not written:
-            write_summary(tmp_path, 1, "2030-01-01T00:00:01", ("b", "done", 7))
-        written.append(path)
-
-    monkeypatch.setattr(gather, "write_table", slow)
-    rows = rows_of(gather_figures(tmp_path, ["a", "b"]))
-    assert [row["status"] for row in rows] == ["done", "done"]
-    assert len(written) == 2
+    (tmp_path / "batch_figures.csv").write_text("dataset_id,status\nb,done\n", encoding="utf-8")
+    own = write_summary(tmp_path, 1, "2030-01-01T00:00:01", ("b", "failed", 0))
+    rows = rows_of(gather_figures(tmp_path, ["a", "b"], own))
+    assert [(row["dataset_id"], row["status"]) for row in rows] == [("a", "done"), ("b", "failed")]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"written_at": "", "recordings": [{"status": "done"}]}'])
