@@ -34,7 +34,6 @@ from support.batch_tools import (
     statuses,
     wait_for,
     wait_until_at_work,
-    write_spikes,
 )
 
 MakeManifest = Callable[..., Path]
