@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from h5burst import memory_budget
@@ -41,34 +41,44 @@ class Future(Protocol):
     def exception(self) -> BaseException: ...
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Threads and bytes of arrays of each recording; None: what its worker has for it."""
+
+    threads: int | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a scheduler is: its address, or the file that it wrote; neither: one of our own. sizes: of recordings."""
+
+    scheduler: str | None = None
+    scheduler_file: str | None = None
+    sizes: Sizes = Sizes()
+
+
 @contextmanager
-def dask_executor(
-    report: Report,
-    retries: int,
-    *,
-    scheduler: str | None,
-    scheduler_file: str | None,
-    threads: int | None = None,
-    memory: int | None = None,
-) -> Iterator[DaskExecutor]:
+def dask_executor(report: Report, retries: int, cluster: Cluster) -> Iterator[DaskExecutor]:
     """An executor on a cluster, connected for the block.
 
-    scheduler: its address; scheduler_file: the file that it wrote. Workers share the file system with this process. A
-    worker that dies is one failed recording, tried again on another worker `retries` times; what waited on that worker
-    is asked for again. threads, memory: of each recording; default what its worker has for it. Raises
-    `ConfigurationError` without dask, `OSError` when the scheduler does not answer.
+    Workers share the file system with this process. A worker that dies is one failed recording, tried again on another
+    worker `retries` times; what waited on that worker is asked for again. Raises `ConfigurationError` without dask,
+    `OSError` when the scheduler does not answer.
     """
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
         raise ConfigurationError('the dask engine needs: pip install "h5burst[hpc]"') from error
     with (
-        distributed.Client(address=scheduler, scheduler_file=scheduler_file, set_as_default=False) as client,
+        distributed.Client(
+            address=cluster.scheduler, scheduler_file=cluster.scheduler_file, set_as_default=False
+        ) as client,
         client.as_current(),
     ):
         client.run_on_scheduler(_allow_failures, retries)
         words = _Words(f"hdmea-{uuid.uuid4().hex}", client)
-        executor = DaskExecutor(client, distributed.as_completed([]), report, words, threads, memory)
+        executor = DaskExecutor(client, distributed.as_completed([]), report, words, cluster.sizes)
         try:
             yield executor
         finally:
@@ -94,11 +104,9 @@ class _Words:
 class DaskExecutor:
     """Recordings as tasks of a dask client; `queue` gives those that are completed."""
 
-    def __init__(
-        self, client: Any, queue: Any, report: Report, words: _Words, threads: int | None, memory: int | None
-    ) -> None:
+    def __init__(self, client: Any, queue: Any, report: Report, words: _Words, sizes: Sizes) -> None:
         self._client, self._queue, self._report, self._words = client, queue, report, words
-        self._threads, self._memory = threads, memory
+        self._sizes = sizes
         self._running: dict[Future, tuple[Job, int]] = {}
         self._collateral: dict[str, int] = {}  # how often a recording waited on a worker that died
 
@@ -112,10 +120,10 @@ class DaskExecutor:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         own = [_share(one["nthreads"], one.get("memory_limit")) for one in workers]
         slots = sum(one["nthreads"] for one in workers)
-        return Resources(slots, self._threads or 1, self._memory or min(own, default=memory_budget()))
+        return Resources(slots, self._sizes.threads or 1, self._sizes.memory or min(own, default=memory_budget()))
 
     def submit(self, job: Job, attempt: int) -> None:
-        own = replace(job, threads=self._threads, memory_budget=self._memory)
+        own = replace(job, threads=self._sizes.threads, memory_budget=self._sizes.memory)
         future = self._client.submit(_run_on_worker, own, self._words.name, pure=False)
         self._running[future] = (job, attempt)
         self._queue.add(future)

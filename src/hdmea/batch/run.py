@@ -13,7 +13,7 @@ from typing import Any
 
 from h5burst import codecs, console, durable, parse_bytes
 from hdmea.batch import cluster
-from hdmea.batch.dask_engine import dask_executor
+from hdmea.batch.dask_engine import Cluster, Sizes, dask_executor
 from hdmea.batch.figures import write_table
 from hdmea.batch.gather import gather_figures
 from hdmea.batch.job import Job, JobOptions, Outcome, Report, Status, skipped
@@ -201,9 +201,9 @@ def run_batch(
     output_dir.mkdir(parents=True, exist_ok=True)
     with console.lasting_streams(), _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
         limits = Limits(retries, max_failures)
-        with _executor(
-            engine, mine, resources, bars.report, retries, scheduler, scheduler_file, threads, memory_budget
-        ) as executor:
+        own = Sizes(threads, None if memory_budget is None else parse_bytes(memory_budget))
+        dask = Cluster(scheduler, scheduler_file, own) if engine == "dask" else None
+        with _executor(dask, mine, resources, bars.report, retries) as executor:
             resources = executor.resources
             bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
             outcomes = run_all(mine, executor, limits, stop.event, bars.report, bars.finished)
@@ -270,21 +270,11 @@ def _settled(job: Job, outcome: Outcome) -> Outcome:
 
 @contextmanager
 def _executor(
-    engine: str,
-    jobs: Sequence[Job],
-    resources: Resources,
-    report: Report,
-    retries: int,
-    scheduler: str | None,
-    scheduler_file: str | None,
-    threads: int | None,
-    memory_budget: int | str | None,
+    dask: Cluster | None, jobs: Sequence[Job], resources: Resources, report: Report, retries: int
 ) -> Iterator[Executor]:
-    """What runs the recordings of a batch."""
-    if engine == "dask":
-        memory = None if memory_budget is None else parse_bytes(memory_budget)
-        where = {"scheduler": scheduler, "scheduler_file": scheduler_file}
-        with dask_executor(report, retries, **where, threads=threads, memory=memory) as executor:
+    """What runs the recordings of a batch: the workers of a cluster of dask, or processes of this machine."""
+    if dask is not None:
+        with dask_executor(report, retries, dask) as executor:
             yield executor
     else:
         yield LocalExecutor(jobs, resources, report)
