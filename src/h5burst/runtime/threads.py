@@ -75,6 +75,27 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     """For the block, and for what this thread does in it, that many threads are the default; None changes nothing.
 
     Where several threads of a process each have work of their own, a variable of the environment would be theirs all.
+
+    Parameters
+    ----------
+    threads : int, optional
+        As of `thread_count`.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    ValueError
+        As of `thread_count`.
+
+    Examples
+    --------
+    >>> from h5burst import thread_count, thread_limit
+    >>> with thread_limit(2):
+    ...     print(thread_count())
+    2
     """
     before = getattr(_inside, "limit", None)
     _inside.limit = before if threads is None else thread_count(threads)
