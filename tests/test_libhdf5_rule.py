@@ -33,13 +33,13 @@ OPENS = {
     "h5burst/benching.py": "the other side of a measurement, on files made for it",
     "h5burst/read/files.py": "open_file hands the user an h5py.File",
     "h5burst/read/libhdf5_worker/libhdf5.py": "runs in the child",
-    "h5burst/read/libhdf5_worker/contents.py": "runs in the child",
     "h5burst/write/copied_edit.py": "the user edits this very file",
     "h5burst/write/whole_file.py": "a new file",
     "h5burst/write/referring.py": "a new file",
     "h5burst/codecs/plugin.py": "a new file in memory",
     "hdmea/bridges/nwb.py": "a new file",
     "hdmea/simulate/mcs_files.py": "a new file",
+    "hdmea/simulate/mcs_h5.py": "a new file",
 }
 
 
