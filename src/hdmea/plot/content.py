@@ -375,25 +375,22 @@ def sections_of(session: PipelineSession) -> dict[str, Floats]:
 
 
 def duration_of(session: PipelineSession) -> float:
-    """Length of the recording in seconds, as its metadata say; else to the end of the light reference; else NaN."""
-    said = value(session.metadata, "recording_duration_s")
-    if np.isfinite(said):
-        return said
-    raw = inside(session.stimulus, "light_reference", "raw_ch1")
-    rate = rate_of(session)
-    return float(np.size(raw) / rate) if raw is not None and rate > 0 else float("nan")
+    """Length of the recording in seconds; NaN where nothing tells it, or what would is damaged."""
+    try:
+        return session.duration_s()
+    except (*_UNREADABLE, OSError):
+        return float("nan")
 
 
 def quality_of(session: PipelineSession, refractory_ms: float = 1.5) -> dict[str, Floats]:
     """By measure, a value for every unit (units,): `count`, `rate` (spikes/s), `violations` (% of intervals)."""
-    counts, ends, violations = [], [], []
+    counts, violations = [], []
     for unit in session.units.values():
         times = spikes_s(session, unit)
         counts.append(len(times))
-        ends.append(times[-1] if len(times) else 0.0)
         violations.append(100 * np.mean(_ms(np.diff(times)) < refractory_ms) if len(times) > 1 else np.nan)
     length = duration_of(session)
     if not length > 0:
-        length = max(ends, default=0.0) or float("nan")
+        length = float("nan")
     count = np.array(counts, np.float64)
     return {"count": count, "rate": count / length, "violations": np.array(violations, np.float64)}

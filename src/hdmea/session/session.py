@@ -11,6 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from h5burst import ArraySource, Storage, codecs, write_tree
 from h5burst import memory_budget as resolve_budget
 from hdmea.session import file as session_file
@@ -179,6 +181,20 @@ class PipelineSession:
     def unit_count(self) -> int:
         """How many units there are."""
         return len(self.units)
+
+    def duration_s(self) -> float:
+        """Length of the recording: as it was loaded, else as far as light, frames and spikes reach; NaN for none."""
+        stated = self.metadata.get("recording_duration_s")
+        if stated is not None and np.isfinite(duration := float(np.asarray(stated).ravel()[0])):
+            return duration
+        traces = (self.stimulus.get("light_reference") or {}).items()
+        ends = [len(trace) for name, trace in traces if "raw" in name]
+        spikes = (unit.get("spike_times") for unit in self.units.values())
+        for samples in (self.metadata.get("frame_timestamps"), *spikes):
+            if samples is not None and len(samples):
+                ends.append(int(np.max(samples)) + 1)
+        rate = self.metadata.get("acquisition_rate")
+        return float("nan") if rate is None or not ends else max(ends) / float(rate)
 
     @property
     def memory_estimate_gb(self) -> float:

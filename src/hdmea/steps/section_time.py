@@ -479,17 +479,9 @@ def acquisition_rate_of(recording: PipelineSession, step: str) -> float:
 
 
 def recording_end_sample(recording: PipelineSession) -> int:
-    """The recording's end, in samples: as it was loaded, else as far as its light, pulses and spikes reach."""
-    if (duration := recording.metadata.get("recording_duration_s")) is not None:
-        return round(float(duration) * acquisition_rate_of(recording, "recording"))
-    ends = [len(trace) for name, trace in (recording.stimulus.get("light_reference") or {}).items() if "raw" in name]
-    for samples in (
-        recording.metadata.get("frame_timestamps"),
-        *(u.get("spike_times") for u in recording.units.values()),
-    ):
-        if samples is not None and len(samples):
-            ends.append(int(np.max(samples)) + 1)
-    return max(ends, default=0)
+    """The recording's end, in samples; 0 where nothing tells it."""
+    duration = recording.duration_s()
+    return round(duration * acquisition_rate_of(recording, "recording")) if np.isfinite(duration) else 0
 
 
 def __getattr__(name: str) -> Any:

@@ -12,8 +12,10 @@ import pytest
 
 from h5burst.codecs import registry
 from h5burst.codecs.gzip import Gzip
+from hdmea.bridges.info import recording_info
 from hdmea.pipeline import PipelineSession, SaveState, create_session
 from hdmea.pipeline.session import PipelineSession as FromModule
+from hdmea.steps.section_time import recording_end_sample
 from hdmea.utils.exceptions import CheckpointError, ConfigurationError, HDMEAError
 from support.hdmea_trees import assert_same_values
 
@@ -495,3 +497,18 @@ def test_dataset_id_with_path_characters_stays_in_the_directory_and_comes_back(t
 
     assert path == tmp_path / "out" / "..%2Fa%2Fb.h5"
     assert PipelineSession.load(path).dataset_id == "../a/b"
+
+
+def test_a_recording_is_as_long_as_it_was_loaded_else_as_its_longest_data(tmp_path: Path) -> None:
+    session = create_session("rec", output_dir=tmp_path)
+    assert np.isnan(session.duration_s())
+    session.add_metadata({"acquisition_rate": 1000.0})
+    session.add_units({"unit_001": {"spike_times": np.array([1, 3999], np.uint64)}})
+    assert session.duration_s() == 4.0
+    session.add_stimulus({"light_reference": {"raw_ch1": np.zeros(2500, np.float32)}})
+    assert session.duration_s() == 4.0
+    session.add_metadata({"frame_timestamps": np.array([0, 4999], np.uint64)})
+    assert session.duration_s() == 5.0
+    assert recording_info(session)["duration_s"] == recording_end_sample(session) / 1000 == 5.0
+    session.add_metadata({"recording_duration_s": 7.5})
+    assert recording_info(PipelineSession.load(session.save()))["duration_s"] == 7.5
