@@ -14,7 +14,7 @@ import numpy as np
 import workloads
 from figures import seconds
 
-from h5burst import store
+import h5burst
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.runtime.threads import thread_count
 from hdmea.features import compute_sta
@@ -122,9 +122,9 @@ def tree_jobs(datasets: int) -> dict[str, Callable[[], Any]]:
     )
     path = workloads.directory() / "many.h5"
     return {
-        "write": lambda: store.write_tree(path, tree, overwrite=True),
-        "read": lambda: store.read_tree(path),
-        "open lazily": lambda: store.read_tree(path, lazy=True),
+        "write": lambda: h5burst.write_tree(path, tree, overwrite=True),
+        "read": lambda: h5burst.read_tree(path),
+        "open lazily": lambda: h5burst.read_tree(path, lazy=True),
     }
 
 
@@ -140,7 +140,7 @@ def thread_jobs(threads: int) -> dict[str, Callable[[], Any]]:
     path = workloads.directory() / "threads.h5"
     return {
         "STA kernel": lambda: sta.triggered_average(movie, spikes.ravel(), offsets, (-60, 0), threads=threads),
-        "gzip 4 save": lambda: store.write_tree(path, tree, overwrite=True, threads=threads),
+        "gzip 4 save": lambda: h5burst.write_tree(path, tree, overwrite=True, threads=threads),
     }
 
 

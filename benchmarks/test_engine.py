@@ -17,7 +17,7 @@ from harness import (
 )
 from naive import tree as naive
 
-from h5burst import store
+import h5burst
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.write import native
 
@@ -72,7 +72,7 @@ def test_write_tree(benchmark, kind, paths):
     tree = TREES[kind]()
     versus(
         benchmark,
-        lambda: store.write_tree(ours, tree, overwrite=True),
+        lambda: h5burst.write_tree(ours, tree, overwrite=True),
         lambda: naive.write(other, tree, fsync=True),
         other_name="h5py create_dataset, fsync",
         same=lambda *_: workloads.assert_same(ours, other) == count(tree),
@@ -89,8 +89,8 @@ def test_graft(benchmark, tree, paths):
     units = tree["units"]
 
     def graft():
-        with store.open_file(ours, "w") as file:
-            store.graft(file, ("units",), units)
+        with h5burst.open_file(ours, "w") as file:
+            h5burst.graft(file, ("units",), units)
 
     def plain():
         with h5py.File(other, "w") as file:
@@ -123,10 +123,10 @@ def same_tree(got, expected):
 def test_read_tree(benchmark, tree, paths):
     """Every array and attribute of the file, from the page cache."""
     path = paths[0]
-    store.write_tree(path, tree)
+    h5burst.write_tree(path, tree)
     versus(
         benchmark,
-        lambda: store.read_tree(path),
+        lambda: h5burst.read_tree(path),
         lambda: naive.read(path),
         other_name="h5py visititems",
         same=same_tree,
@@ -139,8 +139,8 @@ def test_read_tree(benchmark, tree, paths):
 
 
 def test_open_lazily(benchmark, tree, paths):
-    store.write_tree(paths[0], tree)
-    alone(benchmark, lambda: store.read_tree(paths[0], lazy=True), target_s=0.02)
+    h5burst.write_tree(paths[0], tree)
+    alone(benchmark, lambda: h5burst.read_tree(paths[0], lazy=True), target_s=0.02)
 
 
 # ---------------------------------------------------------------- gzip
@@ -202,10 +202,10 @@ def test_gzip_4_encode(benchmark, paths, kind):
 def test_gzip_4_decode(benchmark, paths, kind):
     """The same file by both."""
     data = ARRAYS[kind]()
-    store.write_tree(paths[0], Group({"data": Array(data, storage=GZIP)}))
+    h5burst.write_tree(paths[0], Group({"data": Array(data, storage=GZIP)}))
     versus(
         benchmark,
-        lambda: store.read_tree(paths[0])["data"].data,
+        lambda: h5burst.read_tree(paths[0])["data"].data,
         lambda: _plain_read(paths[0]),
         other_name="h5py gzip",
         same=np.array_equal,

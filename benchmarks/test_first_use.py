@@ -27,10 +27,10 @@ _KERNELS = {
 }
 _TREE = "from h5burst.model.tree import Array, Group; g = Group({'a': Array(np.arange(9))}); p = tempfile.mktemp('.h5')"
 _FILES = {
-    "write_tree": (f"from h5burst import store; import tempfile; {_TREE}", "store.write_tree(p, g)"),
+    "write_tree": (f"import h5burst; import tempfile; {_TREE}", "h5burst.write_tree(p, g)"),
     "read_tree": (
-        f"from h5burst import store; import tempfile; {_TREE}; store.write_tree(p, g)",
-        "store.read_tree(p)",
+        f"import h5burst; import tempfile; {_TREE}; h5burst.write_tree(p, g)",
+        "h5burst.read_tree(p)",
     ),
 }
 _IMPORTS = {f"import {name}": ("", f"import {name}") for name in ("numpy", "h5burst", "hdmea", "scptensor")}

@@ -8,11 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import checking, cli, console
+from h5burst import checking, cli, console, write_tree
 from h5burst.checking import verify
 from h5burst.describing import describe
 from h5burst.model.tree import Array, Group, Storage
-from h5burst.store import write_tree
 
 
 @pytest.fixture

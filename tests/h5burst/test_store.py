@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import store
+import h5burst
 from h5burst.model.tree import Array, Group, Storage, UnsupportedValueError
 from h5burst.write import native
 from h5burst.write.preflight import MAX_DEPTH, validate
@@ -72,7 +74,7 @@ def test_what_cannot_be_held_is_refused_before_the_first_byte(tmp_path: Path, ki
     node, where = REFUSED[kind]
     path = tmp_path / "directory" / "a.h5"
     with pytest.raises(UnsupportedValueError) as caught:
-        store.write_tree(path, Group({"x": node, "fine": Array(np.arange(3))}))
+        h5burst.write_tree(path, Group({"x": node, "fine": Array(np.arange(3))}))
     assert caught.value.path.startswith(where)
     assert not path.parent.exists()
 
@@ -94,7 +96,7 @@ HELD: dict[str, Any] = {
 def test_what_can_be_held_is_written(tmp_path: Path, kind: str) -> None:
     tree = Group({"x": HELD[kind]})
     validate(tree)
-    store.write_tree(tmp_path / "a.h5", tree)
+    h5burst.write_tree(tmp_path / "a.h5", tree)
     with h5py.File(tmp_path / "a.h5") as file:
         assert list(file) == ["x"]
 
@@ -107,7 +109,7 @@ def test_what_can_be_held_is_written(tmp_path: Path, kind: str) -> None:
 def test_wrong_storage_is_refused_before_the_first_byte(tmp_path: Path, storage: Storage, where: str) -> None:
     tree = Group({"x": Array(np.arange(10), storage=storage if where == "array" else None)})
     with pytest.raises(ValueError, match=r"codec|level|chunks"):
-        store.write_tree(tmp_path / "a.h5", tree, storage=storage if where == "tree" else None)
+        h5burst.write_tree(tmp_path / "a.h5", tree, storage=storage if where == "tree" else None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,7 +125,7 @@ def test_both_routes_write_what_h5py_writes(
             raise native.NeedsLibhdf5Error("anything")
 
         monkeypatch.setattr(native, "write", refuse)
-    store.write_tree(tmp_path / "ours.h5", every_kind(), storage=Storage(codec) if codec else None)
+    h5burst.write_tree(tmp_path / "ours.h5", every_kind(), storage=Storage(codec) if codec else None)
     write_plainly(tmp_path / "theirs.h5", every_kind())
     ours, theirs = content(tmp_path / "ours.h5"), content(tmp_path / "theirs.h5")
     assert sorted(ours) == sorted(theirs)
@@ -131,8 +133,8 @@ def test_both_routes_write_what_h5py_writes(
 
 
 def test_files_are_of_the_format_with_checksums(tmp_path: Path) -> None:
-    with store.open_file(tmp_path / "a.h5", "w") as file:
-        store.graft(file, ("x",), Array(np.arange(3)))
+    with h5burst.open_file(tmp_path / "a.h5", "w") as file:
+        h5burst.graft(file, ("x",), Array(np.arange(3)))
     assert (tmp_path / "a.h5").read_bytes()[8] >= 2  # version of the superblock
     assert b"OHDR" in (tmp_path / "a.h5").read_bytes()
 
@@ -147,10 +149,10 @@ def test_an_error_of_a_source_leaves_the_old_file(tmp_path: Path) -> None:
             return np.zeros((stop - start, 10))
 
     path = tmp_path / "a.h5"
-    store.write_tree(path, Group({"old": Array(np.arange(3))}))
+    h5burst.write_tree(path, Group({"old": Array(np.arange(3))}))
     with pytest.raises(ZeroDivisionError):
-        store.write_tree(path, Group({"new": Array(Broken())}), overwrite=True)
-    assert list(store.read_tree(path).children) == ["old"]
+        h5burst.write_tree(path, Group({"new": Array(Broken())}), overwrite=True)
+    assert list(h5burst.read_tree(path).children) == ["old"]
     assert [found.name for found in tmp_path.iterdir()] == ["a.h5"]
 
 
@@ -161,10 +163,10 @@ def test_lazily_read_scalars_are_written_again(tmp_path: Path) -> None:
         file["record"] = np.array((1, 2.0), dtype=[("a", "i4"), ("b", "f8")])
         file["text"] = "hello"
         file["fixed"] = np.bytes_(b"abc")
-    tree = store.read_tree(tmp_path / "a.h5", lazy=True)
-    store.write_tree(tmp_path / "b.h5", tree)
+    tree = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
+    h5burst.write_tree(tmp_path / "b.h5", tree)
     with h5py.File(tmp_path / "c.h5", "w") as file:
-        store.graft(file, ("grafted",), tree)
+        h5burst.graft(file, ("grafted",), tree)
     with (
         h5py.File(tmp_path / "a.h5") as first,
         h5py.File(tmp_path / "b.h5") as second,
@@ -174,3 +176,10 @@ def test_lazily_read_scalars_are_written_again(tmp_path: Path) -> None:
             assert second[name].shape == third["grafted"][name].shape == ()
             assert second[name].dtype == third["grafted"][name].dtype == first[name].dtype
             assert second[name][()] == third["grafted"][name][()] == first[name][()]
+
+
+def test_the_earlier_path_still_works_with_a_warning() -> None:
+    sys.modules.pop("h5burst.store", None)
+    with pytest.warns(DeprecationWarning, match=r"h5burst\.store is deprecated"):
+        store = importlib.import_module("h5burst.store")
+    assert store.write_tree is h5burst.write_tree

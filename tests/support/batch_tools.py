@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 import pytest
 
+from h5burst import read_tree
 from h5burst.model.tree import Array, Group
-from h5burst.store import read_tree
 from hdmea.batch.run import BatchResult
 
 TIME_STAMPS = {"created_at", "updated_at", "saved_at", "extracted_at", "stage1_timestamp"}

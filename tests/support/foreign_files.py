@@ -11,8 +11,7 @@ import hdf5plugin  # noqa: F401  (h5py then knows its filters)
 import numpy as np
 import pytest
 
-from h5burst import Array, Group, Reference
-from h5burst.store import read_tree
+from h5burst import Array, Group, Reference, read_tree
 
 
 def refused(path: Path, *, attributes: bool = True) -> dict[str, str]:

@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from h5burst import read_tree
 from h5burst.model.tree import Array, Node
-from h5burst.store import read_tree
 
 TIME_STAMPS = frozenset({"created_at", "updated_at", "saved_at", "extracted_at", "stage1_timestamp"})
 

@@ -15,14 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from h5burst import codecs
+from h5burst import codecs, read_tree, write_tree
 from h5burst._ext import huffman, lzf
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkError
 from h5burst.codecs import deflate, pipeline, plugin
 from h5burst.codecs.deflate import BlockCoding
 from h5burst.model.tree import Array, Group, Storage
-from h5burst.store import read_tree, write_tree
 
 RNG = np.random.default_rng(7)
 CODECS = [None, "gzip", "lzf", "blosc", "zstd"]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from h5py import h5d, h5p, h5s, h5t, h5z
 
+from h5burst import read_tree
 from h5burst.checking import verify
-from h5burst.store import read_tree
 from support.foreign_files import refused
 
 SHUFFLE, DEFLATE, FLETCHER32, LZF, NBIT, SCALE_OFFSET = 2, 1, 3, 32000, 5, 6

@@ -14,9 +14,8 @@ import pytest
 from h5py import h5d, h5f, h5p, h5s, h5t
 
 import h5burst
-from h5burst import CorruptFileError
+from h5burst import CorruptFileError, read_tree
 from h5burst.checking import verify
-from h5burst.store import read_tree
 from support.foreign_files import refused
 from support.shared_messages import share_messages
 

@@ -14,9 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import Array, Group, Storage
+from h5burst import Array, Group, Storage, write_tree
 from h5burst.checking import verify
-from h5burst.store import write_tree
 from support.foreign_files import refused
 
 ROUNDS = int(os.environ.get("H5BURST_EDIT_ROUNDS", "12"))

@@ -9,8 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import Array, Group, Reference, UnsupportedValueError
-from h5burst.store import read_tree, write_tree
+from h5burst import Array, Group, Reference, UnsupportedValueError, read_tree, write_tree
 
 
 @pytest.mark.parametrize("kind", ["dataset", "attribute", "attribute array", "ragged"])

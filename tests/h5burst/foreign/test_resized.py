@@ -9,9 +9,8 @@ import hdf5plugin  # noqa: F401  (libhdf5 then knows blosc and zstd)
 import numpy as np
 import pytest
 
-from h5burst import Array, Group, Storage
+from h5burst import Array, Group, Storage, graft, open_file, read_tree, write_tree
 from h5burst.checking import verify
-from h5burst.store import graft, open_file, read_tree, write_tree
 
 CODECS = [None, "gzip", "lzf", "zstd", "blosc"]
 

@@ -9,9 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import Array, CorruptFileError, Group
+from h5burst import Array, CorruptFileError, Group, read_tree, write_tree
 from h5burst.checking import verify
-from h5burst.store import read_tree, write_tree
 
 DAMAGED = ["/group/b", "/group/inner"]
 

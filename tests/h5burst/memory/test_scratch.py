@@ -15,12 +15,12 @@ import h5py
 import numpy as np
 import pytest
 
+from h5burst import read_tree, write_tree, write_tree_into_scratch
 from h5burst.memory.scratch import SUFFIX, Scratch, ScratchLostError, ScratchView, scratch_directory
 from h5burst.memory.spill import SpillManager, least_budget
 from h5burst.model.tree import Array, Group
 from h5burst.read.lazy import LazyArray
 from h5burst.runtime.private_files import remove_abandoned
-from h5burst.store import read_tree, write_tree, write_tree_into_scratch
 
 
 @pytest.fixture

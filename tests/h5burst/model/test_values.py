@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from h5burst import read_tree, write_tree
 from h5burst.model import values
 from h5burst.model.tree import Array, Group, UnsupportedValueError
 from h5burst.model.values import decode, encode, from_json, to_json
-from h5burst.store import read_tree, write_tree
 
 
 def identical(a: object, b: object) -> bool:

@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from h5burst import store
+import h5burst
 from h5burst._ext.h5parse import lookup3
 from h5burst.model.tree import Array, Group
 from reference.hdf5_reading import differences
@@ -107,9 +107,9 @@ def _touch(tree: Group) -> None:
 def outcome(path: Path, good: Group | None) -> str:
     """Gives "same", "different", or the name of the error; lazily read, the file must not do worse."""
     with contextlib.suppress(OSError):
-        _touch(store.read_tree(path, lazy=True))
+        _touch(h5burst.read_tree(path, lazy=True))
     try:
-        tree = store.read_tree(path)
+        tree = h5burst.read_tree(path)
     except OSError as error:
         return f"refused: {type(error).__name__}"
     return "loaded" if good is None else "different" if differences(tree, good) else "same"
@@ -122,7 +122,7 @@ def _too_slow(*_: Any) -> None:
 def main(file: str, kind: str, count: int, seed: int) -> dict[str, Any]:
     data = Path(file).read_bytes()
     path = Path(file).with_suffix(".damaged")
-    good = store.read_tree(file) if kind != "forged" else None
+    good = h5burst.read_tree(file) if kind != "forged" else None
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGALRM, _too_slow)
     outcomes: Counter[str] = Counter()

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 
 import h5burst
-from h5burst import store
 from h5burst._ext.h5parse import lookup3
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Reference, Storage
@@ -101,7 +100,7 @@ def report(file: Path, kind: str, sample: int, whole: int, seed: int = 1) -> dic
 
 
 def test_bit_flips_are_refused(tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", session_like())
+    h5burst.write_tree(tmp_path / "a.h5", session_like())
     outcomes = report(tmp_path / "a.h5", "flips", 300, 2000)["outcomes"]
     changed = sum(count for outcome, count in outcomes.items() if outcome != "same")
     assert outcomes.get("different", 0) <= (1 - LEAST_REFUSED) * changed
@@ -110,14 +109,14 @@ def test_bit_flips_are_refused(tmp_path: Path) -> None:
 
 def test_flips_in_text_are_refused(tmp_path: Path) -> None:
     words = np.array([f"Größe {i}" for i in range(3000)], dtype=object)
-    store.write_tree(tmp_path / "a.h5", Group({"words": Array(words)}, {"title": "naïve"}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"words": Array(words)}, {"title": "naïve"}))
     outcomes = report(tmp_path / "a.h5", "flips", 200, 2000)["outcomes"]
     assert "different" not in outcomes
 
 
 @pytest.mark.parametrize("kind", ["truncations", "blanks"])
 def test_lost_ends_and_lost_pages_are_refused(kind: str, tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", session_like())
+    h5burst.write_tree(tmp_path / "a.h5", session_like())
     outcomes = report(tmp_path / "a.h5", kind, 60, 0 if kind == "truncations" else 2000)["outcomes"]
     assert "different" not in outcomes
 
@@ -125,7 +124,7 @@ def test_lost_ends_and_lost_pages_are_refused(kind: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("libver", ["ours", "v110", "latest"])
 def test_forged_checksums_do_no_harm(libver: str, tmp_path: Path) -> None:
     if libver == "ours":
-        store.write_tree(tmp_path / "a.h5", session_like())
+        h5burst.write_tree(tmp_path / "a.h5", session_like())
     else:
         write_with_libhdf5(tmp_path / "a.h5", ("v110", "v110") if libver == "v110" else libver)
     report(tmp_path / "a.h5", "forged", 100, 5000)
@@ -144,18 +143,18 @@ def test_damaged_files_of_the_old_format_do_no_harm(kind: str, tmp_path: Path) -
 def test_what_is_no_hdf5_file_is_refused(content: bytes, lazy: bool, tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(content)
     with pytest.raises(CorruptFileError, match=r"a\.h5"):
-        store.read_tree(tmp_path / "a.h5", lazy=lazy)
+        h5burst.read_tree(tmp_path / "a.h5", lazy=lazy)
 
 
 def test_errors_name_the_object(tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", session_like())
+    h5burst.write_tree(tmp_path / "a.h5", session_like())
     data = bytearray((tmp_path / "a.h5").read_bytes())
     times = np.asarray(session_like()["units/unit_3/times"].data).tobytes()  # type: ignore[union-attr]
     data[data.index(times[:64])] ^= 1
     (tmp_path / "a.h5").write_bytes(data)
     with pytest.raises(CorruptFileError, match=r"a\.h5: /units/unit_3/times: the .*checksum"):
-        store.read_tree(tmp_path / "a.h5")
-    tree = store.read_tree(tmp_path / "a.h5", lazy=True)
+        h5burst.read_tree(tmp_path / "a.h5")
+    tree = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
     assert tree["units/unit_2/times"].data[:3].tolist() == session_like()["units/unit_2/times"].data[:3].tolist()  # type: ignore[union-attr]
     with pytest.raises(CorruptFileError, match=r"/units/unit_3/times: the .*checksum"):
         tree["units/unit_3/times"].data[:3]  # type: ignore[union-attr]
@@ -170,7 +169,7 @@ def test_honest_edits_of_text_raise_no_alarm(tmp_path: Path) -> None:
     tree = Group({"words": Array(words), "label": Array(np.array("x", dtype=object))}, {"title": "first"})
     for round_ in range(12):
         path = tmp_path / f"{round_}.h5"
-        store.write_tree(path, tree)
+        h5burst.write_tree(path, tree)
         with h5py.File(path, "r+") as file:
             for _ in range(rng.randrange(1, 40)):
                 place = rng.randrange(300)
@@ -181,7 +180,7 @@ def test_honest_edits_of_text_raise_no_alarm(tmp_path: Path) -> None:
             file["more"] = ["new", "words"] * rng.randrange(1, 500)
             if rng.random() < 0.5:
                 del file["label"]
-        assert differences(store.read_tree(path), read_plainly(path)) == []
+        assert differences(h5burst.read_tree(path), read_plainly(path)) == []
 
 
 # ---------------------------------------------------------------- circles, depth, and bombs
@@ -199,8 +198,8 @@ def test_circles_of_links_end_in_an_error(kind: str, tmp_path: Path) -> None:
             "external": lambda: h5py.ExternalLink("a.h5", "/outer"),
         }[kind]()
     with pytest.raises(CorruptFileError, match="circle"):
-        store.read_tree(path)
-    nodes = dict(store.read_tree(path, lazy=True).walk())
+        h5burst.read_tree(path)
+    nodes = dict(h5burst.read_tree(path, lazy=True).walk())
     back = nodes[max(nodes, key=len)]  # an external link is followed once before it is back where it began
     with pytest.raises(CorruptFileError, match="circle"):
         _ = back.attrs
@@ -214,7 +213,7 @@ def test_many_paths_to_one_group_do_not_multiply_it(libver: Any, tmp_path: Path)
         for _ in range(60):
             group = group.create_group("left")
             group.parent["right"] = group
-    tree = store.read_tree(path)
+    tree = h5burst.read_tree(path)
     assert tree["left/right/left"] is tree["right/left/right"]
 
 
@@ -231,9 +230,9 @@ def test_one_limit_of_depth_for_all_ways_to_read(depth: int, tmp_path: Path) -> 
     def read(lazy: bool) -> None:
         if depth > MAX_DEPTH and not lazy:
             with pytest.raises(CorruptFileError, match="more than 128 groups inside each other"):
-                store.read_tree(path)
+                h5burst.read_tree(path)
             return
-        tree = store.read_tree(path, lazy=lazy)
+        tree = h5burst.read_tree(path, lazy=lazy)
         assert tree["beside"].data[...] == 3
         node: Any = tree
         for _ in range(min(depth, MAX_DEPTH)):
@@ -249,7 +248,7 @@ def test_one_limit_of_depth_for_all_ways_to_read(depth: int, tmp_path: Path) -> 
     with h5py.File(path, "r+"):  # libhdf5 now reads it for us
         read(lazy=False)
     if depth <= MAX_DEPTH:
-        store.write_tree(tmp_path / "b.h5", store.read_tree(path))
+        h5burst.write_tree(tmp_path / "b.h5", h5burst.read_tree(path))
 
 
 @pytest.mark.parametrize("shape", [(1 << 60,), (1 << 30, 1 << 30), (1 << 40, 4)])
@@ -262,9 +261,9 @@ def test_absurd_shapes_are_refused_eagerly_and_read_lazily(shape: tuple[int, ...
         )
         file.create_dataset("contiguous", shape, "f8", fillvalue=fill)
     with pytest.raises(CorruptFileError, match=r"huge|contiguous"):
-        store.read_tree(path)
+        h5burst.read_tree(path)
     for name in ("huge", "contiguous"):
-        node = store.read_tree(path, lazy=True)[name]
+        node = h5burst.read_tree(path, lazy=True)[name]
         assert node.data[:1, ...].ravel()[0] == (fill or 0) if len(shape) == 1 else node.data[:1, :1] == (fill or 0)  # type: ignore[union-attr]
 
 
@@ -301,19 +300,19 @@ def test_chunks_that_overlap_are_refused(tmp_path: Path) -> None:
     large = min(path.stat().st_size - int.from_bytes(first[:8], "little"), 256 ** (width - 12) - 1)
     forge(path, start, end, {14: (first[:8] + large.to_bytes(width - 12, "little") + first[-4:]) * 500})
     with pytest.raises(CorruptFileError, match="overlap"):
-        store.read_tree(path)
+        h5burst.read_tree(path)
 
 
 def test_text_that_refers_to_one_object_for_ever_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     words = np.array(["x" * 1_000_000] + ["y"] * 3000, dtype=object)
-    store.write_tree(path, Group({"words": Array(words)}))
+    h5burst.write_tree(path, Group({"words": Array(words)}))
     data = path.read_bytes()
     start, end = next((s, e) for s, e in (structure(path, b"OHDR", n) for n in range(2)) if e - s > 40_000)
     reference = data.index((1_000_000).to_bytes(4, "little"), start)
     forge(path, start, end, {reference - start: data[reference : reference + 16] * 3001})
     with pytest.raises(CorruptFileError, match="more text than"):
-        store.read_tree(path)
+        h5burst.read_tree(path)
 
 
 def test_datasets_that_share_storage_are_refused(tmp_path: Path) -> None:
@@ -328,7 +327,7 @@ def test_datasets_that_share_storage_are_refused(tmp_path: Path) -> None:
         header = header.replace(old.to_bytes(8, "little"), new.to_bytes(8, "little"))
     forge(path, start, end, {0: header.replace(small, big)})
     with pytest.raises(CorruptFileError, match="/small: the datasets claim more storage"):
-        store.read_tree(path)
+        h5burst.read_tree(path)
 
 
 # ---------------------------------------------------------------- libhdf5 behind its guard
@@ -353,7 +352,7 @@ def test_a_child_that_dies_or_hangs_is_an_error(
     end: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, Group())
+    h5burst.write_tree(path, Group())
     monkeypatch.setattr(client, "_LEAST_S", 2.0)
     command = [sys.executable, "-c", f"{READY}sys.stdin.buffer.read(20); {end}"]
     monkeypatch.setattr(client, "_child", client.GuardedProcess(command))
@@ -363,7 +362,7 @@ def test_a_child_that_dies_or_hangs_is_an_error(
 
 
 def test_a_child_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", Group())
+    h5burst.write_tree(tmp_path / "a.h5", Group())
     monkeypatch.setattr(client, "_child", client.GuardedProcess([sys.executable, "-c", "pass"]))
     with pytest.raises(OSError, match="does not start"):
         client.read("node", str(tmp_path / "a.h5"), "/x", lazy=False)
@@ -386,7 +385,7 @@ def test_libhdf5_is_not_let_at_a_file_in_this_process(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(libhdf5, "open_file", refuse)
     for lazy in (False, True):
-        tree: Any = store.read_tree(path, lazy=lazy)
+        tree: Any = h5burst.read_tree(path, lazy=lazy)
         assert [row.tolist() for row in tree["ragged"].data[...]] == [[1, 2], []]
         assert tree["ragged"].attrs["long"] == np.longdouble(0.1)
         assert tree["long"].data[...].dtype == np.longdouble

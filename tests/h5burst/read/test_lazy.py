@@ -23,7 +23,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import h5burst
-from h5burst import store
 from h5burst.arrays.selection import select
 from h5burst.model.errors import CorruptFileError, StaleFileError
 from h5burst.model.source import ArraySource
@@ -50,7 +49,7 @@ def cube(request: pytest.FixtureRequest, tmp_path: Path) -> LazyArray:
         "by libhdf5": {"chunks": (9, 9, 9), "scaleoffset": 0},
     }.get(request.param, {})
     if request.param == "compact":
-        store.write_tree(path, Group({"cube": Array(data)}))
+        h5burst.write_tree(path, Group({"cube": Array(data)}))
     else:
         with h5py.File(path, "w", libver=("v110", "v110")) as file:
             file.create_dataset("cube", data=data, **options)
@@ -58,7 +57,7 @@ def cube(request: pytest.FixtureRequest, tmp_path: Path) -> LazyArray:
 
 
 def array_at(path: Path, name: str) -> LazyArray:
-    node = store.read_tree(path, lazy=True)[name]
+    node = h5burst.read_tree(path, lazy=True)[name]
     assert isinstance(node, Array)
     assert isinstance(node.data, LazyArray)
     return node.data
@@ -116,7 +115,7 @@ def test_masks_of_one_and_of_several_axes(cube: LazyArray) -> None:
     "index", [99, -41, (0, 0, 0, 0), (..., ...), 1.5, "name", (0, [0, 99]), np.ones(3, bool)], ids=str
 )
 def test_wrong_indices_fail_as_numpys(index: Any, tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", Group({"cube": Array(CUBE)}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"cube": Array(CUBE)}))
     with pytest.raises(IndexError):
         CUBE[index]
     with pytest.raises(IndexError):
@@ -324,7 +323,7 @@ def test_every_documented_attribute_is_there_on_every_kind_of_dataset(tmp_path: 
     documented = documented_attributes(LazyArray)
     assert {"shape", "dtype", "path", "name", "attrs", "chunks", "maxshape", "stamp"} <= set(documented)
     where: Any = io.BytesIO(path.read_bytes()) if lost == "read from a file object" else path
-    arrays = {name: node.data for name, node in store.read_tree(where, lazy=True).children.items()}  # type: ignore[union-attr]
+    arrays = {name: node.data for name, node in h5burst.read_tree(where, lazy=True).children.items()}  # type: ignore[union-attr]
     lazily = {name: data for name, data in arrays.items() if isinstance(data, LazyArray)}
     assert {"plain", "records", "text", "growing", "scaled", "of arrays", "bits"} <= set(lazily)
     with h5py.File(path) as file:
@@ -343,7 +342,7 @@ def test_every_documented_attribute_is_there_on_every_kind_of_dataset(tmp_path: 
 
 def test_scalars(tmp_path: Path) -> None:
     arrays = {"number": np.array(2.5), "index": np.array(3)}
-    store.write_tree(tmp_path / "a.h5", Group({name: Array(value) for name, value in arrays.items()}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({name: Array(value) for name, value in arrays.items()}))
     number, index = array_at(tmp_path / "a.h5", "number"), array_at(tmp_path / "a.h5", "index")
     assert (float(number), int(number), complex(number), bool(number), number[()]) == (2.5, 2, 2.5, True, 2.5)
     assert "xyzabc"[index] == "a"
@@ -356,8 +355,8 @@ def test_scalars(tmp_path: Path) -> None:
 def test_short_text_is_read_at_once_and_long_text_on_access(tmp_path: Path) -> None:
     short = np.array([["a", "ü"], ["", "long " * 100]], dtype=object)
     long = np.array([f"µ {i}" for i in range(70_000)], dtype=object)
-    store.write_tree(tmp_path / "a.h5", Group({"short": Array(short), "long": Array(long)}))
-    members = store.read_tree(tmp_path / "a.h5", lazy=True).children
+    h5burst.write_tree(tmp_path / "a.h5", Group({"short": Array(short), "long": Array(long)}))
+    members = h5burst.read_tree(tmp_path / "a.h5", lazy=True).children
     assert isinstance(members["short"].data, np.ndarray)  # type: ignore[union-attr]
     assert same(members["short"].data, short)  # type: ignore[union-attr]
     found = array_at(tmp_path / "a.h5", "long")
@@ -368,7 +367,7 @@ def test_short_text_is_read_at_once_and_long_text_on_access(tmp_path: Path) -> N
 
 def test_structured_arrays_give_their_fields(tmp_path: Path) -> None:
     records = np.array([(1, 2.0), (3, 4.0)], [("a", "i4"), ("b", "f8")])
-    store.write_tree(tmp_path / "a.h5", Group({"records": Array(records)}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"records": Array(records)}))
     found = array_at(tmp_path / "a.h5", "records")
     assert same(found["a"], records["a"])
     assert same(found[["b"]], records[["b"]])
@@ -408,7 +407,7 @@ def test_groups_are_read_when_they_are_looked_at(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(lazy, "_READAHEAD_MEMBERS", 0)
     monkeypatch.setattr(lazy, "_READAHEAD_OF_ROOT", 0)
     tree = Group({"a": Group({"b": Group({"c": Array(np.arange(3))}, {"x": 1})}), "d": Array(None)})
-    store.write_tree(tmp_path / "a.h5", tree)
+    h5burst.write_tree(tmp_path / "a.h5", tree)
     opened: list[Any] = []
     children = lazy.Reader.children
 
@@ -417,7 +416,7 @@ def test_groups_are_read_when_they_are_looked_at(tmp_path: Path, monkeypatch: py
         return children(self, *args)
 
     monkeypatch.setattr(lazy.Reader, "children", counted)
-    found = store.read_tree(tmp_path / "a.h5", lazy=True)
+    found = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
     assert opened == []
     assert list(found.children) == ["a", "d"]
     assert opened == [()]
@@ -430,7 +429,7 @@ def test_groups_are_read_when_they_are_looked_at(tmp_path: Path, monkeypatch: py
 def test_the_root_alone_reads_little_of_a_large_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of hundreds of units is opened for its metadata, too."""
     units = Group({f"unit_{number}": Group({"spikes": Group()}) for number in range(300)})
-    store.write_tree(tmp_path / "a.h5", Group({"units": units, "steps": Group({"done": Array(np.arange(2))})}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"units": units, "steps": Group({"done": Array(np.arange(2))})}))
     made: list[Any] = []
     members = lazy.Reader.lazy_members
 
@@ -439,7 +438,7 @@ def test_the_root_alone_reads_little_of_a_large_group(tmp_path: Path, monkeypatc
         return members(self, *args)
 
     monkeypatch.setattr(lazy.Reader, "lazy_members", counted)
-    found = store.read_tree(tmp_path / "a.h5", lazy=True)
+    found = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
     assert found["steps/done"].data.sum() == 1  # type: ignore[union-attr]
     assert len(made) == 3
     assert len(found["units"].children) == 300  # type: ignore[union-attr]
@@ -447,10 +446,10 @@ def test_the_root_alone_reads_little_of_a_large_group(tmp_path: Path, monkeypatc
 
 
 def test_members_of_a_lazy_group_behave_like_a_dict(tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", Group({name: Group(attrs={"name": name}) for name in "abc"}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({name: Group(attrs={"name": name}) for name in "abc"}))
 
     def members() -> dict[str, Any]:
-        return store.read_tree(tmp_path / "a.h5", lazy=True).children
+        return h5burst.read_tree(tmp_path / "a.h5", lazy=True).children
 
     plain = {name: Group({}, {"name": name}) for name in "abc"}
     assert isinstance(members(), dict)
@@ -482,9 +481,9 @@ def test_members_of_a_lazy_group_behave_like_a_dict(tmp_path: Path) -> None:
 def test_a_lazy_tree_is_written_without_reading_it_whole(tmp_path: Path) -> None:
     data = np.random.default_rng(0).normal(size=(3000, 100))
     tree = Group({"data": Array(data, {"unit": "µV"}, Storage("gzip")), "text": Array(np.array(["ü"], dtype=object))})
-    store.write_tree(tmp_path / "a.h5", tree)
-    store.write_tree(tmp_path / "b.h5", store.read_tree(tmp_path / "a.h5", lazy=True))
-    found = store.read_tree(tmp_path / "b.h5")
+    h5burst.write_tree(tmp_path / "a.h5", tree)
+    h5burst.write_tree(tmp_path / "b.h5", h5burst.read_tree(tmp_path / "a.h5", lazy=True))
+    found = h5burst.read_tree(tmp_path / "b.h5")
     assert np.array_equal(found["data"].data, data)  # type: ignore[union-attr]
     assert found["data"].attrs == {"unit": "µV"}
     assert found["text"].data.tolist() == ["ü"]  # type: ignore[union-attr]
@@ -495,9 +494,9 @@ def test_a_lazy_tree_is_written_without_reading_it_whole(tmp_path: Path) -> None
 
 def test_threads_may_share_a_tree(tmp_path: Path) -> None:
     groups = {f"{i}": Group({f"{j}": Array(np.full(5000, i * j)) for j in range(5)}) for i in range(40)}
-    store.write_tree(tmp_path / "a.h5", Group(groups), storage=Storage("gzip"))
+    h5burst.write_tree(tmp_path / "a.h5", Group(groups), storage=Storage("gzip"))
     for _ in range(3):
-        tree = store.read_tree(tmp_path / "a.h5", lazy=True)
+        tree = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
         start = threading.Barrier(8)
 
         def total(_: int, tree: Group = tree, start: threading.Barrier = start) -> int:
@@ -515,7 +514,7 @@ def _sum(array: Any) -> int:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_reads_on(tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", Group({"data": Array(np.arange(300_000))}), storage=Storage("gzip"))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"data": Array(np.arange(300_000))}), storage=Storage("gzip"))
     array = array_at(tmp_path / "a.h5", "data")
     expected = _sum(array)
     with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -532,9 +531,9 @@ def test_arrays_are_pickled_by_path(cube: LazyArray) -> None:
 
 
 def test_the_working_directory_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.write_tree(tmp_path / "a.h5", Group({"data": Array(np.arange(3))}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"data": Array(np.arange(3))}))
     monkeypatch.chdir(tmp_path)
-    tree = store.read_tree("a.h5", lazy=True)
+    tree = h5burst.read_tree("a.h5", lazy=True)
     monkeypatch.chdir("/")
     assert tree["data"].data.tolist() == [0, 1, 2]  # type: ignore[union-attr]
 
@@ -542,11 +541,11 @@ def test_the_working_directory_may_change(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("is_known", [False, True], ids=["not read before", "read before"])
 @pytest.mark.parametrize("kind", ["replaced", "edited", "removed"])
 def test_a_changed_file_is_never_read_as_the_old_one(cube: LazyArray, kind: str, is_known: bool) -> None:
-    tree = store.read_tree(cube.path, lazy=True)
+    tree = h5burst.read_tree(cube.path, lazy=True)
     if is_known:
         assert same(cube[1], CUBE[1])
     if kind == "replaced":
-        store.write_tree(cube.path, Group({"cube": Array(np.zeros(cube.shape))}), overwrite=True)
+        h5burst.write_tree(cube.path, Group({"cube": Array(np.zeros(cube.shape))}), overwrite=True)
     elif kind == "edited":
         with h5py.File(cube.path, "r+") as file:
             file["cube"].attrs["x"] = 1
@@ -605,10 +604,10 @@ def test_damage_met_at_a_later_access_names_the_array(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors there")
 def test_thousands_of_arrays_of_many_files_leave_nothing_open(tmp_path: Path) -> None:
-    store.write_tree(tmp_path / "a.h5", Group({f"{number}": Array(CUBE[:1]) for number in range(3000)}))
-    arrays = [node.data for node in store.read_tree(tmp_path / "a.h5", lazy=True).children.values()]
+    h5burst.write_tree(tmp_path / "a.h5", Group({f"{number}": Array(CUBE[:1]) for number in range(3000)}))
+    arrays = [node.data for node in h5burst.read_tree(tmp_path / "a.h5", lazy=True).children.values()]
     for number in range(50):
-        store.write_tree(tmp_path / f"{number}.h5", Group({"flat": Array(CUBE[:1])}))
+        h5burst.write_tree(tmp_path / f"{number}.h5", Group({"flat": Array(CUBE[:1])}))
         arrays.append(array_at(tmp_path / f"{number}.h5", "flat"))
     before = os.listdir("/proc/self/fd")
     for _ in range(2):
@@ -621,10 +620,10 @@ def test_renamed_members_of_one_table_leave_others_alone(tmp_path: Path) -> None
     table = np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")])
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["one"], file["two"] = table, table
-    one = store.read_tree(tmp_path / "x.h5")["one"].data  # type: ignore[union-attr]
+    one = h5burst.read_tree(tmp_path / "x.h5")["one"].data  # type: ignore[union-attr]
     one.dtype.names = ("c", "d")
     for name in ("one", "two"):
-        again = store.read_tree(tmp_path / "x.h5")[name].data  # type: ignore[union-attr]
+        again = h5burst.read_tree(tmp_path / "x.h5")[name].data  # type: ignore[union-attr]
         assert again.dtype == table.dtype
 
 
@@ -633,10 +632,10 @@ def test_small_arrays_are_read_ahead_as_long_as_they_fit_and_others_read_themsel
     arrays = {f"{number}": np.full(100 + number, float(number)) for number in range(12)}  # 800 to 888 bytes
     large = np.arange(1000.0)
     tree = Group({"large": Array(large), "none": Group(), "small": Group({n: Array(a) for n, a in arrays.items()})})
-    store.write_tree(path, tree)
+    h5burst.write_tree(path, tree)
 
-    each = store.read_tree(path, lazy=True, ahead=900 * 512)
-    none = store.read_tree(path, lazy=True, ahead=500 * 512)
+    each = h5burst.read_tree(path, lazy=True, ahead=900 * 512)
+    none = h5burst.read_tree(path, lazy=True, ahead=500 * 512)
 
     assert type(each.children["small"].children) is dict  # not one that is filled later
     assert isinstance(each.children["large"].data, LazyArray)
@@ -651,9 +650,9 @@ def test_small_arrays_are_read_ahead_as_long_as_they_fit_and_others_read_themsel
 def test_what_is_read_ahead_is_bounded_in_sum(tmp_path: Path) -> None:
     path = tmp_path / "tree.h5"
     rows = 600
-    store.write_tree(path, Group({f"{number:03d}": Array(np.full(10, number)) for number in range(rows)}))
+    h5burst.write_tree(path, Group({f"{number:03d}": Array(np.full(10, number)) for number in range(rows)}))
 
-    found = store.read_tree(path, lazy=True, ahead=80 * 512).children.values()
+    found = h5burst.read_tree(path, lazy=True, ahead=80 * 512).children.values()
 
     assert sum(isinstance(node.data, np.ndarray) for node in found) == 512
     assert [int(node.data[3]) for node in found] == list(range(rows))

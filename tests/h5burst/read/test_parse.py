@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst import store
+import h5burst
 from h5burst._ext.h5parse import lookup3
 from h5burst.format import datatype
 from h5burst.model.errors import CorruptStructureError, UnfinishedFileError
@@ -50,13 +50,13 @@ def new_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[h5py.Fi
 def check(path: str | Path, expected: Group | None = None) -> Group:
     """Eager and lazy, the file reads as by h5py."""
     expected = expected or read_plainly(path)
-    tree = store.read_tree(path)
+    tree = h5burst.read_tree(path)
     assert differences(tree, expected) == []
     arrays = [id(node.data) for _, node in tree.walk() if isinstance(node, Array)]
     for path_, node in tree.walk():
         if isinstance(node, Array) and isinstance(node.data, np.ndarray):
             assert node.data.flags.writeable == (arrays.count(id(node.data)) == 1), path_
-    assert differences(_thawed(store.read_tree(path, lazy=True)), expected) == []
+    assert differences(_thawed(h5burst.read_tree(path, lazy=True)), expected) == []
     return tree
 
 
@@ -213,7 +213,7 @@ def test_ragged_rows_and_references(new_file: h5py.File) -> None:
     new_file.create_dataset("references", data=[ragged.ref, h5py.Reference()], dtype=h5py.ref_dtype)
     path = closed(new_file)
     for lazy in (False, True):
-        tree = store.read_tree(path, lazy=lazy)
+        tree = h5burst.read_tree(path, lazy=lazy)
         assert [row.tolist() for row in tree["ragged"].data[...]] == [[1, 2], [3]]
         assert tree["references"].data[...].tolist() == [Reference("/ragged"), Reference("")]
 
@@ -244,7 +244,7 @@ def test_groups_of_every_size(count: int, ordered: bool, new_file: h5py.File) ->
         group[name] = empty
     path, expected = closed(new_file), names if ordered else sorted(names)
     for lazy in (False, True):
-        tree = store.read_tree(path, lazy=lazy)
+        tree = h5burst.read_tree(path, lazy=lazy)
         assert list(tree["group"].children) == expected
 
 
@@ -302,14 +302,14 @@ def test_soft_links_in_a_circle_lead_nowhere(new_file: h5py.File) -> None:
     new_file["data"] = 1
     new_file["itself"] = h5py.SoftLink("/itself")
     new_file["a"], new_file["b"] = h5py.SoftLink("/b/x"), h5py.SoftLink("/a/x")
-    assert list(store.read_tree(closed(new_file)).children) == ["data"]
+    assert list(h5burst.read_tree(closed(new_file)).children) == ["data"]
 
 
 @pytest.mark.usefixtures("unaided")
 def test_hard_links_to_one_dataset_share_it(new_file: h5py.File) -> None:
     new_file["a"] = np.arange(3)
     new_file["b"] = new_file["a"]
-    tree = store.read_tree(closed(new_file))
+    tree = h5burst.read_tree(closed(new_file))
     assert tree["a"] is tree["b"]
 
 
@@ -327,7 +327,7 @@ def test_files_behind_a_user_block(libver: str, tmp_path: Path) -> None:
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         h5py.h5g.create(file.id, b"caf\xe9")
-    assert list(store.read_tree(tmp_path / "a.h5").children) == ["caf\udce9"]
+    assert list(h5burst.read_tree(tmp_path / "a.h5").children) == ["caf\udce9"]
 
 
 # ---------------------------------------------------------------- files in use
@@ -337,50 +337,50 @@ def test_a_file_open_for_writing_here_reads_what_was_written(tmp_path: Path) -> 
     with h5py.File(tmp_path / "a.h5", "w", libver=("v110", "v110")) as file:
         file["data"] = np.arange(3)
         for lazy in (False, True):
-            tree = store.read_tree(tmp_path / "a.h5", lazy=lazy)
+            tree = h5burst.read_tree(tmp_path / "a.h5", lazy=lazy)
             assert "data" in tree.children
 
 
 def test_a_file_open_for_writing_elsewhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, Group())
+    h5burst.write_tree(path, Group())
     with open(path, "rb+") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
         with pytest.raises(OSError, match=r"a\.h5"):
-            store.read_tree(path)
-    store.read_tree(path)
+            h5burst.read_tree(path)
+    h5burst.read_tree(path)
 
 
 def test_a_file_whose_writer_died_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, Group())
+    h5burst.write_tree(path, Group())
     data = bytearray(path.read_bytes())
     data[11] |= 1
     data[44:48] = lookup3(bytes(data[:44])).to_bytes(4, "little")
     path.write_bytes(data)
     with pytest.raises(UnfinishedFileError, match="h5clear"):
-        store.read_tree(path)
+        h5burst.read_tree(path)
 
 
 def test_missing_files_folders_and_pipes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for lazy in (False, True):
         with pytest.raises(FileNotFoundError):
-            store.read_tree(tmp_path / "missing", lazy=lazy)
+            h5burst.read_tree(tmp_path / "missing", lazy=lazy)
         with pytest.raises(IsADirectoryError):
-            store.read_tree(tmp_path, lazy=lazy)
+            h5burst.read_tree(tmp_path, lazy=lazy)
         with pytest.raises(OSError, match="not a regular file"):
-            store.read_tree(tmp_path / "pipe", lazy=lazy)
+            h5burst.read_tree(tmp_path / "pipe", lazy=lazy)
 
 
 def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(
+    h5burst.write_tree(
         path,
         Group({name: node for name, node in every_kind().children.items() if name != "numbers" and name != "shapes"}),
     )
     before = os.listdir("/proc/self/fd")
-    tree, lazy = store.read_tree(path), store.read_tree(path, lazy=True)
+    tree, lazy = h5burst.read_tree(path), h5burst.read_tree(path, lazy=True)
     assert differences(_thawed(lazy), tree) == []
     assert len(os.listdir("/proc/self/fd")) == len(before)
 

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from h5burst import store
+import h5burst
 from h5burst.model.tree import Array, Group
 from reference.hdf5_reading import differences, read_plainly
 
@@ -115,8 +115,8 @@ def test_any_tree_reads_as_by_h5py(items: list[Any], libver: Any) -> None:
         with h5py.File(path, "w", libver=libver) as file:
             write(file, items)
         expected = read_plainly(path)
-        assert differences(store.read_tree(path), expected) == []
-        assert differences(thawed(store.read_tree(path, lazy=True)), expected) == []
+        assert differences(h5burst.read_tree(path), expected) == []
+        assert differences(thawed(h5burst.read_tree(path, lazy=True)), expected) == []
 
 
 def thawed(group: Group) -> Group:

@@ -19,7 +19,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from h5burst import store
+import h5burst
+from h5burst.format.constants import LIBVER
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.runtime import durable
 from h5burst.write import graft
@@ -59,11 +60,11 @@ def generation_of(path: Path) -> int:
 
 def save(path: Path, generation: int, route: str) -> None:
     if route == "native":
-        store.write_tree(path, tree(generation), overwrite=True, threads=2)
+        h5burst.write_tree(path, tree(generation), overwrite=True, threads=2)
         return
     with (
         durable.replacing(path, overwrite=True) as temporary,
-        h5py.File(temporary, "w", libver=store.LIBVER, locking=False) as f,
+        h5py.File(temporary, "w", libver=LIBVER, locking=False) as f,
     ):
         graft.fill(f, tree(generation), storage=None)
 

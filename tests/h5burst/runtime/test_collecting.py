@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from h5burst import read_tree, write_tree
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group
 from h5burst.runtime.gc_pause import collection_paused
-from h5burst.store import read_tree, write_tree
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from h5burst import store
+import h5burst
 from h5burst.model.tree import Array, Group
 from h5burst.runtime import durable
 from h5burst.runtime.durable import DurabilityWarning, replacing
@@ -143,31 +143,31 @@ def test_a_dangling_link_gets_its_target(tmp_path: Path) -> None:
 @posix
 def test_a_file_open_for_writing_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, TREE)
-    with store.open_file(path, "r+"), pytest.raises(BlockingIOError, match=r"has it open.*a\.h5"):
-        store.write_tree(path, Group(), overwrite=True)
-    assert "x" in store.read_tree(path)
+    h5burst.write_tree(path, TREE)
+    with h5burst.open_file(path, "r+"), pytest.raises(BlockingIOError, match=r"has it open.*a\.h5"):
+        h5burst.write_tree(path, Group(), overwrite=True)
+    assert "x" in h5burst.read_tree(path)
     assert others(path) == []
 
 
 @posix
 def test_a_file_open_for_reading_is_replaced_and_the_reader_keeps_the_old(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, TREE)
-    with store.open_file(path, "r") as reader:
-        store.write_tree(path, Group({"y": Array(np.arange(3))}), overwrite=True)
+    h5burst.write_tree(path, TREE)
+    with h5burst.open_file(path, "r") as reader:
+        h5burst.write_tree(path, Group({"y": Array(np.arange(3))}), overwrite=True)
         assert reader["x"][5] == 5
-    assert "y" in store.read_tree(path)
+    assert "y" in h5burst.read_tree(path)
 
 
 @posix
 def test_nobody_writes_the_old_file_while_it_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, TREE)
+    h5burst.write_tree(path, TREE)
     with replacing(path, overwrite=True) as temporary:
         temporary.write_text("new")
         with pytest.raises(OSError, match=r"a\.h5"):
-            store.open_file(path, "r+")
+            h5burst.open_file(path, "r+")
     assert path.read_text() == "new"
 
 
@@ -203,19 +203,19 @@ def test_a_file_that_came_meanwhile_is_not_replaced_without_overwrite(tmp_path: 
 @posix
 def test_a_file_that_another_save_put_there_and_somebody_writes_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, TREE)
+    h5burst.write_tree(path, TREE)
 
     def save_while_another_saves_and_edits(writers: contextlib.ExitStack) -> None:
         with replacing(path, overwrite=True) as mine:
             mine.write_text("mine")
-            store.write_tree(path, TREE, overwrite=True)
-            writers.enter_context(store.open_file(path, "r+"))
+            h5burst.write_tree(path, TREE, overwrite=True)
+            writers.enter_context(h5burst.open_file(path, "r+"))
 
     with contextlib.ExitStack() as writers:
         with pytest.raises(BlockingIOError, match=r"a\.h5"):
             save_while_another_saves_and_edits(writers)
         assert others(path) == []
-    assert "x" in store.read_tree(path)
+    assert "x" in h5burst.read_tree(path)
 
 
 @posix
@@ -279,7 +279,7 @@ def test_the_temporary_file_is_private_from_the_first_byte(tmp_path: Path) -> No
     try:
         with replacing(path, overwrite=True) as temporary:
             assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
-            store.write_tree(temporary.with_name("b.h5"), TREE)
+            h5burst.write_tree(temporary.with_name("b.h5"), TREE)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -308,7 +308,7 @@ def test_extended_attributes_are_kept(tmp_path: Path) -> None:
         pytest.skip("no extended attributes in this file system")
     write(path, "new")
     assert os.getxattr(path, "user.origin") == b"the lab"
-    store.write_tree(path, TREE, overwrite=True)
+    h5burst.write_tree(path, TREE, overwrite=True)
     assert os.getxattr(path, "user.origin") == b"the lab"
 
 
@@ -351,9 +351,9 @@ def test_what_is_no_regular_file_is_refused_and_left(tmp_path: Path, make: Calla
         pytest.skip("only root makes devices")
     before = path.stat().st_mode
     with pytest.raises(OSError, match=r"not a regular file.*a\.h5"):
-        store.write_tree(path, TREE, overwrite=True)
+        h5burst.write_tree(path, TREE, overwrite=True)
     with pytest.raises(OSError, match=r"not a regular file.*a\.h5"):
-        store.open_file(path, "w")
+        h5burst.open_file(path, "w")
     assert path.stat().st_mode == before
     assert others(path) == []
 
@@ -427,11 +427,11 @@ def test_missing_rights_are_said(tmp_path: Path, what: str) -> None:
 def _limited(limit: int, path: Path) -> subprocess.CompletedProcess[str]:
     """Save a tree in a process whose files may not grow beyond a limit."""
     script = (
-        "import resource, sys; import numpy as np; from h5burst import store; "
+        "import resource, sys; import numpy as np; import h5burst; "
         "from h5burst.model.tree import Array, Group\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "tree = Group({str(i): Array(np.arange(20_000)) for i in range(20)})\n"
-        "try: store.write_tree(sys.argv[1], tree, overwrite=True)\n"
+        "try: h5burst.write_tree(sys.argv[1], tree, overwrite=True)\n"
         "except OSError as error: print(type(error).__name__, error)\n"
     )
     return subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
@@ -441,11 +441,11 @@ def _limited(limit: int, path: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("limit", [0, 1000, 500_000])
 def test_a_file_that_may_not_grow_is_said(tmp_path: Path, limit: int) -> None:
     path = tmp_path / "a.h5"
-    store.write_tree(path, TREE)
+    h5burst.write_tree(path, TREE)
     done = _limited(limit, path)
     assert "the limit of this process" in done.stdout
     assert str(path) in done.stdout
-    assert "x" in store.read_tree(path)
+    assert "x" in h5burst.read_tree(path)
     assert others(path) == []
 
 
@@ -458,11 +458,11 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
         pytest.skip("this place permits no mount")
     try:
         path = disk / "a.h5"
-        store.write_tree(path, Group({"x": Array(np.arange(1000))}))
+        h5burst.write_tree(path, Group({"x": Array(np.arange(1000))}))
         with pytest.raises(OSError, match=r"the disk is full.*a\.h5") as caught:
-            store.write_tree(path, Group({"x": Array(np.arange(1_000_000))}), overwrite=True)
+            h5burst.write_tree(path, Group({"x": Array(np.arange(1_000_000))}), overwrite=True)
         assert caught.value.errno == errno.ENOSPC
-        assert np.array_equal(store.read_tree(path)["x"].data, np.arange(1000))
+        assert np.array_equal(h5burst.read_tree(path)["x"].data, np.arange(1000))
         assert others(path) == []
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -476,7 +476,7 @@ def test_an_error_about_another_file_keeps_its_words(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such file.*missing\.h5"):
-        store.open_file(tmp_path / "missing.h5")
+        h5burst.open_file(tmp_path / "missing.h5")
 
 
 @posix
@@ -484,24 +484,24 @@ def test_a_locked_file_is_named(tmp_path: Path) -> None:
     import fcntl
 
     path = tmp_path / "a.h5"
-    store.write_tree(path, TREE)
+    h5burst.write_tree(path, TREE)
     with open(path, "rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError, match=r"close it there first.*a\.h5"):
-            store.open_file(path, "r")
+            h5burst.open_file(path, "r")
 
 
 @posix
 def test_a_file_whose_writer_was_killed_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     script = (
-        "import os, sys; import numpy as np; from h5burst import store; from h5burst.model.tree import Array\n"
-        "f = store.open_file(sys.argv[1], 'a'); store.graft(f, ('x',), Array(np.arange(10))); f.flush()\n"
+        "import os, sys; import numpy as np; import h5burst; from h5burst.model.tree import Array\n"
+        "f = h5burst.open_file(sys.argv[1], 'a'); h5burst.graft(f, ('x',), Array(np.arange(10))); f.flush()\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", script, path], check=False)
     with pytest.raises(OSError, match=r"a\.h5: its last writer was interrupted"):
-        store.open_file(path, "r+")
+        h5burst.open_file(path, "r+")
 
 
 def test_error_numbers_are_found_in_the_words_of_libhdf5() -> None:
@@ -526,11 +526,11 @@ def test_the_disk_takes_bytes_while_others_are_made(
 
     monkeypatch.setattr(os, "posix_fadvise", advise)
     values = np.arange(4_000_000)
-    store.write_tree(tmp_path / "a.h5", Group({"x": Array(values)}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"x": Array(values)}))
     assert asked[0][0] == 0
     assert all(start + length == following for (start, length), (following, _) in pairwise(asked))
     assert sum(length for _, length in asked) > values.nbytes - 2 * sink.FLUSHED_BYTES
-    np.testing.assert_array_equal(store.read_tree(tmp_path / "a.h5")["x"].data, values)
+    np.testing.assert_array_equal(h5burst.read_tree(tmp_path / "a.h5")["x"].data, values)
     asked.clear()
     native.write(tmp_path / "b.h5", Group({"x": Array(values)}))
     assert not asked

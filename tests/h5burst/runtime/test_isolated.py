@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from h5burst import store
+import h5burst
 from h5burst.model.tree import Array, Group
 from h5burst.runtime import isolated
 
@@ -26,7 +26,7 @@ READ_BY_LIBHDF5 = (
 @pytest.fixture
 def trapped(tmp_path: Path) -> Path:
     """A directory with a file worth reading, and modules that no child may import."""
-    store.write_tree(tmp_path / "a.h5", Group({"x": Array(np.arange(5000))}))
+    h5burst.write_tree(tmp_path / "a.h5", Group({"x": Array(np.arange(5000))}))
     for name in ("json", "h5py", "numpy", "hdf5plugin", "struct", "h5burst", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text(TRAP)
     return tmp_path

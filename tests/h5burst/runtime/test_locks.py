@@ -58,12 +58,12 @@ SAVE = """
 import sys
 from pathlib import Path
 import numpy as np
-from h5burst import store
+import h5burst
 from h5burst.model.tree import Array, Group
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 for _ in range(12):
-    store.write_tree(path, Group({str(i): Array(np.full(5000, number)) for i in range(20)}), overwrite=True)
-    tree = store.read_tree(path)
+    h5burst.write_tree(path, Group({str(i): Array(np.full(5000, number)) for i in range(20)}), overwrite=True)
+    tree = h5burst.read_tree(path)
     values = {int(v) for node in tree.children.values() for v in np.unique(node.data)}
     assert len(values) == 1 and len(tree.children) == 20, values
 """
