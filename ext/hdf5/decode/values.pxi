@@ -112,7 +112,7 @@ cdef class Collection:
 
     cdef uint8_t* data
     cdef size_t size
-    cdef uint32_t* places  # where the object of each index begins, 0 for none
+    cdef uint32_t* places  # where the object of each index begins, a multiple of 8; 0: none; plus CHECKED, or TWICE alone
     cdef uint32_t indices
     cdef bint summed  # its objects carry checksums, but for those that another program wrote
 
@@ -154,10 +154,11 @@ cdef class Collection:
             if index == 0:  # the free space, always last
                 break
             if length > self.size - at - 16:
+                if self.summed:  # each object before tells by itself whether it is whole; those behind are not found
+                    break
                 raise CorruptStructureError(f"an object of the global heap collection at address {address} is outside it")
             if self.places != NULL:
-                self.check(self.data + at, length)
-                self.places[index] = at
+                self.places[index] = TWICE if self.places[index] else at
             elif index > self.indices:
                 self.indices = index
             at += 16 + ((length + 7) & ~<uint64_t>7)
@@ -165,12 +166,27 @@ cdef class Collection:
                 break
         return 0
 
+    cdef const uint8_t* find(self, uint32_t index, uint64_t address) except NULL:
+        """The object of an index, checked when it is first asked for: one that is damaged costs no other."""
+        cdef uint32_t place = self.places[index] if index <= self.indices else 0
+        cdef uint32_t expected
+        cdef const uint8_t* object_
+        if place == 0 or place == TWICE:
+            raise CorruptStructureError(
+                f"text refers to object {index} of the global heap collection at {address}, "
+                f"which has {'two' if place else 'none'}")
+        object_ = self.data + (place & ~<uint32_t>CHECKED)
+        if self.summed and not place & CHECKED:
+            expected = u32(object_ + H5_HEAP_SUM_AT)
+            if expected and h5_heap_sum(object_ + 16, u64(object_ + 8)) != expected:
+                raise CorruptStructureError("the checksum of a text in the global heap is wrong")
+            self.places[index] = place | CHECKED
+        return object_
 
-    cdef int check(self, const uint8_t* object_, size_t length) except -1:
-        cdef uint32_t expected = u32(object_ + H5_HEAP_SUM_AT)
-        if self.summed and expected and h5_heap_sum(object_ + 16, length) != expected:
-            raise CorruptStructureError("the checksum of a text in the global heap is wrong")
-        return 0
+
+cdef enum:
+    CHECKED = 1  # of an object of a collection: it fits its checksum
+    TWICE = 2  # two objects claim one index
 
 
 @cython.final
@@ -205,9 +221,7 @@ cdef class Heap:
         if length == 0:
             return b"" if as_bytes else ""
         collection = self.collection(address)
-        if index > collection.indices or collection.places[index] == 0:
-            raise CorruptStructureError(f"text refers to object {index} of the global heap collection at {address}, which has none")
-        object_ = collection.data + collection.places[index]
+        object_ = collection.find(index, address)
         if u64(object_ + 8) < length:
             raise CorruptStructureError("text is longer than what the global heap holds of it")
         # No two elements share an object in an honest file: a small file cannot stand for endless text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -96,6 +97,18 @@ class DatasetCopier:
     def elements(self, raw: bytes, places: Places, writer: Writer) -> bytes:
         """Elements of a header, such as a fill value."""
         return raw if isinstance(writer, Measured) else self._translator.translate(raw, places, writer)
+
+    def check_single(self, stored: Stored) -> None:
+        """Raise `CorruptStructureError` for a dataset of one element that is text, or a sequence, and damaged."""
+        layout = data_layout.modern(stored.layout)
+        if stored.places.is_plain or stored.shape is None or math.prod(stored.shape) != 1:
+            return
+        if layout[1] == data_layout.COMPACT:
+            self._translator.check(data_layout.decode_compact(layout)[: stored.places.size], stored.places)
+        elif layout[1] == data_layout.CONTIGUOUS:
+            address, size = data_layout.decode_contiguous(layout)
+            if address != UNDEFINED and size == stored.places.size:
+                self._translator.check(self._source.read(address, size), stored.places)
 
     # ------------------------------------------------------------ not in chunks
 

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from h5burst._ext.h5parse import Source, lookup3
+from h5burst._ext.h5parse import Source
+from h5burst.copying import heap_collections as heap
 from h5burst.copying.output import Writer
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import Places
 from h5burst.model.errors import CorruptStructureError
 
-_PREFIX = 16  # bytes before the objects of a collection, and before the bytes of an object
-_MARKED = b"GCOL\1sum"  # a collection whose objects carry a checksum of ours
+_READ_BEHIND = 1 << 17  # bytes of a collection whose length is damaged
+_SEQUENCE = struct.Struct("<IQI")  # of a value of variable length: its length, address of the collection, index
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class _Collection(NamedTuple):
-    """A collection of the global heap: its old bytes, its new address, and each object's place and length."""
+    """A collection of the global heap as it is in the copy, addresses in it aside: its bytes, its objects by index."""
 
     data: bytes
-    address: int
-    objects: dict[int, tuple[int, int]]
+    objects: dict[int, heap.Object]
 
 
 class Translator:
@@ -32,11 +33,11 @@ class Translator:
 
     Collections of the global heap are copied whole; what refers to them, and what in them refers to objects, is set
     anew. new_address: of the copy of an object, 0 for what has none. lost: what to do about a value of variable length
-    that is damaged, instead of raising; it is empty then.
+    that is damaged, instead of raising; it is empty then. is_tolerant: of damaged collections, what is whole is copied.
     """
 
-    def __init__(self, source: Source, new_address: Callable[[int], int]) -> None:
-        self._source, self._new_address = source, new_address
+    def __init__(self, source: Source, new_address: Callable[[int], int], *, is_tolerant: bool = False) -> None:
+        self._source, self._new_address, self._is_tolerant = source, new_address, is_tolerant
         self.lost: Callable[[str], None] | None = None
         self._moved: dict[int, int] = {}  # collections
         self._held: dict[int, _Collection] = {}
@@ -89,72 +90,95 @@ class Translator:
         """Set the addresses in an object of the heap; False for a region of what is not in the copy."""
         if (address, index) in self._done:
             return True
-        collection = self._hold(address, writer)
-        if index not in collection.objects:
-            raise CorruptStructureError(f"the global heap has no object {index} at address {address}")
-        at, length = collection.objects[index]
-        data = collection.data[at : at + length]
-        if collection.data.startswith(_MARKED) and not _is_whole(collection.data, at, length):
-            raise CorruptStructureError(f"the checksum of object {index} of the global heap at {address} is wrong")
+        new_address, collection = self.collection(address, writer), self._hold(address)
+        item, data = self._object(address, index)
         if inner is None:
             target = self._new_address(int.from_bytes(data[:8], "little"))
             if not target:
                 return False
             new = target.to_bytes(8, "little") + data[8:]
         else:
-            size = (count or 0) * inner.size
-            if size > length:
-                raise CorruptStructureError("a variable-length value is longer than its bytes in the heap")
-            new = self.translate(data[:size], inner, writer) + data[size:]
-        if collection.data.startswith(_MARKED):
-            writer.patch(collection.address + at - _PREFIX + 4, (lookup3(new) or 1).to_bytes(4, "little"))
-        writer.patch(collection.address + at, new)
+            size = _size(data, inner, count)
+            new = data if inner.is_plain else self.translate(data[:size], inner, writer) + data[size:]
+        if new != data:
+            if heap.is_marked(collection.data):
+                writer.patch(new_address + item.at - heap.PREFIX + heap.SUM_AT, heap.checksum(new))
+            writer.patch(new_address + item.at, new)
         self._done.add((address, index))
         return True
+
+    def _object(self, address: int, index: int) -> tuple[heap.Object, bytes]:
+        """An object of the heap: its place, its bytes. Raises `CorruptStructureError`."""
+        collection = self._hold(address)
+        item = collection.objects.get(index)
+        if item is None:
+            raise CorruptStructureError(f"the global heap has no object {index} at address {address}")
+        if heap.is_marked(collection.data) and not heap.is_whole(collection.data, item):
+            raise CorruptStructureError(f"the checksum of object {index} of the global heap at {address} is wrong")
+        return item, collection.data[item.at : item.at + item.length]
+
+    def check(self, elements: bytes, places: Places) -> None:
+        """Raise `CorruptStructureError` where a value of variable length among elements cannot be read."""
+        for start in range(0, len(elements), places.size) if not places.is_plain else ():
+            for at, inner in places.sequences:
+                count, address, index = _SEQUENCE.unpack_from(elements, start + at)
+                if count and _is_somewhere(address):
+                    _, data = self._object(address, index)
+                    self.check(data[: _size(data, inner, count)], inner)
 
     def collection(self, address: int, writer: Writer) -> int:
         """The new address of a collection of the global heap, which is copied when it is first asked for."""
         if not _is_somewhere(address):
             return address
         if address not in self._moved:
-            self._moved[address] = writer.append(self._read(address))
+            self._moved[address] = writer.append(self._hold(address).data if self._is_tolerant else self._read(address))
         return self._moved[address]
 
     def _read(self, address: int) -> bytes:
-        header = self._source.read(address, _PREFIX)
-        size = int.from_bytes(header[8:], "little")
-        if header[:5] != b"GCOL\1" or size < _PREFIX:
-            raise CorruptStructureError(f"there is no collection of the global heap at address {address}")
-        return self._source.read(address, size)
+        return self._source.read(address, heap.declared_bytes(self._source.read(address, heap.PREFIX)))
 
-    def _hold(self, address: int, writer: Writer) -> _Collection:
+    def _hold(self, address: int) -> _Collection:
         held = self._held.get(address)
         if held is None:
-            data = self._read(address)
             if len(self._held) > 64:
                 self._held.clear()
-            held = self._held[address] = _Collection(data, self.collection(address, writer), _objects(data))
+            held = self._held[address] = self._salvaged(address) if self._is_tolerant else _sound(self._read(address))
         return held
 
+    def _salvaged(self, address: int) -> _Collection:
+        """What is whole of a collection, as a sound one."""
+        left = self._source.size - min(address, self._source.size)
+        try:
+            size = heap.declared_bytes(self._source.read(address, heap.PREFIX))
+        except CorruptStructureError:
+            size = 0
+        is_said = heap.PREFIX <= size <= left
+        data = self._source.read(address, min(left, (size if is_said else 0) + _READ_BEHIND))
+        if not is_said and not heap.is_marked(data):
+            raise CorruptStructureError(f"there is no collection of the global heap at address {address}")
+        kept = heap.whole_objects(data, size if is_said else len(data))
+        if is_said and kept == _all_objects(data[:size]):
+            return _Collection(data[:size], kept)
+        return _sound(heap.packed(data, kept))
 
-def _objects(data: bytes) -> dict[int, tuple[int, int]]:
-    """Place and length of each object's bytes, by its index."""
-    found, at = {}, _PREFIX
-    while at + _PREFIX <= len(data):
-        index, size = int.from_bytes(data[at : at + 2], "little"), int.from_bytes(data[at + 8 : at + 16], "little")
-        if index == 0:
-            break  # what is left is free
-        if size > len(data) - at - _PREFIX:
-            raise CorruptStructureError("an object of the global heap is longer than its collection")
-        found[index] = (at + _PREFIX, size)
-        at += _PREFIX + (size + 7) // 8 * 8
-    return found
+
+def _sound(data: bytes) -> _Collection:
+    return _Collection(data, heap.objects(data))
 
 
-def _is_whole(collection: bytes, at: int, length: int) -> bool:
-    """Whether the bytes of an object fit the checksum before them, if there is one."""
-    stored = int.from_bytes(collection[at - _PREFIX + 4 : at - _PREFIX + 8], "little")
-    return not stored or stored == (lookup3(collection[at : at + length]) or 1)
+def _all_objects(data: bytes) -> dict[int, heap.Object]:
+    try:
+        return heap.objects(data)
+    except CorruptStructureError:
+        return {}
+
+
+def _size(data: bytes, inner: Places, count: int | None) -> int:
+    """Bytes of a sequence in its object of the heap."""
+    size = (count or 0) * inner.size
+    if size > len(data):
+        raise CorruptStructureError("a variable-length value is longer than its bytes in the heap")
+    return size
 
 
 def _is_somewhere(address: int) -> bool:

@@ -20,6 +20,7 @@ from h5burst.format.constants import ATTRIBUTES_IN_HEADER, LINKS_IN_HEADER, UNDE
 from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
+from h5burst.model import values
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import MAX_DEPTH
 
@@ -29,6 +30,8 @@ _GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE})
 _ELSEWHERE = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.DATA_LAYOUT, oh.FILTER_PIPELINE}
 _FRAME_BYTES = 4  # of a message in a header without an order
 _NOTHING = Info(UNDEFINED, UNDEFINED, False, False, 0)
+_MARKER = values.TYPE.encode()
+_MARKERS = frozenset(name.encode() for name in (*values.GROUP_MARKERS, values.TEXT))
 
 Names = tuple[bytes, ...]
 Keep = dict[bytes, Any]  # names of what is copied of a group; below each the same, None for all
@@ -72,13 +75,14 @@ class ObjectCopier:
     ) -> None:
         self._source, self._output, self._lost = source, output, lost
         self._shared = SharedMessages(source, extension)
-        self._translator = Translator(source, self.new_address)
+        self._translator = Translator(source, self.new_address, is_tolerant=lost is not None)
         self._datasets = DatasetCopier(source, self._translator, recoding, is_tolerant=lost is not None)
         self._new: dict[tuple[int, int], int | None] = {}  # None while an object is being copied
         self._by_address: dict[int, int] = {}
         self._link_counts: Counter[tuple[int, int]] = Counter()  # hard links in the copy, by the object's key
         self._waiting: list[_Waiting] = []
         self._cyclic: set[tuple[int, int]] = set()  # groups with a link to one that holds them
+        self._incomplete: set[tuple[int, int]] = set()  # objects that have lost members or texts
         self._additional: dict[tuple[int, int], Item] = {}  # a link that a group has in the copy alone
         self._committed: dict[int, bytes] = {}
         self.where: Names = ()
@@ -147,7 +151,9 @@ class ObjectCopier:
         try:
             data = oh.encode(self._rewritten(waiting.object, self._output, is_first=False))
             if len(data) != waiting.length:
-                raise CorruptStructureError("an object changed while it was copied")
+                if waiting.object.key not in self._incomplete or len(data) > waiting.length:
+                    raise CorruptStructureError("an object changed while it was copied")
+                data = data.ljust(waiting.length, b"\0")  # the marker of its type is left out
         except (CorruptStructureError, UnsupportedFeatureError) as error:
             if self._lost is None:
                 raise
@@ -243,6 +249,8 @@ class ObjectCopier:
             if message.type not in _ELSEWHERE:
                 new.messages.append(self._other(message, datatype, writer, is_first))
         layout = next((message for message in found if message.type == oh.DATA_LAYOUT), None)
+        if is_first and self._lost is not None and layout is not None:
+            self._datasets.check_single(self._stored(found, datatype))
         is_rest = self._lost is not None and layout is None and datatype is None  # the rest of its header is lost
         if is_rest or any(message.type in _GROUP for message in found) or not item.names:
             new.messages += self._group(item, found, writer, is_first)
@@ -259,7 +267,12 @@ class ObjectCopier:
         lost = self._lost
         if lost is None or isinstance(writer, Measured):
             return None
-        return lambda what: lost(item.names, what)
+
+        def note(what: str) -> None:
+            self._incomplete.add(item.key)
+            lost(item.names, what)
+
+        return note
 
     # ------------------------------------------------------------ messages
 
@@ -352,9 +365,13 @@ class ObjectCopier:
             except (CorruptStructureError, UnsupportedFeatureError) as error:
                 if self._lost is None:
                     raise
+                name = attributes.stored_name(stored.body)
+                if name in _MARKERS:
+                    self._incomplete.add(item.key)
                 if is_first:
-                    name = attributes.stored_name(stored.body)
                     self._lost((*item.names[:-1], (item.names or (b"/",))[-1] + b"@" + name), str(error))
+        if item.key in self._incomplete:  # what is left is not of the type that its marker says
+            items = [stored for stored in items if stored.name != _MARKER]
         if not items and info == _NOTHING:
             return []
         longest = max((len(stored.body) for stored in items), default=0)
@@ -393,6 +410,8 @@ class ObjectCopier:
         length = dataspace.element_count(attribute.dataspace) * places.size
         if len(attribute.elements) < length:
             raise CorruptStructureError("the elements of an attribute are cut short")
+        if self._lost is not None and length == places.size:
+            self._translator.check(attribute.elements[:length], places)
         elements = self._datasets.elements(attribute.elements[:length], places, writer)
         return Item(attribute.stored_name, attributes.encode(attribute._replace(elements=elements)), stored.order)
 
@@ -430,6 +449,7 @@ class ObjectCopier:
         except (CorruptStructureError, UnsupportedFeatureError) as error:
             if self._lost is None:
                 raise
+            self._incomplete.add(item.key)
             if is_first:
                 self._lost(item.names, f"the links of the group: {error}")
             return []
@@ -442,6 +462,7 @@ class ObjectCopier:
         below = _Object(link.address, (*item.names, link.name), keep)
         new = self._copy(below)
         if new == 0:
+            self._incomplete.add(item.key)
             return None
         if new is None:
             self._cyclic.add(item.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
@@ -174,12 +175,16 @@ class Whole(NamedTuple):
 
 @total("its superblock", reads=True)
 def guess(descriptor: int, file_size: int) -> Whole | None:
-    """What the superblock of a damaged file seems to say; None where there is none. Nothing of it is checked."""
-    try:
-        at = _find_signature(Source(descriptor, file_size, slots=1, block_bytes=4096))
-        os.lseek(descriptor, at, os.SEEK_SET)
-        data = os.read(descriptor, 96).ljust(96, b"\0")
-    except CorruptStructureError:
+    """What the superblock of a damaged file seems to say; None where there is none.
+
+    One turned bit is set right where there is a checksum; beyond that nothing is checked.
+    """
+    source, at = Source(descriptor, file_size, slots=1, block_bytes=4096), 0
+    with contextlib.suppress(CorruptStructureError):  # the signature itself may be damaged
+        at = _find_signature(source)
+    data = source.read(at, min(96, file_size - at)).ljust(96, b"\0")
+    data = without_turned_bit(data[:SIZE]) + data[SIZE:]
+    if not data.startswith(SIGNATURE):
         return None
     version = data[8]
     if version in (2, 3):
@@ -187,6 +192,17 @@ def guess(descriptor: int, file_size: int) -> Whole | None:
         return Whole(version, at, root, file_size, data, extension, True)
     (root,) = struct.unpack_from("<Q", data, (24 if version == 0 else 28) + 40)
     return Whole(version, at, root, file_size, data, UNDEFINED, True)
+
+
+def without_turned_bit(data: bytes) -> bytes:
+    """A superblock of version 2 or 3 with the one bit set right without which it fits its checksum; else as it is."""
+    for bit in range(8 * SIZE):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        corrected = bytes(changed)
+        if lookup3(corrected[: SIZE - 4]) == _u32(corrected, SIZE - 4):
+            return corrected
+    return data
 
 
 _OLD_DEFAULTS = (4, 16)  # K of the leaves and of the inner nodes of groups' B-trees

@@ -174,7 +174,8 @@ def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", a
     assert encoding is not None  # the last row takes every object
     node: Node = encoding.encode(value, _Place(scalars, path, above))
     if encoding.name:
-        node.attrs[TYPE] = str(encoding.marker())
+        how_many = str(len(value)) if isinstance(value, (list, tuple)) else ""
+        node.attrs[TYPE] = str(encoding.marker(how_many))
     return node
 
 
@@ -209,7 +210,7 @@ def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
     marker = Marker.parse(node.attrs[TYPE]) if TYPE in node.attrs else None
     if isinstance(node, Group):
         values = decode(node, scalars=scalars)
-        return values if marker is None else _NODES.reader(marker).decode(values)
+        return values if marker is None else _NODES.reader(marker).decode(values, marker)
     if node.data is None:
         return None
     data = plain_text(node, node.data)
@@ -236,7 +237,17 @@ def _needs_group(value: list[Any] | tuple[Any, ...]) -> bool:
     return any(_needs_node(item) for item in value)
 
 
-def _in_order(values: dict[Any, Any]) -> list[Any]:
+def _in_order(values: dict[Any, Any], marker: Marker) -> list[Any]:
+    """The members of a list by their numbers; its marker says how many it had, but in files of earlier versions."""
+    said = marker.parameter
+    if said and not (said.isascii() and said.isdigit() and len(said) < 20):
+        raise ValueError(f"unknown marker {str(marker)[:80]!r}")
+    most = int(said or 0)
+    missing = next((index for index in range(len(values)) if index not in values), None)
+    if missing is None and len(values) < most:
+        missing = len(values)
+    if missing is not None:
+        raise ValueError(f"a {marker.name} of {max(most, len(values))} without its member {missing}")
     return [values[index] for index in range(len(values))]
 
 
@@ -244,7 +255,9 @@ def _masked(value: np.ma.MaskedArray[Any, Any], place: _Place) -> Node:
     return _mapping({"data": np.asarray(value.data), "mask": np.ma.getmaskarray(value)}, place)
 
 
-def _from_masked(values: dict[Any, Any]) -> Any:
+def _from_masked(values: dict[Any, Any], marker: Marker) -> Any:
+    if not {"data", "mask"} <= values.keys():
+        raise ValueError("a masked array without its data, or its mask")
     return np.ma.masked_array(np.asarray(values["data"]), mask=np.asarray(values["mask"]))
 
 
@@ -274,19 +287,19 @@ def _scalar(value: Any, place: _Place) -> Node:
     return node
 
 
-def _same(values: Any) -> Any:
+def _same(values: Any, marker: Marker) -> Any:
     return values
 
 
 _ARRAY = Marker("ndarray")
-_NodeEncoding: TypeAlias = Encoding[Callable[[Any, _Place], Node], Callable[[dict[Any, Any]], Any]]
+_NodeEncoding: TypeAlias = Encoding[Callable[[Any, _Place], Node], Callable[[dict[Any, Any], Marker], Any]]
 
 # Readers get what the group holds. Rows without a name write the marker of their own table, or none.
 _NODES: Encodings[_NodeEncoding] = Encodings(
     Encoding("", PLAIN_SCALARS, _scalar, _same),
     Encoding("", (Mapping,), _mapping, _same),
     Encoding("list", (list,), _items, _in_order, accepts=_needs_group),
-    Encoding("tuple", (tuple,), _items, lambda values: tuple(_in_order(values)), accepts=_needs_group),
+    Encoding("tuple", (tuple,), _items, lambda values, marker: tuple(_in_order(values, marker)), accepts=_needs_group),
     Encoding("", (type(None),), lambda value, place: Array(None), _same),
     Encoding("masked", (np.ma.MaskedArray,), _masked, _from_masked),
     Encoding("", (np.ndarray,), _array, _same),

@@ -1,0 +1,116 @@
+"""Collections of the global heap as bytes: their objects, and of a damaged collection those that are whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from h5burst._ext.h5parse import lookup3
+from h5burst.model.errors import CorruptStructureError
+
+PREFIX = 16  # bytes before the objects of a collection, and before the bytes of an object
+SUM_AT = 4  # of our checksum, in the prefix of an object
+SMALLEST = 4096  # bytes of a collection
+_MAGIC = b"GCOL\1"
+_MARK = b"sum"  # behind it: the objects of the collection carry a checksum of ours
+
+
+class Object(NamedTuple):
+    """An object of a collection: its index in it, and the place and length of its bytes."""
+
+    number: int
+    at: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.at + (self.length + 7) // 8 * 8
+
+
+def declared_bytes(header: bytes) -> int:
+    """The length that a collection's first bytes say. Raises `CorruptStructureError`."""
+    size = int.from_bytes(header[8:PREFIX], "little")
+    if header[:5] != _MAGIC or size < PREFIX:
+        raise CorruptStructureError("there is no collection of the global heap")
+    return size
+
+
+def is_marked(data: bytes) -> bool:
+    """Whether the objects of a collection carry a checksum of ours."""
+    return data[5:8] == _MARK
+
+
+def checksum(data: bytes) -> bytes:
+    """Of an object's bytes, as it is stored; 0 is what others store."""
+    return (lookup3(data) or 1).to_bytes(4, "little")
+
+
+def is_whole(data: bytes, item: Object) -> bool:
+    """Whether the bytes of an object fit the checksum before them, if there is one."""
+    stored = _stored_sum(data, item)
+    return stored == bytes(4) or stored == checksum(data[item.at : item.at + item.length])
+
+
+def objects(data: bytes) -> dict[int, Object]:
+    """The objects of a sound collection by their index. Raises `CorruptStructureError`."""
+    found: dict[int, Object] = {}
+    at = PREFIX
+    while at + PREFIX <= len(data):
+        item = _object_at(data, at)
+        if item.number == 0:
+            break  # what is left is free
+        if item.length > len(data) - item.at:
+            raise CorruptStructureError("an object of the global heap is longer than its collection")
+        found[item.number] = item
+        at = item.end
+    return found
+
+
+def whole_objects(data: bytes, size: int) -> dict[int, Object]:
+    """Of a collection that may be damaged the objects that are whole. data: `size` bytes of it, and what follows."""
+    found = list(_walk(data, size))
+    times = Counter(item.number for item in found)
+    return {item.number: item for item in found if times[item.number] == 1}
+
+
+def _walk(data: bytes, size: int) -> Iterator[Object]:
+    """One object behind the other; behind one that is damaged, the next that fits its checksum."""
+    marked, at, follows = is_marked(data), PREFIX, True
+    while at + PREFIX <= len(data):
+        item = _object_at(data, at)
+        has_sum = marked and _stored_sum(data, item) != bytes(4)
+        fits = item.number > 0 and item.length <= len(data) - item.at
+        is_good = fits and has_sum and is_whole(data, item)
+        if at >= size and not is_good:
+            return  # the length that is stored is damaged, if anything is left here
+        if is_good or (fits and follows and not has_sum):
+            yield item
+            at, follows = item.end, True
+        elif not marked or data[at : at + 8] == bytes(8):
+            return  # without checksums there is no way on; or what is left is free
+        else:
+            at, follows = at + 8, False
+
+
+def packed(data: bytes, kept: dict[int, Object]) -> bytes:
+    """A collection of some objects of another, without what is between them."""
+    parts = [data[item.at - PREFIX : item.end].ljust(item.end - item.at + PREFIX, b"\0") for item in kept.values()]
+    body = b"".join(parts)
+    size = max(SMALLEST, PREFIX + len(body), (len(data) + 7) // 8 * 8)
+    free = size - PREFIX - len(body)
+    if free >= PREFIX:
+        body += bytes(8) + free.to_bytes(8, "little")
+    return (_MAGIC + data[5:8] + size.to_bytes(8, "little") + body).ljust(size, b"\0")
+
+
+def _object_at(data: bytes, at: int) -> Object:
+    return Object(
+        int.from_bytes(data[at : at + 2], "little"), at + PREFIX, int.from_bytes(data[at + 8 : at + PREFIX], "little")
+    )
+
+
+def _stored_sum(data: bytes, item: Object) -> bytes:
+    start = item.at - PREFIX + SUM_AT
+    return data[start : start + 4]
