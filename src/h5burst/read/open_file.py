@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from h5burst.model.errors import StaleFileError
 from h5burst.read.file_objects import FileObject, Location
 from h5burst.runtime import locks
+from h5burst.runtime.descriptors import Descriptor
 
 
 class Stamp(NamedTuple):
@@ -62,12 +63,13 @@ class OpenFile:
         self.location: Location = os.path.abspath(path)
         self.path = self.location
         try:
-            self.descriptor = os.open(self.path, _FLAGS)
+            self._held = Descriptor.open(self.path, _FLAGS)
         except FileNotFoundError:
             if expected is not None:
                 raise StaleFileError(self.path) from None
             raise
         try:
+            self.descriptor = self._held.fileno()
             status = os.fstat(self.descriptor)
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(f"{self.path} is a directory, not an HDF5 file")
@@ -78,11 +80,11 @@ class OpenFile:
                 raise StaleFileError(self.path)
             self.locked_for_writing = locks.try_shared(self.descriptor) is locks.Answer.REFUSED
         except BaseException:
-            os.close(self.descriptor)
+            self.close()
             raise
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        self._held.close()
 
     def __enter__(self) -> OpenFile:
         return self

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from h5burst.runtime import edit_locks, locks, private_files
 from h5burst.runtime.attributes import FileAttributes
+from h5burst.runtime.descriptors import Descriptor
 
 TEMPORARY_SUFFIX = ".h5burst-tmp"
 
@@ -62,18 +63,18 @@ def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[
     with annotating_oserror(path, "save"), contextlib.ExitStack() as stack:
         target, attributes = _prepared(path, stack, edited)
         private_files.remove_abandoned(target.parent, target.name, TEMPORARY_SUFFIX)
-        temporary, descriptor = private_files.create(target.parent, target.name, TEMPORARY_SUFFIX)
-        if os.name == "nt":  # which renames nothing that is open
-            os.close(descriptor)
-        else:
-            stack.callback(os.close, descriptor)
-        if edited and os.name != "nt":
-            _downgrade_lock(descriptor)
+        temporary = private_files.new_path(target.parent, target.name, TEMPORARY_SUFFIX)
         try:
+            held = private_files.create_at(temporary)
+            stack.callback(held.close)
+            if os.name == "nt":  # which renames nothing that is open
+                held.close()
+            elif edited:
+                _downgrade_lock(held.fileno())
             yield temporary
             _finish(temporary, attributes)
             if os.name != "nt":
-                _downgrade_lock(descriptor)
+                _downgrade_lock(held.fileno())
             _put_in_place(temporary, path, target, stack, overwrite, edited)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -174,30 +175,27 @@ def _hold_off_writers(target: Path, stack: contextlib.ExitStack, edited: bool) -
     Where files are not locked it is closed again: Windows replaces nothing that is open.
     """
     try:
-        descriptor = os.open(target, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        held = Descriptor.open(target, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         return
+    locks.refuse_swmr_writer(held.fileno(), target)
     if not locks.are_used():
-        try:
-            locks.refuse_swmr_writer(descriptor, target)
-        finally:
-            os.close(descriptor)
+        held.close()
         return
-    stack.callback(os.close, descriptor)
-    locks.refuse_swmr_writer(descriptor, target)
-    locks.share_or_fail(descriptor, target)
+    stack.callback(held.close)
+    locks.share_or_fail(held.fileno(), target)
     if not edited:
-        edit_locks.hold_off_editors(descriptor, target)
+        edit_locks.hold_off_editors(held.fileno(), target)
 
 
 def _finish(temporary: Path, attributes: FileAttributes) -> None:
     """Bring the file to disk, with what the one that it replaces has."""
-    descriptor = os.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    held = Descriptor.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     try:
-        attributes.give(descriptor)
-        os.fsync(descriptor)
+        attributes.give(held.fileno())
+        os.fsync(held.fileno())
     finally:
-        os.close(descriptor)
+        held.close()
 
 
 def _put_in_place(
@@ -225,11 +223,11 @@ def _flush_directory(target: Path) -> None:
     if os.name == "nt":
         return
     try:
-        descriptor = os.open(target.parent, os.O_RDONLY)
+        held = Descriptor.open(target.parent, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            os.fsync(held.fileno())
         finally:
-            os.close(descriptor)
+            held.close()
     except OSError as error:
         if error.errno not in locks.UNSUPPORTED:
             warnings.warn(

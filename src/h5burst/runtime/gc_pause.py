@@ -8,16 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
-class _Pauses(threading.local):
-    """How many blocks of this thread pause the collector."""
-
-    count = 0
-
-
-_lock = threading.Lock()
-_own = _Pauses()
-_count = 0  # of all threads
+_lock = threading.RLock()  # a pause may end while this thread begins another: when it is collected
+_pausing: dict[int, int] = {}  # pauses by their identity: the thread of each
 _was_enabled = False  # before the first of them
 
 
@@ -36,37 +28,46 @@ def collection_paused() -> Iterator[None]:
     >>> with collection_paused():
     ...     many = [{} for _ in range(1000)]
     """
-    _pause()
+    pause = _Pause()
     try:
+        pause.begin()
         yield
     finally:
-        _resume()
+        pause.end()
 
 
-def _pause() -> None:
-    global _count, _was_enabled
-    with _lock:
-        if _count == 0:
-            _was_enabled = gc.isenabled()
+class _Pause:
+    """One block. An interruption at any moment ends it: at the latest with this object."""
+
+    def begin(self) -> None:
+        global _was_enabled
+        with _lock:
+            if not _pausing:
+                _was_enabled = gc.isenabled()
+            _pausing[id(self)] = threading.get_ident()
             gc.disable()
-        _count += 1
-        _own.count += 1
 
+    def end(self) -> None:
+        """May be called again, for instance where the first call was interrupted."""
+        global _was_enabled
+        with _lock:
+            _pausing.pop(id(self), None)
+            if not _pausing and _was_enabled:
+                gc.enable()
+                _was_enabled = False
 
-def _resume() -> None:
-    global _count
-    with _lock:
-        _count -= 1
-        _own.count -= 1
-        if _count == 0 and _was_enabled:
-            gc.enable()
+    def __del__(self) -> None:
+        if id(self) in _pausing or (not _pausing and _was_enabled):
+            self.end()
 
 
 def _after_fork() -> None:
     """Of the threads that paused the collector, a forked child has the one that forked."""
-    global _count
-    paused, _count = _count, _own.count
-    if paused and not _count and _was_enabled:
+    own = threading.get_ident()
+    others = [pause for pause, thread in _pausing.items() if thread != own]
+    for pause in others:
+        del _pausing[pause]
+    if others and not _pausing and _was_enabled:
         gc.enable()
     _lock.release()
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from h5burst.runtime import locks
+from h5burst.runtime.descriptors import Descriptor
 from h5burst.runtime.processes import Process
 
 _NAME_BYTES = 255  # of one name, in the file systems that matter
@@ -18,25 +19,35 @@ _QUIET_S = 24 * 3600.0  # a file of another machine's process is let alone for s
 _OWNER = r"(?P<owner>[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]+-[0-9a-f]+)-[0-9a-f]{16}"
 
 
-def create(directory: Path, name: str, suffix: str) -> tuple[Path, int]:
-    """A new, empty file in `directory` for what is or will be called `name`, and its descriptor, open and locked.
+def new_path(directory: Path, name: str, suffix: str) -> Path:
+    """Where a file of our own may be made for what is or will be called `name`; nobody can know it before.
 
-    Nobody but the user may read it, nobody can know its name before, and no link is followed. Others know by the name
-    (`is_for`) and by the process in it (`is_abandoned`) whose it is and whether it is still in use.
+    Others know by the name (`is_for`) and by the process in it (`is_abandoned`) whose it is and whether it is in use.
     """
-    path = directory / f".{_stem(name, suffix)}.{Process.current()}-{secrets.token_hex(8)}{suffix}"
-    descriptor = os.open(path, locks.PRIVATE, 0o600)
+    return directory / f".{_stem(name, suffix)}.{Process.current()}-{secrets.token_hex(8)}{suffix}"
+
+
+def create_at(path: Path) -> Descriptor:
+    """A new, empty file, open and locked. Nobody but the user may read it, and no link is followed."""
+    held = Descriptor.open(path, locks.PRIVATE, 0o600)
+    locks.try_exclusive(held.fileno())
+    return held
+
+
+def create(directory: Path, name: str, suffix: str) -> tuple[Path, int]:
+    """`create_at` of a `new_path`, and its descriptor, which the caller closes."""
+    path = new_path(directory, name, suffix)
     try:
-        locks.try_exclusive(descriptor)
+        return path, create_at(path).detach()
+    except FileExistsError:
+        raise
     except BaseException:
-        os.close(descriptor)
         path.unlink(missing_ok=True)
         raise
-    return path, descriptor
 
 
 def is_for(candidate: str, name: str, suffix: str) -> bool:
-    """Whether a file of this name was made by `create`, of this version or an earlier one, for `name`."""
+    """Whether a file of this name was made by `create_at`, of this version or an earlier one, for `name`."""
     stem = re.escape(_stem(name, suffix))
     return re.fullmatch(rf"\.{stem}(\.{_OWNER}|\.[0-9a-f]{{32}}|){re.escape(suffix)}", candidate) is not None
 

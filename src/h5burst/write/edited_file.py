@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import random
 import time
@@ -21,6 +22,7 @@ from h5burst.read.fallback import InUseError
 from h5burst.read.history import History
 from h5burst.read.reader import Reader
 from h5burst.runtime import durable, edit_locks
+from h5burst.runtime.descriptors import Descriptor
 from h5burst.write.links import GroupLinks
 from h5burst.write.native import NeedsLibhdf5Error
 
@@ -72,6 +74,8 @@ def _complete(header: ObjectHeader) -> None:
 class EditedFile:
     """Open and locked for one edit until `close`. It is written to by `commit` alone.
 
+    The locks end with the object, too, if it is never closed.
+
     Raises `CorruptFileError`, `UnfinishedFileError`, and `OSError` with the path and what to do. `why_not`: why it
     cannot be edited by appending; None where it can. only_replaced: it is to be replaced as a whole; its objects are
     not looked at. wait: how many seconds it is tried again where others hold it.
@@ -105,17 +109,22 @@ class EditedFile:
             time.sleep(min(left, random.uniform(*_PAUSE_S)))
 
     def _open(self) -> None:
+        try:
+            self._open_now()
+        except BlockingIOError:
+            gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
+            self._open_now()
+
+    def _open_now(self) -> None:
         for _ in range(_OPENS):
-            descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
-            attempt = contextlib.ExitStack()
-            attempt.callback(os.close, descriptor)
-            with contextlib.ExitStack() as undo:
-                undo.push(attempt)
-                attempt.enter_context(edit_locks.editing(descriptor, self.path))
-                if self._is_at_path(descriptor):
-                    self.descriptor = descriptor
-                    self._stack.push(attempt)
-                    undo.pop_all()
+            flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+            self._held = held = Descriptor.open(self.path, flags)  # given up with this object: nobody need close it
+            self.descriptor = held.fileno()
+            with contextlib.ExitStack() as attempt:
+                attempt.callback(held.close)
+                attempt.enter_context(edit_locks.editing(self.descriptor, self.path))
+                if self._is_at_path(self.descriptor):
+                    self._stack.push(attempt.pop_all())
                     return
         raise BlockingIOError(errno.EAGAIN, "is replaced again and again", str(self.path))
 

@@ -129,6 +129,10 @@ class Transaction:
         self._note = note_of(message, history)
         self.path = os.fspath(path)
         self._storage, self._threads = storage, threads
+        if not isinstance(storage, (Storage, type(None))):
+            raise TypeError(f"storage must be a Storage, such as Storage('gzip'), not {storage!r}")
+        # Knows what the writer covers, and which nodes have several names; nothing is written with it.
+        self._preflight = make_writer(Sink(os.devnull, False, 1), storage, 1)
         self._file = EditedFile(path, wait=wait)
         self._is_open = True
         self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
@@ -145,8 +149,6 @@ class Transaction:
         except BaseException:
             self._close()
             raise
-        # Knows what the writer covers, and which nodes have several names; nothing is written with it.
-        self._preflight = make_writer(Sink(os.devnull, False, 1), storage, 1)
 
     @property
     def way(self) -> str:
