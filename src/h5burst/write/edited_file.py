@@ -99,6 +99,10 @@ class EditedFile:
 
     def _wait(self) -> None:
         """Open the file; as long as others hold it and there is time, again, each time by its path."""
+        try:
+            return self._open()
+        except BlockingIOError:
+            gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
         while True:
             try:
                 return self._open()
@@ -109,13 +113,6 @@ class EditedFile:
             time.sleep(min(left, random.uniform(*_PAUSE_S)))
 
     def _open(self) -> None:
-        try:
-            self._open_now()
-        except BlockingIOError:
-            gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
-            self._open_now()
-
-    def _open_now(self) -> None:
         for _ in range(_OPENS):
             flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
             self._held = held = Descriptor.open(self.path, flags)  # given up with this object: nobody need close it

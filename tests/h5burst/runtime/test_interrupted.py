@@ -177,9 +177,15 @@ import gc, os, sys, signal
 import numpy as np
 import h5burst
 path = sys.argv[1]
+left = 30
+def handle(number, frame):
+    global left
+    left -= 1
+    if left > 0:
+        raise KeyboardInterrupt
+signal.signal(signal.SIGINT, handle)
 print("ready", flush=True)
-done = 0
-while done < 30:
+while left > 0:
     try:
         h5burst.save(path, {"a": np.arange(1000)}, overwrite=True)
         with h5burst.edit(path) as tx:
@@ -187,11 +193,11 @@ while done < 30:
         h5burst.load(path)
         h5burst.compact(path)
     except KeyboardInterrupt:
-        done += 1
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pass
 assert gc.isenabled()
 held = [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")]
 print([link for link in held if path in link or "h5burst" in link], flush=True)
+os._exit(0)
 """
 
 
