@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from h5burst._ext.h5parse import Source
+from h5burst.copying import damaged_links
 from h5burst.format import dense, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
@@ -34,6 +35,23 @@ def read(source: Source, found: Sequence[Message], info: Info) -> list[FoundLink
         if message.type == oh.SYMBOL_TABLE:
             tree, heap = symbol_table.decode_message(message.body)
             bodies += [oh.encode_link(name, target) for name, target in symbol_table.read_links(source, tree, heap)]
+    return _in_order(bodies, info)
+
+
+def salvage(
+    source: Source, found: Sequence[Message], info: Info, is_object: Callable[[int], bool]
+) -> tuple[list[FoundLink], bool]:
+    """As `read`, of a group whose index is damaged; and whether that is all. is_object: at an address."""
+    bodies = [message.body for message in found if message.type == oh.LINK]
+    if info.heap == UNDEFINED:
+        return _in_order(bodies, info), False
+    # A source of its own: it counts how often the file is looked at.
+    again = Source(source.descriptor, source.base + source.size, source.base)
+    outside, is_all = damaged_links.find(again, info, is_object)
+    return _in_order([*bodies, *outside], info), is_all
+
+
+def _in_order(bodies: list[bytes], info: Info) -> list[FoundLink]:
     decoded = zip(map(oh.decode_link, bodies), bodies, strict=True)
     links = [FoundLink(link.name, body, link.address, link.order) for link, body in decoded]
     if info.tracked:

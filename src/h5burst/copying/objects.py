@@ -22,6 +22,7 @@ from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
 from h5burst.model import values
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.text import TEXT
 from h5burst.model.tree import MAX_DEPTH
 
 _OLD_FILL = 0x04
@@ -31,7 +32,7 @@ _ELSEWHERE = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.D
 _FRAME_BYTES = 4  # of a message in a header without an order
 _NOTHING = Info(UNDEFINED, UNDEFINED, False, False, 0)
 _MARKER = values.TYPE.encode()
-_MARKERS = frozenset(name.encode() for name in (*values.GROUP_MARKERS, values.TEXT))
+_MARKERS = frozenset(name.encode() for name in (*values.GROUP_MARKERS, TEXT))
 
 Names = tuple[bytes, ...]
 Keep = dict[bytes, Any]  # names of what is copied of a group; below each the same, None for all
@@ -82,6 +83,7 @@ class ObjectCopier:
         self._link_counts: Counter[tuple[int, int]] = Counter()  # hard links in the copy, by the object's key
         self._waiting: list[_Waiting] = []
         self._cyclic: set[tuple[int, int]] = set()  # groups with a link to one that holds them
+        self._salvaged_links: dict[tuple[int, int], list[FoundLink]] = {}  # of groups whose index is damaged
         self._incomplete: set[tuple[int, int]] = set()  # objects that have lost members or texts
         self._additional: dict[tuple[int, int], Item] = {}  # a link that a group has in the copy alone
         self._committed: dict[int, bytes] = {}
@@ -420,7 +422,7 @@ class ObjectCopier:
     def _group(self, item: _Object, found: Sequence[Message], writer: Writer, is_first: bool) -> list[Message]:
         info = self._info(found, oh.LINK_INFO, 8)
         copied = []
-        for link in self._links(item, found, info, is_first):
+        for link in self._links(item, found, info):
             if item.keep is not None and link.name not in item.keep:
                 continue
             body = self._link(item, link, is_first)
@@ -443,16 +445,26 @@ class ObjectCopier:
         info_body = group_info.allowing(old, len(kept))
         return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, info_body), *kept]
 
-    def _links(self, item: _Object, found: Sequence[Message], info: Info, is_first: bool) -> list[FoundLink]:
+    def _links(self, item: _Object, found: Sequence[Message], info: Info) -> list[FoundLink]:
         try:
             return links.read(self._source, found, info)
         except (CorruptStructureError, UnsupportedFeatureError) as error:
             if self._lost is None:
                 raise
-            self._incomplete.add(item.key)
-            if is_first:
-                self._lost(item.names, f"the links of the group: {error}")
-            return []
+            if item.key not in self._salvaged_links:
+                left, is_all = links.salvage(self._source, found, info, self._is_object)
+                self._salvaged_links[item.key] = left
+                if not is_all:
+                    self._incomplete.add(item.key)
+                self._lost(item.names, f"the links of the group: {error} ({len(left)} are brought)")
+            return self._salvaged_links[item.key]
+
+    def _is_object(self, address: int) -> bool:
+        try:
+            oh.decode(self._source, address)
+        except (CorruptStructureError, UnsupportedFeatureError):
+            return False
+        return True
 
     def _link(self, item: _Object, link: FoundLink, is_first: bool) -> bytes | None:
         """The message of a link in the copy; None where what it leads to is lost."""

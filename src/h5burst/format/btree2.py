@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import NamedTuple
 
@@ -58,6 +59,33 @@ def read_records(source: Source, address: int, kind: int) -> Records:
     if len(data) != total * size:
         raise CorruptStructureError("a B-tree holds another number of records than its header says")
     return Records(data, size)
+
+
+def readable_records(source: Source, address: int, kind: int) -> tuple[Records, bool]:
+    """As `read_records`, without what is below damaged nodes, and whether that is all; the header must be whole."""
+    try:
+        return read_records(source, address, kind), True
+    except CorruptStructureError:
+        header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a B-tree header")
+    _, _, _, node_size, size, depth, _, _, root, root_count, _ = _HEADER.unpack_from(header)
+    if depth > _MAX_DEPTH or not 0 < size <= node_size - _PREFIX - _CHECKSUM:
+        raise CorruptStructureError("a B-tree header has impossible values")
+    levels, width = tree_levels(node_size, size, depth)
+    out: list[bytes] = []
+    waiting, seen = [(root, root_count, depth)], {root}
+    while waiting:
+        node, count, level = waiting.pop()
+        with contextlib.suppress(CorruptStructureError):
+            pointer = 8 + width + levels[level - 1].total_width if level else 0
+            length = _PREFIX + count * size + (count + 1) * pointer + _CHECKSUM
+            data = source.read_checked(node, length, "a B-tree node")
+            out.append(data[_PREFIX : _PREFIX + count * size])
+            for at in range(_PREFIX + count * size, length - _CHECKSUM, pointer) if level else ():
+                child = int.from_bytes(data[at : at + 8], "little")
+                if child not in seen:
+                    seen.add(child)
+                    waiting.append((child, int.from_bytes(data[at + 8 : at + 8 + width], "little"), level - 1))
+    return Records(b"".join(out), size), False
 
 
 def _width(limit: int) -> int:

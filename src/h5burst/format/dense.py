@@ -39,6 +39,11 @@ def is_huge(heap_id: bytes) -> bool:
     return heap_id[0] >> 4 & 3 == 1
 
 
+def huge_id(number: int) -> bytes:
+    """The heap ID of the huge object of a number in a heap of links."""
+    return b"\x10" + number.to_bytes(6, "little")
+
+
 def read_attributes(source: Source, heap: int, tree: int) -> list[tuple[bytes, int]]:
     """The attribute messages of an object with their creation order.
 

@@ -64,6 +64,11 @@ class FractalHeap:
             else:
                 self._add_block(root, 0, start)
 
+    @property
+    def block_places(self) -> list[int]:
+        """Addresses of its direct blocks."""
+        return [address for address, _ in self._blocks]
+
     def _add_block(self, address: int, offset: int, size: int) -> None:
         self._starts.append(offset)
         self._blocks.append((address, size))

@@ -246,6 +246,21 @@ def link_name(body: bytes) -> bytes:
     return decode_link(body).name
 
 
+@total("a link message")
+def link_bytes(data: bytes) -> int:
+    """How long the link message is that `data` begins with."""
+    flags = data[1]
+    kind, at = (data[2], 3) if flags & 8 else (0, 2)
+    at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
+    width = 1 << (flags & 3)
+    at += width + int.from_bytes(data[at : at + width], "little")
+    at += 2 + struct.unpack_from("<H", data, at)[0] if kind else 8
+    if flags & 0xE0 or at > len(data):
+        raise CorruptStructureError("a link message is longer than its place")
+    return at
+
+
+@total("a link message")
 def relinked(body: bytes, address: int) -> bytes:
     """A hard link's message, leading elsewhere."""
     flags = body[1]

@@ -197,3 +197,45 @@ def test_what_has_nothing_to_read_is_refused(damaged: Path, saved: Path) -> None
     with pytest.raises(FileExistsError):
         h5burst.salvage(damaged, saved)
     assert saved.read_bytes() == b"precious"
+
+
+def many(path: Path, way: str) -> dict[str, float]:
+    """A group of many links, in each form that has an index."""
+    values = {f"unit_{k:03}": float(k) for k in range(600)}
+    if way == "h5py":
+        with h5py.File(path, "w", libver="latest") as file:
+            for name, value in values.items():
+                file[name] = value
+        return values
+    h5burst.save(path, values)
+    if way == "edited":
+        with h5burst.edit(path) as tx:
+            tx.put(("first",), Array(np.array(-1.0)))
+        values["first"] = -1.0
+    return values
+
+
+@pytest.mark.parametrize("way", ["saved", "edited", "h5py"])
+@pytest.mark.parametrize(
+    "structure", [b"FRHP", b"FHDB", b"FHIB", b"BTHD\0\5", b"BTHD\0\1", b"BTLF\0\5", b"BTIN\0\5", b"BTLF\0\1"]
+)
+def test_damage_in_the_index_of_a_large_group_costs_few_members(
+    damaged: Path, saved: Path, way: str, structure: bytes
+) -> None:
+    values = many(damaged, way)
+    data = damaged.read_bytes()
+    live = data[: len(data) - 40]
+    place = live.rfind(structure)
+    if place < 0 or (way == "edited" and structure[:2] == b"FH"):
+        pytest.skip("this form has no such structure")
+    for behind in (2, 30):
+        turned = bytearray(data)
+        turned[place + behind] ^= 0x10
+        damaged.write_bytes(turned)
+        result = h5burst.salvage(damaged, saved, overwrite=True)
+        assert h5burst.verify(saved) == []
+        left = h5burst.load(saved)
+        left.pop("h5burst.nameless", None)
+        assert len(values) - len(left) <= 2, (behind, result.lost)
+        assert all(left[name] == values[name] for name in left)
+        assert [problem.path for problem in result.lost][:1] == (["/"] if result.lost else [])
