@@ -6,7 +6,14 @@ import math
 import os
 
 from h5burst.memory.budget import memory_budget
-from h5burst.model.errors import CorruptFileError, MissingFilterError, Problem, UnsupportedFeatureError
+from h5burst.model.errors import (
+    CYCLE,
+    DEEP,
+    CorruptFileError,
+    MissingFilterError,
+    Problem,
+    UnsupportedFeatureError,
+)
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.elements import NEVER_WRITTEN
@@ -65,7 +72,8 @@ def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
     except CorruptFileError as error:
         if any(NEVER_WRITTEN in what for _, what in error.problems):
             return _walk(path)  # not damaged, but more than fits into memory
-        return [Problem(where, what) for where, what in error.problems] or [Problem("/", error.what)]
+        found = [Problem(where, what) for where, what in error.problems] or [Problem("/", error.what)]
+        return [problem for problem in found if _is_damage(problem.what)]
     except (OSError, MemoryError) as error:
         return [Problem("/", _what(error))]
     return []
@@ -99,8 +107,15 @@ def _walk(path: str | os.PathLike[str], passing: type[OSError] | tuple[()] = ())
         except passing:
             continue
         except (OSError, MemoryError) as error:
-            problems.append(Problem(where, _what(error).removeprefix(f"{where}: ")))
+            what = _what(error).removeprefix(f"{where}: ")
+            if _is_damage(what):
+                problems.append(Problem(where, what))
     return sorted(problems, key=lambda problem: problem.path)
+
+
+def _is_damage(what: str) -> bool:
+    """What is no tree may be a sound file: groups that hold themselves, or are very deep."""
+    return CYCLE not in what and DEEP not in what
 
 
 def _what(error: OSError | MemoryError) -> str:

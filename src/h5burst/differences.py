@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.model.errors import CorruptFileError
+from h5burst.model.errors import CYCLE, CorruptFileError
 from h5burst.model.source import as_source, read_whole
-from h5burst.model.tree import Array, Group, Node, Reference
+from h5burst.model.tree import Array, ExternalLink, Group, Link, Node, Reference, Storage
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.lazy import open_tree, place_of
 
@@ -101,8 +101,9 @@ def diff(
 ) -> list[Difference]:
     """What differs between two HDF5 files: groups and datasets, types, shapes, attributes, values.
 
-    How data are stored (chunks, filters, order of creation) does not count; NaN equals NaN. Datasets are read in
-    blocks.
+    How data are stored (chunks, filters, order of creation) does not count, nor do comments, padding and character set
+    of text, tags of opaque types, whether a dataset may grow, and what a committed datatype is beside its name. NaN
+    equals NaN of any bits, -0.0 equals 0.0. Datasets are read in blocks.
 
     Parameters
     ----------
@@ -157,6 +158,8 @@ def _of_nodes(a: Node, b: Node, where: str, tolerance: _Tolerance) -> Iterator[D
     try:
         _ = a.attrs, b.attrs
     except CorruptFileError as error:
+        if _is_cyclic(a) and _is_cyclic(b):
+            return  # both lead back to a group above them
         yield Difference(where, "unreadable", error.what)
         return
     yield from _of_attributes(a.attrs, b.attrs, where, tolerance)
@@ -172,12 +175,22 @@ def _of_nodes(a: Node, b: Node, where: str, tolerance: _Tolerance) -> Iterator[D
             yield Difference(where, "unreadable", " ".join(str(error).split()))
 
 
+def _is_cyclic(node: Node) -> bool:
+    try:
+        return node.attrs is None
+    except CorruptFileError as error:
+        return CYCLE in error.what
+
+
 def _of_groups(a: Group, b: Group, where: str, tolerance: _Tolerance) -> Iterator[Difference]:
     try:
         first, second = dict(a.children), dict(b.children)
     except CorruptFileError as error:
         yield Difference(where, "unreadable", error.what)
         return
+    for name in sorted(a.links.keys() | b.links.keys()):
+        if name not in first and name not in second:  # else it is told by what it leads to
+            yield from _of_links(a.links.get(name), b.links.get(name), f"{where.rstrip('/')}/{name}")
     for name in sorted(first.keys() | second.keys()):
         below = f"{where.rstrip('/')}/{name}"
         if name not in second:
@@ -186,6 +199,21 @@ def _of_groups(a: Group, b: Group, where: str, tolerance: _Tolerance) -> Iterato
             yield Difference(below, "only in b", "only in the second file")
         else:
             yield from _of_nodes(first[name], second[name], below, tolerance)
+
+
+def _of_links(a: Link | None, b: Link | None, where: str) -> Iterator[Difference]:
+    """Names that lead to no node: links to nowhere, committed datatypes."""
+    if a is None or b is None:
+        side = "a" if b is None else "b"
+        yield Difference(where, f"only in {side}", f"only in the {'first' if b is None else 'second'} file")
+    elif _link_text(a) != _link_text(b):
+        yield Difference(where, "kind", f"{_link_text(a)} and {_link_text(b)}")
+
+
+def _link_text(link: Link) -> str:
+    if isinstance(link, ExternalLink):
+        return f"an external link to {link.path!r} in {link.file!r}"
+    return f"a soft link to {str(link)!r}" if isinstance(link, str) else "a committed datatype"
 
 
 def _of_attributes(a: dict[str, Any], b: dict[str, Any], where: str, tolerance: _Tolerance) -> Iterator[Difference]:
@@ -209,6 +237,8 @@ def _of_values(a: Any, b: Any, tolerance: _Tolerance) -> str:
         same = type(a) is type(b) and a == b
         return "" if same else f"{_shown(a)} and {_shown(b)}"
     first, second = np.asarray(a), np.asarray(b)
+    if first.dtype == second.dtype and _enumeration(first.dtype) != _enumeration(second.dtype):
+        return f"enumerations {_shown(_enumeration(first.dtype))} and {_shown(_enumeration(second.dtype))}"
     if first.dtype != second.dtype:
         return f"{_shown(a)} of type {first.dtype} and {_shown(b)} of type {second.dtype}"
     if first.shape != second.shape:
@@ -220,14 +250,40 @@ def _of_arrays(a: Array, b: Array, where: str, tolerance: _Tolerance) -> Iterato
     if a.data is None or b.data is None:
         if a.data is not b.data:
             yield Difference(where, "shape", "null in one file, not in the other")
+        else:
+            yield from _of_storage(a, b, where)
         return
     first, second = as_source(a.data), as_source(b.data)
     if first.dtype != second.dtype:
         yield Difference(where, "type", f"{first.dtype} and {second.dtype}")
+    elif (names := _enumeration(first.dtype)) != (others := _enumeration(second.dtype)):
+        yield Difference(where, "type", f"enumerations {_shown(names)} and {_shown(others)}")
+    yield from _of_storage(a, b, where)
     if first.shape != second.shape:
         yield Difference(where, "shape", f"shape {first.shape} and {second.shape}")
         return
     yield from _of_elements(first, second, where, tolerance)
+
+
+def _of_storage(a: Array, b: Array, where: str) -> Iterator[Difference]:
+    """Largest shapes where both may grow, fill values, types of datasets without elements."""
+    first, second = a.storage or Storage(), b.storage or Storage()
+    if first.maxshape is not None and second.maxshape is not None and first.maxshape != second.maxshape:
+        yield Difference(where, "shape", f"largest shape {first.maxshape} and {second.maxshape}")
+    if not np.array_equal(_filled(first.fillvalue), _filled(second.fillvalue)):
+        yield Difference(where, "value", f"fill value {_shown(first.fillvalue)} and {_shown(second.fillvalue)}")
+    if a.data is None and first.null_dtype != second.null_dtype:
+        yield Difference(where, "type", f"{first.null_dtype} and {second.null_dtype}")
+
+
+def _filled(value: Any) -> Any:
+    array = np.asarray(value)
+    return np.frombuffer(array.tobytes(), np.uint8) if array.dtype.kind in "fcV" else array  # NaN equals NaN
+
+
+def _enumeration(dtype: np.dtype[Any]) -> dict[str, int] | None:
+    found = (dtype.metadata or {}).get("enum")
+    return found if isinstance(found, dict) else None
 
 
 def _of_elements(first: Any, second: Any, where: str, tolerance: _Tolerance) -> Iterator[Difference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,72 @@ def test_records_of_other_fields_differ(tmp_path: Path) -> None:
     for name, field in (("a.h5", "b"), ("b.h5", "c")):
         h5burst.write_tree(tmp_path / name, Group({"x": Array(np.zeros(2, [("a", "i4"), (field, "i4")]))}))
     assert [found.kind for found in h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")] == ["type", "value"]
+
+
+def write_pair(tmp_path: Path, one: Callable[[h5py.File], Any], other: Callable[[h5py.File], Any]) -> list[str]:
+    """Paths of the differences of two files that differ by what is done to them."""
+    for name, change in (("a.h5", one), ("b.h5", other)):
+        with h5py.File(tmp_path / name, "w", libver="latest") as file:
+            file["x"] = np.arange(10)
+            change(file)
+    assert h5burst.diff(tmp_path / "a.h5", tmp_path / "a.h5") == []
+    return [found.path for found in h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")]
+
+
+def region(file: h5py.File, stop: int) -> None:
+    dataset = file.create_dataset("r", (1,), h5py.regionref_dtype)
+    dataset[0] = file["x"].regionref[2:stop]
+
+
+def sides(file: h5py.File, left: int) -> None:
+    file.create_dataset("e", data=np.array([0, 1, 1]), dtype=h5py.enum_dtype({"LEFT": left, "RIGHT": 1 - left}))
+
+
+UNSEEN: dict[str, tuple[Callable[[h5py.File], Any], Callable[[h5py.File], Any], str]] = {
+    "region": (lambda f: region(f, 5), lambda f: region(f, 6), "/r"),
+    "enumeration": (lambda f: sides(f, 0), lambda f: sides(f, 1), "/e"),
+    "committed type": (lambda f: f.__setitem__("t", np.dtype("f4")), lambda f: None, "/t"),
+    "dangling soft link": (
+        lambda f: f.__setitem__("s", h5py.SoftLink("/here")),
+        lambda f: f.__setitem__("s", h5py.SoftLink("/there")),
+        "/s",
+    ),
+    "dangling soft link in one": (lambda f: f.__setitem__("s", h5py.SoftLink("/here")), lambda f: None, "/s"),
+    "external link": (
+        lambda f: f.__setitem__("s", h5py.ExternalLink("one.h5", "/x")),
+        lambda f: f.__setitem__("s", h5py.ExternalLink("two.h5", "/x")),
+        "/s",
+    ),
+    "maximal shape": (
+        lambda f: f.create_dataset("g", (3,), "i4", maxshape=(None,), chunks=(3,)),
+        lambda f: f.create_dataset("g", (3,), "i4", maxshape=(9,), chunks=(3,)),
+        "/g",
+    ),
+    "fill value": (
+        lambda f: f.create_dataset("g", data=[1, 2], maxshape=(None,), fillvalue=7),
+        lambda f: f.create_dataset("g", data=[1, 2], maxshape=(None,), fillvalue=8),
+        "/g",
+    ),
+    "type without elements": (
+        lambda f: f.create_dataset("n", data=h5py.Empty("f4")),
+        lambda f: f.create_dataset("n", data=h5py.Empty("i2")),
+        "/n",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNSEEN)
+def test_what_is_no_value_differs_too(tmp_path: Path, kind: str) -> None:
+    one, other, path = UNSEEN[kind]
+    assert write_pair(tmp_path, one, other) == [path]
+
+
+def test_a_group_that_holds_itself_is_sound_and_equal_to_itself(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "n.h5", "w") as file:
+        group = file.create_group("g")
+        group["x"] = 1
+        group["itself"] = group
+    assert h5burst.diff(tmp_path / "n.h5", tmp_path / "n.h5") == []
+    assert h5burst.verify(tmp_path / "n.h5") == []
+    with pytest.raises(h5burst.CorruptFileError, match="a cycle is not a tree"):
+        h5burst.load(tmp_path / "n.h5")

@@ -98,7 +98,8 @@ cdef class Header:
                 raise MemoryError
             self.body = room
             self.room = 2 * (self.length + size)
-        memcpy(self.body + self.length, p, size)
+        if size:  # there may be no body yet
+            memcpy(self.body + self.length, p, size)
         self.length += size
         return 0
 

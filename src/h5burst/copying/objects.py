@@ -21,7 +21,7 @@ from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import Info, Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
 from h5burst.model import values
-from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import DEEP, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.text import TEXT
 from h5burst.model.tree import MAX_DEPTH
 
@@ -191,7 +191,7 @@ class ObjectCopier:
         if item.key in self._new:
             return self._new[item.key]
         if len(item.names) > MAX_DEPTH + 1:
-            raise CorruptStructureError(f"more than {MAX_DEPTH} groups inside each other")
+            raise UnsupportedFeatureError(f"more than {MAX_DEPTH} {DEEP}")
         self._new[item.key] = None
         above, self.where = self.where, item.names
         try:

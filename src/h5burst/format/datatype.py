@@ -208,7 +208,7 @@ def _compound(message: bytes, at: int, bits: int, size: int, version: int, depth
 
 
 def _compound_dtype(names: list[str], formats: list[Any], offsets: list[int], size: int) -> np.dtype[Any]:
-    if names == ["r", "i"] and formats[0] == formats[1] and formats[0].kind == "f":
+    if names == ["r", "i"] and formats[0] == formats[1] and formats[0].kind == "f" and size > 4:
         if offsets != [0, size // 2] or size != 2 * formats[0].itemsize or size not in (8, 16):
             raise UnsupportedFeatureError("complex numbers of an unusual layout")
         return np.dtype(f"{formats[0].byteorder}c{size}")

@@ -12,7 +12,7 @@ from h5burst.format.datatype import MAX_DEPTH
 from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
-_REFERENCE, _COMPOUND, _ENUMERATION, _VARIABLE_LENGTH, _ARRAY, _OPAQUE = 7, 6, 8, 9, 10, 5
+_REFERENCE, _COMPOUND, _ENUMERATION, _VARIABLE_LENGTH, _ARRAY, _OPAQUE, _COMPLEX = 7, 6, 8, 9, 10, 5, 11
 _BODY_BYTES = {0: 12, 1: 20, 2: 10, 3: 8, 4: 12, _REFERENCE: 8}  # of the messages without parts
 _OBJECT, _REGION = 0, 1  # types of references
 _MOST_PLACES = 1 << 20  # of addresses in one element
@@ -78,6 +78,8 @@ def _walk(body: bytes, at: int, depth: int) -> tuple[Places, int]:
         return _repeated(inner, size), at
     if kind == _ENUMERATION:
         return Places(size), _behind_enumeration(body, at, version, bits & 0xFFFF, depth)
+    if kind == _COMPLEX:  # of numbers of one type
+        return Places(size), _walk(body, at + 8, depth + 1)[1]
     if kind == _COMPOUND:
         return _compound(body, at + 8, version, bits & 0xFFFF, size, depth)
     raise UnsupportedFeatureError(f"datatypes of class {kind}")

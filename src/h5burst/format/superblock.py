@@ -18,6 +18,7 @@ from h5burst.runtime.locks import BY_SWMR, SIGNATURE
 SIZE = 48  # of the versions 2 and 3
 _OTHER_SIZES = (2, 4)  # bytes of addresses and lengths; all that programs choose beside 8
 _WRITTEN_TO = 1  # file consistency flag
+_SEVERAL_FILES = (b"NCSAfami", b"NCSAmult")  # names of drivers that keep a file in several
 
 
 class Superblock(NamedTuple):
@@ -142,6 +143,8 @@ def _version_0(read: Callable[[int, int], bytes], version: int, at: int, file_si
         raise UnsupportedFeatureError("addresses of other than 8 bytes")
     rest = at + 24 + (4 if version == 1 else 0)
     base, _free, end, driver, _name, root = struct.unpack("<6Q", read(rest, 48))
+    if driver < file_size - 16 and read(driver + 8, 8) in _SEVERAL_FILES:
+        raise CorruptStructureError("it is one of several files, the parts of a larger one: join them with h5repart")
     _check_end(at, base, end, file_size)
     if driver != UNDEFINED:
         raise UnsupportedFeatureError("a driver of its own")

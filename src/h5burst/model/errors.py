@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _NAMED = 50  # objects that one message names
+CYCLE = "a cycle is not a tree"  # ends the message about a link to a group that holds it: sound, but no tree
+DEEP = "groups inside each other"  # ends that about groups too deep for a tree
 
 
 class CorruptStructureError(Exception):

@@ -211,6 +211,8 @@ class Reference:
         Of the object, as stored; empty for a reference to nothing.
     is_region : bool
         Whether it is to a region.
+    elements : str
+        Of a region that was read: which elements, as corners of blocks or as points.
 
     Notes
     -----
@@ -229,6 +231,7 @@ class Reference:
 
     path: str
     is_region: bool = False
+    elements: str = ""
 
 
 class SoftLink(str):

@@ -210,6 +210,8 @@ def _check(stream: Any) -> None:
         nothing = stream.read(0)
     except io.UnsupportedOperation as error:
         raise ValueError(f"{name} is not open for reading: open it with 'rb'") from error
+    if isinstance(nothing, (bytearray, memoryview)):
+        raise TypeError(f"{name} gives {type(nothing).__name__} where it is read: wrap it so that its read gives bytes")
     if not isinstance(nothing, bytes):
         raise TypeError(f"{name} is not open in binary mode: open it with 'rb'")
     seekable = getattr(stream, "seekable", None)

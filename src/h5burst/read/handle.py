@@ -130,7 +130,9 @@ class FileHandle:
             if not self._is_held() or self._kept is not None or file.locked_for_writing or file.stamp != self.stamp:
                 return None
             place = os.fsencode(file.path), file.stamp, locks.are_used()
-            kept = self._kept = KeptFile(file.descriptor, *place)
+            kept = KeptFile(file.descriptor, *place)
+            file.held.detach()  # closed by who forgets it
+            self._kept = kept
             _order[id(self)] = weakref.ref(self)
             if len(_order) > _MOST_KEPT:
                 _drop(next(iter(_order.values())))

@@ -63,13 +63,13 @@ class OpenFile:
         self.location: Location = os.path.abspath(path)
         self.path = self.location
         try:
-            self._held = Descriptor.open(self.path, _FLAGS)
+            self.held = Descriptor.open(self.path, _FLAGS)
         except FileNotFoundError:
             if expected is not None:
                 raise StaleFileError(self.path) from None
             raise
         try:
-            self.descriptor = self._held.fileno()
+            self.descriptor = self.held.fileno()
             status = os.fstat(self.descriptor)
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(f"{self.path} is a directory, not an HDF5 file")
@@ -84,7 +84,7 @@ class OpenFile:
             raise
 
     def close(self) -> None:
-        self._held.close()
+        self.held.close()
 
     def __enter__(self) -> OpenFile:
         return self

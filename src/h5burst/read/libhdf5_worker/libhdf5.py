@@ -216,7 +216,21 @@ def _referred(reference: Any, item: h5py.HLObject) -> Reference:
         found = h5py.h5r.get_name(reference, item.id) if reference else None
     except (ValueError, RuntimeError, OSError):
         found = None  # what it referred to is gone
-    return Reference("" if found is None else found.decode("utf-8", "surrogateescape"), is_region)
+    elements = _elements(reference, item) if is_region and found else ""
+    return Reference("" if found is None else found.decode("utf-8", "surrogateescape"), is_region, elements)
+
+
+def _elements(reference: Any, item: h5py.HLObject) -> str:
+    """Which elements a region has: corners of its blocks, or its points."""
+    try:
+        space = h5py.h5r.get_region(reference, item.id)
+        if space.get_select_type() == h5py.h5s.SEL_POINTS:
+            return f"points {space.get_select_elem_pointlist().tolist()}"
+        if space.get_select_type() == h5py.h5s.SEL_HYPERSLABS:
+            return f"blocks {space.get_select_hyper_blocklist().tolist()}"
+        return f"selection {space.get_select_type()}"
+    except (ValueError, RuntimeError, OSError):
+        return ""
 
 
 def _refuse_absurd(dataset: h5py.Dataset) -> None:

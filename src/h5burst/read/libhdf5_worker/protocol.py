@@ -48,7 +48,7 @@ class _Packer:
         if value is None or isinstance(value, str):
             return value
         if isinstance(value, Reference):
-            return {"reference": value.path, "region": value.is_region}
+            return {"reference": value.path, "region": value.is_region, "elements": value.elements}
         if isinstance(value, bytes):
             return {"bytes": base64.b64encode(value).decode()}
         if isinstance(value, (Array, Group)):
@@ -179,7 +179,7 @@ class _Unpacker:
         if packed is None or isinstance(packed, str):
             return packed
         if "reference" in packed:
-            return Reference(packed["reference"], packed["region"])
+            return Reference(packed["reference"], packed["region"], packed["elements"])
         if "bytes" in packed:
             return base64.b64decode(packed["bytes"])
         if "empty" in packed:
