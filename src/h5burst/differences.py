@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -282,7 +282,8 @@ def _filled(value: Any) -> Any:
 
 
 def _enumeration(dtype: np.dtype[Any]) -> dict[str, int] | None:
-    found = (dtype.metadata or {}).get("enum")
+    metadata: Mapping[str, Any] = dtype.metadata or {}
+    found = metadata.get("enum")
     return found if isinstance(found, dict) else None
 
 

@@ -59,6 +59,7 @@ class ChunkPlan:
     """Shape and dtype of the dataset, shape of a chunk, filters in the order of writing (fletcher32 last).
 
     fill: the element that chunks hold beyond the array's edge, which shows when it grows; None for zeros.
+    is_rewritten: the dataset may grow, so that others are likely to write its last chunks again.
     `chunks` is () for what HDF5 can hold only contiguous and unfiltered: large scalars, much variable-length text.
     """
 
@@ -67,6 +68,7 @@ class ChunkPlan:
     chunks: tuple[int, ...]
     filters: tuple[Filter, ...]
     fill: bytes | None = None
+    is_rewritten: bool = False
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -164,7 +166,7 @@ def _plan_growing(
     if chunk_bytes > MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
     fill = None if storage.fillvalue is None else fill_bytes(storage.fillvalue, dtype)
-    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes), fill)
+    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes), fill, True)
 
 
 def plan_text(shape: tuple[int, ...], element_bytes: int = 16, storage: Storage | None = None) -> ChunkPlan | None:
@@ -220,7 +222,9 @@ def encode(
 
     def filtered(item: tuple[int, tuple[int, ...], np.ndarray[Any, Any]]) -> EncodedChunk:
         index, offset, part = item
-        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, hint)
+        mask, payload = codecs.encode(
+            _padded(part, plan), plan.filters, plan.dtype.itemsize, hint, is_rewritten=plan.is_rewritten
+        )
         return EncodedChunk(index, offset, mask, payload)
 
     if not codecs.is_threaded(plan.filters):

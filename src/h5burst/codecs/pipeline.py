@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from h5burst.runtime.buffers import Bytes, thread_buffer
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-SHUFFLE, FLETCHER32 = 2, 3  # filter IDs
+DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3  # filter IDs
 _CHECKSUM_BYTES = 4
 
 
@@ -95,13 +96,19 @@ def encoding_hint(data: Bytes, filters: Sequence[Filter], itemsize: int) -> Any:
     return None
 
 
-def encode(data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = None) -> tuple[int, bytes | bytearray]:
-    """Filter mask and payload of one chunk. hint: of a chunk of the same array (`encoding_hint`)."""
+def encode(
+    data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = None, *, is_rewritten: bool = False
+) -> tuple[int, bytes | bytearray]:
+    """Filter mask and payload of one chunk. hint: of a chunk of the same array (`encoding_hint`).
+
+    is_rewritten: other programs are likely to write the chunk again, as the last one of a dataset that grows. Then
+    shuffle and gzip are not left out: libhdf5 keeps the filter mask of a chunk whose new bytes are as many as the old.
+    """
     mask, layout = 0, ChunkLayout(itemsize)
     current: Any = data
     for bit, step in enumerate(filters):
         if step.id == SHUFFLE:
-            if _is_better_unshuffled(data, filters[bit + 1 :], itemsize):
+            if not is_rewritten and _is_better_unshuffled(data, filters[bit + 1 :], itemsize):
                 mask |= 1 << bit
             else:
                 current, layout = _shuffle(data, step, itemsize)
@@ -109,6 +116,8 @@ def encode(data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = No
             current = _with_checksum(current)
         else:
             encoded = _known(step).encode(current, step.values, layout, hint)
+            if encoded is None and is_rewritten and step.id == DEFLATE:
+                encoded = zlib.compress(current, step.values[0] if step.values else -1)
             if encoded is None:  # it does not get smaller: the codec is left out of this chunk
                 mask |= 1 << bit
             else:

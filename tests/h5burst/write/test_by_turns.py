@@ -194,3 +194,24 @@ def test_ours_may_be_written_by_ours_first(tmp_path: Path) -> None:
         assert np.array_equal(h5burst.load(path)["log"], log)
         with h5py.File(path) as file:
             assert np.array_equal(file["log"][:], log)
+
+
+def test_a_chunk_that_h5py_writes_anew_in_as_many_bytes_is_right(tmp_path: Path) -> None:
+    """A chunk that gzip did not make smaller was stored without it, and stayed marked so with bytes of libhdf5's gzip."""
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.create_dataset("x", (0,), "i4", maxshape=(None,), chunks=(7,), compression="gzip")
+    for start in range(400):
+        rows = np.arange(start, start + 4, dtype=np.int32) * 65537
+        h5py_rows = np.array([171, 172 + start, 173], np.int32) * (1 + start % 3 * 1000)
+        with h5burst.edit(path) as tx:
+            tx.put("x", Array(np.zeros(0, np.int32), storage=Storage("gzip", chunks=(7,), maxshape=(None,))))
+            tx.append("x", rows)
+        with h5py.File(path, "r+") as file:
+            assert [file["x"].id.get_chunk_info(0).filter_mask] == [0]
+            file["x"].resize((7,))
+            file["x"][4:] = h5py_rows
+        with h5py.File(path) as file:
+            assert np.array_equal(file["x"][:], np.concatenate([rows, h5py_rows]))
+        if start >= 20 and TURNS < 100:
+            break
