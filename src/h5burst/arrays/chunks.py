@@ -222,9 +222,7 @@ def encode(
 
     def filtered(item: tuple[int, tuple[int, ...], np.ndarray[Any, Any]]) -> EncodedChunk:
         index, offset, part = item
-        mask, payload = codecs.encode(
-            _padded(part, plan), plan.filters, plan.dtype.itemsize, hint, is_rewritten=plan.is_rewritten
-        )
+        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, hint, plan.is_rewritten)
         return EncodedChunk(index, offset, mask, payload)
 
     if not codecs.is_threaded(plan.filters):

@@ -97,7 +97,7 @@ def encoding_hint(data: Bytes, filters: Sequence[Filter], itemsize: int) -> Any:
 
 
 def encode(
-    data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = None, *, is_rewritten: bool = False
+    data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = None, is_rewritten: bool = False
 ) -> tuple[int, bytes | bytearray]:
     """Filter mask and payload of one chunk. hint: of a chunk of the same array (`encoding_hint`).
 

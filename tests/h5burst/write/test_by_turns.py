@@ -197,7 +197,7 @@ def test_ours_may_be_written_by_ours_first(tmp_path: Path) -> None:
 
 
 def test_a_chunk_that_h5py_writes_anew_in_as_many_bytes_is_right(tmp_path: Path) -> None:
-    """A chunk that gzip did not make smaller was stored without it, and stayed marked so with bytes of libhdf5's gzip."""
+    """A chunk that gzip did not make smaller was stored without it, and stayed marked so when libhdf5 wrote it."""
     path = tmp_path / "file.h5"
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
         file.create_dataset("x", (0,), "i4", maxshape=(None,), chunks=(7,), compression="gzip")
