@@ -14,6 +14,7 @@ import polars as pl
 import h5burst
 from h5burst import durable, parallel_map
 from hdmea.population import matching, parts
+from hdmea.population.chip_area import chip_area
 from hdmea.population.mosaics import mosaic
 from hdmea.population.page import write_page
 from hdmea.population.responses import COLOURS, FLICKER, MOST_HZ, STEP, filtered
@@ -112,6 +113,7 @@ def build_population(
         "cells": pl.DataFrame(rows, infer_schema_length=None, strict=False),
         "types": _types_table(rows, result),
         "mosaics": _mosaics_table(rows, seed),
+        "areas": _areas_table(made),
         "matches": _matches_table({path.stem: path for path in recordings}, chips or {}, result, seed),
     }
     for name, table in tables.items():
@@ -242,6 +244,17 @@ def _mosaics_table(rows: Sequence[Row], seed: int) -> pl.DataFrame:
         table.append({"recording": recording, "type": kind, **values})
     schema = None if table else {"recording": pl.String(), "type": pl.String(), "n": pl.Int64()}
     return pl.DataFrame(table, schema=schema)
+
+
+def _areas_table(made: Sequence[Path]) -> pl.DataFrame:
+    """A row a recording: how many electrodes its responding units are seen on, and the area about them in mm²."""
+    table = []
+    for part in made:
+        used, pitch = parts.used_of(part)
+        if used is not None and used.any():
+            area = chip_area(used, pitch)[0]
+            table.append({"recording": part.stem, "electrodes": int(used.sum()), "area_mm2": area})
+    return pl.DataFrame(table, schema={"recording": pl.String(), "electrodes": pl.Int64(), "area_mm2": pl.Float64()})
 
 
 # ---------------------------------------------------------------- the same cell in several recordings

@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 import h5burst
 from h5burst import durable
+from hdmea.population.chip_area import LEAST_QUALITY, used_electrodes
 from hdmea.population.responses import response_features
 from hdmea.population.scalars import Row, unit_scalars
 from hdmea.population.traces import Traces, recording_traces
 from hdmea.session.session import PipelineSession
+from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 
-VERSION = 1  # of what a part holds
+VERSION = 2  # of what a part holds
 
 
 def part_of(recording: Path, directory: Path) -> Path:
@@ -33,8 +35,12 @@ def part_of(recording: Path, directory: Path) -> Path:
     rows = unit_scalars(session)
     for row in rows:
         row |= response_features({movie: t.rates[row["key"]] for movie, t in traces.items() if row["key"] in t.rates})
+    responding = [row["unit"] for row in rows if row["step_up_QI"] > LEAST_QUALITY]
+    images = (feature_data(session.units[unit_id], IMAGE) for unit_id in responding)
+    used = used_electrodes(image for image in images if image is not None)
     directory.mkdir(parents=True, exist_ok=True)
-    content = {"rows": json.dumps(rows), "traces": {movie: _stacked(t) for movie, t in traces.items()}}
+    content: dict[str, Any] = {"rows": json.dumps(rows), "traces": {movie: _stacked(t) for movie, t in traces.items()}}
+    content |= {"used_electrodes": used, "pitch_um": pitch_um(session)}
     h5burst.save(path, content, overwrite=True)
     with durable.replacing(mark, overwrite=True) as temporary:
         temporary.write_text(json.dumps(stamp), encoding="utf-8")
@@ -60,6 +66,13 @@ def _stacked(traces: Traces) -> dict[str, Any]:
             for n, keys in enumerate(groups.values())
         },
     }
+
+
+def used_of(part: Path) -> tuple[npt.NDArray[np.bool_] | None, float]:
+    """The electrodes (rows, columns) that a recording's responding units are seen on, and their distance in µm."""
+    stored = h5burst.load(part, lazy=True)
+    used = stored["used_electrodes"]
+    return None if used is None else np.asarray(used, np.bool_), float(stored["pitch_um"])
 
 
 def rows_of(part: Path) -> list[Row]:

@@ -20,6 +20,7 @@ from support.hdmea_recordings import recording
 STEP = "step_up_5s_5i_b0_3x"
 
 pytest.importorskip("sklearn")
+pytest.importorskip("shapely")
 
 
 def saved(directory: Path, name: str, units: int, seed: int) -> Path:
@@ -34,6 +35,9 @@ def saved(directory: Path, name: str, units: int, seed: int) -> Path:
         response = [rng.uniform(frames[start], frames[start + 60], 40) for start in starts]
         background = rng.uniform(0, frames[-1], 60)
         unit["spike_times"] = np.sort(np.concatenate([background, *response])).astype(np.uint64)
+        image = np.random.default_rng(seed).normal(size=(20, 65, 65)).astype(np.float32)
+        image[6:8, 10, 10 + n] = [-300, 300]
+        unit["features"]["eimage_sta"] = {"data": image}
     section_spike_times(session=session)
     return session.save(directory / f"{name}.h5")
 
@@ -57,6 +61,9 @@ def test_population_of_two_recordings(tmp_path: Path, monkeypatch: pytest.Monkey
         assert file[f"traces/{STEP}/keys"].asstr()[41] == "two_unit_002"
         own = parts.traces_of(tmp_path / "population" / "parts" / "two.h5")[STEP].rates["two_unit_002"]
         np.testing.assert_array_equal(rates[41], own)
+    areas = pl.read_parquet(tmp_path / "population" / "areas.parquet")
+    assert areas["electrodes"].to_list() == [40, 35]  # a row of neighbours: all of its circles overlap
+    assert areas["area_mm2"][0] == pytest.approx((39 * 6 + np.pi * 9) * 0.016**2, rel=0.05)
     types = pl.read_parquet(tmp_path / "population" / "types.parquet")
     assert types["cells"].sum() == 75
     assert all(len(shares) == 2 for shares in types["shares"])
