@@ -13,7 +13,16 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from scpstore import Assay, ScpContainer, ScpMatrix, assert_identical, load_hdf5, save_hdf5
+from scpstore import (
+    AggregationLink,
+    Assay,
+    MatrixMetadata,
+    ScpContainer,
+    ScpMatrix,
+    assert_identical,
+    load_hdf5,
+    save_hdf5,
+)
 from scpstore.core import ValidationError
 from scpstore.io import IOFormatError, from_anndata, read_h5ad, to_anndata, write_h5ad
 
@@ -422,3 +431,107 @@ def test_x_is_read_once_where_it_is_the_layer_none(tmp_path: Path) -> None:
     assert container.list_layers("proteins") == ["X", "twice"]
     save_hdf5(container, tmp_path / "a.h5")
     assert load_hdf5(tmp_path / "a.h5") == container
+
+
+# ---------------------------------------------------------------- what AnnData has no place for
+
+
+def worked_on() -> ScpContainer:
+    X = np.arange(6.0).reshape(3, 2)
+    known = MatrixMetadata(
+        confidence_scores=X / 10, outlier_scores=sp.csr_matrix(X), creation_info={"by": ("DIA-NN", 1.9), "n": {1: None}}
+    )
+    var = pl.DataFrame({"_index": ["P1", "P2"]})
+    layers = {
+        "X": ScpMatrix(X, metadata=known),
+        "log": ScpMatrix(np.log2(X + 1), metadata=MatrixMetadata(creation_info={})),
+    }
+    container = ScpContainer(pl.DataFrame({"_index": list("abc")}), {"p": Assay(var, layers)})
+    container.log_operation("log2", {"base": 2, "shape": (3, 2), "at": date(2024, 1, 2)}, "in words", "1.0")
+    return container
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_history_and_metadata_come_back(tmp_path: Path, by_file: bool) -> None:
+    container = worked_on()
+    if by_file:
+        write_h5ad(container, tmp_path / "a.h5ad", "p", "X", layers="all")
+        back = read_h5ad(tmp_path / "a.h5ad", "p")
+    else:
+        back = from_anndata(to_anndata(container, "p", "X", layers="all"), "p")
+    assert back == container
+    assert "scptensor" not in back.extras.uns
+
+
+def test_links_travel_until_their_assays_are_there(tmp_path: Path) -> None:
+    container = worked_on()
+    container.add_assay("precursors", Assay(pl.DataFrame({"_index": ["x", "y"]}), {"X": ScpMatrix(np.ones((3, 2)))}))
+    pairs = pl.DataFrame({"source_id": ["x", "y"], "target_id": ["P1", "P2"], "weight": [0.5, 1.5]})
+    container.links.append(AggregationLink("precursors", "p", pairs))
+    for _ in range(2):
+        write_h5ad(container, tmp_path / "a.h5ad", "p", "X", overwrite=True)
+        container = read_h5ad(tmp_path / "a.h5ad", "p")
+        assert container.links == []
+        save_hdf5(container, tmp_path / "a.h5", overwrite=True)
+        container = load_hdf5(tmp_path / "a.h5")
+    stored = to_anndata(container, "p").uns["scptensor"]["links"]["0"]
+    assert (stored["source_assay"], stored["target_assay"]) == ("precursors", "p")
+    assert stored["linkage"].to_dict("list") == pairs.to_dict(as_series=False)
+
+
+def test_arrays_about_other_cells_are_left_out() -> None:
+    for change in (lambda a: a[1:].copy(), lambda a: a[[1, 0, 2]].copy(), lambda a: a[:, [1, 0]].copy()):
+        adata = change(to_anndata(worked_on(), "p", "X", layers="all"))
+        with pytest.warns(UserWarning, match="is of other samples or features: it is left out"):
+            known = from_anndata(adata, "p").assays["p"].layers["X"].metadata
+        assert known.confidence_scores is None
+        assert known.creation_info == worked_on().assays["p"].layers["X"].metadata.creation_info
+    adata.uns["scptensor"]["history"] = np.array(["not JSON"], object)
+    with pytest.raises(ValidationError, match="uns/scptensor is not what it should be"):
+        from_anndata(adata, "p")
+
+
+def test_what_cannot_be_stored_is_told_when_it_is_logged() -> None:
+    container = worked_on()
+    for wrong in (np.log2, lambda x: x, pl.DataFrame()):
+        with pytest.raises(ValidationError, match="params of 'f' cannot be stored"):
+            container.log_operation("f", {"fn": wrong})
+    assert len(container.history) == 1
+
+
+def test_record_arrays_are_equal_after_a_file(tmp_path: Path) -> None:
+    """As `scanpy.tl.rank_genes_groups` leaves them."""
+    adata = some()
+    adata.uns["ranked"] = {"names": np.rec.array([("p1", 2.5), ("p2", 1.5)], dtype=[("lo", "O"), ("hi", "f4")])}
+    container = from_anndata(adata)
+    save_hdf5(container, tmp_path / "a.h5")
+    assert load_hdf5(tmp_path / "a.h5") == container
+
+
+def test_mudata_is_told_apart() -> None:
+    class MuData:
+        mod: ClassVar[dict[str, Any]] = {"rna": None, "prot": None}
+        obsmap: ClassVar[dict[str, Any]] = {}
+
+    with pytest.raises(ValidationError, match=r"this is a MuData object: take one of its modalities \(rna, prot\)"):
+        from_anndata(MuData())
+
+
+def test_a_list_of_rows_of_a_backed_file_is_one_request(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    values = sp.random(20_000, 2000, 0.001, "csr", dtype=np.float32, random_state=4)
+    anndata.AnnData(values).write_h5ad(tmp_path / "a.h5ad")
+    adata = anndata.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    layer = from_anndata(adata).assays["proteins"].layers["X"].X
+    calls: list[Any] = []
+    plain, listed = layer.reader.read, layer.read_rows
+    layer.reader.read = lambda start, stop: calls.append((start, stop)) or plain(start, stop)
+    layer.read_rows = lambda index: calls.append(len(index)) or listed(index)
+    rows = rng.permutation(20_000)[:64]
+    assert (layer[rows, 3:9] != values[rows, 3:9]).nnz == 0
+    assert calls == [64]
+    calls.clear()
+    assert (layer[100:103] != values[100:103]).nnz == 0
+    assert calls == [(100, 103)]
+    assert (layer[[15_000, 1, 15_000]] != values[[15_000, 1, 15_000]]).nnz == 0
+    adata.file.close()

@@ -49,6 +49,7 @@ class ElementDecoder:
             spec.STRING: self._string,
             spec.ANNDATA: self._nested,
             spec.RAW: self._raw,
+            spec.AWKWARD: self._awkward,
             spec.NONE: self._unmarked,
         }
 
@@ -74,8 +75,6 @@ class ElementDecoder:
 
     @staticmethod
     def _unknown(encoding: spec.Encoding) -> str:
-        if encoding.name == spec.AWKWARD.name:
-            return "is an awkward array, which is not supported: read the file with anndata itself"
         return (
             f"has the encoding {encoding.name!r} of version {encoding.version!r}, which is not known: a newer version "
             "of this package may read it"
@@ -111,6 +110,20 @@ class ElementDecoder:
 
     def _raw(self, node: Group, where: str) -> Any:
         return anndata.AnnData(**self.raw_parts(lambda name: True, node, where))
+
+    def _awkward(self, node: Group, where: str) -> Any:
+        try:
+            import awkward
+        except ImportError as error:
+            raise ImportError(f"/{where} of {self.path} is an awkward array: pip install awkward") from error
+        children = self._group(node).children
+        buffers = {name: np.asarray(self.element(child, f"{where}/{name}")) for name, child in children.items()}
+        form, length = spec.text_of(node.attrs["form"]), int(np.asarray(node.attrs["length"]).reshape(-1)[0])
+        made = awkward.from_buffers(form, length, buffers)
+        problem = awkward.validity_error(made)
+        if problem:
+            raise ValueError(f"an awkward array: {problem}")
+        return made
 
     # ------------------------------------------------------------ groups
 
@@ -214,6 +227,10 @@ class ElementDecoder:
         return unmarked_array(_data(node))
 
 
+def _is_awkward(value: Any) -> bool:
+    return type(value).__module__.split(".")[0] == "awkward"
+
+
 def _part_problem(name: str, made: Any) -> str:
     """Why an object cannot have such a part; "" where it can."""
     problem = f"it is {type(made).__name__}, not "
@@ -228,7 +245,7 @@ def _part_problem(name: str, made: Any) -> str:
         return "" if is_old else f"{problem}a group of elements"
     if name == "uns":
         return ""
-    wrong = [key for key, value in made.items() if not getattr(value, "shape", ())]
+    wrong = [key for key, value in made.items() if not getattr(value, "shape", ()) and not _is_awkward(value)]
     return f"its member {wrong[0]!r} is {type(made[wrong[0]]).__name__}, not an array or a table" if wrong else ""
 
 

@@ -75,6 +75,8 @@ class ElementEncoder:
         for types, write in self._writers:
             if isinstance(value, types):
                 return write(value, where)
+        if type(value).__module__.split(".")[0] == "awkward" or type(value).__name__ == "AwkwardArrayView":
+            return self._awkward(value, where)
         if hasattr(value, "dask") and hasattr(value, "compute"):
             return self._dask(value, where)
         if hasattr(value, "backend") and hasattr(value, "group") and hasattr(value, "format"):
@@ -218,6 +220,14 @@ class ElementEncoder:
             raise UnsupportedValueError(f"a list of {', '.join(kinds)}: make it an array or a dict", where)
         return self._array(array, where)
 
+    def _awkward(self, array: Any, where: str) -> Node:
+        """An awkward array: its form as JSON, and a dataset a buffer."""
+        import awkward
+
+        form, length, buffers = awkward.to_buffers(awkward.to_packed(array))
+        parts = {name: self._array(np.asarray(buffer), f"{where}/{name}") for name, buffer in buffers.items()}
+        return spec.group(spec.AWKWARD, parts, form=form.to_json(), length=np.int64(length))
+
     def _dask(self, array: Any, where: str) -> Node:
         """A dask array: dense ones are computed block by block as they are written, sparse ones whole."""
         if isinstance(array._meta, np.ndarray):
@@ -327,7 +337,6 @@ def _refused(what: str, advice: str) -> Callable[[Any, str], Node]:
 def _unsupported(value: Any, where: str) -> UnsupportedValueError:
     title, module = type(value).__name__, type(value).__module__.split(".")[0]
     advice = {
-        "awkward": "awkward arrays are not supported: convert it to a dict of arrays, or write it with anndata itself",
         "polars": "convert it to a pandas DataFrame",
         "anndata": "bring it into memory as a DataFrame (to_memory())",
     }.get(module, "convert it to an array, a number, text, a DataFrame or a dict")

@@ -62,7 +62,7 @@ def write_h5ad(
     Raises
     ------
     UnsupportedValueError
-        (A TypeError) For an element that has no encoding, such as dates and awkward arrays; the message names it and
+        (A TypeError) For an element that has no encoding, such as dates; the message names it and
         says what to do. Nothing is written then.
     ValueError
         For an unknown compression or level, and names in `as_dense` that are not known.
@@ -129,7 +129,7 @@ def read_h5ad(
         (An OSError) For a file that is damaged, in which an element is not of the form that its encoding says (the
         message names the element), or whose parts do not fit together.
     ValueError
-        For a file that is not an AnnData file, an element of unknown encoding (awkward arrays are refused as well),
+        For a file that is not an AnnData file, an element of unknown encoding,
         and wrong options.
     OSError
         For a file that cannot be opened.

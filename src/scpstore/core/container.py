@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from h5burst import UnsupportedValueError, to_json
 from scpstore.core.assay import Assay, check_ids
 from scpstore.core.equality import Comparable
 from scpstore.core.exceptions import AssayNotFoundError, DimensionError, StructureError, ValidationError
@@ -227,7 +228,15 @@ class ScpContainer(Comparable):
         description: str | None = None,
         software_version: str | None = None,
     ) -> None:
-        """Append a step to the history, with the time of now (UTC, ISO 8601)."""
+        """Append a step to the history, with the time of now (UTC, ISO 8601).
+
+        Raises `ValidationError` for params that no file can hold, such as functions and frames.
+        """
+        try:
+            to_json(params)
+        except (UnsupportedValueError, RecursionError) as error:
+            what = f"params of {action!r} cannot be stored: {error}: name it in words, or give numbers, text, lists"
+            raise ValidationError(what, "params") from error
         now = datetime.now(timezone.utc).isoformat()
         self.history.append(ProvenanceLog(now, action, params, software_version, description))
 

@@ -90,7 +90,14 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
         block = block if len(run) == block.shape[0] else block[run - first]
         return block if columns is None else block[:, columns]
 
-    parts = parallel_map(read, _runs(wanted, values), None if getattr(values, "reads_in_threads", False) else 1)
+    runs = list(_runs(wanted, values))
+    read_rows = getattr(values, "read_rows", None)
+    if read_rows is not None and len(runs) > 1:  # a list of rows in one request, a block of them at a time
+        most = rows_at_once(values)
+        parts = [read_rows(wanted[start : start + most]) for start in range(0, len(wanted), most)]
+        parts = parts if columns is None else [part[:, columns] for part in parts]
+    else:
+        parts = parallel_map(read, runs, None if getattr(values, "reads_in_threads", False) else 1)
     width = values.shape[1] if columns is None else len(columns)
     if sparse:
         picked = sp.vstack(parts, format="csr") if parts else sp.csr_matrix((0, width), dtype=values.dtype)
@@ -135,6 +142,7 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
         self.dtype = reader.dtype
         self.format = reader.format
         self.row_bytes: int | None = getattr(reader, "row_bytes", None)
+        self.read_rows: Callable[[np.ndarray[Any, Any]], Any] | None = getattr(reader, "read_rows", None)
         self.reads_in_threads: bool = getattr(reader, "reads_in_threads", False)  # several of its blocks at once
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from scpstore.core.exceptions import (
 from scpstore.core.extras import AssayExtras, Extras, RawValues
 from scpstore.core.sources import LazyRows, whole
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
+from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.pandasframes import INDEX, remembered, times_as_text, to_pandas, with_origin
 
@@ -74,6 +75,11 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     >>> container.list_layers("proteins"), container.sample_ids.to_list()
     (['X'], ['A', 'B', 'C'])
     """
+    if hasattr(adata, "mod") and hasattr(adata, "obsmap"):
+        names = ", ".join(adata.mod)
+        raise ValidationError(
+            f"this is a MuData object: take one of its modalities ({names}): adata.mod[name]", "adata"
+        )
     obs, obs_origin = with_origin(_unique(adata.obs, "obs", make_unique), "obs")
     var, var_origin = with_origin(_unique(adata.var, "var", make_unique), "var")
     layers = {name: adata.layers[name] for name in adata.layers if name is not None}  # None: X, from anndata 0.13 on
@@ -102,11 +108,24 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     known = AssayExtras(
         _mapped(adata.varm, "varm", of_assay), _mapped(adata.varp, "varp", of_assay), _raw(adata, of_assay), origin
     )
-    obsm, obsp, uns = (_mapped(getattr(adata, name), name, of_samples) for name in ("obsm", "obsp", "uns"))
+    ids = (obs.get_column(INDEX).to_list(), var.get_column(INDEX).to_list())
+    brought = carried(adata.uns, ids)
+    rest = adata.uns if brought is None else {name: value for name, value in adata.uns.items() if name != KEY}
+    obsm, obsp = (_mapped(getattr(adata, name), name, of_samples) for name in ("obsm", "obsp"))
+    uns = _mapped(rest, "uns", of_samples)
+    history, metadata, links = brought or ([], {}, [])
+    for name, known_of_matrix in metadata.items():
+        place = x_layer if name is None else name
+        if place in matrices:
+            matrices[place].metadata = known_of_matrix
     origin.update({MEMBERS: of_assay} if of_assay else {})
     shared.update({MEMBERS: of_samples} if of_samples else {})
+    within = [link for link in links if link.source_assay == link.target_assay == assay]
+    others = [link for link in links if link not in within]
+    if others:  # of assays that are not here: they travel on
+        uns[KEY] = _mapped(carry((), {}, others, ids), f"uns/{KEY}", {})
     extras = Extras(obsm, obsp, uns, {} if known.is_empty() else {assay: known}, shared)
-    return ScpContainer(obs, {assay: Assay(var, matrices)}, extras=extras)
+    return ScpContainer(obs, {assay: Assay(var, matrices)}, within, history, extras=extras)
 
 
 def _unique(frame: Any, where: str, make_unique: bool) -> Any:
@@ -201,6 +220,11 @@ class _BackedRows:
         rows = rows.tocsr() if sp.issparse(rows) else np.asarray(rows)
         return self._converted(rows)
 
+    @property
+    def read_rows(self) -> Callable[[np.ndarray[Any, Any]], Any] | None:
+        """Rows by a list, sorted, in one request; None for dense ones, which h5py reads faster in stretches."""
+        return (lambda index: self._converted(self._values[index].tocsr())) if self.format else None
+
     def read_whole(self) -> Any:
         """The whole matrix, in its own format."""
         return self._converted(_in_memory(self._values if self.format else self._values[:]))
@@ -250,7 +274,9 @@ def _plain(value: Any, where: str, name: str, origins: dict[str, Any]) -> Any:
     if sp.issparse(value) or hasattr(value, "to_memory"):
         return deepcopy(_in_memory(value))
     _check_not_masked(value, where)
-    return np.array(value) if isinstance(value, np.ndarray) and value.dtype.names is None else deepcopy(value)
+    if isinstance(value, np.ndarray) and value.dtype.names is not None:  # as a file gives it: no record array
+        return np.array(value, dtype=[(field, value.dtype[field]) for field in value.dtype.names])
+    return np.array(value) if isinstance(value, np.ndarray) else deepcopy(value)
 
 
 def _frame(frame: Any, where: str, name: str, origins: dict[str, Any]) -> pl.DataFrame:
@@ -335,14 +361,27 @@ def to_anndata(
         obsp=_unmapped(extras.obsp, of_samples, "obsp"),
         varm=_unmapped(known.varm, of_assay, "varm"),
         varp=_unmapped(known.varp, of_assay, "varp"),
-        uns=_unmapped(extras.uns, of_samples, "uns"),
+        uns=_unmapped({name: value for name, value in extras.uns.items() if name != KEY}, of_samples, "uns"),
     )
+    _carry_into(adata, container, source, main, others)
     if known.raw is not None:
         of_raw = remembered(of_assay, "raw")
         raw_var = to_pandas(known.raw.var, INDEX, "raw.var", remembered(of_raw, "var"))
         varm = _unmapped(known.raw.varm, of_raw, "varm")
         adata.raw = anndata.AnnData(X=known.raw.X, obs=obs[[]], var=raw_var, varm=varm)
     return adata
+
+
+def _carry_into(adata: Any, container: ScpContainer, source: Assay, main: str | None, others: Sequence[str]) -> None:
+    """What AnnData has no place for, into its `uns`; and links that came with it, of assays that are not here."""
+    ids = (container.sample_ids.to_list(), source.feature_ids.to_list())
+    metadata: dict[str | None, Any] = {name: source.layers[name].metadata for name in others}
+    if main is not None:
+        metadata[None] = source.layers[main].metadata
+    passing = carried(container.extras.uns, ids)
+    made = carry(container.history, metadata, [*container.links, *(passing[2] if passing else [])], ids)
+    if made:
+        adata.uns[KEY] = made
 
 
 def _anndata(what: str) -> Any:

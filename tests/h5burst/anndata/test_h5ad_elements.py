@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ import scipy.sparse as sp
 anndata = pytest.importorskip("anndata")
 from anndata.tests.helpers import assert_equal  # noqa: E402
 
-from h5burst import UnsupportedValueError  # noqa: E402
+try:  # their place before anndata 0.11
+    from anndata.io import sparse_dataset
+    from anndata.io import write_elem as write_element
+except ImportError:
+    from anndata.experimental import sparse_dataset
+    from anndata.experimental import write_elem as write_element
+
+from h5burst import CorruptFileError, UnsupportedValueError  # noqa: E402
 from h5burst.anndata import encodings, read_h5ad, write_h5ad  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -55,6 +63,13 @@ KEPT: dict[str, Any] = {
 }  # fmt: skip
 
 
+def with_settings(**wanted: Any) -> AbstractContextManager[Any]:
+    """Those of the settings that this release of anndata has."""
+    settings = getattr(anndata, "settings", None)
+    known = {name: value for name, value in wanted.items() if hasattr(settings, name)}
+    return settings.override(**known) if settings is not None and known else nullcontext()
+
+
 def with_uns(value: Any) -> Any:
     adata = anndata.AnnData(np.eye(2, dtype=np.float32))
     adata.uns["there"] = value
@@ -64,10 +79,7 @@ def with_uns(value: Any) -> Any:
 @pytest.mark.parametrize("name", KEPT)
 def test_an_element_comes_back_as_anndata_gives_it(name: str, tmp_path: Path) -> None:
     adata = with_uns(KEPT[name])
-    allowed = {"allow_write_nullable_strings": True}
-    if hasattr(anndata.settings, "disallow_forward_slash_in_h5ad"):
-        allowed["disallow_forward_slash_in_h5ad"] = False
-    with anndata.settings.override(**allowed):
+    with with_settings(allow_write_nullable_strings=True, disallow_forward_slash_in_h5ad=False):
         adata.write_h5ad(tmp_path / "theirs.h5ad")
     write_h5ad(adata, tmp_path / "ours.h5ad", compression="gzip")
     expected = anndata.read_h5ad(tmp_path / "theirs.h5ad").uns
@@ -161,14 +173,30 @@ def test_what_has_no_encoding_is_refused_by_name(name: str, tmp_path: Path) -> N
     assert target.read_bytes() == b"what was there"
 
 
-def test_awkward_arrays_are_refused_in_both_directions(tmp_path: Path) -> None:
+def test_awkward_arrays_in_both_directions(tmp_path: Path) -> None:
     awkward = pytest.importorskip("awkward")
-    adata = with_uns(awkward.Array([[1], [2, 3]]))
-    with pytest.raises(UnsupportedValueError, match=r"awkward arrays are not supported.*uns/there"):
-        write_h5ad(adata, tmp_path / "ours.h5ad")
+    value = awkward.Array([{"a": [1, 2.5], "b": "ü"}, {"a": [], "b": None}])
+    adata = with_uns(value)
+    adata.obsm["chains"] = awkward.Array([[{"v": 1}], [{"v": 2}, {"v": 3}]])
     adata.write_h5ad(tmp_path / "theirs.h5ad")
-    with pytest.raises(ValueError, match="/uns/there is an awkward array"):
-        read_h5ad(tmp_path / "theirs.h5ad")
+    write_h5ad(adata, tmp_path / "ours.h5ad", compression="gzip")
+    expected = anndata.read_h5ad(tmp_path / "theirs.h5ad")
+    for read, name in ((read_h5ad, "theirs"), (anndata.read_h5ad, "ours"), (read_h5ad, "ours")):
+        found = read(tmp_path / f"{name}.h5ad")
+        assert_equal(found, expected, exact=True)
+        assert awkward.to_list(found.uns["there"]) == awkward.to_list(value)
+    write_h5ad(adata[1:].copy(), tmp_path / "part.h5ad")
+    assert awkward.to_list(anndata.read_h5ad(tmp_path / "part.h5ad").obsm["chains"]) == [[{"v": 2}, {"v": 3}]]
+
+
+def test_a_damaged_awkward_array_is_named(tmp_path: Path) -> None:
+    awkward = pytest.importorskip("awkward")
+    write_h5ad(with_uns(awkward.Array([[1, 2], [3]])), tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        offsets = next(name for name in file["uns/there"] if "offsets" in name)
+        file[f"uns/there/{offsets}"][:] = [0, 2, 99]
+    with pytest.raises(CorruptFileError, match=r"/uns/there: .*awkward"):
+        read_h5ad(tmp_path / "a.h5ad")
 
 
 def test_dask_arrays_are_computed_as_they_are_written(tmp_path: Path) -> None:
@@ -192,11 +220,11 @@ def test_dask_arrays_are_computed_as_they_are_written(tmp_path: Path) -> None:
 def test_what_h5py_has_open_is_written_from_its_file(tmp_path: Path) -> None:
     values = np.arange(9.0).reshape(3, 3)
     with h5py.File(tmp_path / "source.h5", "w") as file:
-        anndata.io.write_elem(file, "sparse", sp.csc_matrix(values))
+        write_element(file, "sparse", sp.csc_matrix(values))
         file["below/dense"] = values
     with h5py.File(tmp_path / "source.h5") as file:
         adata = anndata.AnnData(np.eye(3))
-        adata.layers["sparse"], adata.uns["dense"] = anndata.io.sparse_dataset(file["sparse"]), file["below/dense"]
+        adata.layers["sparse"], adata.uns["dense"] = sparse_dataset(file["sparse"]), file["below/dense"]
         write_h5ad(adata, tmp_path / "file.h5ad")
     found = anndata.read_h5ad(tmp_path / "file.h5ad")
     assert found.layers["sparse"].format == "csc"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -279,7 +280,9 @@ def test_first_versions_with_something_else_in_them(name: str, value: Any, messa
 
 def test_text_of_fixed_length_as_other_languages_write_it(path: Path) -> None:
     """R's packages write text, attributes included, of fixed length, some attributes as arrays of one element."""
-    with anndata.settings.override(allow_write_nullable_strings=False):
+    with (
+        anndata.settings.override(allow_write_nullable_strings=False) if hasattr(anndata, "settings") else nullcontext()
+    ):
         write_h5ad(an_object(np.asarray), path)
     with h5py.File(path, "r+") as file:
         for name in ("obs/_index", "var/_index"):
@@ -333,7 +336,7 @@ def put(file: Any, name: str, value: Any, encoding: str, version: str) -> None:
         (lambda file: put(file, "obs/n", [1], "dict", "0.1.0"), "/obs/n: .*not a group"),
         (lambda file: put(file, "raw", 3, "numeric-scalar", "0.2.0"), "/raw: .*not a group"),
         (lambda file: put(file, "X", np.eye(3), "array", "0.2.0"), "as many rows as"),
-        (lambda file: put(file, "uns", 3, "numeric-scalar", "0.2.0"), "/uns: it is int, not a group of elements"),
+        (lambda file: put(file, "uns", 3, "numeric-scalar", "0.2.0"), r"/uns: it is int\d*, not a group of elements"),
     ],
 )
 def test_elements_that_are_not_what_they_say_are_named(change: Any, message: str, path: Path) -> None:

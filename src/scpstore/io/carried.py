@@ -1,0 +1,125 @@
+"""What an AnnData object has no place for, in its `uns["scptensor"]`: history, what is known of matrices, links.
+
+version                1
+ids                    a digest of the IDs of samples and features that arrays are about
+history                one text a step: tagged JSON
+metadata/X/…           of X: arrays by their names; creation_info as tagged JSON
+metadata/layers/{name}/…
+links/{number}         source_assay, target_assay, linkage (a frame)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from h5burst import UnsupportedValueError, from_json, to_json
+from scpstore.core.exceptions import ValidationError
+from scpstore.core.history import AggregationLink, ProvenanceLog
+from scpstore.core.matrix import MatrixMetadata
+from scpstore.core.sources import whole
+from scpstore.io.pandasframes import INDEX, to_pandas, with_origin
+
+KEY = "scptensor"
+_VERSION = 1
+_STEP = ProvenanceLog.compared
+_INFO = "creation_info"
+_ARRAYS = tuple(name for name in MatrixMetadata.compared if name != _INFO)
+
+
+def carry(
+    history: Sequence[ProvenanceLog],
+    metadata: Mapping[str | None, MatrixMetadata | None],
+    links: Sequence[AggregationLink],
+    ids: tuple[Sequence[Any], Sequence[Any]],
+) -> dict[str, Any]:
+    """The content of `uns["scptensor"]`; empty where there is nothing to carry.
+
+    metadata: by layer, None that of X. Raises `ValidationError` for params that JSON cannot say.
+    """
+    made: dict[str, Any] = {}
+    if history:
+        made["history"] = np.array(
+            [_text([getattr(step, n) for n in _STEP], f"step {step.action!r}") for step in history], object
+        )
+    known = {name: _metadata(matrix) for name, matrix in metadata.items() if matrix is not None}
+    if known:
+        made["metadata"] = {"X": known.pop(None)} if None in known else {}
+        made["metadata"] |= {"layers": known} if known else {}
+    if links:
+        made["links"] = {str(number): _link(link) for number, link in enumerate(links)}
+    return made and {"version": _VERSION, "ids": _digest(ids), **made}
+
+
+def carried(
+    uns: Mapping[str, Any], ids: tuple[Sequence[Any], Sequence[Any]]
+) -> tuple[list[ProvenanceLog], dict[str | None, MatrixMetadata], list[AggregationLink]] | None:
+    """History, metadata by layer (None: of X) and links; None where `uns` carries none that is known.
+
+    Arrays are about certain samples and features, in their order: where these are others now, they are left out with
+    a `UserWarning`.
+    """
+    found = uns.get(KEY)
+    if not isinstance(found, Mapping) or found.get("version") != _VERSION:
+        return None
+    try:
+        history = [ProvenanceLog(*from_json(str(text))) for text in np.atleast_1d(found.get("history", []))]
+        of_x, of_layers = (found.get("metadata", {}).get(name, {}) for name in ("X", "layers"))
+        stored = {**({None: of_x} if of_x else {}), **of_layers}
+        links = [_linked(link) for _, link in sorted(found.get("links", {}).items(), key=lambda item: int(item[0]))]
+        fits = str(found.get("ids")) == _digest(ids)
+        metadata = {name: _restored(known, fits) for name, known in stored.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValidationError(f"uns/{KEY} is not what it should be ({error}): remove it", "uns") from error
+    if not fits and any(name in known for known in stored.values() for name in _ARRAYS):
+        message = f"uns/{KEY}: what is known of matrices is of other samples or features: it is left out"
+        warnings.warn(message, UserWarning, stacklevel=3)
+    return history, metadata, links
+
+
+def _digest(ids: tuple[Sequence[Any], Sequence[Any]]) -> str:
+    text = to_json([[str(name) for name in names] for names in ids])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(value: Any, what: str) -> str:
+    try:
+        return to_json(value)
+    except (UnsupportedValueError, RecursionError) as error:
+        raise ValidationError(f"{what} cannot be carried in uns: {error}", "history") from error
+
+
+def _metadata(known: MatrixMetadata) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name in _ARRAYS:
+        values = getattr(known, name, None)
+        if values is not None:
+            values = whole(values)
+            made[name] = values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
+    if known.creation_info is not None:
+        made[_INFO] = _text(known.creation_info, "creation_info")
+    return made or {"is_empty": True}
+
+
+def _restored(known: Mapping[str, Any], fits: bool) -> MatrixMetadata:
+    info = known.get(_INFO)
+    arrays = {name: known[name] for name in _ARRAYS if fits and name in known}
+    return MatrixMetadata(**arrays, creation_info=None if info is None else from_json(str(info)))
+
+
+def _link(link: AggregationLink) -> dict[str, Any]:
+    frame = to_pandas(link.linkage.with_row_index(INDEX), INDEX, "linkage", {})
+    return {"source_assay": link.source_assay, "target_assay": link.target_assay, "linkage": frame}
+
+
+def _linked(stored: Mapping[str, Any]) -> AggregationLink:
+    frame = stored["linkage"]
+    if not isinstance(frame, pl.DataFrame):
+        frame, _ = with_origin(frame, "linkage")
+    return AggregationLink(str(stored["source_assay"]), str(stored["target_assay"]), frame.drop(INDEX, strict=False))
