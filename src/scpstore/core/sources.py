@@ -100,10 +100,14 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
         parts = parallel_map(read, runs, None if getattr(values, "reads_in_threads", False) else 1)
     width = values.shape[1] if columns is None else len(columns)
     if sparse:
-        picked = sp.vstack(parts, format="csr") if parts else sp.csr_matrix((0, width), dtype=values.dtype)
+        picked = _stacked(parts) if parts else sp.csr_matrix((0, width), dtype=values.dtype)
         return picked if np.array_equal(wanted, index) else picked[places]
     joined = np.concatenate(parts) if parts else np.empty((0, width), values.dtype)
     return joined if np.array_equal(wanted, index) else joined[places]
+
+
+def _stacked(parts: list[Any]) -> Any:
+    return parts[0].tocsr() if len(parts) == 1 else sp.vstack(parts, format="csr")
 
 
 def _runs(wanted: np.ndarray[Any, Any], values: Any) -> Iterator[np.ndarray[Any, Any]]:
