@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from scpstore import Assay, MatrixMetadata, ScpContainer, ScpMatrix, ScpTensorError, load_hdf5, save_hdf5
+from scpstore import Assay, MatrixMetadata, ProvenanceLog, ScpContainer, ScpMatrix, ScpTensorError, load_hdf5, save_hdf5
 from scpstore.io import IOFormatError, IOPasswordError, IOWriteError
 
 
@@ -111,7 +111,7 @@ def test_objects_in_metadata_and_params_are_refused(tmp_path: Path) -> None:
             tmp_path / "a.h5",
         )
     container = a_container()
-    container.log_operation("x", {"function": len})
+    container.history.append(ProvenanceLog("2024-05-01T10:30:00+00:00", "x", {"function": len}))
     with pytest.raises(IOWriteError, match=r"params of step 0 cannot be stored.*function"):
         save_hdf5(container, tmp_path / "a.h5")
     assert not list(tmp_path.iterdir())

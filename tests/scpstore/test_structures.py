@@ -468,3 +468,12 @@ def test_params_are_compared_exactly() -> None:
     for i, a in enumerate(different):
         for j, b in enumerate(different):
             assert (step(a) == step(b)) is (i == j), (a, b)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_a_boolean_mask_is_asked_what_it_means(kind: Any) -> None:
+    X = np.array([[1.0, 3.0]])
+    with pytest.raises(
+        errors.MaskCodeError, match="M is boolean, and True would be read as 1, MBR: say which code True means"
+    ):
+        ScpMatrix(X, kind(X > 2))

@@ -178,7 +178,8 @@ def read_h5ad(
 def _check_root(root: Group, path: str) -> None:
     encoding = spec.encoding_of(root)
     if encoding.name not in ("", spec.ANNDATA.name):
-        raise ValueError(f"{path} is not an AnnData file, but one of the encoding {encoding.name!r}")
+        advice = ": mudata.read_h5mu(path).mod has its AnnData objects by name" if encoding.name == "MuData" else ""
+        raise ValueError(f"{path} is not an AnnData file, but one of the encoding {encoding.name!r}{advice}")
     if encoding == spec.NONE and not {"obs", "var"} & set(root.children):
         raise ValueError(f"{path} is not an AnnData file: it has neither obs nor var")
     known = {"X", "obs", "var", "raw", *spec.MAPPINGS, "raw.X", "raw.var", "raw.varm"}

@@ -228,6 +228,9 @@ def as_mask(codes: Any, shape: tuple[int, ...]) -> Matrix:
         if codes.dtype != np.int8:
             raise TypeError(f"M is read block by block and must be int8, got {codes.dtype}")
         return codes
+    if codes.dtype.kind == "b":
+        advice = "say which code True means: np.where(mask, MaskCode.FILTERED, MaskCode.VALID)"
+        raise MaskCodeError(f"M is boolean, and True would be read as 1, {MaskCode(1).name}: {advice}")
     check_codes(stored_values(codes))
     return codes if codes.dtype == np.int8 else codes.astype(np.int8)
 

@@ -413,3 +413,11 @@ def test_x_as_the_layer_none(path: Path) -> None:
         assert list(file["layers"]) == ["twice"]
         assert np.array_equal(file["X"][:], DENSE)
     assert_equal(read_h5ad(path), anndata.read_h5ad(path), exact=True)
+
+
+def test_a_file_of_mudata_is_told_apart(path: Path) -> None:
+    write_h5ad(an_object(), path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["encoding-type"] = "MuData"
+    with pytest.raises(ValueError, match=r"of the encoding 'MuData': mudata\.read_h5mu"):
+        read_h5ad(path)
