@@ -230,7 +230,21 @@ class ScpContainer(Comparable):
     ) -> None:
         """Append a step to the history, with the time of now (UTC, ISO 8601).
 
-        Raises `ValidationError` for params that no file can hold, such as functions and frames.
+        Parameters
+        ----------
+        action
+            What was done.
+        params
+            With which parameters.
+        description
+            In words.
+        software_version
+            Of the software that did it.
+
+        Raises
+        ------
+        ValidationError
+            Params that no file can hold, such as functions and frames.
         """
         try:
             to_json(params)
