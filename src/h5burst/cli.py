@@ -14,6 +14,7 @@ app = typer.Typer(
     epilog=console.EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings=console.SETTINGS,
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(look.ls, look.info, look.cat, look.diff),

@@ -23,6 +23,7 @@ EPILOG = (
     "Every command takes --json (results as JSON), --quiet (no results as text, no progress), --version, and --debug "
     "(the whole traceback of an error)."
 )
+SETTINGS = {"help_option_names": ["-h", "--help"]}  # of an app and all its commands
 _GLOBAL = ("--debug", "--json", "--quiet")
 _INTERRUPTED = 130  # exit code after Ctrl-C
 _GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ECONNRESET}  # what a stream that went away raises
@@ -43,7 +44,7 @@ class Output:
     def say(self, text: object = "") -> None:
         """A line of the result, for people."""
         if not (self.as_json or self.quiet):
-            print(text)
+            print(text if self.ends_with_reader else shown(text))
 
     def progress(self, text: object) -> None:
         """A line about what is being done."""
@@ -54,6 +55,14 @@ class Output:
         """The whole result, for programs."""
         if self.as_json:
             print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+def shown(text: object) -> str:
+    """Text without what a terminal would obey: names in files of others may hold its control characters."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
+        for character in str(text)
+    )
 
 
 output = Output()

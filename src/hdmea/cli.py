@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -20,6 +21,7 @@ from hdmea.bridges.command import counted, info, table
 from hdmea.bridges.export_command import export
 from hdmea.population.command import population
 from hdmea.report.command import report
+from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.inputs import Inputs, find_inputs, recording_files
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ app = typer.Typer(
     epilog=console.EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings=console.SETTINGS,
 )
 
 
@@ -203,6 +206,8 @@ def run(
     from hdmea.utils.problems import Problems
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
+    if directory is None and not (cmcr or cmtr or spikes):
+        raise ConfigurationError("name a recording: hdmea run DIRECTORY, or the options --cmcr, --cmtr or --spikes")
     problems, request = Problems(), _Request()
     found = Inputs(cmcr, cmtr, playlist, playlist_file, movie_lengths, stimuli, configs)
     if directory is not None:
@@ -224,7 +229,10 @@ def run(
     with problems.noting():
         files = {"playlist_file_path": found.playlist_file, "movie_length_file_path": found.movie_lengths}
         directories = {"stimuli_dir": found.stimuli, "config_dir": found.configs}
-        for step, own in parameters_of(set_ or [], {**files, **directories}).items():
+        for step, own in parameters_of([], {**files, **directories}).items():
+            request.parameters.setdefault(step, {}).update(own)
+    with problems.noting():  # apart, so that what is wrong here does not hide the files
+        for step, own in parameters_of(set_ or [], {}).items():
             request.parameters.setdefault(step, {}).update(own)
     row = None
     if are_found:
@@ -324,7 +332,8 @@ def _run_steps(
 
         written = {"report": str(write_report(path, overwrite=overwrite))}
         output.say(written["report"])
-    look = [f"hdmea info {path}", *([] if page else [f"hdmea report {path}"]), f"hdmea table {path} -o units.csv"]
+    file = shlex.quote(str(path))
+    look = [f"hdmea info {file}", *([] if page else [f"hdmea report {file}"]), f"hdmea table {file} -o units.csv"]
     output.progress(f"next: {'; '.join(look)}")
     output.result({"file": str(path), **written, **summary, "step_seconds": seconds})
 

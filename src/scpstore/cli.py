@@ -35,6 +35,7 @@ app = typer.Typer(
     epilog=console.EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings=console.SETTINGS,
 )
 
 AnyFile = Annotated[

@@ -97,11 +97,12 @@ def slurm_script(arguments: Sequence[str], tasks: int, resources: Resources, env
 # One array task takes every {tasks}-th recording of the manifest; finished ones are skipped, so submitting again
 # after a failure does only what is left; sbatch --array=3,7 submits tasks 3 and 7 alone.
 #SBATCH --job-name=hdmea-batch
+# Sites allow so many tasks an array: scontrol show config | grep MaxArraySize; --slurm-tasks makes fewer.
 #SBATCH --array=0-{tasks - 1}
 #SBATCH --ntasks=1
-# Threads of each task: the kernels use as many as Slurm gives.
+# Threads of each task, of --threads, else 4: the kernels use as many as Slurm gives.
 #SBATCH --cpus-per-task={resources.threads * resources.jobs}
-# Arrays of one recording at a time, and 512 MiB for Python and its libraries.
+# Arrays of one recording at a time, of --memory-budget, else 8 GiB; and 512 MiB for Python and its libraries.
 #SBATCH --mem={memory}M
 # Raise it for long recordings; what is running is checkpointed when time is up.
 #SBATCH --time=04:00:00

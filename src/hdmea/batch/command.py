@@ -161,13 +161,15 @@ def read_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
     return parameters
 
 
+_SLURM_THREADS, _SLURM_MEMORY = 4, "8GiB"  # asked for where nobody says; the login node's own say nothing
 _OF_THE_SCRIPT = ("--slurm-tasks", "--array-task", "--array-count")  # options with a value that the script decides
 
 
 def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
     """The Slurm script for this very command line, less what the script itself decides."""
+    from h5burst import parse_bytes
     from hdmea.batch.cluster import slurm_script
-    from hdmea.batch.resources import plan_resources
+    from hdmea.batch.resources import Resources, plan_resources
 
     words, skip = [], False
     for word in sys.argv[1:]:
@@ -176,4 +178,6 @@ def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
             skip = not skip and name in _OF_THE_SCRIPT and "=" not in word
             continue
         words.append(word)
-    return slurm_script([*words, "--jobs", "1"], tasks, plan_resources(1, 1, threads, memory_budget))
+    plan_resources(1, 1, threads, memory_budget)  # raises what is wrong with them
+    asked = Resources(1, threads or _SLURM_THREADS, parse_bytes(memory_budget or _SLURM_MEMORY))
+    return slurm_script([*words, "--jobs", "1"], tasks, asked)

@@ -19,7 +19,7 @@ from typing import Any
 from hdmea.batch.figures import write_table
 from hdmea.batch.job import Status
 from hdmea.batch.lock import RecordingLockedError, holding
-from hdmea.utils.exceptions import DataLoadError
+from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 
 TABLE = "batch_figures.csv"
 SUMMARIES = "batch_summary_*.json"  # one a task
@@ -86,6 +86,14 @@ def _latest(summaries: Sequence[Path]) -> dict[str, dict[str, Any]]:
         for content in contents
         for one in content["recordings"]
     }
+
+
+def check_summary(path: Path) -> None:
+    """Raise `ConfigurationError` for what is not the summary of a batch: before work whose figures it would hold up."""
+    try:
+        _content(path)
+    except (DataLoadError, OSError) as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -70,17 +70,22 @@ def read_manifest(path: str | Path) -> list[Recording]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    text = _text(path)
+    blank = len(text) - len(text.lstrip("\r\n \t"))
+    blank = text.rfind("\n", 0, blank) + 1  # whole lines alone
+    reader = csv.DictReader(io.StringIO(text[blank:], newline=""))
+    offset = text[:blank].count("\n")
     try:
-        header = reader.fieldnames or []
+        header = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = header
         if twice := sorted({name for name in header if header.count(name) > 1}):
             raise ConfigurationError(f"{path}, line 1: the column {', '.join(map(repr, twice))} is there twice")
-        for number, row in enumerate(reader, start=2):
+        for number, row in enumerate(reader, start=2 + offset):
             if None in row:
                 raise ConfigurationError(f"{path}, line {number}: more fields than the header has")
             yield number, {name: _csv_value(name, text) for name, text in row.items() if text}
     except csv.Error as error:
-        raise ConfigurationError(f"{path}, line {reader.line_num + 1}: not CSV: {error}") from error
+        raise ConfigurationError(f"{path}, line {reader.line_num + 1 + offset}: not CSV: {error}") from error
 
 
 def _csv_value(name: str, text: str) -> Any:

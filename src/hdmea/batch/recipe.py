@@ -9,6 +9,7 @@ from typing import Any
 
 from hdmea.batch.manifest import Recording
 from hdmea.session.session import PipelineSession
+from hdmea.steps.argument_types import check_argument
 from hdmea.steps.flow_file import find_flow, read_flow
 from hdmea.steps.optional import run_optional
 from hdmea.steps.table import OPTIONAL, STEPS, loading_step, takes_path
@@ -91,6 +92,13 @@ def _check_arguments(name: str, arguments: Mapping[str, Any], dataset_id: str) -
         raise ConfigurationError(
             f"{dataset_id}: {name} takes no {', '.join(unknown)} here; it takes {', '.join(sorted(known))}"
         )
+    problems = Problems()
+    for argument, value in arguments.items():
+        with problems.noting():
+            if argument == OPTIONAL and not isinstance(value, bool):
+                raise ConfigurationError(f"{name}.{OPTIONAL} must be true or false, not {value!r}")
+            check_argument(name, argument, value)
+    problems.raise_any()
 
 
 def recipe_hash(steps: Iterable[Step]) -> str:

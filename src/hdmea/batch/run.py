@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +16,8 @@ from h5burst import codecs, console, durable, parse_bytes
 from hdmea.batch import cluster
 from hdmea.batch.dask_engine import Cluster, Sizes, dask_executor
 from hdmea.batch.figures import write_table
-from hdmea.batch.gather import gather_figures
-from hdmea.batch.job import Job, JobOptions, Outcome, Report, Status, skipped
+from hdmea.batch.gather import SUMMARIES, check_summary, gather_figures
+from hdmea.batch.job import MAX_NAME_BYTES, Job, JobOptions, Outcome, Report, Status, skipped
 from hdmea.batch.local import LocalExecutor, ending_signals
 from hdmea.batch.loop import Executor, Limits, run_all
 from hdmea.batch.manifest import Recording, read_manifest
@@ -27,6 +28,7 @@ from hdmea.report.directory import write_index
 from hdmea.report.page import may_write
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
+from hdmea.utils.names import recording_path
 from hdmea.utils.problems import Problems
 from hdmea.utils.user_modules import import_modules, resolved_modules
 
@@ -191,8 +193,14 @@ def run_batch(
     with problems.noting():
         options = JobOptions(force, checkpoint_steps, compression, by_mark, tuple(imports))
         all_jobs = plan(manifest, output_dir, flow=flow, steps=steps, parameters=parameters, options=options)
+    for summary in sorted(output_dir.glob(SUMMARIES)) if share is not None or report else ():
+        with problems.noting():
+            check_summary(summary)
     if report:
-        for page in (output_dir / "index.html", *(output_dir / f"{job.dataset_id}.html" for job in all_jobs)):
+        with problems.noting():
+            if any(job.output_path.stem == "index" for job in all_jobs):
+                raise ConfigurationError("a recording cannot be called index with --report: index.html is that of all")
+        for page in (output_dir / "index.html", *(job.output_path.with_suffix(".html") for job in all_jobs)):
             with problems.noting():
                 may_write(page, overwrite=False)
     problems.raise_any()
@@ -259,6 +267,7 @@ def _jobs(
         with problems.noting():
             chosen = tuple(steps_for(recording, steps if steps is not None else flow_steps, merged))
             size = recording.input_bytes()
+            _check_name(recording.dataset_id)
             jobs.append(Job(recording.dataset_id, chosen, output_dir.absolute(), input_bytes=size, **vars(options)))
     return jobs
 
@@ -278,6 +287,15 @@ def _executor(
             yield executor
     else:
         yield LocalExecutor(jobs, resources, report)
+
+
+def _check_name(dataset_id: str) -> None:
+    """Raise `ConfigurationError` for a dataset ID that makes no name of a file."""
+    name = recording_path("", dataset_id).name
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise ConfigurationError(
+            f"dataset_id {dataset_id[:40]!r}… makes a file name of more than {MAX_NAME_BYTES} bytes"
+        )
 
 
 @dataclass

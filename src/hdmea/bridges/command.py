@@ -39,7 +39,8 @@ def table(
     screen.say(output)
     if traces is not None:
         screen.say(traces)
-    screen.progress(f"{written.recordings} recordings, {written.rows} rows, {written.columns} columns")
+    sizes = ((written.recordings, "recordings"), (written.rows, "rows"), (written.columns, "columns"))
+    screen.progress(", ".join(counted(number, what) for number, what in sizes))
     screen.result(
         {
             "file": str(output),

@@ -22,7 +22,7 @@ SessionPairs = Annotated[list[str] | None, typer.Option("--session", help="lab=â
 def export(
     file: Annotated[Path, typer.Argument(help="A recording (.h5).")],
     output: Annotated[Path, typer.Argument(help="The new file; its suffix says the format: .nwb, or .mat.h5.")],
-    facts: Annotated[Path | None, typer.Option(help="TOML: start_time, time_zone, [session], [subject].")] = None,
+    facts: Annotated[Path | None, typer.Option(help="TOML: start_time, time_zone, \\[session], \\[subject].")] = None,
     start_time: Annotated[
         str | None, typer.Option(help="ISO 8601, when the first sample was taken; default the vendor's file.")
     ] = None,

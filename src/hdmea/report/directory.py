@@ -15,8 +15,12 @@ from h5burst import durable, page
 from hdmea.plot import content
 from hdmea.report.page import GENERATOR, is_report, may_write, write_page
 from hdmea.session.session import PipelineSession
+from hdmea.utils.names import recording_path
 
 COLUMNS = ("recording", "state", "units", "duration (s)", "sections", "features", "warnings")
+
+
+_SHOWN_ELSEWHERE = ("dataset_id", "status", "units", "warnings")  # of the table of figures
 
 
 @dataclass
@@ -49,11 +53,12 @@ def write_index(
     path = directory / "index.html" if output is None else Path(output)
     may_write(path, overwrite)
     states = _states(directory)
+    wanted = None if pages is None else {_stem(name) for name in pages}
     recordings = sorted(directory.glob("*.h5"))
     if not recordings and not states:
         raise FileNotFoundError(f"{directory} holds no recording (.h5) and no summary of a batch")
     rows = [
-        _row(file, states.pop(file.stem, {}), path.parent, overwrite, pages is None or file.stem in pages)
+        _row(file, states.pop(file.stem, {}), path.parent, overwrite, wanted is None or file.stem in wanted)
         for file in recordings
     ]
     rows += [Row(name, str(one.get("status", "unknown")), said=_said(one)) for name, one in sorted(states.items())]
@@ -65,13 +70,18 @@ def write_index(
     return path
 
 
+def _stem(dataset_id: str) -> str:
+    """The stem of a recording's file: characters of the ID that no file name can have are written otherwise there."""
+    return recording_path("", dataset_id).stem
+
+
 def _states(directory: Path) -> dict[str, dict[str, Any]]:
     """What the batch's summaries say of each recording, the latest last; a summary that cannot be read is an error."""
     found: dict[str, dict[str, Any]] = {}
     for summary in sorted(directory.glob("batch_summary*.json"), key=lambda one: one.stat().st_mtime_ns):
         try:
             rows = json.loads(summary.read_text(encoding="utf-8"))["recordings"]
-            found |= {str(row["dataset_id"]): row for row in rows}
+            found |= {_stem(str(row["dataset_id"])): row for row in rows}
         except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"{summary} is not the summary of a batch: {error}") from error
     return found
@@ -86,7 +96,7 @@ def _key_figures(directory: Path) -> dict[str, dict[str, str]]:
                 if "dataset_id" not in row:
                     raise ValueError(f"{table} is not the table of a batch's figures: it has no column dataset_id")
                 known = {str(name): str(value) for name, value in row.items() if name and value is not None}
-                found[known.pop("dataset_id")] = {n: v for n, v in known.items() if n not in ("status", "units")}
+                found[_stem(known["dataset_id"])] = {n: v for n, v in known.items() if n not in _SHOWN_ELSEWHERE}
     return found
 
 

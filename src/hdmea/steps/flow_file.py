@@ -17,6 +17,7 @@ the step with a warning in a recording that lacks what it needs.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -116,12 +117,25 @@ def with_arguments(flow: Flow, parameters: Mapping[str, Mapping[str, Any]]) -> F
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        content = load_json(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        content = load_json(text)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read as a flow: {error}") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} is not a flow: it must hold a JSON object")
+    try:
+        json.loads(text, object_pairs_hook=_once_each)
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
     return content
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, in which nothing is there twice."""
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(map(repr, twice))} is there twice")
+    return dict(pairs)
 
 
 def _may_be_flow(path: Path) -> bool:

@@ -139,7 +139,10 @@ def read_playlist(playlist_name: str, playlist_path: Path) -> list[str]:
     if playlist_name not in names:
         known = ", ".join(str(name) for name in names) or "none"
         raise ConfigurationError(f"no playlist {playlist_name!r} in {playlist_path}; there are: {known}")
-    text = table["movie_names"][names.index(playlist_name)]
+    rows = [text for name, text in zip(names, table["movie_names"], strict=True) if name == playlist_name]
+    if len(set(rows)) > 1:
+        raise ConfigurationError(f"the playlist {playlist_name!r} stands twice in {playlist_path}, with other movies")
+    text = rows[0]
     return [movie_name(item) for item in _literal_list(text, playlist_name, playlist_path)]
 
 
@@ -154,6 +157,9 @@ def _literal_list(text: Any, playlist_name: str, path: Path) -> list[str]:
     return list(items)
 
 
+_MOST_DIGITS = 12  # of a number of frames: at 60 Hz centuries
+
+
 def read_movie_lengths(path: Path) -> dict[str, int]:
     """Frames of every movie, by movie name. Raises `ConfigurationError` for a file that is missing or no such table."""
     table = _read_csv(path, LENGTH_COLUMNS)
@@ -161,7 +167,13 @@ def read_movie_lengths(path: Path) -> dict[str, int]:
     for name, text in zip(table["movie_name"].to_list(), table["movie_length"].to_list(), strict=True):
         if not str(text).strip().isdecimal():
             raise ConfigurationError(f"{path}: movie_length of {name!r} is not a number of frames: {text!r}")
-        lengths[movie_name(str(name).strip())] = int(str(text).strip())
+        movie, frames = movie_name(str(name).strip()), str(text).strip()
+        if len(frames) > _MOST_DIGITS:
+            raise ConfigurationError(f"{path}: movie_length of {name!r} is too large: {frames[:20]}… frames")
+        if lengths.setdefault(movie, int(frames)) != int(frames):
+            raise ConfigurationError(
+                f"{path}: the movie {movie} stands there twice, with {lengths[movie]} and {frames} frames"
+            )
     return lengths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,7 +29,11 @@ class Inputs:
 
     def __str__(self) -> str:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in found.items() if value is not None)
+        return ", ".join(
+            f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+            for name, value in found.items()
+            if value is not None
+        )
 
 
 def recording_files(paths: Sequence[Path]) -> list[Path]:
