@@ -2,6 +2,8 @@ from h5burst import accelerate as accelerate
 from h5burst import codecs as codecs
 from h5burst import console as console
 from h5burst import page as page
+from h5burst.changed import Change as Change
+from h5burst.changed import changes as changes
 from h5burst.checking import verify as verify
 from h5burst.copying.repacking import Repacked as Repacked
 from h5burst.copying.repacking import compact as compact
@@ -72,6 +74,8 @@ from h5burst.read.lazy import LazyArray as LazyArray
 from h5burst.read.opened import LazyFile as LazyFile
 from h5burst.read.opened import LazyGroup as LazyGroup
 from h5burst.read.opened import open as open
+from h5burst.read.state_file import StateFile as StateFile
+from h5burst.read.state_file import file_at as file_at
 from h5burst.runtime import durable as durable
 from h5burst.runtime import locks as locks
 from h5burst.runtime import processes as processes
@@ -87,6 +91,8 @@ from h5burst.write.graft import graft as graft
 from h5burst.write.graft import remove as remove
 from h5burst.write.graft import set_attributes as set_attributes
 from h5burst.write.native import NeedsLibhdf5Error as NeedsLibhdf5Error
+from h5burst.write.restoring import restore as restore
+from h5burst.write.restoring import undo as undo
 from h5burst.write.transaction import Transaction as Transaction
 from h5burst.write.transaction import edit as edit
 from h5burst.write.whole_file import write_tree as write_tree

@@ -18,17 +18,18 @@ from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.elements import NEVER_WRITTEN
 from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.history import At
 from h5burst.read.lazy import LazyArray, open_tree, place_of
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.open_file import OpenFile
+from h5burst.read.state_file import located_meanwhile
 from h5burst.read.whole_file import load_tree
 
 BLOCK_BYTES = 8 << 20
 MOST_DEATHS = 3  # of libhdf5, over one file
 
 
-@takes_file_objects("path")
-def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
+def verify(path: FileLike, *, deep: bool = False, at: At | None = None) -> list[Problem]:
     """Open and read everything in an HDF5 file, checksums included.
 
     Parameters
@@ -37,6 +38,8 @@ def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
         The file, or a binary file object. Files of any size are read in blocks.
     deep
         Ask libhdf5, too, in a process of its own: it takes several times as long.
+    at
+        An earlier state of the file, as of `file_at`, which takes a copy of it; None: the newest.
 
     Returns
     -------
@@ -47,6 +50,8 @@ def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
     ------
     FileNotFoundError, OSError
         For a file that is not there, may not be read, or is not a regular file.
+    LookupError
+        For a state that there is not.
 
     Examples
     --------
@@ -55,6 +60,12 @@ def verify(path: FileLike, *, deep: bool = False) -> list[Problem]:
     >>> h5burst.verify("checked.h5")
     []
     """
+    with located_meanwhile(path, at) as place:
+        return _verify(place, deep=deep)
+
+
+@takes_file_objects("path")
+def _verify(path: FileLike, *, deep: bool) -> list[Problem]:
     with OpenFile(path):
         pass  # what is not there, may not be read or is not a regular file is not a problem of its content
     found = _own_problems(path)

@@ -11,12 +11,13 @@ from h5burst.copying.repacking import space
 from h5burst.model.errors import CorruptFileError, UnsupportedFeatureError
 from h5burst.model.tree import path_names
 from h5burst.read.file_objects import FileLike, takes_file_objects
-from h5burst.read.history import History
+from h5burst.read.history import At, History
 from h5burst.read.lazy import open_tree
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.libhdf5_worker.described import Described as Described
 from h5burst.read.open_file import OpenFile
 from h5burst.read.reader import stored_path
+from h5burst.read.state_file import located_meanwhile
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class FileInfo:
     objects: tuple[Described, ...]
 
 
-@takes_file_objects("path")
-def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
+def info(path: FileLike, at: str | tuple[str, ...] = "/", *, state: At | None = None) -> FileInfo:
     """What is in an HDF5 file, and how it is stored.
 
     Parameters
@@ -72,6 +72,8 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
         The file, or a binary file object.
     at
         Path of an object, as stored or as a tuple of logical names; only this and what is below it is described.
+    state
+        An earlier state of the file, as `at` of `file_at`, which takes a copy of it; None: the newest.
 
     Returns
     -------
@@ -82,6 +84,8 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     ------
     KeyError
         Where `at` leads nowhere.
+    LookupError
+        For a state that there is not.
     CorruptFileError, OSError
         For a file that cannot be opened.
 
@@ -93,6 +97,12 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     >>> found.datasets, found.objects[1].shape, found.objects[1].dtype
     (1, (3,), 'float64')
     """
+    with located_meanwhile(path, state) as place:
+        return _info(place, at)
+
+
+@takes_file_objects("path")
+def _info(path: FileLike, at: str | tuple[str, ...]) -> FileInfo:
     found = contents(path, at)
     try:
         live, history, dead, _ = space(path)

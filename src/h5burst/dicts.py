@@ -14,6 +14,7 @@ from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Group, Node
 from h5burst.read.file_objects import FileLike, name_of
 from h5burst.read.files import read_tree
+from h5burst.read.history import At
 from h5burst.write.whole_file import write_tree
 
 _SCALARS: values.Scalars = "scalar_datasets"
@@ -75,7 +76,7 @@ def save(
     write_tree(path, tree, storage=storage_for(compression, compression_opts), overwrite=overwrite, threads=threads)
 
 
-def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
+def load(path: FileLike, *, lazy: bool = False, at: At | None = None) -> dict[Any, Any]:
     """An HDF5 file as a nested dict: what `save` was given, and of other programs' files groups and datasets.
 
     Parameters
@@ -84,6 +85,8 @@ def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
         Of any HDF5 file, or a binary file object (`read`, `seek`).
     lazy
         Whether arrays are read when they are sliced, and groups when they are looked into.
+    at
+        An earlier state of the file, as of `file_at`; None: the newest.
 
     Returns
     -------
@@ -99,6 +102,8 @@ def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
         wrote, or that do not fit what is stored. With `lazy`, when such an object is read.
     OSError
         For a file that cannot be opened.
+    LookupError
+        For a state that there is not.
 
     Examples
     --------
@@ -107,7 +112,7 @@ def load(path: FileLike, *, lazy: bool = False) -> dict[Any, Any]:
     >>> h5burst.load("loaded.h5")
     {'rate_hz': 2.5, 'trace': array([0, 1, 2])}
     """
-    tree = read_tree(path, lazy=lazy)
+    tree = read_tree(path, lazy=lazy, at=at)
     if lazy:
         return _later(tree, _Place(path))
     with _Place(path).naming(tree):

@@ -13,7 +13,9 @@ from h5burst.model.errors import CYCLE, CorruptFileError
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, ExternalLink, Group, Link, Node, Reference, Storage
 from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.history import At
 from h5burst.read.lazy import open_tree, place_of
+from h5burst.read.state_file import located_meanwhile
 
 _BLOCK_BYTES = 8 << 20
 _SHOWN = 60  # characters of a value
@@ -90,7 +92,6 @@ class _Tolerance:
         return bool(x == y)
 
 
-@takes_file_objects("a", "b")
 def diff(
     a: FileLike,
     b: FileLike,
@@ -98,6 +99,7 @@ def diff(
     rtol: float = 0.0,
     atol: float = 0.0,
     at: str | tuple[str, str] = "/",
+    state: At | tuple[At | None, At | None] | None = None,
 ) -> list[Difference]:
     """What differs between two HDF5 files: groups and datasets, types, shapes, attributes, values.
 
@@ -113,6 +115,9 @@ def diff(
         Numbers x of `a` and y of `b` are equal when abs(x - y) <= atol + rtol * abs(y).
     at
         Path of the objects that are compared; two paths where they have different ones in the two files.
+    state
+        An earlier state of both files, as `at` of `file_at`, or one of each; None: the newest. `changes` is quicker for
+        two states of one file.
 
     Returns
     -------
@@ -123,6 +128,8 @@ def diff(
     ------
     KeyError
         Where one of the paths leads nowhere.
+    LookupError
+        For a state that there is not.
     ValueError
         For a negative tolerance.
     OSError
@@ -138,6 +145,13 @@ def diff(
     >>> h5burst.diff("a.h5", "b.h5", atol=1e-6)
     []
     """
+    first, second = state if isinstance(state, tuple) else (state, state)
+    with located_meanwhile(a, first) as one, located_meanwhile(b, second) as other:
+        return _diff(one, other, rtol=rtol, atol=atol, at=at)
+
+
+@takes_file_objects("a", "b")
+def _diff(a: FileLike, b: FileLike, *, rtol: float, atol: float, at: str | tuple[str, str]) -> list[Difference]:
     if not (rtol >= 0 and atol >= 0):
         raise ValueError(f"tolerances must not be negative: rtol={rtol}, atol={atol}")
     paths = (at, at) if isinstance(at, str) else at

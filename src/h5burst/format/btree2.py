@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Source
 from h5burst.format.total import total
@@ -86,6 +86,61 @@ def readable_records(source: Source, address: int, kind: int) -> tuple[Records, 
                     seen.add(child)
                     waiting.append((child, int.from_bytes(data[at + 8 : at + 8 + width], "little"), level - 1))
     return Records(b"".join(out), size), False
+
+
+_Node: TypeAlias = "tuple[int, int]"  # still to be read: how many records it has, how many levels are below it
+
+
+def differing(source: Source, trees: tuple[int, int], kind: int) -> tuple[list[bytes], list[bytes]]:
+    """Records that one of two trees has and the other does not. Nodes that both have are not read.
+
+    Raises `CorruptStructureError`.
+    """
+    sides = [_top(source, address, kind) for address in trees]
+    waiting: list[dict[int, _Node]] = [dict(side[0]) for side in sides]
+    found: list[set[bytes]] = [set(), set()]
+    while any(waiting):
+        for address in waiting[0].keys() & waiting[1].keys():
+            del waiting[0][address], waiting[1][address]
+        deepest = max((node[1] for nodes in waiting for node in nodes.values()), default=-1)
+        for nodes, records, side in zip(waiting, found, sides, strict=True):
+            for address, node in [item for item in nodes.items() if item[1][1] == deepest]:
+                del nodes[address]
+                own, below = _opened(_Tree(source, kind, side[1], side[2], side[3], []), address, node)
+                records.update(own)
+                nodes.update(below)
+    return list(found[0] - found[1]), list(found[1] - found[0])
+
+
+def _top(source: Source, address: int, kind: int) -> tuple[dict[int, _Node], int, list[_Level], int]:
+    """The root node of a tree by its address, the size of a record, and the levels as of `tree_levels`."""
+    header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a B-tree header")
+    signature, version, found, node_size, size, depth, _, _, root, count, total = _HEADER.unpack_from(header)
+    if signature != b"BTHD" or version != 0 or found != kind:
+        raise CorruptStructureError(f"there is no B-tree of type {kind} at address {address}")
+    if total * size > source.size or depth > _MAX_DEPTH or not 0 < size <= node_size - _PREFIX - _CHECKSUM:
+        raise CorruptStructureError("a B-tree header has impossible values")
+    return {root: (count, depth)} if count else {}, size, *tree_levels(node_size, size, depth)
+
+
+def _opened(tree: _Tree, address: int, node: _Node) -> tuple[list[bytes], dict[int, _Node]]:
+    """The records of one node, and the nodes right below it by their addresses."""
+    source, kind, size, levels, width, _ = tree
+    count, depth = node
+    if count > levels[depth].most:
+        raise CorruptStructureError("a B-tree node claims more records than fit")
+    pointer = 8 + width + levels[depth - 1].total_width if depth else 0
+    length = _PREFIX + count * size + (count + 1) * pointer + _CHECKSUM
+    data = source.read_checked(address, length, "a B-tree node")
+    if data[:4] != (b"BTIN" if depth else b"BTLF") or data[4] != 0 or data[5] != kind:
+        raise CorruptStructureError(f"there is no B-tree node at address {address}")
+    records = [data[at : at + size] for at in range(_PREFIX, _PREFIX + count * size, size)]
+    below = {}
+    start = _PREFIX + count * size
+    for at in range(start, start + (count + 1) * pointer, pointer) if depth else ():
+        child = int.from_bytes(data[at : at + 8], "little")
+        below[child] = (int.from_bytes(data[at + 8 : at + 8 + width], "little"), depth - 1)
+    return records, below
 
 
 def _width(limit: int) -> int:

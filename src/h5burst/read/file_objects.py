@@ -47,6 +47,7 @@ class FileObject:
         self._copy = copy  # path of a private file with the same content
         self.path = path if path is not None else name_of(stream)
         self.descriptor = _descriptor(stream)
+        self.state: Any = getattr(stream, "state", None) if hasattr(stream, "read_into") else None  # of a `StateFile`
         self.size = self._length()
         self.is_slow = self.descriptor < 0 and not isinstance(stream, io.BytesIO)
         self._cache = BlockCache(self.size) if self.is_slow else None
@@ -60,13 +61,17 @@ class FileObject:
         return f"<FileObject {self.path}>"
 
     def _length(self) -> int:
+        if self.state is not None:
+            return int(self._stream.size)
         if self.descriptor >= 0:
             return os.fstat(self.descriptor).st_size
         with self._lock:
             return int(self._stream.seek(0, os.SEEK_END))
 
     def current_size(self) -> int:
-        """Bytes of it now, where asking costs nothing."""
+        """Bytes of it now, where asking costs nothing. Raises `StaleFileError` for a state that is none any more."""
+        if self.state is not None:
+            self._stream.check()
         return self.size if self.is_slow else self._length()
 
     def read_into(self, offset: int, out: Any) -> None:
@@ -74,6 +79,8 @@ class FileObject:
         view = memoryview(out)
         if self._cache is not None:
             self._cache.read_into(self._fetch or self.read_range, offset, view)
+        elif self.state is not None:
+            self._stream.read_into(offset, view)
         elif self.descriptor >= 0:
             Source(self.descriptor, self.size, slots=1, block_bytes=4096).read_into(
                 offset, np.frombuffer(view, np.uint8)
@@ -225,6 +232,8 @@ def _descriptor(stream: Any) -> int:
     Derived classes may do anything (those that decompress have the descriptor of what is compressed).
     """
     raw = stream.raw if type(stream) is io.BufferedReader else stream
+    if hasattr(raw, "state") and hasattr(raw, "read_into"):  # a `StateFile`, whose superblock is read apart
+        return int(raw.fileno())
     return int(raw.fileno()) if type(raw) is io.FileIO and not raw.writable() else -1
 
 

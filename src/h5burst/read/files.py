@@ -12,13 +12,15 @@ from h5burst.format.constants import LIBVER
 from h5burst.model.errors import UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Group, escape_link
 from h5burst.read.file_objects import FileLike, locate
+from h5burst.read.history import At
 from h5burst.read.lazy import LAZY_NODES, open_tree
 from h5burst.read.reader import Reader
+from h5burst.read.state_file import located, located_meanwhile
 from h5burst.read.whole_file import load_tree
 from h5burst.runtime import durable
 
 
-def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0) -> Group:
+def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0, at: At | None = None) -> Group:
     """The whole file as a tree.
 
     Parameters
@@ -31,6 +33,8 @@ def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0) -> Group:
         Of a lazy tree: how many bytes of arrays are read at once, and all groups with them, since thousands of small
         arrays are read much faster together. An array that is larger than a 512th of it, and what is beyond it, reads
         itself as ever. 0: everything does.
+    at
+        An earlier state of the file, as of `file_at`; None: the newest.
 
     Returns
     -------
@@ -45,6 +49,8 @@ def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0) -> Group:
         For a file that is damaged, cut short, or whose links form a cycle.
     OSError
         For a file that cannot be opened.
+    LookupError
+        For a state that there is not.
 
     Examples
     --------
@@ -53,7 +59,10 @@ def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0) -> Group:
     >>> h5burst.read_tree("read.h5", lazy=True).children["a"].data[1:]
     array([1, 2])
     """
-    return open_tree(path, ahead) if lazy else load_tree(path)
+    if lazy:
+        return open_tree(located(path, at), ahead)
+    with located_meanwhile(path, at) as place:
+        return load_tree(place)
 
 
 def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "x"] = "r") -> h5py.File:

@@ -164,7 +164,7 @@ class History:
             return
         note, first = "", self.newest
         for record in self.records():
-            yield _commit_of(record, note or None)
+            yield commit_of(record, note or None)
             note, first = "" if record.head else _DROPPED, record
         if note:
             yield self._bottom(first.before_ns, 0, note)
@@ -209,6 +209,16 @@ class History:
     def number(self) -> int:
         """Of the state now."""
         return 0 if self.newest is None else self.newest.number
+
+    @property
+    def shown(self) -> int:
+        """The state that now shows: the one that was restored last, if nothing was edited since."""
+        number = self.number
+        record = self.newest
+        while record is not None and 0 <= record.restored_from < number:
+            number = record.restored_from
+            record = self.record(number)
+        return number
 
     @property
     def oldest(self) -> int:
@@ -264,6 +274,12 @@ class History:
             raise CorruptFileError(self.path, f"the root of state {number} is outside the file")
         return State(number, found.root, found.end, found.base, head)
 
+    def witness(self) -> list[tuple[int, bytes]]:
+        """Places of the file and what is there: as long as that is so, its states are the same."""
+        head = (self.start.base, self.start.data[: superblock.SIZE])
+        behind = self._source.read(self.start.end - self.start.base, self.used_bytes - self.start.end)
+        return [head, (self.start.end, behind)]
+
     def holds(self, state: State) -> bool:
         """Whether a state is one of this file's, now or earlier."""
         try:
@@ -304,7 +320,8 @@ class History:
         return 0 if record is None else record.number
 
 
-def _commit_of(record: Record, note: str | None) -> Commit:
+def commit_of(record: Record, note: str | None = None) -> Commit:
+    """What users see of a record."""
     restored = None if record.restored_from < 0 else record.restored_from
     return Commit(
         record.number,

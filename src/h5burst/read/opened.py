@@ -19,9 +19,11 @@ from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.handle import FileHandle, Target
+from h5burst.read.history import At
 from h5burst.read.lazy import LAZY_NODES, LazyArray
 from h5burst.read.links import External
 from h5burst.read.reader import Reader, describe_names, stored_path
+from h5burst.read.state_file import located
 
 Names: TypeAlias = "tuple[str, ...]"
 Member: TypeAlias = "LazyGroup | LazyArray | NullArray | NamedType"
@@ -319,7 +321,7 @@ class LazyFile(LazyGroup):
         self.close()
 
 
-def open(path: FileLike) -> LazyFile:
+def open(path: FileLike, *, at: At | None = None) -> LazyFile:
     """Open an HDF5 file for reading, as a mapping of names to groups and arrays that read themselves on access.
 
     Parameters
@@ -327,6 +329,9 @@ def open(path: FileLike) -> LazyFile:
     path
         Of any HDF5 file, or a binary file object (`read`, `seek`): `io.BytesIO`, an open file, a file of fsspec. Of
         a remote one only what is asked for is fetched, in few requests.
+    at
+        An earlier state of the file, as of `file_at`; None: the newest. What was opened stays readable through later
+        edits.
 
     Returns
     -------
@@ -341,8 +346,10 @@ def open(path: FileLike) -> LazyFile:
         Later, for a file that was changed since it was opened.
     OSError
         For a file that cannot be opened.
+    LookupError
+        For a state that there is not.
     TypeError
-        For what is neither a path nor a binary file object.
+        For what is neither a path nor a binary file object, and for states of what is no path.
 
     Examples
     --------
@@ -352,7 +359,7 @@ def open(path: FileLike) -> LazyFile:
     ...     sorted(file), file["units/unit_001"][1:3], file["light"][:1000].shape
     (['light', 'units'], array([1, 2]), (1000,))
     """
-    return _open(FileHandle(locate(path)))
+    return _open(FileHandle(locate(located(path, at))))
 
 
 def _open(handle: FileHandle, depth: int = 0) -> LazyFile:

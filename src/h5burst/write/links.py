@@ -54,13 +54,24 @@ class GroupLinks:
 
     def find(self, name: bytes) -> Link | None:
         """A link, None where there is none of that name."""
-        body = self._bodies.get(name) if self._indexed is None else self._indexed.body(name)
+        body = self.body(name)
         return None if body is None else oh.decode_link(body)
 
     def addresses(self) -> list[int]:
         """Where its hard links lead."""
         bodies = (self._bodies if self._indexed is None else self._indexed.all_bodies()).values()
         return [link.address for link in map(oh.decode_link, bodies) if link.address is not None]
+
+    def differing(self, later: GroupLinks) -> list[bytes]:
+        """Names whose links are others in a later state of the group; what both states share is not read."""
+        if self._indexed is not None and later._indexed is not None:
+            return self._indexed.differing(later._indexed)
+        old, new = (links._bodies if links._indexed is None else links._indexed.all_bodies() for links in (self, later))
+        return [name for name in {**old, **new} if old.get(name) != new.get(name)]
+
+    def body(self, name: bytes) -> bytes | None:
+        """The message of a link, None where there is none of that name."""
+        return self._bodies.get(name) if self._indexed is None else self._indexed.body(name)
 
     def changed(self, append: Append, changes: Changes) -> list[Message]:
         """All messages of the header after the change; what is outside it is appended."""
@@ -187,6 +198,15 @@ class _Indexed:
 
     def all_bodies(self) -> dict[bytes, bytes]:
         return _by_name(self._by_number().values())
+
+    def differing(self, later: _Indexed) -> list[bytes]:
+        """As of `GroupLinks`: links are at other places where they are others."""
+        names: dict[bytes, None] = {}
+        for records in btree2.differing(self._source, (self._trees[1], later._trees[1]), _HUGE):
+            for record in records:
+                address, length, _ = struct.unpack("<QQQ", record)
+                names[oh.link_name(self._source.read(address, length))] = None
+        return [name for name in names if self.body(name) != later.body(name)]
 
     def _by_number(self) -> dict[int, bytes]:
         names = btree2.read_records(self._source, self._trees[0], _NAMES).data

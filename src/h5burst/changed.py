@@ -1,0 +1,179 @@
+"""What differs between two states of one file, found by comparing addresses: objects that both share are not read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from h5burst._ext.h5parse import Source
+from h5burst.format import dense
+from h5burst.format import object_header as oh
+from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import ObjectHeader
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.tree import MAX_DEPTH
+from h5burst.read.history import At, opened
+from h5burst.write.links import GroupLinks
+
+_BLOCK_BYTES, _BLOCKS = 1 << 12, 64
+_GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.SYMBOL_TABLE})
+_OF_ATTRIBUTES = frozenset({oh.ATTRIBUTE, oh.ATTRIBUTE_INFO})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One object that an edit has added, removed or changed.
+
+    Attributes
+    ----------
+    path : str
+        Of the object, as stored; of several hard links to it the first.
+    kind : str
+        "added", "removed" or "changed".
+    what : str
+        What it is, or what of it has changed, for people.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("edited.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> with h5burst.edit("edited.h5") as tx:
+    ...     tx.set_attributes("a", {"unit": "s"})
+    >>> print(*h5burst.changes("edited.h5", 0))
+    changed /a (attributes)
+    """
+
+    path: str
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.path} ({self.what})"
+
+
+def changes(path: str | os.PathLike[str], since: At, until: At = -1) -> list[Change]:
+    """What differs between two states of a file, in a time that depends on what has changed, not on the file.
+
+    Objects are compared by their addresses: one that was put again with equal content counts as changed. Of what was
+    added or removed the topmost object is named. A group is named for its own attributes, not for what is in it.
+
+    Parameters
+    ----------
+    path
+        Of a file that was edited (see `log`).
+    since, until
+        The two states, as of `file_at`. `since` may be the later one: then it tells what going back would change.
+
+    Returns
+    -------
+    list of Change
+        In the order of their paths; none for equal states.
+
+    Raises
+    ------
+    LookupError
+        There is no such state.
+    CorruptFileError, OSError
+        For a file that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("edited.h5", {"a": np.arange(3), "b": {}}, overwrite=True)
+    >>> with h5burst.edit("edited.h5") as tx:
+    ...     tx.put("b/c", h5burst.Array(np.arange(4)))
+    ...     tx.remove("a")
+    True
+    >>> [(found.kind, found.path) for found in h5burst.changes("edited.h5", since=0)]
+    [('removed', '/a'), ('added', '/b/c')]
+    """
+    name = os.path.abspath(path)
+    with opened(name) as found:
+        first, second = found.history.state(since), found.history.state(until)
+        source = Source(found.file.descriptor, max(first.end, second.end), first.base, _BLOCK_BYTES, _BLOCKS)
+        try:
+            return sorted(_Comparison(source).objects(first.root, second.root, b""), key=lambda change: change.path)
+        except CorruptStructureError as error:
+            raise CorruptFileError(name, str(error)) from error
+        except UnsupportedFeatureError as error:
+            raise OSError(f"{name}: what has changed cannot be told: {error}") from error
+
+
+class _Comparison:
+    """Compares objects of one file by their addresses, each once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._seen: set[tuple[int | None, int | None]] = set()
+
+    def objects(self, old: int, new: int, path: bytes, depth: int = 0) -> Iterator[Change]:
+        """What differs between an object of the earlier state and one of the later, and below them."""
+        if old == new or (old, new) in self._seen:
+            return
+        if depth > MAX_DEPTH:
+            raise CorruptStructureError(f"more than {MAX_DEPTH} groups inside each other")
+        self._seen.add((old, new))
+        before, after = oh.decode(self._source, old), oh.decode(self._source, new)
+        kinds = _kind(before), _kind(after)
+        if kinds[0] != kinds[1]:
+            yield _change(path, "changed", f"a {kinds[0]} before, a {kinds[1]} now")
+        elif kinds[0] == "group":
+            if not self._has_same_attributes(before, after):
+                yield _change(path, "changed", "attributes")
+            yield from self._members(before, after, path, depth)
+        else:
+            yield _change(path, "changed", self._what_of_dataset(before, after))
+
+    def _members(self, before: ObjectHeader, after: ObjectHeader, path: bytes, depth: int) -> Iterator[Change]:
+        old, new = GroupLinks(self._source, before), GroupLinks(self._source, after)
+        for name in sorted(old.differing(new)):
+            was, now, below = old.find(name), new.find(name), path + b"/" + name
+            if was is not None and was.address is not None and now is not None and now.address is not None:
+                yield from self.objects(was.address, now.address, below, depth + 1)
+            elif was is None and now is not None:
+                yield from self._one(None, now.address, below)
+            elif now is None and was is not None:
+                yield from self._one(was.address, None, below)
+            elif was is not None and now is not None and old.body(name) != new.body(name):
+                yield _change(below, "changed", "link")
+
+    def _one(self, old: int | None, new: int | None, path: bytes) -> Iterator[Change]:
+        """An object that one state has and the other has not, or a link that leads to no address."""
+        kind, address = ("added", new) if old is None else ("removed", old)
+        if address is None:
+            yield _change(path, "added" if old is None else "removed", "link")
+        elif (old, new) not in self._seen:
+            self._seen.add((old, new))
+            yield _change(path, kind, _kind(oh.decode(self._source, address)))
+
+    def _what_of_dataset(self, before: ObjectHeader, after: ObjectHeader) -> str:
+        same_attributes = self._has_same_attributes(before, after)
+        if not same_attributes and _others(before) == _others(after):
+            return "attributes"
+        return "elements" if same_attributes else "elements and attributes"
+
+    def _has_same_attributes(self, before: ObjectHeader, after: ObjectHeader) -> bool:
+        return self._attributes(before) == self._attributes(after)
+
+    def _attributes(self, header: ObjectHeader) -> list[bytes]:
+        bodies = [message.body for message in header.messages if message.type == oh.ATTRIBUTE]
+        found = header.first(oh.ATTRIBUTE_INFO)
+        info = None if found is None else oh.decode_info(found.body, 2)
+        if info is not None and info.heap != UNDEFINED:
+            bodies += [body for body, _ in dense.read_attributes(self._source, info.heap, info.tree)]
+        return sorted(bodies)
+
+
+def _others(header: ObjectHeader) -> list[tuple[int, bytes]]:
+    return [(message.type, message.body) for message in header.messages if message.type not in _OF_ATTRIBUTES]
+
+
+def _kind(header: ObjectHeader) -> str:
+    if any(message.type in _GROUP for message in header.messages):
+        return "group"
+    return "dataset" if header.first(oh.DATA_LAYOUT) is not None else "datatype"
+
+
+def _change(path: bytes, kind: str, what: str) -> Change:
+    return Change((path or b"/").decode("utf-8", "backslashreplace"), kind, what)

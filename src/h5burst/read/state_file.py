@@ -1,0 +1,209 @@
+"""An earlier state of a file as a file of its own: the same bytes, but for the 48 of the superblock."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from h5burst._ext.h5parse import Source
+from h5burst.model.errors import CorruptStructureError, StaleFileError
+from h5burst.read.file_objects import FileLike
+from h5burst.read.history import At, History, State, opened
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_BLOCK_BYTES, _BLOCKS = 1 << 12, 4
+
+
+class StateFile(io.RawIOBase):
+    """One state of a file, for reading: what `file_at` gives.
+
+    It holds the file itself, whatever takes its place at the path, and HDF5's shared lock, which keeps libhdf5's
+    writers out, and edits not. For one thread at a time, but for what `h5burst` reads through it.
+
+    Attributes
+    ----------
+    name : str
+        The file.
+    state : State
+        Its number, and what its superblock says.
+
+    Examples
+    --------
+    >>> import h5burst, h5py
+    >>> h5burst.save("then.h5", {"a": 1}, overwrite=True)
+    >>> with h5burst.edit("then.h5") as tx:
+    ...     tx.set_attributes((), {"b": 2})
+    >>> with h5burst.file_at("then.h5", 0) as stream, h5py.File(stream) as file:
+    ...     "b" in file.attrs
+    False
+    """
+
+    def __init__(self, path: str, at: At, *, trust: bool = False, expected: State | None = None) -> None:
+        super().__init__()
+        self.name = path
+        self._trust, self._descriptor, self._at = trust, -1, 0
+        with opened(path, trust=trust) as found:
+            if found.file.locked_for_writing:
+                raise BlockingIOError(errno.EAGAIN, "another program has it open for writing: close it there", path)
+            if expected is not None and not found.history.holds(expected):
+                raise StaleFileError(path)
+            self.state = expected if expected is not None else found.history.state(at)
+            self._seen = found.history.witness()
+            self.size = os.fstat(found.file.descriptor).st_size
+            self._descriptor = found.file.descriptor
+            found.file.descriptor = os.dup(self._descriptor)  # a lock belongs to both until the last is closed
+        self._source = Source(self._descriptor, self.size, 0, _BLOCK_BYTES, _BLOCKS)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # type: ignore[override]
+        return _reopened, (self.name, self.state, self._trust)
+
+    def __repr__(self) -> str:
+        return f"<state {self.state.number} of {self.name}>"
+
+    # ------------------------------------------------------------ a raw stream
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """Of the file as it is now; for its first bytes see `read_into`."""
+        self._check_open()
+        return self._descriptor
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any stream."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"a negative place in {self.name}: {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        """As of any stream."""
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fill a buffer as far as the file goes; how many bytes that were."""
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self.size - self._at))
+        self.read_into(self._at, view[:count])
+        self._at += count
+        return count
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill a buffer with the bytes from `offset` on: as the file was, at the superblock."""
+        self._check_open()
+        if not len(view):
+            return
+        self._source.read_into(offset, np.frombuffer(view, np.uint8))
+        head, base = self.state.head, self.state.base
+        first, last = max(offset, base), min(offset + len(view), base + len(head))
+        if first < last:
+            view[first - offset : last - offset] = head[first - base : last - base]
+
+    def check(self) -> None:
+        """Raise `StaleFileError` unless this is still a state of the file: nobody but edits has changed it."""
+        self._check_open()
+        if all(self._is_as_seen(at, data) for at, data in self._seen):
+            return
+        history = History(self._descriptor, self.name, trust=self._trust)
+        if not history.holds(self.state):
+            raise StaleFileError(self.name)
+        self._seen = history.witness()
+
+    def _is_as_seen(self, at: int, data: bytes) -> bool:
+        now = np.empty(len(data), np.uint8)
+        try:
+            self._source.read_into(at, now)
+        except CorruptStructureError:
+            return False
+        return now.tobytes() == data
+
+    def close(self) -> None:
+        """Let the file go."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        super().close()
+
+    def _check_open(self) -> None:
+        if self._descriptor < 0:
+            raise ValueError(f"state {self.state.number} of {self.name} was closed")
+
+
+def _reopened(path: str, state: State, trust: bool) -> StateFile:
+    return StateFile(path, state.number, trust=trust, expected=state)
+
+
+def file_at(path: str | os.PathLike[str], at: At = -1, *, trust: bool = False) -> StateFile:
+    """An earlier state of a file as a read-only file object, for whatever reads HDF5 files from such objects.
+
+    Parameters
+    ----------
+    path
+        Of a file that was edited (see `log`).
+    at
+        The state: its number (negative: from the newest, which is -1), a `Commit` of its `log`, or a time: a datetime
+        with a zone, or ISO text (UTC where it names none), for the state that was the newest then.
+    trust
+        As of `log`.
+
+    Returns
+    -------
+    StateFile
+        Close it, or use it in a `with` block; it is pickled as path and state.
+
+    Raises
+    ------
+    LookupError
+        There is no such state, or none any more; the message says why.
+    TypeError, ValueError
+        For what names no state.
+    CorruptFileError, OSError
+        For a file, or a record of its history, that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst, h5py
+    >>> h5burst.save("edited.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> with h5burst.edit("edited.h5") as tx:
+    ...     tx.remove("a")
+    True
+    >>> h5py.File(h5burst.file_at("edited.h5", 0))["a"][:]
+    array([0, 1, 2])
+    """
+    return StateFile(os.path.abspath(path), at, trust=trust)
+
+
+def located(path: FileLike, at: At | None) -> FileLike:
+    """The file, or the state of it that is asked for."""
+    return path if at is None else file_at(_as_path(path), at)
+
+
+@contextlib.contextmanager
+def located_meanwhile(path: FileLike, at: At | None) -> Iterator[FileLike]:
+    """As `located`, until the end of the block."""
+    if at is None:
+        yield path
+        return
+    with file_at(_as_path(path), at) as stream:
+        yield stream
+
+
+def _as_path(path: FileLike) -> str | os.PathLike[str]:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"earlier states are those of a file at a path, not of {type(path).__name__}")
+    return path

@@ -1,0 +1,109 @@
+"""Going back to an earlier state: a commit whose root is that state's, so that nothing is lost."""
+
+from __future__ import annotations
+
+import os
+
+from h5burst.model.errors import CorruptFileError, CorruptStructureError
+from h5burst.read.history import At, Commit, History, commit_of
+from h5burst.write.commit import commit
+from h5burst.write.edited_file import EditedFile
+from h5burst.write.notes import Note, note_of
+
+
+def restore(path: str | os.PathLike[str], at: At, message: str | None = None, *, wait: float = 0) -> Commit:
+    """Make an earlier state of a file the newest one, by a commit: all states stay, and it can be undone.
+
+    Parameters
+    ----------
+    path
+        Of a file that was edited (see `log`).
+    at
+        The state, as of `file_at`.
+    message
+        As of `edit`; None: one that names the state.
+    wait
+        As of `edit`.
+
+    Returns
+    -------
+    Commit
+        The new one; its `restored_from` is the state's number.
+
+    Raises
+    ------
+    LookupError
+        There is no such state; the message says why. The file is as it was.
+    BlockingIOError, OSError
+        As `edit`.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.save("edited.h5", {"a": np.arange(3)}, overwrite=True)
+    >>> with h5burst.edit("edited.h5") as tx:
+    ...     tx.remove("a")
+    True
+    >>> h5burst.restore("edited.h5", 0).number
+    2
+    >>> sorted(h5burst.load("edited.h5"))
+    ['a']
+    """
+    with EditedFile(path, wait=wait) as file:
+        return _restored(file, _history(file).state(at).number, message)
+
+
+def undo(path: str | os.PathLike[str], message: str | None = None, *, wait: float = 0) -> Commit:
+    """Restore the state before the one that now shows. Twice goes back two states.
+
+    Parameters
+    ----------
+    path, message, wait
+        As of `restore`.
+
+    Returns
+    -------
+    Commit
+        The new one.
+
+    Raises
+    ------
+    LookupError
+        The state that shows is the first that there is.
+    BlockingIOError, OSError
+        As `edit`.
+
+    Examples
+    --------
+    >>> import h5burst
+    >>> h5burst.save("undone.h5", {"a": 1}, overwrite=True)
+    >>> with h5burst.edit("undone.h5") as tx:
+    ...     tx.set_attributes((), {"by mistake": True})
+    >>> h5burst.undo("undone.h5").restored_from
+    0
+    """
+    with EditedFile(path, wait=wait) as file:
+        history = _history(file)
+        shown = history.shown
+        if shown <= history.oldest:
+            why = history.reason or history.note or "it shows the first state that there is"
+            raise LookupError(f"{os.fspath(path)}: nothing to undo: {why}")
+        return _restored(file, shown - 1, message)
+
+
+def _history(file: EditedFile) -> History:
+    if file.history is None or file.why_not is not None:
+        raise LookupError(f"{file.path}: it has no earlier states: {file.why_not}")
+    return file.history
+
+
+def _restored(file: EditedFile, number: int, message: str | None) -> Commit:
+    history = _history(file)
+    said = note_of(f"restored state {number}" if message is None else message, True)
+    note = None if said is None else Note(said.message, number)
+    try:
+        commit(file, history.state(number), None, None, None, note)
+    except CorruptStructureError as error:
+        raise CorruptFileError(file.path, str(error)) from error
+    now = History(file.descriptor, str(file.path))
+    return next(now.commits()) if now.newest is None else commit_of(now.newest)
