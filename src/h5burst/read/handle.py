@@ -56,6 +56,9 @@ class FileHandle:
     __slots__ = ("__weakref__", "_holders", "_kept", "chunks", "links", "location", "path", "stamp", "state")
 
     def __init__(self, location: Location, stamp: Stamp | None = None, state: State | None = None) -> None:
+        then = location.state if isinstance(location, FileObject) else None
+        if state is None and then is not None:
+            state = State(then.root, then.base, then.end)
         self.location, self.stamp, self.state = location, stamp, state
         self.path = path_of(location)
         self.links: dict[int, dict[str, Target]] = {}

@@ -58,7 +58,6 @@ class OpenFile:
     """
 
     reader: Callable[[int, Any], None] | None = None  # fills a buffer from an offset on, in place of the descriptor
-    state: Any = None  # the earlier state that is looked at
 
     def __init__(self, path: str | os.PathLike[str], expected: Stamp | None = None) -> None:
         self.location: Location = os.path.abspath(path)
@@ -107,7 +106,6 @@ class OpenObject:
         self.descriptor = file.descriptor
         self.reader = None if file.descriptor >= 0 else file.read_into
         self.stamp = Stamp(0, 0, file.current_size(), 0, 0)
-        self.state = file.state
         if expected is not None and expected != self.stamp:
             raise StaleFileError(self.path)
 

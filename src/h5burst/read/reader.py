@@ -147,9 +147,6 @@ class Reader:
 
     def _superblock(self, descriptor: int, size: int) -> tuple[Superblock, int]:
         """The superblock, and the length of the file: an edit may append to it between looking at the two."""
-        state = self.file.state
-        if state is not None:
-            return Superblock(state.head[8], state.base, state.root, False), state.end
         try:
             return read_superblock(descriptor, size, self.file.reader), size
         except CorruptStructureError:
