@@ -64,7 +64,7 @@ NUMERICAL = (
     *("bar_passages", "electrical_images", "firing_rates", "frames_at", "triggered_average"),
 )
 # What calls of this project return; nobody makes one by its constructor.
-RETURNED = ("LazyArray", "LazyFile", "LazyGroup", "Log", "Transaction")
+RETURNED = ("LazyArray", "LazyFile", "LazyGroup", "Log", "StateFile", "Transaction")
 ARRAY = re.compile(r"\b(NDArray|ndarray|ArrayLike|Floats|Bools|Ints|Image|Samples)\b")
 SHAPE = re.compile(r"\([\w*×+/…. ]+(, ?[\w*×+/…. −\[\]:-]+)*,?\)|scalar|one-dimensional|any shape")
 

@@ -5,6 +5,7 @@ from h5burst import page as page
 from h5burst.changed import Change as Change
 from h5burst.changed import changes as changes
 from h5burst.checking import verify as verify
+from h5burst.commands import states as states
 from h5burst.copying.repacking import Repacked as Repacked
 from h5burst.copying.repacking import compact as compact
 from h5burst.copying.repacking import repack as repack
@@ -19,6 +20,8 @@ from h5burst.differences import Difference as Difference
 from h5burst.differences import diff as diff
 from h5burst.direct_chunks import compress_into as compress_into
 from h5burst.direct_chunks import decompress_from as decompress_from
+from h5burst.following import Followed as Followed
+from h5burst.following import follow as follow
 from h5burst.format.superblock import is_hdf5 as is_hdf5
 from h5burst.memory.accounting import resident_bytes as resident_bytes
 from h5burst.memory.accounting import spilled_bytes as spilled_bytes

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import typer
 
 from h5burst import console
-from h5burst.commands import change, look, machine
+from h5burst.commands import change, look, machine, states
 
 app = typer.Typer(
     help="Inspect, check and rewrite HDF5 files of any origin.",
@@ -19,6 +19,7 @@ app = typer.Typer(
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(look.ls, look.info, look.cat, look.diff),
     *(change.repack, change.verify, change.salvage),
+    *(states.log, states.undo, states.restore, states.follow),
     *(machine.doctor, machine.bench, machine.auto),
 )
 for _command in _COMMANDS:

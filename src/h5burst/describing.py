@@ -17,7 +17,7 @@ from h5burst.read.libhdf5_worker import client
 from h5burst.read.libhdf5_worker.described import Described as Described
 from h5burst.read.open_file import OpenFile
 from h5burst.read.reader import stored_path
-from h5burst.read.state_file import located_meanwhile
+from h5burst.read.state_file import file_at
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/", *, state: At | None = 
     at
         Path of an object, as stored or as a tuple of logical names; only this and what is below it is described.
     state
-        An earlier state of the file, as `at` of `file_at`, which takes a copy of it; None: the newest.
+        An earlier state of the file, as `at` of `file_at`, which takes a copy of it; None: the newest. What the bytes
+        of an earlier one are for is not told.
 
     Returns
     -------
@@ -97,8 +98,10 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/", *, state: At | None = 
     >>> found.datasets, found.objects[1].shape, found.objects[1].dtype
     (1, (3,), 'float64')
     """
-    with located_meanwhile(path, state) as place:
-        return _info(place, at)
+    if state is None:
+        return _info(path, at)
+    with file_at(path, state) as then:
+        return replace(contents(then, at), path=os.fspath(path), bytes=then.state.end, reserve_bytes=0)
 
 
 @takes_file_objects("path")

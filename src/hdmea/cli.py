@@ -19,6 +19,7 @@ from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
 from hdmea.bridges.command import counted, info, table
 from hdmea.bridges.export_command import export
+from hdmea.lab_book import log, restore, undo
 from hdmea.population.command import population
 from hdmea.report.command import report
 from hdmea.utils.exceptions import ConfigurationError
@@ -426,6 +427,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, simulate, run, batch),
     *(report, info, table, export, population),
     *(annotate, verify, doctor),
+    *(log, undo, restore),
 )
 for _command in _COMMANDS:
     app.command(epilog=console.EPILOG)(_command)

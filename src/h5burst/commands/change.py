@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from h5burst import console
+from h5burst.commands.states import At, state_of
 from h5burst.console import output
 from h5burst.memory.budget import format_bytes
 
@@ -18,6 +19,7 @@ Files = Annotated[list[Path], typer.Argument(help="HDF5 files.")]
 def verify(
     files: Files,
     deep: Annotated[bool, typer.Option("--deep", help="Let libhdf5 read everything once more.")] = False,
+    at: At = None,
 ) -> None:
     """Open and read everything, checksums included; exit code 1 and a list when something is off.
 
@@ -28,7 +30,10 @@ def verify(
     """
     from h5burst.checking import verify as problems_of
 
-    raise typer.Exit(console.check_files(files, lambda file: problems_of(console.existing_file(file), deep=deep)))
+    then = state_of(at)
+    raise typer.Exit(
+        console.check_files(files, lambda file: problems_of(console.existing_file(file), deep=deep, at=then))
+    )
 
 
 def repack(

@@ -14,6 +14,7 @@ import typer
 
 from h5burst import console
 from h5burst.commands import addresses
+from h5burst.commands.states import At, state_of
 from h5burst.console import output
 from h5burst.memory.budget import format_bytes
 from h5burst.model.source import as_source, read_whole
@@ -31,6 +32,7 @@ def ls(
     file: Where,
     depth: Annotated[int | None, typer.Option(min=0, help="Show no more levels than these.")] = None,
     attributes: Annotated[bool, typer.Option("--attributes", "-a", help="Show attributes, too.")] = False,
+    at: At = None,
 ) -> None:
     """Show the tree of a file: shapes, dtypes, sizes, filters.
 
@@ -40,10 +42,12 @@ def ls(
       h5burst ls results/simulated.h5::/units --depth 2 --attributes
     """
     from h5burst.describing import contents
+    from h5burst.read.state_file import located_meanwhile
 
     output.ends_with_reader = True
     place = addresses.parse(file)
-    found = contents(place.file, place.inner)
+    with located_meanwhile(place.file, state_of(at)) as source:
+        found = contents(source, place.inner)
     top = 0 if place.inner == "/" else place.inner.count("/")
     levels = [(0 if item.path == "/" else item.path.count("/")) - top for item in found.objects]
     shown = [
@@ -100,7 +104,10 @@ def _as_json(item: Any, attributes: bool) -> dict[str, Any]:
     return content
 
 
-def info(file: Where) -> None:
+def info(
+    file: Where,
+    state: Annotated[str | None, typer.Option("--state", help="An earlier state: its number, or a time.")] = None,
+) -> None:
     """Show a file or one object in full: sizes, dead space, storage, attributes.
 
     \b
@@ -111,7 +118,7 @@ def info(file: Where) -> None:
     from h5burst.describing import info as describe_file
 
     place = addresses.parse(file)
-    found = describe_file(place.file, place.inner)
+    found = describe_file(place.file, place.inner, state=state_of(state))
     item = found.objects[0]
     rows = [("file", found.path), ("size", format_bytes(found.bytes))]
     if found.history_bytes:
@@ -160,6 +167,7 @@ def cat(
     ] = "",
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, fields of compounds with a header.")] = False,
     attribute: Annotated[str | None, typer.Option("--attribute", help="This attribute in place of elements.")] = None,
+    at: At = None,
 ) -> None:
     """Print the values of a dataset or an attribute, one row of it a line.
 
@@ -175,7 +183,7 @@ def cat(
     if as_csv and output.as_json:
         raise ValueError("--csv and --json are two forms of one output: give one of them")
     place = addresses.parse(file)
-    tree = h5burst.read_tree(place.file, lazy=True)
+    tree = h5burst.read_tree(place.file, lazy=True, at=state_of(at))
     try:
         node = tree[place.inner]
         value = node.attrs[attribute] if attribute is not None else None if isinstance(node, Group) else node.data
@@ -300,6 +308,9 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="FILE[::/PATH]", help="What it is compared with.")],
     rtol: Annotated[float, typer.Option(min=0.0, help="Relative tolerance of numbers.")] = 0.0,
     atol: Annotated[float, typer.Option(min=0.0, help="Absolute tolerance of numbers.")] = 0.0,
+    state: Annotated[
+        str | None, typer.Option("--state", help="Compare earlier states: one of both files, or two as 3,5.")
+    ] = None,
 ) -> None:
     """Compare two files or objects: structure, types, attributes, values; exit code 1 where they differ.
 
@@ -311,7 +322,9 @@ def diff(
     from h5burst.differences import diff as differences_of
 
     a, b = addresses.parse(first), addresses.parse(second)
-    found = differences_of(a.file, b.file, rtol=rtol, atol=atol, at=(a.inner, b.inner))
+    one, _, other = (state or "").partition(",")
+    states = state_of(one or None), state_of(other or one or None)
+    found = differences_of(a.file, b.file, rtol=rtol, atol=atol, at=(a.inner, b.inner), state=states)
     for difference in found:
         output.say(difference)
     output.say(f"{len(found)} difference{'' if len(found) == 1 else 's'}" if found else "no difference")

@@ -107,18 +107,29 @@ class History:
     """
 
     def __init__(self, descriptor: int, path: str, *, trust: bool = False) -> None:
-        status = os.fstat(descriptor)
         self.path, self._descriptor = path, descriptor
-        self._written_ns, self._size = status.st_mtime_ns, status.st_size
         self.newest: Record | None = None
         self.trailer: Trailer | None = None
         self.reason = self.note = ""
         try:
-            self.start = superblock.read_whole(descriptor, status.st_size)
+            self.start = self._superblock()
         except CorruptStructureError as error:
             raise CorruptFileError(path, str(error)) from error
+        status = os.fstat(descriptor)  # only now: an edit makes the file longer, then writes the superblock
+        self._written_ns, self._size = status.st_mtime_ns, status.st_size
         self._source = Source(descriptor, status.st_size, self.start.base, _BLOCK_BYTES, _BLOCKS)
         self._look(trust)
+
+    def _superblock(self) -> superblock.Whole:
+        """Read again where the file became longer between two looks: an edit was made in between."""
+        size = os.fstat(self._descriptor).st_size
+        try:
+            return superblock.read_whole(self._descriptor, size)
+        except CorruptStructureError:
+            longer = os.fstat(self._descriptor).st_size
+            if longer == size:
+                raise
+            return superblock.read_whole(self._descriptor, longer)
 
     @property
     def has_no_states(self) -> bool:

@@ -114,13 +114,18 @@ def stage1_completed(session: SessionData) -> bool:
 # ---------------------------------------------------------------- read
 
 
-def read(path: Path, *, lazy: bool) -> StoredSession:
-    """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is not a session."""
+def read(path: Path, *, lazy: bool, at: Any = None) -> StoredSession:
+    """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is not a session.
+
+    at: an earlier state of the file; `LookupError` where there is none.
+    """
     try:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
         with keeping_open():
-            tree = read_tree(path, lazy=lazy)  # by our own parser: libhdf5 opens no file in this process to read it
+            tree = read_tree(
+                path, lazy=lazy, at=at
+            )  # by our own parser: libhdf5 opens no file in this process to read it
             with layout.reading_session(path):
                 return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:

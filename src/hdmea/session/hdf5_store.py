@@ -36,6 +36,7 @@ from hdmea.utils.hashing import params_hash
 
 logger = logging.getLogger(__name__)
 
+STATES_KEPT = 2  # when a file is compacted: the one before the step that was redone, and the one before that
 _LEAST_COMPACTED = 1 << 20  # bytes of a file that is looked at for dead space
 RECORDING_SUFFIXES = (".h5", ".hdf5")
 
@@ -227,11 +228,14 @@ def _no_other_writer(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def edited(path: Path) -> Iterator[Transaction]:
-    """A transaction on a recording file. Raises as `open_recording_hdf5` does; who reads the file does not matter."""
+def edited(path: Path, what: str | None = None) -> Iterator[Transaction]:
+    """A transaction on a recording file. Raises as `open_recording_hdf5` does; who reads the file does not matter.
+
+    what: the step, for the log of the file.
+    """
     recording_tree(path)
     try:
-        transaction = edit(path)
+        transaction = edit(path, what)
     except OSError as error:
         raise explained(error, path) from error
     with transaction:
@@ -239,12 +243,15 @@ def edited(path: Path) -> Iterator[Transaction]:
 
 
 def compact_if_mostly_dead(path: Path) -> None:
-    """Write a recording file anew when more than half of it is dead space, which redone steps leave."""
+    """Write a recording file anew when more than half of it is what no state that is kept needs.
+
+    Redone steps leave that. The states that are kept are those before the last steps, so that each can be undone.
+    """
     if path.stat().st_size < _LEAST_COMPACTED:
         return
     # It is only space: where another program edits the file or the disk is full, a later step does it.
     with suppress(OSError):
-        compact(path, least_dead=0.5)
+        compact(path, STATES_KEPT, least_dead=0.5)
 
 
 # ---------------------------------------------------------------- write

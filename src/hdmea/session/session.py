@@ -521,7 +521,12 @@ class PipelineSession:
 
     @classmethod
     def load(
-        cls, checkpoint_path: str | Path, *, lazy: bool = False, memory_budget: int | str | None = None
+        cls,
+        checkpoint_path: str | Path,
+        *,
+        lazy: bool = False,
+        memory_budget: int | str | None = None,
+        at: Any = None,
     ) -> PipelineSession:
         """The session that a file holds: one that was saved, a checkpoint, or one that immediate steps wrote.
 
@@ -533,11 +538,13 @@ class PipelineSession:
             Dicts and arrays are read from the file when they are used; after a save they come from the new file.
         memory_budget
             As of the class; a file that is larger is read lazily.
+        at
+            An earlier state of the file: its number in `hdmea log`, or a time; as of `h5burst.file_at`.
 
         Returns
         -------
         PipelineSession
-            Saved, with `hdf5_path` the file.
+            Saved, with `hdf5_path` the file; of an earlier state one without a file, to be saved elsewhere.
 
         Raises
         ------
@@ -545,10 +552,14 @@ class PipelineSession:
             There is no such file.
         CheckpointError
             The file is not a session; it is a `ValueError`, too.
+        LookupError
+            There is no such state.
         """
         path = Path(checkpoint_path)
         budget = resolve_budget(memory_budget)
         lazy = lazy or (path.exists() and path.stat().st_size > budget)
+        if at is not None:
+            return cls.from_stored(session_file.read(path, lazy=lazy, at=at), memory_budget=memory_budget)
         session = cls.from_stored(session_file.read(path, lazy=lazy), path, memory_budget=memory_budget)
         session.note_saved()
         session.is_lazy = lazy  # only now: what was just read need not be read anew

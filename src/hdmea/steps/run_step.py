@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from h5burst import Group, Transaction, load_texts, read_tree
+from hdmea import __version__
 from hdmea.session import file as session_file
 from hdmea.session import hdf5_store, layout
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
@@ -120,7 +121,7 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
 
 
 def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
-    with hdf5_store.edited(path) as tx:
+    with hdf5_store.edited(path, _logged(name)) as tx:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
         tree = read_tree(path, lazy=lazy, ahead=READ_WHOLE_BYTES)
         _listed_features(tree, path)  # what prevents writing is reported before the work
@@ -141,7 +142,7 @@ def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
     """On a session and its file at once."""
     is_ours = False
     try:
-        with hdf5_store.edited(session.ensure_saved()) as tx:
+        with hdf5_store.edited(session.ensure_saved(), _logged(name)) as tx:
             is_ours = True
             outcome = step(session)
             if outcome.changed:
@@ -165,7 +166,7 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
             session.save_state = SaveState.DEFERRED
     elif target is not None:
         path = Path(target)
-        with hdf5_store.edited(path) as tx:
+        with hdf5_store.edited(path, "note a warning") as tx:
             with layout.reading_session(path):
                 tree = read_tree(path, lazy=True)
                 stored = session_file.session_from_tree(tree, path, lazy=True)
@@ -173,6 +174,11 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
             if message not in own.warnings:
                 own.warnings.append(message)
                 _write_changes("", Outcome(None), own, tx, tree)
+
+
+def _logged(name: str) -> str:
+    """What the log of the file says of a step."""
+    return f"{name} (hdmea {__version__})"
 
 
 def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
