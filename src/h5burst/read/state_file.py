@@ -79,12 +79,30 @@ class StateFile(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """Of the file as it is now; for its first bytes see `read_into`."""
+        """The descriptor of the file as it is now; for its first bytes see `read_into`."""
         self._check_open()
         return self._descriptor
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any stream."""
+        """Go to a place, as in any stream.
+
+        Parameters
+        ----------
+        offset : int
+            Bytes from there.
+        whence : int
+            0: the beginning; 1: where it is; 2: the end.
+
+        Returns
+        -------
+        int
+            The place.
+
+        Raises
+        ------
+        ValueError
+            For a place before the beginning.
+        """
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
         if start + offset < 0:
             raise ValueError(f"a negative place in {self.name}: {start + offset}")
@@ -96,7 +114,18 @@ class StateFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Buffer) -> int:
-        """Fill a buffer as far as the file goes; how many bytes that were."""
+        """Fill a buffer as far as the file goes.
+
+        Parameters
+        ----------
+        buffer : buffer
+            Writable bytes.
+
+        Returns
+        -------
+        int
+            How many were filled.
+        """
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self.size - self._at))
         self.read_into(self._at, view[:count])
@@ -104,7 +133,15 @@ class StateFile(io.RawIOBase):
         return count
 
     def read_into(self, offset: int, view: memoryview) -> None:
-        """Fill a buffer with the bytes from `offset` on: as the file was, at the superblock."""
+        """Fill a buffer with the bytes from `offset` on: as the file was, at the superblock.
+
+        Parameters
+        ----------
+        offset : int
+            The first byte.
+        view : memoryview
+            To be filled.
+        """
         self._check_open()
         if not len(view):
             return
@@ -115,7 +152,13 @@ class StateFile(io.RawIOBase):
             view[first - offset : last - offset] = head[first - base : last - base]
 
     def check(self) -> None:
-        """Raise `StaleFileError` unless this is still a state of the file: nobody but edits has changed it."""
+        """Find out whether this is still a state of the file, which nobody but edits has changed.
+
+        Raises
+        ------
+        StaleFileError
+            Where it is not.
+        """
         self._check_open()
         if all(self._is_as_seen(at, data) for at, data in self._seen):
             return
