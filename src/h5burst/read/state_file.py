@@ -58,8 +58,7 @@ class StateFile(io.RawIOBase):
             self.state = expected if expected is not None else found.history.state(at)
             self._seen = found.history.witness()
             self.size = os.fstat(found.file.descriptor).st_size
-            self._descriptor = found.file.descriptor
-            found.file.descriptor = os.dup(self._descriptor)  # a lock belongs to both until the last is closed
+            self._descriptor = os.dup(found.file.descriptor)  # the lock belongs to both, until the last is closed
         self._source = Source(self._descriptor, self.size, 0, _BLOCK_BYTES, _BLOCKS)
 
     def __reduce__(self) -> tuple[Any, ...]:  # type: ignore[override]
