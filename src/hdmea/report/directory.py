@@ -61,10 +61,13 @@ def write_index(
         _row(file, states.pop(file.stem, {}), path.parent, overwrite, wanted is None or file.stem in wanted)
         for file in recordings
     ]
-    rows += [Row(name, str(one.get("status", "unknown")), said=_said(one)) for name, one in sorted(states.items())]
+    rows += [
+        Row(str(one["dataset_id"]), str(one.get("status", "unknown")), said=_said(one))
+        for _, one in sorted(states.items())
+    ]
     figures = _key_figures(directory)
     for row in rows:
-        row.key_figures = figures.get(row.file_stem or row.name, {})
+        row.key_figures = figures.get(row.file_stem or _stem(row.name), {})
     with durable.replacing(path, overwrite=True) as temporary:
         temporary.write_text(_page(directory.name, rows), encoding="utf-8", errors="backslashreplace")
     return path
