@@ -29,7 +29,7 @@ def undo(file: File) -> None:
 
     \b
     Examples:
-      hdmea undo copy.h5
+      hdmea undo results/simulated.h5
     """
     states.undo(file)
 
@@ -42,6 +42,6 @@ def restore(
 
     \b
     Examples:
-      hdmea restore copy.h5 --at 0
+      hdmea restore results/simulated.h5 --at 0
     """
     states.restore(file, at)
