@@ -104,7 +104,7 @@ def _report(file: Path, work: Any) -> None:
         commit = work()
     except LookupError as error:
         output.result({"file": str(file), "error": str(error)})
-        output.progress(f"error: {error}")
+        output.say(str(error))
         raise typer.Exit(1) from None
     output.say(f"{file}: {commit}")
     output.result({"file": str(file), "commit": dataclasses.asdict(commit)})
