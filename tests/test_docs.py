@@ -24,7 +24,7 @@ TOP_LEVEL = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG
 
 RUN_HERE = (
     *("batch", "cite", "extending", "first_recording", "playlists", "resume_and_repair", "stimulus_configs"),
-    *("migrate_scptensor", "transactions"),
+    *("migrate_scptensor", "transactions", "auto", "history"),
 )
 RUN_ELSEWHERE = {  # page: the test that also looks at what it prints
     "bridges": "hdmea/bridges/test_docs_bridges.py",
