@@ -9,8 +9,8 @@ _Words = np.ndarray[Any, np.dtype[np.uint64]]
 MISSING: int
 
 class ChunkReading:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         out: _Bytes,
         box: Sequence[tuple[int, int]],
         chunk: Sequence[int],
@@ -25,6 +25,6 @@ class ChunkReading:
         descriptor: int,
         payloads: Sequence[bytes | None] | None,
         at_once: int,
-    ) -> None: ...
+    ) -> ChunkReading: ...
     def help(self) -> None: ...
     def finish(self) -> bool: ...

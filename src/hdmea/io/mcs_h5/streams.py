@@ -460,32 +460,36 @@ class _EntityStream(McsStream, Sequence[EntityT], Generic[EntityT]):
         return self.entities[index]
 
 
-def _sources(row: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    return records.numbers(row.get("SourceChannelIDs")), records.labels(row.get("SourceChannelLabels"))
+ListedT = TypeVar("ListedT", bound=EventEntity)
 
 
-class EventStream(_EntityStream[EventEntity]):
+class _ListedStream(_EntityStream[ListedT]):
+    """A stream whose entities are tables of at least `ROWS` rows, in the datasets `PREFIX_{number}`."""
+
+    ENTITY: type[ListedT]
+    PREFIX: ClassVar[str]
+    ROWS: ClassVar[int]
+
+    def _entity(self, number: int, row: Mapping[str, Any]) -> ListedT | None:
+        stored = self._part(f"{self.PREFIX}_{number}", self.ROWS)
+        if stored is None:
+            return None
+        ids, labels = records.numbers(row.get("SourceChannelIDs")), records.labels(row.get("SourceChannelLabels"))
+        return self.ENTITY(number, records.text(row.get("Label")), ids, labels, row, stored, self.path)
+
+
+class EventStream(_ListedStream[EventEntity]):
     """A sequence of `EventEntity`."""
 
     TABLE, NUMBER = "InfoEvent", "EventID"
-
-    def _entity(self, number: int, row: Mapping[str, Any]) -> EventEntity | None:
-        node = self._part(f"EventEntity_{number}", 2)
-        if node is None:
-            return None
-        return EventEntity(number, records.text(row.get("Label")), *_sources(row), row, node, self.path)
+    ENTITY, PREFIX, ROWS = EventEntity, "EventEntity", 2
 
 
-class TimeStampStream(_EntityStream[TimeStampEntity]):
+class TimeStampStream(_ListedStream[TimeStampEntity]):
     """A sequence of `TimeStampEntity`."""
 
     TABLE, NUMBER = "InfoTimeStamp", "TimeStampEntityID"
-
-    def _entity(self, number: int, row: Mapping[str, Any]) -> TimeStampEntity | None:
-        node = self._part(f"TimeStampEntity_{number}", 1)
-        if node is None:
-            return None
-        return TimeStampEntity(number, records.text(row.get("Label")), *_sources(row), row, node, self.path)
+    ENTITY, PREFIX, ROWS = TimeStampEntity, "TimeStampEntity", 1
 
 
 class FrameStream(_EntityStream[FrameEntity]):
@@ -521,18 +525,18 @@ class SegmentStream(_EntityStream["SegmentEntity | AverageEntity"]):
             if self.holds_averages
             else (f"SegmentData_{number}", f"SegmentData_ts_{number}")
         )
-        node, stamps = self._part(names[0], None), self._part(names[1], 3 if self.holds_averages else 1)
-        if node is None or stamps is None:
+        stored, stamps = self._part(names[0], None), self._part(names[1], 3 if self.holds_averages else 1)
+        if stored is None or stamps is None:
             return None
         channels = self._channels(number, row)
         dimensions = 2 if len(channels) == 1 and not self.holds_averages else 3
-        shape, stamped = np.shape(node), np.shape(stamps)
+        shape, stamped = np.shape(stored), np.shape(stamps)
         if len(shape) not in (dimensions, 3) or shape[-1] != stamped[1]:
             what = f"{self.name}/{names[0]} has shape {shape}, its times {stamped}"
             raise DataLoadError(f"{self.path}: {what}", self.path)
         kind = AverageEntity if self.holds_averages else SegmentEntity
         pre, post = (int(row.get(name, 0)) for name in ("PreInterval", "PostInterval"))
-        return kind(number, channels, pre, post, row, node, stamps, self.path)
+        return kind(number, channels, pre, post, row, stored, stamps, self.path)
 
     def _channels(self, number: int, row: Mapping[str, Any]) -> tuple[McsChannel, ...]:
         own = records.numbers(row.get("SourceChannelIDs"))
