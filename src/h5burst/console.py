@@ -56,6 +56,11 @@ class Output:
         if self.as_json:
             print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
+    def line(self, content: Any) -> None:
+        """One of many results that come one by one, for programs that read line by line."""
+        if self.as_json:
+            print(json.dumps(content, ensure_ascii=False, default=str), flush=True)
+
 
 def shown(text: object) -> str:
     """Text without what a terminal would obey: names in files of others may hold its control characters."""

@@ -174,6 +174,6 @@ def test_full_demonstration_prints_what_it_found(
 def test_full_demonstration_says_which_step_failed(
     recording: SimulatedRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo_full, "IMAGE_S", -1.0)
+    monkeypatch.setattr(demo_full, "IMAGE_S", 1e-6)  # not one sample
     with pytest.raises(HDMEAError, match=r"the flow full failed: .*; see .*full\.log"):
         demo_full.analyse_full(recording, tmp_path)

@@ -96,7 +96,7 @@ WRONG = [
     ("h5burst verify directory.h5", ["directory.h5", "directory"]),
     ("hdmea verify missing.h5", ["missing.h5", "No such file"]),
     ("hdmea verify directory.h5", ["directory.h5", "directory"]),
-    ("hdmea run", ["cmcr, cmtr, spikes"]),
+    ("hdmea run", ["--cmcr", "--cmtr", "--spikes"]),
     ("hdmea run --cmcr missing.cmcr", ["missing.cmcr", "No such file"]),
     ("hdmea run --cmcr a.cmcr --spikes spikes.h5", ["spikes is for recordings"]),
     ("hdmea run --spikes spikes.h5 --steps nosuch", ["nosuch", "load_spikes"]),

@@ -115,7 +115,7 @@ def follow(
     since: Annotated[int | None, typer.Option(min=0, help="Begin after this commit; without it, from now on.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.0, help="End after so many seconds without a commit.")] = None,
 ) -> None:
-    """Print commits as they come, and what each changed, until Ctrl-C.
+    """Print commits as they come, and what each changed, until Ctrl-C; with --json a line each.
 
     \b
     Examples:
@@ -125,4 +125,4 @@ def follow(
 
     for item in h5burst.follow(file, since, timeout):
         output.say(item)
-        output.result({"commit": dataclasses.asdict(item.commit), "paths": item.paths})
+        output.line({"commit": dataclasses.asdict(item.commit), "paths": item.paths})

@@ -78,9 +78,9 @@ def test_each_of_two_plugins_writes_and_reads_what_is_its_own(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("codec", "good", "bad", "message"),
     [
-        ("lz4-blocks", 12, 0, "level of lz4-blocks must be 1 to 12, got 0"),
-        ("lz4-blocks", 1, 13, "level of lz4-blocks must be 1 to 12, got 13"),
-        ("zstd", 0, 12, "level of zstd must be 0 to 9, got 12"),
+        ("lz4-blocks", 12, 0, "level of lz4-blocks must be .*1 to 12, got 0"),
+        ("lz4-blocks", 1, 13, "level of lz4-blocks must be .*1 to 12, got 13"),
+        ("zstd", 0, 12, "level of zstd must be .*0 to 9, got 12"),
     ],
 )
 def test_an_option_is_judged_by_the_rules_of_its_codec(

@@ -259,7 +259,7 @@ def test_errors_of_such_verbs_name_the_object(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"^<BytesIO> is refused$"):
         refuse(io.BytesIO(b"any"))
     assert [problem.path for problem in h5burst.verify(io.BytesIO(b"not HDF5"))] == ["/"]
-    with pytest.raises(TypeError, match="missing a required argument: 'b'"):
+    with pytest.raises(TypeError, match=r"missing .*: 'b'"):
         h5burst.diff(io.BytesIO(b""))  # type: ignore[call-arg]
 
 

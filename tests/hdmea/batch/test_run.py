@@ -337,7 +337,9 @@ def test_workers_know_what_an_installed_package_brings_by_entry_points(
     batch = (spikes_manifest(2), "-o", tmp_path / "out", "--jobs", "2", "--compression", "bz", *own)
     without = command(*batch)
     _, stderr = without.communicate(timeout=60)
-    assert (without.returncode, "must be one of gzip, lzf, blosc, zstd or None, not 'bz'" in stderr) == (2, True)
+    assert without.returncode == 2
+    assert "compression must be one of 'gzip'" in stderr
+    assert "got 'bz'" in stderr
     done = command(*batch, PYTHONPATH=str(site))
     assert done.wait(60) == 0, done.communicate()
     for name in ("rec0", "rec1"):
