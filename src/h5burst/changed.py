@@ -88,8 +88,12 @@ def changes(path: str | os.PathLike[str], since: At, until: At = -1) -> list[Cha
     >>> [(found.kind, found.path) for found in h5burst.changes("edited.h5", since=0)]
     [('removed', '/a'), ('added', '/b/c')]
     """
-    name = os.path.abspath(path)
-    with opened(name) as found:
+    return changes_between(os.path.abspath(path), since, until)
+
+
+def changes_between(name: str, since: At, until: At, *, trust: bool = False) -> list[Change]:
+    """As `changes`, of an absolute path. trust: as of `log`."""
+    with opened(name, trust=trust) as found:
         first, second = found.history.state(since), found.history.state(until)
         source = Source(found.file.descriptor, max(first.end, second.end), first.base, _BLOCK_BYTES, _BLOCKS)
         try:

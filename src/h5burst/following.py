@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from h5burst.changed import changes
+from h5burst.changed import changes_between
 from h5burst.read.history import Commit, History, commit_of, opened
 
 _SHORTEST_S, _LONGEST_S, _GROWTH = 0.002, 0.1, 1.25  # between two looks
@@ -117,8 +117,9 @@ class _Watch:
         """What has come since the last look."""
         if self._is_as_seen():
             return
+        # Once a state was seen, what comes is held against it; the time of change is another while a commit is made.
         try:
-            with opened(self._path) as found:
+            with opened(self._path, trust=self._seen is not None) as found:
                 if found.file.locked_for_writing:
                     return  # another program is writing it: what it leaves is seen later
                 history = found.history
@@ -127,6 +128,8 @@ class _Watch:
                 if newest is None:
                     return  # a file without states: see `log`
                 before, start = self._seen, history.start
+                if before is None and self._since is not None and history.is_untrusted:
+                    return  # a commit may be under way: looked at again
                 self._seen = _Seen(_inode(status), status.st_size, start.base, start.data[:48], newest)
                 items = list(self._new(before, history))
         except FileNotFoundError:
@@ -161,7 +164,9 @@ class _Watch:
 
     def _told(self, number: int | None, commit: Commit) -> Followed:
         try:
-            paths = None if number is None else tuple(change.path for change in changes(self._path, number, commit))
+            # Its time of change is another while the next commit is made: `look` has seen that the history is sound.
+            found = None if number is None else changes_between(self._path, number, commit, trust=True)
+            paths = None if found is None else tuple(change.path for change in found)
         except LookupError:  # it was compacted or changed meanwhile
             paths = None
         return Followed(commit, paths)

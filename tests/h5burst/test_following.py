@@ -28,16 +28,21 @@ def commit(path: Path, number: int) -> None:
         tx.put(f"b{number}", Array(np.arange(number)))
 
 
-def test_every_commit_is_told_once_and_in_order(path: Path) -> None:
-    writer = threading.Thread(target=lambda: [commit(path, number) for number in range(1, 21)])
+@pytest.mark.parametrize("count", [20, 200])
+@pytest.mark.parametrize("version", [0, 2, 3])
+def test_every_commit_is_told_once_and_in_order(path: Path, version: int, count: int) -> None:
+    if version < 3:
+        with h5py.File(path, "w", libver="earliest" if version == 0 else ("v108", "v108")) as file:
+            file["a"] = np.arange(3)
+    writer = threading.Thread(target=lambda: [commit(path, number) for number in range(1, count + 1)])
     writer.start()
     found: list[tuple[int, str | None, tuple[str, ...] | None]] = []
     for item in h5burst.follow(path, since=0, timeout=60):
         found.append((item.commit.number, item.commit.message, item.paths))
-        if len(found) == 20:
+        if len(found) == count:
             break
     writer.join()
-    assert found == [(number, f"edit {number}", (f"/b{number}",)) for number in range(1, 21)]
+    assert found == [(number, f"edit {number}", (f"/b{number}",)) for number in range(1, count + 1)]
 
 
 def test_who_comes_late_gets_all_since(path: Path) -> None:

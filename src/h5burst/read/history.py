@@ -104,6 +104,7 @@ class History:
     """The states of an open file; used while it stays open.
 
     newest: the last commit's record, None where there is none. reason: why there are no states but the one now.
+    is_untrusted: there are records, but the time of change is not that of the last one.
     """
 
     def __init__(self, descriptor: int, path: str, *, trust: bool = False) -> None:
@@ -111,6 +112,7 @@ class History:
         self.newest: Record | None = None
         self.trailer: Trailer | None = None
         self.reason = self.note = ""
+        self.is_untrusted = False
         try:
             self.start = self._superblock()
         except CorruptStructureError as error:
@@ -148,7 +150,7 @@ class History:
                 self.note = f"its history is damaged: {error}"
                 return
             if start.version == 2 and mark_ns != self._written_ns and not trust:
-                self.note, self.newest = f"{_UNTRUSTED}: {TRUST_ADVICE}", None
+                self.note, self.newest, self.is_untrusted = f"{_UNTRUSTED}: {TRUST_ADVICE}", None, True
         elif mark_ns is None and self.trailer is not None:
             self.reason = self.trailer.reason
         else:
