@@ -14,21 +14,22 @@ cdef extern from "kept_file.h":
 cdef class KeptFile:
     """A descriptor that somebody keeps: who reads it now, so that it is locked no longer than that.
 
-    descriptor: it is closed after `forget`, when nobody reads any more. It counts as being read, and locked, at first:
-    whoever opened it unlocks it. path, stamp: where the file is, and what tells it from others. is_locking: files are
-    locked here at all.
+    owner: what holds the descriptor, and closes it when nobody holds it any more; it is closed after `forget`, too,
+    when nobody reads. path, stamp: where the file is, and what tells it from others. is_locking: files are locked here
+    at all.
     """
 
     cdef readonly int descriptor
+    cdef object owner
     cdef file_stamp stamp
     cdef bytes path
     cdef int readers, process
     cdef bint is_locking, is_forgotten
 
-    def __cinit__(self, int descriptor, bytes path not None, stamp, bint is_locking):
-        self.descriptor, self.path, self.is_locking = descriptor, path, is_locking
+    def __cinit__(self, owner, bytes path not None, stamp, bint is_locking):
+        self.owner, self.descriptor, self.path, self.is_locking = owner, owner.fileno(), path, is_locking
         self.stamp.device, self.stamp.inode, self.stamp.size, self.stamp.written, self.stamp.changed = stamp
-        self.readers, self.process, self.is_forgotten = 1, this_process(), False
+        self.readers, self.process, self.is_forgotten = 0, this_process(), False
 
     @property
     def is_here(self) -> bool:
@@ -37,27 +38,40 @@ cdef class KeptFile:
 
     # The global lock of Python is held from each test to what follows from it.
 
-    cpdef bint lock(self):
+    cdef bint begin(self) noexcept:
         """Read it; False where somebody has it open for writing."""
         if self.is_forgotten or (self.readers == 0 and self.is_locking and not take_lock(self.descriptor)):
             return False
         self.readers += 1
         return True
 
-    cpdef bint unlock(self):
-        """Read it no longer; True where it has to be closed now."""
+    cdef int end(self) except -1:
+        """Read it no longer."""
         if self.process != this_process():
-            return False
+            return 0
         self.readers -= 1
         if self.readers == 0 and not self.is_forgotten and self.is_locking:
             take_lock_off(self.descriptor)
-        return self.readers == 0 and self.is_forgotten
+        return self.close_unread()
 
-    def forget(self) -> bool:
-        """Keep it no longer; True where it has to be closed now."""
-        is_new = not self.is_forgotten
+    cdef int close_unread(self) except -1:
+        if self.readers == 0 and self.is_forgotten and self.owner is not None:
+            owner, self.owner = self.owner, None
+            owner.close()
+        return 0
+
+    def read(self) -> Reading | None:
+        """Read it until what is given here is closed; None where somebody has it open for writing."""
+        cdef Reading reading = Reading.__new__(Reading)
+        if not self.begin():
+            return None
+        reading.kept = self
+        return reading
+
+    def forget(self) -> None:
+        """Keep it no longer."""
         self.is_forgotten = True
-        return is_new and self.readers == 0
+        self.close_unread()
 
     def fill(self, uint64_t offset, cnp.ndarray out not None) -> bool:
         """Read into all of a C-ordered array from a place in the file; False where it has to be opened anew for that:
@@ -74,12 +88,27 @@ cdef class KeptFile:
             return False
         with nogil:
             is_same = is_at_path(path, &self.stamp)
-        if not is_same or not self.lock():
+        if not is_same or not self.begin():
             return False
         with nogil:
             status = read_at(self.descriptor, data, size, offset)
-        if self.unlock():
-            os.close(self.descriptor)
+        self.end()
         if status > 0:
             raise OSError(status, "reading the file failed")
         return status == 0
+
+
+@cython.final
+cdef class Reading:
+    """A kept file is read, until `close`, or until nobody holds this object any more."""
+
+    cdef KeptFile kept
+
+    def close(self) -> None:
+        """A second time does nothing."""
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            (<KeptFile>kept).end()
+
+    def __del__(self) -> None:
+        self.close()

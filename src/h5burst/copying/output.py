@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from h5burst.runtime.descriptors import Descriptor
 from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
@@ -66,13 +67,14 @@ class Output:
             self._gathered[at - self._written : at - self._written + len(data)] = data
             return
         self.flush()
-        descriptor = os.open(self._path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        opened = Descriptor.open(self._path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
         try:
+            descriptor = opened.fileno()
             os.lseek(descriptor, at, os.SEEK_SET)
             while data:
                 data = data[os.write(descriptor, data) :]
         finally:
-            os.close(descriptor)
+            opened.close()
 
     def flush(self) -> None:
         """Hand on what is gathered."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from h5burst._ext.h5parse import KeptFile
+from h5burst._ext.h5parse import KeptFile, Reading
 from h5burst.read.decoded_chunks import DecodedChunks
 from h5burst.read.file_objects import FileObject, Location, path_of
 from h5burst.read.open_file import OpenFile, OpenObject, Stamp
@@ -103,7 +103,7 @@ class FileHandle:
                 self._drop()
 
     def _is_held(self) -> bool:
-        return self._holders > 0 or _blocks > 0
+        return self._holders > 0 or bool(_blocks)
 
     # ------------------------------------------------------------ what is kept open
 
@@ -122,10 +122,11 @@ class FileHandle:
             if stamp != self.stamp or not kept.is_here:
                 self._drop()
                 return None
-            if not kept.lock():
+            reading = kept.read()
+            if reading is None:
                 return None
             _order.move_to_end(id(self))
-            return Borrowed(self, kept)
+            return Borrowed(self, kept, reading)
 
     def _keep(self, file: OpenFile) -> Borrowed | None:
         """Keep a file that was opened, if that is wanted; it stays locked until what is given here is closed."""
@@ -133,21 +134,25 @@ class FileHandle:
             if not self._is_held() or self._kept is not None or file.locked_for_writing or file.stamp != self.stamp:
                 return None
             place = os.fsencode(file.path), file.stamp, locks.are_used()
-            kept = KeptFile(file.descriptor, *place)
-            file.held.detach()  # closed by who forgets it
+            kept = KeptFile(file.held, *place)
+            reading = kept.read()
+            if reading is None:
+                return None
+            _order[id(self)] = weakref.ref(self)  # before it is kept: an interruption may come between
             self._kept = kept
-            _order[id(self)] = weakref.ref(self)
-            if len(_order) > _MOST_KEPT:
-                _drop(next(iter(_order.values())))
-            return Borrowed(self, kept)
+            while len(_order) > _MOST_KEPT:
+                oldest, reference = next(iter(_order.items()))
+                _drop(reference)
+                _order.pop(oldest, None)  # that of a handle whose `_drop` was interrupted
+            return Borrowed(self, kept, reading)
 
     def _drop(self) -> None:
         """Keep the file no longer; it is closed when nobody reads it any more."""
         with _lock:
             kept, self._kept = self._kept, None
             _order.pop(id(self), None)
-            if kept is not None and kept.forget():
-                os.close(kept.descriptor)
+            if kept is not None:
+                kept.forget()
 
     def __del__(self) -> None:
         if self._kept is not None:
@@ -160,14 +165,14 @@ class FileHandle:
 class Borrowed:
     """A kept file while it is read, as `OpenFile`."""
 
-    __slots__ = ("_kept", "descriptor", "location", "path", "stamp")
+    __slots__ = ("_reading", "descriptor", "location", "path", "stamp")
 
     reader: Callable[[int, Any], None] | None = None
     locked_for_writing = False
 
-    def __init__(self, handle: FileHandle, kept: KeptFile) -> None:
+    def __init__(self, handle: FileHandle, kept: KeptFile, reading: Reading) -> None:
         assert handle.stamp is not None
-        self._kept: KeptFile | None = kept
+        self._reading = reading
         self.descriptor, self.stamp, self.location, self.path = (
             kept.descriptor,
             handle.stamp,
@@ -177,9 +182,7 @@ class Borrowed:
 
     def close(self) -> None:
         """Read it no longer; a second time does nothing."""
-        kept, self._kept = self._kept, None
-        if kept is not None and kept.unlock():
-            os.close(kept.descriptor)
+        self._reading.close()
 
     def __enter__(self) -> Borrowed:
         return self
@@ -194,7 +197,7 @@ Opened: TypeAlias = "OpenFile | OpenObject | Borrowed"
 
 _lock = ProcessLock()
 _order: OrderedDict[int, weakref.ref[FileHandle]] = OrderedDict()  # handles that keep files, the longest unused first
-_blocks = 0  # `keeping_open` blocks that have begun
+_blocks: set[object] = set()  # of the `keeping_open` blocks that have begun
 
 
 def _opened(path: str, expected: Stamp | None) -> OpenFile:
@@ -238,13 +241,12 @@ def keeping_open() -> Iterator[None]:
     ...     [int(np.sum(node.data)) for node in tree.children.values()]
     [3, 6]
     """
-    global _blocks
-    with _lock:
-        _blocks += 1
+    block = object()
     try:
+        _blocks.add(block)
         yield
     finally:
+        _blocks.discard(block)
         with _lock:
-            _blocks -= 1
             if not _blocks:
                 _drop_all(only_unheld=True)
