@@ -53,9 +53,7 @@ class Interrupter:
         if event == "opcode":
             name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             before, self.before[frame] = self.before.get(frame, "RESUME"), name
-            if frame.f_lineno is None:  # in front of the function's own beginning, where no signal is handled
-                return self.step
-            self.count += before.startswith(HANDLED)
+            self.count += before.startswith(HANDLED) and name != "PUSH_EXC_INFO"  # a call that raised handles none
             if self.count == self.at:
                 sys.settrace(None)
                 self.before.clear()
