@@ -323,7 +323,23 @@ class TimeStampEntity(EventEntity):
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentEntity:
+class _Segments:
+    """What cut-outs and their averages have in common."""
+
+    id: int
+    channels: tuple[McsChannel, ...]
+    pre_us: int
+    post_us: int
+    info: Mapping[str, Any] = field(repr=False)
+    stored: Any = field(repr=False)
+    stamps: Any = field(repr=False)
+    path: Path
+
+    def __len__(self) -> int:
+        return int(np.shape(self.stamps)[1])
+
+
+class SegmentEntity(_Segments):
     """Cut-outs around events of one or more channels.
 
     Attributes
@@ -337,18 +353,6 @@ class SegmentEntity:
     times : (n,) int64
         Microseconds.
     """
-
-    id: int
-    channels: tuple[McsChannel, ...]
-    pre_us: int
-    post_us: int
-    info: Mapping[str, Any] = field(repr=False)
-    stored: Any = field(repr=False)
-    stamps: Any = field(repr=False)
-    path: Path
-
-    def __len__(self) -> int:
-        return int(np.shape(self.stamps)[1])
 
     @property
     def label(self) -> str:
@@ -380,25 +384,12 @@ class SegmentEntity:
             return np.stack([channel.scaled(one) for channel, one in zip(self.channels, stored, strict=True)])
 
 
-@dataclass(frozen=True, eq=False)
-class AverageEntity:
+class AverageEntity(_Segments):
     """Averages of cut-outs of one channel.
 
     id, channels, pre_us, post_us: as of `SegmentEntity`; ranges: (3, n) int64: from and to, in microseconds, and how
     many cut-outs each average is of.
     """
-
-    id: int
-    channels: tuple[McsChannel, ...]
-    pre_us: int
-    post_us: int
-    info: Mapping[str, Any] = field(repr=False)
-    stored: Any = field(repr=False)
-    stamps: Any = field(repr=False)
-    path: Path
-
-    def __len__(self) -> int:
-        return int(np.shape(self.stamps)[1])
 
     @property
     @_reads
