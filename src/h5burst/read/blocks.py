@@ -14,7 +14,7 @@ from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.model.source import ArraySource, BufferedSource, Rows
 from h5burst.model.tree import Array, path_names
 from h5burst.read.elements import Elements
-from h5burst.read.lazy import LAZY_NODES, LazyArray, open_tree
+from h5burst.read.lazy import LazyArray, LazyReader, open_tree
 from h5burst.read.reader import Reader
 
 _LAYOUTS = ("compact", "contiguous", "chunked")
@@ -148,7 +148,7 @@ class DatasetBlocks:
         """Keep the file open, if its elements have the same bytes in memory."""
         if array.address is None:
             return
-        reader = Reader(array._handle, factory=LAZY_NODES)
+        reader = LazyReader(array._handle)
         try:
             with reader.naming_damage(array.names):
                 self._elements = _plain_elements(reader, array.address)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from h5burst.model.errors import CorruptFileError, UnfinishedFileError, UnsupportedFeatureError
+from h5burst.model.source import ArraySource
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import StorageInfo
@@ -22,7 +23,9 @@ from h5burst.read.file_objects import Location, library_path, path_of
 from h5burst.read.handle import FileHandle
 from h5burst.read.libhdf5_worker import client, libhdf5
 from h5burst.read.libhdf5_worker.protocol import Unread
-from h5burst.read.node_factory import LazyNodeFactory
+
+ByName: TypeAlias = Callable[[FileHandle, tuple[str, ...], tuple[int, ...], "np.dtype[Any]"], ArraySource]
+"""Gives an array of a lazy tree that only libhdf5 reads, by its file, names from the root, shape and dtype."""
 
 
 class InUseError(UnsupportedFeatureError):
@@ -55,35 +58,35 @@ def _refusal(path: str, why: InUseError) -> OSError:
     return BlockingIOError(errno.EAGAIN, "Cannot read: another program has it open for writing: close it there", path)
 
 
-def read_file(handle: FileHandle, why: UnsupportedFeatureError, factory: LazyNodeFactory | None = None) -> Group:
+def read_file(handle: FileHandle, why: UnsupportedFeatureError, by_name: ByName | None = None) -> Group:
     """A whole file, which the parser gave up because of `why`."""
     if isinstance(why, InUseError):
         if handle.is_far or not _is_open_here(handle.path):
             raise _refusal(handle.path, why)
         handle.stamp = None  # it was flushed just now
-        by_name = None if factory is None else lambda _, *of: factory.by_name(handle, *of)
-        node = libhdf5.read_node(handle.path, "/", by_name)
+        here = None if by_name is None else lambda _, *of: by_name(handle, *of)
+        node = libhdf5.read_node(handle.path, "/", here)
     else:
-        node = read_node(handle, "/", factory)
+        node = read_node(handle, "/", by_name)
     if not isinstance(node, Group):
         raise CorruptFileError(handle.path, "its root is not a group")
     return node
 
 
-def read_node(handle: FileHandle, name: str, factory: LazyNodeFactory | None = None) -> Node | None:
+def read_node(handle: FileHandle, name: str, by_name: ByName | None = None) -> Node | None:
     """An object and all below it; None for what is neither group nor dataset."""
-    node: Node | None = _read("node", handle, name, lazy=factory is not None)
-    if factory is not None and node is not None:
-        _make_lazy(handle, node, factory)
+    node: Node | None = _read("node", handle, name, lazy=by_name is not None)
+    if by_name is not None and node is not None:
+        _make_lazy(handle, node, by_name)
     return node
 
 
-def _make_lazy(handle: FileHandle, node: Node, factory: LazyNodeFactory) -> None:
+def _make_lazy(handle: FileHandle, node: Node, by_name: ByName) -> None:
     for part in [node, *(below for _, below in node.walk())] if isinstance(node, Group) else [node]:
         if isinstance(part, DamagedNode):
             part.error = _renamed(part.error, handle.location)
         elif isinstance(part, Array) and isinstance(part.data, Unread):
-            part.data = factory.by_name(handle, *part.data)
+            part.data = by_name(handle, *part.data)
 
 
 def holds(handle: FileHandle, name: str) -> bool:

@@ -13,8 +13,7 @@ from h5burst.model.errors import UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Group, escape_link
 from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.history import At
-from h5burst.read.lazy import LAZY_NODES, open_tree
-from h5burst.read.reader import Reader
+from h5burst.read.lazy import LazyReader, open_tree
 from h5burst.read.state_file import located, located_meanwhile
 from h5burst.read.whole_file import load_tree
 from h5burst.runtime import durable
@@ -136,7 +135,7 @@ def unfinished_attributes(path: str | os.PathLike[str], names: tuple[str, ...]) 
     {'step': 'load'}
     """
     try:
-        with Reader(locate(path), factory=LAZY_NODES, unfinished=True) as reader:
+        with LazyReader(locate(path), unfinished=True) as reader:
             node = reader.at("/".join(map(escape_link, names)).encode("utf-8", "surrogateescape"))
     except UnsupportedFeatureError as error:
         raise UnfinishedFileError(path) from error

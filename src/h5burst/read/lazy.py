@@ -28,9 +28,8 @@ from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.handle import FileHandle
-from h5burst.read.node_factory import LazyNodeFactory, Place
 from h5burst.read.open_file import Stamp
-from h5burst.read.reader import Reader, describe_names, stored_path
+from h5burst.read.reader import Place, Reader, describe_names, stored_path
 from h5burst.runtime.gc_pause import collection_paused
 from h5burst.runtime.process_lock import ProcessLock
 
@@ -48,10 +47,10 @@ def open_tree(file: FileLike | FileHandle, ahead: int = 0) -> Group:
     """
     handle = file if isinstance(file, FileHandle) else FileHandle(locate(file))
     try:
-        with Reader(handle, factory=LAZY_NODES, ahead=ahead) as reader:
+        with LazyReader(handle, ahead=ahead) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
-        return fallback.read_file(handle, why, LAZY_NODES)
+        return fallback.read_file(handle, why, array_by_name)
 
 
 def place_of(node: Node) -> tuple[str, int] | None:
@@ -203,15 +202,12 @@ class LazyArray(ReadableArray):
             with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
                 found, unread, _, _ = reader.parser.inspect(self._address)
                 return found | {name: fallback.read_attribute(self._handle, self.name, name) for name in unread}
-        node = fallback.read_node(self._handle, self.name, LAZY_NODES)
+        node = fallback.read_node(self._handle, self.name, array_by_name)
         return {} if node is None else node.attrs
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Reader]:
-        with (
-            Reader(self._handle, factory=LAZY_NODES) as reader,
-            reader.naming_damage(self._names),
-        ):
+        with LazyReader(self._handle) as reader, reader.naming_damage(self._names):
             yield reader
 
     def _open_elements(self, reader: Reader) -> Elements:
@@ -444,7 +440,7 @@ class LazyChildren(FilledLater[str, Node]):
         unread = self._unread
         if unread is None:
             return
-        with Reader(unread.handle, factory=LAZY_NODES) as reader:
+        with LazyReader(unread.handle) as reader:
             found = reader.children(unread.address, unread.names, unread.above)
             if found is None:
                 return
@@ -501,30 +497,28 @@ def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
     return found[0]
 
 
-# ---------------------------------------------------------------- what readers call
+# ---------------------------------------------------------------- what makes them
 
 
-class _LazyNodes:
-    """The lazy arrays and groups of this module, for readers (see `LazyNodeFactory`)."""
+def array_by_name(
+    handle: FileHandle, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> LazyArray:
+    """A dataset that only libhdf5 reads."""
+    if handle.stamp is None:
+        handle.open().close()
+    return LazyArray(handle, names, shape, dtype)
 
-    @staticmethod
-    def array(
-        handle: FileHandle, address: int, names: tuple[str, ...], shape: tuple[int, ...], type_: Type
-    ) -> LazyArray:
-        return LazyArray(handle, names, shape, type_.dtype, address)
 
-    @staticmethod
-    def members(
-        handle: FileHandle, address: int, names: tuple[str, ...], above: frozenset[Place]
-    ) -> tuple[LazyChildren, LazyLinks]:
-        children = LazyChildren(_Unread(handle, address, names, above))
+class LazyReader(Reader):
+    """A reader whose trees read themselves: the parser asks it for their arrays, and for the members of groups."""
+
+    @property
+    def by_name(self) -> fallback.ByName:
+        return array_by_name
+
+    def lazy_array(self, address: int, names: list[str], shape: tuple[int, ...], type_: Type) -> LazyArray:
+        return LazyArray(self.handle, tuple(names), shape, type_.dtype, address)
+
+    def lazy_members(self, address: int, names: list[str]) -> tuple[LazyChildren, LazyLinks]:
+        children = LazyChildren(_Unread(self.handle, address, tuple(names), self._ancestors))
         return children, LazyLinks(children)
-
-    @staticmethod
-    def by_name(handle: FileHandle, names: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> LazyArray:
-        if handle.stamp is None:
-            handle.open().close()
-        return LazyArray(handle, names, shape, dtype)
-
-
-LAZY_NODES: LazyNodeFactory = _LazyNodes()

@@ -20,7 +20,7 @@ from h5burst.read.damaged import DamagedNode
 from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.handle import FileHandle, Target
 from h5burst.read.history import At
-from h5burst.read.lazy import LAZY_NODES, LazyArray
+from h5burst.read.lazy import LazyArray, LazyReader, array_by_name
 from h5burst.read.links import External
 from h5burst.read.reader import Reader, describe_names, stored_path
 from h5burst.read.state_file import located
@@ -83,7 +83,7 @@ class _File:
         return self.links_of(reader, address).get(name)
 
     def reader(self) -> Reader:
-        return Reader(self.handle, factory=LAZY_NODES)
+        return LazyReader(self.handle)
 
     def check_open(self) -> None:
         if self.is_closed:
@@ -365,10 +365,10 @@ def open(path: FileLike, *, at: At | None = None) -> LazyFile:
 def _open(handle: FileHandle, depth: int = 0) -> LazyFile:
     file = _File(handle, None, depth)
     try:
-        with Reader(handle, factory=LAZY_NODES) as reader:
+        with LazyReader(handle) as reader:
             root = _object(file, reader, reader.root, ())
     except UnsupportedFeatureError as why:
-        tree = file.tree = fallback.read_file(handle, why, LAZY_NODES)
+        tree = file.tree = fallback.read_file(handle, why, array_by_name)
         return LazyFile(file, None, (), tree.attrs, tree)
     if not isinstance(root, LazyGroup):
         raise CorruptFileError(handle.path, "its root is not a group")
@@ -441,7 +441,7 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
     except UnsupportedFeatureError:
         if not names:
             raise
-        node = fallback.read_node(file.handle, stored_path(names), LAZY_NODES)
+        node = fallback.read_node(file.handle, stored_path(names), array_by_name)
         if node is None:
             return NamedType(stored_path(names), None, {})
         return _wrapped(file, node, names)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import h5py
 import numpy as np
@@ -46,7 +45,6 @@ from h5burst.read.file_objects import Location
 from h5burst.read.handle import FileHandle, State, Target
 from h5burst.read.libhdf5_worker.client import LibraryDiedError
 from h5burst.read.links import External, LinkResolver
-from h5burst.read.node_factory import LazyNodeFactory, Place
 from h5burst.read.open_file import Stamp
 from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 
@@ -56,15 +54,9 @@ _BLOCKS = 32
 _MOST_DEATHS = 3
 _FILES_DEEP = 16  # external links one after another
 
+Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
+
 set_model(Array, Group, unescape)
-
-
-@dataclass(slots=True)
-class _Shared:
-    """What the readers of one load share when links lead from file to file."""
-
-    factory: LazyNodeFactory | None = None
-    nodes: dict[tuple[str, bytes], Node | None] = field(default_factory=dict)
 
 
 def describe_names(names: tuple[str | None, ...]) -> str:
@@ -87,8 +79,10 @@ def _null_dtype(type_: Type) -> np.dtype[Any]:
 class Reader:
     """The owner of a parser: its callbacks read uncommon structures. Used in a `with` block.
 
-    unfinished: read a file although its last writer has left it marked as still being written. ahead: read the groups
-    of a lazy tree at once, and so many bytes of arrays that are no larger than a 512th of it.
+    Its trees are read whole; those of `LazyReader` read themselves. unfinished: read a file although its last writer
+    has left it marked as still being written. above, shared: of a file that an external link led to, what lies above,
+    and the nodes that the readers of one load share. ahead: read the groups of a lazy tree at once, and so many bytes
+    of arrays that are no larger than a 512th of it.
 
     Raises `CorruptFileError`, `StaleFileError`, other `OSError`s; `UnsupportedFeatureError` for a file that only
     libhdf5 reads.
@@ -98,16 +92,15 @@ class Reader:
         self,
         file: Location | FileHandle,
         *,
-        factory: LazyNodeFactory | None = None,
         above: frozenset[Place] = frozenset(),
-        shared: _Shared | None = None,
+        shared: dict[tuple[str, bytes], Node | None] | None = None,
         unfinished: bool = False,
         ahead: int = 0,
     ) -> None:
         self.handle = file if isinstance(file, FileHandle) else FileHandle(file)
         self.file = self.handle.open()
         self.path = self.file.path
-        self.shared = shared or _Shared(factory)
+        self._shared = {} if shared is None else shared
         self._ancestors = above
         self._ahead = ahead
         try:
@@ -116,16 +109,20 @@ class Reader:
             self.file.close()
             raise
 
+    @property
+    def by_name(self) -> fallback.ByName | None:
+        """Of a lazy tree: makes an array that only libhdf5 reads."""
+        return None
+
     def _open(self, unfinished: bool) -> None:
         if self.file.locked_for_writing:
             raise InUseError(is_locked=True)
         if self.handle.state is None:
             self.handle.state = self._newest_state(unfinished)
         self.root, base, end = self.handle.state
-        lazy = self.shared.factory is not None
-        block = _LAZY_BLOCK if (lazy and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
+        block = _LAZY_BLOCK if (self.by_name and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
         self.source = Source(self.file.descriptor, end, base, block, _BLOCKS, self.file.reader)
-        self.parser = Parser(self.source, self, lazy, MAX_DEPTH, self._ahead)
+        self.parser = Parser(self.source, self, self.by_name is not None, MAX_DEPTH, self._ahead)
         self._is_leaving_out = self._has_left_out = False  # links of groups of the older format: `inspect`
         self._helper: Parser | None = None
         self._resolver: LinkResolver | None = None
@@ -179,8 +176,8 @@ class Reader:
             raise CorruptFileError(self.path, f"{describe_names(what)}: {error.args[0]}") from error
 
     def tree(self) -> Group:
-        """The whole file: lazy with factory, else with all arrays read."""
-        if self.shared.factory is None or self._ahead:
+        """The whole file."""
+        if self.by_name is None or self._ahead:
             return self.load()
         with self.naming_damage():
             root = self.parser.node(self.root)
@@ -403,24 +400,23 @@ class Reader:
             return None
         path = link[1]
         key = (file, path)
-        shared = self.shared
         crossed = frozenset(place for place in self._ancestors if isinstance(place, tuple)) | {key}
         if key in self._ancestors or len(crossed) > _FILES_DEEP:
             raise CorruptStructureError(
                 f"external links lead back to where they came from by way of {file}: a cycle is not a tree"
             )
-        if key not in shared.nodes:
-            shared.nodes[key] = self._external_node(file, path, crossed)
-        return shared.nodes[key]
+        if key not in self._shared:
+            self._shared[key] = self._external_node(file, path, crossed)
+        return self._shared[key]
 
     def _external_node(self, file: str, path: bytes, crossed: frozenset[Place]) -> Node | None:
         handle = FileHandle(file)
         try:
-            with Reader(handle, above=crossed, shared=self.shared) as other:
+            with type(self)(handle, above=crossed, shared=self._shared) as other:
                 return other.at(path)
         except UnsupportedFeatureError:
             name = os.fsdecode(path)
-            return fallback.read_node(handle, name, self.shared.factory) if fallback.holds(handle, name) else None
+            return fallback.read_node(handle, name, self.by_name) if fallback.holds(handle, name) else None
 
     def at(self, path: bytes) -> Node | None:
         """The node at a stored path of this file; None where there is none."""
@@ -429,27 +425,16 @@ class Reader:
             if not isinstance(address, int):
                 return address
             node: Node | None = self.parser.node(address)
-            if isinstance(node, Group) and self.shared.factory is None:
+            if isinstance(node, Group) and self.by_name is None:
                 return self.load(address)
             self._finish_reads()
             return node
 
-    # ------------------------------------------------------------ the parser's questions: lazy nodes, libhdf5
-
-    def _makers(self) -> LazyNodeFactory:
-        if self.shared.factory is None:
-            raise RuntimeError("this reader loads everything at once")
-        return self.shared.factory
-
-    def lazy_array(self, address: int, names: list[str], shape: tuple[int, ...], type_: Type) -> Any:
-        return self._makers().array(self.handle, address, tuple(names), shape, type_)
-
-    def lazy_members(self, address: int, names: list[str]) -> tuple[dict[str, Node], dict[str, Link]]:
-        return self._makers().members(self.handle, address, tuple(names), self._ancestors)
+    # ------------------------------------------------------------ the parser's questions: libhdf5
 
     def uncovered(self, names: list[str | None]) -> Node | None:
         with self._asking_libhdf5(names):
-            return fallback.read_node(self.handle, stored_path(names), self.shared.factory)
+            return fallback.read_node(self.handle, stored_path(names), self.by_name)
 
     def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
         with self._asking_libhdf5(names):

@@ -431,13 +431,13 @@ def test_the_root_alone_reads_little_of_a_large_group(tmp_path: Path, monkeypatc
     units = Group({f"unit_{number}": Group({"spikes": Group()}) for number in range(300)})
     h5burst.write_tree(tmp_path / "a.h5", Group({"units": units, "steps": Group({"done": Array(np.arange(2))})}))
     made: list[Any] = []
-    members = lazy.Reader.lazy_members
+    members = lazy.LazyReader.lazy_members
 
     def counted(self: Any, *args: Any) -> Any:
         made.append(args)
         return members(self, *args)
 
-    monkeypatch.setattr(lazy.Reader, "lazy_members", counted)
+    monkeypatch.setattr(lazy.LazyReader, "lazy_members", counted)
     found = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
     assert found["steps/done"].data.sum() == 1  # type: ignore[union-attr]
     assert len(made) == 3
