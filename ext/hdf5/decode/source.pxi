@@ -168,3 +168,17 @@ cdef class Source:
         self.check(address, out.shape[0])
         if out.shape[0]:
             self.fetch(&out[0], address, out.shape[0])
+
+    def holds(self, uint64_t address, const uint8_t[::1] data) -> bool:
+        """Whether the file has these bytes at an address, asked anew; False where it is too short."""
+        cdef uint64_t length = data.shape[0]
+        if address > self.size or length > self.size - address:
+            return False
+        if length == 0:
+            return True
+        self.grow(length)
+        try:
+            self.fetch(self.spill, address, length)
+        except CorruptStructureError:
+            return False
+        return memcmp(self.spill, &data[0], length) == 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Source, lookup3
+from h5burst._ext.h5parse import Source, lookup3, nearest_record
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.superblock import SIZE
 from h5burst.model.errors import CorruptStructureError
@@ -24,6 +24,7 @@ STATE_DROPPED = 1  # flag: the state before this commit was dropped by compactin
 
 _VERSION = 1
 _RECORD = struct.Struct(f"<8sHHIQQqqQq{SIZE}s{2 * LEVELS}QHHHH")
+_FLAGS_AT, _HEAD_AT = 10, 64
 _CHECKSUM = 4
 _READ_FIRST = 512  # bytes: most records are shorter
 _LONGEST = _RECORD.size + 4 * (1 << 16) + _CHECKSUM
@@ -125,8 +126,7 @@ def read_record(source: Source, address: int, number: int | None = None) -> Reco
     except (struct.error, UnicodeDecodeError, CorruptStructureError) as error:
         raise CorruptStructureError(f"{what} at address {address} cannot be read: {error}") from error
     time_ns, before_ns, bytes_added, restored_from, head, *numbers = rest
-    pairs = zip(numbers[: 2 * LEVELS : 2], numbers[1 : 2 * LEVELS : 2], strict=True)
-    jumps = tuple(Jump(*pair) for pair in pairs)
+    jumps = tuple(map(Jump, numbers[: 2 * LEVELS : 2], numbers[1 : 2 * LEVELS : 2]))
     if any(jump.address != UNDEFINED and not (jump.number < own_number and jump.address < address) for jump in jumps):
         raise CorruptStructureError(f"{what} at address {address} leads to one that is not before it")
     message, program, by, note = texts
@@ -144,6 +144,39 @@ def read_record(source: Source, address: int, number: int | None = None) -> Reco
         by or "",
         note or "",
     )
+
+
+def read_number(source: Source, address: int) -> int:
+    """The number of the commit whose record is at an address. Raises `CorruptStructureError`."""
+    number, _ = nearest_record(source, address, UNDEFINED)
+    return number or read_record(source, address).number  # which says what is wrong
+
+
+def read_earlier(source: Source, later: int, number: int) -> Record:
+    """The record of commit `number`, or of the next one that there is after it; by the jumps of the record at `later`.
+
+    Raises `CorruptStructureError`.
+    """
+    record = read_record(source, nearest_record(source, later, number)[1])
+    while record.number > number:
+        ahead = [jump for jump in record.jumps if jump.number >= number]
+        if not ahead:
+            break
+        jump = min(ahead)
+        record = read_record(source, jump.address, jump.number)  # which says what is wrong
+    return record
+
+
+def read_head(source: Source, later: int, number: int) -> bytes | None:
+    """As of the record of commit `number` (see `read_earlier`); None where there is none.
+
+    Raises `CorruptStructureError`.
+    """
+    found, address = nearest_record(source, later, number)
+    if found != number:
+        record = read_earlier(source, later, number)
+        return record.head if record.number == number else None
+    return b"" if source.read(address + _FLAGS_AT, 1)[0] & STATE_DROPPED else source.read(address + _HEAD_AT, SIZE)
 
 
 def _texts(data: bytes, lengths: tuple[int, ...]) -> list[str | None]:

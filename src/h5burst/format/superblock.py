@@ -215,12 +215,12 @@ _OLD_CHUNK_DEFAULT = 32  # K of the B-trees of chunks
 @total("its superblock", reads=True)
 def read_whole(descriptor: int, file_size: int) -> Whole:
     """As `read_superblock`, for an edit that writes it anew. All that it says is of one state of the file."""
-    brief = read_superblock(descriptor, file_size)
     source = Source(descriptor, file_size, slots=1, block_bytes=4096)
-    data = source.read(brief.base, SIZE)
-    if data[8] in (2, 3):  # an edit may have switched between the two reads
-        return _whole(_version_2(data, data[8], brief.base, file_size), data)
-    return _whole(brief, source.read(brief.base, 96))
+    at = _find_signature(source)
+    data = source.read(at, SIZE) if source.size - at >= SIZE else b""
+    if data[8:9] in (b"\2", b"\3"):
+        return _whole(_version_2(data, data[8], at, file_size), data)
+    return _whole(read_superblock(descriptor, file_size), source.read(at, 96))
 
 
 def read_head(data: bytes, base: int) -> Whole:

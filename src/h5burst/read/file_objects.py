@@ -41,17 +41,18 @@ class FileObject:
     """
 
     def __init__(self, stream: Any, *, path: str | None = None, copy: str | None = None) -> None:
-        _check(stream)
+        self.state: Any = getattr(stream, "state", None) if hasattr(stream, "read_into") else None  # of a `StateFile`
+        if self.state is None:
+            _check(stream)
         self._stream = stream
         self._lock = threading.Lock()
         self._copy = copy  # path of a private file with the same content
         self.path = path if path is not None else name_of(stream)
-        self.descriptor = _descriptor(stream)
-        self.state: Any = getattr(stream, "state", None) if hasattr(stream, "read_into") else None  # of a `StateFile`
+        self.descriptor = _descriptor(stream) if self.state is None else int(stream.fileno())
         self.size = self._length()
         self.is_slow = self.descriptor < 0 and not isinstance(stream, io.BytesIO)
         self._cache = BlockCache(self.size) if self.is_slow else None
-        self._fetch = _fetcher(stream, self.path)
+        self._fetch = _fetcher(stream, self.path) if self.is_slow else None
         _known.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -232,8 +233,6 @@ def _descriptor(stream: Any) -> int:
     Derived classes may do anything (those that decompress have the descriptor of what is compressed).
     """
     raw = stream.raw if type(stream) is io.BufferedReader else stream
-    if hasattr(raw, "state") and hasattr(raw, "read_into"):  # a `StateFile`, whose superblock is read apart
-        return int(raw.fileno())
     return int(raw.fileno()) if type(raw) is io.FileIO and not raw.writable() else -1
 
 

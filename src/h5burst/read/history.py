@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,13 +105,13 @@ class State(NamedTuple):
 class History:
     """The states of an open file; used while it stays open.
 
-    newest: the last commit's record, None where there is none. reason: why there are no states but the one now.
+    reason: why there are no states but the one now.
     is_untrusted: there are records, but the time of change is not that of the last one.
     """
 
     def __init__(self, descriptor: int, path: str, *, trust: bool = False) -> None:
         self.path, self._descriptor = path, descriptor
-        self.newest: Record | None = None
+        self._last: tuple[int, int] | None = None  # number and address of the newest record
         self.trailer: Trailer | None = None
         self.reason = self.note = ""
         self.is_untrusted = False
@@ -118,7 +120,7 @@ class History:
         except CorruptStructureError as error:
             raise CorruptFileError(path, str(error)) from error
         status = os.fstat(descriptor)  # only now: an edit makes the file longer, then writes the superblock
-        self._written_ns, self._size = status.st_mtime_ns, status.st_size
+        self._written_ns, self.size = status.st_mtime_ns, status.st_size
         self._source = Source(descriptor, status.st_size, self.start.base, _BLOCK_BYTES, _BLOCKS)
         self._look(trust)
 
@@ -136,25 +138,32 @@ class History:
     @property
     def has_no_states(self) -> bool:
         """Whether not even the state now counts as one: the file was edited in a way that leaves none."""
-        return self.newest is None and bool(self.reason)
+        return self._last is None and bool(self.reason)
 
     def _look(self, trust: bool) -> None:
         start = self.start
-        mark_ns = references.marked_ns(self._descriptor, start)
+        self._mark_ns = mark_ns = references.marked_ns(self._descriptor, start)
         end = start.end - start.base
         self.trailer = history.read_trailer(self._source, end + (0 if mark_ns is None else references.MARK_BYTES))
         if self.trailer is not None and self.trailer.newest is not None and mark_ns is not None:
             try:
-                self.newest = history.read_record(self._source, self.trailer.newest)
+                number = history.read_number(self._source, self.trailer.newest)
             except CorruptStructureError as error:
                 self.note = f"its history is damaged: {error}"
                 return
             if start.version == 2 and mark_ns != self._written_ns and not trust:
-                self.note, self.newest, self.is_untrusted = f"{_UNTRUSTED}: {TRUST_ADVICE}", None, True
+                self.note, self.is_untrusted = f"{_UNTRUSTED}: {TRUST_ADVICE}", True
+            else:
+                self._last = number, self.trailer.newest
         elif mark_ns is None and self.trailer is not None:
             self.reason = self.trailer.reason
         else:
             self.note = self._interruption(is_marked=mark_ns is not None)
+
+    @functools.cached_property
+    def newest(self) -> Record | None:
+        """The record of the last commit, None where there is none."""
+        return None if self._last is None else self._read(history.Jump(*self._last))
 
     def _interruption(self, *, is_marked: bool) -> str:
         """What ended a history of which a record is left."""
@@ -194,20 +203,23 @@ class History:
         return self._read(jump)
 
     def _read(self, jump: history.Jump) -> Record:
-        try:
+        with self._naming_damage():
             return history.read_record(self._source, jump.address, jump.number)
+
+    @contextlib.contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
         except CorruptStructureError as error:
             raise CorruptFileError(self.path, str(error)) from error
 
     def record(self, number: int) -> Record | None:
         """The record of a commit, by the shortest way; None where there is none."""
-        record = self.newest
-        while record is not None and record.number > number:
-            ahead = [jump for jump in record.jumps if jump.number >= max(number, 1)]
-            if not ahead:
-                return None
-            record = self._read(min(ahead))
-        return record if record is not None and record.number == number else None
+        if self._last is None or not 0 < number <= self._last[0]:
+            return None
+        with self._naming_damage():
+            record = history.read_earlier(self._source, self._last[1], number)
+        return record if record.number == number else None
 
     def records(self) -> Iterator[Record]:
         """All records, newest first."""
@@ -221,7 +233,7 @@ class History:
     @property
     def number(self) -> int:
         """Of the state now."""
-        return 0 if self.newest is None else self.newest.number
+        return 0 if self._last is None else self._last[0]
 
     @property
     def shown(self) -> int:
@@ -239,8 +251,7 @@ class History:
         low, high = 0, self.number
         while low < high:
             middle = (low + high) // 2
-            following = self.record(middle + 1)
-            if following is not None and following.head:
+            if self._head_before(middle + 1):
                 high = middle
             else:
                 low = middle + 1
@@ -250,8 +261,8 @@ class History:
     def used_bytes(self) -> int:
         """Length of the file without what follows it as a reserve."""
         if self.trailer is None:
-            return self._size
-        mark = 0 if references.marked_ns(self._descriptor, self.start) is None else references.MARK_BYTES
+            return self.size
+        mark = 0 if self._mark_ns is None else references.MARK_BYTES
         return self.start.end + mark + self.trailer.length
 
     def state(self, at: At) -> State:
@@ -263,15 +274,22 @@ class History:
         now = State(self.number, self.start.root, self.start.end, self.start.base, self.start.data[: superblock.SIZE])
         if number == now.number:
             return now
-        following = self.record(number + 1) if 0 <= number < now.number else None
-        if following is None or not following.head:
+        head = self._head_before(number + 1)
+        if not head:
             raise LookupError(f"{self.path}: there is no state {at}: {self._what_there_is(number)}")
-        return self._state(number, following.head)
+        return self._state(number, head)
+
+    def _head_before(self, number: int) -> bytes | None:
+        """The superblock before a commit; None, or empty, where there is no such commit or that state was dropped."""
+        if self._last is None or not 0 < number <= self._last[0]:
+            return None
+        with self._naming_damage():
+            return history.read_head(self._source, self._last[1], number)
 
     def _what_there_is(self, number: int) -> str:
         if 0 <= number < self.number:
             return "it was dropped by compacting"
-        if self.newest is None:
+        if self._last is None:
             return self.reason or self.note or "the file has no history"
         return f"the newest is {self.number}"
 
@@ -287,11 +305,11 @@ class History:
             raise CorruptFileError(self.path, f"the root of state {number} is outside the file")
         return State(number, found.root, found.end, found.base, head)
 
-    def witness(self) -> list[tuple[int, bytes]]:
+    def witness(self) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         """Places of the file and what is there: as long as that is so, its states are the same."""
         head = (self.start.base, self.start.data[: superblock.SIZE])
         behind = self._source.read(self.start.end - self.start.base, self.used_bytes - self.start.end)
-        return [head, (self.start.end, behind)]
+        return head, (self.start.end, behind)
 
     def holds(self, state: State) -> bool:
         """Whether a state is one of this file's, now or earlier."""

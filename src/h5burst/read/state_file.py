@@ -9,10 +9,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from h5burst._ext.h5parse import Source
-from h5burst.model.errors import CorruptStructureError, StaleFileError
+from h5burst.model.errors import StaleFileError
 from h5burst.read.file_objects import FileLike
 from h5burst.read.history import At, History, State, opened
 
@@ -57,7 +55,7 @@ class StateFile(io.RawIOBase):
                 raise StaleFileError(path)
             self.state = expected if expected is not None else found.history.state(at)
             self._seen = found.history.witness()
-            self.size = os.fstat(found.file.descriptor).st_size
+            self.size = found.history.size
             self._descriptor = os.dup(found.file.descriptor)  # the lock belongs to both, until the last is closed
         self._source = Source(self._descriptor, self.size, 0, _BLOCK_BYTES, _BLOCKS)
 
@@ -102,11 +100,11 @@ class StateFile(io.RawIOBase):
         ValueError
             For a place before the beginning.
         """
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        if start + offset < 0:
-            raise ValueError(f"a negative place in {self.name}: {start + offset}")
-        self._at = start + offset
-        return self._at
+        place = offset + (0 if whence == os.SEEK_SET else self._at if whence == os.SEEK_CUR else self.size)
+        if place < 0:
+            raise ValueError(f"a negative place in {self.name}: {place}")
+        self._at = place
+        return place
 
     def tell(self) -> int:
         """As of any stream."""
@@ -126,8 +124,11 @@ class StateFile(io.RawIOBase):
             How many were filled.
         """
         view = memoryview(buffer).cast("B")
-        count = max(0, min(len(view), self.size - self._at))
-        self.read_into(self._at, view[:count])
+        count = len(view)
+        if count > self.size - self._at:
+            count = max(0, self.size - self._at)
+            view = view[:count]
+        self.read_into(self._at, view)
         self._at += count
         return count
 
@@ -144,10 +145,10 @@ class StateFile(io.RawIOBase):
         self._check_open()
         if not len(view):
             return
-        self._source.read_into(offset, np.frombuffer(view, np.uint8))
+        self._source.read_into(offset, view)
         head, base = self.state.head, self.state.base
-        first, last = max(offset, base), min(offset + len(view), base + len(head))
-        if first < last:
+        if offset < base + len(head) and offset + len(view) > base:
+            first, last = max(offset, base), min(offset + len(view), base + len(head))
             view[first - offset : last - offset] = head[first - base : last - base]
 
     def check(self) -> None:
@@ -159,20 +160,13 @@ class StateFile(io.RawIOBase):
             Where it is not.
         """
         self._check_open()
-        if all(self._is_as_seen(at, data) for at, data in self._seen):
+        (head_at, head), (behind_at, behind) = self._seen
+        if self._source.holds(head_at, head) and self._source.holds(behind_at, behind):
             return
         history = History(self._descriptor, self.name, trust=self._trust)
         if not history.holds(self.state):
             raise StaleFileError(self.name)
         self._seen = history.witness()
-
-    def _is_as_seen(self, at: int, data: bytes) -> bool:
-        now = np.empty(len(data), np.uint8)
-        try:
-            self._source.read_into(at, now)
-        except CorruptStructureError:
-            return False
-        return now.tobytes() == data
 
     def close(self) -> None:
         """Let the file go."""

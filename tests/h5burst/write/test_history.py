@@ -17,8 +17,10 @@ import pytest
 
 import h5burst
 from h5burst import Array, Group, Storage
+from h5burst._ext.h5parse import Source
 from h5burst.format import history as form
-from h5burst.read.history import History, opened
+from h5burst.model.errors import CorruptStructureError
+from h5burst.read.history import opened
 from reference.hdf5_tree import content
 
 
@@ -101,31 +103,57 @@ def test_a_message_has_its_limits(path: Path) -> None:
     assert next(commit.message for commit in h5burst.log(path)) == ""
 
 
-def test_ten_thousand_commits_are_found_in_forty_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a file: records in a dict, as a commit makes them."""
-    records: dict[int, form.Record] = {}
-    last = None
-    for number in range(1, 10_001):
+def chain(count: int) -> tuple[bytes, dict[int, int]]:
+    """Records as so many commits leave them, one after the other; the address of each."""
+    data, places, last = bytearray(64), {}, None
+    for number in range(1, count + 1):
         jumps = () if last is None else last.jumps_of_next()
-        last = form.Record(number, 1000 * number, number, 0, 0, -1, b"x", jumps, None, "", "", "")
-        records[number] = last
-    history = object.__new__(History)
-    history.newest, history.path = last, ""
-    reads = [0]
+        head = f"{number:048d}".encode()
+        last = form.Record(number, len(data), number, 0, 0, -1, head, jumps, f"edit {number}", "", "", "")
+        places[number] = len(data)
+        data += form.encode_record(last)
+    return bytes(data), places
 
-    def read(jump: form.Jump) -> form.Record:
-        reads[0] += 1
-        found = records[jump.number]
-        assert found.address == jump.address
-        return found
 
-    monkeypatch.setattr(history, "_read", read)
-    for number in range(1, 10_001):
-        reads[0] = 0
-        found = history.record(number)
-        assert found is not None
-        assert found.number == number
-        assert reads[0] <= 40
+def reading(data: bytes) -> tuple[Source, list[int]]:
+    """The bytes as a file, and the places that were asked of it."""
+    asked: list[int] = []
+
+    def fill(offset: int, out: Any) -> None:
+        asked.append(offset)
+        memoryview(out)[:] = data[offset : offset + len(out)]
+
+    return Source(-1, len(data), 0, 512, 1, fill), asked
+
+
+def test_ten_thousand_commits_are_found_in_forty_reads() -> None:
+    data, places = chain(10_000)
+    chance, most = random.Random(0), 0
+    for number in [*range(1, 10_001, 7), *(chance.randrange(1, 10_001) for _ in range(500)), 9999, 10_000]:
+        source, asked = reading(data)
+        assert form.read_head(source, places[10_000], number) == f"{number:048d}".encode()
+        source, _ = reading(data)
+        found = form.read_earlier(source, places[10_000], number)
+        assert (found.number, found.message) == (number, f"edit {number}")
+        most = max(most, len(asked))
+    assert most <= 2 * 40  # of half a kilobyte: a record may lie across two
+
+
+@pytest.mark.parametrize("broken", [1, 7, 64, 500, 512])
+def test_a_damaged_record_is_named_by_whoever_needs_it(broken: int) -> None:
+    data, places = chain(600)
+    bad = bytearray(data)
+    bad[places[broken] + 70] ^= 1
+    source, _ = reading(bytes(bad))
+    for number in range(1, 601):
+        try:
+            head = form.read_head(source, places[600], number)
+        except CorruptStructureError as error:
+            assert f"the record of commit {broken} " in str(error)  # noqa: PT017
+            assert number <= broken
+        else:
+            assert head == f"{number:048d}".encode()
+            assert number != broken
 
 
 def test_states_are_named_by_time_and_by_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
