@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
@@ -364,6 +365,16 @@ def test_validate_links() -> None:
 def test_a_linkage_needs_its_columns() -> None:
     with pytest.raises(ValueError, match="Column 'target_id' not found in the linkage"):
         AggregationLink("a", "b", pl.DataFrame({"source_id": ["x"]}))
+
+
+def test_ids_without_a_value_or_that_look_the_same_are_told() -> None:
+    with pytest.warns(UserWarning, match="the ID in row 1 of obs is null"):
+        ScpContainer(pl.DataFrame({"_index": ["a", None, "b"]}))
+    with pytest.warns(UserWarning, match="IDs of var look the same"):
+        Assay(pl.DataFrame({"_index": ["\u00e9", "x", "e\u0301"]}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Assay(pl.DataFrame({"_index": ["\u00e9", "\u00e8", "\U0001f600"]}))
 
 
 # ---------------------------------------------------------------- errors and equality

@@ -49,6 +49,8 @@ FEW_CHUNKS = 8  # enough for several threads
 MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
 _ENOUGH_FOR_PAIRS = 16  # chunks of a request; of fewer each goes to the next free thread
 _MOST_BYTES_OF_PAIRED = 4 << 20  # of each chunk, so that two need little memory
+_TASK_BYTES = 1 << 20  # of decoded chunks that a thread is given at a time
+_LEAST_TASKS = 32  # of a request, where it has so many chunks: threads end at about the same time
 
 Fetch: TypeAlias = "Callable[[int], tuple[Buffer, int] | None]"
 Box: TypeAlias = "Sequence[tuple[int, int]]"
@@ -355,7 +357,14 @@ def read_into(
     parts = list(parts_of(plan, places))
     at_once = 2 if len(parts) >= _ENOUGH_FOR_PAIRS and plan.chunk_bytes <= _MOST_BYTES_OF_PAIRED else 1
     groups = [parts[first : first + at_once] for first in range(0, len(parts), at_once)]
-    parallel_map(lambda group: _put_parts(fetch, plan, group, target, fill), groups, threads)
+    together = min(_TASK_BYTES // max(1, at_once * plan.chunk_bytes), len(groups) // _LEAST_TASKS) or 1
+    tasks = [groups[first : first + together] for first in range(0, len(groups), together)]
+
+    def put(task: list[list[ChunkPart]]) -> None:
+        for group in task:
+            _put_parts(fetch, plan, group, target, fill)
+
+    parallel_map(put, tasks, threads)
 
 
 def places_of(box: Box | Sequence[Places] | None, shape: tuple[int, ...]) -> tuple[Places, ...]:

@@ -17,6 +17,7 @@ from enum import Enum
 from itertools import pairwise
 
 import deflate
+import numpy as np
 from isal import isal_zlib
 
 from h5burst._ext import huffman, inflate
@@ -36,6 +37,9 @@ _MAX_SIZE_RATIO = (1.0, 1.01, 1.01, 1.01, 1.005, 1.005)
 _QUICK_PRICE = 1.02  # by how much it may be longer than the best of the ways, if it takes a fraction of the time
 _COLD_START = 1.02  # what a sample misses of the repetitions of numbers in a whole chunk
 _MIN_SIZE_RATIO = 0.98
+_WORTH_A_LOOK = 1.35  # up to here the quick estimate of unshuffled bytes may be far too large
+_LOOKED_AT = 4096  # elements
+_MOST_DISTINCT = 0.95  # share of the values of two decimals that differ; with all digits nearly all do
 _SIMILARITY = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
 _ISAL_LEVEL = 1  # of HDF5 and of ISA-L: who asks for it wants speed
 _HEADER = b"\x78\x9c"
@@ -149,15 +153,39 @@ def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
 
     Many planes of noise with the same zeros in each say eight times where the zeros are. An estimate on a sample.
     """
-    count = min(data.size, LONGER_SAMPLE) // itemsize * itemsize
-    if count < MIN_STRETCH:
+    sample = _middle(data, LONGER_SAMPLE, itemsize)
+    if sample.size < MIN_STRETCH:
         return False
-    sample = data[(data.size - count) // 2 // itemsize * itemsize :][:count]
-    shuffled = thread_buffer("shuffled sample", count)
+    matched, shuffled = huffman.matched_size(sample, itemsize), _shuffled_size(sample, itemsize)
+    if matched < _MIN_SIZE_RATIO * shuffled:
+        return True
+    if matched >= _WORTH_A_LOOK * shuffled or not _has_few_values(sample, itemsize):
+        return False
+    longer = _middle(data, 2 * LONGER_SAMPLE, itemsize)  # in which a general compressor finds more of what repeats
+    return len(deflate.zlib_compress(longer, _QUICK_LEVELS[4])) < _MIN_SIZE_RATIO * _shuffled_size(longer, itemsize)
+
+
+def _has_few_values(sample: Bytes, itemsize: int) -> bool:
+    """Whether values other than 0 repeat, as they do with few digits."""
+    if itemsize not in (2, 4, 8) or sample.size < _LOOKED_AT * itemsize:
+        return False
+    values = sample[: _LOOKED_AT * itemsize].view(f"u{itemsize}")
+    values = values[values != 0]
+    return values.size >= _LOOKED_AT // 16 and bool(np.unique(values).size < _MOST_DISTINCT * values.size)
+
+
+def _middle(data: Bytes, most: int, itemsize: int) -> Bytes:
+    count = min(data.size, most) // itemsize * itemsize
+    return data[(data.size - count) // 2 // itemsize * itemsize :][:count]
+
+
+def _shuffled_size(sample: Bytes, itemsize: int) -> float:
+    """An estimate of what a sample takes when it is shuffled."""
+    shuffled = thread_buffer("shuffled sample", sample.size)
     kernels.shuffle(sample, itemsize, shuffled)
-    plane = count // itemsize
-    gains = [huffman.gain(shuffled[start : start + plane]) for start in range(0, count, plane)]
-    return huffman.matched_size(sample, itemsize) < _MIN_SIZE_RATIO * sum(literal - saved for literal, saved in gains)
+    plane = sample.size // itemsize
+    gains = [huffman.gain(shuffled[start : start + plane]) for start in range(0, sample.size, plane)]
+    return sum(literal - saved for literal, saved in gains)
 
 
 def _way(data: Bytes, stride: int, level: int, hint: EncodingHint) -> BlockCoding:

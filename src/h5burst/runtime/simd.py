@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 
 from h5burst._ext import simd as _ext
 
@@ -19,9 +20,10 @@ LEVELS = ("baseline", "avx2", "avx512")
 _forced: ContextVar[str | None] = ContextVar("h5burst_simd", default=None)
 
 
+@cache
 def available() -> tuple[str, ...]:
     """The variants that this machine runs, slowest first; "baseline" always is one."""
-    return LEVELS[: _ext.detect() + 1]
+    return LEVELS[: _ext.detect() + 1]  # in a virtual machine each question takes longer than a small chunk
 
 
 def active() -> str:
