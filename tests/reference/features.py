@@ -30,3 +30,19 @@ def rayleigh(trains, length, shifts, start, width, cycles):
     rolled = np.concatenate([(np.asarray(t) + s) % length for t, s in zip(trains, shifts, strict=True)])
     inside = rolled[(rolled >= start) & (rolled < start + width)]
     return 2 * abs(np.exp(2j * np.pi * cycles * inside).sum()) ** 2 / len(inside) if len(inside) else 0.0
+
+
+def highest_segment(times, window, rate, shortest, step=1):
+    """Begin, end and rate of the segment [a, b) that is least likely at a rate: all pairs of ends, one by one."""
+    times = np.asarray(times, float)
+    best, found = 0.0, (np.nan, np.nan, np.nan)
+    for i in range(0, len(times), step):
+        for j in [*range(i + step, len(times), step), len(times)]:
+            end = times[j] if j < len(times) else window
+            length = end - times[i]
+            if length < shortest or not (j - i) / length > rate:
+                continue
+            gain = (j - i) * np.log((j - i) / length / rate) - ((j - i) / length - rate) * length
+            if gain > best:
+                best, found = gain, (times[i], end, (j - i) / length)
+    return found

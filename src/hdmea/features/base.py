@@ -17,7 +17,7 @@ from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 MOVIE = "movie_name"  # in a config: the section that a feature works on
 SECTION = "section_kwargs"  # in a config that `settings` made: where the trials are
 
-MEASURES_VERSION = "2.2.0"  # of the definitions in docs/measures.md: raised when values change
+MEASURES_VERSION = "3.0.0"  # of the definitions in docs/measures.md: raised when values change
 
 
 class DictAdapter(Mapping[str, Any]):

@@ -35,7 +35,7 @@ class Chromatic(StimulusFeature):
         "green_off_rate": "spikes/s in the gap after it, as far as the trial goes",
         "blue_on_rate": "spikes/s during the blue flash",
         "blue_off_rate": "spikes/s in the gap after it, as far as the trial goes",
-        "color_opponency_index": "(G - B) / (G + B) of the rectified responses, ON and OFF, 0 for one with p >= 0.01",
+        "color_opponency_index": "(G - B) / (G + B) of the rectified responses, ON and OFF, 0 for one with p >= 0.005",
         "preferred_color": "green or blue where the two differ (p < 0.05), else none",
         "preferred_color_p_value": "that both colours give the same response (quasi-Poisson)",
         "color_opponency": "-sign(g b) min(|g|, |b|) / max(|g|, |b|) in the phase of the smaller p; "

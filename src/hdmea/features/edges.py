@@ -30,20 +30,28 @@ EDGE_DEFAULTS: dict[str, Any] = {
     "quiet_light_ms": 3000.0,  # quiet for OFF: the end of the light phase
     "settle_ms": 1000.0,  # after an edge nothing is quiet
     "fine_sigma_ms": 10.0,  # of the PSTH in bins of 1 ms that peaks and latencies come from
-    "response_alpha": 0.01,
-    "latency_alpha": 0.005,  # of every 200 units without a response, at most one has a latency on a side
+    "response_alpha": 0.005,
+    "latency_alpha": 0.002,  # of every 200 units without a response, at most one has a latency on a side
     "resamples": 1000,
 }
+
+SHORTEST_MS = 10.0  # segment in which a unit fires more than in quiet
+LEAST_QUIET_HZ = 0.5 / 3  # of all trials together: half a spike in three seconds, where there was none
+MOST_ENDS = 256  # spikes at which such a segment may begin and end; of more, every second, third, ...
 
 EDGE_SCHEMA = {
     "response": "spikes/s, mean of the 400 ms after the edge - quiet",
     "p_value": "that the response is no more than quiet activity (roll test)",
-    "peak_rate": "spikes/s, maximum of the PSTH (1 ms bins, sigma 10 ms) in those 400 ms - quiet; NaN where p >= 0.01",
-    "latency_ms": "ms from the edge to half the peak; NaN where p >= 0.005 or there from the first bin on",
+    "peak_rate": "spikes/s, each trial's PSTH (1 ms bins, sigma 10 ms) where that of the others is highest in those "
+    "400 ms, mean over trials, - quiet; NaN where p >= 0.005, and of one trial",
+    "latency_ms": "ms from the edge to half the rate of the segment in which the unit fires most unlike in quiet; "
+    "NaN where p >= 0.002 or there from the first bin on",
+    "latency_se_ms": "ms, jackknife over trials of latency_ms; NaN for one trial, or where one left out has no latency",
+    "latency_onset_ms": "ms from the edge to that segment's first spike; NaN where p >= 0.002",
     "sustained_rate": "spikes/s, mean from 500 ms after the edge to the end of its phase",
     "sustained_response": "spikes/s, sustained_rate - quiet",
-    "transience": "1 - sustained_response / peak_rate; NaN where p >= 0.01",
-    "first_spike_jitter_ms": "ms, SD over trials of the first spike in those 400 ms; NaN where p >= 0.01",
+    "transience": "1 - sustained_response / (rate of that segment - quiet); NaN where p >= 0.005",
+    "first_spike_jitter_ms": "ms, SD over trials of the first spike in those 400 ms; NaN where p >= 0.005",
     "quiet_rate": "spikes/s, mean of the quiet frames",
 }
 
@@ -114,25 +122,22 @@ def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[
     per_trial = in_window.mean(axis=1) / trials.period_s - quiet_rate
     responsive = increase < settings["response_alpha"]
     sustained = _rate(counts, edge.at + trials.frames_in(settings["sustained_from_ms"]), edge.phase_end, trials)
-    values = {
+    values = dict.fromkeys(EDGE_SCHEMA, NAN) | {
         "response": float(per_trial.mean()),
         "p_value": increase,
-        "peak_rate": NAN,
-        "latency_ms": NAN,
         "sustained_rate": sustained,
         "sustained_response": sustained - quiet_rate,
-        "transience": NAN,
-        "first_spike_jitter_ms": NAN,
         "quiet_rate": quiet_rate,
     }
     if responsive:
-        window_ms = settings["window_ms"]
-        fine = _fine_psth(trials, edge.at, window_ms, settings["fine_sigma_ms"])
-        peak = float(fine.max()) - quiet_rate
-        values["peak_rate"] = peak
-        values["latency_ms"] = half_peak_ms(fine, quiet_rate) if increase < settings["latency_alpha"] else NAN
-        values["transience"] = 1 - values["sustained_response"] / peak if peak > 0 else NAN
-        values["first_spike_jitter_ms"] = _first_spike_jitter_ms(trials, edge.at, window_ms)
+        quiet_hz = np.sum([part.sum(axis=1) for part in quiet], axis=0) / quiet_frames / trials.period_s
+        onsets = Onsets.of(trials, edge.at, quiet_hz, settings)
+        values["peak_rate"] = onsets.peak_rate()
+        if (height := onsets.segment()[2] - quiet_rate) > 0:
+            values["transience"] = 1 - values["sustained_response"] / height
+        if increase < settings["latency_alpha"]:
+            values |= onsets.latencies()
+        values["first_spike_jitter_ms"] = _first_spike_jitter_ms(trials, edge.at, settings["window_ms"])
     window_s = window * trials.period_s
     response = values["response"]
     return EdgeResponse(response, increase, decrease, quiet_rate, responsive, in_window.sum(axis=1), window_s, values)
@@ -142,24 +147,78 @@ def _rate(counts: Floats, first: int, last: int, trials: Trials) -> float:
     return float(counts[:, first:last].mean() / trials.period_s) if last > first else NAN
 
 
-def _fine_psth(trials: Trials, edge: int, window_ms: float, sigma_ms: float) -> Floats:
-    """Spikes/s (ms,) in bins of 1 ms from an edge, mean over trials, smoothed with what is on both sides."""
+@dataclass(frozen=True, slots=True)
+class Onsets:
+    """The window after an edge, trial by trial, in ms from the edge.
+
+    times: the spikes in it; rates: (trials, ms) PSTHs in bins of 1 ms, spikes/s; quiet_hz: (trials,).
+    """
+
+    times: list[Floats]
+    rates: Floats
+    quiet_hz: Floats
+
+    @classmethod
+    def of(cls, trials: Trials, edge: int, quiet_hz: Floats, settings: Mapping[str, Any]) -> Onsets:
+        """Of some trials, whose activity in quiet is known."""
+        window_ms, ms_per_frame = settings["window_ms"], trials.period_s * 1000
+        own = [trials.x[start:stop] for start, stop in pairwise(trials.offsets.tolist())]
+        since = [(x[(x >= edge) & (x < edge + window_ms / ms_per_frame)] - edge) * ms_per_frame for x in own]
+        return cls(since, _fine_psths(trials, edge, window_ms, settings["fine_sigma_ms"]), quiet_hz)
+
+    def peak_rate(self) -> float:
+        """Each trial's rate where that of all others is highest, mean over trials, above quiet; NaN of one trial."""
+        if len(self.rates) < 2:
+            return NAN
+        at = (self.rates.sum(axis=0) - self.rates).argmax(axis=1)
+        return float(self.rates[np.arange(len(at)), at].mean() - self.quiet_hz.mean())
+
+    def segment(self, without: int | None = None) -> tuple[float, float, float]:
+        """Begin, end and rate of one trial (spikes/s) of the segment that is most unlike quiet; NaN without one."""
+        from hdmea.features.onset import highest_segment
+
+        used = [trial for trial in range(len(self.times)) if trial != without]
+        pooled = np.sort(np.concatenate([self.times[trial] for trial in used]))
+        quiet = max(float(self.quiet_hz[used].sum()), LEAST_QUIET_HZ) / 1000
+        first, last, rate = highest_segment(pooled, float(self.rates.shape[1]), quiet, SHORTEST_MS, MOST_ENDS).tolist()
+        return first, last, rate * 1000 / len(used)
+
+    def latencies(self) -> dict[str, float]:
+        """`latency_ms`, its standard error, and where the segment begins."""
+        count = len(self.times)
+        summed, segment = self.rates.sum(axis=0), self.segment()
+        latency = _half_height_ms(summed / count, float(self.quiet_hz.mean()), segment[2])
+        error = NAN
+        if count > 1 and not np.isnan(latency):
+            quiet = (self.quiet_hz.sum() - self.quiet_hz) / (count - 1)
+            without = np.array(
+                [
+                    _half_height_ms((summed - self.rates[t]) / (count - 1), float(quiet[t]), self.segment(t)[2])
+                    for t in range(count)
+                ]
+            )
+            error = float(np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum()))
+        return {"latency_ms": latency, "latency_se_ms": error, "latency_onset_ms": segment[0]}
+
+
+def _fine_psths(trials: Trials, edge: int, window_ms: float, sigma_ms: float) -> Floats:
+    """Spikes/s (trials, ms) in bins of 1 ms from an edge, smoothed with what is on both sides."""
     from hdmea.features.psth import bin_counts, smoothed
 
     frames_per_ms = 0.001 / trials.period_s
     pad = min(int(4 * sigma_ms), int(edge / frames_per_ms))
     first = edge - pad * frames_per_ms
     bins = pad + round(window_ms) + int(4 * sigma_ms)
-    psth = bin_counts(trials.x, trials.offsets, first, frames_per_ms, bins).mean(axis=0) * 1000
-    return np.asarray(smoothed(psth[None, :], sigma_ms)[0, pad : pad + round(window_ms)])
+    counts = bin_counts(trials.x, trials.offsets, first, frames_per_ms, bins)
+    return np.asarray(smoothed(counts * 1000, sigma_ms)[:, pad : pad + round(window_ms)])
 
 
-def half_peak_ms(rate: Floats, quiet_rate: float) -> float:
-    """When a rate in bins of 1 ms first crosses the middle of quiet and peak, linear between the bins' centres.
+def _half_height_ms(rate: Floats, quiet_hz: float, height_hz: float) -> float:
+    """When a rate in bins of 1 ms first crosses the middle of quiet and a height, linear between the bins' centres.
 
-    NaN where it is above already in the first bin: there is no onset.
+    NaN where it never does, or is above already in the first bin: there is no onset.
     """
-    half = quiet_rate + (rate.max() - quiet_rate) / 2
+    half = quiet_hz + (height_hz - quiet_hz) / 2
     at = int(np.argmax(rate >= half))
     if at == 0:
         return NAN

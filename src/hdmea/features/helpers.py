@@ -6,7 +6,7 @@ with.
 
 from __future__ import annotations
 
-from hdmea.features import harmonics, psth, resampling
+from hdmea.features import harmonics, onset, psth, resampling
 from hdmea.features.compiling import compiled
 
 __all__ = ["compiled", "warm_up"]
@@ -14,5 +14,5 @@ __all__ = ["compiled", "warm_up"]
 
 def warm_up() -> None:
     """Load or compile every compiled function of the extractors for the types that they call it with."""
-    for module in (psth, resampling, harmonics):
+    for module in (psth, resampling, harmonics, onset):
         module.warm_up()

@@ -16,6 +16,7 @@ from hdmea.features.significance import TOLERANCE, resampling_p_value
 from hdmea.features.trials import Trials
 
 NAN = float("nan")
+FEWEST_SPIKES = 4  # fewer have a direction whatever they do
 HARMONICS = ((1, "dsi", "preferred_direction"), (2, "osi", "preferred_orientation"))
 
 
@@ -48,7 +49,7 @@ class MovingBar(StimulusFeature):
     output_schema: ClassVar[dict[str, str]] = {
         "directions_deg": "float64 (directions,)",
         "tuning_curve": "float64 (directions,), spikes/s",
-        "dsi": "|sum r exp(i theta)| / sum r",
+        "dsi": "|sum r exp(i theta)| / sum r; NaN of fewer than four spikes",
         "osi": "|sum r exp(2 i theta)| / sum r",
         "preferred_direction": "degrees, 0 to 360; NaN where dsi is 0",
         "preferred_orientation": "degrees, 0 to 180; NaN where osi is 0",
@@ -60,6 +61,9 @@ class MovingBar(StimulusFeature):
         "dsi_p_value_order": "as dsi_p_value, the slope over the order of directions removed",
         "dsi_null": "mean DSI of the permutations",
         "dsi_corrected": "DSI of responses less what noise alone gives; NaN where dsi_p_value >= 0.05 or none repeats",
+        "dsi_cv": "DSI of responses in frames that other trials chose, the noise of trials taken off; may exceed 1",
+        "dsi_cv_low": "95 % interval of dsi_cv, jackknife over trials: lower end; thresholds belong on this one",
+        "dsi_cv_high": "upper end",
         "q_value": "Benjamini-Hochberg, of dsi_p_value over the units of the recording",
         **COMMON_SCHEMA,
     }
@@ -78,6 +82,7 @@ class MovingBar(StimulusFeature):
         values["tuning_curve"] = tuning = slots.rates.mean(axis=0)
         if not (len(trials.x) and tuning.sum() > 0):
             return values
+        values |= cross_validated_dsi(slots.repeated, np.deg2rad(directions_deg))
         angles = np.deg2rad(directions_deg)
         for harmonic, index, preferred in HARMONICS:
             values[index], values[preferred] = vector_sum(tuning, angles, harmonic)
@@ -89,6 +94,8 @@ class MovingBar(StimulusFeature):
             noise = np.sqrt(slots.median_hz / (len(trials) * 2 * np.sqrt(np.pi) * settings["sigma_ms"] / 1000))
             above = np.maximum(tuning - settings["noise_factor"] * noise, 0.0)
             values["dsi_corrected"] = vector_sum(above, angles, 1)[0]
+        if len(trials.x) < FEWEST_SPIKES:
+            values["dsi"] = values["osi"] = NAN
         return values
 
     def check_movie(self, frames: npt.NDArray[Any], settings: Mapping[str, Any]) -> list[str]:
@@ -99,11 +106,14 @@ class MovingBar(StimulusFeature):
 class SlotResponses:
     """What each direction's slot shows, trial by trial.
 
-    rates: (trials, directions), spikes/s above the slot's lower quartile; mean_hz, median_hz: (directions,) of its
-    PSTH; repeatability: see `_repeatability`.
+    rates: (trials, directions), spikes/s above the slot's lower quartile; repeated: the same in the frames that the
+    other trials chose, above the trial's own median; mean_hz, median_hz: (directions,) of the PSTH; repeatability: the
+    share of the response that is there in trials that did not choose its frames, 0 of noise, up to 1; NaN for fewer
+    than two trials.
     """
 
     rates: Floats
+    repeated: Floats
     mean_hz: Floats
     median_hz: Floats
     repeatability: float
@@ -123,28 +133,57 @@ def slot_responses(trials: Trials, directions: int, settings: Mapping[str, Any])
     width = max(1, min(trials.frames_in(settings["window_ms"]), length // 2))
     highest = highest_means(by_trial, psth, width)
     mean = psth.mean(axis=1)
+    others = _chosen_by_others(by_trial, width)
+    chosen = float((highest.mean(axis=0) - mean).sum())
+    above_mean = float((others - by_trial.mean(axis=2)).mean(axis=0).sum())
     return SlotResponses(
         rates=(highest - np.quantile(psth, 0.25, axis=1)) / trials.period_s,
+        repeated=(others - np.median(by_trial, axis=2)) / trials.period_s,
         mean_hz=mean / trials.period_s,
         median_hz=np.median(psth, axis=1) / trials.period_s,
-        repeatability=_repeatability(by_trial, width, float((highest.mean(axis=0) - mean).sum())),
+        repeatability=above_mean / chosen if len(trials) > 1 and chosen > 0 else NAN,
     )
 
 
-def _repeatability(by_trial: Floats, width: int, chosen: float) -> float:
-    """The share of a response that is there in trials that did not choose its frames: 0 of noise, up to 1.
+def _chosen_by_others(by_trial: Floats, width: int) -> Floats:
+    """Each trial's means (trials, directions) over the `width` frames with the highest mean of the other trials.
 
-    Each trial's mean over the `width` frames with the highest mean of the other trials, less the slot's mean, averaged
-    over trials and summed over directions; over `chosen`, the same with the frames that all trials chose. NaN for
-    fewer than two trials. by_trial: (trials, directions, frames).
+    by_trial: (trials, directions, frames). Of one trial nothing that counts.
     """
     from hdmea.features.psth import highest_means
 
-    if len(by_trial) < 2 or not chosen > 0:
-        return NAN
     total = by_trial.sum(axis=0)
-    others = [highest_means(own[None], total - own, width)[0] - own.mean(axis=1) for own in by_trial]
-    return float(np.mean(others, axis=0).sum() / chosen)
+    return np.array([highest_means(own[None], total - own, width)[0] for own in by_trial])
+
+
+def cross_validated_dsi(repeated: Floats, angles: Floats) -> dict[str, float]:
+    """`dsi_cv` and its 95 % interval, of responses (trials, directions) in frames that other trials chose.
+
+    With V_t = sum over k of r_tk exp(i theta_k): the mean of V_s . V_t over pairs of different trials has no share of
+    the trials' noise. Its root (0 where it is negative) over the sum of the mean responses.
+    """
+    from scipy.stats import t as student
+
+    count = len(repeated)
+    names = "dsi_cv", "dsi_cv_low", "dsi_cv_high"
+    if count < 2 or not repeated.sum() > 0:
+        return dict.fromkeys(names, NAN)
+    index = _paired_index(repeated, angles)
+    if count < 3:
+        return dict(zip(names, (max(index, 0.0), NAN, NAN), strict=True))
+    without = np.array([_paired_index(np.delete(repeated, trial, axis=0), angles) for trial in range(count)])
+    error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    reach = float(student.ppf(0.975, count - 1) * error)
+    return dict(zip(names, (max(index, 0.0), index - reach, index + reach), strict=True))
+
+
+def _paired_index(repeated: Floats, angles: Floats) -> float:
+    """The signed root of the squared vector sum without the trials' noise, over the sum of responses."""
+    count = len(repeated)
+    vectors = (repeated * np.exp(1j * angles)).sum(axis=1)
+    squared = (abs(vectors.sum()) ** 2 - (np.abs(vectors) ** 2).sum()) / (count * (count - 1))
+    total = float(repeated.mean(axis=0).sum())
+    return float(np.sign(squared) * np.sqrt(abs(squared)) / total) if total > 0 else NAN
 
 
 def vector_sum(tuning: Floats, angles: Floats, harmonic: int) -> tuple[float, float]:

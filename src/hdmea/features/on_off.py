@@ -36,7 +36,7 @@ class OnOff(StimulusFeature):
             for side in ("on", "off")
             for name, what in EDGE_SCHEMA.items()
         },
-        "on_off_index": "(ON - OFF) / (ON + OFF) of the rectified responses, 0 for one with p >= 0.01; NaN if both are",
+        "on_off_index": "(ON - OFF) / (ON + OFF) of the rectified responses, 0 where p >= 0.005; NaN where both are",
         "transience": "of the side with the larger response; NaN if neither responds",
         "psth": "float64 (frames,), spikes/s, mean over trials; with psth_bins_per_frame 2 in half frames",
         **COMMON_SCHEMA,

@@ -14,7 +14,7 @@ import pytest
 
 from hdmea.features import FeatureRegistry
 from hdmea.features.chirp import bandwidth_octaves
-from hdmea.features.edges import half_peak_ms
+from hdmea.features.edges import _half_height_ms
 from hdmea.features.moving_bar import vector_sum
 from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig, save_stimulus_config
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
@@ -274,8 +274,9 @@ def test_on_off_sustained_rates_go_to_the_end_of_the_phase_within_the_trial() ->
         assert values[f"{side}_sustained_rate"] == pytest.approx(rate)
         quiet = values["baseline_rate" if side == "on" else "off_baseline_rate"]
         assert values[f"{side}_sustained_response"] == pytest.approx(rate - quiet)
-        peak = values[f"{side}_peak_rate"]
-        assert values[f"{side}_transience"] == pytest.approx(1 - (rate - quiet) / peak)
+        # Three trials of 12 or 5 spikes, evenly spread over four frames: that is the segment, with its two ends.
+        height = 3 * ({"on": 12, "off": 5}[side]) / (4 * PERIOD_S) / 3
+        assert values[f"{side}_transience"] == pytest.approx(1 - (rate - quiet) / (height - quiet), abs=0.03)
     assert values["transience"] == values["on_transience"]
 
 
@@ -289,20 +290,39 @@ def test_on_off_psth_in_half_frames_where_asked() -> None:
     assert halves["on_response"] == whole["on_response"]
 
 
-def test_on_off_peak_and_latency_are_those_of_the_fine_psth() -> None:
+def test_on_off_peak_and_latency_are_those_of_the_scan_and_the_fine_psth() -> None:
+    """From the definitions, with the obvious version of the scan; the error from the same of the other trials."""
     trials = [step_trial(12, 5, 20) + shift for shift in (0.0, 0.3, -0.2)]
     values = extract(STEP, unit_with(STEP, trials))
     milliseconds = [(own - 60) * PERIOD_S * 1000 for own in trials]
-    psth = reference.bin_counts(milliseconds, -200, 1, 800).mean(axis=0) * 1000
-    fine = reference.smoothed(psth[None, :], 10)[0, 200:600]
+    fine = reference.smoothed(reference.bin_counts(milliseconds, -200, 1, 800) * 1000, 10)[:, 200:600]
     quiet = values["baseline_rate"]
-    assert values["on_peak_rate"] == pytest.approx(fine.max() - quiet, rel=1e-2)
-    half = quiet + (fine.max() - quiet) / 2
-    after = int(np.flatnonzero(fine >= half)[0])
-    expected = np.interp(half, fine[after - 1 : after + 1], [after - 0.5, after + 0.5])
-    assert values["on_latency_ms"] == pytest.approx(expected, abs=0.3)
-    first = [own[own >= 0].min() for own in milliseconds]
-    assert values["on_first_spike_jitter_ms"] == pytest.approx(np.std(first, ddof=1), abs=0.1)
+    others = [np.delete(fine, trial, axis=0).sum(axis=0).argmax() for trial in range(3)]
+    assert values["on_peak_rate"] == pytest.approx(fine[[0, 1, 2], others].mean() - quiet, rel=1e-2)
+
+    def latency(used: list[int]) -> tuple[float, float]:
+        own = [milliseconds[trial][(milliseconds[trial] >= 0) & (milliseconds[trial] < 400)] for trial in used]
+        first, _, rate = reference.highest_segment(np.sort(np.concatenate(own)), 400, len(used) * quiet / 1000, 10)
+        half = quiet + (rate * 1000 / len(used) - quiet) / 2
+        psth = fine[used].mean(axis=0)
+        after = int(np.flatnonzero(psth >= half)[0])
+        return float(np.interp(half, psth[after - 1 : after + 1], [after - 0.5, after + 0.5])), first
+
+    whole, first = latency([0, 1, 2])
+    assert values["on_latency_ms"] == pytest.approx(whole, abs=0.3)
+    assert values["on_latency_onset_ms"] == pytest.approx(first, abs=0.1)
+    without = np.array([latency(used)[0] for used in ([1, 2], [0, 2], [0, 1])])
+    assert values["on_latency_se_ms"] == pytest.approx(np.std(without) * np.sqrt(2), abs=0.3)
+    spikes = [own[own >= 0].min() for own in milliseconds]
+    assert values["on_first_spike_jitter_ms"] == pytest.approx(np.std(spikes, ddof=1), abs=0.1)
+
+
+def test_on_off_one_trial_has_no_peak_and_no_error() -> None:
+    """Even where its response is significant, as one that fills the window."""
+    trial = np.sort([*np.arange(5.5, 600, 60), *np.arange(61, 84, 0.5)])
+    values = extract(STEP, unit_with(STEP, [trial]), response_alpha=0.05, latency_alpha=0.05)
+    assert np.isfinite([values["on_transience"], values["on_latency_onset_ms"]]).all()
+    assert all_nan(only(values, "on_peak_rate", "on_latency_se_ms"))
 
 
 def test_on_off_side_that_does_not_respond_counts_nothing() -> None:
@@ -323,10 +343,11 @@ def test_on_off_without_spikes() -> None:
     assert all_nan(only(values, "on_latency_ms", "on_off_index", "response_quality"))
 
 
-def test_on_off_half_peak_of_a_ramp_and_of_what_is_up_from_the_start() -> None:
-    assert half_peak_ms(np.array([0.0, 0, 10, 20, 20]), 0.0) == pytest.approx(2.5)
-    assert half_peak_ms(np.array([0.0, 4, 20, 20]), 0.0) == pytest.approx(1.5 + 6 / 16)
-    assert np.isnan(half_peak_ms(np.array([20.0, 10, 0]), 0.0))
+def test_on_off_half_height_of_a_ramp() -> None:
+    assert _half_height_ms(np.array([0.0, 0, 10, 20, 20]), 0.0, 20.0) == pytest.approx(2.5)
+    assert _half_height_ms(np.array([0.0, 4, 20, 20]), 0.0, 20.0) == pytest.approx(1.5 + 6 / 16)
+    assert np.isnan(_half_height_ms(np.array([20.0, 10, 0]), 0.0, 20.0))  # up from the start
+    assert np.isnan(_half_height_ms(np.array([0.0, 10, 0]), 0.0, 30.0))  # never so high
 
 
 def test_on_off_of_a_stimulus_without_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -636,6 +657,39 @@ def test_bar_of_a_response_that_does_not_repeat_is_tested_by_permuting_the_means
     assert values["dsi_p_value"] == pytest.approx(reached.mean(), abs=5 * np.sqrt(0.25 / 20_000))
 
 
+def test_bar_cross_validated_index_is_that_of_its_definition() -> None:
+    rng = np.random.default_rng(8)
+    trials = [
+        np.sort(rng.choice(one, len(one) * 3 // 4, replace=False)) for one in bar_trials([90, 50, 20, 9, 9, 9, 20, 50])
+    ]
+    values = extract(BAR, unit_with(BAR, trials))
+    counts = reference.bin_counts(trials, 60, 1, 4400).reshape(24, 550)
+    rates = reference.smoothed(counts, 0.1 / PERIOD_S).reshape(3, 8, 550) / PERIOD_S
+    width, phases = round(0.5 / PERIOD_S), np.exp(1j * np.arange(8) * np.pi / 4)
+    others = np.argsort(-(rates.sum(axis=0) - rates), axis=2, kind="stable")[:, :, :width]
+    responses = np.take_along_axis(rates, others, axis=2).mean(axis=2) - np.median(rates, axis=2)
+    vectors = responses @ phases
+
+    def index(used: list[int]) -> float:
+        pairs = [(vectors[s] * vectors[t].conj()).real for s in used for t in used if s != t]
+        return float(np.sqrt(np.mean(pairs)) / responses[used].mean(axis=0).sum())
+
+    assert values["dsi_cv"] == pytest.approx(index([0, 1, 2]), rel=1e-3)
+    error = np.std([index([0, 1]), index([0, 2]), index([1, 2])]) * np.sqrt(2)
+    assert values["dsi_cv_high"] - values["dsi_cv"] == pytest.approx(4.3027 * error, rel=2e-2)
+    assert values["dsi_cv"] - values["dsi_cv_low"] == pytest.approx(4.3027 * error, rel=2e-2)
+
+
+def test_bar_cross_validated_index_of_few_trials_and_of_few_spikes() -> None:
+    two = extract(BAR, unit_with(BAR, bar_trials([40, 20, 5, 4, 3, 4, 5, 20], trials=2)))
+    assert two["dsi_cv"] == pytest.approx(two["dsi"], abs=0.1)
+    assert all_nan(only(two, "dsi_cv_low", "dsi_cv_high"))
+    assert np.isnan(extract(BAR, unit_with(BAR, bar_trials([40, 20, 5, 4, 3, 4, 5, 20], trials=1)))["dsi_cv"])
+    of_three = extract(BAR, unit_with(BAR, [[200.0], [201.0], [202.0]]))
+    assert all_nan(only(of_three, "dsi", "osi"))
+    assert np.isfinite(extract(BAR, unit_with(BAR, [[200.0], [201.0], [202.0, 203.0]]))["dsi"])
+
+
 def test_bar_without_spikes() -> None:
     values = extract(BAR, unit_with(BAR, [[]] * 3))
     np.testing.assert_array_equal(values["tuning_curve"], 0)
@@ -689,7 +743,7 @@ def test_family_serves_a_stimulus_that_its_config_names(tmp_path: Path, monkeypa
     parameters = {"on_frames": 60, "lead_frames": 30}
     save_stimulus_config(StimulusConfig("short", SectionKwargs(0, 150, 2), "on_off", parameters), tmp_path)
     monkeypatch.setenv("HDMEA_CONFIG_DIR", str(tmp_path))
-    unit = unit_with("short", [np.arange(32.5, 44)] * 3, length=150)
+    unit = unit_with("short", [np.arange(32.5, 44)] * 6, length=150)
     values = extract("on_off", unit, movie_name="short")
     assert values["psth"].shape == (150,)
     assert values["on_off_index"] == 1

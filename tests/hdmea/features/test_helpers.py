@@ -28,11 +28,11 @@ def test_after_warming_up_extractors_compile_nothing() -> None:
     """A process that is forked from a warm one loads no machine code."""
     code = """
 import numpy as np
-from hdmea.features import FeatureRegistry, harmonics, helpers, psth, resampling
+from hdmea.features import FeatureRegistry, harmonics, helpers, onset, psth, resampling
 
 compiled = {
     f"{module.__name__}.{name}": function
-    for module in (harmonics, helpers, psth, resampling)
+    for module in (harmonics, helpers, onset, psth, resampling)
     for name, function in vars(module).items()
     if hasattr(function, "signatures") and function.__module__ == module.__name__
 }

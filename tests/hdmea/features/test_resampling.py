@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import false_discovery_control
 
-from hdmea.features import harmonics, psth, resampling
+from hdmea.features import harmonics, onset, psth, resampling
 from hdmea.features.significance import q_values, resampling_p_value, roll_test
 from reference import features as reference
 
@@ -46,6 +46,30 @@ def test_bin_counts(trials: list[list[int]], first: float, width: float, bins: i
 )
 def test_smoothing_is_a_reflected_gaussian(values: npt.NDArray[np.float64], sigma: float) -> None:
     np.testing.assert_allclose(psth.smoothed(values, sigma), reference.smoothed(values, sigma), atol=1e-12)
+
+
+@few
+@given(
+    times=hnp.arrays(np.float64, st.integers(0, 60), elements=st.floats(0, 399.9)),
+    rate=st.floats(1e-4, 0.2),
+    shortest=st.sampled_from([5.0, 10.0, 50.0]),
+    most_ends=st.sampled_from([256, 20, 7]),
+)
+def test_highest_segment_is_that_of_all_pairs(
+    times: npt.NDArray[np.float64], rate: float, shortest: float, most_ends: int
+) -> None:
+    times = np.sort(times)
+    found = onset.highest_segment(times, 400.0, rate, shortest, most_ends)
+    step = max(1, -(-len(times) // most_ends))
+    expected = reference.highest_segment(times, 400.0, rate, shortest, step)
+
+    def gain(segment: npt.ArrayLike) -> float:  # of equal ones either will do
+        first, last, own = np.asarray(segment).tolist()
+        return (last - first) * (own * np.log(own / rate) - own + rate)
+
+    assert np.isnan(found[0]) == np.isnan(expected[0])
+    if not np.isnan(found[0]):
+        assert gain(found) == pytest.approx(gain(expected), rel=1e-9, abs=1e-9)
 
 
 def test_smoothing_keeps_the_sum_even_where_the_kernel_is_longer_than_the_row() -> None:

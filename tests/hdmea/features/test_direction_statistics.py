@@ -1,0 +1,63 @@
+"""The cross-validated direction index and its interval, of units whose tuning is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support.bounds import at_least, at_most
+from support.measured import BAR, Make, extracted, values
+from support.spiking_units import Clock, Field, tuned, unit_of
+
+
+def tuned_units(dsi: float, mean_hz: float, trials: int, quiet_hz: float) -> Make:
+    """Fields anywhere on the screen, preferred directions anywhere."""
+
+    def make(clock: Clock, rng: np.random.Generator) -> dict[str, Any]:
+        radius, angle = 150 * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+        heights = tuned(dsi, rng.uniform(0, 360), mean_hz)
+        rate = Field(radius * np.cos(angle), radius * np.sin(angle)).rate(quiet_hz, heights)
+        return unit_of(clock, BAR, 4520, [rate] * trials, rng)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("dsi", "mean_hz", "trials", "quiet_hz", "expected", "above", "above_low"),
+    [
+        (0.22, 40.0, 3, 4.0, (0.20, 0.24), 0.10, 0.01),
+        (0.22, 20.0, 3, 4.0, (0.24, 0.31), 0.40, 0.08),
+        (0.22, 40.0, 3, 15.0, (0.23, 0.32), 0.40, 0.04),
+        (0.22, 40.0, 2, 4.0, (0.20, 0.30), 0.35, None),
+        (0.22, 40.0, 10, 4.0, (0.20, 0.23), 0.01, 0.01),
+        (0.70, 40.0, 3, 4.0, (0.70, 0.78), 1.0, 1.0),
+    ],
+)
+def test_cross_validated_index(
+    dsi: float,
+    mean_hz: float,
+    trials: int,
+    quiet_hz: float,
+    expected: tuple[float, float],
+    above: float,
+    above_low: float | None,
+) -> None:
+    """above: the share beyond a threshold of 0.3, above_low: that of the interval's lower end."""
+    units = extracted(BAR, tuned_units(dsi, mean_hz, trials, quiet_hz), 40 if trials == 10 else 100, seed=41)
+    index, low = values(units, "dsi_cv"), values(units, "dsi_cv_low")
+    assert expected[0] < np.nanmean(index) < expected[1]
+    if dsi > 0.5:
+        at_least(low > 0.3, 0.98)
+        return
+    at_most(index > 0.3, above)
+    if above_low is not None:
+        at_most(low > 0.3, above_low)
+        at_least((low <= dsi) & (dsi <= values(units, "dsi_cv_high")), 0.8)
+
+
+def test_threshold_on_the_lower_end_leaves_units_without_direction_out() -> None:
+    units = extracted(BAR, tuned_units(0.0, 20.0, 3, 4.0), 100, seed=42)
+    at_most(values(units, "dsi_cv_low") > 0.3, 0.02)
+    at_most(values(units, "dsi_cv_low") > 0, 0.35)
