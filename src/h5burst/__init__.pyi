@@ -35,6 +35,7 @@ from h5burst.memory.spill import SpillManager as SpillManager
 from h5burst.model import values as values
 from h5burst.model.errors import CorruptFileError as CorruptFileError
 from h5burst.model.errors import MissingFilterError as MissingFilterError
+from h5burst.model.errors import Note as Note
 from h5burst.model.errors import Problem as Problem
 from h5burst.model.errors import StaleFileError as StaleFileError
 from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError

@@ -19,6 +19,8 @@ from typing import Any
 
 import typer
 
+from h5burst.model.errors import Note
+
 EPILOG = (
     "Every command takes --json (results as JSON), --quiet (no results as text, no progress), --version, and --debug "
     "(the whole traceback of an error)."
@@ -185,13 +187,14 @@ def _options_of(app: typer.Typer) -> set[str]:
 def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[Any]]) -> int:
     """Check every file, print what is off, and give the exit code: 1 for something off, 2 for a file that is not there.
 
-    problems_of: the problems of one file; `OSError` for one that cannot be looked at. The others are checked anyway.
+    problems_of: the problems and notes of one file, notes being nothing that is off; `OSError` for one that cannot be
+    looked at. The others are checked anyway.
     """
     broken = missing = 0
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            problems = [str(problem) for problem in problems_of(file)]
+            found = problems_of(file)
         except OSError as error:
             if output.debug:
                 raise
@@ -200,11 +203,13 @@ def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[An
             results.append({"file": str(file), "error": message})
             print(f"error: {message if str(file) in message else f'{file}: {message}'}", file=sys.stderr)
             continue
+        problems = [str(one) for one in found if not isinstance(one, Note)]
+        notes = [str(one) for one in found if isinstance(one, Note)]
         broken += bool(problems)
-        results.append({"file": str(file), "problems": problems})
+        results.append({"file": str(file), "problems": problems} | ({"notes": notes} if notes else {}))
         output.say(f"{file}: {_count(len(problems), 'problem') if problems else 'OK'}")
-        for problem in problems:
-            output.say(f"  {problem}")
+        for text in problems + notes:
+            output.say(f"  {text}")
     output.result(results)
     return 2 if missing else int(broken > 0)
 

@@ -27,8 +27,8 @@ def small_recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecord
 @pytest.fixture(autouse=True)
 def _features_as_they_were() -> Iterator[None]:
     """A feature that a test registers, or a user's module of it, is unknown to the next test."""
-    before = dict(FeatureRegistry._classes)
+    before = dict(FeatureRegistry._registry)
     yield
-    if FeatureRegistry._classes != before:
-        FeatureRegistry._classes.clear()
-        FeatureRegistry._classes.update(before)
+    if FeatureRegistry._registry != before:
+        FeatureRegistry._registry.clear()
+        FeatureRegistry._registry.update(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,20 @@ def test_vendors_numbers_choose_units(small_recording: SimulatedRecording, tmp_p
     again = PipelineSession.load(session.save())
     assert again.units["unit_002"]["unit_num"] == 2
     np.testing.assert_array_equal(again.stimulus["frame_times"]["default"], frames)
+
+
+def test_units_named_otherwise_than_their_number_are_warned_of(
+    small_recording: SimulatedRecording, tmp_path: Path
+) -> None:
+    renamed = shutil.copy(small_recording.cmtr_path, tmp_path / small_recording.cmtr_path.name)
+    with h5py.File(renamed, "r+") as file:
+        file["Spike Sorter"].move("Unit 2", "Unit 77")
+
+    session = load_recording(small_recording.cmcr_path, renamed, session=create_session("x", output_dir=tmp_path))
+
+    named = [text for text in session.warnings if "UnitID" in text]
+    assert named == ["groups of units are named otherwise than their UnitID: Unit 77 is unit_002"]
+    assert session.units["unit_002"]["original_name"] == "Unit 77"
 
 
 def test_frame_timestamps_of_a_session_a_path_and_an_open_file(tmp_path: Path) -> None:

@@ -3,5 +3,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 def passages(
-    frames: NDArray[Any], level: NDArray[Any], rise: NDArray[Any], on: NDArray[Any], off: NDArray[Any]
+    frames: NDArray[Any],
+    scratch: NDArray[Any],
+    state: NDArray[Any],
+    open_frames: NDArray[Any],
+    on: NDArray[Any],
+    off: NDArray[Any],
+    area: int,
 ) -> None: ...

@@ -44,6 +44,21 @@ class Problem:
         return f"{self.path}: {self.what}"
 
 
+@dataclass(frozen=True)
+class Note(Problem):
+    """What is worth knowing of an object, and nothing wrong with it.
+
+    Examples
+    --------
+    >>> from h5burst import Note
+    >>> str(Note("/pipeline", "is not there in files of this version"))
+    'note: /pipeline: is not there in files of this version'
+    """
+
+    def __str__(self) -> str:
+        return f"note: {super().__str__()}"
+
+
 class CorruptFileError(OSError):
     """A file that cannot be read as what it claims to be: damaged, cut short, or not an HDF5 file at all.
 

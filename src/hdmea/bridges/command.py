@@ -89,8 +89,9 @@ def _lines(one: dict[str, Any]) -> list[str]:
         f"{one['file']}: {one['dataset_id']}",
         f"  file      {format_bytes(one['bytes'] or 0)}, layout {one['layout_version']}, saved {one['saved_at']}",
         f"  recording {', '.join(about)}",
-        f"  units     {units['count']}, {units['spikes']} spikes; {units['without_spikes']} without spikes, "
-        f"{units['with_place']} with a place, {units['with_waveform']} with a waveform",
+        f"  units     {units['count']}, {counted(units['spikes'], 'spikes')}; "
+        f"{units['without_spikes']} without spikes, {units['with_place']} with a place, "
+        f"{units['with_waveform']} with a waveform",
     ]
     for name, section in one["sections"].items():
         counts = (counted(section[what], what) for what in ("presentations", "trials"))

@@ -26,7 +26,7 @@ class FeatureRegistry:
     (True, 'Frif')
     """
 
-    _classes: ClassVar[dict[str, type[FeatureExtractor]]] = {}
+    _registry: ClassVar[dict[str, type[FeatureExtractor]]] = {}
     _broken: ClassVar[dict[str, str]] = {}
     _plugins_loaded: ClassVar[bool] = False
 
@@ -53,10 +53,10 @@ class FeatureRegistry:
             raise ValueError(f"a feature's name must be text, not {name!r}")
 
         def add(extractor: Extractor) -> Extractor:
-            if name in cls._classes:
-                raise ValueError(f"feature {name!r} is already registered, by {cls._classes[name].__name__}")
+            if name in cls._registry:
+                raise ValueError(f"feature {name!r} is already registered, by {cls._registry[name].__name__}")
             extractor.name = name
-            cls._classes[name] = extractor
+            cls._registry[name] = extractor
             return extractor
 
         return add
@@ -82,7 +82,7 @@ class FeatureRegistry:
         """
         cls._load_plugins()
         try:
-            return cls._classes[name]
+            return cls._registry[name]
         except KeyError:
             broken = "".join(f"; the entry point {entry} cannot be loaded: {why}" for entry, why in cls._broken.items())
             known = ", ".join(cls.list_all()) or "none"
@@ -92,7 +92,7 @@ class FeatureRegistry:
     def list_all(cls) -> list[str]:
         """All names, sorted."""
         cls._load_plugins()
-        return sorted(cls._classes)
+        return sorted(cls._registry)
 
     @classmethod
     def get_metadata(cls, name: str) -> dict[str, Any]:
@@ -133,12 +133,12 @@ class FeatureRegistry:
         """Whether there is a feature of that name."""
         if entry_points:
             cls._load_plugins()
-        return name in cls._classes
+        return name in cls._registry
 
     @classmethod
     def clear(cls) -> None:
         """Forget every feature, those of entry points as well."""
-        cls._classes.clear()
+        cls._registry.clear()
         cls._broken.clear()
         cls._plugins_loaded = True
 
@@ -154,7 +154,7 @@ class FeatureRegistry:
             try:
                 offered = entry.load()
                 is_feature = isinstance(offered, type) and issubclass(offered, FeatureExtractor)
-                if is_feature and cls._classes.get(entry.name) is not offered:
+                if is_feature and cls._registry.get(entry.name) is not offered:
                     cls.register(entry.name)(offered)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code: it must not stop the features that work
                 cls._broken[f"{entry.name} = {entry.value}"] = f"{type(error).__name__}: {error}"

@@ -13,6 +13,8 @@ from h5burst._ext import passages as _ext
 
 Frames = npt.NDArray[np.int32]
 
+AREA_PX = 50  # half of the bar's length, and its width
+
 
 class _Movie(Protocol):
     """What of an array of frames (frames, height, width) is used; slices of frames are read one part at a time."""
@@ -27,7 +29,9 @@ class _Movie(Protocol):
     def __getitem__(self, part: slice, /) -> np.ndarray[Any, Any]: ...
 
 
-def bar_passages(movie: _Movie, parts: Sequence[tuple[int, int]], threads: int | None = None) -> tuple[Frames, Frames]:
+def bar_passages(
+    movie: _Movie, parts: Sequence[tuple[int, int]], threads: int | None = None, *, area_px: int = AREA_PX
+) -> tuple[Frames, Frames]:
     """The frames in which each pixel becomes bright and dark again, in each part of a movie.
 
     Parameters
@@ -38,12 +42,16 @@ def bar_passages(movie: _Movie, parts: Sequence[tuple[int, int]], threads: int |
         The frames [start, stop) of each part.
     threads : int, optional
         The result does not depend on it.
+    area_px : int
+        Side of the square about a pixel that tells which of several passages is its own.
 
     Returns
     -------
     on, off : (parts, height, width) int32
-        Frames from the movie's first: the first frame of the brightest rise, and the first one after it that is darker
-        than half of it. -1 where nothing rises; `off` is the part's end where nothing falls.
+        Frames from the movie's first: the frame of the rise, and the first one after it that is darker than half of
+        it. Where a pixel rises several times, by more than half of its largest rise (it is where two lanes of the bar
+        overlap or touch), it is the time that is nearest to when the area about it is brightest. -1 where nothing
+        rises; `off` is the part's end where nothing falls.
 
     Raises
     ------
@@ -66,8 +74,8 @@ def bar_passages(movie: _Movie, parts: Sequence[tuple[int, int]], threads: int |
         first = max(start - 1, 0)  # a part's first frame may be brighter than the one before it
         frames = movie[first:stop]
         frames = np.ascontiguousarray(frames, np.uint8 if frames.dtype in (np.uint8, np.bool_) else np.float32)
-        scratch = np.empty((2, height, width), np.float32)
-        _ext.passages(frames, scratch[0], scratch[1], on[index], off[index])
+        state, begun = np.empty((3, height, width), np.float32), np.empty((2, height, width), np.int32)
+        _ext.passages(frames, np.empty((height + 1, width)), state, begun, on[index], off[index], area_px)
         seen = on[index] >= 0
         on[index][seen] += first
         off[index][seen] += first

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, CorruptFileError, Group, Node, Problem, load_texts, read_tree, verify
+from h5burst import Array, CorruptFileError, Group, Node, Note, Problem, load_texts, read_tree, verify
+from hdmea.session.file import session_from_tree
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.layout import (
     GROUPS,
@@ -20,7 +21,10 @@ from hdmea.session.layout import (
     UNIT_ATTRIBUTES,
     UNIT_DTYPES,
     UNIT_ID,
+    VERSION_ATTRIBUTE,
+    reading_session,
 )
+from hdmea.utils.exceptions import CheckpointError
 
 SESSION_INFO = ("completed_steps", "warnings")
 
@@ -28,14 +32,29 @@ SESSION_INFO = ("completed_steps", "warnings")
 def check_recording(path: str | Path, *, deep: bool = False) -> list[Problem]:
     """Everything that is wrong with a recording's file: what cannot be read, and what is not as the layout has it.
 
+    Of a file of an earlier layout that is read rightly, what this layout has otherwise are notes and not problems.
     Raises `FileNotFoundError`.
     """
     problems = verify(path, deep=deep)
     try:
         tree = read_tree(path, lazy=True)
-        return problems + list(_check(tree))
+        found = list(_check(tree))
+        if not problems and _is_read_as_earlier_layout(tree, Path(path)):
+            return found
+        return problems + [Problem(one.path, one.what) for one in found]
     except CorruptFileError as error:
         return problems or [Problem("/", error.what)]
+
+
+def _is_read_as_earlier_layout(tree: Group, path: Path) -> bool:
+    if not isinstance(tree.children.get("units"), Group) or VERSION_ATTRIBUTE in tree.attrs:
+        return False
+    try:
+        with reading_session(path):
+            session_from_tree(tree, path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _other_kind(tree: Group) -> str | None:
@@ -52,22 +71,23 @@ def _other_kind(tree: Group) -> str | None:
 
 
 def _check(tree: Group) -> Iterator[Problem]:
+    """What is not as the layout has it; as notes, what earlier layouts may have otherwise."""
     if kind := _other_kind(tree):
         yield Problem("/", f"this is not a recording of hdmea, but {kind}")
         return
     for name in ROOT_ATTRIBUTES:
         if name not in tree.attrs:
-            yield Problem("/", f"lacks the attribute {name}")
+            yield Note("/", f"lacks the attribute {name}")
     yield from _check_features_list(tree)
     for name in GROUPS:
         if not isinstance(tree.children.get(name), Group):
-            yield Problem("/", f"lacks the group {name}")
+            yield Note("/", f"lacks the group {name}")
     pipeline = tree.children.get("pipeline")
     if isinstance(pipeline, Group) and (steps := pipeline.attrs.get(STEPS_IN_PROGRESS)):
         yield Problem("/pipeline", f"was interrupted while {steps} wrote to the file: redo that step with force=True")
     if isinstance(pipeline, Group):
         info = _members(pipeline, "session_info")
-        yield from (Problem("/pipeline/session_info", f"lacks {name}") for name in SESSION_INFO if name not in info)
+        yield from (Note("/pipeline/session_info", f"lacks {name}") for name in SESSION_INFO if name not in info)
     units = tree.children.get("units")
     for unit_id, unit in units.children.items() if isinstance(units, Group) else ():
         yield from _check_unit(f"/units/{unit_id}", unit_id, unit)
@@ -86,7 +106,7 @@ def _check_features_list(tree: Group) -> Iterator[Problem]:
     units = [unit for unit in _members(tree, "units").values() if isinstance(unit, Group)]
     there = {name for unit in units for name in _members(unit, "features")}
     if missing := sorted(there - set(names)):
-        yield Problem("/", f"features_extracted lacks {', '.join(missing)}")
+        yield Note("/", f"features_extracted lacks {', '.join(missing)}")
 
 
 def _members(group: Group, name: str) -> Mapping[str, Node]:
@@ -97,13 +117,13 @@ def _members(group: Group, name: str) -> Mapping[str, Node]:
 
 def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
     if not UNIT_ID.fullmatch(unit_id):
-        yield Problem(place, "is not named unit_ and at least three digits")
+        yield Note(place, "is not named unit_ and at least three digits")
     if not isinstance(unit, Group):
         yield Problem(place, "is not a group")
         return
     for name in UNIT_ATTRIBUTES:
         if name not in unit.attrs:
-            yield Problem(place, f"lacks the attribute {name}")
+            yield Note(place, f"lacks the attribute {name}")
     for name, dtype in UNIT_DTYPES.items():
         if name in unit.children:
             yield from _check_array(f"{place}/{name}", unit.children[name], np.dtype(dtype).name)
@@ -115,7 +135,7 @@ def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
         if unit.attrs.get("spike_count") != count:
             yield Problem(place, f"spike_count is {unit.attrs.get('spike_count')}, but there are {count}")
         if spikes.attrs.get("unit") != "sample_index":
-            yield Problem(f"{place}/spike_times", "lacks the attribute unit = sample_index")
+            yield Note(f"{place}/spike_times", "lacks the attribute unit = sample_index")
     sections = unit.children.get("spike_times_sectioned")
     for movie, section in sections.children.items() if isinstance(sections, Group) else ():
         yield from _check_section(f"{place}/spike_times_sectioned/{movie}", section)
@@ -130,11 +150,13 @@ def _check_section(place: str, section: Any) -> Iterator[Problem]:
         if name in section.children:
             yield from _check_array(f"{place}/{name}", section.children[name], np.dtype(dtype).name)
         else:
-            yield Problem(place, f"lacks {name}")
-    if section.attrs.get("n_trials") != len(trials.children):
-        yield Problem(place, f"n_trials is {section.attrs.get('n_trials')}, but there are {len(trials.children)}")
+            yield Note(place, f"lacks {name}")
+    if (stored := section.attrs.get("n_trials")) is None:
+        yield Note(place, "lacks the attribute n_trials")
+    elif stored != len(trials.children):
+        yield Problem(place, f"n_trials is {stored}, but there are {len(trials.children)}")
     if set(trials.children) != {str(number) for number in range(len(trials.children))}:
-        yield Problem(f"{place}/trials_spike_times", "trials are not numbered from 0 on")
+        yield Note(f"{place}/trials_spike_times", "trials are not numbered from 0 on")
     for name, trial in trials.children.items():
         yield from _check_array(f"{place}/trials_spike_times/{name}", trial, "int64")
 
@@ -159,4 +181,4 @@ def _check_array(place: str, node: Any, dtype: str) -> Iterator[Problem]:
     if data is None:
         yield Problem(place, "is not an array")
     elif str(data.dtype) != dtype:
-        yield Problem(place, f"is {data.dtype}, not {dtype}")
+        yield Note(place, f"is {data.dtype}, not {dtype}")

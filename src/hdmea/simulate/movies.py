@@ -7,7 +7,7 @@ A movie's file is `{movie}.npy`, (frames, height, width) uint8: the mean of gree
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -93,57 +93,76 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """Frames that are black but for one small square each.
+    """Frames that are black but for small squares, which do not share a pixel that is not black.
 
-    pixels (patterns, side, side) uint8, black where the square leaves the grid; corners (patterns, 2) row and column of
-    its first pixel, which may be up to `side` outside; grid (height, width).
+    pixels (squares, side, side) uint8, black where the square leaves the grid; corners (squares, 2) row and column of
+    its first pixel, which may be up to `side` outside; pattern (squares,) whose each is, ascending and
+    each number up to the last at least once; grid (height, width).
     """
 
     pixels: Frames
     corners: npt.NDArray[np.int64]
+    pattern: npt.NDArray[np.int64]
     grid: tuple[int, int]
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return int(self.pattern[-1]) + 1 if len(self.pattern) else 0
 
     def project(self, rows: Floats, columns: Floats) -> Floats:
         side = self.pixels.shape[1]
         window = np.arange(side)
         rows, columns = (np.pad(_exact(axis), ((0, 0), (side, side))).T for axis in (rows, columns))
-        seen = np.empty((len(self), rows.shape[1]))
-        for n in range(0, len(self), _PATTERNS_AT_ONCE):
+        seen = np.empty((len(self.pixels), rows.shape[1]))
+        for n in range(0, len(self.pixels), _PATTERNS_AT_ONCE):
             part = slice(n, n + _PATTERNS_AT_ONCE)
             at = self.corners[part, :, None] + side + window
             across = self.pixels[part].astype(np.float64) @ columns[at[:, 1]]  # (n, side, views)
             seen[part] = np.einsum("nsv,nsv->nv", across, rows[at[:, 0]])
-        return seen
+        return self._by_pattern(seen)
 
     def frames(self, numbers: npt.NDArray[np.int64], grid: tuple[int, int]) -> Frames:
         made = np.zeros((len(numbers), *grid), np.uint8)
         for frame, number in zip(made, numbers.tolist(), strict=True):
-            first, last = self._rows(number)
-            frame[first:last] = self._band(number)
+            for first, band in self.bands(number):
+                frame[first : first + len(band)] = band
         return made
 
     def means(self) -> Floats:
-        return np.asarray(self.pixels.sum(axis=(1, 2), dtype=np.float64) / (self.grid[0] * self.grid[1]))
+        return self._by_pattern(self.pixels.sum(axis=(1, 2), dtype=np.float64) / (self.grid[0] * self.grid[1]))
 
-    def bands(self) -> Iterator[tuple[int, Frames]]:
-        """For each pattern the first of the rows that are not all black, and those rows (rows, width)."""
-        for number in range(len(self)):
-            yield self._rows(number)[0], self._band(number)
+    def _by_pattern(self, values: Floats) -> Floats:
+        """Sums over each pattern's squares (patterns, ...)."""
+        sums = np.zeros((len(self), *values.shape[1:]))
+        np.add.at(sums, self.pattern, values)
+        return sums
 
-    def _rows(self, number: int) -> tuple[int, int]:
-        top = int(self.corners[number, 0])
-        return min(max(top, 0), self.grid[0]), min(max(top + self.pixels.shape[1], 0), self.grid[0])
+    def bands(self, number: int) -> Iterator[tuple[int, Frames]]:
+        """Of a pattern the first of rows that are not all black, and those rows (rows, width); several stretches."""
+        squares = range(*np.searchsorted(self.pattern, [number, number + 1]).tolist())
+        side, (height, width) = self.pixels.shape[1], self.grid
+        spans = sorted((top, top + side) for top in self.corners[squares.start : squares.stop, 0].tolist())
+        for first, last in _joined(spans):
+            first, last = max(first, 0), min(last, height)
+            band = np.zeros((max(last - first, 0), width), np.uint8)
+            for square in squares:
+                top, left = self.corners[square].tolist()
+                begin, end, above, below = max(left, 0), min(left + side, width), max(top, first), min(top + side, last)
+                if begin < end and above < below:
+                    part = self.pixels[square, above - top : below - top, begin - left : end - left]
+                    band[above - first : below - first, begin:end] |= part
+            if band.size:
+                yield first, band
 
-    def _band(self, number: int) -> Frames:
-        (first, last), (top, left) = self._rows(number), self.corners[number].tolist()
-        band = np.zeros((last - first, self.grid[1]), np.uint8)
-        begin, end = max(left, 0), min(left + self.pixels.shape[1], self.grid[1])
-        if begin < end:
-            band[:, begin:end] = self.pixels[number, first - top : last - top, begin - left : end - left]
-        return band
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted stretches [start, stop), those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if joined and start < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +236,8 @@ def _save_sparse(movie: Movie, path: Path) -> None:
         begin = file.tell()
         os.truncate(file.fileno(), begin + movie.length * height * width)
         first = 0
-        for (row, band), end in zip(patterns.bands(), ends.tolist(), strict=True):
-            if band.size:
+        for number, end in enumerate(ends.tolist()):
+            for row, band in patterns.bands(number):
                 for frame in order[first:end].tolist():
                     file.seek(begin + (frame * height + row) * width)
                     file.write(band.data)

@@ -122,7 +122,7 @@ def simulate_recording(
     output_dir
         Directory, made if need be: `{name}.cmcr`, `{name}.cmtr`, `{name}_truth.json`, `playlist.csv`,
         `movie_length.csv`, `stimuli/{movie}.npy` (frames, height, width) uint8, `configs/{movie}.json`.
-        The moving bar's movie has 300 x 300 pixels and is stored as a sparse file: 1.2 GB long, 0.3 GB on disk.
+        The moving bar's movie has 300 x 300 pixels and is stored as a sparse file: 1.2 GB long, 0.6 GB on disk.
     name
         Of the files.
     n_units

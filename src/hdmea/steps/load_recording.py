@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -108,6 +109,7 @@ def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: Pipe
         rate = _acquisition_rate(cmcr, cmtr_rate, (cmcr_path, cmtr_path), loaded)
         if cmtr_path is not None:
             loaded.units = read_units(cmtr_path, rate)
+            _check_names(loaded)
         duration_s = _duration_s(cmcr, loaded.units, rate, (cmcr_path, cmtr_path))
         _take_analog(cmcr, rate, loaded, session.memory)
     if cmcr_path and cmtr_path and cmcr_path.stem.rstrip("-") != cmtr_path.stem.rstrip("-"):
@@ -116,6 +118,18 @@ def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: Pipe
     loaded.metadata |= common_metadata(session.dataset_id, rate, duration_s)
     loaded.metadata["sys_meta"] = dict(cmtr_meta if cmcr is None else cmcr.meta)
     return loaded
+
+
+def _check_names(loaded: Loaded) -> None:
+    """Warn of units whose group in the file has one number and whose `UnitID` is another: IDs are by `UnitID`."""
+    differ = [
+        f"{unit['original_name']} is {unit_id}"
+        for unit_id, unit in loaded.units.items()
+        if (digits := re.search(r"\d+", str(unit["original_name"]))) and int(digits.group()) != unit["unit_num"]
+    ]
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        loaded.warn(f"groups of units are named otherwise than their UnitID: {', '.join(differ[:3])}{more}")
 
 
 def _acquisition_rate(

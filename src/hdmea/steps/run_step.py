@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from hdmea.session.session import PipelineSession, SaveState
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import HDMEAError
 from hdmea.utils.names import recording_path
+from hdmea.utils.progress import reporting
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +80,28 @@ def run_step(
     target: a path, or a session in its place, which is made sure of being saved and then kept equal to its file, or
     the new file of a step that loads.
 
+    A bar shows on a terminal that it is at work; the log has a line of what it took.
+
     Raises `FileExistsError` where the step was done already, in the immediate mode; with a session that is a warning.
     """
+    if session is None and target is None:
+        raise TypeError(f"{name} needs hdf5_path or session")
+    started = time.perf_counter()
+    with reporting(name):
+        result = _run(name, step, target, session)
+    logger.info("%s took %.2f s", name, time.perf_counter() - started)
+    return result
+
+
+def _run(
+    name: str,
+    step: Callable[[PipelineSession], Outcome[Result]],
+    target: Target | NewFile[Result],
+    session: PipelineSession | None,
+) -> Result | PipelineSession:
     if session is not None:
         return _run_deferred(name, step, session)
-    if target is None:
-        raise TypeError(f"{name} needs hdf5_path or session")
+    assert target is not None
     try:
         if isinstance(target, NewFile):
             return _run_on_new_file(name, step, target)

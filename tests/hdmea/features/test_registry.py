@@ -44,10 +44,10 @@ class Doubled(FeatureExtractor):
 
 @pytest.fixture(autouse=True)
 def _restored_registry() -> Iterator[None]:
-    before, loaded = dict(FeatureRegistry._classes), FeatureRegistry._plugins_loaded
+    before, loaded = dict(FeatureRegistry._registry), FeatureRegistry._plugins_loaded
     yield
     FeatureRegistry.clear()
-    FeatureRegistry._classes.update(before)
+    FeatureRegistry._registry.update(before)
     FeatureRegistry._plugins_loaded = loaded
 
 
@@ -61,6 +61,14 @@ def test_register_and_get() -> None:
     assert FeatureRegistry.register("doubled")(Doubled) is Doubled
     assert FeatureRegistry.is_registered("doubled")
     assert FeatureRegistry.get("doubled") is Doubled
+
+
+def test_scripts_may_set_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FeatureRegistry, "_registry", {"only": Doubled})
+    assert FeatureRegistry.list_all() == ["only"]
+    assert FeatureRegistry.get("only") is Doubled
+    FeatureRegistry.register("another")(type("Another", (Doubled,), {}))
+    assert set(FeatureRegistry._registry) == {"only", "another"}
 
 
 def test_taken_name_is_refused() -> None:

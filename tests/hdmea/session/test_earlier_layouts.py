@@ -10,10 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
+from h5burst import Note
+from h5burst.console import run
+from hdmea.cli import app
 from hdmea.features import compute_sta
 from hdmea.io import add_section_windows, section_spike_times
 from hdmea.pipeline import PipelineSession, extract_features, load_session_from_hdf5
 from hdmea.session import layout
+from hdmea.session.validate_layout import check_recording
 from support.hdmea_recordings import recording, write_config
 from support.hdmea_trees import assert_same_values
 
@@ -81,6 +85,28 @@ def test_file_of_another_program_is_read_as_its_names_say(tmp_path: Path) -> Non
     assert (unit["row"], unit["col"], unit["global_id"]) == (3, 4, 7)
     assert unit["auto_label"] == {"axon_type": "rgc", "score": 0.5}
     assert list(unit["spike_times_sectioned"]["noise"]["trials_spike_times"]) == [0, 2, 10]
+
+
+def test_verify_notes_what_an_earlier_layout_has_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = theirs(tmp_path / "a.h5")
+
+    assert run(app, ["verify", str(path)]) == 0
+
+    said = capsys.readouterr().out
+    assert said.startswith(f"{path}: OK\n")
+    assert "note: /units/unit_001/spike_times_sectioned/noise: lacks the attribute n_trials" in said
+    assert "note: /: lacks the attribute dataset_id" in said
+
+
+def test_verify_of_an_earlier_layout_still_finds_what_is_wrong(tmp_path: Path) -> None:
+    path = theirs(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file["units/unit_001"].attrs["spike_count"] = 4
+
+    wrong = [one for one in check_recording(path) if not isinstance(one, Note)]
+
+    assert [str(one) for one in wrong] == ["/units/unit_001: spike_count is 4, but there are 5"]
+    assert run(app, ["verify", str(path)]) == 1
 
 
 def test_features_of_another_program_keep_their_shape(tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ METADATA = {"acquisition_rate": RATE, "frame_timestamps": np.arange(0, 4000, 17,
 
 @pytest.fixture(autouse=True)
 def _restored_registry() -> Iterator[None]:
-    before = dict(FeatureRegistry._classes)
+    before = dict(FeatureRegistry._registry)
     yield
-    FeatureRegistry._classes.clear()
-    FeatureRegistry._classes.update(before)
+    FeatureRegistry._registry.clear()
+    FeatureRegistry._registry.update(before)
 
 
 def section(duration: int = 3000) -> dict[str, Any]:
