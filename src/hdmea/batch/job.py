@@ -26,6 +26,7 @@ from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.recipe import Step, recipe_hash
 from hdmea.session.session import PipelineSession, create_session
 from hdmea.utils.exceptions import DataLoadError
+from hdmea.utils.file_identity import Identity
 from hdmea.utils.names import recording_path
 from hdmea.utils.user_modules import import_modules
 
@@ -102,7 +103,7 @@ class Job:
     def params_hash(self) -> str:
         return recipe_hash(self.steps)
 
-    def inputs(self) -> dict[str, identity.Identity | None]:
+    def inputs(self) -> dict[str, Identity | None]:
         """What the result depends on beside the recipe, as it is now."""
         return identity.identities(self.steps, self.imports)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import Group
+from h5burst import Group, load_json
 from hdmea.kernels.rates import firing_rates
 from hdmea.kernels.trains import to_ragged
 from hdmea.session import hdf5_store
@@ -20,7 +21,8 @@ from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
 from hdmea.steps.table import metadata_of_steps
 from hdmea.utils.clock import utc_now
-from hdmea.utils.exceptions import ConfigurationError
+from hdmea.utils.exceptions import ConfigurationError, DataLoadError
+from hdmea.utils.file_identity import Identity, differences, identity_of
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.names import recording_path
 
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 USUAL_RATES_HZ = (1000.0, 100_000.0)
 LARGE_SESSION_GB = 8.0
 RATE_BIN_S = 0.1
+INPUTS = "inputs"  # a group of the recording: its attribute `files` says what a load has read
+FILES = "files"
 
 
 @dataclass
@@ -121,25 +125,34 @@ def finish_units(units: dict[str, dict[str, Any]], rate: float, duration_s: floa
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One load: its step's name, what it is asked for, how it reads for a session, and what it would do again."""
+    """One load: its step's name, what it is asked for, how it reads for a session, and what it would do again.
+
+    sources: the files and directories that it reads, by the names that `source_files` has; what is None is not read.
+    """
 
     step: str
     config: Mapping[str, Any] | None
     read: Callable[[PipelineSession], Loaded]
     force: bool
     is_done: Callable[[PipelineSession], bool] = lambda session: bool(session.units)
+    sources: Mapping[str, Path | None] = field(default_factory=dict)
 
     def run(self, session: PipelineSession) -> Outcome[LoadResult]:
         """Load into a session. Raises `AlreadyDoneError` for one that is loaded already, without `force`."""
         done = self.is_done(session)
         if done and not self.force:
-            other = " (with another config)" if session.params_hash not in (None, params_hash(self.config)) else ""
-            raise AlreadyDoneError(f"{self.step} was done already{other}")
+            others = [] if session.params_hash in (None, params_hash(self.config)) else ["with another config"]
+            others += self._other_inputs(session.extra_nodes.get(INPUTS))
+            raise AlreadyDoneError(", ".join([f"{self.step} was done already", *others]))
+        inputs = self._inputs()
         loaded = self.read(session)
+        if changed := differences(inputs, self._inputs()):
+            raise DataLoadError(f"an input was changed while it was read: {'; '.join(changed)}. Load it again")
         if done:
             _clear_loaded(session)
         _fill(session, loaded)
         session.params_hash, session.stage1_timestamp = params_hash(self.config), utc_now()
+        session.extra_nodes[INPUTS] = Group(attrs={FILES: json.dumps(inputs)})
         if (size := session.memory_estimate_gb) > LARGE_SESSION_GB:
             logger.warning("Session %s holds %.1f GB in memory", session.dataset_id, size)
         path = recording_path(session.output_dir, session.dataset_id)
@@ -147,7 +160,7 @@ class LoadJob:
         return Outcome(result, [("units",), ("stimulus",), ("metadata",)], loaded.warnings)
 
     def new_file(self, dataset_id: str, output_dir: str | Path) -> NewFile[LoadResult]:
-        """Where the load writes without a session; a complete file of the same config is returned as it is."""
+        """Where the load writes without a session; a complete file of the same load is returned as it is."""
         return NewFile(dataset_id, Path(output_dir), self.force, self._cached)
 
     def _cached(self, path: Path) -> LoadResult:
@@ -157,12 +170,30 @@ class LoadJob:
             raise FileExistsError(f"{path} exists and is not complete: pass force=True to load anew")
         if status["params_hash"] != params_hash(self.config):
             raise FileExistsError(f"{path} was loaded with another config: pass force=True to load anew")
+        if others := self._other_inputs(tree.children.get(INPUTS)):
+            raise FileExistsError(f"{path} was loaded {'; '.join(others)}: pass force=True to load anew")
         units = tree.children.get("units")
         count, dataset_id = len(units.children) if isinstance(units, Group) else 0, str(tree.attrs["dataset_id"])
         origin = tree.attrs.get("source_files", "not known")
         warning = f"{path} was loaded with the same config before: returned as it is (cache hit); its sources: {origin}"
+        if INPUTS not in tree.children:
+            warning += "; it does not say what they were like then"
         logger.warning(warning)
         return LoadResult(path, dataset_id, count, True, [warning])
+
+    def _inputs(self) -> dict[str, Identity | None]:
+        return {name: identity_of(path) for name, path in self.sources.items() if path is not None}
+
+    def _other_inputs(self, stored: Any) -> list[str]:
+        """How the inputs of a load, as its file or session keeps them, differ from today's: a list of one at most."""
+        if not isinstance(stored, Group):
+            return []  # of an earlier version
+        try:
+            before = load_json(stored.attrs.get(FILES, "{}"), dict)
+        except ValueError:
+            before = {}
+        changed = differences(before, self._inputs())
+        return [f"from other inputs ({'; '.join(changed)})"] if changed else []
 
 
 def _fill(session: PipelineSession, loaded: Loaded) -> None:

@@ -60,7 +60,8 @@ def load_recording(
     force, allow_overwrite
         Load anew, whatever is there; both mean the same.
     config
-        What tells one load from another: a complete file of the same config is returned as it is, with a warning.
+        What tells one load from another: a complete file of the same config and the same inputs is returned as it is,
+        with a warning.
     session
         Deferred mode: the session that is filled; no file is written.
 
@@ -80,7 +81,8 @@ def load_recording(
     MismatchError
         The two files are of different recordings.
     FileExistsError
-        The recording was loaded with another config, or incompletely, and neither `force` nor `allow_overwrite`.
+        The recording was loaded with another config, from other inputs (by size, time and a hash of head and tail), or
+        incompletely, and neither `force` nor `allow_overwrite`.
 
     Examples
     --------
@@ -93,7 +95,13 @@ def load_recording(
     """
     cmcr_path, cmtr_path = source_paths(cmcr_path, cmtr_path, session)
     cmcr, cmtr = checked_paths(cmcr_path, cmtr_path)
-    job = LoadJob("load_recording", config, lambda target: read_recording(cmcr, cmtr, target), force or allow_overwrite)
+    job = LoadJob(
+        "load_recording",
+        config,
+        lambda target: read_recording(cmcr, cmtr, target),
+        force or allow_overwrite,
+        sources={"cmcr_path": cmcr, "cmtr_path": cmtr},
+    )
     return run_step(job.step, job.run, job.new_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir), session)
 
 

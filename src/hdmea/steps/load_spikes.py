@@ -75,7 +75,8 @@ def load_spikes(
         A rate that is not positive or is not known, an unknown reader, a sorting without a name; `mcs` with
         another source, or one of which several recordings or streams could be meant.
     FileExistsError
-        The recording was loaded with another config, or incompletely, and `force` is False.
+        The recording was loaded with another config, from other inputs (by size, time and a hash of head and tail), or
+        incompletely, and `force` is False.
 
     Examples
     --------
@@ -100,6 +101,7 @@ def load_spikes(
         | {name: value for name, value in options.items() if value is not None},
         lambda target: read_sorted(source, target.dataset_id, acquisition_rate, reader, choice),
         force,
+        sources={"spikes_path": source if isinstance(source, Path) else None},
     )
     return run_step(job.step, job.run, job.new_file(dataset_id or _default_name(source, session), output_dir), session)
 

@@ -128,7 +128,8 @@ def load_recording_with_eimage_sta(
         filter_seconds = images.filter_seconds
         return loaded
 
-    job = LoadJob("load_recording_with_eimage_sta", options.config(), read, force, has_images)
+    sources = {"cmcr_path": cmcr, "cmtr_path": cmtr}
+    job = LoadJob("load_recording_with_eimage_sta", options.config(), read, force, has_images, sources)
     new_file = job.new_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir)
     result = run_step(job.step, job.run, new_file, session)
     if isinstance(result, PipelineSession):

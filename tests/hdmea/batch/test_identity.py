@@ -17,6 +17,7 @@ from hdmea.batch.job import Status, run_job
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
 from hdmea.simulate import SimulatedRecording
+from hdmea.utils import file_identity
 from support.batch_tools import statuses, write_spikes
 
 MakeManifest = Callable[..., Path]
@@ -153,7 +154,7 @@ def test_large_files_differ_by_head_tail_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "large.cmcr"
     content = np.random.default_rng(0).integers(0, 256, 3 << 20, np.uint8)
     content.tofile(path)
-    known = identity._identity(path)
+    known = file_identity.identity_of(path)
     steps = [_Step("load_recording", {"cmcr_path": str(path)})]
     before = identity.identities(steps, ())
     assert identity.differences(before, identity.identities(steps, ())) == []
@@ -164,7 +165,7 @@ def test_large_files_differ_by_head_tail_size_and_time(tmp_path: Path) -> None:
         other[place] ^= 1
         other.tofile(path)
         os.utime(path, ns=(written, written))
-        identity._of_file.cache_clear()
+        file_identity._of_file.cache_clear()
         assert identity.differences(before, identity.identities(steps, ())), change
     content.tofile(path)
     os.utime(path, ns=(written, written + 1))

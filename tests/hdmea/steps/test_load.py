@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hdmea.io import list_units
+from hdmea.io.cmtr import read_units
 from hdmea.pipeline import (
     LoadResult,
     PipelineSession,
@@ -672,3 +673,48 @@ def test_real_spike_file_keeps_its_spikes(test_data: Path, name: str) -> None:
     joined = np.concatenate([unit["spike_times"] for unit in session.units.values()])
     np.testing.assert_array_equal(joined, np.rint(seconds * 20_000).astype(np.uint64))
     np.testing.assert_array_equal([len(unit["spike_times"]) for unit in session.units.values()], counts)
+
+
+def test_a_recording_that_was_sorted_again_is_no_cache_hit(
+    paths: Paths, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = tmp_path / "in"
+    own.mkdir()
+    cmcr, cmtr = (Path(shutil.copy2(path, own)) for path in paths)
+    path = stored(tmp_path, (cmcr, cmtr)).hdf5_path
+    before = path.read_bytes()
+    session = load_recording(cmcr, cmtr, session=create_session("deferred"))
+
+    moved = shutil.copytree(own, tmp_path / "moved")  # with the times of the files
+    assert "cache hit" in stored(tmp_path, (moved / cmcr.name, moved / cmtr.name)).warnings[0]
+
+    with h5py.File(cmtr, "r+") as file:
+        file.attrs["sorted"] = "again"
+    with pytest.raises(FileExistsError, match=r"from other inputs \(cmtr_path is different: .*force"):
+        stored(tmp_path, (cmcr, cmtr))
+    assert path.read_bytes() == before
+    with pytest.raises(FileExistsError, match=r"cmcr_path is not asked for any more"):
+        load_recording(None, cmtr, path.stem, output_dir=tmp_path)
+    with caplog.at_level(logging.WARNING, "hdmea"):
+        assert load_recording(cmcr, cmtr, session=session) is session
+    assert "was done already, from other inputs (cmtr_path is different" in caplog.text
+
+    stored(tmp_path, (cmcr, cmtr), force=True)
+    assert "cache hit" in stored(tmp_path, (cmcr, cmtr)).warnings[0]
+
+
+def test_an_input_that_is_changed_while_it_is_read_is_not_loaded(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cmtr = Path(shutil.copy2(paths[1], tmp_path))
+
+    def sorted_meanwhile(path: Path, rate: float) -> dict[str, dict[str, Any]]:
+        units = read_units(path, rate)
+        with h5py.File(path, "r+") as file:
+            file.attrs["sorted"] = "again"
+        return units
+
+    monkeypatch.setattr("hdmea.steps.load_recording.read_units", sorted_meanwhile)
+    with pytest.raises(DataLoadError, match="changed while it was read"):
+        load_recording(None, cmtr, output_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
