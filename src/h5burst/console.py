@@ -2,6 +2,7 @@
 
 `--debug`, `--quiet`, `--json` and `--version` may stand anywhere on the line. Results go to standard output, what is
 said on the way and errors to standard error. A terminal or a pipe that goes away ends no work: see `lasting_streams`.
+Ctrl-C, SIGTERM and SIGHUP end a command as an error does: what it holds is given back, and files are as they were.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
@@ -27,7 +31,8 @@ EPILOG = (
 )
 SETTINGS = {"help_option_names": ["-h", "--help"]}  # of an app and all its commands
 _GLOBAL = ("--debug", "--json", "--quiet")
-_INTERRUPTED = 130  # exit code after Ctrl-C
+_INTERRUPTED = 130  # exit code after Ctrl-C, which typer gives, too
+_NO_READER = 141  # exit code of what SIGPIPE ends
 _GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ECONNRESET}  # what a stream that went away raises
 
 
@@ -75,6 +80,10 @@ def shown(text: object) -> str:
 output = Output()
 
 
+class _ReaderGoneError(BaseException):
+    """Nobody reads what a command prints that does nothing else: no part takes this for an error of its own."""
+
+
 class _Lasting:
     """A text stream of which all is dropped from the moment on that its reader is gone, while `drops` says so."""
 
@@ -102,7 +111,7 @@ class _Lasting:
                 os.dup2(nowhere, self._stream.fileno())
                 os.close(nowhere)
             if not self._drops():
-                raise
+                raise _ReaderGoneError from error
 
 
 @contextlib.contextmanager
@@ -128,8 +137,43 @@ def one_line_warnings() -> None:
     warnings.showwarning = lambda message, *_args, **_kwargs: print(f"warning: {message}", file=sys.stderr)
 
 
+@dataclass
+class _Told:
+    """The signal that a command was told to end by."""
+
+    signal: int = signal.SIGINT
+    is_told: bool = False  # by another than Ctrl-C, which Python raises itself
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[_Told]:
+    """For the block, SIGTERM and SIGHUP are as Ctrl-C is, unless they are ignored (nohup) or somebody else's; a second
+    one ends the process at once.
+    """
+    told = _Told()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        told.signal, told.is_told = number, True
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    numbers = []
+    if threading.current_thread() is threading.main_thread():
+        known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        numbers = [number for number in known if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield told
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
-    """Run a command and give its exit code: 2 with one line on stderr for an error, 130 after Ctrl-C."""
+    """Run a command and give its exit code: 2 with one line on stderr for an error; 128 and the signal that ended it,
+    130 for Ctrl-C; 141 where nobody reads any more what it does nothing but print.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     own = _options_of(app)  # a command may have one of these options to itself
     words = [word for word in given if word not in _GLOBAL or word in own]
@@ -137,13 +181,17 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     output.ends_with_reader = False
     one_line_warnings()
     _never_fail_to_print()
-    with lasting_streams():
+    with lasting_streams(), _ended_by_signals() as told:
         if "--version" in words and "--version" not in own:
             return _print_version()
-        return _run(app, words or ["--help"])
+        code = _run(app, words or ["--help"], told)
+        if code != _INTERRUPTED:
+            return code
+        print("interrupted" if not told.is_told else f"ended by {signal.Signals(told.signal).name}", file=sys.stderr)
+        return 128 + told.signal
 
 
-def _run(app: typer.Typer, words: list[str]) -> int:
+def _run(app: typer.Typer, words: list[str], told: _Told) -> int:
     try:
         code = app(words, standalone_mode=False)
         if sys.stdout is not None:
@@ -152,7 +200,11 @@ def _run(app: typer.Typer, words: list[str]) -> int:
         return exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 2
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except _ReaderGoneError:
+        code = _NO_READER
     except Exception as error:  # the outermost frame: every error ends here as one line
+        if told.is_told:  # such as a call that the signal has interrupted
+            return _INTERRUPTED
         if output.debug:
             raise
         message, hint = _wrong_words(error) or (_message(error), "--debug shows the traceback")
@@ -160,9 +212,7 @@ def _run(app: typer.Typer, words: list[str]) -> int:
             output.result({"error": message, "type": type(error).__name__})
         print(f"error: {message}  ({hint})", file=sys.stderr)
         return 2
-    if code == _INTERRUPTED:  # typer of later versions gives the code, without a word
-        print("interrupted", file=sys.stderr)
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else 0  # typer of later versions gives 130 after Ctrl-C
 
 
 def _wrong_words(error: Exception) -> tuple[str, str] | None:

@@ -63,13 +63,13 @@ def demo(
     units, name = units or (100 if full else 40), "full.html" if full else "demo.html"
     if output_dir is not None:
         may_write(output_dir / name, overwrite=False)
-        _demo(output_dir, output_dir / name, units, seed, full)
+        _demo(output_dir, lambda: output_dir / name, units, seed, full)
         return
     with TemporaryDirectory() as directory:
-        _demo(Path(directory), Path(mkdtemp(prefix="hdmea_demo_")) / name, units, seed, full)
+        _demo(Path(directory), lambda: Path(mkdtemp(prefix="hdmea_demo_")) / name, units, seed, full)
 
 
-def _demo(directory: Path, page: Path, units: int, seed: int, full: bool) -> None:
+def _demo(directory: Path, page_of: Callable[[], Path], units: int, seed: int, full: bool) -> None:
     from h5burst import format_bytes
     from hdmea import demo, demo_full
     from hdmea.report import write_report
@@ -93,7 +93,8 @@ def _demo(directory: Path, page: Path, units: int, seed: int, full: bool) -> Non
     findings = compare(session, recording)
     rows = [(finding.what, finding.result, "yes" if finding.passed else "no") for finding in findings]
     console.print_rows(rows, ("result", "against the truth", "right"))
-    output.say(f"to look at, in any browser: {write_report(path, page)}")
+    page = write_report(path, page_of())
+    output.say(f"to look at, in any browser: {page}")
     output.result(
         {
             "file": str(path),

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
+import h5burst
 from h5burst import console
 
 
@@ -75,3 +82,48 @@ def test_what_is_not_a_file_is_named(tmp_path: Path) -> None:
         console.existing_file(tmp_path)
     with pytest.raises(OSError, match="/dev/null is not a regular file"):
         console.existing_file(Path("/dev/null"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="pipes of POSIX")
+@pytest.mark.parametrize("words", [["ls"], ["cat"], ["follow", "--since", "0"]])
+def test_what_does_nothing_but_print_ends_as_a_closed_pipe_ends_it(words: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    h5burst.save(path, {"numbers": np.arange(200_000)})
+    with h5burst.edit(path) as tx:
+        tx.put(("more",), h5burst.Array(np.arange(3)))
+    place = f"{path}::/numbers" if words == ["cat"] else str(path)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "h5burst", words[0], place, *words[1:]],
+            stdout=stream, stderr=subprocess.PIPE, check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_signals_are_as_they_were_after_a_command() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert console.run(program(lambda: None), ["do"]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+def test_a_hangup_that_is_ignored_ends_no_command() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert console.run(program(lambda: signal.raise_signal(signal.SIGHUP)), ["do"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_a_signal_breaks_is_told_as_the_signal(capsys: pytest.CaptureFixture[str]) -> None:
+    def library_that_knows_no_signals() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(1)
+        except BaseException as error:
+            raise OSError("Unable to synchronously open file") from error
+
+    assert console.run(program(library_that_knows_no_signals), ["do"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "ended by SIGTERM\n"

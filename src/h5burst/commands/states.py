@@ -123,6 +123,7 @@ def follow(
     """
     import h5burst
 
+    output.ends_with_reader = True
     for item in h5burst.follow(file, since, timeout):
-        output.say(item)
+        output.say(console.shown(item))
         output.line({"commit": dataclasses.asdict(item.commit), "paths": item.paths})

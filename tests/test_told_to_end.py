@@ -1,0 +1,98 @@
+"""Commands that are told to end, by Ctrl-C, SIGTERM or SIGHUP, give back what they hold and leave files whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hdmea.cli
+import scpstore.cli
+from h5burst import console
+from support.bounds import cases
+from support.told_to_end import __file__ as driver
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
+
+RUN = "hdmea run made -o other --steps load_recording,add_section_time,section_spike_times"
+COMMANDS = [
+    "hdmea simulate other --units 1 --patch 2x2 --movies baseline_127 --sensor-s 0",
+    RUN,
+    "hdmea report results/a.h5",
+    "hdmea info results/a.h5",
+    "hdmea table results/a.h5 -o units.csv",
+    "hdmea export results/a.h5 out.mat.h5",
+    "hdmea annotate animals.csv results/a.h5",
+    "hdmea verify results",
+    "hdmea undo results/b.h5",
+    "hdmea restore results/b.h5 --at 0",
+    "h5burst ls results/a.h5",
+    "h5burst cat results/a.h5::/units/unit_001/spike_times",
+    "h5burst verify results/a.h5",
+    "h5burst diff results/a.h5 results/a.h5",
+    "h5burst repack results/a.h5 -o packed.h5 --compression gzip",
+    "h5burst repack results/a.h5 --compression gzip",
+    "h5burst salvage results/a.h5 saved.h5",
+    "scptensor convert cells.h5 cells.h5ad",
+    "scptensor report cells.h5",
+    "scptensor verify cells.h5",
+]
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+ROUNDS = cases(1, 40)  # of signals at each command
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording, what was made of it, twice edited, and a container."""
+    here = tmp_path_factory.mktemp("told")
+    made, results = here / "made", here / "results"
+    words = ["--units", "3", "--patch", "3x3", "--movies", "step_up_5s_5i_b0_3x", "--sensor-s", "0", "--rate", "10000"]
+    assert console.run(hdmea.cli.app, ["simulate", str(made), *words]) == 0
+    steps = "load_recording,add_section_time,section_spike_times"
+    assert (
+        console.run(hdmea.cli.app, ["run", str(made), "-o", str(results), "--dataset-id", "a", "--steps", steps]) == 0
+    )
+    (here / "animals.csv").write_text("recording,age\na,61\nb,9\n")
+    shutil.copy(results / "a.h5", results / "b.h5")
+    with_edits = ["annotate", str(here / "animals.csv"), str(results / "b.h5"), "--recording-column", "recording"]
+    assert console.run(hdmea.cli.app, with_edits) in (0, 1)
+    (here / "cells.csv").write_text(",P1,P2\ncell1,1.0,2.0\ncell2,,4.0\n")
+    assert console.run(scpstore.cli.app, ["convert", str(here / "cells.csv"), str(here / "cells.h5")]) == 0
+    return here
+
+
+def told(directory: Path, asked: list[tuple[list[str], int, int]]) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, driver, str(directory), json.dumps(asked)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def test_commands_that_are_told_to_end_leave_files_whole(directory: Path) -> None:
+    words = [command.split() for command in COMMANDS]
+    whole = told(directory, [(one, signal.SIGTERM, 0) for one in words])
+    before = told(directory, [(["hdmea", "--version"], signal.SIGTERM, 0)])[0]["files"]
+    assert [(" ".join(one), found["error"]) for one, found in zip(words, whole, strict=True) if found["code"]] == []
+
+    chance, asked, finished = random.Random(4), [], []
+    for number, (one, found) in enumerate(zip(words, whole, strict=True)):
+        for turn in range(ROUNDS):
+            asked.append((one, int(SIGNALS[(number + turn) % 3]), chance.randint(1, found["touches"])))
+            finished.append(found["files"])
+    for (one, number, touch), found, done in zip(asked, told(directory, asked), finished, strict=True):
+        what = (" ".join(one), signal.Signals(number).name, touch, found["error"])
+        assert found["code"] == 128 + number, what
+        said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        assert found["error"].splitlines()[-1] == said, what
+        assert found["wrong"] == {}, what
+        assert found["files"].keys() <= before.keys() | done.keys(), what
+        assert before.keys() <= found["files"].keys(), what
