@@ -62,11 +62,14 @@ class CmcrRecording:
         Block source (frames, rows, columns) int16, ADC counts; None for a recording without a sensor stream.
     meta : dict
         The root's attributes and the first rows of the streams' meta tables, as Python values.
+    warnings : list of str
+        What of the file is not read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.sensor: DatasetBlocks | None = None
+        self.warnings: list[str] = []
         tree = mcs_format.open_file(self.path, KIND)
         try:
             with mcs_format.reading(self.path, KIND):
@@ -82,8 +85,8 @@ class CmcrRecording:
         self.meta = mcs_format.attributes(tree)
         analog = mcs_format.find_group(acquisition, "Analog Data", "ChannelStream")
         sensor = mcs_format.find_group(acquisition, "Sensor Data", "SensorStream")
-        data = None if analog is None else _first_data(analog, "ChannelData", 2, self.path)
-        frames = None if sensor is None else _first_data(sensor, "SensorData", 3, self.path)
+        data = None if analog is None else self._first_data(analog, "ChannelData", 2)
+        frames = None if sensor is None else self._first_data(sensor, "SensorData", 3)
         self.channels: dict[str, Channel] = {}
         if frames is not None:
             self.sensor = DatasetBlocks(frames.path, frames.name)
@@ -103,6 +106,21 @@ class CmcrRecording:
         if not isinstance(duration_us, (int, float)) or duration_us <= 0:
             return None
         return self.sample_count * mcs_format.MICROSECONDS / duration_us
+
+    def _first_data(self, stream: Group, prefix: str, dimensions: int) -> LazyArray | None:
+        """The first dataset of that kind in the order of its numbers; several regions or segments give a warning."""
+        found = []
+        for name, child in stream.children.items():
+            data = child.data if name.startswith(prefix) and isinstance(child, Array) else None
+            if isinstance(data, LazyArray) and data.ndim == dimensions:
+                found.append(([int(digits) for digits in re.findall(r"\d+", name)], data))
+        if not found:
+            return None
+        found.sort(key=lambda item: item[0])
+        if len(found) > 1:
+            self.warnings.append(f"{self.path}: {len(found)} parts {prefix} *, only the first is read")
+            logger.warning(self.warnings[-1])
+        return found[0][1]
 
     def close(self) -> None:
         """Close the file; its block sources can no longer be read."""
@@ -147,21 +165,6 @@ def load_cmcr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
             "light_reference": light,
             "sensor_shape": None if recording.sensor is None else recording.sensor.shape,
         }
-
-
-def _first_data(stream: Group, prefix: str, dimensions: int, path: Path) -> LazyArray | None:
-    """The first dataset of that kind in the order of its numbers; several regions or segments give a warning."""
-    found = []
-    for name, child in stream.children.items():
-        data = child.data if name.startswith(prefix) and isinstance(child, Array) else None
-        if isinstance(data, LazyArray) and data.ndim == dimensions:
-            found.append(([int(digits) for digits in re.findall(r"\d+", name)], data))
-    if not found:
-        return None
-    found.sort(key=lambda item: item[0])
-    if len(found) > 1:
-        logger.warning("%s: %d parts %s *, only the first is read", path, len(found), prefix)
-    return found[0][1]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _UNIT_ARRAYS = (
 )
 _EXACT = 1 << 62  # products of integers below this cannot overflow int64
 
+logger = logging.getLogger(__name__)
+
 
 def read_meta(path: str | os.PathLike[str]) -> tuple[dict[str, Any], float | None]:
     """The file's root attributes, and its acquisition rate in Hz where its link to the raw file leads to one.
@@ -41,7 +44,9 @@ def read_meta(path: str | os.PathLike[str]) -> tuple[dict[str, Any], float | Non
         return mcs_format.attributes(tree), rate
 
 
-def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[str, dict[str, Any]]:
+def read_units(
+    path: str | os.PathLike[str], acquisition_rate: float, warn: Callable[[str], None] = logger.warning
+) -> dict[str, dict[str, Any]]:
     """Every unit of a spike-sorted recording, in the order of their numbers.
 
     Parameters
@@ -50,6 +55,9 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
         A `.cmtr` file.
     acquisition_rate
         Hz, to turn microseconds into samples.
+    warn
+        Is told of what is missing: a unit without a table of peaks has no spikes, and spikes before the recording's
+        start are left out.
 
     Returns
     -------
@@ -64,7 +72,7 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
     FileNotFoundError
         There is no such file.
     DataLoadError
-        The file is no `.cmtr` file, or its spikes cannot be read.
+        The file is no `.cmtr` file, its spikes cannot be read, or a unit's number is negative or that of another.
     """
     path = Path(path)
     tree = mcs_format.open_file(path, KIND)
@@ -73,10 +81,12 @@ def read_units(path: str | os.PathLike[str], acquisition_rate: float) -> dict[st
         for number, name, group, info in _unit_groups(_sorter(tree, path), path):
             if number in units:
                 raise DataLoadError(f"{path}: two units have the number {number}", path)
+            if number < 0:
+                raise DataLoadError(f"{path}: {name} has the number {number} (UnitID): a unit's is not negative", path)
             units[number] = (
                 {"unit_num": number, "original_name": name}
                 | _electrode(info)
-                | _spikes(group, acquisition_rate, f"{path}: {name}", path)
+                | _spikes(group, acquisition_rate, f"{path}: {name}", warn)
             )
         return {f"unit_{number:03d}": units[number] for number in sorted(units)}
 
@@ -196,17 +206,18 @@ def _electrode(info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _spikes(group: Group, rate_hz: float, where: str, path: Path) -> dict[str, Any]:
-    """Spike samples and mean waveform of one unit's included peaks; `where` names the unit in errors."""
+def _spikes(group: Group, rate_hz: float, where: str, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Spike samples and mean waveform of one unit's included peaks; `where` names the unit in warnings."""
     table = mcs_format.read_table(group, "Peaks")
     names = () if table is None else table.dtype.names or ()
     if table is None or "Timestamp" not in names:
-        raise DataLoadError(f"{where} has no table of peaks with time stamps", path)
+        warn(f"{where} has no table of peaks with time stamps: it is taken for a unit without spikes")
+        return {"spike_times": np.empty(0, np.uint64), "waveform": np.empty(0, np.float32)}
     included = table["IncludePeak"] == 1 if "IncludePeak" in names else np.ones(len(table), bool)
-    timestamps = table["Timestamp"][included].astype(np.int64)
-    if timestamps.size and timestamps.min() < 0:
-        raise DataLoadError(f"{where} has spikes before the recording's start", path)
-    spikes = to_samples(timestamps, rate_hz)
+    if early := int(np.count_nonzero(included & (table["Timestamp"] < 0))):
+        warn(f"{where} has {early} spikes before the recording's start: they are left out")
+        included &= table["Timestamp"] >= 0
+    spikes = to_samples(table["Timestamp"][included].astype(np.int64), rate_hz)
     if np.any(spikes[1:] < spikes[:-1]):
         spikes.sort()
     return {"spike_times": spikes, "waveform": _mean_cutout(table, included)}

@@ -32,6 +32,8 @@ from hdmea.steps.run_step import run_step
 from hdmea.utils.exceptions import MismatchError
 from hdmea.utils.names import default_dataset_id
 
+PULSES_HZ = (5.0, 2000.0)  # rates of displays, and more
+LEAST_PULSE_SAMPLES = 4  # from one frame to the next
 TAIL_S = 1.0  # a recording that is known by its spikes alone ends so long after the last one
 
 
@@ -113,10 +115,11 @@ def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: Pipe
     loaded = Loaded(source_files={"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
     with ExitStack() as stack:
         cmcr = None if cmcr_path is None else stack.enter_context(open_recording(cmcr_path))
+        loaded.warnings += [] if cmcr is None else cmcr.warnings
         cmtr_meta, cmtr_rate = ({}, None) if cmtr_path is None else read_meta(cmtr_path)
         rate = _acquisition_rate(cmcr, cmtr_rate, (cmcr_path, cmtr_path), loaded)
         if cmtr_path is not None:
-            loaded.units = read_units(cmtr_path, rate)
+            loaded.units = read_units(cmtr_path, rate, loaded.warn)
             _check_names(loaded)
         duration_s = _duration_s(cmcr, loaded.units, rate, (cmcr_path, cmtr_path))
         _take_analog(cmcr, rate, loaded, session.memory)
@@ -180,4 +183,15 @@ def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory
         pulses = frame_timestamps(channels[channel])
         if not len(pulses):
             loaded.warn(f"analog channel {channel} shows no frame pulses: there are no frame timestamps")
+        elif len(pulses) > 1 and not _may_be_frames(samples := float(np.median(np.diff(pulses))), rate):
+            loaded.warn(
+                f"analog channel {channel} rises {rate / samples:.6g} times a second, as no display's frame pulses do: "
+                "there are no frame timestamps"
+            )
+            pulses = pulses[:0]
     add_frames(pulses, rate, loaded)
+
+
+def _may_be_frames(samples: float, rate: float) -> bool:
+    """Whether a display may show frames so many samples apart; rate in Hz."""
+    return samples >= LEAST_PULSE_SAMPLES and PULSES_HZ[0] <= rate / samples <= PULSES_HZ[1]

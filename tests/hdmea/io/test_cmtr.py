@@ -207,6 +207,40 @@ def _no_number(file: h5py.File) -> None:
     file.move("Spike Sorter/Unit 2", "Spike Sorter/Unit odd")
 
 
+def _negative_number(file: h5py.File) -> None:
+    unit = file["Spike Sorter/Unit 2"]
+    row = unit["Unit Info"][()]
+    row["UnitID"] = -1
+    unit["Unit Info"][()] = row
+
+
+@pytest.mark.parametrize(
+    ("spoil", "spikes", "warning"),
+    [
+        (_drop("Spike Sorter/Unit 1/Peaks"), [], "Unit 1 has no table of peaks with time stamps"),
+        (lambda path: replace(path, "Peaks", np.arange(4)), [], "Unit 1 has no table of peaks"),
+        (lambda path: replace(path, "Peaks", np.zeros(3, [("Time", "i8")])), [], "Unit 1 has no table of peaks"),
+        (
+            lambda path: replace(path, "Peaks", peaks_of([-100, 100, 200], [1, 1, 1])),
+            [2, 4],
+            "Unit 1 has 1 spikes before the recording's start: they are left out",
+        ),
+    ],
+    ids=["no peaks", "no table", "no time", "before zero"],
+)
+def test_one_odd_unit_costs_no_other(copy: Path, spoil: Any, spikes: list[int], warning: str) -> None:
+    whole = cmtr.read_units(copy, 20000.0)
+    spoil(copy)
+    said: list[str] = []
+    units = cmtr.read_units(copy, 20000.0, said.append)
+    assert len(said) == 1
+    assert warning in said[0]
+    assert units["unit_001"]["spike_times"].tolist() == spikes
+    assert units["unit_001"]["spike_times"].dtype == np.uint64
+    assert list(units) == list(whole)
+    np.testing.assert_array_equal(units["unit_002"]["spike_times"], whole["unit_002"]["spike_times"])
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -217,23 +251,11 @@ def _no_number(file: h5py.File) -> None:
             r"it is cut short: \d+ bytes are left",
         ),
         (_drop("Spike Sorter"), r"is no \.cmtr file: it has no group /Spike Sorter"),
-        (_drop("Spike Sorter/Unit 1/Peaks"), r"Unit 1 has no table of peaks with time stamps"),
-        (lambda path: replace(path, "Peaks", np.arange(4)), r"Unit 1 has no table of peaks with time stamps"),
-        (
-            lambda path: replace(path, "Peaks", np.zeros(3, [("Time", "i8")])),
-            r"Unit 1 has no table of peaks with time stamps",
-        ),
-        (
-            lambda path: replace(path, "Peaks", peaks_of([-100, 100], [1, 1])),
-            r"Unit 1 has spikes before the recording's start",
-        ),
         (_edit(_duplicate_number), "two units have the number 1"),
         (_edit(_no_number), "unit 'Unit odd' has no number"),
+        (_edit(_negative_number), r"Unit 2 has the number -1 \(UnitID\)"),
     ],
-    ids=[
-        *("empty", "garbage", "truncated", "no sorter", "no peaks", "no table", "no time", "before zero"),
-        *("two of one", "no number"),
-    ],
+    ids=["empty", "garbage", "truncated", "no sorter", "two of one", "no number", "negative number"],
 )
 def test_what_is_no_such_file_is_refused(copy: Path, spoil: Any, reason: str) -> None:
     spoil(copy)

@@ -151,6 +151,7 @@ def test_the_rate_is_of_the_stream_that_spikes_were_found_in(made: SimulatedMcsH
             table = recording[stream][...]
             table["Tick"] = 100
             recording[stream][...] = table
+        file.flush()
         assert loaded(path).metadata["acquisition_rate"] == 10_000.0  # the electrodes' only one
         del recording["AnalogStream"]
     recording_only_spikes = load_spikes(path, session=create_session("x"), acquisition_rate=20_000.0)

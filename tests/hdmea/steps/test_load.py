@@ -708,8 +708,8 @@ def test_an_input_that_is_changed_while_it_is_read_is_not_loaded(
 ) -> None:
     cmtr = Path(shutil.copy2(paths[1], tmp_path))
 
-    def sorted_meanwhile(path: Path, rate: float) -> dict[str, dict[str, Any]]:
-        units = read_units(path, rate)
+    def sorted_meanwhile(path: Path, rate: float, warn: Any) -> dict[str, dict[str, Any]]:
+        units = read_units(path, rate, warn)
         with h5py.File(path, "r+") as file:
             file.attrs["sorted"] = "again"
         return units
@@ -718,3 +718,34 @@ def test_an_input_that_is_changed_while_it_is_read_is_not_loaded(
     with pytest.raises(DataLoadError, match="changed while it was read"):
         load_recording(None, cmtr, output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+# ---------------------------------------------------------------- what is left out is told
+
+
+def _second_region(file: h5py.File) -> None:
+    file.copy("Acquisition/Analog Data/ChannelData 1", "Acquisition/Analog Data/ChannelData 2")
+
+
+def _light_alone(file: h5py.File) -> None:
+    data = file["Acquisition/Analog Data/ChannelData 1"]
+    samples = data.shape[1]
+    light = np.random.default_rng(0).integers(-500, 500, (1, samples)).astype(data.dtype)
+    del file["Acquisition/Analog Data/ChannelData 1"]
+    file["Acquisition/Analog Data/ChannelData 1"] = light
+
+
+@pytest.mark.parametrize(
+    ("spoil", "warning"),
+    [
+        (_second_region, "2 parts ChannelData *, only the first is read"),
+        (_light_alone, "as no display's frame pulses do: there are no frame timestamps"),
+    ],
+)
+def test_what_is_not_read_of_a_raw_file_is_a_warning_of_the_recording(copies: Paths, spoil: Any, warning: str) -> None:
+    with h5py.File(copies[0], "r+") as file:
+        spoil(file)
+    session = loaded(*copies)
+    assert [one for one in session.warnings if warning in one]
+    frames = session.metadata["frame_timestamps"]
+    assert bool(len(frames)) == (spoil is _second_region)
