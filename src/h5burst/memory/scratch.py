@@ -12,7 +12,7 @@ import errno
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,6 @@ class Scratch:
         Of the file.
     size : int
         Bytes used so far.
-    live_bytes : int
-        Of these, bytes of arrays that somebody still holds.
 
     Raises
     ------
@@ -105,7 +103,6 @@ class Scratch:
             self.path, self._descriptor = private_files.create(directory, name, SUFFIX)
         self._pid = os.getpid()
         self.size = superblock.SIZE  # bytes used so far
-        self.live_bytes = 0  # of these, bytes of arrays that somebody still holds
         self._lock = threading.Lock()
         self._cache: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
         self._remover = weakref.finalize(self, _remove, self._descriptor, self.path, self._pid)
@@ -159,14 +156,8 @@ class Scratch:
             except BaseException:
                 os.ftruncate(self._descriptor, self.size)
                 raise
-            self.size, used = end, end - self.size
-            self.live_bytes += used
-        stored = ScratchArray(self, plan, entries)
-        weakref.finalize(stored, self._released, used).atexit = False
-        return stored
-
-    def _released(self, used: int) -> None:
-        self.live_bytes -= used
+            self.size = end
+        return ScratchArray(self, plan, entries)
 
     def chunk(self, array: ScratchArray, number: int) -> tuple[bytes, int]:
         """Payload and filter mask of one chunk.
@@ -243,6 +234,18 @@ class Scratch:
         if isinstance(data, ScratchArray) and data.scratch is self and data.plan == plan:
             return data.entries
         return None
+
+    def bytes_among(self, arrays: Iterable[Any]) -> int:
+        """Bytes of this file that these arrays take.
+
+        Parameters
+        ----------
+        arrays : iterable
+            Of anything: what is not in this file counts nothing, and what is there twice once.
+        """
+        wholes = (array.whole if isinstance(array, ScratchView) else array for array in arrays)
+        own = {id(one): one for one in wholes if isinstance(one, ScratchArray) and one.scratch is self}
+        return sum(int(one.entries[:, 1].sum()) for one in own.values())
 
     @contextlib.contextmanager
     def promote_to(self, path: Path, *, overwrite: bool) -> Iterator[int]:

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import Array, Group, LazyDict, Node, is_source, numbered_arrays, values
+from h5burst import Array, Group, LazyDict, Node, numbered_arrays, values
+from hdmea.session.casting import cast
 from hdmea.session.feature_layout import STA_PREFIX, feature_node, features_from_node, further_node, sta_feature
 from hdmea.utils.exceptions import CheckpointError, ValidationError
 
@@ -110,45 +111,8 @@ def _typed(value: Any, dtype: npt.DTypeLike | None, path: str, attrs: dict[str, 
     """An array node of `dtype`; what is not an array at all is kept as the value that it is."""
     if dtype is None or value is None or isinstance(value, Mapping):
         return values.encode_value(value, scalars=SCALARS, path=path)
-    array = _cast(value, np.dtype(dtype), path)
+    array = cast(value, np.dtype(dtype), path)
     return Array(array) if attrs is None else Array(array, attrs)
-
-
-def _cast(value: Any, dtype: np.dtype[Any], path: str) -> Any:
-    if (isinstance(value, np.ndarray) or is_source(value)) and value.dtype == dtype:
-        return value
-    try:
-        array = np.asarray(value)
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise TypeError("it has masked elements, which this field cannot hold: take them out")
-        if array.dtype.kind in "cmMV":
-            raise TypeError(f"it is of dtype {array.dtype}")
-        if array.size == 0:
-            return array.astype(dtype)
-        if dtype.kind == "u" and array.dtype.kind in "if" and array.min() < 0:
-            raise ValidationError(f"{path} holds negative values", entity="array", entity_id=path, field=path)
-        if dtype.kind in "iu" and array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-            raise ValidationError(f"{path} holds NaN or infinity", entity="array", entity_id=path, field=path)
-        _refuse_loss(array, dtype)
-        return array.astype(dtype)
-    except (TypeError, ValueError) as error:
-        message = f"{path} cannot be stored as {dtype}: {error}"
-        raise ValidationError(message, entity="array", entity_id=path, field=path) from error
-
-
-def _refuse_loss(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
-    """Raise `ValueError` for values that the cast would change by more than the precision of `dtype`."""
-    if dtype.kind in "iu" and array.dtype.kind in "iuf":
-        limits = np.iinfo(dtype)
-        low, high = array.min().item(), array.max().item()  # exact: Python's own numbers
-        if low < limits.min or high > limits.max:
-            raise ValueError(f"the value {high if high > limits.max else low} does not fit")
-        if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)):
-            raise ValueError("it holds fractions where samples are whole: round them, or give samples, not seconds")
-    elif dtype.kind == "f" and array.dtype.kind in "iuf":
-        finite = array[np.isfinite(array)]
-        if finite.size and np.abs(finite.astype(np.float64)).max() > np.finfo(dtype).max:
-            raise ValueError("it holds values beyond the range")
 
 
 # ---------------------------------------------------------------- units
@@ -294,7 +258,7 @@ def _trials_node(trials: Mapping[Any, Any], path: str) -> Group:
     nodes = numbered_arrays(trials, int64)
     if nodes is None:
         numbered = numbered_trials(trials, path)
-        nodes = {str(trial): Array(_cast(spikes, int64, path)) for trial, spikes in numbered.items()}
+        nodes = {str(trial): Array(cast(spikes, int64, path)) for trial, spikes in numbered.items()}
     return Group(nodes)  # type: ignore[arg-type]  # a dict of arrays is one of nodes, though the checker cannot know
 
 

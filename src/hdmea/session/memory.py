@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from h5burst import (
     ArraySource,
     Group,
     NeedsLibhdf5Error,
+    Node,
     Scratch,
     SpillManager,
     Storage,
@@ -86,7 +88,7 @@ class SessionMemory:
     def write(self, path: Path, tree: Group, *, storage: Storage | None, overwrite: bool) -> None:
         """Write a tree as `write_tree` does; where it can, by making the scratch file the output."""
         scratch = self._spill.scratch
-        if scratch is not None and (storage is None or storage.codec is None) and _can_become(scratch, path):
+        if scratch is not None and (storage is None or storage.codec is None) and _can_become(scratch, path, tree):
             try:
                 write_tree_into_scratch(path, tree, scratch, overwrite=overwrite)
                 return
@@ -103,12 +105,20 @@ def _values(session: SessionData) -> tuple[Any, ...]:
     return session.units, session.metadata, session.stimulus
 
 
-def _can_become(scratch: Scratch, path: Path) -> bool:
-    """Whether the scratch file is in the output's file system and holds little but what the session needs."""
+def _can_become(scratch: Scratch, path: Path, tree: Group) -> bool:
+    """Whether the scratch file is in the output's file system and holds little but what the tree needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not scratch.path.exists() or scratch.path.stat().st_dev != path.parent.stat().st_dev:
         return False
-    return scratch.live_bytes >= (1 - MAX_UNUSED_FRACTION) * scratch.size
+    return scratch.bytes_among(_data_of(tree)) >= (1 - MAX_UNUSED_FRACTION) * scratch.size
+
+
+def _data_of(node: Node) -> Iterator[Any]:
+    if isinstance(node, Group):
+        for child in node.children.values():
+            yield from _data_of(child)
+    else:
+        yield node.data
 
 
 def _process_bytes() -> float:
