@@ -25,6 +25,7 @@ TOP_LEVEL = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG
 RUN_HERE = (
     *("batch", "cite", "extending", "first_recording", "playlists", "resume_and_repair", "stimulus_configs"),
     *("migrate_scptensor", "transactions", "auto", "history"),
+    *("edit_other_files", "instead_of_swmr", "missing_values"),
 )
 RUN_ELSEWHERE = {  # page: the test that also looks at what it prints
     "bridges": "hdmea/bridges/test_docs_bridges.py",
