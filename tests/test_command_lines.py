@@ -40,6 +40,7 @@ SLOW = {  # half a minute to two minutes each
 ELSEWHERE = {"hdmea batch spikes.csv -o waves --engine dask --scheduler tcp://head:8786"}
 DIFFERENT = {  # what they look at differs or is damaged, or there is nothing to undo: exit code 1
     "h5burst undo results/simulated.h5",
+    "scptensor undo cells.h5",
     "h5burst diff results/simulated.h5 results/again.h5",
     "h5burst salvage damaged.h5 saved.h5",
 }

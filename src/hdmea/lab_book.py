@@ -7,21 +7,23 @@ from typing import Annotated
 
 import typer
 
-from h5burst import states
+from h5burst import console, states
+from hdmea.session import lab_book
 
 File = Annotated[Path, typer.Argument(help="A recording file.")]
 
 
 def log(file: File) -> None:
-    """Show what was done to a recording, newest first: one commit a step that wrote into the file.
+    """Show what was done to a recording, newest first: a line a step that wrote into it, with parameters and duration.
 
+    Where a file has no history, because it is edited as a copy, the lines are kept in the file itself.
     Whoever gets the file can read this, and restore what was removed; h5burst repack drops it.
 
     \b
     Examples:
       hdmea log results/simulated.h5
     """
-    states.log(file)
+    states.show_log(file, noted=lab_book.noted(console.existing_file(file)))
 
 
 def undo(file: File) -> None:

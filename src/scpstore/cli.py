@@ -26,6 +26,7 @@ from scpstore.io.formats import (
     write_any,
 )
 from scpstore.io.lazymatrix import LazyMatrix
+from scpstore.states import log, restore, undo
 
 output = console.output
 _MANY = 12  # columns named before the rest is counted
@@ -271,7 +272,7 @@ def _only_in_one(where: str, a: Collection[str], b: Collection[str]) -> list[str
     return first + [f"{where}[{name!r}]: only in the second" for name in b if name not in a]
 
 
-for _command in (convert, info, report, verify, diff):
+for _command in (convert, info, report, verify, diff, log, undo, restore):
     app.command(epilog=console.EPILOG)(_command)
 
 

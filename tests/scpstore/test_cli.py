@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
+import h5burst
 from h5burst import console
 from scpstore import AggregationLink, Assay, ScpContainer, ScpMatrix, load_hdf5
 from scpstore.cli import app
@@ -312,3 +313,17 @@ def test_a_read_fault_names_the_file_that_is_damaged(
     with pytest.raises(IOFormatError, match=r"a\.h5 was changed since.*while it was read for .*b\.h5"):
         lazy.save(tmp_path / "b.h5")
     assert not (tmp_path / "b.h5").exists()
+
+
+def test_edits_are_listed_and_taken_back(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5burst.edit(saved, "batches named") as tx:
+        tx.set_attributes((), {"note": "x"})
+    assert run("log", saved) == 0
+    assert "batches named" in capsys.readouterr().out
+    assert run("undo", saved) == 0
+    assert "note" not in h5burst.read_tree(saved).attrs
+    assert run("restore", saved, "--at", "1") == 0
+    assert h5burst.read_tree(saved).attrs["note"] == "x"
+    assert load_hdf5(saved).n_samples == 2
+    assert run("undo", saved) == 0
+    assert run("undo", saved) == 1

@@ -11,6 +11,7 @@ import typer
 from h5burst import console
 from h5burst.console import output
 from h5burst.memory.budget import format_bytes
+from h5burst.read.history import printable
 
 File = Annotated[Path, typer.Argument(help="An HDF5 file.")]
 At = Annotated[str | None, typer.Option("--at", help="An earlier state: its number in `h5burst log`, or a time.")]
@@ -43,6 +44,11 @@ def log(
       h5burst log results/simulated.h5
       h5burst log results/simulated.h5 --paths
     """
+    show_log(file, paths=paths, trust=trust)
+
+
+def show_log(file: Path, *, paths: bool = False, trust: bool = False, noted: list[str] | None = None) -> None:
+    """What `log` prints. noted: what the file tells besides, in a way of the caller's."""
     import h5burst
 
     found = h5burst.log(console.existing_file(file), trust=trust)
@@ -57,7 +63,10 @@ def log(
         shown.append(entry)
     if not shown:
         output.say(f"no history: {found.reason}")
-    output.result({"file": str(file), "commits": shown, "reason": found.reason})
+    for one in noted or ():
+        output.say(printable(one))
+    more = {} if noted is None else {"noted": noted}
+    output.result({"file": str(file), "commits": shown, "reason": found.reason, **more})
 
 
 def _paths(file: Path, number: int) -> list[str] | None:

@@ -104,6 +104,8 @@ class Transaction:
         Why the way is "copy", and why a commit leaves no history where it should.
     path : str
         Of the file.
+    message : str, optional
+        What `log` will say of it; may be set until the block ends.
 
     Examples
     --------
@@ -126,7 +128,7 @@ class Transaction:
         threads: int | None = None,
     ) -> None:
         thread_count(threads)  # a number that cannot be is refused before anything is done
-        self._note = note_of(message, history)
+        self._keeps_history, self._message, self._note = history, message, note_of(message, history)
         self.path = os.fspath(path)
         self._storage, self._threads = storage, threads
         if not isinstance(storage, (Storage, type(None))):
@@ -158,6 +160,17 @@ class Transaction:
         then replaces the file, because of what `reason` says.
         """
         return "append" if self._copied is None else "copy"
+
+    @property
+    def message(self) -> str | None:
+        """What `log` will say of it; may be set until the block ends. Raises as `edit` does for what is no message."""
+        return self._message
+
+    @message.setter
+    def message(self, message: str | None) -> None:
+        self._check_open()
+        self._note = note_of(message, self._keeps_history)
+        self._message = message
 
     # ------------------------------------------------------------ edits
 

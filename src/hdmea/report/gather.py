@@ -15,6 +15,7 @@ from h5burst.page import finite_numbers, packed
 from hdmea.features.scalars import Scalar
 from hdmea.plot import content
 from hdmea.report.values import explanation, scalars, unit_and_meaning, values_of
+from hdmea.session import lab_book
 from hdmea.session.session import PipelineSession
 
 Json: TypeAlias = dict[str, Any]
@@ -250,6 +251,7 @@ def finish(recording: Recording) -> Json:
     return {
         "name": session.dataset_id,
         "facts": _facts(recording),
+        "history": _history(recording.session),
         "metadata": [list(item) for item in list(scalars(session.metadata))[:MOST_FACTS]],
         "features": sorted([name, "; ".join(sorted(said))] for name, said in recording.versions.items()),
         "duration": recording.duration_s if recording.duration_s > 0 else None,
@@ -298,6 +300,14 @@ def _facts(recording: Recording) -> list[list[str]]:
         "page made by": f"h5burst {h5burst.__version__}, Python {platform.python_version()}",
     }
     return [list(item) for item in facts.items()]
+
+
+def _history(session: PipelineSession) -> list[list[Any]]:
+    """How the file came about, the newest first; nothing for a session without one."""
+    path = session.hdf5_path
+    if path is None or not path.exists():
+        return []
+    return [list(entry) for entry in lab_book.entries(path)[:MOST_FACTS]]
 
 
 def _date(stored: str | None) -> str:

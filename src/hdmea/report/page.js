@@ -19,6 +19,7 @@ function overview() {
   return [
     put("h2", {}, "Overview"), put("div", { class: "grid" }, [lightFigure(), populationFigure()]),
     put("h2", {}, "Recording"), pairs(facts, ["what", "value"]),
+    put("h2", {}, "How this file came about"), data.history.length ? pairs(data.history, ["state", "time", "what was done"]) : nothing("the session has no file"),
     put("h2", {}, "Sections"), pairs(found, ["section", "windows", "from (s)", "to (s)"]),
     put("h2", {}, "Features"), pairs(data.features, ["feature", "made by"]),
     put("h2", {}, "Metadata"), pairs(data.metadata, ["name", "value"]),

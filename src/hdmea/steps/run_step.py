@@ -8,20 +8,22 @@ cannot differ.
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from h5burst import Group, Transaction, load_texts, read_tree
-from hdmea import __version__
 from hdmea.session import file as session_file
-from hdmea.session import hdf5_store, layout
+from hdmea.session import hdf5_store, lab_book, layout
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.session import PipelineSession, SaveState
+from hdmea.steps.table import OPTIONAL, STEPS
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import HDMEAError
 from hdmea.utils.names import recording_path
@@ -69,6 +71,32 @@ class NewFile(Generic[Result]):
 Target = str | Path | PipelineSession | None
 
 
+@dataclass
+class _Call:
+    """A step that is under way, for the lab book: its name, the arguments that it was given, and when it began."""
+
+    name: str
+    parameters: dict[str, Any]
+    began: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of(cls, name: str, caller: FrameType | None) -> _Call:
+        """caller: the step's function, whose arguments are told where they are not the default."""
+        row = STEPS.get(name)
+        if row is None or caller is None:
+            return cls(name, {})
+        said = {key: lab_book.short(value) for key, value in row.defaults().items()}
+        given = {key: caller.f_locals[key] for key in row.parameters() if key != OPTIONAL and key in caller.f_locals}
+        return cls(name, {key: value for key, value in given.items() if lab_book.short(value) != said.get(key)})
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+    def line(self) -> str:
+        return lab_book.line_of(self.name, self.parameters, self.seconds)
+
+
 def run_step(
     name: str,
     step: Callable[[PipelineSession], Outcome[Result]],
@@ -86,28 +114,30 @@ def run_step(
     """
     if session is None and target is None:
         raise TypeError(f"{name} needs hdf5_path or session")
-    started = time.perf_counter()
+    frame = inspect.currentframe()
+    call = _Call.of(name, None if frame is None else frame.f_back)
+    del frame  # it would keep all that it holds until a collection
     with reporting(name):
-        result = _run(name, step, target, session)
-    logger.info("%s took %.2f s", name, time.perf_counter() - started)
+        result = _run(call, step, target, session)
+    logger.info("%s took %.2f s", name, call.seconds)
     return result
 
 
 def _run(
-    name: str,
+    call: _Call,
     step: Callable[[PipelineSession], Outcome[Result]],
     target: Target | NewFile[Result],
     session: PipelineSession | None,
 ) -> Result | PipelineSession:
     if session is not None:
-        return _run_deferred(name, step, session)
+        return _run_deferred(call.name, step, session)
     assert target is not None
     try:
         if isinstance(target, NewFile):
-            return _run_on_new_file(name, step, target)
+            return _run_on_new_file(call.name, step, target)
         if isinstance(target, PipelineSession):
-            return _run_through(name, step, target)
-        return _run_on_file(name, step, Path(target))
+            return _run_through(call, step, target)
+        return _run_on_file(call, step, Path(target))
     except AlreadyDoneError as error:
         raise FileExistsError(f"{error}; pass force=True to redo it") from error
 
@@ -138,8 +168,8 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
     return outcome.result
 
 
-def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
-    with hdf5_store.edited(path, _logged(name)) as tx:
+def _run_on_file(call: _Call, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
+    with hdf5_store.edited(path, call.name) as tx:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
         tree = read_tree(path, lazy=lazy, ahead=READ_WHOLE_BYTES)
         _listed_features(tree, path)  # what prevents writing is reported before the work
@@ -149,24 +179,27 @@ def _run_on_file(name: str, step: Callable[[PipelineSession], Outcome[Result]], 
         outcome = step(session)
         is_redone = bool(outcome.changed) and next(iter(outcome.changed)) in tree
         if outcome.changed:
-            _note(name, outcome, session)
-            _write_changes(name, outcome, session, tx, tree)
+            _note(call.name, outcome, session)
+            _write_changes(call.name, outcome, session, tx, tree)
+            lab_book.note(tx, tree, call.line())
     if is_redone:  # what was there is dead space now
         hdf5_store.compact_if_mostly_dead(path)
     return outcome.result
 
 
-def _run_through(name: str, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
+def _run_through(call: _Call, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
     """On a session and its file at once."""
     is_ours = False
     try:
-        with hdf5_store.edited(session.ensure_saved(), _logged(name)) as tx:
+        with hdf5_store.edited(session.ensure_saved(), call.name) as tx:
             is_ours = True
             outcome = step(session)
             if outcome.changed:
                 session.save_state = SaveState.DEFERRED  # should writing fail
-                _note(name, outcome, session)
-                session.saved_at = _write_changes(name, outcome, session, tx, read_tree(tx.path, lazy=True))
+                _note(call.name, outcome, session)
+                before = read_tree(tx.path, lazy=True)
+                session.saved_at = _write_changes(call.name, outcome, session, tx, before)
+                lab_book.note(tx, before, call.line())
     except BaseException:
         if is_ours:  # an edit that failed may have touched the file, but no other program has
             session.note_own_edit()
@@ -192,11 +225,6 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
             if message not in own.warnings:
                 own.warnings.append(message)
                 _write_changes("", Outcome(None), own, tx, tree)
-
-
-def _logged(name: str) -> str:
-    """What the log of the file says of a step."""
-    return f"{name} (hdmea {__version__})"
 
 
 def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:

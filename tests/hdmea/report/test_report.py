@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
+import h5burst
 from h5burst.console import run as run_command
 from hdmea.cli import app
 from hdmea.features import FeatureRegistry
@@ -98,6 +99,21 @@ def test_overview_says_what_the_file_says(page: Any) -> None:
     assert value(page, "note") == HOSTILE
     assert value(page, f"1 {MOVIE}") == "2"
     assert page.locator("main svg").count() == 2
+
+
+def test_overview_says_how_the_file_came_about(chromium: Any, tmp_path: Path) -> None:
+    path = made(tmp_path).save(tmp_path / "recording.h5")
+    for message in ("a first look", HOSTILE):
+        with h5burst.edit(path, message) as tx:
+            tx.set_attributes((), {"seen": message})
+    h5burst.undo(path)
+    with opened(chromium, write_report(path)) as page:
+        rows = page.locator("h2:has-text('How this file came about') + div tbody tr").all_inner_texts()
+        assert [row.split("\t")[0] for row in rows] == ["3", "2", "1", "0"]
+        assert rows[0].endswith("restored state 1 (state 1 again)")
+        assert rows[1].endswith(HOSTILE)
+        assert rows[2].endswith("a first look")
+        assert page.title() != "taken"
 
 
 def test_table_sorts_filters_and_is_the_files(page: Any) -> None:
