@@ -1,8 +1,9 @@
 """AnnData objects to `.h5ad` files and back, in threads: what anndata itself writes and reads, faster.
 
-The package `anndata` is needed only when one of these is called (`pip install "h5burst[anndata]"`).
+It needs the package `anndata` (`pip install "h5burst[anndata]"`).
 """
 
 from h5burst.anndata.files import read_h5ad, write_h5ad
+from h5burst.anndata.joining import concat, subset
 
-__all__ = ["read_h5ad", "write_h5ad"]
+__all__ = ["concat", "read_h5ad", "subset", "write_h5ad"]

@@ -155,7 +155,7 @@ def read_h5ad(
         raise ValueError(f"backed must be None, 'r' or 'r+', got {backed!r}")
     path = os.path.abspath(path)
     root = read_tree(path, lazy=mode is not None or bool(sparse))
-    _check_root(root, path)
+    check_root(root, path)
     decoder = ElementDecoder(path, root)
     left = {"X", "raw/X"} if mode is not None else set(sparse)
 
@@ -175,7 +175,8 @@ def read_h5ad(
         raise CorruptFileError(path, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
 
 
-def _check_root(root: Group, path: str) -> None:
+def check_root(root: Group, path: str) -> None:
+    """Raise ValueError for the tree of another file; warn of what is not a part of AnnData."""
     encoding = spec.encoding_of(root)
     if encoding.name not in ("", spec.ANNDATA.name):
         advice = ": mudata.read_h5mu(path).mod has its AnnData objects by name" if encoding.name == "MuData" else ""

@@ -1,0 +1,345 @@
+"""Matrices put together of rows and columns of stored ones, a block of rows in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from h5burst.anndata import encodings as spec
+from h5burst.anndata.decode import sparse_matrix
+from h5burst.model.tree import Array, Group, Node, Storage
+
+IntArray = np.ndarray[Any, np.dtype[Any]]
+_BLOCK_ENTRIES = 1 << 21  # that are looked through at once
+_BLOCK_BYTES = 8 << 20  # of dense rows
+_GATHERED_BYTES = 32 << 20  # of chosen rows that are brought together at once: each time all of a file may be needed
+_GAP_BYTES = 64 << 10  # that are not wanted but read, rather than reading twice
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows and columns of one matrix.
+
+    matrix: a node of a file, an array or sparse matrix in memory, None for rows that are missing. height: how many
+    rows it gives. rows: which, in order; None for all. columns: for each column wanted where it is in the matrix, -1
+    where it is not; None for all as they are.
+    """
+
+    matrix: Any
+    height: int
+    rows: IntArray | None = None
+    columns: IntArray | None = None
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether a node or a matrix in memory is sparse."""
+    return isinstance(matrix, Group) or sp.issparse(matrix)
+
+
+def assembled(pieces: Sequence[Piece], width: int, storage: Storage, fill: Any = None) -> Node:
+    """The node of the pieces one below the other: CSR where any of them is sparse, else dense.
+
+    fill: what missing values of dense ones are; None: NaN, for which whole numbers become float64. Those of sparse
+    ones are 0. Raises ValueError for another `fill` of sparse ones.
+    """
+    if not any(is_sparse(piece.matrix) for piece in pieces):
+        return spec.element(spec.ARRAY, DenseRows(pieces, width, fill))
+    if fill is not None and fill != 0:
+        raise ValueError(f"fill_value={fill!r} would make a sparse matrix dense: leave it out, or make it dense before")
+    rows = CsrRows(pieces, width)
+    growing = Storage(storage.codec, storage.level, maxshape=(None,))
+    parts: dict[str, Node] = {}
+    for name, data in (("data", rows.entries("data")), ("indices", rows.entries("indices")), ("indptr", rows.indptr)):
+        parts[name] = Array(data, dict(spec.ARRAY.attrs), growing)
+    return spec.group(spec.CSR, parts, **{spec.SHAPE: np.array([len(rows.indptr) - 1, width], np.int64)})
+
+
+# ---------------------------------------------------------------- dense
+
+
+class DenseRows:
+    """Dense pieces as an `ArraySource` of rows."""
+
+    def __init__(self, pieces: Sequence[Piece], width: int, fill: Any = None) -> None:
+        self._pieces = [(piece, _data_of(piece.matrix)) for piece in pieces]
+        self._gathered = [
+            None if piece.rows is None else _Gathered(data, np.arange(data.shape[0] + 1), piece.rows)
+            for piece, data in self._pieces
+        ]
+        self._starts = np.cumsum([0, *(piece.height for piece in pieces)])
+        self.shape = (int(self._starts[-1]), width)
+        dtypes = {np.dtype(data.dtype) for _, data in self._pieces if data is not None}
+        self.dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+        lacks = any(
+            piece.height and (data is None or (piece.columns is not None and bool((piece.columns < 0).any())))
+            for piece, data in self._pieces
+        )
+        self._fill = np.nan if fill is None else fill
+        if lacks:
+            self.dtype = _holding(self.dtype, self._fill)
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop)."""
+        made = np.empty((stop - start, self.shape[1]), self.dtype)
+        for number in range(*_overlapping(self._starts, start, stop)):
+            piece, data = self._pieces[number]
+            before = int(self._starts[number])
+            first, last = max(start, before), min(stop, int(self._starts[number + 1]))
+            out = made[first - start : last - start]
+            if data is None:
+                out[:] = self._fill
+                continue
+            gathered = self._gathered[number]
+            if gathered is None:
+                rows = np.asarray(data[first - before : last - before])
+            else:
+                rows = gathered.parts(first - before, last - before)
+            if piece.columns is None:
+                out[:] = rows
+                continue
+            known = piece.columns >= 0
+            if known.all():
+                out[:] = rows[:, piece.columns]
+            else:
+                out[:] = self._fill
+                out[:, known] = rows[:, piece.columns[known]]
+        return made
+
+
+def _data_of(matrix: Any) -> Any:
+    return matrix.data if isinstance(matrix, Array) else matrix
+
+
+def _holding(dtype: np.dtype[Any], fill: Any) -> np.dtype[Any]:
+    """A dtype for these values and the missing one."""
+    if dtype.kind == "f" and isinstance(fill, (int, float)):
+        return dtype
+    if dtype.kind == "b" and not isinstance(fill, (bool, np.bool_)):
+        raise ValueError("columns of booleans are missing: fill_value=False (or True) says what is there")
+    return np.result_type(dtype, np.min_scalar_type(fill)) if fill == fill else np.dtype(np.float64)
+
+
+class _Gathered:
+    """Chosen parts of an array, brought together block by block in the order of the file; one block is kept.
+
+    edges: where part n of the array begins and ends; wanted: the parts, in order.
+    """
+
+    def __init__(self, array: Any, edges: IntArray, wanted: IntArray) -> None:
+        self._array, self._edges, self._wanted = array, edges, wanted
+        self._bytes = max(1, int(np.prod(array.shape[1:])) * np.dtype(array.dtype).itemsize)  # of an element of axis 0
+        lengths = edges[wanted + 1] - edges[wanted]
+        self._ends = np.concatenate([[0], np.cumsum(lengths)])
+        self._block = (0, 0, np.empty((0, *array.shape[1:]), array.dtype))
+
+    def parts(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """The parts [start, stop) of those wanted, one after the other."""
+        pieces = []
+        while start < stop:
+            first, last, values = self._block
+            if not first <= start < last:
+                most = int(self._ends[start]) + max(1, _GATHERED_BYTES // self._bytes)
+                last = max(start + 1, int(np.searchsorted(self._ends, most, "right")) - 1)
+                first, values = start, self._read(self._wanted[start:last])
+                self._block = (first, last, values)
+            end = min(stop, last)
+            origin = int(self._ends[first])
+            pieces.append(values[int(self._ends[start]) - origin : int(self._ends[end]) - origin])
+            start = end
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty((0, *self._array.shape[1:]), self._array.dtype)
+
+    def _read(self, wanted: IntArray) -> np.ndarray[Any, Any]:
+        places, back = np.unique(wanted, return_inverse=True)
+        starts, stops = self._edges[places], self._edges[places + 1]
+        lengths = stops - starts
+        to = np.concatenate([[0], np.cumsum(lengths)])
+        made = np.empty((int(to[-1]), *self._array.shape[1:]), self._array.dtype)
+        for run in self._runs(starts, stops):
+            first = int(starts[run.start])
+            block = np.asarray(self._array[first : int(stops[run.stop - 1])])
+            taken = block[_ranges(starts[run] - first, lengths[run])] if len(block) != lengths[run].sum() else block
+            made[int(to[run.start]) : int(to[run.stop])] = taken
+        return made if np.array_equal(places, wanted) else made[_ranges(to[:-1][back], lengths[back])]
+
+    def _runs(self, starts: IntArray, stops: IntArray) -> Iterator[slice]:
+        """Parts that are read in one request: near to each other, and not more than a block."""
+        gap, most = max(1, _GAP_BYTES // self._bytes), max(1, _BLOCK_BYTES // self._bytes)
+        breaks = np.flatnonzero(starts[1:] - stops[:-1] > gap) + 1
+        for begin, end in pairwise([0, *breaks.tolist(), len(starts)]):
+            first = begin
+            while first < end:
+                last = max(first + 1, int(np.searchsorted(stops[:end], starts[first] + most, "right")))
+                yield slice(first, last)
+                first = last
+
+
+def _ranges(starts: IntArray, lengths: IntArray) -> IntArray:
+    """The numbers from each start on, so many, one after the other."""
+    made: IntArray = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    made += np.arange(len(made))
+    return made
+
+
+def _overlapping(starts: IntArray, start: int, stop: int) -> tuple[int, int]:
+    first = int(np.searchsorted(starts, start, "right")) - 1
+    last = int(np.searchsorted(starts, stop, "left"))
+    return max(0, first), min(last, len(starts) - 1)
+
+
+# ---------------------------------------------------------------- sparse
+
+
+class CsrRows:
+    """Pieces as the three arrays of CSR: `indptr`, and the entries as sources."""
+
+    def __init__(self, pieces: Sequence[Piece], width: int) -> None:
+        self.pieces = [_SparsePiece(piece, width) for piece in pieces]
+        lengths = np.concatenate([np.zeros(1, np.int64), *(piece.lengths() for piece in self.pieces)])
+        indptr = np.cumsum(lengths)
+        present = [piece for piece in self.pieces if piece.is_present]
+        self.dtypes = {
+            name: np.result_type(*(getattr(piece, name).dtype for piece in present)) for name in ("data", "indices")
+        }
+        is_small = indptr[-1] < 1 << 31 and self.dtypes["indices"].itemsize <= 4
+        self.indptr = indptr.astype(np.int32) if is_small else indptr
+        row_starts = np.cumsum([0, *(piece.height for piece in self.pieces)])
+        self.entry_starts = indptr[row_starts]
+        for piece, first, last in zip(self.pieces, row_starts[:-1], row_starts[1:], strict=True):
+            piece.edges = indptr[first : last + 1] - indptr[first]
+
+    def entries(self, name: str) -> _Entries:
+        """The array "data" or "indices"."""
+        return _Entries(self, name)
+
+
+class _Entries:
+    """All entries of one array, as an `ArraySource`."""
+
+    def __init__(self, rows: CsrRows, name: str) -> None:
+        self._rows, self._name = rows, name
+        self.shape = (int(rows.entry_starts[-1]),)
+        self.dtype = rows.dtypes[name]
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Entries [start, stop)."""
+        starts, made = self._rows.entry_starts, np.empty(stop - start, self.dtype)
+        for number in range(*_overlapping(starts, start, stop)):
+            before = int(starts[number])
+            first, last = max(start, before), min(stop, int(starts[number + 1]))
+            if first < last:
+                piece = self._rows.pieces[number]
+                made[first - start : last - start] = piece.entries(self._name, first - before, last - before)
+        return made
+
+
+class _SparsePiece:
+    def __init__(self, piece: Piece, width: int) -> None:
+        self.height, self._rows = piece.height, piece.rows
+        self.is_present = piece.matrix is not None
+        self.edges = np.zeros(1, np.int64)  # of the entries that are left, by row
+        self._places: IntArray | None = None  # of each column of the matrix: where it goes, -1 for nowhere
+        self._drops = False
+        self._gathered: dict[str, _Gathered] = {}
+        if not self.is_present:
+            return
+        self.data, self.indices, self._indptr, columns = csr_arrays(piece.matrix)
+        if piece.columns is not None:
+            known = piece.columns >= 0
+            self._places = np.full(columns, -1, self.indices.dtype)
+            self._places[piece.columns[known]] = np.flatnonzero(known)
+            self._drops = bool((self._places < 0).any())
+            if not self._drops and np.array_equal(self._places, np.arange(columns)):
+                self._places = None
+        if width > np.iinfo(self.indices.dtype).max:
+            raise ValueError(f"{width} columns do not fit indices of {self.indices.dtype}")
+
+    def lengths(self) -> IntArray:
+        """Entries of each row that are left."""
+        if not self.is_present:
+            return np.zeros(self.height, np.int64)
+        lengths = np.diff(self._indptr)
+        lengths = lengths if self._rows is None else lengths[self._rows]
+        if not self._drops or not lengths.sum():
+            return lengths
+        edges = np.concatenate([[0], np.cumsum(lengths)])
+        counts = np.zeros(self.height, np.int64)
+        row = 0
+        while row < self.height:
+            stop = max(row + 1, int(np.searchsorted(edges, edges[row] + _BLOCK_ENTRIES, "right")) - 1)
+            kept = np.concatenate([[0], np.cumsum(self._kept(self._stored("indices", row, stop)))])
+            inner = edges[row : stop + 1] - edges[row]
+            counts[row:stop] = kept[inner[1:]] - kept[inner[:-1]]
+            row = stop
+        return counts
+
+    def entries(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Of the entries that are left, [start, stop) of the array "data" or "indices"."""
+        if self._rows is None and not self._drops:
+            found = np.asarray(getattr(self, name)[int(self._indptr[0]) + start : int(self._indptr[0]) + stop])
+            return found if self._places is None or name == "data" else self._placed(found)
+        first = int(np.searchsorted(self.edges, start, "right")) - 1
+        last = int(np.searchsorted(self.edges, stop, "left"))
+        values = self._stored(name, first, last)
+        if self._places is not None and (self._drops or name == "indices"):
+            columns = values if name == "indices" else self._stored("indices", first, last)
+            kept = self._kept(columns) if self._drops else slice(None)
+            values = values[kept] if name == "data" else self._placed(columns[kept])
+        return values[start - int(self.edges[first]) : stop - int(self.edges[first])]
+
+    def _kept(self, columns: IntArray) -> IntArray:
+        kept: IntArray = self._placed(columns) >= 0
+        return kept
+
+    def _placed(self, columns: IntArray) -> IntArray:
+        """Where columns go; a negative number, too, is an IndexError."""
+        if self._places is None:
+            return columns
+        placed: IntArray = self._places[columns.view(f"u{columns.dtype.itemsize}")]
+        return placed
+
+    def _stored(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """What is stored of the rows [start, stop) of the piece, one after the other."""
+        if self._rows is None:
+            return np.asarray(getattr(self, name)[int(self._indptr[start]) : int(self._indptr[stop])])
+        if name not in self._gathered:
+            self._gathered[name] = _Gathered(getattr(self, name), self._indptr, self._rows)
+        return self._gathered[name].parts(start, stop)
+
+
+def csr_arrays(matrix: Any) -> tuple[Any, Any, IntArray, int]:
+    """Data, indices, row pointers (in memory, int64) and the width; CSC and dense ones are brought into memory."""
+    if isinstance(matrix, Group) and spec.encoding_of(matrix) == spec.CSR:
+        data, indices, indptr = (stored_data(matrix, part) for part in spec.SPARSE_PARTS)
+        shape = np.asarray(matrix.attrs[spec.SHAPE]).reshape(-1)
+        pointers = np.asarray(indptr).astype(np.int64)
+        is_whole = len(pointers) == int(shape[0]) + 1 and pointers[0] == 0 and pointers[-1] == data.shape[0]
+        if not is_whole or (np.diff(pointers) < 0).any():
+            raise ValueError("its indptr does not rise from 0 to the number of its entries")
+        return data, indices, pointers, int(shape[1])
+    if isinstance(matrix, Group):
+        matrix = sparse_matrix(matrix, "csc").tocsr()
+    elif not sp.issparse(matrix):
+        matrix = _sparse_of(_data_of(matrix))
+    made = matrix.tocsr()
+    return made.data, made.indices, made.indptr.astype(np.int64), made.shape[1]
+
+
+def stored_data(group: Group, name: str) -> Any:
+    """The array of that name. Raises ValueError where there is none."""
+    node = group.children.get(name)
+    if not isinstance(node, Array) or node.data is None:
+        raise ValueError(f"a sparse matrix has no {name}")
+    return node.data
+
+
+def _sparse_of(data: Any) -> Any:
+    step = max(1, _BLOCK_BYTES // max(1, int(np.prod(data.shape[1:])) * data.dtype.itemsize))
+    blocks = [sp.csr_matrix(np.asarray(data[start : start + step])) for start in range(0, data.shape[0], step)]
+    return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix(data.shape, dtype=data.dtype)
