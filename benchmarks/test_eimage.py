@@ -12,7 +12,7 @@ from harness import alone, cached_read_bandwidth, memcpy_bandwidth, peak_memory,
 from naive import eimage as naive
 from scipy.signal import butter
 
-from h5burst.read.blocks import DatasetBlocks
+import h5burst
 from h5burst.runtime import simd
 from hdmea.features.eimage_sta import compute_eimage_sta
 from hdmea.kernels import eimage
@@ -46,10 +46,10 @@ def trains(units, spikes_per_second=10.0):
 
 
 def ours(path, spikes, **options):
-    with DatasetBlocks(path, "sensor") as source:
+    with h5burst.open(path) as file:
         named = {f"unit_{number:03d}": train for number, train in enumerate(spikes, start=1)}
         images = compute_eimage_sta(
-            source,
+            file["sensor"],
             named,
             sampling_rate=RATE,
             duration_s=SECONDS,

@@ -64,7 +64,6 @@ from h5burst.model.values import encode_attributes as encode_attributes
 from h5burst.model.values import encode_value as encode_value
 from h5burst.model.values import from_json as from_json
 from h5burst.model.values import to_json as to_json
-from h5burst.read.blocks import DatasetBlocks as DatasetBlocks
 from h5burst.read.blocks import read_ahead as read_ahead
 from h5burst.read.damaged import DamagedNode as DamagedNode
 from h5burst.read.files import open_file as open_file

@@ -36,6 +36,15 @@ cdef class KeptFile:
         """Whether this is the process that opened it: the locks of another would end with those of this one."""
         return self.process == this_process()
 
+    @property
+    def is_at_path(self) -> bool:
+        """Whether it is still the file at the path, unchanged. Windows cannot say it here."""
+        cdef const char* path = PyBytes_AS_STRING(self.path)
+        cdef bint is_same
+        with nogil:
+            is_same = is_at_path(path, &self.stamp)
+        return is_same
+
     # The global lock of Python is held from each test to what follows from it.
 
     cdef bint begin(self) noexcept:

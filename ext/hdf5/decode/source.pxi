@@ -43,7 +43,6 @@ cdef class Source:
 
     def __cinit__(self, int descriptor, uint64_t file_size, uint64_t base=0, uint64_t block_bytes=1 << 16,
                   int slots=16, reader=None):
-        cdef int i
         self.descriptor = descriptor
         self.reader = reader
         self.base = base
@@ -54,12 +53,6 @@ cdef class Source:
         while (<uint64_t>1 << self.shift) < block_bytes:
             self.shift += 1
         self.slots = slots
-        self.blocks = <uint8_t*>PyMem_Malloc(slots * block_bytes)
-        self.held = <uint64_t*>PyMem_Malloc(slots * sizeof(uint64_t))
-        if self.blocks == NULL or self.held == NULL:
-            raise MemoryError
-        for i in range(slots):
-            self.held[i] = UNDEFINED
 
     def __dealloc__(self):
         PyMem_Free(self.blocks)
@@ -96,6 +89,19 @@ cdef class Source:
             raise OSError(status, "reading the file failed")
         return 0
 
+    cdef int make_blocks(self) except -1:
+        """Room for structures: elements alone need none."""
+        cdef int i
+        if self.held == NULL:
+            self.held = <uint64_t*>PyMem_Malloc(self.slots * sizeof(uint64_t))
+        if self.held != NULL:
+            self.blocks = <uint8_t*>PyMem_Malloc(self.slots * self.block_bytes)
+        if self.blocks == NULL:
+            raise MemoryError
+        for i in range(self.slots):
+            self.held[i] = UNDEFINED
+        return 0
+
     cdef const uint8_t* block(self, uint64_t number) except NULL:
         cdef int slot = <int>(number % <uint64_t>self.slots)
         cdef uint8_t* place = self.blocks + slot * self.block_bytes
@@ -112,6 +118,8 @@ cdef class Source:
         cdef const uint8_t* block
         self.check(address, length)
         self.count(length)
+        if self.blocks == NULL:
+            self.make_blocks()
         if length == 0:
             return self.blocks
         first = address >> self.shift

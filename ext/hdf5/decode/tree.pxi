@@ -82,6 +82,10 @@ cdef class Parser:
 
     # ------------------------------------------------------------ one object
 
+    def come_to(self, tuple names) -> None:
+        """The names that lead to the object that is read next, where that is not the root."""
+        self.names = list(names)
+
     def inspect(self, address) -> tuple:
         """Attributes, names of those that only libhdf5 reads, links (None: no group), `Dataset` (None: no dataset)."""
         cdef Messages m = self.messages

@@ -29,7 +29,7 @@ from h5burst.runtime.process_lock import ProcessLock
 Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"  # of a link: an address, a path, a file and a path
 
 _MOST_KEPT = 8  # files: of each, a descriptor
-_KEEPS_OPENED = os.name != "nt"
+_IS_WINDOWS = os.name == "nt"
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 
@@ -93,7 +93,7 @@ class FileHandle:
     def hold(self) -> None:
         """Keep the file open between reads until `release`, as far as the system allows that."""
         with _lock:
-            self._holders += _KEEPS_OPENED
+            self._holders += not _IS_WINDOWS
 
     def release(self) -> None:
         """Undo one `hold`."""
@@ -112,14 +112,11 @@ class FileHandle:
         kept = self._kept
         if kept is None:
             return None
-        try:
-            stamp = Stamp.of(os.stat(self.path))
-        except OSError:
-            stamp = None
+        is_same = self._is_at_path() if _IS_WINDOWS else kept.is_at_path
         with _lock:
             if kept is not self._kept:
                 return None
-            if stamp != self.stamp or not kept.is_here:
+            if not is_same or not kept.is_here:
                 self._drop()
                 return None
             reading = kept.read()
@@ -127,6 +124,12 @@ class FileHandle:
                 return None
             _order.move_to_end(id(self))
             return Borrowed(self, kept, reading)
+
+    def _is_at_path(self) -> bool:
+        try:
+            return Stamp.of(os.stat(self.path)) == self.stamp
+        except OSError:
+            return False
 
     def _keep(self, file: OpenFile) -> Borrowed | None:
         """Keep a file that was opened, if that is wanted; it stays locked until what is given here is closed."""

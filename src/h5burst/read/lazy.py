@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from h5burst._ext.h5parse import Source, Type
+from h5burst._ext.h5parse import Type
 from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import Box, Places, hull, inside
 from h5burst.codecs.filter_names import NOT_CODECS
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback
@@ -29,7 +29,7 @@ from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.handle import FileHandle
 from h5burst.read.open_file import Stamp
-from h5burst.read.reader import Place, Reader, describe_names, stored_path
+from h5burst.read.reader import Place, Reader, stored_path
 from h5burst.runtime.gc_pause import collection_paused
 from h5burst.runtime.process_lock import ProcessLock
 
@@ -205,10 +205,8 @@ class LazyArray(ReadableArray):
         node = fallback.read_node(self._handle, self.name, array_by_name)
         return {} if node is None else node.attrs
 
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[Reader]:
-        with LazyReader(self._handle) as reader, reader.naming_damage(self._names):
-            yield reader
+    def _reader(self) -> Reader:
+        return LazyReader(self._handle, names=self._names)
 
     def _open_elements(self, reader: Reader) -> Elements:
         if self._elements is None:
@@ -272,8 +270,6 @@ class LazyArray(ReadableArray):
         if self._address is None:
             return False
         try:
-            if self._read_again(places, out) is not None:
-                return True
             with self._reader() as reader:
                 elements = self._open_elements(reader)
                 if not elements.is_plain:
@@ -327,9 +323,6 @@ class LazyArray(ReadableArray):
         if self._address is None:
             return self._pick_by_name(places)
         try:
-            again = self._read_again(places)
-            if again is not None:
-                return again
             with self._reader() as reader:
                 elements = self._open_elements(reader)
                 rank = len(elements.shape)
@@ -341,26 +334,6 @@ class LazyArray(ReadableArray):
                 return part
         except UnsupportedFeatureError:
             return self._pick_by_name(places)
-
-    def _read_again(
-        self, places: tuple[Places, ...], out: np.ndarray[Any, Any] | None = None
-    ) -> np.ndarray[Any, Any] | None:
-        """Places of a dataset whose headers were read before: the file has the same stamp, so that they still hold.
-
-        None for what has to be converted, where its chunks are not known yet, and for a file that somebody writes.
-        """
-        elements = self._elements
-        if elements is None or not elements.is_plain or not elements.knows_places:
-            return None
-        with self._handle.open() as file:
-            if file.locked_for_writing:
-                return None
-            source = Source(file.descriptor, file.stamp.size, self._base, _PAGE, 1, file.reader)
-            try:
-                raw = elements.read(source, places, out=None if out is None else out.view(elements.raw))
-            except CorruptStructureError as error:
-                raise CorruptFileError(self.path, f"{describe_names(self._names)}: {error.args[0]}") from error
-            return raw.view(self.dtype)
 
     def check(self, most_bytes: int) -> None:
         """Read all that is stored of it, independent of the shape that it claims.

@@ -82,8 +82,8 @@ class _File:
                 return found
         return self.links_of(reader, address).get(name)
 
-    def reader(self) -> Reader:
-        return LazyReader(self.handle)
+    def reader(self, names: Names | None = None) -> Reader:
+        return LazyReader(self.handle, names=names)
 
     def check_open(self) -> None:
         if self.is_closed:
@@ -265,7 +265,7 @@ class LazyGroup(Mapping[str, Any]):
         known = self._file.links.get(self._address)
         if known is not None:
             return known
-        with self._file.reader() as reader, reader.naming_damage(self._names):
+        with self._file.reader(self._names) as reader:
             return self._file.links_of(reader, self._address)
 
     def _find(self, names: Names) -> Member:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import h5py
@@ -35,6 +36,7 @@ from h5burst.model.tree import (
     SoftLink,
     Storage,
     escape_link,
+    path_names,
     unescape,
 )
 from h5burst.read import fallback
@@ -81,7 +83,8 @@ class Reader:
 
     Its trees are read whole; those of `LazyReader` read themselves. unfinished: read a file although its last writer
     has left it marked as still being written. above, shared: of a file that an external link led to, what lies above,
-    and the nodes that the readers of one load share. ahead: read the groups of a lazy tree at once, and so many bytes
+    and the nodes that the readers of one load share. names: of the object that is read, for errors of the whole block;
+    without them they name the one that is parsed. ahead: read the groups of a lazy tree at once, and so many bytes
     of arrays that are no larger than a 512th of it.
 
     Raises `CorruptFileError`, `StaleFileError`, other `OSError`s; `UnsupportedFeatureError` for a file that only
@@ -96,6 +99,7 @@ class Reader:
         shared: dict[tuple[str, bytes], Node | None] | None = None,
         unfinished: bool = False,
         ahead: int = 0,
+        names: tuple[str | None, ...] | None = None,
     ) -> None:
         self.handle = file if isinstance(file, FileHandle) else FileHandle(file)
         self.file = self.handle.open()
@@ -103,6 +107,7 @@ class Reader:
         self._shared = {} if shared is None else shared
         self._ancestors = above
         self._ahead = ahead
+        self._names = names
         try:
             self._open(unfinished)
         except BaseException:
@@ -122,10 +127,10 @@ class Reader:
         self.root, base, end = self.handle.state
         block = _LAZY_BLOCK if (self.by_name and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
         self.source = Source(self.file.descriptor, end, base, block, _BLOCKS, self.file.reader)
-        self.parser = Parser(self.source, self, self.by_name is not None, MAX_DEPTH, self._ahead)
-        self._is_leaving_out = self._has_left_out = False  # links of groups of the older format: `inspect`
+        self._parser: Parser | None = None
         self._helper: Parser | None = None
         self._resolver: LinkResolver | None = None
+        self._is_leaving_out = self._has_left_out = False  # links of groups of the older format: `inspect`
         self._problems: list[tuple[str, str]] = []
         self._missing_filter = False
         self._unwritten = 0  # bytes in memory that no bytes of the file stand for
@@ -157,10 +162,28 @@ class Reader:
     def __enter__(self) -> Reader:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        named = self._named(error, self._names) if isinstance(error, CorruptStructureError) else None
         self.file.close()
         # Parsers and reader know each other: without this the arrays would outlive their last user until a collection.
-        del self.parser, self._helper, self._resolver, self._deferred_reads
+        del self._parser, self._helper, self._resolver, self._deferred_reads
+        if named is not None:
+            raise named from error
+
+    @property
+    def parser(self) -> Parser:
+        if self._parser is None:
+            self._parser = Parser(self.source, self, self.by_name is not None, MAX_DEPTH, self._ahead)
+        return self._parser
+
+    @property
+    def helper(self) -> Parser:
+        """A parser for looking elsewhere while `parser` is in the middle of an object."""
+        if self._helper is None:
+            self._helper = Parser(self.source, self)
+        return self._helper
 
     # ------------------------------------------------------------ trees
 
@@ -170,20 +193,22 @@ class Reader:
         try:
             yield
         except CorruptStructureError as error:
-            what = names if names is not None else self.parser.where
-            if len(error.args) > 1:
-                what = error.args[1]
-            raise CorruptFileError(self.path, f"{describe_names(what)}: {error.args[0]}") from error
+            raise self._named(error, names) from error
+
+    def _named(self, error: CorruptStructureError, names: tuple[str | None, ...] | None) -> CorruptFileError:
+        what = names if names is not None else self.parser.where
+        if len(error.args) > 1:
+            what = error.args[1]
+        return CorruptFileError(self.path, f"{describe_names(what)}: {error.args[0]}")
 
     def tree(self) -> Group:
         """The whole file."""
         if self.by_name is None or self._ahead:
             return self.load()
-        with self.naming_damage():
-            root = self.parser.node(self.root)
-            if not isinstance(root, Group):
-                raise CorruptStructureError("the root is not a group")
-            return root
+        root = self.parser.node(self.root)
+        if not isinstance(root, Group):
+            raise CorruptStructureError("the root is not a group")
+        return root
 
     def children(
         self, address: int, names: tuple[str, ...], above: frozenset[Place], most: int | None = None
@@ -198,9 +223,8 @@ class Reader:
 
     def load(self, address: int | None = None) -> Group:
         """The tree below a group (the root if None), read but for what is lazy. The error names all that is damaged."""
-        with self.naming_damage():
-            tree: Group = self.parser.load(self.root if address is None else address)
-            self._finish_reads()
+        tree: Group = self.parser.load(self.root if address is None else address)
+        self._finish_reads()
         return tree
 
     def _finish_reads(self) -> None:
@@ -322,13 +346,6 @@ class Reader:
     normalise = staticmethod(datatype.normalise)
     decode_datatype = staticmethod(datatype.decode)
 
-    @property
-    def helper(self) -> Parser:
-        """A parser for looking elsewhere while `parser` is in the middle of an object."""
-        if self._helper is None:
-            self._helper = Parser(self.source, self)
-        return self._helper
-
     def committed_datatype(self, address: int) -> bytes:
         message = self._committed.get(address)
         if message is None:
@@ -420,7 +437,9 @@ class Reader:
 
     def at(self, path: bytes) -> Node | None:
         """The node at a stored path of this file; None where there is none."""
-        with self.naming_damage((os.fsdecode(path).strip("/"),)):
+        names = path_names(path.decode("utf-8", "surrogateescape"))
+        self.parser.come_to(names)
+        with self.naming_damage():
             address = self.follow(b"/" + path, self.root)
             if not isinstance(address, int):
                 return address

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from h5burst import Array, DatasetBlocks, Group, LazyArray, find_export
+from h5burst import Array, Group, LazyArray, find_export, keeping_open
 from hdmea.io import mcs_format
 from hdmea.io.light_reference import light_reference
 from hdmea.utils.exceptions import DataLoadError
@@ -48,7 +49,7 @@ class Channel:
 
 
 class CmcrRecording:
-    """A `.cmcr` file, of which the sensor stream is kept open; close it, or use it in a `with` block.
+    """A `.cmcr` file, whose streams read themselves; within a `with` block it is opened once.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class CmcrRecording:
         Samples of the analog channels; of the sensor where there are no channels.
     channels : dict of str to Channel
         "ch1" (light) and "ch2" (frame pulses), as many as there are: block sources (samples,) int32, ADC counts.
-    sensor : DatasetBlocks or None
+    sensor : LazyArray or None
         Block source (frames, rows, columns) int16, ADC counts; None for a recording without a sensor stream.
     meta : dict
         The root's attributes and the first rows of the streams' meta tables, as Python values.
@@ -68,15 +69,12 @@ class CmcrRecording:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.sensor: DatasetBlocks | None = None
+        self.sensor: LazyArray | None = None
         self.warnings: list[str] = []
+        self._blocks = ExitStack()
         tree = mcs_format.open_file(self.path, KIND)
-        try:
-            with mcs_format.reading(self.path, KIND):
-                self._read_header(tree)
-        except DataLoadError:
-            self.close()
-            raise
+        with mcs_format.reading(self.path, KIND):
+            self._read_header(tree)
 
     def _read_header(self, tree: Group) -> None:
         acquisition = mcs_format.find_group(tree, mcs_format.ACQUISITION, mcs_format.ACQUISITION)
@@ -89,8 +87,10 @@ class CmcrRecording:
         frames = None if sensor is None else self._first_data(sensor, "SensorData", 3)
         self.channels: dict[str, Channel] = {}
         if frames is not None:
-            self.sensor = DatasetBlocks(frames.path, frames.name)
-            self.sample_count = self.sensor.shape[0]
+            if os.path.realpath(frames.path) != os.path.realpath(self.path):
+                raise DataLoadError(f"{self.path} is no {KIND} file: it leads to {frames.path}, which is", self.path)
+            self.sensor = frames
+            self.sample_count = frames.shape[0]
         if data is not None:
             self.channels = {f"ch{n + 1}": Channel(data, n) for n in range(data.shape[0])}
             self.sample_count = int(data.shape[1])
@@ -122,18 +122,14 @@ class CmcrRecording:
             logger.warning(self.warnings[-1])
         return found[0][1]
 
-    def close(self) -> None:
-        """Close the file; its block sources can no longer be read."""
-        if self.sensor is not None:
-            self.sensor.close()
-
     def __enter__(self) -> CmcrRecording:
+        self._blocks.enter_context(keeping_open())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        self._blocks.close()
 
 
 def open_recording(path: str | os.PathLike[str]) -> CmcrRecording:

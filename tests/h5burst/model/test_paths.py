@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import h5burst
-from h5burst import Array, DatasetBlocks, Group, console, escape_link
+from h5burst import Array, Group, console, escape_link
 from h5burst.cli import app
 
 NAMES = ["plain", "a/b", ".", "..", "", "%~", "50%", "ü"]
@@ -28,11 +28,6 @@ def path(tmp_path: Path) -> Path:
 
 def found(array: Any) -> int:
     return int(np.asarray(array.data if isinstance(array, Array) else array).flat[0])
-
-
-def blocks(path: Path, at: Any) -> int:
-    with DatasetBlocks(path, at) as opened:
-        return found(opened.read(0, 1))
 
 
 def selected(path: Path, at: Any) -> int:
@@ -70,7 +65,6 @@ WAYS: dict[str, Callable[[Path, Any], int]] = {
     "lazy tree": lambda path, at: found(h5burst.read_tree(path, lazy=True)[at]),
     "open": lambda path, at: found(h5burst.open(path)[at]),
     "group of open": lambda path, at: found(h5burst.open(path)["g"][at[1:] if isinstance(at, tuple) else "/" + at]),
-    "blocks": blocks,
     "info": lambda path, at: found(h5burst.read_tree(path)[h5burst.info(path, at).objects[0].path]),
     "repack": selected,
     "edit": put,

@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from h5burst.model.source import ArraySource, BufferedSource
-from h5burst.read.blocks import DatasetBlocks, read_ahead
+import h5burst
+from h5burst.model.source import BufferedSource
+from h5burst.read.blocks import read_ahead
 from support.decodings import counting_decoded
 
 DATA = np.random.default_rng(0).integers(-999, 999, (101, 7, 5)).astype(np.int16)
-positional = pytest.mark.skipif(not hasattr(os, "preadv"), reason="the system does not read by position")
 
 LAYOUTS = {
     "contiguous": {},
@@ -39,47 +39,31 @@ def dataset(tmp_path):
     return make
 
 
+def rows_of(path, name="group/data", step=7, **part):
+    with h5burst.open(path) as file:
+        return [(first, block.copy()) for first, block in read_ahead(file[name], step, **part)]
+
+
 @pytest.mark.parametrize("options", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_every_layout_reads_as_h5py_does(dataset, options):
     path = dataset(**options)
     with h5py.File(path) as file:
         expected = file["group/data"][()]
-    with DatasetBlocks(path, "group/data") as source:
-        assert isinstance(source, ArraySource)
-        assert source.shape == expected.shape
-        assert source.dtype == expected.dtype
-        for step in (1, 7, 10, 16, 50, 101, 500):
-            blocks = [source.read(start, min(start + step, 101)) for start in range(0, 101, step)]
-            np.testing.assert_array_equal(np.concatenate(blocks), expected)
-        np.testing.assert_array_equal(source.read(90, 95), expected[90:95])
-        np.testing.assert_array_equal(source.read(3, 40), expected[3:40])
-        assert source.read(4, 4).shape == (0, 7, 5)
+    for step in (1, 7, 10, 16, 50, 101, 500):
+        for start, stop in ((0, None), (3, 40), (90, 95)):
+            blocks = rows_of(path, step=step, start=start, stop=stop)
+            assert [first for first, _ in blocks] == list(range(start, stop or 101, step))
+            np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), expected[start:stop])
+            assert blocks[0][1].dtype == expected.dtype
 
 
-@positional
-@pytest.mark.parametrize(
-    ("options", "layout"),
-    [
-        (LAYOUTS["contiguous"], "contiguous"),
-        (LAYOUTS["gzip"], "chunked"),
-        (LAYOUTS["chunked"], "chunked"),
-        (LAYOUTS["lzf"], "chunked"),
-        (LAYOUTS["big endian"], "contiguous"),
-    ],
-)
-def test_plain_data_are_read_past_the_library(dataset, options, layout):
-    with DatasetBlocks(dataset(**options), "group/data") as source:
-        assert source.layout == layout
-
-
-def test_chunks_are_decoded_once_in_ascending_order(dataset):
-    with (
-        DatasetBlocks(dataset(chunks=(30, 7, 5), compression="gzip"), "group/data") as source,
-        counting_decoded() as decoded,
-    ):
-        for start in range(0, 101, 7):
-            source.read(start, min(start + 7, 101))
-    assert len(decoded) == 4
+@pytest.mark.parametrize("start", [0, 40])
+def test_chunks_are_decoded_once(dataset, start):
+    path = dataset(chunks=(30, 7, 5), compression="gzip")
+    with counting_decoded() as decoded:
+        blocks = rows_of(path, start=start)
+    assert len(decoded) == 4 - start // 30
+    np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), DATA[start:])
 
 
 def test_unwritten_data_have_the_fill_value(tmp_path):
@@ -88,9 +72,9 @@ def test_unwritten_data_have_the_fill_value(tmp_path):
         chunked = file.create_dataset("chunked", (40, 4), "i2", chunks=(10, 2), fillvalue=-7)
         chunked[15:17] = 3
         file.create_dataset("contiguous", (40, 4), "i2", fillvalue=-7)
-    for name in ("chunked", "contiguous"):
-        with h5py.File(path) as file, DatasetBlocks(path, name) as source:
-            np.testing.assert_array_equal(source.read(0, 40), file[name][()])
+        expected = {name: file[name][()] for name in file}
+    for name, whole in expected.items():
+        np.testing.assert_array_equal(np.concatenate([block for _, block in rows_of(path, name)]), whole)
 
 
 def test_user_blocks_virtual_and_external_data(tmp_path):
@@ -103,30 +87,20 @@ def test_user_blocks_virtual_and_external_data(tmp_path):
         file.create_dataset("external", data=DATA, external=[(str(tmp_path / "raw.bin"), 0, DATA.nbytes)])
         file["link"] = h5py.ExternalLink("user.h5", "data")
     for path, name in [("user.h5", "data"), ("other.h5", "virtual"), ("other.h5", "external"), ("other.h5", "link")]:
-        with DatasetBlocks(tmp_path / path, name) as source:
-            np.testing.assert_array_equal(source.read(5, 60), DATA[5:60])
+        blocks = rows_of(tmp_path / path, name, start=5, stop=60)
+        np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), DATA[5:60])
 
 
-@positional
-def test_external_link_to_plain_data_is_read_from_its_own_file(tmp_path):
-    with h5py.File(tmp_path / "raw.h5", "w") as file:
-        file["data"] = DATA
-    with h5py.File(tmp_path / "linking.h5", "w") as file:
-        file["link"] = h5py.ExternalLink("raw.h5", "data")
-    with DatasetBlocks(tmp_path / "linking.h5", "link") as source:
-        assert source.layout == "contiguous"
-        np.testing.assert_array_equal(source.read(0, 101), DATA)
-
-
-def test_truncated_file_raises_oserror(dataset):
+def test_a_truncated_file_raises_oserror(dataset):
     path = dataset()
-    with DatasetBlocks(path, "group/data") as source:
+    with h5burst.open(path) as file:
+        blocks = read_ahead(file["group/data"], 101)
         os.truncate(path, os.path.getsize(path) - 1000)
         with pytest.raises(OSError):
-            source.read(0, 101)
+            next(blocks)
 
 
-def test_damaged_chunk_raises_oserror(dataset):
+def test_a_damaged_chunk_raises_oserror_at_its_block(dataset):
     path = dataset(chunks=(50, 7, 5), compression="gzip", fletcher32=True)
     with h5py.File(path) as file:
         place = file["group/data"].id.get_chunk_info(1)
@@ -135,40 +109,12 @@ def test_damaged_chunk_raises_oserror(dataset):
         byte = stream.read(1)
         stream.seek(-1, os.SEEK_CUR)
         stream.write(bytes([byte[0] ^ 255]))
-    with DatasetBlocks(path, "group/data") as source:
-        np.testing.assert_array_equal(source.read(0, 50), DATA[:50])
-        for start, stop in ((50, 101), (60, 70), (60, 70)):  # a part of a band is kept only when it was read whole
-            with pytest.raises(OSError, match="group/data"):
-                source.read(start, stop)
-
-
-def test_what_is_not_a_dataset_of_rows_is_refused(tmp_path, dataset):
-    path = dataset()
-    with h5py.File(path, "a") as file:
-        file["scalar"] = 3
-        file["null"] = h5py.Empty("f4")
-    with pytest.raises(KeyError):
-        DatasetBlocks(path, "missing")
-    with pytest.raises(KeyError, match="not a dataset"):
-        DatasetBlocks(path, "group")
-    for name in ("scalar", "null"):
-        with pytest.raises(ValueError, match="has no rows"):
-            DatasetBlocks(path, name)
-    with pytest.raises(FileNotFoundError):
-        DatasetBlocks(tmp_path / "missing.h5", "data")
-    with h5py.File(path, "a"):
-        pass  # nothing holds the file open
-
-
-def test_bad_buffers_and_rows_are_refused(dataset):
-    with DatasetBlocks(dataset(), "group/data") as source:
-        for out in (np.empty((2, 7, 5), np.int32), np.empty((2, 5, 7), np.int16), np.empty((4, 7, 5), np.int16)[::2]):
-            with pytest.raises(ValueError, match="out must be"):
-                source.read_into(0, out)
-        with pytest.raises(ValueError, match="rows 100 to 102"):
-            source.read(100, 102)
-        with pytest.raises(ValueError, match="rows -1 to"):
-            source.read(-1, 2)
+    with h5burst.open(path) as file:
+        blocks = read_ahead(file["group/data"], 20)
+        np.testing.assert_array_equal(next(blocks)[1], DATA[:20])
+        np.testing.assert_array_equal(next(blocks)[1], DATA[20:40])
+        with pytest.raises(OSError, match="group/data"):
+            next(blocks)
 
 
 class Counting:

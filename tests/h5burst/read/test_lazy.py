@@ -661,15 +661,38 @@ def test_what_is_read_ahead_is_bounded_in_sum(tmp_path: Path) -> None:
 def test_attributes_of_what_was_read_cannot_be_set(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     h5burst.save(path, {"g": {"a": np.arange(6).reshape(3, 2)}})
-    with h5burst.open(path) as file, h5burst.DatasetBlocks(path, "g/a") as blocks:
+    with h5burst.open(path) as file:
         array = file["g/a"]
         for owner, names in (
             (array, ("shape", "dtype", "ndim", "chunks", "maxshape", "name", "path", "attrs", "unknown")),
             (file, ("name", "filename", "attrs", "closed", "unknown")),
             (file["g"], ("name", "unknown")),
-            (blocks, ("shape", "dtype")),
         ):
             for name in names:
                 with pytest.raises(AttributeError):
                     setattr(owner, name, None)
-        assert array.shape == blocks.shape == (3, 2)
+        assert array.shape == (3, 2)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_lies_beyond_an_external_link_has_its_names_there(lazy: bool, tmp_path: Path) -> None:
+    """libhdf5 finds by them what only it reads."""
+    with h5py.File(tmp_path / "target.h5", "w") as file:
+        file["a/deep/x"] = np.arange(5)
+        layout = h5py.VirtualLayout((5,), "i8")
+        layout[:] = h5py.VirtualSource("target.h5", "a/deep/x", (5,))
+        file.create_virtual_dataset("a/deep/v", layout)
+        file["a/deep/below/y"] = np.arange(3)
+    with h5py.File(tmp_path / "outer.h5", "w") as file:
+        file["link"] = h5py.ExternalLink("target.h5", "a/deep")
+
+    found = h5burst.read_tree(tmp_path / "outer.h5", lazy=lazy)
+
+    np.testing.assert_array_equal(found["link/v"].data, np.arange(5))  # type: ignore[union-attr]
+    np.testing.assert_array_equal(found["link/below/y"].data, np.arange(3))  # type: ignore[union-attr]
+    if lazy:
+        assert [found[path].data.name for path in ("link/x", "link/v", "link/below/y")] == [  # type: ignore[union-attr]
+            "/a/deep/x",
+            "/a/deep/v",
+            "/a/deep/below/y",
+        ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter
 
-from h5burst.read.blocks import DatasetBlocks
+import h5burst
 from hdmea.features.eimage_sta import EImageOptions, compute_eimage_sta, iter_eimage_sta
 from reference import eimage as reference
 
@@ -64,7 +64,7 @@ def recording(spikes):
 
 
 def compute(recording, spikes, **options):
-    source = recording if isinstance(recording, (Frames, DatasetBlocks)) else Frames(recording)
+    source = recording if isinstance(recording, (Frames, h5burst.LazyArray)) else Frames(recording)
     return compute_eimage_sta(source, spikes, **{"sampling_rate": RATE, **options})
 
 
@@ -239,8 +239,8 @@ def test_file_is_read_as_the_array(recording, spikes, tmp_path):
         file.create_dataset("packed", data=recording, chunks=(700, 5, 8), compression="gzip", shuffle=True)
     whole = compute(recording, spikes).features
     for name in ("plain", "packed"):
-        with DatasetBlocks(tmp_path / "raw.h5", name) as source:
-            features = compute(source, spikes).features
+        with h5burst.open(tmp_path / "raw.h5") as file:
+            features = compute(file[name], spikes).features
         for unit_id in spikes:
             np.testing.assert_array_equal(features[unit_id]["data"], whole[unit_id]["data"])
 

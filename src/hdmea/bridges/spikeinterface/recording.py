@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import probeinterface
 from spikeinterface.core import BaseRecording, BaseRecordingSegment
 
+from h5burst import LazyArray
 from hdmea.bridges.scale import volts_of
 from hdmea.io import cmcr
 from hdmea.io.mcs_format import CHIP_SIDE
@@ -88,13 +88,12 @@ def _probe(places_um: np.ndarray[Any, Any], pitch_um: float, numbers: np.ndarray
 
 
 class _Segment(BaseRecordingSegment):  # type: ignore[misc, unused-ignore]
-    """The whole stream: one segment. Each process opens the file by itself; one thread reads at a time."""
+    """The whole stream: one segment. Each process looks for the stream in the file by itself."""
 
     def __init__(self, path: Path, frames: int, rate_hz: float) -> None:
         super().__init__(sampling_frequency=rate_hz)
         self._path, self._frames = path, frames
-        self._reading = threading.Lock()
-        self._opened: tuple[int, cmcr.CmcrRecording] | None = None
+        self._sensor: LazyArray | None = None
 
     def get_num_samples(self) -> int:
         """Frames of the stream."""
@@ -106,20 +105,13 @@ class _Segment(BaseRecordingSegment):  # type: ignore[misc, unused-ignore]
         """Frames [start_frame, end_frame) of the wanted channels (frames, channels), ADC counts; only they are read."""
         start = 0 if start_frame is None else int(start_frame)
         stop = self._frames if end_frame is None else min(int(end_frame), self._frames)
-        with self._reading:
-            frames: np.ndarray[Any, Any] = self._sensor().read(start, max(start, stop))
+        if self._sensor is None:
+            self._sensor = cmcr.open_recording(self._path).sensor
+        assert self._sensor is not None
+        frames = self._sensor.read(start, max(start, stop))
         traces = frames.reshape(len(frames), int(np.prod(frames.shape[1:])))
         return traces if channel_indices is None else np.asarray(traces[:, channel_indices])
 
-    def _sensor(self) -> Any:
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), cmcr.open_recording(self._path)
-        return self._opened[1].sensor
-
     def __getstate__(self) -> dict[str, Any]:
-        """What another process gets: neither the lock nor the open file."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_reading", "_opened")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reading, self._opened = threading.Lock(), None
+        """What another process gets: not the stream, which knows this machine's file."""
+        return {**self.__dict__, "_sensor": None}
