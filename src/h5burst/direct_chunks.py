@@ -78,8 +78,9 @@ def compress_into(dataset: h5py.Dataset, array: Any, *, threads: int | None = No
             raise TypeError(f"{data.dtype} cannot be cast to the {plan.dtype} of the dataset {dataset.name}")
         data = _Cast(data, plan.dtype)
     if math.prod(plan.shape):
+        masked = masked_chunks(dataset.id)
         for chunk in chunks.encode(data, plan, threads):
-            dataset.id.write_direct_chunk(chunk.offset, chunk.payload, chunk.filter_mask)
+            put_chunk(dataset.id, chunk.offset, chunk.payload, masked, chunk.filter_mask)
 
 
 def decompress_from(dataset: h5py.Dataset, selection: Any = ..., *, threads: int | None = None) -> Any:
@@ -179,6 +180,35 @@ def stored_chunks(dataset: h5py.h5d.DatasetID, starts: Iterable[tuple[int, ...]]
             yield payload, mask
         else:
             yield None
+
+
+def masked_chunks(dataset: h5py.h5d.DatasetID) -> set[tuple[int, ...]]:
+    """The first elements of chunks that some filter was not applied to."""
+    starts: set[tuple[int, ...]] = set()
+
+    def keep(info: h5py.h5d.StoreInfo) -> None:
+        if info.filter_mask:
+            starts.add(info.chunk_offset)
+
+    if dataset.get_num_chunks():
+        dataset.chunk_iter(keep)
+    return starts
+
+
+def put_chunk(
+    dataset: h5py.h5d.DatasetID,
+    start: tuple[int, ...],
+    payload: bytes | bytearray | memoryview,
+    masked: set[tuple[int, ...]],
+    filter_mask: int = 0,
+) -> None:
+    """Write a chunk as it is stored. masked: as `masked_chunks` found it; libhdf5 keeps the mask of those in it, too,
+    where the new bytes are as many as the old, so they get another length in between.
+    """
+    if start in masked:
+        dataset.write_direct_chunk(start, bytes(payload) + b"\0", filter_mask)
+        masked.remove(start)
+    dataset.write_direct_chunk(start, payload, filter_mask)
 
 
 def _written(dataset: h5py.h5d.DatasetID) -> set[tuple[int, ...]]:

@@ -25,7 +25,6 @@ class Step:
     number: int
     width: int
     level: int
-    is_optional: bool
 
 
 @dataclass(slots=True)
@@ -49,6 +48,7 @@ class Facts:
     locations: Any = None  # of all chunks, of a file that is open for reading alone
     read_directly: int = 0  # chunks, one after another
     last_box: tuple[tuple[int, int], ...] = ()
+    masked: set[tuple[int, ...]] | None = None  # first elements of chunks that some filter was not applied to
     encoder: Any = None
     encoded_bytes: int = field(default=0)  # since the encoder was chosen
 
@@ -102,14 +102,14 @@ def facts_of(dataset: h5py.Dataset) -> Facts | str:
 def _steps(creation: Any) -> tuple[Step, ...] | str:
     steps = []
     for place in range(creation.get_nfilters()):
-        number, flags, values, name = creation.get_filter(place)
+        number, _, values, name = creation.get_filter(place)
         if number not in KNOWN_FILTERS:
             return f"the filter {name.decode('utf-8', 'replace') or number}"
         width = values[0] if number == SHUFFLE and values else 1
         level = values[0] if number == DEFLATE and values else 0
         if width < 1 or (number == DEFLATE and not values):
             return "a filter with unusual values"
-        steps.append(Step(number, width, level, bool(flags & 1)))
+        steps.append(Step(number, width, level))
     if not steps or len(steps) > 8:
         return "no filters" if not steps else "many filters"
     return tuple(steps)

@@ -16,6 +16,8 @@ from h5burst.accelerate.boxes import Box
 from h5burst.accelerate.encoders import quickest
 from h5burst.accelerate.facts import DEFLATE, FLETCHER32, SHUFFLE, Facts, has_class_of_its_dtype, is_safe_cast
 from h5burst.accelerate.helpers import ahead, helper_count
+from h5burst.codecs import registry
+from h5burst.direct_chunks import masked_chunks, put_chunk
 from h5burst.runtime.buffers import Bytes, thread_buffer
 from h5burst.runtime.gc_pause import collection_paused
 
@@ -30,8 +32,7 @@ _SAME_ENCODER = 64 << 20  # bytes that are encoded before the encoder is chosen 
 
 class _Made(NamedTuple):
     offset: tuple[int, ...]
-    mask: int
-    payload: bytes | bytearray
+    payload: bytes
 
 
 def why_not(facts: Facts, box: Box, shape: tuple[int, ...]) -> str:
@@ -61,6 +62,8 @@ def can_convert(dtype: np.dtype[Any], facts: Facts) -> bool:
 def write_box(dataset: h5py.Dataset, facts: Facts, box: Box, data: np.ndarray[Any, Any]) -> None:
     """Write an array of the box's shape. In h5py's lock; the threads need it not, and collect no garbage that does."""
     corners = list(product(*(range(start, stop, chunk) for (start, stop), chunk in zip(box, facts.chunk, strict=True))))
+    if facts.masked is None:
+        facts.masked = masked_chunks(dataset.id)
     with collection_paused():
         way = _encoder(facts, box, data, corners)
         per_batch = max(1, _BATCH_BYTES // facts.chunk_bytes)
@@ -69,7 +72,7 @@ def write_box(dataset: h5py.Dataset, facts: Facts, box: Box, data: np.ndarray[An
         at_work = threads + 1 if threads > 1 else 1  # one is waited for, and written, while the others go on
         for made in ahead(lambda batch: list(_made(facts, box, data, batch, way)), batches, at_work):
             for chunk in made:
-                dataset.id.write_direct_chunk(chunk.offset, chunk.payload, chunk.mask)
+                put_chunk(dataset.id, chunk.offset, chunk.payload, facts.masked)
     facts.encoded_bytes += data.nbytes
 
 
@@ -77,8 +80,7 @@ def _made(
     facts: Facts, box: Box, data: np.ndarray[Any, Any], corners: list[tuple[int, ...]], way: Any
 ) -> Iterator[_Made]:
     for corner in corners:
-        mask, payload = _filtered(_bytes_of(facts, box, data, corner), facts, way)
-        yield _Made(corner, mask, payload)
+        yield _Made(corner, _filtered(_bytes_of(facts, box, data, corner), facts, way))
 
 
 def _part(facts: Facts, box: Box, data: np.ndarray[Any, Any], corner: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -111,10 +113,10 @@ def _bytes_of(facts: Facts, box: Box, data: np.ndarray[Any, Any], corner: tuple[
     return whole
 
 
-def _filtered(data: Bytes, facts: Facts, way: Any) -> tuple[int, bytes | bytearray]:
-    """Filter mask and payload of a chunk, as libhdf5 would make them but for the encoder."""
-    mask, current = 0, data
-    for place, step in enumerate(facts.steps):
+def _filtered(data: Bytes, facts: Facts, way: Any) -> bytes:
+    """Payload of a chunk, as libhdf5 would make it but for the encoder. No filter is left out."""
+    current = data
+    for step in facts.steps:
         if step.number == SHUFFLE:
             shuffled = thread_buffer("shuffled chunk", current.size)
             kernels.shuffle(current, step.width, shuffled)
@@ -123,11 +125,13 @@ def _filtered(data: Bytes, facts: Facts, way: Any) -> tuple[int, bytes | bytearr
             current = _with_checksum(current)
         else:
             encoded = way(current) if step.number == DEFLATE else _lzf(current)
-            if encoded is None or (len(encoded) >= current.size and step.is_optional):
-                mask |= 1 << place
-            else:
-                current = np.frombuffer(encoded, np.uint8)
-    return mask, current.tobytes()
+            if encoded is None or len(encoded) >= current.size:
+                codec = registry.by_id(step.number)
+                assert codec is not None
+                encoded = codec.stored(current, ())
+                assert encoded is not None
+            current = np.frombuffer(encoded, np.uint8)
+    return current.tobytes()
 
 
 def _with_checksum(data: Bytes) -> Bytes:

@@ -1,8 +1,8 @@
 """Chunk plans: how a dataset is cut, filtered and put together again.
 
-`plan` decides, `encode` turns data into the payloads that are in the file, `read_into` turns payloads back into data.
-Payloads are exactly what HDF5's own filter pipeline would read, so they go into a file by direct chunk write or by
-whoever writes the file's bytes.
+`plan` decides, and `fitted` once the elements are there; `encode` turns data into the payloads that are in the file,
+`read_into` turns payloads back into data. Payloads are exactly what HDF5's own filter pipeline would read, so they go
+into a file by direct chunk write or by whoever writes the file's bytes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ __all__ = [
     "compact_limit",
     "decode",
     "encode",
+    "fitted",
     "plan",
     "plan_text",
     "read_into",
@@ -47,6 +48,7 @@ GROWING_CHUNK_BYTES = 1 << 16  # of a dataset that may grow and is not larger no
 MANY_CHUNKS = 32  # with so many the first is worth a trial
 FEW_CHUNKS = 8  # enough for several threads
 MAX_CHUNK_BYTES = (1 << 32) - 1  # of the file format
+SAMPLED_CHUNKS = 8  # of a dataset, for a choice of its filters
 _ENOUGH_FOR_PAIRS = 16  # chunks of a request; of fewer each goes to the next free thread
 _MOST_BYTES_OF_PAIRED = 4 << 20  # of each chunk, so that two need little memory
 _TASK_BYTES = 1 << 20  # of decoded chunks that a thread is given at a time
@@ -61,7 +63,6 @@ class ChunkPlan:
     """Shape and dtype of the dataset, shape of a chunk, filters in the order of writing (fletcher32 last).
 
     fill: the element that chunks hold beyond the array's edge, which shows when it grows; None for zeros.
-    is_rewritten: the dataset may grow, so that others are likely to write its last chunks again.
     `chunks` is () for what HDF5 can hold only contiguous and unfiltered: large scalars, much variable-length text.
     """
 
@@ -70,7 +71,6 @@ class ChunkPlan:
     chunks: tuple[int, ...]
     filters: tuple[Filter, ...]
     fill: bytes | None = None
-    is_rewritten: bool = False
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -168,7 +168,7 @@ def _plan_growing(
     if chunk_bytes > MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of {chunk_bytes} bytes: HDF5 holds at most {MAX_CHUNK_BYTES}")
     fill = None if storage.fillvalue is None else fill_bytes(storage.fillvalue, dtype)
-    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes), fill, True)
+    return ChunkPlan(shape, dtype, chunks, codecs.filters_for(storage, dtype.itemsize, chunk_bytes), fill)
 
 
 def plan_text(shape: tuple[int, ...], element_bytes: int = 16, storage: Storage | None = None) -> ChunkPlan | None:
@@ -204,6 +204,57 @@ def _cut(shape: tuple[int, ...], itemsize: int, target: int = CHUNK_BYTES) -> tu
     return tuple(chunks)
 
 
+def fitted(
+    data: np.ndarray[Any, Any] | ArraySource, plan: ChunkPlan
+) -> tuple[np.ndarray[Any, Any] | ArraySource, ChunkPlan]:
+    """The plan for a new dataset of these elements, without the byte shuffle where it is of no use; and what to encode.
+
+    Chunks all over an array in memory are looked at; of a source those of its first rows, which are kept until they are
+    asked for again.
+    """
+    _check_shape(data, plan)
+    if not plan.chunk_count or codecs.is_fitted(plan.filters):
+        return data, plan
+    source: np.ndarray[Any, Any] | ArraySource = data
+    if isinstance(data, np.ndarray):
+        count, begun = plan.chunk_count, data
+    else:
+        begun = data.read(0, min(plan.chunks[0], plan.shape[0]))
+        count, source = math.prod(plan.grid[1:]), _Begun(data, begun)
+
+    def chunk(number: int) -> Bytes:
+        corner = plan.offset(number)
+        return _padded(begun[tuple(slice(at, at + size) for at, size in zip(corner, plan.chunks, strict=True))], plan)
+
+    filters = codecs.fitted(plan.filters, map(chunk, sampled(count)), plan.dtype.itemsize)
+    return source, replace(plan, filters=filters)
+
+
+def sampled(count: int) -> list[int]:
+    """Which of so many chunks are looked at: a few, evenly spread."""
+    samples = min(count, SAMPLED_CHUNKS)
+    return [count * (2 * number + 1) // (2 * samples) for number in range(samples)]
+
+
+class _Begun:
+    """A source whose first rows were read; they are given when they are asked for."""
+
+    def __init__(self, source: ArraySource, rows: np.ndarray[Any, Any]) -> None:
+        self._source, self.shape, self.dtype = source, source.shape, source.dtype
+        self._rows: np.ndarray[Any, Any] | None = rows
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        rows, self._rows = self._rows, None
+        if rows is not None and (start, stop) == (0, len(rows)):
+            return rows
+        return self._source.read(start, stop)
+
+
+def _check_shape(data: np.ndarray[Any, Any] | ArraySource, plan: ChunkPlan) -> None:
+    if tuple(data.shape) != plan.shape:
+        raise ValueError(f"data of shape {tuple(data.shape)} for a plan of shape {plan.shape}")
+
+
 def encode(
     data: np.ndarray[Any, Any] | ArraySource, plan: ChunkPlan, threads: int | None = None
 ) -> Iterator[EncodedChunk]:
@@ -212,9 +263,7 @@ def encode(
     data: an array of any strides and byte order, or an `ArraySource`, whose rows are asked for in ascending order, each
     once, by the calling thread. A payload is valid for as long as the caller holds it.
     """
-    if tuple(data.shape) != plan.shape:
-        raise ValueError(f"data of shape {tuple(data.shape)} for a plan of shape {plan.shape}")
-
+    _check_shape(data, plan)
     parts = _parts(data, plan)
     hint = None
     if plan.chunk_count >= MANY_CHUNKS:
@@ -224,7 +273,7 @@ def encode(
 
     def filtered(item: tuple[int, tuple[int, ...], np.ndarray[Any, Any]]) -> EncodedChunk:
         index, offset, part = item
-        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, hint, plan.is_rewritten)
+        mask, payload = codecs.encode(_padded(part, plan), plan.filters, plan.dtype.itemsize, hint)
         return EncodedChunk(index, offset, mask, payload)
 
     if not codecs.is_threaded(plan.filters):

@@ -6,6 +6,7 @@ The registry that knows them; and HDF5's filter pipeline, which they are part of
 from h5burst.codecs.codec import DEFAULT_LEVELS, ChunkError, ChunkLayout, Codec, Filter
 from h5burst.codecs.options import check_codec, storage_for
 from h5burst.codecs.pipeline import (
+    DEFLATE,
     FLETCHER32,
     SHUFFLE,
     can_decode,
@@ -14,6 +15,8 @@ from h5burst.codecs.pipeline import (
     encode,
     encoding_hint,
     filters_for,
+    fitted,
+    is_fitted,
     is_threaded,
     max_ratio,
     prepare_libhdf5,
@@ -22,6 +25,7 @@ from h5burst.codecs.registry import by_id, by_name, is_known, names, register
 
 __all__ = [
     "DEFAULT_LEVELS",
+    "DEFLATE",
     "FLETCHER32",
     "SHUFFLE",
     "ChunkError",
@@ -37,6 +41,8 @@ __all__ = [
     "encode",
     "encoding_hint",
     "filters_for",
+    "fitted",
+    "is_fitted",
     "is_known",
     "is_threaded",
     "max_ratio",

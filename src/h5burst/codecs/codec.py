@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -146,8 +146,27 @@ class Codec(ABC):
         Returns
         -------
         bytes, bytearray or None
-            None where the bytes do not get fewer; the chunk is then stored without this filter.
+            None where the bytes do not get fewer; the chunk is then `stored`.
         """
+
+    def stored(self, data: Bytes, values: tuple[int, ...]) -> bytes | bytearray | None:
+        """A chunk that does not get smaller, as a stream that `decode` and the filter in libhdf5 undo.
+
+        Parameters
+        ----------
+        data
+            uint8 of shape (bytes,): what `encode` has returned None for.
+        values
+            The client values.
+
+        Returns
+        -------
+        bytes, bytearray or None
+            More bytes than `data` has. None (the default): the chunk is stored without this filter, as its mask says.
+            libhdf5 keeps that mask when another program writes the chunk again and the encoded bytes are just as many
+            as the elements' bytes: the chunk is then misread. So give a stream if the format has one.
+        """
+        return None
 
     @abstractmethod
     def decode(
@@ -227,8 +246,8 @@ class Codec(ABC):
     def prepare_libhdf5(self) -> None:  # noqa: B027  (most need nothing)
         """Make sure that libhdf5 finds the filter, too."""
 
-    def prefers_unshuffled(self, data: Bytes, values: tuple[int, ...], itemsize: int) -> bool:
-        """Whether this chunk gets clearly smaller where the byte shuffle before the codec is left out."""
+    def prefers_unshuffled(self, samples: Iterable[Bytes], values: tuple[int, ...], itemsize: int) -> bool:
+        """Whether chunks like these of a dataset get clearly smaller without the byte shuffle before the codec."""
         return False
 
     def hint(self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout) -> Any:

@@ -10,8 +10,9 @@ into the array.
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -43,6 +44,7 @@ _MOST_DISTINCT = 0.95  # share of the values of two decimals that differ; with a
 _SIMILARITY = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
 _ISAL_LEVEL = 1  # of HDF5 and of ISA-L: who asks for it wants speed
 _HEADER = b"\x78\x9c"
+_MOST_STORED = 0xFFFF  # bytes of a block
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
 _SURE_LEVELS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)  # of libdeflate, for those of zlib
 _ELEMENT_LEVELS = (0, 1, 2, 4, 4, 6, 7, 8, 9, 10)  # for whole elements: 5 takes a fifth longer
@@ -127,6 +129,16 @@ def _libdeflate_level(way: BlockCoding, level: int, stride: int) -> int:
     return (_SURE_LEVELS if stride == 1 else _ELEMENT_LEVELS)[level]
 
 
+def stored(data: Bytes) -> bytearray:
+    """A zlib stream of the bytes as they are: `data` is not empty."""
+    parts: list[bytes | memoryview] = [_HEADER]
+    for start in range(0, data.size, _MOST_STORED):
+        block = data[start : start + _MOST_STORED]
+        is_last = start + block.size == data.size
+        parts += [struct.pack("<BHH", is_last, block.size, block.size ^ 0xFFFF), block.data]
+    return bytearray().join([*parts, deflate.adler32(data).to_bytes(4, "big")])
+
+
 def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHint:
     """What `compress` may go by for chunks like this one. It costs several times as much as to compress the chunk."""
     if level == _ISAL_LEVEL or level > _LAST_QUICK_LEVEL:
@@ -148,21 +160,24 @@ def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHi
     return quick if len(compress(data, level, planes, 1, quick)) <= zlibs else NO_HINT
 
 
-def is_better_unshuffled(data: Bytes, itemsize: int) -> bool:
-    """Whether a stream gets clearly shorter without the byte shuffle: mostly where whole elements repeat.
+def is_better_unshuffled(samples: Iterable[Bytes], itemsize: int) -> bool:
+    """Whether streams of chunks like these get clearly shorter without the byte shuffle: where whole elements repeat.
 
-    Many planes of noise with the same zeros in each say eight times where the zeros are. An estimate on a sample.
+    Many planes of noise with the same zeros in each say eight times where the zeros are. An estimate on some elements
+    of each.
     """
-    sample = _middle(data, LONGER_SAMPLE, itemsize)
-    if sample.size < MIN_STRETCH:
-        return False
-    matched, shuffled = huffman.matched_size(sample, itemsize), _shuffled_size(sample, itemsize)
+    middles = [_middle(data, 2 * LONGER_SAMPLE, itemsize).copy() for data in samples]
+    middles = [middle for middle in middles if middle.size >= MIN_STRETCH]
+    parts = [_middle(middle, LONGER_SAMPLE, itemsize) for middle in middles]
+    matched = sum(huffman.matched_size(part, itemsize) for part in parts)
+    shuffled = sum(_shuffled_size(part, itemsize) for part in parts)
     if matched < _MIN_SIZE_RATIO * shuffled:
         return True
-    if matched >= _WORTH_A_LOOK * shuffled or not _has_few_values(sample, itemsize):
+    if matched >= _WORTH_A_LOOK * shuffled or not any(_has_few_values(part, itemsize) for part in parts):
         return False
-    longer = _middle(data, 2 * LONGER_SAMPLE, itemsize)  # in which a general compressor finds more of what repeats
-    return len(deflate.zlib_compress(longer, _QUICK_LEVELS[4])) < _MIN_SIZE_RATIO * _shuffled_size(longer, itemsize)
+    # A general compressor finds more of what repeats in a longer stretch.
+    longer = sum(len(deflate.zlib_compress(middle, _QUICK_LEVELS[4])) for middle in middles)
+    return longer < _MIN_SIZE_RATIO * sum(_shuffled_size(middle, itemsize) for middle in middles)
 
 
 def _has_few_values(sample: Bytes, itemsize: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ class Gzip(Codec):
         packed = deflate.compress(data, values[0], layout.planes, stride, hint or deflate.NO_HINT)
         return packed if len(packed) < data.size else None
 
+    def stored(self, data: Bytes, values: tuple[int, ...]) -> bytearray:
+        return deflate.stored(data)
+
     def decode(self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True) -> Bytes:
         out = np.empty(size, np.uint8)
         return self.decode_into([data], values, [out], is_exact=is_exact)[0]
@@ -47,8 +50,8 @@ class Gzip(Codec):
     ) -> list[Bytes]:
         return deflate.decompress(datas, outs, is_exact=is_exact)
 
-    def prefers_unshuffled(self, data: Bytes, values: tuple[int, ...], itemsize: int) -> bool:
-        return values[0] > 0 and deflate.is_better_unshuffled(data, itemsize)
+    def prefers_unshuffled(self, samples: Iterable[Bytes], values: tuple[int, ...], itemsize: int) -> bool:
+        return values[0] > 0 and deflate.is_better_unshuffled(samples, itemsize)
 
     def hint(self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout) -> Any:
         if values[0] == 0:

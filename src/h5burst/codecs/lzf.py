@@ -10,6 +10,8 @@ from h5burst._ext import lzf
 from h5burst.codecs.codec import ChunkLayout, Codec
 from h5burst.runtime.buffers import Bytes, thread_buffer
 
+_LITERALS = 32  # the most in one item of a stream
+
 
 class Lzf(Codec):
     """LZF streams as h5py writes them."""
@@ -26,6 +28,14 @@ class Lzf(Codec):
     def encode(self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout, hint: Any = None) -> bytes | None:
         out = thread_buffer("lzf", max(0, data.size - 1))
         return out[: lzf.encode(data, out)].tobytes() or None
+
+    def stored(self, data: Bytes, values: tuple[int, ...]) -> bytes:
+        """Literals alone."""
+        full, left = divmod(data.size, _LITERALS)
+        items = np.empty((full, 1 + _LITERALS), np.uint8)
+        items[:, 0] = _LITERALS - 1
+        items[:, 1:] = data[: full * _LITERALS].reshape(full, _LITERALS)
+        return items.tobytes() + (bytes([left - 1]) + data[-left:].tobytes() if left else b"")
 
     def decode(self, data: Bytes, values: tuple[int, ...], size: int, *, is_exact: bool = True) -> Bytes:
         if not is_exact:

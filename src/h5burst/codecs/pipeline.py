@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,51 +83,58 @@ def _known(step: Filter) -> Codec:
     return codec
 
 
+def fitted(filters: Sequence[Filter], samples: Iterable[Bytes], itemsize: int) -> tuple[Filter, ...]:
+    """These filters for a dataset some of whose chunks are given: without shuffle, if they get smaller without it.
+
+    It is left out of a dataset, not of a chunk: libhdf5 keeps a chunk's filter mask when it writes the chunk again and
+    its new bytes are as many as the old.
+    """
+    for place, step in enumerate(filters[:-1]):
+        codec = registry.by_id(filters[place + 1].id) if step.id == SHUFFLE else None
+        if codec is not None and codec.prefers_unshuffled(samples, filters[place + 1].values, itemsize):
+            return (*filters[:place], *filters[place + 1 :])
+    return tuple(filters)
+
+
+def is_fitted(filters: Sequence[Filter]) -> bool:
+    """Whether `fitted` has nothing to choose, so that it needs no samples."""
+    return all(step.id != SHUFFLE for step in filters)
+
+
 def encoding_hint(data: Bytes, filters: Sequence[Filter], itemsize: int) -> Any:
     """What `encode` may go by for chunks of the same array. It costs several times an `encode`."""
     layout = ChunkLayout(itemsize)
-    for bit, step in enumerate(filters):
+    for step in filters:
         if step.id == SHUFFLE:
-            if not _is_better_unshuffled(data, filters[bit + 1 :], itemsize):
-                data, layout = _shuffle(data, step, itemsize)
+            data, layout = _shuffle(data, step, itemsize)
         elif step.id != FLETCHER32:
             return _known(step).hint(data, step.values, layout)
     return None
 
 
-def encode(
-    data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = None, is_rewritten: bool = False
-) -> tuple[int, bytes | bytearray]:
+def encode(data: Bytes, filters: Sequence[Filter], itemsize: int, hint: Any = None) -> tuple[int, bytes | bytearray]:
     """Filter mask and payload of one chunk. hint: of a chunk of the same array (`encoding_hint`).
 
-    is_rewritten: other programs are likely to write the chunk again, as the last one of a dataset that grows. Then
-    shuffle and gzip are not left out: libhdf5 keeps the filter mask of a chunk whose new bytes are as many as the old.
+    The mask is 0 for all codecs of this package: what does not get smaller becomes a longer stream (`Codec.stored`).
     """
     mask, layout = 0, ChunkLayout(itemsize)
     current: Any = data
     for bit, step in enumerate(filters):
         if step.id == SHUFFLE:
-            if not is_rewritten and _is_better_unshuffled(data, filters[bit + 1 :], itemsize):
-                mask |= 1 << bit
-            else:
-                current, layout = _shuffle(data, step, itemsize)
+            current, layout = _shuffle(data, step, itemsize)
         elif step.id == FLETCHER32:
             current = _with_checksum(current)
         else:
-            encoded = _known(step).encode(current, step.values, layout, hint)
-            if encoded is None and is_rewritten and step.id == DEFLATE:
-                encoded = zlib.compress(current, step.values[0] if step.values else -1)
-            if encoded is None:  # it does not get smaller: the codec is left out of this chunk
+            codec = _known(step)
+            encoded = codec.encode(current, step.values, layout, hint)
+            if encoded is None:  # it does not get smaller
+                encoded = codec.stored(current, step.values)
+            if encoded is None:
                 mask |= 1 << bit
             else:
                 current = encoded
     # Without a checksum at the end this may still be a buffer that the next chunk uses again.
     return mask, current if isinstance(current, (bytes, bytearray)) else bytes(current)
-
-
-def _is_better_unshuffled(data: Bytes, after: Sequence[Filter], itemsize: int) -> bool:
-    codec = registry.by_id(after[0].id) if after else None
-    return codec is not None and codec.prefers_unshuffled(data, after[0].values, itemsize)
 
 
 def _shuffle(data: Bytes, step: Filter, itemsize: int) -> tuple[Bytes, ChunkLayout]:

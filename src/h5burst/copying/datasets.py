@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from h5burst.runtime.threads import bounded_map
 from h5burst.write import chunked
 
 _BLOCK_BYTES = 8 << 20  # copied at once
+_OF_GZIP = (codecs.SHUFFLE, codecs.DEFLATE, codecs.FLETCHER32)
 
 Entries = np.ndarray[Any, np.dtype[np.uint64]]
 Lost = Callable[[str], None]
@@ -80,6 +82,7 @@ class DatasetCopier:
     ) -> None:
         self._source, self._translator, self._recoding = source, translator, recoding
         self._is_tolerant = is_tolerant
+        self._fitted: dict[bytes, tuple[codecs.Filter, ...]] = {}  # by the layout: a header may be made twice
 
     def messages(self, stored: Stored, writer: Writer, lost: Lost | None) -> list[Message]:
         """Write the elements; gives the messages of data layout and filters.
@@ -131,7 +134,9 @@ class DatasetCopier:
         if self._recoding is not None and stored.places.is_plain and stored.shape:
             plan = chunks.plan(stored.shape, np.dtype((np.void, stored.places.size)), self._recoding.storage)
             if plan is not None and plan.chunks:
-                return self._encode_run(_Run(self._source, address, stored.shape, stored.places.size), plan, writer)
+                return self._encode_run(
+                    _Run(self._source, address, stored.shape, stored.places.size), plan, layout, writer
+                )
         new = self._copy_run(address, size, stored, writer, lost)
         return data_layout.encode_contiguous(new, size, version=layout[0]), None
 
@@ -170,8 +175,11 @@ class DatasetCopier:
             writer.append(bytes(min(_BLOCK_BYTES, size - at)))
         return new
 
-    def _encode_run(self, run: _Run, plan: ChunkPlan, writer: Writer) -> tuple[bytes, bytes]:
+    def _encode_run(self, run: _Run, plan: ChunkPlan, layout: bytes, writer: Writer) -> tuple[bytes, bytes]:
         assert self._recoding is not None
+        if layout not in self._fitted:
+            self._fitted[layout] = chunks.fitted(run, plan)[1].filters
+        plan = replace(plan, filters=self._fitted[layout])
         entries = np.zeros((plan.chunk_count, 3), np.uint64)
         if not isinstance(writer, Measured):
             for chunk in chunks.encode(run, plan, self._recoding.threads):
@@ -186,7 +194,7 @@ class DatasetCopier:
         found = data_layout.decode(layout, len(shape), itemsize)
         old = ChunkPlan(shape, np.dtype((np.void, itemsize)), found.chunks, decode_filters(stored.filters))
         index = read_index(self._source, found, shape, stored.limits, old.chunk_bytes, bool(old.filters))
-        new, filters = self._new_plan(old, stored)
+        new, filters = self._new_plan(index, old, stored)
         if isinstance(writer, Measured):
             numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
         elif isinstance(writer, Counted) and stored.places.is_plain:
@@ -208,16 +216,44 @@ class DatasetCopier:
             return chunked.index(writer, new, entries)[0], filters
         return _growing(writer, new, numbers, entries), filters
 
-    def _new_plan(self, old: ChunkPlan, stored: Stored) -> tuple[ChunkPlan, bytes | None]:
-        """The same chunks through the filters that they shall have, and the message that says those."""
-        if self._recoding is None or not stored.places.is_plain or not old.shape:
+    def _new_plan(self, index: ChunkIndex, old: ChunkPlan, stored: Stored) -> tuple[ChunkPlan, bytes | None]:
+        """The same chunks through the filters that they shall have, and the message that says those.
+
+        Chunks that some filter was not applied to are never copied so where gzip is all that there is: libhdf5 keeps
+        that mark when it writes one again and its new bytes are as many as the old.
+        """
+        if not stored.places.is_plain or not old.shape or not codecs.can_decode(old.filters):
             return old, stored.filters
-        if not codecs.can_decode(old.filters):
+        is_masked = bool(index.masks.any()) and all(step.id in _OF_GZIP for step in old.filters)
+        if self._recoding is not None:
+            wanted = self._recoding.filters(old.dtype.itemsize, old.chunk_bytes)
+        elif is_masked:
+            wanted = old.filters
+        else:
             return old, stored.filters
-        filters = self._recoding.filters(old.dtype.itemsize, old.chunk_bytes)
-        if filters == old.filters:
+        if stored.limits == stored.shape:
+            if stored.layout not in self._fitted:
+                self._fitted[stored.layout] = self._without_useless_shuffle(wanted, index, old)
+            wanted = self._fitted[stored.layout]
+        if wanted == old.filters and not is_masked:
             return old, stored.filters
-        return ChunkPlan(old.shape, old.dtype, old.chunks, filters), encode_filters(filters)
+        return replace(old, filters=wanted), encode_filters(wanted)
+
+    def _without_useless_shuffle(
+        self, filters: tuple[codecs.Filter, ...], index: ChunkIndex, old: ChunkPlan
+    ) -> tuple[codecs.Filter, ...]:
+        wholes = map(partial(self._sample, index, old), chunks.sampled(len(index.numbers)))
+        return codecs.fitted(filters, (whole for whole in wholes if whole is not None), old.dtype.itemsize)
+
+    def _sample(self, index: ChunkIndex, old: ChunkPlan, at: int) -> Any:
+        """The bytes of a chunk; None for a damaged one, about which the copy of its elements says more."""
+        payload, whole = np.empty(int(index.sizes[at]), np.uint8), np.empty(old.chunk_bytes, np.uint8)
+        try:
+            self._source.read_into(int(index.addresses[at]), payload)
+            chunks.decode(payload.data, old, int(index.masks[at]), whole)
+        except (CorruptStructureError, chunks.ChunkError):
+            return None
+        return whole
 
     def _copy_chunks(self, index: ChunkIndex, writer: Writer) -> Entries:
         """Copy payloads as they are, those that are side by side at once."""
@@ -282,13 +318,8 @@ class DatasetCopier:
         """What one chunk says about how the others are best encoded."""
         if new is old or len(index.numbers) < chunks.MANY_CHUNKS:
             return None
-        payload, whole = np.empty(int(index.sizes[0]), np.uint8), np.empty(old.chunk_bytes, np.uint8)
-        try:
-            self._source.read_into(int(index.addresses[0]), payload)
-            chunks.decode(payload.data, old, int(index.masks[0]), whole)
-        except chunks.ChunkError as error:
-            raise CorruptStructureError(str(error)) from error
-        return codecs.encoding_hint(whole, new.filters, new.dtype.itemsize)
+        whole = self._sample(index, old, 0)
+        return None if whole is None else codecs.encoding_hint(whole, new.filters, new.dtype.itemsize)
 
 
 def moved_names(source: Source, body: bytes, writer: Writer) -> bytes:

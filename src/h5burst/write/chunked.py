@@ -34,8 +34,10 @@ def store(
 ) -> tuple[bytes, bytes]:
     """Write an array's chunks and their index. Returns the bodies of the data layout and filter pipeline messages.
 
-    grows: the dataset may be resized later, so that its index must take more chunks.
+    grows: the dataset may be resized later, so that its index must take more chunks, of which nothing is known yet.
     """
+    if not grows:
+        data, plan = chunks.fitted(data, plan)
     entries = np.empty((plan.chunk_count, 3), np.uint64)
     if _is_stored_by_rows(plan):
         _store_rows(writer, data, plan, entries)

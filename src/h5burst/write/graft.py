@@ -313,6 +313,8 @@ def _create_array(
         if is_text
         else chunks.plan(shape, data.dtype, storage)
     )
+    if plan is not None and plan.chunks and not is_text and storage.maxshape is None:
+        data, plan = chunks.fitted(data, plan)
     creation = _dataset_list(plan, storage, _text_dtype(read_whole(data)) if is_text else data.dtype, is_text=is_text)
     made = _create_dataset(parent, link, dtype, _space(shape, storage.maxshape), creation)
     if 0 in shape:

@@ -70,7 +70,7 @@ class Growing:
         box = ((first, rows), *((0, length) for length in self.shape[1:]))
         kept = self._elements.read(self._source, box).view(self.dtype) if first < rows else None
         tail = Joined([*([] if kept is None else [kept]), *parts])
-        new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters, self._elements.fill, True)
+        new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters, self._elements.fill)
         width, put = chunk_tree.size_width(plan), []
         for chunk in chunks.encode(tail, new_plan, threads):
             payload = memoryview(chunk.payload)

@@ -243,8 +243,10 @@ def _stored(damage: int | None = None) -> tuple[chunks.ChunkPlan, Any, dict[int,
     whole[: values.size] = values
     stored = {}
     for number in range(21):
-        mask, payload = codecs.encode(whole[number * CHUNK :][:CHUNK].view(np.uint8), plan.filters, 8)
-        stored[number] = (bytes(payload), mask)
+        left_out = number % 7 > 4  # the shuffle, as other programs may, and the number of its filter
+        part = whole[number * CHUNK :][:CHUNK].view(np.uint8)
+        _, payload = codecs.encode(part, plan.filters[left_out:], 8)
+        stored[number] = (bytes(payload), int(left_out))
     assert {mask for _, mask in stored.values()} == {0, 1}
     if damage is not None:
         payload, mask = stored[damage]
