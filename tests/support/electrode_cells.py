@@ -67,11 +67,15 @@ def cell_image(
     noisy_columns=0,
     noisy_electrodes=0,
     neighbour=0.0,
+    reach=0.0,
+    tails=False,
+    overlap=0.0,
 ):
     """An image float32 (50, 65, 65) at 20 kHz with the spike at sample 10, and its `Cell`.
 
     ratio: soma's over axon's amplitude. fades: electrodes over which the axon falls to 1/e. neighbour: a second cell's
-    share, its spikes spread in time.
+    share, its spikes spread in time. reach: electrodes over which the correlation of noise falls to 1/e. tails: noise
+    of single spikes is Student's t of 3 degrees of freedom. overlap: a second soma's share, one or two electrodes away.
     """
     margin = 2 if near_edge else 12
     x, y = rng.uniform(margin, SIDE - 1 - margin, 2)
@@ -83,7 +87,13 @@ def cell_image(
         _add_axon(image, cell, rng, pitch, ratio, monopole, angle, wave, fades)
     if neighbour:
         image += neighbour * _neighbour(rng, cell, pitch, monopole)
-    _add_noise(image, cell, rng, 8.0 / np.sqrt(spikes), dead_columns, noisy_columns, noisy_electrodes)
+    if overlap:
+        angle, apart = rng.uniform(0, 2 * np.pi), rng.uniform(1, 2)
+        image += _soma(
+            Cell(x + apart * np.cos(angle), y + apart * np.sin(angle), cell.sigma, overlap * cell.amplitude), monopole
+        )
+    noise = _tailed(spikes, reach) if tails else _white(reach)
+    _add_noise(image, cell, rng, 8.0 / np.sqrt(spikes), dead_columns, noisy_columns, noisy_electrodes, noise)
     return image.astype(np.float32), cell
 
 
@@ -133,7 +143,38 @@ def _neighbour(rng, cell, pitch, monopole):
     return np.fft.irfft(np.fft.rfft(padded, axis=0) * np.fft.rfft(kernel)[:, None, None], 96, axis=0)[:SAMPLES]
 
 
-def _add_noise(image, cell, rng, sd, dead, noisy_columns, noisy_electrodes):
+def _white(reach):
+    """Noise (samples + 1, SIDE, SIDE) of SD one, whose correlation falls to 1/e over `reach` electrodes."""
+
+    def draw(rng):
+        white = rng.standard_normal((SAMPLES + 1, SIDE, SIDE), dtype=np.float32)
+        return _spread(white, reach) if reach else white
+
+    return draw
+
+
+def _tailed(spikes, reach):
+    """As `_white`: the mean over spikes of Student's t with 3 degrees of freedom."""
+
+    def draw(rng):
+        total = sum(rng.standard_t(3, (SAMPLES + 1, SIDE, SIDE)) for _ in range(spikes))
+        noise = total / np.sqrt(3 * spikes)
+        return _spread(noise, reach) if reach else noise
+
+    return draw
+
+
+def _spread(white, reach):
+    """Smoothed with a Gaussian of reach/2, wrapped around; the variance is one again."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(np.asarray(white, float), (0, reach / 2, reach / 2), mode="wrap", truncate=5)
+    kernel = np.zeros((31, 31))
+    kernel[15, 15] = 1
+    return smooth / np.sqrt((gaussian_filter(kernel, reach / 2, truncate=5) ** 2).sum())
+
+
+def _add_noise(image, cell, rng, sd, dead, noisy_columns, noisy_electrodes, noise):
     spread = sd * np.exp(rng.normal(0, 0.2, (SIDE, SIDE)))
     if noisy_electrodes:
         chosen = rng.choice(SIDE * SIDE, noisy_electrodes, replace=False)
@@ -142,7 +183,7 @@ def _add_noise(image, cell, rng, sd, dead, noisy_columns, noisy_electrodes):
     columns = rng.choice(SIDE, dead + noisy_columns, replace=False)
     spread[:, columns[dead:]] *= rng.uniform(5, 20)
     cell.bad[:, columns] = True
-    white = rng.standard_normal((SAMPLES + 1, SIDE, SIDE), dtype=np.float32)
+    white = noise(rng)
     image += spread * (white[1:] + 0.3 * white[:-1]) / np.sqrt(1.09)
     common = np.convolve(rng.standard_normal(SAMPLES + 4), np.ones(5) / np.sqrt(5), "valid")
     image += 0.3 * sd * common[:, None, None]

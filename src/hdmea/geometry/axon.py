@@ -18,10 +18,13 @@ from hdmea.geometry import axon_path
 from hdmea.geometry.axon_path import ANGLES, VELOCITIES, AxonPath, AxonSearch, refined
 from hdmea.geometry.axon_waves import wave_image
 from hdmea.geometry.electrical_image import CleanImage, Image, ImageScale, clean_image
-from hdmea.geometry.robust import Floats
-from hdmea.geometry.soma import SomaGeometry, soma_geometry
+from hdmea.geometry.robust import Bools, Floats
+from hdmea.geometry.soma import FAR, SomaGeometry, soma_geometry
+from hdmea.geometry.spatial_noise import correlated_covariance, spatial_noise
 
 NAN = float("nan")
+INDEPENDENT_MS = 0.3  # after which filtered noise is new
+MOST_TRACES = 500  # of electrodes that tell the correlation in time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +185,7 @@ def _tracked(search: AxonSearch, waves: Image) -> Axon:
     path = refined(search, waves, angle, bend, delay, velocity)
     if isinstance(path, str):
         return replace(axon, reason=path)
-    described = _described(search, path, axon)
+    described = _described(search, waves, path, axon)
     reason = _refused(search, path, described)
     if reason:
         return replace(axon, reason=reason)
@@ -200,7 +203,44 @@ def _slope_error(path: AxonPath) -> float:
     return float(np.sqrt(max(variance, 0)))
 
 
-def _described(search: AxonSearch, path: AxonPath, axon: Axon) -> Axon:
+def _together(search: AxonSearch, waves: Image, path: AxonPath) -> float:
+    """By how much the slope's error is larger because electrodes near each other err together; at least 1.
+
+    Times are wrong by the noise's slope at the peak over the wave's curvature: their correlations are those of the
+    slope of noise, in space times in time, far from the soma where no wave is.
+    """
+    slopes = np.diff(waves, axis=0)
+    rows, columns = np.indices(search.clean.bad.shape)
+    usable = (np.hypot(rows - search.y, columns - search.x) > FAR) & ~search.clean.bad
+    step = search.scale.samples(INDEPENDENT_MS)
+    noise = spatial_noise(slopes[:: max(step, 1)], usable)
+    if np.isnan(noise.sd):
+        return 1.0
+    inside = path.inliers
+    u, t = path.u[inside], path.t[inside]
+    design = np.stack([np.ones_like(u), u], axis=1)
+    root = np.sqrt((path.weight * path.robust)[inside])
+    cosine, sine = np.cos(path.angle), np.sin(path.angle)
+    x, y = u * cosine - path.across[inside] * sine, u * sine + path.across[inside] * cosine
+    apart = np.abs(t[:, None] - t)
+    correlation = noise.between(x, y) * np.interp(apart, np.arange(len(slopes)), _in_time(slopes, usable))
+    scaled = design * root[:, None]
+    alone = correlated_covariance(scaled, np.eye(len(u)), 1.0)[1, 1]
+    return float(np.sqrt(max(correlated_covariance(scaled, correlation, 1.0)[1, 1] / alone, 1.0)))
+
+
+def _in_time(slopes: Image, usable: Bools) -> Floats:
+    """Correlation of noise by the samples in between (samples,), of electrodes without a signal."""
+    own = slopes[:, usable]
+    own = own[:, :: -(-own.shape[1] // MOST_TRACES)]
+    own = own[:, np.abs(own).max(axis=0) < 4 * own.std()].astype(np.float64)
+    power = np.abs(np.fft.rfft(own, 2 * len(own), axis=0)) ** 2
+    found = np.fft.irfft(power.sum(axis=1))[: len(own)] / np.arange(len(own), 0, -1)
+    correlation: Floats = found / found[0] if found[0] > 0 else np.eye(1, len(own))[0]
+    return correlation
+
+
+def _described(search: AxonSearch, waves: Image, path: AxonPath, axon: Axon) -> Axon:
     from scipy.special import stdtr
 
     scale = search.scale
@@ -211,7 +251,7 @@ def _described(search: AxonSearch, path: AxonPath, axon: Axon) -> Axon:
     angle = np.arctan2(ends[1][1] - ends[0][1], ends[1][0] - ends[0][0])
     stretch = path.arc(first, last) / chord if last > first else 1.0
     velocity = scale.pitch_um / 1000 * scale.samples_per_ms / path.line[1] * stretch
-    slope_se = _slope_error(path)
+    slope_se = _slope_error(path) * _together(search, waves, path)
     slope_t = path.line[1] / max(slope_se, 1e-9)
     count = int(path.inliers.sum())
     begin = path.at(first)

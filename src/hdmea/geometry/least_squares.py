@@ -99,6 +99,21 @@ def fit_surface(
     return SurfaceFit(parameters, squares, converged, normal, given.size)
 
 
+def round_jacobian(surface: Surface, parameters: Floats, x: Floats, y: Floats) -> Floats:
+    """Derivatives (points, 4) of a ROUND_GAUSSIAN or a MONOPOLE by its parameters."""
+    height, column, row, log_sigma = parameters.tolist()
+    dx, dy = x - column, y - row
+    if surface is Surface.MONOPOLE:
+        width = (1.6 * np.exp(log_sigma)) ** 2
+        ratio = 1 + (dx**2 + dy**2) / width
+        value, slope = ratio**-1.5, 3 * height * ratio**-2.5 / width
+    else:
+        width = np.exp(2 * log_sigma)
+        value = np.exp(-(dx**2 + dy**2) / (2 * width))
+        slope = height * value / width
+    return np.stack([value, slope * dx, slope * dy, slope * (dx**2 + dy**2)], axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Polynomial:
     """coefficients: the lowest power first; robust: (points,) Tukey's weights times those given before."""

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdmea.geometry.electrical_image import CleanImage, Image, ImageScale, clean_image
-from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface
-from hdmea.geometry.robust import Bools, Floats
+from hdmea.geometry.least_squares import Surface, SurfaceFit, fit_surface, round_jacobian
+from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats
+from hdmea.geometry.spatial_noise import SpatialNoise, correlated_covariance, spatial_noise
 
 NAN = float("nan")
 MOST_STEPS = 400
@@ -32,6 +33,13 @@ WEAK = 0.2  # part of the peak's amplitude from which an electrode counts for th
 MOST_OFFSET = 1.5  # of the centre from the peak, in electrodes
 SIGMA = (0.2, 6.0)  # bounds of the width, in electrodes
 FEWEST = 6  # good electrodes in the window
+WITNESSES = 2  # of its eight neighbours that must see a peak's waveform, by so many SD of their noise
+WITNESS_SD = 3.0
+NOISE_GAIN = (1.0, 2.0)  # bounds of the SD of a waveform's share in noise, in that of samples: noise may be slow
+MOST_PEAKS = 10  # that are tried
+FAR = 10.0  # electrodes from the soma that tell the noise's correlation
+MOST_MISFIT = 0.0125  # of the fit beyond noise, as part of its height, from which something overlaps
+MISFIT_SD = 3.0  # by which it must stand out of noise, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,14 @@ class SomaGeometry:
         Of the peak electrode's trough (a parabola through its three lowest samples), and its time from the spike.
     near_bad
         One of the peak's eight neighbours is bad or missing from the fit.
+    n_skipped
+        Deeper troughs that fewer than two of their neighbours see: bad electrodes.
+    isolated
+        Fewer than two neighbours see the peak's waveform, and no other peak has as many: perhaps a bad electrode.
+    misfit
+        Root mean square of the fit's residuals beyond noise, as part of `amplitude`.
+    overlapped
+        The misfit is above 0.0125 and beyond noise: another source overlaps, whose pull no standard error has.
     n_bad
         Bad electrodes.
     diff_map
@@ -107,6 +123,10 @@ class SomaGeometry:
     trough_ms: float = NAN
     near_bad: bool = False
     n_bad: int = 0
+    n_skipped: int = 0
+    isolated: bool = False
+    misfit: float = NAN
+    overlapped: bool = False
     diff_map: Image = field(repr=False)
     reason: str = ""
 
@@ -158,17 +178,62 @@ def soma_geometry(image: NDArray[Any] | CleanImage, scale: ImageScale | None = N
     if clean.reason:
         return _nothing(clean.reason, NAN, clean)
     first, troughs = _troughs(clean)
-    row, column = (int(i) for i in np.unravel_index(troughs.argmax(), troughs.shape))
-    z = float(troughs[row, column]) / clean.typical_noise if clean.typical_noise > 0 else NAN
+    z = float(troughs.max()) / clean.typical_noise if clean.typical_noise > 0 else NAN
     if not z >= LEAST_Z:
         return _nothing(f"z {z:.2f} of the trough is below {LEAST_Z:g}", z, clean)
-    last = clean.scale.spike_sample + clean.scale.samples(TROUGH_MS[1])
-    trough = first + int(clean.traces[first : last + 1, row, column].argmin())
-    found = _fitted(clean, row, column, trough)
+    peak = _peak(clean, first, troughs)
+    z = float(troughs[peak.row, peak.column]) / clean.typical_noise
+    found = _fitted(clean, peak)
     if isinstance(found, str):
         return _nothing(found, z, clean)
-    diff_map = np.where(clean.bad, np.float32(0), np.ptp(clean.traces, axis=0))
-    return _geometry(clean, found, troughs, (row, column, trough), z, diff_map)
+    return _geometry(clean, found, troughs, peak, z)
+
+
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    """Where a trough is, which deeper ones do not count, and whether its neighbours do not see it, either."""
+
+    row: int
+    column: int
+    trough: int
+    unused: Bools
+    skipped: int
+    isolated: bool
+
+
+def _peak(clean: CleanImage, first: int, troughs: Image) -> _Peak:
+    """The deepest trough that its neighbours see, among the deepest few; the deepest of all where none is seen.
+
+    A bad electrode may have a spike of its own; the share of its waveform in its neighbours is noise.
+    """
+    last = clean.scale.spike_sample + clean.scale.samples(TROUGH_MS[1])
+    unused, deepest = clean.bad.copy(), None
+    for skipped in range(MOST_PEAKS):
+        depths = np.where(unused, 0, troughs)
+        row, column = (int(i) for i in np.unravel_index(depths.argmax(), depths.shape))
+        if not depths[row, column] >= LEAST_Z * clean.typical_noise:
+            break
+        trough = first + int(clean.traces[first : last + 1, row, column].argmin())
+        if _witnesses(clean, row, column, trough, unused) >= WITNESSES:
+            return _Peak(row, column, trough, unused, skipped, False)
+        deepest = deepest or _Peak(row, column, trough, clean.bad, 0, True)
+        unused[row, column] = True
+    assert deepest is not None
+    return deepest
+
+
+def _witnesses(clean: CleanImage, row: int, column: int, trough: int, unused: Bools) -> int:
+    """How many of the used neighbours see the waveform of an electrode, beyond their noise."""
+    reach = clean.scale.samples(WAVEFORM_MS)
+    window = clean.traces[max(trough - reach, 0) : trough + reach + 1]
+    waveform = window[:, row, column] / np.linalg.norm(window[:, row, column])
+    shares = np.einsum("t,trc->rc", waveform, window)  # no threads of its own
+    noise = np.maximum(clean.noise_sd, 1e-300)
+    good = ~clean.bad
+    gain = float(np.clip(MAD_TO_SD * np.median(np.abs(shares[good]) / noise[good]), *NOISE_GAIN))
+    around = slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2)
+    sees = (shares[around] > WITNESS_SD * gain * noise[around]) & ~unused[around]
+    return int(sees.sum()) - 1  # but the electrode itself
 
 
 def _given(scale: ImageScale | None) -> ImageScale:
@@ -190,43 +255,84 @@ def _troughs(clean: CleanImage) -> tuple[int, Image]:
     return first, np.where(clean.bad, np.float32(0), depths)
 
 
-def _amplitudes(clean: CleanImage, row: int, column: int, trough: int) -> tuple[Floats, Floats, Floats]:
-    """Columns, rows and amplitudes of the good electrodes around the peak.
-
-    How much of the spike's waveform they see.
-    """
+def _amplitudes(clean: CleanImage, peak: _Peak) -> tuple[Floats, Floats, Floats, Floats]:
+    """Columns, rows and amplitudes of the good electrodes around the peak, and the waveform they see."""
+    row, column, trough = peak.row, peak.column, peak.trough
     reach = clean.scale.samples(WAVEFORM_MS)
     rows, columns = (slice(max(at - HALF_WIDTH, 0), at + HALF_WIDTH + 1) for at in (row, column))
     window = clean.traces[max(trough - reach, 0) : trough + reach + 1, rows, columns].astype(np.float64)
-    good = ~clean.bad[rows, columns]
-    peak = row - rows.start, column - columns.start
-    waveform = window[:, peak[0], peak[1]]
+    good = ~peak.unused[rows, columns]
+    middle = row - rows.start, column - columns.start
+    waveform = window[:, middle[0], middle[1]]
     for _ in range(2):
         share = np.tensordot(waveform, window, 1) / (waveform @ waveform)
-        weights = share * good * (share > WEAK * share[peak])
+        weights = share * good * (share > WEAK * share[middle])
         waveform = np.tensordot(window, weights, ([1, 2], [0, 1])) / (weights**2).sum()
     amplitudes = np.tensordot(waveform, window, 1) / (waveform @ waveform) * -waveform.min()
     y, x = np.nonzero(good)
-    return (x + columns.start).astype(np.float64), (y + rows.start).astype(np.float64), amplitudes[good]
+    return (x + columns.start).astype(np.float64), (y + rows.start).astype(np.float64), amplitudes[good], waveform
 
 
-def _fitted(clean: CleanImage, row: int, column: int, trough: int) -> tuple[str, SurfaceFit, float] | str:
-    """Name, fit and r² of the better of both models, or why there is none."""
-    x, y, amplitudes = _amplitudes(clean, row, column, trough)
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """The better of both models, its r², standard errors, and its misfit beyond noise as part of its height."""
+
+    model: str
+    fit: SurfaceFit
+    r_squared: float
+    errors: Floats
+    misfit: float
+    overlapped: bool
+
+
+def _fitted(clean: CleanImage, peak: _Peak) -> _Fitted | str:
+    """The better of both models, or why there is none."""
+    x, y, amplitudes, waveform = _amplitudes(clean, peak)
+    row, column = peak.row, peak.column
     if len(x) < FEWEST:
         return f"{len(x)} good electrodes around the peak, at least {FEWEST} are needed"
     start = _start(x, y, amplitudes, column, row)
     reach, sigma = MOST_OFFSET, np.log(SIGMA)
     low, high = [0, column - reach, row - reach, sigma[0]], [np.inf, column + reach, row + reach, sigma[1]]
+    surfaces = {"gaussian": Surface.ROUND_GAUSSIAN, "monopole": Surface.MONOPOLE}
     fits = {
         name: fit_surface(surface, x, y, amplitudes, start, (low, high), most_steps=MOST_STEPS)
-        for name, surface in (("gaussian", Surface.ROUND_GAUSSIAN), ("monopole", Surface.MONOPOLE))
+        for name, surface in surfaces.items()
     }
     name = min(fits, key=lambda one: fits[one].squares)
-    if not fits[name].converged:
+    fit = fits[name]
+    if not fit.converged:
         return "the fit of the amplitudes did not converge"
     about_mean = float(((amplitudes - amplitudes.mean()) ** 2).sum())
-    return name, fits[name], 1 - fits[name].squares / about_mean if about_mean > 0 else NAN
+    noise = _noise_of_shares(clean, peak, waveform)
+    jacobian = round_jacobian(surfaces[name], fit.parameters, x, y)
+    covariance = correlated_covariance(jacobian, noise.between(x, y), fit.squares)
+    gain = noise.sd if noise.sd > 0 else 1.0
+    expected = (gain * clean.typical_noise * waveform.min()) ** 2 / (waveform @ waveform)
+    freedom = max(len(x) - len(covariance), 1)
+    beyond = max(fit.squares / freedom - expected, 0.0)
+    misfit = float(np.sqrt(beyond) / fit.parameters[0]) if fit.parameters[0] > 0 else NAN
+    return _Fitted(
+        name,
+        fit,
+        1 - fit.squares / about_mean if about_mean > 0 else NAN,
+        np.sqrt(np.diag(covariance)),
+        misfit,
+        bool(misfit > MOST_MISFIT and beyond > MISFIT_SD * np.sqrt(2 / freedom) * expected),
+    )
+
+
+def _noise_of_shares(clean: CleanImage, peak: _Peak, waveform: Floats) -> SpatialNoise:
+    """Of the waveform's share in electrodes far from the soma, at all times, in SD of their samples."""
+    length = len(waveform)
+    repeats = len(clean.traces) // length
+    windows = clean.traces[: repeats * length].reshape(repeats, length, *clean.bad.shape)
+    unit = (waveform / np.linalg.norm(waveform)).astype(np.float32)
+    rows, columns = np.indices(clean.bad.shape)
+    far = np.hypot(rows - peak.row, columns - peak.column) > FAR
+    usable = far & ~peak.unused & (clean.noise_sd > 0)
+    shares = np.einsum("t,wtrc->wrc", unit, windows) / np.where(usable, clean.noise_sd, 1.0)
+    return spatial_noise(shares, usable)
 
 
 def _start(x: Floats, y: Floats, amplitudes: Floats, column: int, row: int) -> list[float]:
@@ -275,20 +381,17 @@ def _sub_sample(trace: NDArray[Any], at: int) -> float:
 
 def _geometry(
     clean: CleanImage,
-    found: tuple[str, SurfaceFit, float],
+    found: _Fitted,
     troughs: Image,
-    peak: tuple[int, int, int],
+    peak: _Peak,
     z: float,
-    diff_map: Image,
 ) -> SomaGeometry:
-    model, fit, r_squared = found
-    row, column, trough = peak
-    errors = fit.errors()
-    amplitude, x, y, log_sigma = fit.parameters.tolist()
+    model, errors, row, column = found.model, found.errors, peak.row, peak.column
+    amplitude, x, y, log_sigma = found.fit.parameters.tolist()
     sigma, pitch = float(np.exp(log_sigma)), clean.scale.pitch_um
     width = float(MONOPOLE_WIDTH if model == "monopole" else GAUSSIAN_WIDTH) * sigma
-    trough_sample = _sub_sample(clean.traces[:, row, column], trough)
-    size_y, size_x = _extent(troughs, row, column)
+    trough_sample = _sub_sample(clean.traces[:, row, column], peak.trough)
+    size_y, size_x = _extent(np.where(peak.unused, 0, troughs), row, column)
     return SomaGeometry(
         z=z,
         center_row=y,
@@ -309,10 +412,14 @@ def _geometry(
         area_um2=np.pi / 4 * (width * pitch) ** 2,
         amplitude=amplitude,
         model=model,
-        r_squared=r_squared,
+        r_squared=found.r_squared,
         trough_sample=trough_sample,
         trough_ms=(trough_sample - clean.scale.spike_sample) / clean.scale.samples_per_ms,
-        near_bad=_near_bad(clean.bad, row, column),
+        near_bad=_near_bad(peak.unused, row, column),
         n_bad=int(clean.bad.sum()),
-        diff_map=diff_map,
+        n_skipped=peak.skipped,
+        isolated=peak.isolated,
+        misfit=found.misfit,
+        overlapped=found.overlapped,
+        diff_map=np.where(clean.bad, np.float32(0), np.ptp(clean.traces, axis=0)),
     )
