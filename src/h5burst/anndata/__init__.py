@@ -3,7 +3,8 @@
 It needs the package `anndata` (`pip install "h5burst[anndata]"`).
 """
 
+from h5burst.anndata.editing import append, update
 from h5burst.anndata.files import read_h5ad, write_h5ad
 from h5burst.anndata.joining import concat, subset
 
-__all__ = ["concat", "read_h5ad", "subset", "write_h5ad"]
+__all__ = ["append", "concat", "read_h5ad", "subset", "update", "write_h5ad"]

@@ -55,6 +55,7 @@ class Encoding(NamedTuple):
 
 
 ANNDATA = Encoding("anndata", "0.1.0")
+MUDATA = Encoding("MuData", "0.1.0")
 RAW = Encoding("raw", "0.1.0")
 DICT = Encoding("dict", "0.1.0")
 DATAFRAME = Encoding("dataframe", "0.2.0")
