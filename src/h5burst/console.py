@@ -324,8 +324,17 @@ def progress_of(what: str) -> Callable[[int, int], None] | None:
 
 
 def _message(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _has_directory():
+        return "the working directory is not there any more (it was deleted): cd to one that is"
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     return " ".join(str(text).split()) or type(error).__name__
+
+
+def _has_directory() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def existing_file(path: Path) -> Path:

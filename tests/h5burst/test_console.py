@@ -127,3 +127,16 @@ def test_what_a_signal_breaks_is_told_as_the_signal(capsys: pytest.CaptureFixtur
 
     assert console.run(program(library_that_knows_no_signals), ["do"]) == 128 + signal.SIGTERM
     assert capsys.readouterr().err == "ended by SIGTERM\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not delete a directory in use")
+def test_a_working_directory_that_was_deleted_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, gone = Path.cwd(), tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    try:
+        assert console.run(program(lambda: print(Path.cwd())), ["do"]) == 2
+    finally:
+        os.chdir(before)
+    assert "the working directory is not there any more" in capsys.readouterr().err

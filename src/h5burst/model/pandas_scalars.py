@@ -19,7 +19,7 @@ from h5burst.model.tree import UnsupportedValueError
 def is_one(value: Any) -> bool:
     """Whether this is a single value of pandas."""
     pandas: Any = sys.modules.get("pandas")
-    if pandas is None or not type(value).__module__.startswith("pandas."):
+    if pandas is None or type(value).__module__.partition(".")[0] != "pandas":  # "pandas" itself from pandas 3 on
         return False
     return value is pandas.NaT or value is pandas.NA or isinstance(value, (pandas.Timestamp, pandas.Timedelta))
 

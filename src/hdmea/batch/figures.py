@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from h5burst import durable, load_json
 from hdmea.session.feature_layout import STA_PREFIX
 from hdmea.steps.per_unit import inside, number
+from hdmea.utils.cells import text_cell
 
 if TYPE_CHECKING:
     from hdmea.session.session import PipelineSession
@@ -81,10 +82,16 @@ def stored_figures(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_table(path: Path, recordings: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV, a recording a row: dataset_id, status, figures by `COLUMNS`; empty cells for what is not known."""
+    """A CSV, a recording a row: dataset_id, status, figures by `COLUMNS`; empty cells for what is not known.
+
+    Text that a spreadsheet would compute is behind an apostrophe.
+    """
     text = io.StringIO(newline="")
     rows = csv.DictWriter(text, ["dataset_id", "status", *COLUMNS], extrasaction="ignore", lineterminator="\n")
     rows.writeheader()
-    rows.writerows(recordings)
+    rows.writerows(
+        {name: text_cell(value) if isinstance(value, str) else value for name, value in recording.items()}
+        for recording in recordings
+    )
     with durable.replacing(path, overwrite=True) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from hdmea.bridges.extras import required
+from hdmea.utils.cells import FORMULA, text_cell
 from hdmea.utils.exceptions import ConfigurationError
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
@@ -39,7 +40,8 @@ class TableWriter:
     types
         Polars types of the columns, in their order; every frame has them.
     facts
-        Unit and description of each column: metadata of the fields of Parquet and Arrow files. CSV cannot hold them.
+        Unit and description of each column: metadata of the fields of Parquet and Arrow files. CSV cannot hold them;
+        there, text that a spreadsheet would compute is behind an apostrophe.
 
     Raises
     ------
@@ -56,7 +58,8 @@ class TableWriter:
         self._writer: Any = None
         if self._separator is not None:
             self._stream = path.open("w", encoding="utf-8", newline="")
-            self._stream.write(self._empty.write_csv(separator=self._separator))
+            header = self._empty.rename({name: text_cell(name) for name in self._empty.columns})
+            self._stream.write(header.write_csv(separator=self._separator))
             return
         arrow = required("pyarrow", f"a table in {form}")
         self._schema = _with_facts(arrow, self._empty.to_arrow().schema, facts)
@@ -72,7 +75,8 @@ class TableWriter:
         if not len(frame):
             return
         if self._separator is not None:
-            self._stream.write(frame.write_csv(separator=self._separator, include_header=False))
+            safe = frame.with_columns(_text_cell(name) for name, kind in frame.schema.items() if kind == pl.String)
+            self._stream.write(safe.write_csv(separator=self._separator, include_header=False))
             return
         self._writer.write_table(frame.to_arrow().cast(self._schema))
 
@@ -83,6 +87,13 @@ class TableWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         (self._stream or self._writer).close()
+
+
+def _text_cell(name: str) -> pl.Expr:
+    """As `hdmea.utils.cells.text_cell`, of a whole column."""
+    column = pl.col(name)
+    is_formula = column.str.contains(FORMULA) & column.cast(pl.Float64, strict=False).is_null()
+    return pl.when(is_formula).then(pl.concat_str(pl.lit("'"), column)).otherwise(column).alias(name)
 
 
 def _with_facts(arrow: Any, schema: Any, facts: Mapping[str, tuple[str, str]]) -> Any:

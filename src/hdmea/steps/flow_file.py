@@ -4,8 +4,9 @@
  "steps": ["load_recording",
            {"step": "add_section_time", "arguments": {"playlist_name": "a", "playlist_file_path": "playlist.csv"}}]}
 
-A step without arguments may be its bare name. Instead of `steps` a file may have an object `stages`, step name to
-arguments, run in the order of the file:
+A step without arguments may be its bare name. `description`, `name`, `version`, `comment` and keys that begin with "_"
+are for people. Instead of `steps` a file may have an object `stages`, step name to arguments, run in the order of the
+file:
 
 {"stages": {"load_recording": {}, "extract_features": {"features": ["frif"], "enabled": true}}}
 
@@ -147,7 +148,16 @@ def _may_be_flow(path: Path) -> bool:
     return not isinstance(content, dict) or "section_kwargs" not in content
 
 
+_KEYS = ("steps", "stages", "description", "name", "version", "comment")  # of a flow file; the last ones say nothing
+
+
 def _items(content: Mapping[str, Any], path: Path) -> Iterator[FlowStep]:
+    if unknown := sorted(key for key in content.keys() - set(_KEYS) if not key.startswith("_")):
+        raise ConfigurationError(
+            f"{path} has keys that a flow does not have: {', '.join(unknown)}; it has {', '.join(_KEYS)}"
+        )
+    if "steps" in content and "stages" in content:
+        raise ConfigurationError(f"{path} has both `steps` and `stages`: one of them says what is run")
     steps, stages = content.get("steps"), content.get("stages")
     if isinstance(steps, list):
         for number, item in enumerate(steps, start=1):

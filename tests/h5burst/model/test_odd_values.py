@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
+import pathlib
+import sys
+import types
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
+import h5burst
 from h5burst import (
     Group,
     UnsupportedValueError,
@@ -23,7 +28,7 @@ from h5burst import (
     values,
     write_tree,
 )
-from h5burst.model import tagged_json
+from h5burst.model import pandas_scalars, tagged_json
 
 pandas = pytest.importorskip("pandas")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -213,3 +218,30 @@ def test_a_number_of_thousands_of_digits_is_kept_or_refused_in_words_of_ours(tmp
         file["m/v"][...] = text.replace("2", "2" * 5001)
     with pytest.raises(OSError, match=r"b\.h5.* /m/v.*a number of thousands of digits"):
         load(tmp_path / "b.h5")
+
+
+def test_values_of_pandas_3_say_that_they_are_of_pandas_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    stamp = type("Timestamp", (), {"__module__": "pandas"})
+    fake = types.SimpleNamespace(NaT=object(), NA=object(), Timestamp=stamp, Timedelta=stamp)
+    monkeypatch.setitem(sys.modules, "pandas", fake)
+    assert pandas_scalars.is_one(stamp())
+    assert not pandas_scalars.is_one(object())
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (collections.defaultdict(list, {"a": 1}), {"a": 1}),
+        (collections.ChainMap({"a": 1}, {"b": 2}), {"a": 1, "b": 2}),
+        (types.MappingProxyType({"a": 1}), {"a": 1}),
+        (pathlib.PureWindowsPath("a"), Path("a")),
+    ],
+)
+def test_what_the_page_on_security_lists_comes_back_as_a_plain_value(value: Any, found: Any, tmp_path: Path) -> None:
+    h5burst.save(tmp_path / "a.h5", {"value": value})
+    loaded = h5burst.load(tmp_path / "a.h5")["value"]
+    assert loaded == found
+    assert type(loaded) is type(found)
+    page = Path(__file__).parents[3] / "docs" / "security.md"
+    name = "paths of any kind" if isinstance(value, pathlib.PurePath) else type(value).__name__
+    assert name.replace("mappingproxy", "MappingProxyType") in page.read_text("utf-8")

@@ -97,3 +97,11 @@ def test_what_is_not_a_summary_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "batch_summary_0000.json").write_text(content, encoding="utf-8")
     with pytest.raises(DataLoadError, match=r"batch_summary_0000\.json is not the summary of a batch: remove it"):
         gather_figures(tmp_path, ["a"])
+
+
+def test_names_that_a_spreadsheet_would_compute_are_text(tmp_path: Path) -> None:
+    names = ['=HYPERLINK("http://x")', "@a", "-5", "+b", "plain"]
+    for number, name in enumerate(names):
+        path = gather_figures(tmp_path, names, write_summary(tmp_path, number, "2030", (name, "done", number)))
+    written = ["'" + names[0], "'@a", "-5", "'+b", "plain"]
+    assert [(row["dataset_id"], row["status"]) for row in rows_of(path)] == [(name, "done") for name in written]

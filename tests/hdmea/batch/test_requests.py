@@ -85,6 +85,16 @@ def test_a_flow_with_steps_twice_is_refused(tmp_path: Path) -> None:
         read_flow(path)
 
 
+def test_a_flow_with_keys_that_it_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "flow.json"
+    path.write_text('{"steps": ["load_spikes"], "stpes": [], "_note": 1, "description": "of mine"}')
+    with pytest.raises(ConfigurationError, match=r"keys that a flow does not have: stpes; it has steps, stages, "):
+        read_flow(path)
+    path.write_text('{"steps": ["load_spikes"], "stages": {"load_recording": {}}}')
+    with pytest.raises(ConfigurationError, match="both `steps` and `stages`"):
+        read_flow(path)
+
+
 def test_a_dataset_id_too_long_for_a_file_is_refused_with_its_row(
     tmp_path: Path, spikes_manifest: MakeManifest
 ) -> None:

@@ -319,3 +319,18 @@ def test_hundreds_of_files_stream(tmp_path: Path) -> None:
 
     assert len(pl.read_parquet(tmp_path / "t104.parquet", columns=["unit"])) == 104 * 20
     assert many - few < 40 * 1024  # their images alone would be 160 MB
+
+
+def test_text_that_a_spreadsheet_would_compute_is_text_in_csv(tmp_path: Path) -> None:
+    session = PipelineSession("=1+1", output_dir=tmp_path)
+    session.add_units({"unit_001": {"spike_times": np.arange(3, dtype=np.uint64), "unit_meta": {"=cmd": "@SUM(A1)"}}})
+    session.add_metadata({"acquisition_rate": 1000.0})
+    path = session.save(tmp_path / "a.h5")
+    for name, mark in (("t.csv", "'"), ("t.parquet", "")):
+        write_tables([path], tmp_path / name)
+        read = pl.read_csv if name.endswith("csv") else pl.read_parquet
+        cells = [str(cell) for row in read(tmp_path / name).rows() for cell in row]
+        assert f"{mark}=1+1" in cells
+        assert f"{mark}@SUM(A1)" in cells
+    header = (tmp_path / "t.csv").read_text().splitlines()[0].split(",")
+    assert not [name for name in header if name.startswith("=")]
