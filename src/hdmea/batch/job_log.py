@@ -15,6 +15,7 @@ from hdmea.utils.clock import utc_now
 logger = logging.getLogger(__name__)
 
 _LOGGERS = ("hdmea", "h5burst", "py.warnings")
+_OWN_DOING = "Overwriting existing "  # checkpoints and outputs of its own are what a batch replaces
 _lock = threading.Lock()
 _writers: dict[int, logging.Handler] = {}  # by thread: the log of the recording that it works on
 _levels: dict[str, int] = {}  # of the loggers, as they were before the first of these logs
@@ -28,6 +29,8 @@ class _OwnRecords(logging.Filter):
         self._thread = thread
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith(_OWN_DOING):
+            return False
         return record.thread == self._thread or record.thread not in _writers
 
 

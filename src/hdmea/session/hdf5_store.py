@@ -100,7 +100,7 @@ def create_recording_hdf5(
         if not overwrite:
             raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
         require_not_open(path)
-        logger.info("Overwriting existing file: %s", path)
+        logger.warning("Overwriting existing file: %s", path)
         path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open_file(path, "w")

@@ -412,7 +412,7 @@ class PipelineSession:
         if self.file_stamp is None or self.hdf5_path is None or not _same_file(path, self.hdf5_path):
             if not overwrite:
                 raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
-            logger.info("Overwriting existing file: %s", path)
+            logger.warning("Overwriting existing file: %s", path)
         elif self.file_stamp != _stamp(path) and not overwrite:
             raise FileExistsError(
                 f"{path} was changed by others since this session read or wrote it. Load it again and redo what is "
@@ -475,7 +475,7 @@ class PipelineSession:
         if path.exists():
             if not overwrite:
                 raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
-            logger.info("Overwriting existing checkpoint: %s", path)
+            logger.warning("Overwriting existing checkpoint: %s", path)
         marks: dict[str, Any] = {"is_checkpoint": True}
         if checkpoint_name is not None:
             marks["checkpoint_name"] = checkpoint_name

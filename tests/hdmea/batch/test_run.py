@@ -399,3 +399,15 @@ def test_two_batches_at_once_where_locks_do_not_work(
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
     again = run_batch(manifest, out, parameters=parameters, progress=False)
     assert statuses(again) == ["skipped"] * 2
+
+
+def test_the_log_does_not_warn_of_the_batch_own_checkpoints(tmp_path: Path, spikes_manifest: MakeManifest) -> None:
+    manifest, out = spikes_manifest(1), tmp_path / "out"
+    for force in (False, True):
+        result = run_batch(
+            manifest, out, steps=["load_spikes"], checkpoint_steps=True, force=force, jobs=1, progress=False
+        )
+        assert result.exit_code == 0
+    text = Path(result.outcomes[0].log_path).read_text(encoding="utf-8")
+    assert "saved" in text
+    assert "WARNING" not in text
