@@ -27,11 +27,15 @@ API = {
     "hdmea_pipeline": ("hdmea: sessions, steps, flows", ("hdmea.pipeline", "hdmea.utils.exceptions")),
     "hdmea_features": ("hdmea.features", ("hdmea.features",)),
     "hdmea_geometry": ("hdmea.geometry", ("hdmea.geometry",)),
+    "hdmea_spontaneous": ("hdmea.spontaneous", ("hdmea.spontaneous",)),
     "hdmea_kernels": (
         "hdmea.kernels",
         tuple(
             f"hdmea.kernels.{name}"
-            for name in ("rates", "trains", "sections", "sta", "highpass", "eimage", "passages", "traces")
+            for name in (
+                *("rates", "trains", "sections", "sta", "highpass", "eimage", "passages", "traces"),
+                *("coincidences", "bursts"),
+            )
         ),
     ),
     "hdmea_tools": (

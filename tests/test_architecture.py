@@ -23,7 +23,7 @@ ENGINE = (
     *("accelerate", "auto"),
 )
 HDMEA = (
-    *("utils", "kernels", "geometry", "session", "io", "features", "steps"),
+    *("utils", "kernels", "geometry", "session", "io", "features", "spontaneous", "steps"),
     *("plot", "report", "bridges", "simulate", "batch", "population"),
 )
 SCPSTORE = ("core", "io", "report")

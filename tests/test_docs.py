@@ -164,6 +164,7 @@ def test_every_command_and_option_is_in_the_reference(site: Path, program: str, 
     [
         *(("h5burst", "h5burst"), ("hdmea_pipeline", "hdmea.pipeline"), ("hdmea_pipeline", "hdmea.io")),
         *(("hdmea_features", "hdmea.features"), ("hdmea_geometry", "hdmea.geometry"), ("hdmea_tools", "hdmea.plot")),
+        ("hdmea_spontaneous", "hdmea.spontaneous"),
         *(("hdmea_tools", "hdmea.simulate"), ("scptensor", "scptensor"), ("scptensor", "scptensor.io")),
     ],
 )

@@ -35,6 +35,7 @@ MODULES = (
     "hdmea.io",
     "hdmea.features",
     "hdmea.geometry",
+    "hdmea.spontaneous",
     "hdmea.plot",
     "hdmea.report",
     "hdmea.bridges.tables",
