@@ -94,8 +94,16 @@ def _rectified(response: EdgeResponse) -> float:
 
 
 def _preference(found: Responses, conditions: npt.NDArray[np.int64], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Which colour gives the larger response, over the phases in which either gives one."""
-    sides = [side for side in SIDES if any(found[color, side].responsive for color in COLORS)]
+    """Which colour gives the larger response, over the phases in which both together give one.
+
+    Phases that were chosen because one colour has a response would favour that colour.
+    """
+    tests = {side: [found[color, side].test for color in COLORS] for side in SIDES}
+    sides = [
+        side
+        for side, (green_test, blue_test) in tests.items()
+        if green_test and blue_test and green_test.with_other(blue_test).increase < settings["response_alpha"]
+    ]
     if not sides:
         return {"preferred_color": "none", "preferred_color_p_value": NAN}
     green, blue = (np.sum([found[color, side].in_window for side in sides], axis=0) for color in COLORS)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hdmea.features.arrays import Floats
-from hdmea.features.significance import roll_test
+from hdmea.features.significance import RollTest, roll_test
 from hdmea.features.trials import Trials
 
 NAN = float("nan")
@@ -92,7 +92,10 @@ def _tail(start: int, stop: int, trials: Trials, settings: Mapping[str, Any], na
 
 @dataclass(frozen=True, slots=True)
 class EdgeResponse:
-    """What one edge does to a unit: rates in spikes/s; in_window: (trials,) spikes in the window of `window_s`."""
+    """What one edge does to a unit: rates in spikes/s; in_window: (trials,) spikes in the window of `window_s`.
+
+    test: of the increase; None without a trial.
+    """
 
     response: float
     p_value: float
@@ -102,6 +105,7 @@ class EdgeResponse:
     in_window: Floats
     window_s: float
     values: dict[str, float]
+    test: RollTest | None = None
 
 
 def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[str, Any], stream: int) -> EdgeResponse:
@@ -115,9 +119,8 @@ def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[
     if not (len(trials) and window > 0 and quiet_frames and edge.at >= 0 and edge.phase_end <= trials.length):
         return EdgeResponse(NAN, NAN, NAN, NAN, False, np.full(len(trials), NAN), NAN, dict.fromkeys(EDGE_SCHEMA, NAN))
     in_window = counts[:, edge.at : edge.at + window]
-    increase, decrease = roll_test(
-        np.concatenate([*quiet, in_window], axis=1), window, settings["resamples"], trials.seed, stream
-    )
+    test = roll_test(np.concatenate([*quiet, in_window], axis=1), window, settings["resamples"], trials.seed, stream)
+    increase = test.increase
     quiet_rate = float(sum(part.sum() for part in quiet) / len(trials) / quiet_frames / trials.period_s)
     per_trial = in_window.mean(axis=1) / trials.period_s - quiet_rate
     responsive = increase < settings["response_alpha"]
@@ -140,7 +143,9 @@ def edge_response(trials: Trials, counts: Floats, edge: Edge, settings: Mapping[
         values["first_spike_jitter_ms"] = _first_spike_jitter_ms(trials, edge.at, settings["window_ms"])
     window_s = window * trials.period_s
     response = values["response"]
-    return EdgeResponse(response, increase, decrease, quiet_rate, responsive, in_window.sum(axis=1), window_s, values)
+    return EdgeResponse(
+        response, increase, test.decrease, quiet_rate, responsive, in_window.sum(axis=1), window_s, values, test
+    )
 
 
 def _rate(counts: Floats, first: int, last: int, trials: Trials) -> float:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hdmea.features.arrays import Floats
 from hdmea.features.base import COMMON_SCHEMA, StimulusFeature
 from hdmea.features.movie_check import direction_problems
-from hdmea.features.significance import TOLERANCE, resampling_p_value
+from hdmea.features.significance import TOLERANCE, resampling_p_value, t_quantile
 from hdmea.features.trials import Trials
 
 NAN = float("nan")
@@ -55,10 +55,12 @@ class MovingBar(StimulusFeature):
         "preferred_orientation": "degrees, 0 to 180; NaN where osi is 0",
         "preferred_direction_se": "degrees, jackknife over trials",
         "preferred_orientation_se": "degrees, jackknife over trials",
+        "preferred_direction_ci95": "degrees to each side, 95 %: t quantile times the standard error, at most 180",
+        "preferred_orientation_ci95": "degrees to each side, 95 %, at most 90",
         "response_repeatability": "share of the response that is there in trials that did not choose its frames",
         "dsi_p_value": "directions permuted within each trial; of the mean where the response does not repeat",
         "osi_p_value": "as dsi_p_value",
-        "dsi_p_value_order": "as dsi_p_value, the slope over the order of directions removed",
+        "dsi_p_value_order": "as dsi_p_value, a line and a decay over the order of directions removed",
         "dsi_null": "mean DSI of the permutations",
         "dsi_corrected": "DSI of responses less what noise alone gives; NaN where dsi_p_value >= 0.05 or none repeats",
         "dsi_cv": "DSI of responses in frames that other trials chose, the noise of trials taken off; may exceed 1",
@@ -86,7 +88,8 @@ class MovingBar(StimulusFeature):
         angles = np.deg2rad(directions_deg)
         for harmonic, index, preferred in HARMONICS:
             values[index], values[preferred] = vector_sum(tuning, angles, harmonic)
-            values[f"{preferred}_se"] = _jackknife_se(slots.rates, angles, harmonic)
+            values[f"{preferred}_se"] = error = _jackknife_se(slots.rates, angles, harmonic)
+            values[f"{preferred}_ci95"] = min(t_quantile(0.975, len(trials) - 1) * error, 180 / harmonic)
         values["response_repeatability"] = slots.repeatability
         repeats = not slots.repeatability < settings["least_repeatability"]  # true where it is not known
         values |= _tests(slots, repeats, angles, settings["permutations"], trials.seed)
@@ -162,8 +165,6 @@ def cross_validated_dsi(repeated: Floats, angles: Floats) -> dict[str, float]:
     With V_t = sum over k of r_tk exp(i theta_k): the mean of V_s . V_t over pairs of different trials has no share of
     the trials' noise. Its root (0 where it is negative) over the sum of the mean responses.
     """
-    from scipy.stats import t as student
-
     count = len(repeated)
     names = "dsi_cv", "dsi_cv_low", "dsi_cv_high"
     if count < 2 or not repeated.sum() > 0:
@@ -173,7 +174,7 @@ def cross_validated_dsi(repeated: Floats, angles: Floats) -> dict[str, float]:
         return dict(zip(names, (max(index, 0.0), NAN, NAN), strict=True))
     without = np.array([_paired_index(np.delete(repeated, trial, axis=0), angles) for trial in range(count)])
     error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
-    reach = float(student.ppf(0.975, count - 1) * error)
+    reach = float(t_quantile(0.975, count - 1) * error)
     return dict(zip(names, (max(index, 0.0), index - reach, index + reach), strict=True))
 
 
@@ -221,7 +222,7 @@ def _jackknife_se(rates: Floats, angles: Floats, harmonic: int) -> float:
 
 
 def _tests(slots: SlotResponses, repeats: bool, angles: Floats, permutations: int, seed: int) -> dict[str, float]:
-    """Permutation tests of both harmonics, and of the first with the slope over the order of directions removed.
+    """Permutation tests of both harmonics, and of the first with a line and a decay over the order removed.
 
     Where no response repeats, its mean over trials is permuted in units of the root of the slot's mean rate, to which
     the highest frames of noise are proportional: a rate that drifts over the slots is no direction.
@@ -233,21 +234,28 @@ def _tests(slots: SlotResponses, repeats: bool, angles: Floats, permutations: in
     scale = TOLERANCE * float(np.abs(rates).sum(axis=1).mean())
     null = permuted_sums(rates, phases.real.copy(), phases.imag.copy(), permutations, seed, 0)
     observed = np.abs(phases @ rates.mean(axis=0))
-    # A slope over the order takes part in the sum with a weight of its own: it is removed from weights and responses.
-    count = len(angles)
-    order = np.arange(count) - (count - 1) / 2
-    slope = order / (order**2).sum() if count > 1 else order
-    flat = phases[:1] - (phases[:1] @ slope)[:, None] * order
-    level = rates - (rates @ slope)[:, None] * order if repeats else rates  # one value a direction: exchangeable as is
+    # What changes along the order takes part in the sum with a weight of its own: it leaves weights and responses.
+    courses = _courses(len(angles))
+    flat = phases[:1] - (phases[:1] @ courses) @ courses.T
+    level = rates - (rates @ courses) @ courses.T if repeats else rates  # one value a direction: exchangeable as is
     null_order = permuted_sums(level, flat.real.copy(), flat.imag.copy(), permutations, seed, 1)
-    if repeats and count > 2:  # what is left has a degree of freedom less than what is permuted
-        null_order *= np.sqrt((count - 1) / (count - 2))
+    left = len(angles) - 1 - courses.shape[1]
+    if repeats and left > 0:  # what is left has fewer degrees of freedom than what is permuted
+        null_order *= np.sqrt((len(angles) - 1) / left)
     return {
         "dsi_p_value": resampling_p_value(null[:, 0], float(observed[0]), scale),
         "osi_p_value": resampling_p_value(null[:, 1], float(observed[1]), scale),
         "dsi_p_value_order": resampling_p_value(null_order[:, 0], float(np.abs(flat @ level.mean(axis=0))[0]), scale),
         "dsi_null": float(null[:, 0].mean() / rates.mean(axis=0).sum()),
     }
+
+
+def _courses(directions: int) -> Floats:
+    """Drift and adaptation over the order of directions: a line and exp(-k), orthonormal (directions, 2 or fewer)."""
+    order = np.arange(directions, dtype=np.float64)
+    columns = np.stack([np.ones(directions), order, np.exp(-order)], axis=1)[:, : max(directions - 1, 1)]
+    basis: Floats = np.linalg.qr(columns)[0][:, 1:]
+    return basis
 
 
 def _root(rates_hz: Floats) -> Floats:

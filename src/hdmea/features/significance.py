@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from hdmea.features.arrays import Floats
 
 TOLERANCE = 1e-9  # sums of the same numbers in another order differ by less, relatively
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """Of Student's t: few trials know their own spread badly. NaN without a degree of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability)) if freedom > 0 else float("nan")
 
 
 def resampling_p_value(null: npt.NDArray[np.float64], observed: float, tolerance: float = 0.0) -> float:
@@ -19,8 +28,30 @@ def resampling_p_value(null: npt.NDArray[np.float64], observed: float, tolerance
     return (1 + reached) / (1 + len(null))
 
 
-def roll_test(counts: Floats, window: int, resamples: int, seed: int, stream: int) -> tuple[float, float]:
-    """p-values of an increase, and of a decrease, of the counts in the last `window` bins (trials, bins).
+@dataclass(frozen=True, slots=True)
+class RollTest:
+    """The count in a window over all trials, and (resamples,) what it is where each trial is rolled at random."""
+
+    observed: float
+    null: Floats
+
+    @property
+    def increase(self) -> float:
+        """p-value that the count is no higher than by chance."""
+        return resampling_p_value(self.null, self.observed)
+
+    @property
+    def decrease(self) -> float:
+        """p-value that the count is no lower than by chance."""
+        return resampling_p_value(-self.null, -self.observed)
+
+    def with_other(self, other: RollTest) -> RollTest:
+        """Of the sum of both windows' counts."""
+        return RollTest(self.observed + other.observed, self.null + other.null)
+
+
+def roll_test(counts: Floats, window: int, resamples: int, seed: int, stream: int) -> RollTest:
+    """Of the counts in the last `window` bins (trials, bins).
 
     Each trial's bins are rolled by a random shift of its own, which keeps bursts together; the statistic is the count
     in the last bins over all trials.
@@ -31,7 +62,7 @@ def roll_test(counts: Floats, window: int, resamples: int, seed: int, stream: in
     shifted = total[:, window:-1] - total[:, : counts.shape[1]] if window else np.zeros_like(counts)
     observed = float(counts[:, counts.shape[1] - window :].sum())
     null = rolled_sums(np.ascontiguousarray(shifted), resamples, seed, stream)
-    return resampling_p_value(null, observed), resampling_p_value(-null, -observed)
+    return RollTest(observed, null)
 
 
 def counts_differ_p_value(first: Floats, second: Floats, conditions: npt.NDArray[np.int64], difference: float) -> float:

@@ -31,6 +31,7 @@ SCALE_PX = (0.08, 1.5)  # bounds of the residuals' SD
 LEAST_INLIERS = 5  # pairs, and share of all, that must agree
 LEAST_SHARE = 0.4
 MOST_SCALE_ERROR = 0.15  # relative standard error of the scale
+PARAMETERS = 4  # of a similarity, that the residuals' degrees of freedom lack
 PERMUTATIONS = 99  # of the shuffle
 SEED = 0
 FEWEST_AFFINE = 20  # pairs for an affine map
@@ -63,7 +64,7 @@ class Alignment:
     model
         "similarity" or "affine".
     residual_sd
-        Of one coordinate, px.
+        Of one coordinate, px, with the degrees of freedom that the map took.
     p
         Part of the shuffled pairings, and this one, that support a map as well.
     residuals
@@ -127,6 +128,24 @@ class Alignment:
         distance = np.einsum("...i,ij,...j->...", apart, self.spread, apart)
         errors: Floats = self.residual_sd * np.sqrt(1 / max(float(self.weights.sum()), 1e-12) + distance)
         return errors
+
+    def predict_ci95(self, chip_um: ArrayLike) -> Floats:
+        """Half of the 95 % interval of one coordinate of `predict`: Student's t of 2 · n_inliers − 4, times its error.
+
+        Parameters
+        ----------
+        chip_um
+            (…, 2) x, y in µm.
+
+        Returns
+        -------
+        ndarray
+            float64 (…,), px.
+        """
+        from scipy.special import stdtrit
+
+        half: Floats = stdtrit(max(2 * self.n_inliers - PARAMETERS, 1), 0.975) * self.predict_se(chip_um)
+        return half
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +448,7 @@ def _described(fit: _Fit, p: float, affine: bool) -> Alignment:
         rotation_deg=float(np.degrees(np.arctan2(fit.matrix[1, 0], fit.matrix[0, 0])) % 360),
         reflected=bool(np.linalg.det(fit.matrix) < 0),
         model="affine" if affine else "similarity",
-        residual_sd=fit.sd,
+        residual_sd=fit.sd * np.sqrt(2 * fit.inliers / (2 * fit.inliers - PARAMETERS)),
         n_inliers=fit.inliers,
         p=p,
         residuals=fit.residuals,

@@ -61,3 +61,46 @@ def test_threshold_on_the_lower_end_leaves_units_without_direction_out() -> None
     units = extracted(BAR, tuned_units(0.0, 20.0, 3, 4.0), 100, seed=42)
     at_most(values(units, "dsi_cv_low") > 0.3, 0.02)
     at_most(values(units, "dsi_cv_low") > 0, 0.35)
+
+
+@pytest.mark.parametrize(("trials", "count", "share"), [(3, 100, 0.93), (10, 40, 0.9)])
+def test_interval_of_the_direction(trials: int, count: int, share: float) -> None:
+    """Student's t of few trials; 1.96 standard errors of three hold 80 to 83 %."""
+    preferred: list[float] = []
+
+    def make(clock: Clock, rng: np.random.Generator) -> dict[str, Any]:
+        preferred.append(rng.uniform(0, 360))
+        rate = Field(*rng.uniform(-100, 100, 2)).rate(4.0, tuned(0.5, preferred[-1], 30.0))
+        return unit_of(clock, BAR, 4520, [rate] * trials, rng)
+
+    units = extracted(BAR, make, count, seed=43)
+    error = np.abs((values(units, "preferred_direction") - preferred + 180) % 360 - 180)
+    at_least(error < values(units, "preferred_direction_ci95"), share)
+    if trials == 3:
+        at_most(error < 1.96 * values(units, "preferred_direction_se"), 0.87)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("none", 0.08), ("line", 1.0), ("tau 3 s", 0.3), ("tau 10 s", 0.5), ("tau 30 s", 0.8)]
+)
+def test_adaptation_of_the_response_is_told_by_the_order_test(name: str, plain: float) -> None:
+    """A gain that drifts by a half, or decays from two or three times within the trial."""
+
+    def gain(frames: np.ndarray, sign: int) -> np.ndarray:
+        seconds = frames / 60.3
+        return {
+            "none": np.ones_like(frames),
+            "line": 1 + sign * (frames / 4520 - 0.5),
+            "tau 3 s": 1 + 2 * np.exp(-seconds / 3),
+            "tau 10 s": 1 + np.exp(-seconds / 10),
+            "tau 30 s": 0.6 + np.exp(-seconds / 30),
+        }[name]
+
+    def make(clock: Clock, rng: np.random.Generator) -> dict[str, Any]:
+        response = Field(*rng.uniform(-100, 100, 2)).rate(rng.uniform(2, 15), [rng.uniform(10, 60)] * 8)
+        sign = int(rng.choice([-1, 1]))
+        return unit_of(clock, BAR, 4520, [lambda frames: response(frames) * gain(frames, sign)] * 3, rng)
+
+    units = extracted(BAR, make, 100, seed=44)
+    at_most(values(units, "dsi_p_value_order") < 0.05, 0.085)
+    at_most(values(units, "dsi_p_value") < 0.05, plain)
