@@ -28,7 +28,8 @@ from h5burst.write.native import NeedsLibhdf5Error
 
 _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
 _OPENS = 3  # tries to open a file that is replaced just then
-_PAUSE_S = (0.001, 0.05)  # between two tries to get a file that others hold: random, so that all come to it
+_PAUSE_S = (0.001, 0.05)  # between two tries to get a file that others hold: random, so that they do not meet again
+_HURRY = 8  # the longest pause is halved after an eighth of a second, and so on
 
 
 def waiting_time(wait: float) -> float:
@@ -103,6 +104,7 @@ class EditedFile:
             return self._open()
         except BlockingIOError:
             gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
+        began = time.monotonic()
         while True:
             try:
                 return self._open()
@@ -110,7 +112,9 @@ class EditedFile:
                 left = self._deadline - time.monotonic()
                 if left <= 0:
                     raise
-            time.sleep(min(left, random.uniform(*_PAUSE_S)))
+            shortest, longest = _PAUSE_S
+            waited = time.monotonic() - began  # who has waited for long looks more often, so that all come to it
+            time.sleep(min(left, random.uniform(shortest, max(2 * shortest, longest / (1 + _HURRY * waited)))))
 
     def _open(self) -> None:
         for _ in range(_OPENS):

@@ -11,7 +11,7 @@ import contextlib
 import os
 
 LEAST, MOST = 1 << 16, 1 << 20  # bytes
-_COMMITS = 16  # of the size of this one, which a reader may sleep through between its two looks
+_COMMITS = 128  # of the size of this one, which a reader may sleep through between its two looks
 _STEP = 2  # lengthened to so many times what is needed: most commits then leave the length alone
 _BLOCK = 512  # bytes: the unit of `st_blocks`
 

@@ -1,150 +1,127 @@
-"""Power cuts during edits and restores: all that may be on the disk then is the old file or the new one.
+"""Power cuts: whatever reaches the disk of what was not flushed, the old or the new file is there.
 
-The writes, changes of length and flushes of a commit are recorded. A crash may come after any of them; of what was not
-flushed by then, any part may be lost, and a write may be torn at any 512 bytes.
+The system calls of saves, edits, restores, compactions, scratch files that become outputs and summaries are recorded
+from outside; `support.power_cuts` says what may then be on the disk at any moment. Without any one of the flushes, or
+with the superblock before the bytes, there are states that are neither.
 """
 
 from __future__ import annotations
 
-import io
-import itertools
+import json
 import os
-import random
-from collections.abc import Callable, Iterator
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
-import numpy as np
 import pytest
 
 import h5burst
-from h5burst import Array
-from h5burst.write import commit
+from support.power_cuts import Disk, Operation, crash_states, read_trace
 
-SECTOR = 512
-MOST_EXHAUSTIVE = 10  # operations that are not flushed; of more, random subsets
-Operation = tuple[str, int, bytes]  # "write", place, bytes; "length", bytes, none; "flush"
+HERE = Path(__file__).parent
+WHOLE = bool(os.environ.get("H5BURST_WHOLE"))
+MOST = 12 if WHOLE else 4  # operations that are not flushed, of which all subsets are looked at
+APPENDING = ("edit", "edit_large", "restore", "undo")
+REPLACING = ("save", "save_anew", "edit_copy", "compact", "compact_keep", "repack", "scratch", "summary")
 
-
-class Recorder:
-    """What is written to a file, in its order."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.operations: list[Operation] = []
-        own = self.operations
-
-        class Stream(io.FileIO):
-            def write(self, data: Any) -> int:
-                own.append(("write", self.tell(), bytes(data)))
-                return super().write(data)
-
-        def truncate(descriptor: int, length: int, real: Callable[[int, int], None] = os.ftruncate) -> None:
-            own.append(("length", length, b""))
-            real(descriptor, length)
-
-        monkeypatch.setattr(commit, "open_stream", lambda descriptor: Stream(descriptor, "r+", closefd=False))
-        monkeypatch.setattr(os, "ftruncate", truncate)
-        for name in ("fsync", "fdatasync"):
-            monkeypatch.setattr(os, name, lambda _: own.append(("flush", 0, b"")))
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("gcc") is None, reason="system calls are recorded with gcc and LD_PRELOAD"
+)
 
 
-def torn(operation: Operation, chance: random.Random) -> Operation:
-    """Some of the sectors of a write."""
-    kind, place, data = operation
-    return kind, place, data[: SECTOR * chance.randrange(len(data) // SECTOR + 1)]
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = tmp_path_factory.mktemp("recorder") / "recorder.so"
+    source = HERE.parent / "runtime" / "recorder.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl", "-lpthread"], check=True)
+    return library
 
 
-def applied(before: bytes, operations: list[Operation]) -> bytes:
-    data = bytearray(before)
-    for kind, at, content in operations:
-        if kind == "length":
-            data = data[:at] + bytes(max(0, at - len(data)))
-        elif kind == "write":
-            data += bytes(max(0, at - len(data)))
-            data[at : at + len(content)] = content
-    return bytes(data)
+class Done(NamedTuple):
+    """A piece of work: the disk before it, what was done, what is read of it before and after, and where."""
+
+    before: Disk
+    operations: list[Operation]
+    old: Any
+    new: Any
+    path: Path
+    scratch: Path
 
 
-def crash_states(before: bytes, operations: list[Operation], chance: random.Random) -> Iterator[tuple[bytes, bool]]:
-    """What may be on the disk, and whether the commit had been reported by then."""
-    for stop in range(len(operations) + 1):
-        flushes = [number for number in range(stop) if operations[number][0] == "flush"]
-        kept = flushes[-1] if flushes else 0
-        base = applied(before, operations[:kept])
-        waiting = [operation for operation in operations[kept:stop] if operation[0] != "flush"]
-        subsets: Any = itertools.product((False, True), repeat=len(waiting))
-        if len(waiting) > MOST_EXHAUSTIVE:
-            subsets = [[chance.random() < 0.5 for _ in waiting] for _ in range(1 << MOST_EXHAUSTIVE)]
-        for chosen in subsets:
-            some = [operation for operation, is_there in zip(waiting, chosen, strict=True) if is_there]
-            yield applied(base, some), stop == len(operations)
-            for number, operation in enumerate(some):
-                if operation[0] == "write" and len(operation[2]) > SECTOR:
-                    yield applied(base, [*some[:number], torn(operation, chance), *some[number + 1 :]]), False
+def done(recorder: Path, directory: Path, work: str) -> Done:
+    place, trace = directory / "place", directory / "trace"
+    place.mkdir()
+    command = [sys.executable, HERE / "recorded_work.py", place, trace, work]
+    environment = {**os.environ, "LD_PRELOAD": str(recorder)}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        path = place / ("batch_summary.json" if work == "summary" else "file.h5")
+        before, old = Disk.of(place), seen(path)
+        process.communicate("go\n")
+    assert process.returncode == 0
+    return Done(before, read_trace(trace), old, seen(path), path, directory / path.name)
 
 
-def values(path: Path) -> Any:
-    """What h5py and this package read; an error where they cannot, or differ."""
+def seen(path: Path) -> Any:
+    """What h5py, this package and `verify` find, and the log; None without a file; an error where they differ."""
+    if not path.exists():
+        return None
+    if path.suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8"))
     with h5py.File(path) as file:
         found = {name: file[name][()].tolist() for name in file}
     if {name: value.tolist() for name, value in h5burst.load(path).items()} != found or h5burst.verify(path):
         raise OSError("it is damaged")
-    return found
+    log = [(commit.number, commit.message, commit.note) for commit in h5burst.log(path)]
+    return found, log
 
 
-def bad_states(
-    path: Path, before: bytes, operations: list[Operation], allowed: list[Any], scratch: Path
-) -> tuple[int, int]:
-    """How many crash states there are, and how many are neither the old nor, once it was reported, the new file."""
-    count = bad = 0
-    for data, is_reported in set(crash_states(before, operations, random.Random(0))):
-        scratch.write_bytes(data)
+def bad_states(one: Done, operations: list[Operation]) -> tuple[int, list[str]]:
+    """How many states there are, and what is wrong in those that are neither file, or the old one when reported."""
+    count, bad = 0, []
+    for data, is_reported in dict.fromkeys(crash_states(one.before, operations, one.path.name, MOST)):
         count += 1
+        one.scratch.unlink(missing_ok=True)
+        if data is not None:
+            one.scratch.write_bytes(data)
         try:
-            bad += values(scratch) not in (allowed[1:] if is_reported else allowed)
-        except (OSError, KeyError, RuntimeError, ValueError):  # as h5py says it
-            bad += 1
+            found = seen(one.scratch)
+        except (OSError, KeyError, RuntimeError, ValueError) as error:  # as h5py says it
+            bad.append(repr(error))
+            continue
+        if found != one.new and (is_reported or found != one.old):
+            bad.append(f"{'reported: ' if is_reported else ''}{found}"[:200])
     return count, bad
 
 
-def works(path: Path) -> Iterator[tuple[bool, Callable[[], Any]]]:
-    """Edits and restores, one after the other; whether it is an edit."""
-
-    def edit(number: int) -> None:
-        with h5burst.edit(path, f"edit {number}", threads=1) as tx:
-            tx.put("b", Array(np.arange(400 * number)))
-            tx.put("c", Array(np.full(3, number)))
-
-    yield True, lambda: edit(1)
-    yield True, lambda: edit(2)
-    yield False, lambda: h5burst.undo(path)
-    yield False, lambda: h5burst.restore(path, 2)
-
-
-def without(operations: list[Operation], number: int) -> list[Operation]:
-    """The operations without one of the flushes."""
-    flushes = [place for place, operation in enumerate(operations) if operation[0] == "flush"]
-    return [operation for place, operation in enumerate(operations) if place != flushes[number]]
+@pytest.mark.parametrize("work", APPENDING + REPLACING)
+def test_a_power_cut_leaves_the_old_or_the_new_file(recorder: Path, tmp_path: Path, work: str) -> None:
+    one = done(recorder, tmp_path, work)
+    assert one.old != one.new
+    flushes = [number for number, operation in enumerate(one.operations) if operation.is_flush]
+    assert [one.operations[number].kind for number in flushes] == (["s", "s"] if work in APPENDING else ["s", "S"])
+    count, bad = bad_states(one, one.operations)
+    assert bad == []
+    assert count > 1
+    print(f"{work}: {count} states")
+    for left_out in flushes:  # each is needed
+        less = [operation for number, operation in enumerate(one.operations) if number != left_out]
+        assert bad_states(one, less)[1] != [], f"flush {flushes.index(left_out)} is not needed"
 
 
-def test_a_power_cut_leaves_the_old_or_the_new_file_and_each_flush_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, scratch = tmp_path / "file.h5", tmp_path / "crashed.h5"
-    h5burst.save(path, {"a": np.arange(30), "b": np.arange(5)})
-    recorder = Recorder(monkeypatch)
-    total = 0
-    for is_edit, work in works(path):
-        before, old = path.read_bytes(), values(path)
-        recorder.operations.clear()
-        work()
-        operations, allowed = list(recorder.operations), [old, values(path)]
-        assert [kind for kind, _, _ in operations].count("flush") == 2
-        count, bad = bad_states(path, before, operations, allowed, scratch)
-        assert bad == 0
-        total += count
-        assert bad_states(path, before, without(operations, 1), allowed, scratch)[1] > 0
-        if is_edit:  # a restore's root is on the disk already
-            assert bad_states(path, before, without(operations, 0), allowed, scratch)[1] > 0
-    assert total >= 20
+@pytest.mark.parametrize("work", APPENDING)
+def test_the_superblock_before_the_bytes_is_found(recorder: Path, tmp_path: Path, work: str) -> None:
+    one = done(recorder, tmp_path, work)
+    first = next(number for number, operation in enumerate(one.operations) if operation.is_flush)
+    switch = next(number for number, operation in enumerate(one.operations) if number > first and operation.kind == "w")
+    assert (one.operations[switch].offset, len(one.operations[switch].data)) == (0, 48)
+    early = [*one.operations[:switch], *one.operations[switch + 1 :]]
+    early.insert(0, one.operations[switch])
+    assert bad_states(one, early)[1] != []
