@@ -26,8 +26,8 @@ from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.inputs import Inputs, find_inputs, recording_files
 
 if TYPE_CHECKING:
-    from hdmea.batch.recipe import Step
     from hdmea.pipeline import PipelineSession
+    from hdmea.steps.step_call import StepCall
     from hdmea.utils.problems import Problems
 
 app = typer.Typer(
@@ -263,7 +263,7 @@ def _prepared(
     overwrite: bool,
     modules: Sequence[str],
     problems: Problems,
-) -> tuple[PipelineSession, list[Step]]:
+) -> tuple[PipelineSession, list[StepCall]]:
     """The session and its steps. Raises all that is wrong and can be known before the first step.
 
     Without a row, `problems` say already why there is no recording.
@@ -313,13 +313,13 @@ def _prepared(
 
 
 def _run_steps(
-    session: PipelineSession, steps: list[Step], *, overwrite: bool, compression: str | None, page: bool
+    session: PipelineSession, steps: list[StepCall], *, overwrite: bool, compression: str | None, page: bool
 ) -> None:
     seconds: dict[str, float] = {}
     with session:
         for step in steps:
             started = time.perf_counter()
-            step.run(session)
+            step.run(session=session)
             seconds[step.name] = time.perf_counter() - started
             output.progress(f"{step.name}: {seconds[step.name]:.2f} s")
         path = session.save(overwrite=overwrite, compression=compression)

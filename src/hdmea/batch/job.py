@@ -23,8 +23,9 @@ from hdmea.batch import identity
 from hdmea.batch.figures import FIGURES, key_figures, stored_figures
 from hdmea.batch.job_log import logging_to
 from hdmea.batch.lock import RecordingLockedError, holding
-from hdmea.batch.recipe import Step, recipe_hash
+from hdmea.batch.recipe import recipe_hash
 from hdmea.session.session import PipelineSession, create_session
+from hdmea.steps.step_call import StepCall
 from hdmea.utils.exceptions import DataLoadError
 from hdmea.utils.file_identity import Identity
 from hdmea.utils.names import recording_path
@@ -68,7 +69,7 @@ class Job:
     """Everything that a worker needs to know to run one recording."""
 
     dataset_id: str
-    steps: tuple[Step, ...]
+    steps: tuple[StepCall, ...]
     output_dir: Path
     force: bool = False
     checkpoint_steps: bool = False
@@ -194,11 +195,11 @@ def _run_locked(job: Job, outcome: Outcome, stop: Stop, report: Report) -> None:
         outcome.status, outcome.reason = Status.FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _run_step(step: Step, session: PipelineSession, outcome: Outcome, report: Report) -> PipelineSession:
+def _run_step(step: StepCall, session: PipelineSession, outcome: Outcome, report: Report) -> PipelineSession:
     report(session.dataset_id, step.name)
     logger.info("%s: %s %s", session.dataset_id, step.name, json.dumps(dict(step.arguments), default=str))
     started = time.perf_counter()
-    step.run(session)
+    step.run(session=session)
     outcome.step_seconds[step.name] = time.perf_counter() - started
     logger.info("%s: %s took %.2f s", session.dataset_id, step.name, outcome.step_seconds[step.name])
     return session

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hdmea.batch.manifest import Recording
-from hdmea.session.session import PipelineSession
-from hdmea.steps.argument_types import check_argument
 from hdmea.steps.flow_file import find_flow, read_flow
-from hdmea.steps.optional import run_optional
-from hdmea.steps.table import OPTIONAL, STEPS, loading_step, takes_path
+from hdmea.steps.step_call import StepCall
+from hdmea.steps.table import OPTIONAL, STEPS, loading_step
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.problems import Problems
@@ -28,22 +25,9 @@ SPIKES_PARAMETERS: dict[str, dict[str, Any]] = {
 Parameters = Mapping[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step and its keyword arguments."""
-
-    name: str
-    arguments: Mapping[str, Any]
-
-    def run(self, session: PipelineSession) -> PipelineSession:
-        """Run the step on a session; an optional one whose input is missing leaves a warning there, and no more."""
-        result: PipelineSession = run_optional(self.name, self.arguments, session=session)[0]
-        return result
-
-
 def steps_for(
     recording: Recording, names: Iterable[str] | None = None, parameters: Parameters | None = None
-) -> list[Step]:
+) -> list[StepCall]:
     """The steps of one recording: its own options before the batch's parameters.
 
     names: default the steps for a stimulus recording, or for spikes sorted elsewhere. Raises `ConfigurationError` for
@@ -56,11 +40,13 @@ def steps_for(
     for listed in chosen:
         name = loading_step(listed, recording.spikes is not None)
         arguments = dict(usual.get(name, {}))
-        for own in (parameters or {}, recording.options):
-            arguments |= {**own.get(listed, {}), **own.get(name, {})}
-        with problems.noting():
-            _check_arguments(name, arguments, recording.dataset_id)
-        steps.append(Step(name, {**_own_arguments(name, recording), **_with_whole_paths(arguments)}))
+        for given in (parameters or {}, recording.options):
+            arguments |= {**given.get(listed, {}), **given.get(name, {})}
+        call = StepCall(name, arguments)
+        with problems.noting(recording.dataset_id if {listed, name} & recording.options.keys() else ""):
+            call.check()
+        own = StepCall(name, _own_arguments(name, recording))
+        steps.append(own.with_arguments(call.with_whole_paths(Path()).arguments))
     problems.raise_any()
     return steps
 
@@ -73,35 +59,12 @@ def _own_arguments(name: str, recording: Recording) -> dict[str, Any]:
     return given if row.loads else {argument: value for argument, value in given.items() if value is not None}
 
 
-def _with_whole_paths(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a process in another directory."""
-    return {
-        name: str(Path(value).absolute()) if takes_path(name) and isinstance(value, (str, Path)) else value
-        for name, value in arguments.items()
-    }
-
-
 def _check_names(names: Iterable[str], dataset_id: str) -> None:
     if unknown := sorted(set(names) - STEPS.keys()):
         raise ConfigurationError(f"{dataset_id}: unknown steps {', '.join(unknown)}; there are {', '.join(STEPS)}")
 
 
-def _check_arguments(name: str, arguments: Mapping[str, Any], dataset_id: str) -> None:
-    known = STEPS[name].parameters()
-    if unknown := sorted(set(arguments) - set(known)):
-        raise ConfigurationError(
-            f"{dataset_id}: {name} takes no {', '.join(unknown)} here; it takes {', '.join(sorted(known))}"
-        )
-    problems = Problems()
-    for argument, value in arguments.items():
-        with problems.noting():
-            if argument == OPTIONAL and not isinstance(value, bool):
-                raise ConfigurationError(f"{name}.{OPTIONAL} must be true or false, not {value!r}")
-            check_argument(name, argument, value)
-    problems.raise_any()
-
-
-def recipe_hash(steps: Iterable[Step]) -> str:
+def recipe_hash(steps: Iterable[StepCall]) -> str:
     """The hash of steps and parameters by which a finished file is known."""
     return params_hash({"steps": [[step.name, _plain_numbers(dict(step.arguments))] for step in steps]})
 
@@ -125,7 +88,7 @@ def read_parameters(flow: str | Path) -> tuple[list[str], dict[str, dict[str, An
     """
     path = find_flow(flow)
     steps = read_flow(path).steps
-    names = [step.step for step in steps]
+    names = [step.name for step in steps]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigurationError(f"{path} lists {', '.join(twice)} twice: a session runs each step once")
-    return names, {step.step: dict(step.arguments) for step in steps}
+    return names, {step.name: dict(step.arguments) for step in steps}

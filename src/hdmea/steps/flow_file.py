@@ -27,18 +27,11 @@ from typing import Any
 
 from h5burst import load_json
 from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE
-from hdmea.steps.table import check_order, step_named, takes_path
+from hdmea.steps.step_call import StepCall
+from hdmea.steps.table import check_order, step_named
 from hdmea.utils.exceptions import ConfigurationError
 
 SHIPPED_FLOW_DIR = Path(__file__).resolve().parent / "flow_files"
-
-
-@dataclass(frozen=True)
-class FlowStep:
-    """One step of a flow: its name and its keyword arguments."""
-
-    step: str
-    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class Flow:
 
     name: str
     description: str
-    steps: tuple[FlowStep, ...]
+    steps: tuple[StepCall, ...]
 
 
 def flow_files(config_dir: str | Path | None = None) -> dict[str, Path]:
@@ -91,13 +84,13 @@ def find_flow(name: str | Path, config_dir: str | Path | None = None) -> Path:
 def read_flow(path: Path) -> Flow:
     """The flow in a file, its steps and arguments checked. Raises `ConfigurationError` that names file and step."""
     content = _json_object(path)
-    steps = tuple(_resolved(item, path) for item in _items(content, path))
+    steps = tuple(item.with_whole_paths(path.parent) for item in _items(content, path))
     if not steps:
         raise ConfigurationError(f"{path} is not a flow: it has no steps")
     try:
-        check_order([step.step for step in steps])
+        check_order([step.name for step in steps])
         for step in steps:
-            _check_arguments(step)
+            step.check_names()
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
     return Flow(path.stem, str(content.get("description") or ""), steps)
@@ -110,9 +103,9 @@ def with_arguments(flow: Flow, parameters: Mapping[str, Mapping[str, Any]]) -> F
     """
     for name in parameters:
         step_named(name)
-    steps = tuple(FlowStep(step.step, {**step.arguments, **parameters.get(step.step, {})}) for step in flow.steps)
+    steps = tuple(step.with_arguments(parameters.get(step.name, {})) for step in flow.steps)
     for step in steps:
-        _check_arguments(step)
+        step.check_names()
     return replace(flow, steps=steps)
 
 
@@ -151,7 +144,7 @@ def _may_be_flow(path: Path) -> bool:
 _KEYS = ("steps", "stages", "description", "name", "version", "comment")  # of a flow file; the last ones say nothing
 
 
-def _items(content: Mapping[str, Any], path: Path) -> Iterator[FlowStep]:
+def _items(content: Mapping[str, Any], path: Path) -> Iterator[StepCall]:
     if unknown := sorted(key for key in content.keys() - set(_KEYS) if not key.startswith("_")):
         raise ConfigurationError(
             f"{path} has keys that a flow does not have: {', '.join(unknown)}; it has {', '.join(_KEYS)}"
@@ -170,16 +163,16 @@ def _items(content: Mapping[str, Any], path: Path) -> Iterator[FlowStep]:
         raise ConfigurationError(f"{path} is not a flow: it needs a list `steps` or an object `stages`")
 
 
-def _listed(item: Any, where: str) -> FlowStep:
+def _listed(item: Any, where: str) -> StepCall:
     own = {"step": item} if isinstance(item, str) else item
     if not isinstance(own, dict) or not isinstance(own.get("step"), str):
         raise ConfigurationError(f"{where} must be a step's name, or an object with `step` and `arguments`")
     if unknown := sorted(own.keys() - {"step", "arguments"}):
         raise ConfigurationError(f"{where} has keys that do not fit: {', '.join(unknown)}")
-    return FlowStep(own["step"], _object(own.get("arguments"), where))
+    return StepCall(own["step"], _object(own.get("arguments"), where))
 
 
-def _stage(name: str, stage: Any, where: str) -> FlowStep | None:
+def _stage(name: str, stage: Any, where: str) -> StepCall | None:
     if stage is False:
         return None
     own = {} if stage is True else dict(_object(stage, where))
@@ -187,27 +180,10 @@ def _stage(name: str, stage: Any, where: str) -> FlowStep | None:
         return None
     step = own.pop("step", name)
     nested = {**_object(own.pop("params", None), where), **_object(own.pop("arguments", None), where)}
-    return FlowStep(step, {**own, **nested})
+    return StepCall(step, {**own, **nested})
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
         raise ConfigurationError(f"{where}: arguments must be a JSON object, not {value!r}")
     return value or {}
-
-
-def _resolved(step: FlowStep, path: Path) -> FlowStep:
-    arguments = {
-        name: str((path.parent / value).absolute()) if takes_path(name) and isinstance(value, str) else value
-        for name, value in step.arguments.items()
-    }
-    return FlowStep(step.step, arguments)
-
-
-def _check_arguments(step: FlowStep) -> None:
-    known = step_named(step.step).parameters()
-    if unknown := [name for name in step.arguments if name not in known]:
-        raise ConfigurationError(
-            f"the flow's step {step.step} has arguments that do not fit: {', '.join(unknown)}; "
-            f"it takes {', '.join(known) or 'none'}"
-        )

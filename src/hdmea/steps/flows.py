@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hdmea.steps.flow_file import Flow, FlowStep, find_flow, flow_files, read_flow, with_arguments
-from hdmea.steps.optional import run_optional
+from hdmea.steps.flow_file import Flow, find_flow, flow_files, read_flow, with_arguments
 from hdmea.steps.results import ExtractionResult, FlowResult, LoadResult, LoadWithEImageSTAResult
+from hdmea.steps.step_call import StepCall
 from hdmea.steps.table import loading_step, step_named
 from hdmea.utils.exceptions import ConfigurationError
 
@@ -65,7 +65,7 @@ def get_flow_info(name: str | Path, config_dir: str | Path | None = None) -> dic
     ['load_recording', 'add_section_windows', 'section_spike_times']
     """
     flow = read_flow(find_flow(name, config_dir))
-    steps = [{"step": step.step, "arguments": dict(step.arguments)} for step in flow.steps]
+    steps = [{"step": step.name, "arguments": dict(step.arguments)} for step in flow.steps]
     return {"name": flow.name, "description": flow.description, "steps": steps}
 
 
@@ -129,7 +129,7 @@ def run_flow(
     extraction: ExtractionResult | None = None
     warnings: list[str] = []
     for step in others:
-        force = force_load if step_named(step.step).redo_with == "load" else force_extract
+        force = force_load if step.row.redo_with == "load" else force_extract
         result, skipped = _run(step, loaded.hdf5_path, force)
         extraction = result if isinstance(result, ExtractionResult) else extraction
         warnings += [skipped] if skipped else []
@@ -139,13 +139,13 @@ def run_flow(
 
 def _load(
     flow: Flow,
-    step: FlowStep,
+    step: StepCall,
     paths: tuple[str | Path | None, str | Path | None, str | Path | None],
     dataset_id: str | None,
     output_dir: str | Path,
     force: bool,
 ) -> LoadResult | LoadWithEImageSTAResult:
-    row = step_named(loading_step(step.step, paths[2] is not None))
+    row = step_named(loading_step(step.name, paths[2] is not None))
     given = dict(zip(("cmcr", "cmtr", "spikes"), paths, strict=True))
     sources = {argument: given[name] for argument, name in row.from_recording.items()}
     if all(path is None for path in sources.values()):
@@ -156,10 +156,10 @@ def _load(
     return result
 
 
-def _run(step: FlowStep, hdf5_path: Path, force: bool) -> tuple[Any, str]:
+def _run(step: StepCall, hdf5_path: Path, force: bool) -> tuple[Any, str]:
     """What the step returned, and why it was skipped where the recording lacks what it needs."""
     try:
-        return run_optional(step.step, step.arguments, hdf5_path=hdf5_path, force=force)
+        return step.run(hdf5_path=hdf5_path, force=force)
     except FileExistsError as error:
         logger.warning("%s: skipped", error)
         return None, ""

@@ -21,12 +21,16 @@ class Problems:
         self._found: list[Exception] = []
 
     @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Keep an error of the block that says what is wrong with the request; the next block is checked as well."""
+    def noting(self, where: str = "") -> Iterator[None]:
+        """Keep an error of the block that says what is wrong with the request; the next block is checked as well.
+
+        where: put before each message.
+        """
         try:
             yield
         except (ConfigurationError, ValueError, TypeError, OSError) as error:
-            self._found += error.errors if isinstance(error, _SeveralError) else [error]
+            errors = error.errors if isinstance(error, _SeveralError) else (error,)
+            self._found += [ConfigurationError(f"{where}: {one}") for one in errors] if where else errors
 
     def __bool__(self) -> bool:
         return bool(self._found)

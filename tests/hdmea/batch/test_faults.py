@@ -18,10 +18,11 @@ import pytest
 from hdmea.batch import local
 from hdmea.batch.job import Job, JobOptions, is_marked, skipped
 from hdmea.batch.manifest import read_manifest
-from hdmea.batch.recipe import Step, recipe_hash
+from hdmea.batch.recipe import recipe_hash
 from hdmea.batch.resources import Resources
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
+from hdmea.steps.step_call import StepCall
 from hdmea.utils.exceptions import ConfigurationError
 from support import faulty
 from support.batch_tools import (
@@ -168,10 +169,10 @@ def test_a_thousand_rows_are_checked_in_steps_in_proportion(tmp_path: Path, spik
 
 
 def test_sixty_is_sixty_wherever_it_comes_from() -> None:
-    one, other = ([Step("a", {"length_s": number, "more": [number]})] for number in (60, 60.0))
+    one, other = ([StepCall("a", {"length_s": number, "more": [number]})] for number in (60, 60.0))
     assert recipe_hash(one) == recipe_hash(other)
-    assert recipe_hash(one) != recipe_hash([Step("a", {"length_s": 60.5, "more": [60]})])
-    assert recipe_hash([Step("a", {"x": True})]) != recipe_hash([Step("a", {"x": 1})])
+    assert recipe_hash(one) != recipe_hash([StepCall("a", {"length_s": 60.5, "more": [60]})])
+    assert recipe_hash([StepCall("a", {"x": True})]) != recipe_hash([StepCall("a", {"x": 1})])
 
 
 # ---------------------------------------------------------------- what is finished

@@ -20,7 +20,7 @@ from hdmea.pipeline import PipelineSession, get_flow_info, run_flow
 from hdmea.session.validate_layout import check_recording
 from hdmea.simulate import SimulatedRecording
 from hdmea.steps import axons, flows
-from hdmea.steps.flow_file import FlowStep
+from hdmea.steps.step_call import StepCall
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from support.batch_tools import statuses
 from support.full_flow import BAR, NEED_NOISE, NOISE, STEP, UNITS, parameters_of, simulated
@@ -158,8 +158,8 @@ def test_flow_that_ends_before_each_step_goes_on(
     names = [step["step"] for step in get_flow_info("full")["steps"]][1:]
 
     def stops_at(name: str) -> Any:
-        def run(step: FlowStep, *arguments: Any) -> Any:
-            if step.step == name:
+        def run(step: StepCall, *arguments: Any) -> Any:
+            if step.name == name:
                 raise OSError(f"the power is gone at {name}")
             return run_step(step, *arguments)
 

@@ -17,6 +17,7 @@ from hdmea.batch.job import Status, run_job
 from hdmea.batch.run import plan, run_batch
 from hdmea.pipeline import PipelineSession
 from hdmea.simulate import SimulatedRecording
+from hdmea.steps.step_call import StepCall
 from hdmea.utils import file_identity
 from support.batch_tools import statuses, write_spikes
 
@@ -155,7 +156,7 @@ def test_large_files_differ_by_head_tail_size_and_time(tmp_path: Path) -> None:
     content = np.random.default_rng(0).integers(0, 256, 3 << 20, np.uint8)
     content.tofile(path)
     known = file_identity.identity_of(path)
-    steps = [_Step("load_recording", {"cmcr_path": str(path)})]
+    steps = [StepCall("load_recording", {"cmcr_path": str(path)})]
     before = identity.identities(steps, ())
     assert identity.differences(before, identity.identities(steps, ())) == []
     assert known is not None
@@ -172,16 +173,11 @@ def test_large_files_differ_by_head_tail_size_and_time(tmp_path: Path) -> None:
     assert identity.differences(before, identity.identities(steps, ()))
 
 
-class _Step:
-    def __init__(self, name: str, arguments: dict[str, object]) -> None:
-        self.name, self.arguments = name, arguments
-
-
 def test_of_a_sorters_directory_every_file_counts_but_logs(tmp_path: Path) -> None:
     directory = tmp_path / "phy"
     directory.mkdir()
     np.save(directory / "spike_times.npy", np.arange(5))
-    steps = [_Step("load_spikes", {"path": str(directory)})]
+    steps = [StepCall("load_spikes", {"path": str(directory)})]
     before = identity.identities(steps, ())
     (directory / "phy.log").write_text("opened")
     (directory / ".phy").mkdir()
@@ -206,9 +202,9 @@ def test_of_tables_and_directories_only_what_the_recording_uses_counts(
         "movie_length_file_path": str(lengths),
     }
     steps = [
-        _Step("add_section_time", section),
-        _Step("section_spike_times", {"config_dir": str(configs)}),
-        _Step("compute_sta", {"stimuli_dir": str(stimuli)}),
+        StepCall("add_section_time", section),
+        StepCall("section_spike_times", {"config_dir": str(configs)}),
+        StepCall("compute_sta", {"stimuli_dir": str(stimuli)}),
     ]
 
     def changed() -> list[str]:
