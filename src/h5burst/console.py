@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -224,6 +225,10 @@ def _wrong_words(error: Exception) -> tuple[str, str] | None:
         return None
     context = getattr(error, "ctx", None)
     message = " ".join(str(error.format_message()).split()).rstrip(".")
+    inner = re.search(r"unexpected extra argument(?:s|\(s\))? \((/\S*)\)$", message)
+    command = getattr(getattr(context, "command", None), "callback", None)
+    if inner is not None and getattr(command, "__module__", "").startswith("h5burst."):
+        message += f": an object of a file is written FILE::{inner[1]}"
     return message, f"{context.command_path if context is not None else 'the command'} --help says what there is"
 
 

@@ -114,7 +114,9 @@ def simulate(
     name: Annotated[str, typer.Option(help="Name of the .cmcr and .cmtr files.")] = "simulated",
     units: Annotated[int, typer.Option(min=0, help="Units.")] = 40,
     patch: Annotated[str, typer.Option(help="Rows x columns of the sensor patch, up to 65x65.")] = "16x16",
-    movies: Annotated[str | None, typer.Option(help="Movies of the playlist, comma-separated.")] = None,
+    movies: Annotated[
+        str | None, typer.Option(help="Movies of the playlist, comma-separated; a wrong name lists those there are.")
+    ] = None,
     duration_s: Annotated[float | None, typer.Option(help="Length; default as long as the playlist takes.")] = None,
     sensor_s: Annotated[float | None, typer.Option(help="Seconds with sensor data; default all of it.")] = None,
     rate: Annotated[float, typer.Option(help="Samples a second.")] = 20000.0,

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 import h5burst
+import h5burst.cli
 from h5burst import console
 
 
@@ -140,3 +141,8 @@ def test_a_working_directory_that_was_deleted_is_named(tmp_path: Path, capsys: p
     finally:
         os.chdir(before)
     assert "the working directory is not there any more" in capsys.readouterr().err
+
+
+def test_a_place_behind_a_file_is_told_how_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(h5burst.cli.app, ["cat", str(tmp_path / "a.h5"), "/units/unit_001"]) == 2
+    assert "an object of a file is written FILE::/units/unit_001" in capsys.readouterr().err

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from h5burst import console
+from h5burst import console, durable
 from h5burst.console import output as screen
 from hdmea.utils.exceptions import ConfigurationError
 
@@ -21,8 +23,13 @@ SessionPairs = Annotated[list[str] | None, typer.Option("--session", help="lab=â
 
 def export(
     file: Annotated[Path, typer.Argument(help="A recording (.h5).")],
-    output: Annotated[Path, typer.Argument(help="The new file; its suffix says the format: .nwb, or .mat.h5.")],
+    output: Annotated[
+        Path | None, typer.Argument(help="The new file; its suffix says the format: .nwb, or .mat.h5.")
+    ] = None,
     facts: Annotated[Path | None, typer.Option(help="TOML: start_time, time_zone, \\[session], \\[subject].")] = None,
+    facts_template: Annotated[
+        Path | None, typer.Option(help="Write a TOML file to fill in for --facts, in the place of an export.")
+    ] = None,
     start_time: Annotated[
         str | None, typer.Option(help="ISO 8601, when the first sample was taken; default the vendor's file.")
     ] = None,
@@ -44,17 +51,27 @@ def export(
 
     \b
     Examples:
+      hdmea export results/simulated.h5 --facts-template facts.toml
       hdmea export results/simulated.h5 a.nwb --facts animal.toml
       hdmea export results/simulated.h5 b.nwb --start-time 2024-05-01T10:30:00+02:00
           --subject subject_id=m7 --subject 'species=Mus musculus' --subject sex=F --subject age=P70D
       hdmea export results/simulated.h5 a.mat.h5
     """
     console.existing_file(file)
-    if output.suffix.lower() == ".nwb":
+    if facts_template is not None:
+        if output is not None:
+            raise ConfigurationError(f"--facts-template writes {facts_template} alone: leave {output} away")
+        path = _template(file, facts_template, overwrite)
+    elif output is None:
+        raise ConfigurationError(f"name the new file: hdmea export {shlex.quote(str(file))} NAME.nwb (or NAME.mat.h5)")
+    elif output.suffix.lower() == ".nwb":
         from hdmea.bridges.nwb import export_nwb
 
         known = _facts(facts, start_time, time_zone, subject, session, without_subject, location, waveform_volts)
-        path = export_nwb(file, output, known, overwrite=overwrite)
+        try:
+            path = export_nwb(file, output, known, overwrite=overwrite)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}{_what_to_run(file, output, known)}") from error
     elif output.name.lower().endswith(".mat.h5"):
         from hdmea.bridges.matlab import export_matlab
 
@@ -63,6 +80,30 @@ def export(
         raise ConfigurationError(f"{output}: the suffix says the format: .nwb or .mat.h5. For tables: hdmea table")
     screen.say(path)
     screen.result({"file": str(path), "bytes": path.stat().st_size})
+
+
+def _template(file: Path, target: Path, overwrite: bool) -> Path:
+    from hdmea.bridges.nwb_facts import facts_template
+    from hdmea.plot.content import opened
+
+    with durable.replacing(target, overwrite=overwrite) as temporary:
+        temporary.write_text(facts_template(opened(file)), encoding="utf-8")
+    return target
+
+
+def _what_to_run(file: Path, output: Path, known: NwbFacts) -> str:
+    """The command that says all that is missing, with values of an example; empty where nothing is."""
+    from hdmea.bridges.nwb_facts import options_needed
+    from hdmea.plot.content import opened
+
+    options = options_needed(opened(file), known)
+    if not options:
+        return ""
+    given = sys.argv[1:] if sys.argv[1:2] == ["export"] else ["export", str(file), str(output)]
+    command = shlex.join(["hdmea", *given, *options])
+    return (
+        f". With your own values: {command}; or hdmea export FILE --facts-template facts.toml, to fill in for --facts"
+    )
 
 
 def _facts(

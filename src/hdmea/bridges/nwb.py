@@ -21,6 +21,7 @@ from hdmea.plot.content import opened
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
+from hdmea.utils.problems import Problems
 
 SUFFIX = ".nwb"
 
@@ -102,7 +103,13 @@ def _described(pynwb: Any, session: PipelineSession, facts: NwbFacts) -> Any:
     """The file without data: who, when, and by what it was made."""
     from hdmea import __version__
 
-    start, subject, stated = start_time_of(session, facts), checked_subject(facts), session_facts(facts)
+    problems = Problems()
+    with problems.noting():
+        start = start_time_of(session, facts)
+    with problems.noting():
+        subject = checked_subject(facts)
+    problems.raise_any()
+    stated = session_facts(facts)
     name = (session.dataset_id, session.created_at or "", start.isoformat())
     description = f"Multi-electrode array recording {session.dataset_id}: {session.unit_count} sorted units"
     return pynwb.NWBFile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -35,6 +36,8 @@ SEXES = ("M", "F", "U", "O")
 _SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]+(-[a-z]+)*( [a-z]+)?|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+")
 _AGE = re.compile(r"P(?!$)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
 _VENDOR_TIME = "DateTime"
+_EXAMPLES = {"subject_id": "m1", "species": "Mus musculus", "sex": "F", "age": "P70D"}  # of what must be known
+_TIME_EXAMPLE, _ZONE_EXAMPLE = "2024-05-01T10:30:00+02:00", "Europe/Berlin"
 _FORMS: dict[str, tuple[Any, str]] = {
     "start_time": ((str, datetime, NoneType), "a date and time"),
     "time_zone": ((str, NoneType), "text"),
@@ -114,6 +117,63 @@ def read_facts(path: str | Path) -> NwbFacts:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
+# ---------------------------------------------------------------- what is still to be said
+
+
+def options_needed(session: PipelineSession, facts: NwbFacts) -> list[str]:
+    """Options, with values of an example, for what is needed and not known."""
+    options: list[str] = []
+    given = facts.start_time if facts.start_time not in (None, "") else _vendors_time(session)
+    if given is None:
+        options += ["--start-time", _TIME_EXAMPLE]
+    elif not facts.time_zone:
+        try:
+            start = given if isinstance(given, datetime) else _parsed(given, from_vendor=facts.start_time in (None, ""))
+            options += [] if start.tzinfo else ["--time-zone", _ZONE_EXAMPLE]
+        except ConfigurationError:
+            options += ["--start-time", _TIME_EXAMPLE]
+    if not facts.without_subject:
+        for name in _missing(facts):
+            options += ["--subject", f"{name}={_EXAMPLES[name]}"]
+    return options
+
+
+def _missing(facts: NwbFacts) -> list[str]:
+    known = {name for name, value in facts.subject.items() if value not in (None, "")}
+    known |= {"age"} & known or ({"age"} if "date_of_birth" in known else set())
+    return [name for name in _EXAMPLES if name not in known]
+
+
+def facts_template(session: PipelineSession) -> str:
+    """A TOML file of facts for `read_facts`: what the recording says is filled in, what else is needed is empty."""
+    start = _vendors_time(session) or ""
+    rows = [
+        f"# What a NWB file says of {session.dataset_id} that its recording does not. Empty values are left out;",
+        "# start_time with a zone (or time_zone), and [subject] or without_subject, are needed.",
+        f"start_time = {json.dumps(start)}  # ISO 8601, such as {_TIME_EXAMPLE}",
+        f'time_zone = ""  # of a start time without one: {_ZONE_EXAMPLE}, or +02:00',
+        'location = "retina"  # of the electrodes',
+        "without_subject = false",
+        "",
+        "[subject]",
+        *(f'{name} = ""{_remark(name)}' for name in SUBJECT_FIELDS),
+        "",
+        "[session]",
+        *(f"{name} = {'[]' if name in LISTS else json.dumps('')}" for name in SESSION_FIELDS),
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _remark(name: str) -> str:
+    remarks = {
+        "species": "needed: a Latin binomial",
+        "sex": f"needed: one of {', '.join(SEXES)} (U: unknown)",
+        "age": "needed, or date_of_birth: an ISO 8601 duration",
+        "subject_id": "needed",
+    }
+    return f"  # {remarks[name]}, such as {_EXAMPLES[name]}" if name in remarks else ""
+
+
 # ---------------------------------------------------------------- start time
 
 
@@ -125,15 +185,15 @@ def start_time_of(session: PipelineSession, facts: NwbFacts) -> datetime:
     ConfigurationError
         Neither says it, it is not ISO 8601, or its zone is not known; the message names the option.
     """
-    given = facts.start_time if facts.start_time is not None else _vendors_time(session)
+    given = facts.start_time if facts.start_time not in (None, "") else _vendors_time(session)
     if given is None:
         raise ConfigurationError(
             f"{session.dataset_id} does not say when it was recorded: give --start-time (start_time), such as "
             "2024-05-01T10:30:00+02:00"
         )
-    start = given if isinstance(given, datetime) else _parsed(given, from_vendor=facts.start_time is None)
+    start = given if isinstance(given, datetime) else _parsed(given, from_vendor=facts.start_time in (None, ""))
     if start.tzinfo is None:
-        if facts.time_zone is None:
+        if not facts.time_zone:
             raise ConfigurationError(
                 f"the start time {start.isoformat()} has no time zone: give --time-zone (time_zone), such as "
                 "Europe/Berlin or +02:00"

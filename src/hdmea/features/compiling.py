@@ -7,26 +7,33 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
-    """`numba.njit(cache=True, nogil=True)`; compiled by each process where no cache can be written.
+class _Places(CompileResultCacheImpl):  # type: ignore[misc, unused-ignore]
+    """Where Numba keeps what it has compiled: NUMBA_CACHE_DIR, the user's cache directory, else beside the source.
 
-    Numba itself goes without a cache only where it finds no directory that may be written to. A directory that is full,
-    as a home with a quota, ends its first call in an `OSError`, after the work of compiling was done.
+    Numba itself looks beside the source first, among the files of the package, which pip then cannot remove.
     """
-    try:
-        dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return cast(Function, numba.njit(nogil=True)(function))
-    cache = dispatcher._cache  # Numba has no option for this
-    save = cache.save_overload
 
-    def save_if_possible(signature: Any, data: Any) -> None:
+    _locator_classes = sorted(CompileResultCacheImpl._locator_classes, key=lambda one: "InTree" in one.__name__)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]
+    """Goes without a cache where the directory is full, as a home with a quota: what was compiled is there anyway."""
+
+    _impl_class = _Places
+
+    def save_overload(self, signature: Any, data: Any) -> None:
         with suppress(OSError):
-            save(signature, data)
+            super().save_overload(signature, data)  # type: ignore[no-untyped-call, unused-ignore]
 
-    cache.save_overload = save_if_possible
+
+def compiled(function: Function) -> Function:
+    """As `numba.njit(cache=True, nogil=True)`; compiled by each process where no cache can be written."""
+    dispatcher: Any = numba.njit(nogil=True)(function)
+    with suppress(RuntimeError):  # no directory may be written to
+        dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call, unused-ignore]  # Numba has no option
     return cast(Function, dispatcher)

@@ -92,7 +92,7 @@ def load_stimulus_configs(
         except _InvalidConfigError as error:
             invalid.append(f"{movie}: {error}")
     if missing or invalid:
-        raise ValueError(_complaint(directory, missing, invalid))
+        raise ValueError(_complaint(directory, missing, invalid, configs))
     return configs
 
 
@@ -145,10 +145,12 @@ def save_stimulus_config(config: StimulusConfig, config_dir: str | os.PathLike[s
     return path
 
 
-def _complaint(directory: Path, missing: list[str], invalid: list[str]) -> str:
+def _complaint(directory: Path, missing: list[str], invalid: list[str], found: Iterable[str]) -> str:
     lines = [f"stimulus configs in {directory} cannot be used:"]
     if missing:
-        lines.append("missing: " + ", ".join(f"{movie}.json" for movie in missing))
+        others = sorted({path.stem for path in directory.glob("*.json")} - set(found))
+        there = f"; there are: {', '.join(others)}" if others else ""
+        lines.append(f"missing: {', '.join(f'{movie}.json' for movie in missing)}{there}")
     lines.extend(f"invalid: {text}" for text in invalid)
     return "\n  ".join(lines)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from hdmea.session.layout import DIRECTION_SECTION, numbered_trials
 from hdmea.session.session import PipelineSession
+from hdmea.steps.reasons import without_sections
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
@@ -69,7 +70,7 @@ def copy_section(
         sections = {unit_id: unit.get("spike_times_sectioned") or {} for unit_id, unit in recording.units.items()}
         there = [unit_id for unit_id, own in sections.items() if source in own]
         if not there:
-            message = f"{STEP} needs the sectioned spikes of {source}: run section_spike_times first"
+            message = without_sections(STEP, source, recording.stimulus.get("section_time") or {})
             raise MissingInputError(message, STEP, "spike_times_sectioned")
         wanted = [unit_id for unit_id in there if force or target not in sections[unit_id]]
         copies = {unit_id: _copied(sections[unit_id][source], trials, unit_id) for unit_id in wanted}

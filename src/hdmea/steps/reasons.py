@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 MOST_NAMES = 10
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
@@ -22,6 +22,15 @@ def without_result(step: str, reasons: Mapping[str, str]) -> list[str]:
         f"{step}: no result for {_names(unit_ids)}: {_in_common([reasons[unit_id] for unit_id in unit_ids])}"
         for unit_ids in kinds.values()
     ]
+
+
+def without_sections(step: str, movie: str, shown: Iterable[str]) -> str:
+    """Why units have no sectioned spikes of a movie, and what to do. shown: the movies that have sections."""
+    movies = sorted(shown)
+    if movies and movie not in movies:
+        return f"{step} needs the sectioned spikes of {movie}, which was not shown; shown were: {', '.join(movies)}"
+    first = "section_spike_times" if movies else "add_section_time and section_spike_times"
+    return f"{step} needs the sectioned spikes of {movie}: run {first} first"
 
 
 def _names(unit_ids: Sequence[str]) -> str:

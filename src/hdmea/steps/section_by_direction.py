@@ -21,6 +21,7 @@ from hdmea.steps import sta
 from hdmea.steps.align import ALIGNMENT, BAR_MOVIE, BAR_PIXELS
 from hdmea.steps.bar_timing import BarTiming, timing_of_movie, timing_of_table
 from hdmea.steps.per_unit import IMAGE, number
+from hdmea.steps.reasons import without_sections
 from hdmea.steps.rf_geometry import GEOMETRY as FIELD
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
@@ -190,7 +191,7 @@ def _wanted(
     chosen = list(recording.units if unit_ids is None else dict.fromkeys(unit_ids))
     there = [name for name in chosen if movie in (recording.units[name].get("spike_times_sectioned") or {})]
     if chosen and not there:
-        message = f"{STEP} needs the sectioned spikes of {movie}: run section_spike_times first"
+        message = without_sections(STEP, movie, recording.stimulus.get("section_time") or {})
         raise MissingInputError(message, STEP, "spike_times_sectioned")
     sections = {name: recording.units[name]["spike_times_sectioned"][movie] for name in there}
     wanted = [name for name in there if force or DIRECTION_SECTION not in sections[name]]

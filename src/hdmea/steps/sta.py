@@ -16,6 +16,7 @@ from hdmea.io.stimulus_config import SHIPPED_CONFIG_DIR
 from hdmea.kernels.sta import triggered_average
 from hdmea.kernels.trains import as_int64, to_ragged
 from hdmea.session.feature_layout import sta_feature
+from hdmea.steps.reasons import without_sections
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.sectioning import PRE_MARGIN_FRAMES
@@ -229,7 +230,7 @@ def _first_trials(recording: PipelineSession, movie: str, outcome: Outcome[STARe
         else:
             trains[unit_id] = as_int64(np.asarray(trial))
     if recording.units and not trains:
-        message = f"{STEP} needs the sectioned spikes of {movie}: run section_spike_times first"
+        message = without_sections(STEP, movie, recording.stimulus.get("section_time") or {})
         raise MissingInputError(message, STEP, "spike_times_sectioned")
     for unit_id in outcome.result.failed_units:
         outcome.warn(f"{unit_id}: its spikes were not sectioned for {movie}: no STA")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -284,6 +287,39 @@ def test_start_time_and_zone_are_asked_for_by_name(tmp_path: Path, simulated: Pa
     with pytest.raises(ConfigurationError, match="future"):
         export_nwb(simulated, tmp_path / "a.nwb", {"start_time": later, "subject": SUBJECT})
     assert not list(tmp_path.glob("*.nwb"))
+
+
+def test_all_that_is_missing_is_one_message_with_a_command(
+    tmp_path: Path, simulated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(simulated, "a file.h5")
+    assert run_command(app, ["export", "a file.h5", "out.nwb", "--subject", "sex=F"]) == 2
+    said = capsys.readouterr().err
+    assert "2 things are wrong: the start time" in said
+    assert "subject_id, species, age (or date_of_birth) is not known" in said
+    (command,) = re.findall(r"With your own values: hdmea (.*?); or hdmea", said)
+    assert run_command(app, [*shlex.split(command), "--subject", "sex=F"]) == 0
+    assert Path("out.nwb").stat().st_size
+
+
+def test_a_template_of_facts_is_filled_in_and_used(
+    tmp_path: Path, simulated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(app, ["export", str(simulated), "--facts-template", "facts.toml"]) == 0
+    with pytest.raises(ConfigurationError, match=r"no time zone.*subject_id, species, sex, age"):
+        export_nwb(simulated, tmp_path / "a.nwb", "facts.toml")
+    text = Path("facts.toml").read_text(encoding="utf-8")
+    assert 'start_time = "2024-01-01T00:00:00"' in text
+    filled = {"time_zone": "Europe/Berlin", "subject_id": "m1", "species": "Mus musculus", "sex": "U", "age": "P70D"}
+    for name, value in filled.items():
+        text = re.sub(rf'^{name} = ""', f'{name} = "{value}"', text, flags=re.M)
+    Path("facts.toml").write_text(text, encoding="utf-8")
+    assert run_command(app, ["export", str(simulated), "a.nwb", "--facts", "facts.toml"]) == 0
+    assert run_command(app, ["export", str(simulated), "--facts-template", "facts.toml"]) == 2
+    assert run_command(app, ["export", str(simulated)]) == 2
+    assert "NAME.nwb" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

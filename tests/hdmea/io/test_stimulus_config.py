@@ -86,6 +86,9 @@ def test_one_error_lists_every_missing_and_invalid_config(tmp_path: Path) -> Non
     for name in ("absent", "gone", "negative", "text", "broken", "start_frame", "repeat"):
         assert name in str(caught.value)
     assert "good" not in str(caught.value)
+    write(tmp_path, "another", {"section_kwargs": GOOD})
+    with pytest.raises(ValueError, match=r"missing: absent\.json; there are: another, broken, negative, text"):
+        load_stimulus_configs(["good", "absent"], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from hdmea.pipeline import PipelineSession
-from hdmea.steps.reasons import without_result
+from hdmea.steps.copy_section import copy_section
+from hdmea.steps.reasons import without_result, without_sections
 from hdmea.steps.rf_geometry import extract_rf_geometry
+from hdmea.utils.exceptions import MissingInputError
 
 NOISE = "perfect_dense_noise_15x15_15hz_r42_3min"
 
@@ -52,3 +55,19 @@ def test_fields_that_are_noise_are_one_warning_with_a_count() -> None:
     (warning,) = session.warnings
     assert warning.startswith("extract_rf_geometry: no result for 12 units (unit_000, ")
     assert "of the peak is not above 5" in warning
+
+
+def test_a_movie_that_was_not_shown_is_told_apart_from_a_step_that_was_not_run() -> None:
+    assert without_sections("look", "bar", ["noise", "flash"]) == (
+        "look needs the sectioned spikes of bar, which was not shown; shown were: flash, noise"
+    )
+    assert without_sections("look", "bar", ["bar"]).endswith("run section_spike_times first")
+    assert without_sections("look", "bar", []).endswith("run add_section_time and section_spike_times first")
+
+
+def test_steps_say_that_their_movie_was_not_shown() -> None:
+    session = PipelineSession("rec")
+    session.add_units({"unit_001": {"spike_times": np.arange(3, dtype=np.uint64)}})
+    session.add_stimulus({"section_time": {"flash": np.array([[0, 10]], np.uint64)}})
+    with pytest.raises(MissingInputError, match="which was not shown; shown were: flash"):
+        copy_section(source="noise", target="again", session=session)

@@ -377,7 +377,7 @@ def test_pickle_is_never_opened(tmp_path: Path) -> None:
 
 
 def test_direction_sections_without_their_input_name_the_step(cut: PipelineSession) -> None:
-    with pytest.raises(MissingInputError, match="section_spike_times"):
+    with pytest.raises(MissingInputError, match="was not shown; shown were: old_3x"):
         section_by_direction(session=cut)
     with pytest.raises(ConfigurationError, match="padding"):
         section_by_direction(session=cut, padding_frames=-1)
