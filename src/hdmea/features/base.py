@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.features.quality import response_quality
+from hdmea.features.quality import change_point, response_quality
 from hdmea.features.trials import Trials, read_trials, sections_of
 from hdmea.io.stimulus_config import SectionKwargs, inherited_stimulus_config
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 
 MOVIE = "movie_name"  # in a config: the section that a feature works on
 SECTION = "section_kwargs"  # in a config that `settings` made: where the trials are
+TRIALS, BLOCKS = "trials", "blocks"  # [first, last) of the trials that count; such by name, each a feature of its own
 
 MEASURES_VERSION = "3.0.0"  # of the definitions in docs/measures.md: raised when values change
 
@@ -207,6 +208,14 @@ class StimulusFeature(FeatureExtractor):
                 f"the stimulus config of {given[MOVIE]!r} does not say {', '.join(missing)}: "
                 "add them to its parameters, or pass them in config_overrides"
             )
+        blocks = merged.get(BLOCKS) or {}
+        if not isinstance(blocks, Mapping):
+            raise ConfigurationError(f"{BLOCKS} of {given[MOVIE]!r} must be names with [first, last), not {blocks!r}")
+        for block in (merged.get(TRIALS), *blocks.values()):
+            if block is not None and not _is_block(block):
+                raise ConfigurationError(
+                    f"trials of {given[MOVIE]!r} must be [first, last), whole numbers from 0 on, not {block!r}"
+                )
         return merged
 
     def extract(
@@ -237,14 +246,15 @@ class StimulusFeature(FeatureExtractor):
         section = settings[SECTION]
         length = None if section is None else int(section["trial_length_frame"])
         sections = sections_of(stimulus_data, settings[MOVIE])
-        trials = read_trials(unit_data, settings[MOVIE], metadata, length, sections)
+        trials = read_trials(unit_data, settings[MOVIE], metadata, length, sections, settings.get(TRIALS))
         if trials is None:
             message = f"no spikes of {settings[MOVIE]!r}: run section_spike_times first"
             raise MissingInputError(message, self.name, "spike_times_sectioned")
         common = {"n_trials": len(trials), "frame_period_s": trials.period_s}
         return {
             **self.compute(trials, settings),
-            **response_quality(trials, self.conditions(trials, settings)),
+            **response_quality(trials, conditions := self.conditions(trials, settings)),
+            **change_point(trials, conditions),
             **common,
         }
 
@@ -261,11 +271,19 @@ class StimulusFeature(FeatureExtractor):
         return []
 
 
+def _is_block(block: Any) -> bool:
+    if not isinstance(block, (list, tuple)) or len(block) != 2:
+        return False
+    return all(type(number) is int for number in block) and 0 <= block[0] < block[1]
+
+
 COMMON_SCHEMA = {
     "response_quality": "signal power fraction (n QI - 1) / (n - 1), not clipped; 0 for noise, 1 for equal trials",
     "response_quality_raw": "QI = Var_t(mean over trials) / mean over trials(Var_t)",
     "response_quality_first_half": "response_quality of the first half of the trials",
     "response_quality_second_half": "response_quality of the last half of the trials",
+    "change_trial": "first trial of those that differ most from those before; NaN of fewer than six trials",
+    "change_p_value": "that trials do not change in their order, against 1000 permutations",
     "n_trials": "complete trials that were used",
     "frame_period_s": "s, mean time of a frame in these trials",
 }

@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hdmea.features.arrays import Ints
-from hdmea.features.base import COMMON_SCHEMA, MOVIE, SECTION, StimulusFeature
+from hdmea.features.base import COMMON_SCHEMA, MOVIE, SECTION, TRIALS, StimulusFeature
 from hdmea.features.intervals import (
     VIOLATION_S,
     burst_index,
     contamination_hill,
     contamination_llobet,
     local_variability,
+    presence_ratio,
 )
-from hdmea.features.quality import response_quality
+from hdmea.features.quality import change_point, response_quality
 from hdmea.features.trials import Trials, Windows, member, read_trials, read_windows, scalar, sections_of
 from hdmea.utils.exceptions import MissingInputError
 
@@ -47,6 +48,8 @@ class Baseline(StimulusFeature):
         "quality_index": "1 - isi_violations_ratio",
         "contamination_hill": "share of foreign spikes, of the whole recording (Hill et al. 2011)",
         "contamination_llobet": "share of foreign spikes, of the whole recording (Llobet et al. 2022)",
+        "presence_ratio": "share of the recording's whole minutes in which the unit has a spike",
+        "n_duplicates": "spikes at the same sample as the one before, in the whole recording",
         **COMMON_SCHEMA,
     }
     description: ClassVar[str] = "Spontaneous rate, interval statistics, refractory violations and contamination"
@@ -61,14 +64,14 @@ class Baseline(StimulusFeature):
         """See `FeatureExtractor.extract`. Raises `MissingInputError` where the unit has no spikes of the movie."""
         settings = self.settings(config)
         sections = sections_of(stimulus_data, settings[MOVIE])
-        windows = read_windows(unit_data, settings[MOVIE], metadata, sections)
+        windows = read_windows(unit_data, settings[MOVIE], metadata, sections, settings.get(TRIALS))
         if windows is None:
             message = f"no spikes of {settings[MOVIE]!r}: run section_spike_times first"
             raise MissingInputError(message, self.name, "spike_times_sectioned")
         values = _of_windows(windows, settings["bin_ms"] / 1000)
         return (
             values
-            | _contamination(unit_data, metadata, windows.rate)
+            | _of_recording(unit_data, metadata, windows.rate)
             | _repeats(unit_data, metadata, settings, sections)
         )
 
@@ -101,13 +104,15 @@ def _std_rate(windows: Windows, bin_s: float) -> float:
     return float((counts / len(windows) / bin_s).std())
 
 
-def _contamination(unit_data: Any, metadata: Any, rate: float) -> dict[str, float]:
-    """Of all spikes of the recording; NaN where they, or its duration, are not known."""
+def _of_recording(unit_data: Any, metadata: Any, rate: float) -> dict[str, Any]:
+    """Contamination, presence and duplicates of all spikes of the recording; NaN where its duration is not known."""
     stored, duration_s = member(unit_data, "spike_times"), _duration_s(unit_data, metadata)
     samples: Ints = np.sort(np.asarray(() if stored is None else stored).astype(np.int64))
     return {
         "contamination_hill": contamination_hill(samples, rate, duration_s),
         "contamination_llobet": contamination_llobet(samples, rate, duration_s),
+        "presence_ratio": presence_ratio(samples, rate, duration_s),
+        "n_duplicates": int((np.diff(samples) == 0).sum()),
     }
 
 
@@ -126,8 +131,9 @@ def _repeats(unit_data: Any, metadata: Any, settings: Mapping[str, Any], section
     trials: Trials | None = None
     if stored is not None and len(stored):
         length = None if section is None else int(section["trial_length_frame"])
-        trials = read_trials(unit_data, settings[MOVIE], metadata, length, sections)
+        trials = read_trials(unit_data, settings[MOVIE], metadata, length, sections, settings.get(TRIALS))
     if trials is None:
         return dict.fromkeys(COMMON_SCHEMA, NAN) | {"n_trials": 0}
     common = {"n_trials": len(trials), "frame_period_s": trials.period_s}
-    return {**response_quality(trials, np.zeros(len(trials), np.int64)), **common}
+    alike = np.zeros(len(trials), np.int64)
+    return {**response_quality(trials, alike), **change_point(trials, alike), **common}

@@ -11,10 +11,11 @@ NAN = float("nan")
 VIOLATION_S = 0.0015  # refractory period: an interval that no single neuron makes
 CENSORED_S = 0.0005  # spikes closer than this cannot be told apart by the sorter
 BURST_S = 0.010
+MINUTE_S = 60.0
 
 
 def local_variability(intervals: Floats, windows: Ints) -> dict[str, float]:
-    """`cv2` and `lv` over all pairs of neighbouring intervals of the same window; NaN without a pair.
+    """`cv2` and `lv` over all pairs of neighbouring intervals of the same window but pairs of zeros; NaN without one.
 
     CV2 = mean of 2|I' - I| / (I' + I) (Holt, Softky, Koch & Douglas 1996, J Neurophysiol 75:1806); LV = mean of
     3((I' - I) / (I' + I))² (Shinomoto, Shima & Tanji 2003, Neural Comput 15:2823). Both are 1 for a Poisson unit.
@@ -34,6 +35,18 @@ def burst_index(isi_s: Floats, rate_hz: float) -> float:
     if not len(isi_s) or not rate_hz > 0:
         return NAN
     return float((isi_s < BURST_S).mean() / -np.expm1(-rate_hz * BURST_S))
+
+
+def presence_ratio(samples: Ints, rate: float, duration_s: float) -> float:
+    """Share of the whole minutes of a recording that have a spike; NaN of less than a minute.
+
+    samples: (spikes,); rate: samples a second.
+    """
+    minutes = int(duration_s / MINUTE_S + 1e-9)
+    if not minutes:
+        return NAN
+    minute = np.floor_divide(samples, round(MINUTE_S * rate))
+    return len(np.unique(minute[minute < minutes])) / minutes
 
 
 def contamination_hill(samples: Ints, rate: float, duration_s: float) -> float:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from hdmea.features.arrays import Floats, Ints
+from hdmea.features.significance import TOLERANCE, resampling_p_value
 from hdmea.features.trials import Trials
 
 SIGMA_S = 0.050  # of the Gaussian that PSTHs are smoothed with
@@ -40,6 +41,31 @@ def response_quality(trials: Trials, condition: Ints) -> dict[str, float]:
         "response_quality_first_half": _mean([power_fraction(group[: len(group) // 2]) for group in groups]),
         "response_quality_second_half": _mean([power_fraction(group[(len(group) + 1) // 2 :]) for group in groups]),
     }
+
+
+FEWEST_TO_CHANGE = 6  # trials, at least two of them on each side
+RESAMPLES = 1000
+
+
+def change_point(trials: Trials, condition: Ints) -> dict[str, float]:
+    """From which trial on a unit responds otherwise than before, and whether that is more than chance.
+
+    A trial's response is its PSTH's share in the mean of the other trials, less the mean over trials of its condition;
+    the change is where the means before and after differ most, in their standard error (Page 1955, Biometrika 42:523),
+    tested by permuting the trials. NaN of fewer than six trials and without spikes.
+    """
+    from hdmea.features.resampling import largest_changes
+
+    nothing = {"change_trial": float("nan"), "change_p_value": float("nan")}
+    psth = _smoothed_psth(trials)
+    if len(psth) < FEWEST_TO_CHANGE or not psth.any():
+        return nothing
+    shares = np.einsum("tb,tb->t", psth, psth.sum(axis=0) - psth)
+    for value in np.unique(condition):
+        shares[condition == value] -= shares[condition == value].mean()
+    changes, at = largest_changes(shares, RESAMPLES, trials.seed, 7)
+    p_value = resampling_p_value(changes[1:], float(changes[0]), TOLERANCE * float(np.abs(shares).max()))
+    return {"change_trial": float(trials.numbers[at]), "change_p_value": p_value}
 
 
 def _smoothed_psth(trials: Trials) -> Floats:

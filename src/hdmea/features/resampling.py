@@ -78,8 +78,39 @@ def rolled_sums(values: Floats, resamples: int, seed: int, stream: int) -> Float
     return found
 
 
+@compiled
+def largest_changes(values: Floats, resamples: int, seed: int, stream: int) -> tuple[Floats, int]:
+    """Largest |mean before − mean after| √(c (n − c)/n) over cuts c, of `values` as they are and permuted.
+
+    values: (n,), n at least 4; 2 <= c <= n − 2. Returns (1 + resamples,) float64, the first of the values as they are,
+    and their cut: how many are before it.
+    """
+    count = len(values)
+    found = np.empty(1 + resamples)
+    own = values.copy()
+    total = own.sum()
+    cut = 0
+    state = start_state(seed, stream)
+    for resample in range(1 + resamples):
+        if resample > 0:
+            for last in range(count - 1, 0, -1):
+                other = random_below(state, last + 1)
+                own[last], own[other] = own[other], own[last]
+        best, before = -1.0, own[0]
+        for c in range(2, count - 1):
+            before += own[c - 1]
+            change = abs(before / c - (total - before) / (count - c)) * np.sqrt(c * (count - c) / count)
+            if change > best:
+                best = change
+                if resample == 0:
+                    cut = c
+        found[resample] = best
+    return found, cut
+
+
 def warm_up() -> None:
     """Load or compile the functions of this module for the types that extractors call them with."""
     ones = np.ones((1, 2))
     permuted_sums(ones, ones, ones, 1, 0, 0)
     rolled_sums(ones, 1, 0, 0)
+    largest_changes(np.arange(6.0), 1, 0, 0)

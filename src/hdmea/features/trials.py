@@ -6,7 +6,7 @@ in a trial is a number of frames of that very trial: `Trials`. Seconds appear on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -171,10 +171,13 @@ def sections_of(stimulus_data: Any, movie: str) -> Any:
     return None if stimulus_data is None else member(stimulus_data, "section_time", movie)
 
 
-def read_windows(unit_data: Any, movie: str, metadata: Any, sections: Any = None) -> Windows | None:
+def read_windows(
+    unit_data: Any, movie: str, metadata: Any, sections: Any = None, block: Sequence[int] | None = None
+) -> Windows | None:
     """A unit's spikes in the windows of one section; None where its spikes were not sectioned by it.
 
-    sections: (presentations, 2) samples; windows that do not lie in them are left out.
+    sections: (presentations, 2) samples; windows that do not lie in them are left out. block: only windows [first,
+    last) of the section.
 
     Raises `MissingInputError` without an acquisition rate.
     """
@@ -185,6 +188,9 @@ def read_windows(unit_data: Any, movie: str, metadata: Any, sections: Any = None
         return None
     bounds = np.asarray(stored).astype(np.int64).reshape(-1, 2)
     lies_inside = np.ones(len(bounds), np.bool_) if sections is None else lies_in_sections(bounds, sections)
+    if block is not None:
+        lies_inside[: block[0]] = False
+        lies_inside[block[1] :] = False
     numbers = np.flatnonzero(lies_inside).astype(np.int64)
     starts, lengths = bounds[numbers, 0], bounds[numbers, 1] - bounds[numbers, 0]
     by_number = {int(trial): trains[trial] for trial in trains}
@@ -201,17 +207,22 @@ def read_windows(unit_data: Any, movie: str, metadata: Any, sections: Any = None
 
 
 def read_trials(
-    unit_data: Any, movie: str, metadata: Any, length: int | None = None, sections: Any = None
+    unit_data: Any,
+    movie: str,
+    metadata: Any,
+    length: int | None = None,
+    sections: Any = None,
+    block: Sequence[int] | None = None,
 ) -> Trials | None:
     """A unit's complete trials of one movie; None where its spikes were not sectioned by it.
 
     length: frames of a trial, as its config says; None: those of the longest. A trial counts if that many frames of it
     were recorded, with the beginning of the frame after it, which is the last one's end, and if it lies in its section:
-    sections, (presentations, 2) samples, None where they are not known.
+    sections, (presentations, 2) samples, None where they are not known. block: only the section's trials [first, last).
 
     Raises `MissingInputError` without an acquisition rate or frame timestamps.
     """
-    windows = read_windows(unit_data, movie, metadata, sections)
+    windows = read_windows(unit_data, movie, metadata, sections, block)
     if windows is None:
         return None
     frames = frame_timestamps(metadata)

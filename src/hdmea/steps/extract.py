@@ -13,7 +13,7 @@ import numpy as np
 
 import hdmea.features.families  # noqa: F401 - registers the families
 from h5burst import parallel_map
-from hdmea.features.base import MOVIE, FeatureExtractor, StimulusFeature
+from hdmea.features.base import BLOCKS, MOVIE, TRIALS, FeatureExtractor, StimulusFeature
 from hdmea.features.inputs import missing_inputs
 from hdmea.features.movie_check import movie_problems
 from hdmea.features.registry import FeatureRegistry
@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 FAILURES = (ArithmeticError, AttributeError, HDMEAError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 STIMULI_DIR_VARIABLE = "HDMEA_STIMULI_DIR"
+
+BLOCK_MARK = "@"  # between a feature's name and that of a block of its trials
+CHANGE_ALPHA = 0.01  # of a unit's change over its trials
+LEAST_CHANGED = 3, 0.1  # units, and share of all, whose responses change before it is said
 
 Units = MutableMapping[str, dict[str, Any]]
 
@@ -174,16 +178,16 @@ def extract_for_units(
     metadata = _in_memory(metadata)
     movies_dir = stimuli_dir or os.environ.get(STIMULI_DIR_VARIABLE)
     names = _all_with_input(units, stimulus, metadata) if features is None else list(dict.fromkeys(features))
-    for name in names:
-        job = _prepared(name, dict(config_overrides or {}), result)
-        if job is None:
-            continue
+    jobs = [job for name in names for job in _prepared(name, dict(config_overrides or {}), result)]
+    for job in {job.name: job for job in jobs}.values():
+        name = job.name
         if job.movie is not None and not _has_section(units, stimulus, job.movie):
             result.fail(name, f"feature {name}: no section {job.movie!r} in this recording")
             continue
         _extract_one(job, units, stimulus, metadata, force, result)
         if name in result.extracted:
             _warn_of_trials_left_out(job, units, stimulus, metadata, result)
+            _warn_of_changes(job, units, result)
         if name in result.extracted and movies_dir is not None:
             _check_movie(job, Path(movies_dir), result)
         _over_units(job, units, result)
@@ -213,16 +217,25 @@ def _family_of(movie: str) -> str | None:
     return family if family is not None and FeatureRegistry.is_registered(family) else None
 
 
-def _prepared(name: str, overrides: dict[str, Any], result: Extraction) -> _Job | None:
+def _prepared(name: str, overrides: dict[str, Any], result: Extraction) -> list[_Job]:
+    """A feature's job, with one of each block of trials that its config names: `{feature}@{block}`."""
+    base, at, wanted = name.partition(BLOCK_MARK)
     try:
-        extractor = extractor_for(name)
-        if isinstance(extractor, StimulusFeature):
-            config = extractor.settings(overrides, movie=name)
-            return _Job(name, extractor, config, config[MOVIE])
+        extractor = extractor_for(base)
+        if not isinstance(extractor, StimulusFeature):
+            return [_Job(name, extractor, overrides, overrides.get(MOVIE))]
+        config = extractor.settings(overrides, movie=base)
     except (ConfigurationError, KeyError, ValueError) as error:
         result.fail(name, f"feature {name}: {error.args[0]}")
-        return None
-    return _Job(name, extractor, overrides, overrides.get(MOVIE))
+        return []
+    blocks = config.pop(BLOCKS, None) or {}
+    if at and wanted not in blocks:
+        known = ", ".join(blocks) or "it has none"
+        result.fail(name, f"feature {name}: the config of {config[MOVIE]} has no block {wanted!r} ({known})")
+        return []
+    of_blocks = {f"{base}{BLOCK_MARK}{block}": {**config, TRIALS: list(span)} for block, span in blocks.items()}
+    configs = {name: of_blocks[name]} if at else {base: config, **of_blocks}
+    return [_Job(own, extractor, one, one[MOVIE]) for own, one in configs.items()]
 
 
 def _all_with_input(units: Units, stimulus: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
@@ -307,6 +320,22 @@ def _warn_of_trials_left_out(
     message = left_out_trials(job.movie, bounds, sections_of(stimulus, job.movie), acquisition_rate(metadata))
     if message is not None:
         result.warn(f"feature {job.name}: {message}")
+
+
+def _warn_of_changes(job: _Job, units: Units, result: Extraction) -> None:
+    """Say where many units of the recording respond otherwise from some trial on."""
+    stored = (member(unit, "features", job.name, "data") for unit in units.values())
+    tested = [data for data in stored if isinstance(data, Mapping) and "change_p_value" in data]
+    p_values = np.array([scalar(data["change_p_value"]) for data in tested])
+    count, at_least = int((p_values < CHANGE_ALPHA).sum()), LEAST_CHANGED
+    if count < max(at_least[0], at_least[1] * int(np.isfinite(p_values).sum())):
+        return
+    changed = [data for data, p_value in zip(tested, p_values, strict=True) if p_value < CHANGE_ALPHA]
+    low, middle, high = np.percentile([scalar(data["change_trial"]) for data in changed], [25, 50, 75])
+    result.warn(
+        f"feature {job.name}: {count} of {len(tested)} units respond otherwise from trial {middle:.0f} on (quartiles "
+        f"{low:.0f} to {high:.0f}): if something was changed there, name blocks of trials in the config (blocks)"
+    )
 
 
 def _warn_of_old_values(job: _Job, units: Units, force: bool, result: Extraction) -> None:
