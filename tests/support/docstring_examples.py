@@ -17,15 +17,25 @@ from hdmea.features import (
     section_by_direction,
     track_axons,
 )
-from hdmea.pipeline import add_section_time, create_session, extract_features, section_spike_times
+from hdmea.pipeline import (
+    add_section_time,
+    create_session,
+    extract_features,
+    find_waves,
+    load_spikes,
+    measure_bursts,
+    measure_synchrony,
+    section_spike_times,
+)
 from hdmea.simulate import simulate_recording
 from scpstore import AggregationLink, Assay, ScpContainer, ScpMatrix
 from support.hdmea_laboratory import load_by_hand, write_laboratory
+from support.simulated_waves import grid, write_wave_file
 
 
 def make_example_files(directory: Path) -> None:
     """A recording as `recording.cmcr` and `.cmtr`; another one as `loaded.h5` and `recording.h5`, before and after its
-    steps, with `stimuli/`; a container as `cells.h5`."""
+    steps, with `stimuli/`; waves as `waves.h5`; a container as `cells.h5`."""
     make_container(directory / "cells.h5")
     made = simulate_recording(
         directory / "vendor",
@@ -56,6 +66,19 @@ def make_example_files(directory: Path) -> None:
     section_by_direction(config_dir=stimuli, stimuli_dir=stimuli, session=session)
     extract_features(features=["frif"], session=session)
     session.save(directory / "recording.h5")
+    make_waves(directory / "waves.h5")
+
+
+def make_waves(path: Path) -> None:
+    """16 units that two waves pass, at 10 and 40 s, all steps done."""
+    places = grid(4, 4, 200.0)
+    trains = [np.concatenate([at + x / 150 + np.arange(12) * 0.1 for at in (10, 40)]) for x, _ in places]
+    source = write_wave_file(path.parent / "waves_source.h5", trains, places, 60.0)
+    session = load_spikes(source, session=create_session("waves", output_dir=path.parent))
+    for step in (measure_bursts, measure_synchrony, find_waves):
+        step(session=session)
+    session.save(path)
+    source.unlink()
 
 
 def make_container(path: Path) -> None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -136,3 +138,19 @@ class Score:
                 speeds.append(waves[best].speed_um_s / true.speed_um_s - 1)
                 directions.append((waves[best].direction_deg - true.direction_deg + 180) % 360 - 180)
         return Score(len(simulated.waves), len(used), len(waves) - len(used), np.array(speeds), np.array(directions))
+
+
+def write_wave_file(
+    path: Path, trains_s: Sequence[Floats], positions_um: Floats | None, duration_s: float | None, **meta: Any
+) -> Path:
+    """A file in the layout of the public recordings of retinal waves, by h5py; without names and what is None."""
+    with h5py.File(path, "w") as file:
+        file["spikes"] = np.concatenate([*trains_s, np.empty(0)])
+        file["sCount"] = np.array([len(train) for train in trains_s], np.int32)
+        if positions_um is not None:
+            file["epos"] = positions_um.T
+        if duration_s is not None:
+            file["summary/duration"] = np.array([duration_s])
+        for name, value in meta.items():
+            file[f"meta/{name}"] = np.array([value])
+    return path

@@ -146,12 +146,13 @@ def lag_counts(
     merged = values[order]
     found = np.zeros((trains, trains, bins), np.int64)
 
-    def of_train(i: int) -> None:
-        _ext.lags_to_all(merged, owners, values[ends[i] : ends[i + 1]], low, bin_of, found[i])
-        if itself is not None:
-            found[i, i, itself] -= ends[i + 1] - ends[i]
+    def of_trains(piece: tuple[int, int]) -> None:
+        for i in range(*piece):
+            _ext.lags_to_all(merged, owners, values[ends[i] : ends[i + 1]], low, bin_of, found[i])
+            if itself is not None:
+                found[i, i, itself] -= ends[i + 1] - ends[i]
 
-    parallel_map(of_train, range(trains), threads)
+    parallel_map(of_trains, split_evenly(trains, 8 * thread_count(threads)), threads)
     return found
 
 

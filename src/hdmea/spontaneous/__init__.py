@@ -7,6 +7,7 @@ its source, and how often each detection is wrong.
 from hdmea.spontaneous.bursts import BurstOptions, Bursts, burst_measures, bursts_in
 from hdmea.spontaneous.distance import OverDistance, over_distance
 from hdmea.spontaneous.measures import Rayleigh, rayleigh_test, wave_measures
+from hdmea.spontaneous.records import WaveRecord, waves_of
 from hdmea.spontaneous.synchrony import (
     correlation_index,
     count_correlation,
@@ -24,6 +25,7 @@ __all__ = [
     "Rayleigh",
     "Wave",
     "WaveOptions",
+    "WaveRecord",
     "burst_measures",
     "bursts_in",
     "correlation_index",
@@ -36,4 +38,5 @@ __all__ = [
     "sttc",
     "sttc_p_values",
     "wave_measures",
+    "waves_of",
 ]

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from hdmea.kernels.coincidences import lag_counts, near_counts
 from hdmea.spontaneous.trains import Floats, Ints, Trains, trains_of
 
 DT_S = 0.05
 SHIFTS = 100
+SPARSE = 0.1  # share of bins with a spike below which rows of counts are multiplied as sparse ones
 
 
 def sttc(
@@ -303,19 +305,27 @@ def count_correlation_of(trains: Trains, bin_s: float = 0.1) -> Floats:
     bins = (trains.stop - trains.start) // width
     if bins < 2:
         raise ValueError(f"a recording of {trains.duration_s:g} s has fewer than two bins of {bin_s:g} s")
-    counts: npt.NDArray[Any] = np.zeros((len(trains), bins), np.float32)
-    for i in range(len(trains)):
-        places = (trains[i] - trains.start) // width
-        counts[i] = np.bincount(places[places < bins], minlength=bins)
-    totals = counts.sum(axis=1, dtype=np.float64)
-    squares = np.einsum("ij,ij->i", counts, counts, dtype=np.float64)
-    exact = counts if max(squares, default=0.0) < 1 << 24 else counts.astype(np.float64)  # sums of whole numbers
-    found: Floats = (exact @ exact.T).astype(np.float64) - np.outer(totals, totals) / bins
+    places = (trains.times - trains.start) // width
+    rows = np.repeat(np.arange(len(trains)), trains.counts)[places < bins]
+    counts = csr_array(
+        (np.ones(len(rows)), (rows, places[places < bins])), (len(trains), bins)
+    )  # adds up the same bins
+    totals, squares = counts.sum(axis=1), counts.power(2).sum(axis=1)
+    found: Floats = _products(counts) - np.outer(totals, totals) / bins
     varies = squares * bins > totals**2
     spread = np.sqrt(np.where(varies, squares - totals**2 / bins, np.nan))
     found = np.clip(found / np.outer(spread, spread), -1.0, 1.0).astype(np.float64)
     found[varies, varies] = 1.0
     return found
+
+
+def _products(counts: csr_array) -> Floats:
+    """Sums over bins of the products of all pairs of rows, exact: all numbers are whole."""
+    if counts.nnz < SPARSE * counts.shape[0] * counts.shape[1]:
+        return np.asarray((counts @ counts.T).toarray())
+    exact = np.float32 if counts.power(2).sum(axis=1).max() < 1 << 24 else np.float64
+    dense = counts.astype(exact).toarray()
+    return np.asarray(dense @ dense.T, np.float64)
 
 
 def cross_correlograms(

@@ -72,9 +72,10 @@ class Trains:
         """
         length = self.stop - self.start
         by = rng.integers(0, length, len(self))
-        moved = self.start + (self.times - self.start + np.repeat(by, self.counts)) % length
-        order = np.lexsort((moved, np.repeat(np.arange(len(self)), self.counts)))
-        return Trains(moved[order], self.offsets, self.start, self.stop, self.sampling_frequency)
+        moved = (self.times - self.start + np.repeat(by, self.counts)) % length
+        before = np.repeat(np.arange(len(self)) * length, self.counts)  # sorts all trains at once, each in its place
+        moved = np.sort(moved + before) - before + self.start
+        return Trains(moved, self.offsets, self.start, self.stop, self.sampling_frequency)
 
 
 def trains_of(

@@ -32,6 +32,7 @@ from hdmea.steps.table import check_order, step_named
 from hdmea.utils.exceptions import ConfigurationError
 
 SHIPPED_FLOW_DIR = Path(__file__).resolve().parent / "flow_files"
+OTHER_NAMES = {"spontaneous": "waves"}  # of flows that ship
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def flow_files(config_dir: str | Path | None = None) -> dict[str, Path]:
     if config_dir is not None:
         return _flows_in(Path(config_dir))
     shipped = {path.stem: path for path in SHIPPED_FLOW_DIR.glob("*.json")}
+    shipped |= {other: shipped[name] for other, name in OTHER_NAMES.items()}
     own = os.environ.get(CONFIG_DIR_VARIABLE)
     return dict(sorted((shipped | (_flows_in(Path(own)) if own else {})).items()))
 

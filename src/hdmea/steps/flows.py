@@ -33,7 +33,7 @@ def list_available_flows(config_dir: str | Path | None = None) -> list[str]:
     --------
     >>> from hdmea.pipeline import list_available_flows
     >>> list_available_flows()
-    ['electrical_images', 'full', 'load', 'spontaneous']
+    ['electrical_images', 'full', 'load', 'spontaneous', 'waves']
     """
     return sorted(flow_files(config_dir))
 
@@ -61,8 +61,8 @@ def get_flow_info(name: str | Path, config_dir: str | Path | None = None) -> dic
     Examples
     --------
     >>> from hdmea.pipeline import get_flow_info
-    >>> [step["step"] for step in get_flow_info("spontaneous")["steps"]]
-    ['load_recording', 'add_section_windows', 'section_spike_times']
+    >>> [step["step"] for step in get_flow_info("load")["steps"]]
+    ['load_recording']
     """
     flow = read_flow(find_flow(name, config_dir))
     steps = [{"step": step.name, "arguments": dict(step.arguments)} for step in flow.steps]
@@ -120,7 +120,7 @@ def run_flow(
     --------
     >>> from hdmea.pipeline import run_flow
     >>> windows = {"length_s": 5.0, "name": "minute"}
-    >>> run_flow("spontaneous", "recording.cmcr", parameters={"add_section_windows": windows}).success
+    >>> run_flow("waves", "recording.cmcr", "recording.cmtr", parameters={"add_section_windows": windows}).success
     True
     """
     flow = with_arguments(read_flow(find_flow(flow_name, config_dir)), parameters or {})

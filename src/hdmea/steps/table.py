@@ -163,6 +163,9 @@ _ROWS = (
         ("spike_times_sectioned/direction_section",),
         exports=("DIRECTION_LIST", "DirectionSectionResult"),
     ),
+    Step("measure_bursts", "hdmea.steps.bursts", ("units", "metadata"), ("features/bursts",)),
+    Step("measure_synchrony", "hdmea.steps.synchrony", ("units", "metadata"), ("metadata/synchrony",)),
+    Step("find_waves", "hdmea.steps.waves", ("units", "metadata"), ("metadata/waves",)),
     Step("extract_features", "hdmea.steps.extract", ("units",), ("features",), exports=("ExtractionResult",)),
 )
 STEPS: dict[str, Step] = {step.name: step for step in _ROWS}
