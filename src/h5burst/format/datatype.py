@@ -22,6 +22,7 @@ MAX_RANK = 32
 ENCODING_PREFIX = 2  # H5Tencode puts an object class and a version before the message
 MESSAGE_LIMIT = 32768  # leaves room for the rest of an attribute's message
 FIXED_POINT, FLOATING_POINT, STRING, OPAQUE, COMPOUND, ENUMERATION, VARIABLE_LENGTH, ARRAY = 0, 1, 3, 5, 6, 8, 9, 10
+_SIMPLE = (FIXED_POINT, FLOATING_POINT, STRING)
 _NOT_COVERED = {2: "time", 4: "bit field", 7: "reference", 11: "complex"}
 
 # Size to bit offset, precision, exponent location and size, mantissa location and size, exponent bias; sign location.
@@ -94,7 +95,7 @@ def decode(message: bytes) -> Datatype:
     if message[:1] and message[0] & 15 == COMPOUND:  # of many members, and a file's tables often have the same ones
         known = _compound_of(message)
         return known._replace(dtype=known.dtype.newbyteorder("|"))  # a copy: members can be renamed in place
-    return _decoded(message)
+    return (_simple_of if message[:1] and message[0] & 15 in _SIMPLE else _decoded)(message)
 
 
 @total("a datatype message")
@@ -103,6 +104,7 @@ def _decoded(message: bytes) -> Datatype:
 
 
 _compound_of = functools.lru_cache(maxsize=256)(_decoded)
+_simple_of = functools.lru_cache(maxsize=256)(_decoded)
 
 
 def _decode(message: bytes, at: int, depth: int) -> tuple[Datatype, int]:

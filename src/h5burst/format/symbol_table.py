@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import bisect
 import struct
-from collections.abc import Iterator
 
 from h5burst._ext.h5parse import Source
 from h5burst.format import local_heap
-from h5burst.format.local_heap import text_at
 from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
 _TREE_HEADER, _ENTRY = 24, 40
 _SOFT_LINK = 2  # cache type of an entry
+_LINK = struct.Struct("<QQI4xI12x")  # place of the name, target, cache type; place of a soft link's path
 _GROUP_NODES = 0  # type of a B-tree
 _MOST_LEVELS = 256
 
@@ -48,7 +47,7 @@ def find_link(source: Source, tree: int, heap: int, name: bytes) -> int | bytes 
         level = node[5]
         numbers = struct.unpack(f"<{2 * count}Q", source.read(place + _TREE_HEADER + 8, count * 16))
         # By the last name of each child; only those on the way are cut out, for they might all be one long name.
-        child = bisect.bisect_left(numbers[1::2], name, key=lambda at: text_at(names, at))
+        child = bisect.bisect_left(numbers[1::2], name, key=lambda at: local_heap.texts_at(names, (at,))[0])
         if child == count:
             return None
         place = numbers[2 * child]
@@ -58,30 +57,26 @@ def find_link(source: Source, tree: int, heap: int, name: bytes) -> int | bytes 
 
 
 def _add_links(links: list[tuple[bytes, int | bytes]], source: Source, address: int, names: bytes, taken: int) -> int:
-    """Take in the links of one node. taken: bytes of names before it; returns those with it."""
-    for stored, target in _node_links(source, address, names, len(links)):
-        links.append((stored, target))
-        taken += len(stored) + (len(target) if isinstance(target, bytes) else 0)
-        if taken > len(names):
-            raise CorruptStructureError("the names in a local heap overlap")
-    return taken
-
-
-def _node_links(source: Source, address: int, names: bytes, before: int) -> Iterator[tuple[bytes, int | bytes]]:
-    """Name and target of the links in one node. before: how many were in others."""
+    """Take in name and target of the links in one node. taken: bytes of names before it; returns those with it."""
     node = source.read(address, 8)
     if node[:5] != b"SNOD\1":
         raise CorruptStructureError(f"there is no symbol table node at address {address}")
     (count,) = struct.unpack_from("<H", node, 6)
-    if (before + count) * _ENTRY > source.size:
+    if (len(links) + count) * _ENTRY > source.size:
         raise CorruptStructureError("the nodes of a group overlap")
-    body = source.read(address + 8, count * _ENTRY)
-    for at in range(0, len(body), _ENTRY):
-        name, target, cached = struct.unpack_from("<QQI", body, at)
-        if cached == _SOFT_LINK:
-            (value,) = struct.unpack_from("<I", body, at + 24)
-            target = text_at(names, value)
-        yield text_at(names, name), target
+    rows = list(_LINK.iter_unpack(source.read(address + 8, count * _ENTRY)))
+    stored = local_heap.texts_at(names, [name for name, *_ in rows])
+    targets: list[int | bytes] = [target for _, target, _, _ in rows]
+    soft = [number for number, (_, _, cached, _) in enumerate(rows) if cached == _SOFT_LINK]
+    if soft:
+        paths = local_heap.texts_at(names, [rows[number][3] for number in soft])
+        for number, path in zip(soft, paths, strict=True):
+            targets[number] = path
+    links += zip(stored, targets, strict=True)
+    taken += sum(map(len, stored)) + sum(len(target) for target in targets if isinstance(target, bytes))
+    if taken > len(names):
+        raise CorruptStructureError("the names in a local heap overlap")
+    return taken
 
 
 @total("a B-tree", reads=True)

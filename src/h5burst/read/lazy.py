@@ -485,6 +485,8 @@ def array_by_name(
 class LazyReader(Reader):
     """A reader whose trees read themselves: the parser asks it for their arrays, and for the members of groups."""
 
+    is_lazy = True
+
     @property
     def by_name(self) -> fallback.ByName:
         return array_by_name

@@ -60,8 +60,8 @@ class OpenFile:
     reader: Callable[[int, Any], None] | None = None  # fills a buffer from an offset on, in place of the descriptor
 
     def __init__(self, path: str | os.PathLike[str], expected: Stamp | None = None) -> None:
-        self.location: Location = os.path.abspath(path)
-        self.path = self.location
+        self.path = os.fspath(path) if os.path.isabs(path) else os.path.abspath(path)
+        self.location: Location = self.path
         try:
             self.held = Descriptor.open(self.path, _FLAGS)
         except FileNotFoundError:
@@ -76,7 +76,7 @@ class OpenFile:
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(f"{self.path} is not a regular file")
             self.stamp = Stamp.of(status)
-            if expected is not None and expected not in (self.stamp, _edited.get(self.stamp[:2])):
+            if expected not in (None, self.stamp) and expected != _edited.get(self.stamp[:2]):
                 raise StaleFileError(self.path)
             self.locked_for_writing = locks.try_shared(self.descriptor) is locks.Answer.REFUSED
         except BaseException:

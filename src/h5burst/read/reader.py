@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import h5py
 import numpy as np
@@ -91,6 +91,16 @@ class Reader:
     libhdf5 reads.
     """
 
+    is_lazy: ClassVar[bool] = False  # whether its trees read themselves
+
+    _parser: Parser | None = None
+    _helper: Parser | None = None
+    _resolver: LinkResolver | None = None
+    _is_leaving_out = _has_left_out = False  # links of groups of the older format: `inspect`
+    _missing_filter = False
+    _unwritten = 0  # bytes in memory that no bytes of the file stand for
+    _deaths = 0  # of libhdf5, over this file
+
     def __init__(
         self,
         file: Location | FileHandle,
@@ -125,16 +135,9 @@ class Reader:
         if self.handle.state is None:
             self.handle.state = self._newest_state(unfinished)
         self.root, base, end = self.handle.state
-        block = _LAZY_BLOCK if (self.by_name and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
+        block = _LAZY_BLOCK if (self.is_lazy and not self._ahead) or self.file.reader is not None else _EAGER_BLOCK
         self.source = Source(self.file.descriptor, end, base, block, _BLOCKS, self.file.reader)
-        self._parser: Parser | None = None
-        self._helper: Parser | None = None
-        self._resolver: LinkResolver | None = None
-        self._is_leaving_out = self._has_left_out = False  # links of groups of the older format: `inspect`
         self._problems: list[tuple[str, str]] = []
-        self._missing_filter = False
-        self._unwritten = 0  # bytes in memory that no bytes of the file stand for
-        self._deaths = 0  # of libhdf5, over this file
         self._committed: dict[int, bytes] = {}
         self._deferred_reads: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
 
@@ -168,14 +171,15 @@ class Reader:
         named = self._named(error, self._names) if isinstance(error, CorruptStructureError) else None
         self.file.close()
         # Parsers and reader know each other: without this the arrays would outlive their last user until a collection.
-        del self._parser, self._helper, self._resolver, self._deferred_reads
+        self._parser = self._helper = self._resolver = None
+        self._deferred_reads.clear()
         if named is not None:
             raise named from error
 
     @property
     def parser(self) -> Parser:
         if self._parser is None:
-            self._parser = Parser(self.source, self, self.by_name is not None, MAX_DEPTH, self._ahead)
+            self._parser = Parser(self.source, self, self.is_lazy, MAX_DEPTH, self._ahead)
         return self._parser
 
     @property
@@ -203,7 +207,7 @@ class Reader:
 
     def tree(self) -> Group:
         """The whole file."""
-        if self.by_name is None or self._ahead:
+        if not self.is_lazy or self._ahead:
             return self.load()
         root = self.parser.node(self.root)
         if not isinstance(root, Group):
@@ -444,7 +448,7 @@ class Reader:
             if not isinstance(address, int):
                 return address
             node: Node | None = self.parser.node(address)
-            if isinstance(node, Group) and self.by_name is None:
+            if isinstance(node, Group) and not self.is_lazy:
                 return self.load(address)
             self._finish_reads()
             return node
