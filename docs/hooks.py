@@ -58,11 +58,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links to files of the top level to the pages that are made of them."""
+    """Lead links to files of the top level to the pages that are made of them; commands are copied without a prompt."""
+    markdown = without_prompts(markdown)
     up = "../" * (page.file.src_uri.count("/") + 1)
     for source, made in TOP_LEVEL.items():
         markdown = markdown.replace(f"]({up}{source}", f"]({up[3:]}{made}")
     return markdown
+
+
+def without_prompts(markdown: str) -> str:
+    """Blocks of `console` as blocks of commands without "$ ", which can be pasted, and of what they print."""
+
+    def parted(block: re.Match[str]) -> str:
+        parts: list[tuple[str, list[str]]] = []
+        for line in block[1].splitlines():
+            kind = "sh" if line.startswith("$ ") else "text"
+            if not parts or parts[-1][0] != kind:
+                parts.append((kind, []))
+            parts[-1][1].append(line.removeprefix("$ "))
+        return "\n\n".join("\n".join([f"```{kind}", *lines, "```"]) for kind, lines in parts)
+
+    return re.sub(r"^```console\n(.*?)\n```$", parted, markdown, flags=re.M | re.S)
 
 
 def made_pages() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import h5burst
+from support.browser import launched, opened
 from support.docs_examples import console_commands, python_program, run_examples
 
 ROOT = Path(__file__).parents[1]
@@ -141,6 +143,52 @@ def test_the_site_asks_for_nothing_elsewhere(site: Path) -> None:
         assert not loads.search(page.read_text(encoding="utf-8")), page.name
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\([\"']?https?:|@import", sheet.read_text(encoding="utf-8")), sheet.name
+
+
+def test_pages_that_are_opened_from_disk_can_be_searched(site: Path) -> None:
+    with launched() as browser, opened(browser, site / "index.html") as page:
+        page.keyboard.press("s")
+        page.keyboard.type("checkpoint")
+        page.wait_for_selector(".md-search-result__item a")
+        assert "checkpoint" in page.inner_text(".md-search-result__list").lower()
+
+
+def test_commands_are_copied_without_a_prompt(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        code = re.findall(r"<pre>.*?<code[^>]*>(.*?)</code></pre>", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        plain = [re.sub(r"<[^>]+>", "", one) for one in code]
+        assert [one for one in plain if one.startswith("$ ")] == [], page.name
+    shown = re.sub(r"<[^>]+>", "", (site / "first_recording.html").read_text(encoding="utf-8"))
+    assert "\nhdmea run cells -o first --report\n" in shown
+
+
+def test_what_commands_print_is_a_block_of_its_own() -> None:
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install '.[docs]'")
+    spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    text = "a\n\n```console\n$ one\n$ two\nsaid\n```\n\nb\n"
+    assert hooks.without_prompts(text) == "a\n\n```sh\none\ntwo\n```\n\n```text\nsaid\n```\n\nb\n"
+
+
+def test_the_start_page_says_how_to_install(site: Path) -> None:
+    start = (site / "index.html").read_text(encoding="utf-8")
+    assert "pip install ." in re.sub(r"<[^>]+>", "", start).replace("\xa0", " ")
+    assert 'src="images/report.png"' in start
+    assert 'href="installation.html"' in start
+
+
+def test_the_page_of_installation_lists_every_extra() -> None:
+    extras = re.search(
+        r"\[project.optional-dependencies\]\n(.*?)\n\[", (ROOT / "pyproject.toml").read_text(), re.DOTALL
+    )
+    assert extras is not None
+    names = set(re.findall(r"^([a-z]+) = \[", extras[1], flags=re.MULTILINE))
+    listed = set(re.findall(r"^\| `([a-z]+)` \|", (DOCS / "installation.md").read_text("utf-8"), flags=re.MULTILINE))
+    assert {"hpc", "neuro"} <= names
+    assert names - listed == {"lint", "bench"}
 
 
 @pytest.mark.parametrize(
