@@ -16,6 +16,7 @@ function choice(name, options, current, change) {
 }
 
 const ROWS = 200;
+const PRINTED = 11; // columns beside the names that one sheet of paper has room for
 
 // rows: their names. what: what a row is. columns: {name, unit, what, values}. chosen: those that are shown at first.
 // link: from a row's number to its address, or null. file: the CSV's name.
@@ -46,6 +47,8 @@ class Sheet {
     const changed = () => { this.page = 0; this.fill(); };
     const box = (one, on) => put("input", { type: "checkbox", checked: this.chosen.has(one), onchange: event => { event.target.checked ? this.chosen.add(one) : this.chosen.delete(one); on(); } });
     const boxes = this.columns.map(one => put("label", { title: one.what }, [box(one, () => this.fill()), ` ${titled(one)}`]));
+    const listed = text => boxes.forEach(box => { box.hidden = !box.textContent.toLowerCase().includes(text.toLowerCase()); });
+    const search = put("label", {}, ["Columns with ", put("input", { type: "search", id: `${this.id}-columns`, oninput: event => listed(event.target.value) })]);
     const limits = put("div", { class: "tools" });
     const draw = () => limits.replaceChildren(...this.ranges.flatMap(range => this.limits(range, changed)), this.numeric.length
       ? put("button", { type: "button", onclick: () => { this.ranges.push({ of: this.numeric[0], low: null, high: null }); draw(); limits.querySelectorAll("select")[this.ranges.length - 1].focus(); } }, "One more range") : "");
@@ -55,7 +58,7 @@ class Sheet {
         put("label", {}, ["Text in a row", put("input", { type: "search", id: `${this.id}-filter`, value: this.text, oninput: event => { this.text = event.target.value; changed(); } })]),
         put("button", { type: "button", id: `${this.id}-download`, onclick: () => this.download() }, "Download as CSV"),
       ]), limits,
-      put("details", {}, [put("summary", {}, `Columns (${this.columns.length})`), put("div", { class: "columns" }, boxes)]), this.body,
+      put("details", {}, [put("summary", {}, `Columns (${this.columns.length})`), search, put("div", { class: "columns" }, boxes)]), this.body,
     ];
   }
 
@@ -83,13 +86,15 @@ class Sheet {
     const cell = (one, value) => put("td", { class: this.numeric.includes(one) ? "number" : null }, shown(value));
     const turn = (step, name) => put("button", { type: "button", disabled: this.page + step < 0 || this.page + step >= pages, onclick: () => { this.page += step; this.fill(); } }, name);
     const named = i => this.link ? put("a", { href: this.link(i) }, this.names[i]) : this.names[i];
-    const line = i => put("tr", {}, [put("th", { scope: "row" }, named(i)), ...columns.map(one => cell(one, one.values[i]))]);
-    const heads = [this.heading(this.what, "name"), ...columns.map(one => this.heading(one.name, one, { ...one, number: this.numeric.includes(one) }))];
+    const line = (i, some) => put("tr", {}, [put("th", { scope: "row" }, named(i)), ...some.map(one => cell(one, one.values[i]))]);
+    const heads = some => [this.heading(this.what, "name"), ...some.map(one => this.heading(one.name, one, { ...one, number: this.numeric.includes(one) }))];
+    const table = (some, at) => put("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table of ${this.what}s` }, put("table", { id: at ? null : this.id }, [
+      put("thead", {}, put("tr", {}, heads(some))), put("tbody", {}, kept.slice(this.page * length, (this.page + 1) * length).map(i => line(i, some))),
+    ]));
+    const parts = this.whole ? columns.flatMap((_, i) => i % PRINTED ? [] : [columns.slice(i, i + PRINTED)]) : [columns];
     this.body.replaceChildren(
       put("p", { role: "status", id: `${this.id}-count` }, `${kept.length} of ${this.names.length} ${this.what}s`),
-      put("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table of ${this.what}s` }, put("table", { id: this.id }, [
-        put("thead", {}, put("tr", {}, heads)), put("tbody", {}, kept.slice(this.page * length, (this.page + 1) * length).map(line)),
-      ])),
+      put("div", { class: "sheet" }, (parts.length ? parts : [[]]).map(table)),
       pages > 1 ? put("div", { class: "tools" }, [turn(-1, "Earlier rows"), put("span", {}, `page ${this.page + 1} of ${pages}`), turn(1, "Later rows")]) : "",
       put("h3", {}, "What the columns are"), pairs(columns.filter(one => one.what || one.unit).map(one => [one.name, one.unit, one.what]), ["column", "unit", "meaning"]));
   }

@@ -277,6 +277,41 @@ def test_print_is_light_and_whole(page: Any) -> None:
     assert page.pdf(format="A4").startswith(b"%PDF-")
 
 
+@pytest.mark.parametrize(("millimetres", "name"), [(277, "A4"), (259, "letter")])
+def test_every_column_is_on_paper(page: Any, millimetres: int, name: str) -> None:
+    """The table is printed across: what is chosen fits between the margins, however many columns it is."""
+    go(page, "Table", "Table")
+    boxes = page.locator(".columns input")
+    page.evaluate("document.querySelector('details').open = true")
+    for number in range(boxes.count()):
+        boxes.nth(number).check()
+    chosen = page.evaluate("[...document.querySelectorAll('#units thead th')].map(one => one.textContent)")
+    assert len(chosen) > 12
+    page.set_viewport_size({"width": int(millimetres / 25.4 * 96), "height": 700})
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    cells = "[...document.querySelectorAll('.sheet th, .sheet td')]"
+    edge = f"Math.max(...{cells}.map(one => one.getBoundingClientRect().right))"
+    assert page.evaluate(edge) <= page.evaluate("innerWidth")
+    over = f"{cells}.filter(one => one.scrollWidth > one.clientWidth + 1)"
+    assert page.evaluate(f"{over}.map(one => one.textContent)") == []
+    printed = page.evaluate("[...document.querySelectorAll('.sheet thead th')].map(one => one.textContent)")
+    assert set(printed) == set(chosen)
+    assert page.pdf(format=name, prefer_css_page_size=True).count(b"/MediaBox") >= 1
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".sheet table").count() == 1
+
+
+def test_columns_are_found_by_a_part_of_their_name(page: Any) -> None:
+    go(page, "Table", "Table")
+    page.evaluate("document.querySelector('details').open = true")
+    before = page.locator(".columns label:visible").count()
+    page.get_by_label("Columns with").fill("spik")
+    names = page.locator(".columns label:visible").all_inner_texts()
+    assert 0 < len(names) < before
+    assert all("spik" in name.lower() for name in names)
+
+
 def test_ranges_add_up(page: Any) -> None:
     go(page, "Table", "Table")
     page.get_by_label("at least").fill("15")
