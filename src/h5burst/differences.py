@@ -104,7 +104,7 @@ def diff(
     """What differs between two HDF5 files: groups and datasets, types, shapes, attributes, values.
 
     How data are stored (chunks, filters, order of creation) does not count, nor do comments, padding and character set
-    of text, tags of opaque types, whether a dataset may grow, and what a committed datatype is beside its name. NaN
+    of text, and tags of opaque types. NaN
     equals NaN of any bits, -0.0 equals 0.0. Datasets are read in blocks.
 
     Parameters
@@ -227,7 +227,10 @@ def _of_links(a: Link | None, b: Link | None, where: str) -> Iterator[Difference
 def _link_text(link: Link) -> str:
     if isinstance(link, ExternalLink):
         return f"an external link to {link.path!r} in {link.file!r}"
-    return f"a soft link to {str(link)!r}" if isinstance(link, str) else "a committed datatype"
+    if isinstance(link, str):
+        return f"a soft link to {str(link)!r}"
+    names = link.dtype is not None and _enumeration(link.dtype)
+    return f"the committed datatype {link.dtype}" + (f" of the names {names}" if names else "")
 
 
 def _of_attributes(a: dict[str, Any], b: dict[str, Any], where: str, tolerance: _Tolerance) -> Iterator[Difference]:
@@ -280,10 +283,16 @@ def _of_arrays(a: Array, b: Array, where: str, tolerance: _Tolerance) -> Iterato
 
 
 def _of_storage(a: Array, b: Array, where: str) -> Iterator[Difference]:
-    """Largest shapes where both may grow, fill values, types of datasets without elements."""
+    """Largest shapes, fill values, types of datasets without elements."""
     first, second = a.storage or Storage(), b.storage or Storage()
-    if first.maxshape is not None and second.maxshape is not None and first.maxshape != second.maxshape:
-        yield Difference(where, "shape", f"largest shape {first.maxshape} and {second.maxshape}")
+    if first.maxshape is not None and second.maxshape is not None:
+        if first.maxshape != second.maxshape:
+            yield Difference(where, "shape", f"largest shape {first.maxshape} and {second.maxshape}")
+    elif first.maxshape is not None or second.maxshape is not None:
+        which = "first" if second.maxshape is None else "second"
+        yield Difference(
+            where, "shape", f"it may grow to {first.maxshape or second.maxshape} in the {which} file alone"
+        )
     if not np.array_equal(_filled(first.fillvalue), _filled(second.fillvalue)):
         yield Difference(where, "value", f"fill value {_shown(first.fillvalue)} and {_shown(second.fillvalue)}")
     if a.data is None and first.null_dtype != second.null_dtype:

@@ -62,7 +62,7 @@ def test_a_group_in_place_of_a_dataset_is_one_difference(tmp_path: Path) -> None
 
 def test_storage_and_not_a_number_do_not_count(tmp_path: Path) -> None:
     data = np.where(np.arange(50_000) % 7 == 0, np.nan, np.arange(50_000.0))
-    for name, storage in (("a", None), ("b", Storage("gzip", chunks=(999,), maxshape=(None,)))):
+    for name, storage in (("a", None), ("b", Storage("gzip", chunks=(999,)))):
         h5burst.write_tree(tmp_path / f"{name}.h5", Group({"x": Array(data, storage=storage)}))
     assert h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5") == []
 
@@ -199,6 +199,16 @@ UNSEEN: dict[str, tuple[Callable[[h5py.File], Any], Callable[[h5py.File], Any], 
         lambda f: f.create_dataset("g", (3,), "i4", maxshape=(None,), chunks=(3,)),
         lambda f: f.create_dataset("g", (3,), "i4", maxshape=(9,), chunks=(3,)),
         "/g",
+    ),
+    "growing or fixed": (
+        lambda f: f.create_dataset("g", (3,), "i4", maxshape=(None,), chunks=(3,)),
+        lambda f: f.create_dataset("g", (3,), "i4", chunks=(3,)),
+        "/g",
+    ),
+    "another committed type": (
+        lambda f: f.__setitem__("t", np.dtype("f4")),
+        lambda f: f.__setitem__("t", np.dtype("i4")),
+        "/t",
     ),
     "fill value": (
         lambda f: f.create_dataset("g", data=[1, 2], maxshape=(None,), fillvalue=7),

@@ -176,7 +176,7 @@ cdef class Parser:
                 self.damaged[target] = error.args[0]
                 raise
             if node is None:
-                self.note_link(frame, name, None, None)
+                frame.group.links[name] = self.owner.committed_type(self.messages.datatype_message())
                 return 0
             self.seen[target] = node
             if self.messages.is_group and self.messages.links:
@@ -191,7 +191,7 @@ cdef class Parser:
         return 0
 
     cdef int note_link(self, Frame frame, name, link, node) except -1:
-        """Keep what a member is besides a node: a soft or external link, or (None) a committed datatype."""
+        """Keep what a member is besides a node: a soft or external link."""
         frame.group.links[name] = self.owner.link(link, node)
         return 0
 
@@ -216,8 +216,10 @@ cdef class Parser:
                 node = self.owner.damaged_node(tuple(self.names), error)
             if node is not None:
                 children[name] = node
-            if type(link) is not int or is_committed:
-                links[name] = self.owner.link(None if is_committed else link, node)
+            if is_committed:
+                links[name] = self.owner.committed_type(self.messages.datatype_message())
+            elif type(link) is not int:
+                links[name] = self.owner.link(link, node)
         self.names = list(names)
         return children, links
 

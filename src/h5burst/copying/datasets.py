@@ -52,6 +52,10 @@ class Recoding:
     storage: Storage
     threads: int | None
 
+    def compact_limit(self, is_plain: bool) -> int:
+        """Bytes of the largest array that comes into its object header, whose checksum is the only one for it."""
+        return chunks.compact_limit(self.storage if is_plain else None)
+
     def filters(self, itemsize: int, chunk_bytes: int) -> tuple[codecs.Filter, ...]:
         return codecs.filters_for(self.storage, itemsize, chunk_bytes)
 
@@ -131,6 +135,9 @@ class DatasetCopier:
         address, size = data_layout.decode_contiguous(layout)
         if address == UNDEFINED or not size:
             return data_layout.encode_contiguous(UNDEFINED, size, version=layout[0]), stored.filters
+        if self._recoding is not None and 0 < size <= self._recoding.compact_limit(stored.places.is_plain):
+            elements = self.elements(self._source.read(address, size), stored.places, writer)
+            return data_layout.encode_compact(elements), None
         if self._recoding is not None and stored.places.is_plain and stored.shape:
             plan = chunks.plan(stored.shape, np.dtype((np.void, stored.places.size)), self._recoding.storage)
             if plan is not None and plan.chunks:

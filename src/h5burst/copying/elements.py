@@ -32,7 +32,9 @@ class Translator:
     """Makes elements of the source those of the copy.
 
     Collections of the global heap are copied whole; what refers to them, and what in them refers to objects, is set
-    anew. new_address: of the copy of an object, 0 for what has none. lost: what to do about a value of variable length
+    anew; objects without a checksum get one of ours.
+
+    new_address: of the copy of an object, 0 for what has none. lost: what to do about a value of variable length
     that is damaged, instead of raising; it is empty then. is_tolerant: of damaged collections, what is whole is copied.
     """
 
@@ -90,7 +92,7 @@ class Translator:
         """Set the addresses in an object of the heap; False for a region of what is not in the copy."""
         if (address, index) in self._done:
             return True
-        new_address, collection = self.collection(address, writer), self._hold(address)
+        new_address = self.collection(address, writer)
         item, data = self._object(address, index)
         if inner is None:
             target = self._new_address(int.from_bytes(data[:8], "little"))
@@ -101,8 +103,7 @@ class Translator:
             size = _size(data, inner, count)
             new = data if inner.is_plain else self.translate(data[:size], inner, writer) + data[size:]
         if new != data:
-            if heap.is_marked(collection.data):
-                writer.patch(new_address + item.at - heap.PREFIX + heap.SUM_AT, heap.checksum(new))
+            writer.patch(new_address + item.at - heap.PREFIX + heap.SUM_AT, heap.checksum(new))
             writer.patch(new_address + item.at, new)
         self._done.add((address, index))
         return True
@@ -113,7 +114,7 @@ class Translator:
         item = collection.objects.get(index)
         if item is None:
             raise CorruptStructureError(f"the global heap has no object {index} at address {address}")
-        if heap.is_marked(collection.data) and not heap.is_whole(collection.data, item):
+        if not heap.is_whole(collection.data, item):
             raise CorruptStructureError(f"the checksum of object {index} of the global heap at {address} is wrong")
         return item, collection.data[item.at : item.at + item.length]
 
@@ -131,7 +132,7 @@ class Translator:
         if not _is_somewhere(address):
             return address
         if address not in self._moved:
-            self._moved[address] = writer.append(self._hold(address).data if self._is_tolerant else self._read(address))
+            self._moved[address] = writer.append(self._hold(address).data)
         return self._moved[address]
 
     def _read(self, address: int) -> bytes:
@@ -158,12 +159,13 @@ class Translator:
             raise CorruptStructureError(f"there is no collection of the global heap at address {address}")
         kept = heap.whole_objects(data, size if is_said else len(data))
         if is_said and kept == _all_objects(data[:size]):
-            return _Collection(data[:size], kept)
+            return _Collection(heap.summed(data[:size], kept), kept)
         return _sound(heap.packed(data, kept))
 
 
 def _sound(data: bytes) -> _Collection:
-    return _Collection(data, heap.objects(data))
+    found = heap.objects(data)
+    return _Collection(heap.summed(data, found), found)
 
 
 def _all_objects(data: bytes) -> dict[int, heap.Object]:

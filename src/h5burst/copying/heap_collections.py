@@ -105,6 +105,17 @@ def packed(data: bytes, kept: dict[int, Object]) -> bytes:
     return (_MAGIC + data[5:8] + size.to_bytes(8, "little") + body).ljust(size, b"\0")
 
 
+def summed(data: bytes, found: dict[int, Object]) -> bytes:
+    """A collection each of whose objects carries a checksum of ours; those that carry one keep it."""
+    new = bytearray(data)
+    new[5:8] = _MARK
+    for item in found.values():
+        if not is_marked(data) or _stored_sum(data, item) == bytes(4):
+            at = item.at - PREFIX + SUM_AT
+            new[at : at + 4] = checksum(data[item.at : item.at + item.length])
+    return bytes(new)
+
+
 def _object_at(data: bytes, at: int) -> Object:
     return Object(
         int.from_bytes(data[at : at + 2], "little"), at + PREFIX, int.from_bytes(data[at + 8 : at + PREFIX], "little")

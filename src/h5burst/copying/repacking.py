@@ -84,8 +84,9 @@ def repack(
         "keep" leaves each dataset's filters as they are; "gzip", "lzf", "zstd" or "blosc" compresses all datasets of
         numbers and text of fixed length with shuffle and a checksum (and what else `codecs.storage_for` takes); None
         stores them uncompressed, with a checksum.
-        Datasets of a few kilobytes that are not in chunks, and those compressed by a filter that this package does not
-        know itself (such as blosc2 or bitshuffle), are left as they are.
+        Datasets of a few kilobytes that are not in chunks come into their headers, which have a checksum; those
+        compressed by a filter that this package does not know itself (such as blosc2 or bitshuffle) are left as they
+        are.
     compression_opts
         The codec's level, 0 to 9; None for its default. "lzf" has no levels.
     select

@@ -64,6 +64,11 @@ def decode_compact(message: bytes) -> bytes:
     return message[4 : 4 + size]
 
 
+def encode_compact(elements: bytes) -> bytes:
+    """See `decode_compact`."""
+    return bytes([3, COMPACT]) + struct.pack("<H", len(elements)) + elements
+
+
 def with_compact(message: bytes, elements: bytes) -> bytes:
     """The message with other elements, of the same length."""
     return message[:4] + elements

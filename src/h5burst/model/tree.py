@@ -285,8 +285,14 @@ class ExternalLink:
     node: Array | Group | None = field(default=None, compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
 class CommittedType:
     """What the name of a committed datatype leads to in a tree that was read.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype or None
+        As of elements of a dataset of that type; None for one that has no dtype of its own, such as text.
 
     Notes
     -----
@@ -301,7 +307,7 @@ class CommittedType:
     'CommittedType'
     """
 
-    __slots__ = ()
+    dtype: np.dtype[Any] | None = None
 
 
 Link: TypeAlias = "str | SoftLink | ExternalLink | CommittedType"

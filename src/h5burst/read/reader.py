@@ -394,10 +394,15 @@ class Reader:
         stored = escape_link(name).encode("utf-8", "surrogateescape")
         return symbol_table.find_link(self.source, tree, heap, stored)
 
-    def link(self, target: bytes | tuple[bytes, bytes] | None, node: Node | None) -> Link:
-        """What a member is that is not a node of its own; None: the name of a committed datatype."""
-        if target is None:
+    def committed_type(self, message: bytes | None) -> CommittedType:
+        """What the name of a committed datatype leads to. message: that of its header."""
+        try:
+            return CommittedType(None if message is None else datatype.decode(message).dtype)
+        except UnsupportedFeatureError:
             return CommittedType()
+
+    def link(self, target: bytes | tuple[bytes, bytes], node: Node | None) -> Link:
+        """What a member is that is not a node of its own."""
         if isinstance(target, tuple):
             return ExternalLink(os.fsdecode(target[0]), target[1].decode("utf-8", "surrogateescape"), node)
         return SoftLink(target.decode("utf-8", "surrogateescape"), node)

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+import h5burst
 from h5burst._ext.h5parse import lookup3
 from support.verbs import misbehaviours
 
@@ -118,3 +119,22 @@ def test_messages_are_found_and_cut(tmp_path: Path) -> None:
     found = {name: sum(1 for _ in cut(data, kind, 0)) for name, kind in KINDS.items()}
     assert {name for name, count in found.items() if not count} <= {"symbol table"}
     assert all(struct.unpack_from("<8s", forged)[0] == data[:8] for forged in cut(data, KINDS["layout"], 3))
+
+
+@pytest.mark.parametrize("messages", [0, 3])
+def test_an_older_header_without_messages_is_damage(messages: int, tmp_path: Path) -> None:
+    """No bytes are copied from it, to nowhere: `tests/sanitize.sh tests/h5burst/foreign/test_forged_messages.py`."""
+    whole, path = tmp_path / "whole.h5", tmp_path / "a.h5"
+    with h5py.File(whole, "w", libver=("earliest", "v108")) as file:
+        file["plain"], file["other"] = np.arange(3), 1
+        address = h5py.h5o.get_info(file["plain"].id).addr
+    data = bytearray(whole.read_bytes())
+    assert data[address] == 1  # its version
+    data[address + 2 : address + 4] = messages.to_bytes(2, "little")
+    data[address + 8 : address + 12] = bytes(4)  # bytes of messages
+    path.write_bytes(data)
+    assert list(misbehaviours(path)) == []
+    with pytest.raises(h5burst.CorruptFileError, match="plain"):
+        h5burst.read_tree(path)
+    with h5burst.open(path) as file:
+        assert file["other"][()] == 1

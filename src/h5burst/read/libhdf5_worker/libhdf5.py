@@ -341,7 +341,8 @@ class _Walk:
 def _kept_link(group: h5py.Group, link: str, node: Node | None, is_type: bool) -> Link | None:
     """What a member is besides a node; None for a node alone."""
     if is_type:
-        return CommittedType()
+        dtype = group[link].dtype
+        return CommittedType(None if dtype.hasobject else dtype)
     found = group.get(link, getlink=True)
     if isinstance(found, h5py.SoftLink):
         return SoftLink(found.path, node)

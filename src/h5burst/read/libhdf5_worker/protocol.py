@@ -94,7 +94,9 @@ class _Packer:
         """Of the nodes that links lead to, only the child under their name."""
         if isinstance(link, str):
             return [link]
-        return [link.file, link.path] if isinstance(link, ExternalLink) else []
+        if isinstance(link, CommittedType):
+            return {"type": None if link.dtype is None else _pack_dtype(link.dtype)}
+        return [link.file, link.path]
 
     def _array(self, array: np.ndarray[Any, Any]) -> Any:
         if array.dtype.kind == "O":
@@ -216,10 +218,12 @@ class _Unpacker:
         fill, ordered = self.unpack(packed["fill"]), packed["ordered"]
         return Storage(AS_DEFAULT, chunks=chunks, maxshape=limits, fillvalue=fill, null_dtype=null, track_order=ordered)
 
-    def _link(self, packed: list[str], node: Array | Group | None) -> Link:
+    def _link(self, packed: Any, node: Array | Group | None) -> Link:
+        if isinstance(packed, dict):
+            return CommittedType(None if packed["type"] is None else _unpack_dtype(packed["type"]))
         if len(packed) == 1:
             return SoftLink(packed[0], node)
-        return ExternalLink(packed[0], packed[1], node) if packed else CommittedType()
+        return ExternalLink(packed[0], packed[1], node)
 
     def _array(self, packed: Any) -> np.ndarray[Any, Any]:
         shape = tuple(packed["shape"])
