@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from hdmea.features.scalars import Scalar, unit_values
+from hdmea.features.scalars import Scalar, unit_values, without_doubles
 from hdmea.report.values import explanation
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number, pitch_um
@@ -64,8 +64,8 @@ def _electrode(value: Any) -> int | None:
 
 
 def value_names(unit: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Scalar]]:
-    """A unit's single values by path, without those that are its identifiers."""
-    for path, value in unit_values(unit).items():
+    """A unit's single values by path, without those that are its identifiers, and each once."""
+    for path, value in without_doubles(unit_values(unit)).items():
         if len(path) > 1 or path[0] not in IDENTIFIERS:
             yield path, value
 

@@ -52,5 +52,38 @@ def unit_values(unit: Mapping[str, Any]) -> dict[tuple[str, ...], Scalar]:
     return dict(single_values(own)) | dict(single_values(unit.get("features") or {}))
 
 
+SORTER = "unit_meta"  # what the vendor's table of units says; loaded in full, it says the same in small letters again
+_PLACES = {
+    "row": "row",
+    "column": "col",
+    "sensorid": "global_id",
+    "unitid": "unit_num",
+}  # the unit's own, as it names them
+
+
+def without_doubles(values: Mapping[tuple[str, ...], Scalar]) -> dict[tuple[str, ...], Scalar]:
+    """The values of a unit without those of the vendor's table that are there already, under a name of other case or
+    as the unit's own.
+    """
+    kept: dict[tuple[str, ...], Scalar] = {}
+    seen: dict[str, list[Scalar]] = {}
+    for path, value in values.items():
+        if len(path) == 2 and path[0] == SORTER:
+            name = path[1].casefold()
+            own = [values[(_PLACES[name],)]] if name in _PLACES and (_PLACES[name],) in values else []
+            if any(_is_same(value, other) for other in (*own, *seen.get(name, ()))):
+                continue
+            seen.setdefault(name, []).append(value)
+        kept[path] = value
+    return kept
+
+
+def _is_same(one: Scalar, other: Scalar) -> bool:
+    """Whether two values are equal, as far as single precision goes."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (one != one and other != other) or abs(one - other) <= 1e-6 * abs(one)
+    return one == other
+
+
 def _only_element(value: Any) -> Any:
     return np.asarray(value).reshape(())[()] if getattr(value, "shape", None) == (1,) else value

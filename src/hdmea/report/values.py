@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hdmea.features.registry import FeatureRegistry
-from hdmea.features.scalars import Scalar, single_values, unit_values
+from hdmea.features.scalars import Scalar, single_values, unit_values, without_doubles
 
 LONGEST_TEXT = 300
 OWN = {
@@ -65,7 +65,7 @@ def scalars(values: Mapping[Any, Any]) -> Iterator[tuple[str, Scalar]]:
 
 def values_of(unit: Mapping[str, Any]) -> dict[str, Scalar]:
     """A unit's own values, and those of its features as feature/value."""
-    return dict(_shown(unit_values(unit).items()))
+    return dict(_shown(without_doubles(unit_values(unit)).items()))
 
 
 def _shown(found: Iterable[tuple[tuple[str, ...], Scalar]]) -> Iterator[tuple[str, Scalar]]:
