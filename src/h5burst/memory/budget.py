@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from h5burst.runtime import cgroups, threads
 
 BUDGET_VARIABLE = "H5BURST_MEMORY_BUDGET"
+_LEAST_LEFT = 1 << 26  # of a limit that is nearly reached
 DEFAULT_SHARE = 0.8  # of what the process may use, where nobody set a budget
 
 _UNITS = {"": 1, "b": 1} | {
@@ -87,8 +89,10 @@ def format_bytes(size: int | float) -> str:
 
 
 def process_limit() -> int:
-    """Bytes that this process may use: the least of its cgroup's limit, Slurm's allocation and the free memory."""
-    limits = [*cgroups.memory_limits(), *_slurm_limits(), *_free_memory()]
+    """Bytes that this process may use: the least of its cgroup's limit, its own limits (`ulimit`), Slurm's allocation
+    and the free memory.
+    """
+    limits = [*cgroups.memory_limits(), *_own_limits(), *_slurm_limits(), *_free_memory()]
     return min(limits) if limits else 1 << 62
 
 
@@ -126,6 +130,22 @@ def memory_budget(requested: int | str | None = None) -> int:
         except ValueError as error:
             raise ValueError(f"{BUDGET_VARIABLE}: {error}") from error
     return int(DEFAULT_SHARE * process_limit())
+
+
+def _own_limits() -> list[int]:
+    """What `ulimit -v` and `ulimit -d` leave beside what is mapped already."""
+    try:
+        import resource
+
+        pages = [int(text) for text in Path("/proc/self/statm").read_text(encoding="ascii").split()]
+    except (ImportError, OSError, ValueError):
+        return []
+    used = {resource.RLIMIT_AS: pages[0], resource.RLIMIT_DATA: pages[5]}
+    soft = {kind: resource.getrlimit(kind)[0] for kind in used}
+    size = resource.getpagesize()
+    return [
+        max(limit - used[kind] * size, _LEAST_LEFT) for kind, limit in soft.items() if limit != resource.RLIM_INFINITY
+    ]
 
 
 def _slurm_limits() -> list[int]:

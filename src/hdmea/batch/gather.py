@@ -19,7 +19,7 @@ from typing import Any
 from hdmea.batch.figures import write_table
 from hdmea.batch.job import Status
 from hdmea.batch.lock import RecordingLockedError, holding
-from hdmea.utils.cells import text_cell
+from hdmea.utils.cells import plain_text
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 
 TABLE = "batch_figures.csv"
@@ -73,8 +73,7 @@ def _table(path: Path, dataset_ids: Sequence[str]) -> dict[str, dict[str, Any]] 
     """The rows of the table that is there, by dataset ID; None for one that is not of just these recordings."""
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
-        names = {text_cell(name): name for name in dataset_ids}
-        known = {names[row["dataset_id"]]: {**row, "dataset_id": names[row["dataset_id"]]} for row in rows}
+        known = {plain_text(row["dataset_id"]): {**row, "dataset_id": plain_text(row["dataset_id"])} for row in rows}
     except (OSError, KeyError, ValueError, csv.Error):
         return None
     return known if list(known) == list(dataset_ids) else None

@@ -19,12 +19,15 @@ def report(
 ) -> None:
     """Write a recording as one HTML page that opens from disk; of a directory, a page each and their index.
 
+    Exit code 1 where a recording of the directory has no page: the index says why.
+
     \b
     Examples:
       hdmea report results/simulated.h5
       hdmea report results/simulated.h5 -o page.html --units unit_001,unit_002
       hdmea report results
     """
+    from hdmea.report.directory import without_page
     from hdmea.report.write import write_report
 
     if not source.is_dir():
@@ -32,4 +35,8 @@ def report(
     wanted = None if units is None else [name.strip() for name in units.split(",") if name.strip()]
     path = write_report(source, output, units=wanted, overwrite=overwrite)
     screen.say(path)
-    screen.result({"file": str(path), "bytes": path.stat().st_size})
+    without = [str(file) for file in without_page(source)] if source.is_dir() else []
+    for file in without:
+        screen.progress(f"no page about {file}: {path} says why")
+    screen.result({"file": str(path), "bytes": path.stat().st_size, "without_page": without})
+    raise typer.Exit(int(bool(without)))

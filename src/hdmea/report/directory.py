@@ -15,6 +15,7 @@ from h5burst import durable, page
 from hdmea.plot import content
 from hdmea.report.page import GENERATOR, is_report, may_write, write_page
 from hdmea.session.session import PipelineSession
+from hdmea.utils.cells import plain_text
 from hdmea.utils.names import recording_path
 
 COLUMNS = ("recording", "state", "units", "duration (s)", "sections", "features", "warnings")
@@ -99,7 +100,9 @@ def _key_figures(directory: Path) -> dict[str, dict[str, str]]:
                 if "dataset_id" not in row:
                     raise ValueError(f"{table} is not the table of a batch's figures: it has no column dataset_id")
                 known = {str(name): str(value) for name, value in row.items() if name and value is not None}
-                found[_stem(known["dataset_id"])] = {n: v for n, v in known.items() if n not in _SHOWN_ELSEWHERE}
+                found[_stem(plain_text(known["dataset_id"]))] = {
+                    n: v for n, v in known.items() if n not in _SHOWN_ELSEWHERE
+                }
     return found
 
 
@@ -126,6 +129,14 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool, may_ma
     return Row(
         session.dataset_id, state, file.stem, _link(own, beside) if is_report(own) else None, figures, _said(said)
     )
+
+
+def without_page(directory: Path) -> list[Path]:
+    """The recordings of a directory that have no page, or one that is older than they are."""
+    pages = {file: file.with_suffix(".html") for file in sorted(directory.glob("*.h5"))}
+    return [
+        file for file, own in pages.items() if not is_report(own) or own.stat().st_mtime_ns < file.stat().st_mtime_ns
+    ]
 
 
 def _feature_names(session: PipelineSession) -> set[str]:

@@ -14,3 +14,8 @@ def text_cell(text: str) -> str:
     except ValueError:
         return f"'{text}"
     return text
+
+
+def plain_text(cell: str) -> str:
+    """The text of which `text_cell` made a cell."""
+    return cell[1:] if cell.startswith("'") and text_cell(cell[1:]) == cell else cell

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from h5burst.memory import budget
@@ -92,3 +96,15 @@ def test_sizes_for_people() -> None:
     assert budget.format_bytes(1536) == "1.5 KiB"
     assert budget.format_bytes(5) == "5 B"
     assert budget.format_bytes(3 << 40) == "3.0 TiB"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of processes, and what is mapped, as Linux tells them")
+@pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_the_limits_of_the_process_are_respected(kind: str) -> None:
+    code = (
+        f"import resource; resource.setrlimit(resource.{kind}, (1 << 31, 1 << 31))\n"
+        "from h5burst import memory_budget; print(memory_budget())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "H5BURST_MEMORY_BUDGET"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert 1 << 25 < int(done.stdout) < 0.8 * (1 << 31)

@@ -18,6 +18,7 @@ import pytest
 
 import h5burst
 from h5burst.console import run as run_command
+from hdmea.batch.figures import write_table
 from hdmea.cli import app
 from hdmea.features import FeatureRegistry
 from hdmea.pipeline import create_session
@@ -547,3 +548,27 @@ def test_index_takes_key_figures_and_leaves_others_pages(tmp_path: Path) -> None
     (tmp_path / "batch_figures.csv").write_text("x,y\n1,2\n")
     with pytest.raises(ValueError, match="dataset_id"):
         write_index(tmp_path)
+
+
+def test_a_recording_without_a_page_is_told_with_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = create_session("whole", output_dir=tmp_path)
+    session.add_metadata({"acquisition_rate": 1000.0})
+    content = session.save().read_bytes()
+    assert run_command(app, ["report", str(tmp_path)]) == 0
+    (tmp_path / "broken.h5").write_bytes(content[: len(content) // 2])
+    assert run_command(app, ["report", str(tmp_path)]) == 1
+    assert f"no page about {tmp_path / 'broken.h5'}" in capsys.readouterr().err
+
+
+def test_figures_of_a_name_that_a_spreadsheet_would_compute_are_found(tmp_path: Path) -> None:
+    for name in ("=odd", "'even"):
+        session = create_session(name, output_dir=tmp_path)
+        session.add_metadata({"acquisition_rate": 1000.0})
+        session.save()
+    rows = [{"dataset_id": "=odd", "significant_fields": 40}, {"dataset_id": "'even", "significant_fields": 41}]
+    write_table(tmp_path / "batch_figures.csv", rows)
+    index = write_report(tmp_path).read_text(encoding="utf-8")
+    assert ">40<" in index
+    assert ">41<" in index
