@@ -199,3 +199,20 @@ def test_many_tiny_chunks(benchmark, place):
             return file["x"][...].sum() + file["x"][count // 2 : count // 2 + 300].sum()
 
     versus(benchmark, lambda: auto(read), read, other_name="h5py alone", same=lambda a, b: a == b, target_ratio=1)
+
+
+def test_scanpy(benchmark, place):
+    """Counts are read, normalised, their principal components found, and all of it is written."""
+    scanpy = pytest.importorskip("scanpy")
+    raw, results = place / "raw.h5ad", place / "results.h5ad"
+    cells("counts").write_h5ad(raw, compression="gzip")
+
+    def analyse():
+        data = scanpy.read_h5ad(raw)
+        scanpy.pp.normalize_total(data)
+        scanpy.pp.log1p(data)
+        scanpy.pp.pca(data, n_comps=20)
+        data.write_h5ad(results, compression="gzip")
+        return data.obsm["X_pca"]
+
+    versus(benchmark, lambda: auto(analyse), analyse, other_name="h5py alone", same=np.array_equal, rounds=3)
