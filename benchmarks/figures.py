@@ -21,6 +21,7 @@ PACKAGES = (
     "spikeinterface",
     "pynwb",
     "zarr",
+    "versioned-hdf5",
 )
 _SHOWN_ELSEWHERE = (
     *("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max"),

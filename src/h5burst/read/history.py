@@ -113,8 +113,8 @@ class History:
         self.path, self._descriptor = path, descriptor
         self._last: tuple[int, int] | None = None  # number and address of the newest record
         self.trailer: Trailer | None = None
-        self.reason = self.note = ""
-        self.is_untrusted = False
+        self.reason = ""
+        self.is_untrusted, self._damage = False, ""
         try:
             self.start = self._superblock()
         except CorruptStructureError as error:
@@ -149,16 +149,23 @@ class History:
             try:
                 number = history.read_number(self._source, self.trailer.newest)
             except CorruptStructureError as error:
-                self.note = f"its history is damaged: {error}"
+                self._damage = f"its history is damaged: {error}"
                 return
             if start.version == 2 and mark_ns != self._written_ns and not trust:
-                self.note, self.is_untrusted = f"{_UNTRUSTED}: {TRUST_ADVICE}", True
+                self.is_untrusted = True
             else:
                 self._last = number, self.trailer.newest
         elif mark_ns is None and self.trailer is not None:
             self.reason = self.trailer.reason
-        else:
-            self.note = self._interruption(is_marked=mark_ns is not None)
+
+    @functools.cached_property
+    def note(self) -> str:
+        """What is to be said of a file without earlier states, such as what ended its history; often nothing."""
+        if self._last is not None or self.reason or (self.trailer is not None and self._mark_ns is None):
+            return ""
+        if self.is_untrusted:
+            return f"{_UNTRUSTED}: {TRUST_ADVICE}"
+        return self._damage or self._interruption(is_marked=self._mark_ns is not None)
 
     @functools.cached_property
     def newest(self) -> Record | None:

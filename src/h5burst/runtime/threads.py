@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import os
 import threading
@@ -185,10 +186,12 @@ def bounded_map(
     Items are drawn by the calling thread, at most one more than there are threads beyond the result it holds, so that
     what is in flight stays bounded however many there are.
     """
-    count = thread_count(threads)
-    if count <= 1 or getattr(_inside, "value", False):
-        yield from map(function, items)
+    count, items = thread_count(threads), iter(items)
+    first = list(itertools.islice(items, 2))
+    if count <= 1 or getattr(_inside, "value", False) or len(first) < 2:  # one alone is not worth a change of threads
+        yield from map(function, itertools.chain(first, items))
         return
+    items = itertools.chain(first, items)
     executor = pool(threads)
     waiting: deque[Future[Result]] = deque()
     try:

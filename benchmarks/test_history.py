@@ -1,0 +1,401 @@
+"""Commits and earlier states beside versioned-hdf5, HDF5's SWMR, a lock around h5py, and h5diff.
+
+H5BURST_BENCH_VERSIONS (1 100) is the number of versions, and the scale of the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import h5burst
+from h5burst import Array, Group, Storage
+
+VERSIONS = int(os.environ.get("H5BURST_BENCH_VERSIONS", "1100"))
+OBJECTS = 100_000
+
+
+def median_of(work: Callable[[], object], rounds: int) -> float:
+    spent = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - started)
+    return statistics.median(spent)
+
+
+class Flushes:
+    """Seconds that flushes of this process took."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.spent = 0.0
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, self._timed(getattr(os, name)))
+
+    def _timed(self, real: Callable[[int], None]) -> Callable[[int], None]:
+        def flush(descriptor: int) -> None:
+            started = time.perf_counter()
+            real(descriptor)
+            self.spent += time.perf_counter() - started
+
+        return flush
+
+
+# ---------------------------------------------------------------- versions
+
+
+def rows(version: int) -> np.ndarray:
+    """Of the script of issue 187 of versioned-hdf5: each version has another block of the same dataset."""
+    return np.random.default_rng(version).random(1000)
+
+
+def test_1_100_versions_beside_versioned_hdf5(benchmark, tmp_path, monkeypatch):
+    """A dataset of 10 000 numbers, a tenth of it another one in each version; both sides flush each version."""
+    versioned = pytest.importorskip("versioned_hdf5")
+    ours, theirs = tmp_path / "ours.h5", tmp_path / "theirs.h5"
+    start = np.zeros(10_000)
+    h5burst.write_tree(ours, Group({"values": Group({str(n): Array(start[:1000]) for n in range(10)})}))
+    with h5py.File(theirs, "w") as file, versioned.VersionedHDF5File(file).stage_version("0") as group:
+        group.create_dataset("values", data=start, chunks=(1000,), maxshape=(None,))
+    flushes = Flushes(monkeypatch)
+    spent: dict[str, list[float]] = {"ours": [], "other": [], "flushes": []}
+
+    def one(version: int) -> None:
+        block = version % 10
+        started, flushed = time.perf_counter(), flushes.spent
+        with h5burst.edit(ours, f"version {version}") as tx:
+            tx.put(f"values/{block}", Array(rows(version)))
+        spent["flushes"].append(flushes.spent - flushed)
+        spent["ours"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        with h5py.File(theirs, "r+") as file:
+            with versioned.VersionedHDF5File(file).stage_version(str(version)) as group:
+                group["values"][1000 * block : 1000 * block + 1000] = rows(version)
+            file.flush()
+            _flush(theirs)
+        spent["other"].append(time.perf_counter() - started)
+
+    def all_versions() -> None:
+        for version in range(1, VERSIONS + 1):
+            one(version)
+
+    benchmark.pedantic(all_versions, rounds=1, iterations=1)
+    for number in (1, VERSIONS // 2, VERSIONS):
+        with h5burst.file_at(ours, number) as stream, h5py.File(stream) as mine, h5py.File(theirs) as file:
+            other = versioned.VersionedHDF5File(file)[str(number)]["values"][:]
+            assert np.array_equal(np.concatenate([mine[f"values/{n}"][:] for n in range(10)]), other)
+    last = slice(-max(1, VERSIONS // 20), None)
+    first = slice(None, max(1, VERSIONS // 20))
+    without = [a - b for a, b in zip(spent["ours"], spent["flushes"], strict=True)]
+    benchmark.extra_info.update(
+        other=f"versioned-hdf5 {versioned.__version__}",
+        ours_s=statistics.median(spent["ours"][last]),
+        other_s=statistics.median(spent["other"][last]),
+        ratio=statistics.median(spent["other"][last]) / statistics.median(spent["ours"][last]),
+        target_ratio=30,
+        first_without_flush_s=statistics.median(without[first]),
+        last_without_flush_s=statistics.median(without[last]),
+        their_first_s=statistics.median(spent["other"][first]),
+        ours_MB=ours.stat().st_size / 1e6,
+        theirs_MB=theirs.stat().st_size / 1e6,
+    )
+    _opening(benchmark, ours, theirs, versioned)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _opening(benchmark, ours: Path, theirs: Path, versioned) -> None:
+    """open(at=) and h5py.File(file_at) in turn with h5py.File(path), the least and the most of several states."""
+
+    def their_open() -> None:
+        with h5py.File(theirs) as file:
+            versioned.VersionedHDF5File(file)[str(VERSIONS // 2)]
+
+    def at(number: int) -> None:
+        h5burst.open(ours, at=number).close()
+
+    def file_at(number: int) -> None:
+        with h5burst.file_at(ours, number) as stream, h5py.File(stream):
+            pass
+
+    found: dict[str, list[float]] = {}
+    states = (0, 1, VERSIONS // 2, VERSIONS - 1, VERSIONS)
+    for _ in range(7):
+        works = {
+            "h5py": lambda: h5py.File(ours).close(),
+            "open": lambda: h5burst.open(ours).close(),
+            **{f"at {n}": lambda n=n: at(n) for n in states},
+            **{f"file_at {n}": lambda n=n: file_at(n) for n in states},
+        }
+        for name, work in works.items():
+            found.setdefault(name, []).append(median_of(work, 60))
+    middle = {name: statistics.median(values) for name, values in found.items()}
+    worst_at = max(middle[f"at {n}"] for n in states)
+    worst_file = max(middle[f"file_at {n}"] for n in states)
+    benchmark.extra_info.update(
+        h5py_open_us=1e6 * middle["h5py"],
+        open_us=1e6 * middle["open"],
+        open_at_us=f"{1e6 * min(middle[f'at {n}'] for n in states):.0f}-{1e6 * worst_at:.0f}",
+        file_at_us=f"{1e6 * min(middle[f'file_at {n}'] for n in states):.0f}-{1e6 * worst_file:.0f}",
+        open_at_over_h5py=worst_at / middle["h5py"],
+        open_at_over_open=worst_at / middle["open"],
+        file_at_over_h5py=worst_file / middle["h5py"],
+        their_open_us=1e6 * median_of(their_open, 10),
+    )
+
+
+# ---------------------------------------------------------------- rows that are visible
+
+
+@contextlib.contextmanager
+def watching(path: Path, how: str) -> Iterator[list[float]]:
+    """Another process that looks every 2 ms how many rows there are; it gives the delays after the rows' own times."""
+    program = (
+        "import sys, time, h5py, h5burst\n"
+        "path, how = sys.argv[1:]\n"
+        "seen, delays = 0, []\n"
+        "file = h5py.File(path, 'r', swmr=True) if how == 'swmr' else None\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    if how == 'swmr':\n"
+        "        data = file['rows']; data.refresh()\n"
+        "        count, stamp = len(data), data[-1, 0] if len(data) else 0\n"
+        "    else:\n"
+        "        try:\n"
+        "            with h5burst.open(path) as ours:\n"
+        "                data = ours['rows']; count = data.shape[0]; stamp = data[-1, 0] if count else 0\n"
+        "        except h5burst.StaleFileError:\n"
+        "            continue\n"
+        "    if stamp < 0:\n"
+        "        break\n"
+        "    if count > seen:\n"
+        "        delays.append(time.time() - stamp); seen = count\n"
+        "    time.sleep(0.002)\n"
+        "print(*delays)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(path), how], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    delays: list[float] = []
+    yield delays
+    delays += [float(one) for one in process.stdout.read().split()]
+    assert process.wait() == 0
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+@pytest.mark.parametrize("row_bytes", [1000, 30_000, 1_000_000])
+def test_rows_that_are_visible_beside_swmr(benchmark, tmp_path, monkeypatch, row_bytes, flushed):
+    """Rows are appended and made visible one by one, without flushes to the disk and with them."""
+    numbers, count = row_bytes // 8, max(20, min(VERSIONS // 4, 40_000_000 // row_bytes))
+    if not flushed:
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, lambda _: None)
+
+    def row(is_last: bool = False) -> np.ndarray:
+        found = np.zeros((1, numbers))
+        found[0, 0] = -1 if is_last else time.time()
+        return found
+
+    def ours() -> tuple[float, list[float]]:
+        path = tmp_path / "ours.h5"
+        storage = Storage(None, chunks=(1, numbers), maxshape=(None, numbers))
+        h5burst.write_tree(path, Group({"rows": Array(np.zeros((0, numbers)), storage=storage)}), overwrite=True)
+
+        def append(is_last: bool = False) -> None:
+            with h5burst.edit(path, history=False) as tx:
+                tx.append("rows", row(is_last))
+
+        return timed(append, path, "ours")
+
+    def theirs() -> tuple[float, list[float]]:
+        path = tmp_path / "theirs.h5"
+        with h5py.File(path, "w", libver="latest") as file:
+            data = file.create_dataset("rows", (0, numbers), float, chunks=(1, numbers), maxshape=(None, numbers))
+            file.swmr_mode = True
+
+            def append(is_last: bool = False) -> None:
+                data.resize(len(data) + 1, axis=0)
+                data[-1] = row(is_last)[0]
+                data.flush()
+                if flushed:
+                    _flush(path)
+
+            return timed(append, path, "swmr")
+
+    def timed(append: Callable[..., None], path: Path, how: str) -> tuple[float, list[float]]:
+        started = time.perf_counter()
+        for _ in range(count):
+            append()
+        seconds = time.perf_counter() - started
+        with watching(path, how) as delays:
+            for _ in range(30):
+                time.sleep(0.01)
+                append()
+            time.sleep(0.05)
+            append(True)
+        return seconds, delays
+
+    results: dict[str, list[tuple[float, list[float]]]] = {"ours": [], "other": []}
+
+    def both() -> None:
+        results["other"].append(theirs())
+        results["ours"].append(ours())
+
+    benchmark.pedantic(both, rounds=2, iterations=1)
+    seconds = {side: statistics.median(one for one, _ in found) / count for side, found in results.items()}
+    delay = {side: statistics.median(one for _, many in found for one in many) for side, found in results.items()}
+    benchmark.extra_info.update(
+        other=f"SWMR of HDF5 {h5py.version.hdf5_version}",
+        ours_s=seconds["ours"],
+        other_s=seconds["other"],
+        ratio=seconds["other"] / seconds["ours"],
+        target_ratio=0.5 if flushed else 1,
+        ours_delay_ms=1e3 * delay["ours"],
+        other_delay_ms=1e3 * delay["other"],
+    )
+
+
+# ---------------------------------------------------------------- several writers
+
+
+def by_lock(path: Path, name: str) -> None:
+    """What a laboratory does instead: a lock file around h5py."""
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with h5py.File(path, "a", libver="latest") as file:
+            file[name] = np.arange(3)
+            file.flush()
+            _flush(path)
+
+
+def by_edit(path: Path, name: str) -> None:
+    with h5burst.edit(path, wait=600) as tx:
+        tx.put(name, Array(np.arange(3)))
+
+
+def writing(path: Path, processes: int, count: int, put: Callable[[Path, str], None]) -> tuple[float, float]:
+    """Seconds in all, and the longest that anybody waited."""
+    started, pipes = time.perf_counter(), []
+    for process in range(processes):
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            longest = 0.0
+            for number in range(count):
+                began = time.perf_counter()
+                put(path, f"p{process}_{number}")
+                longest = max(longest, time.perf_counter() - began)
+            os.write(writing, str(longest).encode())
+            os._exit(0)
+        os.close(writing)
+        pipes.append(reading)
+    waits = [float(os.read(pipe, 100)) for pipe in pipes]
+    for pipe in pipes:
+        os.close(pipe)
+        os.wait()
+    return time.perf_counter() - started, max(waits)
+
+
+def test_puts_of_eight_processes_beside_a_lock(benchmark, tmp_path):
+    """Each of eight processes puts so many small datasets into one file, one by one, flushed to the disk."""
+    count = max(5, VERSIONS // 11)
+    found: dict[str, list[tuple[float, float]]] = {"ours": [], "other": []}
+
+    def both() -> None:
+        for side, put in (("other", by_lock), ("ours", by_edit)):
+            path = tmp_path / f"{side}.h5"
+            path.unlink(missing_ok=True)
+            if side == "ours":
+                h5burst.save(path, {})
+            found[side].append(writing(path, 8, count, put))
+            with h5py.File(path) as file:
+                assert len(file) == 8 * count
+
+    benchmark.pedantic(both, rounds=2, iterations=1)
+    seconds = {side: statistics.median(one for one, _ in runs) for side, runs in found.items()}
+    benchmark.extra_info.update(
+        other="flock and h5py.File",
+        ours_s=seconds["ours"],
+        other_s=seconds["other"],
+        ratio=seconds["other"] / seconds["ours"],
+        target_ratio=5,
+        puts=8 * count,
+        longest_wait_s=max(wait for _, wait in found["ours"]),
+        other_longest_wait_s=max(wait for _, wait in found["other"]),
+    )
+
+
+# ---------------------------------------------------------------- what has changed
+
+
+@pytest.mark.parametrize("kind", ["nested", "flat"])
+def test_changes_of_one_put_beside_h5diff(benchmark, tmp_path, kind):
+    """One object of 100 000, in groups of a hundred, or in one group after its first edit."""
+    if shutil.which("h5diff") is None:
+        pytest.skip("needs h5diff (Debian: hdf5-tools)")
+    path, before = tmp_path / "file.h5", tmp_path / "before.h5"
+    if kind == "flat":
+        below = {f"n{number}": Array(np.array(number)) for number in range(OBJECTS)}
+    else:
+        below = {f"g{k}": Group({f"n{n}": Array(np.array(n)) for n in range(100)}) for k in range(OBJECTS // 100)}
+    h5burst.write_tree(path, Group({"all": Group(below)}))
+    del below
+    changed = "all/n77" if kind == "flat" else "all/g77/n7"
+    for value in (1, 2):
+        shutil.copyfile(path, before)
+        with h5burst.edit(path) as tx:
+            tx.put(changed, Array(np.array(-value)))
+    assert [change.path for change in h5burst.changes(path, since=-2)] == [f"/{changed}"]
+    ours = median_of(lambda: h5burst.changes(path, since=-2), 30)
+    started = time.perf_counter()
+    done = subprocess.run(["h5diff", "-q", before, path], check=False)
+    theirs = time.perf_counter() - started
+    assert done.returncode == 1
+    benchmark.pedantic(lambda: h5burst.changes(path, since=-2), rounds=5, iterations=1)
+    version = subprocess.run(["h5diff", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    benchmark.extra_info.update(
+        other=f"h5diff {version}", ours_s=ours, other_s=theirs, ratio=theirs / ours, target_ratio=1000, target_s=0.005
+    )
+
+
+# ---------------------------------------------------------------- size
+
+
+@pytest.mark.parametrize("kind", ["one group", "10 x 100"])
+def test_size_of_1_000_commits(benchmark, tmp_path, kind):
+    """One attribute a commit, records included, without the reserve."""
+    path, count = tmp_path / "file.h5", min(1000, VERSIONS)
+    if kind == "one group":
+        places = [f"all/n{number}" for number in range(1000)]
+    else:
+        places = [f"all/g{number // 100}/n{number % 100}" for number in range(1000)]
+    h5burst.write_tree(path, Group())
+    with h5burst.edit(path) as tx:
+        for place in places:
+            tx.put(place, Array(np.array(1.0)))
+    size = h5burst.info(path).bytes
+
+    def all_commits() -> None:
+        for number in range(count):
+            with h5burst.edit(path, f"commit {number}") as tx:
+                tx.set_attributes(places[number], {"reviewed": True})
+
+    benchmark.pedantic(all_commits, rounds=1, iterations=1)
+    grown = (h5burst.info(path).bytes - size) / count
+    benchmark.extra_info.update(
+        ours_s=benchmark.stats.stats.median / count, bytes_a_commit=grown, target_bytes_a_commit=6000
+    )
