@@ -11,6 +11,7 @@ from h5burst.changed import changes_between
 from h5burst.read.history import Commit, History, commit_of, opened
 
 _SHORTEST_S, _LONGEST_S, _GROWTH = 0.002, 0.1, 1.25  # between two looks
+_COMMIT_S = 1.0  # for so long a first look that is not trusted may have fallen into a commit
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class _Watch:
     def __init__(self, path: str, since: int | None) -> None:
         self._path, self._since = path, since
         self._seen: _Seen | None = None
+        self._began = time.monotonic()
 
     def look(self) -> Iterator[Followed]:
         """What has come since the last look."""
@@ -128,7 +130,9 @@ class _Watch:
                 if newest is None:
                     return  # a file without states: see `log`
                 before, start = self._seen, history.start
-                if before is None and self._since is not None and history.is_untrusted:
+                if before is None and history.is_untrusted and time.monotonic() - self._began < _COMMIT_S:
+                    if self._since is None:
+                        self._since = History(found.file.descriptor, self._path, trust=True).number
                     return  # a commit may be under way: looked at again
                 self._seen = _Seen(_inode(status), status.st_size, start.base, start.data[:48], newest)
                 items = list(self._new(before, history))

@@ -112,3 +112,31 @@ def test_a_message_cannot_command_a_terminal(path: Path, capsys: pytest.CaptureF
     text = said(capsys, "log", path)
     assert "\x1b" not in text
     assert len(text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("since", [None, 1])
+def test_a_first_look_may_fall_into_a_commit(path: Path, since: int | None) -> None:
+    """Of a file with a superblock of version 2: there the superblock is new before the time of change is."""
+    with h5py.File(path, "w", libver=("v108", "v108")) as file:
+        file["a"] = np.arange(3)
+    commit(path, 1)
+    written_ns = path.stat().st_mtime_ns
+
+    def go_on() -> None:
+        os.utime(path, ns=(written_ns, written_ns))
+        commit(path, 2)
+
+    os.utime(path, ns=(written_ns + 5000, written_ns + 5000))
+    threading.Timer(0.2, go_on).start()
+    item = next(h5burst.follow(path, since=since, timeout=30))
+    assert (item.commit.number, item.paths) == (2, ("/b2",))
+
+
+def test_a_file_that_was_copied_without_its_times_is_followed(path: Path) -> None:
+    with h5py.File(path, "w", libver=("v108", "v108")) as file:
+        file["a"] = np.arange(3)
+    commit(path, 1)
+    os.utime(path)
+    threading.Timer(1.5, lambda: commit(path, 2)).start()
+    item = next(h5burst.follow(path, timeout=30))
+    assert (item.commit.number, item.paths) == (1, ("/b2",))

@@ -17,7 +17,7 @@ from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Array, Group, Node, path_names
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.file_objects import FileLike, locate
+from h5burst.read.file_objects import FileLike, FileObject, locate
 from h5burst.read.handle import FileHandle, Target
 from h5burst.read.history import At
 from h5burst.read.lazy import LazyArray, LazyReader, array_by_name
@@ -248,6 +248,48 @@ class LazyGroup(Mapping[str, Any]):
                 problems.append((where, error.what.removeprefix(f"{where}: ")))
             else:
                 yield prefix + name, found
+
+    def refresh(self) -> bool:
+        """Look at the newest state of the file from here on; an object that others have changed is not stale any more.
+
+        What was taken out of it before stays what it was, and stale where the file has changed: take it out anew.
+
+        Returns
+        -------
+        bool
+            Whether there was anything new.
+
+        Raises
+        ------
+        KeyError
+            There is no such group any more.
+        CorruptFileError, OSError
+            As `open`.
+
+        Examples
+        --------
+        >>> import h5burst
+        >>> h5burst.save("watched.h5", {"a": 1}, overwrite=True)
+        >>> with h5burst.open("watched.h5") as file:
+        ...     with h5burst.edit("watched.h5") as tx:
+        ...         tx.put("b", h5burst.Group())
+        ...     file.refresh(), list(file)
+        (True, ['a', 'b'])
+        """
+        self._file.check_open()
+        handle = self._file.handle
+        is_state = isinstance(handle.location, FileObject) and handle.location.state is not None
+        root = _open(FileHandle(handle.path if is_state else handle.location), self._file.depth)
+        now = root._file.handle
+        if (now.stamp, now.state) == (handle.stamp, handle.state):
+            root.close()
+            return False
+        found = root._find(self._names) if self._names else root
+        if not isinstance(found, LazyGroup):
+            raise KeyError(f"{describe_names(self._names)} in {handle.path} is not a group any more")
+        self._file, self._address, self._attrs, self._node = root._file, found._address, found._attrs, found._node
+        handle.release()  # who holds it still opens the file for each read, and is told what is stale
+        return True
 
     # ------------------------------------------------------------ finding
 

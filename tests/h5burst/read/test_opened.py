@@ -443,3 +443,48 @@ def test_groups_are_groups(path: Path) -> None:
         assert len({file["units"], file["/units"], file}) == 2
         assert "units" in repr(file["units"])
         assert file.filename == str(path)
+
+
+def test_an_open_file_is_looked_at_anew(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    h5burst.save(path, {"a": {"x": np.arange(3)}, "b": np.arange(4)})
+    with h5burst.open(path) as file:
+        group, array = file["a"], file["b"]
+        assert not file.refresh()
+        assert not group.refresh()
+        with h5py.File(path, "r+") as other:  # in place, by another program
+            other["b"][0] = 70
+            other["a"].attrs["unit"] = "s"
+            other["c"] = 1
+        with pytest.raises(h5burst.StaleFileError):
+            file["b"]
+        assert file.refresh()
+        assert not file.refresh()
+        assert file["b"][0] == 70
+        assert sorted(file) == ["a", "b", "c"]
+        with pytest.raises(h5burst.StaleFileError):
+            array[0]
+        with pytest.raises(h5burst.StaleFileError):
+            group["x"]
+        assert group.refresh()
+        assert group.attrs["unit"] == "s"
+        assert group["x"][:].tolist() == [0, 1, 2]
+        h5burst.save(path, {"a": np.arange(2)}, overwrite=True)  # another file at the path
+        assert file.refresh()
+        assert file["a"].shape == (2,)
+        with pytest.raises(KeyError, match="not a group any more"):
+            group.refresh()
+    with pytest.raises(ValueError, match="was closed"):
+        file.refresh()
+
+
+def test_an_earlier_state_is_left_for_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    h5burst.save(path, {"a": 1})
+    for number in (1, 2):
+        with h5burst.edit(path) as tx:
+            tx.set_attributes((), {"number": number})
+    with h5burst.open(path, at=1) as file:
+        assert file.attrs["number"] == 1
+        assert file.refresh()
+        assert file.attrs["number"] == 2
