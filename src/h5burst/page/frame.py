@@ -17,10 +17,14 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 SCRIPTS = ("draw.js", "sheet.js", "pages.js")
 
 
-def head(title: str, generator: str) -> str:
-    """The beginning of an HTML file, up to its body; generator: the command that writes it."""
+def head(title: str, generator: str, renewed_s: int | None = None) -> str:
+    """The beginning of an HTML file, up to its body; generator: the command that writes it.
+
+    renewed_s: seconds after which a browser loads it anew; None: it does not.
+    """
+    renewed = "" if renewed_s is None else f'<meta http-equiv="refresh" content="{renewed_s}">\n'
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{_mark(generator)}\n'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{_mark(generator)}\n{renewed}'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{_asset('h5burst.page', 'page.css')}</style></head>\n"

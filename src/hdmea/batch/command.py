@@ -76,6 +76,9 @@ def batch(
     report: Annotated[
         bool, typer.Option("--report", help="Write a page about each recording, and their index.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show in index.html what is done while it runs; browsers renew it.")
+    ] = False,
 ) -> None:
     from hdmea.batch.job import JobOptions
     from hdmea.batch.progress import print_summary
@@ -106,6 +109,7 @@ def batch(
         array_count=array_count, force=force, checkpoint_steps=checkpoint_steps, compression=compression,
         retries=retries, max_failures=max_failures,
         progress=False if output.quiet else None, by_mark=skip_by_mark, imports=import_ or (), report=report,
+        live=live,
     )  # fmt: skip
     print_summary(result.outcomes)
     output.say(f"summary: {result.summary_path}")

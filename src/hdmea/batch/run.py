@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from hdmea.batch.dask_engine import Cluster, Sizes, dask_executor
 from hdmea.batch.figures import write_table
 from hdmea.batch.gather import SUMMARIES, check_summary, gather_figures
 from hdmea.batch.job import MAX_NAME_BYTES, Job, JobOptions, Outcome, Report, Status, skipped
+from hdmea.batch.live import LivePage
 from hdmea.batch.local import LocalExecutor, ending_signals
 from hdmea.batch.loop import Executor, Limits, run_all
 from hdmea.batch.manifest import Recording, read_manifest
@@ -116,6 +118,7 @@ def run_batch(
     by_mark: bool = False,
     imports: Sequence[str] = (),
     report: bool = False,
+    live: bool = False,
 ) -> BatchResult:
     r"""Run many recordings to one HDF5 file each, `output_dir/{dataset_id}.h5`.
 
@@ -160,6 +163,9 @@ def run_batch(
     report
         At the end, a page about each recording, and `index.html` with all that the output directory holds; not after a
         stop.
+    live
+        While it runs, `index.html` of the output directory shows which recording is at which step, what failed, and the
+        figures so far; browsers load it anew by themselves. Not for tasks of an array.
 
     Returns
     -------
@@ -196,13 +202,17 @@ def run_batch(
     for summary in sorted(output_dir.glob(SUMMARIES)) if share is not None or report else ():
         with problems.noting():
             check_summary(summary)
-    if report:
+    if report or live:
         with problems.noting():
             if any(job.output_path.stem == "index" for job in all_jobs):
                 raise ConfigurationError("a recording cannot be called index with --report: index.html is that of all")
-        for page in (output_dir / "index.html", *(job.output_path.with_suffix(".html") for job in all_jobs)):
+        own_pages = [job.output_path.with_suffix(".html") for job in all_jobs] if report else []
+        for page in (output_dir / "index.html", *own_pages):
             with problems.noting():
                 may_write(page, overwrite=False)
+    with problems.noting():
+        if live and share is not None:
+            raise ConfigurationError("--live is for one batch in a directory, not for the tasks of an array")
     problems.raise_any()
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
     resources = plan_resources(len(mine), jobs, threads, memory_budget)
@@ -211,10 +221,13 @@ def run_batch(
         limits = Limits(retries, max_failures)
         own = Sizes(threads, None if memory_budget is None else parse_bytes(memory_budget))
         dask = Cluster(scheduler, scheduler_file, own) if engine == "dask" else None
-        with _executor(dask, mine, resources, bars.report, retries) as executor:
+        with contextlib.ExitStack() as stack:
+            names = [job.dataset_id for job in mine]
+            shown = stack.enter_context(LivePage(output_dir, names, bars)) if live else bars
+            executor = stack.enter_context(_executor(dask, mine, resources, shown.report, retries))
             resources = executor.resources
             bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
-            outcomes = run_all(mine, executor, limits, stop.event, bars.report, bars.finished)
+            outcomes = run_all(mine, executor, limits, stop.event, shown.report, shown.finished)
     outcomes = [_settled(job, outcome) for job, outcome in zip(mine, outcomes, strict=True)]
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
     result = BatchResult(outcomes, resources, output_dir / name, stop.signal)

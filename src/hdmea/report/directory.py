@@ -69,9 +69,14 @@ def write_index(
     figures = _key_figures(directory)
     for row in rows:
         row.key_figures = figures.get(row.file_stem or _stem(row.name), {})
-    with durable.replacing(path, overwrite=True) as temporary:
-        temporary.write_text(_page(directory.name, rows), encoding="utf-8", errors="backslashreplace")
+    write_rows(path, directory.name, rows)
     return path
+
+
+def write_rows(path: Path, title: str, rows: list[Row], renewed_s: int | None = None) -> None:
+    """An index of these recordings. renewed_s: seconds after which browsers load it anew, while a batch runs."""
+    with durable.replacing(path, overwrite=True) as temporary:
+        temporary.write_text(_page(title, rows, renewed_s), encoding="utf-8", errors="backslashreplace")
 
 
 def _stem(dataset_id: str) -> str:
@@ -157,12 +162,13 @@ def _said(row: dict[str, Any]) -> str:
     return str(row.get("reason") or "")
 
 
-def _page(title: str, rows: list[Row]) -> str:
+def _page(title: str, rows: list[Row], renewed_s: int | None) -> str:
     more = list(dict.fromkeys(name for row in rows for name in row.key_figures))
     names = (*COLUMNS, *(name.replace("_", " ") for name in more), "what was said")
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     return (
-        f"{page.head(title, GENERATOR)}<body><header><h1>{escape(title)}: {len(rows)} recordings</h1></header>\n"
+        f"{page.head(title, GENERATOR, renewed_s)}<body>"
+        f"<header><h1>{escape(title)}: {len(rows)} recordings</h1></header>\n"
         f'<main><div class="scroll" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>{heads}</tr>'
         f"</thead>\n<tbody>{''.join(_cells(row, more) for row in rows)}</tbody></table></div></main></body></html>\n"
     )

@@ -1,0 +1,92 @@
+"""The page of a batch that is running: which recording is at which step, what failed, and the figures so far.
+
+It is a file that is written whole, again and again, and that browsers load anew by themselves: no server is needed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from hdmea.batch.job import Outcome, Status
+from hdmea.batch.progress import BatchProgress
+from hdmea.report.directory import Row, write_rows
+
+RENEWED_S = 5  # by browsers
+_EVERY_S = 1.0  # written at most so often
+_WAITING, _RUNNING = "waiting", "running"
+
+
+class LivePage:
+    """The index of a directory while a batch fills it, beside the progress that it passes everything on to.
+
+    Raises `OSError` at once where the page cannot be written; later, `say` is told, and the batch goes on.
+    """
+
+    def __init__(self, directory: Path, names: Sequence[str], progress: BatchProgress) -> None:
+        self._directory, self._progress = directory, progress
+        self._rows = {name: Row(name, _WAITING) for name in names}
+        self._lock, self._changed, self._ends = threading.Lock(), threading.Event(), threading.Event()
+        self._problem = ""
+        self._write(RENEWED_S)
+        self._thread = threading.Thread(target=self._keep_writing, name="hdmea live page", daemon=True)
+        self._thread.start()
+
+    def report(self, dataset_id: str, what: str) -> None:
+        """A recording now does this."""
+        self._progress.report(dataset_id, what)
+        self._set(Row(dataset_id, f"{_RUNNING}: {what}"))
+
+    def finished(self, outcome: Outcome) -> None:
+        """A recording has ended."""
+        self._progress.finished(outcome)
+        known = {name: str(value) for name, value in outcome.figures.items()}
+        units, warnings = known.pop("units", ""), known.pop("warnings", "")
+        figures = (units, "", "", "", warnings)
+        said, state = " ".join(outcome.reason.split()), outcome.status.value
+        self._set(Row(outcome.dataset_id, state, figures=figures, said=said, key_figures=known))
+
+    def _set(self, row: Row) -> None:
+        with self._lock:
+            self._rows[row.name] = row
+        self._changed.set()
+
+    def _keep_writing(self) -> None:
+        while not self._ends.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            try:
+                self._write(RENEWED_S)
+            except OSError as error:
+                self._problem = f"the page of the running batch could not be written: {error}"
+            self._ends.wait(_EVERY_S)
+
+    def _write(self, renewed_s: int | None) -> None:
+        with self._lock:
+            rows = list(self._rows.values())
+        ended = sum(not row.state.startswith((_WAITING, _RUNNING)) for row in rows)
+        title = f"{self._directory.name} at {time.strftime('%Y-%m-%d %H:%M:%S')}, {ended} ended of"
+        write_rows(self._directory / "index.html", title, rows, renewed_s)
+
+    def __enter__(self) -> LivePage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write it for the last time: what has not ended was not started, and no browser renews it any more."""
+        self._ends.set()
+        self._changed.set()
+        self._thread.join()
+        for name, row in self._rows.items():
+            if row.state == _WAITING:
+                self._rows[name] = Row(name, Status.NOT_STARTED.value)
+        try:
+            self._write(None)
+        except OSError as why:
+            self._problem = f"the page of the batch could not be written: {why}"
+        if self._problem:
+            self._progress.say(self._problem)
