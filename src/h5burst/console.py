@@ -106,7 +106,7 @@ class _Lasting:
             action()
         except OSError as error:
             if error.errno not in _GONE:
-                raise
+                raise OSError(error.errno, f"what is printed cannot be written: {error.strerror}") from error
             with contextlib.suppress(OSError, ValueError):  # what is buffered, and what others print, goes there too
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, self._stream.fileno())
@@ -146,24 +146,27 @@ class _Told:
     is_told: bool = False  # by another than Ctrl-C, which Python raises itself
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[_Told]:
-    """For the block, SIGTERM and SIGHUP are as Ctrl-C is, unless they are ignored (nohup) or somebody else's; a second
-    one ends the process at once.
-    """
-    told = _Told()
+class Ending:
+    """The handler of a signal that ends a command; a second one ends the process at once."""
 
-    def end(number: int, frame: FrameType | None) -> None:
-        told.signal, told.is_told = number, True
+    def __init__(self, told: _Told) -> None:
+        self._told = told
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._told.signal, self._told.is_told = number, True
         signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    numbers = []
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[_Told]:
+    """For the block, SIGTERM and SIGHUP are as Ctrl-C is, unless they are ignored (nohup) or somebody else's."""
+    told, numbers = _Told(), []
     if threading.current_thread() is threading.main_thread():
         known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
         numbers = [number for number in known if signal.getsignal(number) is signal.SIG_DFL]
     for number in numbers:
-        signal.signal(number, end)
+        signal.signal(number, Ending(told))
     try:
         yield told
     finally:

@@ -146,3 +146,16 @@ def test_a_working_directory_that_was_deleted_is_named(tmp_path: Path, capsys: p
 def test_a_place_behind_a_file_is_told_how_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert console.run(h5burst.cli.app, ["cat", str(tmp_path / "a.h5"), "/units/unit_001"]) == 2
     assert "an object of a file is written FILE::/units/unit_001" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk of Linux")
+def test_results_that_cannot_be_written_are_an_error_that_says_so(tmp_path: Path) -> None:
+    h5burst.save(tmp_path / "a.h5", {"x": np.arange(3)})
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "h5burst", "info", str(tmp_path / "a.h5"), "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "what is printed cannot be written: No space left on device" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

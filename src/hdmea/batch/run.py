@@ -321,7 +321,7 @@ class _Stop:
 def _stopping() -> Iterator[_Stop]:
     """Turn SIGINT, SIGTERM and SIGHUP (unless it is ignored, as by nohup) into an event for the block.
 
-    The second signal acts as it does without us.
+    The second signal acts as it does without us; that of a command ends it at once, without waiting for its workers.
     """
     stop = _Stop(threading.Event())
     if threading.current_thread() is not threading.main_thread():
@@ -332,7 +332,8 @@ def _stopping() -> Iterator[_Stop]:
     def told(number: int, frame: Any) -> None:
         stop.signal = number
         stop.event.set()
-        signal.signal(number, before[signal.Signals(number)])
+        handler = before[signal.Signals(number)]
+        signal.signal(number, signal.SIG_DFL if isinstance(handler, console.Ending) else handler)
 
     for number in before:
         signal.signal(number, told)

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -249,9 +249,10 @@ def compact_if_mostly_dead(path: Path) -> None:
     """
     if path.stat().st_size < _LEAST_COMPACTED:
         return
-    # It is only space: where another program edits the file or the disk is full, a later step does it.
-    with suppress(OSError):
+    try:
         compact(path, STATES_KEPT, least_dead=0.5)
+    except OSError as error:  # another program edits the file, or the disk is full: a later step does it
+        logger.info("%s keeps its dead space for now: %s", path, error)
 
 
 # ---------------------------------------------------------------- write
