@@ -100,3 +100,11 @@ def test_nerve_head_and_alignment(benchmark):
         geometry.align(16 * somata, placed)
 
     alone(benchmark, both, rounds=3, units=UNITS)
+
+
+def test_second_order_fields(benchmark, counts):
+    """ON-OFF cells of 1000 spikes and linear ones: the time is that of the transforms, whatever is found."""
+    trains = [np.repeat(np.arange(FRAMES), counts[n]) for n in WHICH]
+    shown = movie()
+    geometry.second_order_fields(shown, trains[:2])
+    alone(benchmark, lambda: geometry.second_order_fields(shown, trains), rounds=1, units=UNITS, target_s=60)

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
+from hdmea.geometry import second_order_fields, second_order_record
 from hdmea.pipeline import PipelineSession, extract_features, run_batch, run_flow
 from scptensor import AggregationLink, Assay, MatrixMetadata, ScpContainer, ScpMatrix
 from scptensor.core import AssayExtras, RawValues
@@ -164,7 +165,8 @@ def test_the_page_names_nothing_else(recordings: list[Path]) -> None:
     left = unused("layout_hdmea.md", recordings)
     of_the_bar = {row for row in left if "direction_section" in row}  # its movie is 1.2 GB long
     of_others = {row for row in left if re.search(r"auto_label|steps_in_progress|electrode_pitch_um", row)}
-    assert left - of_the_bar - of_others == set()
+    of_no_flow = {row for row in left if "/stc" in row}  # of an optional step
+    assert left - of_the_bar - of_others - of_no_flow == set()
 
 
 def test_sections_by_direction_are_as_the_page_says(recordings: list[Path], tmp_path: Path) -> None:
@@ -175,6 +177,8 @@ def test_sections_by_direction_are_as_the_page_says(recordings: list[Path], tmp_
         "_attrs": {"direction_list": np.array([45, 90]), "n_directions": 2, "cell_center_row": 1.5},
     }
     session.units["unit_001"]["auto_label"] = {"axon_type": "rgc"}
+    seen = second_order_fields(np.arange(400.0)[:, None, None] % 7 * np.ones((1, 3, 3)), [np.arange(9)])[0]
+    session.units["unit_001"]["features"][f"sta_{NOISE}"] = {"stc": second_order_record(seen)}
     assert undocumented("layout_hdmea.md", session.save(tmp_path / "bar.h5")) == []
 
 

@@ -19,8 +19,10 @@ from hdmea.geometry.records import (
     field_record,
     head_record,
     model_record,
+    second_order_record,
     soma_record,
 )
+from hdmea.geometry.second_order import SecondOrderField, second_order_fields
 from hdmea.geometry.soma import SomaGeometry, soma_geometry
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "NoiseMovie",
     "Pairs",
     "ReceptiveField",
+    "SecondOrderField",
     "SomaGeometry",
     "SomaPolar",
     "SurroundFit",
@@ -50,6 +53,8 @@ __all__ = [
     "hold_frames",
     "model_record",
     "receptive_field",
+    "second_order_fields",
+    "second_order_record",
     "soma_geometry",
     "soma_polar",
     "soma_record",

@@ -17,6 +17,7 @@ from hdmea.geometry.field_fits import GaussianFit, SurroundFit
 from hdmea.geometry.ln_model import KINDS, LNModel
 from hdmea.geometry.nerve_head import NerveHead, SomaPolar
 from hdmea.geometry.receptive_field import ReceptiveField
+from hdmea.geometry.second_order import SecondOrderField
 from hdmea.geometry.soma import SomaGeometry
 
 Record = dict[str, Any]
@@ -30,6 +31,11 @@ def _own(result: Any, *without: str) -> Record:
 def soma_record(soma: SomaGeometry) -> Record:
     """A soma as nested dicts: `features/eimage_sta/geometry` of a file."""
     return _own(soma)
+
+
+def second_order_record(found: SecondOrderField) -> Record:
+    """A second-order field as a dict: `features/sta_{movie}/stc` of a file."""
+    return _own(found)
 
 
 def field_record(field: ReceptiveField, frame_period_s: float) -> Record:

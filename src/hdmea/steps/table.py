@@ -144,6 +144,7 @@ _ROWS = (
     Step("add_electrode_images", "hdmea.steps.electrode_images", ("units",), ("features/eimage_sta",)),
     Step("extract_soma_geometry", "hdmea.steps.soma", ("features/eimage_sta",), ("eimage_sta/geometry",)),
     Step("extract_rf_geometry", "hdmea.steps.rf_geometry", ("features/sta_{movie}",), ("sta_{movie}/sta_geometry",)),
+    Step("compute_stc", "hdmea.steps.stc", ("features/sta_{movie}",), ("sta_{movie}/stc",)),
     Step("fit_ln_model", "hdmea.steps.ln_model", ("sta_{movie}/sta_geometry",), ("sta_geometry/lnl",)),
     Step("annotate", "hdmea.steps.annotate", ("units",), ("metadata/gsheet_row", "auto_label"), "load"),
     Step(

@@ -72,6 +72,9 @@ def records() -> dict[str, dict[str, Any]]:
         | axon["post_processed_data"] | axon["ap_pathway"],
         "Optic-nerve head (": head | axon["soma_polar_coordinates"] | {"unit_ids": [], "n_units": 0, "n_axons": 0},
         "Receptive field (": geometry.field_record(geometry.receptive_field(average), 1 / 60),
+        "Second-order field (": geometry.second_order_record(
+            geometry.second_order_fields(np.arange(400.0)[:, None, None] % 7 * np.ones((1, 3, 3)), [np.arange(9)])[0]
+        ),
         "Linear-nonlinear model (": geometry.model_record(geometry.LNModel()),
         "Chip and stimulus (": map_of_chip | {"unit_ids": [], "bar_pixels_per_noise_pixel": 20.0},
     }  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 from hdmea.features import (
     align_electrodes,
     compute_sta,
+    compute_stc,
     extract_rf_geometry,
     extract_soma_geometry,
     fit_ln_model,
@@ -66,6 +67,7 @@ def script(laboratory: Laboratory) -> Script:
         ("compute_sta", lambda **at: compute_sta(**at)),
         ("extract_soma_geometry", lambda **at: extract_soma_geometry(**at)),
         ("extract_rf_geometry", lambda **at: extract_rf_geometry(**at)),
+        ("compute_stc", lambda **at: compute_stc(**at)),
         ("fit_ln_model", lambda **at: fit_ln_model(**at)),
         ("annotate", lambda **at: annotate(laboratory.table, **at)),
         ("track_axons", lambda **at: track_axons(filter_by_cell_type=False, **at)),
