@@ -1,8 +1,8 @@
 """Files with a history beside the release 0.2, which knows nothing of histories: nothing is misread by either.
 
 The release is built once, from this repository (`git archive`), into `build/release-0.2`, where H5BURST_WHOLE asks for
-it, or taken from H5BURST_RELEASE_02: a Python in whose environment its wheel is installed. One file that it has edited
-is kept.
+it, or taken from H5BURST_EARLIER_RELEASE: a Python in whose environment its wheel is installed. One file that it has
+edited is kept.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def build() -> str:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A function that lets the release do what is asked, and gives what it found."""
     environment = dict(os.environ)
-    python = environment.get("H5BURST_RELEASE_02")
+    python = environment.get("H5BURST_EARLIER_RELEASE")
     if python is None:
         if not os.environ.get("H5BURST_WHOLE") and not (BUILT / "done").exists():
-            pytest.skip("set H5BURST_WHOLE=1 to build release 0.2 (a minute and a half), or H5BURST_RELEASE_02")
+            pytest.skip("set H5BURST_WHOLE=1 to build release 0.2 (a minute and a half), or H5BURST_EARLIER_RELEASE")
         python = build()
         environment["PYTHONPATH"] = str(BUILT / "src")
     elsewhere = tmp_path_factory.mktemp("release")
