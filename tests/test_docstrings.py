@@ -243,6 +243,8 @@ def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_run(name: str, example_files: Path, tmp_path: Path) -> None:
     text = inspect.getdoc((VALUES | METHODS)[name]) or ""
+    if "mudata" in text:
+        pytest.importorskip("mudata")
     bring(example_files, text, tmp_path)
     test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     report: list[str] = []

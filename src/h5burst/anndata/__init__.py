@@ -1,10 +1,11 @@
 """AnnData objects to `.h5ad` files and back, in threads: what anndata itself writes and reads, faster.
 
-It needs the package `anndata` (`pip install "h5burst[anndata]"`).
+It needs the package `anndata` (`pip install "h5burst[anndata]"`); `.h5mu` files need `mudata`.
 """
 
 from h5burst.anndata.editing import append, update
 from h5burst.anndata.files import read_h5ad, write_h5ad
 from h5burst.anndata.joining import concat, subset
+from h5burst.anndata.modalities import read_h5mu, write_h5mu
 
-__all__ = ["append", "concat", "read_h5ad", "subset", "update", "write_h5ad"]
+__all__ = ["append", "concat", "read_h5ad", "read_h5mu", "subset", "update", "write_h5ad", "write_h5mu"]

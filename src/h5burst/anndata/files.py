@@ -179,7 +179,7 @@ def check_root(root: Group, path: str) -> None:
     """Raise ValueError for the tree of another file; warn of what is not a part of AnnData."""
     encoding = spec.encoding_of(root)
     if encoding.name not in ("", spec.ANNDATA.name):
-        advice = ": mudata.read_h5mu(path).mod has its AnnData objects by name" if encoding.name == "MuData" else ""
+        advice = ": read_h5mu(path).mod has its AnnData objects by name" if encoding.name == "MuData" else ""
         raise ValueError(f"{path} is not an AnnData file, but one of the encoding {encoding.name!r}{advice}")
     if encoding == spec.NONE and not {"obs", "var"} & set(root.children):
         raise ValueError(f"{path} is not an AnnData file: it has neither obs nor var")

@@ -47,18 +47,20 @@ def write(
     storage: Storage | None = None,
     threads: int | None = None,
     flushing: bool = False,
+    base: int = 0,
 ) -> None:
     """Write `tree` as a new HDF5 file.
 
     target: a path, where the file is made or replaced in place, or a seekable binary stream at its beginning.
     storage: for arrays that name none themselves. threads: for the filters of large arrays; with more than one, another
     writes a large file while its objects are laid out. flushing: let the disk take bytes while others are made, so that
-    little is left for the caller's fsync. Raises `NeedsLibhdf5Error` before the first byte for a tree that only
-    libhdf5 can write (or refuse), ValueError for a wrong codec, level or chunk shape. An interrupted write leaves what
-    no reader takes for an HDF5 file, because the superblock comes last.
+    little is left for the caller's fsync. base: where the stream begins in the file, behind a user block. Raises
+    `NeedsLibhdf5Error` before the first byte for a tree that only libhdf5 can write (or refuse), ValueError for a wrong
+    codec, level or chunk shape. An interrupted write leaves what no reader takes for an HDF5 file, because the
+    superblock comes last.
     """
     with Sink(target, flushing, threads) as sink:
-        _write(sink, tree, storage, threads)
+        _write(sink, tree, storage, threads, base=base)
 
 
 def complete(
@@ -88,6 +90,7 @@ def _write(
     threads: int | None,
     start: int = 0,
     existing_chunks: ChunkLookup = lambda data, plan: None,
+    base: int = 0,
 ) -> None:
     writer = make_writer(sink, storage, threads, existing_chunks)
     with contextlib.closing(writer):
@@ -99,7 +102,7 @@ def _write(
         end = writer.append(b"")
         writer.append(references.encode_mark(root, end))  # for this writer writes no references
         writer.finish()
-    sink.write_at_start(superblock.encode(root, end))
+    sink.write_at_start(superblock.encode(root, end + base, base=base))
 
 
 def make_writer(

@@ -109,3 +109,28 @@ class Sink:
         self.write(memoryview(data))
         self._end = end
         self._stream.seek(end)
+
+
+class BehindUserBlock(io.RawIOBase):
+    """The part of a file behind its user block, as a stream that begins there."""
+
+    def __init__(self, path: str | os.PathLike[str], user_block: bytes) -> None:
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self.base = len(user_block)
+        self._file.write(user_block)
+
+    def write(self, data: Any, /) -> int:
+        return self._file.write(data)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(self.base + place if whence == os.SEEK_SET else place, whence) - self.base
+
+    def tell(self) -> int:
+        return self._file.tell() - self.base
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -18,6 +18,7 @@ from h5burst.write import native, referring
 from h5burst.write.graft import fill
 from h5burst.write.preflight import SpecialValueError, validated
 from h5burst.write.settled import settled
+from h5burst.write.sink import BehindUserBlock
 
 
 def write_tree(
@@ -27,6 +28,7 @@ def write_tree(
     storage: Storage | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    user_block: bytes = b"",
 ) -> None:
     """Write a tree as a new HDF5 file, which appears under its name only when it is complete and on disk.
 
@@ -42,6 +44,8 @@ def write_tree(
         Whether an existing file may be replaced. Its permissions are kept.
     threads
         For the filters of large arrays; None: the CPUs that this process may use.
+    user_block
+        Bytes that stand before all that HDF5 writes, for programs that look at the beginning of a file: 512, 1024, ….
 
     Raises
     ------
@@ -50,7 +54,7 @@ def write_tree(
     FileExistsError
         For an existing file without `overwrite`.
     ValueError
-        For less than one thread.
+        For less than one thread, or a user block of another length.
     OSError
         When writing fails, or another process has the file open; the file that was there is untouched.
 
@@ -63,20 +67,32 @@ def write_tree(
     array([0, 1, 2])
     """
     thread_count(threads)  # a number that cannot be is refused before anything is done
+    if user_block and (len(user_block) < 512 or len(user_block) & (len(user_block) - 1)):
+        raise ValueError(f"a user block has 512, 1024, 2048 … bytes, not {len(user_block)}")
     try:
         tree = validated(tree, storage=storage, target=os.fspath(path))
     except SpecialValueError as special:
+        if user_block:
+            raise
         tree = cast(Group, special.settled) or settled(tree, (), os.fspath(path))
         with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
             referring.write(temporary, tree, storage, threads)
         return
     with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
         try:
-            native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
+            if user_block:
+                with BehindUserBlock(temporary, user_block) as stream:
+                    native.write(cast(BinaryIO, stream), tree, storage=storage, threads=threads, base=stream.base)
+            else:
+                native.write(temporary, tree, storage=storage, threads=threads, flushing=True)
         except native.NeedsLibhdf5Error:
             # `replacing` holds the lock.
-            with h5py.File(temporary, "w", libver=LIBVER, locking=False, track_order=tree.track_order) as f:
+            options = {"libver": LIBVER, "locking": False, "track_order": tree.track_order}
+            with h5py.File(temporary, "w", userblock_size=len(user_block), **options) as f:
                 fill(f, tree, storage=storage, threads=threads)
+            if user_block:
+                with open(temporary, "r+b") as file:
+                    file.write(user_block)
 
 
 def write_tree_into_scratch(

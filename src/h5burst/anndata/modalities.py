@@ -1,0 +1,159 @@
+"""`.h5mu` files: several AnnData objects about the same cells, as MuData objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import anndata
+import numpy as np
+
+from h5burst import codecs
+from h5burst.anndata import encodings as spec
+from h5burst.anndata.decode import ElementDecoder
+from h5burst.anndata.encode import ElementEncoder
+from h5burst.model.errors import CorruptFileError
+from h5burst.model.tree import Group, Node, UnsupportedValueError
+from h5burst.read.files import read_tree
+from h5burst.write.whole_file import write_tree
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+_MOD, _ORDER, _AXIS = "mod", "mod-order", "axis"
+_MAPPINGS = ("obsm", "varm", "obsp", "varp", "obsmap", "varmap", "uns")
+_USER_BLOCK = b"MuData (format-version=0.1.0;creator=h5burst)"
+
+
+def write_h5mu(
+    mdata: MuData,
+    path: str | os.PathLike[str],
+    *,
+    compression: str | int | None = None,
+    compression_opts: int | Sequence[int] | None = None,
+    overwrite: bool = True,
+    threads: int | None = None,
+) -> None:
+    """Write a MuData object as an `.h5mu` file that mudata, muon and R's packages read; compressed in threads.
+
+    The file appears under its name when it is complete and on disk.
+
+    Parameters
+    ----------
+    mdata
+        The object, in memory.
+    path
+        The file.
+    compression, compression_opts, overwrite, threads
+        As of `write_h5ad`.
+
+    Raises
+    ------
+    UnsupportedValueError
+        (A TypeError) For an element that has no encoding, and a backed object; nothing is written then.
+    ValueError, FileExistsError, OSError
+        As of `write_h5ad`.
+
+    Examples
+    --------
+    >>> import anndata, mudata, numpy as np
+    >>> from h5burst.anndata import read_h5mu, write_h5mu
+    >>> mdata = mudata.MuData({"rna": anndata.AnnData(np.ones((3, 2))), "prot": anndata.AnnData(np.zeros((3, 1)))})
+    >>> write_h5mu(mdata, "two.h5mu", compression="gzip")
+    >>> list(read_h5mu("two.h5mu").mod)
+    ['rna', 'prot']
+    """
+    storage = codecs.storage_for(compression, compression_opts)
+    if mdata.isbacked:
+        raise UnsupportedValueError("a backed MuData object: bring it into memory first (mdata.to_memory())", _MOD)
+    encoder = ElementEncoder(storage)
+    parts: dict[str, Node] = {}
+    for name in ("obs", "var"):
+        table = mdata.strings_to_categoricals(getattr(mdata, name).copy())
+        parts[name] = encoder.encode(table, name)
+    for name in _MAPPINGS:
+        parts[name] = encoder.mapping(dict(getattr(mdata, name)), name)
+    modalities: dict[str, Node] = {}
+    for name, adata in mdata.mod.items():
+        if not isinstance(adata, anndata.AnnData):
+            raise UnsupportedValueError("a modality that is no AnnData object has no place in a file", f"{_MOD}/{name}")
+        adata.strings_to_categoricals()
+        if adata.raw is not None:
+            adata.strings_to_categoricals(adata.raw.var)
+        modalities[name] = encoder.mapping({name: adata}, _MOD).children[name]
+    names = np.empty(len(modalities), object)
+    names[:] = list(modalities)
+    parts[_MOD] = Group(modalities, {_ORDER: names})
+    root = spec.group(spec.MUDATA, parts, **{_AXIS: np.int64(mdata.axis), "encoder": "h5burst"})
+    block = _USER_BLOCK.ljust(512, b"\0")
+    write_tree(path, root, storage=storage, overwrite=overwrite, threads=threads, user_block=block)
+
+
+def read_h5mu(path: str | os.PathLike[str]) -> MuData:
+    """Read an `.h5mu` file into a MuData object; chunks are decompressed in threads.
+
+    Parameters
+    ----------
+    path
+        The file, of any version of mudata, and of other writers that keep to the specification.
+
+    Returns
+    -------
+    MuData
+        As `mudata.read_h5mu` gives it.
+
+    Raises
+    ------
+    CorruptFileError
+        (An OSError) As of `read_h5ad`.
+    ValueError
+        For a file of another kind.
+    ImportError
+        Without the package mudata.
+
+    Examples
+    --------
+    >>> import anndata, mudata, numpy as np
+    >>> from h5burst.anndata import read_h5mu
+    >>> mudata.MuData({"rna": anndata.AnnData(np.ones((3, 2)))}).write("one.h5mu")
+    >>> read_h5mu("one.h5mu").mod["rna"].shape
+    (3, 2)
+    """
+    from mudata import MuData
+
+    name = os.path.abspath(path)
+    root = read_tree(name)
+    modalities = root.children.get(_MOD)
+    if not isinstance(modalities, Group):
+        what = spec.encoding_of(root).name or "HDF5"
+        raise ValueError(f"{name} has no modalities: it is a file of {what}, not of MuData")
+    decoder = ElementDecoder(name, root)
+    try:
+        found = {key: _modality(decoder, node, key) for key, node in _in_order(modalities).items()}
+        parts: dict[str, Any] = {}
+        for key in ("obs", "var", *_MAPPINGS):
+            if key in root.children:
+                parts[key] = decoder.element(root.children[key], key)
+        axis = root.attrs.get(_AXIS)
+        return MuData(found, **parts, **({} if axis is None else {_AXIS: int(np.asarray(axis).reshape(-1)[0])}))
+    except CorruptFileError:
+        raise
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        if str(error).startswith(name):
+            raise
+        raise CorruptFileError(name, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
+
+
+def _modality(decoder: ElementDecoder, node: Node, name: str) -> Any:
+    if not isinstance(node, Group):
+        raise ValueError(f"mod/{name} is not a group")
+    return anndata.AnnData(**decoder.parts(node, lambda part: True, f"{_MOD}/{name}"))
+
+
+def _in_order(modalities: Group) -> dict[str, Node]:
+    """By name in the order that the file says, if it does."""
+    stored = modalities.attrs.get(_ORDER)
+    order = [] if stored is None else [spec.text_of(name) for name in np.asarray(stored).reshape(-1)]
+    known = all(name in modalities.children for name in order) and len(order) == len(modalities.children)
+    return {name: modalities.children[name] for name in (order if known else modalities.children)}
