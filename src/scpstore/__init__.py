@@ -15,6 +15,7 @@ from scpstore.core import (
     ScpMatrix,
     ScpTensorError,
     assert_identical,
+    concat,
 )
 from scpstore.io import load_hdf5, save_hdf5
 
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "accelerate",
     "assert_identical",
+    "concat",
     "load_hdf5",
     "save_hdf5",
     "undo",

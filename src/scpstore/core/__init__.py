@@ -15,6 +15,7 @@ from scpstore.core.exceptions import (
     VisualizationError,
 )
 from scpstore.core.extras import AssayExtras, Extras, RawValues
+from scpstore.core.joining import concat
 from scpstore.core.structures import (
     AggregationLink,
     Assay,
@@ -48,5 +49,6 @@ __all__ = [
     "ValidationError",
     "VisualizationError",
     "assert_identical",
+    "concat",
     "difference",
 ]
