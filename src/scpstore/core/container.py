@@ -446,6 +446,33 @@ class ScpContainer(Comparable):
             overwrite=overwrite,
         )
 
+    def update(
+        self,
+        path: str | os.PathLike[str],
+        *names: str,
+        compression: str | None = "gzip",
+        compression_level: int = 4,
+    ) -> None:
+        """Write some parts of this container into its file, whole or not at all; see `scpstore.io.update_hdf5`.
+
+        Parameters
+        ----------
+        path
+            Ends in `.h5` or `.hdf5`.
+        names
+            "obs", "proteins" (an assay), "proteins/var", "proteins/log2" (a layer).
+        compression, compression_level
+            Of these parts.
+
+        Raises
+        ------
+        ValidationError, IOFormatError, IOWriteError
+            As of `scpstore.io.update_hdf5`.
+        """
+        file_functions().update(
+            self, checked_suffix(path), *names, compression=compression, compression_level=compression_level
+        )
+
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContainer:
         """The container in an HDF5 file.

@@ -16,10 +16,11 @@ SUFFIXES = (".h5", ".hdf5")
 
 @dataclass
 class FileFunctions:
-    """What `ScpContainer.save` and `ScpContainer.load` call."""
+    """What `ScpContainer.save`, `ScpContainer.load` and `ScpContainer.update` call."""
 
     save: Callable[..., None]
     load: Callable[..., Any]
+    update: Callable[..., None]
 
 
 _registered: list[FileFunctions] = []

@@ -23,9 +23,10 @@ from scpstore.io.serializers import (
     serialize_sparse_matrix,
 )
 from scpstore.io.tables import read_csv, read_table, write_csv, write_table
+from scpstore.io.updating import update_hdf5
 from scpstore.io.writer import ContainerWriter
 
-files.register(files.FileFunctions(save_hdf5, load_hdf5))
+files.register(files.FileFunctions(save_hdf5, load_hdf5, update_hdf5))
 
 __all__ = [
     "FORMAT_VERSION",
@@ -56,6 +57,7 @@ __all__ = [
     "serialize_provenance",
     "serialize_sparse_matrix",
     "to_anndata",
+    "update_hdf5",
     "write_csv",
     "write_h5ad",
     "write_table",
