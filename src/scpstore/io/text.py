@@ -76,28 +76,52 @@ class Table:
             )
         return [number_column(self.path, series, bool(stated)) for series in columns]
 
-    def _read_text(self, wanted: list[str]) -> pl.DataFrame:
+    def sink(self, target: Path) -> None:
+        """Write all of a text table as Parquet, a batch of rows in memory at a time. Raises as `read`."""
+        last = self.columns[-1]
+        place = {name: f"column {number}" for number, name in enumerate(self.columns)}
+        try:
+            self._scan().select(pl.col(place[name]).alias(name) for name in self.columns).sink_parquet(target)
+        except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from error
+        if pl.scan_parquet(target).select(pl.col(last).null_count()).collect().item():
+            empty, short = self._check_rows()
+            if empty:
+                raise IOFormatError(f"{self.path}: {empty} empty lines at its end: remove them")
+            self._tell_short(short)
+
+    def _unreadable(self, error: Exception) -> IOFormatError:
+        self._check_rows()
+        first = next(iter(str(error).splitlines()), "")
+        return IOFormatError(f"{self.path} cannot be read as a table: {first:.200}")
+
+    def _tell_short(self, short: int) -> None:
+        if short:
+            message = f"{self.path}: {short} lines lack fields at their end: they are read as empty"
+            warnings.warn(message, UserWarning, stacklevel=4)
+
+    def _scan(self) -> pl.LazyFrame:
+        """All rows as text, in columns by their place."""
         schema: dict[str, Any] = {f"column {place}": pl.String() for place in range(len(self.columns))}
+        skipped = int(self.row_names)  # else the header says how many fields there are: the first row may lack some
+        scan = pl.scan_csv(
+            self.path, separator=self.separator or ",", has_header=False, skip_rows=skipped, schema=schema,
+            null_values=MISSING, truncate_ragged_lines=False,
+        )  # fmt: skip
+        return scan.slice(1 - skipped)
+
+    def _read_text(self, wanted: list[str]) -> pl.DataFrame:
         place = {name: f"column {number}" for number, name in enumerate(self.columns)}
         last = self.columns[-1]
-        skipped = int(self.row_names)  # else the header says how many fields there are: the first row may lack some
         try:
-            scan = pl.scan_csv(
-                self.path, separator=self.separator or ",", has_header=False, skip_rows=skipped, schema=schema,
-                null_values=MISSING, truncate_ragged_lines=False,
-            )  # fmt: skip
-            scan = scan.slice(1 - skipped)
-            frame = scan.select(pl.col(place[name]).alias(name) for name in dict.fromkeys([*wanted, last])).collect()
+            columns = dict.fromkeys([*wanted, last])
+            frame = self._scan().select(pl.col(place[name]).alias(name) for name in columns).collect()
         except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-            self._check_rows()
-            first = next(iter(str(error).splitlines()), "")
-            raise IOFormatError(f"{self.path} cannot be read as a table: {first:.200}") from error
+            raise self._unreadable(error) from error
         if frame.get_column(last).null_count():  # as of lines that end early, which polars fills up
             empty, short = self._check_rows()
             frame = frame.head(frame.height - empty)
-            if short:
-                message = f"{self.path}: {short} lines lack fields at their end: they are read as empty"
-                warnings.warn(message, UserWarning, stacklevel=3)
+            self._tell_short(short)
         return frame.select(wanted)
 
     def _check_rows(self) -> tuple[int, int]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import ScpContainer
+from scpstore.io.engines.in_parts import read_in_parts
 from scpstore.io.engines.long_tables import Level, QValue, from_wide
 from scpstore.io.engines.recognise import DIANN
 from scpstore.io.engines.shared import (
@@ -60,6 +63,7 @@ def read_diann(
     precursors: PathLike | None = None,
     layers: Sequence[str] = (),
     annotations: Sequence[str] = (),
+    out: PathLike | None = None,
 ) -> ScpContainer:
     r"""A container from DIA-NN: its main report (text or Parquet), or a matrix (`*.pg_matrix.tsv`, `*.pr_matrix.tsv`).
 
@@ -85,6 +89,9 @@ def read_diann(
     layers, annotations
         Further columns of the main report, as layers or in `var`, of the assay that they are about: those that begin
         with `PG.`, `Genes.` and the like of the proteins, others of the precursors.
+    out
+        Of a main report that is larger than the memory: the container's file, into which it is read a group of runs at
+        a time; what is returned is loaded lazily from there. Features are in the order of their first run.
 
     Returns
     -------
@@ -113,7 +120,13 @@ def read_diann(
     table = open_table(Path(path))
     request = Request(cells, q_value, layers, annotations)
     if "Run" in table.columns or "File.Name" in table.columns:
-        return _from_report(table, "Run" if "Run" in table.columns else "File.Name", request)
+        run = "Run" if "Run" in table.columns else "File.Name"
+        if out is None:
+            return _from_report(table, run, request)
+        of_part = replace(request, cells=None)
+        return read_in_parts(table, run, lambda part: _from_report(_without_decoys(part), run, of_part), out, cells)
+    if out is not None:
+        raise ValidationError(f"{table.path} is a matrix, which is in memory as a whole: out is for reports", "out")
     no_threshold(q_value, table)
     request.levels([], table.columns, table.path) if not (layers or annotations) else _only_reports(table)
     sibling = Path(str(table.path).replace(".pg_matrix.", ".pr_matrix."))
@@ -121,6 +134,17 @@ def read_diann(
         precursors = sibling
     tables = [table] if precursors is None else [open_table(Path(precursors)), table]
     return _from_matrices(tables, request)
+
+
+def _without_decoys(table: Table) -> Table:
+    """The table. Raises `IOFormatError` for decoys: whether targets have their IDs is not known of other parts."""
+    if _DECOY in table.columns and _is_decoy(table.read([_DECOY]).get_column(_DECOY).cast(pl.String)).any():
+        raise IOFormatError(f"{table.path} has decoys, which are not read in parts: leave out `out`, or the decoys")
+    return table
+
+
+def _is_decoy(column: pl.Series) -> pl.Series:
+    return column.str.to_lowercase().is_in(["1", "1.0", "true"]).fill_null(False)
 
 
 def _only_reports(table: Table) -> None:
@@ -188,7 +212,7 @@ def _apart(table: Table, frame: pl.DataFrame, levels: Sequence[Level]) -> tuple[
     """Decoys marked in a column, under IDs of their own where targets have the same. True: there is the column."""
     if _DECOY not in frame.columns:
         return frame, False
-    frame = frame.with_columns(decoy=pl.col(_DECOY).str.to_lowercase().is_in(["1", "1.0", "true"]).fill_null(False))
+    frame = frame.with_columns(decoy=_is_decoy(frame.get_column(_DECOY)))
     if levels[0].feature == _ID:
         shared = frame.filter("decoy").join(frame.filter(~pl.col("decoy")), on=_ID, how="semi").get_column(_ID)
         if shared.len():

@@ -12,6 +12,7 @@ import polars as pl
 
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import AggregationLink, ScpContainer
+from scpstore.io.engines.in_parts import PartOfTable
 from scpstore.io.engines.long_tables import Level, Matrices, QValue, from_long
 from scpstore.io.engines.settings import settings_beside
 from scpstore.io.exceptions import IOFormatError
@@ -116,6 +117,9 @@ def links_of(pairs: pl.DataFrame | None) -> list[AggregationLink]:
 
 def long_report(table: Table, frame: pl.DataFrame, run: str, levels: Sequence[Level]) -> list[tuple[Level, Matrices]]:
     """The matrices of each level of a report with a row a run and feature."""
+    if isinstance(table, PartOfTable):
+        for level in levels:
+            table.note(frame.filter(pl.col(run).is_not_null()), level)
     return [(level, from_long(table.path, frame, run, level)) for level in levels]
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
+from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import ScpContainer
+from scpstore.io.engines.in_parts import read_in_parts
 from scpstore.io.engines.long_tables import Level, QValue, annotated, from_wide
 from scpstore.io.engines.recognise import SPECTRONAUT
 from scpstore.io.engines.shared import (
@@ -53,6 +55,7 @@ def read_spectronaut(
     q_value: QValue | None = None,
     layers: Sequence[str] = (),
     annotations: Sequence[str] = (),
+    out: PathLike | None = None,
 ) -> ScpContainer:
     r"""A container from a report of Spectronaut, long (`R.FileName`, …) or pivoted (`[1] run.raw.PG.Quantity`).
 
@@ -66,6 +69,8 @@ def read_spectronaut(
     cells, q_value, layers, annotations
         As of `read_diann`; `PG.` columns are of the proteins. Of a pivoted report the columns are named without their
         run (`layers=["PG.IBAQ"]`).
+    out
+        As of `read_diann`, of a long report.
 
     Returns
     -------
@@ -89,7 +94,12 @@ def read_spectronaut(
     table = open_table(Path(path))
     request = Request(cells, q_value, layers, annotations)
     if _RUN in table.columns:
-        return _from_long(table, request)
+        if out is None:
+            return _from_long(table, request)
+        of_part = replace(request, cells=None)
+        return read_in_parts(table, _RUN, lambda part: _from_long(part, of_part), out, cells)
+    if out is not None:
+        raise ValidationError(f"{table.path} is pivoted, and in memory as a whole: out is for long reports", "out")
     matches = {name: found for name in table.columns if (found := _PIVOTED.fullmatch(name))}
     names = short_names(dict.fromkeys(found["run"] for found in matches.values()))
     pivoted: dict[str, dict[str, str]] = {}
