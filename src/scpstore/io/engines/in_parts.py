@@ -37,10 +37,15 @@ class PartOfTable(Table):
     seen: dict[str, tuple[Level, list[pl.DataFrame]]] = field(default_factory=dict)
 
     def read(self, columns: Sequence[str] | None = None, numbers: Sequence[str] = ()) -> pl.DataFrame:
-        """As of `Table`."""
+        """As of `Table`, run by run."""
         wanted = list(self.columns if columns is None else columns)
-        rows = pl.scan_parquet(self.rows).filter(pl.col(self.run).cast(pl.String).is_in(self.runs))
-        frame = rows.select(wanted).collect(engine="streaming")
+        name = pl.col(self.run).cast(pl.String)
+        rows = pl.scan_parquet(self.rows).filter(name.is_in(self.runs)).select(*wanted, name.alias(" run"))
+        frame = rows.collect(engine="streaming")
+        if len(self.runs) > 1:
+            order = pl.col(" run").replace_strict(list(self.runs), list(range(len(self.runs))), return_dtype=pl.Int64)
+            frame = frame.sort(order, maintain_order=True)
+        frame = frame.select(wanted)
         return frame.with_columns(self.numbers([frame.get_column(name) for name in numbers]))
 
     def note(self, frame: pl.DataFrame, level: Level) -> None:
