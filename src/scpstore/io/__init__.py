@@ -14,6 +14,7 @@ from scpstore.io.exporters import FORMAT_VERSION, save_hdf5
 from scpstore.io.importers import SUPPORTED_VERSIONS, load_hdf5
 from scpstore.io.interchange import from_anndata, read_h5ad, to_anndata, write_h5ad
 from scpstore.io.lazymatrix import LazyMatrix
+from scpstore.io.minibatches import Minibatch, iter_minibatches
 from scpstore.io.serializers import (
     deserialize_dataframe,
     deserialize_provenance,
@@ -36,9 +37,11 @@ __all__ = [
     "IOPasswordError",
     "IOWriteError",
     "LazyMatrix",
+    "Minibatch",
     "deserialize_dataframe",
     "deserialize_provenance",
     "from_anndata",
+    "iter_minibatches",
     "load_hdf5",
     "read_alphadia",
     "read_csv",

@@ -28,6 +28,7 @@ def save_hdf5(
     save_layers: Sequence[str] | None = None,
     save_history: bool = True,
     overwrite: bool = False,
+    chunk_rows: int | None = None,
 ) -> None:
     """Write a container as an HDF5 file of format 1.0, from which `load_hdf5` makes it again exactly.
 
@@ -53,6 +54,9 @@ def save_hdf5(
         False leaves the history out.
     overwrite
         Whether a file of that name is replaced.
+    chunk_rows
+        How many samples of a matrix are compressed together, of layers that are not streamed from another file as they
+        are there; None suits loads of the whole and of stretches; 128 to 512 suit random samples of sparse layers.
 
     Raises
     ------
@@ -71,12 +75,14 @@ def save_hdf5(
     ['proteins']
     """
     storage = matrix_storage(compression, compression_level)
+    if chunk_rows is not None and chunk_rows < 1:
+        raise ValueError(f"chunk_rows must be at least 1, got {chunk_rows}")
     target = Path(path)
     if target.exists() and not overwrite:
         raise IOWriteError("File already exists (overwrite=True replaces it)", target)
     selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
     try:
-        tree = encode_container(container, selection, Target(storage, scratch_directory(target)))
+        tree = encode_container(container, selection, Target(storage, scratch_directory(target), chunk_rows))
         small = replace(storage, compress_small=False)  # for what is not a matrix, where the writer deems it worth it
         write_tree(target, tree, storage=small, overwrite=overwrite)
     except IOWriteError as error:

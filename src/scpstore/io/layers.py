@@ -32,7 +32,7 @@ CREATION_INFO = "creation_info"
 class _StoredLayer(Protocol):
     """A layer whose nodes are in a file and need not be read to be saved."""
 
-    def stored_nodes(self, name: str, storage: Storage) -> StoredGroup | None: ...
+    def stored_nodes(self, name: str, target: Target) -> StoredGroup | None: ...
 
     def stored_metadata(self, storage: Storage) -> Group | None: ...
 
@@ -41,7 +41,7 @@ def encode_layer(matrix: Any, target: Target, where: str) -> StoredGroup:
     """The group of a layer and the extras. `matrix`: anything with X, and M and metadata if it has them."""
     made = StoredGroup(where)
     for name in ("X", "M"):
-        nodes = matrix.stored_nodes(name, target.storage) if isinstance(matrix, _StoredLayer) else None
+        nodes = matrix.stored_nodes(name, target) if isinstance(matrix, _StoredLayer) else None
         values = getattr(matrix, name, None) if nodes is None else None
         if values is not None:
             nodes = encode_matrix(name, values, target, where)

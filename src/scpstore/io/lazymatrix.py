@@ -16,6 +16,7 @@ from scpstore.io.exceptions import IOFormatError
 from scpstore.io.layers import METADATA, decode_mask, decode_metadata
 from scpstore.io.matrices import (
     CSR_PARTS,
+    Target,
     decode_matrix,
     float_values,
     has_matrix,
@@ -174,14 +175,14 @@ class LazyMatrix(ScpMatrix):
             return dtype
         return f"{dtype}, {fmt}, {entries.data.shape[0]} entries"
 
-    def stored_nodes(self, name: str, storage: Storage) -> StoredGroup | None:
+    def stored_nodes(self, name: str, target: Target) -> StoredGroup | None:
         """The nodes of X or M as they are in the file, to be streamed; None for what must be read to be saved.
 
         Parameters
         ----------
         name
             "X" or "M".
-        storage
+        target
             How they will be stored.
 
         Returns
@@ -199,9 +200,15 @@ class LazyMatrix(ScpMatrix):
         plain, extra = self._stored.plain.children, self._stored.extra.children
         return StoredGroup(
             self._stored.where,
-            Group({n: Array(e.data, storage=storage) for n, e in _arrays(plain) if n in names}, attrs),
-            Group({n: Array(e.data, storage=storage) for n, e in _arrays(extra) if n == f"{name}_order"}),
+            Group({n: self._streamed(n, e.data, target) for n, e in _arrays(plain) if n in names}, attrs),
+            Group({n: self._streamed(n, e.data, target) for n, e in _arrays(extra) if n == f"{name}_order"}),
         )
+
+    def _streamed(self, name: str, data: Any, target: Target) -> Array:
+        if len(data.shape) == 2:
+            return Array(data, storage=target.dense(data.shape))
+        is_of_rows = name.endswith("_indptr") or not data.shape
+        return Array(data, storage=target.storage if is_of_rows else target.entries(data.shape[0], self._shape[0]))
 
     def stored_metadata(self, storage: Storage) -> Group | None:
         """The metadata as they are in the file, to be streamed; None where there are none or they were read."""

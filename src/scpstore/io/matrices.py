@@ -10,7 +10,7 @@ Dense: dataset `{name}`. Sparse: `{name}_data`, `{name}_indices`, `{name}_indptr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,26 @@ _LARGEST = 2**62
 
 @dataclass(frozen=True)
 class Target:
-    """How matrices are stored, and where blocks that must be counted first are kept meanwhile."""
+    """How matrices are stored, and where blocks that must be counted first are kept meanwhile.
+
+    chunk_rows: how many rows are compressed together; None: as the engine chooses.
+    """
 
     storage: Storage
     directory: Path | None = None
+    chunk_rows: int | None = None
+
+    def dense(self, shape: tuple[int, ...]) -> Storage:
+        """How a dense matrix is stored."""
+        if self.chunk_rows is None or not all(shape):
+            return self.storage
+        return replace(self.storage, chunks=(min(self.chunk_rows, shape[0]), *shape[1:]))
+
+    def entries(self, count: int, rows: int) -> Storage:
+        """How the entries of a sparse matrix are stored."""
+        if self.chunk_rows is None or not count:
+            return self.storage
+        return replace(self.storage, chunks=(min(count, max(1, -(-count * self.chunk_rows // max(1, rows)))),))
 
 
 # ---------------------------------------------------------------- writing
@@ -47,7 +63,7 @@ def encode_matrix(name: str, values: Any, target: Target, where: str) -> StoredG
     if sp.issparse(values):
         return _encode_sparse(name, values, target, where)
     if is_sparse_source(values):
-        return csr_nodes(name, source_parts(values, target), target.storage, where)
+        return csr_nodes(name, source_parts(values, target), target, where)
     if not is_source(values):
         if isinstance(values, np.ma.MaskedArray):
             raise IOWriteError(f"{where}/{name} is a masked array: fill it first, and say in M what is missing")
@@ -56,7 +72,7 @@ def encode_matrix(name: str, values: Any, target: Target, where: str) -> StoredG
             raise IOWriteError(f"{where}/{name} is an array of Python objects: convert it to numbers first")
         if values.dtype.kind not in "biufc":
             raise IOWriteError(f"{where}/{name} is not an array of numbers: it has the dtype {values.dtype}")
-    return StoredGroup(where, Group({name: Array(values, storage=target.storage)}))
+    return StoredGroup(where, Group({name: Array(values, storage=target.dense(values.shape))}))
 
 
 def source_parts(source: Any, target: Target) -> CsrParts:
@@ -80,7 +96,7 @@ def _encode_sparse(name: str, matrix: Any, target: Target, where: str) -> Stored
             f"{where}/{name} is not a {matrix.format} matrix of shape {matrix.shape}: {error}"
         ) from error
     kind = kind_of(matrix, parts)
-    nodes = csr_nodes(name, parts, target.storage, where)
+    nodes = csr_nodes(name, parts, target, where)
     attrs = nodes.plain.attrs
     if kind.format != "csr":
         attrs[f"{name}_original_format"] = kind.format
@@ -93,14 +109,16 @@ def _encode_sparse(name: str, matrix: Any, target: Target, where: str) -> Stored
     return nodes
 
 
-def csr_nodes(name: str, parts: CsrParts, storage: Storage, where: str) -> StoredGroup:
+def csr_nodes(name: str, parts: CsrParts, target: Target, where: str) -> StoredGroup:
     """A group with CSR arrays."""
     nodes = StoredGroup(where)
+    of_entries = target.entries(int(parts.data.shape[0]), parts.shape[0])
     for part, array in zip(CSR_PARTS, (parts.data, parts.indices, parts.indptr), strict=True):
+        storage = target.storage if part == "indptr" else of_entries
         nodes.plain.children[f"{name}_{part}"] = Array(array, storage=storage)
     nodes.plain.attrs = {f"{name}_format": "csr", f"{name}_shape": np.array(parts.shape, np.int64)}
     if parts.order is not None:
-        nodes.extra.children[f"{name}_order"] = Array(parts.order, storage=storage)
+        nodes.extra.children[f"{name}_order"] = Array(parts.order, storage=of_entries)
     return nodes
 
 

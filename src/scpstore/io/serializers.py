@@ -158,7 +158,7 @@ def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
         return
     values = X if is_source(X) else np.asarray(X)
     parts = source_parts(values, target)
-    _graft(group, csr_nodes(name, parts, target.storage, group.name))
+    _graft(group, csr_nodes(name, parts, target, group.name))
 
 
 def serialize_provenance(history: Iterable[ProvenanceLog], group: h5py.Group) -> None:

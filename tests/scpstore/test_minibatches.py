@@ -1,0 +1,102 @@
+"""Batches of rows: every row once an epoch, in an order that a seed fixes, with the values of the layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scpstore import Assay, ScpContainer, ScpMatrix, load_hdf5, save_hdf5
+from scpstore.core.exceptions import ValidationError
+from scpstore.io import iter_minibatches, minibatches, read_h5ad, write_h5ad
+
+
+def a_container(rows: int, columns: int = 7, *, sparse: bool) -> ScpContainer:
+    rng = np.random.default_rng(rows)
+    X = np.where(rng.random((rows, columns)) < 0.4, rng.normal(size=(rows, columns)), 0).astype(np.float32)
+    var = pl.DataFrame({"_index": [f"P{n}" for n in range(columns)]})
+    obs = pl.DataFrame({"_index": pl.Series([f"c{n}" for n in range(rows)], dtype=pl.String)})
+    return ScpContainer(obs, {"p": Assay(var, {"X": ScpMatrix(sp.csr_matrix(X) if sparse else X)})})
+
+
+@given(
+    st.integers(0, 60),
+    st.integers(1, 20),
+    st.integers(1, 9),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.integers(1, 4000),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_row_comes_once_with_its_values(
+    rows: int, batch: int, block: int, shuffle: bool, drop: bool, sparse: bool, at_once: int
+) -> None:
+    matrix = a_container(rows, sparse=sparse).assays["p"].layers["X"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minibatches, "_AT_ONCE_BYTES", at_once)
+        options: dict[str, Any] = {"shuffle": shuffle, "drop_last": drop, "seed": 3}
+        found = list(iter_minibatches(matrix, batch, block, **options))
+        again = list(iter_minibatches(matrix, batch, block, to="csr", **options))
+    order = np.concatenate([np.zeros(0, int), *(one.rows for one in found)])
+    kept = rows // batch * batch if drop else rows
+    assert len(order) == len(set(order.tolist())) == kept
+    assert shuffle or order.tolist() == list(range(kept))
+    assert all(len(one.rows) == batch for one in found[:-1])
+    whole = matrix.X.toarray() if sparse else matrix.X
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one.values, whole[one.rows])
+        np.testing.assert_array_equal(other.rows, one.rows)
+        np.testing.assert_array_equal(other.values.toarray(), one.values)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("chunk_rows", [None, 16])
+def test_layers_of_files(tmp_path: Path, sparse: bool, chunk_rows: int | None) -> None:
+    made = a_container(500, 300, sparse=sparse)
+    save_hdf5(made, tmp_path / "a.h5", chunk_rows=chunk_rows)
+    write_h5ad(made, tmp_path / "a.h5ad", "p", compression="gzip")
+    X = made.assays["p"].layers["X"].X
+    whole = X.toarray() if sparse else X
+    lazy = load_hdf5(tmp_path / "a.h5", lazy=True).assays["p"].layers["X"]
+    backed = read_h5ad(tmp_path / "a.h5ad", "p", backed=True).assays["p"].layers["X"]
+    orders = []
+    for layer in (lazy, backed):
+        rows = []
+        for batch in iter_minibatches(layer, 64, seed=5):
+            np.testing.assert_array_equal(batch.values, whole[batch.rows])
+            rows += batch.rows.tolist()
+        assert sorted(rows) == list(range(500))
+        assert rows != list(range(500))
+        orders.append(rows)
+    assert [b.rows.tolist() for b in iter_minibatches(lazy, 64, seed=5)] == [
+        b.rows.tolist() for b in iter_minibatches(lazy, 64, seed=5)
+    ]
+    assert load_hdf5(tmp_path / "a.h5") == made
+    with h5py.File(tmp_path / "a.h5") as file:
+        layer = file["assays/p/layers/X"]
+        if chunk_rows and not sparse:
+            assert layer["X"].chunks == (16, 300)
+        if chunk_rows and sparse:
+            assert layer["X_data"].chunks[0] == pytest.approx(X.nnz * 16 / 500, abs=1)
+    save_hdf5(load_hdf5(tmp_path / "a.h5", lazy=True), tmp_path / "b.h5", chunk_rows=50)
+    assert load_hdf5(tmp_path / "b.h5") == made
+    with h5py.File(tmp_path / "b.h5") as file:
+        stored = file["assays/p/layers/X"]["X_data" if sparse else "X"]
+        assert stored.chunks[0] == (pytest.approx(X.nnz / 10, abs=1) if sparse else 50)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    layer = a_container(3, sparse=False).assays["p"].layers["X"]
+    for wrong in ({"batch_size": 0}, {"block_rows": 0}, {"to": "pandas"}):
+        with pytest.raises(ValidationError):
+            iter_minibatches(layer, **wrong)
+    with pytest.raises(ValueError, match="chunk_rows must be at least 1"):
+        save_hdf5(a_container(3, sparse=False), "never.h5", chunk_rows=0)
