@@ -1,7 +1,8 @@
 """Cells as programs that learn take them, files joined and edited, beside anndata.
 
-`python benchmarks/cohort.py [DIRECTORY]` prints a table for each: rows a second of CPU time (all threads), seconds of CPU time and of the clock, and the memory
-beyond that before. Both sides work in alternation on the same files, and results are compared.
+`python benchmarks/cohort.py [DIRECTORY]` prints a table for each: rows a second of CPU time (all threads), seconds of
+CPU time and of the clock, and the memory beyond that before. Both sides work in alternation on the same files, and
+results are compared.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ def joined(directory: Path) -> None:
                     subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for _ in range(3)
                 ]
                 cpu, wall, memory = (statistics.median(map(float, column)) for column in zip(*said, strict=True))
-                print(f"join {join}, {compression}: {side} {cpu:.2f} s CPU, {wall:.2f} s, {memory:.0f} MB", flush=True)
+                figures = f"{cpu:.2f} s CPU, {wall:.2f} s, {memory:.0f} MB"
+                print(f"join {join}, {compression}: {side} {figures}", flush=True)
 
 
 def join_once(side: str, compression: str, join: str, directory: Path) -> None:
