@@ -142,7 +142,8 @@ def joined(directory: Path) -> None:
                 said = [
                     subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for _ in range(3)
                 ]
-                cpu, wall, memory = (statistics.median(map(float, column)) for column in zip(*said, strict=True))
+                medians = [statistics.median(map(float, column)) for column in zip(*said, strict=True)]
+                cpu, wall, memory = medians
                 figures = f"{cpu:.2f} s CPU, {wall:.2f} s, {memory:.0f} MB"
                 print(f"join {join}, {compression}: {side} {figures}", flush=True)
 
