@@ -121,9 +121,8 @@ def edits(directory: Path) -> None:
     begin = time.perf_counter()
     adata.write_h5ad(directory / "again.h5ad")
     theirs = time.perf_counter() - begin
-    print(
-        f"obs of a file of {path.stat().st_size >> 20} MB: update {wall:.3f} s ({used:.3f} s CPU), anndata {theirs:.2f} s"
-    )
+    size = path.stat().st_size >> 20
+    print(f"obs of a file of {size} MB: update {wall:.3f} s ({used:.3f} s CPU), anndata {theirs:.2f} s")
     assert anndata.read_h5ad(path, backed="r").obs.equals(adata.obs)
 
 
