@@ -15,6 +15,7 @@ from scpstore.io.importers import SUPPORTED_VERSIONS, load_hdf5
 from scpstore.io.interchange import from_anndata, read_h5ad, to_anndata, write_h5ad
 from scpstore.io.lazymatrix import LazyMatrix
 from scpstore.io.minibatches import Minibatch, iter_minibatches
+from scpstore.io.modalities import from_mudata, read_h5mu, to_mudata, write_h5mu
 from scpstore.io.serializers import (
     deserialize_dataframe,
     deserialize_provenance,
@@ -41,6 +42,7 @@ __all__ = [
     "deserialize_dataframe",
     "deserialize_provenance",
     "from_anndata",
+    "from_mudata",
     "iter_minibatches",
     "load_hdf5",
     "read_alphadia",
@@ -49,6 +51,7 @@ __all__ = [
     "read_discoverer",
     "read_fragpipe",
     "read_h5ad",
+    "read_h5mu",
     "read_maxquant",
     "read_report",
     "read_sage",
@@ -60,8 +63,10 @@ __all__ = [
     "serialize_provenance",
     "serialize_sparse_matrix",
     "to_anndata",
+    "to_mudata",
     "update_hdf5",
     "write_csv",
     "write_h5ad",
+    "write_h5mu",
     "write_table",
 ]

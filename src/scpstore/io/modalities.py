@@ -1,0 +1,331 @@
+"""Containers of several assays from MuData objects and `.h5mu` files, and back (they need the package `mudata`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from scpstore.core.assay import Assay
+from scpstore.core.exceptions import MissingDependencyError, ScpTensorError, ValidationError
+from scpstore.core.extras import AssayExtras, Extras, rows_of
+from scpstore.core.matrix import MaskCode, ScpMatrix
+from scpstore.core.sources import whole
+from scpstore.core.structures import ScpContainer
+from scpstore.io.carried import KEY, carried, carry
+from scpstore.io.exceptions import IOFormatError, IOWriteError
+from scpstore.io.interchange import FRAME, X_LAYER, from_anndata, to_anndata
+from scpstore.io.pandasframes import INDEX, remembered, times_as_text, to_pandas, with_origin
+
+MODALITIES = "modalities"  # in uns of the extras: what each modality says of its own cells
+_X_LAYERS = "x_layers"  # in uns["scptensor"]: the layer that was X, by assay
+_PARTS = ("obsm", "obsp", "uns")
+
+
+def from_mudata(mdata: Any, *, make_unique: bool = False) -> ScpContainer:
+    """A container of an assay for each modality of a `MuData`.
+
+    Parameters
+    ----------
+    mdata
+        Of modalities that share cells (`axis=0`). Each becomes an assay as by `from_anndata`; the global `obs`, `obsm`,
+        `obsp` and `uns` are those of the container; what a modality says of its cells (its own `obs`, `obsm`, `obsp`,
+        `uns`) is in `extras.uns["modalities"]`. Cells that a modality lacks are NaN there (nothing, where it is
+        sparse), and LOD in the mask.
+    make_unique
+        As of `from_anndata`.
+
+    Returns
+    -------
+    ScpContainer
+        With the cells of all modalities.
+
+    Raises
+    ------
+    ValidationError
+        Modalities that share genes instead of cells; what `from_anndata` refuses.
+
+    Examples
+    --------
+    >>> import anndata, mudata, numpy as np
+    >>> from scptensor.io import from_mudata
+    >>> mods = {"rna": anndata.AnnData(np.ones((3, 2))), "prot": anndata.AnnData(np.zeros((3, 1)))}
+    >>> from_mudata(mudata.MuData(mods)).list_assays()
+    ['rna', 'prot']
+    """
+    if getattr(mdata, "axis", 0) != 0:
+        message = "modalities that share genes (axis=1) are no assays of the same cells: concat them"
+        raise ValidationError(message, "mdata")
+    obs, origin = with_origin(mdata.obs, "obs")
+    ids = obs.get_column(INDEX).to_list()
+    places = {name: place for place, name in enumerate(ids)}
+    assays, of_assays, own = {}, {}, {}
+    brought = carried(mdata.uns, (ids, []))
+    x_layers = mdata.uns.get(KEY, {}).get(_X_LAYERS, {}) if brought is not None else {}
+    for name, adata in mdata.mod.items():
+        part = from_anndata(adata, name, make_unique=make_unique)
+        rows = [places[cell] for cell in part.sample_ids.to_list()]
+        layers = {key: _at(matrix, rows, len(ids)) for key, matrix in part.assays[name].layers.items()}
+        main = str(x_layers.get(name, "X"))
+        assays[name] = Assay(part.assays[name].var, {main if key == "X" else key: m for key, m in layers.items()})
+        if name in part.extras.assays:
+            of_assays[name] = part.extras.assays[name]
+        known = {key: getattr(part.extras, key) for key in _PARTS if getattr(part.extras, key)}
+        is_whole = rows == list(range(len(ids))) and part.obs.columns == [INDEX]
+        if known or part.extras.origin or not is_whole:
+            own[name] = {"obs": part.obs, "origin": part.extras.origin, **known}
+    shared = from_anndata(_bare(mdata), "cells").extras
+    uns = {key: value for key, value in shared.uns.items() if key != KEY}
+    uns |= {MODALITIES: own} if own else {}
+    history, _, links = brought or ([], {}, [])
+    extras = Extras(shared.obsm, shared.obsp, uns, of_assays, {**shared.origin, **({FRAME: origin} if origin else {})})
+    return ScpContainer(obs, assays, links, history, extras=extras)
+
+
+def _bare(mdata: Any) -> Any:
+    """What is said of all cells, as an AnnData object without genes."""
+    import anndata
+
+    obsm = {key: mdata.obsm[key] for key in mdata.obsm if key not in mdata.mod}
+    return anndata.AnnData(obs=mdata.obs[[]], obsm=obsm, obsp=dict(mdata.obsp), uns=dict(mdata.uns))
+
+
+def _at(matrix: ScpMatrix, rows: list[int], height: int) -> ScpMatrix:
+    """The rows of a matrix at their places among those of all cells."""
+    if rows == list(range(height)):
+        return matrix
+    X, M = whole(matrix.X), whole(matrix.M)
+    lacks = len(rows) < height
+    if M is None and lacks and not sp.issparse(X):
+        M = np.zeros(X.shape, np.int8)
+    fill = 0 if sp.issparse(M) else int(MaskCode.LOD)
+    return ScpMatrix(_spread(X, rows, height, np.nan), None if M is None else _spread(M, rows, height, fill))
+
+
+def _spread(values: Any, rows: list[int], height: int, fill: float) -> Any:
+    if sp.issparse(values):
+        places = sp.csr_matrix((np.ones(len(rows), values.dtype), (rows, range(len(rows)))), (height, len(rows)))
+        return (places @ values.tocsr()).asformat(values.format)
+    made = np.full((height, values.shape[1]), fill, values.dtype)
+    made[rows] = values
+    return made
+
+
+def to_mudata(container: ScpContainer, *, layers: Mapping[str, str] | None = None) -> Any:
+    """All assays as a `MuData`, a modality each; what came from one becomes again what it was there.
+
+    Parameters
+    ----------
+    container
+        Where it is taken from. Its `obs`, `obsm`, `obsp` and `uns` become the global ones; history and links travel in
+        `uns["scptensor"]`.
+    layers
+        By assay, the layer that becomes X, its mask the layer "mask"; of others: the one that was X, else "X", else the
+        first. All other layers come along.
+
+    Returns
+    -------
+    mudata.MuData
+        With `axis=0`.
+
+    Raises
+    ------
+    AssayNotFoundError, LayerNotFoundError
+        As of `to_anndata`.
+    MissingDependencyError
+        (An ImportError) the package mudata is not installed.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import from_mudata, to_mudata
+    >>> container = load_hdf5("cells.h5")
+    >>> mdata = to_mudata(container)
+    >>> list(mdata.mod), mdata.n_obs
+    (['proteins', 'peptides'], 3)
+    >>> from_mudata(mdata).links == container.links
+    True
+    """
+    try:
+        from mudata import MuData
+    except ImportError as error:
+        raise MissingDependencyError("mudata", "to_mudata needs the package mudata: pip install mudata") from error
+    own = container.extras.uns.get(MODALITIES, {})
+    own = own if isinstance(own, Mapping) else {}
+    modalities, x_layers = {}, {}
+    for name, assay in container.assays.items():
+        known = container.extras.assays.get(name, AssayExtras())
+        main = (layers or {}).get(name) or known.origin.get(X_LAYER) or ("X" if "X" in assay.layers else None)
+        main = main or next(iter(assay.layers), None)
+        part = _part(container, name, own.get(name, {}))
+        if main is None:  # as an AnnData object without X
+            known = part.extras.assays.setdefault(name, AssayExtras())
+            part.extras.assays[name] = replace(known, origin={**known.origin, X_LAYER: ""})
+        others = [layer for layer in assay.layers if layer != main]
+        modalities[name] = to_anndata(part, name, main, layers=others if others else "all" if main is None else ())
+        if main is not None and main != "X" and known.origin.get(X_LAYER) != main:
+            x_layers[name] = main
+    obs = to_pandas(container.obs, container.sample_id_col, "obs", remembered(container.extras.origin, FRAME))
+    made = MuData(modalities, obs=obs)
+    made = made[obs.index].copy() if not made.obs_names.equals(obs.index) else made
+    uns = {key: value for key, value in container.extras.uns.items() if key not in (KEY, MODALITIES)}
+    shared = Extras(container.extras.obsm, container.extras.obsp, uns, {}, container.extras.origin)
+    values = {"X": ScpMatrix(np.zeros((container.n_samples, 0)))}
+    none = Assay(pl.DataFrame({INDEX: pl.Series([], dtype=pl.String)}), values)
+    bare = ScpContainer(container.obs, {"cells": none}, (), (), container.sample_id_col, extras=shared)
+    of_all = to_anndata(bare, "cells", "X")
+    for key in _PARTS:
+        for below, value in getattr(of_all, key).items():
+            getattr(made, key)[below] = value
+    travelling = carry(container.history, {}, container.links, (container.sample_ids.to_list(), []))
+    if travelling or x_layers:
+        made.uns[KEY] = {"version": 1, "ids": "", **travelling, **({_X_LAYERS: x_layers} if x_layers else {})}
+    return made
+
+
+def _part(container: ScpContainer, name: str, own: Mapping[str, Any]) -> ScpContainer:
+    """The cells of a modality, in its order, with what it said of them."""
+    extras = Extras(assays={name: container.extras.assays.get(name, AssayExtras())})
+    obs = pl.DataFrame({INDEX: container.sample_ids})
+    if not isinstance(own.get("obs"), pl.DataFrame):
+        return ScpContainer(obs, {name: container.assays[name]}, extras=extras)
+    places = {cell: place for place, cell in enumerate(container.sample_ids.to_list())}
+    of_modality = own["obs"].get_column(INDEX).to_list()
+    kept = np.array([row for row, cell in enumerate(of_modality) if cell in places], np.int64)
+    rows = np.array([places[of_modality[row]] for row in kept], np.int64)
+    extras = Extras(
+        {key: rows_of(value, kept) for key, value in own.get("obsm", {}).items()},
+        {key: rows_of(rows_of(value, kept).T, kept).T for key, value in own.get("obsp", {}).items()},
+        dict(own.get("uns", {})),
+        extras.assays,
+        dict(own.get("origin", {})),
+    )
+    assay = container.assays[name].select_samples(rows)
+    if len(own["obs"]) < container.n_samples:
+        layers = {key: _without_mask_of_absence(matrix) for key, matrix in assay.layers.items()}
+        assay = Assay(assay.var, layers, assay.feature_id_col)
+    return ScpContainer(own["obs"][kept], {name: assay}, extras=extras)
+
+
+def _without_mask_of_absence(matrix: ScpMatrix) -> ScpMatrix:
+    """Without a mask that says nothing of the cells that are there."""
+    M = whole(matrix.M)
+    says = M is not None and (M.nnz if sp.issparse(M) else M.any())
+    return ScpMatrix(matrix.X, M if says else None, matrix.metadata)
+
+
+# ---------------------------------------------------------------- files
+
+
+def read_h5mu(path: str | os.PathLike[str], *, make_unique: bool = False) -> ScpContainer:
+    """The container of a MuData file, as `from_mudata` makes it.
+
+    Parameters
+    ----------
+    path
+        An `.h5mu` file.
+    make_unique
+        As of `from_anndata`.
+
+    Returns
+    -------
+    ScpContainer
+        With an assay for each modality.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    IOFormatError
+        It is damaged, or not a MuData file.
+    MissingDependencyError
+        The package mudata is not installed.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import read_h5mu, write_h5mu
+    >>> write_h5mu(load_hdf5("cells.h5"), "cells.h5mu")
+    >>> read_h5mu("cells.h5mu").list_assays()
+    ['proteins', 'peptides']
+    """
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"No such file: {source}")
+    try:
+        import mudata  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("mudata", f"reading {source.name} needs mudata: pip install mudata") from error
+    from h5burst import anndata
+
+    try:
+        mdata = anndata.read_h5mu(source)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        first = next(iter(str(error).strip().splitlines()), repr(error))
+        raise IOFormatError(f"{source} cannot be read as a MuData file: {first:.200}") from error
+    try:
+        return from_mudata(mdata, make_unique=make_unique)
+    except ScpTensorError as error:
+        raise IOFormatError(f"{source}: {error}") from error
+
+
+def write_h5mu(
+    container: ScpContainer,
+    path: str | os.PathLike[str],
+    *,
+    layers: Mapping[str, str] | None = None,
+    compression: str | None = None,
+    compression_level: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write all assays as a MuData file, which appears when it is complete.
+
+    Parameters
+    ----------
+    container
+        Where it is taken from.
+    path
+        The `.h5mu` file.
+    layers
+        As of `to_mudata`.
+    compression, compression_level, overwrite
+        As of `write_h5ad`.
+
+    Raises
+    ------
+    AssayNotFoundError, LayerNotFoundError, MissingDependencyError
+        As of `to_mudata`.
+    IOWriteError
+        The file exists, cannot be written, or cannot hold what the container has.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import write_h5mu
+    >>> write_h5mu(load_hdf5("cells.h5"), "compressed.h5mu", compression="gzip")
+    """
+    target = Path(path)
+    mdata = to_mudata(container, layers=layers)
+    for name, adata in mdata.mod.items():
+        times_as_text(adata.obs, f"{name} obs")
+        times_as_text(adata.var, f"{name} var")
+    obs = mdata.obs
+    times_as_text(obs, "obs")
+    from h5burst import UnsupportedValueError, anndata
+
+    try:
+        anndata.write_h5mu(
+            mdata, target, compression=compression, compression_opts=compression_level, overwrite=overwrite
+        )
+    except FileExistsError as error:
+        raise IOWriteError("File already exists", target) from error
+    except OSError as error:
+        raise IOWriteError(error.strerror or str(error), target) from error
+    except UnsupportedValueError as error:
+        raise IOWriteError(f"an .h5mu file cannot hold it: {error}", target) from error
