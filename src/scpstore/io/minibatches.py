@@ -19,7 +19,24 @@ _ENTRY_BYTES = 12
 
 
 class Minibatch(NamedTuple):
-    """rows: which samples, whole numbers; values: (rows, features), as was asked for."""
+    """Some samples of a layer.
+
+    Parameters
+    ----------
+    rows
+        Which: positions among the samples of the layer.
+    values
+        (rows, features), in the form that was asked for.
+
+    Examples
+    --------
+    >>> from scptensor import load_hdf5
+    >>> from scptensor.io import iter_minibatches
+    >>> layer = load_hdf5("cells.h5").assays["proteins"].layers["X"]
+    >>> first, *others = iter_minibatches(layer, batch_size=2, shuffle=False)
+    >>> first.rows, first.values.shape
+    (array([0, 1]), (2, 2))
+    """
 
     rows: np.ndarray[Any, Any]
     values: Any
