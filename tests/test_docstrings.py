@@ -233,10 +233,10 @@ def example_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An example runs in its own directory, and no feature that it registers stays."""
     monkeypatch.chdir(tmp_path)
-    before = dict(FeatureRegistry._classes)
+    before = dict(FeatureRegistry._registry)
     yield
-    FeatureRegistry._classes.clear()
-    FeatureRegistry._classes.update(before)
+    FeatureRegistry._registry.clear()
+    FeatureRegistry._registry.update(before)
 
 
 @pytest.mark.usefixtures("_on_its_own")
