@@ -25,7 +25,7 @@ class DecodedChunks:
 
     def get(self, key: Key) -> Bytes | None:
         """A chunk that is kept; it must not be written to."""
-        with self._lock:
+        with self._lock.of_this_process():
             found = self._chunks.get(key)
             if found is not None:
                 self._chunks.move_to_end(key)
@@ -35,7 +35,7 @@ class DecodedChunks:
         """Keep a chunk, if there is room for it at all."""
         if chunk.nbytes > min(MOST_OF_ONE, self._most_bytes):
             return
-        with self._lock:
+        with self._lock.of_this_process():
             if key not in self._chunks:
                 self._chunks[key] = chunk
                 self._bytes += chunk.nbytes

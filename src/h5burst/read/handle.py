@@ -92,12 +92,12 @@ class FileHandle:
 
     def hold(self) -> None:
         """Keep the file open between reads until `release`, as far as the system allows that."""
-        with _lock:
+        with _lock.of_this_process():
             self._holders += not _IS_WINDOWS
 
     def release(self) -> None:
         """Undo one `hold`."""
-        with _lock:
+        with _lock.of_this_process():
             self._holders = max(0, self._holders - 1)
             if not self._is_held():
                 self._drop()
@@ -113,7 +113,7 @@ class FileHandle:
         if kept is None:
             return None
         is_same = self._is_at_path() if _IS_WINDOWS else kept.is_at_path
-        with _lock:
+        with _lock.of_this_process():
             if kept is not self._kept:
                 return None
             if not is_same or not kept.is_here:
@@ -133,7 +133,7 @@ class FileHandle:
 
     def _keep(self, file: OpenFile) -> Borrowed | None:
         """Keep a file that was opened, if that is wanted; it stays locked until what is given here is closed."""
-        with _lock:
+        with _lock.of_this_process():
             if not self._is_held() or self._kept is not None or file.locked_for_writing or file.stamp != self.stamp:
                 return None
             place = os.fsencode(file.path), file.stamp, locks.are_used()
@@ -151,7 +151,7 @@ class FileHandle:
 
     def _drop(self) -> None:
         """Keep the file no longer; it is closed when nobody reads it any more."""
-        with _lock:
+        with _lock.of_this_process():
             kept, self._kept = self._kept, None
             _order.pop(id(self), None)
             if kept is not None:
@@ -220,7 +220,7 @@ def _drop(reference: weakref.ref[FileHandle], only_unheld: bool = False) -> None
 
 
 def _drop_all(only_unheld: bool = False) -> None:
-    with _lock:
+    with _lock.of_this_process():
         for reference in list(_order.values()):
             _drop(reference, only_unheld)
 
@@ -250,6 +250,6 @@ def keeping_open() -> Iterator[None]:
         yield
     finally:
         _blocks.discard(block)
-        with _lock:
+        with _lock.of_this_process():
             if not _blocks:
                 _drop_all(only_unheld=True)

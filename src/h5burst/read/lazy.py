@@ -427,7 +427,7 @@ class LazyChildren(FilledLater[str, Node]):
                     waiting.append(ahead)
 
     def _publish(self, found: dict[str, Node], links: dict[str, Link]) -> None:
-        with _publishing:
+        with _publishing.of_this_process():
             if self._unread is not None:  # else another thread was faster
                 self.links = links
                 dict.update(self, found)

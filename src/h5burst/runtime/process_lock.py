@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from types import TracebackType
+from contextlib import AbstractContextManager
 
 
 class ProcessLock:
@@ -15,12 +15,11 @@ class ProcessLock:
     def __init__(self) -> None:
         self._lock, self._process = threading.RLock(), os.getpid()
 
-    def __enter__(self) -> None:
+    def of_this_process(self) -> AbstractContextManager[bool]:
+        """The lock itself, to be held in a `with` block.
+
+        An `__enter__` of Python's could be interrupted when it has acquired the lock and not yet returned.
+        """
         if self._process != os.getpid():
             self._lock, self._process = threading.RLock(), os.getpid()
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.release()
+        return self._lock
