@@ -14,6 +14,7 @@ import h5burst
 from h5burst.page import finite_numbers, packed
 from hdmea.features.scalars import Scalar
 from hdmea.plot import content
+from hdmea.report.activity import Activity
 from hdmea.report.values import explanation, scalars, unit_and_meaning, values_of
 from hdmea.session import lab_book
 from hdmea.session.session import PipelineSession
@@ -45,8 +46,10 @@ class Recording:
     reasons: list[list[str]] = field(default_factory=list)
     population: Any = field(default_factory=lambda: np.zeros(RATE_BINS))
     sections: dict[str, Any] = field(default_factory=dict)
+    activity: Activity = field(init=False)
 
     def __post_init__(self) -> None:
+        self.activity = Activity(self.session, self.duration_s)
         self.sections = content.sections_of(self.session)
 
 
@@ -69,6 +72,7 @@ def add_unit(recording: Recording, name: str) -> Json:
     _note_features(recording, name, unit, values)
     place = content.place_of(unit)
     recording.places.append(None if place is None else list(place))
+    recording.activity.add(name, unit, times)
     if recording.duration_s > 0:
         recording.population += np.histogram(times, RATE_BINS, (0, recording.duration_s))[0]
     fields = [(one, content.field_of(unit, one)) for one in content.field_names(unit)]
@@ -264,6 +268,7 @@ def finish(recording: Recording) -> Json:
         },
         "sections": [[name, bounds.tolist()] for name, bounds in recording.sections.items()],
         "population": finite_numbers(recording.population / width / count) if recording.duration_s > 0 else [],
+        "activity": recording.activity.finish(),
         "units": recording.names,
         "columns": [
             dict(

@@ -8,7 +8,7 @@ const PRESETS = [/^rate$/, /SNR/i, /on_off_index|polarity$/, /latency_ms$/, /pre
 const FIRST = [/^rate$/, /^spikes$/, /^violations$/, ...PRESETS.slice(1), /response_quality$/, /dsi$/, /dsi_p_value$/, /center_row$/, /center_col$/];
 const QUALITY = [/^rate$/, /^violations$/, /SNR/i, /response_quality$/, /contamination_hill$/];
 const isAngle = name => /preferred_direction$|direction_angle$|direction_deg$/.test(name);
-const state = { map: null, x: null, y: null, spread: null, angle: null };
+const state = { map: null, x: null, y: null, spread: null, angle: null, wave: null };
 const unitLink = (i, children, more = {}) => put("a", { href: `#unit=${i}`, ...more }, children);
 const sheet = new Sheet({ id: "units", rows: data.units, what: "unit", columns: data.columns, chosen: [...new Set(find(...FIRST))], link: i => `#unit=${i}`, file: `${data.name}_units.csv` });
 
@@ -147,4 +147,4 @@ function problems() {
   ];
 }
 
-const turn = startPages({ overview, chip, table, unit, population, problems }, { counts: { unit: data.units.length }, sheets: [sheet] });
+const turn = startPages({ overview, chip, table, unit, population, waves: activity, problems }, { counts: { unit: data.units.length }, sheets: [sheet] });

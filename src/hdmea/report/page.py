@@ -17,6 +17,7 @@ SECTIONS = (
     ("table", "Table"),
     ("unit", "Units"),
     ("population", "Population"),
+    ("waves", "Waves"),
     ("problems", "What went wrong"),
 )
 
@@ -83,4 +84,4 @@ def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator
             if report is not None:
                 report(number + 1, len(wanted))
     yield page.data_element("recording", gather.finish(recording))
-    yield page.end("hdmea.report", "pictures.js", "page.js")
+    yield page.end("hdmea.report", "pictures.js", "activity.js", "page.js")

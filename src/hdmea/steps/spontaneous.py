@@ -41,11 +41,11 @@ def activity_of(recording: PipelineSession, step: str) -> Activity:
     if not duration_s > 0:
         raise MissingInputError(f"{step} needs the recording's length, and nothing tells it", step, "duration")
     pitch = pitch_um(recording)
-    places = np.array([_place(recording.units[name], pitch) for name in unit_ids])
+    places = np.array([place_um(recording.units[name], pitch) for name in unit_ids])
     return Activity(unit_ids, recording_trains(recording, unit_ids, rate, duration_s), places)
 
 
-def _place(unit: Mapping[str, Any], pitch: float) -> tuple[float, float]:
+def place_um(unit: Mapping[str, Any], pitch: float) -> tuple[float, float]:
     """As the source says it in µm, else from the electrode, counted from 1, and the pitch."""
     told = unit.get("unit_meta") or {}
     x, y = number(told.get("x_um")), number(told.get("y_um"))

@@ -215,7 +215,7 @@ def test_population_and_chip_hold_what_is_there(page: Any) -> None:
     )
 
 
-SECTIONS = ("overview", "chip", "table", "unit=0", "population", "problems")
+SECTIONS = ("overview", "chip", "table", "unit=0", "population", "waves", "problems")
 
 
 @pytest.mark.parametrize("width", [360, 800, 1500])
@@ -228,7 +228,7 @@ def test_it_fits_the_window_and_is_not_empty(page: Any, width: int, scheme: str)
         go_to(page, section)
         assert fits(page), section
         pictures.add(page.screenshot())
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
 
