@@ -60,6 +60,18 @@ TARGETS = [
         (f"repack to gzip 4, {name}, against h5repack", f"test_repack.py::test_repack[{row}]")
         for name, row in (("all digits", "full-6"), ("int16", "int16-6"), ("two decimals", "rounded-3"))
     ),
+    ("tiling coefficients of 60 units of an hour", "test_spontaneous.py::test_tiling_coefficients_beside_numpy"),
+    (
+        "tiling coefficients of 300 units of an hour, all 44 850 pairs, against one pair",
+        "test_spontaneous.py::test_tiling_coefficients_beside_elephant",
+    ),
+    ("tiling coefficients of 4096 channels", "test_spontaneous.py::test_tiling_coefficients_of_4096_channels"),
+    ("all correlograms of 300 units", "test_spontaneous.py::test_correlograms_beside_spikeinterface"),
+    (
+        "all correlograms of 300 units of an hour, against one pair",
+        "test_spontaneous.py::test_correlogram_beside_elephant",
+    ),
+    ("flow `waves`, ten recordings", "test_spontaneous.py::test_flow_of_ten_recordings"),
     ("sections, 300 units, 7 movies, without gaps", "test_kernels.py::test_sections_of_300_units_and_7_movies[0]"),
     ("the same with gaps", "test_kernels.py::test_sections_of_300_units_and_7_movies[1000]"),
     *((f"STA of 10 units, {name}", f"test_kernels.py::test_average_of_10_units[{name}]") for name in MOVIES),

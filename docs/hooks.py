@@ -27,7 +27,7 @@ API = {
     "hdmea_pipeline": ("hdmea: sessions, steps, flows", ("hdmea.pipeline", "hdmea.utils.exceptions")),
     "hdmea_features": ("hdmea.features", ("hdmea.features",)),
     "hdmea_geometry": ("hdmea.geometry", ("hdmea.geometry",)),
-    "hdmea_spontaneous": ("hdmea.spontaneous", ("hdmea.spontaneous",)),
+    "hdmea_spontaneous": ("hdmea.spontaneous", ("hdmea.spontaneous", "hdmea.population.activity")),
     "hdmea_kernels": (
         "hdmea.kernels",
         tuple(

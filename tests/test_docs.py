@@ -49,13 +49,13 @@ def test_examples_run(tmp_path: Path, page: str) -> None:
 
 
 def test_the_example_of_real_recordings_runs(tmp_path: Path, test_data: Path) -> None:
-    printed = run_examples(DOCS / "wave_recordings.md", tmp_path, timeout_s=280)
+    printed = run_examples(DOCS / "waves.md", tmp_path, timeout_s=280)
     assert "520 units, 1800 s" in printed
 
 
 def test_every_page_with_examples_is_run_by_one_test() -> None:
     with_examples = {page.relative_to(DOCS).parts[0].removesuffix(".md") for page in PAGES if has_examples(page)}
-    assert with_examples == {*RUN_HERE, *RUN_ELSEWHERE, "wave_recordings"}
+    assert with_examples == {*RUN_HERE, *RUN_ELSEWHERE, "waves"}
     assert not set(RUN_HERE) & set(RUN_ELSEWHERE)
     for page, test in RUN_ELSEWHERE.items():
         source = (ROOT / "tests" / test).read_text(encoding="utf-8")

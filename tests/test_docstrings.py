@@ -36,6 +36,7 @@ MODULES = (
     "hdmea.features",
     "hdmea.geometry",
     "hdmea.spontaneous",
+    "hdmea.population.activity",
     "hdmea.plot",
     "hdmea.report",
     "hdmea.bridges.tables",

@@ -152,5 +152,5 @@ def write_wave_file(
         if duration_s is not None:
             file["summary/duration"] = np.array([duration_s])
         for name, value in meta.items():
-            file[f"meta/{name}"] = np.array([value])
+            file[f"meta/{name}"] = np.array([value.encode() if isinstance(value, str) else value])
     return path

@@ -44,7 +44,7 @@ def rayleigh_test(directions_deg: Sequence[float] | Floats) -> Rayleigh:
 
     Parameters
     ----------
-    directions_deg : sequence of float
+    directions_deg : (n,) float
         Degrees; NaN are left out.
 
     Returns
