@@ -78,7 +78,7 @@ def _described(design: Floats, onsets: Floats, residuals: Floats, solution: Floa
     return PlaneFit(
         1 / steepness,
         float(np.sqrt(along @ covariance @ along)) / steepness**2,
-        float(np.degrees(np.arctan2(slope[1], slope[0])) % 360),
+        float(np.degrees(np.arctan2(slope[1], slope[0])) % 360 % 360),  # once more, as -1e-15 % 360 is 360
         float(np.degrees(np.sqrt(across @ covariance @ across) / steepness)),
         r_squared,
     )

@@ -114,10 +114,10 @@ class Wave:
     >>> import numpy as np
     >>> from hdmea.spontaneous import find_waves_in
     >>> places = np.array([[x, y] for x in range(0, 800, 200) for y in range(0, 800, 200)])
-    >>> bursts = [10 + x / 150 + np.arange(12) * 0.1 for x, _ in places]
+    >>> bursts = [10 + y / 150 + np.arange(12) * 0.1 for _, y in places]
     >>> (wave,) = find_waves_in(bursts, places, duration_s=60)
     >>> wave.start_s, round(wave.speed_um_s), round(wave.direction_deg), len(wave.units), round(wave.area_mm2, 2)
-    (10.0, 150, 0, 16, 0.36)
+    (10.0, 150, 90, 16, 0.36)
     """
 
     start_s: float
@@ -179,7 +179,7 @@ def find_waves_in(
     >>> bursts = [10 + (y - x) / 200 + np.arange(12) * 0.1 for x, y in places]
     >>> (wave,) = find_waves_in(bursts, places, duration_s=60)
     >>> round(wave.direction_deg), round(wave.speed_um_s), wave.origin_um
-    (135, 141, array([466.66666667,  66.66666667]))
+    (135, 141, array([533.33333333,  66.66666667]))
     """
     places = None if positions_um is None else np.asarray(positions_um, np.float64)
     if places is not None and places.shape != (len(trains_s), 2):
