@@ -99,7 +99,7 @@ def batch(
     if print_slurm:
         options = JobOptions(force, checkpoint_steps, compression)
         planned = plan(manifest, output_dir, flow=flow, steps=names, parameters=parameters, options=options)
-        script = _script(slurm_tasks or len(planned), threads, memory_budget)
+        script = array_script(slurm_tasks or len(planned), threads, memory_budget)
         output.say(script)
         output.result({"script": script})
         return
@@ -169,7 +169,7 @@ _SLURM_THREADS, _SLURM_MEMORY = 4, "8GiB"  # asked for where nobody says; the lo
 _OF_THE_SCRIPT = ("--slurm-tasks", "--array-task", "--array-count")  # options with a value that the script decides
 
 
-def _script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
+def array_script(tasks: int, threads: int | None, memory_budget: str | None) -> str:
     """The Slurm script for this very command line, less what the script itself decides."""
     from h5burst import parse_bytes
     from hdmea.batch.cluster import slurm_script

@@ -17,7 +17,6 @@ from hdmea.batch.job import (
     Report,
     Status,
     forget_peak_memory,
-    run_job,
 )
 from hdmea.batch.loop import Ended, not_started
 from hdmea.batch.resources import Resources
@@ -208,10 +207,14 @@ def _run_on_worker(job: Job, words: str) -> Outcome:
     own = replace(job, threads=job.threads or 1, memory_budget=job.memory_budget or _share(slots, limit))
     if slots == 1:
         forget_peak_memory()
-    outcome: Outcome = run_job(own, _Told(f"{words}-{_STOP}"))
+    outcome = own.run(_Told(f"{words}-{_STOP}"), _unheard)
     if slots > 1:  # the process worked on others as well
         outcome.peak_memory_bytes = None
     return outcome
+
+
+def _unheard(dataset_id: str, what: str) -> None:
+    """Workers of a cluster do not tell what they are doing."""
 
 
 def _share(slots: int, limit: int | None) -> int:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import h5burst
 from h5burst import Group, load_json, thread_limit, verify
@@ -68,6 +68,8 @@ class JobOptions:
 class Job:
     """Everything that a worker needs to know to run one recording."""
 
+    PRELOAD: ClassVar[str] = "hdmea.batch.preload"  # what workers of this machine are forked with
+
     dataset_id: str
     steps: tuple[StepCall, ...]
     output_dir: Path
@@ -95,6 +97,10 @@ class Job:
     @property
     def log_path(self) -> Path:
         return self.output_dir / "logs" / _short(self.output_path.stem, ".log")
+
+    def run(self, stop: Stop, report: Report) -> Outcome:
+        """What a worker does: the whole job. Never raises for what is wrong with the recording."""
+        return run_job(self, stop, report)
 
     def _beside(self, suffix: str) -> Path:
         """A file of our own for this recording: no dataset ID makes this name, because an output ends in `.h5`."""

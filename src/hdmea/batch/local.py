@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from h5burst import BUDGET_VARIABLE, console, processes
-from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, is_marked, run_job, skipped
+from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, is_marked, skipped
 from hdmea.batch.loop import Ended
 from hdmea.batch.resources import Resources
 
@@ -41,7 +41,7 @@ class LocalExecutor:
         marked = [job for job in jobs if is_marked(job)]
         self._checks = _Checks(marked)
         self._waiting: deque[tuple[Job, int]] = deque()
-        self._pool = _Pool(resources, report, warm=len(jobs) - len(marked) > resources.jobs)
+        self._pool = _Pool(resources, report, warm=len(jobs) - len(marked) > resources.jobs, preload=_preload(jobs))
         self._may_start = True
 
     @property
@@ -123,13 +123,13 @@ class _Pool:
     what all of them use; the first ones do not wait until it has.
     """
 
-    def __init__(self, resources: Resources, report: Report, *, warm: bool) -> None:
+    def __init__(self, resources: Resources, report: Report, *, warm: bool, preload: str) -> None:
         # Not fork: the parent has threads.
         self._context: Any = multiprocessing.get_context("spawn")
         self._server: Any = None
         if warm and "forkserver" in multiprocessing.get_all_start_methods():
             self._server = multiprocessing.get_context("forkserver")
-            self._server.set_forkserver_preload(["hdmea.batch.preload"])
+            self._server.set_forkserver_preload([preload])
         self._started = 0
         self._resources, self._report = resources, report
         self.running: dict[Connection, tuple[BaseProcess, Job, int]] = {}
@@ -179,6 +179,10 @@ class _Pool:
             else:
                 self._report(job.dataset_id, message)
         return ended
+
+
+def _preload(jobs: Sequence[Job]) -> str:
+    return jobs[0].PRELOAD if jobs else Job.PRELOAD
 
 
 def _started(context: Any, arguments: tuple[Any, ...]) -> BaseProcess:
@@ -255,7 +259,7 @@ def _work(job: Job, resources: Resources, connection: Connection) -> None:
             stop.set()
 
     with console.lasting_streams():
-        outcome = run_job(job, stop, report)
+        outcome = job.run(stop, report)
     with suppress(OSError):  # the file, the checkpoint and the log say it to the next batch
         connection.send(outcome)
     connection.close()

@@ -217,26 +217,66 @@ def run_batch(
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
     resources = plan_resources(len(mine), jobs, threads, memory_budget)
     output_dir.mkdir(parents=True, exist_ok=True)
-    with console.lasting_streams(), _stopping() as stop, BatchProgress(len(mine), show=progress) as bars:
-        limits = Limits(retries, max_failures)
-        own = Sizes(threads, None if memory_budget is None else parse_bytes(memory_budget))
-        dask = Cluster(scheduler, scheduler_file, own) if engine == "dask" else None
-        with contextlib.ExitStack() as stack:
-            names = [job.dataset_id for job in mine]
-            shown = stack.enter_context(LivePage(output_dir, names, bars)) if live else bars
-            executor = stack.enter_context(_executor(dask, mine, resources, shown.report, retries))
-            resources = executor.resources
-            bars.say(f"{len(mine)} of {len(all_jobs)} recordings, {engine} engine: {resources}")
-            outcomes = run_all(mine, executor, limits, stop.event, shown.report, shown.finished)
-    outcomes = [_settled(job, outcome) for job, outcome in zip(mine, outcomes, strict=True)]
+    how = Engine(engine, scheduler, scheduler_file, jobs, threads, memory_budget, retries, max_failures, progress)
+    ran = run_jobs(mine, how, of=len(all_jobs), live=output_dir if live else None)
+    outcomes = [_settled(job, outcome) for job, outcome in zip(mine, ran.outcomes, strict=True)]
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
-    result = BatchResult(outcomes, resources, output_dir / name, stop.signal)
+    result = BatchResult(outcomes, ran.resources or resources, output_dir / name, ran.stopped_by)
     _write_summary(result, engine)
     if share is not None:
         gather_figures(output_dir, [job.dataset_id for job in all_jobs], result.summary_path)
-    if report and stop.signal is None:
+    if report and ran.stopped_by is None:
         result.index_path = write_index(output_dir, pages=[job.dataset_id for job in mine])
     return result
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs jobs: the arguments of that name of `run_batch`."""
+
+    name: str = "local"
+    scheduler: str | None = None
+    scheduler_file: str | None = None
+    jobs: int | None = None
+    threads: int | None = None
+    memory_budget: int | str | None = None
+    retries: int = 0
+    max_failures: int | None = None
+    progress: bool | None = None
+
+
+@dataclass(frozen=True)
+class JobsRun:
+    """What became of jobs, in their order; with what they ran; and the signal that ended them early."""
+
+    outcomes: list[Outcome]
+    resources: Resources | None
+    stopped_by: int | None
+
+
+def run_jobs(jobs: Sequence[Job], engine: Engine, *, of: int | None = None, live: Path | None = None) -> JobsRun:
+    """Run jobs, which nobody else has to know; of: how many there are with those of other tasks;
+    live: the directory of a page that shows how they go on.
+
+    Raises `ConfigurationError` for an engine that there is not, and what `plan_resources` raises.
+    """
+    if engine.name not in ENGINES:
+        raise ConfigurationError(f"unknown engine {engine.name!r}; there are {', '.join(ENGINES)}")
+    resources = plan_resources(len(jobs), engine.jobs, engine.threads, engine.memory_budget)
+    with console.lasting_streams(), _stopping() as stop, BatchProgress(len(jobs), show=engine.progress) as bars:
+        memory = None if engine.memory_budget is None else parse_bytes(engine.memory_budget)
+        dask = None
+        if engine.name == "dask":
+            dask = Cluster(engine.scheduler, engine.scheduler_file, Sizes(engine.threads, memory))
+        with contextlib.ExitStack() as stack:
+            names = [job.dataset_id for job in jobs]
+            shown = bars if live is None else stack.enter_context(LivePage(live, names, bars))
+            executor = stack.enter_context(_executor(dask, jobs, resources, shown.report, engine.retries))
+            resources = executor.resources
+            bars.say(f"{len(jobs)} of {of or len(jobs)} recordings, {engine.name} engine: {resources}")
+            limits = Limits(engine.retries, engine.max_failures)
+            outcomes = run_all(jobs, executor, limits, stop.event, shown.report, shown.finished)
+    return JobsRun(outcomes, resources, stop.signal)
 
 
 def plan(

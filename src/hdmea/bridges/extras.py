@@ -12,6 +12,7 @@ EXTRA_OF = {
     "pyarrow": "tables",
     "shapely": "population",
     "sklearn": "population",
+    "threadpoolctl": "population",
     "pynwb": "neuro",
     "spikeinterface": "neuro",
     "xarray": "arrays",

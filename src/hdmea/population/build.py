@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,25 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 import h5burst
-from h5burst import durable, parallel_map
+from h5burst import durable
+from hdmea.batch.job import Status
+from hdmea.batch.run import Engine
 from hdmea.population import matching, parts
-from hdmea.population.chip_area import chip_area
-from hdmea.population.mosaics import mosaic
-from hdmea.population.page import write_page
-from hdmea.population.responses import COLOURS, FLICKER, MOST_HZ, STEP, filtered
-from hdmea.population.scalars import Row
-from hdmea.population.traces import LENGTH_TOLERANCE
+from hdmea.population.chip_area import Region, chip_area
+from hdmea.population.mosaics_table import mosaics_table
+from hdmea.population.part_jobs import read_parts
+from hdmea.population.traces import unit_key, usual_lengths
 from hdmea.population.types import Typing, find_types, groups_of, shares_by_recording, trace_features
+from hdmea.report.population import SUMMARY, TRACES, write_population_page
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, inside, number
 from hdmea.utils.exceptions import ConfigurationError
 
 COMPONENTS = (8, 20)  # sparse components of a stimulus, and loadings of each that are not zero
 FEWEST_CELLS = 50  # of a group, to look for types in
-CHIP_SIDE = 65.0  # electrodes
+PARTS = "parts"
+
+Means = dict[str, tuple[list[str], npt.NDArray[np.float32]]]
 
 
 @dataclass
@@ -37,23 +42,30 @@ class PopulationResult:
     Attributes
     ----------
     directory
-        With `cells.parquet`, `types.parquet`, `mosaics.parquet`, `matches.parquet`, `population.h5` and `index.html`.
+        With `cells.parquet`, `types.parquet`, `mosaics.parquet`, `areas.parquet`, `matches.parquet`, `population.h5`
+        and `index.html`.
     recordings, cells
         How many there are.
     rejected
         By stimulus, how many units have trials of another length than the others.
+    failed
+        Recordings that could not be read, and why.
     typing
         By group of cells, the types that were found.
     warnings
         What was left out, and why.
+    stopped_by
+        Number of the signal that ended it before it was complete; the next call goes on from there.
     """
 
     directory: Path
     recordings: int
-    cells: int
+    cells: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     typing: dict[str, Typing] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    stopped_by: int | None = None
 
 
 def build_population(
@@ -63,7 +75,7 @@ def build_population(
     chips: Mapping[str, Sequence[str]] | None = None,
     most_types: int = 60,
     seed: int = 0,
-    threads: int | None = None,
+    engine: Engine | None = None,
     progress: Callable[[str], Any] = lambda text: None,
 ) -> PopulationResult:
     """Bring recordings together as one population, resuming what an earlier call did.
@@ -80,142 +92,193 @@ def build_population(
         The largest number of types that is tried.
     seed
         Of everything random.
-    threads
-        Recordings at once.
+    engine
+        What reads the recordings; default processes of this machine.
     progress
         Takes a line for each step.
 
     Returns
     -------
     PopulationResult
-        Counts, types and warnings.
+        Counts, types and warnings. A recording that cannot be read is left out, and is in `failed`.
 
     Raises
     ------
     ConfigurationError
-        No recordings, two of one name, or a chip with a recording that is not there.
+        No recordings, two of one name, a chip with a recording that is not there, or none that can be read.
     """
-    directory = Path(output_dir)
+    directory = Path(output_dir).absolute()
+    check_names(recordings, chips)
+    read = read_parts(recordings, directory / PARTS, engine or Engine())
+    result = PopulationResult(directory, len(recordings), stopped_by=read.stopped_by)
+    if read.stopped_by is not None:
+        return result
+    result.failed = {one.dataset_id: one.reason for one in read.outcomes if one.status is not Status.DONE}
+    result.warnings += [f"{name} is left out: {why}" for name, why in result.failed.items()]
+    there = [path for path in recordings if path.stem not in result.failed]
+    if not there:
+        raise ConfigurationError(f"no recording can be read: {'; '.join(result.warnings)}")
+    made = [parts.part_path(path, directory / PARTS) for path in there]
+    progress(f"read {len(made)} recordings")
+    cells = pl.concat([parts.rows_of(part) for part in made], how="diagonal_relaxed")
+    result.cells = len(cells)
+    means = _means(made)
+    cells = _with_types(cells, means, result, (most_types, seed, directory / PARTS), progress)
+    content = {"traces": _traces(made, result), "types": _responses(cells, means)}
+    h5burst.save(directory / TRACES, content, overwrite=True)
+    progress("traces")
+    regions, electrodes = _regions(made)
+    tables = {
+        "cells": cells,
+        "types": _types_table(cells, result),
+        "mosaics": mosaics_table(cells, regions, seed),
+        "areas": _areas_table(regions, electrodes),
+        "matches": _matches_table({path.stem: path for path in there}, chips or {}, result, seed),
+    }
+    for name, table in tables.items():
+        with durable.replacing(directory / f"{name}.parquet", overwrite=True) as temporary:
+            table.write_parquet(temporary)
+    with durable.replacing(directory / SUMMARY, overwrite=True) as temporary:
+        said = {"warnings": result.warnings, "rejected": result.rejected, "failed": result.failed, "seed": seed}
+        temporary.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    progress("tables")
+    write_population_page(directory)
+    return result
+
+
+def check_names(recordings: Sequence[Path], chips: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Raise `ConfigurationError` for no recordings, two of one name, and a chip of recordings that are not there."""
     names = [path.stem for path in recordings]
     if not names or (twice := [name for name, count in Counter(names).items() if count > 1]):
         raise ConfigurationError("no recordings" if not names else f"two recordings are named {', '.join(twice)}")
     if unknown := sorted({one for chip in (chips or {}).values() for one in chip} - set(names)):
         raise ConfigurationError(f"no recordings {', '.join(unknown)}; there are {', '.join(names)}")
-    directory.mkdir(parents=True, exist_ok=True)
-    made = list(parallel_map(lambda path: parts.part_of(path, directory / "parts"), list(recordings), threads))
-    progress(f"read {len(made)} recordings")
-    rows = [row for part in made for row in parts.rows_of(part)]
-    result = PopulationResult(directory, len(made), len(rows))
-    means = _write_traces(made, directory / "population.h5", result)
-    progress("traces")
-    _add_types(rows, means, result, most_types, seed, progress)
-    tables = {
-        "cells": pl.DataFrame(rows, infer_schema_length=None, strict=False),
-        "types": _types_table(rows, result),
-        "mosaics": _mosaics_table(rows, seed),
-        "areas": _areas_table(made),
-        "matches": _matches_table({path.stem: path for path in recordings}, chips or {}, result, seed),
-    }
-    for name, table in tables.items():
-        with durable.replacing(directory / f"{name}.parquet", overwrite=True) as temporary:
-            table.write_parquet(temporary)
-    title = f"{result.cells} cells of {result.recordings} recordings"
-    write_page(directory / "index.html", title, result.warnings, tables)
-    return result
 
 
 # ---------------------------------------------------------------- traces
 
 
-def _write_traces(made: Sequence[Path], path: Path, result: PopulationResult) -> dict[str, dict[str, Any]]:
-    """All traces as `/traces/{stimulus}/{rates, keys}`, part by part; each unit's filtered mean of what types need."""
-    lengths: dict[str, dict[str, tuple[int, int]]] = {}
-    for part in made:
-        for movie, own in parts.lengths_of(part).items():
-            lengths.setdefault(movie, {}).update(own)
-    kept = {movie: _of_usual_length(own) for movie, own in lengths.items() if own}
-    for movie, own in lengths.items():
-        if rejected := len(own) - len(kept.get(movie, {})):
+def _traces(made: Sequence[Path], result: PopulationResult) -> dict[str, Any]:
+    """All traces by stimulus, `rates` and `keys`; rates are read part by part when they are written."""
+    groups = [parts.groups_of(part) for part in made]
+    stored: dict[str, Any] = {}
+    for movie in dict.fromkeys(movie for own in groups for movie in own):
+        stretches = [group for own in groups for group in own.get(movie, [])]
+        lengths = {key: (rates.shape[1], rates.shape[2]) for keys, rates in stretches for key in keys}
+        kept = usual_lengths(lengths) if lengths else {}
+        if rejected := len(lengths) - len(kept):
             result.rejected[movie] = rejected
             result.warnings.append(f"{movie}: {rejected} units have other trials than the rest, and are left out")
-    means: dict[str, dict[str, Any]] = {movie: {} for movie in (*STEP, COLOURS, FLICKER)}
-    stored: dict[str, Any] = {}
-    for movie, own in kept.items():
-        shape = len(own), min(n for n, _ in own.values()), min(n for _, n in own.values())
-        stored[movie] = {"rates": _Rates(made, movie, list(own), shape), "keys": np.array(list(own), object)}
-    h5burst.save(path, {"traces": stored}, overwrite=True)
-    for part in made:
-        for movie, traces in parts.traces_of(part, means).items():
-            for key in traces.rates.keys() & kept.get(movie, {}).keys():
-                bins = stored[movie]["rates"].shape[2]
-                mean = np.minimum(traces.rates[key][:, :bins], MOST_HZ).mean(axis=0)
-                means[movie][key] = filtered(mean).astype(np.float32)
-    return {movie: own for movie, own in means.items() if own}
+        if kept:
+            rates = _Rates(stretches, kept)
+            stored[movie] = {"rates": rates, "keys": np.array(rates.keys, object)}
+    return stored
 
 
 class _Rates:
-    """The rates of one stimulus (units, trials, bins) float32, read from parts block by block."""
+    """The rates of one stimulus (units, trials, bins) float32, read from parts a stretch of units at a time."""
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, made: Sequence[Path], movie: str, keys: Sequence[str], shape: tuple[int, int, int]) -> None:
-        self.shape, self._movie, self._keys, self._made = shape, movie, keys, made
-        self._part_of = {key: part for part in made for key in parts.lengths_of(part).get(movie, {})}
-        self._read: tuple[Path | None, Mapping[str, Any]] = (None, {})
+    def __init__(self, stretches: Sequence[tuple[list[str], Any]], kept: Mapping[str, tuple[int, int]]) -> None:
+        trials, bins = (min(one[axis] for one in kept.values()) for axis in (0, 1))
+        self._stretches = [(keys, rates) for keys, rates in stretches if keys[0] in kept]  # units of one shape
+        self.keys = [key for keys, _ in self._stretches for key in keys]
+        self.shape = len(self.keys), trials, bins
+        self._starts = np.cumsum([0, *(len(keys) for keys, _ in self._stretches)])
 
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         block = np.empty((stop - start, *self.shape[1:]), np.float32)
-        for n, key in enumerate(self._keys[start:stop]):
-            part = self._part_of[key]
-            if self._read[0] != part:
-                self._read = (part, parts.traces_of(part, (self._movie,))[self._movie].rates)
-            block[n] = self._read[1][key][: self.shape[1], : self.shape[2]]
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        for n in range(first, len(self._stretches)):
+            begin, end = max(int(self._starts[n]), start), min(int(self._starts[n + 1]), stop)
+            if begin >= end:
+                break
+            offset = int(self._starts[n])
+            own = np.asarray(self._stretches[n][1][begin - offset : end - offset])
+            block[begin - start : end - start] = own[:, : self.shape[1], : self.shape[2]]
         return block
 
 
-def _of_usual_length(lengths: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    usual = Counter(bins for _, bins in lengths.values()).most_common(1)[0][0]
-    return {key: one for key, one in lengths.items() if abs(one[1] - usual) <= LENGTH_TOLERANCE}
+def _means(made: Sequence[Path]) -> Means:
+    """By stimulus the keys and filtered means (units, T) of units of the usual length, cut to the shortest."""
+    found: dict[str, list[tuple[list[str], npt.NDArray[np.float32]]]] = {}
+    for part in made:
+        for movie, own in parts.means_of(part).items():
+            found.setdefault(movie, []).append(own)
+    joined: Means = {}
+    for movie, stretches in found.items():
+        kept = usual_lengths({str(n): (0, means.shape[1]) for n, (_, means) in enumerate(stretches)})
+        chosen = [stretches[int(n)] for n in kept]
+        shortest = min(means.shape[1] for _, means in chosen)
+        keys = [key for own, _ in chosen for key in own]
+        joined[movie] = keys, np.concatenate([means[:, :shortest] for _, means in chosen])
+    return joined
 
 
-# ---------------------------------------------------------------- types and mosaics
+# ---------------------------------------------------------------- types
 
 
-def _add_types(
-    rows: list[Row],
-    means: Mapping[str, Mapping[str, Any]],
+def _with_types(
+    cells: pl.DataFrame,
+    means: Means,
     result: PopulationResult,
-    most: int,
-    seed: int,
+    how: tuple[int, int, Path],
     progress: Callable[[str], Any],
-) -> None:
-    """Into each row its group, and where its group has types, its type with posterior and stability."""
+) -> pl.DataFrame:
+    """The cells with their group and, where their group has types, type, posterior and stability of the type.
+
+    how: the largest number of types, the seed, and where fits are kept.
+    """
+    most, seed, directory = how
     names = ("iprgc_2hz_QI", "bar_dsi_p_value", "bar_osi_p_value")
-    index, direction, orientation = (np.array([row[name] for row in rows], np.float64) for name in names)
-    for row, group in zip(rows, groups_of(index, direction, orientation), strict=True):
-        row |= {"group": group, "type": None, "type_posterior": float("nan"), "type_stability": float("nan")}
-    stimuli = [movie for movie in means if means[movie]]
-    for group in dict.fromkeys(row["group"] for row in rows):
-        own = [row for row in rows if row["group"] == group and all(row["key"] in means[movie] for movie in stimuli)]
-        if not stimuli or len(own) < FEWEST_CELLS:
+    index, direction, orientation = (cells[name].to_numpy().astype(np.float64) for name in names)
+    groups = np.array(groups_of(index, direction, orientation), object)
+    keys = cells["key"].to_list()
+    places = {movie: dict(zip(own, range(len(own)), strict=True)) for movie, (own, _) in means.items()}
+    has_all = np.array([all(key in own for own in places.values()) for key in keys]) & bool(means)
+    types = np.full(len(keys), None, object)
+    posterior, stability = np.full(len(keys), np.nan), np.full(len(keys), np.nan)
+    for group in dict.fromkeys(groups.tolist()):
+        own = np.flatnonzero((groups == group) & has_all)
+        if len(own) < FEWEST_CELLS:
             result.warnings.append(f"{group}: {len(own)} cells with all stimuli, at least {FEWEST_CELLS} for types")
             continue
-        traces = [np.stack([means[movie][row["key"]] for row in own]).astype(np.float64) for movie in stimuli]
-        features = trace_features(traces, [COMPONENTS] * len(traces))
-        found = result.typing[group] = find_types(features, most=most, seed=seed, progress=progress)
+        one_by_one = (values[[places[movie][keys[n]] for n in own.tolist()]] for movie, (_, values) in means.items())
+        features = trace_features(one_by_one, [COMPONENTS] * len(means))
+        kept = directory / f"types_{group.replace(' ', '_')}.json"
+        found = result.typing[group] = find_types(features, most=most, seed=seed, progress=progress, kept=kept)
         if found.reason:
             result.warnings.append(f"{group}: {found.reason}")
-        for row, label, share in zip(own, found.labels.tolist(), found.posterior.tolist(), strict=True):
-            row |= {"type": f"{group} {label}", "type_posterior": share}
-            row["type_stability"] = float(found.stability[label])
+        types[own] = [f"{group} {label}" for label in found.labels.tolist()]
+        posterior[own], stability[own] = found.posterior, found.stability[found.labels]
+    return cells.with_columns(
+        pl.Series("group", groups.tolist(), pl.String()),
+        pl.Series("type", types.tolist(), pl.String()),
+        pl.Series("type_posterior", posterior),
+        pl.Series("type_stability", stability),
+    )
 
 
-def _types_table(rows: Sequence[Row], result: PopulationResult) -> pl.DataFrame:
+def _responses(cells: pl.DataFrame, means: Means) -> dict[str, Any]:
+    """The mean response of each type's cells: `names` of types, and by stimulus `means` (types, bins) in Hz."""
+    kinds = dict(cells.filter(pl.col("type").is_not_null()).select("key", "type").iter_rows())
+    names = sorted(set(kinds.values()))
+    number = {name: n for n, name in enumerate(names)}
+    found: dict[str, Any] = {}
+    for movie, (keys, values) in means.items():
+        own = np.array([number[kinds[key]] if key in kinds else -1 for key in keys])
+        chosen = [values[own == n] for n in range(len(names))]
+        found[movie] = np.stack([one.mean(axis=0) for one in chosen]) if names else np.empty((0, values.shape[1]))
+    return {"names": names, "means": {movie: rates.astype(np.float32) for movie, rates in found.items()}}
+
+
+def _types_table(cells: pl.DataFrame, result: PopulationResult) -> pl.DataFrame:
     """A row a type: group, cells, stability, whether it is stable, and its share of each recording's cells."""
     table = []
     for group, found in result.typing.items():
-        own = [row for row in rows if row["group"] == group and row["type"] is not None]
-        names, shares = shares_by_recording(found.labels, [row["recording"] for row in own])
+        own = cells.filter((pl.col("group") == group) & pl.col("type").is_not_null())["recording"].to_list()
+        names, shares = shares_by_recording(found.labels, own)
         for n in range(found.k):
             entry = {"group": group, "type": f"{group} {n}", "cells": int(found.sizes[n])}
             entry |= {"stability": float(found.stability[n]), "is_stable": bool(found.is_stable[n])}
@@ -230,31 +293,24 @@ _TYPES_SCHEMA = {
 }
 
 
-def _mosaics_table(rows: Sequence[Row], seed: int) -> pl.DataFrame:
-    """A row a type and recording with enough somata; lengths in electrodes."""
-    members: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row["type"] is not None and np.isfinite([row["soma_row"], row["soma_col"]]).all():
-            members.setdefault((row["recording"], row["type"]), []).append(row)
-    table = []
-    for (recording, kind), own in members.items():
-        somata = np.array([[row["soma_col"], row["soma_row"]] for row in own])
-        found = mosaic(somata, CHIP_SIDE, CHIP_SIDE, seed=seed)
-        values = {name: getattr(found, name) for name in found.__dataclass_fields__}
-        table.append({"recording": recording, "type": kind, **values})
-    schema = None if table else {"recording": pl.String(), "type": pl.String(), "n": pl.Int64()}
-    return pl.DataFrame(table, schema=schema)
-
-
-def _areas_table(made: Sequence[Path]) -> pl.DataFrame:
-    """A row a recording: how many electrodes its responding units are seen on, and the area about them in mm²."""
-    table = []
+def _regions(made: Sequence[Path]) -> tuple[dict[str, Region], dict[str, int]]:
+    """By recording the part of the chip that retina covers, and on how many electrodes responding units are seen."""
+    regions, electrodes = {}, {}
     for part in made:
         used, pitch = parts.used_of(part)
         if used is not None and used.any():
-            area = chip_area(used, pitch)[0]
-            table.append({"recording": part.stem, "electrodes": int(used.sum()), "area_mm2": area})
-    return pl.DataFrame(table, schema={"recording": pl.String(), "electrodes": pl.Int64(), "area_mm2": pl.Float64()})
+            regions[part.stem], electrodes[part.stem] = chip_area(used, pitch), int(used.sum())
+    return regions, electrodes
+
+
+def _areas_table(regions: Mapping[str, Region], electrodes: Mapping[str, int]) -> pl.DataFrame:
+    """A row a recording: how many electrodes its responding units are seen on, and the area about them in mm²."""
+    table = [
+        {"recording": name, "electrodes": electrodes[name], "area_mm2": region.area_mm2}
+        for name, region in regions.items()
+    ]
+    schema = {"recording": pl.String(), "electrodes": pl.Int64(), "area_mm2": pl.Float64()}
+    return pl.DataFrame(table, schema=schema)
 
 
 # ---------------------------------------------------------------- the same cell in several recordings
@@ -265,8 +321,9 @@ def _matches_table(
 ) -> pl.DataFrame:
     """A row a unit of a chip's recordings: which cell it is of; and with which posterior it is the one before it."""
     table = []
-    for chip, names in chips.items():
-        units = [_units(PipelineSession.load(paths[name], lazy=True)) for name in names]
+    for chip, given in chips.items():
+        names = [name for name in given if name in paths]
+        units = [_units(name, PipelineSession.load(paths[name], lazy=True)) for name in names]
         found = {
             (a, b): matching.match_units(units[a], units[b], seed=seed)
             for a in range(len(units))
@@ -288,14 +345,14 @@ def _matches_table(
     return pl.DataFrame(table, schema=schema)
 
 
-def _units(session: PipelineSession) -> matching.Units:
+def _units(name: str, session: PipelineSession) -> matching.Units:
     keys, somata, images = [], [], []
     for unit_id, unit in session.units.items():
         image = feature_data(unit, IMAGE)
         if image is None:
             continue
         soma = inside(unit.get("features"), IMAGE, "geometry") or {}
-        keys.append(f"{session.dataset_id}_{unit_id}")
+        keys.append(unit_key(name, unit_id))
         somata.append([number(soma.get("center_row")), number(soma.get("center_col"))])
         images.append(np.asarray(image))
     return matching.Units(keys, np.reshape(np.array(somata, np.float64), (-1, 2)), images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,28 @@ def used_electrodes(images: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]
     return used
 
 
-def chip_area(used: npt.NDArray[np.bool_], pitch_um: float) -> tuple[float, Any]:
-    """The area of circles of three electrodes' radius about the used electrodes, in mm², and its shape (shapely).
+@dataclass(frozen=True)
+class Region:
+    """The part of a chip that retina covers: its shape (shapely) in electrodes, x the column and y the row."""
 
-    The shape is in electrodes, x the column and y the row.
-    """
+    shape: Any
+    pitch_um: float
+
+    @property
+    def area_mm2(self) -> float:
+        return float(self.shape.area * (self.pitch_um / 1000) ** 2)
+
+    def contains(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Which of points (m, 2), x and y, are in it."""
+        shapely = required("shapely", "the chip's area")
+        return np.asarray(shapely.contains_xy(self.shape, points[:, 0], points[:, 1]), np.bool_)
+
+
+def chip_area(used: npt.NDArray[np.bool_], pitch_um: float) -> Region:
+    """The circles of three electrodes' radius about the used electrodes."""
     shapely = required("shapely", "the chip's area")
     rows, columns = np.nonzero(used)
     circles = [shapely.Point(col, row).buffer(RADIUS) for row, col in zip(rows.tolist(), columns.tolist(), strict=True)]
     shape = shapely.union_all(circles)
-    return float(shape.area * (pitch_um / 1000) ** 2), shape
+    shapely.prepare(shape)
+    return Region(shape, pitch_um)

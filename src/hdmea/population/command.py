@@ -21,23 +21,62 @@ def population(
     ] = None,
     most_types: Annotated[int, typer.Option(min=1, help="The largest number of types that is tried.")] = 60,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Recordings at once.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="What reads recordings: local (a process a recording) or dask.")
+    ] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="Address of the dask scheduler.")] = None,
+    scheduler_file: Annotated[str | None, typer.Option(help="File that the dask scheduler wrote.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Recordings at once; default what fits.")] = None,
+    retries: Annotated[int, typer.Option(min=0, help="More tries of a recording that fails.")] = 0,
+    array_task: Annotated[int | None, typer.Option(help="Only read this array task's share, numbered from 0.")] = None,
+    array_count: Annotated[int | None, typer.Option(help="How many array tasks there are.")] = None,
+    print_slurm: Annotated[bool, typer.Option("--print-slurm", help="Print an sbatch script instead.")] = False,
+    slurm_tasks: Annotated[
+        int | None, typer.Option(min=1, help="Tasks of that script; default one a recording.")
+    ] = None,
 ) -> None:
     """Bring recordings together as one population of cells: traces, features, types, mosaics, matches.
 
-    What an earlier call has read of a recording is not read again.
+    What an earlier call has read of a recording is not read again. An array job (--print-slurm) reads a share of the
+    recordings in each task; the same command without it then makes the tables. Exit code 1: a recording was left out.
 
     \b
     Examples:
       hdmea population results -o population
+      hdmea population results -o population --engine dask --scheduler tcp://head:8786
+      hdmea population results -o population --print-slurm --slurm-tasks 20 > job.sh
     """
-    from hdmea.population.build import build_population
+    from hdmea.batch.cluster import array_share, share_of
+    from hdmea.batch.command import array_script
+    from hdmea.batch.job import Status
+    from hdmea.batch.run import Engine
+    from hdmea.population.build import PARTS, build_population, check_names
+    from hdmea.population.part_jobs import read_parts
 
     recordings = [console.existing_file(file) for file in recording_files(files)]
+    chips = _chips(chip or [])
+    check_names(recordings, chips)
+    if print_slurm:
+        script = array_script(slurm_tasks or len(recordings), None, None)
+        output.say(script)
+        output.result({"script": script})
+        return
+    progress = False if output.quiet else None
+    how = Engine(engine, scheduler, scheduler_file, jobs, retries=retries, progress=progress)
+    share = array_share(array_task, array_count)
+    if share is not None:
+        read = read_parts(share_of(recordings, *share), output_dir.absolute() / PARTS, how)
+        failed = {one.dataset_id: one.reason for one in read.outcomes if one.status is not Status.DONE}
+        for name, why in failed.items():
+            output.progress(f"{name}: {why}")
+        output.say(f"read {len(read.outcomes) - len(failed)} of {len(recordings)} recordings")
+        output.result({"recordings": len(read.outcomes), "failed": failed})
+        raise typer.Exit(128 + read.stopped_by if read.stopped_by is not None else int(bool(failed)))
     made = build_population(
-        recordings, output_dir, chips=_chips(chip or []), most_types=most_types, seed=seed, threads=threads,
-        progress=output.progress,
-    )  # fmt: skip
+        recordings, output_dir, chips=chips, most_types=most_types, seed=seed, engine=how, progress=output.progress
+    )
+    if made.stopped_by is not None:
+        raise typer.Exit(128 + made.stopped_by)
     for text in made.warnings:
         output.progress(text)
     output.say(f"{made.cells} cells of {made.recordings} recordings: {made.directory / 'index.html'}")
@@ -47,10 +86,12 @@ def population(
             "recordings": made.recordings,
             "cells": made.cells,
             "rejected": made.rejected,
+            "failed": made.failed,
             "types": {group: found.k for group, found in made.typing.items()},
             "warnings": made.warnings,
         }
     )
+    raise typer.Exit(int(bool(made.failed)))
 
 
 def _chips(given: list[str]) -> dict[str, list[str]]:

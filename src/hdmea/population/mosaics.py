@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Inside = Callable[[Floats], npt.NDArray[np.bool_]]
 
 NULLS = 500
 FEWEST = 5  # somata
 NAN = float("nan")
 MOST_TRIES = 1000
+_PAIRS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def mosaic(
     field_areas: Floats | None = None,
     exclusion: float = 0.6,
     seed: int = 0,
-    is_inside: Callable[[Floats], npt.NDArray[np.bool_]] | None = None,
+    is_inside: Inside | None = None,
 ) -> Mosaic:
     """The mosaic of somata (n, 2) x and y in a region of `width` x `height` from 0, all in one unit of length.
 
@@ -64,8 +66,7 @@ def mosaic(
     if is_inside is not None:
         area *= float(is_inside(rng.random((20_000, 2)) * size).mean())
     observed = regularity_index(points)
-    free = [regularity_index(_random(rng, len(points), size, 0.0, is_inside)) for _ in range(NULLS)]
-    apart = [regularity_index(_random(rng, len(points), size, exclusion, is_inside)) for _ in range(NULLS)]
+    free, apart = (_null(rng, len(points), size, least, is_inside) for least in (0.0, exclusion))
     known = np.empty(0) if field_areas is None else np.asarray(field_areas, np.float64)
     covered = float(np.nanmean(known) * len(points) / area) if np.isfinite(known).any() else NAN
     return Mosaic(
@@ -74,20 +75,16 @@ def mosaic(
         coverage=covered,
         regularity=observed,
         regularity_null=float(np.mean(free)),
-        p_value=(1 + sum(one >= observed for one in free)) / (1 + NULLS),
+        p_value=_share(free, observed),
         regularity_exclusion_null=float(np.mean(apart)),
-        p_value_exclusion=(1 + sum(one >= observed for one in apart)) / (1 + NULLS),
+        p_value_exclusion=_share(apart, observed),
         voronoi_regularity=voronoi_regularity(points, size),
     )
 
 
 def regularity_index(points: Floats) -> float:
     """Mean over SD of each point's distance to the nearest other one; infinite for a perfect lattice."""
-    from scipy.spatial import cKDTree
-
-    nearest = cKDTree(points).query(points, k=2)[0][:, 1]
-    spread = float(nearest.std())
-    return float(nearest.mean() / spread) if spread > 0 else float("inf")
+    return float(_regularities(points[None])[0])
 
 
 def voronoi_regularity(points: Floats, size: Floats) -> float:
@@ -107,23 +104,56 @@ def voronoi_regularity(points: Floats, size: Floats) -> float:
     return float(np.mean(areas) / np.std(areas)) if len(areas) >= 3 and np.std(areas) > 0 else NAN
 
 
+def _share(null: Floats, observed: float) -> float:
+    return float((1 + (null >= observed).sum()) / (1 + len(null)))
+
+
+def _null(rng: np.random.Generator, n: int, size: Floats, exclusion: float, is_inside: Inside | None) -> Floats:
+    """The regularity of random points in the region (NULLS,), none nearer than `exclusion` to another if possible."""
+    at_once = max(1, _PAIRS_AT_ONCE // n**2)
+    return np.concatenate(
+        [
+            _regularities(_random(rng, min(at_once, NULLS - start), n, size, exclusion, is_inside))
+            for start in range(0, NULLS, at_once)
+        ]
+    )
+
+
 def _random(
-    rng: np.random.Generator,
-    n: int,
-    size: Floats,
-    exclusion: float,
-    is_inside: Callable[[Floats], npt.NDArray[np.bool_]] | None,
+    rng: np.random.Generator, sets: int, n: int, size: Floats, exclusion: float, is_inside: Inside | None
 ) -> Floats:
-    """Points anywhere in the region, one after the other, none nearer than `exclusion` to one before it if possible."""
-    if not exclusion and is_inside is None:
-        return np.asarray(rng.random((n, 2)) * size)
-    points = np.empty((n, 2))
-    for k in range(n):
-        for _ in range(MOST_TRIES):
-            point = rng.random(2) * size
-            if is_inside is not None and not bool(is_inside(point[None])[0]):
-                continue
-            if not exclusion or not k or np.hypot(*(points[:k] - point).T).min() >= exclusion:
-                break
-        points[k] = point
+    """Sets of points (sets, n, 2): of two that are too near the later one is drawn again."""
+    points = _inside(rng, sets * n, size, is_inside).reshape(sets, n, 2)
+    for _ in range(MOST_TRIES if exclusion else 0):
+        near = _distances(points) < exclusion
+        wrong = np.asarray((near & np.tri(n, k=-1, dtype=np.bool_)).any(axis=2))
+        if not wrong.any():
+            break
+        points[wrong] = _inside(rng, int(wrong.sum()), size, is_inside)
     return points
+
+
+def _inside(rng: np.random.Generator, count: int, size: Floats, is_inside: Inside | None) -> Floats:
+    """Random points in the region (count, 2)."""
+    points = rng.random((count, 2)) * size
+    if is_inside is not None:
+        for _ in range(MOST_TRIES):
+            wrong = ~is_inside(points)
+            if not wrong.any():
+                break
+            points[wrong] = rng.random((int(wrong.sum()), 2)) * size
+    return points
+
+
+def _distances(points: Floats) -> Floats:
+    """(sets, n, n) of each point from each other one, infinite from itself."""
+    apart = points[:, :, None] - points[:, None]
+    found = np.sqrt(np.einsum("sijk,sijk->sij", apart, apart))
+    found[:, range(points.shape[1]), range(points.shape[1])] = np.inf
+    return np.asarray(found)
+
+
+def _regularities(points: Floats) -> Floats:
+    nearest = _distances(points).min(axis=2)
+    spread = nearest.std(axis=1)
+    return np.asarray(np.divide(nearest.mean(axis=1), spread, out=np.full(len(points), np.inf), where=spread > 0))

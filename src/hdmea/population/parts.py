@@ -3,69 +3,142 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 import h5burst
-from h5burst import durable
+from h5burst import durable, keeping_open, read_tree
 from hdmea.population.chip_area import LEAST_QUALITY, used_electrodes
-from hdmea.population.responses import response_features
+from hdmea.population.responses import COLOURS, FLICKER, STEP, response_features, smooth
 from hdmea.population.scalars import Row, unit_scalars
-from hdmea.population.traces import Traces, recording_traces
+from hdmea.population.traces import Rates, Traces, recording_traces, usual_lengths
+from hdmea.session import layout
+from hdmea.session.file import session_from_tree
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 
-VERSION = 2  # of what a part holds
+VERSION = 3  # of what a part holds
+AHEAD_BYTES = 1 << 27  # of small arrays that are read at once: thousands of single reads take seconds a recording
+FOR_TYPES = (*STEP, COLOURS, FLICKER)
+
+_TEXTS = ("key", "recording", "unit", "axon_type", "quadrant", "anatomical_quadrant")
+_DTYPES = {list: pl.List(pl.Float64()), int: pl.Int64(), float: pl.Float64()}
 
 
-def part_of(recording: Path, directory: Path) -> Path:
-    """The part of a recording in `directory`, computed anew unless it is of this very file; its HDF5 file."""
-    path = directory / f"{recording.stem}.h5"
+def part_path(recording: Path, directory: Path) -> Path:
+    """The HDF5 file of a recording's part; its rows are beside it, as Parquet."""
+    return directory / f"{recording.stem}.h5"
+
+
+def is_current(recording: Path, directory: Path) -> bool:
+    """Whether the part of a recording is there, whole, and of this very file."""
+    path = part_path(recording, directory)
     mark = path.with_suffix(".json")
+    if not (path.exists() and path.with_suffix(".parquet").exists() and mark.exists()):
+        return False
+    try:
+        return bool(json.loads(mark.read_text(encoding="utf-8")) == _stamp(recording))
+    except ValueError:
+        return False
+
+
+def _stamp(recording: Path) -> dict[str, Any]:
     status = recording.stat()
-    stamp = {"version": VERSION, "source": str(recording), "mtime_ns": status.st_mtime_ns, "size": status.st_size}
-    if path.exists() and mark.exists() and _read_json(mark) == stamp:
-        return path
-    session = PipelineSession.load(recording, lazy=True)
-    traces = recording_traces(session)
-    rows = unit_scalars(session)
-    for row in rows:
-        row |= response_features({movie: t.rates[row["key"]] for movie, t in traces.items() if row["key"] in t.rates})
-    responding = [row["unit"] for row in rows if row["step_up_QI"] > LEAST_QUALITY]
-    images = (feature_data(session.units[unit_id], IMAGE) for unit_id in responding)
-    used = used_electrodes(image for image in images if image is not None)
+    source = str(recording.absolute())
+    return {"version": VERSION, "source": source, "mtime_ns": status.st_mtime_ns, "size": status.st_size}
+
+
+def make_part(recording: Path, directory: Path) -> Path:
+    """Compute a recording's part and write it into `directory`, its mark last of all; its HDF5 file.
+
+    Raises what a file that is no recording raises.
+    """
+    path, stamp = part_path(recording, directory), _stamp(recording)
+    mark = path.with_suffix(".json")
     directory.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"rows": json.dumps(rows), "traces": {movie: _stacked(t) for movie, t in traces.items()}}
-    content |= {"used_electrodes": used, "pitch_um": pitch_um(session)}
-    h5burst.save(path, content, overwrite=True)
+    mark.unlink(missing_ok=True)
+    with keeping_open():
+        session = _opened(recording)
+        traces = recording_traces(session)
+        rows = unit_scalars(session)
+        smoothed = {movie: _smoothed(own) for movie, own in traces.items() if movie in FOR_TYPES}
+        for row in rows:
+            key = row["key"]
+            own: dict[str, npt.NDArray[Any]] = {movie: units[key] for movie, units in smoothed.items() if key in units}
+            own |= {movie: t.rates[key] for movie, t in traces.items() if movie not in smoothed and key in t.rates}
+            row |= response_features(own, are_smooth=True)
+        responding = [row["unit"] for row in rows if row["step_up_QI"] > LEAST_QUALITY]
+        images = (feature_data(session.units[unit_id], IMAGE) for unit_id in responding)
+        used = used_electrodes(image for image in images if image is not None)
+        content = {
+            "traces": {movie: _stacked(own) for movie, own in traces.items()},
+            "means": {movie: _means(own) for movie, own in smoothed.items() if own},
+            "used_electrodes": used,
+            "pitch_um": pitch_um(session),
+        }
+        h5burst.save(path, content, overwrite=True)
+    with durable.replacing(path.with_suffix(".parquet"), overwrite=True) as temporary:
+        _table(rows).write_parquet(temporary)
     with durable.replacing(mark, overwrite=True) as temporary:
         temporary.write_text(json.dumps(stamp), encoding="utf-8")
     return path
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
+def _opened(recording: Path) -> PipelineSession:
+    """A recording, named as its file, as a lazily read session, whose small arrays are read at once."""
+    tree = read_tree(recording, lazy=True, ahead=AHEAD_BYTES)
+    with layout.reading_session(recording):
+        session = PipelineSession.from_stored(session_from_tree(tree, recording, lazy=True), recording)
+    session.dataset_id = recording.stem
+    return session
 
 
-def _stacked(traces: Traces) -> dict[str, Any]:
-    """The rates of units that have the same trials, as one array: (units, n_trials, T)."""
+def _smoothed(traces: Traces) -> dict[str, npt.NDArray[np.float64]]:
+    """Every unit's filtered trials (n_trials, T); units of one shape are filtered together."""
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for keys, rates in _groups(traces):
+        found |= dict(zip(keys, smooth(rates), strict=True))
+    return found
+
+
+def _means(smoothed: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Any]:
+    """The mean over trials of each unit of the usual length, cut to the shortest: `keys`, `means`."""
+    kept = usual_lengths({key: (trials.shape[0], trials.shape[1]) for key, trials in smoothed.items()})
+    shortest = min(bins for _, bins in kept.values())
+    means = np.stack([smoothed[key][:, :shortest].mean(axis=0) for key in kept])
+    return {"keys": list(kept), "means": means.astype(np.float32)}
+
+
+def _groups(traces: Traces) -> list[tuple[list[str], Rates]]:
+    """Keys of units that have the same trials, and their rates as one array (units, n_trials, T)."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for key, rates in traces.rates.items():
         groups.setdefault(rates.shape, []).append(key)
-    return {
-        "dropped": traces.dropped,
-        "groups": {
-            str(n): {"keys": keys, "rates": np.stack([traces.rates[key] for key in keys])}
-            for n, keys in enumerate(groups.values())
-        },
-    }
+    return [(keys, np.stack([traces.rates[key] for key in keys])) for keys in groups.values()]
+
+
+def _stacked(traces: Traces) -> dict[str, Any]:
+    groups = {str(n): {"keys": keys, "rates": rates} for n, (keys, rates) in enumerate(_groups(traces))}
+    return {"dropped": traces.dropped, "groups": groups}
+
+
+def _table(rows: list[Row]) -> pl.DataFrame:
+    names = list(rows[0]) if rows else []
+    schema = {name: pl.String() if name in _TEXTS else _DTYPES[type(rows[0][name])] for name in names}
+    return pl.DataFrame([list(row.values()) for row in rows], schema=schema, orient="row")
+
+
+# ---------------------------------------------------------------- what a part holds
+
+
+def rows_of(part: Path) -> pl.DataFrame:
+    """The rows of a part, one a unit."""
+    return pl.read_parquet(part.with_suffix(".parquet"))
 
 
 def used_of(part: Path) -> tuple[npt.NDArray[np.bool_] | None, float]:
@@ -75,36 +148,15 @@ def used_of(part: Path) -> tuple[npt.NDArray[np.bool_] | None, float]:
     return None if used is None else np.asarray(used, np.bool_), float(stored["pitch_um"])
 
 
-def rows_of(part: Path) -> list[Row]:
-    """The rows of a part, one a unit."""
-    rows: list[Row] = json.loads(str(h5burst.load(part, lazy=True)["rows"]))
-    return rows
+def means_of(part: Path) -> dict[str, tuple[list[str], npt.NDArray[np.float32]]]:
+    """By stimulus the keys and the filtered means (units, T) of what types are found from."""
+    stored = h5burst.load(part, lazy=True)["means"]
+    return {str(movie): (list(map(str, own["keys"])), np.asarray(own["means"])) for movie, own in stored.items()}
 
 
-def traces_of(part: Path, movies: Container[str] | None = None) -> dict[str, Traces]:
-    """The rates of a part by stimulus, of some or of all; arrays are read."""
-    found: dict[str, Traces] = {}
-    for movie, stored in h5burst.load(part, lazy=True)["traces"].items():
-        if movies is not None and movie not in movies:
-            continue
-        rates: dict[str, npt.NDArray[np.float32]] = {}
-        for group in _members(stored["groups"]):
-            array = np.asarray(group["rates"])
-            rates |= {str(key): array[n] for n, key in enumerate(group["keys"])}
-        found[str(movie)] = Traces(rates, dropped=int(stored["dropped"]))
-    return found
-
-
-def lengths_of(part: Path) -> dict[str, dict[str, tuple[int, int]]]:
-    """Trials and bins (n_trials, T) of each unit by stimulus; no rates are read."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
-    for movie, stored in h5burst.load(part, lazy=True)["traces"].items():
-        own = found.setdefault(str(movie), {})
-        for group in _members(stored["groups"]):
-            _, trials, bins = group["rates"].shape
-            own |= {str(key): (int(trials), int(bins)) for key in group["keys"]}
-    return found
-
-
-def _members(groups: Mapping[str, Any]) -> list[Any]:
-    return [groups[name] for name in groups]
+def groups_of(part: Path) -> dict[str, list[tuple[list[str], Any]]]:
+    """By stimulus the keys of units that have the same trials, and their rates (units, n_trials, T), not yet read."""
+    return {
+        str(movie): [(list(map(str, group["keys"])), group["rates"]) for group in stored["groups"].values()]
+        for movie, stored in h5burst.load(part, lazy=True)["traces"].items()
+    }

@@ -56,19 +56,24 @@ def quality_index(trials: Floats) -> float:
     return float(trials.mean(axis=0).var() / within) if within > 0 else NAN
 
 
-def response_features(rates: Mapping[str, npt.ArrayLike]) -> dict[str, float]:
-    """The features of one unit from its rates by stimulus, (n_trials, T) Hz; those of stimuli that it lacks are NaN."""
-    step = next((rates[name] for name in STEP if name in rates), None)
+def response_features(rates: Mapping[str, npt.ArrayLike], *, are_smooth: bool = False) -> dict[str, float]:
+    """The features of one unit from its rates by stimulus, (n_trials, T) Hz; those of stimuli that it lacks are NaN.
+
+    are_smooth: whether those of steps, colours and flicker went through `smooth` already.
+    """
+    used = {name: np.asarray(rates[name], np.float64) for name in (*STEP, COLOURS, FLICKER) if name in rates}
+    trials = used if are_smooth else {name: smooth(values) for name, values in used.items()}
     return {
-        **_step(_smooth(step)),
-        **_colours(_smooth(rates.get(COLOURS))),
-        **_flicker(_smooth(rates.get(FLICKER))),
+        **_step(next((trials[name] for name in STEP if name in trials), None)),
+        **_colours(trials.get(COLOURS)),
+        **_flicker(trials.get(FLICKER)),
         **light_step_indices(rates.get(LIGHT_STEP)),
     }
 
 
-def _smooth(rates: npt.ArrayLike | None) -> Floats | None:
-    return None if rates is None else filtered(np.minimum(np.asarray(rates, np.float64), MOST_HZ))
+def smooth(rates: npt.ArrayLike) -> Floats:
+    """Rates (..., T) as features take them: at most 400 Hz, low-passed at 10 Hz without phase shift."""
+    return filtered(np.minimum(np.asarray(rates, np.float64), MOST_HZ))
 
 
 def _phase(mean: Floats, start: int, stop: int, quiet: float) -> dict[str, float]:

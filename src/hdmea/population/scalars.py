@@ -10,6 +10,7 @@ import numpy as np
 from hdmea.population.traces import unit_key
 from hdmea.session.feature_layout import STA_PREFIX
 from hdmea.session.session import PipelineSession
+from hdmea.steps.align import ALIGNMENT
 from hdmea.steps.per_unit import inside, number
 
 POLAR = (
@@ -34,8 +35,11 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
     """A row a unit; NaN or None where a unit has no value, lists where a value is a curve.
 
     `preferred_direction_retina` is the bar's preferred direction turned as the somata's coordinates are
-    (`angle_correction_applied`); NaN where the chip's place in the retina is not known.
+    (`angle_correction_applied`); NaN where the chip's place in the retina is not known. `field_area_um2` is that of the
+    1-SD ellipse of the field; NaN where chip and stimulus are not aligned.
     """
+    alignment = session.metadata.get(ALIGNMENT) or {}
+    um_per_pixel = number(alignment.get("bar_pixels_per_noise_pixel")) / number(alignment.get("scale_px_per_um"))
     return [
         {
             "key": unit_key(session.dataset_id, unit_id),
@@ -45,7 +49,7 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
             "spike_count": len(unit.get("spike_times", ())),
             **_labels(unit),
             **_place(unit),
-            **_field(unit),
+            **_field(unit, um_per_pixel),
             **_direction(unit),
         }
         for unit_id, unit in session.units.items()
@@ -73,7 +77,7 @@ def _text(value: Any) -> str | None:
     return str(found) if isinstance(found, (str, bytes)) else None
 
 
-def _field(unit: Mapping[str, Any]) -> Row:
+def _field(unit: Mapping[str, Any], um_per_pixel: float) -> Row:
     geometry: Mapping[str, Any] = {}
     for name, feature in (unit.get("features") or {}).items():
         if str(name).startswith(STA_PREFIX) and isinstance(inside(feature, "sta_geometry"), Mapping):
@@ -85,6 +89,7 @@ def _field(unit: Mapping[str, Any]) -> Row:
         **{f"dog_{name}": number(surround.get(name)) for name in SURROUND},
         **{f"ln_{name}": number(model.get(name)) for name in MODEL},
         **{f"ln_{name}": _curve(model.get(name)) for name in MODEL_CURVES},
+        "field_area_um2": np.pi * number(gaussian.get("sigma_x")) * number(gaussian.get("sigma_y")) * um_per_pixel**2,
         "field_row": number(geometry.get("center_row")),
         "field_col": number(geometry.get("center_col")),
         "sta_time_course": _curve(course),

@@ -30,11 +30,10 @@ LENGTH_TOLERANCE = 1  # frames by which a unit's trials may differ from the usua
 class Traces:
     """The rates of one stimulus: `rates` (n_trials, T) float32, Hz, by the key of each unit.
 
-    rejected: keys of units whose trials have another length, with that length; dropped: trials that were left out.
+    dropped: trials that were left out.
     """
 
     rates: dict[str, Rates] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
     dropped: int = 0
 
 
@@ -122,25 +121,7 @@ def _passages(
         yield f"{movie}_{angle}", [frames[a : b + 1] for a, b in spans if a >= 0 and b < len(frames)]
 
 
-def joined(parts: Iterable[Mapping[str, Traces]]) -> dict[str, Traces]:
-    """The traces of several recordings as one: cut to the shortest over all, by stimulus.
-
-    Units whose length differs from the most frequent one by more than a frame are rejected, and counted with theirs.
-    """
-    merged: dict[str, Traces] = {}
-    for part in parts:
-        for movie, traces in part.items():
-            into = merged.setdefault(movie, Traces())
-            into.rates |= traces.rates
-            into.dropped += traces.dropped
-    for traces in merged.values():
-        lengths = {key: rates.shape[1] for key, rates in traces.rates.items()}
-        if not lengths:
-            continue
-        usual = Counter(lengths.values()).most_common(1)[0][0]
-        traces.rejected = {key: n for key, n in lengths.items() if abs(n - usual) > LENGTH_TOLERANCE}
-        for key in traces.rejected:
-            del traces.rates[key]
-        shortest = min(rates.shape[1] for rates in traces.rates.values())
-        traces.rates = {key: rates[:, :shortest] for key, rates in traces.rates.items()}
-    return merged
+def usual_lengths(lengths: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Of units' trials and bins (n_trials, T), those whose bins differ from the usual number by a frame at most."""
+    usual = Counter(bins for _, bins in lengths.values()).most_common(1)[0][0]
+    return {key: one for key, one in lengths.items() if abs(one[1] - usual) <= LENGTH_TOLERANCE}

@@ -7,18 +7,25 @@ Anal 52:258).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from h5burst import durable, parallel_map, thread_count
+from hdmea.bridges.extras import required
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 STABLE = 0.75  # Hennig's limit of a valid, stable cluster
 SPARSE_STEPS = 100
+_BLOCK = 4096  # cells at once
 GROUPS = ("ipRGC", "direction selective", "orientation selective", "other")
 
 
@@ -60,20 +67,36 @@ def sparse_components(values: Floats, count: int, non_zero: int) -> Floats:
     """Loadings (count, features) of unit length, `non_zero` of each not zero, that explain most variance one by one.
 
     values: (cells, features); each feature's mean is taken out. By the truncated power method (Yuan & Zhang 2013, J
-    Mach Learn Res 14:899) with deflation by projection; the start is the covariance's largest column.
+    Mach Learn Res 14:899) on the covariance, with deflation by projection; the start is its largest column.
     """
-    x = values - values.mean(axis=0)
-    non_zero = min(non_zero, x.shape[1])
-    loadings = np.zeros((count, x.shape[1]))
+    return _components(_covariance(values), count, non_zero)
+
+
+def _covariance(values: Floats | npt.NDArray[np.float32]) -> Floats:
+    """Σ (x - mean)(x - mean)ᵀ (features, features), cells by blocks."""
+    mean = values.mean(axis=0, dtype=np.float64)
+    found = np.zeros((values.shape[1], values.shape[1]))
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK] - mean
+        found += block.T @ block
+    return found
+
+
+def _components(covariance: Floats, count: int, non_zero: int) -> Floats:
+    non_zero = min(non_zero, len(covariance))
+    loadings = np.zeros((count, len(covariance)))
+    left = covariance.copy()
     for n in range(count):
-        loading = _truncated(x.T @ x[:, (x**2).sum(axis=0).argmax()], non_zero)
+        loading = _truncated(left[:, left.diagonal().argmax()], non_zero)
         for _ in range(SPARSE_STEPS):
-            new = _truncated(x.T @ (x @ loading), non_zero)
+            new = _truncated(left @ loading, non_zero)
             if np.abs(new - loading).max() < 1e-9:
                 break
             loading = new
         loadings[n] = loading
-        x = x - np.outer(x @ loading, loading)
+        along = left @ loading
+        left = left - np.outer(along, loading) - np.outer(loading, along)
+        left += float(loading @ along) * np.outer(loading, loading)
     return loadings
 
 
@@ -86,21 +109,22 @@ def _truncated(vector: Floats, non_zero: int) -> Floats:
     return kept / size if size > 0 else kept
 
 
-def trace_features(traces: Sequence[Floats], components: Sequence[tuple[int, int]]) -> Floats:
+def trace_features(traces: Iterable[npt.NDArray[Any]], components: Sequence[tuple[int, int]]) -> Floats:
     """Features (cells, n) of mean traces, z-scored: scores of sparse components of each stimulus.
 
-    traces: of each stimulus (cells, T), each cell's trace divided by its root mean square first; components: of
-    each stimulus how many, and how many loadings of each are not zero.
+    traces: of each stimulus (cells, T), taken one after the other; each cell's trace is divided by its root mean square
+    first. components: of each stimulus how many, and how many loadings of each are not zero.
     """
     parts = []
     for trace, (count, non_zero) in zip(traces, components, strict=True):
         # Not the largest value: its noise would move all features of a cell together.
-        scaled = trace / np.maximum(np.sqrt((trace**2).mean(axis=1, keepdims=True)), 1e-12)
-        loadings = sparse_components(scaled, count, non_zero)
+        size = np.sqrt(np.einsum("ct,ct->c", trace, trace, dtype=np.float64) / trace.shape[1])
+        scaled = trace / np.maximum(size, 1e-12)[:, None].astype(trace.dtype)
+        loadings = _components(_covariance(scaled), count, non_zero)
         parts.append((scaled - scaled.mean(axis=0)) @ loadings.T)
     features = np.concatenate(parts, axis=1)
     spread = features.std(axis=0)
-    return np.asarray((features - features.mean(axis=0)) / np.where(spread > 0, spread, 1))
+    return np.asarray((features - features.mean(axis=0)) / np.where(spread > 0, spread, 1), np.float64)
 
 
 def find_types(
@@ -112,40 +136,78 @@ def find_types(
     seed: int = 0,
     patience: int = 5,
     progress: Callable[[str], Any] = lambda text: None,
+    kept: Path | None = None,
+    threads: int | None = None,
 ) -> Typing:
     """Types of cells from features (cells, n): a Gaussian mixture with diagonal covariance, its k by BIC.
 
     most: the largest k; starts: of each fit; bootstraps: samples of the cells, fitted anew with that k; patience: after
-    so many k without a better BIC, larger ones are not tried. Raises `ValueError` for features that are not finite.
+    so many k without a better BIC, larger ones are not tried; kept: a file for what was computed, from which a call
+    with the same features and options goes on; threads: fits at once, on which the result does not depend. Raises
+    `ValueError` for features that are not finite.
     """
     x = np.asarray(features, np.float64)
     if x.ndim != 2 or not np.isfinite(x).all():
         raise ValueError("features must be finite numbers (cells, features): leave out cells that lack a stimulus")
     most = max(1, min(most, len(x) // 5))
-    bic, best = {}, _fitted(x, 1, starts, seed)
-    bic[1] = float(best.bic(x))
-    for k in range(2, most + 1):
-        fit = _fitted(x, k, starts, seed)
-        bic[k] = float(fit.bic(x))
-        progress(f"{k} types: BIC {bic[k]:.0f}")
-        if bic[k] < best.bic(x):
-            best = fit
-        if k - min(bic, key=bic.__getitem__) >= patience:
-            break
-    k = min(bic, key=bic.__getitem__)
-    share = best.predict_proba(x)
-    labels = share.argmax(axis=1).astype(np.int64)
-    stability = _stability(x, labels, k, starts, bootstraps, seed)
+    with required("threadpoolctl", "finding types of cells").threadpool_limits(1):  # a fit a thread is faster
+        at_once = threads or thread_count()
+        fits = _Kept(kept, x, [starts, seed])
+        bic: dict[int, float] = {}
+        for first in range(1, most + 1, at_once):
+            some = range(first, min(first + at_once, most + 1))
+            values = fits.values("bic", some, lambda k: float(_fitted(x, k, starts, seed).bic(x)), at_once)
+            for k, value in zip(some, values, strict=True):
+                if len(bic) and k - min(bic, key=bic.__getitem__) > patience:
+                    break  # those that were computed at once with the last one that counts
+                bic[k] = value
+                progress(f"{k} types: BIC {value:.0f}")
+            if some[-1] - min(bic, key=bic.__getitem__) >= patience:
+                break
+        k = min(bic, key=bic.__getitem__)
+        best = _fitted(x, k, starts, seed)
+        share = best.predict_proba(x)
+        labels = share.argmax(axis=1).astype(np.int64)
+        progress(f"stability of {k} types")
+        samples = fits.values(
+            f"stability_{k}", range(bootstraps), lambda n: _similarity(x, labels, k, starts, seed + 1 + n), at_once
+        )
+    stability = np.mean(samples, axis=0) if k > 1 else np.ones(1)
     found = Typing(labels, share.max(axis=1), k, bic, stability, np.bincount(labels, minlength=k))
     if not found.is_stable.any():
         reason = "one type describes the cells best" if k == 1 else f"none of {k} types is stable"
-        return Typing(labels, found.posterior, k, bic, stability, found.sizes, f"no stable type: {reason}")
+        return replace(found, reason=f"no stable type: {reason}")
     return found
 
 
-def _fitted(x: Floats, k: int, starts: int, seed: int) -> Any:
-    from hdmea.bridges.extras import required
+class _Kept:
+    """Numbers that take long to compute, in a file beside the results, as long as they are of the same features."""
 
+    def __init__(self, path: Path | None, x: Floats, options: list[int]) -> None:
+        self._path = path
+        digest = hashlib.sha256(np.round(x, 9).tobytes()).hexdigest()
+        self._of = json.dumps([digest, *x.shape, *options])
+        self._values: dict[str, dict[str, Any]] = {}
+        if path is not None and path.exists():
+            try:
+                stored = json.loads(path.read_text(encoding="utf-8"))
+                self._values = stored["values"] if stored["of"] == self._of else {}
+            except (ValueError, KeyError, TypeError):
+                self._values = {}
+
+    def values(self, name: str, numbers: Sequence[int], compute: Callable[[int], Any], threads: int) -> list[Any]:
+        """The value of each number, those that are not kept computed, in threads."""
+        own = self._values.setdefault(name, {})
+        for first in range(0, len(numbers), threads):
+            missing = [n for n in numbers[first : first + threads] if str(n) not in own]
+            own |= dict(zip(map(str, missing), parallel_map(compute, missing, threads), strict=True))
+            if missing and self._path is not None:
+                with durable.replacing(self._path, overwrite=True) as temporary:
+                    temporary.write_text(json.dumps({"of": self._of, "values": self._values}), encoding="utf-8")
+        return [own[str(n)] for n in numbers]
+
+
+def _fitted(x: Floats, k: int, starts: int, seed: int) -> Any:
     mixture = required("sklearn.mixture", "finding types of cells")
     fit = mixture.GaussianMixture(
         k, covariance_type="diag", n_init=starts, reg_covar=1e-3, random_state=seed, max_iter=200, tol=1e-3
@@ -153,17 +215,14 @@ def _fitted(x: Floats, k: int, starts: int, seed: int) -> Any:
     return fit.fit(x)
 
 
-def _stability(x: Floats, labels: Ints, k: int, starts: int, bootstraps: int, seed: int) -> Floats:
-    """The mean over bootstraps of each type's largest Jaccard similarity with a type of the sample (k,)."""
+def _similarity(x: Floats, labels: Ints, k: int, starts: int, seed: int) -> list[float]:
+    """Of each type the largest Jaccard similarity with a type of a bootstrap sample (k,)."""
     if k == 1:
-        return np.ones(1)
+        return [1.0]
     rng = np.random.default_rng(seed)
-    similarity = np.zeros((bootstraps, k))
-    for n in range(bootstraps):
-        chosen = np.unique(rng.integers(0, len(x), len(x)))  # Hennig: points count once
-        other = _fitted(x[chosen], k, starts, seed + 1 + n).predict(x[chosen])
-        similarity[n] = _jaccards(labels[chosen], other, k)
-    return np.asarray(similarity.mean(axis=0))
+    chosen = np.unique(rng.integers(0, len(x), len(x)))  # Hennig: points count once
+    other = _fitted(x[chosen], k, starts, seed).predict(x[chosen])
+    return [float(one) for one in _jaccards(labels[chosen], other, k)]
 
 
 def _jaccards(labels: Ints, other: Ints, k: int) -> Floats:

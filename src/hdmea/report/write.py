@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hdmea.report.directory import write_index
 from hdmea.report.page import write_page
+from hdmea.report.population import is_population, write_population_page
 from hdmea.session.session import PipelineSession
 
 
@@ -17,12 +18,12 @@ def write_report(
     units: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a recording as one HTML page, or the index of a directory of recordings with a page for each.
+    """Write a recording as one HTML page, a directory of recordings as an index and a page each, or a population.
 
     Parameters
     ----------
     source
-        A file, which is read unit by unit, a session, or a directory with `.h5` files.
+        A file, which is read unit by unit, a session, a directory with `.h5` files, or that of a population.
     output
         The page; default the file's name with `.html` beside it, of a directory `index.html` in it.
     units
@@ -53,6 +54,8 @@ def write_report(
     if not isinstance(source, PipelineSession) and Path(source).is_dir():
         if units is not None:
             raise ValueError("units can be chosen for one recording, not for a directory")
+        if is_population(Path(source)):
+            return write_population_page(Path(source), None if output is None else Path(output), overwrite=overwrite)
         return write_index(Path(source), output, overwrite=overwrite)
     if isinstance(source, PipelineSession):
         return write_page(source, output, units=units, overwrite=overwrite)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -10,6 +17,7 @@ import polars as pl
 import pytest
 
 from h5burst import console
+from hdmea.batch.run import Engine
 from hdmea.cli import app
 from hdmea.io import section_spike_times
 from hdmea.population import parts
@@ -42,7 +50,7 @@ def saved(directory: Path, name: str, units: int, seed: int) -> Path:
     return session.save(directory / f"{name}.h5")
 
 
-def test_population_of_two_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_population_of_two_recordings(tmp_path: Path) -> None:
     files = [saved(tmp_path, "one", 40, 0), saved(tmp_path, "two", 35, 1)]
 
     made = build_population(files, tmp_path / "population", most_types=4)
@@ -59,21 +67,115 @@ def test_population_of_two_recordings(tmp_path: Path, monkeypatch: pytest.Monkey
         rates = file[f"traces/{STEP}/rates"]
         assert rates.shape == (75, 3, 600)
         assert file[f"traces/{STEP}/keys"].asstr()[41] == "two_unit_002"
-        own = parts.traces_of(tmp_path / "population" / "parts" / "two.h5")[STEP].rates["two_unit_002"]
-        np.testing.assert_array_equal(rates[41], own)
+        [(keys, own)] = parts.groups_of(tmp_path / "population" / "parts" / "two.h5")[STEP]
+        np.testing.assert_array_equal(rates[41], own[keys.index("two_unit_002")])
     areas = pl.read_parquet(tmp_path / "population" / "areas.parquet")
     assert areas["electrodes"].to_list() == [40, 35]  # a row of neighbours: all of its circles overlap
     assert areas["area_mm2"][0] == pytest.approx((39 * 6 + np.pi * 9) * 0.016**2, rel=0.05)
     types = pl.read_parquet(tmp_path / "population" / "types.parquet")
     assert types["cells"].sum() == 75
     assert all(len(shares) == 2 for shares in types["shares"])
-    assert "75 cells of 2 recordings" in (tmp_path / "population" / "index.html").read_text(encoding="utf-8")
+    page = (tmp_path / "population" / "index.html").read_text(encoding="utf-8")
+    assert "75 cells of 2 recordings" in page
+    assert page.count("<polyline") == len(types)  # a response of each type to the only stimulus
 
-    read: list[str] = []
-    monkeypatch.setattr(parts, "recording_traces", lambda session: read.append(session.dataset_id) or {})
+    before = marks(tmp_path / "population")
     again = build_population(files, tmp_path / "population", most_types=4)
-    assert read == []
     assert again.cells == 75
+    assert marks(tmp_path / "population") == before
+    assert pl.read_parquet(tmp_path / "population" / "cells.parquet").equals(cells, null_equal=True)
+
+    (tmp_path / "population" / "index.html").unlink()
+    assert console.run(app, ["report", str(tmp_path / "population")]) == 0
+    assert (tmp_path / "population" / "index.html").read_text(encoding="utf-8") == page
+
+
+def marks(directory: Path) -> dict[str, int]:
+    """When each recording was read."""
+    return {path.stem: path.stat().st_mtime_ns for path in (directory / "parts").glob("*.h5")}
+
+
+def same_tables(one: Path, other: Path) -> None:
+    for name in ("cells", "types", "mosaics", "areas", "matches"):
+        first, second = (pl.read_parquet(directory / f"{name}.parquet") for directory in (one, other))
+        assert first.equals(second, null_equal=True), name
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Path]:
+    """Four recordings, and their population, made without interruption."""
+    directory = tmp_path_factory.mktemp("four")
+    files = [saved(directory, f"retina_{n}", 12, n) for n in range(4)]
+    build_population(files, directory / "population", most_types=3)
+    return files, directory / "population"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
+def test_a_killed_population_goes_on(four: tuple[list[Path], Path], tmp_path: Path) -> None:
+    files, whole = four
+    out = tmp_path / "population"
+    words = [sys.executable, "-m", "hdmea", "population", *map(str, files), "-o", str(out), "--most-types", "3"]
+    running = subprocess.Popen([*words, "--jobs", "1"], start_new_session=True, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not list((out / "parts").glob("*.json")) and time.monotonic() < until:
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    done = {path.stem for path in (out / "parts").glob("*.json")}
+    before = {name: stamp for name, stamp in marks(out).items() if name in done}
+    assert 1 <= len(before) < 4
+    assert not (out / "cells.parquet").exists()
+
+    build_population(files, out, most_types=3)
+
+    after = marks(out)
+    assert {name: after[name] for name in before} == before
+    same_tables(out, whole)
+
+
+def test_tasks_of_an_array_read_shares_and_the_last_call_builds(
+    four: tuple[list[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, whole = four
+    words = ["population", *map(str, files), "-o", str(tmp_path / "out"), "--most-types", "3"]
+    assert console.run(app, [*words, "--array-task", "0", "--array-count", "2"]) == 0
+    assert sorted(marks(tmp_path / "out")) == ["retina_0", "retina_2"]
+    assert console.run(app, [*words, "--array-task", "1", "--array-count", "2"]) == 0
+    before = marks(tmp_path / "out")
+    assert console.run(app, words) == 0
+    assert marks(tmp_path / "out") == before
+    same_tables(tmp_path / "out", whole)
+    capsys.readouterr()
+    assert console.run(app, [*words, "--print-slurm", "--slurm-tasks", "2"]) == 0
+    assert '--array-task "$SLURM_ARRAY_TASK_ID" --array-count 2' in capsys.readouterr().out
+
+
+def test_dask_makes_the_same_population(four: tuple[list[Path], Path], tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    files, whole = four
+    with distributed_cluster() as address:
+        build_population(files, tmp_path / "out", most_types=3, engine=Engine("dask", scheduler=address))
+    same_tables(tmp_path / "out", whole)
+
+
+@contextmanager
+def distributed_cluster() -> Iterator[str]:
+    import distributed
+
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield str(cluster.scheduler_address)
+
+
+def test_a_recording_that_cannot_be_read_is_left_out_and_named(
+    four: tuple[list[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.h5"
+    broken.write_bytes(b"no recording")
+    words = ["population", str(four[0][0]), str(broken), "-o", str(tmp_path / "out")]
+    assert console.run(app, words) == 1
+    assert "broken is left out: " in capsys.readouterr().err
+    assert pl.read_parquet(tmp_path / "out" / "cells.parquet")["recording"].unique().to_list() == ["retina_0"]
+    assert "broken is left out" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_changed_recording_is_read_anew(tmp_path: Path) -> None:

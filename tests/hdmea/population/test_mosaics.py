@@ -66,11 +66,11 @@ def test_area_is_the_union_of_circles_about_used_electrodes() -> None:
     used = used_electrodes(images)
     assert used is not None
     assert np.argwhere(used).tolist() == [[10, 10], [10, 30]]
-    area, shape = chip_area(used, 16.0)
-    assert area == pytest.approx(2 * np.pi * (3 * 0.016) ** 2, rel=0.01)
-    assert shape.bounds[1] == pytest.approx(7, abs=0.01)
+    region = chip_area(used, 16.0)
+    assert region.area_mm2 == pytest.approx(2 * np.pi * (3 * 0.016) ** 2, rel=0.01)
+    assert region.shape.bounds[1] == pytest.approx(7, abs=0.01)
     near = np.zeros((40, 40), bool)
     near[10, 10] = near[10, 11] = True
     lens = 2 * 9 * np.arccos(1 / 6) - 0.5 * np.sqrt(36 - 1)
-    assert chip_area(near, 1000.0)[0] == pytest.approx(2 * np.pi * 9 - lens, rel=0.01)
+    assert chip_area(near, 1000.0).area_mm2 == pytest.approx(2 * np.pi * 9 - lens, rel=0.01)
     assert used_electrodes([]) is None

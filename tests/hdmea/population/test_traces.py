@@ -10,7 +10,7 @@ import pytest
 from hdmea.io import section_spike_times
 from hdmea.population.responses import filtered, light_step_indices, quality_index, response_features, sine_fit
 from hdmea.population.scalars import unit_scalars
-from hdmea.population.traces import LIGHT_STEP, Traces, joined, recording_traces
+from hdmea.population.traces import LIGHT_STEP, recording_traces, usual_lengths
 from support.hdmea_recordings import FIRST_FRAME, FRAME_SAMPLES, recording, write_config
 
 STEP = "step_up_5s_5i_b0_3x"
@@ -58,14 +58,9 @@ def test_light_steps_are_in_bins_of_a_sixtieth_and_short_trials_are_dropped(tmp_
     assert rates.mean() == pytest.approx(20, rel=1e-3)
 
 
-def test_units_of_another_length_are_rejected_and_the_rest_cut_to_the_shortest() -> None:
-    def part(**lengths: int) -> dict[str, Traces]:
-        return {"m": Traces({key: np.zeros((3, length), np.float32) for key, length in lengths.items()})}
-
-    merged = joined([part(a=600, b=600), part(c=601), part(d=599, e=598)])["m"]
-
-    assert {key: rates.shape for key, rates in merged.rates.items()} == dict.fromkeys("abcd", (3, 599))
-    assert merged.rejected == {"e": 598}
+def test_units_of_another_length_are_rejected() -> None:
+    lengths = {"a": (3, 600), "b": (3, 600), "c": (3, 601), "d": (2, 599), "e": (3, 598)}
+    assert list(usual_lengths(lengths)) == ["a", "b", "c", "d"]
 
 
 def test_direction_in_the_retina_is_turned_as_somata_are(tmp_path: Path) -> None:

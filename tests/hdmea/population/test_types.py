@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from hdmea.population import types
 from hdmea.population.types import (
     STABLE,
     find_types,
@@ -84,6 +88,44 @@ def test_the_same_seed_gives_the_same_types() -> None:
     one, other = (find_types(features, most=6, starts=1, bootstraps=2, seed=4) for _ in range(2))
     np.testing.assert_array_equal(one.labels, other.labels)
     np.testing.assert_array_equal(one.stability, other.stability)
+
+
+def test_interrupted_fits_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces, _ = population(0.3, cells=12)
+    features = trace_features(traces, [(4, 20)] * 2)
+    options = {"most": 6, "starts": 1, "bootstraps": 3, "threads": 1}
+    whole = find_types(features, **options)  # type: ignore[arg-type]
+    fitted, fits = types._fitted, []
+
+    def counted(*arguments: Any) -> Any:
+        fits.append(arguments[1])
+        if len(fits) == 4:
+            raise KeyboardInterrupt
+        return fitted(*arguments)
+
+    monkeypatch.setattr(types, "_fitted", counted)
+    with pytest.raises(KeyboardInterrupt):
+        find_types(features, **options, kept=tmp_path / "kept.json")  # type: ignore[arg-type]
+    assert fits == [1, 2, 3, 4]
+    again = find_types(features, **options, kept=tmp_path / "kept.json")  # type: ignore[arg-type]
+    assert fits[4:7] == [4, 5, 6]
+    np.testing.assert_array_equal(again.labels, whole.labels)
+    np.testing.assert_array_equal(again.stability, whole.stability)
+    assert again.bic == whole.bic
+    done = len(fits)
+    find_types(features, **options, kept=tmp_path / "kept.json")  # type: ignore[arg-type]
+    assert len(fits) == done + 1  # the labels' own fit
+    find_types(features + 1e-3, **options, kept=tmp_path / "kept.json")  # type: ignore[arg-type]
+    assert len(fits) > done + 4  # other features: everything anew
+
+
+def test_threads_do_not_change_types() -> None:
+    traces, _ = population(0.3, cells=12)
+    features = trace_features(traces, [(4, 20)] * 2)
+    one, two = (find_types(features, most=9, starts=1, bootstraps=2, patience=2, threads=n) for n in (1, 2))
+    assert one.bic == two.bic
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.stability, two.stability)
 
 
 def test_sparse_components_have_so_many_loadings_and_find_where_the_variance_is() -> None:

@@ -1,0 +1,46 @@
+"""The table of mosaics: every type in every recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from hdmea.population.chip_area import Region
+from hdmea.population.mosaics import FEWEST, Mosaic, mosaic
+
+CHIP_SIDE = 65.0  # electrodes
+
+SCHEMA = {
+    **{"recording": pl.String(), "type": pl.String(), "n": pl.Int64(), "region": pl.String()},
+    **{name: pl.Float64() for name in Mosaic.__dataclass_fields__ if name != "n"},
+}
+
+
+def mosaics_table(cells: pl.DataFrame, regions: Mapping[str, Region], seed: int) -> pl.DataFrame:
+    """A row a type and recording with enough somata; lengths in electrodes.
+
+    The region is the part of the chip that retina covers, where it is known, else the chip. Coverage is of the fields'
+    1-SD ellipses, where chip and stimulus are aligned.
+    """
+    known = cells.filter(pl.col("type").is_not_null() & pl.col("soma_row").is_finite() & pl.col("soma_col").is_finite())
+    table = []
+    for (recording, kind), own in known.group_by(["recording", "type"], maintain_order=True):
+        if len(own) < FEWEST:
+            continue
+        region = regions.get(str(recording))
+        somata = own.select("soma_col", "soma_row").to_numpy()
+        pitch_um = region.pitch_um if region is not None else np.nan
+        found = mosaic(
+            somata,
+            CHIP_SIDE,
+            CHIP_SIDE,
+            field_areas=own["field_area_um2"].to_numpy() / pitch_um**2,
+            seed=seed,
+            is_inside=None if region is None else region.contains,
+        )
+        row: dict[str, Any] = {"recording": recording, "type": kind, "region": "chip" if region is None else "retina"}
+        table.append(row | {name: getattr(found, name) for name in found.__dataclass_fields__})
+    return pl.DataFrame(table, schema=SCHEMA)
