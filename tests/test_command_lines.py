@@ -37,7 +37,10 @@ SLOW = {  # half a minute to two minutes each
     "h5burst bench",
     "h5burst bench --directory results --json",
 }
-ELSEWHERE = {"hdmea batch spikes.csv -o waves --engine dask --scheduler tcp://head:8786"}
+ELSEWHERE = {
+    "hdmea batch spikes.csv -o waves --engine dask --scheduler tcp://head:8786",
+    "hdmea population results -o population --engine dask --scheduler tcp://head:8786",
+}
 DIFFERENT = {  # what they look at differs or is damaged, or there is nothing to undo: exit code 1
     "h5burst undo results/simulated.h5",
     "scptensor undo cells.h5",

@@ -22,17 +22,43 @@ from hdmea.population.chip_area import Region, chip_area
 from hdmea.population.mosaics_table import mosaics_table
 from hdmea.population.part_jobs import read_parts
 from hdmea.population.traces import unit_key, usual_lengths
-from hdmea.population.types import Typing, find_types, groups_of, shares_by_recording, trace_features
+from hdmea.population.types import Responses, Typing, find_types, groups_of, shares_by_recording, trace_features
 from hdmea.report.population import SUMMARY, TRACES, write_population_page
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, inside, number
 from hdmea.utils.exceptions import ConfigurationError
 
-COMPONENTS = (8, 20)  # sparse components of a stimulus, and loadings of each that are not zero
+MOST_HALVES = 4000  # cells that tell what of the responses repeats
 FEWEST_CELLS = 50  # of a group, to look for types in
 PARTS = "parts"
 
-Means = dict[str, tuple[list[str], npt.NDArray[np.float32]]]
+
+@dataclass(frozen=True)
+class _Means:
+    """Filtered means of one stimulus (units, T), the units' keys, and their parts with each one's first unit."""
+
+    keys: list[str]
+    values: npt.NDArray[np.float32]
+    parts: list[Path]
+    starts: npt.NDArray[np.int64]  # of each part, the number of its first unit
+
+    def responses(self, units: Sequence[int], movie: str) -> Responses:
+        """Of some units (ascending), with what repeats of them."""
+        chosen = np.asarray(units, np.int64)
+        step = max(1, -(-len(chosen) // MOST_HALVES))
+        some = np.arange(0, len(chosen), step)
+        bounds = np.searchsorted(chosen[some], [*self.starts.tolist(), len(self.keys)])
+        halves = []
+        for part, start, first, last in zip(self.parts, self.starts, bounds[:-1], bounds[1:], strict=True):
+            if first < last:
+                own = parts.halves_of(part, movie, (chosen[some[first:last]] - start).tolist())
+                if own is None:
+                    return Responses(self.values[chosen])
+                halves.append(own[:, :, : self.values.shape[1]])
+        return Responses(self.values[chosen], some, np.concatenate(halves, axis=1))
+
+
+Means = dict[str, _Means]
 
 
 @dataclass
@@ -201,18 +227,20 @@ class _Rates:
 
 
 def _means(made: Sequence[Path]) -> Means:
-    """By stimulus the keys and filtered means (units, T) of units of the usual length, cut to the shortest."""
-    found: dict[str, list[tuple[list[str], npt.NDArray[np.float32]]]] = {}
+    """By stimulus the filtered means of units of the usual length, cut to the shortest."""
+    found: dict[str, list[tuple[Path, list[str], npt.NDArray[np.float32]]]] = {}
     for part in made:
-        for movie, own in parts.means_of(part).items():
-            found.setdefault(movie, []).append(own)
+        for movie, (keys, means) in parts.means_of(part).items():
+            found.setdefault(movie, []).append((part, keys, means))
     joined: Means = {}
     for movie, stretches in found.items():
-        kept = usual_lengths({str(n): (0, means.shape[1]) for n, (_, means) in enumerate(stretches)})
+        kept = usual_lengths({str(n): (0, means.shape[1]) for n, (_, _, means) in enumerate(stretches)})
         chosen = [stretches[int(n)] for n in kept]
-        shortest = min(means.shape[1] for _, means in chosen)
-        keys = [key for own, _ in chosen for key in own]
-        joined[movie] = keys, np.concatenate([means[:, :shortest] for _, means in chosen])
+        shortest = min(means.shape[1] for _, _, means in chosen)
+        keys = [key for _, own, _ in chosen for key in own]
+        starts = np.cumsum([0, *(len(own) for _, own, _ in chosen)])[:-1].astype(np.int64)
+        values = np.concatenate([means[:, :shortest] for _, _, means in chosen])
+        joined[movie] = _Means(keys, values, [part for part, _, _ in chosen], starts)
     return joined
 
 
@@ -235,7 +263,7 @@ def _with_types(
     index, direction, orientation = (cells[name].to_numpy().astype(np.float64) for name in names)
     groups = np.array(groups_of(index, direction, orientation), object)
     keys = cells["key"].to_list()
-    places = {movie: dict(zip(own, range(len(own)), strict=True)) for movie, (own, _) in means.items()}
+    places = {movie: {key: n for n, key in enumerate(own.keys)} for movie, own in means.items()}
     has_all = np.array([all(key in own for own in places.values()) for key in keys]) & bool(means)
     types = np.full(len(keys), None, object)
     posterior, stability = np.full(len(keys), np.nan), np.full(len(keys), np.nan)
@@ -244,8 +272,9 @@ def _with_types(
         if len(own) < FEWEST_CELLS:
             result.warnings.append(f"{group}: {len(own)} cells with all stimuli, at least {FEWEST_CELLS} for types")
             continue
-        one_by_one = (values[[places[movie][keys[n]] for n in own.tolist()]] for movie, (_, values) in means.items())
-        features = trace_features(one_by_one, [COMPONENTS] * len(means))
+        features = trace_features(
+            one.responses([places[movie][keys[n]] for n in own.tolist()], movie) for movie, one in means.items()
+        )
         kept = directory / f"types_{group.replace(' ', '_')}.json"
         found = result.typing[group] = find_types(features, most=most, seed=seed, progress=progress, kept=kept)
         if found.reason:
@@ -266,10 +295,10 @@ def _responses(cells: pl.DataFrame, means: Means) -> dict[str, Any]:
     names = sorted(set(kinds.values()))
     number = {name: n for n, name in enumerate(names)}
     found: dict[str, Any] = {}
-    for movie, (keys, values) in means.items():
-        own = np.array([number[kinds[key]] if key in kinds else -1 for key in keys])
-        chosen = [values[own == n] for n in range(len(names))]
-        found[movie] = np.stack([one.mean(axis=0) for one in chosen]) if names else np.empty((0, values.shape[1]))
+    for movie, known in means.items():
+        own = np.array([number[kinds[key]] if key in kinds else -1 for key in known.keys])
+        chosen = [known.values[own == n].mean(axis=0) for n in range(len(names))]
+        found[movie] = np.stack(chosen) if names else np.empty((0, known.values.shape[1]))
     return {"names": names, "means": {movie: rates.astype(np.float32) for movie, rates in found.items()}}
 
 

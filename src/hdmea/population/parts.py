@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hdmea.session.file import session_from_tree
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 
-VERSION = 3  # of what a part holds
+VERSION = 4  # of what a part holds
 AHEAD_BYTES = 1 << 27  # of small arrays that are read at once: thousands of single reads take seconds a recording
 FOR_TYPES = (*STEP, COLOURS, FLICKER)
 
@@ -107,11 +107,15 @@ def _smoothed(traces: Traces) -> dict[str, npt.NDArray[np.float64]]:
 
 
 def _means(smoothed: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Any]:
-    """The mean over trials of each unit of the usual length, cut to the shortest: `keys`, `means`."""
+    """The mean over trials of each unit of the usual length, cut to the shortest: `keys`, `means`, `halves`."""
     kept = usual_lengths({key: (trials.shape[0], trials.shape[1]) for key, trials in smoothed.items()})
     shortest = min(bins for _, bins in kept.values())
-    means = np.stack([smoothed[key][:, :shortest].mean(axis=0) for key in kept])
-    return {"keys": list(kept), "means": means.astype(np.float32)}
+    cut = [smoothed[key][:, :shortest] for key in kept]
+    content = {"keys": list(kept), "means": np.stack([trials.mean(axis=0) for trials in cut]).astype(np.float32)}
+    if all(len(trials) > 1 for trials in cut):
+        halves = [[trials[n::2].mean(axis=0) for trials in cut] for n in (0, 1)]
+        content["halves"] = np.array(halves, np.float32)
+    return content
 
 
 def _groups(traces: Traces) -> list[tuple[list[str], Rates]]:
@@ -152,6 +156,12 @@ def means_of(part: Path) -> dict[str, tuple[list[str], npt.NDArray[np.float32]]]
     """By stimulus the keys and the filtered means (units, T) of what types are found from."""
     stored = h5burst.load(part, lazy=True)["means"]
     return {str(movie): (list(map(str, own["keys"])), np.asarray(own["means"])) for movie, own in stored.items()}
+
+
+def halves_of(part: Path, movie: str, units: Sequence[int]) -> npt.NDArray[np.float32] | None:
+    """The means over every other trial (2, units, T) of some of the units of `means_of`; None for single trials."""
+    stored = h5burst.load(part, lazy=True)["means"][movie]
+    return np.asarray(stored["halves"])[:, list(units)] if "halves" in stored else None
 
 
 def groups_of(part: Path) -> dict[str, list[tuple[list[str], Any]]]:

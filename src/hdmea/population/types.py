@@ -25,6 +25,8 @@ Ints = npt.NDArray[np.int64]
 
 STABLE = 0.75  # Hennig's limit of a valid, stable cluster
 SPARSE_STEPS = 100
+PATIENCE = 5  # numbers of types without a better BIC before larger ones are not tried
+LEAST_RELIABILITY = 0.7
 _BLOCK = 4096  # cells at once
 GROUPS = ("ipRGC", "direction selective", "orientation selective", "other")
 
@@ -109,22 +111,46 @@ def _truncated(vector: Floats, non_zero: int) -> Floats:
     return kept / size if size > 0 else kept
 
 
-def trace_features(traces: Iterable[npt.NDArray[Any]], components: Sequence[tuple[int, int]]) -> Floats:
-    """Features (cells, n) of mean traces, z-scored: scores of sparse components of each stimulus.
+@dataclass(frozen=True)
+class Responses:
+    """Mean traces of cells to one stimulus (cells, T); and, of some of the cells (numbers in `halves_of`), the means
+    over every other trial (2, some, T), which tell what of a response repeats; None where there are too few trials.
+    """
 
-    traces: of each stimulus (cells, T), taken one after the other; each cell's trace is divided by its root mean square
-    first. components: of each stimulus how many, and how many loadings of each are not zero.
+    means: npt.NDArray[np.float32]
+    halves_of: Ints | None = None
+    halves: npt.NDArray[np.float32] | None = None
+
+
+def trace_features(responses: Iterable[Responses], count: int = 12, non_zero: int = 60) -> Floats:
+    """Features (cells, n) of mean traces, z-scored: scores of `count` sparse components of each stimulus.
+
+    Each cell's trace is divided by its root mean square first; `non_zero` loadings of each component are not zero. A
+    component whose scores do not repeat over trials (reliability of the mean by Spearman and Brown's formula, from the
+    two halves, below 0.7) is noise, of which a mixture would make types, and is left out.
     """
     parts = []
-    for trace, (count, non_zero) in zip(traces, components, strict=True):
+    for own in responses:
         # Not the largest value: its noise would move all features of a cell together.
-        size = np.sqrt(np.einsum("ct,ct->c", trace, trace, dtype=np.float64) / trace.shape[1])
-        scaled = trace / np.maximum(size, 1e-12)[:, None].astype(trace.dtype)
+        mean_square = np.einsum("ct,ct->c", own.means, own.means, dtype=np.float64) / own.means.shape[1]
+        size = np.maximum(np.sqrt(mean_square), 1e-12).astype(own.means.dtype)
+        scaled = own.means / size[:, None]
         loadings = _components(_covariance(scaled), count, non_zero)
+        if own.halves is not None and own.halves_of is not None:
+            first, second = (half / size[own.halves_of, None] @ loadings.T for half in own.halves)
+            loadings = loadings[_reliabilities(first, second) >= LEAST_RELIABILITY]
         parts.append((scaled - scaled.mean(axis=0)) @ loadings.T)
     features = np.concatenate(parts, axis=1)
     spread = features.std(axis=0)
     return np.asarray((features - features.mean(axis=0)) / np.where(spread > 0, spread, 1), np.float64)
+
+
+def _reliabilities(first: Floats, second: Floats) -> Floats:
+    """Of each score (cells, n) the reliability of the mean of two measurements (n,)."""
+    a, b = (one - one.mean(axis=0) for one in (first, second))
+    size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    r = np.divide((a * b).sum(axis=0), size, out=np.zeros(len(size)), where=size > 0)
+    return np.asarray(2 * r / np.maximum(1 + r, 1e-12))
 
 
 def find_types(
@@ -134,21 +160,23 @@ def find_types(
     starts: int = 3,
     bootstraps: int = 20,
     seed: int = 0,
-    patience: int = 5,
     progress: Callable[[str], Any] = lambda text: None,
     kept: Path | None = None,
     threads: int | None = None,
 ) -> Typing:
     """Types of cells from features (cells, n): a Gaussian mixture with diagonal covariance, its k by BIC.
 
-    most: the largest k; starts: of each fit; bootstraps: samples of the cells, fitted anew with that k; patience: after
-    so many k without a better BIC, larger ones are not tried; kept: a file for what was computed, from which a call
-    with the same features and options goes on; threads: fits at once, on which the result does not depend. Raises
+    most: the largest k, beyond five without a better BIC none is tried; starts: of each fit; bootstraps: samples of the
+    cells, fitted anew with that k; kept: a file for what was computed, from which a call with the same features and
+    options goes on; threads: fits at once, on which the result does not depend. Raises
     `ValueError` for features that are not finite.
     """
     x = np.asarray(features, np.float64)
     if x.ndim != 2 or not np.isfinite(x).all():
         raise ValueError("features must be finite numbers (cells, features): leave out cells that lack a stimulus")
+    if not x.shape[1]:
+        alone = Typing(np.zeros(len(x), np.int64), np.ones(len(x)), 1, {}, np.ones(1), np.array([len(x)]))
+        return replace(alone, reason="no stable type: no response repeats over trials")
     most = max(1, min(most, len(x) // 5))
     with required("threadpoolctl", "finding types of cells").threadpool_limits(1):  # a fit a thread is faster
         at_once = threads or thread_count()
@@ -158,11 +186,11 @@ def find_types(
             some = range(first, min(first + at_once, most + 1))
             values = fits.values("bic", some, lambda k: float(_fitted(x, k, starts, seed).bic(x)), at_once)
             for k, value in zip(some, values, strict=True):
-                if len(bic) and k - min(bic, key=bic.__getitem__) > patience:
+                if len(bic) and k - min(bic, key=bic.__getitem__) > PATIENCE:
                     break  # those that were computed at once with the last one that counts
                 bic[k] = value
                 progress(f"{k} types: BIC {value:.0f}")
-            if some[-1] - min(bic, key=bic.__getitem__) >= patience:
+            if some[-1] - min(bic, key=bic.__getitem__) >= PATIENCE:
                 break
         k = min(bic, key=bic.__getitem__)
         best = _fitted(x, k, starts, seed)
