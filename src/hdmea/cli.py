@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from h5burst import codecs, console
+from h5burst import codecs, console, durable
 from h5burst import memory_budget as resolve_budget
 from h5burst.console import output
 from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, batch
@@ -133,8 +133,8 @@ def simulate(
     """
     from hdmea.simulate import DEFAULT_PLAYLIST, REALISTIC, simulate_recording
 
-    if not overwrite and any((output_dir / f"{name}{suffix}").exists() for suffix in (".cmcr", ".cmtr")):
-        raise FileExistsError(f"{output_dir / name}.cmcr or .cmtr exists; --overwrite replaces them")
+    for suffix in (".cmcr", ".cmtr"):
+        durable.require_absent(output_dir / f"{name}{suffix}", overwrite)
     recording = simulate_recording(
         output_dir,
         name=name,
@@ -297,8 +297,7 @@ def _prepared(
         recording = recording_of(row, Path.cwd(), "the command line")
         path = recording_path(output_dir, recording.dataset_id)
         with problems.noting():
-            if path.exists() and not overwrite:
-                raise FileExistsError(f"{path} exists; --overwrite replaces it")
+            durable.require_absent(path, overwrite)
         if request.page:
             with problems.noting():
                 may_write(path.with_suffix(".html"), overwrite)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import h5burst
-from h5burst import console, format_bytes
+from h5burst import console, durable, format_bytes
 from scpstore.core.equality import difference
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
@@ -215,7 +215,7 @@ def convert(
         lambda: _check_suffix(target, OUTPUT_SUFFIXES),
         lambda: console.existing_file(source),
         lambda: None if cells is None else console.existing_file(cells),
-        lambda: _check_free(target, overwrite),
+        lambda: durable.require_absent(target, overwrite),
         *options.checks(),
     )
     written = write_any(read_any(source, options), target, options, overwrite=overwrite)
@@ -227,11 +227,6 @@ def convert(
 def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
     if suffix_of(path) not in suffixes:
         raise ValueError(f"Unsupported file suffix {suffix_of(path)!r} of {path}: use one of {', '.join(suffixes)}")
-
-
-def _check_free(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"File already exists (--overwrite replaces it): {path}")
 
 
 # ---------------------------------------------------------------- diff

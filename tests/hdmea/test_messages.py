@@ -60,7 +60,17 @@ WRONG = [
     (
         "hdmea run --spikes spikes.h5 --dataset-id good -o . --steps nosuch --flow nowhere --set a --stimuli lost "
         "--compression zip --memory-budget 1x --import nomodule",
-        ["8 things are wrong", "nomodule", "'nowhere'", "lost", "not 'a'", "'zip'", "good.h5 exists", "nosuch", "'1x'"],
+        [
+            "8 things are wrong",
+            "nomodule",
+            "'nowhere'",
+            "lost",
+            "not 'a'",
+            "'zip'",
+            "(overwrite=True or --overwrite replaces it): good.h5",
+            "nosuch",
+            "'1x'",
+        ],
     ),
     (
         "hdmea batch one.csv -o out --steps nosuch --set a --stimuli lost --compression zip --memory-budget 1x",

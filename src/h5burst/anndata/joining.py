@@ -22,6 +22,7 @@ from h5burst.anndata.legacy import is_legacy
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node, Storage
 from h5burst.read.files import read_tree
+from h5burst.runtime import durable
 from h5burst.write.whole_file import write_tree
 
 _LEFT = ("X", "layers", "raw")  # that stay in the file
@@ -148,8 +149,7 @@ def concat(
     if "axis" in options:
         raise TypeError("concat joins cells: it has no axis")
     storage = codecs.storage_for(compression, compression_opts)
-    if os.path.lexists(out) and not overwrite:
-        raise FileExistsError(f"File already exists (overwrite=True replaces it): {os.fspath(out)}")
+    durable.require_absent(out, overwrite)
     if isinstance(paths, Mapping):
         if "keys" in options:
             raise TypeError("keys are those of the mapping: give one of them")
@@ -260,8 +260,7 @@ def subset(
            [ 1.,  2.]])
     """
     storage = codecs.storage_for(compression, compression_opts)
-    if os.path.lexists(out) and not overwrite:
-        raise FileExistsError(f"File already exists (overwrite=True replaces it): {os.fspath(out)}")
+    durable.require_absent(out, overwrite)
     file = opened(path)
     row_places = _places(rows, file.rest.obs_names, "rows")
     column_places = _places(columns, file.rest.var_names, "columns")

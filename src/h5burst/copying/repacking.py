@@ -132,8 +132,7 @@ def repack(
     source, target = Path(os.path.realpath(src)), Path(os.path.realpath(dst))
     keep = None if select is None else _selected([select] if isinstance(select, str) else select)
     if source == target:
-        if not overwrite:
-            raise FileExistsError(f"File already exists: {dst}")
+        durable.require_absent(dst, overwrite)
         return repack_in_place(source, recoding=recoding, keep=keep, progress=progress)
     with OpenFile(src) as file:
         if file.locked_for_writing:

@@ -59,7 +59,7 @@ def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[
 
     edited: the caller holds the file as those do who edit it, and the block reads the new one as others read files.
     """
-    _require_absent(path, overwrite)
+    require_absent(path, overwrite)
     with annotating_oserror(path, "save"), contextlib.ExitStack() as stack:
         target, attributes = _prepared(path, stack, edited)
         private_files.remove_abandoned(target.parent, target.name, TEMPORARY_SUFFIX)
@@ -90,7 +90,7 @@ def renaming(descriptor: int, current: Path, path: Path, *, overwrite: bool) -> 
     When the block ends well the file is on disk and called `path`, in the same file system; otherwise it keeps its
     name and is the caller's to restore.
     """
-    _require_absent(path, overwrite)
+    require_absent(path, overwrite)
     with annotating_oserror(path, "save"), contextlib.ExitStack() as stack:
         target, attributes = _prepared(path, stack)
         yield
@@ -153,9 +153,14 @@ def require_regular(path: Path) -> None:
         raise OSError(errno.EINVAL, f"this is {kind}, not a regular file: give another path", str(path))
 
 
-def _require_absent(path: Path, overwrite: bool) -> None:
-    if not overwrite and path.exists():
-        raise FileExistsError(f"File already exists: {path}")
+def require_absent(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise `FileExistsError` for a file that is there, unless it may be replaced."""
+    if not overwrite and os.path.exists(path):
+        raise _exists(path)
+
+
+def _exists(path: str | os.PathLike[str]) -> FileExistsError:
+    return FileExistsError(f"File already exists (overwrite=True or --overwrite replaces it): {os.fspath(path)}")
 
 
 def _prepared(path: Path, stack: contextlib.ExitStack, edited: bool = False) -> tuple[Path, FileAttributes]:
@@ -210,9 +215,9 @@ def _put_in_place(
     try:
         os.link(current, target, follow_symlinks=False)
     except FileExistsError:
-        raise FileExistsError(f"File already exists: {path}") from None
+        raise _exists(path) from None
     except (OSError, NotImplementedError):  # no hard links in this file system
-        _require_absent(path, overwrite)
+        require_absent(path, overwrite)
         os.replace(current, target)
         return
     current.unlink()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, LazyArray, Node, Problem, Storage, read_tree, write_tree
+from h5burst import Array, Group, LazyArray, Node, Problem, Storage, durable, read_tree, write_tree
 from hdmea.bridges.units import Source
 from hdmea.session import file as session_file
 from hdmea.session.session import PipelineSession
@@ -60,8 +60,7 @@ def export_matlab(source: Source, output: str | Path, *, overwrite: bool = False
     []
     """
     output = Path(output)
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists; pass overwrite=True (--overwrite) to replace it")
+    durable.require_absent(output, overwrite)
     if isinstance(source, PipelineSession):
         tree = session_file.session_tree(source, utc_now(), {})
     else:

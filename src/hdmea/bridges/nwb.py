@@ -72,8 +72,7 @@ def export_nwb(
     output = Path(output)
     if output.suffix.lower() != SUFFIX:
         raise ConfigurationError(f"{output}: a NWB file ends in {SUFFIX}")
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists; pass overwrite=True (--overwrite) to replace it")
+    durable.require_absent(output, overwrite)
     pynwb = required("pynwb", "an export to NWB")
     known = _facts(facts)
     session = opened(source)

@@ -377,8 +377,7 @@ def write_tables(
     sources = list(sources)
     for path, lists in zip(paths, (False, True), strict=False):
         checked_format(path, lists=lists)
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists; pass overwrite=True (--overwrite) to replace it")
+        durable.require_absent(path, overwrite)
         if any(isinstance(one, (str, Path)) and Path(one).resolve() == path.resolve() for one in sources):
             raise ConfigurationError(f"{path} is one of the recordings: write the table to another file")
     written = Written(trace_rows=None if traces is None else 0)

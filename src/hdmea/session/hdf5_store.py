@@ -17,6 +17,7 @@ from h5burst import (
     Group,
     Transaction,
     compact,
+    durable,
     edit,
     escape_link,
     graft,
@@ -96,9 +97,8 @@ def create_recording_hdf5(
     if path.suffix.lower() not in RECORDING_SUFFIXES:
         logger.warning("Recording files end in .h5 or .hdf5, this one does not: %s", path)
     config_hash = params_hash(config)
+    durable.require_absent(path, overwrite)
     if path.exists():
-        if not overwrite:
-            raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
         require_not_open(path)
         logger.warning("Overwriting existing file: %s", path)
         path.unlink()

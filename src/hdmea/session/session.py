@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import ArraySource, Storage, codecs, write_tree
+from h5burst import ArraySource, Storage, codecs, durable, write_tree
 from h5burst import memory_budget as resolve_budget
 from hdmea.session import file as session_file
 from hdmea.session.data import StoredSession
@@ -410,8 +410,7 @@ class PipelineSession:
         if not path.exists():
             return overwrite
         if self.file_stamp is None or self.hdf5_path is None or not _same_file(path, self.hdf5_path):
-            if not overwrite:
-                raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
+            durable.require_absent(path, overwrite)
             logger.warning("Overwriting existing file: %s", path)
         elif self.file_stamp != _stamp(path) and not overwrite:
             raise FileExistsError(
@@ -472,9 +471,8 @@ class PipelineSession:
         """
         path = Path(checkpoint_path)
         storage = codecs.storage_for(compression, compression_level, ignores_unused_level=True)
+        durable.require_absent(path, overwrite)
         if path.exists():
-            if not overwrite:
-                raise FileExistsError(f"File already exists: {path}. Pass overwrite=True to replace it.")
             logger.warning("Overwriting existing checkpoint: %s", path)
         marks: dict[str, Any] = {"is_checkpoint": True}
         if checkpoint_name is not None:

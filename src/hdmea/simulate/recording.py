@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from h5burst import durable
 from hdmea.io.stimulus_config import StimulusConfig, load_stimulus_configs, save_stimulus_config
 from hdmea.simulate import mcs_files
 from hdmea.simulate.analog import analog_blocks
@@ -209,8 +210,7 @@ def simulate_recording(
         truth=truth,
     )
     for path in (recording.cmcr_path, recording.cmtr_path):
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
+        durable.require_absent(path, overwrite)
     for made in (directory, recording.stimuli_dir, recording.config_dir):
         made.mkdir(parents=True, exist_ok=True)
     _write_stimuli(recording, configs, movies)
