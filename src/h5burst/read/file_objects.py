@@ -70,9 +70,13 @@ class FileObject:
             return int(self._stream.seek(0, os.SEEK_END))
 
     def current_size(self) -> int:
-        """Bytes of it now, where asking costs nothing. Raises `StaleFileError` for a state that is none any more."""
+        """Bytes of it now, where asking costs nothing; of a state, which edits leave as it is, where that ends.
+
+        Raises `StaleFileError` for a state that is none any more.
+        """
         if self.state is not None:
             self._stream.check()
+            return int(self.state.end)
         return self.size if self.is_slow else self._length()
 
     def read_into(self, offset: int, out: Any) -> None:
