@@ -11,7 +11,7 @@ from h5burst.format import dense
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import ObjectHeader
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError, naming_file
 from h5burst.model.tree import MAX_DEPTH
 from h5burst.read.history import At, opened
 from h5burst.write.links import GroupLinks
@@ -97,9 +97,8 @@ def changes_between(name: str, since: At, until: At, *, trust: bool = False) -> 
         first, second = found.history.state(since), found.history.state(until)
         source = Source(found.file.descriptor, max(first.end, second.end), first.base, _BLOCK_BYTES, _BLOCKS)
         try:
-            return sorted(_Comparison(source).objects(first.root, second.root, b""), key=lambda change: change.path)
-        except CorruptStructureError as error:
-            raise CorruptFileError(name, str(error)) from error
+            with naming_file(name):
+                return sorted(_Comparison(source).objects(first.root, second.root, b""), key=lambda change: change.path)
         except UnsupportedFeatureError as error:
             raise OSError(f"{name}: what has changed cannot be told: {error}") from error
 

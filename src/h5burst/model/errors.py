@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _NAMED = 50  # objects that one message names
@@ -89,6 +90,15 @@ class MissingFilterError(CorruptFileError):
     """Data that went through a filter which is not installed. The file may be sound."""
 
     _advice = ""
+
+
+@contextlib.contextmanager
+def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """A `CorruptStructureError` of the block as the `CorruptFileError` that names the file."""
+    try:
+        yield
+    except CorruptStructureError as error:
+        raise CorruptFileError(path, str(error)) from error
 
 
 def damaged_objects(path: str | os.PathLike[str], problems: Sequence[tuple[str, str]]) -> CorruptFileError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 from collections.abc import Iterator
@@ -13,7 +12,13 @@ from typing import NamedTuple, TypeAlias
 from h5burst._ext.h5parse import Source
 from h5burst.format import history, references, superblock
 from h5burst.format.history import Record, Trailer
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, StaleFileError, UnsupportedFeatureError
+from h5burst.model.errors import (
+    CorruptFileError,
+    CorruptStructureError,
+    StaleFileError,
+    UnsupportedFeatureError,
+    naming_file,
+)
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 
@@ -115,10 +120,8 @@ class History:
         self.trailer: Trailer | None = None
         self.reason = ""
         self.is_untrusted, self._damage = False, ""
-        try:
+        with naming_file(path):
             self.start = self._superblock()
-        except CorruptStructureError as error:
-            raise CorruptFileError(path, str(error)) from error
         status = os.fstat(descriptor)  # only now: an edit makes the file longer, then writes the superblock
         self._written_ns, self.size = status.st_mtime_ns, status.st_size
         self._source = Source(descriptor, status.st_size, self.start.base, _BLOCK_BYTES, _BLOCKS)
@@ -210,21 +213,14 @@ class History:
         return self._read(jump)
 
     def _read(self, jump: history.Jump) -> Record:
-        with self._naming_damage():
+        with naming_file(self.path):
             return history.read_record(self._source, jump.address, jump.number)
-
-    @contextlib.contextmanager
-    def _naming_damage(self) -> Iterator[None]:
-        try:
-            yield
-        except CorruptStructureError as error:
-            raise CorruptFileError(self.path, str(error)) from error
 
     def record(self, number: int) -> Record | None:
         """The record of a commit, by the shortest way; None where there is none."""
         if self._last is None or not 0 < number <= self._last[0]:
             return None
-        with self._naming_damage():
+        with naming_file(self.path):
             record = history.read_earlier(self._source, self._last[1], number)
         return record if record.number == number else None
 
@@ -290,7 +286,7 @@ class History:
         """The superblock before a commit; None, or empty, where there is no such commit or that state was dropped."""
         if self._last is None or not 0 < number <= self._last[0]:
             return None
-        with self._naming_damage():
+        with naming_file(self.path):
             return history.read_head(self._source, self._last[1], number)
 
     def _what_there_is(self, number: int) -> str:

@@ -22,6 +22,7 @@ from h5burst.model.errors import (
     MissingFilterError,
     UnsupportedFeatureError,
     damaged_objects,
+    naming_file,
 )
 from h5burst.model.tree import (
     AS_DEFAULT,
@@ -142,10 +143,8 @@ class Reader:
         self._deferred_reads: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
 
     def _newest_state(self, unfinished: bool) -> State:
-        try:
+        with naming_file(self.path):
             superblock, size = self._superblock(self.file.descriptor, self.file.stamp.size)
-        except CorruptStructureError as error:
-            raise CorruptFileError(self.path, str(error)) from error
         if superblock.open_for_writing and not unfinished:
             raise InUseError(is_locked=False)
         return State(superblock.root, superblock.base, size)

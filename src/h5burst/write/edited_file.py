@@ -16,7 +16,13 @@ from h5burst.format import object_header as oh
 from h5burst.format import references, superblock
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Info, Message, ObjectHeader
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
+from h5burst.model.errors import (
+    CorruptFileError,
+    CorruptStructureError,
+    UnfinishedFileError,
+    UnsupportedFeatureError,
+    naming_file,
+)
 from h5burst.read import open_file
 from h5burst.read.fallback import InUseError
 from h5burst.read.history import History
@@ -205,9 +211,8 @@ class EditedFile:
         Raises `CorruptFileError`, and `NeedsLibhdf5Error` for one that must stay where it is.
         """
         try:
-            return Existing(self.source, address)
-        except CorruptStructureError as error:
-            raise CorruptFileError(self.path, str(error)) from error
+            with naming_file(self.path):
+                return Existing(self.source, address)
         except UnsupportedFeatureError as error:
             raise NeedsLibhdf5Error(str(error)) from error
 

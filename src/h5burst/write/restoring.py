@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from h5burst.model.errors import CorruptFileError, CorruptStructureError
+from h5burst.model.errors import naming_file
 from h5burst.read.history import At, Commit, History, commit_of
 from h5burst.write.commit import commit
 from h5burst.write.edited_file import EditedFile
@@ -101,9 +101,7 @@ def _restored(file: EditedFile, number: int, message: str | None) -> Commit:
     history = _history(file)
     said = note_of(f"restored state {number}" if message is None else message, True)
     note = None if said is None else Note(said.message, number)
-    try:
+    with naming_file(file.path):
         commit(file, history.state(number), None, None, None, note)
-    except CorruptStructureError as error:
-        raise CorruptFileError(file.path, str(error)) from error
     now = History(file.descriptor, str(file.path))
     return next(now.commits()) if now.newest is None else commit_of(now.newest)

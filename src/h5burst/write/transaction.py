@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import CorruptFileError, UnsupportedFeatureError, naming_file
 from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
 from h5burst.read.lazy import open_tree
@@ -308,9 +308,8 @@ class Transaction:
     @contextlib.contextmanager
     def _naming_damage(self) -> Iterator[None]:
         try:
-            yield
-        except CorruptStructureError as error:
-            raise CorruptFileError(self.path, str(error)) from error
+            with naming_file(self.path):
+                yield
         except UnsupportedFeatureError as error:
             raise NeedsLibhdf5Error(str(error)) from error
 
