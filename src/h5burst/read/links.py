@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Parser
 from h5burst.format.superblock import is_hdf5
 from h5burst.model.tree import unescape
 from h5burst.read.handle import Target
@@ -39,16 +38,14 @@ _TOO_DEEP = _Found(None, 1, is_cut=True)
 
 
 class LinkResolver:
-    """Follows links in one file. parser: one of its own, for it changes what the parser holds. groups: known members.
+    """Follows links in one file. links_of: where the links of the group at an address lead, by name.
 
     Each path is followed once from each group, so that links that lead to paths of links take no longer than the file
     is long.
     """
 
-    def __init__(self, parser: Parser, root: int, groups: dict[int, dict[str, Target]] | None = None) -> None:
-        self._parser = parser
-        self._root = root
-        self._groups = {} if groups is None else groups
+    def __init__(self, links_of: Callable[[int], dict[str, Target]], root: int) -> None:
+        self._links_of, self._root = links_of, root
         self._found: dict[tuple[int, bytes], _Found] = {}
 
     def resolve(self, path: bytes, group: int) -> int | External | None:
@@ -73,7 +70,7 @@ class LinkResolver:
         names = [name for name in path.split(b"/") if name not in (b"", b".")]
         deepest = 1
         for number, stored in enumerate(names):
-            target = self._members(at).get(unescape(stored.decode("utf-8", "surrogateescape")))
+            target = self._links_of(at).get(unescape(stored.decode("utf-8", "surrogateescape")))
             if isinstance(target, bytes):
                 further = self._resolve(target, at, level + 1)
                 if further.is_cut:
@@ -86,12 +83,6 @@ class LinkResolver:
                 return _Found(None, deepest)
             at = target
         return _Found(at, deepest)
-
-    def _members(self, group: int) -> dict[str, Target]:
-        members = self._groups.get(group)
-        if members is None:
-            members = self._groups[group] = {name: target for name, target, _ in self._parser.links(group)}
-        return members
 
 
 def find_external(name: bytes, path: str, exists: Callable[[str], bool] = os.path.isfile) -> str | None:

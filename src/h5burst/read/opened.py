@@ -22,13 +22,11 @@ from h5burst.read.handle import FileHandle, Target
 from h5burst.read.history import At
 from h5burst.read.lazy import LazyArray, LazyReader, array_by_name
 from h5burst.read.links import External
-from h5burst.read.reader import Reader, describe_names, stored_path
+from h5burst.read.reader import FILES_DEEP, Reader, describe_names, stored_path
 from h5burst.read.state_file import located
 
 Names: TypeAlias = "tuple[str, ...]"
 Member: TypeAlias = "LazyGroup | LazyArray | NullArray | NamedType"
-
-_FILES_DEEP = 16  # external links one after another
 
 
 class NullArray(NamedTuple):
@@ -80,7 +78,7 @@ class _File:
             found = reader.search_symbol(address, name)
             if found is not None:
                 return found
-        return self.links_of(reader, address).get(name)
+        return reader.links_of(address).get(name)
 
     def reader(self, names: Names | None = None) -> Reader:
         return LazyReader(self.handle, names=names)
@@ -88,13 +86,6 @@ class _File:
     def check_open(self) -> None:
         if self.is_closed:
             raise ValueError(f"{self.path} was closed: open it again with h5burst.open")
-
-    def links_of(self, reader: Reader, address: int) -> dict[str, Target]:
-        """Where the links of a group lead, by name."""
-        found = self.links.get(address)
-        if found is None:
-            found = self.links[address] = {name: target for name, target, _ in reader.parser.links(address)}
-        return found
 
 
 class LazyGroup(Mapping[str, Any]):
@@ -308,7 +299,7 @@ class LazyGroup(Mapping[str, Any]):
         if known is not None:
             return known
         with self._file.reader(self._names) as reader:
-            return self._file.links_of(reader, self._address)
+            return reader.links_of(self._address)
 
     def _find(self, names: Names) -> Member:
         if self._node is not None:
@@ -450,8 +441,8 @@ def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
     place = None if file.handle.is_far else link.place(file.path)
     if place is None:
         raise KeyError(f"{describe_names(here)} in {file.path} leads to the file {link[0]!r}, which does not exist")
-    if file.depth >= _FILES_DEEP:
-        raise KeyError(f"{describe_names(here)} in {file.path}: more than {_FILES_DEEP} files one after another")
+    if file.depth >= FILES_DEEP:
+        raise KeyError(f"{describe_names(here)} in {file.path}: more than {FILES_DEEP} files one after another")
     other = _open(FileHandle(place), depth=file.depth + 1)
     found: Member = other[link[1].decode("utf-8", "surrogateescape").strip("/") or "/"]
     if not rest:

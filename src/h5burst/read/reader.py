@@ -54,8 +54,8 @@ from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 _EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of the file
 _LAZY_BLOCK = 1 << 15
 _BLOCKS = 32
-_MOST_DEATHS = 3
-_FILES_DEEP = 16  # external links one after another
+MOST_DEATHS = 3  # of libhdf5, over one file
+FILES_DEEP = 16  # external links one after another
 
 Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
 
@@ -393,6 +393,13 @@ class Reader:
         stored = escape_link(name).encode("utf-8", "surrogateescape")
         return symbol_table.find_link(self.source, tree, heap, stored)
 
+    def links_of(self, address: int) -> dict[str, Target]:
+        """Where the links of a group lead, by name; they are read once for all that share the handle."""
+        found = self.handle.links.get(address)
+        if found is None:
+            found = self.handle.links[address] = {name: target for name, target, _ in self.helper.links(address)}
+        return found
+
     def committed_type(self, message: bytes | None) -> CommittedType:
         """What the name of a committed datatype leads to. message: that of its header."""
         try:
@@ -415,7 +422,7 @@ class Reader:
         """Where a link of the group at an address leads: an address, another file, None for nothing."""
         if isinstance(target, bytes):
             if self._resolver is None:
-                self._resolver = LinkResolver(Parser(self.source, self), self.root, self.handle.links)
+                self._resolver = LinkResolver(self.links_of, self.root)
             return self._resolver.resolve(target, group)
         return External(target) if isinstance(target, tuple) else target
 
@@ -426,7 +433,7 @@ class Reader:
         path = link[1]
         key = (file, path)
         crossed = frozenset(place for place in self._ancestors if isinstance(place, tuple)) | {key}
-        if key in self._ancestors or len(crossed) > _FILES_DEEP:
+        if key in self._ancestors or len(crossed) > FILES_DEEP:
             raise CorruptStructureError(
                 f"external links lead back to where they came from by way of {file}: a cycle is not a tree"
             )
@@ -470,7 +477,7 @@ class Reader:
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:
         """No more objects are tried of a file that makes libhdf5 crash repeatedly."""
-        if self._deaths >= _MOST_DEATHS:
+        if self._deaths >= MOST_DEATHS:
             what = f"only libhdf5 reads it, which crashed at {self._deaths} other objects of this file"
             raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {what}")
         try:
