@@ -105,7 +105,7 @@ def test_errors_are_one_line(saved: Path, tmp_path: Path, capsys: pytest.Capture
     assert "No such file" in fails(capsys, "info", tmp_path / "none.h5")
     assert "Unsupported file suffix '.doc'" in fails(capsys, "convert", saved, tmp_path / "a.doc")
     assert "Unsupported file suffix '.doc'" in fails(capsys, "convert", tmp_path / "a.doc", saved)
-    assert "File already exists (--overwrite replaces it)" in fails(capsys, "convert", saved, saved)
+    assert "File already exists (overwrite=True or --overwrite replaces it)" in fails(capsys, "convert", saved, saved)
     assert "level of gzip (0 to 9), got 'rar'" in fails(
         capsys, "convert", saved, tmp_path / "b.h5", "--compression", "rar"
     )
