@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from h5burst import durable, page
 from hdmea.plot import content
-from hdmea.report.page import GENERATOR, is_report, may_write, write_page
+from hdmea.report.page import GENERATOR, is_page_of, is_report, may_write, write_page
 from hdmea.session.session import PipelineSession
 from hdmea.utils.cells import plain_text
 from hdmea.utils.names import recording_path
@@ -44,7 +44,7 @@ def write_index(
     overwrite: bool = False,
     pages: Collection[str] | None = None,
 ) -> Path:
-    """A page for each recording of a directory that has none, or an older one, and the index of all of them.
+    """A page for each recording of a directory that has none of what it is now, and the index of all of them.
 
     pages: names of the recordings that may get a page (default all); others are listed, and linked to the page that
     they have. Recordings that a batch's summary (`batch_summary*.json`) names and that left no file are listed too; the
@@ -117,7 +117,7 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool, may_ma
     if may_make:
         may_write(own, overwrite)
     try:
-        if may_make and (not is_report(own) or own.stat().st_mtime_ns < file.stat().st_mtime_ns):
+        if may_make and not is_page_of(own, file):
             write_page(PipelineSession.load(file, lazy=True), own, overwrite=overwrite, forget=True)
         session = PipelineSession.load(file, lazy=True)
         features = _feature_names(session)
@@ -137,11 +137,8 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool, may_ma
 
 
 def without_page(directory: Path) -> list[Path]:
-    """The recordings of a directory that have no page, or one that is older than they are."""
-    pages = {file: file.with_suffix(".html") for file in sorted(directory.glob("*.h5"))}
-    return [
-        file for file, own in pages.items() if not is_report(own) or own.stat().st_mtime_ns < file.stat().st_mtime_ns
-    ]
+    """The recordings of a directory that have no page of what they are now."""
+    return [file for file in sorted(directory.glob("*.h5")) if not is_page_of(file.with_suffix(".html"), file)]
 
 
 def _feature_names(session: PipelineSession) -> set[str]:

@@ -56,6 +56,24 @@ def is_report(path: Path) -> bool:
     return page.is_page(path, GENERATOR)
 
 
+def is_page_of(path: Path, recording: Path) -> bool:
+    """Whether a file is the page of all units of a recording as its file is now."""
+    if not is_report(path):
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_MARK))
+        return _mark(recording).encode() in file.read()
+
+
+_LONGEST_MARK = 200
+
+
+def _mark(recording: Path) -> str:
+    """What the end of a page says of the file that it is about."""
+    status = recording.stat()
+    return f"<!-- of a file of {status.st_size} bytes, written at {status.st_mtime_ns} ns -->"
+
+
 def _output(session: PipelineSession, output: str | Path | None) -> Path:
     if output is not None:
         return Path(output)
@@ -74,6 +92,8 @@ def _wanted(session: PipelineSession, units: Sequence[str] | None) -> list[str]:
 
 
 def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator[str]:
+    of_file = session.hdf5_path is not None and session.hdf5_path.is_file() and len(wanted) == session.unit_count
+    mark = _mark(session.hdf5_path) if of_file and session.hdf5_path is not None else ""  # before anything is read
     yield page.begin(session.dataset_id, GENERATOR, SECTIONS)
     recording = gather.begin(session, wanted)
     with reporting("report") as report:
@@ -85,3 +105,4 @@ def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator
                 report(number + 1, len(wanted))
     yield page.data_element("recording", gather.finish(recording))
     yield page.end("hdmea.report", "pictures.js", "activity.js", "page.js")
+    yield mark

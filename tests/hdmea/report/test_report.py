@@ -23,7 +23,7 @@ from hdmea.cli import app
 from hdmea.features import FeatureRegistry
 from hdmea.pipeline import create_session
 from hdmea.report import write_report
-from hdmea.report.directory import write_index
+from hdmea.report.directory import without_page, write_index
 from hdmea.report.values import explanation, unit_and_meaning
 from hdmea.session.session import PipelineSession
 from support.browser import accessibility_faults, data_of, downloaded, fits, go_to, opened
@@ -572,3 +572,26 @@ def test_figures_of_a_name_that_a_spreadsheet_would_compute_are_found(tmp_path: 
     index = write_report(tmp_path).read_text(encoding="utf-8")
     assert ">40<" in index
     assert ">41<" in index
+
+
+def test_the_page_of_a_file_that_an_older_one_replaced_is_made_anew(tmp_path: Path) -> None:
+    """As a copy from an archive, which keeps its time; a page of some units is none of the recording."""
+    session = create_session("rec", output_dir=tmp_path)
+    session.add_metadata({"acquisition_rate": 1000.0})
+    session.add_units({f"unit_00{number}": {"spike_times": np.arange(3, dtype=np.uint64)} for number in (1, 2)})
+    path = session.save()
+    page = path.with_suffix(".html")
+    write_report(path, units=["unit_001"])
+    assert without_page(tmp_path) == [path]
+    write_report(tmp_path)
+    assert "unit_002" in page.read_text(encoding="utf-8")
+    made_at = page.stat().st_mtime_ns
+    write_report(tmp_path)
+    assert page.stat().st_mtime_ns == made_at
+
+    session.add_units({"unit_003": {"spike_times": np.arange(3, dtype=np.uint64)}})
+    session.save(overwrite=True)
+    os.utime(path, (1, 1))
+    write_report(tmp_path)
+    assert "unit_003" in page.read_text(encoding="utf-8")
+    assert without_page(tmp_path) == []
