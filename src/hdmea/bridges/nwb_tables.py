@@ -81,7 +81,7 @@ def add_units(
     ]
     if chip is not None:
         columns += _electrodes_of(session, chip, file.electrodes)
-    frame, texts, paths = tables.wide_rows(session)
+    frame, texts, paths = tables.wide_rows(session, doubles=True)
     notes = []
     for column in frame.iter_columns():
         if column.name in OWN_COLUMNS or column.dtype == pl.Null:

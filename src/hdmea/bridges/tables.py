@@ -134,8 +134,12 @@ def column_name(path: tuple[str, ...]) -> str:
     return SEPARATOR.join(path)
 
 
-def wide_rows(session: PipelineSession) -> tuple[pl.DataFrame, dict[str, str], dict[str, tuple[str, ...]]]:
+def wide_rows(
+    session: PipelineSession, *, doubles: bool = False
+) -> tuple[pl.DataFrame, dict[str, str], dict[str, tuple[str, ...]]]:
     """A recording's units as rows; the descriptions of their columns, and the keys that lead to their values.
+
+    doubles: with values that are there already by another name, as who puts them back wants them.
 
     Raises
     ------
@@ -146,7 +150,7 @@ def wide_rows(session: PipelineSession) -> tuple[pl.DataFrame, dict[str, str], d
     paths: dict[str, tuple[str, ...]] = {}
     for unit_id, unit in session.units.items():
         row = {**_identifiers(session, unit_id, unit), "spike_count": unit_facts.spike_count(unit)}
-        for path, value in unit_facts.value_names(unit):
+        for path, value in unit_facts.value_names(unit, doubles=doubles):
             name = column_name(path)
             if paths.setdefault(name, path) != path:
                 raise ConfigurationError(

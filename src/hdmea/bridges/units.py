@@ -63,9 +63,10 @@ def _electrode(value: Any) -> int | None:
     return int(found) if np.isfinite(found) and found >= 1 else None
 
 
-def value_names(unit: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Scalar]]:
-    """A unit's single values by path, without those that are its identifiers, and each once."""
-    for path, value in without_doubles(unit_values(unit)).items():
+def value_names(unit: Mapping[str, Any], *, doubles: bool = False) -> Iterator[tuple[tuple[str, ...], Scalar]]:
+    """A unit's single values by path, without those that are its identifiers, and each once unless `doubles`."""
+    values = unit_values(unit)
+    for path, value in (values if doubles else without_doubles(values)).items():
         if len(path) > 1 or path[0] not in IDENTIFIERS:
             yield path, value
 
