@@ -41,5 +41,6 @@ def report(
     without = [str(file) for file in without_page(source)] if source.is_dir() and not is_population(source) else []
     for file in without:
         screen.progress(f"no page about {file}: {path} says why")
-    screen.result({"file": str(path), "bytes": path.stat().st_size, "without_page": without})
+    of_directory = {"without_page": without} if source.is_dir() else {}
+    screen.result({"file": str(path), "bytes": path.stat().st_size, **of_directory})
     raise typer.Exit(int(bool(without)))
