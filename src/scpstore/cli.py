@@ -17,6 +17,7 @@ from scpstore.io.formats import (
     ANNDATA,
     CONTAINER,
     INPUT_SUFFIXES,
+    MUDATA,
     OUTPUT_SUFFIXES,
     RECORDING,
     Options,
@@ -40,7 +41,8 @@ app = typer.Typer(
 )
 
 AnyFile = Annotated[
-    Path, typer.Argument(help="A container (.h5), .h5ad, a table or a report of a search engine.", show_default=False)
+    Path,
+    typer.Argument(help="A container (.h5), .h5ad, .h5mu, a table or a report of a search engine.", show_default=False),
 ]
 
 
@@ -155,7 +157,7 @@ def _problems(file: Path) -> list[str]:
     console.existing_file(file)
     try:
         kind = kind_of(file)
-        if kind not in (CONTAINER, ANNDATA):
+        if kind not in (CONTAINER, ANNDATA, MUDATA):
             return [f"it is not a container but {'a recording of hdmea' if kind == RECORDING else f'a {kind}'}"]
         problems = [str(problem) for problem in h5burst.verify(file)]
         if not problems:

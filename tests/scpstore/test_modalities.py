@@ -124,3 +124,22 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.h5mu").write_bytes((tmp_path / "a.h5mu").read_bytes()[:3000])
     with pytest.raises(IOFormatError, match=r"b\.h5mu"):
         read_h5mu(tmp_path / "b.h5mu")
+
+
+def test_commands_take_such_files(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from scpstore.cli import app
+
+    made, path = a_container(), tmp_path / "a.h5"
+    made.save(path)
+    run = CliRunner().invoke
+    for source, target in ((path, "b.h5mu"), (tmp_path / "b.h5mu", "c.h5")):
+        done = run(app, ["convert", str(source), str(tmp_path / target)])
+        assert done.exit_code == 0, done.output
+    assert "proteins" in run(app, ["info", str(tmp_path / "b.h5mu")]).output
+    assert run(app, ["verify", str(tmp_path / "b.h5mu")]).exit_code == 0
+    assert load_hdf5(tmp_path / "c.h5").assays["proteins"].layers == made.assays["proteins"].layers
+    refused = run(app, ["convert", str(path), str(tmp_path / "d.h5mu"), "--assay", "proteins"])
+    assert refused.exit_code != 0
+    assert not (tmp_path / "d.h5mu").exists()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import Storage, codecs
+from h5burst import Group, Storage, codecs
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.engines.any_report import READERS, read_report
@@ -17,14 +17,15 @@ from scpstore.io.exceptions import IOFormatError
 from scpstore.io.exporters import save_hdf5
 from scpstore.io.importers import load_hdf5, read_checked
 from scpstore.io.interchange import read_h5ad, write_h5ad
+from scpstore.io.modalities import read_h5mu, write_h5mu
 from scpstore.io.tables import TABLE_SUFFIXES, check_orientation, read_table, write_table
 from scpstore.io.text import open_table
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
-OUTPUT_SUFFIXES = (*HDF5_SUFFIXES, ".h5ad", *TABLE_SUFFIXES)
+OUTPUT_SUFFIXES = (*HDF5_SUFFIXES, ".h5ad", ".h5mu", *TABLE_SUFFIXES)
 INPUT_SUFFIXES = (*OUTPUT_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz")
 
-CONTAINER, ANNDATA, TABLE = "container", "AnnData", "table"
+CONTAINER, ANNDATA, MUDATA, TABLE = "container", "AnnData", "MuData", "table"
 RECORDING, HDF5 = "hdmea recording", "HDF5 file of another kind"
 
 
@@ -75,6 +76,8 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         return RECORDING
     if "assays" in root.children or "scptensor_version" in root.attrs:
         return CONTAINER
+    if isinstance(root.children.get("mod"), Group):
+        return MUDATA
     return ANNDATA if {"obs", "var"} <= set(root.children) else HDF5
 
 
@@ -92,6 +95,9 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
     if kind == ANNDATA:
         options.refuse(options_of_tables, f"{path} is an AnnData file")
         return read_h5ad(path, options.assay or "proteins", make_unique=options.make_unique)
+    if kind == MUDATA:
+        options.refuse((*options_of_tables, "assay"), f"{path} is a MuData file")
+        return read_h5mu(path, make_unique=options.make_unique)
     if kind in READERS:
         return _read_report(path, kind, options)
     if kind == TABLE:
@@ -114,9 +120,9 @@ def write_any(
     """Write a container in the format that the suffix says; gives all files that were written.
 
     `.h5` and `.hdf5` hold all of it, or the assay and layer that the options name; `.h5ad` one assay with its layers,
-    or with the one that is named; tables one layer, and the table of samples beside it. Raises ValueError for another
-    suffix, `AssayNotFoundError`, `LayerNotFoundError`, and `ValidationError` for an option that would not act or a
-    choice that must be made.
+    or with the one that is named; `.h5mu` all assays; tables one layer, and the table of samples beside it. Raises
+    ValueError for another suffix, `AssayNotFoundError`, `LayerNotFoundError`, and `ValidationError` for an option that
+    would not act or a choice that must be made.
     """
     path, options = Path(path), options or Options()
     suffix = suffix_of(path)
@@ -124,6 +130,11 @@ def write_any(
         raise ValueError(f"Unsupported file suffix {suffix!r} of {path}: use one of {', '.join(OUTPUT_SUFFIXES)}")
     if suffix in HDF5_SUFFIXES:
         _write_hdf5(container, path, options, overwrite)
+        return [path]
+    if suffix == ".h5mu":
+        options.refuse(("assay", "layer"), f"{path} takes all assays")
+        storage = _storage(options)
+        write_h5mu(container, path, compression=storage.codec, compression_level=storage.level, overwrite=overwrite)
         return [path]
     if suffix != ".h5ad":
         options.refuse(("compression", "level"), f"it is for HDF5 files, {path} is none")
