@@ -135,6 +135,8 @@ def concat(
         sparse matrix; a layer of booleans that would have missing values.
     FileExistsError
         `out` is there, without `overwrite`.
+    TypeError
+        An `axis`, or `keys` beside those of a mapping.
 
     Examples
     --------
