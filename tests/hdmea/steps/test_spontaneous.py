@@ -187,3 +187,14 @@ def test_public_recordings_are_what_their_files_say_and_have_waves(tmp_path):
         profile = session.metadata["synchrony"]["sttc_over_distance"]
         assert profile["mean"][0] > profile["null_high"][0] + 0.05
         assert profile["decay_um"] > 3 * profile["decay_se_um"] > 0
+
+
+@pytest.mark.skipif(not DATA, reason="H5BURST_TEST_DATA names no directory with mcs/")
+def test_the_flow_runs_on_a_file_of_the_vendor(tmp_path):
+    """19.7 s of eight electrodes without places: no wave, and a warning that there can be no speed."""
+    (file,) = (Path(DATA) / "mcs").glob("*.h5")
+    short = {"add_section_windows": {"length_s": 5.0}}
+    session = PipelineSession.load(run_flow("waves", spikes_path=file, output_dir=tmp_path, parameters=short).hdf5_path)
+    assert {"measure_bursts", "measure_synchrony", "find_waves"} <= session.completed_steps
+    assert session.metadata["synchrony"]["sttc"].shape == (8, 8)
+    assert any("no unit has a place" in warning for warning in session.warnings)
