@@ -160,6 +160,9 @@ def bin_for(windows: Windows) -> float:
     return next(step for step in steps if step >= max(0.02, least))
 
 
+Z95 = 1.96  # standard errors of a 95 % interval of a normal variable
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """A direction tuning: directions in degrees and responses in spikes/s; NaN for a figure that is not stored."""
@@ -171,6 +174,15 @@ class Tuning:
     preferred_se_deg: float
     dsi: float
     p_value: float
+    preferred_ci95_deg: float
+    dsi_low: float
+    dsi_high: float
+
+    @property
+    def half_width_deg(self) -> float:
+        """Of the 95 % interval of the direction: of few trials as stored, of earlier versions 1.96 standard errors."""
+        stored = self.preferred_ci95_deg
+        return float(min(stored if np.isfinite(stored) else Z95 * self.preferred_se_deg, 180.0))
 
 
 def tunings_of(unit: Unit) -> Iterator[Tuning]:
@@ -179,8 +191,10 @@ def tunings_of(unit: Unit) -> Iterator[Tuning]:
         values = inside(feature, "data")
         angles, curve = array(inside(values, "directions_deg"), 1), array(inside(values, "tuning_curve"), 1)
         if angles is not None and curve is not None and len(angles) == len(curve):
-            names = ("preferred_direction", "preferred_direction_se", "dsi", "dsi_p_value")
-            yield Tuning(str(name), angles, curve, *(value(values, one) for one in names))
+            names = ("preferred_direction", "preferred_direction_se", "dsi", "dsi_p_value", "preferred_direction_ci95")
+            yield Tuning(
+                str(name), angles, curve, *(value(values, one) for one in (*names, "dsi_cv_low", "dsi_cv_high"))
+            )
 
 
 @dataclass(frozen=True, slots=True)

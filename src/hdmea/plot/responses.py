@@ -10,8 +10,6 @@ from hdmea.plot import content
 from hdmea.plot.axes import BLUE, DIVERGING, RED, Axes, axes_of, label, nothing, open_frame
 from hdmea.plot.content import Data, Field, Tuning
 
-Z95 = 1.96  # standard errors of a 95 % interval of a normal variable
-
 
 def plot_raster(data: Data, unit: str, movie: str, *, ax: Axes | None = None) -> Axes:
     """A unit's spikes, trial by trial.
@@ -162,12 +160,13 @@ def _draw_tuning(ax: Axes, found: Tuning) -> None:
     if np.isfinite(found.preferred_deg):
         middle = np.radians(found.preferred_deg)
         ax.plot([middle, middle], [0, top], color=RED, lw=2)
-        if np.isfinite(found.preferred_se_deg):
-            half = np.radians(min(Z95 * found.preferred_se_deg, 180))
+        if np.isfinite(found.half_width_deg):
+            half = np.radians(found.half_width_deg)
             ax.fill_between(np.linspace(middle - half, middle + half, 90), 0, top, color=RED, alpha=0.2, lw=0)
     ax.set_ylim(0, top * 1.05)
     p_value = f", p = {found.p_value:.2g}" if np.isfinite(found.p_value) else ""
-    ax.set_xlabel(f"direction (degrees), response (spikes/s)\nDSI {found.dsi:.2f}{p_value}", fontsize=9)
+    interval = f" ({found.dsi_low:.2f} to {found.dsi_high:.2f})" if np.isfinite(found.dsi_low) else ""
+    ax.set_xlabel(f"direction (degrees), response (spikes/s)\nDSI {found.dsi:.2f}{interval}{p_value}", fontsize=9)
 
 
 def plot_receptive_field(

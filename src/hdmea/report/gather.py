@@ -233,8 +233,10 @@ def _frames(found: content.Field, middle: float, reach: float) -> Json:
 
 
 def _tuning(found: content.Tuning) -> Json:
-    figures = (found.preferred_deg, found.preferred_se_deg, found.dsi, found.p_value)
-    named = zip(("preferred", "se", "dsi", "p"), finite_numbers(figures), strict=True)
+    figures = (
+        found.preferred_deg, found.half_width_deg, found.dsi, found.dsi_low, found.dsi_high, found.p_value
+    )  # fmt: skip
+    named = zip(("preferred", "half", "dsi", "low", "high", "p"), finite_numbers(figures), strict=True)
     return {
         "name": found.feature,
         "x": finite_numbers(found.directions_deg),

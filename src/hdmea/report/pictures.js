@@ -66,18 +66,18 @@ function drawTuning(tuning) {
   for (const part of [0.5, 1]) svg.append(shape("circle", { class: "axis", cx: centre, cy: centre, r: radius * part }), shape("text", { x: centre + 3, y: centre - radius * part - 3 }, shown(top * part, 3)));
   for (let angle = 0; angle < 360; angle += 45) { const [x, y] = at(angle, 1.22); svg.append(shape("text", { x, y: y + 4, "text-anchor": "middle" }, `${angle}°`)); }
   if (tuning.preferred !== null) {
-    const half = Math.min(180, 1.96 * (tuning.se ?? 0)), edge = [];
+    const half = Math.min(180, (tuning.half ?? 0)), edge = [];
     for (let i = 0; i <= 60; i++) edge.push(at(tuning.preferred - half + half * i / 30, 1).join(" "));
     if (half && half < 180) svg.append(shape("path", { class: "sector", d: `M${centre} ${centre}L${edge.join("L")}Z` }));
     svg.append(shape("path", { class: "mark", d: `M${centre} ${centre}L${at(tuning.preferred, 1).join(" ")}` }));
   }
-  const whole = 1.96 * (tuning.se ?? 0) >= 180, range = tuning.se === null ? "without an error" : whole ? "whose 95 % interval is all directions" : "with its 95 % interval (1.96 SE) shaded";
+  const whole = (tuning.half ?? 0) >= 180, range = tuning.half === null ? "without an error" : whole ? "whose 95 % interval is all directions" : "with its 95 % interval shaded";
   const interval = tuning.preferred === null ? "no preferred direction" : `preferred ${shown(tuning.preferred)}°, ${range}`;
   const order = tuning.x.map((_, i) => i).sort((a, b) => tuning.x[a] - tuning.x[b]);
   const points = order.map(i => at(tuning.x[i], values[i] / top));
   svg.append(shape("path", { class: "line", d: `M${points.map(point => point.join(" ")).join("L")}Z` }));
   for (const [x, y] of points) svg.append(shape("circle", { class: "bar", cx: x, cy: y, r: 3 }));
-  return figure(`Tuning: ${tuning.name}`, svg, `Response in spikes/s by direction; DSI ${shown(tuning.dsi)}, p ${shown(tuning.p)}; ${interval}.`);
+  return figure(`Tuning: ${tuning.name}`, svg, `Response in spikes/s by direction; DSI ${shown(tuning.dsi)}${tuning.low === null ? "" : ` (95 % of its cross-validated value: ${shown(tuning.low)} to ${shown(tuning.high)})`}, p ${shown(tuning.p)}; ${interval}.`);
 }
 
 function drawResponse(response) {
