@@ -37,7 +37,7 @@ EDGE_DEFAULTS: dict[str, Any] = {
 
 SHORTEST_MS = 10.0  # segment in which a unit fires more than in quiet
 LEAST_QUIET_HZ = 0.5 / 3  # of all trials together: half a spike in three seconds, where there was none
-MOST_ENDS = 256  # spikes at which such a segment may begin and end; of more, every second, third, ...
+MOST_ENDS = 128  # spikes at which such a segment may begin and end; of more, every second, third, ...
 
 EDGE_SCHEMA = {
     "response": "spikes/s, mean of the 400 ms after the edge - quiet",
