@@ -134,15 +134,16 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def waves(directory: Path) -> Path:
     with h5py.File(directory / "spikes.h5", "w") as file:
-        file["spikes"] = np.sort(np.random.default_rng(1).uniform(0, 90, 200))
-        file["sCount"] = [120, 80]
+        bursts = np.repeat(np.arange(5, 90, 10), 13) + np.tile(np.arange(13) * 0.03, 9)
+        file["spikes"] = np.concatenate([bursts[:80], bursts + 0.1])
+        file["sCount"] = [80, 117]
         file["names"] = [b"a", b"b"]
         file["epos"] = [[42.0, 84.0], [42.0, 42.0]]
         file["array"] = [b"APS_64x64_42um"]
         file["summary/duration"] = [90.0]
     manifest = directory / "manifest.csv"
     manifest.write_text("spikes\nspikes.h5\n", encoding="utf-8")
-    done = run_batch(manifest, directory / "batch", parameters={"add_section_windows": {"length_s": 30}})
+    done = run_batch(manifest, directory / "batch", flow="waves", parameters={"add_section_windows": {"length_s": 30}})
     return Path(done.outcomes[0].output_path)
 
 
