@@ -41,7 +41,7 @@ Examples:
 
 
 def batch(
-    manifest: Annotated[Path, typer.Argument(help="CSV, JSON Lines or TOML, one recording a row.")],
+    manifest: Annotated[Path, typer.Argument(help="CSV, JSON Lines or TOML, one recording a row; or a directory.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Directory of the output files.")],
     flow: Annotated[str | None, typer.Option(help="Steps and parameters: a flow that ships, or a JSON file.")] = None,
     steps: Annotated[str | None, typer.Option(help="Steps, comma-separated; default the usual ones.")] = None,
@@ -81,6 +81,7 @@ def batch(
     ] = False,
 ) -> None:
     from hdmea.batch.job import JobOptions
+    from hdmea.batch.manifest import reject_directory
     from hdmea.batch.progress import print_summary
     from hdmea.batch.resources import plan_resources
     from hdmea.batch.run import plan, run_batch
@@ -97,6 +98,7 @@ def batch(
             plan(manifest, output_dir, flow=flow, steps=names, options=JobOptions(compression=compression))
     problems.raise_any()
     if print_slurm:
+        reject_directory(manifest)
         options = JobOptions(force, checkpoint_steps, compression)
         planned = plan(manifest, output_dir, flow=flow, steps=names, parameters=parameters, options=options)
         script = array_script(slurm_tasks or len(planned), threads, memory_budget)

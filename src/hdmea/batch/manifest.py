@@ -1,4 +1,4 @@
-"""The list of recordings of a batch: CSV, JSON Lines or TOML, one recording a row."""
+"""The list of recordings of a batch: CSV, JSON Lines or TOML, one recording a row, or a directory of recordings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from h5burst import read_tree
 from hdmea.steps.table import takes_path
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.names import default_dataset_id, recording_path
@@ -45,7 +46,10 @@ class Recording:
 
 
 def read_manifest(path: str | Path) -> list[Recording]:
-    """The recordings of a manifest: `.csv`, `.jsonl` or `.toml` (`[[recording]]` tables).
+    """The recordings of a manifest: `.csv`, `.jsonl` or `.toml` (`[[recording]]` tables), or those in a directory.
+
+    In a directory, not below it, they are `.cmcr` and `.cmtr` files, two of one name together, and HDF5 files of sorted
+    spikes; results of hdmea and other files are left out.
 
     Columns are `cmcr`, `cmtr`, `spikes` (paths, relative ones to the manifest's directory), `dataset_id`, `playlist`,
     and `step.parameter` for one parameter of one step (JSON, else text); JSON Lines and TOML may nest them as `"step":
@@ -53,7 +57,7 @@ def read_manifest(path: str | Path) -> list[Recording]:
     """
     path = Path(path)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".toml": _toml_rows}
-    reader = readers.get(path.suffix.lower())
+    reader = _directory_rows if path.is_dir() else readers.get(path.suffix.lower())
     if reader is None:
         raise ConfigurationError(f"{path}: a manifest is one of {', '.join(readers)}")
     if not path.exists():
@@ -61,12 +65,45 @@ def read_manifest(path: str | Path) -> list[Recording]:
     problems, recordings = Problems(), []
     for number, row in reader(path):
         with problems.noting():
-            recordings.append(recording_of(row, path.parent, f"{path}, row {number}"))
+            directory = path if path.is_dir() else path.parent
+            recordings.append(recording_of(row, directory, f"{path}, row {number}"))
     problems.raise_any()
     if not recordings:
-        raise ConfigurationError(f"{path} lists no recording")
+        no_files = " (.cmcr, .cmtr, .h5 of sorted spikes)" if path.is_dir() else ""
+        raise ConfigurationError(f"{path} {'holds' if path.is_dir() else 'lists'} no recording{no_files}")
     _reject_duplicate_ids(recordings, path)
     return recordings
+
+
+def reject_directory(path: Path) -> None:
+    """Raise `ConfigurationError` for a directory in place of a manifest of an array's tasks."""
+    if path.is_dir():
+        raise ConfigurationError(
+            f"{path}: tasks of an array need a manifest, as a directory may change between them: list its recordings "
+            "in a CSV file with the columns cmcr, cmtr or spikes"
+        )
+
+
+def _directory_rows(directory: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for path in sorted(path for path in directory.iterdir() if path.is_file()):
+        kind = path.suffix.lower().removeprefix(".")
+        if kind in ("cmcr", "cmtr"):
+            rows.setdefault(path.stem, {})[kind] = path.name
+        elif kind in ("h5", "hdf5") and _may_hold_spikes(path):
+            rows[path.name] = {"spikes": path.name}
+    yield from enumerate(rows.values(), start=1)
+
+
+def _may_hold_spikes(path: Path) -> bool:
+    """Tell recordings from results. A file that cannot be read is taken for one: its row of the batch says why."""
+    from hdmea.io.mcs_h5 import is_mcs_h5
+
+    try:
+        names = read_tree(path, lazy=True).children.keys()
+    except (OSError, ValueError):
+        return True
+    return {"spikes", "sCount"} <= names or is_mcs_h5(path)
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -22,7 +22,7 @@ from hdmea.batch.job import MAX_NAME_BYTES, Job, JobOptions, Outcome, Report, St
 from hdmea.batch.live import LivePage
 from hdmea.batch.local import LocalExecutor, ending_signals
 from hdmea.batch.loop import Executor, Limits, run_all
-from hdmea.batch.manifest import Recording, read_manifest
+from hdmea.batch.manifest import Recording, read_manifest, reject_directory
 from hdmea.batch.progress import BatchProgress
 from hdmea.batch.recipe import read_parameters, steps_for
 from hdmea.batch.resources import Resources, plan_resources
@@ -196,6 +196,8 @@ def run_batch(
         plan_resources(1, jobs, threads, memory_budget)
     with problems.noting():
         share = cluster.array_share(array_task, array_count)
+        if share is not None and isinstance(manifest, (str, Path)):
+            reject_directory(Path(manifest))
     with problems.noting():
         options = JobOptions(force, checkpoint_steps, compression, by_mark, tuple(imports))
         all_jobs = plan(manifest, output_dir, flow=flow, steps=steps, parameters=parameters, options=options)

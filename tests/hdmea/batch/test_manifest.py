@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import pytest
 
+from h5burst.console import run
 from hdmea.batch.command import read_settings
 from hdmea.batch.manifest import Recording, read_manifest
 from hdmea.batch.recipe import SPIKES_STEPS, STIMULUS_STEPS, read_parameters, recipe_hash, steps_for
+from hdmea.cli import app
 from hdmea.utils.exceptions import ConfigurationError
 
 
@@ -32,6 +35,37 @@ def test_json_lines_and_toml_say_the_same(tmp_path: Path) -> None:
     )
     assert read_manifest(lines) == read_manifest(table)
     assert [recording.dataset_id for recording in read_manifest(lines)] == ["a", "b"]
+
+
+def test_a_directory_is_the_recordings_in_it(tmp_path: Path) -> None:
+    for name in ("b.cmcr", "b.cmtr", "a.CMTR", "notes.txt"):
+        (tmp_path / name).touch()
+    with h5py.File(tmp_path / "waves.h5", "w") as file:
+        file["spikes"], file["sCount"] = [0.5], [1]
+    with h5py.File(tmp_path / "result.h5", "w") as file:
+        file.create_group("units")
+    (tmp_path / "damaged.h5").write_bytes(b"no HDF5")
+    recordings = read_manifest(tmp_path)
+    assert [(recording.cmcr, recording.cmtr, recording.spikes) for recording in recordings] == [
+        (None, tmp_path / "a.CMTR", None),
+        (tmp_path / "b.cmcr", tmp_path / "b.cmtr", None),
+        (None, None, tmp_path / "damaged.h5"),
+        (None, None, tmp_path / "waves.h5"),
+    ]
+
+
+def test_a_directory_without_recordings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"holds no recording \(\.cmcr, \.cmtr, \.h5 of sorted spikes\)"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("options", [["--print-slurm"], ["--array-task", "0", "--array-count", "2"]])
+def test_tasks_of_an_array_need_a_manifest(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.cmtr").touch()
+    assert run(app, ["batch", str(tmp_path), "-o", str(tmp_path / "out"), *options]) != 0
+    assert "need a manifest" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
