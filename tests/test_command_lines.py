@@ -38,6 +38,7 @@ SLOW = {  # half a minute to two minutes each
     "h5burst bench --directory results --json",
 }
 ELSEWHERE = {
+    "hdmea activity waves -o recordings.parquet --plot by_age.png",  # two recordings with ages
     "hdmea batch spikes.csv -o waves --engine dask --scheduler tcp://head:8786",
     "hdmea population results -o population --engine dask --scheduler tcp://head:8786",
 }
@@ -54,7 +55,7 @@ LIGHT = {  # in the place of commands that take seconds, where only their output
     "batch": "batch spikes.csv -o light --steps load_spikes",
 }
 REPLACING = {  # what a command needs to do the same once more
-    **dict.fromkeys(("table", "export", "salvage", "convert", "repack"), ("--overwrite",)),
+    **dict.fromkeys(("table", "activity", "export", "salvage", "convert", "repack"), ("--overwrite",)),
     "annotate": ("--force",),
 }
 

@@ -20,7 +20,7 @@ from hdmea.batch.command import Configs, MovieLengths, PlaylistFile, Stimuli, ba
 from hdmea.bridges.command import counted, info, table
 from hdmea.bridges.export_command import export
 from hdmea.lab_book import log, restore, undo
-from hdmea.population.command import population
+from hdmea.population.command import activity, population
 from hdmea.report.command import report
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.inputs import Inputs, find_inputs, recording_files
@@ -427,7 +427,7 @@ def doctor(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, simulate, run, batch),
-    *(report, info, table, export, population),
+    *(report, info, table, export, population, activity),
     *(annotate, verify, doctor),
     *(log, undo, restore),
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from h5burst import durable
+from hdmea.bridges.table_files import TableWriter, checked_format
 from hdmea.session.session import PipelineSession
 from hdmea.spontaneous.records import BURSTS, SYNCHRONY, WAVES
 from hdmea.steps.per_unit import inside, number
@@ -92,6 +94,28 @@ def _median(values: Any) -> float:
     return float(np.median(known)) if len(known) else float("nan")
 
 
+def write_activity(
+    recordings: Iterable[str | Path], output: Path, plot: Path | None, *, overwrite: bool
+) -> pl.DataFrame:
+    """Write the table of recordings to a file, and beside it, where it is asked for, its measures against age."""
+    for path in (output, plot):
+        if path is not None:
+            durable.require_absent(path, overwrite)
+    form = checked_format(output)
+    table = activity_table(recordings)
+    facts = dict.fromkeys(table.columns, ("", ""))
+    with (
+        durable.replacing(output, overwrite=overwrite) as written,
+        TableWriter(written, form, dict(table.schema), facts) as writer,
+    ):
+        writer.write(table)
+    if plot is not None:
+        kind = plot.suffix.removeprefix(".") or "png"
+        with durable.replacing(plot, overwrite=overwrite) as written:
+            plot_by_age(table).savefig(written, format=kind)
+    return table
+
+
 def plot_by_age(table: pl.DataFrame, measures: Iterable[str] | None = None) -> Figure:
     """Draw measures against age, a laboratory a colour, a recording a point; lines join a laboratory's medians.
 
@@ -110,7 +134,7 @@ def plot_by_age(table: pl.DataFrame, measures: Iterable[str] | None = None) -> F
     Raises
     ------
     ValueError
-        A column that the table does not have, or no recording with an age.
+        A column that the table does not have, or fewer than two recordings with an age.
 
     Examples
     --------
@@ -129,6 +153,8 @@ def plot_by_age(table: pl.DataFrame, measures: Iterable[str] | None = None) -> F
     chosen = [one for one in numeric if known[one].count() > 1] if measures is None else list(measures)
     if unknown := [one for one in chosen if one not in known.columns]:
         raise ValueError(f"the table has no column {', '.join(unknown)}; it has {', '.join(numeric)}")
+    if not chosen:
+        raise ValueError("no measure that two recordings with an age have")
     rows = -(-len(chosen) // MOST_IN_A_ROW)
     figure = Figure(figsize=(3.4 * min(len(chosen), MOST_IN_A_ROW), 2.8 * rows), layout="constrained")
     panels = figure.subplots(rows, min(len(chosen), MOST_IN_A_ROW), squeeze=False).ravel()

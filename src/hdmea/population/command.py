@@ -94,6 +94,31 @@ def population(
     raise typer.Exit(int(bool(made.failed)))
 
 
+def activity(
+    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5), or directories of them.")],
+    output_file: Annotated[Path, typer.Option("--output", "-o", help="The table: .parquet, .csv, .tsv or .arrow.")],
+    plot: Annotated[
+        Path | None, typer.Option(help="Also each measure against age, by laboratory: .png, .svg or .pdf.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Write the spontaneous activity of recordings as a table: one row a recording, after the flow waves.
+
+    \b
+    Examples:
+      hdmea activity waves -o recordings.csv
+      hdmea activity waves -o recordings.parquet --plot by_age.png
+    """
+    from hdmea.population.activity import write_activity
+
+    recordings = [console.existing_file(file) for file in recording_files(files)]
+    table = write_activity(recordings, output_file, plot, overwrite=overwrite)
+    for path in (output_file, plot):
+        if path is not None:
+            output.say(path)
+    output.result({"file": str(output_file), "recordings": len(table), "plot": None if plot is None else str(plot)})
+
+
 def _chips(given: list[str]) -> dict[str, list[str]]:
     chips = {}
     for text in given:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
+from h5burst.console import run
+from hdmea.cli import app
 from hdmea.pipeline import PipelineSession, run_flow
 from hdmea.population.activity import activity_table, plot_by_age
 from hdmea.spontaneous import waves_of
@@ -54,3 +57,15 @@ def test_what_cannot_be_drawn_is_refused(files):
         plot_by_age(activity_table([]))
     with pytest.raises(ValueError, match="has no column other"):
         plot_by_age(activity_table(files), ["other"])
+
+
+def test_the_command_writes_the_table_and_the_plots(files, tmp_path, capsys):
+    table, plot = tmp_path / "ages.csv", tmp_path / "ages.svg"
+    words = ["activity", *map(str, files), "-o", str(table), "--plot", str(plot)]
+    assert run(app, words) == 0
+    assert pl.read_csv(table)["age"].to_list() == [5, 9]
+    assert "<svg" in plot.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert run(app, words) == 2  # both are there
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(app, [*words, "--overwrite"]) == 0
