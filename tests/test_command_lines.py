@@ -38,7 +38,7 @@ SLOW = {  # half a minute to two minutes each
     "h5burst bench --directory results --json",
 }
 ELSEWHERE = {
-    "hdmea activity waves -o recordings.parquet --plot by_age.png",  # two recordings with ages
+    "hdmea activity waves -o activity.parquet --plot by_age.png",  # two recordings with ages
     "hdmea batch spikes.csv -o waves --engine dask --scheduler tcp://head:8786",
     "hdmea population results -o population --engine dask --scheduler tcp://head:8786",
 }

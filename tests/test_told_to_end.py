@@ -88,7 +88,12 @@ def test_commands_that_are_told_to_end_leave_files_whole(directory: Path) -> Non
         for turn in range(ROUNDS):
             asked.append((one, int(SIGNALS[(number + turn) % 3]), chance.randint(1, found["touches"])))
             finished.append(found["files"])
+    ended = 0
     for (one, number, touch), found, done in zip(asked, told(directory, asked), finished, strict=True):
+        if found["touches"] < touch:  # threads: this time it needed fewer, and was not told
+            assert found["code"] == 0
+            continue
+        ended += 1
         what = (" ".join(one), signal.Signals(number).name, touch, found["error"])
         assert found["code"] == 128 + number, what
         said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
@@ -96,3 +101,4 @@ def test_commands_that_are_told_to_end_leave_files_whole(directory: Path) -> Non
         assert found["wrong"] == {}, what
         assert found["files"].keys() <= before.keys() | done.keys(), what
         assert before.keys() <= found["files"].keys(), what
+    assert ended >= 0.9 * len(asked)

@@ -427,7 +427,8 @@ def doctor(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, simulate, run, batch),
-    *(report, info, table, export, population, activity),
+    *(population, activity),
+    *(report, info, table, export),
     *(annotate, verify, doctor),
     *(log, undo, restore),
 )

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ import h5burst
 from h5burst import Array, Group
 
 # ---------------------------------------------------------------- kills
+
+FORGOTTEN = "forgotten"
 
 
 def tree_of(content: int) -> Group:
@@ -44,12 +47,18 @@ def is_content(file: h5py.File, content: int) -> bool:
     )
 
 
-def change(path: Path, content: int, chance: random.Random) -> None:
-    """An edit, a restore or a compaction with `keep`; each commit's message says what its state holds."""
+def change(path: Path, content: int, chance: random.Random, tell: Callable[[str], None]) -> None:
+    """An edit, a restore or a compaction; each commit's message says what its state holds.
+
+    tell: called ahead of a compaction that keeps no history, after which numbers begin at 0 again.
+    """
     what = chance.random()
     commits = [commit for commit in h5burst.log(path) if commit.message] if what > 0.6 else []
     if what > 0.9:
-        h5burst.compact(path, chance.randrange(4))
+        keep = chance.randrange(4)
+        if not keep:
+            tell(FORGOTTEN)
+        h5burst.compact(path, keep)
     elif what > 0.6 and commits:
         chosen = chance.choice(commits)
         with contextlib.suppress(LookupError):  # that state was dropped by compacting
@@ -60,6 +69,10 @@ def change(path: Path, content: int, chance: random.Random) -> None:
             for name, node in tree.children.items():
                 tx.put(name, node)
             tx.set_attributes((), tree.attrs)
+
+
+def tell(pipe: int, word: str) -> None:
+    os.write(pipe, f"{word} ".encode())
 
 
 def wrong_states(path: Path, known: list[int]) -> list[str]:
@@ -96,10 +109,11 @@ def kills(path: Path, count: int, seed: int = 0) -> dict[str, Any]:
         if child == 0:
             os.close(reading)
             own = random.Random(begin)
+
             for content in range(begin, begin + 10_000):
-                change(path, content, own)
+                change(path, content, own, partial(tell, writing))
                 with h5burst.file_at(path) as stream:
-                    os.write(writing, f"{stream.state.number} ".encode())
+                    tell(writing, str(stream.state.number))
             os._exit(0)
         os.close(writing)
         time.sleep(chance.choice([0.005, 0.02, 0.05]) * (0.5 + chance.random()))
@@ -109,8 +123,9 @@ def kills(path: Path, count: int, seed: int = 0) -> dict[str, Any]:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             told = first + stream.read()
-        known = [int(one) for one in told.split(b" ")[:-1]]
-        commits += len(known)
+        words = told.decode().split(" ")[:-1]
+        commits += len(words) - words.count(FORGOTTEN)
+        known = [int(one) for one in " ".join(words).rpartition(FORGOTTEN)[2].split()]
         found = wrong_states(path, known)
         litter = [name for name in os.listdir(path.parent) if name != path.name and "h5burst" not in name]
         if found or litter:

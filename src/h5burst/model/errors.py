@@ -49,6 +49,13 @@ class Problem:
 class Note(Problem):
     """What is worth knowing of an object, and nothing wrong with it.
 
+    Attributes
+    ----------
+    path : str
+        Of the object.
+    what : str
+        What there is to know.
+
     Examples
     --------
     >>> from h5burst import Note

@@ -207,7 +207,6 @@ def _run_step(step: StepCall, session: PipelineSession, outcome: Outcome, report
     started = time.perf_counter()
     step.run(session=session)
     outcome.step_seconds[step.name] = time.perf_counter() - started
-    logger.info("%s: %s took %.2f s", session.dataset_id, step.name, outcome.step_seconds[step.name])
     return session
 
 

@@ -106,8 +106,8 @@ def activity(
 
     \b
     Examples:
-      hdmea activity waves -o recordings.csv
-      hdmea activity waves -o recordings.parquet --plot by_age.png
+      hdmea activity waves -o activity.csv
+      hdmea activity waves -o activity.parquet --plot by_age.png
     """
     from hdmea.population.activity import write_activity
 

@@ -352,7 +352,7 @@ def test_workers_that_die_unseen_do_not_hang_the_batch(
     manifest, out = spikes_manifest(0), tmp_path / "out"
     add_hanging(manifest)
     (job,) = plan(manifest, out, steps=LOAD_ONLY)
-    pool = local._Pool(Resources(1, 1, 1 << 28), lambda *_: None, warm=False)
+    pool = local._Pool(Resources(1, 1, 1 << 28), lambda *_: None, warm=False, preload=job.PRELOAD)
     pool.start(job, 1)
     wait_until_at_work(out, "hangs")
     (connection,) = pool.running

@@ -721,7 +721,14 @@ def test_values_are_those_of_the_schema(movie: str) -> None:
 def test_unit_without_trials_is_nan_all_through(movie: str) -> None:
     values = extract(movie, unit_with(movie, []))
     known = {"spike_count", "directions_deg", "nominal_frequencies_hz", "preferred_color", "color_opponent"}
-    known |= {"bandwidth_reason", "n_trials", "contamination_hill", "contamination_llobet"}
+    known |= {
+        "bandwidth_reason",
+        "n_trials",
+        "contamination_hill",
+        "contamination_llobet",
+        "n_duplicates",
+        "presence_ratio",
+    }
     assert all_nan({name: value for name, value in values.items() if name not in known})
     assert values["n_trials"] == 0
 
