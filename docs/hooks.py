@@ -11,6 +11,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 COMMANDS = {"hdmea": "hdmea.cli", "scptensor": "scpstore.cli", "h5burst": "h5burst.cli"}
+ENGINE_ROOMS = ("read", "write", "copying", "model", "memory", "runtime")  # of the one module h5burst, a page each
 # Page -> title, and the modules whose public names it has.
 API = {
     "h5burst": ("h5burst", ("h5burst",)),
@@ -169,28 +171,105 @@ def _text(text: str | None) -> str:
 
 
 def api_pages() -> dict[str, str]:
-    """A page for each group of modules: what they export, each name once, from the place where it is defined."""
-    seen: set[str] = set()
-    return {f"reference/api/{name}.md": _api_page(title, modules, seen) for name, (title, modules) in API.items()}
+    """A page of names for each group of modules, and a page for each module: each name once, where it is defined."""
+    return {
+        place: text
+        for name, (title, modules) in API.items()
+        for place, text in {_page_of(name): _index_page(title, modules), **_module_pages(modules)}.items()
+    }
 
 
-def _api_page(title: str, modules: tuple[str, ...], seen: set[str]) -> str:
-    parts = [f"# {title}"]
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the page of each module below the page of its group, where mkdocs.yml names that."""
+    below = {_page_of(name): _module_pages(modules) for name, (_, modules) in API.items()}
+    config.nav = _with_modules(config.nav, below)
+    return config
+
+
+def _with_modules(nav: Any, below: dict[str, dict[str, str]]) -> Any:
+    if isinstance(nav, list):
+        return [_with_modules(one, below) for one in nav]
+    if not isinstance(nav, dict):
+        return nav
+    found = {}
+    for title, place in nav.items():
+        pages = below.get(place) if isinstance(place, str) else None
+        modules = [{Path(page).stem: page} for page in pages or ()]
+        found[title] = [place, *modules] if modules else _with_modules(place, below)
+    return found
+
+
+def _page_of(name: str) -> str:
+    return f"reference/api/{name}.md"
+
+
+def _parts_of(modules: tuple[str, ...]) -> dict[str, tuple[Any, list[str]]]:
+    """Page -> the module whose docstring it has, and the names; the one module of the engine by its rooms."""
+    parts: dict[str, tuple[Any, list[str]]] = {}
     for module_name in modules:
         module = importlib.import_module(module_name)
-        places = {name: _place(getattr(module, name)) for name in _public_names(module)}
-        targets = list(dict.fromkeys(place for place in places.values() if place and place not in seen))
+        for name in _public_names(module):
+            place = _place(getattr(module, name)) or ""
+            room = place.split(".")[1] if module_name == "h5burst" and place.count(".") > 1 else ""
+            key = f"h5burst.{room}" if room in ENGINE_ROOMS else module_name
+            about = importlib.import_module(key) if room in ENGINE_ROOMS else module
+            parts.setdefault(key, (about, []))[1].append(name)
+    for _, names in parts.values():  # first what is called, then what that gives
+        names.sort(key=lambda name: (name[:1].isupper(), name))
+    return dict(sorted(parts.items(), key=lambda part: _place_of_room(part[0])))
+
+
+def _place_of_room(page: str) -> int:
+    """Rooms of the engine in the order of their list; all else stays as it is, ahead of them."""
+    package, _, room = page.partition(".")
+    return 1 + ENGINE_ROOMS.index(room) if package == "h5burst" and room in ENGINE_ROOMS else 0
+
+
+def _index_page(title: str, modules: tuple[str, ...]) -> str:
+    """What there is, a line each, with a link to where it is described."""
+    parts = [f"# {title}"]
+    for page, (_, names) in _parts_of(modules).items():
+        module = importlib.import_module(page if page in modules else modules[0])
+        rows = [f"| {_link(module, name)} | {_first_line(getattr(module, name))} |" for name in names]
+        parts += [f"## {page}", "\n".join(["| name | what |", "|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _link(module: Any, name: str) -> str:
+    place = _place(getattr(module, name))
+    return f"[`{name}`][{place}]" if place and not inspect.ismodule(getattr(module, name)) else f"`{name}`"
+
+
+def _first_line(value: Any) -> str:
+    is_described = inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value)
+    line = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+    return line.replace("|", "\\|") if is_described else "a constant"
+
+
+def _module_pages(modules: tuple[str, ...]) -> dict[str, str]:
+    pages = {}
+    for page, (about, names) in _parts_of(modules).items():
+        module = importlib.import_module(page if page in modules else modules[0])
+        places = {name: _place(getattr(module, name)) for name in names}
+        own = list(dict.fromkeys(place for place in places.values() if place and _homes()[place] == page))
         constants = [f"`{name}`" for name, place in places.items() if place is None]
-        elsewhere = [
-            f"[`{name}`][{place}]"
-            for name, place in places.items()
-            if place and (place in seen or not place.endswith(f".{name}"))
-        ]
-        seen.update(targets)
-        parts += [f"## {module_name}", _summary(module), *(f"::: {target}" for target in targets)]
+        elsewhere = [_link(module, name) for name, place in places.items() if place and place not in own]
+        parts = [f"# {page}", _summary(about), *(f"::: {target}" for target in own)]
         parts += [f"Constants and types: {', '.join(constants)}."] if constants else []
         parts += [f"Also here: {', '.join(elsewhere)}."] if elsewhere else []
-    return "\n\n".join(filter(None, parts)) + "\n"
+        pages[_page_of(f"modules/{page}")] = "\n\n".join(filter(None, parts)) + "\n"
+    return pages
+
+
+@cache
+def _homes() -> dict[str, str]:
+    homes: dict[str, str] = {}
+    for _, modules in API.values():
+        for page, (_, names) in _parts_of(modules).items():
+            module = importlib.import_module(page if page in modules else modules[0])
+            for name in names:
+                homes.setdefault(_place(getattr(module, name)) or "", page)
+    return homes
 
 
 def _public_names(module: Any) -> list[str]:
