@@ -97,7 +97,40 @@ def _median(values: Any) -> float:
 def write_activity(
     recordings: Iterable[str | Path], output: Path, plot: Path | None, *, overwrite: bool
 ) -> pl.DataFrame:
-    """Write the table of recordings to a file, and beside it, where it is asked for, its measures against age."""
+    """Write the table of recordings to a file, and beside it, where it is asked for, its measures against age.
+
+    Parameters
+    ----------
+    recordings
+        Session files.
+    output
+        The table, in the format that its suffix says: `.parquet`, `.csv`, `.tsv` or `.arrow`.
+    plot
+        A picture of `plot_by_age`, in the format that its suffix says; None draws none.
+    overwrite
+        Replace files that exist.
+
+    Returns
+    -------
+    polars.DataFrame
+        What was written, as `activity_table` gives it.
+
+    Raises
+    ------
+    FileExistsError
+        One of the files exists, without `overwrite`.
+    ConfigurationError
+        A suffix that is not a table's.
+    ValueError
+        A plot, and no recording says its age.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hdmea.population.activity import write_activity
+    >>> len(write_activity(["waves.h5"], Path("activity.csv"), None, overwrite=False))
+    1
+    """
     for path in (output, plot):
         if path is not None:
             durable.require_absent(path, overwrite)
