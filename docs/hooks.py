@@ -7,6 +7,7 @@ packages export, and mkdocstrings fills in the docstrings.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import re
 import typing
@@ -56,12 +57,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made."""
     for name, text in made_pages().items():
         files.append(File.generated(config, name, content=text))
+    for name, content in _gallery().files().items():
+        files.append(File.generated(config, name, content=content))
     return files
+
+
+@cache
+def _gallery() -> Any:
+    """The module beside this one: mkdocs runs hooks without their directory among those of modules."""
+    spec = importlib.util.spec_from_file_location("docs_gallery", Path(__file__).with_name("gallery.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Lead links to files of the top level to the pages that are made of them; commands are copied without a prompt."""
     markdown = without_prompts(markdown)
+    if page.file.src_uri == "gallery.md":
+        markdown += f"\n{_gallery().text()}"
     up = "../" * (page.file.src_uri.count("/") + 1)
     for source, made in TOP_LEVEL.items():
         markdown = markdown.replace(f"]({up}{source}", f"]({up[3:]}{made}")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import h5burst
-from support.browser import launched, opened
+from hdmea import plot
+from support.browser import go_to, launched, opened
 from support.docs_examples import console_commands, python_program, run_examples
 
 ROOT = Path(__file__).parents[1]
@@ -171,6 +172,19 @@ def test_what_commands_print_is_a_block_of_its_own() -> None:
     spec.loader.exec_module(hooks)
     text = "a\n\n```console\n$ one\n$ two\nsaid\n```\n\nb\n"
     assert hooks.without_prompts(text) == "a\n\n```sh\none\ntwo\n```\n\n```text\nsaid\n```\n\nb\n"
+
+
+def test_the_gallery_shows_every_picture(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "gallery.html").read_text(encoding="utf-8"))
+    called = set(re.findall(r"hdmea\.plot\.(\w+)\(", text))
+    assert called == set(plot.__all__)
+    assert len(list((site / "images" / "gallery").glob("*.png"))) > len(called)
+
+
+def test_the_gallery_has_a_page_of_its_recording(site: Path) -> None:
+    with launched() as browser, opened(browser, site / "examples" / "recording.html") as page:
+        go_to(page, "unit=0")
+        assert page.locator("figure svg").count() > 5
 
 
 def test_the_start_page_says_how_to_install(site: Path) -> None:
