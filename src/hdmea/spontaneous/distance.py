@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array
 
 from hdmea.spontaneous.trains import NAN, Floats, Ints, Trains
 
@@ -120,7 +122,7 @@ def over_distance(
     rows, columns, bins = rows[placed], columns[placed], bins[placed]
 
     def means_of(values: npt.NDArray[np.float64]) -> tuple[Floats, Ints]:
-        return _means(values[rows, columns], bins, None, len(edges) - 1)
+        return _means(values[rows, columns], bins, len(edges) - 1)
 
     mean, pairs = means_of(matrix)
     decay_um, at_zero = _decay(edges, mean, pairs)
@@ -151,13 +153,12 @@ def _edges(edges_um: npt.ArrayLike | None, apart: Floats) -> Floats:
     return edges
 
 
-def _means(values: Floats, bins: Ints, weights: Floats | None, count: int) -> tuple[Floats, Ints]:
-    """Mean and number of values in each bin, weighted; NaN is no value."""
+def _means(values: Floats, bins: Ints, count: int) -> tuple[Floats, Ints]:
+    """Mean and number of values in each bin; NaN is no value."""
     known = ~np.isnan(values)
-    counts = np.bincount(bins, known if weights is None else known * weights, count)
-    sums = np.bincount(bins, np.where(known, values, 0.0) * (1.0 if weights is None else weights), count)
+    counts = np.bincount(bins[known], minlength=count)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return sums / counts, np.rint(counts).astype(np.int64)
+        return np.bincount(bins[known], values[known], count) / counts, counts
 
 
 def _decay(edges: Floats, mean: Floats, pairs: Ints) -> tuple[float, float]:
@@ -167,19 +168,20 @@ def _decay(edges: Floats, mean: Floats, pairs: Ints) -> tuple[float, float]:
         return NAN, NAN
     centres, values, weights = ((edges[1:] + edges[:-1]) / 2)[there], mean[there], pairs[there] / pairs[there].sum()
 
-    def factor(log_length: float) -> tuple[float, float]:
-        shape = np.exp(-centres / np.exp(log_length))
-        total = float((weights * shape**2).sum())
-        a = float((weights * shape * values).sum()) / total if total > 0 else 0.0
-        return a, float((weights * (values - a * shape) ** 2).sum())
+    def factor(log_length: Any) -> tuple[Any, Any]:
+        shape = np.exp(-centres / np.exp(np.asarray(log_length))[..., None])
+        total = (weights * shape**2).sum(axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            a = np.where(total > 0, (weights * shape * values).sum(axis=-1) / total, 0.0)
+        return a, (weights * (values - a[..., None] * shape) ** 2).sum(axis=-1)
 
     span = float(edges[-1] - edges[0])
     limits = np.log(span / 100), np.log(span * 10)
     grid = np.linspace(*limits, 60)
-    best = grid[int(np.argmin([factor(one)[1] for one in grid]))]
+    best = grid[int(np.argmin(factor(grid)[1]))]
     step = grid[1] - grid[0]
     fit = minimize_scalar(lambda one: factor(one)[1], bounds=(best - step, best + step), method="bounded")
-    a = factor(fit.x)[0]
+    a = float(factor(fit.x)[0])
     if not (a > 0 and limits[0] < fit.x < limits[1]):
         return NAN, NAN
     return float(np.exp(fit.x)), a
@@ -190,10 +192,19 @@ def _bootstrap(
 ) -> float:
     """The standard deviation of λ over samples of units."""
     rows, columns, bins = pairs
-    rng, found = np.random.default_rng(seed), []
-    for _ in range(samples):
-        drawn = np.bincount(rng.integers(0, units, units), minlength=units).astype(np.float64)
-        mean, counts = _means(values, bins, drawn[rows] * drawn[columns], len(edges) - 1)
-        found.append(_decay(edges, mean, counts)[0])
-    known = np.array(found)[np.isfinite(found)]
-    return float(known.std(ddof=1)) if len(known) > samples / 2 else NAN
+    rng = np.random.default_rng(seed)
+    drawn = np.array(
+        [np.bincount(rng.integers(0, units, units), minlength=units) for _ in range(samples)], np.float64
+    ).T
+    sums, counts = np.zeros((2, len(edges) - 1, samples))
+    known = ~np.isnan(values)
+    for one in range(len(edges) - 1):
+        inside = known & (bins == one)
+        places = (rows[inside], columns[inside])
+        for out, entries in ((sums, values[inside]), (counts, np.ones(len(places[0])))):
+            out[one] = (drawn * (csr_array((entries, places), (units, units)) @ drawn)).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = sums / counts
+    lengths = np.array([_decay(edges, *sample)[0] for sample in zip(means.T, counts.T, strict=True)])
+    found = lengths[np.isfinite(lengths)]
+    return float(found.std(ddof=1)) if len(found) > samples / 2 else NAN

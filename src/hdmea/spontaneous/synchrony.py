@@ -14,6 +14,7 @@ from hdmea.spontaneous.trains import Floats, Ints, Trains, trains_of
 
 DT_S = 0.05
 SHIFTS = 100
+_AT_ONCE = 1 << 16  # pairs whose coefficients are found in one block of rows
 SPARSE = 0.1  # share of bins with a spike below which rows of counts are multiplied as sparse ones
 
 
@@ -82,8 +83,10 @@ def sttc_of(trains: Trains, dt: float = DT_S, threads: int | None = None) -> Flo
         share = near / trains.counts[:, None]
     covered = tiled / length
     found = np.empty_like(share)
-    for i in range(len(trains)):  # row by row, as whole matrices of thousands of trains are large
-        found[i] = (_term(share[i], covered) + _term(share[:, i], covered[i])) / 2
+    rows = max(1, _AT_ONCE // max(1, len(trains)))  # whole matrices of thousands of trains are large
+    for first in range(0, len(trains), rows):
+        block = slice(first, first + rows)
+        found[block] = (_term(share[block], covered) + _term(share[:, block].T, covered[block, None])) / 2
     return found
 
 
