@@ -143,6 +143,36 @@ def _neighbour(rng, cell, pitch, monopole):
     return np.fft.irfft(np.fft.rfft(padded, axis=0) * np.fft.rfft(kernel)[:, None, None], 96, axis=0)[:SAMPLES]
 
 
+def neighbouring_images(rng, *, share=0.2, apart=6.0, back=0.0, axon=False, spikes=500, wide=False):
+    """Images of a cell and of its neighbour, which has an axon, and both `Cell`s.
+
+    A `share` of the cell's spikes has one of the neighbour's near by, after a delay of its own, spread by 0.03 to 0.2
+    ms (wide: 0.2 to 1 ms). apart: electrodes between the somata. back: the share of the neighbour's spikes that have
+    the cell's. axon: the cell's own.
+    """
+    x, y, angle = *rng.uniform(18, 46, 2), rng.uniform(0, 2 * np.pi)
+    cell = Cell(x, y, rng.uniform(10, 20) / 16, rng.uniform(90, 180))
+    other = Cell(x + apart * np.cos(angle), y + apart * np.sin(angle), rng.uniform(10, 20) / 16, rng.uniform(90, 180))
+    own, theirs = _soma(cell, False), _soma(other, False)
+    if axon:
+        _add_axon(own, cell, rng, 16.0, 10.0, False, None, "triphasic", np.inf)
+    _add_axon(theirs, other, rng, 16.0, 10.0, False, None, "triphasic", np.inf)
+    delay, spread = rng.integers(-6, 7), rng.uniform(4, 20) if wide else rng.uniform(0.5, 4)
+    images = own + share * _delayed(theirs, delay, spread), theirs + back * _delayed(own, -delay, spread)
+    for image, one in zip(images, (cell, other), strict=True):
+        _add_noise(image, one, rng, 8.0 / np.sqrt(spikes), 0, 0, 0, _white(0.0))
+    return images[0].astype(np.float32), images[1].astype(np.float32), cell, other
+
+
+def _delayed(image, delay, spread):
+    """The mean of an image over delays that are normal around one."""
+    delays = np.arange(-20, 21)
+    chance = hump(delays, delay, spread)
+    padded = np.pad(image, ((20, 20), (0, 0), (0, 0)))
+    parts = (padded[20 - d : 20 - d + SAMPLES] * p for d, p in zip(delays, chance / chance.sum(), strict=True))
+    return sum(parts)
+
+
 def _white(reach):
     """Noise (samples + 1, SIDE, SIDE) of SD one, whose correlation falls to 1/e over `reach` electrodes."""
 

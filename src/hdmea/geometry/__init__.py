@@ -9,6 +9,7 @@ from hdmea.geometry.axon import Axon, track_axon
 from hdmea.geometry.electrical_image import CleanImage, ImageScale, clean_image
 from hdmea.geometry.field_fits import GaussianFit, SurroundFit
 from hdmea.geometry.ln_model import LNModel, fit_ln_models
+from hdmea.geometry.neighbours import Neighbour
 from hdmea.geometry.nerve_head import NerveHead, SomaPolar, find_nerve_head, soma_polar
 from hdmea.geometry.noise_movie import FoldPlan, NoiseMovie
 from hdmea.geometry.receptive_field import ReceptiveField, hold_frames, receptive_field
@@ -33,6 +34,7 @@ __all__ = [
     "GaussianFit",
     "ImageScale",
     "LNModel",
+    "Neighbour",
     "NerveHead",
     "NoiseMovie",
     "Pairs",

@@ -8,6 +8,7 @@ and a line of time over distance by robust fits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from hdmea.geometry import axon_path
 from hdmea.geometry.axon_path import ANGLES, VELOCITIES, AxonPath, AxonSearch, refined
 from hdmea.geometry.axon_waves import wave_image
 from hdmea.geometry.electrical_image import CleanImage, Image, ImageScale, clean_image
+from hdmea.geometry.neighbours import Neighbour, without_neighbours
 from hdmea.geometry.robust import Bools, Floats
 from hdmea.geometry.soma import FAR, SomaGeometry, soma_geometry
 from hdmea.geometry.spatial_noise import correlated_covariance, spatial_noise
@@ -74,6 +76,10 @@ class Axon:
         (t, x, y): the first place of the path that is not hidden by the soma's own field.
     axon_centroids
         (n, 4) t, x, y and height in SD of the wave, sample by sample.
+    n_unmixed
+        Neighbours that were taken out of the image because an axon was seen with them in it.
+    from_neighbour
+        Whether the axon that was seen is theirs: without them there is none, and it does not count.
     reason
         Why it does not count.
 
@@ -111,6 +117,8 @@ class Axon:
     refined_soma: tuple[float, float, float] = (NAN, NAN, NAN)
     axon_initial_segment: tuple[float, float, float] = (NAN, NAN, NAN)
     axon_centroids: Floats = field(default_factory=lambda: np.empty((0, 4)), repr=False)
+    n_unmixed: int = 0
+    from_neighbour: bool = False
     reason: str = ""
 
 
@@ -118,6 +126,7 @@ def track_axon(
     image: NDArray[Any] | CleanImage,
     scale: ImageScale | None = None,
     soma: SomaGeometry | None = None,
+    neighbours: Sequence[Neighbour] = (),
 ) -> Axon:
     """Find a cell's axon.
 
@@ -129,6 +138,9 @@ def track_axon(
         Of an image that is not clean yet.
     soma
         Of the same image, where it is known.
+    neighbours
+        Other cells of the recording: where an axon is seen, those near by that are in the image as well are taken out
+        of it, and it is looked for once more.
 
     Returns
     -------
@@ -162,14 +174,22 @@ def track_axon(
     soma = soma or soma_geometry(image)
     if not soma.found:
         return Axon(axon_seen=False, reason=f"no soma: {soma.reason}")
-    search = AxonSearch(image, soma)
-    waves = wave_image(image, soma)
+    found = _tracked(image, soma)
+    if not (found.axon_seen and neighbours):
+        return found
+    alone, count = without_neighbours(image, soma, neighbours)
+    if not count:
+        return found
+    own = replace(_tracked(alone, soma), n_unmixed=count)
+    if own.axon_seen:
+        return own
+    return replace(own, from_neighbour=True, reason=f"a neighbour's axon, without which: {own.reason}")
+
+
+def _tracked(clean: CleanImage, soma: SomaGeometry) -> Axon:
+    search, waves = AxonSearch(clean, soma), wave_image(clean, soma)
     if waves is None:
         return Axon(axon_seen=False, reason="the filtered image has no noise to compare with")
-    return _tracked(search, waves)
-
-
-def _tracked(search: AxonSearch, waves: Image) -> Axon:
     rays = search.rays(waves)
     angle = int(rays.best.argmax())
     bend, delay, velocity, _ = (int(i) for i in rays.where[angle])

@@ -5,16 +5,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hdmea.geometry import axon_record, find_nerve_head, head_record, soma_polar, track_axon
+from h5burst import parallel_map
+from hdmea.geometry import (
+    Neighbour,
+    SomaGeometry,
+    axon_record,
+    find_nerve_head,
+    head_record,
+    soma_geometry,
+    soma_polar,
+    track_axon,
+)
 from hdmea.geometry.retina import DVNTPosition, parse_dvnt_from_center_xy, retinal_polar
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import (
+    FAILURES,
     IMAGE,
     Unit,
     feature_data,
@@ -49,7 +60,9 @@ def track_axons(
     column, y the row, in electrodes from 0; t in samples of the window), `post_processed_data/axon_centroids`
     (n, 4), `ap_pathway` (slope, angle, velocity, length and more, with errors), `soma_polar_coordinates` (about the
     head; in the retina as well where `metadata["gsheet_row"]["Center_xy"]` says the chip's place, as "L, 1.5, -0.8":
-    the eye, ventral, nasal). `metadata["ap_tracking"]["all_ap_intersection"]` holds the head.
+    the eye, ventral, nasal). An axon that is a neighbour's, whose spikes come together with the unit's, is not the
+    unit's: `axon_seen` is False and `from_neighbour` True. `metadata["ap_tracking"]["all_ap_intersection"]` holds the
+    head.
 
     Parameters
     ----------
@@ -95,9 +108,16 @@ def track_axons(
         chosen = chosen[:max_units]
         wanted = [unit_id for unit_id in chosen if force or _tracked(recording.units[unit_id]) is None]
 
+        somata = _somata(recording, there) if wanted else {}
+
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
             scale = image_scale(recording, unit)
-            found = track_axon(np.asarray(feature_data(unit, IMAGE)), scale)
+            others = [
+                Neighbour(soma, feature_data(recording.units[other], IMAGE))
+                for other, soma in somata.items()
+                if other != unit_id
+            ]
+            found = track_axon(np.asarray(feature_data(unit, IMAGE)), scale, somata.get(unit_id), others)
             return axon_record(found, scale), found.reason
 
         def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
@@ -156,6 +176,21 @@ def retinal_place(recording: PipelineSession) -> DVNTPosition | None:
     if isinstance(said, np.ndarray) and said.size == 1:
         said = said.item()
     return parse_dvnt_from_center_xy(said.decode() if isinstance(said, bytes) else said)
+
+
+def _somata(recording: PipelineSession, unit_ids: list[str]) -> dict[str, SomaGeometry]:
+    """The somata of units, as far as they have any: what may be in each other's images."""
+
+    def attempt(unit_id: str) -> SomaGeometry | None:
+        unit = recording.units[unit_id]
+        try:
+            found = soma_geometry(np.asarray(feature_data(unit, IMAGE)), image_scale(recording, unit))
+        except FAILURES:  # the unit's own search says what is wrong
+            return None
+        return replace(found, diff_map=np.empty((0, 0), np.float32))
+
+    somata = zip(unit_ids, parallel_map(attempt, unit_ids), strict=True)
+    return {unit_id: soma for unit_id, soma in somata if soma is not None and soma.found}
 
 
 def _of_type(recording: PipelineSession, unit_ids: list[str], cell_type: str) -> list[str]:
