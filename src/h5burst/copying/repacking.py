@@ -309,7 +309,7 @@ def space(path: str | os.PathLike[str]) -> Space:
     with _measured(path) as file:
         history = file.history
         used = history.used_bytes
-        is_marked = references.is_marked(file.descriptor, history.start, file.written_ns)
+        is_marked = history.is_marked
         tail = used - history.start.end if history.trailer is not None else references.MARK_BYTES if is_marked else 0
         live = file.live(history.state(-1)) + tail
         first = history.state(history.oldest)
@@ -322,7 +322,6 @@ class _Measured(NamedTuple):
 
     descriptor: int
     size: int
-    written_ns: int
     history: History
     copiers: list[ObjectCopier]
 
@@ -340,7 +339,7 @@ class _Measured(NamedTuple):
 def _measured(path: str | os.PathLike[str]) -> Iterator[_Measured]:
     with OpenFile(path) as file, naming_damage(path) as copiers:
         history = History(file.descriptor, file.path)
-        yield _Measured(file.descriptor, file.stamp.size, file.stamp.written_ns, history, copiers)
+        yield _Measured(file.descriptor, file.stamp.size, history, copiers)
 
 
 def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, keep: Keep | None = None) -> None:

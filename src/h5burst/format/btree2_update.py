@@ -52,11 +52,10 @@ class Header(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """A node, or what is to become one or several: records, their keys (as read), one child more than records."""
+    """A node, or what is to become one or several: records, one child more than records."""
 
     records: list[bytes]
     children: list[Child]
-    keys: list[Any]
 
 
 @total("a B-tree header", reads=True)
@@ -87,8 +86,9 @@ class Index:
         return self._find(root, self.header.depth, key) if root.own else []
 
     def _find(self, child: Child, depth: int, key: Any) -> list[bytes]:
-        node = self._tree.read(child, depth)
-        first, last = bisect.bisect_left(node.keys, key), bisect.bisect_right(node.keys, key)
+        node, key_of = self._tree.read(child, depth), self._tree.key
+        first = bisect.bisect_left(node.records, key, key=key_of)
+        last = bisect.bisect_right(node.records, key, first, key=key_of)
         if not depth:
             return node.records[first:last]
         out: list[bytes] = []
@@ -116,7 +116,7 @@ class Index:
 def write(append: Append, kind: int, records: Sequence[bytes], node_bytes: int = NODE_BYTES) -> int:
     """A new tree of ordered records, at least one, all of one size. Returns the address of its header."""
     tree = _Tree(None, Shape(kind, node_bytes, len(records[0])), bytes, append)
-    return tree.finish(_Node(list(records), [], []), 0)
+    return tree.finish(_Node(list(records), []), 0)
 
 
 class _Tree:
@@ -162,14 +162,14 @@ class _Tree:
                 own = int.from_bytes(data[at + 8 : at + 8 + self.width], "little")
                 total = int.from_bytes(data[at + 8 + self.width : at + pointer], "little") if depth > 1 else own
                 children.append(Child(int.from_bytes(data[at : at + 8], "little"), own, total))
-        return _Node(records, children, [self.key(record) for record in records])
+        return _Node(records, children)
 
     def changed(self, child: Child, depth: int, puts: list[bytes], removed: list[bytes]) -> _Node | None:
         """A node's records and children after the change, any number of them; None where a node becomes too empty."""
         node = self.read(child, depth)
         if not depth:
             return self._changed_leaf(node, puts, removed)
-        keys = node.keys
+        keys = list(map(self.key, node.records))
         records: list[bytes] = []
         children: list[Child] = []
         first = gone = 0
@@ -196,13 +196,14 @@ class _Tree:
                 first += 1
             else:
                 records.append(node.records[number])
-        return _Node(records, children, [])
+        return _Node(records, children)
 
     def _changed_leaf(self, node: _Node, puts: list[bytes], removed: list[bytes]) -> _Node:
+        if not removed and node.records and self.key(node.records[-1]) < self.key(puts[0]):
+            return _Node(node.records + puts, [])  # as where rows are appended
         replaced, gone = set(map(self.key, puts)), set(removed)
-        pairs = zip(node.records, node.keys, strict=True)
-        records = [record for record, key in pairs if key not in replaced and record not in gone]
-        return _Node(sorted(records + puts, key=self.key), [], [])
+        records = [one for one in node.records if self.key(one) not in replaced and one not in gone]
+        return _Node(sorted(records + puts, key=self.key), [])
 
     def split(self, run: _Node, depth: int) -> tuple[list[bytes], list[Child]]:
         """Write a run as one node, or as several of about the same size with a record between each two."""
@@ -240,7 +241,7 @@ class _Tree:
         between, pieces = self.split(run, depth)
         while len(pieces) > 1:
             depth += 1
-            between, pieces = self.split(_Node(between, pieces, []), depth)
+            between, pieces = self.split(_Node(between, pieces), depth)
         root, shape = pieces[0], self.shape
         fields = (b"BTHD", 0, shape.kind, shape.node_bytes, shape.record_bytes, depth, _SPLIT_PERCENT, _MERGE_PERCENT)
         data = _HEADER.pack(*fields, root.address if root.own else UNDEFINED, root.own, root.total)

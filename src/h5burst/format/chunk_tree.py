@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -27,10 +28,16 @@ def size_width(plan: ChunkPlan) -> int:
 
 def records(entries: Any, coordinates: Any, width: int) -> list[bytes]:
     """Records of chunks. entries (n, 3): address, size, filter mask; coordinates (n, rank): in the grid of chunks."""
-    return [record(tuple(map(int, e)), tuple(map(int, c)), width) for e, c in zip(entries, coordinates, strict=True)]
+    return [_record(tuple(map(int, e)), tuple(map(int, c)), width) for e, c in zip(entries, coordinates, strict=True)]
 
 
-def record(entry: Sequence[int], coordinates: Sequence[int], width: int) -> bytes:
+def records_of_grid(entries: Any, plan: ChunkPlan, above: int = 0) -> list[bytes]:
+    """Records of all chunks of a grid, in its order, where so many rows of chunks are above it."""
+    places = itertools.product(range(above, above + plan.grid[0]), *map(range, plan.grid[1:]))
+    return records(entries.tolist(), places, size_width(plan))
+
+
+def _record(entry: Sequence[int], coordinates: Sequence[int], width: int) -> bytes:
     """One record: address; with filters size and filter mask; coordinates."""
     address, size, mask = entry
     filtered = size.to_bytes(width, "little") + mask.to_bytes(4, "little") if width else b""

@@ -60,6 +60,7 @@ def encode(dtype: Any) -> bytes:
     return _message(dtype)
 
 
+@functools.cache
 def _text_message(encoding: str) -> bytes:
     message = bytearray(h5py.h5t.py_create(h5py.string_dtype(encoding), logical=True).encode()[ENCODING_PREFIX:])
     message[4:8] = REFERENCE_BYTES.to_bytes(4, "little")  # the size field

@@ -91,12 +91,3 @@ def marked_ns(descriptor: int, start: Whole) -> int | None:
     changed_ns: int = _MARK.unpack_from(data)[1]
     mark = encode_mark(start.root, start.end - start.base, version=start.version, changed_ns=changed_ns)
     return changed_ns if data == mark else None
-
-
-def is_marked(descriptor: int, start: Whole, changed_ns: int) -> bool:
-    """Whether the last writer of an open file has stated that it holds no references, and nobody has written since.
-
-    start: its superblock; changed_ns: the time of its last change.
-    """
-    found = marked_ns(descriptor, start)
-    return found is not None and (start.version == 3 or found == changed_ns)

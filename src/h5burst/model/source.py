@@ -103,7 +103,9 @@ def is_source(value: object) -> TypeGuard[ArraySource]:
     (False, True)
     """
     # numpy's arrays have no `read`, but a record array may have a field of that name.
-    return not isinstance(value, (np.ndarray, np.generic, type)) and isinstance(value, ArraySource)
+    if isinstance(value, (np.ndarray, np.generic, type)):
+        return False
+    return all(hasattr(value, member) for member in ("shape", "dtype", "read"))
 
 
 def as_source(data: np.ndarray[Any, Any] | ArraySource) -> ArraySource:

@@ -110,18 +110,21 @@ class State(NamedTuple):
 class History:
     """The states of an open file; used while it stays open.
 
-    reason: why there are no states but the one now.
+    reason: why there are no states but the one now. mark_ns: see `references.marked_ns`.
     is_untrusted: there are records, but the time of change is not that of the last one.
     """
 
-    def __init__(self, descriptor: int, path: str, *, trust: bool = False) -> None:
+    def __init__(
+        self, descriptor: int, path: str, *, trust: bool = False, start: superblock.Whole | None = None
+    ) -> None:
+        """start: its superblock, where the caller has read it and the file cannot change."""
         self.path, self._descriptor = path, descriptor
         self._last: tuple[int, int] | None = None  # number and address of the newest record
         self.trailer: Trailer | None = None
         self.reason = ""
         self.is_untrusted, self._damage = False, ""
         with naming_file(path):
-            self.start = self._superblock()
+            self.start = self._superblock() if start is None else start
         status = os.fstat(descriptor)  # only now: an edit makes the file longer, then writes the superblock
         self._written_ns, self.size = status.st_mtime_ns, status.st_size
         self._source = Source(descriptor, status.st_size, self.start.base, _BLOCK_BYTES, _BLOCKS)
@@ -139,13 +142,18 @@ class History:
             return superblock.read_whole(self._descriptor, longer)
 
     @property
+    def is_marked(self) -> bool:
+        """Whether the last writer has stated that the file holds no references, and nobody has written since."""
+        return self.mark_ns is not None and (self.start.version == 3 or self.mark_ns == self._written_ns)
+
+    @property
     def has_no_states(self) -> bool:
         """Whether not even the state now counts as one: the file was edited in a way that leaves none."""
         return self._last is None and bool(self.reason)
 
     def _look(self, trust: bool) -> None:
         start = self.start
-        self._mark_ns = mark_ns = references.marked_ns(self._descriptor, start)
+        self.mark_ns = mark_ns = references.marked_ns(self._descriptor, start)
         end = start.end - start.base
         self.trailer = history.read_trailer(self._source, end + (0 if mark_ns is None else references.MARK_BYTES))
         if self.trailer is not None and self.trailer.newest is not None and mark_ns is not None:
@@ -164,11 +172,11 @@ class History:
     @functools.cached_property
     def note(self) -> str:
         """What is to be said of a file without earlier states, such as what ended its history; often nothing."""
-        if self._last is not None or self.reason or (self.trailer is not None and self._mark_ns is None):
+        if self._last is not None or self.reason or (self.trailer is not None and self.mark_ns is None):
             return ""
         if self.is_untrusted:
             return f"{_UNTRUSTED}: {TRUST_ADVICE}"
-        return self._damage or self._interruption(is_marked=self._mark_ns is not None)
+        return self._damage or self._interruption(is_marked=self.mark_ns is not None)
 
     @functools.cached_property
     def newest(self) -> Record | None:
@@ -265,7 +273,7 @@ class History:
         """Length of the file without what follows it as a reserve."""
         if self.trailer is None:
             return self.size
-        mark = 0 if self._mark_ns is None else references.MARK_BYTES
+        mark = 0 if self.mark_ns is None else references.MARK_BYTES
         return self.start.end + mark + self.trailer.length
 
     def state(self, at: At) -> State:

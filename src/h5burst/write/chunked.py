@@ -38,22 +38,27 @@ def store(
     """
     if not grows:
         data, plan = chunks.fitted(data, plan)
-    entries = np.empty((plan.chunk_count, 3), np.uint64)
-    if _is_stored_by_rows(plan):
-        _store_rows(writer, data, plan, entries)
-    else:
-        for chunk in chunks.encode(data, plan, threads):
-            payload = memoryview(chunk.payload)
-            entries[chunk.number] = writer.payload(payload), payload.nbytes, chunk.filter_mask
+    entries = store_chunks(writer, data, plan, threads)
     if grows:
         return growing_index(writer, plan, entries)
     return index(writer, plan, entries)
 
 
+def store_chunks(writer: TreeWriter, data: Any, plan: chunks.ChunkPlan, threads: int | None) -> Entries:
+    """Write an array's chunks. Returns address, size and filter mask of each."""
+    entries = np.empty((plan.chunk_count, 3), np.uint64)
+    if _is_stored_by_rows(plan):
+        _store_rows(writer, data, plan, entries)
+        return entries
+    for chunk in chunks.encode(data, plan, threads):
+        payload = memoryview(chunk.payload)
+        entries[chunk.number] = writer.payload(payload), payload.nbytes, chunk.filter_mask
+    return entries
+
+
 def growing_index(writer: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[bytes, bytes]:
     """As `index`, for a dataset that may be resized."""
-    coordinates = np.stack(np.unravel_index(np.arange(len(entries)), plan.grid), axis=1) if len(entries) else ()
-    records = chunk_tree.records(entries, coordinates, chunk_tree.size_width(plan))
+    records = chunk_tree.records_of_grid(entries, plan)
     address = btree2_update.write(writer.append, chunk_tree.kind(plan), records) if records else UNDEFINED
     return chunk_tree.layout_message(plan, address), encode_filters(plan.filters)
 

@@ -7,6 +7,7 @@ import copy
 import io
 import os
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from h5burst.format import attribute, dense, history, references, superblock
@@ -19,7 +20,6 @@ from h5burst.read.history import State
 from h5burst.runtime import durable
 from h5burst.write.changes import Change, Gone
 from h5burst.write.edited_file import EditedFile
-from h5burst.write.growing import Growing
 from h5burst.write.native import NeedsLibhdf5Error, make_writer
 from h5burst.write.notes import Note, record_of
 from h5burst.write.reserve import Reserve
@@ -27,27 +27,30 @@ from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
+    from h5burst.write.growing import Growing
 
 
 def commit(
     file: EditedFile,
     root: Change | State,
     checked: TreeWriter | None,
+    growing: Mapping[int, Growing],
     storage: Storage | None,
     threads: int | None,
     note: Note | None,
 ) -> str:
-    """Write the changes and switch to them. root: a state of earlier whose root becomes that of the file again.
+    """Write the changes and switch to them.
 
-    checked: what has seen all nodes that were put. note: what the record of the commit says; None: it leaves none.
-    Gives what could not be done, for people. Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then as it
-    was.
+    root: a state of earlier whose root becomes that of the file again. checked: what has seen all nodes that were put.
+    growing: datasets that rows were checked for, by address. note: what the record of the commit says; None: it leaves
+    none. Gives what could not be done, for people. Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then
+    as it was.
     """
     try:
         with durable.annotating_oserror(file.path, "edit"):
             file.check_unchanged()
             append = _Append(file, note)
-            new_root, end = append.write(root, checked, storage, threads)
+            new_root, end = append.write(root, checked, growing, storage, threads)
             flush_data(file.descriptor)
             file.check_unchanged()
             could_not = _switch(file, new_root, end, append)
@@ -78,7 +81,12 @@ class _Append:
         self._size = 0  # of all but the reserve
 
     def write(
-        self, root: Change | State, checked: TreeWriter | None, storage: Storage | None, threads: int | None
+        self,
+        root: Change | State,
+        checked: TreeWriter | None,
+        growing: Mapping[int, Growing],
+        storage: Storage | None,
+        threads: int | None,
     ) -> tuple[int, int]:
         """Everything but the superblock. Returns the new address of the root, from the base, and the new end."""
         file, base = self._file, self._file.start.base
@@ -90,7 +98,8 @@ class _Append:
                     writer.start_at(self._at - base)
                     if checked is not None:
                         writer.share_names(checked)
-                    address = root.root if isinstance(root, State) else _Rewriter(file, writer, threads).rewrite(root)
+                    rewriter = _Rewriter(file, writer, growing, threads)
+                    address = root.root if isinstance(root, State) else rewriter.rewrite(root)
                     newest = self._record(writer)
                     end = writer.append(b"")
                     mark = references.encode_mark(address, end, version=self.version, changed_ns=self.changed_ns)
@@ -173,8 +182,10 @@ def _is_as_it_was(file: EditedFile) -> bool:
 class _Rewriter:
     """Writes changed objects, children before parents."""
 
-    def __init__(self, file: EditedFile, writer: TreeWriter, threads: int | None) -> None:
-        self._file, self._writer, self._threads = file, writer, threads
+    def __init__(
+        self, file: EditedFile, writer: TreeWriter, growing: Mapping[int, Growing], threads: int | None
+    ) -> None:
+        self._file, self._writer, self._growing, self._threads = file, writer, growing, threads
 
     def rewrite(self, change: Change) -> int:
         """The new address of a changed object."""
@@ -195,8 +206,7 @@ class _Rewriter:
                     new[link] = self._writer.write(child)
             header.messages = existing.links.changed(self._writer.append, new)
         if change.rows:
-            growing = Growing(self._file, existing.address, "a dataset")
-            growing.append(self._writer, header, change.rows, self._threads)
+            self._growing[existing.address].append(self._writer, header, change.rows, self._threads)
         if change.attrs:
             self._change_attributes(header, change.attrs)
         return self._writer.append(oh.encode(header))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import gc
 import os
 import random
@@ -24,8 +25,8 @@ from h5burst.model.errors import (
     naming_file,
 )
 from h5burst.read import open_file
-from h5burst.read.fallback import InUseError
 from h5burst.read.history import History
+from h5burst.read.lazy import LazyReader
 from h5burst.read.reader import Reader
 from h5burst.runtime import durable, edit_locks
 from h5burst.runtime.descriptors import Descriptor
@@ -33,6 +34,7 @@ from h5burst.write.links import GroupLinks
 from h5burst.write.native import NeedsLibhdf5Error
 
 _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
+_BLOCK_BYTES, _BLOCKS = 1 << 13, 16  # of the file that are read and kept at a time
 _OPENS = 3  # tries to open a file that is replaced just then
 _PAUSE_S = (0.001, 0.05)  # between two tries to get a file that others hold: random, so that they do not meet again
 _HURRY = 8  # the longest pause is halved after an eighth of a second, and so on
@@ -98,7 +100,6 @@ class EditedFile:
             with durable.annotating_oserror(path, "edit"):
                 self._wait()
             self._look()
-            self.reader = self._reader() if self.why_not is None and not only_replaced else None
             self._stack.enter_context(open_file.being_edited(self.stamp))
         except BaseException:
             self._stack.close()
@@ -152,14 +153,16 @@ class EditedFile:
         self.history: History | None = None
         try:
             self.start = self._superblock(status.st_size)
-            self.source = Source(self.descriptor, self.start.end, self.start.base, 1 << 15, 32)
+            self.source = Source(self.descriptor, self.start.end, self.start.base, _BLOCK_BYTES, _BLOCKS)
             if self._only_replaced:
                 return
+            if self.start.is_open_for_writing:
+                raise UnfinishedFileError(self.path)
             if not self.start.is_plain:
                 raise NeedsLibhdf5Error("an old superblock with settings that a newer one does not hold")
             self._check_extension()
-            self.history = History(self.descriptor, str(self.path))
-            self.is_marked = references.is_marked(self.descriptor, self.start, self.changed_ns)
+            self.history = History(self.descriptor, str(self.path), start=self.start)
+            self.is_marked = self.history.is_marked
             if not self.is_marked and self._holds_references():
                 raise NeedsLibhdf5Error("references between its objects")
         except (NeedsLibhdf5Error, UnsupportedFeatureError) as error:
@@ -177,14 +180,10 @@ class EditedFile:
                 self.start = guessed
             raise
 
-    def _reader(self) -> Reader | None:
-        try:
-            return self._stack.enter_context(Reader(str(self.path)))
-        except InUseError as error:
-            raise UnfinishedFileError(self.path) from error
-        except UnsupportedFeatureError as error:
-            self.why_not = str(error)
-            return None
+    @functools.cached_property
+    def reader(self) -> Reader:
+        """Of what is edited more finely than object by object: datasets that grow."""
+        return self._stack.enter_context(LazyReader(str(self.path)))
 
     def _check_extension(self) -> None:
         if self.start.extension != UNDEFINED:
@@ -221,9 +220,9 @@ class EditedFile:
     @property
     def appends_at(self) -> int:
         """Where an edit begins to write: after the end, a mark and a trailer, which stay valid until it is made."""
-        if references.marked_ns(self.descriptor, self.start) is None:
+        if self.history is None or self.history.mark_ns is None:
             return self.start.end
-        trailer = None if self.history is None else self.history.trailer
+        trailer = self.history.trailer
         return self.start.end + references.MARK_BYTES + (0 if trailer is None else trailer.length)
 
     @property

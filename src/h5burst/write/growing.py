@@ -16,6 +16,7 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.read.elements import Elements
+from h5burst.write import chunked
 from h5burst.write.changes import Joined
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.native import NeedsLibhdf5Error
@@ -38,10 +39,8 @@ class Growing:
     """A dataset of the file that rows are appended to. Raises `NeedsLibhdf5Error` for one that only libhdf5 extends."""
 
     def __init__(self, file: EditedFile, address: int, where: str) -> None:
-        if file.reader is None:
-            raise NeedsLibhdf5Error(file.why_not or "a file that only libhdf5 reads")
-        self._source = file.reader.source
         try:
+            self._source = file.reader.source
             self._dataset: Dataset = file.reader.parser.dataset(address)
             self._elements = Elements(self._dataset)
             if self._elements.layout_class != data_layout.CHUNKED or self._dataset.type.kind != Kind.PLAIN:
@@ -69,15 +68,11 @@ class Growing:
         first = rows // per_chunk * per_chunk
         box = ((first, rows), *((0, length) for length in self.shape[1:]))
         kept = self._elements.read(self._source, box).view(self.dtype) if first < rows else None
-        tail = Joined([*([] if kept is None else [kept]), *parts])
+        parts = parts if kept is None else [kept, *parts]
+        tail = parts[0] if len(parts) == 1 else Joined(parts)
         new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters, self._elements.fill)
-        width, put = chunk_tree.size_width(plan), []
-        for chunk in chunks.encode(tail, new_plan, threads):
-            payload = memoryview(chunk.payload)
-            place = [at // length for at, length in zip(chunk.offset, plan.chunks, strict=True)]
-            place[0] += first // per_chunk
-            entry = (writer.payload(payload), payload.nbytes, chunk.filter_mask)
-            put.append(chunk_tree.record(entry, place, width))
+        entries = chunked.store_chunks(writer, tail, new_plan, threads)
+        put = chunk_tree.records_of_grid(entries, new_plan, first // per_chunk)
         total = first + tail.shape[0]
         address = self._index(writer, put)
         header.replace(oh.DATA_LAYOUT, Message(oh.DATA_LAYOUT, 0, chunk_tree.layout_message(plan, address)))

@@ -102,6 +102,6 @@ def _restored(file: EditedFile, number: int, message: str | None) -> Commit:
     said = note_of(f"restored state {number}" if message is None else message, True)
     note = None if said is None else Note(said.message, number)
     with naming_file(file.path):
-        commit(file, history.state(number), None, None, None, note)
+        commit(file, history.state(number), None, {}, None, None, note)
     now = History(file.descriptor, str(file.path))
     return next(now.commits()) if now.newest is None else commit_of(now.newest)

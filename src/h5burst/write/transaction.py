@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from h5burst.write.native import NeedsLibhdf5Error, make_writer
 from h5burst.write.notes import note_of
 from h5burst.write.preflight import check_attributes, validated
 from h5burst.write.sink import Sink
+
+if TYPE_CHECKING:
+    from h5burst._ext.h5emit import TreeWriter
 
 Path = tuple[str, ...]
 _Holder = Change | Group | Array
@@ -133,8 +136,7 @@ class Transaction:
         self._storage, self._threads = storage, threads
         if not isinstance(storage, (Storage, type(None))):
             raise TypeError(f"storage must be a Storage, such as Storage('gzip'), not {storage!r}")
-        # Knows what the writer covers, and which nodes have several names; nothing is written with it.
-        self._preflight = make_writer(Sink(os.devnull, False, 1), storage, 1)
+        self._checked: TreeWriter | None = None
         self._file = EditedFile(path, wait=wait)
         self._is_open = True
         self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
@@ -331,6 +333,13 @@ class Transaction:
 
     # ------------------------------------------------------------ by appending
 
+    @property
+    def _preflight(self) -> TreeWriter:
+        """Knows what the writer covers, and which nodes have several names; nothing is written with it."""
+        if self._checked is None:
+            self._checked = make_writer(Sink(os.devnull, False, 1), self._storage, 1)
+        return self._checked
+
     def _put(self, path: Path, node: Node) -> None:
         self._preflight.preflight(node)
         holder = self._group(path[:-1])
@@ -474,7 +483,7 @@ class Transaction:
 
     def _append_all(self) -> None:
         root = self._change()
-        self.reason = commit(self._file, root, self._preflight, self._storage, self._threads, self._note)
+        self.reason = commit(self._file, root, self._checked, self._growing, self._storage, self._threads, self._note)
 
     def _close(self) -> None:
         self._is_open = False
