@@ -19,7 +19,7 @@ from h5burst.cli import app
 from h5burst.read.libhdf5_worker import libhdf5
 from hdmea.io import add_section_windows, load_nwb, load_recording, load_spikes
 from hdmea.io.cmcr import load_cmcr_data
-from hdmea.io.cmtr import load_cmtr_data, read_unit_tables
+from hdmea.io.cmtr import CmtrRecording, load_cmtr_data
 from hdmea.pipeline import PipelineSession
 from hdmea.pipeline.runner import get_frame_timestamps
 from hdmea.session.validate_layout import check_recording
@@ -77,7 +77,7 @@ READS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "verify --deep": ("old", lambda path: h5burst.verify(path, deep=True)),
     "a raw recording": ("cmcr", load_cmcr_data),
     "sorted spikes": ("cmtr", load_cmtr_data),
-    "tables of units": ("cmtr", read_unit_tables),
+    "tables of units": ("cmtr", lambda path: CmtrRecording(path).unit_tables()),
     "spikes of others": ("waves", lambda path: load_spikes(path, "w01", session=PipelineSession("w01"))),
     "a session": ("recording", PipelineSession.load),
     "a lazy session": ("recording", lambda path: dict(PipelineSession.load(path, lazy=True).units["unit_001"])),

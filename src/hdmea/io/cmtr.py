@@ -19,6 +19,7 @@ from hdmea.utils.exceptions import DataLoadError
 
 KIND = ".cmtr"
 SORTER = "Spike Sorter"
+_AHEAD_BYTES = 32 << 20  # of small tables, of which a unit has several
 UNKNOWN_ELECTRODE = -1
 _ELECTRODE_FIELDS = ("UnitID", "SensorID", "Row", "Column")
 _UNIT_NAME = re.compile(r"Unit \d+")
@@ -31,80 +32,84 @@ _EXACT = 1 << 62  # products of integers below this cannot overflow int64
 logger = logging.getLogger(__name__)
 
 
-def read_meta(path: str | os.PathLike[str]) -> tuple[dict[str, Any], float | None]:
-    """The file's root attributes, and its acquisition rate in Hz where its link to the raw file leads to one.
+class CmtrRecording:
+    """A `.cmtr` file, whose large tables read themselves.
 
     Raises `FileNotFoundError`, and `DataLoadError` for what is no `.cmtr` file.
-    """
-    tree = mcs_format.open_file(path, KIND)
-    with mcs_format.reading(Path(path), KIND):
-        _sorter(tree, Path(path))
-        acquisition = tree.children.get(mcs_format.ACQUISITION)
-        rate = mcs_format.stream_rate_hz(acquisition) if isinstance(acquisition, Group) else None
-        return mcs_format.attributes(tree), rate
 
-
-def read_units(
-    path: str | os.PathLike[str], acquisition_rate: float, warn: Callable[[str], None] = logger.warning
-) -> dict[str, dict[str, Any]]:
-    """Every unit of a spike-sorted recording, in the order of their numbers.
-
-    Parameters
+    Attributes
     ----------
-    path
-        A `.cmtr` file.
-    acquisition_rate
-        Hz, to turn microseconds into samples.
-    warn
-        Is told of what is missing: a unit without a table of peaks has no spikes, and spikes before the recording's
-        start are left out.
-
-    Returns
-    -------
-    dict
-        "unit_001" -> `spike_times` (uint64 samples, sorted, duplicates kept), `waveform` (float32, the mean cut-out
-        over the included peaks in the file's unit; NaN where there is no such peak, empty where there are no
-        cut-outs), `row`, `col`, `global_id` (int, from 1; -1 where the file does not tell), `unit_meta` (dict: the
-        quality measures of `Unit Info`), `unit_num` (the vendor's number) and `original_name` (its group's name).
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    DataLoadError
-        The file is no `.cmtr` file, its spikes cannot be read, or a unit's number is negative or that of another.
+    meta : dict
+        The root's attributes, as Python values.
+    acquisition_rate : float or None
+        Hz, where its link to the raw file leads to one.
     """
-    path = Path(path)
-    tree = mcs_format.open_file(path, KIND)
-    with mcs_format.reading(path, KIND):
-        units: dict[int, dict[str, Any]] = {}
-        for number, name, group, info in _unit_groups(_sorter(tree, path), path):
-            if number in units:
-                raise DataLoadError(f"{path}: two units have the number {number}", path)
-            if number < 0:
-                raise DataLoadError(f"{path}: {name} has the number {number} (UnitID): a unit's is not negative", path)
-            units[number] = (
-                {"unit_num": number, "original_name": name}
-                | _electrode(info)
-                | _spikes(group, acquisition_rate, f"{path}: {name}", warn)
-            )
-        return {f"unit_{number:03d}": units[number] for number in sorted(units)}
 
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        tree = mcs_format.open_file(self.path, KIND, _AHEAD_BYTES)
+        with mcs_format.reading(self.path, KIND):
+            sorter = mcs_format.find_group(tree, SORTER, "SpikeSorter")
+            if sorter is None:
+                raise DataLoadError(f"{path} is no {KIND} file: it has no group /{SORTER}", self.path)
+            acquisition = tree.children.get(mcs_format.ACQUISITION)
+            self._sorter = sorter
+            self.acquisition_rate = mcs_format.stream_rate_hz(acquisition) if isinstance(acquisition, Group) else None
+            self.meta = mcs_format.attributes(tree)
 
-def read_unit_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """All that the file says of each unit, by unit ID, as `unit_meta` keeps it.
+    def units(self, acquisition_rate: float, warn: Callable[[str], None] = logger.warning) -> dict[str, dict[str, Any]]:
+        """Every unit of a spike-sorted recording, in the order of their numbers.
 
-    Fields of the unit table by their names in small letters and attributes as `attr_{name}`, each an array of one
-    element; `peaks_data` (dict of the peak table's columns but the cut-outs), `peak_amplitudes` (of included peaks),
-    and where they are there `roi_stas`, `source` and `unmixing` (as `unmixing_matrix` as well). Raises as `read_units`.
-    """
-    path = Path(path)
-    tree = mcs_format.open_file(path, KIND)
-    with mcs_format.reading(path, KIND):
-        return {
-            f"unit_{number:03d}": _unit_table(group, info)
-            for number, _, group, info in _unit_groups(_sorter(tree, path), path)
-        }
+        Parameters
+        ----------
+        acquisition_rate
+            Hz, to turn microseconds into samples.
+        warn
+            Is told of what is missing: a unit without a table of peaks has no spikes, and spikes before the recording's
+            start are left out.
+
+        Returns
+        -------
+        dict
+            "unit_001" -> `spike_times` (uint64 samples, sorted, duplicates kept), `waveform` (float32, the mean cut-out
+            over the included peaks in the file's unit; NaN where there is no such peak, empty where there are no
+            cut-outs), `row`, `col`, `global_id` (int, from 1; -1 where the file does not tell), `unit_meta` (dict: the
+            quality measures of `Unit Info`), `unit_num` (the vendor's number) and `original_name` (its group's name).
+
+        Raises
+        ------
+        DataLoadError
+            Spikes cannot be read, or a unit's number is negative or that of another.
+        """
+        path = self.path
+        with mcs_format.reading(path, KIND):
+            units: dict[int, dict[str, Any]] = {}
+            for number, name, group, info in _unit_groups(self._sorter, path):
+                if number in units:
+                    raise DataLoadError(f"{path}: two units have the number {number}", path)
+                if number < 0:
+                    what = f"{name} has the number {number} (UnitID): a unit's is not negative"
+                    raise DataLoadError(f"{path}: {what}", path)
+                units[number] = (
+                    {"unit_num": number, "original_name": name}
+                    | _electrode(info)
+                    | _spikes(group, acquisition_rate, f"{path}: {name}", warn)
+                )
+            return {f"unit_{number:03d}": units[number] for number in sorted(units)}
+
+    def unit_tables(self) -> dict[str, dict[str, Any]]:
+        """All that the file says of each unit, by unit ID, as `unit_meta` keeps it.
+
+        Fields of the unit table by their names in small letters and attributes as `attr_{name}`, each an array of one
+        element; `peaks_data` (dict of the peak table's columns but the cut-outs), `peak_amplitudes` (of included
+        peaks), and where they are there `roi_stas`, `source` and `unmixing` (as `unmixing_matrix` as well). Raises as
+        `units`.
+        """
+        with mcs_format.reading(self.path, KIND):
+            return {
+                f"unit_{number:03d}": _unit_table(group, info)
+                for number, _, group, info in _unit_groups(self._sorter, self.path)
+            }
 
 
 def _unit_table(group: Group, info: dict[str, Any]) -> dict[str, Any]:
@@ -134,12 +139,17 @@ def load_cmtr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a spike-sorted file holds: `file_path`, `metadata`, `acquisition_rate` (Hz) and `units`.
 
     `spike_times` of the units are **microseconds**, uint64, as the file's `Peaks["Timestamp"]`, whether it tells a rate
-    or not; `load_recording` and `read_units` give samples. acquisition_rate is None where the file does not tell.
-    Raises as `read_units`.
+    or not; `load_recording` gives samples. acquisition_rate is None where the file does not tell.
+    Raises as `CmtrRecording`.
     """
-    metadata, rate = read_meta(path)
-    units = read_units(path, mcs_format.MICROSECONDS)
-    return {"file_path": Path(path), "metadata": metadata, "acquisition_rate": rate, "units": units}
+    file = CmtrRecording(path)
+    units = file.units(mcs_format.MICROSECONDS)
+    return {
+        "file_path": file.path,
+        "metadata": file.meta,
+        "acquisition_rate": file.acquisition_rate,
+        "units": units,
+    }
 
 
 def to_samples(timestamps_us: npt.NDArray[np.int64], rate_hz: float) -> npt.NDArray[np.uint64]:
@@ -153,13 +163,6 @@ def to_samples(timestamps_us: npt.NDArray[np.int64], rate_hz: float) -> npt.NDAr
     rest = scaled - samples * ratio.denominator  # several times as fast as numpy's divmod
     samples += (2 * rest + (samples & 1)) > ratio.denominator
     return np.asarray(samples, np.uint64)
-
-
-def _sorter(tree: Group, path: Path) -> Group:
-    sorter = mcs_format.find_group(tree, SORTER, "SpikeSorter")
-    if sorter is None:
-        raise DataLoadError(f"{path} is no {KIND} file: it has no group /{SORTER}", path)
-    return sorter
 
 
 def _unit_groups(sorter: Group, path: Path) -> Iterator[tuple[int, str, Group, dict[str, Any]]]:

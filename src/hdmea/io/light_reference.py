@@ -17,7 +17,7 @@ import numpy.typing as npt
 from h5burst import ArraySource
 from hdmea.kernels import traces
 
-BLOCK_SAMPLES = 1 << 18  # of a block that is worked on at once: stays in the processor's cache
+BLOCK_SAMPLES = 1 << 20  # of a block that is worked on at once; with more, it leaves the processor's cache
 REDUCED_RATES = {"1khz": 1000.0, "10hz": 10.0}
 PULSE_PERCENTILE = 99.9
 PULSE_HEIGHT = 0.1

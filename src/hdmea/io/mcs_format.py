@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from h5burst import Array, DamagedNode, Group, Node, read_tree
+from h5burst import Array, CorruptFileError, DamagedNode, Group, Node, read_tree
 from hdmea.utils.exceptions import DataLoadError
 
 MICROSECONDS = 1_000_000
@@ -32,12 +32,18 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise DataLoadError(f"{path} cannot be read as a {kind} file: {error}", path, error) from error
 
 
-def open_file(path: str | os.PathLike[str], kind: str) -> Group:
-    """An HDF5 file as a lazy tree. `FileNotFoundError` where there is none, `DataLoadError` where it is not HDF5."""
+def open_file(path: str | os.PathLike[str], kind: str, ahead: int = 0) -> Group:
+    """An HDF5 file as a lazy tree. `FileNotFoundError` where there is none, `DataLoadError` where it is not HDF5.
+
+    ahead: as of `read_tree`, for a file of which nothing is damaged.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
     with reading(path, kind):
+        if ahead:
+            with suppress(CorruptFileError):
+                return read_tree(path, lazy=True, ahead=ahead)
         return read_tree(path, lazy=True)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from h5burst import ArraySource
-from hdmea.io.cmcr import DEFAULT_RATE_HZ, CmcrRecording, open_recording
-from hdmea.io.cmtr import read_meta, read_units
+from h5burst import ArraySource, keeping_open
+from hdmea.io.cmcr import DEFAULT_RATE_HZ, CmcrRecording
+from hdmea.io.cmtr import CmtrRecording
 from hdmea.io.light_reference import frame_timestamps, light_reference
 from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
@@ -113,13 +112,13 @@ def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: Pipe
     Raises `DataLoadError` for content that cannot be read, `MismatchError` for two files of different recordings.
     """
     loaded = Loaded(source_files={"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
-    with ExitStack() as stack:
-        cmcr = None if cmcr_path is None else stack.enter_context(open_recording(cmcr_path))
+    with keeping_open():
+        cmcr = None if cmcr_path is None else CmcrRecording(cmcr_path)
         loaded.warnings += [] if cmcr is None else cmcr.warnings
-        cmtr_meta, cmtr_rate = ({}, None) if cmtr_path is None else read_meta(cmtr_path)
-        rate = _acquisition_rate(cmcr, cmtr_rate, (cmcr_path, cmtr_path), loaded)
-        if cmtr_path is not None:
-            loaded.units = read_units(cmtr_path, rate, loaded.warn)
+        cmtr = None if cmtr_path is None else CmtrRecording(cmtr_path)
+        rate = _acquisition_rate(cmcr, cmtr, loaded)
+        if cmtr is not None:
+            loaded.units = cmtr.units(rate, loaded.warn)
             _check_names(loaded)
         duration_s = _duration_s(cmcr, loaded.units, rate, (cmcr_path, cmtr_path))
         _take_analog(cmcr, rate, loaded, session.memory)
@@ -127,7 +126,8 @@ def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: Pipe
         loaded.warn(f"the names of {cmcr_path.name} and {cmtr_path.name} differ: are they of one recording?")
     finish_units(loaded.units, rate, duration_s)
     loaded.metadata |= common_metadata(session.dataset_id, rate, duration_s)
-    loaded.metadata["sys_meta"] = dict(cmtr_meta if cmcr is None else cmcr.meta)
+    meta = [file.meta for file in (cmcr, cmtr) if file is not None]
+    loaded.metadata["sys_meta"] = dict(meta[0]) if meta else {}
     return loaded
 
 
@@ -143,14 +143,14 @@ def _check_names(loaded: Loaded) -> None:
         loaded.warn(f"groups of units are named otherwise than their UnitID: {', '.join(differ[:3])}{more}")
 
 
-def _acquisition_rate(
-    cmcr: CmcrRecording | None, cmtr_rate: float | None, paths: tuple[Path | None, Path | None], loaded: Loaded
-) -> float:
+def _acquisition_rate(cmcr: CmcrRecording | None, cmtr: CmtrRecording | None, loaded: Loaded) -> float:
     """From the `.cmcr`, else the `.cmtr`, else 20 kHz. Raises `MismatchError` where the two differ."""
     cmcr_rate = None if cmcr is None else cmcr.acquisition_rate
-    if cmcr_rate is not None and cmtr_rate is not None and not np.isclose(cmcr_rate, cmtr_rate, rtol=1e-9):
+    cmtr_rate = None if cmtr is None else cmtr.acquisition_rate
+    if cmcr and cmtr and cmcr_rate and cmtr_rate and not np.isclose(cmcr_rate, cmtr_rate, rtol=1e-9):
         reason = f"ticks differ: {cmcr_rate:g} Hz and {cmtr_rate:g} Hz"
-        raise MismatchError(f"{paths[0]} and {paths[1]} are of different recordings: {reason}", *paths, reason)
+        message = f"{cmcr.path} and {cmtr.path} are of different recordings: {reason}"
+        raise MismatchError(message, cmcr.path, cmtr.path, reason)
     rate = cmcr_rate or cmtr_rate
     if rate is None:
         loaded.warn(f"the acquisition rate is not in the files: taken as {DEFAULT_RATE_HZ:g} Hz")

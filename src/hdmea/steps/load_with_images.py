@@ -10,7 +10,7 @@ from typing import Any
 
 from h5burst import ArraySource, Group
 from hdmea.io.cmcr import open_recording
-from hdmea.io.cmtr import read_meta, read_unit_tables
+from hdmea.io.cmtr import CmtrRecording
 from hdmea.session import hdf5_store
 from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
@@ -157,7 +157,7 @@ def read_with_images(
         if cmcr.sensor is None:
             raise DataLoadError(f"{cmcr_path} holds no sensor stream: no electrical images can be made", cmcr_path)
         if options.load_sys_meta:
-            loaded.metadata |= {"cmcr_meta": dict(cmcr.meta), "cmtr_meta": read_meta(cmtr_path)[0]}
+            loaded.metadata |= {"cmcr_meta": dict(cmcr.meta), "cmtr_meta": CmtrRecording(cmtr_path).meta}
         image_options = EImageOptions(sampling_rate=loaded.metadata["acquisition_rate"], **options.parameters)
         outcome = take_images(cmcr.sensor, loaded, wanted, image_options, session.memory, progress)
     if outcome.without_spikes:
@@ -166,7 +166,7 @@ def read_with_images(
         )
     if not options.load_sys_meta:
         del loaded.metadata["sys_meta"]
-    tables = read_unit_tables(cmtr_path) if options.load_unit_meta else {}
+    tables = CmtrRecording(cmtr_path).unit_tables() if options.load_unit_meta else {}
     for unit_id, unit in loaded.units.items():
         if options.load_unit_meta:
             unit["unit_meta"] = {**unit["unit_meta"], **tables.get(unit_id, {})}

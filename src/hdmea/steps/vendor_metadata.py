@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdmea.io.cmcr import open_recording
-from hdmea.io.cmtr import read_meta, read_unit_tables
+from hdmea.io.cmtr import CmtrRecording
 from hdmea.session.session import PipelineSession
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome, Target, run_step
@@ -74,7 +74,7 @@ def add_cmtr_unit_info(
         outcome = Outcome(StepResult(recording.hdf5_path, UNIT_STEP, units_skipped=len(recording.units) - len(wanted)))
         if not wanted:
             return outcome
-        tables = read_unit_tables(_source(recording, "cmtr_path", cmtr_path, UNIT_STEP))
+        tables = CmtrRecording(_source(recording, "cmtr_path", cmtr_path, UNIT_STEP)).unit_tables()
         for unit_id in wanted:
             if (table := tables.get(unit_id)) is None:
                 outcome.result.failed_units.append(unit_id)
@@ -153,7 +153,7 @@ def add_sys_meta_info(
 
 def _root_attributes(path: Path, name: str) -> dict[str, Any]:
     if name == "cmtr_meta":
-        return dict(read_meta(path)[0])
+        return dict(CmtrRecording(path).meta)
     with open_recording(path) as recording:
         return {key: value for key, value in recording.meta.items() if not isinstance(value, (dict, np.ndarray))}
 

@@ -56,7 +56,7 @@ def test_values_are_those_of_the_vendors_reader(recording: SimulatedRecording) -
     mcs = pytest.importorskip("McsPy.McsCMOSMEA")
     file = mcs.McsCMOSMEAData(str(recording.cmtr_path))  # closes itself when it is let go
     sorter = file.Spike_Sorter
-    ours = cmtr.read_units(recording.cmtr_path, 20000.0)
+    ours = cmtr.CmtrRecording(recording.cmtr_path).units(20000.0)
     assert list(ours) == [f"unit_{unit._unit_entity_unitID:03d}" for unit in sorter.get_units_by_id()]
     for unit, theirs in zip(ours.values(), sorter.get_units_by_id(), strict=True):
         samples = np.round(theirs.get_peaks_timestamps() * 20000.0 / 1e6).astype(np.uint64)
@@ -70,7 +70,7 @@ def test_values_are_those_of_the_vendors_reader(recording: SimulatedRecording) -
 
 
 def test_units_are_the_simulated_ones(recording: SimulatedRecording) -> None:
-    units = cmtr.read_units(recording.cmtr_path, recording.sampling_rate)
+    units = cmtr.CmtrRecording(recording.cmtr_path).units(recording.sampling_rate)
     truth = recording.truth
     assert list(units) == truth.unit_ids
     for n, unit in enumerate(units.values()):
@@ -85,7 +85,7 @@ def test_units_are_the_simulated_ones(recording: SimulatedRecording) -> None:
 def test_only_included_peaks_count(copy: Path) -> None:
     cutouts = [[1, 2, 3], [9, 9, 9], [3, 4, 8], [7, 7, 7]]
     replace(copy, "Peaks", peaks_of([100, 150, 200, 250], [1, 0, 1, 2], cutouts))
-    unit = cmtr.read_units(copy, 20000.0)["unit_001"]
+    unit = cmtr.CmtrRecording(copy).units(20000.0)["unit_001"]
     np.testing.assert_array_equal(unit["spike_times"], [2, 4])
     np.testing.assert_array_equal(unit["waveform"], np.array([2, 3, 5.5], np.float32))
 
@@ -97,7 +97,7 @@ def test_cutout_fields_count_in_the_order_of_their_numbers(copy: Path) -> None:
     for name in names:
         table[name] = [float(name), float(name) + 1]
     replace(copy, "Peaks", table)
-    waveform = cmtr.read_units(copy, 20000.0)["unit_001"]["waveform"]
+    waveform = cmtr.CmtrRecording(copy).units(20000.0)["unit_001"]["waveform"]
     np.testing.assert_array_equal(waveform, np.array([1.5, 2.5, 3.5, 9.5, 10.5], np.float32))
 
 
@@ -113,7 +113,7 @@ def test_cutout_fields_count_in_the_order_of_their_numbers(copy: Path) -> None:
 )
 def test_odd_spike_trains(copy: Path, peaks: np.ndarray[Any, Any], spikes: list[int], waveform: list[float]) -> None:
     replace(copy, "Peaks", peaks)
-    unit = cmtr.read_units(copy, 20000.0)["unit_001"]
+    unit = cmtr.CmtrRecording(copy).units(20000.0)["unit_001"]
     np.testing.assert_array_equal(unit["spike_times"], np.array(spikes, np.uint64))
     assert unit["spike_times"].dtype == np.uint64
     np.testing.assert_array_equal(unit["waveform"], np.array(waveform, np.float32))
@@ -121,13 +121,13 @@ def test_odd_spike_trains(copy: Path, peaks: np.ndarray[Any, Any], spikes: list[
 
 def test_peaks_without_flag_are_all_spikes(copy: Path) -> None:
     replace(copy, "Peaks", np.array([(100,), (200,)], [("Timestamp", "i8")]))
-    np.testing.assert_array_equal(cmtr.read_units(copy, 20000.0)["unit_001"]["spike_times"], [2, 4])
+    np.testing.assert_array_equal(cmtr.CmtrRecording(copy).units(20000.0)["unit_001"]["spike_times"], [2, 4])
 
 
 def test_place_without_unit_info_comes_from_the_sorters_table(copy: Path, recording: SimulatedRecording) -> None:
-    whole = cmtr.read_units(recording.cmtr_path, 20000.0)["unit_001"]
+    whole = cmtr.CmtrRecording(recording.cmtr_path).units(20000.0)["unit_001"]
     replace(copy, "Unit Info", None)
-    unit = cmtr.read_units(copy, 20000.0)["unit_001"]
+    unit = cmtr.CmtrRecording(copy).units(20000.0)["unit_001"]
     for name in ("row", "col", "global_id", "unit_meta"):
         assert unit[name] == whole[name]
 
@@ -135,7 +135,7 @@ def test_place_without_unit_info_comes_from_the_sorters_table(copy: Path, record
 def test_place_from_the_sensor_number_alone(copy: Path, recording: SimulatedRecording) -> None:
     with h5py.File(copy, "r+") as file:
         del file["Spike Sorter/Unit 1/Unit Info"], file["Spike Sorter/Units"]
-    unit = cmtr.read_units(copy, 20000.0)["unit_001"]
+    unit = cmtr.CmtrRecording(copy).units(20000.0)["unit_001"]
     assert (unit["row"], unit["col"]) == (recording.truth.soma_row[0], recording.truth.soma_col[0])
     assert unit["unit_meta"] == {}
 
@@ -144,7 +144,7 @@ def test_unknown_place(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
         del file["Spike Sorter/Unit 1/Unit Info"], file["Spike Sorter/Units"]
         del file["Spike Sorter/Unit 1"].attrs["SensorID"], file["Spike Sorter/Unit 1"].attrs["UnitID"]
-    unit = cmtr.read_units(copy, 20000.0)["unit_001"]
+    unit = cmtr.CmtrRecording(copy).units(20000.0)["unit_001"]
     assert (unit["row"], unit["col"], unit["global_id"]) == (-1, -1, -1)
 
 
@@ -153,34 +153,42 @@ def test_unit_ids_take_as_many_digits_as_they_need(copy: Path) -> None:
         file.move("Spike Sorter/Unit 1", "Spike Sorter/Unit 1234")
         info = file["Spike Sorter/Unit 1234/Unit Info"]
         info["UnitID"] = np.array([1234])
-    assert list(cmtr.read_units(copy, 20000.0)) == ["unit_002", "unit_003", "unit_004", "unit_005", "unit_1234"]
+    assert list(cmtr.CmtrRecording(copy).units(20000.0)) == [
+        "unit_002",
+        "unit_003",
+        "unit_004",
+        "unit_005",
+        "unit_1234",
+    ]
 
 
 def test_other_groups_of_the_sorter_are_not_units(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
         file["Spike Sorter"].create_group("Settings")
         file["Spike Sorter/Broken"] = h5py.SoftLink("/nowhere")
-    assert len(cmtr.read_units(copy, 20000.0)) == N_UNITS
+    assert len(cmtr.CmtrRecording(copy).units(20000.0)) == N_UNITS
 
 
 def test_sorter_without_units(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
         del file["Spike Sorter"]
         file.create_group("Spike Sorter")
-    assert cmtr.read_units(copy, 20000.0) == {}
+    assert cmtr.CmtrRecording(copy).units(20000.0) == {}
 
 
 def test_rate_comes_through_the_link_to_the_raw_file(recording: SimulatedRecording) -> None:
-    meta, rate = cmtr.read_meta(recording.cmtr_path)
+    file = cmtr.CmtrRecording(recording.cmtr_path)
+    meta, rate = file.meta, file.acquisition_rate
     assert rate == 20000.0
     assert meta["ID.Type"] == "ProcessedData"
 
 
 def test_dangling_link_gives_no_rate(copy: Path) -> None:
-    meta, rate = cmtr.read_meta(copy)
+    file = cmtr.CmtrRecording(copy)
+    meta, rate = file.meta, file.acquisition_rate
     assert rate is None
     assert meta["FileVersion"] == 1
-    assert len(cmtr.read_units(copy, 20000.0)) == N_UNITS
+    assert len(cmtr.CmtrRecording(copy).units(20000.0)) == N_UNITS
 
 
 def _edit(change: Callable[[h5py.File], object]) -> Callable[[Path], None]:
@@ -229,10 +237,10 @@ def _negative_number(file: h5py.File) -> None:
     ids=["no peaks", "no table", "no time", "before zero"],
 )
 def test_one_odd_unit_costs_no_other(copy: Path, spoil: Any, spikes: list[int], warning: str) -> None:
-    whole = cmtr.read_units(copy, 20000.0)
+    whole = cmtr.CmtrRecording(copy).units(20000.0)
     spoil(copy)
     said: list[str] = []
-    units = cmtr.read_units(copy, 20000.0, said.append)
+    units = cmtr.CmtrRecording(copy).units(20000.0, said.append)
     assert len(said) == 1
     assert warning in said[0]
     assert units["unit_001"]["spike_times"].tolist() == spikes
@@ -260,16 +268,16 @@ def test_one_odd_unit_costs_no_other(copy: Path, spoil: Any, spikes: list[int], 
 def test_what_is_no_such_file_is_refused(copy: Path, spoil: Any, reason: str) -> None:
     spoil(copy)
     with pytest.raises(DataLoadError, match=reason) as caught:
-        cmtr.read_units(copy, 20000.0)
+        cmtr.CmtrRecording(copy).units(20000.0)
     assert caught.value.file_path == copy
     assert str(copy) in str(caught.value)
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        cmtr.read_units(tmp_path / "absent.cmtr", 20000.0)
+        cmtr.CmtrRecording(tmp_path / "absent.cmtr").units(20000.0)
     with pytest.raises(FileNotFoundError):
-        cmtr.read_meta(tmp_path / "absent.cmtr")
+        cmtr.load_cmtr_data(tmp_path / "absent.cmtr")
 
 
 @given(

@@ -245,7 +245,7 @@ def test_recording_may_go_on_after_the_playlist(tmp_path: Path) -> None:
 
 def test_units_may_have_no_cut_outs(tmp_path: Path) -> None:
     made = simulate_recording(tmp_path, cutout_samples=0, **SMALL)
-    units = cmtr.read_units(made.cmtr_path, made.sampling_rate)
+    units = cmtr.CmtrRecording(made.cmtr_path).units(made.sampling_rate)
     assert [len(unit["waveform"]) for unit in units.values()] == [0, 0, 0]
 
 
@@ -321,7 +321,7 @@ def test_silent_and_contaminated_units_are_read_as_they_are(tmp_path: Path) -> N
     options = SimulationOptions(cells=cells)
     made = simulate_recording(tmp_path, options=options, **(SMALL | {"n_units": 8}))
     silent, by = made.truth.irregularities.is_silent, made.truth.irregularities.contaminated_by
-    units = cmtr.read_units(made.cmtr_path, made.sampling_rate)
+    units = cmtr.CmtrRecording(made.cmtr_path).units(made.sampling_rate)
     assert silent.sum() == (by >= 0).sum() == 4
     for n, unit in enumerate(units.values()):
         np.testing.assert_array_equal(unit["spike_times"], made.truth.spike_samples[n])

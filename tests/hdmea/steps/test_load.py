@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hdmea.io import list_units
-from hdmea.io.cmtr import read_units
+from hdmea.io.cmtr import CmtrRecording
 from hdmea.pipeline import (
     LoadResult,
     PipelineSession,
@@ -708,13 +708,14 @@ def test_an_input_that_is_changed_while_it_is_read_is_not_loaded(
 ) -> None:
     cmtr = Path(shutil.copy2(paths[1], tmp_path))
 
-    def sorted_meanwhile(path: Path, rate: float, warn: Any) -> dict[str, dict[str, Any]]:
-        units = read_units(path, rate, warn)
-        with h5py.File(path, "r+") as file:
-            file.attrs["sorted"] = "again"
-        return units
+    class SortedMeanwhile(CmtrRecording):
+        def units(self, rate: float, warn: Any = None) -> dict[str, dict[str, Any]]:
+            units = super().units(rate, warn)
+            with h5py.File(self.path, "r+") as file:
+                file.attrs["sorted"] = "again"
+            return units
 
-    monkeypatch.setattr("hdmea.steps.load_recording.read_units", sorted_meanwhile)
+    monkeypatch.setattr("hdmea.steps.load_recording.CmtrRecording", SortedMeanwhile)
     with pytest.raises(DataLoadError, match="changed while it was read"):
         load_recording(None, cmtr, output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
