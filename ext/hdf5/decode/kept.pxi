@@ -69,12 +69,15 @@ cdef class KeptFile:
             owner.close()
         return 0
 
-    def read(self) -> Reading | None:
-        """Read it until what is given here is closed; None where somebody has it open for writing."""
+    def read(self, handle) -> Reading | None:
+        """Read it, for the handle of its file, until what is given here is closed; None where somebody has it open for
+        writing.
+        """
         cdef Reading reading = Reading.__new__(Reading)
         if not self.begin():
             return None
-        reading.kept = self
+        reading.kept, reading.descriptor, reading.stamp = self, self.descriptor, handle.stamp
+        reading.path, reading.location = handle.path, handle.location
         return reading
 
     def forget(self) -> None:
@@ -109,15 +112,32 @@ cdef class KeptFile:
 
 @cython.final
 cdef class Reading:
-    """A kept file is read, until `close`, or until nobody holds this object any more."""
+    """A kept file while it is read, as `OpenFile`: until `close`, or until nobody holds this object any more."""
 
     cdef KeptFile kept
+    cdef readonly int descriptor
+    cdef readonly object path, location
+    cdef public object stamp
+
+    @property
+    def reader(self) -> None:
+        return None
+
+    @property
+    def locked_for_writing(self) -> bool:
+        return False
 
     def close(self) -> None:
         """A second time does nothing."""
         kept, self.kept = self.kept, None
         if kept is not None:
             (<KeptFile>kept).end()
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.close()
 
     def __del__(self) -> None:
         self.close()

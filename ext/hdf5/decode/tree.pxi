@@ -42,7 +42,7 @@ cdef class Parser:
 
     owner: the reader of the file, which answers what is rare. lazy: arrays and the members of groups are made by
     `owner.lazy_array` and `owner.lazy_members`, and read later. ahead: of a lazy tree, all groups are read with it, and
-    the arrays that are no larger than a 512th of so many bytes, as long as they are no more together.
+    the arrays that are no larger than a 512th of so many bytes, as long as they are no more together; 1: groups alone.
     """
 
     cdef Messages messages
@@ -265,7 +265,7 @@ cdef class Parser:
         type_ = self.messages.dataset_type()
         if (type_.kind == UTF8 or type_.kind == ASCII) and self.messages.space.count <= SHORT_TEXT:
             return self.data()  # names and labels, which every writer wants whole
-        if self.ahead:
+        if self.ahead_each:
             length = byte_count(&self.messages.space, type_)
             if length <= self.ahead_each and length <= self.ahead:
                 self.ahead -= length

@@ -1,9 +1,13 @@
 import enum
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Protocol, final
 
 import numpy as np
 
+from h5burst.read.file_objects import Location
+from h5burst.read.handle import FileHandle
+from h5burst.read.open_file import Stamp
 from h5burst.runtime.descriptors import Descriptor
 
 class Kind(enum.IntEnum):
@@ -51,13 +55,25 @@ class KeptFile:
     def is_here(self) -> bool: ...
     @property
     def is_at_path(self) -> bool: ...
-    def read(self) -> Reading | None: ...
+    def read(self, handle: FileHandle) -> Reading | None: ...
     def forget(self) -> None: ...
     def fill(self, offset: int, out: np.ndarray[Any, Any]) -> bool: ...
 
 @final
 class Reading:
+    descriptor: int
+    path: str
+    location: Location
+    stamp: Stamp
+    @property
+    def reader(self) -> None: ...
+    @property
+    def locked_for_writing(self) -> bool: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Reading: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 @final
 class Type:

@@ -26,6 +26,12 @@ def encode(heap: LocalHeap) -> bytes:
     return _HEADER.pack(b"HEAP", 0, *heap)
 
 
+@total("the header of a local heap", reads=True)
+def read_header(source: Source, address: int) -> LocalHeap:
+    """The header at an address."""
+    return _header(source, address)
+
+
 def _header(source: Source, address: int) -> LocalHeap:
     signature, version, size, free, data = _HEADER.unpack(source.read(address, _HEADER.size))
     if signature != b"HEAP" or version != 0:
@@ -33,15 +39,8 @@ def _header(source: Source, address: int) -> LocalHeap:
     return LocalHeap(size, free, data)
 
 
-@total("the header of a local heap", reads=True)
-def read_header(source: Source, address: int) -> LocalHeap:
-    """The header at an address."""
-    return _header(source, address)
-
-
-@total("a local heap", reads=True)
-def read(source: Source, address: int) -> bytes:
-    """The texts of the heap whose header is at an address."""
+def texts(source: Source, address: int) -> bytes:
+    """The texts of the heap whose header is at an address, for a decoder that is total."""
     heap = _header(source, address)
     return source.read(heap.data, heap.size)
 

@@ -27,10 +27,10 @@ def decode_message(body: bytes) -> tuple[int, int]:
 @total("a group of the older format", reads=True)
 def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
     """Stored name and target (an address, or the path of a soft link) of every link, in order."""
-    names = local_heap.read(source, heap)
+    names = local_heap.texts(source, heap)
     links: list[tuple[bytes, int | bytes]] = []
     taken = 0
-    for _, address in entries(source, tree, kind=_GROUP_NODES, key_size=8):
+    for _, address in _entries(source, tree, kind=_GROUP_NODES, key_size=8):
         taken = _add_links(links, source, address, names, taken)
     return links
 
@@ -38,7 +38,7 @@ def read_links(source: Source, tree: int, heap: int) -> list[tuple[bytes, int | 
 @total("a group of the older format", reads=True)
 def find_link(source: Source, tree: int, heap: int, name: bytes) -> int | bytes | None:
     """The target of one link: a node of each level of the tree is read. None where the order of names leads nowhere."""
-    names, place, level = local_heap.read(source, heap), tree, _MOST_LEVELS
+    names, place, level = local_heap.texts(source, heap), tree, _MOST_LEVELS
     while level:
         node = source.read(place, _TREE_HEADER)
         is_lower, (count,) = node[5] < level, struct.unpack_from("<H", node, 6)
@@ -79,8 +79,7 @@ def _add_links(links: list[tuple[bytes, int | bytes]], source: Source, address: 
     return taken
 
 
-@total("a B-tree", reads=True)
-def entries(source: Source, address: int, kind: int, key_size: int) -> list[tuple[bytes, int]]:
+def _entries(source: Source, address: int, kind: int, key_size: int) -> list[tuple[bytes, int]]:
     """Key and child of each entry in the leaves, in order. kind: 0 for groups, 1 for chunks."""
     found: list[tuple[bytes, int]] = []
     waiting: list[tuple[int, int | None]] = [(address, None)]
@@ -106,3 +105,6 @@ def entries(source: Source, address: int, kind: int, key_size: int) -> list[tupl
         else:
             waiting += [(child, level - 1) for _, child in reversed(pairs)]
     return found
+
+
+entries = total("a B-tree", reads=True)(_entries)

@@ -144,13 +144,18 @@ class Elements:
         return max(0, whole - len(self.index(source).numbers) * self.plan.chunk_bytes)
 
     def read(
-        self, source: Source, box: Box | None = None, *, out: Array | None = None, threads: int | None = None
+        self,
+        source: Source,
+        places: Sequence[Places] | None = None,
+        *,
+        out: Array | None = None,
+        threads: int | None = None,
     ) -> Array:
-        """The elements of a box, of the whole if None: (start, stop), or the places, for each axis.
+        """The elements at some places of each axis, all of them if None.
 
-        out: where to put them, C-contiguous, of the box's shape and the dtype `raw`; a new array if None.
+        out: where to put them, C-contiguous, of their shape and the dtype `raw`; a new array if None.
         """
-        places = chunks.places_of(box, self.shape)
+        places = tuple(map(range, self.shape) if places is None else places)
         shape = tuple(map(len, places))
         if 0 in shape:
             return np.empty(shape, self.raw) if out is None else out
@@ -292,8 +297,7 @@ class Elements:
         row_bytes = max(1, math.prod(self.shape[1:]) * self.raw.itemsize)
         rows = max(1, most_bytes // (row_bytes * band)) * band
         for start in range(0, self.shape[0], rows):
-            edges = [(start, min(start + rows, self.shape[0])), *((0, length) for length in self.shape[1:])]
-            yield self.read(source, edges)
+            yield self.read(source, (range(start, min(start + rows, self.shape[0])), *map(range, self.shape[1:])))
 
     def _one_chunk(self, source: Source, number: int) -> Array:
         corner = zip(self.plan.offset(number), self.plan.chunks, self.shape, strict=True)

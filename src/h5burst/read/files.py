@@ -31,7 +31,7 @@ def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0, at: At | No
     ahead
         Of a lazy tree: how many bytes of arrays are read at once, and all groups with them, since thousands of small
         arrays are read much faster together. An array that is larger than a 512th of it, and what is beyond it, reads
-        itself as ever. 0: everything does.
+        itself as ever. 1: groups alone are read. 0: everything reads itself.
     at
         An earlier state of the file, as of `file_at`; None: the newest.
 

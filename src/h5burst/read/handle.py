@@ -13,8 +13,7 @@ import errno
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from types import TracebackType
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -107,7 +106,7 @@ class FileHandle:
 
     # ------------------------------------------------------------ what is kept open
 
-    def _borrow(self) -> Borrowed | None:
+    def _borrow(self) -> Reading | None:
         """The file that is kept open, if it is still the one at the path, and nobody writes it."""
         kept = self._kept
         if kept is None:
@@ -119,11 +118,10 @@ class FileHandle:
             if not is_same or not kept.is_here:
                 self._drop()
                 return None
-            reading = kept.read()
-            if reading is None:
-                return None
-            _order.move_to_end(id(self))
-            return Borrowed(self, kept, reading)
+            reading = kept.read(self)
+            if reading is not None:
+                _order.move_to_end(id(self))
+            return reading
 
     def _is_at_path(self) -> bool:
         try:
@@ -131,14 +129,14 @@ class FileHandle:
         except OSError:
             return False
 
-    def _keep(self, file: OpenFile) -> Borrowed | None:
+    def _keep(self, file: OpenFile) -> Reading | None:
         """Keep a file that was opened, if that is wanted; it stays locked until what is given here is closed."""
         with _lock.of_this_process():
             if not self._is_held() or self._kept is not None or file.locked_for_writing or file.stamp != self.stamp:
                 return None
             place = os.fsencode(file.path), file.stamp, locks.are_used()
             kept = KeptFile(file.held, *place)
-            reading = kept.read()
+            reading = kept.read(self)
             if reading is None:
                 return None
             _order[id(self)] = weakref.ref(self)  # before it is kept: an interruption may come between
@@ -147,7 +145,7 @@ class FileHandle:
                 oldest, reference = next(iter(_order.items()))
                 _drop(reference)
                 _order.pop(oldest, None)  # that of a handle whose `_drop` was interrupted
-            return Borrowed(self, kept, reading)
+            return reading
 
     def _drop(self) -> None:
         """Keep the file no longer; it is closed when nobody reads it any more."""
@@ -165,38 +163,7 @@ class FileHandle:
         return FileHandle, (self.location, self.stamp, self.state)
 
 
-class Borrowed:
-    """A kept file while it is read, as `OpenFile`."""
-
-    __slots__ = ("_reading", "descriptor", "location", "path", "stamp")
-
-    reader: Callable[[int, Any], None] | None = None
-    locked_for_writing = False
-
-    def __init__(self, handle: FileHandle, kept: KeptFile, reading: Reading) -> None:
-        assert handle.stamp is not None
-        self._reading = reading
-        self.descriptor, self.stamp, self.location, self.path = (
-            kept.descriptor,
-            handle.stamp,
-            handle.location,
-            handle.path,
-        )
-
-    def close(self) -> None:
-        """Read it no longer; a second time does nothing."""
-        self._reading.close()
-
-    def __enter__(self) -> Borrowed:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-Opened: TypeAlias = "OpenFile | OpenObject | Borrowed"
+Opened: TypeAlias = "OpenFile | OpenObject | Reading"
 
 _lock = ProcessLock()
 _order: OrderedDict[int, weakref.ref[FileHandle]] = OrderedDict()  # handles that keep files, the longest unused first

@@ -66,8 +66,8 @@ class Growing:
         plan, rows = self._plan, self.shape[0]
         per_chunk = plan.chunks[0]
         first = rows // per_chunk * per_chunk
-        box = ((first, rows), *((0, length) for length in self.shape[1:]))
-        kept = self._elements.read(self._source, box).view(self.dtype) if first < rows else None
+        places = (range(first, rows), *map(range, self.shape[1:]))
+        kept = self._elements.read(self._source, places).view(self.dtype) if first < rows else None
         parts = parts if kept is None else [kept, *parts]
         tail = parts[0] if len(parts) == 1 else Joined(parts)
         new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters, self._elements.fill)

@@ -31,20 +31,13 @@ class Channel:
     """One row of a two-dimensional dataset as a block source (samples,)."""
 
     def __init__(self, data: LazyArray, row: int) -> None:
-        self._data = data
-        self._row = row
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self._data.shape[1],)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype
+        self._data, self._row, self._path = data, row, Path(data.path)
+        self.shape: tuple[int, ...] = data.shape[1:]
+        self.dtype = data.dtype
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Samples [start, stop). `DataLoadError` where the file does not give them."""
-        with mcs_format.reading(Path(self._data.path), KIND):
+        with mcs_format.reading(self._path, KIND):
             return np.asarray(self._data[self._row, start:stop])
 
 
@@ -72,7 +65,7 @@ class CmcrRecording:
         self.sensor: LazyArray | None = None
         self.warnings: list[str] = []
         self._blocks = ExitStack()
-        tree = mcs_format.open_file(self.path, KIND)
+        tree = mcs_format.open_file(self.path, KIND, ahead=1)
         with mcs_format.reading(self.path, KIND):
             self._read_header(tree)
 

@@ -35,7 +35,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 def open_file(path: str | os.PathLike[str], kind: str, ahead: int = 0) -> Group:
     """An HDF5 file as a lazy tree. `FileNotFoundError` where there is none, `DataLoadError` where it is not HDF5.
 
-    ahead: as of `read_tree`, for a file of which nothing is damaged.
+    ahead: as of `read_tree`, for a file of which nothing is damaged. Of another one all is read when it is used.
     """
     path = Path(path)
     if not path.exists():

@@ -160,7 +160,7 @@ STRUCTURES: dict[str, tuple[bytes, bool, Callable[[Source, int], Any]]] = {
     "fixed array": (b"FAHD", True, lambda source, at: chunked(source, data_layout.FIXED_ARRAY, at)),
     "B-tree of chunks": (b"BTHD", True, lambda source, at: chunked(source, data_layout.BTREE2, at)),
     "older B-tree": (b"TREE", False, lambda source, at: chunked(source, data_layout.BTREE1, at)),
-    "local heap": (b"HEAP", False, local_heap.read),
+    "local heap": (b"HEAP", False, local_heap.read_header),
     "older group": (b"TREE", False, lambda source, at: symbol_table.read_links(source, at, 0)),
     "link of an older group": (b"TREE", False, lambda source, at: symbol_table.find_link(source, at, 0, b"9")),
 }
