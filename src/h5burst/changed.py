@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from h5burst._ext.h5parse import Source
-from h5burst.format import dense
+from h5burst.format import dense, info_message
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import ObjectHeader
@@ -162,7 +162,7 @@ class _Comparison:
     def _attributes(self, header: ObjectHeader) -> list[bytes]:
         bodies = [message.body for message in header.messages if message.type == oh.ATTRIBUTE]
         found = header.first(oh.ATTRIBUTE_INFO)
-        info = None if found is None else oh.decode_info(found.body, 2)
+        info = None if found is None else info_message.decode(found.body, 2)
         if info is not None and info.heap != UNDEFINED:
             bodies += [body for body, _ in dense.read_attributes(self._source, info.heap, info.tree)]
         return sorted(bodies)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from h5burst._ext.h5parse import Source, checked_link, lookup3
-from h5burst.format import btree2, dense
-from h5burst.format import object_header as oh
+from h5burst.format import btree2, dense, link_message
 from h5burst.format.fractal_heap import FractalHeap, read_huge_only
-from h5burst.format.object_header import Info, Link
+from h5burst.format.info_message import Info
+from h5burst.format.link_message import Link
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 _NAMES, _HUGE = 5, 1  # types of records: of names, of places of huge objects
@@ -64,7 +64,7 @@ class _Search:
 
     def take(self, body: bytes, *, is_checked: bool = False) -> bool:
         """Keep a link, unless one of its name is there; whether it is one. is_checked: its bytes fit a checksum."""
-        link = oh.decode_link(body)
+        link = link_message.decode(body)
         if not self._is_right(link, is_checked=is_checked):
             return False
         if link.name in self.found and (not is_checked or link.name not in self._unchecked):
@@ -79,7 +79,7 @@ class _Search:
 
     def drop_doubtful(self) -> None:
         """Of two links to one object, or of one name, at least one is wrong, where nothing vouches for them."""
-        leads = {name: oh.decode_link(body).address for name, body in self.found.items()}
+        leads = {name: link_message.decode(body).address for name, body in self.found.items()}
         times = Counter(leads.values())
         for name in self._unchecked:
             if name in self._doubtful or (leads[name] is not None and times[leads[name]] > 1):
@@ -121,7 +121,7 @@ def _by_places(source: Source, heap: int, search: _Search) -> None:
                 body = source.read(address, length)
                 name_hash = search.ids.get(dense.huge_id(number))
                 if name_hash is None:
-                    name_hash = lookup3(oh.decode_link(body).name)
+                    name_hash = lookup3(link_message.decode(body).name)
                 plain = checked_link(body, name_hash)
                 search.take(plain, is_checked=len(plain) < len(body))
 
@@ -149,7 +149,7 @@ def _walk(block: bytes, search: _Search, *, is_checked: bool) -> None:
     at = _BLOCK_PREFIX
     while at + 12 <= len(block) and any(block[at : at + 32]):
         with contextlib.suppress(CorruptStructureError):
-            body = block[at : at + oh.link_bytes(block[at : at + _LONGEST])]
+            body = block[at : at + link_message.length_of(block[at : at + _LONGEST])]
             if search.take(body, is_checked=is_checked):
                 at += len(body)
                 continue
@@ -162,10 +162,10 @@ def _anywhere(source: Source, search: _Search) -> None:
     for at in _matches(source, _SEALED):
         start = source.read(at, min(600, source.size - at))
         with contextlib.suppress(CorruptStructureError):
-            length = oh.link_bytes(start)
+            length = link_message.length_of(start)
             body = start[: length + 4]
-            if lookup3(oh.decode_link(body).name) in missing and len(body) == length + 4:
-                newest[oh.decode_link(body).name] = checked_link(body, lookup3(oh.decode_link(body).name))
+            if lookup3(link_message.decode(body).name) in missing and len(body) == length + 4:
+                newest[link_message.decode(body).name] = checked_link(body, lookup3(link_message.decode(body).name))
     for body in newest.values():
         search.take(body, is_checked=True)
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from h5burst._ext.h5parse import Source
 from h5burst.copying import damaged_links
-from h5burst.format import dense, symbol_table
+from h5burst.format import dense, link_message, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.object_header import Info, Message
+from h5burst.format.info_message import Info
+from h5burst.format.object_header import Message
 
 
 class FoundLink(NamedTuple):
@@ -23,7 +24,7 @@ class FoundLink(NamedTuple):
 
     def with_address(self, address: int) -> bytes:
         """The message of a hard link that leads elsewhere."""
-        return oh.relinked(self.body, address)
+        return link_message.leading_to(self.body, address)
 
 
 def read(source: Source, found: Sequence[Message], info: Info) -> list[FoundLink]:
@@ -34,7 +35,7 @@ def read(source: Source, found: Sequence[Message], info: Info) -> list[FoundLink
     for message in found:
         if message.type == oh.SYMBOL_TABLE:
             tree, heap = symbol_table.decode_message(message.body)
-            bodies += [oh.encode_link(name, target) for name, target in symbol_table.read_links(source, tree, heap)]
+            bodies += [link_message.encode(*link) for link in symbol_table.read_links(source, tree, heap)]
     return _in_order(bodies, info)
 
 
@@ -52,7 +53,7 @@ def salvage(
 
 
 def _in_order(bodies: list[bytes], info: Info) -> list[FoundLink]:
-    decoded = zip(map(oh.decode_link, bodies), bodies, strict=True)
+    decoded = zip(map(link_message.decode, bodies), bodies, strict=True)
     links = [FoundLink(link.name, body, link.address, link.order) for link, body in decoded]
     if info.tracked:
         return sorted(links, key=lambda link: link.order or 0)

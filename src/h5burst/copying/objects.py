@@ -14,11 +14,12 @@ from h5burst.copying.indexed import Item
 from h5burst.copying.links import FoundLink
 from h5burst.copying.output import Counted, Measured, Output, Writer
 from h5burst.format import attribute as attributes
-from h5burst.format import dataspace, group_info, shared_messages
+from h5burst.format import dataspace, group_info, info_message, link_message, shared_messages
 from h5burst.format import object_header as oh
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, LINKS_IN_HEADER, UNDEFINED
 from h5burst.format.datatype_places import places_in
-from h5burst.format.object_header import Info, Message, ObjectHeader
+from h5burst.format.info_message import NO_INFO, Info
+from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
 from h5burst.model import values
 from h5burst.model.errors import DEEP, CorruptStructureError, UnsupportedFeatureError
@@ -30,7 +31,6 @@ _AS_THEY_ARE = frozenset({oh.DATASPACE, oh.DATATYPE, _OLD_FILL, oh.FILL_VALUE, 0
 _GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE})
 _ELSEWHERE = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.DATA_LAYOUT, oh.FILTER_PIPELINE}
 _FRAME_BYTES = 4  # of a message in a header without an order
-_NOTHING = Info(UNDEFINED, UNDEFINED, False, False, 0)
 _MARKER = values.TYPE.encode()
 _MARKERS = frozenset(name.encode() for name in (*values.GROUP_MARKERS, TEXT))
 
@@ -131,16 +131,16 @@ class ObjectCopier:
 
     def add_group(self, members: Sequence[tuple[bytes, int]]) -> int:
         """Write a group with hard links to objects of the copy. Returns its address."""
-        items = [Item(name, oh.encode_link(name, address), 0) for name, address in members]
+        items = [Item(name, link_message.encode(name, address), 0) for name, address in members]
         return self._output.append(
-            oh.encode(ObjectHeader(messages=self._link_messages(items, _NOTHING, None, self._output)))
+            oh.encode(ObjectHeader(messages=self._link_messages(items, NO_INFO, None, self._output)))
         )
 
     def add_to_root(self, root: int, name: bytes, address: int) -> int:
         """Write the root group, which waits for `finish`, with one link more. Returns its new address."""
         item = _Object(root, (), None)
         self._waiting = [waiting for waiting in self._waiting if waiting.object != item]
-        self._additional[item.key] = Item(name, oh.encode_link(name, address), 1 << 62)
+        self._additional[item.key] = Item(name, link_message.encode(name, address), 1 << 62)
         header = oh.encode(self._rewritten(item, Measured(), is_first=False))
         new = self._output.append(bytes(len(header)))
         self._new[item.key] = self._by_address[root] = new
@@ -355,7 +355,7 @@ class ObjectCopier:
 
     def _info(self, found: Sequence[Message], kind: int, order_bytes: int) -> Info:
         message = next((message for message in found if message.type == kind), None)
-        return _NOTHING if message is None else oh.decode_info(message.body, order_bytes)
+        return NO_INFO if message is None else info_message.decode(message.body, order_bytes)
 
     def _attributes(
         self, item: _Object, old: ObjectHeader, found: Sequence[Message], writer: Writer, is_first: bool
@@ -374,11 +374,11 @@ class ObjectCopier:
                     self._lost((*item.names[:-1], (item.names or (b"/",))[-1] + b"@" + name), str(error))
         if item.key in self._incomplete:  # what is left is not of the type that its marker says
             items = [stored for stored in items if stored.name != _MARKER]
-        if not items and info == _NOTHING:
+        if not items and info == NO_INFO:
             return []
         longest = max((len(stored.body) for stored in items), default=0)
         if len(items) <= ATTRIBUTES_IN_HEADER and longest <= oh.MESSAGE_LIMIT:
-            body = oh.encode_info(info._replace(heap=UNDEFINED, tree=UNDEFINED), 2)
+            body = info_message.encode(info._replace(heap=UNDEFINED, tree=UNDEFINED), 2)
             kept = [Message(oh.ATTRIBUTE, 0, stored.body, stored.order & 0xFFFF) for stored in items]
             return [Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body), *kept]
         newest = [
@@ -386,7 +386,7 @@ class ObjectCopier:
             for stored in items
         ]
         made = indexed.write(writer, indexed.ATTRIBUTES, newest, by_order=info.indexed)
-        body = oh.encode_info(info._replace(heap=made.heap, tree=made.names), 2, made.orders)
+        body = info_message.encode(info._replace(heap=made.heap, tree=made.names), 2, made.orders)
         return [Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body)]
 
     def _attribute_type(self, attribute: attributes.Attribute) -> bytes:
@@ -436,11 +436,11 @@ class ObjectCopier:
     def _link_messages(self, copied: list[Item], info: Info, old: bytes | None, writer: Writer) -> list[Message]:
         """All messages about the links of a group. old: the body of its group info message."""
         if len(copied) <= LINKS_IN_HEADER:
-            body = oh.encode_info(info._replace(heap=UNDEFINED, tree=UNDEFINED), 8)
+            body = info_message.encode(info._replace(heap=UNDEFINED, tree=UNDEFINED), 8)
             kept = [Message(oh.LINK, 0, link.body) for link in copied]
         else:
             made = indexed.write(writer, indexed.LINKS, copied, by_order=info.indexed)
-            body = oh.encode_info(info._replace(heap=made.heap, tree=made.names), 8, made.orders)
+            body = info_message.encode(info._replace(heap=made.heap, tree=made.names), 8, made.orders)
             kept = []
         info_body = group_info.allowing(old, len(kept))
         return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, info_body), *kept]
@@ -484,7 +484,7 @@ class ObjectCopier:
 
 def _empty_group(length: int) -> bytes:
     """The header of a group without links, of this many bytes: what stands for an object that is lost late."""
-    info = Message(oh.LINK_INFO, 0, oh.encode_info(_NOTHING, 8))
+    info = Message(oh.LINK_INFO, 0, info_message.encode(NO_INFO, 8))
     header = ObjectHeader(messages=[info, Message(oh.GROUP_INFO, oh.CONSTANT, b"\0\0")])
     while (short := length - len(oh.encode(header))) >= _FRAME_BYTES:
         room = min(short - _FRAME_BYTES, oh.MESSAGE_LIMIT - _FRAME_BYTES)

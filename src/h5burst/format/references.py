@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from h5burst._ext.h5parse import Source, lookup3
-from h5burst.format import attribute, dense
+from h5burst.format import attribute, dense, info_message
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import places_in
@@ -33,7 +33,7 @@ def holds_references(source: Source, header: ObjectHeader) -> bool:
 
 
 def _dense(source: Source, info_body: bytes) -> Iterator[bytes]:
-    info = oh.decode_info(info_body, 2)
+    info = info_message.decode(info_body, 2)
     if info.heap == UNDEFINED:
         return iter(())
     return (body for body, _ in dense.read_attributes(source, info.heap, info.tree))

@@ -78,11 +78,6 @@ class Elements:
         return bool(self.dataset.type.kind == Kind.PLAIN and not self.dataset.type.subshape)
 
     @property
-    def knows_places(self) -> bool:
-        """Whether nothing but elements is read of the file from now on."""
-        return self.layout_class != CHUNKED or self._index is not None
-
-    @property
     def storage(self) -> StorageInfo:
         """How it is stored."""
         limits = tuple(None if limit == UNDEFINED else limit for limit in self.dataset.limits)

@@ -15,7 +15,6 @@ from h5burst.format.history import Record, Trailer
 from h5burst.model.errors import (
     CorruptFileError,
     CorruptStructureError,
-    StaleFileError,
     UnsupportedFeatureError,
     naming_file,
 )
@@ -494,9 +493,3 @@ def log(path: str | os.PathLike[str], trust: bool = False) -> Log:
     ['with b', None]
     """
     return Log(path, trust)
-
-
-def check_same_file(file: OpenFile, inode: tuple[int, int]) -> None:
-    """Raise `StaleFileError` where another file is in the place of one."""
-    if tuple(file.stamp[:2]) != inode:
-        raise StaleFileError(file.path)

@@ -10,10 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from h5burst.format import attribute, dense, history, references, superblock
+from h5burst.format import attribute, dense, history, info_message, references, superblock
 from h5burst.format import object_header as oh
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, UNDEFINED
-from h5burst.format.object_header import Info, Message, ObjectHeader
+from h5burst.format.info_message import NO_INFO, Info
+from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import Storage, escape_attribute, escape_link
 from h5burst.read.history import State
@@ -213,7 +214,7 @@ class _Rewriter:
 
     def _change_attributes(self, header: ObjectHeader, attrs: dict[str, Any]) -> None:
         found = header.first(oh.ATTRIBUTE_INFO)
-        info = oh.decode_info(found.body, 2) if found else Info(UNDEFINED, UNDEFINED, False, False, 0)
+        info = info_message.decode(found.body, 2) if found else NO_INFO
         messages = self._attributes(header, info)
         set_now = {name: value for name, value in attrs.items() if value is not None}
         for name in attrs.keys() - set_now.keys():
@@ -231,7 +232,7 @@ class _Rewriter:
             kept = list(messages.values())
         else:
             info, kept = self._dense(info, list(messages.values())), []
-        header.messages = [*others, Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, oh.encode_info(info, 2)), *kept]
+        header.messages = [*others, Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, info_message.encode(info, 2)), *kept]
 
     def _attributes(self, header: ObjectHeader, info: Info) -> dict[bytes, Message]:
         found = [message for message in header.messages if message.type == oh.ATTRIBUTE]

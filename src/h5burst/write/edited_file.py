@@ -13,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 
 from h5burst._ext.h5parse import Source
+from h5burst.format import info_message, references, superblock
 from h5burst.format import object_header as oh
-from h5burst.format import references, superblock
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.object_header import Info, Message, ObjectHeader
+from h5burst.format.info_message import NO_INFO
+from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import (
     CorruptFileError,
     CorruptStructureError,
@@ -76,7 +77,7 @@ def _is_group(header: ObjectHeader) -> bool:
 def _complete(header: ObjectHeader) -> None:
     """A version 2 header says that it has attributes; one that was of version 1 does not yet."""
     if header.first(oh.ATTRIBUTE) is not None and header.first(oh.ATTRIBUTE_INFO) is None:
-        body = oh.encode_info(Info(UNDEFINED, UNDEFINED, False, False, 0), 2)
+        body = info_message.encode(NO_INFO, 2)
         header.messages.append(Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body))
 
 

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Source, checked_link, lookup3
-from h5burst.format import btree2, btree2_update, dense, group_info, symbol_table
+from h5burst.format import btree2, btree2_update, dense, group_info, info_message, link_message, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.constants import LINKS_IN_HEADER, UNDEFINED
 from h5burst.format.fractal_heap import HugeOnly, encode_huge_only, read_huge_only
-from h5burst.format.object_header import Info, Link, Message, ObjectHeader
+from h5burst.format.info_message import NO_INFO, Info
+from h5burst.format.link_message import Link
+from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import CorruptStructureError
 from h5burst.write.native import NeedsLibhdf5Error
 
@@ -37,14 +39,14 @@ class GroupLinks:
     def __init__(self, source: Source, header: ObjectHeader) -> None:
         self._source, self._header = source, header
         found = header.first(oh.LINK_INFO)
-        self._info = oh.decode_info(found.body, 8) if found else Info(UNDEFINED, UNDEFINED, False, False, 0)
+        self._info = info_message.decode(found.body, 8) if found else NO_INFO
         self._indexed: _Indexed | None = None
         self._bodies: dict[bytes, bytes] = {}
         old = header.first(oh.SYMBOL_TABLE)
         if old is not None:
             tree, heap = symbol_table.decode_message(old.body)
             links = symbol_table.read_links(source, tree, heap)
-            self._bodies = {name: oh.encode_link(name, target) for name, target in links}
+            self._bodies = {name: link_message.encode(name, target) for name, target in links}
         elif self._info.heap == UNDEFINED:
             self._bodies = _by_name(message.body for message in header.messages if message.type == oh.LINK)
         else:
@@ -55,12 +57,12 @@ class GroupLinks:
     def find(self, name: bytes) -> Link | None:
         """A link, None where there is none of that name."""
         body = self.body(name)
-        return None if body is None else oh.decode_link(body)
+        return None if body is None else link_message.decode(body)
 
     def addresses(self) -> list[int]:
         """Where its hard links lead."""
         bodies = (self._bodies if self._indexed is None else self._indexed.all_bodies()).values()
-        return [link.address for link in map(oh.decode_link, bodies) if link.address is not None]
+        return [link.address for link in map(link_message.decode, bodies) if link.address is not None]
 
     def differing(self, later: GroupLinks) -> list[bytes]:
         """Names whose links are others in a later state of the group; what both states share is not read."""
@@ -92,7 +94,7 @@ class GroupLinks:
                 del bodies[name]
                 continue
             kept, order = _next_order(bodies.get(name), order, self._info)
-            bodies[name] = oh.encode_link(name, address, kept)
+            bodies[name] = link_message.encode(name, address, kept)
         if len(bodies) <= LINKS_IN_HEADER:
             return self._messages(UNDEFINED, UNDEFINED, order, bodies) + others
         if self._info.indexed:
@@ -101,7 +103,7 @@ class GroupLinks:
         return self._messages(heap, tree, order, {}) + others
 
     def _messages(self, heap: int, tree: int, order: int, bodies: Mapping[bytes, bytes]) -> list[Message]:
-        info = oh.encode_info(self._info._replace(heap=heap, tree=tree, next_order=order), 8)
+        info = info_message.encode(self._info._replace(heap=heap, tree=tree, next_order=order), 8)
         links = [Message(oh.LINK, 0, body) for body in bodies.values()]
         return [Message(oh.LINK_INFO, 0, info), self._group_info(len(bodies)), *links]
 
@@ -112,14 +114,14 @@ class GroupLinks:
 
 
 def _by_name(bodies: Iterable[bytes]) -> dict[bytes, bytes]:
-    return {oh.link_name(body): body for body in bodies}
+    return {link_message.name_of(body): body for body in bodies}
 
 
 def _next_order(old: bytes | None, order: int, info: Info) -> tuple[int | None, int]:
     """The order of a link that is put: that of the one it replaces, else the next; and the next one's then."""
     if not info.tracked:
         return None, order
-    kept = None if old is None else oh.decode_link(old).order
+    kept = None if old is None else link_message.decode(old).order
     return (order, order + 1) if kept is None else (kept, order)
 
 
@@ -160,7 +162,7 @@ def _number_of(record: bytes) -> int:
 
 def _in_order(bodies: Mapping[int, bytes]) -> list[bytes]:
     """Records of names, ordered by hash, and by name where that is equal. bodies: by their numbers."""
-    names = ((oh.decode_link(body).name, number) for number, body in bodies.items())
+    names = ((link_message.decode(body).name, number) for number, body in bodies.items())
     return [record for _, _, record in sorted((lookup3(name), name, _name_record(name, n)) for name, n in names)]
 
 
@@ -192,7 +194,7 @@ class _Indexed:
                 raise CorruptStructureError("a huge object of a fractal heap is not in its index")
             address, length, _ = struct.unpack("<QQQ", places[0])
             body = checked_link(self._source.read(address, length), _hash_of(record))
-            if oh.decode_link(body).name == name:
+            if link_message.decode(body).name == name:
                 return _Place(record, number, length, body)
         return None
 
@@ -205,7 +207,7 @@ class _Indexed:
         for records in btree2.differing(self._source, (self._trees[1], later._trees[1]), _HUGE):
             for record in records:
                 address, length, _ = struct.unpack("<QQQ", record)
-                names[oh.link_name(self._source.read(address, length))] = None
+                names[link_message.name_of(self._source.read(address, length))] = None
         return [name for name in names if self.body(name) != later.body(name)]
 
     def _by_number(self) -> dict[int, bytes]:
@@ -239,7 +241,7 @@ class _Indexed:
                     count -= 1
                 continue
             kept, order = _next_order(old.body if old else None, order, info)
-            body = oh.encode_link(name, address, kept)
+            body = link_message.encode(name, address, kept)
             if old is None:
                 clash = clash or bool(self._names.find(lookup3(name)))
                 own = last = self._next_number(last)

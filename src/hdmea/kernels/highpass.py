@@ -17,7 +17,6 @@ from h5burst import split_evenly, thread_count
 from h5burst._ext import eimage as _ext
 
 # of its start-up that the backward pass may still show: far below the noise of single precision
-TRANSIENT_TOLERANCE = 1e-7
 
 Doubles: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"

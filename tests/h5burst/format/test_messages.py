@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from h5burst._ext.h5emit import NeedsLibhdf5Error
-from h5burst.format import attribute, data_layout, dataspace, datatype, filter_pipeline, object_header, shared_messages
+from h5burst.format import (
+    attribute,
+    data_layout,
+    dataspace,
+    datatype,
+    filter_pipeline,
+    link_message,
+    object_header,
+    shared_messages,
+)
 from h5burst.format.datatype_places import places_in
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
@@ -272,4 +281,4 @@ def test_dataspaces(body: bytes, complaint: str) -> None:
 )
 def test_links(body: bytes, complaint: str) -> None:
     with pytest.raises(CorruptStructureError, match=complaint):
-        object_header.decode_link(body)
+        link_message.decode(body)

@@ -19,7 +19,7 @@ import pytest
 import h5burst
 from h5burst import Array, Group, Storage, UnsupportedValueError
 from h5burst._ext.h5parse import Source
-from h5burst.format import btree2
+from h5burst.format import btree2, info_message
 from h5burst.format import object_header as oh
 from h5burst.format.fractal_heap import read_huge_only
 from reference.hdf5_tree import content
@@ -350,7 +350,7 @@ def assert_heap_says_what_it_holds(path: Path, name: str, count: int) -> None:
         header = oh.decode(source, h5py.h5o.get_info(file[name].id).addr)
         info = header.first(oh.LINK_INFO)
         assert info is not None
-        heap = read_huge_only(source, oh.decode_info(info.body, 8).heap)
+        heap = read_huge_only(source, info_message.decode(info.body, 8).heap)
         assert heap is not None
         last_number, tree, stated, stored = heap
         rows = np.frombuffer(btree2.read_records(source, tree, 1).data, "<u8").reshape(-1, 3)

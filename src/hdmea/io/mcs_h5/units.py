@@ -20,7 +20,6 @@ from hdmea.io.mcs_h5.recording import McsFile, McsRecording, read_mcs
 from hdmea.io.mcs_h5.records import McsChannel
 from hdmea.io.mcs_h5.streams import (
     AnalogStream,
-    EventEntity,
     EventStream,
     McsStream,
     SegmentEntity,
@@ -364,10 +363,6 @@ def _frames(recording: McsRecording, name: str, rate: float) -> npt.NDArray[np.u
         times = stream.times()[first] if len(first) else np.empty(0, np.int64)
         return _samples(times, rate, what, recording.path)
     raise ConfigurationError(f"{recording.path}: {what} holds neither events nor a trigger channel for frames")
-
-
-def _names_of_events(entity: EventEntity) -> tuple[str, ...]:
-    return (str(entity.id), entity.label, *entity.channel_labels)
 
 
 def _stream_and_part(recording: McsRecording, name: str) -> tuple[McsStream, str | None]:
