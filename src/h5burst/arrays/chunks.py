@@ -442,7 +442,7 @@ def _put_parts(
         put_part(second, plan, parts[1], out, fill)
         return
     wholes = [_whole_chunk(plan, part, out, place) for place, part in enumerate(parts)]
-    codecs.decode_alike([kept, second[0]], plan.filters, first[1], plan.dtype.itemsize, wholes)
+    codecs.decode_pair([kept, second[0]], plan.filters, first[1], plan.dtype.itemsize, wholes)
     for whole, part in zip(wholes, parts, strict=True):
         _put_whole_chunk(whole, plan, part, out)
 

@@ -46,7 +46,7 @@ _ISAL_LEVEL = 1  # of HDF5 and of ISA-L: who asks for it wants speed
 _HEADER = b"\x78\x9c"
 _MOST_STORED = 0xFFFF  # bytes of a block
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
-_SURE_LEVELS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)  # of libdeflate, for those of zlib
+_LIBDEFLATE_LEVELS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)  # of libdeflate, for those of zlib
 _ELEMENT_LEVELS = (0, 1, 2, 4, 4, 6, 7, 8, 9, 10)  # for whole elements: 5 takes a fifth longer
 _QUICK_LEVELS = (0, 1, 1, 2, 2, 3)  # often enough
 _LAST_QUICK_LEVEL = len(_QUICK_LEVELS) - 1  # beyond it, size is what counts
@@ -126,7 +126,7 @@ def _stream(data: Bytes, runs: list[tuple[int, int, BlockCoding]], level: int, s
 def _libdeflate_level(way: BlockCoding, level: int, stride: int) -> int:
     if way is BlockCoding.QUICK_MATCHES:
         return _QUICK_LEVELS[level]
-    return (_SURE_LEVELS if stride == 1 else _ELEMENT_LEVELS)[level]
+    return (_LIBDEFLATE_LEVELS if stride == 1 else _ELEMENT_LEVELS)[level]
 
 
 def stored(data: Bytes) -> bytearray:
@@ -274,7 +274,7 @@ def _matches_pay(data: Bytes, saved: float, total: float, level: int, before: Bl
         return before in _GENERAL
     sample = data[max(0, data.size - SAMPLE) // 2 :][:SAMPLE]
     difference = len(_blocks(sample, BlockCoding.LITERALS, 1)) - len(
-        deflate.deflate_compress(sample, _SURE_LEVELS[level])
+        deflate.deflate_compress(sample, _LIBDEFLATE_LEVELS[level])
     )
     return difference * data.size / sample.size >= least
 

@@ -152,10 +152,10 @@ def _with_checksum(data: Any) -> bytearray:
 
 def decode(payload: Buffer, filters: Sequence[Filter], filter_mask: int, itemsize: int, out: Bytes) -> None:
     """Undo a pipeline into `out`, which is as long as a chunk. Raises `ChunkError` for damaged data."""
-    decode_alike([payload], filters, filter_mask, itemsize, [out])
+    decode_pair([payload], filters, filter_mask, itemsize, [out])
 
 
-def decode_alike(
+def decode_pair(
     payloads: Sequence[Buffer], filters: Sequence[Filter], filter_mask: int, itemsize: int, outs: Sequence[Bytes]
 ) -> None:
     """As `decode`, for one chunk or two of the same filters and mask, which some codecs do faster at once."""

@@ -15,7 +15,7 @@ from h5burst._ext.h5parse import Source
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPlan
 from h5burst.copying.elements import Translator
-from h5burst.copying.output import Counted, Measured, Writer
+from h5burst.copying.output import CountingWriter, SizeProbe, Writer
 from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout, external_files, local_heap
 from h5burst.format import object_header as oh
 from h5burst.format.chunk_index import ChunkIndex, read_index
@@ -103,7 +103,7 @@ class DatasetCopier:
 
     def elements(self, raw: bytes, places: Places, writer: Writer) -> bytes:
         """Elements of a header, such as a fill value."""
-        return raw if isinstance(writer, Measured) else self._translator.translate(raw, places, writer)
+        return raw if isinstance(writer, SizeProbe) else self._translator.translate(raw, places, writer)
 
     def check_single(self, stored: Stored) -> None:
         """Raise `CorruptStructureError` for a dataset of one element that is text, or a sequence, and damaged."""
@@ -126,7 +126,7 @@ class DatasetCopier:
             return data_layout.with_compact(layout, elements), stored.filters
         if kind == data_layout.VIRTUAL:
             address, _ = data_layout.decode_virtual(layout)
-            new = address if isinstance(writer, Measured) else self._translator.collection(address, writer)
+            new = address if isinstance(writer, SizeProbe) else self._translator.collection(address, writer)
             return data_layout.with_virtual(layout, new), stored.filters
         if kind != data_layout.CONTIGUOUS:
             if stored.shape is None:
@@ -149,9 +149,9 @@ class DatasetCopier:
 
     def _copy_run(self, address: int, size: int, stored: Stored, writer: Writer, lost: Lost | None) -> int:
         """Copy bytes in one run. Returns their new address."""
-        if isinstance(writer, Measured):
+        if isinstance(writer, SizeProbe):
             return 0
-        if isinstance(writer, Counted) and stored.places.is_plain:
+        if isinstance(writer, CountingWriter) and stored.places.is_plain:
             return writer.skip(size)
         if lost is not None and size > self._source.size - min(address, self._source.size):
             lost(f"the elements from byte {max(0, self._source.size - address)} on: the file ends before them")
@@ -188,7 +188,7 @@ class DatasetCopier:
             self._fitted[layout] = chunks.fitted(run, plan)[1].filters
         plan = replace(plan, filters=self._fitted[layout])
         entries = np.zeros((plan.chunk_count, 3), np.uint64)
-        if not isinstance(writer, Measured):
+        if not isinstance(writer, SizeProbe):
             for chunk in chunks.encode(run, plan, self._recoding.threads):
                 payload = memoryview(chunk.payload)
                 entries[chunk.number] = writer.append(payload), payload.nbytes, chunk.filter_mask
@@ -202,9 +202,9 @@ class DatasetCopier:
         old = ChunkPlan(shape, np.dtype((np.void, itemsize)), found.chunks, decode_filters(stored.filters))
         index = read_index(self._source, found, shape, stored.limits, old.chunk_bytes, bool(old.filters))
         new, filters = self._new_plan(index, old, stored)
-        if isinstance(writer, Measured):
+        if isinstance(writer, SizeProbe):
             numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
-        elif isinstance(writer, Counted) and stored.places.is_plain:
+        elif isinstance(writer, CountingWriter) and stored.places.is_plain:
             writer.skip(index.stored_bytes)
             numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
         elif new is old and stored.places.is_plain and lost is None:

@@ -12,7 +12,7 @@ from h5burst.copying.datasets import DatasetCopier, Recoding, Stored
 from h5burst.copying.elements import Translator
 from h5burst.copying.indexed import Item
 from h5burst.copying.links import FoundLink
-from h5burst.copying.output import Counted, Measured, Output, Writer
+from h5burst.copying.output import CountingWriter, Output, SizeProbe, Writer
 from h5burst.format import attribute as attributes
 from h5burst.format import dataspace, group_info, info_message, link_message, shared_messages
 from h5burst.format import object_header as oh
@@ -27,9 +27,9 @@ from h5burst.model.text import TEXT
 from h5burst.model.tree import MAX_DEPTH
 
 _OLD_FILL = 0x04
-_AS_THEY_ARE = frozenset({oh.DATASPACE, oh.DATATYPE, _OLD_FILL, oh.FILL_VALUE, 0x0D, 0x0E, oh.MODIFICATION_TIME})
+_COPIED_MESSAGES = frozenset({oh.DATASPACE, oh.DATATYPE, _OLD_FILL, oh.FILL_VALUE, 0x0D, 0x0E, oh.MODIFICATION_TIME})
 _GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE})
-_ELSEWHERE = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.DATA_LAYOUT, oh.FILTER_PIPELINE}
+_REBUILT_MESSAGES = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.DATA_LAYOUT, oh.FILTER_PIPELINE}
 _FRAME_BYTES = 4  # of a message in a header without an order
 _MARKER = values.TYPE.encode()
 _MARKERS = frozenset(name.encode() for name in (*values.GROUP_MARKERS, TEXT))
@@ -51,7 +51,7 @@ class _Object(NamedTuple):
         return self.address, id(self.keep) if self.keep is not None else 0
 
 
-class _Waiting(NamedTuple):
+class _DeferredHeader(NamedTuple):
     """An object whose header is written when all addresses are known."""
 
     object: _Object
@@ -69,7 +69,7 @@ class ObjectCopier:
     def __init__(
         self,
         source: Source,
-        output: Output | Counted,
+        output: Output | CountingWriter,
         extension: int,
         recoding: Recoding | None,
         lost: Lost | None = None,
@@ -81,7 +81,7 @@ class ObjectCopier:
         self._new: dict[tuple[int, int], int | None] = {}  # None while an object is being copied
         self._by_address: dict[int, int] = {}
         self._link_counts: Counter[tuple[int, int]] = Counter()  # hard links in the copy, by the object's key
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_DeferredHeader] = []
         self._cyclic: set[tuple[int, int]] = set()  # groups with a link to one that holds them
         self._salvaged_links: dict[tuple[int, int], list[FoundLink]] = {}  # of groups whose index is damaged
         self._incomplete: set[tuple[int, int]] = set()  # objects that have lost members or texts
@@ -141,13 +141,13 @@ class ObjectCopier:
         item = _Object(root, (), None)
         self._waiting = [waiting for waiting in self._waiting if waiting.object != item]
         self._additional[item.key] = Item(name, link_message.encode(name, address), 1 << 62)
-        header = oh.encode(self._rewritten(item, Measured(), is_first=False))
+        header = oh.encode(self._rewritten(item, SizeProbe(), is_first=False))
         new = self._output.append(bytes(len(header)))
         self._new[item.key] = self._by_address[root] = new
-        self._waiting.append(_Waiting(item, new, len(header)))
+        self._waiting.append(_DeferredHeader(item, new, len(header)))
         return new
 
-    def _finished(self, waiting: _Waiting) -> bytes:
+    def _finished(self, waiting: _DeferredHeader) -> bytes:
         """The header of an object for which room was left."""
         self._translator.lost = self._loses(waiting.object, self._output)
         try:
@@ -214,11 +214,11 @@ class ObjectCopier:
         refers = self._holds_references(old)
         self.holds_references = self.holds_references or refers
         is_known_later = self._lost is not None or old.links != 1 or refers
-        header = self._rewritten(item, Measured() if is_known_later else self._output, is_first=True, old=old)
+        header = self._rewritten(item, SizeProbe() if is_known_later else self._output, is_first=True, old=old)
         data = oh.encode(header)
         new = self._output.append(data)
         if is_known_later or item.key in self._cyclic:
-            self._waiting.append(_Waiting(item, new, len(data)))
+            self._waiting.append(_DeferredHeader(item, new, len(data)))
         return new
 
     def _decoded(self, item: _Object, *, is_first: bool) -> ObjectHeader:
@@ -248,7 +248,7 @@ class ObjectCopier:
         new = ObjectHeader(old.flags, old.times, old.phase)
         datatype = self._datatype(found)
         for message in found:
-            if message.type not in _ELSEWHERE:
+            if message.type not in _REBUILT_MESSAGES:
                 new.messages.append(self._other(message, datatype, writer, is_first))
         layout = next((message for message in found if message.type == oh.DATA_LAYOUT), None)
         if is_first and self._lost is not None and layout is not None:
@@ -267,7 +267,7 @@ class ObjectCopier:
     def _loses(self, item: _Object, writer: Writer) -> Callable[[str], None] | None:
         """What to do about elements that cannot be read, once for each."""
         lost = self._lost
-        if lost is None or isinstance(writer, Measured):
+        if lost is None or isinstance(writer, SizeProbe):
             return None
 
         def note(what: str) -> None:
@@ -294,7 +294,7 @@ class ObjectCopier:
             return message._replace(body=self._committed_copy(body, is_first))
         if kind == oh.EXTERNAL_FILES:
             return message._replace(body=datasets.moved_names(self._source, body, writer))
-        if kind not in _AS_THEY_ARE or message.flags & oh.SHARED:
+        if kind not in _COPIED_MESSAGES or message.flags & oh.SHARED:
             raise UnsupportedFeatureError(f"messages of type {kind}")
         if kind in (oh.FILL_VALUE, _OLD_FILL) and datatype is not None:
             places = places_in(datatype)

@@ -84,7 +84,7 @@ class Output:
             self._gathered = bytearray()
 
 
-class Measured:
+class SizeProbe:
     """Takes bytes and forgets them: how long an object's header becomes can be known before its data are written."""
 
     def append(self, data: Buffer) -> int:
@@ -94,7 +94,7 @@ class Measured:
         pass
 
 
-class Counted:
+class CountingWriter:
     """Takes bytes and counts them: how long a copy would be can be known without writing it.
 
     end: where the first of them would be, and then the length of all.

@@ -12,7 +12,7 @@ from h5burst import codecs
 from h5burst._ext.h5parse import Source
 from h5burst.copying.datasets import Recoding
 from h5burst.copying.objects import Keep, ObjectCopier
-from h5burst.copying.output import Counted, Output
+from h5burst.copying.output import CountingWriter, Output
 from h5burst.copying.states import write_states
 from h5burst.format import references, superblock
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
@@ -328,7 +328,7 @@ class _Measured(NamedTuple):
     def live(self, state: State) -> int:
         """How long a file would be that holds a state alone."""
         source = Source(self.descriptor, state.end, state.base, _BLOCK_BYTES, _BLOCKS)
-        counted = Counted(superblock.SIZE)
+        counted = CountingWriter(superblock.SIZE)
         copier = ObjectCopier(source, counted, self.history.start.extension, None)
         self.copiers[:] = [copier]
         copier.copy_all(state.root)

@@ -180,7 +180,7 @@ def takes_file_objects(*names: str) -> Callable[[Callable[Given, Result]], Calla
             except OSError as error:
                 for file in files.values():
                     if (copy := file.library_path()) in str(error):
-                        raise _about(file.path, copy, error) from error
+                        raise _with_object_name(file.path, copy, error) from error
                 raise
 
         return call
@@ -188,7 +188,7 @@ def takes_file_objects(*names: str) -> Callable[[Callable[Given, Result]], Calla
     return decorate
 
 
-def _about(path: str, copy: str, error: OSError) -> OSError:
+def _with_object_name(path: str, copy: str, error: OSError) -> OSError:
     """An error about a private copy as one about what it is a copy of."""
     if isinstance(error, CorruptFileError):
         return type(error)(path, error.what, error.problems)

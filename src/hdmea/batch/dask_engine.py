@@ -18,7 +18,7 @@ from hdmea.batch.job import (
     Status,
     forget_peak_memory,
 )
-from hdmea.batch.loop import Ended, not_started
+from hdmea.batch.loop import FinishedAttempt, not_started
 from hdmea.batch.resources import Resources
 from hdmea.utils.exceptions import ConfigurationError
 
@@ -127,7 +127,7 @@ class DaskExecutor:
         self._running[future] = (job, attempt)
         self._queue.add(future)
 
-    def collect(self) -> list[Ended]:
+    def collect(self) -> list[FinishedAttempt]:
         ended = []
         for future in self._completed():
             if future not in self._running:
@@ -139,7 +139,9 @@ class DaskExecutor:
                 self.submit(job, attempt)
                 continue
             # Of a worker that died dask itself has tried the recording again.
-            ended.append(Ended(job, attempt, self._outcome(job, future), is_final=future.status != "finished"))
+            ended.append(
+                FinishedAttempt(job, attempt, self._outcome(job, future), is_final=future.status != "finished")
+            )
         return ended
 
     def drop_waiting(self) -> None:

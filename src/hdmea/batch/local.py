@@ -20,7 +20,7 @@ from typing import Any
 
 from h5burst import BUDGET_VARIABLE, console, processes
 from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, is_marked, skipped
-from hdmea.batch.loop import Ended
+from hdmea.batch.loop import FinishedAttempt
 from hdmea.batch.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -52,16 +52,16 @@ class LocalExecutor:
         if self._may_start and not (attempt == 1 and job in self._checks):
             self._waiting.append((job, attempt))
 
-    def collect(self) -> list[Ended]:
+    def collect(self) -> list[FinishedAttempt]:
         while self._waiting and len(self._pool.running) < self.resources.jobs:
             self._pool.start(*self._waiting.popleft())
         ended = []
         for job, skip in self._checks.collect():
             if skip is not None:
-                ended.append(Ended(job, 1, skip))
+                ended.append(FinishedAttempt(job, 1, skip))
             elif self._may_start:
                 self._waiting.append((job, 1))
-        return ended + [Ended(*each) for each in self._pool.collect()]
+        return ended + [FinishedAttempt(*each) for each in self._pool.collect()]
 
     def drop_waiting(self) -> None:
         self._may_start = False
@@ -160,7 +160,7 @@ class _Pool:
         """What has ended since; passes on what the running ones report. Waits a moment at most."""
         ended = []
         ready = wait(list(self.running), timeout=_MOMENT_S)
-        silent = [one for one in self.running if one not in ready and not _lives(self.running[one][0])]
+        silent = [one for one in self.running if one not in ready and not _is_alive(self.running[one][0])]
         for connection in [*ready, *silent]:
             assert isinstance(connection, Connection)
             process, job, attempt = self.running[connection]
@@ -208,7 +208,7 @@ def ending_signals() -> list[signal.Signals]:
     return signals if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*signals, hangup]
 
 
-def _lives(process: BaseProcess) -> bool:
+def _is_alive(process: BaseProcess) -> bool:
     """Whether a worker runs, as the system says: who kills all at once may kill what would have told us, too."""
     return process.pid is None or processes.is_running(process.pid)
 

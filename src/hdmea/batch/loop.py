@@ -22,7 +22,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedAttempt:
     """A try of a recording that ended; is_final: another would not help, or was made."""
 
     job: Job
@@ -48,7 +48,7 @@ class Executor(Protocol):
         """Run a recording as soon as there is space for it."""
         ...
 
-    def collect(self) -> list[Ended]:
+    def collect(self) -> list[FinishedAttempt]:
         """What has ended since the last call; waits a moment at most."""
         ...
 

@@ -126,9 +126,9 @@ class Trains:
         TypeError, ValueError
             `windows` are not integers (n, 2), or a margin is not an integer.
         """
-        reach = _reach(windows, before, after)
+        reach = _padded_windows(windows, before, after)
         bounds = self._find(reach)
-        apart = _apart(reach)
+        apart = _merged(reach)
         union = self._union(bounds if np.array_equal(apart, reach) else self._find(apart))
         return Sections(self._with_given_order(reach, bounds), bounds, *union)
 
@@ -186,7 +186,7 @@ class Trains:
         return times, np.stack([ends[:-1], ends[1:]], axis=1)
 
 
-def _reach(windows: NDArray[Any], before: int, after: int) -> NDArray[np.int64]:
+def _padded_windows(windows: NDArray[Any], before: int, after: int) -> NDArray[np.int64]:
     """The first and the last time of each window with its margins (n, 2), in exact arithmetic."""
     if not isinstance(windows, np.ndarray) or windows.dtype.kind not in "iu":
         raise TypeError("windows must be an array of integers")
@@ -207,7 +207,7 @@ def _integer(value: int, name: str) -> int:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
 
 
-def _apart(reach: NDArray[np.int64]) -> NDArray[np.int64]:
+def _merged(reach: NDArray[np.int64]) -> NDArray[np.int64]:
     """The same times as ascending windows that neither overlap nor touch."""
     merged: list[list[int]] = []
     for first, last in sorted(reach[reach[:, 0] <= reach[:, 1]].tolist()):

@@ -103,7 +103,7 @@ def add_section_time_analog(
         length = round(plot_duration * rate)
         first = _after_frames(recording) if after_last_frame else 0
         apart = round((LEAST_PART_OF_DURATION * plot_duration if min_distance_s is None else min_distance_s) * rate)
-        onsets = _apart(_onsets(light, threshold_value, rate, first), apart)
+        onsets = _drop_close(_onsets(light, threshold_value, rate, first), apart)
         if not len(onsets):
             outcome.warn(f"{STEP}: {CHANNEL} never rises by the threshold ({threshold_value}): no sections")
             outcome.result = False
@@ -186,7 +186,7 @@ def _half_distance(light: Any, first: int) -> float:
     return distance / 2 if distance > 6 * spread else float("nan")
 
 
-def _apart(onsets: Samples, distance: int) -> Samples:
+def _drop_close(onsets: Samples, distance: int) -> Samples:
     """The first onset, and each that is at least `distance` samples after the last one kept."""
     kept: list[int] = []
     at = 0

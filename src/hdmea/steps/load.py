@@ -36,7 +36,7 @@ FILES = "files"
 
 
 @dataclass
-class Loaded:
+class RecordingData:
     """What a load puts into a session, and what it warns of."""
 
     units: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def _with_suffix(path: str | Path | None, suffix: str) -> Path | None:
 # ---------------------------------------------------------------- what every load adds
 
 
-def check_rate(rate: float, loaded: Loaded) -> None:
+def check_rate(rate: float, loaded: RecordingData) -> None:
     """Warn of a rate that no such recording has."""
     if not USUAL_RATES_HZ[0] <= rate <= USUAL_RATES_HZ[1]:
         loaded.warn(f"an acquisition rate of {rate:g} Hz is outside 1-100 kHz")
@@ -103,7 +103,7 @@ def common_metadata(dataset_id: str, rate: float, duration_s: float) -> dict[str
     }
 
 
-def add_frames(samples: npt.NDArray[np.uint64], rate: float, loaded: Loaded) -> None:
+def add_frames(samples: npt.NDArray[np.uint64], rate: float, loaded: RecordingData) -> None:
     """Samples (frames,) at which the movie's frames begin; rate in Hz."""
     loaded.metadata["frame_timestamps"] = samples
     loaded.stimulus["frame_times"] = {"default": samples.copy()}
@@ -132,7 +132,7 @@ class LoadJob:
 
     step: str
     config: Mapping[str, Any] | None
-    read: Callable[[PipelineSession], Loaded]
+    read: Callable[[PipelineSession], RecordingData]
     force: bool
     is_done: Callable[[PipelineSession], bool] = lambda session: bool(session.units)
     sources: Mapping[str, Path | None] = field(default_factory=dict)
@@ -196,7 +196,7 @@ class LoadJob:
         return [f"from other inputs ({'; '.join(changed)})"] if changed else []
 
 
-def _fill(session: PipelineSession, loaded: Loaded) -> None:
+def _fill(session: PipelineSession, loaded: RecordingData) -> None:
     for unit_id, fields in loaded.units.items():
         unit = session.units.setdefault(unit_id, {})
         unit.update({**fields, "features": {**(unit.get("features") or {}), **fields["features"]}})

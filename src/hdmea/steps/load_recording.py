@@ -17,8 +17,8 @@ from hdmea.io.light_reference import frame_timestamps, light_reference
 from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
 from hdmea.steps.load import (
-    Loaded,
     LoadJob,
+    RecordingData,
     add_frames,
     check_rate,
     checked_paths,
@@ -106,12 +106,12 @@ def load_recording(
     return run_step(job.step, job.run, job.new_file(dataset_id or default_dataset_id(cmcr, cmtr), output_dir), session)
 
 
-def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: PipelineSession) -> Loaded:
+def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: PipelineSession) -> RecordingData:
     """Everything that `load_recording` takes from the vendor's files, within the session's memory budget.
 
     Raises `DataLoadError` for content that cannot be read, `MismatchError` for two files of different recordings.
     """
-    loaded = Loaded(source_files={"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
+    loaded = RecordingData(source_files={"cmcr_path": cmcr_path, "cmtr_path": cmtr_path})
     with keeping_open():
         cmcr = None if cmcr_path is None else CmcrRecording(cmcr_path)
         loaded.warnings += [] if cmcr is None else cmcr.warnings
@@ -131,7 +131,7 @@ def read_recording(cmcr_path: Path | None, cmtr_path: Path | None, session: Pipe
     return loaded
 
 
-def _check_names(loaded: Loaded) -> None:
+def _check_names(loaded: RecordingData) -> None:
     """Warn of units whose group in the file has one number and whose `UnitID` is another: IDs are by `UnitID`."""
     differ = [
         f"{unit['original_name']} is {unit_id}"
@@ -143,7 +143,7 @@ def _check_names(loaded: Loaded) -> None:
         loaded.warn(f"groups of units are named otherwise than their UnitID: {', '.join(differ[:3])}{more}")
 
 
-def _acquisition_rate(cmcr: CmcrRecording | None, cmtr: CmtrRecording | None, loaded: Loaded) -> float:
+def _acquisition_rate(cmcr: CmcrRecording | None, cmtr: CmtrRecording | None, loaded: RecordingData) -> float:
     """From the `.cmcr`, else the `.cmtr`, else 20 kHz. Raises `MismatchError` where the two differ."""
     cmcr_rate = None if cmcr is None else cmcr.acquisition_rate
     cmtr_rate = None if cmtr is None else cmtr.acquisition_rate
@@ -171,7 +171,7 @@ def _duration_s(
     return cmcr.sample_count / rate
 
 
-def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: Loaded, memory: SessionMemory) -> None:
+def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: RecordingData, memory: SessionMemory) -> None:
     """Light references and frame pulses; empty ones where there are no analog channels."""
     there = {} if cmcr is None else cmcr.channels
     channels: dict[str, ArraySource] = {name: there[name] for name in ("ch1", "ch2") if name in there}

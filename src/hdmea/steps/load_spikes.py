@@ -13,7 +13,7 @@ from hdmea.io.mcs_h5 import McsChoice, is_mcs_h5, mcs_choice, read_mcs_units
 from hdmea.io.si_sorting import is_sorting, open_sorting, read_sorting
 from hdmea.io.spikes import read_spikes
 from hdmea.session.session import PipelineSession
-from hdmea.steps.load import Loaded, LoadJob, add_frames, check_rate, common_metadata, finish_units
+from hdmea.steps.load import LoadJob, RecordingData, add_frames, check_rate, common_metadata, finish_units
 from hdmea.steps.per_unit import PITCH_UM
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import run_step
@@ -117,7 +117,7 @@ def _default_name(source: Any, session: PipelineSession | None) -> str:
 
 def read_sorted(
     source: Any, dataset_id: str, acquisition_rate: float | None, reader: str | None, choice: McsChoice | None = None
-) -> Loaded:
+) -> RecordingData:
     """Everything that `load_spikes` takes from any of its sources."""
     if acquisition_rate is not None and not 0 < acquisition_rate < float("inf"):
         raise ConfigurationError(f"acquisition_rate must be positive, not {acquisition_rate}")
@@ -127,7 +127,7 @@ def read_sorted(
         raise DataLoadError(
             f"{source} has spikes at {found.duration_s:g} s, at {found.acquisition_rate:g} Hz: is that the rate?", path
         )
-    loaded = Loaded(source_files={"cmcr_path": None, "cmtr_path": None, "spikes_path": path})
+    loaded = RecordingData(source_files={"cmcr_path": None, "cmtr_path": None, "spikes_path": path})
     check_rate(found.acquisition_rate, loaded)
     for warning in found.warnings:
         loaded.warn(warning)

@@ -15,7 +15,7 @@ from hdmea.session import hdf5_store
 from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
 from hdmea.steps.eimage import FEATURE, EImageOptions, EImageSTA, Progress, iter_eimage_sta
-from hdmea.steps.load import Loaded, LoadJob, checked_paths, source_paths
+from hdmea.steps.load import LoadJob, RecordingData, checked_paths, source_paths
 from hdmea.steps.load_recording import read_recording
 from hdmea.steps.results import LoadWithEImageSTAResult
 from hdmea.steps.run_step import run_step
@@ -122,7 +122,7 @@ def load_recording_with_eimage_sta(
     options = EImageLoad(parameters, unit_ids, load_unit_meta, load_sys_meta)
     filter_seconds = 0.0
 
-    def read(target: PipelineSession) -> Loaded:
+    def read(target: PipelineSession) -> RecordingData:
         nonlocal filter_seconds
         loaded, images = read_with_images(cmcr, cmtr, target, options)
         filter_seconds = images.filter_seconds
@@ -149,7 +149,7 @@ def load_recording_with_eimage_sta(
 
 def read_with_images(
     cmcr_path: Path, cmtr_path: Path, session: PipelineSession, options: EImageLoad
-) -> tuple[Loaded, EImageSTA]:
+) -> tuple[RecordingData, EImageSTA]:
     """As `read_recording`, and the electrical image of each unit that `options` asks for among its features."""
     loaded = read_recording(cmcr_path, cmtr_path, session)
     wanted = _wanted_units(loaded.units, options.unit_ids)
@@ -177,7 +177,7 @@ def read_with_images(
 
 def take_images(
     sensor: ArraySource,
-    loaded: Loaded,
+    loaded: RecordingData,
     unit_ids: Sequence[str],
     options: EImageOptions,
     memory: SessionMemory,

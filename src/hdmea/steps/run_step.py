@@ -136,7 +136,7 @@ def _run(
         if isinstance(target, NewFile):
             return _run_on_new_file(call.name, step, target)
         if isinstance(target, PipelineSession):
-            return _run_through(call, step, target)
+            return _run_on_session_and_file(call, step, target)
         return _run_on_file(call, step, Path(target))
     except AlreadyDoneError as error:
         raise FileExistsError(f"{error}; pass force=True to redo it") from error
@@ -187,7 +187,9 @@ def _run_on_file(call: _Call, step: Callable[[PipelineSession], Outcome[Result]]
     return outcome.result
 
 
-def _run_through(call: _Call, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession) -> Result:
+def _run_on_session_and_file(
+    call: _Call, step: Callable[[PipelineSession], Outcome[Result]], session: PipelineSession
+) -> Result:
     """On a session and its file at once."""
     is_ours = False
     try:

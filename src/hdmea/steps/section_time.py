@@ -326,7 +326,7 @@ def requested_movies(
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _TableSpec:
     """A table that `add_section_time` needs, and how it is named."""
 
     what: str
@@ -336,11 +336,11 @@ class _Wanted:
     option: str
 
 
-_PLAYLISTS = _Wanted("playlists", PLAYLIST_COLUMNS, PLAYLIST_FILE, "playlist_file_path", "--playlist-file")
-_LENGTHS = _Wanted("movie lengths", LENGTH_COLUMNS, MOVIE_LENGTH_FILE, "movie_length_file_path", "--movie-lengths")
+_PLAYLISTS = _TableSpec("playlists", PLAYLIST_COLUMNS, PLAYLIST_FILE, "playlist_file_path", "--playlist-file")
+_LENGTHS = _TableSpec("movie lengths", LENGTH_COLUMNS, MOVIE_LENGTH_FILE, "movie_length_file_path", "--movie-lengths")
 
 
-def _table(argument: str | Path | None, assigned: str | Path, shipped: Path, wanted: _Wanted) -> Path:
+def _table(argument: str | Path | None, assigned: str | Path, shipped: Path, wanted: _TableSpec) -> Path:
     """The file of a table. Raises `ConfigurationError` where nothing names one."""
     path = chosen_path(argument, assigned, shipped, (PLAYLIST_DIR_VARIABLE, CONFIG_DIR_VARIABLE), wanted.file)
     if path is shipped and not path.is_file():

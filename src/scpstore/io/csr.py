@@ -20,7 +20,7 @@ FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
 BLOCK_ENTRIES = 1 << 20
 _MOST_BLOCKS = 32  # each block looks through the row numbers of all entries once
 _SCAN = 1 << 20
-SPARE_LENGTH = 1 << 24  # rows or columns without entries that a matrix may have before it counts as unreasonable
+MAX_EMPTY_LENGTH = 1 << 24  # rows or columns without entries that a matrix may have before it counts as unreasonable
 _SLOW_LENGTH = 1 << 20  # of formats that make a Python object a row
 
 IntArray = np.ndarray[Any, np.dtype[Any]]
@@ -61,7 +61,7 @@ def check_size(shape: tuple[int, int], entries: int, fmt: str) -> None:
     have so many only where there are entries, too.
     """
     most = {"csr": None, "coo": None, "dok": None, "csc": shape[1], "lil": shape[0]}.get(fmt, max(shape))
-    spare = _SLOW_LENGTH if fmt == "lil" else SPARE_LENGTH
+    spare = _SLOW_LENGTH if fmt == "lil" else MAX_EMPTY_LENGTH
     if most is not None and most > spare + 64 * entries:
         raise ValueError(f"a {fmt} matrix of shape {shape} with {entries} entries: store it as csr")
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from scpstore.io.csr import (
     INDEX_DTYPES,
-    SPARE_LENGTH,
+    MAX_EMPTY_LENGTH,
     IntArray,
     SparseKind,
     check_compressed,
@@ -56,7 +56,7 @@ def _check_blocks(matrix: Any, blocks: tuple[int, int] | None) -> None:
 
 
 def _check_filled(elements: int, entries: int, fmt: str) -> None:
-    if elements > SPARE_LENGTH + 64 * entries:
+    if elements > MAX_EMPTY_LENGTH + 64 * entries:
         raise ValueError(f"a {fmt} matrix with room for {elements} elements, but {entries} entries: store it as csr")
 
 

@@ -507,7 +507,7 @@ def test_compressed_bytes_as_many_as_the_elements_may_be_shuffled(filter_id: int
     shuffled = np.frombuffer(packed(row), np.uint8).reshape(-1, 4).T.tobytes()
     for count in (1, 2):
         outs = [np.zeros(row.size, np.uint8) for _ in range(count)]
-        pipeline.decode_alike([shuffled] * count, steps, 0, 1, outs)
+        pipeline.decode_pair([shuffled] * count, steps, 0, 1, outs)
         for out in outs:
             np.testing.assert_array_equal(out, row)
 
