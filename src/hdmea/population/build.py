@@ -22,7 +22,15 @@ from hdmea.population.chip_area import Region, chip_area
 from hdmea.population.mosaics_table import mosaics_table
 from hdmea.population.part_jobs import read_parts
 from hdmea.population.traces import unit_key, usual_lengths
-from hdmea.population.types import Responses, Typing, find_types, groups_of, shares_by_recording, trace_features
+from hdmea.population.types import (
+    GROUPED_BY,
+    Responses,
+    Typing,
+    find_types,
+    groups_of,
+    shares_by_recording,
+    trace_features,
+)
 from hdmea.report.population import SUMMARY, TRACES, write_population_page
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, inside, number
@@ -259,9 +267,7 @@ def _with_types(
     how: the largest number of types, the seed, and where fits are kept.
     """
     most, seed, directory = how
-    names = ("iprgc_2hz_QI", "bar_dsi_p_value", "bar_osi_p_value")
-    index, direction, orientation = (cells[name].to_numpy().astype(np.float64) for name in names)
-    groups = np.array(groups_of(index, direction, orientation), object)
+    groups = np.array(groups_of({name: cells[name].to_numpy().astype(np.float64) for name in GROUPED_BY}), object)
     keys = cells["key"].to_list()
     places = {movie: {key: n for n, key in enumerate(own.keys)} for movie, own in means.items()}
     has_all = np.array([all(key in own for own in places.values()) for key in keys]) & bool(means)

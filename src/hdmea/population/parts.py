@@ -22,7 +22,7 @@ from hdmea.session.file import session_from_tree
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 
-VERSION = 4  # of what a part holds
+VERSION = 5  # of what a part holds
 AHEAD_BYTES = 1 << 27  # of small arrays that are read at once: thousands of single reads take seconds a recording
 FOR_TYPES = (*STEP, COLOURS, FLICKER)
 

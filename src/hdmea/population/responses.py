@@ -26,6 +26,7 @@ FREQUENCIES_HZ = (0.5, 1.0, 2.0, 4.0, 10.0)
 FLICKER_LEAD, FLICKER_FRAMES, FLICKER_PITCH, FLICKER_SETTLED = 30, 240, 300, 60
 SUSTAINED = 60  # frames at the end of a phase
 LEAST_RATE_HZ = 1.0
+LIGHT_STEP_FEATURES = ("iprgc_2hz_QI", "iprgc_20hz_QI", "iprgc_2hz_r", "iprgc_onset", "iprgc_sustained")
 NAN = float("nan")
 
 
@@ -150,21 +151,25 @@ def sine_fit(time_s: Floats, values: Floats, frequency_hz: float) -> tuple[float
 
 
 def light_step_indices(rates: npt.ArrayLike | None) -> dict[str, float]:
-    """How alike a unit's responses to long steps of light are: `iprgc_2hz_QI` and `iprgc_20hz_QI`.
+    """How alike a unit's responses to long steps of light are, and how long they last.
 
-    Each trial less the mean of its last second, low-passed (Bessel, order 5, zero phase) at 2 Hz, from 2 s to the end;
-    at 20 Hz from 2 to 10 s. The index is the mean Pearson r of the trials with the mean trial; 0 where in some trial
-    the mean rate of that part is below 1 Hz, the part is constant, or nothing in it reaches 1. NaN without the
-    stimulus.
+    `iprgc_2hz_QI`, `iprgc_20hz_QI`: each trial less the mean of its last second, low-passed (Bessel, order 5, zero
+    phase) at 2 Hz, from 2 s to the end; at 20 Hz from 2 to 10 s. The index is the mean Pearson r of the trials with the
+    mean trial; 0 where in some trial the mean rate of that part is below 1 Hz, the part is constant, or nothing in it
+    reaches 1. Of noise it is 1/sqrt(n_trials), so `iprgc_2hz_r` is the correlation of two trials that the first one
+    tells of. `iprgc_onset` and `iprgc_sustained`: the rate of the first 2 s, and from 2 to 10 s, less that of the last
+    second, Hz; negative where light stops a cell. NaN without the stimulus.
     """
     if rates is None:
-        return {"iprgc_2hz_QI": NAN, "iprgc_20hz_QI": NAN}
+        return dict.fromkeys(LIGHT_STEP_FEATURES, NAN)
     trials = np.asarray(rates, np.float64)
     second = round(FRAME_HZ)
-    return {
-        "iprgc_2hz_QI": _likeness(trials, 2.0, slice(2 * second, None)),
-        "iprgc_20hz_QI": _likeness(trials, 20.0, slice(2 * second, 10 * second)),
-    }
+    mean = trials.mean(axis=0) - trials[:, -second:].mean()
+    slow = _likeness(trials, 2.0, slice(2 * second, None))
+    of_pairs = (len(trials) * slow**2 - 1) / (len(trials) - 1) if len(trials) > 1 else NAN
+    fast = _likeness(trials, 20.0, slice(2 * second, 10 * second))
+    lasting = (float(mean[: 2 * second].mean()), float(mean[2 * second : 10 * second].mean()))
+    return dict(zip(LIGHT_STEP_FEATURES, (slow, fast, of_pairs, *lasting), strict=True))
 
 
 def _likeness(trials: Floats, cutoff_hz: float, part: slice) -> float:

@@ -3,9 +3,11 @@
 from hdmea.simulate.mcs_h5 import McsH5Options, SimulatedMcsH5, simulate_mcs_h5
 from hdmea.simulate.options import (
     REALISTIC,
+    TWELVE_TYPES,
     AlignmentOptions,
     AxonOptions,
     CellOptions,
+    CellType,
     ChipOptions,
     ClockOptions,
     LightStepOptions,
@@ -20,9 +22,11 @@ __all__ = [
     "DEFAULT_PLAYLIST",
     "FULL_PLAYLIST",
     "REALISTIC",
+    "TWELVE_TYPES",
     "AlignmentOptions",
     "AxonOptions",
     "CellOptions",
+    "CellType",
     "ChipOptions",
     "ClockOptions",
     "LightStepOptions",

@@ -117,6 +117,75 @@ class CellOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CellType:
+    """A type of cells: what its cells have in common. Each draws its own values about these.
+
+    Parameters
+    ----------
+    name : str
+        Of the type.
+    polarity : int
+        1 (ON) or -1 (OFF).
+    colour : str
+        "green" or "blue": what its cells see better.
+    time_to_peak_s : float
+        Of the time course, seconds; a cell's differs by `scatter`.
+    adaptation_s : float
+        Time constant of the adaptation to the mean light, seconds: short for transient cells, long for sustained ones.
+    is_direction_selective : bool
+        Whether its cells prefer directions, each its own.
+    is_orientation_selective : bool
+        Whether its cells prefer movement along an axis, to either side, each its own.
+    scatter : float
+        SD of the logarithm of both times from cell to cell.
+    gain_scatter : float
+        SD of the logarithm of the rates from cell to cell.
+
+    Examples
+    --------
+    >>> from hdmea.simulate import CellType, SimulationOptions
+    >>> SimulationOptions(types=(CellType("on"), CellType("off", polarity=-1))).types[1].name
+    'off'
+    """
+
+    name: str
+    polarity: int = 1
+    colour: str = "green"
+    time_to_peak_s: float = 0.06
+    adaptation_s: float = 0.4
+    is_direction_selective: bool = False
+    is_orientation_selective: bool = False
+    scatter: float = 0.05
+    gain_scatter: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.polarity not in (1, -1) or self.colour not in ("green", "blue"):
+            raise ValueError(f"CellType {self.name!r}: polarity is 1 or -1, colour 'green' or 'blue'")
+        if self.is_direction_selective and self.is_orientation_selective:
+            raise ValueError(f"CellType {self.name!r}: prefers directions, or orientations, not both")
+        _within("CellType.time_to_peak_s", self.time_to_peak_s, 0.01, 0.2)
+        _within("CellType.adaptation_s", self.adaptation_s, 0.02, 600)
+        _within("CellType.scatter", self.scatter, 0, 1)
+        _within("CellType.gain_scatter", self.gain_scatter, 0, 1)
+
+
+TWELVE_TYPES = (
+    CellType("ON transient green", 1, "green", 0.045, 0.15),
+    CellType("ON transient blue", 1, "blue", 0.045, 0.15),
+    CellType("ON sustained green", 1, "green", 0.07, 1.5),
+    CellType("ON sustained blue", 1, "blue", 0.07, 1.5),
+    CellType("OFF transient green", -1, "green", 0.045, 0.15),
+    CellType("OFF transient blue", -1, "blue", 0.045, 0.15),
+    CellType("OFF sustained green", -1, "green", 0.07, 1.5),
+    CellType("ON direction", 1, "green", 0.06, is_direction_selective=True),
+    CellType("OFF direction", -1, "green", 0.06, is_direction_selective=True),
+    CellType("ON orientation", 1, "green", 0.06, is_orientation_selective=True),
+    CellType("OFF orientation", -1, "green", 0.06, is_orientation_selective=True),
+    CellType("ON lasting", 1, "green", 0.09, 60.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class ChipOptions:
     """Electrodes and somata.
 
@@ -337,6 +406,11 @@ class SimulationOptions:
         Of the sensor.
     light_steps : LightStepOptions
         After the last frame.
+    types : tuple of CellType
+        Types of cells, as many of each; such as `TWELVE_TYPES`. Without types each cell draws its values by itself.
+    retina_seed : int or None
+        Seed of cells, somata and alignment, for several recordings of one chip, whose spikes differ with their seed;
+        None: the recording's.
 
     Examples
     --------
@@ -352,6 +426,8 @@ class SimulationOptions:
     alignment: AlignmentOptions | None = None
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     light_steps: LightStepOptions = field(default_factory=LightStepOptions)
+    types: tuple[CellType, ...] = ()
+    retina_seed: int | None = None
 
 
 REALISTIC = SimulationOptions(

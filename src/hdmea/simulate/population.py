@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.simulate.options import CellOptions
+from hdmea.simulate.options import CellOptions, CellType
 
 KERNEL_FRAMES = 30
 SECOND_LOBE = 0.3  # height of the time course's second lobe against its first
 WEAK_COLOUR = 0.15
 RF_SIGMA_PX = (1.0, 1.6)
 TIME_TO_PEAK_S = (0.05, 0.09)
+ADAPTATION_S = 0.4
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -26,8 +28,11 @@ class Population:
 
     rf_center: (units, 2) x (column) and y (row) in pixels of the noise movie, a pixel's centre at its integers;
     rf_sigma the same; polarity +1 (ON) or -1 (OFF); time_to_peak_s of the time course; preferred_direction_deg, from x
-    to y (90 is to larger rows), NaN where a unit is not direction selective; colour_weights: (units, 2) green and blue;
-    surround: amplitude of the surround against the centre's, 0 for none; surround_ratio: its size against the centre's.
+    to y (90 is to larger rows), NaN where a unit is not direction selective; preferred_orientation_deg of the axis
+    along which, to either side, a unit prefers movement, NaN where it does not; colour_weights: (units, 2) green and
+    blue; surround: amplitude of the surround against the centre's, 0 for none; surround_ratio: its size against the
+    centre's; adaptation_s: time constant of the adaptation to the mean light; gain: factor on the rate; cell_type:
+    number of the cell's type, -1 where there are no types.
     """
 
     rf_center: Floats
@@ -35,9 +40,13 @@ class Population:
     polarity: npt.NDArray[np.int64]
     time_to_peak_s: Floats
     preferred_direction_deg: Floats
+    preferred_orientation_deg: Floats
     colour_weights: Floats
     surround: Floats
     surround_ratio: Floats
+    adaptation_s: Floats
+    gain: Floats
+    cell_type: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.polarity)
@@ -46,6 +55,11 @@ class Population:
     def is_direction_selective(self) -> Bools:
         """(units,)"""
         return np.isfinite(self.preferred_direction_deg)
+
+    @property
+    def motion_axis_deg(self) -> Floats:
+        """Along which a unit detects movement (units,), NaN for none."""
+        return np.where(self.is_direction_selective, self.preferred_direction_deg, self.preferred_orientation_deg)
 
     @property
     def preferred_color(self) -> list[str]:
@@ -90,10 +104,12 @@ def draw_population(
     rng: np.random.Generator,
     cells: CellOptions | None = None,
     centers: Floats | None = None,
+    types: Sequence[CellType] = (),
 ) -> Population:
     """`n_units` random cells.
 
-    centers: (units, 2) of their receptive fields; None: anywhere well inside the stimulus grid (height, width).
+    centers: (units, 2) of their receptive fields; None: anywhere well inside the stimulus grid (height, width). With
+    types polarity, colour, times and direction are those of the types, and ds_fraction does not count.
     """
     cells = cells or CellOptions()
     height, width = grid
@@ -103,15 +119,43 @@ def draw_population(
     direction[rng.permutation(n_units)[round(ds_fraction * n_units) :]] = np.nan
     strong_green = rng.permutation(n_units) % 2 == 0
     colours = np.where(strong_green[:, None], [1.0, WEAK_COLOUR], [WEAK_COLOUR, 1.0])
-    return Population(
+    drawn = Population(
         rf_center=inside if centers is None else np.asarray(centers, np.float64),
         rf_sigma=rng.uniform(*RF_SIGMA_PX, (n_units, 2)),
         polarity=np.where(rng.permutation(n_units) % 2 == 0, 1, -1).astype(np.int64),
         time_to_peak_s=rng.uniform(*TIME_TO_PEAK_S, n_units),
         preferred_direction_deg=direction,
+        preferred_orientation_deg=np.full(n_units, np.nan),
         colour_weights=colours,
         surround=np.where(_some(n_units, cells.surround_fraction, rng), cells.surround_strength, 0.0),
         surround_ratio=np.full(n_units, cells.surround_ratio),
+        adaptation_s=np.full(n_units, ADAPTATION_S),
+        gain=np.ones(n_units),
+        cell_type=np.full(n_units, -1, np.int64),
+    )
+    return _of_types(drawn, types, rng) if types else drawn
+
+
+def _of_types(drawn: Population, types: Sequence[CellType], rng: np.random.Generator) -> Population:
+    """The same cells with what their types say; as many of each type, in random order."""
+    count = len(drawn)
+    which = rng.permutation(np.arange(count) % len(types))
+    kinds = [types[n] for n in which.tolist()]
+    scatter = np.array([kind.scatter for kind in kinds]).reshape(-1, 1) * rng.standard_normal((count, 2))
+    times = np.array([(kind.time_to_peak_s, kind.adaptation_s) for kind in kinds]).reshape(-1, 2) * np.exp(scatter)
+    selective = np.array([kind.is_direction_selective for kind in kinds], np.bool_)
+    colours = {"green": (1.0, WEAK_COLOUR), "blue": (WEAK_COLOUR, 1.0)}
+    axial = np.array([kind.is_orientation_selective for kind in kinds], np.bool_)
+    return replace(
+        drawn,
+        polarity=np.array([kind.polarity for kind in kinds], np.int64),
+        time_to_peak_s=times[:, 0],
+        preferred_direction_deg=np.where(selective, rng.uniform(0, 360, count), np.nan),
+        preferred_orientation_deg=np.where(axial, rng.uniform(0, 180, count), np.nan),
+        colour_weights=np.array([colours[kind.colour] for kind in kinds]).reshape(-1, 2),
+        adaptation_s=times[:, 1],
+        gain=np.exp(np.array([kind.gain_scatter for kind in kinds]) * rng.standard_normal(count)),
+        cell_type=which.astype(np.int64),
     )
 
 

@@ -244,8 +244,10 @@ def draw_truth(
 ) -> Truth:
     """Cells, chip and spikes of a recording; patch: rows and columns of electrodes, grid: pixels of the noise movie."""
 
+    of_retina = seed if options.retina_seed is None else options.retina_seed
+
     def rng(purpose: int) -> np.random.Generator:
-        return np.random.default_rng([seed, purpose])
+        return np.random.default_rng([of_retina, purpose])
 
     electrodes = draw_electrodes(patch, options.chip, options.noise, rng(ELECTRODE_SEED))
     layout = draw_layout(n_units, patch, options.chip, options.axons, rng(LAYOUT_SEED), electrodes.is_dead)
@@ -254,7 +256,7 @@ def draw_truth(
         drawn = rng(ALIGNMENT_SEED)
         alignment = draw_alignment(patch, grid, options.alignment, options.chip.pitch_um, drawn)
         centers = alignment.to_pixels(layout.soma_xy) + drawn.normal(0, options.alignment.scatter_px, (n_units, 2))
-    population = draw_population(n_units, grid, ds_fraction, rng(CELL_SEED), options.cells, centers)
+    population = draw_population(n_units, grid, ds_fraction, rng(CELL_SEED), options.cells, centers, options.types)
     irregularities = draw_irregularities(n_units, options.cells, layout.soma_xy, rng(IRREGULARITY_SEED))
     fired = discharge(population, irregularities, options.cells, timeline, grid, seed)
     sections: dict[str, list[tuple[int, int]]] = {}

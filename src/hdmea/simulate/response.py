@@ -23,11 +23,11 @@ from hdmea.simulate.timeline import Timeline
 MAX_RATE_HZ = 80.0
 THRESHOLD = 2.0  # drive at half the maximal rate, in standard deviations of a noise movie's drive
 SLOPE = 1.6
-ADAPTATION_S = 0.4
 DETECTOR_SPACING_PX = 1.5  # between the detector's two fields, in pixels of the noise movie
 DETECTOR_DELAY_S = 0.1  # what moves 15 of those pixels a second takes so long from one field to the other
 DETECTOR_GAIN = 4.0
 LINEAR_SHARE = 0.6  # of the linear drive that a direction-selective cell keeps
+AXIAL_SHARE = 0.3  # that an orientation-selective one keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,16 @@ def firing_rates(population: Population, timeline: Timeline, grid: tuple[int, in
     centre[:, population.surround > 0] += surround
     owners = views.unit[len(views.unit) - detectors.shape[1] :]
     kernels = time_courses(population, timeline.refresh_hz)
-    drive = _filtered(centre, kernels, timeline.refresh_hz)
+    drive = _filtered(centre, kernels, population.adaptation_s, timeline.refresh_hz)
     if len(owners):
-        both = _filtered(detectors, kernels[owners], timeline.refresh_hz)
+        both = _filtered(detectors, kernels[owners], population.adaptation_s[owners], timeline.refresh_hz)
         motion = _motion(both, round(DETECTOR_DELAY_S * timeline.refresh_hz))
-        selective = population.is_direction_selective
-        drive[:, selective] = LINEAR_SHARE * drive[:, selective] + DETECTOR_GAIN * motion
-    return np.asarray(MAX_RATE_HZ / (1 + np.exp(-SLOPE * (drive - THRESHOLD))))
+        selective = np.isfinite(population.motion_axis_deg)
+        either = ~population.is_direction_selective[selective]
+        motion[:, either] = np.abs(motion[:, either])
+        kept = np.where(either, AXIAL_SHARE, LINEAR_SHARE)
+        drive[:, selective] = kept * drive[:, selective] + DETECTOR_GAIN * motion
+    return np.asarray(population.gain * MAX_RATE_HZ / (1 + np.exp(-SLOPE * (drive - THRESHOLD))))
 
 
 def resting_rate_hz() -> float:
@@ -105,8 +108,8 @@ def _views(population: Population) -> _Views:
     """
     units, around = np.arange(len(population)), population.surround > 0
     sigma, gain = population.rf_sigma, 1 / np.sqrt(np.pi * population.rf_sigma.prod(axis=1))
-    selective = population.is_direction_selective
-    angle = np.deg2rad(population.preferred_direction_deg[selective])
+    selective = np.isfinite(population.motion_axis_deg)
+    angle = np.deg2rad(population.motion_axis_deg[selective])
     step = DETECTOR_SPACING_PX / 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     center, wider = population.rf_center, sigma * population.surround_ratio[:, None]
     owner = np.concatenate([units, units[around], np.tile(units[selective], 2)])
@@ -142,12 +145,14 @@ def _patterns_seen(views: _Views, movie: Movie, green: Floats, blue: Floats, gri
     return np.asarray((seen - GREY * rows.sum(axis=1) * columns.sum(axis=1)) / GREY)
 
 
-def _filtered(drive: Floats, kernels: Floats, refresh_hz: float) -> Floats:
+def _filtered(drive: Floats, kernels: Floats, adaptation_s: Floats, refresh_hz: float) -> Floats:
     """What is left after adaptation to the slow mean (a one-pole low-pass, settled on the first refresh), in time."""
     if not drive.size:
         return drive
-    keep = np.exp(-1 / (ADAPTATION_S * refresh_hz))
-    level, _ = signal.lfilter([1 - keep], [1, -keep], drive, axis=0, zi=keep * drive[:1])
+    level = np.empty_like(drive)
+    for constant_s in np.unique(adaptation_s):
+        own, keep = adaptation_s == constant_s, np.exp(-1 / (constant_s * refresh_hz))
+        level[:, own], _ = signal.lfilter([1 - keep], [1, -keep], drive[:, own], axis=0, zi=keep * drive[:1, own])
     return np.asarray(signal.oaconvolve(drive - level, kernels.T, axes=0))[: len(drive)]
 
 

@@ -134,5 +134,28 @@ def test_light_step_indices_tell_repeated_responses_from_noise() -> None:
     assert light_step_indices(noise)["iprgc_2hz_QI"] < 0.7
     silent = repeated.copy()
     silent[1] = 0
-    assert light_step_indices(silent) == {"iprgc_2hz_QI": 0.0, "iprgc_20hz_QI": 0.0}
+    found = light_step_indices(silent)
+    assert (found["iprgc_2hz_QI"], found["iprgc_20hz_QI"]) == (0.0, 0.0)
     assert np.isnan(light_step_indices(None)["iprgc_2hz_QI"])
+
+
+def test_correlation_of_two_long_steps_is_that_of_the_trials_and_0_of_noise() -> None:
+    rng = np.random.default_rng(2)
+    signal, noise = rng.normal(size=7200).cumsum() / 20, rng.normal(size=(4, 7200)).cumsum(axis=1) / 20
+    white = light_step_indices(np.abs(10 + 3 * rng.normal(size=(4, 7200))))
+    assert white["iprgc_2hz_QI"] == pytest.approx(0.5, abs=0.1)  # 1/sqrt(4)
+    assert white["iprgc_2hz_r"] == pytest.approx(0, abs=0.15)
+    trials = 60 + 20 * (signal / signal.std() + noise / noise.std(axis=1, keepdims=True)).clip(-2.9, 2.9)
+    slow = filtered(trials - trials[:, -60:].mean(axis=1, keepdims=True), 2.0)[:, 120:]
+    pairs = np.corrcoef(slow)[np.triu_indices(4, 1)].mean()
+    assert light_step_indices(trials)["iprgc_2hz_r"] == pytest.approx(pairs, abs=0.1)
+
+
+def test_what_lasts_in_light_is_told_from_what_begins_or_ends_with_it() -> None:
+    lasting, begins, ends = (np.full((3, 7200), 5.0) for _ in range(3))
+    lasting[:, :1800] = 25
+    begins[:, :60] = 65
+    ends[:, :1800] = 0
+    for trials, onset, sustained in ((lasting, 20, 20), (begins, 30, 0), (ends, -5, -5)):
+        found = light_step_indices(trials)
+        assert (found["iprgc_onset"], found["iprgc_sustained"]) == pytest.approx((onset, sustained))

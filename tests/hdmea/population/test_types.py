@@ -14,6 +14,7 @@ from hdmea.io.stimulus_config import load_stimulus_configs
 from hdmea.population import types
 from hdmea.population.responses import smooth
 from hdmea.population.types import (
+    GROUPED_BY,
     STABLE,
     Responses,
     find_types,
@@ -200,12 +201,35 @@ def test_sparse_components_have_so_many_loadings_and_find_where_the_variance_is(
     np.testing.assert_allclose((loadings**2).sum(axis=1), 1)
 
 
+def columns(cells: int, **given: Any) -> dict[str, Floats]:
+    """What groups are made of; NaN where it is not given."""
+    return {name: np.asarray(given.get(name, np.full(cells, np.nan)), np.float64) for name in GROUPED_BY}
+
+
 def test_groups_come_before_types() -> None:
     nan = np.nan
     found = groups_of(
-        np.array([0.9, 0.1, nan, nan]), np.array([0.01, 0.01, 0.5, nan]), np.array([nan, 0.01, 0.01, nan])
+        columns(
+            6,
+            iprgc_2hz_r=[0.9, 0.9, 0.9, 0.1, nan, nan],
+            iprgc_sustained=[5, -5, 5, 5, nan, nan],  # the second one fires when the light ends
+            iprgc_onset=[5, -5, 50, 5, nan, nan],  # the third one when it begins
+            bar_dsi_p_value=[0.01, 0.01, 0.5, 0.01, 0.5, nan],
+            bar_osi_p_value=[nan, nan, nan, 0.01, 0.01, nan],
+        )
     )
-    assert found == ["ipRGC", "direction selective", "orientation selective", "other"]
+    direction, orientation = "direction selective", "orientation selective"
+    assert found == ["ipRGC", direction, "other", direction, orientation, "other"]
+
+
+def test_cells_without_selectivity_are_hardly_ever_called_selective() -> None:
+    rng = np.random.default_rng(0)
+    truly = np.arange(1000) < 100
+    p = np.where(truly, 0.001, rng.random(1000))
+    found = np.array(groups_of(columns(1000, bar_dsi_p_value=p, bar_osi_p_value=rng.random(1000))))
+    assert (found[truly] == "direction selective").all()
+    assert (found[~truly] == "direction selective").sum() <= 15  # 45 have a p below 0.05
+    assert (found == "orientation selective").sum() <= 2
 
 
 def test_shares_are_of_each_recording() -> None:

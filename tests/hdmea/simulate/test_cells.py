@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from hdmea.io.stimulus_config import load_stimulus_config
-from hdmea.simulate import CellOptions
+from hdmea.simulate import TWELVE_TYPES, CellOptions, CellType
 from hdmea.simulate.population import (
     Irregularities,
     Population,
@@ -39,9 +39,13 @@ def one_cell(polarity: int = 1, direction: float = np.nan, surround: float = 0.0
         polarity=np.array([polarity]),
         time_to_peak_s=np.array([0.06]),
         preferred_direction_deg=np.array([direction]),
+        preferred_orientation_deg=np.array([np.nan]),
         colour_weights=np.array([[1.0, 0.15]]),
         surround=np.array([surround]),
         surround_ratio=np.array([2.2]),
+        adaptation_s=np.array([0.4]),
+        gain=np.array([1.0]),
+        cell_type=np.array([-1]),
     )
     return dataclasses.replace(cell, **changes)
 
@@ -345,3 +349,42 @@ def test_spikes_do_not_depend_on_the_number_of_threads() -> None:
         )
         found.add(done.stdout.strip())
     assert len(found) == 1
+
+
+def test_cells_of_types_are_as_many_and_as_their_types_say() -> None:
+    kinds = TWELVE_TYPES
+    cells = draw_population(1200, (15, 15), 0.25, np.random.default_rng(3), types=kinds)
+    assert np.bincount(cells.cell_type).tolist() == [100] * 12
+    for n, kind in enumerate(kinds):
+        own = cells.part(cells.cell_type == n)
+        assert set(own.polarity.tolist()) == {kind.polarity}
+        assert set(own.preferred_color) == {kind.colour}
+        assert own.is_direction_selective.all() == own.is_direction_selective.any() == kind.is_direction_selective
+        assert np.isfinite(own.preferred_orientation_deg).all() == kind.is_orientation_selective
+        for values, middle in ((own.time_to_peak_s, kind.time_to_peak_s), (own.adaptation_s, kind.adaptation_s)):
+            assert np.log(values / middle).std() == pytest.approx(kind.scatter, rel=0.3)
+            assert np.median(values) == pytest.approx(middle, rel=0.03)
+        assert np.log(own.gain).std() == pytest.approx(kind.gain_scatter, rel=0.3)
+
+
+def test_orientation_selective_cell_prefers_both_ways_along_its_axis() -> None:
+    axial = one_cell(preferred_orientation_deg=np.array([90.0]))
+    slots = rates_under(BAR, axial)[120:4520].reshape(8, 550).max(axis=1)
+    np.testing.assert_allclose(slots[:4], slots[4:], rtol=0.2)
+    assert slots[[2, 6]].min() > 1.5 * slots[[0, 4]].max()
+
+
+def test_sustained_cells_keep_their_response() -> None:
+    transient, sustained = (rates_under(STEP, one_cell(adaptation_s=np.array([s]))) for s in (0.15, 60.0))
+    late = slice(300 + 240, 300 + 300)
+    assert transient[late].mean() < 1.2 * resting_rate_hz()
+    assert sustained[late].mean() > 10 * resting_rate_hz()
+    doubled = rates_under(STEP, one_cell(gain=np.array([2.0])))
+    np.testing.assert_allclose(doubled, 2 * rates_under(STEP, one_cell()))
+
+
+def test_what_cannot_be_a_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="polarity is 1 or -1"):
+        CellType("both", polarity=0)
+    with pytest.raises(ValueError, match="not both"):
+        CellType("x", is_direction_selective=True, is_orientation_selective=True)
