@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import hdmea
+from hdmea import script_check
 from support.docs_examples import run_examples
 
 PAGE = Path(__file__).parents[2] / "docs" / "migrate.md"
@@ -24,6 +25,34 @@ def test_names_to_assign_are_there() -> None:
     assert len(names) == 5
     for module, name in names:
         assert hasattr(importlib.import_module(module), name)
+
+
+def test_values_that_are_said_to_differ_are_values_that_are_written() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    table = page.partition("**Same name, other unit or scale.**")[2].partition("**Axons.**")[0]
+    first = [row.split("|")[1] for row in table.splitlines() if row.startswith("| ") and "value" not in row]
+    names = {
+        part
+        for cell in first
+        for quoted in re.findall(r"`([\w/*\"\[\]]+)`", cell)
+        for part in re.findall(r"\w{2,}", quoted)
+    }
+    assert len(names) >= 18
+    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(hdmea.__file__).parent.rglob("*.py"))
+    source = source.replace(Path(script_check.__file__).read_text(encoding="utf-8"), "")
+    side = "on_", "off_"  # put before the names of a fit's fields
+    missing = [name for name in names if name not in source and not (name.startswith(side) and '"on_"' in source)]
+    assert missing == []
+
+
+def test_fields_that_shrank_are_as_much_smaller_as_the_page_says() -> None:
+    before, now = 1.48, 0.95  # of the true sigma
+    page = PAGE.read_text(encoding="utf-8")
+    sigmas, areas = re.search(r"divide by ([\d.]+) what a script compares sigmas with; by ([\d.]+)", page).groups()  # type: ignore[union-attr]
+    assert (float(sigmas), float(areas)) == (round(before / now, 2), round((before / now) ** 2, 1))
+    for name in ("size_x", "size_y"):
+        assert f"{sigmas} times smaller" in script_check.CHANGED[name]
+    assert f"{areas} times smaller" in script_check.CHANGED["area"]
 
 
 def test_links_lead_somewhere() -> None:

@@ -1,9 +1,9 @@
 """The same cell in several recordings of one chip, by where and how its spike is seen; never by its responses.
 
-Each pair of units that are near each other after the chip's drift is taken out has a likeness of electrical images, of
-amplitudes, and a distance. What these are for pairs of different cells is known from pairs far from each other (the
-null); what they are for the same cell is fitted. The posterior of a match follows by Bayes, and one-to-one matches by
-the assignment that is most likely as a whole.
+Each pair of units that are near each other after the chip's drift is taken out has a likeness of electrical images, one
+of the waveforms at the soma, a ratio of amplitudes, and a distance. What these are for pairs of different cells is
+known from pairs far from each other (the null); what they are for the same cell is fitted. The posterior of a match
+follows by Bayes, and one-to-one matches by the assignment that is most likely as a whole.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LEAST_SHARE = 0.1  # of units that are found again: less is chance, or another c
 LEAST_NULL = 20  # far pairs
 NULL_PAIRS = 4000
 STEPS = 60
+MOST_R = 0.999999
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,12 @@ def chains(keys: Sequence[Sequence[str]], matches: Mapping[tuple[int, int], Matc
 
 @dataclass(frozen=True)
 class _Patch:
-    """What is compared of a unit: its image about the soma, less its mean, of length 1; and log of its amplitude."""
+    """What is compared of a unit: its image about the soma, less its mean, of length 1; the waveform (window,) of the
+    electrode with the largest signal near the soma, likewise; and log of its amplitude.
+    """
 
     values: Floats
+    waveform: Floats
     amplitude: float
 
 
@@ -136,14 +140,22 @@ def _patch(image: npt.NDArray[np.floating], soma: Floats) -> _Patch:
     part = np.asarray(image, np.float64)[np.ix_(np.arange(image.shape[0]), rows[inside[0]], columns[inside[1]])]
     values[np.ix_(np.arange(image.shape[0]), *inside)] = np.nan_to_num(part)
     values -= values.mean(axis=0)
+    near = values[:, HALF_WIDTH - 1 : HALF_WIDTH + 2, HALF_WIDTH - 1 : HALF_WIDTH + 2].reshape(len(values), -1)
+    waveform = near[:, np.ptp(near, axis=0).argmax()]
+    return _Patch(_unit_length(values), _unit_length(waveform), float(np.log(max(-values.min(), 1e-12))))
+
+
+def _unit_length(values: Floats) -> Floats:
     size = float(np.sqrt((values**2).sum()))
-    return _Patch(values / size if size > 0 else values, float(np.log(max(-values.min(), 1e-12))))
+    return values / size if size > 0 else values
 
 
 def _likeness(a: Sequence[_Patch], b: Sequence[_Patch]) -> Floats:
-    """Of each pair (a, b, 2) Fisher's z of the images' largest correlation, and the difference of log amplitudes.
+    """Of each pair (a, b, 3) Fisher's z of the images' largest correlation and of the waveforms' correlation, and the
+    difference of log amplitudes.
 
-    Over shifts of an electrode: the soma's place is rounded to electrodes, so that equal images may be one apart.
+    Images are compared over shifts of an electrode: the soma's place is rounded to electrodes, so that equal images may
+    be one apart.
     """
     window = min(len(patch.values) for patch in (*a, *b))
     one = np.stack([patch.values[:window] for patch in a]).reshape(len(a), -1)
@@ -153,7 +165,11 @@ def _likeness(a: Sequence[_Patch], b: Sequence[_Patch]) -> Floats:
         moved = np.roll(other, (shift[0] - 1, shift[1] - 1), axis=(2, 3)).reshape(len(b), -1)
         np.maximum(best, one @ moved.T, out=best)
     amplitudes = np.subtract.outer([patch.amplitude for patch in a], [patch.amplitude for patch in b])
-    return np.stack([np.arctanh(np.clip(best, -0.999999, 0.999999)), amplitudes], axis=-1)
+    waveforms = (
+        np.stack([patch.waveform[:window] for patch in a]) @ np.stack([patch.waveform[:window] for patch in b]).T
+    )
+    likeness = (np.arctanh(np.clip(r, -MOST_R, MOST_R)) for r in (best, waveforms))
+    return np.stack([*likeness, amplitudes], axis=-1)
 
 
 def _drift(apart: Floats, likeness: Floats) -> Floats:
@@ -173,35 +189,33 @@ def _drift(apart: Floats, likeness: Floats) -> Floats:
 def _posterior(near: Ints, likeness: Floats, residual: Floats, null: Floats, most: int) -> tuple[Floats, float]:
     """That each near pair is one cell (pairs,), and the share of units that are found again.
 
-    Of different cells: likeness by the null, places anywhere within reach. Of one cell: likeness and log amplitude
-    normal, distance Rayleigh; fitted by expectation-maximisation, from the pairs that are nearest.
+    Of different cells: likeness of images and waveforms together by the null, places anywhere within reach. Of one
+    cell: the two normal together, since both are of the same spikes; log amplitude normal, distance Rayleigh. Fitted by
+    expectation-maximisation, from the pairs that are nearest.
     """
-    from scipy.stats import gaussian_kde, norm
+    from scipy.stats import gaussian_kde, multivariate_normal, norm
 
-    different = gaussian_kde(null[:, 0])(likeness[:, 0]) + 1e-9
-    different *= norm.pdf(likeness[:, 1], np.mean(null[:, 1]), max(float(np.std(null[:, 1])), 0.05)) + 1e-9
+    alike, amplitude = likeness[:, :2], likeness[:, 2]
+    different = gaussian_kde(null[:, :2].T)(alike.T) + 1e-9
+    different *= norm.pdf(amplitude, np.mean(null[:, 2]), max(float(np.std(null[:, 2])), 0.05)) + 1e-9
     different *= 2 * np.maximum(residual, 1e-6) / REACH**2
     weight = np.exp(-residual) * (likeness[:, 0] > np.quantile(null[:, 0], 0.95))
     posterior = weight / max(float(weight.max()), 1e-12)
     share = 0.5
     for _ in range(STEPS):
         total = max(float(posterior.sum()), 1e-9)
-        mean, change = (posterior @ likeness) / total
-        spread = np.sqrt((posterior @ (likeness - (mean, change)) ** 2) / total + (0.1**2, 0.05**2))
+        mean, change = (posterior @ alike) / total, (posterior @ amplitude) / total
+        off = alike - mean
+        together = (posterior * off.T) @ off / total + 0.1**2 * np.eye(2)
+        spread = np.sqrt(posterior @ (amplitude - change) ** 2 / total + 0.05**2)
         scale = np.sqrt((posterior @ residual**2) / total / 2 + 0.05**2)
-        same = norm.pdf(likeness[:, 0], mean, spread[0]) * norm.pdf(likeness[:, 1], change, spread[1])
+        # More alike than is expected of one cell is no evidence against it.
+        same = multivariate_normal(mean, together).pdf(np.minimum(alike, mean)) * norm.pdf(amplitude, change, spread)
         same *= np.maximum(residual, 1e-6) / scale**2 * np.exp(-0.5 * (residual / scale) ** 2)
-        # Better than the best that is expected of one cell is no evidence against it.
-        same = np.where(likeness[:, 0] > mean, same / np.maximum(_shape(likeness[:, 0], mean, spread[0]), 1e-300), same)
         prior = share * most / len(near)
         posterior = prior * same / (prior * same + (1 - prior) * different)
         share = float(np.clip(posterior.sum() / most, 0.01, 0.99))
     return np.asarray(posterior), share
-
-
-def _shape(values: Floats, mean: float, spread: float) -> Floats:
-    """A normal density relative to its maximum."""
-    return np.asarray(np.exp(-0.5 * ((values - mean) / spread) ** 2))
 
 
 def _assigned(near: Ints, posterior: Floats, shape: tuple[int, int], least: float) -> tuple[Ints, Ints, Floats]:

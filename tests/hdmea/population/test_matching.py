@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hdmea.population.matching import Matches, Units, chains, match_units
+from hdmea.population.matching import Matches, Units, _likeness, _patch, chains, match_units
 
 Floats = npt.NDArray[np.float64]
 CHIP, WINDOW = 65, 50
@@ -75,6 +75,22 @@ def test_few_matches_are_false_and_few_cells_are_missed() -> None:
         assert len(set(matches.first.tolist())) == len(set(matches.second.tolist())) == len(matches.first)
     assert false <= 0.01 * pairs
     assert found >= 0.9 * shared
+
+
+def test_images_and_waveforms_are_told_apart() -> None:
+    rng = np.random.default_rng(4)
+    plain = cell(rng) | {"place": np.array([30.0, 30.0]), "width": 2.0, "sigma": 0.8, "angle": 0.0, "axon": 0.15}
+    other_field = plain | {"sigma": 1.6, "angle": np.pi}
+    slower = plain | {"width": 4.0}
+    one, again, wide, slow = (
+        _patch(image(which, np.zeros(2), 2000, rng), plain["place"]) for which in (plain, plain, other_field, slower)
+    )
+    same, field, waveform = np.tanh(_likeness([one], [again, wide, slow])[0, :, :2])
+    assert same[0] > 0.85
+    assert same[1] > 0.98
+    assert field[1] > 0.98  # the waveform is the same, the image is not
+    assert field[0] < same[0] - 0.1
+    assert waveform.max() < 0.85
 
 
 def test_recordings_without_a_common_cell_are_not_matched() -> None:
