@@ -9,6 +9,7 @@ from hdmea.geometry.axon import Axon, track_axon
 from hdmea.geometry.electrical_image import CleanImage, ImageScale, clean_image
 from hdmea.geometry.field_fits import GaussianFit, SurroundFit
 from hdmea.geometry.ln_model import LNModel, fit_ln_models
+from hdmea.geometry.movie_correlation import MovieCorrelation, movie_correlation
 from hdmea.geometry.neighbours import Neighbour
 from hdmea.geometry.nerve_head import NerveHead, SomaPolar, find_nerve_head, soma_polar
 from hdmea.geometry.noise_movie import FoldPlan, NoiseMovie
@@ -34,6 +35,7 @@ __all__ = [
     "GaussianFit",
     "ImageScale",
     "LNModel",
+    "MovieCorrelation",
     "Neighbour",
     "NerveHead",
     "NoiseMovie",
@@ -54,6 +56,7 @@ __all__ = [
     "head_record",
     "hold_frames",
     "model_record",
+    "movie_correlation",
     "receptive_field",
     "second_order_fields",
     "second_order_record",

@@ -223,7 +223,10 @@ def _peak(clean: CleanImage, first: int, troughs: Image) -> _Peak:
 
 
 def _witnesses(clean: CleanImage, row: int, column: int, trough: int, unused: Bools) -> int:
-    """How many of the used neighbours see the waveform of an electrode, beyond their noise."""
+    """How many neighbours see the waveform of an electrode, beyond their noise.
+
+    Also noisy ones, if it is beyond their own noise: beside a noisy column a soma has few good neighbours.
+    """
     reach = clean.scale.samples(WAVEFORM_MS)
     window = clean.traces[max(trough - reach, 0) : trough + reach + 1]
     waveform = window[:, row, column] / np.linalg.norm(window[:, row, column])
@@ -232,7 +235,9 @@ def _witnesses(clean: CleanImage, row: int, column: int, trough: int, unused: Bo
     good = ~clean.bad
     gain = float(np.clip(MAD_TO_SD * np.median(np.abs(shares[good]) / noise[good]), *NOISE_GAIN))
     around = slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2)
-    sees = (shares[around] > WITNESS_SD * gain * noise[around]) & ~unused[around]
+    skipped = unused & ~clean.bad
+    alive = (clean.noise_sd > 0) & ~skipped
+    sees = (shares[around] > WITNESS_SD * gain * noise[around]) & alive[around]
     return int(sees.sum()) - 1  # but the electrode itself
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.geometry import field_record, hold_frames, receptive_field
+from hdmea.geometry import MovieCorrelation, field_record, hold_frames, movie_correlation, receptive_field
 from hdmea.session.feature_layout import sta_feature
 from hdmea.session.session import PipelineSession
 from hdmea.steps import sta
@@ -35,6 +35,7 @@ def extract_rf_geometry(
     *,
     movie_name: str | None = None,
     stimuli_dir: str | Path | None = None,
+    whiten: bool = False,
     force: bool = False,
     session: PipelineSession | None = None,
 ) -> StepResult | PipelineSession:
@@ -43,6 +44,8 @@ def extract_rf_geometry(
     `units[id]["features"]["sta_{movie}"]["sta_geometry"]` holds the fields of `ReceptiveField` and `TimeCourse`:
     `center_row`, `center_col` (pixels from 0), `size_x`, `size_y`, `area`, `equivalent_diameter`, `peak_frame`,
     `sta_time_course`, `diff_map`; `gaussian_fit`, `DoG` and `ONOFF_model`. Without a significant field they are NaN.
+    `movie_correlation` is the movie's largest with itself (NaN where the movie is not at hand): above 0.1, which is a
+    warning too, fields are wider than they are, unless `whitened`.
 
     Parameters
     ----------
@@ -51,7 +54,10 @@ def extract_rf_geometry(
     movie_name
         Default: the one whose name contains "noise".
     stimuli_dir
-        As of `compute_sta`; from the movie comes how long each pattern is shown (without it: 4 frames).
+        As of `compute_sta`; from the movie comes how long each pattern is shown (without it: 4 frames), and its
+        correlation with itself.
+    whiten
+        Fit averages without that correlation (`MovieCorrelation.whitened`), where it is above 0.1.
     force
         Fit again what is there.
     session
@@ -66,6 +72,8 @@ def extract_rf_geometry(
     ------
     MissingInputError
         No unit has an STA of the movie.
+    ConfigurationError, FileNotFoundError
+        `whiten`, and the movie is not at hand.
 
     Notes
     -----
@@ -87,23 +95,35 @@ def extract_rf_geometry(
         feature = sta_feature(movie)
         there = units_with(recording, feature, STEP, "compute_sta")
         wanted = [name for name in there if force or not has_part(recording.units[name], feature, GEOMETRY)]
-        hold = _hold(movie, stimuli_dir) if wanted else USUAL_HOLD_FRAMES
+        correlation = _correlation(movie, stimuli_dir, whiten) if wanted else None
+        whitens = correlation is not None and whiten and correlation.correlated
+        told = {
+            "movie_correlation": float("nan") if correlation is None else correlation.largest,
+            "whitened": whitens,
+        }
         frame_s = frame_period_s(recording, STEP)
 
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
             metadata = unit["features"][feature].get("metadata") or {}
+            average = np.asarray(feature_data(unit, feature))
             found = receptive_field(
-                np.asarray(feature_data(unit, feature)),
+                correlation.whitened(average) if correlation is not None and whitens else average,
                 last_frame=_last_frame(metadata.get("cover_range")),
-                hold=hold,
+                hold=USUAL_HOLD_FRAMES if correlation is None else correlation.hold,
                 n_spikes=None if metadata.get("n_spikes") is None else round(number(metadata["n_spikes"])),
             )
-            return field_record(found, frame_s), "" if found.significant else found.reason
+            return {**field_record(found, frame_s), **told}, "" if found.significant else found.reason
 
         def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
             return put_part(unit_id, unit, feature, GEOMETRY, found)
 
-        return run_units(STEP, recording, wanted, len(there) - len(wanted), compute, store)
+        outcome = run_units(STEP, recording, wanted, len(there) - len(wanted), compute, store)
+        if correlation is not None and correlation.correlated and not whitens:
+            outcome.warn(
+                f"{movie} is correlated with itself ({correlation.largest:.2f}): receptive fields are wider and longer "
+                "than they are; extract_rf_geometry(whiten=True) takes that out"
+            )
+        return outcome
 
     return run_step(STEP, step, hdf5_path, session)
 
@@ -112,10 +132,17 @@ def _last_frame(cover_range: Any) -> int:
     return 0 if cover_range is None else int(np.asarray(cover_range).ravel()[1])
 
 
-def _hold(movie: str, stimuli_dir: str | Path | None) -> int:
-    """Frames for which the movie shows each pattern; the usual number where the movie is not at hand."""
+def _correlation(movie: str, stimuli_dir: str | Path | None, needed: bool) -> MovieCorrelation | None:
+    """How the movie is correlated with itself, and how long it shows a pattern; None where it is not at hand."""
     try:
         path = sta.stimuli_directory(stimuli_dir, sta.assigned_stimuli_dir(), STEP) / f"{movie}.npy"
     except ConfigurationError:
-        return USUAL_HOLD_FRAMES
-    return hold_frames(np.load(path, mmap_mode="r", allow_pickle=False)) if path.exists() else USUAL_HOLD_FRAMES
+        if needed:
+            raise
+        return None
+    if not path.exists():
+        if needed:
+            raise FileNotFoundError(f"Stimulus file not found: {path}, whose correlation is to be taken out")
+        return None
+    frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    return movie_correlation(frames, hold_frames(frames))

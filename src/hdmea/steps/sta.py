@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.geometry.movie_correlation import movie_correlation
+from hdmea.geometry.receptive_field import hold_frames
 from hdmea.io.stimulus_config import SHIPPED_CONFIG_DIR
 from hdmea.kernels.sta import triggered_average
 from hdmea.kernels.trains import as_int64, to_ragged
@@ -184,6 +186,7 @@ def _compute(
         return
     frames = _load_stimulus_movie(movie, stimuli_dir)
     _warn_of_short_movie(recording, movie, len(frames), outcome)
+    _warn_of_correlated_movie(movie, frames, outcome)
     spikes, offsets = to_ragged([trains[unit_id] for unit_id in wanted])
     shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - first_frame(recording, movie)
     images, counts = triggered_average(frames, shown, offsets, cover_range, threads=threads)
@@ -306,6 +309,15 @@ def first_frame(recording: PipelineSession, movie: str) -> int:
     start = np.asarray(recording.stimulus["section_time"][movie]).reshape(-1, 2)[0, 0]
     section_start: int = convert_sample_index_to_frame(int(start), frame_timestamps_of(recording, STEP))
     return section_start + PRE_MARGIN_FRAMES
+
+
+def _warn_of_correlated_movie(movie: str, frames: npt.NDArray[Any], outcome: Outcome[STAResult]) -> None:
+    found = movie_correlation(frames, hold_frames(frames))
+    if found.correlated:
+        outcome.warn(
+            f"{movie} is correlated with itself ({found.largest:.2f}): receptive fields in its averages are wider and "
+            "longer than they are; extract_rf_geometry(whiten=True) takes that out"
+        )
 
 
 def _warn_of_short_movie(recording: PipelineSession, movie: str, frames: int, outcome: Outcome[STAResult]) -> None:

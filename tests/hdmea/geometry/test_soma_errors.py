@@ -51,6 +51,20 @@ def test_bad_electrodes_are_no_somata(spike_like: bool) -> None:
     at_least(np.array(skipped) >= 3, 0.99)
 
 
+def test_a_soma_beside_a_noisy_column_is_not_taken_for_a_bad_electrode() -> None:
+    """Of its neighbours one is good; those in the noisy column see it beyond their own noise, and count.
+
+    Without them the axon's first electrodes, five electrodes away, were taken for the soma: one of 24 units of "32 um 6
+    dead, 2 noisy columns, 20 electrodes" in test_soma.py.
+    """
+    rng = np.random.default_rng(11)
+    for _ in range(8):
+        image, cell = cell_image(rng, pitch=32.0, dead_columns=6, noisy_columns=2, noisy_electrodes=20)
+    found = soma_geometry(image, scale(32.0))
+    assert np.hypot(found.center_col - cell.x, found.center_row - cell.y) < 0.5
+    assert (found.n_skipped, found.isolated, found.near_bad) == (0, False, True)
+
+
 def test_noise_with_heavy_tails_makes_no_wrong_somata() -> None:
     rng = np.random.default_rng(2)
     wrong, flagged = [], []
