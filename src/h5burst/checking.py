@@ -18,6 +18,7 @@ from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.elements import NEVER_WRITTEN
 from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.handle import FileHandle
 from h5burst.read.history import At
 from h5burst.read.lazy import LazyArray, open_tree, place_of
 from h5burst.read.libhdf5_worker import client
@@ -76,13 +77,22 @@ def _verify(path: FileLike, *, deep: bool) -> list[Problem]:
 
 
 def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
-    if os.path.getsize(path) > memory_budget() // 8:
-        return _walk(path)
+    handle = FileHandle(os.fspath(path))
+    found = _unread(handle)
+    known = {problem.path for problem in found}
+    found += [Problem(where, what) for where, what in handle.misfits.items() if where not in known]
+    return sorted(found, key=lambda problem: problem.path)
+
+
+def _unread(handle: FileHandle) -> list[Problem]:
+    """Every object that cannot be read."""
+    if os.path.getsize(handle.path) > memory_budget() // 8:
+        return _walk(handle)
     try:
-        load_tree(path)
+        load_tree(handle)
     except CorruptFileError as error:
         if any(NEVER_WRITTEN in what for _, what in error.problems):
-            return _walk(path)  # not damaged, but more than fits into memory
+            return _walk(handle)  # not damaged, but more than fits into memory
         found = [Problem(where, what) for where, what in error.problems] or [Problem("/", error.what)]
         return [problem for problem in found if _is_damage(problem.what)]
     except (OSError, MemoryError) as error:
@@ -92,13 +102,13 @@ def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
 
 def damaged(path: str | os.PathLike[str]) -> list[Problem]:
     """Every object that cannot be read, filters that are not installed aside."""
-    return _walk(path, passing=MissingFilterError)
+    return _walk(FileHandle(os.fspath(path)), passing=MissingFilterError)
 
 
-def _walk(path: str | os.PathLike[str], passing: type[OSError] | tuple[()] = ()) -> list[Problem]:
+def _walk(handle: FileHandle, passing: type[OSError] | tuple[()] = ()) -> list[Problem]:
     """Read a file block by block, each object once, whatever the number of its names. passing: no problem."""
     try:
-        waiting: list[tuple[str, Node]] = [("/", open_tree(path))]
+        waiting: list[tuple[str, Node]] = [("/", open_tree(handle))]
     except OSError as error:
         return [Problem("/", _what(error))]
     problems: list[Problem] = []

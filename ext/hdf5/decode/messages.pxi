@@ -73,7 +73,7 @@ cdef class Messages:
         self.source = source
         self.owner = owner
         self.header = Header(source)
-        self.heap = Heap(source)
+        self.heap = Heap(source, owner)
         self.types = {}
 
     cdef int read(self, uint64_t address, bint only_links=False) except -1:

@@ -234,7 +234,7 @@ cdef class Parser:
             return self.node(address)
         except UnsupportedFeatureError:
             self.messages.is_group = False
-            return self.owner.uncovered(self.names)
+            return self.owner.uncovered(self.names, address)
 
     cpdef object node(self, address):
         """The node of one object, a group's without its members; None for a committed datatype."""
@@ -255,7 +255,7 @@ cdef class Parser:
             raise CorruptStructureError(f"the object at address {address} is neither a group nor a dataset")
         if m.unsupported_attributes:
             for name in m.unsupported_attributes:
-                m.attributes[name] = self.owner.uncovered_attribute(self.names, name)
+                m.attributes[name] = self.owner.uncovered_attribute(self.names, name, address)
         return node
 
     cdef object lazy_data(self, address):

@@ -115,10 +115,13 @@ cdef class Collection:
     cdef uint32_t* places  # where the object of each index begins, a multiple of 8; 0: none; plus CHECKED, or TWICE alone
     cdef uint32_t indices
     cdef bint summed  # its objects carry checksums, but for those that another program wrote
+    cdef bint fits  # the note of its free space ends where it does, or there is none
+    cdef uint32_t* used  # of each index of a summed one, the `Heap.turn` in which it was referred to last
 
     def __dealloc__(self):
         PyMem_Free(self.data)
         PyMem_Free(self.places)
+        PyMem_Free(self.used)
 
     cdef int fill(self, Source source, uint64_t address) except -1:
         cdef const uint8_t* p = source.view(address, 16)
@@ -135,13 +138,17 @@ cdef class Collection:
         source.fetch(self.data, address, size)
         self.summed = memcmp(self.data + H5_HEAP_MARK_AT, H5_HEAP_MARK, 3) == 0
         self.indices = 0
+        self.fits = True
         self.scan(address)  # counts
         self.places = <uint32_t*>PyMem_Malloc((self.indices + 1) * sizeof(uint32_t))
         if self.places == NULL:
             raise MemoryError
-        for i in range(self.indices + 1):
-            self.places[i] = 0
+        memset(self.places, 0, (self.indices + 1) * sizeof(uint32_t))
         self.scan(address)
+        if self.summed:
+            self.used = <uint32_t*>PyMem_Calloc(self.indices + 1, sizeof(uint32_t))
+            if self.used == NULL:
+                raise MemoryError
         return 0
 
     cdef int scan(self, uint64_t address) except -1:
@@ -152,6 +159,7 @@ cdef class Collection:
             index = u16(self.data + at)
             length = u64(self.data + at + 8)
             if index == 0:  # the free space, always last
+                self.fits = length == self.size - at
                 break
             if length > self.size - at - 16:
                 if self.summed:  # each object before tells by itself whether it is whole; those behind are not found
@@ -183,6 +191,19 @@ cdef class Collection:
             self.places[index] = place | CHECKED
         return object_
 
+    cdef int check_reference(self, uint32_t index, uint64_t length, uint32_t turn) except -1:
+        """Of an object that `find` gave. References may be where nothing has a checksum; so one that was turned into
+        that to another text is known by this: a text with a checksum is referred to once, and in its whole length."""
+        cdef const uint8_t* object_ = self.data + (self.places[index] & ~<uint32_t>CHECKED)
+        if not self.summed or u32(object_ + H5_HEAP_SUM_AT) == 0:
+            return 0
+        if u64(object_ + 8) != length:
+            raise CorruptStructureError("a reference to a text in the global heap has another length than the text")
+        if length and self.used[index] == turn:
+            raise CorruptStructureError("two references lead to one text in the global heap")
+        self.used[index] = turn
+        return 0
+
 
 cdef enum:
     CHECKED = 1  # of an object of a collection: it fits its checksum
@@ -194,11 +215,14 @@ cdef class Heap:
     """The text that references of 16 bytes (length, collection, index) stand for."""
 
     cdef Source source
+    cdef object owner  # is told of collections whose texts are whole, and which yet are not
     cdef dict collections
     cdef uint64_t held, given  # bytes of collections in memory, and of text handed out
+    cdef uint32_t turn  # counts arrays: in each, no text is referred to twice
 
-    def __cinit__(self, Source source):
+    def __cinit__(self, Source source, owner):
         self.source = source
+        self.owner = owner
         self.collections = {}
 
     cdef Collection collection(self, uint64_t address):
@@ -210,18 +234,35 @@ cdef class Heap:
             if self.held > self.source.size:
                 raise CorruptStructureError("the collections of the global heap overlap")
             self.collections[address] = found
+            if not found.fits:
+                self.owner.note_free_space(address)
         return found
 
+    cdef bint is_ours(self, uint64_t address) except -1:
+        """Whether an empty text is an object of the heap, as in files that this package writes: others keep none."""
+        if address == 0 or address == UNDEFINED:
+            return False
+        try:
+            return self.collection(address).summed
+        except CorruptStructureError:
+            return False
+
     cdef object text(self, const uint8_t* reference, bint as_bytes):
+        """A text by itself."""
+        self.turn += 1
+        return self.referred(reference, as_bytes)
+
+    cdef object referred(self, const uint8_t* reference, bint as_bytes):
         cdef uint64_t length = u32(reference), address = u64(reference + 4)
         cdef uint32_t index = u32(reference + 12)
         cdef Collection collection
         cdef const uint8_t* object_
         cdef const uint8_t* end
-        if length == 0:
+        if length == 0 and (index == 0 or not self.is_ours(address)):
             return b"" if as_bytes else ""
         collection = self.collection(address)
         object_ = collection.find(index, address)
+        collection.check_reference(index, length, self.turn)
         if u64(object_ + 8) < length:
             raise CorruptStructureError("text is longer than what the global heap holds of it")
         # No two elements share an object in an honest file: a small file cannot stand for endless text.
@@ -241,8 +282,9 @@ cdef class Heap:
         cdef PyObject** items = <PyObject**>cnp.PyArray_DATA(out)
         cdef uint64_t i
         cdef object item
+        self.turn += 1
         for i in range(space.count):
-            item = self.text(references + 16 * i, as_bytes)
+            item = self.referred(references + 16 * i, as_bytes)
             Py_INCREF(item)
             items[i] = <PyObject*>item  # a new object array holds no references yet
         return out

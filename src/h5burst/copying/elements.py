@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from h5burst._ext.h5parse import Source
-from h5burst.copying import heap_collections as heap
 from h5burst.copying.output import Writer
+from h5burst.format import global_heap as heap
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import Places
 from h5burst.model.errors import CorruptStructureError
@@ -70,13 +70,36 @@ class Translator:
         old = _take(table, at)
         if inner is None or not inner.is_plain or self.lost is not None:
             lengths = None if inner is None else table[:, at - 4 : at].copy().view("<u4").reshape(-1)
+            indices = table[:, at + 8 : at + 12].copy().view("<u4").reshape(-1)
+            shared = self._shared(old, indices, lengths) if self.lost is not None and inner is not None else ()
             for row in range(len(table)):
-                index = int.from_bytes(table[row, at + 8 : at + 12].tobytes(), "little")
-                if _is_somewhere(int(old[row])) and (lengths is None or lengths[row]):
+                index = int(indices[row])
+                if row in shared:
+                    self._lose("two references lead to one value in the global heap")
+                    table[row, at - 4 : at + 12] = old[row] = 0
+                elif _is_somewhere(int(old[row])) and (lengths is None or lengths[row]):
                     count = None if lengths is None else int(lengths[row])
                     if not self._is_set(int(old[row]), index, inner, count, writer):
                         table[row, at if lengths is None else at - 4 : at + 12] = old[row] = 0
         _put(table, at, self._mapped(old, lambda address: self.collection(address, writer)))
+
+    def _shared(self, addresses: Any, indices: Any, lengths: Any) -> frozenset[int]:
+        """Rows whose references lead to one value with a checksum of ours: all but one of them are damaged."""
+        _, inverse, times = np.unique(np.stack([addresses, indices]), axis=1, return_inverse=True, return_counts=True)
+        rows = np.flatnonzero((times[inverse.reshape(-1)] > 1) & (lengths > 0))
+        return frozenset(row for row in rows.tolist() if self._has_sum(int(addresses[row]), int(indices[row])))
+
+    def _has_sum(self, address: int, index: int) -> bool:
+        try:
+            data = self._read(address)
+            item = heap.objects(data).get(index)
+        except CorruptStructureError:
+            return False
+        return item is not None and heap.has_sum(data, item)
+
+    def _lose(self, what: str) -> None:
+        assert self.lost is not None
+        self.lost(f"a value of variable length: {what}")
 
     def _is_set(self, address: int, index: int, inner: Places | None, count: int | None, writer: Writer) -> bool:
         """As `_set_object`; False for what is damaged, too, where that is tolerated."""
@@ -85,7 +108,7 @@ class Translator:
         except CorruptStructureError as error:
             if self.lost is None:
                 raise
-            self.lost(f"a value of variable length: {error}")
+            self._lose(str(error))
             return False
 
     def _set_object(self, address: int, index: int, inner: Places | None, count: int | None, writer: Writer) -> bool:
@@ -100,7 +123,7 @@ class Translator:
                 return False
             new = target.to_bytes(8, "little") + data[8:]
         else:
-            size = _size(data, inner, count)
+            size = self._size(data, inner, count)
             new = data if inner.is_plain else self.translate(data[:size], inner, writer) + data[size:]
         if new != data:
             writer.patch(new_address + item.at - heap.PREFIX + heap.SUM_AT, heap.checksum(new))
@@ -118,6 +141,13 @@ class Translator:
             raise CorruptStructureError(f"the checksum of object {index} of the global heap at {address} is wrong")
         return item, collection.data[item.at : item.at + item.length]
 
+    def _size(self, data: bytes, inner: Places, count: int | None) -> int:
+        """Bytes of a sequence in its object of the heap. Of what may be damaged the two are known to be one length."""
+        size = (count or 0) * inner.size
+        if size > len(data) or (self._is_tolerant and size < len(data)):
+            raise CorruptStructureError("a variable-length value has another length than its bytes in the heap")
+        return size
+
     def check(self, elements: bytes, places: Places) -> None:
         """Raise `CorruptStructureError` where a value of variable length among elements cannot be read."""
         for start in range(0, len(elements), places.size) if not places.is_plain else ():
@@ -125,7 +155,7 @@ class Translator:
                 count, address, index = _SEQUENCE.unpack_from(elements, start + at)
                 if count and _is_somewhere(address):
                     _, data = self._object(address, index)
-                    self.check(data[: _size(data, inner, count)], inner)
+                    self.check(data[: self._size(data, inner, count)], inner)
 
     def collection(self, address: int, writer: Writer) -> int:
         """The new address of a collection of the global heap, which is copied when it is first asked for."""
@@ -173,14 +203,6 @@ def _all_objects(data: bytes) -> dict[int, heap.Object]:
         return heap.objects(data)
     except CorruptStructureError:
         return {}
-
-
-def _size(data: bytes, inner: Places, count: int | None) -> int:
-    """Bytes of a sequence in its object of the heap."""
-    size = (count or 0) * inner.size
-    if size > len(data):
-        raise CorruptStructureError("a variable-length value is longer than its bytes in the heap")
-    return size
 
 
 def _is_somewhere(address: int) -> bool:

@@ -11,10 +11,9 @@ from h5burst.format import attribute, dense, info_message
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import places_in
-from h5burst.format.object_header import Message, ObjectHeader
-from h5burst.format.shared_messages import decode_place
+from h5burst.format.object_header import ObjectHeader
+from h5burst.format.shared_messages import committed_datatype
 from h5burst.format.superblock import Whole
-from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 
 def holds_references(source: Source, header: ObjectHeader) -> bool:
@@ -45,15 +44,7 @@ def _attribute_refers(source: Source, body: bytes) -> bool:
 
 
 def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
-    if shared:
-        address = decode_place(body).address
-        if address is None:
-            raise UnsupportedFeatureError("messages shared through a table")
-        found: Message | None = oh.decode(source, address).first(oh.DATATYPE)
-        if found is None:
-            raise CorruptStructureError(f"there is no committed datatype at address {address}")
-        body = found.body
-    return places_in(body).holds_references
+    return places_in(committed_datatype(source, body) if shared else body).holds_references
 
 
 # ---------------------------------------------------------------- the mark of files that hold none

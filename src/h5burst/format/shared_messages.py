@@ -46,6 +46,20 @@ def encode_committed(address: int) -> bytes:
     return bytes([3, _COMMITTED]) + address.to_bytes(8, "little")
 
 
+def committed_datatype(source: Source, body: bytes) -> bytes:
+    """The datatype message of the committed datatype that the body of a shared one names.
+
+    Raises `CorruptStructureError`, and `UnsupportedFeatureError` for a message in the table of the file.
+    """
+    address = decode_place(body).address
+    if address is None:
+        raise UnsupportedFeatureError("messages shared through a table")
+    found = oh.decode(source, address).first(oh.DATATYPE)
+    if found is None:
+        raise CorruptStructureError(f"there is no committed datatype at address {address}")
+    return found.body
+
+
 class SharedMessages:
     """The table of one file's shared messages. extension: address of its superblock extension, or UNDEFINED."""
 

@@ -27,7 +27,6 @@ from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
-Box: TypeAlias = "Sequence[tuple[int, int]] | Sequence[Places]"
 
 NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from

@@ -49,10 +49,11 @@ class FileHandle:
 
     location: where it is. stamp: which file that must be; None: whatever is there when it is first opened. state: which
     state of it is looked at; None: the newest one then. links: of groups that were looked into, by address. chunks:
-    those that were decoded last.
+    those that were decoded last. misfits: what is wrong, by the path of the object where it was met, although all that
+    is read is right.
     """
 
-    __slots__ = ("__weakref__", "_holders", "_kept", "chunks", "links", "location", "path", "stamp", "state")
+    __slots__ = ("__weakref__", "_holders", "_kept", "chunks", "links", "location", "misfits", "path", "stamp", "state")
 
     def __init__(self, location: Location, stamp: Stamp | None = None, state: State | None = None) -> None:
         then = location.state if isinstance(location, FileObject) else None
@@ -61,6 +62,7 @@ class FileHandle:
         self.location, self.stamp, self.state = location, stamp, state
         self.path = path_of(location)
         self.links: dict[int, dict[str, Target]] = {}
+        self.misfits: dict[str, str] = {}
         self.chunks = DecodedChunks()
         self._kept: KeptFile | None = None
         self._holders = 0

@@ -201,6 +201,8 @@ class LazyArray(ReadableArray):
         if self._address is not None:
             with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
                 found, unread, _, _ = reader.parser.inspect(self._address)
+                for name in unread:
+                    reader.check_attributes(self._address, name)
                 return found | {name: fallback.read_attribute(self._handle, self.name, name) for name in unread}
         node = fallback.read_node(self._handle, self.name, array_by_name)
         return {} if node is None else node.attrs
@@ -359,6 +361,8 @@ class LazyArray(ReadableArray):
 
     def _pick_by_name(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
         box = hull(places)
+        with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
+            reader.check_elements_at(self.name, box)
         with self._handle.open() as file:
             whole = fallback.read_box(self._handle, self.name, box, in_use=file.locked_for_writing)
         part: np.ndarray[Any, Any] = whole[inside(places, box)]

@@ -459,8 +459,8 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
             if links is not None:
                 if has_all_links:
                     file.links.setdefault(address, {name: target for name, target, _ in links})
-                return LazyGroup(file, address, names, _attributes(file, names, attrs, unread))
-            found = _attributes(file, names, attrs, unread)
+                return LazyGroup(file, address, names, _attributes(file, names, address, attrs, unread))
+            found = _attributes(file, names, address, attrs, unread)
             if dataset is None:
                 message = reader.parser.datatype_message(address)
                 if message is None:
@@ -474,20 +474,26 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
     except UnsupportedFeatureError:
         if not names:
             raise
+        with reader.naming_damage(names):
+            reader.check_attributes(address)
         node = fallback.read_node(file.handle, stored_path(names), array_by_name)
         if node is None:
             return NamedType(stored_path(names), None, {})
         return _wrapped(file, node, names)
 
 
-def _attributes(file: _File, names: Names, attrs: dict[str, Any], unread: list[str]) -> Mapping[str, Any]:
+def _attributes(file: _File, names: Names, address: int, attrs: dict[str, Any], unread: list[str]) -> Mapping[str, Any]:
     """Attributes; those that only libhdf5 reads when one of them is looked at."""
     if not unread:
         return attrs
-    where = stored_path(names)
-    return LazyDict(
-        lambda: attrs | {name: fallback.read_attribute(file.handle, where, name) for name in unread},
-    )
+
+    def read() -> dict[str, Any]:
+        with file.reader() as reader, reader.naming_damage(names):
+            for name in unread:
+                reader.check_attributes(address, name)
+        return attrs | {name: fallback.read_attribute(file.handle, stored_path(names), name) for name in unread}
+
+    return LazyDict(read)
 
 
 def _in_tree(file: _File, node: Group, above: Names, names: Names) -> Member:

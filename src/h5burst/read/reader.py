@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from h5burst._ext.h5parse import Dataset, Kind, Parser, Source, Type, set_model
+from h5burst.arrays.selection import Box
 from h5burst.format import data_layout, datatype, dense, object_header, symbol_table
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.filter_pipeline import fill_element
@@ -36,11 +37,12 @@ from h5burst.model.tree import (
     Node,
     SoftLink,
     Storage,
+    escape_attribute,
     escape_link,
     path_names,
     unescape,
 )
-from h5burst.read import fallback
+from h5burst.read import fallback, kept_values
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, most_unwritten, never_written
 from h5burst.read.fallback import InUseError
@@ -466,13 +468,40 @@ class Reader:
 
     # ------------------------------------------------------------ the parser's questions: libhdf5
 
-    def uncovered(self, names: list[str | None]) -> Node | None:
+    def uncovered(self, names: list[str | None], address: int) -> Node | None:
+        """An object, and all below it. Elements of a lazy tree are checked when they are read."""
+        self.check_attributes(address)
+        if not self.is_lazy:
+            self.check_elements(address)
         with self._asking_libhdf5(names):
             return fallback.read_node(self.handle, stored_path(names), self.by_name)
 
-    def uncovered_attribute(self, names: list[str | None], name: str) -> Any:
+    def uncovered_attribute(self, names: list[str | None], name: str, address: int) -> Any:
+        self.check_attributes(address, name)
         with self._asking_libhdf5(names):
             return fallback.read_attribute(self.handle, stored_path(names), name)
+
+    def note_free_space(self, address: int) -> None:
+        """A collection of the heap says of its free space that it ends elsewhere: libhdf5 may read it without end."""
+        what = f"the global heap at {address} names another size of its free space: libhdf5 may not come back from it"
+        self.handle.misfits.setdefault(describe_names(self.parser.where), what)
+
+    def check_elements(self, address: int, box: Box | None = None) -> None:
+        """Raise `CorruptStructureError` unless what a dataset's elements refer to is whole: libhdf5 does not look."""
+        kept_values.check_elements(self.source, object_header.decode(self.source, address), box, self.note_free_space)
+
+    def check_attributes(self, address: int, name: str | None = None) -> None:
+        """The same of an attribute, of all if None."""
+        stored = None if name is None else escape_attribute(name).encode("utf-8", "surrogateescape")
+        kept_values.check_attributes(
+            self.source, object_header.decode(self.source, address), stored, self.note_free_space
+        )
+
+    def check_elements_at(self, path: str, box: Box) -> None:
+        """As `check_elements`, of the dataset at a stored path, if it is in this file."""
+        address = self.target(path.encode("utf-8", "surrogateescape"), self.root)
+        if isinstance(address, int):
+            self.check_elements(address, box)
 
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:

@@ -18,7 +18,7 @@ from h5burst.model.source import as_source
 from h5burst.model.tree import Group, Node, Storage, escape_attribute, escape_link
 from h5burst.read.lazy import open_tree
 from h5burst.runtime import durable
-from h5burst.write import graft
+from h5burst.write import graft, heap_sums
 from h5burst.write.growing import check_rows, too_long
 
 _ROWS_BYTES = 8 << 20
@@ -110,6 +110,7 @@ class CopiedEdit:
     def commit(self, reason: str) -> None:
         """Put the copy in the place of the file. reason: why it is a copy, and so has no earlier states."""
         with durable.annotating_oserror(self.path, "edit"):
+            heap_sums.keep_sums(self._copy)
             self._explain(reason)
         self._stack.close()
 

@@ -16,6 +16,7 @@ from h5burst.runtime import durable
 from h5burst.runtime.threads import thread_count
 from h5burst.write import native, referring
 from h5burst.write.graft import fill
+from h5burst.write.heap_sums import keep_sums
 from h5burst.write.preflight import SpecialValueError, validated
 from h5burst.write.settled import settled
 from h5burst.write.sink import BehindUserBlock
@@ -77,6 +78,7 @@ def write_tree(
         tree = cast(Group, special.settled) or settled(tree, (), os.fspath(path))
         with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
             referring.write(temporary, tree, storage, threads)
+            keep_sums(temporary)
         return
     with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
         try:
@@ -90,6 +92,7 @@ def write_tree(
             options = {"libver": LIBVER, "locking": False, "track_order": tree.track_order}
             with h5py.File(temporary, "w", userblock_size=len(user_block), **options) as f:
                 fill(f, tree, storage=storage, threads=threads)
+            keep_sums(temporary)
             if user_block:
                 with open(temporary, "r+b") as file:
                     file.write(user_block)

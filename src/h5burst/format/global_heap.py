@@ -50,7 +50,12 @@ def checksum(data: bytes) -> bytes:
 def is_whole(data: bytes, item: Object) -> bool:
     """Whether the bytes of an object fit the checksum before them, if there is one."""
     stored = _stored_sum(data, item)
-    return stored == bytes(4) or stored == checksum(data[item.at : item.at + item.length])
+    return not is_marked(data) or stored == bytes(4) or stored == checksum(data[item.at : item.at + item.length])
+
+
+def has_sum(data: bytes, item: Object) -> bool:
+    """Whether an object carries a checksum of ours."""
+    return is_marked(data) and _stored_sum(data, item) != bytes(4)
 
 
 def objects(data: bytes) -> dict[int, Object]:
@@ -66,6 +71,16 @@ def objects(data: bytes) -> dict[int, Object]:
         found[item.number] = item
         at = item.end
     return found
+
+
+def fits(data: bytes, found: dict[int, Object]) -> bool:
+    """Whether the note of free space, behind the last of the objects found, says where the collection ends.
+
+    libhdf5 takes it for right, and may read without end where it is not.
+    """
+    at = max((item.end for item in found.values()), default=PREFIX)
+    note = data[at : at + PREFIX]
+    return len(note) < PREFIX or int.from_bytes(note[8:], "little") == len(data) - at
 
 
 def whole_objects(data: bytes, size: int) -> dict[int, Object]:
@@ -108,6 +123,9 @@ def packed(data: bytes, kept: dict[int, Object]) -> bytes:
 def summed(data: bytes, found: dict[int, Object]) -> bytes:
     """A collection each of whose objects carries a checksum of ours; those that carry one keep it."""
     new = bytearray(data)
+    if not fits(data, found):
+        at = max((item.end for item in found.values()), default=PREFIX)
+        new[at + 8 : at + PREFIX] = (len(data) - at).to_bytes(8, "little")
     new[5:8] = _MARK
     for item in found.values():
         if not is_marked(data) or _stored_sum(data, item) == bytes(4):
