@@ -18,6 +18,8 @@ from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SI
 from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
+_NO_FILTER = 0xFFFFFFFF  # of a filter mask: a bit for each filter that was left out
+
 Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 
@@ -52,7 +54,32 @@ def read_index(
     chunk_bytes: int,
     filtered: bool,
 ) -> ChunkIndex:
-    """Every written chunk of a dataset. limits: its maximum dimensions, all ones (64 bits) for none."""
+    """Every written chunk of a dataset. limits: its maximum dimensions, all ones (64 bits) for none.
+
+    Where the layout says that chunks at the edge went through no filter, their masks here say so, too.
+    """
+    found = _read_index(source, layout, shape, limits, chunk_bytes, filtered)
+    if filtered and layout.plain_edges and len(found.numbers):
+        found.masks[_at_edge(found.numbers, shape, layout.chunks)] = _NO_FILTER
+    return found
+
+
+def _at_edge(numbers: Numbers, shape: tuple[int, ...], chunks: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which chunks reach beyond the array."""
+    edge = np.zeros(len(numbers), bool)
+    for place, length, chunk in zip(np.unravel_index(numbers, _grid(shape, chunks)), shape, chunks, strict=True):
+        edge |= (place + 1) * chunk > length
+    return edge
+
+
+def _read_index(
+    source: Source,
+    layout: ChunkedLayout,
+    shape: tuple[int, ...],
+    limits: tuple[int, ...],
+    chunk_bytes: int,
+    filtered: bool,
+) -> ChunkIndex:
     grid = _grid(shape, layout.chunks)
     if math.prod(grid) >= 1 << 62:
         raise CorruptStructureError("a dataset claims more chunks than any file holds")

@@ -93,13 +93,14 @@ class ChunkedLayout(NamedTuple):
     """What the layout message says of a chunked dataset.
 
     chunks: shape of a chunk. kind: type of the index, 0 for the older B-tree. single: size and filter mask of the only
-    chunk, where the message itself has them.
+    chunk, where the message itself has them. plain_edges: chunks that reach beyond the array went through no filter.
     """
 
     chunks: tuple[int, ...]
     kind: int
     address: int
     single: tuple[int, int] | None
+    plain_edges: bool = False
 
 
 def encode(
@@ -143,8 +144,6 @@ def _decode_version_3(message: bytes) -> tuple[ChunkedLayout, int]:
 
 def _decode_version_4(message: bytes) -> tuple[ChunkedLayout, int]:
     flags, rank, width = message[2:5]
-    if flags & EDGE_CHUNKS_UNFILTERED:
-        raise UnsupportedFeatureError("edge chunks without filters")
     at = 5 + rank * width
     *chunks, element_bytes = (int.from_bytes(message[i : i + width], "little") for i in range(5, at, width))
     kind = message[at]
@@ -153,4 +152,5 @@ def _decode_version_4(message: bytes) -> tuple[ChunkedLayout, int]:
         single = struct.unpack_from("<QI", message, at + 1)
     if not SINGLE <= kind <= BTREE2:
         raise UnsupportedFeatureError(f"chunk indices of type {kind}")
-    return ChunkedLayout(tuple(chunks), kind, struct.unpack("<Q", message[-8:])[0], single), element_bytes
+    plain_edges = bool(flags & EDGE_CHUNKS_UNFILTERED)
+    return ChunkedLayout(tuple(chunks), kind, struct.unpack("<Q", message[-8:])[0], single, plain_edges), element_bytes

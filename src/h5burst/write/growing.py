@@ -86,7 +86,8 @@ class Growing:
     def _index(self, writer: TreeWriter, put: list[bytes]) -> int:
         layout, kind = self._elements.layout, chunk_tree.kind(self._plan)
         key = chunk_tree.coordinates_of(len(self.shape))
-        if layout.kind == data_layout.BTREE2 and layout.address != UNDEFINED:
+        is_whole = not layout.plain_edges  # else records do not say by themselves which chunks are without filters
+        if is_whole and layout.kind == data_layout.BTREE2 and layout.address != UNDEFINED:
             tree = btree2_update.Index(self._source, layout.address, kind, key)
             is_ours = tree.header.shape.node_bytes == btree2_update.NODE_BYTES  # which the layout message repeats
             new = (
