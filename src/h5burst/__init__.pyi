@@ -42,6 +42,7 @@ from h5burst.model.errors import UnfinishedFileError as UnfinishedFileError
 from h5burst.model.lazy_dict import LazyDict as LazyDict
 from h5burst.model.source import ArraySource as ArraySource
 from h5burst.model.source import BlockSource as BlockSource
+from h5burst.model.source import CastSource as CastSource
 from h5burst.model.source import as_source as as_source
 from h5burst.model.source import is_source as is_source
 from h5burst.model.tagged_json import load_json as load_json

@@ -21,7 +21,7 @@ from h5burst.arrays import chunks
 from h5burst.arrays.chunks import ChunkPart, ChunkPlan
 from h5burst.arrays.selection import select
 from h5burst.codecs import Filter
-from h5burst.model.source import is_source
+from h5burst.model.source import CastSource, is_source
 from h5burst.runtime.threads import bounded_map
 
 _BLOCK_BYTES = 16 << 20  # of a source that is written by h5py
@@ -76,7 +76,7 @@ def compress_into(dataset: h5py.Dataset, array: Any, *, threads: int | None = No
     if data.dtype != plan.dtype:
         if not np.can_cast(data.dtype, plan.dtype, "same_kind"):
             raise TypeError(f"{data.dtype} cannot be cast to the {plan.dtype} of the dataset {dataset.name}")
-        data = _Cast(data, plan.dtype)
+        data = CastSource(data, plan.dtype)
     if math.prod(plan.shape):
         masked = masked_chunks(dataset.id)
         for chunk in chunks.encode(data, plan, threads):
@@ -241,21 +241,6 @@ def _plan(dataset: h5py.Dataset) -> ChunkPlan | None:
         return None
     fill = np.array(dataset.fillvalue, dtype).tobytes()
     return ChunkPlan(dataset.shape, dtype, dataset.chunks, tuple(filters), fill if any(fill) else None)
-
-
-class _Cast:
-    """Rows of an array or a source as another dtype."""
-
-    def __init__(self, data: Any, dtype: np.dtype[Any]) -> None:
-        self._data, self.shape, self.dtype = data, tuple(data.shape), dtype
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        return _rows(self._data, start, stop).astype(self.dtype, casting="same_kind", order="C")
-
-
-def _rows(data: Any, start: int, stop: int) -> np.ndarray[Any, Any]:
-    found: np.ndarray[Any, Any] = data[start:stop] if isinstance(data, np.ndarray) else data.read(start, stop)
-    return found
 
 
 def _write_by_h5py(dataset: h5py.Dataset, data: Any) -> None:

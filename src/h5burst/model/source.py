@@ -144,3 +144,30 @@ def read_whole(source: np.ndarray[Any, Any] | ArraySource) -> np.ndarray[Any, An
     if isinstance(source, np.ndarray):
         return source
     return source.read(0, source.shape[0]) if source.shape else np.asarray(source)
+
+
+class CastSource:
+    """An array, or a source, as a source of another dtype, which is converted block by block.
+
+    Parameters
+    ----------
+    data : numpy.ndarray or ArraySource
+        Of any shape and any dtype that numpy converts.
+    dtype : numpy.dtype
+        What its elements become, as by `numpy.ndarray.astype`.
+
+    Examples
+    --------
+    >>> import numpy as np, h5burst
+    >>> h5burst.CastSource(np.arange(5), np.dtype("f4")).read(1, 3)
+    array([1., 2.], dtype=float32)
+    """
+
+    def __init__(self, data: np.ndarray[Any, Any] | ArraySource, dtype: np.dtype[Any]) -> None:
+        self._source = as_source(data)
+        self.shape: tuple[int, ...] = tuple(data.shape)
+        self.dtype = dtype
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop) as a new C-ordered array."""
+        return np.asarray(self._source.read(start, stop)).astype(self.dtype, order="C")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, LazyArray, Node, Problem, Storage, durable, read_tree, write_tree
+from h5burst import Array, CastSource, Group, LazyArray, Node, Problem, Storage, durable, read_tree, write_tree
 from hdmea.bridges.units import Source
 from hdmea.session import file as session_file
 from hdmea.session.session import PipelineSession
@@ -189,7 +189,7 @@ def _array(array: Array) -> Array:
         return Array(array.data, attrs)
     if isinstance(array.data, np.ndarray) or not array.data.shape:
         return Array(np.asarray(array.data).astype(wanted), attrs)
-    return Array(_Cast(array.data, wanted), attrs)
+    return Array(CastSource(array.data, wanted), attrs)
 
 
 def _dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -203,14 +203,3 @@ def _dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "f" and dtype.itemsize not in FLOAT_BYTES:
         return np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
     return np.dtype(np.complex128) if dtype.kind == "c" and dtype.itemsize > 16 else dtype
-
-
-class _Cast:
-    """An array that is read block by block, in another type."""
-
-    def __init__(self, source: Any, dtype: np.dtype[Any]) -> None:
-        self._source, self.dtype = source, dtype
-        self.shape: tuple[int, ...] = tuple(source.shape)
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        return np.ascontiguousarray(np.asarray(self._source[start:stop]).astype(self.dtype))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group
+from h5burst import Array, Group, as_source
 from hdmea.bridges.nwb_columns import Table, text_of
 from hdmea.session.session import PipelineSession
 from hdmea.steps.run_step import Outcome
@@ -165,22 +165,10 @@ def _restore_light(tree: Group, session: PipelineSession) -> None:
     traces = {}
     for name, child in presented.children.items() if presented is not None else ():
         data = child.children.get("data") if isinstance(child, Group) else None
-        if name.startswith(LIGHT) and isinstance(data, Array):
-            traces[name.removeprefix(LIGHT)] = session.stream(_Rows(data.data))
+        if name.startswith(LIGHT) and isinstance(data, Array) and data.data is not None:
+            traces[name.removeprefix(LIGHT)] = session.stream(as_source(data.data))
     if traces:
         session.add_stimulus({"light_reference": traces})
-
-
-class _Rows:
-    """A lazily read dataset as a source of blocks."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-        self.shape: tuple[int, ...] = tuple(array.shape)
-        self.dtype: np.dtype[Any] = array.dtype
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        return np.ascontiguousarray(self._array[start:stop])
 
 
 def _restore_frames(tree: Group, session: PipelineSession, rate: float) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from h5burst import ArraySource
+from h5burst import ArraySource, CastSource
 from hdmea.kernels import traces
 
 BLOCK_SAMPLES = 1 << 20  # of a block that is worked on at once; with more, it leaves the processor's cache
@@ -40,7 +39,7 @@ def light_reference(
     reference: dict[str, Any] = {}
     for name, channel in channels.items():
         lengths = {label: samples_per_block(rate_hz, reduced_hz) for label, reduced_hz in REDUCED_RATES.items()}
-        spilled = stream(RawTrace(channel))
+        spilled = stream(CastSource(channel, np.dtype(np.float32)))
         raw, means = reduced_traces(channel, list(lengths.values()), keep_raw=spilled is None)
         reference[f"raw_{name}"] = raw if spilled is None else spilled
         reference |= {f"{label}_{name}": trace for label, trace in zip(lengths, means, strict=True)}
@@ -50,24 +49,6 @@ def light_reference(
 def samples_per_block(rate_hz: float, reduced_hz: float) -> int:
     """Samples of `rate_hz` that make one of `reduced_hz`, at least one."""
     return max(1, round(rate_hz / reduced_hz))
-
-
-@dataclass(frozen=True)
-class RawTrace:
-    """A channel as float32, block by block."""
-
-    channel: ArraySource
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.channel.shape
-
-    @property
-    def dtype(self) -> np.dtype[np.float32]:
-        return np.dtype(np.float32)
-
-    def read(self, start: int, stop: int) -> Trace:
-        return self.channel.read(start, stop).astype(np.float32)
 
 
 def reduced_traces(channel: ArraySource, lengths: Sequence[int], *, keep_raw: bool = True) -> tuple[Trace, list[Trace]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from h5burst import ArraySource, is_source
+from h5burst import ArraySource, CastSource, is_source
 from hdmea.utils.exceptions import ValidationError
 
 _BLOCK_BYTES = 1 << 23
@@ -26,7 +25,7 @@ def cast(value: Any, dtype: np.dtype[Any], path: str) -> Any:
         if is_source(value) and value.shape:
             for start, stop in _row_blocks(value):
                 _check_cast(value.read(start, stop), dtype, path)
-            return _CastSource(value, dtype)
+            return CastSource(value, dtype)
         array = np.asarray(value)
         if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
             raise TypeError("it has masked elements, which this field cannot hold: take them out")
@@ -41,21 +40,6 @@ def _row_blocks(source: ArraySource) -> Iterator[tuple[int, int]]:
     rows, size = source.shape[0], source.dtype.itemsize * math.prod(source.shape)
     step = max(1, _BLOCK_BYTES * rows // max(1, size))
     return ((start, min(start + step, rows)) for start in range(0, rows, step))
-
-
-@dataclass(frozen=True)
-class _CastSource:
-    """A source with its elements as another dtype, block by block."""
-
-    source: ArraySource
-    dtype: np.dtype[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.source.shape
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        return np.asarray(self.source.read(start, stop)).astype(self.dtype)
 
 
 def _check_cast(array: np.ndarray[Any, Any], dtype: np.dtype[Any], path: str) -> None:
