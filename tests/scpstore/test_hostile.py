@@ -156,6 +156,7 @@ def edit_dtype(text: Any) -> Callable[[Any], None]:
         edit_dataset("provenance/history/action", 3),
     ],
 )
+@pytest.mark.filterwarnings("default:obs/kind no longer fits:UserWarning")
 def test_marks_that_are_something_else_end_in_an_error_of_the_format_or_are_left_aside(path: Path, edit: Any) -> None:
     with h5py.File(path, "r+") as file:
         edit(file)
