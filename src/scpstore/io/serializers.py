@@ -53,8 +53,8 @@ def serialize_dataframe(df: pl.DataFrame, group: h5py.Group) -> None:
     >>> import polars as pl
     >>> from scptensor.io import deserialize_dataframe, serialize_dataframe
     >>> with h5py.File("frame.h5", "w") as file:
-    ...     serialize_dataframe(pl.DataFrame({"a": [1, None]}), file)
-    ...     print(deserialize_dataframe(file)["a"].to_list())
+    ...     serialize_dataframe(pl.DataFrame({"a": [1, None]}), file.create_group("obs"))
+    ...     print(deserialize_dataframe(file["obs"])["a"].to_list())
     [1, None]
     """
     _graft(group, encode_frame(as_frame(df, group.name), group.name))
