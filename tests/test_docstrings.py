@@ -194,7 +194,7 @@ def test_a_class_says_what_it_is_made_of(name: str) -> None:
     if issubclass(cls, Enum):
         check_entries(dict.fromkeys(cls.__members__, ""), described(cls, "Attributes"))
     elif cls.__name__ in RETURNED:
-        properties = [own for own, value in vars(cls).items() if isinstance(value, property)]
+        properties = [own for own, value in vars(cls).items() if isinstance(value, property) and own[0] != "_"]
         check_entries(dict.fromkeys(properties, ""), described(cls, "Attributes"))
     elif not (getattr(cls, "_is_protocol", False) or cls.__init__ is object.__init__):
         check_entries(parameters_of(cls), described(cls, "Parameters", "Attributes"))
