@@ -106,17 +106,31 @@ function path(xs, ys, frame) {
   return text;
 }
 
+// A range with room at its ends, so that nothing that is drawn touches the frame; an end at 0 stays.
+function roomy(low, high) {
+  const more = (high - low || 1) * 0.06;
+  return [low === 0 ? 0 : low - more, high === 0 ? 0 : high + more];
+}
+
+// A bar of whole µm inside a frame, at its lower left; um: µm in one unit of the x axis.
+function scaleBar(frame, um) {
+  if (!(um > 0)) return;
+  const most_ = (frame.x1 - frame.x0) * um * 0.3, power = 10 ** Math.floor(Math.log10(most_)), length = [5, 2, 1].map(one => one * power).find(one => one <= most_);
+  const x = frame.left + 10, y = frame.base - 10, end = x + frame.px(length / um) - frame.px(0);
+  frame.content.append(shape("path", { class: "bar-edge", d: `M${x} ${y}H${end}` }), shape("path", { class: "bar-um", d: `M${x} ${y}H${end}` }), shape("text", { class: "bar-text", x: (x + end) / 2, y: y - 5, "text-anchor": "middle" }, `${shown(length)} µm`));
+}
+
 function curve(title, xs, ys, xname, yname, caption, zero = true) {
   const good = finite(ys);
   if (!good.length) return figure(title, nothing("no values"));
-  const frame = plane(title, { name: xname, range: [least(xs), most(xs)] }, { name: yname, range: zero ? [Math.min(0, least(good)), Math.max(0, most(good))] : [least(good), most(good)] });
+  const frame = plane(title, { name: xname, range: [least(xs), most(xs)] }, { name: yname, range: zero ? roomy(Math.min(0, least(good)), Math.max(0, most(good))) : roomy(least(good), most(good)) });
   frame.content.append(shape("path", { class: "line", d: path(xs, ys, frame) }));
   return figure(title, frame.svg, caption);
 }
 
 // Counts in bins; shade: a stretch of the x axis to be marked.
 function bars(title, counts, edges, xname, yname, caption, { log = false, shade = null } = {}) {
-  const frame = plane(title, { name: xname, range: [edges[0], edges[edges.length - 1]], log }, { name: yname, range: [0, Math.max(1, most(counts))] });
+  const frame = plane(title, { name: xname, range: [edges[0], edges[edges.length - 1]], log }, { name: yname, range: roomy(0, Math.max(1, most(counts))) });
   if (shade) frame.content.append(shape("path", { class: "sector", d: `M${frame.px(shade[0])} ${frame.base}V${frame.top}H${frame.px(shade[1])}V${frame.base}Z` }));
   const boxes = counts.map((count, i) => count ? `M${frame.px(edges[i]).toFixed(1)} ${frame.base}V${frame.py(count).toFixed(1)}H${frame.px(edges[i + 1]).toFixed(1)}V${frame.base}Z` : "");
   frame.content.append(shape("path", { class: "bar", d: boxes.join("") }));

@@ -3,11 +3,29 @@
 
 function pairs(rows, heads) {
   if (!rows.length) return nothing("nothing stored");
-  const cell = (one, i) => put(i ? "td" : "th", i ? {} : { scope: "row" }, one instanceof Node ? one : shown(one, 7));
+  const cell = (one, i) => put(i ? "td" : "th", i ? {} : { scope: "row" }, one instanceof Node ? one : i || typeof one !== "string" ? shown(one, 7) : breakable(one));
   return put("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": heads.join(", ") }, put("table", {}, [
     put("thead", {}, put("tr", {}, heads.map(head => put("th", { scope: "col" }, head)))),
     put("tbody", {}, rows.map(row => put("tr", {}, row.map(cell)))),
   ]));
+}
+
+// A table that may be long: from a dozen rows on it is opened by a click; printed, it is open.
+function folded(rows, heads) {
+  const table = pairs(rows, heads);
+  return rows.length <= 12 ? table : put("details", { class: "long" }, [put("summary", {}, `${rows.length} rows`), table]);
+}
+
+// How the numbers of a column are written: with as many decimals as give its median four digits, and all alike.
+function decimals(values) {
+  const sizes = finite(values).filter(value => value).map(Math.abs).sort((a, b) => a - b);
+  if (!sizes.length || sizes.every(Number.isInteger)) return shown;
+  const places = Math.min(8, Math.max(0, 3 - Math.floor(Math.log10(median(sizes)))));
+  return value => {
+    if (typeof value !== "number") return shown(value);
+    const text = value.toFixed(places), is_lost = Number(text) === 0 && Math.abs(value) > 1e-12;
+    return is_lost || Math.abs(value) >= 1e7 ? value.toExponential(1) : Number(text) === 0 ? text.replace("-", "") : text;
+  };
 }
 
 function choice(name, options, current, change) {
@@ -25,6 +43,7 @@ class Sheet {
     Object.assign(this, { id, names: rows, what, columns, link, file, chosen: new Set(chosen), sort: null, down: false, text: "", page: 0, whole: false });
     this.numeric = columns.filter(one => finite(one.values).length);
     this.ranges = this.numeric.length ? [{ of: this.numeric[0], low: null, high: null }] : [];
+    this.written = new Map(columns.map(one => [one, decimals(one.values)]));
     this.body = put("div");
   }
 
@@ -83,7 +102,7 @@ class Sheet {
   fill() {
     const kept = this.kept(), length = this.whole ? kept.length : ROWS, pages = Math.max(1, Math.ceil(kept.length / length || 1)), columns = [...this.chosen];
     this.page = Math.min(this.page, pages - 1);
-    const cell = (one, value) => put("td", { class: this.numeric.includes(one) ? "number" : null }, shown(value));
+    const cell = (one, value) => put("td", { class: this.numeric.includes(one) ? "number" : null }, this.written.get(one)(value));
     const turn = (step, name) => put("button", { type: "button", disabled: this.page + step < 0 || this.page + step >= pages, onclick: () => { this.page += step; this.fill(); } }, name);
     const named = i => this.link ? put("a", { href: this.link(i) }, this.names[i]) : this.names[i];
     const line = (i, some) => put("tr", {}, [put("th", { scope: "row" }, named(i)), ...some.map(one => cell(one, one.values[i]))]);

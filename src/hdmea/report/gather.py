@@ -18,10 +18,13 @@ from hdmea.report.activity import Activity
 from hdmea.report.values import explanation, scalars, unit_and_meaning, values_of
 from hdmea.session import lab_book
 from hdmea.session.session import PipelineSession
+from hdmea.steps.align import ALIGNMENT
+from hdmea.steps.per_unit import PITCH_UM, pitch_um
 
 Json: TypeAlias = dict[str, Any]
 
 RATE_BINS = 300
+PARTS = 100  # of the recording, for the rate of a unit
 MOST_DRAWN = 4000  # spikes of one raster
 MOST_FACTS = 400  # values of the metadata that are listed
 RASTER_TICK_S = 0.001
@@ -80,6 +83,8 @@ def add_unit(recording: Recording, name: str) -> Json:
     return {
         "wave": _wave(session, unit),
         "isi": [int(count) for count in content.isi_histogram(times)[0]],
+        "pairs": _pairs(times),
+        "over": _over(times, recording.duration_s),
         "image": _image(session, unit),
         "responses": [_response(session, unit, movie) for movie in _movies(recording, unit)],
         "fields": [_field(one, found) for one, found in fields if found is not None],
@@ -128,6 +133,17 @@ def _add_ellipse(recording: Recording, unit: Mapping[str, Any], fields: list[str
 def _wave(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
     found = content.waveform_of(session, unit)
     return None if found is None else {"x": finite_numbers(found[0]), "y": finite_numbers(found[1])}
+
+
+def _pairs(times: Any) -> list[int]:
+    """The later side of the autocorrelogram; the earlier one is its mirror."""
+    counts = content.autocorrelogram(times)[0]
+    return [int(count) for count in counts[len(counts) // 2 :]]
+
+
+def _over(times: Any, duration_s: float) -> list[int] | None:
+    """Spikes in equal parts of the recording; None where its length is not known."""
+    return np.histogram(times, PARTS, (0, duration_s))[0].tolist() if duration_s > 0 else None
 
 
 def _image(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
@@ -283,12 +299,28 @@ def finish(recording: Recording) -> Json:
             for name, values in recording.columns.items()
         ],
         "places": recording.places,
+        "pitch": _known_pitch(session),
+        "um_per_pixel": _um_per_pixel(session),
         "fields": recording.fields,
         "mosaic": recording.mosaic,
         "warnings": list(session.warnings),
         "missing": _missing(recording),
         "reasons": recording.reasons,
     }
+
+
+def _known_pitch(session: PipelineSession) -> float | None:
+    """Distance of neighbouring electrodes in µm; None for a recording of which it is not known."""
+    of_usual_chip = session.source_files.get("cmcr_path") or session.source_files.get("cmtr_path")
+    return pitch_um(session) if PITCH_UM in session.metadata or of_usual_chip else None
+
+
+def _um_per_pixel(session: PipelineSession) -> float | None:
+    """Width on the retina of a pixel of the noise movie in µm, where chip and stimulus are aligned."""
+    alignment = session.metadata.get(ALIGNMENT) or {}
+    names = ("bar_pixels_per_noise_pixel", "scale_px_per_um")
+    pixels, scale = (content.value(alignment, name) for name in names)
+    return finite_numbers(pixels / scale)[0] if scale > 0 else None
 
 
 def _facts(recording: Recording) -> list[list[str]]:

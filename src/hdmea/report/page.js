@@ -8,7 +8,8 @@ const PRESETS = [/^rate$/, /SNR/i, /on_off_index|polarity$/, /latency_ms$/, /pre
 const FIRST = [/^rate$/, /^spikes$/, /^violations$/, ...PRESETS.slice(1), /response_quality$/, /dsi$/, /dsi_p_value$/, /center_row$/, /center_col$/];
 const QUALITY = [/^rate$/, /^violations$/, /SNR/i, /response_quality$/, /contamination_hill$/];
 const isAngle = name => /preferred_direction$|direction_angle$|direction_deg$/.test(name);
-const state = { map: null, x: null, y: null, spread: null, angle: null, wave: null };
+const TYPES = data.columns.filter(one => /polarity$/.test(one.name) || !finite(one.values).length && /type$|label$|class$/.test(one.name)).filter(one => { const kinds = new Set(one.values.filter(value => value !== null)); return kinds.size > 0 && kinds.size <= 24; });
+const state = { latency: null, type: null, map: null, x: null, y: null, spread: null, angle: null, wave: null };
 const unitLink = (i, children, more = {}) => put("a", { href: `#unit=${i}`, ...more }, children);
 const sheet = new Sheet({ id: "units", rows: data.units, what: "unit", columns: data.columns, chosen: [...new Set(find(...FIRST))], link: i => `#unit=${i}`, file: `${data.name}_units.csv` });
 
@@ -22,14 +23,14 @@ function overview() {
     put("h2", {}, "How this file came about"), data.history.length ? pairs(data.history, ["state", "time", "what was done"]) : nothing("the session has no file"),
     put("h2", {}, "Sections"), pairs(found, ["section", "windows", "from (s)", "to (s)"]),
     put("h2", {}, "Features"), pairs(data.features, ["feature", "made by"]),
-    put("h2", {}, "Metadata"), pairs(data.metadata, ["name", "value"]),
+    put("h2", {}, "Metadata"), folded(data.metadata, ["name", "value"]),
   ];
 }
 
 function lightFigure() {
   const light = data.light, end = data.duration ?? (light ? light.x[light.x.length - 1] : 0), title = "Light reference and sections";
   if (!light && !data.sections.length) return figure(title, nothing("no light reference and no sections"), "", true);
-  const range = light ? [least(finite(light.low)), most(finite(light.high))] : [0, 1];
+  const range = light ? roomy(least(finite(light.low)) || -1e-9, most(finite(light.high))) : [0, 1];
   const frame = plane(title, { name: "time (s)", range: [0, end] }, { name: light ? "light (ADC counts)" : "", range }, { width: broad(1000), height: light ? 250 : 100, words: Boolean(light) });
   data.sections.forEach(([name, bounds], k) => {
     const edges = { y: frame.top, height: frame.base - frame.top, fill: around(200 + 137.5 * k), class: "section" };
@@ -48,7 +49,7 @@ function populationFigure() {
   const title = "Rate of the population";
   if (!data.population.length) return figure(title, nothing("no spikes, or no sampling rate"), "", true);
   const width = data.duration / data.population.length;
-  const frame = plane(title, { name: "time (s)", range: [0, data.duration] }, { name: "spikes/s per unit", range: [0, most(finite(data.population)) || 1] }, { width: broad(1000), height: 220 });
+  const frame = plane(title, { name: "time (s)", range: [0, data.duration] }, { name: "spikes/s per unit", range: roomy(0, most(finite(data.population)) || 1) }, { width: broad(1000), height: 220 });
   frame.content.append(shape("path", { class: "line", d: path(data.population.map((_, i) => (i + 0.5) * width), data.population, frame) }));
   return figure(title, frame.svg, `Mean over ${data.units.length} units, in bins of ${shown(width)} s.`, true);
 }
@@ -78,6 +79,7 @@ function chip() {
     const dot = shape("circle", known ? { ...at, class: "dot", fill } : { ...at, class: "hollow" }, shape("title", {}, `${data.units[i]}: ${shown(value)}`));
     frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": `${data.units[i]}, ${one.name} ${shown(value)}` }, dot));
   }
+  scaleBar(frame, data.pitch);
   const stay = data.places.length - placed.length, ends = good.length < 20 ? "" : " The colours end at 5 % and 95 % of the units.";
   const bar = !good.length ? null : angle ? wheel() : colourBar(titled(one), low, high, VIRIDIS);
   const caption = `${one.what ? `${one.name}: ${one.what}. ` : ""}A unit leads to its page; hollow: no value.${angle ? "" : ends}${stay ? ` ${stay} units have no place.` : ""}`;
@@ -93,13 +95,13 @@ function unit(i) {
   const values = data.columns.filter(col => col.values[i] !== null).map(col => [col.name, col.values[i], col.unit, col.what]);
   const gone = [[one.wave, "waveform"], [intervals, "intervals below 100 ms"], [one.image, "electrical image"], [one.fields.length, "spike-triggered average"], [one.tunings.length, "direction tuning"], [one.responses.length, "responses to stimuli"]].filter(([has]) => !has).map(([, name]) => name);
   return [
-    put("h2", {}, data.units[i]), stepper("unit", data.units, i),
+    put("h2", {}, data.units[i]), stepper("unit", data.units, i), put("div", { class: "tools" }, printFigures()),
     put("div", { class: "grid" }, [
-      one.wave ? drawWave(one.wave) : null, intervals ? drawIntervals(one.isi) : null, ...one.tunings.map(drawTuning),
+      one.wave ? drawWave(one.wave) : null, intervals ? drawIntervals(one.isi) : null, most(one.pairs) > 0 ? drawPairs(one.pairs) : null, one.over ? drawOver(one.over) : null, ...one.tunings.map(drawTuning),
       ...(one.image ? drawImage(one.image) : []), ...one.fields.flatMap(drawField), ...one.responses.map(drawResponse),
     ].filter(Boolean)),
     gone.length ? put("p", { class: "nothing", id: "gone" }, `Not stored for this unit: ${gone.join(", ")}.`) : "",
-    put("h2", {}, "Values"), pairs(values, ["value", "of this unit", "unit", "meaning"]),
+    put("div", { class: "values" }, [put("h2", {}, "Values"), pairs(values, ["value", "of this unit", "unit", "meaning"])]),
   ];
 }
 
@@ -109,22 +111,60 @@ function population() {
   const quality = [...new Set(find(...QUALITY))], angle = state.angle ?? angles.find(one => /preferred_direction$/.test(one.name)) ?? angles[0];
   const spread = state.spread ?? find(/latency_ms$/, /burst_index$/)[0] ?? numeric[0];
   const pick = key => next => { state[key] = next; turn("select"); };
-  const drawn = [mosaic(), directions(angle)];
+  const type = state.type ?? TYPES[0], late = numeric.filter(one => /latency_ms$/.test(one.name) && halfOf(one)), latency = state.latency ?? late[0];
+  const drawn = [mosaic(type), directions(angle)];
   return [
     put("h2", {}, "Population"),
-    put("div", { class: "tools" }, [choice("Scatter: x", numeric, x, pick("x")), choice("Scatter: y", numeric, y, pick("y")), choice("Histogram", numeric, spread, pick("spread")), angles.length ? choice("Directions", angles, angle, pick("angle")) : null]),
-    put("div", { class: "grid" }, [scatter(x, y, { names: data.units, what: "units", link: i => `#unit=${i}` }), histogram(`Histogram: ${spread.name}`, spread, "units"), ...drawn.filter(Boolean), ...quality.map(one => histogram(`Quality: ${one.name}`, one, "units"))]),
+    put("div", { class: "tools" }, [choice("Scatter: x", numeric, x, pick("x")), choice("Scatter: y", numeric, y, pick("y")), choice("Histogram", numeric, spread, pick("spread")), angles.length ? choice("Directions", angles, angle, pick("angle")) : null, late.length ? choice("Latencies", late, latency, pick("latency")) : null, TYPES.length && drawn[0] ? choice("Mosaics by", TYPES, type, pick("type")) : null]),
+    put("div", { class: "grid" }, [scatter(x, y, { names: data.units, what: "units", link: i => `#unit=${i}` }), histogram(`Histogram: ${spread.name}`, spread, "units"), drawn[1], withIntervals(angle), withIntervals(latency), drawn[0], ...quality.map(one => histogram(`Quality: ${one.name}`, one, "units"))].filter(Boolean)),
     put("p", { class: "nothing" }, [drawn[0] ? "" : "No unit has a fitted receptive field. ", drawn[1] ? "" : "No unit has a preferred direction."]),
   ];
 }
 
-function mosaic() {
+// The value of a column as a word: polarities by their names.
+const kindOf = (column, value) => value === null ? "not known" : /polarity$/.test(column.name) ? value > 0 ? "ON" : value < 0 ? "OFF" : "neither ON nor OFF" : String(value);
+const INKS = { ON: "var(--mark)", OFF: "var(--data)" };
+const MOST_MOSAICS = 12;
+
+// The fields of each polarity or type by themselves, all in the same frame.
+function mosaic(type) {
   const found = data.fields.map((one, i) => [one, i]).filter(([one]) => one);
   if (!found.length) return null;
-  const edge = (k, sign) => found.map(([one]) => one[k] + sign * one[2]);
-  const frame = plane("Mosaic", { name: "x (pixels)", range: [least(edge(0, -1)), most(edge(0, 1))] }, { name: "y (pixels)", range: [least(edge(1, -1)), most(edge(1, 1))] }, { square: true, down: true });
-  for (const [one, i] of found) frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": data.units[i] }, ellipse(frame, one, { class: "line" })));
-  return figure(`Mosaic: ${data.mosaic}`, frame.svg, `${found.length} of ${data.units.length} units have a fitted field; ellipses at one SD. An ellipse leads to its unit.`);
+  const edge = (k, sign) => found.map(([one]) => one[k] + sign * one[2]), groups = new Map();
+  for (const pair of found) { const kind = type ? kindOf(type, type.values[pair[1]]) : "all units"; groups.set(kind, [...groups.get(kind) ?? [], pair]); }
+  const kinds = [...groups.keys()].sort((a, b) => groups.get(b).length - groups.get(a).length), shownKinds = kinds.slice(0, MOST_MOSAICS);
+  const panels = shownKinds.map(kind => {
+    const frame = plane(`Mosaic of ${kind}`, { name: "x (pixels)", range: roomy(least(edge(0, -1)), most(edge(0, 1))) }, { name: "y (pixels)", range: roomy(least(edge(1, -1)), most(edge(1, 1))) }, { square: true, down: true });
+    for (const [one, i] of groups.get(kind)) frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": data.units[i] }, ellipse(frame, one, { class: "line", style: INKS[kind] ? `stroke: ${INKS[kind]}` : null })));
+    scaleBar(frame, data.um_per_pixel);
+    return put("div", {}, [put("span", {}, `${kind}: ${groups.get(kind).length} units`), frame.svg]);
+  });
+  const left = kinds.length > MOST_MOSAICS ? ` The ${MOST_MOSAICS} with the most units of ${kinds.length} are drawn.` : "";
+  return figure(`Mosaic: ${data.mosaic}`, put("div", { class: "panels" }, panels), `${found.length} of ${data.units.length} units have a fitted field; ellipses at one SD${type ? `, apart by ${type.name}` : ""}.${left} An ellipse leads to its unit.`, true);
+}
+
+// The 95 % intervals to each side of a column's values, where the file has them: as stored, or 1.96 standard errors.
+function halfOf(column) {
+  const named = name => data.columns.find(one => one.name === name), ci = named(`${column.name}_ci95`);
+  if (ci) return ci.values;
+  const error = /_ms$/.test(column.name) ? named(column.name.replace(/_ms$/, "_se_ms")) : named(`${column.name}_se`);
+  return error ? error.values.map(value => value === null ? null : 1.96 * value) : null;
+}
+
+// Every unit's value with its interval, in the order of the values.
+function withIntervals(column) {
+  const half = column ? halfOf(column) : null;
+  if (!half) return null;
+  const kept = column.values.map((value, i) => [value, half[i], i]).filter(([value, h]) => typeof value === "number" && typeof h === "number").sort((a, b) => a[0] - b[0]);
+  if (!kept.length) return null;
+  const angle = isAngle(column.name), p = data.columns.find(one => one.name === column.name.replace(/preferred_direction$/, "dsi_p_value"));
+  const range = angle ? [-90, 450] : roomy(Math.min(0, least(kept.map(([value, h]) => value - h))), most(kept.map(([value, h]) => value + h)));
+  const frame = plane(`Intervals: ${column.name}`, { name: titled(column), range }, { name: "unit, in order", range: [0, kept.length + 1] }, { height: 320 });
+  kept.forEach(([value, h, i], k) => {
+    const y = frame.py(k + 1), x = at => frame.px(Math.min(frame.x1, Math.max(frame.x0, at))), text = `${data.units[i]}: ${shown(value)} ± ${shown(h)}`, sure = !angle || !p || p.values[i] !== null && p.values[i] < 0.05;
+    frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": text, class: sure ? null : "faint" }, [shape("path", { class: "line thin", d: `M${x(value - h)} ${y}H${x(value + h)}` }), shape("circle", { class: "dot bar", cx: frame.px(value), cy: y, r: 2.5 }, shape("title", {}, text))]));
+  });
+  return figure(`Intervals: ${column.name}`, frame.svg, `${kept.length} of ${data.units.length} units have a value with an error; lines: 95 % intervals${angle ? ", cut at -90° and 450°" : ""}${angle && p ? "; faint: p of 0.05 or more" : ""}.`);
 }
 
 function directions(one) {

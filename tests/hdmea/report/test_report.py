@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,7 +79,8 @@ def first_column(page: Any) -> list[str]:
 
 
 def value(page: Any, name: str) -> str:
-    row = page.locator("main tr", has=page.locator(f'th:text-is("{name}")'))
+    head = page.locator("th").filter(has_text=re.compile(f"^{re.escape(name)}$"))
+    row = page.locator("main tr", has=head)
     found: str = row.locator("td").first.inner_text()
     return found
 
@@ -128,7 +130,7 @@ def test_table_sorts_filters_and_is_the_files(page: Any) -> None:
     page.keyboard.press("Enter")  # the focus has stayed on the button
     assert first_column(page) == ["unit_000", "unit_002", "unit_003", "unit_001"]
     cells = page.locator("#units tbody tr").first.locator("td").all_inner_texts()
-    assert cells[:3] == ["50", "400", "0"]  # 400 spikes in 8 s, 10 ms apart
+    assert cells[:3] == ["50.000", "400", "0"]  # 400 spikes in 8 s, 10 ms apart
 
     page.locator("summary").click()
     page.locator(".columns label", has_text="auto_label/type").locator("input").check()
@@ -177,12 +179,15 @@ def test_a_unit_shows_every_picture_and_its_values(page: Any) -> None:
     page.locator("main h2", has_text=UNIT).wait_for()
     titles = page.locator("main h3").all_inner_texts()
     assert titles == [
-        "Waveform", "Intervals between spikes", "Tuning: bar", "Electrical image", "Waveforms on the electrodes",
-        "Receptive field: sta_noise", "Time course: sta_noise", "Frames: sta_noise", MOVIE,
+        "Waveform", "Intervals between spikes", "Autocorrelogram", "Rate over time", "Tuning: bar", "Electrical image",
+        "Waveforms on the electrodes", "Receptive field: sta_noise", "Time course: sta_noise", "Frames: sta_noise",
+        MOVIE,
     ]  # fmt: skip
     assert page.locator("main .nothing:not(.tools *)").count() == 0
     assert value(page, "bar/dsi") == "0.6"
     assert page.locator("main .tick").get_attribute("d").count("M") == 300
+    rate = page.locator("figure", has=page.locator('h3:text-is("Rate over time")')).inner_text()
+    assert "present in 50 of 100" in rate  # of 8 s, spikes in the first four
     go_to(page, "unit=3")
     page.locator("main h2", has_text="unit_003").wait_for()
     gone = page.locator("#gone").inner_text()
@@ -213,6 +218,75 @@ def test_population_and_chip_hold_what_is_there(page: Any) -> None:
         page.locator("figure", has=page.locator('h3:text-is("Scatter: row against spikes")')).locator("circle").count()
         == 4
     )
+
+
+def test_unit_shows_pairs_of_spikes_at_their_lags(page_file: Path) -> None:
+    """Spikes every 10 ms: all pairs are 10, 20, … ms apart, in the bins that begin there."""
+    one = data_of(page_file, "unit-0")
+    assert {lag: count for lag, count in enumerate(one["pairs"]) if count} == {10 * k: 400 - k for k in range(1, 5)}
+    assert sum(one["over"]) == 400
+
+
+def test_mosaics_are_apart_by_polarity_and_values_have_intervals(chromium: Any, tmp_path: Path) -> None:
+    session = made(tmp_path)
+    first = session.units[UNIT]
+    for number, polarity in enumerate((1, -1, -1), 1):
+        field = {**first["features"]["sta_noise"], "sta_geometry": dict(first["features"]["sta_noise"]["sta_geometry"])}
+        field["sta_geometry"]["polarity"] = polarity
+        bar = {"data": {**first["features"]["bar"]["data"], "preferred_direction": 100.0 * number}}
+        step = {"data": {"on_latency_ms": 50.0 + number, "on_latency_se_ms": 2.0}}
+        features = {"sta_noise": field, "bar": bar, "step": step}
+        session.units[f"unit_00{number}"] = {**first, "features": features}
+    session.metadata["electrode_alignment"] = {"bar_pixels_per_noise_pixel": 20.0, "scale_px_per_um": 0.5}
+    session.metadata["electrode_pitch_um"] = 42.0
+    with opened(chromium, write_report(session, tmp_path / "page.html")) as page:
+        go_to(page, "population")
+        text = page.locator(".panels").inner_text()
+        assert "OFF: 2 units" in text
+        assert "ON: 1 units" in text
+        # A pixel is 40 um, and the frame some five pixels wide.
+        assert page.locator(".panels .bar-text").all_text_contents() == ["50 µm"] * page.locator(".panels svg").count()
+        latencies = page.locator("figure", has=page.locator('h3:text-is("Intervals: step/on_latency_ms")'))
+        assert latencies.locator("a").first.get_attribute("aria-label") == "unit_001: 51 ± 3.92"
+        directions = page.locator("figure", has=page.locator('h3:text-is("Intervals: bar/preferred_direction")'))
+        assert directions.locator("circle").count() == 4
+        go_to(page, "unit=0")
+        image = page.locator("figure", has=page.locator('h3:text-is("Electrical image")'))
+        assert image.locator(".bar-text").text_content() == "200 µm"  # of 25 electrodes, 42 um apart
+
+
+def test_numbers_of_a_column_have_the_same_decimals(page: Any) -> None:
+    assert page.evaluate("decimals([1.25, 22.5, 3.125])(2)") == "2.000"
+    assert page.evaluate("decimals([1.25, 22.5, 3.125])(-1.11e-16)") == "0.000"
+    assert page.evaluate("decimals([0.5, 0.25, 1e-7])(1e-7)") == "1.0e-7"
+    assert page.evaluate("decimals([1, 2, null])(2)") == "2"
+
+
+def test_bars_stay_below_the_frame(page: Any) -> None:
+    go_to(page, "unit=0")
+    inside = """[...document.querySelectorAll('figure svg')]
+        .map(svg => [svg.querySelector('.bar'), svg.querySelector('.axis')])
+        .filter(([bar, axis]) => bar && axis && bar.tagName === 'path')
+        .map(([bar, axis]) => bar.getBBox().y - axis.getBBox().y)"""
+    found = page.evaluate(inside)
+    assert len(found) == 2
+    assert min(found) > 5
+
+
+def test_figures_alone_are_printed_on_request(page: Any) -> None:
+    go_to(page, "unit=0")
+    page.evaluate("window.print = () => { window.printed = document.querySelector('#main').className; }")
+    page.locator("#print-figures").click()
+    assert page.evaluate("window.printed") == "only-figures"
+    page.emulate_media(media="print")
+    assert not page.locator(".values").is_visible()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".values").is_visible()
+
+
+def test_a_section_is_found_by_its_label(page: Any) -> None:
+    go_to(page, "What%20went%20wrong")
+    assert page.locator("main h2").first.inner_text() == "What went wrong"
 
 
 SECTIONS = ("overview", "chip", "table", "unit=0", "population", "waves", "problems")
