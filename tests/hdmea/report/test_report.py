@@ -246,9 +246,9 @@ def test_mosaics_are_apart_by_polarity_and_values_have_intervals(chromium: Any, 
         assert "ON: 1 units" in text
         # A pixel is 40 um, and the frame some five pixels wide.
         assert page.locator(".panels .bar-text").all_text_contents() == ["50 µm"] * page.locator(".panels svg").count()
-        latencies = page.locator("figure", has=page.locator('h3:text-is("Intervals: step/on_latency_ms")'))
+        latencies = page.locator('[aria-label="Intervals: step/on_latency_ms"]')
         assert latencies.locator("a").first.get_attribute("aria-label") == "unit_001: 51 ± 3.92"
-        directions = page.locator("figure", has=page.locator('h3:text-is("Intervals: bar/preferred_direction")'))
+        directions = page.locator('[aria-label="Intervals: bar/preferred_direction"]')
         assert directions.locator("circle").count() == 4
         go_to(page, "unit=0")
         image = page.locator("figure", has=page.locator('h3:text-is("Electrical image")'))
