@@ -220,6 +220,12 @@ def test_a_wrong_option_is_an_error_of_one_look(
     assert f"{program} {name} --help" in said
 
 
+@pytest.mark.parametrize("module", ["hdmea", "h5burst", "scpstore", "scptensor"])
+def test_modules_are_commands(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"h5burst {h5burst.__version__} ")
+
+
 @pytest.mark.parametrize(
     ("program", "package"), [("hdmea", "hdmea"), ("h5burst", "h5burst"), ("scptensor", "scpstore")]
 )

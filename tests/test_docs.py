@@ -26,7 +26,8 @@ TOP_LEVEL = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG
 # ---------------------------------------------------------------- examples
 
 RUN_HERE = (
-    *("batch", "cite", "extending", "first_recording", "playlists", "resume_and_repair", "stimulus_configs"),
+    *("batch", "cite", "extending", "first_recording", "index", "playlists"),
+    *("resume_and_repair", "stimulus_configs"),
     *("migrate_scptensor", "transactions", "auto", "history"),
     *("edit_other_files", "instead_of_swmr", "missing_values"),
 )
