@@ -16,13 +16,14 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 from hdmea.features import FeatureRegistry
-from hdmea.geometry import ImageScale, clean_image, soma_geometry, track_axon
+from hdmea.geometry import ImageScale, align, clean_image, find_nerve_head, soma_geometry, track_axon
 from support.electrode_cells import SPIKE, cell_image
 from support.spiking_units import Clock, Field, bursting_train, sectioned, tuned, unit_of
 
 STEP, BAR, CHIRP = "step_up_5s_5i_b0_3x", "moving_h_bar_s5_d8_3x", "freq_step_5st_3x"
 LENGTHS = {STEP: 600, BAR: 4520, CHIRP: 1500}
 TRIALS = (3, 10, 30)
+F1_STEP = 3  # the fourth frequency, of 4 Hz
 
 
 def units(movie: str, rate_of, trials: int, count: int, bursts: bool) -> Iterator[tuple[dict, float]]:
@@ -52,7 +53,7 @@ def moving(rng):
 
 def flickering(rng):
     def rate(frames):
-        return 20 * (1 + 0.5 * np.sin(2 * np.pi * 4 * (frames - 30 - 300) / 60) * ((frames >= 330) & (frames < 630)))
+        return 20 * (1 + 0.5 * np.sin(2 * np.pi * 4 * (frames - 930) / 60) * ((frames >= 930) & (frames < 1170)))
 
     return rate, 10.0
 
@@ -119,11 +120,71 @@ def of_somata(count: int) -> None:
         row("`velocity_se`", kind, [z < 1 for z in velocity], [z < 1.96 for z in velocity])
 
 
+def of_changes(count: int) -> None:
+    """`change_p_value` of units that do not change: what is not above 0.32 and 0.05; and F1 with its error."""
+    for bursts in (False, True):
+        for trials in TRIALS:
+            kind = f"{trials} trials, {'bursts of 3' if bursts else 'Poisson'}"
+            few = max(count // (3 if trials == 30 else 1), 10)
+            if trials >= 6:
+                p_value = np.array([one["change_p_value"] for one, _ in units(STEP, plateau, trials, few, bursts)])
+                row("`change_p_value` of no change", kind, list(p_value > 0.32), list(p_value > 0.05))
+            found = [
+                (one["f1_amplitude"][F1_STEP], one["f1_se"][F1_STEP])
+                for one, _ in units(CHIRP, flickering, trials, few, bursts)
+            ]
+            away = [abs(f1 - 10.0) / se for f1, se in found]
+            row("`f1_se`", kind, [z < 1 for z in away], [z < 1.96 for z in away])
+
+
+def of_maps(count: int) -> None:
+    """Maps from chip to stimulus, and nerve heads, whose axons err alone or together."""
+    from scipy.special import fdtri
+
+    grid = 16.0 * np.array([(x, y) for x in (8.0, 32.0, 56.0) for y in (8.0, 32.0, 56.0)])
+    for pairs, tails in ((6, False), (8, False), (20, False), (60, False), (20, True)):
+        rng, of_one, of_two = np.random.default_rng(3), [], []
+        for _ in range(count):
+            turn = rng.uniform(0, 2 * np.pi)
+            matrix = 0.012 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+            somata = rng.uniform(0, 1024, (pairs, 2))
+            noise = rng.standard_t(3, (pairs, 2)) / np.sqrt(3) if tails else rng.normal(size=(pairs, 2))
+            found = align(somata, somata @ matrix.T + 7 + 0.4 * noise)
+            if found.valid:
+                away = np.abs(found.predict(grid) - grid @ matrix.T - 7)
+                of_one += list((away < found.predict_se(grid)[:, None]).ravel())
+                of_two += list((away < found.predict_ci95(grid)[:, None]).ravel())
+        row("`predict_se`, `predict_ci95`", f"{pairs} pairs{', heavy tails (t3)' if tails else ''}", of_one, of_two)
+    kinds = {"white": 0.0, "all bend by 0.05° an electrode": 0.05, "by 0.1°": 0.1, "skewed errors": 0.0}
+    for kind, bend in kinds.items():
+        for distance in (25.0, 80.0):
+            rng, of_one, of_two = np.random.default_rng(4), [], []
+            for _ in range(count):
+                way, somata = rng.uniform(0, 2 * np.pi), rng.uniform(2, 62, (60, 2))
+                head = 32 + distance * np.array([np.cos(way), np.sin(way)])
+                apart = np.hypot(*(head - somata).T)
+                errors = 3 * (rng.exponential(1, 60) - 1 if kind == "skewed errors" else rng.normal(size=60))
+                angles = (
+                    np.degrees(np.arctan2(*(head - somata).T[::-1])) + errors + bend * np.maximum(apart - 40, 0) / 2
+                )
+                found = find_nerve_head(somata, angles)
+                if found.status == "position":
+                    away = head - [found.x, found.y]
+                    square = away @ np.linalg.solve(found.covariance, away)
+                    used = found.n_cells_used
+                    limits = [2 * (used - 1) / (used - 2) * fdtri(2, used - 2, part) for part in (0.6827, 0.95)]
+                    of_one.append(square < limits[0])
+                    of_two.append(square < limits[1])
+            row("nerve head's ellipse", f"60 axons, {distance:.0f} electrodes away, {kind}", of_one, of_two)
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     print("| stated error | units | 68 % | 95 % | values |\n|---|---|---|---|---|")
     of_responses(count)
+    of_changes(count)
     of_somata(count)
+    of_maps(count)
 
 
 if __name__ == "__main__":
