@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from h5burst.anndata import encodings as spec
 from h5burst.anndata.decode import sparse_matrix
 from h5burst.model.tree import Array, Group, Node, Storage
+from h5burst.read.blocks import read_ahead
+from h5burst.read.lazy import LazyArray
 
 IntArray = np.ndarray[Any, np.dtype[Any]]
 _BLOCK_ENTRIES = 1 << 21  # that are looked through at once
@@ -62,6 +64,46 @@ def assembled(pieces: Sequence[Piece], width: int, storage: Storage, fill: Any =
 # ---------------------------------------------------------------- dense
 
 
+class InOrder:
+    """An array that is asked for from the first row to the last: whole chunks are read ahead, each decoded once."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self.shape, self.dtype = array.shape, array.dtype
+        deep = (array.chunks or (1,))[0] if isinstance(array, LazyArray) else 1
+        row_bytes = max(1, int(np.prod(self.shape[1:])) * self.dtype.itemsize)
+        self._step = max(1, _BLOCK_BYTES // (deep * row_bytes)) * deep
+        self._blocks: Iterator[tuple[int, np.ndarray[Any, Any]]] = iter(())
+        self._first, self._block = 0, np.empty((0, *self.shape[1:]), self.dtype)
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+        """The rows [start, stop) piece by piece, and where each begins; a piece is valid until the next."""
+        if not isinstance(self._array, LazyArray):
+            yield start, np.asarray(self._array[start:stop])
+            return
+        while start < stop:
+            if not self._first <= start < self._first + len(self._block):
+                self._go_to(start)
+            part = self._block[start - self._first : stop - self._first]
+            yield start, part
+            start += len(part)
+        if stop == self.shape[0]:
+            self._blocks, self._first, self._block = iter(()), 0, self._block[:0].copy()
+
+    def _go_to(self, row: int) -> None:
+        if row != self._first + len(self._block) or not len(self._block):
+            begin = row // self._step * self._step
+            self._blocks = read_ahead(self._array, self._step, start=begin)
+        self._first, self._block = next(self._blocks)
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop), in memory of their own."""
+        made = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        for first, part in self.parts(start, stop):
+            made[first - start : first - start + len(part)] = part
+        return made
+
+
 class DenseRows:
     """Dense pieces as an `ArraySource` of rows."""
 
@@ -71,6 +113,7 @@ class DenseRows:
             None if piece.rows is None else _Gathered(data, np.arange(data.shape[0] + 1), piece.rows)
             for piece, data in self._pieces
         ]
+        self._in_order = [None if data is None else InOrder(data) for _, data in self._pieces]
         self._starts = np.cumsum([0, *(piece.height for piece in pieces)])
         self.shape = (int(self._starts[-1]), width)
         dtypes = {np.dtype(data.dtype) for _, data in self._pieces if data is not None}
@@ -87,28 +130,37 @@ class DenseRows:
         """Rows [start, stop)."""
         made = np.empty((stop - start, self.shape[1]), self.dtype)
         for number in range(*_overlapping(self._starts, start, stop)):
-            piece, data = self._pieces[number]
+            piece, _ = self._pieces[number]
             before = int(self._starts[number])
             first, last = max(start, before), min(stop, int(self._starts[number + 1]))
             out = made[first - start : last - start]
-            if data is None:
+            in_order = self._in_order[number]
+            if in_order is None:
                 out[:] = self._fill
                 continue
             gathered = self._gathered[number]
-            if gathered is None:
-                rows = np.asarray(data[first - before : last - before])
-            else:
-                rows = gathered.parts(first - before, last - before)
-            if piece.columns is None:
-                out[:] = rows
+            if gathered is not None:
+                self._put(gathered.parts(first - before, last - before), piece.columns, out)
                 continue
-            known = piece.columns >= 0
-            if known.all():
-                out[:] = rows[:, piece.columns]
-            else:
-                out[:] = self._fill
-                out[:, known] = rows[:, piece.columns[known]]
+            for begin, rows in in_order.parts(first - before, last - before):
+                place = begin - (first - before)
+                self._put(rows, piece.columns, out[place : place + len(rows)])
         return made
+
+    def _put(self, rows: np.ndarray[Any, Any], columns: IntArray | None, out: np.ndarray[Any, Any]) -> None:
+        if columns is None:
+            out[:] = rows
+            return
+        if not rows.shape[1]:
+            out[:] = self._fill
+            return
+        if rows.dtype == out.dtype:
+            np.take(rows, columns, axis=1, out=out, mode="clip")
+        else:
+            out[:] = np.take(rows, columns, axis=1, mode="clip")
+        missing = columns < 0
+        if missing.any():
+            out[:, missing] = self._fill
 
 
 def _data_of(matrix: Any) -> Any:
@@ -247,6 +299,7 @@ class _SparsePiece:
         self._places: IntArray | None = None  # of each column of the matrix: where it goes, -1 for nowhere
         self._drops = False
         self._gathered: dict[str, _Gathered] = {}
+        self._in_order: dict[str, InOrder] = {}
         if not self.is_present:
             return
         self.data, self.indices, self._indptr, columns = csr_arrays(piece.matrix)
@@ -282,7 +335,7 @@ class _SparsePiece:
     def entries(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Of the entries that are left, [start, stop) of the array "data" or "indices"."""
         if self._rows is None and not self._drops:
-            found = np.asarray(getattr(self, name)[int(self._indptr[0]) + start : int(self._indptr[0]) + stop])
+            found = self._ahead(name, start, stop)
             return found if self._places is None or name == "data" else self._placed(found)
         first = int(np.searchsorted(self.edges, start, "right")) - 1
         last = int(np.searchsorted(self.edges, stop, "left"))
@@ -311,6 +364,11 @@ class _SparsePiece:
         if name not in self._gathered:
             self._gathered[name] = _Gathered(getattr(self, name), self._indptr, self._rows)
         return self._gathered[name].parts(start, stop)
+
+    def _ahead(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
+        if name not in self._in_order:
+            self._in_order = {name: InOrder(getattr(self, name))}  # of the other no block stays
+        return self._in_order[name].read(start, stop)
 
 
 def csr_arrays(matrix: Any) -> tuple[Any, Any, IntArray, int]:

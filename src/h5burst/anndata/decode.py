@@ -260,7 +260,7 @@ def _data(node: Array) -> np.ndarray[Any, Any]:
 def as_text(stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Text of variable or fixed length as an object array of `str`. Raises ValueError for anything else."""
     if stored.dtype.kind == "O":
-        if all(type(item) is str for item in stored.flat):
+        if set(map(type, stored.flat)) <= {str}:
             return stored
     elif stored.dtype.kind != "S":
         raise ValueError(f"its dataset holds {stored.dtype}, not text")

@@ -254,7 +254,7 @@ def _strings(array: np.ndarray[Any, Any], where: str) -> Array:
     """Text of any shape as an object array of `str`."""
     if array.dtype.kind != "O":
         return spec.element(spec.STRING_ARRAY, array.astype(object))
-    odd = {type(item).__name__ for item in array.flat if not isinstance(item, str)}
+    odd = {kind.__name__ for kind in set(map(type, array.flat)) if not issubclass(kind, str)}
     if odd:
         is_missing = odd <= {"float", "NoneType", "NAType"}
         advice = "for missing values make it a categorical or a string array" if is_missing else "make it one type"

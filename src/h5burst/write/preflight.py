@@ -322,9 +322,10 @@ def _check_objects(data: np.ndarray[Any, Any]) -> None:
     first = type(data.flat[0]) if data.size else str
     kind = bytes if issubclass(first, bytes) else str
     while part := list(islice(items, _TEXT_AT_ONCE)):
-        if any(isinstance(item, (Reference, np.ndarray)) for item in part):
+        found = set(map(type, part))
+        if any(issubclass(each, (Reference, np.ndarray)) for each in found):
             raise _SpecialError(_REFERENCES)
-        if not all(issubclass(found, kind) for found in set(map(type, part))):
+        if not all(issubclass(each, kind) for each in found):
             raise _NotRepresentableError("an object array must hold only str or only bytes")
         _check_text(part, kind)
 
