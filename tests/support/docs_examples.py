@@ -1,11 +1,13 @@
 """Runs the examples of a document, so that none of them can go stale.
 
 The ```python blocks of a page are one program, run in an empty directory. In its ```console blocks, each line that
-begins with "$ " is a command of this distribution, run in that directory after it.
+begins with "$ " is a command of this distribution, run in that directory after it; it prints the lines below it, among
+others, where "…" is any text.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -23,11 +25,16 @@ def run_examples(page: Path, directory: Path, *, timeout_s: float = 120) -> str:
     script.write_text(python_program(page.read_text(encoding="utf-8")), encoding="utf-8")
     printed = _run([sys.executable, str(script)], directory, f"the python blocks of {page.name}", timeout_s)
     script.unlink()
-    for command in console_commands(page.read_text(encoding="utf-8")):
+    for command, expected in console_commands_and_output(page.read_text(encoding="utf-8")):
         program, *arguments = shlex.split(command)
         assert program in COMMANDS, f"{page.name}: only {list(COMMANDS)} can be run, not {command!r}"
         start = f"import sys; from {COMMANDS[program]}.cli import main; sys.exit(main())"
-        printed += _run([sys.executable, "-c", start, *arguments], directory, f"{page.name}: {command}", timeout_s)
+        said = _run([sys.executable, "-c", start, *arguments], directory, f"{page.name}: {command}", timeout_s)
+        for line in expected:
+            pattern = ".*".join(map(re.escape, line.split("…")))
+            found = re.search(f"^{pattern}$", said, re.MULTILINE)
+            assert found, f"{page.name}: {command} does not say {line!r}:\n{said}"
+        printed += said
     return printed
 
 
@@ -38,7 +45,18 @@ def python_program(text: str) -> str:
 
 def console_commands(text: str) -> list[str]:
     """What follows "$ " in the ```console blocks of a page."""
-    return [line[2:] for line, language in _lines(text) if language == "console" and line.startswith("$ ")]
+    return [command for command, _ in console_commands_and_output(text)]
+
+
+def console_commands_and_output(text: str) -> list[tuple[str, list[str]]]:
+    """Each command of the ```console blocks with the lines that the page shows below it."""
+    found: list[tuple[str, list[str]]] = []
+    for line, language in _lines(text):
+        if language == "console" and line.startswith("$ "):
+            found.append((line[2:], []))
+        elif language == "console" and line.strip():
+            found[-1][1].append(line)
+    return found
 
 
 def _lines(text: str) -> list[tuple[str, str]]:

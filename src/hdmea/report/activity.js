@@ -34,7 +34,7 @@ function distanceFigure(found) {
   const title = "Tiling coefficient over distance";
   if (!found) return figure(title, nothing("no distances: measure_synchrony was not run, or units have no places"));
   const edges = found.edges_um, middles = found.mean.map((_, i) => (edges[i] + edges[i + 1]) / 2), all = finite([...found.mean, ...found.null_low, ...found.null_high, 0]);
-  const frame = plane(title, { name: "distance (µm)", range: [edges[0], edges[edges.length - 1]] }, { name: "STTC", range: [least(all), most(all)] });
+  const frame = plane(title, { name: "distance (µm)", range: [edges[0], edges[edges.length - 1]] }, { name: "STTC", range: roomy(least(all), most(all)) });
   const band = middles.map((_, i) => i).filter(i => found.null_low[i] !== null), back = [...band].reverse();
   if (band.length) frame.content.append(shape("path", { class: "area", d: `${path(band.map(i => middles[i]), band.map(i => found.null_high[i]), frame)}${path(back.map(i => middles[i]), back.map(i => found.null_low[i]), frame).replace("M", "L")}Z` }));
   if (found.decay_um !== null) {
