@@ -129,6 +129,10 @@ class _Append:
                 return f"its time of change cannot be set ({error.strerror}): earlier states are not offered"
         return ""
 
+    def flush_head(self) -> None:
+        """Bring the superblock to the disk; the time of change as well where the mark names it."""
+        (os.fsync if self.version == 2 else flush_data)(self._file.descriptor)
+
     def tidy(self) -> None:
         """Cut off what an earlier, interrupted edit left after the new end."""
         with contextlib.suppress(OSError):
@@ -154,7 +158,7 @@ def _switch(file: EditedFile, root: int, end: int, append: _Append) -> str:
         try:
             _write_at(stream, start.base, new)
             could_not = append.set_time()
-            os.fsync(file.descriptor)
+            append.flush_head()
         except BaseException:
             with contextlib.suppress(OSError):
                 _write_at(stream, start.base, start.data[: len(new)])

@@ -9,6 +9,7 @@ import gc
 import os
 import random
 import time
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -38,7 +39,6 @@ _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, th
 _BLOCK_BYTES, _BLOCKS = 1 << 13, 16  # of the file that are read and kept at a time
 _OPENS = 3  # tries to open a file that is replaced just then
 _PAUSE_S = (0.001, 0.05)  # between two tries to get a file that others hold: random, so that they do not meet again
-_HURRY = 8  # the longest pause is halved after an eighth of a second, and so on
 
 
 def waiting_time(wait: float) -> float:
@@ -48,6 +48,9 @@ def waiting_time(wait: float) -> float:
     if not 0 <= wait < float("inf"):
         raise ValueError(f"wait is a number of seconds from 0 on, got {wait}")
     return float(wait)
+
+
+_edited: weakref.WeakSet[EditedFile] = weakref.WeakSet()  # here; one that is forgotten is until it is collected
 
 
 class Existing:
@@ -100,6 +103,7 @@ class EditedFile:
         try:
             with durable.annotating_oserror(path, "edit"):
                 self._wait()
+            _edited.add(self)
             self._look()
             self._stack.enter_context(open_file.being_edited(self.stamp))
         except BaseException:
@@ -111,8 +115,10 @@ class EditedFile:
         try:
             return self._open()
         except BlockingIOError:
-            gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
-        began = time.monotonic()
+            if any(other.path == self.path for other in list(_edited)):
+                gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
+        shortest, longest = _PAUSE_S
+        pause, seen = shortest, self._seen()
         while True:
             try:
                 return self._open()
@@ -120,9 +126,18 @@ class EditedFile:
                 left = self._deadline - time.monotonic()
                 if left <= 0:
                     raise
-            shortest, longest = _PAUSE_S
-            waited = time.monotonic() - began  # who has waited for long looks more often, so that all come to it
-            time.sleep(min(left, random.uniform(shortest, max(2 * shortest, longest / (1 + _HURRY * waited)))))
+            before, seen = seen, self._seen()
+            # Who holds it for long is asked seldom; where one edit follows the other, each is soon over.
+            pause = min(longest, 2 * pause) if seen == before else 8 * shortest
+            time.sleep(min(left, random.uniform(shortest, max(2 * shortest, pause))))
+
+    def _seen(self) -> tuple[int, ...]:
+        """What shows that others go on with the file."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return ()
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def _open(self) -> None:
         for _ in range(_OPENS):
@@ -247,6 +262,7 @@ class EditedFile:
 
     def close(self) -> None:
         self._stack.close()
+        _edited.discard(self)
 
     def __enter__(self) -> EditedFile:
         return self
