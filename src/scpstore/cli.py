@@ -44,21 +44,26 @@ AnyFile = Annotated[
     Path,
     typer.Argument(help="A container (.h5), .h5ad, .h5mu, a table or a report of a search engine.", show_default=False),
 ]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="An earlier state of a container's .h5: its number in `scptensor log`, or a time."),
+]
 
 
 # ---------------------------------------------------------------- info
 
 
-def info(file: AnyFile) -> None:
+def info(file: AnyFile, at: At = None) -> None:
     """Say what a file is and holds: samples, assays, layers, history. Layers of containers are not read.
 
     \b
     Examples:
       scptensor info cells.h5
       scptensor info report.tsv --json
+      scptensor info cells.h5 --at 0
     """
     kind = kind_of(file)
-    container = read_any(file)
+    container = read_any(file, Options(at=at))
     output.result({"file": str(file), "kind": kind, "bytes": file.stat().st_size, **_described(container)})
     size = format_bytes(file.stat().st_size)
     output.say(f"{file}: {kind}, {size}, {container.n_samples} samples, {container.n_features} features")
@@ -200,6 +205,7 @@ def convert(
         str | None, typer.Option(help="Of a container: gzip (if not said), lzf, blosc, zstd or none.")
     ] = None,
     level: Annotated[int | None, typer.Option(help="0 to 9 (4 if not said).")] = None,
+    at: At = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Convert between containers, AnnData files, tables and (as input) reports of search engines.
@@ -210,8 +216,9 @@ def convert(
       scptensor convert cells.h5 proteins.h5ad --assay proteins --layer PG.MaxLFQ
       scptensor convert plexDIA_data.csv plexDIA.h5 --cells plexDIA_cells.csv
       scptensor convert cells.h5 smaller.h5 --compression zstd
+      scptensor convert cells.h5 before.h5 --at 2
     """
-    options = Options(cells, assay, layer, orientation, q_value, make_unique, compression, level)
+    options = Options(cells, assay, layer, orientation, q_value, make_unique, compression, level, at)
     console.check_all(
         lambda: _check_suffix(source, INPUT_SUFFIXES),
         lambda: _check_suffix(target, OUTPUT_SUFFIXES),

@@ -327,3 +327,24 @@ def test_edits_are_listed_and_taken_back(saved: Path, capsys: pytest.CaptureFixt
     assert load_hdf5(saved).n_samples == 2
     assert run("undo", saved) == 0
     assert run("undo", saved) == 1
+
+
+def test_earlier_states_are_described_and_converted(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5burst.edit(saved, "no sparse layer") as tx:
+        assert tx.remove(("assays", "proteins", "layers", "sparse"))
+    assert run("info", saved) == 0
+    assert "sparse" not in capsys.readouterr().out
+    assert run("info", saved, "--at", "0") == 0
+    assert "float64, coo, 5 entries" in capsys.readouterr().out
+    before = saved.with_name("before.h5")
+    assert run("convert", saved, before, "--at", "-2") == 0
+    assert list(load_hdf5(before).assays["proteins"].layers) == ["X", "sparse"]
+    assert list(load_hdf5(saved, at=0, lazy=True).assays["proteins"].layers) == ["X", "sparse"]
+    assert list(load_hdf5(saved).assays["proteins"].layers) == ["X"]
+    capsys.readouterr()
+    assert run("info", saved, "--at", "7") != 0
+    assert "there is no state 7" in capsys.readouterr().err
+    table = saved.with_name("table.csv")
+    assert run("convert", saved, table, "--assay", "proteins", "--layer", "X") == 0
+    assert run("info", table, "--at", "0") != 0
+    assert "--at does nothing here" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def gather_figures(output_dir: Path, dataset_ids: Sequence[str], own: Path | Non
     summary that is not one.
     """
     path = output_dir / TABLE
-    with _turn(output_dir / LOCK):
+    with turn(output_dir / LOCK, "the table of figures"):
         known = None if own is None else _table(path, dataset_ids)
         if known is None or own is None:
             known = _latest(sorted(output_dir.glob(SUMMARIES)))
@@ -52,8 +52,8 @@ def gather_figures(output_dir: Path, dataset_ids: Sequence[str], own: Path | Non
 
 
 @contextlib.contextmanager
-def _turn(lock: Path) -> Iterator[None]:
-    """Hold the lock for the block, as soon as others have given it back."""
+def turn(lock: Path, what: str) -> Iterator[None]:
+    """Hold the lock for the block, which writes `what`, as soon as others have given it back."""
     until = time.monotonic() + _PATIENCE_S
     with contextlib.ExitStack() as held:
         while True:
@@ -61,7 +61,7 @@ def _turn(lock: Path) -> Iterator[None]:
                 held.enter_context(holding(lock))
             except RecordingLockedError as error:
                 if time.monotonic() > until:
-                    logger.warning("the table of figures is written although %s", error)
+                    logger.warning("%s is written although %s", what, error)
                     break
                 time.sleep(_MOMENT_S)
             else:

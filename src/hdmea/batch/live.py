@@ -5,12 +5,16 @@ It is a file that is written whole, again and again, and that browsers load anew
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
+from h5burst import durable
+from hdmea.batch.gather import turn
 from hdmea.batch.job import Outcome, Status
 from hdmea.batch.progress import BatchProgress
 from hdmea.report.directory import Row, write_rows
@@ -18,16 +22,29 @@ from hdmea.report.directory import Row, write_rows
 RENEWED_S = 5  # by browsers
 _EVERY_S = 1.0  # written at most so often
 _WAITING, _RUNNING = "waiting", "running"
+_PARTS, _LOCK = (
+    ".batch_live_*.json",
+    ".batch_live.lock",
+)  # what an array's tasks know, and whose turn it is
 
 
 class LivePage:
     """The index of a directory while a batch fills it, beside the progress that it passes everything on to.
 
+    names: of the recordings of this batch. task: which of an array's tasks this is, and the names of all recordings;
+    then each task keeps a file of what it knows, and the page shows all of them.
+
     Raises `OSError` at once where the page cannot be written; later, `say` is told, and the batch goes on.
     """
 
-    def __init__(self, directory: Path, names: Sequence[str], progress: BatchProgress) -> None:
-        self._directory, self._progress = directory, progress
+    def __init__(
+        self,
+        directory: Path,
+        names: Sequence[str],
+        progress: BatchProgress,
+        task: tuple[int, Sequence[str]] | None = None,
+    ) -> None:
+        self._directory, self._progress, self._task = directory, progress, task
         self._rows = {name: Row(name, _WAITING) for name in names}
         self._lock, self._changed, self._ends = threading.Lock(), threading.Event(), threading.Event()
         self._problem = ""
@@ -66,7 +83,26 @@ class LivePage:
 
     def _write(self, renewed_s: int | None) -> None:
         with self._lock:
-            rows = list(self._rows.values())
+            own = dict(self._rows)
+        if self._task is None:
+            self._write_page(list(own.values()), renewed_s)
+            return
+        number, names = self._task
+        part = self._directory / _PARTS.replace("*", f"{number:04d}")
+        content = {"ends": renewed_s is None, "rows": [asdict(row) for row in own.values()]}
+        with durable.replacing(part, overwrite=True) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+        with turn(self._directory / _LOCK, "the page of the running batch"):
+            known = {name: Row(name, _WAITING) for name in names}
+            is_running = False
+            for path in sorted(self._directory.glob(_PARTS)):
+                rows, ends = _part(path)
+                known |= {row.name: row for row in rows if row.name in known}
+                is_running |= not ends
+            is_running |= any(row.state == _WAITING for row in known.values())  # a task that has not begun
+            self._write_page([known[name] for name in names], RENEWED_S if is_running else None)
+
+    def _write_page(self, rows: list[Row], renewed_s: int | None) -> None:
         ended = sum(not row.state.startswith((_WAITING, _RUNNING)) for row in rows)
         title = f"{self._directory.name} at {time.strftime('%Y-%m-%d %H:%M:%S')}, {ended} ended of"
         write_rows(self._directory / "index.html", title, rows, renewed_s)
@@ -90,3 +126,12 @@ class LivePage:
             self._problem = f"the page of the batch could not be written: {why}"
         if self._problem:
             self._progress.say(self._problem)
+
+
+def _part(path: Path) -> tuple[list[Row], bool]:
+    """The rows of one task, and whether it has ended. Raises `OSError`."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return [Row(**{**row, "figures": tuple(row["figures"])}) for row in said["rows"]], bool(said["ends"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise OSError(f"{path} is not what a task of a batch has written: remove it ({error})") from error

@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def run_batch(
         stop.
     live
         While it runs, `index.html` of the output directory shows which recording is at which step, what failed, and the
-        figures so far; browsers load it anew by themselves. Not for tasks of an array.
+        figures so far; browsers load it anew by themselves. Tasks of an array show the recordings of all of them.
 
     Returns
     -------
@@ -212,15 +213,13 @@ def run_batch(
         for page in (output_dir / "index.html", *own_pages):
             with problems.noting():
                 may_write(page, overwrite=False)
-    with problems.noting():
-        if live and share is not None:
-            raise ConfigurationError("--live is for one batch in a directory, not for the tasks of an array")
     problems.raise_any()
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
     resources = plan_resources(len(mine), jobs, threads, memory_budget)
     output_dir.mkdir(parents=True, exist_ok=True)
     how = Engine(engine, scheduler, scheduler_file, jobs, threads, memory_budget, retries, max_failures, progress)
-    ran = run_jobs(mine, how, of=len(all_jobs), live=output_dir if live else None)
+    task = None if share is None else (share[0], [job.dataset_id for job in all_jobs])
+    ran = run_jobs(mine, how, of=len(all_jobs), live=partial(LivePage, output_dir, task=task) if live else None)
     outcomes = [_settled(job, outcome) for job, outcome in zip(mine, ran.outcomes, strict=True)]
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
     result = BatchResult(outcomes, ran.resources or resources, output_dir / name, ran.stopped_by)
@@ -256,9 +255,11 @@ class JobsRun:
     stopped_by: int | None
 
 
-def run_jobs(jobs: Sequence[Job], engine: Engine, *, of: int | None = None, live: Path | None = None) -> JobsRun:
+def run_jobs(
+    jobs: Sequence[Job], engine: Engine, *, of: int | None = None, live: Callable[..., LivePage] | None = None
+) -> JobsRun:
     """Run jobs, which nobody else has to know; of: how many there are with those of other tasks;
-    live: the directory of a page that shows how they go on.
+    live: makes a page that shows how they go on, of their names and the progress.
 
     Raises `ConfigurationError` for an engine that there is not, and what `plan_resources` raises.
     """
@@ -272,7 +273,7 @@ def run_jobs(jobs: Sequence[Job], engine: Engine, *, of: int | None = None, live
             dask = Cluster(engine.scheduler, engine.scheduler_file, Sizes(engine.threads, memory))
         with contextlib.ExitStack() as stack:
             names = [job.dataset_id for job in jobs]
-            shown = bars if live is None else stack.enter_context(LivePage(live, names, bars))
+            shown = bars if live is None else stack.enter_context(live(names, bars))
             executor = stack.enter_context(_executor(dask, jobs, resources, shown.report, engine.retries))
             resources = executor.resources
             bars.say(f"{len(jobs)} of {of or len(jobs)} recordings, {engine.name} engine: {resources}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import Group, Storage, codecs
+from h5burst import Group, Storage, codecs, states
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.engines.any_report import READERS, read_report
@@ -41,6 +41,7 @@ class Options:
     make_unique: bool = False
     compression: str | None = None
     level: int | None = None
+    at: str | None = None
 
     def refuse(self, names: tuple[str, ...], why: str) -> None:
         """Raise `ValidationError` where one of these was said: it would not act."""
@@ -88,10 +89,12 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
     """
     path, options = Path(path), options or Options()
     kind = kind_of(path)
+    if kind != CONTAINER:
+        options.refuse(("at",), f"{path} is not a container's .h5 file")
     options_of_tables = ("cells", "orientation", "q_value")
     if kind == CONTAINER:
         options.refuse((*options_of_tables, "make_unique"), f"{path} is a container")
-        return load_hdf5(path, lazy=True)
+        return load_hdf5(path, lazy=True, at=states.state_of(options.at))
     if kind == ANNDATA:
         options.refuse(options_of_tables, f"{path} is an AnnData file")
         return read_h5ad(path, options.assay or "proteins", make_unique=options.make_unique)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from h5burst import CorruptFileError, Group, is_hdf5, keeping_open, read_tree
+from h5burst import CorruptFileError, Group, file_at, is_hdf5, keeping_open, read_tree
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.classes import OURS, Classes
@@ -20,7 +20,7 @@ __all__ = ["SUPPORTED_VERSIONS", "load_hdf5"]
 _OF_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 
 
-def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContainer:
+def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False, at: Any = None) -> ScpContainer:
     """The container in an HDF5 file of format 1.0, written by any program.
 
     Parameters
@@ -29,6 +29,9 @@ def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContain
         The file.
     lazy
         True leaves the matrices of all layers in the file until they are asked for (`LazyMatrix`).
+    at
+        An earlier state of a file that was edited: its number in `scptensor log`, or what else `h5burst.file_at` takes;
+        None: the newest.
 
     Returns
     -------
@@ -43,6 +46,8 @@ def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContain
         The file is recognisably encrypted.
     IOFormatError
         The file is not HDF5, is cut short or damaged, or is not a container; the message says what is wrong and where.
+    LookupError, TypeError, ValueError
+        There is no such state, or `at` names none.
 
     Examples
     --------
@@ -53,17 +58,17 @@ def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False) -> ScpContain
     >>> load_hdf5("cells.h5", lazy=True).assays["proteins"].X[:1]  # only this row is read
     array([[1., 2.]])
     """
-    made: ScpContainer = load_as(path, OURS, lazy=lazy)
+    made: ScpContainer = load_as(path, OURS, lazy=lazy, at=at)
     return made
 
 
-def load_as(path: str | os.PathLike[str], classes: Classes, *, lazy: bool = False) -> Any:
+def load_as(path: str | os.PathLike[str], classes: Classes, *, lazy: bool = False, at: Any = None) -> Any:
     """As `load_hdf5`, built of other classes."""
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"No such file: {source}")
     with keeping_open():
-        root = read_checked(source, lazy=lazy)
+        root = read_checked(source, lazy=lazy, at=at)
         return _decoded(root, source, classes, lazy=lazy)
 
 
@@ -78,12 +83,14 @@ def _decoded(root: Group, source: Path, classes: Classes, *, lazy: bool) -> Any:
         raise IOFormatError(f"{source} does not hold a container as expected: {error!r:.200}") from error
 
 
-def read_checked(path: Path, *, lazy: bool) -> Group:
-    """The tree of an HDF5 file, or the error that says what the file is instead."""
+def read_checked(path: Path, *, lazy: bool, at: Any = None) -> Group:
+    """The tree of an HDF5 file, or of an earlier state of it, or the error that says what the file is instead."""
     if path.is_dir():
         raise IOFormatError(f"{path} is a directory, not an HDF5 file")
+    if at is not None:
+        file_at(path, at).close()  # the error of what names no state of the file
     try:
-        return read_tree(path, lazy=lazy)
+        return read_tree(path, lazy=lazy, at=at)
     except PermissionError:
         raise
     except CorruptFileError as error:

@@ -12,7 +12,6 @@ from hdmea.batch.job import Outcome, Status
 from hdmea.batch.live import LivePage
 from hdmea.batch.progress import BatchProgress
 from hdmea.pipeline import run_batch
-from hdmea.utils.exceptions import ConfigurationError
 from support.batch_tools import statuses, wait_for
 
 RENEWED = '<meta http-equiv="refresh" content="5">'
@@ -79,11 +78,43 @@ def test_a_batch_keeps_it(tmp_path: Path, spikes_manifest) -> None:  # type: ign
     assert "rec0.html" in (out / "index.html").read_text(encoding="utf-8")
 
 
-def test_it_is_not_for_arrays_and_replaces_no_page_of_others(tmp_path: Path, spikes_manifest) -> None:  # type: ignore[no-untyped-def]
+def test_tasks_of_an_array_show_all_recordings(tmp_path: Path, spikes_manifest) -> None:  # type: ignore[no-untyped-def]
+    out, manifest = tmp_path / "out", spikes_manifest(3)
+
+    def task(number: int) -> None:
+        run_batch(
+            manifest, out, steps=["load_spikes"], live=True, progress=False, jobs=1, array_task=number, array_count=2
+        )
+
+    task(1)
+    states = {name: cells[0] for name, cells in rows(out / "index.html").items()}
+    assert sorted(states.values()) == ["done", "waiting", "waiting"]
+    assert RENEWED in (out / "index.html").read_text(encoding="utf-8")  # until the other task has ended
+    task(0)
+    assert [cells[:2] for cells in rows(out / "index.html").values()] == [["done", "4"]] * 3
+    assert RENEWED not in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_tasks_that_run_at_once_and_what_is_not_theirs(tmp_path: Path) -> None:
+    names = ["one", "two", "three"]
+    with LivePage(tmp_path, ["one", "three"], BatchProgress(2, show=False), (0, names)) as first:
+        with LivePage(tmp_path, ["two"], BatchProgress(1, show=False), (1, names)) as second:
+            first.report("one", "save")
+            second.finished(Outcome("two", Status.FAILED, "ValueError: no spikes"))
+            wait_for(lambda: rows(tmp_path / "index.html")["one"][0] == "running: save")
+            wait_for(lambda: rows(tmp_path / "index.html")["two"][0] == "failed")
+        assert RENEWED in (tmp_path / "index.html").read_text(encoding="utf-8")
+        first.finished(Outcome("one", Status.DONE))
+    assert [cells[0] for cells in rows(tmp_path / "index.html").values()] == ["done", "failed", "not started"]
+    assert RENEWED not in (tmp_path / "index.html").read_text(encoding="utf-8")
+    (tmp_path / ".batch_live_0001.json").write_text("[]")
+    with pytest.raises(OSError, match="not what a task of a batch has written"):
+        LivePage(tmp_path, ["one"], BatchProgress(1, show=False), (0, names))
+
+
+def test_it_replaces_no_page_of_others(tmp_path: Path, spikes_manifest) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "out"
-    with pytest.raises(ConfigurationError, match="--live"):
-        run_batch(spikes_manifest(1), out, steps=["load_spikes"], live=True, array_task=0, array_count=1)
-    out.mkdir(exist_ok=True)
+    out.mkdir()
     (out / "index.html").write_text("somebody's own")
     with pytest.raises(FileExistsError, match=r"index\.html"):
         run_batch(spikes_manifest(1), out, steps=["load_spikes"], live=True, progress=False)
