@@ -369,7 +369,7 @@ class LazyArray(ReadableArray):
         return part
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LazyArray, (self._handle, self._names, self.shape, self.dtype, self._address)
+        return type(self), (self._handle, self._names, self.shape, self.dtype, self._address)
 
 
 class _Rows(NamedTuple):

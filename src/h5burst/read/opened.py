@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from h5burst.arrays.readable import ReadableArray
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError, damaged_objects
 from h5burst.model.lazy_dict import LazyDict
 from h5burst.model.tree import Array, Group, Node, path_names
@@ -26,7 +27,7 @@ from h5burst.read.reader import FILES_DEEP, Reader, describe_names, stored_path
 from h5burst.read.state_file import located
 
 Names: TypeAlias = "tuple[str, ...]"
-Member: TypeAlias = "LazyGroup | LazyArray | NullArray | NamedType"
+Member: TypeAlias = "LazyGroup | OpenedArray | NullArray | NamedType"
 
 
 class NullArray(NamedTuple):
@@ -55,6 +56,53 @@ class NamedType(NamedTuple):
     name: str
     dtype: np.dtype[Any] | None
     attrs: Mapping[str, Any]
+
+
+class OpenedArray(LazyArray):
+    """A dataset of a file that `open` gave: as `LazyArray`, and it can look at a newer state of the file."""
+
+    __slots__ = ()
+
+    def refresh(self) -> bool:
+        """Look at the newest state of the file from here on: a dataset that has grown shows all of its rows.
+
+        Other objects of the file stay what they were. The file is then not kept open between reads, as it is for those
+        that a group of the opened file gives.
+
+        Returns
+        -------
+        bool
+            Whether there was anything new.
+
+        Raises
+        ------
+        KeyError
+            There is no such dataset any more.
+        CorruptFileError, OSError
+            As `open`.
+
+        Examples
+        --------
+        >>> import numpy as np, h5burst
+        >>> rows = h5burst.Array(np.zeros(3), storage=h5burst.Storage("gzip", chunks=(100,), maxshape=(None,)))
+        >>> h5burst.write_tree("grows.h5", h5burst.Group({"rows": rows}), overwrite=True)
+        >>> with h5burst.open("grows.h5") as file:
+        ...     rows = file["rows"]
+        ...     with h5burst.edit("grows.h5") as tx:
+        ...         tx.append("rows", np.ones(2))
+        ...     rows.refresh(), rows[:]
+        (True, array([0., 0., 0., 1., 1.]))
+        """
+        root = _newer(self._handle)
+        if root is None:
+            return False
+        with root:
+            found = root[self._names]
+        if not isinstance(found, OpenedArray):
+            raise KeyError(f"{describe_names(self._names)} in {self.path} is not a dataset any more")
+        for slot in (*LazyArray.__slots__, *ReadableArray.__slots__):
+            setattr(self, slot, getattr(found, slot))
+        return True
 
 
 class _File:
@@ -269,11 +317,8 @@ class LazyGroup(Mapping[str, Any]):
         """
         self._file.check_open()
         handle = self._file.handle
-        is_state = isinstance(handle.location, FileObject) and handle.location.state is not None
-        root = _open(FileHandle(handle.path if is_state else handle.location), self._file.depth)
-        now = root._file.handle
-        if (now.stamp, now.state) == (handle.stamp, handle.state):
-            root.close()
+        root = _newer(handle, self._file.depth)
+        if root is None:
             return False
         found = root._find(self._names) if self._names else root
         if not isinstance(found, LazyGroup):
@@ -395,6 +440,17 @@ def open(path: FileLike, *, at: At | None = None) -> LazyFile:
     return _open(FileHandle(locate(located(path, at))))
 
 
+def _newer(handle: FileHandle, depth: int = 0) -> LazyFile | None:
+    """The newest state of a file; None where that is the one that is looked at."""
+    is_state = isinstance(handle.location, FileObject) and handle.location.state is not None
+    root = _open(FileHandle(handle.path if is_state else handle.location), depth)
+    now = root._file.handle
+    if (now.stamp, now.state) != (handle.stamp, handle.state):
+        return root
+    root.close()
+    return None
+
+
 def _open(handle: FileHandle, depth: int = 0) -> LazyFile:
     file = _File(handle, None, depth)
     try:
@@ -468,7 +524,7 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
                 return NamedType(stored_path(names), reader.decode_datatype(message).dtype, found)
             if dataset.shape is None:
                 return NullArray(stored_path(names), dataset.dtype, found)
-            array = LazyArray(file.handle, names, dataset.shape, dataset.dtype, address)
+            array = OpenedArray(file.handle, names, dataset.shape, dataset.dtype, address)
             array._attrs = found
             return array
     except UnsupportedFeatureError:
@@ -513,8 +569,9 @@ def _wrapped(file: _File, node: Node, names: Names) -> Member:
         return LazyGroup(file, None, names, node.attrs, node)
     assert isinstance(node, Array)
     if isinstance(node.data, LazyArray):
-        node.data._attrs = node.attrs
-        return node.data
+        array = OpenedArray(node.data._handle, node.data.names, node.data.shape, node.data.dtype, node.data.address)
+        array._attrs = node.attrs
+        return array
     return NullArray(stored_path(names), getattr(node.data, "dtype", None), node.attrs)
 
 

@@ -118,7 +118,7 @@ class EditedFile:
             if any(other.path == self.path for other in list(_edited)):
                 gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
         shortest, longest = _PAUSE_S
-        pause, seen = shortest, self._seen()
+        pause, seen, began = shortest, self._seen(), time.monotonic()
         while True:
             try:
                 return self._open()
@@ -127,8 +127,9 @@ class EditedFile:
                 if left <= 0:
                     raise
             before, seen = seen, self._seen()
-            # Who holds it for long is asked seldom; where one edit follows the other, each is soon over.
-            pause = min(longest, 2 * pause) if seen == before else 8 * shortest
+            # Who holds it for long is asked seldom; where one edit follows the other, each is soon over. Who has waited
+            # for long looks more often then, so that all come to it.
+            pause = min(longest, 2 * pause) if seen == before else 8 * shortest / (1 + 2 * (time.monotonic() - began))
             time.sleep(min(left, random.uniform(shortest, max(2 * shortest, pause))))
 
     def _seen(self) -> tuple[int, ...]:

@@ -488,3 +488,36 @@ def test_an_earlier_state_is_left_for_the_newest(tmp_path: Path) -> None:
         assert file.attrs["number"] == 1
         assert file.refresh()
         assert file.attrs["number"] == 2
+
+
+def test_a_dataset_is_looked_at_anew(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    storage = h5burst.Storage("gzip", chunks=(4,), maxshape=(None,))
+    rows = h5burst.Array(np.arange(3.0), storage=storage)
+    h5burst.write_tree(path, h5burst.Group({"rows": rows, "other": h5burst.Array(np.arange(4))}))
+    with h5burst.open(path) as file:
+        rows, other = file["rows"], file["other"]
+        assert not rows.refresh()
+        with h5burst.edit(path) as tx:
+            tx.append("rows", np.array([3.0, 4.0]))
+            tx.set_attributes("rows", {"unit": "s"})
+        assert rows.refresh()
+        assert not rows.refresh()
+        assert rows[:].tolist() == [0, 1, 2, 3, 4]
+        assert (rows.shape, rows.attrs["unit"]) == ((5,), "s")
+        again = pickle.loads(pickle.dumps(rows))  # noqa: S301
+        with pytest.raises(h5burst.StaleFileError):
+            other[0]
+        with h5py.File(path, "r+") as by_others:
+            by_others["rows"].resize((1,))
+        assert again.refresh()
+        assert again[:].tolist() == [0]
+    assert rows.refresh()  # also when what it was taken out of is closed
+    assert rows.shape == (1,)
+    with h5burst.edit(path) as tx:
+        tx.put("rows", h5burst.Group())
+        tx.remove("other")
+    with pytest.raises(KeyError, match="not a dataset any more"):
+        rows.refresh()
+    with pytest.raises(KeyError, match="nothing at"):
+        other.refresh()
