@@ -219,6 +219,7 @@ def watching(path: Path, how: str) -> Iterator[list[float]]:
         "path, how = sys.argv[1:]\n"
         "seen, delays = 0, []\n"
         "file = h5py.File(path, 'r', swmr=True) if how == 'swmr' else None\n"
+        "if file is None: h5burst.open(path).close()\n"  # which imports what it needs
         "print('ready', flush=True)\n"
         "while True:\n"
         "    if how == 'swmr':\n"

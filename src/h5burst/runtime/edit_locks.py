@@ -14,6 +14,7 @@ import errno
 import hashlib
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ except ImportError:  # Windows
 
 LOCK_SUFFIX = ".h5burst-lock"
 _BYTE = (1 << 63) - 2  # beyond the end of any file
+_WAITING = _BYTE - 1  # shared by who waits to edit it
 _NAME_BYTES = 255
 
 
@@ -58,6 +60,22 @@ def hold_off_editors(descriptor: int, path: Path) -> None:
         raise BlockingIOError(errno.EAGAIN, "is being edited", str(path))
 
 
+def note_waiting(descriptor: int) -> None:
+    """Let whoever edits an open file see, until it is closed, that somebody waits to edit it, too."""
+    _ask(descriptor, "F_RDLCK", _WAITING)
+
+
+def others_wait(descriptor: int) -> bool:
+    """Whether somebody waits to edit an open file, as far as the system tells."""
+    if not locks.are_used() or not hasattr(fcntl, "F_OFD_GETLK"):
+        return False
+    try:
+        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request("F_WRLCK", _WAITING))
+    except OSError:
+        return False
+    return int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK
+
+
 def lock_file_of(path: Path) -> Path:
     """The file that says, on a file system without locks, that `path` is being edited."""
     name = f".{path.name}{LOCK_SUFFIX}"
@@ -66,14 +84,17 @@ def lock_file_of(path: Path) -> Path:
     return path.with_name(name)
 
 
-def _ask(descriptor: int, kind: str) -> Answer:
-    """Ask for our lock, without waiting."""
+def _request(kind: str, byte: int) -> bytes:
+    """A `struct flock`: kind, from the start, one byte, no process."""
+    return struct.pack("hhqqi4x", getattr(fcntl, kind), os.SEEK_SET, byte, 1, 0)
+
+
+def _ask(descriptor: int, kind: str, byte: int = _BYTE) -> Answer:
+    """Ask for a lock of ours, without waiting."""
     if not locks.are_used() or not hasattr(fcntl, "F_OFD_SETLK"):
         return Answer.NONE
-    # A `struct flock`: kind, from the start, one byte, no process.
-    request = struct.pack("hhqqi4x", getattr(fcntl, kind), os.SEEK_SET, _BYTE, 1, 0)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(kind, byte))
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):
             return Answer.REFUSED

@@ -38,6 +38,7 @@ from h5burst.write.native import NeedsLibhdf5Error
 _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
 _BLOCK_BYTES, _BLOCKS = 1 << 13, 16  # of the file that are read and kept at a time
 _OPENS = 3  # tries to open a file that is replaced just then
+_TURN_S = (0.002, 0.008)  # for which who comes lets those try who wait already
 _PAUSE_S = (0.001, 0.05)  # between two tries to get a file that others hold: random, so that they do not meet again
 
 
@@ -112,11 +113,25 @@ class EditedFile:
 
     def _wait(self) -> None:
         """Open the file; as long as others hold it and there is time, again, each time by its path."""
+        may_wait = self._deadline > time.monotonic()
         try:
-            return self._open()
+            self._open()
+            if not (may_wait and edit_locks.others_wait(self.descriptor)):
+                return
+            self._stack.close()  # they come first: who has just edited would else be the next one, again and again
+            time.sleep(random.uniform(*_TURN_S))
         except BlockingIOError:
             if any(other.path == self.path for other in list(_edited)):
                 gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
+        with contextlib.ExitStack() as until_open:
+            if may_wait:
+                with contextlib.suppress(OSError):
+                    waiting = Descriptor.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                    until_open.callback(waiting.close)
+                    edit_locks.note_waiting(waiting.fileno())
+            self._try_again()
+
+    def _try_again(self) -> None:
         shortest, longest = _PAUSE_S
         pause, seen, began = shortest, self._seen(), time.monotonic()
         while True:

@@ -333,15 +333,14 @@ class Transaction:
 
     # ------------------------------------------------------------ by appending
 
-    @property
-    def _preflight(self) -> TreeWriter:
+    def _checks(self) -> TreeWriter:
         """Knows what the writer covers, and which nodes have several names; nothing is written with it."""
         if self._checked is None:
             self._checked = make_writer(Sink(os.devnull, False, 1), self._storage, 1)
         return self._checked
 
     def _put(self, path: Path, node: Node) -> None:
-        self._preflight.preflight(node)
+        self._checks().preflight(node)
         holder = self._group(path[:-1])
         holder.children[path[-1]] = node
 
@@ -397,7 +396,7 @@ class Transaction:
         return holder, found
 
     def _set_attributes(self, path: Path, attrs: dict[str, Any]) -> None:
-        self._preflight.preflight_attributes({name: value for name, value in attrs.items() if value is not None})
+        self._checks().preflight_attributes({name: value for name, value in attrs.items() if value is not None})
         holder, found = self._object(path)
         if isinstance(found, Change):
             found.attrs.update(attrs)

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 import h5burst
 from h5burst import Array, Group, Storage
+from h5burst.runtime import edit_locks
 from reference.hdf5_tree import content
+from support.batch_tools import wait_for
 
 FORK = multiprocessing.get_context("fork") if os.name != "nt" else None
 
@@ -345,3 +347,30 @@ def test_a_file_that_a_swmr_writer_has_open_is_not_replaced(tmp_path: Path, verb
         assert file["rows"][:].tolist() == [0, 0, 0, 7, 7]
     if verb != "edit":
         REPLACING[verb](path)
+
+
+def test_who_waits_comes_before_who_has_just_edited(path: Path) -> None:
+    done = threading.Event()
+
+    def other() -> None:
+        with h5burst.edit(path, wait=60) as tx:
+            tx.set_attributes((), {"by": "other"})
+        done.set()
+
+    waiting = threading.Thread(target=other)
+    with h5burst.edit(path) as tx:
+        waiting.start()
+        with open(path, "rb") as stream:
+            wait_for(lambda: edit_locks.others_wait(stream.fileno()))
+        tx.set_attributes((), {"number": 0})
+    mine = 0
+    while not done.is_set():
+        mine += 1
+        with h5burst.edit(path, wait=60) as tx:
+            tx.set_attributes((), {"number": mine})
+    waiting.join()
+    assert mine < 60  # it would be a matter of luck, of some milliseconds beside some microseconds
+    with open(path, "rb") as stream:
+        assert not edit_locks.others_wait(stream.fileno())
+    with pytest.raises(BlockingIOError), h5burst.edit(path), h5burst.edit(path, wait=0.05):
+        pass
