@@ -5,9 +5,6 @@ from typing import Any, Protocol, final
 
 import numpy as np
 
-from h5burst.read.file_objects import Location
-from h5burst.read.handle import FileHandle
-from h5burst.read.open_file import Stamp
 from h5burst.runtime.descriptors import Descriptor
 
 class Kind(enum.IntEnum):
@@ -55,7 +52,7 @@ class KeptFile:
     def is_here(self) -> bool: ...
     @property
     def is_at_path(self) -> bool: ...
-    def read(self, handle: FileHandle) -> Reading | None: ...
+    def read(self, handle: Any) -> Reading | None: ...
     def forget(self) -> None: ...
     def fill(self, offset: int, out: np.ndarray[Any, Any]) -> bool: ...
 
@@ -63,8 +60,8 @@ class KeptFile:
 class Reading:
     descriptor: int
     path: str
-    location: Location
-    stamp: Stamp
+    location: str
+    stamp: Any
     @property
     def reader(self) -> None: ...
     @property
