@@ -168,11 +168,16 @@ def _from_btree2(
 def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...]) -> ChunkIndex:
     """Keys of size, filter mask and the coordinates of the chunk's first element, one more for the element itself."""
     rank = len(grid)
-    elements, coordinates = [], []
+    elements: list[Element] = []
+    coordinates: list[list[int]] = []
+    previous: list[int] = []
     for key, address in symbol_table.entries(source, layout.address, kind=1, key_size=8 + 8 * (rank + 1)):
-        size, mask, *first = struct.unpack(f"<II{rank + 1}q", key)
-        if any(at % chunk for at, chunk in zip(first, layout.chunks, strict=False)):
+        size, mask, *first, within = struct.unpack(f"<II{rank + 1}q", key)
+        if within or any(at % chunk for at, chunk in zip(first, layout.chunks, strict=True)):
             raise CorruptStructureError("a chunk of a dataset is not on its grid")
+        if coordinates and first <= previous:  # libhdf5 would look for it elsewhere
+            raise CorruptStructureError("the chunks of a dataset are not in their order")
+        previous = first
         elements.append(Element(address, size, mask))
-        coordinates.append([at // chunk for at, chunk in zip(first, layout.chunks, strict=False)])
+        coordinates.append([at // chunk for at, chunk in zip(first, layout.chunks, strict=True)])
     return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), elements)

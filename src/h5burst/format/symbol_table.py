@@ -13,7 +13,7 @@ from h5burst.model.errors import CorruptStructureError
 _TREE_HEADER, _ENTRY = 24, 40
 _SOFT_LINK = 2  # cache type of an entry
 _LINK = struct.Struct("<QQI4xI12x")  # place of the name, target, cache type; place of a soft link's path
-_GROUP_NODES = 0  # type of a B-tree
+_GROUP_NODES, _CHUNK_NODES = 0, 1  # types of a B-tree
 _MOST_LEVELS = 256
 
 
@@ -95,16 +95,27 @@ def _entries(source: Source, address: int, kind: int, key_size: int) -> list[tup
         total += count
         if total * (key_size + 8) > source.size:
             raise CorruptStructureError("the nodes of a B-tree overlap")
-        body = source.read(place + _TREE_HEADER, count * (key_size + 8))
+        body = source.read(place + _TREE_HEADER, count * (key_size + 8) + (key_size if kind == _CHUNK_NODES else 0))
+        if (
+            kind == _CHUNK_NODES
+            and count
+            and _place_in(body[-key_size:]) <= _place_in(body[-2 * key_size - 8 : -key_size - 8])
+        ):
+            raise CorruptStructureError("a B-tree node ends before its last chunk")  # which libhdf5 would not find
         pairs = [
             (body[at : at + key_size], int.from_bytes(body[at + key_size : at + key_size + 8], "little"))
-            for at in range(0, len(body), key_size + 8)
+            for at in range(0, count * (key_size + 8), key_size + 8)
         ]
         if level == 0:
             found += pairs
         else:
             waiting += [(child, level - 1) for _, child in reversed(pairs)]
     return found
+
+
+def _place_in(key: bytes) -> tuple[int, ...]:
+    """The first element of the chunk of a key, which begins with 8 bytes of its size and filter mask."""
+    return struct.unpack_from(f"<{(len(key) - 8) // 8}q", key, 8)
 
 
 entries = total("a B-tree", reads=True)(_entries)
