@@ -99,8 +99,8 @@ def of_polars(report: Path) -> None:
         for feature, names in LEVELS.values():
             for name in names:
                 frame = pl.scan_parquet(report).select("Run", feature, name).collect()
-                pivoted = frame.pivot(feature, index="Run", values=name, aggregate_function="first")
-                pivoted.drop("Run").to_numpy()
+                pivoted = frame.pivot("Run", index=feature, values=name, aggregate_function="first")
+                pivoted.drop(feature).to_numpy()
 
     measured(work)
 

@@ -7,6 +7,7 @@ from scpstore.io.engines.diann import read_diann
 from scpstore.io.engines.discoverer import read_discoverer
 from scpstore.io.engines.fragpipe import read_fragpipe
 from scpstore.io.engines.maxquant import read_maxquant
+from scpstore.io.engines.mztab import read_mztab
 from scpstore.io.engines.sage import read_sage
 from scpstore.io.engines.spectronaut import read_spectronaut
 from scpstore.io.exceptions import IOFormatError, IOPasswordError, IOWriteError
@@ -53,6 +54,7 @@ __all__ = [
     "read_h5ad",
     "read_h5mu",
     "read_maxquant",
+    "read_mztab",
     "read_report",
     "read_sage",
     "read_spectronaut",

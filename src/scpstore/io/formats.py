@@ -12,7 +12,8 @@ from h5burst import Group, Storage, codecs, states
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.structures import ScpContainer
 from scpstore.io.engines.any_report import READERS, read_report
-from scpstore.io.engines.recognise import report_of
+from scpstore.io.engines.mztab import is_mztab
+from scpstore.io.engines.recognise import MZTAB, report_of
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.exporters import save_hdf5
 from scpstore.io.importers import load_hdf5, read_checked
@@ -23,7 +24,7 @@ from scpstore.io.text import open_table
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 OUTPUT_SUFFIXES = (*HDF5_SUFFIXES, ".h5ad", ".h5mu", *TABLE_SUFFIXES)
-INPUT_SUFFIXES = (*OUTPUT_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz")
+INPUT_SUFFIXES = (*OUTPUT_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz", ".mztab")
 
 CONTAINER, ANNDATA, MUDATA, TABLE = "container", "AnnData", "MuData", "table"
 RECORDING, HDF5 = "hdmea recording", "HDF5 file of another kind"
@@ -72,6 +73,8 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         raise FileNotFoundError(f"No such file: {path}")
     if suffix_of(path) in (*TABLE_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz"):
         return report_of(open_table(path).columns) or TABLE
+    if is_mztab(path):
+        return MZTAB
     root = read_checked(path, lazy=True)
     if "hdmea_pipeline_version" in root.attrs:
         return RECORDING

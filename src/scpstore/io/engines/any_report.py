@@ -14,6 +14,7 @@ from scpstore.io.engines.diann import read_diann
 from scpstore.io.engines.discoverer import read_discoverer
 from scpstore.io.engines.fragpipe import read_fragpipe
 from scpstore.io.engines.maxquant import read_maxquant
+from scpstore.io.engines.mztab import is_mztab, read_mztab
 from scpstore.io.engines.sage import read_sage
 from scpstore.io.engines.shared import PathLike
 from scpstore.io.engines.spectronaut import read_spectronaut
@@ -32,6 +33,7 @@ READERS: dict[str, Callable[..., ScpContainer]] = {
     kinds.ALPHADIA: read_alphadia,
     kinds.ALPHADIA_PRECURSORS: read_alphadia,
     kinds.DISCOVERER: read_discoverer,
+    kinds.MZTAB: read_mztab,
 }
 _WITH_Q_VALUES = (read_diann, read_spectronaut, read_sage, read_alphadia)
 
@@ -42,7 +44,7 @@ def read_report(path: PathLike, cells: PathLike | None = None, *, q_value: Any =
     Parameters
     ----------
     path
-        A report or table of DIA-NN, Spectronaut, MaxQuant, FragPipe, Sage, AlphaDIA or Proteome Discoverer.
+        A report or table of DIA-NN, Spectronaut, MaxQuant, FragPipe, Sage, AlphaDIA or Proteome Discoverer, or mzTab.
     cells, q_value
         As of `read_diann`.
     options
@@ -68,8 +70,9 @@ def read_report(path: PathLike, cells: PathLike | None = None, *, q_value: Any =
     >>> read_report("pg.matrix.tsv").history[0].params["kind"]
     'DIA-NN report'
     """
-    columns = open_table(Path(path)).columns
-    kind = kinds.report_of(columns)
+    is_of_sections = Path(path).is_file() and is_mztab(Path(path))
+    columns = () if is_of_sections else open_table(Path(path)).columns
+    kind = kinds.MZTAB if is_of_sections else kinds.report_of(columns)
     if kind is None:
         some = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
         raise IOFormatError(f"{path} is not a report of {', '.join(dict.fromkeys(READERS))}: it has the columns {some}")

@@ -9,6 +9,7 @@ MAXQUANT, MAXQUANT_PEPTIDES, MAXQUANT_EVIDENCE = "MaxQuant proteinGroups", "MaxQ
 SAGE, SAGE_SPECTRA = "Sage lfq table", "Sage table of spectra"
 ALPHADIA, ALPHADIA_PRECURSORS = "AlphaDIA matrix", "AlphaDIA precursors"
 DISCOVERER = "Proteome Discoverer table"
+MZTAB = "mzTab"  # told by its first line
 
 Names = frozenset[str]
 

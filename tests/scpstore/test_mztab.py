@@ -1,0 +1,92 @@
+"""mzTab files made after the published specification, a TMT set among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scpstore.io import IOFormatError, read_mztab, read_report
+from scpstore.io.formats import read_any
+
+METADATA = """COM\tmade by hand
+MTD\tmzTab-version\t1.0.0
+MTD\tmzTab-mode\tComplete
+MTD\tmzTab-type\tQuantification
+MTD\tms_run[1]-location\tfile:///data/set_one.raw
+MTD\tassay[1]-quantification_reagent\t[PRIDE, PRIDE:0000285, TMT reagent 126, ]
+MTD\tassay[1]-ms_run_ref\tms_run[1]
+MTD\tassay[1]-sample_ref\tsample[1]
+MTD\tassay[2]-quantification_reagent\t[PRIDE, PRIDE:0000286, TMT reagent 127, ]
+MTD\tassay[2]-ms_run_ref\tms_run[1]
+MTD\tassay[2]-sample_ref\tsample[2]
+MTD\tstudy_variable[1]-assay_refs\tassay[1], assay[2]
+
+"""
+OF_PROTEINS = [f"protein_abundance_{name}" for name in ("assay[1]", "assay[2]", "study_variable[1]")]
+OF_PEPTIDES = [f"peptide_abundance_{name}" for name in ("assay[1]", "assay[2]")]
+PROTEINS = "\t".join(["PRH", "accession", "description", "ambiguity_members", *OF_PROTEINS])
+PROTEINS += """
+PRT\tP1\tfirst "one"\tP9\t10.5\t0\t5.25
+PRT\tP2\tnull\tnull\tnull\t2e3\t2000
+
+"""
+PEPTIDES = "\t".join(["PEH", "sequence", "accession", "unique", "modifications", "charge", *OF_PEPTIDES])
+PEPTIDES += """
+PEP\tAAK\tP1\t0\tnull\t2\t1\t2
+PEP\tAAK\tP2\t0\tnull\t2\t1\t2
+PEP\tCCK\tP1\t1\t1-UNIMOD:4\t3\t3\tnull
+
+"""
+SPECTRA = "PSH\tsequence\tPSM_ID\nPSM\tAAK\t1\n"
+
+
+def made(directory: Path, text: str) -> Path:
+    path = directory / "result.mzTab"
+    path.write_text(text)
+    return path
+
+
+def test_a_sample_is_an_assay(tmp_path: Path) -> None:
+    path = made(tmp_path, METADATA + PROTEINS + PEPTIDES + SPECTRA)
+    container = read_mztab(path)
+    assert container.sample_ids.to_list() == ["assay[1]", "assay[2]"]  # two channels of a run, no study variable
+    assert container.obs["run"].to_list() == ["set_one", "set_one"]
+    assert container.obs["reagent"].to_list() == ["TMT reagent 126", "TMT reagent 127"]
+    assert container.obs["sample"].to_list() == ["sample[1]", "sample[2]"]
+    proteins = container.assays["proteins"]
+    np.testing.assert_array_equal(proteins.layers["abundance"].X, [[10.5, np.nan], [0, 2000]])
+    np.testing.assert_array_equal(proteins.layers["abundance"].M, [[0, 2], [0, 0]])
+    assert proteins.var["description"].to_list() == ['first "one"', None]
+    precursors = container.assays["precursors"]
+    assert precursors.feature_ids.to_list() == ["AAK.2", "CCK[1-UNIMOD:4].3"]
+    assert precursors.var["accession"].to_list() == ["P1;P2", "P1"]
+    np.testing.assert_array_equal(precursors.layers["abundance"].X, [[1, 3], [2, np.nan]])
+    assert read_report(path).history[0].params["kind"] == "mzTab" == container.history[0].params["kind"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (METADATA + SPECTRA, "no abundances"),
+        (METADATA + "PRH\taccession\tprotein_abundance_study_variable[1]\nPRT\tP1\t1\n", "study variables alone"),
+        (METADATA + PROTEINS.replace("2e3", "high"), r"line 16, column 'protein_abundance_assay\[2\]': 'high'"),
+        (METADATA + PROTEINS.replace("\t2000\n", "\n"), "line 16: 6 fields, the header has 7"),
+        (METADATA + PROTEINS.replace("PRT\tP2", "PRT\tP1"), "'P1' appears more than once"),
+        (
+            METADATA + PEPTIDES.replace("null\t2\t1\t2\nPEP\tCCK", "null\t2\t1\t7\nPEP\tCCK"),
+            "with different quantities",
+        ),
+        (METADATA.replace("1.0.0", "2.0.0-M") + "SMH\tSML_ID\n", "small molecules"),
+        ("accession\tx\nP1\t1\n", "is not mzTab"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(IOFormatError, match=message):
+        read_mztab(made(tmp_path, text))
+
+
+def test_the_command_converts_it(tmp_path: Path) -> None:
+    found = read_any(made(tmp_path, METADATA + PROTEINS))
+    np.testing.assert_array_equal(found.assays["proteins"].layers["abundance"].X, [[10.5, np.nan], [0, 2000]])
