@@ -216,7 +216,7 @@ def convert(
       scptensor convert cells.h5 proteins.h5ad --assay proteins --layer PG.MaxLFQ
       scptensor convert plexDIA_data.csv plexDIA.h5 --cells plexDIA_cells.csv
       scptensor convert cells.h5 smaller.h5 --compression zstd
-      scptensor convert cells.h5 before.h5 --at 2
+      scptensor convert cells.h5 first.h5 --at 0
     """
     options = Options(cells, assay, layer, orientation, q_value, make_unique, compression, level, at)
     console.check_all(

@@ -87,7 +87,8 @@ def test_csv_h5_h5ad_and_back(tmp_path: Path) -> None:
 
 
 def test_which_layer(saved: Path, tmp_path: Path) -> None:
-    assert run("convert", saved, tmp_path / "b.csv", "--layer", "sparse", "--assay", "proteins") == 0
+    with pytest.warns(UserWarning, match="the mask of layer 'sparse' is left out"):
+        assert run("convert", saved, tmp_path / "b.csv", "--layer", "sparse", "--assay", "proteins") == 0
     assert (tmp_path / "b.csv").read_text().splitlines()[1] == "s1,0.0,1.0,2.0"
 
 
