@@ -86,9 +86,10 @@ def test_csv_h5_h5ad_and_back(tmp_path: Path) -> None:
     assert container.assays["proteins"].X[1].tolist() == [-2.25, 0.1]
 
 
-def test_which_layer(saved: Path, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="the mask of layer 'sparse' is left out"):
-        assert run("convert", saved, tmp_path / "b.csv", "--layer", "sparse", "--assay", "proteins") == 0
+@pytest.mark.filterwarnings("default:.*the mask of layer")
+def test_which_layer(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("convert", saved, tmp_path / "b.csv", "--layer", "sparse", "--assay", "proteins") == 0
+    assert "b.csv: the mask of layer 'sparse' is left out\n" in capsys.readouterr().err
     assert (tmp_path / "b.csv").read_text().splitlines()[1] == "s1,0.0,1.0,2.0"
 
 

@@ -15,12 +15,12 @@ from h5burst.codecs import pipeline
 def counting_decoded() -> Iterator[list[int]]:
     """A list that gets one element for each chunk that is decoded while the block runs."""
     decoded: list[int] = []
-    decode_alike = pipeline.decode_alike
+    decode_pair = pipeline.decode_pair
 
     def counted(payloads: Any, *others: Any) -> None:
         decoded.extend([1] * len(payloads))
-        decode_alike(payloads, *others)
+        decode_pair(payloads, *others)
 
     # Where it is called by `codecs.decode`, and where those call it that have two chunks.
-    with mock.patch.object(pipeline, "decode_alike", counted), mock.patch.object(codecs, "decode_alike", counted):
+    with mock.patch.object(pipeline, "decode_pair", counted), mock.patch.object(codecs, "decode_pair", counted):
         yield decoded

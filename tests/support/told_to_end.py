@@ -7,6 +7,7 @@ runs in a fork of this process, in a copy of DIRECTORY. Prints a JSON list of {"
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -28,14 +29,12 @@ TOUCHES = {"open", "os.rename", "os.remove", "os.truncate", "os.mkdir"}
 def run(words: list[str], number: int, before: int, here: Path) -> None:
     """The command, in a child: it leaves its exit code and the number of touches in files beside the directory."""
     os.chdir(here)
-    touches = 0
+    touches = itertools.count(1)  # in whichever thread: `next` takes one whole
 
     def touched(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal touches
-        if event in TOUCHES and any(is_below(argument, here) for argument in arguments):
-            touches += 1
-            if touches == before:
-                signal.raise_signal(number)
+        is_touch = event in TOUCHES and any(is_below(argument, here) for argument in arguments)
+        if is_touch and next(touches) == before:
+            signal.raise_signal(number)
 
     sys.stdout = here.with_suffix(".out").open("w")
     sys.stderr = here.with_suffix(".err").open("w")
@@ -43,7 +42,7 @@ def run(words: list[str], number: int, before: int, here: Path) -> None:
     program, *rest = words
     code = console.run(APPS[program], rest)
     sys.stderr.flush()
-    here.with_suffix(".code").write_text(json.dumps([code, touches]))
+    here.with_suffix(".code").write_text(json.dumps([code, next(touches) - 1]))
 
 
 def is_below(path: Any, here: Path) -> bool:

@@ -218,7 +218,6 @@ def layout(flags: int = 0, kind: int = data_layout.FIXED_ARRAY) -> bytes:
 @pytest.mark.parametrize(
     ("message", "error", "complaint"),
     [
-        (layout(flags=data_layout.EDGE_CHUNKS_UNFILTERED), UnsupportedFeatureError, "edge chunks without filters"),
         (layout(kind=9), UnsupportedFeatureError, "chunk indices of type 9"),
         (layout()[:6], CorruptStructureError, "a chunked layout message is too short"),
         (data_layout.encode((10,), 8, 3, b"\x0a", 0), CorruptStructureError, "do not fit its shape or datatype"),

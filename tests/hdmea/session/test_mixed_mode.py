@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def test_failed_write_leaves_the_session_deferred(tmp_path: Path, monkeypatch: p
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, full, raising=False)
     with pytest.raises(OSError, match="the disk is full"):
         add_section_windows(session, length_s=2.0)
 

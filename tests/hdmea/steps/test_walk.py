@@ -14,8 +14,9 @@ from hdmea.simulate import SimulatedRecording
 
 
 def test_a_recording_of_three_units_is_loaded_in_few_steps(small_recording: SimulatedRecording, tmp_path: Path) -> None:
-    """Counted from one call of a function of ours to the next; 742 when this was written, 2097 before small tables
-    were read together.
+    """Counted from one call of a function of ours to the next.
+
+    742 to 864 when this was written, by how threads fall; 2097 before small tables were read together.
     """
     own = os.path.dirname(os.path.dirname(h5burst.__file__)) + os.sep
     modules: list[str] = []
@@ -33,4 +34,4 @@ def test_a_recording_of_three_units_is_loaded_in_few_steps(small_recording: Simu
     finally:
         sys.setprofile(None)
     assert session.unit_count == 3
-    assert sum(one != other for one, other in pairwise(modules)) < 850
+    assert sum(one != other for one, other in pairwise(modules)) < 1000
