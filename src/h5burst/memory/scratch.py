@@ -98,6 +98,7 @@ class Scratch:
 
     def __init__(self, directory: Path, name: str) -> None:
         with durable.annotating_oserror(directory, "make a scratch file"):
+            directory = directory.absolute()  # it is removed from wherever this process is then
             directory.mkdir(parents=True, exist_ok=True)
             private_files.remove_abandoned(directory, name, SUFFIX)
             self.path, self._descriptor = private_files.create(directory, name, SUFFIX)

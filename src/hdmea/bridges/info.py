@@ -42,7 +42,7 @@ def recording_info(source: Source) -> dict[str, Any]:
         As `PipelineSession.load`.
     """
     session = opened(source)
-    path = session.hdf5_path
+    path = session.own_file
     duration, rate = duration_of(session), number(session.metadata.get("acquisition_rate"))
     sections, features = _sections(session), _features(session)
     there = path is not None and Path(path).exists()

@@ -325,7 +325,7 @@ def _um_per_pixel(session: PipelineSession) -> float | None:
 
 def _facts(recording: Recording) -> list[list[str]]:
     session = recording.session
-    path = session.hdf5_path
+    path = session.own_file
     size = h5burst.format_bytes(path.stat().st_size) if path is not None and path.exists() else "not saved"
     facts = {
         "file": "" if path is None else path.name,
@@ -343,7 +343,7 @@ def _facts(recording: Recording) -> list[list[str]]:
 
 def _history(session: PipelineSession) -> list[list[Any]]:
     """How the file came about, the newest first; nothing for a session without one."""
-    path = session.hdf5_path
+    path = session.own_file
     if path is None or not path.exists():
         return []
     return [list(entry) for entry in lab_book.entries(path)[:MOST_FACTS]]

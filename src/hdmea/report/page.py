@@ -77,9 +77,9 @@ def _mark(recording: Path) -> str:
 def _output(session: PipelineSession, output: str | Path | None) -> Path:
     if output is not None:
         return Path(output)
-    if session.hdf5_path is None:
+    if session.own_file is None:
         raise ValueError("the session has no file: save it first, or give the page's path")
-    return session.hdf5_path.with_suffix(".html")
+    return session.own_file.with_suffix(".html")
 
 
 def _wanted(session: PipelineSession, units: Sequence[str] | None) -> list[str]:
@@ -92,8 +92,9 @@ def _wanted(session: PipelineSession, units: Sequence[str] | None) -> list[str]:
 
 
 def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator[str]:
-    of_file = session.hdf5_path is not None and session.hdf5_path.is_file() and len(wanted) == session.unit_count
-    mark = _mark(session.hdf5_path) if of_file and session.hdf5_path is not None else ""  # before anything is read
+    own = session.own_file
+    of_file = own is not None and own.is_file() and len(wanted) == session.unit_count
+    mark = _mark(own) if of_file and own is not None else ""  # before anything is read
     yield page.begin(session.dataset_id, GENERATOR, SECTIONS)
     recording = gather.begin(session, wanted)
     with reporting("report") as report:

@@ -133,16 +133,19 @@ class PipelineSession:
     memory: SessionMemory = field(init=False, repr=False)
     # Held while a method changes the dicts or a save goes through them: threads may add to one session.
     changing: Any = field(default_factory=threading.RLock, init=False, repr=False)
+    # Where its relative paths begin: the process, or another one that it was sent to, may be elsewhere by now.
+    directory: Path | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset_id, str) or not self.dataset_id.strip():
             raise ValueError("dataset_id must be text that is not blank")
+        self.directory = _working_directory()
         self.output_dir = Path(self.output_dir)
         self.hdf5_path = None if self.hdf5_path is None else Path(self.hdf5_path)
         self.memory = self._new_memory()
 
     def _new_memory(self) -> SessionMemory:
-        return SessionMemory(self.memory_budget, recording_path(self.output_dir, self.dataset_id))
+        return SessionMemory(self.memory_budget, self.located(recording_path(self.output_dir, self.dataset_id)))
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: all but the lock and the scratch file. `TypeError` for arrays in that file."""
@@ -166,6 +169,47 @@ class PipelineSession:
         self.memory.close()
 
     # ------------------------------------------------------------ what it is
+
+    def located(self, path: Path) -> Path:
+        """A path of the session as it leads to its file from where this process is.
+
+        Parameters
+        ----------
+        path
+            `output_dir`, `hdf5_path`, or one of `source_files`.
+
+        Returns
+        -------
+        Path
+            The same, but absolute where this process is not in the directory in which the session was made.
+        """
+        is_elsewhere = self.directory is not None and self.directory != _working_directory()
+        return self.directory / path if is_elsewhere and self.directory is not None else path
+
+    def _kept(self, path: str | Path) -> Path:
+        """A path that was given, as the session keeps it: `located` finds it from any directory."""
+        return Path(path) if self.directory == _working_directory() else Path(path).absolute()
+
+    def source_file(self, name: str) -> Path | None:
+        """Where a file is that the recording came from, by its name in `source_files`; None for one that is not known.
+
+        Parameters
+        ----------
+        name
+            `cmcr_path`, `cmtr_path`, `spikes_path` or `nwb_path`.
+
+        Returns
+        -------
+        Path or None
+            As of `located`.
+        """
+        path = self.source_files.get(name)
+        return None if path is None else self.located(Path(path))
+
+    @property
+    def own_file(self) -> Path | None:
+        """The file at `hdf5_path`, wherever this process is."""
+        return None if self.hdf5_path is None else self.located(self.hdf5_path)
 
     @property
     def is_saved(self) -> bool:
@@ -332,7 +376,7 @@ class PipelineSession:
         """
         for name, path in (("cmcr_path", cmcr_path), ("cmtr_path", cmtr_path)):
             if path is not None:
-                self.source_files[name] = Path(path)
+                self.source_files[name] = self._kept(path)
             self.source_files.setdefault(name, None)
         self._changed()
 
@@ -380,7 +424,7 @@ class PipelineSession:
             )
 
     def _save(self, output_path: str | Path | None, overwrite: bool, storage: Storage | None) -> Path:
-        path = self._default_path() if output_path is None else Path(output_path)
+        path = self._default_path() if output_path is None else self._kept(output_path)
         saved_at, had_scratch = utc_now(), self.memory.has_scratch
         session_file.write(
             self,
@@ -400,16 +444,17 @@ class PipelineSession:
         return path
 
     def _default_path(self) -> Path:
-        return self._own_file() or recording_path(self.output_dir, self.dataset_id)
+        return self._saved_file() or self.located(recording_path(self.output_dir, self.dataset_id))
 
-    def _own_file(self) -> Path | None:
+    def _saved_file(self) -> Path | None:
         """The file it was saved to or loaded from, unless that is a checkpoint."""
-        return None if self.is_checkpoint_file or self.file_stamp is None else self.hdf5_path
+        return None if self.is_checkpoint_file or self.file_stamp is None else self.own_file
 
     def _may_overwrite(self, path: Path, overwrite: bool) -> bool:
         if not path.exists():
             return overwrite
-        if self.file_stamp is None or self.hdf5_path is None or not _same_file(path, self.hdf5_path):
+        own = self.own_file
+        if self.file_stamp is None or own is None or not _same_file(path, own):
             durable.require_absent(path, overwrite)
             logger.warning("Overwriting existing file: %s", path)
         elif self.file_stamp != _stamp(path) and not overwrite:
@@ -421,19 +466,20 @@ class PipelineSession:
 
     def note_own_edit(self) -> None:
         """Note that the file, as it is at this moment, was written or read by this session."""
-        if self.hdf5_path is not None:
-            self.file_stamp = _stamp(self.hdf5_path)
+        if (own := self.own_file) is not None:
+            self.file_stamp = _stamp(own)
 
     def note_saved(self) -> None:
         """Its file holds at this moment what the session holds."""
         self.save_state = SaveState.SAVED
-        if self.hdf5_path is None:
+        own = self.own_file
+        if own is None:
             return
         if self.is_lazy:  # what was to be read from the file as it was before must be looked for anew
-            fresh = session_file.read(self.hdf5_path, lazy=True)
+            fresh = session_file.read(own, lazy=True)
             self.units, self.metadata, self.stimulus = fresh.units, fresh.metadata, fresh.stimulus
             self.extra_nodes = fresh.extra_nodes
-        self.file_stamp = _stamp(self.hdf5_path)
+        self.file_stamp = _stamp(own)
 
     def checkpoint(
         self,
@@ -507,15 +553,16 @@ class PipelineSession:
         OSError
             Others changed the file, or saving failed.
         """
-        if self.is_saved and self.hdf5_path is not None:
-            if self.hdf5_path.exists() and self.file_stamp not in (None, _stamp(self.hdf5_path)):
+        own = self.own_file
+        if self.is_saved and own is not None:
+            if own.exists() and self.file_stamp not in (None, _stamp(own)):
                 raise OSError(
-                    f"{self.hdf5_path} was changed by others since this session read or wrote it: load it again, so "
+                    f"{own} was changed by others since this session read or wrote it: load it again, so "
                     "that nothing of theirs is lost"
                 )
-            return self.hdf5_path
+            return own
         logger.warning("Session %s has unsaved changes: saving it now", self.dataset_id)
-        return self.save(None if self._own_file() else default_path)
+        return self.save(None if self._saved_file() else default_path)
 
     @classmethod
     def load(
@@ -587,6 +634,14 @@ class PipelineSession:
         for item in fields(stored):
             setattr(session, item.name, getattr(stored, item.name))
         return session
+
+
+def _working_directory() -> Path | None:
+    """Of this process; None where it was removed."""
+    try:
+        return Path(os.getcwd())
+    except OSError:
+        return None
 
 
 def _same_file(path: Path, other: Path) -> bool:

@@ -145,7 +145,7 @@ class _Sensor:
 
 def _sensor_of(recording: PipelineSession, name: str | None) -> _Sensor:
     """The electrodes that a recording's spikes are from. Raises `MissingInputError` where there are no such."""
-    source = recording.source_files.get("spikes_path")
+    source = recording.source_file("spikes_path")
     if source is None or not is_mcs_h5(Path(source)):
         raise MissingInputError(f"{STEP} needs a recording loaded from an MCS-HDF5 file that is there", STEP, "spikes")
     file = read_mcs(Path(source))

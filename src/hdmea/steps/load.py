@@ -59,7 +59,7 @@ def source_paths(
     """The paths that are given, else those that the session was created with."""
     if session is None or cmcr_path is not None or cmtr_path is not None:
         return cmcr_path, cmtr_path
-    return session.source_files.get("cmcr_path"), session.source_files.get("cmtr_path")
+    return session.source_file("cmcr_path"), session.source_file("cmtr_path")
 
 
 def checked_paths(cmcr_path: str | Path | None, cmtr_path: str | Path | None) -> tuple[Path | None, Path | None]:

@@ -137,7 +137,7 @@ def add_sys_meta_info(
         for name, key, given in (("cmcr_meta", "cmcr_path", cmcr_path), ("cmtr_meta", "cmtr_path", cmtr_path)):
             if name in recording.metadata and not force:
                 continue
-            path = given or recording.source_files.get(key)
+            path = given or recording.source_file(key)
             if path is None or not Path(path).exists():
                 outcome.warn(f"{SYSTEM_STEP}: no {name}, there is no file {path or 'known'}")
                 continue
@@ -159,7 +159,7 @@ def _root_attributes(path: Path, name: str) -> dict[str, Any]:
 
 
 def _source(recording: PipelineSession, key: str, given: str | Path | None, step: str) -> Path:
-    path = given or recording.source_files.get(key)
+    path = given or recording.source_file(key)
     if path is None:
         raise ConfigurationError(f"{step} needs {key}: the recording does not say which file it was loaded from")
     return Path(path)
