@@ -15,8 +15,16 @@ wait_for() { # wait_for SECONDS COMMAND...: until the command succeeds
     done
 }
 
+free_ports() {
+    python3 -c 'import socket
+both = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(one.getsockname()[1] for one in both))'
+}
+
 start() {
     host=$(hostname -s)
+    local ports
+    read -r -a ports <<< "$(free_ports)"
     mkdir -p "$directory"/{state,spool,log}
     if [ ! -s /etc/munge/munge.key ]; then
         (umask 077 && head -c 1024 /dev/urandom > /etc/munge/munge.key)
@@ -25,13 +33,14 @@ start() {
     if ! munge -n > /dev/null 2>&1; then
         mkdir -p /run/munge && chown munge: /run/munge && chmod 0755 /run/munge
         runuser -u munge -- /usr/sbin/munged --force
-        wait_for 10 munge -n
+        wait_for 120 munge -n
     fi
     cat > "$directory/slurm.conf" << CONF
 ClusterName=h5burst
 SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=16817
-SlurmdPort=16818
+SlurmctldPort=${ports[0]}
+SlurmdPort=${ports[1]}
+MessageTimeout=100
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -55,14 +64,17 @@ CONF
     export SLURM_CONF="$directory/slurm.conf"
     slurmctld -f "$SLURM_CONF"
     slurmd -f "$SLURM_CONF"
-    wait_for 20 sh -c "sinfo -h -o %t | grep -q idle"
+    wait_for 300 sh -c "sinfo -h -o %t | grep -q idle"
     echo "$SLURM_CONF"
 }
 
 stop() {
     for daemon in slurmd slurmctld; do
         if [ -s "$directory/$daemon.pid" ]; then
-            kill "$(cat "$directory/$daemon.pid")" 2> /dev/null || true
+            local process
+            process=$(cat "$directory/$daemon.pid")
+            kill "$process" 2> /dev/null || true
+            wait_for 120 sh -c "! kill -0 $process"
         fi
     done
 }

@@ -19,6 +19,7 @@ from h5burst import read_tree
 from h5burst.model.tree import Array, Group
 from hdmea.batch.run import BatchResult
 
+PATIENCE_S = 900.0  # for what takes seconds on an idle machine: only what hangs is to fail
 TIME_STAMPS = {"created_at", "updated_at", "saved_at", "extracted_at", "stage1_timestamp"}
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a worker that hangs is made with a FIFO")
@@ -79,7 +80,7 @@ def command(*arguments: str | Path, is_group: bool = False, **environment: str) 
     )
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "gave up waiting"

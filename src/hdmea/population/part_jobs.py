@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -45,13 +46,14 @@ class PartJob(Job):
 
 def read_parts(recordings: Sequence[Path], directory: Path, engine: Engine) -> JobsRun:
     """Make the parts of recordings that are not there, or are of files that were changed since; all are outcomes."""
-    directory.mkdir(parents=True, exist_ok=True)
     planned = [
         PartJob(path.stem, (), directory, input_bytes=path.stat().st_size, source=path.absolute())
         for path in recordings
     ]
     to_do = [job for job in planned if not parts.is_current(job.source, directory)]
     ran = run_jobs(to_do, engine) if to_do else JobsRun([], None, None)
+    with contextlib.suppress(OSError):  # it stays where anything is in it
+        directory.rmdir()
     found = {outcome.dataset_id: outcome for outcome in ran.outcomes}
     done = [found.get(job.dataset_id) or Outcome(job.dataset_id, Status.DONE) for job in planned]
     for job, outcome in zip(planned, done, strict=True):  # somebody else may have made it meanwhile

@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from hdmea.simulate import SimulatedRecording
-from support.batch_tools import write_spikes
+from support.batch_tools import PATIENCE_S, write_spikes
 from support.full_flow import BAR, NOISE, simulated
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of processes that start processes wait longer than others, where the machine has much else to do."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.timeout(2 * PATIENCE_S))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from hdmea.pipeline import PipelineSession
 from hdmea.simulate import SimulatedRecording
 from hdmea.utils.exceptions import ConfigurationError
 from support.batch_tools import (
+    PATIENCE_S,
     add_hanging,
     command,
     holding_process,
@@ -225,7 +226,7 @@ def test_a_stopped_batch_checkpoints_on_its_workers_and_says_what_was_not_starte
     batch.send_signal(signal.SIGTERM)
     time.sleep(1)  # until the workers know
     gate.touch()  # now the first step ends
-    stdout, stderr = batch.communicate(timeout=100)
+    stdout, stderr = batch.communicate(timeout=PATIENCE_S)
     told = {one["dataset_id"]: (one["status"], one["reason"]) for one in json.loads(stdout)["recordings"]}
     assert batch.returncode == 128 + signal.SIGTERM, stderr
     for name, said in told.items():
@@ -250,7 +251,7 @@ def test_a_worker_uses_what_it_has_or_what_the_batch_gives(
     own = ("--nthreads", "2", "--memory-limit", "1200MiB", "--local-directory", str(tmp_path / "dask"))
     start("worker", file, "--no-nanny", *own)
     with distributed.Client(scheduler_file=str(file)) as client:
-        client.wait_for_workers(1, timeout=60)
+        client.wait_for_workers(1, timeout=PATIENCE_S)
     module.write_text(
         "from h5burst import thread_count\n"
         "from hdmea.session.session import PipelineSession\n"

@@ -27,6 +27,7 @@ from hdmea.utils.exceptions import ConfigurationError
 from support import faulty
 from support.batch_tools import (
     HANGING_TABLE,
+    PATIENCE_S,
     add_hanging,
     command,
     holder,
@@ -164,7 +165,7 @@ def test_a_thousand_rows_are_checked_in_steps_in_proportion(tmp_path: Path, spik
     assert steps[1000] < 11 * steps[100], steps
     assert steps[1000] < 1000 * 800, steps
     printed = command(directory / "1000.csv", "-o", tmp_path / "out", "--print-slurm")
-    script, _ = printed.communicate(timeout=60)
+    script, _ = printed.communicate(timeout=PATIENCE_S)
     assert (printed.returncode, "#SBATCH" in script, (tmp_path / "out").exists()) == (0, True, False)
 
 
@@ -205,7 +206,7 @@ def test_finished_recordings_are_looked_at_in_steps_in_proportion(monkeypatch: p
         may_end: queue.SimpleQueue[None] = queue.SimpleQueue()
 
         def skip(job: Job, may_end: queue.SimpleQueue[None] = may_end) -> None:
-            may_end.get(timeout=60)
+            may_end.get(timeout=PATIENCE_S)
 
         monkeypatch.setattr(local, "skipped", skip)
         checks = local._Checks([Job(f"r{number}", (), Path()) for number in range(count)])
@@ -311,7 +312,7 @@ def test_a_second_signal_ends_a_batch_at_once_and_the_worker_by_itself(
     batch.send_signal(signal.SIGTERM)
     time.sleep(0.2)  # two signals at the same moment are one
     batch.send_signal(signal.SIGTERM)
-    assert batch.wait(timeout=60) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    assert batch.wait(timeout=PATIENCE_S) in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert holder(out, "hangs") is not None
     with open(directory / HANGING_TABLE, "wb"):  # the worker reads an empty table, fails, and has nobody to tell
         pass
@@ -337,7 +338,7 @@ def test_a_terminal_that_is_closed_ends_a_batch_as_sigterm_does(
     time.sleep(0.5)
     with open(directory / HANGING_TABLE, "wb"):  # the worker reads an empty table, and fails
         pass
-    stdout, stderr = batch.communicate(timeout=100)
+    stdout, stderr = batch.communicate(timeout=PATIENCE_S)
     assert batch.returncode == (1 if is_ignored else 128 + signal.SIGHUP), stderr
     told = [one["status"] for one in json.loads(stdout)["recordings"]]
     assert told == ["failed"]

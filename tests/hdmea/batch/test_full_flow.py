@@ -22,7 +22,7 @@ from hdmea.simulate import SimulatedRecording
 from hdmea.steps import axons, flows
 from hdmea.steps.step_call import StepCall
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
-from support.batch_tools import statuses
+from support.batch_tools import PATIENCE_S, statuses
 from support.full_flow import BAR, NEED_NOISE, NOISE, STEP, UNITS, parameters_of, simulated
 from support.hdmea_trees import assert_same_files
 
@@ -124,7 +124,7 @@ def test_every_step_leaves_its_results(recording: SimulatedRecording, whole: Pat
 def test_batch_that_dies_in_the_middle_goes_on(recording: SimulatedRecording, whole: Path, tmp_path: Path) -> None:
     row = {"cmcr": str(recording.cmcr_path), "cmtr": str(recording.cmtr_path), "playlist": recording.playlist_name}
     task = json.dumps([row, parameters_of(recording), str(tmp_path), "track_axons"])
-    assert subprocess.run([sys.executable, "-c", CRASH, task], timeout=300, check=False).returncode == 9
+    assert subprocess.run([sys.executable, "-c", CRASH, task], timeout=PATIENCE_S, check=False).returncode == 9
     assert not (tmp_path / "small.h5").exists()
     assert (tmp_path / ".small.h5burst-checkpoint").exists()
 

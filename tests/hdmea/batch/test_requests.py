@@ -150,7 +150,7 @@ def test_a_manifest_may_begin_with_blank_lines_and_have_spaces_in_its_header(tmp
 @pytest.mark.parametrize("option", ["-h", "--version"])
 def test_packages_are_commands(package: str, option: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", package, option], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", package, option], capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "h5burst" in done.stdout or "Usage" in done.stdout

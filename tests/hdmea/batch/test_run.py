@@ -24,6 +24,7 @@ from hdmea.pipeline import PipelineSession
 from hdmea.utils.exceptions import ConfigurationError
 from support import faulty
 from support.batch_tools import (
+    PATIENCE_S,
     add_hanging,
     command,
     holding_process,
@@ -128,7 +129,7 @@ def test_a_killed_worker_is_one_failed_recording(
     process = command(manifest, "-o", out, "--set", "add_section_windows.length_s=10")
     wait_until_at_work(out, "hangs")
     os.kill(holding_process(out, "hangs"), signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, stderr
     outcomes = {o["dataset_id"]: o for o in json.loads((out / "batch_summary.json").read_text())["recordings"]}
     assert outcomes["rec0"]["status"] == "done"
@@ -146,7 +147,7 @@ def test_a_killed_worker_is_tried_again(spikes_manifest: MakeManifest, tmp_path:
     first = holding_process(out, "hangs")
     mend_hanging(directory, manifest.parent / "rec0.h5")
     os.kill(first, signal.SIGKILL)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, stderr
     outcomes = {o["dataset_id"]: o for o in json.loads((out / "batch_summary.json").read_text())["recordings"]}
     assert (outcomes["hangs"]["status"], outcomes["hangs"]["attempts"]) == ("done", 2)
@@ -161,7 +162,7 @@ def test_a_signal_ends_the_batch_with_outputs_whole(
     process = command(manifest, "-o", out, "--jobs", "1", "--set", "add_section_windows.length_s=10")
     wait_for(lambda: (out / "rec1.h5").exists())
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, stderr
     outcomes = json.loads((out / "batch_summary.json").read_text())["recordings"]
     kinds = {o["status"] for o in outcomes}
@@ -244,7 +245,7 @@ def test_array_tasks_share_the_batch_and_give_the_same_files(
         for task in range(2)
     ]  # fmt: skip
     for task in tasks:
-        _, stderr = task.communicate(timeout=120)
+        _, stderr = task.communicate(timeout=PATIENCE_S)
         assert task.returncode == 0, stderr
     for index in range(5):
         assert same_trees(tmp_path / "local" / f"rec{index}.h5", tmp_path / "array" / f"rec{index}.h5")
@@ -265,7 +266,7 @@ def test_all_real_recordings_through_array_and_local(tmp_path: Path, test_data: 
 
 def test_bad_requests_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
     process = command(tmp_path / "none.csv", "-o", tmp_path)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "No such manifest" in stderr
     assert "Traceback" not in stderr
@@ -336,7 +337,7 @@ def test_workers_know_what_an_installed_package_brings_by_entry_points(
     own = ("--set", 'extract_features.features=["spikes_in_all"]', "--set", "add_section_windows.length_s=10")
     batch = (spikes_manifest(2), "-o", tmp_path / "out", "--jobs", "2", "--compression", "bz", *own)
     without = command(*batch)
-    _, stderr = without.communicate(timeout=60)
+    _, stderr = without.communicate(timeout=PATIENCE_S)
     assert without.returncode == 2
     assert "compression must be one of 'gzip'" in stderr
     assert "got 'bz'" in stderr
@@ -346,7 +347,7 @@ def test_workers_know_what_an_installed_package_brings_by_entry_points(
         unit = PipelineSession.load(tmp_path / "out" / f"{name}.h5").units["unit_001"]
         assert unit["features"]["spikes_in_all"]["data"]["count"] == len(unit["spike_times"])
     again = command(*batch, PYTHONPATH=str(site))
-    assert again.communicate(timeout=60)[0].count("skipped") >= 2
+    assert again.communicate(timeout=PATIENCE_S)[0].count("skipped") >= 2
     assert again.returncode == 0
 
 
@@ -383,7 +384,7 @@ def test_two_batches_at_once_where_locks_do_not_work(
     manifest, out = spikes_manifest(2), tmp_path / "out"
     words = (manifest, "-o", out, "--jobs", "1", "--set", "add_section_windows.length_s=10", "--json")
     both = [command(*words, LD_PRELOAD=str(faulty.library()), FAULT_FLOCK=locks) for _ in range(2)]
-    told = [process.communicate(timeout=400) for process in both]
+    told = [process.communicate(timeout=PATIENCE_S) for process in both]
     assert {process.returncode for process in both} <= {0, 1}, told  # 1: the other was still at work on a recording
     seen: dict[str, set[str]] = {}
     for stdout, _ in told:

@@ -14,7 +14,7 @@ import pytest
 
 from hdmea.batch.run import run_batch
 from hdmea.simulate import SimulatedRecording
-from support.batch_tools import command, same_trees
+from support.batch_tools import PATIENCE_S, command, same_trees
 from support.full_flow import full_manifest, parameters_of
 from support.hdmea_trees import file_content
 
@@ -40,7 +40,7 @@ def submit(directory: Path, slurm: dict[str, str], *arguments: str | Path) -> No
     if shutil.which("hdmea", path=os.path.dirname(sys.executable)) is None:
         pytest.skip("the hdmea command is not installed beside this Python")
     printed = command(*arguments, "--print-slurm")
-    script, stderr = printed.communicate(timeout=60)
+    script, stderr = printed.communicate(timeout=PATIENCE_S)
     assert printed.returncode == 0, stderr
     (directory / "job.sh").write_text(script)
     done = subprocess.run(
@@ -49,7 +49,7 @@ def submit(directory: Path, slurm: dict[str, str], *arguments: str | Path) -> No
         env=slurm,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
         check=False,
     )
     logs = "\n".join(path.read_text() for path in directory.glob("hdmea-batch-*.log"))

@@ -193,3 +193,11 @@ def test_names_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no recordings gone"):
         build_population([file], tmp_path / "out", chips={"chip": ["one", "gone"]})
     assert console.run(app, ["population", str(file), "-o", str(tmp_path / "out"), "--chip", "nonsense"]) != 0
+
+
+def test_a_directory_of_parts_that_stays_empty_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "bad.h5").write_bytes(b"not HDF5")
+    words = ["population", str(tmp_path / "bad.h5"), "-o", str(tmp_path / "out")]
+    assert console.run(app, [*words, "--array-task", "0", "--array-count", "2"]) == 1
+    assert console.run(app, [*words, "--array-task", "1", "--array-count", "2"]) == 0  # nothing in its share
+    assert not (tmp_path / "out" / "parts").exists()
