@@ -27,7 +27,7 @@ from h5burst.model.tree import Storage
 from h5burst.runtime import durable, private_files
 
 DIRECTORY_VARIABLE = "H5BURST_SCRATCH"
-SUFFIX = ".h5burst-scratch"
+SUFFIX = durable.SCRATCH_SUFFIX
 _CACHED_CHUNKS = 4  # decoded, for many small reads side by side
 
 

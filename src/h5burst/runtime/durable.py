@@ -25,6 +25,7 @@ from h5burst.runtime.attributes import FileAttributes
 from h5burst.runtime.descriptors import Descriptor
 
 TEMPORARY_SUFFIX = ".h5burst-tmp"
+SCRATCH_SUFFIX = ".h5burst-scratch"
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free space or choose another place",
@@ -100,6 +101,12 @@ def renaming(descriptor: int, current: Path, path: Path, *, overwrite: bool) -> 
         _put_in_place(current, path, target, stack, overwrite)
         stack.close()
         _flush_directory(target)
+
+
+def clear(directory: Path) -> None:
+    """Remove what saves of any name have left in a directory whose process was killed."""
+    for suffix in (TEMPORARY_SUFFIX, SCRATCH_SUFFIX):
+        private_files.remove_all_abandoned(directory, suffix)
 
 
 @contextlib.contextmanager

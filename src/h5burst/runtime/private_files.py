@@ -55,12 +55,26 @@ def is_for(candidate: str, name: str, suffix: str) -> bool:
 def remove_abandoned(directory: Path, name: str, suffix: str) -> list[Path]:
     """Remove the files made for `name` whose process is gone; the paths that were removed."""
     found = [directory / entry.name for entry in os.scandir(directory) if is_for(entry.name, name, suffix)]
-    removed = []
-    for path in found:
-        if is_abandoned(path, suffix):
-            path.unlink(missing_ok=True)
-            removed.append(path)
-    return removed
+    return [path for path in found if is_abandoned(path, suffix) and _removed(path)]
+
+
+def remove_all_abandoned(directory: Path, suffix: str) -> list[Path]:
+    """Remove the files made for any name whose process is known to have ended; the paths that were removed.
+
+    What has no such process in its name is let alone: `remove_abandoned` knows for what it was made.
+    """
+    ours = re.compile(rf"\..+\.{_OWNER}{re.escape(suffix)}", re.DOTALL)
+    found = [directory / entry.name for entry in os.scandir(directory) if ours.fullmatch(entry.name)]
+    return [path for path in found if is_abandoned(path, suffix) and _removed(path)]
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file, unless it is another user's, in a directory where only its owner may."""
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        return False
+    return True
 
 
 def is_abandoned(path: Path, suffix: str) -> bool:

@@ -217,6 +217,7 @@ def run_batch(
     mine = all_jobs if share is None else cluster.share_of(all_jobs, *share)
     resources = plan_resources(len(mine), jobs, threads, memory_budget)
     output_dir.mkdir(parents=True, exist_ok=True)
+    durable.clear(output_dir)  # of recordings that nobody will ask for again, too
     how = Engine(engine, scheduler, scheduler_file, jobs, threads, memory_budget, retries, max_failures, progress)
     task = None if share is None else (share[0], [job.dataset_id for job in all_jobs])
     ran = run_jobs(mine, how, of=len(all_jobs), live=partial(LivePage, output_dir, task=task) if live else None)

@@ -143,6 +143,9 @@ def build_population(
     """
     directory = Path(output_dir).absolute()
     check_names(recordings, chips)
+    for place in (directory, directory / PARTS):
+        if place.is_dir():
+            durable.clear(place)
     read = read_parts(recordings, directory / PARTS, engine or Engine())
     result = PopulationResult(directory, len(recordings), stopped_by=read.stopped_by)
     if read.stopped_by is not None:

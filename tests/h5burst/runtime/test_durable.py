@@ -46,6 +46,17 @@ def leave_a_temporary_file(directory: Path, name: str) -> None:
     assert subprocess.run([sys.executable, "-c", code, directory / name], check=False).returncode == -9
 
 
+@posix
+def test_a_directory_is_cleared_of_what_killed_processes_left_for_any_name(tmp_path: Path) -> None:
+    for name in ("a.h5", "b\n.json", "n" * 250):
+        leave_a_temporary_file(tmp_path, name)
+    (tmp_path / ".mine.h5burst-tmp").write_text("of an earlier version, or of nobody knows whom")
+    assert len(os.listdir(tmp_path)) == 4
+    with replacing(tmp_path / "c.h5", overwrite=True) as in_use:
+        durable.clear(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted([in_use.name, ".mine.h5burst-tmp"])
+
+
 def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "new" / "directory" / "a.h5"
     with replacing(path, overwrite=False) as temporary:
@@ -394,7 +405,7 @@ def test_a_file_where_a_directory_should_be_is_named(tmp_path: Path) -> None:
 def _as_nobody(action: str, path: Path) -> subprocess.CompletedProcess[str]:
     """Run a save as a user without rights."""
     script = (
-        "import os, sys; from pathlib import Path; import h5burst.runtime.durable as d\n"
+        "import encodings.ascii, os, sys; from pathlib import Path; import h5burst.runtime.durable as d\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         f"try:\n    {action}\n"
         "except OSError as error: print(type(error).__name__, error)\n"
@@ -422,6 +433,17 @@ def test_missing_rights_are_said(tmp_path: Path, what: str) -> None:
     assert str(path) in done.stdout
     assert path.read_text() == "old"
     assert others(path) == []
+
+
+@needs_root
+def test_what_another_user_left_in_a_shared_directory_stops_no_save(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:3]):
+        directory.chmod(0o755)
+    tmp_path.chmod(0o1777)
+    leave_a_temporary_file(tmp_path, "a.h5")
+    assert _as_nobody(SAVE, tmp_path / "a.h5").stdout == ""
+    assert (tmp_path / "a.h5").read_text() == "new"
+    assert len(others(tmp_path / "a.h5")) == 1
 
 
 def _limited(limit: int, path: Path) -> subprocess.CompletedProcess[str]:
