@@ -8,8 +8,10 @@ from typing import Any
 
 from hdmea.batch.manifest import Recording
 from hdmea.steps.flow_file import find_flow, read_flow
+from hdmea.steps.known_movies import check_movies
 from hdmea.steps.step_call import StepCall
 from hdmea.steps.table import OPTIONAL, STEPS, loading_step
+from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash
 from hdmea.utils.problems import Problems
@@ -48,6 +50,9 @@ def steps_for(
         own = StepCall(name, _own_arguments(name, recording))
         steps.append(own.with_arguments(call.with_whole_paths(Path()).arguments))
     problems.raise_any()
+    with problems.noting(recording.dataset_id if recording.options else ""):
+        check_movies(steps)
+    problems.raise_any()
     return steps
 
 
@@ -61,7 +66,7 @@ def _own_arguments(name: str, recording: Recording) -> dict[str, Any]:
 
 def _check_names(names: Iterable[str], dataset_id: str) -> None:
     if unknown := sorted(set(names) - STEPS.keys()):
-        raise ConfigurationError(f"{dataset_id}: unknown steps {', '.join(unknown)}; there are {', '.join(STEPS)}")
+        raise ConfigurationError(f"{dataset_id}: unknown steps {', '.join(unknown)}; {there_are(unknown[0], STEPS)}")
 
 
 def recipe_hash(steps: Iterable[StepCall]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from hdmea.features.base import FeatureExtractor
+from hdmea.utils.choices import there_are
 
 Extractor = TypeVar("Extractor", bound=type[FeatureExtractor])
 
@@ -85,8 +86,7 @@ class FeatureRegistry:
             return cls._registry[name]
         except KeyError:
             broken = "".join(f"; the entry point {entry} cannot be loaded: {why}" for entry, why in cls._broken.items())
-            known = ", ".join(cls.list_all()) or "none"
-            raise KeyError(f"Unknown feature {name!r}; there are: {known}{broken}") from None
+            raise KeyError(f"Unknown feature {name!r}; {there_are(name, cls.list_all())}{broken}") from None
 
     @classmethod
     def list_all(cls) -> list[str]:

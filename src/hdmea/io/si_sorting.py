@@ -11,6 +11,7 @@ import numpy as np
 from hdmea.io.cmtr import UNKNOWN_ELECTRODE
 from hdmea.io.kilosort import SortedUnits
 from hdmea.io.unit_names import unit_names
+from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 
 FOLDER = "folder"  # what `sorting.save(folder=…)` wrote
@@ -53,7 +54,7 @@ def open_sorting(path: Path, reader: str) -> Any:
     function = core.NumpyFolderSorting if reader == FOLDER else getattr(extractors, f"read_{reader}", None)
     if function is None:
         known = sorted(name.removeprefix("read_") for name in dir(extractors) if name.startswith("read_"))
-        raise ConfigurationError(f"SpikeInterface has no reader {reader!r}; it has: {FOLDER}, {', '.join(known)}")
+        raise ConfigurationError(f"SpikeInterface has no reader {reader!r}; {there_are(reader, [FOLDER, *known])}")
     try:
         sorting = function(path)
     except Exception as error:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from h5burst import load_json
+from hdmea.utils.choices import there_are
 
 CONFIG_DIR_VARIABLE = "HDMEA_CONFIG_DIR"
 SHIPPED_CONFIG_DIR = Path(__file__).resolve().parent.parent / "configs" / "stimuli"
@@ -149,7 +150,7 @@ def _complaint(directory: Path, missing: list[str], invalid: list[str], found: I
     lines = [f"stimulus configs in {directory} cannot be used:"]
     if missing:
         others = sorted({path.stem for path in directory.glob("*.json")} - set(found))
-        there = f"; there are: {', '.join(others)}" if others else ""
+        there = f"; {there_are(missing[0], others)}" if others else ""
         lines.append(f"missing: {', '.join(f'{movie}.json' for movie in missing)}{there}")
     lines.extend(f"invalid: {text}" for text in invalid)
     return "\n  ".join(lines)

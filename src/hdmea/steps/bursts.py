@@ -16,6 +16,11 @@ from hdmea.steps.spontaneous import activity_of, options_from
 STEP = "measure_bursts"
 
 
+def check_options(arguments: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for options of `measure_bursts` that there are not, or that cannot be meant."""
+    options_from(BurstOptions, arguments.get("options"), STEP)
+
+
 def measure_bursts(
     hdf5_path: Target = None,
     *,

@@ -24,9 +24,11 @@ from hdmea.session.file import stage1_completed
 from hdmea.session.session import PipelineSession
 from hdmea.steps.results import ExtractionResult
 from hdmea.steps.run_step import Outcome, Target, run_step
+from hdmea.utils.choices import there_are
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError, HDMEAError, MissingInputError
 from hdmea.utils.hashing import params_hash
+from hdmea.utils.problems import Problems
 
 logger = logging.getLogger(__name__)
 
@@ -217,22 +219,43 @@ def _family_of(movie: str) -> str | None:
     return family if family is not None and FeatureRegistry.is_registered(family) else None
 
 
+def check_features(arguments: Mapping[str, Any]) -> None:
+    """Raise one `ConfigurationError` for arguments with features that no recording can have.
+
+    Such are unknown names and blocks, and movies whose stimulus config cannot be used.
+    """
+    problems = Problems()
+    for name in arguments.get("features") or ():
+        with problems.noting("extract_features.features"):
+            _jobs_of(name, dict(arguments.get("config_overrides") or {}))
+    problems.raise_any()
+
+
 def _prepared(name: str, overrides: dict[str, Any], result: Extraction) -> list[_Job]:
-    """A feature's job, with one of each block of trials that its config names: `{feature}@{block}`."""
+    """As `_jobs_of`; where there are none, the feature is failed."""
+    try:
+        return _jobs_of(name, overrides)
+    except ConfigurationError as error:
+        result.fail(name, f"feature {name}: {error}")
+        return []
+
+
+def _jobs_of(name: str, overrides: dict[str, Any]) -> list[_Job]:
+    """A feature's job, with one of each block of trials that its config names: `{feature}@{block}`.
+
+    Raises `ConfigurationError` for an unknown feature or block, and for a config that cannot be used.
+    """
     base, at, wanted = name.partition(BLOCK_MARK)
     try:
         extractor = extractor_for(base)
         if not isinstance(extractor, StimulusFeature):
             return [_Job(name, extractor, overrides, overrides.get(MOVIE))]
         config = extractor.settings(overrides, movie=base)
-    except (ConfigurationError, KeyError, ValueError) as error:
-        result.fail(name, f"feature {name}: {error.args[0]}")
-        return []
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(str(error.args[0])) from error
     blocks = config.pop(BLOCKS, None) or {}
     if at and wanted not in blocks:
-        known = ", ".join(blocks) or "it has none"
-        result.fail(name, f"feature {name}: the config of {config[MOVIE]} has no block {wanted!r} ({known})")
-        return []
+        raise ConfigurationError(f"the config of {config[MOVIE]} has no block {wanted!r}; {there_are(wanted, blocks)}")
     of_blocks = {f"{base}{BLOCK_MARK}{block}": {**config, TRIALS: list(span)} for block, span in blocks.items()}
     configs = {name: of_blocks[name]} if at else {base: config, **of_blocks}
     return [_Job(own, extractor, one, one[MOVIE]) for own, one in configs.items()]

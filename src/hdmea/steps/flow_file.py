@@ -29,7 +29,9 @@ from h5burst import load_json
 from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE
 from hdmea.steps.step_call import StepCall
 from hdmea.steps.table import check_order, step_named
+from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError
+from hdmea.utils.problems import Problems
 
 SHIPPED_FLOW_DIR = Path(__file__).resolve().parent / "flow_files"
 OTHER_NAMES = {"spontaneous": "waves"}  # of flows that ship
@@ -72,14 +74,14 @@ def find_flow(name: str | Path, config_dir: str | Path | None = None) -> Path:
     path, name = Path(name), str(name)
     if path.suffix == ".json" or path.parent != Path():
         if not path.is_file():
-            raise ConfigurationError(f"no flow file {path}; there are the flows: {', '.join(flow_files())}")
+            raise ConfigurationError(f"no flow file {path}; {there_are(path.stem, flow_files())}")
         return path
     known = flow_files(config_dir)
     if name not in known and config_dir is not None:
         known = flow_files() | known
     if name not in known:
         where = os.environ.get(CONFIG_DIR_VARIABLE, SHIPPED_FLOW_DIR) if config_dir is None else config_dir
-        raise ConfigurationError(f"no flow {name!r} in {where}; there are: {', '.join(known) or 'none'}")
+        raise ConfigurationError(f"no flow {name!r} in {where}; {there_are(name, known)}")
     return known[name]
 
 
@@ -101,13 +103,16 @@ def read_flow(path: Path) -> Flow:
 def with_arguments(flow: Flow, parameters: Mapping[str, Mapping[str, Any]]) -> Flow:
     """The flow with arguments, by step, that replace its own; those of steps that it does not have are left out.
 
-    Raises `ConfigurationError` for an unknown step, and for an argument that does not fit.
+    Raises `ConfigurationError` for an unknown step, and for arguments that do not fit, the flow's own included.
     """
     for name in parameters:
         step_named(name)
     steps = tuple(step.with_arguments(parameters.get(step.name, {})) for step in flow.steps)
+    problems = Problems()
     for step in steps:
-        step.check_names()
+        with problems.noting():
+            step.check()
+    problems.raise_any()
     return replace(flow, steps=steps)
 
 

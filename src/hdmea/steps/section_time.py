@@ -15,6 +15,7 @@ from h5burst import find_export
 from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE, SHIPPED_CONFIG_DIR
 from hdmea.kernels.rates import frames_at
 from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
+from hdmea.utils.choices import there_are
 from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.inputs import LENGTH_COLUMNS, PLAYLIST_COLUMNS
@@ -137,8 +138,8 @@ def read_playlist(playlist_name: str, playlist_path: Path) -> list[str]:
     table = _read_csv(playlist_path, PLAYLIST_COLUMNS)
     names = table["playlist_name"].to_list()
     if playlist_name not in names:
-        known = ", ".join(str(name) for name in names) or "none"
-        raise ConfigurationError(f"no playlist {playlist_name!r} in {playlist_path}; there are: {known}")
+        known = there_are(playlist_name, map(str, names))
+        raise ConfigurationError(f"no playlist {playlist_name!r} in {playlist_path}; {known}")
     rows = [text for name, text in zip(names, table["movie_names"], strict=True) if name == playlist_name]
     if len(set(rows)) > 1:
         raise ConfigurationError(f"the playlist {playlist_name!r} stands twice in {playlist_path}, with other movies")

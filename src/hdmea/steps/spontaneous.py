@@ -13,6 +13,7 @@ from hdmea.spontaneous.records import recording_trains
 from hdmea.spontaneous.trains import Floats, Trains
 from hdmea.steps.per_unit import number, pitch_um
 from hdmea.steps.section_time import acquisition_rate_of
+from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 
 Options = TypeVar("Options")
@@ -65,7 +66,7 @@ def options_from(kind: type[Options], given: Options | Mapping[str, Any] | None,
         raise ConfigurationError(f"{step}: options must be a {kind.__name__} or a dict of its fields, not {given!r}")
     known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
     if unknown := sorted(set(map(str, given or {})) - set(known)):
-        raise ConfigurationError(f"{step}: options take {', '.join(known)}, not {', '.join(unknown)}")
+        raise ConfigurationError(f"{step}: no option is called {', '.join(unknown)}; {there_are(unknown[0], known)}")
     try:
         return kind(**(given or {}))
     except (TypeError, ValueError) as error:

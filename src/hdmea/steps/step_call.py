@@ -11,6 +11,7 @@ from hdmea.session.session import PipelineSession
 from hdmea.steps.argument_types import check_argument
 from hdmea.steps.run_step import note_warning
 from hdmea.steps.table import OPTIONAL, Step, step_named, takes_path
+from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.problems import Problems
 
@@ -51,11 +52,12 @@ class StepCall:
         """Raise `ConfigurationError` for an unknown step, and for arguments that it does not take."""
         known = self.row.parameters()
         if unknown := sorted(set(self.arguments) - set(known)):
-            takes = ", ".join(sorted(known)) or "none"
-            raise ConfigurationError(f"{self.name} takes no {', '.join(unknown)} here; it takes {takes}")
+            raise ConfigurationError(
+                f"{self.name} takes no {', '.join(unknown)} here; {there_are(unknown[0], sorted(known))}"
+            )
 
     def check(self) -> None:
-        """As `check_names`, and for values that are not of the kind that the step's function says: all in one error."""
+        """As `check_names`, and for values of the wrong type, and names of what there is not: all in one error."""
         self.check_names()
         problems = Problems()
         for name, value in self.arguments.items():
@@ -64,6 +66,7 @@ class StepCall:
                     raise ConfigurationError(f"{self.name}.{OPTIONAL} must be true or false, not {value!r}")
                 check_argument(self.name, name, value)
         problems.raise_any()
+        self.row.check_arguments(self.arguments)
 
     def run(
         self, *, hdf5_path: Path | None = None, session: PipelineSession | None = None, **by_runner: Any

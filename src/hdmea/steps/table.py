@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError
 
 Source = Literal["vendor", "spikes"]
@@ -47,6 +48,13 @@ class Step:
         Other public names of the module.
     from_recording : mapping
         The function's arguments that a row of a batch (or the command line) fills: argument to field of the row.
+    check : str
+        A function of the module that takes the arguments and raises `ConfigurationError` for those that fit no
+        recording, beyond their types; empty where there is none.
+    of_movies : tuple of str
+        Arguments that name movies of which there are sections already.
+    new_section : str
+        The argument that names a section which the step makes; empty where the playlist names them.
     """
 
     name: str
@@ -57,12 +65,20 @@ class Step:
     loads: Source | None = None
     exports: tuple[str, ...] = ()
     from_recording: Mapping[str, str] = field(default_factory=dict)
+    check: str = ""
+    of_movies: tuple[str, ...] = ()
+    new_section: str = ""
 
     @property
     def function(self) -> Callable[..., Any]:
         """The step's function; its module is imported now."""
         function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.name)
         return function
+
+    def check_arguments(self, arguments: Mapping[str, Any]) -> None:
+        """Raise `ConfigurationError` for arguments of the right types that fit no recording."""
+        if self.check and arguments:
+            getattr(importlib.import_module(self.module), self.check)(arguments)
 
     def parameters(self) -> list[str]:
         """Names of the arguments that a flow, a recipe or an option may give."""
@@ -116,6 +132,7 @@ _ROWS = (
         ("metadata",),
         ("stimulus/section_time", "metadata/section_windows"),
         "load",
+        new_section="name",
     ),
     Step(
         "add_section_time_analog",
@@ -123,6 +140,7 @@ _ROWS = (
         ("metadata", "stimulus/light_reference"),
         ("stimulus/section_time", "stimulus/light_template", "metadata/section_windows"),
         "load",
+        new_section="movie_name",
     ),
     Step(
         "section_spike_times",
@@ -131,6 +149,7 @@ _ROWS = (
         ("spike_times_sectioned",),
         "load",
         exports=("SectionResult",),
+        of_movies=("movie_names",),
     ),
     Step(
         "compute_sta",
@@ -143,9 +162,21 @@ _ROWS = (
     Step("add_sys_meta_info", "hdmea.steps.vendor_metadata", ("metadata",), ("metadata/cmcr_meta",), "load"),
     Step("add_electrode_images", "hdmea.steps.electrode_images", ("units",), ("features/eimage_sta",)),
     Step("extract_soma_geometry", "hdmea.steps.soma", ("features/eimage_sta",), ("eimage_sta/geometry",)),
-    Step("extract_rf_geometry", "hdmea.steps.rf_geometry", ("features/sta_{movie}",), ("sta_{movie}/sta_geometry",)),
-    Step("compute_stc", "hdmea.steps.stc", ("features/sta_{movie}",), ("sta_{movie}/stc",)),
-    Step("fit_ln_model", "hdmea.steps.ln_model", ("sta_{movie}/sta_geometry",), ("sta_geometry/lnl",)),
+    Step(
+        "extract_rf_geometry",
+        "hdmea.steps.rf_geometry",
+        ("features/sta_{movie}",),
+        ("sta_{movie}/sta_geometry",),
+        of_movies=("movie_name",),
+    ),
+    Step("compute_stc", "hdmea.steps.stc", ("features/sta_{movie}",), ("sta_{movie}/stc",), of_movies=("movie_name",)),
+    Step(
+        "fit_ln_model",
+        "hdmea.steps.ln_model",
+        ("sta_{movie}/sta_geometry",),
+        ("sta_geometry/lnl",),
+        of_movies=("movie_name",),
+    ),
     Step("annotate", "hdmea.steps.annotate", ("units",), ("metadata/gsheet_row", "auto_label"), "load"),
     Step(
         "track_axons", "hdmea.steps.axons", ("features/eimage_sta",), ("features/ap_tracking", "metadata/ap_tracking")
@@ -155,19 +186,35 @@ _ROWS = (
         "hdmea.steps.align",
         ("eimage_sta/geometry", "sta_{movie}/sta_geometry"),
         ("metadata/electrode_alignment",),
+        of_movies=("movie_name", "bar_movie_name"),
     ),
-    Step("copy_section", "hdmea.steps.copy_section", ("spike_times_sectioned",), ("spike_times_sectioned",)),
+    Step(
+        "copy_section",
+        "hdmea.steps.copy_section",
+        ("spike_times_sectioned",),
+        ("spike_times_sectioned",),
+        of_movies=("source",),
+        new_section="target",
+    ),
     Step(
         "section_by_direction",
         "hdmea.steps.section_by_direction",
         ("spike_times_sectioned",),
         ("spike_times_sectioned/direction_section",),
         exports=("DIRECTION_LIST", "DirectionSectionResult"),
+        of_movies=("movie_name",),
     ),
-    Step("measure_bursts", "hdmea.steps.bursts", ("units", "metadata"), ("features/bursts",)),
+    Step("measure_bursts", "hdmea.steps.bursts", ("units", "metadata"), ("features/bursts",), check="check_options"),
     Step("measure_synchrony", "hdmea.steps.synchrony", ("units", "metadata"), ("metadata/synchrony",)),
-    Step("find_waves", "hdmea.steps.waves", ("units", "metadata"), ("metadata/waves",)),
-    Step("extract_features", "hdmea.steps.extract", ("units",), ("features",), exports=("ExtractionResult",)),
+    Step("find_waves", "hdmea.steps.waves", ("units", "metadata"), ("metadata/waves",), check="check_options"),
+    Step(
+        "extract_features",
+        "hdmea.steps.extract",
+        ("units",),
+        ("features",),
+        exports=("ExtractionResult",),
+        check="check_features",
+    ),
 )
 STEPS: dict[str, Step] = {step.name: step for step in _ROWS}
 
@@ -176,7 +223,7 @@ def step_named(name: object) -> Step:
     """The row of that name. Raises `ConfigurationError` that lists the steps for another name."""
     row = STEPS.get(name) if isinstance(name, str) else None
     if row is None:
-        raise ConfigurationError(f"no step is called {name!r}; there are: {', '.join(STEPS)}")
+        raise ConfigurationError(f"no step is called {name!r}; {there_are(name, STEPS)}")
     return row
 
 

@@ -17,6 +17,11 @@ from hdmea.steps.spontaneous import activity_of, options_from
 STEP = "find_waves"
 
 
+def check_options(arguments: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for options of `find_waves` that there are not, or that cannot be meant."""
+    options_from(WaveOptions, arguments.get("options"), STEP)
+
+
 def find_waves(
     hdf5_path: Target = None,
     *,

@@ -56,7 +56,7 @@ def test_blocks_are_features_of_their_own() -> None:
     assert one.skipped == [f"{THIRTY}@drug"]
     unknown = extract_for_units(units, {}, clock.metadata, [f"{THIRTY}@wash"], config_overrides={"blocks": BLOCKS})
     assert unknown.failed == [f"{THIRTY}@wash"]
-    assert "no block 'wash' (control, drug)" in unknown.warnings[0]
+    assert "no block 'wash'; there are: control, drug" in unknown.warnings[0]
 
 
 def test_a_block_of_trials_alone() -> None:
