@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import sys
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5fd, h5i, h5o, h5t
+from h5py import h5d, h5f, h5fd, h5i, h5o, h5p, h5t
 
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # filter numbers
 KNOWN_FILTERS = frozenset((DEFLATE, SHUFFLE, FLETCHER32, LZF))
 _PLAIN_KINDS, _NUMBERS = "biufcSV", "iuf"
 _HAS_PREAD = hasattr(os, "pread")
+_DONT_FILTER_PARTIAL_CHUNKS = 2  # of H5Pset_chunk_opts
 _SWMR = getattr(h5f, "ACC_SWMR_READ", 64) | getattr(h5f, "ACC_SWMR_WRITE", 32)
 
 
@@ -68,6 +72,8 @@ def facts_of(dataset: h5py.Dataset) -> Facts | str:
     steps = _steps(creation)
     if isinstance(steps, str):
         return steps
+    if _has_plain_edges(creation):
+        return "chunks at the edge go through no filter"
     dtype, file_type = dataset.id.dtype, dataset.id.get_type()
     if not _is_plain(dtype, file_type):
         return f"elements of {dtype} are others in memory"
@@ -113,6 +119,26 @@ def _steps(creation: Any) -> tuple[Step, ...] | str:
     if not steps or len(steps) > 8:
         return "no filters" if not steps else "many filters"
     return tuple(steps)
+
+
+def _has_plain_edges(creation: Any) -> bool:
+    """Whether chunks that reach beyond the dataset are left out of the filters, which h5py itself does not show."""
+    ask, options = _chunk_options(), ctypes.c_uint()
+    if ask is None or ask(creation.id, ctypes.byref(options)) < 0:
+        return True  # for all we know
+    return bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
+
+
+@cache
+def _chunk_options() -> Any:
+    """H5Pget_chunk_opts of the libhdf5 that h5py uses, None where it is not found."""
+    try:
+        ask = ctypes.CDLL("hdf5" if sys.platform == "win32" else h5p.__file__).H5Pget_chunk_opts
+    except (OSError, AttributeError):
+        return None
+    ask.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_uint)]
+    ask.restype = ctypes.c_int
+    return ask
 
 
 def _is_plain(dtype: np.dtype[Any], file_type: h5t.TypeID) -> bool:

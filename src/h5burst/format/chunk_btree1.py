@@ -1,4 +1,8 @@
-"""The version 1 B-tree of chunks, the index that all programs read, written at once from ordered chunks."""
+"""The version 1 B-tree of chunks, the index that all programs read, written at once from ordered chunks.
+
+HDF5 has no checksum for its nodes. Ours carry one at their end, where libhdf5 has room for another child. It is gone
+when libhdf5 writes the node again.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,15 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.constants import UNDEFINED
+from h5burst.model.errors import CorruptStructureError
 
-NODE_CHILDREN = 64  # twice the K of a file that names none
+_ROOM = 64  # children that a node has room for, twice the K of a file that names none
+NODE_CHILDREN = _ROOM - 1  # of ours
+_MARK = b"sum1"  # before the checksum
 _CHUNKS = 1  # type of the nodes
+_SUM_BYTES = 8  # with the mark
 _HEADER = struct.Struct("<4sBBHQQ")
 
 Append = Callable[[bytes], int]
@@ -53,7 +62,7 @@ def _key(size: int, mask: int, first: tuple[int, ...]) -> bytes:
 def _write_level(append: Append, children: list[_Child], level: int, end: bytes) -> list[_Child]:
     """The nodes of one level, side by side; gives them as children of the next."""
     parts = [children[at : at + NODE_CHILDREN] for at in range(0, len(children), NODE_CHILDREN)]
-    size = _HEADER.size + NODE_CHILDREN * (len(end) + 8) + len(end)
+    size = _node_bytes(len(end))
     start = append(b"")
     nodes = []
     for number, part in enumerate(parts):
@@ -62,5 +71,25 @@ def _write_level(append: Append, children: list[_Child], level: int, end: bytes)
         behind = parts[number + 1][0].key if number + 1 < len(parts) else end
         node = _HEADER.pack(b"TREE", _CHUNKS, level, len(part), left, right)
         node += b"".join(child.key + child.address.to_bytes(8, "little") for child in part) + behind
-        nodes.append(_Child(part[0].key, append(node.ljust(size, b"\0"))))
+        node = node.ljust(size - _SUM_BYTES, b"\0")
+        nodes.append(_Child(part[0].key, append(node + _sum(node))))
     return nodes
+
+
+def check_node(source: Source, address: int, key_bytes: int) -> None:
+    """Raise `CorruptStructureError` if a node that carries a checksum of ours does not fit it."""
+    size = _node_bytes(key_bytes)
+    if address + size > source.size:
+        return
+    node = source.read(address, size)
+    stored = node[-_SUM_BYTES:]
+    if stored.startswith(_MARK) and stored != _sum(node[:-_SUM_BYTES]):
+        raise CorruptStructureError(f"the B-tree node at address {address} does not fit its checksum")
+
+
+def _node_bytes(key_bytes: int) -> int:
+    return _HEADER.size + _ROOM * (key_bytes + 8) + key_bytes
+
+
+def _sum(node: bytes) -> bytes:
+    return _MARK + lookup3(node).to_bytes(4, "little")

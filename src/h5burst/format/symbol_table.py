@@ -6,7 +6,7 @@ import bisect
 import struct
 
 from h5burst._ext.h5parse import Source
-from h5burst.format import local_heap
+from h5burst.format import chunk_btree1, local_heap
 from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
@@ -95,6 +95,8 @@ def _entries(source: Source, address: int, kind: int, key_size: int) -> list[tup
         total += count
         if total * (key_size + 8) > source.size:
             raise CorruptStructureError("the nodes of a B-tree overlap")
+        if kind == _CHUNK_NODES:
+            chunk_btree1.check_node(source, place, key_size)
         body = source.read(place + _TREE_HEADER, count * (key_size + 8) + (key_size if kind == _CHUNK_NODES else 0))
         if (
             kind == _CHUNK_NODES

@@ -21,9 +21,11 @@ import hdf5plugin
 import numpy as np
 import pytest
 
+import h5burst
 from h5burst import accelerate
-from h5burst.accelerate import encoders, takeover
+from h5burst.accelerate import encoders, facts, takeover
 from h5burst.direct_chunks import stored_chunks
+from support.plain_edges import made
 
 DATA = np.random.default_rng(5).integers(0, 90, (600, 400)).astype("i4")  # of 960 000 bytes, beyond the threshold
 GZIP: dict[str, Any] = {"chunks": (50, 100), "compression": "gzip"}
@@ -83,6 +85,25 @@ def test_reads_are_taken_over(name: str, mode: str, path: Path) -> None:
 def test_parts_of_chunks_are_left_to_h5py(selection: Any, left: int, path: Path) -> None:
     with h5py.File(path) as file:
         assert taken(lambda: file["x"][selection]) == (left, 0)
+
+
+@pytest.mark.parametrize("largest", [(600, 400), (None, 400), (None, None)])
+def test_chunks_at_the_edge_without_filters_are_left_to_h5py(largest: tuple[int | None, ...], tmp_path: Path) -> None:
+    path = tmp_path / "edges.h5"
+    made(path, (600, 400), (70, 90), largest, False)
+    with h5py.File(path, "r+") as file:
+        assert taken(lambda: file["x"].write_direct(DATA)) == (0, 0)
+        found: list[Any] = []
+        assert taken(lambda: found.append(file["x"][...])) == (0, 0)
+    np.testing.assert_array_equal(found[0], DATA)
+    assert h5burst.verify(path) == []
+    np.testing.assert_array_equal(h5burst.read_tree(path)["x"].data, DATA)
+
+
+def test_what_libhdf5_cannot_be_asked_is_left_to_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "_chunk_options", lambda: None)
+    with h5py.File(path) as file:
+        assert taken(lambda: file["x"][...]) == (0, 0)
 
 
 def test_writes_are_taken_over_and_h5py_reads_them(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -299,3 +302,41 @@ def test_the_package_is_imported_without_h5py_plugins_for_a_copy(source: Path, c
         f"import h5burst, sys; h5burst.repack({str(source)!r}, {str(copy)!r}); assert 'hdf5plugin' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("chunks", [3, 150])
+def test_turned_bits_of_the_older_chunk_index_are_found(chunks: int, tmp_path: Path) -> None:
+    path, copy = tmp_path / "a.h5", tmp_path / "b.h5"
+    wanted = np.arange(40 * chunks, dtype="i4") * 1000
+    with h5py.File(tmp_path / "old.h5", "w", libver=("earliest", "v108")) as file:
+        file.create_dataset("x", data=wanted, chunks=(40,), compression="gzip", shuffle=True)
+    h5burst.repack(tmp_path / "old.h5", path, compression="gzip")
+    data, chance = path.read_bytes(), random.Random(chunks)
+    nodes = [found.start() for found in re.finditer(b"TREE\1", data)]
+    assert len(nodes) == (1 if chunks == 3 else 4)
+    for node in nodes:
+        (count,) = struct.unpack_from("<H", data, node + 6)
+        for bit in [
+            *range(8 * 28, 8 * 32),
+            *chance.choices(range(8 * (24 + count * 32)), k=100),
+        ]:  # the first mask, too
+            turned = bytearray(data)
+            turned[node + bit // 8] ^= 1 << bit % 8
+            copy.write_bytes(turned)
+            with pytest.raises(h5burst.CorruptFileError):
+                h5burst.read_tree(copy)
+            assert h5burst.verify(copy) != []
+
+
+def test_an_older_chunk_index_with_checksums_is_edited_by_h5py(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(tmp_path / "old.h5", "w", libver=("earliest", "v108")) as file:
+        data = np.arange(70 * 10)
+        file.create_dataset("x", data=data, chunks=(10,), maxshape=(None,), compression="gzip", shuffle=True)
+    h5burst.repack(tmp_path / "old.h5", path)
+    for rows in (1000, 3000):
+        with h5py.File(path, "r+") as file:
+            file["x"].resize((rows,))
+            file["x"][:] = np.arange(rows) * 3
+        assert h5burst.verify(path, deep=True) == []
+        np.testing.assert_array_equal(h5burst.read_tree(path)["x"].data, np.arange(rows) * 3)

@@ -1,21 +1,17 @@
-"""Datasets whose chunks at the edge went through no filter, which libhdf5 makes on request and h5py does not offer."""
+"""Datasets whose chunks at the edge went through no filter: read, edited, appended to, copied."""
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from h5py import h5d, h5f, h5p, h5s, h5t
 
 import h5burst
 from h5burst import CorruptFileError
-
-_DONT_FILTER_PARTIAL_CHUNKS = 2  # of libhdf5
-Limits = tuple[int | None, ...] | None
+from support.plain_edges import Limits, made, values
 
 KINDS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Limits, bool]] = {  # shape, chunks, largest shape, early
     "one": ((50,), (60,), (None,), False),
@@ -27,38 +23,10 @@ KINDS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Limits, bool]] = {  # s
 }
 
 
-def values(shape: tuple[int, ...]) -> Any:
-    return (np.arange(np.prod(shape)) % 7).astype("i4").reshape(shape)
-
-
-def made(path: Path, kind: str) -> None:
-    """A file in which `x` is gzipped, with shuffle and checksum, but for the chunks at its edge."""
-    library = ctypes.CDLL(h5p.__file__)
-    if not hasattr(library, "H5Pset_chunk_opts"):
-        pytest.skip("libhdf5 is not a library of its own here")
-    shape, chunks, largest, early = KINDS[kind]
-    creation = h5p.create(h5p.DATASET_CREATE)
-    creation.set_chunk(chunks)
-    creation.set_shuffle()
-    creation.set_deflate(6)
-    creation.set_fletcher32()
-    if early:
-        creation.set_alloc_time(h5d.ALLOC_TIME_EARLY)
-    assert library.H5Pset_chunk_opts(ctypes.c_int64(creation.id), _DONT_FILTER_PARTIAL_CHUNKS) >= 0
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
-    with h5py.File(h5f.create(bytes(path), fapl=access)) as file:
-        limits = None if largest is None else tuple(h5s.UNLIMITED if limit is None else limit for limit in largest)
-        space = h5s.create_simple(shape, limits)
-        dataset = h5py.Dataset(h5d.create(file.id, b"x", h5t.STD_I32LE, space, creation))
-        dataset[...] = values(shape)
-        file["other"] = np.arange(3)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_read_edited_and_copied(kind: str, tmp_path: Path) -> None:
     path, new = tmp_path / "edges.h5", tmp_path / "new.h5"
-    made(path, kind)
+    made(path, *KINDS[kind])
     wanted = values(KINDS[kind][0])
     assert h5burst.verify(path, deep=True) == []
     assert np.array_equal(h5burst.read_tree(path)["x"].data, wanted)
@@ -91,7 +59,7 @@ def is_equal(path: Path, wanted: Any) -> None:
 @pytest.mark.parametrize("kind", ["growing", "growing in both"])
 def test_rows_are_added_by_turns_with_libhdf5(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "edges.h5"
-    made(path, kind)
+    made(path, *KINDS[kind])
     wanted = values(KINDS[kind][0])
     for turn, count in enumerate((3, 7, 25, 1)):
         rows = values((count, wanted.shape[1])) + turn
@@ -108,7 +76,7 @@ def test_rows_are_added_by_turns_with_libhdf5(kind: str, tmp_path: Path) -> None
 
 def test_a_turned_bit_where_the_checksum_is_costs_that_chunk(tmp_path: Path) -> None:
     path, new = tmp_path / "edges.h5", tmp_path / "new.h5"
-    made(path, "fixed")
+    made(path, *KINDS["fixed"])
     with h5py.File(path) as file:
         place = file["x"].id.get_chunk_info_by_coord((0, 0)).byte_offset
     data = bytearray(path.read_bytes())
