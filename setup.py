@@ -1,4 +1,4 @@
-"""The list of compiled extensions, and what a build may leave out; everything else is in pyproject.toml.
+"""The list of compiled extensions, what a build may leave out, and the README for an index; else pyproject.toml.
 
 `H5BURST_WITHOUT_SCPTENSOR=1` leaves out the package and the command `scptensor`, which may belong to another
 distribution; `scpstore` is all there either way.
@@ -13,7 +13,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_namespace_packages, setup
 
 sys.path.insert(0, str(Path(__file__).parent / "ext"))
-from building import BuildExtensions, BuildPackages, translated, usable_cpus
+from building import BuildExtensions, BuildPackages, description_elsewhere, translated, usable_cpus
 
 # Fused multiply-add would make a result depend on the CPU that computed it. What is for debuggers, which Python
 # asks for, would take a third of the build's time and four fifths of the files.
@@ -45,7 +45,11 @@ EXTENSIONS = [
 LEFT_OUT = ["scptensor", "scptensor.*"] if os.environ.get("H5BURST_WITHOUT_SCPTENSOR", "0") not in ("", "0") else []
 COMMANDS = {"h5burst": "h5burst", "hdmea": "hdmea", "scpstore": "scpstore", "scptensor": "scpstore"}
 
+README = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
+
 setup(
+    long_description=description_elsewhere(README),
+    long_description_content_type="text/markdown",
     package_dir={"": "src"},
     packages=find_namespace_packages("src", exclude=LEFT_OUT),
     entry_points={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -47,6 +48,12 @@ def missing_compiler() -> str | None:
     """The C compiler that the build would start, if there is no such program; None on Windows, where it is searched."""
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "")
     return command[0] if command and sys.platform != "win32" and shutil.which(command[0]) is None else None
+
+
+def description_elsewhere(readme: str) -> str:
+    """The README for a package index: without pictures of, and links to, files that are beside it only here."""
+    readme = re.sub(r"^!\[[^\]]*\]\((?![a-z]+:)[^)]*\)\n\n?", "", readme, flags=re.MULTILINE)
+    return re.sub(r"\[([^\]]+)\]\((?![a-z]+:)[^)\s]+\)", r"\1", readme)
 
 
 def translated(pyx: Path, included: list[Path]) -> bool:

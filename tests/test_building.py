@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +112,22 @@ def test_the_source_distribution_holds_every_file() -> None:
         return any(fnmatch.fnmatch(name.rpartition("/")[2], pattern) for pattern in patterns)
 
     assert [name for name in done.stdout.split() if not taken(name)] == []
+
+
+def test_an_index_shows_no_link_that_leads_nowhere_there() -> None:
+    pytest.importorskip("setuptools")
+    if not BUILDING.exists():
+        pytest.skip("needs the sources: ext/building.py")
+    spec = importlib.util.spec_from_file_location("building", BUILDING)
+    assert spec is not None
+    assert spec.loader is not None
+    building = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(building)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = building.description_elsewhere(readme)
+    assert "docs/images" in readme
+    assert "docs/images" not in shown
+    assert re.findall(r"\]\((?!https://)", shown) == []
+    assert shown.count("\n```") == readme.count("\n```")  # programs stay
+    kept = "[far](https://example.org/a) and [near, on\ntwo lines](docs/a.md#b): x[0](1, 2)"
+    assert building.description_elsewhere(kept) == "[far](https://example.org/a) and near, on\ntwo lines: x[0](1, 2)"
