@@ -1,20 +1,36 @@
-"""The gallery of the site: pictures of `hdmea.plot` with their calls, a page of `hdmea report`, of one simulation."""
+"""The gallery of the site: every picture with its call, and every kind of page, of what is simulated here.
+
+Pictures of `hdmea.plot` and a page are of one recording; `plot_by_age` and a page with waves of spontaneous activity at
+three ages; a population of two recordings, with the index of their directory; a container of proteins.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import re
+import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
+import polars as pl
 
+import scpstore.report
 from hdmea import demo, plot
+from hdmea.io import section_spike_times
+from hdmea.pipeline import add_section_time, create_session, extract_features, load_recording_with_eimage_sta, run_flow
+from hdmea.population.activity import activity_table, plot_by_age
+from hdmea.population.build import build_population
 from hdmea.report import write_report
+from hdmea.simulate import TWELVE_TYPES, SimulationOptions, simulate_recording
+from scptensor import Assay, ScpContainer, ScpMatrix
 
 UNITS = 12
-REPORT = "examples/recording.html"
 UNIT, STEP, COLOURS = "unit_001", "step_up_5s_5i_b0_3x", "green_blue_3s_3i_3x"
 SELECTIVE = "the first unit that is selective for a direction"
 
@@ -45,43 +61,154 @@ PICTURES = (
 )
 
 
+BY_AGE = Picture(
+    "plot_by_age", ('["wave_rate_per_min", "wave_speed_um_s"]',), "Measures of spontaneous activity against age."
+)
+AGES = (3, 6, 9)
+WAVES_S = 400.0
+
+PAGES = {  # place below examples/: title, the command that writes it, what it shows
+    "recording.html": ("A recording", "hdmea report recording.h5", "All units of the recording of the first pictures."),
+    "waves.html": ("Spontaneous activity", "hdmea report P9.h5", "The same kind of page, with its section *Waves*."),
+    "results/index.html": (
+        "A directory",
+        "hdmea report results",
+        "The recordings of a directory.",
+    ),
+    "population.html": (
+        "A population",
+        "hdmea population results -o population",
+        "Its types and mosaics.",
+    ),
+    "container.html": (
+        "A container of proteins",
+        "scptensor report cells.h5",
+        "Layers and what is missing.",
+    ),
+}
+
+
 @cache
-def made() -> tuple[dict[str, bytes], bytes]:
-    """Pictures as PNG by the calls that draw them, in the order of `PICTURES`; and the report of the same recording."""
-    found = {}
-    with TemporaryDirectory() as directory, mpl.rc_context({"figure.dpi": 90, "font.size": 9}):
-        recording = demo.simulate_demo(Path(directory) / "recording", UNITS, 0)
-        session = demo.analyse(recording, Path(directory), "simulated")
-        session.save(Path(directory) / "simulated.h5")
-        selective = list(session.units)[int(recording.truth.population.is_direction_selective.argmax())]
-        for picture in PICTURES:
-            arguments = [selective if one is SELECTIVE else one for one in picture.arguments]
-            words = ["data", *(f'"{one}"' for one in arguments), *(f'{name}="{one}"' for name, one in picture.named)]
-            axes: Any = getattr(plot, picture.function)(session, *arguments, **dict(picture.named))
-            stream = io.BytesIO()
-            axes.figure.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None})
-            found[f"hdmea.plot.{picture.function}({', '.join(words)})"] = stream.getvalue()
-        report = write_report(session, Path(directory) / "simulated.html").read_bytes()
-    return found, report
+def made() -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Pictures as PNG by the calls that draw them, in the order of the page; and pages by their places in the site."""
+    pictures: dict[str, bytes] = {}
+    pages: dict[str, bytes] = {}
+    with TemporaryDirectory() as name, mpl.rc_context({"figure.dpi": 90, "font.size": 9}):
+        directory = Path(name)
+        for words, figure in _pictures_of_a_recording(directory, pages):
+            pictures[words] = _png(figure)
+        table, pages["waves.html"] = _spontaneous(directory / "ages")
+        call = f"hdmea.population.activity.plot_by_age(activity_table(paths), {BY_AGE.arguments[0]})"
+        pictures[call] = _png(plot_by_age(table, re.findall(r"\w+", BY_AGE.arguments[0])))
+        pages |= _population(directory / "results")
+        pages["container.html"] = scpstore.report.write_report(_container(), directory / "cells.html").read_bytes()
+    return pictures, pages
+
+
+def _pictures_of_a_recording(directory: Path, pages: dict[str, bytes]) -> Iterator[tuple[str, Any]]:
+    recording = demo.simulate_demo(directory / "recording", UNITS, 0)
+    session = demo.analyse(recording, directory, "simulated")
+    session.save(directory / "simulated.h5")
+    selective = list(session.units)[int(recording.truth.population.is_direction_selective.argmax())]
+    for picture in PICTURES:
+        arguments = [selective if one is SELECTIVE else one for one in picture.arguments]
+        words = ["data", *(f'"{one}"' for one in arguments), *(f'{name}="{one}"' for name, one in picture.named)]
+        axes: Any = getattr(plot, picture.function)(session, *arguments, **dict(picture.named))
+        yield f"hdmea.plot.{picture.function}({', '.join(words)})", axes.figure
+    pages["recording.html"] = write_report(session, directory / "simulated.html").read_bytes()
+
+
+def _spontaneous(directory: Path) -> tuple[pl.DataFrame, bytes]:
+    """The table of recordings at several ages, and the page of the oldest; trains by the tests' generator."""
+    generator = _beside("../tests/support/simulated_waves.py")
+    directory.mkdir()
+    files = []
+    for age in AGES:
+        for laboratory in ("North", "South"):
+            seed = 2 * age + (laboratory == "North")
+            waves = generator.simulate_waves(generator.array_60(), WAVES_S, seed, interval_s=(90.0 / age, 270.0 / age))
+            path = directory / f"P{age}_{laboratory}.h5"
+            facts = {"age": age, "key": f"{laboratory}2026"}
+            generator.write_wave_file(path, waves.trains_s, waves.positions_um, WAVES_S, **facts)
+            few = {"measure_synchrony": {"shifts": 4}}
+            done = run_flow("waves", spikes_path=path, output_dir=directory / "results", parameters=few)
+            files.append(done.hdf5_path)
+    return activity_table(files), write_report(files[-1], directory / "waves.html").read_bytes()
+
+
+def _population(results: Path) -> dict[str, bytes]:
+    """The pages of two recordings as a population, and of their directory."""
+    files = []
+    for seed, name in enumerate(("retina_a", "retina_b")):
+        recording = simulate_recording(
+            results.with_name(name), name=name, n_units=36, patch=(10, 10), playlist=[STEP, COLOURS],
+            sensor_duration_s=2.0, cutout_samples=8, seed=seed, options=SimulationOptions(types=TWELVE_TYPES),
+        )  # fmt: skip
+        session = create_session(name, recording.cmcr_path, recording.cmtr_path, results)
+        load_recording_with_eimage_sta(recording.cmcr_path, recording.cmtr_path, duration_s=2.0, session=session)
+        add_section_time(
+            playlist_name=recording.playlist_name,
+            playlist_file_path=recording.playlist_path,
+            movie_length_file_path=recording.movie_length_path,
+            session=session,
+        )
+        section_spike_times(config_dir=recording.config_dir, session=session)
+        extract_features(session=session)
+        files.append(session.save())
+    population = build_population(files, results.with_name("population"), most_types=8)
+    write_report(results)
+    pages = {f"results/{page.name}": page.read_bytes() for page in results.glob("*.html")}
+    return {**pages, "population.html": (population.directory / "index.html").read_bytes()}
+
+
+def _container() -> ScpContainer:
+    """Forty cells of two kinds and sixty proteins, of which the scarce ones are missing more often."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, 40)
+    level = rng.normal(20, 3, 60)
+    log2 = level + rng.normal(0, 0.6, (40, 60)) + np.outer(kind, rng.normal(0, 1.5, 60))
+    log2[rng.random(log2.shape) < 1 / (1 + np.exp(log2 - 17))] = np.nan
+    cells = pl.DataFrame({"_index": [f"cell{n}" for n in range(40)], "kind": [("A", "B")[one] for one in kind]})
+    proteins = pl.DataFrame({"_index": [f"P{n:05}" for n in range(60)]})
+    return ScpContainer(cells, {"proteins": Assay(proteins, {"raw": ScpMatrix(2**log2), "log2": ScpMatrix(log2)})})
+
+
+def _beside(path: str) -> Any:
+    spec = importlib.util.spec_from_file_location("beside_gallery", Path(__file__).parent / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its data classes look for their types
+    spec.loader.exec_module(module)
+    return module
+
+
+def _png(figure: Any) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None})
+    return stream.getvalue()
 
 
 def files() -> dict[str, bytes]:
     """What the page shows: place in the site, and content."""
-    pictures, report = made()
-    return {**{_place(number): picture for number, picture in enumerate(pictures.values())}, REPORT: report}
+    pictures, pages = made()
+    return {
+        **{_place(number): picture for number, picture in enumerate(pictures.values())},
+        **{f"examples/{name}": page for name, page in pages.items()},
+    }
 
 
 def text() -> str:
-    """The calls and the pictures below the page's beginning."""
-    parts = [
-        f"All units, with these pictures and more, are on [the page that `hdmea report` writes]({REPORT}). "
-        "It opens without a server, and is one file that can be sent to others.",
-    ]
-    seen = set()
-    for number, (words, picture) in enumerate(zip(made()[0], PICTURES, strict=True)):
+    """The calls, the pictures and the pages below the page's beginning."""
+    parts, seen = [], set()
+    for number, (words, picture) in enumerate(zip(made()[0], (*PICTURES, BY_AGE), strict=True)):
         parts += [] if picture.function in seen else [f"## {picture.function}"]
         parts += [picture.what, f"```python\n{words}\n```", f"![{picture.what}]({_place(number)})"]
         seen.add(picture.function)
+    parts += ["## Pages", "Each is one file that opens without a server and can be sent to others."]
+    for name, (title, command, what) in PAGES.items():
+        frame = f'<iframe class="example" src="examples/{name}" title="{title}" loading="lazy"></iframe>'
+        parts += [f"### {title}", f"{what} [Open it alone](examples/{name}).", f"```sh\n{command}\n```", frame]
     return "\n\n".join(parts) + "\n"
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import h5burst
+import hdmea
+import scpstore
 from hdmea import plot
 from support.browser import go_to, launched, opened
 from support.docs_examples import console_commands, python_program, run_examples
@@ -175,11 +177,37 @@ def test_what_commands_print_is_a_block_of_its_own() -> None:
     assert hooks.without_prompts(text) == "a\n\n```sh\none\ntwo\n```\n\n```text\nsaid\n```\n\nb\n"
 
 
+def drawing_functions() -> set[str]:
+    """The functions of the sources that draw a picture with matplotlib, whoever exports them."""
+    sources = [path.read_text(encoding="utf-8") for path in Path(hdmea.__file__).parent.rglob("*.py")]
+    return {name for text in sources for name in re.findall(r"^def (plot_\w+)\(", text, re.MULTILINE)}
+
+
 def test_the_gallery_shows_every_picture(site: Path) -> None:
     text = re.sub(r"<[^>]+>", "", (site / "gallery.html").read_text(encoding="utf-8"))
-    called = set(re.findall(r"hdmea\.plot\.(\w+)\(", text))
-    assert called == set(plot.__all__)
+    called = set(re.findall(r"hdmea\.[\w.]+\.(plot_\w+)\(", text))
+    assert called == drawing_functions() > set(plot.__all__)
     assert len(list((site / "images" / "gallery").glob("*.png"))) > len(called)
+
+
+def test_the_gallery_has_every_kind_of_page(site: Path) -> None:
+    """Every program that signs a page has one there, and links between them lead somewhere."""
+    packages = [Path(module.__file__ or "").parent for module in (hdmea, scpstore)]
+    signs = {
+        sign
+        for package in packages
+        for path in package.rglob("*.py")
+        for sign in re.findall(r'^GENERATOR = "([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    examples = {path: path.read_text(encoding="utf-8") for path in (site / "examples").rglob("*.html")}
+    signed = {sign for text in examples.values() for sign in signs if f'content="{sign}"' in text}
+    assert signed == signs > {"hdmea population"}
+    gallery = (site / "gallery.html").read_text(encoding="utf-8")
+    for path, text in examples.items():
+        place = path.relative_to(site).as_posix()
+        assert f'src="{place}"' in gallery or place.startswith("examples/results/"), place
+        for target in re.findall(r'href="([^"#:]+\.html)', text):
+            assert (path.parent / target).is_file(), f"{place} links to {target}"
 
 
 def test_the_gallery_has_a_page_of_its_recording(site: Path) -> None:
