@@ -65,6 +65,7 @@ def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[
         target, attributes = _prepared(path, stack, edited)
         private_files.remove_abandoned(target.parent, target.name, TEMPORARY_SUFFIX)
         temporary = private_files.new_path(target.parent, target.name, TEMPORARY_SUFFIX)
+        process = os.getpid()
         try:
             held = private_files.create_at(temporary)
             stack.callback(held.close)
@@ -78,7 +79,8 @@ def replacing(path: Path, *, overwrite: bool, edited: bool = False) -> Iterator[
                 _downgrade_lock(held.fileno())
             _put_in_place(temporary, path, target, stack, overwrite, edited)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            if os.getpid() == process:  # a forked child that leaves the block leaves its parent's file
+                temporary.unlink(missing_ok=True)
             raise
         stack.close()
         _flush_directory(target)

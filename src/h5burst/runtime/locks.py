@@ -165,11 +165,13 @@ def holding(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(path: Path, takeovers: int) -> Iterator[None]:
-    mine = _acquire(path, takeovers)
+    mine, process = _acquire(path, takeovers), os.getpid()
     try:
         yield
     finally:
-        if (_record_at(path) or {}).get("nonce") == mine.nonce:  # else it was removed by hand
+        if (
+            os.getpid() == process and (_record_at(path) or {}).get("nonce") == mine.nonce
+        ):  # else it was removed by hand, or is a parent's
             path.unlink(missing_ok=True)
         mine.close()
 
@@ -205,7 +207,7 @@ class _Record:
 
 
 def _acquire(path: Path, takeovers: int) -> _Record:
-    own = path.with_name(f".{secrets.token_hex(16)}.h5burst-tmp")
+    own = path.with_name(f".lock.{Process.current()}-{secrets.token_hex(8)}.h5burst-tmp")  # `durable.clear` knows it
     written = _Record.write(own)
     held: _Record | None = None
     try:

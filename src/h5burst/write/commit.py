@@ -47,13 +47,14 @@ def commit(
     none. Gives what could not be done, for people. Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then
     as it was.
     """
+    with durable.annotating_oserror(file.path, "edit"):
+        file.check_unchanged()  # nothing was written yet: what is behind the end now is of others
     try:
         with durable.annotating_oserror(file.path, "edit"):
-            file.check_unchanged()
             append = _Append(file, note)
             new_root, end = append.write(root, checked, growing, storage, threads)
             flush_data(file.descriptor)
-            file.check_unchanged()
+            file.check_unchanged(is_written=True)
             could_not = _switch(file, new_root, end, append)
     except (CorruptStructureError, UnsupportedFeatureError) as error:
         file.cut_off()

@@ -180,6 +180,7 @@ class EditedFile:
         status = os.fstat(self.descriptor)
         self.stamp = open_file.Stamp.of(status)
         self.changed_ns, self.size = status.st_mtime_ns, status.st_size
+        self._seen_ns = self.changed_ns
         self.process = os.getpid()
         self.is_marked = False
         self.history: History | None = None
@@ -262,19 +263,32 @@ class EditedFile:
         """Whether what follows is the reserve of an earlier edit."""
         return self.history is not None and self.history.trailer is not None and self.appends_at > self.start.end
 
-    def check_unchanged(self) -> None:
-        """Raise `OSError` unless the file is still the one that was opened: locks do not work everywhere."""
-        if self.process != os.getpid():
-            raise OSError(errno.EBUSY, "a transaction ends in the process that began it", str(self.path))
+    def check_unchanged(self, *, is_written: bool = False) -> None:
+        """Raise `OSError` unless the file is still the one that was opened: locks do not work everywhere.
+
+        is_written: by this edit, so that its time of change says nothing about others.
+        """
+        self.check_process()
         os.lseek(self.descriptor, self.start.base, os.SEEK_SET)
-        if os.read(self.descriptor, len(self.start.data)) != self.start.data or not self._is_at_path(self.descriptor):
+        is_same = os.read(self.descriptor, len(self.start.data)) == self.start.data
+        # What libhdf5 changes in place leaves the superblock as it was.
+        is_touched = not is_written and os.fstat(self.descriptor).st_mtime_ns != self._seen_ns
+        if not is_same or is_touched or not self._is_at_path(self.descriptor):
             raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", str(self.path))
 
+    def check_process(self) -> None:
+        """Raise `OSError` in a child that was forked since."""
+        if self.process != os.getpid():
+            raise OSError(errno.EBUSY, "a transaction ends in the process that began it", str(self.path))
+
     def cut_off(self) -> None:
-        """Remove what an edit that failed has left after the end."""
+        """Remove what an edit that failed has left after the end; a forked child removes nothing of its parent's."""
+        if self.process != os.getpid():
+            return
         with contextlib.suppress(OSError):  # it is only space: no reader looks there, and the next edit writes over it
             os.ftruncate(self.descriptor, self.appends_at)
             os.ftruncate(self.descriptor, max(self.appends_at, self.size))
+            self._seen_ns = os.fstat(self.descriptor).st_mtime_ns
 
     def close(self) -> None:
         self._stack.close()

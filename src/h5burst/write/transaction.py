@@ -467,6 +467,7 @@ class Transaction:
             self._close()
 
     def _commit(self) -> None:
+        self._file.check_process()  # the copy, too, is the parent's
         if self._copied is None and self._change().is_empty:
             return
         try:
@@ -491,3 +492,4 @@ class Transaction:
     def _check_open(self) -> None:
         if not self._is_open:
             raise ValueError(f"the transaction on {self.path} has ended: begin another with h5burst.edit")
+        self._file.check_process()

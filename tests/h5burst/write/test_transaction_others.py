@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -192,6 +193,46 @@ def test_a_child_of_the_process_does_not_commit(path: Path) -> None:
     with tx:
         pass
     assert h5burst.read_tree(path).attrs["a"] == 1
+
+
+@pytest.mark.skipif(FORK is None, reason="forks")
+@pytest.mark.parametrize("how", ["put", "leave", "fail", "forget"])
+@pytest.mark.parametrize("way", ["append", "copy"])
+def test_nothing_that_a_child_does_reaches_the_edit_of_its_parent(
+    tmp_path: Path, way: str, how: str, locks: str
+) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file["a"] = np.arange(10)
+        if way == "copy":
+            file["r"] = np.array([file["a"].ref], h5py.ref_dtype)
+    holder = [h5burst.edit(path)]
+    holder[0].put("ours", Array(np.arange(100_000)))
+    assert holder[0].way == way
+
+    def child() -> str:
+        try:
+            if how == "put":
+                holder[0].put("theirs", Array(np.arange(3)))
+            elif how == "forget":
+                holder.clear()
+                gc.collect()
+            else:
+                error = ValueError() if how == "fail" else None
+                holder[0].__exit__(None if error is None else ValueError, error, None)
+        except OSError as error:
+            return str(error)
+        return "nothing"
+
+    said = elsewhere(child)
+    assert "in the process that began it" in said if how in ("put", "leave") else said == "nothing"
+    others = sorted(os.listdir(tmp_path))
+    assert (".file.h5.h5burst-lock" in others) == (locks == "none")
+    holder[0].__exit__(None, None, None)
+    with h5py.File(path) as file:
+        assert sorted(file) == (["a", "ours", "r"] if way == "copy" else ["a", "ours"])
+        assert file["ours"][-1] == 99_999
+    assert os.listdir(tmp_path) == ["file.h5"]
 
 
 # ---------------------------------------------------------------- against a model
