@@ -535,6 +535,21 @@ class PipelineSession:
             )
         return path
 
+    def require_unchanged_file(self) -> None:
+        """Make sure that nobody else has changed the session's file.
+
+        Raises
+        ------
+        OSError
+            Somebody has, since the session read or wrote it.
+        """
+        own = self.own_file
+        if own is not None and own.exists() and self.file_stamp not in (None, _stamp(own)):
+            raise OSError(
+                f"{own} was changed by others since this session read or wrote it: load it again, so that nothing of "
+                "theirs is lost"
+            )
+
     def ensure_saved(self, default_path: str | Path | None = None) -> Path:
         """The path of a file that holds what the session holds; saves first, with a warning, where need be.
 
@@ -555,11 +570,7 @@ class PipelineSession:
         """
         own = self.own_file
         if self.is_saved and own is not None:
-            if own.exists() and self.file_stamp not in (None, _stamp(own)):
-                raise OSError(
-                    f"{own} was changed by others since this session read or wrote it: load it again, so "
-                    "that nothing of theirs is lost"
-                )
+            self.require_unchanged_file()
             return own
         logger.warning("Session %s has unsaved changes: saving it now", self.dataset_id)
         return self.save(None if self._saved_file() else default_path)
@@ -605,9 +616,9 @@ class PipelineSession:
         lazy = lazy or (path.exists() and path.stat().st_size > budget)
         if at is not None:
             return cls.from_stored(session_file.read(path, lazy=lazy, at=at), memory_budget=memory_budget)
+        stamp = _stamp(path)  # of what is read: others may change the file while it is
         session = cls.from_stored(session_file.read(path, lazy=lazy), path, memory_budget=memory_budget)
-        session.note_saved()
-        session.is_lazy = lazy  # only now: what was just read need not be read anew
+        session.save_state, session.file_stamp, session.is_lazy = SaveState.SAVED, stamp, lazy
         return session
 
     @classmethod

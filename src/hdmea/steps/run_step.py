@@ -8,6 +8,7 @@ cannot differ.
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import logging
@@ -194,6 +195,7 @@ def _run_on_session_and_file(
     is_ours = False
     try:
         with hdf5_store.edited(session.ensure_saved(), call.name) as tx:
+            session.require_unchanged_file()  # others may have edited it before it was ours
             is_ours = True
             outcome = step(session)
             if outcome.changed:
@@ -202,8 +204,9 @@ def _run_on_session_and_file(
                 before = read_tree(tx.path, lazy=True)
                 session.saved_at = _write_changes(call.name, outcome, session, tx, before)
                 lab_book.note(tx, before, call.line())
-    except BaseException:
-        if is_ours:  # an edit that failed may have touched the file, but no other program has
+    except BaseException as error:
+        by_others = isinstance(error, OSError) and error.errno == errno.EBUSY
+        if is_ours and not by_others:  # an edit that failed may have touched the file, but no other program has
             session.note_own_edit()
         raise
     session.note_saved()
