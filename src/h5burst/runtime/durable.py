@@ -132,8 +132,8 @@ def annotating_oserror(path: str | os.PathLike[str], verb: str) -> Iterator[None
 
 
 def error_number(error: BaseException) -> int | None:
-    """The system's error number behind an exception; libhdf5 tells it only in its text."""
-    found = re.search(r"errno = (\d+)", str(error))
+    """The system's error number behind an exception; libhdf5 and polars tell it only in their text."""
+    found = re.search(r"errno = (\d+)" if os.name == "nt" else r"(?:errno = |os error )(\d+)", str(error))
     if found and int(found[1]):
         return int(found[1])
     return error.errno if isinstance(error, OSError) else None

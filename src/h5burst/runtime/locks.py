@@ -192,9 +192,11 @@ class _Record:
         try:
             try_exclusive(descriptor)
             os.write(descriptor, json.dumps(record).encode())
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                raise OSError(error.errno, f"cannot lock: {error.strerror}", str(path)) from error
             raise
         if os.name == "nt":  # which renames and removes nothing that is open
             os.close(descriptor)

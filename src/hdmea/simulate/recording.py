@@ -211,13 +211,14 @@ def simulate_recording(
     )
     for path in (recording.cmcr_path, recording.cmtr_path):
         durable.require_absent(path, overwrite)
-    for made in (directory, recording.stimuli_dir, recording.config_dir):
-        made.mkdir(parents=True, exist_ok=True)
-    _write_stimuli(recording, configs, movies)
-    _write_raw(recording, timeline, sensor_duration_s, options, seed)
-    _write_sorted(recording, timeline, patch, cutout_samples, options, seed)
-    content = truth_file(truth, timeline, options, patch)
-    recording.truth_path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with durable.annotating_oserror(directory, "write a simulated recording"):
+        for made in (directory, recording.stimuli_dir, recording.config_dir):
+            made.mkdir(parents=True, exist_ok=True)
+        _write_stimuli(recording, configs, movies)
+        _write_raw(recording, timeline, sensor_duration_s, options, seed)
+        _write_sorted(recording, timeline, patch, cutout_samples, options, seed)
+        content = truth_file(truth, timeline, options, patch)
+        recording.truth_path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return recording
 
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import h5burst
@@ -433,6 +434,28 @@ def test_missing_rights_are_said(tmp_path: Path, what: str) -> None:
     assert str(path) in done.stdout
     assert path.read_text() == "old"
     assert others(path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full")
+def test_a_full_disk_is_said_whoever_writes(tmp_path: Path) -> None:
+    table = pl.DataFrame({"a": range(100_000)})
+    for write_table in (table.write_csv, table.write_parquet):
+        with pytest.raises(OSError, match=r"the disk is full.*x\.csv"), durable.annotating_oserror("x.csv", "save"):
+            write_table("/dev/full")
+
+
+@posix
+def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    script = (
+        "import json, resource, signal, sys; from pathlib import Path; from h5burst import locks\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "with locks.holding(Path(sys.argv[1])): pass"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "rec.lock"], capture_output=True, text=True, check=False
+    )
+    assert str(tmp_path) in done.stderr.splitlines()[-1]
+    assert os.listdir(tmp_path) == []
 
 
 @needs_root
