@@ -42,7 +42,7 @@ from hdmea.pipeline import PipelineSession, create_session
 from hdmea.simulate.chip import CHIP_SIDE, draw_electrodes, draw_layout
 from hdmea.simulate.options import AxonOptions, ChipOptions, NoiseOptions
 from hdmea.simulate.sensor import SensorStream, footprint
-from hdmea.steps.load import Loaded
+from hdmea.steps.load import RecordingData
 from hdmea.steps.load_with_images import take_images
 
 RATE_HZ = 20_000.0
@@ -112,7 +112,7 @@ def spikes(frames: int, units: int) -> dict[str, np.ndarray[Any, Any]]:
 def stream_images(source: ArraySource, units: int, session: PipelineSession) -> dict[str, Any]:
     """Electrical images of all units into the session, pass by pass as its budget asks for."""
     began, frames = time.perf_counter(), source.shape[0]
-    loaded = Loaded(
+    loaded = RecordingData(
         {unit_id: {"spike_times": train, "features": {}} for unit_id, train in spikes(frames, units).items()}
     )
     to_do: set[int] = set()

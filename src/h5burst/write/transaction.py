@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from h5burst.codecs import check_codec
 from h5burst.model.errors import CorruptFileError, UnsupportedFeatureError, naming_file
 from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
@@ -136,6 +137,8 @@ class Transaction:
         self._storage, self._threads = storage, threads
         if not isinstance(storage, (Storage, type(None))):
             raise TypeError(f"storage must be a Storage, such as Storage('gzip'), not {storage!r}")
+        if storage is not None:
+            check_codec(storage)
         self._checked: TreeWriter | None = None
         self._file = EditedFile(path, wait=wait)
         self._is_open = True

@@ -208,15 +208,18 @@ def handle(number, frame):
         if left > 0:
             raise KeyboardInterrupt
 signal.signal(signal.SIGINT, handle)
+def work():
+    h5burst.save(path, {"a": np.arange(1000)}, overwrite=True)
+    with h5burst.edit(path) as tx:
+        tx.put("b", h5burst.Array(np.arange(50)))
+    h5burst.load(path)
+    h5burst.compact(path)
+work()  # imports what there is, which bears no interruption
 print("ready", flush=True)
 while left > 0:
     try:
         working = True
-        h5burst.save(path, {"a": np.arange(1000)}, overwrite=True)
-        with h5burst.edit(path) as tx:
-            tx.put("b", h5burst.Array(np.arange(50)))
-        h5burst.load(path)
-        h5burst.compact(path)
+        work()
         working = False
     except KeyboardInterrupt:
         pass
