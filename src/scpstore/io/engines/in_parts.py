@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
 from scpstore.core.joining import concat
-from scpstore.core.structures import ScpContainer
+from scpstore.core.structures import AggregationLink, ScpContainer
 from scpstore.io.engines.long_tables import Level, annotated
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.exporters import save_hdf5, scratch_directory
@@ -23,27 +24,36 @@ from scpstore.io.text import Table
 _ROWS = 1_500_000  # of a report that are in memory at once, if no run has more
 
 
+class Part(NamedTuple):
+    """Runs that are read together, and the rows [start, stop) in which all theirs are."""
+
+    runs: tuple[str, ...]
+    start: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class PartOfTable(Table):
     """Rows of some runs of a report.
 
-    rows: where they are, as Parquet with the columns of the report; run: the column of runs. seen: by assay, what was
-    said of the features so far.
+    rows: where they are, as Parquet with the columns of the report; run: the column of runs; part: which of them. seen:
+    by assay, what was said of the features so far, once each.
     """
 
     rows: Path = Path()
     run: str = ""
-    runs: tuple[str, ...] = ()
-    seen: dict[str, tuple[Level, list[pl.DataFrame]]] = field(default_factory=dict)
+    part: Part = field(default_factory=lambda: Part((), 0, 0))
+    seen: dict[str, tuple[Level, pl.DataFrame]] = field(default_factory=dict)
 
     def read(self, columns: Sequence[str] | None = None, numbers: Sequence[str] = ()) -> pl.DataFrame:
         """As of `Table`, run by run."""
         wanted = list(self.columns if columns is None else columns)
         name = pl.col(self.run).cast(pl.String)
-        rows = pl.scan_parquet(self.rows).filter(name.is_in(self.runs)).select(*wanted, name.alias(" run"))
-        frame = rows.collect(engine="streaming")
-        if len(self.runs) > 1:
-            order = pl.col(" run").replace_strict(list(self.runs), list(range(len(self.runs))), return_dtype=pl.Int64)
+        runs, start, stop = self.part
+        rows = pl.scan_parquet(self.rows).slice(start, stop - start).filter(name.is_in(runs))
+        frame = rows.select(*wanted, name.alias(" run")).collect(engine="streaming")
+        if len(runs) > 1:
+            order = pl.col(" run").replace_strict(list(runs), list(range(len(runs))), return_dtype=pl.Int64)
             frame = frame.sort(order, maintain_order=True)
         frame = frame.select(wanted)
         return frame.with_columns(self.numbers([frame.get_column(name) for name in numbers]))
@@ -52,7 +62,13 @@ class PartOfTable(Table):
         """Keep what these rows say of the features of a level."""
         if level.annotations:
             said = frame.select(pl.col(level.feature, *level.annotations).cast(pl.String)).drop_nulls(level.feature)
-            self.seen.setdefault(level.assay, (level, []))[1].append(said.unique(maintain_order=True))
+            before = [self.seen[level.assay][1]] if level.assay in self.seen else []
+            self.seen[level.assay] = level, _once([*before, said])
+
+
+def _once(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of frames, each that repeats once."""
+    return pl.concat(frames).unique(maintain_order=True)
 
 
 def read_in_parts(
@@ -71,13 +87,18 @@ def read_in_parts(
         raise IOWriteError("File already exists", target)
     directory = scratch_directory(target)
     with tempfile.TemporaryDirectory(prefix=".parts-", dir=directory) as name, _as_parquet(table, Path(name)) as rows:
-        seen: dict[str, tuple[Level, list[pl.DataFrame]]] = {}
+        seen: dict[str, tuple[Level, pl.DataFrame]] = {}
+        pairs: dict[tuple[str, str], pl.DataFrame] = {}  # of features that belong together, by their assays
         parts, names = [], Path(name)
-        for number, runs in enumerate(_groups(rows, run)):
-            part = read(PartOfTable(table.path, table.columns, None, False, rows, run, runs, seen))
+        for number, together in enumerate(_groups(rows, run)):
+            part = read(PartOfTable(table.path, table.columns, None, False, rows, run, together, seen))
             for level, _ in seen.values():
                 assay = part.assays[level.assay]
                 assay.var = assay.var.drop(level.annotations, strict=False)
+            for link in part.links:
+                assays = (link.source_assay, link.target_assay)
+                pairs[assays] = _once([*([pairs[assays]] if assays in pairs else []), link.linkage])
+            part.links = []
             save_hdf5(part, names / f"{number}.h5", compression=None)
             parts.append(names / f"{number}.h5")
             history = part.history
@@ -85,9 +106,10 @@ def read_in_parts(
         if not parts:
             raise IOFormatError(f"{table.path} has no rows with a value in {run!r}")
         made = concat(parts)
-        for name_of_assay, (level, frames) in seen.items():
+        made.links = [AggregationLink(source, target, linkage) for (source, target), linkage in pairs.items()]
+        for name_of_assay, (level, said_of) in seen.items():
             known = made.assays[name_of_assay].var
-            said = annotated(pl.concat(frames).unique(maintain_order=True), level, known.get_column(INDEX).to_list())
+            said = annotated(said_of, level, known.get_column(INDEX).to_list())
             made.assays[name_of_assay].var = said.join(known, on=INDEX, how="left", maintain_order="left")
         made.history = history
         made.obs = with_cells(made.obs, None if cells is None else Path(cells))
@@ -106,16 +128,18 @@ def _as_parquet(table: Table, directory: Path) -> Iterator[Path]:
     yield rows
 
 
-def _groups(rows: Path, run: str) -> list[tuple[str, ...]]:
+def _groups(rows: Path, run: str) -> list[Part]:
     """Runs in the order of their first rows, in groups of so many rows."""
     scan = pl.scan_parquet(rows).select(pl.col(run).cast(pl.String)).with_row_index("row").drop_nulls(run)
-    counts = scan.group_by(run).agg(pl.len().alias("rows"), pl.col("row").min()).sort("row").collect(engine="streaming")
-    groups: list[list[str]] = []
+    row = pl.col("row")
+    found = scan.group_by(run).agg(row.min().alias("start"), row.max().alias("last"), pl.len().alias("rows"))
+    groups: list[Part] = []
     room = 0
-    for name, count in counts.select(run, "rows").iter_rows():
+    for name, start, last, count in found.sort("start").collect(engine="streaming").iter_rows():
         if not groups or count > room:
-            groups.append([])
+            groups.append(Part((), start, last + 1))
             room = _ROWS
-        groups[-1].append(name)
+        runs, first, stop = groups[-1]
+        groups[-1] = Part((*runs, name), first, max(stop, last + 1))
         room -= count
-    return [tuple(group) for group in groups]
+    return groups
