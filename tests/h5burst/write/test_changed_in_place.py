@@ -82,3 +82,24 @@ def test_a_compaction_does_not_undo_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="was changed by others"):
         h5burst.repack(path, path, compression="gzip", overwrite=True, progress=change)
     assert found(path) == theirs
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows replaces nothing that is open")
+@pytest.mark.parametrize("kind", ["latest", "copied"])
+def test_other_names_of_the_file_show_an_edit_that_appends_and_keep_the_old_state_else(
+    kind: str, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "file.h5", tmp_path / "other.h5"
+    made(path, kind)
+    os.link(path, other)
+    before = found(other)
+    with h5burst.edit(path) as tx:
+        with pytest.raises(BlockingIOError):
+            h5burst.edit(other)
+        tx.put("ours", h5burst.Array(np.arange(3)))
+    assert found(path) == {**before, "ours": [0, 1, 2]}
+    assert found(other) == (before if kind == "copied" else found(path))
+    with h5burst.edit(other) as tx:
+        tx.put("more", h5burst.Array(np.arange(2)))
+    assert ("more" in found(path)) == (kind == "latest")
+    assert h5burst.verify(path) == h5burst.verify(other) == []
