@@ -152,7 +152,7 @@ def _codecs() -> Iterator[Finding]:
 
 def _owners() -> Iterator[Finding]:
     """Other distributions that own files of the same names: pip puts one over the other without a word."""
-    owners = metadata.packages_distributions()
+    owners = _distributions_of_packages()
     home = Path(h5burst.__file__).resolve().parents[1]
     for name in PACKAGES:
         found = sorted(set(owners.get(name, [])))
@@ -165,6 +165,17 @@ def _owners() -> Iterator[Finding]:
         if version is not None and not any(name in owners.get(package, []) for package in PACKAGES):
             advice = f"an earlier {name} {version} is installed, too: pip uninstall {name}, then install h5burst again"
             yield Finding("packages", f"distribution {name}", version, advice)
+
+
+def _distributions_of_packages() -> dict[str, list[str]]:
+    """By package the distributions that have it; Python 3.10 itself knows only those with a list, `top_level.txt`."""
+    known = metadata.packages_distributions()
+    owners = {name: list(known.get(name, [])) for name in PACKAGES}
+    for distribution in metadata.distributions():
+        if distribution.read_text("top_level.txt") is None:
+            for name in {file.parts[0] for file in distribution.files or ()} & set(PACKAGES):
+                owners[name].append(distribution.metadata["Name"])
+    return owners
 
 
 def _owner_problem(name: str, other_owners: list[str], place: Path | None, home: Path) -> str:

@@ -35,3 +35,12 @@ def test_an_example_that_fails_is_told(tmp_path: Path) -> None:
     page.write_text("```python\nraise SystemExit('broken')\n```\n")
     with pytest.raises(AssertionError, match=r"the python blocks of page\.md failed:\nbroken"):
         run_examples(page, tmp_path)
+
+
+def test_what_a_page_shows_must_be_printed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(6 * 7, 'units')\n```\n```output\n42 …\n```\n")
+    assert run_examples(page, tmp_path) == "42 units\n"
+    page.write_text("```python\nprint(6 * 7, 'units')\n```\n```output\n41 …\n```\n")
+    with pytest.raises(AssertionError, match="the program of page.md does not say '41 …':\n42 units"):
+        run_examples(page, tmp_path)

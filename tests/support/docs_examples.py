@@ -1,6 +1,7 @@
 """Runs the examples of a document, so that none of them can go stale.
 
-The ```python blocks of a page are one program, run in an empty directory. In its ```console blocks, each line that
+The ```python blocks of a page are one program, run in an empty directory; it prints the lines of the ```output blocks,
+among others. In its ```console blocks, each line that
 begins with "$ " is a command of this distribution, run in that directory after it; it prints the lines below it, among
 others, where "…" is any text.
 """
@@ -25,22 +26,31 @@ def run_examples(page: Path, directory: Path, *, timeout_s: float = 120) -> str:
     script.write_text(python_program(page.read_text(encoding="utf-8")), encoding="utf-8")
     printed = _run([sys.executable, str(script)], directory, f"the python blocks of {page.name}", timeout_s)
     script.unlink()
+    _assert_says(printed, output_of_the_program(page.read_text(encoding="utf-8")), f"the program of {page.name}")
     for command, expected in console_commands_and_output(page.read_text(encoding="utf-8")):
         program, *arguments = shlex.split(command)
         assert program in COMMANDS, f"{page.name}: only {list(COMMANDS)} can be run, not {command!r}"
         start = f"import sys; from {COMMANDS[program]}.cli import main; sys.exit(main())"
         said = _run([sys.executable, "-c", start, *arguments], directory, f"{page.name}: {command}", timeout_s)
-        for line in expected:
-            pattern = ".*".join(map(re.escape, line.split("…")))
-            found = re.search(f"^{pattern}$", said, re.MULTILINE)
-            assert found, f"{page.name}: {command} does not say {line!r}:\n{said}"
+        _assert_says(said, expected, f"{page.name}: {command}")
         printed += said
     return printed
+
+
+def _assert_says(said: str, expected: list[str], what: str) -> None:
+    for line in expected:
+        pattern = ".*".join(map(re.escape, line.split("…")))
+        assert re.search(f"^{pattern}$", said, re.MULTILINE), f"{what} does not say {line!r}:\n{said}"
 
 
 def python_program(text: str) -> str:
     """The ```python blocks of a page; every line keeps its number, so that a traceback points into the page."""
     return "\n".join(line if language == "python" else "" for line, language in _lines(text)) + "\n"
+
+
+def output_of_the_program(text: str) -> list[str]:
+    """The lines of the ```output blocks of a page, which show what its ```python blocks print."""
+    return [line for line, language in _lines(text) if language == "output" and line.strip()]
 
 
 def console_commands(text: str) -> list[str]:
