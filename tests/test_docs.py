@@ -61,7 +61,9 @@ def test_every_page_with_examples_is_run_by_one_test() -> None:
     with_examples = {page.relative_to(DOCS).parts[0].removesuffix(".md") for page in PAGES if has_examples(page)}
     assert with_examples == {*RUN_HERE, *RUN_ELSEWHERE, "waves"}
     assert not set(RUN_HERE) & set(RUN_ELSEWHERE)
+    other_releases = (ROOT / ".ci" / "versions").read_text(encoding="utf-8")
     for page, test in RUN_ELSEWHERE.items():
+        assert f"tests/{test}" in other_releases
         source = (ROOT / "tests" / test).read_text(encoding="utf-8")
         assert "run_examples(" in source
         assert f"{page}.md" in source or page == "bridges"
