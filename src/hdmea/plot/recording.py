@@ -54,7 +54,7 @@ def plot_sections(data: Data, *, bins: int = 1500, ax: Axes | None = None) -> Ax
             shown = None if number else f"{name.lstrip('_') or name} (n = {len(bounds)})"
             ax.axvspan(start, end, color=colour, alpha=0.3, lw=0, hatch=hatch, label=shown)
     if sections:
-        for text in ax.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False).texts:
+        for text in ax.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False).texts:
             text.set_parse_math(False)
     open_frame(ax)
     return ax

@@ -249,6 +249,15 @@ def test_sections_over_the_light(session: PipelineSession) -> None:
     drawn(ax)
 
 
+def test_sections_leave_room_for_the_light(session: PipelineSession) -> None:
+    times = np.array([[n, n + 1] for n in range(6)], np.uint64)
+    session.add_stimulus({"section_time": {f"a_stimulus_with_a_long_name_{n}_3x": times[n : n + 1] for n in range(6)}})
+    ax = plot.plot_sections(session)
+    ax.figure.canvas.draw()
+    assert ax.get_position().width > 0.5
+    drawn(ax)
+
+
 def test_quality_counts_units(session: PipelineSession) -> None:
     ax = plot.plot_quality(session, "rate")
     assert sum(patch.get_height() for patch in ax.patches) == 1
