@@ -30,7 +30,7 @@ from scpstore.io import iter_minibatches, read_h5ad, read_report
 REPORTS = Path(os.environ.get("H5BURST_TEST_DATA", "")) / "search_engine_reports"
 COPIES = 40  # of each row of a real report
 CELLS, GENES, BATCH = 10_000, 2_000, 256
-JOINED = 50_000  # cells of each of two files
+JOINED = 20_000  # cells of each of two files; of dense ones a quarter
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -255,7 +255,7 @@ def test_concat(benchmark, tmp_path, form, compression):
 
 
 def test_update_of_obs(benchmark, tmp_path):
-    """The table of cells of a dense file of 400 MB, replaced; anndata writes all again."""
+    """The table of cells of a dense file of 160 MB, replaced; anndata writes all again."""
     path = tmp_path / "large.h5ad"
     adata = anndata.AnnData(np.ones((JOINED, GENES), np.float32))
     write_h5ad(adata, path)
