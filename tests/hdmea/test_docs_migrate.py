@@ -82,6 +82,8 @@ def test_doctor_says_what_the_page_says(tmp_path: Path) -> None:
     earlier.mkdir(parents=True)
     (earlier / "METADATA").write_text("Metadata-Version: 2.1\nName: hdmea\nVersion: 0.9\n", encoding="utf-8")
     (earlier / "RECORD").write_text("hdmea/__init__.py,,\n", encoding="utf-8")
+    (earlier.parent / "hdmea").mkdir()
+    (earlier.parent / "hdmea" / "__init__.py").touch()  # Python 3.12 and later leave out files that are not there
     checkout = tmp_path / "checkout"
     (checkout / "hdmea").mkdir(parents=True)
     (checkout / "hdmea" / "__init__.py").touch()
