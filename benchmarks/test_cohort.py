@@ -30,7 +30,7 @@ from scpstore.io import iter_minibatches, read_h5ad, read_report
 REPORTS = Path(os.environ.get("H5BURST_TEST_DATA", "")) / "search_engine_reports"
 COPIES = 40  # of each row of a real report
 CELLS, GENES, BATCH = 10_000, 2_000, 256
-JOINED = 20_000  # cells of each of two files; of dense ones a quarter
+JOINED = 20_000  # cells of each of two files; of dense ones a tenth
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -209,7 +209,7 @@ def joinable(directory: Path, form: str, compression: str | None) -> list[Path]:
         genes = np.random.default_rng(number).permutation(GENES)
         X = counts(JOINED, number)
         if form == "dense":
-            X = X[: JOINED // 4].toarray()
+            X = X[: JOINED // 10].toarray()
         obs = pd.DataFrame(index=[f"{number}_{n}" for n in range(X.shape[0])])
         adata = anndata.AnnData(X, obs, pd.DataFrame(index=[f"g{n}" for n in genes]))
         paths.append(directory / f"{number}.h5ad")
