@@ -165,7 +165,8 @@ def holding(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(path: Path, takeovers: int) -> Iterator[None]:
-    mine, process = _acquire(path, takeovers), os.getpid()
+    process = os.getpid()
+    mine = _acquire(path, takeovers)
     try:
         yield
     finally:
