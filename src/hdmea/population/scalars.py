@@ -39,7 +39,7 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
     1-SD ellipse of the field; NaN where chip and stimulus are not aligned.
     """
     alignment = session.metadata.get(ALIGNMENT) or {}
-    um_per_pixel = number(alignment.get("bar_pixels_per_noise_pixel")) / number(alignment.get("scale_px_per_um"))
+    um_per_pixel = 1 / number(alignment.get("scale_px_per_um"))
     return [
         {
             "key": unit_key(session.dataset_id, unit_id),

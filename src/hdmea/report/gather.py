@@ -317,10 +317,8 @@ def _known_pitch(session: PipelineSession) -> float | None:
 
 def _um_per_pixel(session: PipelineSession) -> float | None:
     """Width on the retina of a pixel of the noise movie in µm, where chip and stimulus are aligned."""
-    alignment = session.metadata.get(ALIGNMENT) or {}
-    names = ("bar_pixels_per_noise_pixel", "scale_px_per_um")
-    pixels, scale = (content.value(alignment, name) for name in names)
-    return finite_numbers(pixels / scale)[0] if scale > 0 else None
+    scale = content.value(session.metadata.get(ALIGNMENT) or {}, "scale_px_per_um")
+    return finite_numbers(1 / scale)[0] if scale > 0 else None
 
 
 def _facts(recording: Recording) -> list[list[str]]:

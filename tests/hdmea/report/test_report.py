@@ -237,7 +237,7 @@ def test_mosaics_are_apart_by_polarity_and_values_have_intervals(chromium: Any, 
         step = {"data": {"on_latency_ms": 50.0 + number, "on_latency_se_ms": 2.0}}
         features = {"sta_noise": field, "bar": bar, "step": step}
         session.units[f"unit_00{number}"] = {**first, "features": features}
-    session.metadata["electrode_alignment"] = {"bar_pixels_per_noise_pixel": 20.0, "scale_px_per_um": 0.5}
+    session.metadata["electrode_alignment"] = {"bar_pixels_per_noise_pixel": 20.0, "scale_px_per_um": 0.025}
     session.metadata["electrode_pitch_um"] = 42.0
     with opened(chromium, write_report(session, tmp_path / "page.html")) as page:
         go_to(page, "population")
