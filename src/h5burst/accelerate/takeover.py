@@ -86,11 +86,13 @@ def _is_left(dataset: Any, args: Any) -> bool:
 
 def _is_small(dataset: Any, item: Any) -> bool:
     """Of a dataset that nothing is known of: whether it is contiguous, or all of it would be too small."""
-    if dataset._id.get_offset() is not None:
-        dataset.__dict__[_PLACE] = _LEFT
-        return True
     is_whole = item is ... or (type(item) is slice and item.start is None and item.stop is None)
-    return bool(is_whole and dataset._id.get_storage_size() < _threshold // _MOST_RATIO)
+    if is_whole and dataset._id.get_storage_size() < _threshold // _MOST_RATIO:
+        return True
+    if dataset._id.get_offset() is None:
+        return False
+    dataset.__dict__[_PLACE] = _LEFT
+    return True
 
 
 def get(self: Any, args: Any, new_dtype: Any = None) -> Any:

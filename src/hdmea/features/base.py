@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.features.quality import change_point, response_quality
+from hdmea.features.quality import trial_quality
 from hdmea.features.trials import Trials, read_trials, sections_of
 from hdmea.io.stimulus_config import SectionKwargs, inherited_stimulus_config
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
@@ -253,8 +253,7 @@ class StimulusFeature(FeatureExtractor):
         common = {"n_trials": len(trials), "frame_period_s": trials.period_s}
         return {
             **self.compute(trials, settings),
-            **response_quality(trials, conditions := self.conditions(trials, settings)),
-            **change_point(trials, conditions),
+            **trial_quality(trials, self.conditions(trials, settings)),
             **common,
         }
 

@@ -17,7 +17,7 @@ from hdmea.features.intervals import (
     local_variability,
     presence_ratio,
 )
-from hdmea.features.quality import change_point, response_quality
+from hdmea.features.quality import trial_quality
 from hdmea.features.trials import Trials, Windows, member, read_trials, read_windows, scalar, sections_of
 from hdmea.utils.exceptions import MissingInputError
 
@@ -135,5 +135,4 @@ def _repeats(unit_data: Any, metadata: Any, settings: Mapping[str, Any], section
     if trials is None:
         return dict.fromkeys(COMMON_SCHEMA, NAN) | {"n_trials": 0}
     common = {"n_trials": len(trials), "frame_period_s": trials.period_s}
-    alike = np.zeros(len(trials), np.int64)
-    return {**response_quality(trials, alike), **change_point(trials, alike), **common}
+    return {**trial_quality(trials, np.zeros(len(trials), np.int64)), **common}

@@ -178,32 +178,45 @@ class Onsets:
         at = (self.rates.sum(axis=0) - self.rates).argmax(axis=1)
         return float(self.rates[np.arange(len(at)), at].mean() - self.quiet_hz.mean())
 
-    def segment(self, without: int | None = None) -> tuple[float, float, float]:
+    def segment(self) -> tuple[float, float, float]:
         """Begin, end and rate of one trial (spikes/s) of the segment that is most unlike quiet; NaN without one."""
         from hdmea.features.onset import highest_segment
 
-        used = [trial for trial in range(len(self.times)) if trial != without]
-        pooled = np.sort(np.concatenate([self.times[trial] for trial in used]))
-        quiet = max(float(self.quiet_hz[used].sum()), LEAST_QUIET_HZ) / 1000
-        first, last, rate = highest_segment(pooled, float(self.rates.shape[1]), quiet, SHORTEST_MS, MOST_ENDS).tolist()
-        return first, last, rate * 1000 / len(used)
+        pooled, quiet = np.sort(np.concatenate(self.times)), _least_quiet(self.quiet_hz.sum()).item()
+        window = float(self.rates.shape[1])
+        first, last, rate = highest_segment(pooled, window, quiet, SHORTEST_MS, MOST_ENDS).tolist()
+        return first, last, rate * 1000 / len(self.times)
 
     def latencies(self) -> dict[str, float]:
         """`latency_ms`, its standard error, and where the segment begins."""
         count = len(self.times)
         summed, segment = self.rates.sum(axis=0), self.segment()
-        latency = _half_height_ms(summed / count, float(self.quiet_hz.mean()), segment[2])
+        latency = _half_heights_ms((summed / count)[None], self.quiet_hz.mean(), segment[2]).item()
         error = NAN
         if count > 1 and not np.isnan(latency):
             quiet = (self.quiet_hz.sum() - self.quiet_hz) / (count - 1)
-            without = np.array(
-                [
-                    _half_height_ms((summed - self.rates[t]) / (count - 1), float(quiet[t]), self.segment(t)[2])
-                    for t in range(count)
-                ]
-            )
+            without = _half_heights_ms((summed - self.rates) / (count - 1), quiet, self._rates_without())
             error = float(np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum()))
         return {"latency_ms": latency, "latency_se_ms": error, "latency_onset_ms": segment[0]}
+
+    def _rates_without(self) -> Floats:
+        """The rate of `segment` (trials,) without each of the trials."""
+        from hdmea.features.onset import segments_without
+
+        count = len(self.times)
+        pooled, trial = np.concatenate(self.times), np.repeat(np.arange(count), [len(own) for own in self.times])
+        order = np.argsort(pooled, kind="stable")
+        others = np.nonzero(~np.eye(count, dtype=np.bool_))[1].reshape(count, count - 1)
+        quiet = _least_quiet(self.quiet_hz[others].sum(axis=1))
+        window = float(self.rates.shape[1])
+        found = segments_without(pooled[order], trial[order], quiet, window, SHORTEST_MS, MOST_ENDS)
+        rates: Floats = found[:, 2] * 1000 / (count - 1)
+        return rates
+
+
+def _least_quiet(summed_hz: Floats) -> Floats:
+    """Spikes/ms of all trials in quiet, where there may have been none."""
+    return np.asarray(np.maximum(summed_hz, LEAST_QUIET_HZ) / 1000)
 
 
 def _fine_psths(trials: Trials, edge: int, window_ms: float, sigma_ms: float) -> Floats:
@@ -218,16 +231,19 @@ def _fine_psths(trials: Trials, edge: int, window_ms: float, sigma_ms: float) ->
     return np.asarray(smoothed(counts * 1000, sigma_ms)[:, pad : pad + round(window_ms)])
 
 
-def _half_height_ms(rate: Floats, quiet_hz: float, height_hz: float) -> float:
-    """When a rate in bins of 1 ms first crosses the middle of quiet and a height, linear between the bins' centres.
+def _half_heights_ms(rates: Floats, quiet_hz: Floats, heights_hz: Floats | float) -> Floats:
+    """When rates (rows, ms) first cross the middle of quiet and a height (rows,), linear between the bins' centres.
 
-    NaN where it never does, or is above already in the first bin: there is no onset.
+    NaN where one never does, or is above already in the first bin: there is no onset.
     """
-    half = quiet_hz + (height_hz - quiet_hz) / 2
-    at = int(np.argmax(rate >= half))
-    if at == 0:
-        return NAN
-    return float(at - 0.5 + (half - rate[at - 1]) / (rate[at] - rate[at - 1]))
+    half = np.broadcast_to(quiet_hz + (heights_hz - quiet_hz) / 2, len(rates))
+    row, at = np.arange(len(rates)), np.argmax(rates >= half[:, None], axis=1)
+    found = np.full(len(rates), NAN)
+    crossing = at > 0
+    row, at = row[crossing], at[crossing]
+    before = rates[row, at - 1]
+    found[crossing] = at - 0.5 + (half[crossing] - before) / (rates[row, at] - before)
+    return found
 
 
 def _first_spike_jitter_ms(trials: Trials, edge: int, window_ms: float) -> float:

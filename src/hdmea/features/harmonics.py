@@ -91,7 +91,9 @@ def rolled_rayleigh(
         for trial in range(trials):
             _add_up(x, offsets[trial], offsets[trial + 1], cycles[i], sums)
             for resample in range(1 + resamples):
-                low = (starts[i] - shifts[resample, trial]) % length
+                low = starts[i] - shifts[resample, trial]
+                if low < 0:
+                    low += length
                 high = min(low + widths[i], length)
                 beyond = low + widths[i] - high  # frames of the window that are at the trial's beginning
                 cosine, sine = sums[high, 0] - sums[low, 0], sums[high, 1] - sums[low, 1]

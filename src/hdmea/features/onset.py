@@ -4,8 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdmea.features.arrays import Floats
+from hdmea.features.arrays import Floats, Ints
 from hdmea.features.compiling import compiled
+
+
+@compiled
+def _shortest_from(ends: Floats, apart: int, shortest: float) -> float:
+    """The least of ends[i + apart] - ends[i] that is at least `shortest`; infinite where none is.
+
+    Four minima by turns: one alone waits for itself at each step.
+    """
+    a = b = c = d = np.inf
+    count = len(ends) - apart
+    for i in range(0, count - 3, 4):
+        first, second = ends[i + apart] - ends[i], ends[i + 1 + apart] - ends[i + 1]
+        third, fourth = ends[i + 2 + apart] - ends[i + 2], ends[i + 3 + apart] - ends[i + 3]
+        a = min(a, first if first >= shortest else np.inf)
+        b = min(b, second if second >= shortest else np.inf)
+        c = min(c, third if third >= shortest else np.inf)
+        d = min(d, fourth if fourth >= shortest else np.inf)
+    for i in range(count - count % 4, count):
+        last = ends[i + apart] - ends[i]
+        a = min(a, last if last >= shortest else np.inf)
+    return min(min(a, b), min(c, d))
 
 
 @compiled
@@ -26,16 +47,14 @@ def highest_segment(times: Floats, window: float, rate: float, shortest: float, 
     starts = len(ends)
     best = 0.0
     for apart in range(1, starts):
-        length, at = np.inf, -1
-        for i in range(starts - apart):
-            between = ends[i + apart] - ends[i]
-            if shortest <= between < length:
-                length, at = between, i
+        length = _shortest_from(ends, apart, shortest)
         spikes = apart * step
-        if at >= 0 and spikes > rate * length:
+        if length < np.inf and spikes > rate * length:
             gain = spikes * np.log(spikes / (rate * length)) - spikes + rate * length
             if gain > best:
-                best = gain
+                best, at = gain, 0
+                while ends[at + apart] - ends[at] != length:
+                    at += 1
                 found[0], found[1], found[2] = ends[at], ends[at + apart], spikes / length
     for i in range(starts):
         length = window - ends[i]
@@ -48,6 +67,22 @@ def highest_segment(times: Floats, window: float, rate: float, shortest: float, 
     return found
 
 
+@compiled
+def segments_without(
+    times: Floats, trial: Ints, rates: Floats, window: float, shortest: float, most_ends: int
+) -> Floats:
+    """`highest_segment` of all trials but one, for each that may be left out: (trials, 3).
+
+    times: (spikes,) of all trials, sorted; trial: (spikes,) whose each is; rates: (trials,) without each trial.
+    """
+    found = np.empty((len(rates), 3))
+    for left_out in range(len(rates)):
+        found[left_out] = highest_segment(times[trial != left_out], window, rates[left_out], shortest, most_ends)
+    return found
+
+
 def warm_up() -> None:
     """Load or compile the functions of this module for the types that extractors call them with."""
-    highest_segment(np.array([1.0, 20.0]), 400.0, 0.01, 10.0, 256)
+    times, trial = np.array([1.0, 20.0]), np.array([0, 1])
+    highest_segment(times, 400.0, 0.01, 10.0, 256)
+    segments_without(times, trial, np.array([0.01, 0.01]), 400.0, 10.0, 256)

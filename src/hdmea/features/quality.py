@@ -13,16 +13,24 @@ from hdmea.features.trials import Trials
 SIGMA_S = 0.050  # of the Gaussian that PSTHs are smoothed with
 
 
-def response_quality(trials: Trials, condition: Ints) -> dict[str, float]:
+def trial_quality(trials: Trials, condition: Ints) -> dict[str, float]:
+    """`response_quality` and `change_point` of a unit.
+
+    condition: (trials,) what each trial showed.
+    """
+    psth = _smoothed_psth(trials)
+    return response_quality(psth, condition) | change_point(psth, condition, trials)
+
+
+def response_quality(psth: Floats, condition: Ints) -> dict[str, float]:
     """The quality of a unit's response, raw, and of the first and the last half of its trials.
 
     With QI = Var_t(mean over trials) / mean over trials(Var_t) of the PSTHs in 1-frame bins (Baden et al. 2016, Nature
     529:345), the quality is (n·QI − 1)/(n − 1): the signal power over the total power of Sahani & Linden 2003 (NIPS
     15:125), whose expectation does not depend on the number n of trials, and is 0 for noise.
 
-    condition: (trials,) what each trial showed; the quality is the mean over conditions of two trials or more.
+    psth: (trials, frames), smoothed; the quality is the mean over conditions of two trials or more.
     """
-    psth = _smoothed_psth(trials)
     variances = psth.var(axis=1) if psth.size else np.empty(0)
 
     def quality_index(group: Ints) -> float:
@@ -47,17 +55,16 @@ FEWEST_TO_CHANGE = 6  # trials, at least two of them on each side
 RESAMPLES = 1000
 
 
-def change_point(trials: Trials, condition: Ints) -> dict[str, float]:
+def change_point(psth: Floats, condition: Ints, trials: Trials) -> dict[str, float]:
     """From which trial on a unit responds otherwise than before, and whether that is more than chance.
 
     A trial's response is its PSTH's share in the mean of the other trials, less the mean over trials of its condition;
     the change is where the means before and after differ most, in their standard error (Page 1955, Biometrika 42:523),
-    tested by permuting the trials. NaN of fewer than six trials and without spikes.
+    tested by permuting the trials. NaN of fewer than six trials and without spikes. psth: (trials, frames), smoothed.
     """
     from hdmea.features.resampling import largest_changes
 
     nothing = {"change_trial": float("nan"), "change_p_value": float("nan")}
-    psth = _smoothed_psth(trials)
     if len(psth) < FEWEST_TO_CHANGE or not psth.any():
         return nothing
     shares = np.einsum("tb,tb->t", psth, psth.sum(axis=0) - psth)

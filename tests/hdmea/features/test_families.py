@@ -14,7 +14,7 @@ import pytest
 
 from hdmea.features import FeatureRegistry
 from hdmea.features.chirp import bandwidth_octaves
-from hdmea.features.edges import _half_height_ms
+from hdmea.features.edges import _half_heights_ms
 from hdmea.features.moving_bar import vector_sum
 from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig, save_stimulus_config
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
@@ -344,10 +344,16 @@ def test_on_off_without_spikes() -> None:
 
 
 def test_on_off_half_height_of_a_ramp() -> None:
-    assert _half_height_ms(np.array([0.0, 0, 10, 20, 20]), 0.0, 20.0) == pytest.approx(2.5)
-    assert _half_height_ms(np.array([0.0, 4, 20, 20]), 0.0, 20.0) == pytest.approx(1.5 + 6 / 16)
-    assert np.isnan(_half_height_ms(np.array([20.0, 10, 0]), 0.0, 20.0))  # up from the start
-    assert np.isnan(_half_height_ms(np.array([0.0, 10, 0]), 0.0, 30.0))  # never so high
+    rates = np.array(
+        [
+            [0.0, 0, 10, 20, 20],
+            [0.0, 4, 20, 20, 20],
+            [20.0, 10, 0, 0, 0],  # up from the start
+            [0.0, 10, 0, 0, 0],  # never so high
+        ]
+    )
+    found = _half_heights_ms(rates, np.zeros(4), np.array([20.0, 20, 20, 30]))
+    np.testing.assert_allclose(found, [2.5, 1.5 + 6 / 16, np.nan, np.nan])
 
 
 def test_on_off_of_a_stimulus_without_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
