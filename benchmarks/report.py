@@ -1,9 +1,10 @@
 """Put the figures of benchmark runs into the documentation.
 
-python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance.md
+python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance.md docs/performance_rows.md README.md
 
-What is between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced: machine, targets, figures, growth.
-Later files replace rows of earlier ones. The plots go beside the document.
+What is between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced in each page that has it: ten (works
+and their limits), in short (the same without), machine, targets, figures, growth. Later files replace rows of
+earlier ones. The plots go beside the first page.
 """
 
 from __future__ import annotations
@@ -21,6 +22,48 @@ KINDS_OF_VALUES = "test_containers.py::test_save_and_load_by_kind_of_values"
 MOVIES = ("uint8", "uint8, each frame held for 4", "int16", "float32")
 
 Rows = dict[str, dict[str, Any]]
+
+# The first screen: the work, the benchmark that measures it, and what keeps it from being faster.
+TEN = [
+    (
+        "recordings of 300 units, from load to save in one session",
+        "test_pipeline.py::test_batch[deferred-naive-8.0-simulated]",
+        "a third loading, two fifths saving: page cache and checksums",
+    ),
+    (
+        "sections, spike-triggered averages and save of one recording",
+        "test_pipeline.py::test_sections_sta_save",
+        "the layout of 21 000 objects, one by one",
+    ),
+    ("load that session, every array", "test_engine.py::test_read_tree", "making 21 000 Python objects"),
+    (
+        "21 000 datasets into a file that exists, whole or not at all",
+        "test_transactions.py::test_21_000_datasets_into_a_file",
+        "the disk, which is waited for twice",
+    ),
+    (
+        "electrical images of 5 units",
+        "test_eimage.py::test_five_units_against_spikeinterface",
+        "arithmetic of the filter",
+    ),
+    (
+        "tiling coefficients of all pairs of 60 units, an hour",
+        "test_spontaneous.py::test_tiling_coefficients_beside_numpy",
+        "one look-up in the cache a spike and train",
+    ),
+    (
+        "save a container, 5000 x 8000, two decimals, gzip",
+        f"{KINDS_OF_VALUES}[rounded to 2-dense]",
+        "search for repeated numbers",
+    ),
+    ("load a container, all digits, gzip", "test_containers.py::test_load[dense-anndata]", "inflate"),
+    (
+        "anndata's own write of counts, after `import h5burst.auto`",
+        "test_auto.py::test_write[h5ad counts-memory-h5py alone]",
+        "deflate",
+    ),
+    ("one channel of an MCS-HDF5 file", "test_mcs_h5.py::test_one_channel", "inflate: every chunk holds all channels"),
+]
 
 # The work that has a target, and the benchmark that measures it.
 TARGETS = [
@@ -126,6 +169,39 @@ def machine_text(machines: list[dict[str, Any]]) -> str:
     )
 
 
+def ten_text(rows: Rows, *, limits: bool) -> str:
+    lines = ["| work | h5burst | beside it | times faster |", "|---|---|---|---|"]
+    if limits:
+        lines = [lines[0] + " what limits it |", lines[1] + "---|"]
+    for work, name, limit in TEN:
+        if name in rows:
+            row = rows[name]
+            cells = [work, seconds(row["ours_s"]), f"{row['other']}: {seconds(row['other_s'])}", ratio(row)[0]]
+            lines.append("| " + " | ".join([*cells, limit] if limits else cells) + " |")
+    return "\n".join(lines)
+
+
+def plot_ten(rows: Rows, path: Path) -> None:
+    """Bars of how many times faster, with the smallest and largest over the rounds."""
+    from matplotlib.figure import Figure
+
+    shown = [(work, rows[name]) for work, name, _ in reversed(TEN) if name in rows]
+    figure = Figure(figsize=(9, 0.42 * len(shown) + 0.9), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (_, row) in enumerate(shown):
+        low, high = (row.get(f"ratio_{end}", row["ratio"]) for end in ("min", "max"))
+        axes.barh(place, row["ratio"], color="#31688e")
+        axes.plot([low, high], [place, place], color="black", linewidth=1)
+        axes.annotate(f" {row['ratio']:.1f} times {row['other']}", (high, place), va="center", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_xlim(0.8, 8 * max((row["ratio"] for _, row in shown), default=1))
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [work.replace("`", "") for work, _ in shown], fontsize=9)
+    axes.set_xlabel("times faster")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+
+
 def targets_text(rows: Rows) -> str:
     lines = ["| work | ours (CPU time) | other side | times faster | target |", "|---|---|---|---|---|"]
     for work, name in TARGETS:
@@ -177,26 +253,35 @@ def growth_text(rows: Rows, directory: Path) -> str:
 
 
 def put(text: str, name: str, content: str) -> str:
-    """Replace what is between the marks of that name."""
+    """Replace what is between the marks of that name, where they are."""
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise SystemExit(f"there are no marks <!-- {name} --> and <!-- end of {name} -->")
     return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("figures", nargs="+", type=Path)
-    parser.add_argument("--into", type=Path, required=True)
+    parser.add_argument("--into", nargs="+", type=Path, required=True)
     arguments = parser.parse_args()
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.figures]
     rows: Rows = {row["name"]: row for run in runs for row in run["rows"]}
-    text = arguments.into.read_text(encoding="utf-8")
-    text = put(text, "machine", machine_text([run["machine"] for run in runs]))
-    text = put(text, "targets", targets_text(rows))
-    text = put(text, "figures", figures_text(rows))
-    text = put(text, "growth", growth_text(rows, arguments.into.parent))
-    arguments.into.write_text(text, encoding="utf-8")
+    pictures = arguments.into[0].parent
+    parts = {
+        "ten": ten_text(rows, limits=True),
+        "in short": ten_text(rows, limits=False),
+        "machine": machine_text([run["machine"] for run in runs]),
+        "targets": targets_text(rows),
+        "figures": figures_text(rows),
+        "growth": growth_text(rows, pictures),
+    }
+    plot_ten(rows, pictures / "performance.png")
+    pages = {page: page.read_text(encoding="utf-8") for page in arguments.into}
+    for name, content in parts.items():
+        if not any(f"<!-- {name} -->" in text for text in pages.values()):
+            raise SystemExit(f"no page has marks <!-- {name} --> and <!-- end of {name} -->")
+        pages = {page: put(text, name, content) for page, text in pages.items()}
+    for page, text in pages.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
