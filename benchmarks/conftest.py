@@ -27,9 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No time limit: it would count a batch of recordings against the first benchmark that uses it."""
+    """No time limit: it would count a batch of recordings against the first benchmark that uses it.
+
+    Warnings are shown, and are no errors.
+    """
     for item in items:
         item.add_marker(pytest.mark.timeout(0))
+        item.add_marker(pytest.mark.filterwarnings("default"))
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,18 @@ PACKAGES = (
     "spikeinterface",
     "pynwb",
     "zarr",
+    "zarrs",
     "versioned-hdf5",
+    "elephant",
+    "hidefix",
+    "pyfive",
+    "virtualizarr",
+    "kerchunk",
+    "remfile",
+    "scanpy",
+    "xarray",
+    "h5netcdf",
+    "McsPyDataTools",
 )
 _SHOWN_ELSEWHERE = (
     *("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max"),

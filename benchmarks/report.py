@@ -1,10 +1,11 @@
 """Put the figures of benchmark runs into the documentation.
 
-python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance.md docs/performance_rows.md README.md
+python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance.md docs/performance_rows.md \
+    docs/auto.md README.md
 
 What is between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced in each page that has it: ten (works
-and their limits), in short (the same without), machine, targets, figures, growth. Later files replace rows of
-earlier ones. The plots go beside the first page.
+and their limits), in short (the same without), machine, targets, figures, growth, auto (other people's programs). Later
+files replace rows of earlier ones. The plots go beside the first page.
 """
 
 from __future__ import annotations
@@ -63,6 +64,22 @@ TEN = [
         "deflate",
     ),
     ("one channel of an MCS-HDF5 file", "test_mcs_h5.py::test_one_channel", "inflate: every chunk holds all channels"),
+]
+
+# Programs with `h5burst.auto` beside h5py alone and a thread pool, and their benchmarks in test_auto.py.
+PROGRAMS = [
+    ('`anndata.write_h5ad(compression="gzip")`, dense, three decimals', "write[h5ad dense-{place}-{other}]"),
+    ("`anndata.read_h5ad` of it", "read[h5ad dense-{place}-read-{other}]"),
+    ('`anndata.write_h5ad(compression="gzip")`, counts as CSR', "write[h5ad counts-{place}-{other}]"),
+    ("`anndata.read_h5ad` of it", "read[h5ad counts-{place}-read-{other}]"),
+    ("pynwb: `ElectricalSeries` of int16, gzip, written", "write[nwb-{place}-{other}]"),
+    ("read in full", "read[nwb-{place}-read-{other}]"),
+    ("read in windows of 1 s", "read[nwb-{place}-windows-{other}]"),
+    ('xarray: `to_netcdf(engine="h5netcdf")` with zlib', "write[netcdf-{place}-{other}]"),
+    ("loaded", "read[netcdf-{place}-read-{other}]"),
+    ("scanpy: read, normalised, principal components, written", "scanpy[{place}]"),
+    ("10 000 reads of 1 KiB, gzip", "small_datasets[{place}-gzip]"),
+    ("100 000 chunks of 2 kB, and a slice of them", "many_tiny_chunks[{place}]"),
 ]
 
 # The work that has a target, and the benchmark that measures it.
@@ -150,6 +167,7 @@ TARGETS = [
         for kind in ("sparse counts", "dense rounded to 2", "dense full digits")
         for way in ("write", "read")
     ),
+    ("one channel of an MCS-HDF5 file, against the vendor's reader", "test_mcs_h5.py::test_one_channel"),
     ("peak memory of a deferred session", "test_memory.py::test_deferred_session[None]"),
     ("peak memory of a deferred session, gzip", "test_memory.py::test_deferred_session[gzip]"),
     ("`import hdmea`", "test_first_use.py::test_import[import hdmea]"),
@@ -159,12 +177,12 @@ TARGETS = [
 def machine_text(machines: list[dict[str, Any]]) -> str:
     first = machines[0]
     versions = ", ".join(f"{name} {version}" for name, version in first["packages"].items())
-    load = "; ".join("/".join(f"{value:.1f}" for value in machine["load_average"] or []) for machine in machines)
+    loads = [machine["load_average"][0] for machine in machines if machine["load_average"]] or [float("nan")]
     return "\n".join(
         [
             f"- {first['processor']}, {first['cores']} cores, {first['memory_GiB']} GiB; {first['system']}",
             f"- Python {first['python']}; {versions}",
-            f"- load average (1/5/15 minutes) at the end of the run: {load}",
+            f"- load average at the end of the run's {len(machines)} parts: {min(loads):.1f} to {max(loads):.1f}",
         ]
     )
 
@@ -200,6 +218,33 @@ def plot_ten(rows: Rows, path: Path) -> None:
     axes.set_xlabel("times faster")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
+
+
+def auto_text(rows: Rows) -> str:
+    lines = [
+        "| program | `h5burst.auto` (CPU time) | h5py alone takes | a thread pool takes | h5py alone, disk | file |",
+        "|---|---|---|---|---|---|",
+    ]
+    for program, pattern in PROGRAMS:
+        cells = [program]
+        for place, other in (("memory", "h5py alone"), ("memory", "thread pool"), ("disk", "h5py alone")):
+            row = rows.get("test_auto.py::test_" + pattern.format(place=place, other=other))
+            if not row or ("{other}" not in pattern and other == "thread pool"):
+                cells.append("")
+                continue
+            if len(cells) == 1:
+                cells.append(f"{seconds(row['ours_s'])} ({seconds(row['ours_cpu_s'])})")
+            cells.append(f"{ratio(row)[0]} times as long" + _limit_missed(row))
+        size = rows.get("test_auto.py::test_" + pattern.format(place="memory", other="h5py alone"), {}).get(
+            "size_ratio"
+        )
+        lines.append("| " + " | ".join([*cells, f"{size:.2f} of zlib's" if size else ""]) + " |")
+    return "\n".join(lines)
+
+
+def _limit_missed(row: dict[str, Any]) -> str:
+    missed = [text for text, reached in verdicts(row) if not reached]
+    return f" ({'; '.join(missed)} asked)" if missed else ""
 
 
 def targets_text(rows: Rows) -> str:
@@ -273,6 +318,7 @@ def main() -> None:
         "targets": targets_text(rows),
         "figures": figures_text(rows),
         "growth": growth_text(rows, pictures),
+        "auto": auto_text(rows),
     }
     plot_ten(rows, pictures / "performance.png")
     pages = {page: page.read_text(encoding="utf-8") for page in arguments.into}
