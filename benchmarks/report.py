@@ -34,9 +34,9 @@ TEN = [
     (
         "sections, spike-triggered averages and save of one recording",
         "test_pipeline.py::test_sections_sta_save",
-        "the layout of 21 000 objects, one by one",
+        "the layout of 20 000 objects, one by one",
     ),
-    ("load that session, every array", "test_engine.py::test_read_tree", "making 21 000 Python objects"),
+    ("load that session, every array", "test_engine.py::test_read_tree", "making 20 000 Python objects"),
     (
         "21 000 datasets into a file that exists, whole or not at all",
         "test_transactions.py::test_21_000_datasets_into_a_file",
@@ -102,11 +102,11 @@ TARGETS = [
     ("open that session lazily", "test_engine.py::test_open_lazily"),
     ("load the whole recording's session, light traces and all", "test_pipeline.py::test_load_session_eager"),
     ("open the whole recording's session lazily", "test_pipeline.py::test_load_session_lazy"),
-    ("21 000 datasets as a new file, 95 MB", "test_engine.py::test_emit_tree[session]"),
+    ("20 000 datasets as a new file, 95 MB", "test_engine.py::test_emit_tree[session]"),
     ("the same datasets cut to 64 elements, 28 MB", "test_engine.py::test_emit_tree[arrays cut to 64]"),
-    ("21 000 datasets as a durable save, 95 MB", "test_engine.py::test_write_tree[session]"),
+    ("20 000 datasets as a durable save, 95 MB", "test_engine.py::test_write_tree[session]"),
     ("the same datasets cut to 64 elements, 28 MB", "test_engine.py::test_write_tree[arrays cut to 64]"),
-    ("21 000 datasets grafted into an open file", "test_engine.py::test_graft"),
+    ("20 000 datasets grafted into an open file", "test_engine.py::test_graft"),
     ("21 000 datasets into a file, as a transaction", "test_transactions.py::test_21_000_datasets_into_a_file"),
     (
         "one attribute in a file of 600 MB, without the flushes",

@@ -1,4 +1,4 @@
-"""The HDF5 engine against h5py: a session's 21 000 small datasets, and large arrays under gzip."""
+"""The HDF5 engine against h5py: a session's 20 000 small datasets, and large arrays under gzip."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ STARTS_WITHIN_S = 2.0
 
 
 def test_verify_against_reading(benchmark):
-    """A session of 21 000 datasets: every checksum, against reading every array."""
+    """A session of 20 000 datasets: every checksum, against reading every array."""
     path = workloads.saved(workloads.simulated(0))
     problems = []
 

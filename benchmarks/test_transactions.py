@@ -9,6 +9,7 @@ import os
 import shutil
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -95,14 +96,15 @@ def test_21_000_datasets_into_a_file(benchmark, tmp_path):
 def flushing(monkeypatch):
     """Seconds that every flush took so far."""
     spent: list[float] = []
-    real = os.fsync
 
-    def timed(descriptor):
+    def timed(flush, descriptor):
         started = time.perf_counter()
-        real(descriptor)
+        flush(descriptor)
         spent.append(time.perf_counter() - started)
 
-    monkeypatch.setattr(os, "fsync", timed)
+    for name in ("fsync", "fdatasync"):
+        if hasattr(os, name):
+            monkeypatch.setattr(os, name, partial(timed, getattr(os, name)))
     return spent
 
 
