@@ -27,7 +27,7 @@ Rows = dict[str, dict[str, Any]]
 # The first screen: the work, the benchmark that measures it, and what keeps it from being faster.
 TEN = [
     (
-        "recordings of 300 units, from load to save in one session",
+        "{recordings} recordings of 300 units, each from load to save in one session",
         "test_pipeline.py::test_batch[deferred-naive-8.0-simulated]",
         "a third loading, two fifths saving: page cache and checksums",
     ),
@@ -194,7 +194,7 @@ def ten_text(rows: Rows, *, limits: bool) -> str:
     for work, name, limit in TEN:
         if name in rows:
             row = rows[name]
-            cells = [work, seconds(row["ours_s"]), f"{row['other']}: {seconds(row['other_s'])}", ratio(row)[0]]
+            cells = [work.format(**row), seconds(row["ours_s"]), f"{row['other']}: {seconds(row['other_s'])}", ratio(row)[0]]
             lines.append("| " + " | ".join([*cells, limit] if limits else cells) + " |")
     return "\n".join(lines)
 
@@ -203,7 +203,7 @@ def plot_ten(rows: Rows, path: Path) -> None:
     """Bars of how many times faster, with the smallest and largest over the rounds."""
     from matplotlib.figure import Figure
 
-    shown = [(work, rows[name]) for work, name, _ in reversed(TEN) if name in rows]
+    shown = [(work.format(**rows[name]), rows[name]) for work, name, _ in reversed(TEN) if name in rows]
     figure = Figure(figsize=(9, 0.42 * len(shown) + 0.9), layout="constrained")
     axes = figure.add_subplot()
     for place, (_, row) in enumerate(shown):
