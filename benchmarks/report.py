@@ -194,7 +194,8 @@ def ten_text(rows: Rows, *, limits: bool) -> str:
     for work, name, limit in TEN:
         if name in rows:
             row = rows[name]
-            cells = [work.format(**row), seconds(row["ours_s"]), f"{row['other']}: {seconds(row['other_s'])}", ratio(row)[0]]
+            other = f"{row['other']}: {seconds(row['other_s'])}"
+            cells = [work.format(**row), seconds(row["ours_s"]), other, ratio(row)[0]]
             lines.append("| " + " | ".join([*cells, limit] if limits else cells) + " |")
     return "\n".join(lines)
 
