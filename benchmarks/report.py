@@ -213,7 +213,7 @@ def plot_ten(rows: Rows, path: Path) -> None:
         axes.plot([low, high], [place, place], color="black", linewidth=1)
         axes.annotate(f" {row['ratio']:.1f} times {row['other']}", (high, place), va="center", fontsize=9)
     axes.set_xscale("log")
-    axes.set_xlim(1, 14 * max((row["ratio"] for _, row in shown), default=1))
+    axes.set_xlim(1, 40 * max((row["ratio"] for _, row in shown), default=1))
     axes.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     axes.minorticks_off()
     axes.set_yticks(range(len(shown)), [work.replace("`", "") for work, _ in shown], fontsize=9)

@@ -6,6 +6,8 @@ Dense: 5 000 x 8 000, 60 % zeros, of the kinds of `test_containers.py`.
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import anndata
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import scipy.sparse as sp
 from harness import versus
 from test_containers import matrices, megabytes
 
-from h5burst.anndata import read_h5ad, write_h5ad
+from h5burst.anndata import read_h5ad, read_h5mu, write_h5ad, write_h5mu
 
 CELLS, GENES, SHARE = 50_000, 2_000, 0.1
 KINDS = ("sparse counts", "sparse log1p", "dense rounded to 2", "dense rounded to 3", "dense counts",
@@ -94,4 +96,31 @@ def test_read_what_anndata_wrote(benchmark, adata, tmp_path):
         other_name="anndata, its own file",
         same=same,
         target_ratio=TARGETS[kind.split()[0]]["read"],
+    )
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    """Counts and dense proteins of the same cells."""
+    mudata = pytest.importorskip("mudata")
+    rna, protein = an_object("sparse counts"), anndata.AnnData(matrices("dense", "rounded to 2")[0])
+    return mudata.MuData({"rna": rna[: protein.n_obs].copy(), "protein": protein})
+
+
+@pytest.mark.parametrize("work", ["write", "read"])
+def test_h5mu(benchmark, mdata, tmp_path, work):
+    """`.h5mu` files of two modalities, gzipped; each side reads its own."""
+    mudata = pytest.importorskip("mudata")
+    ours, theirs = tmp_path / "ours.h5mu", tmp_path / "theirs.h5mu"
+    write = (lambda: write_h5mu(mdata, ours, compression="gzip"), lambda: mdata.write(theirs, compression="gzip"))
+    read = (lambda: read_h5mu(ours), lambda: mudata.read_h5mu(theirs))
+    for side in write:
+        side()
+    versus(
+        benchmark,
+        *(write if work == "write" else read),
+        other_name=f"mudata {version('mudata')}",
+        same=(lambda a, b: all(same(a.mod[name], b.mod[name]) for name in a.mod)) if work == "read" else None,
+        ours_MB=megabytes(ours),
+        other_MB=megabytes(theirs),
     )

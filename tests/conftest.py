@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from hdmea.features import FeatureRegistry
 from support.browser import launched
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,3 +32,13 @@ def chromium() -> Iterator[Any]:
     """A browser; of a module alone, as its driver keeps an event loop running in this thread."""
     with launched() as browser:
         yield browser
+
+
+@pytest.fixture(autouse=True)
+def _features_as_they_were() -> Iterator[None]:
+    """A feature that a test registers, or a user's module of it, is unknown to the next test."""
+    before = dict(FeatureRegistry._registry)
+    yield
+    if FeatureRegistry._registry != before:
+        FeatureRegistry._registry.clear()
+        FeatureRegistry._registry.update(before)

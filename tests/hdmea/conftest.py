@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from hdmea.features import FeatureRegistry
 from hdmea.simulate import SimulatedRecording, simulate_recording
 
 
@@ -22,13 +19,3 @@ def small_recording(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRecord
         sampling_rate=10_000.0,
         seed=3,
     )
-
-
-@pytest.fixture(autouse=True)
-def _features_as_they_were() -> Iterator[None]:
-    """A feature that a test registers, or a user's module of it, is unknown to the next test."""
-    before = dict(FeatureRegistry._registry)
-    yield
-    if FeatureRegistry._registry != before:
-        FeatureRegistry._registry.clear()
-        FeatureRegistry._registry.update(before)
