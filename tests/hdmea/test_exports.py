@@ -92,5 +92,9 @@ def test_deferred_steps_load_only_what_they_need() -> None:
     assert loaded_by("from hdmea.pipeline import create_session; create_session('x')") <= {"numpy", "h5py"}
 
 
+def test_a_batch_begins_without_what_its_features_need() -> None:
+    assert loaded_by("import hdmea.cli, hdmea.batch.run, hdmea.batch.job") <= {"typer", "rich", "numpy", "h5py"}
+
+
 def test_submodules_are_attributes_of_the_package() -> None:
     assert loaded_by("import hdmea; hdmea.pipeline.create_session('x')") <= {"numpy", "h5py"}

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d
 
 from hdmea.kernels.bursts import interval_bursts, surprise_bursts, surprises
 from hdmea.spontaneous.trains import NAN, Floats, Ints, Trains, trains_in_seconds
@@ -187,6 +186,8 @@ def log_isi_threshold(intervals_s: Floats, void: float, peak_interval_s: float) 
     and q theirs) gives the interval of g; where none does, `peak_interval_s` parts them.
     Source: Pasquale, Martinoia & Chiappalone 2010, J Comput Neurosci 29:213.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     positive = intervals_s[intervals_s > 0]
     if len(positive) < 2:
         return NAN

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.sparse import csr_array
 
 from hdmea.spontaneous.trains import NAN, Floats, Ints, Trains
 
@@ -163,6 +161,8 @@ def _means(values: Floats, bins: Ints, count: int) -> tuple[Floats, Ints]:
 
 def _decay(edges: Floats, mean: Floats, pairs: Ints) -> tuple[float, float]:
     """λ and a of a exp(-d / λ); both NaN where none is found."""
+    from scipy.optimize import minimize_scalar
+
     there = np.isfinite(mean) & (pairs > 0)
     if there.sum() < 3:
         return NAN, NAN
@@ -191,6 +191,8 @@ def _bootstrap(
     values: Floats, pairs: tuple[Ints, Ints, Ints], units: int, edges: Floats, samples: int, seed: int
 ) -> float:
     """The standard deviation of λ over samples of units."""
+    from scipy.sparse import csr_array
+
     rows, columns, bins = pairs
     rng = np.random.default_rng(seed)
     drawn = np.array(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from hdmea.kernels.coincidences import lag_counts, near_counts
 from hdmea.spontaneous.trains import Floats, Ints, Trains, trains_of
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 DT_S = 0.05
 SHIFTS = 100
@@ -304,6 +306,8 @@ def count_correlation(
 
 def count_correlation_of(trains: Trains, bin_s: float = 0.1) -> Floats:
     """As `count_correlation`, of trains that are checked."""
+    from scipy.sparse import csr_array
+
     width = max(1, trains.samples(bin_s, "bin_s"))
     bins = (trains.stop - trains.start) // width
     if bins < 2:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import f as f_distribution
 
 from hdmea.spontaneous.trains import NAN, Floats
 
@@ -65,12 +64,14 @@ def _described(design: Floats, onsets: Floats, residuals: Floats, solution: Floa
     left, total = float(residuals @ residuals), float(((onsets - onsets.mean()) ** 2).sum())
     if not total > 0:
         return NO_FIT
+    from scipy.special import fdtrc
+
     freedom = len(onsets) - 3
     explained = max(total - left, 0.0)
     r_squared = explained / total
     steepness = float(np.hypot(*slope))
     is_exact = left <= 1e-18 * total
-    p = 0.0 if is_exact else float(f_distribution.sf(explained / 2 / (left / freedom), 2, freedom))
+    p = 0.0 if is_exact else float(fdtrc(2, freedom, explained / 2 / (left / freedom)))
     if not (p < P_VALUE and steepness > 0):
         return PlaneFit(NAN, NAN, NAN, NAN, r_squared)
     covariance = left / freedom * np.linalg.inv(design.T @ design)[1:, 1:]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import ConvexHull, Delaunay, QhullError, cKDTree
 
 from hdmea.kernels.bursts import Neighbours, clusters, interval_bursts, linked_counts, surprises
 from hdmea.spontaneous.trains import NAN, Floats, Ints, Trains, trains_in_seconds
@@ -236,6 +235,8 @@ def _bursts(trains: Trains, active: Ints, options: WaveOptions) -> _Bursts:
 
 def neighbour_radius_um(places: Floats, neighbours: int) -> float:
     """The distance within which the median unit has so many other places; of fewer places, the farthest."""
+    from scipy.spatial import cKDTree
+
     distinct = np.unique(places, axis=0)
     if len(distinct) < 2:
         return 1.0
@@ -248,6 +249,8 @@ def neighbour_pairs(places: Floats, radius_um: float) -> tuple[Ints, Ints]:
 
     Edges of the triangulation are taken up to three radii.
     """
+    from scipy.spatial import Delaunay, QhullError, cKDTree
+
     near = cKDTree(places).query_pairs(radius_um, output_type="ndarray").astype(np.int64).reshape(-1, 2)
     distinct, at = np.unique(places, axis=0, return_inverse=True)
     try:
@@ -328,6 +331,8 @@ def _wave(bursts: _Bursts, event: Ints, first: Ints, active: Ints, places: Float
 
 def hull_area_mm2(places: Floats) -> float:
     """Area of the convex hull of places in µm; 0 where they are on a line, NaN where one is unknown."""
+    from scipy.spatial import ConvexHull, QhullError
+
     if not np.isfinite(places).all():
         return NAN
     distinct = np.unique(places, axis=0)
