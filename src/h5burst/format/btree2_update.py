@@ -7,48 +7,19 @@ changed are written anew, up to a new header, and point to the others where they
 from __future__ import annotations
 
 import bisect
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import Source, lookup3
-from h5burst.format.btree2 import tree_levels
+from h5burst.format.btree2 import HEADER, Child, Nodes, Shape, cut, read_header
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.total import total
-from h5burst.model.errors import CorruptStructureError
 
 NODE_BYTES = 2048
-_HEADER = struct.Struct("<4sBBIHHBBQHQ")
 _SPLIT_PERCENT, _MERGE_PERCENT = 100, 40
-_DEEPEST = 16
 _NODES_KEPT = 4096
 
 Append = Callable[[bytes], int]
 Key = Callable[[bytes], Any]
-
-
-class Child(NamedTuple):
-    """A node as its parent points to it: address, its own records, and those below it, itself included."""
-
-    address: int
-    own: int
-    total: int
-
-
-class Shape(NamedTuple):
-    """What all nodes of a tree have in common."""
-
-    kind: int
-    node_bytes: int
-    record_bytes: int
-
-
-class Header(NamedTuple):
-    """A tree's header: shape of its nodes, depth of its root (0: a leaf), the root."""
-
-    shape: Shape
-    depth: int
-    root: Child
 
 
 class _Node(NamedTuple):
@@ -56,18 +27,6 @@ class _Node(NamedTuple):
 
     records: list[bytes]
     children: list[Child]
-
-
-@total("a B-tree header", reads=True)
-def read_header(source: Source, address: int, kind: int) -> Header:
-    """The header of a tree of records of this kind. Raises `CorruptStructureError`."""
-    data = source.read_checked(address, _HEADER.size + 4, "a B-tree header")
-    signature, version, found, node_bytes, size, depth, _, _, root, count, total = _HEADER.unpack_from(data)
-    if signature != b"BTHD" or version != 0 or found != kind or depth > _DEEPEST:
-        raise CorruptStructureError(f"there is no B-tree of type {kind} at address {address}")
-    if not 0 < size <= node_bytes - 10 or total * size > source.size:
-        raise CorruptStructureError("a B-tree header has impossible values")
-    return Header(Shape(kind, node_bytes, size), depth, Child(root, count, total))
 
 
 class Index:
@@ -86,7 +45,7 @@ class Index:
         return self._find(root, self.header.depth, key) if root.own else []
 
     def _find(self, child: Child, depth: int, key: Any) -> list[bytes]:
-        node, key_of = self._tree.read(child, depth), self._tree.key
+        node, key_of = self._tree.node(child, depth), self._tree.key
         first = bisect.bisect_left(node.records, key, key=key_of)
         last = bisect.bisect_right(node.records, key, first, key=key_of)
         if not depth:
@@ -119,54 +78,26 @@ def write(append: Append, kind: int, records: Sequence[bytes], node_bytes: int =
     return tree.finish(_Node(list(records), []), 0)
 
 
-class _Tree:
+class _Tree(Nodes):
     """Reads nodes of the old tree, writes those of the new one."""
 
     def __init__(self, source: Source | None, shape: Shape, key: Key, append: Append | None) -> None:
-        self.source, self.shape, self.key, self.append = source, shape, key, append
+        super().__init__(source, shape)
+        self.key, self.append = key, append
         self.nodes: dict[int, _Node] = {}  # read so far
-        self.levels, self.width = tree_levels(shape.node_bytes, shape.record_bytes, 1)
 
-    def most(self, depth: int) -> int:
-        if depth >= len(self.levels):
-            self.levels, self.width = tree_levels(self.shape.node_bytes, self.shape.record_bytes, depth)
-        return self.levels[depth].most
-
-    def pointer_bytes(self, depth: int) -> int:
-        self.most(depth)
-        return 8 + self.width + self.levels[depth - 1].total_width
-
-    def read(self, child: Child, depth: int) -> _Node:
+    def node(self, child: Child, depth: int) -> _Node:
         node = self.nodes.get(child.address)
         if node is None:
             if len(self.nodes) >= _NODES_KEPT:
                 self.nodes.clear()
-            node = self.nodes[child.address] = self._read(child, depth)
+            records, children = self.read(child, depth)
+            node = self.nodes[child.address] = _Node(cut(records, self.shape.record_bytes), children)
         return node
-
-    def _read(self, child: Child, depth: int) -> _Node:
-        if self.source is None:
-            raise ValueError("a new tree has no old nodes")
-        size, count = self.shape.record_bytes, child.own
-        if count > self.most(depth):
-            raise CorruptStructureError("a B-tree node claims more records than fit")
-        pointer = self.pointer_bytes(depth) if depth else 0
-        length = 6 + count * size + (count + 1) * pointer + 4
-        data = self.source.read_checked(child.address, length, "a B-tree node")
-        if data[:4] != (b"BTIN" if depth else b"BTLF") or data[5] != self.shape.kind:
-            raise CorruptStructureError(f"there is no B-tree node at address {child.address}")
-        records = [data[at : at + size] for at in range(6, 6 + count * size, size)]
-        children = []
-        if depth:
-            for at in range(6 + count * size, length - 4, pointer):
-                own = int.from_bytes(data[at + 8 : at + 8 + self.width], "little")
-                total = int.from_bytes(data[at + 8 + self.width : at + pointer], "little") if depth > 1 else own
-                children.append(Child(int.from_bytes(data[at : at + 8], "little"), own, total))
-        return _Node(records, children)
 
     def changed(self, child: Child, depth: int, puts: list[bytes], removed: list[bytes]) -> _Node | None:
         """A node's records and children after the change, any number of them; None where a node becomes too empty."""
-        node = self.read(child, depth)
+        node = self.node(child, depth)
         if not depth:
             return self._changed_leaf(node, puts, removed)
         keys = list(map(self.key, node.records))
@@ -244,5 +175,5 @@ class _Tree:
             between, pieces = self.split(_Node(between, pieces), depth)
         root, shape = pieces[0], self.shape
         fields = (b"BTHD", 0, shape.kind, shape.node_bytes, shape.record_bytes, depth, _SPLIT_PERCENT, _MERGE_PERCENT)
-        data = _HEADER.pack(*fields, root.address if root.own else UNDEFINED, root.own, root.total)
+        data = HEADER.pack(*fields, root.address if root.own else UNDEFINED, root.own, root.total)
         return self._put(data + lookup3(data).to_bytes(4, "little"))
