@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from h5burst._ext.h5parse import Source
-from h5burst.format import dense, info_message
+from h5burst.format import dense
 from h5burst.format import object_header as oh
-from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import ObjectHeader
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError, naming_file
 from h5burst.model.tree import MAX_DEPTH
@@ -160,12 +159,7 @@ class _Comparison:
         return self._attributes(before) == self._attributes(after)
 
     def _attributes(self, header: ObjectHeader) -> list[bytes]:
-        bodies = [message.body for message in header.messages if message.type == oh.ATTRIBUTE]
-        found = header.first(oh.ATTRIBUTE_INFO)
-        info = None if found is None else info_message.decode(found.body, 2)
-        if info is not None and info.heap != UNDEFINED:
-            bodies += [body for body, _ in dense.read_attributes(self._source, info.heap, info.tree)]
-        return sorted(bodies)
+        return sorted(message.body for message in dense.all_attributes(self._source, header.messages))
 
 
 def _others(header: ObjectHeader) -> list[tuple[int, bytes]]:

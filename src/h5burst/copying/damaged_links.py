@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 from h5burst._ext.h5parse import Source, checked_link, lookup3
 from h5burst.format import btree2, dense, link_message
-from h5burst.format.fractal_heap import FractalHeap, read_huge_only
+from h5burst.format.fractal_heap import HUGE_PLACES, PLACE, FractalHeap, read_huge_only
 from h5burst.format.info_message import Info
 from h5burst.format.link_message import Link
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
-_NAMES, _HUGE = 5, 1  # types of records: of names, of places of huge objects
 _STRUCTURE = re.compile(rb"FHDB\x00|FHIB\x00|FRHP\x00|BT(?:HD|LF|IN)\x00|OHDR\x02|OCHK|GCOL\x01")  # what ends a block
 _LARGEST_BLOCK = 1 << 17
 _BLOCK_SIZES = [1 << power for power in range(9, 18)]
@@ -43,10 +42,7 @@ class _Search:
 
     def __init__(self, source: Source, is_object: IsObject, records: bytes, is_whole: bool) -> None:
         self._source, self._is_object = source, is_object
-        self.ids = {
-            records[at + 4 : at + 11]: int.from_bytes(records[at : at + 4], "little")
-            for at in range(0, len(records), 11)
-        }
+        self.ids = {record[4:]: dense.link_hash(record) for record in btree2.cut(records, dense.LINK_RECORD)}
         self.hashes = set(self.ids.values())
         self._is_whole = is_whole
         self.found: dict[bytes, bytes] = {}
@@ -95,8 +91,9 @@ def find(source: Source, info: Info, is_object: IsObject) -> Found:
     """The links of a group in dense storage. is_object: whether a sound header is at an address."""
     records, is_whole = btree2.Records(b"", 0), False
     with contextlib.suppress(CorruptStructureError):
-        records, is_whole = btree2.readable_records(source, info.tree, _NAMES)
-    search = _Search(source, is_object, records.data if records.size == 11 else b"", is_whole and records.size == 11)
+        records, is_whole = btree2.readable_records(source, info.tree, dense.LINKS.by_name)
+    is_right = records.size == dense.LINK_RECORD
+    search = _Search(source, is_object, records.data if is_right else b"", is_whole and is_right)
     _by_places(source, info.heap, search)
     if not search.is_all:
         _in_blocks(source, info.heap, search)
@@ -112,11 +109,8 @@ def _by_places(source: Source, heap: int, search: _Search) -> None:
         header = read_huge_only(source, heap)
         if header is None:
             return
-        places, _ = btree2.readable_records(source, header.tree, _HUGE)
-        for start in range(0, len(places.data), 24):
-            address, length, number = (
-                int.from_bytes(places.data[at : at + 8], "little") for at in range(start, start + 24, 8)
-            )
+        places, _ = btree2.readable_records(source, header.tree, HUGE_PLACES)
+        for address, length, number in PLACE.iter_unpack(places.data) if places.size == PLACE.size else ():
             with contextlib.suppress(CorruptStructureError):
                 body = source.read(address, length)
                 name_hash = search.ids.get(dense.huge_id(number))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from h5burst._ext.h5parse import Source
 from h5burst.copying import damaged_links
-from h5burst.format import dense, link_message, symbol_table
+from h5burst.format import dense, info_message, link_message
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.info_message import Info
@@ -27,23 +27,17 @@ class FoundLink(NamedTuple):
         return link_message.leading_to(self.body, address)
 
 
-def read(source: Source, found: Sequence[Message], info: Info) -> list[FoundLink]:
+def read(source: Source, found: Sequence[Message]) -> list[FoundLink]:
     """All links of a group, by their order where it is kept, else by name."""
-    bodies = [message.body for message in found if message.type == oh.LINK]
-    if info.heap != UNDEFINED:
-        bodies += dense.read_links(source, info.heap, info.tree)
-    for message in found:
-        if message.type == oh.SYMBOL_TABLE:
-            tree, heap = symbol_table.decode_message(message.body)
-            bodies += [link_message.encode(*link) for link in symbol_table.read_links(source, tree, heap)]
-    return _in_order(bodies, info)
+    return _in_order(dense.all_links(source, found), info_message.find(found, oh.LINK_INFO))
 
 
-def salvage(
-    source: Source, found: Sequence[Message], info: Info, is_object: Callable[[int], bool]
-) -> tuple[list[FoundLink], bool]:
+def salvage(source: Source, found: Sequence[Message], is_object: Callable[[int], bool]) -> tuple[list[FoundLink], bool]:
     """As `read`, of a group whose index is damaged; and whether that is all. is_object: at an address."""
-    bodies = [message.body for message in found if message.type == oh.LINK]
+    bodies, info = (
+        [message.body for message in found if message.type == oh.LINK],
+        info_message.find(found, oh.LINK_INFO),
+    )
     if info.heap == UNDEFINED:
         return _in_order(bodies, info), False
     # A source of its own: it counts how often the file is looked at.
@@ -58,8 +52,3 @@ def _in_order(bodies: list[bytes], info: Info) -> list[FoundLink]:
     if info.tracked:
         return sorted(links, key=lambda link: link.order or 0)
     return sorted(links, key=lambda link: link.name)
-
-
-def attribute_rows(source: Source, info: Info) -> list[tuple[bytes, int, bool]]:
-    """Attribute messages outside the header, their order, and whether the first is an ID in the file's table."""
-    return dense.read_shared_attributes(source, info.heap, info.tree)

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import Source
-from h5burst.copying import datasets, indexed, links
+from h5burst.copying import datasets, links
 from h5burst.copying.datasets import DatasetCopier, Recoding, Stored
 from h5burst.copying.elements import Translator
-from h5burst.copying.indexed import Item
 from h5burst.copying.links import FoundLink
 from h5burst.copying.output import CountingWriter, Output, SizeProbe, Writer
 from h5burst.format import attribute as attributes
-from h5burst.format import dataspace, group_info, info_message, link_message, shared_messages
+from h5burst.format import dataspace, dense, group_info, info_message, link_message, shared_messages
 from h5burst.format import object_header as oh
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, LINKS_IN_HEADER, UNDEFINED
 from h5burst.format.datatype_places import places_in
+from h5burst.format.dense import Item
 from h5burst.format.info_message import NO_INFO, Info
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.format.shared_messages import SharedMessages
@@ -126,7 +126,7 @@ class ObjectCopier:
         found = oh.decode(self._source, address).messages
         if not any(message.type in _GROUP for message in found):
             return []
-        members = links.read(self._source, found, self._info(found, oh.LINK_INFO, 8))
+        members = links.read(self._source, found)
         return [link.address for link in members if link.address is not None]
 
     def add_group(self, members: Sequence[tuple[bytes, int]]) -> int:
@@ -169,7 +169,7 @@ class ObjectCopier:
         while waiting:
             address, names, below = waiting.pop()
             found = [self._own(message) for message in oh.decode(self._source, address).messages]
-            members = {link.name: link for link in links.read(self._source, found, self._info(found, oh.LINK_INFO, 8))}
+            members = {link.name: link for link in links.read(self._source, found)}
             for name, inner in below.items():
                 link = members.get(name)
                 path = b"/".join((*names, name)).decode("utf-8", "replace")
@@ -345,22 +345,17 @@ class ObjectCopier:
     # ------------------------------------------------------------ attributes
 
     def _attribute_items(self, found: Sequence[Message]) -> list[Item]:
-        items = [Item(b"", message.body, message.order) for message in found if message.type == oh.ATTRIBUTE]
-        info = self._info(found, oh.ATTRIBUTE_INFO, 2)
-        if info.heap != UNDEFINED:
-            rows = links.attribute_rows(self._source, info)
-            for body, order, is_shared in rows:
-                items.append(Item(b"", self._shared.body(oh.ATTRIBUTE, body) if is_shared else body, order))
+        """Its attributes; those that are shared still are so outside the header alone."""
+        items = []
+        for message in dense.all_attributes(self._source, found):
+            body = self._shared.body(oh.ATTRIBUTE, message.body) if message.flags & oh.SHARED else message.body
+            items.append(Item(b"", body, message.order))
         return items
-
-    def _info(self, found: Sequence[Message], kind: int, order_bytes: int) -> Info:
-        message = next((message for message in found if message.type == kind), None)
-        return NO_INFO if message is None else info_message.decode(message.body, order_bytes)
 
     def _attributes(
         self, item: _Object, old: ObjectHeader, found: Sequence[Message], writer: Writer, is_first: bool
     ) -> list[Message]:
-        info, items = self._info(found, oh.ATTRIBUTE_INFO, 2), []
+        info, items = info_message.find(found, oh.ATTRIBUTE_INFO), []
         for stored in self._attribute_items(found):
             try:
                 items.append(self._attribute(stored, writer, is_first))
@@ -385,7 +380,7 @@ class ObjectCopier:
             stored._replace(body=attributes.encode(attributes.decode(stored.body)._replace(version=3)))
             for stored in items
         ]
-        made = indexed.write(writer, indexed.ATTRIBUTES, newest, by_order=info.indexed)
+        made = dense.write(writer.append, dense.ATTRIBUTES, newest, by_order=info.indexed)
         body = info_message.encode(info._replace(heap=made.heap, tree=made.names), 2, made.orders)
         return [Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body)]
 
@@ -420,9 +415,8 @@ class ObjectCopier:
     # ------------------------------------------------------------ groups
 
     def _group(self, item: _Object, found: Sequence[Message], writer: Writer, is_first: bool) -> list[Message]:
-        info = self._info(found, oh.LINK_INFO, 8)
         copied = []
-        for link in self._links(item, found, info):
+        for link in self._links(item, found):
             if item.keep is not None and link.name not in item.keep:
                 continue
             body = self._link(item, link, is_first)
@@ -431,7 +425,7 @@ class ObjectCopier:
         if item.key in self._additional:
             copied.append(self._additional[item.key])
         old = next((message.body for message in found if message.type == oh.GROUP_INFO), None)
-        return self._link_messages(copied, info, old, writer)
+        return self._link_messages(copied, info_message.find(found, oh.LINK_INFO), old, writer)
 
     def _link_messages(self, copied: list[Item], info: Info, old: bytes | None, writer: Writer) -> list[Message]:
         """All messages about the links of a group. old: the body of its group info message."""
@@ -439,20 +433,20 @@ class ObjectCopier:
             body = info_message.encode(info._replace(heap=UNDEFINED, tree=UNDEFINED), 8)
             kept = [Message(oh.LINK, 0, link.body) for link in copied]
         else:
-            made = indexed.write(writer, indexed.LINKS, copied, by_order=info.indexed)
+            made = dense.write(writer.append, dense.LINKS, copied, by_order=info.indexed)
             body = info_message.encode(info._replace(heap=made.heap, tree=made.names), 8, made.orders)
             kept = []
         info_body = group_info.allowing(old, len(kept))
         return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, info_body), *kept]
 
-    def _links(self, item: _Object, found: Sequence[Message], info: Info) -> list[FoundLink]:
+    def _links(self, item: _Object, found: Sequence[Message]) -> list[FoundLink]:
         try:
-            return links.read(self._source, found, info)
+            return links.read(self._source, found)
         except (CorruptStructureError, UnsupportedFeatureError) as error:
             if self._lost is None:
                 raise
             if item.key not in self._salvaged_links:
-                left, is_all = links.salvage(self._source, found, info, self._is_object)
+                left, is_all = links.salvage(self._source, found, self._is_object)
                 self._salvaged_links[item.key] = left
                 if not is_all:
                     self._incomplete.add(item.key)

@@ -16,7 +16,8 @@ _HEADER = struct.Struct("<4sBHHBI12QHQQHHQH")
 _CHECKSUM = 4
 _DIRECT_BLOCKS_CHECKED = 2
 _MANAGED, _HUGE, _TINY = 0, 1, 2
-_HUGE_OBJECTS_BY_ID = 1  # B-tree record type: address, length, ID
+HUGE_PLACES = 1  # B-tree record type: places of huge objects by their number
+PLACE = struct.Struct("<QQQ")  # such a record: address, length, number
 
 
 class _Table(NamedTuple):
@@ -172,10 +173,10 @@ class FractalHeap:
             address, length = struct.unpack_from("<QQ", identity, 1)
             return self._source.read(address, length)
         if self._huge is None:
-            records = read_records(self._source, self._huge_tree, _HUGE_OBJECTS_BY_ID)
-            if records.size != 24:
+            records = read_records(self._source, self._huge_tree, HUGE_PLACES)
+            if records.size != PLACE.size:
                 raise CorruptStructureError("the index of huge objects has records of another size")
-            self._huge = {number: (at, length) for at, length, number in struct.iter_unpack("<QQQ", records.data)}
+            self._huge = {number: (at, length) for at, length, number in PLACE.iter_unpack(records.data)}
         place = self._huge.get(int.from_bytes(identity[1:9], "little"))
         if place is None:
             raise CorruptStructureError("a huge object of a fractal heap is not in its index")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import Message
 from h5burst.format.total import total
 
 
@@ -23,6 +26,12 @@ class Info(NamedTuple):
 
 
 NO_INFO = Info(UNDEFINED, UNDEFINED, False, False, 0)
+
+
+def find(messages: Iterable[Message], kind: int) -> Info:
+    """The message of a kind (`LINK_INFO`, `ATTRIBUTE_INFO`) among those of a header; `NO_INFO` where there is none."""
+    body = next((message.body for message in messages if message.type == kind), None)
+    return NO_INFO if body is None else decode(body, 8 if kind == oh.LINK_INFO else 2)
 
 
 @total("a link info or attribute info message")

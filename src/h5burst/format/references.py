@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 
 from h5burst._ext.h5parse import Source, lookup3
-from h5burst.format import attribute, dense, info_message
+from h5burst.format import attribute, dense
 from h5burst.format import object_header as oh
-from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import places_in
 from h5burst.format.object_header import ObjectHeader
 from h5burst.format.shared_messages import committed_datatype
@@ -21,21 +19,11 @@ def holds_references(source: Source, header: ObjectHeader) -> bool:
 
     Raises `CorruptStructureError`, and `UnsupportedFeatureError` where it cannot be told.
     """
-    for kind, flags, body, _ in header.messages:
-        if kind == oh.DATATYPE and _is_reference(source, body, bool(flags & oh.SHARED)):
+    for message in header.messages:
+        if message.type == oh.DATATYPE and _is_reference(source, message.body, bool(message.flags & oh.SHARED)):
             return True
-        if kind == oh.ATTRIBUTE and (flags & oh.SHARED or _attribute_refers(source, body)):
-            return True
-        if kind == oh.ATTRIBUTE_INFO and any(_attribute_refers(source, body) for body in _dense(source, body)):
-            return True
-    return False
-
-
-def _dense(source: Source, info_body: bytes) -> Iterator[bytes]:
-    info = info_message.decode(info_body, 2)
-    if info.heap == UNDEFINED:
-        return iter(())
-    return (body for body, _ in dense.read_attributes(source, info.heap, info.tree))
+    attributes = dense.all_attributes(source, header.messages)
+    return any(message.flags & oh.SHARED or _attribute_refers(source, message.body) for message in attributes)
 
 
 def _attribute_refers(source: Source, body: bytes) -> bool:

@@ -13,9 +13,8 @@ import numpy as np
 
 from h5burst._ext.h5parse import Dataset, Kind, Source
 from h5burst.arrays.selection import Box
-from h5burst.format import attribute, data_layout, dataspace, dense, info_message
+from h5burst.format import attribute, data_layout, dataspace, dense
 from h5burst.format import object_header as oh
-from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import Places, places_in
 from h5burst.format.kept_in_heap import KeptInHeap, Misfit, Table
 from h5burst.format.object_header import Message, ObjectHeader
@@ -78,13 +77,11 @@ def attributes_of(source: Source, header: ObjectHeader) -> Iterator[tuple[bytes,
 
     Those that the parser cannot cut out are left out. Raises `CorruptStructureError`.
     """
-    bodies = [message.body for message in header.messages if message.type == oh.ATTRIBUTE and not _is_shared(message)]
-    info = header.first(oh.ATTRIBUTE_INFO)
-    if info is not None and (found := info_message.decode(info.body, 2)).heap != UNDEFINED:
-        bodies += [body for body, _, is_shared in _dense(source, found) if not is_shared]
-    for body in bodies:
+    for message in dense.all_attributes(source, header.messages):
+        if _is_shared(message):
+            continue
         try:
-            stored = attribute.decode(body)
+            stored = attribute.decode(message.body)
             places = _places(source, stored.datatype, stored.is_type_shared)
             if stored.is_space_shared or not keeps_values(places):
                 continue
@@ -152,7 +149,3 @@ def _own(message: Message) -> bytes:
     if _is_shared(message):
         raise UnsupportedFeatureError("shared messages")
     return message.body
-
-
-def _dense(source: Source, info: info_message.Info) -> list[tuple[bytes, int, bool]]:
-    return dense.read_shared_attributes(source, info.heap, info.tree)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from h5burst.format import attribute, dense, history, info_message, references, superblock
 from h5burst.format import object_header as oh
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, UNDEFINED
-from h5burst.format.info_message import NO_INFO, Info
+from h5burst.format.info_message import Info
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import Storage, escape_attribute, escape_link
@@ -218,9 +218,7 @@ class _Rewriter:
         return self._writer.append(oh.encode(header))
 
     def _change_attributes(self, header: ObjectHeader, attrs: dict[str, Any]) -> None:
-        found = header.first(oh.ATTRIBUTE_INFO)
-        info = info_message.decode(found.body, 2) if found else NO_INFO
-        messages = self._attributes(header, info)
+        info, messages = info_message.find(header.messages, oh.ATTRIBUTE_INFO), self._attributes(header)
         set_now = {name: value for name, value in attrs.items() if value is not None}
         for name in attrs.keys() - set_now.keys():
             messages.pop(escape_attribute(name).encode(), None)
@@ -239,14 +237,11 @@ class _Rewriter:
             info, kept = self._dense(info, list(messages.values())), []
         header.messages = [*others, Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, info_message.encode(info, 2)), *kept]
 
-    def _attributes(self, header: ObjectHeader, info: Info) -> dict[bytes, Message]:
-        found = [message for message in header.messages if message.type == oh.ATTRIBUTE]
-        if info.heap != UNDEFINED:
-            bodies = dense.read_attributes(self._file.source, info.heap, info.tree)
-            found += [Message(oh.ATTRIBUTE, 0, body, order & 0xFFFF) for body, order in bodies]
+    def _attributes(self, header: ObjectHeader) -> dict[bytes, Message]:
+        found = dense.all_attributes(self._file.source, header.messages)
         if any(message.flags & oh.SHARED for message in found):
             raise NeedsLibhdf5Error("shared attributes")
-        return {attribute.stored_name(message.body): message for message in found}
+        return {attribute.stored_name(one.body): one._replace(order=one.order & 0xFFFF) for one in found}
 
     def _dense(self, info: Info, messages: list[Message]) -> Info:
         if info.tracked or info.indexed or any(message.body[0] != 3 for message in messages):

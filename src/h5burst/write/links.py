@@ -9,16 +9,16 @@ links, the nodes on the way to them and new headers, and keeps everything else.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Source, checked_link, lookup3
-from h5burst.format import btree2, btree2_update, dense, group_info, info_message, link_message, symbol_table
+from h5burst.format import btree2, btree2_update, dense, group_info, info_message, link_message
 from h5burst.format import object_header as oh
 from h5burst.format.constants import LINKS_IN_HEADER, UNDEFINED
-from h5burst.format.fractal_heap import HugeOnly, encode_huge_only, read_huge_only
-from h5burst.format.info_message import NO_INFO, Info
+from h5burst.format.dense import Item
+from h5burst.format.fractal_heap import HUGE_PLACES, PLACE, HugeOnly, encode_huge_only, read_huge_only
+from h5burst.format.info_message import Info
 from h5burst.format.link_message import Link
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import CorruptStructureError
@@ -26,7 +26,6 @@ from h5burst.write.native import NeedsLibhdf5Error
 
 FEWER_IN_HEADER = 256  # an indexed group that has become so small goes back into its header
 _ORDERED = "a group of many links that is indexed by the order of their making"
-_NAMES, _HUGE = 5, 1  # record types: names of links; places of huge objects by their number
 
 Append: TypeAlias = "Callable[[bytes], int]"
 Changes: TypeAlias = "Mapping[bytes, int | None]"  # stored name -> new address; None: the link goes
@@ -37,22 +36,10 @@ class GroupLinks:
     """The links of one group by their stored names."""
 
     def __init__(self, source: Source, header: ObjectHeader) -> None:
-        self._source, self._header = source, header
-        found = header.first(oh.LINK_INFO)
-        self._info = info_message.decode(found.body, 8) if found else NO_INFO
-        self._indexed: _Indexed | None = None
-        self._bodies: dict[bytes, bytes] = {}
-        old = header.first(oh.SYMBOL_TABLE)
-        if old is not None:
-            tree, heap = symbol_table.decode_message(old.body)
-            links = symbol_table.read_links(source, tree, heap)
-            self._bodies = {name: link_message.encode(name, target) for name, target in links}
-        elif self._info.heap == UNDEFINED:
-            self._bodies = _by_name(message.body for message in header.messages if message.type == oh.LINK)
-        else:
-            self._indexed = _Indexed.open(source, self._info)
-            if self._indexed is None:
-                self._bodies = _by_name(dense.read_links(source, self._info.heap, self._info.tree))
+        self._header = header
+        self._info = info_message.find(header.messages, oh.LINK_INFO)
+        self._indexed = None if self._info.heap == UNDEFINED else _Indexed.open(source, self._info)
+        self._bodies = _by_name(dense.all_links(source, header.messages)) if self._indexed is None else {}
 
     def find(self, name: bytes) -> Link | None:
         """A link, None where there is none of that name."""
@@ -99,7 +86,7 @@ class GroupLinks:
             return self._messages(UNDEFINED, UNDEFINED, order, bodies) + others
         if self._info.indexed:
             raise NeedsLibhdf5Error(_ORDERED)
-        heap, tree = _write_indexed(append, bodies)
+        heap, tree, _ = dense.write(append, dense.LINKS, (Item(name, body, 0) for name, body in bodies.items()))
         return self._messages(heap, tree, order, {}) + others
 
     def _messages(self, heap: int, tree: int, order: int, bodies: Mapping[bytes, bytes]) -> list[Message]:
@@ -137,33 +124,9 @@ class _Place(NamedTuple):
     body: bytes
 
 
-def _name_hash(name: bytes) -> bytes:
-    return lookup3(name).to_bytes(4, "little")
-
-
-def _name_record(name: bytes, number: int) -> bytes:
-    """Hash of the name, heap ID: a huge object of this number."""
-    return _name_hash(name) + b"\x10" + number.to_bytes(6, "little")
-
-
-def _hash_of(record: bytes) -> int:
-    return int.from_bytes(record[:4], "little")
-
-
-def _named_number(record: bytes) -> int:
-    """In a record of a name: its hash, kind of the heap ID, number."""
-    return int.from_bytes(record[5:11], "little")
-
-
-def _number_of(record: bytes) -> int:
-    """In a record of a huge object: address, length, number."""
-    return int.from_bytes(record[16:24], "little")
-
-
-def _in_order(bodies: Mapping[int, bytes]) -> list[bytes]:
-    """Records of names, ordered by hash, and by name where that is equal. bodies: by their numbers."""
-    names = ((link_message.decode(body).name, number) for number, body in bodies.items())
-    return [record for _, _, record in sorted((lookup3(name), name, _name_record(name, n)) for name, n in names)]
+def _number_of(place: bytes) -> int:
+    """In the record of a huge object: its number, behind address and length."""
+    return int.from_bytes(place[16:], "little")
 
 
 class _Indexed:
@@ -172,9 +135,12 @@ class _Indexed:
     def __init__(self, source: Source, info: Info, heap: HugeOnly) -> None:
         self._source = source
         self._last, tree, self.count, self._stored = heap
-        self._names = btree2_update.Index(source, info.tree, _NAMES, _hash_of)
-        self._places = btree2_update.Index(source, tree, _HUGE, _number_of)
+        self._names = btree2_update.Index(source, info.tree, dense.LINKS.by_name, dense.link_hash)
+        self._places = btree2_update.Index(source, tree, HUGE_PLACES, _number_of)
         self._trees = info.tree, tree
+        sizes = (index.header.shape.record_bytes for index in (self._names, self._places))
+        if tuple(sizes) != (dense.LINK_RECORD, PLACE.size):
+            raise CorruptStructureError("the index of a group has records of another size")
 
     @classmethod
     def open(cls, source: Source, info: Info) -> _Indexed | None:
@@ -188,12 +154,12 @@ class _Indexed:
 
     def _find(self, name: bytes) -> _Place | None:
         for record in self._names.find(lookup3(name)):
-            number = _named_number(record)
+            number = dense.link_number(record)
             places = self._places.find(number)
             if not places:
                 raise CorruptStructureError("a huge object of a fractal heap is not in its index")
-            address, length, _ = struct.unpack("<QQQ", places[0])
-            body = checked_link(self._source.read(address, length), _hash_of(record))
+            address, length, _ = PLACE.unpack(places[0])
+            body = checked_link(self._source.read(address, length), dense.link_hash(record))
             if link_message.decode(body).name == name:
                 return _Place(record, number, length, body)
         return None
@@ -204,18 +170,17 @@ class _Indexed:
     def differing(self, later: _Indexed) -> list[bytes]:
         """As of `GroupLinks`: links are at other places where they are others."""
         names: dict[bytes, None] = {}
-        for records in btree2.differing(self._source, (self._trees[1], later._trees[1]), _HUGE):
+        for records in btree2.differing(self._source, (self._trees[1], later._trees[1]), HUGE_PLACES):
             for record in records:
-                address, length, _ = struct.unpack("<QQQ", record)
+                address, length, _ = PLACE.unpack(record)
                 names[link_message.name_of(self._source.read(address, length))] = None
         return [name for name in names if self.body(name) != later.body(name)]
 
     def _by_number(self) -> dict[int, bytes]:
-        names = btree2.read_records(self._source, self._trees[0], _NAMES).data
-        records = [names[at : at + 11] for at in range(0, len(names), 11)]
-        hashes = {_named_number(record): _hash_of(record) for record in records}
-        places = btree2.read_records(self._source, self._trees[1], _HUGE).data
-        stored = {number: self._source.read(at, length) for at, length, number in struct.iter_unpack("<QQQ", places)}
+        records = btree2.cut(*btree2.read_records(self._source, self._trees[0], dense.LINKS.by_name))
+        hashes = {dense.link_number(record): dense.link_hash(record) for record in records}
+        places = map(PLACE.unpack, self._all_places())
+        stored = {number: self._source.read(at, length) for at, length, number in places}
         if hashes.keys() != stored.keys() or len(records) != self.count:
             raise CorruptStructureError("the index of a group lists other links than its heap holds")
         return {number: checked_link(body, hashes[number]) for number, body in stored.items()}
@@ -245,18 +210,21 @@ class _Indexed:
             if old is None:
                 clash = clash or bool(self._names.find(lookup3(name)))
                 own = last = self._next_number(last)
-                names_put.append(_name_record(name, own))
+                names_put.append(dense.link_record(name, own))
                 count += 1
             else:
                 own = old.number
             bodies[own] = body
             sealed = dense.sealed_link(body)
             stored += len(sealed)
-            places_put.append(struct.pack("<QQQ", append(sealed), len(sealed), own))
+            places_put.append(PLACE.pack(append(sealed), len(sealed), own))
         clash = clash or len({record[:4] for record in names_put}) < len(names_put)
         places = self._new_places(append, places_put, places_gone)
         names = self._new_names(append, names_put, names_gone, clash, bodies)
         return append(encode_huge_only(last, places, count, stored)), names, order
+
+    def _all_places(self) -> list[bytes]:
+        return btree2.cut(*btree2.read_records(self._source, self._trees[1], HUGE_PLACES))
 
     def _next_number(self, last: int) -> int:
         """The number of a new link: others may have added some since, so none that is in use is taken."""
@@ -269,12 +237,11 @@ class _Indexed:
         new = self._places.updated(append, puts, gone) if puts or gone else self._trees[1]
         if new is not None:
             return new
-        data = btree2.read_records(self._source, self._trees[1], _HUGE).data
-        records = {_number_of(data[at : at + 24]): data[at : at + 24] for at in range(0, len(data), 24)}
+        records = {_number_of(record): record for record in self._all_places()}
         for record in gone:
             del records[_number_of(record)]
         records.update((_number_of(record), record) for record in puts)
-        return btree2_update.write(append, _HUGE, [records[number] for number in sorted(records)])
+        return btree2_update.write(append, HUGE_PLACES, [records[number] for number in sorted(records)])
 
     def _new_names(
         self, append: Append, puts: list[bytes], gone: list[bytes], clash: bool, bodies: Mapping[int, bytes | None]
@@ -285,21 +252,6 @@ class _Indexed:
         if new is not None:
             return new
         merged = {**self._by_number(), **bodies}
-        return btree2_update.write(
-            append, _NAMES, _in_order({n: body for n, body in merged.items() if body is not None})
-        )
-
-
-def _write_indexed(append: Append, bodies: Mapping[bytes, bytes]) -> tuple[int, int]:
-    """Links in the indexed form for the first time: addresses of the heap and of the tree of names."""
-    numbered = dict(enumerate(bodies.values(), 1))
-    sealed = [dense.sealed_link(body) for body in numbered.values()]
-    at = append(b"".join(sealed))
-    places = []
-    for number, body in enumerate(sealed, 1):
-        places.append(struct.pack("<QQQ", at, len(body), number))
-        at += len(body)
-    names = btree2_update.write(append, _NAMES, _in_order(numbered))
-    huge = btree2_update.write(append, _HUGE, places)
-    stored = sum(map(len, sealed))
-    return append(encode_huge_only(len(numbered), huge, len(numbered), stored)), names
+        links = [(link_message.decode(body).name, number) for number, body in merged.items() if body is not None]
+        ordered = sorted((lookup3(name), name, dense.link_record(name, number)) for name, number in links)
+        return btree2_update.write(append, dense.LINKS.by_name, [record for _, _, record in ordered])
