@@ -240,6 +240,35 @@ def test_hdf5s_own_tools_read_the_files(stored: Path) -> None:
         assert tool[0] != "h5dump" or "unit_001" in done.stdout
 
 
+def test_run_counts_what_a_feature_that_fails_alone_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spikes = tmp_path / "wave.h5"
+    with h5py.File(spikes, "w") as file:
+        file["spikes"], file["sCount"] = np.array([0.5, 1.5]), np.array([2])
+    only = 'extract_features.features=["step_up_5s_5i_3x"]'
+    words = ("run", "--spikes", spikes, "-o", tmp_path / "out", "--steps", "load_spikes,extract_features")
+
+    assert hdmea(*words, "--set", only) == 0
+
+    assert "0 features, 1 warning\n" in capsys.readouterr().err
+    assert PipelineSession.load(tmp_path / "out" / "wave.h5").warnings
+
+
+def test_features_that_there_are_not_are_told_with_one_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spikes = tmp_path / "wave.h5"
+    with h5py.File(spikes, "w") as file:
+        file["spikes"], file["sCount"] = np.array([0.5, 1.5]), np.array([2])
+
+    wanted = 'extract_features.features=["no", "frif", "nor"]'
+
+    assert hdmea("run", "--spikes", spikes, "-o", tmp_path / "out", "--set", wanted) == 2
+
+    said = capsys.readouterr().err
+    assert "Unknown features 'no', 'nor'; there are: baseline, " in said
+    assert said.count("there are") == 1
+
+
 def test_run_knows_the_features_of_an_imported_module(tmp_path: Path) -> None:
     own = tmp_path / "own_run_feature.py"
     own.write_text(

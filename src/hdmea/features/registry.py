@@ -85,8 +85,14 @@ class FeatureRegistry:
         try:
             return cls._registry[name]
         except KeyError:
-            broken = "".join(f"; the entry point {entry} cannot be loaded: {why}" for entry, why in cls._broken.items())
-            raise KeyError(f"Unknown feature {name!r}; {there_are(name, cls.list_all())}{broken}") from None
+            raise KeyError(cls.why_unknown(name)) from None
+
+    @classmethod
+    def why_unknown(cls, *names: str) -> str:
+        """What a message says of names that no feature has: the features that there are, once."""
+        broken = "".join(f"; the entry point {entry} cannot be loaded: {why}" for entry, why in cls._broken.items())
+        said = f"Unknown feature{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
+        return f"{said}; {there_are(names[0], cls.list_all())}{broken}"
 
     @classmethod
     def list_all(cls) -> list[str]:

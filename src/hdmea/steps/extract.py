@@ -224,11 +224,22 @@ def check_features(arguments: Mapping[str, Any]) -> None:
 
     Such are unknown names and blocks, and movies whose stimulus config cannot be used.
     """
-    problems = Problems()
+    problems, unknown = Problems(), []
     for name in arguments.get("features") or ():
         with problems.noting("extract_features.features"):
-            _jobs_of(name, dict(arguments.get("config_overrides") or {}))
+            if _is_unknown(name.partition(BLOCK_MARK)[0]):
+                unknown.append(name)
+            else:
+                _jobs_of(name, dict(arguments.get("config_overrides") or {}))
+    with problems.noting("extract_features.features"):
+        if unknown:
+            raise ConfigurationError(FeatureRegistry.why_unknown(*unknown))
     problems.raise_any()
+
+
+def _is_unknown(name: str) -> bool:
+    """Whether neither a feature nor a movie of a family has this name. Raises `ValueError` as `extractor_for`."""
+    return not FeatureRegistry.is_registered(name) and _family_of(name) is None
 
 
 def _prepared(name: str, overrides: dict[str, Any], result: Extraction) -> list[_Job]:

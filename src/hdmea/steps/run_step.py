@@ -151,8 +151,7 @@ def _run_deferred(
     except AlreadyDoneError as error:
         logger.warning("%s; pass force=True to redo it. The session is unchanged", error)
         return session
-    if outcome.changed:
-        _note(name, outcome, session)
+    if _note(name, outcome, session):
         session.save_state = SaveState.DEFERRED
         session.memory.enforce_session(session)
     return session
@@ -179,9 +178,9 @@ def _run_on_file(call: _Call, step: Callable[[PipelineSession], Outcome[Result]]
         session = PipelineSession.from_stored(stored, path)
         outcome = step(session)
         is_redone = bool(outcome.changed) and next(iter(outcome.changed)) in tree
-        if outcome.changed:
-            _note(call.name, outcome, session)
+        if _note(call.name, outcome, session):
             _write_changes(call.name, outcome, session, tx, tree)
+        if outcome.changed:
             lab_book.note(tx, tree, call.line())
     if is_redone:  # what was there is dead space now
         hdf5_store.compact_if_mostly_dead(path)
@@ -198,12 +197,12 @@ def _run_on_session_and_file(
             session.require_unchanged_file()  # others may have edited it before it was ours
             is_ours = True
             outcome = step(session)
-            if outcome.changed:
+            if _note(call.name, outcome, session):
                 session.save_state = SaveState.DEFERRED  # should writing fail
-                _note(call.name, outcome, session)
                 before = read_tree(tx.path, lazy=True)
                 session.saved_at = _write_changes(call.name, outcome, session, tx, before)
-                lab_book.note(tx, before, call.line())
+                if outcome.changed:
+                    lab_book.note(tx, before, call.line())
     except BaseException as error:
         by_others = isinstance(error, OSError) and error.errno == errno.EBUSY
         if is_ours and not by_others:  # an edit that failed may have touched the file, but no other program has
@@ -216,9 +215,9 @@ def _run_on_session_and_file(
 def note_warning(message: str, target: str | Path | None, session: PipelineSession | None) -> None:
     """Log a warning and keep it, once, with those of a session, or of the file at `target`; nothing else changes."""
     logger.warning(message)
+    outcome = Outcome(None, warnings=[message])
     if session is not None:
-        if message not in session.warnings:
-            session.warnings.append(message)
+        if _note("", outcome, session):
             session.save_state = SaveState.DEFERRED
     elif target is not None:
         path = Path(target)
@@ -227,14 +226,20 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
                 tree = read_tree(path, lazy=True)
                 stored = session_file.session_from_tree(tree, path, lazy=True)
             own = PipelineSession.from_stored(stored, path)
-            if message not in own.warnings:
-                own.warnings.append(message)
-                _write_changes("", Outcome(None), own, tx, tree)
+            if _note("", outcome, own):
+                _write_changes("", outcome, own, tx, tree)
 
 
-def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> None:
-    session.completed_steps.add(name)
-    session.warnings.extend(outcome.warnings)
+def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> bool:
+    """Keep with the session that the step is done, if it changed anything, and its warnings, each once.
+
+    Whether the session is another now.
+    """
+    if outcome.changed:
+        session.completed_steps.add(name)
+    new = [message for message in dict.fromkeys(outcome.warnings) if message not in session.warnings]
+    session.warnings.extend(new)
+    return bool(outcome.changed or new)
 
 
 # ---------------------------------------------------------------- in place
@@ -255,7 +260,8 @@ def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, t
     features = {path[3] for path in outcome.changed if _is_feature(path)}
     known = set(_listed_features(before, Path(tx.path)))
     tx.set_attributes((), {"features_extracted": json.dumps(sorted(known | features)), "updated_at": now})
-    _clear_old_mark(name, before, tx)
+    if outcome.changed:
+        _clear_old_mark(name, before, tx)
     return now
 
 

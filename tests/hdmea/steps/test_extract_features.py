@@ -13,6 +13,7 @@ import pytest
 from hdmea.features import compute_sta
 from hdmea.io import add_section_windows, list_features, section_spike_times
 from hdmea.pipeline import ExtractionResult, PipelineSession, extract_features
+from hdmea.session.session import SaveState
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from support.hdmea_recordings import FIRST_FRAME, FRAME_SAMPLES, recording, write_config
 
@@ -87,10 +88,23 @@ def test_feature_without_its_section_is_failed_with_a_warning(
 
 
 def test_unknown_feature_is_failed_with_a_warning(session: PipelineSession) -> None:
-    result = extracted(session.save(), ["no_such_feature"])
+    path = session.save()
+
+    result = extracted(path, ["no_such_feature"])
+    again = extracted(path, ["no_such_feature"])
 
     assert result.features_failed == ["no_such_feature"]
     assert len(result.warnings) == 1
+    assert PipelineSession.load(path).warnings == result.warnings == again.warnings  # once
+
+
+def test_a_feature_that_alone_is_asked_for_and_fails_is_a_warning_of_the_session(session: PipelineSession) -> None:
+    made = extract_features(features=["step_up_5s_5i_3x"], session=session)
+
+    assert isinstance(made, PipelineSession)
+    assert made.warnings == ["feature step_up_5s_5i_3x: no section 'step_up_5s_5i_3x' in this recording"]
+    assert made.save_state is SaveState.DEFERRED
+    assert "extract_features" not in made.completed_steps
 
 
 def test_one_unit_that_fails_is_a_warning_and_the_rest_go_on(session: PipelineSession) -> None:
