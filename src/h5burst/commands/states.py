@@ -54,9 +54,9 @@ def show_log(file: Path, *, paths: bool = False, trust: bool = False, noted: lis
     found = h5burst.log(console.existing_file(file), trust=trust)
     shown = []
     for commit in found:
-        output.say(f"{commit}  (+{format_bytes(commit.bytes_added)})" if commit.number else str(commit))
+        output.say(f"{commit}  (+{format_bytes(commit.bytes_added)})" if commit.way else str(commit))
         entry = dataclasses.asdict(commit)
-        if paths and commit.number:
+        if paths and commit.way:
             entry["paths"] = _paths(file, commit.number)
             for change in entry["paths"] or ():
                 output.say(f"    {change}")

@@ -27,6 +27,7 @@ _RECORD = struct.Struct(f"<8sHHIQQqqQq{SIZE}s{2 * LEVELS}QHHHH")
 _FLAGS_AT, _HEAD_AT = 10, 64
 _CHECKSUM = 4
 _READ_FIRST = 512  # bytes: most records are shorter
+_BLOCK_BYTES = 1 << 20  # that are looked through at a time
 _LONGEST = _RECORD.size + 4 * (1 << 16) + _CHECKSUM
 
 
@@ -237,12 +238,14 @@ def read_trailer(source: Source, address: int) -> Trailer | None:
 
 def last_record(source: Source, end: int, most_bytes: int) -> Record | None:
     """The last record among the bytes before `end`: no trailer leads to it. Only so many bytes are looked at."""
-    start = max(0, end - most_bytes)
-    data = source.read(start, max(0, min(end, source.size) - start))
-    at = data.rfind(SIGNATURE)
-    while at >= 0:
-        try:
-            return read_record(source, start + at)
-        except CorruptStructureError:
-            at = data.rfind(SIGNATURE, 0, at)
+    end = min(end, source.size)
+    for stop in range(end, max(0, end - most_bytes), -_BLOCK_BYTES):
+        start = max(0, stop - _BLOCK_BYTES)
+        data = source.read(start, min(end, stop + len(SIGNATURE) - 1) - start)
+        at = data.rfind(SIGNATURE)
+        while at >= 0:
+            try:
+                return read_record(source, start + at)
+            except CorruptStructureError:
+                at = data.rfind(SIGNATURE, 0, at)
     return None

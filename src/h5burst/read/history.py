@@ -24,7 +24,7 @@ from h5burst.runtime import durable
 At: TypeAlias = "int | datetime | str | Commit"
 
 _BLOCK_BYTES, _BLOCKS = 1 << 12, 16
-_LOOKED_AT = 4 << 20  # bytes before the end in which a record is looked for that no trailer leads to
+_LOOKED_AT = 4 << 20, 64 << 20  # bytes before the end in which a record is looked for: with a mark there, without
 _NS = 1_000_000_000
 _DROPPED = "compacted: only this entry is kept, not the state"
 _UNTRUSTED = "copied without its times, or written by a program that was killed"
@@ -38,7 +38,7 @@ class Commit:
     Attributes
     ----------
     number : int
-        0 for the file as it was saved, or as it was when its history began.
+        0 for the file as it was saved. Where another program ended a history, numbers go on: none names two states.
     time : datetime.datetime
         When it was made, with its zone (UTC).
     message : str, optional
@@ -182,9 +182,14 @@ class History:
         """The record of the last commit, None where there is none."""
         return None if self._last is None else self._read(history.Jump(*self._last))
 
+    @functools.cached_property
+    def _ended(self) -> Record | None:
+        """The last record that is left of a history to which nothing leads any more."""
+        return history.last_record(self._source, self.start.end - self.start.base, _LOOKED_AT[self.mark_ns is None])
+
     def _interruption(self, *, is_marked: bool) -> str:
         """What ended a history of which a record is left."""
-        last = history.last_record(self._source, self.start.end - self.start.base, _LOOKED_AT)
+        last = self._ended
         if last is None:
             return ""
         if self.trailer is not None:
@@ -199,19 +204,20 @@ class History:
         if self.has_no_states:
             return
         if self.newest is None:
-            yield self._bottom(self._written_ns, self.start.end, self.note)
+            yield self._bottom(self.number, self._written_ns, self.start.end, self.note)
             return
         note, first = "", self.newest
         for record in self.records():
             yield commit_of(record, note or None)
             note, first = "" if record.head else _DROPPED, record
         if note:
-            yield self._bottom(first.before_ns, 0, note)
+            yield self._bottom(first.number - 1, first.before_ns, 0, note)
         else:
-            yield self._bottom(first.before_ns, self._state(first.number - 1, first.head).end, first.note)
+            end = self._state(first.number - 1, first.head).end
+            yield self._bottom(first.number - 1, first.before_ns, end, first.note)
 
-    def _bottom(self, time_ns: int, end: int, note: str) -> Commit:
-        return Commit(0, moment(time_ns), None, "", "", end, "", None, note or None)
+    def _bottom(self, number: int, time_ns: int, end: int, note: str) -> Commit:
+        return Commit(number, moment(time_ns), None, "", "", end, "", None, note or None)
 
     def _before(self, record: Record) -> Record | None:
         jump = record.jumps[0]
@@ -242,8 +248,10 @@ class History:
 
     @property
     def number(self) -> int:
-        """Of the state now."""
-        return 0 if self._last is None else self._last[0]
+        """Of the state now; where its history was ended, the first that this did not use."""
+        if self._last is not None:
+            return self._last[0]
+        return 0 if self._ended is None else self._ended.number + 1
 
     @property
     def shown(self) -> int:
@@ -297,10 +305,12 @@ class History:
             return history.read_head(self._source, self._last[1], number)
 
     def _what_there_is(self, number: int) -> str:
-        if 0 <= number < self.number:
-            return "it was dropped by compacting"
         if self._last is None:
             return self.reason or self.note or "the file has no history"
+        if 0 <= number < self.number:
+            with naming_file(self.path):
+                first = history.read_earlier(self._source, self._last[1], 1)
+            return "it was dropped by compacting" if number >= first.number - 1 else first.note
         return f"the newest is {self.number}"
 
     def _state(self, number: int, head: bytes) -> State:
@@ -358,7 +368,7 @@ class History:
                     break
             else:
                 return record.number - 1
-        return 0 if record is None else record.number
+        return self.number if record is None else record.number
 
 
 def commit_of(record: Record, note: str | None = None) -> Commit:

@@ -39,7 +39,7 @@ def record_of(file: EditedFile, note: Note, address: int, time_ns: int, appends_
     texts = (note.message, "h5burst", __version__, "" if newest is not None else file.history.note)
     end = file.start.base + address + history.record_length(*texts)
     return Record(
-        1 if newest is None else newest.number + 1,
+        file.history.number + 1,
         address,
         time_ns,
         min(file.changed_ns, time_ns) if newest is None else newest.time_ns,

@@ -50,7 +50,12 @@ def restore(path: str | os.PathLike[str], at: At, message: str | None = None, *,
     ['a']
     """
     with EditedFile(path, wait=wait) as file:
-        return _restored(file, _history(file).state(at).number, message)
+        history = _history(file)
+        number = history.state(at).number
+        if history.newest is None:
+            why = history.note or "it was never edited"
+            raise LookupError(f"{os.fspath(path)}: state {number} is what it shows, there is no earlier one: {why}")
+        return _restored(file, number, message)
 
 
 def undo(path: str | os.PathLike[str], message: str | None = None, *, wait: float = 0) -> Commit:

@@ -100,6 +100,6 @@ def entries(path: Path) -> list[Entry]:
 
 
 def _text(commit: h5burst.Commit) -> str:
-    said = commit.message or ("as it was saved" if not commit.number else "an edit without a message")
+    said = commit.message or ("an edit without a message" if commit.way else "as it was saved")
     back = "" if commit.restored_from is None else f" (state {commit.restored_from} again)"
     return said + back + (f" [{commit.note}]" if commit.note else "")

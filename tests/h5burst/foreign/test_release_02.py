@@ -137,12 +137,12 @@ def test_its_edits_end_the_history_and_nothing_is_misread(path: Path, release: A
     assert way == "append"  # its fast path
     assert seen == content(path) == {"a": [0, 1, 2, 3], "b": [70, 70, 70]}
     (only,) = h5burst.log(path)
-    assert (only.number, only.note) == (0, "interrupted by h5burst 0.2 after commit 3")
+    assert (only.number, only.note) == (4, "interrupted by h5burst 0.2 after commit 3")
     with pytest.raises(LookupError, match=r"interrupted by h5burst 0\.2"):
         h5burst.file_at(path, 2)
     edit(path, 5)
-    assert [(commit.number, commit.message) for commit in h5burst.log(path)] == [(1, "edit 5"), (0, None)]
-    with h5burst.open(path, at=0) as file:
+    assert [(commit.number, commit.message) for commit in h5burst.log(path)] == [(5, "edit 5"), (4, None)]
+    with h5burst.open(path, at=4) as file:
         assert file["b"][:].tolist() == [70, 70, 70]
     assert h5burst.verify(path, deep=True) == []
 
@@ -172,10 +172,10 @@ def test_a_file_that_it_has_edited(tmp_path: Path) -> None:
     path = tmp_path / "file.h5"
     shutil.copyfile(ROOT / "tests" / "data" / "h5burst" / "edited_by_0.2.h5", path)
     (only,) = h5burst.log(path)
-    assert (only.number, only.note) == (0, "interrupted by h5burst 0.2 after commit 3")
+    assert (only.number, only.note) == (4, "interrupted by h5burst 0.2 after commit 3")
     assert content(path) == {"a": [0, 1, 2, 3], "b": [70, 70, 70]}
     edit(path, 5)
-    with h5burst.open(path, at=0) as file:
+    with h5burst.open(path, at=4) as file:
         assert file["b"][:].tolist() == [70, 70, 70]
     assert content(path)["b"] == [5, 5, 5]
     assert h5burst.verify(path, deep=True) == []

@@ -198,23 +198,63 @@ def test_another_program_ends_a_history(path: Path, changes: bool) -> None:
         if changes:
             file["units"].attrs["by"] = "h5py"
     (only,) = h5burst.log(path)
-    assert (only.number, only.note) == (0, "changed by another program after commit 12")
+    assert (only.number, only.note) == (13, "changed by another program after commit 12")
     with opened(str(path)) as found, pytest.raises(LookupError, match="changed by another program after commit 12"):
         found.history.state(3)
     set_one(path, 5, message="again")
-    assert [(c.number, c.message, c.note) for c in h5burst.log(path)] == [(1, "again", None), (0, None, only.note)]
+    assert [(c.number, c.message, c.note) for c in h5burst.log(path)] == [(14, "again", None), (13, None, only.note)]
+
+
+@pytest.mark.parametrize("mib", [0, 9])
+def test_numbers_of_an_ended_history_name_no_other_states(path: Path, mib: int) -> None:
+    edits(path, 3)
+    with h5py.File(path, "r+") as file:
+        file["by"] = np.full(mib << 20, 1, "u1")
+    theirs, size = content(path), path.stat().st_size
+    for at in (0, 3, 4):
+        with pytest.raises(LookupError, match="changed by another program after commit 3"):
+            h5burst.restore(path, at)
+    assert path.stat().st_size == size
+    truth = edits(path, 20, seed=1)
+    assert numbers(path) == [*range(24, 3, -1)]
+    assert [c.message for c in h5burst.log(path)][-2:] == ["edit 1", None]
+    for at in (0, 3):
+        with pytest.raises(LookupError, match=f"no state {at}: changed by another program after commit 3"):
+            h5burst.restore(path, at)
+    with opened(str(path)) as found:
+        assert [found.history.state(k).number for k in (-1, -21, 4)] == [24, 4, 4]
+        assert found.history.state("1971-01-01").number == 4
+        with pytest.raises(LookupError, match="no state -22"):
+            found.history.state(-22)
+    for number in (10, 4):
+        assert h5burst.restore(path, number).restored_from == number
+        assert content(path) == truth[number - 4]
+    assert truth[0] == theirs
+    with pytest.raises(LookupError, match="the first state"):
+        h5burst.undo(path)
+    h5burst.compact(path, keep=2)
+    assert numbers(path) == [*range(26, 3, -1)]
+    assert h5burst.restore(path, 24).number == 27
+    with pytest.raises(LookupError, match="no state 5: it was dropped by compacting"):
+        h5burst.restore(path, 5)
+
+
+def test_a_file_that_was_never_edited_has_nothing_to_restore(path: Path) -> None:
+    with pytest.raises(LookupError, match="state 0 is what it shows, there is no earlier one: it was never edited"):
+        h5burst.restore(path, 0)
+    assert numbers(path) == [0]
 
 
 def test_edits_without_a_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_one(path, 1)
     set_one(path, 2, history=False)
-    assert [(c.number, c.note) for c in h5burst.log(path)] == [(0, "edited without a record after commit 1")]
+    assert [(c.number, c.note) for c in h5burst.log(path)] == [(2, "edited without a record after commit 1")]
     set_one(path, 3)
-    assert numbers(path) == [1, 0]
+    assert numbers(path) == [3, 2]
     monkeypatch.setenv("H5BURST_HISTORY", "0")
     size = path.stat().st_size
     set_one(path, 4, message="a secret")
-    assert numbers(path) == [0]
+    assert numbers(path) == [4]
     assert b"a secret" not in path.read_bytes()
     assert path.stat().st_size >= size
 
@@ -306,7 +346,7 @@ def test_a_damaged_record_is_named_and_the_newest_state_stays_readable(path: Pat
     assert only.note is not None
     assert "its history is damaged" in only.note
     set_one(path, 3)
-    assert numbers(path) == [1, 0]
+    assert numbers(path) == [13, 12]
 
 
 def what_is_wrong(path: Path) -> str:
@@ -351,9 +391,9 @@ def test_a_trailer_of_a_later_version_is_left_alone(path: Path) -> None:
         at = found.history.used_bytes - form.trailer_length()
     overwrite(path, at + 8, b"\x07")
     (only,) = h5burst.log(path)
-    assert only.number == 0
+    assert only.number == 2
     set_one(path, 2)
-    assert numbers(path) == [1, 0]
+    assert numbers(path) == [3, 2]
     assert h5burst.verify(path) == []
 
 
