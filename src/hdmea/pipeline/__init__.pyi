@@ -6,6 +6,7 @@ from hdmea.batch.run import run_batch as run_batch
 from hdmea.bridges.nwb_read import load_nwb as load_nwb
 from hdmea.io.mcs_h5.recording import read_mcs as read_mcs
 from hdmea.io.mcs_h5.units import McsChoice as McsChoice
+from hdmea.session.data import SaveState as SaveState
 from hdmea.session.hdf5_store import create_recording_hdf5 as create_recording_hdf5
 from hdmea.session.hdf5_store import get_stage1_status as get_stage1_status
 from hdmea.session.hdf5_store import list_features as list_features
@@ -20,7 +21,6 @@ from hdmea.session.hdf5_store import write_units as write_units
 from hdmea.session.loader import load_hdf5_to_session as load_hdf5_to_session
 from hdmea.session.loader import load_session_from_hdf5 as load_session_from_hdf5
 from hdmea.session.session import PipelineSession as PipelineSession
-from hdmea.session.session import SaveState as SaveState
 from hdmea.session.session import create_session as create_session
 from hdmea.spontaneous.bursts import BurstOptions
 from hdmea.spontaneous.waves import WaveOptions

@@ -1,50 +1,58 @@
-"""What a session consists of, for modules that store or hold it and need not know the class."""
+"""The content of a session, for modules that store or hold it and need not know what a session does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from hdmea.session.layout import LAYOUT_VERSION
+from hdmea.utils.clock import utc_now
 
 
-class SessionData(Protocol):
-    """The fields of a session that its file holds. `PipelineSession` and `StoredSession` both have them."""
+class SaveState(Enum):
+    """Whether the file at `hdf5_path` holds what the session holds.
+
+    Attributes
+    ----------
+    DEFERRED
+        It does not: there are changes to save.
+    SAVED
+        It does.
+
+    Examples
+    --------
+    >>> from hdmea.pipeline import create_session
+    >>> create_session("day1").save_state
+    <SaveState.DEFERRED: 'deferred'>
+    """
+
+    DEFERRED = "deferred"
+    SAVED = "saved"
+
+
+@dataclass(eq=False)
+class SessionContent:
+    """A session as a file holds it, and where that file is; `PipelineSession` says what the fields mean."""
 
     dataset_id: str
-    units: dict[str, dict[str, Any]]
-    metadata: dict[str, Any]
-    stimulus: dict[str, Any]
-    source_files: dict[str, Path | None]
-    completed_steps: set[str]
-    warnings: list[str]
-    created_at: str | None
-    saved_at: str | None
-    params_hash: str | None
-    stage1_timestamp: str | None
-    checkpoint_name: str | None
-    is_checkpoint_file: bool
-    extra_nodes: dict[str, Any]
-    unloaded_features: dict[str, dict[str, Any]]
-    layout_version: int
-
-
-@dataclass
-class StoredSession:
-    """A session as a file holds it, bound to nothing; the fields are those of `PipelineSession`."""
-
-    dataset_id: str
-    units: dict[str, dict[str, Any]]
-    metadata: dict[str, Any]
-    stimulus: dict[str, Any]
+    save_state: SaveState = SaveState.DEFERRED
+    hdf5_path: Path | None = None
+    output_dir: Path = Path("artifacts")
+    units: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    stimulus: dict[str, Any] = field(default_factory=dict)
     source_files: dict[str, Path | None] = field(default_factory=dict)
     completed_steps: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
-    created_at: str | None = None
+    created_at: str | None = field(default_factory=utc_now)
     saved_at: str | None = None
-    params_hash: str | None = None
-    stage1_timestamp: str | None = None
-    checkpoint_name: str | None = None
-    is_checkpoint_file: bool = False
-    extra_nodes: dict[str, Any] = field(default_factory=dict)
-    unloaded_features: dict[str, dict[str, Any]] = field(default_factory=dict)
-    layout_version: int = 1
+    # Round-tripped file fields: kept, so that saving again loses nothing.
+    params_hash: str | None = field(default=None, kw_only=True, repr=False)
+    stage1_timestamp: str | None = field(default=None, kw_only=True, repr=False)
+    checkpoint_name: str | None = field(default=None, init=False, repr=False)
+    is_checkpoint_file: bool = field(default=False, init=False, repr=False)
+    extra_nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    unloaded_features: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
+    layout_version: int = field(default=LAYOUT_VERSION, init=False, repr=False)

@@ -22,7 +22,7 @@ from h5burst import (
     values,
 )
 from hdmea.session import layout
-from hdmea.session.data import SessionData, StoredSession
+from hdmea.session.data import SessionContent
 from hdmea.session.hdf5_store import LOCKED, explained, require_not_open, root_attributes, source_files_text
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
@@ -35,7 +35,7 @@ SOURCE_FILES = "source_files"
 
 
 def write(
-    session: SessionData,
+    session: SessionContent,
     path: Path,
     *,
     write_file: Callable[..., None],
@@ -61,7 +61,7 @@ def write(
 
 
 @collection_paused()
-def session_tree(session: SessionData, saved_at: str, marks: Mapping[str, Any]) -> Group:
+def session_tree(session: SessionContent, saved_at: str, marks: Mapping[str, Any]) -> Group:
     """The whole file as a tree; `marks` are a checkpoint's attributes."""
     stage1 = stage1_completed(session)
     attrs = root_attributes(session.dataset_id, session.created_at, session.params_hash or params_hash(None))
@@ -78,7 +78,7 @@ def session_tree(session: SessionData, saved_at: str, marks: Mapping[str, Any]) 
     return Group({**session.extra_nodes, **children}, attrs)
 
 
-def _whole_units(session: SessionData) -> dict[str, dict[str, Any]]:
+def _whole_units(session: SessionContent) -> dict[str, dict[str, Any]]:
     """The units with the features that the session left in its file; a feature that it has itself counts."""
     if not session.unloaded_features:
         return session.units
@@ -90,7 +90,7 @@ def _whole_units(session: SessionData) -> dict[str, dict[str, Any]]:
     }
 
 
-def _pipeline_node(session: SessionData, stage1: bool, info_attrs: Mapping[str, Any]) -> Group:
+def _pipeline_node(session: SessionContent, stage1: bool, info_attrs: Mapping[str, Any]) -> Group:
     attrs: dict[str, Any] = {"stage1_completed": stage1}
     if stage1:
         attrs["stage1_timestamp"] = session.stage1_timestamp or utc_now()
@@ -98,7 +98,7 @@ def _pipeline_node(session: SessionData, stage1: bool, info_attrs: Mapping[str, 
     return Group({"session_info": info}, attrs)
 
 
-def checkpoint_marks(session: SessionData) -> dict[str, Any]:
+def checkpoint_marks(session: SessionContent) -> dict[str, Any]:
     """The attributes that mark the file a session came from as a checkpoint; none for any other file."""
     if not session.is_checkpoint_file:
         return {}
@@ -106,7 +106,7 @@ def checkpoint_marks(session: SessionData) -> dict[str, Any]:
     return {"is_checkpoint": True, **name}
 
 
-def stage1_completed(session: SessionData) -> bool:
+def stage1_completed(session: SessionContent) -> bool:
     """Whether a recording is loaded: its units are there, or its rate is, where it has no units."""
     return bool(session.units) or session.metadata.get("acquisition_rate") is not None
 
@@ -114,7 +114,7 @@ def stage1_completed(session: SessionData) -> bool:
 # ---------------------------------------------------------------- read
 
 
-def read(path: Path, *, lazy: bool, at: Any = None) -> StoredSession:
+def read(path: Path, *, lazy: bool, at: Any = None) -> SessionContent:
     """The session in a file. Raises `FileNotFoundError`, and `CheckpointError` for a file that is not a session.
 
     at: an earlier state of the file; `LookupError` where there is none.
@@ -139,13 +139,13 @@ def read(path: Path, *, lazy: bool, at: Any = None) -> StoredSession:
 
 
 @collection_paused()
-def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> StoredSession:
+def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> SessionContent:
     """The session that a file's tree holds, not bound to the file; lazy: its dicts are made when they are used."""
     units = tree.children.get("units")
     if not isinstance(units, Group):
         raise CheckpointError(f"{path} is not a session: it lacks the group /units", path)
     version, lazy_file = _layout_version(tree.attrs, path), path if lazy else None
-    session = StoredSession(
+    session = SessionContent(
         dataset_id=_dataset_id(tree.attrs, path),
         units=layout.units_from_node(units, version, lazy_file=lazy_file),
         stimulus=layout.deferred_dict(partial(layout.stimulus_from_node, _group(tree, "stimulus")), lazy_file),
@@ -153,8 +153,8 @@ def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> StoredS
         source_files=_source_files(tree),
         created_at=tree.attrs.get("created_at"),
         params_hash=tree.attrs.get("stage1_params_hash"),
-        layout_version=version,
     )
+    session.layout_version = version
     own = (*layout.GROUPS, SOURCE_FILES)
     session.extra_nodes = {name: node for name, node in tree.children.items() if name not in own}
     _read_pipeline(session, _group(tree, "pipeline"), tree.attrs)
@@ -203,7 +203,7 @@ def _one_text(value: Any) -> str | None:
     return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
 
 
-def _read_pipeline(session: StoredSession, pipeline: Group, root_attrs: Mapping[str, Any]) -> None:
+def _read_pipeline(session: SessionContent, pipeline: Group, root_attrs: Mapping[str, Any]) -> None:
     info = _group(pipeline, "session_info")
     session.stage1_timestamp = pipeline.attrs.get("stage1_timestamp")
     session.completed_steps = set(layout.texts_from_node(info.children.get("completed_steps", Array(None))))

@@ -22,7 +22,7 @@ from h5burst import (
     write_tree,
     write_tree_into_scratch,
 )
-from hdmea.session.data import SessionData
+from hdmea.session.data import SessionContent
 
 MAX_UNUSED_FRACTION = 0.1  # of a scratch file that becomes the output
 
@@ -56,7 +56,7 @@ class SessionMemory:
         """A stream of blocks in the scratch file; None when it fits into memory beside `loaded`."""
         return self._spill.stream(source, loaded)
 
-    def take(self, source: ArraySource, session: SessionData) -> Any:
+    def take(self, source: ArraySource, session: SessionContent) -> Any:
         """A stream of blocks as an array.
 
         In memory when it fits there beside the session's, else in the scratch file.
@@ -70,15 +70,15 @@ class SessionMemory:
         if _process_bytes() > self.budget - beside:
             self._spill.enforce(*values, reserved_bytes=beside)
 
-    def enforce_session(self, session: SessionData) -> None:
+    def enforce_session(self, session: SessionContent) -> None:
         self.enforce(*_values(session))
 
     @staticmethod
-    def resident_bytes(session: SessionData) -> int:
+    def resident_bytes(session: SessionContent) -> int:
         return resident_bytes(_values(session))
 
     @staticmethod
-    def spilled_bytes(session: SessionData) -> int:
+    def spilled_bytes(session: SessionContent) -> int:
         return spilled_bytes(_values(session))
 
     @property
@@ -101,7 +101,7 @@ class SessionMemory:
         self._spill.close()
 
 
-def _values(session: SessionData) -> tuple[Any, ...]:
+def _values(session: SessionContent) -> tuple[Any, ...]:
     return session.units, session.metadata, session.stimulus
 
 

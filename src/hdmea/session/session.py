@@ -6,8 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from enum import Enum
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import numpy as np
 from h5burst import ArraySource, Storage, codecs, durable, write_tree
 from h5burst import memory_budget as resolve_budget
 from hdmea.session import file as session_file
-from hdmea.session.data import StoredSession
+from hdmea.session.data import SaveState as SaveState
+from hdmea.session.data import SessionContent
 from hdmea.session.layout import LAYOUT_VERSION, UNIT_ID
 from hdmea.session.memory import SessionMemory
 from hdmea.utils.clock import utc_now
@@ -27,29 +27,8 @@ logger = logging.getLogger(__name__)
 GIGABYTE = 1e9
 
 
-class SaveState(Enum):
-    """Whether the file at `hdf5_path` holds what the session holds.
-
-    Attributes
-    ----------
-    DEFERRED
-        It does not: there are changes to save.
-    SAVED
-        It does.
-
-    Examples
-    --------
-    >>> from hdmea.pipeline import create_session
-    >>> create_session("day1").save_state
-    <SaveState.DEFERRED: 'deferred'>
-    """
-
-    DEFERRED = "deferred"
-    SAVED = "saved"
-
-
 @dataclass(eq=False)
-class PipelineSession:
+class PipelineSession(SessionContent):
     """One recording's data in memory, and where they are or will be saved.
 
     Scripts read and write `units`, `metadata` and `stimulus` as plain dicts. A change through a method or a pipeline
@@ -107,29 +86,9 @@ class PipelineSession:
     array([5, 8], dtype=uint64)
     """
 
-    dataset_id: str
-    save_state: SaveState = SaveState.DEFERRED
-    hdf5_path: Path | None = None
-    output_dir: Path = Path("artifacts")
-    units: dict[str, dict[str, Any]] = field(default_factory=dict)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    stimulus: dict[str, Any] = field(default_factory=dict)
-    source_files: dict[str, Path | None] = field(default_factory=dict)
-    completed_steps: set[str] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
-    created_at: str | None = field(default_factory=utc_now)
-    saved_at: str | None = None
     memory_budget: int | str | None = field(default=None, repr=False)
-    # Round-tripped file fields: kept, so that saving again loses nothing.
-    params_hash: str | None = field(default=None, repr=False)
-    stage1_timestamp: str | None = field(default=None, repr=False)
-    checkpoint_name: str | None = field(default=None, init=False, repr=False)
-    is_checkpoint_file: bool = field(default=False, init=False, repr=False)
-    extra_nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     file_stamp: tuple[int, ...] | None = field(default=None, init=False, repr=False)
     is_lazy: bool = field(default=False, init=False, repr=False)
-    unloaded_features: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
-    layout_version: int = field(default=LAYOUT_VERSION, init=False, repr=False)
     memory: SessionMemory = field(init=False, repr=False)
     # Held while a method changes the dicts or a save goes through them: threads may add to one session.
     changing: Any = field(default_factory=threading.RLock, init=False, repr=False)
@@ -623,7 +582,7 @@ class PipelineSession:
 
     @classmethod
     def from_stored(
-        cls, stored: StoredSession, hdf5_path: Path | None = None, *, memory_budget: int | str | None = None
+        cls, stored: SessionContent, hdf5_path: Path | None = None, *, memory_budget: int | str | None = None
     ) -> PipelineSession:
         """The session with the content that was read from a file.
 
@@ -641,9 +600,8 @@ class PipelineSession:
         PipelineSession
             Deferred.
         """
-        session = cls(stored.dataset_id, memory_budget=memory_budget, hdf5_path=hdf5_path)
-        for item in fields(stored):
-            setattr(session, item.name, getattr(stored, item.name))
+        session = cls(stored.dataset_id, memory_budget=memory_budget)
+        vars(session).update(vars(stored), hdf5_path=hdf5_path)
         return session
 
 
