@@ -27,6 +27,8 @@ from hdmea.spontaneous.waves import WaveOptions
 from hdmea.steps.flows import get_flow_info as get_flow_info
 from hdmea.steps.flows import list_available_flows as list_available_flows
 from hdmea.steps.flows import run_flow as run_flow
+from hdmea.steps.frames import convert_frame_to_sample_index as convert_frame_to_sample_index
+from hdmea.steps.frames import convert_sample_index_to_frame as convert_sample_index_to_frame
 from hdmea.steps.results import ExtractionResult as ExtractionResult
 from hdmea.steps.results import FlowResult as FlowResult
 from hdmea.steps.results import LoadResult as LoadResult
@@ -35,8 +37,6 @@ from hdmea.steps.results import StepResult as StepResult
 from hdmea.steps.run_step import Target
 from hdmea.steps.section_by_direction import DIRECTION_LIST as DIRECTION_LIST
 from hdmea.steps.section_by_direction import DirectionSectionResult as DirectionSectionResult
-from hdmea.steps.section_time import convert_frame_to_sample_index as convert_frame_to_sample_index
-from hdmea.steps.section_time import convert_sample_index_to_frame as convert_sample_index_to_frame
 from hdmea.steps.sectioning import SectionResult as SectionResult
 from hdmea.steps.sta import STAResult as STAResult
 from pathlib import Path

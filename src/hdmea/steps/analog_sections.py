@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hdmea.session.session import PipelineSession
+from hdmea.steps.frames import acquisition_rate_of
 from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
-from hdmea.steps.section_time import WINDOWS, acquisition_rate_of
+from hdmea.steps.section_time import light_template
+from hdmea.steps.section_windows import WINDOWS
 from hdmea.utils.exceptions import ConfigurationError, InvalidValueError, MissingInputError
 
 STEP = "add_section_time_analog"
@@ -209,8 +211,6 @@ def _rows(onsets: Samples, length: int, end: int, outcome: Outcome[bool]) -> npt
 def _store(
     recording: PipelineSession, movie: str, rows: npt.NDArray[np.uint64], light: Any, outcome: Outcome[bool]
 ) -> None:
-    from hdmea.steps.section_time import light_template
-
     for field, value in (("section_time", rows), ("light_template", light_template(light, rows))):
         recording.stimulus[field] = {**(recording.stimulus.get(field) or {}), movie: value}
         outcome.changed.append(("stimulus", field, movie))

@@ -14,10 +14,10 @@ from hdmea.io.mcs_h5 import AnalogStream, ElectrodeGrid, McsChoice, McsSegment, 
 from hdmea.io.mcs_h5.units import chosen_recording, electrode_grid, electrode_streams, named_stream
 from hdmea.session.session import PipelineSession
 from hdmea.steps.eimage import FEATURE, EImageOptions, Feature, iter_eimage_sta
+from hdmea.steps.frames import acquisition_rate_of
 from hdmea.steps.per_unit import PITCH_UM, feature_data, number
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome, Target, run_step
-from hdmea.steps.section_time import acquisition_rate_of
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.progress import reporting
 

@@ -11,10 +11,10 @@ import numpy as np
 from h5burst import parallel_map
 from hdmea.geometry.electrical_image import ImageScale
 from hdmea.session.session import PipelineSession
+from hdmea.steps.frames import acquisition_rate_of, frame_timestamps_of
 from hdmea.steps.reasons import without_result
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome
-from hdmea.steps.section_time import acquisition_rate_of, frame_timestamps_of
 from hdmea.utils.exceptions import HDMEAError, MissingInputError
 
 IMAGE = "eimage_sta"

@@ -20,11 +20,11 @@ from hdmea.session.session import PipelineSession
 from hdmea.steps import sta
 from hdmea.steps.align import ALIGNMENT, BAR_MOVIE, BAR_PIXELS
 from hdmea.steps.bar_timing import BarTiming, timing_of_movie, timing_of_table
+from hdmea.steps.frames import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.per_unit import IMAGE, number
 from hdmea.steps.reasons import without_sections
 from hdmea.steps.rf_geometry import GEOMETRY as FIELD
 from hdmea.steps.run_step import Outcome, Target, run_step
-from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.soma import GEOMETRY as SOMA
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 

@@ -25,15 +25,15 @@ from hdmea.io.stimulus_config import (
 from hdmea.kernels.sections import Trains
 from hdmea.kernels.trains import as_int64, to_ragged
 from hdmea.session.file import stage1_completed
-from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
-from hdmea.steps.section_time import (
-    PLAYLIST_MOVIES,
-    WINDOWS,
+from hdmea.steps.frames import (
     acquisition_rate_of,
     convert_frame_to_sample_index,
     convert_sample_index_to_frame,
     frame_timestamps_of,
 )
+from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
+from hdmea.steps.section_time import PLAYLIST_MOVIES
+from hdmea.steps.section_windows import WINDOWS
 from hdmea.utils.clock import utc_now
 from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError

@@ -11,8 +11,8 @@ import numpy as np
 from hdmea.session.session import PipelineSession
 from hdmea.spontaneous.records import recording_trains
 from hdmea.spontaneous.trains import Floats, Trains
+from hdmea.steps.frames import acquisition_rate_of
 from hdmea.steps.per_unit import number, pitch_um
-from hdmea.steps.section_time import acquisition_rate_of
 from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 

@@ -18,9 +18,9 @@ from hdmea.io.stimulus_config import SHIPPED_CONFIG_DIR
 from hdmea.kernels.sta import triggered_average
 from hdmea.kernels.trains import as_int64, to_ragged
 from hdmea.session.feature_layout import sta_feature
+from hdmea.steps.frames import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.reasons import without_sections
 from hdmea.steps.run_step import Outcome, Target, run_step
-from hdmea.steps.section_time import convert_sample_index_to_frame, frame_timestamps_of
 from hdmea.steps.sectioning import PRE_MARGIN_FRAMES
 from hdmea.utils.defaults import chosen_path
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInputError, MissingMovieError

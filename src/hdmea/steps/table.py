@@ -128,7 +128,7 @@ _ROWS = (
     ),
     Step(
         "add_section_windows",
-        "hdmea.steps.section_time",
+        "hdmea.steps.section_windows",
         ("metadata",),
         ("stimulus/section_time", "metadata/section_windows"),
         "load",

@@ -14,9 +14,9 @@ import pytest
 
 from hdmea.batch.manifest import read_manifest
 from hdmea.batch.run import plan, run_batch
+from hdmea.io.playlists import read_movie_lengths, read_playlist
 from hdmea.report.directory import _key_figures, _states
 from hdmea.steps.flow_file import read_flow
-from hdmea.steps.section_time import read_movie_lengths, read_playlist
 from hdmea.utils.exceptions import ConfigurationError
 
 MakeManifest = Callable[..., Path]

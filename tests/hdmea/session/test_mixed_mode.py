@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hdmea.io import add_section_time, add_section_windows, section_spike_times
-from hdmea.io.section_time import WINDOWS
 from hdmea.io.spike_sectioning import SectionResult
 from hdmea.pipeline import PipelineSession
 from hdmea.simulate import SimulatedRecording
+from hdmea.steps.section_windows import WINDOWS
 from support.hdmea_recordings import recording, write_config, write_playlist
 from support.hdmea_steps import run_deferred, run_immediate, simulated_steps
 from support.hdmea_trees import assert_same_files

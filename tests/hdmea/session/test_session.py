@@ -15,7 +15,7 @@ from h5burst.codecs.gzip import Gzip
 from hdmea.bridges.info import recording_info
 from hdmea.pipeline import PipelineSession, SaveState, create_session
 from hdmea.pipeline.session import PipelineSession as FromModule
-from hdmea.steps.section_time import recording_end_sample
+from hdmea.steps.frames import recording_end_sample
 from hdmea.utils.exceptions import CheckpointError, ConfigurationError, HDMEAError
 from support.hdmea_trees import assert_same_values
 
