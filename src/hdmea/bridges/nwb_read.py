@@ -22,6 +22,7 @@ from hdmea.steps.load import common_metadata, finish_units
 from hdmea.steps.load_recording import TAIL_S
 from hdmea.steps.table import loading_steps
 from hdmea.utils.exceptions import DataLoadError
+from hdmea.utils.inputs import existing
 
 LONGEST_S = 1e9
 LONGEST_RATES_S = 7 * 86400.0  # longer than that, bins of 100 ms would take more memory than the spikes
@@ -74,9 +75,7 @@ def load_nwb(
     >>> session.dataset_id, session.unit_count, session.units["unit_001"]["spike_times"].dtype
     ('recording', 12, dtype('uint64'))
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
+    path = existing(path)
     try:
         tree = read_tree(path, lazy=True)
         _check(tree, path)

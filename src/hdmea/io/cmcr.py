@@ -89,10 +89,9 @@ class CmcrRecording:
             self.sample_count = int(data.shape[1])
         elif frames is None:
             raise DataLoadError(f"{self.path} holds neither sensor nor analog data", self.path)
-        for stream, name in ((analog, "ChannelMeta"), (sensor, "SensorMeta")):
-            if stream is not None and (rows := mcs_format.meta_rows(stream, name)):
-                self.meta[name] = rows[0]
-        self.acquisition_rate = mcs_format.stream_rate_hz(acquisition) or self._rate_by_duration()
+        facts = mcs_format.stream_facts(acquisition)
+        self.meta |= facts
+        self.acquisition_rate = mcs_format.stream_rate_hz(facts) or self._rate_by_duration()
 
     def _rate_by_duration(self) -> float | None:
         duration_us = self.meta.get(DURATION)

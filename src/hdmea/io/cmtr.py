@@ -53,8 +53,9 @@ class CmtrRecording:
             if sorter is None:
                 raise DataLoadError(f"{path} is no {KIND} file: it has no group /{SORTER}", self.path)
             acquisition = tree.children.get(mcs_format.ACQUISITION)
+            facts = mcs_format.stream_facts(acquisition) if isinstance(acquisition, Group) else {}
             self._sorter = sorter
-            self.acquisition_rate = mcs_format.stream_rate_hz(acquisition) if isinstance(acquisition, Group) else None
+            self.acquisition_rate = mcs_format.stream_rate_hz(facts)
             self.meta = mcs_format.attributes(tree)
 
     def units(self, acquisition_rate: float, warn: Callable[[str], None] = logger.warning) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ They are not trusted: the engine's own parser reads them, lazily, so that nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,15 @@ import numpy as np
 
 from h5burst import Array, CorruptFileError, DamagedNode, Group, Node, read_tree
 from hdmea.utils.exceptions import DataLoadError
+from hdmea.utils.inputs import existing
 
 MICROSECONDS = 1_000_000
 CHIP_SIDE = 65
 ACQUISITION = "Acquisition"
+_STREAM_TABLES = {
+    "SensorMeta": ("Sensor Data", "SensorStream"),  # and the name and kind of the stream that has the table
+    "ChannelMeta": ("Analog Data", "ChannelStream"),
+}
 
 
 @contextmanager
@@ -37,9 +42,7 @@ def open_file(path: str | os.PathLike[str], kind: str, ahead: int = 0) -> Group:
 
     ahead: as of `read_tree`, for a file of which nothing is damaged. Of another one all is read when it is used.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
+    path = existing(path)
     with reading(path, kind):
         if ahead:
             with suppress(CorruptFileError):
@@ -102,31 +105,33 @@ def meta_rows(stream: Group, name: str) -> list[dict[str, Any]]:
     return [] if table is None else [fields(row) for row in table]
 
 
-def tick_rate_hz(rows: list[dict[str, Any]]) -> float | None:
-    """Samples a second from the first row's `Tick` in microseconds; None where it is missing or no duration."""
-    tick = rows[0].get("Tick") if rows else None
-    if not isinstance(tick, (int, float)) or not np.isfinite(tick) or tick <= 0:
-        return None
-    return MICROSECONDS / tick
-
-
 def row_and_column(sensor_id: int) -> tuple[int, int]:
     """Row and column, from 1, of a sensor's number on the chip: it counts column by column."""
     column, row = divmod(sensor_id - 1, CHIP_SIDE)
     return row + 1, column + 1
 
 
-def stream_rate_hz(acquisition: Group) -> float | None:
-    """The rate that an acquisition's streams give by their ticks. `ValueError` where they contradict one another."""
-    rates = {}
-    for name, kind, meta in (
-        ("Sensor Data", "SensorStream", "SensorMeta"),
-        ("Analog Data", "ChannelStream", "ChannelMeta"),
-    ):
-        stream = find_group(acquisition, name, kind)
-        rate = None if stream is None else tick_rate_hz(meta_rows(stream, meta))
-        if rate is not None:
-            rates[name] = rate
+def stream_facts(acquisition: Group) -> dict[str, dict[str, Any]]:
+    """First row of the meta table of each stream, by the table's name."""
+    found = {}
+    for name, (stream, kind) in _STREAM_TABLES.items():
+        group = find_group(acquisition, stream, kind)
+        if group is not None and (rows := meta_rows(group, name)):
+            found[name] = rows[0]
+    return found
+
+
+def stream_rate_hz(facts: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Rate that the streams give by their `Tick` in microseconds, None where none does; facts: of `stream_facts`.
+
+    Raises `ValueError` where they contradict one another.
+    """
+    ticks = {_STREAM_TABLES[name][0]: row.get("Tick") for name, row in facts.items()}
+    rates = {
+        stream: MICROSECONDS / tick
+        for stream, tick in ticks.items()
+        if isinstance(tick, (int, float)) and np.isfinite(tick) and tick > 0
+    }
     if len(set(rates.values())) > 1:
         raise ValueError(
             "streams of different rates: " + ", ".join(f"{name} {rate:g} Hz" for name, rate in rates.items())

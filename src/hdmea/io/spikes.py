@@ -13,6 +13,7 @@ import numpy.typing as npt
 from h5burst import Array, Group, read_tree
 from hdmea.io.cmtr import UNKNOWN_ELECTRODE
 from hdmea.utils.exceptions import DataLoadError
+from hdmea.utils.inputs import existing
 
 ON_GRID = 0.01  # of a pitch: positions this close to an electrode are on it
 _REQUIRED = ("spikes", "sCount")
@@ -32,8 +33,7 @@ def read_spikes(path: Path, acquisition_rate: float) -> tuple[dict[str, dict[str
 
     Raises `FileNotFoundError`, and `DataLoadError` for another content.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
+    existing(path)
     try:
         return _read(read_tree(path, lazy=True), path, acquisition_rate)
     except DataLoadError:

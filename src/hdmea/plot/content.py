@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.features.intervals import VIOLATION_S
 from hdmea.features.trials import Windows, read_windows
 from hdmea.features.trials import sections_of as section_rows
 from hdmea.session.session import PipelineSession
@@ -396,15 +397,14 @@ def duration_of(session: PipelineSession) -> float:
         return float("nan")
 
 
-def quality_of(session: PipelineSession, refractory_ms: float = 1.5) -> dict[str, Floats]:
+def violations(times_s: Floats) -> float:
+    """Percentage of intervals below the refractory period; NaN without intervals. times_s: (spikes,) sorted."""
+    return float(100 * np.mean(_ms(np.diff(times_s)) < VIOLATION_S * 1000)) if len(times_s) > 1 else float("nan")
+
+
+def quality_of(session: PipelineSession) -> dict[str, Floats]:
     """By measure, a value for every unit (units,): `count`, `rate` (spikes/s), `violations` (% of intervals)."""
-    counts, violations = [], []
-    for unit in session.units.values():
-        times = spikes_s(session, unit)
-        counts.append(len(times))
-        violations.append(100 * np.mean(_ms(np.diff(times)) < refractory_ms) if len(times) > 1 else np.nan)
+    trains = (spikes_s(session, unit) for unit in session.units.values())
+    count, below = np.array([(len(times), violations(times)) for times in trains], np.float64).reshape(-1, 2).T
     length = duration_of(session)
-    if not length > 0:
-        length = float("nan")
-    count = np.array(counts, np.float64)
-    return {"count": count, "rate": count / length, "violations": np.array(violations, np.float64)}
+    return {"count": count, "rate": count / (length if length > 0 else np.nan), "violations": below}

@@ -94,8 +94,8 @@ def add_unit(recording: Recording, name: str) -> Json:
 
 def _own_values(times: Any, duration_s: float) -> dict[str, Scalar]:
     rate = len(times) / duration_s if duration_s > 0 else None
-    below = float(np.mean(np.round(np.diff(times) * 1000, 6) < 1.5) * 100) if len(times) > 1 else None
-    return {"rate": rate, "spikes": len(times), "violations": below}
+    below = content.violations(times)
+    return {"rate": rate, "spikes": len(times), "violations": None if np.isnan(below) else below}
 
 
 def _add_values(recording: Recording, name: str, values: Mapping[str, Scalar]) -> None:

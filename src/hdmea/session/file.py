@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,14 @@ from h5burst import (
 )
 from hdmea.session import layout
 from hdmea.session.data import SessionContent
-from hdmea.session.hdf5_store import LOCKED, explained, require_not_open, root_attributes, source_files_text
+from hdmea.session.hdf5_store import (
+    LOCKED,
+    explained,
+    require_file,
+    require_not_open,
+    root_attributes,
+    source_files_text,
+)
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash
@@ -120,12 +126,9 @@ def read(path: Path, *, lazy: bool, at: Any = None) -> SessionContent:
     at: an earlier state of the file; `LookupError` where there is none.
     """
     try:
-        if not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
+        require_file(path)
         with keeping_open():
-            tree = read_tree(
-                path, lazy=lazy, at=at
-            )  # by our own parser: libhdf5 opens no file in this process to read it
+            tree = read_tree(path, lazy=lazy, at=at)  # our own parser: libhdf5 opens no file in this process
             with layout.reading_session(path):
                 return session_from_tree(tree, path, lazy=lazy)
     except FileNotFoundError:

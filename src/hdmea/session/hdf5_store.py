@@ -160,8 +160,7 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
     if mode not in ("r", "r+", "a"):
         raise ValueError(f"mode must be 'r', 'r+' or 'a', not {mode!r}")
     path = Path(hdf5_path)
-    if not path.exists():
-        raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
+    require_file(path)
     try:
         file = open_file(path, "r" if mode == "r" else "r+")
     except OSError as error:
@@ -170,10 +169,15 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
     return file
 
 
-def recording_tree(path: Path) -> Group:
-    """An existing recording file, to be read, as a lazy tree. Raises as `open_recording_hdf5` does."""
+def require_file(path: Path) -> None:
+    """Raise the contract's `FileNotFoundError` where there is no file."""
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
+
+
+def recording_tree(path: Path) -> Group:
+    """An existing recording file, to be read, as a lazy tree. Raises as `open_recording_hdf5` does."""
+    require_file(path)
     try:
         tree = read_tree(path, lazy=True)
         _warn_of_interruption(tree, path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hdmea.session.session import PipelineSession
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
+from hdmea.utils.inputs import existing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -107,8 +108,7 @@ def read_table(path: Path) -> pl.DataFrame:
     """A CSV, TSV or Parquet table. Raises `FileNotFoundError`, `DataLoadError`."""
     import polars as pl
 
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
+    existing(path)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             frame = pl.read_parquet(path)

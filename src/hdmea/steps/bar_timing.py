@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hdmea.io.stimulus_config import StimulusConfig
 from hdmea.kernels.passages import bar_passages
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
+from hdmea.utils.inputs import existing
 
 TABLE_SUFFIXES = (".npz", ".csv", ".parquet")
 _HOW_TO_CONVERT = (
@@ -112,8 +113,7 @@ def timing_of_table(path: Path, directions: int, size: tuple[int, int]) -> BarTi
             f"{path} is not a table that can be opened ({', '.join(TABLE_SUFFIXES)}); a pickle runs code when it is "
             f"opened: {_HOW_TO_CONVERT}"
         )
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
+    existing(path)
     try:
         columns = _columns(path)
         rows, cols = columns["row"].astype(np.int64), columns["col"].astype(np.int64)

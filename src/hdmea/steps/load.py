@@ -24,6 +24,7 @@ from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 from hdmea.utils.file_identity import Identity, differences, identity_of
 from hdmea.utils.hashing import params_hash
+from hdmea.utils.inputs import existing
 from hdmea.utils.names import recording_path
 
 logger = logging.getLogger(__name__)
@@ -70,10 +71,7 @@ def checked_paths(cmcr_path: str | Path | None, cmtr_path: str | Path | None) ->
         )
     cmcr = _with_suffix(cmcr_path, ".cmcr")
     cmtr = _with_suffix(cmtr_path, ".cmtr")
-    for path in (cmcr, cmtr):
-        if path is not None and not path.exists():
-            raise FileNotFoundError(f"no such file: {path}")
-    return cmcr, cmtr
+    return cmcr and existing(cmcr), cmtr and existing(cmtr)
 
 
 def _with_suffix(path: str | Path | None, suffix: str) -> Path | None:

@@ -18,6 +18,7 @@ from hdmea.steps.per_unit import PITCH_UM
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import run_step
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
+from hdmea.utils.inputs import existing
 
 LONGEST_S = 366 * 86400.0  # a recording of a year is a wrong rate, or not a list of spikes
 KILOSORT_READERS = ("kilosort", "phy")  # read by this package, which runs no params.py
@@ -90,9 +91,7 @@ def load_spikes(
     >>> session.units["unit_000"]["spike_times"]
     array([ 30,  90, 120], dtype=uint64)
     """
-    source = path if is_sorting(path) else Path(path)
-    if isinstance(source, Path) and not source.exists():
-        raise FileNotFoundError(f"no such file: {source}")
+    source = path if is_sorting(path) else existing(path)
     choice = mcs_choice(mcs)
     options = {"reader": reader, **asdict(choice)}
     job = LoadJob(

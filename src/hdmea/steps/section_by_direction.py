@@ -27,6 +27,7 @@ from hdmea.steps.rf_geometry import GEOMETRY as FIELD
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.soma import GEOMETRY as SOMA
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
+from hdmea.utils.inputs import existing
 
 STEP = "section_by_direction"
 DIRECTION_LIST = [0, 45, 90, 135, 180, 225, 270, 315]  # degrees, of the shipped bar movie
@@ -173,9 +174,7 @@ def section_by_direction(
 def _target(hdf5_path: Target, output_path: str | Path | None, session: PipelineSession | None) -> Target:
     if output_path is None or session is not None or hdf5_path is None:
         return hdf5_path
-    source = hdf5_path.ensure_saved() if isinstance(hdf5_path, PipelineSession) else Path(hdf5_path)
-    if not source.exists():
-        raise FileNotFoundError(f"no such file: {source}")
+    source = existing(hdf5_path.ensure_saved() if isinstance(hdf5_path, PipelineSession) else hdf5_path)
     target = Path(output_path)
     if not (target.exists() and target.samefile(source)):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -34,6 +35,13 @@ class Inputs:
             for name, value in found.items()
             if value is not None
         )
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file or directory that is there. Raises `FileNotFoundError`."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no such file: {path}")
+    return Path(path)
 
 
 def recording_files(paths: Sequence[Path]) -> list[Path]:
