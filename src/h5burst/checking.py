@@ -20,12 +20,11 @@ from h5burst.read.elements import NEVER_WRITTEN
 from h5burst.read.file_objects import FileLike, takes_file_objects
 from h5burst.read.handle import FileHandle
 from h5burst.read.history import At
-from h5burst.read.lazy import LazyArray, open_tree, place_of
+from h5burst.read.lazy import LazyArray, load_tree, open_tree, place_of
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.open_file import OpenFile
 from h5burst.read.reader import MOST_DEATHS
 from h5burst.read.state_file import located_meanwhile
-from h5burst.read.whole_file import load_tree
 
 BLOCK_BYTES = 8 << 20
 

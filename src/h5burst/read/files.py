@@ -13,9 +13,8 @@ from h5burst.model.errors import UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Group, escape_link
 from h5burst.read.file_objects import FileLike, locate
 from h5burst.read.history import At
-from h5burst.read.lazy import LazyReader, open_tree
+from h5burst.read.lazy import LazyReader, load_tree, open_tree
 from h5burst.read.state_file import located, located_meanwhile
-from h5burst.read.whole_file import load_tree
 from h5burst.runtime import durable
 
 

@@ -26,7 +26,7 @@ from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, StorageInfo
-from h5burst.read.file_objects import FileLike, locate
+from h5burst.read.file_objects import FileLike, FileObject, locate
 from h5burst.read.handle import FileHandle
 from h5burst.read.open_file import Stamp
 from h5burst.read.reader import Place, Reader, stored_path
@@ -46,11 +46,29 @@ def open_tree(file: FileLike | FileHandle, ahead: int = 0) -> Group:
     Raises `CorruptFileError` for what is not a whole HDF5 file; what is damaged further down is found when it is read.
     """
     handle = file if isinstance(file, FileHandle) else FileHandle(locate(file))
+    return _tree(handle, LazyReader, array_by_name, ahead=ahead)
+
+
+@collection_paused()
+def load_tree(file: FileLike | FileHandle) -> Group:
+    """The whole file as a tree, all arrays in memory: of a handle, the state that it looks at.
+
+    Raises `CorruptFileError` for a file that is damaged, cut short, or holds a cycle of links; other `OSError`s for
+    one that cannot be opened.
+    """
+    if isinstance(file, FileHandle):
+        return _tree(file, Reader)
+    location = locate(file)
+    with location.nearby() if isinstance(location, FileObject) else contextlib.nullcontext(location) as near:
+        return _tree(FileHandle(near), Reader)
+
+
+def _tree(handle: FileHandle, kind: type[Reader], by_name: fallback.ByName | None = None, ahead: int = 0) -> Group:
     try:
-        with LazyReader(handle, ahead=ahead) as reader:
+        with kind(handle, ahead=ahead) as reader:
             return reader.tree()
     except UnsupportedFeatureError as why:
-        return fallback.read_file(handle, why, array_by_name)
+        return fallback.read_file(handle, why, by_name)
 
 
 def place_of(node: Node) -> tuple[str, int] | None:
@@ -200,10 +218,8 @@ class LazyArray(ReadableArray):
     def _read_attributes(self) -> Mapping[str, Any]:
         if self._address is not None:
             with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
-                found, unread, _, _ = reader.parser.inspect(self._address)
-                for name in unread:
-                    reader.check_attributes(self._address, name)
-                return found | {name: fallback.read_attribute(self._handle, self.name, name) for name in unread}
+                attrs, unread, *_ = reader.parser.inspect(self._address)
+                return reader.with_unread(attrs, unread, self._names, self._address)
         node = fallback.read_node(self._handle, self.name, array_by_name)
         return {} if node is None else node.attrs
 

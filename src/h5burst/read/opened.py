@@ -106,12 +106,11 @@ class OpenedArray(LazyArray):
 
 
 class _File:
-    """What all objects of one opened file share."""
+    """What all objects of one opened file share. tree: of a file that only libhdf5 reads."""
 
-    def __init__(self, handle: FileHandle, tree: Group | None, depth: int) -> None:
-        self.handle, self.tree, self.depth = handle, tree, depth
-        self.path = handle.path
-        self.links = handle.links
+    def __init__(self, handle: FileHandle, depth: int = 0) -> None:
+        self.handle, self.path, self.depth = handle, handle.path, depth
+        self.tree: Group | None = None
         self.is_closed = False
         handle.hold()
 
@@ -122,7 +121,7 @@ class _File:
 
     def target(self, reader: Reader, address: int, name: str) -> Target | None:
         """Where a link of a group leads. In a far file not all links of a group of the older format are read for it."""
-        if self.handle.is_far and address not in self.links:
+        if self.handle.is_far and address not in self.handle.links:
             found = reader.search_symbol(address, name)
             if found is not None:
                 return found
@@ -340,7 +339,7 @@ class LazyGroup(Mapping[str, Any]):
         if self._node is not None:
             return self._node.children
         assert self._address is not None
-        known = self._file.links.get(self._address)
+        known = self._file.handle.links.get(self._address)
         if known is not None:
             return known
         with self._file.reader(self._names) as reader:
@@ -452,25 +451,22 @@ def _newer(handle: FileHandle, depth: int = 0) -> LazyFile | None:
 
 
 def _open(handle: FileHandle, depth: int = 0) -> LazyFile:
-    file = _File(handle, None, depth)
-    try:
-        with LazyReader(handle) as reader:
-            root = _object(file, reader, reader.root, ())
-    except UnsupportedFeatureError as why:
-        tree = file.tree = fallback.read_file(handle, why, array_by_name)
-        return LazyFile(file, None, (), tree.attrs, tree)
-    if not isinstance(root, LazyGroup):
-        raise CorruptFileError(handle.path, "its root is not a group")
-    return LazyFile(file, root._address, (), root._attrs, root._node)
+    root = _root_of(_File(handle, depth))
+    return LazyFile(root._file, root._address, (), root._attrs, root._node)
 
 
 def _root_of(file: _File) -> LazyGroup:
-    if file.tree is not None:
-        return LazyGroup(file, None, (), file.tree.attrs, file.tree)
-    with file.reader() as reader:
-        root = _object(file, reader, reader.root, ())
-    assert isinstance(root, LazyGroup)
-    return root
+    if file.tree is None:
+        try:
+            with file.reader() as reader:
+                root = _object(file, reader, reader.root, ())
+        except UnsupportedFeatureError as why:
+            file.tree = fallback.read_file(file.handle, why, array_by_name)
+        else:
+            if not isinstance(root, LazyGroup):
+                raise CorruptFileError(file.path, "its root is not a group")
+            return root
+    return LazyGroup(file, None, (), file.tree.attrs, file.tree)
 
 
 def _restored(handle: FileHandle, names: Names) -> Any:
@@ -514,7 +510,7 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
             attrs, unread, links, dataset, has_all_links = reader.inspect(address, symbols=not file.handle.is_far)
             if links is not None:
                 if has_all_links:
-                    file.links.setdefault(address, {name: target for name, target, _ in links})
+                    file.handle.links.setdefault(address, {name: target for name, target, _ in links})
                 return LazyGroup(file, address, names, _attributes(file, names, address, attrs, unread))
             found = _attributes(file, names, address, attrs, unread)
             if dataset is None:
@@ -531,8 +527,7 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
         if not names:
             raise
         with reader.naming_damage(names):
-            reader.check_attributes(address)
-        node = fallback.read_node(file.handle, stored_path(names), array_by_name)
+            node = reader.uncovered([*names], address)
         if node is None:
             return NamedType(stored_path(names), None, {})
         return _wrapped(file, node, names)
@@ -544,10 +539,8 @@ def _attributes(file: _File, names: Names, address: int, attrs: dict[str, Any], 
         return attrs
 
     def read() -> dict[str, Any]:
-        with file.reader() as reader, reader.naming_damage(names):
-            for name in unread:
-                reader.check_attributes(address, name)
-        return attrs | {name: fallback.read_attribute(file.handle, stored_path(names), name) for name in unread}
+        with file.reader(names) as reader:
+            return reader.with_unread(attrs, unread, names, address)
 
     return LazyDict(read)
 

@@ -476,6 +476,12 @@ class Reader:
         with self._asking_libhdf5(names):
             return fallback.read_node(self.handle, stored_path(names), self.by_name)
 
+    def with_unread(
+        self, attrs: dict[str, Any], unread: list[str], names: tuple[str, ...], address: int
+    ) -> dict[str, Any]:
+        """The attributes of an object, with those that only libhdf5 reads."""
+        return attrs | {name: self.uncovered_attribute([*names], name, address) for name in unread}
+
     def uncovered_attribute(self, names: list[str | None], name: str, address: int) -> Any:
         self.check_attributes(address, name)
         with self._asking_libhdf5(names):
