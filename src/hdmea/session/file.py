@@ -22,14 +22,8 @@ from h5burst import (
 )
 from hdmea.session import layout
 from hdmea.session.data import SessionContent
-from hdmea.session.hdf5_store import (
-    LOCKED,
-    explained,
-    require_file,
-    require_not_open,
-    root_attributes,
-    source_files_text,
-)
+from hdmea.session.hdf5_store import root_attributes, source_files_text
+from hdmea.session.recording_file import LOCKED, explained, require_file, require_not_open
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import CheckpointError
 from hdmea.utils.hashing import params_hash

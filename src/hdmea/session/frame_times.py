@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from h5burst import Array, Group
-from hdmea.session.hdf5_store import recording_tree
+from hdmea.session.recording_file import recording_tree
 from hdmea.session.session import PipelineSession
 from hdmea.utils.exceptions import MissingInputError
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +12,24 @@ import h5py
 
 from h5burst import (
     Group,
-    Transaction,
-    compact,
     durable,
-    edit,
     escape_link,
     graft,
     load_texts,
-    locks,
     open_file,
-    read_tree,
     unescape,
     values,
 )
 from hdmea import __version__
 from hdmea.session import layout
 from hdmea.session.feature_layout import feature_node
-from hdmea.session.interrupted import interrupted_steps, steps_in_progress
+from hdmea.session.recording_file import explained, require_file, require_not_open, warn_of_interruption
 from hdmea.utils.clock import utc_now
 from hdmea.utils.hashing import params_hash
 
 logger = logging.getLogger(__name__)
 
-STATES_KEPT = 2  # when a file is compacted: the one before the step that was redone, and the one before that
-_LEAST_COMPACTED = 1 << 20  # bytes of a file that is looked at for dead space
 RECORDING_SUFFIXES = (".h5", ".hdf5")
-
-LOCKED = (
-    "File is already open for writing: {path}. HDF5 supports single-writer access only. "
-    "Close the file in other processes before writing."
-)
-_UNREADABLE = "Cannot read HDF5 file: {path}. The file may be corrupted or incomplete."
-_INTERRUPTED = (
-    " HDF5 marks it as still being written: {step} was interrupted, or another process writes it at this moment. "
-    "If none does, clear the mark with `h5clear -s {path}`, check the file with `hdmea verify {path}`, and run the "
-    "step again with force=True."
-)
 
 
 # ---------------------------------------------------------------- open and create
@@ -165,98 +144,8 @@ def open_recording_hdf5(hdf5_path: str | Path, mode: str = "r") -> h5py.File:
         file = open_file(path, "r" if mode == "r" else "r+")
     except OSError as error:
         raise explained(error, path) from error
-    _warn_of_interruption(file, path)
+    warn_of_interruption(file, path)
     return file
-
-
-def require_file(path: Path) -> None:
-    """Raise the contract's `FileNotFoundError` where there is no file."""
-    if not path.exists():
-        raise FileNotFoundError(errno.ENOENT, "HDF5 file not found", str(path))
-
-
-def recording_tree(path: Path) -> Group:
-    """An existing recording file, to be read, as a lazy tree. Raises as `open_recording_hdf5` does."""
-    require_file(path)
-    try:
-        tree = read_tree(path, lazy=True)
-        _warn_of_interruption(tree, path)
-        return tree
-    except OSError as error:
-        raise explained(error, path) from error
-
-
-def _warn_of_interruption(root: h5py.Group | Group, path: Path) -> None:
-    for step in steps_in_progress(root):
-        logger.warning("%s: %s was interrupted while it wrote; run it again with force=True", path, step)
-
-
-def explained(error: OSError, path: Path) -> OSError:
-    """The contract's error for a file that does not open; of an interrupted edit it names the step."""
-    reason = str(error)
-    if isinstance(error, BlockingIOError) or "already open for read" in reason or "unable to lock file" in reason:
-        return OSError(LOCKED.format(path=path))
-    if isinstance(error, PermissionError):
-        return PermissionError(error.errno, f"No permission to open HDF5 file: {path}")
-    message = _UNREADABLE.format(path=path)
-    if "h5clear" in reason:
-        message += _INTERRUPTED.format(path=path, step=" and ".join(interrupted_steps(path)) or "an edit")
-    return OSError(message)
-
-
-def require_not_open(path: Path) -> None:
-    """Raise the contract's `OSError` for a file that this or another process has open through HDF5."""
-    with _no_other_writer(path):
-        pass
-
-
-@contextmanager
-def _no_other_writer(path: Path) -> Iterator[None]:
-    """While the block runs, no other program edits the file; it may be read.
-
-    Raises `OSError` where another program has it open now.
-
-    The lock is the one that HDF5 takes; Windows and file systems without such locks do without.
-    """
-    if not locks.are_used():
-        yield
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if locks.try_exclusive(descriptor) is locks.Answer.REFUSED:
-            raise OSError(LOCKED.format(path=path))
-        locks.try_shared(descriptor)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def edited(path: Path, what: str | None = None) -> Iterator[Transaction]:
-    """A transaction on a recording file. Raises as `open_recording_hdf5` does; who reads the file does not matter.
-
-    what: the step, for the log of the file.
-    """
-    recording_tree(path)
-    try:
-        transaction = edit(path, what)
-    except OSError as error:
-        raise explained(error, path) from error
-    with transaction:
-        yield transaction
-
-
-def compact_if_mostly_dead(path: Path) -> None:
-    """Write a recording file anew when more than half of it is what no state that is kept needs.
-
-    Redone steps leave that. The states that are kept are those before the last steps, so that each can be undone.
-    """
-    if path.stat().st_size < _LEAST_COMPACTED:
-        return
-    try:
-        compact(path, STATES_KEPT, least_dead=0.5)
-    except OSError as error:  # another program edits the file, or the disk is full: a later step does it
-        logger.info("%s keeps its dead space for now: %s", path, error)
 
 
 # ---------------------------------------------------------------- write

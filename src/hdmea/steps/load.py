@@ -15,7 +15,7 @@ import numpy.typing as npt
 from h5burst import Group, load_json
 from hdmea.kernels.rates import firing_rates
 from hdmea.kernels.trains import to_ragged
-from hdmea.session import hdf5_store
+from hdmea.session import hdf5_store, recording_file
 from hdmea.session.session import PipelineSession
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
@@ -162,7 +162,7 @@ class LoadJob:
         return NewFile(dataset_id, Path(output_dir), self.force, self._cached)
 
     def _cached(self, path: Path) -> LoadResult:
-        tree = hdf5_store.recording_tree(path)
+        tree = recording_file.recording_tree(path)
         status = hdf5_store.get_stage1_status(tree)
         if not status["completed"]:
             raise FileExistsError(f"{path} exists and is not complete: pass force=True to load anew")

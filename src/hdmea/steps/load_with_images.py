@@ -11,7 +11,7 @@ from typing import Any
 from h5burst import ArraySource, Group
 from hdmea.io.cmcr import open_recording
 from hdmea.io.cmtr import CmtrRecording
-from hdmea.session import hdf5_store
+from hdmea.session import recording_file
 from hdmea.session.memory import SessionMemory
 from hdmea.session.session import PipelineSession
 from hdmea.steps.eimage import FEATURE, EImageOptions, EImageSTA, Progress, iter_eimage_sta
@@ -217,7 +217,7 @@ def has_images(session: PipelineSession) -> bool:
 
 def count_images(path: Path) -> int:
     """How many units of a file have an electrical image."""
-    units = hdf5_store.recording_tree(path).children.get("units")
+    units = recording_file.recording_tree(path).children.get("units")
     return sum((name, "features", FEATURE) in units for name in units.children) if isinstance(units, Group) else 0
 
 

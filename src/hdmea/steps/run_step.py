@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from h5burst import Group, Transaction, load_texts, read_tree
 from hdmea.session import file as session_file
-from hdmea.session import hdf5_store, lab_book, layout
+from hdmea.session import lab_book, layout, recording_file
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.session import PipelineSession, SaveState
 from hdmea.steps.table import OPTIONAL, STEPS
@@ -169,7 +169,7 @@ def _run_on_new_file(name: str, step: Callable[[PipelineSession], Outcome[Result
 
 
 def _run_on_file(call: _Call, step: Callable[[PipelineSession], Outcome[Result]], path: Path) -> Result:
-    with hdf5_store.edited(path, call.name) as tx:
+    with recording_file.edited(path, call.name) as tx:
         lazy = path.stat().st_size > READ_WHOLE_BYTES
         tree = read_tree(path, lazy=lazy, ahead=READ_WHOLE_BYTES)
         _listed_features(tree, path)  # what prevents writing is reported before the work
@@ -183,7 +183,7 @@ def _run_on_file(call: _Call, step: Callable[[PipelineSession], Outcome[Result]]
         if outcome.changed:
             lab_book.note(tx, tree, call.line())
     if is_redone:  # what was there is dead space now
-        hdf5_store.compact_if_mostly_dead(path)
+        recording_file.compact_if_mostly_dead(path)
     return outcome.result
 
 
@@ -193,7 +193,7 @@ def _run_on_session_and_file(
     """On a session and its file at once."""
     is_ours = False
     try:
-        with hdf5_store.edited(session.ensure_saved(), call.name) as tx:
+        with recording_file.edited(session.ensure_saved(), call.name) as tx:
             session.require_unchanged_file()  # others may have edited it before it was ours
             is_ours = True
             outcome = step(session)
@@ -221,7 +221,7 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
             session.save_state = SaveState.DEFERRED
     elif target is not None:
         path = Path(target)
-        with hdf5_store.edited(path, "note a warning") as tx:
+        with recording_file.edited(path, "note a warning") as tx:
             with layout.reading_session(path):
                 tree = read_tree(path, lazy=True)
                 stored = session_file.session_from_tree(tree, path, lazy=True)

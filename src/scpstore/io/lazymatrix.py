@@ -6,13 +6,11 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from h5burst import Array, CorruptFileError, Group, Node, Storage
+from h5burst import Array, Group, Node, Storage
 from scpstore.core.exceptions import DimensionError
 from scpstore.core.matrix import MatrixMetadata, ScpMatrix
 from scpstore.core.sources import LazyRows, Matrix
-from scpstore.io.exceptions import IOFormatError
 from scpstore.io.layers import METADATA, decode_mask, decode_metadata
 from scpstore.io.matrices import (
     CSR_PARTS,
@@ -56,7 +54,7 @@ class LazyMatrix(ScpMatrix):
         self._stored = stored
         self._read: dict[str, Any] = {}
         dtype = stored_dtype("X", stored)
-        self._rows = {"X": _LayerRows(self, "X", dtype if dtype.kind == "f" else np.dtype(np.float64))}
+        self._rows = {"X": self._reader("X", dtype if dtype.kind == "f" else np.dtype(np.float64))}
         if dtype.kind == "c":
             float_values(np.empty(0, dtype), f"{stored.where}/X")
         self._shape = self._rows["X"].shape
@@ -64,7 +62,7 @@ class LazyMatrix(ScpMatrix):
             mask_shape = stored_shape("M", stored)
             if mask_shape != self._shape:
                 raise DimensionError(f"X is {self._shape}, M is {mask_shape}", self._shape, mask_shape)
-            self._rows["M"] = _LayerRows(self, "M", INT8)
+            self._rows["M"] = self._reader("M", INT8)
 
     def __repr__(self) -> str:
         return f"<LazyMatrix {self._shape} {self._stored.where}, in memory: {list(self._read) or 'nothing'}>"
@@ -143,10 +141,8 @@ class LazyMatrix(ScpMatrix):
         """
         if name in self._read:
             return self._read[name]
-        try:
+        with self._stored.naming_damage():
             found = self._decode(name)
-        except CorruptFileError as error:
-            raise IOFormatError(f"{self._stored.where}: {error}") from error
         if found is not None:
             self._read[name] = found
         return found
@@ -215,6 +211,10 @@ class LazyMatrix(ScpMatrix):
         found = self._stored.extra.children.get(METADATA)
         return _streamed(found, storage) if isinstance(found, Group) and "metadata" not in self._read else None
 
+    def _reader(self, name: str, dtype: np.dtype[Any]) -> StoredRows:
+        where, convert = f"{self._stored.where}/{name}", whole_codes if name == "M" else float_values
+        return StoredRows(name, self._stored, lambda part: convert(part, where), dtype, lambda: self.in_memory(name))
+
     def _values(self, name: str) -> Any:
         if name in self._read or name not in self._rows:
             return self._read.get(name)
@@ -226,36 +226,6 @@ class LazyMatrix(ScpMatrix):
         if name == "M":
             return decode_mask(self._stored)
         return float_values(decode_matrix("X", self._stored), f"{self._stored.where}/X")
-
-
-class _LayerRows:
-    """A `RowReader` of a lazy layer: of its file, or of what is in memory by now."""
-
-    reads_in_threads = True
-
-    def __init__(self, layer: LazyMatrix, name: str, dtype: np.dtype[Any]) -> None:
-        self._layer, self._name = layer, name
-        where = f"{layer._stored.where}/{name}"
-        convert = whole_codes if name == "M" else float_values
-        self._file = StoredRows(name, layer._stored, lambda part: convert(part, where), dtype)
-        self.shape, self.dtype, self.format = self._file.shape, dtype, self._file.format
-        self.row_bytes = self._file.row_bytes
-
-    def read(self, start: int, stop: int) -> Any:
-        values = self._layer.in_memory(self._name)
-        if values is None:
-            return self._from_file(lambda: self._file.read(start, stop))
-        return (values.tocsr() if sp.issparse(values) else values)[start:stop]
-
-    def read_whole(self) -> Any:
-        values = self._layer.in_memory(self._name)
-        return self._from_file(self._file.read_whole) if values is None else values
-
-    def _from_file(self, read: Any) -> Any:
-        try:
-            return read()
-        except CorruptFileError as error:
-            raise IOFormatError(f"{self._layer._stored.where}: {error}") from error
 
 
 def _arrays(children: dict[str, Node]) -> list[tuple[str, Array]]:

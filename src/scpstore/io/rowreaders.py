@@ -15,7 +15,6 @@ from scpstore.io.matrices import (
     CSR_PARTS,
     decode_matrix,
     numbers,
-    stored_dtype,
     stored_format,
     stored_kind,
     stored_shape,
@@ -29,14 +28,18 @@ _POINTERS_BYTES = 1 << 26  # row pointers up to this size are read at once and k
 class StoredRows:
     """A `RowReader` of the dense or sparse matrix under a name.
 
-    `convert` makes values or mask codes of what is read.
+    `convert` makes values or mask codes of what is read. `in_memory` gives the matrix once it is in memory, else None.
     """
 
-    def __init__(self, name: str, stored: StoredGroup, convert: Convert, dtype: np.dtype[Any] | None = None) -> None:
-        self._name, self._stored, self._convert = name, stored, convert
+    reads_in_threads = True
+
+    def __init__(
+        self, name: str, stored: StoredGroup, convert: Convert, dtype: np.dtype[Any], in_memory: Callable[[], Any]
+    ) -> None:
+        self._name, self._stored, self._convert, self._in_memory = name, stored, convert, in_memory
         rows, columns = stored_shape(name, stored)
         self.shape = (rows, columns)
-        self.dtype = dtype or stored_dtype(name, stored)
+        self.dtype = dtype
         self.format = stored_format(name, stored)
         self.row_bytes = columns * self.dtype.itemsize
         if self.format is not None:
@@ -47,15 +50,23 @@ class StoredRows:
 
     def read(self, start: int, stop: int) -> Any:
         """Rows [start, stop): an array, or a CSR matrix."""
+        values = self._in_memory()
+        if values is not None:
+            return (values.tocsr() if sp.issparse(values) else values)[start:stop]
         start, stop = (min(max(0, edge), self.shape[0]) for edge in (start, stop))
         stop = max(start, stop)
-        if self.format is None:
-            return self._convert(np.ascontiguousarray(numbers(self._stored, self._name)[start:stop]))
-        return self._convert(self._csr_rows(start, stop))
+        with self._stored.naming_damage():
+            if self.format is None:
+                return self._convert(np.ascontiguousarray(numbers(self._stored, self._name)[start:stop]))
+            return self._convert(self._csr_rows(start, stop))
 
     def read_whole(self) -> Any:
         """The whole matrix, in its own format."""
-        return self._convert(decode_matrix(self._name, self._stored))
+        values = self._in_memory()
+        if values is not None:
+            return values
+        with self._stored.naming_damage():
+            return self._convert(decode_matrix(self._name, self._stored))
 
     def _csr_rows(self, start: int, stop: int) -> Any:
         data, indices, indptr = (numbers(self._stored, f"{self._name}_{part}") for part in CSR_PARTS)

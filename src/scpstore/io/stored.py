@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, Node, decode_attributes, decode_value, encode_value
+from h5burst import Array, CorruptFileError, Group, Node, decode_attributes, decode_value, encode_value
 from scpstore.io.exceptions import IOFormatError
 
 EXTRAS = "scptensor"  # the group at the root whose group P belongs to the group /P
@@ -45,6 +46,14 @@ class StoredGroup:
         return Group({**self.plain.children, EXTRAS: self.extra}, self.plain.attrs)
 
     # ------------------------------------------------------------ reading
+
+    @contextmanager
+    def naming_damage(self) -> Iterator[None]:
+        """While the block runs, damage to the file is an `IOFormatError` that names this group."""
+        try:
+            yield
+        except CorruptFileError as error:
+            raise IOFormatError(f"{self.where}: {error}") from error
 
     def child(self, name: str) -> StoredGroup | None:
         """The group of that name, None where there is none."""

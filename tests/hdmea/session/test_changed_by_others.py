@@ -13,7 +13,7 @@ import pytest
 
 from hdmea import PipelineSession
 from hdmea.session import file as session_file
-from hdmea.session import hdf5_store
+from hdmea.session import recording_file
 from hdmea.steps import run_step as step_module
 from hdmea.steps.run_step import Outcome, run_step
 
@@ -71,14 +71,14 @@ def test_a_change_while_the_file_is_loaded(lazy: bool, tmp_path: Path, monkeypat
 def test_a_change_before_a_step_has_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "day1.h5"
     session = saved(path)
-    edited = hdf5_store.edited
+    edited = recording_file.edited
 
     def later(*arguments: Any) -> Any:
         change(path)
         return edited(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(hdf5_store, "edited", later)
+        patched.setattr(recording_file, "edited", later)
         with pytest.raises(OSError, match="was changed by others"):
             measure(session)
     session.add_metadata({"ours": 1})

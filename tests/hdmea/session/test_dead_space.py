@@ -12,7 +12,7 @@ import pytest
 import h5burst
 from h5burst import Array, Group
 from hdmea.io import add_section_windows, load_spikes, section_spike_times
-from hdmea.session import hdf5_store
+from hdmea.session import recording_file
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_only_what_is_mostly_dead_is_compacted(tmp_path: Path) -> None:
         with h5burst.edit(path) as tx:
             tx.put((name,), Array(data[:10]))
         size = path.stat().st_size
-        hdf5_store.compact_if_mostly_dead(path)
+        recording_file.compact_if_mostly_dead(path)
         assert (path.stat().st_size < size) == is_compacted
     assert h5burst.info(path).dead_bytes == 0
     assert len(h5burst.load(path, at=2)) == 2
