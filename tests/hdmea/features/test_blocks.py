@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from h5burst import parallel_map
 from hdmea.features import FeatureRegistry
 from hdmea.features.resampling import largest_changes
-from hdmea.geometry import ImageScale, axon_record, clean_image, soma_geometry, soma_record, track_axon
 from hdmea.steps.extract import extract_for_units
 from hdmea.utils.exceptions import ConfigurationError
 from support.bounds import at_least, at_most
-from support.electrode_cells import SPIKE, cell_image
 from support.hdmea_trees import assert_same_values
 from support.measured import STEP, Floats, Make, extracted, values
 from support.spiking_units import Clock, bursting_train, sectioned, unit_of
@@ -135,20 +132,6 @@ def test_frames_missing_at_the_start_cost_the_trials_that_lack_them() -> None:
     for name in ("on_response", "on_peak_rate", "on_sustained_rate", "response_quality", "frame_period_s"):
         assert found[name] == pytest.approx(whole[name], rel=1e-12), name
     np.testing.assert_allclose(found["psth"], whole["psth"])
-
-
-@pytest.mark.parametrize("threads", [2, 5])
-def test_geometry_has_the_same_bits_on_any_number_of_threads(threads: int) -> None:
-    rng = np.random.default_rng(5)
-    images = [clean_image(cell_image(rng, spikes=50)[0], ImageScale(20_000, SPIKE, 16.0)) for _ in range(5)]
-
-    def measured(clean: Any) -> dict[str, Any]:
-        soma = soma_geometry(clean)
-        return {"soma": soma_record(soma), "axon": axon_record(track_axon(clean, soma=soma), clean.scale)}
-
-    alone, together = parallel_map(measured, images, 1), parallel_map(measured, images, threads)
-    for one, other in zip(alone, together, strict=True):
-        assert_same_values(one, other, "record")
 
 
 def test_presence_and_duplicates() -> None:

@@ -37,8 +37,30 @@ def test_equal_colours_are_preferred_as_seldom_as_it_says(height_hz: float) -> N
     at_most(p_value < 0.05, 0.08)
 
 
-def test_a_preference_is_found() -> None:
-    units = extracted(COLOURS, coloured(50.0, 15.0, 5.0), 100, seed=52)
-    at_least(np.array([unit["preferred_color"] == "green" for unit in units]), 0.5)
-    reverse = extracted(COLOURS, coloured(10.0, 40.0, 5.0), 100, seed=53)
-    at_least(np.array([unit["preferred_color"] == "blue" for unit in reverse]), 0.6)
+@pytest.mark.parametrize(("height_hz", "trials", "count"), [(12.0, 10, 100), (40.0, 30, 40)])
+def test_equal_colours_of_more_trials_are_preferred_as_seldom(height_hz: float, trials: int, count: int) -> None:
+    units = extracted(COLOURS, coloured(height_hz, height_hz, 5.0, trials), count, seed=54)
+    at_most(values(units, "preferred_color_p_value") < 0.05, 0.07)
+
+
+@pytest.mark.parametrize(
+    ("green_hz", "blue_hz", "trials", "count", "least", "most"),
+    [
+        (20.0, 40.0, 3, 150, 0.15, 0.35),
+        (40.0, 10.0, 3, 100, 0.6, 0.8),
+        (20.0, 40.0, 10, 100, 0.9, 1.0),
+        (40.0, 30.0, 10, 100, 0.3, 0.5),
+        (30.0, 40.0, 30, 40, 0.8, 1.0),
+    ],
+)
+def test_a_preference_is_found_as_often_as_it_says(
+    green_hz: float, blue_hz: float, trials: int, count: int, least: float, most: float
+) -> None:
+    """The power of the test at p < 0.05, both bounds of it; and what it finds is the colour that is preferred."""
+    units = extracted(COLOURS, coloured(green_hz, blue_hz, 5.0, trials), count, seed=55)
+    found = values(units, "preferred_color_p_value") < 0.05
+    at_least(found, least)
+    at_most(found, most)
+    preferred = values(units, "preferred_color")
+    assert np.mean(preferred[found] == ("green" if green_hz > blue_hz else "blue")) > 0.99
+    assert set(preferred[~found]) <= {"none"}

@@ -317,51 +317,6 @@ def test_measures_are_the_same_in_any_order_of_units_and_on_any_thread(clock: Cl
                 np.testing.assert_array_equal(mine[name], theirs[name])
 
 
-LENGTHS = {
-    BAR: 4520,
-    STEP: 600,
-    "step_up_5s_5i_b0_30x": 600,
-    "green_blue_3s_3i_3x": 720,
-    "freq_step_5st_3x": 1500,
-    GREY: 600,
-}
-
-
-def units_of_all_families(clock: Clock) -> dict[str, dict[str, Any]]:
-    """Four units with trials of every movie that ships, the second half of each louder; noise with an average."""
-    units: dict[str, dict[str, Any]] = {f"unit_{n:03d}": {"features": {}} for n in range(1, 5)}
-    rng = np.random.default_rng(8)
-    for n, unit in enumerate(units.values()):
-        for movie, length in LENGTHS.items():
-            made = unit_of(clock, movie, length, [lambda x, top=length / 2: np.where(x < top, 6.0, 25.0)] * 3, rng)
-            unit.setdefault("spike_times_sectioned", {}).update(made["spike_times_sectioned"])
-            unit["spike_times"] = made["spike_times"]
-        average = rng.normal(0, 1, (60, 15, 15))
-        average[40:46, 4 + n, 7:9] += 20 * (-1) ** n
-        unit["features"][f"sta_{NOISE}"] = {"data": average, "metadata": {"cover_range": [-60, 0], "n_spikes": 500}}
-        unit["spike_times_sectioned"][NOISE] = unit["spike_times_sectioned"][GREY]
-    return units
-
-
-@pytest.mark.parametrize("threads", [2, 5])
-def test_every_family_gives_the_same_bits_on_any_number_of_threads(
-    clock: Clock, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = [*LENGTHS, NOISE, "frif"]
-    found = {}
-    for count in (1, threads):
-        monkeypatch.setenv("H5BURST_NUM_THREADS", str(count))
-        found[count] = units_of_all_families(clock)
-        result = extract_for_units(found[count], {}, clock.metadata, names)
-        assert (result.extracted, result.failed, result.warnings) == (names, [], [])
-        assert [path[1] for path in result.changed if path[3] == BAR] == list(found[count])
-    assert {found[1]["unit_001"]["features"][name]["data"]["n_trials"] for name in set(LENGTHS) - {GREY}} == {3}
-    for unit_id, unit in found[1].items():
-        for name in names:
-            one, other = unit["features"][name]["data"], found[threads][unit_id]["features"][name]["data"]
-            assert_same_values(one, other, f"{unit_id} {name}")
-
-
 def test_only_extractors_that_say_so_run_in_threads(
     units: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
