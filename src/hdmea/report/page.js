@@ -92,7 +92,7 @@ const table = () => [put("h2", {}, "Table"), ...sheet.view()];
 function unit(i) {
   if (!data.units.length) return [put("h2", {}, "Units"), nothing("the recording has no units")];
   const one = JSON.parse(document.getElementById(`unit-${i}`).textContent), intervals = most(one.isi) > 0;
-  const values = data.columns.filter(col => col.values[i] !== null).map(col => [col.name, col.values[i], col.unit, col.what]);
+  const values = data.columns.filter(col => col.values[i] !== null).map(col => [col.name, col.values[i], interval(col, i), col.unit, col.what]);
   const gone = [[one.wave, "waveform"], [intervals, "intervals below 100 ms"], [one.image, "electrical image"], [one.fields.length, "spike-triggered average"], [one.tunings.length, "direction tuning"], [one.responses.length, "responses to stimuli"]].filter(([has]) => !has).map(([, name]) => name);
   return [
     put("h2", {}, data.units[i]), stepper("unit", data.units, i), put("div", { class: "tools" }, printFigures()),
@@ -101,7 +101,7 @@ function unit(i) {
       ...(one.image ? drawImage(one.image) : []), ...one.fields.flatMap(drawField), ...one.responses.map(drawResponse),
     ].filter(Boolean)),
     gone.length ? put("p", { class: "nothing", id: "gone" }, `Not stored for this unit: ${gone.join(", ")}.`) : "",
-    put("div", { class: "values" }, [put("h2", {}, "Values"), pairs(values, ["value", "of this unit", "unit", "meaning"])]),
+    put("div", { class: "values" }, [put("h2", {}, "Values"), pairs(values, ["value", "of this unit", "95 % interval", "unit", "meaning"])]),
   ];
 }
 
@@ -143,12 +143,22 @@ function mosaic(type) {
   return figure(`Mosaic: ${data.mosaic}`, put("div", { class: "panels" }, panels), `${found.length} of ${data.units.length} units have a fitted field; ellipses at one SD${type ? `, apart by ${type.name}` : ""}.${left} An ellipse leads to its unit.`, true);
 }
 
+const named = name => data.columns.find(one => one.name === name);
+// Names under which the standard error of a value may stand beside it.
+const errorsOf = name => [`${name}_se`, name.replace(/_(ms|um|deg)$/, "_se_$1"), name.replace(/_m_s$/, "_se"), name.replace(/corrected_(row|col)$/, "corrected_se"), name.replace(/\bslope$/, "std_err")].filter(one => one !== name);
+
 // The 95 % intervals to each side of a column's values, where the file has them: as stored, or 1.96 standard errors.
 function halfOf(column) {
-  const named = name => data.columns.find(one => one.name === name), ci = named(`${column.name}_ci95`);
+  const ci = named(`${column.name}_ci95`), error = errorsOf(column.name).map(named).find(Boolean);
   if (ci) return ci.values;
-  const error = /_ms$/.test(column.name) ? named(column.name.replace(/_ms$/, "_se_ms")) : named(`${column.name}_se`);
   return error ? error.values.map(value => value === null ? null : 1.96 * value) : null;
+}
+
+// The 95 % interval of a unit's value as text: its stored ends, or what is to each side; empty without one.
+function interval(column, i) {
+  const ends = ["low", "high"].map(end => named(`${column.name}_${end}`)?.values[i]), half = halfOf(column)?.[i];
+  if (ends.every(Number.isFinite)) return `${shown(ends[0])} to ${shown(ends[1])}`;
+  return Number.isFinite(half) ? `± ${shown(half)}` : "";
 }
 
 // Every unit's value with its interval, in the order of the values.

@@ -19,9 +19,11 @@ import pytest
 
 import h5burst
 from h5burst.console import run as run_command
+from hdmea import geometry
 from hdmea.batch.figures import write_table
 from hdmea.cli import app
 from hdmea.features import FeatureRegistry
+from hdmea.features.families import FAMILIES
 from hdmea.pipeline import create_session
 from hdmea.report import write_report
 from hdmea.report.directory import without_page, write_index
@@ -253,6 +255,65 @@ def test_mosaics_are_apart_by_polarity_and_values_have_intervals(chromium: Any, 
         go_to(page, "unit=0")
         image = page.locator("figure", has=page.locator('h3:text-is("Electrical image")'))
         assert image.locator(".bar-text").text_content() == "200 µm"  # of 25 electrodes, 42 um apart
+
+
+INTERVALS = {  # by feature and value: what is stored beside it, and the text; values are 5
+    "step/on_latency_ms": ({"on_latency_se_ms": 2.0}, "± 3.92"),
+    "step/off_latency_ms": ({"off_latency_se_ms": 0.5}, "± 0.98"),
+    "colour/green_on_latency_ms": ({"green_on_latency_se_ms": 1.0}, "± 1.96"),
+    "colour/blue_off_latency_ms": ({"blue_off_latency_se_ms": float("nan")}, ""),
+    "bar/dsi_cv": ({"dsi_cv_low": -0.25, "dsi_cv_high": 0.75}, "-0.25 to 0.75"),
+    "bar/preferred_direction": ({"preferred_direction_se": 10.0, "preferred_direction_ci95": 43.0}, "± 43"),
+    "bar/preferred_orientation": ({"preferred_orientation_se": 10.0, "preferred_orientation_ci95": 21.5}, "± 21.5"),
+    "eimage_sta/geometry/center_col": ({"center_col_se": 0.5}, "± 0.98"),
+    "eimage_sta/geometry/center_row": ({"center_row_se": 0.25}, "± 0.49"),
+    "eimage_sta/geometry/center_corrected_row": ({"center_corrected_se": 1.0}, "± 1.96"),
+    "ap_tracking/ap_pathway/velocity_m_s": ({"velocity_se": 0.1}, "± 0.196"),
+    "ap_tracking/ap_pathway/direction_angle": ({"direction_angle_se": 2.0}, "± 3.92"),
+    "ap_tracking/ap_pathway/slope": ({"std_err": 0.5}, "± 0.98"),
+    "ap_tracking/soma_polar_coordinates/radius_um": ({"radius_se_um": 10.0}, "± 19.6"),
+    "ap_tracking/soma_polar_coordinates/angle_deg": ({"angle_se_deg": 3.0}, "± 5.88"),
+    "sta_noise/sta_geometry/center_col": ({"center_col_se": 0.1}, "± 0.196"),
+    "sta_noise/sta_geometry/gaussian_fit/center_x": ({"center_x_se": 0.2}, "± 0.392"),
+    "bar/dsi": ({}, ""),
+}
+
+
+def with_intervals(directory: Path) -> PipelineSession:
+    """One unit with every value that has an interval, where the steps store it."""
+    session = made(directory)
+    features = session.units[UNIT]["features"]
+    for path, (beside, _) in INTERVALS.items():
+        feature, *inner, name = path.split("/")
+        place = features.setdefault(feature, {} if inner else {"data": {}})
+        for part in inner or ["data"]:
+            place = place.setdefault(part, {})
+        place |= {name: 5.0, **beside}
+    return session
+
+
+def test_a_unit_shows_the_interval_of_every_value_that_has_one(chromium: Any, tmp_path: Path) -> None:
+    with opened(chromium, write_report(with_intervals(tmp_path), tmp_path / "page.html")) as page:
+        go_to(page, "unit=0")
+        rows = page.locator(".values tbody tr").all()
+        found = {row.locator("th").inner_text(): tuple(row.locator("td").all_inner_texts()[:2]) for row in rows}
+    assert {name: found[name] for name in INTERVALS} == {name: ("5", text) for name, (_, text) in INTERVALS.items()}
+
+
+def test_every_error_that_is_stated_is_one_that_the_page_shows() -> None:
+    """Arrays have no row of their own in the page, and the errors of a recording are not a unit's."""
+    stated = re.compile(r"_(se|ci95|low|high)(_(ms|um|deg))?$|^std_err$")
+    names = {name for family in FAMILIES.values() for name in family.output_schema}
+    average = np.random.default_rng(0).normal(size=(60, 15, 15))
+    scale = geometry.ImageScale(20_000, 10, 16.0)
+    axon = geometry.axon_record(geometry.Axon(axon_seen=False), scale)
+    field = geometry.field_record(geometry.receptive_field(average), 1 / 60)
+    for record in (geometry.soma_record(geometry.soma_geometry(average[:, :8, :8], scale)), *axon.values(), field):
+        names |= set(record)
+    names |= set(field["gaussian_fit"]) | {"center_corrected_se"}
+    shown = {re.sub("^(green|blue)_", "", name) for beside, _ in INTERVALS.values() for name in beside}
+    shown |= {"center_row_se", "center_y_se", "f1_se"}  # the other coordinate; an array
+    assert {re.sub("^(green|blue)_", "", name) for name in names if stated.search(name)} <= shown
 
 
 def test_numbers_of_a_column_have_the_same_decimals(page: Any) -> None:
