@@ -4,8 +4,20 @@ It needs the package `anndata` (`pip install "h5burst[anndata]"`); `.h5mu` files
 """
 
 from h5burst.anndata.editing import append, update
+from h5burst.anndata.elements import Element, register
 from h5burst.anndata.files import read_h5ad, write_h5ad
 from h5burst.anndata.joining import concat, subset
 from h5burst.anndata.modalities import read_h5mu, write_h5mu
 
-__all__ = ["append", "concat", "read_h5ad", "read_h5mu", "subset", "update", "write_h5ad", "write_h5mu"]
+__all__ = [
+    "Element",
+    "append",
+    "concat",
+    "read_h5ad",
+    "read_h5mu",
+    "register",
+    "subset",
+    "update",
+    "write_h5ad",
+    "write_h5mu",
+]

@@ -11,7 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from h5burst.anndata import encodings as spec
-from h5burst.anndata.decode import sparse_matrix
+from h5burst.anndata.arrays import DenseArray
+from h5burst.anndata.matrices import Csr, sparse_matrix, sparse_node
 from h5burst.model.tree import Array, Group, Node, Storage
 from h5burst.read.blocks import read_ahead
 from h5burst.read.lazy import LazyArray
@@ -50,15 +51,13 @@ def assembled(pieces: Sequence[Piece], width: int, storage: Storage, fill: Any =
     ones are 0. Raises ValueError for another `fill` of sparse ones.
     """
     if not any(is_sparse(piece.matrix) for piece in pieces):
-        return spec.element(spec.ARRAY, DenseRows(pieces, width, fill))
+        return DenseArray.marked(Array(DenseRows(pieces, width, fill)))
     if fill is not None and fill != 0:
         raise ValueError(f"fill_value={fill!r} would make a sparse matrix dense: leave it out, or make it dense before")
     rows = CsrRows(pieces, width)
     growing = Storage(storage.codec, storage.level, maxshape=(None,))
-    parts: dict[str, Node] = {}
-    for name, data in (("data", rows.entries("data")), ("indices", rows.entries("indices")), ("indptr", rows.indptr)):
-        parts[name] = Array(data, dict(spec.ARRAY.attrs), growing)
-    return spec.group(spec.CSR, parts, **{spec.SHAPE: np.array([len(rows.indptr) - 1, width], np.int64)})
+    parts = {"data": rows.entries("data"), "indices": rows.entries("indices"), "indptr": rows.indptr}
+    return sparse_node(Csr, (len(rows.indptr) - 1, width), parts, growing)
 
 
 # ---------------------------------------------------------------- dense
@@ -373,7 +372,7 @@ class _SparsePiece:
 
 def csr_arrays(matrix: Any) -> tuple[Any, Any, IntArray, int]:
     """Data, indices, row pointers (in memory, int64) and the width; CSC and dense ones are brought into memory."""
-    if isinstance(matrix, Group) and spec.encoding_of(matrix) == spec.CSR:
+    if isinstance(matrix, Group) and Csr.is_of(matrix):
         data, indices, indptr = (stored_data(matrix, part) for part in spec.SPARSE_PARTS)
         shape = np.asarray(matrix.attrs[spec.SHAPE]).reshape(-1)
         pointers = np.asarray(indptr).astype(np.int64)

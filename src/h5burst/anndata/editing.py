@@ -13,12 +13,14 @@ import scipy.sparse as sp
 
 from h5burst import codecs
 from h5burst.anndata import encodings as spec
+from h5burst.anndata.arrays import DenseArray, Null
 from h5burst.anndata.assembling import stored_data
-from h5burst.anndata.decode import ElementDecoder
-from h5burst.anndata.encode import ElementEncoder
+from h5burst.anndata.elements import Decoder, Encoder
 from h5burst.anndata.files import check_root
 from h5burst.anndata.joining import Opened, opened
 from h5burst.anndata.legacy import is_legacy
+from h5burst.anndata.matrices import Csr
+from h5burst.anndata.tables import column_order, columns_of
 from h5burst.model.tree import Array, Group, Node, Storage, UnsupportedValueError
 from h5burst.read.files import read_tree
 from h5burst.write.changes import Joined
@@ -87,7 +89,7 @@ def update(
     storage = codecs.storage_for(compression, compression_opts)
     root = _current(path)
     _close_if_backed(adata, path)
-    encoder = ElementEncoder(storage)
+    encoder = Encoder(storage)
     with edit(path, message or f"update {', '.join(names)}", wait=wait, storage=storage) as tx:
         for name in dict.fromkeys(names):
             steps = tuple(name.strip("/").split("/"))
@@ -143,7 +145,7 @@ class _Element:
             raise KeyError(f"{'/'.join(self.path)}: {'/'.join(self.steps[:most])} is written as a whole")
 
 
-def _write(tx: Transaction, element: _Element, encoder: ElementEncoder) -> None:
+def _write(tx: Transaction, element: _Element, encoder: Encoder) -> None:
     where = "/".join(element.path)
     element.check()
     try:
@@ -159,19 +161,14 @@ def _write(tx: Transaction, element: _Element, encoder: ElementEncoder) -> None:
             raise KeyError(f"neither the object nor the file has {where}")
     elif is_column:
         tx.put(element.path, encoder.encode(_column(value), where))
-    elif isinstance(value, (pd.DataFrame, anndata.Raw)) or not hasattr(value, "keys"):
-        tx.put(element.path, encoder.encode(value, where))
     else:
-        tx.put(element.path, encoder.mapping(dict(value), where))
+        tx.put(element.path, encoder.encode(value, where))
     if is_column:
         table = tx[element.path[:-1]]  # with the columns that were written before this one
-        order = [spec.text_of(name) for name in np.asarray(table.attrs[spec.COLUMN_ORDER]).reshape(-1) if name != 0]
-        order = [name for name in order if name != element.steps[1]] if is_gone else order
+        order = [name for name in columns_of(table) if name != element.steps[1] or not is_gone]
         if not is_gone and element.steps[1] not in order:
             order.append(element.steps[1])
-        names = np.empty(len(order), object)
-        names[:] = order
-        tx.set_attributes(element.path[:-1], {spec.COLUMN_ORDER: names if order else np.zeros(0)})
+        tx.set_attributes(element.path[:-1], {spec.COLUMN_ORDER: column_order(order)})
 
 
 def _column(values: Any) -> Any:
@@ -210,7 +207,7 @@ def _names_in(group: Group, table: str, path: str | os.PathLike[str]) -> pd.Inde
     if not isinstance(node, Group) or spec.INDEX not in node.attrs:
         raise ValueError(f"{os.fspath(path)}: {table} is not a table with names")
     index = spec.text_of(node.attrs[spec.INDEX])
-    return pd.Index(ElementDecoder(os.fspath(path), group).element(node[index], f"{table}/{index}"))
+    return pd.Index(Decoder(os.fspath(path), group).decode(node[index], f"{table}/{index}"))
 
 
 def _check_same(
@@ -294,7 +291,7 @@ def append(
     of_added = anndata.AnnData(obs=added.obs, var=file.rest.var[[]], obsm=dict(added.obsm))
     joined = anndata.concat([rest, of_added], join="outer")
     joined.strings_to_categoricals()
-    encoder = ElementEncoder(storage)
+    encoder = Encoder(storage)
     _close_if_backed(adata, path)
     with edit(path, message or f"append {added.n_obs} cells", wait=wait, storage=storage) as tx:
         tx.put("obs", encoder.encode(joined.obs, "obs"))
@@ -320,7 +317,7 @@ def _fitting(file: Opened, adata: Any) -> Any:
     if len(file.rest.obsp):
         which = ", ".join(file.rest.obsp)
         raise ValueError(f"{file.path} has obsp ({which}), which would lack the new cells: remove it with update first")
-    has_x = file.root.children.get("X") is not None and spec.encoding_of(file.root["X"]) != spec.NULL
+    has_x = file.root.children.get("X") is not None and not Null.is_of(file.root["X"])
     for what, ours, theirs in (
         ("layers", set(file.layers), set(spec.members_of(adata, "layers"))),
         ("obsm", set(file.rest.obsm), set(adata.obsm)),
@@ -340,7 +337,7 @@ def _append_matrix(tx: Transaction, path: tuple[str, ...], node: Node, values: A
     if hasattr(values, "to_memory"):
         values = values.to_memory()
     if isinstance(node, Group):
-        if spec.encoding_of(node) != spec.CSR:
+        if not Csr.is_of(node):
             raise UnsupportedValueError("a matrix that is stored by columns (CSC) takes no rows: write it anew", where)
         _append_csr(tx, path, node, sp.csr_matrix(values))
         return
@@ -353,7 +350,7 @@ def _append_matrix(tx: Transaction, path: tuple[str, ...], node: Node, values: A
         tx.append(path, dense)
     else:
         growing = Storage(storage.codec, storage.level, maxshape=(None, *data.shape[1:]))
-        tx.put(path, Array(Joined([data, dense]), dict(spec.ARRAY.attrs), growing))
+        tx.put(path, DenseArray.marked(Array(Joined([data, dense]), {}, growing)))
 
 
 def _append_csr(tx: Transaction, path: tuple[str, ...], node: Group, rows: Any) -> None:
@@ -364,7 +361,7 @@ def _append_csr(tx: Transaction, path: tuple[str, ...], node: Group, rows: Any) 
     indptr = rows.indptr[1:].astype(np.int64) + entries
     if stored["indptr"].dtype.itemsize < 8 and entries + rows.nnz > np.iinfo(np.int32).max:
         whole = np.concatenate([np.asarray(stored["indptr"]).astype(np.int64), indptr])
-        tx.put((*path, "indptr"), Array(whole, dict(spec.ARRAY.attrs), Storage(maxshape=(None,))))
+        tx.put((*path, "indptr"), DenseArray.marked(Array(whole, {}, Storage(maxshape=(None,)))))
         added = {"data": rows.data, "indices": rows.indices}
     else:
         added = {"data": rows.data, "indices": rows.indices, "indptr": indptr}
@@ -377,6 +374,6 @@ def _append_csr(tx: Transaction, path: tuple[str, ...], node: Group, rows: Any) 
             tx.append((*path, part), converted)
         else:
             growing = Storage(None, maxshape=(None,))
-            tx.put((*path, part), Array(Joined([data, converted]), dict(spec.ARRAY.attrs), growing))
+            tx.put((*path, part), DenseArray.marked(Array(Joined([data, converted]), {}, growing)))
     shape = np.array([len(stored["indptr"]) - 1 + rows.shape[0], rows.shape[1]], np.int64)
     tx.set_attributes(path, {spec.SHAPE: shape})

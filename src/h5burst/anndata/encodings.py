@@ -1,7 +1,4 @@
-"""The encodings of anndata's on-disk specification: name and version of each, once for writing and reading.
-
-Specification: "On-disk format" in anndata's documentation, as its versions 0.10 to 0.13 write it.
-"""
+"""The words of anndata's on-disk specification, and what differs between its releases."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any, NamedTuple
 import anndata
 import numpy as np
 
-from h5burst.model.tree import Array, Group, Node
+from h5burst.model.tree import Group, Node
 
 TYPE, VERSION = "encoding-type", "encoding-version"
 INDEX, COLUMN_ORDER, ORDERED, SHAPE = "_index", "column-order", "ordered", "shape"
@@ -48,32 +45,8 @@ class Encoding(NamedTuple):
     name: str
     version: str
 
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """The attributes themselves."""
-        return {TYPE: self.name, VERSION: self.version}
 
-
-ANNDATA = Encoding("anndata", "0.1.0")
 MUDATA = Encoding("MuData", "0.1.0")
-RAW = Encoding("raw", "0.1.0")
-DICT = Encoding("dict", "0.1.0")
-DATAFRAME = Encoding("dataframe", "0.2.0")
-OLD_DATAFRAME = Encoding("dataframe", "0.1.0")
-ARRAY = Encoding("array", "0.2.0")
-STRING_ARRAY = Encoding("string-array", "0.2.0")
-REC_ARRAY = Encoding("rec-array", "0.2.0")
-CSR = Encoding("csr_matrix", "0.1.0")
-CSC = Encoding("csc_matrix", "0.1.0")
-CATEGORICAL = Encoding("categorical", "0.2.0")
-NULLABLE_INTEGER = Encoding("nullable-integer", "0.1.0")
-NULLABLE_BOOLEAN = Encoding("nullable-boolean", "0.1.0")
-NULLABLE_STRINGS = Encoding("nullable-string-array", "0.1.0")
-NUMERIC_SCALAR = Encoding("numeric-scalar", "0.2.0")
-STRING = Encoding("string", "0.2.0")
-BYTES = Encoding("bytes", "0.2.0")
-NULL = Encoding("null", "0.1.0")
-AWKWARD = Encoding("awkward-array", "0.1.0")
 NONE = Encoding("", "")  # files from before the specification
 
 _STORED_AT = {"raw/X": ("raw/X", "raw.X")}  # the second before anndata 0.7
@@ -94,13 +67,3 @@ def text_of(value: Any) -> str:
 def encoding_of(node: Node) -> Encoding:
     """The encoding that a node's attributes name, `NONE` where they name none."""
     return Encoding(text_of(node.attrs.get(TYPE, "")), text_of(node.attrs.get(VERSION, "")))
-
-
-def element(encoding: Encoding, data: Any, **more: Any) -> Array:
-    """A dataset of an encoding."""
-    return Array(data, {**encoding.attrs, **more})
-
-
-def group(encoding: Encoding, children: dict[str, Node], **more: Any) -> Group:
-    """A group of an encoding."""
-    return Group(dict(children), {**encoding.attrs, **more})

@@ -7,11 +7,15 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import anndata
 import numpy as np
 import scipy.sparse as sp
 
 from h5burst import codecs
 from h5burst.anndata import encodings as spec
+from h5burst.anndata.elements import Decoder, Encoder
+from h5burst.anndata.legacy import is_legacy, legacy_parts
+from h5burst.anndata.objects import AnnDataObject, object_parts
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.files import read_tree
@@ -79,8 +83,6 @@ def write_h5ad(
     >>> read_h5ad("example.h5ad").shape
     (3, 3)
     """
-    from h5burst.anndata.encode import encode_anndata
-
     storage = codecs.storage_for(compression, compression_opts)
     dense = frozenset(_matrix_names(as_dense, "as_dense"))
     if "raw/X" in dense and adata.raw is None:
@@ -91,7 +93,7 @@ def write_h5ad(
             adata.strings_to_categoricals(adata.raw.var)
     if adata.isbacked:
         adata.file.close()  # what was changed is then in the file; anndata opens it again when it is needed
-    tree = encode_anndata(adata, storage, dense)
+    tree = AnnDataObject().tree(adata, "", Encoder(storage), dense)
     write_tree(path, tree, storage=storage, overwrite=overwrite, threads=threads)
 
 
@@ -142,11 +144,6 @@ def read_h5ad(
     >>> read_h5ad("example.h5ad", as_sparse="X").X.nnz
     5
     """
-    import anndata
-
-    from h5burst.anndata.decode import ElementDecoder
-    from h5burst.anndata.legacy import is_legacy, legacy_parts
-
     if as_sparse_fmt not in (sp.csr_matrix, sp.csc_matrix):
         raise ValueError("as_sparse_fmt must be scipy.sparse.csr_matrix or csc_matrix")
     sparse = _matrix_names(as_sparse, "as_sparse")
@@ -156,13 +153,13 @@ def read_h5ad(
     path = os.path.abspath(path)
     root = read_tree(path, lazy=mode is not None or bool(sparse))
     check_root(root, path)
-    decoder = ElementDecoder(path, root)
+    decoder = Decoder(path, root)
     left = {"X", "raw/X"} if mode is not None else set(sparse)
 
     def keep(name: str) -> bool:
         return name not in left
 
-    parts = legacy_parts(decoder, root, keep) if is_legacy(root) else decoder.parts(root, keep)
+    parts = legacy_parts(decoder, root, keep) if is_legacy(root) else object_parts(decoder, root, keep)
     for name in sparse if mode is None else ():
         if (node := spec.matrix_of(root, name)) is not None:
             target = parts if name == "X" else parts.setdefault("raw", {})
@@ -178,7 +175,7 @@ def read_h5ad(
 def check_root(root: Group, path: str) -> None:
     """Raise ValueError for the tree of another file; warn of what is not a part of AnnData."""
     encoding = spec.encoding_of(root)
-    if encoding.name not in ("", spec.ANNDATA.name):
+    if encoding.name not in ("", AnnDataObject.name):
         advice = ": read_h5mu(path).mod has its AnnData objects by name" if encoding.name == "MuData" else ""
         raise ValueError(f"{path} is not an AnnData file, but one of the encoding {encoding.name!r}{advice}")
     if encoding == spec.NONE and not {"obs", "var"} & set(root.children):
@@ -190,10 +187,10 @@ def check_root(root: Group, path: str) -> None:
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def _as_sparse(node: Node, name: str, kind: Any, rows: int, decoder: Any) -> Any:
+def _as_sparse(node: Node, name: str, kind: Any, rows: int, decoder: Decoder) -> Any:
     """A dense matrix of the file as a sparse one, a block of rows in memory at a time."""
     if not isinstance(node, Array) or node.data is None:
-        return decoder.element(node, name)
+        return decoder.decode(node, name)
     data: Any = node.data  # lazy, and sliced as arrays are
     step, blocks = max(1, rows), []
     for start in range(0, data.shape[0], step):

@@ -14,11 +14,13 @@ import pandas as pd
 
 from h5burst import codecs
 from h5burst.anndata import encodings as spec
+from h5burst.anndata.arrays import Null
 from h5burst.anndata.assembling import Piece, assembled
-from h5burst.anndata.decode import ElementDecoder
-from h5burst.anndata.encode import ElementEncoder
+from h5burst.anndata.elements import Decoder, Encoder
 from h5burst.anndata.files import check_root
 from h5burst.anndata.legacy import is_legacy
+from h5burst.anndata.matrices import Csc, Csr
+from h5burst.anndata.objects import AnnDataObject, Dictionary, RawObject, object_parts, raw_parts
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node, Storage
 from h5burst.read.files import read_tree
@@ -35,7 +37,7 @@ class Opened:
     path: str
     root: Group
     rest: Any
-    decoder: ElementDecoder
+    decoder: Decoder
 
     @property
     def layers(self) -> dict[str, Node]:
@@ -51,14 +53,14 @@ class Opened:
 
     def raw_rest(self) -> Any:
         """An object of var and varm of raw, without values."""
-        parts = self.decoder.raw_parts(lambda name: name != "raw/X", self.root.children["raw"], "raw")
+        parts = raw_parts(self.decoder, lambda name: name != "raw/X", self.root.children["raw"], "raw")
         return anndata.AnnData(obs=pd.DataFrame(index=self.rest.obs_names), **parts)
 
     def check(self, name: str, node: Node, shape: tuple[int, int]) -> None:
         """Raise `CorruptFileError` for a matrix of another shape, or one that is none."""
         stored = node.attrs.get(spec.SHAPE) if isinstance(node, Group) else getattr(node.data, "shape", ())
         found = tuple(int(length) for length in np.asarray(stored if stored is not None else ()).reshape(-1))
-        if found != shape or (isinstance(node, Group) and spec.encoding_of(node) not in (spec.CSR, spec.CSC)):
+        if found != shape or (isinstance(node, Group) and not (Csr.is_of(node) or Csc.is_of(node))):
             problem = f"it is no matrix of shape {shape}, but {spec.encoding_of(node).name or 'array'} of {found}"
             raise CorruptFileError(self.path, f"/{name}: {problem}", [(f"/{name}", problem)])
 
@@ -70,15 +72,15 @@ def opened(path: str | os.PathLike[str]) -> Opened:
     check_root(root, name)
     if is_legacy(root) or spec.encoding_of(root) == spec.NONE:
         raise ValueError(f"{name} is of a version of anndata before 0.8: read it, and write it anew")
-    decoder = ElementDecoder(name, root)
+    decoder = Decoder(name, root)
     try:
-        rest = anndata.AnnData(**decoder.parts(root, lambda part: part not in _LEFT))
+        rest = anndata.AnnData(**object_parts(decoder, root, lambda part: part not in _LEFT))
     except (ValueError, TypeError, IndexError) as error:
         raise CorruptFileError(name, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
     made = Opened(name, root, rest, decoder)
     shape = (rest.n_obs, rest.n_vars)
     for where, node in (("X", root.children.get("X")), *((f"layers/{key}", n) for key, n in made.layers.items())):
-        if node is not None and spec.encoding_of(node) != spec.NULL:
+        if node is not None and not Null.is_of(node):
             made.check(where, node, shape)
     return made
 
@@ -93,7 +95,7 @@ def naming_damage(path: str) -> Iterator[None]:
 
 
 def _matrix_of(node: Node | None) -> Node | None:
-    return None if node is None or spec.encoding_of(node) == spec.NULL else node
+    return None if node is None or Null.is_of(node) else node
 
 
 # ---------------------------------------------------------------- several files
@@ -166,7 +168,7 @@ def concat(
 
 def _joined(files: Sequence[Opened], storage: Storage, options: Mapping[str, Any]) -> Group:
     made = anndata.concat([file.rest for file in files], **options)
-    root = ElementEncoder(storage).anndata(made, "")
+    root = _encoded(made, "", storage)
     fill = options.get("fill_value")
     columns = [_columns(file.rest.var_names, made.var_names) for file in files]
 
@@ -195,15 +197,18 @@ def _joined_raw(files: Sequence[Opened], storage: Storage, options: Mapping[str,
     rests = [file.raw_rest() for file in files]
     kept = {name: value for name, value in options.items() if name in ("join", "label", "keys", "index_unique")}
     made = anndata.concat(rests, **kept)
-    encoder = ElementEncoder(storage)
     pieces = []
     for file, rest in zip(files, rests, strict=True):
         node = file.root.children["raw"].children["X"]  # type: ignore[union-attr]
         file.check("raw/X", node, rest.shape)
         pieces.append(Piece(node, rest.n_obs, columns=_columns(rest.var_names, made.var_names)))
-    whole = encoder.anndata(made, "raw")
+    whole = _encoded(made, "raw", storage)
     parts: dict[str, Node] = {"X": assembled(pieces, made.n_vars, storage, options.get("fill_value"))}
-    return spec.group(spec.RAW, {**parts, "var": whole.children["var"], "varm": whole.children["varm"]})
+    return RawObject.marked(Group({**parts, "var": whole.children["var"], "varm": whole.children["varm"]}))
+
+
+def _encoded(made: Any, where: str, storage: Storage) -> Group:
+    return AnnDataObject().tree(made, where, Encoder(storage))
 
 
 def _names(layers: Sequence[Mapping[str, Any]], join: str) -> list[str]:
@@ -269,7 +274,7 @@ def subset(
     made = file.rest[
         slice(None) if row_places is None else row_places, slice(None) if column_places is None else column_places
     ].copy()
-    root = ElementEncoder(storage).anndata(made, "")
+    root = _encoded(made, "", storage)
 
     def part(node: Node, width: int, of_columns: Any) -> Node:
         return assembled([Piece(node, made.n_obs, row_places, of_columns)], width, storage)
@@ -278,7 +283,7 @@ def subset(
         if (X := _matrix_of(file.root.children.get("X"))) is not None:
             root.children["X"] = part(X, made.n_vars, column_places)
         layers = {name: part(node, made.n_vars, column_places) for name, node in file.layers.items()}
-        root.children["layers"] = spec.group(spec.DICT, layers)
+        root.children["layers"] = Dictionary.marked(Group(dict(layers)))
         if file.raw is not None:
             root.children["raw"] = _raw_part(file, lambda node, width: part(node, width, None))
         write_tree(out, root, storage=storage, overwrite=overwrite)
@@ -289,7 +294,7 @@ def _raw_part(file: Opened, part: Callable[[Node, int], Node]) -> Group:
     rest = file.raw_rest()
     file.check("raw/X", raw["X"], rest.shape)
     others = _in_memory({name: node for name, node in raw.items() if name != "X"})
-    return spec.group(spec.RAW, {"X": part(raw["X"], rest.n_vars), **others})
+    return RawObject.marked(Group({"X": part(raw["X"], rest.n_vars), **others}))
 
 
 def _in_memory(nodes: Mapping[str, Node]) -> dict[str, Node]:

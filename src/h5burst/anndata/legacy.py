@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from h5burst.anndata.decode import ElementDecoder, Keep, decode_records
+from h5burst.anndata.arrays import decode_records
+from h5burst.anndata.elements import Decoder
+from h5burst.anndata.objects import Keep, object_parts
 from h5burst.model.tree import Array, Group
 
 _RAW = {"raw.X": "X", "raw.var": "var", "raw.varm": "varm"}
@@ -21,12 +23,12 @@ def is_legacy(root: Group) -> bool:
     return tables or any(name in root.children for name in _RAW)
 
 
-def legacy_parts(decoder: ElementDecoder, root: Group, keep: Keep) -> dict[str, Any]:
+def legacy_parts(decoder: Decoder, root: Group, keep: Keep) -> dict[str, Any]:
     """The parts of an `AnnData` of such a file. Raises ValueError for a file that has a raw of both forms."""
     tables = {name: root.children[name] for name in ("obs", "var") if isinstance(root.children.get(name), Array)}
-    parts = decoder.parts(root, lambda name: keep(name) and name not in tables)
+    parts = object_parts(decoder, root, lambda name: keep(name) and name not in tables)
     for name, node in tables.items():
-        parts[name] = decoder.read_by(_table, node, name)
+        parts[name] = decoder.named(_table, node, name)
     if tables:
         _restore_categories(parts)
     if "raw.X" in root.children:  # else there is no raw, as anndata reads it
@@ -37,7 +39,7 @@ def legacy_parts(decoder: ElementDecoder, root: Group, keep: Keep) -> dict[str, 
             old = root.children.get(stored)
             if old is not None and keep(f"raw/{name}"):
                 is_table = name == "var" and isinstance(old, Array)
-                raw[name] = decoder.read_by(_table, old, stored) if is_table else decoder.element(old, stored)
+                raw[name] = decoder.named(_table, old, stored) if is_table else decoder.decode(old, stored)
         raw["varm"] = _columns_of(raw.get("varm"))
         parts["raw"] = raw
     for name in ("obsm", "varm"):

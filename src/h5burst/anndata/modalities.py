@@ -11,8 +11,8 @@ import numpy as np
 
 from h5burst import codecs
 from h5burst.anndata import encodings as spec
-from h5burst.anndata.decode import ElementDecoder
-from h5burst.anndata.encode import ElementEncoder
+from h5burst.anndata.elements import Decoder, Encoder
+from h5burst.anndata.objects import Dictionary, object_parts
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Group, Node, UnsupportedValueError
 from h5burst.read.files import read_tree
@@ -67,25 +67,23 @@ def write_h5mu(
     storage = codecs.storage_for(compression, compression_opts)
     if mdata.isbacked:
         raise UnsupportedValueError("a backed MuData object: bring it into memory first (mdata.to_memory())", _MOD)
-    encoder = ElementEncoder(storage)
+    encoder = Encoder(storage)
     parts: dict[str, Node] = {}
     for name in ("obs", "var"):
         table = mdata.strings_to_categoricals(getattr(mdata, name).copy())
         parts[name] = encoder.encode(table, name)
     for name in _MAPPINGS:
-        parts[name] = encoder.mapping(dict(getattr(mdata, name)), name)
-    modalities: dict[str, Node] = {}
+        parts[name] = encoder.encode(dict(getattr(mdata, name)), name)
     for name, adata in mdata.mod.items():
         if not isinstance(adata, anndata.AnnData):
             raise UnsupportedValueError("a modality that is no AnnData object has no place in a file", f"{_MOD}/{name}")
         adata.strings_to_categoricals()
         if adata.raw is not None:
             adata.strings_to_categoricals(adata.raw.var)
-        modalities[name] = encoder.mapping({name: adata}, _MOD).children[name]
-    names = np.empty(len(modalities), object)
-    names[:] = list(modalities)
-    parts[_MOD] = Group(modalities, {_ORDER: names})
-    root = spec.group(spec.MUDATA, parts, **{_AXIS: np.int64(mdata.axis), "encoder": "h5burst"})
+    modalities = Dictionary().encode(mdata.mod, _MOD, encoder).children
+    parts[_MOD] = Group(modalities, {_ORDER: np.array([*modalities], object)})
+    marks = {spec.TYPE: spec.MUDATA.name, spec.VERSION: spec.MUDATA.version}
+    root = Group(parts, {**marks, _AXIS: np.int64(mdata.axis), "encoder": "h5burst"})
     block = _USER_BLOCK.ljust(512, b"\0")
     write_tree(path, root, storage=storage, overwrite=overwrite, threads=threads, user_block=block)
 
@@ -128,13 +126,13 @@ def read_h5mu(path: str | os.PathLike[str]) -> MuData:
     if not isinstance(modalities, Group):
         what = spec.encoding_of(root).name or "HDF5"
         raise ValueError(f"{name} has no modalities: it is a file of {what}, not of MuData")
-    decoder = ElementDecoder(name, root)
+    decoder = Decoder(name, root)
     try:
         found = {key: _modality(decoder, node, key) for key, node in _in_order(modalities).items()}
         parts: dict[str, Any] = {}
         for key in ("obs", "var", *_MAPPINGS):
             if key in root.children:
-                parts[key] = decoder.element(root.children[key], key)
+                parts[key] = decoder.decode(root.children[key], key)
         axis = root.attrs.get(_AXIS)
         return MuData(found, **parts, **({} if axis is None else {_AXIS: int(np.asarray(axis).reshape(-1)[0])}))
     except CorruptFileError:
@@ -145,10 +143,10 @@ def read_h5mu(path: str | os.PathLike[str]) -> MuData:
         raise CorruptFileError(name, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
 
 
-def _modality(decoder: ElementDecoder, node: Node, name: str) -> Any:
+def _modality(decoder: Decoder, node: Node, name: str) -> Any:
     if not isinstance(node, Group):
         raise ValueError(f"mod/{name} is not a group")
-    return anndata.AnnData(**decoder.parts(node, lambda part: True, f"{_MOD}/{name}"))
+    return anndata.AnnData(**object_parts(decoder, node, lambda part: True, f"{_MOD}/{name}"))
 
 
 def _in_order(modalities: Group) -> dict[str, Node]:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
-
-from h5burst.anndata import encodings as spec
-from h5burst.model.errors import CorruptFileError
-from h5burst.model.tree import Array, Node, Storage, UnsupportedValueError
-from h5burst.read.files import read_tree
 
 _TOGETHER_BYTES = 16 << 20  # of rows that are made at once
 
@@ -51,30 +45,3 @@ class DenseRows:
         """Rows [start, stop)."""
         dense: np.ndarray[Any, Any] = self._matrix[start:stop].toarray()
         return dense
-
-
-def stored_node(path: str | os.PathLike[str], name: str, growing: Storage) -> Node | None:
-    """A matrix of a file, to be read as it is written; None where there is none.
-
-    growing: for the arrays of a sparse one. Raises UnsupportedValueError for one that is neither CSR nor CSC,
-    CorruptFileError for one of which a part is missing.
-    """
-    node = spec.matrix_of(read_tree(path, lazy=True), name)
-    if node is None:
-        return None
-    if isinstance(node, Array):
-        return spec.element(spec.ARRAY, node.data)
-    found = spec.encoding_of(node)
-    if found not in (spec.CSR, spec.CSC):  # of a file from before the encodings
-        form = spec.text_of(node.attrs.get("h5sparse_format", ""))
-        if form not in ("csr", "csc"):
-            raise UnsupportedValueError(f"a sparse matrix of the format {form!r} in {os.fspath(path)}", name)
-        found = spec.CSR if form == "csr" else spec.CSC
-    shape = node.attrs.get(spec.SHAPE, node.attrs.get("h5sparse_shape"))
-    made = spec.group(found, {}, **{spec.SHAPE: np.asarray(shape, np.int64)})
-    for part in spec.SPARSE_PARTS:
-        stored = node.children.get(part)
-        if not isinstance(stored, Array):
-            raise CorruptFileError(path, f"/{name}: its dataset {part!r} is missing", [(f"/{name}", part)])
-        made.children[part] = Array(stored.data, dict(spec.ARRAY.attrs), growing)
-    return made

@@ -16,7 +16,7 @@ anndata = pytest.importorskip("anndata")
 from anndata.tests.helpers import assert_equal  # noqa: E402
 
 from h5burst import CorruptFileError, UnsupportedValueError  # noqa: E402
-from h5burst.anndata import encodings, read_h5ad, write_h5ad  # noqa: E402
+from h5burst.anndata import elements, encodings, read_h5ad, write_h5ad  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning", "ignore::FutureWarning")
 DENSE = np.random.default_rng(0).poisson(0.5, (400, 60)).astype(np.float32)
@@ -372,7 +372,7 @@ def test_unknown_encodings_and_other_files(path: Path) -> None:
 def test_elements_of_another_kind_are_damage_that_is_named(where: str, made: str, path: Path) -> None:
     """Whatever stands in the place of an element: an error of the file's, or it is read; never one of Python's."""
     values = {"number": 3, "text": "x", "array": [1, 2]}
-    marks = [(e.name, e.version) for e in vars(encodings).values() if isinstance(e, encodings.Encoding) and e.name]
+    marks = [encoding for encoding in elements.readable() if encoding.name]
     refused = 0
     adata = anndata.AnnData(np.eye(2), layers={"x": np.eye(2)}, obsm={"x": np.eye(2)})
     adata.obs["x"], adata.raw = [1, 2], adata.copy()
@@ -391,7 +391,7 @@ def test_elements_of_another_kind_are_damage_that_is_named(where: str, made: str
 
 def test_a_fault_of_the_program_is_not_called_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_h5ad(an_object(), path)
-    monkeypatch.delattr("h5burst.anndata.decode.np.asarray")
+    monkeypatch.delattr("h5burst.anndata.arrays.np.asarray")
     with pytest.raises(AttributeError, match="asarray"):
         read_h5ad(path)
 
