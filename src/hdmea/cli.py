@@ -249,7 +249,7 @@ def run(
 
 @dataclass
 class _Request:
-    """Which steps, and with which parameters."""
+    """Steps that are asked for, and their parameters."""
 
     names: list[str] | None = None
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -342,7 +342,7 @@ def _run_steps(
 
 
 def _summary(session: PipelineSession) -> dict[str, Any]:
-    """What a run has made of a recording."""
+    """Summary of what a run has made of a recording."""
     features = {name for unit in session.units.values() for name in unit.get("features", {})}
     return {
         "dataset_id": session.dataset_id,

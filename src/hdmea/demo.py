@@ -55,7 +55,7 @@ def analyse(
 
 
 def compare(session: PipelineSession, recording: SimulatedRecording) -> list[Finding]:
-    """What was recovered, against the truth."""
+    """Compare what was recovered with the truth."""
     truth, cells = recording.truth, recording.truth.population
     centres = np.stack([_values(session, NOISE, "center_x"), _values(session, NOISE, "center_y")], axis=1)
     distance = np.hypot(*(centres - cells.rf_center).T)

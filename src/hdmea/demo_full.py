@@ -88,7 +88,7 @@ def batch_of_one(recording: SimulatedRecording, sensor_s: float) -> tuple[Record
 
 
 def compare_full(session: PipelineSession, recording: SimulatedRecording) -> list[Finding]:
-    """What was recovered, against the truth: a line for each result that the session holds."""
+    """Compare what was recovered with the truth: a line for each result that the session holds."""
     truth = recording.truth
     found = (compare(session, truth) for compare in _COMPARISONS)
     return [finding for finding in found if finding is not None]

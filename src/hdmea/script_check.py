@@ -1,4 +1,4 @@
-"""What in a laboratory's scripts would import another hdmea, import what is not there, or read a number that changed.
+"""Find what in scripts would import another hdmea, import what is not there, or read a number that changed.
 
 Scripts are parsed, never run.
 """
@@ -60,7 +60,7 @@ class Finding:
 
 
 def check_scripts(path: str | Path) -> list[Finding]:
-    """What is to be looked at in a script, or in all scripts below a directory, in their order.
+    """List what is to be looked at in a script, or in all scripts below a directory, in their order.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _is_there(module: str) -> bool:
 
 
 def _puts_first(node: ast.Call | ast.Assign | ast.AugAssign) -> bool:
-    """Whether a statement puts something before the rest of `sys.path`, or replaces it."""
+    """True where a statement puts something before the rest of `sys.path`, or replaces it."""
     if isinstance(node, ast.Call):
         called = node.func
         if not (isinstance(called, ast.Attribute) and _is_search_path(called.value)):

@@ -31,7 +31,7 @@ _PYTHON_BYTES = 256 << 20  # of it, for what is no array
 
 
 class Future(Protocol):
-    """What is used of a future of dask."""
+    """Part of a future of dask that is used."""
 
     status: str
 
@@ -50,7 +50,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where a scheduler is: its address, or the file that it wrote; neither: one of our own. sizes: of recordings."""
+    """Place of a scheduler: its address, or the file that it wrote; neither: one of our own. sizes: of recordings."""
 
     scheduler: str | None = None
     scheduler_file: str | None = None
@@ -87,7 +87,7 @@ def dask_executor(report: Report, retries: int, cluster: Cluster) -> Iterator[Da
 
 
 class _Words:
-    """What a batch tells its recordings wherever they run: to end, or only that no more are started."""
+    """Words of a batch to its recordings wherever they run: to end, or only that no more are started."""
 
     def __init__(self, name: str, client: Any) -> None:
         self.name, self._client, self._said = name, client, set[str]()
@@ -185,7 +185,7 @@ _STOP, _NO_MORE = "stop", "no-more"
 
 
 class _Told:
-    """Whether the batch has said a word; also where nobody can be asked any more: then the batch is gone."""
+    """True where the batch has said a word; also where nobody can be asked any more: then the batch is gone."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -199,7 +199,7 @@ class _Told:
 
 
 def _run_on_worker(job: Job, words: str) -> Outcome:
-    """What a dask worker does: one recording, within what the worker has for it."""
+    """Run one recording on a dask worker, within what the worker has for it."""
     distributed: Any = importlib.import_module("distributed")
     if _Told(f"{words}-{_NO_MORE}").is_set():
         return not_started(job)
@@ -230,7 +230,7 @@ def _share(slots: int, limit: int | None) -> int:
 
 
 def _allow_failures(count: int, dask_scheduler: Any = None) -> None:
-    """How many workers a recording may kill before it counts as failed: for all recordings of the scheduler."""
+    """Set how many workers a recording may kill before it counts as failed, for all recordings of the scheduler."""
     if not hasattr(dask_scheduler, "hdmea_batches"):
         dask_scheduler.hdmea_batches, dask_scheduler.hdmea_before = 0, dask_scheduler.allowed_failures
     dask_scheduler.hdmea_batches += 1
@@ -249,7 +249,7 @@ def _allow_as_before(dask_scheduler: Any = None) -> None:
 
 
 def _was_bystander(job: Job, future: Future) -> bool:
-    """Whether a worker died that had the recording in its queue, or its result, but was not at work on it.
+    """True where a worker died that had the recording in its queue, or its result, but was not at work on it.
 
     dask blames every recording that the worker still had to answer for; the one at work left its lock behind.
     """

@@ -1,4 +1,4 @@
-"""What a result was made of: its input files, modules and versions as they were, and how they differ from today's.
+"""Inputs of a result: its input files, modules and versions as they were, and how they differ from today's.
 
 Files are known as `hdmea.utils.file_identity` knows them. Of tables only what concerns the recording counts, of
 directories of movies and configs only the files of its movies: another row or another movie does not make another
@@ -29,7 +29,7 @@ VERSIONS = "versions"  # the key of what is no input: the package itself
 
 
 def identities(steps: Iterable[Any], modules: Iterable[str]) -> dict[str, Identity | None]:
-    """What a recording's result depends on beside its parameters, by name, as it is now.
+    """Return all that a recording's result depends on beside its parameters, by name, as it is now.
 
     steps: each with `name` and `arguments`. modules: as `hdmea.utils.user_modules` takes them.
     """
@@ -47,7 +47,7 @@ def identities(steps: Iterable[Any], modules: Iterable[str]) -> dict[str, Identi
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Identity | None]) -> list[str]:
-    """What differs between the inputs of a result and those of today, for people; versions are not looked at."""
+    """Differences between the inputs of a result and those of today, for people; versions are not looked at."""
     return file_identity.differences(stored, now, ignored=(VERSIONS,))
 
 

@@ -55,7 +55,7 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How recordings are run: as `Job` has it."""
+    """Options of a run of recordings: as `Job` has them."""
 
     force: bool = False
     checkpoint_steps: bool = False
@@ -99,7 +99,7 @@ class Job:
         return self.output_dir / "logs" / _short(self.output_path.stem, ".log")
 
     def run(self, stop: Stop, report: Report) -> Outcome:
-        """What a worker does: the whole job. Never raises for what is wrong with the recording."""
+        """Run the whole job, in a worker. Never raises for what is wrong with the recording."""
         return run_job(self, stop, report)
 
     def _beside(self, suffix: str) -> Path:
@@ -111,7 +111,7 @@ class Job:
         return recipe_hash(self.steps)
 
     def inputs(self) -> dict[str, Identity | None]:
-        """What the result depends on beside the recipe, as it is now."""
+        """Return all that the result depends on beside the recipe, as it is now."""
         return identity.identities(self.steps, self.imports)
 
 
@@ -123,7 +123,7 @@ def _short(name: str, suffix: str) -> str:
 
 
 class Stop(Protocol):
-    """What says that a batch is to end, as `threading.Event` does."""
+    """Sign that a batch is to end, as `threading.Event` is one."""
 
     def is_set(self) -> bool: ...
 
@@ -222,14 +222,14 @@ def skipped(job: Job) -> Outcome | None:
 
 
 def is_marked(job: Job) -> bool:
-    """Whether the output is there, and says that the same recipe made it of the same inputs; nothing is asked of its
+    """True where the output is there, and says that the same recipe made it of the same inputs; nothing is asked of its
     data.
     """
     return not job.force and _changes(job, job.output_path) == []
 
 
 def is_finished(job: Job) -> bool:
-    """Whether the output is there, made by the same recipe of the same inputs, and (unless marks are enough) every byte
+    """True where the output is there, made by the same recipe of the same inputs, and (unless marks do) every byte
     of it checks.
     """
     if not is_marked(job):
@@ -241,7 +241,7 @@ def is_finished(job: Job) -> bool:
 
 
 def _changes(job: Job, path: Path) -> list[str] | None:
-    """What differs between the inputs of an output or checkpoint and those of today; None for a file that is not
+    """Differences between the inputs of an output or checkpoint and those of today; None for a file that is not
     there, cannot be read, or is of another recipe.
     """
     attrs = _batch_attributes(path) if path.exists() else None
@@ -252,7 +252,7 @@ def _changes(job: Job, path: Path) -> list[str] | None:
 
 
 def _stored_inputs(attrs: dict[str, Any]) -> dict[str, Any] | None:
-    """What a file was made of; None where it does not say: those of earlier versions do not."""
+    """Inputs that a file was made of; None where it does not say: those of earlier versions do not."""
     try:
         return dict(load_json(attrs[INPUTS], dict))
     except (KeyError, ValueError, TypeError):
@@ -305,7 +305,7 @@ def _start(job: Job, outcome: Outcome) -> PipelineSession:
 
 
 def _may_go_on(job: Job, outcome: Outcome) -> bool:
-    """Whether there is a checkpoint of the same recipe, inputs and versions; says why a recording is done again."""
+    """True where there is a checkpoint of the same recipe, inputs and versions; says why a recording is done again."""
     changes = _changes(job, job.checkpoint_path)
     is_same = changes == [] and not (versions := _other_versions(job, job.checkpoint_path))
     if changes == [] and not is_same:

@@ -157,7 +157,7 @@ class _Pool:
             process.terminate()  # SIGTERM: the worker finishes its step and checkpoints
 
     def collect(self) -> list[tuple[Job, int, Outcome]]:
-        """What has ended since; passes on what the running ones report. Waits a moment at most."""
+        """Return what has ended since; pass on what the running ones report. Waits a moment at most."""
         ended = []
         ready = wait(list(self.running), timeout=_MOMENT_S)
         silent = [one for one in self.running if one not in ready and not _is_alive(self.running[one][0])]
@@ -209,7 +209,7 @@ def ending_signals() -> list[signal.Signals]:
 
 
 def _is_alive(process: BaseProcess) -> bool:
-    """Whether a worker runs, as the system says: who kills all at once may kill what would have told us, too."""
+    """True where a worker runs, as the system says: who kills all at once may kill what would have told us, too."""
     return process.pid is None or processes.is_running(process.pid)
 
 
@@ -230,7 +230,7 @@ def _main_module_hidden() -> Iterator[None]:
 
 
 def _death(job: Job, code: int | None, *, told: bool) -> Outcome:
-    """What becomes of a recording whose worker died. told: the workers had been told to stop."""
+    """Outcome of a recording whose worker died. told: the workers had been told to stop."""
     if told and code is not None and -code in ending_signals():
         # It was told before it could listen, which is the first thing it does.
         return Outcome(job.dataset_id, Status.INTERRUPTED, BEFORE_FIRST_STEP, str(job.output_path), str(job.log_path))
@@ -243,7 +243,7 @@ def _death(job: Job, code: int | None, *, told: bool) -> Outcome:
 
 
 def _work(job: Job, resources: Resources, connection: Connection) -> None:
-    """What a worker process does."""
+    """Run jobs, in a worker process."""
     stop = threading.Event()
     for number in ending_signals():
         signal.signal(number, lambda *_: stop.set())

@@ -36,12 +36,12 @@ class Executor(Protocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether any recording that was submitted has not ended."""
+        """True where any recording that was submitted has not ended."""
         ...
 
     @property
     def resources(self) -> Resources:
-        """How many run at once, and what each may use."""
+        """Number of recordings that run at once, and what each may use."""
         ...
 
     def submit(self, job: Job, attempt: int) -> None:
@@ -49,7 +49,7 @@ class Executor(Protocol):
         ...
 
     def collect(self) -> list[FinishedAttempt]:
-        """What has ended since the last call; waits a moment at most."""
+        """Return what has ended since the last call; waits a moment at most."""
         ...
 
     def drop_waiting(self) -> None:

@@ -1,4 +1,4 @@
-"""What every worker of the local engine uses, loaded once by the server that the workers are forked from.
+"""Modules of every worker of the local engine, loaded once by the server that the workers are forked from.
 
 Loading Numba and the machine code of a compiled helper takes about a second, as long as a small recording does.
 """

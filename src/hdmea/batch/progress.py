@@ -15,7 +15,7 @@ from hdmea.batch.job import Outcome, Status
 
 
 class BatchProgress:
-    """What a batch is doing. show: True always, False never, None on a terminal as bars and elsewhere as lines."""
+    """Display of a batch at work. show: True always, False never, None on a terminal as bars and elsewhere as lines."""
 
     def __init__(self, total: int, show: bool | None = None) -> None:
         self._console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""Which steps a recording goes through, and with which parameters."""
+"""Recipes: the steps that a recording goes through, with their parameters."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def steps_for(
 
 
 def _own_arguments(name: str, recording: Recording) -> dict[str, Any]:
-    """What a step takes from the recording's row."""
+    """Arguments that a step takes from the recording's row."""
     row = STEPS[name]
     fields = {argument: getattr(recording, field) for argument, field in row.from_recording.items()}
     given = {argument: str(value) if isinstance(value, Path) else value for argument, value in fields.items()}

@@ -1,4 +1,4 @@
-"""How many recordings run at once, and what each may use."""
+"""Resources: how many recordings run at once, and what each may use."""
 
 from __future__ import annotations
 

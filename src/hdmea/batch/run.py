@@ -40,7 +40,7 @@ ENGINES = ("local", "dask")
 
 @dataclass
 class BatchResult:
-    """What became of every recording of a batch.
+    """Outcomes of all recordings of a batch.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class BatchResult:
     summary: dict[str, Any] = field(default_factory=dict)
 
     def count(self, status: Status) -> int:
-        """How many recordings ended so."""
+        """Number of recordings that ended so."""
         return sum(outcome.status is status for outcome in self.outcomes)
 
     @property
@@ -234,7 +234,7 @@ def run_batch(
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs jobs: the arguments of that name of `run_batch`."""
+    """Engine that runs jobs: the arguments of that name of `run_batch`."""
 
     name: str = "local"
     scheduler: str | None = None
@@ -249,7 +249,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class JobsRun:
-    """What became of jobs, in their order; with what they ran; and the signal that ended them early."""
+    """Outcomes of jobs, in their order; with what they ran; and the signal that ended them early."""
 
     outcomes: list[Outcome]
     resources: Resources | None
@@ -338,7 +338,7 @@ def _settled(job: Job, outcome: Outcome) -> Outcome:
 def _executor(
     dask: Cluster | None, jobs: Sequence[Job], resources: Resources, report: Report, retries: int
 ) -> Iterator[Executor]:
-    """What runs the recordings of a batch: the workers of a cluster of dask, or processes of this machine."""
+    """Return what runs the recordings of a batch: the workers of a cluster of dask, or processes of this machine."""
     if dask is not None:
         with dask_executor(report, retries, dask) as executor:
             yield executor

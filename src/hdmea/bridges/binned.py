@@ -23,7 +23,7 @@ Counts = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """When the trials of one section were, and in which bins their spikes are counted.
+    """Trials of one section, and the bins in which their spikes are counted.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Trials:
         return len(self.starts_s)
 
     def times_s(self, trial: int) -> Floats:
-        """When each bin of a trial begins (bins,), in seconds from the trial's start."""
+        """Beginnings of a trial's bins (bins,), in seconds from the trial's start."""
         return self.edges[trial][:-1] / self.rate_hz
 
     def counts(self, session: PipelineSession, unit: Mapping[str, Any]) -> list[Counts] | None:

@@ -1,4 +1,4 @@
-"""What a recording's file holds, in figures: units, sections, features, and what is missing."""
+"""Content of a recording's file in figures: units, sections, features, and what is missing."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _features(session: PipelineSession) -> dict[str, dict[str, Any]]:
 
 
 def _missing(session: PipelineSession, sections: Mapping[str, Any], features: Mapping[str, Any]) -> list[str]:
-    """What is not there or not in all units, each with the steps that make it."""
+    """List what is not there or not in all units, each with the steps that make it."""
     units = session.unit_count
     missing = [] if units else [("units", "units")]
     if not np.isfinite(number(session.metadata.get("acquisition_rate"))):

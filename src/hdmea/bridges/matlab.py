@@ -71,7 +71,7 @@ def export_matlab(source: Source, output: str | Path, *, overwrite: bool = False
 
 
 def matlab_problems(path: str | Path) -> list[Problem]:
-    """What MATLAB's `h5read` cannot take of a file: types, filters and names, each with its place.
+    """List what MATLAB's `h5read` cannot take of a file: types, filters and names, each with its place.
 
     Parameters
     ----------

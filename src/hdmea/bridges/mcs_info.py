@@ -1,4 +1,4 @@
-"""What an MCS-HDF5 file holds, in figures; samples and cut-outs are not read."""
+"""Content of an MCS-HDF5 file in figures; samples and cut-outs are not read."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _stream(stream: McsStream) -> dict[str, Any]:
 
 
 def mcs_lines(info: dict[str, Any]) -> list[str]:
-    """What `mcs_info` says, as lines for a terminal."""
+    """Return what `mcs_info` says, as lines for a terminal."""
     array = info["mea_name"] or info["mea_layout"] or "an array without a name"
     lines = [
         f"{info['file']}: {info['format']}",

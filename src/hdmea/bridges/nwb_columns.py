@@ -47,7 +47,7 @@ class Table:
         return len(self._data(name).shape) if name in self and self._data(name) is not None else 0
 
     def is_single(self, name: str) -> bool:
-        """Whether a column holds one number or text a row."""
+        """True where a column holds one number or text a row."""
         if self.dimensions(name) != 1 or f"{name}_index" in self:
             return False
         data = self._data(name)

@@ -1,4 +1,4 @@
-"""What a NWB file says that a recording does not: start time, subject, session. Asked for by name, never invented."""
+"""Facts that a NWB file has and a recording lacks: start time, subject, session. Asked for by name, never invented."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _FORMS: dict[str, tuple[Any, str]] = {
 
 @dataclass(frozen=True)
 class NwbFacts:
-    """What is known of a recording beside its file.
+    """Facts of a recording that are not in its file.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ def _remark(name: str) -> str:
 
 
 def start_time_of(session: PipelineSession, facts: NwbFacts) -> datetime:
-    """When the recording began, with its zone: as stated, else as the vendor's file says.
+    """Start of the recording, with its zone: as stated, else as the vendor's file says.
 
     Raises
     ------

@@ -175,7 +175,7 @@ def _series_rates(group: Any) -> Iterator[float]:
 
 
 def _facts(tree: Group) -> dict[str, Any]:
-    """What the file says of itself: identifier, description, start time, and `general`'s texts."""
+    """Facts of the file itself: identifier, description, start time, and `general`'s texts."""
     found: dict[str, Any] = {}
     for group in (tree, tree.children.get("general")):
         for name, child in group.children.items() if isinstance(group, Group) else ():

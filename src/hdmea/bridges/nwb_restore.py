@@ -1,4 +1,4 @@
-"""What an export of this package put into a NWB file, back into a session."""
+"""Restore into a session what an export of this package put into a NWB file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _group(tree: Group, *path: str) -> Group | None:
 
 
 def provenance(tree: Group) -> dict[str, str]:
-    """What an export says of where the data come from; empty for a file of another program."""
+    """Origin of the data, as an export says it; empty for a file of another program."""
     group = _group(tree, "processing", "misc", "provenance")
     if group is None:
         return {}

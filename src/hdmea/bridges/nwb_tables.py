@@ -28,7 +28,7 @@ UNIT_NAME = "unit_name"
 
 @dataclass(frozen=True, slots=True)
 class ColumnNote:
-    """Which value a column of the units is: its type, the keys that lead to it, and the units that do not have it."""
+    """Value that a column of the units is: its type, the keys that lead to it, and the units that do not have it."""
 
     column: str
     kind: str
@@ -287,7 +287,7 @@ def _versions(session: PipelineSession) -> dict[str, str]:
 
 
 def _note_columns(file: Any, notes: list[ColumnNote]) -> None:
-    """Which value of hdmea each column of the units is, so that an import puts it back."""
+    """Note which value of hdmea each column of the units is, so that an import puts it back."""
     if not notes:
         return
     flat = [key for note in notes for key in note.keys]

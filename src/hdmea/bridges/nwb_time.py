@@ -88,7 +88,7 @@ def add_light(pynwb: Any, file: Any, session: PipelineSession, rate: float) -> N
 
 
 def add_frames(pynwb: Any, file: Any, session: PipelineSession, rate: float) -> None:
-    """When each frame of the stimulus began: the frame's number as a time series."""
+    """Add the beginnings of the stimulus' frames: each frame's number as a time series."""
     stored = session.metadata.get("frame_timestamps")
     samples = np.empty(0, np.int64) if stored is None else np.asarray(stored).astype(np.int64)
     if not len(samples):

@@ -79,7 +79,7 @@ _LONG_TEXTS = {
 
 @dataclass
 class Columns:
-    """What is known so far of the columns of a wide table: type and description, in the order of appearance."""
+    """Columns of a wide table as far as they are known: type and description, in the order of appearance."""
 
     types: dict[str, pl.DataType] = field(default_factory=lambda: dict[str, pl.DataType](_IDENTIFIER_TYPES))
     texts: dict[str, str] = field(default_factory=lambda: dict(unit_facts.DESCRIPTIONS))
@@ -318,7 +318,7 @@ def _sessions(sources: Iterable[Source]) -> Iterator[PipelineSession]:
 
 @dataclass
 class Written:
-    """What was written: rows and columns of the table, and rows of the traces (None without them)."""
+    """Extent of what was written: rows and columns of the table, and rows of the traces (None without them)."""
 
     recordings: int = 0
     rows: int = 0

@@ -1,4 +1,4 @@
-"""What every bridge says of a recording's units: who they are, where they are, and their single values."""
+"""Units as every bridge tells them: who they are, where they are, and their single values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UNIT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a unit is: its electrode's row and column from 1, and µm; None for what is not known."""
+    """Place of a unit: its electrode's row and column from 1, and µm; None for what is not known."""
 
     row: int | None
     col: int | None
@@ -78,7 +78,7 @@ def spike_count(unit: Mapping[str, Any]) -> int:
 
 
 def description_of(path: tuple[str, ...]) -> str:
-    """What a value is, its unit first; empty where it is not known."""
+    """Description of a value, its unit first; empty where it is not known."""
     return DESCRIPTIONS.get(path[0], "") if len(path) == 1 else explanation("/".join(path))
 
 

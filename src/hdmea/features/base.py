@@ -1,4 +1,4 @@
-"""What a feature extractor is, and what the families of stimulus features have in common."""
+"""Base of feature extractors, and common parts of the families of stimulus features."""
 
 from __future__ import annotations
 
@@ -262,11 +262,11 @@ class StimulusFeature(FeatureExtractor):
         raise NotImplementedError(f"{type(self).__name__} does not work on trials")
 
     def conditions(self, trials: Trials, settings: Mapping[str, Any]) -> npt.NDArray[np.int64]:
-        """Which stimulus each trial showed; trials of one condition are repeats of each other."""
+        """Condition of each trial, its stimulus; trials of one condition are repeats of each other."""
         return np.zeros(len(trials), np.int64)
 
     def check_movie(self, frames: npt.NDArray[Any], settings: Mapping[str, Any]) -> list[str]:
-        """How the movie differs from what the config says of it."""
+        """Differences of the movie from what the config says of it."""
         return []
 
 

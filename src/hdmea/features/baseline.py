@@ -126,7 +126,7 @@ def _duration_s(unit_data: Any, metadata: Any) -> float:
 
 
 def _repeats(unit_data: Any, metadata: Any, settings: Mapping[str, Any], sections: Any) -> dict[str, Any]:
-    """What needs trials in frames; NaN for windows of a recording without frames."""
+    """Measures that need trials in frames; NaN for windows of a recording without frames."""
     section, stored = settings[SECTION], member(metadata, "frame_timestamps")
     trials: Trials | None = None
     if stored is not None and len(stored):

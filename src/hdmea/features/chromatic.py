@@ -63,7 +63,7 @@ class Chromatic(StimulusFeature):
         return values | _preference(found, self.conditions(trials, settings), settings) | _opponency(found, settings)
 
     def _steps(self, settings: Mapping[str, Any], length: int) -> dict[str, LightStep]:
-        """Where each colour's step is in the trial; the last gap goes on after the trial's end."""
+        """Places of each colour's step in the trial; the last gap goes on after the trial's end."""
         lead, flash, gap = (int(settings[name]) for name in ("lead_frames", "flash_frames", "gap_frames"))
         blue = lead + flash + gap
         return {
@@ -94,7 +94,7 @@ def _rectified(response: EdgeResponse) -> float:
 
 
 def _preference(found: Responses, conditions: npt.NDArray[np.int64], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Which colour gives the larger response, over the phases in which both together give one.
+    """Preference for the colour of the larger response, over the phases in which both together give one.
 
     Phases that were chosen because one colour has a response would favour that colour.
     """
@@ -119,7 +119,7 @@ def _preference(found: Responses, conditions: npt.NDArray[np.int64], settings: M
 
 
 def _opponency(found: Responses, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether the colours drive the unit in opposite directions, in one of the two phases.
+    """True where the colours drive the unit in opposite directions, in one of the two phases.
 
     In a phase both responses must be there, so its p is the larger one (an intersection-union test: Berger 1982,
     Technometrics 24:295), of the better of both orders; and there are two phases.

@@ -1,4 +1,4 @@
-"""How the extractors' helpers are compiled. It imports Numba, so that extractors import it in their functions only."""
+"""Compilation of the extractors' helpers. It imports Numba, so that extractors import it in their functions only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Places(CompileResultCacheImpl):  # type: ignore[misc, unused-ignore]
-    """Where Numba keeps what it has compiled: NUMBA_CACHE_DIR, the user's cache directory, else beside the source.
+    """Places where Numba keeps compiled code: NUMBA_CACHE_DIR, the user's cache directory, else beside the source.
 
     Numba itself looks beside the source first, among the files of the package, which pip then cannot remove.
     """

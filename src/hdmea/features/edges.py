@@ -92,7 +92,7 @@ def _tail(start: int, stop: int, trials: Trials, settings: Mapping[str, Any], na
 
 @dataclass(frozen=True, slots=True)
 class EdgeResponse:
-    """What one edge does to a unit: rates in spikes/s; in_window: (trials,) spikes in the window of `window_s`.
+    """Response of a unit to one edge: rates in spikes/s; in_window: (trials,) spikes in the window of `window_s`.
 
     test: of the increase; None without a trial.
     """
@@ -232,7 +232,7 @@ def _fine_psths(trials: Trials, edge: int, window_ms: float, sigma_ms: float) ->
 
 
 def _half_heights_ms(rates: Floats, quiet_hz: Floats, heights_hz: Floats | float) -> Floats:
-    """When rates (rows, ms) first cross the middle of quiet and a height (rows,), linear between the bins' centres.
+    """First crossing by rates (rows, ms) of the middle of quiet and a height (rows,), linear between the bins' centres.
 
     NaN where one never does, or is above already in the first bin: there is no onset.
     """

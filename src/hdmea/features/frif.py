@@ -17,7 +17,7 @@ from hdmea.utils.exceptions import MissingInputError
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """What all units share. stored: the frame timestamps as given; axis: (frames - 1,) s; durations: in samples."""
+    """Clock of all units. stored: the frame timestamps as given; axis: (frames - 1,) s; durations: in samples."""
 
     stored: Any
     rate: float

@@ -1,4 +1,4 @@
-"""Which features a recording has the input for, as their `required_inputs` say."""
+"""Features that a recording has the input for, as their `required_inputs` say."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _is_there(
 
 
 def has_sta(unit: Mapping[str, Any], movie: str) -> bool:
-    """Whether a unit has the spike-triggered average of a movie, the feature `sta_{movie}`."""
+    """True where a unit has the spike-triggered average of a movie, the feature `sta_{movie}`."""
     return member(unit, "features", f"{STA}_{movie}", "data") is not None
 
 

@@ -1,4 +1,4 @@
-"""Whether a stimulus movie shows what its config says: edges of light, steps of flicker, directions of a bar.
+"""Check that a stimulus movie shows what its config says: edges of light, steps of flicker, directions of a bar.
 
 Only as many frames are looked at as it takes: movies are large. Each function returns what is wrong, in words.
 """
@@ -28,7 +28,7 @@ STEADY = 0.05  # of an edge of light: less is not a change of intensity
 def movie_problems(
     path: Path, settings: Mapping[str, Any], check: Callable[[Movie, Mapping[str, Any]], list[str]]
 ) -> list[str]:
-    """What a family's check finds in a movie file (`.npy`); nothing where the settings hold no section."""
+    """List what a family's check finds in a movie file (`.npy`); nothing where the settings hold no section."""
     section = settings.get("section_kwargs")
     if section is None:
         return []
@@ -55,7 +55,7 @@ def _mean(frames: Movie, at: int) -> float:
 def full_field_problems(
     frames: Movie, settings: Mapping[str, Any], rises: Sequence[int], falls: Sequence[int]
 ) -> list[str]:
-    """Whether the mean intensity rises and falls at these frames of each trial, and stays between them."""
+    """Check that the mean intensity rises and falls at these frames of each trial, and stays between them."""
     problems = []
     edges = sorted([(at, 1) for at in rises] + [(at, -1) for at in falls])
     length = int(settings["section_kwargs"]["trial_length_frame"])
@@ -77,7 +77,7 @@ def full_field_problems(
 
 
 def _nearest_step(frames: Movie, start: int, length: int, at: int, sign: int) -> str:
-    """Where in a trial the intensity steps that way, next to where it should, in words."""
+    """Say where in a trial the intensity steps that way, next to where it should."""
     means = np.array([_mean(frames, start + frame) for frame in range(length)])
     steps = np.diff(means) * sign
     if not steps.max() > 0:
@@ -87,7 +87,7 @@ def _nearest_step(frames: Movie, start: int, length: int, at: int, sign: int) ->
 
 
 def flicker_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
-    """Whether each step of the first trial flickers at its frequency from its first frame to its last, and gaps do
+    """Check that each step of the first trial flickers at its frequency from its first frame to its last, and gaps do
     not.
     """
     problems = []
@@ -112,7 +112,7 @@ def flicker_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
 
 
 def direction_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
-    """Whether a bar moves in each slot of the first trial in the slot's direction, up or down the rows for 90 deg."""
+    """Check that a bar moves in each slot of the first trial in its direction, up or down the rows for 90 deg."""
     directions = np.asarray(settings["directions_deg"], np.float64)
     length, lead = int(settings["direction_frames"]), int(settings["lead_frames"])
     start = _trial_starts(settings)[0] + lead
@@ -142,7 +142,7 @@ def direction_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _motion(frames: Movie, at: int, background: float) -> tuple[float, float] | None:
-    """How far the centre of what differs from the background moves from a frame on, in columns and rows.
+    """Motion from a frame on of the centre of what differs from the background, in columns and rows.
 
     None where nothing moves, or where what moves comes into view, leaves it, or jumps to another lane.
     """

@@ -107,7 +107,7 @@ class MovingBar(StimulusFeature):
 
 @dataclass(frozen=True, slots=True)
 class SlotResponses:
-    """What each direction's slot shows, trial by trial.
+    """Responses in each direction's slot, trial by trial.
 
     rates: (trials, directions), spikes/s above the slot's lower quartile; repeated: the same in the frames that the
     other trials chose, above the trial's own median; mean_hz, median_hz: (directions,) of the PSTH; repeatability: the

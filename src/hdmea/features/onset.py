@@ -1,4 +1,4 @@
-"""Where in a window a unit fires more than in quiet: a scan over all pairs of spikes. Compiled, so imported lazily."""
+"""Onset of a response, beyond the rate in quiet: a scan over all pairs of spikes. Compiled, so imported lazily."""
 
 from __future__ import annotations
 

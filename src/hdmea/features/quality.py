@@ -1,4 +1,4 @@
-"""How much of a response repeats from trial to trial."""
+"""Repeatability of a response from trial to trial."""
 
 from __future__ import annotations
 

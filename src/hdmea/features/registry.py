@@ -136,7 +136,7 @@ class FeatureRegistry:
 
     @classmethod
     def is_registered(cls, name: str, *, entry_points: bool = True) -> bool:
-        """Whether there is a feature of that name."""
+        """True where there is a feature of that name."""
         if entry_points:
             cls._load_plugins()
         return name in cls._registry

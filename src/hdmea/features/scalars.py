@@ -14,7 +14,7 @@ BESIDES = ("features", "spike_times_sectioned")  # of a unit: not values of its 
 
 
 def single(found: Any) -> tuple[bool, Scalar]:
-    """Whether this is one value, and that value as Python's own type."""
+    """Tell whether this is one value, and that value as Python's own type."""
     if isinstance(found, np.ndarray) and found.ndim == 0:
         found = found[()]
     if isinstance(found, np.generic):
@@ -79,7 +79,7 @@ def without_doubles(values: Mapping[tuple[str, ...], Scalar]) -> dict[tuple[str,
 
 
 def _is_same(one: Scalar, other: Scalar) -> bool:
-    """Whether two values are equal, as far as single precision goes."""
+    """True where two values are equal, as far as single precision goes."""
     if isinstance(one, float) and isinstance(other, float):
         return one == other or (one != one and other != other) or abs(one - other) <= 1e-6 * abs(one)
     return one == other

@@ -21,7 +21,7 @@ from hdmea.utils.exceptions import MissingInputError
 
 
 def member(container: Any, *path: str) -> Any:
-    """What is at a path of names in dicts or HDF5 groups; None where there is nothing."""
+    """Value at a path of names in dicts or HDF5 groups; None where there is nothing."""
     for name in path:
         # A file's group holds a name that HDF5 cannot hold in its escaped form; a dict holds it as it is.
         key = name if isinstance(container, Mapping) and not hasattr(container, "id") else escape_link(name)
@@ -130,7 +130,7 @@ class Trials:
 
 
 def lies_in_sections(trials: Ints, sections: Any) -> npt.NDArray[np.bool_]:
-    """Which trials are not empty and end no later than their section (trials,).
+    """True for trials that are not empty and end no later than their section (trials,).
 
     trials: (n, 2) samples [start, stop), presentation by presentation; sections: (presentations, 2) samples, or None
     where they are not known: then only empty trials are not. Each presentation has the same number of trials; where
@@ -150,7 +150,7 @@ def lies_in_sections(trials: Ints, sections: Any) -> npt.NDArray[np.bool_]:
 
 
 def left_out_trials(movie: str, trials: Ints, sections: Any, rate_hz: float) -> str | None:
-    """Which trials of a movie are not within their section, in words with numbers; None where all are.
+    """Say which trials of a movie are not within their section, with numbers; None where all are.
 
     trials, sections: as of `lies_in_sections`.
     """

@@ -1,4 +1,4 @@
-"""What the shape of a response tells: soma, axon, receptive field, model, and where they are to each other.
+"""Geometry from the shape of responses: soma, axon, receptive field, model, and where they are to each other.
 
 Pure functions on arrays; results are frozen data classes, `hdmea.geometry.records` has them as dicts under the names
 that files use. docs/geometry.md says how each is defined and how accurate it is.

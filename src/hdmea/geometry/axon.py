@@ -342,7 +342,7 @@ def _refused(search: AxonSearch, path: AxonPath, axon: Axon) -> str:
 
 
 def _centroids(search: AxonSearch, waves: Image, path: AxonPath) -> Floats:
-    """Where the wave is at each sample: (n, 4) t, x, y, height; x and y NaN where it is lost in noise."""
+    """Places of the wave at each sample: (n, 4) t, x, y, height; x and y NaN where it is lost in noise."""
     cosine, sine = np.cos(path.angle), np.sin(path.angle)
     along = search.dx * cosine + search.dy * sine
     across = search.dy * cosine - search.dx * sine

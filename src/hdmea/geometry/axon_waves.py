@@ -33,7 +33,7 @@ def _bell(ms: Floats, sigma: float) -> Floats:
 
 
 def wave_image(clean: CleanImage, soma: SomaGeometry) -> Image | None:
-    """How much of a travelling wave's trough each electrode sees at each sample, in SD of noise; 0 where bad.
+    """Trough of a travelling wave that each electrode sees at each sample, in SD of noise; 0 where bad.
 
     The soma's own field is removed first: its waveform times the median, in each ring of one electrode about the soma,
     of its amplitude (an axon fills little of a ring). Noise counts the error of that. None where nothing is noisy.

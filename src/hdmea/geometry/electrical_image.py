@@ -18,7 +18,7 @@ BEFORE_MS, AFTER_MS = 0.5, 2.0  # of the spike, that an image must cover
 
 @dataclass(frozen=True, slots=True)
 class ImageScale:
-    """What the axes of an electrical image mean.
+    """Scale of the axes of an electrical image.
 
     Attributes
     ----------

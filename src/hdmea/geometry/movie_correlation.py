@@ -1,4 +1,4 @@
-"""How a noise movie is correlated with itself, and averages without that correlation.
+"""Correlation of a noise movie with itself, and averages without that correlation.
 
 The spike-triggered average of a correlated movie is the field blurred by the movie's own correlation: too wide in
 space, too long in time. White noise has none beyond the frames for which it holds a pattern.
@@ -62,7 +62,7 @@ class MovieCorrelation:
 
     @property
     def correlated(self) -> bool:
-        """Whether it is above 0.1, and beyond that of as much white noise."""
+        """True where it is above 0.1, and beyond that of as much white noise."""
         return abs(self.largest) > max(LEAST, LEAST_SD * self.noise_sd)
 
     def whitened(self, average: NDArray[Any]) -> Floats:

@@ -1,4 +1,4 @@
-"""What of an electrical image is another cell's: spikes that come together bring the neighbour's image into it."""
+"""Other cells' parts of an electrical image: spikes that come together bring the neighbour's image into it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _witnesses(clean: CleanImage, soma: SomaGeometry, other: SomaGeometry) -> Bo
 
 
 def _share_of(own: Image, theirs: Image, witnesses: Bools, scale: ImageScale) -> Image:
-    """What of `own` is `theirs`, filtered in time."""
+    """Part of `own` that is `theirs`, filtered in time."""
     lags, samples = scale.samples(LAGS_MS), len(own)
     seen: Floats = own[:, witnesses].astype(np.float64)
     padded = np.pad(theirs[:, witnesses].astype(np.float64), ((lags, lags), (0, 0)))

@@ -1,4 +1,4 @@
-"""Where a retina's axons meet: the optic-nerve head, on or off the chip, from somata and the directions of axons.
+"""Optic-nerve head, where axons meet, on or off the chip, from somata and the directions of axons.
 
 Each axon gives a bearing from its soma. The head is the point that most bearings agree on; it is fitted to angles, not
 to distances from lines, because axons are measured in angles and have a forward sense. Where the chip is too far away

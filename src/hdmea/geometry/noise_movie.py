@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class FoldPlan:
-    """How a movie is split for cross-validation.
+    """Split of a movie for cross-validation.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ class NoiseMovie:
 
     @property
     def averages_bytes(self) -> int:
-        """What `averages` holds at once for each train."""
+        """Bytes that `averages` holds at once for each train."""
         kinds, sets = 2 * self.plan.folds, self.plan.folds + 1
         return (2 * kinds + 2 * sets) * self.plan.lags * int(self.patterns.shape[1]) * 8
 
@@ -190,7 +190,7 @@ class NoiseMovie:
         return used
 
     def drive(self, weights: Floats, kernel: Floats) -> Floats:
-        """What a filter sees in each frame."""
+        """Projection of each frame on a filter."""
         seen = np.einsum("np,p->n", self.patterns, weights.ravel().astype(np.float32))
         return np.convolve(seen.astype(np.float64)[self.shown], kernel)[: len(self.shown)]
 

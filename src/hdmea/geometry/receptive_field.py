@@ -30,7 +30,7 @@ HALF_MAXIMUM = 2 * np.sqrt(2 * np.log(2))  # full width, of σ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnOffFields:
-    """Where light brightened before spikes (ON), and where it darkened (OFF), each at its own strongest lag, judged and
+    """Fields of brighter light (ON) and of darker light (OFF) before spikes, each at its own strongest lag, judged and
     fitted by itself; NaN where its z is not above the limit. A biphasic cell has both at one place."""
 
     on_z: float = NAN

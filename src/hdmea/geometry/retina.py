@@ -1,4 +1,4 @@
-"""Where somata are in the retina: polar coordinates about the optic-nerve head, turned to dorsal and nasal.
+"""Places of somata in the retina: polar coordinates about the optic-nerve head, turned to dorsal and nasal.
 
 Names and conventions are those that a laboratory's tables use; docs/geometry.md explains them.
 """
@@ -18,7 +18,7 @@ _CENTER = re.compile(rf"\s*([LlRr])\s*,{_NUMBER},{_NUMBER}")
 
 
 class DVNTPosition(NamedTuple):
-    """Where the chip's centre is in the retina.
+    """Place of the chip's centre in the retina.
 
     Attributes
     ----------

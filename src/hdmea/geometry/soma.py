@@ -1,4 +1,4 @@
-"""Where a cell's soma is on the chip: a surface fitted to the amplitudes of its spike around the largest.
+"""Place of a cell's soma on the chip: a surface fitted to the amplitudes of its spike around the largest.
 
 The extracellular potential of a soma is a deep trough that falls off with distance; its amplitude on the electrodes
 around says where the soma is to a few hundredths of an electrode's distance, where the place of the largest is
@@ -132,7 +132,7 @@ class SomaGeometry:
 
     @property
     def found(self) -> bool:
-        """Whether there is a soma."""
+        """True where there is a soma."""
         return not self.reason
 
 
@@ -191,7 +191,7 @@ def soma_geometry(image: NDArray[Any] | CleanImage, scale: ImageScale | None = N
 
 @dataclass(frozen=True, slots=True)
 class _Peak:
-    """Where a trough is, which deeper ones do not count, and whether its neighbours do not see it, either."""
+    """Place of a trough, which deeper ones do not count, and whether its neighbours do not see it, either."""
 
     row: int
     column: int
@@ -223,7 +223,7 @@ def _peak(clean: CleanImage, first: int, troughs: Image) -> _Peak:
 
 
 def _witnesses(clean: CleanImage, row: int, column: int, trough: int, unused: Bools) -> int:
-    """How many neighbours see the waveform of an electrode, beyond their noise.
+    """Number of neighbours that see the waveform of an electrode, beyond their noise.
 
     Also noisy ones, if it is beyond their own noise: beside a noisy column a soma has few good neighbours.
     """

@@ -1,4 +1,4 @@
-"""How the noise of neighbouring electrodes is correlated, and what that does to the errors of fits.
+"""Correlation of the noise of neighbouring electrodes, and what it does to the errors of fits.
 
 Electrodes that share amplifiers, or hear the same distant cells, do not err independently. Errors of a fit that counts
 each as a witness of its own are too small then, by the root of about the number of electrodes that err together.

@@ -1,4 +1,4 @@
-"""What a time course of a receptive field tells: when it is strongest, and how it turns around before."""
+"""Measures of a receptive field's time course: when it is strongest, and how it turns around before."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def open_recording(path: str | os.PathLike[str]) -> CmcrRecording:
 
 
 def load_cmcr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a raw file holds beside its sensor stream.
+    """Load what a raw file holds beside its sensor stream.
 
     `file_path`, `metadata`, `acquisition_rate` (Hz, None where the file does not tell), `sample_count`,
     `light_reference` (`raw_ch1`, `1khz_ch1`, `10hz_ch1` and the same of `ch2`: float32 ADC counts, the latter two block

@@ -137,7 +137,7 @@ def _one_element(value: Any) -> np.ndarray[Any, Any]:
 
 
 def load_cmtr_data(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a spike-sorted file holds: `file_path`, `metadata`, `acquisition_rate` (Hz) and `units`.
+    """Load a spike-sorted file: `file_path`, `metadata`, `acquisition_rate` (Hz) and `units`.
 
     `spike_times` of the units are **microseconds**, uint64, as the file's `Peaks["Timestamp"]`, whether it tells a rate
     or not; `load_recording` gives samples. acquisition_rate is None where the file does not tell.
@@ -199,7 +199,7 @@ def _is_unit(name: str, group: Group) -> bool:
 
 
 def _electrode(info: dict[str, Any]) -> dict[str, Any]:
-    """Where a unit is, and its quality measures."""
+    """Place of a unit, and its quality measures."""
     sensor = int(info.get("SensorID", UNKNOWN_ELECTRODE))
     row, column = mcs_format.row_and_column(sensor) if sensor > 0 else (UNKNOWN_ELECTRODE, UNKNOWN_ELECTRODE)
     return {

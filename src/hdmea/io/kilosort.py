@@ -47,7 +47,7 @@ class SortedUnits:
 
 
 def is_kilosort(path: Path) -> bool:
-    """Whether a path is a directory with spikes and clusters as Kilosort and phy write them."""
+    """True where a path is a directory with spikes and clusters as Kilosort and phy write them."""
     return path.is_dir() and (path / SPIKE_TIMES).is_file()
 
 
@@ -262,7 +262,7 @@ class _Templates:
 
 
 def _labels(path: Path) -> dict[int, dict[str, Any]]:
-    """What the tables `cluster_*.tsv` (and `.csv`) say of each cluster, by its number."""
+    """Labels of each cluster from the tables `cluster_*.tsv` (and `.csv`), by its number."""
     found: dict[int, dict[str, Any]] = {}
     for file in sorted([*path.glob("cluster_*.tsv"), *path.glob("cluster_*.csv")]):
         try:

@@ -104,7 +104,7 @@ class _TopValues:
         self._largest: npt.NDArray[Any] = np.empty(0, np.int64)
 
     def smallest(self) -> float:
-        """What values must be above to matter."""
+        """Bound that values must be above to matter."""
         return float(self._largest[0]) if len(self._largest) >= self._keep else -math.inf
 
     def add(self, values: Ints) -> None:
@@ -162,7 +162,7 @@ def _blocks(channel: ArraySource, step: int) -> Iterator[tuple[int, npt.NDArray[
 
 
 def _rises(channel: ArraySource, above: Callable[[], float]) -> Iterator[tuple[npt.NDArray[np.int64], Ints]]:
-    """Where `numpy.diff` of the channel is above a bound, or hardly below it, and its values there, block by block.
+    """Yield where `numpy.diff` of the channel is above a bound, or hardly below it, with its values, by blocks.
 
     above: the bound of the next block. Differences are wide enough not to overflow.
     """

@@ -1,4 +1,4 @@
-"""What `.cmcr` and `.cmtr` files have in common: how they are opened, and how their parts are read by name.
+"""Common parts of `.cmcr` and `.cmtr` files: how they are opened, and how their parts are read by name.
 
 They are not trusted: the engine's own parser reads them, lazily, so that nothing is read before it is used.
 """

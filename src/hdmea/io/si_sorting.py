@@ -19,7 +19,7 @@ PLACES = ("row", "col", "global_id")
 
 
 def is_sorting(source: Any) -> bool:
-    """Whether an object is a sorting of SpikeInterface, by what it can do."""
+    """True where an object is a sorting of SpikeInterface, by what it can do."""
     return all(hasattr(source, name) for name in ("get_unit_spike_train", "unit_ids", "sampling_frequency"))
 
 

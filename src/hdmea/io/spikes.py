@@ -169,7 +169,7 @@ def _nearest_to_zero(low: int, high: int) -> int:
 
 
 def _facts(tree: Group) -> dict[str, Any]:
-    """What the file says of the recording as a whole: `array` and everything under `meta`."""
+    """Facts of the recording as a whole: `array` and everything under `meta`."""
     facts = {"array": _plain(_dataset(tree, "array"))} if "array" in tree else {}
     if isinstance(meta := tree.children.get("meta"), Group):
         facts |= {name: _plain(_dataset(meta, name)) for name, item in meta.children.items() if isinstance(item, Array)}

@@ -31,7 +31,7 @@ _OPTIONAL_MINIMA = {"group_count": 1, "group_gap": 0}
 
 @dataclass(frozen=True, slots=True)
 class SectionKwargs:
-    """Where a movie's trials are, in 60 Hz frames from the movie's first."""
+    """Trials of a movie, in 60 Hz frames from the movie's first."""
 
     start_frame: int
     trial_length_frame: int
@@ -66,7 +66,7 @@ class StimulusConfig:
 
 
 class _InvalidConfigError(ValueError):
-    """What is wrong with one config; collected into the one error that callers see."""
+    """Error of one config; collected into the one error that callers see."""
 
 
 def stimulus_config_dir(config_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -103,7 +103,7 @@ def load_stimulus_config(movie: str, config_dir: str | os.PathLike[str] | None =
 
 
 def has_stimulus_config(movie: str, config_dir: str | os.PathLike[str] | None = None) -> bool:
-    """Whether there is a config file for `movie`; says nothing of its content."""
+    """True where there is a config file for `movie`; says nothing of its content."""
     return _is_file_name(movie) and (stimulus_config_dir(config_dir) / f"{movie}.json").is_file()
 
 
@@ -126,7 +126,7 @@ def inherited_stimulus_config(movie: str) -> StimulusConfig | None:
 
 
 def _cut(section: SectionKwargs) -> tuple[int, int]:
-    """What a movie's other parameters count from: where its first trial begins, and how long one is."""
+    """Origin of a movie's other parameters: where its first trial begins, and how long one is."""
     return section.start_frame, section.trial_length_frame
 
 

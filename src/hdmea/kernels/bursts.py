@@ -122,7 +122,7 @@ def surprises(times: NDArray[Any], bursts: Slices, *, rate: float, given: int = 
 
 
 class Neighbours:
-    """Which units are neighbours, and how long after each other their onsets may be to belong together.
+    """Pairs of neighbouring units, and how long after each other their onsets may be to belong together.
 
     Parameters
     ----------

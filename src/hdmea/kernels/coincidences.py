@@ -1,4 +1,4 @@
-"""How often times of one train are near times of another, and how far apart they are: all pairs of many trains."""
+"""Counts of times of one train that are near times of another, and their distances: all pairs of many trains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_LAGS = 1 << 28
 
 
 def near_counts(times: NDArray[Any], offsets: NDArray[Any], *, dt: int, threads: int | None = None) -> Counts:
-    """How many times of each train are within `dt` of a time of each train.
+    """Count the times of each train that are within `dt` of a time of each train.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ class ImageSums(Protocol):
 
 
 class _Windows:
-    """Which rows of a block belong to which rows of which unit's window."""
+    """Rows of a block, and the rows of a unit's window that each belongs to."""
 
     def __init__(self, spikes: SelectedSpikes, window: tuple[int, int]) -> None:
         self._times, self._units = spikes.times, spikes.units

@@ -82,7 +82,7 @@ class SosFilter:
         return 2 * len(self.sos)
 
     def transitions(self, frames: int) -> Doubles:
-        """How the states change over 0, 1, … `frames` frames of zero input.
+        """Transitions of the states over 0, 1, … `frames` frames of zero input.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ def _slowest_pole(sections: Doubles) -> float:
 
 
 def tile_count(channels: int) -> int:
-    """How many tiles of channels the compiled code works on."""
+    """Number of tiles of channels that the compiled code works on."""
     return -(-channels // _ext.TILE)
 
 

@@ -1,4 +1,4 @@
-"""When a bright bar passes over each pixel of a movie, part by part."""
+"""Passages of a bright bar over each pixel of a movie, part by part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AREA_PX = 50  # half of the bar's length, and its width
 
 
 class _Movie(Protocol):
-    """What of an array of frames (frames, height, width) is used; slices of frames are read one part at a time."""
+    """Part of an array of frames (frames, height, width) that is used; slices of frames are read one part at a time."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -16,7 +16,7 @@ _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doi
 
 
 def bin_count(duration: float, bin_width: float) -> int:
-    """How many bins cover the time from 0 to `duration`."""
+    """Number of bins that cover the time from 0 to `duration`."""
     return math.ceil(round(duration / bin_width, 6))
 
 
@@ -29,7 +29,7 @@ def firing_rates(
     rate_hz: float,
     threads: int | None = None,
 ) -> NDArray[np.float32]:
-    """How many times of each train are in each bin, multiplied by `rate_hz`.
+    """Count the times of each train in each bin, multiplied by `rate_hz`.
 
     Parameters
     ----------

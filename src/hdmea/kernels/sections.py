@@ -25,7 +25,7 @@ _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doi
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """What each train has in each window, as `Trains.cut` gives it.
+    """Parts of each train in each window, as `Trains.cut` gives them.
 
     Iteration gives each train's `windows` and `union`, train after train.
 

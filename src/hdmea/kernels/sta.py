@@ -37,7 +37,7 @@ _Tile: TypeAlias = tuple[NDArray[np.int64], NDArray[Any]]  # starts of runs, pac
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How a movie's pixels are computed with.
+    """Kind of arithmetic for a movie's pixels.
 
     tile: dtype in which they are read; word, total: of packed strips and of sums; item: bytes a pixel in a strip;
     block: words between two foldings of sums, so that they and their weights stay in the cache; flip: bits to invert,

@@ -47,7 +47,7 @@ def block_sums(samples: NDArray[Any], length: int) -> NDArray[Any]:
 
 
 def rises(samples: NDArray[Any], above: float, out: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where a trace rises by more than a limit from one sample to the next.
+    """Find where a trace rises by more than a limit from one sample to the next.
 
     Parameters
     ----------

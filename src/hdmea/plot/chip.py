@@ -88,7 +88,7 @@ def plot_unit_map(
     circular: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Where the units are on the chip, coloured by any value.
+    """Map of the units on the chip, coloured by any value.
 
     Places are fitted somata where there are some, else the sorter's electrodes; units without either are left out, and
     their number is said.

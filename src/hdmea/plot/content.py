@@ -1,4 +1,4 @@
-"""What pictures of a recording show, as numbers: of a session, or of a file that is read lazily. No matplotlib here."""
+"""Numbers behind the pictures of a recording: of a session, or of a file that is read lazily. No matplotlib here."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rate_of(session: PipelineSession) -> float:
 
 
 def array(found: Any, dimensions: int) -> Floats | None:
-    """What was found as numbers, if it has so many dimensions and something in it."""
+    """Return what was found as numbers, if it has so many dimensions and something in it."""
     if found is None or isinstance(found, (Mapping, str)) or np.ndim(found) != dimensions or np.size(found) == 0:
         return None
     try:
@@ -272,7 +272,7 @@ def field_of(unit: Unit, feature: str) -> Field | None:
 
 
 def _lags(unit: Unit, feature: str, length: int) -> tuple[Floats, str]:
-    """When each frame of an average was, and in which unit."""
+    """Lags of the frames of an average, and their unit."""
     begins = np.asarray(inside(unit, "features", feature, "metadata", "cover_range")).ravel()
     numbers = np.arange(length, dtype=np.float64)
     if begins.dtype.kind not in "if" or len(begins) != 2 or begins[1] - begins[0] != length:

@@ -68,7 +68,7 @@ MEASURES = {
 
 
 def plot_quality(data: Data, measure: str = "rate", *, ax: Axes | None = None) -> Axes:
-    """How a measure of quality is distributed over the units.
+    """Distribution of a measure of quality over the units.
 
     Parameters
     ----------

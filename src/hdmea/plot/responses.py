@@ -231,7 +231,7 @@ def plot_receptive_field(
 
 
 def _lag_text(found: Field, frame: int) -> str:
-    """When a frame was, with the unit where there is one."""
+    """Lag of a frame, with the unit where there is one."""
     unit = found.lag_unit if found.lag_unit == "ms" else "frames"
     return f"frame {frame}" if found.lag_unit.startswith("frame of") else f"{found.lags[frame]:.0f} {unit}"
 

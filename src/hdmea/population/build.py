@@ -71,7 +71,7 @@ Means = dict[str, _Means]
 
 @dataclass
 class PopulationResult:
-    """What `build_population` wrote.
+    """Result of `build_population`.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class Region:
         return float(self.shape.area * (self.pitch_um / 1000) ** 2)
 
     def contains(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Which of points (m, 2), x and y, are in it."""
+        """True for each of points (m, 2), x and y, that is in it."""
         shapely = required("shapely", "the chip's area")
         return np.asarray(shapely.contains_xy(self.shape, points[:, 0], points[:, 1]), np.bool_)
 

@@ -63,7 +63,7 @@ def none_because(reason: str) -> Matches:
 
 
 def match_units(one: Units, other: Units, *, least_posterior: float = LEAST_POSTERIOR, seed: int = 0) -> Matches:
-    """Which units of two recordings are the same cell.
+    """Find the units of two recordings that are the same cell.
 
     Units without a soma are left out. The method is this project's own; docs/population.md has its error rates.
     """
@@ -122,7 +122,7 @@ def chains(keys: Sequence[Sequence[str]], matches: Mapping[tuple[int, int], Matc
 
 @dataclass(frozen=True)
 class _Patch:
-    """What is compared of a unit: its image about the soma, less its mean, of length 1; the waveform (window,) of the
+    """Compared part of a unit: its image about the soma, less its mean, of length 1; the waveform (window,) of the
     electrode with the largest signal near the soma, likewise; and log of its amplitude.
     """
 

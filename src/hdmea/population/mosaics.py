@@ -1,4 +1,4 @@
-"""How regularly the somata of a type cover the retina, against what chance would give."""
+"""Regularity with which the somata of a type cover the retina, against what chance would give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a population takes of each recording: rows and traces, kept beside the results, so that a second run resumes."""
+"""Parts of recordings in a population: rows and traces, kept beside the results, so that a second run resumes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def part_path(recording: Path, directory: Path) -> Path:
 
 
 def is_current(recording: Path, directory: Path) -> bool:
-    """Whether the part of a recording is there, whole, and of this very file."""
+    """True where the part of a recording is there, whole, and of this very file."""
     path = part_path(recording, directory)
     mark = path.with_suffix(".json")
     if not (path.exists() and path.with_suffix(".parquet").exists() and mark.exists()):

@@ -1,4 +1,4 @@
-"""What a unit's mean responses look like, by measures that a laboratory's thresholds feed on.
+"""Measures of a unit's mean responses, for a laboratory's thresholds.
 
 Rates are filtered without phase shift (Bessel, order 5, 10 Hz) and cut at 400 Hz first. Our own tested measures stand
 beside these in the table of cells.
@@ -151,7 +151,7 @@ def sine_fit(time_s: Floats, values: Floats, frequency_hz: float) -> tuple[float
 
 
 def light_step_indices(rates: npt.ArrayLike | None) -> dict[str, float]:
-    """How alike a unit's responses to long steps of light are, and how long they last.
+    """Likeness of a unit's responses to long steps of light, and how long they last.
 
     `iprgc_2hz_QI`, `iprgc_20hz_QI`: each trial less the mean of its last second, low-passed (Bessel, order 5, zero
     phase) at 2 Hz, from 2 s to the end; at 20 Hz from 2 to 10 s. The index is the mean Pearson r of the trials with the

@@ -54,7 +54,7 @@ class Typing:
 
     @property
     def is_stable(self) -> npt.NDArray[np.bool_]:
-        """Which types may be called types (k,)."""
+        """True for types that may be called types (k,)."""
         return np.asarray((self.stability >= STABLE) & (self.k > 1))
 
 

@@ -1,4 +1,4 @@
-"""What the page of a recording shows of spontaneous activity: raster, synchrony over distance, waves."""
+"""Spontaneous activity as the page of a recording shows it: raster, synchrony over distance, waves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Activity:
-    """What is added up while the units are gone through one by one; nothing where no step has looked for waves."""
+    """Sums over the units, gone through one by one; nothing where no step has looked for waves."""
 
     session: PipelineSession
     duration_s: float
@@ -40,7 +40,7 @@ class Activity:
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is something to show."""
+        """True where there is something to show."""
         there = any(isinstance(self.session.metadata.get(name), Mapping) for name in (SYNCHRONY, WAVES))
         return there and self.duration_s > 0
 

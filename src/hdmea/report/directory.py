@@ -85,7 +85,7 @@ def _stem(dataset_id: str) -> str:
 
 
 def _states(directory: Path) -> dict[str, dict[str, Any]]:
-    """What the batch's summaries say of each recording, the latest last; a summary that cannot be read is an error."""
+    """Read the batch's summaries of each recording, the latest last; a summary that cannot be read is an error."""
     found: dict[str, dict[str, Any]] = {}
     for summary in sorted(directory.glob("batch_summary*.json"), key=lambda one: one.stat().st_mtime_ns):
         try:

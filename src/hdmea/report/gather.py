@@ -1,4 +1,4 @@
-"""What a page holds: the recording, and each unit by itself, as plain values for JSON."""
+"""Content of a page: the recording, and each unit by itself, as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_OF_FRAMES = 32768  # pixels of all frames of an average
 
 @dataclass
 class Recording:
-    """What is added up while the units are gone through one by one."""
+    """Sums over the units, gone through one by one."""
 
     session: PipelineSession
     duration_s: float
@@ -340,7 +340,7 @@ def _facts(recording: Recording) -> list[list[str]]:
 
 
 def _history(session: PipelineSession) -> list[list[Any]]:
-    """How the file came about, the newest first; nothing for a session without one."""
+    """History of the file, the newest first; nothing for a session without one."""
     path = session.own_file
     if path is None or not path.exists():
         return []

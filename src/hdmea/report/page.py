@@ -52,12 +52,12 @@ def may_write(path: Path, overwrite: bool) -> None:
 
 
 def is_report(path: Path) -> bool:
-    """Whether a file is a page that this module wrote."""
+    """True where a file is a page that this module wrote."""
     return page.is_page(path, GENERATOR)
 
 
 def is_page_of(path: Path, recording: Path) -> bool:
-    """Whether a file is the page of all units of a recording as its file is now."""
+    """True where a file is the page of all units of a recording as its file is now."""
     if not is_report(path):
         return False
     with path.open("rb") as file:
@@ -69,7 +69,7 @@ _LONGEST_MARK = 200
 
 
 def _mark(recording: Path) -> str:
-    """What the end of a page says of the file that it is about."""
+    """Mark at the end of a page, of the file that it is about."""
     status = recording.stat()
     return f"<!-- of a file of {status.st_size} bytes, written at {status.st_mtime_ns} ns -->"
 

@@ -25,7 +25,7 @@ TABLES = ("types", "mosaics", "areas", "matches")
 
 
 def is_population(directory: Path) -> bool:
-    """Whether `hdmea population` has written into a directory."""
+    """True where `hdmea population` has written into a directory."""
     return all((directory / name).is_file() for name in (TRACES, SUMMARY, "cells.parquet"))
 
 

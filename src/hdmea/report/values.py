@@ -83,7 +83,7 @@ def unit_and_meaning(what: str) -> tuple[str, str]:
 
 
 def explanation(name: str) -> str:
-    """What a value is and its unit, as its feature says; empty for one that nobody explains."""
+    """Explanation of a value and its unit, as its feature says; empty for one that nobody explains."""
     feature, _, rest = name.partition("/")
     if not rest:
         return OWN.get(name, "")

@@ -12,14 +12,14 @@ from hdmea.utils.clock import utc_now
 
 
 class SaveState(Enum):
-    """Whether the file at `hdf5_path` holds what the session holds.
+    """State of the file at `hdf5_path` beside what the session holds.
 
     Attributes
     ----------
     DEFERRED
-        It does not: there are changes to save.
+        The session has changes to save.
     SAVED
-        It does.
+        The file holds what the session holds.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How a unit's features are in a file. A feature is an open dict; each of its keys is where its name says.
+"""Layout of a unit's features in a file. A feature is an open dict; each of its keys is where its name says.
 
 Three forms, told apart by the mark `hdmea.feature_form` only where a reader could not see it:
 

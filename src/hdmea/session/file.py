@@ -107,7 +107,7 @@ def checkpoint_marks(session: SessionContent) -> dict[str, Any]:
 
 
 def stage1_completed(session: SessionContent) -> bool:
-    """Whether a recording is loaded: its units are there, or its rate is, where it has no units."""
+    """True where a recording is loaded: its units are there, or its rate is, where it has no units."""
     return bool(session.units) or session.metadata.get("acquisition_rate") is not None
 
 

@@ -1,4 +1,4 @@
-"""When frames began, from a session or from a file."""
+"""Beginnings of frames, from a session or from a file."""
 
 from __future__ import annotations
 

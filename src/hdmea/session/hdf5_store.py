@@ -289,7 +289,7 @@ def set_feature_mark(root: h5py.Group, unit_id: str) -> None:
 
 
 def write_source_files(root: h5py.Group, cmcr_path: str | Path | None, cmtr_path: str | Path | None) -> None:
-    """Where the recording came from, as JSON in the root attribute `source_files`.
+    """Note where the recording came from, as JSON in the root attribute `source_files`.
 
     Parameters
     ----------
@@ -343,7 +343,7 @@ def mark_stage1_complete(root: h5py.Group) -> None:
 
 
 def get_stage1_status(root: h5py.Group | Group) -> dict[str, Any]:
-    """Whether and how a recording was loaded.
+    """Status of a recording's load.
 
     Parameters
     ----------

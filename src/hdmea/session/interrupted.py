@@ -1,4 +1,4 @@
-"""What a file of the first version, whose last edit was interrupted, says of that edit.
+"""Interrupted edits, as files of the first version tell them.
 
 Steps are transactions now and leave no such mark: a file is what it was before the step, or has all of it.
 """

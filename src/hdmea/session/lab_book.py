@@ -1,4 +1,4 @@
-"""What was done to a recording's file: a line a step, in the file's history, or in an attribute where it has none.
+"""Log of the work on a recording's file: a line a step, in the file's history, or in an attribute where it has none.
 
 Who gets the file can read it: there are no names of users or machines in it, and of paths only the last part.
 """
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 
 def line_of(step: str, parameters: Mapping[str, Any], seconds: float) -> str:
-    """What is written of a step: its name, the parameters that were given, version and duration."""
+    """Line of a step: its name, the parameters that were given, version and duration."""
     given = ", ".join(f"{name}={short(value)}" for name, value in parameters.items())
     if len(given) > _MOST_MESSAGE:
         given = given[:_MOST_MESSAGE] + "…"
@@ -87,7 +87,7 @@ def _noted(tree: Group) -> list[str]:
 
 
 def noted(path: Path) -> list[str]:
-    """What the attribute of a file tells, the newest first."""
+    """Entries of a file's attribute, the newest first."""
     return _noted(h5burst.read_tree(path, lazy=True))[::-1]
 
 

@@ -1,4 +1,4 @@
-"""How a session is in a file, and nothing else: dicts to the engine's tree, and the tree to dicts."""
+"""Layout of a session in a file, and nothing else: dicts to the engine's tree, and the tree to dicts."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _named(make: Callable[[], dict[Any, Any]], path: Path) -> dict[Any, Any]:
 
 @contextmanager
 def reading_session(path: Path) -> Iterator[None]:
-    """What a file's content makes go wrong, as the `CheckpointError` that names the file. OSErrors name it anyway."""
+    """Turn what a file's content makes go wrong into a `CheckpointError` with its name. OSErrors have it anyway."""
     try:
         yield
     except CheckpointError:
@@ -245,7 +245,7 @@ def section_node(section: Any, path: str, seen: EncodedSections | None = None) -
 
 
 def _section_attributes(section: Mapping[str, Any], path: str, seen: EncodedSections) -> dict[str, Any]:
-    """How a section was cut, as attributes: all units of a movie have the same objects, which are encoded once."""
+    """Attributes that say how a section was cut: all units of a movie have the same objects, which are encoded once."""
     plain = {name: section[name] for name in SECTION_ATTRIBUTES if name in section}
     key = tuple(plain), tuple(map(id, plain.values()))
     if key not in seen:

@@ -106,7 +106,7 @@ def _values(session: SessionContent) -> tuple[Any, ...]:
 
 
 def _can_become(scratch: Scratch, path: Path, tree: Group) -> bool:
-    """Whether the scratch file is in the output's file system and holds little but what the tree needs."""
+    """True where the scratch file is in the output's file system and holds little but what the tree needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not scratch.path.exists() or scratch.path.stat().st_dev != path.parent.stat().st_dev:
         return False

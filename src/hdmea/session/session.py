@@ -107,7 +107,7 @@ class PipelineSession(SessionContent):
         return SessionMemory(self.memory_budget, self.located(recording_path(self.output_dir, self.dataset_id)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process gets: all but the lock and the scratch file. `TypeError` for arrays in that file."""
+        """State for another process: all but the lock and the scratch file. `TypeError` for arrays in that file."""
         return {name: value for name, value in self.__dict__.items() if name not in ("memory", "changing")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ class PipelineSession(SessionContent):
         return Path(path) if self.directory == _working_directory() else Path(path).absolute()
 
     def source_file(self, name: str) -> Path | None:
-        """Where a file is that the recording came from, by its name in `source_files`; None for one that is not known.
+        """Path of a file that the recording came from, by its name in `source_files`; None for one that is not known.
 
         Parameters
         ----------
@@ -172,17 +172,17 @@ class PipelineSession(SessionContent):
 
     @property
     def is_saved(self) -> bool:
-        """Whether the file at `hdf5_path` holds what the session holds."""
+        """True where the file at `hdf5_path` holds what the session holds."""
         return self.save_state is SaveState.SAVED
 
     @property
     def is_deferred(self) -> bool:
-        """Whether there are changes to save."""
+        """True where there are changes to save."""
         return self.save_state is SaveState.DEFERRED
 
     @property
     def unit_count(self) -> int:
-        """How many units there are."""
+        """Number of units."""
         return len(self.units)
 
     def duration_s(self) -> float:
@@ -618,7 +618,7 @@ def _same_file(path: Path, other: Path) -> bool:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """What changes when a program writes to the file or replaces it; empty where there is no file."""
+    """Stamp that changes when a program writes to the file or replaces it; empty where there is no file."""
     try:
         status = path.stat()
     except FileNotFoundError:

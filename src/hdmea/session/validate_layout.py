@@ -1,4 +1,4 @@
-"""Whether a file keeps to the layout of a session."""
+"""Check that a file keeps to the layout of a session."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_read_as_earlier_layout(tree: Group, path: Path) -> bool:
 
 
 def _other_kind(tree: Group) -> str | None:
-    """What a file is that holds nothing of a recording; None for one that may be a recording."""
+    """Kind of a file that holds nothing of a recording; None for one that may be a recording."""
     if "dataset_id" in tree.attrs or "units" in tree.children:
         return None
     if "scptensor_version" in tree.attrs:
@@ -71,7 +71,7 @@ def _other_kind(tree: Group) -> str | None:
 
 
 def _check(tree: Group) -> Iterator[Problem]:
-    """What is not as the layout has it; as notes, what earlier layouts may have otherwise."""
+    """Note what is not as the layout has it; as notes, what earlier layouts may have otherwise."""
     if kind := _other_kind(tree):
         yield Problem("/", f"this is not a recording of hdmea, but {kind}")
         return
@@ -110,7 +110,7 @@ def _check_features_list(tree: Group) -> Iterator[Problem]:
 
 
 def _members(group: Group, name: str) -> Mapping[str, Node]:
-    """What is in a group below `group`; nothing where there is none."""
+    """Members of a group below `group`; nothing where there is none."""
     child = group.children.get(name)
     return child.children if isinstance(child, Group) else {}
 

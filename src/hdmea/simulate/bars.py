@@ -79,5 +79,5 @@ def _direction(angle: float, pass_frames: int) -> tuple[Frames, npt.NDArray[np.i
 
 
 def _cover(distance: Floats | npt.NDArray[np.float32], width: int) -> npt.NDArray[np.float32]:
-    """How much of a pixel at that distance from the bar's axis a bar of that width covers, 0 to 1."""
+    """Share of a pixel at that distance from the bar's axis that a bar of that width covers, 0 to 1."""
     return np.asarray(np.clip(width / 2 + 0.5 - np.abs(distance), 0, 1), np.float32)

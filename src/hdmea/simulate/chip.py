@@ -1,4 +1,4 @@
-"""Where cells are on the chip, where their axons go, which electrodes work, and how the chip is under the stimulus.
+"""Simulated chip: places of cells, paths of axons, electrodes that work, and its place under the stimulus.
 
 Places are (x, y) = (column, row) in electrodes, 0-based, an electrode's centre at its integers.
 """
@@ -61,7 +61,7 @@ class Layout:
         return np.asarray(self.soma_xy[unit] + step / turn)
 
     def nearest_on_path(self, unit: int, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """How far along a unit's axon its point nearest to each place is, and how far the place is from it."""
+        """Distance along a unit's axon of its point nearest to each place, and distance of the place from it."""
         turn, start = self.axon_curvature[unit], self.axon_start[unit]
         middle = self.soma_xy[unit] + np.array([-np.sin(start), np.cos(start)]) / turn
         dx, dy = x - middle[0], y - middle[1]

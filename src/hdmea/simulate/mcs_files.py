@@ -159,7 +159,7 @@ def _write_sensor(acquisition: h5py.Group, identities: _Identities, tick: int, s
 
 
 class UnitRecord(Protocol):
-    """What `write_cmtr` needs of a unit; see `hdmea.simulate.unit_tables.UnitRecord`."""
+    """Unit as `write_cmtr` needs it; see `hdmea.simulate.unit_tables.UnitRecord`."""
 
     @property
     def info(self) -> np.ndarray: ...

@@ -60,7 +60,7 @@ STAMP_INFO = np.dtype(
 
 @dataclass(frozen=True, kw_only=True)
 class McsH5Options:
-    """How an MCS-HDF5 file is written.
+    """Options of an MCS-HDF5 file that is written.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class McsH5Options:
 
 @dataclass(frozen=True)
 class SimulatedMcsH5:
-    """What was written, and the truth.
+    """Simulated MCS-HDF5 file, and its truth.
 
     Attributes
     ----------

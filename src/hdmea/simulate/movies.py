@@ -198,11 +198,11 @@ class Movie:
 
     @property
     def has_colours(self) -> bool:
-        """Whether green and blue differ."""
+        """True where green and blue differ."""
         return self.green is not self.blue
 
     def mean_luminance(self) -> Floats:
-        """What a photodiode sees of each frame (frames,)."""
+        """Luminance of each frame as a photodiode sees it (frames,)."""
         return np.asarray(((self.green.means() + self.blue.means()) / 2)[self.shown])
 
     def frames(self, start: int = 0, stop: int | None = None, colour: str | None = None) -> Frames:

@@ -1,4 +1,4 @@
-"""What a simulated recording may be like, beyond its size: small groups of options, each with stated defaults.
+"""Options of a simulated recording beyond its size: small groups of options, each with stated defaults.
 
 The defaults make a plain recording: an even clock, steady cells, a chip without faults. `REALISTIC` makes what real
 recordings have. Whatever is drawn at random is drawn from the recording's seed and is stored in its truth file.
@@ -59,7 +59,7 @@ class ClockOptions:
 
 @dataclass(frozen=True, slots=True)
 class CellOptions:
-    """What cells do beyond following the light.
+    """Options of what cells do beyond following the light.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ class AxonOptions:
 
 @dataclass(frozen=True, slots=True)
 class AlignmentOptions:
-    """How the chip is under the stimulus, so that receptive fields are over their somata.
+    """Alignment of chip and stimulus, so that receptive fields are over their somata.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ class NoiseOptions:
 
     @property
     def is_white(self) -> bool:
-        """Whether all electrodes have the same noise, with no correlation in time or space."""
+        """True where all electrodes have the same noise, with no correlation in time or space."""
         return self.spread == self.autocorrelation == self.common == 0
 
 

@@ -24,7 +24,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """What is true of each unit; every array has one entry a unit.
+    """True properties of the units; every array has one entry a unit.
 
     rf_center: (units, 2) x (column) and y (row) in pixels of the noise movie, a pixel's centre at its integers;
     rf_sigma the same; polarity +1 (ON) or -1 (OFF); time_to_peak_s of the time course; preferred_direction_deg, from x
@@ -73,7 +73,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Irregularities:
-    """How units' spikes stray from what light makes them; every array has one entry a unit.
+    """Deviations of units' spikes from what light makes them; every array has one entry a unit.
 
     drift_trend: ln(rate) changes from -trend to +trend over the recording; drift_wave, wave_period_s, wave_phase: and
     by wave · sin(2πt/period + phase). burst_probability: of a spike to be followed by more. is_silent: sees nothing.

@@ -52,7 +52,7 @@ CELL_SEED, FILE_SEED, LAYOUT_SEED, ELECTRODE_SEED, ALIGNMENT_SEED, CLOCK_SEED, I
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRecording:
-    """Where a simulated recording's files are, and its truth.
+    """Files of a simulated recording, and its truth.
 
     Attributes
     ----------

@@ -146,7 +146,7 @@ def _patterns_seen(views: _Views, movie: Movie, green: Floats, blue: Floats, gri
 
 
 def _filtered(drive: Floats, kernels: Floats, adaptation_s: Floats, refresh_hz: float) -> Floats:
-    """What is left after adaptation to the slow mean (a one-pole low-pass, settled on the first refresh), in time."""
+    """Remove the slow mean, as adaptation does (a one-pole low-pass, settled on the first refresh), in time."""
     if not drive.size:
         return drive
     level = np.empty_like(drive)

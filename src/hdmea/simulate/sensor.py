@@ -96,7 +96,7 @@ def footprint(
     axons: AxonOptions | None = None,
     is_dead: npt.NDArray[np.bool_] | None = None,
 ) -> Footprint:
-    """What the patch's electrodes (rows, columns) see of a unit's spike: its soma, and its axon, later along its way.
+    """Image of a unit's spike on the patch's electrodes (rows, columns): its soma, and its axon, later along its way.
 
     axons: where the axon is seen from, its modulation and waveform; default as simulated recordings have them.
     """
@@ -287,7 +287,7 @@ class SensorStream:
             part += shared[first : first + len(part), None].astype(np.float32) * self._shares
 
     def _windows(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Where in the pool each frame's noise begins: random numbers of the block that the frame is in."""
+        """Beginning in the pool of each frame's noise: random numbers of the block that the frame is in."""
         drawn = []
         for first in range(start - start % _RANDOM_BLOCK, stop, _RANDOM_BLOCK):
             rng = np.random.default_rng([self._seed, SENSOR_STREAM, first + _RANDOM_BLOCK])

@@ -1,4 +1,4 @@
-"""What is shown: the stimuli that the simulator knows by name, and those of a known family by their configs.
+"""Stimuli that are shown: those that the simulator knows by name, and those of a known family by their configs.
 
 The timing of a known stimulus stands here, in frames of the movie, and nowhere else in this package: that the shipped
 configs say the same is a matter for tests.

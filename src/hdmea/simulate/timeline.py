@@ -1,4 +1,4 @@
-"""When each frame of a session is shown: movies in order, padded, on a display's clock; light steps after them.
+"""Timeline of a session's frames: movies in order, padded, on a display's clock; light steps after them.
 
 The order of frames is that of `add_section_time`: each movie takes `pad + length + 1 + pad` frames, and the first four
 pulses that a recording holds are not counted. The display refreshes at an almost regular clock; now and then a refresh
@@ -50,7 +50,7 @@ class Timeline:
 
     @property
     def counted_frame(self) -> Ints:
-        """Which counted frame each refresh shows (refreshes,); negative for uncounted frames and after the last."""
+        """Counted frame that each refresh shows (refreshes,); negative for uncounted frames and after the last."""
         return np.where(self.shown_frame < 0, -1, self.shown_frame - UNCOUNTED_PULSES)
 
     @property

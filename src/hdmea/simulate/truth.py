@@ -1,4 +1,4 @@
-"""What the pipeline should find in a simulated recording, as arrays and as a JSON file."""
+"""Truth of a simulated recording, for the pipeline to find, as arrays and as a JSON file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGE_END_S = 0.002  # how long after the spike an axon is looked at: the usual 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the pipeline should find; one entry a unit, in the order of `unit_ids`.
+    """Truth for the pipeline to find; one entry a unit, in the order of `unit_ids`.
 
     Attributes
     ----------

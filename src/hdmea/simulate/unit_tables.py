@@ -1,4 +1,4 @@
-"""What a `.cmtr` file says of each unit: its place and quality, its peaks, and its mean waveforms near the soma."""
+"""Tables of each unit in a `.cmtr` file: its place and quality, its peaks, and its mean waveforms near the soma."""
 
 from __future__ import annotations
 

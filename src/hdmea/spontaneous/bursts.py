@@ -17,7 +17,7 @@ LOG_BINS = 10  # a decade
 
 @dataclass(frozen=True)
 class BurstOptions:
-    """How bursts are found.
+    """Options of the search for bursts.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ def log_isi_threshold(intervals_s: Floats, void: float, peak_interval_s: float) 
 
 
 def burst_measures(bursts: Bursts, spikes: int, duration_s: float) -> dict[str, float]:
-    """What the bursts of a train are like.
+    """Measures of the bursts of a train.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the waves of a recording are like, taken together."""
+"""Measures of the waves of a recording, taken together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hdmea.spontaneous.waves import Wave
 
 @dataclass(frozen=True)
 class Rayleigh:
-    """Whether directions have one that they prefer.
+    """Rayleigh's test of directions.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ def rayleigh_test(directions_deg: Sequence[float] | Floats) -> Rayleigh:
 
 
 def wave_measures(waves: Sequence[Wave], *, spikes: int, units: int, duration_s: float) -> dict[str, float]:
-    """What the waves of a recording are like.
+    """Measures of the waves of a recording.
 
     Parameters
     ----------

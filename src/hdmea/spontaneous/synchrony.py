@@ -1,4 +1,4 @@
-"""How synchronous pairs of trains are: tiling coefficient, correlation index, counts, cross-correlograms."""
+"""Synchrony of pairs of trains: tiling coefficient, correlation index, counts, cross-correlograms."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def sttc_p_values(
     seed: int = 0,
     threads: int | None = None,
 ) -> Floats:
-    """How likely trains that have nothing to do with each other are as synchronous as each pair is.
+    """Probability that trains without relation are as synchronous as each pair is.
 
     Parameters
     ----------

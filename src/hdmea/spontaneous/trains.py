@@ -1,4 +1,4 @@
-"""What functions of this room take: trains in samples or in seconds, checked once."""
+"""Input of the functions of this room: trains in samples or in seconds, checked once."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ TOGETHER_SHARE = 0.2  # of the active units, where there are no positions
 
 @dataclass(frozen=True)
 class WaveOptions:
-    """How waves are found.
+    """Options of the search for waves.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a laboratory's table says of recordings and units, brought into the recording."""
+"""Bring what a laboratory's table says of recordings and units into the recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an argument's value is of the kind that its step's function says, before the step is run."""
+"""Check that an argument's value is of the kind that its step's function says, before the step is run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_argument(step: str, name: str, value: Any) -> None:
 
 
 def _hint(function: Callable[..., Any], name: str) -> Any:
-    """What one argument is annotated with; Any where that names what is not imported when the program runs."""
+    """Annotation of one argument; Any where that names what is not imported when the program runs."""
     annotation = getattr(function, "__annotations__", {}).get(name, Any)
     alone = types.SimpleNamespace(__annotations__={name: annotation})
     known = {**vars(typing), "Path": Path, "Sequence": Sequence, "Mapping": Mapping}
@@ -78,7 +78,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _words(hint: Any) -> str:
-    """What a hint asks for, for people."""
+    """Describe for people what a hint asks for."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_words(part) for part in parts))

@@ -170,7 +170,7 @@ def compute_ap_tracking_batch(
 
 
 def retinal_place(recording: PipelineSession) -> DVNTPosition | None:
-    """Where the chip's centre is in the retina, by `metadata/gsheet_row/Center_xy`; None where that does not tell."""
+    """Place of the chip's centre in the retina, by `metadata/gsheet_row/Center_xy`; None where that does not tell."""
     row = recording.metadata.get("gsheet_row")
     said = row.get("Center_xy") if isinstance(row, Mapping) else None
     if isinstance(said, np.ndarray) and said.size == 1:

@@ -1,4 +1,4 @@
-"""When the moving bar passes each pixel: from the movie itself, or from a table."""
+"""Times at which the moving bar passes each pixel: from the movie itself, or from a table."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class EImageSTA:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EImageOptions:
-    """How images are made; `compute_eimage_sta` says what each option means. ValueError names a bad one."""
+    """Options of electrical images; `compute_eimage_sta` says what each option means. ValueError names a bad one."""
 
     sampling_rate: float
     duration_s: float = 120.0
@@ -226,7 +226,7 @@ def _train(unit_id: str, spikes: npt.ArrayLike, before: int) -> npt.NDArray[np.i
 def _plan(
     options: EImageOptions, source: ArraySource, units: int, budget_bytes: int | None, threads: int | None
 ) -> tuple[int, int]:
-    """How many units a pass takes, and how many frames a block; blocks take half of the budget at most."""
+    """Plan the units of a pass and the frames of a block; blocks take half of the budget at most."""
     if budget_bytes is None:
         return max(units, 1), options.block_frames
     channels = math.prod(source.shape[1:])

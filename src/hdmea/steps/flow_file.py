@@ -140,7 +140,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _may_be_flow(path: Path) -> bool:
-    """Whether a JSON file is a flow, or cannot be read, which is said when it is used; stimulus configs are not."""
+    """True where a JSON file is a flow, or cannot be read, which is said when it is used; stimulus configs are not."""
     try:
         content = load_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):

@@ -39,7 +39,7 @@ def list_available_flows(config_dir: str | Path | None = None) -> list[str]:
 
 
 def get_flow_info(name: str | Path, config_dir: str | Path | None = None) -> dict[str, Any]:
-    """What a flow does.
+    """Description of a flow.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def _load(
 
 
 def _run(step: StepCall, hdf5_path: Path, force: bool) -> tuple[Any, str]:
-    """What the step returned, and why it was skipped where the recording lacks what it needs."""
+    """Run a step: what it returned, and why it was skipped where the recording lacks what it needs."""
     try:
         return step.run(hdf5_path=hdf5_path, force=force)
     except FileExistsError as error:

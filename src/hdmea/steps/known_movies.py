@@ -1,4 +1,4 @@
-"""Whether there are the movies that the arguments of a recording's steps name, before the first step is run."""
+"""Check that there are the movies that the arguments of steps name, before the first step is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a cell's rate follows from what its filter sees of the noise movie: a linear-nonlinear model, held out."""
+"""Linear-nonlinear model of a cell's rate from what its filter sees of the noise movie, with held-out frames."""
 
 from __future__ import annotations
 

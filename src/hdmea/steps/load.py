@@ -1,4 +1,4 @@
-"""What all loads share: the paths of their files, what they put into a session, and when they are done already."""
+"""Common parts of all loads: the paths of their files, what they put into a session, and when they are done already."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FILES = "files"
 
 @dataclass
 class RecordingData:
-    """What a load puts into a session, and what it warns of."""
+    """Content that a load puts into a session, and what it warns of."""
 
     units: dict[str, dict[str, Any]] = field(default_factory=dict)
     stimulus: dict[str, Any] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def check_rate(rate: float, loaded: RecordingData) -> None:
 
 
 def common_metadata(dataset_id: str, rate: float, duration_s: float) -> dict[str, Any]:
-    """What every load knows of a recording; rate in Hz."""
+    """Metadata that every load knows of a recording; rate in Hz."""
     return {
         "dataset_id": dataset_id,
         "acquisition_rate": rate,
@@ -158,7 +158,7 @@ class LoadJob:
         return Outcome(result, [("units",), ("stimulus",), ("metadata",)], loaded.warnings)
 
     def new_file(self, dataset_id: str, output_dir: str | Path) -> NewFile[LoadResult]:
-        """Where the load writes without a session; a complete file of the same load is returned as it is."""
+        """File that the load writes without a session; a complete file of the same load is returned as it is."""
         return NewFile(dataset_id, Path(output_dir), self.force, self._cached)
 
     def _cached(self, path: Path) -> LoadResult:
@@ -183,7 +183,7 @@ class LoadJob:
         return {name: identity_of(path) for name, path in self.sources.items() if path is not None}
 
     def _other_inputs(self, stored: Any) -> list[str]:
-        """How the inputs of a load, as its file or session keeps them, differ from today's: a list of one at most."""
+        """Differences of a load's inputs, as its file or session keeps them, from today's: a list of one at most."""
         if not isinstance(stored, Group):
             return []  # of an earlier version
         try:

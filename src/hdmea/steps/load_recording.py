@@ -193,5 +193,5 @@ def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: RecordingData,
 
 
 def _may_be_frames(samples: float, rate: float) -> bool:
-    """Whether a display may show frames so many samples apart; rate in Hz."""
+    """True where a display may show frames so many samples apart; rate in Hz."""
     return samples >= LEAST_PULSE_SAMPLES and PULSES_HZ[0] <= rate / samples <= PULSES_HZ[1]

@@ -216,14 +216,14 @@ def has_images(session: PipelineSession) -> bool:
 
 
 def count_images(path: Path) -> int:
-    """How many units of a file have an electrical image."""
+    """Number of units of a file that have an electrical image."""
     units = recording_file.recording_tree(path).children.get("units")
     return sum((name, "features", FEATURE) in units for name in units.children) if isinstance(units, Group) else 0
 
 
 @dataclass(frozen=True)
 class EImageLoad:
-    """What `load_recording_with_eimage_sta` is asked for; `parameters` are those of `compute_eimage_sta`."""
+    """Request of `load_recording_with_eimage_sta`; `parameters` are those of `compute_eimage_sta`."""
 
     parameters: Mapping[str, Any]
     unit_ids: Sequence[str] | None
@@ -231,7 +231,7 @@ class EImageLoad:
     load_sys_meta: bool
 
     def config(self) -> dict[str, Any]:
-        """What tells one result from another; the length of a chunk does not."""
+        """Parameters that tell one result from another; the length of a chunk does not."""
         config = {name: value for name, value in self.parameters.items() if name != "chunk_duration_s"}
         config["window_range"] = list(config["window_range"])
         config["unit_ids"] = None if self.unit_ids is None else sorted(map(str, self.unit_ids))

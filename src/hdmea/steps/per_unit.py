@@ -1,4 +1,4 @@
-"""What steps that work unit by unit have in common: whom they work on, how they fail, what a recording's axes mean."""
+"""Common parts of steps that work unit by unit: their units, how they fail, what a recording's axes mean."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def feature_data(unit: Mapping[str, Any], feature: str) -> Any:
 
 
 def has_part(unit: Mapping[str, Any], feature: str, part: str) -> bool:
-    """Whether a unit's feature has a key besides its data."""
+    """True where a unit's feature has a key besides its data."""
     found = (unit.get("features") or {}).get(feature)
     return isinstance(found, Mapping) and found.get(part) is not None
 
@@ -93,7 +93,7 @@ def put_part(unit_id: str, unit: Unit, feature: str, part: str, value: dict[str,
 
 
 def inside(values: Any, *path: str) -> Any:
-    """What is at a path of keys in nested dicts; None where there is nothing."""
+    """Value at a path of keys in nested dicts; None where there is nothing."""
     for key in path:
         if not isinstance(values, Mapping) or key not in values:
             return None
@@ -119,7 +119,7 @@ def pitch_um(recording: PipelineSession) -> float:
 
 
 def image_scale(recording: PipelineSession, unit: Mapping[str, Any]) -> ImageScale:
-    """What the axes of a unit's electrical image mean."""
+    """Scale of the axes of a unit's electrical image."""
     metadata = unit["features"][IMAGE].get("metadata") or {}
     rate = number(metadata.get("sampling_rate"), number(recording.metadata.get("acquisition_rate")))
     return ImageScale(rate, round(number(metadata.get("pre_samples"), 10.0)), pitch_um(recording))

@@ -1,4 +1,4 @@
-"""What the immediate calls return."""
+"""Results that the immediate calls return."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass
 class LoadResult:
-    """What `load_recording` and `load_spikes` wrote.
+    """Result of `load_recording` and `load_spikes`.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class LoadResult:
 
 @dataclass
 class LoadWithEImageSTAResult:
-    """What `load_recording_with_eimage_sta` wrote, and how long it took.
+    """Result of `load_recording_with_eimage_sta`, and how long it took.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class ExtractionResult:
 
 @dataclass
 class FlowResult:
-    """What a flow's load and extraction returned, and whether all that it asked for was done.
+    """Results of a flow's load and extraction, and whether all that it asked for was done.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class FlowResult:
 
 @dataclass
 class StepResult:
-    """What a step that works unit by unit did: counts of units, and the IDs of those without a result.
+    """Result of a step that works unit by unit: counts of units, and the IDs of those without a result.
 
     Attributes
     ----------

@@ -133,7 +133,7 @@ def _last_frame(cover_range: Any) -> int:
 
 
 def _correlation(movie: str, stimuli_dir: str | Path | None, needed: bool) -> MovieCorrelation | None:
-    """How the movie is correlated with itself, and how long it shows a pattern; None where it is not at hand."""
+    """Correlation of the movie with itself, and how long it shows a pattern; None where it is not at hand."""
     try:
         path = sta.stimuli_directory(stimuli_dir, sta.assigned_stimuli_dir(), STEP) / f"{movie}.npy"
     except ConfigurationError:

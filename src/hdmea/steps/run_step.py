@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Outcome(Generic[Result]):
-    """What a step did: which parts of the session changed, what to warn of, and what the immediate call returns."""
+    """Outcome of a step: which parts of the session changed, what to warn of, and what the immediate call returns."""
 
     result: Result
     changed: list[layout.SessionPath] = field(default_factory=list)
@@ -275,7 +275,7 @@ def _listed_features(tree: Group, path: Path) -> list[str]:
 
 
 def _clear_old_mark(step: str, before: Group, tx: Transaction) -> None:
-    """What the first version left in a file while a step wrote to it goes when that step is done again."""
+    """Remove the mark that the first version left in a file while this step wrote to it."""
     pipeline = before.children.get("pipeline")
     try:
         marked = load_texts(pipeline.attrs.get(STEPS_IN_PROGRESS, "[]")) if isinstance(pipeline, Group) else []

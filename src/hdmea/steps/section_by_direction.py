@@ -41,7 +41,7 @@ _UNCOMMON = (".pkl", ".pickle")
 
 @dataclass
 class DirectionSectionResult:
-    """What `section_by_direction` did: counts of units, and the IDs of those whose field's centre is not known.
+    """Result of `section_by_direction`: counts of units, and the IDs of those whose field's centre is not known.
 
     Attributes
     ----------

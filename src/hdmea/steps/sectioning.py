@@ -51,7 +51,7 @@ DEFAULT_CONFIG_DIR: str | Path = SHIPPED_CONFIG_DIR  # scripts assign another pa
 
 @dataclass
 class SectionResult:
-    """What `section_spike_times` did: how many units and movies, and the margins in seconds and samples.
+    """Result of `section_spike_times`: numbers of units and movies, and the margins in seconds and samples.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ def _is_done(recording: PipelineSession, movie: str) -> bool:
 def trials_of(
     recording: PipelineSession, movies: Sequence[str], config_dir: Path, outcome: Outcome[Any], *, named: bool
 ) -> dict[str, TrialWindows]:
-    """When each movie's trials were; a section that needs no config is cut row by row.
+    """Times of each movie's trials; a section that needs no config is cut row by row.
 
     Trials that do not lie in their section are left out, those that the recording's end cuts short are kept, both with
     a warning. named: the movies were asked for by name. Raises `ValueError` that lists every config that is missing or

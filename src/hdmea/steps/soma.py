@@ -1,4 +1,4 @@
-"""Where each cell's soma is on the chip, from its electrical image."""
+"""Place of each cell's soma on the chip, from its electrical image."""
 
 from __future__ import annotations
 

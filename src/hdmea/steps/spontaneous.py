@@ -1,4 +1,4 @@
-"""What the steps of spontaneous activity take from a recording."""
+"""Input of the steps of spontaneous activity, from a recording."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class STAResult:
-    """What `compute_sta` did; counts of units, and the IDs of those for which there is no STA.
+    """Result of `compute_sta`: counts of units, and the IDs of those for which there is no STA.
 
     Attributes
     ----------
@@ -261,7 +261,7 @@ def default_stimuli_dir() -> Path:
 
 
 def assigned_stimuli_dir() -> str | Path:
-    """What a script assigned to `DEFAULT_STIMULI_DIR`; where none did, a path that counts as none given."""
+    """Directory that a script assigned to `DEFAULT_STIMULI_DIR`; where none did, a path that counts as none given."""
     assigned: str | Path = globals().get("DEFAULT_STIMULI_DIR", _SHIPPED_STIMULI)
     return assigned
 

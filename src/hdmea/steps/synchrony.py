@@ -1,4 +1,4 @@
-"""How synchronous the units of a recording are, pair by pair and over their distance."""
+"""Synchrony of the units of a recording, pair by pair and over their distance."""
 
 from __future__ import annotations
 

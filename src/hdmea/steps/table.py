@@ -24,7 +24,7 @@ SET_BY_THE_RUNNER = frozenset(
 
 
 def takes_path(argument: str) -> bool:
-    """Whether an argument of that name, of any step, is the path of a file or a directory."""
+    """True where an argument of that name, of any step, is the path of a file or a directory."""
     return argument in ("path", "table") or argument.endswith(("_path", "_dir"))
 
 
@@ -86,7 +86,7 @@ class Step:
         return own if self.loads is not None else [*own, OPTIONAL]
 
     def defaults(self) -> dict[str, Any]:
-        """What the function takes where an argument is not given."""
+        """Values that the function takes where an argument is not given."""
         own = inspect.signature(self.function).parameters.values()
         return {one.name: one.default for one in own if one.default is not inspect.Parameter.empty}
 

@@ -1,4 +1,4 @@
-"""What a message says of a name that is none of those there are."""
+"""Messages about a name that is none of those there are."""
 
 from __future__ import annotations
 

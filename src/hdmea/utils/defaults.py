@@ -1,4 +1,4 @@
-"""Which of several sources of a path counts."""
+"""Choice among several sources of a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells a file, or a directory, from another of the same name: size, time, and a hash of the content.
+"""Identity of a file, or a directory, beyond its name: size, time, and a hash of the content.
 
 Files of up to 1 MiB are known by all of their content, larger ones by size, time, and a hash of head and tail.
 """
@@ -26,7 +26,7 @@ Identity = dict[str, Any]  # what is told of one input, as JSON; None: it is not
 def differences(
     stored: Mapping[str, Any], now: Mapping[str, Identity | None], ignored: Iterable[str] = ()
 ) -> list[str]:
-    """What differs between the inputs of a result and those of today, for people; what is not there now is not known
+    """Differences between the inputs of a result and those of today, for people; what is not there now is not known
     to differ.
 
     ignored: names that are no inputs.
@@ -42,7 +42,7 @@ def differences(
 
 
 def identity_of(path: Path) -> Identity | None:
-    """What tells a file, or all files of a directory, from others; None where there is none."""
+    """Identity of a file, or of all files of a directory; None where there is none."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -1,4 +1,4 @@
-"""What directories hold: for a run the recording and what goes with it; of results, the recordings."""
+"""Files in directories: for a run the recording and what goes with it; of results, the recordings."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _parents(files: list[Path], suffix: str) -> list[Path]:
 
 
 def _only(paths: list[Path], option: str, *rules: Callable[[Path], bool]) -> Path | None:
-    """What the first rule that fits anything fits; None where no rule does."""
+    """Match of the first rule that fits anything; None where no rule does."""
     for rule in rules:
         found = [path for path in paths if rule(path)]
         if len(found) > 1:
@@ -135,7 +135,7 @@ def _only(paths: list[Path], option: str, *rules: Callable[[Path], bool]) -> Pat
 
 
 def _has(path: Path, columns: tuple[str, ...]) -> bool:
-    """Whether it is a CSV file with these columns."""
+    """True where it is a CSV file with these columns."""
     if path.suffix.lower() != ".csv":
         return False
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:

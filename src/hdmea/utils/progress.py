@@ -16,7 +16,7 @@ _drawn: list[Progress] = []  # the bars that are on the terminal: one within ano
 
 
 def watched() -> bool:
-    """Whether progress goes to a terminal, and this is who draws there: the main thread of no worker."""
+    """True where progress goes to a terminal, and this is who draws there: the main thread of no worker."""
     if multiprocessing.parent_process() is not None or threading.current_thread() is not threading.main_thread():
         return False
     return sys.stderr is not None and sys.stderr.isatty()

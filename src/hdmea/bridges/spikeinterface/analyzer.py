@@ -81,7 +81,7 @@ def session_from_analyzer(
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where channels are on a regular grid: row and column of each from 0, the grid's size, and its pitch."""
+    """Places of channels on a regular grid: row and column of each from 0, the grid's size, and its pitch."""
 
     row: np.ndarray[Any, Any]
     col: np.ndarray[Any, Any]
@@ -134,7 +134,7 @@ def _add_templates(session: PipelineSession, analyzer: Any, rate: float) -> None
 
 
 def _how(analyzer: Any, extension: Any, rate: float, spikes: int) -> dict[str, Any]:
-    """What the axes and numbers of the templates mean."""
+    """Meaning of the axes and numbers of the templates."""
     scaled = bool(getattr(analyzer, "return_in_uV", getattr(analyzer, "return_scaled", False)))
     limit = None
     if (chosen := analyzer.get_extension("random_spikes")) is not None and chosen.params.get("method") != "all":

@@ -153,7 +153,7 @@ class _Segment(BaseRecordingSegment):  # type: ignore[misc, unused-ignore]
         return self._opened[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process gets: neither the lock nor the open file."""
+        """State for another process: neither the lock nor the open file."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_reading", "_opened")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

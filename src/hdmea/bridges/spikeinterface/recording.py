@@ -113,5 +113,5 @@ class _Segment(BaseRecordingSegment):  # type: ignore[misc, unused-ignore]
         return traces if channel_indices is None else np.asarray(traces[:, channel_indices])
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process gets: not the stream, which knows this machine's file."""
+        """State for another process: not the stream, which knows this machine's file."""
         return {**self.__dict__, "_sensor": None}

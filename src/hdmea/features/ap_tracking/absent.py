@@ -1,4 +1,4 @@
-"""What scripts call of a neural network that is not part of this package."""
+"""Names that scripts call of a neural network that is not part of this package."""
 
 from __future__ import annotations
 

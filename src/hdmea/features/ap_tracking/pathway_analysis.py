@@ -45,7 +45,7 @@ class RefinedSoma(NamedTuple):
 
 
 class AxonInitialSegment(NamedTuple):
-    """Where an axon begins: sample, column and row in electrodes."""
+    """Beginning of an axon: sample, column and row in electrodes."""
 
     t: float
     x: float
@@ -71,7 +71,7 @@ class APPathway:
 
 @dataclass(frozen=True)
 class APIntersection:
-    """Where axons meet: column and row in electrodes, and the mean squared distance of their lines from it.
+    """Place where axons meet: column and row in electrodes, and the mean squared distance of their lines from it.
 
     NaN where the axons do not agree on a place.
     """
@@ -125,7 +125,7 @@ def fit_line_to_centroids(centroids: npt.ArrayLike) -> APPathway:
 def calculate_optimal_intersection(
     pathways: Mapping[Any, Any] | Iterable[Any], *further: Any, **options: Any
 ) -> APIntersection | None:
-    """Where axons meet, by `hdmea.geometry.find_nerve_head`; None where they do not agree on a place.
+    """Place where axons meet, by `hdmea.geometry.find_nerve_head`; None where they do not agree on a place.
 
     pathways: `APPathway`, or dicts with `direction_angle`, `start_x` and `start_y`, or a dict of them by unit.
     Options of a clustering are without effect.

@@ -1,4 +1,4 @@
-"""Where the electrodes of the vendor's arrays are, by their labels.
+"""Places of the electrodes of the vendor's arrays, by their labels.
 
 Labels of 60-electrode arrays are two digits, column then row, "12" to "87"; of larger ones a letter for the column (I
 and Q are left out) and the row, "A7". The corners of all of them are missing.

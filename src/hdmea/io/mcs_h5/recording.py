@@ -219,7 +219,7 @@ def read_mcs(path: str | os.PathLike[str]) -> McsFile:
 
 
 def is_mcs_h5(path: Path) -> bool:
-    """Whether a file says that it is MCS-HDF5; False for what cannot be opened."""
+    """True where a file says that it is MCS-HDF5; False for what cannot be opened."""
     if not path.is_file():
         return False
     try:
@@ -238,7 +238,7 @@ def _numbered(parent: Group, prefix: str) -> dict[int, Group]:
 
 
 def _what_it_is(tree: Group) -> str:
-    """What an HDF5 file seems to be, in words."""
+    """Describe in words what an HDF5 file seems to be."""
     if PROTOCOL in tree.attrs:
         return f"one of the protocol {records.text(tree.attrs[PROTOCOL])!r}, which is not read"
     if "ID.Type" in tree.attrs:

@@ -1,4 +1,4 @@
-"""What a stream's tables say: channels, entities, and which samples were taken at which times."""
+"""Records of a stream's tables: channels, entities, and which samples were taken at which times."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class McsChannel:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether counts mean a value in `unit`; digital channels have a conversion factor of 0."""
+        """True where counts mean a value in `unit`; digital channels have a conversion factor of 0."""
         return self.conversion_factor != 0
 
     @property
@@ -142,7 +142,7 @@ def labels(value: Any) -> tuple[str, ...]:
 
 
 def segments_of(node: Array, samples: int, path: Path) -> tuple[McsSegment, ...]:
-    """What a table of time stamps says: (segments, 3), or (3, segments) as some files have it.
+    """Read a table of time stamps: (segments, 3), or (3, segments) as some files have it.
 
     Its attributes `Column-0` … name the three columns; without them the shape decides, and where that fits both ways,
     what the numbers can mean. `DataLoadError` where neither way fits the data.
@@ -166,7 +166,7 @@ def _readings(stored: Ints, attributes: Mapping[str, Any]) -> list[Ints]:
 
 
 def _fits(table: Ints, samples: int) -> bool:
-    """Whether rows can be the segments of so many samples: in order, without overlap, inside."""
+    """True where rows can be the segments of so many samples: in order, without overlap, inside."""
     if not len(table):
         return samples == 0
     starts, first, last = table.T

@@ -28,7 +28,7 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class McsStream:
-    """What all streams have in common.
+    """Base of all streams.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 def _reads(method: MethodT) -> MethodT:
-    """What goes wrong while the method reads its file becomes `DataLoadError`."""
+    """Turn what goes wrong while the method reads its file into `DataLoadError`."""
 
     @wraps(method)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -154,7 +154,7 @@ class AnalogStream(McsStream):
 
     @property
     def end_us(self) -> float:
-        """When the last sample ends; 0 without samples."""
+        """End of the last sample; 0 without samples."""
         return max((one.start_us + (one.stop - one.first) * self.tick_us for one in self.segments), default=0.0)
 
     def channel(self, label: str) -> McsChannel:
@@ -324,7 +324,7 @@ class TimeStampEntity(EventEntity):
 
 @dataclass(frozen=True, eq=False)
 class _Segments:
-    """What cut-outs and their averages have in common."""
+    """Base of cut-outs and of their averages."""
 
     id: int
     channels: tuple[McsChannel, ...]

@@ -37,7 +37,7 @@ Entity = TimeStampEntity | SegmentEntity
 
 @dataclass(frozen=True)
 class McsChoice:
-    """Which part of an MCS-HDF5 file is loaded; None where the file has one only.
+    """Part of an MCS-HDF5 file that is loaded; None where the file has one only.
 
     Attributes
     ----------
