@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from h5burst import format_bytes, memory_budget, parse_bytes, thread_count
 
-LEAST_MEMORY = 256 << 20  # a job below this would spend its time moving arrays to and from its scratch file
+MIN_MEMORY = 256 << 20  # a job below this would spend its time moving arrays to and from its scratch file
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ def plan_resources(
     cpus, memory = thread_count(), memory_budget()
     own = None if budget is None else parse_bytes(budget)
     if jobs is None:
-        fitting = max(1, memory // (own or LEAST_MEMORY))
+        fitting = max(1, memory // (own or MIN_MEMORY))
         jobs = max(1, min(recordings, cpus // (threads or 1), fitting))
     return Resources(jobs, threads or max(1, cpus // jobs), own or memory // jobs)

@@ -22,20 +22,20 @@ Complexes = NDArray[np.complex128]
 
 
 # When a map counts, and constants of the search.
-FEWEST_PAIRS = 6  # for anything
+MIN_PAIRS = 6  # for anything
 WRONG_PX = 1.5  # residual at which a pair counts as wrong in the search
 TRIALS = 300  # pairs of units that are tried; all of them of at most `all_up_to` units
 ALL_UP_TO = 25
-LEAST_APART = 0.25  # distance of the units of a pair, as part of the median radius
+MIN_APART = 0.25  # distance of the units of a pair, as part of the median radius
 SCALE_PX = (0.08, 1.5)  # bounds of the residuals' SD
-LEAST_INLIERS = 5  # pairs, and share of all, that must agree
-LEAST_SHARE = 0.4
-MOST_SCALE_ERROR = 0.15  # relative standard error of the scale
+MIN_INLIERS = 5  # pairs, and share of all, that must agree
+MIN_SHARE = 0.4
+MAX_SCALE_ERROR = 0.15  # relative standard error of the scale
 PARAMETERS = 4  # of a similarity, that the residuals' degrees of freedom lack
 PERMUTATIONS = 99  # of the shuffle
 SEED = 0
-FEWEST_AFFINE = 20  # pairs for an affine map
-LEAST_SE_PX = 0.05  # of a field's centre, when pairs are weighted
+MIN_AFFINE = 20  # pairs for an affine map
+MIN_SE_PX = 0.05  # of a field's centre, when pairs are weighted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +234,7 @@ def align(
     fields_se_px
         (n,) standard errors of the fields' centres; weights are their inverse squares.
     affine
-        Fit an affine map at the end, where there are `fewest_affine` pairs. Never better in tests with similarities.
+        Fit an affine map at the end, where there are `MIN_AFFINE` pairs. Never better in tests with similarities.
 
     Returns
     -------
@@ -268,11 +268,11 @@ def align(
         )
     if not all(np.isfinite(part).all() for part in (chip, fields, errors)):
         raise ValueError("somata, fields and errors must be finite: leave out units without a soma or a field")
-    if len(chip) < FEWEST_PAIRS:
-        return Alignment(valid=False, n=len(chip), reason=f"too few: {len(chip)} pairs, {FEWEST_PAIRS} are needed")
+    if len(chip) < MIN_PAIRS:
+        return Alignment(valid=False, n=len(chip), reason=f"too few: {len(chip)} pairs, {MIN_PAIRS} are needed")
     search = _Search(chip, fields)
     cost, reflected, residuals = search.best(fields)
-    prior = 1 / np.maximum(errors, LEAST_SE_PX) ** 2
+    prior = 1 / np.maximum(errors, MIN_SE_PX) ** 2
     fit = _refined(chip, fields, prior / prior.mean(), reflected, residuals, affine)
     if fit is None:
         return Alignment(valid=False, n=len(chip), reason="fewer than 3 pairs support any map")
@@ -280,7 +280,7 @@ def align(
     reason = _refused(fit, p, len(chip))
     if reason:
         return Alignment(valid=False, n=len(chip), n_inliers=fit.inliers, p=p, reason=reason)
-    return _described(fit, p, affine and len(chip) >= FEWEST_AFFINE)
+    return _described(fit, p, affine and len(chip) >= MIN_AFFINE)
 
 
 def to_movie_pixels(place_px: ArrayLike, factor: float) -> Floats:
@@ -305,7 +305,7 @@ class _Search:
             first, second = np.tril_indices(count, -1)
         self.chips = [_complex(chip), _complex(chip).conj()]
         radius = np.median(np.abs(self.chips[0] - np.median(self.chips[0].real) - 1j * np.median(self.chips[0].imag)))
-        apart = np.abs(self.chips[0][first] - self.chips[0][second]) > LEAST_APART * radius
+        apart = np.abs(self.chips[0][first] - self.chips[0][second]) > MIN_APART * radius
         self.first, self.second = first[apart], second[apart]
 
     def best(self, fields: Floats) -> tuple[float, bool, Floats]:
@@ -385,7 +385,7 @@ def _refined(
     """Iteratively reweighted least squares from the pairs that support the best map."""
     weights = (residuals < 2 * WRONG_PX).astype(np.float64)
     fit: _Fit | None = None
-    affine = affine and len(chip) >= FEWEST_AFFINE
+    affine = affine and len(chip) >= MIN_AFFINE
     for _ in range(30):
         if (weights > 0).sum() < 3:
             return None
@@ -420,10 +420,10 @@ def _affine(chip: Floats, fields: Floats, weights: Floats, reflected: bool) -> t
 
 
 def _refused(fit: _Fit, p: float, given: int) -> str:
-    least = max(LEAST_INLIERS, LEAST_SHARE * given)
+    least = max(MIN_INLIERS, MIN_SHARE * given)
     if fit.inliers < least:
         return f"{fit.inliers} of {given} pairs agree on a map"
-    if not fit.scale_relative_se < MOST_SCALE_ERROR:
+    if not fit.scale_relative_se < MAX_SCALE_ERROR:
         return f"the scale is known to {100 * fit.scale_relative_se:.0f} %"
     if p > 1 / (1 + PERMUTATIONS):
         return f"shuffled pairs support a map as well (p = {p:.2f})"

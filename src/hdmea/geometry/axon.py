@@ -26,7 +26,7 @@ from hdmea.geometry.spatial_noise import correlated_covariance, spatial_noise
 
 NAN = float("nan")
 INDEPENDENT_MS = 0.3  # after which filtered noise is new
-MOST_TRACES = 500  # of electrodes that tell the correlation in time
+MAX_TRACES = 500  # of electrodes that tell the correlation in time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +252,7 @@ def _together(search: AxonSearch, waves: Image, path: AxonPath) -> float:
 def _in_time(slopes: Image, usable: Bools) -> Floats:
     """Correlation of noise by the samples in between (samples,), of electrodes without a signal."""
     own = slopes[:, usable]
-    own = own[:, :: -(-own.shape[1] // MOST_TRACES)]
+    own = own[:, :: -(-own.shape[1] // MAX_TRACES)]
     own = own[:, np.abs(own).max(axis=0) < 4 * own.std()].astype(np.float64)
     power = np.abs(np.fft.rfft(own, 2 * len(own), axis=0)) ** 2
     found = np.fft.irfft(power.sum(axis=1))[: len(own)] / np.arange(len(own), 0, -1)
@@ -326,16 +326,15 @@ def _refused(search: AxonSearch, path: AxonPath, axon: Axon) -> str:
     low, high = axon_path.INTERCEPT_MS
     slow, fast = axon_path.VELOCITY_M_S
     conditions = {
-        f"score {axon.score:.1f} is not above {axon_path.LEAST_SCORE:g}": axon.score > axon_path.LEAST_SCORE,
-        f"contrast {axon.contrast:.1f} is not above {axon_path.LEAST_CONTRAST:g}": axon.contrast
-        > axon_path.LEAST_CONTRAST,
-        f"{axon.n_inliers} electrodes on the path": axon.n_inliers >= axon_path.LEAST_INLIERS,
-        f"the path spans {path.end - axon.start:.1f} electrodes": path.end - axon.start >= axon_path.LEAST_EXTENT,
-        f"time over distance has a slope of {axon.slope_t:.1f} SE": axon.slope_t > axon_path.LEAST_SLOPE_T,
+        f"score {axon.score:.1f} is not above {axon_path.MIN_SCORE:g}": axon.score > axon_path.MIN_SCORE,
+        f"contrast {axon.contrast:.1f} is not above {axon_path.MIN_CONTRAST:g}": axon.contrast > axon_path.MIN_CONTRAST,
+        f"{axon.n_inliers} electrodes on the path": axon.n_inliers >= axon_path.MIN_INLIERS,
+        f"the path spans {path.end - axon.start:.1f} electrodes": path.end - axon.start >= axon_path.MIN_EXTENT,
+        f"time over distance has a slope of {axon.slope_t:.1f} SE": axon.slope_t > axon_path.MIN_SLOPE_T,
         f"the wave leaves the soma at {axon.intercept_ms:.2f} ms": low - 1e-9 <= axon.intercept_ms <= high + 1e-9,
         f"the path passes the soma at {axon.lateral_offset:.1f} electrodes": abs(axon.lateral_offset)
-        < axon_path.MOST_OFFSET,
-        f"the path begins at {axon.start:.1f} electrodes": axon.start < search.inner + axon_path.MOST_START,
+        < axon_path.MAX_OFFSET,
+        f"the path begins at {axon.start:.1f} electrodes": axon.start < search.inner + axon_path.MAX_START,
         f"a velocity of {axon.velocity_m_s:.2f} m/s": slow < axon.velocity_m_s < fast,
     }
     return next((reason for reason, met in conditions.items() if not met), "")
@@ -356,7 +355,7 @@ def _centroids(search: AxonSearch, waves: Image, path: AxonPath) -> Floats:
         here = np.abs(along - (t - path.line[0]) / path.line[1]) < half
         height = np.maximum(waves[t, rows[here], columns[here]], 0).astype(np.float64)
         found[n, 0] = t
-        if height.size and height.max() > axon_path.LEAST_PEAK:
+        if height.size and height.max() > axon_path.MIN_PEAK:
             weights = np.where(height > 0.4 * height.max(), height, 0)
             total = weights.sum()
             found[n, 1:] = weights @ columns[here] / total, weights @ rows[here] / total, height.max()

@@ -21,24 +21,24 @@ CURVATURES = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])  # radians an electrode
 VELOCITIES = np.exp(np.linspace(np.log(0.1), np.log(2.4), 18))  # m/s
 DELAYS_MS = np.array([0.0, 0.2])
 LONGEST = 60  # electrodes along a ray
-FEWEST_STEPS = 6  # a ray's sum is divided by the root of at least so many
+MIN_STEPS = 6  # a ray's sum is divided by the root of at least so many
 
 
 # When an axon counts as seen, and constants of the search.
-LEAST_SCORE = 6.5  # of the best ray, in SD
-LEAST_CONTRAST = 2.5
-LEAST_INLIERS = 6  # electrodes on the path, and electrodes' distances that they span
-LEAST_EXTENT = 3.0
-LEAST_SLOPE_T = 6.0  # the slope of time over distance in its standard errors
+MIN_SCORE = 6.5  # of the best ray, in SD
+MIN_CONTRAST = 2.5
+MIN_INLIERS = 6  # electrodes on the path, and electrodes' distances that they span
+MIN_EXTENT = 3.0
+MIN_SLOPE_T = 6.0  # the slope of time over distance in its standard errors
 INTERCEPT_MS = (-0.2, 0.45)  # bounds of that line at the soma, after the trough there
-MOST_OFFSET = 2.5  # electrodes by which the path passes the soma
-MOST_START = 10.0  # electrodes from where rays begin to the first inlier
+MAX_OFFSET = 2.5  # electrodes by which the path passes the soma
+MAX_START = 10.0  # electrodes from where rays begin to the first inlier
 VELOCITY_M_S = (0.05, 4.0)  # bounds
 LONGEST_GAP = 6.0  # electrodes without an inlier after which the path ends
 CLIP = 5.0  # of the filtered image in rays, in SD
 MODEL_ERROR = 0.1  # of the soma's own field, as part of it
-LEAST_NOISE = 0.7  # of an electrode, as part of the typical
-LEAST_PEAK = 3.5  # of an electrode on the path, in SD
+MIN_NOISE = 0.7  # of an electrode, as part of the typical
+MIN_PEAK = 3.5  # of an electrode on the path, in SD
 ERROR_FACTOR = 1.3  # on the standard error of velocity, measured
 EDGE_MS = 0.1  # at the window's end that are not used
 
@@ -87,7 +87,7 @@ class AxonSearch:
         """The best ray of each angle over the image of waves."""
         steps = np.arange(np.ceil(self.inner), LONGEST + 1, dtype=np.float64)
         clipped = np.clip(waves, -CLIP, CLIP)
-        return best_rays(clipped, self.paths(steps), self.times(steps), FEWEST_STEPS)
+        return best_rays(clipped, self.paths(steps), self.times(steps), MIN_STEPS)
 
 
 @lru_cache(maxsize=32)
@@ -160,7 +160,7 @@ def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int,
             return "fewer than 4 electrodes are along the best ray"
         tolerance = tolerance_ms * scale.samples_per_ms
         t, height = _peaks(waves[:, rows[near], columns[near]], expected[near], tolerance)
-        seen = (height > LEAST_PEAK) & np.isfinite(t)
+        seen = (height > MIN_PEAK) & np.isfinite(t)
         if seen.sum() < 4:
             return "fewer than 4 electrodes along the best ray see the wave"
         found = _fit_path(theta, along[near][seen], across[near][seen], t[seen], height[seen], scale)
@@ -195,11 +195,11 @@ def _peaks(waves: Image, expected: Floats, tolerance: float) -> tuple[Floats, Fl
 def _fit_path(theta: float, u: Floats, across: Floats, t: Floats, height: Floats, scale: ImageScale) -> AxonPath | None:
     weight = np.minimum(height, 12.0) ** 2
     degree = 2 if np.ptp(u) > 12 else 1
-    lateral = fit_polynomial(u, across, weight, degree, least_scale=0.25)
+    lateral = fit_polynomial(u, across, weight, degree, min_scale=0.25)
     if lateral is None:
         return None
-    least_ms = 0.0075
-    line = fit_polynomial(u, t, weight, 1, least_scale=least_ms * scale.samples_per_ms, prior=lateral.robust)
+    min_ms = 0.0075
+    line = fit_polynomial(u, t, weight, 1, min_scale=min_ms * scale.samples_per_ms, prior=lateral.robust)
     if line is None:
         return None
     curve = np.zeros(3)

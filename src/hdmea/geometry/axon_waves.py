@@ -50,7 +50,7 @@ def wave_image(clean: CleanImage, soma: SomaGeometry) -> Image | None:
     traces = np.multiply.outer(clean.traces[:, row, column], fields.astype(np.float32)).reshape(-1, *shape)
     np.subtract(clean.traces, traces, out=traces)
     noise = np.hypot(
-        np.maximum(clean.noise_sd.ravel(), axon_path.LEAST_NOISE * clean.typical_noise),
+        np.maximum(clean.noise_sd.ravel(), axon_path.MIN_NOISE * clean.typical_noise),
         axon_path.MODEL_ERROR * np.abs(fields) * np.abs(waveform).max(),
     )
     good = ~clean.bad.ravel()

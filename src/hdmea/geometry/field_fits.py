@@ -11,19 +11,19 @@ from hdmea.geometry.robust import Floats
 from hdmea.geometry.separable import Separation
 
 NAN = float("nan")
-MOST_STEPS = 200
+MAX_STEPS = 200
 
 
 # When a receptive field counts, and bounds of its fits.
-LEAST_Z = 5.0  # of the peak
-FEWEST_SPIKES = 40  # that were averaged
+MIN_Z = 5.0  # of the peak
+MIN_SPIKES = 40  # that were averaged
 NOISE_LAGS = 24  # earliest lags of 60 that noise is judged by (of fewer, the same part)
-FEWEST_LAGS = 30  # an average must have
+MIN_LAGS = 30  # an average must have
 SIGMA = (0.3, 7.0)  # bounds of the fit's widths in pixels
-MOST_OUTSIDE = 1.0  # of the centre beyond the grid, in pixels
+MAX_OUTSIDE = 1.0  # of the centre beyond the grid, in pixels
 SURROUND_SHARE = 0.95  # bounds of the surround's amplitude over the centre's and of its width
 SURROUND_RATIO = (1.3, 5.0)
-LEAST_BIC = 10.0  # by which the BIC must fall for a surround
+MIN_BIC = 10.0  # by which the BIC must fall for a surround
 ROUND = 1.1  # ratio of widths below which there is no angle
 
 
@@ -125,7 +125,7 @@ def fit_field(space: Floats, peak: tuple[int, int], height: float) -> tuple[Gaus
     high = [np.inf, columns + 1, rows + 1, wide[1], wide[1], 10, np.inf]
     if space.size <= len(start):
         return GaussianFit(), f"{space.size} pixels are too few for a fit"
-    fit = fit_surface(Surface.GAUSSIAN_ON_OFFSET, x, y, space, start, (low, high), most_steps=MOST_STEPS)
+    fit = fit_surface(Surface.GAUSSIAN_ON_OFFSET, x, y, space, start, (low, high), max_steps=MAX_STEPS)
     reason = _does_not_hold(fit, space.shape)
     if reason:
         return GaussianFit(), reason
@@ -152,7 +152,7 @@ def fit_field(space: Floats, peak: tuple[int, int], height: float) -> tuple[Gaus
 
 def _does_not_hold(fit: SurfaceFit, shape: tuple[int, ...]) -> str:
     _, x, y, along, across = fit.parameters[:5]
-    outside = MOST_OUTSIDE
+    outside = MAX_OUTSIDE
     if not fit.converged:
         return "the fit did not converge"
     if not (-outside <= x <= shape[1] - 1 + outside and -outside <= y <= shape[0] - 1 + outside):
@@ -162,12 +162,12 @@ def _does_not_hold(fit: SurfaceFit, shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _axes(parameters: Floats, least_ratio: float) -> tuple[float, float, float]:
+def _axes(parameters: Floats, min_ratio: float) -> tuple[float, float, float]:
     """The wider σ, the narrower, and the wider's angle in degrees in [0, 180), NaN where they are much alike."""
     along, across = float(np.exp(parameters[3])), float(np.exp(parameters[4]))
     theta = float(np.degrees(parameters[5])) + (90.0 if across > along else 0.0)
     wide, narrow = max(along, across), min(along, across)
-    return wide, narrow, theta % 180.0 if wide >= least_ratio * narrow else NAN
+    return wide, narrow, theta % 180.0 if wide >= min_ratio * narrow else NAN
 
 
 def _r_squared(fit: SurfaceFit, space: Floats) -> float:
@@ -193,7 +193,7 @@ def fit_surround(parts: Separation, gaussian: GaussianFit) -> SurroundFit:
     if space.size <= len(low):
         return SurroundFit()
     fits = [
-        fit_surface(Surface.GAUSSIANS_DIFFERENCE, x, y, space, [*begin, *guess], (low, high), most_steps=MOST_STEPS)
+        fit_surface(Surface.GAUSSIANS_DIFFERENCE, x, y, space, [*begin, *guess], (low, high), max_steps=MAX_STEPS)
         for guess in ((0.2, 0.7), (0.05, 1.0))
     ]
     fit = min(fits, key=lambda one: one.squares)

@@ -57,7 +57,7 @@ def fit_surface(
     start: ArrayLike,
     bounds: tuple[ArrayLike, ArrayLike],
     *,
-    most_steps: int = 40,
+    max_steps: int = 40,
     tolerance: float = 1e-6,
 ) -> SurfaceFit:
     """The surface with least squares to `values` at the places (x, y), by Levenberg-Marquardt (Marquardt 1963).
@@ -70,7 +70,7 @@ def fit_surface(
         (parameters,) first guess, moved into the bounds.
     bounds
         Lowest and highest (parameters,). A step that would leave them ends there.
-    most_steps
+    max_steps
         Accepted steps until the fit counts as not converged.
     tolerance
         Converged where no parameter moves by more than this part of itself (+ 0.001), or where the squares fall by
@@ -94,7 +94,7 @@ def fit_surface(
     parameters = np.clip(begin, lower, upper)
     normal = np.empty((size, size))
     squares, converged = _ext.fit_surface(
-        surface, at_x, at_y, given, parameters, lower, upper, most_steps, tolerance, normal
+        surface, at_x, at_y, given, parameters, lower, upper, max_steps, tolerance, normal
     )
     return SurfaceFit(parameters, squares, converged, normal, given.size)
 
@@ -128,7 +128,7 @@ def fit_polynomial(
     weights: NDArray[Any],
     degree: int,
     *,
-    least_scale: float,
+    min_scale: float,
     prior: NDArray[Any] | None = None,
     rounds: int = 6,
 ) -> Polynomial | None:
@@ -138,7 +138,7 @@ def fit_polynomial(
     ----------
     u, v, weights
         (points,) floats, at least one.
-    least_scale
+    min_scale
         Residuals' scale is at least this, in the unit of v.
     prior
         (points,) weights in [0, 1] to begin with, for example the robust weights of another fit.
@@ -148,5 +148,5 @@ def fit_polynomial(
     if not len(at) == len(given) == len(share) == len(begin) > 0:
         raise ValueError("u, v, weights and prior must have one length, at least 1")
     coefficients, robust = np.zeros(degree + 1), np.empty(len(begin))
-    done = _ext.fit_polynomial(at, given, share, begin, TUKEY, least_scale, rounds, coefficients, robust)
+    done = _ext.fit_polynomial(at, given, share, begin, TUKEY, min_scale, rounds, coefficients, robust)
     return Polynomial(coefficients, robust) if done else None

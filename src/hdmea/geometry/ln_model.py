@@ -24,19 +24,19 @@ from hdmea.geometry.separable import blurred, held_mean, separate
 NAN = float("nan")
 KINDS = ("exponential", "logistic", "histogram")
 LARGEST_EXPONENT, SMALLEST_RATE = 30.0, 1e-9
-MOST_STEPS = 60
+MAX_STEPS = 60
 NARROW_BINS = 1024
 AVERAGES_BYTES = 64 << 20  # of averages in memory
 
 
 # When a model is fitted, and constants of the fit.
-LEAST_Z = 5.0  # of the receptive field
-FEWEST_SPIKES = 200  # in the movie
+MIN_Z = 5.0  # of the receptive field
+MIN_SPIKES = 200  # in the movie
 # what is added to the movie's autocorrelation when the time course is whitened: the larger of `ridge` and
 # `ridge_spikes` over the training spikes (a course of few spikes is mostly noise)
 RIDGE = 0.3
 RIDGE_SPIKES = 400.0
-LEAST_GAIN = 0.005  # bits a spike by which a kind must be better than the exponential
+MIN_GAIN = 0.005  # bits a spike by which a kind must be better than the exponential
 SPIKES_A_BIN = 40  # of the histogram: spikes in a bin, and bounds of their number
 BINS = (4, 20)
 
@@ -201,12 +201,12 @@ def fit_ln_models(
 
 
 def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float) -> str:
-    if not z > LEAST_Z:
+    if not z > MIN_Z:
         found = "no receptive field was found" if np.isnan(z) else f"z {z:.2f} of the receptive field"
-        return found if np.isnan(z) else f"{found} is not above {LEAST_Z:g}"
+        return found if np.isnan(z) else f"{found} is not above {MIN_Z:g}"
     count = int(((train >= movie.plan.lags - 1) & (train < len(movie.shown))).sum())
-    if count < FEWEST_SPIKES:
-        return f"{count} {'spike' if count == 1 else 'spikes'} in the movie, at least {FEWEST_SPIKES} are needed"
+    if count < MIN_SPIKES:
+        return f"{count} {'spike' if count == 1 else 'spikes'} in the movie, at least {MIN_SPIKES} are needed"
     return ""
 
 
@@ -291,8 +291,8 @@ def fit_curves(g: Floats, counts: Floats) -> Curves:
     logistic = np.array([np.log(4 * mean + 1e-9), -1.0, 1.0])
     narrow = _Bins.narrow(g, counts)
     points = narrow.sums / narrow.frames, narrow.spikes, narrow.frames
-    _ext.fit_rate(0, *points, exponential, MOST_STEPS)
-    reached, _ = _ext.fit_rate(1, *points, logistic, MOST_STEPS)
+    _ext.fit_rate(0, *points, exponential, MAX_STEPS)
+    reached, _ = _ext.fit_rate(1, *points, logistic, MAX_STEPS)
     bins = narrow.joined(int(np.clip(counts.sum() / SPIKES_A_BIN, *BINS)))
     usable = np.isfinite(logistic).all() and np.isfinite(reached)
     heights = (bins.spikes + 2 * mean) / (bins.frames + 2)
@@ -316,7 +316,7 @@ class _Unit:
         used = self.movie.training[-1]
         g, counts = whole.g[used], self.counts[used]
         curves = fit_curves(g, counts)
-        kind = _chosen(held_out.bits, LEAST_GAIN)
+        kind = _chosen(held_out.bits, MIN_GAIN)
         return LNModel(
             kind=kind,
             bits_per_spike=held_out.bits[kind],
@@ -428,10 +428,10 @@ def _squared_correlation(rates: Floats, counts: Floats) -> float:
     return float((a * b).sum()) ** 2 / product if product > 0 else NAN
 
 
-def _chosen(bits: dict[str, float], least_gain: float) -> str:
-    """The kind with most bits; the exponential unless another is better by more than `least_gain`."""
+def _chosen(bits: dict[str, float], min_gain: float) -> str:
+    """The kind with most bits; the exponential unless another is better by more than `min_gain`."""
     best = max(KINDS, key=lambda kind: bits[kind] if np.isfinite(bits[kind]) else -np.inf)
-    return best if bits[best] > bits["exponential"] + least_gain else "exponential"
+    return best if bits[best] > bits["exponential"] + min_gain else "exponential"
 
 
 def describe_curve(rate: Any, lowest: float, highest: float) -> dict[str, float]:

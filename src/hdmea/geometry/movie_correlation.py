@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from hdmea.geometry.robust import Floats
 
-MOST_PATTERNS, MOST_SIDE = 4096, 64  # of a movie that are looked at: from its start, and about its middle
+MAX_PATTERNS, MAX_SIDE = 4096, 64  # of a movie that are looked at: from its start, and about its middle
 REACH_PATTERNS, REACH_PIXELS = 12, 8
-FEWEST_PATTERNS = 100  # that tell anything
-LEAST = 0.1  # correlation from which on widths are not to be trusted
-LEAST_SD = 5.0  # and by which it is beyond that of as much white noise
+MIN_PATTERNS = 100  # that tell anything
+MIN_CORRELATION = 0.1  # correlation from which on widths are not to be trusted
+MIN_SD = 5.0  # and by which it is beyond that of as much white noise
 RIDGE = 0.02  # on the movie's variance: what is weaker in the movie than that is not raised
 
 
@@ -63,7 +63,7 @@ class MovieCorrelation:
     @property
     def correlated(self) -> bool:
         """True where it is above 0.1, and beyond that of as much white noise."""
-        return abs(self.largest) > max(LEAST, LEAST_SD * self.noise_sd)
+        return abs(self.largest) > max(MIN_CORRELATION, MIN_SD * self.noise_sd)
 
     def whitened(self, average: NDArray[Any]) -> Floats:
         """A spike-triggered average without the movie's correlation.
@@ -120,12 +120,12 @@ def movie_correlation(movie: NDArray[Any], hold: int = 1) -> MovieCorrelation:
     """
     if np.ndim(movie) != 3:
         raise ValueError(f"a movie has axes (frames, height, width), got shape {np.shape(movie)}")
-    first = [max(0, (side - MOST_SIDE) // 2) for side in movie.shape[1:]]
-    rows, columns = (slice(one, one + MOST_SIDE) for one in first)
-    part = np.asarray(movie[: MOST_PATTERNS * hold : hold, rows, columns], np.float32)
+    first = [max(0, (side - MAX_SIDE) // 2) for side in movie.shape[1:]]
+    rows, columns = (slice(one, one + MAX_SIDE) for one in first)
+    part = np.asarray(movie[: MAX_PATTERNS * hold : hold, rows, columns], np.float32)
     part = part - part.mean(axis=0)
     power = float(np.einsum("tyx,tyx->", part, part)) / max(part.size, 1)
-    few = len(part) < FEWEST_PATTERNS
+    few = len(part) < MIN_PATTERNS
     along = [
         np.eye(1, reach + 1)[0] if few else _correlations(np.moveaxis(part, axis, 0), reach, power)
         for axis, reach in enumerate((REACH_PATTERNS, REACH_PIXELS, REACH_PIXELS))
@@ -145,7 +145,7 @@ def _correlations(part: NDArray[np.float32], reach: int, power: float) -> Floats
 
 def _undone(average: Floats, axis: int, correlation: Floats, step: int) -> Floats:
     """(C + λI)⁻¹ along an axis, C the correlation of entries that are whole steps apart; as it is without any."""
-    if np.abs(correlation[1:]).max() < LEAST / 2:
+    if np.abs(correlation[1:]).max() < MIN_CORRELATION / 2:
         return average
     size = average.shape[axis]
     apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))

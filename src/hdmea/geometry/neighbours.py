@@ -14,8 +14,8 @@ from hdmea.geometry.robust import Bools, Floats
 from hdmea.geometry.soma import SomaGeometry
 
 NEAREST, FARTHEST = 2.0, 15.0  # electrodes between somata: nearer ones may be one cell that was split
-LEAST_DEPTH = 5.0  # SD that an image must have at the neighbour's soma for a neighbour to count
-MOST = 3  # neighbours that are taken out, the deepest first
+MIN_DEPTH = 5.0  # SD that an image must have at the neighbour's soma for a neighbour to count
+MAX_NEIGHBOURS = 3  # neighbours that are taken out, the deepest first
 LAGS_MS = 1.2  # by which the neighbour's spikes are before or after this cell's
 AROUND = 3.0  # electrodes around the neighbour's soma that tell how much of it there is
 RIDGE = 1e-3  # on the lags, as part of their mean power
@@ -73,9 +73,9 @@ def _that_count(clean: CleanImage, soma: SomaGeometry, others: Sequence[Neighbou
         apart = np.hypot(found.center_row - soma.center_row, found.center_col - soma.center_col)
         if NEAREST < apart < FARTHEST and row < clean.bad.shape[0] and column < clean.bad.shape[1]:
             depth = float(np.abs(clean.traces[:, row, column]).max()) / max(float(clean.noise_sd[row, column]), 1e-12)
-            if depth > LEAST_DEPTH and not clean.bad[row, column]:
+            if depth > MIN_DEPTH and not clean.bad[row, column]:
                 depths.append((-depth, n))
-    return [others[n] for _, n in sorted(depths)[:MOST]]
+    return [others[n] for _, n in sorted(depths)[:MAX_NEIGHBOURS]]
 
 
 def _witnesses(clean: CleanImage, soma: SomaGeometry, other: SomaGeometry) -> Bools:

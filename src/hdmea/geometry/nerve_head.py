@@ -17,19 +17,19 @@ from numpy.typing import ArrayLike, NDArray
 from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats, tukey_weights, wrapped
 
 NAN = float("nan")
-MOST_PAIRS, MOST_STARTS, MOST_STEPS = 3000, 1500, 60
+MAX_PAIRS, MAX_STARTS, MAX_STEPS = 3000, 1500, 60
 START_SCALE = np.radians(15)  # of angles, when starting points are compared
 
 
 # When an optic-nerve head counts, and constants of the fit.
-FEWEST_AXONS = 6  # for anything
-LEAST_USED = 6  # axons, and share of all, that must agree
-LEAST_SHARE = 0.4
-MOST_RELATIVE_SD = 0.15  # of the position's major axis over its distance
-MOST_SCALE_DEG = 11.9  # spread of the angles at which the search has no hold
+MIN_AXONS = 6  # for anything
+MIN_USED = 6  # axons, and share of all, that must agree
+MIN_SHARE = 0.4
+MAX_RELATIVE_SD = 0.15  # of the position's major axis over its distance
+MAX_SCALE_DEG = 11.9  # spread of the angles at which the search has no hold
 SCALE_DEG = (1.0, 12.0)  # bounds of that spread
 NEAR_DEG = 30.0  # residuals that it is judged by
-LEAST_CROSSING_DEG = 3.0  # of two axons whose crossing is a starting point
+MIN_CROSSING_DEG = 3.0  # of two axons whose crossing is a starting point
 COVARIANCE_FACTOR = 1.3  # on the model's, measured
 SEED = 0  # of the pairs that are drawn
 
@@ -159,10 +159,8 @@ def find_nerve_head(somata: ArrayLike, angles_deg: Sequence[float] | Floats) -> 
         raise ValueError(f"{len(places)} somata need as many angles, not an array of shape {angles.shape}")
     if not (np.isfinite(places).all() and np.isfinite(angles).all()):
         raise ValueError("somata and angles must be finite: leave out cells whose axon is not seen")
-    if len(places) < FEWEST_AXONS:
-        return NerveHead(
-            status="none", n=len(places), reason=f"{len(places)} axons, at least {FEWEST_AXONS} are needed"
-        )
+    if len(places) < MIN_AXONS:
+        return NerveHead(status="none", n=len(places), reason=f"{len(places)} axons, at least {MIN_AXONS} are needed")
     start = _start(places, angles)
     if start is None:
         return NerveHead(**_direction(angles), n=len(places), reason="no two axons cross ahead of both")
@@ -213,18 +211,18 @@ def soma_polar(head: NerveHead, x: float, y: float, pitch_um: float) -> SomaPola
 def _start(places: Floats, angles: Floats) -> Floats | None:
     """Of the crossings of pairs of axons that are ahead of both the one that most bearings agree with."""
     first, second = np.triu_indices(len(places), 1)
-    if len(first) > MOST_PAIRS:
-        chosen = np.random.default_rng(SEED).choice(len(first), MOST_PAIRS, replace=False)
+    if len(first) > MAX_PAIRS:
+        chosen = np.random.default_rng(SEED).choice(len(first), MAX_PAIRS, replace=False)
         first, second = first[chosen], second[chosen]
     ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     cross = ways[first, 0] * ways[second, 1] - ways[first, 1] * ways[second, 0]
-    usable = np.abs(cross) > np.sin(np.radians(LEAST_CROSSING_DEG))
+    usable = np.abs(cross) > np.sin(np.radians(MIN_CROSSING_DEG))
     first, second, cross = first[usable], second[usable], cross[usable]
     apart = places[second] - places[first]
     along_first = (apart[:, 0] * ways[second, 1] - apart[:, 1] * ways[second, 0]) / cross
     along_second = (apart[:, 0] * ways[first, 1] - apart[:, 1] * ways[first, 0]) / cross
     ahead = (along_first > 0) & (along_second > 0)
-    points = (places[first] + along_first[:, None] * ways[first])[ahead][:MOST_STARTS]
+    points = (places[first] + along_first[:, None] * ways[first])[ahead][:MAX_STARTS]
     if not len(points):
         return None
     toward = points[:, None] - places[None]
@@ -253,7 +251,7 @@ class _Bearings:
 
     def fitted(self, point: Floats) -> _Fit:
         """Gauss-Newton on the angles with Tukey's weights, steps at most half the median distance."""
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             now = self._at(point)
             normal = (now.slopes.T * now.weights) @ now.slopes + 1e-12 * np.eye(2)
             step = np.linalg.solve(normal, (now.slopes.T * now.weights) @ now.errors)
@@ -308,12 +306,12 @@ def _judged(fit: _Fit) -> NerveHead:
 
 
 def _refused(count: int, given: int, major: float, distance: float, scale: float) -> str:
-    least = max(LEAST_USED, LEAST_SHARE * given)
+    least = max(MIN_USED, MIN_SHARE * given)
     if count < least:
         return f"{count} of {given} axons agree on a place"
-    if not major < MOST_RELATIVE_SD * distance:
+    if not major < MAX_RELATIVE_SD * distance:
         return f"the place is known to {major:.1f} electrodes at a distance of {distance:.1f}"
-    if not scale < np.radians(MOST_SCALE_DEG):
+    if not scale < np.radians(MAX_SCALE_DEG):
         return f"the angles spread by {np.degrees(scale):.1f} degrees"
     return ""
 

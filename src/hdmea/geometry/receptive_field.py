@@ -60,7 +60,7 @@ class ReceptiveField:
     peak_row, peak_col
         Of the peak's pixel.
     model
-        That was chosen: "gaussian", or "surround" where its BIC is lower by more than `least_bic`.
+        That was chosen: "gaussian", or "surround" where its BIC is lower by more than `MIN_BIC`.
     center_row, center_col, center_row_se, center_col_se
         Of the chosen model, and their standard errors; NaN where the fit does not hold.
     sigma_major, sigma_minor, theta
@@ -198,8 +198,8 @@ def receptive_field(
     if reason:
         return _nothing(average, NAN, reason)
     detection = _Detection.of(average, hold)
-    if not detection.z > field_fits.LEAST_Z:
-        return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {field_fits.LEAST_Z:g}")
+    if not detection.z > field_fits.MIN_Z:
+        return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {field_fits.MIN_Z:g}")
     found = _described(average, detection, last_frame)
     return replace(found, on_off=_on_off(detection, last_frame)) if on_off else found
 
@@ -233,10 +233,10 @@ def hold_frames(movie: NDArray[Any]) -> int:
 
 
 def _unfit(average: Floats, n_spikes: int | None, hold: int) -> str:
-    if n_spikes is not None and n_spikes < field_fits.FEWEST_SPIKES:
-        return f"{n_spikes} {'spike' if n_spikes == 1 else 'spikes'}, at least {field_fits.FEWEST_SPIKES} are needed"
-    if len(average) < max(field_fits.FEWEST_LAGS, 4 * hold):
-        return f"{len(average)} lags, at least {max(field_fits.FEWEST_LAGS, 4 * hold)} are needed"
+    if n_spikes is not None and n_spikes < field_fits.MIN_SPIKES:
+        return f"{n_spikes} {'spike' if n_spikes == 1 else 'spikes'}, at least {field_fits.MIN_SPIKES} are needed"
+    if len(average) < max(field_fits.MIN_LAGS, 4 * hold):
+        return f"{len(average)} lags, at least {max(field_fits.MIN_LAGS, 4 * hold)} are needed"
     if average.size == 0 or not np.isfinite(average).all():
         return "the average is empty or not finite"
     return ""
@@ -319,7 +319,7 @@ def _fit_gaussian(parts: Separation, peak: tuple[int, int]) -> tuple[GaussianFit
 def _chosen(gaussian: GaussianFit, surround: SurroundFit) -> dict[str, Any]:
     """Place and size of the model that is chosen."""
     difference = gaussian.bic - surround.bic
-    with_surround = bool(difference > field_fits.LEAST_BIC)
+    with_surround = bool(difference > field_fits.MIN_BIC)
     one = surround if with_surround else gaussian
     shape = GaussianFit(sigma_x=one.sigma_x, sigma_y=one.sigma_y, theta=one.theta)
     diameter = HALF_MAXIMUM * np.sqrt(one.sigma_x * one.sigma_y)
@@ -347,7 +347,7 @@ def _on_off(detection: _Detection, last_frame: int) -> OnOffFields:
         signed = sign * detection.standard[detection.near]
         place = np.unravel_index(signed.argmax(), signed.shape)
         found[f"{name}_z"] = float(signed[place])
-        if signed[place] > field_fits.LEAST_Z:
+        if signed[place] > field_fits.MIN_Z:
             lag = int(place[0]) + detection.noise_lags
             found[f"{name}_lag_frames"] = float(len(detection.held) - lag - last_frame)
             found[name], _ = fit_field(sign * detection.held[lag], (int(place[1]), int(place[2])), sign)

@@ -22,10 +22,10 @@ LAGS = 30  # frames before a spike that are looked at
 WIDTH = 6  # frames over which the movie is averaged: about what a cell integrates
 BLOB = 1.2  # pixels, SD of the Gaussian along which variance is measured, at every pixel
 ALPHA = 0.01
-FEWEST_SPIKES = 100
+MIN_SPIKES = 100
 APART = 3  # windows of `LAGS` frames that shifts stay away from the spikes' own time
 SIGMA = (0.3, 6.0)  # bounds of the field's width, in pixels
-MOST_OFFSET = 2.0  # of its centre from the eigenvector's largest pixel
+MAX_OFFSET = 2.0  # of its centre from the eigenvector's largest pixel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +154,8 @@ class _Seen:
         spikes = np.asarray(train, np.int64)
         spikes = spikes[(spikes >= LAGS + WIDTH) & (spikes < frames)]
         empty = np.full(self.shape, np.nan, np.float32)
-        if len(spikes) < FEWEST_SPIKES:
-            reason = f"{len(spikes)} spikes, at least {FEWEST_SPIKES} are needed"
+        if len(spikes) < MIN_SPIKES:
+            reason = f"{len(spikes)} spikes, at least {MIN_SPIKES} are needed"
             return SecondOrderField(n_spikes=len(spikes), field=empty, reason=reason)
         changes = self._changes(spikes)
         largest = np.abs(changes).max(axis=0)
@@ -232,10 +232,10 @@ def _fitted(image: Floats) -> tuple[float, float, float]:
     """Column, row and width of a round Gaussian; NaN where the fit does not converge."""
     y, x = (part.ravel().astype(np.float64) for part in np.indices(image.shape))
     row, column = (int(i) for i in np.unravel_index(image.argmax(), image.shape))
-    low = [0.0, column - MOST_OFFSET, row - MOST_OFFSET, np.log(SIGMA[0])]
-    high = [np.inf, column + MOST_OFFSET, row + MOST_OFFSET, np.log(SIGMA[1])]
+    low = [0.0, column - MAX_OFFSET, row - MAX_OFFSET, np.log(SIGMA[0])]
+    high = [np.inf, column + MAX_OFFSET, row + MAX_OFFSET, np.log(SIGMA[1])]
     start = [float(image.max()), column, row, np.log(BLOB)]
-    fit = fit_surface(Surface.ROUND_GAUSSIAN, x, y, image.ravel(), start, (low, high), most_steps=200)
+    fit = fit_surface(Surface.ROUND_GAUSSIAN, x, y, image.ravel(), start, (low, high), max_steps=200)
     if not fit.converged:
         return NAN, NAN, NAN
     _, column_at, row_at, log_sigma = fit.parameters.tolist()

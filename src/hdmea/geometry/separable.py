@@ -17,8 +17,8 @@ BASELINE_REACH = 12  # frames from the peak beyond which a pixel's mean is its b
 # Of the Gaussian:
 SPACE_REACH = 4.5  # pixels about the peak that are fitted
 SIGMA = (0.4, 4.0)  # bounds of its widths in pixels
-MOST_OFFSET = 2.0  # of its centre from the peak in pixels
-LEAST_AMPLITUDE = 0.2  # part of the peak's value
+MAX_OFFSET = 2.0  # of its centre from the peak in pixels
+MIN_AMPLITUDE = 0.2  # part of the peak's value
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +98,15 @@ def _gaussian_weights(space: Floats, row: int, column: int) -> Floats:
     part: Bools = (np.abs(y - row) <= SPACE_REACH) & (np.abs(x - column) <= SPACE_REACH)
     sign = np.sign(space[row, column]) or 1.0
     top = abs(float(space[row, column]))
-    wide, offset = np.log(SIGMA), MOST_OFFSET
+    wide, offset = np.log(SIGMA), MAX_OFFSET
     start = [max(top, 1e-9), column, row, 0.25, 0.2, 0.3]
-    low = [LEAST_AMPLITUDE * top + 1e-9, column - offset, row - offset, wide[0], wide[0], -10.0]
+    low = [MIN_AMPLITUDE * top + 1e-9, column - offset, row - offset, wide[0], wide[0], -10.0]
     high = [np.inf, column + offset, row + offset, wide[1], wide[1], 10.0]
     if part.sum() < len(start):
         fitted = np.array(start)
     else:
         fit = fit_surface(
-            Surface.GAUSSIAN, x[part], y[part], sign * space[part], start, (low, high), most_steps=25, tolerance=1e-4
+            Surface.GAUSSIAN, x[part], y[part], sign * space[part], start, (low, high), max_steps=25, tolerance=1e-4
         )
         fitted = fit.parameters
     weights = gaussian(fitted, space.shape)

@@ -19,26 +19,26 @@ from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats
 from hdmea.geometry.spatial_noise import SpatialNoise, correlated_covariance, spatial_noise
 
 NAN = float("nan")
-MOST_STEPS = 400
+MAX_STEPS = 400
 GAUSSIAN_WIDTH = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum, of σ
 MONOPOLE_WIDTH = 2 * 1.6 * np.sqrt(2 ** (2 / 3) - 1)
 
 
 # When a soma counts, and constants of the fit.
-LEAST_Z = 6.0  # of the trough
+MIN_Z = 6.0  # of the trough
 TROUGH_MS = (-0.2, 0.3)  # from the spike, where the trough is looked for
 WAVEFORM_MS = 0.3  # about the trough
 HALF_WIDTH = 3  # electrodes to each side of the peak that are fitted
 WEAK = 0.2  # part of the peak's amplitude from which an electrode counts for the waveform
-MOST_OFFSET = 1.5  # of the centre from the peak, in electrodes
+MAX_OFFSET = 1.5  # of the centre from the peak, in electrodes
 SIGMA = (0.2, 6.0)  # bounds of the width, in electrodes
-FEWEST = 6  # good electrodes in the window
+MIN_ELECTRODES = 6  # good electrodes in the window
 WITNESSES = 2  # of its eight neighbours that must see a peak's waveform, by so many SD of their noise
 WITNESS_SD = 3.0
 NOISE_GAIN = (1.0, 2.0)  # bounds of the SD of a waveform's share in noise, in that of samples: noise may be slow
-MOST_PEAKS = 10  # that are tried
+MAX_PEAKS = 10  # that are tried
 FAR = 10.0  # electrodes from the soma that tell the noise's correlation
-MOST_MISFIT = 0.0125  # of the fit beyond noise, as part of its height, from which something overlaps
+MAX_MISFIT = 0.0125  # of the fit beyond noise, as part of its height, from which something overlaps
 MISFIT_SD = 3.0  # by which it must stand out of noise, too
 
 
@@ -149,8 +149,8 @@ def soma_geometry(image: NDArray[Any] | CleanImage, scale: ImageScale | None = N
     Returns
     -------
     SomaGeometry
-        All NaN, with its reason, where the window is shorter than −0.5 … 2 ms, z < `least_z`, fewer than `fewest`
-        good electrodes are around the peak, or the fit does not converge.
+        All NaN, with its reason, where the window is shorter than −0.5 … 2 ms, z < `MIN_Z`, fewer than
+        `MIN_ELECTRODES` good electrodes are around the peak, or the fit does not converge.
 
     Raises
     ------
@@ -179,8 +179,8 @@ def soma_geometry(image: NDArray[Any] | CleanImage, scale: ImageScale | None = N
         return _nothing(clean.reason, NAN, clean)
     first, troughs = _troughs(clean)
     z = float(troughs.max()) / clean.typical_noise if clean.typical_noise > 0 else NAN
-    if not z >= LEAST_Z:
-        return _nothing(f"z {z:.2f} of the trough is below {LEAST_Z:g}", z, clean)
+    if not z >= MIN_Z:
+        return _nothing(f"z {z:.2f} of the trough is below {MIN_Z:g}", z, clean)
     peak = _peak(clean, first, troughs)
     z = float(troughs[peak.row, peak.column]) / clean.typical_noise
     found = _fitted(clean, peak)
@@ -208,10 +208,10 @@ def _peak(clean: CleanImage, first: int, troughs: Image) -> _Peak:
     """
     last = clean.scale.spike_sample + clean.scale.samples(TROUGH_MS[1])
     unused, deepest = clean.bad.copy(), None
-    for skipped in range(MOST_PEAKS):
+    for skipped in range(MAX_PEAKS):
         depths = np.where(unused, 0, troughs)
         row, column = (int(i) for i in np.unravel_index(depths.argmax(), depths.shape))
-        if not depths[row, column] >= LEAST_Z * clean.typical_noise:
+        if not depths[row, column] >= MIN_Z * clean.typical_noise:
             break
         trough = first + int(clean.traces[first : last + 1, row, column].argmin())
         if _witnesses(clean, row, column, trough, unused) >= WITNESSES:
@@ -294,14 +294,14 @@ def _fitted(clean: CleanImage, peak: _Peak) -> _Fitted | str:
     """The better of both models, or why there is none."""
     x, y, amplitudes, waveform = _amplitudes(clean, peak)
     row, column = peak.row, peak.column
-    if len(x) < FEWEST:
-        return f"{len(x)} good electrodes around the peak, at least {FEWEST} are needed"
+    if len(x) < MIN_ELECTRODES:
+        return f"{len(x)} good electrodes around the peak, at least {MIN_ELECTRODES} are needed"
     start = _start(x, y, amplitudes, column, row)
-    reach, sigma = MOST_OFFSET, np.log(SIGMA)
+    reach, sigma = MAX_OFFSET, np.log(SIGMA)
     low, high = [0, column - reach, row - reach, sigma[0]], [np.inf, column + reach, row + reach, sigma[1]]
     surfaces = {"gaussian": Surface.ROUND_GAUSSIAN, "monopole": Surface.MONOPOLE}
     fits = {
-        name: fit_surface(surface, x, y, amplitudes, start, (low, high), most_steps=MOST_STEPS)
+        name: fit_surface(surface, x, y, amplitudes, start, (low, high), max_steps=MAX_STEPS)
         for name, surface in surfaces.items()
     }
     name = min(fits, key=lambda one: fits[one].squares)
@@ -323,7 +323,7 @@ def _fitted(clean: CleanImage, peak: _Peak) -> _Fitted | str:
         1 - fit.squares / about_mean if about_mean > 0 else NAN,
         np.sqrt(np.diag(covariance)),
         misfit,
-        bool(misfit > MOST_MISFIT and beyond > MISFIT_SD * np.sqrt(2 / freedom) * expected),
+        bool(misfit > MAX_MISFIT and beyond > MISFIT_SD * np.sqrt(2 / freedom) * expected),
     )
 
 

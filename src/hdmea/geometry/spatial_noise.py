@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hdmea.geometry.robust import MAD_TO_SD, Bools, Floats
 
 REACH = 8  # electrodes up to which correlations count
-FEWEST_FAR = 200  # electrodes without a signal, fewer of which tell nothing
+MIN_FAR = 200  # electrodes without a signal, fewer of which tell nothing
 SIGNAL = 3.5  # SD from which an electrode carries a signal
 
 
@@ -46,14 +46,14 @@ def spatial_noise(values: NDArray[np.floating], usable: Bools) -> SpatialNoise:
     from scipy.ndimage import binary_dilation
 
     unknown = SpatialNoise(float("nan"), np.eye(1, REACH**2 + 1)[0])
-    if usable.sum() < FEWEST_FAR:
+    if usable.sum() < MIN_FAR:
         return unknown
     sd = MAD_TO_SD * float(np.median(np.abs(values[:, usable])))
     if not sd > 0:
         return unknown
     signals = usable & (np.abs(values) > SIGNAL * sd).any(axis=0)
     quiet = usable & ~binary_dilation(signals, np.ones((3, 3)))
-    if quiet.sum() < FEWEST_FAR:
+    if quiet.sum() < MIN_FAR:
         return unknown
     rows, columns = (next_fast_len(size + REACH, real=True) for size in quiet.shape)
     power = np.abs(rfft2(np.where(quiet, values, 0.0), (rows, columns))) ** 2

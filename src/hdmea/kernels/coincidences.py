@@ -16,7 +16,7 @@ Counts = NDArray[np.int64]
 
 _TABLE_CELLS = 1 << 22  # of a train; a window of so few samples is found by merging two trains instead
 _TABLES_BYTES = 1 << 20  # that a thread looks into at a time
-_MOST_LAGS = 1 << 28
+_MAX_LAGS = 1 << 28
 
 
 def near_counts(times: NDArray[Any], offsets: NDArray[Any], *, dt: int, threads: int | None = None) -> Counts:
@@ -122,7 +122,7 @@ def lag_counts(
         that is none.
     """
     values, ends = _ascending(times, offsets)
-    if bin_samples < 1 or bins < 1 or bin_samples * bins > _MOST_LAGS:
+    if bin_samples < 1 or bins < 1 or bin_samples * bins > _MAX_LAGS:
         raise ValueError(f"{bins} bins of {bin_samples} samples: both must be at least 1, and lags 2^28 at most")
     bin_of = np.repeat(np.arange(bins, dtype=np.int32), bin_samples)
     trains = ends.size - 1

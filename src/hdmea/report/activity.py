@@ -17,8 +17,8 @@ from hdmea.steps.per_unit import inside, pitch_um
 from hdmea.steps.spontaneous import place_um
 
 BINS = 1000
-MOST_ROWS = 300  # of the raster; units beyond them share rows
-MOST_WAVES = 500  # that are drawn one by one
+MAX_ROWS = 300  # of the raster; units beyond them share rows
+MAX_WAVES = 500  # that are drawn one by one
 _DISTANCE = ("edges_um", "mean", "null_low", "null_high")
 
 Json = dict[str, Any]
@@ -73,7 +73,7 @@ class Activity:
         finite = places[np.isfinite(places).all(axis=1)]
         axis = int(np.argmax(np.ptp(finite, axis=0))) if len(finite) else 0
         order = np.lexsort((known[:, 1 - axis], known[:, axis]))
-        rows = np.array_split(np.array(self.counts, np.float64)[order], min(MOST_ROWS, len(order)))
+        rows = np.array_split(np.array(self.counts, np.float64)[order], min(MAX_ROWS, len(order)))
         counts = np.array([row.sum(axis=0) for row in rows])
         top = max(float(np.quantile(counts[counts > 0], 0.95)), 1.0) if (counts > 0).any() else 1.0
         # A single spike is to be seen beside a burst.
@@ -99,7 +99,7 @@ class Activity:
             return []
         numbers = {name: k for k, name in enumerate(self.names)}
         found = []
-        for wave in waves_of(self.session)[:MOST_WAVES]:
+        for wave in waves_of(self.session)[:MAX_WAVES]:
             there = [
                 (numbers[name], onset) for name, onset in zip(wave.units, wave.onsets_s, strict=True) if name in numbers
             ]

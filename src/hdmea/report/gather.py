@@ -25,12 +25,12 @@ Json: TypeAlias = dict[str, Any]
 
 RATE_BINS = 300
 PARTS = 100  # of the recording, for the rate of a unit
-MOST_DRAWN = 4000  # spikes of one raster
-MOST_FACTS = 400  # values of the metadata that are listed
+MAX_DRAWN = 4000  # spikes of one raster
+MAX_FACTS = 400  # values of the metadata that are listed
 RASTER_TICK_S = 0.001
 TRACES_REACH = 3  # electrodes to each side of the soma
-MOST_OF_TRACE = 64  # samples of a trace
-MOST_OF_FRAMES = 32768  # pixels of all frames of an average
+MAX_OF_TRACE = 64  # samples of a trace
+MAX_OF_FRAMES = 32768  # pixels of all frames of an average
 
 
 @dataclass
@@ -167,7 +167,7 @@ def _traces(image: content.Image) -> Json:
     row, column = content.middle_of(image)
     top, left = max(row - TRACES_REACH, 0), max(column - TRACES_REACH, 0)
     part = image.average[:, top : row + TRACES_REACH + 1, left : column + TRACES_REACH + 1]
-    every = -(-len(part) // MOST_OF_TRACE)
+    every = -(-len(part) // MAX_OF_TRACE)
     shown = np.nan_to_num(part[::every]).transpose(1, 2, 0)
     largest = float(np.abs(shown).max()) or 1.0
     return {
@@ -196,7 +196,7 @@ def _response(session: PipelineSession, unit: Mapping[str, Any], movie: str) -> 
     psth = None if windows is None else content.psth_of(windows, content.bin_for(windows))
     if windows is None or psth is None:
         return {"movie": movie, "trials": 0}
-    every = max(1, -(-len(windows.samples) // MOST_DRAWN))
+    every = max(1, -(-len(windows.samples) // MAX_DRAWN))
     drawn = [windows.of(trial)[::every] / windows.rate for trial in range(len(windows))]
     ticks = np.round(np.concatenate(drawn) / RASTER_TICK_S)
     kind = "u2" if ticks.max(initial=0) < 2**16 else "u4"
@@ -240,7 +240,7 @@ def _field(name: str, found: content.Field) -> Json:
 def _frames(found: content.Field, middle: float, reach: float) -> Json:
     """Frames of the average, evenly chosen where all are too many, in 255 steps; 255 is not a number."""
     length = len(found.average)
-    count = min(length, max(1, MOST_OF_FRAMES // found.space.size))
+    count = min(length, max(1, MAX_OF_FRAMES // found.space.size))
     even = np.linspace(0, length - 1, count).round().astype(int) if count > 1 else []
     numbers = np.unique([*even, found.peak_frame])
     parts = (found.average[numbers] - middle) / reach / 2 + 0.5
@@ -274,7 +274,7 @@ def finish(recording: Recording) -> Json:
         "name": session.dataset_id,
         "facts": _facts(recording),
         "history": _history(recording.session),
-        "metadata": [list(item) for item in list(scalars(session.metadata))[:MOST_FACTS]],
+        "metadata": [list(item) for item in list(scalars(session.metadata))[:MAX_FACTS]],
         "features": sorted([name, "; ".join(sorted(said))] for name, said in recording.versions.items()),
         "duration": recording.duration_s if recording.duration_s > 0 else None,
         "light": light
@@ -344,7 +344,7 @@ def _history(session: PipelineSession) -> list[list[Any]]:
     path = session.own_file
     if path is None or not path.exists():
         return []
-    return [list(entry) for entry in lab_book.entries(path)[:MOST_FACTS]]
+    return [list(entry) for entry in lab_book.entries(path)[:MAX_FACTS]]
 
 
 def _date(stored: str | None) -> str:

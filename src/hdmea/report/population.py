@@ -17,7 +17,7 @@ from h5burst import durable, page
 
 GENERATOR = "hdmea population"
 PAGE, TRACES, SUMMARY = "index.html", "population.h5", "summary.json"
-MOST_ROWS = 200
+MAX_ROWS = 200
 POINTS = 240  # of a drawn trace
 WIDTH, HEIGHT = 240, 48
 SECONDS_A_FRAME = 1 / 60
@@ -165,8 +165,8 @@ def _matches(matches: pl.DataFrame) -> str:
 def _table(table: pl.DataFrame, name: str) -> str:
     if not len(table):
         return "<p>none</p>"
-    rows = [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in table.head(MOST_ROWS).iter_rows()]
-    more = f"<p>{MOST_ROWS} of {len(table)} rows: {name}.parquet has all.</p>" if len(table) > MOST_ROWS else ""
+    rows = [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in table.head(MAX_ROWS).iter_rows()]
+    more = f"<p>{MAX_ROWS} of {len(table)} rows: {name}.parquet has all.</p>" if len(table) > MAX_ROWS else ""
     return _framed(name, [column.replace("_", " ") for column in table.columns], rows) + more
 
 

@@ -19,9 +19,9 @@ from hdmea import __version__
 from hdmea.utils.clock import utc_now
 
 ATTRIBUTE = "lab_book"  # of /pipeline: a JSON list of texts, each a time and what was done
-_MOST_BYTES = 32_000  # of the attribute: an object header holds no more than twice as much
-_MOST_TEXT, _MOST_ITEMS = 60, 6  # of one value
-_MOST_MESSAGE = 2000  # characters
+_MAX_BYTES = 32_000  # of the attribute: an object header holds no more than twice as much
+_MAX_TEXT, _MAX_ITEMS = 60, 6  # of one value
+_MAX_MESSAGE = 2000  # characters
 
 
 class Entry(NamedTuple):
@@ -35,8 +35,8 @@ class Entry(NamedTuple):
 def line_of(step: str, parameters: Mapping[str, Any], seconds: float) -> str:
     """Line of a step: its name, the parameters that were given, version and duration."""
     given = ", ".join(f"{name}={short(value)}" for name, value in parameters.items())
-    if len(given) > _MOST_MESSAGE:
-        given = given[:_MOST_MESSAGE] + "…"
+    if len(given) > _MAX_MESSAGE:
+        given = given[:_MAX_MESSAGE] + "…"
     return f"{step}{' ' if given else ''}{given} (hdmea {__version__}, {seconds:.3g} s)"
 
 
@@ -47,7 +47,7 @@ def short(value: Any) -> str:
     if isinstance(value, PurePath):
         return repr(value.name)
     if isinstance(value, str):
-        return repr(_without_directories(value)[:_MOST_TEXT])
+        return repr(_without_directories(value)[:_MAX_TEXT])
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     if isinstance(value, Mapping):
@@ -64,8 +64,8 @@ def _without_directories(text: str) -> str:
 
 
 def _items(texts: Sequence[str]) -> str:
-    more = [f"… {len(texts)} in all"] if len(texts) > _MOST_ITEMS else []
-    return ", ".join([*texts[:_MOST_ITEMS], *more])
+    more = [f"… {len(texts)} in all"] if len(texts) > _MAX_ITEMS else []
+    return ", ".join([*texts[:_MAX_ITEMS], *more])
 
 
 def note(tx: Transaction, before: Group, line: str) -> None:
@@ -74,7 +74,7 @@ def note(tx: Transaction, before: Group, line: str) -> None:
     if tx.way == "copy":
         known = [f"{utc_now()} {line}", *reversed(_noted(before))]
         sizes = np.cumsum([len(json.dumps(one)) for one in known])
-        kept = known[: max(1, int(np.searchsorted(sizes, _MOST_BYTES)))]
+        kept = known[: max(1, int(np.searchsorted(sizes, _MAX_BYTES)))]
         tx.set_attributes(("pipeline",), {ATTRIBUTE: json.dumps(kept[::-1])})
 
 

@@ -17,7 +17,7 @@ from hdmea.session.interrupted import interrupted_steps, steps_in_progress
 logger = logging.getLogger(__name__)
 
 STATES_KEPT = 2  # when a file is compacted: the one before the step that was redone, and the one before that
-_LEAST_COMPACTED = 1 << 20  # bytes of a file that is looked at for dead space
+_MIN_COMPACTED = 1 << 20  # bytes of a file that is looked at for dead space
 
 LOCKED = (
     "File is already open for writing: {path}. HDF5 supports single-writer access only. "
@@ -102,7 +102,7 @@ def compact_if_mostly_dead(path: Path) -> None:
 
     Redone steps leave that. The states that are kept are those before the last steps, so that each can be undone.
     """
-    if path.stat().st_size < _LEAST_COMPACTED:
+    if path.stat().st_size < _MIN_COMPACTED:
         return
     try:
         compact(path, STATES_KEPT, least_dead=0.5)

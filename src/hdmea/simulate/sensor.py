@@ -17,7 +17,7 @@ SHAPE_BEFORE_S = 0.0015
 SHAPE_AFTER_S = 0.0035
 FIELD_HZ = 2.0
 FIELD_COUNTS = 40.0
-LEAST_COUNTS = 0.05  # of a spike's field: less is left out
+MIN_COUNTS = 0.05  # of a spike's field: less is left out
 _RANDOM_BLOCK = 2048  # frames whose random numbers are drawn together
 _BLOCK = 512  # frames that are made together
 _POOL = 1 << 22
@@ -112,12 +112,12 @@ def footprint(
     axon[(along < 0) | (along > layout.axon_length[unit])] = 0
     delay_s = along * pitch_um * 1e-6 / layout.axon_speed[unit]
     working = np.ones(len(soma), bool) if is_dead is None else ~is_dead.ravel()
-    soma_seen, axon_seen = (np.flatnonzero((part > LEAST_COUNTS) & working) for part in (soma, axon))
+    soma_seen, axon_seen = (np.flatnonzero((part > MIN_COUNTS) & working) for part in (soma, axon))
     time_s = shape_times(sampling_rate, SHAPE_AFTER_S + delay_s[axon_seen].max(initial=0.0))
     signal = np.zeros((len(time_s), len(soma)), np.float32)
     signal[:, soma_seen] = soma_shape(time_s)[:, None] * soma[soma_seen]
     signal[:, axon_seen] += axon[axon_seen] * AXON_SHAPES[seen.waveform](time_s[:, None] - delay_s[axon_seen])
-    sample, electrode = np.nonzero(np.abs(signal) > LEAST_COUNTS)
+    sample, electrode = np.nonzero(np.abs(signal) > MIN_COUNTS)
     return Footprint(sample, electrode, signal[sample, electrode], int(np.searchsorted(time_s, 0)))
 
 

@@ -131,11 +131,11 @@ def arrange(
     # Dropped frames make a playlist longer by an amount that is only drawn below: five SDs of it are allowed for.
     dropped = count / rate_hz * clock.dropped_per_minute / 60
     slack_s = (dropped + 5 * np.sqrt(dropped)) / rate_hz + (0.1 if clock.wander else 0.0)
-    least_s = LEAD_S + (UNCOUNTED_PULSES + count) / rate_hz + slack_s + TAIL_S + steps_s
+    min_s = LEAD_S + (UNCOUNTED_PULSES + count) / rate_hz + slack_s + TAIL_S + steps_s
     if duration_s is None:
-        duration_s = least_s
-    elif duration_s < least_s and movies:
-        raise ValueError(f"duration_s={duration_s:g}: this playlist takes {least_s:.2f} s")
+        duration_s = min_s
+    elif duration_s < min_s and movies:
+        raise ValueError(f"duration_s={duration_s:g}: this playlist takes {min_s:.2f} s")
     refreshes = max(0, int((duration_s - LEAD_S) * rate_hz))
     samples = _refresh_samples(refreshes, rate_hz, clock, rng, sampling_rate)
     is_new = rng.random(refreshes) >= clock.dropped_per_minute / 60 / rate_hz

@@ -8,7 +8,7 @@ import numpy as np
 
 from hdmea.spontaneous.trains import NAN, Floats
 
-FEWEST = 5  # units
+MIN_UNITS = 5  # units
 TRIMMED_SD = 3.0
 ROUNDS = 5
 P_VALUE = 0.01
@@ -41,7 +41,7 @@ def fit_plane(onsets_s: Floats, positions_um: Floats) -> PlaneFit:
     kept = np.isfinite(onsets_s) & np.isfinite(positions_um).all(axis=1)
     fit = NO_FIT
     for _ in range(ROUNDS):
-        if kept.sum() < FEWEST:
+        if kept.sum() < MIN_UNITS:
             return NO_FIT
         centre = positions_um[kept].mean(axis=0)
         design = np.column_stack([np.ones(len(onsets_s)), positions_um - centre])

@@ -17,10 +17,10 @@ from hdmea.utils.exceptions import ConfigurationError, InvalidValueError, Missin
 
 STEP = "add_section_time_analog"
 CHANNEL = "raw_ch1"
-LEAST_PART_OF_DURATION = 0.8  # between onsets that count as two, where nothing else is said
+MIN_PART_OF_DURATION = 0.8  # between onsets that count as two, where nothing else is said
 AUTO_COMPARISON_S = 0.001  # over which a rise is measured with an automatic threshold
 _BLOCK = 1 << 20  # samples of the trace at a time
-_MOST_LEVELS = 1 << 16  # samples by which the two levels are told apart
+_MAX_LEVELS = 1 << 16  # samples by which the two levels are told apart
 
 Samples = npt.NDArray[np.int64]
 
@@ -104,7 +104,7 @@ def add_section_time_analog(
         rate = acquisition_rate_of(recording, STEP)
         length = round(plot_duration * rate)
         first = _after_frames(recording) if after_last_frame else 0
-        apart = round((LEAST_PART_OF_DURATION * plot_duration if min_distance_s is None else min_distance_s) * rate)
+        apart = round((MIN_PART_OF_DURATION * plot_duration if min_distance_s is None else min_distance_s) * rate)
         onsets = _drop_close(_onsets(light, threshold_value, rate, first), apart)
         if not len(onsets):
             outcome.warn(f"{STEP}: {CHANNEL} never rises by the threshold ({threshold_value}): no sections")
@@ -172,7 +172,7 @@ def _half_distance(light: Any, first: int) -> float:
     Source: Otsu 1979, IEEE Trans. Syst. Man Cybern. 9:62. NaN where the trace is flat, and where noise parts it (the
     distance is then less than six times the spread within the parts).
     """
-    every = max(1, (len(light) - first) // _MOST_LEVELS)
+    every = max(1, (len(light) - first) // _MAX_LEVELS)
     blocks = [np.asarray(light[start : start + _BLOCK])[::every] for start in range(first, len(light), _BLOCK)]
     levels = np.sort(np.concatenate([np.empty(0), *blocks]).astype(np.float64))
     if len(levels) < 2 or levels[0] == levels[-1]:

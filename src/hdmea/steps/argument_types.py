@@ -13,7 +13,7 @@ from hdmea.steps.table import STEPS
 from hdmea.utils.exceptions import ConfigurationError
 
 _MOST = 2**63  # of whole numbers, as compiled code takes them
-_MOST_SECONDS = 1e10  # some centuries
+_MAX_SECONDS = 1e10  # some centuries
 _POSITIVE = ("length_s", "step_s")
 
 
@@ -25,8 +25,8 @@ def check_argument(step: str, name: str, value: Any) -> None:
         raise ConfigurationError(f"{step}.{name} must be {_words(hint)}, not {shown}")
     if isinstance(value, (int, float)) and not isinstance(value, bool) and name.endswith(("_s", "_hz")):
         least = "more than 0" if name in _POSITIVE else "at least 0"
-        if value < 0 or (value == 0 and name in _POSITIVE) or value > _MOST_SECONDS:
-            raise ConfigurationError(f"{step}.{name} must be {least} and at most {_MOST_SECONDS:g}, not {value:g}")
+        if value < 0 or (value == 0 and name in _POSITIVE) or value > _MAX_SECONDS:
+            raise ConfigurationError(f"{step}.{name} must be {least} and at most {_MAX_SECONDS:g}, not {value:g}")
 
 
 def _hint(function: Callable[..., Any], name: str) -> Any:

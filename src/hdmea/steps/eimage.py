@@ -21,8 +21,8 @@ from h5burst import ArraySource, format_bytes
 from hdmea.kernels import eimage
 
 FEATURE = "eimage_sta"
-FEWEST_BLOCK_FRAMES = 64  # reading less at once costs more than it saves
-MOST_ORDERS = 2 * eimage.MAX_SECTIONS
+MIN_BLOCK_FRAMES = 64  # reading less at once costs more than it saves
+MAX_ORDERS = 2 * eimage.MAX_SECTIONS
 
 Feature = dict[str, Any]
 Progress = Callable[[int, int], None]
@@ -72,9 +72,9 @@ class EImageOptions:
                 f"cutoff_hz must be between 0 and half the sampling rate ({nyquist:g} Hz), got {self.cutoff_hz}"
             )
         if not self.skip_highpass and (
-            int(self.filter_order) != self.filter_order or not 1 <= self.filter_order <= MOST_ORDERS
+            int(self.filter_order) != self.filter_order or not 1 <= self.filter_order <= MAX_ORDERS
         ):
-            raise ValueError(f"filter_order must be a whole number from 1 to {MOST_ORDERS}, got {self.filter_order}")
+            raise ValueError(f"filter_order must be a whole number from 1 to {MAX_ORDERS}, got {self.filter_order}")
 
     @property
     def window(self) -> tuple[int, int]:
@@ -236,11 +236,11 @@ def _plan(
         return eimage.block_bytes(channels, source.dtype.itemsize, frames, threads)
 
     block_frames = options.block_frames
-    while blocks(block_frames) > budget_bytes // 2 and block_frames > FEWEST_BLOCK_FRAMES:
-        block_frames = max(block_frames // 2, FEWEST_BLOCK_FRAMES)
+    while blocks(block_frames) > budget_bytes // 2 and block_frames > MIN_BLOCK_FRAMES:
+        block_frames = max(block_frames // 2, MIN_BLOCK_FRAMES)
     at_once = (budget_bytes - blocks(block_frames)) // for_one
     if at_once < 1:
-        least = blocks(min(FEWEST_BLOCK_FRAMES, options.block_frames)) + for_one
+        least = blocks(min(MIN_BLOCK_FRAMES, options.block_frames)) + for_one
         raise ValueError(
             f"budget_bytes: {format_bytes(budget_bytes)} is too little, "
             f"electrical images of {channels} electrodes take at least {least} bytes"

@@ -22,7 +22,7 @@ from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.progress import reporting
 
 STEP = "add_electrode_images"
-FEWEST_ELECTRODES = 16  # of fewer, an image shows neither a soma nor an axon
+MIN_ELECTRODES = 16  # of fewer, an image shows neither a soma nor an axon
 WINDOW_S = (-0.0005, 0.002)
 
 Trains = dict[str, npt.NDArray[np.int64]]
@@ -157,7 +157,7 @@ def _sensor_of(recording: PipelineSession, name: str | None) -> _Sensor:
         raise ConfigurationError(f"{source}: {stream.name} ({stream.label}) does not hold samples of electrodes")
     pitch = number(recording.metadata.get(PITCH_UM))
     grid = electrode_grid(file, taken, stream, pitch if np.isfinite(pitch) else McsChoice().pitch_um)
-    if grid is None or stream.shape[0] < FEWEST_ELECTRODES:
+    if grid is None or stream.shape[0] < MIN_ELECTRODES:
         what = f"{stream.shape[0]} electrodes of the array {file.mea_layout or file.mea_name or 'without a name'!r}"
         raise MissingInputError(f"{source}: {what} make no image: they are too few or on no known grid", STEP, "grid")
     rate = acquisition_rate_of(recording, STEP)

@@ -39,7 +39,7 @@ STIMULI_DIR_VARIABLE = "HDMEA_STIMULI_DIR"
 
 BLOCK_MARK = "@"  # between a feature's name and that of a block of its trials
 CHANGE_ALPHA = 0.01  # of a unit's change over its trials
-LEAST_CHANGED = 3, 0.1  # units, and share of all, whose responses change before it is said
+MIN_CHANGED = 3, 0.1  # units, and share of all, whose responses change before it is said
 
 Units = MutableMapping[str, dict[str, Any]]
 
@@ -361,7 +361,7 @@ def _warn_of_changes(job: _Job, units: Units, result: Extraction) -> None:
     stored = (member(unit, "features", job.name, "data") for unit in units.values())
     tested = [data for data in stored if isinstance(data, Mapping) and "change_p_value" in data]
     p_values = np.array([scalar(data["change_p_value"]) for data in tested])
-    count, at_least = int((p_values < CHANGE_ALPHA).sum()), LEAST_CHANGED
+    count, at_least = int((p_values < CHANGE_ALPHA).sum()), MIN_CHANGED
     if count < max(at_least[0], at_least[1] * int(np.isfinite(p_values).sum())):
         return
     changed = [data for data, p_value in zip(tested, p_values, strict=True) if p_value < CHANGE_ALPHA]

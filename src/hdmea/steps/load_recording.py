@@ -32,7 +32,7 @@ from hdmea.utils.exceptions import MismatchError
 from hdmea.utils.names import default_dataset_id
 
 PULSES_HZ = (5.0, 2000.0)  # rates of displays, and more
-LEAST_PULSE_SAMPLES = 4  # from one frame to the next
+MIN_PULSE_SAMPLES = 4  # from one frame to the next
 TAIL_S = 1.0  # a recording that is known by its spikes alone ends so long after the last one
 
 
@@ -194,4 +194,4 @@ def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: RecordingData,
 
 def _may_be_frames(samples: float, rate: float) -> bool:
     """True where a display may show frames so many samples apart; rate in Hz."""
-    return samples >= LEAST_PULSE_SAMPLES and PULSES_HZ[0] <= rate / samples <= PULSES_HZ[1]
+    return samples >= MIN_PULSE_SAMPLES and PULSES_HZ[0] <= rate / samples <= PULSES_HZ[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 
 
@@ -36,8 +36,8 @@ def without_sections(step: str, movie: str, shown: Iterable[str]) -> str:
 def _names(unit_ids: Sequence[str]) -> str:
     if len(unit_ids) == 1:
         return unit_ids[0]
-    more = len(unit_ids) - MOST_NAMES
-    listed = ", ".join(unit_ids[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(unit_ids) - MAX_NAMES
+    listed = ", ".join(unit_ids[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
     return f"{len(unit_ids)} units ({listed})"
 
 

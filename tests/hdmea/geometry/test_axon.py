@@ -201,7 +201,7 @@ def test_without_a_soma_there_is_no_axon() -> None:
 def test_limits_are_the_constants_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     image, _ = cell_image(np.random.default_rng(11))
     assert track_axon(image, ImageScale(20_000, SPIKE, 16.0)).axon_seen
-    monkeypatch.setattr(axon_path, "LEAST_SCORE", 1e6)
+    monkeypatch.setattr(axon_path, "MIN_SCORE", 1e6)
     refused = track_axon(image, ImageScale(20_000, SPIKE, 16.0))
     assert not refused.axon_seen
     assert "score" in refused.reason

@@ -100,7 +100,7 @@ def test_surfaces(surface: Surface, noise: float) -> None:
     rng = np.random.default_rng(0)
     values = reference.surface(surface.name, truth, x, y) + rng.normal(0, noise, x.size)
     start = truth + rng.uniform(-0.1, 0.1, len(truth))
-    fit = fit_surface(surface, x, y, values, start, (low, high), most_steps=300)
+    fit = fit_surface(surface, x, y, values, start, (low, high), max_steps=300)
     expected, squares, errors = reference.fit_surface(surface.name, x, y, values, start, low, high)
     assert fit.converged
     assert fit.squares <= squares * (1 + 1e-6) + 1e-12
@@ -158,7 +158,7 @@ def test_polynomials(count: int, degree: int, seed: int) -> None:
     u, weights, prior = rng.uniform(0, 20, count), rng.uniform(1, 5, count), rng.uniform(0.5, 1, count)
     v = 1 + 0.5 * u - 0.02 * u**2 + rng.normal(0, 0.3, count)
     v[: count // 6] += 30
-    fit = fit_polynomial(u, v, weights, degree, least_scale=0.2, prior=prior)
+    fit = fit_polynomial(u, v, weights, degree, min_scale=0.2, prior=prior)
     coefficients, robust = reference.fit_polynomial(u, v, weights, degree, 0.2, prior)
     assert fit is not None
     np.testing.assert_allclose(fit.robust, robust, atol=1e-3)
@@ -168,9 +168,9 @@ def test_polynomials(count: int, degree: int, seed: int) -> None:
 def test_polynomials_refuse_what_does_not_fit() -> None:
     one = np.ones(1)
     with pytest.raises(ValueError, match="one length"):
-        fit_polynomial(one, np.ones(2), one, 1, least_scale=1)
+        fit_polynomial(one, np.ones(2), one, 1, min_scale=1)
     with pytest.raises(ValueError, match="one length"):
-        fit_polynomial(np.empty(0), np.empty(0), np.empty(0), 1, least_scale=1)
+        fit_polynomial(np.empty(0), np.empty(0), np.empty(0), 1, min_scale=1)
 
 
 @few

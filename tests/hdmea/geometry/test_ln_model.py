@@ -20,7 +20,7 @@ PERIOD_S = 1 / 59.7
 
 @pytest.fixture(autouse=True)
 def _every_unit_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ln_model, "FEWEST_SPIKES", 1)
+    monkeypatch.setattr(ln_model, "MIN_SPIKES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +287,7 @@ def test_models_without_enough_gain_are_exponential(prepared: NoiseMovie, monkey
     rng = np.random.default_rng(87)
     counts, _ = respond(rng, noise_cell(rng), "sigmoid", 2000)
     assert fits(prepared, [counts])[0].kind != "exponential"
-    monkeypatch.setattr(ln_model, "LEAST_GAIN", 10.0)
+    monkeypatch.setattr(ln_model, "MIN_GAIN", 10.0)
     assert fits(prepared, [counts])[0].kind == "exponential"
 
 

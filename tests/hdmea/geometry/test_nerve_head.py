@@ -201,9 +201,9 @@ def test_limits_are_the_constants_of_the_module(monkeypatch: pytest.MonkeyPatch)
     _, somata, angles = retina(np.random.default_rng(68), 25, 20, *GOOD)
     assert find_nerve_head(somata, angles).status == "position"
     with monkeypatch.context() as patch:
-        patch.setattr(nerve_head, "FEWEST_AXONS", 30)
+        patch.setattr(nerve_head, "MIN_AXONS", 30)
         assert find_nerve_head(somata, angles).status == "none"
-    monkeypatch.setattr(nerve_head, "MOST_RELATIVE_SD", 1e-6)
+    monkeypatch.setattr(nerve_head, "MAX_RELATIVE_SD", 1e-6)
     strict = find_nerve_head(somata, angles)
     assert strict.status == "direction"
     assert strict.unaccepted != (np.nan, np.nan)

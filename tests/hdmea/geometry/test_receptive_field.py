@@ -243,7 +243,7 @@ def test_lags_count_from_the_end_of_the_window() -> None:
 def test_limits_are_the_constants_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     average = triggered(noise_spikes(np.random.default_rng(0), 500))
     assert not field_of(average).significant
-    monkeypatch.setattr(field_fits, "LEAST_Z", 1.0)
+    monkeypatch.setattr(field_fits, "MIN_Z", 1.0)
     assert field_of(average).significant
 
 

@@ -154,7 +154,7 @@ def test_an_image_of_noise_has_no_soma(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(s.found for s in found)
     assert all("z" in s.reason and np.isfinite(s.z) and np.isnan(s.center_row) for s in found)
     assert all(np.isnan(s.diff_map).all() and np.isnan(s.peak_row) for s in found)
-    monkeypatch.setattr(soma, "LEAST_Z", 1.0)
+    monkeypatch.setattr(soma, "MIN_Z", 1.0)
     lax = soma_geometry(rng.normal(0, 1, (50, 65, 65)), scale())
     assert lax.found or "converge" in lax.reason
 
@@ -178,7 +178,7 @@ def test_without_data_there_is_a_reason(image: np.ndarray, reason: str) -> None:
 def test_few_good_electrodes_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     image, _ = cell_image(np.random.default_rng(8), axon=False)
     image[:, np.ones((65, 65), bool)] = np.where(np.arange(65 * 65) % 65 < 63, image.reshape(50, -1), 0)
-    monkeypatch.setattr(soma, "FEWEST", 50)
+    monkeypatch.setattr(soma, "MIN_ELECTRODES", 50)
     assert "good electrodes" in soma_geometry(image, scale()).reason
 
 
