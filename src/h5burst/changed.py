@@ -10,8 +10,7 @@ from h5burst._ext.h5parse import Source
 from h5burst.format import dense
 from h5burst.format import object_header as oh
 from h5burst.format.object_header import ObjectHeader
-from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError, naming_file
-from h5burst.model.tree import MAX_DEPTH
+from h5burst.model.errors import UnsupportedFeatureError, naming_file
 from h5burst.read.history import At, opened
 from h5burst.write.links import GroupLinks
 
@@ -97,7 +96,7 @@ def changes_between(name: str, since: At, until: At, *, trust: bool = False) -> 
         source = Source(found.file.descriptor, max(first.end, second.end), first.base, _BLOCK_BYTES, _BLOCKS)
         try:
             with naming_file(name):
-                return sorted(_Comparison(source).objects(first.root, second.root, b""), key=lambda change: change.path)
+                return sorted(_Comparison(source).all(first.root, second.root), key=lambda change: change.path)
         except UnsupportedFeatureError as error:
             raise OSError(f"{name}: what has changed cannot be told: {error}") from error
 
@@ -108,13 +107,17 @@ class _Comparison:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._seen: set[tuple[int | None, int | None]] = set()
+        self._waiting: list[tuple[int, int, bytes]] = []  # pairs of objects to look at, and their path
 
-    def objects(self, old: int, new: int, path: bytes, depth: int = 0) -> Iterator[Change]:
-        """What differs between an object of the earlier state and one of the later, and below them."""
+    def all(self, old: int, new: int) -> Iterator[Change]:
+        """What differs between the roots of the earlier and the later state, and below them."""
+        self._waiting.append((old, new, b""))
+        while self._waiting:
+            yield from self._object(*self._waiting.pop())
+
+    def _object(self, old: int, new: int, path: bytes) -> Iterator[Change]:
         if old == new or (old, new) in self._seen:
             return
-        if depth > MAX_DEPTH:
-            raise CorruptStructureError(f"more than {MAX_DEPTH} groups inside each other")
         self._seen.add((old, new))
         before, after = oh.decode(self._source, old), oh.decode(self._source, new)
         kinds = _kind(before), _kind(after)
@@ -123,16 +126,16 @@ class _Comparison:
         elif kinds[0] == "group":
             if not self._has_same_attributes(before, after):
                 yield _change(path, "changed", "attributes")
-            yield from self._members(before, after, path, depth)
+            yield from self._members(before, after, path)
         else:
             yield _change(path, "changed", self._what_of_dataset(before, after))
 
-    def _members(self, before: ObjectHeader, after: ObjectHeader, path: bytes, depth: int) -> Iterator[Change]:
+    def _members(self, before: ObjectHeader, after: ObjectHeader, path: bytes) -> Iterator[Change]:
         old, new = GroupLinks(self._source, before), GroupLinks(self._source, after)
         for name in sorted(old.differing(new)):
             was, now, below = old.find(name), new.find(name), path + b"/" + name
             if was is not None and was.address is not None and now is not None and now.address is not None:
-                yield from self.objects(was.address, now.address, below, depth + 1)
+                self._waiting.append((was.address, now.address, below))
             elif was is None and now is not None:
                 yield from self._one(None, now.address, below)
             elif now is None and was is not None:

@@ -31,10 +31,14 @@ IsObject = Callable[[int], bool]
 
 
 class Found(NamedTuple):
-    """Link messages, and whether there is one for each name that the index lists."""
+    """Link messages, and whether there is one for each name that the index lists.
+
+    uncertain: names that have several links, of which the newest state may have another one.
+    """
 
     bodies: list[bytes]
     is_all: bool
+    uncertain: list[bytes]
 
 
 class _Search:
@@ -45,6 +49,8 @@ class _Search:
         self.ids = {record[4:]: dense.link_hash(record) for record in btree2.cut(records, dense.LINK_RECORD)}
         self.hashes = set(self.ids.values())
         self._is_whole = is_whole
+        self.damaged: set[int] = set()  # hashes of names whose link is damaged: others of that name are earlier ones
+        self.uncertain: set[bytes] = set()  # names of which there are several links, one of them of the newest state
         self.found: dict[bytes, bytes] = {}
         self._unchecked: set[bytes] = set()
         self._doubtful: set[bytes] = set()
@@ -55,8 +61,8 @@ class _Search:
 
     @property
     def missing(self) -> set[int]:
-        """Hashes of names without a link."""
-        return self.hashes - set(map(lookup3, self.found))
+        """Hashes of names whose link may be anywhere."""
+        return self.hashes - self.damaged - set(map(lookup3, self.found))
 
     def take(self, body: bytes, *, is_checked: bool = False) -> bool:
         """Keep a link, unless one of its name is there; whether it is one. is_checked: its bytes fit a checksum."""
@@ -100,7 +106,7 @@ def find(source: Source, info: Info, is_object: IsObject) -> Found:
     if search.missing:
         _anywhere(source, search)
     search.drop_doubtful()
-    return Found(list(search.found.values()), search.is_all)
+    return Found(list(search.found.values()), search.is_all, sorted(search.uncertain & search.found.keys()))
 
 
 def _by_places(source: Source, heap: int, search: _Search) -> None:
@@ -111,13 +117,14 @@ def _by_places(source: Source, heap: int, search: _Search) -> None:
             return
         places, _ = btree2.readable_records(source, header.tree, HUGE_PLACES)
         for address, length, number in PLACE.iter_unpack(places.data) if places.size == PLACE.size else ():
-            with contextlib.suppress(CorruptStructureError):
+            name_hash = search.ids.get(dense.huge_id(number))
+            try:
                 body = source.read(address, length)
-                name_hash = search.ids.get(dense.huge_id(number))
-                if name_hash is None:
-                    name_hash = lookup3(link_message.decode(body).name)
-                plain = checked_link(body, name_hash)
+                wanted = lookup3(link_message.decode(body).name) if name_hash is None else name_hash
+                plain = checked_link(body, wanted)
                 search.take(plain, is_checked=len(plain) < len(body))
+            except CorruptStructureError:
+                search.damaged.update(() if name_hash is None else (name_hash,))
 
 
 def _in_blocks(source: Source, heap: int, search: _Search) -> None:
@@ -151,15 +158,19 @@ def _walk(block: bytes, search: _Search, *, is_checked: bool) -> None:
 
 
 def _anywhere(source: Source, search: _Search) -> None:
-    """Links with a checksum of ours, wherever they are, by their names' hashes; the last ones are the newest."""
-    missing, newest = search.missing, {}
+    """Links with a checksum of ours, wherever they are, by their names' hashes; the last ones are mostly the newest."""
+    missing, newest = search.missing, dict[bytes, bytes]()
     for at in _matches(source, _SEALED):
         start = source.read(at, min(600, source.size - at))
         with contextlib.suppress(CorruptStructureError):
             length = link_message.length_of(start)
             body = start[: length + 4]
-            if lookup3(link_message.decode(body).name) in missing and len(body) == length + 4:
-                newest[link_message.decode(body).name] = checked_link(body, lookup3(link_message.decode(body).name))
+            link = link_message.decode(body)
+            if lookup3(link.name) in missing and len(body) == length + 4:
+                body = checked_link(body, lookup3(link.name))
+                if newest.get(link.name, body) != body:
+                    search.uncertain.add(link.name)
+                newest[link.name] = body
     for body in newest.values():
         search.take(body, is_checked=True)
 

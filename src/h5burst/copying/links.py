@@ -32,18 +32,23 @@ def read(source: Source, found: Sequence[Message]) -> list[FoundLink]:
     return _in_order(dense.all_links(source, found), info_message.find(found, oh.LINK_INFO))
 
 
-def salvage(source: Source, found: Sequence[Message], is_object: Callable[[int], bool]) -> tuple[list[FoundLink], bool]:
-    """As `read`, of a group whose index is damaged; and whether that is all. is_object: at an address."""
+def salvage(
+    source: Source, found: Sequence[Message], is_object: Callable[[int], bool]
+) -> tuple[list[FoundLink], bool, list[bytes]]:
+    """As `read`, of a group whose index is damaged; whether that is all, and the names that may be of earlier states.
+
+    is_object: whether there is one at an address.
+    """
     bodies, info = (
         [message.body for message in found if message.type == oh.LINK],
         info_message.find(found, oh.LINK_INFO),
     )
     if info.heap == UNDEFINED:
-        return _in_order(bodies, info), False
+        return _in_order(bodies, info), False, []
     # A source of its own: it counts how often the file is looked at.
     again = Source(source.descriptor, source.base + source.size, source.base)
-    outside, is_all = damaged_links.find(again, info, is_object)
-    return _in_order([*bodies, *outside], info), is_all
+    outside = damaged_links.find(again, info, is_object)
+    return _in_order([*bodies, *outside.bodies], info), outside.is_all, outside.uncertain
 
 
 def _in_order(bodies: list[bytes], info: Info) -> list[FoundLink]:

@@ -24,13 +24,14 @@ from h5burst.format.shared_messages import SharedMessages
 from h5burst.model import values
 from h5burst.model.errors import DEEP, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.text import TEXT
-from h5burst.model.tree import MAX_DEPTH
 
 _OLD_FILL = 0x04
 _COPIED_MESSAGES = frozenset({oh.DATASPACE, oh.DATATYPE, _OLD_FILL, oh.FILL_VALUE, 0x0D, 0x0E, oh.MODIFICATION_TIME})
 _GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE})
 _REBUILT_MESSAGES = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.DATA_LAYOUT, oh.FILTER_PIPELINE}
 _FRAME_BYTES = 4  # of a message in a header without an order
+_RECURSION = 64  # groups inside each other that are copied by a call inside a call
+_DEEPEST = 10_000  # groups inside each other: their names take memory by the square of it
 _MARKER = values.TYPE.encode()
 _MARKERS = frozenset(name.encode() for name in (*values.GROUP_MARKERS, TEXT))
 
@@ -49,6 +50,9 @@ class _Object(NamedTuple):
     @property
     def key(self) -> tuple[int, int]:
         return self.address, id(self.keep) if self.keep is not None else 0
+
+    def keeps(self, name: bytes) -> bool:
+        return self.keep is None or name in self.keep
 
 
 class _DeferredHeader(NamedTuple):
@@ -190,9 +194,38 @@ class ObjectCopier:
         """The address of an object's copy; None for one that is being copied, 0 for one that is lost."""
         if item.key in self._new:
             return self._new[item.key]
-        if len(item.names) > MAX_DEPTH + 1:
-            raise UnsupportedFeatureError(f"more than {MAX_DEPTH} {DEEP}")
+        if len(item.names) >= _RECURSION:
+            return self._copy_deep(item)
         self._new[item.key] = None
+        return self._copy_one(item)
+
+    def _copy_deep(self, top: _Object) -> int | None:
+        """As `_copy`, in the same order, without a call for each group inside a group."""
+        waiting = [(top, False)]
+        while waiting:
+            item, is_below_copied = waiting.pop()
+            if is_below_copied:
+                self._copy_one(item)
+            elif item.key not in self._new:
+                if len(item.names) > _DEEPEST:
+                    raise UnsupportedFeatureError(f"more than {_DEEPEST} {DEEP}")
+                self._new[item.key] = None
+                waiting.append((item, True))
+                waiting += ((below, False) for below in reversed(self._members(item)))
+        return self._new[top.key]
+
+    def _members(self, item: _Object) -> list[_Object]:
+        """What the hard links of a group lead to; none where that cannot be read: its copying says so."""
+        try:
+            found = [self._own(message) for message in self._decoded(item, is_first=False).messages]
+            if not any(message.type in _GROUP for message in found):
+                return []
+            members = self._links(item, found)
+        except (CorruptStructureError, UnsupportedFeatureError):
+            return []
+        return [self._below(item, link) for link in members if link.address is not None and item.keeps(link.name)]
+
+    def _copy_one(self, item: _Object) -> int:
         above, self.where = self.where, item.names
         try:
             new = self._copied(item)
@@ -417,7 +450,7 @@ class ObjectCopier:
     def _group(self, item: _Object, found: Sequence[Message], writer: Writer, is_first: bool) -> list[Message]:
         copied = []
         for link in self._links(item, found):
-            if item.keep is not None and link.name not in item.keep:
+            if not item.keeps(link.name):
                 continue
             body = self._link(item, link, is_first)
             if body is not None:
@@ -446,11 +479,13 @@ class ObjectCopier:
             if self._lost is None:
                 raise
             if item.key not in self._salvaged_links:
-                left, is_all = links.salvage(self._source, found, self._is_object)
+                left, is_all, uncertain = links.salvage(self._source, found, self._is_object)
                 self._salvaged_links[item.key] = left
                 if not is_all:
                     self._incomplete.add(item.key)
                 self._lost(item.names, f"the links of the group: {error} ({len(left)} are brought)")
+                for name in uncertain:
+                    self._lost((*item.names, name), "it is there, perhaps in an earlier state: the index is damaged")
             return self._salvaged_links[item.key]
 
     def _is_object(self, address: int) -> bool:
@@ -464,8 +499,7 @@ class ObjectCopier:
         """The message of a link in the copy; None where what it leads to is lost."""
         if link.address is None:
             return link.body
-        keep = None if item.keep is None else item.keep[link.name]
-        below = _Object(link.address, (*item.names, link.name), keep)
+        below = self._below(item, link)
         new = self._copy(below)
         if new == 0:
             self._incomplete.add(item.key)
@@ -474,6 +508,12 @@ class ObjectCopier:
             self._cyclic.add(item.key)
         self._link_counts[below.key] += is_first
         return link.with_address(new or 0)
+
+    def _below(self, item: _Object, link: FoundLink) -> _Object:
+        """What a hard link of a group leads to."""
+        assert link.address is not None
+        keep = None if item.keep is None else item.keep[link.name]
+        return _Object(link.address, (*item.names, link.name), keep)
 
 
 def _empty_group(length: int) -> bytes:

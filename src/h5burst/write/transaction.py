@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Path = tuple[str, ...]
 _Holder = Change | Group | Array
+_DEEPEST = 256  # groups on the way to a change, each of which is rewritten by a call inside a call
 
 
 def edit(
@@ -295,6 +296,8 @@ class Transaction:
         """Note an edit where the file can be appended to, else make it in the copy."""
         if self._copied is None:
             try:
+                if len(arguments[0]) > _DEEPEST:
+                    raise NeedsLibhdf5Error(f"more than {_DEEPEST} groups inside each other")
                 with self._naming_damage():
                     result = work()
                 self._log.append((verb, arguments))

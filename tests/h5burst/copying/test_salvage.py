@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -239,3 +240,56 @@ def test_damage_in_the_index_of_a_large_group_costs_few_members(
         assert len(values) - len(left) <= 2, (behind, result.lost)
         assert all(left[name] == values[name] for name in left)
         assert [problem.path for problem in result.lost][:1] == (["/"] if result.lost else [])
+
+
+def turned(path: Path, place: int, target: Path) -> Path:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x10
+    target.write_bytes(data)
+    return target
+
+
+@pytest.fixture
+def changed_twice(tmp_path: Path) -> Path:
+    """A large group, one member of which was replaced by two edits, another one removed."""
+    path = tmp_path / "edited.h5"
+    h5burst.save(path, {"units": {f"unit_{k:03}": float(k) for k in range(600)}})
+    for value in (-1.0, -2.0):
+        with h5burst.edit(path) as tx:
+            tx.put("units/unit_005", Array(np.array(value)))
+    with h5burst.edit(path) as tx:
+        tx.remove("units/unit_007")
+    return path
+
+
+def test_no_earlier_state_takes_the_place_of_a_member_whose_link_is_damaged(
+    changed_twice: Path, damaged: Path, saved: Path
+) -> None:
+    newest = changed_twice.read_bytes().rfind(b"unit_005")
+    for behind in (3, 9):  # in the name, in the address
+        turned(changed_twice, newest + behind, damaged)
+        result = h5burst.salvage(damaged, saved, overwrite=True)
+        with h5py.File(saved) as file:
+            assert len(file["units"]) == 598
+            assert "unit_005" not in file["units"]
+            left = {item[()] for item in file["h5burst.nameless"].values() if isinstance(item, h5py.Dataset)}
+        assert left == {-2.0}  # the newest; earlier states of the group hold the others
+        assert "(598 are brought)" in result.lost[0].what
+
+
+def test_a_member_that_may_be_an_earlier_state_of_itself_is_told(
+    changed_twice: Path, damaged: Path, saved: Path
+) -> None:
+    h5burst.restore(changed_twice, 1)  # its link is before that of a later state
+    places = [match.start() for match in re.finditer(re.escape(b"BTLF\0\1"), changed_twice.read_bytes())]
+    is_told = False
+    for place in places:
+        result = h5burst.salvage(turned(changed_twice, place + 30, damaged), saved, overwrite=True)
+        with h5py.File(saved) as file:
+            value = file["units/unit_005"][()]
+            assert "unit_007" in file["units"]
+        is_told = any(problem.path == "/units/unit_005" for problem in result.lost)
+        assert value == -1.0 or is_told, place
+        if is_told:
+            break
+    assert is_told
