@@ -5,7 +5,7 @@ from typing import Any, Protocol, final
 
 import numpy as np
 
-from h5burst.runtime.descriptors import Descriptor
+from h5burst._ext.descriptors import Descriptor
 
 class Kind(enum.IntEnum):
     PLAIN = 0

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from h5burst.runtime.descriptors import Descriptor
+from h5burst._ext.descriptors import Descriptor
 from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from h5burst._ext.descriptors import Descriptor
 from h5burst.model.errors import StaleFileError
 from h5burst.read.file_objects import FileObject, Location
 from h5burst.runtime import locks
-from h5burst.runtime.descriptors import Descriptor
 
 
 class Stamp(NamedTuple):

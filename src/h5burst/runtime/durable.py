@@ -20,9 +20,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from h5burst._ext.descriptors import Descriptor
 from h5burst.runtime import edit_locks, locks, private_files
 from h5burst.runtime.attributes import FileAttributes
-from h5burst.runtime.descriptors import Descriptor
 
 TEMPORARY_SUFFIX = ".h5burst-tmp"
 SCRATCH_SUFFIX = ".h5burst-scratch"

@@ -10,8 +10,8 @@ import stat
 import time
 from pathlib import Path
 
+from h5burst._ext.descriptors import Descriptor
 from h5burst.runtime import locks
-from h5burst.runtime.descriptors import Descriptor
 from h5burst.runtime.processes import Process
 
 _NAME_BYTES = 255  # of one name, in the file systems that matter

@@ -13,6 +13,7 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
+from h5burst._ext.descriptors import Descriptor
 from h5burst._ext.h5parse import Source
 from h5burst.format import info_message, references, superblock
 from h5burst.format import object_header as oh
@@ -31,7 +32,6 @@ from h5burst.read.history import History
 from h5burst.read.lazy import LazyReader
 from h5burst.read.reader import Reader
 from h5burst.runtime import durable, edit_locks
-from h5burst.runtime.descriptors import Descriptor
 from h5burst.write.links import GroupLinks
 from h5burst.write.native import NeedsLibhdf5Error
 

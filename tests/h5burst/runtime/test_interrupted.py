@@ -27,6 +27,7 @@ import pytest
 
 import h5burst
 from h5burst import Array, Storage
+from h5burst.read.open_file import OpenFile
 from h5burst.runtime import gc_pause
 from h5burst.runtime.process_lock import ProcessLock
 
@@ -140,6 +141,25 @@ def test_nothing_stays_behind_after_an_interruption(tmp_path: Path, verb: str) -
         assert os.listdir(tmp_path) == ["file.h5"], at
         assert np.array_equal(h5burst.load(path)["a"], VALUE["a"])
     assert interrupted > TIMES // 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_descriptor_is_closed_wherever_it_is_interrupted(tmp_path: Path, closes: bool) -> None:
+    """At each place, that at which nobody holds it any more included."""
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+
+    def work() -> None:
+        held = OpenFile(path).held
+        if closes:
+            held.close()
+
+    counter = Interrupter()
+    counter.run(work)
+    for at in range(1, counter.count + 1):
+        Interrupter(at).run(work)
+        assert descriptors(tmp_path) == set(), at
 
 
 @pytest.mark.parametrize("storage", [Storage("nocodec"), Storage("gzip", 99), "gzip"])
