@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from h5burst import parallel_map
 from hdmea import geometry
-from support.electrode_cells import SPIKE, cell_image
+from support.electrode_cells import SPIKE, cell_image, neighbouring_images, soma_wave
 from support.noise_cells import FRAMES, HOLD, movie, noise_cell, respond, triggered
 
 SCALE = geometry.ImageScale(20_000, SPIKE, 16.0)
@@ -70,6 +70,26 @@ def test_soma(benchmark, images):
 
 def test_soma_and_axon(benchmark, images):
     each(benchmark, tracked, images, target_s=3)
+
+
+@pytest.mark.parametrize("bad", [0, 5])
+def test_soma_among_bad_electrodes(benchmark, bad):
+    """Of 50 spikes; electrodes with a spike deeper than the soma are looked at first, and left out."""
+    rng, wave = np.random.default_rng(3), 400 * soma_wave((np.arange(50) - SPIKE) / 20)
+    made = [cell_image(rng, spikes=50)[0] for _ in range(DIFFERENT)]
+    for image in made:
+        for row, column in rng.integers(0, 65, (bad, 2)):
+            image[:, row, column] += wave
+    each(benchmark, lambda image: geometry.soma_geometry(image, SCALE), made)
+
+
+def test_soma_and_axon_beside_a_neighbour(benchmark):
+    """Cells in whose image an axon is seen, and one neighbour each, which is taken out of it."""
+    rng, made = np.random.default_rng(4), []
+    for _ in range(DIFFERENT):
+        image, other, *_ = neighbouring_images(rng, axon=True)
+        made.append((image, geometry.Neighbour(geometry.soma_geometry(other, SCALE), other)))
+    each(benchmark, lambda pair: geometry.track_axon(pair[0], SCALE, neighbours=[pair[1]]), made)
 
 
 def test_receptive_field(benchmark, averages):

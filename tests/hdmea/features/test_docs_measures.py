@@ -90,6 +90,28 @@ def test_every_value_of_geometry_has_definition_unit_and_nan_rule(start: str) ->
         assert [one for one in inner if f"`{one}`" not in text] == []
 
 
+def names_of_features() -> set[str]:
+    """Of all values of all features that ship, those of green and of blue light as those of light."""
+    families = {FeatureRegistry.get(name) for name in FeatureRegistry.list_all()}
+    own = [one for one in families if one.__module__.startswith("hdmea.")]
+    return {name for one in own for name in one.output_schema}
+
+
+def test_every_value_is_in_the_list_of_when_not_to_trust_it() -> None:
+    part = PAGE.read_text(encoding="utf-8").partition("## When not to trust a number")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in ROW.split(line)[1:-1]] for line in part.splitlines() if line.startswith("|")][2:]
+    told = {name for cells in rows for name in re.findall(r"`(\w+)`", cells[0])}
+    assert all(len(cells) == 2 and len(cells[1]) > 20 for cells in rows)
+    stored = {name if name in told else re.sub("^(green|blue)_(?=o)", "", name) for name in names_of_features()}
+    assert stored - told == set()
+    known = stored | {name for record in records().values() for name in (*record, *inner_names(record))}
+    assert told <= known, told - known
+
+
+def inner_names(record: dict[str, Any]) -> set[str]:
+    return {name for value in record.values() if isinstance(value, dict) for name in value}
+
+
 def test_version_is_that_of_the_page() -> None:
     assert f"**{MEASURES_VERSION}**" in PAGE.read_text(encoding="utf-8")
     assert FeatureRegistry.get("on_off").version == MEASURES_VERSION

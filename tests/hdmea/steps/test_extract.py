@@ -14,8 +14,10 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from hdmea.features import FeatureExtractor, FeatureRegistry
+from hdmea.features.base import MEASURES_VERSION
 from hdmea.io.stimulus_config import SectionKwargs, StimulusConfig, save_stimulus_config
 from hdmea.pipeline import PipelineSession, extract_features
+from hdmea.report import write_report
 from hdmea.steps.extract import extract_for_units
 from hdmea.utils.exceptions import ConfigurationError
 from support.hdmea_trees import assert_same_values
@@ -245,6 +247,40 @@ def test_values_of_another_version_are_kept_with_a_warning(units: dict[str, dict
     assert "force=True" in again.warnings[0]
     assert extract_for_units(units, {}, METADATA, [GREY], force=True).warnings == []
     assert extract_for_units(units, {}, METADATA, [GREY]).warnings == []
+
+
+LATER_THAN_2 = ("dsi_cv", "dsi_cv_low", "dsi_cv_high", "preferred_direction_ci95", "change_trial", "change_p_value")
+
+
+def test_values_of_release_2_are_read_from_a_file_and_kept_with_a_warning(clock: Clock, tmp_path: Path) -> None:
+    """As release 2.2 stored them: without the names that came later, under its version."""
+    session = PipelineSession(dataset_id="old", output_dir=tmp_path)
+    units = bar_units(clock, [0.7, 0.2])
+    extract_for_units(units, {}, clock.metadata, [BAR])
+    for unit in units.values():
+        unit |= {"waveform": np.ones(3, np.float32), "row": 1, "col": 1, "global_id": 1}
+        unit["features"][BAR]["metadata"]["version"] = "2.2.0"
+        unit["features"][BAR]["data"]["dsi"] = 0.123
+        for name in LATER_THAN_2:
+            del unit["features"][BAR]["data"][name]
+    session.add_units(units)
+    session.add_metadata({"dataset_id": "old", **clock.metadata})
+    session.mark_step_complete("load_recording")
+    path = session.save()
+
+    result: Any = extract_features(path, [BAR])
+
+    assert result.features_skipped == [BAR]
+    assert any("2 units keep values of version 2.2.0" in warning for warning in result.warnings)
+    for unit_id, unit in PipelineSession.load(path).units.items():
+        assert_same_values(dict(unit["features"][BAR]["data"]), dict(units[unit_id]["features"][BAR]["data"]), unit_id)
+    assert write_report(path).is_file()
+    anew: Any = extract_features(path, [BAR], force=True)
+    assert anew.warnings == []
+    for unit in PipelineSession.load(path).units.values():
+        assert unit["features"][BAR]["metadata"]["version"] == MEASURES_VERSION
+        assert unit["features"][BAR]["data"]["dsi"] != 0.123
+        assert set(LATER_THAN_2) <= set(unit["features"][BAR]["data"])
 
 
 # ---------------------------------------------------------------- values over all units
