@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scpstore import Assay, ScpContainer, ScpMatrix, load_hdf5, save_hdf5
 from scpstore.core.exceptions import ValidationError
-from scpstore.io import iter_minibatches, minibatches, read_h5ad, write_h5ad
+from scpstore.io import from_anndata, iter_minibatches, minibatches, read_h5ad, write_h5ad
 
 
 def a_container(rows: int, columns: int = 7, *, sparse: bool) -> ScpContainer:
@@ -100,3 +100,26 @@ def test_what_cannot_be_is_refused() -> None:
             iter_minibatches(layer, **wrong)
     with pytest.raises(ValueError, match="chunk_rows must be at least 1"):
         save_hdf5(a_container(3, sparse=False), "never.h5", chunk_rows=0)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+@pytest.mark.parametrize("compression", ["gzip", None])
+def test_files_of_anndata(tmp_path: Path, sparse: bool, dtype: Any, compression: Any) -> None:
+    """Read by this package and, where they are open to be changed, by anndata: the same batches of floats."""
+    import anndata
+
+    dense = np.random.default_rng(2).poisson(0.4, (300, 40)).astype(dtype)
+    anndata.AnnData(sp.csr_matrix(dense) if sparse else dense).write_h5ad(tmp_path / "a.h5ad", compression=compression)
+    batches = []
+    for mode in ("r", "r+"):
+        adata = anndata.read_h5ad(tmp_path / "a.h5ad", backed=mode)
+        layer = from_anndata(adata, "p").assays["p"].layers["X"]
+        batches.append(list(iter_minibatches(layer, 64, 4, seed=3)))
+        adata.file.close()
+    assert [len(batch.rows) for batch in batches[0]] == [64, 64, 64, 64, 44]
+    for ours, theirs in zip(*batches, strict=True):
+        np.testing.assert_array_equal(ours.rows, theirs.rows)
+        np.testing.assert_array_equal(ours.values, dense[ours.rows])
+        np.testing.assert_array_equal(ours.values, theirs.values)
+        assert ours.values.dtype == theirs.values.dtype == (np.float32 if dtype == np.float32 else np.float64)

@@ -97,13 +97,34 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
         parts = [read_rows(wanted[start : start + most]) for start in range(0, len(wanted), most)]
         parts = parts if columns is None else [part[:, columns] for part in parts]
     else:
-        parts = parallel_map(read, runs, None if getattr(values, "reads_in_threads", False) else 1)
+        threads = None if getattr(values, "reads_in_threads", False) else 1
+        if columns is None and not sparse and hasattr(values, "read_into"):
+            picked = _filled(values, wanted, runs, threads)
+            return picked if np.array_equal(wanted, index) else picked[places]
+        parts = parallel_map(read, runs, threads)
     width = values.shape[1] if columns is None else len(columns)
     if sparse:
         picked = _stacked(parts) if parts else sp.csr_matrix((0, width), dtype=values.dtype)
         return picked if np.array_equal(wanted, index) else picked[places]
     joined = np.concatenate(parts) if parts else np.empty((0, width), values.dtype)
     return joined if np.array_equal(wanted, index) else joined[places]
+
+
+def _filled(values: Any, wanted: np.ndarray[Any, Any], runs: list[np.ndarray[Any, Any]], threads: int | None) -> Any:
+    """Dense rows, each stretch that is wanted whole straight into its place."""
+    made = np.empty((len(wanted), values.shape[1]), values.dtype)
+    starts = np.cumsum([0, *map(len, runs)])
+
+    def fill(number: int) -> None:
+        run, out = runs[number], made[starts[number] : starts[number + 1]]
+        first, count = int(run[0]), int(run[-1]) + 1 - int(run[0])
+        if count == len(run):
+            values.read_into(first, out)
+        else:
+            np.take(values.read(first, first + count), run - first, axis=0, out=out, mode="clip")
+
+    parallel_map(fill, range(len(runs)), threads)
+    return made
 
 
 def _stacked(parts: list[Any]) -> Any:
@@ -147,6 +168,8 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
         self.format = reader.format
         self.row_bytes: int | None = getattr(reader, "row_bytes", None)
         self.read_rows: Callable[[np.ndarray[Any, Any]], Any] | None = getattr(reader, "read_rows", None)
+        if self.format is None and hasattr(reader, "read_into"):
+            self.read_into: Callable[[int, np.ndarray[Any, Any]], None] = reader.read_into
         self.reads_in_threads: bool = getattr(reader, "reads_in_threads", False)  # several of its blocks at once
 
     @property

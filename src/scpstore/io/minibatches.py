@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -109,21 +109,25 @@ def _batches(values: Any, options: tuple[int, int, bool, int | None, bool], conv
     batch_size, block_rows, shuffle, seed, drop_last = options
     rng = np.random.default_rng(seed)
     groups = list(_groups(values, batch_size, block_rows, rng if shuffle else None))
-    left_rows, left = np.zeros(0, np.int64), None
+    left_rows, left = np.zeros(0, np.int64), cast(Any, None)  # less than a batch
     with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as ahead:
         waiting = ahead.submit(_read, values, groups[0]) if groups else None
         for number, rows in enumerate(groups):
-            read = waiting.result() if waiting is not None else None
+            assert waiting is not None
+            read = waiting.result()
             waiting = ahead.submit(_read, values, groups[number + 1]) if number + 1 < len(groups) else None
-            order = rng.permutation(len(rows)) if shuffle else np.arange(len(rows))
-            rows, read = _joined(left_rows, rows[order]), _below(left, read, order)
-            is_end = number + 1 == len(groups)
-            whole = len(rows) if is_end else len(rows) // batch_size * batch_size
-            for start in range(0, whole, batch_size):
-                stop = min(start + batch_size, whole)
-                if stop - start == batch_size or not drop_last:
-                    yield Minibatch(rows[start:stop], convert(read[start:stop]))
-            left_rows, left = rows[whole:], read[whole:]
+            order = rng.permutation(len(rows)) if shuffle else None
+            start = 0
+            while start < len(rows):
+                stop = min(start + batch_size - len(left_rows), len(rows))
+                chosen = slice(start, stop) if order is None else order[start:stop]
+                left_rows, left = np.concatenate([left_rows, rows[chosen]]), _below(left, read[chosen])
+                if len(left_rows) == batch_size:
+                    yield Minibatch(left_rows, convert(left))
+                    left_rows, left = left_rows[:0], None
+                start = stop
+    if len(left_rows) and not drop_last:
+        yield Minibatch(left_rows, convert(left))
 
 
 def _groups(values: Any, batch_size: int, block_rows: int, rng: Any) -> Iterator[np.ndarray[Any, Any]]:
@@ -151,13 +155,8 @@ def _read(values: Any, rows: np.ndarray[Any, Any]) -> Any:
     return (values.tocsr() if sp.issparse(values) else values)[rows]
 
 
-def _joined(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.concatenate([first, second]) if len(first) else second
-
-
-def _below(first: Any, second: Any, order: np.ndarray[Any, Any]) -> Any:
-    second = second[order]
-    if first is None or not first.shape[0]:
+def _below(first: Any, second: Any) -> Any:
+    if first is None:
         return second
     return sp.vstack([first, second], format="csr") if sp.issparse(second) else np.concatenate([first, second])
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from h5burst import LazyArray
 from scpstore.io.csr import check_places
 from scpstore.io.csr_decode import index_array
 from scpstore.io.exceptions import IOFormatError
@@ -59,6 +60,16 @@ class StoredRows:
             if self.format is None:
                 return self._convert(np.ascontiguousarray(numbers(self._stored, self._name)[start:stop]))
             return self._convert(self._csr_rows(start, stop))
+
+    def read_into(self, start: int, out: np.ndarray[Any, Any]) -> None:
+        """Dense rows [start, start + len(out)) into memory of the caller's, which is of the dtype `dtype`."""
+        stored = numbers(self._stored, self._name)
+        is_plain = isinstance(stored, LazyArray) and stored.dtype == out.dtype and out.dtype.kind == "f"
+        if self._in_memory() is not None or not is_plain:
+            out[:] = self.read(start, start + len(out))
+            return
+        with self._stored.naming_damage():
+            stored.read_into(start, out)
 
     def read_whole(self) -> Any:
         """The whole matrix, in its own format."""

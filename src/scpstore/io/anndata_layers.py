@@ -1,0 +1,150 @@
+"""Matrices of AnnData as layers of containers, which hold floats, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from h5burst import Group, read_tree
+from scpstore.core.exceptions import ValidationError
+from scpstore.core.extras import AssayExtras
+from scpstore.core.sources import LazyRows, RowReader, whole
+from scpstore.io.matrices import CSR_PARTS
+from scpstore.io.pandasframes import remembered
+from scpstore.io.rowreaders import StoredRows
+from scpstore.io.stored import StoredGroup
+
+DTYPES = "dtypes"  # in the origin of an assay
+_EXACT_IN_FLOAT64 = 2**53
+
+# ---------------------------------------------------------------- in memory
+
+
+def as_floats(values: Any, name: str, dtypes: dict[str, str]) -> Any:
+    """A layer as floats; the dtype that it had is noted. Raises `ValidationError` where numbers would change."""
+    check_not_masked(values, f"layer {name!r}")
+    dtype = np.dtype(values.dtype)
+    if dtype.kind not in "biuf":
+        raise ValidationError(f"layer {name!r} has the dtype {dtype}: a container holds floats: convert it first", name)
+    if _is_backed(values):
+        if dtype.kind != "f":
+            dtypes[name] = dtype.str
+        return LazyRows(_backed_rows(values, name))
+    values = in_memory(values)
+    if dtype.kind == "f":
+        return values
+    _check_exact(values, name)
+    dtypes[name] = dtype.str
+    return values.astype(np.float64)
+
+
+def for_anndata(values: Any, known: AssayExtras, layer: str) -> Any:
+    """A matrix in a format that AnnData knows, in the dtype that it had there, if it still fits."""
+    values = known_formats(values)
+    wanted = remembered(known.origin, DTYPES).get(layer)
+    if not isinstance(wanted, str):
+        return values
+    try:
+        dtype = np.dtype(wanted)
+    except (TypeError, ValueError):  # not the name of a dtype: of a file
+        return values
+    if dtype.kind not in "biu":
+        return values
+    stored = values.data if sp.issparse(values) else values
+    with np.errstate(invalid="ignore"):
+        converted = stored.astype(dtype)
+    return values.astype(dtype) if np.array_equal(converted.astype(stored.dtype), stored) else values
+
+
+def known_formats(values: Any) -> Any:
+    """A matrix in memory, if it is sparse as CSR or CSC."""
+    values = whole(values)
+    return values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
+
+
+def in_memory(values: Any) -> Any:
+    """A backed matrix is read; a view of one becomes a plain array."""
+    values = values.to_memory() if hasattr(values, "to_memory") else values
+    if sp.issparse(values):
+        plain = getattr(sp, f"{values.format}_{'array' if isinstance(values, sp.sparray) else 'matrix'}")
+        return values if type(values) is plain else plain(values)
+    return np.asarray(values)
+
+
+def check_not_masked(values: Any, where: str) -> None:
+    """Raise `ValidationError` for a masked array."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValidationError(f"{where} is a masked array: fill it first, and keep its mask beside it", where)
+
+
+def _check_exact(values: Any, name: str) -> None:
+    stored = values.data if sp.issparse(values) else values
+    if stored.dtype.kind == "b" or stored.dtype.itemsize < 8 or not stored.size:
+        return
+    low, high = int(stored.min()), int(stored.max())
+    if low >= -_EXACT_IN_FLOAT64 and high <= _EXACT_IN_FLOAT64:
+        return
+    beyond = stored[(stored > _EXACT_IN_FLOAT64) | (stored < -_EXACT_IN_FLOAT64)]
+    if not all(value == int(float(value)) for value in beyond.tolist()):
+        message = f"layer {name!r} holds whole numbers that float64 does not ({low} to {high}): convert or drop it"
+        raise ValidationError(message, name)
+
+
+# ---------------------------------------------------------------- in a file
+
+
+def _is_backed(values: Any) -> bool:
+    return not sp.issparse(values) and not isinstance(values, np.ndarray) and not hasattr(values, "compute")
+
+
+def _backed_rows(values: Any, name: str) -> RowReader:
+    """The rows of a matrix in its file; by anndata if it is stored by columns, or open to be changed."""
+    opened = values.group if hasattr(values, "group") else values
+    if opened.file.mode != "r" or getattr(values, "format", None) == "csc" or not os.path.isfile(opened.file.filename):
+        return _AnndataRows(values, name)
+    node = read_tree(opened.file.filename, lazy=True)[opened.name]
+    stored = StoredGroup(f"{opened.file.filename}:{opened.name}", Group({"X": node}))
+    if isinstance(node, Group):
+        attrs = {"X_format": "csr", "X_shape": np.array(values.shape, np.int64)}
+        attrs |= {"X_original_class": "array"} if isinstance(values[:0], sp.sparray) else {}
+        stored.plain = Group({f"X_{part}": node.children[part] for part in CSR_PARTS}, attrs)
+    return StoredRows("X", stored, lambda rows: _converted(rows, name), _float(values.dtype), lambda: None)
+
+
+class _AnndataRows:
+    """A `RowReader` of AnnData's X that is in its file, by anndata."""
+
+    def __init__(self, values: Any, name: str) -> None:
+        self._values, self._name = values, name
+        self.shape = (int(values.shape[0]), int(values.shape[1]))
+        self.dtype = _float(values.dtype)
+        self.format: str | None = getattr(values, "format", None)
+
+    def read(self, start: int, stop: int) -> Any:
+        """Rows [start, stop): an array, or a CSR matrix."""
+        rows = self._values[start:stop]
+        return _converted(rows.tocsr() if sp.issparse(rows) else np.asarray(rows), self._name)
+
+    @property
+    def read_rows(self) -> Callable[[np.ndarray[Any, Any]], Any] | None:
+        """Rows by a list, sorted, in one request; None for dense ones, which h5py reads faster in stretches."""
+        return (lambda index: _converted(self._values[index].tocsr(), self._name)) if self.format else None
+
+    def read_whole(self) -> Any:
+        """The whole matrix, in its own format."""
+        return _converted(in_memory(self._values if self.format else self._values[:]), self._name)
+
+
+def _float(dtype: Any) -> np.dtype[Any]:
+    return np.dtype(dtype) if np.dtype(dtype).kind == "f" else np.dtype(np.float64)
+
+
+def _converted(rows: Any, name: str) -> Any:
+    if rows.dtype.kind == "f":
+        return rows
+    _check_exact(rows, name)
+    return rows.astype(np.float64)
