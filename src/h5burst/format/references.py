@@ -47,6 +47,7 @@ def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
 MARK_BYTES = 40
 _MARK = struct.Struct("<8sqQQ")
 _SIGNATURE = b"H5B\x00norf"
+_FINENESS_NS = (1, 100, 1000, 10_000_000, 10**9, 2 * 10**9)  # of times that file systems keep; FAT has the last one
 
 
 def encode_mark(root: int, end: int, *, version: int = 3, changed_ns: int = 0) -> bytes:
@@ -57,6 +58,11 @@ def encode_mark(root: int, end: int, *, version: int = 3, changed_ns: int = 0) -
     """
     data = _MARK.pack(_SIGNATURE, changed_ns if version == 2 else 0, root, end)
     return data + lookup3(data).to_bytes(MARK_BYTES - _MARK.size, "little")
+
+
+def is_kept_as(marked_ns: int, written_ns: int) -> bool:
+    """Whether a file that was given the one time of change may have the other: what is finer is cut off."""
+    return any(written_ns == marked_ns // fineness * fineness for fineness in _FINENESS_NS)
 
 
 def marked_ns(descriptor: int, start: Whole) -> int | None:

@@ -143,7 +143,11 @@ class History:
     @property
     def is_marked(self) -> bool:
         """Whether the last writer has stated that the file holds no references, and nobody has written since."""
-        return self.mark_ns is not None and (self.start.version == 3 or self.mark_ns == self._written_ns)
+        return self.mark_ns is not None and self._has_time(self.mark_ns)
+
+    def _has_time(self, mark_ns: int) -> bool:
+        """Whether nobody has written the file since the mark of this time, as far as its superblock does not tell."""
+        return self.start.version == 3 or references.is_kept_as(mark_ns, self._written_ns)
 
     @property
     def has_no_states(self) -> bool:
@@ -161,7 +165,7 @@ class History:
             except CorruptStructureError as error:
                 self._damage = f"its history is damaged: {error}"
                 return
-            if start.version == 2 and mark_ns != self._written_ns and not trust:
+            if not trust and not self._has_time(mark_ns):
                 self.is_untrusted = True
             else:
                 self._last = number, self.trailer.newest

@@ -51,6 +51,8 @@ def editing(descriptor: int, path: Path) -> Iterator[None]:
         except locks.FileHeldError as error:
             message = f"is being edited ({error.strerror}: {error.filename})"
             raise BlockingIOError(errno.EAGAIN, message, str(path)) from error
+        except OSError as error:  # no file can be made there
+            raise OSError(error.errno, error.strerror, str(path)) from error
         yield
 
 

@@ -288,6 +288,8 @@ class EditedFile:
         with contextlib.suppress(OSError):  # it is only space: no reader looks there, and the next edit writes over it
             os.ftruncate(self.descriptor, self.appends_at)
             os.ftruncate(self.descriptor, max(self.appends_at, self.size))
+            if self.is_marked and self.start.version == 2 and os.utime in os.supports_fd:
+                os.utime(self.descriptor, ns=(self.changed_ns, self.changed_ns))  # that of its mark
             self._seen_ns = os.fstat(self.descriptor).st_mtime_ns
 
     def close(self) -> None:

@@ -293,6 +293,33 @@ def test_a_file_for_older_programs_that_was_copied_without_its_times(path: Path,
     assert numbers(path, trust=True) == [3, 2, 1, 0]
 
 
+@pytest.mark.parametrize("fineness_ns", [100, 10**7, 10**9, 2 * 10**9])
+def test_a_file_for_older_programs_where_times_are_less_fine(path: Path, fineness_ns: int) -> None:
+    with h5py.File(path, "w", libver=("earliest", "v108")) as file:
+        file["a"] = np.arange(5)
+    for value in range(3):
+        set_one(path, value)
+        kept = path.stat().st_mtime_ns // fineness_ns * fineness_ns
+        os.utime(path, ns=(kept, kept))
+    assert numbers(path) == [3, 2, 1, 0]
+    os.utime(path, ns=(kept + 3 * 10**9, kept + 3 * 10**9))
+    assert numbers(path) == [4]
+
+
+@pytest.mark.parametrize("libver", [("earliest", "v108"), "latest"])
+def test_an_edit_that_fails_leaves_the_history(path: Path, monkeypatch: pytest.MonkeyPatch, libver: Any) -> None:
+    with h5py.File(path, "w", libver=libver) as file:
+        file["a"] = np.arange(5)
+    set_one(path, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("h5burst.write.commit.flush_data", lambda descriptor: os.truncate("/no/such/file", 0))
+        with pytest.raises(FileNotFoundError):
+            set_one(path, 2)
+    assert numbers(path) == [1, 0]
+    set_one(path, 3)
+    assert numbers(path) == [2, 1, 0]
+
+
 @pytest.mark.parametrize("libver", [("earliest", "v108"), ("earliest", "latest"), "latest"])
 def test_states_of_files_of_other_programs(path: Path, tmp_path: Path, libver: Any) -> None:
     with h5py.File(path, "w", libver=libver, userblock_size=1024) as file:

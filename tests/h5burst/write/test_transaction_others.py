@@ -115,6 +115,28 @@ def test_without_locks_an_edit_that_others_were_faster_than_raises(
     assert "theirs" in found.children or "theirs" in found.attrs
 
 
+def test_without_locks_the_directory_must_take_a_lock_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def holding(lock: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(lock))
+
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    monkeypatch.setattr("h5burst.runtime.edit_locks.locks.holding", holding)
+    with pytest.raises(PermissionError, match="check the permissions of the file and its directory") as raised:
+        h5burst.edit(path)
+    assert raised.value.filename == str(path)
+
+
+def test_a_touch_within_an_edit_is_a_change_by_others(path: Path) -> None:
+    """What libhdf5 changes in place may leave no other trace."""
+    before = path.read_bytes()
+    tx = h5burst.edit(path)
+    tx.put("new", Array(np.arange(3)))
+    os.utime(path)
+    with pytest.raises(OSError, match="changed by others"):
+        tx.__exit__(None, None, None)
+    assert path.read_bytes() == before
+
+
 def test_who_has_the_file_open_keeps_the_old_state(path: Path) -> None:
     with h5py.File(path, "r") as file:
         with h5burst.edit(path) as tx:
