@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -194,6 +195,24 @@ def test_verify_goes_on_after_a_missing_file(directory: Path, program: str, caps
     assert captured.out.splitlines()[0] == "text.h5: 1 problem"
     assert captured.out.splitlines()[-1] == "rec.h5: OK"
     assert captured.err.strip() == "error: No such file: missing.h5"
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_names_in_a_file_give_a_terminal_no_commands(
+    directory: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = PipelineSession("rec", output_dir=directory)
+    session.add_units({})
+    session.save(directory / "rec.h5")
+    with h5py.File(directory / "rec.h5", "r+") as file:
+        file.attrs["dataset_id"] = "red\x1b[31m"
+        file.create_group("units/clear\x1b[2J")
+
+    run(APPS["hdmea"], [command, "rec.h5"])
+
+    said = "".join(capsys.readouterr())
+    assert "\x1b" not in said
+    assert "\\x1b" in said
 
 
 def test_both_verifies_say_the_same_of_a_damaged_file(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
