@@ -55,17 +55,17 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class JobOptions:
-    """Options of a run of recordings: as `Job` has them."""
+    """Options of a run of recordings."""
 
     force: bool = False
     checkpoint_steps: bool = False
     compression: str | None = None
-    by_mark: bool = False
-    imports: tuple[str, ...] = ()
+    by_mark: bool = False  # skip a file of the same recipe without reading its data
+    imports: tuple[str, ...] = ()  # modules of the user's own, that register features
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class Job(JobOptions):
     """Everything that a worker needs to know to run one recording."""
 
     PRELOAD: ClassVar[str] = "hdmea.batch.preload"  # what workers of this machine are forked with
@@ -73,13 +73,8 @@ class Job:
     dataset_id: str
     steps: tuple[StepCall, ...]
     output_dir: Path
-    force: bool = False
-    checkpoint_steps: bool = False
-    compression: str | None = None
-    by_mark: bool = False  # skip a file of the same recipe without reading its data
     threads: int | None = None  # of those of this process; None: what its environment says
     memory_budget: int | None = None
-    imports: tuple[str, ...] = ()  # modules of the user's own, that register features
     input_bytes: int = 0  # of its files; the largest recordings are started first
 
     @property

@@ -325,7 +325,10 @@ def _jobs(
             chosen = tuple(steps_for(recording, steps if steps is not None else flow_steps, merged))
             size = recording.input_bytes()
             _check_name(recording.dataset_id)
-            jobs.append(Job(recording.dataset_id, chosen, output_dir.absolute(), input_bytes=size, **vars(options)))
+            place = output_dir.absolute()
+            jobs.append(
+                Job(dataset_id=recording.dataset_id, steps=chosen, output_dir=place, input_bytes=size, **vars(options))
+            )
     return jobs
 
 

@@ -89,7 +89,7 @@ class FeatureRegistry:
 
     @classmethod
     def why_unknown(cls, *names: str) -> str:
-        """What a message says of names that no feature has: the features that there are, once."""
+        """Message about names that no feature has: the features that there are, once."""
         broken = "".join(f"; the entry point {entry} cannot be loaded: {why}" for entry, why in cls._broken.items())
         said = f"Unknown feature{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
         return f"{said}; {there_are(names[0], cls.list_all())}{broken}"

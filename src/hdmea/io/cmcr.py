@@ -9,13 +9,14 @@ import logging
 import os
 import re
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, LazyArray, find_export, keeping_open
+from h5burst import Array, ArraySource, Group, LazyArray, find_export, keeping_open
 from hdmea.io import mcs_format
 from hdmea.io.light_reference import light_reference
 from hdmea.utils.exceptions import DataLoadError
@@ -27,18 +28,10 @@ DEFAULT_RATE_HZ = 20000.0  # where a file does not tell
 logger = logging.getLogger(__name__)
 
 
-class Channel:
-    """One row of a two-dimensional dataset as a block source (samples,)."""
-
-    def __init__(self, data: LazyArray, row: int) -> None:
-        self._data, self._row, self._path = data, row, Path(data.path)
-        self.shape: tuple[int, ...] = data.shape[1:]
-        self.dtype = data.dtype
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Samples [start, stop). `DataLoadError` where the file does not give them."""
-        with mcs_format.reading(self._path, KIND):
-            return np.asarray(self._data[self._row, start:stop])
+def _read_row(path: Path, data: LazyArray, row: int, start: int, stop: int) -> np.ndarray[Any, Any]:
+    """Samples [start, stop) of one row. `DataLoadError` where the file does not give them."""
+    with mcs_format.reading(path, KIND):
+        return np.asarray(data[row, start:stop])
 
 
 class CmcrRecording:
@@ -50,7 +43,7 @@ class CmcrRecording:
         Hz, from the stream tick, else the duration; None if neither is stored.
     sample_count : int
         Samples of the analog channels; of the sensor where there are no channels.
-    channels : dict of str to Channel
+    channels : dict of str to h5burst.ArraySource
         "ch1" (light) and "ch2" (frame pulses), as many as there are: block sources (samples,) int32, ADC counts.
     sensor : LazyArray or None
         Block source (frames, rows, columns) int16, ADC counts; None for a recording without a sensor stream.
@@ -78,14 +71,16 @@ class CmcrRecording:
         sensor = mcs_format.find_group(acquisition, "Sensor Data", "SensorStream")
         data = None if analog is None else self._first_data(analog, "ChannelData", 2)
         frames = None if sensor is None else self._first_data(sensor, "SensorData", 3)
-        self.channels: dict[str, Channel] = {}
+        self.channels: dict[str, ArraySource] = {}
         if frames is not None:
             if os.path.realpath(frames.path) != os.path.realpath(self.path):
                 raise DataLoadError(f"{self.path} is no {KIND} file: it leads to {frames.path}, which is", self.path)
             self.sensor = frames
             self.sample_count = frames.shape[0]
         if data is not None:
-            self.channels = {f"ch{n + 1}": Channel(data, n) for n in range(data.shape[0])}
+            rows = [partial(_read_row, Path(data.path), data, n) for n in range(data.shape[0])]
+            channels = [mcs_format.BlockSource(data.shape[1:], data.dtype, row) for row in rows]
+            self.channels = {f"ch{n}": channel for n, channel in enumerate(channels, 1)}
             self.sample_count = int(data.shape[1])
         elif frames is None:
             raise DataLoadError(f"{self.path} holds neither sensor nor analog data", self.path)

@@ -6,8 +6,9 @@ They are not trusted: the engine's own parser reads them, lazily, so that nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ _STREAM_TABLES = {
     "SensorMeta": ("Sensor Data", "SensorStream"),  # and the name and kind of the stream that has the table
     "ChannelMeta": ("Analog Data", "ChannelStream"),
 }
+
+
+@dataclass(frozen=True)
+class BlockSource:
+    """Rows that a function reads, from a start to a stop, as `h5burst.ArraySource`."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[int, int], np.ndarray[Any, Any]]
 
 
 @contextmanager

@@ -47,7 +47,13 @@ class PartJob(Job):
 def read_parts(recordings: Sequence[Path], directory: Path, engine: Engine) -> JobsRun:
     """Make the parts of recordings that are not there, or are of files that were changed since; all are outcomes."""
     planned = [
-        PartJob(path.stem, (), directory, input_bytes=path.stat().st_size, source=path.absolute())
+        PartJob(
+            dataset_id=path.stem,
+            steps=(),
+            output_dir=directory,
+            input_bytes=path.stat().st_size,
+            source=path.absolute(),
+        )
         for path in recordings
     ]
     to_do = [job for job in planned if not parts.is_current(job.source, directory)]

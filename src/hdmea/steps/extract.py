@@ -238,7 +238,7 @@ def check_features(arguments: Mapping[str, Any]) -> None:
 
 
 def _is_unknown(name: str) -> bool:
-    """Whether neither a feature nor a movie of a family has this name. Raises `ValueError` as `extractor_for`."""
+    """True where neither a feature nor a movie of a family has this name. Raises `ValueError` as `extractor_for`."""
     return not FeatureRegistry.is_registered(name) and _family_of(name) is None
 
 

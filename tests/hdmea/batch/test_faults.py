@@ -64,11 +64,12 @@ def test_a_recording_called_as_anothers_checkpoint_keeps_its_file(
 
 def test_no_name_of_our_own_is_one_of_a_dataset_id(tmp_path: Path) -> None:
     for name in ("x", ".x", "x.checkpoint", "y" * 250):
-        job = Job(name, (), tmp_path)
+        job = Job(dataset_id=name, steps=(), output_dir=tmp_path)
         for own in (job.checkpoint_path, job.lock_path):
             assert own.suffix != ".h5"
             assert len(os.fsencode(own.name)) <= 255
-    assert Job("x" * 250, (), tmp_path).lock_path != Job("x" * 249, (), tmp_path).lock_path
+    one, other = (Job(dataset_id="x" * length, steps=(), output_dir=tmp_path) for length in (250, 249))
+    assert one.lock_path != other.lock_path
 
 
 # ---------------------------------------------------------------- requests
@@ -209,7 +210,7 @@ def test_finished_recordings_are_looked_at_in_steps_in_proportion(monkeypatch: p
             may_end.get(timeout=PATIENCE_S)
 
         monkeypatch.setattr(local, "skipped", skip)
-        checks = local._Checks([Job(f"r{number}", (), Path()) for number in range(count)])
+        checks = local._Checks([Job(dataset_id=f"r{number}", steps=(), output_dir=Path()) for number in range(count)])
         called = 0
         for _ in range(count):
             may_end.put(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -17,7 +18,6 @@ from hdmea.io.kilosort import SortedUnits
 from hdmea.io.light_reference import pulse_samples
 from hdmea.io.mcs_h5.grids import ElectrodeGrid, grid_of
 from hdmea.io.mcs_h5.recording import McsFile, McsRecording, read_mcs
-from hdmea.io.mcs_h5.records import McsChannel
 from hdmea.io.mcs_h5.streams import (
     AnalogStream,
     EventStream,
@@ -329,25 +329,6 @@ class _Cutouts:
 # ---------------------------------------------------------------- frames of a movie
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """A channel as a block source (samples,) of counts."""
-
-    stream: AnalogStream
-    channel: McsChannel
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.stream.shape[1],)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.stream.data.dtype
-
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        return self.stream.read(self.channel.row, start, stop, counts=True)
-
-
 def _frames(recording: McsRecording, name: str, rate: float) -> npt.NDArray[np.uint64]:
     """Samples at which frames begin: events, or the rises of a trigger channel."""
     stream, part = _stream_and_part(recording, name)
@@ -359,7 +340,9 @@ def _frames(recording: McsRecording, name: str, rate: float) -> npt.NDArray[np.u
         return _samples(entity.times, rate, f"{what}, entity {entity.id}", recording.path)
     if isinstance(stream, AnalogStream):
         channel = _only_part(stream.channels, part, what, "channel", lambda one: (one.label, str(one.channel_id)))
-        first = pulse_samples(_Counts(stream, channel)).astype(np.int64) + 1  # the first sample that is up
+        read = partial(stream.read, channel.row, counts=True)
+        counts = mcs_format.BlockSource(stream.shape[1:], stream.data.dtype, read)
+        first = pulse_samples(counts).astype(np.int64) + 1  # the first sample that is up
         times = stream.times()[first] if len(first) else np.empty(0, np.int64)
         return _samples(times, rate, what, recording.path)
     raise ConfigurationError(f"{recording.path}: {what} holds neither events nor a trigger channel for frames")
