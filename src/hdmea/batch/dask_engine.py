@@ -22,7 +22,7 @@ from hdmea.batch.loop import FinishedAttempt, not_started
 from hdmea.batch.resources import Resources
 from hdmea.utils.exceptions import ConfigurationError
 
-_MOMENT_S = 0.1
+_POLL_S = 0.1
 _MAX_COLLATERAL_RETRIES = (
     3  # times that a recording may be found waiting on a worker that died, before it counts as a failure
 )
@@ -160,7 +160,7 @@ class DaskExecutor:
     def _completed(self) -> list[Future]:
         completed = list(self._queue.next_batch(block=False))
         if not completed:
-            time.sleep(_MOMENT_S)
+            time.sleep(_POLL_S)
             completed = list(self._queue.next_batch(block=False))
         return completed
 

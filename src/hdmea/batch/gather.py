@@ -27,7 +27,7 @@ SUMMARIES = "batch_summary_*.json"  # one a task
 
 LOCK = ".batch_figures.lock"
 _PATIENCE_S = 60.0  # for the turn of others; then a task goes on without, and their rows may be lost until the next one
-_MOMENT_S = 0.05
+_POLL_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def turn(lock: Path, what: str) -> Iterator[None]:
                 if time.monotonic() > until:
                     logger.warning("%s is written although %s", what, error)
                     break
-                time.sleep(_MOMENT_S)
+                time.sleep(_POLL_S)
             else:
                 break
         yield

@@ -25,7 +25,7 @@ from hdmea.batch.resources import Resources
 
 logger = logging.getLogger(__name__)
 
-_MOMENT_S = 0.1
+_POLL_S = 0.1
 _JOIN_S = 10.0  # until a worker that has said its last word, or was killed, is gone
 _STARTS = 3
 
@@ -96,7 +96,7 @@ class _Checks:
         ended: list[tuple[Job, Outcome | None]] = []
         while self._jobs:
             try:
-                future = self._done.get(timeout=0 if ended else _MOMENT_S)
+                future = self._done.get(timeout=0 if ended else _POLL_S)
             except Empty:
                 break
             job = self._jobs.pop(future, None)
@@ -133,7 +133,7 @@ class _Pool:
         self._started = 0
         self._resources, self._report = resources, report
         self.running: dict[Connection, tuple[BaseProcess, Job, int]] = {}
-        self._told = False
+        self._stop_requested = False
 
     def start(self, job: Job, attempt: int) -> None:
         receiver, sender = self._context.Pipe(duplex=False)
@@ -150,16 +150,16 @@ class _Pool:
         self.running[receiver] = (process, job, attempt)
 
     def tell_to_stop(self) -> None:
-        if self._told:
+        if self._stop_requested:
             return
-        self._told = True
+        self._stop_requested = True
         for process, _, _ in self.running.values():
             process.terminate()  # SIGTERM: the worker finishes its step and checkpoints
 
     def collect(self) -> list[tuple[Job, int, Outcome]]:
         """Return what has ended since; pass on what the running ones report. Waits a moment at most."""
         ended = []
-        ready = wait(list(self.running), timeout=_MOMENT_S)
+        ready = wait(list(self.running), timeout=_POLL_S)
         silent = [one for one in self.running if one not in ready and not _is_alive(self.running[one][0])]
         for connection in [*ready, *silent]:
             assert isinstance(connection, Connection)
@@ -170,7 +170,7 @@ class _Pool:
                 message = None
             if message is None:
                 process.join(_JOIN_S)
-                message = _death(job, process.exitcode, told=self._told)
+                message = _death(job, process.exitcode, stop_requested=self._stop_requested)
             if isinstance(message, Outcome):
                 process.join(_JOIN_S)
                 connection.close()
@@ -229,9 +229,9 @@ def _main_module_hidden() -> Iterator[None]:
             setattr(main, name, value)
 
 
-def _death(job: Job, code: int | None, *, told: bool) -> Outcome:
-    """Outcome of a recording whose worker died. told: the workers had been told to stop."""
-    if told and code is not None and -code in ending_signals():
+def _death(job: Job, code: int | None, *, stop_requested: bool) -> Outcome:
+    """Outcome of a recording whose worker died. stop_requested: of the workers, before."""
+    if stop_requested and code is not None and -code in ending_signals():
         # It was told before it could listen, which is the first thing it does.
         return Outcome(job.dataset_id, Status.INTERRUPTED, BEFORE_FIRST_STEP, str(job.output_path), str(job.log_path))
     reason = f"the worker process ended with code {code}"

@@ -193,7 +193,7 @@ def test_a_worker_told_to_stop_before_it_listens_is_interrupted(
     spikes_manifest: MakeManifest, tmp_path: Path, parameters: Parameters, code: int, told: bool, status: Status
 ) -> None:
     (job,) = plan(spikes_manifest(1), tmp_path, parameters=parameters)
-    assert local._death(job, code, told=told).status is status
+    assert local._death(job, code, stop_requested=told).status is status
 
 
 def test_a_stopped_recording_goes_on_from_its_checkpoint(
