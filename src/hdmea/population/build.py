@@ -24,6 +24,7 @@ from hdmea.population.part_jobs import read_parts
 from hdmea.population.traces import unit_key, usual_lengths
 from hdmea.population.types import (
     GROUPED_BY,
+    WIDTH,
     Responses,
     Typing,
     find_types,
@@ -108,6 +109,7 @@ def build_population(
     *,
     chips: Mapping[str, Sequence[str]] | None = None,
     most_types: int = 60,
+    type_width: float = WIDTH,
     seed: int = 0,
     engine: Engine | None = None,
     progress: Callable[[str], Any] = lambda text: None,
@@ -124,6 +126,9 @@ def build_population(
         Name of a chip to the names of its recordings, in their order: units are matched within it.
     most_types
         The largest number of types that is tried.
+    type_width
+        SD by which responses of one type scatter at least, as a share of their size; types that differ by less than
+        some three of it are one.
     seed
         Of everything random.
     engine
@@ -160,7 +165,7 @@ def build_population(
     cells = pl.concat([parts.rows_of(part) for part in made], how="diagonal_relaxed")
     result.cells = len(cells)
     means = _means(made)
-    cells = _with_types(cells, means, result, (most_types, seed, directory / PARTS), progress)
+    cells = _with_types(cells, means, result, (most_types, type_width, seed, directory / PARTS), progress)
     content = {"traces": _traces(made, result), "types": _responses(cells, means)}
     h5burst.save(directory / TRACES, content, overwrite=True)
     progress("traces")
@@ -262,14 +267,14 @@ def _with_types(
     cells: pl.DataFrame,
     means: Means,
     result: PopulationResult,
-    how: tuple[int, int, Path],
+    how: tuple[int, float, int, Path],
     progress: Callable[[str], Any],
 ) -> pl.DataFrame:
     """The cells with their group and, where their group has types, type, posterior and stability of the type.
 
-    how: the largest number of types, the seed, and where fits are kept.
+    how: the largest number of types, their width, the seed, and where fits are kept.
     """
-    most, seed, directory = how
+    most, width, seed, directory = how
     groups = np.array(groups_of({name: cells[name].to_numpy().astype(np.float64) for name in GROUPED_BY}), object)
     keys = cells["key"].to_list()
     places = {movie: {key: n for n, key in enumerate(own.keys)} for movie, own in means.items()}
@@ -281,11 +286,13 @@ def _with_types(
         if len(own) < FEWEST_CELLS:
             result.warnings.append(f"{group}: {len(own)} cells with all stimuli, at least {FEWEST_CELLS} for types")
             continue
-        features = trace_features(
+        responses = (
             one.responses([places[movie][keys[n]] for n in own.tolist()], movie) for movie, one in means.items()
         )
+        features = trace_features(responses, width=width)
         kept = directory / f"types_{group.replace(' ', '_')}.json"
-        found = result.typing[group] = find_types(features, most=most, seed=seed, progress=progress, kept=kept)
+        found = find_types(features, most=most, seed=seed, progress=progress, kept=kept)
+        result.typing[group] = found
         if found.reason:
             result.warnings.append(f"{group}: {found.reason}")
         types[own] = [f"{group} {label}" for label in found.labels.tolist()]

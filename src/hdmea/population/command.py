@@ -20,6 +20,9 @@ def population(
         list[str] | None, typer.Option(help="name=recording,recording: match the units of one chip's recordings.")
     ] = None,
     most_types: Annotated[int, typer.Option(min=1, help="The largest number of types that is tried.")] = 60,
+    type_width: Annotated[
+        float, typer.Option(min=0.01, max=1, help="SD within a type, of responses of size 1; smaller: more types.")
+    ] = 0.15,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     engine: Annotated[
         str, typer.Option(help="What reads recordings: local (a process a recording) or dask.")
@@ -73,7 +76,14 @@ def population(
         output.result({"recordings": len(read.outcomes), "failed": failed})
         raise typer.Exit(128 + read.stopped_by if read.stopped_by is not None else int(bool(failed)))
     made = build_population(
-        recordings, output_dir, chips=chips, most_types=most_types, seed=seed, engine=how, progress=output.progress
+        recordings,
+        output_dir,
+        chips=chips,
+        most_types=most_types,
+        type_width=type_width,
+        seed=seed,
+        engine=how,
+        progress=output.progress,
     )
     if made.stopped_by is not None:
         raise typer.Exit(128 + made.stopped_by)

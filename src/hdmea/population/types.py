@@ -28,6 +28,8 @@ STABLE = 0.75  # Hennig's limit of a valid, stable cluster
 SPARSE_STEPS = 100
 PATIENCE = 5  # numbers of types without a better BIC before larger ones are not tried
 LEAST_RELIABILITY = 0.7
+WIDTH = 0.15  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
+BIN_FRAMES = 3  # 50 ms: traces are low-passed at 10 Hz
 _BLOCK = 4096  # cells at once
 # Of ipRGCs; of many trials, a correlation of two of 0.5 is an index (`iprgc_2hz_QI`) of 0.71.
 LEAST_LIKENESS, LEAST_SUSTAINED_HZ, LEAST_LASTING = 0.5, 1.0, 0.5
@@ -134,27 +136,37 @@ class Responses:
     halves: npt.NDArray[np.float32] | None = None
 
 
-def trace_features(responses: Iterable[Responses], count: int = 12, non_zero: int = 60) -> Floats:
-    """Features (cells, n) of mean traces, z-scored: scores of `count` sparse components of each stimulus.
+def trace_features(
+    responses: Iterable[Responses], count: int = 12, non_zero: int = 20, *, width: float = WIDTH
+) -> Floats:
+    """Features (cells, n) of mean traces: scores of up to `count` sparse components of each stimulus.
 
-    Each cell's trace is divided by its root mean square first; `non_zero` loadings of each component are not zero. A
-    component whose scores do not repeat over trials (reliability of the mean by Spearman and Brown's formula, from the
-    two halves, below 0.7) is noise, of which a mixture would make types, and is left out.
+    Of a trace in bins of three frames the mean is taken out, and what is left has the size 1, so that scores are shares
+    of a cell's response, here in units of `width`, the SD by which cells of a type scatter at least; `non_zero`
+    loadings of each component are not zero. Left out are components whose scores do not repeat over trials (reliability
+    of the mean by Spearman and Brown's formula, from the two halves, below 0.7), which are noise, of which a mixture
+    would make types; and those in which cells differ by less than `width`.
     """
     parts = []
     for own in responses:
-        # Not the largest value: its noise would move all features of a cell together.
-        mean_square = np.einsum("ct,ct->c", own.means, own.means, dtype=np.float64) / own.means.shape[1]
-        size = np.maximum(np.sqrt(mean_square), 1e-12).astype(own.means.dtype)
-        scaled = own.means / size[:, None]
+        binned = _binned(own.means)
+        size = np.maximum(np.linalg.norm(binned, axis=1), 1e-12)[:, None]
+        scaled = binned / size
         loadings = _components(_covariance(scaled), count, non_zero)
+        scores = (scaled - scaled.mean(axis=0)) @ loadings.T
+        kept = scores.std(axis=0) >= width
         if own.halves is not None and own.halves_of is not None:
-            first, second = (half / size[own.halves_of, None] @ loadings.T for half in own.halves)
-            loadings = loadings[_reliabilities(first, second) >= LEAST_RELIABILITY]
-        parts.append((scaled - scaled.mean(axis=0)) @ loadings.T)
-    features = np.concatenate(parts, axis=1)
-    spread = features.std(axis=0)
-    return np.asarray((features - features.mean(axis=0)) / np.where(spread > 0, spread, 1), np.float64)
+            first, second = (_binned(half) / size[own.halves_of] @ loadings.T for half in own.halves)
+            kept &= _reliabilities(first, second) >= LEAST_RELIABILITY
+        parts.append(scores[:, kept])
+    return np.asarray(np.concatenate(parts, axis=1) / width, np.float64)
+
+
+def _binned(traces: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Traces (cells, T) in bins of three frames, each less its mean; frames that fill no bin are left out."""
+    bins = traces.shape[1] // BIN_FRAMES
+    means = traces[:, : bins * BIN_FRAMES].reshape(len(traces), bins, BIN_FRAMES).mean(axis=2)
+    return np.asarray(means - means.mean(axis=1, keepdims=True))
 
 
 def _reliabilities(first: Floats, second: Floats) -> Floats:
@@ -169,7 +181,7 @@ def find_types(
     features: Floats,
     *,
     most: int = 60,
-    starts: int = 3,
+    starts: int = 5,
     bootstraps: int = 20,
     seed: int = 0,
     progress: Callable[[str], Any] = lambda text: None,
@@ -178,17 +190,18 @@ def find_types(
 ) -> Typing:
     """Types of cells from features (cells, n): a Gaussian mixture with diagonal covariance, its k by BIC.
 
-    most: the largest k, beyond five without a better BIC none is tried; starts: of each fit; bootstraps: samples of the
-    cells, fitted anew with that k; kept: a file for what was computed, from which a call with the same features and
-    options goes on; threads: fits at once, on which the result does not depend. Raises
-    `ValueError` for features that are not finite.
+    features: in units of the least SD within a type (`trace_features`): with enough spikes a mixture finds any small
+    difference, such as of sensitivity, which is none of type. most: the largest k, beyond five without a better BIC
+    none is tried; starts: of each fit; bootstraps: samples of the cells, fitted anew with that k; kept: a file for what
+    was computed, from which a call with the same features and options goes on; threads: fits at once, on which the
+    result does not depend. Raises `ValueError` for features that are not finite.
     """
     x = np.asarray(features, np.float64)
     if x.ndim != 2 or not np.isfinite(x).all():
         raise ValueError("features must be finite numbers (cells, features): leave out cells that lack a stimulus")
     if not x.shape[1]:
         alone = Typing(np.zeros(len(x), np.int64), np.ones(len(x)), 1, {}, np.ones(1), np.array([len(x)]))
-        return replace(alone, reason="no stable type: no response repeats over trials")
+        return replace(alone, reason="no stable type: the cells have no responses that repeat and differ")
     most = max(1, min(most, len(x) // 5))
     with required("threadpoolctl", "finding types of cells").threadpool_limits(1):  # a fit a thread is faster
         at_once = threads or thread_count()
@@ -250,7 +263,7 @@ class _Kept:
 def _fitted(x: Floats, k: int, starts: int, seed: int) -> Any:
     mixture = required("sklearn.mixture", "finding types of cells")
     fit = mixture.GaussianMixture(
-        k, covariance_type="diag", n_init=starts, reg_covar=1e-3, random_state=seed, max_iter=200, tol=1e-3
+        k, covariance_type="diag", n_init=starts, reg_covar=1.0, random_state=seed, max_iter=200, tol=1e-3
     )
     return fit.fit(x)
 

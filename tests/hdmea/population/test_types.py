@@ -13,9 +13,11 @@ import pytest
 from hdmea.io.stimulus_config import load_stimulus_configs
 from hdmea.population import types
 from hdmea.population.responses import smooth
+from hdmea.population.traces import rates_between
 from hdmea.population.types import (
     GROUPED_BY,
     STABLE,
+    WIDTH,
     Responses,
     find_types,
     groups_of,
@@ -23,15 +25,20 @@ from hdmea.population.types import (
     sparse_components,
     trace_features,
 )
+from hdmea.simulate import REALISTIC, TWELVE_TYPES
 from hdmea.simulate.options import ClockOptions, LightStepOptions
-from hdmea.simulate.population import draw_population
+from hdmea.simulate.population import draw_irregularities, draw_population
 from hdmea.simulate.response import firing_rates
+from hdmea.simulate.spikes import discharge
 from hdmea.simulate.stimuli import render
 from hdmea.simulate.timeline import arrange
 
 pytest.importorskip("sklearn")
 Floats = npt.NDArray[np.float64]
 KINDS = 12
+GRID = (15, 15)
+CONFIGS = load_stimulus_configs(("step_up_5s_5i_b0_3x", "green_blue_3s_3i_3x", "freq_step_5st_3x"), None)
+GROUP_OF = np.array([0] * 7 + [1] * 2 + [2] * 2 + [3])  # of each of the twelve types
 
 
 def population(noise: float, seed: int = 0, cells: int = 40) -> tuple[list[Responses], npt.NDArray[np.int64]]:
@@ -74,25 +81,23 @@ def spiking_population(cells: int, seed: int) -> tuple[list[Responses], npt.NDAr
 
     Within a type times differ by 5 % and rates by 30 %. The noise of the means has 0.3 times the SD of the responses.
     """
-    names = ("step_up_5s_5i_b0_3x", "green_blue_3s_3i_3x", "freq_step_5st_3x")
-    configs = load_stimulus_configs(names, None)
     rng = np.random.default_rng(seed)
     truth = np.repeat(np.arange(KINDS), cells)
     timeline = arrange(
-        [render(configs[name], (15, 15)) for name in names],
+        [render(CONFIGS[name], GRID) for name in CONFIGS],
         sampling_rate=20000.0, pad_frames=180, repeats=1, duration_s=None, clock=ClockOptions(),
         light_steps=LightStepOptions(), rng=rng,
     )  # fmt: skip
     drawn = replace(
-        draw_population(len(truth), (15, 15), 0.0, rng),
+        draw_population(len(truth), GRID, 0.0, rng),
         polarity=np.where(truth % 2 == 0, 1, -1),
         colour_weights=np.where((truth // 2 % 2 == 0)[:, None], [1, 0.15], [0.15, 1]),
         time_to_peak_s=np.array([0.045, 0.07, 0.11])[truth // 4] * rng.lognormal(0, 0.05, len(truth)),
     )
-    rates = firing_rates(drawn, timeline, (15, 15)) * rng.lognormal(0, 0.3, len(truth))
+    rates = firing_rates(drawn, timeline, GRID) * rng.lognormal(0, 0.3, len(truth))
     found = []
     for movie, start in timeline.shown:
-        section = configs[movie.name].section
+        section = CONFIGS[movie.name].section
         trials = [rates[start + first :][: section.trial_length_frame].T for first in section.trial_starts()]
         spikes = smooth(rng.poisson(np.stack(trials, axis=1) / 60) * 60)
         halves = np.stack([spikes[:, n::2].mean(axis=1) for n in (0, 1)]).astype(np.float32)
@@ -100,22 +105,62 @@ def spiking_population(cells: int, seed: int) -> tuple[list[Responses], npt.NDAr
     return found, truth
 
 
-def agreement(made: tuple[list[Responses], npt.NDArray[np.int64]]) -> float:
+def realistic_population(cells: int, seed: int) -> tuple[list[Responses], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Cells of the simulator's twelve types as in its realistic recordings, and which of them are silent.
+
+    Surrounds, bursts, drift, units mixed with others, fields partly off the screen; three trials of each stimulus.
+    """
+    rng = np.random.default_rng(seed)
+    timeline = arrange(
+        [render(CONFIGS[name], GRID) for name in CONFIGS],
+        sampling_rate=20000.0, pad_frames=180, repeats=1, duration_s=None, clock=REALISTIC.clock,
+        light_steps=LightStepOptions(), rng=rng,
+    )  # fmt: skip
+    drawn = draw_population(cells, GRID, 0.0, rng, REALISTIC.cells, rng.uniform(-1, 15, (cells, 2)), TWELVE_TYPES)
+    strays = draw_irregularities(cells, REALISTIC.cells, rng.uniform(0, 1000, (cells, 2)), rng)
+    fired = discharge(drawn, strays, REALISTIC.cells, timeline, GRID, seed).sorted_units
+    found = []
+    for movie, start in timeline.shown:
+        section = CONFIGS[movie.name].section
+        edges = [timeline.frame_samples[start + n :][: section.trial_length_frame] for n in section.trial_starts()]
+        spikes = smooth([[rates_between(own, part, 20000.0) for part in edges] for own in fired])
+        halves = np.stack([spikes[:, n::2].mean(axis=1) for n in (0, 1)]).astype(np.float32)
+        found.append(Responses(spikes.mean(axis=1).astype(np.float32), np.arange(cells), halves))
+    return found, drawn.cell_type, strays.is_silent
+
+
+def agreement(made: tuple[list[Responses], npt.NDArray[np.int64]], width: float = WIDTH) -> float:
     from sklearn.metrics import adjusted_rand_score
 
     traces, truth = made
-    found = find_types(trace_features(traces), most=20, starts=2, bootstraps=2)
+    found = find_types(trace_features(traces, width=width), most=20, bootstraps=1)
     return float(adjusted_rand_score(truth, found.labels))
 
 
 def test_twelve_types_are_found_and_noise_lowers_the_agreement() -> None:
-    low, high = agreement(population(0.1)), agreement(population(1.5))  # SD of the noise, of responses of about 1
+    low, high = (agreement(population(noise), 0.1) for noise in (0.1, 1.5))  # SD, of responses of about 1
     assert low >= 0.9
     assert high < low
 
 
-def test_twelve_types_of_spiking_cells_are_found() -> None:
-    assert agreement(spiking_population(40, 0)) >= 0.9
+def test_types_of_other_times_to_the_peak_are_told_apart_by_a_small_width() -> None:
+    made = spiking_population(40, 0)
+    assert agreement(made, 0.03) >= 0.9
+    assert agreement(made) < 0.8  # at 45 and 70 ms responses differ by a quarter of their size
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_types_of_realistic_cells_are_found(seed: int) -> None:
+    from sklearn.metrics import adjusted_rand_score
+
+    responses, truth, silent = realistic_population(1200, seed)
+    labels = np.empty(len(truth), np.int64)
+    for group in range(4):
+        own = GROUP_OF[truth] == group
+        parts = [Responses(one.means[own], np.arange(own.sum()), one.halves[:, own]) for one in responses]  # type: ignore[index]
+        labels[own] = 100 * group + find_types(trace_features(parts), most=20, bootstraps=1).labels
+    assert adjusted_rand_score(truth, labels) >= 0.85
+    assert adjusted_rand_score(truth[~silent], labels[~silent]) >= 0.9
 
 
 def test_responses_that_do_not_repeat_are_no_features() -> None:
@@ -123,7 +168,7 @@ def test_responses_that_do_not_repeat_are_no_features() -> None:
     noise = responses(rng.normal(size=(2, 300, 200)))
     assert trace_features([noise]).shape[1] <= 1
     found = find_types(np.empty((300, 0)))
-    assert found.reason == "no stable type: no response repeats over trials"
+    assert found.reason == "no stable type: the cells have no responses that repeat and differ"
     assert not found.is_stable.any()
 
 
