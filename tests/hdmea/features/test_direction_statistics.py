@@ -57,6 +57,15 @@ def test_cross_validated_index(
         at_least((low <= dsi) & (dsi <= values(units, "dsi_cv_high")), 0.8)
 
 
+def test_at_ten_spikes_a_second_no_threshold_tells_a_weak_tuning() -> None:
+    """What docs/measures.md says: a DSI of 0.22 is above 0.3 as if it were one of 0.4, its interval too narrow."""
+    weak = extracted(BAR, tuned_units(0.22, 10.0, 3, 4.0), 60, seed=45)
+    index, low, high = (values(weak, name) for name in ("dsi_cv", "dsi_cv_low", "dsi_cv_high"))
+    at_least(index > 0.3, 0.55)
+    at_least(low > 0.3, 0.1)
+    at_most((low <= 0.22) & (high >= 0.22), 0.85)
+
+
 def test_threshold_on_the_lower_end_leaves_units_without_direction_out() -> None:
     units = extracted(BAR, tuned_units(0.0, 20.0, 3, 4.0), 100, seed=42)
     at_most(values(units, "dsi_cv_low") > 0.3, 0.02)

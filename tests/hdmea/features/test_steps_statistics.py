@@ -30,8 +30,9 @@ def stepping(trials: int, quiet_hz: float, more_hz: float, shape: str = "plateau
             "half": np.where(since < 0.2, 1.0, 0.5),
             "short": since < 0.2,
             "decay": np.exp(-np.maximum(since, 0) / 0.1),
+            "bump": np.exp(-0.5 * ((since - 0.08) / 0.04) ** 2),
         }[shape]
-        return np.asarray(quiet_hz + more_hz * ((since >= 0) & (frames < 360)) * height)
+        return np.asarray(quiet_hz + more_hz * ((since >= (-1 if shape == "bump" else 0)) & (frames < 360)) * height)
 
     return lambda clock, rng: unit_of(clock, STEP, 600, [rate] * trials, rng)
 
@@ -75,6 +76,14 @@ def test_transience_does_not_depend_on_the_trials(shape: str, expected: float, t
 def test_latency_of_a_sharp_decaying_onset_is_early_by_as_much_with_any_number_of_trials(trials: int) -> None:
     units = extracted(STEP, stepping(trials, 5.0, 150.0, "decay"), 150 if trials == 3 else 20, seed=32)
     assert -12 < np.nanmedian(late_ms(units)) < -4
+
+
+@pytest.mark.parametrize("trials", [3, 30])
+def test_latency_of_a_gaussian_response_is_early_by_as_much_with_any_number_of_trials(trials: int) -> None:
+    """Half of the height of the segment, which is less than that of the peak."""
+    half_ms = 80 - 40 * np.sqrt(2 * np.log(2))
+    units = extracted(STEP, stepping(trials, 5.0, 100.0, "bump"), 100 if trials == 3 else 20, seed=37)
+    assert -18 < np.nanmedian(late_ms(units)) - half_ms < -4
 
 
 def test_latency_of_400_units_has_no_bias() -> None:
