@@ -97,9 +97,28 @@ def names_of_features() -> set[str]:
     return {name for one in own for name in one.output_schema}
 
 
+def rows_under(section: str) -> list[list[str]]:
+    """The rows of all tables of a section of the page, without their heads."""
+    part = PAGE.read_text(encoding="utf-8").partition(f"## {section}\n")[2].partition("\n## ")[0]
+    lines = part.splitlines()
+    heads = {n for n, line in enumerate(lines) if line.startswith("|---")}
+    rows = [line for n, line in enumerate(lines) if line.startswith("|") and not {n, n + 1} & heads]
+    return [[cell.strip() for cell in ROW.split(line)[1:-1]] for line in rows]
+
+
+def test_nothing_is_stated_as_an_error_that_was_not_measured() -> None:
+    rows = rows_under("What stated errors cover")
+    assert all(re.fullmatch(r"–|\d+, \d+ % of \d+", cell) for cells in rows for cell in cells[1:])
+    measured = {name for cells in rows for name in re.findall(r"`(\w+)`", cells[0])}
+    known = {name for record in records().values() for name in (*record, *inner_names(record))} | names_of_features()
+    stated = {name for name in known if re.search(r"_(se|ci95|low|high)(_(ms|um|deg))?$|^std_err$|^region_m", name)}
+    alike = {re.sub("^(?:(?:green|blue)_)?(?:on|off)_", "on_", name) for name in stated}
+    assert len(alike) > 20
+    assert alike - measured == set()
+
+
 def test_every_value_is_in_the_list_of_when_not_to_trust_it() -> None:
-    part = PAGE.read_text(encoding="utf-8").partition("## When not to trust a number")[2].partition("\n## ")[0]
-    rows = [[cell.strip() for cell in ROW.split(line)[1:-1]] for line in part.splitlines() if line.startswith("|")][2:]
+    rows = rows_under("When not to trust a number")
     told = {name for cells in rows for name in re.findall(r"`(\w+)`", cells[0])}
     assert all(len(cells) == 2 and len(cells[1]) > 20 for cells in rows)
     stored = {name if name in told else re.sub("^(green|blue)_(?=o)", "", name) for name in names_of_features()}
