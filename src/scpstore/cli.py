@@ -170,7 +170,7 @@ def _problems(file: Path) -> list[str]:
             for assay in container.assays.values():
                 for matrix in assay.layers.values():
                     if isinstance(matrix, LazyMatrix):
-                        matrix.load().release()
+                        matrix.check()
     except (ScpTensorError, OSError) as error:
         return [str(error)]
     return problems

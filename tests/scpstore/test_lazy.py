@@ -29,6 +29,7 @@ from scpstore import (
     load_hdf5,
     save_hdf5,
 )
+from scpstore.core import difference, sources
 from scpstore.io import IOFormatError, LazyMatrix
 
 
@@ -311,3 +312,29 @@ def test_slices_and_selections_do_not_read_the_whole(tmp_path: Path, form: str) 
     np.testing.assert_array_equal(
         as_array(lazy.filter_features("a", feature_indices=[1999, 0]).assays["a"].X), X[:, [1999, 0]]
     )
+
+
+@pytest.mark.parametrize("form", ["dense", "csr", "csc"])
+def test_layers_of_files_are_compared_and_checked_by_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """A difference is at the place where it is; layers by rows are never in memory as a whole."""
+    monkeypatch.setattr(sources, "_BLOCK_BYTES", 1 << 10)
+    values = np.random.default_rng(0).random((60, 40))
+    values[values < 0.3] = 0
+    for name, changed in (("a", 0.5), ("b", 0.5), ("c", 0.25)):
+        values[50, 7] = changed
+        layer = ScpMatrix(values.copy() if form == "dense" else getattr(sp, f"{form}_matrix")(values))
+        obs, var = (pl.DataFrame({"_index": [f"{n}" for n in range(length)]}) for length in values.shape)
+        save_hdf5(ScpContainer(obs, {"p": Assay(var, {"X": layer})}), tmp_path / f"{name}.h5")
+    a, b, c = (load_hdf5(tmp_path / f"{name}.h5", lazy=True) for name in "abc")
+    found = difference(a, c)
+    assert found is not None
+    if form == "dense":
+        assert "X[50, 7]: np.float64(0.5) != np.float64(0.25)" in found
+    if form != "csc":  # of which rows do not say how it was stored
+        monkeypatch.setattr("scpstore.io.rowreaders.decode_matrix", None)
+    assert difference(a, b) is None
+    layer = a.assays["p"].layers["X"]
+    assert isinstance(layer, LazyMatrix)
+    layer.check()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from h5burst import is_source
-from scpstore.core.sources import whole
+from scpstore.core.sources import blocks, is_sparse_source, whole
 
 _BLOCK_BYTES = 1 << 22
 
@@ -76,6 +76,12 @@ def difference(a: Any, b: Any, path: str = "") -> str | None:
     >>> difference(container, container.filter_samples(["A"]))
     '.obs: 3 != 1 rows'
     """
+    if is_source(a) and is_source(b) and a.shape == b.shape and a.dtype == b.dtype:
+        if not is_sparse_source(a) and not is_sparse_source(b):
+            return _first(_array_difference(x, y, path, row) for row, x, y in _side_by_side(a, b))
+        both_rows = all(is_sparse_source(side) and getattr(side, "format", "") == "csr" for side in (a, b))
+        if both_rows and all(difference(x, y) is None for _, x, y in _side_by_side(a, b)):
+            return None
     a, b = (whole(values) if is_source(values) else values for values in (a, b))
     if isinstance(a, Comparable) and isinstance(b, Comparable) and (isinstance(a, type(b)) or isinstance(b, type(a))):
         return _first(difference(getattr(a, name), getattr(b, name), f"{path}.{name}") for name in a.compared)
@@ -119,7 +125,12 @@ def _first(found: Any) -> str | None:
 # ---------------------------------------------------------------- matrices
 
 
-def _array_difference(a: Any, b: Any, path: str) -> str | None:
+def _side_by_side(a: Any, b: Any) -> Iterator[tuple[int, Any, Any]]:
+    """The blocks of two sources: first row, rows of each."""
+    return ((row, block, b.read(row, row + block.shape[0])) for row, block in blocks(a))
+
+
+def _array_difference(a: Any, b: Any, path: str, first_row: int = 0) -> str | None:
     if type(a) is not type(b) or a.dtype != b.dtype or a.shape != b.shape:
         return f"{path}: {_outline(a)} != {_outline(b)}"
     if a.dtype.hasobject:  # records with objects become tuples
@@ -130,8 +141,9 @@ def _array_difference(a: Any, b: Any, path: str) -> str | None:
         piece_a, piece_b = flat_a[start : start + step], flat_b[start : start + step]
         if piece_a.tobytes() != piece_b.tobytes():
             index = start + _first_index(piece_a, piece_b)
-            place = tuple(int(i) for i in np.unravel_index(index, a.shape))
-            return f"{path}{list(place)}: {flat_a[index]!r} != {flat_b[index]!r}"
+            place = [int(i) for i in np.unravel_index(index, a.shape)]
+            place[:1] = [row + first_row for row in place[:1]]
+            return f"{path}{place}: {flat_a[index]!r} != {flat_b[index]!r}"
     return None
 
 

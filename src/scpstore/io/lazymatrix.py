@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from copy import deepcopy
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from h5burst import Array, Group, Node, Storage
 from scpstore.core.exceptions import DimensionError
 from scpstore.core.matrix import MatrixMetadata, ScpMatrix
-from scpstore.core.sources import LazyRows, Matrix
+from scpstore.core.sources import LazyRows, Matrix, blocks
 from scpstore.io.layers import METADATA, decode_mask, decode_metadata
 from scpstore.io.matrices import (
     CSR_PARTS,
@@ -107,6 +108,21 @@ class LazyMatrix(ScpMatrix):
         for name in ("X", "M", "metadata"):
             self.kept(name)
         return self
+
+    def check(self) -> None:
+        """Read all of it, a block of rows at a time, and keep nothing.
+
+        Raises
+        ------
+        IOFormatError
+            The file is damaged there.
+        """
+        for name, rows in self._rows.items():
+            if name not in self._read:
+                by_rows = rows.format in (None, "csr")
+                deque(blocks(LazyRows(rows)) if by_rows else [rows.read_whole()], maxlen=0)
+        if "metadata" not in self._read:
+            self._decode("metadata")
 
     def release(self) -> None:
         """Forget what was read (and what was assigned): it will be read again."""
