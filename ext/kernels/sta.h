@@ -14,7 +14,7 @@
 #define STA_SSE2 0
 #endif
 
-enum { STA_STRIP = 64, STA_LAGS = 6, STA_BITS8 = 6, STA_BITS16 = 5 };
+enum { STA_STRIP = 64, STA_LAGS = 6, STA_BITS8 = 6, STA_BITS16 = 5, STA_RUNS = 32 };
 #define STA_EACH_LAG(X) X(0) X(1) X(2) X(3) X(4) X(5)
 #define STA_EACH_OF_8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 

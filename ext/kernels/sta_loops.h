@@ -160,18 +160,28 @@ static uint32_t SIMD(sta_weights)(const int32_t *before, const int64_t *starts, 
 #define STA_PUT(v) STA_STORE_DOUBLES(into + v * STA_DOUBLES, sum_##v);
 static void SIMD(sta_add_doubles)(const int32_t *weights, const double *values, int64_t runs, int64_t lags,
                                   double *sums) {
-    for (int64_t lag = 0; lag < lags; ++lag)
-        for (int pixel = 0; pixel < STA_STRIP; pixel += 8 * STA_DOUBLES) {
-            double *into = sums + lag * STA_STRIP + pixel;
-            STA_EACH_OF_8(STA_TAKE)
-            for (int64_t run = 0; run < runs; ++run) {
+    const double *at_used[STA_RUNS];
+    double weight_used[STA_RUNS];
+    for (int64_t first = 0; first < runs; first += STA_RUNS)
+        for (int64_t lag = 0; lag < lags; ++lag) {
+            /* Which runs have a weight is a matter of chance: they are listed first, without a branch. */
+            int used = 0;
+            for (int64_t run = first; run < runs && run < first + STA_RUNS; ++run) {
                 const int32_t weight = weights[run * lags + lag];
-                const double *at = values + run * STA_STRIP + pixel;
-                if (weight == 0) continue;
-                const STA_DOUBLE spread = STA_SPREAD_DOUBLE((double)weight);
-                STA_EACH_OF_8(STA_ADD)
+                at_used[used] = values + run * STA_STRIP;
+                weight_used[used] = (double)weight;
+                used += weight != 0;
             }
-            STA_EACH_OF_8(STA_PUT)
+            for (int pixel = 0; pixel < STA_STRIP; pixel += 8 * STA_DOUBLES) {
+                double *into = sums + lag * STA_STRIP + pixel;
+                STA_EACH_OF_8(STA_TAKE)
+                for (int k = 0; k < used; ++k) {
+                    const double *at = at_used[k] + pixel;
+                    const STA_DOUBLE spread = STA_SPREAD_DOUBLE(weight_used[k]);
+                    STA_EACH_OF_8(STA_ADD)
+                }
+                STA_EACH_OF_8(STA_PUT)
+            }
         }
 }
 
