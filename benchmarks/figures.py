@@ -37,6 +37,7 @@ PACKAGES = (
 _SHOWN_ELSEWHERE = (
     *("name", "other", "ours_s", "other_s", "ratio", "ratio_min", "ratio_max"),
     *("target_ratio", "target_s", "target_share", "target_MB", "target_peak_MB", "target_load_ratio", "growth"),
+    *("limit", "limit_s", "share_of_limit"),
 )
 
 

@@ -157,6 +157,22 @@ def alone(benchmark: Any, ours: Callable[[], Any], *, rounds: int = ROUNDS, warm
 # ---------------------------------------------------------------- limits of the machine
 
 
+def limit(benchmark: Any, what: str, work: Callable[[], Any], *, times: float = 1.0) -> None:
+    """What this machine takes for the part of a benchmark that no other implementation could leave out; median of five.
+
+    what: in words. work: does that part, or a piece of it of which the whole has so many `times`.
+    """
+    work()
+    seconds = times * statistics.median(_time(work) for _ in range(5))
+    limit_seconds(benchmark, what, seconds)
+
+
+def limit_seconds(benchmark: Any, what: str, seconds: float) -> None:
+    """As `limit`, of a time that was found otherwise."""
+    found = benchmark.extra_info
+    found.update(limit=what, limit_s=seconds, share_of_limit=seconds / found["ours_s"])
+
+
 @lru_cache
 def memcpy_bandwidth(megabytes: int = 256) -> float:
     """Bytes a second that one thread copies (each byte counted once), best of five."""

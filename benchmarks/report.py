@@ -4,8 +4,8 @@ python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance
     docs/auto.md README.md
 
 What is between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced in each page that has it: ten (works
-and their limits), in short (the same without), machine, targets, figures, growth, auto (other people's programs). Later
-files replace rows of earlier ones. The plots go beside the first page.
+and their limits), in short (the same without), limits, machine, targets, figures, growth, auto (other people's
+programs). Later files replace rows of earlier ones. The plots go beside the first page.
 """
 
 from __future__ import annotations
@@ -200,6 +200,18 @@ def ten_text(rows: Rows, *, limits: bool) -> str:
     return "\n".join(lines)
 
 
+def limits_text(rows: Rows) -> str:
+    """Of works whose least time was measured in the same run: what it is, and how near we are."""
+    lines = ["| work | h5burst | the machine's least | for | share reached |", "|---|---|---|---|---|"]
+    known = {name: work for work, name in TARGETS}
+    for name, row in rows.items():
+        if "limit" in row:
+            work = known.get(name, name.split("::test_")[1])
+            cells = [work, seconds(row["ours_s"]), seconds(row["limit_s"]), row["limit"]]
+            lines.append("| " + " | ".join([*cells, f"{row['share_of_limit']:.0%}"]) + " |")
+    return "\n".join(lines)
+
+
 def plot_ten(rows: Rows, path: Path) -> None:
     """Bars of how many times faster, with the smallest and largest over the rounds."""
     from matplotlib.figure import Figure
@@ -316,6 +328,7 @@ def main() -> None:
     parts = {
         "ten": ten_text(rows, limits=True),
         "in short": ten_text(rows, limits=False),
+        "limits": limits_text(rows),
         "machine": machine_text([run["machine"] for run in runs]),
         "targets": targets_text(rows),
         "figures": figures_text(rows),

@@ -12,6 +12,7 @@ from harness import (
     cached_read_bandwidth,
     cached_write_bandwidth,
     disk_write_bandwidth,
+    limit,
     memcpy_bandwidth,
     versus,
 )
@@ -136,6 +137,12 @@ def test_read_tree(benchmark, tree, paths):
     )
     rate = path.stat().st_size / benchmark.extra_info["ours_s"]
     benchmark.extra_info["share_of_cached_read"] = rate / cached_read_bandwidth(str(path.parent))
+    arrays = [node for _, node in h5burst.read_tree(path).walk() if isinstance(node, Array)]
+    limit(
+        benchmark,
+        "copies of its arrays in memory, with an object for each",
+        lambda: [Array(node.data.copy(), node.attrs) for node in arrays],
+    )
 
 
 def test_open_lazily(benchmark, tree, paths):

@@ -9,12 +9,15 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import anndata
+import deflate
+import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from harness import versus
+from harness import limit, versus
 from test_containers import matrices, megabytes
 
+from h5burst import parallel_map
 from h5burst.anndata import read_h5ad, read_h5mu, write_h5ad, write_h5mu
 
 CELLS, GENES, SHARE = 50_000, 2_000, 0.1
@@ -97,6 +100,23 @@ def test_read_what_anndata_wrote(benchmark, adata, tmp_path):
         same=same,
         target_ratio=TARGETS[kind.split()[0]]["read"],
     )
+    streams = list(compressed_chunks(theirs))
+    limit(
+        benchmark,
+        "libdeflate for its chunks, on two threads",
+        lambda: parallel_map(lambda each: deflate.zlib_decompress(*each), streams, 2),
+    )
+
+
+def compressed_chunks(path):
+    """Each chunk of the matrix as it is stored, with the number of its bytes once it is not."""
+    with h5py.File(path) as file:
+        matrix = file["X"]
+        for data in [matrix] if isinstance(matrix, h5py.Dataset) else [matrix["data"], matrix["indices"]]:
+            size = int(np.prod(data.chunks)) * data.dtype.itemsize
+            for place in range(data.id.get_num_chunks()):
+                info = data.id.get_chunk_info(place)
+                yield data.id.read_direct_chunk(info.chunk_offset)[1], size
 
 
 @pytest.fixture(scope="module")

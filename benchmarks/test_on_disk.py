@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import workloads
-from harness import alone, peak_memory, versus
+from harness import alone, limit, peak_memory, versus
 
+from h5burst import parallel_map
 from h5burst.read.blocks import read_ahead
 from hdmea.features.eimage_sta import compute_eimage_sta
 from hdmea.io.cmcr import open_recording
@@ -114,6 +115,23 @@ def test_electrical_images(benchmark, recording, units, share):
         MB=recording.stat().st_size / 1e6,
     )
     benchmark.extra_info["MB_s"] = benchmark.extra_info["MB"] / benchmark.extra_info["ours_s"]
+    if units == 400:
+        least_of_adding(benchmark, recording, units)
+
+
+def least_of_adding(benchmark, path, units):
+    """Windows of a block of single precision, each added to its unit's sums by numpy, as many as the recording has."""
+    with open_recording(path) as source:
+        count = sum(map(len, trains(source.sensor.shape[0], units).values()))
+    length = WINDOW[1] - WINDOW[0]
+    sums, block = np.zeros((units, length, SIDE, SIDE), np.float32), np.ones((512, SIDE, SIDE), np.float32)
+    starts = np.random.default_rng(0).integers(0, len(block) - length, units)
+
+    def add(unit):
+        np.add(sums[unit], block[starts[unit] : starts[unit] + length], out=sums[unit])
+
+    what = "adding a window a spike to sums in memory, with numpy on two threads"
+    limit(benchmark, what, lambda: parallel_map(add, range(units), 2), times=count / units)
 
 
 def test_blocks_of_the_recording(benchmark, recording):
