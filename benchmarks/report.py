@@ -5,7 +5,8 @@ python benchmarks/report.py FIGURES.json [MORE.json ...] --into docs/performance
 
 What is between a pair of `<!-- NAME -->` and `<!-- end of NAME -->` is replaced in each page that has it: ten (works
 and their limits), in short (the same without), limits, machine, targets, figures, growth, auto (other people's
-programs). Later files replace rows of earlier ones. The plots go beside the first page.
+programs). Later files replace rows of earlier ones. The plots go beside the first page. `--update` takes lines that are
+measured again, and leaves all others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -311,16 +314,46 @@ def growth_text(rows: Rows, directory: Path) -> str:
     return "\n".join(parts).rstrip()
 
 
-def put(text: str, name: str, content: str) -> str:
-    """Replace what is between the marks of that name, where they are."""
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
+def put(text: str, name: str, content: str, *, update: bool = False) -> str:
+    """Replace what is between the marks of that name, where they are; `update`: only lines that are measured again."""
+    pattern = re.compile(rf"(<!-- {name} -->\n)(.*?)(<!-- end of {name} -->)", re.DOTALL)
+
+    def replaced(found: re.Match[str]) -> str:
+        new = updated(found[2].strip(), content) if update else content
+        return f"{found[1]}\n{new}\n\n{found[3]}"
+
+    return pattern.sub(replaced, text)
+
+
+def updated(old: str, new: str) -> str:
+    """The lines of tables as they are, but for those of the same heading and first cell that the new ones have."""
+    if not old:
+        return new
+    measured: dict[tuple[str, str], list[str]] = {}
+    for key, line in _lines(new):
+        if key is not None and "| not measured |" not in line and any(map(str.strip, line.split("|")[2:])):
+            measured.setdefault(key, []).append(line)
+    known = Counter(key for key, _ in _lines(old))
+    for key, lines in measured.items():
+        if known[key] != len(lines):
+            raise SystemExit(f"{key[1]}: {known[key]} lines in the page, {len(lines)} measured; report the whole suite")
+    return "\n".join(measured[key].pop(0) if key in measured else line for key, line in _lines(old))
+
+
+def _lines(text: str) -> Iterator[tuple[tuple[str, str] | None, str]]:
+    """Each line, with its heading and first cell where it is of a table."""
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading = line
+        yield (heading, line.split("|")[1].strip()) if line.startswith("|") else None, line
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("figures", nargs="+", type=Path)
     parser.add_argument("--into", nargs="+", type=Path, required=True)
+    parser.add_argument("--update", action="store_true", help="keep the lines of what these figures do not have")
     arguments = parser.parse_args()
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.figures]
     rows: Rows = {row["name"]: row for run in runs for row in run["rows"]}
@@ -335,12 +368,14 @@ def main() -> None:
         "growth": growth_text(rows, pictures),
         "auto": auto_text(rows),
     }
-    plot_ten(rows, pictures / "performance.png")
+    if all(name in rows for _, name, _ in TEN):
+        plot_ten(rows, pictures / "performance.png")
     pages = {page: page.read_text(encoding="utf-8") for page in arguments.into}
     for name, content in parts.items():
         if not any(f"<!-- {name} -->" in text for text in pages.values()):
             raise SystemExit(f"no page has marks <!-- {name} --> and <!-- end of {name} -->")
-        pages = {page: put(text, name, content) for page, text in pages.items()}
+        if not arguments.update or name not in ("machine", "growth"):
+            pages = {page: put(text, name, content, update=arguments.update) for page, text in pages.items()}
     for page, text in pages.items():
         page.write_text(text, encoding="utf-8")
 
