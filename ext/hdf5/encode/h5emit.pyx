@@ -51,15 +51,18 @@ cdef class TreeWriter:
 
     nodes: the classes of arrays, of groups and of values without elements (which have a `dtype`). escapes: the
     functions that make a link or attribute name one that HDF5 holds. describe(dtype): the body of its datatype
-    message, that of variable-length text for `str` and `bytes`. compact_limit(storage): bytes up to which an array
-    is in its header, `scalar_limit` for one of rank 0. check(data, storage): raises for a larger array that `store`
-    cannot take. max_depth: of groups in groups. store(data, storage): writes a larger array by `payload` and `append`,
-    and returns the bodies of its data layout and filter pipeline messages. fill_bytes(value, dtype): one element. level: of the instruction set, as `h5burst.runtime.simd` counts them.
+    message, that of variable-length text for `str` and `bytes`. max_depth: of groups in groups. fill_bytes(value,
+    dtype): one element. level: of the instruction set, as `h5burst.runtime.simd` counts them.
+
+    arrays: how they are stored. `compact_limit(storage)`: bytes up to which one is in its header, `scalar_limit` for
+    one of rank 0. `plan(data, storage)`: raises for a larger one that `store` cannot take. `store(writer, data,
+    storage)`: writes it by the writer's `payload` and `append`, and returns the bodies of its data layout and filter
+    pipeline messages.
     """
 
     cdef Preflight rules
     cdef Nodes nodes
-    cdef object null_type, escape_link, escape_attribute, store, fill_bytes, sink
+    cdef object null_type, escape_link, escape_attribute, arrays, fill_bytes, sink
     cdef Datatype utf8, ascii, boolean, integer, real, complex_number
     cdef h5_bytes out         # bytes of the file not yet handed over
     cdef h5_bytes pending_checksums    # headers in `out` whose checksums are not computed yet
@@ -77,13 +80,12 @@ cdef class TreeWriter:
     cdef dict written         # nodes with several names: the ID of one, its address and how many names are to come
     cdef uint32_t name_count  # of the node that is about to be written
 
-    def __init__(self, nodes, escapes, *, describe, compact_limit, scalar_limit, check, max_depth, store, fill_bytes, sink,
-                 int level):
+    def __init__(self, nodes, escapes, arrays, *, describe, scalar_limit, max_depth, fill_bytes, sink, int level):
         self.level = level
-        self.rules = Preflight(nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth)
+        self.rules = Preflight(nodes, escapes, arrays, describe, scalar_limit, max_depth)
         self.nodes, self.null_type = self.rules.nodes, nodes[2]
         self.escape_link, self.escape_attribute = escapes
-        self.store, self.fill_bytes, self.sink = store, fill_bytes, sink
+        self.arrays, self.fill_bytes, self.sink = arrays, fill_bytes, sink
         self.written, self.name_count = {}, 1
         self.utf8 = Datatype(None, describe(str), True)
         self.ascii = Datatype(None, describe(bytes), True)
@@ -377,14 +379,14 @@ cdef class TreeWriter:
         return self.end_object(start)
 
     cdef uint64_t chunked_dataset(self, data, Datatype datatype, node) except 0:
-        """The data first, by way of `store`; then a header that knows where they are."""
+        """The data first, by way of `arrays`; then a header that knows where they are."""
         cdef bytes layout, pipeline
         cdef size_t start
         cdef Py_ssize_t shape[HIGHEST_RANK]
         cdef uint64_t limits[HIGHEST_RANK]
         cdef int rank = len(data.shape), axis
         storage = self.nodes.storage(node)
-        layout, pipeline = self.store(data, storage)
+        layout, pipeline = self.arrays.store(self, data, storage)
         for axis in range(rank):
             shape[axis] = data.shape[axis]
             limits[axis] = data.shape[axis]

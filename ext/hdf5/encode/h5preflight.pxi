@@ -105,7 +105,7 @@ cdef class Preflight:
 
     cdef Nodes nodes
     cdef object null_type, escape_link, escape_attribute
-    cdef object describe, compact_limit, check
+    cdef object describe, arrays
     cdef Py_ssize_t scalar_limit, limit
     cdef int max_depth
     cdef object limit_storage  # for which `limit` was asked last
@@ -114,13 +114,13 @@ cdef class Preflight:
     cdef dict names  # of nodes that are at several places of a tree: the ID of one, and how many names it has
     cdef bint counts_names
 
-    def __init__(self, nodes, escapes, describe, compact_limit, scalar_limit, check, max_depth):
+    def __init__(self, nodes, escapes, arrays, describe, scalar_limit, max_depth):
         array_type, group_type, self.null_type = nodes
         self.nodes = Nodes(array_type, group_type)
         self.escape_link, self.escape_attribute = escapes
-        self.describe, self.compact_limit, self.check = describe, compact_limit, check
+        self.describe, self.arrays = describe, arrays
         self.scalar_limit, self.max_depth = scalar_limit, max_depth
-        self.limit_storage, self.limit = None, compact_limit(None)
+        self.limit_storage, self.limit = None, arrays.compact_limit(None)
         self.datatypes = {}
         self.latest = Datatype(None, b"", False)
         self.names, self.counts_names = {}, True
@@ -184,7 +184,7 @@ cdef class Preflight:
             if cnp.PyArray_NDIM(<cnp.ndarray>data) > HIGHEST_RANK:
                 raise NeedsLibhdf5Error("more axes than HDF5 has")
             if not datatype.text and not self.is_compact(<cnp.ndarray>data, datatype, storage):
-                self.check(data, storage)
+                self.arrays.plan(data, storage)
         elif isinstance(data, self.null_type):
             self.datatype(data.dtype)
         elif data is None:
@@ -194,7 +194,7 @@ cdef class Preflight:
             preflight_source(data)
             self.datatype(data.dtype)
             if not self.fits_header(source_bytes(data), storage):
-                self.check(data, storage)
+                self.arrays.plan(data, storage)
         return self.preflight_attributes(self.nodes.array_attrs(node))
 
     cdef int preflight_attributes(self, attrs) except -1:
@@ -255,7 +255,7 @@ cdef class Preflight:
 
     cdef bint fits_header(self, Py_ssize_t size, storage) except -1:
         if storage is not self.limit_storage:
-            self.limit = self.compact_limit(storage)
+            self.limit = self.arrays.compact_limit(storage)
             self.limit_storage = storage
         return (size == 0 or size <= self.limit) and not grows(storage)
 

@@ -10,19 +10,22 @@ class _Sink(Protocol):
     def write(self, view: memoryview, /) -> None: ...
     def expect(self, size: int, /) -> None: ...
 
+class _Arrays(Protocol):
+    def compact_limit(self, storage: Any, /) -> int: ...
+    def plan(self, data: Any, storage: Any, /) -> object: ...
+    def store(self, writer: TreeWriter, data: Any, storage: Any, /) -> tuple[bytes, bytes]: ...
+
 @final
 class TreeWriter:
     def __init__(
         self,
         nodes: tuple[type, type, type],
         escapes: tuple[Callable[[str], str], Callable[[str], str]],
+        arrays: _Arrays,
         *,
         describe: Callable[[np.dtype[Any]], bytes],
-        compact_limit: Callable[[Any], int],
         scalar_limit: int,
-        check: Callable[[Any, Any], object],
         max_depth: int,
-        store: Callable[[Any, Any], tuple[bytes, bytes]],
         fill_bytes: Callable[[Any, np.dtype[Any]], bytes],
         sink: _Sink,
         level: int,

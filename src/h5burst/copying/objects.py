@@ -25,8 +25,17 @@ from h5burst.model import values
 from h5burst.model.errors import DEEP, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.text import TEXT
 
-_OLD_FILL = 0x04
-_COPIED_MESSAGES = frozenset({oh.DATASPACE, oh.DATATYPE, _OLD_FILL, oh.FILL_VALUE, 0x0D, 0x0E, oh.MODIFICATION_TIME})
+_COPIED_MESSAGES = frozenset(
+    {
+        oh.DATASPACE,
+        oh.DATATYPE,
+        oh.OLD_FILL_VALUE,
+        oh.FILL_VALUE,
+        oh.COMMENT,
+        oh.OLD_MODIFICATION_TIME,
+        oh.MODIFICATION_TIME,
+    }
+)
 _GROUP = frozenset({oh.LINK, oh.LINK_INFO, oh.GROUP_INFO, oh.SYMBOL_TABLE})
 _REBUILT_MESSAGES = _GROUP | {oh.ATTRIBUTE, oh.ATTRIBUTE_INFO, oh.REFERENCE_COUNT, oh.DATA_LAYOUT, oh.FILTER_PIPELINE}
 _FRAME_BYTES = 4  # of a message in a header without an order
@@ -294,7 +303,7 @@ class ObjectCopier:
         new.messages += self._attributes(item, old, found, writer, is_first)
         count = old.links if self.keeps_link_counts else self._link_counts[item.key]
         if old.links != 1 or self._lost is not None:
-            new.messages.append(Message(oh.REFERENCE_COUNT, 0, b"\0" + max(1, count).to_bytes(4, "little")))
+            new.messages.append(oh.reference_count(max(1, count)))
         return new
 
     def _loses(self, item: _Object, writer: Writer) -> Callable[[str], None] | None:
@@ -329,7 +338,7 @@ class ObjectCopier:
             return message._replace(body=datasets.moved_names(self._source, body, writer))
         if kind not in _COPIED_MESSAGES or message.flags & oh.SHARED:
             raise UnsupportedFeatureError(f"messages of type {kind}")
-        if kind in (oh.FILL_VALUE, _OLD_FILL) and datatype is not None:
+        if kind in (oh.FILL_VALUE, oh.OLD_FILL_VALUE) and datatype is not None:
             places = places_in(datatype)
             if not places.is_plain and len(body) > places.size:
                 value = self._datasets.elements(body[-places.size :], places, writer)

@@ -26,6 +26,12 @@ def extent(message: bytes) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
     return shape, limits
 
 
+def with_length(message: bytes, length: int) -> bytes:
+    """The message with another length of the first axis."""
+    at = 8 if message[0] == 1 else 4
+    return message[:at] + length.to_bytes(8, "little") + message[at + 8 :]
+
+
 def element_count(message: bytes) -> int:
     """How many elements it means; 0 for a null one. Raises `CorruptStructureError`."""
     shape, _ = extent(message)

@@ -19,6 +19,7 @@ NIL = 0x00
 DATASPACE = 0x01
 LINK_INFO = 0x02
 DATATYPE = 0x03
+OLD_FILL_VALUE = 0x04
 FILL_VALUE = 0x05
 LINK = 0x06
 EXTERNAL_FILES = 0x07
@@ -26,6 +27,8 @@ DATA_LAYOUT = 0x08
 GROUP_INFO = 0x0A
 FILTER_PIPELINE = 0x0B
 ATTRIBUTE = 0x0C
+COMMENT = 0x0D
+OLD_MODIFICATION_TIME = 0x0E
 CONTINUATION = 0x10
 SYMBOL_TABLE = 0x11
 MODIFICATION_TIME = 0x12
@@ -96,6 +99,11 @@ def encode(header: ObjectHeader) -> bytes:
     flags = (header.flags & (TIMES | PHASE_CHANGE | ORDER_INDEXED | ORDER_TRACKED)) | 2  # 4 bytes of size
     out = b"".join((b"OHDR", bytes([2, flags]), header.times, header.phase, struct.pack("<I", len(chunk)), chunk))
     return out + lookup3(out).to_bytes(4, "little")
+
+
+def reference_count(links: int) -> Message:
+    """The message that says how many hard links lead to an object."""
+    return Message(REFERENCE_COUNT, 0, b"\0" + links.to_bytes(4, "little"))
 
 
 @total("an object header", reads=True)

@@ -23,7 +23,6 @@ from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.read.elements import Elements
 
 _BLOCK_BYTES = 8 << 20
-_OLD_FILL = 0x04
 
 
 class _RawType(NamedTuple):
@@ -59,7 +58,7 @@ def elements_of(source: Source, header: ObjectHeader) -> tuple[Elements, Places]
     shape, limits = dataspace.extent(_own(space))
     if shape is None:
         return None
-    is_old = header.first(_OLD_FILL) is not None and fill is None
+    is_old = header.first(oh.OLD_FILL_VALUE) is not None and fill is None
     dataset = _RawDataset(
         shape,
         limits,

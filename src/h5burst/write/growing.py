@@ -10,7 +10,7 @@ import numpy as np
 from h5burst import codecs
 from h5burst._ext.h5parse import Dataset, Kind
 from h5burst.arrays import chunks
-from h5burst.format import btree2_update, chunk_tree, data_layout
+from h5burst.format import btree2_update, chunk_tree, data_layout, dataspace
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.object_header import Message, ObjectHeader
@@ -79,9 +79,7 @@ class Growing:
         space = header.first(oh.DATASPACE)
         if space is None or space.flags & oh.SHARED:
             raise NeedsLibhdf5Error("a shared dataspace")
-        at = 8 if space.body[0] == 1 else 4
-        body = space.body[:at] + total.to_bytes(8, "little") + space.body[at + 8 :]
-        header.replace(oh.DATASPACE, Message(oh.DATASPACE, space.flags, body))
+        header.replace(oh.DATASPACE, space._replace(body=dataspace.with_length(space.body, total)))
 
     def _index(self, writer: TreeWriter, put: list[bytes]) -> int:
         layout, kind = self._elements.layout, chunk_tree.kind(self._plan)

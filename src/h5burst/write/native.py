@@ -105,59 +105,63 @@ def _write(
     sink.write_at_start(superblock.encode(root, end + base, base=base))
 
 
+class _Arrays:
+    """Storage of the arrays of one file, chosen as the compiled writer comes to them."""
+
+    def __init__(self, storage: Storage | None, threads: int | None, existing_chunks: ChunkLookup) -> None:
+        self._storage, self._threads, self._existing_chunks = storage, threads, existing_chunks
+        self._planned: dict[tuple[tuple[int, ...], np.dtype[Any], Storage | None], chunks.ChunkPlan] = {}
+
+    def compact_limit(self, requested: Storage | None) -> int:
+        """Bytes up to which an array is in its header."""
+        wanted = storage_of(requested, self._storage)
+        codecs.check_codec(wanted or Storage())  # is an error for small arrays, too
+        return chunks.compact_limit(wanted)
+
+    def plan(self, data: Any, requested: Storage | None) -> chunks.ChunkPlan:
+        """Called before the first byte, and when the array is written; arrays of one shape are stored the same way."""
+        key = tuple(data.shape), data.dtype, storage_of(requested, self._storage)
+        if requested is not None and requested.fillvalue is not None:  # which is not part of a storage's hash
+            return _new_plan(*key)
+        try:
+            known = self._planned.get(key)
+        except TypeError:  # chunks in a list, which is not hashable
+            return _new_plan(*key)
+        if known is None:
+            known = _new_plan(*key)
+            if len(self._planned) < _PLANS_KEPT:
+                self._planned[key] = known
+        return known
+
+    def store(self, writer: TreeWriter, data: Any, requested: Storage | None) -> tuple[bytes, bytes]:
+        """Write the chunks of an array, unless they are there; gives the bodies of its layout and filter messages."""
+        plan = self.plan(data, requested)
+        entries = self._existing_chunks(data, plan)
+        if entries is not None:
+            return chunked.index(writer, plan, entries)
+        grows = requested is not None and requested.maxshape is not None
+        return chunked.store(writer, data, plan, self._threads, grows=grows)
+
+
+def _new_plan(shape: tuple[int, ...], dtype: np.dtype[Any], wanted: Storage | None) -> chunks.ChunkPlan:
+    plan = chunks.plan(shape, dtype, wanted)
+    if plan is None or not plan.chunks:
+        raise NeedsLibhdf5Error("an array that is neither compact nor chunked")
+    return plan
+
+
 def make_writer(
     sink: Sink, storage: Storage | None, threads: int | None, existing_chunks: ChunkLookup = lambda data, plan: None
 ) -> TreeWriter:
     """A writer that writes through `sink`; the rest as in `write` and `complete`."""
-
-    planned: dict[tuple[tuple[int, ...], np.dtype[Any], Storage | None], chunks.ChunkPlan] = {}
-
-    def plan(data: Any, requested: Storage | None) -> chunks.ChunkPlan:
-        """Called before the first byte, and when the array is written; arrays of one shape are stored the same way."""
-        key = tuple(data.shape), data.dtype, storage_of(requested, storage)
-        if requested is not None and requested.fillvalue is not None:  # which is not part of a storage's hash
-            return new_plan(*key)
-        try:
-            known = planned.get(key)
-        except TypeError:  # chunks in a list, which is not hashable
-            return new_plan(*key)
-        if known is None:
-            known = new_plan(*key)
-            if len(planned) < _PLANS_KEPT:
-                planned[key] = known
-        return known
-
-    def new_plan(shape: tuple[int, ...], dtype: np.dtype[Any], wanted: Storage | None) -> chunks.ChunkPlan:
-        found = chunks.plan(shape, dtype, wanted)
-        if found is None or not found.chunks:
-            raise NeedsLibhdf5Error("an array that is neither compact nor chunked")
-        return found
-
-    def compact_limit(requested: Storage | None) -> int:
-        wanted = storage_of(requested, storage)
-        codecs.check_codec(wanted or Storage())  # is an error for small arrays, too
-        return chunks.compact_limit(wanted)
-
-    def store(data: Any, requested: Storage | None) -> tuple[bytes, bytes]:
-        found = plan(data, requested)
-        entries = existing_chunks(data, found)
-        if entries is not None:
-            return chunked.index(writer, found, entries)
-        return chunked.store(
-            writer, data, found, threads, grows=requested is not None and requested.maxshape is not None
-        )
-
-    writer = TreeWriter(
+    return TreeWriter(
         (Array, Group, h5py.Empty),
         (escape_link, escape_attribute),
+        _Arrays(storage, threads, existing_chunks),
         describe=datatype.encode,
-        compact_limit=compact_limit,
         scalar_limit=chunks.COMPACT_LIMIT,
-        check=plan,
         max_depth=MAX_DEPTH,
-        store=store,
         fill_bytes=fill_bytes,
         sink=sink,
         level=simd.level(),
     )
-    return writer
