@@ -35,7 +35,7 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast this package is."""
+        """Speed of this package over that of the other."""
         return self.other_s / self.ours_s
 
 

@@ -1,4 +1,4 @@
-"""What differs between two states of one file, found by comparing addresses: objects that both share are not read."""
+"""Differences between two states of one file, by comparing addresses: objects that both share are not read."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Change:
 
 
 def changes(path: str | os.PathLike[str], since: At, until: At = -1) -> list[Change]:
-    """What differs between two states of a file, in a time that depends on what has changed, not on the file.
+    """Differences between two states of a file, in a time that depends on what has changed, not on the file.
 
     Objects are compared by their addresses: one that was put again with equal content counts as changed. Of what was
     added or removed the topmost object is named. A group is named for its own attributes, not for what is in it.

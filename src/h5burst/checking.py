@@ -134,7 +134,7 @@ def _walk(handle: FileHandle, passing: type[OSError] | tuple[()] = ()) -> list[P
 
 
 def _is_damage(what: str) -> bool:
-    """What is no tree may be a sound file: groups that hold themselves, or are very deep."""
+    """True for damage. What is no tree may be a sound file: groups that hold themselves, or are very deep."""
     return CYCLE not in what and DEEP not in what
 
 
@@ -163,7 +163,7 @@ def _read_all(node: Array) -> None:
 
 
 def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
-    """What libhdf5 says. An object that crashes it is left out of the next attempt, a few times."""
+    """Problems that libhdf5 meets. An object that crashes it is left out of the next attempt, a few times."""
     found: dict[str, str] = {}
     skip: list[str] = []
     for _ in range(MOST_DEATHS):

@@ -1,4 +1,4 @@
-"""How the command lines of all packages behave: options that all have, one clear line for an error, exit codes.
+"""Common behaviour of all command lines: options that all have, one clear line for an error, exit codes.
 
 `--debug`, `--quiet`, `--json` and `--version` may stand anywhere on the line. Results go to standard output, what is
 said on the way and errors to standard error. A terminal or a pipe that goes away ends no work: see `lasting_streams`.
@@ -39,7 +39,7 @@ _GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ECONNRESET}  # 
 
 @dataclass
 class Output:
-    """How this run of a command prints.
+    """Settings of this run for printing.
 
     ends_with_reader: the command does nothing but print, and has nothing to do once nobody reads it any more.
     """
@@ -220,7 +220,7 @@ def _run(app: typer.Typer, words: list[str], told: _Told) -> int:
 
 
 def _wrong_words(error: Exception) -> tuple[str, str] | None:
-    """What is wrong with a command line, and where it says what is right; None for an error of another kind.
+    """The mistake in a command line, and where it says what is right; None for an error of another kind.
 
     Known by what they can do: the class is click's or typer's own, by the version of typer.
     """

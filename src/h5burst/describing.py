@@ -1,4 +1,4 @@
-"""What is in a file: its objects as data, how each is stored, and how much of the file nothing leads to."""
+"""Contents of a file: its objects as data, how each is stored, and how much of the file nothing leads to."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class FileInfo:
 
 
 def info(path: FileLike, at: str | tuple[str, ...] = "/", *, state: At | None = None) -> FileInfo:
-    """What is in an HDF5 file, and how it is stored.
+    """Contents of an HDF5 file, and how they are stored.
 
     Parameters
     ----------

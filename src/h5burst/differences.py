@@ -1,4 +1,4 @@
-"""What differs between two files: structure, types, attributes, values."""
+"""Differences between two files: structure, types, attributes, values."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ class _Names:
 
 @dataclass(frozen=True)
 class _Tolerance:
-    """How much numbers may differ, and how to find out whether references do."""
+    """Allowed difference of numbers, and a way to find out whether references differ."""
 
     rtol: float
     atol: float
     names: tuple[_Names, _Names]
 
     def is_same(self, x: Any, y: Any) -> bool:
-        """Whether two objects are equal: text, references, sequences."""
+        """True where two objects are equal: text, references, sequences."""
         if isinstance(x, Reference) and isinstance(y, Reference):
             return x == y or self.names[0].first(x) == self.names[1].first(y)
         if isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
@@ -101,7 +101,7 @@ def diff(
     at: str | tuple[str, str] = "/",
     state: At | tuple[At | None, At | None] | None = None,
 ) -> list[Difference]:
-    """What differs between two HDF5 files: groups and datasets, types, shapes, attributes, values.
+    """Differences between two HDF5 files: groups and datasets, types, shapes, attributes, values.
 
     How data are stored (chunks, filters, order of creation) does not count, nor do comments, padding and character set
     of text, and tags of opaque types. NaN
@@ -247,7 +247,7 @@ def _of_attributes(a: dict[str, Any], b: dict[str, Any], where: str, tolerance: 
 
 
 def _of_values(a: Any, b: Any, tolerance: _Tolerance) -> str:
-    """What differs between two attributes' values; "" for equal ones."""
+    """Difference between two attributes' values; "" for equal ones."""
     if isinstance(a, Reference) and isinstance(b, Reference):
         return "" if tolerance.is_same(a, b) else f"{_shown(a)} and {_shown(b)}"
     if a is None or b is None or isinstance(a, str) or isinstance(b, str):

@@ -224,7 +224,7 @@ def _written(dataset: h5py.h5d.DatasetID) -> set[tuple[int, ...]]:
 
 
 def _plan(dataset: h5py.Dataset) -> ChunkPlan | None:
-    """How its chunks are stored; None for a dataset that is left to h5py."""
+    """Plan of its chunks; None for a dataset that is left to h5py."""
     if dataset.chunks is None or not dataset.shape or dataset.is_virtual:
         return None
     dtype = dataset.dtype

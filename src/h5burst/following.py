@@ -100,7 +100,7 @@ def follow(path: str | os.PathLike[str], since: int | None = None, timeout: floa
 
 @dataclass(frozen=True)
 class _Seen:
-    """What tells one state of a file from all others: the file, its superblock and length, its newest commit."""
+    """Marks of one state of a file among all others: the file, its superblock and length, its newest commit."""
 
     inode: tuple[int, int]
     size: int
@@ -116,7 +116,7 @@ class _Watch:
         self._began = time.monotonic()
 
     def look(self) -> Iterator[Followed]:
-        """What has come since the last look."""
+        """Yield what has come since the last look."""
         if self._is_as_seen():
             return
         # Once a state was seen, what comes is held against it; the time of change is another while a commit is made.
@@ -158,7 +158,7 @@ class _Watch:
                 yield number - 1, commit_of(record)
 
     def _goes_on(self, before: _Seen, history: History) -> bool:
-        """Whether what was seen is an earlier state of the file."""
+        """True where what was seen is an earlier state of the file."""
         assert self._seen is not None
         try:
             state = history.state(before.commit.number)
@@ -176,7 +176,7 @@ class _Watch:
         return Followed(commit, paths)
 
     def _is_as_seen(self) -> bool:
-        """Whether the file is the one that was seen last: one look at its status and 48 bytes."""
+        """True where the file is the one that was seen last: one look at its status and 48 bytes."""
         if self._seen is None:
             return False
         try:

@@ -1,4 +1,4 @@
-"""What is installed on this machine and whether it works: versions, compiled code, threads, locks, disks."""
+"""State of the installation on this machine: versions, compiled code, threads, locks, disks."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _untried(name: str, release: str) -> str:
-    """What to say of a release that is newer than those the tests were run with; "" of others."""
+    """A remark on a release that is newer than those the tests were run with; "" of others."""
     newest = _NEWEST_TRIED.get(name)
     numbers = tuple(int(part) for part in re.findall(r"\d+", release)[: len(newest or ())])
     if newest is None or numbers <= newest:

@@ -242,7 +242,7 @@ def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
 
 
 def diff(first: AnyFile, second: AnyFile) -> None:
-    """What differs between two files, one line a part; exit code 1 when anything does. Values count to the bit.
+    """Differences between two files, one line a part; exit code 1 where there are any. Values count to the bit.
 
     \b
     Examples:

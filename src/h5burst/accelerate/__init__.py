@@ -22,7 +22,7 @@ _is_enabled = False
 
 @dataclass(frozen=True)
 class Status:
-    """What was taken over from h5py since the process began.
+    """Counts of what was taken over from h5py since the process began.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ def enabled() -> Iterator[None]:
 
 
 def status() -> Status:
-    """What was taken over, what not and why.
+    """Counts of what was taken over, and of what was not and why.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is known of a dataset that h5py holds open, and why it is left to h5py where it is."""
+"""Facts about a dataset that h5py holds open, and why it is left to h5py where it is."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Facts:
 
 
 def facts_of(dataset: h5py.Dataset) -> Facts | str:
-    """What is known of a dataset, or why it is left to h5py. In h5py's lock."""
+    """Facts about a dataset, or why it is left to h5py. In h5py's lock."""
     creation = dataset.id.get_create_plist()
     if creation.get_layout() != h5d.CHUNKED:
         return "not in chunks"
@@ -122,7 +122,7 @@ def _steps(creation: Any) -> tuple[Step, ...] | str:
 
 
 def _has_plain_edges(creation: Any) -> bool:
-    """Whether chunks that reach beyond the dataset are left out of the filters, which h5py itself does not show."""
+    """True where chunks that reach beyond the dataset are left out of the filters, which h5py itself does not show."""
     ask, options = _chunk_options(), ctypes.c_uint()
     if ask is None or ask(creation.id, ctypes.byref(options)) < 0:
         return True  # for all we know
@@ -142,7 +142,7 @@ def _chunk_options() -> Any:
 
 
 def _is_plain(dtype: np.dtype[Any], file_type: h5t.TypeID) -> bool:
-    """Whether elements are in the file as they are in memory."""
+    """True where elements are in the file as they are in memory."""
     if dtype.hasobject or dtype.subdtype is not None or dtype.kind not in _PLAIN_KINDS or not dtype.itemsize:
         return False
     try:
@@ -152,7 +152,7 @@ def _is_plain(dtype: np.dtype[Any], file_type: h5t.TypeID) -> bool:
 
 
 def is_shared_while_written(dataset: h5py.Dataset) -> bool:
-    """Whether others may read the file while it is written, which may begin at any time."""
+    """True where others may read the file while it is written, which may begin at any time."""
     return bool(h5i.get_file_id(dataset.id).get_intent() & _SWMR)
 
 
@@ -163,10 +163,10 @@ def identity_of(dataset: h5py.Dataset) -> tuple[int, int]:
 
 
 def is_safe_cast(dtype: np.dtype[Any], to: np.dtype[Any]) -> bool:
-    """Whether numpy and HDF5 agree on a cast: of numbers, to a type that holds them all."""
+    """True where numpy and HDF5 agree on a cast: of numbers, to a type that holds them all."""
     return dtype.kind in _NUMBERS and to.kind in _NUMBERS and np.can_cast(dtype, to, "safe")
 
 
 def has_class_of_its_dtype(facts: Facts) -> bool:
-    """Whether integers are no names of an enumeration, which HDF5 casts to no others."""
+    """True where integers are no names of an enumeration, which HDF5 casts to no others."""
     return bool(h5t.py_create(facts.dtype).get_class() == facts.file_type.get_class() != h5t.ENUM)

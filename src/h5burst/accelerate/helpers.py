@@ -17,7 +17,7 @@ _WORTH_A_THREAD = 256 << 10  # bytes
 
 
 def helper_count(size: int) -> int:
-    """How many other threads so many bytes are worth; none for who is one of them."""
+    """Number of other threads that so many bytes are worth; none for who is one of them."""
     if threading.current_thread().name.startswith("h5burst"):
         return 0
     return max(0, min(threads.thread_count() - 1, size // _WORTH_A_THREAD))

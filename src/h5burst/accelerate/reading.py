@@ -51,13 +51,13 @@ class _Chunks(NamedTuple):
 
 
 def most_threads(facts: Facts) -> int:
-    """How many threads may work on these chunks at once, for the memory that they need; 0 for chunks too large."""
+    """Number of threads that may work on these chunks at once, for their memory; 0 for chunks too large."""
     paired = 2 if facts.chunk_bytes <= _MOST_PAIRED else 1
     return _MOST_MEMORY // (_STAGES * paired * facts.chunk_bytes)
 
 
 def can_give(facts: Facts, dtype: np.dtype[Any]) -> bool:
-    """Whether what h5py gives are the elements of the file as they are, cast without loss, or some of their fields."""
+    """True where h5py gives the elements of the file as they are, cast without loss, or some of their fields."""
     if dtype == facts.dtype:
         return bool(h5t.py_create(dtype) == facts.file_type)
     if dtype.names and facts.dtype.names:
@@ -101,7 +101,7 @@ def read_box(dataset: h5py.Dataset, facts: Facts, box: Box, shape: tuple[int, ..
 
 
 def _has_locations(dataset: h5py.Dataset, facts: Facts, shape: tuple[int, ...], wanted: int) -> bool:
-    """Whether all chunks are looked up: now, where it takes less than one after another."""
+    """True where all chunks are looked up: now, where it takes less than one after another."""
     if facts.locations is None:
         count = math.prod(-(-length // chunk) for length, chunk in zip(shape, facts.chunk, strict=True))
         if (facts.read_directly + wanted) * _SHARE_FOR_LOCATIONS < count:
@@ -160,7 +160,7 @@ def _located(
 
 
 def _are_sane(sizes: np.ndarray[Any, Any], facts: Facts) -> bool:
-    """Whether no chunk says that it is much longer than what it becomes, which would need memory for nothing."""
+    """True where no chunk says that it is much longer than what it becomes, which would need memory for nothing."""
     return not len(sizes) or int(sizes.max()) <= 2 * facts.chunk_bytes + 4096
 
 
@@ -194,7 +194,7 @@ def _begun(
 
 
 def _threads(facts: Facts, count: int) -> int:
-    """How many threads so many chunks are worth, the caller's own included."""
+    """Number of threads that so many chunks are worth, the caller's own included."""
     return max(1, min(most_threads(facts), helper_count(count * facts.chunk_bytes) + 1))
 
 

@@ -43,7 +43,7 @@ class _Method(Protocol):
 
 
 def _facts(dataset: Any) -> Facts | None:
-    """What is known of a dataset; None where it is left to h5py, which is then noted in it. In h5py's lock."""
+    """Facts about a dataset; None where it is left to h5py, which is then noted in it. In h5py's lock."""
     try:
         identity = identity_of(dataset)
     except _NO_DATASET:  # h5py says so
@@ -63,7 +63,7 @@ def _facts(dataset: Any) -> Facts | None:
 
 
 def _is_left(dataset: Any, args: Any) -> bool:
-    """Whether it takes but a look to see that a read is left to h5py."""
+    """True where it takes but a look to see that a read is left to h5py."""
     known = dataset.__dict__.get(_PLACE)
     if known is _LEFT:
         return True
@@ -217,7 +217,7 @@ def _write(dataset: Any, args: tuple[Any, ...], data: np.ndarray[Any, Any]) -> b
 
 
 def make(parent: Any, shape: Any = None, dtype: Any = None, data: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """What `create_dataset` calls; `data` are written by `dataset[...] = data` where that is taken over."""
+    """Stand in for `create_dataset`; `data` are written by `dataset[...] = data` where that is taken over."""
     is_ours = (
         type(data) is np.ndarray
         and data.nbytes >= _threshold

@@ -1,4 +1,4 @@
-"""What was taken over, what was not and why: counts, bytes and seconds."""
+"""Counts, bytes and seconds of what was taken over, and of what was not and why."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def why_not(facts: Facts, box: Box, shape: tuple[int, ...]) -> str:
 
 
 def can_convert(dtype: np.dtype[Any], facts: Facts) -> bool:
-    """Whether elements of this dtype become those in the file as they are, or by a cast that loses nothing."""
+    """True where elements of this dtype become those in the file as they are, or by a cast that loses nothing."""
     if dtype == facts.dtype:
         try:
             return bool(h5t.py_create(dtype) == facts.file_type)
@@ -148,7 +148,7 @@ def _lzf(data: Bytes) -> bytes | None:
 
 
 def _encoder(facts: Facts, box: Box, data: np.ndarray[Any, Any], corners: list[tuple[int, ...]]) -> Any:
-    """What makes gzip's streams; chosen by elements of some chunks."""
+    """The maker of gzip's streams; chosen by elements of some chunks."""
     gzip = next((step for step in facts.steps if step.number == DEFLATE), None)
     if gzip is None:
         return None

@@ -155,7 +155,7 @@ class PandasArray(Element):
 
 @register
 class List(Element):
-    """What numpy makes an array of."""
+    """Sequences that numpy makes an array of."""
 
     types = (list,)
 
@@ -187,7 +187,7 @@ def _texts(array: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
 
 
 def data_of(node: Node) -> np.ndarray[Any, Any]:
-    """What a dataset holds. Raises ValueError for a group, and a null dataspace."""
+    """The array of a dataset. Raises ValueError for a group, and a null dataspace."""
     if not isinstance(node, Array):
         raise ValueError("it is not a dataset")
     if node.data is None:

@@ -40,7 +40,7 @@ class Piece:
 
 
 def is_sparse(matrix: Any) -> bool:
-    """Whether a node or a matrix in memory is sparse."""
+    """True where a node or a matrix in memory is sparse."""
     return isinstance(matrix, Group) or sp.issparse(matrix)
 
 
@@ -357,7 +357,7 @@ class _SparsePiece:
         return placed
 
     def _stored(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """What is stored of the rows [start, stop) of the piece, one after the other."""
+        """The stored values of the rows [start, stop) of the piece, one after the other."""
         if self._rows is None:
             return np.asarray(getattr(self, name)[int(self._indptr[start]) : int(self._indptr[stop])])
         if name not in self._gathered:

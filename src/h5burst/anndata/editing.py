@@ -196,7 +196,7 @@ def _group_at(root: Group, place: tuple[str, ...], path: str | os.PathLike[str])
 
 
 def _close_if_backed(adata: Any, path: str | os.PathLike[str]) -> None:
-    """What the object has open of the same file is opened again when it is needed: in the new state."""
+    """Close what the object has open of the same file: it is opened again when it is needed, in the new state."""
     name = adata.filename if getattr(adata, "isbacked", False) else None
     if name is not None and os.path.exists(name) and os.path.samefile(name, path):
         adata.file.close()

@@ -56,7 +56,7 @@ class Element:
     types: ClassVar[tuple[type, ...]] = ()
 
     def takes(self, value: Any) -> bool:
-        """Whether it stores this value: one of its `types`, unless a kind says otherwise."""
+        """True where it stores this value: one of its `types`, unless a kind says otherwise."""
         return isinstance(value, self.types)
 
     def encode(self, value: Any, where: str, encoder: Encoder) -> Node:
@@ -99,7 +99,7 @@ class Element:
 
     @classmethod
     def is_of(cls, node: Node) -> bool:
-        """Whether a node says that it is of this kind."""
+        """True where a node says that it is of this kind."""
         return encoding_of(node) == cls.encoding()
 
     @classmethod

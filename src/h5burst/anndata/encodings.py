@@ -20,7 +20,7 @@ MAPPINGS = ("obsm", "varm", "obsp", "varp", "layers", "uns")
 
 
 def is_before_0_12(release: str) -> bool:
-    """Whether a release of anndata leaves None out of mappings, cannot read it, and gives numbers as numpy's."""
+    """True where a release of anndata leaves None out of mappings, cannot read it, and gives numbers as numpy's."""
     return re.match(r"0\.(\d|10|11)\b", release) is not None
 
 
@@ -29,7 +29,7 @@ _MAY_BE_PLAIN = re.match(r"0\.(\d|1[0-2])\b", version("anndata")) is None  # wha
 
 
 def are_strings_plain() -> bool:
-    """Whether text of pandas' own dtypes is to be stored as older programs read it, by anndata's settings."""
+    """True where text of pandas' own dtypes is to be stored as older programs read it, by anndata's settings."""
     return _MAY_BE_PLAIN and getattr(anndata.settings, "allow_write_nullable_strings", None) is False
 
 
@@ -40,7 +40,7 @@ def members_of(adata: Any, part: str) -> dict[Any, Any]:
 
 
 class Encoding(NamedTuple):
-    """What the attributes of an element say it is."""
+    """Type and version of an element, as its attributes say."""
 
     name: str
     version: str

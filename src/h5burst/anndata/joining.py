@@ -87,7 +87,7 @@ def opened(path: str | os.PathLike[str]) -> Opened:
 
 @contextmanager
 def naming_damage(path: str) -> Iterator[None]:
-    """What numpy says of arrays that do not fit is damage of a file."""
+    """Turn numpy's errors about arrays that do not fit into damage of a file."""
     try:
         yield
     except IndexError as error:

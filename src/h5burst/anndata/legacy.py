@@ -1,4 +1,4 @@
-"""What files of anndata before 0.7 have otherwise: tables as compounds, categories in uns, raw as three elements."""
+"""Differences of files of anndata before 0.7: tables as compounds, categories in uns, raw as three elements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CATEGORIES = "_categories"
 
 
 def is_legacy(root: Group) -> bool:
-    """Whether a file is of that age: its tables are compounds, or it has the old names of raw."""
+    """True where a file is of that age: its tables are compounds, or it has the old names of raw."""
     tables = any(isinstance(root.children.get(name), Array) for name in ("obs", "var"))
     return tables or any(name in root.children for name in _RAW)
 

@@ -127,7 +127,7 @@ def _matrix(adata: Any, name: str, where: str, encoder: Encoder, dense: bool) ->
 
 
 def object_parts(decoder: Decoder, root: Group, keep: Keep, where: str = "") -> dict[str, Any]:
-    """What to build an `AnnData` of: its parts by name. keep: which to decode."""
+    """Parts to build an `AnnData` of, by name. keep: which to decode."""
     below = f"{where}/" if where else ""
     names = [name for name in ("X", "obs", "var", *spec.MAPPINGS) if name in root.children and keep(name)]
     made = {name: _part(decoder, root.children[name], name, below + name) for name in names}

@@ -118,7 +118,7 @@ def compact_limit(storage: Storage | None) -> int:
 
 
 def plan(shape: tuple[int, ...], dtype: np.dtype[Any], storage: Storage | None = None) -> ChunkPlan | None:
-    """How an array is stored: None for compact storage in its object header, else chunks and filters.
+    """Choose how an array is stored: None for compact storage in its object header, else chunks and filters.
 
     dtype: of the bytes in the file; for variable-length text there is `plan_text`. What is not compact ends in HDF5's
     fletcher32 checksum. Raises ValueError for an unknown codec, a level
@@ -327,7 +327,7 @@ def decode(payload: Buffer, plan: ChunkPlan, filter_mask: int, out: Bytes) -> No
 
 
 class ChunkPart(NamedTuple):
-    """What is asked for of one chunk: its linear (C order) number, an index into it, and one into the result."""
+    """The wanted part of one chunk: its linear (C order) number, an index into it, and one into the result."""
 
     number: int
     source: tuple[Any, ...]
@@ -347,7 +347,7 @@ def parts_of(plan: ChunkPlan, places: Sequence[Places]) -> Iterator[ChunkPart]:
 
 
 def part_of(plan: ChunkPlan, places: Sequence[Places], number: int) -> ChunkPart:
-    """What is asked for of one chunk, which holds some of the places of each axis."""
+    """The wanted part of one chunk, which holds some of the places of each axis."""
     coordinates = np.unravel_index(number, plan.grid)
     spans = [_span(axis, chunk, int(k)) for axis, chunk, k in zip(places, plan.chunks, coordinates, strict=True)]
     return _part(plan, number, [span[0] for span in spans], [span[1] for span in spans])

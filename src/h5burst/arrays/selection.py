@@ -1,4 +1,4 @@
-"""What an index asks of an array that is in a file: which places of each axis to read, and an index into those."""
+"""Selections of an index in an array that is in a file: places of each axis to read, and an index into those."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a codec is: the class to derive from, and the terms of HDF5's filter pipeline."""
+"""Base class of codecs, and the terms of HDF5's filter pipeline."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ChunkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class ChunkLayout:
-    """How the bytes of a chunk are arranged when a codec gets them.
+    """Arrangement of the bytes of a chunk when a codec gets them.
 
     Attributes
     ----------
@@ -236,18 +236,18 @@ class Codec(ABC):
         ]
 
     def is_threaded(self) -> bool:
-        """Whether `encode` and `decode` may be called from any thread, without libhdf5's lock."""
+        """True where `encode` and `decode` may be called from any thread, without libhdf5's lock."""
         return True
 
     def can_decode(self) -> bool:
-        """Whether `decode` works in this installation; where it does not, libhdf5 reads the dataset."""
+        """True where `decode` works in this installation; where it does not, libhdf5 reads the dataset."""
         return True
 
     def prepare_libhdf5(self) -> None:  # noqa: B027  (most need nothing)
         """Make sure that libhdf5 finds the filter, too."""
 
     def prefers_unshuffled(self, samples: Iterable[Bytes], values: tuple[int, ...], itemsize: int) -> bool:
-        """Whether chunks like these of a dataset get clearly smaller without the byte shuffle before the codec."""
+        """True where chunks like these of a dataset get clearly smaller without the byte shuffle before the codec."""
         return False
 
     def hint(self, data: Bytes, values: tuple[int, ...], layout: ChunkLayout) -> Any:

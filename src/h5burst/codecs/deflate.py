@@ -53,7 +53,7 @@ _LAST_QUICK_LEVEL = len(_QUICK_LEVELS) - 1  # beyond it, size is what counts
 
 
 class BlockCoding(Enum):
-    """How a stretch of bytes is coded."""
+    """Coding of a stretch of bytes."""
 
     REPETITION = "repetition"  # of one byte
     LITERALS = "literals"  # no matches
@@ -64,7 +64,7 @@ class BlockCoding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EncodingHint:
-    """What trying several ways on one chunk has taught for others of the same array.
+    """Results of trying several ways on one chunk, for others of the same array.
 
     quick: for shuffled bytes, a lower level of libdeflate, too, makes a stream no longer than zlib's.
     stretches: for shuffled bytes in which `BlockCoding.ELEMENT_MATCHES` do as well as `BlockCoding.MATCHES`, what suits
@@ -140,7 +140,7 @@ def stored(data: Bytes) -> bytearray:
 
 
 def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHint:
-    """What `compress` may go by for chunks like this one. It costs several times as much as to compress the chunk."""
+    """A hint for `compress` on chunks like this one. It costs several times as much as to compress the chunk."""
     if level == _ISAL_LEVEL or level > _LAST_QUICK_LEVEL:
         return NO_HINT
     if planes == 1:
@@ -161,7 +161,7 @@ def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHi
 
 
 def is_better_unshuffled(samples: Iterable[Bytes], itemsize: int) -> bool:
-    """Whether streams of chunks like these get clearly shorter without the byte shuffle: where whole elements repeat.
+    """True where streams of chunks like these are clearly shorter without the byte shuffle: whole elements repeat.
 
     Many planes of noise with the same zeros in each say eight times where the zeros are. An estimate on some elements
     of each.
@@ -181,7 +181,7 @@ def is_better_unshuffled(samples: Iterable[Bytes], itemsize: int) -> bool:
 
 
 def _has_few_values(sample: Bytes, itemsize: int) -> bool:
-    """Whether values other than 0 repeat, as they do with few digits."""
+    """True where values other than 0 repeat, as they do with few digits."""
     if itemsize not in (2, 4, 8) or sample.size < _LOOKED_AT * itemsize:
         return False
     values = sample[: _LOOKED_AT * itemsize].view(f"u{itemsize}")
@@ -204,7 +204,7 @@ def _shuffled_size(sample: Bytes, itemsize: int) -> float:
 
 
 def _way(data: Bytes, stride: int, level: int, hint: EncodingHint) -> BlockCoding:
-    """What suits unshuffled bytes: the quickest way whose result, on a sample, is not longer than zlib's."""
+    """The coding for unshuffled bytes: the quickest whose result, on a sample, is not longer than zlib's."""
     sizes = _sample_sizes(data, stride)
     if hint.way and all(abs(size / same - 1) < _SIMILARITY for size, same in zip(sizes, hint.sizes, strict=True)):
         return hint.way
@@ -229,7 +229,7 @@ def _sample_sizes(data: Bytes, stride: int) -> tuple[int, int]:
 
 
 def _ways(data: Bytes, edges: list[int], level: int, known: tuple[BlockCoding, ...] = ()) -> list[BlockCoding]:
-    """What suits each stretch of shuffled bytes.
+    """The coding for each stretch of shuffled bytes.
 
     known: what suits the stretches of a chunk of the same array, in which quick matches do as well as general ones.
     """
@@ -263,7 +263,7 @@ def _runs(edges: list[int], ways: list[BlockCoding]) -> list[tuple[int, int, Blo
 
 
 def _matches_pay(data: Bytes, saved: float, total: float, level: int, before: BlockCoding | None) -> bool:
-    """Whether matches in a stretch save enough of the `total`.
+    """True where matches in a stretch save enough of the `total`.
 
     Where the estimate is close, what suited the same stretch `before` counts, else a sample is compressed.
     """

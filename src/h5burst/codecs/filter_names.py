@@ -1,4 +1,4 @@
-"""What filters are called, and who brings those that only libhdf5 applies."""
+"""Names of filters, and who brings those that only libhdf5 applies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_CODECS = frozenset({"shuffle", "fletcher32"})
 
 
 def filter_name(number: int, stored: str = "") -> str:
-    """What users call a filter: by its codec here, else as registered, else as the file says, else by its number."""
+    """Name of a filter: that of its codec here, else the registered one, else the file's, else its number."""
     if number in HDF5_OWN:
         return HDF5_OWN[number]
     codec = registry.by_id(number)
@@ -23,7 +23,7 @@ def filter_name(number: int, stored: str = "") -> str:
 
 
 def describe_missing(number: int, name: str) -> str:
-    """What to say of a filter that is not installed, and where to get it. name: as the file gives it, or empty."""
+    """A sentence on a filter that is not installed, and where to get it. name: as the file gives it, or empty."""
     name = name or HDF5PLUGIN.get(number, "")
     called = f"filter {number}" + (f" ({name})" if name else "")
     if number in HDF5PLUGIN:

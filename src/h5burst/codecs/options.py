@@ -1,4 +1,4 @@
-"""What callers say about compression, as storage options; and whether these are some that there are."""
+"""Storage options from what callers say about compression, checked."""
 
 from __future__ import annotations
 

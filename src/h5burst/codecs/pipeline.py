@@ -47,12 +47,12 @@ def prepare_libhdf5(filters: Sequence[Filter]) -> None:
 
 
 def is_threaded(filters: Sequence[Filter]) -> bool:
-    """Whether `encode` needs no libhdf5 and its lock, so that it may work in any thread."""
+    """True where `encode` needs no libhdf5 and its lock, so that it may work in any thread."""
     return all(codec is not None and codec.is_threaded() for _, codec in _codecs(filters))
 
 
 def can_decode(filters: Sequence[Filter]) -> bool:
-    """Whether `decode` knows all these filters, in this order; else libhdf5 has to read the dataset."""
+    """True where `decode` knows all these filters, in this order; else libhdf5 has to read the dataset."""
     return all(
         codec is not None and codec.can_decode() and not (number and codec.needs_size)
         for number, (_, codec) in enumerate(_codecs(filters))
@@ -60,7 +60,7 @@ def can_decode(filters: Sequence[Filter]) -> bool:
 
 
 def max_ratio(filters: Sequence[Filter]) -> int | None:
-    """How many bytes one stored byte can become at most; None where a format has no bound."""
+    """The most bytes that one stored byte can become; None where a format has no bound."""
     ratio = 1
     for _, codec in _codecs(filters):
         if codec is None or codec.max_ratio is None:
@@ -97,12 +97,12 @@ def fitted(filters: Sequence[Filter], samples: Iterable[Bytes], itemsize: int) -
 
 
 def is_fitted(filters: Sequence[Filter]) -> bool:
-    """Whether `fitted` has nothing to choose, so that it needs no samples."""
+    """True where `fitted` has nothing to choose, so that it needs no samples."""
     return all(step.id != SHUFFLE for step in filters)
 
 
 def encoding_hint(data: Bytes, filters: Sequence[Filter], itemsize: int) -> Any:
-    """What `encode` may go by for chunks of the same array. It costs several times an `encode`."""
+    """A hint for `encode` on chunks of the same array. It costs several times an `encode`."""
     layout = ChunkLayout(itemsize)
     for step in filters:
         if step.id == SHUFFLE:

@@ -121,7 +121,7 @@ def _runtime() -> ctypes.CDLL:
 
 
 def _call(function: Callable[..., int], flags: int, values: tuple[int, ...], data: Bytes, most: int) -> bytes | None:
-    """What a filter returns, None where it fails (some then return an error as a size) or gives more than `most`."""
+    """Result of a filter, None where it fails (some then return an error as a size) or gives more than `most`."""
     runtime = _runtime()
     capacity = ctypes.c_size_t(data.size)
     buffer = ctypes.c_void_p(runtime.malloc(max(1, data.size)))

@@ -80,7 +80,7 @@ def by_id(filter_id: int) -> Codec | None:
 
 
 def is_known(name: object) -> bool:
-    """Whether `Storage(codec=name)` names a codec."""
+    """True where `Storage(codec=name)` names a codec."""
     return isinstance(name, str) and (name in _by_name or name in _with_entry_points())
 
 

@@ -1,4 +1,4 @@
-"""What commands are given: files, and objects in them as FILE::/path."""
+"""Arguments of commands: files, and objects in them as FILE::/path."""
 
 from __future__ import annotations
 

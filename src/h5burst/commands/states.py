@@ -19,7 +19,7 @@ Wait = Annotated[float, typer.Option(min=0.0, help="Seconds to wait while others
 
 
 def state_of(text: str | None) -> Any:
-    """What --at names: a number, else a time as text."""
+    """The state that --at names: a number, else a time as text."""
     if text is None:
         return None
     try:
@@ -48,7 +48,7 @@ def log(
 
 
 def show_log(file: Path, *, paths: bool = False, trust: bool = False, noted: list[str] | None = None) -> None:
-    """What `log` prints. noted: what the file tells besides, in a way of the caller's."""
+    """Print a log. noted: what the file tells besides, in a way of the caller's."""
     import h5burst
 
     found = h5burst.log(console.existing_file(file), trust=trust)
@@ -70,7 +70,7 @@ def show_log(file: Path, *, paths: bool = False, trust: bool = False, noted: lis
 
 
 def _paths(file: Path, number: int) -> list[str] | None:
-    """What a commit changed; None where one of its states was dropped."""
+    """Paths that a commit changed; None where one of its states was dropped."""
     import h5burst
 
     try:

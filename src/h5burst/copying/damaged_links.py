@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
 
 class _Search:
-    """What is found so far. hashes: of the names that the group has, as far as they are known."""
+    """Links found so far. hashes: of the names that the group has, as far as they are known."""
 
     def __init__(self, source: Source, is_object: IsObject, records: bytes, is_whole: bool) -> None:
         self._source, self._is_object = source, is_object
@@ -140,7 +140,7 @@ def _in_blocks(source: Source, heap: int, search: _Search) -> None:
 
 
 def _is_whole(block: bytes, size: int) -> bool:
-    """Whether the bytes are a block of this size: its checksum is behind its prefix, and counts as zeros."""
+    """True where the bytes are a block of this size: its checksum is behind its prefix, and counts as zeros."""
     at = _BLOCK_PREFIX - 4
     stored = int.from_bytes(block[at:_BLOCK_PREFIX], "little")
     return len(block) == size and lookup3(block[:at] + bytes(4) + block[_BLOCK_PREFIX:]) == stored

@@ -36,7 +36,7 @@ Lost = Callable[[str], None]
 
 
 class Stored(NamedTuple):
-    """What a dataset's header says: shape (None: null) and largest shape, its elements' places, layout, filters."""
+    """Facts of a dataset's header: shape (None: null) and largest shape, its elements' places, layout, filters."""
 
     shape: tuple[int, ...] | None
     limits: tuple[int, ...]
@@ -47,7 +47,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Recoding:
-    """How datasets are compressed that are compressed anew."""
+    """Compression of datasets that are compressed anew."""
 
     storage: Storage
     threads: int | None
@@ -322,7 +322,7 @@ class DatasetCopier:
         return index.numbers[kept], entries[kept]
 
     def _hint(self, index: ChunkIndex, old: ChunkPlan, new: ChunkPlan) -> Any:
-        """What one chunk says about how the others are best encoded."""
+        """A hint from one chunk for encoding the others."""
         if new is old or len(index.numbers) < chunks.MANY_CHUNKS:
             return None
         whole = self._sample(index, old, 0)

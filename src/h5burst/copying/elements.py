@@ -177,7 +177,7 @@ class Translator:
         return held
 
     def _salvaged(self, address: int) -> _Collection:
-        """What is whole of a collection, as a sound one."""
+        """The whole objects of a collection, as a sound one."""
         left = self._source.size - min(address, self._source.size)
         try:
             size = heap.declared_bytes(self._source.read(address, heap.PREFIX))

@@ -131,7 +131,7 @@ class ObjectCopier:
             self._output.patch(waiting.place, self._finished(waiting))
 
     def is_copied(self, address: int) -> bool:
-        """Whether an object was come upon."""
+        """True where an object was come upon."""
         return (address, 0) in self._new
 
     def children(self, address: int) -> list[int]:
@@ -224,7 +224,7 @@ class ObjectCopier:
         return self._new[top.key]
 
     def _members(self, item: _Object) -> list[_Object]:
-        """What the hard links of a group lead to; none where that cannot be read: its copying says so."""
+        """The objects that hard links of a group lead to; none where that cannot be read: its copying says so."""
         try:
             found = [self._own(message) for message in self._decoded(item, is_first=False).messages]
             if not any(message.type in _GROUP for message in found):
@@ -270,7 +270,7 @@ class ObjectCopier:
         return oh.decode(self._source, item.address, lambda what: lost(item.names, what) if is_first else None)
 
     def _holds_references(self, header: ObjectHeader) -> bool:
-        """Whether elements or attributes of an object name addresses that are known when all is copied."""
+        """True where elements or attributes of an object name addresses that are known when all is copied."""
         found = [self._own(message) for message in header.messages]
         datatype = self._datatype(found)
         if datatype is not None and places_in(datatype).holds_references:
@@ -307,7 +307,7 @@ class ObjectCopier:
         return new
 
     def _loses(self, item: _Object, writer: Writer) -> Callable[[str], None] | None:
-        """What to do about elements that cannot be read, once for each."""
+        """Take note of elements that cannot be read, once for each."""
         lost = self._lost
         if lost is None or isinstance(writer, SizeProbe):
             return None
@@ -519,7 +519,7 @@ class ObjectCopier:
         return link.with_address(new or 0)
 
     def _below(self, item: _Object, link: FoundLink) -> _Object:
-        """What a hard link of a group leads to."""
+        """The object that a hard link of a group leads to."""
         assert link.address is not None
         keep = None if item.keep is None else item.keep[link.name]
         return _Object(link.address, (*item.names, link.name), keep)

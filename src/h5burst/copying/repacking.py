@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 class Repacked(NamedTuple):
-    """What a file was and is.
+    """Sizes of a file before and after.
 
     Attributes
     ----------
@@ -220,7 +220,7 @@ def compact(path: str | os.PathLike[str], keep: int = 0, *, least_dead: float = 
 
 
 def _saves(path: str | os.PathLike[str], keep: int, share: float) -> bool:
-    """Whether a file without what only dropped states need would be shorter by this share of it."""
+    """True where a file without what only dropped states need would be shorter by this share of it."""
     with _measured(path) as file:
         used = file.history.used_bytes
         state = file.history.state(max(file.history.number - keep, file.history.oldest))
@@ -232,7 +232,7 @@ class _NotSmallerError(Exception):
 
 
 def chosen_storage(compression: str | int | None, level: int | None) -> Storage | None:
-    """What all datasets are stored as; None where each stays as it is. Raises ValueError."""
+    """Storage of all datasets; None where each stays as it is. Raises ValueError."""
     if compression != KEEP:
         return codecs.storage_for(compression, level)
     if level is not None:
@@ -292,7 +292,7 @@ def _copy(
 
 
 class Space(NamedTuple):
-    """What the bytes of a file are for.
+    """Uses of the bytes of a file.
 
     live: the state now; history: earlier states, and the records of commits; dead: nothing; reserve: zeros behind the
     end, which take no space on the disk.
@@ -305,7 +305,7 @@ class Space(NamedTuple):
 
 
 def space(path: str | os.PathLike[str]) -> Space:
-    """What a file's bytes are for; to find out takes a look at each object. Raises as `repack`."""
+    """Uses of a file's bytes; to find out takes a look at each object. Raises as `repack`."""
     with _measured(path) as file:
         history = file.history
         used = history.used_bytes
@@ -326,7 +326,7 @@ class _Measured(NamedTuple):
     copiers: list[ObjectCopier]
 
     def live(self, state: State) -> int:
-        """How long a file would be that holds a state alone."""
+        """Length of a file that would hold a state alone."""
         source = Source(self.descriptor, state.end, state.base, _BLOCK_BYTES, _BLOCKS)
         counted = CountingWriter(superblock.SIZE)
         copier = ObjectCopier(source, counted, self.history.start.extension, None)

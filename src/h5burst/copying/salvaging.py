@@ -29,7 +29,7 @@ _SCANNED_BYTES = 8 << 20
 
 
 class Salvaged(NamedTuple):
-    """What came of a salvage.
+    """Outcome of a salvage.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ class Child(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What all nodes of a tree have in common."""
+    """Properties that all nodes of a tree share."""
 
     kind: int
     node_bytes: int
@@ -107,7 +107,7 @@ class Nodes:
 
 
 def _levels(node_bytes: int, record_bytes: int, depth: int) -> tuple[list[_Level], int]:
-    """What nodes of each depth up to this one hold, and the bytes of a number of records in a pointer."""
+    """Capacities of nodes of each depth up to this one, and the bytes of a number of records in a pointer."""
     room = node_bytes - _PREFIX - _CHECKSUM
     most = room // record_bytes
     levels = [_Level(most, most, 0)]

@@ -22,7 +22,7 @@ ChunkElements: TypeAlias = "list[tuple[int, Element]]"  # number and element of 
 
 
 class ElementFormat(NamedTuple):
-    """How the elements of an index are stored: bytes of one; bytes of a chunk; whether chunks are filtered."""
+    """Form of the elements of an index: bytes of one; bytes of a chunk; whether chunks are filtered."""
 
     width: int
     chunk_bytes: int

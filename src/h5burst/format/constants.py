@@ -1,4 +1,4 @@
-"""What several structures of the file format share."""
+"""Constants that several structures of the file format share."""
 
 UNDEFINED = (1 << 64) - 1  # an address of nothing
 FIRST_NAMED_FILTER = 256  # filters from this ID on carry their name

@@ -90,7 +90,7 @@ def with_virtual(message: bytes, address: int) -> bytes:
 
 
 class ChunkedLayout(NamedTuple):
-    """What the layout message says of a chunked dataset.
+    """Content of the layout message of a chunked dataset.
 
     chunks: shape of a chunk. kind: type of the index, 0 for the older B-tree. single: size and filter mask of the only
     chunk, where the message itself has them. plain_edges: chunks that reach beyond the array went through no filter.

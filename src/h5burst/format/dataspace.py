@@ -33,6 +33,6 @@ def with_length(message: bytes, length: int) -> bytes:
 
 
 def element_count(message: bytes) -> int:
-    """How many elements it means; 0 for a null one. Raises `CorruptStructureError`."""
+    """Number of elements that it means; 0 for a null one. Raises `CorruptStructureError`."""
     shape, _ = extent(message)
     return 0 if shape is None else math.prod(shape)

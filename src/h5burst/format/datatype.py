@@ -35,7 +35,7 @@ _PADDING = {0: Kind.NULL_TERMINATED, 1: Kind.PLAIN, 2: Kind.SPACE_PADDED}
 
 
 class Datatype(NamedTuple):
-    """How elements are in the file and in memory.
+    """Form of elements in the file and in memory.
 
     size: bytes of an element in the file. kind: what must be done to make the bytes in the file those of `dtype`.
     subshape: of a top-level array type, whose elements are further axes of the array.

@@ -31,12 +31,12 @@ class Places(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether elements are the same bytes in every file."""
+        """True where elements are the same bytes in every file."""
         return not (self.objects or self.regions or self.sequences)
 
     @property
     def holds_references(self) -> bool:
-        """Whether elements refer to objects, at any depth."""
+        """True where elements refer to objects, at any depth."""
         return bool(self.objects or self.regions) or any(inner.holds_references for _, inner in self.sequences)
 
 
@@ -54,7 +54,7 @@ def places_in(datatype: bytes) -> Places:
 
 
 def _walk(body: bytes, at: int, depth: int) -> tuple[Places, int]:
-    """What a datatype that begins at `at` holds, and where it ends."""
+    """Places in a datatype that begins at `at`, and where it ends."""
     if depth > MAX_DEPTH:
         raise CorruptStructureError(f"a datatype nests more than {MAX_DEPTH} deep")
     first, size = struct.unpack_from("<II", body, at)

@@ -22,7 +22,7 @@ LINK_RECORD, _ATTRIBUTE_RECORD = 11, 17  # bytes of a record by name
 
 
 class Kind(NamedTuple):
-    """What is listed: types of the records by name and by order, bytes of a heap ID and of an order."""
+    """Types of the records of a listing, by name and by order; bytes of a heap ID and of an order."""
 
     by_name: int
     by_order: int
@@ -88,7 +88,7 @@ def link_number(record: bytes) -> int:
 
 
 def is_huge(heap_id: bytes) -> bool:
-    """Whether a heap ID is of an object that is in the file by itself, without a checksum of the format."""
+    """True where a heap ID is of an object that is in the file by itself, without a checksum of the format."""
     return heap_id[0] >> 4 & 3 == 1
 
 

@@ -38,7 +38,7 @@ def declared_bytes(header: bytes) -> int:
 
 
 def is_marked(data: bytes) -> bool:
-    """Whether the objects of a collection carry a checksum of ours."""
+    """True where the objects of a collection carry a checksum of ours."""
     return data[5:8] == _MARK
 
 
@@ -48,13 +48,13 @@ def checksum(data: bytes) -> bytes:
 
 
 def is_whole(data: bytes, item: Object) -> bool:
-    """Whether the bytes of an object fit the checksum before them, if there is one."""
+    """True where the bytes of an object fit the checksum before them, if there is one."""
     stored = _stored_sum(data, item)
     return not is_marked(data) or stored == bytes(4) or stored == checksum(data[item.at : item.at + item.length])
 
 
 def has_sum(data: bytes, item: Object) -> bool:
-    """Whether an object carries a checksum of ours."""
+    """True where an object carries a checksum of ours."""
     return is_marked(data) and _stored_sum(data, item) != bytes(4)
 
 
@@ -74,7 +74,7 @@ def objects(data: bytes) -> dict[int, Object]:
 
 
 def fits(data: bytes, found: dict[int, Object]) -> bool:
-    """Whether the note of free space, behind the last of the objects found, says where the collection ends.
+    """True where the note of free space, behind the last of the objects found, says where the collection ends.
 
     libhdf5 takes it for right, and may read without end where it is not.
     """

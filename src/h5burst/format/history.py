@@ -1,4 +1,4 @@
-"""What a commit leaves in the file besides its objects: a record that leads to earlier ones, and a trailer.
+"""Traces of a commit besides its objects: a record that leads to earlier ones, and a trailer.
 
 The record is the last of the bytes before the new end of the file. It holds what the superblock was before the commit
 (48 bytes: all that a commit changes in place), so that records lead to every earlier state. The trailer is behind the
@@ -197,7 +197,7 @@ _TRAILER = struct.Struct("<8sHHxxxxQQ")
 
 
 class Trailer(NamedTuple):
-    """What is behind the mark: its own length, the address of the newest record, or why there is none.
+    """The bytes behind the mark: their own length, the address of the newest record, or why there is none.
 
     reserve: zeros that follow it, so that libhdf5 finds a file that is long enough while a commit is made.
     """

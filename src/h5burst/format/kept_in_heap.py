@@ -1,4 +1,4 @@
-"""What elements refer to in the global heap (values of variable length, references to regions): whether it is whole.
+"""Checks of values in the global heap that elements refer to (of variable length, references to regions).
 
 The format has no checksum for it. This package keeps one with each object of the heap (`format.global_heap`). The
 compiled parser checks that of text. What only libhdf5 reads, it reads without a look at them: here it is checked first.
@@ -82,7 +82,7 @@ class KeptInHeap:
             seen.add((address, index))
 
     def _is_ours(self, address: int) -> bool:
-        """Whether something empty is an object of the heap, as in files that this package writes: others keep none."""
+        """True where something empty is an object of the heap, as in files of this package: others keep none."""
         if address in (0, UNDEFINED):
             return False
         try:

@@ -50,7 +50,7 @@ def name_of(body: bytes) -> bytes:
 
 @total("a link message")
 def length_of(data: bytes) -> int:
-    """How long the link message is that `data` begins with."""
+    """Length of the link message that `data` begins with."""
     flags, (_, end) = data[1], _name_at(data)
     end += 2 + struct.unpack_from("<H", data, end)[0] if flags & _OF_A_KIND and data[2] else 8
     if flags & 0xE0 or end > len(data):

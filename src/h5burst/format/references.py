@@ -1,4 +1,4 @@
-"""Whether a file holds references to its objects: they name addresses, so that what they lead to must stay there."""
+"""Search for references to a file's objects: they name addresses, so that what they lead to must stay there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from h5burst.format.superblock import Whole
 
 
 def holds_references(source: Source, header: ObjectHeader) -> bool:
-    """Whether the elements or the attributes of one object are, or contain, references.
+    """True where the elements or the attributes of one object are, or contain, references.
 
     Raises `CorruptStructureError`, and `UnsupportedFeatureError` where it cannot be told.
     """
@@ -61,7 +61,7 @@ def encode_mark(root: int, end: int, *, version: int = 3, changed_ns: int = 0) -
 
 
 def is_kept_as(marked_ns: int, written_ns: int) -> bool:
-    """Whether a file that was given the one time of change may have the other: what is finer is cut off."""
+    """True where a file that was given the one time of change may have the other: what is finer is cut off."""
     return any(written_ns == marked_ns // fineness * fineness for fineness in _FINENESS_NS)
 
 

@@ -28,7 +28,7 @@ class SharedPlace(NamedTuple):
 
 @total("a shared message")
 def decode_place(body: bytes) -> SharedPlace:
-    """What the body of a message with the flag "shared" says. Raises `CorruptStructureError`."""
+    """The place that the body of a message with the flag "shared" names. Raises `CorruptStructureError`."""
     if len(body) < 10 or not 1 <= body[0] <= 3:
         raise CorruptStructureError("a shared message is too short, or of an unknown version")
     if body[0] == 3 and body[1] == _IN_HEAP:

@@ -70,7 +70,7 @@ def read_superblock(descriptor: int, file_size: int, reader: Callable[[int, Any]
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether a file has the signature of HDF5 files, at one of the places where it may be.
+    """True where a file has the signature of HDF5 files, at one of the places where it may be.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class Whole(NamedTuple):
 
 @total("its superblock", reads=True)
 def guess(descriptor: int, file_size: int) -> Whole | None:
-    """What the superblock of a damaged file seems to say; None where there is none.
+    """Likely content of the superblock of a damaged file; None where there is none.
 
     One turned bit is set right where there is a checksum; beyond that nothing is checked.
     """

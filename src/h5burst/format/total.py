@@ -1,4 +1,4 @@
-"""What all decoders share: bytes in, and a value or one kind of error out."""
+"""The frame of all decoders: bytes in, and a value or one kind of error out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nested dicts, lists and tuples hold: one traversal for all who count or move arrays.
+"""Arrays in nested dicts, lists and tuples: one traversal for all who count or move them.
 
 Every array at any depth counts once, as part of the buffer that it looks at. Arrays that are in a file and are read
 from there hold no memory and are not counted; a dict that is filled from a file when it is first looked at is not
@@ -30,7 +30,7 @@ class Buffer:
 
     @property
     def is_movable(self) -> bool:
-        """Whether all arrays are plain ones of a dtype for scratch files, in dicts and lists of ours to change."""
+        """True where all arrays are plain ones of a dtype for scratch files, in dicts and lists of ours to change."""
         return type(self.base) is np.ndarray and all(
             container is not None and type(array) is np.ndarray and array.dtype.kind in _SPILLED_KINDS
             for container, _, array in self.places
@@ -133,7 +133,7 @@ def _add(found: dict[int, Buffer], container: Any, key: Any, array: Array) -> No
 
 
 def _memory_of(array: Array) -> tuple[Any, int]:
-    """What owns the memory that an array looks at, and its size."""
+    """The owner of the memory that an array looks at, and its size."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     if array.base is None:

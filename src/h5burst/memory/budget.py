@@ -1,4 +1,4 @@
-"""How much memory a process may use, and how much of it arrays may take."""
+"""Limits of the memory that a process may use, and of that which arrays may take."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def memory_budget(requested: int | str | None = None) -> int:
 
 
 def _own_limits() -> list[int]:
-    """What `ulimit -v` and `ulimit -d` leave beside what is mapped already."""
+    """Bytes that `ulimit -v` and `ulimit -d` leave beside what is mapped already."""
     try:
         import resource
 
@@ -149,7 +149,7 @@ def _own_limits() -> list[int]:
 
 
 def _slurm_limits() -> list[int]:
-    """What Slurm gave, in MiB a node or a CPU."""
+    """Memory that Slurm gave, in MiB a node or a CPU."""
     node, cpu = os.environ.get("SLURM_MEM_PER_NODE", ""), os.environ.get("SLURM_MEM_PER_CPU", "")
     if node.isdigit() and int(node) > 0:
         return [int(node) << 20]

@@ -111,12 +111,12 @@ class Scratch:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process made it, rather than one that this process was forked from."""
+        """True where this process made it, rather than one that this process was forked from."""
         return os.getpid() == self._pid
 
     @property
     def is_open(self) -> bool:
-        """Whether the file is there: `close` removes it."""
+        """True where the file is there: `close` removes it."""
         return bool(self._remover.alive)
 
     def close(self) -> None:

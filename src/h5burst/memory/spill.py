@@ -189,7 +189,7 @@ def _exchange(buffer: Buffer, whole: ScratchArray, first: int) -> None:
 
 
 def _is_sliced(buffer: Buffer) -> bool:
-    """Whether all arrays are consecutive elements of the buffer, so that they can be views of it elsewhere, too."""
+    """True where all arrays are consecutive elements of the buffer, so that they can be views of it elsewhere, too."""
     base = buffer.base
     return bool(base.flags.c_contiguous) and all(
         array.flags.c_contiguous and array.itemsize == base.itemsize for _, _, array in buffer.places

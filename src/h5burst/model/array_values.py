@@ -76,7 +76,7 @@ def _objects(array: np.ndarray[Any, Any], path: str) -> tuple[Array, str]:
 
 
 def _are_sequences(array: np.ndarray[Any, Any]) -> bool:
-    """Whether arrays of variable length are in it that come back as they are; text in them would as bytes."""
+    """True where arrays of variable length are in it that come back as they are; text in them would as bytes."""
     return all(
         type(item) is np.ndarray
         and (item.dtype.kind != "O" or _are_sequences(item) or all(type(text) is bytes for text in item.flat))

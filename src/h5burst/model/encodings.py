@@ -1,4 +1,4 @@
-"""How values are stored that HDF5 or JSON do not have: tables of encodings, each with a name and a version.
+"""Encodings of values that HDF5 or JSON do not have: tables of them, each with a name and a version.
 
 What is stored says by a marker how: `name@version`, and after a colon what else its reader needs, such as a dtype:
 `tuple@1`, `ndarray@1:<M8[ns]`. Files of the first layout have markers without a version, which is 1.
@@ -21,7 +21,7 @@ _TYPES_KNOWN = 512  # for which the table remembers its encodings
 
 
 class Marker(NamedTuple):
-    """What is said of a stored value: name and version of its encoding, and what that needs besides."""
+    """Description of a stored value: name and version of its encoding, and what that needs besides."""
 
     name: str
     version: int = 1

@@ -1,4 +1,4 @@
-"""What can be wrong with a file."""
+"""Errors about files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class UnsupportedFeatureError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, and with which object of the file.
+    """A fault, and the object of the file that has it.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Note(Problem):
-    """What is worth knowing of an object, and nothing wrong with it.
+    """A remark on an object that has no fault.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from h5burst.model.tree import UnsupportedValueError
 
 
 def is_one(value: Any) -> bool:
-    """Whether this is a single value of pandas."""
+    """True where this is a single value of pandas."""
     pandas: Any = sys.modules.get("pandas")
     if pandas is None or type(value).__module__.partition(".")[0] != "pandas":  # "pandas" itself from pandas 3 on
         return False
@@ -25,7 +25,7 @@ def is_one(value: Any) -> bool:
 
 
 def parts_of(value: Any, path: str) -> list[Any]:
-    """What stands for a value of pandas in JSON. `UnsupportedValueError` for a time zone that cannot be kept."""
+    """Parts that stand for a value of pandas in JSON. `UnsupportedValueError` for a time zone that cannot be kept."""
     pandas: Any = sys.modules["pandas"]
     if value is pandas.NaT or value is pandas.NA:
         return ["NaT" if value is pandas.NaT else "NA"]

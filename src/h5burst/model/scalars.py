@@ -29,7 +29,7 @@ class ScalarEncoding(Encoding[EncodeScalar, DecodeScalar]):
 
 
 def encode_scalar(value: Any, path: str) -> tuple[Any, Marker | None]:
-    """What is stored, and the marker it needs (None: a plain reader gets it right)."""
+    """The stored form, and the marker it needs (None: a plain reader gets it right)."""
     if _is_plain(value):
         return value, None
     encoding = SCALARS.of(value)

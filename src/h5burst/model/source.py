@@ -84,7 +84,7 @@ class MemoryArray:
 
 
 def is_source(value: object) -> TypeGuard[ArraySource]:
-    """Whether a value is an array source rather than an array in memory, a single value or anything else.
+    """True where a value is an array source rather than an array in memory, a single value or anything else.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ def from_json(text: str) -> Any:
 
 
 def load_json(text: Any, kind: type[Kind] | None = None) -> Any:
-    """What JSON text from a file says: the one reader of JSON that is not ours.
+    """Read JSON text from a file: the one reader of JSON that is not ours.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def path_names(path: str | Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How one array's bytes are stored in the file.
+    """Storage options of one array.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Storage:
 
 
 def storage_of(own: Storage | None, default: Storage | None) -> Storage | None:
-    """How an array is stored that names `own`, among others that name nothing and get `default`."""
+    """Storage of an array that names `own`, among others that name nothing and get `default`."""
     if own is None or own.codec != AS_DEFAULT:
         return own or default
     base = default or Storage()
@@ -287,7 +287,7 @@ class ExternalLink:
 
 @dataclass(frozen=True, slots=True)
 class CommittedType:
-    """What the name of a committed datatype leads to in a tree that was read.
+    """The object behind the name of a committed datatype, in a tree that was read.
 
     Attributes
     ----------
@@ -362,7 +362,7 @@ def _escape(name: str) -> str:
 
 
 def is_encodable(name: str) -> bool:
-    """Whether HDF5 can hold a name, or the path of a link, as it is: not empty, without NUL and lone surrogates."""
+    """True where HDF5 can hold a name, or the path of a link, as it is: not empty, without NUL and lone surrogates."""
     return bool(name) and "\0" not in name and not any("\ud800" <= c <= "\udfff" for c in name)
 
 

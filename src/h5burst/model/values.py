@@ -117,7 +117,7 @@ def _integer_keys(stored: Any, names: Iterable[str]) -> set[str]:
 
 
 def _needs_node(value: Any, depth: int = 0) -> bool:
-    """Whether a value cannot be an attribute: arrays and mappings, and lists that hold them."""
+    """True where a value cannot be an attribute: arrays and mappings, and lists that hold them."""
     if isinstance(value, PLAIN_SCALARS):
         return False
     if isinstance(value, (np.ndarray, Mapping)) or is_source(value):
@@ -362,7 +362,7 @@ def encode_attributes(values: Mapping[str, Any], *, path: str = "") -> dict[str,
 
 
 def _tells_its_type(stored: Any, marker: Marker) -> bool:
-    """Whether this is a numpy scalar of another dtype than Python's own: told from a Python scalar by that dtype."""
+    """True where this is a numpy scalar of another dtype than Python's own: told from a Python scalar by that dtype."""
     is_numpy = marker.name == "numpy" and not marker.parameter
     return is_numpy and not isinstance(plain_scalar(stored), PLAIN_SCALARS)
 

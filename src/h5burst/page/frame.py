@@ -62,7 +62,7 @@ def end(package: str, *scripts: str) -> str:
 
 
 def is_page(path: Path, generator: str) -> bool:
-    """Whether a file is a page that this command wrote."""
+    """True where a file is a page that this command wrote."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

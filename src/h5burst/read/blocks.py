@@ -74,7 +74,7 @@ def read_ahead(
 
 
 def _filler(source: ArraySource) -> BufferedSource | _WholeChunks | None:
-    """What fills buffers with rows of a source, if anything does."""
+    """Something that fills buffers with rows of a source, if there is anything that does."""
     if isinstance(source, LazyArray):
         deep = (source.chunks or (1,))[0]
         return _WholeChunks(source, deep) if deep > 1 else source

@@ -38,7 +38,7 @@ _POINTER = 8  # bytes of a text's place in an array of objects
 
 
 class StorageInfo(NamedTuple):
-    """How a dataset is stored.
+    """Storage of a dataset.
 
     chunks: shape of a chunk, None for one that is not in chunks; maxshape: None along an axis without a limit; filters:
     their names, in the order of writing.
@@ -73,12 +73,12 @@ class Elements:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the bytes of elements in the file are those in memory."""
+        """True where the bytes of elements in the file are those in memory."""
         return bool(self.dataset.type.kind == Kind.PLAIN and not self.dataset.type.subshape)
 
     @property
     def storage(self) -> StorageInfo:
-        """How it is stored."""
+        """Its storage."""
         limits = tuple(None if limit == UNDEFINED else limit for limit in self.dataset.limits)
         chunks_ = self.layout.chunks if self.layout_class == CHUNKED else None
         filters = tuple(filter_name(step.id, step.name) for step in decode_filters(self.dataset.filters))
@@ -116,7 +116,7 @@ class Elements:
     _index: ChunkIndex | None = None
 
     def stored_bytes(self, source: Source) -> int:
-        """How many bytes of the file hold elements."""
+        """Number of bytes of the file that hold elements."""
         if self.layout_class == COMPACT:
             return len(data_layout.decode_compact(self.dataset.layout))
         if self.layout_class == CONTIGUOUS:
@@ -125,7 +125,7 @@ class Elements:
         return self.index(source).stored_bytes
 
     def unwritten_bytes(self, source: Source) -> int:
-        """How many bytes of memory the elements without storage take. Zeros take none until they are used."""
+        """Bytes of memory that elements without storage take. Zeros take none until they are used."""
         type_ = self.dataset.type
         if self.layout_class == COMPACT:
             return 0
@@ -221,7 +221,7 @@ class Elements:
             raise CorruptStructureError(str(error)) from error
 
     def _is_small_read(self, places: tuple[Places, ...], shape: tuple[int, ...]) -> bool:
-        """Whether so little is asked for of so few chunks that the next request may well be for the same ones."""
+        """True where so little is asked for of so few chunks that the next request may well be for the same ones."""
         plan = self.plan
         touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
         wanted = math.prod(shape) * self.raw.itemsize
@@ -256,7 +256,7 @@ class Elements:
         return CoalescedChunks(source, found)
 
     def _fetch(self, source: Source, coalesced: CoalescedChunks | None = None) -> chunks.Fetch:
-        """What gives a chunk's stored bytes and filter mask by its number; coalesced: has them already."""
+        """A function from a chunk's number to its stored bytes and filter mask; coalesced: has them already."""
         index = self.index(source)
 
         def fetch(number: int) -> tuple[Any, int] | None:

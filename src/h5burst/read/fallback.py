@@ -37,7 +37,7 @@ class InUseError(UnsupportedFeatureError):
 
 
 def _is_open_here(path: str) -> bool:
-    """Whether this process has a file open through h5py, which is flushed then: it stays as it is while it is read."""
+    """True where this process has a file open through h5py, which is flushed then, so that it stays as it is."""
     if "h5py" not in sys.modules:
         return False
     import h5py
@@ -90,7 +90,7 @@ def _make_lazy(handle: FileHandle, node: Node, by_name: ByName) -> None:
 
 
 def holds(handle: FileHandle, name: str) -> bool:
-    """Whether a stored path leads to anything."""
+    """True where a stored path leads to anything."""
     return _read("holds", handle, name) is not None
 
 
@@ -100,7 +100,7 @@ def read_attribute(handle: FileHandle, name: str, attribute: str) -> Any:
 
 
 def read_storage(handle: FileHandle, name: str) -> StorageInfo:
-    """How a dataset is stored."""
+    """Storage of a dataset."""
     found = _read("storage", handle, name).attrs
     limits = tuple(None if limit < 0 else limit for limit in found["maxshape"].tolist())
     chunks = found["chunks"]
@@ -116,7 +116,7 @@ def read_box(handle: FileHandle, name: str, box: Sequence[tuple[int, int]], *, i
 
 
 def _read(do: str, handle: FileHandle, name: str, **options: Any) -> Any:
-    """What the child reads. Errors name the file as its user knows it, not a copy of it."""
+    """Have the child read. Errors name the file as its user knows it, not a copy of it."""
     try:
         return client.read(do, library_path(handle.location), name, **options)
     except CorruptFileError as error:

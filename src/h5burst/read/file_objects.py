@@ -196,7 +196,7 @@ def _with_object_name(path: str, copy: str, error: OSError) -> OSError:
 
 
 def path_of(location: Location) -> str:
-    """How errors name a file."""
+    """Name of a file in errors."""
     return location if isinstance(location, str) else location.path
 
 
@@ -206,7 +206,7 @@ def library_path(location: Location) -> str:
 
 
 def name_of(stream: Any) -> str:
-    """What a file object calls itself, else its class."""
+    """Name that a file object gives itself, else its class."""
     for attribute in ("full_name", "url", "name"):
         name = getattr(stream, attribute, None)
         if isinstance(name, (str, bytes)) and name:
@@ -241,7 +241,7 @@ def _descriptor(stream: Any) -> int:
 
 
 def _fetcher(stream: Any, name: str) -> Callable[[int, int], bytes | memoryview] | None:
-    """How ranges of a file of fsspec are read: past its own cache, which reads far more than is needed."""
+    """A reader of ranges of a file of fsspec: past its own cache, which reads far more than is needed."""
     system: Any = getattr(stream, "fs", None)
     path = getattr(stream, "path", None)
     if not callable(getattr(system, "cat_file", None)) or not isinstance(path, str):

@@ -33,7 +33,7 @@ _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 
 class State(NamedTuple):
-    """What is looked at of a file: the newest state, as its superblock says, or the one that an earlier edit left.
+    """The state of a file that is looked at: the newest, as its superblock says, or the one that an earlier edit left.
 
     root: address of the root group's header; base: where address 0 is; end: bytes from the file's beginning to where
     the state ends.
@@ -69,7 +69,7 @@ class FileHandle:
 
     @property
     def is_far(self) -> bool:
-        """Whether every request for bytes is slow: it is a file object."""
+        """True where every request for bytes is slow: it is a file object."""
         return isinstance(self.location, FileObject)
 
     def open(self) -> Opened:

@@ -142,16 +142,16 @@ class History:
 
     @property
     def is_marked(self) -> bool:
-        """Whether the last writer has stated that the file holds no references, and nobody has written since."""
+        """True where the last writer has stated that the file holds no references, and nobody has written since."""
         return self.mark_ns is not None and self._has_time(self.mark_ns)
 
     def _has_time(self, mark_ns: int) -> bool:
-        """Whether nobody has written the file since the mark of this time, as far as its superblock does not tell."""
+        """True where nobody has written the file since this mark's time, as far as its superblock does not tell."""
         return self.start.version == 3 or references.is_kept_as(mark_ns, self._written_ns)
 
     @property
     def has_no_states(self) -> bool:
-        """Whether not even the state now counts as one: the file was edited in a way that leaves none."""
+        """True where not even the state now counts as one: the file was edited in a way that leaves none."""
         return self._last is None and bool(self.reason)
 
     def _look(self, trust: bool) -> None:
@@ -174,7 +174,7 @@ class History:
 
     @functools.cached_property
     def note(self) -> str:
-        """What is to be said of a file without earlier states, such as what ended its history; often nothing."""
+        """A remark on a file without earlier states, such as what ended its history; often nothing."""
         if self._last is not None or self.reason or (self.trailer is not None and self.mark_ns is None):
             return ""
         if self.is_untrusted:
@@ -192,7 +192,7 @@ class History:
         return history.last_record(self._source, self.start.end - self.start.base, _LOOKED_AT[self.mark_ns is None])
 
     def _interruption(self, *, is_marked: bool) -> str:
-        """What ended a history of which a record is left."""
+        """The end of a history of which a record is left, in words."""
         last = self._ended
         if last is None:
             return ""
@@ -318,7 +318,7 @@ class History:
         return f"the newest is {self.number}"
 
     def _state(self, number: int, head: bytes) -> State:
-        """What a superblock of then says. Raises `CorruptFileError`."""
+        """The state that a superblock of then names. Raises `CorruptFileError`."""
         try:
             rest = self._source.read(superblock.SIZE, superblock.SIZE) if head[8:9] == b"\0" else b""
             found = superblock.read_head(head + rest, self.start.base)
@@ -336,7 +336,7 @@ class History:
         return head, (self.start.end, behind)
 
     def holds(self, state: State) -> bool:
-        """Whether a state is one of this file's, now or earlier."""
+        """True where a state is one of this file's, now or earlier."""
         try:
             return self.state(state.number) == state
         except LookupError:
@@ -376,7 +376,7 @@ class History:
 
 
 def commit_of(record: Record, note: str | None = None) -> Commit:
-    """What users see of a record."""
+    """A record as users see it."""
     restored = None if record.restored_from < 0 else record.restored_from
     return Commit(
         record.number,

@@ -32,7 +32,7 @@ class _RawType(NamedTuple):
 
 
 class _RawDataset(NamedTuple):
-    """What `Elements` looks at of the parser's `Dataset`; elements are so many bytes each."""
+    """The fields of the parser's `Dataset` that `Elements` looks at; elements are so many bytes each."""
 
     space: tuple[int, ...]
     limits: tuple[int, ...]
@@ -126,7 +126,7 @@ def check_attributes(source: Source, header: ObjectHeader, name: bytes | None, m
 
 
 def keeps_values(places: Places) -> bool:
-    """Whether elements keep values in the global heap."""
+    """True where elements keep values in the global heap."""
     return bool(places.sequences or places.regions)
 
 

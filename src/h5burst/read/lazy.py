@@ -166,7 +166,7 @@ class LazyArray(ReadableArray):
 
     @property
     def stamp(self) -> Stamp:
-        """What tells its file from any other."""
+        """The marks by which its file is told from any other."""
         assert self._handle.stamp is not None
         return self._handle.stamp
 
@@ -409,7 +409,7 @@ _publishing = ProcessLock()
 
 
 class _Unread(NamedTuple):
-    """What it takes to read the members of a group: where it is, its names from the root, and what holds it."""
+    """Means to read the members of a group: where it is, its names from the root, and what holds it."""
 
     handle: FileHandle
     address: int

@@ -106,7 +106,7 @@ class OpenedArray(LazyArray):
 
 
 class _File:
-    """What all objects of one opened file share. tree: of a file that only libhdf5 reads."""
+    """State that all objects of one opened file share. tree: of a file that only libhdf5 reads."""
 
     def __init__(self, handle: FileHandle, depth: int = 0) -> None:
         self.handle, self.path, self.depth = handle, handle.path, depth
@@ -381,7 +381,7 @@ class LazyFile(LazyGroup):
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called, or its `with` block has ended."""
+        """True where `close` was called, or its `with` block has ended."""
         return self._file.is_closed
 
     def close(self) -> None:
@@ -489,7 +489,7 @@ def _follow(file: _File, reader: Reader, address: int, above: Names, names: Name
 
 
 def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
-    """What an external link leads to."""
+    """Target of an external link."""
     place = None if file.handle.is_far else link.place(file.path)
     if place is None:
         raise KeyError(f"{describe_names(here)} in {file.path} leads to the file {link[0]!r}, which does not exist")
@@ -569,7 +569,7 @@ def _wrapped(file: _File, node: Node, names: Names) -> Member:
 
 
 def _identity_of(found: Member) -> Any:
-    """What tells an object from others, however many names it has; None where that is not known."""
+    """Identity of an object, however many names it has; None where that is not known."""
     if isinstance(found, LazyGroup):
         return found._identity()
     return (found.path, found._address) if isinstance(found, LazyArray) and found._address is not None else None

@@ -271,7 +271,7 @@ class Reader:
         return list(error.problems) or [(where, error.what.removeprefix(f"{where}: "))]
 
     def damaged_node(self, names: tuple[str | None, ...], error: CorruptStructureError | OSError) -> Node:
-        """What stands for an object of a lazy tree that cannot be read."""
+        """A stand-in for an object of a lazy tree that cannot be read."""
         if isinstance(error, OSError) and not isinstance(error, CorruptFileError):
             raise error
         if isinstance(error, CorruptStructureError) or error.path != self.path:
@@ -296,7 +296,7 @@ class Reader:
         return self.finish(elements.read(self.source), dataset.type)
 
     def _can_wait(self, elements: Elements) -> bool:
-        """Whether a dataset has so few chunks that threads should each take datasets, not chunks."""
+        """True where a dataset has so few chunks that threads should each take datasets, not chunks."""
         type_ = elements.dataset.type
         if type_.kind != Kind.PLAIN or type_.subshape or elements.layout_class != 2 or not type_.dtype.isbuiltin:
             return False
@@ -316,7 +316,7 @@ class Reader:
         return out
 
     def kept_storage(self, dataset: Dataset, ordered: bool) -> Storage | None:
-        """What a dataset's header says besides its elements, to be written again; None if that is what is written."""
+        """Properties of a dataset besides its elements, to be written again; None if they are written anyway."""
         type_ = dataset.type
         if dataset.space is None:
             dtype = _null_dtype(type_)
@@ -375,7 +375,7 @@ class Reader:
         return symbol_table.read_links(self.source, tree, heap)
 
     def inspect(self, address: int, *, symbols: bool) -> tuple[Any, ...]:
-        """What the parser's `inspect` gives, and whether all links are in it.
+        """Result of the parser's `inspect`, and whether all links are in it.
 
         symbols: whether links of a group of the older format are read; they are in many places of the file.
         """
@@ -403,20 +403,20 @@ class Reader:
         return found
 
     def committed_type(self, message: bytes | None) -> CommittedType:
-        """What the name of a committed datatype leads to. message: that of its header."""
+        """The object behind the name of a committed datatype. message: that of its header."""
         try:
             return CommittedType(None if message is None else datatype.decode(message).dtype)
         except UnsupportedFeatureError:
             return CommittedType()
 
     def link(self, target: bytes | tuple[bytes, bytes], node: Node | None) -> Link:
-        """What a member is that is not a node of its own."""
+        """The link that a member is where it is no node of its own."""
         if isinstance(target, tuple):
             return ExternalLink(os.fsdecode(target[0]), target[1].decode("utf-8", "surrogateescape"), node)
         return SoftLink(target.decode("utf-8", "surrogateescape"), node)
 
     def follow(self, target: bytes | tuple[bytes, bytes], group: int) -> int | Node | None:
-        """What a soft or external link leads to: an address, a node of another file, None for nothing."""
+        """Target of a soft or external link: an address, a node of another file, None for nothing."""
         found = self.target(target, group)
         return self._external(found) if isinstance(found, External) else found
 

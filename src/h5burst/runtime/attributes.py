@@ -1,4 +1,4 @@
-"""What a file has besides its bytes: permissions, owner, extended attributes; kept when it is replaced."""
+"""Properties of a file besides its bytes: permissions, owner, extended attributes; kept when it is replaced."""
 
 from __future__ import annotations
 

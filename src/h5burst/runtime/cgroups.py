@@ -1,4 +1,4 @@
-"""What the control groups of this process allow: of Linux, versions 2 and 1, from its own group up to the root.
+"""Limits by the control groups of this process: of Linux, versions 2 and 1, from its own group up to the root.
 
 The files are those of the kernel's documentation: `cgroup-v2.rst`, and `cgroup-v1/memory.rst`, `sched-bwc.rst`.
 """

@@ -140,7 +140,7 @@ def error_number(error: BaseException) -> int | None:
 
 
 def _concerns(filename: object, path: str | os.PathLike[str]) -> bool:
-    """Whether an error about `filename` is about saving `path`: the file, its temporary one, or a directory above."""
+    """True for an error about `filename` from saving `path`: the file, its temporary one, or a directory above."""
     target = Path(os.path.realpath(path))
     found = Path(os.path.realpath(os.fsdecode(filename)))  # type: ignore[arg-type]
     if found in (target, *target.parents):

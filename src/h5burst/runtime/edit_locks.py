@@ -68,7 +68,7 @@ def note_waiting(descriptor: int) -> None:
 
 
 def others_wait(descriptor: int) -> bool:
-    """Whether somebody waits to edit an open file, as far as the system tells."""
+    """True where somebody waits to edit an open file, as far as the system tells."""
     if not locks.are_used() or not hasattr(fcntl, "F_OFD_GETLK"):
         return False
     try:

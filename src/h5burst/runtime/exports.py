@@ -39,7 +39,7 @@ def stub_exports(init_file: str) -> dict[str, str]:
 
 
 def find_export(package: str, name: str, exports: Mapping[str, str]) -> Any:
-    """What a package exports under a name: of one of its modules, or a module below the package.
+    """An export of a package by its name: of one of its modules, or a module below the package.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ _TAKEOVERS = 3  # lock files above each other: each takes a crash at the very mo
 
 
 class Answer(Enum):
-    """What a file system says to a request for a lock."""
+    """Answer of a file system to a request for a lock."""
 
     GRANTED = "granted"
     REFUSED = "refused"
@@ -70,7 +70,7 @@ class FileHeldError(OSError):
 
 
 def are_used() -> bool:
-    """Whether files are locked at all, in the eyes of HDF5 as well."""
+    """True where files are locked at all, in the eyes of HDF5 as well."""
     return fcntl is not None and os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0")
 
 
@@ -109,7 +109,7 @@ def refuse_swmr_writer(descriptor: int, path: Path) -> None:
 
 
 def is_unheld(path: Path) -> bool:
-    """Whether the file system shows that nobody locks the file; False where its locks say nothing."""
+    """True where the file system shows that nobody locks the file; False where its locks say nothing."""
     for _ in range(3):  # who asks the same at the same moment holds it for that moment
         try:
             first = os.open(path, _PEEK | os.O_RDWR)
@@ -125,7 +125,7 @@ def is_unheld(path: Path) -> bool:
 
 
 def _refuses_another(path: Path) -> bool:
-    """Whether a file that is locked exclusively is refused to another descriptor: else its locks are for show."""
+    """True where a file that is locked exclusively is refused to another descriptor: else its locks are for show."""
     try:
         second = os.open(path, _PEEK | os.O_RDWR)
     except OSError:
@@ -179,7 +179,7 @@ def _held(path: Path, takeovers: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Record:
-    """What a lock file of ours says, and the descriptor that holds its `flock` (None on Windows)."""
+    """Content of a lock file of ours, and the descriptor that holds its `flock` (None on Windows)."""
 
     nonce: str
     descriptor: int | None
@@ -249,7 +249,7 @@ def _publish(own: Path, written: _Record, path: Path) -> _Record | None:
 
 
 def _record_at(path: Path) -> dict[str, object] | None:
-    """What a lock file says, with its age in `written`; None where there is none. `OSError` for what is none."""
+    """Content of a lock file, with its age in `written`; None where there is none. `OSError` for what is none."""
     try:
         descriptor = os.open(path, _PEEK)
     except FileNotFoundError:

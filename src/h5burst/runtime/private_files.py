@@ -47,7 +47,7 @@ def create(directory: Path, name: str, suffix: str) -> tuple[Path, int]:
 
 
 def is_for(candidate: str, name: str, suffix: str) -> bool:
-    """Whether a file of this name was made by `create_at`, of this version or an earlier one, for `name`."""
+    """True where a file of this name was made by `create_at`, of this version or an earlier one, for `name`."""
     stem = re.escape(_stem(name, suffix))
     return re.fullmatch(rf"\.{stem}(\.{_OWNER}|\.[0-9a-f]{{32}}|){re.escape(suffix)}", candidate) is not None
 
@@ -78,7 +78,7 @@ def _removed(path: Path) -> bool:
 
 
 def is_abandoned(path: Path, suffix: str) -> bool:
-    """Whether the process that made a file is known to have ended.
+    """True where the process that made a file is known to have ended.
 
     Of this machine's processes that is known; of another machine's, and where the name tells no process (earlier
     versions), the file system's lock decides, if it is one that refuses.

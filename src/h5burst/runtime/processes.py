@@ -45,7 +45,7 @@ class Process:
         return f"{self.machine}-{self.boot}-{self.pid:x}-{self.started:x}"
 
     def is_gone(self) -> bool | None:
-        """Whether it has ended; None for a process of another machine, of which nothing can be known here."""
+        """True where it has ended; None for a process of another machine, of which nothing can be known here."""
         machine, boot = _machine_and_boot()
         if self.machine != machine:
             return None
@@ -56,7 +56,7 @@ class Process:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this machine has this number and has not ended; one that nobody waited for has ended."""
+    """True where a process of this machine has this number and has not ended; one that nobody waited for has ended."""
     if sys.platform == "win32":
         return _is_running_on_windows(pid)
     if _state_of(pid) in ("Z", "X"):
@@ -72,7 +72,7 @@ def is_running(pid: int) -> bool:
 
 @functools.cache
 def _machine_and_boot() -> tuple[str, str]:
-    """What tells this machine, and its time since the last start, from others; process numbers are unique therein."""
+    """Marks of this machine, and of its time since the last start; process numbers are unique therein."""
     parts = [socket.gethostname(), _text("/etc/machine-id")]
     try:
         parts.append(os.readlink("/proc/self/ns/pid"))  # containers of one machine have their own numbers

@@ -25,7 +25,7 @@ _inside = threading.local()
 
 
 def thread_count(threads: int | None = None) -> int:
-    """How many threads work may use.
+    """Number of threads that work may use.
 
     Parameters
     ----------

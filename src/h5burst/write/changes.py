@@ -1,4 +1,4 @@
-"""What a transaction is going to change, collected name by name before any of it is written."""
+"""Changes of a transaction, collected name by name before any of it is written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Change:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing changes, in it and below it."""
+        """True where nothing changes, in it and below it."""
         below = self.children.values()
         return not (self.attrs or self.rows) and all(isinstance(c, Change) and c.is_empty for c in below)
 

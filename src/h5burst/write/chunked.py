@@ -77,7 +77,7 @@ def index(writer: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[b
 
 
 def _is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
-    """Whether chunks are in memory as they will be in the file, except for their checksum."""
+    """True where chunks are in memory as they will be in the file, except for their checksum."""
     return plan.chunks[1:] == plan.shape[1:] and [step.id for step in plan.filters] == [codecs.FLETCHER32]
 
 

@@ -70,7 +70,7 @@ def commit(
 
 
 class _Append:
-    """What one commit appends: objects, the record, the mark and the trailer behind the new end."""
+    """The bytes that one commit appends: objects, the record, the mark and the trailer behind the new end."""
 
     def __init__(self, file: EditedFile, note: Note | None) -> None:
         self._file, self._note = file, note

@@ -57,7 +57,7 @@ class CopiedEdit:
 
     @contextlib.contextmanager
     def _naming_damage(self) -> Iterator[None]:
-        """What libhdf5 cannot read as an error of the file: h5py has other classes for it."""
+        """Turn h5py's errors about what libhdf5 cannot read into errors of the file."""
         try:
             yield
         except (KeyError, ValueError, RuntimeError) as error:

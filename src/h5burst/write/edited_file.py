@@ -148,7 +148,7 @@ class EditedFile:
             time.sleep(min(left, random.uniform(shortest, max(2 * shortest, pause))))
 
     def _seen(self) -> tuple[int, ...]:
-        """What shows that others go on with the file."""
+        """Signs that others go on with the file."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
@@ -169,7 +169,7 @@ class EditedFile:
         raise BlockingIOError(errno.EAGAIN, "is replaced again and again", str(self.path))
 
     def _is_at_path(self, descriptor: int) -> bool:
-        """Whether the path still leads to this file."""
+        """True where the path still leads to this file."""
         try:
             return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
         except FileNotFoundError:
@@ -260,7 +260,7 @@ class EditedFile:
 
     @property
     def has_reserve(self) -> bool:
-        """Whether what follows is the reserve of an earlier edit."""
+        """True where what follows is the reserve of an earlier edit."""
         return self.history is not None and self.history.trailer is not None and self.appends_at > self.start.end
 
     def check_unchanged(self, *, is_written: bool = False) -> None:

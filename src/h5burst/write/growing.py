@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _is_applied_here(filters: Sequence[codecs.Filter]) -> bool:
-    """Whether a pipeline is of the form that is written here: shuffle, one codec, checksum; each may be missing."""
+    """True where a pipeline is of the form that is written here: shuffle, one codec, checksum; each may be missing."""
     left = [step.id for step in filters]
     if left[:1] == [codecs.SHUFFLE]:
         del left[0]

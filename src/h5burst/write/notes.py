@@ -1,4 +1,4 @@
-"""What the record of a commit says."""
+"""Content of the record of a commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Note:
 
 
 def note_of(message: str | None, keeps_history: bool) -> Note | None:
-    """What an edit is to leave; None for nothing. Raises `TypeError` and `ValueError` for what is no message."""
+    """The note that an edit leaves; None for nothing. Raises `TypeError` and `ValueError` for what is no message."""
     if message is not None:
         if not isinstance(message, str):
             raise TypeError(f"the message of an edit is text, not {type(message).__name__}")

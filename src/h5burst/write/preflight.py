@@ -1,4 +1,4 @@
-"""What HDF5 can hold exactly: the check that every tree passes before the first byte of it is written."""
+"""Limits of what HDF5 holds exactly: the check that every tree passes before the first byte of it is written."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def _check_array(data: np.ndarray[Any, Any]) -> None:
 
 
 def _is_told(dtype: np.dtype[Any]) -> bool:
-    """Whether a dtype with objects says what they are, in a compound as well."""
+    """True where a dtype with objects says what they are, in a compound as well."""
     if dtype.names is not None:
         members = [dtype[name].base for name in dtype.names]
         return dtype.hasobject and all(_is_told(member) for member in members if member.hasobject)
@@ -366,7 +366,7 @@ def _check_fillvalue(value: Any, dtype: np.dtype[Any]) -> None:
 
 
 def _check_own_storage(storage: Storage, data: Any, path: tuple[str, ...]) -> None:
-    """What an array asks for itself and cannot have."""
+    """Refuse what an array asks for itself and cannot have."""
     if storage.codec == AS_DEFAULT and storage.level is not None:
         reason = 'with the codec "default" the level is that of the file'
         raise ValueError(f"level {storage.level!r} (at {_text_path(path)}): {reason}: name a codec, or leave it out")

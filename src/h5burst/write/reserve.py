@@ -29,7 +29,7 @@ class Reserve:
         self.is_used = os.name != "nt"
 
     def needed(self, end: int) -> int:
-        """How many bytes shall follow `end`, the end of what is written."""
+        """Number of bytes that shall follow `end`, the end of what is written."""
         return min(MOST, max(LEAST, _COMMITS * (end - self._start))) if self.is_used else 0
 
     def before(self, end: int) -> None:

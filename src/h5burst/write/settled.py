@@ -34,17 +34,17 @@ class NeedsSettlingError(Exception):
 
 
 def needs_settling(group: Group) -> bool:
-    """Whether a group is read lazily, or has links that came from a file."""
+    """True where a group is read lazily, or has links that came from a file."""
     return isinstance(group.children, FilledLater) or not all(map(_is_final, group.links.values()))
 
 
 def _is_final(link: Link) -> bool:
-    """Whether a link knows of no node, so that it is written as it is."""
+    """True where a link knows of no node, so that it is written as it is."""
     return type(link) is str or (isinstance(link, ExternalLink) and link.node is None)
 
 
 def is_text_source(data: Any) -> bool:
-    """Whether data are text that is read lazily. The format keeps text apart from what refers to it."""
+    """True where data are text that is read lazily. The format keeps text apart from what refers to it."""
     return not isinstance(data, np.ndarray) and is_source(data) and np.dtype(data.dtype).hasobject
 
 
@@ -68,7 +68,7 @@ class _Settling:
         self._left_out: dict[str, list[str]] = {}
 
     def node(self, node: NodeT, path: tuple[str, ...], depth: int = 0) -> NodeT:
-        """What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
+        """The settled node. What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
         found: Any = self._known.get(id(node))
         if found is not None:
             return found  # type: ignore[no-any-return]
@@ -86,7 +86,7 @@ class _Settling:
         return found  # type: ignore[no-any-return]
 
     def _is_kept(self, group: Group, name: str, link: Link, path: tuple[str, ...]) -> bool:
-        """Whether a link is written, and not what it leads to."""
+        """True where a link is written, and not what it leads to."""
         if _is_final(link):
             return True
         where = "/" + "/".join((*path, name))
@@ -110,7 +110,7 @@ class _Settling:
         return self._holds(link, path)
 
     def _holds(self, link: SoftLink, path: tuple[str, ...]) -> bool:
-        """Whether the path of a soft link of the group at `path` leads to a node that is written."""
+        """True where the path of a soft link of the group at `path` leads to a node that is written."""
         names = path_names(str(link))
         names = names if link.startswith("/") else (*path, *names)
         inside = len(self._path)

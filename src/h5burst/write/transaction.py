@@ -96,7 +96,7 @@ def edit(
 
 
 class Transaction:
-    """What `edit` gives. Its methods check what they are given at once; nothing is written before the block ends.
+    """An edit, as `edit` gives it. Its methods check their arguments at once; nothing is written before the block ends.
 
     For one thread at a time, in the process that began it. A path is a tuple of logical names, or one text with "/"
     between them; () is the root.
@@ -160,7 +160,7 @@ class Transaction:
 
     @property
     def way(self) -> str:
-        """How the file is edited.
+        """The way in which the file is edited.
 
         "append": new bytes after its end, in a time that depends on what changes. "copy": libhdf5 edits a copy, which
         then replaces the file, because of what `reason` says.
@@ -169,7 +169,7 @@ class Transaction:
 
     @property
     def message(self) -> str | None:
-        """What `log` will say of it; may be set until the block ends. Raises as `edit` does for what is no message."""
+        """The message for `log`; may be set until the block ends. Raises as `edit` does for what is no message."""
         return self._message
 
     @message.setter

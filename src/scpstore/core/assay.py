@@ -91,7 +91,7 @@ class Assay(Comparable):
 
     @property
     def n_features(self) -> int:
-        """How many features there are."""
+        """Number of features."""
         return self.var.height
 
     @property

@@ -93,7 +93,7 @@ class ScpContainer(Comparable):
 
     @property
     def n_samples(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         return self.obs.height
 
     @property
@@ -161,7 +161,7 @@ class ScpContainer(Comparable):
         return self.assays[name]
 
     def summary(self) -> str:
-        """What there is, one line a part."""
+        """A summary, one line a part."""
         lines = [f"{self.n_samples} samples, {len(self.assays)} assays, {self.n_features} features"]
         for name, assay in self.assays.items():
             layers = ", ".join(assay.layers) or "no layers"
@@ -501,7 +501,7 @@ class ScpContainer(Comparable):
 
 
 def link_problem(link: Any, ids: Mapping[str, pl.Series]) -> str | None:
-    """What a link names that is not there, in words; None where all is there. ids: of the features, by assay."""
+    """The names of a link that are not there, in words; None where all are. ids: of the features, by assay."""
     title = f"Link {link.source_assay} -> {link.target_assay}"
     for name, column in ((link.source_assay, "source_id"), (link.target_assay, "target_id")):
         if name not in ids:

@@ -1,4 +1,4 @@
-"""What can be wrong with a container. Everything that `scpstore` raises on purpose derives from `ScpTensorError`."""
+"""Errors about containers. Everything that `scpstore` raises on purpose derives from `ScpTensorError`."""
 
 from __future__ import annotations
 

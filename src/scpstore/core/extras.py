@@ -1,4 +1,4 @@
-"""What AnnData keeps beside the layers, and a container keeps for it."""
+"""Parts of AnnData beside the layers, which a container keeps for it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RawValues(Comparable):
 
 @dataclass(eq=False)
 class AssayExtras(Comparable):
-    """What AnnData keeps beside the layers for the features of one assay.
+    """Parts of AnnData beside the layers for the features of one assay.
 
     Parameters
     ----------
@@ -78,13 +78,13 @@ class AssayExtras(Comparable):
     origin: dict[str, Any] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
-        """Whether there is nothing in it."""
+        """True where there is nothing in it."""
         return not self.varm and not self.varp and self.raw is None and not self.origin
 
 
 @dataclass(eq=False)
 class Extras(Comparable):
-    """What AnnData keeps beside the layers, for the samples and the assays.
+    """Parts of AnnData beside the layers, for the samples and the assays.
 
     Parameters
     ----------
@@ -119,13 +119,13 @@ class Extras(Comparable):
     origin: dict[str, Any] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
-        """Whether there is nothing in it."""
+        """True where there is nothing in it."""
         return not (self.obsm or self.obsp or self.uns or self.origin) and all(
             assay.is_empty() for assay in self.assays.values()
         )
 
     def names(self) -> dict[str, list[str]]:
-        """What there is by kind, such as "obsm" or "proteins varm"; kinds without any are left out."""
+        """Names of the parts by kind, such as "obsm" or "proteins varm"; kinds without any are left out."""
         found = {name: list(getattr(self, name)) for name in ("obsm", "obsp", "uns")}
         for assay, known in self.assays.items():
             found |= {f"{assay} {name}": list(getattr(known, name)) for name in ("varm", "varp")}
@@ -133,7 +133,7 @@ class Extras(Comparable):
         return {name: names for name, names in found.items() if names}
 
     def select_samples(self, index: Index) -> Extras:
-        """What is left for these rows, in this order.
+        """The extras of these rows, in this order.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class Extras(Comparable):
         )
 
     def select_features(self, assay: str, index: Index) -> Extras:
-        """What is left for these features of an assay; its raw values stay, they have features of their own.
+        """The extras of these features of an assay; its raw values stay, they have features of their own.
 
         Parameters
         ----------

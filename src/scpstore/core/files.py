@@ -1,4 +1,4 @@
-"""How containers get into files and out of them.
+"""The way of containers into files and out of them.
 
 `scpstore.io` puts its functions here, so that core imports none of it.
 """
@@ -16,7 +16,7 @@ SUFFIXES = (".h5", ".hdf5")
 
 @dataclass
 class FileFunctions:
-    """What `ScpContainer.save`, `ScpContainer.load` and `ScpContainer.update` call."""
+    """The functions behind `ScpContainer.save`, `ScpContainer.load` and `ScpContainer.update`."""
 
     save: Callable[..., None]
     load: Callable[..., Any]

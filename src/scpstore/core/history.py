@@ -1,4 +1,4 @@
-"""What was done to a container, step by step, and how the features of its assays belong together."""
+"""The steps that were done to a container, and how the features of its assays belong together."""
 
 from __future__ import annotations
 

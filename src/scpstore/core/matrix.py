@@ -57,7 +57,7 @@ class MaskCode(IntEnum):
 
 @dataclass(eq=False)
 class MatrixMetadata(Comparable):
-    """What is known about a matrix.
+    """Knowledge about a matrix besides its values.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class MatrixMetadata(Comparable):
         return deepcopy(self)
 
     def subset(self, shape: tuple[int, ...], rows: Any, columns: Any, *, copy_data: bool = True) -> MatrixMetadata:
-        """What is known about some rows and columns of a matrix.
+        """The metadata of some rows and columns of a matrix.
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ def chosen(
 
 
 def _is_index(chosen: Any, id_dtype: pl.DataType) -> bool:
-    """Whether what was given in the place of IDs is a mask, a slice, or positions (where IDs are not integers)."""
+    """True where what was given in the place of IDs is a mask, a slice, or positions (where IDs are not integers)."""
     if isinstance(chosen, slice):
         return True
     if isinstance(chosen, str):

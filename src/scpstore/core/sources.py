@@ -39,7 +39,7 @@ class RowReader(Protocol):
 
 
 def is_sparse_source(values: Any) -> bool:
-    """Whether these values are read as blocks of CSR."""
+    """True where these values are read as blocks of CSR."""
     return is_source(values) and isinstance(getattr(values, "format", None), str)
 
 
@@ -55,7 +55,7 @@ def whole(values: Matrix) -> Matrix:
 
 
 def rows_at_once(values: Matrix, budget: int = _BLOCK_BYTES) -> int:
-    """How many rows make a block of `budget` bytes."""
+    """Number of rows that make a block of `budget` bytes."""
     known: int | None = getattr(values, "row_bytes", None) if is_source(values) else None
     if known is None and sp.issparse(values):
         known = int(values.nnz) * _ENTRY_BYTES // max(1, values.shape[0])

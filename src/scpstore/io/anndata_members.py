@@ -1,4 +1,4 @@
-"""What AnnData keeps beside its layers (`obsm`, `varm`, `uns`, …) as extras of containers, and back."""
+"""Members that AnnData keeps beside its layers (`obsm`, `varm`, `uns`, …) as extras of containers, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AnnData keeps beside the layers, as groups of the file: `/extras/obsm/{name}` and so on.
+"""Parts of AnnData beside the layers, as groups of the file: `/extras/obsm/{name}` and so on.
 
     /extras/{obsm,obsp,uns}/{name}
     /extras/assays/{assay}/{varm,varp}/{name}

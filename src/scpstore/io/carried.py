@@ -1,4 +1,4 @@
-"""What an AnnData object has no place for, in its `uns["scptensor"]`: history, what is known of matrices, links.
+"""Parts that an AnnData object has no place for, in its `uns["scptensor"]`: history, matrix metadata, links.
 
 version                1
 ids                    a digest of the IDs of samples and features that arrays are about

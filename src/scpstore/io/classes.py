@@ -13,7 +13,7 @@ Factory = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Classes:
-    """What is called with the fields of each structure as keywords, those of the constructors of ours."""
+    """Constructors of the structures, called with the fields of each as keywords."""
 
     container: Factory
     assay: Factory

@@ -40,7 +40,7 @@ class CsrParts:
 
 @dataclass(frozen=True)
 class SparseKind:
-    """What a sparse matrix was before it became CSR."""
+    """The kind of a sparse matrix before it became CSR."""
 
     format: str
     is_array: bool
@@ -183,7 +183,7 @@ def _row_ordered(matrix: Any) -> CsrParts:
 
 
 def _is_sorted(rows: IntArray, columns: Callable[[IntArray], IntArray] | None = None) -> bool:
-    """Whether entries come by row, or, given the columns, by column and then by row; looked at in pieces."""
+    """True where entries come by row, or, given the columns, by column and then by row; looked at in pieces."""
     for start in range(0, len(rows) - 1, _SCAN):
         piece = rows[start : start + _SCAN + 1]
         falling = piece[1:] < piece[:-1]

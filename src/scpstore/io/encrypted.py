@@ -15,7 +15,7 @@ _HEAD_BYTES = 4096
 
 @dataclass(frozen=True)
 class Encryption:
-    """What encrypted a file, and the command that decrypts it."""
+    """The program that encrypted a file, and the command that decrypts it."""
 
     by: str
     remedy: str
@@ -48,7 +48,7 @@ _PACKET_VERSIONS = {_PKESK: (2, 3, 6), _SKESK: (4, 5, 6)}
 
 
 def encryption_of(path: Path) -> Encryption | None:
-    """What encrypted a file; None where nothing tells of encryption."""
+    """The encryption of a file; None where nothing tells of any."""
     with open(path, "rb") as stream:
         head = stream.read(_HEAD_BYTES)
     for magic, encryption in _MAGIC:
@@ -60,7 +60,7 @@ def encryption_of(path: Path) -> Encryption | None:
 
 
 def _is_openpgp(head: bytes) -> bool:
-    """Whether the file begins with the packet of an encrypted session key, of a known version and a sane length."""
+    """True where the file begins with the packet of an encrypted session key, of a known version and a sane length."""
     if len(head) < 6 or not head[0] & 0x80:
         return False
     if head[0] & 0x40:  # new packet format: six bits of tag; one, two or five bytes of length

@@ -1,4 +1,4 @@
-"""What can go wrong with files."""
+"""Errors about files."""
 
 from __future__ import annotations
 

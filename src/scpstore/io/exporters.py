@@ -104,7 +104,7 @@ def scratch_directory(target: Path) -> Path | None:
 
 
 def matrix_storage(compression: str | None, level: int) -> Storage:
-    """How a matrix is stored. Raises ValueError for what is not a compression or level."""
+    """Storage of a matrix. Raises ValueError for what is not a compression or level."""
     return replace(codecs.storage_for(compression, level, ignores_unused_level=True), compress_small=True)
 
 

@@ -32,7 +32,7 @@ RECORDING, HDF5 = "hdmea recording", "HDF5 file of another kind"
 
 @dataclass(frozen=True)
 class Options:
-    """What may be said about reading and writing; None (False): nothing was said."""
+    """Options of reading and writing; None (False): nothing was said."""
 
     cells: Path | None = None
     assay: str | None = None
@@ -52,7 +52,7 @@ class Options:
             raise ValidationError(f"{words} {'does' if len(said) == 1 else 'do'} nothing here: {why}", said[0])
 
     def checks(self) -> tuple[Callable[[], object], ...]:
-        """What can be known to be wrong before a file is read; each raises `ValidationError`."""
+        """Checks of what can be known to be wrong before a file is read; each raises `ValidationError`."""
         known = self.compression if self.compression == "none" or codecs.is_known(self.compression) else None
         return (
             lambda: _storage(replace(self, level=None)),
@@ -67,7 +67,7 @@ def suffix_of(path: Path) -> str:
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """What a file is, by what is in it. Raises FileNotFoundError, `IOFormatError` for what is none of the formats."""
+    """The format of a file, by what is in it. Raises FileNotFoundError, `IOFormatError` for none of the formats."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"No such file: {path}")
@@ -163,7 +163,7 @@ def write_any(
 
 
 def _storage(options: Options) -> Storage:
-    """What files are compressed by, and the level, if one was named. Raises `ValidationError`."""
+    """The codec of files, and the level, if one was named. Raises `ValidationError`."""
     compression = options.compression or "gzip"
     try:
         return codecs.storage_for(None if compression == "none" else compression, options.level)

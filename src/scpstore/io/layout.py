@@ -1,4 +1,4 @@
-"""How a container is stored in a file: the one place that maps containers to trees and back.
+"""Layout of a container in a file: the one place that maps containers to trees and back.
 
 Format 1.0 is what any reader of it understands. What it cannot say goes to attributes, to `/links`, to `/extras`, and
 to the group `/scptensor`, in which the group P belongs to the group /P.
@@ -49,7 +49,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a container is saved: layers by assay, in order."""
+    """The part of a container that is saved: layers by assay, in order."""
 
     layers: Mapping[str, list[str]]
     obs: bool = True
@@ -155,7 +155,7 @@ def check_version(root: Group) -> str:
 
 
 def _other_format(root: Group) -> str:
-    """What the file is instead, if that can be told."""
+    """The format that the file has instead, if that can be told."""
     if {"X", "var"} & set(root.children):
         return " (this looks like an AnnData file: see from_anndata)"
     if "hdmea_pipeline_version" in root.attrs:
@@ -206,7 +206,7 @@ def id_column(frame: pl.DataFrame, saved: Any, where: str) -> str:
 
 
 def _built(build: Callable[[], Made], where: str) -> Made:
-    """What `build` makes; parts that do not fit together are a fault of the file."""
+    """The result of `build`; parts that do not fit together are a fault of the file."""
     try:
         return build()
     except IOFormatError:

@@ -164,7 +164,7 @@ class LazyMatrix(ScpMatrix):
         return found
 
     def stored_as(self, name: str) -> str:
-        """What X or M is in the file, in words.
+        """The form of X or M in the file, in words.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ _LARGEST = 2**62
 
 @dataclass(frozen=True)
 class Target:
-    """How matrices are stored, and where blocks that must be counted first are kept meanwhile.
+    """Storage of matrices, and where blocks that must be counted first are kept meanwhile.
 
     chunk_rows: how many rows are compressed together; None: as the engine chooses.
     """
@@ -43,13 +43,13 @@ class Target:
     chunk_rows: int | None = None
 
     def dense(self, shape: tuple[int, ...]) -> Storage:
-        """How a dense matrix is stored."""
+        """Storage of a dense matrix."""
         if self.chunk_rows is None or not all(shape):
             return self.storage
         return replace(self.storage, chunks=(min(self.chunk_rows, shape[0]), *shape[1:]))
 
     def entries(self, count: int, rows: int) -> Storage:
-        """How the entries of a sparse matrix are stored."""
+        """Storage of the entries of a sparse matrix."""
         if self.chunk_rows is None or not count:
             return self.storage
         return replace(self.storage, chunks=(min(count, max(1, -(-count * self.chunk_rows // max(1, rows)))),))
@@ -126,7 +126,7 @@ def csr_nodes(name: str, parts: CsrParts, target: Target, where: str) -> StoredG
 
 
 def has_matrix(name: str, stored: StoredGroup) -> bool:
-    """Whether a matrix is stored under a name."""
+    """True where a matrix is stored under a name."""
     return name in stored.plain.children or f"{name}_data" in stored.plain.children
 
 
@@ -204,7 +204,7 @@ def _sparse_shape(name: str, stored: StoredGroup) -> tuple[int, int]:
 
 
 def stored_kind(name: str, stored: StoredGroup) -> SparseKind:
-    """What a sparse matrix was when it was saved. Raises `IOFormatError` for a format or order that there is not."""
+    """The kind of a sparse matrix when it was saved. Raises `IOFormatError` for a format or order that there is not."""
     fmt = stored.text(f"{name}_original_format", "csr")
     order = stored.text(f"{name}_entry_order", "row")
     if fmt not in FORMATS or order not in ("row", "column", "stored"):

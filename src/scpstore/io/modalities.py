@@ -89,7 +89,7 @@ def from_mudata(mdata: Any, *, make_unique: bool = False) -> ScpContainer:
 
 
 def _bare(mdata: Any) -> Any:
-    """What is said of all cells, as an AnnData object without genes."""
+    """The annotations of all cells, as an AnnData object without genes."""
     import anndata
 
     obsm = {key: mdata.obsm[key] for key in mdata.obsm if key not in mdata.mod}

@@ -175,7 +175,7 @@ def to_pandas(frame: pl.DataFrame, id_column: str, where: str, origin: Origin | 
 
 
 def remembered(origin: Any, *names: str) -> Origin:
-    """What an origin, which may come from any file, says below these names: nothing where it is not a dict."""
+    """The part of an origin, which may come from any file, below these names: nothing where it is not a dict."""
     for name in names:
         origin = origin.get(name) if isinstance(origin, Mapping) else None
     return dict(origin) if isinstance(origin, Mapping) else {}

@@ -26,7 +26,7 @@ _UNITS = {"ns": _NANOSECOND, "us": "microseconds", "ms": "milliseconds"}
 
 
 def is_plain(dtype: Dtype) -> bool:
-    """Whether a column of this dtype can be told from its dataset alone."""
+    """True where a column of this dtype can be told from its dataset alone."""
     return isinstance(dtype, _PLAIN) or dtype.is_float() or (dtype.is_integer() and not isinstance(dtype, _AS_TEXT))
 
 
@@ -42,7 +42,7 @@ def storage_dtype(dtype: Dtype) -> Dtype:
 
 
 def units(dtype: Dtype) -> str | None:
-    """What the integers of a temporal column count, in the words of the CF conventions; None for other dtypes."""
+    """The unit of the integers of a temporal column, in the words of the CF conventions; None for other dtypes."""
     if isinstance(dtype, pl.Date):
         return f"{_DAY} since 1970-01-01"
     if isinstance(dtype, pl.Datetime):

@@ -77,7 +77,7 @@ class StoredGroup:
             yield name, self.required(name)
 
     def extra_value(self, *path: str) -> Any:
-        """What a dataset among the extras holds, in memory; None where there is none."""
+        """The value of a dataset among the extras, in memory; None where there is none."""
         node: Node | None = self.extra
         for part in path:
             node = node.children.get(part) if isinstance(node, Group) else None

@@ -217,7 +217,7 @@ def _with_commas(series: pl.Series) -> pl.Series:
 
 
 def is_text(series: pl.Series) -> bool:
-    """Whether most of a column is not numbers: a single stray word in a column of values is a fault to be told."""
+    """True where most of a column is not numbers: a single stray word in a column of values is a fault to be told."""
     if series.dtype != pl.String:
         return False
     filled = series.drop_nulls().str.strip_chars()
@@ -233,7 +233,7 @@ def open_text(path: Path) -> IO[str]:
 
 
 def open_table(path: Path, separator: str | None = None) -> Table:
-    """What a file's columns are. Raises FileNotFoundError, and `IOFormatError` for what is not a table."""
+    """The columns of a file. Raises FileNotFoundError, and `IOFormatError` for what is not a table."""
     if not path.exists():
         raise FileNotFoundError(f"No such file: {path}")
     if path.suffix.lower() == ".parquet":

@@ -101,7 +101,7 @@ def update_hdf5(
 
 
 class _Part:
-    """What a name means. assay: "" for obs; what: "var", a layer, or None for the whole assay."""
+    """The part that a name means. assay: "" for obs; what: "var", a layer, or None for the whole assay."""
 
     def __init__(self, assay: str, what: str | None, *, is_layer: bool = False) -> None:
         self.assay, self.what, self.is_layer = assay, what, is_layer

@@ -1,4 +1,4 @@
-"""What a page holds: the container as plain values for JSON."""
+"""Content of a page: the container as plain values for JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page says of a layer, counted block by block: values that are missing, by sample and by feature; how they are
+"""Counts of a layer for a page, block by block: values that are missing, by sample and by feature; how they are
 distributed; what the mask says."""
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class LayerFigures:
 
 @dataclass
 class _Sums:
-    """What the first pass adds up; there: values that are there."""
+    """Sums of the first pass; there: values that are there."""
 
     there: tuple[Ints, Ints]
     zeros: tuple[Ints, Ints]
@@ -134,7 +134,7 @@ def _edges(sums: _Sums, log: bool) -> Floats:
 
 
 def _codes(layer: ScpMatrix) -> dict[str, int] | None:
-    """How many values each code marks. Codes that a sparse mask does not store are VALID."""
+    """Number of values that each code marks. Codes that a sparse mask does not store are VALID."""
     if layer.M is None:
         return None
     found = np.zeros(len(MaskCode), np.int64)

@@ -122,7 +122,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def read(do: str, path: str, name: str, **options: Any) -> Any:
-    """What a function of `h5burst.read.libhdf5_worker.libhdf5` gives, called in the child.
+    """Result of a function of `h5burst.read.libhdf5_worker.libhdf5`, called in the child.
 
     Raises `CorruptFileError`.
     """

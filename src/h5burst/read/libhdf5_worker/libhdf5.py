@@ -1,4 +1,4 @@
-"""What the parser does not cover, read by libhdf5, which cannot promise to survive every file.
+"""Objects that the parser does not cover, read by libhdf5, which cannot promise to survive every file.
 
 Only the child of `h5burst.read.libhdf5_worker.client` calls these functions, but for files that this very process is
 writing.
@@ -90,7 +90,7 @@ def read_node(path: str, name: str, unread: MakeUnread | None = None) -> Node | 
 
 
 def holds(path: str, name: str) -> bool:
-    """Whether a stored path leads to anything."""
+    """True where a stored path leads to anything."""
     with open_file(path) as file, naming_damage(path, name):
         return name in file
 
@@ -112,7 +112,7 @@ def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray
 
 
 def read_storage(path: str, name: str) -> Array:
-    """How a dataset is stored, as attributes: chunks (None for none), maxshape (-1: without limit), filters."""
+    """Storage of a dataset, as attributes: chunks (None for none), maxshape (-1: without limit), filters."""
     with open_file(path) as file, naming_damage(path, name):
         dataset = file[name]
         creation = dataset.id.get_create_plist()
@@ -202,7 +202,7 @@ def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject, dtype: np.dtype[A
 
 @functools.cache
 def _swaps_sequences() -> bool:
-    """Whether h5py gives numbers of the other byte order in sequences unswapped, as 3.16 does."""
+    """True where h5py gives numbers of the other byte order in sequences unswapped, as 3.16 does."""
     other = np.dtype("i4").newbyteorder()
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         dataset = file.create_dataset("sequences", (1,), h5py.vlen_dtype(other))
@@ -339,7 +339,7 @@ class _Walk:
 
 
 def _kept_link(group: h5py.Group, link: str, node: Node | None, is_type: bool) -> Link | None:
-    """What a member is besides a node; None for a node alone."""
+    """The link that a member is besides a node; None for a node alone."""
     if is_type:
         dtype = group[link].dtype
         return CommittedType(None if dtype.hasobject else dtype)
@@ -350,7 +350,7 @@ def _kept_link(group: h5py.Group, link: str, node: Node | None, is_type: bool) -
 
 
 def _kept_storage(dataset: h5py.Dataset) -> Storage | None:
-    """What a dataset has besides its elements, to be written again (as the reader says it)."""
+    """Properties of a dataset besides its elements, to be written again (as the reader says it)."""
     creation = dataset.id.get_create_plist()
     ordered = bool(creation.get_attr_creation_order())
     if dataset.shape is None:
@@ -378,7 +378,7 @@ def _fillvalue(dataset: h5py.Dataset) -> Any:
 
 
 def _member(group: h5py.Group, link: str) -> Any:
-    """What a link leads to; None for a soft or external one that leads nowhere."""
+    """Target of a link; None for a soft or external one that leads nowhere."""
     try:
         return group[link]
     except (KeyError, RuntimeError, OSError):

@@ -111,7 +111,7 @@ class _Packer:
 
 
 def _pack_objects(dtype: np.dtype[Any]) -> Any:
-    """What h5py says of objects, which counts where there are no elements: their character set, what they are."""
+    """Facts that h5py knows of objects, which count where there are no elements: character set, kind."""
     text, reference = h5py.check_string_dtype(dtype), h5py.check_ref_dtype(dtype)
     if text is not None:
         return {"text": text.encoding}

@@ -44,7 +44,7 @@ def _limit_memory() -> None:
 
 
 def _time_limit(path: str) -> Callable[[int], None]:
-    """What limits the time of a processor for the next answer, given how many objects it has told of so far.
+    """A limit of processor time for the next answer, given how many objects it has told of so far.
 
     The system ends the process that takes more. Unlike the time on a clock it does not depend on how busy the machine
     is.

@@ -19,7 +19,7 @@ QValue = float | Mapping[str, float]
 
 @dataclass(frozen=True)
 class Level:
-    """What of a report belongs to one assay.
+    """The part of a report that belongs to one assay.
 
     feature: the column of IDs. quantities, q_values: columns that become a layer each, under their own names.
     filter_by: the q-value that a threshold without a name is about. annotations: columns about the features.
@@ -134,7 +134,7 @@ def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matric
 
 
 def annotated(frame: pl.DataFrame, level: Level, features: Sequence[str]) -> pl.DataFrame:
-    """What is known of each feature; values that differ from row to row are joined by ";"."""
+    """Annotations of each feature; values that differ from row to row are joined by ";"."""
     ids = pl.DataFrame({INDEX: pl.Series(list(features), dtype=pl.String)})
     if not level.annotations:
         return ids

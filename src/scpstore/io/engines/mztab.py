@@ -39,7 +39,7 @@ class _Sections:
 
 
 def is_mztab(path: Path) -> bool:
-    """Whether the first line that is no comment is one of the metadata of mzTab."""
+    """True where the first line that is no comment is one of the metadata of mzTab."""
     try:
         with open_text(path) as stream:
             line = next((line for line in stream if line.strip() and not line.startswith("COM\t")), "")
@@ -165,7 +165,7 @@ def _numbers(path: Path, frame: pl.DataFrame, name: str) -> pl.Series:
 
 
 def _samples(metadata: dict[str, str]) -> pl.DataFrame:
-    """What the metadata say of each assay: its run, reagent and sample."""
+    """The metadata of each assay: its run, reagent and sample."""
     runs = {match[1]: run_name(place) for key, place in metadata.items() if (match := _LOCATION.fullmatch(key))}
     said: dict[str, dict[str, str]] = {}
     for key, value in metadata.items():

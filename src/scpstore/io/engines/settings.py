@@ -1,4 +1,4 @@
-"""What a search engine's own log, in the directory of its report, says about how the report was made."""
+"""Settings of a search engine, from its own log in the directory of its report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the readers of reports share: what may be asked of them, names of runs, containers of what was read."""
+"""Parts that the readers of reports share: their options, names of runs, containers of what was read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RAW_SUFFIXES = (".raw", ".d", ".mzml", ".mzxml", ".mgf", ".wiff", ".wiff2", ".d
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked of a reader: see `read_diann`."""
+    """The arguments of a reader: see `read_diann`."""
 
     cells: PathLike | None = None
     q_value: QValue | None = None
