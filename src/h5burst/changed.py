@@ -110,7 +110,7 @@ class _Comparison:
         self._waiting: list[tuple[int, int, bytes]] = []  # pairs of objects to look at, and their path
 
     def all(self, old: int, new: int) -> Iterator[Change]:
-        """What differs between the roots of the earlier and the later state, and below them."""
+        """Differences between the roots of the earlier and the later state, and below them."""
         self._waiting.append((old, new, b""))
         while self._waiting:
             yield from self._object(*self._waiting.pop())

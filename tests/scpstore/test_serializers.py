@@ -27,6 +27,7 @@ from scpstore.io import (
     serialize_provenance,
     serialize_sparse_matrix,
 )
+from support.sources import Rows
 
 
 @pytest.fixture
@@ -92,31 +93,19 @@ def test_sparse_matrices_are_csr(file: Any, fmt: str) -> None:
     assert file["N_data"].compression == "gzip"
 
 
-class Blocks:
-    """A matrix that exists only in blocks."""
-
-    def __init__(self, whole: np.ndarray[Any, Any]) -> None:
-        self.whole, self.shape, self.dtype = whole, whole.shape, whole.dtype
-        self.largest = 0
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        self.largest = max(self.largest, stop - start)
-        return np.ascontiguousarray(self.whole[start:stop])
-
-
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (1, 1), (3000, 1000)])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_dense_values_become_csr_as_scipy_does_it(file: Any, shape: tuple[int, int], streamed: bool) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=shape) * (rng.random(shape) < 0.3)
     X[:1, :1] = -0.0
-    blocks = Blocks(X)
+    blocks = Rows(X)
     serialize_sparse_matrix(blocks if streamed else X, file)
     expected = sp.csr_matrix(X)
     for part in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(file[f"X_{part}"][()], getattr(expected, part))
         assert file[f"X_{part}"].dtype == getattr(expected, part).dtype
-    assert blocks.largest <= 1100
+    assert blocks.most_rows <= 1100
 
 
 def test_a_file_made_part_by_part_loads(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from scpstore.core.structures import (
     ScpContainer,
     ScpMatrix,
 )
+from support.sources import Rows
 
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
 
@@ -97,24 +98,13 @@ def test_shapes_must_match() -> None:
         ScpMatrix(np.zeros(3))
 
 
-class _Source:
-    """A matrix that is read block by block."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = np.asarray(values)
-        self.shape, self.dtype = self.values.shape, self.values.dtype
-
-    def read(self, start: int, stop: int) -> Any:
-        return self.values[start:stop]
-
-
 def test_sources_must_have_the_dtype_that_is_kept() -> None:
-    X = _Source(np.ones((2, 3)))
-    assert ScpMatrix(X, _Source(np.ones((2, 3), np.int8))).X is X
+    X = Rows(np.ones((2, 3)))
+    assert ScpMatrix(X, Rows(np.ones((2, 3), np.int8))).X is X
     with pytest.raises(TypeError, match="X is read block by block and must be of a float dtype, got int32"):
-        ScpMatrix(_Source(np.ones((2, 3), np.int32)))
+        ScpMatrix(Rows(np.ones((2, 3), np.int32)))
     with pytest.raises(TypeError, match="M is read block by block and must be int8, got float64"):
-        ScpMatrix(X, _Source(np.ones((2, 3))))
+        ScpMatrix(X, Rows(np.ones((2, 3))))
 
 
 def test_text_is_no_mask() -> None:
@@ -132,7 +122,7 @@ def test_a_copy_of_metadata_shares_nothing() -> None:
 def test_extras_that_are_sources_are_cut_with_the_samples() -> None:
     container = a_container()
     pca, distances = np.arange(6.0).reshape(3, 2), np.arange(9.0).reshape(3, 3)
-    container.extras.obsm["pca"], container.extras.obsp["distances"] = _Source(pca), _Source(distances)
+    container.extras.obsm["pca"], container.extras.obsp["distances"] = Rows(pca), Rows(distances)
     some = container.filter_samples(["s2", "s0"]).extras
     np.testing.assert_array_equal(some.obsm["pca"], pca[[2, 0]])
     np.testing.assert_array_equal(some.obsp["distances"], distances[[2, 0]][:, [2, 0]])

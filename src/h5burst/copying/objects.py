@@ -224,7 +224,7 @@ class ObjectCopier:
         return self._new[top.key]
 
     def _members(self, item: _Object) -> list[_Object]:
-        """The objects that hard links of a group lead to; none where that cannot be read: its copying says so."""
+        """Targets of the hard links of a group; none where they cannot be read: its copying says so."""
         try:
             found = [self._own(message) for message in self._decoded(item, is_first=False).messages]
             if not any(message.type in _GROUP for message in found):
@@ -519,7 +519,7 @@ class ObjectCopier:
         return link.with_address(new or 0)
 
     def _below(self, item: _Object, link: FoundLink) -> _Object:
-        """The object that a hard link of a group leads to."""
+        """Target of a hard link of a group."""
         assert link.address is not None
         keep = None if item.keep is None else item.keep[link.name]
         return _Object(link.address, (*item.names, link.name), keep)

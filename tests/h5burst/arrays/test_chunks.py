@@ -15,6 +15,7 @@ from h5burst.arrays import chunks
 from h5burst.arrays.chunks import CHUNK_BYTES, COMPACT_LIMIT, ChunkError, ChunkPlan
 from h5burst.codecs.deflate import MIN_STRETCH
 from h5burst.model.tree import Storage
+from support.sources import Rows
 
 F8 = np.dtype("f8")
 
@@ -23,26 +24,6 @@ def planned(shape: tuple[int, ...], dtype: Any = F8, storage: Storage | None = N
     plan = chunks.plan(shape, np.dtype(dtype), storage)
     assert plan is not None
     return plan
-
-
-class Rows:
-    """A source that counts what is asked of it."""
-
-    def __init__(self, data: Any) -> None:
-        self.data = data
-        self.asked: list[tuple[int, int]] = []
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.data.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.data.dtype)
-
-    def read(self, start: int, stop: int) -> Any:
-        self.asked.append((start, stop))
-        return self.data[start:stop].copy()
 
 
 # ---------------------------------------------------------------- plans

@@ -20,26 +20,7 @@ from h5burst.model.tree import Array, Group, Storage
 from h5burst.runtime import simd
 from h5burst.write import native, sink
 from reference.hdf5_tree import content, every_kind, write_plainly
-
-
-class Rows:
-    """A block source that remembers which rows it was asked for."""
-
-    def __init__(self, data: np.ndarray[Any, Any]) -> None:
-        self.data = data
-        self.asked: list[tuple[int, int]] = []
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        self.asked.append((start, stop))
-        return self.data[start:stop].copy()
+from support.sources import Rows
 
 
 def emitted(tree: Group, path: Path, **options: Any) -> dict[str, Any]:

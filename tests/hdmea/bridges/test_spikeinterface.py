@@ -23,6 +23,7 @@ if not hasattr(si, "create_sorting_analyzer"):
     pytest.skip("spikeinterface before 0.101 has no SortingAnalyzer", allow_module_level=True)
 
 from hdmea.spikeinterface import CmcrRecording, SessionSorting, session_from_analyzer  # noqa: E402
+from support.sources import Rows  # noqa: E402
 
 WINDOW = (-10, 40)
 
@@ -212,14 +213,8 @@ def test_sorting_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
 def test_templates_equal_our_electrical_images(
     analyzer: Any, inside: PipelineSession, small_recording: SimulatedRecording, stream: np.ndarray[Any, Any]
 ) -> None:
-    class Source:
-        shape, dtype = stream.shape, stream.dtype
-
-        def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-            return stream[start:stop]
-
     trains = {name: unit["spike_times"] for name, unit in inside.units.items()}
-    ours = compute_eimage_sta(Source(), trains, sampling_rate=small_recording.sampling_rate, window_range=WINDOW)
+    ours = compute_eimage_sta(Rows(stream), trains, sampling_rate=small_recording.sampling_rate, window_range=WINDOW)
 
     theirs = analyzer.get_extension("templates").get_templates()
 

@@ -14,26 +14,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.signal import find_peaks
 
 from hdmea.io import light_reference as light
-
-
-class Blocks:
-    """An array as a block source that counts what was asked for at once."""
-
-    def __init__(self, data: npt.ArrayLike) -> None:
-        self.data = np.asarray(data)
-        self.largest = 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
-
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        self.largest = max(self.largest, stop - start)
-        return self.data[start:stop]
+from support.sources import Rows
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +42,7 @@ full_range = hnp.arrays(np.int32, st.integers(0, 120), elements=st.integers(-(2*
 
 @given(channel=st.one_of(small_ints, plateaus, full_range))
 def test_timestamps_equal_whole_array_peaks(channel: npt.NDArray[np.int32]) -> None:
-    found = light.frame_timestamps(Blocks(channel))
+    found = light.frame_timestamps(Rows(channel))
     assert found.dtype == np.uint64
     np.testing.assert_array_equal(found, reference_timestamps(channel))
 
@@ -71,7 +52,7 @@ def test_timestamps_of_pulses_are_their_rising_edges_but_for_four() -> None:
     onsets = np.arange(50, 19900, 333)
     for onset in onsets:
         channel[onset : onset + 60] = 1000
-    np.testing.assert_array_equal(light.frame_timestamps(Blocks(channel)), onsets[4:] - 1)
+    np.testing.assert_array_equal(light.frame_timestamps(Rows(channel)), onsets[4:] - 1)
 
 
 def test_rare_pulses_are_scaled_by_the_highest() -> None:
@@ -79,12 +60,12 @@ def test_rare_pulses_are_scaled_by_the_highest() -> None:
     for onset in range(1000, 100_000, 9000):
         channel[onset : onset + 10] = 500
     assert np.percentile(np.diff(channel), 99.9) == 0
-    np.testing.assert_array_equal(light.frame_timestamps(Blocks(channel)), np.arange(1000, 100_000, 9000)[4:] - 1)
+    np.testing.assert_array_equal(light.frame_timestamps(Rows(channel)), np.arange(1000, 100_000, 9000)[4:] - 1)
 
 
 def test_flat_channel_gives_none_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "hdmea"):
-        assert light.frame_timestamps(Blocks(np.full(5000, 7, np.int32))).size == 0
+        assert light.frame_timestamps(Rows(np.full(5000, 7, np.int32))).size == 0
     assert "flat" in caplog.text
 
 
@@ -95,14 +76,14 @@ def test_flat_channel_gives_none_and_a_warning(caplog: pytest.LogCaptureFixture)
 def test_block_means_are_exact(channel: npt.NDArray[np.int32], block: int) -> None:
     count = len(channel) // block
     sums = channel[: count * block].astype(np.int64).reshape(count, block).sum(axis=1)
-    raw, (pairs, means) = light.reduced_traces(Blocks(channel), [2, block])
+    raw, (pairs, means) = light.reduced_traces(Rows(channel), [2, block])
     np.testing.assert_array_equal(means, (sums / block).astype(np.float32))
     np.testing.assert_array_equal(raw, channel.astype(np.float32))
     assert len(pairs) == len(channel) // 2
 
 
 def test_light_reference_names_and_lengths() -> None:
-    channels = {"ch1": Blocks(np.arange(4005, dtype=np.int32)), "ch2": Blocks(np.zeros(4005, np.int32))}
+    channels = {"ch1": Rows(np.arange(4005, dtype=np.int32)), "ch2": Rows(np.zeros(4005, np.int32))}
     reference = light.light_reference(channels, 20000.0)
     assert set(reference) == {f"{rate}_ch{n}" for rate in ("raw", "1khz", "10hz") for n in (1, 2)}
     assert all(trace.dtype == np.float32 for trace in reference.values())
@@ -112,7 +93,7 @@ def test_light_reference_names_and_lengths() -> None:
 
 
 def test_no_more_than_one_block_is_asked_for() -> None:
-    channel = Blocks(np.arange(5000, dtype=np.int32))
+    channel = Rows(np.arange(5000, dtype=np.int32))
     light.light_reference({"ch1": channel}, 20000.0)
     light.frame_timestamps(channel)
-    assert channel.largest <= 2000  # one block of the 10 Hz means
+    assert channel.most_rows <= 2000  # one block of the 10 Hz means

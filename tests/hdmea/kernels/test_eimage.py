@@ -12,21 +12,9 @@ from h5burst.runtime import simd
 from hdmea.kernels import eimage
 from hdmea.kernels.highpass import SosFilter
 from reference import eimage as reference
+from support.sources import Rows
 
 RATE = 20_000
-
-
-class Frames:
-    """A recording in memory as a source that hands out one buffer again and again, as a file reader would."""
-
-    def __init__(self, data):
-        self.data = data
-        self.shape, self.dtype = data.shape, data.dtype
-        self.rows = []
-
-    def read(self, start, stop):
-        self.rows.append((start, stop))
-        return self.data[start:stop].copy()
 
 
 def sections(cutoff_hz=100.0, order=2, kind="highpass"):
@@ -47,7 +35,7 @@ def joined(spikes_by_unit):
 
 def images(data, spikes_by_unit, window=(-10, 40), limit=None, **options):
     windows = eimage.SpikeWindows(*joined(spikes_by_unit), window, limit)
-    return eimage.electrical_images(Frames(data), windows, **options)
+    return eimage.electrical_images(Rows(data), windows, **options)
 
 
 def assert_close_images(got, data, spikes_by_unit, window, sos, limit=None, tolerance=1e-5):
@@ -234,11 +222,11 @@ def test_frames_cut_the_recording_short():
 
 
 def test_source_is_read_once_in_order_and_in_blocks():
-    source = Frames(recording(1000, 3))
+    source = Rows(recording(1000, 3))
     seen = []
     windows = eimage.SpikeWindows(*joined([[500]]), (-10, 40))
     eimage.electrical_images(source, windows, sos=sections(), block_frames=300, progress=seen.append)
-    assert source.rows == [(0, 300), (300, 600), (600, 900), (900, 1000)]
+    assert source.asked == [(0, 300), (300, 600), (600, 900), (900, 1000)]
     assert seen == [300, 600, 900, 1000]
 
 
@@ -276,7 +264,7 @@ def test_more_units_than_spikes_and_no_units():
         ({"frames": 2000}, ValueError, "frames must be between 0 and the source's 1000"),
         ({"block_frames": 0}, ValueError, "block_frames must be at least 1"),
         ({"threads": 0}, ValueError, "threads must be at least 1"),
-        ({"source": Frames(np.zeros((100, 2)))}, TypeError, "block must be int16 or float32, got float64"),
+        ({"source": Rows(np.zeros((100, 2)))}, TypeError, "block must be int16 or float32, got float64"),
     ],
 )
 @pytest.mark.parametrize("sos", [None, sections()])
@@ -285,7 +273,7 @@ def test_bad_arguments_are_named(change, error, message, sos):
     windows = eimage.SpikeWindows(np.array([50]), np.array([0, 1]), (-10, 40))
     windows = windows._replace(**{name: change.pop(name) for name in windows._fields if name in change})
     with pytest.raises(error, match=message):
-        eimage.electrical_images(**{"source": Frames(recording(1000, 2)), "windows": windows, "sos": sos, **change})
+        eimage.electrical_images(**{"source": Rows(recording(1000, 2)), "windows": windows, "sos": sos, **change})
 
 
 def test_sums_refuse_a_recording_that_is_not_complete():

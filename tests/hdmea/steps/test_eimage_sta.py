@@ -10,6 +10,7 @@ from scipy.signal import butter
 import h5burst
 from hdmea.features.eimage_sta import EImageOptions, compute_eimage_sta, iter_eimage_sta
 from reference import eimage as reference
+from support.sources import Rows
 
 RATE = 20_000.0
 FRAMES, ROWS, COLUMNS = 30_000, 5, 8
@@ -24,18 +25,6 @@ ATTRIBUTES = {
     "spike_limit",
     "skip_highpass",
 }
-
-
-class Frames:
-    """A recording in memory that notes what was read."""
-
-    def __init__(self, data):
-        self.data, self.shape, self.dtype = data, data.shape, data.dtype
-        self.reads = []
-
-    def read(self, start, stop):
-        self.reads.append((start, stop))
-        return self.data[start:stop].copy()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +53,7 @@ def recording(spikes):
 
 
 def compute(recording, spikes, **options):
-    source = recording if isinstance(recording, (Frames, h5burst.LazyArray)) else Frames(recording)
+    source = recording if isinstance(recording, (Rows, h5burst.LazyArray)) else Rows(recording)
     return compute_eimage_sta(source, spikes, **{"sampling_rate": RATE, **options})
 
 
@@ -135,9 +124,9 @@ def _outside(spikes, frames):
 
 
 def test_duration_limits_what_is_read_and_which_spikes_take_part(recording, spikes):
-    source = Frames(recording)
+    source = Rows(recording)
     result = compute(source, spikes, duration_s=0.75)
-    assert source.reads[-1][1] == 15_000
+    assert source.asked[-1][1] == 15_000
     inside = {name: train[train < 15_000] for name, train in spikes.items()}
     sos = butter(2, 100.0, "highpass", fs=RATE, output="sos")
     assert_images(result, *expected(recording, inside, 15_000, sos=sos))
@@ -168,19 +157,19 @@ def test_units_without_spikes_are_nan_and_named(recording, spikes):
 
 
 def test_no_units_give_no_images(recording):
-    source = Frames(recording)
+    source = Rows(recording)
     assert compute(source, {}).features == {}
-    assert source.reads == []
+    assert source.asked == []
 
 
 @pytest.mark.parametrize("chunk_duration_s", [0.001, 0.0333, 0.2, 10.0])
 @pytest.mark.parametrize("skip_highpass", [False, True])
 def test_chunk_duration_changes_nothing_but_what_is_read_at_once(recording, spikes, chunk_duration_s, skip_highpass):
     whole = compute(recording, spikes, skip_highpass=skip_highpass)
-    source = Frames(recording)
+    source = Rows(recording)
     pieces = compute(source, spikes, skip_highpass=skip_highpass, chunk_duration_s=chunk_duration_s)
-    assert max(stop - start for start, stop in source.reads) <= chunk_duration_s * RATE
-    assert [stop for _, stop in source.reads[:-1]] == [start for start, _ in source.reads[1:]]
+    assert source.most_rows <= chunk_duration_s * RATE
+    assert [stop for _, stop in source.asked[:-1]] == [start for start, _ in source.asked[1:]]
     for unit_id, feature in whole.features.items():
         peak = np.abs(feature["data"]).max()
         np.testing.assert_allclose(pieces.features[unit_id]["data"], feature["data"], rtol=0, atol=1e-6 * peak)
@@ -195,7 +184,7 @@ def test_threads_change_no_bit(recording, spikes):
 @pytest.mark.parametrize("skip_highpass", [False, True])
 def test_budget_changes_no_more_than_rounding(recording, spikes, skip_highpass):
     whole = compute(recording, spikes, skip_highpass=skip_highpass)
-    source = Frames(recording)
+    source = Rows(recording)
     seen = []
     tight = compute(
         source,
@@ -205,9 +194,9 @@ def test_budget_changes_no_more_than_rounding(recording, spikes, skip_highpass):
         threads=1,
         progress=lambda done, total: seen.append((done, total)),
     )
-    passes = sum(start == 0 for start, _ in source.reads)
+    passes = sum(start == 0 for start, _ in source.asked)
     assert passes > 1
-    assert max(stop - start for start, stop in source.reads) < 4096
+    assert source.most_rows < 4096
     assert seen[-1] == (passes * FRAMES, passes * FRAMES)
     assert seen == sorted(seen)
     assert list(tight.features) == list(spikes)
@@ -225,9 +214,9 @@ def test_budget_below_the_least_is_refused_with_the_least(recording, spikes):
 
 
 def test_images_can_be_taken_one_by_one(recording, spikes):
-    source = Frames(recording)
+    source = Rows(recording)
     images = iter_eimage_sta(source, spikes, EImageOptions(sampling_rate=RATE))
-    assert source.reads == []
+    assert source.asked == []
     whole = compute(recording, spikes).features
     for unit_id, feature in images:
         np.testing.assert_array_equal(feature["data"], whole[unit_id]["data"])
