@@ -123,6 +123,20 @@ def test_salvage_brings_all_other_records(tmp_path: Path) -> None:
     assert found == [("", *row[1:]) if number == 7 else row for number, row in enumerate(ROWS)]
 
 
+@pytest.mark.parametrize("bit", [0, 1, 2, 3, 4])
+def test_salvage_writes_no_collection_of_a_length_that_libhdf5_refuses(tmp_path: Path, bit: int) -> None:
+    whole, saved = tmp_path / "whole.h5", tmp_path / "saved.h5"
+    with h5py.File(whole, "w") as file:
+        ragged = file.create_dataset("ragged", (5,), h5py.vlen_dtype("i4"))
+        for k in range(5):
+            ragged[k] = np.arange(k)
+    h5burst.repack(whole, whole, overwrite=True)
+    h5burst.salvage(turned(whole, whole.read_bytes().index(b"GCOL") + 8, bit), saved)
+    assert h5burst.verify(saved, deep=True) == []
+    with h5py.File(saved) as file:
+        assert [row.tolist() for row in file["ragged"]] == [list(range(k)) for k in range(5)]
+
+
 def test_turned_references_to_many_texts_are_errors(tmp_path: Path) -> None:
     """No bit of a reference leads to another text: it has another length, or another element refers to it, too."""
     whole = tmp_path / "whole.h5"
