@@ -28,7 +28,7 @@ TOP_LEVEL = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG
 # ---------------------------------------------------------------- examples
 
 RUN_HERE = (
-    *("batch", "cite", "extending", "first_recording", "index", "playlists"),
+    *("batch", "cite", "extending", "first_recording", "index", "playlists", "report"),
     *("resume_and_repair", "stimulus_configs"),
     *("migrate_scptensor", "transactions", "auto", "history"),
     *("edit_other_files", "instead_of_swmr", "missing_values"),

@@ -150,8 +150,8 @@ def simulate(
     )
     output.say(f"{recording.cmcr_path}\n{recording.cmtr_path}")
     output.say(
-        f"playlist {recording.playlist_name!r}: {len(recording.movies)} movies, "
-        f"{recording.duration_s:.0f} s, {units} units"
+        f"playlist {recording.playlist_name!r}: {counted(len(recording.movies), 'movies')}, "
+        f"{recording.duration_s:.0f} s, {counted(units, 'units')}"
     )
     names = [item.name for item in fields(recording) if item.name.endswith(("path", "dir"))]
     files = {name: getattr(recording, name) for name in names}
