@@ -10,8 +10,8 @@ import importlib.util
 import io
 import re
 import sys
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import polars as pl
+from matplotlib import pyplot, style
 
 import scpstore.report
 from hdmea import demo, plot
+from hdmea.features import extract_rf_geometry
 from hdmea.io import section_spike_times
 from hdmea.pipeline import add_section_time, create_session, extract_features, load_recording_with_eimage_sta, run_flow
 from hdmea.population.activity import activity_table, plot_by_age
@@ -66,6 +68,7 @@ BY_AGE = Picture(
 )
 AGES = (3, 6, 9)
 WAVES_S = 400.0
+THEMES = ("light", "dark")  # of the site
 
 PAGES = {  # place below examples/: title, the command that writes it, what it shows
     "recording.html": ("A recording", "hdmea report recording.h5", "All units of the recording of the first pictures."),
@@ -88,33 +91,36 @@ PAGES = {  # place below examples/: title, the command that writes it, what it s
 }
 
 
+Themes = tuple[bytes, bytes]  # a picture as PNG for the light site, and for the dark one
+
+
 @cache
-def made() -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Pictures as PNG by the calls that draw them, in the order of the page; and pages by their places in the site."""
-    pictures: dict[str, bytes] = {}
+def made() -> tuple[dict[str, Themes], dict[str, bytes]]:
+    """Pictures by the calls that draw them, in the order of the page; and pages by their places in the site."""
+    pictures: dict[str, Themes] = {}
     pages: dict[str, bytes] = {}
     with TemporaryDirectory() as name, mpl.rc_context({"figure.dpi": 90, "font.size": 9}):
         directory = Path(name)
-        for words, figure in _pictures_of_a_recording(directory, pages):
-            pictures[words] = _png(figure)
+        pictures.update(_pictures_of_a_recording(directory, pages))
         table, pages["waves.html"] = _spontaneous(directory / "ages")
         call = f"hdmea.population.activity.plot_by_age(activity_table(paths), {BY_AGE.arguments[0]})"
-        pictures[call] = _png(plot_by_age(table, re.findall(r"\w+", BY_AGE.arguments[0])))
+        pictures[call] = _themes(partial(plot_by_age, table, re.findall(r"\w+", BY_AGE.arguments[0])))
         pages |= _population(directory / "results")
         pages["container.html"] = scpstore.report.write_report(_container(), directory / "cells.html").read_bytes()
     return pictures, pages
 
 
-def _pictures_of_a_recording(directory: Path, pages: dict[str, bytes]) -> Iterator[tuple[str, Any]]:
+def _pictures_of_a_recording(directory: Path, pages: dict[str, bytes]) -> Iterator[tuple[str, Themes]]:
     recording = demo.simulate_demo(directory / "recording", UNITS, 0)
     session = demo.analyse(recording, directory, "simulated")
+    extract_rf_geometry(stimuli_dir=recording.stimuli_dir, session=session)  # the fields of the mosaic
     session.save(directory / "simulated.h5")
     selective = list(session.units)[int(recording.truth.population.is_direction_selective.argmax())]
     for picture in PICTURES:
         arguments = [selective if one is SELECTIVE else one for one in picture.arguments]
         words = ["data", *(f'"{one}"' for one in arguments), *(f'{name}="{one}"' for name, one in picture.named)]
-        axes: Any = getattr(plot, picture.function)(session, *arguments, **dict(picture.named))
-        yield f"hdmea.plot.{picture.function}({', '.join(words)})", axes.figure
+        draw = partial(getattr(plot, picture.function), session, *arguments, **dict(picture.named))
+        yield f"hdmea.plot.{picture.function}({', '.join(words)})", _themes(draw)
     pages["recording.html"] = write_report(session, directory / "simulated.html").read_bytes()
 
 
@@ -183,9 +189,19 @@ def _beside(path: str) -> Any:
     return module
 
 
-def _png(figure: Any) -> bytes:
+def _themes(draw: Callable[[], Any]) -> Themes:
+    """draw: gives axes, or a figure."""
+    light = _png(draw())
+    with style.context("dark_background"):
+        return light, _png(draw(), transparent=True)
+
+
+def _png(drawn: Any, *, transparent: bool = False) -> bytes:
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None})
+    drawn.figure.savefig(
+        stream, format="png", bbox_inches="tight", metadata={"Software": None}, transparent=transparent
+    )
+    pyplot.close(drawn.figure)
     return stream.getvalue()
 
 
@@ -193,7 +209,11 @@ def files() -> dict[str, bytes]:
     """What the page shows: place in the site, and content."""
     pictures, pages = made()
     return {
-        **{_place(number): picture for number, picture in enumerate(pictures.values())},
+        **{
+            _place(number, theme): picture
+            for number, pair in enumerate(pictures.values())
+            for theme, picture in zip(THEMES, pair, strict=True)
+        },
         **{f"examples/{name}": page for name, page in pages.items()},
     }
 
@@ -203,7 +223,8 @@ def text() -> str:
     parts, seen = [], set()
     for number, (words, picture) in enumerate(zip(made()[0], (*PICTURES, BY_AGE), strict=True)):
         parts += [] if picture.function in seen else [f"## {picture.function}"]
-        parts += [picture.what, f"```python\n{words}\n```", f"![{picture.what}]({_place(number)})"]
+        shown = [f"![{picture.what}]({_place(number, theme)}#only-{theme})" for theme in THEMES]
+        parts += [picture.what, f"```python\n{words}\n```", "\n".join(shown)]
         seen.add(picture.function)
     parts += ["## Pages", "Each is one file that opens without a server and can be sent to others."]
     for name, (title, command, what) in PAGES.items():
@@ -212,5 +233,5 @@ def text() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _place(number: int) -> str:
-    return f"images/gallery/{number:02}.png"
+def _place(number: int, theme: str) -> str:
+    return f"images/gallery/{number:02}-{theme}.png"

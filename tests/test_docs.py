@@ -189,7 +189,12 @@ def test_the_gallery_shows_every_picture(site: Path) -> None:
     text = re.sub(r"<[^>]+>", "", (site / "gallery.html").read_text(encoding="utf-8"))
     called = set(re.findall(r"hdmea\.[\w.]+\.(plot_\w+)\(", text))
     assert called == drawing_functions() > set(plot.__all__)
-    assert len(list((site / "images" / "gallery").glob("*.png"))) > len(called)
+    names = sorted(path.name for path in (site / "images" / "gallery").glob("*.png"))
+    assert len(names) > 2 * len(called)
+    assert [name for name in names if "dark" in name] == [
+        one.replace("light", "dark") for one in names if "light" in one
+    ]
+    assert f'src="images/gallery/{names[0]}#only-dark"' in (site / "gallery.html").read_text(encoding="utf-8")
 
 
 def test_the_gallery_has_every_kind_of_page(site: Path) -> None:

@@ -3,7 +3,8 @@
 
 function pairs(rows, heads) {
   if (!rows.length) return nothing("nothing stored");
-  const cell = (one, i) => put(i ? "td" : "th", i ? {} : { scope: "row" }, one instanceof Node ? one : i || typeof one !== "string" ? shown(one, 7) : breakable(one));
+  const text = (one, i) => typeof one === "string" && (!i || one.length > 16) ? breakable(one) : shown(one, 7); // units stay whole
+  const cell = (one, i) => put(i ? "td" : "th", i ? {} : { scope: "row" }, one instanceof Node ? one : text(one, i));
   return put("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": heads.join(", ") }, put("table", {}, [
     put("thead", {}, put("tr", {}, heads.map(head => put("th", { scope: "col" }, head)))),
     put("tbody", {}, rows.map(row => put("tr", {}, row.map(cell)))),
@@ -34,7 +35,7 @@ function choice(name, options, current, change) {
 }
 
 const ROWS = 200;
-const PRINTED = 11; // columns beside the names that one sheet of paper has room for
+const PRINTED = 12; // columns beside the names that one sheet of paper has room for
 
 // rows: their names. what: what a row is. columns: {name, unit, what, values}. chosen: those that are shown at first.
 // link: from a row's number to its address, or null. file: the CSV's name.

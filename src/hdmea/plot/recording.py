@@ -107,7 +107,7 @@ def plot_quality(data: Data, measure: str = "rate", *, ax: Axes | None = None) -
     ax.hist(values, bins=min(40, max(5, round(np.sqrt(len(values)) * 2))), color=BLUE)
     ax.locator_params(axis="y", integer=True)
     median = float(np.median(values))
-    ax.axvline(median, color="black", ls="--", lw=1, label=f"median {median:.3g}")
+    ax.axvline(median, color=GREY, ls="--", lw=1, label=f"median {median:.3g}")
     ax.legend(frameon=False, fontsize=8)
     open_frame(ax)
     return ax

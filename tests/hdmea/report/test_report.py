@@ -433,7 +433,10 @@ def test_every_column_is_on_paper(page: Any, millimetres: int, name: str) -> Non
     assert page.evaluate(f"{over}.map(one => one.textContent)") == []
     printed = page.evaluate("[...document.querySelectorAll('.sheet thead th')].map(one => one.textContent)")
     assert set(printed) == set(chosen)
-    assert page.pdf(format=name, prefer_css_page_size=True).count(b"/MediaBox") >= 1
+    pdf = page.pdf(format=name, prefer_css_page_size=True)
+    sizes = [(float(width), float(height)) for width, height in re.findall(rb"/MediaBox \[0 0 (\S+) (\S+)\]", pdf)]
+    assert sizes
+    assert all(width > height for width, height in sizes)  # no upright sheet with the heading alone
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator(".sheet table").count() == 1
 
