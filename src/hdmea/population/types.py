@@ -28,7 +28,7 @@ STABLE = 0.75  # Hennig's limit of a valid, stable cluster
 SPARSE_STEPS = 100
 PATIENCE = 5  # numbers of types without a better BIC before larger ones are not tried
 LEAST_RELIABILITY = 0.7
-WIDTH = 0.15  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
+WIDTH = 0.1  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
 BIN_FRAMES = 3  # 50 ms: traces are low-passed at 10 Hz
 _BLOCK = 4096  # cells at once
 # Of ipRGCs; of many trials, a correlation of two of 0.5 is an index (`iprgc_2hz_QI`) of 0.71.
