@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ from hdmea.utils.exceptions import ConfigurationError, DataLoadError, MissingInp
 
 if TYPE_CHECKING:
     from hdmea.session.session import PipelineSession
+
+logger = logging.getLogger(__name__)
 
 STIMULI_DIR_VARIABLE = "HDMEA_STIMULI_DIR"
 STEP = "compute_sta"
@@ -181,7 +184,7 @@ def _compute(
 ) -> None:
     trains = _first_trials(recording, movie, outcome)
     wanted = [unit_id for unit_id in trains if force or not _has_sta(recording.units[unit_id], movie)]
-    _warn_of_other_range(recording, movie, cover_range, set(trains) - set(wanted), outcome)
+    _warn_of_other_range(recording, movie, cover_range, set(trains) - set(wanted))
     if not wanted:
         return
     frames = _load_stimulus_movie(movie, stimuli_dir)
@@ -246,12 +249,12 @@ def _warn_of_other_range(
     movie: str,
     cover_range: tuple[int, int],
     skipped: set[str],
-    outcome: Outcome[STAResult],
 ) -> None:
+    """Log that what is there was asked for otherwise: of the call alone, so nothing is kept with the session."""
     for unit_id in sorted(skipped):
         known = recording.units[unit_id]["features"][sta_feature(movie)].get("metadata", {}).get("cover_range")
         if known is not None and tuple(known) != cover_range:
-            outcome.warn(f"the STA that is there covers frames {tuple(known)}: pass force=True to compute it anew")
+            logger.warning("the STA that is there covers frames %s: pass force=True to compute it anew", tuple(known))
             return
 
 
