@@ -4,11 +4,12 @@ from typing import Any
 
 from h5burst import find_export
 from hdmea.features import families as families
-from hdmea.features.base import FeatureExtractor, StimulusFeature
-from hdmea.features.registry import FeatureRegistry
+from hdmea.features.base import FeatureExtractor as FeatureExtractor
+from hdmea.features.base import StimulusFeature as StimulusFeature
+from hdmea.features.registry import FeatureRegistry as FeatureRegistry
 from hdmea.public import PUBLIC_NAMES
 
-__all__ = ["FeatureExtractor", "FeatureRegistry", "StimulusFeature", *PUBLIC_NAMES]
+__all__ = sorted({"FeatureExtractor", "FeatureRegistry", "StimulusFeature"}.union(PUBLIC_NAMES))
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ _ENTRY_BYTES = 12
 class Minibatch(NamedTuple):
     """Some samples of a layer.
 
-    Parameters
+    Attributes
     ----------
     rows
         Which: positions among the samples of the layer.
