@@ -1,11 +1,12 @@
 # ext/hdf5/decode/h5parse.pyx — trees straight from the metadata of an HDF5 file: object headers, links, attributes, small data.
 #
 # Everything here works on bytes that were checked to be inside the file, and every structure that carries a checksum
-# is checked before it is believed. What is rare (dense storage, chunk indices, old groups, odd datatypes) is asked of
+# is checked before it is believed. What is rare (dense storage, chunk indices, odd datatypes) is asked of
 # the Python object that owns the parser; what nobody here covers raises `UnsupportedFeatureError` (see `set_errors`).
 import enum
 import operator
 import os
+import threading
 
 cimport cython
 cimport numpy as cnp
@@ -114,6 +115,7 @@ cdef inline uint64_t u64(const uint8_t* p) noexcept nogil:
 include "source.pxi"
 include "values.pxi"
 include "header.pxi"
+include "symbol_table.pxi"
 include "messages.pxi"
 include "tree.pxi"
 include "kept.pxi"

@@ -11,6 +11,25 @@ cdef extern from "kept_file.h":
 
 
 @cython.final
+cdef class ProcessLock:
+    """A reentrant lock of one process. A fork leaves it behind: in the child, where a thread of the parent may seem to
+    hold it for ever, it is a new one.
+    """
+
+    cdef object lock
+    cdef int process
+
+    def of_this_process(self):
+        """The lock itself, to be held in a `with` block.
+
+        An `__enter__` of Python's could be interrupted when it has acquired the lock and not yet returned.
+        """
+        if self.lock is None or self.process != this_process():
+            self.lock, self.process = threading.RLock(), this_process()
+        return self.lock
+
+
+@cython.final
 cdef class KeptFile:
     """A descriptor that somebody keeps: who reads it now, so that it is locked no longer than that.
 

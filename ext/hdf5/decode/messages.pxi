@@ -61,7 +61,7 @@ cdef class Messages:
     cdef Type latest  # the datatype asked for last
     cdef bytes latest_message
     cdef Space space
-    cdef bint escaped, has_space, is_group, external, old_fill, links_ordered, attributes_ordered
+    cdef bint escaped, left_out, has_space, is_group, external, old_fill, links_ordered, attributes_ordered
     cdef Span type, layout, filters, fill
     cdef Type shared_type
     cdef uint64_t link_heap, link_tree, attribute_heap, attribute_tree, symbol_tree, symbol_heap
@@ -76,8 +76,11 @@ cdef class Messages:
         self.heap = Heap(source, owner)
         self.types = {}
 
-    cdef int read(self, uint64_t address, bint only_links=False) except -1:
-        """Read an object header and sort its messages. Text that attributes refer to is fetched at once."""
+    cdef int read(self, uint64_t address, bint only_links=False, bint symbols=True) except -1:
+        """Read an object header and sort its messages. Text that attributes refer to is fetched at once.
+
+        symbols: also the links of a group of the older format, which are in many places of the file.
+        """
         cdef size_t i
         cdef Message* message
         self.escaped = self.has_space = self.is_group = self.external = self.old_fill = self.links_ordered = self.attributes_ordered = False
@@ -102,8 +105,9 @@ cdef class Messages:
             self.take_dense_attributes()
         if len(self.attributes) > 1:
             self.sort_attributes()
-        if self.symbol_tree != UNDEFINED:
-            for name, target in self.owner.symbol_links(self.symbol_tree, self.symbol_heap):
+        self.left_out = self.symbol_tree != UNDEFINED and not symbols
+        if self.symbol_tree != UNDEFINED and symbols:
+            for name, target in SymbolTable(self.source, self.symbol_tree, self.symbol_heap).links():
                 self.links.append((self.name(byte_pointer(name), len(name)), target, 0))
         if self.link_heap != UNDEFINED:
             for body in self.owner.dense_links(self.link_heap, self.link_tree):

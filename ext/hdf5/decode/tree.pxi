@@ -86,12 +86,15 @@ cdef class Parser:
         """The names that lead to the object that is read next, where that is not the root."""
         self.names = list(names)
 
-    def inspect(self, address) -> tuple:
-        """Attributes, names of those that only libhdf5 reads, links (None: no group), `Dataset` (None: no dataset)."""
+    def inspect(self, address, bint symbols=True) -> tuple:
+        """Attributes, names of those that only libhdf5 reads, links (None: no group), `Dataset` (None: no dataset).
+
+        Also whether the links are all: those of a group of the older format are read only with `symbols`.
+        """
         cdef Messages m = self.messages
-        m.read(address)
+        m.read(address, False, symbols)
         dataset = m.dataset() if m.layout.data != NULL and m.has_space else None
-        return m.attributes, list(m.unsupported_attributes), list(m.links) if m.is_group else None, dataset
+        return m.attributes, list(m.unsupported_attributes), list(m.links) if m.is_group else None, dataset, not m.left_out
 
     def dataset(self, address) -> Dataset:
         """The header of a dataset."""

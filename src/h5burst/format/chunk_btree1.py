@@ -1,4 +1,4 @@
-"""The version 1 B-tree of chunks, the index that all programs read, written at once from ordered chunks.
+"""The version 1 B-tree of chunks, the index that all programs read; written at once from ordered chunks.
 
 HDF5 has no checksum for its nodes. Ours carry one at their end, where libhdf5 has room for another child. It is gone
 when libhdf5 writes the node again.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
 _ROOM = 64  # children that a node has room for, twice the K of a file that names none
@@ -76,7 +77,45 @@ def _write_level(append: Append, children: list[_Child], level: int, end: bytes)
     return nodes
 
 
-def check_node(source: Source, address: int, key_bytes: int) -> None:
+@total("a B-tree", reads=True)
+def entries(source: Source, address: int, rank: int) -> list[tuple[bytes, int]]:
+    """Key and address of each chunk in a tree, in its order; rank: axes of the dataset."""
+    key_bytes = 8 + 8 * (rank + 1)
+    step = key_bytes + 8
+    found: list[tuple[bytes, int]] = []
+    waiting: list[tuple[int, int | None]] = [(address, None)]
+    seen: set[int] = set()
+    total_count = 0
+    while waiting:
+        place, expected = waiting.pop()
+        signature, kind, level, count, _, _ = _HEADER.unpack(source.read(place, _HEADER.size))
+        if signature != b"TREE" or kind != _CHUNKS or expected not in (None, level) or place in seen:
+            raise CorruptStructureError(f"there is no B-tree node where one should be, at address {place}")
+        seen.add(place)
+        total_count += count
+        if total_count * step > source.size:
+            raise CorruptStructureError("the nodes of a B-tree overlap")
+        _check_node(source, place, key_bytes)
+        body = source.read(place + _HEADER.size, count * step + key_bytes)
+        if count and _place_in(body[-key_bytes:]) <= _place_in(body[-key_bytes - step : -step]):
+            raise CorruptStructureError("a B-tree node ends before its last chunk")  # which libhdf5 would not find
+        pairs = [
+            (body[at : at + key_bytes], int.from_bytes(body[at + key_bytes : at + step], "little"))
+            for at in range(0, count * step, step)
+        ]
+        if level == 0:
+            found += pairs
+        else:
+            waiting += [(child, level - 1) for _, child in reversed(pairs)]
+    return found
+
+
+def _place_in(key: bytes) -> tuple[int, ...]:
+    """The first element of the chunk of a key, which begins with 8 bytes of its size and filter mask."""
+    return struct.unpack_from(f"<{(len(key) - 8) // 8}q", key, 8)
+
+
+def _check_node(source: Source, address: int, key_bytes: int) -> None:
     """Raise `CorruptStructureError` if a node that carries a checksum of ours does not fit it."""
     size = _node_bytes(key_bytes)
     if address + size > source.size:

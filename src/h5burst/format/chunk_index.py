@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from h5burst._ext.h5parse import Source
-from h5burst.format import extensible_array, fixed_array, symbol_table
+from h5burst.format import chunk_btree1, extensible_array, fixed_array
 from h5burst.format.btree2 import read_records
 from h5burst.format.chunk_index_elements import ChunkElements, Element, ElementFormat, decode_elements
 from h5burst.format.constants import UNDEFINED
@@ -171,7 +171,7 @@ def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...])
     elements: list[Element] = []
     coordinates: list[list[int]] = []
     previous: list[int] = []
-    for key, address in symbol_table.entries(source, layout.address, kind=1, key_size=8 + 8 * (rank + 1)):
+    for key, address in chunk_btree1.entries(source, layout.address, rank):
         size, mask, *first, within = struct.unpack(f"<II{rank + 1}q", key)
         if within or any(at % chunk for at, chunk in zip(first, layout.chunks, strict=True)):
             raise CorruptStructureError("a chunk of a dataset is not on its grid")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import Source, checked_link, lookup3
+from h5burst._ext.h5parse import Source, SymbolTable, checked_link, lookup3
 from h5burst.format import btree2_update, info_message, link_message, symbol_table
 from h5burst.format import object_header as oh
 from h5burst.format.btree2 import cut, read_records
@@ -45,7 +45,7 @@ def all_links(source: Source, messages: Sequence[Message]) -> list[bytes]:
         bodies += read_links(source, info.heap, info.tree)
     for message in messages:
         if message.type == oh.SYMBOL_TABLE:
-            links = symbol_table.read_links(source, *symbol_table.decode_message(message.body))
+            links = SymbolTable(source, *symbol_table.decode_message(message.body)).links()
             bodies += [link_message.encode(*link) for link in links]
     return bodies
 

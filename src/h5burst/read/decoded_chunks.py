@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TypeAlias
 
+from h5burst._ext.h5parse import ProcessLock
 from h5burst.runtime.buffers import Bytes
-from h5burst.runtime.process_lock import ProcessLock
 
 Key: TypeAlias = "tuple[int, int]"  # which dataset's chunk, and its number
 

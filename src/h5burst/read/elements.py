@@ -22,7 +22,8 @@ from h5burst.format.data_layout import CHUNKED, COMPACT, CONTIGUOUS, ChunkedLayo
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.read.block_cache import GAP_BYTES, CoalescedChunks
-from h5burst.read.decoded_chunks import MOST_OF_ONE, DecodedChunks
+from h5burst.read.decoded_chunks import MOST_OF_ONE
+from h5burst.read.handle import FileHandle
 from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
 
@@ -49,14 +50,40 @@ class StorageInfo(NamedTuple):
     filters: tuple[str, ...]
 
 
+class RowsInFile(NamedTuple):
+    """Rows that are end to end in the file, as they are in memory: place of the first, bytes from one to the next."""
+
+    length: int
+    shape: tuple[int, ...]
+    start: int
+    step: int
+
+    def part(self, key: tuple[Any, ...]) -> tuple[int, tuple[int, ...]] | None:
+        """Place and shape of what numbers, and a plain slice at the end, select; None for any other key."""
+        start, step, shape = self.start, self.step, (self.length, *self.shape)
+        for place, index in enumerate(key, 1):
+            if not shape:
+                return None
+            length, *rest = shape
+            if type(index) is slice and index.step in (None, 1) and place == len(key):
+                first, stop, _ = index.indices(length)
+                return start + first * step, (max(0, stop - first), *rest)
+            if not (type(index) is int or isinstance(index, np.integer)) or not -length <= index < length:
+                return None
+            start += int(index) % length * step
+            step //= max(1, rest[0]) if rest else 1
+            shape = tuple(rest)
+        return start, shape
+
+
 class Elements:
     """Reads a dataset's elements as they are in the file: arrays of opaque items, one axis for each of its dataspace.
 
-    Nothing of the file is read before it is needed. kept: where chunks are kept that may be asked for again, and the
-    number of the dataset there. Raises `CorruptStructureError` and `UnsupportedFeatureError`.
+    Nothing of the file is read before it is needed. kept: the file, which keeps chunks that may be asked for again,
+    and the number of the dataset there. Raises `CorruptStructureError` and `UnsupportedFeatureError`.
     """
 
-    def __init__(self, dataset: Dataset, kept: tuple[DecodedChunks, int] | None = None) -> None:
+    def __init__(self, dataset: Dataset, kept: tuple[FileHandle, int] | None = None) -> None:
         if dataset.space is None:
             raise ValueError("a null dataspace has no elements")
         if dataset.external:
@@ -178,6 +205,14 @@ class Elements:
     def _run(self) -> Run:
         return data_layout.decode_contiguous(self.dataset.layout)
 
+    def rows(self, base: int) -> RowsInFile | None:
+        """Its rows, where they are end to end and as in memory, and address 0 is at `base`; else None."""
+        run = self.run
+        if run is None or not self.is_plain or not self.shape:
+            return None
+        length, *shape = self.shape
+        return RowsInFile(length, tuple(shape), base + run.address, math.prod(shape) * self.raw.itemsize)
+
     def _cut(self, data: bytes, places: tuple[Places, ...]) -> Array:
         count = math.prod(self.shape)
         if len(data) < count * self.raw.itemsize:
@@ -228,10 +263,10 @@ class Elements:
         return touched <= _FEW_CHUNKS and plan.chunk_bytes <= MOST_OF_ONE and 4 * wanted <= touched * plan.chunk_bytes
 
     def _read_kept(
-        self, kept: DecodedChunks, number: int, fetch: chunks.Fetch, places: tuple[Places, ...], out: Array
+        self, file: FileHandle, number: int, fetch: chunks.Fetch, places: tuple[Places, ...], out: Array
     ) -> Array:
         """Read parts of a few chunks, which are kept for a while."""
-        plan = self.plan
+        plan, kept = self.plan, file.chunks
         for part in chunks.parts_of(plan, places):
             key = (number, part.number)
             whole = kept.get(key)

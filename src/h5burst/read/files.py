@@ -28,9 +28,10 @@ def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0, at: At | No
     lazy
         Whether groups and arrays read themselves when they are looked into.
     ahead
-        Of a lazy tree: how many bytes of arrays are read at once, and all groups with them, since thousands of small
-        arrays are read much faster together. An array that is larger than a 512th of it, and what is beyond it, reads
-        itself as ever. 1: groups alone are read. 0: everything reads itself.
+        Of a lazy tree: how many bytes of arrays are read at once, and all groups with them, those of other files that
+        external links lead to as well, since thousands of small arrays are read much faster together. An array that is
+        larger than a 512th of it, and what is beyond it, reads itself as ever. 1: groups alone are read. 0: everything
+        reads itself.
     at
         An earlier state of the file, as of `file_at`; None: the newest.
 
@@ -58,7 +59,7 @@ def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0, at: At | No
     array([1, 2])
     """
     if lazy:
-        return open_tree(located(path, at), ahead)
+        return open_tree(path if at is None else located(path, at), ahead)
     with located_meanwhile(path, at) as place:
         return load_tree(place)
 

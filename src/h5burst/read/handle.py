@@ -16,14 +16,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-
-from h5burst._ext.h5parse import KeptFile, Reading
+from h5burst._ext.h5parse import KeptFile, ProcessLock, Reading
 from h5burst.read.decoded_chunks import DecodedChunks
-from h5burst.read.file_objects import FileObject, Location, path_of
+from h5burst.read.file_objects import FileObject, Location
 from h5burst.read.open_file import OpenFile, OpenObject, Stamp
-from h5burst.runtime import locks
-from h5burst.runtime.process_lock import ProcessLock
 
 Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"  # of a link: an address, a path, a file and a path
 
@@ -48,24 +44,31 @@ class FileHandle:
     """One file, or file object, as all that reads it shares it.
 
     location: where it is. stamp: which file that must be; None: whatever is there when it is first opened. state: which
-    state of it is looked at; None: the newest one then. links: of groups that were looked into, by address. chunks:
-    those that were decoded last. misfits: what is wrong, by the path of the object where it was met, although all that
+    state of it is looked at; None: the newest one then. links: of groups that were looked into, by address. kept: the
+    file, while it is kept open. misfits: what is wrong, by the path of the object where it was met, although all that
     is read is right.
     """
 
-    __slots__ = ("__weakref__", "_holders", "_kept", "chunks", "links", "location", "misfits", "path", "stamp", "state")
+    __slots__ = ("__weakref__", "_chunks", "_holders", "kept", "links", "location", "misfits", "path", "stamp", "state")
 
     def __init__(self, location: Location, stamp: Stamp | None = None, state: State | None = None) -> None:
         then = location.state if isinstance(location, FileObject) else None
         if state is None and then is not None:
             state = State(then.root, then.base, then.end)
         self.location, self.stamp, self.state = location, stamp, state
-        self.path = path_of(location)
+        self.path = location if isinstance(location, str) else location.path
         self.links: dict[int, dict[str, Target]] = {}
         self.misfits: dict[str, str] = {}
-        self.chunks = DecodedChunks()
-        self._kept: KeptFile | None = None
+        self._chunks: DecodedChunks | None = None
+        self.kept: KeptFile | None = None
         self._holders = 0
+
+    @property
+    def chunks(self) -> DecodedChunks:
+        """Chunks of it that were decoded last."""
+        if self._chunks is None:
+            self._chunks = DecodedChunks()
+        return self._chunks
 
     @property
     def is_far(self) -> bool:
@@ -86,11 +89,6 @@ class FileHandle:
             self.stamp = new.stamp
         return self._keep(new) or new
 
-    def fill(self, offset: int, out: np.ndarray[Any, Any]) -> bool:
-        """Fill an array with bytes of the file from `offset` on, if it is kept open, and unchanged; else False."""
-        kept = self._kept
-        return kept is not None and kept.fill(offset, out)
-
     def hold(self) -> None:
         """Keep the file open between reads until `release`, as far as the system allows that."""
         with _lock.of_this_process():
@@ -110,12 +108,12 @@ class FileHandle:
 
     def _borrow(self) -> Reading | None:
         """The file that is kept open, if it is still the one at the path, and nobody writes it."""
-        kept = self._kept
+        kept = self.kept
         if kept is None:
             return None
         is_same = self._is_at_path() if _IS_WINDOWS else kept.is_at_path
         with _lock.of_this_process():
-            if kept is not self._kept:
+            if kept is not self.kept:
                 return None
             if not is_same or not kept.is_here:
                 self._drop()
@@ -134,15 +132,14 @@ class FileHandle:
     def _keep(self, file: OpenFile) -> Reading | None:
         """Keep a file that was opened, if that is wanted; it stays locked until what is given here is closed."""
         with _lock.of_this_process():
-            if not self._is_held() or self._kept is not None or file.locked_for_writing or file.stamp != self.stamp:
+            if not self._is_held() or self.kept is not None or file.locked_for_writing or file.stamp != self.stamp:
                 return None
-            place = os.fsencode(file.path), file.stamp, locks.are_used()
-            kept = KeptFile(file.held, *place)
+            kept = KeptFile(file.held, os.fsencode(file.path), file.stamp, file.is_locked)
             reading = kept.read(self)
             if reading is None:
                 return None
             _order[id(self)] = weakref.ref(self)  # before it is kept: an interruption may come between
-            self._kept = kept
+            self.kept = kept
             while len(_order) > _MOST_KEPT:
                 oldest, reference = next(iter(_order.items()))
                 _drop(reference)
@@ -152,13 +149,13 @@ class FileHandle:
     def _drop(self) -> None:
         """Keep the file no longer; it is closed when nobody reads it any more."""
         with _lock.of_this_process():
-            kept, self._kept = self._kept, None
+            kept, self.kept = self.kept, None
             _order.pop(id(self), None)
             if kept is not None:
                 kept.forget()
 
     def __del__(self) -> None:
-        if self._kept is not None:
+        if self.kept is not None:
             self._drop()
 
     def __reduce__(self) -> tuple[Any, ...]:

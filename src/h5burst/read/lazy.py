@@ -9,14 +9,13 @@ are first asked for; an array's elements each time.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from h5burst._ext.h5parse import Type
+from h5burst._ext.h5parse import ProcessLock, Type
 from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import Box, Places, hull, inside
 from h5burst.codecs.filter_names import NOT_CODECS
@@ -25,13 +24,12 @@ from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.elements import Elements, StorageInfo
+from h5burst.read.elements import Elements, RowsInFile, StorageInfo
 from h5burst.read.file_objects import FileLike, FileObject, locate
 from h5burst.read.handle import FileHandle
 from h5burst.read.open_file import Stamp
 from h5burst.read.reader import Place, Reader, stored_path
 from h5burst.runtime.gc_pause import collection_paused
-from h5burst.runtime.process_lock import ProcessLock
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
 _PAGE = 4096  # bytes; of a source of which no structures are read
@@ -143,7 +141,7 @@ class LazyArray(ReadableArray):
         self._names = names  # from the root
         self._address = address  # of the dataset's object header; None: only libhdf5 reads it
         self._elements: Elements | None = None
-        self._rows: _Rows | None = None
+        self._rows: RowsInFile | None = None
         self._base = 0  # where address 0 is in the file, once there are `_elements`
         self._attrs: Mapping[str, Any] | None = None
         self._shape = shape
@@ -230,21 +228,29 @@ class LazyArray(ReadableArray):
         if self._elements is None:
             assert self._address is not None
             self._base = reader.source.base
-            kept = self._handle.chunks, self._address
+            kept = self._handle, self._address
             self._elements = Elements(reader.parser.dataset(self._address), kept)
-            self._rows = _rows_of(self._elements, self._base)
+            self._rows = self._elements.rows(self._base)
         return self._elements
 
     # ------------------------------------------------------------ reading
 
     def __getitem__(self, key: Any) -> Any:
-        if self._rows is not None and (type(key) is int or isinstance(key, np.integer)):
-            length, shape, start, step = self._rows
+        rows, kept = self._rows, self._handle.kept
+        if rows is None or kept is None:
+            return super().__getitem__(key)
+        if type(key) is int or isinstance(key, np.integer):
+            length, shape, start, step = rows
             number = int(key) + length if key < 0 else int(key)
             if 0 <= number < length:
                 row = np.empty(shape, self._dtype)
-                if self._handle.fill(start + number * step, row):
+                if kept.fill(start + number * step, row):
                     return row if shape else row[()]
+        elif (found := rows.part(key if type(key) is tuple else (key,))) is not None:
+            with contextlib.suppress(MemoryError):  # for more than the file has, which is told below
+                part = np.empty(found[1], self._dtype)
+                if kept.fill(found[0], part):
+                    return part if found[1] else part[()]
         return super().__getitem__(key)
 
     @overload
@@ -386,23 +392,6 @@ class LazyArray(ReadableArray):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._handle, self._names, self.shape, self.dtype, self._address)
-
-
-class _Rows(NamedTuple):
-    """Rows that are end to end in the file, as they are in memory: place of the first, bytes from one to the next."""
-
-    length: int
-    shape: tuple[int, ...]
-    start: int
-    step: int
-
-
-def _rows_of(elements: Elements, base: int) -> _Rows | None:
-    run = elements.run
-    if run is None or not elements.is_plain or not elements.shape:
-        return None
-    length, *shape = elements.shape
-    return _Rows(length, tuple(shape), base + run.address, math.prod(shape) * elements.raw.itemsize)
 
 
 _publishing = ProcessLock()

@@ -54,7 +54,7 @@ class OpenFile:
     """A regular file, open for reading until `close`, under the shared lock that HDF5 readers take.
 
     expected: the file must still be this one, else `StaleFileError`. locked_for_writing: another program has it open
-    for writing.
+    for writing. is_locked: its file system has locks, and this one has it.
     """
 
     reader: Callable[[int, Any], None] | None = None  # fills a buffer from an offset on, in place of the descriptor
@@ -78,7 +78,9 @@ class OpenFile:
             self.stamp = Stamp.of(status)
             if expected not in (None, self.stamp) and expected != _edited.get(self.stamp[:2]):
                 raise StaleFileError(self.path)
-            self.locked_for_writing = locks.try_shared(self.descriptor) is locks.Answer.REFUSED
+            answer = locks.try_shared(self.descriptor)
+            self.locked_for_writing = answer is locks.Answer.REFUSED
+            self.is_locked = answer is locks.Answer.GRANTED
         except BaseException:
             self.close()
             raise

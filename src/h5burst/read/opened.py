@@ -507,7 +507,7 @@ def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
 def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
     try:
         with reader.naming_damage(names):
-            attrs, unread, links, dataset, has_all_links = reader.inspect(address, symbols=not file.handle.is_far)
+            attrs, unread, links, dataset, has_all_links = reader.parser.inspect(address, not file.handle.is_far)
             if links is not None:
                 if has_all_links:
                     file.handle.links.setdefault(address, {name: target for name, target, _ in links})

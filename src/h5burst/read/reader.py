@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 import h5py
 import numpy as np
 
-from h5burst._ext.h5parse import Dataset, Kind, Parser, Source, Type, set_model
+from h5burst._ext.h5parse import Dataset, Kind, Parser, Source, SymbolTable, Type, set_model
 from h5burst.arrays.selection import Box
 from h5burst.format import data_layout, datatype, dense, object_header, symbol_table
 from h5burst.format.constants import UNDEFINED
@@ -23,7 +23,6 @@ from h5burst.model.errors import (
     MissingFilterError,
     UnsupportedFeatureError,
     damaged_objects,
-    naming_file,
 )
 from h5burst.model.tree import (
     AS_DEFAULT,
@@ -99,7 +98,6 @@ class Reader:
     _parser: Parser | None = None
     _helper: Parser | None = None
     _resolver: LinkResolver | None = None
-    _is_leaving_out = _has_left_out = False  # links of groups of the older format: `inspect`
     _missing_filter = False
     _unwritten = 0  # bytes in memory that no bytes of the file stand for
     _deaths = 0  # of libhdf5, over this file
@@ -142,11 +140,13 @@ class Reader:
         self.source = Source(self.file.descriptor, end, base, block, _BLOCKS, self.file.reader)
         self._problems: list[tuple[str, str]] = []
         self._committed: dict[int, bytes] = {}
-        self._deferred_reads: list[tuple[Elements, np.ndarray[Any, Any], tuple[str, ...]]] = []
+        self._deferred_reads: list[Any] = []  # a run of the parser's reads, or elements, their array and names
 
     def _newest_state(self, unfinished: bool) -> State:
-        with naming_file(self.path):
+        try:
             superblock, size = self._superblock(self.file.descriptor, self.file.stamp.size)
+        except CorruptStructureError as error:
+            raise CorruptFileError(self.path, str(error)) from error
         if superblock.open_for_writing and not unfinished:
             raise InUseError(is_locked=False)
         return State(superblock.root, superblock.base, size)
@@ -234,8 +234,10 @@ class Reader:
 
     def _finish_reads(self) -> None:
         """Read what the parser left, in threads: many runs of bytes, and datasets of few chunks."""
-        runs: list[Any] = split_evenly(self.parser.reads_left, 8 * thread_count())
-        parallel_map(self._read_later, [*runs, *self._deferred_reads])
+        if left := self.parser.reads_left:
+            self._deferred_reads += split_evenly(left, 8 * thread_count())
+        if self._deferred_reads:
+            parallel_map(self._read_later, self._deferred_reads)
         if self._problems:
             problems = sorted(self._problems)
             if len(problems) == 1 and self._missing_filter:
@@ -368,32 +370,13 @@ class Reader:
     def dense_attributes(self, heap: int, tree: int) -> list[tuple[bytes, int]]:
         return dense.read_attributes(self.source, heap, tree)
 
-    def symbol_links(self, tree: int, heap: int) -> list[tuple[bytes, int | bytes]]:
-        if self._is_leaving_out:
-            self._has_left_out = True
-            return []
-        return symbol_table.read_links(self.source, tree, heap)
-
-    def inspect(self, address: int, *, symbols: bool) -> tuple[Any, ...]:
-        """Result of the parser's `inspect`, and whether all links are in it.
-
-        symbols: whether links of a group of the older format are read; they are in many places of the file.
-        """
-        self._is_leaving_out, self._has_left_out = not symbols, False
-        try:
-            found = self.parser.inspect(address)
-        finally:
-            self._is_leaving_out = False
-        return (*found, not self._has_left_out)
-
     def search_symbol(self, address: int, name: str) -> Target | None:
         """Where a link of a group of the older format leads; None for another group, and where it is not found."""
         message = object_header.decode(self.source, address).first(object_header.SYMBOL_TABLE)
         if message is None:
             return None
-        tree, heap = symbol_table.decode_message(message.body)
-        stored = escape_link(name).encode("utf-8", "surrogateescape")
-        return symbol_table.find_link(self.source, tree, heap, stored)
+        table = SymbolTable(self.source, *symbol_table.decode_message(message.body))
+        return table.find(escape_link(name).encode("utf-8", "surrogateescape"))
 
     def links_of(self, address: int) -> dict[str, Target]:
         """Where the links of a group lead, by name; they are read once for all that share the handle."""
@@ -446,7 +429,7 @@ class Reader:
     def _external_node(self, file: str, path: bytes, crossed: frozenset[Place]) -> Node | None:
         handle = FileHandle(file)
         try:
-            with type(self)(handle, above=crossed, shared=self._shared) as other:
+            with type(self)(handle, above=crossed, shared=self._shared, ahead=self._ahead) as other:
                 return other.at(path)
         except UnsupportedFeatureError:
             name = os.fsdecode(path)
@@ -461,7 +444,7 @@ class Reader:
             if not isinstance(address, int):
                 return address
             node: Node | None = self.parser.node(address)
-            if isinstance(node, Group) and not self.is_lazy:
+            if isinstance(node, Group) and (self._ahead or not self.is_lazy):
                 return self.load(address)
             self._finish_reads()
             return node

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,14 +23,9 @@ from hdmea.utils.exceptions import DataLoadError
 KIND = ".cmcr"
 DURATION = "LB.RecordingDuration"
 DEFAULT_RATE_HZ = 20000.0  # where a file does not tell
+_AHEAD_BYTES = 1 << 20  # of small tables
 
 logger = logging.getLogger(__name__)
-
-
-def _read_row(path: Path, data: LazyArray, row: int, start: int, stop: int) -> np.ndarray[Any, Any]:
-    """Samples [start, stop) of one row. `DataLoadError` where the file does not give them."""
-    with mcs_format.reading(path, KIND):
-        return np.asarray(data[row, start:stop])
 
 
 class CmcrRecording:
@@ -58,7 +52,7 @@ class CmcrRecording:
         self.sensor: LazyArray | None = None
         self.warnings: list[str] = []
         self._blocks = ExitStack()
-        tree = mcs_format.open_file(self.path, KIND, ahead=1)
+        tree = mcs_format.open_file(self.path, KIND, _AHEAD_BYTES)
         with mcs_format.reading(self.path, KIND):
             self._read_header(tree)
 
@@ -71,6 +65,8 @@ class CmcrRecording:
         sensor = mcs_format.find_group(acquisition, "Sensor Data", "SensorStream")
         data = None if analog is None else self._first_data(analog, "ChannelData", 2)
         frames = None if sensor is None else self._first_data(sensor, "SensorData", 3)
+        if isinstance(data, np.ndarray) or isinstance(frames, np.ndarray):  # so few that they were read ahead
+            return self._read_header(mcs_format.open_file(self.path, KIND))
         self.channels: dict[str, ArraySource] = {}
         if frames is not None:
             if os.path.realpath(frames.path) != os.path.realpath(self.path):
@@ -78,9 +74,7 @@ class CmcrRecording:
             self.sensor = frames
             self.sample_count = frames.shape[0]
         if data is not None:
-            rows = [partial(_read_row, Path(data.path), data, n) for n in range(data.shape[0])]
-            channels = [mcs_format.BlockSource(data.shape[1:], data.dtype, row) for row in rows]
-            self.channels = {f"ch{n}": channel for n, channel in enumerate(channels, 1)}
+            self.channels = {f"ch{n}": row for n, row in enumerate(mcs_format.row_sources(data, KIND), 1)}
             self.sample_count = int(data.shape[1])
         elif frames is None:
             raise DataLoadError(f"{self.path} holds neither sensor nor analog data", self.path)
@@ -94,12 +88,12 @@ class CmcrRecording:
             return None
         return self.sample_count * mcs_format.MICROSECONDS / duration_us
 
-    def _first_data(self, stream: Group, prefix: str, dimensions: int) -> LazyArray | None:
+    def _first_data(self, stream: Group, prefix: str, dimensions: int) -> LazyArray | np.ndarray[Any, Any] | None:
         """The first dataset of that kind in the order of its numbers; several regions or segments give a warning."""
         found = []
         for name, child in stream.children.items():
             data = child.data if name.startswith(prefix) and isinstance(child, Array) else None
-            if isinstance(data, LazyArray) and data.ndim == dimensions:
+            if isinstance(data, (LazyArray, np.ndarray)) and data.ndim == dimensions:
                 found.append(([int(digits) for digits in re.findall(r"\d+", name)], data))
         if not found:
             return None

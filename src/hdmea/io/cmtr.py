@@ -198,10 +198,16 @@ def _is_unit(name: str, group: Group) -> bool:
     return _UNIT_NAME.fullmatch(name) is not None or mcs_format.plain(group.attrs.get("ID.Type")) == "SingleUnit"
 
 
+def _row_and_column(sensor_id: int) -> tuple[int, int]:
+    """Row and column, from 1, of a sensor's number on the chip: it counts column by column."""
+    column, row = divmod(sensor_id - 1, mcs_format.CHIP_SIDE)
+    return row + 1, column + 1
+
+
 def _electrode(info: dict[str, Any]) -> dict[str, Any]:
     """Place of a unit, and its quality measures."""
     sensor = int(info.get("SensorID", UNKNOWN_ELECTRODE))
-    row, column = mcs_format.row_and_column(sensor) if sensor > 0 else (UNKNOWN_ELECTRODE, UNKNOWN_ELECTRODE)
+    row, column = _row_and_column(sensor) if sensor > 0 else (UNKNOWN_ELECTRODE, UNKNOWN_ELECTRODE)
     return {
         "row": int(info.get("Row", row)),
         "col": int(info.get("Column", column)),

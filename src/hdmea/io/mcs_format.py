@@ -9,18 +9,20 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from h5burst import Array, CorruptFileError, DamagedNode, Group, Node, read_tree
+from h5burst import Array, CorruptFileError, DamagedNode, Group, LazyArray, Node, read_tree
 from hdmea.utils.exceptions import DataLoadError
 from hdmea.utils.inputs import existing
 
 MICROSECONDS = 1_000_000
 CHIP_SIDE = 65
 ACQUISITION = "Acquisition"
+_UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, OverflowError)
 _STREAM_TABLES = {
     "SensorMeta": ("Sensor Data", "SensorStream"),  # and the name and kind of the stream that has the table
     "ChannelMeta": ("Analog Data", "ChannelStream"),
@@ -36,6 +38,20 @@ class BlockSource:
     read: Callable[[int, int], np.ndarray[Any, Any]]
 
 
+def row_sources(data: LazyArray, kind: str) -> list[BlockSource]:
+    """The rows of (rows, samples). Their reading raises `DataLoadError` where the file does not give the samples."""
+    path, (count, *shape), dtype = Path(data.path), data.shape, data.dtype
+
+    def read(row: int, start: int, stop: int) -> np.ndarray[Any, Any]:
+        try:
+            part: np.ndarray[Any, Any] = data[row, start:stop]
+        except _UNREADABLE as error:
+            raise _unreadable(path, kind, error) from error
+        return part
+
+    return [BlockSource(tuple(shape), dtype, partial(read, row)) for row in range(count)]
+
+
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn what goes wrong while `path` is read into `DataLoadError`."""
@@ -43,8 +59,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         yield
     except DataLoadError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
-        raise DataLoadError(f"{path} cannot be read as a {kind} file: {error}", path, error) from error
+    except _UNREADABLE as error:
+        raise _unreadable(path, kind, error) from error
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> DataLoadError:
+    return DataLoadError(f"{path} cannot be read as a {kind} file: {error}", path, error)
 
 
 def open_file(path: str | os.PathLike[str], kind: str, ahead: int = 0) -> Group:
@@ -113,12 +133,6 @@ def meta_rows(stream: Group, name: str) -> list[dict[str, Any]]:
     """The rows of a stream's meta table; none where it is missing or not a table."""
     table = read_table(stream, name)
     return [] if table is None else [fields(row) for row in table]
-
-
-def row_and_column(sensor_id: int) -> tuple[int, int]:
-    """Row and column, from 1, of a sensor's number on the chip: it counts column by column."""
-    column, row = divmod(sensor_id - 1, CHIP_SIDE)
-    return row + 1, column + 1
 
 
 def stream_facts(acquisition: Group) -> dict[str, dict[str, Any]]:

@@ -86,9 +86,10 @@ class _Call:
         row = STEPS.get(name)
         if row is None or caller is None:
             return cls(name, {})
-        said = {key: lab_book.short(value) for key, value in row.defaults().items()}
-        given = {key: caller.f_locals[key] for key in row.parameters() if key != OPTIONAL and key in caller.f_locals}
-        return cls(name, {key: value for key, value in given.items() if lab_book.short(value) != said.get(key)})
+        usual, names = row.defaults(), row.parameters()
+        given = {key: caller.f_locals[key] for key in names if key != OPTIONAL and key in caller.f_locals}
+        said = {key: lab_book.short(value) for key, value in given.items()}
+        return cls(name, {k: given[k] for k in said if k not in usual or said[k] != lab_book.short(usual[k])})
 
     @property
     def seconds(self) -> float:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from h5burst._ext.h5parse import Source
-from h5burst.format import symbol_table
+from h5burst._ext.h5parse import Source, SymbolTable
 from h5burst.model.errors import CorruptStructureError
 
 LENGTH = 1 << 20  # of the one name in the heap
@@ -33,9 +32,9 @@ def test_many_links_to_one_long_name_take_memory_as_one(tmp_path: Path, is_wante
         tracemalloc.start()
         if is_wanted:
             with pytest.raises(CorruptStructureError, match="names in a local heap overlap"):
-                symbol_table.find_link(source, tree, heap, name)
+                SymbolTable(source, tree, heap).find(name)
         else:
-            assert symbol_table.find_link(source, tree, heap, b"z") is None
+            assert SymbolTable(source, tree, heap).find(b"z") is None
         assert tracemalloc.get_traced_memory()[1] < 10 * len(content)
     finally:
         tracemalloc.stop()

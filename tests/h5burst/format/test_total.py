@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from h5burst._ext.h5parse import Source, lookup3
+from h5burst._ext.h5parse import Source, SymbolTable, lookup3
 from h5burst.format import (
     attribute,
     btree2,
@@ -115,6 +116,7 @@ def test_the_examples_are_read(name: str) -> None:
 # ---------------------------------------------------------------- structures outside of headers
 
 
+@functools.cache
 def written(libver: Any) -> bytes:
     stream = io.BytesIO()
     with h5py.File(stream, "w", libver=libver) as file:
@@ -149,6 +151,22 @@ def heaps(source: Source, address: int) -> Any:
     return heap.objects([bytes([0x10]) + b"\1" * 7, b"\0" * 8, b"\x20abcdefg"])
 
 
+def older_group(source: Source, _: int = 0) -> Any:
+    """The root's links, all and one, of a file whose first tree, heap and leaf are those of the root."""
+    data = written("earliest")
+    table = SymbolTable(source, data.index(b"TREE"), data.index(b"HEAP"))
+    return table.links(), SymbolTable(source, data.index(b"TREE"), data.index(b"HEAP")).find(b"grown")
+
+
+def test_the_older_group_is_read() -> None:
+    data = written("earliest")
+    links, grown = older_group(source_of(data))
+    with h5py.File(io.BytesIO(data)) as file:
+        places = {name: h5py.h5o.get_info(file[name].id).addr for name in file}
+    assert {name.decode(): target for name, target in links} == places
+    assert grown == places["grown"]
+
+
 STRUCTURES: dict[str, tuple[bytes, bool, Callable[[Source, int], Any]]] = {
     "object header": (b"OHDR", True, object_header.decode),
     "object header, version 1": (b"\1\0", False, object_header.decode),
@@ -163,8 +181,9 @@ STRUCTURES: dict[str, tuple[bytes, bool, Callable[[Source, int], Any]]] = {
     "B-tree of chunks": (b"BTHD", True, lambda source, at: chunked(source, data_layout.BTREE2, at)),
     "older B-tree": (b"TREE", False, lambda source, at: chunked(source, data_layout.BTREE1, at)),
     "local heap": (b"HEAP", False, local_heap.read_header),
-    "older group": (b"TREE", False, lambda source, at: symbol_table.read_links(source, at, 0)),
-    "link of an older group": (b"TREE", False, lambda source, at: symbol_table.find_link(source, at, 0, b"9")),
+    "older group": (b"TREE", False, older_group),
+    "names of an older group": (b"HEAP", False, older_group),
+    "leaf of an older group": (b"SNOD", False, older_group),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import threading
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import h5burst
-from h5burst import Array, Group
+from h5burst import Array, Group, LazyArray
 from h5burst.format.superblock import read_whole
 from h5burst.read.handle import FileHandle, State
 from h5burst.read.lazy import open_tree
@@ -40,6 +41,44 @@ def through_pickle(array: Any) -> Any:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+KEYS = [(), ..., 0, -1, np.int64(1), slice(None), slice(1, 3), slice(2, 0), slice(None, None, 2), slice(-2, None)]
+KEYS += [slice(5, 9), 7, -9, True]
+
+
+@posix
+@pytest.mark.parametrize("dtype", ["i4", ">i4", "c8"])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (0, 3), ()])
+def test_slices_of_a_kept_array_are_those_of_numpy(dtype: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    whole = np.arange(np.prod(shape, dtype=int)).astype(dtype).reshape(shape)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", data=whole)
+    with h5burst.open(tmp_path / "a.h5") as opened:
+        array = opened["a"]
+        assert np.array_equal(array[...], whole)
+        for key in itertools.chain.from_iterable(itertools.product(KEYS, repeat=count) for count in range(4)):
+            try:
+                expected: Any = whole[key]
+            except IndexError:
+                with pytest.raises(IndexError):
+                    array[key]
+                continue
+            found = array[key]
+            assert type(found) is type(expected), key
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape), key
+            assert np.array_equal(found, expected), key
+
+
+@posix
+def test_slices_of_rows_of_a_kept_array_look_at_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5burst.open(path) as file:
+        rows = file["rows"]
+        assert rows[3, 1] == ROWS[3, 1]  # finds where they are
+        monkeypatch.setattr(LazyArray, "_reader", None)
+        assert np.array_equal(rows[5, 1:3], ROWS[5, 1:3])
+        assert np.array_equal(rows[10:200], ROWS[10:200])
+        assert rows[-1, -1] == ROWS[-1, -1]
 
 
 @posix

@@ -27,15 +27,15 @@ import pytest
 
 import h5burst
 from h5burst import Array, Storage
+from h5burst._ext.h5parse import ProcessLock
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import gc_pause
-from h5burst.runtime.process_lock import ProcessLock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 TIMES = int(os.environ.get("H5BURST_INTERRUPTIONS", "40"))
 VALUE = {"a": np.arange(1000), "b": {"c": "text", "d": [1, np.ones(3)]}}
 HANDLED = ("RESUME", "CALL", "JUMP_BACKWARD", "JUMP_ABSOLUTE")  # a signal that came is handled behind these
-FOLLOWED = (os.path.dirname(h5burst.__file__), "contextlib.py")
+FOLLOWED = (os.path.dirname(h5burst.__file__), "contextlib.py", __file__)
 
 
 class Interrupter:
