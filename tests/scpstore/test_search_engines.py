@@ -129,6 +129,33 @@ def test_silac_without_experiments_is_one_sample(tmp_path: Path) -> None:
     assert values(one, "proteins", "Intensity") == {("all", "P1"): 3}
 
 
+def test_labels_without_their_ratios_are_refused(tmp_path: Path) -> None:
+    header = "Protein IDs|Intensity|Intensity L|Intensity H|Intensity a|Intensity L a|Intensity H a"
+    with pytest.raises(IOFormatError, match=r"'Intensity L a' and 'Intensity H a', and no ratios 'Ratio H/L'"):
+        read_maxquant(write(tmp_path / "p.txt", header, "P1|3|1|2|3|1|2"))
+
+
+def test_labels_with_lfq_intensities_alone(tmp_path: Path) -> None:
+    header = "Protein IDs|Ratio H/L a|LFQ intensity L a|LFQ intensity H a"
+    container = read_maxquant(write(tmp_path / "p.txt", header, "P1|0.5|1|2"))
+    assert values(container, "proteins", "LFQ intensity H") == {("a", "P1"): 2}
+    assert values(container, "proteins", "Ratio H/L") == {("a", "P1"): 0.5}
+    with pytest.raises(IOFormatError, match="expected labels of SILAC with columns such as"):
+        read_maxquant(write(tmp_path / "q.txt", "Protein IDs|Ratio H/L a|Intensity b", "P1|0.5|1"))
+
+
+@pytest.mark.parametrize(("name", "header"), [
+    ("msms.txt", "Raw file|Scan number|Sequence|Modified sequence|Charge|Type|Precursor Intensity|Reporter intensity 1"),
+    ("msmsScans.txt", "Raw file|Scan number|Retention time|Sequence|Modified sequence|Charge|Type|Intensity"),
+    ("allPeptides.txt", "Raw file|Type|Charge|m/z|Number of data points|Intensity|Sequence|Modified sequence|Proteins"),
+])  # fmt: skip
+def test_spectra_and_features_of_maxquant_are_refused(tmp_path: Path, name: str, header: str) -> None:
+    path = write(tmp_path / name, header, "|".join(["1"] * len(header.split("|"))))
+    for read in (read_report, read_maxquant):
+        with pytest.raises(IOFormatError, match="is MaxQuant's table of spectra or features: read proteinGroups"):
+            read(path)
+
+
 def test_peptides_of_maxquant(tmp_path: Path) -> None:
     header = "Sequence|Proteins|Leading razor protein|Experiment a|Intensity|Intensity a|Intensity b|Reverse|Score|MS/MS Count a"
     path = write(tmp_path / "peptides.txt", header, "AAK|P1;P2|P1|3|5|5|0||9.5|7", "CCR|P3|P3|1|6|0|6|+|8.5|0")
@@ -292,6 +319,23 @@ def test_a_schema_without_ids_of_precursors(tmp_path: Path, sequence: str) -> No
         read_spectronaut(write(tmp_path / "r.tsv", header, *rows))
 
 
+def test_accessions_where_a_schema_lacks_groups(tmp_path: Path) -> None:
+    header = "R.FileName|PG.ProteinAccessions|PG.Quantity|EG.PrecursorId|FG.Quantity"
+    container = read_report(write(tmp_path / "r.tsv", header, "a|P1|10|_AAK_.2|5", "b|P1|11|_AAK_.2|6"))
+    assert values(container, "proteins", "PG.Quantity") == {("a", "P1"): 10, ("b", "P1"): 11}
+    assert values(container, "precursors", "FG.Quantity") == {("a", "_AAK_.2"): 5, ("b", "_AAK_.2"): 6}
+    assert container.links[0].linkage.rows() == [("_AAK_.2", "P1")]
+    pivoted = write(tmp_path / "p.tsv", "PG.ProteinAccessions|[1] a.raw.PG.Quantity", "P1|10")
+    assert values(read_report(pivoted), "proteins", "PG.Quantity") == {("a", "P1"): 10}
+
+
+def test_quantities_without_their_ids_are_told(tmp_path: Path) -> None:
+    header = "R.FileName|PG.ProteinGroups|PG.Quantity|PEP.StrippedSequence|PEP.Quantity"
+    with pytest.warns(UserWarning, match="without the IDs of their features are not read: PEP.Quantity"):
+        container = read_report(write(tmp_path / "r.tsv", header, "a|P1|10|AAK|5", "b|P1|11|AAK|6"))
+    assert list(container.assays) == ["proteins"]
+
+
 def test_columns_of_a_pivoted_report_on_request(tmp_path: Path) -> None:
     header = "PG.ProteinGroups|PG.Genes|PG.IsSingleHit|[1] a.raw.PG.Quantity|[2] b.raw.PG.Quantity|[1] a.raw.PG.IBAQ|[2] b.raw.PG.IBAQ"
     path = write(tmp_path / "r.tsv", header, "P1|G1|False|1|2|3|Filtered")
@@ -347,6 +391,64 @@ def test_ions_of_fragpipe(tmp_path: Path) -> None:
     only = read_fragpipe(tmp_path / "combined_ion.tsv", layers=["Intensity"], annotations=["Protein"])
     assert only.list_layers("precursors") == ["Intensity"]
     assert only.assays["precursors"].var.columns == ["_index", "Protein"]
+
+
+def test_isobaric_labels_of_fragpipe(tmp_path: Path) -> None:
+    """tmt-report; a table whose samples would be sets of channels is refused, and one of one experiment."""
+    header = "Index|NumberPSM|Gene|MaxPepProb|Protein|Protein ID|ReferenceIntensity|a|b"
+    rows = ["P1|5|G|1|sp/P1|P1|22.5|21.5|0", "P2|3|H|1|sp/P2|P2|20.5||-1.5"]
+    for name, layer in (("abundance_protein_MD.tsv", "abundance"), ("ratio_protein_MD.tsv", "ratio")):
+        container = read_report(write(tmp_path / name, header, *rows))
+        assert container.sample_ids.to_list() == ["a", "b"]
+        found = values(container, "proteins", layer)  # logarithms: 0 is a value
+        assert found == {("a", "P1"): 21.5, ("b", "P1"): 0, ("b", "P2"): -1.5}
+        assert container.assays["proteins"].var["ReferenceIntensity"].to_list() == ["22.5", "20.5"]
+    peptides = write(tmp_path / "abundance_peptide_MD.tsv", header.replace("Protein|", "Peptide|"), *rows)
+    assert list(read_report(peptides).assays) == ["peptides"]
+    channels = "Protein|Protein ID|set1 Spectral Count|set1 Intensity|set1 126 Abundance|set1 127N Abundance"
+    with pytest.raises(IOFormatError, match=r"channels of TMT \('set1 126 Abundance', …\): read abundance_"):
+        read_report(write(tmp_path / "combined_protein.tsv", channels, "sp|P1|1|2|3|4"))
+    one = "Protein|Protein ID|Total Spectral Count|Unique Spectral Count|Razor Spectral Count|Total Intensity|Razor Intensity"
+    with pytest.raises(IOFormatError, match="expected columns such as 'run Intensity'"):
+        read_report(write(tmp_path / "protein.tsv", one, "sp|P1|3|2|3|30|30"))
+
+
+MIXED = {  # a matrix with numbers that are no run's, and which those are
+    "diann": ("Protein.Group|Genes|PG.Future|D:\\x\\a.raw|D:\\x\\b.raw", "P1|G|7|1|2", "PG.Future"),
+    "diann, runs without suffix": ("Precursor.Id|Precursor.Mz|RT|a|b", "AAK2|7|8|1|2", "Precursor.Mz, RT"),
+    "sage": ("peptide|charge|proteins|q_value|retention_time|a.mzML|b.mzML", "AAK|2|P1|0|7|1|2", "retention_time"),
+    "alphadia": ("precursor.mod_seq_charge_hash|precursor.mz|pg.proteins|a|b", "5|7|P1|1|2", "precursor.mz"),
+    "alphadia, proteins": ("pg|n_peptides|a|b", "P1|7|1|2", "n_peptides"),
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_numbers_that_are_no_runs(tmp_path: Path, kind: str) -> None:
+    header, row, others = MIXED[kind]
+    with pytest.warns(UserWarning, match=f"columns that are no runs are taken for annotations: {others}$"):
+        container = read_report(write(tmp_path / "x.tsv", header, row))
+    assert container.sample_ids.to_list() == ["a", "b"]
+    ((_, assay),) = container.assays.items()
+    ((_, layer),) = assay.layers.items()
+    assert layer.X.tolist() == [[1], [2]]
+    for name in others.split(", "):
+        assert assay.var[name].to_list() == [row.split("|")[header.split("|").index(name)]]
+
+
+def test_the_library_of_diann_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "report-lib.parquet"
+    one = {"Precursor.Id": "AAK2", "Protein.Group": "P1", "RT": 1.0, "Product.Mz": 300.0, "Relative.Intensity": 1.0}
+    pl.DataFrame([one]).write_parquet(path)
+    with pytest.raises(IOFormatError, match="is a spectral library of DIA-NN"):
+        read_report(path)
+
+
+def test_ids_of_several_levels_in_a_matrix_of_alphadia(tmp_path: Path) -> None:
+    header = "pg|genes|sequence|mods|mod_sites|charge|mod_seq_hash|mod_seq_charge_hash|a|b"
+    container = read_report(write(tmp_path / "x.tsv", header, "P1|G|AAK|||2|5|6|1|2", "P1|G|AAK|||3|5|7|3|4"))
+    assert container.sample_ids.to_list() == ["a", "b"]
+    found = values(container, "precursors", "intensity")
+    assert found == {("a", "6"): 1, ("b", "6"): 2, ("a", "7"): 3, ("b", "7"): 4}
 
 
 def test_what_fragpipe_has_of_diann_is_read_as_such(tmp_path: Path) -> None:
@@ -426,6 +528,13 @@ def test_proteins_of_proteome_discoverer(tmp_path: Path) -> None:
     assert container.list_layers("proteins") == ["Abundance", "Abundances (Normalized)"]
     assert values(container, "proteins", "Abundance") == {("F1", "P1"): 10.5, ("F2", "P1"): 11, ("F1", "P2"): 12}
     assert codes(container, "proteins", "Abundance", MaskCode.MBR) == {("F2", "P1")}
+
+
+def test_numbered_samples_of_proteome_discoverer(tmp_path: Path) -> None:
+    header = "Accession|Abundance: F1: 126, A|Abundance: F1: 127N, A|Found in Sample: [S1] F1: 126, A|Found in Sample: [S2] F1: 127N, A"
+    container = read_report(write(tmp_path / "x_Proteins.txt", header, "P1|1|2|High|Peak Found"))
+    assert container.sample_ids.to_list() == ["F1_126", "F1_127N"]
+    assert codes(container, "proteins", "Abundance", MaskCode.MBR) == {("F1_127N", "P1")}
 
 
 def test_channels_of_proteome_discoverer(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from scpstore.io.engines.shared import (
     no_threshold,
     not_a_report,
     pairs_of,
+    runs_among,
     with_channels,
 )
 from scpstore.io.text import Table, open_table
@@ -40,6 +41,8 @@ _NEWER = {
 }  # fmt: skip
 _FEATURES = {"mod_seq_charge_hash": PRECURSORS, "mod_seq_hash": PEPTIDES, "pg": PROTEINS}
 _ANNOTATIONS = ("pg", "genes", "proteins", "decoy", "mods", "mod_sites", "sequence", "charge")
+_NO_RUNS = ("channel", "elution_group_idx", "precursor_idx", "mz_library", "rt_library", "mobility_library", "score",
+            "proba", "qval", "pg_qval", "pg_master", "n_precursors", "n_peptides", "rows")  # fmt: skip
 _INTENSITY = "intensity"
 
 
@@ -86,14 +89,16 @@ def read_alphadia(
     request = Request(cells, q_value, layers, annotations)
     if {"run", "raw.name"} & set(table.columns):
         return _from_precursors(table, request)
-    feature = next((name for name in table.columns if _older(name) in _FEATURES), None)
-    runs = [name for name in table.columns if name and name != feature and _older(name) not in _ANNOTATIONS]
+    by_older = {_older(name): name for name in reversed(table.columns)}
+    feature = next((by_older[name] for name in _FEATURES if name in by_older), None)  # the finest of them
+    runs = [name for name in table.columns if name and _older(name) not in (*_ANNOTATIONS, *_FEATURES)]
+    runs = runs_among(table, runs, _is_of_alphadia)
     if feature is None or not runs:
         raise not_a_report(table, "AlphaDIA", f"{', '.join(_FEATURES)} and a column a run")
     no_threshold(q_value, table)
     frame = table.read(None, runs)
     frame = frame.group_by(frame.columns, maintain_order=True).len("rows")
-    known = [name for name in table.columns if _older(name) in _ANNOTATIONS and name != feature]
+    known = [name for name in table.columns if name and name not in (feature, *runs)]
     assay = _FEATURES[_older(feature)]
     made = from_wide(table.path, frame, feature, {_INTENSITY: {run: run for run in runs}}, [*known, "rows"])
     decoy = next((name for name in known if _older(name) == "decoy"), None)
@@ -108,6 +113,10 @@ def _older(name: str) -> str:
     return next(
         (old for old, new in _NEWER.items() if new == name), name.removeprefix("precursor.").removeprefix("pg.")
     )
+
+
+def _is_of_alphadia(name: str) -> bool:
+    return name.startswith(("precursor.", "pg.", "peptide.", "raw.")) or name in _NO_RUNS
 
 
 def _is_decoy(name: str) -> pl.Expr:

@@ -27,6 +27,7 @@ READERS: dict[str, Callable[..., ScpContainer]] = {
     kinds.MAXQUANT: read_maxquant,
     kinds.MAXQUANT_PEPTIDES: read_maxquant,
     kinds.MAXQUANT_EVIDENCE: read_maxquant,
+    kinds.MAXQUANT_OTHER: read_maxquant,
     kinds.FRAGPIPE: read_fragpipe,
     kinds.SAGE: read_sage,
     kinds.SAGE_SPECTRA: read_sage,
@@ -75,7 +76,8 @@ def read_report(path: PathLike, cells: PathLike | None = None, *, q_value: Any =
     kind = kinds.MZTAB if is_of_sections else kinds.report_of(columns)
     if kind is None:
         some = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
-        raise IOFormatError(f"{path} is not a report of {', '.join(dict.fromkeys(READERS))}: it has the columns {some}")
+        known = ", ".join(name for name in READERS if name not in (kinds.MAXQUANT_OTHER, kinds.SAGE_SPECTRA))
+        raise IOFormatError(f"{path} is not a report of {known}: it has the columns {some}")
     read = READERS[kind]
     if q_value is not None and read not in _WITH_Q_VALUES:
         raise ValidationError(f"{path} is a {kind}, which has no q-values", "q_value")

@@ -5,6 +5,7 @@ Columns as github.com/vdemichev/DiaNN names them, "Main output reference".
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from scpstore.io.engines.shared import (
     no_threshold,
     not_a_report,
     pairs_of,
+    runs_among,
     short_names,
     with_channels,
 )
@@ -51,6 +53,10 @@ _ANNOTATIONS = (
     "Protein.Group", "Protein.Ids", "Protein.Names", "Genes", "First.Protein.Description", "Proteotypic",
     "Stripped.Sequence", _SEQUENCE, "Precursor.Charge", _ID, "N.Sequences", "N.Proteotypic.Sequences",
 )  # fmt: skip
+_OF_REPORTS = re.compile(  # columns of main reports and libraries, which are no runs
+    r"(Precursor|PG|Genes|GG|Lib|Global|Protein|Ms1|Peptidoform|PTM|Predicted|Translated|Channel)\.[A-Z].*"
+    r"|[NC]\.Term|RT|iRT|IM|iIM|PEP|Q\.Value|Evidence|Decoy|Channel|Flags"
+)
 _LABEL = r"\([^()\-:]+-[A-Za-z*]+-[^()\-:]+\)"  # (mTRAQ-n-4), (SILAC-K-H): label, site, channel
 _LABEL_CHANNEL = r"\([^()\-:]+-[A-Za-z*]+-([^()\-:]+)\)"
 
@@ -229,13 +235,16 @@ def _from_matrices(tables: Sequence[Table], request: Request) -> ScpContainer:
     for table in tables:
         assay = PRECURSORS if _ID in table.columns else PROTEINS
         feature = _ID if assay == PRECURSORS else "Protein.Group"
-        runs = [name for name in table.columns if name not in _ANNOTATIONS]
+        if "Product.Mz" in table.columns:
+            raise IOFormatError(f"{table.path} is a spectral library of DIA-NN: read its report or matrices")
+        others = [name for name in table.columns if name not in _ANNOTATIONS]
+        runs = runs_among(table, others, lambda name: _OF_REPORTS.fullmatch(name) is not None)
         if feature not in table.columns or not runs:
             raise not_a_report(
                 table, "DIA-NN", "Run or File.Name, or Protein.Group or Precursor.Id and one column a run"
             )
         names = {run: column for column, run in short_names(runs).items()}
-        known = [name for name in table.columns if name in _ANNOTATIONS]
+        known = [name for name in table.columns if name not in runs]
         frame = table.read(numbers=runs)
         quantity = "Precursor.Normalised" if assay == PRECURSORS else "PG.MaxLFQ"
         made = from_wide(table.path, frame, feature, {quantity: names}, known)

@@ -20,6 +20,7 @@ from scpstore.io.text import open_table
 _SAMPLE = re.compile(
     r"(?P<kind>Abundance|Abundances \((?:Scaled|Normalized)\)|Abundances (?:Scaled|Normalized)):? (?P<of>F\d+\b.*)"
 )
+_PLACE = re.compile(r"^(Found in Sample:? )\[?S\d+\]? (?=F)")
 _FILE = re.compile(r"(F\d+(?:\.\d+)?)(?::? (.*))?")
 _ANNOTATIONS = {
     "Accession": (
@@ -88,8 +89,9 @@ def read_discoverer(path: PathLike, cells: PathLike | None = None, *, annotation
     (level,) = request.levels([Level(assay, feature, tuple(columns), annotations=known)], table.columns, table.path)
     numbers = [name for by_run in columns.values() for name in by_run.values()]
     names = _names(dict.fromkeys(of for by_run in columns.values() for of in by_run))
-    found_in = {names[of]: column for of in names for column in (f"Found in Sample: {of}", f"Found in Sample {of}")
-                if column in table.columns}  # fmt: skip
+    plain = {_PLACE.sub(r"\1", column): column for column in table.columns}  # some number samples: "[S1] F1: …"
+    found_in = {names[of]: plain[column] for of in names
+                for column in (f"Found in Sample: {of}", f"Found in Sample {of}") if column in plain}  # fmt: skip
     texts = list(dict.fromkeys([feature, *level.annotations, *found_in.values()]))
     frame = table.read([*texts, *numbers], numbers)
     key = feature

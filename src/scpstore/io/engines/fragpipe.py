@@ -24,6 +24,7 @@ from scpstore.io.engines.shared import (
     container_of,
     not_a_report,
 )
+from scpstore.io.exceptions import IOFormatError
 from scpstore.io.text import Table, open_table
 
 _KINDS = tuple(f"{kind}{of}" for kind in ("", "MaxLFQ ") for of in ("", "Unique ", "Total ", "Razor "))
@@ -31,7 +32,9 @@ _INTENSITIES = tuple(f"{kind}Intensity" for kind in _KINDS)
 _COUNTS = tuple(f"{kind}Spectral Count" for kind in ("", "Unique ", "Total ", "Razor "))
 _TEXTS = ("Match Type", "Localization")
 _SUFFIXES = sorted((*_INTENSITIES, *_COUNTS, "Apex Retention Time", *_TEXTS), key=len, reverse=True)
-_TOTALS = ("Combined", "Summarized")
+_TOTALS = ("Combined", "Summarized", "Total", "Unique", "Razor")  # no samples
+_REPORT = ("Index", "NumberPSM", "ReferenceIntensity")  # of tmt-report: what follows the last is a sample each
+_OF_REPORT = ("abundance", "ratio")
 _CODES = {"MBR": MaskCode.MBR}  # of Match Type; "MS/MS" is valid, "unmatched" absent
 
 
@@ -46,7 +49,9 @@ def read_fragpipe(
 
     A column is `{sample} {what}`, such as `cell_1 MaxLFQ Intensity`: what is measured is a layer, the longest name of
     one counts. Totals (`Combined …`, `Summarized …`) are no samples. Intensities of 0 are missing; `Match Type` MBR is
-    MBR in the masks of the intensities.
+    MBR in the masks of the intensities. Of TMT, tmt-report's `abundance_*.tsv` and `ratio_*.tsv` have a sample a
+    channel, after the column `ReferenceIntensity`; the layer is "abundance" or "ratio", which FragPipe writes as
+    logarithms. Tables of one experiment (`protein.tsv`, `ion.tsv`) are refused.
 
     Parameters
     ----------
@@ -84,8 +89,12 @@ def read_fragpipe(
         from scpstore.io.engines.diann import read_diann
 
         return read_diann(path, cells, layers=layers, annotations=annotations or ())
-    columns, texts, fixed = _columns(table)
+    columns, texts, fixed = _of_tmt_report(table) if set(_REPORT) <= set(table.columns) else _columns(table)
     feature, assay = _feature(table, fixed)
+    channels = [name for name in fixed if name.endswith(" Abundance")]
+    if channels:
+        some = f"channels of TMT ({channels[0]!r}, …)"
+        raise IOFormatError(f"{table.path} has {some}: read abundance_*.tsv of tmt-report")
     if not columns:
         raise not_a_report(table, "FragPipe", "columns such as 'run Intensity' or 'run Spectral Count'")
     request = Request(cells, None, layers, annotations or ())
@@ -103,7 +112,7 @@ def read_fragpipe(
     for layer in columns:
         if layer in _INTENSITIES and matched:
             made.codes[layer] = _codes(frame, made.runs, matched)
-    zeros = tuple(name for name in columns if name not in _COUNTS)
+    zeros = tuple(name for name in columns if name not in (*_COUNTS, *_OF_REPORT))
     return container_of(
         table.path, FRAGPIPE, [(Level(assay, feature, tuple(columns), zero_is_missing=zeros), made)], request
     )
@@ -124,9 +133,19 @@ def _columns(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[st
     return columns, texts, fixed
 
 
+def _of_tmt_report(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]], list[str]]:
+    """As `_columns`, of tables of tmt-report."""
+    place = table.columns.index(_REPORT[-1]) + 1
+    layer = next((name for name in _OF_REPORT if table.path.name.startswith(f"{name}_")), _OF_REPORT[0])
+    samples = table.columns[place:]
+    return {layer: {name: name for name in samples}} if samples else {}, {}, list(table.columns[:place])
+
+
 def _feature(table: Table, fixed: Sequence[str]) -> tuple[str, str]:
     """The column of IDs, and the assay. Raises `IOFormatError`."""
     names = set(fixed)
+    if set(_REPORT) <= names:
+        return "Index", PEPTIDES if "Peptide" in names else PROTEINS
     if {"Modified Sequence", "Charge"} <= names:
         return "ion", PRECURSORS
     for name in ("Modified Sequence", "Peptide Sequence", "Sequence"):

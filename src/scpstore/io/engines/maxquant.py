@@ -17,7 +17,13 @@ import polars as pl
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import MaskCode, ScpContainer
 from scpstore.io.engines.long_tables import Level, annotated, from_long, from_wide
-from scpstore.io.engines.recognise import MAXQUANT, MAXQUANT_EVIDENCE, MAXQUANT_PEPTIDES
+from scpstore.io.engines.recognise import (
+    MAXQUANT,
+    MAXQUANT_EVIDENCE,
+    MAXQUANT_OTHER,
+    MAXQUANT_PEPTIDES,
+    report_of,
+)
 from scpstore.io.engines.shared import (
     PEPTIDES,
     PRECURSORS,
@@ -113,6 +119,9 @@ def read_maxquant(
     if isinstance(drop, str) or unknown:
         raise ValidationError(f"drop must be a list of {', '.join(_MARKS)}, got {drop!r}", "drop")
     request = Request(cells, None, layers, annotations)
+    if report_of(table.columns) == MAXQUANT_OTHER:
+        message = f"{table.path} is MaxQuant's table of spectra or features: read proteinGroups, peptides or evidence"
+        raise IOFormatError(message)
     if {"Modified sequence", "Raw file", "Charge"} <= set(table.columns):
         return _from_evidence(table, drop, request)
     feature = _IDS if _IDS in table.columns else _SEQUENCE
@@ -165,19 +174,33 @@ def _quantities(table: Table) -> tuple[Columns, list[str]]:
     experiments = _of_layers(table.columns)
     reporters = _reporters(table.columns)
     if reporters:
-        whole = [name for by_run in experiments.values() for name in by_run.values()]
-        return reporters, whole
+        return reporters, [name for by_run in experiments.values() for name in by_run.values()]
     ratios = [found for name in table.columns if (found := _RATIO.fullmatch(name))]
     labels = {letter for found in ratios for letter in (found["a"], found["b"])}
     if labels:
-        return _of_labels(table.columns, labels), []
+        of_labels = _of_labels(table.columns, labels)
+        if not of_labels:
+            raise not_a_report(table, "MaxQuant", "labels of SILAC with columns such as 'Intensity L run'")
+        return of_labels, []
     if experiments:
+        _check_no_labels(table, experiments)
         return experiments, []
     totals: Columns = {layer: {_ALL: layer} for layer in _LAYERS if layer in names}
     if not totals:
         raise not_a_report(table, "MaxQuant", "columns such as 'Intensity run' or 'LFQ intensity run'")
     _warn_of_one_sample(table)
     return totals, []
+
+
+def _check_no_labels(table: Table, experiments: Columns) -> None:
+    """Raise `IOFormatError` for intensities of labels without the ratios by which labels are known."""
+    runs = set(_samples(experiments))
+    labelled = [run for run in runs if {f"L {run}", f"H {run}"} <= runs]
+    if labelled:
+        raise IOFormatError(
+            f"{table.path} has the columns 'Intensity L {labelled[0]}' and 'Intensity H {labelled[0]}', and no ratios "
+            "'Ratio H/L', which say that L and H are labels: export these columns, too"
+        )
 
 
 def _warn_of_one_sample(table: Table) -> None:
@@ -209,17 +232,13 @@ def _reporters(names: Sequence[str]) -> Columns:
 
 def _of_labels(names: Sequence[str], labels: set[str]) -> Columns:
     """SILAC: a layer a label. An experiment may be called as a label is: it is one if it has labels of its own."""
-    experiments = set()
-    for name in names:
-        for layer in _LAYERS[:1]:
-            words = name.removeprefix(f"{layer} ").split(" ", 1)
-            if (
-                name.startswith(f"{layer} ")
-                and len(words) == 2
-                and words[0] in labels
-                and f"{layer} {words[1]}" in names
-            ):
-                experiments.add(words[1])
+    known, experiments = set(names), set()
+    ratios = {found["of"] for name in names if (found := _RATIO.fullmatch(name))}
+    for layer in _LAYERS:
+        for name in names:
+            label, _, of = name.removeprefix(f"{layer} ").partition(" ")
+            if name.startswith(f"{layer} ") and label in labels and of and (f"{layer} {of}" in known or of in ratios):
+                experiments.add(of)
     columns: Columns = {}
     for name in names:
         kind = next((each for each in _LAYERS if name == each or name.startswith(f"{each} ")), None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 DIANN, SPECTRONAUT, FRAGPIPE = "DIA-NN report", "Spectronaut report", "FragPipe table"
 MAXQUANT, MAXQUANT_PEPTIDES, MAXQUANT_EVIDENCE = "MaxQuant proteinGroups", "MaxQuant peptides", "MaxQuant evidence"
+MAXQUANT_OTHER = "MaxQuant table of spectra or features"
 SAGE, SAGE_SPECTRA = "Sage lfq table", "Sage table of spectra"
 ALPHADIA, ALPHADIA_PRECURSORS = "AlphaDIA matrix", "AlphaDIA precursors"
 DISCOVERER = "Proteome Discoverer table"
@@ -26,11 +27,18 @@ def _ends(columns: Names, *suffixes: str) -> bool:
     return any(name.endswith(suffixes) for name in columns)
 
 
+# What evidence.txt has, and allPeptides.txt, which has points of peaks as well, lacks.
+_OF_EVIDENCE = frozenset(
+    {"Leading razor protein", "Leading Razor Protein", "Leading proteins", "Leading Proteins", "Peptide ID"}
+)
+
 # One row a kind; the first that fits counts. What is told apart by a column that others have as well stands first.
 _KINDS: tuple[tuple[str, Callable[[Names], bool]], ...] = (
     (DIANN, _any("Precursor.Id", "Protein.Group")),
-    (SPECTRONAUT, lambda names: bool({"R.FileName", "PG.ProteinGroups", "EG.PrecursorId"} & names)),
-    (MAXQUANT_EVIDENCE, _has("Modified sequence", "Raw file", "Charge", "Intensity")),
+    (SPECTRONAUT, _any("R.FileName", "PG.ProteinGroups", "PG.ProteinAccessions", "EG.PrecursorId")),
+    (MAXQUANT_OTHER, _has("Raw file", "Scan number")),
+    (MAXQUANT_OTHER, lambda names: {"Raw file", "Number of data points"} <= names and not names & _OF_EVIDENCE),
+    (MAXQUANT_EVIDENCE, _has("Modified sequence", "Raw file", "Charge")),
     (MAXQUANT, _has("Protein IDs", "Majority protein IDs")),
     (MAXQUANT_PEPTIDES, _has("Sequence", "Leading razor protein")),
     (SAGE_SPECTRA, _has("peptide", "scannr", "filename")),
@@ -39,8 +47,10 @@ _KINDS: tuple[tuple[str, Callable[[Names], bool]], ...] = (
     (ALPHADIA, lambda names: _is_alphadia(names) or "pg" in names),
     (DISCOVERER, lambda names: bool({"Accession", "Annotated Sequence"} & names)
      and any(name.startswith(("Abundance:", "Abundance F", "Abundances (", "Abundances N")) for name in names)),
-    (FRAGPIPE, lambda names: bool({"Protein ID", "Peptide Sequence", "Sequence"} & names)
+    (FRAGPIPE, _has("Index", "NumberPSM", "ReferenceIntensity")),
+    (FRAGPIPE, lambda names: bool({"Protein ID", "Peptide Sequence"} & names)
      and _ends(names, " Spectral Count", " Intensity")),
+    (FRAGPIPE, lambda names: "Sequence" in names and _ends(names, " Spectral Count")),
 )  # fmt: skip
 
 

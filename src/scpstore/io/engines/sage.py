@@ -17,6 +17,7 @@ from scpstore.io.engines.shared import (
     Request,
     container_of,
     not_a_report,
+    runs_among,
     short_names,
 )
 from scpstore.io.exceptions import IOFormatError
@@ -67,8 +68,9 @@ def read_sage(path: PathLike, cells: PathLike | None = None, *, q_value: float |
     if not {"peptide", "proteins"} <= set(table.columns):
         raise not_a_report(table, "Sage", "peptide, charge, proteins and a column a run")
     is_long = _RUN in table.columns and _INTENSITY in table.columns
-    known = [name for name in _ANNOTATIONS if name in table.columns]
-    runs = [] if is_long else [name for name in table.columns if name not in _ANNOTATIONS]
+    others = [name for name in table.columns if name not in _ANNOTATIONS]
+    runs = [] if is_long else runs_among(table, others, lambda name: name.endswith(("_q", "_qvalue", "_q_value")))
+    known = [name for name in table.columns if name in _ANNOTATIONS or (not is_long and name not in runs)]
     if not is_long and not runs:
         raise not_a_report(table, "Sage", "a column a run, or filename and intensity")
     frame = table.read(None, [_INTENSITY] if is_long else runs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -84,6 +85,20 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
     """The run of each path or header: its name, or as a whole where the names are not unique."""
     names = {path: run_name(path) for path in paths}
     return names if len(set(names.values())) == len(names) else {path: path for path in names}
+
+
+def runs_among(table: Table, names: Sequence[str], is_of_engine: Callable[[str], bool]) -> list[str]:
+    """Of columns that may be runs those that are; a warning names the others, which are no samples.
+
+    Where some are called as raw files are, the others are none; nor are those that the engine calls otherwise.
+    """
+    files = [name for name in names if run_name(name) != PureWindowsPath(name).name]
+    runs = [name for name in files or names if not is_of_engine(name)]
+    others = [name for name in names if name not in runs]
+    if others and runs:
+        some = ", ".join(others[:8]) + (", …" if len(others) > 8 else "")
+        warnings.warn(f"{table.path}: columns that are no runs are taken for annotations: {some}", stacklevel=4)
+    return runs
 
 
 # ---------------------------------------------------------------- one row a run and feature

@@ -37,13 +37,18 @@ _SEQUENCES = ("EG.ModifiedSequence", "FG.LabeledSequence")
 _LEVELS = (
     Level(
         PRECURSORS, _ID, ("FG.Quantity", "EG.TotalQuantity (Settings)"), ("EG.Qvalue",), "EG.Qvalue",
-        ("PG.ProteinGroups", "PG.Genes", "EG.ModifiedSequence", _CHARGE),
+        ("PG.Genes", "EG.ModifiedSequence", _CHARGE),
     ),
     Level(
         PROTEINS, "PG.ProteinGroups", ("PG.Quantity",), ("PG.Qvalue",), "PG.Qvalue",
         ("PG.Genes", "PG.ProteinNames", "PG.ProteinDescriptions", "PG.UniProtIds"), every_row=False, owns=("PG.",),
     ),
 )  # fmt: skip
+_GROUPS = ("PG.ProteinGroups", "PG.ProteinAccessions")  # the first that there is
+_QUANTITIES = {  # of the assay that there is not, where there is this alone
+    PROTEINS: ("FG.Quantity", "EG.TotalQuantity (Settings)", "PEP.Quantity", "F.PeakArea"),
+    PRECURSORS: ("PG.Quantity",),
+}
 _PIVOTED = re.compile(r"\[\d+\] (?P<run>.+)\.(?P<column>(?:PG|PEP|EG|FG)\.[^.]+)")
 _LABEL_FREE = ("LABEL_FREE", "LABEL FREE", "LABELFREE")
 
@@ -60,7 +65,8 @@ def read_spectronaut(
     r"""A container from a report of Spectronaut, long (`R.FileName`, …) or pivoted (`[1] run.raw.PG.Quantity`).
 
     Assays and layers are as of `read_diann`; "Filtered" is missing. A precursor is `EG.PrecursorId`; where a schema
-    lacks it, `EG.ModifiedSequence` (else `FG.LabeledSequence`), "." and `FG.Charge`. Rows of fragments must agree.
+    lacks it, `EG.ModifiedSequence` (else `FG.LabeledSequence`), "." and `FG.Charge`. Rows of fragments must agree. A
+    protein is `PG.ProteinGroups`, else `PG.ProteinAccessions`; a warning names quantities without such IDs.
 
     Parameters
     ----------
@@ -116,9 +122,17 @@ def read_spectronaut(
 def _levels(table: Table, columns: Sequence[str], request: Request, expected: str) -> list[Level]:
     has_sequence = _CHARGE in columns and any(name in columns for name in _SEQUENCES)
     known = [*columns, *([_ID] if has_sequence and _ID not in columns else [])]
-    present = [level for each in _LEVELS if (level := each.present(known)) is not None]
+    groups = next((name for name in _GROUPS if name in columns), _GROUPS[0])
+    at_hand = (replace(_LEVELS[0], annotations=(groups, *_LEVELS[0].annotations)), replace(_LEVELS[1], feature=groups))
+    present = [level for each in at_hand if (level := each.present(known)) is not None]
     if not present:
         raise not_a_report(table, "Spectronaut", expected)
+    read = {name for level in present for name in level.quantities} | set(request.layers)
+    lost = _QUANTITIES[present[0].assay] if len(present) == 1 else ()
+    left = [name for name in lost if name in columns and name not in read]
+    if left:
+        message = f"{table.path}: quantities without the IDs of their features are not read: {', '.join(left)}"
+        warnings.warn(message, UserWarning, stacklevel=4)
     if request.q_value is not None and all(level.filter_by is None for level in present):
         no_threshold(request.q_value, table)
     return request.levels(present, known, table.path)
