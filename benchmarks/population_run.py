@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--recordings", type=int, default=20)
     parser.add_argument("--units", type=int, default=150)
-    parser.add_argument("--most-types", type=int, default=20)
+    parser.add_argument("--max-types", type=int, default=20)
     parser.add_argument("--simulate", type=int, help="only simulate the recording of that number")
     given = parser.parse_args()
     if given.simulate is not None:
@@ -53,7 +53,7 @@ def main() -> None:
     make_recordings(given.directory, results, given.recordings, given.units)
     names = sorted(path.stem for path in results.glob("retina_*.h5"))[: given.recordings]
     words = [str(results / f"{name}.h5") for name in names]
-    words += ["--most-types", str(given.most_types), "--chip", f"chip={','.join(names[:CHIP])}"]
+    words += ["--max-types", str(given.max_types), "--chip", f"chip={','.join(names[:CHIP])}"]
     whole = measured("population", [*words, "-o", str(given.directory / "population")])
     describe(whole, given.directory)
     out = given.directory / "through_dask"

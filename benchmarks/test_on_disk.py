@@ -116,10 +116,10 @@ def test_electrical_images(benchmark, recording, units, share):
     )
     benchmark.extra_info["MB_s"] = benchmark.extra_info["MB"] / benchmark.extra_info["ours_s"]
     if units == 400:
-        least_of_adding(benchmark, recording, units)
+        min_adding(benchmark, recording, units)
 
 
-def least_of_adding(benchmark, path, units):
+def min_adding(benchmark, path, units):
     """Windows of a block of single precision, each added to its unit's sums by numpy, as many as the recording has."""
     with open_recording(path) as source:
         count = sum(map(len, trains(source.sensor.shape[0], units).values()))

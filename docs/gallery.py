@@ -161,7 +161,7 @@ def _population(results: Path) -> dict[str, bytes]:
         section_spike_times(config_dir=recording.config_dir, session=session)
         extract_features(session=session)
         files.append(session.save())
-    population = build_population(files, results.with_name("population"), most_types=8)
+    population = build_population(files, results.with_name("population"), max_types=8)
     write_report(results)
     pages = {f"results/{page.name}": page.read_bytes() for page in results.glob("*.html")}
     return {**pages, "population.html": (population.directory / "index.html").read_bytes()}

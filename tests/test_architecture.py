@@ -151,7 +151,7 @@ def test_the_stub_of_the_pipeline_says_what_the_sources_say() -> None:
 
 # ---------------------------------------------------------------- sizes of calls
 
-MOST_PARAMETERS = 8
+MAX_PARAMETERS = 8
 # Calls of scripts that have more, keyword by keyword: other programs' names, or published with the first version.
 WIDE_CALLS = {
     "hdmea.steps.analog_sections.add_section_time_analog",
@@ -179,6 +179,6 @@ def test_calls_are_not_wide() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not is_command(node):
                 given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-                if len([one for one in given if one.arg not in ("self", "cls")]) > MOST_PARAMETERS:
+                if len([one for one in given if one.arg not in ("self", "cls")]) > MAX_PARAMETERS:
                     wide.add(f"{name}.{node.name}")
     assert wide == WIDE_CALLS

@@ -18,15 +18,15 @@
 #include "lzf.h"
 #include "shuffle.h"
 
-enum { MOST_AXES = 32, MOST_STEPS = 8, CHECKSUM_BYTES = 4 };
+enum { MAX_AXES = 32, MAX_STEPS = 8, CHECKSUM_BYTES = 4 };
 enum { DEFLATE_FILTER = 1, SHUFFLE_FILTER = 2, FLETCHER32_FILTER = 3, LZF_FILTER = 32000 };
 
 typedef struct {
     int axes, steps, level;              /* level: which instructions (simd.h) */
-    int64_t chunk[MOST_AXES];            /* lengths of a chunk */
-    int64_t low[MOST_AXES], high[MOST_AXES]; /* the part of the dataset that is asked for */
-    int filters[MOST_STEPS];             /* in the order of writing */
-    size_t widths[MOST_STEPS];           /* of elements, where the filter is the shuffle */
+    int64_t chunk[MAX_AXES];            /* lengths of a chunk */
+    int64_t low[MAX_AXES], high[MAX_AXES]; /* the part of the dataset that is asked for */
+    int filters[MAX_STEPS];             /* in the order of writing */
+    size_t widths[MAX_STEPS];           /* of elements, where the filter is the shuffle */
     size_t itemsize, chunk_bytes;
     const uint8_t *fill;                 /* an element; NULL for zeros */
     uint8_t *out;                        /* C order */
@@ -99,8 +99,8 @@ static void put_fill(const reading_plan *plan, uint8_t *out, size_t size) {
 
 /* Copy what is asked for of a chunk; its bytes NULL: it was never written. */
 static void put_part(const reading_plan *plan, const int64_t *start, const uint8_t *chunk) {
-    int64_t first[MOST_AXES], count[MOST_AXES], at[MOST_AXES];
-    size_t from[MOST_AXES], to[MOST_AXES], from_stride = plan->itemsize, to_stride = plan->itemsize;
+    int64_t first[MAX_AXES], count[MAX_AXES], at[MAX_AXES];
+    size_t from[MAX_AXES], to[MAX_AXES], from_stride = plan->itemsize, to_stride = plan->itemsize;
     int last = plan->axes - 1;
     for (int k = last; k >= 0; k--) {
         int64_t low = start[k] > plan->low[k] ? start[k] : plan->low[k];
@@ -168,8 +168,8 @@ static int undo_deflate(const reading_plan *plan, chunk_in_work *chunks, int cou
 /* Undo the filters of one chunk, or of two with the same mask, and put them into the array. Returns whether they were
  * sound; `room`: bytes that each filter was given at most when the chunk was written. */
 static int undo_chunks(const reading_plan *plan, chunk_in_work *chunks, int count, uint32_t mask, reading_memory *memory) {
-    size_t before[MOST_STEPS], size = plan->chunk_bytes;
-    int used[MOST_STEPS], steps = 0;
+    size_t before[MAX_STEPS], size = plan->chunk_bytes;
+    int used[MAX_STEPS], steps = 0;
     for (int k = 0; k < plan->steps; k++) {
         if (mask >> k & 1) continue;
         before[steps] = size;

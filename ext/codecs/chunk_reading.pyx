@@ -8,14 +8,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 cdef extern from "chunk_reading.h" nogil:
-    enum: MOST_AXES, MOST_STEPS
+    enum: MAX_AXES, MAX_STEPS
     ctypedef struct reading_plan:
         int axes, steps, level
-        int64_t chunk[MOST_AXES]
-        int64_t low[MOST_AXES]
-        int64_t high[MOST_AXES]
-        int filters[MOST_STEPS]
-        size_t widths[MOST_STEPS]
+        int64_t chunk[MAX_AXES]
+        int64_t low[MAX_AXES]
+        int64_t high[MAX_AXES]
+        int filters[MAX_STEPS]
+        size_t widths[MAX_STEPS]
         size_t itemsize, chunk_bytes
         const uint8_t *fill
         uint8_t *out
@@ -75,7 +75,7 @@ cdef class ChunkReading:
         self.unfinished = PyThread_allocate_lock()
         if self.lock == NULL or self.unfinished == NULL:
             raise MemoryError
-        if len(box) > MOST_AXES or len(filters) > MOST_STEPS:
+        if len(box) > MAX_AXES or len(filters) > MAX_STEPS:
             raise ValueError("too many axes or filters")
         memset(&self.plan, 0, sizeof(reading_plan))
         self.plan.axes, self.plan.steps, self.plan.level = len(box), len(filters), level

@@ -21,7 +21,7 @@ enum {
     DISTANCE_REST = 1 << (LONGEST_DEFLATE_CODE - DISTANCE_BITS),
     LITERAL_ENTRIES = (1 << LITERAL_BITS) + LITERAL_REST * (LITERAL_SYMBOLS / 2), /* each beginning has two codes at least */
     DISTANCE_ENTRIES = (1 << DISTANCE_BITS) + DISTANCE_REST * (DISTANCE_SYMBOLS / 2),
-    MOST_LITERALS = 6,      /* of an entry */
+    MAX_LITERALS = 6,      /* of an entry */
     FEW_LITERALS = 5        /* sixteenths of all that a code may say */
 };
 
@@ -155,7 +155,7 @@ static int make_literal_table(const uint8_t *lengths, int symbols, uint64_t *tab
             while (stop < list.first[length + 1] && list.symbol[stop] < LITERAL_END) stop++;
             for (unsigned row = first_row[bits - length]; row < first_row[bits - length + 1] && first < stop; row++) {
                 uint64_t before = rows[row].entry, literals = before >> 56;
-                if (literals == MOST_LITERALS) continue;
+                if (literals == MAX_LITERALS) continue;
                 before += length + ((uint64_t)1 << 56);
                 for (int n = first; n < stop; n++) {
                     literal_row longer = {before | (uint64_t)list.symbol[n] << (8 + 8 * literals),

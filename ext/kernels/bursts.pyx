@@ -8,13 +8,13 @@ cdef int FURTHER = 10  # spikes by which a burst may grow without becoming more 
 
 
 def by_intervals(
-    const int64_t[::1] times, int64_t at_start, int64_t inside, int64_t between, int64_t shortest, int64_t fewest,
+    const int64_t[::1] times, int64_t at_start, int64_t inside, int64_t between, int64_t shortest, int64_t min_spikes,
     int64_t[:, ::1] out,
 ) -> int:
     """Write the bursts of the maximum-interval method, as many as it returns; out (n // 2 + 1, 2).
 
     A burst begins with an interval of `at_start` at most and goes on while intervals are `inside` at most; bursts that
-    are less than `between` apart are one; those shorter than `shortest` or of fewer spikes than `fewest` are none.
+    are less than `between` apart are one; those shorter than `shortest` or of fewer spikes than `min_spikes` are none.
     """
     cdef Py_ssize_t n = times.shape[0], k = 0, first, found = 0, kept = 0
     with nogil:
@@ -33,7 +33,7 @@ def by_intervals(
                 out[found, 1] = k + 1
                 found += 1
         for k in range(found):
-            if out[k, 1] - out[k, 0] >= fewest and times[out[k, 1] - 1] - times[out[k, 0]] >= shortest:
+            if out[k, 1] - out[k, 0] >= min_spikes and times[out[k, 1] - 1] - times[out[k, 0]] >= shortest:
                 out[kept, 0] = out[k, 0]
                 out[kept, 1] = out[k, 1]
                 kept += 1
@@ -69,7 +69,7 @@ def surprises(
 
 
 def by_surprise(
-    const int64_t[::1] times, double rate, double threshold, int64_t fewest, int64_t[:, ::1] out, double[::1] surprise
+    const int64_t[::1] times, double rate, double threshold, int64_t min_spikes, int64_t[:, ::1] out, double[::1] surprise
 ) -> int:
     """Write the bursts of the Poisson-surprise method and their surprises, as many as it returns; out (n // 3 + 1, 2).
 
@@ -98,7 +98,7 @@ def by_surprise(
                 value = surprise_of(rate * <double>(times[last] - times[best]), <double>(last - best + 1))
                 if value > most:
                     most, first = value, best
-            if most >= threshold and last - first + 1 >= fewest:
+            if most >= threshold and last - first + 1 >= min_spikes:
                 out[found, 0] = first
                 out[found, 1] = last + 1
                 surprise[found] = most

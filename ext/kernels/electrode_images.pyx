@@ -56,10 +56,10 @@ def filtered(
 
 
 def best_rays(
-    const float[:, ::1] image, const int32_t[:, :, ::1] paths, const int32_t[:, :, ::1] times, Py_ssize_t fewest,
+    const float[:, ::1] image, const int32_t[:, :, ::1] paths, const int32_t[:, :, ::1] times, Py_ssize_t min_steps,
     float[::1] best, int32_t[:, ::1] where
 ) -> None:
-    """For each angle write the largest of the running sums along its rays, over √max(steps that count, fewest).
+    """For each angle write the largest of the running sums along its rays, over √max(steps that count, min_steps).
 
     image (electrodes, samples); paths (angles, curvatures, steps): electrode, negative where a step does not count;
     times (delays, velocities, steps): sample, negative from where the window ends; best (angles,); where (angles, 4):
@@ -75,7 +75,7 @@ def best_rays(
         raise MemoryError
     with nogil:
         for count in range(steps + 1):
-            shares[count] = <float>(1 / sqrt(<double>(count if count > fewest else fewest)))
+            shares[count] = <float>(1 / sqrt(<double>(count if count > min_steps else min_steps)))
         for angle in range(paths.shape[0]):
             best[angle] = 0
             where[angle, 0] = where[angle, 1] = where[angle, 2] = where[angle, 3] = 0

@@ -17,7 +17,7 @@ typedef struct {
     int surface;
     const double *x, *y, *values;
     ptrdiff_t count;
-    double (*normal)[SMALL_MOST]; /* of the equations at the parameters last accepted */
+    double (*normal)[SMALL_MAX]; /* of the equations at the parameters last accepted */
     double *gradient;
 } surface_fit;
 
@@ -76,13 +76,13 @@ static inline double surface_at(int surface, const double *p, surface_constants 
 }
 
 /* Fill the normal equations at `p`; returns the sum of squared residuals. */
-static inline double surface_equations(const surface_fit *fit, const double *p, double normal[SMALL_MOST][SMALL_MOST],
+static inline double surface_equations(const surface_fit *fit, const double *p, double normal[SMALL_MAX][SMALL_MAX],
                                        double *gradient) {
     const int size = SURFACE_PARAMETERS[fit->surface];
     const surface_constants constants = constants_of(fit->surface, p);
-    double squares = 0, d[SMALL_MOST];
-    memset(normal, 0, SMALL_MOST * sizeof *normal);
-    memset(gradient, 0, SMALL_MOST * sizeof *gradient);
+    double squares = 0, d[SMALL_MAX];
+    memset(normal, 0, SMALL_MAX * sizeof *normal);
+    memset(gradient, 0, SMALL_MAX * sizeof *gradient);
     for (ptrdiff_t k = 0; k < fit->count; k++) {
         const double residual = fit->values[k] - surface_at(fit->surface, p, constants, fit->x[k], fit->y[k], d);
         squares += residual * residual;
@@ -97,15 +97,15 @@ static inline double surface_equations(const surface_fit *fit, const double *p, 
 }
 
 /* Move `p` to the least squares within [low, high]; returns the squares there, and whether that converged. */
-static inline double fit_surface(surface_fit *fit, double *p, const double *low, const double *high, int most_steps,
+static inline double fit_surface(surface_fit *fit, double *p, const double *low, const double *high, int max_steps,
                                  double tolerance, int *converged) {
     const int size = SURFACE_PARAMETERS[fit->surface];
-    double trial[SMALL_MOST], step[SMALL_MOST], damped[SMALL_MOST][SMALL_MOST];
-    double trial_normal[SMALL_MOST][SMALL_MOST], trial_gradient[SMALL_MOST];
+    double trial[SMALL_MAX], step[SMALL_MAX], damped[SMALL_MAX][SMALL_MAX];
+    double trial_normal[SMALL_MAX][SMALL_MAX], trial_gradient[SMALL_MAX];
     double squares = surface_equations(fit, p, fit->normal, fit->gradient), damping = 1e-3;
-    const double least_gain = 1e-8 + 1e-3 / (fit->count > size ? fit->count - size : 1);
+    const double min_gain = 1e-8 + 1e-3 / (fit->count > size ? fit->count - size : 1);
     *converged = 0;
-    for (int taken = 0; taken < most_steps;) {
+    for (int taken = 0; taken < max_steps;) {
         double trial_squares;
         int small = 1;
         memcpy(damped, fit->normal, sizeof damped);
@@ -118,7 +118,7 @@ static inline double fit_surface(surface_fit *fit, double *p, const double *low,
         }
         trial_squares = surface_equations(fit, trial, trial_normal, trial_gradient);
         if (trial_squares <= squares) {
-            *converged = small || squares - trial_squares <= least_gain * squares;
+            *converged = small || squares - trial_squares <= min_gain * squares;
             memcpy(p, trial, size * sizeof *p);
             memcpy(fit->normal, trial_normal, sizeof trial_normal);
             memcpy(fit->gradient, trial_gradient, sizeof trial_gradient);
@@ -141,15 +141,15 @@ static inline double biweight(double residual, double limit) {
 }
 
 /* Polynomial of `degree` in u fitted to v, weights · robust, robust found by `rounds` of reweighting; limits in units of
- * the residuals' scale = 1.4826 · MAD, at least `least_scale`. robust: weights to begin with, and found; scratch (count).
+ * the residuals' scale = 1.4826 · MAD, at least `min_scale`. robust: weights to begin with, and found; scratch (count).
  * 0: singular. */
 static inline int fit_polynomial(const double *u, const double *v, const double *weights, ptrdiff_t count, int degree,
-                                 double tuning, double least_scale, int rounds, double *coefficients, double *robust,
+                                 double tuning, double min_scale, int rounds, double *coefficients, double *robust,
                                  const double *prior, double *scratch) {
     const int size = degree + 1;
     for (ptrdiff_t k = 0; k < count; k++) robust[k] = prior[k];
     for (int round = 0; round < rounds; round++) {
-        double normal[SMALL_MOST][SMALL_MOST] = {{0}}, right[SMALL_MOST] = {0}, scale, powers[SMALL_MOST];
+        double normal[SMALL_MAX][SMALL_MAX] = {{0}}, right[SMALL_MAX] = {0}, scale, powers[SMALL_MAX];
         for (ptrdiff_t k = 0; k < count; k++) {
             const double weight = weights[k] * robust[k];
             powers[0] = 1;
@@ -167,7 +167,7 @@ static inline int fit_polynomial(const double *u, const double *v, const double 
             robust[k] = v[k] - value;
             scratch[k] = fabs(robust[k]);
         }
-        scale = fmax(1.4826 * median_in_place(scratch, count), least_scale);
+        scale = fmax(1.4826 * median_in_place(scratch, count), min_scale);
         for (ptrdiff_t k = 0; k < count; k++) robust[k] = prior[k] * biweight(robust[k], tuning * scale);
         for (int i = 0; i < size; i++) coefficients[i] = right[i];
     }

@@ -4,7 +4,7 @@ from libc.stdlib cimport free, malloc
 
 cdef extern from "fits.h" nogil:
     enum:
-        SMALL_MOST
+        SMALL_MAX
         SURFACES
     ctypedef struct surface_fit:
         int surface
@@ -12,7 +12,7 @@ cdef extern from "fits.h" nogil:
         const double *y
         const double *values
         Py_ssize_t count
-        double (*normal)[SMALL_MOST]
+        double (*normal)[SMALL_MAX]
         double *gradient
     const int SURFACE_PARAMETERS[SURFACES]
     double c_fit_surface "fit_surface" (
@@ -20,7 +20,7 @@ cdef extern from "fits.h" nogil:
     int c_fit_polynomial "fit_polynomial" (
         const double *, const double *, const double *, Py_ssize_t, int, double, double, int, double *, double *,
         const double *, double *)
-    int solve_small(double (*)[SMALL_MOST], double *, int)
+    int solve_small(double (*)[SMALL_MAX], double *, int)
 
 PARAMETERS = tuple([SURFACE_PARAMETERS[surface] for surface in range(SURFACES)])
 
@@ -33,14 +33,14 @@ cdef double LARGEST_EXPONENT = 30, SMALLEST_RATE = 1e-9
 
 def fit_surface(
     int surface, const double[::1] x, const double[::1] y, const double[::1] values, double[::1] parameters,
-    const double[::1] low, const double[::1] high, int most_steps, double tolerance, double[:, ::1] normal
+    const double[::1] low, const double[::1] high, int max_steps, double tolerance, double[:, ::1] normal
 ) -> tuple[float, bool]:
     """Move `parameters` to the least squares of surface − values; returns the squares, and whether that converged.
 
     x, y, values (points,), at least one; parameters, low, high (PARAMETERS[surface],); normal, as wide: JᵀJ there.
     """
-    cdef double equations[SMALL_MOST][SMALL_MOST]
-    cdef double gradient[SMALL_MOST]
+    cdef double equations[SMALL_MAX][SMALL_MAX]
+    cdef double gradient[SMALL_MAX]
     cdef surface_fit fit
     cdef double squares
     cdef int converged = 0, i, j, size = SURFACE_PARAMETERS[surface]
@@ -48,7 +48,7 @@ def fit_surface(
     fit.x, fit.y, fit.values = &x[0], &y[0], &values[0]
     fit.normal, fit.gradient = equations, gradient
     with nogil:
-        squares = c_fit_surface(&fit, &parameters[0], &low[0], &high[0], most_steps, tolerance, &converged)
+        squares = c_fit_surface(&fit, &parameters[0], &low[0], &high[0], max_steps, tolerance, &converged)
         for i in range(size):
             for j in range(size):
                 normal[i, j] = equations[i][j]
@@ -57,7 +57,7 @@ def fit_surface(
 
 def fit_polynomial(
     const double[::1] u, const double[::1] v, const double[::1] weights, const double[::1] prior, double tuning,
-    double least_scale, int rounds, double[::1] coefficients, double[::1] robust
+    double min_scale, int rounds, double[::1] coefficients, double[::1] robust
 ) -> bool:
     """Robust polynomial v(u), the lowest power first; False where it is singular.
 
@@ -69,7 +69,7 @@ def fit_polynomial(
         raise MemoryError
     with nogil:
         done = c_fit_polynomial(
-            &u[0], &v[0], &weights[0], u.shape[0], coefficients.shape[0] - 1, tuning, least_scale, rounds,
+            &u[0], &v[0], &weights[0], u.shape[0], coefficients.shape[0] - 1, tuning, min_scale, rounds,
             &coefficients[0], &robust[0], &prior[0], scratch
         )
     free(scratch)
@@ -78,7 +78,7 @@ def fit_polynomial(
 
 cdef double poisson_equations(
     int kind, const double *drive, const double *counts, const double *frames, Py_ssize_t points, const double *p,
-    double (*information)[SMALL_MOST], double *gradient
+    double (*information)[SMALL_MAX], double *gradient
 ) noexcept nogil:
     """Gradient and expected information of Σ counts · ln(rate) − frames · rate, which is returned."""
     cdef double d[3]
@@ -120,19 +120,19 @@ cdef double poisson_equations(
 
 def fit_rate(
     int kind, const double[::1] drive, const double[::1] counts, const double[::1] frames, double[::1] parameters,
-    int most_steps
+    int max_steps
 ) -> tuple[float, bool]:
     """Move `parameters` to the largest Poisson likelihood; returns Σ counts · ln(rate) − frames · rate, and if it converged.
 
     kind 0: rate = exp(p0 + p1 · drive); 1: rate = exp(p0) / (1 + exp(−p1 − p2 · drive)). Exponents are cut at ±30,
     rates at 1e-9. drive, counts, frames (points,): spikes in so many frames with that drive. Fisher scoring, damped where a step does not climb.
     """
-    cdef double information[SMALL_MOST][SMALL_MOST]
-    cdef double damped[SMALL_MOST][SMALL_MOST]
-    cdef double trial_information[SMALL_MOST][SMALL_MOST]
-    cdef double gradient[SMALL_MOST]
-    cdef double step[SMALL_MOST]
-    cdef double trial_gradient[SMALL_MOST]
+    cdef double information[SMALL_MAX][SMALL_MAX]
+    cdef double damped[SMALL_MAX][SMALL_MAX]
+    cdef double trial_information[SMALL_MAX][SMALL_MAX]
+    cdef double gradient[SMALL_MAX]
+    cdef double step[SMALL_MAX]
+    cdef double trial_gradient[SMALL_MAX]
     cdef double trial[3]
     cdef double reached, tried, damping = 1e-6
     cdef int i, j, size = parameters.shape[0], taken = 0
@@ -140,7 +140,7 @@ def fit_rate(
     cdef Py_ssize_t points = drive.shape[0]
     with nogil:
         reached = poisson_equations(kind, &drive[0], &counts[0], &frames[0], points, &parameters[0], information, gradient)
-        while taken < most_steps and isfinite(reached):
+        while taken < max_steps and isfinite(reached):
             taken += 1
             for i in range(size):
                 step[i] = gradient[i]

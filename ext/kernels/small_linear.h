@@ -4,10 +4,10 @@
 
 #include <math.h>
 
-#define SMALL_MOST 8 /* unknowns */
+#define SMALL_MAX 8 /* unknowns */
 
 /* Solve matrix · x = vector for `size` unknowns, both given as scratch; x is left in `vector`. 0: singular. */
-static inline int solve_small(double matrix[SMALL_MOST][SMALL_MOST], double vector[SMALL_MOST], int size) {
+static inline int solve_small(double matrix[SMALL_MAX][SMALL_MAX], double vector[SMALL_MAX], int size) {
     for (int column = 0; column < size; column++) {
         int pivot = column;
         for (int row = column + 1; row < size; row++)

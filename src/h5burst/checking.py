@@ -23,7 +23,7 @@ from h5burst.read.history import At
 from h5burst.read.lazy import LazyArray, load_tree, open_tree, place_of
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.open_file import OpenFile
-from h5burst.read.reader import MOST_DEATHS
+from h5burst.read.reader import MAX_DEATHS
 from h5burst.read.state_file import located_meanwhile
 
 BLOCK_BYTES = 8 << 20
@@ -166,7 +166,7 @@ def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
     """Problems that libhdf5 meets. An object that crashes it is left out of the next attempt, a few times."""
     found: dict[str, str] = {}
     skip: list[str] = []
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_DEATHS):
         at, died = "/", ""
         request = {"do": "problems", "path": os.path.abspath(path), "name": "/", "options": {"skip": skip}}
         for message in client.ask(request):

@@ -13,7 +13,7 @@ Train = npt.NDArray[Any]
 
 
 def by_intervals(
-    times: Train, at_start: int, inside: int, between: int, shortest: int, fewest: int
+    times: Train, at_start: int, inside: int, between: int, shortest: int, min_spikes: int
 ) -> list[tuple[int, int]]:
     """Split where an interval is too long; drop what is before an interval that may start; join; drop."""
     intervals = np.diff(times)
@@ -27,7 +27,7 @@ def by_intervals(
             found[-1][1] = piece[-1]
         else:
             found.append([starts[0], piece[-1]])
-    return [(a, b + 1) for a, b in found if b - a + 1 >= fewest and times[b] - times[a] >= shortest]
+    return [(a, b + 1) for a, b in found if b - a + 1 >= min_spikes and times[b] - times[a] >= shortest]
 
 
 def surprise(times: Train, first: int, last: int, rate: float) -> float:
@@ -35,7 +35,7 @@ def surprise(times: Train, first: int, last: int, rate: float) -> float:
     return float(-poisson.logsf(last - first, rate * (times[last] - times[first])))  # P(X > n - 1)
 
 
-def by_surprise(times: Train, rate: float, threshold: float, fewest: int) -> list[tuple[int, int]]:
+def by_surprise(times: Train, rate: float, threshold: float, min_spikes: int) -> list[tuple[int, int]]:
     found, k, mean = [], 0, 1 / rate
     while k + 2 < len(times):
         if max(times[k + 1] - times[k], times[k + 2] - times[k + 1]) > mean / 2:
@@ -60,7 +60,7 @@ def by_surprise(times: Train, rate: float, threshold: float, fewest: int) -> lis
             starts.append(following)
             scores.append(surprise(times, following, last, rate))
         first = starts[int(np.argmax(scores))]
-        if max(scores) >= threshold and last - first + 1 >= fewest:
+        if max(scores) >= threshold and last - first + 1 >= min_spikes:
             found.append((first, last + 1))
             k = last + 1
         else:

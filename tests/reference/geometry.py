@@ -21,7 +21,7 @@ def filtered(image, weights, gain):
     return band[:, reach : reach + samples] @ image * gain
 
 
-def best_rays(image, paths, times, fewest):
+def best_rays(image, paths, times, min_steps):
     """Sums along each ray, one step after the other."""
     best, where = np.zeros(len(paths)), np.zeros((len(paths), 4), int)
     for angle, bends in enumerate(paths):
@@ -32,7 +32,7 @@ def best_rays(image, paths, times, fewest):
                     values = image[time[steps], path[steps]]
                     if not len(values):
                         continue
-                    scores = np.cumsum(values) / np.sqrt(np.maximum(np.arange(len(values)) + 1, fewest))
+                    scores = np.cumsum(values) / np.sqrt(np.maximum(np.arange(len(values)) + 1, min_steps))
                     if scores.max() > best[angle] + 1e-5:
                         best[angle] = scores.max()
                         where[angle] = bend, delay, velocity, steps[scores.argmax()]
@@ -61,7 +61,7 @@ def fit_surface(name, x, y, values, start, low, high):
     return found.x, 2 * found.cost, np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance)
 
 
-def fit_polynomial(u, v, weights, degree, least_scale, prior, rounds=6):
+def fit_polynomial(u, v, weights, degree, min_scale, prior, rounds=6):
     """Tukey's reweighting with numpy's least squares."""
     robust = prior.copy()
     for _ in range(rounds):
@@ -70,7 +70,7 @@ def fit_polynomial(u, v, weights, degree, least_scale, prior, rounds=6):
             0
         ]
         residuals = v - np.polyval(coefficients[::-1], u)
-        scale = max(1.4826 * np.median(np.abs(residuals)), least_scale)
+        scale = max(1.4826 * np.median(np.abs(residuals)), min_scale)
         part = np.abs(residuals) / (4.685 * scale)
         robust = prior * np.where(part < 1, (1 - part**2) ** 2, 0)
     return coefficients, robust

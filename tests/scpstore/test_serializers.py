@@ -105,7 +105,7 @@ def test_dense_values_become_csr_as_scipy_does_it(file: Any, shape: tuple[int, i
     for part in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(file[f"X_{part}"][()], getattr(expected, part))
         assert file[f"X_{part}"].dtype == getattr(expected, part).dtype
-    assert blocks.most_rows <= 1100
+    assert blocks.max_rows <= 1100
 
 
 def test_a_file_made_part_by_part_loads(tmp_path: Path) -> None:

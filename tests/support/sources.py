@@ -25,6 +25,6 @@ class Rows:
         return self.data[start:stop].copy()
 
     @property
-    def most_rows(self) -> int:
+    def max_rows(self) -> int:
         """Of all that was asked for at once."""
         return max((stop - start for start, stop in self.asked), default=0)

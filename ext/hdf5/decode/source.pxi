@@ -12,8 +12,8 @@ cdef extern from "shuffle.h":
 
 
 cdef enum:
-    MOST_PARSED = 16  # bytes of structures read, for each byte of the file
-    LEAST_PARSED = 1 << 20
+    MAX_PARSED = 16  # bytes of structures read, for each byte of the file
+    MIN_PARSED = 1 << 20
 
 
 def lookup3(const uint8_t[::1] data) -> int:
@@ -36,7 +36,7 @@ cdef class Source:
     cdef int shift, slots
     cdef uint8_t* blocks
     cdef uint64_t* held  # number of the block in each slot
-    cdef uint64_t parsed, most_parsed  # bytes looked at as structures; more than a file can need is not an honest file
+    cdef uint64_t parsed, max_parsed  # bytes looked at as structures; more than a file can need is not an honest file
     cdef uint8_t* spill  # a run that crosses blocks
     cdef size_t spill_room
     cdef readonly object reader
@@ -47,7 +47,7 @@ cdef class Source:
         self.reader = reader
         self.base = base
         self.size = file_size - base if file_size > base else 0
-        self.most_parsed = MOST_PARSED * self.size + LEAST_PARSED
+        self.max_parsed = MAX_PARSED * self.size + MIN_PARSED
         self.block_bytes = block_bytes
         self.shift = 0
         while (<uint64_t>1 << self.shift) < block_bytes:
@@ -67,7 +67,7 @@ cdef class Source:
     cdef int count(self, uint64_t length) except -1:
         """Bound the time that a file can take: no two structures of an honest one overlap, and few are read twice."""
         self.parsed += length
-        if self.parsed > self.most_parsed:
+        if self.parsed > self.max_parsed:
             raise CorruptStructureError("its structures overlap: together they are many times as long as the file")
         return 0
 

@@ -6,7 +6,7 @@ cdef enum:
     CHILD = 16  # bytes of an address and of the place of the last name below it
     SYMBOL = 40  # place of the name, target, cache type, place of a soft link's path, unused bytes
     SOFT_LINK = 2  # a cache type
-    MOST_LEVELS = 256
+    MAX_LEVELS = 256
 
 
 @cython.final
@@ -46,7 +46,7 @@ cdef class SymbolTable:
     def find(self, bytes name not None):
         """The target of one link: a node of each level is read. None where the order of names leads nowhere."""
         cdef size_t low, high, middle
-        above, place = MOST_LEVELS, self.tree
+        above, place = MAX_LEVELS, self.tree
         while above:
             level, children = self.node(place)
             low, high = 0, len(children)

@@ -198,15 +198,15 @@ cdef class Parser:
         frame.group.links[name] = self.owner.link(link, node)
         return 0
 
-    def children(self, address, tuple names, above, most=None):
-        """The members of one group, themselves lazy, and its links; None if there are more than `most`.
+    def children(self, address, tuple names, above, max_links=None):
+        """The members of one group, themselves lazy, and its links; None if there are more than `max_links`.
 
         names: of the group; above: addresses of it and what holds it.
         """
         cdef dict children = {}, links = {}
         self.names = list(names)
         self.messages.read(address)
-        if most is not None and len(self.messages.links) > most:
+        if max_links is not None and len(self.messages.links) > max_links:
             return None
         for name, link, _ in self.messages.links:
             self.names = [*names, name]

@@ -1,7 +1,7 @@
 # ext/hdf5/encode/h5preflight.pxi — what the writer covers: nodes, names, datatypes, and which arrays are in their header.
 
 cdef enum:
-    MOST_WITH_LINKS = 256        # members of a group that has soft or external links: they are kept in its header
+    MAX_WITH_LINKS = 256        # members of a group that has soft or external links: they are kept in its header
     LONGEST_NAME = 4000          # bytes: a dense link has to fit into the smallest block of its heap
     LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it is in one block of its heap
     LARGEST_HEAP = 1 << 29       # bytes of all names, or of all attributes, of one object; a heap has 4 GiB of addresses
@@ -160,7 +160,7 @@ cdef class Preflight:
         return self.preflight_attributes(self.nodes.group_attrs(node))
 
     cdef int preflight_links(self, dict children, links) except -1:
-        if type(links) is not dict or len(children) + len(links) > MOST_WITH_LINKS:
+        if type(links) is not dict or len(children) + len(links) > MAX_WITH_LINKS:
             raise NeedsLibhdf5Error("soft and external links in a large group")
         for name, target in (<dict>links).items():
             preflight_name(name, self.escape_link)

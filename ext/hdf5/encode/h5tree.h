@@ -14,7 +14,7 @@ typedef struct {
     const uint8_t *records; /* in order */
     int count_size;                       /* bytes of a child's number of records */
     uint64_t most[H5_TREE_DEPTHS];        /* records in one node of this depth */
-    uint64_t most_below[H5_TREE_DEPTHS];  /* and in all nodes under it, itself included */
+    uint64_t max_below[H5_TREE_DEPTHS];  /* and in all nodes under it, itself included */
     int total_size[H5_TREE_DEPTHS];       /* bytes of that number; 0 for leaves */
 } h5_tree;
 
@@ -30,15 +30,15 @@ static inline size_t h5_pointer_size(const h5_tree *tree, int depth)
 static inline int h5_tree_plan(h5_tree *tree, uint64_t count)
 {
     int depth = 0;
-    tree->most[0] = tree->most_below[0] = (H5_TREE_NODE - H5_TREE_NODE_PREFIX) / tree->record_size;
+    tree->most[0] = tree->max_below[0] = (H5_TREE_NODE - H5_TREE_NODE_PREFIX) / tree->record_size;
     tree->count_size = h5_limit_size(tree->most[0]);
     tree->total_size[0] = 0;
-    while (tree->most_below[depth] < count) {
+    while (tree->max_below[depth] < count) {
         depth++;
         size_t pointer = h5_pointer_size(tree, depth);
         tree->most[depth] = (H5_TREE_NODE - H5_TREE_NODE_PREFIX - pointer) / (tree->record_size + pointer);
-        tree->most_below[depth] = (tree->most[depth] + 1) * tree->most_below[depth - 1] + tree->most[depth];
-        tree->total_size[depth] = h5_limit_size(tree->most_below[depth]);
+        tree->max_below[depth] = (tree->most[depth] + 1) * tree->max_below[depth - 1] + tree->most[depth];
+        tree->total_size[depth] = h5_limit_size(tree->max_below[depth]);
     }
     return depth;
 }
@@ -51,7 +51,7 @@ static uint64_t h5_put_tree_node(h5_tree *tree, int depth, uint64_t first, uint6
     uint64_t children = 0, at = first;
     h5_bytes *b = tree->b;
     if (depth > 0) {
-        children = (count + 1 + tree->most_below[depth - 1]) / (tree->most_below[depth - 1] + 1);
+        children = (count + 1 + tree->max_below[depth - 1]) / (tree->max_below[depth - 1] + 1);
         if (children < 2)
             children = 2;
         for (uint64_t i = 0; i < children; i++) {

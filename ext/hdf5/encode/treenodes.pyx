@@ -55,19 +55,19 @@ cdef class Overseer:
     """Tells which nodes of a tree need a closer look than "plain numbers, text and short names".
 
     array_type, group_type: the classes of nodes. plain_types: of attribute values that HDF5 holds whatever they are.
-    longest_name: characters that a name has at most. most_axes: of an array.
+    longest_name: characters that a name has at most. max_axes: of an array.
     """
 
     cdef object array_type, group_type
     cdef frozenset plain_types
     cdef Py_ssize_t data_slot, array_attrs_slot, storage_slot, children_slot, group_attrs_slot, links_slot
     cdef Py_ssize_t longest_name
-    cdef int most_axes
+    cdef int max_axes
     cdef object latest  # dtype that was found to be plain
 
-    def __init__(self, array_type, group_type, frozenset plain_types, Py_ssize_t longest_name, int most_axes):
+    def __init__(self, array_type, group_type, frozenset plain_types, Py_ssize_t longest_name, int max_axes):
         self.array_type, self.group_type, self.plain_types = array_type, group_type, plain_types
-        self.longest_name, self.most_axes = longest_name, most_axes
+        self.longest_name, self.max_axes = longest_name, max_axes
         self.data_slot = h5_slot_offset(array_type, b"data")
         self.array_attrs_slot = h5_slot_offset(array_type, b"attrs")
         self.storage_slot = h5_slot_offset(array_type, b"storage")
@@ -75,16 +75,16 @@ cdef class Overseer:
         self.group_attrs_slot = h5_slot_offset(group_type, b"attrs")
         self.links_slot = h5_slot_offset(group_type, b"links")
 
-    def odd_nodes(self, root, tuple path, Py_ssize_t most_names, bint any_array):
+    def odd_nodes(self, root, tuple path, Py_ssize_t max_names, bint any_array):
         """(path, node) of what is below `root` and not plain, parents first.
 
-        most_names: of a path. any_array: arrays with elements that take axes are not plain, however simple they are.
+        max_names: of a path. any_array: arrays with elements that take axes are not plain, however simple they are.
         None for a tree that is made of more than the two classes and dicts, or is too deep, as one that holds itself is.
         """
         cdef list odd = []
-        return odd if self.look(root, path, most_names, any_array, odd) else None
+        return odd if self.look(root, path, max_names, any_array, odd) else None
 
-    cdef bint look(self, node, tuple path, Py_ssize_t most_names, bint any_array, list odd) except -1:
+    cdef bint look(self, node, tuple path, Py_ssize_t max_names, bint any_array, list odd) except -1:
         cdef bint plain
         children = <object>h5_slot(node, self.children_slot)
         if type(children) is not dict:
@@ -102,9 +102,9 @@ cdef class Overseer:
             if not plain or not self.is_plain_name(name):
                 odd.append(((*path, name), child))
             if type(child) is self.group_type:
-                if len(path) + 1 > most_names:
+                if len(path) + 1 > max_names:
                     return False
-                if not self.look(child, (*path, name), most_names, any_array, odd):
+                if not self.look(child, (*path, name), max_names, any_array, odd):
                     return False
         return True
 
@@ -112,7 +112,7 @@ cdef class Overseer:
         return type(name) is str and len(<str>name) < self.longest_name
 
     cdef bint is_plain_array(self, data) except -1:
-        if type(data) is not cnp.ndarray or cnp.PyArray_NDIM(<cnp.ndarray>data) > self.most_axes:
+        if type(data) is not cnp.ndarray or cnp.PyArray_NDIM(<cnp.ndarray>data) > self.max_axes:
             return False
         dtype = dtype_of(<cnp.ndarray>data)
         if dtype is not self.latest:

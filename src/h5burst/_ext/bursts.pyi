@@ -3,11 +3,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 def by_intervals(
-    times: NDArray[Any], at_start: int, inside: int, between: int, shortest: int, fewest: int, out: NDArray[Any]
+    times: NDArray[Any], at_start: int, inside: int, between: int, shortest: int, min_spikes: int, out: NDArray[Any]
 ) -> int: ...
 def surprises(times: NDArray[Any], bursts: NDArray[Any], rate: float, given: int, out: NDArray[Any]) -> None: ...
 def by_surprise(
-    times: NDArray[Any], rate: float, threshold: float, fewest: int, out: NDArray[Any], surprise: NDArray[Any]
+    times: NDArray[Any], rate: float, threshold: float, min_spikes: int, out: NDArray[Any], surprise: NDArray[Any]
 ) -> int: ...
 def count_linked(
     onsets: NDArray[Any],

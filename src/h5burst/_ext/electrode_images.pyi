@@ -9,7 +9,7 @@ def best_rays(
     image: NDArray[Any],
     paths: NDArray[Any],
     times: NDArray[Any],
-    fewest: int,
+    min_steps: int,
     best: NDArray[Any],
     where: NDArray[Any],
 ) -> None: ...

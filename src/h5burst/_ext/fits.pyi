@@ -12,7 +12,7 @@ def fit_surface(
     parameters: NDArray[Any],
     low: NDArray[Any],
     high: NDArray[Any],
-    most_steps: int,
+    max_steps: int,
     tolerance: float,
     normal: NDArray[Any],
 ) -> tuple[float, bool]: ...
@@ -22,7 +22,7 @@ def fit_polynomial(
     weights: NDArray[Any],
     prior: NDArray[Any],
     tuning: float,
-    least_scale: float,
+    min_scale: float,
     rounds: int,
     coefficients: NDArray[Any],
     robust: NDArray[Any],
@@ -33,5 +33,5 @@ def fit_rate(
     counts: NDArray[Any],
     frames: NDArray[Any],
     parameters: NDArray[Any],
-    most_steps: int,
+    max_steps: int,
 ) -> tuple[float, bool]: ...

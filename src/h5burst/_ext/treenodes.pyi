@@ -17,8 +17,8 @@ class Overseer:
         group_type: type[Any],
         plain_types: frozenset[Any],
         longest_name: int,
-        most_axes: int,
+        max_axes: int,
     ) -> None: ...
     def odd_nodes(
-        self, root: Any, path: tuple[str, ...], most_names: int, any_array: bool
+        self, root: Any, path: tuple[str, ...], max_names: int, any_array: bool
     ) -> list[tuple[tuple[Any, ...], Any]] | None: ...

@@ -21,7 +21,7 @@ from h5burst.runtime.buffers import Bytes, thread_buffer
 Encoder: TypeAlias = "Callable[[Bytes], bytes | bytearray]"
 
 _QUICK_LEVELS = 4  # gzip's up to this one may be longer
-_MOST_AT_QUICK, _MOST = 1.045, 1.015  # how long those of samples may be, so that no file gets longer by 6 % or 3 %
+_MAX_AT_QUICK, _MOST = 1.045, 1.015  # how long those of samples may be, so that no file gets longer by 6 % or 3 %
 _HEADER, _LAST_BLOCK = b"\x78\x9c", b"\x03\x00"  # of zlib streams; an empty block with the fixed code
 
 
@@ -47,7 +47,7 @@ def by_zlib(data: Bytes, level: int) -> bytes:
 
 def quickest(samples: Sequence[Bytes], level: int) -> Encoder:
     """The quickest encoder for data like these samples, at a level of gzip."""
-    longest = (_MOST_AT_QUICK if level <= _QUICK_LEVELS else _MOST) * _size(partial(by_zlib, level=level), samples)
+    longest = (_MAX_AT_QUICK if level <= _QUICK_LEVELS else _MOST) * _size(partial(by_zlib, level=level), samples)
     ways: list[Any] = [literals, by_isal, *(partial(by_libdeflate, level=k) for k in range(1, min(level + 2, 12)))]
     for way in ways:
         if _size(way, samples) <= longest:

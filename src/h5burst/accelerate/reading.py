@@ -24,10 +24,10 @@ from h5burst.direct_chunks import stored_chunks
 from h5burst.runtime import simd
 
 _BATCH_BYTES = 1 << 20  # that a thread takes at once
-_MOST_MEMORY = 48 << 20  # of all threads, beside the result
+_MAX_MEMORY = 48 << 20  # of all threads, beside the result
 _CONVERTED_BYTES = 16 << 20  # that are read before their elements are converted
 _STAGES = 3  # at most, of a chunk between the file and its place
-_MOST_PAIRED = 4 << 20  # bytes of a chunk of which two are undone at once
+_MAX_PAIRED = 4 << 20  # bytes of a chunk of which two are undone at once
 _SHARE_FOR_LOCATIONS = 4  # all chunks are looked up once a fourth of them is asked for
 
 
@@ -50,10 +50,10 @@ class _Chunks(NamedTuple):
     payloads: list[bytes | None] | None
 
 
-def most_threads(facts: Facts) -> int:
+def max_threads(facts: Facts) -> int:
     """Number of threads that may work on these chunks at once, for their memory; 0 for chunks too large."""
-    paired = 2 if facts.chunk_bytes <= _MOST_PAIRED else 1
-    return _MOST_MEMORY // (_STAGES * paired * facts.chunk_bytes)
+    paired = 2 if facts.chunk_bytes <= _MAX_PAIRED else 1
+    return _MAX_MEMORY // (_STAGES * paired * facts.chunk_bytes)
 
 
 def can_give(facts: Facts, dtype: np.dtype[Any]) -> bool:
@@ -171,7 +171,7 @@ def _begun(
     count = len(chunks.starts)
     threads = _threads(facts, count) if helpers is None else helpers + 1
     at_once = max(1, min(_BATCH_BYTES // facts.chunk_bytes, count // (2 * threads)))
-    if at_once == 1 and count >= 4 * threads and facts.chunk_bytes <= _MOST_PAIRED:
+    if at_once == 1 and count >= 4 * threads and facts.chunk_bytes <= _MAX_PAIRED:
         at_once = 2
     reading = ChunkReading(
         out.reshape(-1).view(np.uint8),
@@ -195,7 +195,7 @@ def _begun(
 
 def _threads(facts: Facts, count: int) -> int:
     """Number of threads that so many chunks are worth, the caller's own included."""
-    return max(1, min(most_threads(facts), helper_count(count * facts.chunk_bytes) + 1))
+    return max(1, min(max_threads(facts), helper_count(count * facts.chunk_bytes) + 1))
 
 
 def _finished(readings: list[ChunkReading]) -> bool:
@@ -237,7 +237,7 @@ def _read_directly(
 
 def is_worth_it(facts: Facts, box: Box, shape: tuple[int, ...]) -> str:
     """Empty where a box is read faster here; else why it is left to h5py."""
-    if not most_threads(facts):
+    if not max_threads(facts):
         return "chunks of many megabytes"
     whole = touched(box, facts.chunk, shape)
     if 2 * volume(box) < volume(whole):

@@ -19,7 +19,7 @@ THRESHOLD_VARIABLE = "H5BURST_AUTO_THRESHOLD"
 THRESHOLD = 256 << 10  # bytes of an array that is read or written
 _PLACE = "_h5burst_facts"  # in the `__dict__` of a dataset that h5py holds open: what is known of it
 _NO_DATASET = (ValueError, RuntimeError, OSError, KeyError)  # h5py's, for a file that is closed
-_MOST_RATIO = 64  # what is smaller in the file than the threshold by this is not looked at any further
+_MAX_RATIO = 64  # what is smaller in the file than the threshold by this is not looked at any further
 _LEFT = "left"  # in its place where it is left to h5py
 
 
@@ -87,7 +87,7 @@ def _is_left(dataset: Any, args: Any) -> bool:
 def _is_small(dataset: Any, item: Any) -> bool:
     """Of a dataset that nothing is known of: whether it is contiguous, or all of it would be too small."""
     is_whole = item is ... or (type(item) is slice and item.start is None and item.stop is None)
-    if is_whole and dataset._id.get_storage_size() < _threshold // _MOST_RATIO:
+    if is_whole and dataset._id.get_storage_size() < _threshold // _MAX_RATIO:
         return True
     if dataset._id.get_offset() is None:
         return False

@@ -22,8 +22,8 @@ from h5burst.runtime.buffers import Bytes, thread_buffer
 from h5burst.runtime.gc_pause import collection_paused
 
 _BATCH_BYTES = 1 << 20  # that are handed to a thread at once
-_MOST_CHUNK_BYTES = 16 << 20  # of which each thread needs a few at once
-_MOST_MEMORY = 48 << 20
+_MAX_CHUNK_BYTES = 16 << 20  # of which each thread needs a few at once
+_MAX_MEMORY = 48 << 20
 _SAMPLE_BYTES = 64 << 10
 _SAMPLES = 3
 _CHUNKS_A_SAMPLE = 8  # so that trials take a small part of the time
@@ -39,7 +39,7 @@ def why_not(facts: Facts, box: Box, shape: tuple[int, ...]) -> str:
     """Empty where a box is written here; else why it is left to h5py."""
     if not facts.is_writable:
         return "open for reading alone"
-    if facts.chunk_bytes > _MOST_CHUNK_BYTES:
+    if facts.chunk_bytes > _MAX_CHUNK_BYTES:
         return "chunks of many megabytes"
     if any(step.number == DEFLATE and not 1 <= step.level <= 9 for step in facts.steps):
         return "gzip without compression"
@@ -68,7 +68,7 @@ def write_box(dataset: h5py.Dataset, facts: Facts, box: Box, data: np.ndarray[An
         way = _encoder(facts, box, data, corners)
         per_batch = max(1, _BATCH_BYTES // facts.chunk_bytes)
         batches = [corners[first : first + per_batch] for first in range(0, len(corners), per_batch)]
-        threads = max(1, min(helper_count(data.nbytes) + 1, _MOST_MEMORY // (3 * facts.chunk_bytes), len(batches)))
+        threads = max(1, min(helper_count(data.nbytes) + 1, _MAX_MEMORY // (3 * facts.chunk_bytes), len(batches)))
         at_work = threads + 1 if threads > 1 else 1  # one is waited for, and written, while the others go on
         for made in ahead(lambda batch: list(_made(facts, box, data, batch, way)), batches, at_work):
             for chunk in made:

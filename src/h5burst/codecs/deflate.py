@@ -40,11 +40,11 @@ _COLD_START = 1.02  # what a sample misses of the repetitions of numbers in a wh
 _MIN_SIZE_RATIO = 0.98
 _WORTH_A_LOOK = 1.35  # up to here the quick estimate of unshuffled bytes may be far too large
 _LOOKED_AT = 4096  # elements
-_MOST_DISTINCT = 0.95  # share of the values of two decimals that differ; with all digits nearly all do
+_MAX_DISTINCT = 0.95  # share of the values of two decimals that differ; with all digits nearly all do
 _SIMILARITY = 0.1  # by how much samples of two chunks may differ that are taken to be of one kind
 _ISAL_LEVEL = 1  # of HDF5 and of ISA-L: who asks for it wants speed
 _HEADER = b"\x78\x9c"
-_MOST_STORED = 0xFFFF  # bytes of a block
+_MAX_STORED = 0xFFFF  # bytes of a block
 _LAST_BLOCK = b"\x03\x00"  # empty, with the fixed code
 _LIBDEFLATE_LEVELS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)  # of libdeflate, for those of zlib
 _ELEMENT_LEVELS = (0, 1, 2, 4, 4, 6, 7, 8, 9, 10)  # for whole elements: 5 takes a fifth longer
@@ -132,8 +132,8 @@ def _libdeflate_level(way: BlockCoding, level: int, stride: int) -> int:
 def stored(data: Bytes) -> bytearray:
     """A zlib stream of the bytes as they are: `data` is not empty."""
     parts: list[bytes | memoryview] = [_HEADER]
-    for start in range(0, data.size, _MOST_STORED):
-        block = data[start : start + _MOST_STORED]
+    for start in range(0, data.size, _MAX_STORED):
+        block = data[start : start + _MAX_STORED]
         is_last = start + block.size == data.size
         parts += [struct.pack("<BHH", is_last, block.size, block.size ^ 0xFFFF), block.data]
     return bytearray().join([*parts, deflate.adler32(data).to_bytes(4, "big")])
@@ -186,7 +186,7 @@ def _has_few_values(sample: Bytes, itemsize: int) -> bool:
         return False
     values = sample[: _LOOKED_AT * itemsize].view(f"u{itemsize}")
     values = values[values != 0]
-    return values.size >= _LOOKED_AT // 16 and bool(np.unique(values).size < _MOST_DISTINCT * values.size)
+    return values.size >= _LOOKED_AT // 16 and bool(np.unique(values).size < _MAX_DISTINCT * values.size)
 
 
 def _middle(data: Bytes, most: int, itemsize: int) -> Bytes:

@@ -10,7 +10,7 @@ from h5burst.runtime.buffers import Bytes
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _ONE_SEGMENT_OF_4_BYTES = b"\xa0"  # descriptor of a frame: its size follows in so many bytes
-_MOST_IN_BLOCK = 128 << 10
+_MAX_IN_BLOCK = 128 << 10
 
 
 class Zstd(PluginCodec):
@@ -30,8 +30,8 @@ class Zstd(PluginCodec):
     def stored(self, data: Bytes, values: tuple[int, ...]) -> bytearray:
         """A frame of raw blocks (RFC 8878, 3.1.1.2)."""
         frame = bytearray(_MAGIC + _ONE_SEGMENT_OF_4_BYTES + data.size.to_bytes(4, "little"))
-        for start in range(0, data.size, _MOST_IN_BLOCK):
-            block = data[start : start + _MOST_IN_BLOCK]
+        for start in range(0, data.size, _MAX_IN_BLOCK):
+            block = data[start : start + _MAX_IN_BLOCK]
             is_last = start + block.size == data.size
             frame += (block.size << 3 | is_last).to_bytes(3, "little")
             frame += block.data

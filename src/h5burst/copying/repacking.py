@@ -168,7 +168,7 @@ def repack_in_place(
     return Repacked(before, after, objects)
 
 
-def compact(path: str | os.PathLike[str], keep: int = 0, *, least_dead: float = 0.0) -> int:
+def compact(path: str | os.PathLike[str], keep: int = 0, *, min_dead: float = 0.0) -> int:
     """Write a file anew without what is dead in it; the new one replaces it when it is whole.
 
     Everything that can be reached is kept, as by `repack`. Earlier states and their messages are dropped, but for those
@@ -181,7 +181,7 @@ def compact(path: str | os.PathLike[str], keep: int = 0, *, least_dead: float = 
     keep
         So many states before the newest stay, with their numbers, sharing what they share. `log` then shows the commits
         before them as well, as compacted. With 0 the file is as one that was just saved, without a history.
-    least_dead
+    min_dead
         Share of the file, 0 to 1, that the new one must save; with less of it nothing is done. To find that out takes a
         look at each object, not at the data.
 
@@ -213,7 +213,7 @@ def compact(path: str | os.PathLike[str], keep: int = 0, *, least_dead: float = 
         raise TypeError(f"keep is a number of states, not {type(keep).__name__}")
     if keep < 0:
         raise ValueError(f"keep is a number of states from 0 on, got {keep}")
-    if least_dead > 0 and not _saves(path, keep, least_dead):
+    if min_dead > 0 and not _saves(path, keep, min_dead):
         return 0
     result = repack_in_place(path, only_smaller=True, states=keep)
     return result.before_bytes - result.after_bytes

@@ -49,8 +49,8 @@ class Records(NamedTuple):
 class _Level(NamedTuple):
     """Capacity of the nodes of one depth (0: leaves), and how a pointer to such a node is stored."""
 
-    most: int  # records in a node
-    most_below: int  # and in everything below it
+    max_records: int  # records in a node
+    max_below: int  # and in everything below it
     total_width: int  # bytes of that number in a pointer; leaves need none
 
 
@@ -76,22 +76,22 @@ class Nodes:
         self.source, self.shape = source, shape
         self._levels, self.width = _levels(shape.node_bytes, shape.record_bytes, 0)
 
-    def most(self, depth: int) -> int:
+    def max_records(self, depth: int) -> int:
         """Records that a node of a depth holds (0: a leaf)."""
         if depth >= len(self._levels):
             self._levels, self.width = _levels(self.shape.node_bytes, self.shape.record_bytes, depth)
-        return self._levels[depth].most
+        return self._levels[depth].max_records
 
     def pointer_bytes(self, depth: int) -> int:
         """Bytes of a pointer in a node of a depth: address, records of the node, and of all below it."""
-        self.most(depth)
+        self.max_records(depth)
         return 8 + self.width + self._levels[depth - 1].total_width if depth else 0
 
     def read(self, child: Child, depth: int) -> tuple[bytes, list[Child]]:
         """The records of a node end to end, and the nodes right below it."""
         if self.source is None:
             raise ValueError("a new tree has no old nodes")
-        if child.own > self.most(depth):
+        if child.own > self.max_records(depth):
             raise CorruptStructureError("a B-tree node claims more records than fit")
         pointer, end = self.pointer_bytes(depth), _PREFIX + child.own * self.shape.record_bytes
         length = end + (child.own + 1) * pointer + _CHECKSUM
@@ -109,17 +109,17 @@ class Nodes:
 def _levels(node_bytes: int, record_bytes: int, depth: int) -> tuple[list[_Level], int]:
     """Capacities of nodes of each depth up to this one, and the bytes of a number of records in a pointer."""
     room = node_bytes - _PREFIX - _CHECKSUM
-    most = room // record_bytes
-    levels = [_Level(most, most, 0)]
-    width = _width(most)
+    max_records = room // record_bytes
+    levels = [_Level(max_records, max_records, 0)]
+    width = _width(max_records)
     for _ in range(depth):
         below = levels[-1]
         pointer = 8 + width + below.total_width
-        most = (room - pointer) // (record_bytes + pointer)
-        if most < 1:
+        max_records = (room - pointer) // (record_bytes + pointer)
+        if max_records < 1:
             raise CorruptStructureError("the nodes of a B-tree are too small for it")
-        most_below = (most + 1) * below.most_below + most
-        levels.append(_Level(most, most_below, _width(most_below)))
+        max_below = (max_records + 1) * below.max_below + max_records
+        levels.append(_Level(max_records, max_below, _width(max_below)))
     return levels, width
 
 

@@ -110,7 +110,7 @@ class _Tree(Nodes):
             lost = len(removed) if is_last else bisect.bisect_left(removed, keys[number], key=self.key)
             if stop > first or lost > gone:
                 run = self.changed(below, depth - 1, puts[first:stop], removed[gone:lost])
-                if run is None or len(run.records) < self.most(depth - 1) * _MERGE_PERCENT // 100:
+                if run is None or len(run.records) < self.max_records(depth - 1) * _MERGE_PERCENT // 100:
                     return None
                 between, pieces = self.split(run, depth - 1)
                 records += between
@@ -138,8 +138,8 @@ class _Tree(Nodes):
 
     def split(self, run: _Node, depth: int) -> tuple[list[bytes], list[Child]]:
         """Write a run as one node, or as several of about the same size with a record between each two."""
-        most, count = self.most(depth), len(run.records)
-        pieces = max(1, -(-(count + 1) // (most + 1)))
+        max_records, count = self.max_records(depth), len(run.records)
+        pieces = max(1, -(-(count + 1) // (max_records + 1)))
         between: list[bytes] = []
         out: list[Child] = []
         spread, at = count - (pieces - 1), 0

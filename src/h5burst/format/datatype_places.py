@@ -15,7 +15,7 @@ from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 _REFERENCE, _COMPOUND, _ENUMERATION, _VARIABLE_LENGTH, _ARRAY, _OPAQUE, _COMPLEX = 7, 6, 8, 9, 10, 5, 11
 _BODY_BYTES = {0: 12, 1: 20, 2: 10, 3: 8, 4: 12, _REFERENCE: 8}  # of the messages without parts
 _OBJECT, _REGION = 0, 1  # types of references
-_MOST_PLACES = 1 << 20  # of addresses in one element
+_MAX_PLACES = 1 << 20  # of addresses in one element
 
 
 class Places(NamedTuple):
@@ -97,7 +97,7 @@ def _repeated(inner: Places, size: int) -> Places:
     if inner.is_plain or not inner.size:
         return Places(size)
     count = size // inner.size
-    if count * (len(inner.objects) + len(inner.regions) + len(inner.sequences)) > _MOST_PLACES:
+    if count * (len(inner.objects) + len(inner.regions) + len(inner.sequences)) > _MAX_PLACES:
         raise UnsupportedFeatureError("arrays of very many references in one element")
     return _joined(size, [(k * inner.size, inner) for k in range(count)])
 

@@ -17,14 +17,14 @@ _CHECKSUM = 4
 class _Shape(NamedTuple):
     """Sizes that follow from the header.
 
-    A super block of number k stands for 2^(k // 2) data blocks of 2^((k + 1) // 2) times `least` elements. Those of
-    the first `inner` super blocks hang from the index block itself.
+    A super block of number k stands for 2^(k // 2) data blocks of 2^((k + 1) // 2) times `min_elements`. Those of the
+    first `inner` super blocks hang from the index block itself.
     """
 
     header: int
     form: ElementFormat
     index_elements: int
-    least: int
+    min_elements: int
     inner: int
     super_blocks: int
     page: int
@@ -34,18 +34,18 @@ class _Shape(NamedTuple):
         return 1 << number // 2
 
     def elements_in(self, number: int) -> int:
-        return self.least << (number + 1) // 2
+        return self.min_elements << (number + 1) // 2
 
 
 def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool) -> ChunkElements:
     """Every element that was set."""
     header = source.read_checked(address, _HEADER.size + _CHECKSUM, "a chunk index")
     fields = _HEADER.unpack_from(header)
-    signature, version, client, width, bits, index_elements, least, pointers, page_bits = fields[:9]
+    signature, version, client, width, bits, index_elements, min_elements, pointers, page_bits = fields[:9]
     index_block = fields[15]
     if signature != b"EAHD" or version != 0 or client != int(filtered):
         raise CorruptStructureError(f"there is no extensible array at address {address}")
-    if bits > 64 or page_bits > 32 or not _is_power(least) or not _is_power(pointers):
+    if bits > 64 or page_bits > 32 or not _is_power(min_elements) or not _is_power(pointers):
         raise CorruptStructureError("the header of an extensible array has impossible values")
     if index_block == UNDEFINED:
         return []
@@ -53,9 +53,9 @@ def read_elements(source: Source, address: int, chunk_bytes: int, filtered: bool
         address,
         ElementFormat(width, chunk_bytes, filtered),
         index_elements,
-        least,
+        min_elements,
         2 * (pointers.bit_length() - 1),
-        1 + bits - (least.bit_length() - 1),
+        1 + bits - (min_elements.bit_length() - 1),
         1 << page_bits,
         (bits + 7) // 8,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 _LINKS_DEFAULT = 8  # links that a header holds when the message states no number
-_MOST_STATED = 65535
+_MAX_STATED = 65535
 _FEWEST = 6  # links with which a group goes back into its header, where it states a number
 _HAS_LIMITS, _HAS_ESTIMATES = 1, 2  # flags
 
@@ -21,7 +21,7 @@ def allowing(old: bytes | None, count: int) -> bytes:
     if old is None or len(old) < end:
         old, flags, at, end = b"\0\0", 0, 2, 2
     limits, estimates = old[2:at], old[at:end]
-    most = int.from_bytes(limits[:2], "little") if limits else _LINKS_DEFAULT
-    if count > most:
-        limits = struct.pack("<HH", min(count, _MOST_STATED), min(_FEWEST, count))
+    max_compact = int.from_bytes(limits[:2], "little") if limits else _LINKS_DEFAULT
+    if count > max_compact:
+        limits = struct.pack("<HH", min(count, _MAX_STATED), min(_FEWEST, count))
     return bytes([0, (flags & _HAS_ESTIMATES) | (_HAS_LIMITS if limits else 0)]) + limits + estimates

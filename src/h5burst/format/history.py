@@ -236,10 +236,10 @@ def read_trailer(source: Source, address: int) -> Trailer | None:
     return Trailer(length, None if newest == UNDEFINED else newest, reserve, reason)
 
 
-def last_record(source: Source, end: int, most_bytes: int) -> Record | None:
+def last_record(source: Source, end: int, max_bytes: int) -> Record | None:
     """The last record among the bytes before `end`: no trailer leads to it. Only so many bytes are looked at."""
     end = min(end, source.size)
-    for stop in range(end, max(0, end - most_bytes), -_BLOCK_BYTES):
+    for stop in range(end, max(0, end - max_bytes), -_BLOCK_BYTES):
         start = max(0, stop - _BLOCK_BYTES)
         data = source.read(start, min(end, stop + len(SIGNATURE) - 1) - start)
         at = data.rfind(SIGNATURE)

@@ -17,7 +17,7 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.format.datatype_places import Places
 from h5burst.model.errors import CorruptStructureError
 
-_MOST_HELD = 64  # collections
+_MAX_HELD = 64  # collections
 
 Table: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 Misfit: TypeAlias = "Callable[[int], object]"
@@ -106,7 +106,7 @@ class KeptInHeap:
     def _collection(self, address: int) -> tuple[bytes, dict[int, heap.Object]]:
         held = self._held.get(address)
         if held is None:
-            if len(self._held) >= _MOST_HELD:
+            if len(self._held) >= _MAX_HELD:
                 self._held.pop(next(iter(self._held)))
             data = self._source.read(address, heap.declared_bytes(self._source.read(address, heap.PREFIX)))
             held = self._held[address] = data, heap.objects(data)

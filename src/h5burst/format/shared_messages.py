@@ -15,7 +15,7 @@ from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 TABLE = 0x0F  # type of the message in the superblock extension that says where the table is
 _IN_HEAP, _COMMITTED = 1, 2  # where a shared message is
 _ENTRY = struct.Struct("<BBHIHHHQQ")
-_MOST_INDICES = 8
+_MAX_INDICES = 8
 _OFTEN_SEEN = 4096  # messages kept decoded
 
 
@@ -75,7 +75,7 @@ class SharedMessages:
 
     @total("the table of shared messages", reads=True)
     def _open(self, body: bytes) -> None:
-        if len(body) < 10 or not 0 < body[9] <= _MOST_INDICES:
+        if len(body) < 10 or not 0 < body[9] <= _MAX_INDICES:
             raise CorruptStructureError("the shared message table message has impossible values")
         address, count = int.from_bytes(body[1:9], "little"), body[9]
         table = self._source.read_checked(address, 4 + count * _ENTRY.size + 4, "the table of shared messages")

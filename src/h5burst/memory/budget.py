@@ -9,7 +9,7 @@ from pathlib import Path
 from h5burst.runtime import cgroups, threads
 
 BUDGET_VARIABLE = "H5BURST_MEMORY_BUDGET"
-_LEAST_LEFT = 1 << 26  # of a limit that is nearly reached
+_MIN_LEFT = 1 << 26  # of a limit that is nearly reached
 DEFAULT_SHARE = 0.8  # of what the process may use, where nobody set a budget
 
 _UNITS = {"": 1, "b": 1} | {
@@ -144,7 +144,7 @@ def _own_limits() -> list[int]:
     soft = {kind: resource.getrlimit(kind)[0] for kind in used}
     size = resource.getpagesize()
     return [
-        max(limit - used[kind] * size, _LEAST_LEFT) for kind, limit in soft.items() if limit != resource.RLIM_INFINITY
+        max(limit - used[kind] * size, _MIN_LEFT) for kind, limit in soft.items() if limit != resource.RLIM_INFINITY
     ]
 
 

@@ -23,7 +23,7 @@ BUNDLE_BYTES = 8 << 20
 _TINY_BYTES = 256  # not worth an entry in a table
 
 
-def least_budget() -> int:
+def min_budget() -> int:
     """The smallest budget that works: a block for each thread, one that is being read and one that is written."""
     return (threads.thread_count() + 2) * CHUNK_BYTES
 
@@ -54,10 +54,10 @@ class SpillManager:
     """
 
     def __init__(self, budget: int, make_scratch: Callable[[], Scratch]) -> None:
-        if budget < least_budget():
+        if budget < min_budget():
             raise ValueError(
                 f"a memory budget of {format_bytes(budget)} is smaller than the blocks that work needs: "
-                f"at least {least_budget()} bytes ({format_bytes(least_budget())}) "
+                f"at least {min_budget()} bytes ({format_bytes(min_budget())}) "
                 f"with {threads.thread_count()} threads"
             )
         self.budget = budget

@@ -15,7 +15,7 @@ from h5burst.model.text import escape_text, text_node
 from h5burst.model.tree import Array, UnsupportedValueError
 
 _STORED_KINDS = {"M": "i", "m": "i", "U": "O", "S": "S"}  # kind of a marked dtype -> that of what is stored
-_LEAST_REFUSED = 64 << 20  # bytes that text of fixed width may take
+_MIN_REFUSED = 64 << 20  # bytes that text of fixed width may take
 _WIDEST = 4096  # bytes of it for each character that is stored
 _RECORDS = "records:"  # before the dtype of records that have text, as JSON
 
@@ -139,7 +139,7 @@ def _decode(data: np.ndarray[Any, Any] | ArraySource, dtype: str) -> Any:
 
 def _check_size(target: np.dtype[Any], size: int, characters: int) -> None:
     """Raise `ValueError` where a marker claims far more memory than is stored."""
-    if size * target.itemsize > max(_LEAST_REFUSED, _WIDEST * (characters + size)):
+    if size * target.itemsize > max(_MIN_REFUSED, _WIDEST * (characters + size)):
         raise ValueError(f"a marker claims {str(target)[:80]} for {characters} characters in {size} items")
 
 

@@ -115,7 +115,7 @@ function roomy(low, high) {
 // A bar of whole µm inside a frame, at its lower left; um: µm in one unit of the x axis.
 function scaleBar(frame, um) {
   if (!(um > 0)) return;
-  const most_ = (frame.x1 - frame.x0) * um * 0.3, power = 10 ** Math.floor(Math.log10(most_)), length = [5, 2, 1].map(one => one * power).find(one => one <= most_);
+  const max_length = (frame.x1 - frame.x0) * um * 0.3, power = 10 ** Math.floor(Math.log10(max_length)), length = [5, 2, 1].map(one => one * power).find(one => one <= max_length);
   const x = frame.left + 10, y = frame.base - 10, end = x + frame.px(length / um) - frame.px(0);
   frame.content.append(shape("path", { class: "bar-edge", d: `M${x} ${y}H${end}` }), shape("path", { class: "bar-um", d: `M${x} ${y}H${end}` }), shape("text", { class: "bar-text", x: (x + end) / 2, y: y - 5, "text-anchor": "middle" }, `${shown(length)} µm`));
 }

@@ -14,7 +14,7 @@ from h5burst._ext.h5parse import Source
 Fetch: TypeAlias = "Callable[[int, int], bytes | memoryview]"  # the bytes [start, stop) of a file
 
 BLOCK_BYTES = 1 << 16
-MOST_AHEAD = 16  # blocks that one request fetches when a file is read from front to back
+MAX_AHEAD = 16  # blocks that one request fetches when a file is read from front to back
 KEPT_BLOCKS = 256
 DIRECT_BYTES = 1 << 18  # what is as long is not kept: its reader has it
 REQUEST_BYTES = 16 << 20  # of one request at most
@@ -64,7 +64,7 @@ class BlockCache:
 
     def _load(self, fetch: Fetch, start: int, stop: int) -> None:
         """Fetch blocks [start, stop) with one request, and perhaps some after them."""
-        self._ahead = min(2 * self._ahead, MOST_AHEAD) if start == self._next else 1
+        self._ahead = min(2 * self._ahead, MAX_AHEAD) if start == self._next else 1
         stop = max(stop, start + self._ahead)
         data = memoryview(fetch(start * BLOCK_BYTES, min(stop * BLOCK_BYTES, self._size)))
         for number in range(start, start + -(-len(data) // BLOCK_BYTES)):

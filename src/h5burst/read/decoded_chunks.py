@@ -10,15 +10,15 @@ from h5burst.runtime.buffers import Bytes
 
 Key: TypeAlias = "tuple[int, int]"  # which dataset's chunk, and its number
 
-MOST_BYTES = 8 << 20  # of all chunks that are kept
-MOST_OF_ONE = 2 << 20
+MAX_BYTES = 8 << 20  # of all chunks that are kept
+MAX_OF_ONE = 2 << 20
 
 
 class DecodedChunks:
     """Chunks of one file by dataset and number; those that were not used for longest go first."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._chunks: OrderedDict[Key, Bytes] = OrderedDict()
         self._lock = ProcessLock()
@@ -33,11 +33,11 @@ class DecodedChunks:
 
     def put(self, key: Key, chunk: Bytes) -> None:
         """Keep a chunk, if there is room for it at all."""
-        if chunk.nbytes > min(MOST_OF_ONE, self._most_bytes):
+        if chunk.nbytes > min(MAX_OF_ONE, self._max_bytes):
             return
         with self._lock.of_this_process():
             if key not in self._chunks:
                 self._chunks[key] = chunk
                 self._bytes += chunk.nbytes
-            while self._bytes > self._most_bytes:
+            while self._bytes > self._max_bytes:
                 self._bytes -= self._chunks.popitem(last=False)[1].nbytes

@@ -22,7 +22,7 @@ from h5burst.format.data_layout import CHUNKED, COMPACT, CONTIGUOUS, ChunkedLayo
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.read.block_cache import GAP_BYTES, CoalescedChunks
-from h5burst.read.decoded_chunks import MOST_OF_ONE
+from h5burst.read.decoded_chunks import MAX_OF_ONE
 from h5burst.read.handle import FileHandle
 from h5burst.runtime import buffers
 from h5burst.runtime.threads import parallel_map
@@ -34,7 +34,7 @@ _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements 
 _FEW_CHUNKS = 4
 _GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
-_LEAST_UNWRITTEN = 1 << 30  # bytes that any file may have of them
+_MIN_UNWRITTEN = 1 << 30  # bytes that any file may have of them
 _POINTER = 8  # bytes of a text's place in an array of objects
 
 
@@ -224,7 +224,7 @@ class Elements:
         """An array of fill values, which takes no memory while they are zeros."""
         if self.fill is None:
             return _new(shape, self.raw, zeros=True)
-        if math.prod(shape) * self.raw.itemsize > most_unwritten(source.size):
+        if math.prod(shape) * self.raw.itemsize > max_unwritten(source.size):
             raise never_written(shape)
         out = _new(shape, self.raw)
         out[...] = np.frombuffer(self.fill, self.raw)[0]
@@ -260,7 +260,7 @@ class Elements:
         plan = self.plan
         touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
         wanted = math.prod(shape) * self.raw.itemsize
-        return touched <= _FEW_CHUNKS and plan.chunk_bytes <= MOST_OF_ONE and 4 * wanted <= touched * plan.chunk_bytes
+        return touched <= _FEW_CHUNKS and plan.chunk_bytes <= MAX_OF_ONE and 4 * wanted <= touched * plan.chunk_bytes
 
     def _read_kept(
         self, file: FileHandle, number: int, fetch: chunks.Fetch, places: tuple[Places, ...], out: Array
@@ -307,7 +307,7 @@ class Elements:
 
         return fetch
 
-    def stored_parts(self, source: Source, most_bytes: int) -> Iterator[Array]:
+    def stored_parts(self, source: Source, max_bytes: int) -> Iterator[Array]:
         """All elements that are stored, in parts of about so many bytes: what was never written is left out.
 
         So the time that it takes is bounded by the file, whatever shape the dataset claims.
@@ -324,7 +324,7 @@ class Elements:
             return
         band = self.plan.chunks[0] if self.layout_class == CHUNKED else 1
         row_bytes = max(1, math.prod(self.shape[1:]) * self.raw.itemsize)
-        rows = max(1, most_bytes // (row_bytes * band)) * band
+        rows = max(1, max_bytes // (row_bytes * band)) * band
         for start in range(0, self.shape[0], rows):
             yield self.read(source, (range(start, min(start + rows, self.shape[0])), *map(range, self.shape[1:])))
 
@@ -339,9 +339,9 @@ class Elements:
         return out
 
 
-def most_unwritten(file_size: int) -> int:
+def max_unwritten(file_size: int) -> int:
     """Bytes of elements that were never written which a file of this size may stand for, all its datasets together."""
-    return max(_LEAST_UNWRITTEN, _MAX_UNWRITTEN_RATIO * file_size)
+    return max(_MIN_UNWRITTEN, _MAX_UNWRITTEN_RATIO * file_size)
 
 
 def never_written(shape: tuple[int, ...]) -> CorruptStructureError:

@@ -23,7 +23,7 @@ from h5burst.read.open_file import OpenFile, OpenObject, Stamp
 
 Target: TypeAlias = "int | bytes | tuple[bytes, bytes]"  # of a link: an address, a path, a file and a path
 
-_MOST_KEPT = 8  # files: of each, a descriptor
+_MAX_KEPT = 8  # files: of each, a descriptor
 _IS_WINDOWS = os.name == "nt"
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
@@ -140,7 +140,7 @@ class FileHandle:
                 return None
             _order[id(self)] = weakref.ref(self)  # before it is kept: an interruption may come between
             self.kept = kept
-            while len(_order) > _MOST_KEPT:
+            while len(_order) > _MAX_KEPT:
                 oldest, reference = next(iter(_order.items()))
                 _drop(reference)
                 _order.pop(oldest, None)  # that of a handle whose `_drop` was interrupted

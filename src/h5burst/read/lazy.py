@@ -359,12 +359,12 @@ class LazyArray(ReadableArray):
         except UnsupportedFeatureError:
             return self._pick_by_name(places)
 
-    def check(self, most_bytes: int) -> None:
+    def check(self, max_bytes: int) -> None:
         """Read all that is stored of it, independent of the shape that it claims.
 
         Parameters
         ----------
-        most_bytes : int
+        max_bytes : int
             About how many are in memory at once.
 
         Raises
@@ -378,7 +378,7 @@ class LazyArray(ReadableArray):
             raise UnsupportedFeatureError("what only libhdf5 reads")
         with self._reader() as reader:
             elements = self._open_elements(reader)
-            for part in elements.stored_parts(reader.source, most_bytes):
+            for part in elements.stored_parts(reader.source, max_bytes):
                 reader.finish(part, elements.dataset.type)
 
     def _pick_by_name(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
@@ -461,16 +461,16 @@ class LazyLinks(FilledLater[str, Link]):
                 self._children = None
 
 
-def _read_ahead(reader: Reader, node: Node, most: int) -> dict[str, Node]:
+def _read_ahead(reader: Reader, node: Node, max_links: int) -> dict[str, Node]:
     """Fill a group of a tree that is being read anyway, if it has few members; gives those."""
     children = node.children if isinstance(node, Group) else None
-    if not isinstance(children, LazyChildren) or most <= 0:
+    if not isinstance(children, LazyChildren) or max_links <= 0:
         return {}
     unread = children._unread
     if unread is None or unread.handle is not reader.handle:
         return {}
     try:
-        found = reader.children(unread.address, unread.names, unread.above, most)
+        found = reader.children(unread.address, unread.names, unread.above, max_links)
     except OSError:
         return {}  # not requested yet; raised again on access
     if found is None:

@@ -43,7 +43,7 @@ from h5burst.model.tree import (
 )
 from h5burst.read import fallback, kept_values
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.elements import Elements, most_unwritten, never_written
+from h5burst.read.elements import Elements, max_unwritten, never_written
 from h5burst.read.fallback import InUseError
 from h5burst.read.file_objects import Location
 from h5burst.read.handle import FileHandle, State, Target
@@ -55,7 +55,7 @@ from h5burst.runtime.threads import parallel_map, split_evenly, thread_count
 _EAGER_BLOCK = 1 << 18  # bytes read at once: parsing everything visits most of the file
 _LAZY_BLOCK = 1 << 15
 _BLOCKS = 32
-MOST_DEATHS = 3  # of libhdf5, over one file
+MAX_DEATHS = 3  # of libhdf5, over one file
 FILES_DEEP = 16  # external links one after another
 
 Place: TypeAlias = "int | tuple[str, bytes]"  # a group of this file, or what an external link to it leads through
@@ -216,15 +216,15 @@ class Reader:
         return root
 
     def children(
-        self, address: int, names: tuple[str, ...], above: frozenset[Place], most: int | None = None
+        self, address: int, names: tuple[str, ...], above: frozenset[Place], max_links: int | None = None
     ) -> tuple[dict[str, Node], dict[str, Link]] | None:
-        """The members and the links of one group of a lazy tree; None if there are more than `most`.
+        """The members and the links of one group of a lazy tree; None if there are more than `max_links`.
 
         above: the groups that hold this one, and the external links that led to this file.
         """
         self._ancestors = above | {address}
         with self.naming_damage():
-            return self.parser.children(address, names, self._ancestors, most)
+            return self.parser.children(address, names, self._ancestors, max_links)
 
     def load(self, address: int | None = None) -> Group:
         """The tree below a group (the root if None), read but for what is lazy. The error names all that is damaged."""
@@ -289,7 +289,7 @@ class Reader:
         stored = elements.stored_bytes(self.source)
         self.parser.claim(stored)
         self._unwritten += elements.unwritten_bytes(self.source)
-        if self._unwritten > most_unwritten(self.source.size):
+        if self._unwritten > max_unwritten(self.source.size):
             raise never_written(elements.shape)
         if self._can_wait(elements):
             out = np.empty(elements.shape, dataset.type.dtype)
@@ -495,7 +495,7 @@ class Reader:
     @contextmanager
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:
         """No more objects are tried of a file that makes libhdf5 crash repeatedly."""
-        if self._deaths >= MOST_DEATHS:
+        if self._deaths >= MAX_DEATHS:
             what = f"only libhdf5 reads it, which crashed at {self._deaths} other objects of this file"
             raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {what}")
         try:

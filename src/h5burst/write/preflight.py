@@ -39,7 +39,7 @@ _PLAIN_SCALARS = frozenset({str, bool, int, float, complex})
 _PLAIN_VALUES = frozenset({bool, float, complex, *(np.dtype(code).type for code in "?bhilqBHILQefdFD")})
 _INT_RANGE = range(-(1 << 63), 1 << 64)
 _TEXT_AT_ONCE = 65536
-_MOST_SHOWN_BITS = 256  # of an integer in a message; Python refuses to write out some thousand digits
+_MAX_SHOWN_BITS = 256  # of an integer in a message; Python refuses to write out some thousand digits
 _SHORT_NAME = MAX_NAME_BYTES // 12  # an escape makes up to twelve bytes of a character
 _overseer = Overseer(Array, Group, _PLAIN_VALUES, _SHORT_NAME, MAX_RANK)
 
@@ -218,7 +218,7 @@ def _check_value(value: Any) -> None:
     elif isinstance(value, (int, np.integer)):
         if int(value) not in _INT_RANGE:
             bits = int(value).bit_length()
-            which = f"the integer {value}" if bits <= _MOST_SHOWN_BITS else f"an integer of {bits} bits"
+            which = f"the integer {value}" if bits <= _MAX_SHOWN_BITS else f"an integer of {bits} bits"
             raise _NotRepresentableError(f"{which} does not fit 64 bits")
     elif isinstance(value, (bool, float, complex)):
         return

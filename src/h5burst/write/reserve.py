@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-LEAST, MOST = 1 << 16, 1 << 20  # bytes
+MIN_RESERVE, MAX_RESERVE = 1 << 16, 1 << 20  # bytes
 _COMMITS = 128  # of the size of this one, which a reader may sleep through between its two looks
 _STEP = 2  # lengthened to so many times what is needed: most commits then leave the length alone
 _BLOCK = 512  # bytes: the unit of `st_blocks`
@@ -30,12 +30,12 @@ class Reserve:
 
     def needed(self, end: int) -> int:
         """Number of bytes that shall follow `end`, the end of what is written."""
-        return min(MOST, max(LEAST, _COMMITS * (end - self._start))) if self.is_used else 0
+        return min(MAX_RESERVE, max(MIN_RESERVE, _COMMITS * (end - self._start))) if self.is_used else 0
 
     def before(self, end: int) -> None:
         """Make the file long enough; called before bytes up to `end` are written."""
         if self.is_used and self._length < end + self.needed(end):
-            self._lengthen(end + min(MOST, _STEP * self.needed(end)))
+            self._lengthen(end + min(MAX_RESERVE, _STEP * self.needed(end)))
 
     def _lengthen(self, length: int) -> None:
         before = os.fstat(self._descriptor)
@@ -54,10 +54,10 @@ class Reserve:
 
     def cut(self, end: int) -> bool:
         """Shorten the file where more than a reserve follows `end`; whether that was so."""
-        most = MOST if self.is_used else 0
+        max_reserve = MAX_RESERVE if self.is_used else 0
         size = os.fstat(self._descriptor).st_size
         is_clean = self._has_reserve or self.original <= self._start
-        if size <= end + (most if is_clean else 0):
+        if size <= end + (max_reserve if is_clean else 0):
             return False
         if not is_clean:
             os.ftruncate(self._descriptor, end)

@@ -26,7 +26,7 @@ from h5burst.read.links import find_external
 
 NodeT = TypeVar("NodeT", bound=Node)
 
-_MOST_NAMED = 5  # paths in one warning
+_MAX_NAMED = 5  # paths in one warning
 
 
 class NeedsSettlingError(Exception):
@@ -122,8 +122,8 @@ class _Settling:
         """Say what is left out, in one warning."""
         parts = []
         for what, where in self._left_out.items():
-            more = f" and {len(where) - _MOST_NAMED} more" if len(where) > _MOST_NAMED else ""
-            parts.append(f"{what}: {', '.join(where[:_MOST_NAMED])}{more}")
+            more = f" and {len(where) - _MAX_NAMED} more" if len(where) > _MAX_NAMED else ""
+            parts.append(f"{what}: {', '.join(where[:_MAX_NAMED])}{more}")
         if parts:
             file = "" if self._target is None else f" into {self._target}"
             message = f"not written{file}: {'; '.join(parts)} (h5burst.repack copies a file with all that it has)"

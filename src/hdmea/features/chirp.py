@@ -17,7 +17,7 @@ from hdmea.features.trials import Trials
 NAN = float("nan")
 OCTAVES_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))  # full width at half height of a Gaussian
 FIT_STEPS = 50
-LEAST_WEIGHT = 1e-6
+MIN_WEIGHT = 1e-6
 SETTLED = 1e-9  # of the largest weight
 
 _BY_FREQUENCY = (
@@ -146,7 +146,7 @@ def bandwidth_octaves(frequencies: Floats, amplitude: Floats) -> tuple[float, st
     if peak in (0, len(height) - 1):
         return NAN, f"the largest response is that to the {'lowest' if peak == 0 else 'highest'} frequency"
     centred = octaves - octaves[peak]
-    logs = np.log(np.maximum(height / height[peak], LEAST_WEIGHT))
+    logs = np.log(np.maximum(height / height[peak], MIN_WEIGHT))
     powers = np.vander(centred, 3)
     weights, curve = np.exp(logs), np.zeros(3)
     for _ in range(FIT_STEPS):
@@ -155,7 +155,7 @@ def bandwidth_octaves(frequencies: Floats, amplitude: Floats) -> tuple[float, st
         if not curve[0] < 0:
             return NAN, "the responses do not fall off on both sides"
         fitted = powers @ curve
-        last, weights = weights, np.exp(np.maximum(fitted - fitted.max(), np.log(LEAST_WEIGHT)))
+        last, weights = weights, np.exp(np.maximum(fitted - fitted.max(), np.log(MIN_WEIGHT)))
         if np.abs(last - weights).max() <= SETTLED:
             break
     centre = -curve[1] / (2 * curve[0])

@@ -36,8 +36,8 @@ EDGE_DEFAULTS: dict[str, Any] = {
 }
 
 SHORTEST_MS = 10.0  # segment in which a unit fires more than in quiet
-LEAST_QUIET_HZ = 0.5 / 3  # of all trials together: half a spike in three seconds, where there was none
-MOST_ENDS = 128  # spikes at which such a segment may begin and end; of more, every second, third, ...
+MIN_QUIET_HZ = 0.5 / 3  # of all trials together: half a spike in three seconds, where there was none
+MAX_ENDS = 128  # spikes at which such a segment may begin and end; of more, every second, third, ...
 
 EDGE_SCHEMA = {
     "response": "spikes/s, mean of the 400 ms after the edge - quiet",
@@ -182,9 +182,9 @@ class Onsets:
         """Begin, end and rate of one trial (spikes/s) of the segment that is most unlike quiet; NaN without one."""
         from hdmea.features.onset import highest_segment
 
-        pooled, quiet = np.sort(np.concatenate(self.times)), _least_quiet(self.quiet_hz.sum()).item()
+        pooled, quiet = np.sort(np.concatenate(self.times)), _min_quiet(self.quiet_hz.sum()).item()
         window = float(self.rates.shape[1])
-        first, last, rate = highest_segment(pooled, window, quiet, SHORTEST_MS, MOST_ENDS).tolist()
+        first, last, rate = highest_segment(pooled, window, quiet, SHORTEST_MS, MAX_ENDS).tolist()
         return first, last, rate * 1000 / len(self.times)
 
     def latencies(self) -> dict[str, float]:
@@ -207,16 +207,16 @@ class Onsets:
         pooled, trial = np.concatenate(self.times), np.repeat(np.arange(count), [len(own) for own in self.times])
         order = np.argsort(pooled, kind="stable")
         others = np.nonzero(~np.eye(count, dtype=np.bool_))[1].reshape(count, count - 1)
-        quiet = _least_quiet(self.quiet_hz[others].sum(axis=1))
+        quiet = _min_quiet(self.quiet_hz[others].sum(axis=1))
         window = float(self.rates.shape[1])
-        found = segments_without(pooled[order], trial[order], quiet, window, SHORTEST_MS, MOST_ENDS)
+        found = segments_without(pooled[order], trial[order], quiet, window, SHORTEST_MS, MAX_ENDS)
         rates: Floats = found[:, 2] * 1000 / (count - 1)
         return rates
 
 
-def _least_quiet(summed_hz: Floats) -> Floats:
+def _min_quiet(summed_hz: Floats) -> Floats:
     """Spikes/ms of all trials in quiet, where there may have been none."""
-    return np.asarray(np.maximum(summed_hz, LEAST_QUIET_HZ) / 1000)
+    return np.asarray(np.maximum(summed_hz, MIN_QUIET_HZ) / 1000)
 
 
 def _fine_psths(trials: Trials, edge: int, window_ms: float, sigma_ms: float) -> Floats:

@@ -16,7 +16,7 @@ from hdmea.features.significance import TOLERANCE, resampling_p_value, t_quantil
 from hdmea.features.trials import Trials
 
 NAN = float("nan")
-FEWEST_SPIKES = 4  # fewer have a direction whatever they do
+MIN_SPIKES = 4  # fewer have a direction whatever they do
 HARMONICS = ((1, "dsi", "preferred_direction"), (2, "osi", "preferred_orientation"))
 
 
@@ -42,7 +42,7 @@ class MovingBar(StimulusFeature):
         "window_ms": 500.0,
         "noise_factor": 2.75,  # standard errors of a Poisson unit's PSTH by which the highest 500 ms of noise stand out
         "direction_alpha": 0.05,
-        "least_repeatability": 0.15,  # below it, the response is no more than noise that was chosen
+        "min_repeatability": 0.15,  # below it, the response is no more than noise that was chosen
         "permutations": 1000,
     }
     q_values: ClassVar[dict[str, str]] = {"q_value": "dsi_p_value"}
@@ -91,13 +91,13 @@ class MovingBar(StimulusFeature):
             values[f"{preferred}_se"] = error = _jackknife_se(slots.rates, angles, harmonic)
             values[f"{preferred}_ci95"] = min(t_quantile(0.975, len(trials) - 1) * error, 180 / harmonic)
         values["response_repeatability"] = slots.repeatability
-        repeats = not slots.repeatability < settings["least_repeatability"]  # true where it is not known
+        repeats = not slots.repeatability < settings["min_repeatability"]  # true where it is not known
         values |= _tests(slots, repeats, angles, settings["permutations"], trials.seed)
         if repeats and values["dsi_p_value"] < settings["direction_alpha"]:
             noise = np.sqrt(slots.median_hz / (len(trials) * 2 * np.sqrt(np.pi) * settings["sigma_ms"] / 1000))
             above = np.maximum(tuning - settings["noise_factor"] * noise, 0.0)
             values["dsi_corrected"] = vector_sum(above, angles, 1)[0]
-        if len(trials.x) < FEWEST_SPIKES:
+        if len(trials.x) < MIN_SPIKES:
             values["dsi"] = values["osi"] = NAN
         return values
 

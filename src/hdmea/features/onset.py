@@ -30,19 +30,19 @@ def _shortest_from(ends: Floats, apart: int, shortest: float) -> float:
 
 
 @compiled
-def highest_segment(times: Floats, window: float, rate: float, shortest: float, most_ends: int) -> Floats:
+def highest_segment(times: Floats, window: float, rate: float, shortest: float, max_ends: int) -> Floats:
     """The segment [a, b) whose spikes are least likely those of `rate`: [a, b, its rate], NaN where none exceeds it.
 
     Over a and b of the spikes' times (or b the window's end) with b - a >= shortest and more spikes than `rate` gives:
     the largest k ln(r / rate) - (r - rate)(b - a), k the spikes in [a, b), r = k / (b - a). Of segments with the same k
-    the shortest is the best, so that one logarithm a k is enough. Of more than `most_ends` spikes, only every
-    ceil(spikes / most_ends)-th is an end; all count. Source: Kulldorff 1997, Commun Stat Theory Methods 26:1481.
+    the shortest is the best, so that one logarithm a k is enough. Of more than `max_ends` spikes, only every
+    ceil(spikes / max_ends)-th is an end; all count. Source: Kulldorff 1997, Commun Stat Theory Methods 26:1481.
 
     times: (spikes,) sorted, 0 to `window`, ms; rates: spikes/ms.
     """
     count = len(times)
     found = np.full(3, np.nan)
-    step = max(1, -(-count // most_ends)) if count else 1
+    step = max(1, -(-count // max_ends)) if count else 1
     ends = np.ascontiguousarray(times[::step])
     starts = len(ends)
     best = 0.0
@@ -69,7 +69,7 @@ def highest_segment(times: Floats, window: float, rate: float, shortest: float, 
 
 @compiled
 def segments_without(
-    times: Floats, trial: Ints, rates: Floats, window: float, shortest: float, most_ends: int
+    times: Floats, trial: Ints, rates: Floats, window: float, shortest: float, max_ends: int
 ) -> Floats:
     """`highest_segment` of all trials but one, for each that may be left out: (trials, 3).
 
@@ -77,7 +77,7 @@ def segments_without(
     """
     found = np.empty((len(rates), 3))
     for left_out in range(len(rates)):
-        found[left_out] = highest_segment(times[trial != left_out], window, rates[left_out], shortest, most_ends)
+        found[left_out] = highest_segment(times[trial != left_out], window, rates[left_out], shortest, max_ends)
     return found
 
 

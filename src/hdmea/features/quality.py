@@ -51,7 +51,7 @@ def response_quality(psth: Floats, condition: Ints) -> dict[str, float]:
     }
 
 
-FEWEST_TO_CHANGE = 6  # trials, at least two of them on each side
+MIN_TO_CHANGE = 6  # trials, at least two of them on each side
 RESAMPLES = 1000
 
 
@@ -65,7 +65,7 @@ def change_point(psth: Floats, condition: Ints, trials: Trials) -> dict[str, flo
     from hdmea.features.resampling import largest_changes
 
     nothing = {"change_trial": float("nan"), "change_p_value": float("nan")}
-    if len(psth) < FEWEST_TO_CHANGE or not psth.any():
+    if len(psth) < MIN_TO_CHANGE or not psth.any():
         return nothing
     shares = np.einsum("tb,tb->t", psth, psth.sum(axis=0) - psth)
     for value in np.unique(condition):

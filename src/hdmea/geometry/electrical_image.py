@@ -260,8 +260,8 @@ class RaySums:
     where: NDArray[np.int32]
 
 
-def best_rays(image: Image, paths: NDArray[np.int32], times: NDArray[np.int32], fewest: int) -> RaySums:
-    """The largest running sums of an image along rays, each over √max(steps that count, fewest).
+def best_rays(image: Image, paths: NDArray[np.int32], times: NDArray[np.int32], min_steps: int) -> RaySums:
+    """The largest running sums of an image along rays, each over √max(steps that count, min_steps).
 
     Parameters
     ----------
@@ -277,5 +277,5 @@ def best_rays(image: Image, paths: NDArray[np.int32], times: NDArray[np.int32], 
         raise ValueError("paths and times must have as many steps, and are within the image")
     by_electrode = np.ascontiguousarray(image.reshape(samples, electrodes).T)
     best, where = np.empty(len(paths), np.float32), np.empty((len(paths), 4), np.int32)
-    _ext.best_rays(by_electrode, paths, times, fewest, best, where)
+    _ext.best_rays(by_electrode, paths, times, min_steps, best, where)
     return RaySums(best, where)

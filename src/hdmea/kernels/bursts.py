@@ -15,7 +15,7 @@ Slices = NDArray[np.int64]
 
 
 def interval_bursts(
-    times: NDArray[Any], *, at_start: int, inside: int, between: int, shortest: int = 0, fewest: int = 2
+    times: NDArray[Any], *, at_start: int, inside: int, between: int, shortest: int = 0, min_spikes: int = 2
 ) -> Slices:
     """Bursts by the lengths of their intervals, the maximum-interval method.
 
@@ -27,7 +27,7 @@ def interval_bursts(
         A burst begins with an interval of at most `at_start` samples, and goes on while they are at most `inside`.
     between : int
         Bursts that are less than so many samples apart, from the last spike to the first, are one.
-    shortest, fewest : int
+    shortest, min_spikes : int
         Bursts of fewer samples from the first spike to the last, or of fewer spikes, are none;
         looked at last.
 
@@ -45,11 +45,11 @@ def interval_bursts(
     """
     values = _train(times)
     out = np.empty((values.size // 2 + 1, 2), np.int64)
-    return out[: _ext.by_intervals(values, at_start, inside, between, shortest, fewest, out)]
+    return out[: _ext.by_intervals(values, at_start, inside, between, shortest, min_spikes, out)]
 
 
 def surprise_bursts(
-    times: NDArray[Any], *, rate: float, threshold: float, fewest: int = 3
+    times: NDArray[Any], *, rate: float, threshold: float, min_spikes: int = 3
 ) -> tuple[Slices, NDArray[np.float64]]:
     """Bursts that a Poisson train would not have, the Poisson-surprise method.
 
@@ -61,7 +61,7 @@ def surprise_bursts(
         Times that are expected in a sample; positive.
     threshold : float
         Least surprise of a burst, -ln of a probability.
-    fewest : int
+    min_spikes : int
         Least number of spikes of a burst.
 
     Returns
@@ -81,7 +81,7 @@ def surprise_bursts(
     values = _train(times)
     _check_rate(rate)
     out, surprise = np.empty((values.size // 3 + 1, 2), np.int64), np.empty(values.size // 3 + 1)
-    count = _ext.by_surprise(values, float(rate), float(threshold), fewest, out, surprise)
+    count = _ext.by_surprise(values, float(rate), float(threshold), min_spikes, out, surprise)
     return out[:count], surprise[:count]
 
 

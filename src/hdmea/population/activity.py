@@ -24,7 +24,7 @@ OF_BURSTS = (
     *("burst_rate_per_min", "burst_duration_s", "burst_spikes", "burst_spike_share", "inter_burst_interval_s"),
     "inter_burst_interval_cv",
 )
-MOST_IN_A_ROW = 4
+MAX_IN_A_ROW = 4
 
 
 def activity_table(recordings: Iterable[str | Path | PipelineSession]) -> pl.DataFrame:
@@ -188,9 +188,9 @@ def plot_by_age(table: pl.DataFrame, measures: Iterable[str] | None = None) -> F
         raise ValueError(f"the table has no column {', '.join(unknown)}; it has {', '.join(numeric)}")
     if not chosen:
         raise ValueError("no measure that two recordings with an age have")
-    rows = -(-len(chosen) // MOST_IN_A_ROW)
-    figure = Figure(figsize=(3.4 * min(len(chosen), MOST_IN_A_ROW), 2.8 * rows), layout="constrained")
-    panels = figure.subplots(rows, min(len(chosen), MOST_IN_A_ROW), squeeze=False).ravel()
+    rows = -(-len(chosen) // MAX_IN_A_ROW)
+    figure = Figure(figsize=(3.4 * min(len(chosen), MAX_IN_A_ROW), 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, min(len(chosen), MAX_IN_A_ROW), squeeze=False).ravel()
     for axes, measure in zip(panels, chosen, strict=False):
         _draw(axes, known, measure)
     for axes in panels[len(chosen) :]:

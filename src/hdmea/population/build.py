@@ -37,8 +37,8 @@ from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, inside, number
 from hdmea.utils.exceptions import ConfigurationError
 
-MOST_HALVES = 4000  # cells that tell what of the responses repeats
-FEWEST_CELLS = 50  # of a group, to look for types in
+MAX_HALVES = 4000  # cells that tell what of the responses repeats
+MIN_CELLS = 50  # of a group, to look for types in
 PARTS = "parts"
 
 
@@ -54,7 +54,7 @@ class _Means:
     def responses(self, units: Sequence[int], movie: str) -> Responses:
         """Of some units (ascending), with what repeats of them."""
         chosen = np.asarray(units, np.int64)
-        step = max(1, -(-len(chosen) // MOST_HALVES))
+        step = max(1, -(-len(chosen) // MAX_HALVES))
         some = np.arange(0, len(chosen), step)
         bounds = np.searchsorted(chosen[some], [*self.starts.tolist(), len(self.keys)])
         halves = []
@@ -108,7 +108,7 @@ def build_population(
     output_dir: str | Path,
     *,
     chips: Mapping[str, Sequence[str]] | None = None,
-    most_types: int = 60,
+    max_types: int = 60,
     type_width: float = WIDTH,
     seed: int = 0,
     engine: Engine | None = None,
@@ -124,7 +124,7 @@ def build_population(
         Directory, made if need be. Parts of recordings stay in `parts`, so that a second call reads new ones only.
     chips
         Name of a chip to the names of its recordings, in their order: units are matched within it.
-    most_types
+    max_types
         The largest number of types that is tried.
     type_width
         SD by which responses of one type scatter at least, as a share of their size; types that differ by less than
@@ -165,7 +165,7 @@ def build_population(
     cells = pl.concat([parts.rows_of(part) for part in made], how="diagonal_relaxed")
     result.cells = len(cells)
     means = _means(made)
-    cells = _with_types(cells, means, result, (most_types, type_width, seed, directory / PARTS), progress)
+    cells = _with_types(cells, means, result, (max_types, type_width, seed, directory / PARTS), progress)
     content = {"traces": _traces(made, result), "types": _responses(cells, means)}
     h5burst.save(directory / TRACES, content, overwrite=True)
     progress("traces")
@@ -274,7 +274,7 @@ def _with_types(
 
     how: the largest number of types, their width, the seed, and where fits are kept.
     """
-    most, width, seed, directory = how
+    max_types, width, seed, directory = how
     groups = np.array(groups_of({name: cells[name].to_numpy().astype(np.float64) for name in GROUPED_BY}), object)
     keys = cells["key"].to_list()
     places = {movie: {key: n for n, key in enumerate(own.keys)} for movie, own in means.items()}
@@ -283,15 +283,15 @@ def _with_types(
     posterior, stability = np.full(len(keys), np.nan), np.full(len(keys), np.nan)
     for group in dict.fromkeys(groups.tolist()):
         own = np.flatnonzero((groups == group) & has_all)
-        if len(own) < FEWEST_CELLS:
-            result.warnings.append(f"{group}: {len(own)} cells with all stimuli, at least {FEWEST_CELLS} for types")
+        if len(own) < MIN_CELLS:
+            result.warnings.append(f"{group}: {len(own)} cells with all stimuli, at least {MIN_CELLS} for types")
             continue
         responses = (
             one.responses([places[movie][keys[n]] for n in own.tolist()], movie) for movie, one in means.items()
         )
         features = trace_features(responses, width=width)
         kept = directory / f"types_{group.replace(' ', '_')}.json"
-        found = find_types(features, most=most, seed=seed, progress=progress, kept=kept)
+        found = find_types(features, max_types=max_types, seed=seed, progress=progress, kept=kept)
         result.typing[group] = found
         if found.reason:
             result.warnings.append(f"{group}: {found.reason}")

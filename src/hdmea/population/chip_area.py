@@ -14,7 +14,7 @@ from hdmea.bridges.extras import required
 RADIUS = 3.0  # electrodes
 FRAMES = slice(5, 9)  # of an image's window: 5 to 8, both included
 FACTOR = 3.0
-LEAST_QUALITY = 0.5  # of `step_up_QI`
+MIN_QUALITY = 0.5  # of `step_up_QI`
 
 
 def used_electrodes(images: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.bool_] | None:

@@ -19,7 +19,7 @@ def population(
     chip: Annotated[
         list[str] | None, typer.Option(help="name=recording,recording: match the units of one chip's recordings.")
     ] = None,
-    most_types: Annotated[int, typer.Option(min=1, help="The largest number of types that is tried.")] = 60,
+    max_types: Annotated[int, typer.Option(min=1, help="The largest number of types that is tried.")] = 60,
     type_width: Annotated[
         float, typer.Option(min=0.01, max=1, help="SD within a type, of responses of size 1; smaller: more types.")
     ] = 0.1,
@@ -79,7 +79,7 @@ def population(
         recordings,
         output_dir,
         chips=chips,
-        most_types=most_types,
+        max_types=max_types,
         type_width=type_width,
         seed=seed,
         engine=how,

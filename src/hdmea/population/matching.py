@@ -18,15 +18,15 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 REACH = 4.0  # electrodes within which a cell may be found again, drift taken out
-MOST_DRIFT = 4.0  # electrodes
+MAX_DRIFT = 4.0  # electrodes
 FAR = 12.0  # electrodes: two units so far apart are two cells
 HALF_WIDTH = 5  # electrodes about the soma that are compared
-LEAST_POSTERIOR = 0.95
-LEAST_SHARE = 0.1  # of units that are found again: less is chance, or another chip
-LEAST_NULL = 20  # far pairs
+MIN_POSTERIOR = 0.95
+MIN_SHARE = 0.1  # of units that are found again: less is chance, or another chip
+MIN_NULL = 20  # far pairs
 NULL_PAIRS = 4000
 STEPS = 60
-MOST_R = 0.999999
+MAX_R = 0.999999
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def none_because(reason: str) -> Matches:
     return Matches(empty, empty, np.empty(0), np.zeros(2), reason=reason)
 
 
-def match_units(one: Units, other: Units, *, least_posterior: float = LEAST_POSTERIOR, seed: int = 0) -> Matches:
+def match_units(one: Units, other: Units, *, min_posterior: float = MIN_POSTERIOR, seed: int = 0) -> Matches:
     """Find the units of two recordings that are the same cell.
 
     Units without a soma are left out. The method is this project's own; docs/population.md has its error rates.
@@ -78,9 +78,9 @@ def match_units(one: Units, other: Units, *, least_posterior: float = LEAST_POST
     null = every[distance > FAR]
     if len(null) > NULL_PAIRS:
         null = null[np.random.default_rng(seed).choice(len(null), NULL_PAIRS, replace=False)]
-    if len(null) < LEAST_NULL:
-        return none_because(f"{len(null)} pairs are far from each other: at least {LEAST_NULL} are needed for a null")
-    near = np.argwhere(distance <= REACH + MOST_DRIFT)
+    if len(null) < MIN_NULL:
+        return none_because(f"{len(null)} pairs are far from each other: at least {MIN_NULL} are needed for a null")
+    near = np.argwhere(distance <= REACH + MAX_DRIFT)
     if not len(near):
         return none_because("no units are near each other")
     likeness = every[tuple(near.T)]
@@ -89,9 +89,9 @@ def match_units(one: Units, other: Units, *, least_posterior: float = LEAST_POST
     within = residual <= REACH
     near, likeness, residual = near[within], likeness[within], residual[within]
     posterior, prior = _posterior(near, likeness, residual, null, min(len(here), len(there)))
-    if prior < LEAST_SHARE:
+    if prior < MIN_SHARE:
         return none_because(f"hardly a unit is found again ({prior:.0%}): are they of one chip?")
-    first, second, chosen = _assigned(near, posterior, (len(here), len(there)), least_posterior)
+    first, second, chosen = _assigned(near, posterior, (len(here), len(there)), min_posterior)
     return Matches(here[first], there[second], chosen, drift, prior, len(null))
 
 
@@ -168,13 +168,13 @@ def _likeness(a: Sequence[_Patch], b: Sequence[_Patch]) -> Floats:
     waveforms = (
         np.stack([patch.waveform[:window] for patch in a]) @ np.stack([patch.waveform[:window] for patch in b]).T
     )
-    likeness = (np.arctanh(np.clip(r, -MOST_R, MOST_R)) for r in (best, waveforms))
+    likeness = (np.arctanh(np.clip(r, -MAX_R, MAX_R)) for r in (best, waveforms))
     return np.stack([*likeness, amplitudes], axis=-1)
 
 
 def _drift(apart: Floats, likeness: Floats) -> Floats:
     """Rows and columns by which most of the best pairs are apart: the middle of where they are densest."""
-    apart, likeness = (one[np.hypot(*apart.T) <= MOST_DRIFT] for one in (apart, likeness))
+    apart, likeness = (one[np.hypot(*apart.T) <= MAX_DRIFT] for one in (apart, likeness))
     if not len(apart):
         return np.zeros(2)
     best = apart[likeness >= np.quantile(likeness, 0.8)]
@@ -186,7 +186,7 @@ def _drift(apart: Floats, likeness: Floats) -> Floats:
 # ---------------------------------------------------------------- posterior
 
 
-def _posterior(near: Ints, likeness: Floats, residual: Floats, null: Floats, most: int) -> tuple[Floats, float]:
+def _posterior(near: Ints, likeness: Floats, residual: Floats, null: Floats, max_matches: int) -> tuple[Floats, float]:
     """That each near pair is one cell (pairs,), and the share of units that are found again.
 
     Of different cells: likeness of images and waveforms together by the null, places anywhere within reach. Of one
@@ -212,13 +212,13 @@ def _posterior(near: Ints, likeness: Floats, residual: Floats, null: Floats, mos
         # More alike than is expected of one cell is no evidence against it.
         same = multivariate_normal(mean, together).pdf(np.minimum(alike, mean)) * norm.pdf(amplitude, change, spread)
         same *= np.maximum(residual, 1e-6) / scale**2 * np.exp(-0.5 * (residual / scale) ** 2)
-        prior = share * most / len(near)
+        prior = share * max_matches / len(near)
         posterior = prior * same / (prior * same + (1 - prior) * different)
-        share = float(np.clip(posterior.sum() / most, 0.01, 0.99))
+        share = float(np.clip(posterior.sum() / max_matches, 0.01, 0.99))
     return np.asarray(posterior), share
 
 
-def _assigned(near: Ints, posterior: Floats, shape: tuple[int, int], least: float) -> tuple[Ints, Ints, Floats]:
+def _assigned(near: Ints, posterior: Floats, shape: tuple[int, int], min_posterior: float) -> tuple[Ints, Ints, Floats]:
     """One-to-one pairs with the largest product of odds, of those whose posterior is high enough."""
     from scipy.optimize import linear_sum_assignment
 
@@ -229,5 +229,5 @@ def _assigned(near: Ints, posterior: Floats, shape: tuple[int, int], least: floa
     full = np.zeros(shape)
     full[tuple(near.T)] = posterior
     chosen = full[rows, columns]
-    good = chosen >= least
+    good = chosen >= min_posterior
     return rows[good].astype(np.int64), columns[good].astype(np.int64), chosen[good]

@@ -12,9 +12,9 @@ Floats = npt.NDArray[np.float64]
 Inside = Callable[[Floats], npt.NDArray[np.bool_]]
 
 NULLS = 500
-FEWEST = 5  # somata
+MIN_SOMATA = 5  # somata
 NAN = float("nan")
-MOST_TRIES = 1000
+MAX_TRIES = 1000
 _PAIRS_AT_ONCE = 1 << 20
 
 
@@ -58,7 +58,7 @@ def mosaic(
     """
     points = np.asarray(somata, np.float64).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]
-    if len(points) < FEWEST:
+    if len(points) < MIN_SOMATA:
         return Mosaic(len(points))
     rng = np.random.default_rng(seed)
     size = np.array([width, height], np.float64)
@@ -124,7 +124,7 @@ def _random(
 ) -> Floats:
     """Sets of points (sets, n, 2): of two that are too near the later one is drawn again."""
     points = _inside(rng, sets * n, size, is_inside).reshape(sets, n, 2)
-    for _ in range(MOST_TRIES if exclusion else 0):
+    for _ in range(MAX_TRIES if exclusion else 0):
         near = _distances(points) < exclusion
         wrong = np.asarray((near & np.tri(n, k=-1, dtype=np.bool_)).any(axis=2))
         if not wrong.any():
@@ -137,7 +137,7 @@ def _inside(rng: np.random.Generator, count: int, size: Floats, is_inside: Insid
     """Random points in the region (count, 2)."""
     points = rng.random((count, 2)) * size
     if is_inside is not None:
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             wrong = ~is_inside(points)
             if not wrong.any():
                 break

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from hdmea.population.chip_area import Region
-from hdmea.population.mosaics import FEWEST, Mosaic, mosaic
+from hdmea.population.mosaics import MIN_SOMATA, Mosaic, mosaic
 
 CHIP_SIDE = 65.0  # electrodes
 
@@ -28,7 +28,7 @@ def mosaics_table(cells: pl.DataFrame, regions: Mapping[str, Region], seed: int)
     known = cells.filter(pl.col("type").is_not_null() & pl.col("soma_row").is_finite() & pl.col("soma_col").is_finite())
     table = []
     for (recording, kind), own in known.group_by(["recording", "type"], maintain_order=True):
-        if len(own) < FEWEST:
+        if len(own) < MIN_SOMATA:
             continue
         region = regions.get(str(recording))
         somata = own.select("soma_col", "soma_row").to_numpy()

@@ -13,7 +13,7 @@ import polars as pl
 
 import h5burst
 from h5burst import durable, keeping_open, read_tree
-from hdmea.population.chip_area import LEAST_QUALITY, used_electrodes
+from hdmea.population.chip_area import MIN_QUALITY, used_electrodes
 from hdmea.population.responses import COLOURS, FLICKER, STEP, response_features, smooth
 from hdmea.population.scalars import Row, unit_scalars
 from hdmea.population.traces import Rates, Traces, recording_traces, usual_lengths
@@ -72,7 +72,7 @@ def make_part(recording: Path, directory: Path) -> Path:
             own: dict[str, npt.NDArray[Any]] = {movie: units[key] for movie, units in smoothed.items() if key in units}
             own |= {movie: t.rates[key] for movie, t in traces.items() if movie not in smoothed and key in t.rates}
             row |= response_features(own, are_smooth=True)
-        responding = [row["unit"] for row in rows if row["step_up_QI"] > LEAST_QUALITY]
+        responding = [row["unit"] for row in rows if row["step_up_QI"] > MIN_QUALITY]
         images = (feature_data(session.units[unit_id], IMAGE) for unit_id in responding)
         used = used_electrodes(image for image in images if image is not None)
         content = {

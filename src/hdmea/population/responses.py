@@ -17,7 +17,7 @@ from hdmea.population.traces import LIGHT_STEP
 Floats = npt.NDArray[np.float64]
 
 FRAME_HZ = 60.0
-CUTOFF_HZ, ORDER, MOST_HZ = 10.0, 5, 400.0
+CUTOFF_HZ, ORDER, MAX_HZ = 10.0, 5, 400.0
 STEP = ("step_up_5s_5i_b0_3x", "step_up_5s_5i_b0_30x", "step_up_5s_5i_3x")
 COLOURS, FLICKER = "green_blue_3s_3i_3x", "freq_step_5st_3x"
 STEP_ON, STEP_OFF, STEP_END = 60, 360, 600
@@ -25,7 +25,7 @@ COLOUR_EDGES = {"green_on": (60, 240), "green_off": (240, 420), "blue_on": (420,
 FREQUENCIES_HZ = (0.5, 1.0, 2.0, 4.0, 10.0)
 FLICKER_LEAD, FLICKER_FRAMES, FLICKER_PITCH, FLICKER_SETTLED = 30, 240, 300, 60
 SUSTAINED = 60  # frames at the end of a phase
-LEAST_RATE_HZ = 1.0
+MIN_RATE_HZ = 1.0
 LIGHT_STEP_FEATURES = ("iprgc_2hz_QI", "iprgc_20hz_QI", "iprgc_2hz_r", "iprgc_onset", "iprgc_sustained")
 NAN = float("nan")
 
@@ -74,7 +74,7 @@ def response_features(rates: Mapping[str, npt.ArrayLike], *, are_smooth: bool = 
 
 def smooth(rates: npt.ArrayLike) -> Floats:
     """Rates (..., T) as features take them: at most 400 Hz, low-passed at 10 Hz without phase shift."""
-    return filtered(np.minimum(np.asarray(rates, np.float64), MOST_HZ))
+    return filtered(np.minimum(np.asarray(rates, np.float64), MAX_HZ))
 
 
 def _phase(mean: Floats, start: int, stop: int, quiet: float) -> dict[str, float]:
@@ -177,7 +177,7 @@ def _likeness(trials: Floats, cutoff_hz: float, part: slice) -> float:
     x = filtered(trials - trials[:, -second:].mean(axis=1, keepdims=True), cutoff_hz)[:, part]
     if not x.size or np.isnan(x).any():
         return NAN
-    if (trials[:, part].mean(axis=1) < LEAST_RATE_HZ).any() or (np.ptp(x, axis=1) == 0).any() or (np.abs(x) < 1).all():
+    if (trials[:, part].mean(axis=1) < MIN_RATE_HZ).any() or (np.ptp(x, axis=1) == 0).any() or (np.abs(x) < 1).all():
         return 0.0
     mean = x.mean(axis=0)
     return float(np.mean([np.corrcoef(trial, mean)[0, 1] for trial in x])) if np.ptp(mean) > 0 else 0.0

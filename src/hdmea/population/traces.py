@@ -61,7 +61,7 @@ def recording_traces(session: PipelineSession) -> dict[str, Traces]:
     rate_hz = number(session.metadata.get("acquisition_rate"))
     frames = np.asarray(session.metadata.get("frame_timestamps", ())).astype(np.int64)
     found: dict[str, Traces] = {}
-    fewest: dict[str, int] = {}  # frames of a complete trial
+    min_frames: dict[str, int] = {}  # frames of a complete trial
     for unit_id, unit in session.units.items():
         key = unit_key(session.dataset_id, unit_id)
         spikes = np.sort(np.asarray(unit.get("spike_times", ())).astype(np.int64))
@@ -70,19 +70,19 @@ def recording_traces(session: PipelineSession) -> dict[str, Traces]:
             rows = inside(session.stimulus, "section_time", movie)
             usable = bounds[lies_in_sections(bounds, rows)]
             traces = found.setdefault(movie, Traces())
-            if movie not in fewest:  # reading a config takes as long as a unit's traces
+            if movie not in min_frames:  # reading a config takes as long as a unit's traces
                 config = inherited_stimulus_config(movie)
-                fewest[movie] = -1 if config is None else config.section.trial_length_frame - LENGTH_TOLERANCE
-            _add_movie(traces, key, movie, (spikes, usable, frames), rate_hz, fewest[movie])
+                min_frames[movie] = -1 if config is None else config.section.trial_length_frame - LENGTH_TOLERANCE
+            _add_movie(traces, key, movie, (spikes, usable, frames), rate_hz, min_frames[movie])
             for name, edges in _passages(session, movie, section, frames):
                 _add(found.setdefault(name, Traces()), key, [rates_between(spikes, one, rate_hz) for one in edges])
     return found
 
 
 def _add_movie(
-    traces: Traces, key: str, movie: str, samples: tuple[Ints, Ints, Ints], rate_hz: float, fewest: int
+    traces: Traces, key: str, movie: str, samples: tuple[Ints, Ints, Ints], rate_hz: float, min_frames: int
 ) -> None:
-    """Add a unit's trials; samples: its spikes, its trials' bounds and the frames; fewest: frames of a whole trial."""
+    """Add a unit's trials; samples: its spikes, its trials' bounds and the frames; min_frames: a whole trial's."""
     spikes, bounds, frames = samples
     if movie == LIGHT_STEP:
         length = LIGHT_BINS * LIGHT_BIN_S * rate_hz
@@ -94,7 +94,7 @@ def _add_movie(
         return
     spans = np.stack([np.searchsorted(frames, bounds[:, 0]), np.searchsorted(frames, bounds[:, 1], side="right")], 1)
     edges = [frames[first:last] for first, last in spans.tolist()]
-    complete = [one for one in edges if len(one) > fewest]  # one that the recording's end cuts short cuts all others
+    complete = [one for one in edges if len(one) > min_frames]  # one that is cut short would cut all others
     traces.dropped = max(traces.dropped, len(edges) - len(complete))
     _add(traces, key, [rates_between(spikes, one, rate_hz) for one in complete if len(one) > 1])
 

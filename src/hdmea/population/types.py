@@ -27,12 +27,12 @@ Ints = npt.NDArray[np.int64]
 STABLE = 0.75  # Hennig's limit of a valid, stable cluster
 SPARSE_STEPS = 100
 PATIENCE = 5  # numbers of types without a better BIC before larger ones are not tried
-LEAST_RELIABILITY = 0.7
+MIN_RELIABILITY = 0.7
 WIDTH = 0.1  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
 BIN_FRAMES = 3  # 50 ms: traces are low-passed at 10 Hz
 _BLOCK = 4096  # cells at once
 # Of ipRGCs; of many trials, a correlation of two of 0.5 is an index (`iprgc_2hz_QI`) of 0.71.
-LEAST_LIKENESS, LEAST_SUSTAINED_HZ, LEAST_LASTING = 0.5, 1.0, 0.5
+MIN_LIKENESS, MIN_SUSTAINED_HZ, MIN_LASTING = 0.5, 1.0, 0.5
 FALSE_DISCOVERIES = 0.05
 GROUPS = ("ipRGC", "direction selective", "orientation selective", "other")
 
@@ -70,9 +70,9 @@ def groups_of(cells: Mapping[str, Floats]) -> list[str]:
     57:289) takes over all these cells, at a rate of false discoveries of 0.05. NaN is no evidence.
     """
     sustained = cells["iprgc_sustained"]
-    lasting = (sustained > LEAST_SUSTAINED_HZ) & (sustained > LEAST_LASTING * cells["iprgc_onset"])
+    lasting = (sustained > MIN_SUSTAINED_HZ) & (sustained > MIN_LASTING * cells["iprgc_onset"])
     selective = [q_values(cells[name]) < FALSE_DISCOVERIES for name in ("bar_dsi_p_value", "bar_osi_p_value")]
-    which = np.select([lasting & (cells["iprgc_2hz_r"] > LEAST_LIKENESS), *selective], [0, 1, 2], 3)
+    which = np.select([lasting & (cells["iprgc_2hz_r"] > MIN_LIKENESS), *selective], [0, 1, 2], 3)
     return [GROUPS[n] for n in which.tolist()]
 
 
@@ -157,7 +157,7 @@ def trace_features(
         kept = scores.std(axis=0) >= width
         if own.halves is not None and own.halves_of is not None:
             first, second = (_binned(half) / size[own.halves_of] @ loadings.T for half in own.halves)
-            kept &= _reliabilities(first, second) >= LEAST_RELIABILITY
+            kept &= _reliabilities(first, second) >= MIN_RELIABILITY
         parts.append(scores[:, kept])
     return np.asarray(np.concatenate(parts, axis=1) / width, np.float64)
 
@@ -180,7 +180,7 @@ def _reliabilities(first: Floats, second: Floats) -> Floats:
 def find_types(
     features: Floats,
     *,
-    most: int = 60,
+    max_types: int = 60,
     starts: int = 5,
     bootstraps: int = 20,
     seed: int = 0,
@@ -191,9 +191,9 @@ def find_types(
     """Types of cells from features (cells, n): a Gaussian mixture with diagonal covariance, its k by BIC.
 
     features: in units of the least SD within a type (`trace_features`): with enough spikes a mixture finds any small
-    difference, such as of sensitivity, which is none of type. most: the largest k, beyond five without a better BIC
-    none is tried; starts: of each fit; bootstraps: samples of the cells, fitted anew with that k; kept: a file for what
-    was computed, from which a call with the same features and options goes on; threads: fits at once, on which the
+    difference, such as of sensitivity, which is none of type. max_types: the largest k, beyond five without a better
+    BIC none is tried; starts: of each fit; bootstraps: samples of the cells, fitted anew with that k; kept: a file for
+    what was computed, from which a call with the same features and options goes on; threads: fits at once, on which the
     result does not depend. Raises `ValueError` for features that are not finite.
     """
     x = np.asarray(features, np.float64)
@@ -202,13 +202,13 @@ def find_types(
     if not x.shape[1]:
         alone = Typing(np.zeros(len(x), np.int64), np.ones(len(x)), 1, {}, np.ones(1), np.array([len(x)]))
         return replace(alone, reason="no stable type: the cells have no responses that repeat and differ")
-    most = max(1, min(most, len(x) // 5))
+    max_types = max(1, min(max_types, len(x) // 5))
     with required("threadpoolctl", "finding types of cells").threadpool_limits(1):  # a fit a thread is faster
         at_once = threads or thread_count()
         fits = _Kept(kept, x, [starts, seed])
         bic: dict[int, float] = {}
-        for first in range(1, most + 1, at_once):
-            some = range(first, min(first + at_once, most + 1))
+        for first in range(1, max_types + 1, at_once):
+            some = range(first, min(first + at_once, max_types + 1))
             values = fits.values("bic", some, lambda k: float(_fitted(x, k, starts, seed).bic(x)), at_once)
             for k, value in zip(some, values, strict=True):
                 if len(bic) and k - min(bic, key=bic.__getitem__) > PATIENCE:

@@ -124,7 +124,7 @@ function population() {
 // The value of a column as a word: polarities by their names.
 const kindOf = (column, value) => value === null ? "not known" : /polarity$/.test(column.name) ? value > 0 ? "ON" : value < 0 ? "OFF" : "neither ON nor OFF" : String(value);
 const INKS = { ON: "var(--mark)", OFF: "var(--data)" };
-const MOST_MOSAICS = 12;
+const MAX_MOSAICS = 12;
 
 // The fields of each polarity or type by themselves, all in the same frame.
 function mosaic(type) {
@@ -132,14 +132,14 @@ function mosaic(type) {
   if (!found.length) return null;
   const edge = (k, sign) => found.map(([one]) => one[k] + sign * one[2]), groups = new Map();
   for (const pair of found) { const kind = type ? kindOf(type, type.values[pair[1]]) : "all units"; groups.set(kind, [...groups.get(kind) ?? [], pair]); }
-  const kinds = [...groups.keys()].sort((a, b) => groups.get(b).length - groups.get(a).length), shownKinds = kinds.slice(0, MOST_MOSAICS);
+  const kinds = [...groups.keys()].sort((a, b) => groups.get(b).length - groups.get(a).length), shownKinds = kinds.slice(0, MAX_MOSAICS);
   const panels = shownKinds.map(kind => {
     const frame = plane(`Mosaic of ${kind}`, { name: "x (pixels)", range: roomy(least(edge(0, -1)), most(edge(0, 1))) }, { name: "y (pixels)", range: roomy(least(edge(1, -1)), most(edge(1, 1))) }, { square: true, down: true });
     for (const [one, i] of groups.get(kind)) frame.content.append(shape("a", { href: `#unit=${i}`, "aria-label": data.units[i] }, ellipse(frame, one, { class: "line", style: INKS[kind] ? `stroke: ${INKS[kind]}` : null })));
     scaleBar(frame, data.um_per_pixel);
     return put("div", {}, [put("span", {}, `${kind}: ${groups.get(kind).length} units`), frame.svg]);
   });
-  const left = kinds.length > MOST_MOSAICS ? ` The ${MOST_MOSAICS} with the most units of ${kinds.length} are drawn.` : "";
+  const left = kinds.length > MAX_MOSAICS ? ` The ${MAX_MOSAICS} with the most units of ${kinds.length} are drawn.` : "";
   return figure(`Mosaic: ${data.mosaic}`, put("div", { class: "panels" }, panels), `${found.length} of ${data.units.length} units have a fitted field; ellipses at one SD${type ? `, apart by ${type.name}` : ""}.${left} An ellipse leads to its unit.`, true);
 }
 

@@ -105,6 +105,6 @@ def compact_if_mostly_dead(path: Path) -> None:
     if path.stat().st_size < _MIN_COMPACTED:
         return
     try:
-        compact(path, STATES_KEPT, least_dead=0.5)
+        compact(path, STATES_KEPT, min_dead=0.5)
     except OSError as error:  # another program edits the file, or the disk is full: a later step does it
         logger.info("%s keeps its dead space for now: %s", path, error)

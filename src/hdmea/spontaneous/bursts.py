@@ -61,9 +61,9 @@ class BurstOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"no method is called {self.method!r}; there are: {', '.join(METHODS)}")
-        fewest = 3 if self.method == "poisson_surprise" else 2
-        if self.min_spikes < fewest:
-            raise ValueError(f"min_spikes must be at least {fewest} for {self.method}, got {self.min_spikes}")
+        least = 3 if self.method == "poisson_surprise" else 2
+        if self.min_spikes < least:
+            raise ValueError(f"min_spikes must be at least {least} for {self.method}, got {self.min_spikes}")
         lengths = (self.start_interval_s, self.end_interval_s, self.between_s, self.duration_s, self.peak_interval_s)
         if not all(0 <= one < 1e6 for one in lengths):
             raise ValueError(f"intervals and durations must be seconds from 0 on, got {lengths}")
@@ -151,7 +151,7 @@ def bursts_of(trains: Trains, index: int, options: BurstOptions) -> Bursts:
     if len(train) < options.min_spikes:
         found, surprise = empty, np.empty(0)
     elif options.method == "poisson_surprise":
-        found, surprise = surprise_bursts(train, rate=rate, threshold=options.surprise, fewest=options.min_spikes)
+        found, surprise = surprise_bursts(train, rate=rate, threshold=options.surprise, min_spikes=options.min_spikes)
     else:
         found = _by_intervals(train, trains, options)
         surprise = surprises(train, found, rate=rate)
@@ -167,14 +167,14 @@ def _by_intervals(train: Ints, trains: Trains, options: BurstOptions) -> Ints:
             inside=trains.samples(options.end_interval_s, "end_interval_s"),
             between=trains.samples(options.between_s, "between_s"),
             shortest=trains.samples(options.duration_s, "duration_s"),
-            fewest=options.min_spikes,
+            min_spikes=options.min_spikes,
         )
     limit_s = log_isi_threshold(np.diff(train) / trains.sampling_frequency, options.void, options.peak_interval_s)
     if np.isnan(limit_s):
         return np.empty((0, 2), np.int64)
     inside = trains.samples(limit_s, "the threshold")
     at_start = min(inside, trains.samples(options.peak_interval_s, "peak_interval_s"))
-    return interval_bursts(train, at_start=at_start, inside=inside, between=0, fewest=options.min_spikes)
+    return interval_bursts(train, at_start=at_start, inside=inside, between=0, min_spikes=options.min_spikes)
 
 
 def log_isi_threshold(intervals_s: Floats, void: float, peak_interval_s: float) -> float:

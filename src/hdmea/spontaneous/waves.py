@@ -13,7 +13,7 @@ from hdmea.spontaneous.trains import NAN, Floats, Ints, Trains, trains_in_second
 from hdmea.spontaneous.wave_fit import fit_plane
 
 ORIGIN_SHARE = 0.1  # of a wave's units, the first ones
-ORIGIN_FEWEST = 3
+ORIGIN_MIN_UNITS = 3
 BRIDGED_RADII = 3.0  # longest gap between neighbours
 TOGETHER_SHARE = 0.2  # of the active units, where there are no positions
 
@@ -193,12 +193,12 @@ def waves_in(trains: Trains, places: Floats | None, options: WaveOptions) -> lis
     if len(active) < 2:
         return []
     bursts = _bursts(trains, active, options)
-    fewest = options.min_units or max(5, int(np.ceil(0.02 * len(active))))
+    min_units = options.min_units or max(5, int(np.ceil(0.02 * len(active))))
     events = _together(bursts, len(active)) if places is None else _spreading(bursts, places[active], trains, options)
     found = []
     for event in events:
         first = event[np.unique(bursts.unit[event], return_index=True)[1]]  # of each unit, its first burst of the event
-        if len(first) >= fewest:
+        if len(first) >= min_units:
             found.append(_wave(bursts, event, first, active, places, trains))
     return sorted(found, key=lambda wave: wave.start_s)
 
@@ -220,7 +220,7 @@ def _bursts(trains: Trains, active: Ints, options: WaveOptions) -> _Bursts:
     rows = []
     for unit in active:
         train = trains[unit]
-        found = interval_bursts(train, at_start=inside, inside=inside, between=0, fewest=options.min_spikes)
+        found = interval_bursts(train, at_start=inside, inside=inside, between=0, min_spikes=options.min_spikes)
         an_hour = 3600.0 * len(train) / length * trains.sampling_frequency  # spikes, each of which may begin a burst
         unlikely = surprises(train, found, rate=len(train) / length, given=1) >= np.log(
             an_hour / options.chance_per_hour
@@ -311,7 +311,7 @@ def _wave(bursts: _Bursts, event: Ints, first: Ints, active: Ints, places: Float
     stop_s = float(bursts.stop[event].max() - trains.start) / trains.sampling_frequency
     own = np.full((len(units), 2), NAN) if places is None else places[units]
     fit = fit_plane(onsets_s, own)
-    earliest = max(ORIGIN_FEWEST, round(ORIGIN_SHARE * len(units)))
+    earliest = max(ORIGIN_MIN_UNITS, round(ORIGIN_SHARE * len(units)))
     return Wave(
         start_s=float(onsets_s[0]),
         duration_s=stop_s - float(onsets_s[0]),

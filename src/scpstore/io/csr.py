@@ -18,7 +18,7 @@ EntryOrder = Literal["row", "column", "stored"]
 INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
 BLOCK_ENTRIES = 1 << 20
-_MOST_BLOCKS = 32  # each block looks through the row numbers of all entries once
+_MAX_BLOCKS = 32  # each block looks through the row numbers of all entries once
 _SCAN = 1 << 20
 MAX_EMPTY_LENGTH = 1 << 24  # rows or columns without entries that a matrix may have before it counts as unreasonable
 _SLOW_LENGTH = 1 << 20  # of formats that make a Python object a row
@@ -201,7 +201,7 @@ class _RowOrder:
     def __init__(self, rows: IntArray, indptr: IntArray) -> None:
         self.rows = rows
         self.indptr = indptr.astype(np.int64)
-        per_block = max(BLOCK_ENTRIES, -(-len(rows) // _MOST_BLOCKS))
+        per_block = max(BLOCK_ENTRIES, -(-len(rows) // _MAX_BLOCKS))
         edges, row = [0], 0
         while row < len(self.indptr) - 1:
             beyond = int(np.searchsorted(self.indptr, self.indptr[row] + per_block, side="right")) - 1

@@ -58,7 +58,7 @@ class _Sums:
     map: Floats
     low: float = np.inf
     high: float = -np.inf
-    least_positive: float = np.inf
+    min_positive: float = np.inf
     negative: bool = field(default=False)
 
 
@@ -66,7 +66,7 @@ def figures_of(layer: ScpMatrix, progress: Callable[[int], None] = lambda rows: 
     """Go through a layer twice, a block of rows at a time; progress: told the rows of each block."""
     rows, columns = layer.shape
     sums = _first_pass(layer.X, rows, columns, progress)
-    log = not sums.negative and np.isfinite(sums.least_positive) and sums.high > LOG_SPAN * sums.least_positive
+    log = not sums.negative and np.isfinite(sums.min_positive) and sums.high > LOG_SPAN * sums.min_positive
     edges = _edges(sums, bool(log))
     counts = np.zeros(len(edges) - 1, np.int64)
     for _, values, _, _ in _there(layer.X, progress):
@@ -115,7 +115,7 @@ def _first_pass(matrix: Any, rows: int, columns: int, progress: Callable[[int], 
         if len(values):
             sums.low, sums.high = min(sums.low, float(values.min())), max(sums.high, float(values.max()))
             sums.negative |= bool(values.min() < 0)
-            sums.least_positive = min(sums.least_positive, float(values[values > 0].min(initial=np.inf)))
+            sums.min_positive = min(sums.min_positive, float(values[values > 0].min(initial=np.inf)))
     sizes = [
         np.bincount(np.arange(n) * parts // n, minlength=parts) for n, parts in ((rows, height), (columns, width)) if n
     ]
@@ -128,7 +128,7 @@ def _edges(sums: _Sums, log: bool) -> Floats:
     if not np.isfinite(sums.low):
         return np.linspace(0.0, 1.0, 2)
     if log:
-        return np.asarray(np.geomspace(sums.least_positive, sums.high * (1 + 1e-12), BINS + 1))
+        return np.asarray(np.geomspace(sums.min_positive, sums.high * (1 + 1e-12), BINS + 1))
     low, high = (sums.low, sums.high) if sums.high > sums.low else (sums.low - 0.5, sums.high + 0.5)
     return np.linspace(low, high, BINS + 1)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from h5burst.memory.accounting import buffers, resident_bytes, spilled_bytes
 from h5burst.memory.scratch import Scratch, ScratchArray
-from h5burst.memory.spill import SpillManager, least_budget
+from h5burst.memory.spill import SpillManager, min_budget
 
 KIB = 1024
 
@@ -33,14 +33,14 @@ def test_masked_arrays_count_with_their_mask() -> None:
 
 
 def test_a_container_that_holds_itself_is_counted_once_and_kept_within_its_budget(tmp_path: Path) -> None:
-    held: dict[str, Any] = {"a": np.zeros(least_budget(), np.uint8)}
+    held: dict[str, Any] = {"a": np.zeros(min_budget(), np.uint8)}
     held["self"] = held
     held["list"] = [held, held]
-    assert resident_bytes([held]) == least_budget()
-    manager = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
-    held["b"] = np.ones(least_budget(), np.uint8)
-    assert manager.enforce(held) == least_budget()
-    assert spilled_bytes([held]) + resident_bytes([held]) == 2 * least_budget()
+    assert resident_bytes([held]) == min_budget()
+    manager = SpillManager(min_budget(), lambda: Scratch(tmp_path, "data"))
+    held["b"] = np.ones(min_budget(), np.uint8)
+    assert manager.enforce(held) == min_budget()
+    assert spilled_bytes([held]) + resident_bytes([held]) == 2 * min_budget()
     manager.close()
 
 
@@ -50,7 +50,7 @@ def test_what_memory_shows_of_foreign_buffers_counts() -> None:
 
 
 def test_arrays_that_cannot_be_stored_stay_and_the_others_move_for_them(tmp_path: Path) -> None:
-    size = least_budget()
+    size = min_budget()
     objects = np.empty(100, object)
     objects[:] = "text"
     held = {

@@ -17,7 +17,7 @@ import pytest
 from h5burst import read_tree, write_tree, write_tree_into_scratch
 from h5burst.format import superblock
 from h5burst.memory.scratch import SUFFIX, Scratch, ScratchLostError, ScratchView, scratch_directory
-from h5burst.memory.spill import SpillManager, least_budget
+from h5burst.memory.spill import SpillManager, min_budget
 from h5burst.model.tree import Array, Group
 from h5burst.read.lazy import LazyArray
 from h5burst.runtime.private_files import remove_abandoned
@@ -219,17 +219,17 @@ def test_a_forked_child_reads_and_neither_writes_nor_removes(scratch: Scratch) -
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_parent_and_child_within_a_budget_spill_to_files_of_their_own(tmp_path: Path) -> None:
-    manager = SpillManager(least_budget(), lambda: Scratch(tmp_path, "data"))
-    arrays = {i: np.full(least_budget(), i, np.uint8) for i in range(3)}
+    manager = SpillManager(min_budget(), lambda: Scratch(tmp_path, "data"))
+    arrays = {i: np.full(min_budget(), i, np.uint8) for i in range(3)}
     manager.enforce(arrays)
 
     def spill_more() -> bool:
-        more = dict(arrays) | {i: np.full(least_budget(), i, np.uint8) for i in range(3, 6)}
+        more = dict(arrays) | {i: np.full(min_budget(), i, np.uint8) for i in range(3, 6)}
         manager.enforce(more)
         return all(bool((np.asarray(array) == i).all()) for i, array in more.items())
 
     assert in_child(spill_more)
-    arrays |= {i: np.full(least_budget(), i, np.uint8) for i in range(6, 9)}
+    arrays |= {i: np.full(min_budget(), i, np.uint8) for i in range(6, 9)}
     manager.enforce(arrays)
     assert all(bool((np.asarray(array) == i).all()) for i, array in arrays.items())
     manager.close()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from h5burst.memory import spill
 from h5burst.memory.accounting import resident_bytes, spilled_bytes
 from h5burst.memory.scratch import Scratch, ScratchArray, ScratchView
-from h5burst.memory.spill import SpillManager, least_budget
+from h5burst.memory.spill import SpillManager, min_budget
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_strided_views_move_as_they_are(manager: MakeManager) -> None:
 def test_many_small_arrays_move_in_bundles(manager: MakeManager) -> None:
     values = {i: np.full(1000, i) for i in range(2000)}
     before = copied(values)
-    kept = manager(least_budget())
+    kept = manager(min_budget())
     kept.enforce(values)
     assert resident_bytes([values]) <= kept.budget
     assert same(values, before)
@@ -125,8 +125,8 @@ def test_a_stream_goes_straight_to_scratch_when_it_does_not_fit(manager: MakeMan
 
 
 def test_a_budget_below_one_block_is_refused_with_the_least_that_works(manager: MakeManager) -> None:
-    with pytest.raises(ValueError, match=str(least_budget())):
-        manager(least_budget() - 1)
+    with pytest.raises(ValueError, match=str(min_budget())):
+        manager(min_budget() - 1)
 
 
 @given(st.data())
@@ -148,7 +148,7 @@ def test_any_values_are_the_same_afterwards(tmp_path: Path, data: st.DataObject)
             st.sampled_from([base, base[start:stop:step], [base[start:stop]], (base,), 5, "x"])
         )
     before = copied(values)
-    made = SpillManager(least_budget(), lambda: Scratch(tmp_path, "x"))
+    made = SpillManager(min_budget(), lambda: Scratch(tmp_path, "x"))
     made.budget = data.draw(st.integers(1, 500_000))
     try:
         made.enforce(values)

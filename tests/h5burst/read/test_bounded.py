@@ -23,8 +23,8 @@ from h5burst import Array, CorruptFileError, Group
 from h5burst._ext.h5parse import Source
 from h5burst.model.errors import CorruptStructureError
 
-STEPS_A_BYTE, LEAST_STEPS = 8, 20_000
-MEMORY_A_BYTE, LEAST_MEMORY = 60, 24 << 20
+STEPS_A_BYTE, MIN_STEPS = 8, 20_000
+MEMORY_A_BYTE, MIN_MEMORY = 60, 24 << 20
 
 
 def read_lazily(path: Path) -> None:
@@ -67,7 +67,7 @@ def peak_of(way: Callable[[Path], Any], path: Path) -> int:
 def assert_bounded(path: Path, what: Any = "", ways: tuple[str, ...] = tuple(WAYS)) -> None:
     size = path.stat().st_size
     for name in ways:
-        assert steps_of(WAYS[name], path) <= LEAST_STEPS + STEPS_A_BYTE * size, (name, what)
+        assert steps_of(WAYS[name], path) <= MIN_STEPS + STEPS_A_BYTE * size, (name, what)
 
 
 # ---------------------------------------------------------------- honest files
@@ -120,7 +120,7 @@ def test_steps_grow_as_the_file_does(make: Callable[[Path, int], None], tmp_path
     make(large, 480)
     for name in ("read", "verify") if make is one_path else WAYS:  # a walk over a lazy tree goes all paths
         few, many = steps_of(WAYS[name], small), steps_of(WAYS[name], large)
-        assert many <= 1.4 * 8 * few + LEAST_STEPS, (name, few, many)
+        assert many <= 1.4 * 8 * few + MIN_STEPS, (name, few, many)
 
 
 def test_empty_arrays_take_no_more_steps_than_short_ones(tmp_path: Path) -> None:
@@ -255,14 +255,14 @@ def test_what_was_never_written_takes_neither_memory_nor_steps(bomb: str, tmp_pa
     assert path.stat().st_size < 30_000
     assert_bounded(path)
     for name in ("lazy", "verify") if bomb == "many texts" else WAYS:  # of many, one GiB is read
-        assert peak_of(WAYS[name], path) <= LEAST_MEMORY + MEMORY_A_BYTE * path.stat().st_size
+        assert peak_of(WAYS[name], path) <= MIN_MEMORY + MEMORY_A_BYTE * path.stat().st_size
     with pytest.raises(CorruptFileError, match=r"a\.h5: .*(never written|no memory holds).*lazily"):
         h5burst.read_tree(path)
     assert h5burst.verify(path) == []  # it is sound
 
 
 def test_datasets_of_fill_values_share_one_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("h5burst.read.elements._LEAST_UNWRITTEN", 1 << 24)
+    monkeypatch.setattr("h5burst.read.elements._MIN_UNWRITTEN", 1 << 24)
     path = tmp_path / "a.h5"
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
         for number in range(50):

@@ -27,7 +27,7 @@ from reference.hdf5_reading import differences, read_plainly
 
 HERE = Path(__file__).parent
 WHOLE = os.environ.get("H5BURST_WHOLE") == "1"
-LEAST_REFUSED = 0.98  # of the bit flips that change data
+MIN_REFUSED = 0.98  # of the bit flips that change data
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="memory is limited with POSIX's setrlimit")
 
@@ -103,7 +103,7 @@ def test_bit_flips_are_refused(tmp_path: Path) -> None:
     h5burst.write_tree(tmp_path / "a.h5", session_like())
     outcomes = report(tmp_path / "a.h5", "flips", 300, 2000)["outcomes"]
     changed = sum(count for outcome, count in outcomes.items() if outcome != "same")
-    assert outcomes.get("different", 0) <= (1 - LEAST_REFUSED) * changed
+    assert outcomes.get("different", 0) <= (1 - MIN_REFUSED) * changed
     assert changed > 0.9 * sum(outcomes.values())
 
 
@@ -356,7 +356,7 @@ def test_a_child_that_dies_or_hangs_is_an_error(
 ) -> None:
     path = tmp_path / "a.h5"
     h5burst.write_tree(path, Group())
-    monkeypatch.setattr(client, "_LEAST_S", 2.0)
+    monkeypatch.setattr(client, "_MIN_S", 2.0)
     command = [sys.executable, "-c", f"{READY}sys.stdin.buffer.read(20); {end}"]
     monkeypatch.setattr(client, "_child", client.GuardedProcess(command))
     for _ in range(2):

@@ -192,7 +192,7 @@ def test_rows_one_after_another_decode_a_chunk_once(tmp_path: Path) -> None:
 
 
 def test_the_chunks_that_are_kept_are_bounded() -> None:
-    kept = DecodedChunks(most_bytes=100)
+    kept = DecodedChunks(max_bytes=100)
     for number in range(5):
         kept.put((0, number), np.full(30, number, np.uint8))
         kept.get((0, 0))  # what is used stays

@@ -475,9 +475,9 @@ def test_least_dead_leaves_out_what_is_kept(path: Path) -> None:
     for value in range(3):
         with h5burst.edit(path) as tx:
             tx.put("large", Array(np.full(100_000, value)))
-    assert h5burst.compact(path, 3, least_dead=0.05) == 0
-    assert h5burst.compact(path, 2, least_dead=0.5) == 0
-    assert h5burst.compact(path, 0, least_dead=0.5) > 1_500_000
+    assert h5burst.compact(path, 3, min_dead=0.05) == 0
+    assert h5burst.compact(path, 2, min_dead=0.5) == 0
+    assert h5burst.compact(path, 0, min_dead=0.5) > 1_500_000
 
 
 def test_waiting_for_a_writer(path: Path) -> None:

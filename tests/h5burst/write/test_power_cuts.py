@@ -24,7 +24,7 @@ from support.power_cuts import Disk, Operation, crash_states, read_trace
 
 HERE = Path(__file__).parent
 WHOLE = bool(os.environ.get("H5BURST_WHOLE"))
-MOST = 12 if WHOLE else 4  # operations that are not flushed, of which all subsets are looked at
+MAX_UNFLUSHED = 12 if WHOLE else 4  # operations that are not flushed, of which all subsets are looked at
 APPENDING = ("edit", "edit_large", "restore", "undo")
 REPLACING = ("save", "save_anew", "edit_copy", "compact", "compact_keep", "repack", "scratch", "summary")
 
@@ -84,19 +84,19 @@ def seen(path: Path) -> Any:
     return found, log
 
 
-def bad_states(one: Done, operations: list[Operation], most_bad: int = 100) -> tuple[int, list[str]]:
+def bad_states(one: Done, operations: list[Operation], max_bad: int = 100) -> tuple[int, list[str]]:
     """How many states there are, and what is wrong in those that are neither file, or the old one when reported.
 
-    most_bad: no more are looked for.
+    max_bad: no more are looked for.
     """
     looked_at: set[tuple[bytes, bool]] = set()
     bad = []
-    for data, is_reported in crash_states(one.before, operations, one.path.name, MOST):
+    for data, is_reported in crash_states(one.before, operations, one.path.name, MAX_UNFLUSHED):
         state = b"" if data is None else hashlib.sha256(data).digest(), is_reported
         if state in looked_at:
             continue
         looked_at.add(state)
-        if len(bad) >= most_bad:
+        if len(bad) >= max_bad:
             break
         one.scratch.unlink(missing_ok=True)
         if data is not None:

@@ -53,14 +53,14 @@ def test_smoothing_is_a_reflected_gaussian(values: npt.NDArray[np.float64], sigm
     times=hnp.arrays(np.float64, st.integers(0, 60), elements=st.floats(0, 399.9)),
     rate=st.floats(1e-4, 0.2),
     shortest=st.sampled_from([5.0, 10.0, 50.0]),
-    most_ends=st.sampled_from([256, 20, 7]),
+    max_ends=st.sampled_from([256, 20, 7]),
 )
 def test_highest_segment_is_that_of_all_pairs(
-    times: npt.NDArray[np.float64], rate: float, shortest: float, most_ends: int
+    times: npt.NDArray[np.float64], rate: float, shortest: float, max_ends: int
 ) -> None:
     times = np.sort(times)
-    found = onset.highest_segment(times, 400.0, rate, shortest, most_ends)
-    step = max(1, -(-len(times) // most_ends))
+    found = onset.highest_segment(times, 400.0, rate, shortest, max_ends)
+    step = max(1, -(-len(times) // max_ends))
     expected = reference.highest_segment(times, 400.0, rate, shortest, step)
 
     def gain(segment: npt.ArrayLike) -> float:  # of equal ones either will do

@@ -54,15 +54,15 @@ def test_filter(samples: int, reach: int, seed: int, columns: int) -> None:
 
 
 @few
-@given(seed=st.integers(0, 999), fewest=st.integers(1, 8))
-def test_rays(seed: int, fewest: int) -> None:
+@given(seed=st.integers(0, 999), min_steps=st.integers(1, 8))
+def test_rays(seed: int, min_steps: int) -> None:
     rng = np.random.default_rng(seed)
     image = rng.normal(size=(20, 3, 5)).astype(np.float32)
     paths = rng.integers(-1, 15, (4, 3, 9)).astype(np.int32)
     times = np.sort(rng.integers(0, 26, (2, 3, 9)), axis=2)
     times = np.where(times < 20, times, -1).astype(np.int32)
-    found = best_rays(image, paths, times, fewest)
-    best, where = reference.best_rays(image.reshape(20, -1).astype(float), paths, times, fewest)
+    found = best_rays(image, paths, times, min_steps)
+    best, where = reference.best_rays(image.reshape(20, -1).astype(float), paths, times, min_steps)
     np.testing.assert_allclose(found.best, best, rtol=1e-5, atol=1e-5)
     clear = best > 0
     np.testing.assert_array_equal(found.where[clear], where[clear])

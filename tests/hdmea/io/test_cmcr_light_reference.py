@@ -96,4 +96,4 @@ def test_no_more_than_one_block_is_asked_for() -> None:
     channel = Rows(np.arange(5000, dtype=np.int32))
     light.light_reference({"ch1": channel}, 20000.0)
     light.frame_timestamps(channel)
-    assert channel.most_rows <= 2000  # one block of the 10 Hz means
+    assert channel.max_rows <= 2000  # one block of the 10 Hz means

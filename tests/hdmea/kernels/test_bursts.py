@@ -19,21 +19,21 @@ times = st.lists(st.integers(0, 40) | st.integers(0, 3), max_size=80).map(
 
 
 @given(times, st.integers(0, 12), st.integers(0, 20), st.integers(0, 40), st.integers(0, 15), st.integers(2, 6))
-def test_bursts_by_intervals_are_those_of_the_definition(train, at_start, more, between, shortest, fewest):
+def test_bursts_by_intervals_are_those_of_the_definition(train, at_start, more, between, shortest, min_spikes):
     found = bursts.interval_bursts(
-        train, at_start=at_start, inside=at_start + more, between=between, shortest=shortest, fewest=fewest
+        train, at_start=at_start, inside=at_start + more, between=between, shortest=shortest, min_spikes=min_spikes
     )
     assert list(map(tuple, found.tolist())) == slow.by_intervals(
-        train, at_start, at_start + more, between, shortest, fewest
+        train, at_start, at_start + more, between, shortest, min_spikes
     )
 
 
 @given(st.lists(st.integers(1, 40) | st.integers(1, 3), max_size=60), st.floats(0.5, 5), st.integers(3, 6))
-def test_bursts_by_surprise_are_those_of_the_definition(gaps, threshold, fewest):
+def test_bursts_by_surprise_are_those_of_the_definition(gaps, threshold, min_spikes):
     train = np.cumsum(np.array(gaps, np.int64))
     rate = len(train) / (train[-1] + 1) if len(train) else 1.0
-    found, surprise = bursts.surprise_bursts(train, rate=rate, threshold=threshold, fewest=fewest)
-    assert list(map(tuple, found.tolist())) == slow.by_surprise(train, rate, threshold, fewest)
+    found, surprise = bursts.surprise_bursts(train, rate=rate, threshold=threshold, min_spikes=min_spikes)
+    assert list(map(tuple, found.tolist())) == slow.by_surprise(train, rate, threshold, min_spikes)
     assert surprise == pytest.approx([slow.surprise(train, a, b - 1, rate) for a, b in found.tolist()], rel=1e-9)
 
 

@@ -53,7 +53,7 @@ def saved(directory: Path, name: str, units: int, seed: int) -> Path:
 def test_population_of_two_recordings(tmp_path: Path) -> None:
     files = [saved(tmp_path, "one", 40, 0), saved(tmp_path, "two", 35, 1)]
 
-    made = build_population(files, tmp_path / "population", most_types=4)
+    made = build_population(files, tmp_path / "population", max_types=4)
 
     assert (made.recordings, made.cells) == (2, 75)
     cells = pl.read_parquet(tmp_path / "population" / "cells.parquet")
@@ -80,7 +80,7 @@ def test_population_of_two_recordings(tmp_path: Path) -> None:
     assert page.count("<polyline") == len(types)  # a response of each type to the only stimulus
 
     before = marks(tmp_path / "population")
-    again = build_population(files, tmp_path / "population", most_types=4)
+    again = build_population(files, tmp_path / "population", max_types=4)
     assert again.cells == 75
     assert marks(tmp_path / "population") == before
     assert pl.read_parquet(tmp_path / "population" / "cells.parquet").equals(cells, null_equal=True)
@@ -106,7 +106,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Path]:
     """Four recordings, and their population, made without interruption."""
     directory = tmp_path_factory.mktemp("four")
     files = [saved(directory, f"retina_{n}", 12, n) for n in range(4)]
-    build_population(files, directory / "population", most_types=3)
+    build_population(files, directory / "population", max_types=3)
     return files, directory / "population"
 
 
@@ -114,7 +114,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Path]:
 def test_a_killed_population_goes_on(four: tuple[list[Path], Path], tmp_path: Path) -> None:
     files, whole = four
     out = tmp_path / "population"
-    words = [sys.executable, "-m", "hdmea", "population", *map(str, files), "-o", str(out), "--most-types", "3"]
+    words = [sys.executable, "-m", "hdmea", "population", *map(str, files), "-o", str(out), "--max-types", "3"]
     running = subprocess.Popen([*words, "--jobs", "1"], start_new_session=True, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not list((out / "parts").glob("*.json")) and time.monotonic() < until:
@@ -126,7 +126,7 @@ def test_a_killed_population_goes_on(four: tuple[list[Path], Path], tmp_path: Pa
     assert 1 <= len(before) < 4
     assert not (out / "cells.parquet").exists()
 
-    build_population(files, out, most_types=3)
+    build_population(files, out, max_types=3)
 
     after = marks(out)
     assert {name: after[name] for name in before} == before
@@ -137,7 +137,7 @@ def test_tasks_of_an_array_read_shares_and_the_last_call_builds(
     four: tuple[list[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files, whole = four
-    words = ["population", *map(str, files), "-o", str(tmp_path / "out"), "--most-types", "3"]
+    words = ["population", *map(str, files), "-o", str(tmp_path / "out"), "--max-types", "3"]
     assert console.run(app, [*words, "--array-task", "0", "--array-count", "2"]) == 0
     assert sorted(marks(tmp_path / "out")) == ["retina_0", "retina_2"]
     assert console.run(app, [*words, "--array-task", "1", "--array-count", "2"]) == 0
@@ -154,7 +154,7 @@ def test_dask_makes_the_same_population(four: tuple[list[Path], Path], tmp_path:
     pytest.importorskip("distributed")
     files, whole = four
     with distributed_cluster() as address:
-        build_population(files, tmp_path / "out", most_types=3, engine=Engine("dask", scheduler=address))
+        build_population(files, tmp_path / "out", max_types=3, engine=Engine("dask", scheduler=address))
     same_tables(tmp_path / "out", whole)
 
 

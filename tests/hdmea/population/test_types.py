@@ -133,7 +133,7 @@ def agreement(made: tuple[list[Responses], npt.NDArray[np.int64]], width: float 
     from sklearn.metrics import adjusted_rand_score
 
     traces, truth = made
-    found = find_types(trace_features(traces, width=width), most=20, bootstraps=1)
+    found = find_types(trace_features(traces, width=width), max_types=20, bootstraps=1)
     return float(adjusted_rand_score(truth, found.labels))
 
 
@@ -158,7 +158,7 @@ def test_types_of_realistic_cells_are_found(seed: int) -> None:
     for group in range(4):
         own = GROUP_OF[truth] == group
         parts = [Responses(one.means[own], np.arange(own.sum()), one.halves[:, own]) for one in responses]  # type: ignore[index]
-        labels[own] = 100 * group + find_types(trace_features(parts), most=20, bootstraps=1).labels
+        labels[own] = 100 * group + find_types(trace_features(parts), max_types=20, bootstraps=1).labels
     assert adjusted_rand_score(truth, labels) >= 0.85
     assert adjusted_rand_score(truth[~silent], labels[~silent]) >= 0.9
 
@@ -174,7 +174,7 @@ def test_responses_that_do_not_repeat_are_no_features() -> None:
 
 def test_types_that_are_there_are_stable() -> None:
     traces, _ = population(0.1)
-    found = find_types(trace_features(traces), most=16, starts=2, bootstraps=4)
+    found = find_types(trace_features(traces), max_types=16, starts=2, bootstraps=4)
     assert found.reason == ""
     assert found.is_stable.mean() >= 0.8
     assert found.sizes.sum() == len(found.labels)
@@ -183,17 +183,17 @@ def test_types_that_are_there_are_stable() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_noise_has_no_stable_type(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    found = find_types(rng.normal(size=(400, 10)), most=10, starts=2, bootstraps=5, seed=seed)
+    found = find_types(rng.normal(size=(400, 10)), max_types=10, starts=2, bootstraps=5, seed=seed)
     assert found.reason.startswith("no stable type")
     assert not found.is_stable.any()
-    heavy = find_types(rng.standard_t(3, size=(400, 10)), most=10, starts=2, bootstraps=5, seed=seed)
+    heavy = find_types(rng.standard_t(3, size=(400, 10)), max_types=10, starts=2, bootstraps=5, seed=seed)
     assert (heavy.stability >= STABLE).sum() <= 1  # BIC takes two components for heavy tails
 
 
 def test_the_same_seed_gives_the_same_types() -> None:
     traces, _ = population(0.3, cells=20)
     features = trace_features(traces, 4, 20)
-    one, other = (find_types(features, most=6, starts=1, bootstraps=2, seed=4) for _ in range(2))
+    one, other = (find_types(features, max_types=6, starts=1, bootstraps=2, seed=4) for _ in range(2))
     np.testing.assert_array_equal(one.labels, other.labels)
     np.testing.assert_array_equal(one.stability, other.stability)
 
@@ -201,7 +201,7 @@ def test_the_same_seed_gives_the_same_types() -> None:
 def test_interrupted_fits_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     traces, _ = population(0.3, cells=12)
     features = trace_features(traces, 4, 20)
-    options = {"most": 6, "starts": 1, "bootstraps": 3, "threads": 1}
+    options = {"max_types": 6, "starts": 1, "bootstraps": 3, "threads": 1}
     whole = find_types(features, **options)  # type: ignore[arg-type]
     fitted, fits = types._fitted, []
 
@@ -230,7 +230,7 @@ def test_interrupted_fits_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_threads_do_not_change_types() -> None:
     traces, _ = population(0.3, cells=12)
     features = trace_features(traces, 4, 20)
-    one, two = (find_types(features, most=7, starts=1, bootstraps=2, threads=n) for n in (1, 2))
+    one, two = (find_types(features, max_types=7, starts=1, bootstraps=2, threads=n) for n in (1, 2))
     assert one.bic == two.bic
     np.testing.assert_array_equal(one.labels, two.labels)
     np.testing.assert_array_equal(one.stability, two.stability)

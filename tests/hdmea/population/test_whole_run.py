@@ -47,7 +47,7 @@ def test_types_of_simulated_recordings_are_found_in_their_population(tmp_path: P
     from sklearn.metrics import adjusted_rand_score
 
     made = [analysed(tmp_path, number, 24) for number in range(3)]
-    result = build_population([path for path, _ in made], tmp_path / "population", most_types=8)
+    result = build_population([path for path, _ in made], tmp_path / "population", max_types=8)
 
     cells = pl.read_parquet(tmp_path / "population" / "cells.parquet")
     truth = [name for _, names in made for name in names]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from h5burst import UnsupportedValueError
-from h5burst.memory.spill import least_budget
+from h5burst.memory.spill import min_budget
 from hdmea.pipeline import PipelineSession
 
 RNG = np.random.default_rng(3)
@@ -43,7 +43,7 @@ def test_every_dtype_is_saved_from_a_scratch_file_as_from_memory(
     from hdmea.session import memory
 
     monkeypatch.setattr(memory, "_process_bytes", lambda: float("inf"))
-    with_budget = saved(tmp_path, "with", least_budget())
+    with_budget = saved(tmp_path, "with", min_budget())
     without = saved(tmp_path, "without", None)
     for name, value in VALUES.items():
         one, other = with_budget.metadata[name], without.metadata[name]
@@ -53,7 +53,7 @@ def test_every_dtype_is_saved_from_a_scratch_file_as_from_memory(
 
 
 def test_a_dict_that_holds_itself_is_refused_at_save_and_not_looked_at_for_ever(tmp_path: Path) -> None:
-    session = PipelineSession("x", output_dir=tmp_path, memory_budget=least_budget())
+    session = PipelineSession("x", output_dir=tmp_path, memory_budget=min_budget())
     own: dict[str, Any] = {"a": np.zeros(10)}
     own["self"] = own
     session.add_metadata({"own": own})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from h5burst.memory.scratch import SUFFIX, ScratchLostError
-from h5burst.memory.spill import least_budget
+from h5burst.memory.spill import min_budget
 from hdmea.pipeline import PipelineSession, create_session
 from hdmea.simulate import SimulatedRecording
 from support.docs_examples import run_examples
@@ -47,7 +47,7 @@ def test_any_budget_gives_the_same_file(
     budget: str | None,
     compression: str | None,
 ) -> None:
-    session = run_within(small_recording, tmp_path, budget or least_budget())
+    session = run_within(small_recording, tmp_path, budget or min_budget())
     assert (session.memory_spilled_gb > 0) == (budget != "1GiB")
     assert bool(scratch_files(tmp_path)) == (budget != "1GiB")
     path = session.save(compression=compression)
@@ -205,7 +205,7 @@ def test_the_environment_sets_the_budget(
 
 
 def test_a_budget_smaller_than_a_block_says_the_least_that_works() -> None:
-    with pytest.raises(ValueError, match=str(least_budget())):
+    with pytest.raises(ValueError, match=str(min_budget())):
         create_session("x", memory_budget=1000)
 
 

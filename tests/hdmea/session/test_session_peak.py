@@ -13,7 +13,7 @@ from hdmea.pipeline import PipelineSession, extract_features
 from support.hdmea_recordings import recording, write_config, write_playlist
 
 MOVIES = {"noise": 2000, "a": 3000, "b": 3000}
-MOST = 1.3  # times the data
+MAX_PEAK = 1.3  # times the data
 
 
 def large_recording(output_dir: Path) -> PipelineSession:
@@ -50,4 +50,4 @@ def test_deferred_run_with_its_save_stays_below_1_3_times_its_data(tmp_path: Pat
         tracemalloc.stop()
 
     assert session.memory_estimate_gb > 0.03
-    assert peak < MOST * session.memory_estimate_gb * 1e9
+    assert peak < MAX_PEAK * session.memory_estimate_gb * 1e9

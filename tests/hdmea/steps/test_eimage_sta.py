@@ -168,7 +168,7 @@ def test_chunk_duration_changes_nothing_but_what_is_read_at_once(recording, spik
     whole = compute(recording, spikes, skip_highpass=skip_highpass)
     source = Rows(recording)
     pieces = compute(source, spikes, skip_highpass=skip_highpass, chunk_duration_s=chunk_duration_s)
-    assert source.most_rows <= chunk_duration_s * RATE
+    assert source.max_rows <= chunk_duration_s * RATE
     assert [stop for _, stop in source.asked[:-1]] == [start for start, _ in source.asked[1:]]
     for unit_id, feature in whole.features.items():
         peak = np.abs(feature["data"]).max()
@@ -196,7 +196,7 @@ def test_budget_changes_no_more_than_rounding(recording, spikes, skip_highpass):
     )
     passes = sum(start == 0 for start, _ in source.asked)
     assert passes > 1
-    assert source.most_rows < 4096
+    assert source.max_rows < 4096
     assert seen[-1] == (passes * FRAMES, passes * FRAMES)
     assert seen == sorted(seen)
     assert list(tight.features) == list(spikes)

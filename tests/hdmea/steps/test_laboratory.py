@@ -39,7 +39,7 @@ from support.hdmea_laboratory import (
 from support.hdmea_trees import assert_same_files
 
 Script = list[tuple[str, Callable[..., Any]]]
-LEAST_UNITS = 12
+MIN_UNITS = 12
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from h5burst.runtime import isolated
 
 _WORKER = "from h5burst.read.libhdf5_worker.worker import main; main()"
 _START_S = 120.0  # until the child has imported what it needs, on the slowest of shared disks
-_LEAST_S = 60.0  # for one answer
+_MIN_S = 60.0  # for one answer
 _BYTES_PER_S = 20e6  # of a file, read by the slowest codec on a busy machine
 
 
@@ -39,7 +39,7 @@ class GuardedProcess:
 
         When it dies or takes too long, the last one is `{"died": how}` and the next request starts a new child.
         """
-        timeout_s = _LEAST_S + Path(request["path"]).stat().st_size / _BYTES_PER_S
+        timeout_s = _MIN_S + Path(request["path"]).stat().st_size / _BYTES_PER_S
         with self._lock:
             message: dict[str, Any] = {}
             try:

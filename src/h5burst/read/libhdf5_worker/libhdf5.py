@@ -42,7 +42,7 @@ from h5burst.runtime.durable import annotating_oserror, error_number
 MakeUnread: TypeAlias = Callable[[str, tuple[str, ...], tuple[int, ...], np.dtype[Any]], Any]
 
 _ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
-_LEAST_REFUSED = 1 << 30  # bytes
+_MIN_REFUSED = 1 << 30  # bytes
 _DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflate
 
 
@@ -234,7 +234,7 @@ def _elements(reference: Any, item: h5py.HLObject) -> str:
 
 
 def _refuse_absurd(dataset: h5py.Dataset) -> None:
-    if dataset.nbytes > max(_LEAST_REFUSED, _DENSEST * dataset.file.id.get_filesize()):
+    if dataset.nbytes > max(_MIN_REFUSED, _DENSEST * dataset.file.id.get_filesize()):
         raise ValueError(f"claims the shape {dataset.shape}, which the file cannot hold: read what you need lazily")
 
 

@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-_LEAST_CPU_S = 5.0  # for one answer
+_MIN_CPU_S = 5.0  # for one answer
 _BYTES_PER_CPU_S = 5e6  # of a file, read by the slowest codec
 _OBJECT_CPU_S = 0.002  # more for each object that an answer tells of: files of many small ones have few bytes each
 _OBJECTS_AT_ONCE = 256
@@ -52,7 +52,7 @@ def _time_limit(path: str) -> Callable[[int], None]:
     if resource is None:
         return lambda objects: None
     used = resource.getrusage(resource.RUSAGE_SELF)
-    least = used.ru_utime + used.ru_stime + _LEAST_CPU_S + os.path.getsize(path) / _BYTES_PER_CPU_S
+    least = used.ru_utime + used.ru_stime + _MIN_CPU_S + os.path.getsize(path) / _BYTES_PER_CPU_S
 
     def limit(objects: int) -> None:
         seconds = int(least + objects * _OBJECT_CPU_S) + 1

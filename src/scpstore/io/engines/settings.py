@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scpstore.io.engines import recognise as kinds
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 Settings = tuple[str | None, dict[str, str]]
 
 
@@ -24,7 +24,7 @@ def settings_beside(path: Path, kind: str) -> Settings:
 
 def _text(path: Path) -> str:
     with open(path, "rb") as stream:
-        return stream.read(_MOST_BYTES).decode("utf-8-sig")
+        return stream.read(_MAX_BYTES).decode("utf-8-sig")
 
 
 def _diann(path: Path) -> Settings:
