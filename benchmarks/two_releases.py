@@ -6,7 +6,8 @@
 
 OLD and NEW are environments with the releases installed. Recordings: `retina_mea` in `H5BURST_TEST_DATA`; up to 40
 units of each that fire at 0.2 spikes/s or more, cut into three trials of stimuli that they never saw, at 60.3 frames a
-second.
+second. Also, as steps of light, into 3 and 10 trials in which a burst of the unit's own begins 100 to 117 ms after
+the edge: a response whose onset is known. `late_ms` there is `on_latency_ms` less that onset.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import h5py
 import numpy as np
 
 SAMPLING, FRAME_HZ, UNITS, TRIALS = 20_000.0, 60.3, 40, 3
+STEP, LEAD, STEP_FRAMES = "step_up_5s_5i_b0_3x", 60, 600
+BURSTS = (3, 10)  # trials; no unit of these has 30 bursts that stand alone
+APART_S, QUIET_S, SPIKES = 12.0, 2.0, 5  # between bursts, before a burst, in its first second
 MOVIES = {
     "step_up_5s_5i_b0_3x": 600,
     "green_blue_3s_3i_3x": 720,
@@ -41,11 +45,31 @@ def trains() -> list[tuple[str, np.ndarray, float]]:
     return found
 
 
-def unit_of(movie: str, length: int, spikes: np.ndarray, pulses: np.ndarray) -> dict:
-    windows = np.array([[pulses[100 + n * length], pulses[100 + (n + 1) * length]] for n in range(TRIALS)])
+def unit_of(movie: str, length: int, spikes: np.ndarray, pulses: np.ndarray, starts: list[int]) -> dict:
+    windows = np.array([[pulses[start], pulses[start + length]] for start in starts])
     inside = [spikes[(spikes >= first) & (spikes < last)] for first, last in windows]
     section = {"trials_spike_times": dict(enumerate(inside)), "trials_start_end": windows}
     return {"spike_times": spikes.astype(np.uint64), "spike_times_sectioned": {movie: section}, "features": {}}
+
+
+def bursts(spikes: np.ndarray, pulses: np.ndarray) -> tuple[list[int], list[float]]:
+    """First frames of trials whose edge is 100 to 117 ms before a burst, and the burst's onset after it in ms."""
+    starts, onsets, free = [], [], 0.0
+    before = np.diff(spikes, prepend=spikes[:1] - int(QUIET_S * SAMPLING)) >= QUIET_S * SAMPLING
+    for onset in spikes[before].tolist():
+        inside = np.searchsorted(spikes, onset + SAMPLING) - np.searchsorted(spikes, onset)
+        edge = int(np.searchsorted(pulses, onset - 0.1 * SAMPLING, side="right")) - 1
+        if inside < SPIKES or onset < free or not LEAD <= edge < len(pulses) - STEP_FRAMES:
+            continue
+        starts.append(edge - LEAD)
+        onsets.append((onset - int(pulses[edge])) / SAMPLING * 1000)
+        free = onset + APART_S * SAMPLING
+    return starts, onsets
+
+
+def scalars_of(measured: dict) -> dict[str, float | str]:
+    scalars = {key: one for key, one in measured.items() if np.ndim(one) == 0 and one is not None}
+    return {key: one if isinstance(one, str) else float(one) for key, one in scalars.items()}
 
 
 def values(out: str) -> None:
@@ -59,14 +83,17 @@ def values(out: str) -> None:
             if 100 + TRIALS * length >= len(pulses):
                 continue
             extractor = FeatureRegistry.get(movie)()
-            measured = extractor.extract(
-                unit_of(movie, length, spikes, pulses), {}, extractor.settings({}, movie), metadata
-            )
+            unit = unit_of(movie, length, spikes, pulses, [100 + n * length for n in range(TRIALS)])
+            measured = extractor.extract(unit, {}, extractor.settings({}, movie), metadata)
             family = extractor.family if movie != "baseline_127" else "baseline"
-            scalars = {key: one for key, one in measured.items() if np.ndim(one) == 0}
-            made[f"{family}|{name}"] = {
-                key: one if isinstance(one, str) else float(one) for key, one in scalars.items() if one is not None
-            }
+            made[f"{family}|{name}"] = scalars_of(measured)
+        starts, onsets = bursts(spikes, pulses)
+        extractor = FeatureRegistry.get(STEP)()
+        for trials in (count for count in BURSTS if count <= len(starts)):
+            unit = unit_of(STEP, STEP_FRAMES, spikes, pulses, starts[:trials])
+            measured = extractor.extract(unit, {}, extractor.settings({}, STEP), metadata)
+            late = measured["on_latency_ms"] - float(np.mean(onsets[:trials]))
+            made[f"{trials} of its bursts|{name}"] = scalars_of(measured) | {"late_ms": late}
     Path(out).write_text(json.dumps(made), encoding="utf-8")
 
 

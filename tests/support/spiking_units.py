@@ -46,7 +46,8 @@ class Clock:
 def poisson_train(clock: Clock, start: int, length: int, rate: Rate, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Samples of the spikes of one trial that begins at a frame."""
     edges = start + np.arange(length * PARTS + 1) / PARTS
-    at = np.interp(edges, np.arange(len(clock.pulses)), clock.pulses)
+    last = start + length + 1
+    at = np.interp(edges, np.arange(start, last), clock.pulses[start:last])
     middle = (np.arange(length * PARTS) + 0.5) / PARTS
     expected = np.broadcast_to(rate(middle), middle.shape) * np.diff(at) / clock.sampling
     counts = rng.poisson(expected)

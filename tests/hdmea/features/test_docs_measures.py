@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,23 @@ def test_nothing_is_stated_as_an_error_that_was_not_measured() -> None:
     alike = {re.sub("^(?:(?:green|blue)_)?(?:on|off)_", "on_", name) for name in stated}
     assert len(alike) > 20
     assert alike - measured == set()
+
+
+def test_the_tables_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four cells a row: the same rows and columns, a share in every one of the same cells."""
+    monkeypatch.syspath_prepend(DOCS.parent / "benchmarks")
+    parts = importlib.import_module("stated_errors").PARTS
+    stated = PAGE.read_text(encoding="utf-8").partition("## What stated errors cover\n")[2].partition("\n## ")[0]
+    tables = [part.split("\n\n")[0].splitlines() for part in stated.split("\n\n| ")[1:]]
+    assert len(tables) == len(parts)
+    for (name, make), lines in zip(parts.items(), tables, strict=True):
+        made = make(4)
+        head, _, *rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+        assert head == [made.first, *made.columns], name
+        assert [row[0] for row in rows] == list(made.rows), name
+        for row in rows:
+            shown = dict(zip(made.columns, row[1:], strict=True))
+            assert {column for column, cell in shown.items() if cell != "–"} == set(made.rows[row[0]]), (name, row[0])
 
 
 def test_every_value_is_in_the_list_of_when_not_to_trust_it() -> None:

@@ -233,3 +233,17 @@ def test_the_ellipse_leaves_a_bend_out_that_all_axons_share() -> None:
     at_least(inside(0.0, 80, 1), 0.93)
     at_most(inside(0.1, 80, 2), 0.2)
     at_least(inside(0.1, 25, 3), 0.9)
+
+
+@pytest.mark.parametrize(("distance", "least", "most"), [(25, 0.8, 0.94), (80, 0.3, 0.8)])
+def test_the_ellipse_counts_errors_as_symmetric(distance: float, least: float, most: float) -> None:
+    """Angles that err to one side (exponential, SD 3 degrees, mean 0) move the head beyond it."""
+    rng = np.random.default_rng(69)
+    inside = []
+    for _ in range(cases(60, 300)):
+        truth, somata, angles = retina(rng, distance, 60, 0.0, 0.0)
+        head = find_nerve_head(somata, angles + 3 * (rng.exponential(1, 60) - 1))
+        if head.status == "position":
+            inside.append(in_region(head, truth))
+    at_least(inside, least)
+    at_most(inside, most)

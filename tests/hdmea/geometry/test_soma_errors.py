@@ -68,21 +68,29 @@ def test_a_soma_beside_a_noisy_column_is_not_taken_for_a_bad_electrode() -> None
 def test_noise_with_heavy_tails_makes_no_wrong_somata() -> None:
     rng = np.random.default_rng(2)
     wrong, flagged = [], []
-    for _ in range(cases(6, 100)):
+    for _ in range(cases(12, 100)):
         image, cell = cell_image(rng, axon=False, spikes=50, tails=True)
         found = soma_geometry(image, scale())
         wrong.append(not np.hypot(found.center_col - cell.x, found.center_row - cell.y) < 1)
         flagged.append(found.isolated or found.n_skipped > 0)
     at_most(wrong, 0.005)
     at_most(flagged, 0.005)
+    assert not any(wrong[:12])  # SLACK of `at_most` would be a case of twelve
 
 
 @pytest.mark.parametrize(
-    ("sigma", "depth_sd", "isolated"),
-    [(0.35, 10, 1.0), (0.35, 50, 0.4), (0.42, 50, 0.1), (0.7, 10, 0.02)],
+    ("sigma", "depth_sd", "least", "most"),
+    [
+        (0.35, 10, 0.65, 0.78),
+        (0.35, 20, 0.45, 0.6),
+        (0.35, 50, 0.14, 0.28),
+        (0.42, 10, 0.38, 0.53),
+        (0.42, 50, 0.0, 0.01),
+        (0.7, 10, 0.0, 0.01),
+    ],
 )
 def test_a_narrow_soma_that_no_neighbour_sees_is_kept_and_flagged(
-    sigma: float, depth_sd: float, isolated: float
+    sigma: float, depth_sd: float, least: float, most: float
 ) -> None:
     """Electrodes far apart: nothing else passes, so the deepest is the soma."""
     rng = np.random.default_rng(3)
@@ -98,9 +106,8 @@ def test_a_narrow_soma_that_no_neighbour_sees_is_kept_and_flagged(
         assert np.hypot(found.peak_row - y, found.peak_col - x) < 1
         assert found.n_skipped == 0
         flags.append(found.isolated)
-    at_most(flags, isolated)
-    if isolated > 0.5:
-        at_least(flags, isolated / 2)
+    at_most(flags, most)
+    at_least(flags, least)
 
 
 def shares_inside(rng_seed: int, count: int, **options: Any) -> tuple[list[bool], list[bool], list[bool]]:

@@ -82,6 +82,27 @@ def test_every_step_had_something_to_measure(saved: dict[int, Path]) -> None:
     assert any(np.isfinite(unit["features"][BAR]["data"]["dsi_cv"]) for unit in units)
 
 
+# Of the third version of the measures, where a file holds them.
+OF_STEPS = {"peak_rate", "transience", "latency_ms", "latency_se_ms", "latency_onset_ms", "p_value"}
+THIRD = {
+    f"{STEP}/data": {f"{side}_{name}" for side in ("on", "off") for name in OF_STEPS}
+    | {"on_off_index", "change_trial", "change_p_value", "response_quality", "n_trials"},
+    f"{BAR}/data": {"dsi_cv", "dsi_cv_low", "dsi_cv_high", "dsi_p_value_order", "preferred_direction_ci95"}
+    | {"preferred_orientation_ci95", "response_repeatability", "q_value", "change_trial", "change_p_value"},
+    "eimage_sta/geometry": {"isolated", "n_skipped", "misfit", "overlapped", "center_row_se", "center_col_se"},
+    "ap_tracking/ap_pathway": {"from_neighbour", "n_unmixed", "velocity_se", "direction_angle_se", "std_err"},
+    f"sta_{NOISE}/sta_geometry": {"movie_correlation", "whitened", "center_row_se", "center_col_se"},
+    f"sta_{NOISE}/stc": {"z", "p_value", "significant", "sign", "lag_frames", "eigenvalue", "field", "center_col"},
+}
+
+
+@pytest.mark.parametrize("place", THIRD)
+def test_every_name_of_the_third_version_is_in_the_file(saved: dict[int, Path], place: str) -> None:
+    for unit_id, unit in PipelineSession.load(saved[1]).units.items():
+        feature, part = place.split("/")
+        assert set(unit["features"][feature][part]) >= THIRD[place], unit_id
+
+
 # ---------------------------------------------------------------- features
 
 NAMES = sorted(set(FeatureRegistry.list_all()) - set(FAMILIES))  # families without a stimulus have no trials
@@ -103,6 +124,17 @@ def units_of_all_stimuli(clock: Clock) -> dict[str, dict[str, Any]]:
             metadata = {"cover_range": [-60, 0], "n_spikes": 500}
             unit["features"][f"sta_{movie}"] = {"data": average, "metadata": metadata}
     return units
+
+
+def test_values_of_baseline_and_colours_of_the_third_version_are_stored() -> None:
+    clock = Clock(60.2, 40_000, 3)
+    units, colours = units_of_all_stimuli(clock), "green_blue_3s_3i_3x"
+    extract_for_units(units, {}, clock.metadata, ["baseline_127", colours])
+    for unit in units.values():
+        own = unit["features"]
+        assert {"presence_ratio", "n_duplicates", "cv2", "lv"} <= set(own["baseline_127"]["data"])
+        edges = {f"{color}_{side}_{name}" for color in ("green", "blue") for side in ("on", "off") for name in OF_STEPS}
+        assert edges | {"preferred_color_p_value", "color_opponency_p_value"} <= set(own[colours]["data"])
 
 
 @pytest.mark.parametrize("name", NAMES)
