@@ -1,12 +1,13 @@
 "use strict";
 // Tables: short ones of pairs, and long ones that sort, filter by text and by ranges, and can be taken away as CSV.
 
-function pairs(rows, heads) {
+// written: for columns whose numbers are of one kind, how they are written.
+function pairs(rows, heads, written = []) {
   if (!rows.length) return nothing("nothing stored");
-  const text = (one, i) => typeof one === "string" && (!i || one.length > 16) ? breakable(one) : shown(one, 7); // units stay whole
-  const cell = (one, i) => put(i ? "td" : "th", i ? {} : { scope: "row" }, one instanceof Node ? one : text(one, i));
+  const text = (one, i) => typeof one === "string" && (!i || one.length > 16) ? breakable(one) : (written[i] ?? (one => shown(one, 7)))(one); // units stay whole
+  const cell = (one, i) => put(i ? "td" : "th", i ? { class: written[i] ? "number" : null } : { scope: "row" }, one instanceof Node ? one : text(one, i));
   return put("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": heads.join(", ") }, put("table", {}, [
-    put("thead", {}, put("tr", {}, heads.map(head => put("th", { scope: "col" }, head)))),
+    put("thead", {}, put("tr", {}, heads.map((head, i) => put("th", { scope: "col", class: written[i] ? "number" : null }, head)))),
     put("tbody", {}, rows.map(row => put("tr", {}, row.map(cell)))),
   ]));
 }
@@ -28,6 +29,9 @@ function decimals(values) {
     return is_lost || Math.abs(value) >= 1e7 ? value.toExponential(1) : Number(text) === 0 ? text.replace("-", "") : text;
   };
 }
+
+// Times of a recording.
+const seconds = value => typeof value === "number" ? value.toFixed(3) : shown(value);
 
 function choice(name, options, current, change) {
   const select = put("select", { onchange: event => change(options[event.target.selectedIndex]) }, options.map(one => put("option", { selected: one === current }, one.name)));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from h5burst import console, format_bytes
 from h5burst.console import output as screen
+from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.inputs import recording_files
 
 Files = Annotated[list[Path], typer.Argument(help="Recordings (.h5), or directories of them.")]
@@ -16,7 +18,9 @@ Files = Annotated[list[Path], typer.Argument(help="Recordings (.h5), or director
 
 def table(
     files: Files,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The table: .parquet, .csv, .tsv or .arrow.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The table: .parquet, .csv, .tsv, .arrow; -: print it, as CSV.")
+    ],
     long: Annotated[bool, typer.Option("--long", help="One row a value instead of one row a unit.")] = False,
     traces: Annotated[
         Path | None, typer.Option(help="Also the spikes in each frame of each trial: .parquet or .arrow.")
@@ -35,6 +39,13 @@ def table(
     from hdmea.bridges.tables import write_tables
 
     recordings = [console.existing_file(file) for file in recording_files(files)]
+    if str(output) == "-":
+        if traces is not None or screen.as_json:
+            raise ConfigurationError("-o - prints the table alone: --traces and --json want a file for it")
+        with tempfile.TemporaryDirectory() as directory:
+            write_tables(recordings, Path(directory) / "table.csv", long=long)
+            screen.say((Path(directory) / "table.csv").read_text(encoding="utf-8").rstrip("\n"))
+        return
     written = write_tables(recordings, output, long=long, traces=traces, bin_s=bin_s, overwrite=overwrite)
     screen.say(output)
     if traces is not None:

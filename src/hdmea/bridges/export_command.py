@@ -101,9 +101,8 @@ def _what_to_run(file: Path, output: Path, known: NwbFacts) -> str:
         return ""
     given = sys.argv[1:] if sys.argv[1:2] == ["export"] else ["export", str(file), str(output)]
     command = shlex.join(["hdmea", *given, *options])
-    return (
-        f". With your own values: {command}; or hdmea export FILE --facts-template facts.toml, to fill in for --facts"
-    )
+    template = shlex.join(["hdmea", "export", str(file), "--facts-template", "facts.toml"])
+    return f". With your own values: {command}; or {template}, to fill in for --facts"
 
 
 def _facts(

@@ -2,6 +2,7 @@
 // Spontaneous activity: raster with waves, synchrony over distance, fronts of waves on the array.
 
 const INK = [[255, 255, 255], [150, 150, 160], [20, 20, 30]];
+const HEADS = ["wave", "start (s)", "duration (s)", "units", "share of active", "hull (mm²)", "speed (µm/s)", "SE", "direction (°)", "R²"];
 
 function activity() {
   const found = data.activity, title = put("h2", {}, "Waves");
@@ -15,7 +16,7 @@ function activity() {
     title, put("div", { class: "grid" }, [rasterFigure(found), distanceFigure(found.distance), waves.length && found.places ? frontFigure(found, waves[at], at) : null].filter(Boolean)),
     waves.length && found.places ? put("div", { class: "tools" }, choice("Wave", names, names[at], turned)) : "",
     put("h2", {}, "The recording"), pairs(found.measures, ["measure", "value"]),
-    put("h2", {}, "All waves"), waves.length ? pairs(rows, ["wave", "start (s)", "duration (s)", "units", "share of active", "hull (mm²)", "speed (µm/s)", "SE", "direction (°)", "R²"]) : nothing("no wave was found"),
+    put("h2", {}, "All waves"), waves.length ? pairs(rows, HEADS, HEADS.map((_, k) => k === 1 ? seconds : k ? decimals(rows.map(row => row[k])) : null)) : nothing("no wave was found"),
   ];
 }
 
@@ -23,7 +24,9 @@ function rasterFigure({ raster, waves }) {
   const values = unpack(raster.values, "u1"), end = data.duration, title = "Raster and waves";
   const frame = plane(title, { name: "time (s)", range: [0, end] }, { name: "units", range: [0, raster.units] }, { width: broad(1000), height: 380, down: true });
   const cell = { px: column => frame.left + (column + 0.5) / raster.columns * (frame.right - frame.left), py: row => frame.top + (row + 0.5) / raster.rows * (frame.base - frame.top) };
-  frame.content.append(pixels(cell, [raster.rows, raster.columns], i => values[i] / 255, INK));
+  const picture = pixels(cell, [raster.rows, raster.columns], i => values[i] / 255, INK);
+  picture.setAttribute("class", "ink");
+  frame.content.append(picture);
   for (const [i, wave] of waves.entries())
     frame.content.append(shape("rect", { x: frame.px(wave.start), y: frame.top, width: Math.max(1, frame.px(wave.start + wave.duration) - frame.px(wave.start)), height: frame.base - frame.top, class: "sector" }, shape("title", {}, `wave ${i + 1}: ${shown(wave.start)} s, ${wave.count} units`)));
   const order = raster.axis ? `in the order of ${raster.axis}` : "as they are stored", shared = raster.units > raster.rows ? `; ${raster.units} units in ${raster.rows} rows` : "";

@@ -14,14 +14,14 @@ const unitLink = (i, children, more = {}) => put("a", { href: `#unit=${i}`, ...m
 const sheet = new Sheet({ id: "units", rows: data.units, what: "unit", columns: data.columns, chosen: [...new Set(find(...FIRST))], link: i => `#unit=${i}`, file: `${data.name}_units.csv` });
 
 function overview() {
-  const edge = (bounds, i, side) => bounds.length ? shown(bounds.at(i)[side], 6) : null;
+  const edge = (bounds, i, side) => bounds.length ? bounds.at(i)[side] : null;
   const found = data.sections.map(([name, bounds], k) => [`${k + 1} ${name}`, bounds.length, edge(bounds, 0, 0), edge(bounds, -1, 1)]);
   const facts = [["duration (s)", data.duration], ["units", data.units.length], ["sections", data.sections.length], ["warnings", data.warnings.length], ...data.facts];
   return [
     put("h2", {}, "Overview"), put("div", { class: "grid" }, [lightFigure(), populationFigure()]),
     put("h2", {}, "Recording"), pairs(facts, ["what", "value"]),
     put("h2", {}, "How this file came about"), data.history.length ? pairs(data.history, ["state", "time", "what was done"]) : nothing("the session has no file"),
-    put("h2", {}, "Sections"), pairs(found, ["section", "windows", "from (s)", "to (s)"]),
+    put("h2", {}, "Sections"), pairs(found, ["section", "windows", "from (s)", "to (s)"], [null, shown, seconds, seconds]),
     put("h2", {}, "Features"), pairs(data.features, ["feature", "made by"]),
     put("h2", {}, "Metadata"), folded(data.metadata, ["name", "value"]),
   ];

@@ -298,7 +298,8 @@ def test_all_that_is_missing_is_one_message_with_a_command(
     said = capsys.readouterr().err
     assert "2 things are wrong: the start time" in said
     assert "subject_id, species, age (or date_of_birth) is not known" in said
-    (command,) = re.findall(r"With your own values: hdmea (.*?); or hdmea", said)
+    command, template = re.search(r"With your own values: hdmea (.*?); or hdmea (.*?), to fill in", said).groups()  # type: ignore[union-attr]
+    assert run_command(app, shlex.split(template)) == 0
     assert run_command(app, [*shlex.split(command), "--subject", "sex=F"]) == 0
     assert Path("out.nwb").stat().st_size
 

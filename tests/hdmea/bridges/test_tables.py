@@ -259,6 +259,19 @@ def test_missing_pyarrow_is_said_with_the_install_line(tmp_path: Path, monkeypat
     write_tables([tmp_path / "a.h5"], tmp_path / "t.csv")
 
 
+def test_command_prints_the_table_as_csv(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hdmea("table", simulated, "-o", "units.csv") == 0
+    capsys.readouterr()
+    assert hdmea("table", simulated, "-o", "-") == 0
+    assert capsys.readouterr().out == Path("units.csv").read_text(encoding="utf-8")
+    assert hdmea("table", simulated, "-o", "-", "--json") == 2
+    assert hdmea("table", simulated, "-o", "-", "--traces", "traces.arrow") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["units.csv"]
+
+
 def test_command_writes_both_tables_and_says_so_in_json(
     simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

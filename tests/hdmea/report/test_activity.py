@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hdmea.pipeline import create_session, find_waves, load_spikes, measure_synchrony
 from hdmea.report import write_report
 from hdmea.spontaneous import waves_of
 from support import simulated_waves as made
+from support.browser import fits, go_to, opened
 
 
 @pytest.fixture
@@ -47,6 +50,33 @@ def test_waves_are_on_the_page_with_who_took_part_and_when(session):
     assert set(np.flatnonzero(raster.any(axis=0))) >= set((times / 0.3).astype(int))
     stored = session.metadata["synchrony"]["sttc_over_distance"]
     assert shown["distance"]["mean"] == pytest.approx(np.where(np.isnan(stored["mean"]), None, stored["mean"]).tolist())
+
+
+def test_the_table_of_waves_is_printed_whole_with_as_many_decimals_in_each_row(session, chromium):
+    find_waves(session=session)
+    with opened(chromium, write_report(session.save())) as page:
+        page.set_viewport_size({"width": int(182 / 25.4 * 96), "height": 900})  # between the margins of A4
+        page.emulate_media(media="print")
+        go_to(page, "waves")
+        table = page.get_by_role("region", name="wave, start (s)")
+        assert fits(page)
+        assert table.evaluate("one => one.scrollWidth <= one.clientWidth")
+        rows = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
+        assert len(rows) == len(waves_of(session)) > 2
+        assert [float(row[0]) for row in rows] == pytest.approx([wave.start_s for wave in waves_of(session)], abs=5e-4)
+        for column in zip(*rows, strict=True):
+            assert len({len(cell.partition(".")[2]) for cell in column if cell != "–"}) <= 1, column
+
+
+def test_the_raster_is_dark_on_a_dark_page(session, chromium):
+    find_waves(session=session)
+    page_file = write_report(session.save())
+    for scheme, is_dark in (("light", False), ("dark", True)):
+        with opened(chromium, page_file) as page:
+            page.emulate_media(color_scheme=scheme)
+            go_to(page, "waves")
+            with Image.open(io.BytesIO(page.locator("svg image").first.screenshot())) as picture:
+                assert (np.median(np.asarray(picture.convert("L"))) < 128) == is_dark
 
 
 def test_a_page_without_these_steps_says_so(session):

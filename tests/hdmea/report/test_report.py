@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,8 @@ def test_overview_says_what_the_file_says(page: Any) -> None:
     assert value(page, "acquisition_rate") == "10000"
     assert value(page, "note") == HOSTILE
     assert value(page, f"1 {MOVIE}") == "2"
+    times = page.get_by_role("region", name="section, windows").locator("td").all_inner_texts()[1:3]
+    assert all(re.fullmatch(r"\d+\.\d{3}", time) for time in times)
     assert page.locator("main svg").count() == 2
 
 
@@ -439,6 +442,23 @@ def test_every_column_is_on_paper(page: Any, millimetres: int, name: str) -> Non
     assert all(width > height for width, height in sizes)  # no upright sheet with the heading alone
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator(".sheet table").count() == 1
+
+
+def test_every_sheet_of_a_long_table_has_its_heads(page: Any, tmp_path: Path) -> None:
+    if shutil.which("pdftotext") is None:
+        pytest.skip("the text of PDFs is read by pdftotext: apt-get install poppler-utils")
+    go_to(page, "table")
+    page.evaluate("""() => {
+        const often = some => Array.from({ length: 40 }, () => some).flat();
+        sheet.names = often(sheet.names);
+        for (const one of sheet.columns) one.values = often(one.values);
+    }""")
+    page.pdf(path=str(tmp_path / "table.pdf"), format="A4", prefer_css_page_size=True)
+    reader = ["pdftotext", "-layout", "table.pdf", "-"]
+    text = subprocess.run(reader, cwd=tmp_path, capture_output=True, text=True, check=True)
+    sheets = [sheet for sheet in text.stdout.split("\f") if "unit_001" in sheet]
+    assert len(sheets) > 1
+    assert ["violations" in sheet for sheet in sheets] == [True] * len(sheets)
 
 
 def test_columns_are_found_by_a_part_of_their_name(page: Any) -> None:
