@@ -318,7 +318,7 @@ def check_all(*checks: Callable[[], object]) -> None:
 
 def progress_of(what: str) -> Callable[[int, int], None] | None:
     """Shows how far a long work is on the terminal, once a percent; None where nobody looks."""
-    if output.quiet or not sys.stderr.isatty():
+    if output.quiet or sys.stderr is None or not sys.stderr.isatty():
         return None
     shown = [-1]
 

@@ -8,6 +8,8 @@ import operator
 import os
 import threading
 
+import numpy
+
 cimport cython
 cimport numpy as cnp
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -20,6 +22,8 @@ from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint6
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 cnp.import_array()
+
+cdef object NUMPY_INTEGER = numpy.integer
 
 cdef extern from "h5nodes.h":
     Py_ssize_t h5_slot_offset(object type, const char* name) except -1

@@ -11,13 +11,10 @@ typedef struct {
 } file_stamp;
 
 #ifdef _WIN32
-#include <process.h>
-
 /* Python asks there: its numbers for device and inode are not those of the C library. */
 static int is_at_path(const char *path, const file_stamp *stamp) { (void)path; (void)stamp; return 0; }
 static int take_lock(int descriptor) { (void)descriptor; return 1; }
 static void take_lock_off(int descriptor) { (void)descriptor; }
-static int this_process(void) { return _getpid(); }
 #else
 #include <errno.h>
 #include <sys/file.h>
@@ -46,7 +43,6 @@ static int take_lock(int descriptor)
 }
 
 static void take_lock_off(int descriptor) { flock(descriptor, LOCK_UN); }
-static int this_process(void) { return (int)getpid(); }
 #endif
 
 #endif

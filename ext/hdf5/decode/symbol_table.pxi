@@ -36,7 +36,7 @@ cdef class SymbolTable:
             if place in seen or expected not in (None, level):
                 raise CorruptStructureError(f"there is no B-tree node where one should be, at address {place}")
             seen.add(place)
-            if (len(seen) + len(waiting) + len(children)) * CHILD > self.source.size:
+            if <uint64_t>(len(seen) + len(waiting) + len(children)) * CHILD > self.source.size:
                 raise CorruptStructureError("the nodes of a B-tree overlap")
             for child, _ in children if level == 0 else ():
                 self.take(child)

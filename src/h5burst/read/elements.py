@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5parse import Dataset, Kind, Source
+from h5burst._ext.h5parse import Dataset, Kind, RowsInFile, Source
 from h5burst.arrays import chunks
 from h5burst.arrays.selection import Places, hull, inside
 from h5burst.codecs.filter_names import filter_name
@@ -48,32 +48,6 @@ class StorageInfo(NamedTuple):
     chunks: tuple[int, ...] | None
     maxshape: tuple[int | None, ...]
     filters: tuple[str, ...]
-
-
-class RowsInFile(NamedTuple):
-    """Rows that are end to end in the file, as they are in memory: place of the first, bytes from one to the next."""
-
-    length: int
-    shape: tuple[int, ...]
-    start: int
-    step: int
-
-    def part(self, key: tuple[Any, ...]) -> tuple[int, tuple[int, ...]] | None:
-        """Place and shape of what numbers, and a plain slice at the end, select; None for any other key."""
-        start, step, shape = self.start, self.step, (self.length, *self.shape)
-        for place, index in enumerate(key, 1):
-            if not shape:
-                return None
-            length, *rest = shape
-            if type(index) is slice and index.step in (None, 1) and place == len(key):
-                first, stop, _ = index.indices(length)
-                return start + first * step, (max(0, stop - first), *rest)
-            if not (type(index) is int or isinstance(index, np.integer)) or not -length <= index < length:
-                return None
-            start += int(index) % length * step
-            step //= max(1, rest[0]) if rest else 1
-            shape = tuple(rest)
-        return start, shape
 
 
 class Elements:
@@ -210,8 +184,7 @@ class Elements:
         run = self.run
         if run is None or not self.is_plain or not self.shape:
             return None
-        length, *shape = self.shape
-        return RowsInFile(length, tuple(shape), base + run.address, math.prod(shape) * self.raw.itemsize)
+        return RowsInFile(base + run.address, self.shape, self.dataset.type.dtype)
 
     def _cut(self, data: bytes, places: tuple[Places, ...]) -> Array:
         count = math.prod(self.shape)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from h5burst._ext.h5parse import ProcessLock, Type
+from h5burst._ext.h5parse import ProcessLock, RowsInFile, Type
 from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import Box, Places, hull, inside
 from h5burst.codecs.filter_names import NOT_CODECS
@@ -24,7 +24,7 @@ from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Link, Node
 from h5burst.read import fallback
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.elements import Elements, RowsInFile, StorageInfo
+from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, FileObject, locate
 from h5burst.read.handle import FileHandle
 from h5burst.read.open_file import Stamp
@@ -236,21 +236,8 @@ class LazyArray(ReadableArray):
     # ------------------------------------------------------------ reading
 
     def __getitem__(self, key: Any) -> Any:
-        rows, kept = self._rows, self._handle.kept
-        if rows is None or kept is None:
-            return super().__getitem__(key)
-        if type(key) is int or isinstance(key, np.integer):
-            length, shape, start, step = rows
-            number = int(key) + length if key < 0 else int(key)
-            if 0 <= number < length:
-                row = np.empty(shape, self._dtype)
-                if kept.fill(start + number * step, row):
-                    return row if shape else row[()]
-        elif (found := rows.part(key if type(key) is tuple else (key,))) is not None:
-            with contextlib.suppress(MemoryError):  # for more than the file has, which is told below
-                part = np.empty(found[1], self._dtype)
-                if kept.fill(found[0], part):
-                    return part if found[1] else part[()]
+        if self._rows is not None and (part := self._rows.read(self._handle.kept, key)) is not None:
+            return part
         return super().__getitem__(key)
 
     @overload

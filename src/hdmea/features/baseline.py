@@ -22,7 +22,6 @@ from hdmea.features.trials import Trials, Windows, member, read_trials, read_win
 from hdmea.utils.exceptions import MissingInputError
 
 NAN = float("nan")
-RATE_BIN_S = 0.1  # of a unit's firing_rate_10hz
 
 
 class Baseline(StimulusFeature):
@@ -106,7 +105,8 @@ def _std_rate(windows: Windows, bin_s: float) -> float:
 
 def _of_recording(unit_data: Any, metadata: Any, rate: float) -> dict[str, Any]:
     """Contamination, presence and duplicates of all spikes of the recording; NaN where its duration is not known."""
-    stored, duration_s = member(unit_data, "spike_times"), _duration_s(unit_data, metadata)
+    stored, stated = member(unit_data, "spike_times"), member(metadata, "recording_duration_s")
+    duration_s = np.nan_to_num(scalar(stated), posinf=0.0) if stated is not None else 0.0
     samples: Ints = np.sort(np.asarray(() if stored is None else stored).astype(np.int64))
     return {
         "contamination_hill": contamination_hill(samples, rate, duration_s),
@@ -114,15 +114,6 @@ def _of_recording(unit_data: Any, metadata: Any, rate: float) -> dict[str, Any]:
         "presence_ratio": presence_ratio(samples, rate, duration_s),
         "n_duplicates": int((np.diff(samples) == 0).sum()),
     }
-
-
-def _duration_s(unit_data: Any, metadata: Any) -> float:
-    """As the metadata say, else as long as the unit's rate in bins of 100 ms goes; 0 where neither tells."""
-    stored = member(metadata, "recording_duration_s")
-    if stored is not None:
-        return scalar(stored)
-    rate = member(unit_data, "firing_rate_10hz")
-    return 0.0 if rate is None else len(rate) * RATE_BIN_S
 
 
 def _repeats(unit_data: Any, metadata: Any, settings: Mapping[str, Any], sections: Any) -> dict[str, Any]:

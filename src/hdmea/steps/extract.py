@@ -128,7 +128,7 @@ def extract_features(
         done = extract_for_units(
             recording.units,
             recording.stimulus,
-            recording.metadata,
+            {**recording.metadata, "recording_duration_s": recording.duration_s()},
             features,
             config_overrides=config_overrides,
             force=force,

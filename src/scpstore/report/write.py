@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from h5burst import durable, page
+from h5burst import console, durable, page
 from scpstore.core.structures import ScpContainer
 from scpstore.io.formats import kind_of, read_any
 from scpstore.report.gather import contents
@@ -60,8 +58,7 @@ def write_report(
         path = file.with_suffix(".html") if output is None else Path(output)
         kind, container = kind_of(file), read_any(file)
     page.may_write(path, GENERATOR, overwrite)
-    with _progress(container) as told:
-        found = contents(container, file, kind, told)
+    found = contents(container, file, kind, _progress(container))
     with (
         durable.replacing(path, overwrite=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace") as text,
@@ -72,16 +69,15 @@ def write_report(
     return path
 
 
-@contextmanager
-def _progress(container: ScpContainer) -> Iterator[Callable[[int], None]]:
-    """A function to tell rows that were gone through, drawn as a bar where somebody watches a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda rows: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
+def _progress(container: ScpContainer) -> Callable[[int], None]:
+    """A function to tell rows that were gone through, shown where somebody watches a terminal."""
+    show, done = console.progress_of("report"), 0
     rows = sum(2 * layer.shape[0] for assay in container.assays.values() for layer in assay.layers.values())
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("report", total=rows)
-        yield lambda done: bar.update(task, advance=done)
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        if show is not None:
+            show(done, rows)
+
+    return tell

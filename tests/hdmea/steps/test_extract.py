@@ -20,6 +20,7 @@ from hdmea.pipeline import PipelineSession, extract_features
 from hdmea.report import write_report
 from hdmea.steps.extract import extract_for_units
 from hdmea.utils.exceptions import ConfigurationError
+from support.hdmea_recordings import recording
 from support.hdmea_trees import assert_same_values
 from support.spiking_units import Clock, Field, tuned, unit_of
 
@@ -216,6 +217,25 @@ def test_extractor_of_ones_own(units: dict[str, dict[str, Any]]) -> None:
     assert result.extracted == ["fragile"]
     assert result.warnings == ["feature fragile failed for unit_003: no spikes to divide by"]
     assert units["unit_001"]["features"]["fragile"]["data"] == {"first": 10, "config": {"gain": 2}}
+
+
+def test_features_and_session_have_one_length_of_the_recording(tmp_path: Path) -> None:
+    """Here 20.007 s of light; bins of 100 ms, from which the baseline's measures took it, end at 20 s."""
+
+    class Length(FeatureExtractor):
+        name: ClassVar[str] = "length"
+
+        def extract(
+            self, unit_data: Any, stimulus_data: Any, config: Mapping[str, Any] | None = None, metadata: Any = None
+        ) -> dict[str, Any]:
+            return {"s": metadata["recording_duration_s"]}
+
+    FeatureRegistry.register("length")(Length)
+    session = recording(tmp_path)
+    assert "recording_duration_s" not in session.metadata
+    extract_features(features=["length"], session=session)
+    assert session.duration_s() == 20.007
+    assert session.units["unit_001"]["features"]["length"]["data"]["s"] == 20.007
 
 
 def test_extractor_whose_required_input_is_missing_is_left_out(units: dict[str, dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from hdmea.simulate import SimulatedRecording
 def test_a_recording_of_three_units_is_loaded_in_few_steps(small_recording: SimulatedRecording, tmp_path: Path) -> None:
     """Counted from one call of a function of ours to the next.
 
-    299 when this was written; 2097 before small tables were read together and slices of rows by compiled code alone.
+    288 when this was written; 2097 before small tables were read together and slices of rows by compiled code alone.
     """
     own = os.path.dirname(os.path.dirname(h5burst.__file__)) + os.sep
     modules: list[str] = []
