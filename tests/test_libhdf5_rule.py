@@ -35,7 +35,7 @@ OPENS = {
     "h5burst/read/libhdf5_worker/libhdf5.py": "runs in the child",
     "h5burst/write/copied_edit.py": "the user edits this very file",
     "h5burst/write/whole_file.py": "a new file",
-    "h5burst/write/referring.py": "a new file",
+    "h5burst/write/via_libhdf5.py": "a new file",
     "h5burst/codecs/plugin.py": "a new file in memory",
     "hdmea/bridges/nwb.py": "a new file",
     "hdmea/simulate/mcs_files.py": "a new file",

@@ -17,7 +17,7 @@ from h5burst.model.errors import (
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, Group, Node
 from h5burst.read.elements import NEVER_WRITTEN
-from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.handle import FileHandle
 from h5burst.read.history import At
 from h5burst.read.lazy import LazyArray, load_tree, open_tree, place_of
@@ -64,7 +64,7 @@ def verify(path: FileLike, *, deep: bool = False, at: At | None = None) -> list[
         return _verify(place, deep=deep)
 
 
-@takes_file_objects("path")
+@accepts_file_objects("path")
 def _verify(path: FileLike, *, deep: bool) -> list[Problem]:
     with OpenFile(path):
         pass  # what is not there, may not be read or is not a regular file is not a problem of its content

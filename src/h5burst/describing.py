@@ -10,7 +10,7 @@ from typing import Any
 from h5burst.copying.repacking import space
 from h5burst.model.errors import CorruptFileError, UnsupportedFeatureError
 from h5burst.model.tree import path_names
-from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.history import At, History
 from h5burst.read.lazy import open_tree
 from h5burst.read.libhdf5_worker import client
@@ -104,7 +104,7 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/", *, state: At | None = 
         return replace(contents(then, at), path=os.fspath(path), bytes=then.state.end, reserve_bytes=0)
 
 
-@takes_file_objects("path")
+@accepts_file_objects("path")
 def _info(path: FileLike, at: str | tuple[str, ...]) -> FileInfo:
     found = contents(path, at)
     try:
@@ -114,7 +114,7 @@ def _info(path: FileLike, at: str | tuple[str, ...]) -> FileInfo:
     return replace(found, live_bytes=live, history_bytes=history, dead_bytes=dead)
 
 
-@takes_file_objects("path")
+@accepts_file_objects("path")
 def contents(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     """As `info`, but what the bytes are for is left None: to find it takes a walk over every structure of the file."""
     open_tree(path)  # what is not a whole HDF5 file is said in our words

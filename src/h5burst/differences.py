@@ -12,7 +12,7 @@ import numpy as np
 from h5burst.model.errors import CYCLE, CorruptFileError
 from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, ExternalLink, Group, Link, Node, Reference, Storage
-from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.history import At
 from h5burst.read.lazy import open_tree, place_of
 from h5burst.read.state_file import located_meanwhile
@@ -150,7 +150,7 @@ def diff(
         return _diff(one, other, rtol=rtol, atol=atol, at=at)
 
 
-@takes_file_objects("a", "b")
+@accepts_file_objects("a", "b")
 def _diff(a: FileLike, b: FileLike, *, rtol: float, atol: float, at: str | tuple[str, str]) -> list[Difference]:
     if not (rtol >= 0 and atol >= 0):
         raise ValueError(f"tolerances must not be negative: rtol={rtol}, atol={atol}")

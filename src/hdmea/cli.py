@@ -22,8 +22,8 @@ from hdmea.bridges.export_command import export
 from hdmea.lab_book import log, restore, undo
 from hdmea.population.command import activity, population
 from hdmea.report.command import report
+from hdmea.utils.discovery import Inputs, find_inputs, recording_files
 from hdmea.utils.exceptions import ConfigurationError
-from hdmea.utils.inputs import Inputs, find_inputs, recording_files
 
 if TYPE_CHECKING:
     from hdmea.pipeline import PipelineSession

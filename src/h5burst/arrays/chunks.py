@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst import codecs
-from h5burst.arrays.selection import Places
+from h5burst.arrays.selection import AxisIndices
 from h5burst.codecs import ChunkError, Filter
 from h5burst.model.source import ArraySource, as_source
 from h5burst.model.tree import Storage, fill_bytes
@@ -334,7 +334,7 @@ class ChunkPart(NamedTuple):
     target: tuple[slice, ...]
 
 
-def parts_of(plan: ChunkPlan, places: Sequence[Places]) -> Iterator[ChunkPart]:
+def parts_of(plan: ChunkPlan, places: Sequence[AxisIndices]) -> Iterator[ChunkPart]:
     """Every chunk that holds some of the places of each axis, in ascending order, each once."""
     axes = []
     for axis, chunk in zip(places, plan.chunks, strict=True):
@@ -346,14 +346,14 @@ def parts_of(plan: ChunkPlan, places: Sequence[Places]) -> Iterator[ChunkPart]:
         yield _part(plan, number, [span[1] for span in spans], [span[2] for span in spans])
 
 
-def part_of(plan: ChunkPlan, places: Sequence[Places], number: int) -> ChunkPart:
+def part_of(plan: ChunkPlan, places: Sequence[AxisIndices], number: int) -> ChunkPart:
     """The wanted part of one chunk, which holds some of the places of each axis."""
     coordinates = np.unravel_index(number, plan.grid)
     spans = [_span(axis, chunk, int(k)) for axis, chunk, k in zip(places, plan.chunks, coordinates, strict=True)]
     return _part(plan, number, [span[0] for span in spans], [span[1] for span in spans])
 
 
-def touched(places: Places, chunk: int) -> Sequence[int]:
+def touched(places: AxisIndices, chunk: int) -> Sequence[int]:
     """Which chunks along an axis hold some of the places, in ascending order."""
     if not len(places):
         return ()
@@ -363,7 +363,7 @@ def touched(places: Places, chunk: int) -> Sequence[int]:
     return numbers
 
 
-def _span(places: Places, chunk: int, k: int) -> tuple[slice | np.ndarray[Any, Any], slice]:
+def _span(places: AxisIndices, chunk: int, k: int) -> tuple[slice | np.ndarray[Any, Any], slice]:
     """Of the k-th chunk along an axis: an index into it, and what it fills of the result."""
     low, high = k * chunk, (k + 1) * chunk
     if isinstance(places, range):
@@ -384,7 +384,7 @@ def read_into(
     fetch: Fetch,
     plan: ChunkPlan,
     out: np.ndarray[Any, Any],
-    box: Box | Sequence[Places] | None = None,
+    box: Box | Sequence[AxisIndices] | None = None,
     threads: int | None = None,
     fill: bytes | None = None,
 ) -> None:
@@ -416,7 +416,7 @@ def read_into(
     parallel_map(put, tasks, threads)
 
 
-def places_of(box: Box | Sequence[Places] | None, shape: tuple[int, ...]) -> tuple[Places, ...]:
+def places_of(box: Box | Sequence[AxisIndices] | None, shape: tuple[int, ...]) -> tuple[AxisIndices, ...]:
     """The places of each axis that a box covers; the whole array if None."""
     if box is None:
         return tuple(range(length) for length in shape)

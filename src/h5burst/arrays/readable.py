@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from h5burst.arrays.selection import Places, hull, inside, select
+from h5burst.arrays.selection import AxisIndices, bounding_box, relative_index, select
 
 _ROWS_BYTES = 1 << 20  # read at once when iterating
 _CHANGING = ("fill", "itemset", "partition", "put", "resize", "setfield", "setflags", "sort")  # of numpy's methods
@@ -39,10 +39,10 @@ class ReadableArray(NDArrayOperatorsMixin):
     def _read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
         """The elements of a box: (start, stop) for each axis."""
 
-    def _pick(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
+    def _pick(self, places: tuple[AxisIndices, ...]) -> np.ndarray[Any, Any]:
         """The elements at some places of each axis. Subclasses that can read less than the box around them do."""
-        box = hull(places)
-        found: np.ndarray[Any, Any] = self._read(box)[inside(places, box)]
+        box = bounding_box(places)
+        found: np.ndarray[Any, Any] = self._read(box)[relative_index(places, box)]
         return found
 
     @property

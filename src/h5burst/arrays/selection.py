@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-Places: TypeAlias = "range | np.ndarray[Any, np.dtype[np.int64]]"  # along one axis, ascending, none twice
+AxisIndices: TypeAlias = "range | np.ndarray[Any, np.dtype[np.int64]]"  # along one axis, ascending, none twice
 Box: TypeAlias = "tuple[tuple[int, int], ...]"
 
 
@@ -17,16 +17,16 @@ class Selection(NamedTuple):
     Within: numpy's index into an array of just these places.
     """
 
-    places: tuple[Places, ...]
+    places: tuple[AxisIndices, ...]
     within: tuple[Any, ...]
 
 
-def hull(places: tuple[Places, ...]) -> Box:
+def bounding_box(places: tuple[AxisIndices, ...]) -> Box:
     """The smallest box that holds all places: (start, stop) for each axis."""
     return tuple((int(axis[0]), int(axis[-1]) + 1) if len(axis) else (0, 0) for axis in places)
 
 
-def inside(places: tuple[Places, ...], box: Box) -> tuple[Any, ...]:
+def relative_index(places: tuple[AxisIndices, ...], box: Box) -> tuple[Any, ...]:
     """Numpy's index of places into an array of a box that holds them."""
     slices = [
         (slice(axis[0] - start, axis[-1] + 1 - start, axis.step) if axis else slice(0, 0))
@@ -46,7 +46,7 @@ def select(key: Any, shape: tuple[int, ...]) -> Selection:
         first, within = _select_axis(key, shape[0], 0)
         return Selection((first, *map(range, shape[1:])), (within,))
     parts = _expand(key if isinstance(key, tuple) else (key,), len(shape))
-    places: list[Places] = []
+    places: list[AxisIndices] = []
     index: list[Any] = []
     for part in parts:
         if part is None or part is Ellipsis:  # the latter stands for no axis any more, but makes an array of a scalar
@@ -103,7 +103,7 @@ def _is_mask(part: Any) -> bool:
     return isinstance(part, np.ndarray) and part.dtype == bool
 
 
-def _select_axis(part: Any, length: int, axis: int) -> tuple[Places, Any]:
+def _select_axis(part: Any, length: int, axis: int) -> tuple[AxisIndices, Any]:
     if isinstance(part, int):
         if not -length <= part < length:
             raise IndexError(f"index {part} is out of bounds for axis {axis} with size {length}")
@@ -124,7 +124,7 @@ def _select_axis(part: Any, length: int, axis: int) -> tuple[Places, Any]:
     return _run(found), within.reshape(part.shape)
 
 
-def _run(places: np.ndarray[Any, np.dtype[np.int64]]) -> Places:
+def _run(places: np.ndarray[Any, np.dtype[np.int64]]) -> AxisIndices:
     """Ascending places as a range where they are in one run."""
     if not len(places):
         return range(0)
@@ -132,7 +132,7 @@ def _run(places: np.ndarray[Any, np.dtype[np.int64]]) -> Places:
     return range(first, last + 1) if last - first + 1 == len(places) else places
 
 
-def _select_mask(mask: np.ndarray[Any, Any], shape: tuple[int, ...], axis: int) -> tuple[list[Places], Any]:
+def _select_mask(mask: np.ndarray[Any, Any], shape: tuple[int, ...], axis: int) -> tuple[list[AxisIndices], Any]:
     """A mask over one or more axes (none: a single truth value), cut to the places that hold its true elements."""
     if mask.shape != shape:
         raise IndexError(

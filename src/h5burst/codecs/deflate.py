@@ -91,12 +91,12 @@ def compress(data: Bytes, level: int, planes: int, stride: int = 1, hint: Encodi
         return isal_zlib.compress(data.data, _ISAL_LEVEL)
     if planes > 1:
         edges = _edges(data.size, planes)
-        runs = _runs(edges, _ways(data, edges, level, hint.stretches))
+        runs = _runs(edges, _choose_codings(data, edges, level, hint.stretches))
         if hint.quick and [way for _, _, way in runs] == [BlockCoding.MATCHES]:
             runs = [(0, data.size, BlockCoding.QUICK_MATCHES)]
         return _stream(data, runs, level, stride)
     if level <= _LAST_QUICK_LEVEL:
-        return _stream(data, [(0, data.size, _way(data, stride, level, hint))], level, stride)
+        return _stream(data, [(0, data.size, _choose_coding(data, stride, level, hint))], level, stride)
     both = (
         _stream(data, [(0, data.size, way)], level, stride)
         for way in (BlockCoding.ELEMENT_MATCHES, BlockCoding.MATCHES)
@@ -144,14 +144,14 @@ def hint_of(data: Bytes, level: int, planes: int, stride: int = 1) -> EncodingHi
     if level == _ISAL_LEVEL or level > _LAST_QUICK_LEVEL:
         return NO_HINT
     if planes == 1:
-        return EncodingHint(way=_way(data, stride, level, NO_HINT), sizes=_sample_sizes(data, stride))
+        return EncodingHint(way=_choose_coding(data, stride, level, NO_HINT), sizes=_sample_sizes(data, stride))
     edges = _edges(data.size, planes)
-    ways = _ways(data, edges, level)
+    ways = _choose_codings(data, edges, level)
     if BlockCoding.MATCHES not in ways:
         return NO_HINT
     zlibs, runs = len(zlib.compress(data.data, level)), _runs(edges, ways)
     longest = min(_MAX_SIZE_RATIO[level] * zlibs, _QUICK_PRICE * len(_stream(data, runs, level, 1)))
-    stretches = _ways(data, edges, level, tuple(ways))
+    stretches = _choose_codings(data, edges, level, tuple(ways))
     if len(_stream(data, _runs(edges, stretches), level, 1)) <= longest:
         return EncodingHint(stretches=tuple(ways))
     if len(runs) > 1:
@@ -203,7 +203,7 @@ def _shuffled_size(sample: Bytes, itemsize: int) -> float:
     return sum(literal - saved for literal, saved in gains)
 
 
-def _way(data: Bytes, stride: int, level: int, hint: EncodingHint) -> BlockCoding:
+def _choose_coding(data: Bytes, stride: int, level: int, hint: EncodingHint) -> BlockCoding:
     """The coding for unshuffled bytes: the quickest whose result, on a sample, is not longer than zlib's."""
     sizes = _sample_sizes(data, stride)
     if hint.way and all(abs(size / same - 1) < _SIMILARITY for size, same in zip(sizes, hint.sizes, strict=True)):
@@ -228,7 +228,9 @@ def _sample_sizes(data: Bytes, stride: int) -> tuple[int, int]:
     return len(_blocks(sample, BlockCoding.LITERALS, stride)), len(_blocks(sample, BlockCoding.ELEMENT_MATCHES, stride))
 
 
-def _ways(data: Bytes, edges: list[int], level: int, known: tuple[BlockCoding, ...] = ()) -> list[BlockCoding]:
+def _choose_codings(
+    data: Bytes, edges: list[int], level: int, known: tuple[BlockCoding, ...] = ()
+) -> list[BlockCoding]:
     """The coding for each stretch of shuffled bytes.
 
     known: what suits the stretches of a chunk of the same array, in which quick matches do as well as general ones.

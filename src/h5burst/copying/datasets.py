@@ -18,9 +18,9 @@ from h5burst.copying.elements import Translator
 from h5burst.copying.output import CountingWriter, SizeProbe, Writer
 from h5burst.format import btree2_update, chunk_btree1, chunk_tree, data_layout, external_files, local_heap
 from h5burst.format import object_header as oh
+from h5burst.format.address_offsets import AddressOffsets
 from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.datatype_places import Places
 from h5burst.format.filter_pipeline import decode_filters, encode_filters
 from h5burst.format.object_header import Message
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
@@ -40,7 +40,7 @@ class Stored(NamedTuple):
 
     shape: tuple[int, ...] | None
     limits: tuple[int, ...]
-    places: Places
+    places: AddressOffsets
     layout: bytes
     filters: bytes | None
 
@@ -101,7 +101,7 @@ class DatasetCopier:
         found = [Message(oh.DATA_LAYOUT, 0, body)]
         return found if filters is None else [*found, Message(oh.FILTER_PIPELINE, oh.CONSTANT, filters)]
 
-    def elements(self, raw: bytes, places: Places, writer: Writer) -> bytes:
+    def elements(self, raw: bytes, places: AddressOffsets, writer: Writer) -> bytes:
         """Elements of a header, such as a fill value."""
         return raw if isinstance(writer, SizeProbe) else self._translator.translate(raw, places, writer)
 
@@ -169,7 +169,7 @@ class DatasetCopier:
                 self._append_translated(part, stored.places, writer)
         return new
 
-    def _append_translated(self, part: Any, places: Places, writer: Writer) -> None:
+    def _append_translated(self, part: Any, places: AddressOffsets, writer: Writer) -> None:
         """Elements behind each other although translating them may append collections: room first, then values."""
         at = writer.append(bytes(part.size))
         writer.patch(at, self._translator.translate(part, places, writer))
@@ -278,7 +278,13 @@ class DatasetCopier:
         return entries
 
     def _encode_chunks(
-        self, index: ChunkIndex, old: ChunkPlan, new: ChunkPlan, places: Places, writer: Writer, lost: Lost | None
+        self,
+        index: ChunkIndex,
+        old: ChunkPlan,
+        new: ChunkPlan,
+        places: AddressOffsets,
+        writer: Writer,
+        lost: Lost | None,
     ) -> tuple[Any, Entries]:
         """Decode chunks, and encode them for the copy. Returns the numbers of those that are there, and their entries.
 

@@ -11,8 +11,8 @@ import numpy as np
 from h5burst._ext.h5parse import Source
 from h5burst.copying.output import Writer
 from h5burst.format import global_heap as heap
+from h5burst.format.address_offsets import AddressOffsets
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.datatype_places import Places
 from h5burst.model.errors import CorruptStructureError
 
 _READ_BEHIND = 1 << 17  # bytes of a collection whose length is damaged
@@ -45,7 +45,7 @@ class Translator:
         self._held: dict[int, _Collection] = {}
         self._done: set[tuple[int, int]] = set()  # objects of the heap whose own addresses are set
 
-    def translate(self, elements: bytes | Bytes, places: Places, writer: Writer) -> bytes:
+    def translate(self, elements: bytes | Bytes, places: AddressOffsets, writer: Writer) -> bytes:
         """The bytes of elements, end to end."""
         if places.is_plain or not len(elements):
             return bytes(elements)
@@ -53,7 +53,7 @@ class Translator:
         self._set(table, places, writer)
         return bytes(table.data)
 
-    def _set(self, table: Bytes, places: Places, writer: Writer) -> None:
+    def _set(self, table: Bytes, places: AddressOffsets, writer: Writer) -> None:
         for at in places.objects:
             _put(table, at, self._mapped(_take(table, at), self._new_address))
         for at in places.regions:
@@ -65,7 +65,7 @@ class Translator:
         old, inverse = np.unique(addresses, return_inverse=True)
         return np.array([new(int(address)) for address in old], np.uint64)[inverse.reshape(-1)]
 
-    def _set_heap_ids(self, table: Bytes, at: int, writer: Writer, inner: Places | None) -> None:
+    def _set_heap_ids(self, table: Bytes, at: int, writer: Writer, inner: AddressOffsets | None) -> None:
         """Heap IDs at `at`: address of a collection, index in it. inner: of a sequence's items; None: regions."""
         old = _take(table, at)
         if inner is None or not inner.is_plain or self.lost is not None:
@@ -101,7 +101,9 @@ class Translator:
         assert self.lost is not None
         self.lost(f"a value of variable length: {what}")
 
-    def _is_set(self, address: int, index: int, inner: Places | None, count: int | None, writer: Writer) -> bool:
+    def _is_set(
+        self, address: int, index: int, inner: AddressOffsets | None, count: int | None, writer: Writer
+    ) -> bool:
         """As `_set_object`; False for what is damaged, too, where that is tolerated."""
         try:
             return self._set_object(address, index, inner, count, writer)
@@ -111,7 +113,9 @@ class Translator:
             self._lose(str(error))
             return False
 
-    def _set_object(self, address: int, index: int, inner: Places | None, count: int | None, writer: Writer) -> bool:
+    def _set_object(
+        self, address: int, index: int, inner: AddressOffsets | None, count: int | None, writer: Writer
+    ) -> bool:
         """Set the addresses in an object of the heap; False for a region of what is not in the copy."""
         if (address, index) in self._done:
             return True
@@ -141,14 +145,14 @@ class Translator:
             raise CorruptStructureError(f"the checksum of object {index} of the global heap at {address} is wrong")
         return item, collection.data[item.at : item.at + item.length]
 
-    def _size(self, data: bytes, inner: Places, count: int | None) -> int:
+    def _size(self, data: bytes, inner: AddressOffsets, count: int | None) -> int:
         """Bytes of a sequence in its object of the heap. Of what may be damaged the two are known to be one length."""
         size = (count or 0) * inner.size
         if size > len(data) or (self._is_tolerant and size < len(data)):
             raise CorruptStructureError("a variable-length value has another length than its bytes in the heap")
         return size
 
-    def check(self, elements: bytes, places: Places) -> None:
+    def check(self, elements: bytes, places: AddressOffsets) -> None:
         """Raise `CorruptStructureError` where a value of variable length among elements cannot be read."""
         for start in range(0, len(elements), places.size) if not places.is_plain else ():
             for at, inner in places.sequences:

@@ -15,8 +15,8 @@ from h5burst.copying.output import CountingWriter, Output, SizeProbe, Writer
 from h5burst.format import attribute as attributes
 from h5burst.format import dataspace, dense, group_info, info_message, link_message, shared_messages
 from h5burst.format import object_header as oh
+from h5burst.format.address_offsets import address_offsets_of
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, LINKS_IN_HEADER, UNDEFINED
-from h5burst.format.datatype_places import places_in
 from h5burst.format.dense import Item
 from h5burst.format.info_message import NO_INFO, Info
 from h5burst.format.object_header import Message, ObjectHeader
@@ -273,10 +273,12 @@ class ObjectCopier:
         """True where elements or attributes of an object name addresses that are known when all is copied."""
         found = [self._own(message) for message in header.messages]
         datatype = self._datatype(found)
-        if datatype is not None and places_in(datatype).holds_references:
+        if datatype is not None and address_offsets_of(datatype).holds_references:
             return True
         bodies = (item.body for item in self._attribute_items(found))
-        return any(places_in(self._attribute_type(attributes.decode(body))).holds_references for body in bodies)
+        return any(
+            address_offsets_of(self._attribute_type(attributes.decode(body))).holds_references for body in bodies
+        )
 
     def _rewritten(
         self, item: _Object, writer: Writer, *, is_first: bool, old: ObjectHeader | None = None
@@ -339,7 +341,7 @@ class ObjectCopier:
         if kind not in _COPIED_MESSAGES or message.flags & oh.SHARED:
             raise UnsupportedFeatureError(f"messages of type {kind}")
         if kind in (oh.FILL_VALUE, oh.OLD_FILL_VALUE) and datatype is not None:
-            places = places_in(datatype)
+            places = address_offsets_of(datatype)
             if not places.is_plain and len(body) > places.size:
                 value = self._datasets.elements(body[-places.size :], places, writer)
                 return message._replace(body=body[: -places.size] + value)
@@ -381,7 +383,7 @@ class ObjectCopier:
         if datatype is None or oh.DATASPACE not in bodies:
             raise CorruptStructureError("a dataset has no datatype or no dataspace")
         shape, limits = dataspace.extent(bodies[oh.DATASPACE])
-        places = places_in(datatype)
+        places = address_offsets_of(datatype)
         return Stored(shape, limits, places, bodies[oh.DATA_LAYOUT], bodies.get(oh.FILTER_PIPELINE))
 
     # ------------------------------------------------------------ attributes
@@ -437,7 +439,7 @@ class ObjectCopier:
     def _attribute(self, stored: Item, writer: Writer, is_first: bool) -> Item:
         attribute = attributes.decode(stored.body)
         datatype = self._attribute_type(attribute)
-        places = places_in(datatype)
+        places = address_offsets_of(datatype)
         if attribute.is_space_shared:
             heap_id = shared_messages.decode_place(attribute.dataspace).heap_id
             space = self._shared.body(oh.DATASPACE, heap_id)

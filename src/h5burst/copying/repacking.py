@@ -17,7 +17,7 @@ from h5burst.copying.states import write_states
 from h5burst.format import references, superblock
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
 from h5burst.model.tree import Storage, escape_link, path_names
-from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.history import History, State
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
@@ -55,7 +55,7 @@ class Repacked(NamedTuple):
     objects: int
 
 
-@takes_file_objects("src")
+@accepts_file_objects("src")
 @collection_paused()
 def repack(
     src: FileLike,

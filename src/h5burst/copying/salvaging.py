@@ -17,7 +17,7 @@ from h5burst.format import object_header as oh
 from h5burst.format import superblock
 from h5burst.format.constants import UNDEFINED
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, Problem, UnsupportedFeatureError
-from h5burst.read.file_objects import FileLike, takes_file_objects
+from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 
@@ -54,7 +54,7 @@ class Salvaged(NamedTuple):
     nameless: int
 
 
-@takes_file_objects("src")
+@accepts_file_objects("src")
 def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = False) -> Salvaged:
     """Write everything that can still be read of a damaged HDF5 file as a new one.
 

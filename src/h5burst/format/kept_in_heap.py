@@ -13,8 +13,8 @@ import numpy as np
 
 from h5burst._ext.h5parse import Source
 from h5burst.format import global_heap as heap
+from h5burst.format.address_offsets import AddressOffsets
 from h5burst.format.constants import UNDEFINED
-from h5burst.format.datatype_places import Places
 from h5burst.model.errors import CorruptStructureError
 
 _MAX_HELD = 64  # collections
@@ -33,7 +33,7 @@ class KeptInHeap:
         self._source, self._misfit = source, misfit
         self._held: dict[int, tuple[bytes, dict[int, heap.Object]]] = {}
 
-    def check(self, elements: Table, places: Places) -> None:
+    def check(self, elements: Table, places: AddressOffsets) -> None:
         """Raise `CorruptStructureError` unless all that elements refer to is whole, and theirs alone.
 
         elements: their bytes, of shape (count, bytes of one).
@@ -46,7 +46,7 @@ class KeptInHeap:
                     if address not in (0, UNDEFINED):
                         self._whole(address, index)
 
-    def collections(self, elements: Table, places: Places) -> set[int]:
+    def collections(self, elements: Table, places: AddressOffsets) -> set[int]:
         """The addresses of all collections that hold something of elements."""
         found: set[int] = set()
         for places_, rows in self._tables(elements, places):
@@ -54,7 +54,7 @@ class KeptInHeap:
             found.update(address for at in starts for address, _ in _pairs(rows, at))
         return found - {0, UNDEFINED}
 
-    def _tables(self, elements: Table, places: Places) -> Iterator[tuple[Places, Table]]:
+    def _tables(self, elements: Table, places: AddressOffsets) -> Iterator[tuple[AddressOffsets, Table]]:
         """Elements, and those of the sequences in them that refer to others, at any depth."""
         yield places, elements
         for at, inner in places.sequences:
@@ -67,7 +67,7 @@ class KeptInHeap:
                         raise CorruptStructureError("a value of variable length is longer than what the heap holds")
                     yield from self._tables(np.frombuffer(data, np.uint8).reshape(count, inner.size), inner)
 
-    def _check_sequences(self, references: Table, inner: Places) -> None:
+    def _check_sequences(self, references: Table, inner: AddressOffsets) -> None:
         seen: set[tuple[int, int]] = set()
         for count, address, index in _references(references):
             if not count and (not index or not self._is_ours(address)):

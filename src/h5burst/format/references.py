@@ -8,7 +8,7 @@ import struct
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format import attribute, dense
 from h5burst.format import object_header as oh
-from h5burst.format.datatype_places import places_in
+from h5burst.format.address_offsets import address_offsets_of
 from h5burst.format.object_header import ObjectHeader
 from h5burst.format.shared_messages import committed_datatype
 from h5burst.format.superblock import Whole
@@ -32,7 +32,7 @@ def _attribute_refers(source: Source, body: bytes) -> bool:
 
 
 def _is_reference(source: Source, body: bytes, shared: bool) -> bool:
-    return places_in(committed_datatype(source, body) if shared else body).holds_references
+    return address_offsets_of(committed_datatype(source, body) if shared else body).holds_references
 
 
 # ---------------------------------------------------------------- the mark of files that hold none

@@ -13,7 +13,7 @@ import numpy as np
 from h5burst import codecs
 from h5burst._ext.h5parse import Dataset, Kind, RowsInFile, Source
 from h5burst.arrays import chunks
-from h5burst.arrays.selection import Places, hull, inside
+from h5burst.arrays.selection import AxisIndices, bounding_box, relative_index
 from h5burst.codecs.filter_names import filter_name
 from h5burst.format import data_layout
 from h5burst.format.chunk_index import ChunkIndex, read_index
@@ -141,7 +141,7 @@ class Elements:
     def read(
         self,
         source: Source,
-        places: Sequence[Places] | None = None,
+        places: Sequence[AxisIndices] | None = None,
         *,
         out: Array | None = None,
         threads: int | None = None,
@@ -186,19 +186,19 @@ class Elements:
             return None
         return RowsInFile(base + run.address, self.shape, self.dataset.type.dtype)
 
-    def _cut(self, data: bytes, places: tuple[Places, ...]) -> Array:
+    def _cut(self, data: bytes, places: tuple[AxisIndices, ...]) -> Array:
         count = math.prod(self.shape)
         if len(data) < count * self.raw.itemsize:
             raise CorruptStructureError("compact data are cut short")
         whole: Array = np.frombuffer(data, self.raw, count).reshape(self.shape)
-        return np.array(whole[inside(places, tuple((0, length) for length in self.shape))])
+        return np.array(whole[relative_index(places, tuple((0, length) for length in self.shape))])
 
     def _filled(self, source: Source, shape: tuple[int, ...]) -> Array:
         """An array of fill values, which takes no memory while they are zeros."""
         if self.fill is None:
             return _new(shape, self.raw, zeros=True)
-        if math.prod(shape) * self.raw.itemsize > max_unwritten(source.size):
-            raise never_written(shape)
+        if math.prod(shape) * self.raw.itemsize > max_fill_bytes(source.size):
+            raise fill_too_large(shape)
         out = _new(shape, self.raw)
         out[...] = np.frombuffer(self.fill, self.raw)[0]
         return out
@@ -206,7 +206,12 @@ class Elements:
     # ------------------------------------------------------------ chunks
 
     def _read_chunks(
-        self, source: Source, places: tuple[Places, ...], shape: tuple[int, ...], out: Array | None, threads: int | None
+        self,
+        source: Source,
+        places: tuple[AxisIndices, ...],
+        shape: tuple[int, ...],
+        out: Array | None,
+        threads: int | None,
     ) -> Array:
         plan, index = self.plan, self.index(source)
         fetch = self._fetch(source, self._coalesced(source, places))
@@ -228,7 +233,7 @@ class Elements:
         except chunks.ChunkError as error:
             raise CorruptStructureError(str(error)) from error
 
-    def _is_small_read(self, places: tuple[Places, ...], shape: tuple[int, ...]) -> bool:
+    def _is_small_read(self, places: tuple[AxisIndices, ...], shape: tuple[int, ...]) -> bool:
         """True where so little is asked for of so few chunks that the next request may well be for the same ones."""
         plan = self.plan
         touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
@@ -236,7 +241,7 @@ class Elements:
         return touched <= _FEW_CHUNKS and plan.chunk_bytes <= MAX_OF_ONE and 4 * wanted <= touched * plan.chunk_bytes
 
     def _read_kept(
-        self, file: FileHandle, number: int, fetch: chunks.Fetch, places: tuple[Places, ...], out: Array
+        self, file: FileHandle, number: int, fetch: chunks.Fetch, places: tuple[AxisIndices, ...], out: Array
     ) -> Array:
         """Read parts of a few chunks, which are kept for a while."""
         plan, kept = self.plan, file.chunks
@@ -254,7 +259,7 @@ class Elements:
             out[part.target] = whole.view(self.raw).reshape(plan.chunks)[part.source]
         return out
 
-    def _coalesced(self, source: Source, places: tuple[Places, ...]) -> CoalescedChunks | None:
+    def _coalesced(self, source: Source, places: tuple[AxisIndices, ...]) -> CoalescedChunks | None:
         """Where every request is slow, the chunks that are needed by the few requests that bring them; else None."""
         if source.reader is None:
             return None
@@ -312,12 +317,12 @@ class Elements:
         return out
 
 
-def max_unwritten(file_size: int) -> int:
+def max_fill_bytes(file_size: int) -> int:
     """Bytes of elements that were never written which a file of this size may stand for, all its datasets together."""
     return max(_MIN_UNWRITTEN, _MAX_UNWRITTEN_RATIO * file_size)
 
 
-def never_written(shape: tuple[int, ...]) -> CorruptStructureError:
+def fill_too_large(shape: tuple[int, ...]) -> CorruptStructureError:
     """The refusal of elements that would take memory out of proportion to the file."""
     return CorruptStructureError(f"a dataset of shape {shape} {NEVER_WRITTEN}")
 
@@ -329,7 +334,7 @@ def _put(found: Array, out: Array | None) -> Array:
     return out
 
 
-def _touches(numbers: Array, plan: chunks.ChunkPlan, places: tuple[Places, ...]) -> Array:
+def _touches(numbers: Array, plan: chunks.ChunkPlan, places: tuple[AxisIndices, ...]) -> Array:
     """Which chunks hold some of the places of each axis."""
     found = np.ones(len(numbers), bool)
     rest = numbers
@@ -361,7 +366,9 @@ def _new(shape: tuple[int, ...], dtype: np.dtype[Any], zeros: bool = False) -> A
         ) from error
 
 
-def _read_run(source: Source, address: int, shape: tuple[int, ...], places: tuple[Places, ...], out: Array) -> None:
+def _read_run(
+    source: Source, address: int, shape: tuple[int, ...], places: tuple[AxisIndices, ...], out: Array
+) -> None:
     """Read places of an array that is in one run at `address` into `out`, which is C-contiguous."""
     row = math.prod(shape[1:]) * out.dtype.itemsize
     lengths = zip(places[1:], shape[1:], strict=True)
@@ -375,7 +382,7 @@ def _read_run(source: Source, address: int, shape: tuple[int, ...], places: tupl
         for number, i in enumerate(places[0]):
             _read_run(source, address + int(i) * row, shape[1:], places[1:], out[number])
         return
-    inner = hull(places[1:])
+    inner = bounding_box(places[1:])
     slab = np.empty(0, out.dtype)
     for first, last in _slabs(np.asarray(places[0], np.int64), row, gap):
         low, high = int(places[0][first]), int(places[0][last - 1]) + 1
@@ -386,14 +393,14 @@ def _read_run(source: Source, address: int, shape: tuple[int, ...], places: tupl
         slab = slab if slab.size >= count else np.empty(count, out.dtype)
         source.read_into(address + low * row, slab[:count].view(np.uint8))
         rows = slab[:count].reshape(high - low, *shape[1:])[tuple(slice(*edge) for edge in ((0, high - low), *inner))]
-        here: tuple[Places, ...] = (places[0][first:last], *places[1:])
-        out[first:last] = rows[inside(here, ((low, high), *inner))]
+        here: tuple[AxisIndices, ...] = (places[0][first:last], *places[1:])
+        out[first:last] = rows[relative_index(here, ((low, high), *inner))]
 
 
-def _span_bytes(shape: tuple[int, ...], places: tuple[Places, ...], itemsize: int) -> int:
+def _span_bytes(shape: tuple[int, ...], places: tuple[AxisIndices, ...], itemsize: int) -> int:
     """Bytes of an array in C order from the first of some places to the last."""
     span, stride = itemsize, itemsize
-    for length, (start, stop) in reversed(list(zip(shape, hull(places), strict=True))):
+    for length, (start, stop) in reversed(list(zip(shape, bounding_box(places), strict=True))):
         span += (stop - 1 - start) * stride
         stride *= length
     return span

@@ -158,7 +158,7 @@ def locate(file: FileLike) -> Location:
         ) from error
 
 
-def takes_file_objects(*names: str) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+def accepts_file_objects(*names: str) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
     """Let a function that reads files by their paths take file objects for the arguments of these names.
 
     It is given private copies, which are removed when it returns; its errors name the objects.

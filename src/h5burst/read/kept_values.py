@@ -15,7 +15,7 @@ from h5burst._ext.h5parse import Dataset, Kind, Source
 from h5burst.arrays.selection import Box
 from h5burst.format import attribute, data_layout, dataspace, dense
 from h5burst.format import object_header as oh
-from h5burst.format.datatype_places import Places, places_in
+from h5burst.format.address_offsets import AddressOffsets, address_offsets_of
 from h5burst.format.kept_in_heap import KeptInHeap, Misfit, Table
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.format.shared_messages import committed_datatype
@@ -43,7 +43,7 @@ class _RawDataset(NamedTuple):
     external: bool
 
 
-def elements_of(source: Source, header: ObjectHeader) -> tuple[Elements, Places] | None:
+def elements_of(source: Source, header: ObjectHeader) -> tuple[Elements, AddressOffsets] | None:
     """The elements of a dataset; None where they keep nothing in the heap, and for other objects.
 
     Raises `CorruptStructureError`, `UnsupportedFeatureError`.
@@ -71,7 +71,7 @@ def elements_of(source: Source, header: ObjectHeader) -> tuple[Elements, Places]
     return Elements(cast(Dataset, dataset)), places
 
 
-def attributes_of(source: Source, header: ObjectHeader) -> Iterator[tuple[bytes, Table, Places]]:
+def attributes_of(source: Source, header: ObjectHeader) -> Iterator[tuple[bytes, Table, AddressOffsets]]:
     """Stored name, elements and their places of each attribute that keeps values in the heap.
 
     Those that the parser cannot cut out are left out. Raises `CorruptStructureError`.
@@ -125,19 +125,19 @@ def check_attributes(source: Source, header: ObjectHeader, name: bytes | None, m
                 raise CorruptStructureError(f"attribute {stored.decode(errors='replace')!r}: {error}") from error
 
 
-def keeps_values(places: Places) -> bool:
+def keeps_values(places: AddressOffsets) -> bool:
     """True where elements keep values in the global heap."""
     return bool(places.sequences or places.regions)
 
 
-def as_table(elements: np.ndarray[Any, Any], places: Places) -> Table:
+def as_table(elements: np.ndarray[Any, Any], places: AddressOffsets) -> Table:
     """The bytes of elements as a row each."""
     table: Table = np.ascontiguousarray(elements).reshape(-1).view(np.uint8).reshape(-1, places.size)
     return table
 
 
-def _places(source: Source, body: bytes, is_shared: bool) -> Places:
-    return places_in(committed_datatype(source, body) if is_shared else body)
+def _places(source: Source, body: bytes, is_shared: bool) -> AddressOffsets:
+    return address_offsets_of(committed_datatype(source, body) if is_shared else body)
 
 
 def _is_shared(message: Message) -> bool:

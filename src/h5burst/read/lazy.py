@@ -17,7 +17,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import ProcessLock, RowsInFile, Type
 from h5burst.arrays.readable import ReadableArray
-from h5burst.arrays.selection import Box, Places, hull, inside
+from h5burst.arrays.selection import AxisIndices, Box, bounding_box, relative_index
 from h5burst.codecs.filter_names import NOT_CODECS
 from h5burst.model.errors import UnsupportedFeatureError
 from h5burst.model.lazy_dict import FilledLater
@@ -276,7 +276,7 @@ class LazyArray(ReadableArray):
             return
         np.copyto(target, self._pick(places))
 
-    def _fill(self, places: tuple[Places, ...], out: np.ndarray[Any, Any]) -> bool:
+    def _fill(self, places: tuple[AxisIndices, ...], out: np.ndarray[Any, Any]) -> bool:
         """Read places straight into `out`; False where their bytes in the file are not those in memory."""
         if self._address is None:
             return False
@@ -330,7 +330,7 @@ class LazyArray(ReadableArray):
     def _read(self, box: Box) -> np.ndarray[Any, Any]:
         return self._pick(tuple(range(*edge) for edge in box))
 
-    def _pick(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
+    def _pick(self, places: tuple[AxisIndices, ...]) -> np.ndarray[Any, Any]:
         if self._address is None:
             return self._pick_by_name(places)
         try:
@@ -341,7 +341,7 @@ class LazyArray(ReadableArray):
                 if len(places) == rank:
                     return found
                 inner = (*map(range, found.shape[:rank]), *places[rank:])  # axes of an array datatype
-                part: np.ndarray[Any, Any] = found[inside(inner, tuple((0, length) for length in found.shape))]
+                part: np.ndarray[Any, Any] = found[relative_index(inner, tuple((0, length) for length in found.shape))]
                 return part
         except UnsupportedFeatureError:
             return self._pick_by_name(places)
@@ -368,13 +368,13 @@ class LazyArray(ReadableArray):
             for part in elements.stored_parts(reader.source, max_bytes):
                 reader.finish(part, elements.dataset.type)
 
-    def _pick_by_name(self, places: tuple[Places, ...]) -> np.ndarray[Any, Any]:
-        box = hull(places)
+    def _pick_by_name(self, places: tuple[AxisIndices, ...]) -> np.ndarray[Any, Any]:
+        box = bounding_box(places)
         with contextlib.suppress(UnsupportedFeatureError), self._reader() as reader:
             reader.check_elements_at(self.name, box)
         with self._handle.open() as file:
             whole = fallback.read_box(self._handle, self.name, box, in_use=file.locked_for_writing)
-        part: np.ndarray[Any, Any] = whole[inside(places, box)]
+        part: np.ndarray[Any, Any] = whole[relative_index(places, box)]
         return part
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -43,7 +43,7 @@ from h5burst.model.tree import (
 )
 from h5burst.read import fallback, kept_values
 from h5burst.read.damaged import DamagedNode
-from h5burst.read.elements import Elements, max_unwritten, never_written
+from h5burst.read.elements import Elements, fill_too_large, max_fill_bytes
 from h5burst.read.fallback import InUseError
 from h5burst.read.file_objects import Location
 from h5burst.read.handle import FileHandle, State, Target
@@ -289,8 +289,8 @@ class Reader:
         stored = elements.stored_bytes(self.source)
         self.parser.claim(stored)
         self._unwritten += elements.unwritten_bytes(self.source)
-        if self._unwritten > max_unwritten(self.source.size):
-            raise never_written(elements.shape)
+        if self._unwritten > max_fill_bytes(self.source.size):
+            raise fill_too_large(elements.shape)
         if self._can_wait(elements):
             out = np.empty(elements.shape, dataset.type.dtype)
             self._deferred_reads.append((elements, out.view(elements.raw), self.parser.where))

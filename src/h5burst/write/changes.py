@@ -10,24 +10,24 @@ import numpy as np
 
 from h5burst.model.source import ArraySource, as_source
 from h5burst.model.tree import Array, Group, Node
-from h5burst.write.edited_file import Existing
+from h5burst.write.edited_file import StoredObject
 
 
-class Gone:
+class Removed:
     """In the place of a child or a value: it is removed."""
 
 
-GONE: Final = Gone()
+REMOVED: Final = Removed()
 
 
 @dataclass(slots=True)
 class Change:
     """An object of the file: new attributes, new children, rows to append.
 
-    A child is another `Change` of what is there, a node that is new, or GONE.
+    A child is another `Change` of what is there, a node that is new, or REMOVED.
     """
 
-    existing: Existing
+    existing: StoredObject
     attrs: dict[str, Any] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
     rows: list[np.ndarray[Any, Any] | ArraySource] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Change:
         return not (self.attrs or self.rows) and all(isinstance(c, Change) and c.is_empty for c in below)
 
 
-Child: TypeAlias = "Change | Group | Array | Gone"
+Child: TypeAlias = "Change | Group | Array | Removed"
 
 
 def merged_attributes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def overlaid(change: Change, base: Node) -> Node:
         return Array(data, merged_attributes(base.attrs, change.attrs), base.storage)
     children = dict(base.children)
     for name, child in change.children.items():
-        if isinstance(child, Gone):
+        if isinstance(child, Removed):
             children.pop(name, None)
         elif isinstance(child, Change):
             if name in children:  # else it is nothing that trees have, such as a committed datatype

@@ -19,7 +19,7 @@ from h5burst.model.errors import CorruptFileError, CorruptStructureError, Unsupp
 from h5burst.model.tree import Storage, escape_attribute, escape_link
 from h5burst.read.history import State
 from h5burst.runtime import durable
-from h5burst.write.changes import Change, Gone
+from h5burst.write.changes import Change, Removed
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.native import NeedsLibhdf5Error, make_writer
 from h5burst.write.notes import Note, record_of
@@ -28,14 +28,14 @@ from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
-    from h5burst.write.growing import Growing
+    from h5burst.write.appendable import AppendableDataset
 
 
 def commit(
     file: EditedFile,
     root: Change | State,
     checked: TreeWriter | None,
-    growing: Mapping[int, Growing],
+    growing: Mapping[int, AppendableDataset],
     storage: Storage | None,
     threads: int | None,
     note: Note | None,
@@ -86,7 +86,7 @@ class _Append:
         self,
         root: Change | State,
         checked: TreeWriter | None,
-        growing: Mapping[int, Growing],
+        growing: Mapping[int, AppendableDataset],
         storage: Storage | None,
         threads: int | None,
     ) -> tuple[int, int]:
@@ -189,7 +189,7 @@ class _Rewriter:
     """Writes changed objects, children before parents."""
 
     def __init__(
-        self, file: EditedFile, writer: TreeWriter, growing: Mapping[int, Growing], threads: int | None
+        self, file: EditedFile, writer: TreeWriter, growing: Mapping[int, AppendableDataset], threads: int | None
     ) -> None:
         self._file, self._writer, self._growing, self._threads = file, writer, growing, threads
 
@@ -202,7 +202,7 @@ class _Rewriter:
             new: dict[bytes, int | None] = {}
             for name, child in change.children.items():
                 link = escape_link(name).encode()
-                if isinstance(child, Gone):
+                if isinstance(child, Removed):
                     if existing.links.find(link) is not None:
                         new[link] = None
                 elif isinstance(child, Change):

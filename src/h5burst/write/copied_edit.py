@@ -19,7 +19,7 @@ from h5burst.model.tree import Group, Node, Storage, escape_attribute, escape_li
 from h5burst.read.lazy import open_tree
 from h5burst.runtime import durable
 from h5burst.write import graft, heap_sums
-from h5burst.write.growing import check_rows, too_long
+from h5burst.write.appendable import check_rows, too_long
 
 _ROWS_BYTES = 8 << 20
 _MISTAKES = ("doesn't exist", "not found", "already exists")  # libhdf5's words about what the caller asked for

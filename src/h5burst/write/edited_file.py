@@ -54,7 +54,7 @@ def waiting_time(wait: float) -> float:
 _edited: weakref.WeakSet[EditedFile] = weakref.WeakSet()  # here; one that is forgotten is until it is collected
 
 
-class Existing:
+class StoredObject:
     """An object of the file: address, header as version 2 has it, links of a group (None for other objects)."""
 
     __slots__ = ("address", "header", "links")
@@ -90,7 +90,7 @@ class EditedFile:
 
     The locks end with the object, too, if it is never closed.
 
-    Raises `CorruptFileError`, `UnfinishedFileError`, and `OSError` with the path and what to do. `why_not`: why it
+    Raises `CorruptFileError`, `UnfinishedFileError`, and `OSError` with the path and what to do. `copy_reason`: why it
     cannot be edited by appending; None where it can. only_replaced: it is to be replaced as a whole; its objects are
     not looked at. wait: how many seconds it is tried again where others hold it.
     """
@@ -99,7 +99,7 @@ class EditedFile:
         self._only_replaced = only_replaced
         self._deadline = time.monotonic() + waiting_time(wait)
         self.path = Path(os.path.realpath(path))
-        self.why_not: str | None = None
+        self.copy_reason: str | None = None
         self._stack = contextlib.ExitStack()
         try:
             with durable.annotating_oserror(path, "edit"):
@@ -199,7 +199,7 @@ class EditedFile:
             if not self.is_marked and self._holds_references():
                 raise NeedsLibhdf5Error("references between its objects")
         except (NeedsLibhdf5Error, UnsupportedFeatureError) as error:
-            self.why_not = str(error)
+            self.copy_reason = str(error)
         except CorruptStructureError as error:
             raise CorruptFileError(self.path, str(error)) from error
 
@@ -237,14 +237,14 @@ class EditedFile:
                     waiting.append(address)
         return False
 
-    def look_up(self, address: int) -> Existing:
+    def look_up(self, address: int) -> StoredObject:
         """An object of the file.
 
         Raises `CorruptFileError`, and `NeedsLibhdf5Error` for one that must stay where it is.
         """
         try:
             with naming_file(self.path):
-                return Existing(self.source, address)
+                return StoredObject(self.source, address)
         except UnsupportedFeatureError as error:
             raise NeedsLibhdf5Error(str(error)) from error
 

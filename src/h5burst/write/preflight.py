@@ -29,7 +29,7 @@ from h5burst.model.tree import (
     is_encodable,
     storage_of,
 )
-from h5burst.write.settled import NeedsSettlingError, needs_settling, settled
+from h5burst.write.materialized import NeedsMaterializingError, materialized, needs_materializing
 
 _REFERENCES = "references and sequences of variable length are written only with a whole file, by write_tree"
 MAX_RANK = 32  # of the file format
@@ -50,19 +50,19 @@ NodeT = TypeVar("NodeT", bound=Node)
 def validated(
     node: NodeT, *, storage: Storage | None = None, path: tuple[str, ...] = (), target: str | None = None
 ) -> NodeT:
-    """The node, after `validate`; a `settled` copy where it holds links or what is read lazily.
+    """The node, after `validate`; a `materialized` copy where it holds links or what is read lazily.
 
     target: the file that it is written to.
     """
     try:
         validate(node, storage=storage, path=path)
         return node
-    except NeedsSettlingError:
-        found = settled(node, path, target)
+    except NeedsMaterializingError:
+        found = materialized(node, path, target)
     try:
         validate(found, storage=storage, path=path)
-    except SpecialValueError as error:
-        error.settled = found
+    except ReferenceOrSequenceError as error:
+        error.materialized = found
         raise
     return found
 
@@ -125,8 +125,8 @@ def _validate_each(node: Group, path: tuple[str, ...], default: Storage) -> None
 
 def _check_members(group: Group, path: tuple[str, ...]) -> None:
     """The links of a group, and whether it is in memory."""
-    if needs_settling(group):
-        raise NeedsSettlingError
+    if needs_materializing(group):
+        raise NeedsMaterializingError
     for name, link in group.links.items():
         where = (*path, name)
         _check_name(name, escape_link, where)
@@ -186,13 +186,13 @@ def _check_attribute(name: Any, value: Any, path: tuple[str, ...]) -> None:
         raise error.public(str(error), _text_path(where)) from error
 
 
-class SpecialValueError(UnsupportedValueError):
-    """A reference, or a sequence of variable length: what only `h5burst.write.referring` writes.
+class ReferenceOrSequenceError(UnsupportedValueError):
+    """A reference, or a sequence of variable length: what only `h5burst.write.via_libhdf5` writes.
 
-    settled: the tree as `validated` would have given it; None if it was not made.
+    materialized: the tree as `validated` would have given it; None if it was not made.
     """
 
-    settled: Node | None = None
+    materialized: Node | None = None
 
 
 class _NotRepresentableError(TypeError):
@@ -202,7 +202,7 @@ class _NotRepresentableError(TypeError):
 
 
 class _SpecialError(_NotRepresentableError):
-    public = SpecialValueError
+    public = ReferenceOrSequenceError
 
 
 def _check_value(value: Any) -> None:
@@ -247,7 +247,7 @@ def _check_data(data: Any, what: str) -> None:
         _check_array(data)
     elif is_source(data):
         if np.dtype(data.dtype).hasobject:
-            raise NeedsSettlingError
+            raise NeedsMaterializingError
         check_dtype(np.dtype(data.dtype))
     else:
         raise _NotRepresentableError(

@@ -97,8 +97,8 @@ def undo(path: str | os.PathLike[str], message: str | None = None, *, wait: floa
 
 
 def _history(file: EditedFile) -> History:
-    if file.history is None or file.why_not is not None:
-        raise LookupError(f"{file.path}: it has no earlier states: {file.why_not}")
+    if file.history is None or file.copy_reason is not None:
+        raise LookupError(f"{file.path}: it has no earlier states: {file.copy_reason}")
     return file.history
 
 

@@ -20,11 +20,11 @@ from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
 from h5burst.read.lazy import open_tree
 from h5burst.runtime.threads import thread_count
-from h5burst.write.changes import GONE, Change, Gone, Joined, merged_attributes, overlaid
+from h5burst.write.appendable import AppendableDataset, check_rows
+from h5burst.write.changes import REMOVED, Change, Joined, Removed, merged_attributes, overlaid
 from h5burst.write.commit import commit
 from h5burst.write.copied_edit import CopiedEdit
 from h5burst.write.edited_file import EditedFile
-from h5burst.write.growing import Growing, check_rows
 from h5burst.write.native import NeedsLibhdf5Error, make_writer
 from h5burst.write.notes import note_of
 from h5burst.write.preflight import check_attributes, validated
@@ -145,13 +145,13 @@ class Transaction:
         self._is_open = True
         self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
         self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
-        self._growing: dict[int, Growing] = {}
+        self._growing: dict[int, AppendableDataset] = {}
         self._copied: CopiedEdit | None = None
         self._root: Change | None = None
         self.reason = ""
         try:
-            if self._file.why_not is not None:
-                self._copy(self._file.why_not)
+            if self._file.copy_reason is not None:
+                self._copy(self._file.copy_reason)
             else:
                 self._or_copy(self._look_at_root)
         except BaseException:
@@ -367,7 +367,7 @@ class Transaction:
     def _child(self, holder: Change | Group, name: str) -> _Holder | None:
         """A child that may be changed from here on; None where there is none."""
         found = holder.children.get(name)
-        if isinstance(found, Gone):
+        if isinstance(found, Removed):
             return None
         if isinstance(found, Group) and id(found) not in self._owned:
             found = self._own(Group(dict(found.children), dict(found.attrs), dict(found.links), found.track_order))
@@ -422,11 +422,11 @@ class Transaction:
         if isinstance(holder, Group):
             return holder.children.pop(name, None) is not None
         found, links = holder.children.get(name), holder.existing.links
-        if isinstance(found, Gone) or links is None:
+        if isinstance(found, Removed) or links is None:
             return False
         in_file = links.find(escape_link(name).encode()) is not None
         if in_file:
-            holder.children[name] = GONE
+            holder.children[name] = REMOVED
         elif found is not None:
             del holder.children[name]
         return in_file or found is not None
@@ -439,7 +439,7 @@ class Transaction:
                 raise ValueError(f"{where} is not a dataset")
             growing = self._growing.get(found.existing.address)
             if growing is None:
-                growing = Growing(self._file, found.existing.address, where)
+                growing = AppendableDataset(self._file, found.existing.address, where)
                 self._growing[found.existing.address] = growing
             growing.check(rows, sum(part.shape[0] for part in found.rows))
             if rows.shape[0]:

@@ -14,11 +14,11 @@ from h5burst.model.tree import Group, Storage
 from h5burst.read.handle import keeping_open
 from h5burst.runtime import durable
 from h5burst.runtime.threads import thread_count
-from h5burst.write import native, referring
+from h5burst.write import native, via_libhdf5
 from h5burst.write.graft import fill
 from h5burst.write.heap_sums import keep_sums
-from h5burst.write.preflight import SpecialValueError, validated
-from h5burst.write.settled import settled
+from h5burst.write.materialized import materialized
+from h5burst.write.preflight import ReferenceOrSequenceError, validated
 from h5burst.write.sink import BehindUserBlock
 
 
@@ -72,12 +72,12 @@ def write_tree(
         raise ValueError(f"a user block has 512, 1024, 2048 … bytes, not {len(user_block)}")
     try:
         tree = validated(tree, storage=storage, target=os.fspath(path))
-    except SpecialValueError as special:
+    except ReferenceOrSequenceError as error:
         if user_block:
             raise
-        tree = cast(Group, special.settled) or settled(tree, (), os.fspath(path))
+        tree = cast(Group, error.materialized) or materialized(tree, (), os.fspath(path))
         with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():
-            referring.write(temporary, tree, storage, threads)
+            via_libhdf5.write(temporary, tree, storage, threads)
             keep_sums(temporary)
         return
     with durable.replacing(Path(path), overwrite=overwrite) as temporary, keeping_open():

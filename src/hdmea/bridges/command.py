@@ -10,8 +10,8 @@ import typer
 
 from h5burst import console, format_bytes
 from h5burst.console import output as screen
+from hdmea.utils.discovery import recording_files
 from hdmea.utils.exceptions import ConfigurationError
-from hdmea.utils.inputs import recording_files
 
 Files = Annotated[list[Path], typer.Argument(help="Recordings (.h5), or directories of them.")]
 

@@ -21,8 +21,8 @@ from hdmea.session.session import PipelineSession
 from hdmea.steps.load import common_metadata, finish_units
 from hdmea.steps.load_recording import TAIL_S
 from hdmea.steps.table import loading_steps
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import DataLoadError
-from hdmea.utils.inputs import existing
 
 LONGEST_S = 1e9
 LONGEST_RATES_S = 7 * 86400.0  # longer than that, bins of 100 ms would take more memory than the spikes

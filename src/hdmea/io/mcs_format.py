@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from h5burst import Array, CorruptFileError, DamagedNode, Group, LazyArray, Node, read_tree
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import DataLoadError
-from hdmea.utils.inputs import existing
 
 MICROSECONDS = 1_000_000
 CHIP_SIDE = 65

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hdmea.utils.choices import there_are
+from hdmea.utils.discovery import LENGTH_COLUMNS, PLAYLIST_COLUMNS
 from hdmea.utils.exceptions import ConfigurationError
-from hdmea.utils.inputs import LENGTH_COLUMNS, PLAYLIST_COLUMNS
 from hdmea.utils.names import movie_name
 
 if TYPE_CHECKING:

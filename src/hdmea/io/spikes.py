@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from h5burst import Array, Group, read_tree
 from hdmea.io.cmtr import UNKNOWN_ELECTRODE
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import DataLoadError
-from hdmea.utils.inputs import existing
 
 ON_GRID = 0.01  # of a pitch: positions this close to an electrode are on it
 _REQUIRED = ("spikes", "sCount")

@@ -9,8 +9,8 @@ import typer
 
 from h5burst import console
 from h5burst.console import output
+from hdmea.utils.discovery import recording_files
 from hdmea.utils.exceptions import ConfigurationError
-from hdmea.utils.inputs import recording_files
 
 
 def population(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hdmea.session.session import PipelineSession
 from hdmea.steps.run_step import Outcome, Target, run_step
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
-from hdmea.utils.inputs import existing
 
 if TYPE_CHECKING:
     import polars as pl

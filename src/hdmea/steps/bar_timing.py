@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from hdmea.io.stimulus_config import StimulusConfig
 from hdmea.kernels.passages import bar_passages
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
-from hdmea.utils.inputs import existing
 
 TABLE_SUFFIXES = (".npz", ".csv", ".parquet")
 _HOW_TO_CONVERT = (

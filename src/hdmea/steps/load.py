@@ -21,10 +21,10 @@ from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
 from hdmea.steps.table import metadata_of_steps
 from hdmea.utils.clock import utc_now
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 from hdmea.utils.file_identity import Identity, differences, identity_of
 from hdmea.utils.hashing import params_hash
-from hdmea.utils.inputs import existing
 from hdmea.utils.names import recording_path
 
 logger = logging.getLogger(__name__)

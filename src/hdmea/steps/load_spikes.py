@@ -17,8 +17,8 @@ from hdmea.steps.load import LoadJob, RecordingData, add_frames, check_rate, com
 from hdmea.steps.per_unit import PITCH_UM
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import run_step
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
-from hdmea.utils.inputs import existing
 
 LONGEST_S = 366 * 86400.0  # a recording of a year is a wrong rate, or not a list of spikes
 KILOSORT_READERS = ("kilosort", "phy")  # read by this package, which runs no params.py

@@ -26,8 +26,8 @@ from hdmea.steps.reasons import without_sections
 from hdmea.steps.rf_geometry import GEOMETRY as FIELD
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.steps.soma import GEOMETRY as SOMA
+from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
-from hdmea.utils.inputs import existing
 
 STEP = "section_by_direction"
 DIRECTION_LIST = [0, 45, 90, 135, 180, 225, 270, 315]  # degrees, of the shipped bar movie

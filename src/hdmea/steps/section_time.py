@@ -20,8 +20,8 @@ from hdmea.steps.run_step import AlreadyDoneError, Outcome, Target, run_step
 from hdmea.steps.section_windows import WINDOWS
 from hdmea.steps.section_windows import add_section_windows as add_section_windows
 from hdmea.utils.defaults import chosen_path
+from hdmea.utils.discovery import LENGTH_COLUMNS, PLAYLIST_COLUMNS
 from hdmea.utils.exceptions import ConfigurationError
-from hdmea.utils.inputs import LENGTH_COLUMNS, PLAYLIST_COLUMNS
 from hdmea.utils.problems import Problems
 
 if TYPE_CHECKING:

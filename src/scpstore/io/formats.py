@@ -11,6 +11,7 @@ from typing import Any
 from h5burst import Group, Storage, codecs, states
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.structures import ScpContainer
+from scpstore.io.delimited import open_table
 from scpstore.io.engines.any_report import READERS, read_report
 from scpstore.io.engines.mztab import is_mztab
 from scpstore.io.engines.recognise import MZTAB, report_of
@@ -20,7 +21,6 @@ from scpstore.io.importers import load_hdf5, read_checked
 from scpstore.io.interchange import read_h5ad, write_h5ad
 from scpstore.io.modalities import read_h5mu, write_h5mu
 from scpstore.io.tables import TABLE_SUFFIXES, check_orientation, read_table, write_table
-from scpstore.io.text import open_table
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 OUTPUT_SUFFIXES = (*HDF5_SUFFIXES, ".h5ad", ".h5mu", *TABLE_SUFFIXES)

@@ -19,9 +19,9 @@ from h5burst import durable
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, ValidationError
 from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
+from scpstore.io.delimited import Table, is_text, open_table
 from scpstore.io.engines.recognise import report_of
 from scpstore.io.exceptions import IOFormatError, IOWriteError
-from scpstore.io.text import Table, is_text, open_table
 
 INDEX = "_index"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")

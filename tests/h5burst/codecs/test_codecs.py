@@ -184,7 +184,7 @@ def test_matches_are_used_only_where_they_pay() -> None:
 
 def ways_of(data: Any) -> list[BlockCoding]:
     edges = deflate._edges(data.size, 2)
-    return [way for _, _, way in deflate._runs(edges, deflate._ways(data, edges, 4))]
+    return [way for _, _, way in deflate._runs(edges, deflate._choose_codings(data, edges, 4))]
 
 
 def shuffled_chunk(values: Any) -> Any:
@@ -218,7 +218,7 @@ def test_counts_need_no_general_compressor() -> None:
     data = shuffled_chunk(SHUFFLED["counts"](np.random.default_rng(3)))
     hint = deflate.hint_of(data, 4, 8)
     edges = deflate._edges(data.size, 8)
-    ways = deflate._ways(data, edges, 4, hint.stretches)
+    ways = deflate._choose_codings(data, edges, 4, hint.stretches)
     assert ways[:5] == [BlockCoding.REPETITION] * 5  # small whole numbers as float64: the low bytes are zeros
     assert BlockCoding.MATCHES not in ways
 
@@ -258,7 +258,7 @@ def test_decimal_fractions_get_no_larger_than_by_zlib(decimals: int, dtype: str,
 
 def test_few_matches_are_looked_for_where_they_are_enough() -> None:
     def way(data: Any, stride: int) -> BlockCoding:
-        return deflate._way(data.view(np.uint8), stride, 4, deflate.NO_HINT)
+        return deflate._choose_coding(data.view(np.uint8), stride, 4, deflate.NO_HINT)
 
     assert way(skewed(80_000), 1) is BlockCoding.LITERALS
     assert way(numbers_with_zeros(100_000), 8) is BlockCoding.ELEMENT_MATCHES

@@ -20,7 +20,7 @@ from h5burst.format import (
     object_header,
     shared_messages,
 )
-from h5burst.format.datatype_places import places_in
+from h5burst.format.address_offsets import address_offsets_of
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 
 PLAIN = np.dtype([("a", "<f8"), ("b", "<i4")])
@@ -138,16 +138,16 @@ def test_dtypes_that_are_not_written_here(dtype: np.dtype[Any], complaint: str) 
 
 
 def test_places_of_references_at_any_depth() -> None:
-    assert places_in(reference()).objects == (0,)
-    assert places_in(stored(h5py.regionref_dtype)).regions == (0,)
-    assert places_in(array(reference(), 3, 24)).objects == (0, 8, 16)
-    record = places_in(stored([("n", "<i4"), ("at", h5py.ref_dtype)]))
+    assert address_offsets_of(reference()).objects == (0,)
+    assert address_offsets_of(stored(h5py.regionref_dtype)).regions == (0,)
+    assert address_offsets_of(array(reference(), 3, 24)).objects == (0, 8, 16)
+    record = address_offsets_of(stored([("n", "<i4"), ("at", h5py.ref_dtype)]))
     assert (record.size, record.objects) == (12, (4,))
-    lists = places_in(variable_length(reference()))
+    lists = address_offsets_of(variable_length(reference()))
     assert (lists.size, lists.objects, lists.holds_references) == (16, (), True)
-    assert not places_in(variable_length(stored("<i4"))).holds_references
-    assert places_in(stored(PLAIN)).is_plain
-    assert places_in(stored(h5py.enum_dtype({"a": 0, "b": 1}, basetype="<i4"))).is_plain
+    assert not address_offsets_of(variable_length(stored("<i4"))).holds_references
+    assert address_offsets_of(stored(PLAIN)).is_plain
+    assert address_offsets_of(stored(h5py.enum_dtype({"a": 0, "b": 1}, basetype="<i4"))).is_plain
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_places_of_references_at_any_depth() -> None:
 )
 def test_places_that_cannot_be_told(message: bytes, error: type[Exception], complaint: str) -> None:
     with pytest.raises(error, match=complaint):
-        places_in(message)
+        address_offsets_of(message)
 
 
 # ---------------------------------------------------------------- other messages

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from h5burst._ext.h5parse import Source, SymbolTable, lookup3
 from h5burst.format import (
+    address_offsets,
     attribute,
     btree2,
     btree2_update,
@@ -23,7 +24,6 @@ from h5burst.format import (
     data_layout,
     dataspace,
     datatype,
-    datatype_places,
     dense,
     external_files,
     filter_pipeline,
@@ -55,7 +55,7 @@ MESSAGES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
     "dataspace": (dataspace.extent, [SPACE]),
     "count of elements": (dataspace.element_count, [SPACE]),
     "datatype": (datatype.decode, [F8, RECORD, ENUM, TEXTS]),
-    "places in a datatype": (datatype_places.places_in, [F8, RECORD, ENUM, TEXTS]),
+    "places in a datatype": (address_offsets.address_offsets_of, [F8, RECORD, ENUM, TEXTS]),
     "chunked layout": (lambda body: data_layout.decode(body, 2, 8), [CHUNKED]),
     "contiguous layout": (data_layout.decode_contiguous, [data_layout.encode_contiguous(99, 8)]),
     "compact layout": (data_layout.decode_compact, [b"\3\0\2\0ab"]),

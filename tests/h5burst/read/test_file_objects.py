@@ -21,7 +21,7 @@ import pytest
 
 import h5burst
 from h5burst import CorruptFileError, StaleFileError
-from h5burst.read.file_objects import takes_file_objects
+from h5burst.read.file_objects import accepts_file_objects
 from support.range_server import serving
 
 DATA = np.random.default_rng(1).normal(size=(5000, 40)).round(2)
@@ -252,7 +252,7 @@ def test_errors_of_such_verbs_name_the_object(tmp_path: Path) -> None:
     with pytest.raises(CorruptFileError, match="<BytesIO>"):
         h5burst.diff(io.BytesIO(b"not HDF5"), io.BytesIO(b"not HDF5, too"))
 
-    @takes_file_objects("path")
+    @accepts_file_objects("path")
     def refuse(path: Any) -> None:
         raise OSError(f"{path} is refused")
 

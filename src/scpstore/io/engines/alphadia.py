@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from scpstore.core.structures import ScpContainer
+from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, QValue, from_wide
 from scpstore.io.engines.recognise import ALPHADIA, ALPHADIA_PRECURSORS
 from scpstore.io.engines.shared import (
@@ -29,7 +30,6 @@ from scpstore.io.engines.shared import (
     runs_among,
     with_channels,
 )
-from scpstore.io.text import Table, open_table
 
 # Columns of 2.x by those of 1.x, whose `intensity` is that of the protein group.
 _NEWER = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import ScpContainer
+from scpstore.io.delimited import open_table
 from scpstore.io.engines import recognise as kinds
 from scpstore.io.engines.alphadia import read_alphadia
 from scpstore.io.engines.diann import read_diann
@@ -19,7 +20,6 @@ from scpstore.io.engines.sage import read_sage
 from scpstore.io.engines.shared import PathLike
 from scpstore.io.engines.spectronaut import read_spectronaut
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.text import open_table
 
 READERS: dict[str, Callable[..., ScpContainer]] = {
     kinds.DIANN: read_diann,

@@ -15,6 +15,7 @@ import polars as pl
 
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import ScpContainer
+from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.in_parts import read_in_parts
 from scpstore.io.engines.long_tables import Level, QValue, from_wide
 from scpstore.io.engines.recognise import DIANN
@@ -35,7 +36,6 @@ from scpstore.io.engines.shared import (
     with_channels,
 )
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.text import Table, open_table
 
 _ID, _SEQUENCE, _CHANNEL, _DECOY = "Precursor.Id", "Modified.Sequence", "Channel", "Decoy"
 _LEVELS = (

@@ -14,12 +14,12 @@ import polars as pl
 
 from scpstore.core.joining import concat
 from scpstore.core.structures import AggregationLink, ScpContainer
+from scpstore.io.delimited import Table
 from scpstore.io.engines.long_tables import Level, annotated
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.exporters import save_hdf5, scratch_directory
 from scpstore.io.importers import load_hdf5
 from scpstore.io.tables import INDEX, with_cells
-from scpstore.io.text import Table
 
 _ROWS = 1_500_000  # of a report that are in memory at once, if no run has more
 

@@ -16,6 +16,7 @@ import polars as pl
 
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import MaskCode, ScpContainer
+from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, annotated, from_long, from_wide
 from scpstore.io.engines.recognise import (
     MAXQUANT,
@@ -35,7 +36,6 @@ from scpstore.io.engines.shared import (
 )
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.tables import INDEX
-from scpstore.io.text import Table, open_table
 
 _IDS, _MAJORITY, _SEQUENCE = "Protein IDs", "Majority protein IDs", "Sequence"
 _LAYERS = ("Intensity", "LFQ intensity", "iBAQ")

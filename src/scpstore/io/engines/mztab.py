@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from scpstore.core.structures import ScpContainer
+from scpstore.io.delimited import open_text
 from scpstore.io.engines.long_tables import Level, Matrices, annotated, from_wide
 from scpstore.io.engines.recognise import MZTAB
 from scpstore.io.engines.shared import PEPTIDES, PRECURSORS, PROTEINS, PathLike, Request, container_of, run_name
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.tables import INDEX
-from scpstore.io.text import open_text
 
 _LAYER, _PEPTIDE, _LINE = "abundance", "peptide", " line"
 _ABUNDANCE = re.compile(r"(protein|peptide)_abundance_assay\[(\d+)\]")

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from scpstore.core.structures import ScpContainer
+from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, Matrices, annotated, from_long, from_wide
 from scpstore.io.engines.recognise import SAGE, SAGE_SPECTRA, report_of
 from scpstore.io.engines.shared import (
@@ -21,7 +22,6 @@ from scpstore.io.engines.shared import (
     short_names,
 )
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.text import Table, open_table
 
 _ANNOTATIONS = ("peptide", "stripped_peptide", "charge", "proteins", "is_decoy", "q_value", "score", "spectral_angle")
 _RUN, _INTENSITY, _ID = "filename", "intensity", "precursor"

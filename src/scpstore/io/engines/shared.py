@@ -13,12 +13,12 @@ import polars as pl
 
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import AggregationLink, ScpContainer
+from scpstore.io.delimited import Table
 from scpstore.io.engines.in_parts import PartOfTable
 from scpstore.io.engines.long_tables import Level, Matrices, QValue, from_long
 from scpstore.io.engines.settings import settings_beside
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.tables import INDEX, built, with_cells
-from scpstore.io.text import Table
 
 PathLike = str | os.PathLike[str]
 PROTEINS, PRECURSORS, PEPTIDES = "proteins", "precursors", "peptides"

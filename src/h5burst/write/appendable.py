@@ -35,7 +35,7 @@ def _is_applied_here(filters: Sequence[codecs.Filter]) -> bool:
     return len(left) <= 1 and all(codecs.by_id(number) is not None for number in left)
 
 
-class Growing:
+class AppendableDataset:
     """A dataset of the file that rows are appended to. Raises `NeedsLibhdf5Error` for one that only libhdf5 extends."""
 
     def __init__(self, file: EditedFile, address: int, where: str) -> None:

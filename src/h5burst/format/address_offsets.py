@@ -18,7 +18,7 @@ _OBJECT, _REGION = 0, 1  # types of references
 _MAX_PLACES = 1 << 20  # of addresses in one element
 
 
-class Places(NamedTuple):
+class AddressOffsets(NamedTuple):
     """Where one element of `size` bytes holds addresses.
 
     objects, regions: offsets of references. sequences: offsets of variable-length values, with what their items hold.
@@ -27,7 +27,7 @@ class Places(NamedTuple):
     size: int
     objects: tuple[int, ...] = ()
     regions: tuple[int, ...] = ()
-    sequences: tuple[tuple[int, Places], ...] = ()
+    sequences: tuple[tuple[int, AddressOffsets], ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -42,7 +42,7 @@ class Places(NamedTuple):
 
 @lru_cache(maxsize=4096)  # files have few datatypes, each many times
 @total("a datatype message")
-def places_in(datatype: bytes) -> Places:
+def address_offsets_of(datatype: bytes) -> AddressOffsets:
     """Of the body of a datatype message.
 
     Raises `UnsupportedFeatureError` for references of kinds that this module does not know, `CorruptStructureError`.
@@ -53,8 +53,8 @@ def places_in(datatype: bytes) -> Places:
     return places
 
 
-def _walk(body: bytes, at: int, depth: int) -> tuple[Places, int]:
-    """Places in a datatype that begins at `at`, and where it ends."""
+def _walk(body: bytes, at: int, depth: int) -> tuple[AddressOffsets, int]:
+    """The offsets in a datatype that begins at `at`, and where it ends."""
     if depth > MAX_DEPTH:
         raise CorruptStructureError(f"a datatype nests more than {MAX_DEPTH} deep")
     first, size = struct.unpack_from("<II", body, at)
@@ -64,46 +64,46 @@ def _walk(body: bytes, at: int, depth: int) -> tuple[Places, int]:
     if kind == _REFERENCE:
         return _reference(bits & 15, size), at + _BODY_BYTES[kind]
     if kind in _BODY_BYTES:
-        return Places(size), at + _BODY_BYTES[kind]
+        return AddressOffsets(size), at + _BODY_BYTES[kind]
     if kind == _OPAQUE:
-        return Places(size), at + 8 + (bits & 0xFF)
+        return AddressOffsets(size), at + 8 + (bits & 0xFF)
     if kind == _VARIABLE_LENGTH:
         inner, at = _walk(body, at + 8, depth + 1)
         if size != 16:
             raise UnsupportedFeatureError("variable-length values of another size than 16 bytes")
-        return Places(size, sequences=((0, inner),)), at
+        return AddressOffsets(size, sequences=((0, inner),)), at
     if kind == _ARRAY:
         rank = body[at + 8]
         inner, at = _walk(body, at + (9 + 4 * rank if version >= 3 else 12 + 8 * rank), depth + 1)
         return _repeated(inner, size), at
     if kind == _ENUMERATION:
-        return Places(size), _behind_enumeration(body, at, version, bits & 0xFFFF, depth)
+        return AddressOffsets(size), _behind_enumeration(body, at, version, bits & 0xFFFF, depth)
     if kind == _COMPLEX:  # of numbers of one type
-        return Places(size), _walk(body, at + 8, depth + 1)[1]
+        return AddressOffsets(size), _walk(body, at + 8, depth + 1)[1]
     if kind == _COMPOUND:
         return _compound(body, at + 8, version, bits & 0xFFFF, size, depth)
     raise UnsupportedFeatureError(f"datatypes of class {kind}")
 
 
-def _reference(kind: int, size: int) -> Places:
+def _reference(kind: int, size: int) -> AddressOffsets:
     if (kind, size) == (_OBJECT, 8):
-        return Places(size, objects=(0,))
+        return AddressOffsets(size, objects=(0,))
     if (kind, size) == (_REGION, 12):
-        return Places(size, regions=(0,))
+        return AddressOffsets(size, regions=(0,))
     raise UnsupportedFeatureError("references of the kinds that HDF5 1.12 brought")
 
 
-def _repeated(inner: Places, size: int) -> Places:
+def _repeated(inner: AddressOffsets, size: int) -> AddressOffsets:
     if inner.is_plain or not inner.size:
-        return Places(size)
+        return AddressOffsets(size)
     count = size // inner.size
     if count * (len(inner.objects) + len(inner.regions) + len(inner.sequences)) > _MAX_PLACES:
         raise UnsupportedFeatureError("arrays of very many references in one element")
     return _joined(size, [(k * inner.size, inner) for k in range(count)])
 
 
-def _joined(size: int, members: list[tuple[int, Places]]) -> Places:
-    return Places(
+def _joined(size: int, members: list[tuple[int, AddressOffsets]]) -> AddressOffsets:
+    return AddressOffsets(
         size,
         tuple(at + place for at, member in members for place in member.objects),
         tuple(at + place for at, member in members for place in member.regions),
@@ -118,7 +118,7 @@ def _behind_enumeration(body: bytes, at: int, version: int, count: int, depth: i
     return at + count * base.size
 
 
-def _compound(body: bytes, at: int, version: int, count: int, size: int, depth: int) -> tuple[Places, int]:
+def _compound(body: bytes, at: int, version: int, count: int, size: int, depth: int) -> tuple[AddressOffsets, int]:
     members = []
     width = 4 if version < 3 else max(1, -(-size.bit_length() // 8))
     for _ in range(count):

@@ -9,8 +9,8 @@ import pytest
 from h5burst.console import run as run_command
 from hdmea.cli import app
 from hdmea.steps import section_time
+from hdmea.utils.discovery import Inputs, find_inputs
 from hdmea.utils.exceptions import ConfigurationError
-from hdmea.utils.inputs import Inputs, find_inputs
 
 
 @pytest.fixture

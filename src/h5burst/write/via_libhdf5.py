@@ -28,7 +28,7 @@ from h5burst.write.preflight import unknown_reason, validated
 _SCALE = b"DIMENSION_SCALE"  # of the attribute CLASS, by the specification of dimension scales
 
 
-class _Special(NamedTuple):
+class _ReferenceOrSequence(NamedTuple):
     """A dataset (attribute None) or an attribute whose elements are, or hold, references or sequences."""
 
     names: tuple[str, ...]
@@ -44,29 +44,29 @@ class _Special(NamedTuple):
 
 
 def write(path: Path, tree: Group, storage: Storage | None, threads: int | None) -> None:
-    """Write a settled tree as a new file. Raises `UnsupportedValueError` before anything is written."""
-    specials: list[_Special] = []
-    plain = _without(tree, (), specials)
+    """Write a materialized tree as a new file. Raises `UnsupportedValueError` before anything is written."""
+    items: list[_ReferenceOrSequence] = []
+    plain = _without(tree, (), items)
     plain = validated(plain, storage=storage)
-    dtypes = [_checked(special, tree) for special in specials]
+    dtypes = [_checked(item, tree) for item in items]
     with h5py.File(path, "w", libver=LIBVER, locking=False, track_order=tree.track_order) as file:
         fill(file, plain, storage=storage, threads=threads)
-        made = [(special, dtype) for special, dtype in zip(specials, dtypes, strict=True) if special.attribute is None]
-        for special, dtype in made:
-            _create(file, special, dtype)
-        for special, dtype in made:
-            value = np.ascontiguousarray(_referring(special.value, dtype, file))
+        made = [(item, dtype) for item, dtype in zip(items, dtypes, strict=True) if item.attribute is None]
+        for item, dtype in made:
+            _create(file, item, dtype)
+        for item, dtype in made:
+            value = np.ascontiguousarray(_referring(item.value, dtype, file))
             if value.size:
-                dataset = file[_stored(special.names)].id
+                dataset = file[_stored(item.names)].id
                 dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, value, mtype=h5py.h5t.py_create(dtype))
-        for special, dtype in zip(specials, dtypes, strict=True):
-            if special.attribute is not None:
-                target = file[_stored(special.names)] if special.names else file
-                if isinstance(special.value, bytes):
-                    _terminated(target, special.attribute, special.value)
+        for item, dtype in zip(items, dtypes, strict=True):
+            if item.attribute is not None:
+                target = file[_stored(item.names)] if item.names else file
+                if isinstance(item.value, bytes):
+                    _terminated(target, item.attribute, item.value)
                     continue
-                value = _referring(np.asarray(_boxed(special.value)), dtype, file)
-                target.attrs.create(escape_attribute(special.attribute), value, value.shape, dtype)
+                value = _referring(np.asarray(_boxed(item.value)), dtype, file)
+                target.attrs.create(escape_attribute(item.attribute), value, value.shape, dtype)
 
 
 def _terminated(target: h5py.HLObject, name: str, value: bytes) -> None:
@@ -82,40 +82,42 @@ def _stored(names: tuple[str, ...]) -> str:
     return "/" + "/".join(map(escape_link, names))
 
 
-# ---------------------------------------------------------------- what is special
+# ---------------------------------------------------------------- what is item
 
 
-def _is_special(value: Any) -> bool:
+def _is_reference_or_sequence(value: Any) -> bool:
     if isinstance(value, Reference):
         return True
     if not isinstance(value, np.ndarray) or not value.dtype.hasobject or isinstance(value, np.ma.MaskedArray):
         return False
     if value.dtype.names:
-        return any(_is_special(value[name]) for name in value.dtype.names)
+        return any(_is_reference_or_sequence(value[name]) for name in value.dtype.names)
     return isinstance(value.flat[0], (Reference, np.ndarray)) if value.size else says_special(value.dtype)
 
 
-def _without(group: Group, names: tuple[str, ...], specials: list[_Special]) -> Group:
-    """The group without what is special, which is put on the list."""
+def _without(group: Group, names: tuple[str, ...], items: list[_ReferenceOrSequence]) -> Group:
+    """The group without what is item, which is put on the list."""
     children: dict[str, Array | Group] = {}
     for name, child in group.children.items():
         below = (*names, name)
         if isinstance(child, Group):
-            children[name] = _without(child, below, specials)
-        elif not is_source(child.data) and _is_special(child.data):
-            attrs = _plain_attributes(child.attrs, below, specials)
-            specials.append(_Special(below, None, child.data, attrs, child.storage))
+            children[name] = _without(child, below, items)
+        elif not is_source(child.data) and _is_reference_or_sequence(child.data):
+            attrs = _plain_attributes(child.attrs, below, items)
+            items.append(_ReferenceOrSequence(below, None, child.data, attrs, child.storage))
         else:
-            children[name] = Array(child.data, _plain_attributes(child.attrs, below, specials), child.storage)
-    return Group(children, _plain_attributes(group.attrs, names, specials), group.links, group.track_order)
+            children[name] = Array(child.data, _plain_attributes(child.attrs, below, items), child.storage)
+    return Group(children, _plain_attributes(group.attrs, names, items), group.links, group.track_order)
 
 
-def _plain_attributes(attrs: dict[str, Any], names: tuple[str, ...], specials: list[_Special]) -> dict[str, Any]:
-    special = {name: value for name, value in attrs.items() if _is_special(value)}
+def _plain_attributes(
+    attrs: dict[str, Any], names: tuple[str, ...], items: list[_ReferenceOrSequence]
+) -> dict[str, Any]:
+    item = {name: value for name, value in attrs.items() if _is_reference_or_sequence(value)}
     if attrs.get("CLASS") == _SCALE:
-        special |= {name: bytes(attrs[name]) for name in ("CLASS", "NAME") if isinstance(attrs.get(name), bytes)}
-    specials += [_Special(names, name, value, {}) for name, value in special.items()]
-    return {name: value for name, value in attrs.items() if name not in special}
+        item |= {name: bytes(attrs[name]) for name in ("CLASS", "NAME") if isinstance(attrs.get(name), bytes)}
+    items += [_ReferenceOrSequence(names, name, value, {}) for name, value in item.items()]
+    return {name: value for name, value in attrs.items() if name not in item}
 
 
 # ---------------------------------------------------------------- their types
@@ -130,22 +132,22 @@ def _boxed(value: Any) -> Any:
     return box
 
 
-def _checked(special: _Special, tree: Group) -> np.dtype[Any]:
+def _checked(item: _ReferenceOrSequence, tree: Group) -> np.dtype[Any]:
     """The dtype by which h5py knows the elements. Raises `UnsupportedValueError`."""
-    value = np.asarray(_boxed(special.value))
-    if isinstance(special.value, bytes):
+    value = np.asarray(_boxed(item.value))
+    if isinstance(item.value, bytes):
         return value.dtype
     for reference in _references(value):
         if reference.is_region:
             what = "a reference to a region, whose elements a tree does not say: h5burst.repack copies files with them"
-            raise UnsupportedValueError(what, special.where)
+            raise UnsupportedValueError(what, item.where)
         names = path_names(reference.path)
         if reference.path and names and names not in tree:
-            raise UnsupportedValueError(f"a reference to {reference.path}, which is not in the tree", special.where)
-    found = _dtype(value, special.where)
+            raise UnsupportedValueError(f"a reference to {reference.path}, which is not in the tree", item.where)
+    found = _dtype(value, item.where)
     reason = unknown_reason(found)
     if reason:
-        raise UnsupportedValueError(reason, special.where)
+        raise UnsupportedValueError(reason, item.where)
     return found
 
 
@@ -195,17 +197,17 @@ def _sequence_dtype(items: list[Any], where: str) -> np.dtype[Any]:
 # ---------------------------------------------------------------- writing them
 
 
-def _create(file: h5py.File, special: _Special, dtype: np.dtype[Any]) -> None:
-    kept = special.storage or Storage()
+def _create(file: h5py.File, item: _ReferenceOrSequence, dtype: np.dtype[Any]) -> None:
+    kept = item.storage or Storage()
     made = file.create_dataset(
-        _stored(special.names),
-        special.value.shape,
+        _stored(item.names),
+        item.value.shape,
         dtype,
         chunks=kept.chunks,
         maxshape=kept.maxshape,
         track_order=kept.track_order,
     )
-    write_attributes(made, special.attrs)
+    write_attributes(made, item.attrs)
 
 
 def _referring(value: np.ndarray[Any, Any], dtype: np.dtype[Any], file: h5py.File) -> np.ndarray[Any, Any]:

@@ -29,11 +29,11 @@ NodeT = TypeVar("NodeT", bound=Node)
 _MAX_NAMED = 5  # paths in one warning
 
 
-class NeedsSettlingError(Exception):
-    """A tree that is written only after `settled`."""
+class NeedsMaterializingError(Exception):
+    """A tree that is written only after `materialized`."""
 
 
-def needs_settling(group: Group) -> bool:
+def needs_materializing(group: Group) -> bool:
     """True where a group is read lazily, or has links that came from a file."""
     return isinstance(group.children, FilledLater) or not all(map(_is_final, group.links.values()))
 
@@ -48,27 +48,27 @@ def is_text_source(data: Any) -> bool:
     return not isinstance(data, np.ndarray) and is_source(data) and np.dtype(data.dtype).hasobject
 
 
-def settled(node: NodeT, path: tuple[str, ...], target: str | None) -> NodeT:
+def materialized(node: NodeT, path: tuple[str, ...], target: str | None) -> NodeT:
     """The node as it is written at a path of the file `target`: lazily read groups and text in memory.
 
     A soft link stays one where it leads to a node that is written along, an external one where it leads to a file from
     the new place, and both where they led to nothing; what others lead to is written in their place. Warns of what is
     left out.
     """
-    work = _Settling(node, path, target)
+    work = _Materializing(node, path, target)
     found = work.node(node, path)
     work.warn()
     return found
 
 
-class _Settling:
+class _Materializing:
     def __init__(self, root: Node, path: tuple[str, ...], target: str | None) -> None:
         self._root, self._path, self._target = root, path, target
         self._known: dict[int, Node] = {}
         self._left_out: dict[str, list[str]] = {}
 
     def node(self, node: NodeT, path: tuple[str, ...], depth: int = 0) -> NodeT:
-        """The settled node. What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
+        """The materialized node. What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
         found: Any = self._known.get(id(node))
         if found is not None:
             return found  # type: ignore[no-any-return]
