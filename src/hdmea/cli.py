@@ -343,15 +343,11 @@ def _run_steps(
 
 def _summary(session: PipelineSession) -> dict[str, Any]:
     """Summary of what a run has made of a recording."""
-    features = {name for unit in session.units.values() for name in unit.get("features", {})}
-    return {
-        "dataset_id": session.dataset_id,
-        "units": session.unit_count,
-        "sections": sorted(session.stimulus.get("section_time", {})),
-        "features": sorted(features),
-        "steps": sorted(session.completed_steps),
-        "warnings": list(session.warnings),
-    }
+    from hdmea.bridges.info import recording_info
+
+    info = recording_info(session)
+    lists = {name: sorted(info[name]) for name in ("sections", "features", "steps")} | {"warnings": info["warnings"]}
+    return {"dataset_id": info["dataset_id"], "units": info["units"]["count"], **lists}
 
 
 def annotate(

@@ -48,14 +48,16 @@ def create(directory: Path, name: str, suffix: str) -> tuple[Path, int]:
 
 def is_for(candidate: str, name: str, suffix: str) -> bool:
     """True where a file of this name was made by `create_at`, of this version or an earlier one, for `name`."""
-    stem = re.escape(_stem(name, suffix))
-    return re.fullmatch(rf"\.{stem}(\.{_OWNER}|\.[0-9a-f]{{32}}|){re.escape(suffix)}", candidate) is not None
+    return _names_for(name, suffix).fullmatch(candidate) is not None
+
+
+def _names_for(name: str, suffix: str) -> re.Pattern[str]:
+    return re.compile(rf"\.{re.escape(_stem(name, suffix))}(\.{_OWNER}|\.[0-9a-f]{{32}}|){re.escape(suffix)}")
 
 
 def remove_abandoned(directory: Path, name: str, suffix: str) -> list[Path]:
     """Remove the files made for `name` whose process is gone; the paths that were removed."""
-    found = [directory / entry.name for entry in os.scandir(directory) if is_for(entry.name, name, suffix)]
-    return [path for path in found if is_abandoned(path, suffix) and _removed(path)]
+    return _remove_matching(directory, _names_for(name, suffix), suffix)
 
 
 def remove_all_abandoned(directory: Path, suffix: str) -> list[Path]:
@@ -63,8 +65,11 @@ def remove_all_abandoned(directory: Path, suffix: str) -> list[Path]:
 
     What has no such process in its name is let alone: `remove_abandoned` knows for what it was made.
     """
-    ours = re.compile(rf"\..+\.{_OWNER}{re.escape(suffix)}", re.DOTALL)
-    found = [directory / entry.name for entry in os.scandir(directory) if ours.fullmatch(entry.name)]
+    return _remove_matching(directory, re.compile(rf"\..+\.{_OWNER}{re.escape(suffix)}", re.DOTALL), suffix)
+
+
+def _remove_matching(directory: Path, names: re.Pattern[str], suffix: str) -> list[Path]:
+    found = [directory / entry.name for entry in os.scandir(directory) if names.fullmatch(entry.name)]
     return [path for path in found if is_abandoned(path, suffix) and _removed(path)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -56,13 +56,9 @@ class Recording:
         self.sections = content.sections_of(self.session)
 
 
-def begin(session: PipelineSession, units: Iterable[str]) -> Recording:
+def begin(session: PipelineSession) -> Recording:
     """A recording of which no unit has been looked at. Looks through all trains where its length is not stored."""
-    duration = content.duration_of(session)
-    if not duration > 0:
-        ends = (content.spikes_s(session, session.units[name]) for name in units)
-        duration = max((float(times[-1]) for times in ends if len(times)), default=float("nan"))
-    return Recording(session, duration)
+    return Recording(session, content.duration_of(session))
 
 
 def add_unit(recording: Recording, name: str) -> Json:

@@ -96,7 +96,7 @@ def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator
     of_file = own is not None and own.is_file() and len(wanted) == session.unit_count
     mark = _mark(own) if of_file and own is not None else ""  # before anything is read
     yield page.begin(session.dataset_id, GENERATOR, SECTIONS)
-    recording = gather.begin(session, wanted)
+    recording = gather.begin(session)
     with reporting("report") as report:
         for number, name in enumerate(wanted):
             yield page.data_element(f"unit-{number}", gather.add_unit(recording, name))

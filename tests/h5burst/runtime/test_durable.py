@@ -103,6 +103,28 @@ def test_the_next_save_clears_what_a_crash_left(tmp_path: Path) -> None:
     assert others(path) == []
 
 
+def test_neighbours_in_the_directory_take_no_calls_of_a_save(tmp_path: Path) -> None:
+    def calls() -> int:
+        count = 0
+
+        def note(frame: object, event: str, argument: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(note)
+        try:
+            h5burst.save(tmp_path / "a.h5", {"a": 1}, overwrite=True)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls()
+    alone = calls()
+    for number in range(300):
+        (tmp_path / f"{number}.txt").touch()
+    assert calls() < alone + 30  # collections of garbage may come between
+
+
 def test_a_name_too_long_for_a_suffix_still_works(tmp_path: Path) -> None:
     path = tmp_path / ("ä" * 125 + ".h5")
     write(path, "whole")
