@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from datetime import date, datetime
 from pathlib import Path
@@ -324,7 +325,11 @@ def test_columns_and_layers_with_a_slash_in_files_of_others(tmp_path: Path) -> N
         assert loaded.obs["QC/score"].to_list() == [1.5, 2.5]
         assert loaded.assays["proteins"].var["go/term/id"].to_list() == ["a", "b", "c"]
         assert sorted(loaded.list_layers("proteins")) == ["log/2", "raw", "raw/deep/er", "sparse"]
-        save_hdf5(loaded, tmp_path / f"ours{lazy}.h5")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            save_hdf5(loaded, tmp_path / f"ours{lazy}.h5")
+            gc.collect()
+        assert [str(one.message) for one in caught] == []  # what was kept in files until it was written is closed
         assert load_hdf5(tmp_path / f"ours{lazy}.h5") == loaded
 
 

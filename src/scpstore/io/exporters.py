@@ -82,9 +82,12 @@ def save_hdf5(
         raise IOWriteError("File already exists (overwrite=True replaces it)", target)
     selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
     try:
-        tree = encode_container(container, selection, Target(storage, scratch_directory(target), chunk_rows))
-        small = replace(storage, compress_small=False)  # for what is not a matrix, where the writer deems it worth it
-        write_tree(target, tree, storage=small, overwrite=overwrite)
+        with Target(storage, scratch_directory(target), chunk_rows) as matrices:
+            tree = encode_container(container, selection, matrices)
+            small = replace(
+                storage, compress_small=False
+            )  # for what is not a matrix, where the writer deems it worth it
+            write_tree(target, tree, storage=small, overwrite=overwrite)
     except IOWriteError as error:
         raise IOWriteError(str(error), target) from error
     except UnsupportedValueError as error:

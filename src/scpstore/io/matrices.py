@@ -10,7 +10,8 @@ Dense: dataset `{name}`. Sparse: `{name}_data`, `{name}_indices`, `{name}_indptr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,19 @@ _LARGEST = 2**62
 class Target:
     """Storage of matrices, and where blocks that must be counted first are kept meanwhile.
 
-    chunk_rows: how many rows are compressed together; None: as the engine chooses.
+    chunk_rows: how many rows are compressed together; None: as the engine chooses. Leaving it closes what was kept.
     """
 
     storage: Storage
     directory: Path | None = None
     chunk_rows: int | None = None
+    spools: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.spools.close()
 
     def dense(self, shape: tuple[int, ...]) -> Storage:
         """Storage of a dense matrix."""
@@ -81,6 +89,7 @@ def source_parts(source: Any, target: Target) -> CsrParts:
         parts: CsrParts = source.csr_parts()
         return parts
     spool = CsrSpool(int(source.shape[1]), np.dtype(source.dtype), target.directory)
+    target.spools.enter_context(closing(spool))
     for _, block in blocks(source):
         spool.append(block)
     return spool.parts()

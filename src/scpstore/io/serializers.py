@@ -126,7 +126,8 @@ def serialize_dense_matrix(
     """
     if sp.issparse(X):
         raise TypeError("X is sparse: use serialize_sparse_matrix")
-    _graft(group, encode_matrix(name, X, Target(matrix_storage(compression, compression_level)), group.name))
+    with Target(matrix_storage(compression, compression_level)) as target:
+        _graft(group, encode_matrix(name, X, target, group.name))
 
 
 def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
@@ -152,13 +153,12 @@ def serialize_sparse_matrix(X: Any, group: h5py.Group, name: str = "X") -> None:
     ...     print(sorted(file))
     ['X_data', 'X_indices', 'X_indptr']
     """
-    target = Target(matrix_storage("gzip", 4))
-    if sp.issparse(X):
-        _graft(group, encode_matrix(name, X, target, group.name))
-        return
-    values = X if is_source(X) else np.asarray(X)
-    parts = source_parts(values, target)
-    _graft(group, csr_nodes(name, parts, target, group.name))
+    with Target(matrix_storage("gzip", 4)) as target:
+        if sp.issparse(X):
+            _graft(group, encode_matrix(name, X, target, group.name))
+            return
+        values = X if is_source(X) else np.asarray(X)
+        _graft(group, csr_nodes(name, source_parts(values, target), target, group.name))
 
 
 def serialize_provenance(history: Iterable[ProvenanceLog], group: h5py.Group) -> None:

@@ -80,15 +80,16 @@ def update_hdf5(
     saved_params = {"parts": list(dict.fromkeys(names)), "file": target.name}
     container.log_operation("update", saved_params)
     try:
-        root = encode_container(container, Selection(layers), Target(storage, scratch_directory(target)))
         small = replace(storage, compress_small=False)
-        with edit(target, f"update {', '.join(saved_params['parts'])}", storage=small) as tx:
-            for part in wanted:
-                _put(tx, root, part.path)
-            for always in _ALWAYS:
-                _put(tx, root, always)
-            _put_links(tx, container, storage, target)
-            _put_orders(tx, container, stored, wanted)
+        with Target(storage, scratch_directory(target)) as matrices:
+            root = encode_container(container, Selection(layers), matrices)
+            with edit(target, f"update {', '.join(saved_params['parts'])}", storage=small) as tx:
+                for part in wanted:
+                    _put(tx, root, part.path)
+                for always in _ALWAYS:
+                    _put(tx, root, always)
+                _put_links(tx, container, storage, target)
+                _put_orders(tx, container, stored, wanted)
     except (UnsupportedValueError, IOWriteError) as error:
         container.history.pop()
         raise IOWriteError(f"Cannot be stored: {error}", target) from error

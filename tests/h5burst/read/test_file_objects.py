@@ -8,7 +8,7 @@ import os
 import pickle
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -99,8 +99,11 @@ def _in_memory(content: bytes) -> Any:
 
 
 @pytest.fixture(params=OBJECTS)
-def stream(request: pytest.FixtureRequest, content: bytes, tmp_path: Path) -> Any:
-    return OBJECTS[request.param](content, tmp_path)
+def stream(request: pytest.FixtureRequest, content: bytes, tmp_path: Path) -> Iterator[Any]:
+    opened = OBJECTS[request.param](content, tmp_path)
+    yield opened
+    if hasattr(opened, "close"):
+        opened.close()
 
 
 def test_every_way_of_reading(stream: Any) -> None:
