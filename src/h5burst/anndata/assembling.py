@@ -51,7 +51,7 @@ def assembled(pieces: Sequence[Piece], width: int, storage: Storage, fill: Any =
     ones are 0. Raises ValueError for another `fill` of sparse ones.
     """
     if not any(is_sparse(piece.matrix) for piece in pieces):
-        return DenseArray.marked(Array(DenseRows(pieces, width, fill)))
+        return DenseArray.marked(Array(JoinedRows(pieces, width, fill)))
     if fill is not None and fill != 0:
         raise ValueError(f"fill_value={fill!r} would make a sparse matrix dense: leave it out, or make it dense before")
     rows = CsrRows(pieces, width)
@@ -103,7 +103,7 @@ class InOrder:
         return made
 
 
-class DenseRows:
+class JoinedRows:
     """Dense pieces as an `ArraySource` of rows."""
 
     def __init__(self, pieces: Sequence[Piece], width: int, fill: Any = None) -> None:
