@@ -218,6 +218,16 @@ def test_a_method_says_what_it_takes(name: str) -> None:
     check_entries(parameters_of(method), described(method, "Parameters"))
 
 
+def test_docstrings_say_what_is_done_not_what_whether_or_how() -> None:
+    openings = []
+    for path in sorted((Path(__file__).parents[1] / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                text = ast.get_docstring(node) or ""
+                openings += [f"{path}: {text.splitlines()[0]}"] if re.match(r"(What|Whether|How)\b", text) else []
+    assert openings == []
+
+
 @pytest.mark.parametrize("name", [name for name in VALUES if name.rpartition(".")[2] in NUMERICAL])
 def test_a_numerical_method_names_its_source(name: str) -> None:
     assert {"Notes", "References"} & set(sections(VALUES[name]))

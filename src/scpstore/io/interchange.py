@@ -251,7 +251,7 @@ def to_anndata(
 
 
 def _carry_into(adata: Any, container: ScpContainer, source: Assay, main: str | None, others: Sequence[str]) -> None:
-    """What AnnData has no place for, into its `uns`; and links that came with it, of assays that are not here."""
+    """Put what AnnData has no place for into its `uns`; and links that came with it, of assays that are not here."""
     ids = (container.sample_ids.to_list(), source.feature_ids.to_list())
     metadata: dict[str | None, Any] = {name: source.layers[name].metadata for name in others}
     if main is not None:
