@@ -18,5 +18,5 @@ def test_features_of_300_units_and_7_stimuli(benchmark):
         lambda: extract_features(features=movies, force=True, session=session),
         rounds=min(ROUNDS, 3),
         units=len(session.units),
-        target_s=3,
+        target_s=2.5,
     )
