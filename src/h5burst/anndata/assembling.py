@@ -21,6 +21,7 @@ IntArray = np.ndarray[Any, np.dtype[Any]]
 _BLOCK_ENTRIES = 1 << 21  # that are looked through at once
 _BLOCK_BYTES = 8 << 20  # of dense rows
 _GATHERED_BYTES = 32 << 20  # of chosen rows that are brought together at once: each time all of a file may be needed
+_REMEMBERED_ENTRIES = 24 << 20  # of all pieces, of which the first look keeps columns: some 5 bytes each
 _GAP_BYTES = 64 << 10  # that are not wanted but read, rather than reading twice
 
 
@@ -252,6 +253,9 @@ class CsrRows:
 
     def __init__(self, pieces: Sequence[Piece], width: int) -> None:
         self.pieces = [_SparsePiece(piece, width) for piece in pieces]
+        room = _REMEMBERED_ENTRIES
+        for each in self.pieces:
+            room -= each.remember(room, width)
         lengths = np.concatenate([np.zeros(1, np.int64), *(piece.lengths() for piece in self.pieces)])
         indptr = np.cumsum(lengths)
         present = [piece for piece in self.pieces if piece.is_present]
@@ -290,15 +294,40 @@ class _Entries:
         return made
 
 
+class _Remembered:
+    """Which entries of a piece are left, and their columns: they are decoded once."""
+
+    def __init__(self, entries: int, dtype: Any) -> None:
+        self._kept, self._parts, self._dtype = np.zeros(entries, bool), list[IntArray](), dtype
+        self._columns: IntArray | None = None
+
+    def add(self, placed: IntArray, start: int) -> None:
+        """The entries from `start` on: where they go, negative for nowhere."""
+        kept = np.greater_equal(placed, 0, out=self._kept[start : start + len(placed)])
+        self._parts.append(placed[kept].astype(self._dtype))
+
+    def is_kept(self, start: int, count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Of so many entries from `start` on."""
+        return self._kept[start : start + count]
+
+    def columns(self, start: int, stop: int, dtype: np.dtype[Any]) -> IntArray:
+        """Of the entries that are left, [start, stop)."""
+        if self._columns is None:
+            self._columns, self._parts = np.concatenate(self._parts), []
+        return self._columns[start:stop].astype(dtype)
+
+
 class _SparsePiece:
     def __init__(self, piece: Piece, width: int) -> None:
         self.height, self._rows = piece.height, piece.rows
         self.is_present = piece.matrix is not None
         self.edges = np.zeros(1, np.int64)  # of the entries that are left, by row
+        self._ends_of_all = self.edges  # of all entries
         self._places: IntArray | None = None  # of each column of the matrix: where it goes, -1 for nowhere
         self._drops = False
         self._gathered: dict[str, _Gathered] = {}
         self._in_order: dict[str, InOrder] = {}
+        self._remembered: _Remembered | None = None
         if not self.is_present:
             return
         self.data, self.indices, self._indptr, columns = csr_arrays(piece.matrix)
@@ -312,6 +341,17 @@ class _SparsePiece:
         if width > np.iinfo(self.indices.dtype).max:
             raise ValueError(f"{width} columns do not fit indices of {self.indices.dtype}")
 
+    def remember(self, room: int, width: int) -> int:
+        """Keep what `lengths` finds of columns, where there is room for it; gives the number of entries."""
+        if not self._drops:
+            return 0
+        lengths = np.diff(self._indptr)
+        entries = int((lengths if self._rows is None else lengths[self._rows]).sum())
+        if entries > room:
+            return 0
+        self._remembered = _Remembered(entries, np.uint16 if width <= 1 << 16 else np.uint32)
+        return entries
+
     def lengths(self) -> IntArray:
         """Entries of each row that are left."""
         if not self.is_present:
@@ -320,14 +360,16 @@ class _SparsePiece:
         lengths = lengths if self._rows is None else lengths[self._rows]
         if not self._drops or not lengths.sum():
             return lengths
-        edges = np.concatenate([[0], np.cumsum(lengths)])
+        self._ends_of_all = edges = np.concatenate([[0], np.cumsum(lengths)])
         counts = np.zeros(self.height, np.int64)
         row = 0
         while row < self.height:
             stop = max(row + 1, int(np.searchsorted(edges, edges[row] + _BLOCK_ENTRIES, "right")) - 1)
-            kept = np.concatenate([[0], np.cumsum(self._kept(self._stored("indices", row, stop)))])
+            placed = self._placed(self._stored("indices", row, stop))
+            if self._remembered is not None:
+                self._remembered.add(placed, int(edges[row]))
             inner = edges[row : stop + 1] - edges[row]
-            counts[row:stop] = kept[inner[1:]] - kept[inner[:-1]]
+            counts[row:stop] = np.diff(np.searchsorted(np.flatnonzero(placed >= 0), inner))
             row = stop
         return counts
 
@@ -336,18 +378,19 @@ class _SparsePiece:
         if self._rows is None and not self._drops:
             found = self._ahead(name, start, stop)
             return found if self._places is None or name == "data" else self._placed(found)
+        if self._remembered is not None and name == "indices":
+            return self._remembered.columns(start, stop, self.indices.dtype)
         first = int(np.searchsorted(self.edges, start, "right")) - 1
         last = int(np.searchsorted(self.edges, stop, "left"))
         values = self._stored(name, first, last)
-        if self._places is not None and (self._drops or name == "indices"):
+        if self._remembered is not None:
+            values = values[self._remembered.is_kept(int(self._ends_of_all[first]), len(values))]
+        elif self._places is not None and (self._drops or name == "indices"):
             columns = values if name == "indices" else self._stored("indices", first, last)
-            kept = self._kept(columns) if self._drops else slice(None)
-            values = values[kept] if name == "data" else self._placed(columns[kept])
+            placed = self._placed(columns)
+            kept = placed >= 0 if self._drops else slice(None)
+            values = values[kept] if name == "data" else placed[kept]
         return values[start - int(self.edges[first]) : stop - int(self.edges[first])]
-
-    def _kept(self, columns: IntArray) -> IntArray:
-        kept: IntArray = self._placed(columns) >= 0
-        return kept
 
     def _placed(self, columns: IntArray) -> IntArray:
         """Where columns go; a negative number, too, is an IndexError."""

@@ -223,3 +223,34 @@ def test_a_column_that_there_is_not_is_damage(tmp_path: Path, number: int) -> No
     with pytest.raises(CorruptFileError, match="columns that there are not"):
         subset(path, None, [2, 0], tmp_path / "out.h5ad")
     assert not (tmp_path / "out.h5ad").exists()
+
+
+@pytest.mark.parametrize("room", [0, 500, 1 << 20])
+@pytest.mark.parametrize("width", [40, 70_000])
+@pytest.mark.parametrize("chosen", [False, True])
+def test_columns_that_are_dropped_are_looked_through_once(
+    monkeypatch: pytest.MonkeyPatch, room: int, width: int, chosen: bool
+) -> None:
+    """Beyond `room` they are decoded again; the result is that of scipy's own indexing."""
+    monkeypatch.setattr(assembling, "_REMEMBERED_ENTRIES", room)
+    monkeypatch.setattr(assembling, "_BLOCK_ENTRIES", 64)
+    rng = np.random.default_rng(width)
+    columns = np.sort(rng.permutation(width)[: width // 2])
+    rng.shuffle(columns)
+    matrices, pieces, wanted = [], [], []
+    for _ in range(2):
+        matrix = sp.random(30, width, 400 / (30 * width), "csr", np.float32, rng)
+        rows = rng.permutation(30)[:20] if chosen else None
+        matrices.append(matrix)
+        pieces.append(assembling.Piece(matrix, 20 if chosen else 30, rows, columns))
+        part = matrix if rows is None else matrix[rows]
+        wanted.append(part.toarray()[:, columns])
+    made = assembling.CsrRows(pieces, len(columns))
+    for piece in made.pieces[: 2 if room > 500 else 1 if room else 0]:
+        piece.indices = np.empty(0, piece.indices.dtype)  # not needed any more
+    data, indices = (made.entries(name) for name in ("data", "indices"))
+    entries = data.shape[0]
+    steps = [(start, min(start + 37, entries)) for start in range(0, entries, 37)]
+    arrays = [np.concatenate([each.read(*step) for step in steps]) for each in (data, indices)]
+    found = sp.csr_matrix((*arrays, made.indptr), (len(made.indptr) - 1, len(columns)))
+    np.testing.assert_array_equal(found.toarray(), np.concatenate(wanted))
