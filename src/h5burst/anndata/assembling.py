@@ -301,14 +301,14 @@ class _Remembered:
         self._kept, self._parts, self._dtype = np.zeros(entries, bool), list[IntArray](), dtype
         self._columns: IntArray | None = None
 
-    def add(self, placed: IntArray, start: int) -> None:
-        """The entries from `start` on: where they go, negative for nowhere."""
-        kept = np.greater_equal(placed, 0, out=self._kept[start : start + len(placed)])
-        self._parts.append(placed[kept].astype(self._dtype))
+    def add(self, placed: IntArray, left: IntArray, start: int) -> None:
+        """The entries from `start` on: where they go, and which are left."""
+        self._kept[start : start + len(placed)][left] = True
+        self._parts.append(placed.take(left).astype(self._dtype))
 
-    def is_kept(self, start: int, count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Of so many entries from `start` on."""
-        return self._kept[start : start + count]
+    def left(self, start: int, count: int) -> IntArray:
+        """Which of so many entries from `start` on are left."""
+        return np.flatnonzero(self._kept[start : start + count])
 
     def columns(self, start: int, stop: int, dtype: np.dtype[Any]) -> IntArray:
         """Of the entries that are left, [start, stop)."""
@@ -366,10 +366,10 @@ class _SparsePiece:
         while row < self.height:
             stop = max(row + 1, int(np.searchsorted(edges, edges[row] + _BLOCK_ENTRIES, "right")) - 1)
             placed = self._placed(self._stored("indices", row, stop))
+            left = np.flatnonzero(placed >= 0)
             if self._remembered is not None:
-                self._remembered.add(placed, int(edges[row]))
-            inner = edges[row : stop + 1] - edges[row]
-            counts[row:stop] = np.diff(np.searchsorted(np.flatnonzero(placed >= 0), inner))
+                self._remembered.add(placed, left, int(edges[row]))
+            counts[row:stop] = np.diff(np.searchsorted(left, edges[row : stop + 1] - edges[row]))
             row = stop
         return counts
 
@@ -384,19 +384,19 @@ class _SparsePiece:
         last = int(np.searchsorted(self.edges, stop, "left"))
         values = self._stored(name, first, last)
         if self._remembered is not None:
-            values = values[self._remembered.is_kept(int(self._ends_of_all[first]), len(values))]
+            values = values.take(self._remembered.left(int(self._ends_of_all[first]), len(values)))
         elif self._places is not None and (self._drops or name == "indices"):
             columns = values if name == "indices" else self._stored("indices", first, last)
             placed = self._placed(columns)
-            kept = placed >= 0 if self._drops else slice(None)
-            values = values[kept] if name == "data" else placed[kept]
+            values = values if name == "data" else placed
+            values = values.take(np.flatnonzero(placed >= 0)) if self._drops else values
         return values[start - int(self.edges[first]) : stop - int(self.edges[first])]
 
     def _placed(self, columns: IntArray) -> IntArray:
         """Where columns go; a negative number, too, is an IndexError."""
         if self._places is None:
             return columns
-        placed: IntArray = self._places[columns.view(f"u{columns.dtype.itemsize}")]
+        placed: IntArray = self._places.take(columns.view(f"u{columns.dtype.itemsize}"))
         return placed
 
     def _stored(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
