@@ -317,7 +317,7 @@ def check_all(*checks: Callable[[], object]) -> None:
 
 
 def progress_of(what: str) -> Callable[[int, int], None] | None:
-    """Shows how far a long work is on the terminal, once a percent; None where nobody looks."""
+    """A progress callback, called once a percent; None unless stderr is a terminal."""
     if output.quiet or sys.stderr is None or not sys.stderr.isatty():
         return None
     shown = [-1]

@@ -52,7 +52,7 @@ class Difference:
 
 
 class _Names:
-    """Which paths of a file lead to the same object: of several hard links to it, references may name any."""
+    """Paths of a file that lead to the same object: of several hard links to it, references may name any."""
 
     def __init__(self, tree: Node) -> None:
         self._tree = tree
@@ -343,7 +343,7 @@ def _blocks(first: Any, second: Any) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _differing(a: Any, b: Any, tolerance: _Tolerance) -> np.ndarray[Any, Any]:
-    """Which elements differ: two arrays of one shape."""
+    """A mask of the elements that differ: two arrays of one shape."""
     if a.dtype.names and b.dtype.names:
         if a.dtype.names != b.dtype.names:
             return np.ones(a.shape, bool)

@@ -24,7 +24,7 @@ from hdmea.demo import Finding
 from hdmea.session.session import PipelineSession
 from hdmea.simulate import FULL_PLAYLIST, REALISTIC, LightStepOptions, SimulatedRecording, Truth, simulate_recording
 from hdmea.simulate.truth import axon_chords
-from hdmea.steps.per_unit import inside, number
+from hdmea.steps.per_unit import get_nested, number
 from hdmea.utils.exceptions import HDMEAError
 
 NOISE, _, STEP, BAR, _, _, _ = FULL_PLAYLIST
@@ -120,7 +120,7 @@ def _models(session: PipelineSession, truth: Truth) -> Finding | None:
     bits, seen = _column(session, *path, "bits_per_spike"), _sees_noise(session, truth)
     if not np.isfinite(bits).any():
         return None
-    kinds = np.array([str(inside(unit, "features", *path, "kind")) for unit in session.units.values()])
+    kinds = np.array([str(get_nested(unit, "features", *path, "kind")) for unit in session.units.values()])
     better, logistic = float(np.mean(bits[seen] > 0)), float(np.mean(kinds[seen] == "logistic"))
     result = f"better than the mean rate on unseen data in {better:.0%} of {seen.sum()}, median "
     result += f"{np.nanmedian(bits[seen]):.2f} bits/spike; logistic, as the truth, {logistic:.0%}"
@@ -154,7 +154,7 @@ def _direction_sections(session: PipelineSession, truth: Truth) -> Finding | Non
     selective = truth.population.is_direction_selective & _works(truth) & _on_screen(truth)
     off = []
     for unit, direction in zip(session.units.values(), truth.population.preferred_direction_deg, strict=True):
-        sections = inside(unit, "spike_times_sectioned", BAR, "direction_section")
+        sections = get_nested(unit, "spike_times_sectioned", BAR, "direction_section")
         counts = {
             angle: sum(len(train) for train in section["trials"].values())
             for angle, section in (sections or {}).items()
@@ -201,7 +201,7 @@ def _velocities(session: PipelineSession, truth: Truth) -> Finding | None:
 
 
 def _nerve_head(session: PipelineSession, truth: Truth) -> Finding | None:
-    place = inside(session.metadata, "ap_tracking", "all_ap_intersection")
+    place = get_nested(session.metadata, "ap_tracking", "all_ap_intersection")
     if place is None:
         return None
     found = np.array([number(place.get(axis)) for axis in ("x", "y")])
@@ -226,7 +226,7 @@ def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
     off = np.hypot(*(places - true).T)
     median = float(np.nanmedian(off))
     result = f"median {median:.1f} pixels of 300 off"
-    map_ = inside(session.metadata, "electrode_alignment")
+    map_ = get_nested(session.metadata, "electrode_alignment")
     if map_ is not None:
         turn, scale = number(map_.get("rotation_deg")), number(map_.get("scale_px_per_um"))
         result += f"; rotation {turn:.1f} degrees, truly {truth.alignment.rotation_deg:.1f}"
@@ -235,7 +235,7 @@ def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
 
 
 def _light_steps(session: PipelineSession, truth: Truth) -> Finding | None:
-    section = inside(session.stimulus, "section_time", LIGHT_STEPS)
+    section = get_nested(session.stimulus, "section_time", LIGHT_STEPS)
     if section is None:
         return None
     found, true = np.asarray(section)[:, 0].astype(np.int64), truth.light_steps[:, 0]
@@ -266,12 +266,12 @@ _COMPARISONS: tuple[Callable[[PipelineSession, Truth], Finding | None], ...] = (
 
 
 def _has(session: PipelineSession, *path: str) -> bool:
-    return any(inside(unit, "features", *path) is not None for unit in session.units.values())
+    return any(get_nested(unit, "features", *path) is not None for unit in session.units.values())
 
 
 def _column(session: PipelineSession, *path: str) -> Floats:
     """One value of a feature for every unit (units,), NaN where it is missing."""
-    return np.array([number(inside(unit, "features", *path)) for unit in session.units.values()], np.float64)
+    return np.array([number(get_nested(unit, "features", *path)) for unit in session.units.values()], np.float64)
 
 
 def _works(truth: Truth) -> npt.NDArray[np.bool_]:
@@ -285,14 +285,14 @@ def _on_screen(truth: Truth) -> npt.NDArray[np.bool_]:
 
 
 def _sees_noise(session: PipelineSession, truth: Truth) -> npt.NDArray[np.bool_]:
-    trains = [inside(unit, "spike_times_sectioned", NOISE, "full_spike_times") for unit in session.units.values()]
+    trains = [get_nested(unit, "spike_times_sectioned", NOISE, "full_spike_times") for unit in session.units.values()]
     enough = np.array([train is not None and len(train) >= ENOUGH_SPIKES for train in trains])
     return enough & _works(truth) & _on_screen(truth)
 
 
 def _has_image(session: PipelineSession) -> npt.NDArray[np.bool_]:
     """Units with spikes enough for an electrical image."""
-    spikes = [inside(unit, "features", "eimage_sta", "metadata", "n_spikes") for unit in session.units.values()]
+    spikes = [get_nested(unit, "features", "eimage_sta", "metadata", "n_spikes") for unit in session.units.values()]
     return np.array([count is not None and number(count) >= 20 for count in spikes])
 
 

@@ -1,4 +1,4 @@
-"""Which encoder makes gzip's streams for a dataset: the quickest one whose streams are about as short as zlib's.
+"""The encoder of gzip's streams for a dataset: the quickest one whose streams are about as short as zlib's.
 
 Zlib at the dataset's level is what h5py would have used. The others are tried on samples, in a fixed order, so that the
 same data always make the same file.

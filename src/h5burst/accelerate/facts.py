@@ -157,7 +157,7 @@ def is_shared_while_written(dataset: h5py.Dataset) -> bool:
 
 
 def identity_of(dataset: h5py.Dataset) -> tuple[int, int]:
-    """Which opened file, and where in it: HDF5 gives the number of what is closed to what is opened next."""
+    """The opened file, and the place in it: HDF5 gives the number of what is closed to what is opened next."""
     info = h5o.get_info(dataset.id)
     return int(info.fileno), int(info.addr)
 

@@ -11,7 +11,7 @@ _LINE = 'import os; os.environ.get("H5BURST_AUTO", "0") not in ("", "0") and __i
 
 
 def files() -> tuple[Path, Path]:
-    """Where the `.pth` file and the module that it imports are, or would be."""
+    """Paths of the `.pth` file and of the module that it imports, there or not."""
     place = Path(sysconfig.get_path("purelib"))
     return place / "h5burst_auto.pth", place / "_h5burst_auto.py"
 

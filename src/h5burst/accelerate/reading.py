@@ -32,7 +32,7 @@ _SHARE_FOR_LOCATIONS = 4  # all chunks are looked up once a fourth of them is as
 
 
 class _Locations(NamedTuple):
-    """Where chunks are, by their number in C order, ascending."""
+    """Addresses of chunks, by their number in C order, ascending."""
 
     numbers: np.ndarray[Any, np.dtype[np.int64]]
     addresses: np.ndarray[Any, np.dtype[np.uint64]]

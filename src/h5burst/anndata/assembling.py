@@ -393,7 +393,7 @@ class _SparsePiece:
         return values[start - int(self.edges[first]) : stop - int(self.edges[first])]
 
     def _placed(self, columns: IntArray) -> IntArray:
-        """Where columns go; a negative number, too, is an IndexError."""
+        """The places to which columns go; a negative number, too, is an IndexError."""
         if self._places is None:
             return columns
         placed: IntArray = self._places.take(columns.view(f"u{columns.dtype.itemsize}"))

@@ -231,7 +231,7 @@ def fitted(
 
 
 def sampled(count: int) -> list[int]:
-    """Which of so many chunks are looked at: a few, evenly spread."""
+    """The numbers of the chunks that are looked at: a few, evenly spread."""
     samples = min(count, SAMPLED_CHUNKS)
     return [count * (2 * number + 1) // (2 * samples) for number in range(samples)]
 
@@ -354,7 +354,7 @@ def part_of(plan: ChunkPlan, places: Sequence[AxisIndices], number: int) -> Chun
 
 
 def touched(places: AxisIndices, chunk: int) -> Sequence[int]:
-    """Which chunks along an axis hold some of the places, in ascending order."""
+    """The chunks along an axis that hold some of the places, in ascending order."""
     if not len(places):
         return ()
     if isinstance(places, range) and places.step <= chunk:

@@ -282,7 +282,7 @@ def _matches_pay(data: Bytes, saved: float, total: float, level: int, before: Bl
 
 
 def _edges(size: int, planes: int) -> list[int]:
-    """Where the stretches begin that are looked at one by one, and where the last ends."""
+    """Bounds of the stretches that are looked at one by one."""
     if size // planes < MIN_STRETCH:
         planes = 1
     plane = size // planes

@@ -135,7 +135,7 @@ class ObjectCopier:
         return (address, 0) in self._new
 
     def children(self, address: int) -> list[int]:
-        """Where the hard links of a group lead; none for other objects. Raises `CorruptStructureError`."""
+        """The targets of the hard links of a group; none for other objects. Raises `CorruptStructureError`."""
         found = oh.decode(self._source, address).messages
         if not any(message.type in _GROUP for message in found):
             return []

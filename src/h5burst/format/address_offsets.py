@@ -1,4 +1,4 @@
-"""Where in the elements of a datatype addresses are: references, and values of variable length."""
+"""Offsets of addresses in the elements of a datatype: references, and values of variable length."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PLACES = 1 << 20  # of addresses in one element
 
 
 class AddressOffsets(NamedTuple):
-    """Where one element of `size` bytes holds addresses.
+    """Offsets of addresses in one element of `size` bytes.
 
     objects, regions: offsets of references. sequences: offsets of variable-length values, with what their items hold.
     """

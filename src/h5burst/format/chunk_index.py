@@ -1,4 +1,4 @@
-"""Where the chunks of a dataset are: the five indices of the current format, and the B-tree of the older one."""
+"""The addresses of the chunks of a dataset: the five indices of the current format, and the B-tree of the older one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read_index(
 
 
 def _at_edge(numbers: Numbers, shape: tuple[int, ...], chunks: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which chunks reach beyond the array."""
+    """A mask of the chunks that reach beyond the array."""
     edge = np.zeros(len(numbers), bool)
     for place, length, chunk in zip(np.unravel_index(numbers, _grid(shape, chunks)), shape, chunks, strict=True):
         edge |= (place + 1) * chunk > length

@@ -25,7 +25,7 @@ class Object(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where the next one begins."""
+        """The address at which the next one begins."""
         return self.at + (self.length + 7) // 8 * 8
 
 

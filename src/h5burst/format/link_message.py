@@ -21,7 +21,7 @@ class Link(NamedTuple):
 
 
 def _name_at(body: bytes) -> tuple[int, int]:
-    """Where the name begins, and where it ends."""
+    """The offsets at which the name begins and ends."""
     flags = body[1]
     at = 2 + (1 if flags & _OF_A_KIND else 0) + (8 if flags & _ORDERED else 0) + (1 if flags & _WITH_CHARSET else 0)
     width = 1 << (flags & _WIDTH)

@@ -20,7 +20,7 @@ _OFTEN_SEEN = 4096  # messages kept decoded
 
 
 class SharedPlace(NamedTuple):
-    """Where a shared message is: at the address of a committed datatype, or under an ID in the heap of its kind."""
+    """The place of a shared message: at the address of a committed datatype, or under an ID in the heap of its kind."""
 
     address: int | None
     heap_id: bytes

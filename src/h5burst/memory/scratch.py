@@ -36,7 +36,7 @@ class ScratchLostError(OSError):
 
 
 def scratch_directory(beside: Path) -> Path:
-    """Where scratch files go.
+    """The directory of scratch files.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ class Scratch:
             )  # fmt: skip
 
     def entries_of(self, data: Any, plan: ChunkPlan) -> np.ndarray[Any, np.dtype[np.uint64]] | None:
-        """Where the chunks of an array are in this file."""
+        """The addresses of the chunks of an array in this file."""
         if isinstance(data, ScratchArray) and data.scratch is self and data.plan == plan:
             return data.entries
         return None

@@ -131,7 +131,7 @@ def _needs_node(value: Any, depth: int = 0) -> bool:
 
 
 class _Place(NamedTuple):
-    """Where a value is: how single values are stored there, its path, and the identities of what holds it."""
+    """The place of a value: how single values are stored there, its path, and the identities of what holds it."""
 
     scalars: Scalars
     path: str

@@ -104,7 +104,7 @@ class Elements:
         return chunks.ChunkPlan(self.shape, self.raw, self.layout.chunks, filters)
 
     def index(self, source: Source) -> ChunkIndex:
-        """Where the chunks are; read once, since the file may not change while it is read lazily."""
+        """The index of the chunks; read once, since the file may not change while it is read lazily."""
         if self._index is None:
             plan = self.plan
             index = read_index(
@@ -170,7 +170,7 @@ class Elements:
 
     @property
     def run(self) -> Run | None:
-        """Where all elements are end to end in the file; None where they are not, or were never written."""
+        """The address at which all elements are end to end; None where they are not, or were never written."""
         if self.layout_class != CONTIGUOUS or self._run.address == UNDEFINED:
             return None
         return self._run if math.prod(self.shape) * self.raw.itemsize <= self._run.size else None
@@ -234,7 +234,7 @@ class Elements:
             raise CorruptStructureError(str(error)) from error
 
     def _is_small_read(self, places: tuple[AxisIndices, ...], shape: tuple[int, ...]) -> bool:
-        """True where so little is asked for of so few chunks that the next request may well be for the same ones."""
+        """True where the decoded chunks are to be kept: few chunks, and a small part of them."""
         plan = self.plan
         touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
         wanted = math.prod(shape) * self.raw.itemsize
@@ -260,7 +260,7 @@ class Elements:
         return out
 
     def _coalesced(self, source: Source, places: tuple[AxisIndices, ...]) -> CoalescedChunks | None:
-        """Where every request is slow, the chunks that are needed by the few requests that bring them; else None."""
+        """The needed chunks by the few requests that bring them, where every request is slow; else None."""
         if source.reader is None:
             return None
         index = self.index(source)
@@ -335,7 +335,7 @@ def _put(found: Array, out: Array | None) -> Array:
 
 
 def _touches(numbers: Array, plan: chunks.ChunkPlan, places: tuple[AxisIndices, ...]) -> Array:
-    """Which chunks hold some of the places of each axis."""
+    """The chunks that hold some of the places of each axis."""
     found = np.ones(len(numbers), bool)
     rest = numbers
     for length, chunk, axis in reversed(list(zip(plan.grid, plan.chunks, places, strict=True))):

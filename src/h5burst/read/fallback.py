@@ -1,4 +1,4 @@
-"""Where reading goes over to libhdf5: in a child process, so that no file can harm this one.
+"""Reading by libhdf5: in a child process, so that no file can harm this one.
 
 There is one exception: a file that this very process has open for writing through h5py. libhdf5 here knows what is not
 on disk yet, and has the file open anyway.

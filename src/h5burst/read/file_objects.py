@@ -141,7 +141,7 @@ class FileObject:
 
 
 def locate(file: FileLike) -> Location:
-    """Where a file is: an absolute path, or an object.
+    """The place of a file: an absolute path, or an object.
 
     Raises `TypeError` for what is neither a path nor a binary file object.
     """

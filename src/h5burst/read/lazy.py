@@ -109,7 +109,7 @@ class LazyArray(ReadableArray):
     stamp : tuple
         Device, number, size and time of the file, which tell it from any other.
     address : int or None
-        Where the dataset's object header is; None for a dataset that only libhdf5 reads.
+        The address of the dataset's object header; None for a dataset that only libhdf5 reads.
 
     Raises
     ------
@@ -170,7 +170,7 @@ class LazyArray(ReadableArray):
 
     @property
     def address(self) -> int | None:
-        """Where the dataset's object header is; None for a dataset that only libhdf5 reads."""
+        """The address of the dataset's object header; None for a dataset that only libhdf5 reads."""
         return self._address
 
     # ------------------------------------------------------------ how it is stored

@@ -1,4 +1,4 @@
-"""Where links lead that name no address: soft links within a file, external ones into another."""
+"""The targets of links that name no address: soft links within a file, external ones into another."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class External(tuple[bytes, bytes]):
 
 
 class _Found(NamedTuple):
-    """Where a path leads, and how many soft links are followed one inside the other on the way.
+    """The target of a path, and how many soft links are followed one inside the other on the way.
 
     is_cut: more than are followed from where the question began; from further on, the path may lead somewhere.
     """

@@ -120,7 +120,7 @@ class _File:
             self.handle.release()
 
     def target(self, reader: Reader, address: int, name: str) -> Target | None:
-        """Where a link of a group leads. In a far file not all links of a group of the older format are read for it."""
+        """The target of a link. In a far file not all links of a group of the older format are read for it."""
         if self.handle.is_far and address not in self.handle.links:
             found = reader.search_symbol(address, name)
             if found is not None:

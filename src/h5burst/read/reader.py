@@ -371,7 +371,7 @@ class Reader:
         return dense.read_attributes(self.source, heap, tree)
 
     def search_symbol(self, address: int, name: str) -> Target | None:
-        """Where a link of a group of the older format leads; None for another group, and where it is not found."""
+        """The target of a link of a group of the older format; None for another group, and where it is not found."""
         message = object_header.decode(self.source, address).first(object_header.SYMBOL_TABLE)
         if message is None:
             return None
@@ -379,7 +379,7 @@ class Reader:
         return table.find(escape_link(name).encode("utf-8", "surrogateescape"))
 
     def links_of(self, address: int) -> dict[str, Target]:
-        """Where the links of a group lead, by name; they are read once for all that share the handle."""
+        """The targets of the links of a group, by name; they are read once for all that share the handle."""
         found = self.handle.links.get(address)
         if found is None:
             found = self.handle.links[address] = {name: target for name, target, _ in self.helper.links(address)}
@@ -404,7 +404,7 @@ class Reader:
         return self._external(found) if isinstance(found, External) else found
 
     def target(self, target: Target | None, group: int) -> int | External | None:
-        """Where a link of the group at an address leads: an address, another file, None for nothing."""
+        """The target of a link of the group at an address: an address, another file, None for nothing."""
         if isinstance(target, bytes):
             if self._resolver is None:
                 self._resolver = LinkResolver(self.links_of, self.root)

@@ -173,7 +173,7 @@ def _exists(path: str | os.PathLike[str]) -> FileExistsError:
 
 
 def _prepared(path: Path, stack: contextlib.ExitStack, edited: bool = False) -> tuple[Path, FileAttributes]:
-    """The file behind `path`, held against writers if it exists, and what it shall have besides its bytes."""
+    """The file behind `path`, held against writers if it exists, and the permissions and attributes to apply."""
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     require_regular(target)

@@ -125,7 +125,7 @@ def is_unheld(path: Path) -> bool:
 
 
 def _refuses_another(path: Path) -> bool:
-    """True where a file that is locked exclusively is refused to another descriptor: else its locks are for show."""
+    """True where a file that is locked exclusively is refused to another descriptor, else locks do nothing here."""
     try:
         second = os.open(path, _PEEK | os.O_RDWR)
     except OSError:

@@ -1,4 +1,4 @@
-"""Files of our own beside a user's: unpredictable names that say who made them, and rights for their owner alone."""
+"""Files of our own beside a user's: names with the owner's PID and a random part, and rights for their owner alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWNER = r"(?P<owner>[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]+-[0-9a-f]+)-[0-9a-f]{16}"
 
 
 def new_path(directory: Path, name: str, suffix: str) -> Path:
-    """Where a file of our own may be made for what is or will be called `name`; nobody can know it before.
+    """A path for a file of our own beside what is or will be called `name`; nobody can know it before.
 
     Others know by the name (`is_for`) and by the process in it (`is_abandoned`) whose it is and whether it is in use.
     """

@@ -99,7 +99,7 @@ def _state_of(pid: int) -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process started, in clock ticks from boot (field 22 of `/proc/PID/stat`, see proc(5))."""
+    """The time at which a process started, in clock ticks from boot (field 22 of `/proc/PID/stat`, see proc(5))."""
     fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 and fields[19].isdigit() else None
 

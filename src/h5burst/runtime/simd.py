@@ -1,4 +1,4 @@
-"""Which compiled variant of the kernels runs: the best that this machine has, unless told otherwise.
+"""The compiled variant of the kernels that runs: the best that this machine has, unless told otherwise.
 
 The environment variable `H5BURST_SIMD` (`baseline`, `avx2` or `avx512`) selects one for debugging. All of them give
 the same bits.

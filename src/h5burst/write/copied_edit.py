@@ -41,7 +41,7 @@ class CopiedEdit:
 
     @contextlib.contextmanager
     def _or_nothing(self) -> Any:
-        """If the block fails, the copy is gone."""
+        """Remove the copy if the block fails."""
         try:
             yield
         except BaseException as error:

@@ -252,7 +252,7 @@ class EditedFile:
 
     @property
     def appends_at(self) -> int:
-        """Where an edit begins to write: after the end, a mark and a trailer, which stay valid until it is made."""
+        """The first address of an edit: after the end, a mark and a trailer, which stay valid until it is made."""
         if self.history is None or self.history.mark_ns is None:
             return self.start.end
         trailer = self.history.trailer

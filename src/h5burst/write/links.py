@@ -47,7 +47,7 @@ class GroupLinks:
         return None if body is None else link_message.decode(body)
 
     def addresses(self) -> list[int]:
-        """Where its hard links lead."""
+        """The addresses to which its hard links lead."""
         bodies = (self._bodies if self._indexed is None else self._indexed.all_bodies()).values()
         return [link.address for link in map(link_message.decode, bodies) if link.address is not None]
 

@@ -1,4 +1,4 @@
-"""Where the bytes of a file that is written go: a new file, or a stream."""
+"""The target of the bytes of a file that is written: a new file, or a stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGE_BYTES = 1 << 20
 
 
 class Sink:
-    """Where the bytes go. A path is opened with the first of them: a tree that is not covered leaves it alone."""
+    """The target of the bytes. A path is opened with the first of them: a tree that is not covered leaves it alone."""
 
     def __init__(
         self,

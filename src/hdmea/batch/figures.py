@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from h5burst import durable, load_json
 from hdmea.session.feature_layout import STA_PREFIX
-from hdmea.steps.per_unit import inside, number
+from hdmea.steps.per_unit import get_nested, number
 from hdmea.utils.cells import text_cell
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ COLUMNS = (
 def key_figures(session: PipelineSession) -> dict[str, Any]:
     """Counts of units and what was found of the recording, by `COLUMNS`; None for what no step has looked for."""
     units = list(session.units.values())
-    head = inside(session.metadata, "ap_tracking", "all_ap_intersection") or {}
-    valid = inside(session.metadata, "electrode_alignment", "valid")
+    head = get_nested(session.metadata, "ap_tracking", "all_ap_intersection") or {}
+    valid = get_nested(session.metadata, "electrode_alignment", "valid")
     found = (
         len(units),
-        _count(units, STA_PREFIX, lambda feature: inside(feature, "sta_geometry", "significant")),
-        _count(units, "ap_tracking", lambda feature: inside(feature, "ap_pathway", "axon_seen")),
+        _count(units, STA_PREFIX, lambda feature: get_nested(feature, "sta_geometry", "significant")),
+        _count(units, "ap_tracking", lambda feature: get_nested(feature, "ap_pathway", "axon_seen")),
         _count(units, "", _is_selective),
         None if valid is None else bool(valid),
         None if head.get("status") is None else str(head["status"]),
@@ -63,9 +63,9 @@ def _judgements(unit: Mapping[str, Any], prefix: str, judge: Any) -> Iterator[An
 
 def _is_selective(feature: Any) -> bool | None:
     """By the q-value of the test of direction; None for a feature without that test."""
-    if inside(feature, "data", "dsi_p_value") is None:
+    if get_nested(feature, "data", "dsi_p_value") is None:
         return None
-    return number(inside(feature, "data", "q_value")) < LEVEL
+    return number(get_nested(feature, "data", "q_value")) < LEVEL
 
 
 def _finite(value: Any) -> float | None:

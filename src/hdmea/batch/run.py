@@ -87,7 +87,7 @@ class BatchResult:
 
     @property
     def exit_code(self) -> int:
-        """That of the command: 0 where every recording is done, now or before; 128 and the signal that ended it; else 1
+        """The command's: 0 where every recording is done, now or before; 128 and the signal that ended it; else 1
         (a recording failed, was not started, or is another batch's and not done yet).
         """
         if self.stopped_by is not None:

@@ -14,7 +14,7 @@ from hdmea.features.intervals import VIOLATION_S
 from hdmea.features.trials import Windows, read_windows
 from hdmea.features.trials import sections_of as section_rows
 from hdmea.session.session import PipelineSession
-from hdmea.steps.per_unit import IMAGE, feature_data, image_scale, inside, number, pitch_um
+from hdmea.steps.per_unit import IMAGE, feature_data, get_nested, image_scale, number, pitch_um
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Data: TypeAlias = PipelineSession | str | Path
@@ -43,7 +43,7 @@ def unit_of(session: PipelineSession, unit: str) -> Unit:
 
 def value(values: Any, *path: str) -> float:
     """A single number at a path of keys; NaN where there is none."""
-    found = inside(values, *path)
+    found = get_nested(values, *path)
     if isinstance(found, Mapping) or np.size(found) != 1:
         return float("nan")
     try:
@@ -189,8 +189,8 @@ class Tuning:
 def tunings_of(unit: Unit) -> Iterator[Tuning]:
     """Of every feature of a unit that has a tuning curve with directions."""
     for name, feature in (unit.get("features") or {}).items():
-        values = inside(feature, "data")
-        angles, curve = array(inside(values, "directions_deg"), 1), array(inside(values, "tuning_curve"), 1)
+        values = get_nested(feature, "data")
+        angles, curve = array(get_nested(values, "directions_deg"), 1), array(get_nested(values, "tuning_curve"), 1)
         if angles is not None and curve is not None and len(angles) == len(curve):
             names = ("preferred_direction", "preferred_direction_se", "dsi", "dsi_p_value", "preferred_direction_ci95")
             yield Tuning(
@@ -220,7 +220,7 @@ def field_names(unit: Unit) -> list[str]:
 
 def field_ellipse(unit: Unit, feature: str) -> Ellipse | None:
     """The fitted receptive field at one SD in pixels of the movie; None where no fit holds."""
-    record = inside(unit, "features", feature, "sta_geometry")
+    record = get_nested(unit, "features", feature, "sta_geometry")
     names = ("center_col", "center_row", "sigma_major", "sigma_minor")
     figures = [value(record, name) for name in names]
     if not np.isfinite(figures).all() or min(figures[2:]) <= 0:
@@ -260,7 +260,7 @@ def field_of(unit: Unit, feature: str) -> Field | None:
     average = array(feature_data(unit, feature), 3)
     if average is None or not np.isfinite(average).any():
         return None
-    record = inside(unit, "features", feature, "sta_geometry")
+    record = get_nested(unit, "features", feature, "sta_geometry")
     away = np.nan_to_num(np.abs(average - np.nanmean(average)))
     lag, row, column = (int(i) for i in np.unravel_index(int(np.argmax(away)), average.shape))
     stored = [value(record, name) for name in ("peak_frame", "peak_row", "peak_col")]
@@ -273,11 +273,11 @@ def field_of(unit: Unit, feature: str) -> Field | None:
 
 def _lags(unit: Unit, feature: str, length: int) -> tuple[Floats, str]:
     """Lags of the frames of an average, and their unit."""
-    begins = np.asarray(inside(unit, "features", feature, "metadata", "cover_range")).ravel()
+    begins = np.asarray(get_nested(unit, "features", feature, "metadata", "cover_range")).ravel()
     numbers = np.arange(length, dtype=np.float64)
     if begins.dtype.kind not in "if" or len(begins) != 2 or begins[1] - begins[0] != length:
         return numbers, "frame of the window"
-    record = inside(unit, "features", feature, "sta_geometry")
+    record = get_nested(unit, "features", feature, "sta_geometry")
     frame_ms = value(record, "peak_lag_ms") / (value(record, "peak_lag_frames") or np.nan)
     if not frame_ms > 0:
         return numbers + float(begins[0]), "frames"
@@ -289,7 +289,7 @@ def _lags(unit: Unit, feature: str, length: int) -> tuple[Floats, str]:
 
 def place_of(unit: Unit) -> tuple[float, float] | None:
     """x, y in electrodes from 0: the fitted soma, else the electrode that the sorter names; None where neither is."""
-    record = inside(unit, "features", IMAGE, "geometry")
+    record = get_nested(unit, "features", IMAGE, "geometry")
     place = value(record, "center_col"), value(record, "center_row")
     if np.isfinite(place).all():
         return place
@@ -315,7 +315,7 @@ def image_of(session: PipelineSession, unit: Unit) -> Image | None:
     if average is None or not np.isfinite(average).any():
         return None
     scale = image_scale(session, unit)
-    record = inside(unit, "features", IMAGE, "geometry")
+    record = get_nested(unit, "features", IMAGE, "geometry")
     soma = value(record, "center_col"), value(record, "center_row")
     times_ms = (np.arange(len(average)) - scale.spike_sample) / scale.sampling_rate_hz * 1000
     peak_to_peak = np.nanmax(np.nan_to_num(average), axis=0) - np.nanmin(np.nan_to_num(average), axis=0)
@@ -334,7 +334,7 @@ def middle_of(image: Image) -> tuple[int, int]:
 
 def axon_of(unit: Unit) -> Floats:
     """A unit's axon (n, 2) as x, y in electrodes from 0, where it was seen."""
-    path = array(inside(unit, "features", "ap_tracking", "post_processed_data", "axon_centroids"), 2)
+    path = array(get_nested(unit, "features", "ap_tracking", "post_processed_data", "axon_centroids"), 2)
     if path is None or path.shape[1] < 3:
         return np.empty((0, 2))
     return path[np.isfinite(path[:, 1:3]).all(axis=1), 1:3]
@@ -355,7 +355,7 @@ class Trace:
 
 def light_of(session: PipelineSession, bins: int = 1500) -> Trace | None:
     """The first light channel in so many bins: that of 10 Hz where there is one, else the raw one, read in blocks."""
-    channels = inside(session.stimulus, "light_reference") or {}
+    channels = get_nested(session.stimulus, "light_reference") or {}
     rates = {"10hz_": 10.0, "1khz_": 1000.0, "raw_": rate_of(session)}
     for prefix, rate in rates.items():
         for name in sorted(one for one in channels if str(one).startswith(prefix)):
@@ -382,7 +382,7 @@ def sections_of(session: PipelineSession) -> dict[str, Floats]:
     """Start and end in seconds (trials, 2) of each section, by name, the earliest first."""
     rate = rate_of(session)
     found = {}
-    for name, stored in (inside(session.stimulus, "section_time") or {}).items():
+    for name, stored in (get_nested(session.stimulus, "section_time") or {}).items():
         bounds = array(stored, 2)
         if bounds is not None and bounds.shape[1] == 2 and rate > 0:
             found[str(name)] = bounds / rate

@@ -13,7 +13,7 @@ from h5burst import durable
 from hdmea.bridges.table_files import TableWriter, checked_format
 from hdmea.session.session import PipelineSession
 from hdmea.spontaneous.records import BURSTS, SYNCHRONY, WAVES
-from hdmea.steps.per_unit import inside, number
+from hdmea.steps.per_unit import get_nested, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,9 +66,9 @@ def _row(recording: str | Path | PipelineSession) -> dict[str, Any]:
     counts, bursts = [], []
     for unit in session.units.values():
         counts.append(len(unit["spike_times"]))
-        bursts.append([number(inside(unit, "features", BURSTS, "data", name)) for name in OF_BURSTS])
+        bursts.append([number(get_nested(unit, "features", BURSTS, "data", name)) for name in OF_BURSTS])
     facts = session.metadata.get("sys_meta") or {}
-    synchrony, measures = session.metadata.get(SYNCHRONY) or {}, inside(session.metadata, WAVES, "measures") or {}
+    synchrony, measures = session.metadata.get(SYNCHRONY) or {}, get_nested(session.metadata, WAVES, "measures") or {}
     return {
         "recording": session.dataset_id,
         **{name: _fact(facts.get(key), name) for name, key in FACTS.items()},
@@ -77,8 +77,8 @@ def _row(recording: str | Path | PipelineSession) -> dict[str, Any]:
         "rate_hz": _median(np.array(counts, np.float64)) / duration_s,
         **dict(zip(OF_BURSTS, map(_median, np.reshape(bursts, (-1, len(OF_BURSTS))).T), strict=True)),
         "sttc_mean": number(synchrony.get("sttc_mean")),
-        "sttc_decay_um": number(inside(synchrony, "sttc_over_distance", "decay_um")),
-        "sttc_decay_se_um": number(inside(synchrony, "sttc_over_distance", "decay_se_um")),
+        "sttc_decay_um": number(get_nested(synchrony, "sttc_over_distance", "decay_um")),
+        "sttc_decay_se_um": number(get_nested(synchrony, "sttc_over_distance", "decay_se_um")),
         **{name: number(value) for name, value in measures.items()},
     }
 

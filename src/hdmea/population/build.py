@@ -34,7 +34,7 @@ from hdmea.population.types import (
 )
 from hdmea.report.population import SUMMARY, TRACES, write_population_page
 from hdmea.session.session import PipelineSession
-from hdmea.steps.per_unit import IMAGE, feature_data, inside, number
+from hdmea.steps.per_unit import IMAGE, feature_data, get_nested, number
 from hdmea.utils.exceptions import ConfigurationError
 
 MAX_HALVES = 4000  # cells that tell what of the responses repeats
@@ -396,7 +396,7 @@ def _units(name: str, session: PipelineSession) -> matching.Units:
         image = feature_data(unit, IMAGE)
         if image is None:
             continue
-        soma = inside(unit.get("features"), IMAGE, "geometry") or {}
+        soma = get_nested(unit.get("features"), IMAGE, "geometry") or {}
         keys.append(unit_key(name, unit_id))
         somata.append([number(soma.get("center_row")), number(soma.get("center_col"))])
         images.append(np.asarray(image))

@@ -187,7 +187,7 @@ def _drift(apart: Floats, likeness: Floats) -> Floats:
 
 
 def _posterior(near: Ints, likeness: Floats, residual: Floats, null: Floats, max_matches: int) -> tuple[Floats, float]:
-    """That each near pair is one cell (pairs,), and the share of units that are found again.
+    """The posterior that each near pair is one cell (pairs,), and the share of units that are found again.
 
     Of different cells: likeness of images and waveforms together by the null, places anywhere within reach. Of one
     cell: the two normal together, since both are of the same spikes; log amplitude normal, distance Rayleigh. Fitted by

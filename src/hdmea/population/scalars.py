@@ -11,7 +11,7 @@ from hdmea.population.traces import unit_key
 from hdmea.session.feature_layout import STA_PREFIX
 from hdmea.session.session import PipelineSession
 from hdmea.steps.align import ALIGNMENT
-from hdmea.steps.per_unit import inside, number
+from hdmea.steps.per_unit import get_nested, number
 
 POLAR = (
     *("radius", "theta_deg", "theta_deg_raw", "transformed_x", "transformed_y"),
@@ -57,14 +57,14 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
 
 
 def _labels(unit: Mapping[str, Any]) -> Row:
-    said = inside(unit, "auto_label", "axon_type")
+    said = get_nested(unit, "auto_label", "axon_type")
     return {"axon_type": None if said is None else str(np.asarray(said).ravel()[0])}
 
 
 def _place(unit: Mapping[str, Any]) -> Row:
     features = unit.get("features")
-    soma = inside(features, "eimage_sta", "geometry") or {}
-    polar = inside(features, "ap_tracking", "soma_polar_coordinates") or {}
+    soma = get_nested(features, "eimage_sta", "geometry") or {}
+    polar = get_nested(features, "ap_tracking", "soma_polar_coordinates") or {}
     row: Row = {name: number(soma.get(key)) for name, key in (("soma_row", "center_row"), ("soma_col", "center_col"))}
     for name in POLAR:
         row[name] = _text(polar.get(name)) if name in TEXTS else number(polar.get(name))
@@ -80,7 +80,7 @@ def _text(value: Any) -> str | None:
 def _field(unit: Mapping[str, Any], um_per_pixel: float) -> Row:
     geometry: Mapping[str, Any] = {}
     for name, feature in (unit.get("features") or {}).items():
-        if str(name).startswith(STA_PREFIX) and isinstance(inside(feature, "sta_geometry"), Mapping):
+        if str(name).startswith(STA_PREFIX) and isinstance(get_nested(feature, "sta_geometry"), Mapping):
             geometry = feature["sta_geometry"]
     gaussian, surround, model = (geometry.get(name) or {} for name in ("gaussian_fit", "DoG", "lnl"))
     course = geometry.get("sta_time_course")
@@ -102,7 +102,7 @@ def _curve(values: Any) -> list[float]:
 
 def _direction(unit: Mapping[str, Any]) -> Row:
     features = unit.get("features")
-    measured = inside(features, BAR, "data") or {}
-    turn = number(inside(features, "ap_tracking", "soma_polar_coordinates", "angle_correction_applied"))
+    measured = get_nested(features, BAR, "data") or {}
+    turn = number(get_nested(features, "ap_tracking", "soma_polar_coordinates", "angle_correction_applied"))
     row = {f"bar_{name}": number(measured.get(name)) for name in TUNING}
     return {**row, "preferred_direction_retina": float((row["bar_preferred_direction"] + turn) % 360)}

@@ -14,7 +14,7 @@ from hdmea.features.trials import lies_in_sections
 from hdmea.io.stimulus_config import inherited_stimulus_config
 from hdmea.session.layout import DIRECTION_SECTION
 from hdmea.session.session import PipelineSession
-from hdmea.steps.per_unit import inside, number
+from hdmea.steps.per_unit import get_nested, number
 
 Floats = npt.NDArray[np.float64]
 Rates = npt.NDArray[np.float32]
@@ -67,7 +67,7 @@ def recording_traces(session: PipelineSession) -> dict[str, Traces]:
         spikes = np.sort(np.asarray(unit.get("spike_times", ())).astype(np.int64))
         for movie, section in (unit.get("spike_times_sectioned") or {}).items():
             bounds = np.asarray(section["trials_start_end"]).astype(np.int64).reshape(-1, 2)
-            rows = inside(session.stimulus, "section_time", movie)
+            rows = get_nested(session.stimulus, "section_time", movie)
             usable = bounds[lies_in_sections(bounds, rows)]
             traces = found.setdefault(movie, Traces())
             if movie not in min_frames:  # reading a config takes as long as a unit's traces
@@ -110,10 +110,10 @@ def _passages(
 ) -> Iterable[tuple[str, list[Ints]]]:
     """By direction the edges of the frames about each passage of the bar."""
     directions = section.get(DIRECTION_SECTION)
-    rows = inside(session.stimulus, "section_time", movie)
+    rows = get_nested(session.stimulus, "section_time", movie)
     if not isinstance(directions, Mapping) or rows is None:
         return
-    padding = round(number(inside(directions, "_attrs", "padding_frames"), 10.0))
+    padding = round(number(get_nested(directions, "_attrs", "padding_frames"), 10.0))
     start = int(np.asarray(rows).reshape(-1, 2)[0, 0])
     first = int(np.searchsorted(frames, start, side="right")) - 1 + 60  # where the movie begins in its section
     for angle, part in directions.items():

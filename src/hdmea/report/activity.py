@@ -13,7 +13,7 @@ from h5burst.page import finite_numbers, packed
 from hdmea.report.values import shown
 from hdmea.session.session import PipelineSession
 from hdmea.spontaneous.records import SYNCHRONY, WAVES, waves_of
-from hdmea.steps.per_unit import inside, pitch_um
+from hdmea.steps.per_unit import get_nested, pitch_um
 from hdmea.steps.spontaneous import place_um
 
 BINS = 1000
@@ -87,12 +87,12 @@ class Activity:
         }
 
     def _distance(self) -> Json | None:
-        found = inside(self.session.metadata, SYNCHRONY, "sttc_over_distance")
+        found = get_nested(self.session.metadata, SYNCHRONY, "sttc_over_distance")
         if not isinstance(found, Mapping):
             return None
         curves = {name: finite_numbers(np.asarray(found[name], np.float64)) for name in _DISTANCE}
         figures = {name: shown(float(found[name])) for name in ("decay_um", "decay_se_um", "at_zero")}
-        return {**curves, **figures, "dt": shown(float(inside(self.session.metadata, SYNCHRONY, "dt_s") or 0))}
+        return {**curves, **figures, "dt": shown(float(get_nested(self.session.metadata, SYNCHRONY, "dt_s") or 0))}
 
     def _waves(self) -> list[Json]:
         if not isinstance(self.session.metadata.get(WAVES), Mapping):
@@ -123,5 +123,5 @@ class Activity:
         return found
 
     def _measures(self) -> list[list[Any]]:
-        stored = inside(self.session.metadata, WAVES, "measures")
+        stored = get_nested(self.session.metadata, WAVES, "measures")
         return [[name, shown(float(one))] for name, one in stored.items()] if isinstance(stored, Mapping) else []

@@ -92,7 +92,7 @@ def put_part(unit_id: str, unit: Unit, feature: str, part: str, value: dict[str,
     return ("units", unit_id, "features", feature, part)
 
 
-def inside(values: Any, *path: str) -> Any:
+def get_nested(values: Any, *path: str) -> Any:
     """Value at a path of keys in nested dicts; None where there is nothing."""
     for key in path:
         if not isinstance(values, Mapping) or key not in values:

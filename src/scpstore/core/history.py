@@ -46,7 +46,7 @@ class ProvenanceLog(Comparable):
 
 @dataclass(eq=False)
 class AggregationLink(Comparable):
-    """Which feature of `source_assay` (say, a peptide) went into which of `target_assay` (a protein).
+    """The features of `source_assay` (say, peptides) that went into those of `target_assay` (proteins).
 
     Parameters
     ----------

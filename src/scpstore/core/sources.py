@@ -23,7 +23,7 @@ _ENTRY_BYTES = 12  # of a sparse matrix: a value and a column
 
 
 class RowReader(Protocol):
-    """Where the rows of a matrix come from; `format` is None for dense ones."""
+    """The source of the rows of a matrix; `format` is None for dense ones."""
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
@@ -178,7 +178,7 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def reader(self) -> RowReader:
-        """Where the rows come from."""
+        """The source of the rows."""
         return self._reader
 
     def __repr__(self) -> str:

@@ -154,7 +154,7 @@ def _plain_series(name: str, values: np.ndarray[Any, Any]) -> pl.Series:
 
 
 def _nulls(values: np.ndarray[Any, Any], how: Any, mask: Any) -> Any:
-    """Which cells are null (None: no cell)."""
+    """The cells that are null, as a mask (None: no cell)."""
     if how is None:
         return None
     fill = _is_fill(values)

@@ -138,7 +138,7 @@ def _dia_to_csr(matrix: Any) -> Any:
 
 
 def pointers_of(places: IntArray, length: int, dtype: Any) -> IntArray:
-    """Where each row (or column) starts, from the row of every entry, in pieces."""
+    """The start of each row (or column), from the row of every entry, in pieces."""
     counts = np.zeros(length, np.int64)
     for start in range(0, len(places), _SCAN):
         counts += np.bincount(places[start : start + _SCAN], minlength=length)

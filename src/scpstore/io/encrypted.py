@@ -1,4 +1,4 @@
-"""Which program encrypted a file, told from its first bytes.
+"""The program that encrypted a file, told from its first bytes.
 
 Sources: RFC 4880 and 9580 (OpenPGP packets), openssl-enc(1), the age specification (age-encryption.org/v1), PKWARE's
 APPNOTE.TXT (zip), the signatures of RAR and 7z, LUKS on-disk format.

@@ -101,7 +101,7 @@ def save_hdf5(
 
 
 def scratch_directory(target: Path) -> Path | None:
-    """Where blocks may be kept while a file is made: beside it, where the space for it is (None: anywhere)."""
+    """The directory of blocks while a file is made: beside it, where the space for it is (None: anywhere)."""
     parent = Path(os.path.realpath(target)).parent
     return parent if os.access(parent, os.W_OK) else None
 

@@ -102,7 +102,7 @@ class StoredRows:
         return made
 
     def _row_edges(self, indptr: Any, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Where the rows [start, stop) begin and end among the entries, as int64."""
+        """The bounds of rows [start, stop) among the entries, as int64."""
         if indptr.dtype.kind not in "iu" or numbers(self._stored, f"{self._name}_indices").dtype.kind not in "iu":
             raise IOFormatError(
                 f"{self._stored.where}/{self._name}_*: row pointers and column numbers must be integers"

@@ -221,7 +221,7 @@ def _referred(reference: Any, item: h5py.HLObject) -> Reference:
 
 
 def _elements(reference: Any, item: h5py.HLObject) -> str:
-    """Which elements a region has: corners of its blocks, or its points."""
+    """The elements of a region: corners of its blocks, or its points."""
     try:
         space = h5py.h5r.get_region(reference, item.id)
         if space.get_select_type() == h5py.h5s.SEL_POINTS:

@@ -59,6 +59,6 @@ def _is_alphadia(names: Names) -> bool:
 
 
 def report_of(columns: Iterable[str]) -> str | None:
-    """Which of the reports has such columns; None: a table of another kind."""
+    """The report that has such columns; None: a table of another kind."""
     names = frozenset(columns)
     return next((kind for kind, fits in _KINDS if fits(names)), None)
