@@ -211,7 +211,7 @@ def _with_modules(nav: Any, below: dict[str, dict[str, str]]) -> Any:
     for title, place in nav.items():
         pages = below.get(place) if isinstance(place, str) else None
         modules = [{Path(page).stem: page} for page in pages or ()]
-        found[title] = [place, *modules] if modules else _with_modules(place, below)
+        found[title] = [{"Summary": place}, *modules] if modules else _with_modules(place, below)
     return found
 
 
@@ -246,9 +246,14 @@ def _index_page(title: str, modules: tuple[str, ...]) -> str:
     parts = [f"# {title}"]
     for page, (_, names) in _parts_of(modules).items():
         module = importlib.import_module(page if page in modules else modules[0])
-        rows = [f"| {_link(module, name)} | {_first_line(getattr(module, name))} |" for name in names]
-        parts += [f"## {page}", "\n".join(["| name | what |", "|---|---|", *rows])]
+        parts += [f"## {page}", _table_of(module, names)]
     return "\n\n".join(parts) + "\n"
+
+
+def _table_of(module: Any, names: list[str]) -> str:
+    """A table of names: a line each, with a link to where it is described."""
+    rows = [f"| {_link(module, name)} | {_first_line(getattr(module, name))} |" for name in names]
+    return "\n".join(["| name | what |", "|---|---|", *rows])
 
 
 def _link(module: Any, name: str) -> str:
@@ -270,7 +275,9 @@ def _module_pages(modules: tuple[str, ...]) -> dict[str, str]:
         own = list(dict.fromkeys(place for place in places.values() if place and _homes()[place] == page))
         constants = [f"`{name}`" for name, place in places.items() if place is None]
         elsewhere = [_link(module, name) for name, place in places.items() if place and place not in own]
-        parts = [f"# {page}", _summary(about), *(f"::: {target}" for target in own)]
+        described = [name for name, place in places.items() if place in own]
+        table = _table_of(module, described) if len(described) > 1 else ""
+        parts = [f"# {page}", _summary(about), table, *(f"::: {target}" for target in own)]
         parts += [f"Constants and types: {', '.join(constants)}."] if constants else []
         parts += [f"Also here: {', '.join(elsewhere)}."] if elsewhere else []
         pages[_page_of(f"modules/{page}")] = "\n\n".join(filter(None, parts)) + "\n"

@@ -208,6 +208,18 @@ def test_every_command_explains_itself_and_has_the_common_options(
 
 
 @pytest.mark.parametrize(("program", "name"), COMMANDS)
+def test_help_shows_what_the_source_says_of_each_option_brackets_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # so that no text is in several lines
+    assert console.run(APPS[program], [name, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    texts = [" ".join(one.help.replace("\\[", "[").split()) for one in command_of(program, name).params if one.help]
+    assert texts
+    assert [text for text in texts if text not in shown] == []
+
+
+@pytest.mark.parametrize(("program", "name"), COMMANDS)
 def test_a_wrong_option_is_an_error_of_one_look(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, name: str
 ) -> None:
