@@ -20,13 +20,15 @@ SOURCE = ROOT / "src"
 ENGINE = (
     *("_ext", "runtime", "model", "codecs", "arrays", "format", "read"),
     *("memory", "write", "checking", "copying", "store", "page", "anndata"),
-    *("accelerate", "auto"),
+    *("direct_chunks", "accelerate", "auto", "dicts", "differences", "describing", "changed", "following"),
+    *("installation", "benching", "console", "commands", "cli", "__main__"),
 )
 HDMEA = (
     *("utils", "kernels", "geometry", "session", "io", "features", "spontaneous", "steps"),
-    *("plot", "report", "bridges", "simulate", "batch", "population"),
+    *("plot", "report", "bridges", "simulate", "public", "pipeline", "batch", "population"),
+    *("spikeinterface", "demo", "demo_full", "lab_book", "script_check", "cli", "__main__"),
 )
-SCPSTORE = ("core", "io", "report")
+SCPSTORE = ("core", "io", "report", "accelerate", "states", "cli", "__main__")
 ROOMS = {"h5burst": ENGINE, "hdmea": HDMEA, "scpstore": SCPSTORE}
 DOMAINS = ("hdmea", "scpstore", "scptensor")
 # Modules that exist for the paths by which scripts import; they hold nothing of their own.
@@ -60,7 +62,7 @@ def imports_of(name: str) -> Iterator[str]:
 
 
 def room_of(name: str) -> str | None:
-    """The room of a module; None for what is above all rooms, such as commands."""
+    """The room of a module, or its own name where it is one; None for the package itself."""
     top, *rest = name.split(".")
     return rest[0] if rest and rest[0] in ROOMS.get(top, ()) else None
 
@@ -69,6 +71,10 @@ def test_the_rooms_are_there() -> None:
     for top, rooms in ROOMS.items():
         for room in rooms:
             assert (SOURCE / top / room).is_dir() or (SOURCE / top / f"{room}.py").is_file(), f"{top}.{room}"
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert [name for name in modules() if "." in name and name.split(".")[0] in ROOMS and room_of(name) is None] == []
 
 
 @pytest.mark.parametrize("top", ROOMS)
