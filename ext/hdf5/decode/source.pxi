@@ -71,6 +71,22 @@ cdef class Source:
             raise CorruptStructureError("its structures overlap: together they are many times as long as the file")
         return 0
 
+    def look_through(self, int descriptor, uint64_t file_size) -> None:
+        """Go on with the same file through another descriptor, after bytes were appended to it.
+
+        What was read stays known, but for the first bytes and those around the end.
+        """
+        cdef uint64_t ended = self.size >> self.shift
+        cdef int i
+        self.descriptor = descriptor
+        self.size = file_size - self.base if file_size > self.base else 0
+        self.max_parsed = MAX_PARSED * self.size + MIN_PARSED
+        self.parsed = 0
+        if self.blocks != NULL:
+            for i in range(self.slots):
+                if self.held[i] == 0 or self.held[i] >= ended:
+                    self.held[i] = UNDEFINED
+
     def check_range(self, uint64_t address, uint64_t length) -> None:
         """Raises `CorruptStructureError` unless the file has all these bytes."""
         self.check(address, length)
@@ -190,3 +206,64 @@ cdef class Source:
         except CorruptStructureError:
             return False
         return memcmp(self.spill, &data[0], length) == 0
+
+
+@cython.final
+cdef class HeadedStream:
+    """The bytes of a file from its beginning, for reading, with others in the place of those from `place` on.
+
+    The methods are those of a raw stream. name: for errors.
+    """
+
+    cdef Source source
+    cdef int64_t at, size
+    cdef uint64_t place
+    cdef bytes head
+    cdef object name
+
+    def __init__(self, Source source not None, bytes head not None, uint64_t place, name):
+        self.source, self.head, self.place, self.name = source, head, place, name
+        self.size = <int64_t>source.size
+
+    cdef Source opened(self):
+        if self.source is None:
+            raise ValueError(f"{self.name} was closed")
+        return self.source
+
+    def seek(self, int64_t offset, int whence=0) -> int:
+        cdef int64_t at = offset + (0 if whence == 0 else self.at if whence == 1 else self.size)
+        if at < 0:
+            raise ValueError(f"a negative place in {self.name}: {at}")
+        self.at = at
+        return at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer) -> int:
+        cdef uint8_t[::1] out = memoryview(buffer).cast("B")
+        cdef Py_ssize_t count = out.shape[0]
+        if count > self.size - self.at:
+            count = max(0, self.size - self.at)
+        self.fill(&out[0] if count else NULL, <uint64_t>self.at, count)
+        self.at += count
+        return count
+
+    def read_into(self, uint64_t offset, uint8_t[::1] out) -> None:
+        """Fill a buffer with the bytes from `offset` on; any number of threads may do so at once."""
+        self.fill(&out[0] if out.shape[0] else NULL, offset, out.shape[0])
+
+    cdef int fill(self, uint8_t* out, uint64_t offset, size_t length) except -1:
+        cdef uint64_t first, last, end = self.place + <uint64_t>PyBytes_GET_SIZE(self.head)
+        cdef Source source = self.opened()
+        if not length:
+            return 0
+        source.check(offset, length)
+        source.fetch(out, offset, length)
+        if offset < end and offset + length > self.place:
+            first, last = max(offset, self.place), min(offset + length, end)
+            memcpy(out + (first - offset), PyBytes_AS_STRING(self.head) + (first - self.place), last - first)
+        return 0
+
+    def close(self) -> None:
+        self.source = None

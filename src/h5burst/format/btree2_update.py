@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import Source, lookup3
-from h5burst.format.btree2 import HEADER, Child, Nodes, Shape, cut, read_header
+from h5burst.format.btree2 import HEADER, Child, Header, Nodes, Shape, cut, read_header
 from h5burst.format.constants import UNDEFINED
 
 NODE_BYTES = 2048
@@ -36,7 +36,7 @@ class Index:
     """
 
     def __init__(self, source: Source, address: int, kind: int, key: Key) -> None:
-        self.header = read_header(source, address, kind)
+        self.address, self.header = address, read_header(source, address, kind)
         self._tree = _Tree(source, self.header.shape, key, None)
 
     def find(self, key: Any) -> list[bytes]:
@@ -56,26 +56,32 @@ class Index:
             out += node.records[number : number + 1] if number < last else []
         return out
 
-    def updated(self, append: Append, puts: Sequence[bytes], removed: Sequence[bytes] = ()) -> int | None:
+    def updated(self, append: Append, puts: Sequence[bytes], removed: Sequence[bytes] = ()) -> Index | None:
         """A tree with some records more, or in the place of those of an equal key, and without others, which are there.
 
-        Returns the address of the new header; None where a node would become too empty: then the caller writes a tree
-        anew, from all records.
+        None where a node would become too empty: then the caller writes a tree anew, from all records. It knows the
+        nodes that this one has read or written, and may be used when they are in the file.
         """
         tree, root = self._tree, self.header.root
-        tree.append = append
         if not root.own:
             return None
-        run = tree.changed(root, self.header.depth, sorted(puts, key=tree.key), sorted(removed, key=tree.key))
-        if run is None or not (run.records or run.children):
-            return None
-        return tree.finish(run, self.header.depth)
+        tree.append = append
+        try:
+            run = tree.changed(root, self.header.depth, sorted(puts, key=tree.key), sorted(removed, key=tree.key))
+            if run is None or not (run.records or run.children):
+                return None
+            new = Index.__new__(Index)
+            new._tree = tree
+            new.address, new.header = tree.finish(run, self.header.depth)
+            return new
+        finally:
+            tree.append = None
 
 
 def write(append: Append, kind: int, records: Sequence[bytes], node_bytes: int = NODE_BYTES) -> int:
     """A new tree of ordered records, at least one, all of one size. Returns the address of its header."""
     tree = _Tree(None, Shape(kind, node_bytes, len(records[0])), bytes, append)
-    return tree.finish(_Node(list(records), []), 0)
+    return tree.finish(_Node(list(records), []), 0)[0]
 
 
 class _Tree(Nodes):
@@ -89,17 +95,28 @@ class _Tree(Nodes):
     def node(self, child: Child, depth: int) -> _Node:
         node = self.nodes.get(child.address)
         if node is None:
-            if len(self.nodes) >= _NODES_KEPT:
-                self.nodes.clear()
             records, children = self.read(child, depth)
-            node = self.nodes[child.address] = _Node(cut(records, self.shape.record_bytes), children)
+            node = self._keep(child.address, _Node(cut(records, self.shape.record_bytes), children))
+        return node
+
+    def _keep(self, address: int, node: _Node) -> _Node:
+        if len(self.nodes) >= _NODES_KEPT:
+            self.nodes.clear()
+        self.nodes[address] = node
         return node
 
     def changed(self, child: Child, depth: int, puts: list[bytes], removed: list[bytes]) -> _Node | None:
         """A node's records and children after the change, any number of them; None where a node becomes too empty."""
         node = self.node(child, depth)
+        self.nodes.pop(child.address, None)  # another takes its place
         if not depth:
             return self._changed_leaf(node, puts, removed)
+        if not removed and node.records and self.key(node.records[-1]) < self.key(puts[0]):
+            run = self.changed(node.children[-1], depth - 1, puts, removed)
+            if run is None or self._is_too_empty(run, depth - 1):
+                return None
+            between, pieces = self.split(run, depth - 1)
+            return _Node(node.records + between, node.children[:-1] + pieces)
         keys = list(map(self.key, node.records))
         records: list[bytes] = []
         children: list[Child] = []
@@ -110,7 +127,7 @@ class _Tree(Nodes):
             lost = len(removed) if is_last else bisect.bisect_left(removed, keys[number], key=self.key)
             if stop > first or lost > gone:
                 run = self.changed(below, depth - 1, puts[first:stop], removed[gone:lost])
-                if run is None or len(run.records) < self.max_records(depth - 1) * _MERGE_PERCENT // 100:
+                if run is None or self._is_too_empty(run, depth - 1):
                     return None
                 between, pieces = self.split(run, depth - 1)
                 records += between
@@ -128,6 +145,9 @@ class _Tree(Nodes):
             else:
                 records.append(node.records[number])
         return _Node(records, children)
+
+    def _is_too_empty(self, run: _Node, depth: int) -> bool:
+        return len(run.records) < self.max_records(depth) * _MERGE_PERCENT // 100
 
     def _changed_leaf(self, node: _Node, puts: list[bytes], removed: list[bytes]) -> _Node:
         if not removed and node.records and self.key(node.records[-1]) < self.key(puts[0]):
@@ -160,15 +180,20 @@ class _Tree(Nodes):
         body = b"".join(parts)
         body += lookup3(body).to_bytes(4, "little")
         total = len(records) + sum(child.total for child in children)
-        return Child(self._put(body.ljust(self.shape.node_bytes, b"\0")), len(records), total)
+        address = self._put(body.ljust(self.shape.node_bytes, b"\0"))
+        self._keep(address, _Node(records, children))
+        return Child(address, len(records), total)
 
     def _put(self, data: bytes) -> int:
         if self.append is None:
             raise ValueError("this tree is only read")
         return self.append(data)
 
-    def finish(self, run: _Node, depth: int) -> int:
-        """Write a run at the top: a root above it for as long as it takes more than one node. Returns its header."""
+    def finish(self, run: _Node, depth: int) -> tuple[int, Header]:
+        """Write a run at the top: a root above it for as long as it takes more than one node.
+
+        Returns the address of the header, and what it says.
+        """
         between, pieces = self.split(run, depth)
         while len(pieces) > 1:
             depth += 1
@@ -176,4 +201,4 @@ class _Tree(Nodes):
         root, shape = pieces[0], self.shape
         fields = (b"BTHD", 0, shape.kind, shape.node_bytes, shape.record_bytes, depth, _SPLIT_PERCENT, _MERGE_PERCENT)
         data = HEADER.pack(*fields, root.address if root.own else UNDEFINED, root.own, root.total)
-        return self._put(data + lookup3(data).to_bytes(4, "little"))
+        return self._put(data + lookup3(data).to_bytes(4, "little")), Header(shape, depth, root)

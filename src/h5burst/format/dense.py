@@ -39,8 +39,12 @@ ATTRIBUTES = Kind(8, 9, 8, 4)
 
 def all_links(source: Source, messages: Sequence[Message]) -> list[bytes]:
     """The link messages of a group, in its header and outside; of one of the older format, as they would be."""
-    info = info_message.find(messages, oh.LINK_INFO)
-    bodies = [message.body for message in messages if message.type == oh.LINK]
+    return [message.body for message in messages if message.type == oh.LINK] + links_outside(source, messages)
+
+
+def links_outside(source: Source, messages: Sequence[Message]) -> list[bytes]:
+    """Those of `all_links` that are not in the header."""
+    info, bodies = info_message.find(messages, oh.LINK_INFO), []
     if info.heap != UNDEFINED:
         bodies += read_links(source, info.heap, info.tree)
     for message in messages:

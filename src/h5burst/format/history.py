@@ -70,6 +70,7 @@ class Record(NamedTuple):
 
 
 _NOWHERE = Jump(0, UNDEFINED)
+NO_JUMPS = (_NOWHERE,) * LEVELS  # of the first record
 
 
 def record_length(*texts: str | None) -> int:

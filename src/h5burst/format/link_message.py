@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from h5burst.format.object_header import Message
 from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
@@ -46,6 +48,17 @@ def name_of(body: bytes) -> bytes:
     if body[:2] == b"\x01\x00" and len(body) == 11 + body[2] > 11:  # a hard link as this package writes it
         return body[3:-8]
     return decode(body).name
+
+
+@total("a link message")
+def by_name(messages: Iterable[Message]) -> dict[bytes, Message]:
+    """Link messages by the stored names in them. Raises `CorruptStructureError`."""
+    found = {}
+    for message in messages:
+        body = message.body
+        is_plain = body[:2] == b"\x01\x00" and len(body) == 11 + body[2] > 11  # as in `name_of`: without its call
+        found[body[3:-8] if is_plain else decode(body).name] = message
+    return found
 
 
 @total("a link message")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 _NAMED = 50  # objects that one message names
 CYCLE = "a cycle is not a tree"  # ends the message about a link to a group that holds it: sound, but no tree
@@ -99,13 +99,22 @@ class MissingFilterError(CorruptFileError):
     _advice = ""
 
 
-@contextlib.contextmanager
-def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
+class naming_file:  # noqa: N801 - a block, as those of contextlib, without what a generator costs
     """A `CorruptStructureError` of the block as the `CorruptFileError` that names the file."""
-    try:
-        yield
-    except CorruptStructureError as error:
-        raise CorruptFileError(path, str(error)) from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, CorruptStructureError):
+            raise CorruptFileError(self._path, str(error)) from error
 
 
 def damaged_objects(path: str | os.PathLike[str], problems: Sequence[tuple[str, str]]) -> CorruptFileError:

@@ -18,7 +18,7 @@ from h5burst.model.errors import (
     UnsupportedFeatureError,
     naming_file,
 )
-from h5burst.read.open_file import OpenFile
+from h5burst.read.open_file import OpenFile, Stamp
 from h5burst.runtime import durable
 
 At: TypeAlias = "int | datetime | str | Commit"
@@ -128,6 +128,29 @@ class History:
         self._written_ns, self.size = status.st_mtime_ns, status.st_size
         self._source = Source(descriptor, status.st_size, self.start.base, _BLOCK_BYTES, _BLOCKS)
         self._look(trust)
+
+    @classmethod
+    def after_commit(
+        cls,
+        descriptor: int,
+        path: str,
+        start: superblock.Whole,
+        stamp: Stamp,
+        mark_ns: int,
+        trailer: Trailer,
+        newest: Record | None,
+    ) -> History:
+        """That of a file which nobody has changed since a commit whose traces are known, so that none is read."""
+        made = cls.__new__(cls)
+        made.path, made._descriptor, made.start = path, descriptor, start
+        made.mark_ns, made.trailer = mark_ns, trailer
+        made.reason, made.is_untrusted, made._damage = "", False, ""
+        made._written_ns, made.size = stamp.written_ns, stamp.size
+        made._source = Source(descriptor, made.size, start.base, _BLOCK_BYTES, _BLOCKS)
+        made._last = None if newest is None else (newest.number, newest.address)
+        if newest is not None:
+            made.newest = newest
+        return made
 
     def _superblock(self) -> superblock.Whole:
         """Read again where the file became longer between two looks: an edit was made in between."""

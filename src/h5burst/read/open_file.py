@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -36,14 +35,14 @@ class Stamp(NamedTuple):
 _edited: dict[tuple[int, int], Stamp] = {}  # files that a transaction here has open, as they were when it began
 
 
-@contextlib.contextmanager
-def being_edited(stamp: Stamp) -> Iterator[None]:
-    """While the block runs, who expects the file to have this stamp finds it so, although bytes are appended to it."""
+def begin_edit(stamp: Stamp) -> None:
+    """Until `end_edit`, who expects the file to have this stamp finds it so, although bytes are appended to it."""
     _edited[stamp[:2]] = stamp
-    try:
-        yield
-    finally:
-        _edited.pop(stamp[:2], None)
+
+
+def end_edit(stamp: Stamp) -> None:
+    """The end of what `begin_edit` began."""
+    _edited.pop(stamp[:2], None)
 
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from h5burst._ext.h5parse import Source
+from h5burst._ext.h5parse import HeadedStream, Source
 from h5burst.model.errors import StaleFileError
 from h5burst.read.file_objects import FileLike
 from h5burst.read.history import At, History, State, opened
@@ -47,7 +47,7 @@ class StateFile(io.RawIOBase):
     def __init__(self, path: str, at: At, *, trust: bool = False, expected: State | None = None) -> None:
         super().__init__()
         self.name = path
-        self._trust, self._descriptor, self._at = trust, -1, 0
+        self._trust, self._descriptor = trust, -1
         with opened(path, trust=trust) as found:
             if found.file.locked_for_writing:
                 raise BlockingIOError(errno.EAGAIN, "another program has it open for writing: close it there", path)
@@ -56,8 +56,11 @@ class StateFile(io.RawIOBase):
             self.state = expected if expected is not None else found.history.state(at)
             self._seen = found.history.witness()
             self.size = found.history.size
-            self._descriptor = os.dup(found.file.descriptor)  # the lock belongs to both, until the last is closed
+            self._descriptor = found.file.held.detach()
         self._source = Source(self._descriptor, self.size, 0, _BLOCK_BYTES, _BLOCKS)
+        self._stream = stream = HeadedStream(self._source, self.state.head, self.state.base, self._label())
+        # libhdf5 asks for some 20 pieces to open a file: without a step of the interpreter for each it is there sooner.
+        self.seek, self.tell, self.readinto = stream.seek, stream.tell, stream.readinto  # type: ignore[method-assign]
 
     def __reduce__(self) -> tuple[Any, ...]:  # type: ignore[override]
         return _reopened, (self.name, self.state, self._trust)
@@ -100,15 +103,11 @@ class StateFile(io.RawIOBase):
         ValueError
             For a place before the beginning.
         """
-        place = offset + (0 if whence == os.SEEK_SET else self._at if whence == os.SEEK_CUR else self.size)
-        if place < 0:
-            raise ValueError(f"a negative place in {self.name}: {place}")
-        self._at = place
-        return place
+        return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
         """As of any stream."""
-        return self._at
+        return self._stream.tell()
 
     def readinto(self, buffer: Buffer) -> int:
         """Fill a buffer as far as the file goes.
@@ -123,14 +122,7 @@ class StateFile(io.RawIOBase):
         int
             How many were filled.
         """
-        view = memoryview(buffer).cast("B")
-        count = len(view)
-        if count > self.size - self._at:
-            count = max(0, self.size - self._at)
-            view = view[:count]
-        self.read_into(self._at, view)
-        self._at += count
-        return count
+        return self._stream.readinto(buffer)
 
     def read_into(self, offset: int, view: memoryview) -> None:
         """Fill a buffer with the bytes from `offset` on: as the file was, at the superblock.
@@ -142,14 +134,7 @@ class StateFile(io.RawIOBase):
         view : memoryview
             To be filled.
         """
-        self._check_open()
-        if not len(view):
-            return
-        self._source.read_into(offset, view)
-        head, base = self.state.head, self.state.base
-        if offset < base + len(head) and offset + len(view) > base:
-            first, last = max(offset, base), min(offset + len(view), base + len(head))
-            view[first - offset : last - offset] = head[first - base : last - base]
+        self._stream.read_into(offset, view)
 
     def check(self) -> None:
         """Find out whether this is still a state of the file, which nobody but edits has changed.
@@ -172,12 +157,16 @@ class StateFile(io.RawIOBase):
         """Let the file go."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
+            self._stream.close()
             os.close(descriptor)
         super().close()
 
+    def _label(self) -> str:
+        return f"state {self.state.number} of {self.name}"
+
     def _check_open(self) -> None:
         if self._descriptor < 0:
-            raise ValueError(f"state {self.state.number} of {self.name} was closed")
+            raise ValueError(f"{self._label()} was closed")
 
 
 def _reopened(path: str, state: State, trust: bool) -> StateFile:

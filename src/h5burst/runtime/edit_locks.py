@@ -32,27 +32,31 @@ _WAITING = _BYTE - 1  # shared by who waits to edit it
 _NAME_BYTES = 255
 
 
-@contextlib.contextmanager
-def editing(descriptor: int, path: Path) -> Iterator[None]:
+def hold(descriptor: int, path: str) -> contextlib.AbstractContextManager[None] | None:
     """Hold a file, open as `descriptor` for reading and writing, for one edit. Both locks end with the descriptor.
 
-    Raises `BlockingIOError` where a writer, or another edit, has it.
+    Gives the lock file, as a block that holds it, where locks of the file do not do. Raises `BlockingIOError` where a
+    writer, or another edit, has it; then nothing is held.
     """
-    locks.share_or_fail(descriptor, path)
-    answer = _ask(descriptor, "F_WRLCK")
+    answer = _ask(descriptor, "F_WRLCK")  # first: who waits for other edits must not keep libhdf5's writers out
     if answer is Answer.REFUSED:
-        raise BlockingIOError(errno.EAGAIN, "is being edited", str(path))
-    if answer is Answer.GRANTED:
-        yield
-        return
+        raise BlockingIOError(errno.EAGAIN, "is being edited", path)
+    if locks.try_shared(descriptor) is Answer.REFUSED:
+        _ask(descriptor, "F_UNLCK")
+        raise BlockingIOError(errno.EAGAIN, "is open for writing", path)
+    return None if answer is Answer.GRANTED else _by_file(path)
+
+
+@contextlib.contextmanager
+def _by_file(path: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locks.holding(lock_file_of(path)))
+            stack.enter_context(locks.holding(lock_file_of(Path(os.path.realpath(path)))))
         except locks.FileHeldError as error:
             message = f"is being edited ({error.strerror}: {error.filename})"
-            raise BlockingIOError(errno.EAGAIN, message, str(path)) from error
+            raise BlockingIOError(errno.EAGAIN, message, path) from error
         except OSError as error:  # no file can be made there
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            raise OSError(error.errno, error.strerror, path) from error
         yield
 
 
@@ -65,6 +69,11 @@ def hold_off_editors(descriptor: int, path: Path) -> None:
 def note_waiting(descriptor: int) -> None:
     """Let whoever edits an open file see, until it is closed, that somebody waits to edit it, too."""
     _ask(descriptor, "F_RDLCK", _WAITING)
+
+
+def note_waiting_no_more(descriptor: int) -> None:
+    """The end of `note_waiting` for a file that stays open."""
+    _ask(descriptor, "F_UNLCK", _WAITING)
 
 
 def others_wait(descriptor: int) -> bool:

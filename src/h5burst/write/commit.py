@@ -3,77 +3,70 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import os
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from h5burst._ext.h5parse import Source
 from h5burst.format import attribute, dense, history, info_message, references, superblock
 from h5burst.format import object_header as oh
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, UNDEFINED
+from h5burst.format.history import Trailer
 from h5burst.format.info_message import Info
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
-from h5burst.model.tree import Storage, escape_attribute, escape_link
+from h5burst.model.tree import escape_attribute, escape_link
 from h5burst.read.history import State
 from h5burst.runtime import durable
 from h5burst.write.changes import Change, Removed
+from h5burst.write.edit_writer import EditWriter
 from h5burst.write.edited_file import EditedFile
-from h5burst.write.native import NeedsLibhdf5Error, make_writer
+from h5burst.write.native import NeedsLibhdf5Error
 from h5burst.write.notes import Note, record_of
 from h5burst.write.reserve import Reserve
-from h5burst.write.sink import Sink
 
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
-    from h5burst.write.appendable import AppendableDataset
 
 
-def commit(
-    file: EditedFile,
-    root: Change | State,
-    checked: TreeWriter | None,
-    growing: Mapping[int, AppendableDataset],
-    storage: Storage | None,
-    threads: int | None,
-    note: Note | None,
-) -> str:
+def commit(file: EditedFile, root: Change | State, writer: EditWriter, note: Note | None, *, flush: bool = True) -> str:
     """Write the changes and switch to them.
 
-    root: a state of earlier whose root becomes that of the file again. checked: what has seen all nodes that were put.
-    growing: datasets that rows were checked for, by address. note: what the record of the commit says; None: it leaves
-    none. Gives what could not be done, for people. Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is then
-    as it was.
+    root: a state of earlier whose root becomes that of the file again. writer: what has seen all nodes that were put.
+    note: what the record of the commit says; None: it leaves none. flush: wait for the disk, before the switch and
+    after it. Gives what could not be done, for people. Raises `NeedsLibhdf5Error` where only libhdf5 can; the file is
+    then as it was.
     """
-    with durable.annotating_oserror(file.path, "edit"):
+    with durable.annotating_oserror(file.name, "edit"):
         file.check_unchanged()  # nothing was written yet: what is behind the end now is of others
     try:
-        with durable.annotating_oserror(file.path, "edit"):
-            append = _Append(file, note)
-            new_root, end = append.write(root, checked, growing, storage, threads)
-            flush_data(file.descriptor)
-            file.check_unchanged(is_written=True)
-            could_not = _switch(file, new_root, end, append)
+        with durable.annotating_oserror(file.name, "edit"):
+            append = _Append(file, note, flush)
+            with open_stream(file.descriptor) as stream:
+                new_root, end = append.write(stream, root, writer)
+                append.flush_bytes()
+                file.check_unchanged(is_written=True)
+                start, could_not = _switch(file, stream, new_root, end, append)
     except (CorruptStructureError, UnsupportedFeatureError) as error:
         file.cut_off()
         if isinstance(error, UnsupportedFeatureError):
             raise NeedsLibhdf5Error(str(error)) from error
-        raise CorruptFileError(file.path, str(error)) from error
+        raise CorruptFileError(file.name, str(error)) from error
     except BaseException:
         if _is_as_it_was(file):
             file.cut_off()
         raise
     append.tidy()
+    append.leave(start)
     return could_not
 
 
 class _Append:
     """The bytes that one commit appends: objects, the record, the mark and the trailer behind the new end."""
 
-    def __init__(self, file: EditedFile, note: Note | None) -> None:
-        self._file, self._note = file, note
+    def __init__(self, file: EditedFile, note: Note | None, flush: bool) -> None:
+        self._file, self._note, self._flush = file, note, flush
         self._at = file.appends_at
         self.version = 3 if file.start.version == 3 else 2  # programs that could read the file still can
         newest = None if file.history is None else file.history.newest
@@ -81,35 +74,24 @@ class _Append:
         self.changed_ns = max(time.time_ns(), 0 if newest is None else newest.time_ns + 1000)
         self._reserve = Reserve(file.descriptor, self._at, file.has_reserve)
         self._size = 0  # of all but the reserve
+        self._newest: history.Record | None = None
 
-    def write(
-        self,
-        root: Change | State,
-        checked: TreeWriter | None,
-        growing: Mapping[int, AppendableDataset],
-        storage: Storage | None,
-        threads: int | None,
-    ) -> tuple[int, int]:
+    def write(self, stream: io.FileIO, root: Change | State, writer: EditWriter) -> tuple[int, int]:
         """Everything but the superblock. Returns the new address of the root, from the base, and the new end."""
         file, base = self._file, self._file.start.base
-        with open_stream(file.descriptor) as stream:
-            stream.seek(self._at)
-            with Sink(stream, True, threads, self._reserve.before) as sink:
-                writer = make_writer(sink, storage, threads)
-                with contextlib.closing(writer):
-                    writer.start_at(self._at - base)
-                    if checked is not None:
-                        writer.share_names(checked)
-                    rewriter = _Rewriter(file, writer, growing, threads)
-                    address = root.root if isinstance(root, State) else rewriter.rewrite(root)
-                    newest = self._record(writer)
-                    end = writer.append(b"")
-                    mark = references.encode_mark(address, end, version=self.version, changed_ns=self.changed_ns)
-                    writer.append(mark)
-                    writer.append(history.encode_trailer(newest, self._reserve.needed(base + end)))
-                    self._size = base + end + len(mark) + history.trailer_length()
-                    if base + writer.finish() != self._size:
-                        raise AssertionError(f"{file.path}: an edit ended at another address than was planned")
+        stream.seek(self._at)
+        with writer.writing_to(stream, self._at - base, self._reserve.before) as tree:
+            address = root.root if isinstance(root, State) else _Rewriter(file, tree, writer.threads).rewrite(root)
+            newest = self._record(tree)
+            end = tree.append(b"")
+            mark = references.encode_mark(address, end, version=self.version, changed_ns=self.changed_ns)
+            tree.append(mark)
+            reserve = self._reserve.needed(base + end)
+            tree.append(history.encode_trailer(newest, reserve))
+            self._trailer = Trailer(history.trailer_length(), newest, reserve)
+            self._size = base + end + len(mark) + self._trailer.length
+            if base + tree.finish() != self._size:
+                raise AssertionError(f"{file.name}: an edit ended at another address than was planned")
         self._reserve.before(self._size)
         return address, base + end
 
@@ -118,8 +100,8 @@ class _Append:
         if self._note is None or self._file.history is None:
             return None
         address = writer.append(b"")
-        record = record_of(self._file, self._note, address, self.changed_ns, self._at)
-        return writer.append(history.encode_record(record))
+        self._newest = record_of(self._file, self._note, address, self.changed_ns, self._at)
+        return writer.append(history.encode_record(self._newest))
 
     def set_time(self) -> str:
         """The time of change that the mark names; why it could not be set."""
@@ -130,9 +112,19 @@ class _Append:
                 return f"its time of change cannot be set ({error.strerror}): earlier states are not offered"
         return ""
 
+    def flush_bytes(self) -> None:
+        """Bring what was appended to the disk."""
+        if self._flush:
+            flush_data(self._file.descriptor)
+
     def flush_head(self) -> None:
         """Bring the superblock to the disk; the time of change as well where the mark names it."""
-        (os.fsync if self.version == 2 else flush_data)(self._file.descriptor)
+        if self._flush:
+            (os.fsync if self.version == 2 else flush_data)(self._file.descriptor)
+
+    def leave(self, start: superblock.Whole) -> None:
+        """Let the next edit of this process know what is in the file now."""
+        self._file.keep(start, self.changed_ns if self.version == 2 else 0, self._trailer, self._newest)
 
     def tidy(self) -> None:
         """Cut off what an earlier, interrupted edit left after the new end."""
@@ -151,21 +143,21 @@ def flush_data(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-def _switch(file: EditedFile, root: int, end: int, append: _Append) -> str:
+def _switch(file: EditedFile, stream: io.FileIO, root: int, end: int, append: _Append) -> tuple[superblock.Whole, str]:
     """The one write that makes the edit valid. If it does not reach the disk, the old superblock is put back."""
     start = file.start
     new = superblock.encode(root, end, version=append.version, base=start.base, extension=start.extension)
-    with open_stream(file.descriptor) as stream:
-        try:
-            _write_at(stream, start.base, new)
-            could_not = append.set_time()
-            append.flush_head()
-        except BaseException:
-            with contextlib.suppress(OSError):
-                _write_at(stream, start.base, start.data[: len(new)])
-                os.fsync(file.descriptor)
-            raise
-    return could_not
+    try:
+        _write_at(stream, start.base, new)
+        could_not = append.set_time()
+        append.flush_head()
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _write_at(stream, start.base, start.data[: len(new)])
+            os.fsync(file.descriptor)
+        raise
+    whole = superblock.Whole(append.version, start.base, root, end, new, start.extension, True)
+    return whole, could_not
 
 
 def _write_at(stream: io.FileIO, place: int, data: bytes) -> None:
@@ -179,8 +171,8 @@ def _write_at(stream: io.FileIO, place: int, data: bytes) -> None:
 
 def _is_as_it_was(file: EditedFile) -> bool:
     try:
-        os.lseek(file.descriptor, file.start.base, os.SEEK_SET)
-        return os.read(file.descriptor, len(file.start.data)) == file.start.data
+        size = os.fstat(file.descriptor).st_size
+        return Source(file.descriptor, size, slots=1).holds(file.start.base, file.start.data)
     except OSError:
         return False
 
@@ -188,16 +180,15 @@ def _is_as_it_was(file: EditedFile) -> bool:
 class _Rewriter:
     """Writes changed objects, children before parents."""
 
-    def __init__(
-        self, file: EditedFile, writer: TreeWriter, growing: Mapping[int, AppendableDataset], threads: int | None
-    ) -> None:
-        self._file, self._writer, self._growing, self._threads = file, writer, growing, threads
+    def __init__(self, file: EditedFile, writer: TreeWriter, threads: int | None) -> None:
+        self._file, self._writer, self._threads = file, writer, threads
 
     def rewrite(self, change: Change) -> int:
         """The new address of a changed object."""
         existing = change.existing
-        header = copy.copy(existing.header)
-        header.messages = list(header.messages)
+        old = existing.header
+        listed = None
+        header = ObjectHeader(old.flags, old.times, old.phase, old.links, list(old.messages))
         if existing.links is not None and (change.children or header.first(oh.SYMBOL_TABLE)):
             new: dict[bytes, int | None] = {}
             for name, child in change.children.items():
@@ -210,12 +201,18 @@ class _Rewriter:
                         new[link] = self.rewrite(child)
                 else:
                     new[link] = self._writer.write(child)
-            header.messages = existing.links.changed(self._writer.append, new)
+            header.messages, listed = existing.links.changed(self._writer.append, new)
+        grown = None
         if change.rows:
-            self._growing[existing.address].append(self._writer, header, change.rows, self._threads)
+            growing = self._file.growing[existing.address]
+            grown = growing.append(self._file, existing.address, self._writer, header, change.rows, self._threads)
         if change.attrs:
             self._change_attributes(header, change.attrs)
-        return self._writer.append(oh.encode(header))
+        address = self._writer.append(oh.encode(header))
+        self._file.made(address, header, listed)
+        if grown is not None:
+            self._file.growing[address] = grown
+        return address
 
     def _change_attributes(self, header: ObjectHeader, attrs: dict[str, Any]) -> None:
         info, messages = info_message.find(header.messages, oh.ATTRIBUTE_INFO), self._attributes(header)

@@ -12,12 +12,14 @@ import time
 import weakref
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from h5burst._ext.descriptors import Descriptor
 from h5burst._ext.h5parse import Source
 from h5burst.format import info_message, references, superblock
 from h5burst.format import object_header as oh
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.history import Record, Trailer
 from h5burst.format.info_message import NO_INFO
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import (
@@ -32,14 +34,20 @@ from h5burst.read.history import History
 from h5burst.read.lazy import LazyReader
 from h5burst.read.reader import Reader
 from h5burst.runtime import durable, edit_locks
+from h5burst.write.kept_state import KeptState, keep, take
 from h5burst.write.links import GroupLinks
 from h5burst.write.native import NeedsLibhdf5Error
+
+if TYPE_CHECKING:
+    from h5burst.write.appendable import AppendableDataset
 
 _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
 _BLOCK_BYTES, _BLOCKS = 1 << 13, 16  # of the file that are read and kept at a time
 _OPENS = 3  # tries to open a file that is replaced just then
-_TURN_S = (0.002, 0.008)  # for which who comes lets those try who wait already
-_PAUSE_S = (0.001, 0.05)  # between two tries to get a file that others hold: random, so that they do not meet again
+_TURN_S = (0.001, 0.004)  # for which who comes lets those try who wait already
+_PAUSE_S = (0.0003, 0.05)  # between two tries to get a file that others hold: random, so that they do not meet again
+_SOON_S = 0.002  # the longest of them where one edit follows the other
+_FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def waiting_time(wait: float) -> float:
@@ -57,7 +65,14 @@ _edited: weakref.WeakSet[EditedFile] = weakref.WeakSet()  # here; one that is fo
 class StoredObject:
     """An object of the file: address, header as version 2 has it, links of a group (None for other objects)."""
 
-    __slots__ = ("address", "header", "links")
+    __slots__ = ("_links", "_source", "address", "header")
+
+    @classmethod
+    def written(cls, source: Source, address: int, header: ObjectHeader, links: GroupLinks | None) -> StoredObject:
+        """An object that was just written, which is not read again."""
+        made = cls.__new__(cls)
+        made.address, made.header, made._source, made._links = address, header, source, links
+        return made
 
     def __init__(self, source: Source, address: int) -> None:
         self.address = address
@@ -67,7 +82,15 @@ class StoredObject:
         if any(message.type > oh.LAST_KNOWN for message in self.header.messages):
             raise NeedsLibhdf5Error("messages of an unknown kind")
         _complete(self.header)
-        self.links = GroupLinks(source, self.header) if _is_group(self.header) else None
+        self._source = source
+        self._links: GroupLinks | None = None
+        _ = self.links  # what cannot be read is refused at once
+
+    @property
+    def links(self) -> GroupLinks | None:
+        if self._links is None and _is_group(self.header):
+            self._links = GroupLinks(self._source, self.header)
+        return self._links
 
     @property
     def is_dataset(self) -> bool:
@@ -97,81 +120,114 @@ class EditedFile:
 
     def __init__(self, path: str | os.PathLike[str], *, only_replaced: bool = False, wait: float = 0) -> None:
         self._only_replaced = only_replaced
-        self._deadline = time.monotonic() + waiting_time(wait)
-        self.path = Path(os.path.realpath(path))
+        self._wait_s, self._began = waiting_time(wait), time.monotonic()
+        self.name = os.path.abspath(path)
         self.copy_reason: str | None = None
+        self._objects: dict[int, StoredObject] = {}
+        self.growing: dict[int, AppendableDataset] = {}
+        self._left: KeptState | None = None  # for the next edit, once this one is made
         self._stack = contextlib.ExitStack()
+        self._is_waiting, self.descriptor, self.process = False, -1, os.getpid()
         try:
-            with durable.annotating_oserror(path, "edit"):
-                self._wait()
+            try:
+                self._hold()
+            except OSError:
+                with durable.annotating_oserror(path, "edit"):
+                    raise
             _edited.add(self)
             self._look()
-            self._stack.enter_context(open_file.being_edited(self.stamp))
+            open_file.begin_edit(self.stamp)
+            self._stack.callback(open_file.end_edit, self.stamp)
         except BaseException:
             self._stack.close()
+            self._close()
             raise
 
-    def _wait(self) -> None:
-        """Open the file; as long as others hold it and there is time, again, each time by its path."""
-        may_wait = self._deadline > time.monotonic()
-        try:
-            self._open()
-            if not (may_wait and edit_locks.others_wait(self.descriptor)):
-                return
-            self._stack.close()  # they come first: who has just edited would else be the next one, again and again
-            time.sleep(random.uniform(*_TURN_S))
-        except BlockingIOError:
-            if any(other.path == self.path for other in list(_edited)):
-                gc.collect()  # an edit here that was interrupted or forgotten gives up its locks when it is collected
-        with contextlib.ExitStack() as until_open:
-            if may_wait:
-                with contextlib.suppress(OSError):
-                    waiting = Descriptor.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-                    until_open.callback(waiting.close)
-                    edit_locks.note_waiting(waiting.fileno())
-            self._try_again()
+    @functools.cached_property
+    def path(self) -> Path:
+        """The file itself, behind all symbolic links."""
+        return Path(os.path.realpath(self.name))
 
-    def _try_again(self) -> None:
-        shortest, longest = _PAUSE_S
-        pause, seen, began = shortest, self._seen(), time.monotonic()
-        while True:
+    def _hold(self) -> None:
+        """Open and lock the file; as long as others hold it and there is time, again, each time at its path."""
+        self._open()
+        if self._wait_s and edit_locks.others_wait(self.descriptor):  # they come first: who has just edited would else
+            pause = random.uniform(*_TURN_S)  # be the next one, again and again
+        else:
             try:
-                return self._open()
+                return self._lock()
             except BlockingIOError:
-                left = self._deadline - time.monotonic()
-                if left <= 0:
+                if any(other.name == self.name or other.path == self.path for other in list(_edited)):
+                    gc.collect()  # an edit here that was forgotten gives up its locks when it is collected
+            pause = _PAUSE_S[0]
+        if not self._wait_s:
+            return self._lock()
+        self._is_waiting = True
+        edit_locks.note_waiting(self.descriptor)
+        self._lock_in_time(pause)
+        edit_locks.note_waiting_no_more(self.descriptor)
+
+    def _lock_in_time(self, pause: float) -> None:
+        shortest, longest = _PAUSE_S
+        seen = self._seen()
+        while True:
+            time.sleep(max(0.0, min(self._left_s(), pause)))
+            try:
+                return self._lock()
+            except BlockingIOError:
+                if self._left_s() <= 0:
                     raise
             before, seen = seen, self._seen()
             # Who holds it for long is asked seldom; where one edit follows the other, each is soon over. Who has waited
             # for long looks more often then, so that all come to it.
-            pause = min(longest, 2 * pause) if seen == before else 8 * shortest / (1 + 2 * (time.monotonic() - began))
-            time.sleep(min(left, random.uniform(shortest, max(2 * shortest, pause))))
+            waited = time.monotonic() - self._began
+            pause = min(longest, 2 * pause) if seen == before else _SOON_S / (1 + 2 * waited)
+            pause = random.uniform(shortest, max(2 * shortest, pause))
+
+    def _left_s(self) -> float:
+        return self._began + self._wait_s - time.monotonic()
 
     def _seen(self) -> tuple[int, ...]:
         """Signs that others go on with the file."""
         try:
-            status = os.stat(self.path)
+            status = os.stat(self.name)
         except FileNotFoundError:
             return ()
         return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def _open(self) -> None:
-        for _ in range(_OPENS):
-            flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-            self._held = held = Descriptor.open(self.path, flags)  # given up with this object: nobody need close it
-            self.descriptor = held.fileno()
-            with contextlib.ExitStack() as attempt:
-                attempt.callback(held.close)
-                attempt.enter_context(edit_locks.editing(self.descriptor, self.path))
-                if self._is_at_path(self.descriptor):
-                    self._stack.push(attempt.pop_all())
-                    return
-        raise BlockingIOError(errno.EAGAIN, "is replaced again and again", str(self.path))
+        self._held = Descriptor.open(self.name, _FLAGS)  # given up with this object: nobody need close it
+        self.descriptor = self._held.fileno()
+        if self._is_waiting:
+            edit_locks.note_waiting(self.descriptor)
 
-    def _is_at_path(self, descriptor: int) -> bool:
+    def _close(self) -> None:
+        if self.descriptor >= 0:
+            self.descriptor = -1
+            self._held.close()
+
+    def _lock(self) -> None:
+        """Lock the file that is at the path. Raises `BlockingIOError`; then it is not locked."""
+        for _ in range(_OPENS):
+            if self.descriptor < 0:
+                self._open()
+            lock_file = edit_locks.hold(self.descriptor, self.name)
+            if lock_file is not None:
+                try:
+                    self._stack.enter_context(lock_file)
+                except BlockingIOError:
+                    self._close()  # with HDF5's lock; and Windows replaces nothing that is open
+                    raise
+            if self._is_at_path(os.fstat(self.descriptor)):
+                return
+            self._stack.close()
+            self._close()
+        raise BlockingIOError(errno.EAGAIN, "is replaced again and again", self.name)
+
+    def _is_at_path(self, status: os.stat_result) -> bool:
         """True where the path still leads to this file."""
         try:
-            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+            return os.path.samestat(status, os.stat(self.name))
         except FileNotFoundError:
             return False
 
@@ -181,27 +237,50 @@ class EditedFile:
         self.stamp = open_file.Stamp.of(status)
         self.changed_ns, self.size = status.st_mtime_ns, status.st_size
         self._seen_ns = self.changed_ns
-        self.process = os.getpid()
         self.is_marked = False
         self.history: History | None = None
         try:
+            if not self._only_replaced and self._look_at_kept():
+                return
             self.start = self._superblock(status.st_size)
             self.source = Source(self.descriptor, self.start.end, self.start.base, _BLOCK_BYTES, _BLOCKS)
             if self._only_replaced:
                 return
             if self.start.is_open_for_writing:
-                raise UnfinishedFileError(self.path)
+                raise UnfinishedFileError(self.name)
             if not self.start.is_plain:
                 raise NeedsLibhdf5Error("an old superblock with settings that a newer one does not hold")
             self._check_extension()
-            self.history = History(self.descriptor, str(self.path), start=self.start)
+            self.history = History(self.descriptor, self.name, start=self.start)
             self.is_marked = self.history.is_marked
             if not self.is_marked and self._holds_references():
                 raise NeedsLibhdf5Error("references between its objects")
         except (NeedsLibhdf5Error, UnsupportedFeatureError) as error:
             self.copy_reason = str(error)
         except CorruptStructureError as error:
-            raise CorruptFileError(self.path, str(error)) from error
+            raise CorruptFileError(self.name, str(error)) from error
+
+    def _look_at_kept(self) -> bool:
+        """Take over what the last edit here knew of the file, if nobody has changed it since."""
+        kept = take(self.stamp)
+        if kept is None:
+            return False
+        kept.source.look_through(self.descriptor, kept.start.end)
+        if not kept.source.holds(0, kept.start.data):
+            return False
+        history = History.after_commit(
+            self.descriptor, self.name, kept.start, self.stamp, kept.mark_ns, kept.trailer, kept.newest
+        )
+        if not history.is_marked:
+            return False
+        self.start, self.source, self.history, self.is_marked = kept.start, kept.source, history, True
+        self._objects, self.growing = kept.objects, kept.growing
+        return True
+
+    def keep(self, start: superblock.Whole, mark_ns: int, trailer: Trailer, newest: Record | None) -> None:
+        """Let the next edit here know what this one, which is made, has left."""
+        stamp = open_file.Stamp.of(os.fstat(self.descriptor))
+        self._left = KeptState(stamp, start, self.source, mark_ns, trailer, newest, self._objects, self.growing)
 
     def _superblock(self, size: int) -> superblock.Whole:
         """Before the error for a file that only libhdf5 understands, note what shows whether others change it."""
@@ -216,7 +295,7 @@ class EditedFile:
     @functools.cached_property
     def reader(self) -> Reader:
         """Of what is edited more finely than object by object: datasets that grow."""
-        return self._stack.enter_context(LazyReader(str(self.path)))
+        return self._stack.enter_context(LazyReader(self.name))
 
     def _check_extension(self) -> None:
         if self.start.extension != UNDEFINED:
@@ -242,9 +321,13 @@ class EditedFile:
 
         Raises `CorruptFileError`, and `NeedsLibhdf5Error` for one that must stay where it is.
         """
+        known = self._objects.get(address)
+        if known is not None:
+            return known
         try:
-            with naming_file(self.path):
-                return StoredObject(self.source, address)
+            with naming_file(self.name):
+                found = self._objects[address] = StoredObject(self.source, address)
+                return found
         except UnsupportedFeatureError as error:
             raise NeedsLibhdf5Error(str(error)) from error
 
@@ -269,17 +352,17 @@ class EditedFile:
         is_written: by this edit, so that its time of change says nothing about others.
         """
         self.check_process()
-        os.lseek(self.descriptor, self.start.base, os.SEEK_SET)
-        is_same = os.read(self.descriptor, len(self.start.data)) == self.start.data
+        status, data = os.fstat(self.descriptor), self.start.data
+        is_same = Source(self.descriptor, status.st_size, slots=1).holds(self.start.base, data)
         # What libhdf5 changes in place leaves the superblock as it was.
-        is_touched = not is_written and os.fstat(self.descriptor).st_mtime_ns != self._seen_ns
-        if not is_same or is_touched or not self._is_at_path(self.descriptor):
-            raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", str(self.path))
+        is_touched = not is_written and status.st_mtime_ns != self._seen_ns
+        if not is_same or is_touched or not self._is_at_path(status):
+            raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", self.name)
 
     def check_process(self) -> None:
         """Raise `OSError` in a child that was forked since."""
         if self.process != os.getpid():
-            raise OSError(errno.EBUSY, "a transaction ends in the process that began it", str(self.path))
+            raise OSError(errno.EBUSY, "a transaction ends in the process that began it", self.name)
 
     def cut_off(self) -> None:
         """Remove what an edit that failed has left after the end; a forked child removes nothing of its parent's."""
@@ -292,8 +375,18 @@ class EditedFile:
                 os.utime(self.descriptor, ns=(self.changed_ns, self.changed_ns))  # that of its mark
             self._seen_ns = os.fstat(self.descriptor).st_mtime_ns
 
+    def made(self, address: int, header: ObjectHeader, listed: dict[bytes, Message] | None) -> None:
+        """Take note of an object that is written anew. listed: its links, where they are all in the header."""
+        links = None if listed is None else GroupLinks.written(header, listed)
+        self._objects[address] = StoredObject.written(self.source, address, header, links)
+
     def close(self) -> None:
+        left, self._left = self._left, None
+        if left is not None:
+            left.source.look_through(-1, left.start.end)
+            keep(left)  # before others may edit it
         self._stack.close()
+        self._close()
         _edited.discard(self)
 
     def __enter__(self) -> EditedFile:

@@ -9,7 +9,7 @@ links, the nodes on the way to them and new headers, and keeps everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Source, checked_link, lookup3
@@ -39,7 +39,15 @@ class GroupLinks:
         self._header = header
         self._info = info_message.find(header.messages, oh.LINK_INFO)
         self._indexed = None if self._info.heap == UNDEFINED else _Indexed.open(source, self._info)
-        self._bodies = _by_name(dense.all_links(source, header.messages)) if self._indexed is None else {}
+        self._listed = _listed(source, header) if self._indexed is None else {}
+
+    @classmethod
+    def written(cls, header: ObjectHeader, listed: dict[bytes, Message]) -> GroupLinks:
+        """Those of a group that was just written, all of them in its header."""
+        made = cls.__new__(cls)
+        made._header, made._indexed, made._listed = header, None, listed
+        made._info = info_message.find(header.messages, oh.LINK_INFO)
+        return made
 
     def find(self, name: bytes) -> Link | None:
         """A link, None where there is none of that name."""
@@ -48,23 +56,35 @@ class GroupLinks:
 
     def addresses(self) -> list[int]:
         """The addresses to which its hard links lead."""
-        bodies = (self._bodies if self._indexed is None else self._indexed.all_bodies()).values()
+        bodies = self._all_bodies().values()
         return [link.address for link in map(link_message.decode, bodies) if link.address is not None]
 
     def differing(self, later: GroupLinks) -> list[bytes]:
         """Names whose links are others in a later state of the group; what both states share is not read."""
         if self._indexed is not None and later._indexed is not None:
             return self._indexed.differing(later._indexed)
-        old, new = (links._bodies if links._indexed is None else links._indexed.all_bodies() for links in (self, later))
+        old, new = self._all_bodies(), later._all_bodies()
         return [name for name in {**old, **new} if old.get(name) != new.get(name)]
+
+    def _all_bodies(self) -> dict[bytes, bytes]:
+        if self._indexed is not None:
+            return self._indexed.all_bodies()
+        return {name: message.body for name, message in self._listed.items()}
 
     def body(self, name: bytes) -> bytes | None:
         """The message of a link, None where there is none of that name."""
-        return self._bodies.get(name) if self._indexed is None else self._indexed.body(name)
+        if self._indexed is not None:
+            return self._indexed.body(name)
+        message = self._listed.get(name)
+        return None if message is None else message.body
 
-    def changed(self, append: Append, changes: Changes) -> list[Message]:
-        """All messages of the header after the change; what is outside it is appended."""
+    def changed(self, append: Append, changes: Changes) -> tuple[list[Message], dict[bytes, Message] | None]:
+        """All messages of the header after the change; what is outside it is appended.
+
+        And the links by name, where they are all among the messages.
+        """
         others = [message for message in self._header.messages if message.type not in _OWN]
+        listed = self._listed
         if self._indexed is not None:
             count = self._indexed.count + sum(
                 (address is not None) - (self._indexed.body(name) is not None) for name, address in changes.items()
@@ -73,26 +93,27 @@ class GroupLinks:
                 if self._info.indexed:
                     raise NeedsLibhdf5Error(_ORDERED)
                 heap, tree, order = self._indexed.changed(append, changes, self._info)
-                return self._messages(heap, tree, order, {}) + others
-            self._bodies = self._indexed.all_bodies()
-        bodies, order = dict(self._bodies), self._info.next_order
+                return self._messages(heap, tree, order, {}) + others, None
+            listed = {name: Message(oh.LINK, 0, body) for name, body in self._indexed.all_bodies().items()}
+        listed, order = dict(listed), self._info.next_order
         for name, address in changes.items():
             if address is None:
-                del bodies[name]
+                del listed[name]
                 continue
-            kept, order = _next_order(bodies.get(name), order, self._info)
-            bodies[name] = link_message.encode(name, address, kept)
-        if len(bodies) <= LINKS_IN_HEADER:
-            return self._messages(UNDEFINED, UNDEFINED, order, bodies) + others
+            old = listed.get(name)
+            kept, order = _next_order(None if old is None else old.body, order, self._info)
+            listed[name] = Message(oh.LINK, 0, link_message.encode(name, address, kept))
+        if len(listed) <= LINKS_IN_HEADER:
+            return self._messages(UNDEFINED, UNDEFINED, order, listed) + others, listed
         if self._info.indexed:
             raise NeedsLibhdf5Error(_ORDERED)
-        heap, tree, _ = dense.write(append, dense.LINKS, (Item(name, body, 0) for name, body in bodies.items()))
-        return self._messages(heap, tree, order, {}) + others
+        items = (Item(name, message.body, 0) for name, message in listed.items())
+        heap, tree, _ = dense.write(append, dense.LINKS, items)
+        return self._messages(heap, tree, order, {}) + others, None
 
-    def _messages(self, heap: int, tree: int, order: int, bodies: Mapping[bytes, bytes]) -> list[Message]:
+    def _messages(self, heap: int, tree: int, order: int, listed: Mapping[bytes, Message]) -> list[Message]:
         info = info_message.encode(self._info._replace(heap=heap, tree=tree, next_order=order), 8)
-        links = [Message(oh.LINK, 0, body) for body in bodies.values()]
-        return [Message(oh.LINK_INFO, 0, info), self._group_info(len(bodies)), *links]
+        return [Message(oh.LINK_INFO, 0, info), self._group_info(len(listed)), *listed.values()]
 
     def _group_info(self, count: int) -> Message:
         """The message as it was, but for a larger number of links that the header may hold where it holds more."""
@@ -100,8 +121,15 @@ class GroupLinks:
         return Message(oh.GROUP_INFO, oh.CONSTANT, group_info.allowing(None if old is None else old.body, count))
 
 
-def _by_name(bodies: Iterable[bytes]) -> dict[bytes, bytes]:
-    return {link_message.name_of(body): body for body in bodies}
+def _listed(source: Source, header: ObjectHeader) -> dict[bytes, Message]:
+    """The links of a group by name, as messages of its header."""
+    inside = [
+        message if not (message.flags or message.order) else Message(oh.LINK, 0, message.body)
+        for message in header.messages
+        if message.type == oh.LINK
+    ]
+    outside = [Message(oh.LINK, 0, body) for body in dense.links_outside(source, header.messages)]
+    return link_message.by_name([*inside, *outside])
 
 
 def _next_order(old: bytes | None, order: int, info: Info) -> tuple[int | None, int]:
@@ -165,7 +193,7 @@ class _Indexed:
         return None
 
     def all_bodies(self) -> dict[bytes, bytes]:
-        return _by_name(self._by_number().values())
+        return {link_message.name_of(body): body for body in self._by_number().values()}
 
     def differing(self, later: _Indexed) -> list[bytes]:
         """As of `GroupLinks`: links are at other places where they are others."""
@@ -234,9 +262,11 @@ class _Indexed:
         return last
 
     def _new_places(self, append: Append, puts: list[bytes], gone: list[bytes]) -> int:
-        new = self._places.updated(append, puts, gone) if puts or gone else self._trees[1]
+        if not (puts or gone):
+            return self._trees[1]
+        new = self._places.updated(append, puts, gone)
         if new is not None:
-            return new
+            return new.address
         records = {_number_of(record): record for record in self._all_places()}
         for record in gone:
             del records[_number_of(record)]
@@ -250,7 +280,7 @@ class _Indexed:
             return self._trees[0]
         new = None if clash else self._names.updated(append, puts, gone)
         if new is not None:
-            return new
+            return new.address
         merged = {**self._by_number(), **bodies}
         links = [(link_message.decode(body).name, number) for number, body in merged.items() if body is not None]
         ordered = sorted((lookup3(name), name, dense.link_record(name, number)) for name, number in links)

@@ -46,7 +46,7 @@ def record_of(file: EditedFile, note: Note, address: int, time_ns: int, appends_
         end + references.MARK_BYTES + history.trailer_length() - appends_at,
         note.restored_from,
         file.start.data[: superblock.SIZE],
-        () if newest is None else newest.jumps_of_next(),
+        history.NO_JUMPS if newest is None else newest.jumps_of_next(),
         note.message,
         "h5burst",
         __version__,

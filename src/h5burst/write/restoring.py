@@ -7,6 +7,7 @@ import os
 from h5burst.model.errors import naming_file
 from h5burst.read.history import At, Commit, History, commit_of
 from h5burst.write.commit import commit
+from h5burst.write.edit_writer import EditWriter
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.notes import Note, note_of
 
@@ -107,6 +108,6 @@ def _restored(file: EditedFile, number: int, message: str | None) -> Commit:
     said = note_of(f"restored state {number}" if message is None else message, True)
     note = None if said is None else Note(said.message, number)
     with naming_file(file.path):
-        commit(file, history.state(number), None, {}, None, None, note)
+        commit(file, history.state(number), EditWriter(None, None), note)
     now = History(file.descriptor, str(file.path))
     return next(now.commits()) if now.newest is None else commit_of(now.newest)

@@ -37,6 +37,11 @@ class Sink:
         self._preallocated = 0  # where the room ends that was asked for; 0 before the first time
         self._preallocation_unsupported = False  # by the file system: do not ask again
 
+    def to(self, stream: BinaryIO | io.FileIO, before: Callable[[int], None]) -> Sink:
+        """Write to an open stream, from where it is, instead of what was named first; before the first byte."""
+        self._target, self._before = stream, before
+        return self
+
     def __enter__(self) -> Sink:
         return self
 

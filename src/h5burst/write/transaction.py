@@ -6,16 +6,15 @@ after its end, and the superblock is switched to them in one write. See `docs/tr
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from h5burst.codecs import check_codec
-from h5burst.model.errors import CorruptFileError, UnsupportedFeatureError, naming_file
+from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
 from h5burst.read.lazy import open_tree
@@ -24,14 +23,11 @@ from h5burst.write.appendable import AppendableDataset, check_rows
 from h5burst.write.changes import REMOVED, Change, Joined, Removed, merged_attributes, overlaid
 from h5burst.write.commit import commit
 from h5burst.write.copied_edit import CopiedEdit
+from h5burst.write.edit_writer import EditWriter
 from h5burst.write.edited_file import EditedFile
-from h5burst.write.native import NeedsLibhdf5Error, make_writer
+from h5burst.write.native import NeedsLibhdf5Error
 from h5burst.write.notes import note_of
 from h5burst.write.preflight import check_attributes, validated
-from h5burst.write.sink import Sink
-
-if TYPE_CHECKING:
-    from h5burst._ext.h5emit import TreeWriter
 
 Path = tuple[str, ...]
 _Holder = Change | Group | Array
@@ -44,6 +40,7 @@ def edit(
     *,
     wait: float = 0,
     history: bool = True,
+    flush: bool = True,
     storage: Storage | None = None,
     threads: int | None = None,
 ) -> Transaction:
@@ -62,6 +59,9 @@ def edit(
     history
         Whether the commit leaves a record, so that the state before it can be read and restored. Without one, earlier
         states of the file are not offered any more. With `H5BURST_HISTORY=0` no edit leaves one.
+    flush
+        Whether to wait until the disk has the bytes. Without, an edit takes a fraction of the time, and a kill still
+        leaves the old or the new file; a power cut soon after may leave one that cannot be read.
     storage
         How arrays are stored that name nothing themselves (None: uncompressed).
     threads
@@ -92,7 +92,7 @@ def edit(
     ...     tx.remove(("units", "unit_007"))
     True
     """
-    return Transaction(path, message, wait=wait, history=history, storage=storage, threads=threads)
+    return Transaction(path, message, wait=wait, history=history, flush=flush, storage=storage, threads=threads)
 
 
 class Transaction:
@@ -129,23 +129,24 @@ class Transaction:
         *,
         wait: float = 0,
         history: bool = True,
+        flush: bool = True,
         storage: Storage | None = None,
         threads: int | None = None,
     ) -> None:
         thread_count(threads)  # a number that cannot be is refused before anything is done
         self._keeps_history, self._message, self._note = history, message, note_of(message, history)
+        self._flush = flush
         self.path = os.fspath(path)
         self._storage, self._threads = storage, threads
         if not isinstance(storage, (Storage, type(None))):
             raise TypeError(f"storage must be a Storage, such as Storage('gzip'), not {storage!r}")
         if storage is not None:
             check_codec(storage)
-        self._checked: TreeWriter | None = None
+        self._writer = EditWriter(storage, threads)
         self._file = EditedFile(path, wait=wait)
         self._is_open = True
         self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
         self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
-        self._growing: dict[int, AppendableDataset] = {}
         self._copied: CopiedEdit | None = None
         self._root: Change | None = None
         self.reason = ""
@@ -313,13 +314,8 @@ class Transaction:
         except NeedsLibhdf5Error as reason:
             self._copy(str(reason))
 
-    @contextlib.contextmanager
-    def _naming_damage(self) -> Iterator[None]:
-        try:
-            with naming_file(self.path):
-                yield
-        except UnsupportedFeatureError as error:
-            raise NeedsLibhdf5Error(str(error)) from error
+    def _naming_damage(self) -> _NamingDamage:
+        return _NamingDamage(self.path)
 
     def _copy(self, reason: str) -> None:
         """Make what was asked for so far in a copy of the file."""
@@ -339,14 +335,8 @@ class Transaction:
 
     # ------------------------------------------------------------ by appending
 
-    def _checks(self) -> TreeWriter:
-        """Knows what the writer covers, and which nodes have several names; nothing is written with it."""
-        if self._checked is None:
-            self._checked = make_writer(Sink(os.devnull, False, 1), self._storage, 1)
-        return self._checked
-
     def _put(self, path: Path, node: Node) -> None:
-        self._checks().preflight(node)
+        self._writer.check(node)
         holder = self._group(path[:-1])
         holder.children[path[-1]] = node
 
@@ -402,7 +392,7 @@ class Transaction:
         return holder, found
 
     def _set_attributes(self, path: Path, attrs: dict[str, Any]) -> None:
-        self._checks().preflight_attributes({name: value for name, value in attrs.items() if value is not None})
+        self._writer.check_attributes({name: value for name, value in attrs.items() if value is not None})
         holder, found = self._object(path)
         if isinstance(found, Change):
             found.attrs.update(attrs)
@@ -437,11 +427,11 @@ class Transaction:
         if isinstance(found, Change):
             if not found.existing.is_dataset:
                 raise ValueError(f"{where} is not a dataset")
-            growing = self._growing.get(found.existing.address)
+            growing = self._file.growing.get(found.existing.address)
             if growing is None:
-                growing = AppendableDataset(self._file, found.existing.address, where)
-                self._growing[found.existing.address] = growing
-            growing.check(rows, sum(part.shape[0] for part in found.rows))
+                growing = AppendableDataset(self._file, found.existing.address)
+                self._file.growing[found.existing.address] = growing
+            growing.check(rows, sum(part.shape[0] for part in found.rows), where)
             if rows.shape[0]:
                 found.rows.append(rows)
             return
@@ -489,7 +479,7 @@ class Transaction:
 
     def _append_all(self) -> None:
         root = self._change()
-        self.reason = commit(self._file, root, self._checked, self._growing, self._storage, self._threads, self._note)
+        self.reason = commit(self._file, root, self._writer, self._note, flush=self._flush)
 
     def _close(self) -> None:
         self._is_open = False
@@ -499,3 +489,23 @@ class Transaction:
         if not self._is_open:
             raise ValueError(f"the transaction on {self.path} has ended: begin another with h5burst.edit")
         self._file.check_process()
+
+
+class _NamingDamage:
+    """In a `with` block: damage as an error that names the file, what only libhdf5 knows as `NeedsLibhdf5Error`."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, CorruptStructureError):
+            raise CorruptFileError(self._path, str(error)) from error
+        if isinstance(error, UnsupportedFeatureError):
+            raise NeedsLibhdf5Error(str(error)) from error
