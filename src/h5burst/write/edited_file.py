@@ -12,7 +12,7 @@ import time
 import weakref
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from h5burst._ext.descriptors import Descriptor
 from h5burst._ext.h5parse import Source
@@ -37,9 +37,6 @@ from h5burst.runtime import durable, edit_locks
 from h5burst.write.kept_state import KeptState, keep, take
 from h5burst.write.links import GroupLinks
 from h5burst.write.native import NeedsLibhdf5Error
-
-if TYPE_CHECKING:
-    from h5burst.write.appendable import AppendableDataset
 
 _KNOWN_IN_EXTENSION = {0x13}  # K values of old B-trees: kept where they are, they change nothing for new objects
 _BLOCK_BYTES, _BLOCKS = 1 << 13, 16  # of the file that are read and kept at a time
@@ -124,7 +121,7 @@ class EditedFile:
         self.name = os.path.abspath(path)
         self.copy_reason: str | None = None
         self._objects: dict[int, StoredObject] = {}
-        self.growing: dict[int, AppendableDataset] = {}
+        self.growing: dict[int, Any] = {}  # `AppendableDataset`s by address
         self._left: KeptState | None = None  # for the next edit, once this one is made
         self._stack = contextlib.ExitStack()
         self._is_waiting, self.descriptor, self.process = False, -1, os.getpid()

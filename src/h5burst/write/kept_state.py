@@ -9,15 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from h5burst._ext.h5parse import Source
 from h5burst.format import history, superblock
 from h5burst.read.open_file import Stamp
-
-if TYPE_CHECKING:
-    from h5burst.write.appendable import AppendableDataset
-    from h5burst.write.edited_file import StoredObject
 
 _MAX_FILES = 4
 _MAX_OBJECTS = 256  # of one file
@@ -28,7 +24,7 @@ class KeptState:
     """One file after an edit.
 
     source: looks through no descriptor until the next edit. mark_ns, trailer, newest: as of `History`. objects,
-    growing: by their address.
+    growing: each `StoredObject` and each `AppendableDataset` that is known, by address.
     """
 
     stamp: Stamp
@@ -37,8 +33,8 @@ class KeptState:
     mark_ns: int
     trailer: history.Trailer
     newest: history.Record | None
-    objects: dict[int, StoredObject] = field(default_factory=dict)
-    growing: dict[int, AppendableDataset] = field(default_factory=dict)
+    objects: dict[int, Any] = field(default_factory=dict)
+    growing: dict[int, Any] = field(default_factory=dict)
 
 
 _kept: OrderedDict[tuple[int, int], KeptState] = OrderedDict()

@@ -427,7 +427,7 @@ class Transaction:
         if isinstance(found, Change):
             if not found.existing.is_dataset:
                 raise ValueError(f"{where} is not a dataset")
-            growing = self._file.growing.get(found.existing.address)
+            growing: AppendableDataset | None = self._file.growing.get(found.existing.address)
             if growing is None:
                 growing = AppendableDataset(self._file, found.existing.address)
                 self._file.growing[found.existing.address] = growing
