@@ -75,11 +75,20 @@ def _verify(path: FileLike, *, deep: bool) -> list[Problem]:
     return found
 
 
+def verify_in_blocks(path: str | os.PathLike[str]) -> list[Problem]:
+    """As `verify`, with blocks of arrays in memory, however much compressed ones of a small file become."""
+    handle = FileHandle(os.fspath(path))
+    return _with_misfits(handle, _walk(handle))
+
+
 def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
     handle = FileHandle(os.fspath(path))
-    found = _unread(handle)
+    return _with_misfits(handle, _unread(handle))
+
+
+def _with_misfits(handle: FileHandle, found: list[Problem]) -> list[Problem]:
     known = {problem.path for problem in found}
-    found += [Problem(where, what) for where, what in handle.misfits.items() if where not in known]
+    found = found + [Problem(where, what) for where, what in handle.misfits.items() if where not in known]
     return sorted(found, key=lambda problem: problem.path)
 
 

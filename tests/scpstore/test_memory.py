@@ -58,3 +58,32 @@ def test_saving_needs_a_few_blocks(tmp_path: Path, form: str) -> None:
         capture_output=True, text=True, check=True, timeout=200, env={"H5BURST_NUM_THREADS": "2"},
     )  # fmt: skip
     assert int(done.stdout) < BLOCKS
+
+
+_VERIFY = """
+import sys
+from pathlib import Path
+import numpy as np, polars as pl
+from scpstore import cli
+from scpstore.io import ContainerWriter
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+path, rows, columns = Path(sys.argv[1]), 1000, 20_000
+frames = [pl.DataFrame({"_index": [str(n) for n in range(count)]}) for count in (rows, columns)]
+with ContainerWriter(path, frames[0], {"a": frames[1]}) as writer:
+    for _ in range(0, rows, 100):
+        writer.append("a", "X", np.zeros((100, columns)))
+before = peak()
+assert cli._problems(path) == []
+print(peak() - before)
+"""
+
+
+def test_verifying_needs_a_few_blocks(tmp_path: Path) -> None:
+    """A small file, whose matrix has 160 MB once it is decoded."""
+    command = [sys.executable, "-c", _VERIFY, str(tmp_path / "a.h5")]
+    environment = {"H5BURST_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, env=environment)
+    assert int(done.stdout) < BLOCKS
