@@ -7,6 +7,7 @@ Ctrl-C, SIGTERM and SIGHUP end a command as an error does: what it holds is give
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import json
@@ -34,6 +35,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"]}  # of an app and all its comm
 _GLOBAL = ("--debug", "--json", "--quiet")
 _INTERRUPTED = 130  # exit code after Ctrl-C, which typer gives, too
 _NO_READER = 141  # exit code of what SIGPIPE ends
+_AGAIN_S = 0.01  # after which an interruption that was dropped is raised again
 _GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ECONNRESET}  # what a stream that went away raises
 
 
@@ -159,17 +161,36 @@ class Ending:
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[_Told]:
-    """For the block, SIGTERM and SIGHUP are as Ctrl-C is, unless they are ignored (nohup) or somebody else's."""
-    told, numbers = _Told(), []
+def _ended_by_signals(told: _Told) -> Iterator[None]:
+    """For the block, SIGTERM and SIGHUP are as Ctrl-C is, unless they are ignored (nohup) or somebody else's.
+
+    An interruption that Python drops, because it came within a finalizer, is raised again.
+    """
+    numbers: list[int] = []
     if threading.current_thread() is threading.main_thread():
         known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
         numbers = [number for number in known if signal.getsignal(number) is signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, Ending(told))
+    hook, again = sys.unraisablehook, threading.Timer(0, _thread.interrupt_main)
+
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        nonlocal again
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            hook(what)
+            return
+        if told.is_told:
+            signal.signal(told.signal, Ending(told))
+        again = threading.Timer(_AGAIN_S, _thread.interrupt_main, [told.signal])
+        again.daemon = True
+        again.start()
+
     try:
-        yield told
+        sys.unraisablehook = dropped
+        for number in numbers:
+            signal.signal(number, Ending(told))
+        yield
     finally:
+        sys.unraisablehook = hook
+        again.cancel()
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
 
@@ -178,24 +199,31 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     """Run a command and give its exit code: 2 with one line on stderr for an error; 128 and the signal that ended it,
     130 for Ctrl-C; 141 where nobody reads any more what it does nothing but print.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    told = _Told()
+    try:
+        _never_fail_to_print()
+        with lasting_streams(), _ended_by_signals(told):
+            code = _run(app, sys.argv[1:] if arguments is None else arguments, told)
+            if code != _INTERRUPTED:
+                return code
+    except KeyboardInterrupt:  # before the command began, or behind its end
+        pass
+    print("interrupted" if not told.is_told else f"ended by {signal.Signals(told.signal).name}", file=sys.stderr)
+    return 128 + told.signal
+
+
+def _run(app: typer.Typer, given: list[str], told: _Told) -> int:
     own = _options_of(app)  # a command may have one of these options to itself
     words = [word for word in given if word not in _GLOBAL or word in own]
     output.as_json, output.quiet, output.debug = ("--json" in given, "--quiet" in given, "--debug" in given)
     output.ends_with_reader = False
     one_line_warnings()
-    _never_fail_to_print()
-    with lasting_streams(), _ended_by_signals() as told:
-        if "--version" in words and "--version" not in own:
-            return _print_version()
-        code = _run(app, words or ["--help"], told)
-        if code != _INTERRUPTED:
-            return code
-        print("interrupted" if not told.is_told else f"ended by {signal.Signals(told.signal).name}", file=sys.stderr)
-        return 128 + told.signal
+    if "--version" in words and "--version" not in own:
+        return _print_version()
+    return _code_of(app, words or ["--help"], told)
 
 
-def _run(app: typer.Typer, words: list[str], told: _Told) -> int:
+def _code_of(app: typer.Typer, words: list[str], told: _Told) -> int:
     try:
         code = app(words, standalone_mode=False)
         if sys.stdout is not None:

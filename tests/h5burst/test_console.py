@@ -130,6 +130,39 @@ def test_what_a_signal_breaks_is_told_as_the_signal(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "ended by SIGTERM\n"
 
 
+class Finalized:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_within_a_finalizer_ends_the_command(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python drops what is raised there, and the command went on to its end."""
+
+    def work() -> None:
+        Finalized(number)
+        for _ in range(200):
+            time.sleep(0.05)
+
+    before = sys.unraisablehook, signal.getsignal(number)
+    assert console.run(program(work), ["do"]) == 128 + number
+    assert capsys.readouterr().err.splitlines()[-1] in ("ended by SIGTERM", "interrupted")
+    assert (sys.unraisablehook, signal.getsignal(number)) == before
+
+
+def test_an_interrupt_before_the_command_begins_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_options_of", lambda app: signal.raise_signal(signal.SIGINT))
+    assert console.run(program(lambda: None), ["do"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not delete a directory in use")
 def test_a_working_directory_that_was_deleted_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, gone = Path.cwd(), tmp_path / "gone"
