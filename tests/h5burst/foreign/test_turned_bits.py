@@ -78,6 +78,19 @@ def attributes(path: Path) -> None:
         tx.set_attributes("few", {f"e{k}": f"edited {k}" for k in range(20)})
 
 
+def saved(path: Path) -> None:
+    """A dict of many kinds of values: markers, lists, compressed chunks, arrays of objects."""
+    value = {
+        "numbers": [1, 2.5, True, None, 3 + 4j],
+        "nested": {"list": [1, "two", [b"three", {"four": 4}]], "empty": {}, 5: "integer key"},
+        "chunks": (np.arange(9000) // 7).reshape(300, 30),
+        "noise": np.random.default_rng(1).random(400),
+        "dates": np.array(["2020-01-01", "NaT"], "M8[D]"),
+        "texts": texts(20),
+    }
+    h5burst.save(path, value, compression="gzip")
+
+
 def with_texts(path: Path) -> None:
     h5burst.write_tree(path, Group({"one": Array(np.array("single", object)), "some": Array(texts(60))}))
 
@@ -143,7 +156,18 @@ def salvaged(path: Path) -> None:
 
 KINDS: dict[str, Callable[[Path], None]] = {
     make.__name__: make
-    for make in (attributes, with_texts, indexed, edited, compacted, restored, repacked, repacked_with_gzip, salvaged)
+    for make in (
+        saved,
+        attributes,
+        with_texts,
+        indexed,
+        edited,
+        compacted,
+        restored,
+        repacked,
+        repacked_with_gzip,
+        salvaged,
+    )
 }
 
 

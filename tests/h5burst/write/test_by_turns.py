@@ -1,6 +1,6 @@
 """Edits of ours and of h5py by turns, at random, against a model: each goes on where the other has left off.
 
-A few turns for every form that a file may have. Thousands: `H5BURST_TURNS=2000`.
+A few turns for every form that a file may have. Thousands: `H5BURST_TURNS=2000`; others: `H5BURST_SEED=5`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import h5burst
 from h5burst import Array, Group, Storage
 
 TURNS = int(os.environ.get("H5BURST_TURNS", "8"))
+SEED = os.environ.get("H5BURST_SEED", "")
+HUBS = ("one", "many", "few/hub")  # whose attributes come to be in dense storage
 QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL}
 Model = dict[str, Any]  # values by path, "path@name" for attributes
 
@@ -34,6 +36,8 @@ class File:
         with h5py.File(path, "w", **options) as file:
             for k in range(members):
                 self._their_put(file, f"many/m{k:04}")
+            file.require_group("many")
+            self._their_put(file, "few/hub")
             self._make_growing(file)
 
     def _make_growing(self, file: h5py.File) -> None:
@@ -53,20 +57,32 @@ class File:
         return f"{self.draw.choice(['many', 'few', 'a/b/c'])}/n{self.number:05}"
 
     def _value(self) -> Any:
+        if self.draw.random() < 0.2:
+            return np.array([f"é {k}" for k in range(self.draw.randrange(self.number % 40 + 1))], object)
         return np.arange(self.draw.randrange(40)) + self.draw.randrange(1000)
 
     def _their_put(self, file: h5py.File, path: str) -> None:
-        file[path] = self.model[path] = self._value()
+        value = self.model[path] = self._value()
+        file.create_dataset(path, data=value, dtype=h5py.string_dtype() if value.dtype == object else None)
 
     def _pick(self) -> str | None:
-        found = [path for path in self.model if "@" not in path and "/" in path]
+        found = [path for path in self.model if "@" not in path and "/n" in path]
         return self.draw.choice(found) if found else None
 
     def _forget(self, path: str) -> None:
         self.model = {name: value for name, value in self.model.items() if name.split("@")[0] != path}
 
-    def _attribute(self) -> tuple[str, Any]:
-        return f"k{self.draw.randrange(30)}", self.draw.choice([1.5, 7, "text", np.arange(5.0)])
+    def _attribute(self, target: str) -> tuple[str, str, Any]:
+        """Of which object, its name, and the value: None removes one that there is."""
+        target = self.draw.choice([target, *HUBS])
+        name = f"k{self.draw.randrange(60)}"
+        is_there = f"{target}@{name}" in self.model
+        value = self.draw.choice([1.5, 7, "text", "é" * self.draw.randrange(300), np.arange(5.0), np.arange(900)])
+        if is_there and self.draw.random() < 0.4:
+            del self.model[f"{target}@{name}"]
+            return target, name, None
+        self.model[f"{target}@{name}"] = value
+        return target, name, value
 
     def _rows(self, path: str) -> Any:
         count = self.draw.randrange(1, 30)
@@ -95,9 +111,8 @@ class File:
                     assert tx.remove(target)
                     self._forget(target)
                 elif what == "attribute":
-                    name, value = self._attribute()
-                    tx.set_attributes(target, {name: value})
-                    self.model[f"{target}@{name}"] = value
+                    on, name, value = self._attribute(target)
+                    tx.set_attributes(on, {name: value})
                 else:
                     path = self.draw.choice(["one", "two", "capped"])
                     rows = self._rows(path)
@@ -107,15 +122,36 @@ class File:
     def theirs(self) -> None:
         with h5py.File(self.path, "r+", libver=self.options.get("libver")) as file:
             for _ in range(self.draw.randrange(1, 5)):
-                what, target = self.draw.choice(["put", "put", "remove", "attribute", "append"]), self._pick()
+                what, target = (
+                    self.draw.choice(["put", "put", "remove", "attribute", "append", "move", "in place", "shrink"]),
+                    self._pick(),
+                )
                 if what == "put" or target is None:
                     self._their_put(file, self._new())
                 elif what == "remove":
                     del file[target]
                     self._forget(target)
                 elif what == "attribute":
-                    name, value = self._attribute()
-                    file[target].attrs[name] = self.model[f"{target}@{name}"] = value
+                    on, name, value = self._attribute(target)
+                    if value is None:
+                        del file[on].attrs[name]
+                    else:
+                        file[on].attrs[name] = value
+                elif what == "move":
+                    path = self._new()
+                    file.move(target, path)
+                    moved = {name: value for name, value in self.model.items() if name.split("@")[0] == target}
+                    self._forget(target)
+                    self.model |= {path + name[len(target) :]: value for name, value in moved.items()}
+                elif what == "in place":
+                    value = self.model[target] = self.model[target][::-1].copy()
+                    if len(value):
+                        file[target][:] = value
+                elif what == "shrink":
+                    path = self.draw.choice(["one", "two", "capped"])
+                    length = self.draw.randrange(len(self.model[path]) + 1)
+                    file[path].resize(length, axis=0)
+                    self.model[path] = self.model[path][:length]
                 else:
                     path = self.draw.choice(["one", "two", "capped"])
                     rows = self._rows(path)
@@ -128,15 +164,16 @@ class File:
         tree = h5burst.read_tree(self.path)
         own: Model = {}
         for names, node in tree.walk():
+            path = "/".join(names)
             if not isinstance(node, Group):
-                own["/".join(names)] = np.asarray(node.data)
-                own |= {f"{'/'.join(names)}@{name}": value for name, value in node.attrs.items()}
+                own[path] = np.asarray(node.data)
+            own |= {f"{path}@{name}": value for name, value in node.attrs.items()}
         theirs: Model = {}
 
         def visit(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
-                theirs[name] = item[()]
-                theirs.update({f"{name}@{key}": value for key, value in item.attrs.items()})
+                theirs[name] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+            theirs.update({f"{name}@{key}": value for key, value in item.attrs.items()})
 
         with h5py.File(self.path) as file:
             file.visititems(visit)
@@ -162,7 +199,7 @@ FORMS: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_neither_loses_what_the_other_did(tmp_path: Path, form: str) -> None:
     options, members = FORMS[form]
-    file = File(tmp_path / "file.h5", form, options, members)
+    file = File(tmp_path / "file.h5", form + SEED, options, members)
     for turn in range(TURNS):
         file.draw.choice([file.ours, file.theirs])()
         file.number += 1
