@@ -15,10 +15,16 @@ from h5burst.copying.objects import Keep, ObjectCopier
 from h5burst.copying.output import CountingWriter, Output
 from h5burst.copying.states import write_states
 from h5burst.format import references, superblock
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnfinishedFileError, UnsupportedFeatureError
+from h5burst.model.errors import (
+    CorruptFileError,
+    CorruptStructureError,
+    StaleFileError,
+    UnfinishedFileError,
+    UnsupportedFeatureError,
+)
 from h5burst.model.tree import Storage, escape_link, path_names
 from h5burst.read.file_objects import FileLike, accepts_file_objects
-from h5burst.read.history import History, State
+from h5burst.read.history import History, State, is_only_appended_to
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 from h5burst.runtime.gc_pause import collection_paused
@@ -138,7 +144,9 @@ def repack(
         if file.locked_for_writing:
             raise BlockingIOError(f"{os.fspath(src)} is open for writing elsewhere: close it there first")
         with durable.replacing(Path(dst), overwrite=overwrite) as temporary:
-            objects = _copy(file.descriptor, src, temporary, recoding, keep, progress)
+            objects, root = _copy(file.descriptor, src, temporary, recoding, keep, progress)
+            if not is_only_appended_to(file, root):
+                raise StaleFileError(src, "while it was copied")
             after = temporary.stat().st_size
     return Repacked(file.stamp.size, after, objects)
 
@@ -158,7 +166,7 @@ def repack_in_place(
             before = History(file.descriptor, str(file.path)).used_bytes
         try:
             with durable.replacing(file.path, overwrite=True, edited=True) as temporary:
-                objects = _copy(file.descriptor, path, temporary, recoding, keep, progress, states)
+                objects, _ = _copy(file.descriptor, path, temporary, recoding, keep, progress, states)
                 after = temporary.stat().st_size
                 if only_smaller and after >= before:
                     raise _NotSmallerError
@@ -265,7 +273,8 @@ def _copy(
     keep: Keep | None,
     progress: Progress | None,
     states: int = 0,
-) -> int:
+) -> tuple[int, int]:
+    """Copy a file; returns the number of objects, and where the root was."""
     size = os.fstat(descriptor).st_size
     changed_ns: int | None = None
     with naming_damage(path) as copiers:
@@ -288,7 +297,7 @@ def _copy(
                 write_file(output, copier, start, keep)
         if changed_ns is not None:
             os.utime(target, ns=(changed_ns, changed_ns))
-        return copier.objects
+        return copier.objects, start.root
 
 
 class Space(NamedTuple):

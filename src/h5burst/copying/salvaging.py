@@ -16,8 +16,15 @@ from h5burst.copying.repacking import path_of
 from h5burst.format import object_header as oh
 from h5burst.format import superblock
 from h5burst.format.constants import UNDEFINED
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, Problem, UnsupportedFeatureError
+from h5burst.model.errors import (
+    CorruptFileError,
+    CorruptStructureError,
+    Problem,
+    StaleFileError,
+    UnsupportedFeatureError,
+)
 from h5burst.read.file_objects import FileLike, accepts_file_objects
+from h5burst.read.history import is_only_appended_to
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 
@@ -88,7 +95,8 @@ def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = Fal
     ValueError
         Where `dst` is the damaged file itself.
     OSError
-        When reading or writing fails.
+        When reading or writing fails; `BlockingIOError` where another program has the file open for writing,
+        `StaleFileError` where one that takes no lock writes it meanwhile.
 
     Examples
     --------
@@ -100,7 +108,12 @@ def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = Fal
     if os.path.realpath(src) == os.path.realpath(dst):
         raise ValueError(f"{os.fspath(dst)} is the damaged file: write what is salvaged elsewhere")
     with OpenFile(src) as file, durable.replacing(Path(dst), overwrite=overwrite) as temporary:
-        saved = _Rescue(file.descriptor, os.fspath(src), file.stamp.size).write(temporary)
+        if file.locked_for_writing:
+            raise BlockingIOError(f"{os.fspath(src)} is open for writing elsewhere: close it there first")
+        rescue = _Rescue(file.descriptor, os.fspath(src), file.stamp.size)
+        saved = rescue.write(temporary)
+        if not is_only_appended_to(file, rescue.root):
+            raise StaleFileError(src, "while it was copied")
     # What went through filters that only libhdf5 undoes was copied as it is: whether it can be read shows now.
     return saved._replace(lost=tuple(dict.fromkeys([*saved.lost, *damaged(dst)])))
 
@@ -111,6 +124,11 @@ class _Rescue:
         self._lost: list[Problem] = []
         self._start = self._superblock()
         self._source = Source(descriptor, size, self._start.base, 1 << 16, 64)
+
+    @property
+    def root(self) -> int:
+        """Address of the root group's header."""
+        return self._start.root
 
     def _superblock(self) -> superblock.Whole:
         try:

@@ -127,7 +127,7 @@ def damaged_objects(path: str | os.PathLike[str], problems: Sequence[tuple[str, 
 
 
 class StaleFileError(OSError):
-    """A file that was replaced or changed after it was opened lazily.
+    """A file that was replaced or changed after it was opened lazily, or while it was read.
 
     Attributes
     ----------
@@ -135,8 +135,8 @@ class StaleFileError(OSError):
         Of the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(f"{os.fspath(path)} was changed since it was opened lazily: read it anew")
+    def __init__(self, path: str | os.PathLike[str], when: str = "since it was opened lazily") -> None:
+        super().__init__(f"{os.fspath(path)} was changed {when}: read it anew")
         self.path = os.fspath(path)
 
 

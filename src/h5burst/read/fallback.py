@@ -52,7 +52,8 @@ def _is_open_here(path: str) -> bool:
     return False
 
 
-def _refusal(path: str, why: InUseError) -> OSError:
+def refusal(path: str, why: InUseError) -> OSError:
+    """The error of a file that is open for writing elsewhere."""
     if not why.is_locked:
         return UnfinishedFileError(path)
     return BlockingIOError(errno.EAGAIN, "Cannot read: another program has it open for writing: close it there", path)
@@ -62,7 +63,7 @@ def read_file(handle: FileHandle, why: UnsupportedFeatureError, by_name: ByName 
     """A whole file, which the parser gave up because of `why`."""
     if isinstance(why, InUseError):
         if handle.is_far or not _is_open_here(handle.path):
-            raise _refusal(handle.path, why)
+            raise refusal(handle.path, why)
         handle.stamp = None  # it was flushed just now
         here = None if by_name is None else lambda _, *of: by_name(handle, *of)
         node = libhdf5.read_node(handle.path, "/", here)

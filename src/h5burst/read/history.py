@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from h5burst._ext.h5parse import Source
@@ -19,7 +20,7 @@ from h5burst.model.errors import (
     naming_file,
 )
 from h5burst.read.open_file import OpenFile, Stamp
-from h5burst.runtime import durable
+from h5burst.runtime import durable, edit_locks
 
 At: TypeAlias = "int | datetime | str | Commit"
 
@@ -467,6 +468,23 @@ class Log:
     def __iter__(self) -> Iterator[Commit]:
         with opened(self.path, trust=self._trust) as found:
             yield from found.history.commits()
+
+
+def is_only_appended_to(file: OpenFile, root: int) -> bool:
+    """True where nobody but edits of ours has written an open file since: what was read of it is of one state.
+
+    root: where its root group was. Edits leave what is there, and a record of how it was.
+    """
+    now = os.fstat(file.descriptor)
+    if (now.st_size, now.st_mtime_ns) == (file.stamp.size, file.stamp.written_ns):
+        return True
+    if edit_locks.is_being_edited(file.descriptor, Path(file.path)):
+        return True
+    try:
+        states = History(file.descriptor, file.path)
+        return any(states.state(number).root == root for number in range(states.number - 1, states.oldest - 1, -1))
+    except (OSError, LookupError, UnsupportedFeatureError):
+        return False
 
 
 class _Opened:

@@ -19,19 +19,20 @@ from h5burst._ext.h5parse import ProcessLock, RowsInFile, Type
 from h5burst.arrays.readable import ReadableArray
 from h5burst.arrays.selection import AxisIndices, Box, bounding_box, relative_index
 from h5burst.codecs.filter_names import NOT_CODECS
-from h5burst.model.errors import UnsupportedFeatureError
+from h5burst.model.errors import StaleFileError, UnsupportedFeatureError
 from h5burst.model.lazy_dict import FilledLater
 from h5burst.model.tree import Group, Link, Node
-from h5burst.read import fallback
+from h5burst.read import fallback, history
 from h5burst.read.damaged import DamagedNode
 from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, FileObject, locate
 from h5burst.read.handle import FileHandle
-from h5burst.read.open_file import Stamp
+from h5burst.read.open_file import OpenFile, Stamp
 from h5burst.read.reader import Place, Reader, stored_path
 from h5burst.runtime.gc_pause import collection_paused
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
+_TRIES = 3  # to read a file whole that others change meanwhile
 _PAGE = 4096  # bytes; of a source of which no structures are read
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
 _READAHEAD_OF_ROOT = 64  # the same for the root: every use of a file begins there, and few need what is far below
@@ -58,13 +59,21 @@ def load_tree(file: FileLike | FileHandle) -> Group:
         return _tree(file, Reader)
     location = locate(file)
     with location.nearby() if isinstance(location, FileObject) else contextlib.nullcontext(location) as near:
-        return _tree(FileHandle(near), Reader)
+        for left in reversed(range(_TRIES)):
+            with contextlib.suppress(StaleFileError) if left else contextlib.nullcontext():
+                return _tree(FileHandle(near), Reader)
+    raise AssertionError  # the last try raises
 
 
 def _tree(handle: FileHandle, kind: type[Reader], by_name: fallback.ByName | None = None, ahead: int = 0) -> Group:
     try:
         with kind(handle, ahead=ahead) as reader:
-            return reader.tree()
+            tree = reader.tree()
+            if isinstance(reader.file, OpenFile) and not reader.is_lazy:
+                assert handle.state is not None
+                if not history.is_only_appended_to(reader.file, handle.state.root):
+                    raise StaleFileError(handle.path, "while it was read")
+            return tree
     except UnsupportedFeatureError as why:
         return fallback.read_file(handle, why, by_name)
 

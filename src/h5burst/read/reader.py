@@ -132,7 +132,8 @@ class Reader:
 
     def _open(self, unfinished: bool) -> None:
         if self.file.locked_for_writing:
-            raise InUseError(is_locked=True)
+            why = InUseError(is_locked=True)
+            raise why if self.handle.state is None else fallback.refusal(self.path, why)
         if self.handle.state is None:
             self.handle.state = self._newest_state(unfinished)
         self.root, base, end = self.handle.state

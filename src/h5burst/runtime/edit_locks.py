@@ -87,6 +87,16 @@ def others_wait(descriptor: int) -> bool:
     return int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK
 
 
+def is_being_edited(descriptor: int, path: Path) -> bool:
+    """True where a transaction has an open file."""
+    if locks.are_used() and hasattr(fcntl, "F_OFD_GETLK"):
+        with contextlib.suppress(OSError):
+            found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request("F_RDLCK", _BYTE))
+            if int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK:
+                return True
+    return lock_file_of(path).exists()
+
+
 def lock_file_of(path: Path) -> Path:
     """The file that says, on a file system without locks, that `path` is being edited."""
     name = f".{path.name}{LOCK_SUFFIX}"
