@@ -52,6 +52,6 @@ def keep(state: KeptState) -> None:
 
 
 def take(stamp: Stamp) -> KeptState | None:
-    """What is kept of a file of this stamp. It belongs to the caller from here on."""
+    """Give out the state that is kept of a file of this stamp; it belongs to the caller from here on."""
     state = _kept.pop(stamp[:2], None)
     return state if state is not None and state.stamp == stamp else None
