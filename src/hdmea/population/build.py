@@ -24,11 +24,13 @@ from hdmea.population.part_jobs import read_parts
 from hdmea.population.traces import unit_key, usual_lengths
 from hdmea.population.types import (
     GROUPED_BY,
+    NO_RESPONSE,
     WIDTH,
     Responses,
     Typing,
     find_types,
     groups_of,
+    is_unresponsive,
     shares_by_recording,
     trace_features,
 )
@@ -279,12 +281,18 @@ def _with_types(
     keys = cells["key"].to_list()
     places = {movie: {key: n for n, key in enumerate(own.keys)} for movie, own in means.items()}
     has_all = np.array([all(key in own for own in places.values()) for key in keys]) & bool(means)
+    unresponsive = is_unresponsive(cells["response_p_value"].to_numpy().astype(np.float64))
+    if count := int(unresponsive.sum()):
+        result.warnings.append(f"{count} cells are in no type: their responses do not repeat over trials")
     types = np.full(len(keys), None, object)
     posterior, stability = np.full(len(keys), np.nan), np.full(len(keys), np.nan)
     for group in dict.fromkeys(groups.tolist()):
-        own = np.flatnonzero((groups == group) & has_all)
+        if group == NO_RESPONSE:
+            continue
+        own = np.flatnonzero((groups == group) & has_all & ~unresponsive)
         if len(own) < MIN_CELLS:
-            result.warnings.append(f"{group}: {len(own)} cells with all stimuli, at least {MIN_CELLS} for types")
+            few = f"{len(own)} cells that respond and have all stimuli, at least {MIN_CELLS} for types"
+            result.warnings.append(f"{group}: {few}")
             continue
         responses = (
             one.responses([places[movie][keys[n]] for n in own.tolist()], movie) for movie, one in means.items()

@@ -14,7 +14,15 @@ import polars as pl
 import h5burst
 from h5burst import durable, keeping_open, read_tree
 from hdmea.population.chip_area import MIN_QUALITY, used_electrodes
-from hdmea.population.responses import COLOURS, FLICKER, STEP, response_features, smooth
+from hdmea.population.responses import (
+    COLOURS,
+    FLICKER,
+    STEP,
+    response_features,
+    response_p_value,
+    response_p_values,
+    smooth,
+)
 from hdmea.population.scalars import Row, unit_scalars
 from hdmea.population.traces import Rates, Traces, recording_traces, usual_lengths
 from hdmea.session import layout
@@ -22,7 +30,7 @@ from hdmea.session.file import session_from_tree
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 
-VERSION = 5  # of what a part holds
+VERSION = 6  # of what a part holds
 AHEAD_BYTES = 1 << 27  # of small arrays that are read at once: thousands of single reads take seconds a recording
 FOR_TYPES = (*STEP, COLOURS, FLICKER)
 
@@ -66,12 +74,15 @@ def make_part(recording: Path, directory: Path) -> Path:
         session = _opened(recording)
         traces = recording_traces(session)
         rows = unit_scalars(session)
-        smoothed = {movie: _smoothed(own) for movie, own in traces.items() if movie in FOR_TYPES}
+        smoothed, p_values = {}, {}
+        for movie in (movie for movie in traces if movie in FOR_TYPES):
+            smoothed[movie], p_values[movie] = _smoothed(traces[movie])
         for row in rows:
             key = row["key"]
             own: dict[str, npt.NDArray[Any]] = {movie: units[key] for movie, units in smoothed.items() if key in units}
             own |= {movie: t.rates[key] for movie, t in traces.items() if movie not in smoothed and key in t.rates}
             row |= response_features(own, are_smooth=True)
+            row |= response_p_value({movie: units[key] for movie, units in p_values.items() if key in units})
         responding = [row["unit"] for row in rows if row["step_up_QI"] > MIN_QUALITY]
         images = (feature_data(session.units[unit_id], IMAGE) for unit_id in responding)
         used = used_electrodes(image for image in images if image is not None)
@@ -98,12 +109,15 @@ def _opened(recording: Path) -> PipelineSession:
     return session
 
 
-def _smoothed(traces: Traces) -> dict[str, npt.NDArray[np.float64]]:
-    """Every unit's filtered trials (n_trials, T); units of one shape are filtered together."""
+def _smoothed(traces: Traces) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, float]]:
+    """Every unit's filtered trials (n_trials, T), and p that they are not alike; units of one shape together."""
     found: dict[str, npt.NDArray[np.float64]] = {}
+    p_values: dict[str, float] = {}
     for keys, rates in _groups(traces):
-        found |= dict(zip(keys, smooth(rates), strict=True))
-    return found
+        trials = smooth(rates)
+        found |= dict(zip(keys, trials, strict=True))
+        p_values |= dict(zip(keys, response_p_values(trials).tolist(), strict=True))
+    return found, p_values
 
 
 def _means(smoothed: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Any]:

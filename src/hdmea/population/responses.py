@@ -26,6 +26,8 @@ FREQUENCIES_HZ = (0.5, 1.0, 2.0, 4.0, 10.0)
 FLICKER_LEAD, FLICKER_FRAMES, FLICKER_PITCH, FLICKER_SETTLED = 30, 240, 300, 60
 SUSTAINED = 60  # frames at the end of a phase
 MIN_RATE_HZ = 1.0
+SHIFTS = 1999  # of the null of responses
+TESTED = {"step_up": STEP, "green_blue": (COLOURS,), "freq_step": (FLICKER,)}
 LIGHT_STEP_FEATURES = ("iprgc_2hz_QI", "iprgc_20hz_QI", "iprgc_2hz_r", "iprgc_onset", "iprgc_sustained")
 NAN = float("nan")
 
@@ -55,6 +57,36 @@ def quality_index(trials: Floats) -> float:
     """
     within = trials.var(axis=1).mean() if trials.size else 0.0
     return float(trials.mean(axis=0).var() / within) if within > 0 else NAN
+
+
+def response_p_values(trials: Floats, *, seed: int = 0) -> Floats:
+    """p of each unit that its trials (units, n_trials, T) are not alike by what was shown (units,).
+
+    The statistic is the covariance of the trials summed over their pairs; the null has each trial turned by a random
+    time of its own, which keeps its bursts and rate. 1 for a unit that never fires, NaN for less than two trials.
+    """
+    units, count, bins = trials.shape
+    if count < 2 or not units:
+        return np.full(units, NAN)
+    lags = np.random.default_rng(seed).integers(0, bins, (SHIFTS, count))
+    waves = np.fft.rfft(trials - trials.mean(axis=2, keepdims=True), axis=2)
+    found, null = np.zeros(units), np.zeros((units, SHIFTS))
+    for one in range(count):
+        for other in range(one + 1, count):
+            covariance = np.fft.irfft(waves[:, one].conj() * waves[:, other], bins, axis=1)
+            found += covariance[:, 0]
+            null += covariance[:, (lags[:, other] - lags[:, one]) % bins]
+    least = found - 1e-9 * np.abs(found)
+    return np.asarray((1 + (null >= least[:, None]).sum(axis=1)) / (1 + SHIFTS))
+
+
+def response_p_value(p_values: Mapping[str, float]) -> dict[str, float]:
+    """The p-values of one unit by stimulus, and `response_p_value` of all: the smallest, corrected for their number."""
+    found = {
+        f"{name}_p_value": next((p_values[one] for one in own if one in p_values), NAN) for name, own in TESTED.items()
+    }
+    known = [p for p in found.values() if not np.isnan(p)]
+    return {**found, "response_p_value": min(1.0, len(known) * min(known)) if known else NAN}
 
 
 def response_features(rates: Mapping[str, npt.ArrayLike], *, are_smooth: bool = False) -> dict[str, float]:

@@ -28,13 +28,16 @@ STABLE = 0.75  # Hennig's limit of a valid, stable cluster
 SPARSE_STEPS = 100
 PATIENCE = 5  # numbers of types without a better BIC before larger ones are not tried
 MIN_RELIABILITY = 0.7
+VERSION = 2  # of how fits are made and judged
+MIN_VARIANCE = 1.0  # features are in units of the least SD
 WIDTH = 0.1  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
 BIN_FRAMES = 3  # 50 ms: traces are low-passed at 10 Hz
 _BLOCK = 4096  # cells at once
 # Of ipRGCs; of many trials, a correlation of two of 0.5 is an index (`iprgc_2hz_QI`) of 0.71.
 MIN_LIKENESS, MIN_SUSTAINED_HZ, MIN_LASTING = 0.5, 1.0, 0.5
 FALSE_DISCOVERIES = 0.05
-GROUPS = ("ipRGC", "direction selective", "orientation selective", "other")
+NO_RESPONSE = "no response"
+GROUPS = ("ipRGC", "direction selective", "orientation selective", NO_RESPONSE, "other")
 
 
 @dataclass(frozen=True)
@@ -61,22 +64,36 @@ class Typing:
 
 
 def groups_of(cells: Mapping[str, Floats]) -> list[str]:
-    """The group of each cell: ipRGC by its responses to long light, else selective by p, else other.
+    """The group of each cell: ipRGC by its responses to long light, else selective by p, no response by p, else other.
 
     cells: columns of the table of cells. In the group of ipRGCs the correlation of two trials of long light
     (`iprgc_2hz_r`) is above 0.5, and the response lasts: `iprgc_sustained` is above 1 Hz and half of `iprgc_onset`
     (cells that fire when light begins, or ends, have alike trials as well). Of the p-values of selectivity
     (`bar_dsi_p_value`, `bar_osi_p_value`) those count that the procedure of Benjamini & Hochberg (1995, J R Stat Soc B
-    57:289) takes over all these cells, at a rate of false discoveries of 0.05. NaN is no evidence.
+    57:289) takes over all these cells, at a rate of false discoveries of 0.05. NaN is no evidence. Of the rest,
+    those whose trials are not alike have no response (`is_unresponsive`).
     """
     sustained = cells["iprgc_sustained"]
     lasting = (sustained > MIN_SUSTAINED_HZ) & (sustained > MIN_LASTING * cells["iprgc_onset"])
     selective = [q_values(cells[name]) < FALSE_DISCOVERIES for name in ("bar_dsi_p_value", "bar_osi_p_value")]
-    which = np.select([lasting & (cells["iprgc_2hz_r"] > MIN_LIKENESS), *selective], [0, 1, 2], 3)
+    silent = is_unresponsive(cells["response_p_value"])
+    which = np.select([lasting & (cells["iprgc_2hz_r"] > MIN_LIKENESS), *selective, silent], [0, 1, 2, 3], 4)
     return [GROUPS[n] for n in which.tolist()]
 
 
-GROUPED_BY = ("iprgc_2hz_r", "iprgc_sustained", "iprgc_onset", "bar_dsi_p_value", "bar_osi_p_value")
+GROUPED_BY = (
+    *("iprgc_2hz_r", "iprgc_sustained", "iprgc_onset", "bar_dsi_p_value", "bar_osi_p_value"),
+    "response_p_value",
+)
+
+
+def is_unresponsive(p_values: Floats) -> npt.NDArray[np.bool_]:
+    """True for cells whose full-field responses are not shown to repeat, of which no type can be told (cells,).
+
+    p_values: `response_p_value` of all cells; the rate of false discoveries among those that respond is 0.05. A cell
+    that could not be tested (NaN: a single trial) is not called so.
+    """
+    return np.asarray(q_values(p_values) >= FALSE_DISCOVERIES)
 
 
 def sparse_components(values: Floats, count: int, non_zero: int) -> Floats:
@@ -205,11 +222,11 @@ def find_types(
     max_types = max(1, min(max_types, len(x) // 5))
     with required("threadpoolctl", "finding types of cells").threadpool_limits(1):  # a fit a thread is faster
         at_once = threads or thread_count()
-        fits = _Kept(kept, x, [starts, seed])
+        fits = _Kept(kept, x, [VERSION, starts, seed])
         bic: dict[int, float] = {}
         for first in range(1, max_types + 1, at_once):
             some = range(first, min(first + at_once, max_types + 1))
-            values = fits.values("bic", some, lambda k: float(_fitted(x, k, starts, seed).bic(x)), at_once)
+            values = fits.values("bic", some, lambda k: _bic(_fitted(x, k, starts, seed), x), at_once)
             for k, value in zip(some, values, strict=True):
                 if len(bic) and k - min(bic, key=bic.__getitem__) > PATIENCE:
                     break  # those that were computed at once with the last one that counts
@@ -263,9 +280,19 @@ class _Kept:
 def _fitted(x: Floats, k: int, starts: int, seed: int) -> Any:
     mixture = required("sklearn.mixture", "finding types of cells")
     fit = mixture.GaussianMixture(
-        k, covariance_type="diag", n_init=starts, reg_covar=1.0, random_state=seed, max_iter=200, tol=1e-3
+        k, covariance_type="diag", n_init=starts, reg_covar=MIN_VARIANCE, random_state=seed, max_iter=200, tol=1e-3
     )
     return fit.fit(x)
+
+
+def _bic(fit: Any, x: Floats) -> float:
+    """BIC of a mixture, whose variances count as parameters by what of them is not the least variance.
+
+    A variance at its least value is given, not fitted: counted whole, it hides types that differ in few responses.
+    """
+    k, features = fit.means_.shape
+    variances = float((1 - MIN_VARIANCE / fit.covariances_).sum())
+    return float(-2 * len(x) * fit.score(x) + np.log(len(x)) * (k - 1 + k * features + variances))
 
 
 def _similarity(x: Floats, labels: Ints, k: int, starts: int, seed: int) -> list[float]:

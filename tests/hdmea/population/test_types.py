@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from hdmea.io.stimulus_config import load_stimulus_configs
 from hdmea.population import types
-from hdmea.population.responses import smooth
+from hdmea.population.responses import response_p_value, response_p_values, smooth
 from hdmea.population.traces import rates_between
 from hdmea.population.types import (
     GROUPED_BY,
@@ -21,6 +21,7 @@ from hdmea.population.types import (
     Responses,
     find_types,
     groups_of,
+    is_unresponsive,
     shares_by_recording,
     sparse_components,
     trace_features,
@@ -105,8 +106,18 @@ def spiking_population(cells: int, seed: int) -> tuple[list[Responses], npt.NDAr
     return found, truth
 
 
-def realistic_population(cells: int, seed: int) -> tuple[list[Responses], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Cells of the simulator's twelve types as in its realistic recordings, and which of them are silent.
+@dataclass(frozen=True)
+class Cells:
+    """Simulated cells: their responses, true types, which never fire, and which the test of responses takes."""
+
+    responses: list[Responses]
+    truth: npt.NDArray[np.int64]
+    silent: npt.NDArray[np.bool_]
+    responds: npt.NDArray[np.bool_]
+
+
+def realistic_population(cells: int, seed: int, kept: float = 1.0) -> Cells:
+    """Cells of the simulator's twelve types as in its realistic recordings; each spike is kept with a probability.
 
     Surrounds, bursts, drift, units mixed with others, fields partly off the screen; three trials of each stimulus.
     """
@@ -119,14 +130,33 @@ def realistic_population(cells: int, seed: int) -> tuple[list[Responses], npt.ND
     drawn = draw_population(cells, GRID, 0.0, rng, REALISTIC.cells, rng.uniform(-1, 15, (cells, 2)), TWELVE_TYPES)
     strays = draw_irregularities(cells, REALISTIC.cells, rng.uniform(0, 1000, (cells, 2)), rng)
     fired = discharge(drawn, strays, REALISTIC.cells, timeline, GRID, seed).sorted_units
-    found = []
+    fired = [own[rng.random(len(own)) < kept] for own in fired]
+    found, p_values = [], []
     for movie, start in timeline.shown:
         section = CONFIGS[movie.name].section
         edges = [timeline.frame_samples[start + n :][: section.trial_length_frame] for n in section.trial_starts()]
         spikes = smooth([[rates_between(own, part, 20000.0) for part in edges] for own in fired])
         halves = np.stack([spikes[:, n::2].mean(axis=1) for n in (0, 1)]).astype(np.float32)
         found.append(Responses(spikes.mean(axis=1).astype(np.float32), np.arange(cells), halves))
-    return found, drawn.cell_type, strays.is_silent
+        p_values.append(response_p_values(spikes).tolist())
+    names = [movie.name for movie, _ in timeline.shown]
+    p = [
+        response_p_value({name: own[n] for name, own in zip(names, p_values, strict=True)})["response_p_value"]
+        for n in range(cells)
+    ]
+    return Cells(found, drawn.cell_type, strays.is_silent, ~is_unresponsive(np.array(p)))
+
+
+def typed_agreement(cells: Cells) -> float:
+    """Adjusted Rand index of the cells that respond, each group by itself."""
+    from sklearn.metrics import adjusted_rand_score
+
+    labels = np.full(len(cells.truth), -1)
+    for group in range(4):
+        own = (GROUP_OF[cells.truth] == group) & cells.responds
+        parts = [Responses(one.means[own], np.arange(own.sum()), one.halves[:, own]) for one in cells.responses]  # type: ignore[index]
+        labels[own] = 100 * group + find_types(trace_features(parts), max_types=20, bootstraps=1).labels
+    return float(adjusted_rand_score(cells.truth[cells.responds], labels[cells.responds]))
 
 
 def agreement(made: tuple[list[Responses], npt.NDArray[np.int64]], width: float = WIDTH) -> float:
@@ -149,18 +179,59 @@ def test_types_of_other_times_to_the_peak_are_told_apart_by_a_small_width() -> N
     assert agreement(made) < 0.8  # at 45 and 70 ms responses differ by a quarter of their size
 
 
-@pytest.mark.parametrize("seed", [5, 6])
-def test_types_of_realistic_cells_are_found(seed: int) -> None:
-    from sklearn.metrics import adjusted_rand_score
+@pytest.mark.parametrize(("cells", "seed"), [(1200, 5), (1200, 6), (600, 7)])
+def test_types_of_realistic_cells_are_found(cells: int, seed: int) -> None:
+    made = realistic_population(cells, seed)
+    assert typed_agreement(made) >= 0.9
+    assert not (made.responds & made.silent).any()
+    assert (made.responds | made.silent).mean() >= 0.95
 
-    responses, truth, silent = realistic_population(1200, seed)
-    labels = np.empty(len(truth), np.int64)
-    for group in range(4):
-        own = GROUP_OF[truth] == group
-        parts = [Responses(one.means[own], np.arange(own.sum()), one.halves[:, own]) for one in responses]  # type: ignore[index]
-        labels[own] = 100 * group + find_types(trace_features(parts), max_types=20, bootstraps=1).labels
-    assert adjusted_rand_score(truth, labels) >= 0.85
-    assert adjusted_rand_score(truth[~silent], labels[~silent]) >= 0.9
+
+def test_types_that_differ_in_two_of_many_responses_are_two() -> None:
+    """Variances at their least value, counted as parameters, made one type of these."""
+    rng = np.random.default_rng(1)
+    features = 0.4 * rng.normal(size=(420, 43))
+    features[:300, :20] += 4 * rng.normal(size=(5, 20))[np.arange(300) % 5]
+    features[300:360, 30:32] += 5
+    found = find_types(features, max_types=10, bootstraps=1)
+    assert found.k == 7
+    assert len(set(found.labels[300:360].tolist())) == len(set(found.labels[360:].tolist())) == 1
+    assert found.labels[300] != found.labels[400]
+
+
+def test_cells_that_fire_at_random_do_not_respond() -> None:
+    """Poisson spikes in bursts, at rates that drift over the trials: 5 % have p below 0.05, and none is a discovery."""
+    rng = np.random.default_rng(8)
+    time_s = np.arange(2100) / 60
+    drift = np.exp(0.3 * np.sin(2 * np.pi * (time_s / rng.uniform(120, 600, (2000, 1)) + rng.random((2000, 1)))))
+    spikes = rng.poisson(rng.lognormal(0.5, 1, (2000, 1)) * drift / 60) * rng.integers(1, 4, (2000, 2100))
+    p = response_p_values(smooth(60 * spikes.reshape(2000, 3, 700)))
+    assert 0.03 <= (p < 0.05).mean() <= 0.07
+    assert is_unresponsive(p).mean() >= 0.999
+    found = np.array(groups_of(columns(2000, response_p_value=p)))
+    assert (found == "no response").mean() >= 0.999
+
+
+def test_p_of_responses_is_that_of_trials_turned_at_random() -> None:
+    rng = np.random.default_rng(3)
+    locked = np.exp(-0.5 * ((np.arange(150) - 60) / 5) ** 2) * np.array([0, 1, 2])[:, None, None]
+    trials = rng.normal(size=(3, 3, 150)) + locked
+    p = response_p_values(trials)
+    for unit, found in zip(trials, p, strict=True):
+        turned = [np.mean([np.roll(trial, rng.integers(150)) for trial in unit], axis=0).var() for _ in range(4000)]
+        expected = np.mean(np.array(turned) >= unit.mean(axis=0).var())
+        assert found == pytest.approx(expected, abs=0.03)
+    assert p[2] < 0.01
+    assert response_p_values(np.zeros((1, 3, 150)))[0] == 1  # it never fires
+    assert np.isnan(response_p_values(trials[:, :1])).all()
+    assert not is_unresponsive(np.array([np.nan])).any()
+
+
+def test_p_of_all_stimuli_is_corrected_for_their_number() -> None:
+    found = response_p_value({"green_blue_3s_3i_3x": 0.01, "freq_step_5st_3x": 0.5})
+    assert found["response_p_value"] == 0.02
+    assert np.isnan(found["step_up_p_value"])
+    assert np.isnan(response_p_value({})["response_p_value"])
 
 
 def test_responses_that_do_not_repeat_are_no_features() -> None:
@@ -255,16 +326,17 @@ def test_groups_come_before_types() -> None:
     nan = np.nan
     found = groups_of(
         columns(
-            6,
-            iprgc_2hz_r=[0.9, 0.9, 0.9, 0.1, nan, nan],
-            iprgc_sustained=[5, -5, 5, 5, nan, nan],  # the second one fires when the light ends
-            iprgc_onset=[5, -5, 50, 5, nan, nan],  # the third one when it begins
-            bar_dsi_p_value=[0.01, 0.01, 0.5, 0.01, 0.5, nan],
-            bar_osi_p_value=[nan, nan, nan, 0.01, 0.01, nan],
+            7,
+            iprgc_2hz_r=[0.9, 0.9, 0.9, 0.1, nan, nan, nan],
+            iprgc_sustained=[5, -5, 5, 5, nan, nan, nan],  # the second one fires when the light ends
+            iprgc_onset=[5, -5, 50, 5, nan, nan, nan],  # the third one when it begins
+            bar_dsi_p_value=[0.01, 0.01, 0.5, 0.01, 0.5, nan, nan],
+            bar_osi_p_value=[nan, nan, nan, 0.01, 0.01, nan, nan],
+            response_p_value=[0.9, 0.001, 0.001, 0.9, 0.001, 0.9, nan],  # nan: single trials
         )
     )
     direction, orientation = "direction selective", "orientation selective"
-    assert found == ["ipRGC", direction, "other", direction, orientation, "other"]
+    assert found == ["ipRGC", direction, "other", direction, orientation, "no response", "other"]
 
 
 def test_cells_without_selectivity_are_hardly_ever_called_selective() -> None:
