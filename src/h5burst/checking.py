@@ -27,6 +27,7 @@ from h5burst.read.reader import MAX_DEATHS
 from h5burst.read.state_file import located_meanwhile
 
 BLOCK_BYTES = 8 << 20
+_AT_ONCE_BYTES = 64 << 20  # of a file whose arrays are all in memory at a time, decoded
 
 
 def verify(path: FileLike, *, deep: bool = False, at: At | None = None) -> list[Problem]:
@@ -35,7 +36,7 @@ def verify(path: FileLike, *, deep: bool = False, at: At | None = None) -> list[
     Parameters
     ----------
     path
-        The file, or a binary file object. Files of any size are read in blocks.
+        The file, or a binary file object. Files of more than 64 MB are read in blocks.
     deep
         Ask libhdf5, too, in a process of its own: it takes several times as long.
     at
@@ -75,26 +76,17 @@ def _verify(path: FileLike, *, deep: bool) -> list[Problem]:
     return found
 
 
-def verify_in_blocks(path: str | os.PathLike[str]) -> list[Problem]:
-    """As `verify`, with blocks of arrays in memory, however much compressed ones of a small file become."""
-    handle = FileHandle(os.fspath(path))
-    return _with_misfits(handle, _walk(handle))
-
-
 def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
     handle = FileHandle(os.fspath(path))
-    return _with_misfits(handle, _unread(handle))
-
-
-def _with_misfits(handle: FileHandle, found: list[Problem]) -> list[Problem]:
+    found = _unread(handle)
     known = {problem.path for problem in found}
-    found = found + [Problem(where, what) for where, what in handle.misfits.items() if where not in known]
+    found += [Problem(where, what) for where, what in handle.misfits.items() if where not in known]
     return sorted(found, key=lambda problem: problem.path)
 
 
 def _unread(handle: FileHandle) -> list[Problem]:
     """Every object that cannot be read."""
-    if os.path.getsize(handle.path) > memory_budget() // 8:
+    if os.path.getsize(handle.path) > min(memory_budget() // 8, _AT_ONCE_BYTES):
         return _walk(handle)
     try:
         load_tree(handle)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+import h5burst
 from h5burst import console, durable, format_bytes
-from h5burst.checking import verify_in_blocks
 from scpstore.core.equality import difference
 from scpstore.core.exceptions import ScpTensorError
 from scpstore.core.structures import ScpContainer
@@ -164,7 +164,7 @@ def _problems(file: Path) -> list[str]:
         kind = kind_of(file)
         if kind not in (CONTAINER, ANNDATA, MUDATA):
             return [f"it is not a container but {'a recording of hdmea' if kind == RECORDING else f'a {kind}'}"]
-        problems = [str(problem) for problem in verify_in_blocks(file)]
+        problems = [str(problem) for problem in h5burst.verify(file)]
         if not problems:
             container = read_any(file)
             for assay in container.assays.values():
