@@ -27,20 +27,22 @@ from h5burst.read.reader import MAX_DEATHS
 from h5burst.read.state_file import located_meanwhile
 
 BLOCK_BYTES = 8 << 20
-_AT_ONCE_BYTES = 64 << 20  # of a file whose arrays are all in memory at a time, decoded
 
 
-def verify(path: FileLike, *, deep: bool = False, at: At | None = None) -> list[Problem]:
+def verify(path: FileLike, *, deep: bool = False, at: At | None = None, in_blocks: bool = False) -> list[Problem]:
     """Open and read everything in an HDF5 file, checksums included.
 
     Parameters
     ----------
     path
-        The file, or a binary file object. Files of more than 64 MB are read in blocks.
+        The file, or a binary file object.
     deep
         Ask libhdf5, too, in a process of its own: it takes several times as long.
     at
         An earlier state of the file, as of `file_at`, which takes a copy of it; None: the newest.
+    in_blocks
+        Never hold more than a few blocks of arrays in memory, which takes longer where arrays are small. Files larger
+        than an eighth of the memory are always read so.
 
     Returns
     -------
@@ -62,31 +64,31 @@ def verify(path: FileLike, *, deep: bool = False, at: At | None = None) -> list[
     []
     """
     with located_meanwhile(path, at) as place:
-        return _verify(place, deep=deep)
+        return _verify(place, deep=deep, in_blocks=in_blocks)
 
 
 @accepts_file_objects("path")
-def _verify(path: FileLike, *, deep: bool) -> list[Problem]:
+def _verify(path: FileLike, *, deep: bool, in_blocks: bool) -> list[Problem]:
     with OpenFile(path):
         pass  # what is not there, may not be read or is not a regular file is not a problem of its content
-    found = _own_problems(path)
+    found = _own_problems(path, in_blocks)
     if deep:
         known = {problem.path for problem in found}
         found += [problem for problem in _libhdf5_problems(path) if problem.path not in known]
     return found
 
 
-def _own_problems(path: str | os.PathLike[str]) -> list[Problem]:
+def _own_problems(path: str | os.PathLike[str], in_blocks: bool) -> list[Problem]:
     handle = FileHandle(os.fspath(path))
-    found = _unread(handle)
+    found = _unread(handle, in_blocks)
     known = {problem.path for problem in found}
     found += [Problem(where, what) for where, what in handle.misfits.items() if where not in known]
     return sorted(found, key=lambda problem: problem.path)
 
 
-def _unread(handle: FileHandle) -> list[Problem]:
+def _unread(handle: FileHandle, in_blocks: bool) -> list[Problem]:
     """Every object that cannot be read."""
-    if os.path.getsize(handle.path) > min(memory_budget() // 8, _AT_ONCE_BYTES):
+    if os.path.getsize(handle.path) > memory_budget() // 8 or in_blocks:
         return _walk(handle)
     try:
         load_tree(handle)

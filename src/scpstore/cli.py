@@ -164,7 +164,7 @@ def _problems(file: Path) -> list[str]:
         kind = kind_of(file)
         if kind not in (CONTAINER, ANNDATA, MUDATA):
             return [f"it is not a container but {'a recording of hdmea' if kind == RECORDING else f'a {kind}'}"]
-        problems = [str(problem) for problem in h5burst.verify(file)]
+        problems = [str(problem) for problem in h5burst.verify(file, in_blocks=True)]
         if not problems:
             container = read_any(file)
             for assay in container.assays.values():
