@@ -199,13 +199,14 @@ def test_types_that_differ_in_two_of_many_responses_are_two() -> None:
     assert found.labels[300] != found.labels[400]
 
 
-def test_cells_that_fire_at_random_do_not_respond() -> None:
+@pytest.mark.parametrize("trials", [3, 30])
+def test_cells_that_fire_at_random_do_not_respond(trials: int) -> None:
     """Poisson spikes in bursts, at rates that drift over the trials: 5 % have p below 0.05, and none is a discovery."""
     rng = np.random.default_rng(8)
     time_s = np.arange(2100) / 60
     drift = np.exp(0.3 * np.sin(2 * np.pi * (time_s / rng.uniform(120, 600, (2000, 1)) + rng.random((2000, 1)))))
     spikes = rng.poisson(rng.lognormal(0.5, 1, (2000, 1)) * drift / 60) * rng.integers(1, 4, (2000, 2100))
-    p = response_p_values(smooth(60 * spikes.reshape(2000, 3, 700)))
+    p = response_p_values(smooth(60 * spikes.reshape(2000, trials, -1)))
     assert 0.03 <= (p < 0.05).mean() <= 0.07
     assert is_unresponsive(p).mean() >= 0.999
     found = np.array(groups_of(columns(2000, response_p_value=p)))
@@ -225,6 +226,13 @@ def test_p_of_responses_is_that_of_trials_turned_at_random() -> None:
     assert response_p_values(np.zeros((1, 3, 150)))[0] == 1  # it never fires
     assert np.isnan(response_p_values(trials[:, :1])).all()
     assert not is_unresponsive(np.array([np.nan])).any()
+
+
+def test_many_trials_show_a_faint_response() -> None:
+    rng = np.random.default_rng(5)
+    faint = rng.normal(size=(20, 30, 150)) + 0.7 * np.exp(-0.5 * ((np.arange(150) - 60) / 5) ** 2)
+    assert (response_p_values(faint) < 0.05).mean() >= 0.9
+    assert (response_p_values(faint[:, :3]) < 0.05).mean() < 0.9
 
 
 def test_p_of_all_stimuli_is_corrected_for_their_number() -> None:
