@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -274,6 +275,21 @@ def test_every_public_name_is_in_the_reference(site: Path, page: str, module: st
     text = (site / "reference" / "api" / f"{page}.html").read_text(encoding="utf-8")
     names = [name for name in importlib.import_module(module).__all__ if not name.startswith("__")]
     assert [name for name in names if not re.search(rf"[>.]{name}\b", text)] == []
+
+
+def test_parameters_of_one_entry_have_their_own_defaults_in_the_reference() -> None:
+    griffe = pytest.importorskip("griffe", reason="griffe comes with mkdocs: pip install '.[docs]'")
+    extensions = griffe.load_extensions(str(DOCS / "griffe_parameters.py"))
+    function = inspect.unwrap(plot.plot_autocorrelogram)
+    module = griffe.load(
+        function.__module__, search_paths=[str(ROOT / "src")], extensions=extensions, docstring_parser="numpy"
+    )
+    sections = module[function.__name__].docstring.parsed
+    (parameters,) = (one.value for one in sections if one.kind.value == "parameters")
+    shown = {one.name: one.default for one in parameters if one.default is not None}
+    real = inspect.signature(function).parameters
+    assert shown == {name: repr(real[name].default) for name in shown}
+    assert {"longest_ms", "bin_ms"} <= set(shown)
 
 
 # ---------------------------------------------------------------- lists that must be complete
