@@ -122,6 +122,8 @@ def repack(
         For a file that another program has open for writing.
     CorruptFileError
         For a file that is damaged; `salvage` takes what is left of it.
+    StaleFileError
+        For a file that a program without locks writes meanwhile.
     OSError
         When reading or writing fails, or the file holds what cannot be copied; the message names it.
 

@@ -94,9 +94,12 @@ def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = Fal
         For an existing `dst` without `overwrite`.
     ValueError
         Where `dst` is the damaged file itself.
+    BlockingIOError
+        For a file that another program has open for writing.
+    StaleFileError
+        For a file that a program without locks writes meanwhile.
     OSError
-        When reading or writing fails; `BlockingIOError` where another program has the file open for writing,
-        `StaleFileError` where one that takes no lock writes it meanwhile.
+        When reading or writing fails.
 
     Examples
     --------

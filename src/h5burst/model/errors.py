@@ -133,11 +133,13 @@ class StaleFileError(OSError):
     ----------
     path : str
         Of the file.
+    when : str
+        Since it was opened lazily, or while it was read or copied.
     """
 
     def __init__(self, path: str | os.PathLike[str], when: str = "since it was opened lazily") -> None:
         super().__init__(f"{os.fspath(path)} was changed {when}: read it anew")
-        self.path = os.fspath(path)
+        self.path, self.when = os.fspath(path), when
 
 
 class UnfinishedFileError(OSError):
