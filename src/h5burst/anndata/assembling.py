@@ -295,7 +295,7 @@ class _Entries:
 
 
 class _Remembered:
-    """Which entries of a piece are left, and their columns: they are decoded once."""
+    """Entries of a piece that are left, and their columns, which are decoded once."""
 
     def __init__(self, entries: int, dtype: Any) -> None:
         self._kept, self._parts, self._dtype = np.zeros(entries, bool), list[IntArray](), dtype
@@ -307,7 +307,7 @@ class _Remembered:
         self._parts.append(placed.take(left).astype(self._dtype))
 
     def left(self, start: int, count: int) -> IntArray:
-        """Which of so many entries from `start` on are left."""
+        """Find the entries that are left of so many from `start` on."""
         return np.flatnonzero(self._kept[start : start + count])
 
     def columns(self, start: int, stop: int, dtype: np.dtype[Any]) -> IntArray:

@@ -141,7 +141,7 @@ class History:
         trailer: Trailer,
         newest: Record | None,
     ) -> History:
-        """That of a file which nobody has changed since a commit whose traces are known, so that none is read."""
+        """Give that of a file unchanged since a commit whose traces are known, so that none is read."""
         made = cls.__new__(cls)
         made.path, made._descriptor, made.start = path, descriptor, start
         made.mark_ns, made.trailer = mark_ns, trailer
