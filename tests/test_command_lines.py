@@ -42,7 +42,7 @@ ELSEWHERE = {
     "hdmea batch spikes.csv -o waves --engine dask --scheduler tcp://head:8786",
     "hdmea population results -o population --engine dask --scheduler tcp://head:8786",
 }
-DIFFERENT = {  # what they look at differs or is damaged, or there is nothing to undo: exit code 1
+DIFFERENT = {  # what they look at differs or is damaged, or has no earlier state: exit code 1
     "h5burst undo results/simulated.h5",
     "scptensor undo cells.h5",
     "h5burst diff results/simulated.h5 results/again.h5",
@@ -139,6 +139,9 @@ def test_examples_of_help_run_as_they_stand(
         program, *words = words_of(example)
         if program == "h5burst" and not Path("damaged.h5").exists():
             damage(Path("results/simulated.h5"), Path("damaged.h5"))
+        if example == "h5burst restore results/simulated.h5 --at 0":  # a file that was never edited has no earlier state
+            with h5burst.edit("results/simulated.h5") as tx:
+                tx.set_attributes((), {"note": "an earlier state is left behind"})
         if program == "scptensor" and Path.cwd() == tmp_path:
             Path("proteins").mkdir()
             monkeypatch.chdir(tmp_path / "proteins")  # where "*.h5" means containers
