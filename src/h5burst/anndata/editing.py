@@ -173,7 +173,7 @@ def _write(tx: Transaction, element: _Element, encoder: Encoder) -> None:
 
 def _column(values: Any) -> Any:
     """A column as an array, of text that repeats as a category, as whole tables are written."""
-    if values.dtype == object and pd.api.types.infer_dtype(values) == "string" and values.nunique() < len(values):
+    if pd.api.types.infer_dtype(values) == "string" and values.nunique() < len(values):
         return values.astype("category").array
     return values.array
 

@@ -53,7 +53,7 @@ def with_origin(frame: Any, where: str) -> tuple[pl.DataFrame, Origin]:
     origin: Origin = {COLUMNS: origins} if origins else {}
     if isinstance(frame.index.name, str):
         origin[INDEX_NAME] = frame.index.name
-    if frame.index.dtype != object:
+    if frame.index.dtype != _text_dtype():
         origin[INDEX_DTYPE] = str(frame.index.dtype)
     return pl.DataFrame(made), origin
 
@@ -165,7 +165,7 @@ def to_pandas(frame: pl.DataFrame, id_column: str, where: str, origin: Origin | 
 
     origin = remembered(origin)
     ids = [str(value) for value in frame.get_column(id_column).to_list()]
-    index = _index_as_it_was(pd.Index(ids, dtype=object, name=origin.get(INDEX_NAME)), origin.get(INDEX_DTYPE))
+    index = _index_as_it_was(pd.Index(ids, dtype=_text_dtype(), name=origin.get(INDEX_NAME)), origin.get(INDEX_DTYPE))
     columns = {}
     for series in frame.get_columns():
         if series.name != id_column:
@@ -179,6 +179,13 @@ def remembered(origin: Any, *names: str) -> Origin:
     for name in names:
         origin = origin.get(name) if isinstance(origin, Mapping) else None
     return dict(origin) if isinstance(origin, Mapping) else {}
+
+
+def _text_dtype() -> Any:
+    """The dtype that pandas gives an index of text: object, "str" from version 3 on."""
+    import pandas as pd
+
+    return pd.Index(["a"]).dtype
 
 
 def _index_as_it_was(index: Any, dtype: Any) -> Any:
