@@ -139,14 +139,14 @@ def test_examples_of_help_run_as_they_stand(
         program, *words = words_of(example)
         if program == "h5burst" and not Path("damaged.h5").exists():
             damage(Path("results/simulated.h5"), Path("damaged.h5"))
-        if example == "h5burst restore results/simulated.h5 --at 0":  # a file that was never edited has no earlier state
-            with h5burst.edit("results/simulated.h5") as tx:
-                tx.set_attributes((), {"note": "an earlier state is left behind"})
         if program == "scptensor" and Path.cwd() == tmp_path:
             Path("proteins").mkdir()
             monkeypatch.chdir(tmp_path / "proteins")  # where "*.h5" means containers
             given_files(Path())
             Path("spikes.h5").unlink()
+        if words[0] == "restore":  # a file that was never edited has no earlier state
+            with h5burst.edit(words[1]) as tx:
+                tx.set_attributes((), {"note": "an earlier state is left behind"})
         wanted = int(example in DIFFERENT)
         assert console.run(APPS[program], words) == wanted, f"{example}\n{capsys.readouterr()}"
         assert capsys.readouterr().out, f"{example} prints nothing"
