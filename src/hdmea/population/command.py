@@ -22,7 +22,7 @@ def population(
     max_types: Annotated[int, typer.Option(min=1, help="The largest number of types that is tried.")] = 60,
     type_width: Annotated[
         float, typer.Option(min=0.01, max=1, help="SD within a type, of responses of size 1; smaller: more types.")
-    ] = 0.1,
+    ] = 0.15,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     engine: Annotated[
         str, typer.Option(help="What reads recordings: local (a process a recording) or dask.")

@@ -30,7 +30,7 @@ PATIENCE = 5  # numbers of types without a better BIC before larger ones are not
 MIN_RELIABILITY = 0.7
 VERSION = 2  # of how fits are made and judged
 MIN_VARIANCE = 1.0  # features are in units of the least SD
-WIDTH = 0.1  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
+WIDTH = 0.15  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
 BIN_FRAMES = 3  # 50 ms: traces are low-passed at 10 Hz
 _BLOCK = 4096  # cells at once
 # Of ipRGCs; of many trials, a correlation of two of 0.5 is an index (`iprgc_2hz_QI`) of 0.71.
