@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ import numpy as np
 from hdmea.pipeline import FlowResult, PipelineSession, create_session, load_recording, run_flow
 from scptensor import load_hdf5
 
-session = create_session("retina")
+session: PipelineSession = create_session("retina")
 session.save()
 session.save(compression="gzip", compresion_level=4)  # call-arg
 session.no_such_method()  # attr-defined
@@ -52,21 +54,41 @@ def wrapper(session: PipelineSession | None) -> None:
 """
 
 
-def test_mypy_finds_each_mistake_of_a_script_and_nothing_else(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
+@pytest.fixture
+def user_scripts(tmp_path: Path) -> Path:
+    """A directory outside the tree with the script above and the README's examples."""
     readme = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     for number, code in enumerate(readme):
         (tmp_path / f"readme_{number}.py").write_text(code, "utf-8")
     (tmp_path / "script.py").write_text(SCRIPT, "utf-8")
-    words = ["-m", "mypy", "--no-error-summary", "--config-file=", "--check-untyped-defs", "--python-version", "3.10"]
-    words += ["--no-color-output", "--no-pretty"]
-    done = subprocess.run([sys.executable, *words, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
-    reported = set(re.findall(r"^(\S+?):(\d+): error: .*\[(\S+)\]$", done.stdout, re.MULTILINE))
+    return tmp_path
+
+
+def mistakes() -> set[tuple[str, int, str]]:
+    """File, line and mypy's word for each mistake of the script."""
     marked = re.compile(r"  # (\S+)$")
-    mistakes = {
-        ("script.py", str(number), match[1])
-        for number, line in enumerate(SCRIPT.splitlines(), 1)
-        if (match := marked.search(line))
-    }
-    assert len(mistakes) == 13
-    assert reported == mistakes, done.stdout + done.stderr
+    lines = enumerate(SCRIPT.splitlines(), 1)
+    found = {("script.py", number, match[1]) for number, line in lines if (match := marked.search(line))}
+    assert len(found) == 13
+    return found
+
+
+def test_mypy_finds_each_mistake_of_a_script_and_nothing_else(user_scripts: Path) -> None:
+    pytest.importorskip("mypy")
+    words = ["-m", "mypy", "--no-error-summary", "--config-file=", "--check-untyped-defs", "--python-version", "3.10"]
+    words += ["--no-color-output", "--no-pretty", "."]
+    done = subprocess.run([sys.executable, *words], cwd=user_scripts, capture_output=True, text=True, check=False)
+    errors = re.findall(r"^(\S+?):(\d+): error: .*\[(\S+)\]$", done.stdout, re.MULTILINE)
+    assert {(name, int(line), word) for name, line, word in errors} == mistakes(), done.stdout + done.stderr
+
+
+def test_pyright_finds_each_mistake_of_a_script_and_nothing_else(user_scripts: Path) -> None:
+    pyright = shutil.which("pyright")
+    if pyright is None:
+        pytest.skip("pyright is not installed")
+    command = [pyright, "--outputjson", "--pythonpath", sys.executable, "--pythonversion", "3.10", "."]
+    done = subprocess.run(command, cwd=user_scripts, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout[done.stdout.index("{") :])
+    reported = {(Path(each["file"]).name, each["range"]["start"]["line"] + 1) for each in report["generalDiagnostics"]}
+    assert report["summary"]["filesAnalyzed"] > 1
+    assert reported == {(name, line) for name, line, _ in mistakes()}, done.stdout
