@@ -88,3 +88,53 @@ def test_verifying_needs_a_few_blocks(tmp_path: Path) -> None:
     environment = {"H5BURST_NUM_THREADS": "2"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, env=environment)
     assert int(done.stdout) < BLOCKS
+
+
+_TO_H5AD = """
+import sys
+from pathlib import Path
+import anndata, numpy as np, polars as pl, scipy.sparse as sp
+from scpstore import Assay, ScpContainer, ScpMatrix, save_hdf5
+from scpstore.io import ContainerWriter
+from scpstore.io.formats import read_any, write_any
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+form, path = sys.argv[1], Path(sys.argv[2])
+small = ScpContainer(pl.DataFrame({"_index": ["s"]}), {"a": Assay(pl.DataFrame({"_index": ["p"]}), {"X":
+ScpMatrix(np.ones((1, 1)))})})
+save_hdf5(small, path)
+write_any(read_any(path), path.with_suffix(".h5ad"))  # what is loaded and allocated once
+rows, columns, step = 10_000, 2_000, 500
+frames = [pl.DataFrame({"_index": [str(n) for n in range(count)]}) for count in (rows, columns)]
+
+def block(start):
+    rng = np.random.default_rng(start)
+    made = rng.integers(1, 99, (step, columns)) / 7
+    return made if form == "dense" else sp.csr_matrix(made * (rng.random((step, columns)) < 0.5))
+
+with ContainerWriter(path, frames[0], {"a": frames[1]}, compression=None, overwrite=True) as writer:
+    for start in range(0, rows, step):
+        made = block(start)
+        lod = made > 13
+        writer.append("a", "X", made, (lod.astype(np.int8) * 2))
+before = peak()
+write_any(read_any(path), path.with_suffix(".h5ad"), overwrite=True)
+print(peak() - before)
+adata = anndata.read_h5ad(path.with_suffix(".h5ad"))
+for start in range(0, rows, step):
+    made, rest = block(start), slice(start, start + step)
+    assert (adata.X[rest] != made).sum() == 0
+    assert (adata.layers["mask"][rest] != (made > 13).astype(np.int8) * 2).sum() == 0
+"""
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_converting_to_anndata_needs_a_few_blocks(tmp_path: Path, form: str) -> None:
+    """A matrix of 160 MB, or 120 MB, with its mask."""
+    pytest.importorskip("anndata")
+    command = [sys.executable, "-c", _TO_H5AD, form, str(tmp_path / "a.h5")]
+    environment = {"H5BURST_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, env=environment)
+    assert int(done.stdout) < BLOCKS

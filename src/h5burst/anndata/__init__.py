@@ -8,6 +8,7 @@ from h5burst.anndata.elements import Element, register
 from h5burst.anndata.files import read_h5ad, write_h5ad
 from h5burst.anndata.joining import concat, subset
 from h5burst.anndata.modalities import read_h5mu, write_h5mu
+from h5burst.anndata.sources import streamed
 
 __all__ = [
     "Element",
@@ -16,6 +17,7 @@ __all__ = [
     "read_h5ad",
     "read_h5mu",
     "register",
+    "streamed",
     "subset",
     "update",
     "write_h5ad",

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from h5burst.anndata import encodings as spec
 from h5burst.anndata.arrays import DenseArray, data_of
 from h5burst.anndata.elements import Decoder, Element, Encoder, group_of, register
-from h5burst.anndata.sources import SlicedRows
+from h5burst.anndata.sources import SlicedRows, Streamed
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node, Storage, UnsupportedValueError
 from h5burst.read.files import read_tree
@@ -29,7 +29,7 @@ class Csr(Element):
     def encode(self, value: Any, where: str, encoder: Encoder) -> Node:
         if value.data.dtype.kind not in "biufc":
             raise UnsupportedValueError(f"a sparse matrix of {value.dtype}", where)
-        parts = {name: np.asarray(getattr(value, name)) for name in spec.SPARSE_PARTS}
+        parts = {name: _source(getattr(value, name), where) for name in spec.SPARSE_PARTS}
         return sparse_node(type(self), value.shape, parts, encoder.growing)
 
     def decode(self, node: Any, where: str, decoder: Decoder) -> Any:
@@ -63,6 +63,16 @@ class Stored(Element):
 
 
 @register
+class StreamedArray(Element):
+    """A source of rows: it is read while it is written."""
+
+    types = (Streamed,)
+
+    def encode(self, value: Any, where: str, encoder: Encoder) -> Node:
+        return DenseArray.marked(Array(_source(value, where)))
+
+
+@register
 class Dask(Element):
     """A dask array: dense ones are computed block by block as they are written, sparse ones whole."""
 
@@ -73,6 +83,14 @@ class Dask(Element):
         if not isinstance(value._meta, np.ndarray) or value.dtype.kind not in "biufc" or not value.shape:
             return encoder.encode(value.compute(), where)
         return DenseArray.marked(Array(SlicedRows(value)))
+
+
+def _source(values: Any, where: str) -> Any:
+    if not isinstance(values, Streamed):
+        return np.asarray(values)
+    if values.source is None:
+        raise UnsupportedValueError("a part of a matrix that is to be streamed", where)
+    return values.source
 
 
 def sparse_node(kind: type[Csr], shape: Any, parts: dict[str, Any], growing: Storage) -> Group:

@@ -6,7 +6,48 @@ from typing import Any
 
 import numpy as np
 
+from h5burst.model.source import ArraySource
+
 _TOGETHER_BYTES = 16 << 20  # of rows that are made at once
+
+
+class Streamed(np.ndarray[Any, Any]):
+    """Stands for an `ArraySource` in objects that take arrays alone: it has no memory, and is read as it is written.
+
+    Only the whole of it can be written: what is computed from it has no source.
+    """
+
+    source: ArraySource | None = None
+
+
+def streamed(source: ArraySource) -> Streamed:
+    """An array that stands for a source in an `AnnData`, for `write_h5ad` to read it block by block.
+
+    Parameters
+    ----------
+    source
+        The values: any `h5burst.ArraySource`, such as an array of `read_tree(…, lazy=True)`.
+
+    Returns
+    -------
+    Streamed
+        Of the shape and dtype of the source, without memory. For writing alone: as an array it has no values, and what
+        is made from it is refused by `write_h5ad`.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np
+    >>> from h5burst import Array, Group, read_tree, write_tree
+    >>> from h5burst.anndata import read_h5ad, streamed, write_h5ad
+    >>> write_tree("large.h5", Group({"counts": Array(np.ones((1000, 500)))}))
+    >>> counts = read_tree("large.h5", lazy=True).children["counts"].data
+    >>> write_h5ad(anndata.AnnData(streamed(counts)), "large.h5ad")
+    >>> float(read_h5ad("large.h5ad").X.sum())
+    500000.0
+    """
+    made = np.broadcast_to(np.zeros((), source.dtype), source.shape).view(Streamed)
+    made.source = source
+    return made
 
 
 class SlicedRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ import scipy.sparse as sp
 from h5burst import Group, read_tree
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.extras import AssayExtras
-from scpstore.core.sources import LazyRows, RowReader, whole
+from scpstore.core.sources import LazyRows, RowReader, blocks, whole
+from scpstore.io.csr import INDEX_DTYPES
 from scpstore.io.matrices import CSR_PARTS
 from scpstore.io.pandasframes import remembered
 from scpstore.io.rowreaders import StoredRows
@@ -45,25 +47,79 @@ def as_floats(values: Any, name: str, dtypes: dict[str, str]) -> Any:
 def for_anndata(values: Any, known: AssayExtras, layer: str) -> Any:
     """A matrix in a format that AnnData knows, in the dtype that it had there, if it still fits."""
     values = known_formats(values)
-    wanted = remembered(known.origin, DTYPES).get(layer)
-    if not isinstance(wanted, str):
-        return values
-    try:
-        dtype = np.dtype(wanted)
-    except (TypeError, ValueError):  # not the name of a dtype: of a file
-        return values
-    if dtype.kind not in "biu":
-        return values
-    stored = values.data if sp.issparse(values) else values
-    with np.errstate(invalid="ignore"):
-        converted = stored.astype(dtype)
-    return values.astype(dtype) if np.array_equal(converted.astype(stored.dtype), stored) else values
+    dtype = _whole_numbers(known, layer)
+    return values if dtype is None or not _is_kept(values, dtype) else values.astype(dtype)
 
 
 def known_formats(values: Any) -> Any:
     """A matrix in memory, if it is sparse as CSR or CSC."""
     values = whole(values)
     return values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
+
+
+def for_file(values: Any, known: AssayExtras, layer: str | None = None) -> Any:
+    """As `for_anndata`, or of a mask `known_formats`; what is in a file stays there, to be read as it is written."""
+    if isinstance(values, LazyRows) and isinstance(values.reader, StoredRows):
+        wanted = None if layer is None else _whole_numbers(known, layer)
+        made = _streamed(values, wanted)
+        if made is not None:
+            return made
+    return known_formats(values) if layer is None else for_anndata(values, known, layer)
+
+
+def _streamed(values: LazyRows, wanted: np.dtype[Any] | None) -> Any:
+    """A matrix of a file as what stands for it; None for one whose datasets are not those that AnnData has."""
+    from h5burst.anndata import streamed
+
+    found = values.reader.datasets() if isinstance(values.reader, StoredRows) else None
+    if found is None:
+        return None
+    dtype = values.dtype
+    if values.format is not None or dtype.kind != "f":
+        deque(blocks(values), maxlen=0)  # which checks places and mask codes
+    if wanted is not None and (found[0].dtype == wanted or all(_is_kept(block, wanted) for _, block in blocks(values))):
+        dtype = wanted
+    parts = [streamed(found[0] if found[0].dtype == dtype else _Converted(found[0], dtype))]
+    if values.format is None:
+        return parts[0]
+    index_dtype = found[1].dtype
+    if index_dtype not in INDEX_DTYPES or not index_dtype.isnative:
+        return None
+    parts += [streamed(part if part.dtype == index_dtype else _Converted(part, index_dtype)) for part in found[1:]]
+    made = type(values.read(0, 0))(values.shape, dtype=dtype)
+    made.data, made.indices, made.indptr = parts
+    return made
+
+
+class _Converted:
+    """An `ArraySource` in another dtype."""
+
+    def __init__(self, source: Any, dtype: np.dtype[Any]) -> None:
+        self._source, self.shape, self.dtype = source, source.shape, dtype
+
+    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows [start, stop)."""
+        rows: np.ndarray[Any, Any] = np.asarray(self._source[start:stop]).astype(self.dtype)
+        return rows
+
+
+def _whole_numbers(known: AssayExtras, layer: str) -> np.dtype[Any] | None:
+    """The dtype without fractions that a layer had in AnnData, if it had one."""
+    wanted = remembered(known.origin, DTYPES).get(layer)
+    if not isinstance(wanted, str):
+        return None
+    try:
+        dtype = np.dtype(wanted)
+    except (TypeError, ValueError):  # not the name of a dtype: of a file
+        return None
+    return dtype if dtype.kind in "biu" else None
+
+
+def _is_kept(values: Any, dtype: np.dtype[Any]) -> bool:
+    """True where all numbers are the same in another dtype."""
+    stored = values.data if sp.issparse(values) else values
+    with np.errstate(invalid="ignore"):
+        return np.array_equal(stored.astype(dtype).astype(stored.dtype), stored)
 
 
 def in_memory(values: Any) -> Any:

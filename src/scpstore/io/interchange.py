@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from scpstore.core.exceptions import (
 )
 from scpstore.core.extras import AssayExtras, Extras, RawValues
 from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
-from scpstore.io.anndata_layers import DTYPES, as_floats, for_anndata, in_memory, known_formats
+from scpstore.io.anndata_layers import DTYPES, as_floats, for_anndata, for_file, in_memory, known_formats
 from scpstore.io.anndata_members import frame_of, mapped, unmapped
 from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, IOWriteError
@@ -210,6 +211,13 @@ def to_anndata(
     >>> adata.shape, list(adata.layers)
     ((3, 2), ['mask'])
     """
+    return _assembled(container, assay, layer, layers, in_file=False)
+
+
+def _assembled(
+    container: ScpContainer, assay: str, layer: str | None, layers: Literal["all"] | Sequence[str], *, in_file: bool
+) -> Any:
+    """As `to_anndata`. in_file: matrices of a file stay there, for an object that is written and nothing else."""
     anndata = _anndata("to_anndata")
     if assay not in container.assays:
         raise AssayNotFoundError(assay, container.assays)
@@ -218,20 +226,22 @@ def to_anndata(
     had_no_x = layer is None and layers == "all" and known.origin.get(X_LAYER) == ""
     main = None if had_no_x else _main_layer(layer, assay, source, known)
     others = [name for name in source.layers if name != main] if layers == "all" else list(layers)
+    values_of = for_file if in_file else for_anndata
+    mask_of = partial(for_file, known=known) if in_file else known_formats
     made = {}
     for name in others:
         _known_layer(name, assay, source)
-        made[name] = for_anndata(source.layers[name].X, known, name)
+        made[name] = values_of(source.layers[name].X, known, name)
         if source.layers[name].M is not None:
-            made[f"{name}_{MASK_LAYER}"] = known_formats(source.layers[name].M)
+            made[f"{name}_{MASK_LAYER}"] = mask_of(source.layers[name].M)
     if main is not None and source.layers[main].M is not None:
-        made[MASK_LAYER] = known_formats(source.layers[main].M)
+        made[MASK_LAYER] = mask_of(source.layers[main].M)
     obs = to_pandas(container.obs, container.sample_id_col, "obs", remembered(container.extras.origin, FRAME))
     var = to_pandas(source.var, source.feature_id_col, "var", remembered(known.origin, FRAME))
     extras = container.extras
     of_samples, of_assay = remembered(extras.origin, MEMBERS), remembered(known.origin, MEMBERS)
     adata = anndata.AnnData(
-        X=None if main is None else for_anndata(source.layers[main].X, known, main),
+        X=None if main is None else values_of(source.layers[main].X, known, main),
         obs=obs,
         var=var,
         layers=made,
@@ -382,7 +392,7 @@ def write_h5ad(
     >>> write_h5ad(load_hdf5("cells.h5"), "cells.h5ad", "proteins", compression="gzip")
     """
     target = Path(path)
-    adata = to_anndata(container, assay, layer, layers=layers)
+    adata = _assembled(container, assay, layer, layers, in_file=True)
     times_as_text(adata.obs, "obs")
     times_as_text(adata.var, "var")
     from h5burst import anndata

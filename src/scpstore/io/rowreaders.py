@@ -79,6 +79,14 @@ class StoredRows:
         with self._stored.naming_damage():
             return self._convert(decode_matrix(self._name, self._stored))
 
+    def datasets(self) -> list[Any] | None:
+        """The dataset of a dense matrix, or data, indices and indptr of a CSR one; None where it is to be read."""
+        if self._in_memory() is not None or self.format not in (None, "csr"):
+            return None
+        names = [self._name] if self.format is None else [f"{self._name}_{part}" for part in CSR_PARTS]
+        found = [numbers(self._stored, name) for name in names]
+        return found if all(isinstance(each, LazyArray) for each in found) else None
+
     def _csr_rows(self, start: int, stop: int) -> Any:
         data, indices, indptr = (numbers(self._stored, f"{self._name}_{part}") for part in CSR_PARTS)
         if indptr.shape != (self.shape[0] + 1,) or data.shape != indices.shape or data.ndim != 1:
