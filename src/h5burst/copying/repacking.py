@@ -15,6 +15,7 @@ from h5burst.copying.objects import Keep, ObjectCopier
 from h5burst.copying.output import CountingWriter, Output
 from h5burst.copying.states import write_states
 from h5burst.format import references, superblock
+from h5burst.format.history import encode_trailer
 from h5burst.model.errors import (
     CorruptFileError,
     CorruptStructureError,
@@ -30,6 +31,7 @@ from h5burst.runtime import durable
 from h5burst.runtime.gc_pause import collection_paused
 from h5burst.runtime.threads import thread_count
 from h5burst.write.edited_file import EditedFile
+from h5burst.write.reserve import leave_reserve
 
 KEEP = "keep"
 _BLOCK_BYTES, _BLOCKS = 1 << 16, 64  # of the source, held in memory
@@ -146,10 +148,9 @@ def repack(
         if file.locked_for_writing:
             raise BlockingIOError(f"{os.fspath(src)} is open for writing elsewhere: close it there first")
         with durable.replacing(Path(dst), overwrite=overwrite) as temporary:
-            objects, root = _copy(file.descriptor, src, temporary, recoding, keep, progress)
+            objects, root, after = _copy(file.descriptor, src, temporary, recoding, keep, progress)
             if not is_only_appended_to(file, root):
                 raise StaleFileError(src, "while it was copied")
-            after = temporary.stat().st_size
     return Repacked(file.stamp.size, after, objects)
 
 
@@ -160,16 +161,18 @@ def repack_in_place(
     keep: Keep | None = None,
     progress: Progress | None = None,
     only_smaller: bool = False,
-    states: int = 0,
+    states: int | None = None,
 ) -> Repacked:
-    """Replace a file by its copy. only_smaller: unless that is not smaller; states: how many earlier ones are kept."""
+    """Replace a file by its copy. only_smaller: unless that is not smaller.
+
+    states: how many earlier ones are kept, of a file that is edited further; None: as `repack`, not even a reserve.
+    """
     with EditedFile(path, only_replaced=True) as file:
         with naming_damage(path):
             before = History(file.descriptor, str(file.path)).used_bytes
         try:
             with durable.replacing(file.path, overwrite=True, edited=True) as temporary:
-                objects, _ = _copy(file.descriptor, path, temporary, recoding, keep, progress, states)
-                after = temporary.stat().st_size
+                objects, _, after = _copy(file.descriptor, path, temporary, recoding, keep, progress, states)
                 if only_smaller and after >= before:
                     raise _NotSmallerError
                 file.check_unchanged()
@@ -274,11 +277,12 @@ def _copy(
     recoding: Recoding | None,
     keep: Keep | None,
     progress: Progress | None,
-    states: int = 0,
-) -> tuple[int, int]:
-    """Copy a file; returns the number of objects, and where the root was."""
+    states: int | None = None,
+) -> tuple[int, int, int]:
+    """Copy a file; returns the number of objects, where the root was, and the length of the copy but for a reserve."""
     size = os.fstat(descriptor).st_size
     changed_ns: int | None = None
+    is_appended_to = states is not None
     with naming_damage(path) as copiers:
         start = superblock.read_whole(descriptor, size)
         if start.is_open_for_writing:
@@ -293,13 +297,19 @@ def _copy(
             if keep is not None:
                 copier.require(start.root, keep)
             history = History(descriptor, os.fspath(path)) if states else None
-            if history is not None and history.newest is not None:
+            if states and history is not None and history.newest is not None:
                 changed_ns = write_states(output, copier, history, states)
             else:
                 write_file(output, copier, start, keep)
+                is_appended_to = is_appended_to and not copier.holds_references
+                if is_appended_to:
+                    output.append(encode_trailer(None, 0))  # what follows is told from the file by it
+                    output.flush()
+        if is_appended_to:
+            leave_reserve(target)
         if changed_ns is not None:
             os.utime(target, ns=(changed_ns, changed_ns))
-        return copier.objects, start.root
+        return copier.objects, start.root, output.end
 
 
 class Space(NamedTuple):

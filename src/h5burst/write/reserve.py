@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
+
+from h5burst._ext.descriptors import Descriptor
 
 MIN_RESERVE, MAX_RESERVE = 1 << 16, 1 << 20  # bytes
 _COMMITS = 128  # of the size of this one, which a reader may sleep through between its two looks
@@ -63,3 +66,10 @@ class Reserve:
             os.ftruncate(self._descriptor, end)
         os.ftruncate(self._descriptor, end + self.needed(end))
         return True
+
+
+def leave_reserve(path: Path) -> None:
+    """Let zeros follow a file that is written anew, for its first edit."""
+    with contextlib.closing(Descriptor.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))) as held:
+        end = os.fstat(held.fileno()).st_size
+        Reserve(held.fileno(), end, True).before(end)

@@ -75,7 +75,8 @@ def undo(path: str | os.PathLike[str], message: str | None = None, *, wait: floa
     Raises
     ------
     LookupError
-        The state that shows is the first that there is.
+        The state that shows is the first that there is, or those before it were dropped by `compact`: then this takes
+        back no restore either, which `restore` does.
     BlockingIOError, OSError
         As `edit`.
 
@@ -90,9 +91,13 @@ def undo(path: str | os.PathLike[str], message: str | None = None, *, wait: floa
     """
     with EditedFile(path, wait=wait) as file:
         history = _history(file)
-        shown = history.shown
-        if shown <= history.oldest:
+        shown, oldest = history.shown, history.oldest
+        if shown <= oldest:
             why = history.reason or history.note or "it shows the first state that there is"
+            if shown < oldest:
+                why = f"it shows state {shown} again, and those before that were dropped by compacting"
+                if oldest < history.number:
+                    why += f" (`restore` reaches state {oldest} and later ones)"
             raise LookupError(f"{os.fspath(path)}: nothing to undo: {why}")
         return _restored(file, shown - 1, message)
 

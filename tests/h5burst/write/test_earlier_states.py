@@ -227,6 +227,57 @@ def test_undo_goes_back_one_by_one(path: Path) -> None:
     assert content(path) == truth[2]
 
 
+def test_undo_of_a_restored_state_that_was_compacted(path: Path) -> None:
+    truth = edits(path, 4)
+    h5burst.undo(path)
+    h5burst.compact(path, keep=1)
+    with pytest.raises(LookupError, match=r"shows state 3 again, .* dropped by compacting \(`restore` reaches state 4"):
+        h5burst.undo(path)
+    assert content(path) == truth[3]
+    h5burst.restore(path, 4)
+    assert content(path) == truth[4]
+    with pytest.raises(LookupError, match="the first state"):
+        h5burst.undo(path)
+
+
+class KnowsLength(io.FileIO):
+    """A file whose length was taken when it was opened, as libhdf5 takes it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.length = path.stat().st_size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return super().seek(self.length + offset) if whence == os.SEEK_END else super().seek(offset, whence)
+
+
+@pytest.mark.parametrize("keep", [0, 2])
+@pytest.mark.parametrize("version", ["v108", "v110"])
+def test_h5py_opens_a_compacted_file_during_its_first_edit(tmp_path: Path, keep: int, version: str) -> None:
+    path = tmp_path / "others.h5"
+    with h5py.File(path, "w", libver=("earliest", version)) as file:
+        file["a"] = np.arange(50_000)
+    with h5burst.edit(path) as tx:
+        tx.remove("a")
+    for number in range(3):
+        with h5burst.edit(path) as tx:
+            tx.set_attributes((), {"number": number})
+    before = h5burst.info(path)
+    saved = h5burst.compact(path, keep)
+    told = h5burst.info(path)
+    assert saved > 400_000
+    assert (told.live_bytes <= before.live_bytes, told.dead_bytes) == (True, 0)
+    assert told.live_bytes + told.history_bytes + told.reserve_bytes == path.stat().st_size
+    assert path.stat().st_size - told.reserve_bytes < 5_000
+    assert h5burst.compact(path, keep) == 0
+    with KnowsLength(path) as stream:
+        with h5burst.edit(path) as tx:
+            tx.put("later", Array(np.arange(5_000)))
+        with h5py.File(stream) as file:
+            assert file["later"][-1] == 4999
+    assert h5burst.verify(path, deep=True) == []
+
+
 def test_nothing_to_restore(path: Path) -> None:
     with pytest.raises(LookupError, match="nothing to undo"):
         h5burst.undo(path)
