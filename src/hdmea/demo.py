@@ -17,7 +17,7 @@ IMAGE_S = 15.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class Comparison:
     """One line of the comparison: what was looked at, how it came out, and whether that is good enough."""
 
     what: str
@@ -54,14 +54,14 @@ def analyse(
     return session
 
 
-def compare(session: PipelineSession, recording: SimulatedRecording) -> list[Finding]:
+def compare(session: PipelineSession, recording: SimulatedRecording) -> list[Comparison]:
     """Compare what was recovered with the truth."""
     truth, cells = recording.truth, recording.truth.population
     centres = np.stack([_values(session, NOISE, "center_x"), _values(session, NOISE, "center_y")], axis=1)
     distance = np.hypot(*(centres - cells.rf_center).T)
     near = float(np.mean(distance < 0.5))
     findings = [
-        Finding(
+        Comparison(
             "receptive-field centres",
             f"{near:.0%} within half a pixel, median {np.median(distance):.2f} pixels",
             near >= 0.95,
@@ -76,7 +76,7 @@ def compare(session: PipelineSession, recording: SimulatedRecording) -> list[Fin
         findings.append(_all_right("direction-selective units found (p < 0.05)", significant))
         off = _values(session, BAR, "preferred_direction") - cells.preferred_direction_deg
         worst = float(np.abs((off[selective] + 180) % 360 - 180).max())
-        findings.append(Finding("preferred direction", f"off by {worst:.1f} degrees at most", worst < 22.5))
+        findings.append(Comparison("preferred direction", f"off by {worst:.1f} degrees at most", worst < 22.5))
     return findings
 
 
@@ -84,17 +84,17 @@ def _values(session: PipelineSession, feature: str, name: str) -> npt.NDArray[An
     return np.array([unit["features"][feature]["data"][name] for unit in session.units.values()])
 
 
-def _all_right(what: str, right: npt.NDArray[np.bool_]) -> Finding:
+def _all_right(what: str, right: npt.NDArray[np.bool_]) -> Comparison:
     by_unit = np.array([bool(np.all(row)) for row in right])
-    return Finding(what, f"right for {int(by_unit.sum())} of {len(by_unit)} units", bool(by_unit.all()))
+    return Comparison(what, f"right for {int(by_unit.sum())} of {len(by_unit)} units", bool(by_unit.all()))
 
 
-def _preferred_colours(stored: npt.NDArray[np.str_], true: npt.NDArray[np.str_]) -> Finding:
+def _preferred_colours(stored: npt.NDArray[np.str_], true: npt.NDArray[np.str_]) -> Comparison:
     """Compare the colours that were significant; of three trials, a test of p < 0.05 misses some."""
     significant = stored != "none"
     right = int((stored == true)[significant].sum())
     found = int(significant.sum())
-    return Finding(
+    return Comparison(
         "preferred colour (p < 0.05)",
         f"found for {found} of {len(true)} units, right for {right} of them",
         right == found and found >= 0.9 * len(true),

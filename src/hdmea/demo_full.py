@@ -20,7 +20,7 @@ from hdmea.batch.command import parameters_of
 from hdmea.batch.job import Status
 from hdmea.batch.manifest import Recording
 from hdmea.batch.run import run_batch
-from hdmea.demo import Finding
+from hdmea.demo import Comparison
 from hdmea.session.session import PipelineSession
 from hdmea.simulate import FULL_PLAYLIST, REALISTIC, LightStepOptions, SimulatedRecording, Truth, simulate_recording
 from hdmea.simulate.truth import axon_chords
@@ -87,7 +87,7 @@ def batch_of_one(recording: SimulatedRecording, sensor_s: float) -> tuple[Record
     return Recording("full", recording.cmcr_path, recording.cmtr_path, playlist=recording.playlist_name), parameters
 
 
-def compare_full(session: PipelineSession, recording: SimulatedRecording) -> list[Finding]:
+def compare_full(session: PipelineSession, recording: SimulatedRecording) -> list[Comparison]:
     """Compare what was recovered with the truth: a line for each result that the session holds."""
     truth = recording.truth
     found = (compare(session, truth) for compare in _COMPARISONS)
@@ -97,7 +97,7 @@ def compare_full(session: PipelineSession, recording: SimulatedRecording) -> lis
 # ---------------------------------------------------------------- one comparison each
 
 
-def _fields(session: PipelineSession, truth: Truth) -> Finding | None:
+def _fields(session: PipelineSession, truth: Truth) -> Comparison | None:
     feature = f"sta_{NOISE}"
     place = (feature, "sta_geometry") if _has(session, feature, "sta_geometry") else (NOISE, "data")
     names = ("center_col", "center_row") if place[0] == feature else ("center_x", "center_y")
@@ -111,10 +111,10 @@ def _fields(session: PipelineSession, truth: Truth) -> Finding | None:
     made_up = int(np.isfinite(centers[silent]).all(axis=1).sum())
     result = f"{near:.0%} of {len(off)} within a pixel, median {np.nanmedian(off):.2f} pixels off"
     result += f"; {made_up or 'none'} in {silent.sum()} silent cells" if silent.any() else ""
-    return Finding("receptive fields", result, made_up == 0 and near >= 0.95 and bool(np.nanmedian(off) < 0.3))
+    return Comparison("receptive fields", result, made_up == 0 and near >= 0.95 and bool(np.nanmedian(off) < 0.3))
 
 
-def _models(session: PipelineSession, truth: Truth) -> Finding | None:
+def _models(session: PipelineSession, truth: Truth) -> Comparison | None:
     """The rates of the simulated cells are logistic functions of what their filters see."""
     path = (f"sta_{NOISE}", "sta_geometry", "lnl")
     bits, seen = _column(session, *path, "bits_per_spike"), _sees_noise(session, truth)
@@ -124,10 +124,10 @@ def _models(session: PipelineSession, truth: Truth) -> Finding | None:
     better, logistic = float(np.mean(bits[seen] > 0)), float(np.mean(kinds[seen] == "logistic"))
     result = f"better than the mean rate on unseen data in {better:.0%} of {seen.sum()}, median "
     result += f"{np.nanmedian(bits[seen]):.2f} bits/spike; logistic, as the truth, {logistic:.0%}"
-    return Finding("linear-nonlinear models", result, better >= 0.95 and logistic >= 0.8)
+    return Comparison("linear-nonlinear models", result, better >= 0.95 and logistic >= 0.8)
 
 
-def _polarity(session: PipelineSession, truth: Truth) -> Finding | None:
+def _polarity(session: PipelineSession, truth: Truth) -> Comparison | None:
     index = _column(session, STEP, "data", "on_off_index")
     told = np.isfinite(index) & _works(truth) & (truth.population.surround == 0) & _on_screen(truth)
     if not told.any():
@@ -135,7 +135,7 @@ def _polarity(session: PipelineSession, truth: Truth) -> Finding | None:
     return _share("ON or OFF", np.sign(index[told]) == truth.population.polarity[told], 0.95)
 
 
-def _directions(session: PipelineSession, truth: Truth) -> Finding | None:
+def _directions(session: PipelineSession, truth: Truth) -> Comparison | None:
     angle, p_value = _column(session, BAR, "data", "preferred_direction"), _column(session, BAR, "data", "dsi_p_value")
     selective = truth.population.is_direction_selective & _works(truth) & _on_screen(truth)
     found = selective & (p_value < 0.05)
@@ -146,10 +146,10 @@ def _directions(session: PipelineSession, truth: Truth) -> Finding | None:
     others = ~truth.population.is_direction_selective & _works(truth) & np.isfinite(p_value)
     result = f"{found.sum()} of {selective.sum()} selective cells found, median {median:.1f} degrees off; "
     result += f"p < 0.05 in {(p_value[others] < 0.05).sum()} of {others.sum()} others"
-    return Finding("preferred direction", result, bool(share >= 0.8) and median < 15)
+    return Comparison("preferred direction", result, bool(share >= 0.8) and median < 15)
 
 
-def _direction_sections(session: PipelineSession, truth: Truth) -> Finding | None:
+def _direction_sections(session: PipelineSession, truth: Truth) -> Comparison | None:
     """Of direction-selective cells, the section with most spikes is that of a direction next to the true one."""
     selective = truth.population.is_direction_selective & _works(truth) & _on_screen(truth)
     off = []
@@ -168,17 +168,17 @@ def _direction_sections(session: PipelineSession, truth: Truth) -> Finding | Non
     return _share("sections by direction", np.array(off)[known] <= 45, 0.8)
 
 
-def _somata(session: PipelineSession, truth: Truth) -> Finding | None:
+def _somata(session: PipelineSession, truth: Truth) -> Comparison | None:
     places = np.stack([_column(session, "eimage_sta", "geometry", f"center_{axis}") for axis in ("col", "row")], axis=1)
     if not np.isfinite(places).any():
         return None
     off = np.hypot(*(places - truth.layout.soma_xy).T)[_has_image(session)]
     result = f"{np.isfinite(off).sum()} of {len(off)} found, median {np.nanmedian(off):.3f} electrodes"
     right = float(np.mean(off < 1.0)) >= 0.95 and bool(np.nanmedian(off) < 0.1)
-    return Finding("soma positions", result, right)
+    return Comparison("soma positions", result, right)
 
 
-def _axon_angles(session: PipelineSession, truth: Truth) -> Finding | None:
+def _axon_angles(session: PipelineSession, truth: Truth) -> Comparison | None:
     angle = _column(session, "ap_tracking", "ap_pathway", "direction_angle")
     if not np.isfinite(angle).any():
         return None
@@ -188,25 +188,25 @@ def _axon_angles(session: PipelineSession, truth: Truth) -> Finding | None:
     off = np.abs(_turn(angle - true))[long]
     seen = np.isfinite(off)
     result = f"{seen.sum()} of {len(off)} long axons seen, median {np.nanmedian(off):.1f} degrees off"
-    return Finding("axon directions", result, seen.mean() >= 0.9 and float(np.mean(off[seen] < 20)) >= 0.9)
+    return Comparison("axon directions", result, seen.mean() >= 0.9 and float(np.mean(off[seen] < 20)) >= 0.9)
 
 
-def _velocities(session: PipelineSession, truth: Truth) -> Finding | None:
+def _velocities(session: PipelineSession, truth: Truth) -> Comparison | None:
     velocity = _column(session, "ap_tracking", "ap_pathway", "velocity_m_s")
     if not np.isfinite(velocity).any():
         return None
     off = np.abs(velocity / truth.layout.axon_speed - 1)[np.isfinite(velocity)]
     result = f"median {np.median(off):.1%} off, {np.mean(off < 0.15):.0%} within 15 %"
-    return Finding("conduction velocities", result, bool(np.median(off) < 0.05) and bool(np.mean(off < 0.15) >= 0.8))
+    return Comparison("conduction velocities", result, bool(np.median(off) < 0.05) and bool(np.mean(off < 0.15) >= 0.8))
 
 
-def _nerve_head(session: PipelineSession, truth: Truth) -> Finding | None:
+def _nerve_head(session: PipelineSession, truth: Truth) -> Comparison | None:
     place = get_nested(session.metadata, "ap_tracking", "all_ap_intersection")
     if place is None:
         return None
     found = np.array([number(place.get(axis)) for axis in ("x", "y")])
     if not np.isfinite(found).all():
-        return Finding("optic-nerve head", "no position", False)
+        return Comparison("optic-nerve head", "no position", False)
     true = truth.layout.nerve_head
     off, away = np.hypot(*(found - true)), np.hypot(*(true - 32))
     result = f"({found[0]:.0f}, {found[1]:.0f}), truly ({true[0]:.0f}, {true[1]:.0f}): {off:.1f} electrodes off"
@@ -214,10 +214,10 @@ def _nerve_head(session: PipelineSession, truth: Truth) -> Finding | None:
     major, minor = (number(place.get(f"region_{axis}")) for axis in ("major", "minor"))
     if np.isfinite(major):
         result += f"; stated 95 % region: half axes {major:.1f} and {minor:.1f}"
-    return Finding("optic-nerve head", result, bool(off < 0.25 * away))
+    return Comparison("optic-nerve head", result, bool(off < 0.25 * away))
 
 
-def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
+def _alignment(session: PipelineSession, truth: Truth) -> Comparison | None:
     axes = ("col", "row")
     places = np.stack([_column(session, "eimage_sta", "geometry", f"center_corrected_{axis}") for axis in axes], axis=1)
     if not np.isfinite(places).any() or truth.alignment is None:
@@ -231,23 +231,23 @@ def _alignment(session: PipelineSession, truth: Truth) -> Finding | None:
         turn, scale = number(map_.get("rotation_deg")), number(map_.get("scale_px_per_um"))
         result += f"; rotation {turn:.1f} degrees, truly {truth.alignment.rotation_deg:.1f}"
         result += f"; {1000 * scale:.2f} pixels/mm, truly {1000 * truth.alignment.scale_px_per_um:.2f}"
-    return Finding("chip under the stimulus", result, median < 10)
+    return Comparison("chip under the stimulus", result, median < 10)
 
 
-def _light_steps(session: PipelineSession, truth: Truth) -> Finding | None:
+def _light_steps(session: PipelineSession, truth: Truth) -> Comparison | None:
     section = get_nested(session.stimulus, "section_time", LIGHT_STEPS)
     if section is None:
         return None
     found, true = np.asarray(section)[:, 0].astype(np.int64), truth.light_steps[:, 0]
     if len(found) != len(true):
-        return Finding("light steps after the last frame", f"{len(found)} found of {len(true)}", False)
+        return Comparison("light steps after the last frame", f"{len(found)} found of {len(true)}", False)
     worst = int(np.abs(found - true).max(initial=0))
-    return Finding(
+    return Comparison(
         "light steps after the last frame", f"{len(found)} found, off by {worst} samples at most", worst <= 20
     )
 
 
-_COMPARISONS: tuple[Callable[[PipelineSession, Truth], Finding | None], ...] = (
+_COMPARISONS: tuple[Callable[[PipelineSession, Truth], Comparison | None], ...] = (
     _fields,
     _models,
     _polarity,
@@ -300,5 +300,5 @@ def _turn(angle_deg: npt.ArrayLike) -> Floats:
     return np.asarray((np.asarray(angle_deg, np.float64) + 180) % 360 - 180)
 
 
-def _share(what: str, right: npt.NDArray[np.bool_], least: float) -> Finding:
-    return Finding(what, f"right for {int(right.sum())} of {len(right)} units", bool(right.mean() >= least))
+def _share(what: str, right: npt.NDArray[np.bool_], least: float) -> Comparison:
+    return Comparison(what, f"right for {int(right.sum())} of {len(right)} units", bool(right.mean() >= least))

@@ -50,7 +50,7 @@ REPLACED = "belongs to a neural network: call compute_ap_tracking instead"
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class ScriptProblem:
     """One line of a script. kind: "path" (would shadow this package), "missing", "changed" or "unreadable"."""
 
     path: str
@@ -59,7 +59,7 @@ class Finding:
     what: str
 
 
-def check_scripts(path: str | Path) -> list[Finding]:
+def check_scripts(path: str | Path) -> list[ScriptProblem]:
     """List what is to be looked at in a script, or in all scripts below a directory, in their order.
 
     Parameters
@@ -69,7 +69,7 @@ def check_scripts(path: str | Path) -> list[Finding]:
 
     Returns
     -------
-    list of Finding
+    list of ScriptProblem
         Names that are known to have changed are found where they are imported or stand as text.
 
     Raises
@@ -84,15 +84,15 @@ def check_scripts(path: str | Path) -> list[Finding]:
     return [finding for file in files for finding in sorted(_check(file))]
 
 
-def _check(file: Path) -> Iterator[Finding]:
+def _check(file: Path) -> Iterator[ScriptProblem]:
     try:
         tree = _parsed(file)
     except DataLoadError as error:
-        yield Finding(str(file), 1, "unreadable", str(error))
+        yield ScriptProblem(str(file), 1, "unreadable", str(error))
         return
     for node in ast.walk(tree):
         for kind, what in _of_node(node):
-            yield Finding(str(file), getattr(node, "lineno", 1), kind, what)
+            yield ScriptProblem(str(file), getattr(node, "lineno", 1), kind, what)
 
 
 def _parsed(file: Path) -> ast.Module:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hdmea.script_check import CHANGED, NETWORK, Finding, check_scripts
+from hdmea.script_check import CHANGED, NETWORK, ScriptProblem, check_scripts
 
 SCRIPT = """
 import sys
@@ -27,7 +27,7 @@ width = unit["features/sta_noise/sta_geometry/gaussian_fit/sigma_x"]
 """
 
 
-def kinds(findings: list[Finding]) -> list[tuple[int, str]]:
+def kinds(findings: list[ScriptProblem]) -> list[tuple[int, str]]:
     return [(finding.line, finding.kind) for finding in findings]
 
 

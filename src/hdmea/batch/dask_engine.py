@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from h5burst import memory_budget
 from hdmea.batch.job import (
     Job,
-    Outcome,
+    JobOutcome,
     Report,
     Status,
     forget_peak_memory,
@@ -164,15 +164,15 @@ class DaskExecutor:
             completed = list(self._queue.next_batch(block=False))
         return completed
 
-    def _outcome(self, job: Job, future: Future) -> Outcome:
+    def _outcome(self, job: Job, future: Future) -> JobOutcome:
         if future.status == "finished":
-            outcome: Outcome = future.result()
+            outcome: JobOutcome = future.result()
             return outcome
         if future.status == "cancelled":
             reason = f"the dask scheduler at {self._address()} is gone, or somebody cancelled the recording there"
         else:
             reason = _reason(future.exception())
-        return Outcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
+        return JobOutcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
 
     def _address(self) -> str:
         scheduler = getattr(self._client, "scheduler", None)
@@ -198,7 +198,7 @@ class _Told:
             return True
 
 
-def _run_on_worker(job: Job, words: str) -> Outcome:
+def _run_on_worker(job: Job, words: str) -> JobOutcome:
     """Run one recording on a dask worker, within what the worker has for it."""
     distributed: Any = importlib.import_module("distributed")
     if _Told(f"{words}-{_NO_MORE}").is_set():

@@ -93,7 +93,7 @@ class Job(JobOptions):
     def log_path(self) -> Path:
         return self.output_dir / "logs" / _short(self.output_path.stem, ".log")
 
-    def run(self, stop: Stop, report: Report) -> Outcome:
+    def run(self, stop: Stop, report: Report) -> JobOutcome:
         """Run the whole job, in a worker. Never raises for what is wrong with the recording."""
         return run_job(self, stop, report)
 
@@ -124,7 +124,7 @@ class Stop(Protocol):
 
 
 @dataclass
-class Outcome:
+class JobOutcome:
     """Final status of one recording: status, why, where, and what it took."""
 
     dataset_id: str
@@ -142,12 +142,12 @@ class Outcome:
         return {**asdict(self), "status": self.status.value}
 
 
-def run_job(job: Job, stop: Stop | None = None, report: Report = lambda dataset_id, what: None) -> Outcome:
+def run_job(job: Job, stop: Stop | None = None, report: Report = lambda dataset_id, what: None) -> JobOutcome:
     """Run one recording to its file. Never raises for what is wrong with the recording: the outcome says it.
 
     stop: when set, the step that is running is finished, the session checkpointed, and the outcome is INTERRUPTED.
     """
-    outcome = Outcome(job.dataset_id, Status.FAILED, output_path=str(job.output_path), log_path=str(job.log_path))
+    outcome = JobOutcome(job.dataset_id, Status.FAILED, output_path=str(job.output_path), log_path=str(job.log_path))
     started = time.perf_counter()
     try:
         with holding(job.lock_path), logging_to(job.log_path), thread_limit(job.threads):
@@ -161,7 +161,7 @@ def run_job(job: Job, stop: Stop | None = None, report: Report = lambda dataset_
     return outcome
 
 
-def _run_locked(job: Job, outcome: Outcome, stop: Stop, report: Report) -> None:
+def _run_locked(job: Job, outcome: JobOutcome, stop: Stop, report: Report) -> None:
     try:
         if is_finished(job):
             outcome.status, outcome.reason = Status.SKIPPED, _complete(job)
@@ -196,7 +196,7 @@ def _run_locked(job: Job, outcome: Outcome, stop: Stop, report: Report) -> None:
         outcome.status, outcome.reason = Status.FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _run_step(step: StepCall, session: PipelineSession, outcome: Outcome, report: Report) -> PipelineSession:
+def _run_step(step: StepCall, session: PipelineSession, outcome: JobOutcome, report: Report) -> PipelineSession:
     report(session.dataset_id, step.name)
     logger.info("%s: %s %s", session.dataset_id, step.name, json.dumps(dict(step.arguments), default=str))
     started = time.perf_counter()
@@ -205,12 +205,12 @@ def _run_step(step: StepCall, session: PipelineSession, outcome: Outcome, report
     return session
 
 
-def skipped(job: Job) -> Outcome | None:
+def skipped(job: Job) -> JobOutcome | None:
     """The outcome of a recording that needs no work; None where it needs some."""
     started = time.perf_counter()
     if not is_finished(job):
         return None
-    outcome = Outcome(job.dataset_id, Status.SKIPPED, _complete(job), str(job.output_path), str(job.log_path))
+    outcome = JobOutcome(job.dataset_id, Status.SKIPPED, _complete(job), str(job.output_path), str(job.log_path))
     outcome.figures = _figures_of(job.output_path)
     outcome.seconds = time.perf_counter() - started
     return outcome
@@ -282,7 +282,7 @@ def _batch_attributes(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _start(job: Job, outcome: Outcome) -> PipelineSession:
+def _start(job: Job, outcome: JobOutcome) -> PipelineSession:
     """The checkpointed session where there is one of the same recipe, inputs and versions, else a new one."""
     if not job.force and _may_go_on(job, outcome):
         try:
@@ -299,7 +299,7 @@ def _start(job: Job, outcome: Outcome) -> PipelineSession:
     return session
 
 
-def _may_go_on(job: Job, outcome: Outcome) -> bool:
+def _may_go_on(job: Job, outcome: JobOutcome) -> bool:
     """True where there is a checkpoint of the same recipe, inputs and versions; says why a recording is done again."""
     changes = _changes(job, job.checkpoint_path)
     is_same = changes == [] and not (versions := _other_versions(job, job.checkpoint_path))
@@ -311,7 +311,7 @@ def _may_go_on(job: Job, outcome: Outcome) -> bool:
     return is_same
 
 
-def _interrupt(job: Job, session: PipelineSession, outcome: Outcome) -> None:
+def _interrupt(job: Job, session: PipelineSession, outcome: JobOutcome) -> None:
     outcome.status, outcome.reason = Status.INTERRUPTED, BEFORE_FIRST_STEP
     if session.completed_steps:
         _checkpoint(job, session)

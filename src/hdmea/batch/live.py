@@ -15,7 +15,7 @@ from types import TracebackType
 
 from h5burst import durable
 from hdmea.batch.gather import turn
-from hdmea.batch.job import Outcome, Status
+from hdmea.batch.job import JobOutcome, Status
 from hdmea.batch.progress import BatchProgress
 from hdmea.report.directory import Row, write_rows
 
@@ -57,7 +57,7 @@ class LivePage:
         self._progress.report(dataset_id, what)
         self._set(Row(dataset_id, f"{_RUNNING}: {what}"))
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: JobOutcome) -> None:
         """A recording has ended."""
         self._progress.finished(outcome)
         known = {name: str(value) for name, value in outcome.figures.items()}

@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from h5burst import BUDGET_VARIABLE, console, processes
-from hdmea.batch.job import BEFORE_FIRST_STEP, Job, Outcome, Report, Status, is_marked, skipped
+from hdmea.batch.job import BEFORE_FIRST_STEP, Job, JobOutcome, Report, Status, is_marked, skipped
 from hdmea.batch.loop import FinishedAttempt
 from hdmea.batch.resources import Resources
 
@@ -78,8 +78,8 @@ class _Checks:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._pool = ThreadPoolExecutor(1)
-        self._done: SimpleQueue[Future[Outcome | None]] = SimpleQueue()
-        self._jobs: dict[Future[Outcome | None], Job] = {self._pool.submit(skipped, job): job for job in jobs}
+        self._done: SimpleQueue[Future[JobOutcome | None]] = SimpleQueue()
+        self._jobs: dict[Future[JobOutcome | None], Job] = {self._pool.submit(skipped, job): job for job in jobs}
         for future in self._jobs:
             future.add_done_callback(self._done.put)
         self._all = {job.dataset_id for job in jobs}
@@ -91,9 +91,9 @@ class _Checks:
     def are_done(self) -> bool:
         return not self._jobs
 
-    def collect(self) -> list[tuple[Job, Outcome | None]]:
+    def collect(self) -> list[tuple[Job, JobOutcome | None]]:
         """The files that were looked at since, with None for those that need work. Waits a moment at most."""
-        ended: list[tuple[Job, Outcome | None]] = []
+        ended: list[tuple[Job, JobOutcome | None]] = []
         while self._jobs:
             try:
                 future = self._done.get(timeout=0 if ended else _POLL_S)
@@ -156,7 +156,7 @@ class _Pool:
         for process, _, _ in self.running.values():
             process.terminate()  # SIGTERM: the worker finishes its step and checkpoints
 
-    def collect(self) -> list[tuple[Job, int, Outcome]]:
+    def collect(self) -> list[tuple[Job, int, JobOutcome]]:
         """Return what has ended since; pass on what the running ones report. Waits a moment at most."""
         ended = []
         ready = wait(list(self.running), timeout=_POLL_S)
@@ -171,7 +171,7 @@ class _Pool:
             if message is None:
                 process.join(_JOIN_S)
                 message = _death(job, process.exitcode, stop_requested=self._stop_requested)
-            if isinstance(message, Outcome):
+            if isinstance(message, JobOutcome):
                 process.join(_JOIN_S)
                 connection.close()
                 del self.running[connection]
@@ -229,17 +229,19 @@ def _main_module_hidden() -> Iterator[None]:
             setattr(main, name, value)
 
 
-def _death(job: Job, code: int | None, *, stop_requested: bool) -> Outcome:
+def _death(job: Job, code: int | None, *, stop_requested: bool) -> JobOutcome:
     """Outcome of a recording whose worker died. stop_requested: of the workers, before."""
     if stop_requested and code is not None and -code in ending_signals():
         # It was told before it could listen, which is the first thing it does.
-        return Outcome(job.dataset_id, Status.INTERRUPTED, BEFORE_FIRST_STEP, str(job.output_path), str(job.log_path))
+        return JobOutcome(
+            job.dataset_id, Status.INTERRUPTED, BEFORE_FIRST_STEP, str(job.output_path), str(job.log_path)
+        )
     reason = f"the worker process ended with code {code}"
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in signal.Signals.__members__.values() else f"signal {-code}"
         hint = ": out of memory, or killed by somebody" if name == "SIGKILL" else ""
         reason = f"the worker process was killed by {name}{hint}"
-    return Outcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
+    return JobOutcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
 
 
 def _work(job: Job, resources: Resources, connection: Connection) -> None:

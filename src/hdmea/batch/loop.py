@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hdmea.batch.job import Job, Outcome, Report, Status
+from hdmea.batch.job import Job, JobOutcome, Report, Status
 from hdmea.batch.resources import Resources
 
-Finished = Callable[[Outcome], None]
+Finished = Callable[[JobOutcome], None]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FinishedAttempt:
 
     job: Job
     attempt: int
-    outcome: Outcome
+    outcome: JobOutcome
     is_final: bool = False
 
 
@@ -68,12 +68,12 @@ def run_all(
     stop: threading.Event,
     report: Report,
     finished: Finished,
-) -> list[Outcome]:
+) -> list[JobOutcome]:
     """Run every recording, the largest first, so that none of them runs alone at the end; outcomes in `jobs`' order.
 
     stop: when set, nothing is started any more. report: told what recordings do; finished: told each outcome.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, JobOutcome] = {}
     failures = 0
     for job in sorted(jobs, key=lambda job: job.input_bytes, reverse=True):
         executor.submit(job, 1)
@@ -96,6 +96,6 @@ def run_all(
     return [outcomes.get(job.dataset_id) or not_started(job) for job in jobs]
 
 
-def not_started(job: Job) -> Outcome:
+def not_started(job: Job) -> JobOutcome:
     """The outcome of a recording whose turn never came."""
-    return Outcome(job.dataset_id, Status.NOT_STARTED, "the batch ended before its turn", str(job.output_path))
+    return JobOutcome(job.dataset_id, Status.NOT_STARTED, "the batch ended before its turn", str(job.output_path))

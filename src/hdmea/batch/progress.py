@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from h5burst import console, format_bytes
-from hdmea.batch.job import Outcome, Status
+from hdmea.batch.job import JobOutcome, Status
 
 
 class BatchProgress:
@@ -55,7 +55,7 @@ class BatchProgress:
         else:
             self.say(f"{dataset_id}: {what}")
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: JobOutcome) -> None:
         self._doing.pop(outcome.dataset_id, None)
         reason = f" ({outcome.reason})" if outcome.reason else ""
         self.say(f"{outcome.dataset_id}: {outcome.status.value} in {outcome.seconds:.1f} s{reason}")
@@ -63,7 +63,7 @@ class BatchProgress:
             self._bars.advance(self._task)
 
 
-def print_summary(outcomes: Iterable[Outcome]) -> None:
+def print_summary(outcomes: Iterable[JobOutcome]) -> None:
     """One row a recording: status, time, peak memory, and for what is not done the reason and the log."""
     rows = [
         (

@@ -19,7 +19,7 @@ from hdmea.batch import cluster
 from hdmea.batch.dask_engine import Cluster, Sizes, dask_executor
 from hdmea.batch.figures import write_table
 from hdmea.batch.gather import SUMMARIES, check_summary, gather_figures
-from hdmea.batch.job import MAX_NAME_BYTES, Job, JobOptions, Outcome, Report, Status, skipped
+from hdmea.batch.job import MAX_NAME_BYTES, Job, JobOptions, JobOutcome, Report, Status, skipped
 from hdmea.batch.live import LivePage
 from hdmea.batch.local import LocalExecutor, ending_signals
 from hdmea.batch.loop import Executor, Limits, run_all
@@ -69,7 +69,7 @@ class BatchResult:
     (0, 'done', 'batch_summary.json')
     """
 
-    outcomes: list[Outcome]
+    outcomes: list[JobOutcome]
     resources: Resources
     summary_path: Path
     stopped_by: int | None = None
@@ -251,7 +251,7 @@ class Engine:
 class JobsRun:
     """Outcomes of jobs, in their order; with what they ran; and the signal that ended them early."""
 
-    outcomes: list[Outcome]
+    outcomes: list[JobOutcome]
     resources: Resources | None
     stopped_by: int | None
 
@@ -332,7 +332,7 @@ def _jobs(
     return jobs
 
 
-def _settled(job: Job, outcome: Outcome) -> Outcome:
+def _settled(job: Job, outcome: JobOutcome) -> JobOutcome:
     """The outcome; where another batch had the recording, what has become of it since."""
     return (skipped(job) or outcome) if outcome.status is Status.LOCKED else outcome
 

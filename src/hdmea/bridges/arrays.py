@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from hdmea.bridges import units as unit_facts
-from hdmea.bridges.binned import Trials, trials_of
+from hdmea.bridges.binned import TrialBins, trials_of
 from hdmea.bridges.extras import required
 from hdmea.bridges.units import Source
 from hdmea.plot.content import opened
@@ -101,7 +101,7 @@ def to_xarray(source: Source, stimulus: str, *, bin_s: float | None = None) -> D
     return dataset
 
 
-def _counts(session: PipelineSession, trials: Trials, kept: list[int], bins: int) -> tuple[list[str], Any]:
+def _counts(session: PipelineSession, trials: TrialBins, kept: list[int], bins: int) -> tuple[list[str], Any]:
     names, rows = [], []
     for name, unit in session.units.items():
         by_trial = trials.counts(session, unit)

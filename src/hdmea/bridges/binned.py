@@ -22,7 +22,7 @@ Counts = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Trials:
+class TrialBins:
     """Trials of one section, and the bins in which their spikes are counted.
 
     Attributes
@@ -111,7 +111,7 @@ def sections_of(session: PipelineSession) -> list[str]:
     return list(names)
 
 
-def trials_of(session: PipelineSession, stimulus: str, bin_s: float | None = None) -> Trials:
+def trials_of(session: PipelineSession, stimulus: str, bin_s: float | None = None) -> TrialBins:
     """The trials of a section and their bins.
 
     Parameters
@@ -125,7 +125,7 @@ def trials_of(session: PipelineSession, stimulus: str, bin_s: float | None = Non
 
     Returns
     -------
-    Trials
+    TrialBins
         Where their bins begin and end.
 
     Raises
@@ -155,7 +155,7 @@ def trials_of(session: PipelineSession, stimulus: str, bin_s: float | None = Non
     else:
         edges = [_even_edges(length, (bin_s or DEFAULT_BIN_S) * windows.rate) for length in lengths]
     rate = windows.rate
-    return Trials(stimulus, starts / rate, (starts + lengths) / rate, tuple(edges), rate, in_frames)
+    return TrialBins(stimulus, starts / rate, (starts + lengths) / rate, tuple(edges), rate, in_frames)
 
 
 def _any_windows(session: PipelineSession, stimulus: str) -> Windows:

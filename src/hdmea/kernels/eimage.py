@@ -29,8 +29,8 @@ from hdmea.kernels.highpass import (
     Doubles,
     Floats,
     Samples,
-    Scratch,
     SosFilter,
+    ThreadBuffers,
     checked_block,
     from_tiles,
     tile_count,
@@ -242,7 +242,7 @@ class FilteredSums:
         self._done = 0
         self._head: list[Samples] = []
         self._last: Samples = np.empty((0, channels), np.int16)
-        self._scratch = Scratch()
+        self._scratch = ThreadBuffers()
 
     def add(self, block: Samples) -> None:
         """Take the next block.
@@ -366,7 +366,7 @@ class RawSums:
         self._sums: Samples | None = None
         self._totals = np.zeros((tile_count(channels), _ext.TILE))
         self._done = 0
-        self._scratch = Scratch()
+        self._scratch = ThreadBuffers()
 
     def add(self, block: Samples) -> None:
         """Take the next block.

@@ -178,7 +178,7 @@ def tile_ranges(channels: int, threads: int | None) -> list[tuple[int, int]]:
     return split_evenly(tile_count(channels), 4 * thread_count(threads))
 
 
-class Scratch(threading.local):
+class ThreadBuffers(threading.local):
     """Buffers of one thread, kept from call to call, since the first use of new memory is slow.
 
     A call (purpose, size, dtype) gives a buffer of at least `size` elements, with any content.

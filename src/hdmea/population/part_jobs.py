@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from h5burst import thread_limit
-from hdmea.batch.job import Job, Outcome, Status, Stop, peak_memory_bytes
+from hdmea.batch.job import Job, JobOutcome, Status, Stop, peak_memory_bytes
 from hdmea.batch.lock import RecordingLockedError, holding
 from hdmea.batch.run import Engine, JobsRun, run_jobs
 from hdmea.population import parts
@@ -24,9 +24,9 @@ class PartJob(Job):
 
     source: Path = Path()
 
-    def run(self, stop: Stop, report: Callable[[str, str], None]) -> Outcome:
+    def run(self, stop: Stop, report: Callable[[str, str], None]) -> JobOutcome:
         """Make the part; what is wrong with the recording is in the outcome."""
-        outcome = Outcome(self.dataset_id, Status.FAILED, output_path=str(self.output_path))
+        outcome = JobOutcome(self.dataset_id, Status.FAILED, output_path=str(self.output_path))
         started = time.perf_counter()
         if stop.is_set():
             outcome.status = Status.NOT_STARTED
@@ -61,7 +61,7 @@ def read_parts(recordings: Sequence[Path], directory: Path, engine: Engine) -> J
     with contextlib.suppress(OSError):  # it stays where anything is in it
         directory.rmdir()
     found = {outcome.dataset_id: outcome for outcome in ran.outcomes}
-    done = [found.get(job.dataset_id) or Outcome(job.dataset_id, Status.DONE) for job in planned]
+    done = [found.get(job.dataset_id) or JobOutcome(job.dataset_id, Status.DONE) for job in planned]
     for job, outcome in zip(planned, done, strict=True):  # somebody else may have made it meanwhile
         if outcome.status is Status.LOCKED and parts.is_current(job.source, directory):
             outcome.status = Status.DONE

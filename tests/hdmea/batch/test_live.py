@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hdmea.batch.job import Outcome, Status
+from hdmea.batch.job import JobOutcome, Status
 from hdmea.batch.live import LivePage
 from hdmea.batch.progress import BatchProgress
 from hdmea.pipeline import run_batch
@@ -35,11 +35,11 @@ def test_it_shows_what_is_done(tmp_path: Path) -> None:
         shown.report("one", "load_spikes")
         wait_for(lambda: rows(page)["one"][0] == "running: load_spikes")
         shown.report("<b>two</b>", "save")
-        shown.finished(Outcome("one", Status.DONE, figures={"units": 7, "median_rate": 2.5, "warnings": 1}))
+        shown.finished(JobOutcome("one", Status.DONE, figures={"units": 7, "median_rate": 2.5, "warnings": 1}))
         wait_for(lambda: rows(page)["one"][0] == "done" and rows(page)["<b>two</b>"][0] == "running: save")
         assert rows(page)["one"][1:] == ["7", "", "", "", "1", "2.5", ""]
         assert "1 ended of: 3 recordings" in page.read_text(encoding="utf-8")
-        shown.finished(Outcome("<b>two</b>", Status.FAILED, "ValueError: <script>"))
+        shown.finished(JobOutcome("<b>two</b>", Status.FAILED, "ValueError: <script>"))
     text = page.read_text(encoding="utf-8")
     assert {name: cells[0] for name, cells in rows(page).items()} == {
         "one": "done",
@@ -59,7 +59,7 @@ def test_a_page_that_cannot_be_written_does_not_end_the_batch(
     with LivePage(directory, ["one"], BatchProgress(1, show=None)) as shown:
         (directory / "index.html").unlink()
         (directory / "index.html").mkdir()  # it cannot be replaced
-        shown.finished(Outcome("one", Status.DONE))
+        shown.finished(JobOutcome("one", Status.DONE))
     assert "could not be written" in capsys.readouterr().err
 
 
@@ -100,11 +100,11 @@ def test_tasks_that_run_at_once_and_what_is_not_theirs(tmp_path: Path) -> None:
     with LivePage(tmp_path, ["one", "three"], BatchProgress(2, show=False), (0, names)) as first:
         with LivePage(tmp_path, ["two"], BatchProgress(1, show=False), (1, names)) as second:
             first.report("one", "save")
-            second.finished(Outcome("two", Status.FAILED, "ValueError: no spikes"))
+            second.finished(JobOutcome("two", Status.FAILED, "ValueError: no spikes"))
             wait_for(lambda: rows(tmp_path / "index.html")["one"][0] == "running: save")
             wait_for(lambda: rows(tmp_path / "index.html")["two"][0] == "failed")
         assert RENEWED in (tmp_path / "index.html").read_text(encoding="utf-8")
-        first.finished(Outcome("one", Status.DONE))
+        first.finished(JobOutcome("one", Status.DONE))
     assert [cells[0] for cells in rows(tmp_path / "index.html").values()] == ["done", "failed", "not started"]
     assert RENEWED not in (tmp_path / "index.html").read_text(encoding="utf-8")
     (tmp_path / ".batch_live_0001.json").write_text("[]")
